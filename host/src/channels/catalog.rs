@@ -1,0 +1,102 @@
+//! The catalog: every channel by its template, found by topic.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{BridgeTable, Schema, Scope, Template};
+use crate::protocol::{Generation, Params, PluginName, Topic};
+
+/// Everything declared, compiled; immutable.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    generation: Generation,
+    bridge: BridgeTable,
+}
+
+/// One declared channel.
+#[derive(Debug)]
+pub struct Channel {
+    /// The name template.
+    pub template: Template,
+    /// The feature whose manifest declares it.
+    pub feature: String,
+    /// For people.
+    pub description: Option<String>,
+    /// Who may join.
+    pub scope: Scope,
+    /// Asked after the scope, at gates 2 and 3.
+    pub authorizer: Option<PluginName>,
+    /// What subscribers receive.
+    pub payload: Schema,
+    /// What clients may send, if anything.
+    pub inbound: Option<Inbound>,
+}
+
+/// What clients may send on a channel.
+#[derive(Debug)]
+pub struct Inbound {
+    /// What they may send; `None` for a relay without a schema of its own, whose payload meets the channel's.
+    pub payload: Option<Schema>,
+    /// What happens with it.
+    pub action: InboundAction,
+    /// How often one user may send on the channel, all its topics together; `None` is unlimited.
+    pub rate: Option<Rate>,
+}
+
+/// What happens with a message that met its schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InboundAction {
+    /// A plugin answers it.
+    Handler(PluginName),
+    /// It is published on the same topic, with no plugin at all.
+    Relay {
+        /// Leave the sender out.
+        others_only: bool,
+    },
+}
+
+/// A number of messages per time, `20/s`; up to that many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rate {
+    /// How many.
+    pub messages: NonZeroU32,
+    /// In how long.
+    pub per: Duration,
+}
+
+/// A topic that a channel declares.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The topic, checked.
+    pub topic: Topic,
+    /// The channel.
+    pub channel: Arc<Channel>,
+    /// What the topic put in the template's places.
+    pub params: Params,
+}
+
+impl Catalog {
+    /// The catalog's number.
+    #[must_use]
+    pub const fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Finds the channel that declares a topic. The cost grows with the topic's segments, not with the channels.
+    #[must_use]
+    pub fn resolve(&self, _topic: &str) -> Option<Resolved> {
+        unimplemented!()
+    }
+
+    /// Every channel, ordered by template.
+    pub fn channels(&self) -> impl ExactSizeIterator<Item = &Arc<Channel>> {
+        [].iter()
+    }
+
+    /// The bridge table.
+    #[must_use]
+    pub const fn bridge(&self) -> &BridgeTable {
+        &self.bridge
+    }
+}

@@ -1,0 +1,175 @@
+//! Gate 3: scope and authorizer again → rate → schema → handler or relay → reply and effects.
+
+use tokio::time::Instant;
+
+use super::ports::{Action, HandlerCall, Outcome, PluginEffect, PluginRefusal};
+use super::{CallContext, Effect, Gates, Publication, Serving, Session, observe};
+use crate::channels::{Inbound, InboundAction, Schema};
+use crate::flow::ports::{Fault, FaultKind};
+use crate::protocol::{BusEvent, Code, Payload, PluginName, Refusal};
+use crate::telemetry::{self, Gate};
+
+/// What a message that cleared gate 3 leads to. The caller performs the effects, then acks the reply.
+#[derive(Debug, Clone, Default)]
+pub struct Receipt {
+    /// The handler's receipt for the sender.
+    pub reply: Option<Payload>,
+    /// What should happen; all of it cleared gate 4.
+    pub effects: Vec<Effect>,
+}
+
+impl Gates {
+    /// Gate 3.
+    ///
+    /// # Errors
+    /// Every code but those of gate 1; after any of them nothing has happened.
+    pub async fn inbound(&self, session: &Session, topic: &str, payload: &Payload) -> Result<Receipt, Refusal> {
+        let started = Instant::now();
+        let serving = self.serving();
+        let Some(resolved) = serving.catalog.resolve(topic) else {
+            let result = Err(Code::UnknownChannel.into());
+            observe(Gate::Inbound, None, started, &result);
+            return result;
+        };
+        let channel = resolved.channel.clone();
+        let result = match self.user_of(session) {
+            Ok(user) => {
+                let context = CallContext { resolved, user, connection: session.connection().clone() };
+                self.take(&serving, session, &context, payload).await
+            }
+            Err(refusal) => Err(refusal),
+        };
+        observe(Gate::Inbound, Some(channel.template.as_str()), started, &result);
+        result
+    }
+
+    async fn take(
+        &self,
+        serving: &Serving,
+        session: &Session,
+        context: &CallContext,
+        payload: &Payload,
+    ) -> Result<Receipt, Refusal> {
+        self.refuse_while_draining()?;
+        let channel = &context.resolved.channel;
+        channel.scope.admit(context.user.as_deref(), context.params())?;
+        if !session.holds(context.topic()) {
+            return Err(Code::NotSubscribed.into());
+        }
+        let inbound = channel.inbound.as_ref().ok_or(Code::NoHandler)?;
+        // Size before anything that reads the payload: it bounds what the authorizer and the schema work on.
+        self.refuse_too_large(payload)?;
+        serving.ask_authorizer(context, Action::Send, Some(payload)).await?;
+        if let Some(rate) = inbound.rate {
+            self.rates.take(channel.template.as_str(), rate, context)?;
+        }
+        check(inbound.payload.as_ref().unwrap_or(&channel.payload), payload)?;
+        self.answer(serving, context, inbound, payload).await
+    }
+
+    async fn answer(
+        &self,
+        serving: &Serving,
+        context: &CallContext,
+        inbound: &Inbound,
+        payload: &Payload,
+    ) -> Result<Receipt, Refusal> {
+        match &inbound.action {
+            InboundAction::Relay { others_only } => {
+                if inbound.payload.is_some() {
+                    check(&context.resolved.channel.payload, payload)?;
+                }
+                let publication = Publication::new(&context.resolved, payload.clone()).sent_by(context, *others_only);
+                Ok(Receipt { reply: None, effects: vec![Effect::Deliver(publication)] })
+            }
+            InboundAction::Handler(plugin) => {
+                let answer = serving.plugins.handle(plugin, HandlerCall { context, payload }).await;
+                match answer.map_err(|fault| refusal_of(&fault))? {
+                    Ok(outcome) => self.clear(serving, context, plugin, outcome),
+                    Err(refusal) => Err(translate(plugin, context, refusal)),
+                }
+            }
+        }
+    }
+
+    /// Gate 4 for every effect of a handler, before any of them happens.
+    fn clear(
+        &self,
+        serving: &Serving,
+        context: &CallContext,
+        plugin: &PluginName,
+        outcome: Outcome,
+    ) -> Result<Receipt, Refusal> {
+        let mut effects = Vec::with_capacity(outcome.effects.len());
+        for effect in outcome.effects {
+            let cleared = match effect {
+                PluginEffect::Emit { topic, payload, others_only } => self
+                    .clear_broadcast(serving, &topic, payload)
+                    .map(|publication| Effect::Deliver(publication.sent_by(context, others_only)))
+                    .map_err(|refusal| emitted_badly(&topic, &refusal)),
+                PluginEffect::Publish { kind, subject, data } => bus_event(plugin, kind, subject, &data),
+            };
+            effects.push(cleared.map_err(|detail| {
+                let fault = Fault { plugin: plugin.clone(), kind: FaultKind::InvalidOutput, detail };
+                telemetry::plugin_fault(plugin.as_str(), fault.kind.as_str(), context.channel(), &fault.detail);
+                refusal_of(&fault)
+            })?);
+        }
+        Ok(Receipt { reply: outcome.reply, effects })
+    }
+
+    pub(super) fn refuse_too_large(&self, payload: &Payload) -> Result<(), Refusal> {
+        let bytes_max = self.limits.payload_bytes_max;
+        if payload.as_str().len() <= bytes_max {
+            return Ok(());
+        }
+        let details = serde_json::json!({ "bytes": payload.as_str().len(), "bytes_max": bytes_max });
+        Err(Refusal::new(Code::PayloadTooLarge).with_details(details))
+    }
+}
+
+/// Judges a payload by a schema; the violations go to whoever sent it.
+pub(super) fn check(schema: &Schema, payload: &Payload) -> Result<(), Refusal> {
+    let value = payload.to_value().map_err(|_| Refusal::because(Code::InvalidPayload, "the payload nests too deep"))?;
+    schema.check(&value).map_err(|violations| {
+        Refusal::new(Code::InvalidPayload).with_details(serde_json::json!({ "violations": violations }))
+    })
+}
+
+fn emitted_badly(topic: &str, refusal: &Refusal) -> String {
+    let details = refusal.details.as_ref().map(ToString::to_string).unwrap_or_default();
+    format!("emit to `{topic}`: {} {details}", refusal.code.as_str())
+}
+
+fn bus_event(plugin: &PluginName, kind: String, subject: Option<String>, data: &Payload) -> Result<Effect, String> {
+    let data = data.to_value().map_err(|error| format!("publish `{kind}`: {error}"))?;
+    let id = uuid::Uuid::now_v7().to_string();
+    let mut event = BusEvent::new(id, format!("/plugins/{plugin}"), kind, data);
+    event.subject = subject;
+    Ok(Effect::Publish(event))
+}
+
+/// The code a fault shows to the client; its detail stays inside.
+fn refusal_of(fault: &Fault) -> Refusal {
+    match fault.kind {
+        FaultKind::Timeout => Code::HandlerTimeout.into(),
+        FaultKind::Overloaded => Code::Unavailable.into(),
+        FaultKind::Trap | FaultKind::Memory | FaultKind::InvalidOutput | FaultKind::NotGranted | FaultKind::Missing => {
+            Code::HandlerFailed.into()
+        }
+    }
+}
+
+/// The code a handler's own no shows to the client; only what is meant for the client goes with it.
+fn translate(plugin: &PluginName, context: &CallContext, refusal: PluginRefusal) -> Refusal {
+    let (code, detail) = match refusal {
+        PluginRefusal::InvalidPayload(message) => {
+            return Refusal::new(Code::InvalidPayload).with_details(serde_json::json!({ "reason": message }));
+        }
+        PluginRefusal::Forbidden(detail) => (Code::Forbidden, detail),
+        PluginRefusal::Unavailable(detail) => (Code::Unavailable, detail),
+        PluginRefusal::Failed(detail) => (Code::HandlerFailed, detail),
+    };
+    tracing::info!(%plugin, channel = context.channel(), code = code.as_str(), detail, "handler refused");
+    code.into()
+}

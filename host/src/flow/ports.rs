@@ -1,0 +1,251 @@
+//! What the flow needs of the world, as traits: each has a real implementation in an adapter and a fake in the tests.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{CallContext, DeadLetter, Publication};
+use crate::protocol::{BusEvent, Payload, PluginName, User};
+
+/// The plugins of one generation: handlers and authorizers by name.
+///
+/// An implementation enforces grants and limits, and logs and counts every fault; the flow only maps a fault to a
+/// code. Calls must be safe to cancel by dropping the future.
+#[async_trait]
+pub trait Plugins: Send + Sync + 'static {
+    /// Asks an authorizer whether this user may do this on this topic.
+    ///
+    /// # Errors
+    /// [`Fault`] when there is no decision; the caller denies.
+    async fn authorize(&self, plugin: &PluginName, call: AuthorizerCall<'_>) -> Result<Decision, Fault>;
+
+    /// Has a handler answer a message that met its schema.
+    ///
+    /// # Errors
+    /// [`Fault`] when the plugin failed; none of its effects may happen.
+    async fn handle(&self, plugin: &PluginName, call: HandlerCall<'_>) -> Result<Answer, Fault>;
+}
+
+/// What an authorizer is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct AuthorizerCall<'a> {
+    /// Who asks, on which topic.
+    pub context: &'a CallContext,
+    /// What they want to do.
+    pub action: Action,
+    /// The message, when the action is [`Action::Send`].
+    pub payload: Option<&'a Payload>,
+}
+
+/// What an authorizer decides on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Gate 2.
+    Subscribe,
+    /// Gate 3.
+    Send,
+}
+
+impl Action {
+    /// The name in logs, metrics and the WIT contract.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Subscribe => "subscribe",
+            Self::Send => "send",
+        }
+    }
+}
+
+/// An authorizer's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Yes.
+    Allow,
+    /// No; the reason is for the log, never for the client.
+    Deny {
+        /// The plugin's own words.
+        reason: String,
+    },
+}
+
+/// What a handler is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct HandlerCall<'a> {
+    /// Who sends, on which topic.
+    pub context: &'a CallContext,
+    /// The message, having met the channel's inbound schema.
+    pub payload: &'a Payload,
+}
+
+/// A handler's answer: it took the message, or it refused it.
+pub type Answer = Result<Outcome, PluginRefusal>;
+
+/// What a handler that took the message wants to happen, granted but not yet checked against schemas.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outcome {
+    /// The receipt for the sender.
+    pub reply: Option<Payload>,
+    /// In the order the plugin returned them.
+    pub effects: Vec<PluginEffect>,
+}
+
+/// One effect, as a plugin asks for it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PluginEffect {
+    /// Publish a payload on a topic.
+    Emit {
+        /// The topic's name, unchecked.
+        topic: String,
+        /// The payload, not yet checked against the channel's schema.
+        payload: Payload,
+        /// Leave the sender out.
+        others_only: bool,
+    },
+    /// Put an event on the bus.
+    Publish {
+        /// The CloudEvent's type.
+        kind: String,
+        /// The CloudEvent's subject.
+        subject: Option<String>,
+        /// The CloudEvent's data.
+        data: Payload,
+    },
+}
+
+/// A handler's no. The client sees a code; only the sentence of `InvalidPayload` reaches it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginRefusal {
+    /// The message is not acceptable; the sentence tells the client why.
+    InvalidPayload(String),
+    /// This user may not; the sentence is for the log.
+    Forbidden(String),
+    /// Not now; the sentence is for the log.
+    Unavailable(String),
+    /// The handler could not do its work; the sentence is for the log.
+    Failed(String),
+}
+
+/// A plugin's failure. Already logged and counted where it was found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("plugin `{plugin}` {}: {detail}", kind.as_str())]
+pub struct Fault {
+    /// Whose.
+    pub plugin: PluginName,
+    /// What went wrong.
+    pub kind: FaultKind,
+    /// For the log; never for a client.
+    pub detail: String,
+}
+
+/// The ways a plugin fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// A trap: panic, unreachable, stack overflow.
+    Trap,
+    /// Out of CPU or wall time.
+    Timeout,
+    /// Out of memory.
+    Memory,
+    /// The answer is no JSON, is too large, or does not meet a schema.
+    InvalidOutput,
+    /// An effect outside the grants of `plugin.yaml`.
+    NotGranted,
+    /// No such plugin, or it lacks the export.
+    Missing,
+    /// Every instance is busy and the wait is over.
+    Overloaded,
+}
+
+impl FaultKind {
+    /// The name in logs and metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Timeout => "timeout",
+            Self::Memory => "memory",
+            Self::InvalidOutput => "invalid_output",
+            Self::NotGranted => "not_granted",
+            Self::Missing => "missing",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}
+
+/// Where cleared publications go: the connections subscribed to the topic.
+pub trait Rooms: Send + Sync + 'static {
+    /// Queues a publication for every subscriber of its topic; never waits.
+    fn deliver(&self, publication: &Publication);
+}
+
+/// Where bus events go: the queue the bridge reads.
+pub trait Bus: Send + Sync + 'static {
+    /// Queues all of the events or none.
+    ///
+    /// # Errors
+    /// [`BusFull`] when there is no room for all of them.
+    fn publish(&self, events: Vec<BusEvent>) -> Result<(), BusFull>;
+}
+
+/// The bus's queue has no room (`limits.bus_queue`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the bus queue is full")]
+pub struct BusFull;
+
+/// Where bus events go that a rule matched and that could not cross. Bounded (`limits.dead_letters`).
+pub trait DeadLetters: Send + Sync + 'static {
+    /// Keeps one; when there is no room the oldest goes, counted.
+    fn bury(&self, letter: DeadLetter);
+    /// Those kept, newest first.
+    fn list(&self) -> Vec<DeadLetter>;
+    /// Takes one out, for a retry.
+    fn take(&self, id: &str) -> Option<DeadLetter>;
+}
+
+/// Recognises one kind of credential.
+#[async_trait]
+pub trait Provider: Send + Sync + 'static {
+    /// Looks at a credential.
+    async fn identify(&self, credential: &str) -> Identity;
+}
+
+/// What a provider makes of a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// Another kind of credential; ask the next provider.
+    NotMine,
+    /// This user.
+    User(User),
+    /// This kind of credential, but no good.
+    Refused(crate::protocol::Code),
+}
+
+/// The wall clock.
+pub trait Clock: Send + Sync + 'static {
+    /// Seconds since the Unix epoch.
+    fn now_unix_s(&self) -> u64;
+}
+
+/// The machine's own clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_unix_s(&self) -> u64 {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+}
+
+/// The ports of a gate keeper, chosen once in `app`.
+#[derive(Clone)]
+pub struct Ports {
+    /// Publications out.
+    pub rooms: Arc<dyn Rooms>,
+    /// Bus events out.
+    pub bus: Arc<dyn Bus>,
+    /// Bus events that could not cross.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}

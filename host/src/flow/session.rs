@@ -1,0 +1,108 @@
+//! What the gates remember of one connection: its user and the topics it cleared gate 2 for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::protocol::{Code, ConnectionId, Generation, Topic, User};
+
+/// One connection's standing with the gates. Shared by the connection's tasks; every method is short.
+#[derive(Debug)]
+pub struct Session {
+    connection: ConnectionId,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    user: Option<Arc<User>>,
+    /// Each topic with the generation that last admitted it.
+    held: HashMap<Topic, Generation>,
+    closed: bool,
+}
+
+impl Session {
+    /// A session that holds nothing yet.
+    #[must_use]
+    pub fn new(connection: ConnectionId, user: Option<Arc<User>>) -> Self {
+        Self { connection, state: Mutex::new(State { user, held: HashMap::new(), closed: false }) }
+    }
+
+    /// The connection.
+    #[must_use]
+    pub const fn connection(&self) -> &ConnectionId {
+        &self.connection
+    }
+
+    /// The user, if there is one.
+    #[must_use]
+    pub fn user(&self) -> Option<Arc<User>> {
+        self.state.lock().user.clone()
+    }
+
+    /// Whether gate 2 was cleared for the topic and not lost since.
+    #[must_use]
+    pub fn holds(&self, topic: &Topic) -> bool {
+        self.state.lock().held.contains_key(topic)
+    }
+
+    /// Every topic held.
+    #[must_use]
+    pub fn topics(&self) -> Vec<Topic> {
+        self.state.lock().held.keys().cloned().collect()
+    }
+
+    /// How many topics are held.
+    #[must_use]
+    pub fn topics_count(&self) -> usize {
+        self.state.lock().held.len()
+    }
+
+    /// Ends the session: from now on it takes no topic. Returns those it held.
+    pub fn close(&self) -> Vec<Topic> {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.held.drain().map(|(topic, _)| topic).collect()
+    }
+
+    /// Whether [`Session::close`] was called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    pub(super) fn set_user(&self, user: Arc<User>) {
+        self.state.lock().user = Some(user);
+    }
+
+    /// Takes a topic, unless the session is over or `max` are held already.
+    pub(super) fn hold(&self, topic: &Topic, generation: Generation, max: usize) -> Result<(), Code> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Code::Unavailable);
+        }
+        if state.held.len() >= max && !state.held.contains_key(topic) {
+            return Err(Code::TooManySubscriptions);
+        }
+        state.held.insert(topic.clone(), generation);
+        Ok(())
+    }
+
+    /// Notes that `generation` admits a topic still held.
+    pub(super) fn renew(&self, topic: &Topic, generation: Generation) {
+        if let Some(at) = self.state.lock().held.get_mut(topic) {
+            *at = generation;
+        }
+    }
+
+    pub(super) fn release(&self, topic: &Topic) -> bool {
+        self.state.lock().held.remove(topic).is_some()
+    }
+
+    /// The topics last admitted by another generation than `generation`.
+    pub(super) fn held_before(&self, generation: Generation) -> Vec<Topic> {
+        let state = self.state.lock();
+        state.held.iter().filter(|(_, at)| **at != generation).map(|(topic, _)| topic.clone()).collect()
+    }
+}

@@ -1,0 +1,96 @@
+//! Gate 2: topic → channel and params → scope → authorizer → the session holds the topic.
+
+use tokio::time::Instant;
+
+use super::ports::{Action, AuthorizerCall, Decision};
+use super::{CallContext, Gates, Serving, Session, observe};
+use crate::protocol::{Code, Payload, Refusal, SubscribeReceipt, SubscribeRequest, Topic};
+use crate::telemetry::Gate;
+
+impl Gates {
+    /// Gate 2. On success the session holds the topic; the caller lets the connection into the room.
+    ///
+    /// # Errors
+    /// `unknown_channel`, `unauthenticated`, `forbidden`, `token_expired`, `too_many_subscriptions`, `draining`.
+    pub async fn subscribe(&self, session: &Session, request: &SubscribeRequest) -> Result<SubscribeReceipt, Refusal> {
+        let started = Instant::now();
+        let serving = self.serving();
+        let resolved = serving.catalog.resolve(&request.channel);
+        let template = resolved.as_ref().map(|resolved| resolved.channel.clone());
+        let result = match resolved {
+            Some(resolved) => {
+                let user = self.user_of(session);
+                match user {
+                    Ok(user) => {
+                        let context = CallContext { resolved, user, connection: session.connection().clone() };
+                        self.join(&serving, session, request, &context).await
+                    }
+                    Err(refusal) => Err(refusal),
+                }
+            }
+            None => Err(Code::UnknownChannel.into()),
+        };
+        observe(Gate::Subscribe, template.as_ref().map(|channel| channel.template.as_str()), started, &result);
+        result
+    }
+
+    async fn join(
+        &self,
+        serving: &Serving,
+        session: &Session,
+        request: &SubscribeRequest,
+        context: &CallContext,
+    ) -> Result<SubscribeReceipt, Refusal> {
+        self.refuse_while_draining()?;
+        context.resolved.channel.scope.admit(context.user.as_deref(), context.params())?;
+        // Before the authorizer, so that a client over its limit costs no plugin call; `hold` decides again.
+        let max = self.limits.subscriptions_per_connection_max;
+        if session.topics_count() >= max && !session.holds(context.topic()) {
+            return Err(Code::TooManySubscriptions.into());
+        }
+        serving.ask_authorizer(context, Action::Subscribe, None).await?;
+        session.hold(context.topic(), serving.catalog.generation(), max)?;
+        Ok(SubscribeReceipt {
+            channel: context.topic().clone(),
+            params: context.params().clone(),
+            // No channel keeps history: whoever asks for what it missed is told that it is gone.
+            unrecovered: request.since.as_ref().map(|_| "expired"),
+        })
+    }
+
+    /// `unsubscribe`. On success the caller takes the connection out of the room.
+    ///
+    /// # Errors
+    /// `not_subscribed` when the session does not hold the topic.
+    pub fn unsubscribe(&self, session: &Session, channel: &str) -> Result<Topic, Refusal> {
+        match Topic::parse(channel) {
+            Ok(topic) if session.release(&topic) => Ok(topic),
+            _ => Err(Code::NotSubscribed.into()),
+        }
+    }
+}
+
+impl Serving {
+    /// Asks the channel's authorizer, if it has one. Fails closed: a fault denies.
+    pub(super) async fn ask_authorizer(
+        &self,
+        context: &CallContext,
+        action: Action,
+        payload: Option<&Payload>,
+    ) -> Result<(), Refusal> {
+        let Some(plugin) = &context.resolved.channel.authorizer else { return Ok(()) };
+        match self.plugins.authorize(plugin, AuthorizerCall { context, action, payload }).await {
+            Ok(Decision::Allow) => Ok(()),
+            Ok(Decision::Deny { reason }) => {
+                tracing::debug!(%plugin, channel = context.channel(), action = action.as_str(), reason, "authorizer denied");
+                Err(denied(context))
+            }
+            Err(_fault) => Err(denied(context)),
+        }
+    }
+}
+
+/// A gate that needs a user and has none says `unauthenticated`; one that has a user and refuses says `forbidden`.
+fn denied(context: &CallContext) -> Refusal {
+    if context.user.is_some() { Code::Forbidden.into() } else { Code::Unauthenticated.into() }
+}

@@ -1,0 +1,319 @@
+//! What client and server say to each other: requests read without trust, acks and session events written.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::{Code, Params, Payload, Refusal, Topic};
+
+/// One event from a client, read from its packet.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClientEvent {
+    /// `subscribe { channel, since? }`
+    Subscribe(SubscribeRequest),
+    /// `unsubscribe { channel }`
+    Unsubscribe(UnsubscribeRequest),
+    /// `authenticate { token }`
+    Authenticate(AuthenticateRequest),
+    /// `<topic> payload`; the topic is not yet known to be one.
+    Message {
+        /// The event's name as the client sent it.
+        topic: String,
+        /// The one argument, `null` when there was none.
+        payload: Payload,
+    },
+}
+
+/// `subscribe`: the topic and, after a reconnect, the last position seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubscribeRequest {
+    /// The topic's name, unchecked.
+    pub channel: String,
+    /// Where the client left off.
+    pub since: Option<Since>,
+}
+
+/// A position a client remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Since {
+    /// The epoch of the channel's history.
+    pub epoch: String,
+    /// The offset of the last publication seen.
+    pub offset: u64,
+}
+
+/// `unsubscribe`: the topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsubscribeRequest {
+    /// The topic's name, unchecked.
+    pub channel: String,
+}
+
+/// `authenticate`: a fresh token for the same user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthenticateRequest {
+    /// The token, unchecked.
+    pub token: String,
+}
+
+/// Why a packet is not a request. The sentence is safe to send to the client that caused it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RequestError(String);
+
+impl From<RequestError> for Refusal {
+    fn from(error: RequestError) -> Self {
+        Self::because(Code::InvalidPayload, error.0)
+    }
+}
+
+impl ClientEvent {
+    /// Reads the text of an event packet, `["name", …arguments]`, whatever the client put in it.
+    ///
+    /// # Errors
+    /// [`RequestError`] when it is not an event of this protocol.
+    pub fn parse(packet: &str) -> Result<Self, RequestError> {
+        let mut parts: Vec<Box<RawValue>> =
+            serde_json::from_str(packet).map_err(|_| error("an event is a JSON array of a name and arguments"))?;
+        if parts.is_empty() {
+            return Err(error("an event has a name"));
+        }
+        let name: String =
+            serde_json::from_str(parts.remove(0).get()).map_err(|_| error("an event's name is a string"))?;
+        if parts.len() > 1 {
+            return Err(RequestError(format!("an event takes one argument, found {}", parts.len())));
+        }
+        let argument = parts.pop().unwrap_or_default();
+        match name.as_str() {
+            "subscribe" => Ok(Self::Subscribe(SubscribeRequest::read(&argument)?)),
+            "unsubscribe" => {
+                let channel = string_field(&object(&argument, "{ channel }")?, "channel")?;
+                Ok(Self::Unsubscribe(UnsubscribeRequest { channel }))
+            }
+            "authenticate" => {
+                let token = string_field(&object(&argument, "{ token }")?, "token")?;
+                Ok(Self::Authenticate(AuthenticateRequest { token }))
+            }
+            _ => Ok(Self::Message { topic: name, payload: argument.into() }),
+        }
+    }
+
+    /// The topic this event is about: events about one topic are handled in the order they were sent.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        match self {
+            Self::Subscribe(request) => &request.channel,
+            Self::Unsubscribe(request) => &request.channel,
+            Self::Authenticate(_) => "authenticate",
+            Self::Message { topic, .. } => topic,
+        }
+    }
+}
+
+impl SubscribeRequest {
+    fn read(argument: &RawValue) -> Result<Self, RequestError> {
+        let fields = object(argument, "{ channel, since? }")?;
+        let channel = string_field(&fields, "channel")?;
+        let since = match fields.get("since") {
+            None | Some(Value::Null) => None,
+            Some(Value::Object(since)) => {
+                let epoch = string_field(since, "epoch")?;
+                let offset = since
+                    .get("offset")
+                    .and_then(Value::as_u64)
+                    .ok_or_else(|| error("`offset` must be a whole number, 0 or more"))?;
+                Some(Since { epoch, offset })
+            }
+            Some(_) => return Err(error("`since` must be an object { epoch, offset }")),
+        };
+        Ok(Self { channel, since })
+    }
+}
+
+fn error(text: &str) -> RequestError {
+    RequestError(text.to_owned())
+}
+
+fn object(argument: &RawValue, shape: &str) -> Result<serde_json::Map<String, Value>, RequestError> {
+    serde_json::from_str(argument.get()).map_err(|_| RequestError(format!("the argument must be an object {shape}")))
+}
+
+fn string_field(fields: &serde_json::Map<String, Value>, name: &str) -> Result<String, RequestError> {
+    match fields.get(name) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(_) => Err(RequestError(format!("`{name}` must be a string"))),
+        None => Err(RequestError(format!("`{name}` is missing"))),
+    }
+}
+
+/// What a cleared `subscribe` answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubscribeReceipt {
+    /// The topic.
+    pub channel: Topic,
+    /// The template's params.
+    pub params: Params,
+    /// `Some(reason)` when the client asked for recovery and cannot have it.
+    pub unrecovered: Option<&'static str>,
+}
+
+/// The answer to any client event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ack {
+    /// `{ ok: true, channel, params, recovered?, reason? }`
+    Subscribed(SubscribeReceipt),
+    /// `{ ok: true, channel }`
+    Unsubscribed(Topic),
+    /// `{ ok: true, expires_at? }`
+    Authenticated {
+        /// When the renewed credential ends, in seconds since the Unix epoch.
+        expires_at: Option<u64>,
+    },
+    /// `{ ok: true, reply? }`
+    Accepted {
+        /// The handler's receipt.
+        reply: Option<Payload>,
+    },
+    /// `{ ok: false, error }`
+    Refused(Refusal),
+}
+
+impl Serialize for Ack {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_map(None)?;
+        out.serialize_entry("ok", &!matches!(self, Self::Refused(_)))?;
+        match self {
+            Self::Subscribed(receipt) => {
+                out.serialize_entry("channel", &receipt.channel)?;
+                out.serialize_entry("params", &receipt.params)?;
+                if let Some(reason) = receipt.unrecovered {
+                    out.serialize_entry("recovered", &false)?;
+                    out.serialize_entry("reason", reason)?;
+                }
+            }
+            Self::Unsubscribed(topic) => out.serialize_entry("channel", topic)?,
+            Self::Authenticated { expires_at: Some(at) } => out.serialize_entry("expires_at", at)?,
+            Self::Accepted { reply: Some(reply) } => out.serialize_entry("reply", reply)?,
+            Self::Authenticated { expires_at: None } | Self::Accepted { reply: None } => {}
+            Self::Refused(refusal) => out.serialize_entry("error", refusal)?,
+        }
+        out.end()
+    }
+}
+
+impl From<Refusal> for Ack {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// What the server says about the session itself, as event `tidegate`: `{ type, … }`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SessionEvent {
+    /// A subscription ended from the server's side.
+    Revoked {
+        /// The topic that was left.
+        channel: Topic,
+        /// Why: `unknown_channel` when it is no longer declared, `forbidden` when the scope no longer admits.
+        reason: Code,
+    },
+    /// A refusal of an event that asked for no ack.
+    Error {
+        /// The event's name, empty when it had none.
+        event: String,
+        /// What the ack would have said.
+        error: Refusal,
+    },
+    /// The server is about to close; the stock client reconnects by itself.
+    Draining,
+}
+
+impl Serialize for SessionEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_map(None)?;
+        match self {
+            Self::Revoked { channel, reason } => {
+                out.serialize_entry("type", "revoked")?;
+                out.serialize_entry("channel", channel)?;
+                out.serialize_entry("reason", reason.as_str())?;
+            }
+            Self::Error { event, error } => {
+                out.serialize_entry("type", "error")?;
+                out.serialize_entry("event", event)?;
+                out.serialize_entry("error", error)?;
+            }
+            Self::Draining => out.serialize_entry("type", "draining")?,
+        }
+        out.end()
+    }
+}
+
+/// The second argument of every publication: an object, empty while the channel keeps no history.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Meta;
+
+impl Serialize for Meta {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_map(Some(0))?.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(packet: &str) -> String {
+        ClientEvent::parse(packet).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_topic_event_keeps_its_payload_verbatim() {
+        let event = ClientEvent::parse(r#"["realtime-ping",{"n": 1}]"#).unwrap();
+        let payload = Payload::parse(r#"{"n": 1}"#.to_owned()).unwrap();
+        assert_eq!(event, ClientEvent::Message { topic: "realtime-ping".to_owned(), payload });
+    }
+
+    #[test]
+    fn a_topic_event_without_an_argument_carries_null() {
+        let ClientEvent::Message { payload, .. } = ClientEvent::parse(r#"["a"]"#).unwrap() else { panic!("a message") };
+        assert_eq!(payload.as_str(), "null");
+    }
+
+    #[test]
+    fn malformed_requests_say_what_is_wrong() {
+        assert_eq!(refused(r#"["subscribe"]"#), "the argument must be an object { channel, since? }");
+        assert_eq!(refused(r#"["subscribe",{}]"#), "`channel` is missing");
+        assert_eq!(refused(r#"["subscribe",{"channel":7}]"#), "`channel` must be a string");
+        assert_eq!(
+            refused(r#"["subscribe",{"channel":"a","since":1}]"#),
+            "`since` must be an object { epoch, offset }"
+        );
+        assert_eq!(refused(r#"["a",1,2,3]"#), "an event takes one argument, found 3");
+        assert_eq!(refused("[7]"), "an event's name is a string");
+        assert_eq!(refused("[]"), "an event has a name");
+        assert_eq!(refused("nonsense"), "an event is a JSON array of a name and arguments");
+    }
+
+    #[test]
+    fn deep_nesting_is_read_without_recursion() {
+        let deep = format!("[\"a\",{}{}]", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(ClientEvent::parse(&deep).is_ok());
+        let deep = format!("[\"subscribe\",{}{}]", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(ClientEvent::parse(&deep).is_err());
+    }
+
+    #[test]
+    fn acks_have_the_envelope_of_the_wire_contract() {
+        let show = |ack: Ack| serde_json::to_string(&ack).unwrap();
+        let topic = Topic::parse("vault.v1").unwrap();
+        let params: Params = [("vaultId".into(), "v1".to_owned())].into_iter().collect();
+        let receipt = SubscribeReceipt { channel: topic.clone(), params, unrecovered: None };
+        assert_eq!(show(Ack::Subscribed(receipt)), r#"{"ok":true,"channel":"vault.v1","params":{"vaultId":"v1"}}"#);
+        assert_eq!(show(Ack::Unsubscribed(topic)), r#"{"ok":true,"channel":"vault.v1"}"#);
+        assert_eq!(show(Ack::Accepted { reply: None }), r#"{"ok":true}"#);
+        assert_eq!(
+            show(Refusal::new(Code::Forbidden).into()),
+            r#"{"ok":false,"error":{"code":"forbidden","message":"not allowed","retry":false}}"#
+        );
+    }
+}

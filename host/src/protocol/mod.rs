@@ -1,0 +1,21 @@
+//! The words every part shares: ids, names, codes, envelopes, bus events. No logic of a gate, no I/O.
+
+mod code;
+mod envelope;
+mod event;
+mod name;
+mod payload;
+mod user;
+
+pub use code::{Code, Refusal};
+pub use envelope::{
+    Ack, AuthenticateRequest, ClientEvent, Meta, RequestError, SessionEvent, Since, SubscribeReceipt, SubscribeRequest,
+    UnsubscribeRequest,
+};
+pub use event::{BusEvent, EventError};
+pub use name::{
+    ConnectionId, Generation, InvalidName, Params, PluginName, RESERVED_EVENTS, TOPIC_BYTES_MAX, TOPIC_SEGMENTS_MAX,
+    Topic,
+};
+pub use payload::{Payload, PayloadError};
+pub use user::User;

@@ -1,0 +1,26 @@
+//! Who a connection belongs to.
+
+use serde::Serialize;
+
+/// A user as gate 1 found it in the credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct User {
+    /// The id; what a `user` scope compares with the topic's param.
+    pub id: String,
+    /// The roles, for `role` and `roles` scopes and for plugins.
+    pub roles: Vec<String>,
+    /// The tenant, where the credential names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// When the credential ends, in seconds since the Unix epoch; `None` never ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+}
+
+impl User {
+    /// Whether the credential's time is over at `now_unix_s`.
+    #[must_use]
+    pub fn is_expired(&self, now_unix_s: u64) -> bool {
+        self.expires_at.is_some_and(|at| now_unix_s >= at)
+    }
+}

@@ -6,12 +6,16 @@ use tidegate::channels::{Sources, compile};
 use tidegate::config::SourceFile;
 use tidegate::protocol::{ClientEvent, Generation};
 
-/// Whatever the text, `compile` answers; every mistake can be shown. Used as a manifest and as the bridge table.
-pub fn manifests(bytes: &[u8]) {
+/// Whatever the text, `compile` answers; every mistake can be shown. Taken as a manifest and as the bridge table.
+pub(crate) fn manifests(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let file = Arc::new(SourceFile { path: "fuzz.yaml".to_owned(), text: text.to_owned() });
-    let sources = Sources { manifests: vec![file.clone()], bridge: Some(file), ..Sources::default() };
-    match compile(&sources, Generation(1)) {
+    compiled(&Sources { manifests: vec![file.clone()], ..Sources::default() });
+    compiled(&Sources { bridge: Some(file), ..Sources::default() });
+}
+
+fn compiled(sources: &Sources) {
+    match compile(sources, Generation(1)) {
         Ok(catalog) => {
             for channel in catalog.channels() {
                 let _ = channel.payload.check(&serde_json::Value::Null);
@@ -27,7 +31,7 @@ pub fn manifests(bytes: &[u8]) {
 }
 
 /// Whatever a client sends, reading it answers.
-pub fn envelope(bytes: &[u8]) {
+pub(crate) fn envelope(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(event) = ClientEvent::parse(text) {
         let _ = event.topic();

@@ -3,6 +3,8 @@
 //! A case holds `*.yaml` manifests, `schemas/…`, `bridge.yaml` if it has one, and `plugins.txt` (a line each: a name
 //! and what it exports) if it has any. `TIDEGATE_UPDATE=1 cargo test --test manifests` writes what is expected anew.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its case has failed")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -160,7 +162,7 @@ fn the_schema_for_editors_takes_every_case_that_compiles() {
             schema.validate(&json(manifest)).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
             taken += 1;
         }
-        for table in &sources.bridge {
+        if let Some(table) = &sources.bridge {
             bridge.validate(&json(table)).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
         }
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::expression::{Expression, ExpressionMistake};
-use super::manifest::{missing, refuse_not_served, ticked};
+use super::manifest::{refuse_not_served, require, ticked};
 use super::{BridgeRule, BridgeTable, RuleId, Template};
 use crate::config::{Diagnostic, Entry, Node, Place, SourceFile, decode, nearest_name, parse_yaml};
 
@@ -53,8 +53,8 @@ pub(super) fn read(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> BridgeTable {
     let Some(tree) = parse_yaml(source, diagnostics) else { return BridgeTable::default() };
-    if decode::<RawBridge>(&tree, diagnostics).is_some() && tree.entry("rules").is_none() {
-        diagnostics.push(missing(&tree.place, "rules").hint("`rules: []` lets nothing cross"));
+    if decode::<RawBridge>(&tree, diagnostics).is_some() {
+        require(&["rules"], &tree, &tree.place, diagnostics);
     }
     let items = tree.get("rules").map(Node::items).unwrap_or_default();
     let mut reader = Reader { declared, diagnostics, seen: HashMap::new() };
@@ -72,11 +72,8 @@ impl Reader<'_> {
         let revokes = node.entry("revoke").is_some();
         let node = &refuse_not_served(node, &NOT_SERVED, self.diagnostics);
         let raw: RawRule = decode(node, self.diagnostics)?;
-        for key in ["on", "to"] {
-            if node.entry(key).is_none() && !(revokes && key == "to") {
-                self.diagnostics.push(missing(&node.place, key));
-            }
-        }
+        let required: &[&str] = if revokes { &["on"] } else { &["on", "to"] };
+        require(required, node, &node.place, self.diagnostics);
         let on = self.on(raw.on, node.get("on"));
         let to = self.to(raw.to, node.get("to"));
         let when = self.optional(node.get("when"), raw.when.as_deref());

@@ -136,7 +136,10 @@ fn entry_parts(entry: &EntryExpr) -> Vec<&IdedExpr> {
 fn mistakes(errors: &cel::ParseErrors) -> Vec<ExpressionMistake> {
     let mistake = |error: &cel::ParseError| {
         let at = usize::try_from(error.pos.0).ok().zip(usize::try_from(error.pos.1).ok());
-        ExpressionMistake { at: at.filter(|(line, column)| *line > 0 && *column > 0), message: error.msg.clone() }
+        ExpressionMistake {
+            at: at.filter(|(line, column)| *line > 0 && *column > 0),
+            message: error.msg.trim_start_matches("Syntax error: ").to_owned(),
+        }
     };
     errors.errors.iter().map(mistake).collect()
 }

@@ -75,6 +75,7 @@ enum RawScope {
 #[schemars(rename = "Inbound")]
 struct RawInbound {
     /// JSON Schema 2020-12 of what clients send; a relay may leave it out, then the channel's own payload stands.
+    #[serde(default)]
     #[schemars(schema_with = "json_schema_schema")]
     #[expect(dead_code, reason = "the schema is read from the tree, which has the places")]
     payload: Option<Value>,
@@ -120,10 +121,8 @@ pub(super) fn read(
 ) -> Vec<Declared> {
     let Some(tree) = parse_yaml(source, diagnostics) else { return Vec::new() };
     let manifest: Option<RawManifest> = decode(&tree, diagnostics);
-    for key in ["feature", "channels"] {
-        if manifest.is_some() && tree.entry(key).is_none() {
-            diagnostics.push(missing(&tree.place, key));
-        }
+    if manifest.is_some() {
+        require(&["feature", "channels"], &tree, &tree.place, diagnostics);
     }
     let feature = manifest.and_then(|manifest| manifest.feature).unwrap_or_default();
     if let Some(node) = tree.get("feature")
@@ -136,9 +135,24 @@ pub(super) fn read(
     entries.iter().filter_map(|entry| reader.declared(entry, &feature)).collect()
 }
 
-pub(super) fn missing(place: &Place, key: &str) -> Diagnostic {
+/// Tells which of these keys a mapping lacks, but for those that stand there misspelt: that was told.
+pub(super) fn require(keys: &[&str], node: &Node, place: &Place, diagnostics: &mut Vec<Diagnostic>) {
+    let misspelt = |key: &str| {
+        let hint = format!("did you mean `{key}`?");
+        node.entries().iter().any(|entry| {
+            let at = Some(&entry.key_place);
+            diagnostics.iter().any(|told| told.place.as_ref() == at && told.hint.as_ref() == Some(&hint))
+        })
+    };
+    let missing: Vec<&&str> = keys.iter().filter(|key| node.entry(key).is_none() && !misspelt(key)).collect();
+    let told: Vec<Diagnostic> = missing.into_iter().map(|key| missing_key(place, key)).collect();
+    diagnostics.extend(told);
+}
+
+fn missing_key(place: &Place, key: &str) -> Diagnostic {
     let diagnostic = Diagnostic::at(place.clone(), format!("key `{key}` is missing"));
     match key {
+        "rules" => diagnostic.hint("`rules: []` lets nothing cross"),
         "feature" => diagnostic.hint("`feature: name`, the feature these channels belong to"),
         "channels" => diagnostic.hint("`channels:` with one entry a channel, by its name template"),
         "scope" => {
@@ -189,11 +203,7 @@ impl Reader<'_, '_> {
         let node = &refuse_not_served(&entry.value, &NOT_SERVED, self.diagnostics);
         // What cannot be a channel at all is told by its type, without a list of what it lacks.
         let raw: RawChannel = decode(node, self.diagnostics)?;
-        for key in ["scope", "payload"] {
-            if node.entry(key).is_none() {
-                self.diagnostics.push(missing(&entry.key_place, key));
-            }
-        }
+        require(&["scope", "payload"], node, &entry.key_place, self.diagnostics);
         let scope = self.scope(raw.scope, node, template);
         let authorizer = self.plugin(raw.authorizer, node.get("authorizer"), "authorizer", |kinds| kinds.authorizer);
         let payload = self.schema(node.get("payload"));
@@ -300,10 +310,8 @@ impl Reader<'_, '_> {
                 let hint = "`handler: plugin`, or `relay: others` or `relay: all` with no plugin at all";
                 self.diagnostics.push(Diagnostic::at(entry.key_place.clone(), message).hint(hint));
             }
-            (Some(_), None) if node.entry("payload").is_none() => {
-                self.diagnostics.push(missing(&entry.key_place, "payload"));
-            }
-            _ => {}
+            (Some(_), None) => require(&["payload"], node, &entry.key_place, self.diagnostics),
+            (None, Some(_)) => {}
         }
         let handler = self.plugin(raw.handler, node.get("handler"), "handler", |kinds| kinds.handler);
         let action = match (handler, raw.relay) {

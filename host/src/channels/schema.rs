@@ -91,7 +91,10 @@ pub(super) fn mistakes(schema: &Value) -> Vec<SchemaMistake> {
 }
 
 fn mistake(error: &jsonschema::ValidationError<'_>) -> SchemaMistake {
-    SchemaMistake { pointer: error.instance_path().to_string(), message: cropped(&error.to_string()) }
+    let message = error.to_string();
+    // What follows speaks to whoever configures the library.
+    let message = message.split(". Adjust configuration").next().unwrap_or_default();
+    SchemaMistake { pointer: error.instance_path().to_string(), message: cropped(message) }
 }
 
 fn cropped(message: &str) -> String {

@@ -50,6 +50,11 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
     if value.is_null() {
         value = Value::Object(serde_json::Map::new());
     }
+    // Serde would read a list as a mapping's values in order. Who wants a list takes the empty one.
+    if value.is_array() && T::deserialize(&Value::Array(Vec::new())).is_err() {
+        diagnostics.push(Diagnostic::at(node.place.clone(), "expected a mapping, found a list"));
+        return None;
+    }
     // What was mended, by path, with the number of stand-ins tried; a mistake at such a path was told already.
     let mut mended: HashSet<(Vec<String>, usize)> = HashSet::new();
     let mut told = 0;
@@ -272,8 +277,10 @@ fn plain(text: &str) -> String {
     let found = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
     if let Some((found, expected)) = found.and_then(|rest| rest.rsplit_once(", expected ")) {
         let expected = match expected.split_once(' ') {
+            _ if expected == "map with a single key" => "a mapping with one key",
             Some(("struct" | "map", _)) => "a mapping",
             _ if expected == "a map" => "a mapping",
+            _ if expected == "a sequence" => "a list",
             Some(("enum", _)) | None if expected.contains("enum") => "a known name",
             _ => match expected {
                 "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
@@ -284,6 +291,7 @@ fn plain(text: &str) -> String {
         };
         let found = match found {
             "null" => "nothing",
+            "map" if expected == "a mapping with one key" => "one with several",
             "map" => "a mapping",
             "sequence" => "a list",
             other => other,

@@ -20,6 +20,8 @@ pub struct Place {
     pub line: usize,
     /// The column, from 1.
     pub column: usize,
+    /// How many characters of the line it covers, at least 1.
+    pub width: usize,
 }
 
 /// One mistake in what the operator wrote: shown as `error:` with its place and line, other places, and a `hint:`.

@@ -21,6 +21,10 @@ pub struct Limits {
     pub bus_queue_max: usize,
     /// Events of one batch. Default 1,000; refused 413.
     pub events_per_batch_max: usize,
+    /// Largest body of `POST /v1/events`, in bytes. Default 4 MiB; refused 413.
+    pub batch_bytes_max: usize,
+    /// How long an HTTP request's body may take to arrive. Default 10 s; refused 408.
+    pub body_timeout: Duration,
     /// Dead letters kept; the oldest goes first. Default 1,000.
     pub dead_letters_max: usize,
     /// How long a drain may take before the process exits anyway. Default 10 s.
@@ -38,6 +42,8 @@ impl Default for Limits {
             outbound_queue_max: 1024,
             bus_queue_max: 10_000,
             events_per_batch_max: 1000,
+            batch_bytes_max: 4 * 1024 * 1024,
+            body_timeout: Duration::from_secs(10),
             dead_letters_max: 1000,
             drain_timeout: Duration::from_secs(10),
         }

@@ -77,7 +77,12 @@ impl Realtime {
                     Ack::Unsubscribed(topic)
                 })
             }
-            ClientEvent::Authenticate(request) => gates.authenticate(&connection.session, &request).await,
+            ClientEvent::Authenticate(request) => {
+                let renewed = gates.authenticate(&connection.session, &request).await;
+                // Other roles may hold fewer topics.
+                self.recheck(&gates, &connection);
+                renewed
+            }
             ClientEvent::Message { topic, payload } => message(&gates, &connection, &topic, &payload).await,
         };
         answer.unwrap_or_else(|refusal| {

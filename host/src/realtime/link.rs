@@ -36,33 +36,29 @@ pub(super) mod fake {
 
     /// A link that remembers what it was told. Clones are the same link.
     #[derive(Clone, Default)]
-    pub(crate) struct FakeLink(Arc<Mutex<Told>>);
+    pub(in crate::realtime) struct FakeLink(Arc<Mutex<Told>>);
 
     #[derive(Default)]
     struct Told {
         events: Vec<String>,
-        refuses: Option<LinkError>,
+        is_full: bool,
         killed: bool,
     }
 
     impl FakeLink {
         /// A link whose peer does not read.
-        pub(crate) fn full() -> Self {
-            Self::refusing(LinkError::Full)
-        }
-
-        pub(crate) fn refusing(error: LinkError) -> Self {
+        pub(in crate::realtime) fn full() -> Self {
             let link = Self::default();
-            link.0.lock().refuses = Some(error);
+            link.0.lock().is_full = true;
             link
         }
 
         /// Each event as `name(argument, …)`, in order.
-        pub(crate) fn events(&self) -> Vec<String> {
+        pub(in crate::realtime) fn events(&self) -> Vec<String> {
             self.0.lock().events.clone()
         }
 
-        pub(crate) fn is_killed(&self) -> bool {
+        pub(in crate::realtime) fn is_killed(&self) -> bool {
             self.0.lock().killed
         }
     }
@@ -70,8 +66,8 @@ pub(super) mod fake {
     impl Link for FakeLink {
         fn emit(&self, event: &str, args: &[&RawValue]) -> Result<(), LinkError> {
             let mut told = self.0.lock();
-            if let Some(error) = told.refuses {
-                return Err(error);
+            if told.is_full {
+                return Err(LinkError::Full);
             }
             let args: Vec<&str> = args.iter().map(|arg| arg.get()).collect();
             told.events.push(format!("{event}({})", args.join(", ")));

@@ -83,10 +83,7 @@ impl Realtime {
     /// After a reload: ends the subscriptions that the catalog now in force no longer admits, and tells the clients.
     pub fn recheck_all(&self, gates: &Gates) {
         for connection in self.connections.all() {
-            for (topic, reason) in gates.recheck(&connection.session) {
-                self.settle(gates, &connection, &topic);
-                self.tell(&connection, &SessionEvent::Revoked { channel: topic, reason });
-            }
+            self.recheck(gates, &connection);
         }
     }
 
@@ -119,6 +116,13 @@ impl Realtime {
 
     fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    fn recheck(&self, gates: &Gates, connection: &Arc<Connection>) {
+        for (topic, reason) in gates.recheck(&connection.session) {
+            self.settle(gates, connection, &topic);
+            self.tell(connection, &SessionEvent::Revoked { channel: topic, reason });
+        }
     }
 
     /// Tells a client what concerns its session. One that cannot be told is made to come back.
@@ -163,5 +167,56 @@ impl ports::Rooms for Realtime {
         for (connection, error) in self.rooms.deliver(publication, &self.meta) {
             self.cut(&connection, error);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::link::fake::FakeLink;
+    use super::*;
+    use crate::flow::Session;
+    use crate::protocol::{ConnectionId, Payload, Topic};
+
+    fn connect(realtime: &Arc<Realtime>, id: &str, link: &FakeLink) -> Arc<Connection> {
+        let session = Session::new(ConnectionId::new(id), None);
+        let lanes = lanes::Lanes::new(8, realtime.tasks.clone());
+        let connection = Arc::new(Connection::new(session, lanes, link.clone()));
+        realtime.connections.insert(Arc::clone(&connection));
+        connection
+    }
+
+    fn publication() -> Publication {
+        Publication {
+            topic: Topic::parse("feed").unwrap(),
+            channel: "feed".to_owned(),
+            payload: Payload::parse(r#"{"n": 1}"#.to_owned()).unwrap(),
+            except: None,
+        }
+    }
+
+    #[test]
+    fn a_subscriber_that_does_not_read_is_cut_and_the_others_receive() {
+        let realtime = Realtime::new(Limits::default());
+        let (reads, reads_not) = (FakeLink::default(), FakeLink::full());
+        let topic = publication().topic;
+        let slow = connect(&realtime, "slow", &reads_not);
+        realtime.rooms.join(&topic, "feed", &connect(&realtime, "fast", &reads));
+        realtime.rooms.join(&topic, "feed", &slow);
+        ports::Rooms::deliver(&*realtime, &publication());
+        assert_eq!(reads.events(), [r#"feed({"n": 1}, {})"#]);
+        assert!(!reads.is_killed());
+        assert!(reads_not.is_killed());
+        assert!(slow.session.is_closed());
+    }
+
+    #[tokio::test]
+    async fn a_cut_connection_is_known_until_its_transport_is_gone() {
+        let realtime = Realtime::new(Limits::default());
+        let connection = connect(&realtime, "slow", &FakeLink::full());
+        realtime.tell(&connection, &SessionEvent::Draining);
+        connection.was_cut().await;
+        assert_eq!(realtime.connections_count(), 1);
+        realtime.forget(&connection, "transport_close");
+        assert_eq!(realtime.connections_count(), 0);
     }
 }

@@ -75,10 +75,78 @@ impl Rooms {
         telemetry::delivered(&publication.channel, queued, missed.len());
         missed
     }
+}
 
-    /// How many rooms there are.
-    #[cfg(test)]
-    pub(super) fn count(&self) -> usize {
-        self.by_topic.len()
+#[cfg(test)]
+mod tests {
+    use serde_json::value::to_raw_value;
+    use tokio_util::task::TaskTracker;
+
+    use super::super::lanes::Lanes;
+    use super::super::link::fake::FakeLink;
+    use super::*;
+    use crate::flow::Session;
+    use crate::protocol::{Meta, Payload};
+
+    fn connection(id: &str, link: &FakeLink) -> Arc<Connection> {
+        let session = Session::new(ConnectionId::new(id), None);
+        Arc::new(Connection::new(session, Lanes::new(8, TaskTracker::new()), link.clone()))
+    }
+
+    fn topic(name: &str) -> Topic {
+        Topic::parse(name).unwrap()
+    }
+
+    fn deliver(rooms: &Rooms, to: &str, except: Option<&str>) -> Vec<(String, LinkError)> {
+        let publication = Publication {
+            topic: topic(to),
+            channel: "feed.{id}".to_owned(),
+            payload: Payload::parse("1".to_owned()).unwrap(),
+            except: except.map(ConnectionId::new),
+        };
+        let missed = rooms.deliver(&publication, &to_raw_value(&Meta).unwrap());
+        missed.into_iter().map(|(connection, error)| (connection.id().to_string(), error)).collect()
+    }
+
+    #[test]
+    fn a_publication_reaches_the_subscribers_of_its_topic_and_nobody_else() {
+        let (rooms, here, there) = (Rooms::default(), FakeLink::default(), FakeLink::default());
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("here", &here));
+        rooms.join(&topic("feed.b"), "feed.{id}", &connection("there", &there));
+        assert_eq!(deliver(&rooms, "feed.a", None), []);
+        assert_eq!(here.events(), ["feed.a(1, {})"]);
+        assert!(there.events().is_empty());
+    }
+
+    #[test]
+    fn the_sender_can_be_left_out() {
+        let (rooms, sender, other) = (Rooms::default(), FakeLink::default(), FakeLink::default());
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("sender", &sender));
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("other", &other));
+        assert_eq!(deliver(&rooms, "feed.a", Some("sender")), []);
+        assert!(sender.events().is_empty());
+        assert_eq!(other.events().len(), 1);
+    }
+
+    #[test]
+    fn who_missed_a_publication_is_named_with_the_reason() {
+        let rooms = Rooms::default();
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("full", &FakeLink::full()));
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("fine", &FakeLink::default()));
+        assert_eq!(deliver(&rooms, "feed.a", None), [("full".to_owned(), LinkError::Full)]);
+    }
+
+    #[test]
+    fn joining_twice_is_joining_once_and_the_last_to_leave_takes_the_room_along() {
+        let (rooms, link) = (Rooms::default(), FakeLink::default());
+        let connection = connection("one", &link);
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection);
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection);
+        deliver(&rooms, "feed.a", None);
+        assert_eq!(link.events().len(), 1);
+        rooms.leave(&topic("feed.a"), connection.id());
+        deliver(&rooms, "feed.a", None);
+        assert_eq!(link.events().len(), 1);
+        assert!(rooms.by_topic.is_empty());
     }
 }

@@ -26,3 +26,7 @@ pub fn plugin_fault(_plugin: &str, _kind: &'static str, _channel: &str, _detail:
 
 /// SKELETON: Counts what a bridge rule made of an event.
 pub fn bridged(_on: &str, _to: &str, _outcome: &'static str) {}
+
+/// SKELETON: Counts one call of a plugin and the time it took, waiting included. `kind` is `handler` or `authorizer`;
+/// `outcome` is `ok` or the kind of fault.
+pub fn plugin_call(_plugin: &str, _kind: &'static str, _outcome: &'static str, _elapsed: Duration) {}

@@ -54,20 +54,24 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
     let mut mended: HashSet<(Vec<String>, usize)> = HashSet::new();
     let mut told = 0;
     // Every round tells a mistake or tries another stand-in, so the bound is never met in earnest.
-    for _ in 0..MISTAKES_MAX * (STAND_INS.len() + 2) {
+    for _ in 0..MISTAKES_MAX * (STAND_INS.len() + 3) {
         let error = match serde_path_to_error::deserialize::<_, T>(&value) {
             Ok(decoded) => return Some(decoded),
             Err(error) => error,
         };
         let (path, mistake) = Mistake::read(&error, &value);
-        if let Some(position) = (0..=path.len()).rev().find(|&end| mended.contains(&(path[..end].to_vec(), 0))) {
-            // A stand-in does not fit: the next one, or the whole entry above it goes.
-            let at = &path[..position];
-            let tried = (1..STAND_INS.len()).find(|&n| !mended.contains(&(at.to_vec(), n)));
+        let wanted = mistake.path(&path);
+        if let Some(position) = (0..=wanted.len()).rev().find(|&end| mended.contains(&(wanted[..end].to_vec(), 0))) {
+            // A stand-in does not fit: the next one, or the entry goes, or the whole one above it.
+            let at = &wanted[..position];
+            let tried = (1..=STAND_INS.len()).find(|&n| !mended.contains(&(at.to_vec(), n)));
             match tried {
                 Some(n) => {
                     mended.insert((at.to_vec(), n));
-                    replace(&mut value, at, STAND_INS[n]());
+                    match STAND_INS.get(n) {
+                        Some(stand_in) => replace(&mut value, at, stand_in()),
+                        None => remove(&mut value, at),
+                    }
                 }
                 None if remove_parent(&mut value, at, &mut mended) => {}
                 None => return None,
@@ -82,10 +86,9 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
         diagnostics.push(mistake.tell(node, &path));
         match mistake {
             Mistake::Unknown { .. } => remove(&mut value, &path),
-            Mistake::Missing(key) => {
-                let at: Vec<String> = path.iter().cloned().chain([key]).collect();
-                replace(&mut value, &at, Value::Null);
-                mended.insert((at, 0));
+            Mistake::Missing(_) => {
+                replace(&mut value, &wanted, Value::Null);
+                mended.insert((wanted, 0));
             }
             Mistake::Wrong(_) if path.is_empty() => return None,
             Mistake::Wrong(_) => {
@@ -125,6 +128,14 @@ impl Mistake {
             Self::Wrong(plain(&text))
         };
         (path, mistake)
+    }
+
+    /// Where it is to be mended.
+    fn path(&self, at: &[String]) -> Vec<String> {
+        match self {
+            Self::Missing(key) => at.iter().chain([key]).cloned().collect(),
+            Self::Unknown { .. } | Self::Wrong(_) => at.to_vec(),
+        }
     }
 
     fn tell(&self, node: &Node, path: &[String]) -> Diagnostic {
@@ -351,6 +362,25 @@ mod tests {
                 "1:1 key `name` is missing",
             ]
         );
+    }
+
+    #[test]
+    fn a_value_that_nothing_stands_in_for_is_taken_out_when_it_may_be_left_out() {
+        #[derive(Debug, Deserialize)]
+        struct Server {
+            #[serde(default = "nowhere")]
+            listen: std::net::IpAddr,
+            port: u16,
+        }
+        const fn nowhere() -> std::net::IpAddr {
+            std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)
+        }
+        let text = "listen: here\nport: x\n".to_owned();
+        let source = Arc::new(SourceFile { path: "server.yaml".to_owned(), text });
+        let mut diagnostics = Vec::new();
+        let node = parse_yaml(&source, &mut diagnostics).unwrap();
+        let server: Server = decode(&node, &mut diagnostics).unwrap();
+        assert_eq!((server.listen, server.port, diagnostics.len()), (nowhere(), 1, 2));
     }
 
     #[test]

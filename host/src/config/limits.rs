@@ -12,11 +12,11 @@ use super::{ByteSize, HumanDuration};
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Largest payload of a client, a backend or a plugin, in bytes. Default 64 KiB; refused `payload_too_large`.
-    #[serde(rename = "payload", deserialize_with = "bytes")]
+    #[serde(rename = "payload", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub payload_bytes_max: usize,
     /// Largest Socket.IO message read at all, in bytes. Default 2 MiB; beyond it the transport closes.
-    #[serde(rename = "frame", deserialize_with = "bytes")]
+    #[serde(rename = "frame", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub frame_bytes_max: usize,
     /// Topics one connection may hold. Default 128; refused `too_many_subscriptions`.
@@ -28,7 +28,7 @@ pub struct Limits {
     #[schemars(range(min = 1))]
     pub connections_max: usize,
     /// How long a client may take from opening a transport to its handshake. Default 10 s; then it is closed.
-    #[serde(deserialize_with = "time")]
+    #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub handshake_timeout: Duration,
     /// Client events of one connection waiting or being answered. Default 256; refused `rate_limited`.
@@ -48,18 +48,18 @@ pub struct Limits {
     #[schemars(range(min = 1))]
     pub events_per_batch_max: usize,
     /// Largest body of `POST /v1/events`, in bytes. Default 4 MiB; refused 413.
-    #[serde(rename = "batch", deserialize_with = "bytes")]
+    #[serde(rename = "batch", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub batch_bytes_max: usize,
     /// How long an HTTP request's body may take to arrive. Default 10 s; refused 408.
-    #[serde(deserialize_with = "time")]
+    #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub body_timeout: Duration,
     /// Dead letters kept; the oldest goes first. Default 1,000.
     #[serde(rename = "dead_letters")]
     pub dead_letters_max: usize,
     /// Largest plugin component, in bytes. Default 32 MiB; a larger one does not load.
-    #[serde(rename = "component", deserialize_with = "bytes")]
+    #[serde(rename = "component", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub component_bytes_max: usize,
     /// Plugin instances alive at once, all plugins together. Default 256; a call that finds none free waits for its
@@ -68,11 +68,11 @@ pub struct Limits {
     #[schemars(range(min = 1))]
     pub plugin_instances_max: usize,
     /// The most memory a `plugin.yaml` may ask for, for one instance, in bytes. Default 256 MiB.
-    #[serde(rename = "plugin_memory", deserialize_with = "bytes")]
+    #[serde(rename = "plugin_memory", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub plugin_memory_bytes_max: usize,
     /// How long a drain may take before the process exits anyway. Default 10 s.
-    #[serde(deserialize_with = "time")]
+    #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub drain_timeout: Duration,
 }
@@ -100,20 +100,45 @@ impl Default for Limits {
     }
 }
 
-fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    match ByteSize::deserialize(deserializer)?.as_usize() {
-        0 => Err(serde::de::Error::custom("expected at least 1 byte")),
-        bytes => Ok(bytes),
+/// A size of at least one byte.
+mod bytes {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::config::ByteSize;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &usize, serializer: S) -> Result<S::Ok, S::Error> {
+        ByteSize::from_bytes(*bytes as u64).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+        match ByteSize::deserialize(deserializer)?.as_usize() {
+            0 => Err(serde::de::Error::custom("expected at least 1 byte")),
+            bytes => Ok(bytes),
+        }
     }
 }
 
+/// A time span.
+mod time {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::config::HumanDuration;
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        HumanDuration::new(*time).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        HumanDuration::deserialize(deserializer).map(HumanDuration::get)
+    }
+}
+
+/// A number of at least one.
 fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     match usize::deserialize(deserializer)? {
         0 => Err(serde::de::Error::custom("expected at least 1")),
         count => Ok(count),
     }
-}
-
-fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    HumanDuration::deserialize(deserializer).map(HumanDuration::get)
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{ApiKeys, HumanDuration, Limits, Secret};
 use crate::telemetry::LogFormat;
@@ -15,6 +15,7 @@ use crate::telemetry::LogFormat;
 #[schemars(title = "Tidegate server configuration")]
 pub struct Config {
     /// The address and port clients connect to. Default `127.0.0.1:3000`; port 0 takes a free one.
+    #[serde(deserialize_with = "address")]
     #[schemars(with = "String")]
     pub listen: SocketAddr,
     /// The directory of the channel manifests. Default `../channels`, relative to this file as every path here.
@@ -56,6 +57,13 @@ impl Default for Config {
             log: Log::default(),
         }
     }
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        serde::de::Error::custom(format!("expected an IP address and a port like `127.0.0.1:3000`, found `{text}`"))
+    })
 }
 
 /// The `auth:` section: gate 1.

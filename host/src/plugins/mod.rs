@@ -31,7 +31,7 @@ use tokio::sync::Mutex;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use crate::config::SourceFile;
+use crate::config::{Limits, SourceFile};
 use crate::protocol::PluginName;
 use guest::Guest;
 use pool::Slots;
@@ -47,6 +47,12 @@ pub struct HostSettings {
 impl Default for HostSettings {
     fn default() -> Self {
         Self { instances_max: 512 }
+    }
+}
+
+impl From<&Limits> for HostSettings {
+    fn from(limits: &Limits) -> Self {
+        Self { instances_max: u32::try_from(limits.plugin_instances_max).unwrap_or(u32::MAX) }
     }
 }
 

@@ -116,16 +116,3 @@ mod tests {
         assert!(render().contains(line));
     }
 }
-
-/// SKELETON: Counts one decision of a gate and the time it took.
-pub fn gate(_gate: Gate, _channel: &str, _outcome: &'static str, _elapsed: Duration) {}
-
-/// SKELETON: Logs and counts a plugin's fault.
-pub fn plugin_fault(_plugin: &str, _kind: &'static str, _channel: &str, _detail: &str) {}
-
-/// SKELETON: Counts what a bridge rule made of an event.
-pub fn bridged(_on: &str, _to: &str, _outcome: &'static str) {}
-
-/// SKELETON: Counts one call of a plugin and the time it took, waiting included. `kind` is `handler` or `authorizer`;
-/// `outcome` is `ok` or the kind of fault.
-pub fn plugin_call(_plugin: &str, _kind: &'static str, _outcome: &'static str, _elapsed: Duration) {}

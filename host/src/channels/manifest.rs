@@ -266,6 +266,7 @@ impl Reader<'_, '_> {
     ) -> Option<PluginName> {
         let (name, place) = (PluginName::new(name?), node?.place.clone());
         match self.sources.plugins.get(&name) {
+            None if self.sources.unloadable.contains(&name) => {}
             None => {
                 let known: Vec<&str> = self.sources.plugins.keys().map(PluginName::as_str).collect();
                 let diagnostic = Diagnostic::at(place, format!("no plugin is called `{name}`"));

@@ -59,16 +59,13 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
     let mut mended: HashSet<(Vec<String>, usize)> = HashSet::new();
     let mut told = 0;
     // Every round tells a mistake or tries another stand-in, so the bound is never met in earnest.
-    for _ in 0..MISTAKES_MAX * (STAND_INS.len() + 2) {
+    for _ in 0..MISTAKES_MAX * (STAND_INS.len() + 3) {
         let error = match serde_path_to_error::deserialize::<_, T>(&value) {
             Ok(decoded) => return Some(decoded),
             Err(error) => error,
         };
         let (path, mistake) = Mistake::read(&error, &value);
-        let mut about = path.clone();
-        if let Mistake::Missing(key) = &mistake {
-            about.push(key.clone());
-        }
+        let about = mistake.path(&path);
         if let Some(position) = (0..=about.len()).rev().find(|&end| mended.contains(&(about[..end].to_vec(), 0))) {
             // What was mended is not good enough: the next stand-in, or the whole entry above it goes.
             let at = &about[..position];
@@ -139,6 +136,14 @@ impl Mistake {
             Self::Wrong(plain(&text))
         };
         (path, mistake)
+    }
+
+    /// Where it is to be mended.
+    fn path(&self, at: &[String]) -> Vec<String> {
+        match self {
+            Self::Missing(key) => at.iter().chain([key]).cloned().collect(),
+            Self::Unknown { .. } | Self::Wrong(_) => at.to_vec(),
+        }
     }
 
     fn tell(&self, node: &Node, path: &[String]) -> Diagnostic {
@@ -377,6 +382,25 @@ mod tests {
                 "1:1 key `name` is missing",
             ]
         );
+    }
+
+    #[test]
+    fn a_value_that_nothing_stands_in_for_is_taken_out_when_it_may_be_left_out() {
+        #[derive(Debug, Deserialize)]
+        struct Server {
+            #[serde(default = "nowhere")]
+            listen: std::net::IpAddr,
+            port: u16,
+        }
+        const fn nowhere() -> std::net::IpAddr {
+            std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)
+        }
+        let text = "listen: here\nport: x\n".to_owned();
+        let source = Arc::new(SourceFile { path: "server.yaml".to_owned(), text });
+        let mut diagnostics = Vec::new();
+        let node = parse_yaml(&source, &mut diagnostics).unwrap();
+        let server: Server = decode(&node, &mut diagnostics).unwrap();
+        assert_eq!((server.listen, server.port, diagnostics.len()), (nowhere(), 1, 2));
     }
 
     #[test]

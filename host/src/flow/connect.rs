@@ -92,6 +92,7 @@ impl Gates {
     }
 
     /// `authenticate`: renews the session's credential; the user must stay the same, an anonymous session gains one.
+    /// On success the caller runs [`Gates::recheck`]: the roles may be others.
     ///
     /// # Errors
     /// As gate 1; `forbidden` when the token is another user's.
@@ -105,11 +106,10 @@ impl Gates {
     async fn renew(&self, session: &Session, request: &AuthenticateRequest) -> Result<Ack, Refusal> {
         self.refuse_while_draining()?;
         let user = self.identify(&request.token).await?;
-        if session.user().is_some_and(|current| current.id != user.id) {
+        let expires_at = user.expires_at;
+        if !session.become_user(Arc::new(user)) {
             return Err(Refusal::because(Code::Forbidden, "the token is another user's"));
         }
-        let expires_at = user.expires_at;
-        session.set_user(Arc::new(user));
         Ok(Ack::Authenticated { expires_at })
     }
 }
@@ -117,30 +117,62 @@ impl Gates {
 impl Handshake {
     /// The credential: `auth.token`, else a bearer token, else the cookie. An empty one counts as none given.
     fn credential(&self, cookie: &str) -> Option<Credential<'_>> {
-        let explicit = self.token.as_deref().or_else(|| self.authorization.as_deref().and_then(bearer));
-        if let Some(text) = explicit.filter(|text| !text.is_empty()) {
+        let token = self.token.as_deref().filter(|token| !token.is_empty());
+        if let Some(text) = token.or_else(|| bearer(self.authorization.as_deref()?)) {
             return Some(Credential::Explicit(text));
         }
-        let cookies = self.cookie.as_deref()?;
-        let mut values = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
-        let (_, value) = values.find(|(name, value)| *name == cookie && !value.is_empty())?;
-        Some(Credential::Cookie(value.trim_matches('"')))
+        let mut pairs = self.cookie.as_deref()?.split(';').filter_map(|pair| pair.split_once('='));
+        let value = pairs.find_map(|(name, value)| {
+            let value = unquoted(value.trim());
+            (name.trim() == cookie && !value.is_empty()).then_some(value)
+        })?;
+        Some(Credential::Cookie(value))
     }
 }
 
 impl AuthPolicy {
     /// Browsers send `Origin`; other clients do not and are not judged by it.
     fn admits_origin(&self, handshake: &Handshake, by_cookie: bool) -> bool {
-        let Some(origin) = &handshake.origin else { return true };
-        let host = origin.split_once("://").map(|(_, host)| host);
-        if host.is_some() && host == handshake.host.as_deref() {
+        let Some(origin) = handshake.origin.as_deref().map(canonical) else { return true };
+        if handshake.host.as_deref().is_some_and(|host| is_same_host(&origin, host)) {
             return true;
         }
-        self.origins.iter().any(|allowed| allowed == origin || (allowed == "*" && !by_cookie))
+        // Any page can make itself an opaque origin, so `null` is as good as anyone: never with the user's cookie.
+        let is_anyone = origin == "null";
+        self.origins.iter().any(|allowed| match allowed.as_str() {
+            "*" => !by_cookie,
+            allowed => canonical(allowed) == origin && !(is_anyone && by_cookie),
+        })
     }
 }
 
+/// Whether a web page of this origin came from the host that is asked now. Behind a proxy that ends TLS the server
+/// does not know its own scheme, so that either will do.
+fn is_same_host(origin: &str, host: &str) -> bool {
+    ["http://", "https://"]
+        .iter()
+        .any(|scheme| origin.starts_with(scheme) && origin == canonical(&format!("{scheme}{host}")))
+}
+
+/// An origin as browsers write it: lower case, without the scheme's own port, without a slash at the end.
+/// <https://www.rfc-editor.org/rfc/rfc6454#section-6.2>
+fn canonical(origin: &str) -> String {
+    let origin = origin.trim().trim_end_matches('/').to_ascii_lowercase();
+    let own_port = match origin.split_once("://") {
+        Some(("http", _)) => ":80",
+        Some(("https", _)) => ":443",
+        _ => return origin,
+    };
+    origin.strip_suffix(own_port).map_or_else(|| origin.clone(), str::to_owned)
+}
+
 fn bearer(header: &str) -> Option<&str> {
-    let (scheme, token) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let (scheme, token) = header.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// RFC 6265, 4.1.1: a cookie's value may stand in double quotes.
+fn unquoted(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
 }

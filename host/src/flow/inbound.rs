@@ -3,8 +3,9 @@
 use tokio::time::Instant;
 
 use super::ports::{Action, HandlerCall, Outcome, PluginEffect, PluginRefusal};
+use super::subscribe::denied;
 use super::{CallContext, Effect, Gates, Publication, Serving, Session, observe};
-use crate::channels::{Inbound, InboundAction, Schema};
+use crate::channels::{Inbound, InboundAction, Resolved, Schema};
 use crate::flow::ports::{Fault, FaultKind};
 use crate::protocol::{BusEvent, Code, Payload, PluginName, Refusal};
 use crate::telemetry::{self, Gate};
@@ -26,20 +27,10 @@ impl Gates {
     pub async fn inbound(&self, session: &Session, topic: &str, payload: &Payload) -> Result<Receipt, Refusal> {
         let started = Instant::now();
         let serving = self.serving();
-        let Some(resolved) = serving.catalog.resolve(topic) else {
-            let result = Err(Code::UnknownChannel.into());
-            observe(Gate::Inbound, None, started, &result);
-            return result;
-        };
-        let channel = resolved.channel.clone();
-        let result = match self.user_of(session) {
-            Ok(user) => {
-                let context = CallContext { resolved, user, connection: session.connection().clone() };
-                self.take(&serving, session, &context, payload).await
-            }
-            Err(refusal) => Err(refusal),
-        };
-        observe(Gate::Inbound, Some(channel.template.as_str()), started, &result);
+        let resolved = serving.catalog.resolve(topic);
+        let channel = resolved.as_ref().map(|resolved| resolved.channel.clone());
+        let result = self.take(&serving, session, resolved, payload).await;
+        observe(Gate::Inbound, channel.as_ref().map(|channel| channel.template.as_str()), started, &result);
         result
     }
 
@@ -47,11 +38,14 @@ impl Gates {
         &self,
         serving: &Serving,
         session: &Session,
-        context: &CallContext,
+        resolved: Option<Resolved>,
         payload: &Payload,
     ) -> Result<Receipt, Refusal> {
         self.refuse_while_draining()?;
-        let channel = &context.resolved.channel;
+        let resolved = resolved.ok_or(Code::UnknownChannel)?;
+        let channel = resolved.channel.clone();
+        let user = self.user_of(session)?;
+        let context = &CallContext { resolved, user, connection: session.connection().clone() };
         channel.scope.admit(context.user.as_deref(), context.params())?;
         if !session.holds(context.topic()) {
             return Err(Code::NotSubscribed.into());
@@ -130,7 +124,8 @@ impl Gates {
 
 /// Judges a payload by a schema; the violations go to whoever sent it.
 pub(super) fn check(schema: &Schema, payload: &Payload) -> Result<(), Refusal> {
-    let value = payload.to_value().map_err(|_| Refusal::because(Code::InvalidPayload, "the payload nests too deep"))?;
+    // A text that the parser skips over may still be no value: nested too deep, a number out of range, half a surrogate.
+    let value = payload.to_value().map_err(|error| Refusal::because(Code::InvalidPayload, error.to_string()))?;
     schema.check(&value).map_err(|violations| {
         Refusal::new(Code::InvalidPayload).with_details(serde_json::json!({ "violations": violations }))
     })
@@ -145,7 +140,7 @@ fn bus_event(plugin: &PluginName, kind: String, subject: Option<String>, data: &
     let data = data.to_value().map_err(|error| format!("publish `{kind}`: {error}"))?;
     let id = uuid::Uuid::now_v7().to_string();
     let mut event = BusEvent::new(id, format!("/plugins/{plugin}"), kind, data);
-    event.subject = subject;
+    event.subject = subject.filter(|subject| !subject.is_empty());
     Ok(Effect::Publish(event))
 }
 
@@ -154,9 +149,12 @@ fn refusal_of(fault: &Fault) -> Refusal {
     match fault.kind {
         FaultKind::Timeout => Code::HandlerTimeout.into(),
         FaultKind::Overloaded => Code::Unavailable.into(),
-        FaultKind::Trap | FaultKind::Memory | FaultKind::InvalidOutput | FaultKind::NotGranted | FaultKind::Missing => {
-            Code::HandlerFailed.into()
-        }
+        FaultKind::Trap
+        | FaultKind::Memory
+        | FaultKind::InvalidOutput
+        | FaultKind::NotGranted
+        | FaultKind::Missing
+        | FaultKind::Failed => Code::HandlerFailed.into(),
     }
 }
 
@@ -166,7 +164,7 @@ fn translate(plugin: &PluginName, context: &CallContext, refusal: PluginRefusal)
         PluginRefusal::InvalidPayload(message) => {
             return Refusal::new(Code::InvalidPayload).with_details(serde_json::json!({ "reason": message }));
         }
-        PluginRefusal::Forbidden(detail) => (Code::Forbidden, detail),
+        PluginRefusal::Forbidden(detail) => (denied(context).code, detail),
         PluginRefusal::Unavailable(detail) => (Code::Unavailable, detail),
         PluginRefusal::Failed(detail) => (Code::HandlerFailed, detail),
     };

@@ -32,7 +32,7 @@ impl Rates {
     pub(super) fn take(&self, channel: &str, rate: Rate, context: &CallContext) -> Result<(), Refusal> {
         let windows = self.windows(channel, rate);
         let sender = match &context.user {
-            Some(user) => format!("user:{}", user.id),
+            Some(user) => format!("user:{:?}", (&user.tenant, &user.id)),
             None => format!("connection:{}", context.connection),
         };
         windows.check_key(&sender).map_err(|_| Refusal::new(Code::RateLimited))

@@ -7,6 +7,9 @@ use parking_lot::Mutex;
 
 use crate::protocol::{Code, ConnectionId, Generation, Topic, User};
 
+/// No catalog has this number: a topic held under it is judged by the next recheck.
+const UNJUDGED: Generation = Generation(u64::MAX);
+
 /// One connection's standing with the gates. Shared by the connection's tasks; every method is short.
 #[derive(Debug)]
 pub struct Session {
@@ -17,7 +20,7 @@ pub struct Session {
 #[derive(Debug)]
 struct State {
     user: Option<Arc<User>>,
-    /// Each topic with the generation that last admitted it.
+    /// Each topic with the generation that last admitted the user as it is now.
     held: HashMap<Topic, Generation>,
     closed: bool,
 }
@@ -72,12 +75,30 @@ impl Session {
         self.state.lock().closed
     }
 
-    pub(super) fn set_user(&self, user: Arc<User>) {
-        self.state.lock().user = Some(user);
+    /// Puts a renewed user in the place of the one there was, unless it is another's. What the old roles admitted is
+    /// judged again by the next recheck.
+    pub(super) fn become_user(&self, user: Arc<User>) -> bool {
+        let mut state = self.state.lock();
+        if let Some(current) = &state.user {
+            if (&current.id, &current.tenant) != (&user.id, &user.tenant) {
+                return false;
+            }
+            if current.roles != user.roles {
+                state.held.values_mut().for_each(|at| *at = UNJUDGED);
+            }
+        }
+        state.user = Some(user);
+        true
     }
 
-    /// Takes a topic, unless the session is over or `max` are held already.
-    pub(super) fn hold(&self, topic: &Topic, generation: Generation, max: usize) -> Result<(), Code> {
+    /// Takes a topic that `generation` admitted `user` to, unless the session is over or `max` are held already.
+    pub(super) fn hold(
+        &self,
+        topic: &Topic,
+        user: Option<&Arc<User>>,
+        generation: Generation,
+        max: usize,
+    ) -> Result<(), Code> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(Code::Unavailable);
@@ -85,7 +106,9 @@ impl Session {
         if state.held.len() >= max && !state.held.contains_key(topic) {
             return Err(Code::TooManySubscriptions);
         }
-        state.held.insert(topic.clone(), generation);
+        // The user was renewed while the gate decided on the old one: the recheck after the join decides again.
+        let is_judged = state.user.as_ref().map(Arc::as_ptr) == user.map(Arc::as_ptr);
+        state.held.insert(topic.clone(), if is_judged { generation } else { UNJUDGED });
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::ports::{Action, AuthorizerCall, Decision};
 use super::{CallContext, Gates, Serving, Session, observe};
+use crate::channels::Resolved;
 use crate::protocol::{Code, Payload, Refusal, SubscribeReceipt, SubscribeRequest, Topic};
 use crate::telemetry::Gate;
 
@@ -16,21 +17,9 @@ impl Gates {
         let started = Instant::now();
         let serving = self.serving();
         let resolved = serving.catalog.resolve(&request.channel);
-        let template = resolved.as_ref().map(|resolved| resolved.channel.clone());
-        let result = match resolved {
-            Some(resolved) => {
-                let user = self.user_of(session);
-                match user {
-                    Ok(user) => {
-                        let context = CallContext { resolved, user, connection: session.connection().clone() };
-                        self.join(&serving, session, request, &context).await
-                    }
-                    Err(refusal) => Err(refusal),
-                }
-            }
-            None => Err(Code::UnknownChannel.into()),
-        };
-        observe(Gate::Subscribe, template.as_ref().map(|channel| channel.template.as_str()), started, &result);
+        let channel = resolved.as_ref().map(|resolved| resolved.channel.clone());
+        let result = self.join(&serving, session, request, resolved).await;
+        observe(Gate::Subscribe, channel.as_ref().map(|channel| channel.template.as_str()), started, &result);
         result
     }
 
@@ -39,17 +28,20 @@ impl Gates {
         serving: &Serving,
         session: &Session,
         request: &SubscribeRequest,
-        context: &CallContext,
+        resolved: Option<Resolved>,
     ) -> Result<SubscribeReceipt, Refusal> {
         self.refuse_while_draining()?;
+        let resolved = resolved.ok_or(Code::UnknownChannel)?;
+        let user = self.user_of(session)?;
+        let context = CallContext { resolved, user, connection: session.connection().clone() };
         context.resolved.channel.scope.admit(context.user.as_deref(), context.params())?;
         // Before the authorizer, so that a client over its limit costs no plugin call; `hold` decides again.
         let max = self.limits.subscriptions_per_connection_max;
         if session.topics_count() >= max && !session.holds(context.topic()) {
             return Err(Code::TooManySubscriptions.into());
         }
-        serving.ask_authorizer(context, Action::Subscribe, None).await?;
-        session.hold(context.topic(), serving.catalog.generation(), max)?;
+        serving.ask_authorizer(&context, Action::Subscribe, None).await?;
+        session.hold(context.topic(), context.user.as_ref(), serving.catalog.generation(), max)?;
         Ok(SubscribeReceipt {
             channel: context.topic().clone(),
             params: context.params().clone(),
@@ -91,6 +83,6 @@ impl Serving {
 }
 
 /// A gate that needs a user and has none says `unauthenticated`; one that has a user and refuses says `forbidden`.
-fn denied(context: &CallContext) -> Refusal {
+pub(super) fn denied(context: &CallContext) -> Refusal {
     if context.user.is_some() { Code::Forbidden.into() } else { Code::Unauthenticated.into() }
 }

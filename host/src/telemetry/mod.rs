@@ -1,28 +1,118 @@
-//! Every metric and event name in one place.
+//! What an operator sees: every metric and event name in one place. No tokens, no payloads.
+//!
+//! | metric | labels | |
+//! |---|---|---|
+//! | `tidegate_connections` | | open now |
+//! | `tidegate_connections_opened_total` `…_closed_total` `…_refused_total` | `reason` of a close, `code` of a refusal | |
+//! | `tidegate_subscriptions` | `channel` | held now |
+//! | `tidegate_gate_decisions_total` | `gate` `channel` `outcome` | `outcome` is `ok` or a code |
+//! | `tidegate_gate_seconds` | `gate` `channel` | time to decide, plugins included |
+//! | `tidegate_plugin_calls_total` | `plugin` `kind` `outcome` | `kind` is `handler` or `authorizer` |
+//! | `tidegate_plugin_call_seconds` | `plugin` `kind` | |
+//! | `tidegate_plugin_faults_total` | `plugin` `kind` `channel` | `kind` is `trap`, `timeout`, `memory`, … |
+//! | `tidegate_deliveries_total` `tidegate_deliveries_failed_total` | `channel` | per subscriber |
+//! | `tidegate_outbound_overflows_total` `tidegate_inbound_overflows_total` | | `limits.outbound_queue`, `limits.inbound_queue` |
+//! | `tidegate_bridge_events_total` | `on` `to` `outcome` | `crossed`, `skipped`, `dead` |
+//! | `tidegate_bus_queue_events` `tidegate_bus_refused_total` | | `limits.bus_queue` |
+//! | `tidegate_dead_letters` `…_kept_total` `…_dropped_total` | | `limits.dead_letters` |
+//! | `tidegate_generation` `tidegate_reloads_total` `tidegate_reload_seconds` | `outcome` | `applied`, `rejected` |
+//! | `tidegate_http_requests_total` `tidegate_http_request_seconds` | `route` `status` | |
+//! | `tidegate_panics_total` | `place` | bugs, caught |
+//!
+//! `channel` is always the template, `-` when no channel declares the topic.
+//!
+//! | event | level | fields |
+//! |---|---|---|
+//! | `realtime.connect` `realtime.disconnect` | info | `connection` `user` `transport` / `reason` |
+//! | `realtime.auth_failed` | warn | `connection` `code` `origin` |
+//! | `realtime.boundary_violation` | warn | `gate` `connection` `user` `channel` `code` |
+//! | `plugin.fault` | error | `plugin` `kind` `channel` `detail` |
+//! | `bridge.dead_letter` | warn | `id` `on` `to` `reason` |
+//! | `reload.applied` `reload.rejected` | info, error | `generation` `elapsed_ms` / `mistakes` `first` |
+//! | `server.panic` | error | `place` `detail` |
+//! | `server.listening` `server.draining` `server.stopped` | info | `address` / `connections` / `connections_cut` |
+//!
+//! The name is the field `event`. Of the events that clients or plugins can cause at will, ten a second and name are
+//! logged at their level with the number of those that were not (`suppressed`); the others are logged at `debug`.
 
-use std::time::Duration;
+mod events;
+mod logging;
+mod metrics;
+mod names;
+mod registry;
 
-/// The label of a metric about a topic that no channel declares.
-pub const NO_CHANNEL: &str = "-";
+pub use events::{
+    auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked, plugin_fault,
+    reload_applied, reload_rejected, stopped,
+};
+pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
+pub use metrics::{
+    Gate, NO_CHANNEL, bridged, bus_queue, bus_refused, connection_closed, connection_opened, connection_refused,
+    dead_letter_dropped, dead_letters, delivered, gate, generation, http_request, inbound_overflow, outbound_overflow,
+    plugin_call, subscribed, unsubscribed,
+};
+pub use registry::render;
 
-/// The four gates, as metric labels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
-    /// Gate 1.
-    Connect,
-    /// Gate 2.
-    Subscribe,
-    /// Gate 3.
-    Inbound,
-    /// Gate 4.
-    Broadcast,
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn every_metric_is_rendered_with_its_help_once_it_was_recorded() {
+        let time = Duration::from_micros(30);
+        connection_opened();
+        connection_closed("test");
+        connection_refused("unavailable");
+        subscribed("a");
+        unsubscribed("a");
+        gate(Gate::Inbound, "a", "ok", time);
+        plugin_call("p", "handler", "ok", time);
+        plugin_fault("p", "trap", "a", "detail");
+        delivered("a", 1, 1);
+        outbound_overflow();
+        inbound_overflow();
+        bridged("x", "a", "dead");
+        bus_queue(3);
+        bus_refused(2);
+        dead_letters(1);
+        dead_letter("id", "x", "a", "reason");
+        dead_letter_dropped();
+        reload_applied(1, time);
+        reload_rejected(2, "first");
+        http_request("/v1/events", 202, time);
+        panicked("test", "detail");
+        let text = render();
+        for metric in names::METRICS {
+            assert!(text.contains(&format!("# HELP {} {}", metric.name, metric.help)), "{} in {text}", metric.name);
+        }
+        let described = text.lines().filter(|line| line.starts_with("# TYPE")).count();
+        assert_eq!(described, names::METRICS.len(), "nothing is recorded that is not in the list");
+    }
+
+    #[test]
+    fn a_gate_is_counted_by_channel_and_outcome_and_timed_by_channel() {
+        for _ in 0..3 {
+            gate(Gate::Subscribe, "counted.{id}", "ok", Duration::from_micros(7));
+        }
+        gate(Gate::Subscribe, "counted.{id}", "forbidden", Duration::from_millis(1));
+        let text = render();
+        let line = |outcome| {
+            format!(r#"tidegate_gate_decisions_total{{gate="subscribe",channel="counted.{{id}}",outcome="{outcome}"}}"#)
+        };
+        assert!(text.contains(&format!("{} 3", line("ok"))), "{text}");
+        assert!(text.contains(&format!("{} 1", line("forbidden"))), "{text}");
+        let seconds = r#"tidegate_gate_seconds_bucket{gate="subscribe",channel="counted.{id}",le="0.00001"} 3"#;
+        assert!(text.contains(seconds), "{text}");
+    }
+
+    #[test]
+    fn a_label_seen_by_two_threads_is_one_series() {
+        let count = || gate(Gate::Broadcast, "two-threads", "ok", Duration::ZERO);
+        count();
+        std::thread::spawn(count).join().unwrap();
+        let line = r#"tidegate_gate_decisions_total{gate="broadcast",channel="two-threads",outcome="ok"} 2"#;
+        assert!(render().contains(line));
+    }
 }
-
-/// SKELETON: Counts one decision of a gate and the time it took.
-pub fn gate(_gate: Gate, _channel: &str, _outcome: &'static str, _elapsed: Duration) {}
-
-/// SKELETON: Logs and counts a plugin's fault.
-pub fn plugin_fault(_plugin: &str, _kind: &'static str, _channel: &str, _detail: &str) {}
-
-/// SKELETON: Counts what a bridge rule made of an event.
-pub fn bridged(_on: &str, _to: &str, _outcome: &'static str) {}

@@ -1,0 +1,71 @@
+//! `GET /v1/dead-letters` and `POST /v1/dead-letters/{id}/retry`: what could not cross the bridge, and another try.
+
+use axum::Json;
+use axum::extract;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query};
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::State;
+use super::answer::Problem;
+use crate::config::Permission;
+use crate::flow::Effect;
+use crate::protocol::Code;
+
+/// Letters of one answer when the caller names no `limit`.
+const LIMIT_DEFAULT: usize = 100;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    #[serde(default = "limit_default")]
+    limit: usize,
+}
+
+const fn limit_default() -> usize {
+    LIMIT_DEFAULT
+}
+
+/// Newest first: `{ dead_letters: […], kept }`, `kept` being how many there are in all.
+pub(super) async fn list(
+    extract::State(state): extract::State<State>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Problem> {
+    state.admit(&headers, Permission::Operate)?;
+    let Query(query) = query.map_err(|_| Problem::bad_request("the query takes `limit`, a whole number"))?;
+    let mut letters = state.dead_letters.list();
+    let kept = letters.len();
+    letters.truncate(query.limit);
+    Ok(Json(json!({ "dead_letters": letters, "kept": kept })))
+}
+
+/// Crosses again by the letter's own rule: 202 `{ outcome: "crossed" | "skipped" | "dead", dead_letter? }`. When it
+/// dies again the new letter is in the answer; when the rule is gone (404) the letter is kept.
+pub(super) async fn retry(
+    extract::State(state): extract::State<State>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    state.admit(&headers, Permission::Operate)?;
+    if state.gates.is_draining() {
+        return Err(Code::Draining.into());
+    }
+    let Path(id) = id.map_err(|_| Problem::bad_request("the id in the path is not UTF-8"))?;
+    let none = || Problem::not_found("no such dead letter");
+    let letter = state.dead_letters.list().into_iter().find(|letter| letter.id == id).ok_or_else(none)?;
+    let Some(effects) = state.gates.retry(&letter) else {
+        return Err(Problem::not_found("the bridge table has this rule no longer; the dead letter is kept"));
+    };
+    // Of two retries at once the one that takes the letter out performs.
+    state.dead_letters.take(&id).ok_or_else(none)?;
+    let answer = match effects.first() {
+        None => json!({ "outcome": "skipped" }),
+        Some(Effect::Bury(again)) => json!({ "outcome": "dead", "dead_letter": again }),
+        Some(Effect::Deliver(_) | Effect::Publish(_)) => json!({ "outcome": "crossed" }),
+    };
+    state.gates.perform(effects)?;
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}

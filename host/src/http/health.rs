@@ -1,0 +1,30 @@
+//! `GET /healthz`, `/readyz` and `/metrics`: for machines that watch. They need no key.
+
+use axum::Json;
+use axum::extract;
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde_json::{Value, json};
+
+use super::State;
+use super::answer::Problem;
+use crate::protocol::Code;
+use crate::telemetry;
+
+/// The process answers.
+pub(super) async fn live() -> Json<Value> {
+    Json(json!({ "live": true }))
+}
+
+/// New connections are welcome; 503 `draining` once the server is about to stop.
+pub(super) async fn ready(extract::State(state): extract::State<State>) -> Result<Json<Value>, Problem> {
+    if state.gates.is_draining() {
+        return Err(Code::Draining.into());
+    }
+    Ok(Json(json!({ "ready": true, "generation": state.gates.generation().0 })))
+}
+
+/// The Prometheus text format, version 0.0.4.
+pub(super) async fn metrics() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::render())
+}

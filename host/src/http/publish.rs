@@ -1,0 +1,32 @@
+//! `POST /v1/channels/{topic}/publish`: a backend's payload through gate 4 to the topic's subscribers.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+
+use super::State;
+use super::answer::Problem;
+use super::body;
+use crate::config::Permission;
+use crate::flow::Effect;
+use crate::protocol::Payload;
+
+pub(super) async fn publish(
+    extract::State(state): extract::State<State>,
+    topic: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    state.admit(&headers, Permission::Publish)?;
+    let Path(topic) = topic.map_err(|_| Problem::bad_request("the topic in the path is not UTF-8"))?;
+    let limits = state.gates.limits();
+    let text = body::read(body, limits.payload_bytes_max, limits).await?;
+    let payload = Payload::parse(text).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let publication = state.gates.broadcast(&topic, payload)?;
+    state.gates.perform(vec![Effect::Deliver(publication)])?;
+    Ok((StatusCode::ACCEPTED, Json(json!({}))))
+}

@@ -1,0 +1,163 @@
+//! One function a thing that is logged under a stable name. None takes a token or a payload.
+//!
+//! What clients can cause at will is sampled: the first few of a second are logged at the level an operator reads, the
+//! others at `debug`, and the next one logged says how many there were (`suppressed`).
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::metrics::{self, Gate};
+use super::names;
+
+/// How many events of one name are logged in a second at their own level.
+const SAMPLES_PER_SECOND_MAX: u64 = 10;
+
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+static CONNECTS: Sampler = Sampler::new();
+static DISCONNECTS: Sampler = Sampler::new();
+static AUTH_FAILURES: Sampler = Sampler::new();
+static VIOLATIONS: Sampler = Sampler::new();
+static FAULTS: Sampler = Sampler::new();
+static PANICS: Sampler = Sampler::new();
+static DEAD_LETTERS: Sampler = Sampler::new();
+
+/// Lets the first few of each second through and counts the others.
+struct Sampler {
+    second: AtomicU64,
+    seen: AtomicU64,
+    suppressed: AtomicU64,
+}
+
+impl Sampler {
+    const fn new() -> Self {
+        Self { second: AtomicU64::new(0), seen: AtomicU64::new(0), suppressed: AtomicU64::new(0) }
+    }
+
+    /// Whether this one is logged at its level, and how many were not since the last that was. A race around the
+    /// turn of a second may let a few more through; none is forgotten in the count.
+    fn admit(&self, second: u64) -> Option<u64> {
+        if self.second.swap(second, Ordering::Relaxed) != second {
+            self.seen.store(0, Ordering::Relaxed);
+        }
+        if self.seen.fetch_add(1, Ordering::Relaxed) < SAMPLES_PER_SECOND_MAX {
+            return Some(self.suppressed.swap(0, Ordering::Relaxed));
+        }
+        self.suppressed.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    fn admit_now(&self) -> Option<u64> {
+        self.admit(STARTED.elapsed().as_secs())
+    }
+}
+
+/// A macro, because the level of an event is a constant of the place it is logged at.
+macro_rules! sampled {
+    ($sampler:expr, $level:ident, $message:literal, $($field:tt)*) => {
+        match $sampler.admit_now() {
+            Some(suppressed) => tracing::$level!($($field)*, suppressed, $message),
+            None => tracing::debug!($($field)*, $message),
+        }
+    };
+}
+
+/// `realtime.connect`: gate 1 let a connection in. `user` is its id, `None` is anonymous.
+pub fn connected(connection: &str, user: Option<&str>, transport: &str) {
+    sampled!(CONNECTS, info, "connected", event = names::CONNECT, connection, user, transport);
+}
+
+/// `realtime.disconnect`: a connection ended.
+pub fn disconnected(connection: &str, user: Option<&str>, reason: &str) {
+    sampled!(DISCONNECTS, info, "disconnected", event = names::DISCONNECT, connection, user, reason);
+}
+
+/// `realtime.auth_failed`: gate 1 refused a credential, an origin, or a connection without a credential.
+pub fn auth_failed(connection: Option<&str>, code: &'static str, origin: Option<&str>) {
+    sampled!(AUTH_FAILURES, warn, "authentication failed", event = names::AUTH_FAILED, connection, code, origin);
+}
+
+/// `realtime.boundary_violation`: a client tried at gate 2 or 3 what it may not. Judges by itself which codes are
+/// one: `forbidden`, `unauthenticated`, `unknown_channel`, `invalid_payload`, `payload_too_large`.
+pub fn boundary_violation(gate: Gate, connection: &str, user: Option<&str>, channel: &str, code: &'static str) {
+    let violates =
+        ["forbidden", "unauthenticated", "unknown_channel", "invalid_payload", "payload_too_large"].contains(&code);
+    if violates {
+        let gate = gate.as_str();
+        sampled!(
+            VIOLATIONS,
+            warn,
+            "refused at the boundary",
+            event = names::BOUNDARY_VIOLATION,
+            gate,
+            connection,
+            user,
+            channel,
+            code
+        );
+    }
+}
+
+/// `plugin.fault`: logs and counts a plugin's failure. `detail` is for the operator, never for a client.
+pub fn plugin_fault(plugin: &str, kind: &'static str, channel: &str, detail: &str) {
+    metrics::plugin_faulted(plugin, kind, channel);
+    sampled!(FAULTS, error, "plugin failed", event = names::PLUGIN_FAULT, plugin, kind, channel, detail);
+}
+
+/// `bridge.dead_letter`: logs and counts a bus event that a rule matched and that could not cross.
+pub fn dead_letter(id: &str, on: &str, to: &str, reason: &str) {
+    metrics::dead_letter_kept();
+    sampled!(DEAD_LETTERS, warn, "event could not cross", event = names::DEAD_LETTER, id, on, to, reason);
+}
+
+/// `server.panic`: a bug was caught at a task's edge; everything else goes on. `place` is one of a closed list.
+pub fn panicked(place: &'static str, detail: &str) {
+    metrics::panicked(place);
+    sampled!(PANICS, error, "panicked, please report this bug", event = names::PANIC, place, detail);
+}
+
+/// `reload.applied`: a generation is in force. Start is one too.
+pub fn reload_applied(generation: u64, elapsed: Duration) {
+    metrics::generation(generation);
+    metrics::reloaded("applied");
+    metrics::reload_took(elapsed);
+    let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
+    tracing::info!(event = names::RELOAD_APPLIED, generation, elapsed_ms, "reload applied");
+}
+
+/// `reload.rejected`: what was read has mistakes, the old generation serves on. `first` is one of them, in one line.
+pub fn reload_rejected(mistakes: usize, first: &str) {
+    metrics::reloaded("rejected");
+    tracing::error!(event = names::RELOAD_REJECTED, mistakes, first, "reload rejected, the old generation serves on");
+}
+
+/// `server.listening`: clients can connect.
+pub fn listening(address: &str) {
+    tracing::info!(event = names::LISTENING, address, "listening");
+}
+
+/// `server.draining`: no new connections; the open ones are told.
+pub fn draining(connections: usize) {
+    tracing::info!(event = names::SERVER_DRAINING, connections, "draining");
+}
+
+/// `server.stopped`: the end, with the connections that had to be cut.
+pub fn stopped(connections_cut: usize) {
+    tracing::info!(event = names::STOPPED, connections_cut, "stopped");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_sampled_and_the_next_event_logged_says_how_many_were_not() {
+        let sampler = Sampler::new();
+        let logged = (0..1000).filter(|_| sampler.admit(1).is_some()).count();
+        assert_eq!(logged as u64, SAMPLES_PER_SECOND_MAX);
+        assert_eq!(sampler.admit(2), Some(1000 - SAMPLES_PER_SECOND_MAX));
+        assert_eq!(sampler.admit(2), Some(0));
+    }
+}

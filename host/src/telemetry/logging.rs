@@ -1,0 +1,80 @@
+//! Where log lines go and what they look like.
+
+use std::io::IsTerminal;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+/// What a log line looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// One coloured line an event.
+    Human,
+    /// One JSON object an event.
+    Json,
+}
+
+/// Why logs cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The filter does not parse.
+    #[error("log filter `{filter}`: {source}")]
+    Filter {
+        /// As given.
+        filter: String,
+        /// Why not.
+        source: tracing_subscriber::filter::ParseError,
+    },
+}
+
+/// Whether a text is a log filter: a level (`info`), or levels by module (`info,tidegate::flow=debug`).
+///
+/// # Errors
+/// [`LoggingError::Filter`].
+pub fn check_filter(filter: &str) -> Result<(), LoggingError> {
+    parse(filter).map(|_| ())
+}
+
+/// Starts logging to stderr for the rest of the process. A second call changes nothing.
+///
+/// # Errors
+/// [`LoggingError::Filter`].
+pub fn init_logging(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
+    let filter = parse(filter)?;
+    let terminal = std::io::stderr().is_terminal();
+    let json = match format {
+        LogFormat::Auto => !terminal,
+        LogFormat::Human => false,
+        LogFormat::Json => true,
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // An error means that a subscriber is there already: the first one stays.
+    let _ = if json {
+        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+    } else {
+        builder.with_ansi(terminal).with_target(false).try_init()
+    };
+    Ok(())
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, LoggingError> {
+    EnvFilter::try_new(filter).map_err(|source| LoggingError::Filter { filter: filter.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_a_level_or_levels_by_module() {
+        assert!(check_filter("info").is_ok());
+        assert!(check_filter("warn,tidegate::flow=debug").is_ok());
+        let error = check_filter("tidegate=loud").unwrap_err().to_string();
+        assert!(error.starts_with("log filter `tidegate=loud`: "), "{error}");
+    }
+}

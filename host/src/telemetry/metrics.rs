@@ -1,0 +1,173 @@
+//! One function a thing that is counted.
+
+use std::time::Duration;
+
+use super::names::{self, Metric};
+use super::registry::{Handles, Slot, counter, gauge, hot, seconds};
+
+/// The label of a metric about a topic that no channel declares.
+pub const NO_CHANNEL: &str = "-";
+
+/// The four gates, as metric labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// Gate 1.
+    Connect,
+    /// Gate 2.
+    Subscribe,
+    /// Gate 3.
+    Inbound,
+    /// Gate 4.
+    Broadcast,
+}
+
+impl Gate {
+    /// The name in labels and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Subscribe => "subscribe",
+            Self::Inbound => "inbound",
+            Self::Broadcast => "broadcast",
+        }
+    }
+}
+
+/// Counts one decision of a gate and the time it took. `channel` is the template, `outcome` is `ok` or a code.
+pub fn gate(gate: Gate, channel: &str, outcome: &'static str, elapsed: Duration) {
+    let what = gate.as_str();
+    let slot = Slot { counter: names::GATE_DECISIONS.name, what, outcome };
+    let make = || Handles {
+        counter: counter(names::GATE_DECISIONS, &[("gate", what), ("channel", channel), ("outcome", outcome)]),
+        seconds: seconds(names::GATE_SECONDS, &[("gate", what), ("channel", channel)]),
+    };
+    hot(channel, slot, make, |handles| {
+        handles.counter.increment(1);
+        handles.seconds.record(elapsed);
+    });
+}
+
+/// Counts one call of a plugin and the time it took. `kind` is `handler` or `authorizer`, `outcome` is `ok`,
+/// `refused`, `allow`, `deny` or the kind of a fault.
+pub fn plugin_call(plugin: &str, kind: &'static str, outcome: &'static str, elapsed: Duration) {
+    let slot = Slot { counter: names::PLUGIN_CALLS.name, what: kind, outcome };
+    let make = || Handles {
+        counter: counter(names::PLUGIN_CALLS, &[("plugin", plugin), ("kind", kind), ("outcome", outcome)]),
+        seconds: seconds(names::PLUGIN_SECONDS, &[("plugin", plugin), ("kind", kind)]),
+    };
+    hot(plugin, slot, make, |handles| {
+        handles.counter.increment(1);
+        handles.seconds.record(elapsed);
+    });
+}
+
+/// Counts a publication's way to the subscribers of its topic: how many queues took it and how many did not.
+pub fn delivered(channel: &str, queued: usize, failed: usize) {
+    count_by_channel(names::DELIVERIES, channel, queued);
+    count_by_channel(names::DELIVERIES_FAILED, channel, failed);
+}
+
+fn count_by_channel(metric: Metric, channel: &str, count: usize) {
+    if count == 0 {
+        return;
+    }
+    let slot = Slot { counter: metric.name, what: "", outcome: "" };
+    let make = || Handles { counter: counter(metric, &[("channel", channel)]), seconds: ::metrics::Histogram::noop() };
+    hot(channel, slot, make, |handles| handles.counter.increment(count as u64));
+}
+
+/// Counts a plugin's fault; [`super::plugin_fault`] does it and logs it.
+pub(super) fn plugin_faulted(plugin: &str, kind: &'static str, channel: &str) {
+    counter(names::PLUGIN_FAULTS, &[("plugin", plugin), ("kind", kind), ("channel", channel)]).increment(1);
+}
+
+/// Counts a connection let in.
+pub fn connection_opened() {
+    gauge(names::CONNECTIONS, &[]).increment(1.0);
+    counter(names::CONNECTIONS_OPENED, &[]).increment(1);
+}
+
+/// Counts a connection's end; every [`connection_opened`] has one. `reason` is one of a closed list.
+pub fn connection_closed(reason: &'static str) {
+    gauge(names::CONNECTIONS, &[]).decrement(1.0);
+    counter(names::CONNECTIONS_CLOSED, &[("reason", reason)]).increment(1);
+}
+
+/// Counts a connection refused, by gate 1 or by a limit.
+pub fn connection_refused(code: &'static str) {
+    counter(names::CONNECTIONS_REFUSED, &[("code", code)]).increment(1);
+}
+
+/// Counts a subscription that began. `channel` is the template.
+pub fn subscribed(channel: &str) {
+    gauge(names::SUBSCRIPTIONS, &[("channel", channel)]).increment(1.0);
+}
+
+/// Counts a subscription's end; every [`subscribed`] has one.
+pub fn unsubscribed(channel: &str) {
+    gauge(names::SUBSCRIPTIONS, &[("channel", channel)]).decrement(1.0);
+}
+
+/// Counts a connection closed because it did not read (`limits.outbound_queue`).
+pub fn outbound_overflow() {
+    counter(names::OUTBOUND_OVERFLOWS, &[]).increment(1);
+}
+
+/// Counts a client event refused because too many were waiting (`limits.inbound_queue`).
+pub fn inbound_overflow() {
+    counter(names::INBOUND_OVERFLOWS, &[]).increment(1);
+}
+
+/// Counts what a bridge rule made of an event: `crossed`, `skipped` or `dead`.
+pub fn bridged(on: &str, to: &str, outcome: &'static str) {
+    counter(names::BRIDGED, &[("on", on), ("to", to), ("outcome", outcome)]).increment(1);
+}
+
+/// Notes how many bus events wait for the bridge.
+pub fn bus_queue(events: usize) {
+    gauge(names::BUS_QUEUE, &[]).set(events as f64);
+}
+
+/// Counts bus events refused because the queue was full (`limits.bus_queue`).
+pub fn bus_refused(events: usize) {
+    counter(names::BUS_REFUSED, &[]).increment(events as u64);
+}
+
+/// Notes how many dead letters are kept now.
+pub fn dead_letters(kept: usize) {
+    gauge(names::DEAD_LETTERS, &[]).set(kept as f64);
+}
+
+/// Counts a dead letter kept; [`super::dead_letter`] does it and logs it.
+pub(super) fn dead_letter_kept() {
+    counter(names::DEAD_LETTERS_KEPT, &[]).increment(1);
+}
+
+/// Counts a dead letter pushed out by a newer one (`limits.dead_letters`).
+pub fn dead_letter_dropped() {
+    counter(names::DEAD_LETTERS_DROPPED, &[]).increment(1);
+}
+
+/// Notes the number of the catalog in force.
+pub fn generation(generation: u64) {
+    gauge(names::GENERATION, &[]).set(generation as f64);
+}
+
+pub(super) fn panicked(place: &'static str) {
+    counter(names::PANICS, &[("place", place)]).increment(1);
+}
+
+pub(super) fn reloaded(outcome: &'static str) {
+    counter(names::RELOADS, &[("outcome", outcome)]).increment(1);
+}
+
+pub(super) fn reload_took(elapsed: Duration) {
+    seconds(names::RELOAD_SECONDS, &[]).record(elapsed);
+}
+
+/// Counts one answered HTTP request. `route` is the route's pattern, never the path: labels stay bounded.
+pub fn http_request(route: &str, status: u16, elapsed: Duration) {
+    counter(names::HTTP_REQUESTS, &[("route", route), ("status", &status.to_string())]).increment(1);
+    seconds(names::HTTP_SECONDS, &[("route", route)]).record(elapsed);
+}

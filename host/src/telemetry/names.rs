@@ -1,0 +1,127 @@
+//! The names of every metric and event: the one list that the code, the tests and the manual share.
+
+/// What a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Only ever grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// How long something took, in seconds.
+    Seconds,
+}
+
+/// One metric: its name, what it is, and its `# HELP`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Metric {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) help: &'static str,
+}
+
+const fn counter(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Counter, help }
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, help }
+}
+
+const fn seconds(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Seconds, help }
+}
+
+pub(super) const CONNECTIONS: Metric = gauge("tidegate_connections", "Connections open now");
+pub(super) const CONNECTIONS_OPENED: Metric = counter("tidegate_connections_opened_total", "Connections let in");
+pub(super) const CONNECTIONS_CLOSED: Metric =
+    counter("tidegate_connections_closed_total", "Connections ended, by reason");
+pub(super) const CONNECTIONS_REFUSED: Metric =
+    counter("tidegate_connections_refused_total", "Connections refused, by code");
+pub(super) const SUBSCRIPTIONS: Metric = gauge("tidegate_subscriptions", "Subscriptions held now, by channel template");
+pub(super) const GATE_DECISIONS: Metric =
+    counter("tidegate_gate_decisions_total", "Decisions, by gate, channel template and outcome (ok or a code)");
+pub(super) const GATE_SECONDS: Metric =
+    seconds("tidegate_gate_seconds", "Time a gate took to decide, plugins included, by gate and channel template");
+pub(super) const PLUGIN_CALLS: Metric =
+    counter("tidegate_plugin_calls_total", "Plugin calls, by plugin, kind and outcome");
+pub(super) const PLUGIN_SECONDS: Metric =
+    seconds("tidegate_plugin_call_seconds", "Time a plugin call took, by plugin and kind");
+pub(super) const PLUGIN_FAULTS: Metric =
+    counter("tidegate_plugin_faults_total", "Plugin failures, by plugin, kind of fault and channel template");
+pub(super) const DELIVERIES: Metric =
+    counter("tidegate_deliveries_total", "Publications queued for a subscriber, by channel template");
+pub(super) const DELIVERIES_FAILED: Metric = counter(
+    "tidegate_deliveries_failed_total",
+    "Publications that a subscriber's queue did not take, by channel template",
+);
+pub(super) const OUTBOUND_OVERFLOWS: Metric = counter(
+    "tidegate_outbound_overflows_total",
+    "Connections closed because they did not read (limits.outbound_queue)",
+);
+pub(super) const INBOUND_OVERFLOWS: Metric = counter(
+    "tidegate_inbound_overflows_total",
+    "Client events refused because too many were waiting (limits.inbound_queue)",
+);
+pub(super) const BRIDGED: Metric = counter(
+    "tidegate_bridge_events_total",
+    "Bus events a bridge rule matched, by rule (on, to) and outcome (crossed, skipped, dead)",
+);
+pub(super) const BUS_QUEUE: Metric = gauge("tidegate_bus_queue_events", "Bus events waiting for the bridge");
+pub(super) const BUS_REFUSED: Metric =
+    counter("tidegate_bus_refused_total", "Bus events refused because the queue was full (limits.bus_queue)");
+pub(super) const DEAD_LETTERS: Metric = gauge("tidegate_dead_letters", "Dead letters kept now");
+pub(super) const DEAD_LETTERS_KEPT: Metric =
+    counter("tidegate_dead_letters_kept_total", "Bus events that a rule matched and that could not cross");
+pub(super) const DEAD_LETTERS_DROPPED: Metric =
+    counter("tidegate_dead_letters_dropped_total", "Dead letters pushed out by newer ones (limits.dead_letters)");
+pub(super) const GENERATION: Metric = gauge("tidegate_generation", "The number of the catalog in force");
+pub(super) const RELOADS: Metric = counter("tidegate_reloads_total", "Reloads, by outcome (applied, rejected)");
+pub(super) const RELOAD_SECONDS: Metric =
+    seconds("tidegate_reload_seconds", "Time from the start of an applied reload to the swap");
+pub(super) const HTTP_REQUESTS: Metric = counter("tidegate_http_requests_total", "HTTP requests, by route and status");
+pub(super) const HTTP_SECONDS: Metric = seconds("tidegate_http_request_seconds", "Time an HTTP answer took, by route");
+
+pub(super) const PANICS: Metric = counter("tidegate_panics_total", "Bugs caught at a task's edge, by place");
+
+/// Every metric there is.
+pub(super) const METRICS: &[Metric] = &[
+    CONNECTIONS,
+    CONNECTIONS_OPENED,
+    CONNECTIONS_CLOSED,
+    CONNECTIONS_REFUSED,
+    SUBSCRIPTIONS,
+    GATE_DECISIONS,
+    GATE_SECONDS,
+    PLUGIN_CALLS,
+    PLUGIN_SECONDS,
+    PLUGIN_FAULTS,
+    DELIVERIES,
+    DELIVERIES_FAILED,
+    OUTBOUND_OVERFLOWS,
+    INBOUND_OVERFLOWS,
+    BRIDGED,
+    BUS_QUEUE,
+    BUS_REFUSED,
+    DEAD_LETTERS,
+    DEAD_LETTERS_KEPT,
+    DEAD_LETTERS_DROPPED,
+    GENERATION,
+    RELOADS,
+    RELOAD_SECONDS,
+    HTTP_REQUESTS,
+    HTTP_SECONDS,
+    PANICS,
+];
+
+pub(super) const CONNECT: &str = "realtime.connect";
+pub(super) const DISCONNECT: &str = "realtime.disconnect";
+pub(super) const AUTH_FAILED: &str = "realtime.auth_failed";
+pub(super) const BOUNDARY_VIOLATION: &str = "realtime.boundary_violation";
+pub(super) const PLUGIN_FAULT: &str = "plugin.fault";
+pub(super) const RELOAD_APPLIED: &str = "reload.applied";
+pub(super) const RELOAD_REJECTED: &str = "reload.rejected";
+pub(super) const DEAD_LETTER: &str = "bridge.dead_letter";
+pub(super) const LISTENING: &str = "server.listening";
+pub(super) const SERVER_DRAINING: &str = "server.draining";
+pub(super) const STOPPED: &str = "server.stopped";
+pub(super) const PANIC: &str = "server.panic";

@@ -1,0 +1,118 @@
+//! Where metrics are kept and rendered. The only home of the `metrics` crates.
+//!
+//! The recorder is this module's own, not the process-wide one of the `metrics` crate: nothing has to be installed, and
+//! a test sees it as the server does.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use super::names::{Kind, METRICS, Metric};
+
+/// Upper bounds in seconds: from a gate that asks no plugin (microseconds) to a reload that compiles several.
+const BUCKETS_SECONDS: [f64; 17] = [
+    0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05,
+    0.1, 0.5, 2.5, 10.0,
+];
+
+/// How often recorded times are folded into their buckets. Between two folds they take 8 bytes each.
+const FOLD_EVERY: Duration = Duration::from_secs(1);
+
+const METADATA: Metadata<'static> = Metadata::new("tidegate", Level::INFO, None);
+
+static RECORDER: LazyLock<PrometheusRecorder> = LazyLock::new(recorder);
+
+thread_local! {
+    /// Handles of the metrics of the hot path, by the one label that is no constant. A look-up takes no lock and
+    /// allocates nothing. It never shrinks: neither does the registry behind it, and both are bounded by what was
+    /// ever declared.
+    static HOT: RefCell<HashMap<Box<str>, Slots>> = RefCell::default();
+}
+
+type Slots = Vec<(Slot, Handles)>;
+
+/// The constant part of a hot metric's labels.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) counter: &'static str,
+    pub(super) what: &'static str,
+    pub(super) outcome: &'static str,
+}
+
+/// A counter and, where the metric is timed, the histogram beside it.
+pub(super) struct Handles {
+    pub(super) counter: Counter,
+    pub(super) seconds: Histogram,
+}
+
+/// Everything recorded so far in the Prometheus text format, version 0.0.4.
+#[must_use]
+pub fn render() -> String {
+    RECORDER.handle().render()
+}
+
+pub(super) fn counter(metric: Metric, labels: &[(&'static str, &str)]) -> Counter {
+    RECORDER.register_counter(&key(metric, labels), &METADATA)
+}
+
+pub(super) fn gauge(metric: Metric, labels: &[(&'static str, &str)]) -> Gauge {
+    RECORDER.register_gauge(&key(metric, labels), &METADATA)
+}
+
+pub(super) fn seconds(metric: Metric, labels: &[(&'static str, &str)]) -> Histogram {
+    RECORDER.register_histogram(&key(metric, labels), &METADATA)
+}
+
+/// Uses a hot metric's handles, made by `make` the first time this thread meets the labels.
+pub(super) fn hot(label: &str, slot: Slot, make: impl FnOnce() -> Handles, record: impl FnOnce(&Handles)) {
+    HOT.with_borrow_mut(|hot| {
+        let known = hot.get(label).and_then(|slots| slots.iter().find(|(known, _)| *known == slot));
+        if let Some((_, handles)) = known {
+            return record(handles);
+        }
+        let handles = make();
+        record(&handles);
+        hot.entry(label.into()).or_default().push((slot, handles));
+    });
+}
+
+fn key(metric: Metric, labels: &[(&'static str, &str)]) -> Key {
+    let labels = labels.iter().map(|(name, value)| Label::new(*name, (*value).to_owned()));
+    Key::from_parts(metric.name, labels.collect::<Vec<_>>())
+}
+
+fn recorder() -> PrometheusRecorder {
+    let builder = PrometheusBuilder::new();
+    // The only error is an empty list of buckets.
+    let builder = builder.set_buckets(&BUCKETS_SECONDS).unwrap_or_else(|_| PrometheusBuilder::new());
+    let recorder = builder.build_recorder();
+    for metric in METRICS {
+        let (name, help) = (metric.name.into(), metric.help.into());
+        match metric.kind {
+            Kind::Counter => recorder.describe_counter(name, None, help),
+            Kind::Gauge => recorder.describe_gauge(name, None, help),
+            Kind::Seconds => recorder.describe_histogram(name, Some(Unit::Seconds), help),
+        }
+    }
+    keep_folding(recorder.handle());
+    recorder
+}
+
+/// Folds on a thread of its own, so that it needs no runtime and no caller can forget it.
+fn keep_folding(handle: PrometheusHandle) {
+    let thread = std::thread::Builder::new().name("telemetry".to_owned());
+    let started = thread.spawn(move || {
+        loop {
+            std::thread::sleep(FOLD_EVERY);
+            handle.run_upkeep();
+        }
+    });
+    if let Err(error) = started {
+        // Scrapes fold too; without any, memory grows.
+        tracing::error!(%error, "no thread for folding metrics");
+    }
+}

@@ -1,1 +1,122 @@
-//! SKELETON cli
+//! The command line: one file a command. Exit codes are in [`exit`].
+//!
+//! A command returns what it has to say; it is written here, so that a closed pipe is no bug.
+
+mod channels;
+mod check;
+mod dev;
+pub mod exit;
+mod explain;
+mod failure;
+mod load;
+mod schema;
+mod serve;
+mod token;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use failure::Failure;
+
+/// A realtime server: channels in YAML, logic in WebAssembly components, stock Socket.IO clients.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM, then drain; files are watched and reloaded
+    Serve(serve::Serve),
+    /// Build the plugins, make up secrets, print tokens to try, and serve
+    Dev(dev::Dev),
+    /// Say every mistake in the configuration, the manifests, the bridge table and the plugins
+    Check(check::Check),
+    /// List the channels
+    Channels(channels::Channels),
+    /// Print the JSON Schema of a file, for editors, or write them all
+    Schema(schema::Schema),
+    /// Sign a token to try things with
+    Token(token::Token),
+    /// Say whether a user may subscribe or send, and which rule or plugin decides
+    Explain(explain::Explain),
+}
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For scripts
+    Json,
+}
+
+/// What a command has to say on stdout, and its exit code.
+struct Answer {
+    text: String,
+    exit: u8,
+}
+
+impl Answer {
+    fn ok(text: impl Into<String>) -> Self {
+        Self { text: text.into(), exit: exit::OK }
+    }
+
+    fn json(value: &serde_json::Value) -> Self {
+        Self::ok(format!("{value:#}\n"))
+    }
+}
+
+/// Runs the command of the process's arguments and returns the exit code.
+#[must_use]
+pub fn run() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no mistake; clap writes them to stdout.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
+        }
+    };
+    let mut plugins: Option<PathBuf> = None;
+    match execute(cli.command, &mut plugins) {
+        Ok(answer) => {
+            say(&answer.text);
+            answer.exit
+        }
+        Err(failure) => {
+            complain(&failure.render());
+            failure.exit_code(plugins.as_deref())
+        }
+    }
+}
+
+fn execute(command: Command, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(serve) => serve.run(plugins).await,
+            Command::Dev(dev) => dev.run(plugins).await,
+            Command::Check(check) => check.run(plugins).await,
+            Command::Channels(channels) => channels.run(plugins).await,
+            Command::Schema(schema) => schema.run(),
+            Command::Token(token) => token.run(),
+            Command::Explain(explain) => explain.run(plugins).await,
+        }
+    })
+}
+
+/// Writes to stdout. Nobody reading is no failure of the command.
+fn say(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Writes to stderr.
+fn complain(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}

@@ -6,6 +6,7 @@ mod bridge;
 mod broadcast;
 mod connect;
 mod effects;
+mod explain;
 mod inbound;
 pub mod ports;
 mod rate;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 
 pub use connect::{Admission, AuthPolicy, Handshake};
 pub use effects::{DeadLetter, Effect, Publication};
+pub use explain::{Explanation, Question, Step};
 pub use inbound::Receipt;
 pub use ports::Ports;
 pub use session::Session;

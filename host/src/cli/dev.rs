@@ -1,0 +1,143 @@
+//! `tidegate dev`: everything a newcomer needs, in one command.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::sync::oneshot;
+
+use super::failure::Failure;
+use super::load::{Load, made_up_secrets};
+use super::serve::{show_rejected, start_logging};
+use super::token::jwt_provider;
+use super::{Answer, complain, say};
+use crate::app::{self, Options};
+use crate::auth::{self, TokenRequest};
+use crate::config::{Config, SourceFile};
+use crate::flow::ports::{Clock, SystemClock};
+use crate::plugins::{self, PluginManifest, WASM_TARGET};
+
+/// How long the tokens printed are good.
+const TOKEN_TTL: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Who the tokens printed are for. Alice and Bob are members of the shipped vault `v1`.
+const USERS: [(&str, &[&str]); 3] = [("alice", &[]), ("bob", &[]), ("erin", &["editor"])];
+
+/// The page of the shipped example, where it is there.
+const EXAMPLE_PAGE: &str = "examples/realtime-ping/index.html";
+
+#[derive(Debug, Args)]
+pub(super) struct Dev {
+    /// The address and port clients connect to, in place of the configuration's
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    #[command(flatten)]
+    load: Load,
+}
+
+impl Dev {
+    pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
+        let mut config = self.load.config(self.listen.as_ref(), &made_up_secrets())?;
+        *plugins = Some(config.plugins.clone());
+        if config.auth.origins.is_empty() {
+            // The page one tries things with is rarely served by this server.
+            config.auth.origins.push("*".to_owned());
+        }
+        start_logging(&config)?;
+        build_plugins(&config.plugins)?;
+        let banner = Banner::new(&config)?;
+        let (ready, listening) = oneshot::channel();
+        let greeting = tokio::spawn(async move {
+            if let Ok(address) = listening.await {
+                say(&banner.text(address));
+            }
+        });
+        let options = Options { ready: Some(ready), on_rejected: Some(Box::new(show_rejected)) };
+        let served = app::run(config, options).await;
+        greeting.abort();
+        served?;
+        Ok(Answer::ok(""))
+    }
+}
+
+/// Builds every plugin that says how.
+fn build_plugins(directory: &Path) -> Result<(), Failure> {
+    let unreadable = |path: &Path, source| Failure::File { path: path.display().to_string(), source };
+    let entries = std::fs::read_dir(directory).map_err(|source| unreadable(directory, source))?;
+    let mut directories: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    directories.sort();
+    for plugin in directories {
+        let path = plugin.join("plugin.yaml");
+        if !path.is_file() {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
+        let source = Arc::new(SourceFile { path: path.display().to_string(), text });
+        let manifest = plugins::read_manifest(&source).map_err(Failure::Mistakes)?;
+        build(&plugin, &manifest, directory)?;
+    }
+    Ok(())
+}
+
+fn build(plugin: &Path, manifest: &PluginManifest, directory: &Path) -> Result<(), Failure> {
+    let Some(command) = &manifest.build else { return Ok(()) };
+    let name = plugin.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    complain(&format!("building plugin `{name}`: {command}\n"));
+    let directory = std::path::absolute(directory)?;
+    let built = if command.contains(WASM_TARGET) { plugins::ensure_wasm_target(plugin).map(|_| ()) } else { Ok(()) };
+    let built = built.and_then(|()| plugins::build(plugin, manifest, &directory.join("target")));
+    built.map(|_| ()).map_err(|source| Failure::Build { plugin: name, source })
+}
+
+/// What is printed once clients can connect.
+struct Banner {
+    tokens: Vec<(String, String)>,
+    api_key: Option<String>,
+}
+
+impl Banner {
+    fn new(config: &Config) -> Result<Self, Failure> {
+        let mut tokens = Vec::new();
+        for (user, roles) in USERS {
+            let roles: Vec<String> = roles.iter().map(ToString::to_string).collect();
+            let label = if roles.is_empty() { user.to_owned() } else { format!("{user} ({})", roles.join(", ")) };
+            let request = TokenRequest { user: user.to_owned(), roles, tenant: None, ttl: TOKEN_TTL };
+            tokens.push((label, auth::sign(jwt_provider(config)?, &request, SystemClock.now_unix_s())?));
+        }
+        Ok(Self { tokens, api_key: config.api_keys.0.first().map(|key| key.key.expose().to_owned()) })
+    }
+
+    fn text(&self, address: SocketAddr) -> String {
+        let mut text =
+            format!("\nTidegate listens on http://{address}. Save a file and it is reloaded; Ctrl-C stops.\n");
+        text += "\nTokens, good for 12 hours:\n";
+        for (user, token) in &self.tokens {
+            text += &format!("\n  {user}\n  {token}\n");
+        }
+        if let Some((_, token)) = self.tokens.first() {
+            text += "\nTry it, in another terminal:\n\n";
+            text += &format!("  cd examples/realtime-ping && npm install && TOKEN={token} npm start\n");
+        }
+        if let Ok(page) = std::path::absolute(EXAMPLE_PAGE)
+            && page.is_file()
+        {
+            text += &format!("\nOr in a browser: file://{}\n", page.display());
+        }
+        if let Some(key) = &self.api_key {
+            text += &format!("\nThe API key of a backend:\n\n  {key}\n\nPublish an event as a backend does:\n\n");
+            text += &curl(address, key);
+        }
+        text += "\n";
+        text
+    }
+}
+
+fn curl(address: SocketAddr, key: &str) -> String {
+    let event = r#"{"specversion":"1.0","id":"1","source":"/cms","type":"article.published","data":{"id":"a1","title":"Hello"}}"#;
+    format!(
+        "  curl -i http://{address}/v1/events \\\n    -H 'authorization: Bearer {key}' \\\n    \
+         -H 'content-type: application/cloudevents+json' \\\n    -d '{event}'\n"
+    )
+}

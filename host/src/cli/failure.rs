@@ -1,0 +1,138 @@
+//! Why a command failed: what stands on stderr, and the exit code.
+
+use std::error::Error;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::exit;
+use crate::app::AppError;
+use crate::auth::SignError;
+use crate::config::{Diagnostic, Place};
+use crate::plugins::BuildError;
+use crate::protocol::PayloadError;
+use crate::telemetry::LoggingError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// Mistakes in files, the environment or flags; all of them.
+    #[error("{} mistakes", .0.len())]
+    Mistakes(Vec<Diagnostic>),
+    /// The server does not start.
+    #[error(transparent)]
+    App(AppError),
+    /// A plugin does not build.
+    #[error("plugin `{plugin}` does not build")]
+    Build {
+        /// Its directory's name.
+        plugin: String,
+        /// Why.
+        source: BuildError,
+    },
+    /// No provider can sign a token.
+    #[error("no `jwt` provider is configured")]
+    NoJwtProvider,
+    /// A token was not signed.
+    #[error("no token for this user")]
+    Sign(#[from] SignError),
+    /// A payload given as an argument is no JSON.
+    #[error("the payload is not JSON")]
+    Payload(#[source] PayloadError),
+    /// A file cannot be read or written.
+    #[error("cannot access `{path}`")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The log filter of `RUST_LOG` does not parse.
+    #[error("`RUST_LOG` is wrong")]
+    Logging(#[from] LoggingError),
+    /// The operating system refused something.
+    #[error("cannot run")]
+    Io(#[from] std::io::Error),
+}
+
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Diagnostics(diagnostics) => Self::Mistakes(diagnostics),
+            other => Self::App(other),
+        }
+    }
+}
+
+impl Failure {
+    /// The exit code. Mistakes below the plugins' directory only are a plugin that does not load.
+    pub(super) fn exit_code(&self, plugins: Option<&Path>) -> u8 {
+        match self {
+            Self::Mistakes(diagnostics) => {
+                let of_plugin = |diagnostic: &Diagnostic| {
+                    let path = diagnostic.place.as_ref().map(|place| Path::new(&place.source.path));
+                    path.zip(plugins).is_some_and(|(path, plugins)| path.starts_with(plugins))
+                };
+                if diagnostics.iter().all(of_plugin) { exit::PLUGIN } else { exit::CONFIG }
+            }
+            Self::Build { .. } => exit::PLUGIN,
+            Self::NoJwtProvider | Self::Sign(_) | Self::Logging(_) => exit::CONFIG,
+            Self::Payload(_) => exit::USAGE,
+            Self::App(_) | Self::File { .. } | Self::Io(_) => exit::UNAVAILABLE,
+        }
+    }
+
+    /// What stands on stderr: `error:`, `caused by:`, `hint:`; of mistakes every one, and how many.
+    pub(super) fn render(&self) -> String {
+        if let Self::Mistakes(diagnostics) = self {
+            return render(diagnostics);
+        }
+        let mut text = format!("error: {self}\n");
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text += &format!("  caused by: {error}\n");
+            cause = error.source();
+        }
+        if let Some(hint) = self.hint() {
+            text += &format!("hint: {hint}\n");
+        }
+        text
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::App(AppError::Bind { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => {
+                Some("another process listens there; stop it, or choose another address with `--listen ADDRESS:PORT`")
+            }
+            Self::NoJwtProvider => Some("add one under `auth: providers:` in the configuration"),
+            Self::Sign(SignError::NoTenantClaim) => Some("name one: `jwt: { tenant: … }`, or leave `--tenant` out"),
+            Self::Payload(_) => Some("quote it for the shell: `--payload '{\"n\": 1}'`"),
+            _ => None,
+        }
+    }
+}
+
+/// Every mistake, and how many there are.
+pub(super) fn render(diagnostics: &[Diagnostic]) -> String {
+    let shown: Vec<String> = diagnostics.iter().map(Diagnostic::render).collect();
+    let count = match diagnostics.len() {
+        1 => "1 mistake".to_owned(),
+        count => format!("{count} mistakes"),
+    };
+    format!("{}\n{count}\n", shown.join("\n"))
+}
+
+/// Every mistake, for a script.
+pub(super) fn to_json(diagnostics: &[Diagnostic]) -> Value {
+    let place = |place: &Place| json!({ "file": place.source.path, "line": place.line, "column": place.column });
+    let one = |diagnostic: &Diagnostic| {
+        let related = diagnostic.related.iter().map(|(note, at)| json!({ "note": note, "place": place(at) }));
+        json!({
+            "message": diagnostic.message,
+            "place": diagnostic.place.as_ref().map(place),
+            "related": related.collect::<Vec<_>>(),
+            "hint": diagnostic.hint,
+        })
+    };
+    diagnostics.iter().map(one).collect()
+}

@@ -1,0 +1,77 @@
+//! The flags that find and override the configuration, the same for every command that needs one.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::complain;
+use super::failure::Failure;
+use crate::config::{Config, DEV_SECRETS, Override};
+
+/// Where the configuration is, and what of it is overridden.
+#[derive(Debug, Args)]
+pub(super) struct Load {
+    /// The configuration [default: config/tidegate.yaml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The directory of the channel manifests, in place of the configuration's
+    #[arg(long, value_name = "DIR")]
+    channels: Option<String>,
+    /// The directory of the plugins, in place of the configuration's
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<String>,
+    /// The bridge table, in place of the configuration's
+    #[arg(long, value_name = "FILE")]
+    bridge: Option<String>,
+}
+
+impl Load {
+    /// The configuration; `listen` overrides its address, `env` is taken where the process's environment has nothing.
+    ///
+    /// # Errors
+    /// [`Failure::Mistakes`].
+    pub(super) fn config(&self, listen: Option<&String>, env: &[(String, String)]) -> Result<Config, Failure> {
+        let flags: [(&str, &'static [&'static str], Option<&String>); 4] = [
+            ("--listen", &["listen"], listen),
+            ("--channels", &["channels"], self.channels.as_ref()),
+            ("--plugins", &["plugins"], self.plugins.as_ref()),
+            ("--bridge", &["bridge"], self.bridge.as_ref()),
+        ];
+        let overrides: Vec<Override> = flags
+            .into_iter()
+            .filter_map(|(flag, path, value)| Some(Override { flag, path, value: value?.clone() }))
+            .collect();
+        let process =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Config::load(self.config.as_deref(), env.iter().cloned().chain(process), &overrides).map_err(Failure::Mistakes)
+    }
+
+    /// The configuration for a command that serves nothing: a secret that only `serve` needs may be missing, as it
+    /// does where a change is checked before it goes out.
+    ///
+    /// # Errors
+    /// [`Failure::Mistakes`].
+    pub(super) fn config_to_look_at(&self) -> Result<Config, Failure> {
+        let strict = self.config(None, &[]);
+        let missing = made_up_secrets();
+        if strict.is_ok() || missing.is_empty() {
+            return strict;
+        }
+        let config = self.config(None, &missing)?;
+        for (name, _) in &missing {
+            complain(&format!("note: `{name}` is not set; `tidegate serve` will need it\n"));
+        }
+        Ok(config)
+    }
+}
+
+/// Secrets for this run, for the variables of [`DEV_SECRETS`] that are not set.
+pub(super) fn made_up_secrets() -> Vec<(String, String)> {
+    let missing = DEV_SECRETS.into_iter().filter(|name| std::env::var_os(name).is_none_or(|value| value.is_empty()));
+    missing.map(|name| (name.to_owned(), random())).collect()
+}
+
+/// 64 random characters of 244 bits.
+fn random() -> String {
+    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+}

@@ -1,0 +1,42 @@
+//! `tidegate serve`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::load::Load;
+use super::{Answer, complain, failure};
+use crate::app::{self, Options};
+use crate::config::{Config, Diagnostic};
+use crate::telemetry;
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// The address and port clients connect to, in place of the configuration's
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    #[command(flatten)]
+    load: Load,
+}
+
+impl Serve {
+    pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
+        let config = self.load.config(self.listen.as_ref(), &[])?;
+        *plugins = Some(config.plugins.clone());
+        start_logging(&config)?;
+        app::run(config, Options { ready: None, on_rejected: Some(Box::new(show_rejected)) }).await?;
+        Ok(Answer::ok(""))
+    }
+}
+
+/// `RUST_LOG` goes first.
+pub(super) fn start_logging(config: &Config) -> Result<(), Failure> {
+    let asked = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    Ok(telemetry::init_logging(asked.as_deref().unwrap_or(&config.log.filter), config.log.format)?)
+}
+
+/// The log has one line of a rejected reload; whoever looks at the terminal sees every mistake.
+pub(super) fn show_rejected(mistakes: &[Diagnostic]) {
+    complain(&failure::render(mistakes));
+}

@@ -1,0 +1,61 @@
+//! `tidegate token`: a token to try things with.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::failure::Failure;
+use super::load::Load;
+use super::{Answer, Format};
+use crate::auth::{self, TokenRequest};
+use crate::config::{Config, HumanDuration, JwtProvider, Provider};
+use crate::flow::ports::{Clock, SystemClock};
+
+#[derive(Debug, Args)]
+pub(super) struct Token {
+    /// The user's id
+    #[arg(long, value_name = "ID")]
+    user: String,
+    /// The user's roles
+    #[arg(long, value_name = "ROLE,…", value_delimiter = ',')]
+    roles: Vec<String>,
+    /// The user's tenant
+    #[arg(long)]
+    tenant: Option<String>,
+    /// How long the token is good
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    ttl: Duration,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    #[command(flatten)]
+    load: Load,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let read: Result<HumanDuration, _> = serde_json::from_value(json!(text));
+    read.map(HumanDuration::get).map_err(|_| "expected a time like `30m`, `12h` or `7d`".to_owned())
+}
+
+impl Token {
+    pub(super) fn run(self) -> Result<Answer, Failure> {
+        let config = self.load.config(None, &[])?;
+        let request = TokenRequest { user: self.user, roles: self.roles, tenant: self.tenant, ttl: self.ttl };
+        let now_unix_s = SystemClock.now_unix_s();
+        let token = auth::sign(jwt_provider(&config)?, &request, now_unix_s)?;
+        Ok(match self.format {
+            Format::Text => Answer::ok(format!("{token}\n")),
+            Format::Json => {
+                let expires_at = now_unix_s.saturating_add(request.ttl.as_secs());
+                Answer::json(&json!({ "token": token, "user": request.user, "expires_at": expires_at }))
+            }
+        })
+    }
+}
+
+/// The provider that signs: the first of its kind.
+pub(super) fn jwt_provider(config: &Config) -> Result<&JwtProvider, Failure> {
+    let Provider::Jwt(jwt) = config.auth.providers.first().ok_or(Failure::NoJwtProvider)?;
+    Ok(jwt)
+}

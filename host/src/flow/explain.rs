@@ -1,0 +1,226 @@
+//! Why a user may or may not subscribe or send: the gates' checks one by one, as data. Nothing happens.
+//!
+//! The checks are those of the gates, in their order; what only a live connection knows (its subscriptions, its rate)
+//! is said, not judged. Authorizers are asked for real, handlers are not.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::ports::{Action, AuthorizerCall, Decision};
+use super::{CallContext, Serving};
+use crate::channels::{Inbound, InboundAction, Resolved, Schema, Scope};
+use crate::protocol::{Code, ConnectionId, Payload, User};
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Who; `None` is anonymous.
+    pub user: Option<Arc<User>>,
+    /// Whether gate 1 lets connections without a credential in.
+    pub anonymous: bool,
+    /// To subscribe, or to send. Who sends has to subscribe first.
+    pub action: Action,
+    /// Where.
+    pub topic: String,
+    /// What is sent, if it is to be judged.
+    pub payload: Option<Payload>,
+    /// `limits.payload`.
+    pub payload_bytes_max: usize,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// What was checked: `connect`, `topic`, `scope`, `authorizer`, `inbound`, `payload`, `rate`, `handler`, `relay`.
+    pub check: &'static str,
+    /// The code a client would see, when the answer is no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<&'static str>,
+    /// Why, for an operator: it may name what a client is not told.
+    pub detail: String,
+}
+
+/// Every check that was made, in order; the last one may be a no.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The checks.
+    pub steps: Vec<Step>,
+}
+
+/// A no ends the explanation.
+struct Stop;
+
+impl Explanation {
+    /// Whether every check said yes.
+    #[must_use]
+    pub fn allowed(&self) -> bool {
+        self.steps.iter().all(|step| step.refused.is_none())
+    }
+
+    fn yes(&mut self, check: &'static str, detail: impl Into<String>) {
+        self.steps.push(Step { check, refused: None, detail: detail.into() });
+    }
+
+    fn no(&mut self, check: &'static str, code: Code, detail: impl Into<String>) -> Stop {
+        self.steps.push(Step { check, refused: Some(code.as_str()), detail: detail.into() });
+        Stop
+    }
+}
+
+impl Serving {
+    /// Walks the gates without going through them.
+    pub async fn explain(&self, question: &Question) -> Explanation {
+        let mut told = Explanation::default();
+        // A no is in the steps already.
+        let _: Result<(), Stop> = self.walk(question, &mut told).await;
+        told
+    }
+
+    async fn walk(&self, question: &Question, told: &mut Explanation) -> Result<(), Stop> {
+        match &question.user {
+            Some(user) => told.yes("connect", format!("as user `{}`{}", user.id, with_roles(&user.roles))),
+            None if question.anonymous => told.yes("connect", "anonymous connections are allowed"),
+            None => return Err(told.no("connect", Code::Unauthenticated, "anonymous connections are refused")),
+        }
+        let Some(resolved) = self.catalog.resolve(&question.topic) else {
+            let detail = match self.nearest_channel(&question.topic) {
+                Some(nearest) => format!("no channel declares `{}`; the nearest is `{nearest}`", question.topic),
+                None => format!("no channel declares `{}`", question.topic),
+            };
+            return Err(told.no("topic", Code::UnknownChannel, detail));
+        };
+        told.yes("topic", format!("channel `{}`{}", resolved.channel.template, with_params(&resolved)));
+        let user = question.user.clone();
+        let context = CallContext { resolved, user, connection: ConnectionId::new("explain") };
+        let channel = &context.resolved.channel;
+        match channel.scope.admit(context.user.as_deref(), context.params()) {
+            Ok(()) => told.yes("scope", describe(&channel.scope)),
+            Err(code) => return Err(told.no("scope", code, describe(&channel.scope))),
+        }
+        self.explain_authorizer(&context, Action::Subscribe, None, told).await?;
+        if question.action == Action::Send {
+            self.explain_send(&context, question, told).await?;
+        }
+        Ok(())
+    }
+
+    async fn explain_send(
+        &self,
+        context: &CallContext,
+        question: &Question,
+        told: &mut Explanation,
+    ) -> Result<(), Stop> {
+        let channel = &context.resolved.channel;
+        let Some(inbound) = &channel.inbound else {
+            return Err(told.no("inbound", Code::NoHandler, "the channel takes no messages from clients"));
+        };
+        told.yes("inbound", "the channel takes messages, from who has subscribed");
+        if let Some(payload) = &question.payload
+            && payload.as_str().len() > question.payload_bytes_max
+        {
+            let bytes = payload.as_str().len();
+            let detail = format!("{bytes} bytes, `limits.payload` is {}", question.payload_bytes_max);
+            return Err(told.no("payload", Code::PayloadTooLarge, detail));
+        }
+        self.explain_authorizer(context, Action::Send, question.payload.as_ref(), told).await?;
+        match inbound.rate {
+            Some(rate) => told.yes("rate", format!("at most {} messages in {:?} a user", rate.messages, rate.per)),
+            None => told.yes("rate", "as often as they like"),
+        }
+        let own = inbound.payload.as_ref();
+        judge(own.unwrap_or(&channel.payload), question.payload.as_ref(), told)?;
+        explain_action(inbound, &channel.payload, question.payload.as_ref(), told)
+    }
+
+    async fn explain_authorizer(
+        &self,
+        context: &CallContext,
+        action: Action,
+        payload: Option<&Payload>,
+        told: &mut Explanation,
+    ) -> Result<(), Stop> {
+        let Some(plugin) = &context.resolved.channel.authorizer else { return Ok(()) };
+        let asked = format!("plugin `{plugin}`, asked about {}", action.as_str());
+        let denied = if context.user.is_some() { Code::Forbidden } else { Code::Unauthenticated };
+        match self.plugins.authorize(plugin, AuthorizerCall { context, action, payload }).await {
+            Ok(Decision::Allow) => told.yes("authorizer", format!("{asked}, allows")),
+            Ok(Decision::Deny { reason }) => {
+                return Err(told.no("authorizer", denied, format!("{asked}, denies: {reason}")));
+            }
+            Err(fault) => return Err(told.no("authorizer", denied, format!("no decision, so no: {fault}"))),
+        }
+        Ok(())
+    }
+
+    /// The template that the topic was probably meant to match: as many segments, and few letters apart.
+    fn nearest_channel(&self, topic: &str) -> Option<String> {
+        let segments: Vec<&str> = topic.split('.').collect();
+        let channels = self.catalog.channels().map(|channel| channel.template.as_str());
+        let near = channels.filter_map(|template| {
+            let names: Vec<&str> = template.split('.').collect();
+            let pairs = || names.iter().zip(&segments).filter(|(name, _)| !name.starts_with('{'));
+            let letters: usize = pairs().map(|(name, _)| name.chars().count()).sum();
+            let apart: usize = pairs().map(|(name, segment)| strsim::damerau_levenshtein(name, segment)).sum();
+            (names.len() == segments.len() && apart <= (letters / 3).max(1)).then_some((apart, template))
+        });
+        near.min_by_key(|(apart, _)| *apart).map(|(_, template)| template.to_owned())
+    }
+}
+
+fn explain_action(
+    inbound: &Inbound,
+    channel: &Schema,
+    payload: Option<&Payload>,
+    told: &mut Explanation,
+) -> Result<(), Stop> {
+    match &inbound.action {
+        InboundAction::Handler(plugin) => told.yes("handler", format!("plugin `{plugin}` would answer (not called)")),
+        InboundAction::Relay { others_only } => {
+            if inbound.payload.is_some() {
+                judge(channel, payload, told)?;
+            }
+            let to = if *others_only { "every other subscriber" } else { "every subscriber" };
+            told.yes("relay", format!("it would go to {to}"));
+        }
+    }
+    Ok(())
+}
+
+fn judge(schema: &Schema, payload: Option<&Payload>, told: &mut Explanation) -> Result<(), Stop> {
+    let Some(payload) = payload else {
+        told.yes("payload", "not judged: none was given");
+        return Ok(());
+    };
+    let Ok(value) = payload.to_value() else {
+        return Err(told.no("payload", Code::InvalidPayload, "it nests too deep"));
+    };
+    match schema.check(&value) {
+        Ok(()) => told.yes("payload", "it meets the schema"),
+        Err(violations) => {
+            let each = violations.iter().map(|violation| {
+                let path = if violation.path.is_empty() { "payload" } else { &violation.path };
+                format!("`{path}`: {}", violation.message)
+            });
+            return Err(told.no("payload", Code::InvalidPayload, each.collect::<Vec<_>>().join("; ")));
+        }
+    }
+    Ok(())
+}
+
+fn describe(scope: &Scope) -> String {
+    match scope {
+        Scope::Public => "public: anyone may join".to_owned(),
+        Scope::Authenticated => "authenticated: any user may join".to_owned(),
+        Scope::AnyRole(roles) => format!("only a user with role `{}` may join", roles.join("` or `")),
+        Scope::User { param } => format!("only the user whose id is the topic's `{param}` may join"),
+    }
+}
+
+fn with_roles(roles: &[String]) -> String {
+    if roles.is_empty() { ", without roles".to_owned() } else { format!(", roles `{}`", roles.join("`, `")) }
+}
+
+fn with_params(resolved: &Resolved) -> String {
+    resolved.params.iter().map(|(name, value)| format!(", {name} = `{value}`")).collect()
+}

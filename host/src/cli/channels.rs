@@ -64,7 +64,7 @@ fn to_json(channel: &Channel) -> Value {
     json!({
         "channel": channel.template.as_str(),
         "description": channel.description,
-        "scope": scope(&channel.scope),
+        "scope": scope_to_json(&channel.scope),
         "authorizer": channel.authorizer.as_ref().map(|plugin| plugin.as_str()),
         "inbound": inbound,
         "feature": channel.feature,
@@ -77,6 +77,16 @@ fn scope(scope: &Scope) -> String {
         Scope::Authenticated => "authenticated".to_owned(),
         Scope::AnyRole(roles) => format!("role: {}", roles.join(" or ")),
         Scope::User { param } => format!("user: {param}"),
+    }
+}
+
+/// As a manifest writes it.
+fn scope_to_json(scope: &Scope) -> Value {
+    match scope {
+        Scope::Public => json!("public"),
+        Scope::Authenticated => json!("authenticated"),
+        Scope::AnyRole(roles) => json!({ "roles": roles }),
+        Scope::User { param } => json!({ "user": param }),
     }
 }
 

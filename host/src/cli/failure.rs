@@ -69,9 +69,11 @@ impl Failure {
     pub(super) fn exit_code(&self, plugins: Option<&Path>) -> u8 {
         match self {
             Self::Mistakes(diagnostics) => {
+                let plugins = plugins.and_then(|plugins| plugins.canonicalize().ok());
                 let of_plugin = |diagnostic: &Diagnostic| {
-                    let path = diagnostic.place.as_ref().map(|place| Path::new(&place.source.path));
-                    path.zip(plugins).is_some_and(|(path, plugins)| path.starts_with(plugins))
+                    let path =
+                        diagnostic.place.as_ref().and_then(|place| Path::new(&place.source.path).canonicalize().ok());
+                    path.zip(plugins.as_ref()).is_some_and(|(path, plugins)| path.starts_with(plugins))
                 };
                 if diagnostics.iter().all(of_plugin) { exit::PLUGIN } else { exit::CONFIG }
             }
@@ -90,7 +92,11 @@ impl Failure {
         let mut text = format!("error: {self}\n");
         let mut cause = self.source();
         while let Some(error) = cause {
-            text += &format!("  caused by: {error}\n");
+            let said = error.to_string();
+            // Some libraries put their cause into their own sentence.
+            if !text.trim_end().ends_with(&said) {
+                text += &format!("  caused by: {said}\n");
+            }
             cause = error.source();
         }
         if let Some(hint) = self.hint() {

@@ -11,7 +11,8 @@ pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnost
     let mut told = Told { root, diagnostics };
     check_auth(config, &mut told);
     check_api_keys(config, &mut told);
-    if config.limits.frame_bytes_max < config.limits.payload_bytes_max {
+    let (frame, payload) = (config.limits.frame_bytes_max, config.limits.payload_bytes_max);
+    if frame < payload && !told.mistaken("/limits/payload") {
         told.add("/limits/frame", "`frame` is smaller than `payload`: a payload of that size could never arrive", None);
     }
     if let Err(error) = telemetry::check_filter(&config.log.filter) {
@@ -25,13 +26,18 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
+    /// Whether a mistake was told of this place.
+    fn mistaken(&self, pointer: &str) -> bool {
+        let place = &self.root.nearest(pointer).place;
+        self.diagnostics.iter().any(|told| told.place.as_ref() == Some(place))
+    }
+
     /// Adds a mistake at a JSON Pointer, unless another was told of the same place: a mended value is not judged.
     fn add(&mut self, pointer: &str, message: &str, hint: Option<&str>) {
-        let place = self.root.nearest(pointer).place.clone();
-        if self.diagnostics.iter().any(|told| told.place.as_ref() == Some(&place)) {
+        if self.mistaken(pointer) {
             return;
         }
-        let diagnostic = Diagnostic::at(place, message);
+        let diagnostic = Diagnostic::at(self.root.nearest(pointer).place.clone(), message);
         self.diagnostics.push(match hint {
             Some(hint) => diagnostic.hint(hint),
             None => diagnostic,

@@ -27,10 +27,6 @@ pub struct Limits {
     #[serde(rename = "connections", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub connections_max: usize,
-    /// How long a client may take from opening a transport to its handshake. Default 10 s; then it is closed.
-    #[serde(with = "time")]
-    #[schemars(with = "HumanDuration")]
-    pub handshake_timeout: Duration,
     /// Client events of one connection waiting or being answered. Default 256; refused `rate_limited`.
     #[serde(rename = "inbound_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
@@ -58,19 +54,11 @@ pub struct Limits {
     /// Dead letters kept; the oldest goes first. Default 1,000.
     #[serde(rename = "dead_letters")]
     pub dead_letters_max: usize,
-    /// Largest plugin component, in bytes. Default 32 MiB; a larger one does not load.
-    #[serde(rename = "component", with = "bytes")]
-    #[schemars(with = "ByteSize")]
-    pub component_bytes_max: usize,
     /// Plugin instances alive at once, all plugins together. Default 256; a call that finds none free waits for its
     /// wall time and is then refused `unavailable`.
     #[serde(rename = "plugin_instances", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub plugin_instances_max: usize,
-    /// The most memory a `plugin.yaml` may ask for, for one instance, in bytes. Default 256 MiB.
-    #[serde(rename = "plugin_memory", with = "bytes")]
-    #[schemars(with = "ByteSize")]
-    pub plugin_memory_bytes_max: usize,
     /// How long a drain may take before the process exits anyway. Default 10 s.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
@@ -84,7 +72,6 @@ impl Default for Limits {
             frame_bytes_max: 2 * 1024 * 1024,
             subscriptions_per_connection_max: 128,
             connections_max: 100_000,
-            handshake_timeout: Duration::from_secs(10),
             inbound_queue_max: 256,
             outbound_queue_max: 1024,
             bus_queue_max: 10_000,
@@ -92,9 +79,7 @@ impl Default for Limits {
             batch_bytes_max: 4 * 1024 * 1024,
             body_timeout: Duration::from_secs(10),
             dead_letters_max: 1000,
-            component_bytes_max: 32 * 1024 * 1024,
             plugin_instances_max: 256,
-            plugin_memory_bytes_max: 256 * 1024 * 1024,
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -26,7 +26,8 @@ fn collect(node: &Node, found: &mut Vec<String>) {
                 match &entry.value.shape {
                     Shape::Scalar(value) if SECRET_KEYS.contains(&entry.key.as_str()) => {
                         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                        if text.chars().count() >= SECRET_CHARS_MIN {
+                        // `${NAME}` is where a secret is, not one.
+                        if text.chars().count() >= SECRET_CHARS_MIN && !text.starts_with("${") {
                             found.push(text);
                         }
                     }

@@ -224,3 +224,86 @@ fn with_roles(roles: &[String]) -> String {
 fn with_params(resolved: &Resolved) -> String {
     resolved.params.iter().map(|(name, value)| format!(", {name} = `{value}`")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::channels::{self, PluginKinds, Sources};
+    use crate::config::SourceFile;
+    use crate::flow::ports::{Answer, Fault, FaultKind, HandlerCall, Plugins};
+    use crate::protocol::{Generation, PluginName};
+
+    const MANIFEST: &str = "\
+feature: vault
+channels:
+  vault.{vaultId}:
+    scope: authenticated
+    authorizer: members
+    payload: { type: object }
+    inbound: { payload: { type: object }, handler: keeper }
+";
+
+    /// Lets `alice` in, knows nothing of `mallory`, fails on everybody else. Handling is a mistake.
+    struct Members;
+
+    #[async_trait]
+    impl Plugins for Members {
+        async fn authorize(&self, plugin: &PluginName, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
+            match call.context.user.as_ref().map(|user| user.id.as_str()) {
+                Some("alice") => Ok(Decision::Allow),
+                Some("mallory") => Ok(Decision::Deny { reason: "no member".to_owned() }),
+                _ => Err(Fault { plugin: plugin.clone(), kind: FaultKind::Trap, detail: "unreachable".to_owned() }),
+            }
+        }
+
+        async fn handle(&self, _: &PluginName, _: HandlerCall<'_>) -> Result<Answer, Fault> {
+            panic!("explain calls no handler")
+        }
+    }
+
+    async fn explain(user: &str, action: Action) -> Explanation {
+        let source = SourceFile { path: "vault.yaml".to_owned(), text: MANIFEST.to_owned() };
+        let kinds = PluginKinds { handler: true, authorizer: true };
+        let plugins = ["members", "keeper"].map(|name| (PluginName::new(name), kinds)).into();
+        let sources = Sources { manifests: vec![Arc::new(source)], plugins, ..Sources::default() };
+        let catalog = Arc::new(channels::compile(&sources, Generation(1)).unwrap());
+        let user = User { id: user.to_owned(), roles: Vec::new(), tenant: None, expires_at: None };
+        let question = Question {
+            user: Some(Arc::new(user)),
+            anonymous: false,
+            action,
+            topic: "vault.v1".to_owned(),
+            payload: None,
+            payload_bytes_max: 100,
+        };
+        Serving { catalog, plugins: Arc::new(Members) }.explain(&question).await
+    }
+
+    #[tokio::test]
+    async fn an_authorizer_is_asked_at_both_gates_and_no_handler_is_called() {
+        let explanation = explain("alice", Action::Send).await;
+        assert!(explanation.allowed(), "{explanation:?}");
+        let checks: Vec<_> = explanation.steps.iter().map(|step| step.check).collect();
+        let expected =
+            ["connect", "topic", "scope", "authorizer", "inbound", "authorizer", "rate", "payload", "handler"];
+        assert_eq!(checks, expected);
+    }
+
+    #[tokio::test]
+    async fn an_operator_sees_the_reason_that_a_client_is_not_told() {
+        let explanation = explain("mallory", Action::Subscribe).await;
+        let last = explanation.steps.last().unwrap();
+        assert_eq!((last.check, last.refused), ("authorizer", Some("forbidden")));
+        assert_eq!(last.detail, "plugin `members`, asked about subscribe, denies: no member");
+    }
+
+    #[tokio::test]
+    async fn an_authorizer_that_faults_is_a_no() {
+        let explanation = explain("bob", Action::Subscribe).await;
+        let last = explanation.steps.last().unwrap();
+        assert_eq!(last.refused, Some("forbidden"));
+        assert_eq!(last.detail, "no decision, so no: plugin `members` trap: unreachable");
+    }
+}

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Diagnostic, SourceFile};
+use crate::config::{self, Diagnostic, SourceFile};
 use crate::plugins::{self, PluginSource};
 use crate::protocol::PluginName;
 
@@ -149,6 +149,8 @@ fn read_component(
         Ok(component) => Ok(PluginSource { name, manifest, component_path: show(&path), component }),
         Err(error) => {
             let mut mistake = unreadable(&format!("component of plugin `{name}`"), &path, &error);
+            let manifest = config::parse_yaml(&manifest, &mut Vec::new());
+            mistake.place = manifest.and_then(|root| Some(root.get("component")?.place.clone()));
             if let (io::ErrorKind::NotFound, Some(build)) = (error.kind(), &declared.build) {
                 mistake =
                     mistake.hint(format!("build it: `tidegate dev` does, or run `{build}` in the plugin's directory"));

@@ -1,0 +1,202 @@
+//! The command line as a person or a script meets it: the real binary, its output word for word, its exit code.
+//!
+//! After a wanted change of words: `INSTA_UPDATE=always cargo test --test cli`, and read the difference.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod project;
+
+use std::net::TcpListener;
+
+use project::{Project, committed};
+use serde_json::Value;
+
+macro_rules! shown {
+    ($output:expr) => {
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!($output.shown())
+        })
+    };
+}
+
+#[test]
+fn help_lists_every_command() {
+    shown!(Project::empty().run(&["--help"]));
+}
+
+#[test]
+fn a_misspelt_flag_is_a_usage_error_with_the_nearest_one() {
+    shown!(Project::new().run(&["check", "--frmat", "json"]));
+}
+
+#[test]
+fn check_counts_what_is_declared() {
+    shown!(Project::new().run(&["check"]));
+}
+
+#[test]
+fn check_answers_a_script_in_json() {
+    shown!(Project::new().run(&["check", "--format", "json"]));
+}
+
+#[test]
+fn check_says_which_secrets_serve_will_need() {
+    shown!(Project::new().without_secrets().run(&["check"]));
+}
+
+#[test]
+fn check_tells_every_mistake_of_a_manifest_in_one_run() {
+    shown!(Project::new().write("channels/room.yaml", BROKEN).run(&["check"]));
+}
+
+#[test]
+fn check_tells_mistakes_to_a_script_in_json() {
+    shown!(Project::new().write("channels/room.yaml", BROKEN).run(&["check", "--format", "json"]));
+}
+
+#[test]
+fn check_tells_the_mistakes_of_every_layer_of_the_configuration() {
+    let project = Project::new().write("config/tidegate.yaml", "listn: 127.0.0.1:1\nlimits: { payload: much }\n");
+    shown!(project.env("TIDEGATE__LIMITS__CONNECTION", "1").run(&["check"]));
+}
+
+#[test]
+fn a_plugin_without_its_component_does_not_load() {
+    shown!(Project::new().write("plugins/ping/plugin.yaml", "component: ping.wasm\nbuild: make\n").run(&["check"]));
+}
+
+#[test]
+fn a_component_that_is_none_does_not_load() {
+    let project = Project::new().write("plugins/ping/plugin.yaml", "component: ping.wasm\n");
+    let output = project.write("plugins/ping/ping.wasm", "no component").run(&["check"]);
+    assert_eq!(output.exit, Some(65), "{}", output.shown());
+}
+
+#[test]
+fn without_a_configuration_there_is_a_way_to_one() {
+    shown!(Project::empty().run(&["check"]));
+}
+
+#[test]
+fn serve_refuses_to_start_without_its_secrets() {
+    shown!(Project::new().without_secrets().run(&["serve"]));
+}
+
+#[test]
+fn serve_says_that_its_address_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    shown!(Project::new().env("RUST_LOG", "off").hide(&address, "ADDRESS").run(&["serve", "--listen", &address]));
+}
+
+#[test]
+fn serve_says_that_a_log_filter_is_wrong() {
+    shown!(Project::new().env("RUST_LOG", "tidegate=loud").run(&["serve"]));
+}
+
+#[test]
+fn serve_ends_well_when_it_is_asked_to() {
+    let mut server = Project::new().spawn(&["serve", "--listen", "127.0.0.1:0"]);
+    server.wait_for("server.listening");
+    assert_eq!(server.terminate(), Some(0));
+}
+
+#[test]
+fn channels_are_listed_as_a_table() {
+    shown!(Project::new().run(&["channels"]));
+}
+
+#[test]
+fn channels_are_listed_for_a_script() {
+    shown!(Project::new().run(&["channels", "--format", "json"]));
+}
+
+#[test]
+fn a_token_is_three_parts_on_one_line() {
+    let output = Project::new().run(&["token", "--user", "alice", "--roles", "a,b"]);
+    assert_eq!(output.exit, Some(0), "{}", output.shown());
+    assert_eq!(output.stdout.trim_end().split('.').count(), 3, "{}", output.stdout);
+    assert_eq!(output.stdout.lines().count(), 1);
+}
+
+#[test]
+fn a_token_for_a_script_says_when_it_ends() {
+    let output = Project::new().run(&["token", "--user", "alice", "--ttl", "2h", "--format", "json"]);
+    let answer: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(answer["user"], "alice");
+    assert!(answer["expires_at"].as_u64().unwrap() > 7200);
+}
+
+#[test]
+fn a_token_needs_a_provider_that_signs() {
+    shown!(Project::new().write("config/tidegate.yaml", "").run(&["token", "--user", "alice"]));
+}
+
+#[test]
+fn a_token_for_a_tenant_needs_a_claim_for_it() {
+    shown!(Project::new().run(&["token", "--user", "alice", "--tenant", "t"]));
+}
+
+#[test]
+fn the_committed_schemas_are_those_of_the_types() {
+    let project = Project::empty();
+    shown!(project.run(&["schema", "--write"]));
+    let files = ["channels/channel", "config/bridge", "config/tidegate", "plugins/plugin"];
+    for file in files.map(|name| format!("{name}.schema.json")) {
+        let written: Value = serde_json::from_str(&project.read(&file)).unwrap();
+        let kept: Value = serde_json::from_str(&committed(&file)).unwrap();
+        assert_eq!(written, kept, "{file}: run `tidegate schema --write`");
+    }
+}
+
+#[test]
+fn a_schema_is_printed_by_its_name() {
+    let output = Project::empty().run(&["schema", "tidegate"]);
+    let schema: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(schema["title"], "Tidegate server configuration");
+}
+
+#[test]
+fn explain_says_which_checks_let_a_user_subscribe() {
+    shown!(Project::new().run(&["explain", "--user", "u1", "subscribe", "inbox.u1"]));
+}
+
+#[test]
+fn explain_says_which_check_refuses_a_user() {
+    shown!(Project::new().run(&["explain", "--user", "u2", "--roles", "reader", "subscribe", "inbox.u1"]));
+}
+
+#[test]
+fn explain_names_the_channel_that_was_probably_meant() {
+    shown!(Project::new().run(&["explain", "--anonymous", "subscribe", "inbx.u1"]));
+}
+
+#[test]
+fn explain_judges_what_is_sent() {
+    shown!(Project::new().run(&["explain", "--user", "u1", "send", "room.r1", "--payload", r#"{"text": 1, "x": 2}"#]));
+}
+
+#[test]
+fn explain_says_what_would_happen_with_a_message() {
+    shown!(Project::new().run(&["explain", "--user", "u1", "send", "room.r1", "--payload", r#"{"text": "hi"}"#]));
+}
+
+#[test]
+fn explain_answers_a_script_in_json() {
+    shown!(Project::new().run(&["explain", "--anonymous", "--format", "json", "send", "news"]));
+}
+
+#[test]
+fn explain_needs_a_payload_that_is_json() {
+    shown!(Project::new().run(&["explain", "--user", "u1", "send", "room.r1", "--payload", "{n: 1}"]));
+}
+
+const BROKEN: &str = "feature: room
+channels:
+  room.{roomId}:
+    scop: authenticated
+    payload: { type: object }
+  inbox.{userId}:
+    scope: { user: nobody }
+    payload: { type: strin }
+";

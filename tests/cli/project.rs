@@ -1,0 +1,175 @@
+//! A project of its own for each test: a configuration and channels in a directory that goes with the test.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+const CONFIG: &str = "\
+auth:
+  providers:
+    - jwt: { secret: '${TIDEGATE_JWT_SECRET}' }
+api_keys:
+  - { name: backend, key: '${TIDEGATE_API_KEY}' }
+";
+
+const ROOM: &str = "\
+feature: room
+channels:
+  room.{roomId}:
+    description: Where people talk.
+    scope: authenticated
+    payload:
+      type: object
+      required: [text]
+      properties: { text: { type: string } }
+      additionalProperties: false
+    inbound: { relay: others, rate: 20/s }
+  inbox.{userId}:
+    scope: { user: userId }
+    payload: { type: object }
+  news:
+    scope: public
+    payload: { type: object }
+  desk:
+    scope: { roles: [editor, admin] }
+    payload: { type: object }
+";
+
+const BRIDGE: &str = "rules:\n  - on: article.published\n    to: news\n";
+
+/// A directory and an environment to run `tidegate` in.
+pub(crate) struct Project {
+    directory: TempDir,
+    env: Vec<(String, String)>,
+    hidden: Vec<(String, String)>,
+}
+
+/// What a command said.
+pub(crate) struct Output {
+    /// The exit code.
+    pub(crate) exit: Option<i32>,
+    /// Its answer.
+    pub(crate) stdout: String,
+    stderr: String,
+}
+
+/// A command that goes on.
+pub(crate) struct Server {
+    child: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+    _project: Project,
+}
+
+impl Project {
+    /// Nothing at all.
+    pub(crate) fn empty() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), env: Vec::new(), hidden: Vec::new() }
+    }
+
+    /// Four channels, a bridge rule, and the secrets set.
+    pub(crate) fn new() -> Self {
+        let secret = "a secret of thirty-two bytes and more";
+        let project = Self::empty().env("TIDEGATE_JWT_SECRET", secret).env("TIDEGATE_API_KEY", secret);
+        std::fs::create_dir(project.directory.path().join("plugins")).unwrap();
+        project
+            .write("config/tidegate.yaml", CONFIG)
+            .write("channels/room.yaml", ROOM)
+            .write("config/bridge.yaml", BRIDGE)
+    }
+
+    pub(crate) fn without_secrets(mut self) -> Self {
+        self.env.clear();
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Shows `text` as `name`: what differs between runs.
+    pub(crate) fn hide(mut self, text: &str, name: &str) -> Self {
+        self.hidden.push((text.to_owned(), name.to_owned()));
+        self
+    }
+
+    pub(crate) fn write(self, path: &str, text: &str) -> Self {
+        let path = self.directory.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    pub(crate) fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.directory.path().join(path)).unwrap()
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| {
+            let text = String::from_utf8(bytes).unwrap();
+            self.hidden.iter().fold(text, |text, (hidden, name)| text.replace(hidden, name))
+        };
+        Output { exit: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    pub(crate) fn spawn(self, arguments: &[&str]) -> Server {
+        let mut child = self.command(arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Server { child, stderr, _project: self }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
+        let inherited = std::env::vars().map(|(name, _)| name);
+        for name in inherited.filter(|name| name.starts_with("TIDEGATE") || name == "RUST_LOG" || name == "COLUMNS") {
+            command.env_remove(name);
+        }
+        command.envs(self.env.iter().cloned());
+        command
+    }
+}
+
+impl Output {
+    /// All of it, as a snapshot keeps it.
+    pub(crate) fn shown(&self) -> String {
+        let exit = self.exit.map_or_else(|| "by a signal".to_owned(), |code| code.to_string());
+        format!("exit: {exit}\n--- stdout\n{}--- stderr\n{}", self.stdout, self.stderr)
+    }
+}
+
+impl Server {
+    /// Reads the log until a line holds the text.
+    pub(crate) fn wait_for(&mut self, text: &str) {
+        let mut seen = String::new();
+        while self.stderr.read_line(&mut seen).unwrap() > 0 {
+            if seen.lines().next_back().is_some_and(|line| line.contains(text)) {
+                return;
+            }
+        }
+        panic!("`{text}` was not logged before the end: {seen}");
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Ended already, if the test got so far.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A file of the repository.
+pub(crate) fn committed(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
+}

@@ -222,20 +222,25 @@ impl Reader<'_, '_> {
     fn scope(&mut self, raw: Option<RawScope>, node: &Node, template: Option<&Template>) -> Option<Scope> {
         let value = node.get("scope")?;
         let place_of = |key: &str| value.get(key).map_or(&value.place, |node| &node.place).clone();
+        // From the tree, not from what was decoded: a value of the wrong type was told and mended.
+        let role_nodes = value.get("role").into_iter().chain(value.get("roles").map(Node::items).unwrap_or_default());
+        let empty = role_nodes.filter(|node| node.as_str() == Some(""));
+        self.diagnostics.extend(empty.map(|node| Diagnostic::at(node.place.clone(), "a role is empty")));
         Some(match raw? {
             RawScope::Public => Scope::Public,
             RawScope::Authenticated => Scope::Authenticated,
-            RawScope::Role(role) => Scope::AnyRole(vec![self.role(role, place_of("role"))]),
+            RawScope::Role(role) => Scope::AnyRole(vec![role]),
             RawScope::Roles(roles) => {
-                if roles.is_empty() {
+                if value.get("roles").is_some_and(Node::is_empty) {
                     let diagnostic = Diagnostic::at(place_of("roles"), "`roles` is empty: nobody could join");
                     self.diagnostics.push(diagnostic);
                 }
-                Scope::AnyRole(roles.into_iter().map(|role| self.role(role, place_of("roles"))).collect())
+                Scope::AnyRole(roles)
             }
             RawScope::User(param) => {
                 let params: Vec<&str> = template?.params().collect();
-                if !params.contains(&param.as_str()) {
+                let given = value.get("user").is_some_and(|node| node.as_str().is_some());
+                if given && !params.contains(&param.as_str()) {
                     let message = format!("scope `user`: `{param}` is no param of the channel's name");
                     let hint = match (nearest_name(&param, &params), params.is_empty()) {
                         (Some(nearest), _) => format!("did you mean `{nearest}`?"),
@@ -247,13 +252,6 @@ impl Reader<'_, '_> {
                 Scope::User { param }
             }
         })
-    }
-
-    fn role(&mut self, role: String, place: Place) -> String {
-        if role.is_empty() {
-            self.diagnostics.push(Diagnostic::at(place, "a role is empty"));
-        }
-        role
     }
 
     /// A plugin that is there and is of the kind asked for.

@@ -1,7 +1,7 @@
 //! Tree → serde types, every mistake collected in one run.
 //!
-//! Serde stops at the first mistake. So each one is noted with its place and mended in a copy of the value – an entry
-//! that is wrong is taken out, one that is missing gets a stand-in – and the decoding starts again.
+//! Serde stops at the first mistake. So each one is noted with its place and mended in a copy of the value – an unknown
+//! key is taken out, what is wrong or missing gets a stand-in – and the decoding starts again.
 
 use std::collections::HashSet;
 
@@ -67,13 +67,16 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
         let (path, mistake) = Mistake::read(&error, &value);
         let about = mistake.path(&path);
         if let Some(position) = (0..=about.len()).rev().find(|&end| mended.contains(&(about[..end].to_vec(), 0))) {
-            // What was mended is not good enough: the next stand-in, or the whole entry above it goes.
+            // A stand-in does not fit: the next one, or the entry goes, or the whole one above it.
             let at = &about[..position];
             let tried = (1..=STAND_INS.len()).find(|&n| !mended.contains(&(at.to_vec(), n)));
             match tried {
                 Some(n) => {
                     mended.insert((at.to_vec(), n));
-                    replace(&mut value, at, STAND_INS[n - 1]());
+                    match STAND_INS.get(n) {
+                        Some(stand_in) => replace(&mut value, at, stand_in()),
+                        None => remove(&mut value, at),
+                    }
                 }
                 None if remove_parent(&mut value, at, &mut mended) => {}
                 None => return None,
@@ -98,9 +101,8 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
         match mistake {
             Mistake::Unknown { .. } => remove(&mut value, &path),
             Mistake::Wrong(_) if path.is_empty() => return None,
-            // A key that is wrong is taken out first: that is enough where it has a default.
             Mistake::Missing(_) | Mistake::Wrong(_) => {
-                remove(&mut value, &about);
+                replace(&mut value, &about, STAND_INS[0]());
                 mended.insert((about, 0));
             }
         }
@@ -281,18 +283,17 @@ fn quoted(text: &str) -> Vec<String> {
 fn plain(text: &str) -> String {
     let found = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
     if let Some((found, expected)) = found.and_then(|rest| rest.rsplit_once(", expected ")) {
-        let expected = match expected.split_once(' ') {
-            _ if expected == "map with a single key" => "a mapping with one key",
-            Some(("struct" | "map", _)) => "a mapping",
-            _ if expected == "a map" => "a mapping",
-            _ if expected == "a sequence" => "a list",
-            Some(("enum", _)) | None if expected.contains("enum") => "a known name",
-            _ => match expected {
-                "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
-                "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
-                "f32" | "f64" => "a number",
-                other => other,
-            },
+        let expected = match expected {
+            "map with a single key" => "a mapping with one key",
+            "string or map" => "a text or a mapping",
+            "a sequence" => "a list",
+            "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+            "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+            "f32" | "f64" => "a number",
+            "a map" => "a mapping",
+            name if name.starts_with("struct ") => "a mapping",
+            name if name.starts_with("enum ") => "a known name",
+            other => other,
         };
         let found = match found {
             "null" => "nothing",

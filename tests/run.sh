@@ -56,6 +56,7 @@ fi
 if wanted examples; then
   step "examples"
   cargo build --locked
+  (cd tests/e2e && npm ci --silent --no-audit --no-fund && npm run --silent pretest)
   for example in examples/*/; do
     [[ -f "$example/test.mjs" ]] || continue
     (cd "$example" && npm ci --silent --no-audit --no-fund && node --test test.mjs)

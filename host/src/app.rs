@@ -135,7 +135,8 @@ impl Server {
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
         spawn_reloader(config, host, first, &gates, &realtime, draining.clone(), options.on_rejected)?;
         tokio::spawn(sweep(gates.clone(), draining.clone()));
-        let accepting = tokio::spawn(accept(tcp, router, draining.clone()));
+        let closing = CancellationToken::new();
+        let accepting = tokio::spawn(accept(tcp, router, closing.clone()));
 
         telemetry::listening(&address.to_string());
         if let Some(ready) = options.ready {
@@ -145,11 +146,12 @@ impl Server {
 
         gates.drain();
         draining.cancel();
-        // Events that were accepted first: what they lead to still reaches the rooms. Then the sockets, then HTTP
-        // requests under way.
+        // Events that were accepted first: what they lead to still reaches the rooms. Then the sockets, while clients
+        // that poll can still hear of it; new sessions are refused meanwhile. Then HTTP requests under way.
         let orderly = async {
             let _ = bridge.await;
             let cut = realtime.drain(&gates).await;
+            closing.cancel();
             let _ = accepting.await;
             cut
         };

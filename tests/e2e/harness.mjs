@@ -106,6 +106,15 @@ export async function within(what, promise, ms = PATIENCE_MS) {
 export const next = (socket, event) =>
   within(`event \`${event}\``, new Promise((resolve) => socket.once(event, (...args) => resolve(args))));
 
+async function connected(socket) {
+  const answer = new Promise((resolve, reject) => {
+    socket.once("connect", resolve);
+    socket.once("connect_error", reject);
+  });
+  await within("connect", answer);
+  return socket;
+}
+
 // The ack of an event.
 export const ask = (socket, event, ...args) =>
   within(`ack of \`${event}\``, new Promise((resolve) => socket.emit(event, ...args, resolve)));
@@ -231,13 +240,14 @@ export class Server {
 
   // A connected stock client.
   async connect(options) {
-    const socket = this.client(options);
-    const connected = new Promise((resolve, reject) => {
-      socket.once("connect", resolve);
-      socket.once("connect_error", reject);
-    });
-    await within("connect", connected);
-    return socket;
+    return await connected(this.client(options));
+  }
+
+  // A stock client that began with polling, connected; and a promise for its upgrade to a websocket.
+  async connectUpgrading(options) {
+    const socket = this.client({ ...options, transports: ["polling", "websocket"] });
+    const upgraded = next(socket.io.engine, "upgrade");
+    return { socket: await connected(socket), upgraded };
   }
 
   // The message with which a client is refused.

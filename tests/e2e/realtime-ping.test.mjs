@@ -32,8 +32,7 @@ describe("realtime-ping", () => {
   }
 
   test("a client that begins with polling and upgrades loses nothing", async () => {
-    const socket = await server.connect({ token: token("u2"), transports: ["polling", "websocket"] });
-    const upgraded = next(socket.io.engine, "upgrade");
+    const { socket, upgraded } = await server.connectUpgrading({ token: token("u2") });
     assert.equal((await ask(socket, "subscribe", { channel: "realtime-ping" })).ok, true);
     const before = next(socket, "realtime-ping");
     assert.deepEqual((await ask(socket, "realtime-ping", { n: 3 })).reply, { pong: 3 });

@@ -13,13 +13,19 @@ describe("a client that stops reading", () => {
   });
   after(() => server?.stop());
 
-  for (const transports of [["websocket"], ["polling", "websocket"]]) {
-    test(`is cut and comes back, and the others receive everything, over ${transports.join(" and ")}`, async () => {
-      const [fast, slow] = await Promise.all([
-        server.connect({ token: token("fast") }),
-        server.connect({ token: token("slow"), transports }),
-      ]);
-      if (slow.io.engine.transport.name !== "websocket") await next(slow.io.engine, "upgrade");
+  const connectUpgraded = async (options) => {
+    const { socket, upgraded } = await server.connectUpgrading(options);
+    await upgraded;
+    return socket;
+  };
+
+  for (const [how, connect] of [
+    ["a websocket", (options) => server.connect(options)],
+    ["a websocket after polling", connectUpgraded],
+  ]) {
+    test(`is cut and comes back, and the others receive everything, over ${how}`, async () => {
+      const fast = await server.connect({ token: token("fast") });
+      const slow = await connect({ token: token("slow") });
       await subscribe(fast, "e2e.open");
       await subscribe(slow, "e2e.open");
       const inbox = collect(fast, "e2e.open");

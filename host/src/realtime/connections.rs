@@ -22,6 +22,7 @@ pub(super) struct Connection {
     /// Held while rooms are brought in line with what the session holds, so that the last to look decides.
     membership: Mutex<()>,
     cut: CancellationToken,
+    heard: CancellationToken,
 }
 
 impl Connection {
@@ -33,6 +34,7 @@ impl Connection {
             link: Box::new(link),
             membership: Mutex::default(),
             cut: CancellationToken::new(),
+            heard: CancellationToken::new(),
         }
     }
 
@@ -73,6 +75,19 @@ impl Connection {
     /// Resolves once [`Connection::cut`] was called.
     pub(super) async fn was_cut(&self) {
         self.cut.cancelled().await;
+    }
+
+    /// A client that polls took what was queued for it while the server drains.
+    pub(super) fn took_last_word(&self) {
+        self.heard.cancel();
+    }
+
+    /// Resolves once [`Connection::took_last_word`] was called, or the connection is over.
+    pub(super) async fn heard_last_word(&self) {
+        tokio::select! {
+            () = self.heard.cancelled() => {}
+            () = self.cut.cancelled() => {}
+        }
     }
 }
 

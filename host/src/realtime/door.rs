@@ -2,13 +2,15 @@
 //! an upgraded session, and ends the polling of a session that was cut.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::{Peer, Realtime};
+use crate::flow::Gates;
 use crate::protocol::{Code, ConnectionId, Refusal};
 use crate::telemetry;
 
@@ -16,26 +18,35 @@ use crate::telemetry;
 ///
 /// A new session that comes at the wrong time gets a 503 and no Socket.IO refusal: the stock client tries again by
 /// itself after a failed transport, and never after a `connect_error`.
-pub(super) async fn door(State(realtime): State<Arc<Realtime>>, request: Request, next: Next) -> Response {
+pub(super) async fn door(
+    State((realtime, gates)): State<(Arc<Realtime>, Arc<Gates>)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let Some(session) = query_value(query, "sid") else {
-        return match realtime.refuse_new_session() {
+        return match realtime.refuse_new_session(&gates) {
             Err(refusal) => refused(&refusal),
             Ok(()) => next.run(request).await,
         };
     };
     let session = ConnectionId::new(session);
-    if query_value(query, "transport") == Some("websocket")
-        && let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<Peer>>()
-    {
+    let polls = query_value(query, "transport") != Some("websocket");
+    let takes = polls && request.method() == Method::GET;
+    if !polls && let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<Peer>>() {
         realtime.wires.bind(&session, peer.switch());
     }
     let Some(connection) = realtime.connections.get(&session) else { return next.run(request).await };
-    tokio::select! {
+    let response = tokio::select! {
+        // What is ready for the client goes out first: the word that the server drains, and the close itself.
         biased;
-        () = connection.was_cut() => session_unknown(),
         response = next.run(request) => response,
+        () = connection.was_cut() => session_unknown(),
+    };
+    if takes && realtime.drain_told.load(Ordering::Acquire) {
+        connection.took_last_word();
     }
+    response
 }
 
 /// Notes that a request has come on its TCP connection.
@@ -65,8 +76,8 @@ fn query_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
 }
 
 impl Realtime {
-    fn refuse_new_session(&self) -> Result<(), Refusal> {
-        if self.is_draining() {
+    fn refuse_new_session(&self, gates: &Gates) -> Result<(), Refusal> {
+        if gates.is_draining() {
             return Err(Code::Draining.into());
         }
         if self.connections.count() >= self.limits.connections_max {

@@ -40,7 +40,8 @@ pub struct Realtime {
     wires: Arc<Wires>,
     /// Every task that answers events.
     tasks: TaskTracker,
-    draining: AtomicBool,
+    /// The server drains and every client has been told.
+    drain_told: AtomicBool,
     transport: OnceLock<socketio::Transport>,
     /// The second argument of every publication.
     meta: Box<RawValue>,
@@ -57,7 +58,7 @@ impl Realtime {
             rooms: Rooms::default(),
             wires: Arc::default(),
             tasks: TaskTracker::new(),
-            draining: AtomicBool::new(false),
+            drain_told: AtomicBool::new(false),
             transport: OnceLock::new(),
             meta: to_raw_value(&Meta).unwrap_or_default(),
         })
@@ -88,20 +89,22 @@ impl Realtime {
     }
 
     /// Tells every client that the server is about to stop, lets the events under way be answered, and closes the
-    /// transports, so that stock clients reconnect. New sessions are refused from the start; stop serving HTTP after
-    /// it. Ends within `limits.drain_timeout`; returns how many connections had to be cut.
+    /// transports, so that stock clients reconnect. New sessions are refused from the start; keep serving HTTP until
+    /// it is done, because clients that poll need it to hear of it. Ends within `limits.drain_timeout`; returns how
+    /// many connections had to be cut.
     pub async fn drain(&self, gates: &Gates) -> usize {
         let began = Instant::now();
         let part = self.limits.drain_timeout / 4;
         gates.drain();
-        self.draining.store(true, Ordering::Release);
         telemetry::draining(self.connections.count());
         for connection in self.connections.all() {
             self.tell(&connection, &SessionEvent::Draining);
         }
+        self.drain_told.store(true, Ordering::Release);
         self.tasks.close();
         // What is still running after that is answered by nobody; the client asks again elsewhere.
-        let _ = timeout_at(began + part * 2, self.tasks.wait()).await;
+        let _ = timeout_at(began + part, self.tasks.wait()).await;
+        let _ = timeout_at(began + part * 2, self.polls_taken()).await;
         let Some(transport) = self.transport.get() else { return 0 };
         // Closing waits for every peer to take what is queued, so one that does not read would hold it for ever.
         let closed = timeout_at(began + part * 3, transport.close()).await;
@@ -114,8 +117,14 @@ impl Realtime {
         cut
     }
 
-    fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+    /// Waits until the clients that poll have asked for what is queued: between two polls there is no way to reach
+    /// them, and closing drops what waits.
+    async fn polls_taken(&self) {
+        for connection in self.connections.all() {
+            if !self.wires.carries(connection.id()) {
+                connection.heard_last_word().await;
+            }
+        }
     }
 
     fn recheck(&self, gates: &Gates, connection: &Arc<Connection>) {

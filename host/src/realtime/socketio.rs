@@ -28,7 +28,6 @@ use crate::telemetry;
 
 const PING_INTERVAL: Duration = Duration::from_secs(25);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const WS_READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// The Socket.IO server.
@@ -48,7 +47,7 @@ impl Transport {
             .ws_read_buffer_size(WS_READ_BUFFER_BYTES)
             .ping_interval(PING_INTERVAL)
             .ping_timeout(PING_TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(limits.handshake_timeout)
             .build_svc();
         let entrance = Entrance { realtime: Arc::clone(realtime), gates: Arc::clone(gates) };
         let admit = {
@@ -59,7 +58,7 @@ impl Transport {
         io.ns("/", (move |socket: SocketRef| async move { entrance.opened(&socket) }).with(admit));
         let routes = axum::Router::new()
             .route_service("/socket.io/", service)
-            .layer(axum::middleware::from_fn_with_state(Arc::clone(realtime), door::door))
+            .layer(axum::middleware::from_fn_with_state((Arc::clone(realtime), Arc::clone(gates)), door::door))
             .layer(cors(origins));
         (Self { io }, routes)
     }
@@ -103,17 +102,21 @@ impl Entrance {
     /// come and found none.
     async fn admit(&self, socket: &Arc<Socket>, auth: TryData<serde_json::Value>) -> Result<(), Refused> {
         let id = ConnectionId::new(socket.id.to_string());
-        let handshake = handshake(socket, auth.0.ok());
-        let admission = self.gates.connect(&handshake).await.map_err(|refusal| {
-            telemetry::connection_refused(refusal.code.as_str());
-            telemetry::auth_failed(Some(id.as_str()), refusal.code.as_str(), handshake.origin.as_deref());
-            Refused(refusal.code)
-        })?;
         if socket.transport_type() == TransportType::Websocket
             && let Some(ConnectInfo(peer)) = socket.req_parts().extensions.get::<ConnectInfo<Peer>>()
         {
             self.realtime.wires.bind(&id, peer.switch());
         }
+        let handshake = handshake(socket, auth.0.ok());
+        let admission = self.gates.connect(&handshake).await.map_err(|Refusal { code, .. }| {
+            telemetry::connection_refused(code.as_str());
+            telemetry::auth_failed(Some(id.as_str()), code.as_str(), handshake.origin.as_deref());
+            if code.retry() {
+                // The stock client comes back after a closed transport, never after a `connect_error`.
+                self.realtime.wires.cut(&id);
+            }
+            Refused(code)
+        })?;
         let link =
             SocketIoLink { socket: Arc::downgrade(socket), id: id.clone(), wires: Arc::clone(&self.realtime.wires) };
         let lanes = Lanes::new(self.realtime.limits.inbound_queue_max, self.realtime.tasks.clone());

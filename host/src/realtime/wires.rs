@@ -34,6 +34,11 @@ impl Wires {
         }
     }
 
+    /// Whether a websocket carries a session; else it polls.
+    pub(super) fn carries(&self, session: &ConnectionId) -> bool {
+        self.by_session.contains_key(session)
+    }
+
     /// Cuts the TCP connection that carries a session, if a websocket does.
     pub(super) fn cut(&self, session: &ConnectionId) {
         let switch = self.by_session.get(session).map(|found| Arc::clone(&found));

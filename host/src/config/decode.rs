@@ -60,18 +60,31 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
             Err(error) => error,
         };
         let (path, mistake) = Mistake::read(&error, &value);
-        if let Some(position) = (0..=path.len()).rev().find(|&end| mended.contains(&(path[..end].to_vec(), 0))) {
-            // A stand-in does not fit: the next one, or the whole entry above it goes.
-            let at = &path[..position];
-            let tried = (1..STAND_INS.len()).find(|&n| !mended.contains(&(at.to_vec(), n)));
+        let mut about = path.clone();
+        if let Mistake::Missing(key) = &mistake {
+            about.push(key.clone());
+        }
+        if let Some(position) = (0..=about.len()).rev().find(|&end| mended.contains(&(about[..end].to_vec(), 0))) {
+            // What was mended is not good enough: the next stand-in, or the whole entry above it goes.
+            let at = &about[..position];
+            let tried = (1..=STAND_INS.len()).find(|&n| !mended.contains(&(at.to_vec(), n)));
             match tried {
                 Some(n) => {
                     mended.insert((at.to_vec(), n));
-                    replace(&mut value, at, STAND_INS[n]());
+                    replace(&mut value, at, STAND_INS[n - 1]());
                 }
                 None if remove_parent(&mut value, at, &mut mended) => {}
                 None => return None,
             }
+            continue;
+        }
+        // Taking the only key out of a value leaves one that is wrong itself: nothing new to tell.
+        if matches!(mistake, Mistake::Wrong(_)) && mended.iter().any(|(at, _)| at.starts_with(&about)) {
+            if about.is_empty() {
+                return None;
+            }
+            remove(&mut value, &about);
+            mended.insert((about, 0));
             continue;
         }
         if told == MISTAKES_MAX {
@@ -82,15 +95,11 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
         diagnostics.push(mistake.tell(node, &path));
         match mistake {
             Mistake::Unknown { .. } => remove(&mut value, &path),
-            Mistake::Missing(key) => {
-                let at: Vec<String> = path.iter().cloned().chain([key]).collect();
-                replace(&mut value, &at, Value::Null);
-                mended.insert((at, 0));
-            }
             Mistake::Wrong(_) if path.is_empty() => return None,
-            Mistake::Wrong(_) => {
-                replace(&mut value, &path, Value::Null);
-                mended.insert((path, 0));
+            // A key that is wrong is taken out first: that is enough where it has a default.
+            Mistake::Missing(_) | Mistake::Wrong(_) => {
+                remove(&mut value, &about);
+                mended.insert((about, 0));
             }
         }
     }
@@ -212,10 +221,14 @@ fn replace(value: &mut Value, path: &[String], new: Value) {
     }
 }
 
+/// Takes a key out; an item of a list becomes null, so that the others keep their places.
 fn remove(value: &mut Value, path: &[String]) {
     let Some((last, parents)) = path.split_last() else { return };
-    if let Some(Value::Object(fields)) = parents.iter().try_fold(value, |at, step| child_mut(at, step)) {
-        fields.shift_remove(last);
+    match parents.iter().try_fold(&mut *value, |at, step| child_mut(at, step)) {
+        Some(Value::Object(fields)) => {
+            fields.shift_remove(last);
+        }
+        _ => replace(value, path, Value::Null),
     }
 }
 
@@ -227,7 +240,7 @@ fn remove_parent(value: &mut Value, path: &[String], mended: &mut HashSet<(Vec<S
     }
     mended.retain(|(at, _)| !at.starts_with(path));
     mended.insert((parent.to_vec(), 0));
-    replace(value, parent, Value::Null);
+    remove(value, parent);
     true
 }
 
@@ -262,7 +275,12 @@ fn plain(text: &str) -> String {
             Some(("struct" | "map", _)) => "a mapping",
             _ if expected == "a map" => "a mapping",
             Some(("enum", _)) | None if expected.contains("enum") => "a known name",
-            _ => expected,
+            _ => match expected {
+                "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+                "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+                "f32" | "f64" => "a number",
+                other => other,
+            },
         };
         let found = match found {
             "null" => "nothing",
@@ -341,13 +359,13 @@ mod tests {
             mistakes(text).1,
             [
                 "1:1 unknown key `nam` (did you mean `name`?)",
-                "2:7 `size`: expected u32, found string \"big\"",
+                "2:7 `size`: expected a whole number, 0 or more, found string \"big\"",
                 "4:10 `run`: expected a string, found integer `1`",
                 "5:5 unknown key `shel` (did you mean `shell`?)",
                 "6:14 `shell`: expected a boolean, found integer `3`",
                 "6:17 unknown key `extra` (known keys: `run`, `shell`)",
                 "6:5 key `run` is missing",
-                "7:15 `slow`: expected u32, found string \"x\"",
+                "7:15 `slow`: expected a whole number, 0 or more, found string \"x\"",
                 "1:1 key `name` is missing",
             ]
         );

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 /// A payload of 200 bytes that ping reads; it ignores the padding.
 fn payload() -> Payload {
-    let text = format!(r#"{{"n":7,"padding":"{}"}}"#, "x".repeat(177));
+    let text = format!(r#"{{"n":7,"padding":"{}"}}"#, "x".repeat(180));
     assert_eq!(text.len(), 200);
     Payload::parse(text).unwrap()
 }

@@ -148,8 +148,8 @@ fn run(command: &str, dir: &Path, target_dir: &Path) -> Result<(), BuildError> {
 fn clean(mut command: Command) -> Command {
     for (name, _) in env::vars_os() {
         let Some(text) = name.to_str() else { continue };
-        let is_outer = |outer: &&str| text == *outer || outer.ends_with('_') && text.starts_with(*outer);
-        if OUTER_CARGO.iter().any(|outer| is_outer(&outer)) {
+        let is_outer = |outer: &&str| text == *outer || (outer.ends_with('_') && text.starts_with(*outer));
+        if OUTER_CARGO.iter().any(is_outer) {
             command.env_remove(name);
         }
     }

@@ -12,12 +12,14 @@ use wasmtime::component::Component;
 use super::contract::authorizer_world::AuthorizerPluginIndices;
 use super::contract::handler_world::HandlerPluginIndices;
 use super::exports;
+use super::fault::Failure;
 use super::guest::Guest;
 use super::instance::Blueprint;
 use super::manifest::{PluginManifest, read_manifest};
 use super::plugin::{Digest, Plugin};
 use super::{PluginHost, PluginSource};
 use crate::config::{ByteSize, Diagnostic};
+use crate::flow::ports::FaultKind;
 use crate::protocol::PluginName;
 
 /// Largest component, in bytes. A CPython one has 18 MB.
@@ -44,8 +46,8 @@ impl PluginHost {
         let candidate = Candidate { name: source.name, path: source.component_path, manifest };
         self.load_component(&candidate, source.component)
             .await
+            .map(Arc::new)
             .map_err(|mistake| vec![candidate.tell(mistake)])
-            .map(|plugin| Arc::new(plugin))
     }
 
     async fn load_component(&self, candidate: &Candidate, bytes: Vec<u8>) -> Result<Plugin, Mistake> {
@@ -59,7 +61,7 @@ impl PluginHost {
         let component = self.compile(bytes).await?;
         let kinds = exports::kinds(&component, &self.engine)?;
         let pre = self.linker.instantiate_pre(&component).map_err(|error| {
-            Mistake::new(error.root_cause().to_string())
+            Mistake::new(format!("does not link: {error:#}"))
                 .hint("a plugin has `tidegate:host/log`, `tidegate:host/config` and an empty WASI 0.2, nothing else")
         })?;
         let misfit = |error: wasmtime::Error| Mistake::new(format!("does not fit the contract: {error:#}"));
@@ -98,6 +100,10 @@ impl PluginHost {
         let slot = self.slots.take(deadline).await.map_err(|failure| Mistake::new(failure.detail))?;
         match timeout_at(deadline, blueprint.instantiate(slot)).await {
             Ok(Ok(_instance)) => Ok(()),
+            // No guest code failed: what it exports has another type.
+            Ok(Err(Failure { kind: FaultKind::InvalidOutput, detail })) => {
+                Err(Mistake::new(format!("does not fit the contract: {detail}")))
+            }
             Ok(Err(failure)) => Err(Mistake::new(format!("does not start: {}", failure.detail))),
             Err(_) => Err(Mistake::new(format!("did not start within {} s", TRIAL_TIMEOUT.as_secs()))),
         }

@@ -1,0 +1,128 @@
+//! Guests built from source, loaded and called the way the server does it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use tidegate::channels::{Sources, compile};
+use tidegate::config::{Diagnostic, SourceFile};
+use tidegate::flow::CallContext;
+use tidegate::flow::ports::{Action, Answer, AuthorizerCall, Decision, Fault, HandlerCall, Outcome};
+use tidegate::plugins::{HostSettings, Plugin, PluginHost, PluginSource, build, ensure_wasm_target, read_manifest};
+use tidegate::protocol::{ConnectionId, Generation, Payload, PluginName, User};
+
+/// The plugin that misbehaves as its payload says, with grants for some of it.
+pub(crate) const BAD_MANIFEST: &str = "
+component: bad.wasm
+build: cargo build --release --target wasm32-wasip2
+grants:
+  emit: [granted, 'granted.{x}']
+  publish: [granted.*]
+limits: { memory: 16MiB, cpu: 100ms, wall: 1s }
+";
+
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Where guests are built: below the target directory of the tests, so that they are built once a checkout.
+fn target_dir() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")
+}
+
+/// A plugin's manifest and component, built from source.
+fn built(dir: &Path, manifest: &str) -> PluginSource {
+    let source = Arc::new(SourceFile { path: "plugin.yaml".to_owned(), text: manifest.to_owned() });
+    let read = read_manifest(&source).unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}"));
+    ensure_wasm_target(dir).unwrap();
+    let report = build(dir, &read, &target_dir()).unwrap();
+    let name = dir.file_name().unwrap().to_str().unwrap();
+    let component = std::fs::read(&report.component).unwrap();
+    PluginSource { name: PluginName::new(name), manifest: source, component_path: read.component, component }
+}
+
+/// A plugin of `plugins/`, as shipped.
+pub(crate) fn shipped(name: &str) -> PluginSource {
+    static BUILDING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one_at_a_time = BUILDING.lock().unwrap();
+    let dir = root().join("plugins").join(name);
+    let manifest = std::fs::read_to_string(dir.join("plugin.yaml")).unwrap();
+    built(&dir, &manifest)
+}
+
+/// The bad plugin with this `plugin.yaml`.
+pub(crate) fn bad(manifest: &str) -> PluginSource {
+    static BUILT: OnceLock<PluginSource> = OnceLock::new();
+    let source = BUILT.get_or_init(|| built(&root().join("tests/plugins/guests/bad"), BAD_MANIFEST)).clone();
+    with_manifest(source, manifest)
+}
+
+/// The same component with another `plugin.yaml`.
+pub(crate) fn with_manifest(source: PluginSource, manifest: &str) -> PluginSource {
+    let file = SourceFile { path: "plugin.yaml".to_owned(), text: manifest.to_owned() };
+    PluginSource { manifest: Arc::new(file), ..source }
+}
+
+/// A component written as WebAssembly text.
+pub(crate) fn text(wat: &str) -> PluginSource {
+    bytes(wat::parse_str(wat).unwrap())
+}
+
+/// A component of these bytes.
+pub(crate) fn bytes(component: Vec<u8>) -> PluginSource {
+    let manifest = SourceFile { path: "plugin.yaml".to_owned(), text: "component: x.wasm".to_owned() };
+    let (name, component_path) = (PluginName::new("x"), "x.wasm".to_owned());
+    PluginSource { name, manifest: Arc::new(manifest), component_path, component }
+}
+
+/// The engine reserves address space by the terabyte, so the tests share one.
+pub(crate) fn host() -> &'static PluginHost {
+    static HOST: OnceLock<PluginHost> = OnceLock::new();
+    HOST.get_or_init(|| PluginHost::new(HostSettings { instances_max: 64 }).unwrap())
+}
+
+pub(crate) async fn load(source: PluginSource) -> Arc<Plugin> {
+    host().load(source).await.unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}"))
+}
+
+/// What is wrong with a plugin that must not load: message, line of `plugin.yaml`, hint.
+pub(crate) async fn refused(source: PluginSource) -> (String, usize, String) {
+    let diagnostics = host().load(source).await.unwrap_err();
+    assert_eq!(diagnostics.len(), 1, "{diagnostics:#?}");
+    let Diagnostic { message, place, hint, .. } = diagnostics.into_iter().next().unwrap();
+    (message, place.unwrap().line, hint.unwrap_or_default())
+}
+
+/// A connection of this user on this topic of this channel.
+pub(crate) fn context(channel: &str, topic: &str, user: Option<&str>) -> CallContext {
+    let text = format!("feature: tests\nchannels:\n  '{channel}': {{ scope: public, payload: {{}} }}\n");
+    let manifest = Arc::new(SourceFile { path: "tests.yaml".to_owned(), text });
+    let catalog = compile(&Sources { manifests: vec![manifest], ..Sources::default() }, Generation(1));
+    let resolved = catalog.unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}")).resolve(topic).unwrap();
+    let user = user.map(|id| User { id: id.to_owned(), roles: vec!["r".to_owned()], tenant: None, expires_at: None });
+    CallContext { resolved, user: user.map(Arc::new), connection: ConnectionId::new("c1") }
+}
+
+/// Sends a message to a handler.
+pub(crate) async fn send(plugin: &Plugin, payload: &str) -> Result<Answer, Fault> {
+    send_on(plugin, &context("realtime-ping", "realtime-ping", Some("u1")), payload).await
+}
+
+pub(crate) async fn send_on(plugin: &Plugin, context: &CallContext, payload: &str) -> Result<Answer, Fault> {
+    plugin.handle(HandlerCall { context, payload: &Payload::parse(payload.to_owned()).unwrap() }).await
+}
+
+/// Has the bad plugin do something.
+pub(crate) async fn order(plugin: &Plugin, deed: &str) -> Result<Answer, Fault> {
+    send(plugin, &format!("\"{deed}\"")).await
+}
+
+/// The reply to a message the handler took.
+pub(crate) fn reply(answer: Result<Answer, Fault>) -> String {
+    let Outcome { reply, .. } = answer.unwrap().unwrap();
+    reply.unwrap().as_str().to_owned()
+}
+
+pub(crate) async fn ask(plugin: &Plugin, context: &CallContext) -> Result<Decision, Fault> {
+    plugin.authorize(AuthorizerCall { context, action: Action::Subscribe, payload: None }).await
+}

@@ -1,0 +1,9 @@
+//! Plugins against the real engine: what the shipped ones do, what bad ones cannot do, what does not load.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod contract;
+mod faults;
+mod instances;
+mod kit;
+mod loading;

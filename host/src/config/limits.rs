@@ -2,32 +2,78 @@
 
 use std::time::Duration;
 
-/// SKELETON (serde, schemars and units come with the configuration work): the `limits:` section.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use super::{ByteSize, HumanDuration};
+
+/// The `limits:` section.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Largest payload of a client, a backend or a plugin, in bytes. Default 64 KiB; refused `payload_too_large`.
+    #[serde(rename = "payload", with = "bytes")]
+    #[schemars(with = "ByteSize")]
     pub payload_bytes_max: usize,
     /// Largest Socket.IO message read at all, in bytes. Default 2 MiB; beyond it the transport closes.
+    #[serde(rename = "frame", with = "bytes")]
+    #[schemars(with = "ByteSize")]
     pub frame_bytes_max: usize,
     /// Topics one connection may hold. Default 128; refused `too_many_subscriptions`.
+    #[serde(rename = "subscriptions_per_connection", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
     pub subscriptions_per_connection_max: usize,
     /// Open connections. Default 100,000; refused `unavailable`.
+    #[serde(rename = "connections", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
     pub connections_max: usize,
+    /// How long a client may take from opening a transport to its handshake. Default 10 s; then it is closed.
+    #[serde(with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub handshake_timeout: Duration,
     /// Client events of one connection waiting or being answered. Default 256; refused `rate_limited`.
+    #[serde(rename = "inbound_queue", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
     pub inbound_queue_max: usize,
     /// Packets waiting to be written to one connection. Default 1,024; beyond it the connection is closed.
+    #[serde(rename = "outbound_queue", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
     pub outbound_queue_max: usize,
     /// Bus events waiting for the bridge. Default 10,000; refused `unavailable`.
+    #[serde(rename = "bus_queue", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
     pub bus_queue_max: usize,
     /// Events of one batch. Default 1,000; refused 413.
+    #[serde(rename = "events_per_batch", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
     pub events_per_batch_max: usize,
     /// Largest body of `POST /v1/events`, in bytes. Default 4 MiB; refused 413.
+    #[serde(rename = "batch", with = "bytes")]
+    #[schemars(with = "ByteSize")]
     pub batch_bytes_max: usize,
     /// How long an HTTP request's body may take to arrive. Default 10 s; refused 408.
+    #[serde(with = "time")]
+    #[schemars(with = "HumanDuration")]
     pub body_timeout: Duration,
     /// Dead letters kept; the oldest goes first. Default 1,000.
+    #[serde(rename = "dead_letters")]
     pub dead_letters_max: usize,
+    /// Largest plugin component, in bytes. Default 32 MiB; a larger one does not load.
+    #[serde(rename = "component", with = "bytes")]
+    #[schemars(with = "ByteSize")]
+    pub component_bytes_max: usize,
+    /// Plugin instances alive at once, all plugins together. Default 256; a call that finds none free waits for its
+    /// wall time and is then refused `unavailable`.
+    #[serde(rename = "plugin_instances", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub plugin_instances_max: usize,
+    /// The most memory a `plugin.yaml` may ask for, for one instance, in bytes. Default 256 MiB.
+    #[serde(rename = "plugin_memory", with = "bytes")]
+    #[schemars(with = "ByteSize")]
+    pub plugin_memory_bytes_max: usize,
     /// How long a drain may take before the process exits anyway. Default 10 s.
+    #[serde(with = "time")]
+    #[schemars(with = "HumanDuration")]
     pub drain_timeout: Duration,
 }
 
@@ -38,6 +84,7 @@ impl Default for Limits {
             frame_bytes_max: 2 * 1024 * 1024,
             subscriptions_per_connection_max: 128,
             connections_max: 100_000,
+            handshake_timeout: Duration::from_secs(10),
             inbound_queue_max: 256,
             outbound_queue_max: 1024,
             bus_queue_max: 10_000,
@@ -45,7 +92,53 @@ impl Default for Limits {
             batch_bytes_max: 4 * 1024 * 1024,
             body_timeout: Duration::from_secs(10),
             dead_letters_max: 1000,
+            component_bytes_max: 32 * 1024 * 1024,
+            plugin_instances_max: 256,
+            plugin_memory_bytes_max: 256 * 1024 * 1024,
             drain_timeout: Duration::from_secs(10),
         }
+    }
+}
+
+/// A size of at least one byte.
+mod bytes {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::config::ByteSize;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &usize, serializer: S) -> Result<S::Ok, S::Error> {
+        ByteSize::from_bytes(*bytes as u64).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+        match ByteSize::deserialize(deserializer)?.as_usize() {
+            0 => Err(serde::de::Error::custom("expected at least 1 byte")),
+            bytes => Ok(bytes),
+        }
+    }
+}
+
+/// A time span.
+mod time {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::config::HumanDuration;
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        HumanDuration::new(*time).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        HumanDuration::deserialize(deserializer).map(HumanDuration::get)
+    }
+}
+
+/// A number of at least one.
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    match usize::deserialize(deserializer)? {
+        0 => Err(serde::de::Error::custom("expected at least 1")),
+        count => Ok(count),
     }
 }

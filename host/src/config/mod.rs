@@ -1,9 +1,30 @@
 //! Server configuration: defaults → file → environment → flags; and how every YAML file is read.
 
 mod api_key;
+mod check;
+mod decode;
 mod limits;
+mod load;
+mod node;
+mod redact;
+mod secret;
+mod server;
 mod source;
+mod units;
+mod unserved;
+mod yaml;
 
 pub use api_key::{ApiKey, ApiKeys, Permission};
+pub use decode::{decode, nearest_name, unknown_key};
 pub use limits::Limits;
+pub use load::{DEFAULT_FILE, Override};
+pub use node::{Entry, Node, Shape};
+pub use secret::Secret;
+pub use server::{Anonymous, Auth, Broker, BusSource, Config, JwtAlgorithm, JwtProvider, Log, Provider, Store, schema};
 pub use source::{Diagnostic, Place, SourceFile};
+pub use units::{ByteSize, HumanDuration};
+pub use yaml::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX, parse_yaml};
+
+/// The variables whose secrets the shipped configuration takes from the environment, and `tidegate dev` makes up:
+/// the one JWTs are signed with, and an API key.
+pub const DEV_SECRETS: [&str; 2] = ["TIDEGATE_JWT_SECRET", "TIDEGATE_API_KEY"];

@@ -21,6 +21,7 @@ static DISCONNECTS: Sampler = Sampler::new();
 static AUTH_FAILURES: Sampler = Sampler::new();
 static VIOLATIONS: Sampler = Sampler::new();
 static FAULTS: Sampler = Sampler::new();
+static PANICS: Sampler = Sampler::new();
 static DEAD_LETTERS: Sampler = Sampler::new();
 
 /// Lets the first few of each second through and counts the others.
@@ -109,6 +110,12 @@ pub fn plugin_fault(plugin: &str, kind: &'static str, channel: &str, detail: &st
 pub fn dead_letter(id: &str, on: &str, to: &str, reason: &str) {
     metrics::dead_letter_kept();
     sampled!(DEAD_LETTERS, warn, "event could not cross", event = names::DEAD_LETTER, id, on, to, reason);
+}
+
+/// `server.panic`: a bug was caught at a task's edge; everything else goes on. `place` is one of a closed list.
+pub fn panicked(place: &'static str, detail: &str) {
+    metrics::panicked(place);
+    sampled!(PANICS, error, "panicked, please report this bug", event = names::PANIC, place, detail);
 }
 
 /// `reload.applied`: a generation is in force. Start is one too.

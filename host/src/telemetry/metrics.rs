@@ -154,6 +154,10 @@ pub fn generation(generation: u64) {
     gauge(names::GENERATION, &[]).set(generation as f64);
 }
 
+pub(super) fn panicked(place: &'static str) {
+    counter(names::PANICS, &[("place", place)]).increment(1);
+}
+
 pub(super) fn reloaded(outcome: &'static str) {
     counter(names::RELOADS, &[("outcome", outcome)]).increment(1);
 }

@@ -17,6 +17,7 @@
 //! | `tidegate_dead_letters` `…_kept_total` `…_dropped_total` | | `limits.dead_letters` |
 //! | `tidegate_generation` `tidegate_reloads_total` `tidegate_reload_seconds` | `outcome` | `applied`, `rejected` |
 //! | `tidegate_http_requests_total` `tidegate_http_request_seconds` | `route` `status` | |
+//! | `tidegate_panics_total` | `place` | bugs, caught |
 //!
 //! `channel` is always the template, `-` when no channel declares the topic.
 //!
@@ -28,6 +29,7 @@
 //! | `plugin.fault` | error | `plugin` `kind` `channel` `detail` |
 //! | `bridge.dead_letter` | warn | `id` `on` `to` `reason` |
 //! | `reload.applied` `reload.rejected` | info, error | `generation` `elapsed_ms` / `mistakes` `first` |
+//! | `server.panic` | error | `place` `detail` |
 //! | `server.listening` `server.draining` `server.stopped` | info | `address` / `connections` / `connections_cut` |
 //!
 //! The name is the field `event`. Of the events that clients or plugins can cause at will, ten a second and name are
@@ -40,7 +42,7 @@ mod names;
 mod registry;
 
 pub use events::{
-    auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, plugin_fault,
+    auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked, plugin_fault,
     reload_applied, reload_rejected, stopped,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
@@ -80,6 +82,7 @@ mod tests {
         reload_applied(1, time);
         reload_rejected(2, "first");
         http_request("/v1/events", 202, time);
+        panicked("test", "detail");
         let text = render();
         for metric in names::METRICS {
             assert!(text.contains(&format!("# HELP {} {}", metric.name, metric.help)), "{} in {text}", metric.name);

@@ -81,6 +81,8 @@ pub(super) const RELOAD_SECONDS: Metric =
 pub(super) const HTTP_REQUESTS: Metric = counter("tidegate_http_requests_total", "HTTP requests, by route and status");
 pub(super) const HTTP_SECONDS: Metric = seconds("tidegate_http_request_seconds", "Time an HTTP answer took, by route");
 
+pub(super) const PANICS: Metric = counter("tidegate_panics_total", "Bugs caught at a task's edge, by place");
+
 /// Every metric there is.
 pub(super) const METRICS: &[Metric] = &[
     CONNECTIONS,
@@ -108,6 +110,7 @@ pub(super) const METRICS: &[Metric] = &[
     RELOAD_SECONDS,
     HTTP_REQUESTS,
     HTTP_SECONDS,
+    PANICS,
 ];
 
 pub(super) const CONNECT: &str = "realtime.connect";
@@ -121,3 +124,4 @@ pub(super) const DEAD_LETTER: &str = "bridge.dead_letter";
 pub(super) const LISTENING: &str = "server.listening";
 pub(super) const SERVER_DRAINING: &str = "server.draining";
 pub(super) const STOPPED: &str = "server.stopped";
+pub(super) const PANIC: &str = "server.panic";

@@ -30,8 +30,10 @@ thread_local! {
     /// Handles of the metrics of the hot path, by the one label that is no constant. A look-up takes no lock and
     /// allocates nothing. It never shrinks: neither does the registry behind it, and both are bounded by what was
     /// ever declared.
-    static HOT: RefCell<HashMap<Box<str>, Vec<(Slot, Handles)>>> = RefCell::default();
+    static HOT: RefCell<HashMap<Box<str>, Slots>> = RefCell::default();
 }
+
+type Slots = Vec<(Slot, Handles)>;
 
 /// The constant part of a hot metric's labels.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,10 +70,9 @@ pub(super) fn seconds(metric: Metric, labels: &[(&'static str, &str)]) -> Histog
 /// Uses a hot metric's handles, made by `make` the first time this thread meets the labels.
 pub(super) fn hot(label: &str, slot: Slot, make: impl FnOnce() -> Handles, record: impl FnOnce(&Handles)) {
     HOT.with_borrow_mut(|hot| {
-        if let Some(slots) = hot.get_mut(label) {
-            if let Some((_, handles)) = slots.iter().find(|(known, _)| *known == slot) {
-                return record(handles);
-            }
+        let known = hot.get(label).and_then(|slots| slots.iter().find(|(known, _)| *known == slot));
+        if let Some((_, handles)) = known {
+            return record(handles);
         }
         let handles = make();
         record(&handles);

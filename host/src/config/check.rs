@@ -1,0 +1,105 @@
+//! What a configuration must be beyond its types.
+
+use super::{Anonymous, Config, Diagnostic, Node, Provider};
+use crate::telemetry;
+
+/// Shortest API key, in bytes.
+const API_KEY_BYTES_MIN: usize = 16;
+
+/// Adds what is wrong with values that decoded well.
+pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let mut told = Told { root, diagnostics };
+    check_auth(config, &mut told);
+    check_api_keys(config, &mut told);
+    if config.limits.frame_bytes_max < config.limits.payload_bytes_max {
+        told.add("/limits/frame", "`frame` is smaller than `payload`: a payload of that size could never arrive", None);
+    }
+    if let Err(error) = telemetry::check_filter(&config.log.filter) {
+        told.add("/log/filter", &error.to_string(), Some("a level, or levels by module: `info,tidegate::flow=debug`"));
+    }
+}
+
+struct Told<'a> {
+    root: &'a Node,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Told<'_> {
+    /// Adds a mistake at a JSON Pointer, unless another was told of the same place: a mended value is not judged.
+    fn add(&mut self, pointer: &str, message: &str, hint: Option<&str>) {
+        let place = self.root.nearest(pointer).place.clone();
+        if self.diagnostics.iter().any(|told| told.place.as_ref() == Some(&place)) {
+            return;
+        }
+        let diagnostic = Diagnostic::at(place, message);
+        self.diagnostics.push(match hint {
+            Some(hint) => diagnostic.hint(hint),
+            None => diagnostic,
+        });
+    }
+}
+
+fn check_auth(config: &Config, told: &mut Told<'_>) {
+    let auth = &config.auth;
+    for (index, origin) in auth.origins.iter().enumerate() {
+        if origin != "*" && !is_origin(origin) {
+            let message = format!("`{origin}` is no origin");
+            let hint = "an origin is a scheme, a host in lower case and perhaps a port: `https://app.example.com`";
+            told.add(&format!("/auth/origins/{index}"), &message, Some(hint));
+        }
+    }
+    if auth.cookie.is_empty() || auth.cookie.bytes().any(|b| !b.is_ascii_graphic() || b"=;,\"\\".contains(&b)) {
+        told.add("/auth/cookie", &format!("`{}` is no name of a cookie", auth.cookie), None);
+    }
+    for (index, provider) in auth.providers.iter().enumerate() {
+        let Provider::Jwt(jwt) = provider;
+        let at = format!("/auth/providers/{index}/jwt");
+        let (bytes, bytes_min) = (jwt.secret.expose().len(), jwt.algorithm.secret_bytes_min());
+        if bytes < bytes_min {
+            let name = jwt.algorithm.as_str();
+            let message = format!("the secret has {bytes} bytes, {name} needs at least {bytes_min}");
+            told.add(&format!("{at}/secret"), &message, Some("`openssl rand -base64 48` makes one"));
+        }
+        for (key, claim) in [("user", &jwt.user), ("roles", &jwt.roles)] {
+            if claim.is_empty() {
+                told.add(&format!("{at}/{key}"), &format!("`{key}` names no claim"), None);
+            }
+        }
+    }
+    // A provider that was refused is none here, and is what must be mended.
+    if auth.anonymous == Anonymous::Deny && auth.providers.is_empty() && told.diagnostics.is_empty() {
+        let hint = "list a provider, or allow anonymous connections";
+        told.add("/auth/anonymous", "nobody could connect: `anonymous: deny` without a provider", Some(hint));
+    }
+}
+
+/// As browsers send it, RFC 6454 §6.2.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let scheme_fits =
+        !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_lowercase() || b"+-.0123456789".contains(&b));
+    let host_fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._:[]".contains(&b);
+    scheme_fits && !host.is_empty() && host.bytes().all(host_fits)
+}
+
+fn check_api_keys(config: &Config, told: &mut Told<'_>) {
+    let keys = &config.api_keys.0;
+    for (index, key) in keys.iter().enumerate() {
+        if keys[..index].iter().any(|other| other.name == key.name) {
+            let message = format!("two API keys are named `{}`", key.name);
+            told.add(&format!("/api_keys/{index}/name"), &message, None);
+        }
+        let at = format!("/api_keys/{index}/key");
+        let bytes = key.key.expose().len();
+        if bytes < API_KEY_BYTES_MIN {
+            let message = format!("the key has {bytes} bytes, at least {API_KEY_BYTES_MIN} are needed");
+            told.add(&at, &message, Some("`openssl rand -base64 48` makes one"));
+        }
+        if let Some(other) = keys[..index].iter().find(|other| other.key == key.key) {
+            told.add(&at, &format!("the same key as `{}` has", other.name), None);
+        }
+        if key.may.is_empty() {
+            told.add(&format!("/api_keys/{index}/may"), "a key that may do nothing", Some("leave `may` out for all"));
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! `config/tidegate.yaml`, key by key.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use super::{ApiKeys, HumanDuration, Limits, Secret};
+use crate::telemetry::LogFormat;
+
+/// The server's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "Tidegate server configuration")]
+pub struct Config {
+    /// The address and port clients connect to. Default `127.0.0.1:3000`; port 0 takes a free one.
+    #[serde(deserialize_with = "address")]
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// The directory of the channel manifests. Default `../channels`, relative to this file as every path here.
+    pub channels: PathBuf,
+    /// The directory of the plugins, one directory each. Default `../plugins`.
+    pub plugins: PathBuf,
+    /// The bridge table. Default `bridge.yaml`; without the file nothing crosses.
+    pub bridge: PathBuf,
+    /// Who may connect.
+    pub auth: Auth,
+    /// The keys of backends and operators, for the HTTP endpoints.
+    pub api_keys: ApiKeys,
+    /// Where sessions and keys live. Nothing is stored yet: only the default `sqlite:../tidegate.db` is taken.
+    pub store: Store,
+    /// How publications reach other nodes. Only `memory` is served: one node.
+    pub broker: Broker,
+    /// Where bus events come from besides the in-process bus, which is always there. None is served yet.
+    #[schemars(with = "Vec<serde_json::Value>", extend("maxItems" = 0))]
+    pub bus: Vec<BusSource>,
+    /// The bounds of the server.
+    pub limits: Limits,
+    /// What is logged.
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            channels: "../channels".into(),
+            plugins: "../plugins".into(),
+            bridge: "bridge.yaml".into(),
+            auth: Auth::default(),
+            api_keys: ApiKeys::default(),
+            store: Store::default(),
+            broker: Broker::default(),
+            bus: Vec::new(),
+            limits: Limits::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        serde::de::Error::custom(format!("expected an IP address and a port like `127.0.0.1:3000`, found `{text}`"))
+    })
+}
+
+/// The `auth:` section: gate 1.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Whether a connection without a credential is let in. Default `allow`: it still reaches public channels only.
+    pub anonymous: Anonymous,
+    /// Who may connect from a browser page of another origin: `https://app.example.com`, or `*` for any page that
+    /// brings its credential other than by cookie. Default: same origin only.
+    pub origins: Vec<String>,
+    /// The cookie that may hold the credential. Default `tidegate_token`.
+    pub cookie: String,
+    /// Asked in order; the first that recognises the credential decides. Default: none.
+    pub providers: Vec<Provider>,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            anonymous: Anonymous::default(),
+            origins: Vec::new(),
+            cookie: "tidegate_token".to_owned(),
+            providers: Vec::new(),
+        }
+    }
+}
+
+/// Whether a connection without a credential is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Anonymous {
+    /// Let in, without a user.
+    #[default]
+    Allow,
+    /// Refused, `unauthenticated`.
+    Deny,
+}
+
+/// One way to recognise a credential.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Provider {
+    /// JSON Web Tokens signed with a shared secret.
+    Jwt(JwtProvider),
+}
+
+/// JSON Web Tokens (RFC 7519) signed with a shared secret.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JwtProvider {
+    /// The one algorithm taken. Default `HS256`.
+    #[serde(default)]
+    pub algorithm: JwtAlgorithm,
+    /// The shared secret, at least as long as the algorithm's hash (RFC 7518 §3.2).
+    pub secret: Secret,
+    /// The claim that holds the user's id, or a JSON Pointer into the claims (`/data/id`). Default `sub`.
+    #[serde(default = "sub")]
+    pub user: String,
+    /// The claim of the roles: a list, or one text separated by spaces or commas; or a JSON Pointer. Default `roles`.
+    #[serde(default = "roles")]
+    pub roles: String,
+    /// The claim of the tenant, or a JSON Pointer. Default: none.
+    #[serde(default)]
+    pub tenant: Option<String>,
+    /// The `iss` a token must have. Default: any.
+    #[serde(default)]
+    pub iss: Option<String>,
+    /// The `aud` a token must have among its own. Default: a token must have none.
+    #[serde(default)]
+    pub aud: Option<String>,
+    /// How far the clocks of the issuer and of this server may differ. Default 0 s.
+    #[serde(default)]
+    pub leeway: Option<HumanDuration>,
+}
+
+fn sub() -> String {
+    "sub".to_owned()
+}
+
+fn roles() -> String {
+    "roles".to_owned()
+}
+
+/// How a token is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+pub enum JwtAlgorithm {
+    /// HMAC with SHA-256.
+    #[default]
+    HS256,
+    /// HMAC with SHA-384.
+    HS384,
+    /// HMAC with SHA-512.
+    HS512,
+}
+
+impl JwtAlgorithm {
+    /// The shortest secret, in bytes: as long as the hash, RFC 7518 §3.2.
+    #[must_use]
+    pub const fn secret_bytes_min(self) -> usize {
+        match self {
+            Self::HS256 => 32,
+            Self::HS384 => 48,
+            Self::HS512 => 64,
+        }
+    }
+
+    /// The name in the configuration and in a token's header.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HS256 => "HS256",
+            Self::HS384 => "HS384",
+            Self::HS512 => "HS512",
+        }
+    }
+}
+
+/// Where sessions and keys live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+pub enum Store {
+    /// The embedded default. Nothing is stored yet.
+    #[default]
+    #[serde(rename = "sqlite:../tidegate.db")]
+    Sqlite,
+}
+
+/// How publications reach other nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Broker {
+    /// One node.
+    #[default]
+    Memory,
+}
+
+/// A source of bus events besides the in-process bus. None is served yet: there is no value of this type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum BusSource {}
+
+/// The `log:` section.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// A level (`info`), or levels by module (`info,tidegate::flow=debug`). Default `info`; `RUST_LOG` goes first.
+    pub filter: String,
+    /// What a line looks like. Default `auto`.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::default() }
+    }
+}
+
+/// The JSON Schema of `config/tidegate.yaml`, for editors.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Config).to_value()
+}

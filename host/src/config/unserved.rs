@@ -1,0 +1,70 @@
+//! Keys that the configuration knows and this version does not serve: refused with the reason, never taken in silence.
+
+use super::{Diagnostic, Node, Place, Shape};
+
+const STORE: &str = "sqlite:../tidegate.db";
+const BROKER: &str = "memory";
+const PROVIDERS: [&str; 3] = ["session", "introspect", "plugin"];
+const BUS_SOURCES: [&str; 2] = ["redis", "postgres"];
+
+/// Tells of every such key and takes it out of the tree.
+pub(super) fn refuse(root: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
+    refuse_value(root, "store", STORE, diagnostics);
+    refuse_value(root, "broker", BROKER, diagnostics);
+    refuse_bus(root, diagnostics);
+    if let Some(providers) = get_mut(root, "auth").and_then(|auth| get_mut(auth, "providers")) {
+        refuse_providers(providers, diagnostics);
+    }
+}
+
+fn not_served(place: &Place, what: &str) -> Diagnostic {
+    Diagnostic::at(place.clone(), format!("{what} is not served by this version of Tidegate"))
+}
+
+fn refuse_value(root: &mut Node, key: &str, served: &str, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(node) = root.get(key) else { return };
+    if node.as_str().is_some_and(|value| value != served) {
+        let hint = format!("leave `{key}` out, or write `{key}: {served}`");
+        // The value may hold a password: it is shown by its line only, if at all.
+        diagnostics.push(not_served(&node.place, &format!("this `{key}`")).hint(hint));
+        remove(root, key);
+    }
+}
+
+fn refuse_bus(root: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(Node { shape: Shape::List(sources), .. }) = get_mut(root, "bus") else { return };
+    sources.retain(|source| {
+        let known = source.entries().iter().find(|entry| BUS_SOURCES.contains(&entry.key.as_str()));
+        if let Some(entry) = known {
+            let refused = not_served(&entry.key_place, &format!("bus source `{}`", entry.key));
+            diagnostics.push(refused.hint("bring events in with `POST /v1/events`"));
+        }
+        known.is_none()
+    });
+}
+
+fn refuse_providers(providers: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
+    let Shape::List(providers) = &mut providers.shape else { return };
+    providers.retain(|provider| {
+        let other = provider.entries().iter().find(|entry| PROVIDERS.contains(&entry.key.as_str()));
+        let jwks = provider.get("jwt").and_then(|jwt| jwt.entry("jwks"));
+        if let Some(entry) = other.or(jwks) {
+            let refused = not_served(&entry.key_place, &format!("provider `{}`", entry.key));
+            diagnostics.push(refused.hint("a `jwt` provider with a `secret` is"));
+        }
+        other.or(jwks).is_none()
+    });
+}
+
+fn get_mut<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
+    match &mut node.shape {
+        Shape::Map(entries) => entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value),
+        _ => None,
+    }
+}
+
+fn remove(node: &mut Node, key: &str) {
+    if let Shape::Map(entries) = &mut node.shape {
+        entries.retain(|entry| entry.key != key);
+    }
+}

@@ -1,1 +1,226 @@
-//! SKELETON app
+//! Composition: the only place that names concrete adapters. Start, serve, reload, drain.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth;
+use crate::bus::{MemoryBus, MemoryDeadLetters, Queue};
+use crate::config::{Config, Diagnostic};
+use crate::flow::ports::{Clock, SystemClock};
+use crate::flow::{Gates, Ports, Serving};
+use crate::http;
+use crate::plugins::{HostError, HostSettings, PluginHost};
+use crate::protocol::Generation;
+use crate::realtime::{Listener, Peer, Realtime};
+use crate::reload::{self, Built, Paths, Reloader, Trigger, WatchError, Watcher};
+use crate::telemetry;
+
+/// Triggers waiting to be taken up; more say nothing that one does not.
+const TRIGGERS_MAX: usize = 1;
+/// How often silent users' rate windows are forgotten.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Why the server does not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Mistakes in the files; all of them.
+    #[error("{} mistakes in what is declared", .0.len())]
+    Diagnostics(Vec<Diagnostic>),
+    /// The plugin engine cannot run here.
+    #[error("failed to start the plugin engine")]
+    Engine(#[from] HostError),
+    /// The address cannot be listened on.
+    #[error("failed to listen on `{address}`")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Files cannot be watched.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    /// The operating system refused something a server needs.
+    #[error("failed to serve")]
+    Io(#[from] io::Error),
+}
+
+/// What differs between `serve` and `dev`.
+#[derive(Default)]
+pub struct Options {
+    /// Told the address once clients can connect.
+    pub ready: Option<oneshot::Sender<SocketAddr>>,
+    /// Shown the mistakes of every reload that was rejected.
+    pub on_rejected: Option<Box<dyn Fn(&[Diagnostic]) + Send>>,
+}
+
+/// Builds what would be served, by the same path as a start, and serves nothing.
+///
+/// # Errors
+/// [`AppError::Diagnostics`] with every mistake.
+pub async fn check(config: &Config) -> Result<Serving, AppError> {
+    let host = plugin_host(config)?;
+    Ok(first_generation(config, &host).await?.serving)
+}
+
+/// Serves until SIGTERM or SIGINT, then drains.
+///
+/// # Errors
+/// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
+pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
+    let started = Instant::now();
+    let host = plugin_host(&config)?;
+    let first = first_generation(&config, &host).await?;
+    telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
+    Server::assemble(&config, host, first).serve(&config, options).await
+}
+
+fn plugin_host(config: &Config) -> Result<Arc<PluginHost>, AppError> {
+    Ok(Arc::new(PluginHost::new(HostSettings::from(&config.limits))?))
+}
+
+async fn first_generation(config: &Config, host: &PluginHost) -> Result<Built, AppError> {
+    let read = reload::read(&paths(config)).map_err(AppError::Diagnostics)?;
+    reload::build(host, read, Generation(1), &[]).await.map_err(AppError::Diagnostics)
+}
+
+fn paths(config: &Config) -> Paths {
+    Paths { channels: config.channels.clone(), plugins: config.plugins.clone(), bridge: config.bridge.clone() }
+}
+
+/// The adapters around one keeper of the gates.
+struct Server {
+    gates: Arc<Gates>,
+    realtime: Arc<Realtime>,
+    bus: Queue,
+    dead_letters: Arc<MemoryDeadLetters>,
+    host: Arc<PluginHost>,
+    first: Built,
+}
+
+impl Server {
+    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let realtime = Realtime::new(config.limits.clone());
+        let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
+        let dead_letters = Arc::new(MemoryDeadLetters::new(config.limits.dead_letters_max));
+        let ports = Ports {
+            rooms: realtime.clone(),
+            bus: Arc::new(bus),
+            dead_letters: dead_letters.clone(),
+            clock: clock.clone(),
+        };
+        let auth = auth::policy(config, &clock);
+        let gates = Arc::new(Gates::new(first.serving.clone(), auth, config.limits.clone(), ports));
+        Self { gates, realtime, bus: queue, dead_letters, host, first }
+    }
+
+    async fn serve(self, config: &Config, options: Options) -> Result<(), AppError> {
+        let Self { gates, realtime, bus, dead_letters, host, first } = self;
+        let mut stop = StopSignals::new()?;
+        let tcp = bind(config.listen).await?;
+        let address = tcp.local_addr()?;
+        let draining = CancellationToken::new();
+
+        let state = http::State { gates: gates.clone(), api_keys: Arc::new(config.api_keys.clone()), dead_letters };
+        let router = realtime.attach(http::router(state), &gates, &config.auth.origins);
+        let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
+        spawn_reloader(config, host, first, &gates, &realtime, draining.clone(), options.on_rejected)?;
+        tokio::spawn(sweep(gates.clone(), draining.clone()));
+        let accepting = tokio::spawn(accept(tcp, router, draining.clone()));
+
+        telemetry::listening(&address.to_string());
+        if let Some(ready) = options.ready {
+            let _ = ready.send(address);
+        }
+        stop.received().await;
+
+        gates.drain();
+        draining.cancel();
+        // Events that were accepted first: what they lead to still reaches the rooms. Then the sockets, then HTTP
+        // requests under way.
+        let orderly = async {
+            let _ = bridge.await;
+            let cut = realtime.drain(&gates).await;
+            let _ = accepting.await;
+            cut
+        };
+        let cut = tokio::time::timeout(config.limits.drain_timeout, orderly).await;
+        telemetry::stopped(cut.unwrap_or_else(|_| realtime.connections_count()));
+        Ok(())
+    }
+}
+
+/// Serves HTTP and sockets until `stop`; then accepts no more and ends with the requests under way.
+async fn accept(tcp: TcpListener, router: axum::Router, stop: CancellationToken) -> io::Result<()> {
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    axum::serve(Listener::new(tcp), service).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+fn spawn_reloader(
+    config: &Config,
+    host: Arc<PluginHost>,
+    first: Built,
+    gates: &Arc<Gates>,
+    realtime: &Arc<Realtime>,
+    shutdown: CancellationToken,
+    on_rejected: Option<Box<dyn Fn(&[Diagnostic]) + Send>>,
+) -> Result<(), AppError> {
+    let (sender, triggers) = mpsc::channel(TRIGGERS_MAX);
+    let watcher = Watcher::start(&paths(config), sender.clone())?;
+    let mut hangups = signal(SignalKind::hangup())?;
+    let asked = shutdown.clone();
+    tokio::spawn(async move {
+        while let Some(Some(())) = asked.run_until_cancelled(hangups.recv()).await {
+            let _ = sender.send(Trigger::Asked).await;
+        }
+    });
+    let reloader = Reloader { paths: paths(config), host, gates: gates.clone() };
+    let (gates, realtime) = (gates.clone(), realtime.clone());
+    let applied = move |_generation| realtime.recheck_all(&gates);
+    let rejected = move |mistakes: &[Diagnostic]| {
+        if let Some(show) = &on_rejected {
+            show(mistakes);
+        }
+    };
+    tokio::spawn(reloader.run(first, triggers, Some(watcher), shutdown, applied, rejected));
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|source| AppError::Bind { address, source })
+}
+
+async fn sweep(gates: Arc<Gates>, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        gates.sweep();
+    }
+}
+
+/// SIGTERM and SIGINT, caught from the moment this exists.
+struct StopSignals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

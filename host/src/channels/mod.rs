@@ -29,6 +29,8 @@ pub struct Sources {
     pub bridge: Option<Arc<SourceFile>>,
     /// The plugins that will serve, with what each can be.
     pub plugins: BTreeMap<PluginName, PluginKinds>,
+    /// Plugins that are there and did not load: their own mistakes are told elsewhere, naming them is none.
+    pub unloadable: Vec<PluginName>,
 }
 
 /// What a plugin's component exports.

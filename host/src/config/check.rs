@@ -54,6 +54,9 @@ fn check_auth(config: &Config, told: &mut Told<'_>) {
     for (index, provider) in auth.providers.iter().enumerate() {
         let Provider::Jwt(jwt) = provider;
         let at = format!("/auth/providers/{index}/jwt");
+        if index > 0 {
+            told.add(&at, "a second `jwt` provider is never asked: the first decides on every JWT", None);
+        }
         let (bytes, bytes_min) = (jwt.secret.expose().len(), jwt.algorithm.secret_bytes_min());
         if bytes < bytes_min {
             let name = jwt.algorithm.as_str();

@@ -50,6 +50,15 @@ impl Diagnostic {
         Self { message: message.into(), place: None, related: Vec::new(), hint: None }
     }
 
+    /// The mistake in one line, for logs: `channels/blog.yaml:4:5: unknown key …`.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match &self.place {
+            Some(place) => format!("{}:{}:{}: {}", place.source.path, place.line, place.column, self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// Adds another place.
     #[must_use]
     pub fn also(mut self, note: impl Into<String>, place: Place) -> Self {

@@ -149,9 +149,12 @@ fn refusal_of(fault: &Fault) -> Refusal {
     match fault.kind {
         FaultKind::Timeout => Code::HandlerTimeout.into(),
         FaultKind::Overloaded => Code::Unavailable.into(),
-        FaultKind::Trap | FaultKind::Memory | FaultKind::InvalidOutput | FaultKind::NotGranted | FaultKind::Missing => {
-            Code::HandlerFailed.into()
-        }
+        FaultKind::Trap
+        | FaultKind::Memory
+        | FaultKind::InvalidOutput
+        | FaultKind::NotGranted
+        | FaultKind::Missing
+        | FaultKind::Failed => Code::HandlerFailed.into(),
     }
 }
 

@@ -31,9 +31,10 @@ use crate::protocol::{Code, ConnectionId, Generation, Params, Refusal, Topic, Us
 use crate::telemetry::{self, Gate};
 
 /// What one generation serves: what is declared, and the plugins that answer. Swapped whole.
+#[derive(Clone)]
 pub struct Serving {
     /// What is declared.
-    pub catalog: Catalog,
+    pub catalog: Arc<Catalog>,
     /// What answers.
     pub plugins: Arc<dyn ports::Plugins>,
 }

@@ -155,6 +155,8 @@ pub enum FaultKind {
     Missing,
     /// Every instance is busy and the wait is over.
     Overloaded,
+    /// An authorizer says that it could not decide.
+    Failed,
 }
 
 impl FaultKind {
@@ -169,6 +171,7 @@ impl FaultKind {
             Self::NotGranted => "not_granted",
             Self::Missing => "missing",
             Self::Overloaded => "overloaded",
+            Self::Failed => "failed",
         }
     }
 }

@@ -1,1 +1,95 @@
-//! SKELETON plugins
+//! Plugins: WebAssembly components, loaded, called within their limits, and dropped when they fail.
+//! The only home of wasmtime.
+//!
+//! A plugin's bytes become a [`Plugin`] through [`PluginHost::load`]; the plugins of a generation are a [`PluginSet`],
+//! which is what the flow calls. This module reads no files but what [`build`] is told to build.
+
+mod answer;
+mod build;
+mod contract;
+mod engine;
+mod exports;
+mod fault;
+mod grants;
+mod guest;
+mod instance;
+mod load;
+mod manifest;
+mod output;
+mod plugin;
+mod pool;
+mod set;
+
+pub use build::{BuildError, BuildReport, WASM_TARGET, build, ensure_wasm_target};
+pub use manifest::{PluginManifest, manifest_schema, read_manifest};
+pub use plugin::{Digest, Fingerprint, Plugin};
+pub use set::PluginSet;
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use crate::config::{Limits, SourceFile};
+use crate::protocol::PluginName;
+use guest::Guest;
+use pool::Slots;
+
+/// What the operator may set of the plugin host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostSettings {
+    /// Live instances of all plugins together, at work or at rest. Default 512. A call that finds none free waits as
+    /// long as its plugin's `limits.wall`; then it is a fault of kind `overloaded`.
+    pub instances_max: u32,
+}
+
+impl Default for HostSettings {
+    fn default() -> Self {
+        Self { instances_max: 512 }
+    }
+}
+
+impl From<&Limits> for HostSettings {
+    fn from(limits: &Limits) -> Self {
+        Self { instances_max: u32::try_from(limits.plugin_instances_max).unwrap_or(u32::MAX) }
+    }
+}
+
+/// What loads plugins. One a process: it owns the engine.
+pub struct PluginHost {
+    engine: Engine,
+    linker: Linker<Guest>,
+    slots: Arc<Slots>,
+    compiling: Mutex<()>,
+}
+
+/// A plugin as it lies in its directory, read.
+#[derive(Debug, Clone)]
+pub struct PluginSource {
+    /// The directory's name.
+    pub name: PluginName,
+    /// Its `plugin.yaml`.
+    pub manifest: Arc<SourceFile>,
+    /// The component's path, as errors show it.
+    pub component_path: String,
+    /// The component.
+    pub component: Vec<u8>,
+}
+
+/// The plugin host cannot start on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("the plugin host does not start: {0}")]
+pub struct HostError(#[from] wasmtime::Error);
+
+impl PluginHost {
+    /// Starts the engine.
+    ///
+    /// # Errors
+    /// [`HostError`] when this machine cannot run WebAssembly, or the thread of the clock cannot be started.
+    pub fn new(settings: HostSettings) -> Result<Self, HostError> {
+        let engine = engine::build(settings.instances_max)?;
+        let linker = load::linker(&engine)?;
+        Ok(Self { engine, linker, slots: Arc::new(Slots::new(settings.instances_max)), compiling: Mutex::new(()) })
+    }
+}

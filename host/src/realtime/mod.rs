@@ -1,1 +1,222 @@
-//! SKELETON realtime
+//! Stock Socket.IO clients in, publications out. The only home of socketioxide and of axum's socket side.
+//!
+//! `link` is the port to one client's transport and `socketio` its implementation; everything between them and the
+//! flow (`answer`, `lanes`, `rooms`, `connections`) does not know which transport it is.
+
+mod answer;
+mod connections;
+mod door;
+mod lanes;
+mod link;
+mod listener;
+mod rooms;
+mod socketio;
+mod wires;
+
+pub use listener::{Listener, Peer, Wire};
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
+
+use crate::config::Limits;
+use crate::flow::{Gates, Publication, ports};
+use crate::protocol::{Meta, SessionEvent};
+use crate::telemetry;
+
+use connections::{Connection, Connections};
+use link::LinkError;
+use rooms::Rooms;
+use wires::Wires;
+
+/// The clients of this server.
+pub struct Realtime {
+    limits: Limits,
+    connections: Connections,
+    rooms: Rooms,
+    wires: Arc<Wires>,
+    /// Every task that answers events.
+    tasks: TaskTracker,
+    draining: AtomicBool,
+    transport: OnceLock<socketio::Transport>,
+    /// The second argument of every publication.
+    meta: Box<RawValue>,
+}
+
+impl Realtime {
+    /// No client yet. It is the [`ports::Rooms`] of the gates, which are made after it and given to
+    /// [`Realtime::attach`].
+    #[must_use]
+    pub fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            connections: Connections::default(),
+            rooms: Rooms::default(),
+            wires: Arc::default(),
+            tasks: TaskTracker::new(),
+            draining: AtomicBool::new(false),
+            transport: OnceLock::new(),
+            meta: to_raw_value(&Meta).unwrap_or_default(),
+        })
+    }
+
+    /// Adds `/socket.io/` to a router. `origins` are those of the authentication policy. Call it once; serve the
+    /// result on a [`Listener`] with `into_make_service_with_connect_info::<Peer>()`, without which a client that
+    /// does not read cannot be cut.
+    pub fn attach(self: &Arc<Self>, router: axum::Router, gates: &Arc<Gates>, origins: &[String]) -> axum::Router {
+        let (transport, routes) = socketio::Transport::new(self, gates, origins);
+        if self.transport.set(transport).is_err() {
+            tracing::error!("clients are attached already, the second transport will not drain");
+        }
+        router.merge(routes).layer(axum::middleware::from_fn(door::note_request))
+    }
+
+    /// How many clients are connected.
+    #[must_use]
+    pub fn connections_count(&self) -> usize {
+        self.connections.count()
+    }
+
+    /// After a reload: ends the subscriptions that the catalog now in force no longer admits, and tells the clients.
+    pub fn recheck_all(&self, gates: &Gates) {
+        for connection in self.connections.all() {
+            self.recheck(gates, &connection);
+        }
+    }
+
+    /// Tells every client that the server is about to stop, lets the events under way be answered, and closes the
+    /// transports, so that stock clients reconnect. New sessions are refused from the start; stop serving HTTP after
+    /// it. Ends within `limits.drain_timeout`; returns how many connections had to be cut.
+    pub async fn drain(&self, gates: &Gates) -> usize {
+        let began = Instant::now();
+        let part = self.limits.drain_timeout / 4;
+        gates.drain();
+        self.draining.store(true, Ordering::Release);
+        telemetry::draining(self.connections.count());
+        for connection in self.connections.all() {
+            self.tell(&connection, &SessionEvent::Draining);
+        }
+        self.tasks.close();
+        // What is still running after that is answered by nobody; the client asks again elsewhere.
+        let _ = timeout_at(began + part * 2, self.tasks.wait()).await;
+        let Some(transport) = self.transport.get() else { return 0 };
+        // Closing waits for every peer to take what is queued, so one that does not read would hold it for ever.
+        let closed = timeout_at(began + part * 3, transport.close()).await;
+        let mut cut = 0;
+        for connection in self.connections.all() {
+            cut += usize::from(closed.is_err() && !connection.session.is_closed());
+            self.end(&connection);
+            connection.cut();
+        }
+        cut
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    fn recheck(&self, gates: &Gates, connection: &Arc<Connection>) {
+        for (topic, reason) in gates.recheck(&connection.session) {
+            self.settle(gates, connection, &topic);
+            self.tell(connection, &SessionEvent::Revoked { channel: topic, reason });
+        }
+    }
+
+    /// Tells a client what concerns its session. One that cannot be told is made to come back.
+    fn tell(&self, connection: &Arc<Connection>, event: &SessionEvent) {
+        if let Err(error) = connection.tell(event) {
+            self.cut(connection, error);
+        }
+    }
+
+    /// A client was not told something: it has to reconnect, and so learns that it missed something.
+    fn cut(&self, connection: &Arc<Connection>, error: LinkError) {
+        if error == LinkError::Full && !connection.session.is_closed() {
+            telemetry::outbound_overflow();
+        }
+        self.end(connection);
+        connection.cut();
+    }
+
+    /// The connection holds nothing from now on. It stays known until its transport is gone.
+    fn end(&self, connection: &Arc<Connection>) {
+        for topic in connection.session.close() {
+            let _membership = connection.membership();
+            self.rooms.leave(&topic, connection.id());
+        }
+        connection.lanes.close();
+    }
+
+    /// The transport is gone.
+    fn forget(&self, connection: &Arc<Connection>, reason: &'static str) {
+        self.end(connection);
+        if self.connections.remove(connection.id()) {
+            telemetry::connection_closed(reason);
+            let user = connection.session.user();
+            let user = user.as_ref().map(|user| user.id.as_str());
+            telemetry::disconnected(connection.id().as_str(), user, reason);
+        }
+    }
+}
+
+impl ports::Rooms for Realtime {
+    fn deliver(&self, publication: &Publication) {
+        for (connection, error) in self.rooms.deliver(publication, &self.meta) {
+            self.cut(&connection, error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::link::fake::FakeLink;
+    use super::*;
+    use crate::flow::Session;
+    use crate::protocol::{ConnectionId, Payload, Topic};
+
+    fn connect(realtime: &Arc<Realtime>, id: &str, link: &FakeLink) -> Arc<Connection> {
+        let session = Session::new(ConnectionId::new(id), None);
+        let lanes = lanes::Lanes::new(8, realtime.tasks.clone());
+        let connection = Arc::new(Connection::new(session, lanes, link.clone()));
+        realtime.connections.insert(Arc::clone(&connection));
+        connection
+    }
+
+    fn publication() -> Publication {
+        Publication {
+            topic: Topic::parse("feed").unwrap(),
+            channel: "feed".to_owned(),
+            payload: Payload::parse(r#"{"n": 1}"#.to_owned()).unwrap(),
+            except: None,
+        }
+    }
+
+    #[test]
+    fn a_subscriber_that_does_not_read_is_cut_and_the_others_receive() {
+        let realtime = Realtime::new(Limits::default());
+        let (reads, reads_not) = (FakeLink::default(), FakeLink::full());
+        let topic = publication().topic;
+        let slow = connect(&realtime, "slow", &reads_not);
+        realtime.rooms.join(&topic, "feed", &connect(&realtime, "fast", &reads));
+        realtime.rooms.join(&topic, "feed", &slow);
+        ports::Rooms::deliver(&*realtime, &publication());
+        assert_eq!(reads.events(), [r#"feed({"n": 1}, {})"#]);
+        assert!(!reads.is_killed());
+        assert!(reads_not.is_killed());
+        assert!(slow.session.is_closed());
+    }
+
+    #[tokio::test]
+    async fn a_cut_connection_is_known_until_its_transport_is_gone() {
+        let realtime = Realtime::new(Limits::default());
+        let connection = connect(&realtime, "slow", &FakeLink::full());
+        realtime.tell(&connection, &SessionEvent::Draining);
+        connection.was_cut().await;
+        assert_eq!(realtime.connections_count(), 1);
+        realtime.forget(&connection, "transport_close");
+        assert_eq!(realtime.connections_count(), 0);
+    }
+}

@@ -1,0 +1,164 @@
+//! Builds a plugin with the command of its `plugin.yaml`, and puts the component where the manifest says.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::{env, fs, io};
+
+use super::PluginManifest;
+
+/// The target of Rust plugins.
+pub const WASM_TARGET: &str = "wasm32-wasip2";
+
+/// What an outer cargo or rustup leaves in the environment and an inner one must not find: flags for another target,
+/// facts about another package. Names, and prefixes that end in `_`.
+const OUTER_CARGO: [&str; 17] = [
+    "CARGO",
+    "CARGO_BIN_",
+    "CARGO_BUILD_",
+    "CARGO_CFG_",
+    "CARGO_CRATE_NAME",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_FEATURE_",
+    "CARGO_MAKEFLAGS",
+    "CARGO_MANIFEST_",
+    "CARGO_PKG_",
+    "CARGO_PRIMARY_PACKAGE",
+    "CARGO_PROFILE_",
+    "CARGO_TARGET_",
+    "RUSTC",
+    "RUSTC_",
+    "RUSTFLAGS",
+    "RUSTUP_TOOLCHAIN",
+];
+
+/// What a build did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildReport {
+    /// The component.
+    pub component: PathBuf,
+    /// Whether it is another one than before.
+    pub changed: bool,
+}
+
+/// Why a plugin was not built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The command did not start.
+    #[error("`{command}` does not start: {source}")]
+    Start {
+        /// The command.
+        command: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The command failed; what it wrote to standard error said why.
+    #[error("`{command}` failed: {status}")]
+    Failed {
+        /// The command.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// The Rust toolchain cannot build for WebAssembly.
+    #[error("the Rust target `{WASM_TARGET}` is not installed; add it with `rustup target add {WASM_TARGET}`")]
+    NoWasmTarget,
+    /// The command went well, and the component is neither in the target directory nor in the plugin's.
+    #[error("`{command}` left no component at `{built}` nor `{component}`")]
+    NoComponent {
+        /// The command.
+        command: String,
+        /// Where cargo would have put it.
+        built: PathBuf,
+        /// Where the manifest says it is.
+        component: PathBuf,
+    },
+    /// The component was built and could not be put in its place.
+    #[error("cannot write `{path}`: {source}")]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Runs the manifest's `build` in the plugin's directory with `CARGO_TARGET_DIR` set to `target_dir`, and copies what
+/// cargo built to `component`. A manifest without `build` is shipped as it is: nothing happens. Blocks; what the
+/// command writes goes to standard error.
+///
+/// # Errors
+/// [`BuildError`] when there is no new component; an older one stays as it was.
+pub fn build(dir: &Path, manifest: &PluginManifest, target_dir: &Path) -> Result<BuildReport, BuildError> {
+    let component = dir.join(&manifest.component);
+    let Some(command) = &manifest.build else { return Ok(BuildReport { component, changed: false }) };
+    let before = fs::read(&component).ok();
+    if command.contains(WASM_TARGET) && !has_wasm_target(dir) {
+        return Err(BuildError::NoWasmTarget);
+    }
+    run(command, dir, target_dir)?;
+    let built = target_dir.join(WASM_TARGET).join("release").join(&manifest.component);
+    let fresh = fs::read(&built).ok();
+    match (fresh, before) {
+        (Some(fresh), before) if before.as_ref() != Some(&fresh) => {
+            put(&component, &fresh)?;
+            Ok(BuildReport { component, changed: true })
+        }
+        (Some(_), _) => Ok(BuildReport { component, changed: false }),
+        // Another toolchain than cargo puts it in place by itself.
+        (None, before) => match fs::read(&component) {
+            Ok(now) => Ok(BuildReport { component, changed: before != Some(now) }),
+            Err(_) => Err(BuildError::NoComponent { command: command.clone(), built, component }),
+        },
+    }
+}
+
+/// Installs the WebAssembly target for the toolchain of a directory, where it is missing and rustup is there.
+/// `true` when it had to be installed.
+///
+/// # Errors
+/// [`BuildError::NoWasmTarget`] when it is missing still.
+pub fn ensure_wasm_target(dir: &Path) -> Result<bool, BuildError> {
+    if has_wasm_target(dir) {
+        return Ok(false);
+    }
+    let added = clean(Command::new("rustup")).args(["target", "add", WASM_TARGET]).current_dir(dir).status();
+    if added.is_ok_and(|status| status.success()) && has_wasm_target(dir) {
+        return Ok(true);
+    }
+    Err(BuildError::NoWasmTarget)
+}
+
+fn has_wasm_target(dir: &Path) -> bool {
+    let mut rustc = clean(Command::new("rustc"));
+    rustc.args(["--print", "target-libdir", "--target", WASM_TARGET]).current_dir(dir).stderr(Stdio::null());
+    let Ok(output) = rustc.output() else { return false };
+    let path = String::from_utf8_lossy(&output.stdout);
+    output.status.success() && Path::new(path.trim()).is_dir()
+}
+
+fn run(command: &str, dir: &Path, target_dir: &Path) -> Result<(), BuildError> {
+    let mut shell = if cfg!(windows) { Command::new("cmd") } else { Command::new("sh") };
+    shell.arg(if cfg!(windows) { "/C" } else { "-c" }).arg(command);
+    let mut shell = clean(shell);
+    shell.current_dir(dir).env("CARGO_TARGET_DIR", target_dir).stdin(Stdio::null()).stdout(io::stderr());
+    let status = shell.status().map_err(|source| BuildError::Start { command: command.to_owned(), source })?;
+    if status.success() { Ok(()) } else { Err(BuildError::Failed { command: command.to_owned(), status }) }
+}
+
+fn clean(mut command: Command) -> Command {
+    for (name, _) in env::vars_os() {
+        let Some(text) = name.to_str() else { continue };
+        let is_outer = |outer: &&str| text == *outer || outer.ends_with('_') && text.starts_with(*outer);
+        if OUTER_CARGO.iter().any(|outer| is_outer(&outer)) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Whoever reads the component meanwhile sees the old one or the new one, never half of it.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+    let fresh = path.with_extension("wasm.new");
+    let written = fs::write(&fresh, bytes).and_then(|()| fs::rename(&fresh, path));
+    written.map_err(|source| BuildError::Write { path: path.to_owned(), source })
+}

@@ -1,0 +1,105 @@
+//! The one wasmtime engine of the process: what guests may use of WebAssembly, how instances are allocated, and the
+//! ticker of the epochs that stops endless loops.
+
+use std::num::NonZeroUsize;
+use std::thread;
+use std::time::Duration;
+
+use wasmtime::{
+    Config, Enabled, Engine, EngineWeak, OptLevel, PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
+};
+
+/// The length of an epoch: how often a running guest lets others run and has its CPU budget checked.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+/// Largest `limits.memory`, in bytes: the pool's slots are this large.
+pub(super) const MEMORY_BYTES_MAX: usize = 256 << 20;
+/// Most elements of one table. CPython needs 5,672.
+pub(super) const TABLE_ELEMENTS_MAX: usize = 20_000;
+/// Most memories of one component. A stubbed QuickJS component needs 3.
+pub(super) const MEMORIES_MAX: u32 = 8;
+/// Most tables of one component.
+pub(super) const TABLES_MAX: u32 = 16;
+/// Most core instances of one component. A stubbed CPython component needs 38.
+pub(super) const CORE_INSTANCES_MAX: u32 = 64;
+
+/// What the pool holds for each instance, on average over all components.
+const CORE_INSTANCES_PER_INSTANCE: u32 = 40;
+const MEMORIES_PER_INSTANCE: u32 = 3;
+const TABLES_PER_INSTANCE: u32 = 4;
+/// Wasm's own stack; the rest of the fiber's is for host functions, whose overflow would abort the process.
+const WASM_STACK_BYTES: usize = 512 << 10;
+const FIBER_STACK_BYTES: usize = 2 << 20;
+const BACKTRACE_FRAMES_MAX: usize = 16;
+
+/// Builds the engine. Where the address space for a pool cannot be reserved (`RLIMIT_AS`, 39-bit machines) instances
+/// are allocated on demand: slower, and bounded by the same number of instances.
+///
+/// # Errors
+/// Wasmtime's, when it takes the configuration on no terms.
+pub(super) fn build(instances_max: u32) -> wasmtime::Result<Engine> {
+    let mut pooled = config();
+    pooled.allocation_strategy(pool(instances_max));
+    let engine = match Engine::new(&pooled) {
+        Ok(engine) => engine,
+        Err(error) => {
+            tracing::warn!(%error, "no instance pool, plugins allocate on demand");
+            Engine::new(&config())?
+        }
+    };
+    tick(engine.weak())?;
+    Ok(engine)
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config.strategy(Strategy::Cranelift).cranelift_opt_level(OptLevel::Speed);
+    config.epoch_interruption(true).consume_fuel(false);
+    // Off is what no guest toolchain needs and advisories were about. Multi-memory stays on: without it the compiler
+    // panics on components of several modules.
+    config.wasm_memory64(false).wasm_tail_call(false).wasm_relaxed_simd(false).wasm_wide_arithmetic(false);
+    config.shared_memory(false).concurrency_support(false);
+    config.max_wasm_stack(WASM_STACK_BYTES).async_stack_size(FIBER_STACK_BYTES);
+    config.memory_init_cow(true).memory_guaranteed_dense_image_size(64 << 20);
+    config.wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES_MAX));
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    config
+}
+
+fn pool(instances_max: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances_max)
+        .total_stacks(instances_max)
+        .total_core_instances(instances_max.saturating_mul(CORE_INSTANCES_PER_INSTANCE))
+        .total_memories(instances_max.saturating_mul(MEMORIES_PER_INSTANCE))
+        .total_tables(instances_max.saturating_mul(TABLES_PER_INSTANCE))
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
+        .max_memories_per_component(MEMORIES_MAX)
+        .max_tables_per_component(TABLES_MAX)
+        .max_memories_per_module(4)
+        .max_tables_per_module(4)
+        .max_memory_size(MEMORY_BYTES_MAX)
+        .table_elements(TABLE_ELEMENTS_MAX)
+        .max_component_instance_size(10 << 20)
+        .max_core_instance_size(10 << 20)
+        // The default gives pages back to the kernel after each call, which gets slower with every thread.
+        .linear_memory_keep_resident(2 << 20)
+        .table_keep_resident(64 << 10)
+        .decommit_batch_size(1)
+        .max_unused_warm_slots(instances_max / 4)
+        // On, it may leave pages that were swapped out to the next instance (wasmtime pull request 14357).
+        .pagemap_scan(Enabled::No);
+    pool
+}
+
+/// Ticks on a thread of its own as long as anything of the engine lives. On the async runtime a guest that never
+/// yields would stop the very clock that is to stop it.
+fn tick(engine: EngineWeak) -> std::io::Result<()> {
+    thread::Builder::new().name("plugin-epochs".to_owned()).spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(TICK);
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! What the host keeps for one instance: its memory account, its CPU budget, its empty WASI, its log and its config.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wasmtime::{ResourceLimiter, Result};
+use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
+
+use super::contract::host;
+use super::engine::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
+use super::output::Output;
+
+/// Most log lines of one call; those beyond are dropped and counted.
+const LOG_LINES_PER_CALL_MAX: u32 = 64;
+/// Longest log line, in bytes, fields included; the rest is cut.
+const LOG_LINE_BYTES_MAX: usize = 4096;
+/// Most bytes of randomness a guest gets at once.
+const RANDOM_BYTES_MAX: u64 = 64 << 10;
+
+/// The host's side of one instance.
+pub(super) struct Guest {
+    /// The plugin's name, for the log.
+    plugin: Arc<str>,
+    /// The `config:` section, each value as JSON text.
+    config: Arc<BTreeMap<String, String>>,
+    /// The memory account.
+    pub(super) memory: MemoryAccount,
+    /// Epochs the call may still run.
+    ticks_left: u32,
+    log_lines: u32,
+    output: Output,
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl Guest {
+    pub(super) fn new(plugin: Arc<str>, config: Arc<BTreeMap<String, String>>, memory_bytes_max: usize) -> Self {
+        let output = Output::default();
+        // Empty: no arguments, no environment, no files, no network; standard input is closed.
+        let wasi = WasiCtx::builder()
+            .stdout(output.clone())
+            .stderr(output.clone())
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .max_random_size(RANDOM_BYTES_MAX)
+            .build();
+        let memory = MemoryAccount { bytes: 0, bytes_max: memory_bytes_max, denied: false };
+        let table = ResourceTable::new();
+        Self { plugin, config, memory, ticks_left: 0, log_lines: 0, output, wasi, table }
+    }
+
+    /// Sets the budgets of the next call.
+    pub(super) fn begin_call(&mut self, ticks: u32) {
+        self.ticks_left = ticks;
+        self.log_lines = 0;
+        self.memory.denied = false;
+    }
+
+    /// Takes one epoch from the budget; `false` when there is none left.
+    pub(super) fn spend_tick(&mut self) -> bool {
+        match self.ticks_left.checked_sub(1) {
+            Some(left) => {
+                self.ticks_left = left;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// What the guest wrote to standard output and error since it was last asked.
+    pub(super) fn take_output(&mut self) -> String {
+        self.output.take()
+    }
+
+    /// Log lines of the call that were dropped.
+    pub(super) const fn log_lines_dropped(&self) -> u32 {
+        self.log_lines.saturating_sub(LOG_LINES_PER_CALL_MAX)
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl host::log::Host for Guest {
+    fn write(&mut self, level: host::log::Level, message: String, fields: Vec<(String, String)>) {
+        self.log_lines = self.log_lines.saturating_add(1);
+        if self.log_lines > LOG_LINES_PER_CALL_MAX {
+            return;
+        }
+        let mut line = message;
+        for (name, value) in fields {
+            line.push_str(&format!(" {name}={value}"));
+        }
+        line.truncate(line.floor_char_boundary(LOG_LINE_BYTES_MAX));
+        let plugin = &*self.plugin;
+        match level {
+            host::log::Level::Trace => tracing::trace!(target: "plugin", plugin, "{line}"),
+            host::log::Level::Debug => tracing::debug!(target: "plugin", plugin, "{line}"),
+            host::log::Level::Info => tracing::info!(target: "plugin", plugin, "{line}"),
+            host::log::Level::Warn => tracing::warn!(target: "plugin", plugin, "{line}"),
+            host::log::Level::Error => tracing::error!(target: "plugin", plugin, "{line}"),
+        }
+    }
+}
+
+impl host::config::Host for Guest {
+    fn get(&mut self, key: String) -> Option<String> {
+        self.config.get(&key).cloned()
+    }
+}
+
+/// The memory of one instance, summed over all of its linear memories.
+pub(super) struct MemoryAccount {
+    bytes: usize,
+    bytes_max: usize,
+    /// Whether the guest asked for more than it may have since the call began.
+    pub(super) denied: bool,
+}
+
+impl ResourceLimiter for MemoryAccount {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+        let wanted = self.bytes.saturating_add(desired.saturating_sub(current));
+        if wanted > self.bytes_max {
+            self.denied = true;
+            return Ok(false);
+        }
+        // Beyond the memory's own maximum the growth fails after this, and must not be on the account.
+        if maximum.is_none_or(|maximum| desired <= maximum) {
+            self.bytes = wanted;
+        }
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS_MAX)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES_MAX as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_limit_is_for_all_memories_of_an_instance_together() {
+        let mut account = MemoryAccount { bytes: 0, bytes_max: 100, denied: false };
+        assert!(account.memory_growing(0, 60, None).unwrap());
+        assert!(!account.memory_growing(0, 60, None).unwrap());
+        assert!(account.denied);
+        assert!(account.memory_growing(60, 100, None).unwrap());
+    }
+}

@@ -1,0 +1,183 @@
+//! From bytes to a plugin that can serve: digest → pin → layer → compile → kinds → link → trial instance.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant as Moment, timeout_at};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::contract::authorizer_world::AuthorizerPluginIndices;
+use super::contract::handler_world::HandlerPluginIndices;
+use super::exports;
+use super::guest::Guest;
+use super::instance::Blueprint;
+use super::manifest::{PluginManifest, read_manifest};
+use super::plugin::{Digest, Plugin};
+use super::{PluginHost, PluginSource};
+use crate::config::{ByteSize, Diagnostic};
+use crate::protocol::PluginName;
+
+/// Largest component, in bytes. A CPython one has 18 MB.
+const COMPONENT_BYTES_MAX: usize = 64 << 20;
+/// How long a trial instance may take. The CPU limit of a call holds for it; the wall limit does not, because a
+/// machine that is compiling is slow.
+const TRIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first bytes of a component, and of a core module: magic, version, layer.
+/// <https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md#component-definitions>
+const COMPONENT_PREAMBLE: [u8; 8] = *b"\0asm\x0d\0\x01\0";
+const MODULE_PREAMBLE: [u8; 8] = *b"\0asm\x01\0\0\0";
+
+const BUILD_HINT: &str = "build it with `cargo build --release --target wasm32-wasip2`";
+
+impl PluginHost {
+    /// Loads a plugin. Nothing of it serves before the caller puts it into a [`PluginSet`](super::PluginSet).
+    ///
+    /// Compiles on the blocking threads, one component at a time.
+    ///
+    /// # Errors
+    /// Every mistake of `plugin.yaml`, or the first of the component, at the key that names it.
+    pub async fn load(&self, source: PluginSource) -> Result<Arc<Plugin>, Vec<Diagnostic>> {
+        let manifest = read_manifest(&source.manifest)?;
+        let candidate = Candidate { name: source.name, path: source.component_path, manifest };
+        self.load_component(&candidate, source.component)
+            .await
+            .map_err(|mistake| vec![candidate.tell(mistake)])
+            .map(|plugin| Arc::new(plugin))
+    }
+
+    async fn load_component(&self, candidate: &Candidate, bytes: Vec<u8>) -> Result<Plugin, Mistake> {
+        let manifest = &candidate.manifest;
+        let digest = Digest::of(&bytes);
+        if manifest.sha256.as_ref().is_some_and(|pin| pin != digest.as_str()) {
+            return Err(Mistake::at("/sha256", format!("the component's SHA-256 is {}", digest.as_str()))
+                .hint("build the component that was pinned, or pin this one"));
+        }
+        check_preamble(&bytes)?;
+        let component = self.compile(bytes).await?;
+        let kinds = exports::kinds(&component, &self.engine)?;
+        let pre = self.linker.instantiate_pre(&component).map_err(|error| {
+            Mistake::new(error.root_cause().to_string())
+                .hint("a plugin has `tidegate:host/log`, `tidegate:host/config` and an empty WASI 0.2, nothing else")
+        })?;
+        let misfit = |error: wasmtime::Error| Mistake::new(format!("does not fit the contract: {error:#}"));
+        let blueprint = Blueprint {
+            plugin: candidate.name.as_str().into(),
+            handler: kinds.handler.then(|| HandlerPluginIndices::new(&pre)).transpose().map_err(misfit)?,
+            authorizer: kinds.authorizer.then(|| AuthorizerPluginIndices::new(&pre)).transpose().map_err(misfit)?,
+            component: pre,
+            config: manifest.config.clone(),
+            limits: manifest.limits,
+        };
+        self.try_out(&blueprint).await?;
+        Ok(Plugin {
+            name: candidate.name.clone(),
+            digest,
+            kinds,
+            calls: Semaphore::new(manifest.limits.concurrency_max as usize),
+            manifest: manifest.clone(),
+            blueprint,
+            pool: self.slots.pool(),
+            slots: self.slots.clone(),
+        })
+    }
+
+    async fn compile(&self, bytes: Vec<u8>) -> Result<Component, Mistake> {
+        // One at a time: a large component takes seconds of every core and hundreds of megabytes.
+        let _turn = self.compiling.lock().await;
+        let engine = self.engine.clone();
+        let compiled = tokio::task::spawn_blocking(move || compile(&engine, &bytes)).await;
+        compiled.unwrap_or_else(|_| Err(Mistake::new("was not compiled: the server is shutting down".to_owned())))
+    }
+
+    /// Instantiates once: an export of another type than the contract's shows only here.
+    async fn try_out(&self, blueprint: &Blueprint) -> Result<(), Mistake> {
+        let deadline = Moment::now() + TRIAL_TIMEOUT;
+        let slot = self.slots.take(deadline).await.map_err(|failure| Mistake::new(failure.detail))?;
+        match timeout_at(deadline, blueprint.instantiate(slot)).await {
+            Ok(Ok(_instance)) => Ok(()),
+            Ok(Err(failure)) => Err(Mistake::new(format!("does not start: {}", failure.detail))),
+            Err(_) => Err(Mistake::new(format!("did not start within {} s", TRIAL_TIMEOUT.as_secs()))),
+        }
+    }
+}
+
+/// What is being loaded.
+struct Candidate {
+    name: PluginName,
+    path: String,
+    manifest: PluginManifest,
+}
+
+impl Candidate {
+    fn tell(&self, mistake: Mistake) -> Diagnostic {
+        let place = self.manifest.node.nearest(mistake.key).place.clone();
+        let mut diagnostic = Diagnostic::at(place, format!("component `{}`: {}", self.path, mistake.message));
+        diagnostic.hint = mistake.hint;
+        diagnostic
+    }
+}
+
+/// What is wrong with a component.
+#[derive(Debug)]
+pub(super) struct Mistake {
+    /// The key of `plugin.yaml` it is told at, as a JSON Pointer.
+    key: &'static str,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Mistake {
+    pub(super) fn new(message: String) -> Self {
+        Self::at("/component", message)
+    }
+
+    fn at(key: &'static str, message: String) -> Self {
+        Self { key, message, hint: None }
+    }
+
+    pub(super) fn hint(self, hint: &str) -> Self {
+        Self { hint: Some(hint.to_owned()), ..self }
+    }
+}
+
+fn check_preamble(bytes: &[u8]) -> Result<(), Mistake> {
+    if bytes.len() > COMPONENT_BYTES_MAX {
+        let (bytes, most) = (bytes.len(), ByteSize::from_bytes(COMPONENT_BYTES_MAX as u64));
+        return Err(Mistake::new(format!("has {bytes} bytes, at most {most} are taken")));
+    }
+    match bytes.first_chunk::<8>() {
+        Some(&COMPONENT_PREAMBLE) => Ok(()),
+        Some(&MODULE_PREAMBLE) => Err(Mistake::new("is a core module, not a component".to_owned()).hint(BUILD_HINT)),
+        _ if bytes.is_empty() => Err(Mistake::new("is empty".to_owned()).hint(BUILD_HINT)),
+        _ => Err(Mistake::new("is not WebAssembly".to_owned()).hint(BUILD_HINT)),
+    }
+}
+
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Mistake> {
+    // The compiler is not part of the sandbox: a component that makes it panic must not take the server along.
+    match catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, bytes))) {
+        Ok(Ok(component)) => Ok(component),
+        Ok(Err(error)) => Err(Mistake::new(format!("does not compile: {}", error.root_cause()))
+            .hint("the file may be half-written or damaged: build it again")),
+        Err(_) => Err(Mistake::new("makes the compiler panic".to_owned())),
+    }
+}
+
+/// The linker of every plugin, built once.
+///
+/// # Errors
+/// Wasmtime's, when two imports have one name.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<wasmtime::component::Linker<Guest>> {
+    use wasmtime::component::HasSelf;
+
+    use super::contract::host;
+
+    let mut linker = wasmtime::component::Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    host::log::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    host::config::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    Ok(linker)
+}

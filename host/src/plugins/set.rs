@@ -1,0 +1,61 @@
+//! The plugins of one generation, as the flow sees them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::Plugin;
+use crate::channels::PluginKinds;
+use crate::flow::CallContext;
+use crate::flow::ports::{Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, Plugins};
+use crate::protocol::PluginName;
+use crate::telemetry;
+
+/// Plugins by name. Immutable: the next generation has its own set, which shares the plugins that did not change.
+#[derive(Debug, Default, Clone)]
+pub struct PluginSet(BTreeMap<PluginName, Arc<Plugin>>);
+
+impl PluginSet {
+    /// The set of these plugins; of two with one name the last stays.
+    #[must_use]
+    pub fn new(plugins: impl IntoIterator<Item = Arc<Plugin>>) -> Self {
+        Self(plugins.into_iter().map(|plugin| (plugin.name().clone(), plugin)).collect())
+    }
+
+    /// One plugin.
+    #[must_use]
+    pub fn get(&self, name: &PluginName) -> Option<&Arc<Plugin>> {
+        self.0.get(name)
+    }
+
+    /// Every plugin, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+        self.0.values()
+    }
+
+    /// What each can be, as the catalog asks.
+    #[must_use]
+    pub fn kinds(&self) -> BTreeMap<PluginName, PluginKinds> {
+        self.0.iter().map(|(name, plugin)| (name.clone(), plugin.kinds())).collect()
+    }
+
+    fn find(&self, name: &PluginName, context: &CallContext) -> Result<&Plugin, Fault> {
+        self.0.get(name).map(AsRef::as_ref).ok_or_else(|| {
+            let fault = Fault { plugin: name.clone(), kind: FaultKind::Missing, detail: "is not loaded".to_owned() };
+            telemetry::plugin_fault(name.as_str(), fault.kind.as_str(), context.channel(), &fault.detail);
+            fault
+        })
+    }
+}
+
+#[async_trait]
+impl Plugins for PluginSet {
+    async fn authorize(&self, plugin: &PluginName, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
+        self.find(plugin, call.context)?.authorize(call).await
+    }
+
+    async fn handle(&self, plugin: &PluginName, call: HandlerCall<'_>) -> Result<Answer, Fault> {
+        self.find(plugin, call.context)?.handle(call).await
+    }
+}

@@ -1,0 +1,77 @@
+//! What stands before the transport: refuses new sessions that cannot be served, notes which TCP connection carries
+//! an upgraded session, and ends the polling of a session that was cut.
+
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::{Peer, Realtime};
+use crate::protocol::{Code, ConnectionId, Refusal};
+use crate::telemetry;
+
+/// Lets a transport request through, or answers it.
+///
+/// A new session that comes at the wrong time gets a 503 and no Socket.IO refusal: the stock client tries again by
+/// itself after a failed transport, and never after a `connect_error`.
+pub(super) async fn door(State(realtime): State<Arc<Realtime>>, request: Request, next: Next) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let Some(session) = query_value(query, "sid") else {
+        return match realtime.refuse_new_session() {
+            Err(refusal) => refused(&refusal),
+            Ok(()) => next.run(request).await,
+        };
+    };
+    let session = ConnectionId::new(session);
+    if query_value(query, "transport") == Some("websocket")
+        && let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<Peer>>()
+    {
+        realtime.wires.bind(&session, peer.switch());
+    }
+    let Some(connection) = realtime.connections.get(&session) else { return next.run(request).await };
+    tokio::select! {
+        biased;
+        () = connection.was_cut() => session_unknown(),
+        response = next.run(request) => response,
+    }
+}
+
+/// Notes that a request has come on its TCP connection.
+pub(super) async fn note_request(request: Request, next: Next) -> Response {
+    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<Peer>>() {
+        peer.switch().requested();
+    }
+    next.run(request).await
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    telemetry::connection_refused(refusal.code.as_str());
+    let body = serde_json::json!({ "error": refusal }).to_string();
+    let headers = [("content-type", "application/json"), ("retry-after", "1")];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, body).into_response()
+}
+
+/// What the transport itself answers to a poll of a session it does not have: the client begins a new one.
+/// <https://github.com/socketio/socket.io/tree/main/docs/engine.io-protocol>
+fn session_unknown() -> Response {
+    let body = r#"{"code":1,"message":"Session ID unknown"}"#;
+    (StatusCode::BAD_REQUEST, [("content-type", "application/json")], body).into_response()
+}
+
+fn query_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+impl Realtime {
+    fn refuse_new_session(&self) -> Result<(), Refusal> {
+        if self.is_draining() {
+            return Err(Code::Draining.into());
+        }
+        if self.connections.count() >= self.limits.connections_max {
+            return Err(Code::Unavailable.into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! Who receives what: the subscribers of each topic, a room by the name `ch:<topic>` in Socket.IO's words.
+//!
+//! The rooms are kept here and not in the transport, because a broadcast there says how many sends failed and never
+//! whose: a subscriber that missed a publication has to be known, so that it can be made to come back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use serde_json::value::RawValue;
+
+use super::connections::Connection;
+use super::link::LinkError;
+use crate::flow::Publication;
+use crate::protocol::{ConnectionId, Topic};
+use crate::telemetry;
+
+/// The subscribers of every topic that has any.
+#[derive(Default)]
+pub(super) struct Rooms {
+    by_topic: DashMap<Topic, Room>,
+}
+
+struct Room {
+    /// The channel's template, for metrics.
+    channel: String,
+    members: HashMap<ConnectionId, Arc<Connection>>,
+}
+
+impl Rooms {
+    /// Lets a connection into a topic's room. `channel` is the template, for metrics.
+    pub(super) fn join(&self, topic: &Topic, channel: &str, connection: &Arc<Connection>) {
+        let mut room = self
+            .by_topic
+            .entry(topic.clone())
+            .or_insert_with(|| Room { channel: channel.to_owned(), members: HashMap::new() });
+        if room.members.insert(connection.id().clone(), Arc::clone(connection)).is_none() {
+            telemetry::subscribed(&room.channel);
+        }
+    }
+
+    /// Takes a connection out of a topic's room. The last to leave takes the room along.
+    pub(super) fn leave(&self, topic: &Topic, connection: &ConnectionId) {
+        let Entry::Occupied(mut entry) = self.by_topic.entry(topic.clone()) else { return };
+        let room = entry.get_mut();
+        if room.members.remove(connection).is_some() {
+            telemetry::unsubscribed(&room.channel);
+        }
+        if room.members.is_empty() {
+            entry.remove();
+        }
+    }
+
+    /// Queues a publication for every member but `except`. Returns those that did not take it, each with the reason.
+    ///
+    /// The members are copied first: a room of thousands takes milliseconds to fill, and nobody who joins or leaves
+    /// meanwhile should wait for that.
+    pub(super) fn deliver(&self, publication: &Publication, meta: &RawValue) -> Vec<(Arc<Connection>, LinkError)> {
+        let Some(room) = self.by_topic.get(&publication.topic) else { return Vec::new() };
+        let members: Vec<_> = room.members.values().cloned().collect();
+        drop(room);
+        let args = [publication.payload.as_raw(), meta];
+        let mut queued = 0;
+        let mut missed = Vec::new();
+        for connection in members {
+            if publication.except.as_ref() == Some(connection.id()) {
+                continue;
+            }
+            match connection.emit(publication.topic.as_str(), &args) {
+                Ok(()) => queued += 1,
+                Err(error) => missed.push((connection, error)),
+            }
+        }
+        telemetry::delivered(&publication.channel, queued, missed.len());
+        missed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::to_raw_value;
+    use tokio_util::task::TaskTracker;
+
+    use super::super::lanes::Lanes;
+    use super::super::link::fake::FakeLink;
+    use super::*;
+    use crate::flow::Session;
+    use crate::protocol::{Meta, Payload};
+
+    fn connection(id: &str, link: &FakeLink) -> Arc<Connection> {
+        let session = Session::new(ConnectionId::new(id), None);
+        Arc::new(Connection::new(session, Lanes::new(8, TaskTracker::new()), link.clone()))
+    }
+
+    fn topic(name: &str) -> Topic {
+        Topic::parse(name).unwrap()
+    }
+
+    fn deliver(rooms: &Rooms, to: &str, except: Option<&str>) -> Vec<(String, LinkError)> {
+        let publication = Publication {
+            topic: topic(to),
+            channel: "feed.{id}".to_owned(),
+            payload: Payload::parse("1".to_owned()).unwrap(),
+            except: except.map(ConnectionId::new),
+        };
+        let missed = rooms.deliver(&publication, &to_raw_value(&Meta).unwrap());
+        missed.into_iter().map(|(connection, error)| (connection.id().to_string(), error)).collect()
+    }
+
+    #[test]
+    fn a_publication_reaches_the_subscribers_of_its_topic_and_nobody_else() {
+        let (rooms, here, there) = (Rooms::default(), FakeLink::default(), FakeLink::default());
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("here", &here));
+        rooms.join(&topic("feed.b"), "feed.{id}", &connection("there", &there));
+        assert_eq!(deliver(&rooms, "feed.a", None), []);
+        assert_eq!(here.events(), ["feed.a(1, {})"]);
+        assert!(there.events().is_empty());
+    }
+
+    #[test]
+    fn the_sender_can_be_left_out() {
+        let (rooms, sender, other) = (Rooms::default(), FakeLink::default(), FakeLink::default());
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("sender", &sender));
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("other", &other));
+        assert_eq!(deliver(&rooms, "feed.a", Some("sender")), []);
+        assert!(sender.events().is_empty());
+        assert_eq!(other.events().len(), 1);
+    }
+
+    #[test]
+    fn who_missed_a_publication_is_named_with_the_reason() {
+        let rooms = Rooms::default();
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("full", &FakeLink::full()));
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("fine", &FakeLink::default()));
+        assert_eq!(deliver(&rooms, "feed.a", None), [("full".to_owned(), LinkError::Full)]);
+    }
+
+    #[test]
+    fn joining_twice_is_joining_once_and_the_last_to_leave_takes_the_room_along() {
+        let (rooms, link) = (Rooms::default(), FakeLink::default());
+        let connection = connection("one", &link);
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection);
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection);
+        deliver(&rooms, "feed.a", None);
+        assert_eq!(link.events().len(), 1);
+        rooms.leave(&topic("feed.a"), connection.id());
+        deliver(&rooms, "feed.a", None);
+        assert_eq!(link.events().len(), 1);
+        assert!(rooms.by_topic.is_empty());
+    }
+}

@@ -1,0 +1,259 @@
+//! Socket.IO on socketioxide: the engine's settings, gate 1 at the handshake, events in, the link out.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderValue, Method, header};
+use serde::ser::{Serialize, SerializeTuple, Serializer};
+use serde_json::value::RawValue;
+use socketioxide::adapter::LocalAdapter;
+use socketioxide::extract::{AckSender, SocketRef, TryData};
+use socketioxide::handler::{ConnectHandler, FromConnectParts, FromMessageParts, MessageHandler, Value};
+use socketioxide::socket::{DisconnectReason, Socket};
+use socketioxide::{SendError, SocketError, SocketIo, TransportType};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::Realtime;
+use super::answer::AckSlot;
+use super::connections::Connection;
+use super::door;
+use super::lanes::Lanes;
+use super::link::{Link, LinkError};
+use super::listener::Peer;
+use super::wires::Wires;
+use crate::flow::{Gates, Handshake, Session};
+use crate::protocol::{Code, ConnectionId, Refusal};
+use crate::telemetry;
+
+const PING_INTERVAL: Duration = Duration::from_secs(25);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const WS_READ_BUFFER_BYTES: usize = 4 * 1024;
+
+/// The Socket.IO server.
+pub(super) struct Transport {
+    io: SocketIo,
+}
+
+impl Transport {
+    /// The server, and the routes it answers.
+    pub(super) fn new(realtime: &Arc<Realtime>, gates: &Arc<Gates>, origins: &[String]) -> (Self, axum::Router) {
+        let limits = &realtime.limits;
+        let (service, io) = SocketIo::builder()
+            .max_buffer_size(limits.outbound_queue_max)
+            .max_payload(limits.frame_bytes_max as u64)
+            .ws_max_message_size(limits.frame_bytes_max)
+            .ws_max_frame_size(limits.frame_bytes_max)
+            .ws_read_buffer_size(WS_READ_BUFFER_BYTES)
+            .ping_interval(PING_INTERVAL)
+            .ping_timeout(PING_TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build_svc();
+        let entrance = Entrance { realtime: Arc::clone(realtime), gates: Arc::clone(gates) };
+        let admit = {
+            let entrance = entrance.clone();
+            move |socket: Raw, auth: TryData<serde_json::Value>| async move { entrance.admit(&socket.0, auth).await }
+        };
+        // The root namespace only: others would be made before any gate has been asked.
+        io.ns("/", (move |socket: SocketRef| async move { entrance.opened(&socket) }).with(admit));
+        let routes = axum::Router::new()
+            .route_service("/socket.io/", service)
+            .layer(axum::middleware::from_fn_with_state(Arc::clone(realtime), door::door))
+            .layer(cors(origins));
+        (Self { io }, routes)
+    }
+
+    /// Closes every transport once what is queued for it is written. Waits for ever on a peer that does not read.
+    pub(super) async fn close(&self) {
+        self.io.close().await;
+    }
+}
+
+/// Browsers on other origins may poll; with `*`, without their cookies.
+fn cors(origins: &[String]) -> CorsLayer {
+    let cors = CorsLayer::new()
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE]);
+    if origins.iter().any(|origin| origin == "*") {
+        return cors.allow_origin(AllowOrigin::any());
+    }
+    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    cors.allow_origin(AllowOrigin::list(origins)).allow_credentials(true)
+}
+
+/// Where connections come in.
+#[derive(Clone)]
+struct Entrance {
+    realtime: Arc<Realtime>,
+    gates: Arc<Gates>,
+}
+
+/// The code alone: the transport sends it as `err.message`.
+struct Refused(Code);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.as_str())
+    }
+}
+
+impl Entrance {
+    /// Gate 1. The handlers are registered here and not once connected: by then the client's first events may have
+    /// come and found none.
+    async fn admit(&self, socket: &Arc<Socket>, auth: TryData<serde_json::Value>) -> Result<(), Refused> {
+        let id = ConnectionId::new(socket.id.to_string());
+        let handshake = handshake(socket, auth.0.ok());
+        let admission = self.gates.connect(&handshake).await.map_err(|refusal| {
+            telemetry::connection_refused(refusal.code.as_str());
+            telemetry::auth_failed(Some(id.as_str()), refusal.code.as_str(), handshake.origin.as_deref());
+            Refused(refusal.code)
+        })?;
+        if socket.transport_type() == TransportType::Websocket
+            && let Some(ConnectInfo(peer)) = socket.req_parts().extensions.get::<ConnectInfo<Peer>>()
+        {
+            self.realtime.wires.bind(&id, peer.switch());
+        }
+        let link =
+            SocketIoLink { socket: Arc::downgrade(socket), id: id.clone(), wires: Arc::clone(&self.realtime.wires) };
+        let lanes = Lanes::new(self.realtime.limits.inbound_queue_max, self.realtime.tasks.clone());
+        let connection = Arc::new(Connection::new(Session::new(id, admission.user), lanes, link));
+        socket.extensions.insert(Arc::clone(&connection));
+        let inbound = Inbound { entrance: self.clone(), connection: Arc::clone(&connection) };
+        socket.on_fallback(inbound);
+        let realtime = Arc::clone(&self.realtime);
+        // It takes nothing that can fail, and cannot fail: the transport would keep the socket for ever.
+        socket.on_disconnect(move |reason: DisconnectReason| async move {
+            realtime.forget(&connection, reason_label(reason));
+        });
+        Ok(())
+    }
+
+    /// The client has been told that it is connected. It runs beside the disconnect handler, in any order; the
+    /// session says whether that came first.
+    fn opened(&self, socket: &SocketRef) {
+        let Some(connection) = socket.extensions.get::<Arc<Connection>>() else { return };
+        self.realtime.connections.insert(Arc::clone(&connection));
+        telemetry::connection_opened();
+        let user = connection.session.user();
+        let user = user.as_ref().map(|user| user.id.as_str());
+        let transport = match socket.transport_type() {
+            TransportType::Websocket => "websocket",
+            TransportType::Polling => "polling",
+        };
+        telemetry::connected(connection.id().as_str(), user, transport);
+        if connection.session.is_closed() {
+            self.realtime.forget(&connection, "transport_close");
+        }
+    }
+}
+
+fn handshake(socket: &Socket, auth: Option<serde_json::Value>) -> Handshake {
+    let headers = &socket.req_parts().headers;
+    // A header that is no text is a credential that no provider recognises, not the absence of one.
+    let header = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let token = match auth.as_ref().map(|auth| auth.get("token")) {
+        // An `auth` that cannot be read is a bad credential, too.
+        None => Some("?".to_owned()),
+        Some(None | Some(serde_json::Value::Null)) => None,
+        Some(Some(serde_json::Value::String(token))) => Some(token.clone()),
+        Some(Some(other)) => Some(other.to_string()),
+    };
+    Handshake {
+        token,
+        authorization: header(header::AUTHORIZATION),
+        cookie: header(header::COOKIE),
+        origin: header(header::ORIGIN),
+        host: header(header::HOST),
+    }
+}
+
+const fn reason_label(reason: DisconnectReason) -> &'static str {
+    match reason {
+        DisconnectReason::TransportClose => "transport_close",
+        DisconnectReason::MultipleHttpPollingError => "multiple_polls",
+        DisconnectReason::PacketParsingError => "parse_error",
+        DisconnectReason::TransportError => "transport_error",
+        DisconnectReason::HeartbeatTimeout => "ping_timeout",
+        DisconnectReason::ClientNSDisconnect => "client_disconnect",
+        DisconnectReason::ServerNSDisconnect => "server_disconnect",
+        DisconnectReason::ClosingServer => "server_close",
+    }
+}
+
+/// The socket itself, which a link needs weakly.
+struct Raw(Arc<Socket>);
+
+impl FromConnectParts<LocalAdapter> for Raw {
+    type Error = std::convert::Infallible;
+
+    fn from_connect_parts(socket: &Arc<Socket>, _auth: &Option<Value>) -> Result<Self, Self::Error> {
+        Ok(Self(Arc::clone(socket)))
+    }
+}
+
+/// Every event of one connection. Called in order by the task that reads the transport, and so never waits.
+struct Inbound {
+    entrance: Entrance,
+    connection: Arc<Connection>,
+}
+
+impl MessageHandler<LocalAdapter, ()> for Inbound {
+    fn call(&self, socket: Arc<Socket>, mut value: Value, ack_id: Option<i64>) {
+        let ack = ack_id.map(|_| {
+            let Ok(sender) = AckSender::<LocalAdapter>::from_message_parts(&socket, &mut value, &ack_id);
+            Box::new(move |ack: &_| sender.send(ack).map_err(|error| link_error(&error))) as AckSlot
+        });
+        let packet = match &value {
+            Value::Str(text, None) => Ok(text.as_str()),
+            Value::Str(_, Some(_)) | Value::Bytes(_) => {
+                Err(Refusal::because(Code::InvalidPayload, "binary is not taken: a payload is JSON"))
+            }
+        };
+        self.entrance.realtime.take(&self.entrance.gates, &self.connection, packet, ack);
+    }
+}
+
+/// One client on Socket.IO.
+struct SocketIoLink {
+    /// Weak, because the socket's handlers own the connection that owns this link.
+    socket: Weak<Socket>,
+    id: ConnectionId,
+    wires: Arc<Wires>,
+}
+
+impl Link for SocketIoLink {
+    fn emit(&self, event: &str, args: &[&RawValue]) -> Result<(), LinkError> {
+        let socket = self.socket.upgrade().ok_or(LinkError::Closed)?;
+        socket.emit(event, &Spread(args)).map_err(|error| link_error(&error))
+    }
+
+    fn kill(&self) {
+        // A session that polls has no wire of its own; the door ends it.
+        self.wires.cut(&self.id);
+    }
+}
+
+fn link_error(error: &SendError) -> LinkError {
+    match error {
+        SendError::Socket(SocketError::InternalChannelFull) => LinkError::Full,
+        SendError::Socket(SocketError::Closed) => LinkError::Closed,
+        SendError::Serialize(error) => {
+            tracing::error!(%error, "an answer does not serialise");
+            LinkError::Closed
+        }
+    }
+}
+
+/// Arguments one beside the other, as the transport spreads a tuple.
+struct Spread<'a>(&'a [&'a RawValue]);
+
+impl Serialize for Spread<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut tuple = serializer.serialize_tuple(self.0.len())?;
+        for arg in self.0 {
+            tuple.serialize_element(arg)?;
+        }
+        tuple.end()
+    }
+}

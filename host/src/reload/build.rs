@@ -1,0 +1,71 @@
+//! Builds a generation aside from what is served: plugins first, for the catalog asks what each can be.
+
+use std::sync::Arc;
+
+use super::Read;
+use crate::channels::{self, Sources};
+use crate::config::Diagnostic;
+use crate::flow::Serving;
+use crate::plugins::{Fingerprint, Plugin, PluginHost, PluginSet, PluginSource};
+use crate::protocol::Generation;
+
+/// A generation ready to serve.
+#[derive(Clone)]
+pub struct Built {
+    /// What goes behind the gates.
+    pub serving: Serving,
+    /// Its plugins, kept by the next generation where they did not change.
+    pub plugins: Vec<Arc<Plugin>>,
+    /// Of the files it was built from.
+    pub fingerprint: u64,
+}
+
+/// Builds a generation. A plugin of `previous` that did not change keeps its warm instances.
+///
+/// # Errors
+/// Every mistake of every file: plugins, manifests and bridge in one run.
+pub async fn build(
+    host: &PluginHost,
+    read: Read,
+    generation: Generation,
+    previous: &[Arc<Plugin>],
+) -> Result<Built, Vec<Diagnostic>> {
+    let fingerprint = read.fingerprint();
+    let mut mistakes = Vec::new();
+    let mut plugins = Vec::new();
+    let mut unloadable = Vec::new();
+    for source in read.plugins {
+        let name = source.name.clone();
+        match unchanged(previous, &source) {
+            Some(plugin) => plugins.push(plugin),
+            None => match host.load(source).await {
+                Ok(plugin) => plugins.push(plugin),
+                Err(mut errors) => {
+                    unloadable.push(name);
+                    mistakes.append(&mut errors);
+                }
+            },
+        }
+    }
+    let kinds = plugins.iter().map(|plugin| (plugin.name().clone(), plugin.kinds())).collect();
+    let sources =
+        Sources { manifests: read.manifests, schemas: read.schemas, bridge: read.bridge, plugins: kinds, unloadable };
+    match channels::compile(&sources, generation) {
+        Ok(catalog) if mistakes.is_empty() => {
+            let set = PluginSet::new(plugins.iter().cloned());
+            Ok(Built { serving: Serving { catalog: catalog.into(), plugins: Arc::new(set) }, plugins, fingerprint })
+        }
+        Ok(_) => Err(mistakes),
+        Err(mut errors) => {
+            mistakes.append(&mut errors);
+            Err(mistakes)
+        }
+    }
+}
+
+/// The plugin that was loaded from these very files, if there is one.
+fn unchanged(previous: &[Arc<Plugin>], source: &PluginSource) -> Option<Arc<Plugin>> {
+    let named = previous.iter().find(|plugin| *plugin.name() == source.name)?;
+    let fingerprint = Fingerprint::of(&source.manifest.text, &source.component);
+    (named.fingerprint() == fingerprint).then(|| named.clone())
+}

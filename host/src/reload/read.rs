@@ -1,0 +1,241 @@
+//! Reads every file a generation is built from. What cannot be read is a diagnostic, not a panic and not a guess.
+
+use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{Diagnostic, SourceFile};
+use crate::plugins::{self, PluginSource};
+use crate::protocol::PluginName;
+
+/// Largest manifest or schema file read, in bytes.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Deepest directory below `channels/` that is looked at for schemas.
+const DEPTH_MAX: usize = 8;
+
+/// Where the files are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    /// The manifests and their schemas.
+    pub channels: PathBuf,
+    /// One directory a plugin.
+    pub plugins: PathBuf,
+    /// The bridge table.
+    pub bridge: PathBuf,
+}
+
+/// Everything read, nothing judged.
+#[derive(Debug, Clone, Default)]
+pub struct Read {
+    /// `channels/*.yaml`, by path.
+    pub manifests: Vec<Arc<SourceFile>>,
+    /// Schema files by their path below `channels/`.
+    pub schemas: BTreeMap<String, Arc<SourceFile>>,
+    /// The bridge table, when there is one.
+    pub bridge: Option<Arc<SourceFile>>,
+    /// Every plugin.
+    pub plugins: Vec<PluginSource>,
+}
+
+impl Read {
+    /// Equal for equal contents, so that a touched file is no reload.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for file in self.manifests.iter().chain(self.schemas.values()).chain(&self.bridge) {
+            (&file.path, &file.text).hash(&mut hasher);
+        }
+        for plugin in &self.plugins {
+            (&plugin.manifest.path, &plugin.manifest.text, &plugin.component).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+/// Reads all of it.
+///
+/// # Errors
+/// Every file and directory that could not be read.
+pub fn read(paths: &Paths) -> Result<Read, Vec<Diagnostic>> {
+    let mut found = Read::default();
+    let mut mistakes = Vec::new();
+    read_channels(&paths.channels, &mut found, &mut mistakes);
+    match read_text(&paths.bridge) {
+        Ok(file) => found.bridge = Some(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => mistakes.push(unreadable("bridge table", &paths.bridge, &error)),
+    }
+    read_plugins(&paths.plugins, &mut found, &mut mistakes);
+    if mistakes.is_empty() { Ok(found) } else { Err(mistakes) }
+}
+
+fn read_channels(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnostic>) {
+    let entries = match sorted_entries(directory) {
+        Ok(entries) => entries,
+        Err(error) => {
+            mistakes.push(
+                unreadable("channels directory", directory, &error)
+                    .hint("`channels:` in the configuration names it, relative to the configuration file"),
+            );
+            return;
+        }
+    };
+    for path in entries {
+        if is_manifest(&path) {
+            match read_text(&path) {
+                Ok(file) => found.manifests.push(file),
+                Err(error) => mistakes.push(unreadable("channel manifest", &path, &error)),
+            }
+        }
+    }
+    read_schemas(directory, directory, 0, found, mistakes);
+}
+
+fn read_schemas(root: &Path, directory: &Path, depth: usize, found: &mut Read, mistakes: &mut Vec<Diagnostic>) {
+    let Ok(entries) = sorted_entries(directory) else { return };
+    for path in entries {
+        let is_json = path.extension().is_some_and(|extension| extension == "json");
+        // Not through links: a schema is a file inside the directory.
+        let Ok(kind) = fs::symlink_metadata(&path).map(|metadata| metadata.file_type()) else { continue };
+        if kind.is_dir() && depth < DEPTH_MAX {
+            read_schemas(root, &path, depth + 1, found, mistakes);
+        } else if kind.is_file() && is_json {
+            match read_text(&path) {
+                Ok(file) => {
+                    found.schemas.insert(relative(root, &path), file);
+                }
+                Err(error) => mistakes.push(unreadable("schema", &path, &error)),
+            }
+        }
+    }
+}
+
+fn read_plugins(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnostic>) {
+    let entries = match sorted_entries(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => return mistakes.push(unreadable("plugins directory", directory, &error)),
+    };
+    for plugin in entries {
+        let manifest_path = plugin.join("plugin.yaml");
+        let manifest = match read_text(&manifest_path) {
+            Ok(manifest) => manifest,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
+            Err(error) => {
+                mistakes.push(unreadable("plugin manifest", &manifest_path, &error));
+                continue;
+            }
+        };
+        let name = plugin.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        match read_component(&plugin, PluginName::new(name), manifest) {
+            Ok(source) => found.plugins.push(source),
+            Err(mut errors) => mistakes.append(&mut errors),
+        }
+    }
+}
+
+fn read_component(
+    directory: &Path,
+    name: PluginName,
+    manifest: Arc<SourceFile>,
+) -> Result<PluginSource, Vec<Diagnostic>> {
+    let declared = plugins::read_manifest(&manifest)?;
+    let path = directory.join(&declared.component);
+    match fs::read(&path) {
+        Ok(component) => Ok(PluginSource { name, manifest, component_path: show(&path), component }),
+        Err(error) => {
+            let mut mistake = unreadable(&format!("component of plugin `{name}`"), &path, &error);
+            if let (io::ErrorKind::NotFound, Some(build)) = (error.kind(), &declared.build) {
+                mistake =
+                    mistake.hint(format!("build it: `tidegate dev` does, or run `{build}` in the plugin's directory"));
+            }
+            Err(vec![mistake])
+        }
+    }
+}
+
+/// `*.yaml` and `*.yml`, but not an editor's hidden or backup file.
+fn is_manifest(path: &Path) -> bool {
+    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+    !hidden && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") && path.is_file()
+}
+
+fn sorted_entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut entries: Vec<PathBuf> =
+        fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    entries.sort();
+    Ok(entries)
+}
+
+fn read_text(path: &Path) -> io::Result<Arc<SourceFile>> {
+    let bytes = fs::metadata(path)?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("{bytes} bytes, more than the {FILE_BYTES_MAX} a manifest may have")));
+    }
+    Ok(Arc::new(SourceFile { path: show(path), text: fs::read_to_string(path)? }))
+}
+
+fn unreadable(what: &str, path: &Path, error: &io::Error) -> Diagnostic {
+    Diagnostic::new(format!("failed to read {what} `{}`: {error}", show(path)))
+}
+
+fn relative(root: &Path, path: &Path) -> String {
+    let parts = path.strip_prefix(root).unwrap_or(path).components();
+    parts.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect::<Vec<_>>().join("/")
+}
+
+/// The path as a person would type it: without `config/../`, relative to the working directory where it is below it.
+fn show(path: &Path) -> String {
+    let Ok(full) = path.canonicalize() else { return path.display().to_string() };
+    let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
+    full.strip_prefix(&here).unwrap_or(&full).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(root: &Path) -> Paths {
+        Paths { channels: root.join("channels"), plugins: root.join("plugins"), bridge: root.join("bridge.yaml") }
+    }
+
+    #[test]
+    fn manifests_schemas_and_the_bridge_are_found_and_other_files_are_not() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("channels/schemas/deep")).unwrap();
+        for file in ["a.yaml", "b.yml", ".c.yaml", "a.yaml~", "schemas/x.json", "schemas/deep/y.json"] {
+            fs::write(root.path().join("channels").join(file), "{}").unwrap();
+        }
+        fs::write(root.path().join("bridge.yaml"), "rules: []").unwrap();
+        let found = read(&paths(root.path())).unwrap();
+        let names: Vec<_> = found.manifests.iter().map(|file| file.path.rsplit('/').next().unwrap()).collect();
+        assert_eq!(names, ["a.yaml", "b.yml"]);
+        assert_eq!(found.schemas.keys().collect::<Vec<_>>(), ["schemas/deep/y.json", "schemas/x.json"]);
+        assert!(found.bridge.is_some());
+    }
+
+    #[test]
+    fn a_missing_channels_directory_is_named_and_a_missing_bridge_table_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        let mistakes = read(&paths(root.path())).unwrap_err();
+        assert_eq!(mistakes.len(), 1);
+        assert!(mistakes[0].message.contains("channels directory"), "{}", mistakes[0].message);
+    }
+
+    #[test]
+    fn equal_contents_have_equal_fingerprints() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("channels")).unwrap();
+        let manifest = root.path().join("channels/a.yaml");
+        fs::write(&manifest, "feature: a").unwrap();
+        let first = read(&paths(root.path())).unwrap().fingerprint();
+        fs::write(&manifest, "feature: a").unwrap();
+        assert_eq!(read(&paths(root.path())).unwrap().fingerprint(), first);
+        fs::write(&manifest, "feature: b").unwrap();
+        assert_ne!(read(&paths(root.path())).unwrap().fingerprint(), first);
+    }
+}

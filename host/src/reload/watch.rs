@@ -1,0 +1,87 @@
+//! Notices changed files. The only home of `notify`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::{Paths, Trigger};
+
+/// Watches the directories a generation is read from. Dropping it ends the watch.
+pub struct Watcher {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    watcher: RecommendedWatcher,
+    followed: BTreeSet<PathBuf>,
+}
+
+/// The operating system refused the watch.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to watch files")]
+pub struct WatchError(#[from] notify::Error);
+
+impl Watcher {
+    /// Starts watching; each change sends one trigger, and those that find the queue full are part of that burst.
+    ///
+    /// # Errors
+    /// [`WatchError`], most often because the limit of watches is reached.
+    pub fn start(paths: &Paths, triggers: mpsc::Sender<Trigger>) -> Result<Self, WatchError> {
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Reading a file is an event too, and the reload itself reads.
+            if event.is_ok_and(|event| event.kind.is_access()) {
+                return;
+            }
+            let _ = triggers.try_send(Trigger::Files);
+        })?;
+        let watch = Self { inner: Mutex::new(Inner { watcher, followed: BTreeSet::new() }) };
+        watch.follow(paths);
+        Ok(watch)
+    }
+
+    /// Watches directories that appeared since, and forgets those that went away.
+    pub fn follow(&self, paths: &Paths) {
+        let wanted = directories(paths);
+        let mut inner = self.inner.lock();
+        let gone: Vec<PathBuf> = inner.followed.iter().filter(|path| !wanted.contains(*path)).cloned().collect();
+        for path in gone {
+            let _ = inner.watcher.unwatch(&path);
+            inner.followed.remove(&path);
+        }
+        for path in wanted {
+            // Again even when it is followed: a directory that was replaced has the same name and no watch.
+            match inner.watcher.watch(&path, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    inner.followed.insert(path);
+                }
+                Err(error) => tracing::warn!(path = %path.display(), %error, "not watching a directory"),
+            }
+        }
+    }
+}
+
+/// Not recursive: below a plugin's directory lie build trees of thousands of files.
+fn directories(paths: &Paths) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    below(&paths.channels, usize::MAX, &mut found);
+    below(&paths.plugins, 1, &mut found);
+    if let Some(parent) = paths.bridge.parent() {
+        found.insert(parent.to_path_buf());
+    }
+    found.retain(|path| path.is_dir());
+    found
+}
+
+fn below(directory: &PathBuf, depth: usize, found: &mut BTreeSet<PathBuf>) {
+    found.insert(directory.clone());
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if depth > 0 && path.is_dir() && !path.is_symlink() {
+            below(&path, depth - 1, found);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The generated side of the contract, and the few things added to its types.
+
+/// The world of a handler; it owns the shared types.
+#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
+pub mod handler_world {
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        world: "handler-plugin",
+        pub_export_macro: true,
+        export_macro_name: "export_handler",
+        default_bindings_module: "tidegate_plugin::__private::handler_world",
+        generate_all,
+    });
+}
+
+/// The world of an authorizer, with the types of the other.
+#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
+pub mod authorizer_world {
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        world: "authorizer-plugin",
+        pub_export_macro: true,
+        export_macro_name: "export_authorizer",
+        default_bindings_module: "tidegate_plugin::__private::authorizer_world",
+        with: {
+            "tidegate:plugin/types@0.1.0": crate::bindings::handler_world::tidegate::plugin::types,
+            "tidegate:host/log@0.1.0": crate::bindings::handler_world::tidegate::host::log,
+            "tidegate:host/config@0.1.0": crate::bindings::handler_world::tidegate::host::config,
+        },
+    });
+}
+
+pub use authorizer_world::exports::tidegate::plugin::authorizer::{Action, Decision, Grant};
+pub(crate) use handler_world::tidegate::plugin::types::{Audience, Effect, Emit, Publish};
+pub use handler_world::tidegate::plugin::types::{Context, Refusal, User};
+
+impl Context {
+    /// What the topic puts in one place of the channel's template: `param("vaultId")` is `v1` on `vault.v1`.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The user's id; `None` on an anonymous connection.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.user.as_ref().map(|user| user.id.as_str())
+    }
+}
+
+impl User {
+    /// Whether the user has a role.
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.iter().any(|own| own == role)
+    }
+}
+
+impl Decision {
+    /// Yes; ask again the next time.
+    #[must_use]
+    pub const fn allow() -> Self {
+        Self::Allow(Grant { ttl_ms: 0 })
+    }
+
+    /// No. The reason goes to the server's log, never to the client.
+    #[must_use]
+    pub fn deny(reason: impl Into<String>) -> Self {
+        Self::Deny(reason.into())
+    }
+}

@@ -1,0 +1,312 @@
+// Starts the real binary on a copy of the shipped files, and connects stock clients to it.
+
+import { spawn } from "node:child_process";
+import { createHmac } from "node:crypto";
+import { EventEmitter, once } from "node:events";
+import { cpSync, existsSync, mkdtempSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+
+import { io } from "socket.io-client";
+
+import { binary, components, repository } from "./paths.mjs";
+
+export const SECRET = "an e2e secret, long enough for HMAC with SHA-512: 0123456789abcdef0123456789abcdef";
+export const KEYS = {
+  backend: "e2e-backend-key-0123456789abcdef",
+  operator: "e2e-operator-key-0123456789abcdef",
+};
+export const TRANSPORTS = ["websocket", "polling"];
+
+// Longer than anything takes; a test that runs into it has found a hang.
+const PATIENCE_MS = 20_000;
+
+const CHANNELS = `
+feature: e2e
+channels:
+  e2e.open:
+    scope: public
+    payload: {}
+    inbound: { relay: all }
+  e2e.room.{room}:
+    scope: authenticated
+    payload: { type: object, required: [n], properties: { n: { type: integer } } }
+    inbound: { relay: others }
+  e2e.inbox.{userId}:
+    scope: { user: userId }
+    payload: { type: object, required: [text], properties: { text: { type: string } } }
+  e2e.editors:
+    scope: { role: editor }
+    payload: {}
+  e2e.slow:
+    scope: public
+    payload: { type: object, required: [n], properties: { n: { type: integer } } }
+    inbound: { relay: all, rate: 3/m }
+`;
+
+const BRIDGE = `
+rules:
+  - on: order.shipped
+    to: e2e.inbox.{userId}
+    params: { userId: event.data.customer }
+    payload: '{"text": "shipped " + event.data.order}'
+  - on: sensor.*
+    when: event.data.n >= 0
+    to: e2e.room.{room}
+    params: { room: event.data.room }
+`;
+
+function configuration(changes) {
+  const config = {
+    listen: "127.0.0.1:0",
+    channels: "../channels",
+    plugins: "../plugins",
+    bridge: "bridge.yaml",
+    auth: {
+      anonymous: "allow",
+      origins: ["https://app.example.com"],
+      cookie: "session",
+      providers: [{ jwt: { algorithm: "HS256", secret: "${TIDEGATE_JWT_SECRET}", user: "sub", roles: "roles" } }],
+    },
+    api_keys: [
+      { name: "backend", key: KEYS.backend, may: ["publish", "events"] },
+      { name: "operator", key: KEYS.operator, may: ["operate"] },
+    ],
+    limits: { drain_timeout: "5s" },
+  };
+  // JSON is YAML.
+  return JSON.stringify(changes?.(config) ?? config, null, 2);
+}
+
+// A session token as an identity provider would make it.
+export function token(user, claims = {}, { secret = SECRET, alg = "HS256" } = {}) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const head = `${part({ alg, typ: "JWT" })}.${part({ sub: user, exp: now() + 3600, ...claims })}`;
+  if (alg === "none") return `${head}.`;
+  return `${head}.${createHmac("sha256", secret).update(head).digest("base64url")}`;
+}
+
+export const now = () => Math.floor(Date.now() / 1000);
+
+// What a promise comes to, or an error that says what did not happen.
+export async function within(what, promise, ms = PATIENCE_MS) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: nothing for ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+// The next `event` of a socket, as the array of its arguments.
+export const next = (socket, event) =>
+  within(`event \`${event}\``, new Promise((resolve) => socket.once(event, (...args) => resolve(args))));
+
+// The ack of an event.
+export const ask = (socket, event, ...args) =>
+  within(`ack of \`${event}\``, new Promise((resolve) => socket.emit(event, ...args, resolve)));
+
+export async function subscribe(socket, channel) {
+  const ack = await ask(socket, "subscribe", { channel });
+  if (!ack.ok) throw new Error(`subscribe to ${channel}: ${JSON.stringify(ack.error)}`);
+  return ack;
+}
+
+// Everything that arrives on an event, and a promise for the first `count` of it.
+export function collect(socket, event) {
+  const received = [];
+  const arrivals = new EventEmitter();
+  socket.on(event, (payload) => {
+    received.push(payload);
+    arrivals.emit("arrival");
+  });
+  return {
+    received,
+    async count(count) {
+      const enough = (async () => {
+        while (received.length < count) await once(arrivals, "arrival");
+      })();
+      await within(`${count} of \`${event}\``, enough).catch((error) => {
+        throw new Error(`${error.message}; ${received.length} arrived`);
+      });
+      return received;
+    },
+  };
+}
+
+export class Server {
+  #sockets = new Set();
+  #log = new EventEmitter().setMaxListeners(0);
+  #seen = [];
+
+  // `config` changes the configuration, `plugins: false` leaves the shipped plugins and channels out.
+  static async start({ config, channels = {}, directory, listen = "127.0.0.1:0", plugins = true } = {}) {
+    const server = new Server();
+    server.directory = directory ?? mkdtempSync(join(tmpdir(), "tidegate-e2e-"));
+    if (!directory) server.#lay(config, channels, plugins);
+    await server.#spawn(listen);
+    return server;
+  }
+
+  #lay(config, channels, plugins) {
+    for (const part of ["channels", "plugins", "config"]) mkdirSync(join(this.directory, part));
+    if (plugins) {
+      cpSync(join(repository, "channels"), join(this.directory, "channels"), { recursive: true });
+      for (const name of ["ping", "vault-members"]) this.plugin(name);
+    }
+    writeFileSync(join(this.directory, "channels/e2e.yaml"), CHANNELS);
+    for (const [name, text] of Object.entries(channels)) writeFileSync(join(this.directory, "channels", name), text);
+    writeFileSync(join(this.directory, "config/bridge.yaml"), BRIDGE);
+    writeFileSync(join(this.directory, "config/tidegate.yaml"), configuration(config));
+  }
+
+  // Puts a shipped plugin in place, or its second version.
+  plugin(name, built = components.shipped) {
+    const from = join(repository, "plugins", name);
+    const into = join(this.directory, "plugins", name);
+    mkdirSync(into, { recursive: true });
+    const manifest = readFileSync(join(from, "plugin.yaml"), "utf8");
+    const component = /^component:\s*(\S+)/m.exec(manifest)[1];
+    if (!existsSync(join(into, "plugin.yaml"))) writeFileSync(join(into, "plugin.yaml"), manifest);
+    this.#replace(join(into, component), readFileSync(join(built.directory, basename(component))));
+    return join("plugins", name, component);
+  }
+
+  async #spawn(listen) {
+    const args = ["serve", "--config", join(this.directory, "config/tidegate.yaml"), "--listen", listen];
+    this.process = spawn(binary, args, {
+      env: { ...process.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info" },
+      stdio: ["ignore", "inherit", "pipe"],
+    });
+    this.exited = once(this.process, "exit");
+    this.exited.then(([code]) => this.#log.emit("exit", code));
+    createInterface({ input: this.process.stderr }).on("line", (line) => this.#line(line));
+    const died = new Promise((_, reject) => {
+      this.#log.once("exit", (code) => reject(new Error(`the server ended with ${code}:\n${this.#seen.join("\n")}`)));
+    });
+    died.catch(() => {});
+    const { address } = await within("server.listening", Promise.race([this.logged("server.listening"), died]));
+    this.address = address;
+    this.url = `http://${address}`;
+  }
+
+  #line(line) {
+    this.#seen.push(line);
+    if (process.env.TIDEGATE_E2E_LOG) console.error(line);
+    let entry;
+    try {
+      entry = JSON.parse(line);
+    } catch {
+      return;
+    }
+    const fields = entry.fields ?? entry;
+    if (fields.event) this.#log.emit(fields.event, fields);
+  }
+
+  // The next log event of that name.
+  async logged(event) {
+    const [fields] = await within(`log event \`${event}\``, once(this.#log, event)).catch((error) => {
+      throw new Error(`${error.message}\n${this.#seen.slice(-20).join("\n")}`);
+    });
+    return fields;
+  }
+
+  // A stock client, not waited for.
+  client({ token, transport = "websocket", transports = [transport], ...options } = {}) {
+    const socket = io(this.url, {
+      forceNew: true,
+      transports,
+      reconnectionDelay: 50,
+      reconnectionDelayMax: 200,
+      ...(token === undefined ? {} : { auth: { token } }),
+      ...options,
+    });
+    this.#sockets.add(socket);
+    return socket;
+  }
+
+  // A connected stock client.
+  async connect(options) {
+    const socket = this.client(options);
+    const connected = new Promise((resolve, reject) => {
+      socket.once("connect", resolve);
+      socket.once("connect_error", reject);
+    });
+    await within("connect", connected);
+    return socket;
+  }
+
+  // The message with which a client is refused.
+  async refused(options) {
+    const socket = this.client(options);
+    const answer = new Promise((resolve, reject) => {
+      socket.once("connect", () => reject(new Error("it was let in")));
+      socket.once("connect_error", (error) => resolve(error.message));
+    });
+    return await within("connect_error", answer).finally(() => socket.close());
+  }
+
+  async post(path, body, { key = KEYS.backend, type = "application/json" } = {}) {
+    const text = typeof body === "string" ? body : JSON.stringify(body);
+    const headers = { "content-type": type, ...(key ? { authorization: `Bearer ${key}` } : {}) };
+    const response = await fetch(this.url + path, { method: "POST", headers, body: text });
+    return { status: response.status, body: await response.json() };
+  }
+
+  async get(path, { key } = {}) {
+    const headers = key ? { authorization: `Bearer ${key}` } : {};
+    const response = await fetch(this.url + path, { headers });
+    const text = await response.text();
+    return { status: response.status, text, body: text.startsWith("{") ? JSON.parse(text) : undefined };
+  }
+
+  publish(topic, payload, options) {
+    return this.post(`/v1/channels/${topic}/publish`, payload, options);
+  }
+
+  // Puts a file in place in one step, as an editor or a deployment does.
+  write(path, text) {
+    this.#replace(join(this.directory, path), text);
+  }
+
+  remove(path) {
+    rmSync(join(this.directory, path));
+  }
+
+  #replace(path, content) {
+    // Beside the watched directories, on the same file system.
+    const aside = join(this.directory, `.${basename(dirname(path))}-${basename(path)}`);
+    writeFileSync(aside, content);
+    renameSync(aside, path);
+  }
+
+  // Does something to the files and waits for what the server makes of it.
+  async reload(change, outcome = "reload.applied") {
+    const made = this.logged(outcome);
+    change();
+    return await made;
+  }
+
+  signal(signal) {
+    this.process.kill(signal);
+  }
+
+  // Resolves to the exit code.
+  async ended() {
+    const [code] = await within("exit", this.exited);
+    return code;
+  }
+
+  async stop({ keep = false } = {}) {
+    for (const socket of this.#sockets) socket.close();
+    if (this.process.exitCode === null) {
+      this.process.kill("SIGKILL");
+      await this.exited;
+    }
+    if (!keep) rmSync(this.directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,16 @@
+// Where things are.
+
+import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+
+export const repository = fileURLToPath(new URL("../..", import.meta.url));
+export const target = process.env.CARGO_TARGET_DIR ?? join(repository, "target");
+export const binary = process.env.TIDEGATE_BIN ?? join(target, "debug", "tidegate");
+
+const built = (name) => ({
+  target: join(target, name),
+  directory: join(target, name, "wasm32-wasip2", "release"),
+});
+
+// `shipped` is what `plugins/` holds, `second` a second version of its `ping`.
+export const components = { shipped: built("plugins"), second: built("e2e-plugins") };

@@ -1,17 +1,26 @@
 //! The bridge table, compiled: which bus events cross, to which topics, as what.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::Template;
+use super::expression::{EventContext, Expression};
 use crate::protocol::BusEvent;
 
-/// SKELETON: Every bridge rule, found by event type.
+/// Every bridge rule, found by event type.
 #[derive(Debug, Default)]
-pub struct BridgeTable(());
+pub struct BridgeTable {
+    /// In table order.
+    rules: Vec<Arc<BridgeRule>>,
+    /// Rules by the whole type they ask for.
+    exact: HashMap<String, Vec<usize>>,
+    /// Rules by prefix, its last dot included.
+    prefixes: HashMap<String, Vec<usize>>,
+}
 
-/// What names a rule across reloads: its `on` and its `to`.
+/// What names a rule across reloads: its `on` and its `to`. No two rules of a table share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct RuleId {
     /// The event type or prefix.
@@ -20,11 +29,16 @@ pub struct RuleId {
     pub to: String,
 }
 
-/// SKELETON: One line from a bus event to a topic.
+/// One line from a bus event to a topic.
 #[derive(Debug)]
 pub struct BridgeRule {
-    id: RuleId,
-    to: Template,
+    pub(super) id: RuleId,
+    pub(super) to: Template,
+    pub(super) when: Option<Expression>,
+    /// In the order of the template's params.
+    pub(super) params: Vec<Expression>,
+    /// `None` is `event.data`.
+    pub(super) payload: Option<Expression>,
 }
 
 /// Why a rule that matched could not make a publication. For the dead letter; safe for operators, not for clients.
@@ -33,9 +47,31 @@ pub struct BridgeRule {
 pub struct BridgeError(pub String);
 
 impl BridgeTable {
-    /// The rules for an event type, in table order: exact ones and prefixes.
-    pub fn rules_for<'a>(&'a self, _kind: &'a str) -> impl Iterator<Item = &'a Arc<BridgeRule>> {
-        [].into_iter()
+    pub(super) fn new(rules: Vec<Arc<BridgeRule>>) -> Self {
+        let mut table = Self::default();
+        for (number, rule) in rules.iter().enumerate() {
+            let by_type = match rule.id.on.strip_suffix('*') {
+                Some(prefix) => table.prefixes.entry(prefix.to_owned()),
+                None => table.exact.entry(rule.id.on.clone()),
+            };
+            by_type.or_default().push(number);
+        }
+        Self { rules, ..table }
+    }
+
+    /// The rules for an event type, in table order: exact ones and prefixes. The cost grows with the type's dots and
+    /// with the rules found, not with the table.
+    pub fn rules_for<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Arc<BridgeRule>> {
+        let prefixes = kind.match_indices('.').filter(|(dot, _)| dot + 1 < kind.len());
+        let by_prefix = prefixes.filter_map(|(dot, _)| self.prefixes.get(&kind[..=dot]));
+        let mut numbers: Vec<usize> = self.exact.get(kind).into_iter().chain(by_prefix).flatten().copied().collect();
+        numbers.sort_unstable();
+        numbers.into_iter().map(|number| &self.rules[number])
+    }
+
+    /// Every rule, in table order.
+    pub fn rules(&self) -> impl ExactSizeIterator<Item = &Arc<BridgeRule>> {
+        self.rules.iter()
     }
 }
 
@@ -56,7 +92,141 @@ impl BridgeRule {
     ///
     /// # Errors
     /// [`BridgeError`] when an expression fails or a param is no segment of a topic.
-    pub fn apply(&self, _event: &BusEvent) -> Result<Option<(String, Value)>, BridgeError> {
-        unimplemented!()
+    pub fn apply(&self, event: &BusEvent) -> Result<Option<(String, Value)>, BridgeError> {
+        if self.when.is_none() && self.params.is_empty() && self.payload.is_none() {
+            return Ok(Some((self.to.fill(&[]), event.data.clone())));
+        }
+        let context = EventContext::new(&event.to_json());
+        if let Some(when) = &self.when {
+            match evaluate("when", when, &context)? {
+                Value::Bool(true) => {}
+                Value::Bool(false) => return Ok(None),
+                other => return Err(BridgeError(format!("`when`: expected a boolean, found {}", kind_of(&other)))),
+            }
+        }
+        let params = self.to.params().zip(&self.params);
+        let values: Result<Vec<String>, BridgeError> =
+            params.map(|(name, expression)| segment(name, &evaluate_param(name, expression, &context)?)).collect();
+        let topic = self.to.fill(&values?);
+        let payload = match &self.payload {
+            Some(payload) => evaluate("payload", payload, &context)?,
+            None => event.data.clone(),
+        };
+        Ok(Some((topic, payload)))
+    }
+}
+
+fn evaluate(key: &str, expression: &Expression, context: &EventContext) -> Result<Value, BridgeError> {
+    expression.evaluate(context).map_err(|error| BridgeError(format!("`{key}`: {error}")))
+}
+
+fn evaluate_param(name: &str, expression: &Expression, context: &EventContext) -> Result<Value, BridgeError> {
+    expression.evaluate(context).map_err(|error| BridgeError(format!("param `{name}`: {error}")))
+}
+
+/// A value as one segment of a topic. What else a topic may not hold is judged when the topic is resolved.
+fn segment(name: &str, value: &Value) -> Result<String, BridgeError> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(bool) => bool.to_string(),
+        Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),
+        other => {
+            let found = kind_of(other);
+            return Err(BridgeError(format!(
+                "param `{name}`: expected a text, an integer or a boolean, found {found}"
+            )));
+        }
+    };
+    if text.is_empty() {
+        return Err(BridgeError(format!("param `{name}` is empty")));
+    }
+    if text.contains('.') {
+        return Err(BridgeError(format!("param `{name}` holds a dot, it would be two segments")));
+    }
+    Ok(text)
+}
+
+const fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rule(on: &str, to: &str, when: Option<&str>, params: &[&str], payload: Option<&str>) -> Arc<BridgeRule> {
+        let expression = |text: &str| Expression::compile(text).unwrap();
+        Arc::new(BridgeRule {
+            id: RuleId { on: on.to_owned(), to: to.to_owned() },
+            to: Template::parse(to).unwrap(),
+            when: when.map(expression),
+            params: params.iter().map(|text| expression(text)).collect(),
+            payload: payload.map(expression),
+        })
+    }
+
+    fn event(data: Value) -> BusEvent {
+        BusEvent::new("1".to_owned(), "/test".to_owned(), "vault.source.added".to_owned(), data)
+    }
+
+    #[test]
+    fn exact_types_and_prefixes_are_found_in_table_order() {
+        let table = BridgeTable::new(vec![
+            rule("a.*", "one", None, &[], None),
+            rule("a.b", "two", None, &[], None),
+            rule("a.b.*", "three", None, &[], None),
+            rule("a.*", "four", None, &[], None),
+        ]);
+        let found = |kind: &str| table.rules_for(kind).map(|rule| rule.id().to.clone()).collect::<Vec<_>>();
+        assert_eq!(found("a.b"), ["one", "two", "four"]);
+        assert_eq!(found("a.b.c"), ["one", "three", "four"]);
+        assert!(found("a").is_empty());
+        assert!(found("a.").is_empty());
+        assert!(found("ab.c").is_empty());
+    }
+
+    #[test]
+    fn a_rule_makes_topic_and_payload_of_the_event() {
+        let rule = rule(
+            "vault.source.*",
+            "vault.{vaultId}.{n}",
+            Some("event.data.status != 'draft'"),
+            &["event.data.vaultId", "event.data.n + 1"],
+            Some("{'kind': event.type}"),
+        );
+        let apply = |data| rule.apply(&event(data)).map_err(|error| error.0);
+        let crossed = apply(json!({ "status": "live", "vaultId": "v1", "n": 1 }));
+        assert_eq!(crossed, Ok(Some(("vault.v1.2".to_owned(), json!({ "kind": "vault.source.added" })))));
+        assert_eq!(apply(json!({ "status": "draft" })), Ok(None));
+        assert!(apply(json!({})).unwrap_err().starts_with("`when`: "));
+        assert!(apply(json!({ "status": "live" })).unwrap_err().starts_with("param `vaultId`: "));
+        let with_id = |id: Value| apply(json!({ "status": "live", "vaultId": id, "n": 1 })).unwrap_err();
+        assert_eq!(with_id(json!("a.b")), "param `vaultId` holds a dot, it would be two segments");
+        assert_eq!(with_id(json!("")), "param `vaultId` is empty");
+        assert_eq!(with_id(json!(1.5)), "param `vaultId`: expected a text, an integer or a boolean, found a number");
+    }
+
+    #[test]
+    fn without_expressions_the_data_crosses_as_it_is() {
+        let rule = rule("vault.source.*", "blog.feed", None, &[], None);
+        assert_eq!(rule.apply(&event(json!([1]))), Ok(Some(("blog.feed".to_owned(), json!([1])))));
+    }
+
+    #[test]
+    fn a_condition_that_is_no_boolean_is_an_error() {
+        let rule = rule("x", "blog.feed", Some("event.data"), &[], None);
+        assert_eq!(
+            rule.apply(&event(json!(1))),
+            Err(BridgeError("`when`: expected a boolean, found a number".to_owned()))
+        );
     }
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::index::Index;
 use super::{BridgeTable, Schema, Scope, Template};
 use crate::protocol::{Generation, Params, PluginName, Topic};
 
@@ -11,6 +12,10 @@ use crate::protocol::{Generation, Params, PluginName, Topic};
 #[derive(Debug, Default)]
 pub struct Catalog {
     generation: Generation,
+    /// By the numbers of the index: file order.
+    channels: Vec<Arc<Channel>>,
+    by_template: Vec<Arc<Channel>>,
+    index: Index,
     bridge: BridgeTable,
 }
 
@@ -77,6 +82,13 @@ pub struct Resolved {
 }
 
 impl Catalog {
+    /// `index` knows each channel by its place in `channels`.
+    pub(super) fn new(generation: Generation, channels: Vec<Arc<Channel>>, index: Index, bridge: BridgeTable) -> Self {
+        let mut by_template = channels.clone();
+        by_template.sort_by(|one, two| one.template.as_str().cmp(two.template.as_str()));
+        Self { generation, channels, by_template, index, bridge }
+    }
+
     /// The catalog's number.
     #[must_use]
     pub const fn generation(&self) -> Generation {
@@ -85,13 +97,16 @@ impl Catalog {
 
     /// Finds the channel that declares a topic. The cost grows with the topic's segments, not with the channels.
     #[must_use]
-    pub fn resolve(&self, _topic: &str) -> Option<Resolved> {
-        unimplemented!()
+    pub fn resolve(&self, topic: &str) -> Option<Resolved> {
+        let channel = self.channels.get(self.index.find(topic)?)?;
+        let topic = Topic::parse(topic).ok()?;
+        let params = channel.template.extract(topic.as_str());
+        Some(Resolved { topic, channel: channel.clone(), params })
     }
 
     /// Every channel, ordered by template.
     pub fn channels(&self) -> impl ExactSizeIterator<Item = &Arc<Channel>> {
-        [].iter()
+        self.by_template.iter()
     }
 
     /// The bridge table.

@@ -1,27 +1,172 @@
-//! JSON Schemas, compiled. The only home of `jsonschema`.
+//! JSON Schemas (2020-12), compiled. The only home of `jsonschema`.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jsonschema::{Draft, PatternOptions, Retrieve, Uri};
+use parking_lot::RwLock;
 use serde::Serialize;
 use serde_json::Value;
 
-/// SKELETON: A compiled JSON Schema.
-#[derive(Debug)]
-pub struct Schema(());
+/// Most violations told of one payload.
+const VIOLATIONS_MAX: usize = 10;
+/// Longest message of a violation, in characters.
+const MESSAGE_CHARS_MAX: usize = 200;
+/// What schema files are resolved against; never leaves the process.
+const BASE_URI: &str = "tidegate:///";
+
+/// A compiled JSON Schema. Cheap to clone.
+///
+/// `format` is checked (an unknown one is a mistake at load). `pattern` runs on an engine whose time grows with the
+/// text alone, so no payload can make it backtrack. Nothing is ever fetched: references lead to files already read.
+#[derive(Debug, Clone)]
+pub struct Schema(Arc<jsonschema::Validator>);
 
 /// One way a payload fails its schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
     /// Where, a JSON Pointer into the payload; empty for the payload itself.
     pub path: String,
-    /// What is wrong.
+    /// What is wrong; never repeats the payload's values.
     pub message: String,
 }
 
+/// What is wrong with a schema, and where in it.
+#[derive(Debug)]
+pub(super) struct SchemaMistake {
+    /// A JSON Pointer into the schema.
+    pub(super) pointer: String,
+    pub(super) message: String,
+}
+
+/// The schema files that references may lead to, by their path below the channels directory.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Documents(Arc<RwLock<HashMap<String, Value>>>);
+
+impl Documents {
+    pub(super) fn insert(&self, path: &str, document: Value) {
+        self.0.write().insert(path.to_owned(), document);
+    }
+}
+
+impl Retrieve for Documents {
+    fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        let path = uri.as_str().strip_prefix(BASE_URI).ok_or("references lead to files, nothing is fetched")?;
+        self.0.read().get(path).cloned().ok_or_else(|| "no such file".into())
+    }
+}
+
 impl Schema {
+    /// Compiles a schema that stands at `path` below the channels directory; `-` for one inside a manifest.
+    pub(super) fn compile(schema: &Value, path: &str, documents: &Documents) -> Result<Self, SchemaMistake> {
+        let options = jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .with_base_uri(format!("{BASE_URI}{path}"))
+            .with_pattern_options(PatternOptions::regex())
+            .should_validate_formats(true)
+            .should_ignore_unknown_formats(false)
+            .with_retriever(documents.clone());
+        options.build(schema).map(|validator| Self(Arc::new(validator))).map_err(|error| mistake(&error))
+    }
+
     /// Judges a payload.
     ///
     /// # Errors
-    /// The first violations, at most 10, in document order.
-    pub fn check(&self, _value: &Value) -> Result<(), Vec<Violation>> {
-        unimplemented!()
+    /// The first violations, at most 10, in the order of the schema.
+    pub fn check(&self, value: &Value) -> Result<(), Vec<Violation>> {
+        if self.0.is_valid(value) {
+            return Ok(());
+        }
+        let violation = |error: jsonschema::ValidationError<'_>| Violation {
+            path: error.instance_path().to_string(),
+            message: cropped(&error.masked().to_string()),
+        };
+        Err(self.0.iter_errors(value).take(VIOLATIONS_MAX).map(violation).collect())
+    }
+}
+
+/// Everything in a schema that JSON Schema's own schema refuses.
+pub(super) fn mistakes(schema: &Value) -> Vec<SchemaMistake> {
+    jsonschema::draft202012::meta::validator().iter_errors(schema).map(|error| mistake(&error)).collect()
+}
+
+fn mistake(error: &jsonschema::ValidationError<'_>) -> SchemaMistake {
+    let message = error.to_string();
+    // What follows speaks to whoever configures the library.
+    let message = message.split(". Adjust configuration").next().unwrap_or_default();
+    SchemaMistake { pointer: error.instance_path().to_string(), message: cropped(message) }
+}
+
+fn cropped(message: &str) -> String {
+    match message.char_indices().nth(MESSAGE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn compiled(schema: &Value) -> Result<Schema, String> {
+        let documents = Documents::default();
+        documents.insert("schemas/a.json", json!({ "$ref": "b.json#/$defs/n" }));
+        documents.insert("schemas/b.json", json!({ "$defs": { "n": { "type": "integer" } } }));
+        Schema::compile(schema, "-", &documents).map_err(|mistake| format!("{} {}", mistake.pointer, mistake.message))
+    }
+
+    fn violations(schema: &Value, payload: &Value) -> Vec<(String, String)> {
+        let violations = compiled(schema).unwrap().check(payload).unwrap_err();
+        violations.into_iter().map(|violation| (violation.path, violation.message)).collect()
+    }
+
+    #[test]
+    fn a_violation_says_where_and_what_without_repeating_the_payload() {
+        let schema = json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["m"] });
+        let told = violations(&schema, &json!({ "n": "secret" }));
+        assert_eq!(told.len(), 2);
+        assert!(told.contains(&("/n".to_owned(), "value is not of type \"integer\"".to_owned())), "{told:?}");
+        assert!(told.contains(&(String::new(), "\"m\" is a required property".to_owned())), "{told:?}");
+    }
+
+    #[test]
+    fn at_most_ten_violations_are_told_each_of_bounded_length() {
+        let many: Vec<&str> = vec!["x"; 100];
+        assert_eq!(violations(&json!({ "items": { "type": "integer" } }), &json!(many)).len(), 10);
+        let named = json!({ "k".repeat(10_000): 1 });
+        assert!(violations(&json!({ "additionalProperties": false }), &named)[0].1.len() < 210);
+    }
+
+    #[test]
+    fn references_lead_from_file_to_file_and_nowhere_else() {
+        let schema = compiled(&json!({ "$ref": "schemas/a.json" })).unwrap();
+        assert!(schema.check(&json!(1)).is_ok());
+        assert!(schema.check(&json!("x")).is_err());
+        assert!(compiled(&json!({ "$ref": "schemas/none.json" })).is_err());
+        assert!(compiled(&json!({ "$ref": "https://example.com/a.json" })).is_err());
+        assert!(compiled(&json!({ "$ref": "#/$defs/none" })).is_err());
+    }
+
+    #[test]
+    fn formats_are_checked_and_unknown_ones_refused() {
+        assert_eq!(violations(&json!({ "format": "date-time" }), &json!("yesterday")).len(), 1);
+        assert!(compiled(&json!({ "format": "date-tiem" })).is_err());
+    }
+
+    #[test]
+    fn a_pattern_that_needs_backtracking_is_refused() {
+        assert!(compiled(&json!({ "pattern": "^(a+)+$" })).is_ok());
+        assert!(compiled(&json!({ "pattern": "^(?=a)b" })).is_err());
+        assert!(compiled(&json!({ "pattern": "(" })).is_err());
+    }
+
+    #[test]
+    fn a_schema_that_is_none_says_where() {
+        let told = mistakes(&json!({ "properties": { "a": { "type": "strin" }, "b": { "minimum": "x" } } }));
+        let mut pointers: Vec<&str> = told.iter().map(|mistake| mistake.pointer.as_str()).collect();
+        pointers.sort_unstable();
+        assert_eq!(pointers, ["/properties/a/type", "/properties/b/minimum"]);
     }
 }

@@ -50,32 +50,46 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
     if value.is_null() {
         value = Value::Object(serde_json::Map::new());
     }
+    // Serde would read a list as a mapping's values in order. Who wants a list takes the empty one.
+    if value.is_array() && T::deserialize(&Value::Array(Vec::new())).is_err() {
+        diagnostics.push(Diagnostic::at(node.place.clone(), "expected a mapping, found a list"));
+        return None;
+    }
     // What was mended, by path, with the number of stand-ins tried; a mistake at such a path was told already.
     let mut mended: HashSet<(Vec<String>, usize)> = HashSet::new();
     let mut told = 0;
     // Every round tells a mistake or tries another stand-in, so the bound is never met in earnest.
-    for _ in 0..MISTAKES_MAX * (STAND_INS.len() + 3) {
+    for _ in 0..MISTAKES_MAX * (STAND_INS.len() + 2) {
         let error = match serde_path_to_error::deserialize::<_, T>(&value) {
             Ok(decoded) => return Some(decoded),
             Err(error) => error,
         };
         let (path, mistake) = Mistake::read(&error, &value);
-        let wanted = mistake.path(&path);
-        if let Some(position) = (0..=wanted.len()).rev().find(|&end| mended.contains(&(wanted[..end].to_vec(), 0))) {
-            // A stand-in does not fit: the next one, or the entry goes, or the whole one above it.
-            let at = &wanted[..position];
+        let mut about = path.clone();
+        if let Mistake::Missing(key) = &mistake {
+            about.push(key.clone());
+        }
+        if let Some(position) = (0..=about.len()).rev().find(|&end| mended.contains(&(about[..end].to_vec(), 0))) {
+            // What was mended is not good enough: the next stand-in, or the whole entry above it goes.
+            let at = &about[..position];
             let tried = (1..=STAND_INS.len()).find(|&n| !mended.contains(&(at.to_vec(), n)));
             match tried {
                 Some(n) => {
                     mended.insert((at.to_vec(), n));
-                    match STAND_INS.get(n) {
-                        Some(stand_in) => replace(&mut value, at, stand_in()),
-                        None => remove(&mut value, at),
-                    }
+                    replace(&mut value, at, STAND_INS[n - 1]());
                 }
                 None if remove_parent(&mut value, at, &mut mended) => {}
                 None => return None,
             }
+            continue;
+        }
+        // Taking the only key out of a value leaves one that is wrong itself: nothing new to tell.
+        if matches!(mistake, Mistake::Wrong(_)) && mended.iter().any(|(at, _)| at.starts_with(&about)) {
+            if about.is_empty() {
+                return None;
+            }
+            remove(&mut value, &about);
+            mended.insert((about, 0));
             continue;
         }
         if told == MISTAKES_MAX {
@@ -86,14 +100,11 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
         diagnostics.push(mistake.tell(node, &path));
         match mistake {
             Mistake::Unknown { .. } => remove(&mut value, &path),
-            Mistake::Missing(_) => {
-                replace(&mut value, &wanted, Value::Null);
-                mended.insert((wanted, 0));
-            }
             Mistake::Wrong(_) if path.is_empty() => return None,
-            Mistake::Wrong(_) => {
-                replace(&mut value, &path, Value::Null);
-                mended.insert((path, 0));
+            // A key that is wrong is taken out first: that is enough where it has a default.
+            Mistake::Missing(_) | Mistake::Wrong(_) => {
+                remove(&mut value, &about);
+                mended.insert((about, 0));
             }
         }
     }
@@ -128,14 +139,6 @@ impl Mistake {
             Self::Wrong(plain(&text))
         };
         (path, mistake)
-    }
-
-    /// Where it is to be mended.
-    fn path(&self, at: &[String]) -> Vec<String> {
-        match self {
-            Self::Missing(key) => at.iter().chain([key]).cloned().collect(),
-            Self::Unknown { .. } | Self::Wrong(_) => at.to_vec(),
-        }
     }
 
     fn tell(&self, node: &Node, path: &[String]) -> Diagnostic {
@@ -223,10 +226,14 @@ fn replace(value: &mut Value, path: &[String], new: Value) {
     }
 }
 
+/// Takes a key out; an item of a list becomes null, so that the others keep their places.
 fn remove(value: &mut Value, path: &[String]) {
     let Some((last, parents)) = path.split_last() else { return };
-    if let Some(Value::Object(fields)) = parents.iter().try_fold(value, |at, step| child_mut(at, step)) {
-        fields.shift_remove(last);
+    match parents.iter().try_fold(&mut *value, |at, step| child_mut(at, step)) {
+        Some(Value::Object(fields)) => {
+            fields.shift_remove(last);
+        }
+        _ => replace(value, path, Value::Null),
     }
 }
 
@@ -238,7 +245,7 @@ fn remove_parent(value: &mut Value, path: &[String], mended: &mut HashSet<(Vec<S
     }
     mended.retain(|(at, _)| !at.starts_with(path));
     mended.insert((parent.to_vec(), 0));
-    replace(value, parent, Value::Null);
+    remove(value, parent);
     true
 }
 
@@ -270,13 +277,21 @@ fn plain(text: &str) -> String {
     let found = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
     if let Some((found, expected)) = found.and_then(|rest| rest.rsplit_once(", expected ")) {
         let expected = match expected.split_once(' ') {
+            _ if expected == "map with a single key" => "a mapping with one key",
             Some(("struct" | "map", _)) => "a mapping",
             _ if expected == "a map" => "a mapping",
+            _ if expected == "a sequence" => "a list",
             Some(("enum", _)) | None if expected.contains("enum") => "a known name",
-            _ => expected,
+            _ => match expected {
+                "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+                "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+                "f32" | "f64" => "a number",
+                other => other,
+            },
         };
         let found = match found {
             "null" => "nothing",
+            "map" if expected == "a mapping with one key" => "one with several",
             "map" => "a mapping",
             "sequence" => "a list",
             other => other,
@@ -352,35 +367,16 @@ mod tests {
             mistakes(text).1,
             [
                 "1:1 unknown key `nam` (did you mean `name`?)",
-                "2:7 `size`: expected u32, found string \"big\"",
+                "2:7 `size`: expected a whole number, 0 or more, found string \"big\"",
                 "4:10 `run`: expected a string, found integer `1`",
                 "5:5 unknown key `shel` (did you mean `shell`?)",
                 "6:14 `shell`: expected a boolean, found integer `3`",
                 "6:17 unknown key `extra` (known keys: `run`, `shell`)",
                 "6:5 key `run` is missing",
-                "7:15 `slow`: expected u32, found string \"x\"",
+                "7:15 `slow`: expected a whole number, 0 or more, found string \"x\"",
                 "1:1 key `name` is missing",
             ]
         );
-    }
-
-    #[test]
-    fn a_value_that_nothing_stands_in_for_is_taken_out_when_it_may_be_left_out() {
-        #[derive(Debug, Deserialize)]
-        struct Server {
-            #[serde(default = "nowhere")]
-            listen: std::net::IpAddr,
-            port: u16,
-        }
-        const fn nowhere() -> std::net::IpAddr {
-            std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)
-        }
-        let text = "listen: here\nport: x\n".to_owned();
-        let source = Arc::new(SourceFile { path: "server.yaml".to_owned(), text });
-        let mut diagnostics = Vec::new();
-        let node = parse_yaml(&source, &mut diagnostics).unwrap();
-        let server: Server = decode(&node, &mut diagnostics).unwrap();
-        assert_eq!((server.listen, server.port, diagnostics.len()), (nowhere(), 1, 2));
     }
 
     #[test]

@@ -126,8 +126,8 @@ impl Place {
 
     fn render(&self, arrow: &str, note: &str, out: &mut String) {
         let number = self.line.to_string();
-        let margin = " ".repeat(number.len());
-        *out += &format!("{margin} {arrow} {}:{}:{}\n", self.source.path, self.line, self.column);
+        let margin = " ".repeat(number.len() + 1);
+        *out += &format!("{margin}{arrow} {}:{}:{}\n", self.source.path, self.line, self.column);
         let line: Vec<char> = visible(self.line_text()).chars().collect();
         let at = (self.column - 1).min(line.len());
         let start = if line.len() <= LINE_CHARS_MAX { 0 } else { at.saturating_sub(LINE_CHARS_MAX / 3) };
@@ -138,9 +138,9 @@ impl Place {
         let marked = &line[at..end.min(at + self.width).max(at)];
         let carets = "^".repeat(marked.iter().map(|&c| columns(c)).sum::<usize>().max(1));
         let note = if note.is_empty() { String::new() } else { format!(" {}", visible(note)) };
-        *out += &format!("{margin}  |\n");
-        *out += format!("{number}  | {before}{shown}{after}").trim_end();
-        *out += &format!("\n{margin}  | {}{carets}{note}\n", " ".repeat(indent));
+        *out += &format!("{margin} |\n");
+        *out += format!(" {number} | {before}{shown}{after}").trim_end();
+        *out += &format!("\n{margin} | {}{carets}{note}\n", " ".repeat(indent));
     }
 }
 
@@ -159,8 +159,8 @@ mod tests {
         let diagnostic = Diagnostic::at(place(text, 2, 5, 4), "unknown key `scop`")
             .also("first given here", place(text, 1, 1, 1))
             .hint("did you mean `scope`?");
-        let expected = "error: unknown key `scop`\n  --> channels/blog.yaml:2:5\n   |\n2  |     scop: public\n   |     ^^^^\n  \
-                        ::: channels/blog.yaml:1:1\n   |\n1  | a: 1\n   | ^ first given here\nhint: did you mean `scope`?\n";
+        let expected = "error: unknown key `scop`\n  --> channels/blog.yaml:2:5\n   |\n 2 |     scop: public\n   |     ^^^^\n  \
+                        ::: channels/blog.yaml:1:1\n   |\n 1 | a: 1\n   | ^ first given here\nhint: did you mean `scope`?\n";
         assert_eq!(diagnostic.render(), expected);
     }
 

@@ -1,0 +1,189 @@
+//! `bridge.yaml`: what may stand in it, read and judged. `#[schemars]` and the doc comments here are what editors show.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::expression::{Expression, ExpressionMistake};
+use super::manifest::{refuse_not_served, require, ticked};
+use super::{BridgeRule, BridgeTable, RuleId, Template};
+use crate::config::{Diagnostic, Entry, Node, Place, SourceFile, decode, nearest_name, parse_yaml};
+
+/// Keys with a meaning that this version does not serve.
+const NOT_SERVED: [&str; 3] = ["revoke", "user", "transform"];
+
+/// The bridge table: which bus events cross to clients. What is not listed does not cross.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Tidegate bridge table", rename = "Bridge")]
+pub(super) struct RawBridge {
+    /// The rules; an event may match several, each makes its own publication.
+    #[schemars(required, with = "Vec<RawRule>")]
+    #[expect(dead_code, reason = "the rules are read one by one, from the tree")]
+    rules: Option<Vec<Value>>,
+}
+
+/// One rule. Expressions are CEL and see the CloudEvent as `event`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Rule")]
+struct RawRule {
+    /// The event type, or a prefix of it that ends in `.*`.
+    #[schemars(required)]
+    on: Option<String>,
+    /// The channel, exactly as a manifest declares it.
+    #[schemars(required)]
+    to: Option<String>,
+    /// Only events for which this is true cross.
+    when: Option<String>,
+    /// An expression for each param of `to`.
+    #[expect(dead_code, reason = "the expressions are read from the tree, which has the places")]
+    params: Option<BTreeMap<String, String>>,
+    /// What is published; the event's data without it.
+    payload: Option<String>,
+}
+
+/// Reads the bridge table. `declared` are the templates of every channel named in a manifest.
+pub(super) fn read(
+    source: &Arc<SourceFile>,
+    declared: &HashMap<&str, &Template>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> BridgeTable {
+    let Some(tree) = parse_yaml(source, diagnostics) else { return BridgeTable::default() };
+    if decode::<RawBridge>(&tree, diagnostics).is_some() {
+        require(&["rules"], &tree, &tree.place, diagnostics);
+    }
+    let items = tree.get("rules").map(Node::items).unwrap_or_default();
+    let mut reader = Reader { declared, diagnostics, seen: HashMap::new() };
+    BridgeTable::new(items.iter().filter_map(|node| reader.rule(node)).map(Arc::new).collect())
+}
+
+struct Reader<'a> {
+    declared: &'a HashMap<&'a str, &'a Template>,
+    diagnostics: &'a mut Vec<Diagnostic>,
+    seen: HashMap<RuleId, Place>,
+}
+
+impl Reader<'_> {
+    fn rule(&mut self, node: &Node) -> Option<BridgeRule> {
+        let revokes = node.entry("revoke").is_some();
+        let node = &refuse_not_served(node, &NOT_SERVED, self.diagnostics);
+        let raw: RawRule = decode(node, self.diagnostics)?;
+        let required: &[&str] = if revokes { &["on"] } else { &["on", "to"] };
+        require(required, node, &node.place, self.diagnostics);
+        let on = self.on(raw.on, node.get("on"));
+        let to = self.to(raw.to, node.get("to"));
+        let when = self.optional(node.get("when"), raw.when.as_deref());
+        let payload = self.optional(node.get("payload"), raw.payload.as_deref());
+        let params = self.params(to.as_ref(), node);
+        let (on, to) = (on?, to?);
+        let id = RuleId { on, to: to.as_str().to_owned() };
+        if let Some(first) = self.seen.get(&id) {
+            let message = format!("a second rule from `{}` to `{}`", id.on, id.to);
+            let diagnostic = Diagnostic::at(node.place.clone(), message).also("the first one is here", first.clone());
+            self.diagnostics.push(diagnostic.hint("join their conditions with `||` in one `when`"));
+        } else {
+            self.seen.insert(id.clone(), node.place.clone());
+        }
+        Some(BridgeRule { id, to, when: when?, params: params?, payload: payload? })
+    }
+
+    fn on(&mut self, on: Option<String>, node: Option<&Node>) -> Option<String> {
+        let (on, node) = (on?, node?);
+        let stem = on.strip_suffix(".*").unwrap_or(&on);
+        if stem.is_empty() || stem.contains('*') || stem.contains(char::is_whitespace) {
+            let message = format!("`{on}` is neither an event type nor a prefix");
+            let hint = "an exact type like `article.published`, or a prefix like `article.*`";
+            self.diagnostics.push(Diagnostic::at(node.place.clone(), message).hint(hint));
+            return None;
+        }
+        Some(on)
+    }
+
+    fn to(&mut self, to: Option<String>, node: Option<&Node>) -> Option<Template> {
+        let (to, node) = (to?, node?);
+        if let Some(template) = self.declared.get(to.as_str()) {
+            return Some((*template).clone());
+        }
+        let mut known: Vec<&str> = self.declared.keys().copied().collect();
+        known.sort_unstable();
+        let diagnostic = Diagnostic::at(node.place.clone(), format!("no manifest declares a channel `{to}`"));
+        let same = Template::parse(&to)
+            .ok()
+            .and_then(|template| known.iter().find(|other| self.declared[**other].overlaps(&template)).copied());
+        self.diagnostics.push(match same.or_else(|| nearest_name(&to, &known)) {
+            Some(nearest) => diagnostic.hint(format!("did you mean `{nearest}`?")),
+            None => diagnostic.hint("`to` names a channel exactly as its manifest does, params and all"),
+        });
+        None
+    }
+
+    /// `None` when the expression is wrong, `Some(None)` when there is none.
+    fn optional(&mut self, node: Option<&Node>, text: Option<&str>) -> Option<Option<Expression>> {
+        match (node, text) {
+            (Some(node), Some(text)) => self.expression(node, text).map(Some),
+            _ => Some(None),
+        }
+    }
+
+    fn expression(&mut self, node: &Node, text: &str) -> Option<Expression> {
+        match Expression::compile(text) {
+            Ok(expression) => Some(expression),
+            Err(mistakes) => {
+                let told = |mistake: &ExpressionMistake| {
+                    Diagnostic::at(
+                        place_in(node, text, mistake.at),
+                        format!("not a CEL expression: {}", mistake.message),
+                    )
+                };
+                self.diagnostics.extend(mistakes.iter().map(told));
+                None
+            }
+        }
+    }
+
+    /// One expression for each param of the template, in its order.
+    fn params(&mut self, to: Option<&Template>, node: &Node) -> Option<Vec<Expression>> {
+        let entries = node.get("params").map(Node::entries).unwrap_or_default();
+        let mut compiled = HashMap::new();
+        for Entry { key, value, .. } in entries {
+            if let Some(expression) = value.as_str().and_then(|text| self.expression(value, text)) {
+                compiled.insert(key.as_str(), expression);
+            }
+        }
+        let to = to?;
+        let names: Vec<&str> = to.params().collect();
+        for entry in entries.iter().filter(|entry| !names.contains(&entry.key.as_str())) {
+            let message = format!("`{to}` has no param `{}`", entry.key);
+            let diagnostic = Diagnostic::at(entry.key_place.clone(), message);
+            self.diagnostics.push(match (nearest_name(&entry.key, &names), names.is_empty()) {
+                (Some(nearest), _) => diagnostic.hint(format!("did you mean `{nearest}`?")),
+                (None, true) => diagnostic.hint("it has none at all, leave it out"),
+                (None, false) => diagnostic.hint(format!("its params: {}", ticked(&names))),
+            });
+        }
+        let place = node.entry("params").or_else(|| node.entry("to")).map_or(&node.place, |entry| &entry.key_place);
+        for name in names.iter().filter(|name| !entries.iter().any(|entry| entry.key == **name)) {
+            let diagnostic = Diagnostic::at(place.clone(), format!("param `{name}` of `{to}` has no expression"));
+            self.diagnostics.push(diagnostic.hint(format!("add `{name}: event.data.{name}`, say, to `params`")));
+        }
+        names.iter().map(|name| compiled.remove(name)).collect()
+    }
+}
+
+/// The place of a mistake inside an expression: exact where the text stands in the file as it is, on one line.
+fn place_in(node: &Node, text: &str, at: Option<(usize, usize)>) -> Place {
+    let whole = node.place.clone();
+    let quotes = match whole.width.checked_sub(text.chars().count()) {
+        Some(0) => 0,
+        Some(2) => 1,
+        _ => return whole,
+    };
+    match at {
+        Some((1, column)) => Place { column: whole.column + quotes + column - 1, width: 1, ..whole },
+        _ => whole,
+    }
+}

@@ -1,0 +1,267 @@
+//! CEL expressions over a bus event, compiled. The only home of `cel`.
+//!
+//! What bounds an expression: its text (1 KiB, brackets nested 32 deep, operators 48: parser and interpreter recurse
+//! with it), and that it has no loops but the macros over lists and maps, so it always ends; nested macros multiply their work, which
+//! is the rule author's to keep small. `matches` runs in time that grows with its text. A panic inside the interpreter
+//! counts as a failure.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, LazyLock};
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::objects::{Key, Map};
+use cel::{Context, Env, Program};
+use serde_json::Value;
+
+/// Longest expression, in bytes.
+const EXPRESSION_BYTES_MAX: usize = 1024;
+/// Deepest nesting of brackets.
+const BRACKETS_MAX: usize = 32;
+/// Deepest nesting of operators, calls, lists and maps, as the interpreter meets it.
+const DEPTH_MAX: usize = 48;
+/// What an expression may name besides `event` and the variables of its own macros.
+const TYPE_NAMES: [&str; 10] = ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type"];
+/// The stack an expression is parsed on: the parser takes some 20 KiB a level.
+const PARSER_STACK_BYTES: usize = 16 * 1024 * 1024;
+
+static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
+/// A compiled expression of one variable, `event`.
+#[derive(Debug)]
+pub(super) struct Expression(Program);
+
+/// What is wrong with an expression's text, and where in it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ExpressionMistake {
+    /// Line and column in the expression, from 1; `None` for the whole.
+    pub(super) at: Option<(usize, usize)>,
+    pub(super) message: String,
+}
+
+/// An event as expressions see it; made once for all expressions of an event.
+pub(super) struct EventContext(Context<'static, 'static>);
+
+impl EventContext {
+    /// Takes the event's JSON.
+    pub(super) fn new(event: &Value) -> Self {
+        let mut context = Context::with_env(ENV.clone());
+        context.add_variable_from_value("event", from_json(event));
+        Self(context)
+    }
+}
+
+impl Expression {
+    /// Compiles a text.
+    pub(super) fn compile(text: &str) -> Result<Self, Vec<ExpressionMistake>> {
+        let whole = |message: String| vec![ExpressionMistake { at: None, message }];
+        if text.len() > EXPRESSION_BYTES_MAX {
+            return Err(whole(format!("longer than {EXPRESSION_BYTES_MAX} bytes")));
+        }
+        if bracket_depth(text) > BRACKETS_MAX {
+            return Err(whole(format!("brackets are nested deeper than {BRACKETS_MAX}")));
+        }
+        // A thread of its own: the caller's stack may be a test's or a runtime worker's. What is too deep is dropped
+        // there as well.
+        let compiled = std::thread::scope(|scope| {
+            let parser = std::thread::Builder::new().stack_size(PARSER_STACK_BYTES);
+            parser.spawn_scoped(scope, || parse(text)).map(std::thread::ScopedJoinHandle::join)
+        });
+        match compiled {
+            Ok(Ok(program)) => program.map(Self),
+            Ok(Err(_)) => Err(whole("the parser gave up on it".to_owned())),
+            Err(error) => Err(whole(format!("no thread to parse it on: {error}"))),
+        }
+    }
+
+    /// Evaluates it.
+    ///
+    /// # Errors
+    /// What went wrong, for operators.
+    pub(super) fn evaluate(&self, event: &EventContext) -> Result<Value, String> {
+        let result = catch_unwind(AssertUnwindSafe(|| self.0.execute(&event.0)));
+        let value = result.map_err(|_| "the interpreter panicked".to_owned())?.map_err(|error| error.to_string())?;
+        to_json(&value)
+    }
+}
+
+fn parse(text: &str) -> Result<Program, Vec<ExpressionMistake>> {
+    let program = ENV.compile(text).map_err(|errors| mistakes(&errors))?;
+    let mut bound = HashSet::from(TYPE_NAMES);
+    bound.insert("event");
+    let depth = survey(program.expression(), &mut bound);
+    if depth > DEPTH_MAX {
+        let message = format!("nested deeper than {DEPTH_MAX} operators, calls, lists and maps");
+        return Err(vec![ExpressionMistake { at: None, message }]);
+    }
+    let references = program.references();
+    let mut unknown: Vec<&str> = references.variables().into_iter().filter(|name| !bound.contains(name)).collect();
+    unknown.sort_unstable();
+    if unknown.is_empty() {
+        drop(references);
+        return Ok(program);
+    }
+    let mistake = |name: &&str| ExpressionMistake {
+        at: None,
+        message: format!("unknown name `{name}`, an expression sees `event` only"),
+    };
+    Err(unknown.iter().map(mistake).collect())
+}
+
+/// How deep an expression nests; notes the variables its macros bind.
+fn survey<'e>(node: &'e IdedExpr, bound: &mut HashSet<&'e str>) -> usize {
+    let parts: Vec<&IdedExpr> = match &node.expr {
+        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => Vec::new(),
+        Expr::Call(call) => call.target.iter().map(|target| &**target).chain(&call.args).collect(),
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Select(select) => vec![&*select.operand],
+        Expr::Map(map) => map.entries.iter().flat_map(|entry| entry_parts(&entry.expr)).collect(),
+        Expr::Struct(of) => of.entries.iter().flat_map(|entry| entry_parts(&entry.expr)).collect(),
+        Expr::Comprehension(of) => {
+            bound.extend([of.iter_var.as_str(), of.accu_var.as_str()]);
+            bound.extend(of.iter_var2.as_deref());
+            vec![&of.iter_range, &of.accu_init, &of.loop_cond, &of.loop_step, &of.result]
+        }
+    };
+    1 + parts.into_iter().map(|part| survey(part, bound)).max().unwrap_or(0)
+}
+
+fn entry_parts(entry: &EntryExpr) -> Vec<&IdedExpr> {
+    match entry {
+        EntryExpr::StructField(field) => vec![&field.value],
+        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+    }
+}
+
+fn mistakes(errors: &cel::ParseErrors) -> Vec<ExpressionMistake> {
+    let mistake = |error: &cel::ParseError| {
+        let at = usize::try_from(error.pos.0).ok().zip(usize::try_from(error.pos.1).ok());
+        ExpressionMistake {
+            at: at.filter(|(line, column)| *line > 0 && *column > 0),
+            message: error.msg.trim_start_matches("Syntax error: ").to_owned(),
+        }
+    };
+    errors.errors.iter().map(mistake).collect()
+}
+
+/// How deep brackets nest, those inside texts counted too.
+fn bracket_depth(text: &str) -> usize {
+    let mut deepest = 0;
+    let mut depth = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+/// JSON integers become `int`: the crate's own conversion makes them `uint`, and then `n + 1` has no overload.
+fn from_json(value: &Value) -> cel::Value {
+    match value {
+        Value::Null => cel::Value::Null,
+        Value::Bool(bool) => cel::Value::Bool(*bool),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(int), _) => cel::Value::Int(int),
+            (None, Some(uint)) => cel::Value::UInt(uint),
+            (None, None) => cel::Value::Float(number.as_f64().unwrap_or_default()),
+        },
+        Value::String(text) => cel::Value::String(text.clone().into()),
+        Value::Array(items) => cel::Value::List(Arc::new(items.iter().map(from_json).collect())),
+        Value::Object(fields) => {
+            let entry = |(key, value): (&String, &Value)| (Key::String(key.clone().into()), from_json(value));
+            cel::Value::Map(Map { map: Arc::new(fields.iter().map(entry).collect::<HashMap<_, _>>()) })
+        }
+    }
+}
+
+/// The keys of a map come out sorted, for CEL keeps no order.
+fn to_json(value: &cel::Value) -> Result<Value, String> {
+    Ok(match value {
+        cel::Value::List(items) => Value::Array(items.iter().map(to_json).collect::<Result<_, _>>()?),
+        cel::Value::Map(map) => {
+            let entry = |(key, value): (&Key, &cel::Value)| Ok((key.to_string(), to_json(value)?));
+            let mut entries = map.map.iter().map(entry).collect::<Result<Vec<_>, String>>()?;
+            entries.sort_unstable_by(|(one, _), (two, _)| one.cmp(two));
+            Value::Object(entries.into_iter().collect())
+        }
+        cel::Value::Float(float) if !float.is_finite() => return Err(format!("{float} is no JSON number")),
+        cel::Value::Function(..) | cel::Value::Opaque(_) | cel::Value::Struct(_) => {
+            return Err(format!("a {} is no JSON value", value.type_of()));
+        }
+        scalar => scalar.json().map_err(|_| format!("a {} is no JSON value", value.type_of()))?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn evaluate(text: &str) -> Result<Value, String> {
+        let event = json!({ "type": "t", "data": { "n": 3, "big": u64::MAX, "f": 1.5, "s": "x", "list": [1, 2], "none": null } });
+        Expression::compile(text).unwrap().evaluate(&EventContext::new(&event))
+    }
+
+    #[test]
+    fn integers_stay_integers_through_arithmetic() {
+        assert_eq!(evaluate("event.data.n + 1"), Ok(json!(4)));
+        assert_eq!(evaluate("event.data.list.map(x, x * 2)"), Ok(json!([2, 4])));
+        assert_eq!(evaluate("event.data.f"), Ok(json!(1.5)));
+        assert_eq!(evaluate("event.data.big"), Ok(json!(u64::MAX)));
+    }
+
+    #[test]
+    fn a_payload_is_built_of_parts() {
+        let text = r#"{"kind": event.type, "n": event.data.n, "nothing": event.data.none}"#;
+        assert_eq!(evaluate(text), Ok(json!({ "kind": "t", "n": 3, "nothing": null })));
+        assert_eq!(evaluate("has(event.data.missing)"), Ok(json!(false)));
+        assert_eq!(evaluate("event.data.s == \"y\""), Ok(json!(false)));
+    }
+
+    #[test]
+    fn what_fails_is_an_error_and_never_a_panic() {
+        assert!(evaluate("event.data.missing").is_err());
+        assert!(evaluate("1 / 0").is_err());
+        assert!(evaluate("0.0 / 0.0").is_err());
+        assert!(evaluate("9223372036854775807 + 1").is_err());
+    }
+
+    #[test]
+    fn a_text_that_is_no_expression_says_where() {
+        let mistakes = Expression::compile("event.data ==").unwrap_err();
+        assert_eq!(mistakes[0].at.map(|(line, _)| line), Some(1), "{mistakes:?}");
+        assert!(Expression::compile("").is_err());
+        let unknown = Expression::compile("evnt.data == [1].map(x, x)[0] && type(1) == int").unwrap_err();
+        assert_eq!(unknown[0].message, "unknown name `evnt`, an expression sees `event` only");
+    }
+
+    #[test]
+    fn no_text_within_the_bound_exhausts_the_stack() {
+        let half = EXPRESSION_BYTES_MAX / 2;
+        let deep = [
+            format!("{}1{}", "(".repeat(half - 1), ")".repeat(half - 1)),
+            format!("{}1{}", "[".repeat(half - 1), "]".repeat(half - 1)),
+            "(".repeat(EXPRESSION_BYTES_MAX),
+            format!("{}1", "1+".repeat(half - 1)),
+            format!("{}1", "-".repeat(EXPRESSION_BYTES_MAX - 1)),
+            format!("{}true", "!".repeat(EXPRESSION_BYTES_MAX - 4)),
+            format!("event{}", ".a".repeat(half - 3)),
+            format!("{}1", "true?1:".repeat(EXPRESSION_BYTES_MAX / 7 - 1)),
+            format!("true{}", "&&true".repeat(EXPRESSION_BYTES_MAX / 6 - 1)),
+            format!("{}1{}", "{1:".repeat(EXPRESSION_BYTES_MAX / 5), "}".repeat(EXPRESSION_BYTES_MAX / 5)),
+            format!("{}1{}", "size(".repeat(EXPRESSION_BYTES_MAX / 7), ")".repeat(EXPRESSION_BYTES_MAX / 7)),
+            format!("[1]{}", ".map(x,x)".repeat(EXPRESSION_BYTES_MAX / 9 - 1)),
+            format!("{}x{}", "[1].map(x,".repeat(EXPRESSION_BYTES_MAX / 12), ")".repeat(EXPRESSION_BYTES_MAX / 12)),
+        ];
+        for text in deep {
+            if let Ok(expression) = Expression::compile(&text) {
+                let _ = expression.evaluate(&EventContext::new(&json!({})));
+            }
+        }
+    }
+}

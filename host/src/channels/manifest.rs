@@ -1,0 +1,369 @@
+//! One manifest file: what may stand in it, read and judged. `#[schemars]` and the doc comments here are what editors
+//! show.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::schema_files::SchemaFiles;
+use super::{Channel, Inbound, InboundAction, PluginKinds, Rate, Schema, Scope, Sources, Template};
+use crate::config::{Diagnostic, Entry, Node, Place, Shape, SourceFile, decode, nearest_name, parse_yaml};
+use crate::protocol::PluginName;
+
+/// Keys with a meaning that this version does not serve: accepting them in silence would promise what is not kept.
+const NOT_SERVED: [&str; 4] = ["history", "delivery", "snapshot", "presence"];
+
+/// A channel manifest: what a feature lets clients subscribe to, receive and send.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Tidegate channel manifest", rename = "Manifest")]
+pub(super) struct RawManifest {
+    /// The feature these channels belong to, for people and for logs.
+    #[schemars(required, length(min = 1))]
+    feature: Option<String>,
+    /// The channels, by name template: dot-separated segments, `{name}` for one whole segment.
+    #[schemars(required, with = "BTreeMap<String, RawChannel>")]
+    #[expect(dead_code, reason = "the channels are read one by one, from the tree")]
+    channels: Option<BTreeMap<String, Value>>,
+}
+
+/// One channel.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Channel")]
+struct RawChannel {
+    /// What it is for.
+    description: Option<String>,
+    /// Who may join.
+    #[schemars(required)]
+    scope: Option<RawScope>,
+    /// A plugin that is asked after the scope, for every subscription and every message.
+    authorizer: Option<String>,
+    /// JSON Schema 2020-12 of what subscribers receive, inline or `$ref: schemas/name.json`.
+    #[schemars(required, schema_with = "json_schema_schema")]
+    #[expect(dead_code, reason = "the schema is read from the tree, which has the places")]
+    payload: Option<Value>,
+    /// What clients may send; nothing without it.
+    inbound: Option<RawInbound>,
+}
+
+/// Who may join a channel.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Scope")]
+enum RawScope {
+    /// Anyone, with or without a user.
+    Public,
+    /// Any user.
+    Authenticated,
+    /// Users with this role.
+    Role(String),
+    /// Users with at least one of these roles.
+    Roles(Vec<String>),
+    /// The user whose id is the value of this param of the template.
+    User(String),
+}
+
+/// What clients may send on a channel: exactly one of `handler` and `relay` says what happens with it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Inbound")]
+struct RawInbound {
+    /// JSON Schema 2020-12 of what clients send; a relay may leave it out, then the channel's own payload stands.
+    #[serde(default)]
+    #[schemars(schema_with = "json_schema_schema")]
+    #[expect(dead_code, reason = "the schema is read from the tree, which has the places")]
+    payload: Option<Value>,
+    /// The plugin that answers.
+    handler: Option<String>,
+    /// No plugin: what is sent goes to the topic's subscribers.
+    relay: Option<RawRelay>,
+    /// How often one user may send on this channel: `20/s`, `100/m`, `1000/h`.
+    #[schemars(regex(pattern = r"^[1-9][0-9]*/[smh]$"))]
+    rate: Option<String>,
+}
+
+/// Who receives what is relayed.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Relay")]
+enum RawRelay {
+    /// Every subscriber but the sender.
+    Others,
+    /// Every subscriber.
+    All,
+}
+
+fn json_schema_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": ["object", "boolean"] })
+}
+
+/// A channel as declared.
+pub(super) struct Declared {
+    pub(super) template: Template,
+    /// Where the template stands.
+    pub(super) place: Place,
+    /// `None` when something else about the channel is wrong; that was told.
+    pub(super) channel: Option<Arc<Channel>>,
+}
+
+/// Reads one manifest.
+pub(super) fn read(
+    source: &Arc<SourceFile>,
+    sources: &Sources,
+    schemas: &mut SchemaFiles<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Declared> {
+    let Some(tree) = parse_yaml(source, diagnostics) else { return Vec::new() };
+    let manifest: Option<RawManifest> = decode(&tree, diagnostics);
+    if manifest.is_some() {
+        require(&["feature", "channels"], &tree, &tree.place, diagnostics);
+    }
+    let feature = manifest.and_then(|manifest| manifest.feature).unwrap_or_default();
+    if let Some(node) = tree.get("feature")
+        && node.as_str().is_some_and(|feature| feature.trim().is_empty())
+    {
+        diagnostics.push(Diagnostic::at(node.place.clone(), "`feature` is empty"));
+    }
+    let entries = tree.get("channels").map(Node::entries).unwrap_or_default();
+    let mut reader = Reader { sources, schemas, diagnostics };
+    entries.iter().filter_map(|entry| reader.declared(entry, &feature)).collect()
+}
+
+/// Tells which of these keys a mapping lacks, but for those that stand there misspelt: that was told.
+pub(super) fn require(keys: &[&str], node: &Node, place: &Place, diagnostics: &mut Vec<Diagnostic>) {
+    let misspelt = |key: &str| {
+        let hint = format!("did you mean `{key}`?");
+        node.entries().iter().any(|entry| {
+            let at = Some(&entry.key_place);
+            diagnostics.iter().any(|told| told.place.as_ref() == at && told.hint.as_ref() == Some(&hint))
+        })
+    };
+    let missing: Vec<&&str> = keys.iter().filter(|key| node.entry(key).is_none() && !misspelt(key)).collect();
+    let told: Vec<Diagnostic> = missing.into_iter().map(|key| missing_key(place, key)).collect();
+    diagnostics.extend(told);
+}
+
+fn missing_key(place: &Place, key: &str) -> Diagnostic {
+    let diagnostic = Diagnostic::at(place.clone(), format!("key `{key}` is missing"));
+    match key {
+        "rules" => diagnostic.hint("`rules: []` lets nothing cross"),
+        "feature" => diagnostic.hint("`feature: name`, the feature these channels belong to"),
+        "channels" => diagnostic.hint("`channels:` with one entry a channel, by its name template"),
+        "scope" => {
+            diagnostic.hint("`public`, `authenticated`, `{ role: name }`, `{ roles: [a, b] }` or `{ user: param }`")
+        }
+        "payload" => diagnostic.hint("a JSON Schema; `payload: true` takes anything"),
+        _ => diagnostic,
+    }
+}
+
+/// The node without the keys that this version does not serve, each told.
+pub(super) fn refuse_not_served(node: &Node, refused: &[&str], diagnostics: &mut Vec<Diagnostic>) -> Node {
+    let is_refused = |entry: &&Entry| refused.contains(&entry.key.as_str());
+    for entry in node.entries().iter().filter(is_refused) {
+        let message = format!("`{}` is not served by this version of Tidegate", entry.key);
+        diagnostics.push(Diagnostic::at(entry.key_place.clone(), message).hint("leave it out"));
+    }
+    if node.entries().iter().any(|entry| is_refused(&entry)) {
+        let kept = node.entries().iter().filter(|entry| !is_refused(entry)).cloned().collect();
+        return Node::new(node.place.clone(), Shape::Map(kept));
+    }
+    node.clone()
+}
+
+struct Reader<'a, 'f> {
+    sources: &'a Sources,
+    schemas: &'a mut SchemaFiles<'f>,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Reader<'_, '_> {
+    fn declared(&mut self, entry: &Entry, feature: &str) -> Option<Declared> {
+        let told = self.diagnostics.len();
+        let template = match Template::parse(&entry.key) {
+            Ok(template) => Some(template),
+            Err(error) => {
+                let message = format!("`{}` is no channel name: {error}", entry.key);
+                self.diagnostics.push(Diagnostic::at(entry.key_place.clone(), message));
+                None
+            }
+        };
+        let channel = self.channel(entry, template.as_ref(), feature);
+        let channel = channel.filter(|_| self.diagnostics.len() == told).map(Arc::new);
+        template.map(|template| Declared { template, place: entry.key_place.clone(), channel })
+    }
+
+    fn channel(&mut self, entry: &Entry, template: Option<&Template>, feature: &str) -> Option<Channel> {
+        let node = &refuse_not_served(&entry.value, &NOT_SERVED, self.diagnostics);
+        // What cannot be a channel at all is told by its type, without a list of what it lacks.
+        let raw: RawChannel = decode(node, self.diagnostics)?;
+        require(&["scope", "payload"], node, &entry.key_place, self.diagnostics);
+        let scope = self.scope(raw.scope, node, template);
+        let authorizer = self.plugin(raw.authorizer, node.get("authorizer"), "authorizer", |kinds| kinds.authorizer);
+        let payload = self.schema(node.get("payload"));
+        let inbound = self.inbound(raw.inbound, node.entry("inbound"));
+        Some(Channel {
+            template: template?.clone(),
+            feature: feature.to_owned(),
+            description: raw.description,
+            scope: scope?,
+            authorizer,
+            payload: payload?,
+            inbound,
+        })
+    }
+
+    fn scope(&mut self, raw: Option<RawScope>, node: &Node, template: Option<&Template>) -> Option<Scope> {
+        let value = node.get("scope")?;
+        let place_of = |key: &str| value.get(key).map_or(&value.place, |node| &node.place).clone();
+        Some(match raw? {
+            RawScope::Public => Scope::Public,
+            RawScope::Authenticated => Scope::Authenticated,
+            RawScope::Role(role) => Scope::AnyRole(vec![self.role(role, place_of("role"))]),
+            RawScope::Roles(roles) => {
+                if roles.is_empty() {
+                    let diagnostic = Diagnostic::at(place_of("roles"), "`roles` is empty: nobody could join");
+                    self.diagnostics.push(diagnostic);
+                }
+                Scope::AnyRole(roles.into_iter().map(|role| self.role(role, place_of("roles"))).collect())
+            }
+            RawScope::User(param) => {
+                let params: Vec<&str> = template?.params().collect();
+                if !params.contains(&param.as_str()) {
+                    let message = format!("scope `user`: `{param}` is no param of the channel's name");
+                    let hint = match (nearest_name(&param, &params), params.is_empty()) {
+                        (Some(nearest), _) => format!("did you mean `{nearest}`?"),
+                        (None, true) => format!("the name needs a segment `{{{param}}}`"),
+                        (None, false) => format!("its params: {}", ticked(&params)),
+                    };
+                    self.diagnostics.push(Diagnostic::at(place_of("user"), message).hint(hint));
+                }
+                Scope::User { param }
+            }
+        })
+    }
+
+    fn role(&mut self, role: String, place: Place) -> String {
+        if role.is_empty() {
+            self.diagnostics.push(Diagnostic::at(place, "a role is empty"));
+        }
+        role
+    }
+
+    /// A plugin that is there and is of the kind asked for.
+    fn plugin(
+        &mut self,
+        name: Option<String>,
+        node: Option<&Node>,
+        kind: &str,
+        has: impl Fn(&PluginKinds) -> bool,
+    ) -> Option<PluginName> {
+        let (name, place) = (PluginName::new(name?), node?.place.clone());
+        match self.sources.plugins.get(&name) {
+            None if self.sources.unloadable.contains(&name) => {}
+            None => {
+                let known: Vec<&str> = self.sources.plugins.keys().map(PluginName::as_str).collect();
+                let diagnostic = Diagnostic::at(place, format!("no plugin is called `{name}`"));
+                self.diagnostics.push(match (nearest_name(name.as_str(), &known), known.is_empty()) {
+                    (Some(nearest), _) => diagnostic.hint(format!("did you mean `{nearest}`?")),
+                    (None, true) => diagnostic.hint("no plugin is loaded"),
+                    (None, false) => diagnostic.hint(format!("plugins: {}", ticked(&known))),
+                });
+            }
+            Some(kinds) if !has(kinds) => {
+                let exported = match (kinds.handler, kinds.authorizer) {
+                    (true, true) => "`handler` and `authorizer`",
+                    (true, false) => "`handler`",
+                    (false, true) => "`authorizer`",
+                    (false, false) => "nothing that Tidegate knows",
+                };
+                let message = format!("plugin `{name}` does not export `{kind}`");
+                self.diagnostics.push(Diagnostic::at(place, message).hint(format!("it exports {exported}")));
+            }
+            Some(_) => {}
+        }
+        Some(name)
+    }
+
+    fn schema(&mut self, node: Option<&Node>) -> Option<Schema> {
+        self.schemas.compile(node?, self.diagnostics)
+    }
+
+    fn inbound(&mut self, raw: Option<RawInbound>, entry: Option<&Entry>) -> Option<Inbound> {
+        let (raw, entry) = (raw?, entry?);
+        let node = &entry.value;
+        let payload = self.schema(node.get("payload"));
+        let rate = self.rate(raw.rate.as_deref(), node.get("rate"));
+        match (node.entry("handler"), node.entry("relay")) {
+            (Some(handler), Some(relay)) => {
+                let message = "`handler` and `relay` exclude each other";
+                let diagnostic = Diagnostic::at(relay.key_place.clone(), message);
+                self.diagnostics.push(diagnostic.also("the handler is here", handler.key_place.clone()));
+            }
+            (None, None) => {
+                let message = "`inbound` says neither `handler` nor `relay`";
+                let hint = "`handler: plugin`, or `relay: others` or `relay: all` with no plugin at all";
+                self.diagnostics.push(Diagnostic::at(entry.key_place.clone(), message).hint(hint));
+            }
+            (Some(_), None) => require(&["payload"], node, &entry.key_place, self.diagnostics),
+            (None, Some(_)) => {}
+        }
+        let handler = self.plugin(raw.handler, node.get("handler"), "handler", |kinds| kinds.handler);
+        let action = match (handler, raw.relay) {
+            (Some(plugin), _) => InboundAction::Handler(plugin),
+            (None, relay) => InboundAction::Relay { others_only: matches!(relay?, RawRelay::Others) },
+        };
+        Some(Inbound { payload, action, rate })
+    }
+
+    fn rate(&mut self, text: Option<&str>, node: Option<&Node>) -> Option<Rate> {
+        let (text, node) = (text?, node?);
+        let rate = parse_rate(text);
+        if rate.is_none() {
+            let message = format!("`{text}` is no rate");
+            let hint = "a number from 1 to 4294967295 per second, minute or hour: `20/s`, `100/m`, `1000/h`";
+            self.diagnostics.push(Diagnostic::at(node.place.clone(), message).hint(hint));
+        }
+        rate
+    }
+}
+
+fn parse_rate(text: &str) -> Option<Rate> {
+    let (messages, unit) = text.split_once('/')?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    // `u32` would read `+5` as well.
+    let messages =
+        messages.parse::<NonZeroU32>().ok().filter(|_| messages.starts_with(|c: char| c.is_ascii_digit()))?;
+    Some(Rate { messages, per: Duration::from_secs(seconds) })
+}
+
+pub(super) fn ticked<S: AsRef<str>>(names: &[S]) -> String {
+    names.iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_a_number_per_second_minute_or_hour() {
+        let rate = |text| parse_rate(text).map(|rate| (rate.messages.get(), rate.per.as_secs()));
+        assert_eq!(rate("20/s"), Some((20, 1)));
+        assert_eq!(rate("100/m"), Some((100, 60)));
+        assert_eq!(rate("1000/h"), Some((1000, 3600)));
+        for wrong in ["", "20", "/s", "0/s", "-1/s", "+1/s", "20/d", "20 / s", "1.5/s", "99999999999/s"] {
+            assert_eq!(rate(wrong), None, "{wrong}");
+        }
+    }
+}

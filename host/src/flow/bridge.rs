@@ -63,7 +63,12 @@ fn stays_in_channel(rule: &BridgeRule, publication: Publication) -> Result<Publi
     if publication.channel == rule.to().as_str() {
         return Ok(publication);
     }
-    Err(format!("topic `{}` is declared by channel `{}`, not by `{}`", publication.topic, publication.channel, rule.to()))
+    Err(format!(
+        "topic `{}` is declared by channel `{}`, not by `{}`",
+        publication.topic,
+        publication.channel,
+        rule.to()
+    ))
 }
 
 fn not_cleared(topic: &str, refusal: &Refusal) -> String {

@@ -19,7 +19,7 @@ use crate::flow::{Gates, Ports, Serving};
 use crate::http;
 use crate::plugins::{HostError, HostSettings, PluginHost};
 use crate::protocol::Generation;
-use crate::realtime::{Listener, Peer, Realtime};
+use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Trigger, WatchError, Watcher};
 use crate::telemetry;
 
@@ -135,7 +135,7 @@ impl Server {
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
         spawn_reloader(config, host, first, &gates, &realtime, draining.clone(), options.on_rejected)?;
         tokio::spawn(sweep(gates.clone(), draining.clone()));
-        let accepting = tokio::spawn(accept(tcp, router, draining.clone()));
+        let accepting = tokio::spawn(realtime::serve(tcp, router, draining.clone()));
 
         telemetry::listening(&address.to_string());
         if let Some(ready) = options.ready {
@@ -157,12 +157,6 @@ impl Server {
         telemetry::stopped(cut.unwrap_or_else(|_| realtime.connections_count()));
         Ok(())
     }
-}
-
-/// Serves HTTP and sockets until `stop`; then accepts no more and ends with the requests under way.
-async fn accept(tcp: TcpListener, router: axum::Router, stop: CancellationToken) -> io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<Peer>();
-    axum::serve(Listener::new(tcp), service).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 fn spawn_reloader(

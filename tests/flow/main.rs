@@ -1,5 +1,7 @@
 //! The gates and the bridge, each verb with every refusal it can give, on the real catalog with fakes around it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

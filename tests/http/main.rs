@@ -1,5 +1,7 @@
 //! Every HTTP resource with every status it can answer, on the real gates with fakes around them.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -19,7 +19,7 @@ use crate::flow::{Gates, Ports, Serving};
 use crate::http;
 use crate::plugins::{HostError, HostSettings, PluginHost};
 use crate::protocol::Generation;
-use crate::realtime::{Listener, Peer, Realtime};
+use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Trigger, WatchError, Watcher};
 use crate::telemetry;
 
@@ -53,13 +53,16 @@ pub enum AppError {
     Io(#[from] io::Error),
 }
 
+/// Shown the mistakes of a reload that was rejected.
+pub type ShowRejected = Box<dyn Fn(&[Diagnostic]) + Send>;
+
 /// What differs between `serve` and `dev`.
 #[derive(Default)]
 pub struct Options {
     /// Told the address once clients can connect.
     pub ready: Option<oneshot::Sender<SocketAddr>>,
     /// Shown the mistakes of every reload that was rejected.
-    pub on_rejected: Option<Box<dyn Fn(&[Diagnostic]) + Send>>,
+    pub on_rejected: Option<ShowRejected>,
 }
 
 /// Builds what would be served, by the same path as a start, and serves nothing.
@@ -136,7 +139,7 @@ impl Server {
         spawn_reloader(config, host, first, &gates, &realtime, draining.clone(), options.on_rejected)?;
         tokio::spawn(sweep(gates.clone(), draining.clone()));
         let closing = CancellationToken::new();
-        let accepting = tokio::spawn(accept(tcp, router, closing.clone()));
+        let accepting = tokio::spawn(realtime::serve(tcp, router, closing.clone()));
 
         telemetry::listening(&address.to_string());
         if let Some(ready) = options.ready {
@@ -161,12 +164,6 @@ impl Server {
     }
 }
 
-/// Serves HTTP and sockets until `stop`; then accepts no more and ends with the requests under way.
-async fn accept(tcp: TcpListener, router: axum::Router, stop: CancellationToken) -> io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<Peer>();
-    axum::serve(Listener::new(tcp), service).with_graceful_shutdown(stop.cancelled_owned()).await
-}
-
 fn spawn_reloader(
     config: &Config,
     host: Arc<PluginHost>,
@@ -174,7 +171,7 @@ fn spawn_reloader(
     gates: &Arc<Gates>,
     realtime: &Arc<Realtime>,
     shutdown: CancellationToken,
-    on_rejected: Option<Box<dyn Fn(&[Diagnostic]) + Send>>,
+    on_rejected: Option<ShowRejected>,
 ) -> Result<(), AppError> {
     let (sender, triggers) = mpsc::channel(TRIGGERS_MAX);
     let watcher = Watcher::start(&paths(config), sender.clone())?;

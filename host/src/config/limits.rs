@@ -27,6 +27,10 @@ pub struct Limits {
     #[serde(rename = "connections", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub connections_max: usize,
+    /// How long a client may take from opening a transport to its handshake. Default 10 s; then it is closed.
+    #[serde(with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub handshake_timeout: Duration,
     /// Client events of one connection waiting or being answered. Default 256; refused `rate_limited`.
     #[serde(rename = "inbound_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
@@ -72,6 +76,7 @@ impl Default for Limits {
             frame_bytes_max: 2 * 1024 * 1024,
             subscriptions_per_connection_max: 128,
             connections_max: 100_000,
+            handshake_timeout: Duration::from_secs(10),
             inbound_queue_max: 256,
             outbound_queue_max: 1024,
             bus_queue_max: 10_000,

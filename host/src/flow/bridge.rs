@@ -1,6 +1,6 @@
 //! Bus event → allowlisted rules → publications; what matched and cannot cross becomes a dead letter.
 
-use super::{DeadLetter, Effect, Gates, Serving};
+use super::{DeadLetter, Effect, Gates, Publication, Serving};
 use crate::channels::{BridgeRule, RuleId};
 use crate::protocol::{BusEvent, Payload, Refusal};
 use crate::telemetry;
@@ -31,7 +31,8 @@ impl Gates {
             }
             Ok(Some((topic, payload))) => self
                 .clear_broadcast(serving, &topic, Payload::from(&payload))
-                .map_err(|refusal| not_cleared(&topic, &refusal)),
+                .map_err(|refusal| not_cleared(&topic, &refusal))
+                .and_then(|publication| stays_in_channel(rule, publication)),
             Err(error) => Err(error.to_string()),
         };
         match crossed {
@@ -55,6 +56,19 @@ impl Gates {
             event: event.clone(),
         }
     }
+}
+
+/// A static channel wins over a template: a param of the event must not lead into one that the rule does not name.
+fn stays_in_channel(rule: &BridgeRule, publication: Publication) -> Result<Publication, String> {
+    if publication.channel == rule.to().as_str() {
+        return Ok(publication);
+    }
+    Err(format!(
+        "topic `{}` is declared by channel `{}`, not by `{}`",
+        publication.topic,
+        publication.channel,
+        rule.to()
+    ))
 }
 
 fn not_cleared(topic: &str, refusal: &Refusal) -> String {

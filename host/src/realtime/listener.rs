@@ -18,11 +18,21 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
+use tokio_util::sync::CancellationToken;
 
 /// How long a new TCP connection may take to send the head of its first request.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a peer may take none of the bytes that wait for it.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Serves HTTP and sockets until `stop`; then accepts no more and ends with the requests under way.
+///
+/// # Errors
+/// When the socket fails for good.
+pub async fn serve(tcp: TcpListener, router: axum::Router, stop: CancellationToken) -> io::Result<()> {
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    axum::serve(Listener::new(tcp), service).with_graceful_shutdown(stop.cancelled_owned()).await
+}
 
 /// Accepts TCP connections for `axum::serve`.
 pub struct Listener {

@@ -13,7 +13,7 @@ mod rooms;
 mod socketio;
 mod wires;
 
-pub use listener::{Listener, Peer, Wire};
+pub use listener::{Listener, Peer, Wire, serve};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

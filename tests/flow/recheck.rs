@@ -1,0 +1,99 @@
+//! After a reload: which topics a session may keep.
+
+use tidegate::protocol::{Code, User};
+
+use crate::CHANNELS;
+use crate::support::{Client, FakePlugins, Server, user};
+
+async fn holding(server: &Server, user: impl Into<Option<User>>, topics: &[&str]) -> Client {
+    let client = server.client(user);
+    for topic in topics {
+        client.subscribe(topic).await.unwrap();
+    }
+    client
+}
+
+#[tokio::test]
+async fn a_reload_that_changes_nothing_costs_nothing() {
+    let server = Server::declaring(CHANNELS).start();
+    let client = holding(&server, user("alice"), &["news", "ping", "inbox.alice"]).await;
+    assert_eq!(client.recheck(), []);
+    server.reload(CHANNELS, FakePlugins::silent());
+    assert_eq!(client.recheck(), []);
+    assert!(client.holds("news") && client.holds("ping") && client.holds("inbox.alice"));
+}
+
+#[tokio::test]
+async fn a_topic_whose_channel_is_gone_is_released_as_unknown_channel_once() {
+    let server = Server::declaring(CHANNELS).start();
+    let client = holding(&server, None, &["news", "chat.a"]).await;
+    server.reload(&CHANNELS.replace("news:", "olds:"), FakePlugins::silent());
+    assert_eq!(client.recheck(), [("news".to_owned(), Code::UnknownChannel)]);
+    assert!(!client.holds("news") && client.holds("chat.a"));
+    assert_eq!(client.recheck(), []);
+}
+
+#[tokio::test]
+async fn a_scope_that_got_narrower_releases_whom_it_no_longer_admits() {
+    let server = Server::declaring(CHANNELS).start();
+    let anonymous = holding(&server, None, &["news"]).await;
+    let alice = holding(&server, user("alice"), &["news"]).await;
+    let editor = User { roles: vec!["editor".to_owned()], ..user("bob") };
+    let editor = holding(&server, editor, &["news"]).await;
+    server.reload(&CHANNELS.replacen("scope: public", "scope: { role: editor }", 1), FakePlugins::silent());
+    assert_eq!(anonymous.recheck(), [("news".to_owned(), Code::Unauthenticated)]);
+    assert_eq!(alice.recheck(), [("news".to_owned(), Code::Forbidden)]);
+    assert_eq!(editor.recheck(), []);
+}
+
+#[tokio::test]
+async fn a_topic_that_another_channel_declares_now_is_judged_by_that_one() {
+    let server = Server::declaring(CHANNELS).start();
+    let client = holding(&server, user("alice"), &["inbox.alice"]).await;
+    let static_one = format!("{CHANNELS}  inbox.alice: {{ scope: {{ role: editor }}, payload: {{}} }}\n");
+    server.reload(&static_one, FakePlugins::silent());
+    assert_eq!(client.recheck(), [("inbox.alice".to_owned(), Code::Forbidden)]);
+}
+
+#[tokio::test]
+async fn no_plugin_is_asked() {
+    let server = Server::declaring(CHANNELS).start();
+    let client = holding(&server, user("alice"), &["vault.v1"]).await;
+    server.reload(CHANNELS, FakePlugins::denying());
+    assert_eq!(client.recheck(), []);
+    assert_eq!(server.plugins.asked(), ["subscribe"]);
+}
+
+#[tokio::test]
+async fn a_join_decided_before_the_swap_is_judged_again_after_it() {
+    let (plugins, latch) = FakePlugins::silent().held();
+    let server = Server::declaring(CHANNELS).plugins(plugins).start();
+    let client = server.client(user("alice"));
+    let (joined, ()) = tokio::join!(client.subscribe("vault.v1"), async {
+        latch.call_arrived().await;
+        server.reload(&CHANNELS.replace("vault.{vaultId}", "safe.{vaultId}"), FakePlugins::silent());
+        assert_eq!(client.recheck(), [], "the sweep comes before the join");
+        latch.release();
+    });
+    assert!(joined.is_ok());
+    assert_eq!(client.recheck(), [("vault.v1".to_owned(), Code::UnknownChannel)]);
+}
+
+#[tokio::test]
+async fn a_closed_session_has_nothing_to_lose() {
+    let server = Server::declaring(CHANNELS).start();
+    let client = holding(&server, None, &["news"]).await;
+    assert_eq!(client.session.close().len(), 1);
+    server.reload(&CHANNELS.replace("news:", "olds:"), FakePlugins::silent());
+    assert_eq!(client.recheck(), []);
+}
+
+#[tokio::test]
+async fn several_reloads_are_judged_by_the_last() {
+    let server = Server::declaring(CHANNELS).start();
+    let client = holding(&server, None, &["news"]).await;
+    server.reload(&CHANNELS.replace("news:", "olds:"), FakePlugins::silent());
+    server.reload(CHANNELS, FakePlugins::silent());
+    assert_eq!(client.recheck(), []);
+    assert!(client.holds("news"));
+}

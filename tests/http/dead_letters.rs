@@ -1,0 +1,101 @@
+//! `GET /v1/dead-letters` and `POST /v1/dead-letters/{id}/retry`
+
+use serde_json::json;
+
+use crate::support::{Server, event};
+use crate::{CHANNELS, get, post, refusal, server};
+
+/// Has so many events die on their way to `news`, and names their letters, newest first.
+fn letters(server: &Server, count: usize) -> Vec<String> {
+    for number in 0..count {
+        server.bridge(&event("article.published", json!({ "title": number })));
+    }
+    server.dead_letters.list().into_iter().map(|letter| letter.id).collect()
+}
+
+fn retry(id: &str) -> crate::Call {
+    post(&format!("/v1/dead-letters/{id}/retry")).key("operate")
+}
+
+#[tokio::test]
+async fn letters_are_listed_newest_first_with_rule_reason_and_event() {
+    let server = server().start();
+    let ids = letters(&server, 2);
+    let list = get("/v1/dead-letters").key("operate").to(&server).await.json();
+    assert_eq!(list["kept"], 2);
+    let first = &list["dead_letters"][0];
+    assert_eq!((&first["id"], &first["event"]["data"]), (&json!(ids[0]), &json!({ "title": 1 })));
+    assert_eq!(first["rule"], json!({ "on": "article.published", "to": "news" }));
+    assert!(first["reason"].as_str().unwrap().contains("/title"), "{first}");
+}
+
+#[tokio::test]
+async fn a_limit_cuts_the_list_and_says_how_many_there_are() {
+    let server = server().start();
+    let ids = letters(&server, 3);
+    let list = get("/v1/dead-letters?limit=1").key("operate").to(&server).await.json();
+    assert_eq!((list["dead_letters"].as_array().unwrap().len(), &list["kept"]), (1, &json!(3)));
+    assert_eq!(list["dead_letters"][0]["id"], json!(ids[0]));
+    for query in ["limit=-1", "limit=many", "limits=1"] {
+        let answer = get(&format!("/v1/dead-letters?{query}")).key("operate").to(&server).await;
+        assert_eq!(answer.refused(), refusal(400, "invalid_payload"), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_letter_that_can_cross_now_is_delivered_and_gone() {
+    let server = server().start();
+    let ids = letters(&server, 1);
+    server.gates.replace(tidegate::flow::Serving {
+        catalog: crate::support::catalog(
+            &CHANNELS.replace("{ type: string }", "{}"),
+            Some("rules:\n  - { on: article.published, to: news }\n"),
+            tidegate::protocol::Generation(2),
+        ),
+        plugins: server.plugins.clone(),
+    });
+    let answer = retry(&ids[0]).to(&server).await;
+    assert_eq!((answer.status.as_u16(), answer.json()), (202, json!({ "outcome": "crossed" })));
+    assert_eq!(server.delivered(), [("news".to_owned(), json!({ "title": 0 }))]);
+    assert_eq!(retry(&ids[0]).to(&server).await.refused(), refusal(404, "not_found"));
+}
+
+#[tokio::test]
+async fn a_letter_that_dies_again_is_a_new_one_and_the_answer_says_so() {
+    let server = server().start();
+    let ids = letters(&server, 1);
+    let answer = retry(&ids[0]).to(&server).await;
+    assert_eq!(answer.status, 202);
+    let again = &answer.json()["dead_letter"];
+    assert_eq!((&answer.json()["outcome"], again["id"] != json!(ids[0])), (&json!("dead"), true));
+    let kept = server.dead_letters.list();
+    assert_eq!((kept.len(), &json!(kept[0].id)), (1, &again["id"]));
+}
+
+#[tokio::test]
+async fn no_such_letter_is_404() {
+    let server = server().start();
+    for id in ["nothing", "%20", "..%2F"] {
+        assert_eq!(retry(id).to(&server).await.refused(), refusal(404, "not_found"), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_letter_whose_rule_is_gone_is_404_and_kept() {
+    let server = server().start();
+    let ids = letters(&server, 1);
+    server.reload(CHANNELS, crate::support::FakePlugins::silent());
+    let answer = retry(&ids[0]).to(&server).await;
+    assert_eq!(answer.refused(), refusal(404, "not_found"));
+    assert!(answer.text.contains("kept"));
+    assert_eq!(server.dead_letters.list().len(), 1);
+}
+
+#[tokio::test]
+async fn a_draining_server_retries_nothing_and_loses_nothing() {
+    let server = server().start();
+    let ids = letters(&server, 1);
+    server.gates.drain();
+    assert_eq!(retry(&ids[0]).to(&server).await.refused(), refusal(503, "draining"));
+    assert_eq!(server.dead_letters.list().len(), 1);
+}

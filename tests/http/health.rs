@@ -1,0 +1,34 @@
+//! `GET /healthz`, `/readyz` and `/metrics`
+
+use serde_json::json;
+
+use crate::{get, post, refusal, server};
+
+#[tokio::test]
+async fn a_server_is_live_and_ready_without_a_key() {
+    let server = server().start();
+    assert_eq!(get("/healthz").to(&server).await.json(), json!({ "live": true }));
+    assert_eq!(get("/readyz").to(&server).await.json(), json!({ "ready": true, "generation": 1 }));
+}
+
+#[tokio::test]
+async fn a_draining_server_is_live_but_not_ready() {
+    let server = server().start();
+    server.gates.drain();
+    assert_eq!(get("/healthz").to(&server).await.status, 200);
+    assert_eq!(get("/readyz").to(&server).await.refused(), refusal(503, "draining"));
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text_and_count_requests_by_route_not_by_path() {
+    let server = server().start();
+    post("/v1/channels/chat.counted/publish").key("publish").body("{}").to(&server).await;
+    let answer = get("/metrics").to(&server).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("content-type")),
+        (200, "text/plain; version=0.0.4; charset=utf-8")
+    );
+    let route = r#"tidegate_http_requests_total{route="/v1/channels/{topic}/publish",status="202"}"#;
+    assert!(answer.text.contains(route), "{}", answer.text);
+    assert!(!answer.text.contains("chat.counted"), "labels are templates");
+}

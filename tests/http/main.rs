@@ -1,0 +1,132 @@
+//! Every HTTP resource with every status it can answer, on the real gates with fakes around them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod dead_letters;
+mod events;
+mod health;
+mod publish;
+mod refusals;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use serde_json::Value;
+use tidegate::config::{ApiKey, ApiKeys, Permission, Secret};
+use tidegate::http::{State, router};
+use tower::ServiceExt as _;
+
+use support::{Server, ServerBuilder};
+
+const CHANNELS: &str = r#"
+feature: test
+channels:
+  news:
+    scope: public
+    payload: { type: object, required: [title], properties: { title: { type: string } } }
+  desk:
+    scope: { role: editor }
+    payload: { type: object }
+  chat.{room}:
+    scope: public
+    payload: { type: object }
+"#;
+
+fn server() -> ServerBuilder {
+    Server::declaring(CHANNELS).bridge("rules:\n  - { on: article.published, to: news }\n")
+}
+
+/// One request, written as a sentence: `post("/v1/events").key("events").body("…").to(&server)`.
+struct Call {
+    request: axum::http::request::Builder,
+    body: Body,
+}
+
+/// What came back.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+fn call(method: Method, path: &str) -> Call {
+    Call { request: Request::builder().method(method).uri(path), body: Body::empty() }
+}
+
+fn get(path: &str) -> Call {
+    call(Method::GET, path)
+}
+
+fn post(path: &str) -> Call {
+    call(Method::POST, path)
+}
+
+impl Call {
+    fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    /// With the API key that has just this permission.
+    fn key(self, permission: &str) -> Self {
+        self.header("authorization", &format!("Bearer key-{permission}"))
+    }
+
+    fn content_type(self, content_type: &str) -> Self {
+        self.header("content-type", content_type)
+    }
+
+    fn body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    async fn to(self, server: &Server) -> Answer {
+        let keys = Permission::ALL.map(|permission| ApiKey {
+            name: permission.as_str().to_owned(),
+            key: Secret::from(format!("key-{}", permission.as_str())),
+            may: vec![permission],
+        });
+        self.with_keys(server, ApiKeys(keys.to_vec())).await
+    }
+
+    async fn with_keys(self, server: &Server, keys: ApiKeys) -> Answer {
+        let state =
+            State { gates: server.gates.clone(), api_keys: Arc::new(keys), dead_letters: server.dead_letters.clone() };
+        let response = router(state).oneshot(self.request.body(self.body).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.into()).unwrap() }
+    }
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        assert_eq!(self.header(header::CONTENT_TYPE.as_str()), "application/json");
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The status and the code of a refusal, whose body has the shape of a refused ack's `error`.
+    fn refused(&self) -> (u16, String) {
+        let error = self.json()["error"].clone();
+        assert!(error["message"].is_string() && error["retry"].is_boolean(), "{error}");
+        (self.status.as_u16(), error["code"].as_str().unwrap().to_owned())
+    }
+
+    fn details(&self) -> Value {
+        self.json()["error"]["details"].clone()
+    }
+}
+
+/// `(status, code)`, to compare with [`Answer::refused`].
+fn refusal(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}

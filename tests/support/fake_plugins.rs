@@ -1,0 +1,204 @@
+//! Plugins faked by constructor: what they answer, and how they fail.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tidegate::flow::ports::{
+    Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, Outcome, PluginEffect, PluginRefusal, Plugins,
+};
+use tidegate::protocol::{Payload, PluginName};
+use tokio::sync::Semaphore;
+
+/// Every plugin of a test's server, whatever its name: one answer to handlers, one to authorizers.
+pub struct FakePlugins {
+    handler: Handler,
+    authorizer: Authorizer,
+    latch: Option<Latch>,
+    calls: Mutex<Vec<Call>>,
+}
+
+enum Handler {
+    Answers(Answer),
+    Faults(FaultKind),
+    Hangs,
+}
+
+enum Authorizer {
+    Allows,
+    Denies,
+    Faults(FaultKind),
+    Hangs,
+}
+
+/// One call a plugin got: its name, what it was asked (`subscribe`, `send`, `handle`), on which topic, by whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The plugin.
+    pub plugin: String,
+    /// `subscribe`, `send` or `handle`.
+    pub asked: &'static str,
+    /// The topic.
+    pub topic: String,
+    /// The user's id.
+    pub user: Option<String>,
+    /// The message, where the call carries one.
+    pub payload: Option<String>,
+}
+
+/// Holds plugin calls until the test lets them go, and tells when one has arrived.
+#[derive(Clone)]
+pub struct Latch {
+    arrived: Arc<Semaphore>,
+    released: Arc<Semaphore>,
+}
+
+impl Latch {
+    fn new() -> Self {
+        Self { arrived: Arc::new(Semaphore::new(0)), released: Arc::new(Semaphore::new(0)) }
+    }
+
+    /// Waits until a call is inside the plugin.
+    pub async fn call_arrived(&self) {
+        self.arrived.acquire().await.unwrap().forget();
+    }
+
+    /// Lets one call go on.
+    pub fn release(&self) {
+        self.released.add_permits(1);
+    }
+
+    async fn hold(&self) {
+        self.arrived.add_permits(1);
+        self.released.acquire().await.unwrap().forget();
+    }
+}
+
+impl FakePlugins {
+    fn new(handler: Handler, authorizer: Authorizer) -> Self {
+        Self { handler, authorizer, latch: None, calls: Mutex::default() }
+    }
+
+    fn answering(reply: Option<Value>, effects: Vec<PluginEffect>) -> Self {
+        let reply = reply.as_ref().map(Payload::from);
+        Self::new(Handler::Answers(Ok(Outcome { reply, effects })), Authorizer::Allows)
+    }
+
+    /// Handlers take every message without a word; authorizers allow.
+    pub fn silent() -> Self {
+        Self::answering(None, Vec::new())
+    }
+
+    /// Handlers reply this; authorizers allow.
+    pub fn replying(reply: Value) -> Self {
+        Self::answering(Some(reply), Vec::new())
+    }
+
+    /// Handlers ask for these effects; authorizers allow.
+    pub fn emitting(effects: Vec<PluginEffect>) -> Self {
+        Self::answering(None, effects)
+    }
+
+    /// Handlers refuse; authorizers allow.
+    pub fn refusing(refusal: PluginRefusal) -> Self {
+        Self::new(Handler::Answers(Err(refusal)), Authorizer::Allows)
+    }
+
+    /// Handlers fault; authorizers allow.
+    pub fn faulting(kind: FaultKind) -> Self {
+        Self::new(Handler::Faults(kind), Authorizer::Allows)
+    }
+
+    /// Handlers never answer; authorizers allow.
+    pub fn hanging() -> Self {
+        Self::new(Handler::Hangs, Authorizer::Allows)
+    }
+
+    /// Authorizers deny; handlers take every message.
+    pub fn denying() -> Self {
+        Self { authorizer: Authorizer::Denies, ..Self::silent() }
+    }
+
+    /// Authorizers fault; handlers take every message.
+    pub fn authorizer_faulting(kind: FaultKind) -> Self {
+        Self { authorizer: Authorizer::Faults(kind), ..Self::silent() }
+    }
+
+    /// Authorizers never answer; handlers take every message.
+    pub fn authorizer_hanging() -> Self {
+        Self { authorizer: Authorizer::Hangs, ..Self::silent() }
+    }
+
+    /// The same plugins, each call held until the latch is released.
+    pub fn held(self) -> (Self, Latch) {
+        let latch = Latch::new();
+        (Self { latch: Some(latch.clone()), ..self }, latch)
+    }
+
+    /// Every call so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls.lock().clone()
+    }
+
+    /// What was asked so far, in order: `["subscribe", "send", "handle"]`.
+    pub fn asked(&self) -> Vec<&'static str> {
+        self.calls.lock().iter().map(|call| call.asked).collect()
+    }
+
+    async fn pass_latch(&self) {
+        if let Some(latch) = &self.latch {
+            latch.hold().await;
+        }
+    }
+}
+
+/// An effect: a payload on a topic, for everyone.
+pub fn emit(topic: &str, payload: &Value) -> PluginEffect {
+    PluginEffect::Emit { topic: topic.to_owned(), payload: payload.into(), others_only: false }
+}
+
+/// An effect: an event on the bus.
+pub fn publish(kind: &str, data: &Value) -> PluginEffect {
+    PluginEffect::Publish { kind: kind.to_owned(), subject: None, data: data.into() }
+}
+
+fn fault(plugin: &PluginName, kind: FaultKind) -> Fault {
+    Fault { plugin: plugin.clone(), kind, detail: "secret detail of the inside".to_owned() }
+}
+
+#[async_trait]
+impl Plugins for FakePlugins {
+    async fn authorize(&self, plugin: &PluginName, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
+        self.calls.lock().push(Call {
+            plugin: plugin.as_str().to_owned(),
+            asked: call.action.as_str(),
+            topic: call.context.topic().as_str().to_owned(),
+            user: call.context.user.as_ref().map(|user| user.id.clone()),
+            payload: call.payload.map(|payload| payload.as_str().to_owned()),
+        });
+        self.pass_latch().await;
+        match &self.authorizer {
+            Authorizer::Allows => Ok(Decision::Allow),
+            Authorizer::Denies => Ok(Decision::Deny { reason: "secret detail of the inside".to_owned() }),
+            Authorizer::Faults(kind) => Err(fault(plugin, *kind)),
+            Authorizer::Hangs => std::future::pending().await,
+        }
+    }
+
+    async fn handle(&self, plugin: &PluginName, call: HandlerCall<'_>) -> Result<Answer, Fault> {
+        self.calls.lock().push(Call {
+            plugin: plugin.as_str().to_owned(),
+            asked: "handle",
+            topic: call.context.topic().as_str().to_owned(),
+            user: call.context.user.as_ref().map(|user| user.id.clone()),
+            payload: Some(call.payload.as_str().to_owned()),
+        });
+        self.pass_latch().await;
+        match &self.handler {
+            Handler::Answers(answer) => Ok(answer.clone()),
+            Handler::Faults(kind) => Err(fault(plugin, *kind)),
+            Handler::Hangs => std::future::pending().await,
+        }
+    }
+}

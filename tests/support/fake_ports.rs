@@ -1,0 +1,166 @@
+//! The world around the gates, faked: rooms and a bus that record, a clock that is moved by hand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tidegate::flow::ports::{Bus, BusFull, Clock, DeadLetters, Identity, Provider, Rooms};
+use tidegate::flow::{DeadLetter, Publication};
+use tidegate::protocol::{BusEvent, Code, User};
+
+/// Rooms that record what is delivered.
+#[derive(Default)]
+pub struct FakeRooms {
+    delivered: Mutex<Vec<Publication>>,
+    panics_on: Mutex<Option<String>>,
+}
+
+impl FakeRooms {
+    /// Every delivery so far, as `(topic, payload)`.
+    pub fn delivered(&self) -> Vec<(String, Value)> {
+        let delivered = self.delivered.lock();
+        delivered.iter().map(|p| (p.topic.as_str().to_owned(), p.payload.to_value().unwrap())).collect()
+    }
+
+    /// Every delivery so far, whole.
+    pub fn publications(&self) -> Vec<Publication> {
+        self.delivered.lock().clone()
+    }
+
+    /// From now on a delivery on this topic panics, as a bug would.
+    pub fn panic_on(&self, topic: &str) {
+        *self.panics_on.lock() = Some(topic.to_owned());
+    }
+}
+
+impl Rooms for FakeRooms {
+    fn deliver(&self, publication: &Publication) {
+        if self.panics_on.lock().as_deref() == Some(publication.topic.as_str()) {
+            panic!("the test asked for it");
+        }
+        self.delivered.lock().push(publication.clone());
+    }
+}
+
+/// A bus that records, and refuses what is beyond its room.
+pub struct FakeBus {
+    published: Mutex<Vec<BusEvent>>,
+    events_max: usize,
+}
+
+impl FakeBus {
+    /// A bus with room for everything.
+    pub fn roomy() -> Self {
+        Self::with_room_for(usize::MAX)
+    }
+
+    /// A bus with no room at all.
+    pub fn full() -> Self {
+        Self::with_room_for(0)
+    }
+
+    /// A bus that takes so many events and no more.
+    pub fn with_room_for(events_max: usize) -> Self {
+        Self { published: Mutex::default(), events_max }
+    }
+
+    /// Every event so far.
+    pub fn published(&self) -> Vec<BusEvent> {
+        self.published.lock().clone()
+    }
+}
+
+impl Bus for FakeBus {
+    fn publish(&self, events: Vec<BusEvent>) -> Result<(), BusFull> {
+        let mut published = self.published.lock();
+        if published.len() + events.len() > self.events_max {
+            return Err(BusFull);
+        }
+        published.extend(events);
+        Ok(())
+    }
+}
+
+/// Dead letters that are all kept.
+#[derive(Default)]
+pub struct FakeDeadLetters {
+    letters: Mutex<Vec<DeadLetter>>,
+}
+
+impl DeadLetters for FakeDeadLetters {
+    fn bury(&self, letter: DeadLetter) {
+        self.letters.lock().push(letter);
+    }
+
+    fn list(&self) -> Vec<DeadLetter> {
+        self.letters.lock().iter().rev().cloned().collect()
+    }
+
+    fn take(&self, id: &str) -> Option<DeadLetter> {
+        let mut letters = self.letters.lock();
+        let at = letters.iter().position(|letter| letter.id == id)?;
+        Some(letters.remove(at))
+    }
+}
+
+/// A wall clock that stands still until it is moved.
+pub struct FakeClock {
+    now_unix_s: AtomicU64,
+}
+
+impl FakeClock {
+    /// Where every test begins, in seconds since the Unix epoch.
+    pub const START_UNIX_S: u64 = 1_000_000;
+
+    /// A clock that stands at [`Self::START_UNIX_S`].
+    pub fn stopped() -> Self {
+        Self { now_unix_s: AtomicU64::new(Self::START_UNIX_S) }
+    }
+
+    /// Moves on.
+    pub fn advance(&self, seconds: u64) {
+        self.now_unix_s.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+impl Clock for FakeClock {
+    fn now_unix_s(&self) -> u64 {
+        self.now_unix_s.load(Ordering::Relaxed)
+    }
+}
+
+/// A provider that knows a list of credentials, and counts what it was asked.
+pub struct FakeProvider {
+    known: Vec<(String, Identity)>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl FakeProvider {
+    /// Knows these credentials; every other is not its own.
+    pub fn knowing(known: impl IntoIterator<Item = (&'static str, User)>) -> Self {
+        let known = known.into_iter().map(|(text, user)| (text.to_owned(), Identity::User(user))).collect();
+        Self { known, asked: Mutex::default() }
+    }
+
+    /// Recognises this credential too, and refuses it.
+    pub fn refusing(mut self, credential: &str, code: Code) -> Self {
+        self.known.push((credential.to_owned(), Identity::Refused(code)));
+        self
+    }
+
+    /// Every credential it was asked about.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().clone()
+    }
+}
+
+#[async_trait]
+impl Provider for FakeProvider {
+    async fn identify(&self, credential: &str) -> Identity {
+        self.asked.lock().push(credential.to_owned());
+        let known = self.known.iter().find(|(text, _)| text == credential);
+        known.map_or(Identity::NotMine, |(_, identity)| identity.clone())
+    }
+}

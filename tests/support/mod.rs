@@ -1,0 +1,20 @@
+//! The kit of the Rust tests: a server of gates and fakes, declared inline, and clients that speak to it.
+//!
+//! ```ignore
+//! let server = Server::declaring(CHANNELS).plugins(FakePlugins::replying(json!({ "pong": 1 }))).start();
+//! let alice = server.client(user("alice"));
+//! alice.subscribe("realtime-ping").await.unwrap();
+//! assert_eq!(alice.send("realtime-ping", json!({ "n": 1 })).await, Ok(Some(json!({ "pong": 1 }))));
+//! ```
+
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test target uses its part of the kit")]
+
+mod client;
+mod fake_plugins;
+mod fake_ports;
+mod server;
+
+pub use client::Client;
+pub use fake_plugins::{Call, FakePlugins, Latch, emit, publish};
+pub use fake_ports::{FakeBus, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms};
+pub use server::{Server, ServerBuilder, catalog, event, user};

@@ -1,0 +1,160 @@
+//! A server without sockets: the real catalog and gates, fakes around them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::Value;
+use tidegate::channels::{self, Catalog, PluginKinds, Sources};
+use tidegate::config::{Limits, SourceFile};
+use tidegate::flow::ports::{DeadLetters, Provider};
+use tidegate::flow::{AuthPolicy, Gates, Ports, Serving};
+use tidegate::protocol::{BusEvent, Generation, PluginName, User};
+
+use super::{Client, FakeBus, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms};
+
+/// The plugins a manifest of the tests may name; each can be anything.
+const PLUGINS: [&str; 2] = ["answerer", "members"];
+
+/// A server that was started, with its fakes at hand.
+pub struct Server {
+    /// The gates.
+    pub gates: Arc<Gates>,
+    /// What was delivered.
+    pub rooms: Arc<FakeRooms>,
+    /// What was put on the bus.
+    pub bus: Arc<FakeBus>,
+    /// What could not cross.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// The wall clock.
+    pub clock: Arc<FakeClock>,
+    /// The plugins of the first generation.
+    pub plugins: Arc<FakePlugins>,
+    connections: Mutex<u32>,
+}
+
+/// A server to be.
+pub struct ServerBuilder {
+    manifest: String,
+    bridge: Option<String>,
+    plugins: FakePlugins,
+    bus: FakeBus,
+    limits: Limits,
+    auth: AuthPolicy,
+}
+
+impl Server {
+    /// A server that will serve the channels of this manifest. Until told otherwise its plugins are silent, its bus is
+    /// roomy, and it lets anonymous connections in.
+    pub fn declaring(manifest: &str) -> ServerBuilder {
+        let auth = AuthPolicy { anonymous: true, cookie: "sid".to_owned(), origins: Vec::new(), providers: Vec::new() };
+        ServerBuilder {
+            manifest: manifest.to_owned(),
+            bridge: None,
+            plugins: FakePlugins::silent(),
+            bus: FakeBus::roomy(),
+            limits: Limits::default(),
+            auth,
+        }
+    }
+
+    /// A new connection of this user; `None` is anonymous.
+    pub fn client(&self, user: impl Into<Option<User>>) -> Client {
+        let mut connections = self.connections.lock();
+        *connections += 1;
+        Client::new(self.gates.clone(), *connections, user.into())
+    }
+
+    /// Puts another manifest and other plugins in force, as a reload does.
+    pub fn reload(&self, manifest: &str, plugins: FakePlugins) {
+        let generation = Generation(self.gates.generation().0 + 1);
+        self.gates.replace(Serving { catalog: catalog(manifest, None, generation), plugins: Arc::new(plugins) });
+    }
+
+    /// What was delivered so far, as `(topic, payload)`.
+    pub fn delivered(&self) -> Vec<(String, Value)> {
+        self.rooms.delivered()
+    }
+
+    /// Takes a bus event across the bridge.
+    pub fn bridge(&self, event: &BusEvent) {
+        self.gates.perform(self.gates.bridge(event)).unwrap();
+    }
+}
+
+impl ServerBuilder {
+    /// With these plugins.
+    pub fn plugins(mut self, plugins: FakePlugins) -> Self {
+        self.plugins = plugins;
+        self
+    }
+
+    /// With this bridge table.
+    pub fn bridge(mut self, table: &str) -> Self {
+        self.bridge = Some(table.to_owned());
+        self
+    }
+
+    /// With this bus.
+    pub fn bus(mut self, bus: FakeBus) -> Self {
+        self.bus = bus;
+        self
+    }
+
+    /// With these limits.
+    pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// With this policy of gate 1.
+    pub fn auth(mut self, change: impl FnOnce(&mut AuthPolicy)) -> Self {
+        change(&mut self.auth);
+        self
+    }
+
+    /// Asking this provider, after those named before.
+    pub fn provider(mut self, provider: Arc<dyn Provider>) -> Self {
+        self.auth.providers.push(provider);
+        self
+    }
+
+    /// Opens the gates.
+    pub fn start(self) -> Server {
+        let rooms = Arc::new(FakeRooms::default());
+        let bus = Arc::new(self.bus);
+        let dead_letters: Arc<dyn DeadLetters> = Arc::new(FakeDeadLetters::default());
+        let clock = Arc::new(FakeClock::stopped());
+        let plugins = Arc::new(self.plugins);
+        let ports =
+            Ports { rooms: rooms.clone(), bus: bus.clone(), dead_letters: dead_letters.clone(), clock: clock.clone() };
+        let catalog = catalog(&self.manifest, self.bridge.as_deref(), Generation(1));
+        let serving = Serving { catalog, plugins: plugins.clone() };
+        let gates = Arc::new(Gates::new(serving, self.auth, self.limits, ports));
+        Server { gates, rooms, bus, dead_letters, clock, plugins, connections: Mutex::default() }
+    }
+}
+
+/// Compiles a catalog from texts that are right; what is wrong fails the test with every mistake.
+pub fn catalog(manifest: &str, bridge: Option<&str>, generation: Generation) -> Arc<Catalog> {
+    let file = |path: &str, text: &str| Arc::new(SourceFile { path: path.to_owned(), text: text.to_owned() });
+    let kinds = PluginKinds { handler: true, authorizer: true };
+    let sources = Sources {
+        manifests: vec![file("channels/test.yaml", manifest)],
+        schemas: BTreeMap::new(),
+        bridge: bridge.map(|text| file("bridge.yaml", text)),
+        plugins: PLUGINS.into_iter().map(|name| (PluginName::new(name), kinds)).collect(),
+        unloadable: Vec::new(),
+    };
+    Arc::new(channels::compile(&sources, generation).unwrap_or_else(|mistakes| panic!("{mistakes:#?}")))
+}
+
+/// A user with nothing but an id.
+pub fn user(id: &str) -> User {
+    User { id: id.to_owned(), roles: Vec::new(), tenant: None, expires_at: None }
+}
+
+/// A bus event.
+pub fn event(kind: &str, data: Value) -> BusEvent {
+    BusEvent::new("event-1".to_owned(), "/test".to_owned(), kind.to_owned(), data)
+}

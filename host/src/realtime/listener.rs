@@ -152,7 +152,7 @@ impl std::fmt::Debug for Switch {
     }
 }
 
-/// A TCP stream with a [`Switch`].
+/// A TCP stream with a switch that cuts it.
 pub struct Wire {
     tcp: TcpStream,
     peer: Peer,

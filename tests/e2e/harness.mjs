@@ -187,7 +187,7 @@ export class Server {
 
   async #spawn(listen) {
     const args = ["serve", "--config", join(this.directory, "config/tidegate.yaml"), "--listen", listen];
-    this.process = spawn(binary, args, {
+    this.process = spawn(binary(), args, {
       env: { ...process.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info" },
       stdio: ["ignore", "inherit", "pipe"],
     });

@@ -5,7 +5,8 @@ import { join } from "node:path";
 
 export const repository = fileURLToPath(new URL("../..", import.meta.url));
 export const target = process.env.CARGO_TARGET_DIR ?? join(repository, "target");
-export const binary = process.env.TIDEGATE_BIN ?? join(target, "debug", "tidegate");
+/** Asked when a server starts, not when this module loads: the load test chooses the release build. */
+export const binary = () => process.env.TIDEGATE_BIN ?? join(target, "debug", "tidegate");
 
 const built = (name) => ({
   target: join(target, name),

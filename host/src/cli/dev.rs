@@ -120,10 +120,9 @@ impl Banner {
             text += "\nTry it, in another terminal:\n\n";
             text += &format!("  cd examples/realtime-ping && npm install && TOKEN={token} npm start\n");
         }
-        if let Ok(page) = std::path::absolute(EXAMPLE_PAGE)
-            && page.is_file()
-        {
-            text += &format!("\nOr in a browser: file://{}\n", page.display());
+        if std::path::Path::new(EXAMPLE_PAGE).is_file() {
+            text += "\nOr in a browser, with the same token:\n\n";
+            text += "  cd examples/realtime-ping && npm run page     # then open http://127.0.0.1:8080/\n";
         }
         if let Some(key) = &self.api_key {
             text += &format!("\nThe API key of a backend:\n\n  {key}\n\nPublish an event as a backend does:\n\n");

@@ -5,11 +5,13 @@ use tidegate::flow::Effect;
 use tidegate::flow::ports::{FaultKind, PluginEffect, PluginRefusal};
 use tidegate::protocol::{Code, Refusal, User};
 
-use crate::support::{Client, FakeBus, FakeClock, FakePlugins, Server, emit, publish, user};
+use crate::support::{Client, FakeBus, FakeClock, FakePlugins, Server, emit, event, publish, user};
 use crate::{CHANNELS, code};
 
+const RULES: &str = "rules:\n  - { on: ping.seen, to: news }\n  - { on: pong.*, to: news }\n";
+
 fn server(plugins: FakePlugins) -> Server {
-    Server::declaring(CHANNELS).plugins(plugins).start()
+    Server::declaring(CHANNELS).bridge(RULES).plugins(plugins).start()
 }
 
 /// Alice, holding these topics.
@@ -235,14 +237,27 @@ async fn one_effect_that_fails_gate_4_stops_them_all_and_is_the_handlers_fault()
 
 #[tokio::test]
 async fn a_full_bus_refuses_before_anything_is_delivered() {
-    let effects = vec![emit("ping", &json!({ "pong": 1 })), publish("a", &json!(1)), publish("b", &json!(2))];
+    let seen = [publish("ping.seen", &json!(1)), publish("pong.seen", &json!(2))];
+    let effects: Vec<_> = [emit("ping", &json!({ "pong": 1 }))].into_iter().chain(seen).collect();
     for bus in [FakeBus::full(), FakeBus::with_room_for(1)] {
-        let server = Server::declaring(CHANNELS).plugins(FakePlugins::emitting(effects.clone())).bus(bus).start();
+        let plugins = FakePlugins::emitting(effects.clone());
+        let server = Server::declaring(CHANNELS).bridge(RULES).plugins(plugins).bus(bus).start();
         let client = alice(&server, &["ping"]).await;
         assert_eq!(code(client.send("ping", json!({ "n": 1 })).await), Code::Unavailable);
         assert_eq!(server.delivered(), []);
         assert_eq!(server.bus.published(), []);
     }
+}
+
+#[tokio::test]
+async fn an_event_that_no_rule_lists_takes_no_place_on_the_bus() {
+    let effects = vec![publish("told.nobody", &json!(1)), emit("ping", &json!({ "pong": 1 }))];
+    let plugins = FakePlugins::emitting(effects);
+    let server = Server::declaring(CHANNELS).bridge(RULES).plugins(plugins).bus(FakeBus::full()).start();
+    alice(&server, &["ping"]).await.send("ping", json!({ "n": 1 })).await.unwrap();
+    server.gates.publish_events(vec![event("told.nobody", json!(2)), event("pong.", json!(3))]).unwrap();
+    assert_eq!(server.delivered(), [("ping".to_owned(), json!({ "pong": 1 }))]);
+    assert_eq!(code(server.gates.publish_events(vec![event("pong.seen", json!(4))])), Code::Unavailable);
 }
 
 #[tokio::test]

@@ -62,17 +62,27 @@ impl BridgeTable {
     /// The rules for an event type, in table order: exact ones and prefixes. The cost grows with the type's dots and
     /// with the rules found, not with the table.
     pub fn rules_for<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Arc<BridgeRule>> {
-        let prefixes = kind.match_indices('.').filter(|(dot, _)| dot + 1 < kind.len());
-        let by_prefix = prefixes.filter_map(|(dot, _)| self.prefixes.get(&kind[..=dot]));
+        let by_prefix = prefixes_of(kind).filter_map(|prefix| self.prefixes.get(prefix));
         let mut numbers: Vec<usize> = self.exact.get(kind).into_iter().chain(by_prefix).flatten().copied().collect();
         numbers.sort_unstable();
         numbers.into_iter().map(|number| &self.rules[number])
+    }
+
+    /// Whether any rule asks for this event type; one that none asks for can cross nowhere.
+    #[must_use]
+    pub fn lists(&self, kind: &str) -> bool {
+        self.exact.contains_key(kind) || prefixes_of(kind).any(|prefix| self.prefixes.contains_key(prefix))
     }
 
     /// Every rule, in table order.
     pub fn rules(&self) -> impl ExactSizeIterator<Item = &Arc<BridgeRule>> {
         self.rules.iter()
     }
+}
+
+/// Every prefix of an event type that ends in a dot and leaves something after it.
+fn prefixes_of(kind: &str) -> impl Iterator<Item = &str> {
+    kind.match_indices('.').filter(|(dot, _)| dot + 1 < kind.len()).map(|(dot, _)| &kind[..=dot])
 }
 
 impl BridgeRule {

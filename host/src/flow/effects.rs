@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{CallContext, Gates};
 use crate::channels::{Resolved, RuleId};
 use crate::protocol::{BusEvent, Code, ConnectionId, Payload, Refusal, Topic};
+use crate::telemetry;
 
 /// Something a gate decided should happen.
 #[derive(Debug, Clone)]
@@ -75,7 +76,7 @@ impl Gates {
             }
         }
         if !events.is_empty() {
-            self.publish_events(events)?;
+            self.put_on_bus(events)?;
         }
         for effect in rest {
             match effect {
@@ -87,11 +88,20 @@ impl Gates {
         Ok(())
     }
 
-    /// Puts events on the bus, all or none.
+    /// Puts the events that a bridge rule lists on the bus, all or none. The others can cross nowhere: they are
+    /// counted and take no place that a listed one could need.
     ///
     /// # Errors
     /// `unavailable` when the bus has no room for all of them, `draining` when the server is about to stop.
-    pub fn publish_events(&self, events: Vec<BusEvent>) -> Result<(), Refusal> {
+    pub fn publish_events(&self, mut events: Vec<BusEvent>) -> Result<(), Refusal> {
+        let offered = events.len();
+        let serving = self.serving();
+        events.retain(|event| serving.catalog.bridge().lists(&event.kind));
+        telemetry::bus_unlisted(offered - events.len());
+        self.put_on_bus(events)
+    }
+
+    fn put_on_bus(&self, events: Vec<BusEvent>) -> Result<(), Refusal> {
         self.refuse_while_draining()?;
         self.ports.bus.publish(events).map_err(|_| Refusal::new(Code::Unavailable))
     }

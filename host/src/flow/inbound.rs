@@ -97,6 +97,10 @@ impl Gates {
         let mut effects = Vec::with_capacity(outcome.effects.len());
         for effect in outcome.effects {
             let cleared = match effect {
+                PluginEffect::Publish { kind, .. } if !serving.catalog.bridge().lists(&kind) => {
+                    telemetry::bus_unlisted(1);
+                    continue;
+                }
                 PluginEffect::Emit { topic, payload, others_only } => self
                     .clear_broadcast(serving, &topic, payload)
                     .map(|publication| Effect::Deliver(publication.sent_by(context, others_only)))

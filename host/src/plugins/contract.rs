@@ -11,6 +11,7 @@ pub(super) mod handler_world {
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "handler-plugin",
+        imports: { "tidegate:host/random": trappable },
         exports: { default: async },
     });
 }
@@ -26,6 +27,8 @@ pub(super) mod authorizer_world {
             "tidegate:plugin/types": super::handler_world::tidegate::plugin::types,
             "tidegate:host/log": super::handler_world::tidegate::host::log,
             "tidegate:host/config": super::handler_world::tidegate::host::config,
+            "tidegate:host/clock": super::handler_world::tidegate::host::clock,
+            "tidegate:host/random": super::handler_world::tidegate::host::random,
         },
     });
 }

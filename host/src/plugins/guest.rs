@@ -6,28 +6,22 @@ use std::sync::Arc;
 use wasmtime::{ResourceLimiter, Result};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
-use super::contract::host;
 use super::engine::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
+use super::imports::{LogLines, RANDOM_BYTES_MAX};
 use super::output::Output;
-
-/// Most log lines of one call; those beyond are dropped and counted.
-const LOG_LINES_PER_CALL_MAX: u32 = 64;
-/// Longest log line, in bytes, fields included; the rest is cut.
-const LOG_LINE_BYTES_MAX: usize = 4096;
-/// Most bytes of randomness a guest gets at once.
-const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
 /// The host's side of one instance.
 pub(super) struct Guest {
     /// The plugin's name, for the log.
-    plugin: Arc<str>,
+    pub(super) plugin: Arc<str>,
     /// The `config:` section, each value as JSON text.
-    config: Arc<BTreeMap<String, String>>,
+    pub(super) config: Arc<BTreeMap<String, String>>,
+    /// The log lines of the call.
+    pub(super) log: LogLines,
     /// The memory account.
     pub(super) memory: MemoryAccount,
     /// Epochs the call may still run.
     ticks_left: u32,
-    log_lines: u32,
     output: Output,
     wasi: WasiCtx,
     table: ResourceTable,
@@ -43,17 +37,17 @@ impl Guest {
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
-            .max_random_size(RANDOM_BYTES_MAX)
+            .max_random_size(RANDOM_BYTES_MAX.into())
             .build();
         let memory = MemoryAccount { bytes: 0, bytes_max: memory_bytes_max, denied: false };
         let table = ResourceTable::new();
-        Self { plugin, config, memory, ticks_left: 0, log_lines: 0, output, wasi, table }
+        Self { plugin, config, log: LogLines::default(), memory, ticks_left: 0, output, wasi, table }
     }
 
     /// Sets the budgets of the next call.
     pub(super) fn begin_call(&mut self, ticks: u32) {
         self.ticks_left = ticks;
-        self.log_lines = 0;
+        self.log = LogLines::default();
         self.memory.denied = false;
     }
 
@@ -72,44 +66,11 @@ impl Guest {
     pub(super) fn take_output(&mut self) -> String {
         self.output.take()
     }
-
-    /// Log lines of the call that were dropped.
-    pub(super) const fn log_lines_dropped(&self) -> u32 {
-        self.log_lines.saturating_sub(LOG_LINES_PER_CALL_MAX)
-    }
 }
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl host::log::Host for Guest {
-    fn write(&mut self, level: host::log::Level, message: String, fields: Vec<(String, String)>) {
-        self.log_lines = self.log_lines.saturating_add(1);
-        if self.log_lines > LOG_LINES_PER_CALL_MAX {
-            return;
-        }
-        let mut line = message;
-        for (name, value) in fields {
-            line.push_str(&format!(" {name}={value}"));
-        }
-        line.truncate(line.floor_char_boundary(LOG_LINE_BYTES_MAX));
-        let plugin = &*self.plugin;
-        match level {
-            host::log::Level::Trace => tracing::trace!(target: "plugin", plugin, "{line}"),
-            host::log::Level::Debug => tracing::debug!(target: "plugin", plugin, "{line}"),
-            host::log::Level::Info => tracing::info!(target: "plugin", plugin, "{line}"),
-            host::log::Level::Warn => tracing::warn!(target: "plugin", plugin, "{line}"),
-            host::log::Level::Error => tracing::error!(target: "plugin", plugin, "{line}"),
-        }
-    }
-}
-
-impl host::config::Host for Guest {
-    fn get(&mut self, key: String) -> Option<String> {
-        self.config.get(&key).cloned()
     }
 }
 

@@ -11,13 +11,12 @@ use wasmtime::component::Component;
 
 use super::contract::authorizer_world::AuthorizerPluginIndices;
 use super::contract::handler_world::HandlerPluginIndices;
-use super::exports;
 use super::fault::Failure;
 use super::guest::Guest;
 use super::instance::Blueprint;
 use super::manifest::{PluginManifest, read_manifest};
 use super::plugin::{Digest, Plugin};
-use super::{PluginHost, PluginSource};
+use super::{PluginHost, PluginSource, exports, imports};
 use crate::config::{ByteSize, Diagnostic};
 use crate::flow::ports::FaultKind;
 use crate::protocol::PluginName;
@@ -177,13 +176,8 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Mistake> {
 /// # Errors
 /// Wasmtime's, when two imports have one name.
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<wasmtime::component::Linker<Guest>> {
-    use wasmtime::component::HasSelf;
-
-    use super::contract::host;
-
     let mut linker = wasmtime::component::Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    host::log::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
-    host::config::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    imports::add_to(&mut linker)?;
     Ok(linker)
 }

@@ -12,6 +12,7 @@ mod exports;
 mod fault;
 mod grants;
 mod guest;
+mod imports;
 mod instance;
 mod load;
 mod manifest;

@@ -231,7 +231,7 @@ impl Plugin {
         if !printed.is_empty() {
             tracing::info!(target: "plugin", plugin = %self.name, "{printed}");
         }
-        let dropped = instance.guest().log_lines_dropped();
+        let dropped = instance.guest().log.dropped();
         if dropped > 0 {
             tracing::warn!(target: "plugin", plugin = %self.name, dropped, "too many log lines in one call");
         }

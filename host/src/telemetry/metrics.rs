@@ -134,6 +134,16 @@ pub fn bus_refused(events: usize) {
     counter(names::BUS_REFUSED, &[]).increment(events as u64);
 }
 
+/// Counts bus events that no bridge rule lists.
+pub fn bus_unlisted(events: usize) {
+    if events == 0 {
+        return;
+    }
+    let slot = Slot { counter: names::BUS_UNLISTED.name, what: "", outcome: "" };
+    let make = || Handles { counter: counter(names::BUS_UNLISTED, &[]), seconds: ::metrics::Histogram::noop() };
+    hot("", slot, make, |handles| handles.counter.increment(events as u64));
+}
+
 /// Notes how many dead letters are kept now.
 pub fn dead_letters(kept: usize) {
     gauge(names::DEAD_LETTERS, &[]).set(kept as f64);

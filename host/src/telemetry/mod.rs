@@ -14,6 +14,7 @@
 //! | `tidegate_outbound_overflows_total` `tidegate_inbound_overflows_total` | | `limits.outbound_queue`, `limits.inbound_queue` |
 //! | `tidegate_bridge_events_total` | `on` `to` `outcome` | `crossed`, `skipped`, `dead` |
 //! | `tidegate_bus_queue_events` `tidegate_bus_refused_total` | | `limits.bus_queue` |
+//! | `tidegate_bus_unlisted_total` | | events that no bridge rule lists |
 //! | `tidegate_dead_letters` `…_kept_total` `…_dropped_total` | | `limits.dead_letters` |
 //! | `tidegate_generation` `tidegate_reloads_total` `tidegate_reload_seconds` | `outcome` | `applied`, `rejected` |
 //! | `tidegate_http_requests_total` `tidegate_http_request_seconds` | `route` `status` | |
@@ -47,9 +48,9 @@ pub use events::{
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
-    Gate, NO_CHANNEL, bridged, bus_queue, bus_refused, connection_closed, connection_opened, connection_refused,
-    dead_letter_dropped, dead_letters, delivered, gate, generation, http_request, inbound_overflow, outbound_overflow,
-    plugin_call, subscribed, unsubscribed,
+    Gate, NO_CHANNEL, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed, connection_opened,
+    connection_refused, dead_letter_dropped, dead_letters, delivered, gate, generation, http_request, inbound_overflow,
+    outbound_overflow, plugin_call, subscribed, unsubscribed,
 };
 pub use registry::render;
 
@@ -76,6 +77,7 @@ mod tests {
         bridged("x", "a", "dead");
         bus_queue(3);
         bus_refused(2);
+        bus_unlisted(1);
         dead_letters(1);
         dead_letter("id", "x", "a", "reason");
         dead_letter_dropped();

@@ -69,6 +69,8 @@ pub(super) const BRIDGED: Metric = counter(
 pub(super) const BUS_QUEUE: Metric = gauge("tidegate_bus_queue_events", "Bus events waiting for the bridge");
 pub(super) const BUS_REFUSED: Metric =
     counter("tidegate_bus_refused_total", "Bus events refused because the queue was full (limits.bus_queue)");
+pub(super) const BUS_UNLISTED: Metric =
+    counter("tidegate_bus_unlisted_total", "Bus events that no bridge rule lists; they go nowhere");
 pub(super) const DEAD_LETTERS: Metric = gauge("tidegate_dead_letters", "Dead letters kept now");
 pub(super) const DEAD_LETTERS_KEPT: Metric =
     counter("tidegate_dead_letters_kept_total", "Bus events that a rule matched and that could not cross");
@@ -102,6 +104,7 @@ pub(super) const METRICS: &[Metric] = &[
     BRIDGED,
     BUS_QUEUE,
     BUS_REFUSED,
+    BUS_UNLISTED,
     DEAD_LETTERS,
     DEAD_LETTERS_KEPT,
     DEAD_LETTERS_DROPPED,

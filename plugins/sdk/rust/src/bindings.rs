@@ -26,6 +26,8 @@ pub mod authorizer_world {
             "tidegate:plugin/types@0.1.0": crate::bindings::handler_world::tidegate::plugin::types,
             "tidegate:host/log@0.1.0": crate::bindings::handler_world::tidegate::host::log,
             "tidegate:host/config@0.1.0": crate::bindings::handler_world::tidegate::host::config,
+            "tidegate:host/clock@0.1.0": crate::bindings::handler_world::tidegate::host::clock,
+            "tidegate:host/random@0.1.0": crate::bindings::handler_world::tidegate::host::random,
         },
     });
 }
@@ -60,7 +62,7 @@ impl Decision {
     /// Yes; ask again the next time.
     #[must_use]
     pub const fn allow() -> Self {
-        Self::Allow(Grant { ttl_ms: 0 })
+        Self::Allow(Grant { ttl_ms: 0, user: None })
     }
 
     /// No. The reason goes to the server's log, never to the client.

@@ -1,0 +1,10 @@
+//! `tidegate:host/config`: the `config:` section of `plugin.yaml`.
+
+use super::super::contract::host;
+use super::super::guest::Guest;
+
+impl host::config::Host for Guest {
+    fn get(&mut self, key: String) -> Option<String> {
+        self.config.get(&key).cloned()
+    }
+}

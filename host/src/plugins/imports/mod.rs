@@ -1,0 +1,25 @@
+//! What a plugin may call of the host, one file an interface of `wit/deps/`.
+
+mod clock;
+mod config;
+mod log;
+mod random;
+
+pub(super) use log::LogLines;
+pub(super) use random::RANDOM_BYTES_MAX;
+
+use wasmtime::component::{HasSelf, Linker};
+
+use super::contract::host;
+use super::guest::Guest;
+
+/// Adds every interface to the linker of all plugins.
+///
+/// # Errors
+/// Wasmtime's, when two imports have one name.
+pub(super) fn add_to(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    host::log::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    host::config::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    host::clock::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    host::random::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+}

@@ -8,6 +8,7 @@ mod expression;
 mod index;
 mod manifest;
 mod schema;
+mod schema_cost;
 mod schema_files;
 mod scope;
 mod template;

@@ -8,6 +8,8 @@ use parking_lot::RwLock;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::schema_cost::{Branching, Judging};
+
 /// Most violations told of one payload.
 const VIOLATIONS_MAX: usize = 10;
 /// Longest message of a violation, in characters.
@@ -18,9 +20,15 @@ const BASE_URI: &str = "tidegate:///";
 /// A compiled JSON Schema. Cheap to clone.
 ///
 /// `format` is checked (an unknown one is a mistake at load). `pattern` runs on an engine whose time grows with the
-/// text alone, so no payload can make it backtrack. Nothing is ever fetched: references lead to files already read.
+/// text alone, so no payload can make it backtrack; nor can one make a recursive schema judge it without end. Nothing is ever fetched: references lead to files already read.
 #[derive(Debug, Clone)]
-pub struct Schema(Arc<jsonschema::Validator>);
+pub struct Schema(Arc<Compiled>);
+
+#[derive(Debug)]
+struct Compiled {
+    validator: jsonschema::Validator,
+    branching: Branching,
+}
 
 /// One way a payload fails its schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -66,7 +74,11 @@ impl Schema {
             .should_validate_formats(true)
             .should_ignore_unknown_formats(false)
             .with_retriever(documents.clone());
-        options.build(schema).map(|validator| Self(Arc::new(validator))).map_err(|error| mistake(&error))
+        let validator = options.build(schema).map_err(|error| mistake(&error))?;
+        let branching = Branching::of(schema, &|path| documents.0.read().get(path).cloned()).ok_or_else(|| {
+            SchemaMistake { pointer: String::new(), message: "is too large with its references followed".to_owned() }
+        })?;
+        Ok(Self(Arc::new(Compiled { validator, branching })))
     }
 
     /// Judges a payload.
@@ -74,15 +86,27 @@ impl Schema {
     /// # Errors
     /// The first violations, at most 10, in the order of the schema.
     pub fn check(&self, value: &Value) -> Result<(), Vec<Violation>> {
-        if self.0.is_valid(value) {
+        let judging = self.0.branching.admits(value);
+        if judging == Judging::TooMuch {
+            return Err(whole("nests too deep for a schema that recurses in more than one way at once"));
+        }
+        if self.0.validator.is_valid(value) {
             return Ok(());
+        }
+        if judging == Judging::Unlisted {
+            return Err(whole("does not meet the schema"));
         }
         let violation = |error: jsonschema::ValidationError<'_>| Violation {
             path: error.instance_path().to_string(),
             message: cropped(&error.masked().to_string()),
         };
-        Err(self.0.iter_errors(value).take(VIOLATIONS_MAX).map(violation).collect())
+        Err(self.0.validator.iter_errors(value).take(VIOLATIONS_MAX).map(violation).collect())
     }
+}
+
+/// A violation by the payload as a whole.
+fn whole(message: &str) -> Vec<Violation> {
+    vec![Violation { path: String::new(), message: message.to_owned() }]
 }
 
 /// Everything in a schema that JSON Schema's own schema refuses.
@@ -160,6 +184,22 @@ mod tests {
         assert!(compiled(&json!({ "pattern": "^(a+)+$" })).is_ok());
         assert!(compiled(&json!({ "pattern": "^(?=a)b" })).is_err());
         assert!(compiled(&json!({ "pattern": "(" })).is_err());
+    }
+
+    #[test]
+    fn a_schema_that_recurses_two_ways_at_once_judges_no_payload_without_end() {
+        let two = json!({ "anyOf": [
+            { "type": "array", "items": { "$ref": "#" }, "minItems": 5 },
+            { "type": "array", "items": { "$ref": "#" }, "minItems": 4 },
+            { "type": "integer", "minimum": 5 },
+        ] });
+        let nested = |depth| (0..depth).fold(json!(1), |inner, _| json!([inner]));
+        for (depth, told) in [(60, "nests too deep"), (16, "does not meet the schema"), (1, "value is not valid")] {
+            let violations = violations(&two, &nested(depth));
+            assert!(violations[0].1.starts_with(told), "{violations:?}");
+        }
+        let deep = json!([[[[7, 7, 7, 7], 7, 7, 7], 7, 7, 7], 7, 7, 7]);
+        assert!(compiled(&two).unwrap().check(&deep).is_ok());
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(super) async fn publish(
     let limits = state.gates.limits();
     let text = body::read(body, limits.payload_bytes_max, limits).await?;
     let payload = Payload::parse(text).map_err(|error| Problem::bad_request(error.to_string()))?;
+    // What the parser skips over may still be no value: a number out of range, half a surrogate, a key named twice.
+    payload.to_value().map_err(|error| Problem::bad_request(error.to_string()))?;
     let publication = state.gates.broadcast(&topic, payload)?;
     state.gates.perform(vec![Effect::Deliver(publication)])?;
     Ok((StatusCode::ACCEPTED, Json(json!({}))))

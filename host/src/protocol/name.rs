@@ -59,7 +59,7 @@ impl Topic {
         if text.split('.').any(str::is_empty) {
             return Err(InvalidName::EmptySegment);
         }
-        if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '{' || c == '}') {
+        if text.chars().any(|c| c.is_whitespace() || c.is_control() || is_invisible(c) || c == '{' || c == '}') {
             return Err(InvalidName::Character);
         }
         if RESERVED_EVENTS.contains(&text) {
@@ -73,6 +73,12 @@ impl Topic {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Characters that show as nothing or turn the direction of a line: two topics that look alike must be one.
+/// Unicode Standard Annex 9, section 2; zero-width characters and the byte order mark.
+const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 impl fmt::Display for Topic {
@@ -144,12 +150,12 @@ impl fmt::Display for PluginName {
     }
 }
 
-/// One client link, by the id the transport gave it.
+/// One connection, by an id of the server's own: it names the connection in logs and to plugins, and opens nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ConnectionId(Arc<str>);
 
 impl ConnectionId {
-    /// Takes the transport's id.
+    /// Takes the id.
     #[must_use]
     pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self(id.into())

@@ -1,10 +1,12 @@
 //! A JSON text on its way through the gates: kept verbatim, shared without copying.
 
+use std::fmt;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// One JSON value, kept as the text it arrived in.
 #[derive(Debug, Clone)]
@@ -39,9 +41,77 @@ impl Payload {
     /// The value read into a tree, as schemas and expressions want it.
     ///
     /// # Errors
-    /// [`PayloadError`] when the text nests deeper than the parser goes (128 levels).
+    /// [`PayloadError`] when the text nests deeper than the parser goes (128 levels), or names a key of an object twice:
+    /// it travels verbatim, and a reader that takes the first of the two would see a value that nobody judged.
     pub fn to_value(&self) -> Result<Value, PayloadError> {
-        Ok(serde_json::from_str(self.as_str())?)
+        let Unambiguous(value) = serde_json::from_str(self.as_str())?;
+        Ok(value)
+    }
+}
+
+/// A JSON tree whose objects name each key once.
+struct Unambiguous(Value);
+
+impl<'de> Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Tree).map(Self)
+    }
+}
+
+struct Tree;
+
+impl<'de> Visitor<'de> for Tree {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        while let Some(Unambiguous(item)) = items.next_element()? {
+            array.push(item);
+        }
+        Ok(array.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some((key, Unambiguous(value))) = fields.next_entry::<String, _>()? {
+            if object.contains_key(&key) {
+                return Err(serde::de::Error::custom("an object names a key twice"));
+            }
+            object.insert(key, value);
+        }
+        Ok(object.into())
     }
 }
 
@@ -68,5 +138,29 @@ impl PartialEq for Payload {
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn value(text: &str) -> Result<Value, String> {
+        Payload::parse(text.to_owned()).unwrap().to_value().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_kind_of_value_is_read() {
+        let text = r#"{"a":[1,-2,2.5,18446744073709551615,true,null,"x\u00e9"],"b":{}}"#;
+        assert_eq!(value(text).unwrap(), json!({ "a": [1, -2, 2.5, u64::MAX, true, null, "xé"], "b": {} }));
+    }
+
+    #[test]
+    fn a_key_named_twice_is_no_payload_however_it_is_written() {
+        for text in [r#"{"n":"x","n":1}"#, r#"[{"a":{"n":1,"\u006e":2}}]"#] {
+            assert!(value(text).unwrap_err().starts_with("not JSON: an object names a key twice"), "{text}");
+        }
     }
 }

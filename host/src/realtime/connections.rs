@@ -1,6 +1,7 @@
 //! The open connections: each with its session, its link and its lanes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dashmap::DashMap;
 use parking_lot::{Mutex, MutexGuard};
@@ -9,11 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::lanes::Lanes;
 use super::link::{Link, LinkError};
+use super::wires::SessionId;
 use crate::flow::Session;
 use crate::protocol::{ConnectionId, SessionEvent};
 
 /// One client, from the answer of gate 1 to the end of its transport.
 pub(super) struct Connection {
+    /// The transport's name for it.
+    pub(super) transport: SessionId,
     /// Its standing with the gates.
     pub(super) session: Session,
     /// Its events under way.
@@ -27,8 +31,9 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A connection that gate 1 let in.
-    pub(super) fn new(session: Session, lanes: Lanes, link: impl Link) -> Self {
+    pub(super) fn new(transport: SessionId, session: Session, lanes: Lanes, link: impl Link) -> Self {
         Self {
+            transport,
             session,
             lanes: Arc::new(lanes),
             link: Box::new(link),
@@ -91,35 +96,51 @@ impl Connection {
     }
 }
 
-/// Every open connection by its id.
+/// Every open connection by its transport's session, and the sessions that ended before their transport did.
 #[derive(Default)]
 pub(super) struct Connections {
-    by_id: DashMap<ConnectionId, Arc<Connection>>,
+    open: DashMap<SessionId, Arc<Connection>>,
+    barred: DashMap<SessionId, ()>,
 }
 
 impl Connections {
     /// Adds one.
     pub(super) fn insert(&self, connection: Arc<Connection>) {
-        self.by_id.insert(connection.id().clone(), connection);
+        self.open.insert(connection.transport.clone(), connection);
     }
 
     /// Forgets one; false when it is not there.
-    pub(super) fn remove(&self, id: &ConnectionId) -> bool {
-        self.by_id.remove(id).is_some()
+    pub(super) fn remove(&self, session: &SessionId) -> bool {
+        self.open.remove(session).is_some()
     }
 
     /// Finds one.
-    pub(super) fn get(&self, id: &ConnectionId) -> Option<Arc<Connection>> {
-        self.by_id.get(id).map(|found| Arc::clone(&found))
+    pub(super) fn get(&self, session: &SessionId) -> Option<Arc<Connection>> {
+        self.open.get(session).map(|found| Arc::clone(&found))
     }
 
     /// Those open now; no lock is held while the caller walks them.
     pub(super) fn all(&self) -> Vec<Arc<Connection>> {
-        self.by_id.iter().map(|found| Arc::clone(&found)).collect()
+        self.open.iter().map(|found| Arc::clone(&found)).collect()
     }
 
     /// How many are open.
     pub(super) fn count(&self) -> usize {
-        self.by_id.len()
+        self.open.len()
+    }
+
+    /// Answers no more polls of a session for this long, by when the transport has forgotten it.
+    pub(super) fn bar(self: &Arc<Self>, session: SessionId, time: Duration) {
+        let connections = Arc::clone(self);
+        connections.barred.insert(session.clone(), ());
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            connections.barred.remove(&session);
+        });
+    }
+
+    /// Whether a session is barred.
+    pub(super) fn is_barred(&self, session: &SessionId) -> bool {
+        self.barred.contains_key(session)
     }
 }

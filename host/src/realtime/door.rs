@@ -9,9 +9,10 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::wires::SessionId;
 use super::{Peer, Realtime};
 use crate::flow::Gates;
-use crate::protocol::{Code, ConnectionId, Refusal};
+use crate::protocol::{Code, Refusal};
 use crate::telemetry;
 
 /// Lets a transport request through, or answers it.
@@ -30,7 +31,10 @@ pub(super) async fn door(
             Ok(()) => next.run(request).await,
         };
     };
-    let session = ConnectionId::new(session);
+    let session = SessionId::new(session);
+    if realtime.connections.is_barred(&session) {
+        return session_unknown();
+    }
     let polls = query_value(query, "transport") != Some("websocket");
     let takes = polls && request.method() == Method::GET;
     if !polls && let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<Peer>>() {

@@ -35,7 +35,7 @@ use wires::Wires;
 /// The clients of this server.
 pub struct Realtime {
     limits: Limits,
-    connections: Connections,
+    connections: Arc<Connections>,
     rooms: Rooms,
     wires: Arc<Wires>,
     /// Every task that answers events.
@@ -54,7 +54,7 @@ impl Realtime {
     pub fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             limits,
-            connections: Connections::default(),
+            connections: Arc::default(),
             rooms: Rooms::default(),
             wires: Arc::default(),
             tasks: TaskTracker::new(),
@@ -121,7 +121,7 @@ impl Realtime {
     /// them, and closing drops what waits.
     async fn polls_taken(&self) {
         for connection in self.connections.all() {
-            if !self.wires.carries(connection.id()) {
+            if !self.wires.carries(&connection.transport) {
                 connection.heard_last_word().await;
             }
         }
@@ -162,12 +162,22 @@ impl Realtime {
     /// The transport is gone.
     fn forget(&self, connection: &Arc<Connection>, reason: &'static str) {
         self.end(connection);
-        if self.connections.remove(connection.id()) {
+        if self.connections.remove(&connection.transport) {
             telemetry::connection_closed(reason);
             let user = connection.session.user();
             let user = user.as_ref().map(|user| user.id.as_str());
             telemetry::disconnected(connection.id().as_str(), user, reason);
         }
+    }
+}
+
+impl Realtime {
+    /// The client left by its own word. Its transport has no more use: without a connection it would count in no
+    /// limit, so it goes too.
+    fn hang_up(&self, connection: &Arc<Connection>, reason: &'static str) {
+        self.forget(connection, reason);
+        self.connections.bar(connection.transport.clone(), socketio::SESSION_TIMEOUT);
+        connection.cut();
     }
 }
 
@@ -189,7 +199,7 @@ mod tests {
     fn connect(realtime: &Arc<Realtime>, id: &str, link: &FakeLink) -> Arc<Connection> {
         let session = Session::new(ConnectionId::new(id), None);
         let lanes = lanes::Lanes::new(8, realtime.tasks.clone());
-        let connection = Arc::new(Connection::new(session, lanes, link.clone()));
+        let connection = Arc::new(Connection::new(wires::SessionId::new(id), session, lanes, link.clone()));
         realtime.connections.insert(Arc::clone(&connection));
         connection
     }

@@ -84,13 +84,14 @@ mod tests {
 
     use super::super::lanes::Lanes;
     use super::super::link::fake::FakeLink;
+    use super::super::wires::SessionId;
     use super::*;
     use crate::flow::Session;
     use crate::protocol::{Meta, Payload};
 
     fn connection(id: &str, link: &FakeLink) -> Arc<Connection> {
         let session = Session::new(ConnectionId::new(id), None);
-        Arc::new(Connection::new(session, Lanes::new(8, TaskTracker::new()), link.clone()))
+        Arc::new(Connection::new(SessionId::new(id), session, Lanes::new(8, TaskTracker::new()), link.clone()))
     }
 
     fn topic(name: &str) -> Topic {

@@ -21,13 +21,15 @@ use super::door;
 use super::lanes::Lanes;
 use super::link::{Link, LinkError};
 use super::listener::Peer;
-use super::wires::Wires;
+use super::wires::{SessionId, Wires};
 use crate::flow::{Gates, Handshake, Session};
 use crate::protocol::{Code, ConnectionId, Refusal};
 use crate::telemetry;
 
 const PING_INTERVAL: Duration = Duration::from_secs(25);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// A session that is silent for this long is over.
+pub(super) const SESSION_TIMEOUT: Duration = PING_INTERVAL.saturating_add(PING_TIMEOUT);
 const WS_READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// The Socket.IO server.
@@ -101,11 +103,12 @@ impl Entrance {
     /// Gate 1. The handlers are registered here and not once connected: by then the client's first events may have
     /// come and found none.
     async fn admit(&self, socket: &Arc<Socket>, auth: TryData<serde_json::Value>) -> Result<(), Refused> {
-        let id = ConnectionId::new(socket.id.to_string());
+        let transport = SessionId::new(socket.id.to_string());
+        let id = ConnectionId::new(uuid::Uuid::new_v4().simple().to_string());
         if socket.transport_type() == TransportType::Websocket
             && let Some(ConnectInfo(peer)) = socket.req_parts().extensions.get::<ConnectInfo<Peer>>()
         {
-            self.realtime.wires.bind(&id, peer.switch());
+            self.realtime.wires.bind(&transport, peer.switch());
         }
         let handshake = handshake(socket, auth.0.ok());
         let admission = self.gates.connect(&handshake).await.map_err(|Refusal { code, .. }| {
@@ -113,21 +116,24 @@ impl Entrance {
             telemetry::auth_failed(Some(id.as_str()), code.as_str(), handshake.origin.as_deref());
             if code.retry() {
                 // The stock client comes back after a closed transport, never after a `connect_error`.
-                self.realtime.wires.cut(&id);
+                self.realtime.wires.cut(&transport);
             }
             Refused(code)
         })?;
-        let link =
-            SocketIoLink { socket: Arc::downgrade(socket), id: id.clone(), wires: Arc::clone(&self.realtime.wires) };
+        let wires = Arc::clone(&self.realtime.wires);
+        let link = SocketIoLink { socket: Arc::downgrade(socket), session: transport.clone(), wires };
         let lanes = Lanes::new(self.realtime.limits.inbound_queue_max, self.realtime.tasks.clone());
-        let connection = Arc::new(Connection::new(Session::new(id, admission.user), lanes, link));
+        let connection = Arc::new(Connection::new(transport, Session::new(id, admission.user), lanes, link));
         socket.extensions.insert(Arc::clone(&connection));
         let inbound = Inbound { entrance: self.clone(), connection: Arc::clone(&connection) };
         socket.on_fallback(inbound);
         let realtime = Arc::clone(&self.realtime);
         // It takes nothing that can fail, and cannot fail: the transport would keep the socket for ever.
         socket.on_disconnect(move |reason: DisconnectReason| async move {
-            realtime.forget(&connection, reason_label(reason));
+            match reason {
+                DisconnectReason::ClientNSDisconnect => realtime.hang_up(&connection, reason_label(reason)),
+                _ => realtime.forget(&connection, reason_label(reason)),
+            }
         });
         Ok(())
     }
@@ -155,12 +161,15 @@ fn handshake(socket: &Socket, auth: Option<serde_json::Value>) -> Handshake {
     let headers = &socket.req_parts().headers;
     // A header that is no text is a credential that no provider recognises, not the absence of one.
     let header = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let token = match auth.as_ref().map(|auth| auth.get("token")) {
-        // An `auth` that cannot be read is a bad credential, too.
-        None => Some("?".to_owned()),
-        Some(None | Some(serde_json::Value::Null)) => None,
-        Some(Some(serde_json::Value::String(token))) => Some(token.clone()),
-        Some(Some(other)) => Some(other.to_string()),
+    let token = match auth {
+        Some(serde_json::Value::Null) => None,
+        Some(serde_json::Value::Object(mut auth)) => match auth.remove("token") {
+            None | Some(serde_json::Value::Null) => None,
+            Some(serde_json::Value::String(token)) => Some(token),
+            Some(other) => Some(other.to_string()),
+        },
+        // An `auth` that cannot be read, or is no object, is a bad credential and not the absence of one.
+        Some(_) | None => Some("?".to_owned()),
     };
     Handshake {
         token,
@@ -221,7 +230,7 @@ impl MessageHandler<LocalAdapter, ()> for Inbound {
 struct SocketIoLink {
     /// Weak, because the socket's handlers own the connection that owns this link.
     socket: Weak<Socket>,
-    id: ConnectionId,
+    session: SessionId,
     wires: Arc<Wires>,
 }
 
@@ -233,7 +242,7 @@ impl Link for SocketIoLink {
 
     fn kill(&self) {
         // A session that polls has no wire of its own; the door ends it.
-        self.wires.cut(&self.id);
+        self.wires.cut(&self.session);
     }
 }
 

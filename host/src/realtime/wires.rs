@@ -8,17 +8,28 @@ use std::sync::Arc;
 use dashmap::DashMap;
 
 use super::listener::Switch;
-use crate::protocol::ConnectionId;
+
+/// The transport's own id of a session. Whoever knows it can poll in the session's place, so it never leaves this room:
+/// logs and plugins see the connection's id.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct SessionId(Arc<str>);
+
+impl SessionId {
+    /// Takes the id as the transport writes it.
+    pub(super) fn new(id: impl Into<Arc<str>>) -> Self {
+        Self(id.into())
+    }
+}
 
 /// The websockets' switches by session. An entry lives as long as its TCP connection.
 #[derive(Default)]
 pub(super) struct Wires {
-    by_session: DashMap<ConnectionId, Arc<Switch>>,
+    by_session: DashMap<SessionId, Arc<Switch>>,
 }
 
 impl Wires {
     /// Notes that a TCP connection carries a session. The first to say so stands until it ends.
-    pub(super) fn bind(self: &Arc<Self>, session: &ConnectionId, switch: &Arc<Switch>) {
+    pub(super) fn bind(self: &Arc<Self>, session: &SessionId, switch: &Arc<Switch>) {
         let mut is_first = false;
         self.by_session.entry(session.clone()).or_insert_with(|| {
             is_first = true;
@@ -35,12 +46,12 @@ impl Wires {
     }
 
     /// Whether a websocket carries a session; else it polls.
-    pub(super) fn carries(&self, session: &ConnectionId) -> bool {
+    pub(super) fn carries(&self, session: &SessionId) -> bool {
         self.by_session.contains_key(session)
     }
 
     /// Cuts the TCP connection that carries a session, if a websocket does.
-    pub(super) fn cut(&self, session: &ConnectionId) {
+    pub(super) fn cut(&self, session: &SessionId) {
         let switch = self.by_session.get(session).map(|found| Arc::clone(&found));
         if let Some(switch) = switch {
             switch.cut();

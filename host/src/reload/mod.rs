@@ -57,6 +57,7 @@ impl Reloader {
         applied: impl Fn(Generation) + Send,
         rejected: impl Fn(&[Diagnostic]) + Send,
     ) {
+        let mut was_rejected = false;
         loop {
             let trigger = tokio::select! {
                 trigger = triggers.recv() => trigger,
@@ -64,10 +65,19 @@ impl Reloader {
             };
             let Some(trigger) = trigger else { return };
             settle(&mut triggers).await;
+            if let Some(watcher) = &watcher {
+                // Before anything is read: what changes from here on is a trigger of its own.
+                watcher.follow(&self.paths);
+            }
             let started = Instant::now();
             match self.attempt(&current, trigger).await {
+                Ok(None) if was_rejected => {
+                    was_rejected = false;
+                    telemetry::reload_reverted(current.serving.catalog.generation().0);
+                }
                 Ok(None) => {}
                 Ok(Some(next)) => {
+                    was_rejected = false;
                     let generation = next.serving.catalog.generation();
                     self.gates.replace(next.serving.clone());
                     current = next;
@@ -75,14 +85,11 @@ impl Reloader {
                     applied(generation);
                 }
                 Err(mistakes) => {
+                    was_rejected = true;
                     let first = mistakes.first().map(|mistake| mistake.summary()).unwrap_or_default();
                     telemetry::reload_rejected(mistakes.len(), &first);
                     rejected(&mistakes);
                 }
-            }
-            if let Some(watcher) = &watcher {
-                // New plugin directories appear between reloads; a rejected one must be watched as well.
-                watcher.follow(&self.paths);
             }
         }
     }

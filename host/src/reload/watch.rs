@@ -31,9 +31,10 @@ impl Watcher {
     /// # Errors
     /// [`WatchError`], most often because the limit of watches is reached.
     pub fn start(paths: &Paths, triggers: mpsc::Sender<Trigger>) -> Result<Self, WatchError> {
+        let surroundings = Surroundings::of(paths);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading a file is an event too, and the reload itself reads.
-            if event.is_ok_and(|event| event.kind.is_access()) {
+            if event.is_ok_and(|event| event.kind.is_access() || surroundings.cover(&event.paths)) {
                 return;
             }
             let _ = triggers.try_send(Trigger::Files);
@@ -64,13 +65,39 @@ impl Watcher {
     }
 }
 
+/// The directories around those that are read. They are watched because a directory that is taken away and made anew
+/// shows only there; nothing else in them matters.
+struct Surroundings {
+    parents: Vec<PathBuf>,
+    directories: [PathBuf; 2],
+}
+
+impl Surroundings {
+    fn of(paths: &Paths) -> Self {
+        let directories = [paths.channels.clone(), paths.plugins.clone()];
+        let around = directories.iter().filter_map(|directory| directory.parent());
+        // The directory of the bridge table is read itself.
+        let parents = around.filter(|parent| paths.bridge.parent() != Some(*parent)).map(PathBuf::from).collect();
+        Self { parents, directories }
+    }
+
+    /// Whether an event is of something beside the directories that are read.
+    fn cover(&self, changed: &[PathBuf]) -> bool {
+        let is_beside = |path: &PathBuf| {
+            let is_around = path.parent().is_some_and(|parent| self.parents.iter().any(|around| around == parent));
+            is_around && !self.directories.contains(path)
+        };
+        !changed.is_empty() && changed.iter().all(is_beside)
+    }
+}
+
 /// Not recursive: below a plugin's directory lie build trees of thousands of files.
 fn directories(paths: &Paths) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     below(&paths.channels, usize::MAX, &mut found);
     below(&paths.plugins, 1, &mut found);
-    if let Some(parent) = paths.bridge.parent() {
-        found.insert(parent.to_path_buf());
+    for path in [&paths.bridge, &paths.channels, &paths.plugins] {
+        found.extend(path.parent().map(PathBuf::from));
     }
     found.retain(|path| path.is_dir());
     found

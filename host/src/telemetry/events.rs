@@ -133,6 +133,11 @@ pub fn reload_rejected(mistakes: usize, first: &str) {
     tracing::error!(event = names::RELOAD_REJECTED, mistakes, first, "reload rejected, the old generation serves on");
 }
 
+/// `reload.reverted`: after a rejected reload the files are again what the server serves.
+pub fn reload_reverted(generation: u64) {
+    tracing::info!(event = names::RELOAD_REVERTED, generation, "the files are again what is served");
+}
+
 /// `server.listening`: clients can connect.
 pub fn listening(address: &str) {
     tracing::info!(event = names::LISTENING, address, "listening");

@@ -30,6 +30,7 @@
 //! | `plugin.fault` | error | `plugin` `kind` `channel` `detail` |
 //! | `bridge.dead_letter` | warn | `id` `on` `to` `reason` |
 //! | `reload.applied` `reload.rejected` | info, error | `generation` `elapsed_ms` / `mistakes` `first` |
+//! | `reload.reverted` | info | `generation`; the files are again what is served |
 //! | `server.panic` | error | `place` `detail` |
 //! | `server.listening` `server.draining` `server.stopped` | info | `address` / `connections` / `connections_cut` |
 //!
@@ -44,7 +45,7 @@ mod registry;
 
 pub use events::{
     auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked, plugin_fault,
-    reload_applied, reload_rejected, stopped,
+    reload_applied, reload_rejected, reload_reverted, stopped,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{

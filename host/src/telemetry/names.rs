@@ -123,6 +123,7 @@ pub(super) const BOUNDARY_VIOLATION: &str = "realtime.boundary_violation";
 pub(super) const PLUGIN_FAULT: &str = "plugin.fault";
 pub(super) const RELOAD_APPLIED: &str = "reload.applied";
 pub(super) const RELOAD_REJECTED: &str = "reload.rejected";
+pub(super) const RELOAD_REVERTED: &str = "reload.reverted";
 pub(super) const DEAD_LETTER: &str = "bridge.dead_letter";
 pub(super) const LISTENING: &str = "server.listening";
 pub(super) const SERVER_DRAINING: &str = "server.draining";

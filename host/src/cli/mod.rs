@@ -9,6 +9,7 @@ pub mod exit;
 mod explain;
 mod failure;
 mod load;
+mod plugin;
 mod schema;
 mod serve;
 mod token;
@@ -44,6 +45,9 @@ enum Command {
     Token(token::Token),
     /// Say whether a user may subscribe or send, and which rule or plugin decides
     Explain(explain::Explain),
+    /// What is done with one plugin
+    #[command(hide = true)]
+    Plugin(plugin::Plugin),
 }
 
 /// How an answer is printed.
@@ -97,6 +101,10 @@ pub fn run() -> u8 {
 }
 
 fn execute(command: Command, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
+    let command = match command {
+        Command::Plugin(plugin) => return Ok(plugin.run_alone()),
+        command => command,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
@@ -107,6 +115,7 @@ fn execute(command: Command, plugins: &mut Option<PathBuf>) -> Result<Answer, Fa
             Command::Schema(schema) => schema.run(),
             Command::Token(token) => token.run(),
             Command::Explain(explain) => explain.run(plugins).await,
+            Command::Plugin(plugin) => Ok(plugin.run_alone()),
         }
     })
 }

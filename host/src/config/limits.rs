@@ -76,6 +76,10 @@ pub struct Limits {
     #[serde(rename = "plugin_cache", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub plugin_cache_bytes_max: usize,
+    /// Answers of authorizers kept for the time they were granted for. Default 100,000; those used least give way, and
+    /// with 0 every question is asked.
+    #[serde(rename = "authorizer_cache")]
+    pub authorizer_cache_max: usize,
     /// How long a drain may take before the process exits anyway. Default 10 s.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
@@ -101,6 +105,7 @@ impl Default for Limits {
             plugin_compile_memory_bytes_max: 2 << 30,
             plugin_compile_time_max: Duration::from_secs(60),
             plugin_cache_bytes_max: 1 << 30,
+            authorizer_cache_max: 100_000,
             drain_timeout: Duration::from_secs(10),
         }
     }

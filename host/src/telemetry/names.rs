@@ -58,6 +58,10 @@ pub(super) const PLUGIN_CACHE_REJECTED: Metric = counter(
     "tidegate_plugin_cache_rejected_total",
     "Compiled plugins in the cache that were not what the server had kept, and were compiled anew",
 );
+pub(super) const AUTHORIZER_CACHE: Metric = counter(
+    "tidegate_authorizer_cache_total",
+    "Granted answers looked up and given way (limits.authorizer_cache), by plugin and outcome (hit, miss, evicted)",
+);
 pub(super) const DELIVERIES: Metric =
     counter("tidegate_deliveries_total", "Publications queued for a subscriber, by channel template");
 pub(super) const DELIVERIES_FAILED: Metric = counter(
@@ -110,6 +114,7 @@ pub(super) const METRICS: &[Metric] = &[
     PLUGIN_COMPILES,
     PLUGIN_COMPILE_SECONDS,
     PLUGIN_CACHE_REJECTED,
+    AUTHORIZER_CACHE,
     DELIVERIES,
     DELIVERIES_FAILED,
     OUTBOUND_OVERFLOWS,

@@ -49,7 +49,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 const ADAPTER: &[&str] = &["flow", "channels", "protocol", "config", "telemetry"];
 
 /// Each foreign crate that has a home, and the files or directories below `host/src/` that may name it.
-const HOMES: [(&str, &[&str]); 17] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("socketioxide", &["realtime/"]),
     ("engineioxide", &["realtime/"]),
     ("wasmtime", &["plugins/"]),
@@ -64,6 +64,7 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("metrics_exporter_prometheus", &["telemetry/"]),
     ("tracing_subscriber", &["telemetry/"]),
     ("governor", &["flow/rate.rs"]),
+    ("quick_cache", &["flow/decisions.rs"]),
     ("notify", &["reload/"]),
     ("clap", &["cli/"]),
     ("sqlx", &["store/"]),

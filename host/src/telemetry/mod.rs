@@ -10,6 +10,7 @@
 //! | `tidegate_plugin_calls_total` | `plugin` `kind` `outcome` | `kind` is `handler` or `authorizer` |
 //! | `tidegate_plugin_call_seconds` | `plugin` `kind` | |
 //! | `tidegate_plugin_faults_total` | `plugin` `kind` `channel` | `kind` is `trap`, `timeout`, `memory`, … |
+//! | `tidegate_authorizer_cache_total` | `plugin` `outcome` | `hit`, `miss`, `evicted`; `limits.authorizer_cache` |
 //! | `tidegate_deliveries_total` `tidegate_deliveries_failed_total` | `channel` | per subscriber |
 //! | `tidegate_outbound_overflows_total` `tidegate_inbound_overflows_total` | | `limits.outbound_queue`, `limits.inbound_queue` |
 //! | `tidegate_bridge_events_total` | `on` `to` `outcome` | `crossed`, `skipped`, `dead` |
@@ -48,9 +49,9 @@ pub use events::{
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
-    Gate, NO_CHANNEL, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed, connection_opened,
-    connection_refused, dead_letter_dropped, dead_letters, delivered, gate, generation, http_request, inbound_overflow,
-    outbound_overflow, plugin_call, subscribed, unsubscribed,
+    Gate, NO_CHANNEL, authorizer_cache, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed,
+    connection_opened, connection_refused, dead_letter_dropped, dead_letters, delivered, gate, generation,
+    http_request, inbound_overflow, outbound_overflow, plugin_call, subscribed, unsubscribed,
 };
 pub use registry::render;
 
@@ -71,6 +72,7 @@ mod tests {
         gate(Gate::Inbound, "a", "ok", time);
         plugin_call("p", "handler", "ok", time);
         plugin_fault("p", "trap", "a", "detail");
+        authorizer_cache("p", "hit");
         delivered("a", 1, 1);
         outbound_overflow();
         inbound_overflow();

@@ -48,6 +48,10 @@ pub(super) const PLUGIN_SECONDS: Metric =
     seconds("tidegate_plugin_call_seconds", "Time a plugin call took, by plugin and kind");
 pub(super) const PLUGIN_FAULTS: Metric =
     counter("tidegate_plugin_faults_total", "Plugin failures, by plugin, kind of fault and channel template");
+pub(super) const AUTHORIZER_CACHE: Metric = counter(
+    "tidegate_authorizer_cache_total",
+    "Granted answers looked up and given way (limits.authorizer_cache), by plugin and outcome (hit, miss, evicted)",
+);
 pub(super) const DELIVERIES: Metric =
     counter("tidegate_deliveries_total", "Publications queued for a subscriber, by channel template");
 pub(super) const DELIVERIES_FAILED: Metric = counter(
@@ -97,6 +101,7 @@ pub(super) const METRICS: &[Metric] = &[
     PLUGIN_CALLS,
     PLUGIN_SECONDS,
     PLUGIN_FAULTS,
+    AUTHORIZER_CACHE,
     DELIVERIES,
     DELIVERIES_FAILED,
     OUTBOUND_OVERFLOWS,

@@ -12,6 +12,7 @@ mod load;
 mod plugin;
 mod schema;
 mod serve;
+mod show;
 mod token;
 
 use std::io::Write;
@@ -45,8 +46,12 @@ enum Command {
     Token(token::Token),
     /// Say whether a user may subscribe or send, and which rule or plugin decides
     Explain(explain::Explain),
+<<<<<<< HEAD
     /// What is done with one plugin
     #[command(hide = true)]
+=======
+    /// Build, check and try plugins
+>>>>>>> main
     Plugin(plugin::Plugin),
 }
 
@@ -115,7 +120,11 @@ fn execute(command: Command, plugins: &mut Option<PathBuf>) -> Result<Answer, Fa
             Command::Schema(schema) => schema.run(),
             Command::Token(token) => token.run(),
             Command::Explain(explain) => explain.run(plugins).await,
+<<<<<<< HEAD
             Command::Plugin(plugin) => Ok(plugin.run_alone()),
+=======
+            Command::Plugin(plugin) => plugin.run(plugins).await,
+>>>>>>> main
         }
     })
 }

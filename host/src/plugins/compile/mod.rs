@@ -98,7 +98,7 @@ impl Compiler {
     pub(super) async fn compile(&self, engine: &Engine, digest: &Digest, bytes: Vec<u8>) -> Result<Compiled, Mistake> {
         let started = Instant::now();
         let done = |component, cached| Compiled { component, cached, elapsed: started.elapsed() };
-        if let Some(component) = self.from_cache(engine, digest).await {
+        if let Some(component) = self.find_kept(engine, digest).await {
             return Ok(done(component, true));
         }
         let _turn = self.turn.lock().await;
@@ -122,7 +122,7 @@ impl Compiler {
         blocking(move || adopt(&engine, cache.as_deref(), &digest, work)).await.map(|component| done(component, false))
     }
 
-    async fn from_cache(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
+    async fn find_kept(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
         let (cache, engine, digest) = (self.cache.clone()?, engine.clone(), digest.clone());
         tokio::task::spawn_blocking(move || {
             let entry = cache.find(&digest)?;

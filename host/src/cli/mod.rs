@@ -46,12 +46,7 @@ enum Command {
     Token(token::Token),
     /// Say whether a user may subscribe or send, and which rule or plugin decides
     Explain(explain::Explain),
-<<<<<<< HEAD
-    /// What is done with one plugin
-    #[command(hide = true)]
-=======
     /// Build, check and try plugins
->>>>>>> main
     Plugin(plugin::Plugin),
 }
 
@@ -106,10 +101,6 @@ pub fn run() -> u8 {
 }
 
 fn execute(command: Command, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
-    let command = match command {
-        Command::Plugin(plugin) => return Ok(plugin.run_alone()),
-        command => command,
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
@@ -120,11 +111,7 @@ fn execute(command: Command, plugins: &mut Option<PathBuf>) -> Result<Answer, Fa
             Command::Schema(schema) => schema.run(),
             Command::Token(token) => token.run(),
             Command::Explain(explain) => explain.run(plugins).await,
-<<<<<<< HEAD
-            Command::Plugin(plugin) => Ok(plugin.run_alone()),
-=======
             Command::Plugin(plugin) => plugin.run(plugins).await,
->>>>>>> main
         }
     })
 }

@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
+mod compiling;
 mod contract;
+mod decisions;
 mod faults;
 mod instances;
 mod kit;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -16,7 +17,7 @@ use super::manifest::{Isolation, PluginManifest};
 use super::pool::{Pool, Slots};
 use crate::channels::PluginKinds;
 use crate::flow::CallContext;
-use crate::flow::ports::{Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall};
+use crate::flow::ports::{Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, PluginVersion};
 use crate::protocol::PluginName;
 use crate::telemetry;
 
@@ -28,6 +29,7 @@ pub struct Digest(String);
 pub struct Plugin {
     pub(super) name: PluginName,
     pub(super) digest: Digest,
+    pub(super) cached: bool,
     pub(super) kinds: PluginKinds,
     pub(super) manifest: PluginManifest,
     pub(super) blueprint: Blueprint,
@@ -48,12 +50,17 @@ impl Digest {
     /// The digest of a component.
     #[must_use]
     pub fn of(component: &[u8]) -> Self {
-        let mut digits = String::with_capacity(64);
-        for byte in Sha256::digest(component) {
+        Self(Self::hexadecimal(&Sha256::digest(component)))
+    }
+
+    /// Bytes as lower-case hexadecimal digits.
+    pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+        let mut digits = String::with_capacity(2 * bytes.len());
+        for byte in bytes {
             // Writing to a string cannot fail.
             let _ = write!(digits, "{byte:02x}");
         }
-        Self(digits)
+        digits
     }
 
     /// All 64 digits.
@@ -74,6 +81,12 @@ impl Fingerprint {
     #[must_use]
     pub fn of(manifest: &str, component: &[u8]) -> Self {
         Self { digest: Digest::of(component), manifest: manifest.to_owned() }
+    }
+
+    /// The same in 32 bytes.
+    #[must_use]
+    pub fn version(&self) -> PluginVersion {
+        PluginVersion(Sha256::new().chain_update(&self.digest.0).chain_update(&self.manifest).finalize().into())
     }
 }
 
@@ -118,6 +131,12 @@ impl Plugin {
     #[must_use]
     pub const fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// Whether its native code came from the cache.
+    #[must_use]
+    pub const fn cached(&self) -> bool {
+        self.cached
     }
 
     /// What the component exports.
@@ -176,7 +195,9 @@ impl Plugin {
         self.log_output(&mut lease.instance);
         lease.end();
         match result {
-            Ok(authorizer::Decision::Allow(_)) => Ok(Decision::Allow),
+            Ok(authorizer::Decision::Allow(grant)) => {
+                Ok(Decision::allow_for(Duration::from_millis(grant.ttl_ms.into())))
+            }
             Ok(authorizer::Decision::Deny(reason)) => Ok(Decision::Deny { reason: shorten(reason) }),
             Err(reason) => Err(Failure { kind: FaultKind::Failed, detail: shorten(reason) }),
         }

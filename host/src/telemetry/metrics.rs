@@ -62,6 +62,16 @@ pub fn plugin_call(plugin: &str, kind: &'static str, outcome: &'static str, elap
     });
 }
 
+/// Counts what became of an authorizer's granted answer: `hit`, `miss` or `evicted`.
+pub fn authorizer_cache(plugin: &str, outcome: &'static str) {
+    let slot = Slot { counter: names::AUTHORIZER_CACHE.name, what: "", outcome };
+    let make = || Handles {
+        counter: counter(names::AUTHORIZER_CACHE, &[("plugin", plugin), ("outcome", outcome)]),
+        seconds: ::metrics::Histogram::noop(),
+    };
+    hot(plugin, slot, make, |handles| handles.counter.increment(1));
+}
+
 /// Counts a publication's way to the subscribers of its topic: how many queues took it and how many did not.
 pub fn delivered(channel: &str, queued: usize, failed: usize) {
     count_by_channel(names::DELIVERIES, channel, queued);
@@ -80,6 +90,17 @@ fn count_by_channel(metric: Metric, channel: &str, count: usize) {
 /// Counts a plugin's fault; [`super::plugin_fault`] does it and logs it.
 pub(super) fn plugin_faulted(plugin: &str, kind: &'static str, channel: &str) {
     counter(names::PLUGIN_FAULTS, &[("plugin", plugin), ("kind", kind), ("channel", channel)]).increment(1);
+}
+
+/// Counts a plugin's native code; [`super::plugin_compiled`] does it and logs it.
+pub(super) fn plugin_compiled(from: &'static str, elapsed: Duration) {
+    counter(names::PLUGIN_COMPILES, &[("from", from)]).increment(1);
+    seconds(names::PLUGIN_COMPILE_SECONDS, &[("from", from)]).record(elapsed);
+}
+
+/// Counts an entry of the cache that was not used; [`super::plugin_cache_rejected`] does it and logs it.
+pub(super) fn plugin_cache_rejected() {
+    counter(names::PLUGIN_CACHE_REJECTED, &[]).increment(1);
 }
 
 /// Counts a connection let in.

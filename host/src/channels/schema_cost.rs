@@ -45,8 +45,8 @@ impl Branching {
             return Judging::Listed;
         }
         match judgements(payload, 1, self.0) {
-            0..=JUDGEMENTS_LISTED_MAX => Judging::Listed,
-            0..=JUDGEMENTS_MAX => Judging::Unlisted,
+            few if few <= JUDGEMENTS_LISTED_MAX => Judging::Listed,
+            many if many <= JUDGEMENTS_MAX => Judging::Unlisted,
             _ => Judging::TooMuch,
         }
     }
@@ -245,9 +245,9 @@ fn anchor(value: &Value, name: &str, pointer: String) -> Option<String> {
     }
 }
 
-/// A path relative to the file it stands in.
+/// A path relative to the file it stands in, or to the channels directory when it begins with a slash.
 fn joined(from: &str, path: &str) -> String {
-    let folder = from.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let folder = from.rsplit_once('/').filter(|_| !path.starts_with('/')).map_or("", |(folder, _)| folder);
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
         match part {

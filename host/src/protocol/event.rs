@@ -42,6 +42,12 @@ pub enum EventError {
     /// An attribute is not a non-empty string.
     #[error("attribute `{0}` must be a non-empty string")]
     NotAString(String),
+    /// `source` is no URI reference (RFC 3986).
+    #[error("attribute `source` must be a URI reference")]
+    NotAUri,
+    /// `time` is no timestamp (RFC 3339).
+    #[error("attribute `time` must be an RFC 3339 timestamp")]
+    NotATime,
     /// Another version of the specification.
     #[error("`specversion` must be \"1.0\", found {0}")]
     Version(String),
@@ -87,6 +93,13 @@ impl BusEvent {
             data: fields.remove("data").unwrap_or_default(),
             attributes: Map::new(),
         };
+        // The characters that RFC 3986 leaves out, section 2.
+        if event.source.bytes().any(|b| !b.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&b)) {
+            return Err(EventError::NotAUri);
+        }
+        if event.time.as_deref().is_some_and(|time| chrono::DateTime::parse_from_rfc3339(time).is_err()) {
+            return Err(EventError::NotATime);
+        }
         for (name, value) in &fields {
             if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
                 return Err(EventError::AttributeName(name.clone()));
@@ -137,6 +150,14 @@ mod tests {
         assert_eq!(error(json!({})), "attribute `specversion` is missing");
         assert_eq!(error(json!({ "specversion": "0.3" })), "`specversion` must be \"1.0\", found \"0.3\"");
         assert_eq!(error(json!({ "specversion": "1.0", "id": "" })), "attribute `id` must be a non-empty string");
+        assert_eq!(
+            error(json!({ "specversion": "1.0", "id": "1", "source": "no uri", "type": "t" })),
+            "attribute `source` must be a URI reference"
+        );
+        assert_eq!(
+            error(json!({ "specversion": "1.0", "id": "1", "source": "/", "type": "t", "time": "noon" })),
+            "attribute `time` must be an RFC 3339 timestamp"
+        );
         assert_eq!(
             error(json!({ "specversion": "1.0", "id": "1", "source": "/", "type": "t", "Bad_Name": 1 })),
             "attribute `Bad_Name` must be named with lower-case letters and digits"

@@ -63,7 +63,9 @@ pub fn init_logging(filter: &str, format: LogFormat) -> Result<(), LoggingError>
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, LoggingError> {
-    EnvFilter::try_new(filter).map_err(|source| LoggingError::Filter { filter: filter.to_owned(), source })
+    // A watched directory that goes away is told by the reload; `notify` tells it as well, with paths of its own source.
+    EnvFilter::try_new(format!("notify=error,{filter}"))
+        .map_err(|source| LoggingError::Filter { filter: filter.to_owned(), source })
 }
 
 #[cfg(test)]

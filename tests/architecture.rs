@@ -49,7 +49,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 const ADAPTER: &[&str] = &["flow", "channels", "protocol", "config", "telemetry"];
 
 /// Each foreign crate that has a home, and the files or directories below `host/src/` that may name it.
-const HOMES: [(&str, &[&str]); 17] = [
+const HOMES: [(&str, &[&str]); 20] = [
     ("socketioxide", &["realtime/"]),
     ("engineioxide", &["realtime/"]),
     ("wasmtime", &["plugins/"]),
@@ -67,6 +67,9 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("notify", &["reload/"]),
     ("clap", &["cli/"]),
     ("sqlx", &["store/"]),
+    ("reqwest", &["plugins/imports/http/"]),
+    ("rustls", &["plugins/imports/http/"]),
+    ("url", &["config/origin.rs", "plugins/imports/http/"]),
 ];
 
 /// What the top level holds: the folders, each with a README, and the files.

@@ -4,6 +4,7 @@
 
 mod contract;
 mod faults;
+mod granted;
 mod instances;
 mod kit;
 mod loading;

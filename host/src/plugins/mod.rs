@@ -14,6 +14,7 @@ mod grants;
 mod guest;
 mod imports;
 mod instance;
+mod limits;
 mod load;
 mod manifest;
 mod output;
@@ -22,6 +23,7 @@ mod pool;
 mod set;
 
 pub use build::{BuildError, BuildReport, WASM_TARGET, build, ensure_wasm_target};
+pub use imports::{Secrets, Services, grant_of_import};
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};
 pub use plugin::{Digest, Fingerprint, Plugin};
 pub use set::PluginSet;
@@ -63,6 +65,7 @@ pub struct PluginHost {
     linker: Linker<Guest>,
     slots: Arc<Slots>,
     compiling: Mutex<()>,
+    services: Services,
 }
 
 /// A plugin as it lies in its directory, read.
@@ -84,13 +87,27 @@ pub struct PluginSource {
 pub struct HostError(#[from] wasmtime::Error);
 
 impl PluginHost {
+    /// Starts the engine, with [`Services::in_memory`].
+    ///
+    /// # Errors
+    /// As [`PluginHost::with_services`].
+    pub fn new(settings: HostSettings) -> Result<Self, HostError> {
+        Self::with_services(settings, Services::in_memory())
+    }
+
     /// Starts the engine.
     ///
     /// # Errors
     /// [`HostError`] when this machine cannot run WebAssembly, or the thread of the clock cannot be started.
-    pub fn new(settings: HostSettings) -> Result<Self, HostError> {
+    pub fn with_services(settings: HostSettings, services: Services) -> Result<Self, HostError> {
         let engine = engine::build(settings.instances_max)?;
         let linker = load::linker(&engine)?;
-        Ok(Self { engine, linker, slots: Arc::new(Slots::new(settings.instances_max)), compiling: Mutex::new(()) })
+        Ok(Self {
+            engine,
+            linker,
+            slots: Arc::new(Slots::new(settings.instances_max)),
+            compiling: Mutex::new(()),
+            services,
+        })
     }
 }

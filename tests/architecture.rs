@@ -49,7 +49,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 const ADAPTER: &[&str] = &["flow", "channels", "protocol", "config", "telemetry"];
 
 /// Each foreign crate that has a home, and the files or directories below `host/src/` that may name it.
-const HOMES: [(&str, &[&str]); 20] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("socketioxide", &["realtime/"]),
     ("engineioxide", &["realtime/"]),
     ("wasmtime", &["plugins/"]),
@@ -64,12 +64,11 @@ const HOMES: [(&str, &[&str]); 20] = [
     ("metrics_exporter_prometheus", &["telemetry/"]),
     ("tracing_subscriber", &["telemetry/"]),
     ("governor", &["flow/rate.rs"]),
+    ("quick_cache", &["flow/decisions.rs"]),
     ("notify", &["reload/"]),
     ("clap", &["cli/"]),
     ("sqlx", &["store/"]),
-    ("reqwest", &["plugins/imports/http/"]),
-    ("rustls", &["plugins/imports/http/"]),
-    ("url", &["config/origin.rs", "plugins/imports/http/"]),
+    ("url", &["config/origin.rs"]),
 ];
 
 /// What the top level holds: the folders, each with a README, and the files.

@@ -33,7 +33,7 @@ async fn vault_members_lets_members_in_and_nobody_else() {
     let members = load(shipped("vault-members")).await;
     assert!(members.kinds().authorizer && !members.kinds().handler);
     let decide = async |vault: &str, user| ask(&members, &context("vault.{vaultId}", vault, user)).await.unwrap();
-    assert_eq!(decide("vault.v1", Some("alice")).await, Decision::Allow);
+    assert_eq!(decide("vault.v1", Some("alice")).await, Decision::allow());
     let reason = "`mallory` is no member of vault `v1`".to_owned();
     assert_eq!(decide("vault.v1", Some("mallory")).await, Decision::Deny { reason });
     let reason = "`alice` is no member of vault `v2`".to_owned();

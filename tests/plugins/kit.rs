@@ -65,6 +65,23 @@ pub(crate) fn reaching(lines: &str) -> PluginSource {
     with_manifest(source, &format!("component: reach.wasm\n{lines}\n"))
 }
 
+/// The `plugin.yaml` of the plugin that is everything but a handler.
+pub(crate) const KINDS_MANIFEST: &str = "
+component: kinds.wasm
+build: cargo build --release --target wasm32-wasip2
+grants:
+  emit: [lobby]
+  publish: [connection.*]
+limits: { memory: 16MiB, cpu: 100ms, wall: 1s }
+";
+
+/// The plugin that is everything but a handler, under this name and with this `plugin.yaml`.
+pub(crate) fn kinds(name: &str, manifest: &str) -> PluginSource {
+    static BUILT: OnceLock<PluginSource> = OnceLock::new();
+    let source = BUILT.get_or_init(|| built(&root().join("tests/plugins/guests/kinds"), KINDS_MANIFEST)).clone();
+    PluginSource { name: PluginName::new(name), ..with_manifest(source, manifest) }
+}
+
 /// The same component with another `plugin.yaml`.
 pub(crate) fn with_manifest(source: PluginSource, manifest: &str) -> PluginSource {
     let file = SourceFile { path: "plugin.yaml".to_owned(), text: manifest.to_owned() };

@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod contract;
+mod decisions;
 mod faults;
 mod granted;
 mod instances;

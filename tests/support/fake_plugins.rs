@@ -1,12 +1,14 @@
 //! Plugins faked by constructor: what they answer, and how they fail.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tidegate::flow::ports::{
-    Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, Outcome, PluginEffect, PluginRefusal, Plugins,
+    Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, Outcome, PluginEffect, PluginRefusal,
+    PluginVersion, Plugins,
 };
 use tidegate::protocol::{Payload, PluginName};
 use tokio::sync::Semaphore;
@@ -16,6 +18,7 @@ pub struct FakePlugins {
     handler: Handler,
     authorizer: Authorizer,
     latch: Option<Latch>,
+    version: u8,
     calls: Mutex<Vec<Call>>,
 }
 
@@ -26,7 +29,7 @@ enum Handler {
 }
 
 enum Authorizer {
-    Allows,
+    Allows(Duration),
     Denies,
     Faults(FaultKind),
     Hangs,
@@ -77,12 +80,12 @@ impl Latch {
 
 impl FakePlugins {
     fn new(handler: Handler, authorizer: Authorizer) -> Self {
-        Self { handler, authorizer, latch: None, calls: Mutex::default() }
+        Self { handler, authorizer, latch: None, version: 1, calls: Mutex::default() }
     }
 
     fn answering(reply: Option<Value>, effects: Vec<PluginEffect>) -> Self {
         let reply = reply.as_ref().map(Payload::from);
-        Self::new(Handler::Answers(Ok(Outcome { reply, effects })), Authorizer::Allows)
+        Self::new(Handler::Answers(Ok(Outcome { reply, effects })), Authorizer::Allows(Duration::ZERO))
     }
 
     /// Handlers take every message without a word; authorizers allow.
@@ -102,17 +105,27 @@ impl FakePlugins {
 
     /// Handlers refuse; authorizers allow.
     pub fn refusing(refusal: PluginRefusal) -> Self {
-        Self::new(Handler::Answers(Err(refusal)), Authorizer::Allows)
+        Self::new(Handler::Answers(Err(refusal)), Authorizer::Allows(Duration::ZERO))
     }
 
     /// Handlers fault; authorizers allow.
     pub fn faulting(kind: FaultKind) -> Self {
-        Self::new(Handler::Faults(kind), Authorizer::Allows)
+        Self::new(Handler::Faults(kind), Authorizer::Allows(Duration::ZERO))
     }
 
     /// Handlers never answer; authorizers allow.
     pub fn hanging() -> Self {
-        Self::new(Handler::Hangs, Authorizer::Allows)
+        Self::new(Handler::Hangs, Authorizer::Allows(Duration::ZERO))
+    }
+
+    /// Authorizers allow, and the server may answer the same question by itself for so long.
+    pub fn granting(ttl: Duration) -> Self {
+        Self { authorizer: Authorizer::Allows(ttl), ..Self::silent() }
+    }
+
+    /// The same, of another version.
+    pub fn of_version(self, version: u8) -> Self {
+        Self { version, ..self }
     }
 
     /// Authorizers deny; handlers take every message.
@@ -169,6 +182,10 @@ fn fault(plugin: &PluginName, kind: FaultKind) -> Fault {
 
 #[async_trait]
 impl Plugins for FakePlugins {
+    fn version(&self, _: &PluginName) -> Option<PluginVersion> {
+        Some(PluginVersion([self.version; 32]))
+    }
+
     async fn authorize(&self, plugin: &PluginName, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
         self.calls.lock().push(Call {
             plugin: plugin.as_str().to_owned(),
@@ -179,7 +196,7 @@ impl Plugins for FakePlugins {
         });
         self.pass_latch().await;
         match &self.authorizer {
-            Authorizer::Allows => Ok(Decision::Allow),
+            Authorizer::Allows(ttl) => Ok(Decision::allow_for(*ttl)),
             Authorizer::Denies => Ok(Decision::Deny { reason: "secret detail of the inside".to_owned() }),
             Authorizer::Faults(kind) => Err(fault(plugin, *kind)),
             Authorizer::Hangs => std::future::pending().await,

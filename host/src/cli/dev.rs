@@ -25,6 +25,8 @@ const TOKEN_TTL: Duration = Duration::from_secs(12 * 60 * 60);
 /// Who the tokens printed are for. Alice and Bob are members of the shipped vault `v1`.
 const USERS: [(&str, &[&str]); 3] = [("alice", &[]), ("bob", &[]), ("erin", &["editor"])];
 
+/// Where the shipped example looks for the server until `URL` says otherwise.
+const EXAMPLE_URL: &str = "http://127.0.0.1:3000";
 /// The page of the shipped example, where it is there.
 const EXAMPLE_PAGE: &str = "examples/realtime-ping/index.html";
 
@@ -110,19 +112,22 @@ impl Banner {
     }
 
     fn text(&self, address: SocketAddr) -> String {
-        let mut text =
-            format!("\nTidegate listens on http://{address}. Save a file and it is reloaded; Ctrl-C stops.\n");
+        let url = format!("http://{address}");
+        let elsewhere = if url == EXAMPLE_URL { String::new() } else { format!("URL={url} ") };
+        let mut text = format!("\nTidegate listens on {url}. Save a file and it is reloaded; Ctrl-C stops.\n");
         text += "\nTokens, good for 12 hours:\n";
         for (user, token) in &self.tokens {
             text += &format!("\n  {user}\n  {token}\n");
         }
         if let Some((_, token)) = self.tokens.first() {
             text += "\nTry it, in another terminal:\n\n";
-            text += &format!("  cd examples/realtime-ping && npm install && TOKEN={token} npm start\n");
+            text += &format!("  cd examples/realtime-ping && npm install && {elsewhere}TOKEN={token} npm start\n");
         }
         if std::path::Path::new(EXAMPLE_PAGE).is_file() {
             text += "\nOr in a browser, with the same token:\n\n";
-            text += "  cd examples/realtime-ping && npm run page     # then open http://127.0.0.1:8080/\n";
+            text += &format!(
+                "  cd examples/realtime-ping && {elsewhere}npm run page     # then open http://127.0.0.1:8080/\n"
+            );
         }
         if let Some(key) = &self.api_key {
             text += &format!("\nThe API key of a backend:\n\n  {key}\n\nPublish an event as a backend does:\n\n");

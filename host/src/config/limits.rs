@@ -63,6 +63,10 @@ pub struct Limits {
     #[serde(rename = "plugin_instances", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub plugin_instances_max: usize,
+    /// Answers of authorizers kept for the time they were granted for. Default 100,000; those used least give way, and
+    /// with 0 every question is asked.
+    #[serde(rename = "authorizer_cache")]
+    pub authorizer_cache_max: usize,
     /// How long a drain may take before the process exits anyway. Default 10 s.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
@@ -85,6 +89,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(10),
             dead_letters_max: 1000,
             plugin_instances_max: 256,
+            authorizer_cache_max: 100_000,
             drain_timeout: Duration::from_secs(10),
         }
     }

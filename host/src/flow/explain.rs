@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::decisions::TTL_MAX;
 use super::ports::{Action, AuthorizerCall, Decision};
 use super::{CallContext, Serving};
 use crate::channels::{Inbound, InboundAction, Resolved, Schema, Scope};
@@ -144,7 +145,12 @@ impl Serving {
         let asked = format!("plugin `{plugin}`, asked about {}", action.as_str());
         let denied = if context.user.is_some() { Code::Forbidden } else { Code::Unauthenticated };
         match self.plugins.authorize(plugin, AuthorizerCall { context, action, payload }).await {
-            Ok(Decision::Allow) => told.yes("authorizer", format!("{asked}, allows")),
+            // Asked for real, whatever the server remembers of an earlier answer.
+            Ok(Decision::Allow(grant)) if grant.ttl.is_zero() => told.yes("authorizer", format!("{asked}, allows")),
+            Ok(Decision::Allow(grant)) => {
+                let for_s = grant.ttl.min(TTL_MAX).as_secs_f64();
+                told.yes("authorizer", format!("{asked}, allows; the server keeps that answer for {for_s} s"));
+            }
             Ok(Decision::Deny { reason }) => {
                 return Err(told.no("authorizer", denied, format!("{asked}, denies: {reason}")));
             }
@@ -227,12 +233,14 @@ fn with_params(resolved: &Resolved) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use async_trait::async_trait;
 
     use super::*;
     use crate::channels::{self, PluginKinds, Sources};
     use crate::config::SourceFile;
-    use crate::flow::ports::{Answer, Fault, FaultKind, HandlerCall, Plugins};
+    use crate::flow::ports::{Answer, Fault, FaultKind, HandlerCall, PluginVersion, Plugins};
     use crate::protocol::{Generation, PluginName};
 
     const MANIFEST: &str = "\
@@ -250,9 +258,14 @@ channels:
 
     #[async_trait]
     impl Plugins for Members {
+        fn version(&self, _: &PluginName) -> Option<PluginVersion> {
+            Some(PluginVersion([0; 32]))
+        }
+
         async fn authorize(&self, plugin: &PluginName, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
             match call.context.user.as_ref().map(|user| user.id.as_str()) {
-                Some("alice") => Ok(Decision::Allow),
+                Some("alice") => Ok(Decision::allow()),
+                Some("carol") => Ok(Decision::allow_for(Duration::from_secs(30))),
                 Some("mallory") => Ok(Decision::Deny { reason: "no member".to_owned() }),
                 _ => Err(Fault { plugin: plugin.clone(), kind: FaultKind::Trap, detail: "unreachable".to_owned() }),
             }
@@ -297,6 +310,16 @@ channels:
         let last = explanation.steps.last().unwrap();
         assert_eq!((last.check, last.refused), ("authorizer", Some("forbidden")));
         assert_eq!(last.detail, "plugin `members`, asked about subscribe, denies: no member");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_the_server_may_keep_is_told_with_its_time() {
+        let explanation = explain("carol", Action::Subscribe).await;
+        let last = explanation.steps.last().unwrap();
+        assert_eq!(
+            last.detail,
+            "plugin `members`, asked about subscribe, allows; the server keeps that answer for 30 s"
+        );
     }
 
     #[tokio::test]

@@ -53,7 +53,7 @@ impl Gates {
         let inbound = channel.inbound.as_ref().ok_or(Code::NoHandler)?;
         // Size before anything that reads the payload: it bounds what the authorizer and the schema work on.
         self.refuse_too_large(payload)?;
-        serving.ask_authorizer(context, Action::Send, Some(payload)).await?;
+        self.ask_authorizer(serving, context, Action::Send, Some(payload)).await?;
         if let Some(rate) = inbound.rate {
             self.rates.take(channel.template.as_str(), rate, context)?;
         }

@@ -5,6 +5,7 @@
 mod bridge;
 mod broadcast;
 mod connect;
+mod decisions;
 mod effects;
 mod explain;
 mod inbound;
@@ -46,6 +47,7 @@ pub struct Gates {
     serving: ArcSwap<Serving>,
     auth: AuthPolicy,
     rates: rate::Rates,
+    decisions: decisions::Decisions,
     limits: Limits,
     ports: Ports,
     draining: AtomicBool,
@@ -90,6 +92,7 @@ impl Gates {
             serving: ArcSwap::from_pointee(serving),
             auth,
             rates: rate::Rates::default(),
+            decisions: decisions::Decisions::new(limits.authorizer_cache_max),
             limits,
             ports,
             draining: AtomicBool::new(false),
@@ -131,8 +134,10 @@ impl Gates {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Forgets what is too old to matter: rate windows of users that fell silent. Call it once a minute or so.
+    /// Forgets what is too old to matter: rate windows of users that fell silent, decisions whose time is over.
+    /// Call it once a minute or so.
     pub fn sweep(&self) {
+        self.decisions.sweep();
         self.rates.sweep();
     }
 

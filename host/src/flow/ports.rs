@@ -1,6 +1,7 @@
 //! What the flow needs of the world, as traits: each has a real implementation in an adapter and a fake in the tests.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -13,6 +14,9 @@ use crate::protocol::{BusEvent, Payload, PluginName, User};
 /// code. Calls must be safe to cancel by dropping the future.
 #[async_trait]
 pub trait Plugins: Send + Sync + 'static {
+    /// What tells this plugin from every other that ever bore its name; `None` when there is none of that name.
+    fn version(&self, plugin: &PluginName) -> Option<PluginVersion>;
+
     /// Asks an authorizer whether this user may do this on this topic.
     ///
     /// # Errors
@@ -25,6 +29,10 @@ pub trait Plugins: Send + Sync + 'static {
     /// [`Fault`] when the plugin failed; none of its effects may happen.
     async fn handle(&self, plugin: &PluginName, call: HandlerCall<'_>) -> Result<Answer, Fault>;
 }
+
+/// What a plugin is made of, component and manifest, as a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PluginVersion(pub [u8; 32]);
 
 /// What an authorizer is asked.
 #[derive(Debug, Clone, Copy)]
@@ -61,12 +69,33 @@ impl Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// Yes.
-    Allow,
+    Allow(Grant),
     /// No; the reason is for the log, never for the client.
     Deny {
         /// The plugin's own words.
         reason: String,
     },
+}
+
+/// How far a yes goes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grant {
+    /// How long the same question has the same answer; zero is for this once. An hour at most counts.
+    pub ttl: Duration,
+}
+
+impl Decision {
+    /// Yes, for this once.
+    #[must_use]
+    pub const fn allow() -> Self {
+        Self::allow_for(Duration::ZERO)
+    }
+
+    /// Yes, and for so long.
+    #[must_use]
+    pub const fn allow_for(ttl: Duration) -> Self {
+        Self::Allow(Grant { ttl })
+    }
 }
 
 /// What a handler is asked.

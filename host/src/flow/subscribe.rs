@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::decisions::Asked;
 use super::ports::{Action, AuthorizerCall, Decision};
 use super::{CallContext, Gates, Serving, Session, observe};
 use crate::channels::Resolved;
@@ -40,7 +41,7 @@ impl Gates {
         if session.topics_count() >= max && !session.holds(context.topic()) {
             return Err(Code::TooManySubscriptions.into());
         }
-        serving.ask_authorizer(&context, Action::Subscribe, None).await?;
+        self.ask_authorizer(serving, &context, Action::Subscribe, None).await?;
         session.hold(context.topic(), context.user.as_ref(), serving.catalog.generation(), max)?;
         Ok(SubscribeReceipt {
             channel: context.topic().clone(),
@@ -62,17 +63,28 @@ impl Gates {
     }
 }
 
-impl Serving {
-    /// Asks the channel's authorizer, if it has one. Fails closed: a fault denies.
+impl Gates {
+    /// Asks the channel's authorizer, if it has one, unless it has granted this very question for a time that is not
+    /// over. Fails closed: a fault denies.
     pub(super) async fn ask_authorizer(
         &self,
+        serving: &Serving,
         context: &CallContext,
         action: Action,
         payload: Option<&Payload>,
     ) -> Result<(), Refusal> {
         let Some(plugin) = &context.resolved.channel.authorizer else { return Ok(()) };
-        match self.plugins.authorize(plugin, AuthorizerCall { context, action, payload }).await {
-            Ok(Decision::Allow) => Ok(()),
+        let asked = serving.plugins.version(plugin).map(|version| Asked::new(plugin, version, action, context));
+        if asked.as_ref().is_some_and(|asked| self.decisions.holds(asked)) {
+            return Ok(());
+        }
+        match serving.plugins.authorize(plugin, AuthorizerCall { context, action, payload }).await {
+            Ok(Decision::Allow(grant)) => {
+                if let Some(asked) = asked {
+                    self.decisions.keep(asked, grant.ttl);
+                }
+                Ok(())
+            }
             Ok(Decision::Deny { reason }) => {
                 tracing::debug!(%plugin, channel = context.channel(), action = action.as_str(), reason, "authorizer denied");
                 Err(denied(context))

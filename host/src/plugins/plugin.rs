@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -16,7 +17,7 @@ use super::manifest::{Isolation, PluginManifest};
 use super::pool::{Pool, Slots};
 use crate::channels::PluginKinds;
 use crate::flow::CallContext;
-use crate::flow::ports::{Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall};
+use crate::flow::ports::{Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, PluginVersion};
 use crate::protocol::PluginName;
 use crate::telemetry;
 
@@ -74,6 +75,12 @@ impl Fingerprint {
     #[must_use]
     pub fn of(manifest: &str, component: &[u8]) -> Self {
         Self { digest: Digest::of(component), manifest: manifest.to_owned() }
+    }
+
+    /// The same in 32 bytes.
+    #[must_use]
+    pub fn version(&self) -> PluginVersion {
+        PluginVersion(Sha256::new().chain_update(&self.digest.0).chain_update(&self.manifest).finalize().into())
     }
 }
 
@@ -181,7 +188,9 @@ impl Plugin {
         self.log_output(&mut lease.instance);
         lease.end();
         match result {
-            Ok(authorizer::Decision::Allow(_)) => Ok(Decision::Allow),
+            Ok(authorizer::Decision::Allow(grant)) => {
+                Ok(Decision::allow_for(Duration::from_millis(grant.ttl_ms.into())))
+            }
             Ok(authorizer::Decision::Deny(reason)) => Ok(Decision::Deny { reason: shorten(reason) }),
             Err(reason) => Err(Failure { kind: FaultKind::Failed, detail: shorten(reason) }),
         }

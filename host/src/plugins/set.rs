@@ -8,40 +8,50 @@ use async_trait::async_trait;
 use super::Plugin;
 use crate::channels::PluginKinds;
 use crate::flow::CallContext;
-use crate::flow::ports::{Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, Plugins};
+use crate::flow::ports::{Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, PluginVersion, Plugins};
 use crate::protocol::PluginName;
 use crate::telemetry;
 
 /// Plugins by name. Immutable: the next generation has its own set, which shares the plugins that did not change.
 #[derive(Debug, Default, Clone)]
-pub struct PluginSet(BTreeMap<PluginName, Arc<Plugin>>);
+pub struct PluginSet(BTreeMap<PluginName, Member>);
+
+#[derive(Debug, Clone)]
+struct Member {
+    plugin: Arc<Plugin>,
+    version: PluginVersion,
+}
 
 impl PluginSet {
     /// The set of these plugins; of two with one name the last stays.
     #[must_use]
     pub fn new(plugins: impl IntoIterator<Item = Arc<Plugin>>) -> Self {
-        Self(plugins.into_iter().map(|plugin| (plugin.name().clone(), plugin)).collect())
+        let member = |plugin: Arc<Plugin>| {
+            let version = plugin.fingerprint().version();
+            (plugin.name().clone(), Member { plugin, version })
+        };
+        Self(plugins.into_iter().map(member).collect())
     }
 
     /// One plugin.
     #[must_use]
     pub fn get(&self, name: &PluginName) -> Option<&Arc<Plugin>> {
-        self.0.get(name)
+        self.0.get(name).map(|member| &member.plugin)
     }
 
     /// Every plugin, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Plugin>> {
-        self.0.values()
+        self.0.values().map(|member| &member.plugin)
     }
 
     /// What each can be, as the catalog asks.
     #[must_use]
     pub fn kinds(&self) -> BTreeMap<PluginName, PluginKinds> {
-        self.0.iter().map(|(name, plugin)| (name.clone(), plugin.kinds())).collect()
+        self.0.iter().map(|(name, member)| (name.clone(), member.plugin.kinds())).collect()
     }
 
     fn find(&self, name: &PluginName, context: &CallContext) -> Result<&Plugin, Fault> {
-        self.0.get(name).map(AsRef::as_ref).ok_or_else(|| {
+        self.get(name).map(AsRef::as_ref).ok_or_else(|| {
             let fault = Fault { plugin: name.clone(), kind: FaultKind::Missing, detail: "is not loaded".to_owned() };
             telemetry::plugin_fault(name.as_str(), fault.kind.as_str(), context.channel(), &fault.detail);
             fault
@@ -51,6 +61,10 @@ impl PluginSet {
 
 #[async_trait]
 impl Plugins for PluginSet {
+    fn version(&self, plugin: &PluginName) -> Option<PluginVersion> {
+        self.0.get(plugin).map(|member| member.version)
+    }
+
     async fn authorize(&self, plugin: &PluginName, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
         self.find(plugin, call.context)?.authorize(call).await
     }

@@ -80,6 +80,16 @@ pub fn plugin_log_dropped(plugin: &str, lines: u32) {
     counter(names::PLUGIN_LOG_DROPPED, &[("plugin", plugin)]).increment(lines.into());
 }
 
+/// Counts what became of an authorizer's granted answer: `hit`, `miss` or `evicted`.
+pub fn authorizer_cache(plugin: &str, outcome: &'static str) {
+    let slot = Slot { counter: names::AUTHORIZER_CACHE.name, what: "", outcome };
+    let make = || Handles {
+        counter: counter(names::AUTHORIZER_CACHE, &[("plugin", plugin), ("outcome", outcome)]),
+        seconds: ::metrics::Histogram::noop(),
+    };
+    hot(plugin, slot, make, |handles| handles.counter.increment(1));
+}
+
 /// Counts a publication's way to the subscribers of its topic: how many queues took it and how many did not.
 pub fn delivered(channel: &str, queued: usize, failed: usize) {
     count_by_channel(names::DELIVERIES, channel, queued);

@@ -13,6 +13,7 @@
 //! | `tidegate_plugin_host_calls_total` | `plugin` `import` `outcome` | `import` is `secrets`, `kv`, `queries` or `http` |
 //! | `tidegate_plugin_host_call_seconds` | `plugin` `import` | |
 //! | `tidegate_plugin_log_lines_dropped_total` | `plugin` | `limits.log_lines`, `limits.log_rate` |
+//! | `tidegate_authorizer_cache_total` | `plugin` `outcome` | `hit`, `miss`, `evicted`; `limits.authorizer_cache` |
 //! | `tidegate_deliveries_total` `tidegate_deliveries_failed_total` | `channel` | per subscriber |
 //! | `tidegate_outbound_overflows_total` `tidegate_inbound_overflows_total` | | `limits.outbound_queue`, `limits.inbound_queue` |
 //! | `tidegate_bridge_events_total` | `on` `to` `outcome` | `crossed`, `skipped`, `dead` |
@@ -51,9 +52,10 @@ pub use events::{
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
-    Gate, NO_CHANNEL, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed, connection_opened,
-    connection_refused, dead_letter_dropped, dead_letters, delivered, gate, generation, http_request, inbound_overflow,
-    outbound_overflow, plugin_call, plugin_host_call, plugin_log_dropped, subscribed, unsubscribed,
+    Gate, NO_CHANNEL, authorizer_cache, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed,
+    connection_opened, connection_refused, dead_letter_dropped, dead_letters, delivered, gate, generation,
+    http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_host_call, plugin_log_dropped, subscribed,
+    unsubscribed,
 };
 pub use registry::render;
 
@@ -76,6 +78,7 @@ mod tests {
         plugin_host_call("p", "kv", "ok", time);
         plugin_log_dropped("p", 3);
         plugin_fault("p", "trap", "a", "detail");
+        authorizer_cache("p", "hit");
         delivered("a", 1, 1);
         outbound_overflow();
         inbound_overflow();

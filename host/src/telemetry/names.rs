@@ -58,6 +58,10 @@ pub(super) const PLUGIN_LOG_DROPPED: Metric = counter(
     "tidegate_plugin_log_lines_dropped_total",
     "Log lines of plugins beyond limits.log_lines or limits.log_rate, by plugin",
 );
+pub(super) const AUTHORIZER_CACHE: Metric = counter(
+    "tidegate_authorizer_cache_total",
+    "Granted answers looked up and given way (limits.authorizer_cache), by plugin and outcome (hit, miss, evicted)",
+);
 pub(super) const DELIVERIES: Metric =
     counter("tidegate_deliveries_total", "Publications queued for a subscriber, by channel template");
 pub(super) const DELIVERIES_FAILED: Metric = counter(
@@ -110,6 +114,7 @@ pub(super) const METRICS: &[Metric] = &[
     PLUGIN_HOST_CALLS,
     PLUGIN_HOST_SECONDS,
     PLUGIN_LOG_DROPPED,
+    AUTHORIZER_CACHE,
     DELIVERIES,
     DELIVERIES_FAILED,
     OUTBOUND_OVERFLOWS,

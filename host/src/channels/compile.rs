@@ -36,6 +36,15 @@ pub struct PluginKinds {
     pub authorizer: bool,
 }
 
+impl PluginKinds {
+    /// The names of the kinds, as the contract has them.
+    #[must_use]
+    pub fn names(self) -> Vec<&'static str> {
+        let named = [(self.handler, "handler"), (self.authorizer, "authorizer")];
+        named.into_iter().filter_map(|(is, name)| is.then_some(name)).collect()
+    }
+}
+
 /// Compiles a catalog.
 ///
 /// # Errors

@@ -13,6 +13,8 @@
 //! | `tidegate_plugin_host_calls_total` | `plugin` `import` `outcome` | `import` is `secrets`, `kv`, `queries` or `http` |
 //! | `tidegate_plugin_host_call_seconds` | `plugin` `import` | |
 //! | `tidegate_plugin_log_lines_dropped_total` | `plugin` | `limits.log_lines`, `limits.log_rate` |
+//! | `tidegate_plugin_compiles_total` `tidegate_plugin_compile_seconds` | `from` | `compiler`, `cache` |
+//! | `tidegate_plugin_cache_rejected_total` | | entries that were not what was kept |
 //! | `tidegate_authorizer_cache_total` | `plugin` `outcome` | `hit`, `miss`, `evicted`; `limits.authorizer_cache` |
 //! | `tidegate_deliveries_total` `tidegate_deliveries_failed_total` | `channel` | per subscriber |
 //! | `tidegate_outbound_overflows_total` `tidegate_inbound_overflows_total` | | `limits.outbound_queue`, `limits.inbound_queue` |
@@ -32,6 +34,8 @@
 //! | `realtime.auth_failed` | warn | `connection` `code` `origin` |
 //! | `realtime.boundary_violation` | warn | `gate` `connection` `user` `channel` `code` |
 //! | `plugin.fault` | error | `plugin` `kind` `channel` `detail` |
+//! | `plugin.compiled` | info | `plugin` `component` `cached` `elapsed_ms` |
+//! | `plugin.cache` | warn | `component` / `directory`, `why` |
 //! | `bridge.dead_letter` | warn | `id` `on` `to` `reason` |
 //! | `reload.applied` `reload.rejected` | info, error | `generation` `elapsed_ms` / `mistakes` `first` |
 //! | `server.panic` | error | `place` `detail` |
@@ -47,8 +51,9 @@ mod names;
 mod registry;
 
 pub use events::{
-    auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked, plugin_fault,
-    reload_applied, reload_rejected, stopped,
+    auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
+    plugin_cache_rejected, plugin_cache_unusable, plugin_compiled, plugin_fault, reload_applied, reload_rejected,
+    stopped,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
@@ -78,6 +83,8 @@ mod tests {
         plugin_host_call("p", "kv", "ok", time);
         plugin_log_dropped("p", 3);
         plugin_fault("p", "trap", "a", "detail");
+        plugin_compiled("p", "digest", true, time);
+        plugin_cache_rejected("digest", "why");
         authorizer_cache("p", "hit");
         delivered("a", 1, 1);
         outbound_overflow();

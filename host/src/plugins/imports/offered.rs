@@ -1,10 +1,8 @@
 //! Whether a component imports only what there is, and what it was granted: judged before anything is linked.
 
-use semver::Version;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::super::contract::VERSION;
 use super::super::grants::Grants;
 use super::super::load::Mistake;
 
@@ -26,7 +24,7 @@ pub fn grant_of_import(import: &str) -> Option<&'static str> {
     GRANTED.iter().find(|(name, ..)| *name == interface).map(|(_, grant, _)| *grant)
 }
 
-/// Checks the imports of a component against the grants of its manifest. WASI is left to the linker, which has all of
+/// Checks the imports of a component against the grants of its manifest; their versions were checked with the exports'. WASI is left to the linker, which has all of
 /// 0.2, empty.
 ///
 /// # Errors
@@ -40,7 +38,7 @@ pub(in crate::plugins) fn check(component: &Component, engine: &Engine, grants: 
 }
 
 fn check_one(import: &str, grants: &Grants) -> Result<(), Mistake> {
-    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
+    let interface = import.split('@').next().unwrap_or(import);
     // Types only: what the exports of the contract are made of.
     if interface.starts_with("wasi:") || interface == "tidegate:plugin/types" {
         return Ok(());
@@ -51,12 +49,6 @@ fn check_one(import: &str, grants: &Grants) -> Result<(), Mistake> {
             "a plugin has `tidegate:host` (log, config, clock, random), by grant `tidegate:host/secrets`, \
              `tidegate:kv`, `tidegate:sql` and `tidegate:http`, and an empty WASI 0.2",
         ));
-    }
-    let fits = version.parse().is_ok_and(|own: Version| (own.major, own.minor) == (VERSION.major, VERSION.minor));
-    if !fits {
-        let served = format!("{}.{}", VERSION.major, VERSION.minor);
-        return Err(Mistake::new(format!("imports `{import}`, this host serves version {served} of it"))
-            .hint("build it with the SDK of this server's version"));
     }
     let Some((_, grant, line)) = granted else { return Ok(()) };
     let has_grant = match *grant {

@@ -20,11 +20,13 @@ mod output;
 mod plugin;
 mod pool;
 mod set;
+mod vectors;
 
 pub use build::{BuildError, BuildReport, WASM_TARGET, build, ensure_wasm_target};
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};
 pub use plugin::{Digest, Fingerprint, Plugin};
 pub use set::PluginSet;
+pub use vectors::{ContextFile, UserFile, Vector, differences, self_test};
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod choose;
+mod test;
 
 use std::path::PathBuf;
 
@@ -25,6 +26,8 @@ enum PluginCommand {
     Build(build::Build),
     /// Load plugins as the server would, and say every mistake
     Check(check::Check),
+    /// Ask plugins what their golden vectors say, tests/*.json, and compare the answers
+    Test(test::Test),
 }
 
 impl Plugin {
@@ -32,6 +35,7 @@ impl Plugin {
         match self.command {
             PluginCommand::Build(build) => build.run(plugins),
             PluginCommand::Check(check) => check.run(plugins).await,
+            PluginCommand::Test(test) => test.run(plugins).await,
         }
     }
 }

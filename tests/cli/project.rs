@@ -160,6 +160,7 @@ impl Project {
         for name in inherited.filter(|name| name.starts_with("TIDEGATE") || name == "RUST_LOG" || name == "COLUMNS") {
             command.env_remove(name);
         }
+        command.env("TIDEGATE__PLUGIN_CACHE", self.directory.path().join("cache"));
         command.envs(self.env.iter().cloned());
         command
     }

@@ -55,6 +55,22 @@ async fn another_version_of_the_contract_is_named() {
     assert!(hint.contains("SDK"), "{hint}");
 }
 
+#[tokio::test]
+async fn an_import_of_another_version_is_named() {
+    let source = text(
+        r#"(component
+            (import "tidegate:host/log@0.2.0" (instance))
+            (instance $i)
+            (export "tidegate:plugin/handler@0.1.0" (instance $i)))"#,
+    );
+    let (message, _, hint) = refused(source).await;
+    assert_eq!(
+        message,
+        "component `x.wasm`: imports `tidegate:host/log@0.2.0`, this host serves version 0.1 of the contract"
+    );
+    assert!(hint.contains("SDK"), "{hint}");
+}
+
 /// A component that exports `handle` without the contract's parameters and runs `start` when it is instantiated.
 fn handler_with_start(start: &str) -> PluginSource {
     text(&format!(

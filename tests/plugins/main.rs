@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod compiling;
 mod contract;
 mod decisions;
 mod faults;

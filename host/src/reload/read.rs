@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -176,7 +176,7 @@ fn read_component(
 ) -> Result<PluginSource, Vec<Diagnostic>> {
     let declared = plugins::read_manifest(&manifest)?;
     let path = directory.join(&declared.component);
-    match fs::read(&path) {
+    match read_bounded(&path) {
         Ok(component) => Ok(PluginSource { name, manifest, component_path: show(&path), component }),
         Err(error) => {
             let mut mistake = unreadable(&format!("component of plugin `{name}`"), &path, &error);
@@ -189,6 +189,13 @@ fn read_component(
             Err(vec![mistake])
         }
     }
+}
+
+/// One byte more than a component may have, at most: enough to be refused for its size.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut component = Vec::new();
+    fs::File::open(path)?.take(plugins::COMPONENT_BYTES_MAX as u64 + 1).read_to_end(&mut component)?;
+    Ok(component)
 }
 
 /// `*.yaml` and `*.yml`, but not an editor's hidden or backup file.

@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod choose;
+mod compile;
 mod test;
 
 use std::path::PathBuf;
@@ -28,6 +29,9 @@ enum PluginCommand {
     Check(check::Check),
     /// Ask plugins what their golden vectors say, tests/*.json, and compare the answers
     Test(test::Test),
+    /// Compile a component to native code, under limits: what the server runs for itself
+    #[command(hide = true)]
+    Compile(compile::Compile),
 }
 
 impl Plugin {
@@ -36,6 +40,7 @@ impl Plugin {
             PluginCommand::Build(build) => build.run(plugins),
             PluginCommand::Check(check) => check.run(plugins).await,
             PluginCommand::Test(test) => test.run(plugins).await,
+            PluginCommand::Compile(compile) => Ok(compile.run()),
         }
     }
 }

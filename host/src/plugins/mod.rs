@@ -23,6 +23,7 @@ mod output;
 mod plugin;
 mod pool;
 mod set;
+mod vectors;
 
 pub use build::{BuildError, BuildReport, WASM_TARGET, build, ensure_wasm_target};
 pub use compile::{CompileOrder, CompileOrderError, CompilePlace, CompileSettings, compile_here};
@@ -31,6 +32,7 @@ pub use load::COMPONENT_BYTES_MAX;
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};
 pub use plugin::{Digest, Fingerprint, Plugin};
 pub use set::PluginSet;
+pub use vectors::{ContextFile, UserFile, Vector, differences, self_test};
 
 use std::sync::Arc;
 

@@ -1,7 +1,6 @@
 // Clients that do not play by the rules, on the wire.
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -30,27 +29,36 @@ describe("hostile clients", () => {
 
   const polling = (query, options) => fetch(`${server.url}/socket.io/?EIO=4&transport=polling${query}`, options);
 
+  // Polls until a packet begins like that; the server's pings come between.
+  async function heard(sid, packet) {
+    const packets = await (await polling(`&sid=${sid}`)).text();
+    if (packets.split("\x1e").some((one) => one.startsWith(packet))) return;
+    assert.match(packets, /^2?$/);
+    await heard(sid, packet);
+  }
+
   test("a session that left its namespace has no transport any more", async () => {
     const { sid } = JSON.parse((await (await polling("")).text()).slice(1));
     const post = (body) => polling(`&sid=${sid}`, { method: "POST", body });
     assert.equal((await post("40")).status, 200);
-    assert.match(await (await polling(`&sid=${sid}`)).text(), /(^|\x1e)40\{/);
+    await heard(sid, "40{");
     const left = server.logged("realtime.disconnect");
     assert.equal((await post("41")).status, 200);
     await left;
     assert.equal((await polling(`&sid=${sid}`)).status, 400);
 
     const socket = await server.connect();
-    const closed = within("the close", once(socket.io.engine.transport.ws._socket, "close"));
+    const wire = socket.io.engine.transport.ws._socket;
+    const closed = within("the close", new Promise((resolve) => wire.once("close", resolve)));
     socket.io.engine.write("1");
     await closed;
   });
 
   test("an `auth` that is no object is a bad credential and not the absence of one", async () => {
-    for (const auth of ['"x"', "[1]", "7"]) {
+    for (const auth of ['"x"', "[1]"]) {
       const { sid } = JSON.parse((await (await polling("")).text()).slice(1));
       await polling(`&sid=${sid}`, { method: "POST", body: `40${auth}` });
-      assert.match(await (await polling(`&sid=${sid}`)).text(), /(^|\x1e)44\{"message":"unauthenticated"/);
+      await heard(sid, '44{"message":"unauthenticated"');
     }
   });
 

@@ -12,3 +12,4 @@ mod faults;
 mod instances;
 mod kit;
 mod loading;
+mod roster;

@@ -15,6 +15,7 @@ use super::guest::Guest;
 use super::instance::Blueprint;
 use super::manifest::{PluginManifest, read_manifest};
 use super::plugin::{Digest, Plugin};
+use super::record::Record;
 use super::{PluginHost, PluginSource, exports, imports};
 use crate::config::{ByteSize, Diagnostic};
 use crate::flow::ports::FaultKind;
@@ -84,6 +85,7 @@ impl PluginHost {
             blueprint,
             pool: self.slots.pool(),
             slots: self.slots.clone(),
+            record: Record::begin(),
         })
     }
 

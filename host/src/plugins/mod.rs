@@ -21,6 +21,8 @@ mod manifest;
 mod output;
 mod plugin;
 mod pool;
+mod record;
+mod roster;
 mod set;
 mod vectors;
 
@@ -29,6 +31,7 @@ pub use compile::{CompileOrder, CompileOrderError, CompilePlace, CompileSettings
 pub use load::COMPONENT_BYTES_MAX;
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};
 pub use plugin::{Digest, Fingerprint, Plugin};
+pub use roster::Roster;
 pub use set::PluginSet;
 pub use vectors::{ContextFile, UserFile, Vector, differences, self_test};
 

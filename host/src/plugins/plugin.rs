@@ -15,9 +15,13 @@ use super::fault::Failure;
 use super::instance::{Blueprint, Instance};
 use super::manifest::{Isolation, PluginManifest};
 use super::pool::{Pool, Slots};
+use super::record::Record;
 use crate::channels::PluginKinds;
 use crate::flow::CallContext;
-use crate::flow::ports::{Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, PluginVersion};
+use crate::flow::ports::{
+    Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, PluginService, PluginState, PluginStatus,
+    PluginVersion,
+};
 use crate::protocol::PluginName;
 use crate::telemetry;
 
@@ -37,6 +41,7 @@ pub struct Plugin {
     pub(super) pool: Arc<Pool>,
     /// One permit a call at once (`limits.concurrency`).
     pub(super) calls: Semaphore,
+    pub(super) record: Record,
 }
 
 /// What a plugin is made of: equal fingerprints serve alike, so a reload keeps the one with the warm instances.
@@ -81,6 +86,12 @@ impl Fingerprint {
     #[must_use]
     pub fn of(manifest: &str, component: &[u8]) -> Self {
         Self { digest: Digest::of(component), manifest: manifest.to_owned() }
+    }
+
+    /// The component's.
+    #[must_use]
+    pub const fn digest(&self) -> &Digest {
+        &self.digest
     }
 
     /// The same in 32 bytes.
@@ -149,6 +160,26 @@ impl Plugin {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint { digest: self.digest.clone(), manifest: self.manifest.source.text.clone() }
+    }
+
+    /// What an operator is told of it.
+    #[must_use]
+    pub fn status(&self, state: PluginState) -> PluginStatus {
+        PluginStatus {
+            name: self.name.as_str().to_owned(),
+            state,
+            version: Some(self.fingerprint().version().to_string()),
+            digest: Some(self.digest.as_str().to_owned()),
+            since_unix_s: self.record.loaded_at_unix_s,
+            reasons: Vec::new(),
+            service: Some(PluginService {
+                kinds: self.kinds.names(),
+                cached: self.cached,
+                calls: self.record.calls(),
+                faults: self.record.faults(),
+                last_fault: self.record.last_fault(),
+            }),
+        }
     }
 
     /// Has the handler answer a message.
@@ -234,6 +265,7 @@ impl Plugin {
     ) -> Result<T, Fault> {
         let started = Moment::now();
         let result = call.await;
+        self.record.note(result.as_ref().err());
         let outcome = result.as_ref().map_or_else(|failure| failure.kind.as_str(), |_| "ok");
         telemetry::plugin_call(self.name.as_str(), kind, outcome, started.elapsed());
         result.map_err(|Failure { kind, detail }| {

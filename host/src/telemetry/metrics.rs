@@ -87,6 +87,11 @@ fn count_by_channel(metric: Metric, channel: &str, count: usize) {
     hot(channel, slot, make, |handles| handles.counter.increment(count as u64));
 }
 
+/// Notes whether a version of a plugin is in a state: `active` or `rejected`.
+pub fn plugin_state(plugin: &str, state: &'static str, is: bool) {
+    gauge(names::PLUGIN_STATE, &[("plugin", plugin), ("state", state)]).set(f64::from(u8::from(is)));
+}
+
 /// Counts a plugin's fault; [`super::plugin_fault`] does it and logs it.
 pub(super) fn plugin_faulted(plugin: &str, kind: &'static str, channel: &str) {
     counter(names::PLUGIN_FAULTS, &[("plugin", plugin), ("kind", kind), ("channel", channel)]).increment(1);

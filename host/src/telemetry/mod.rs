@@ -12,6 +12,7 @@
 //! | `tidegate_plugin_faults_total` | `plugin` `kind` `channel` | `kind` is `trap`, `timeout`, `memory`, … |
 //! | `tidegate_plugin_compiles_total` `tidegate_plugin_compile_seconds` | `from` | `compiler`, `cache` |
 //! | `tidegate_plugin_cache_rejected_total` | | entries that were not what was kept |
+//! | `tidegate_plugin_state` | `plugin` `state` | 1 or 0; `active`, `rejected` (by the last reload) |
 //! | `tidegate_authorizer_cache_total` | `plugin` `outcome` | `hit`, `miss`, `evicted`; `limits.authorizer_cache` |
 //! | `tidegate_deliveries_total` `tidegate_deliveries_failed_total` | `channel` | per subscriber |
 //! | `tidegate_outbound_overflows_total` `tidegate_inbound_overflows_total` | | `limits.outbound_queue`, `limits.inbound_queue` |
@@ -56,7 +57,7 @@ pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
     Gate, NO_CHANNEL, authorizer_cache, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed,
     connection_opened, connection_refused, dead_letter_dropped, dead_letters, delivered, gate, generation,
-    http_request, inbound_overflow, outbound_overflow, plugin_call, subscribed, unsubscribed,
+    http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_state, subscribed, unsubscribed,
 };
 pub use registry::render;
 
@@ -77,6 +78,7 @@ mod tests {
         gate(Gate::Inbound, "a", "ok", time);
         plugin_call("p", "handler", "ok", time);
         plugin_fault("p", "trap", "a", "detail");
+        plugin_state("p", "active", true);
         plugin_compiled("p", "digest", true, time);
         plugin_cache_rejected("digest", "why");
         authorizer_cache("p", "hit");

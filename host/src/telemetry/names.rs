@@ -58,6 +58,8 @@ pub(super) const PLUGIN_CACHE_REJECTED: Metric = counter(
     "tidegate_plugin_cache_rejected_total",
     "Compiled plugins in the cache that were not what the server had kept, and were compiled anew",
 );
+pub(super) const PLUGIN_STATE: Metric =
+    gauge("tidegate_plugin_state", "1 when a version of the plugin is in the state (active, rejected), else 0");
 pub(super) const AUTHORIZER_CACHE: Metric = counter(
     "tidegate_authorizer_cache_total",
     "Granted answers looked up and given way (limits.authorizer_cache), by plugin and outcome (hit, miss, evicted)",
@@ -114,6 +116,7 @@ pub(super) const METRICS: &[Metric] = &[
     PLUGIN_COMPILES,
     PLUGIN_COMPILE_SECONDS,
     PLUGIN_CACHE_REJECTED,
+    PLUGIN_STATE,
     AUTHORIZER_CACHE,
     DELIVERIES,
     DELIVERIES_FAILED,

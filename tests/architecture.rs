@@ -68,6 +68,7 @@ const HOMES: [(&str, &[&str]); 21] = [
     ("notify", &["reload/"]),
     ("clap", &["cli/"]),
     ("sqlx", &["store/"]),
+    ("url", &["config/origin.rs"]),
     ("rustix", &["plugins/compile/"]),
     ("ureq", &["cli/plugin/list.rs"]),
     ("hmac", &["plugins/compile/"]),

@@ -55,7 +55,14 @@ impl PluginRoster for TwoVersions {
     fn list(&self) -> Vec<PluginStatus> {
         let last_fault = LastFault { kind: "trap", detail: "unreachable".to_owned(), at_unix_s: 5 };
         let kinds = vec!["handler"];
-        let service = PluginService { kinds, cached: true, calls: 7, faults: 1, last_fault: Some(last_fault) };
+        let service = PluginService {
+            kinds,
+            cached: true,
+            paused: Vec::new(),
+            calls: 7,
+            faults: 1,
+            last_fault: Some(last_fault),
+        };
         let active = PluginStatus {
             name: "ping".to_owned(),
             state: PluginState::Active,

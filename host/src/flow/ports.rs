@@ -192,6 +192,8 @@ pub enum FaultKind {
     Missing,
     /// Every instance is busy and the wait is over.
     Overloaded,
+    /// It failed so often that it is not called for a while.
+    Paused,
     /// An authorizer says that it could not decide.
     Failed,
 }
@@ -208,6 +210,7 @@ impl FaultKind {
             Self::NotGranted => "not_granted",
             Self::Missing => "missing",
             Self::Overloaded => "overloaded",
+            Self::Paused => "paused",
             Self::Failed => "failed",
         }
     }

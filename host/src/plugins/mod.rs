@@ -6,6 +6,7 @@
 //! [`CompileSettings::cache`] keeps.
 
 mod answer;
+mod breaker;
 mod build;
 mod compile;
 mod contract;
@@ -23,6 +24,7 @@ mod output;
 mod plugin;
 mod pool;
 mod record;
+mod room;
 mod roster;
 mod set;
 mod vectors;

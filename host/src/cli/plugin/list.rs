@@ -72,6 +72,9 @@ fn text(answer: &Value) -> String {
         for reason in plugin["reasons"].as_array().into_iter().flatten() {
             shown += &format!("{name}: rejected: {}\n", reason.as_str().unwrap_or_default());
         }
+        for class in plugin["service"]["paused"].as_array().into_iter().flatten() {
+            shown += &format!("{name}: paused after too many faults: {}\n", class.as_str().unwrap_or_default());
+        }
         let last = &plugin["service"]["last_fault"];
         if let (Some(kind), Some(detail)) = (last["kind"].as_str(), last["detail"].as_str()) {
             shown += &format!("{name}: last fault: {kind}: {detail}\n");

@@ -2,6 +2,7 @@
 
 mod build;
 mod read;
+mod rejected;
 mod watch;
 
 use std::sync::Arc;
@@ -15,9 +16,11 @@ pub use build::{Built, build};
 pub use read::{Paths, Read, read, read_plugin, read_vectors};
 pub use watch::{WatchError, Watcher};
 
+use rejected::{Candidates, candidates};
+
 use crate::config::Diagnostic;
 use crate::flow::Gates;
-use crate::plugins::PluginHost;
+use crate::plugins::{PluginHost, Roster};
 use crate::protocol::Generation;
 use crate::telemetry;
 
@@ -43,6 +46,8 @@ pub struct Reloader {
     pub host: Arc<PluginHost>,
     /// What is swapped.
     pub gates: Arc<Gates>,
+    /// Told which versions serve and which could not be had.
+    pub roster: Arc<Roster>,
 }
 
 impl Reloader {
@@ -71,16 +76,20 @@ impl Reloader {
             }
             let started = Instant::now();
             match self.attempt(&current, trigger).await {
-                Ok(None) if was_rejected => {
+                Ok(None) => {
+                    // What was rejected before is taken back.
+                    self.roster.serve(&current.plugins);
+                    if was_rejected {
+                        telemetry::reload_reverted(current.serving.catalog.generation().0);
+                    }
                     was_rejected = false;
-                    telemetry::reload_reverted(current.serving.catalog.generation().0);
                 }
-                Ok(None) => {}
                 Ok(Some(next)) => {
                     was_rejected = false;
                     let generation = next.serving.catalog.generation();
                     self.gates.replace(next.serving.clone());
                     current = next;
+                    self.roster.serve(&current.plugins);
                     telemetry::reload_applied(generation.0, started.elapsed());
                     applied(generation);
                 }
@@ -98,12 +107,21 @@ impl Reloader {
     async fn attempt(&self, current: &Built, trigger: Trigger) -> Result<Option<Built>, Vec<Diagnostic>> {
         let paths = self.paths.clone();
         let reading = tokio::task::spawn_blocking(move || read(&paths)).await;
-        let next = reading.unwrap_or_else(|panic| Err(vec![Diagnostic::new(format!("reading stopped: {panic}"))]))?;
+        let next = reading.unwrap_or_else(|panic| Err(vec![Diagnostic::new(format!("reading stopped: {panic}"))]));
+        let next = next.map_err(|mistakes| self.reject(&Candidates::new(), mistakes))?;
         if trigger == Trigger::Files && next.fingerprint() == current.fingerprint {
             return Ok(None);
         }
         let generation = Generation(current.serving.catalog.generation().0 + 1);
-        build(&self.host, next, generation, &current.plugins).await.map(Some)
+        let candidates = candidates(&next.plugins);
+        let built = build(&self.host, next, generation, &current.plugins).await;
+        built.map(Some).map_err(|mistakes| self.reject(&candidates, mistakes))
+    }
+
+    /// Has the roster tell of the plugins that could not be had.
+    fn reject(&self, candidates: &Candidates, mistakes: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        self.roster.reject(rejected::rejected(&self.paths.plugins, candidates, &mistakes));
+        mistakes
     }
 }
 

@@ -205,6 +205,7 @@ export class Server {
 
   #line(line) {
     this.#seen.push(line);
+    this.#log.emit("line");
     if (process.env.TIDEGATE_E2E_LOG) console.error(line);
     let entry;
     try {
@@ -216,9 +217,19 @@ export class Server {
     if (fields.event) this.#log.emit(fields.event, fields);
   }
 
+  // A line of the log with this text, written already or yet to come.
+  async printed(text) {
+    const line = () => this.#seen.find((line) => line.includes(text));
+    const found = async () => {
+      while (!line()) await once(this.#log, "line");
+      return line();
+    };
+    return await within(`log line with \`${text}\``, found());
+  }
+
   // The next log event of that name.
-  async logged(event) {
-    const [fields] = await within(`log event \`${event}\``, once(this.#log, event)).catch((error) => {
+  async logged(event, patienceMs = PATIENCE_MS) {
+    const [fields] = await within(`log event \`${event}\``, once(this.#log, event), patienceMs).catch((error) => {
       throw new Error(`${error.message}\n${this.#seen.slice(-20).join("\n")}`);
     });
     return fields;
@@ -295,8 +306,8 @@ export class Server {
   }
 
   // Does something to the files and waits for what the server makes of it.
-  async reload(change, outcome = "reload.applied") {
-    const made = this.logged(outcome);
+  async reload(change, outcome = "reload.applied", patienceMs = PATIENCE_MS) {
+    const made = this.logged(outcome, patienceMs);
     change();
     return await made;
   }

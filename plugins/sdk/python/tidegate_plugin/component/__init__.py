@@ -5,7 +5,6 @@ import _strptime  # noqa: F401
 import encodings.ascii  # noqa: F401
 import encodings.idna  # noqa: F401
 import encodings.latin_1  # noqa: F401
-import random as _random
 from typing import Any
 
 from wit_world.imports import clock, config, log, random
@@ -41,15 +40,6 @@ class Imports:
 
 
 host.bind(Imports())
-_is_seeded = False
-
-
-def seed_once() -> None:
-    """Gives Python's own `random` a seed of this instance: the one that it has is part of the component."""
-    global _is_seeded
-    if not _is_seeded:
-        _random.seed(random.bytes(32))
-        _is_seeded = True
 
 
 def context(ctx: WitContext) -> Context:

@@ -5,7 +5,7 @@ from wit_world import exports
 from wit_world.exports import authorizer
 from wit_world.imports import types
 
-from . import context, registered, seed_once, wit_user
+from . import context, registered, wit_user
 from .. import calls, refusals
 
 FUNCTION, KIND = registered("authorizer", 2)
@@ -15,7 +15,6 @@ class Authorizer(exports.Authorizer):
     """Decides who may connect, subscribe and send."""
 
     def authorize(self, ctx: types.Context, action: authorizer.Action, payload: str | None) -> authorizer.Decision:
-        seed_once()
         try:
             decision = calls.authorize(FUNCTION, KIND, context(ctx), action.name.lower(), payload)
         except refusals.Refusal as refusal:

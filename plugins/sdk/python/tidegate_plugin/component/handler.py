@@ -4,7 +4,7 @@ from componentize_py_types import Err
 from wit_world import exports
 from wit_world.imports import types
 
-from . import context, registered, seed_once
+from . import context, registered
 from .. import calls, refusals
 from ..answers import Emit, Publish
 
@@ -20,7 +20,6 @@ class Handler(exports.Handler):
     """Answers messages."""
 
     def handle(self, ctx: types.Context, payload: str) -> types.Outcome:
-        seed_once()
         try:
             reply, effects = calls.handle(FUNCTION, KIND, context(ctx), payload)
         except refusals.Refusal as refusal:

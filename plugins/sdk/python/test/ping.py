@@ -5,14 +5,9 @@ from dataclasses import asdict, dataclass
 
 import tidegate_plugin
 from tidegate_plugin import (
-    Action, Context, Decision, Failed, Forbidden, InvalidPayload, Outcome, Unavailable,
-    allow, authorizer, clock, config, deny, emit, handler, log, publish,
+    Action, Context, Decision, Outcome, authorizer, clock, config, deny, emit, handler, log, publish,
 )
-
-REFUSALS = {
-    "InvalidPayload": InvalidPayload, "Forbidden": Forbidden, "Unavailable": Unavailable, "Failed": Failed,
-}
-
+from words import REFUSALS
 
 @dataclass
 class Ping:

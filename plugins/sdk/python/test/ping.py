@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass
 
 import tidegate_plugin
 from tidegate_plugin import (
-    Action, Context, Decision, Outcome, authorizer, clock, config, deny, emit, handler, log, publish,
+    Action, Context, Decision, Outcome, allow, authorizer, clock, config, deny, emit, handler, log, publish,
 )
 from words import REFUSALS
+
 
 @dataclass
 class Ping:

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod breaker;
 mod compiling;
 mod contract;
 mod decisions;
@@ -13,3 +14,5 @@ mod granted;
 mod instances;
 mod kit;
 mod loading;
+mod room;
+mod roster;

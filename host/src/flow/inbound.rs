@@ -152,7 +152,7 @@ fn bus_event(plugin: &PluginName, kind: String, subject: Option<String>, data: &
 fn refusal_of(fault: &Fault) -> Refusal {
     match fault.kind {
         FaultKind::Timeout => Code::HandlerTimeout.into(),
-        FaultKind::Overloaded => Code::Unavailable.into(),
+        FaultKind::Overloaded | FaultKind::Paused => Code::Unavailable.into(),
         FaultKind::Trap
         | FaultKind::Memory
         | FaultKind::InvalidOutput

@@ -12,6 +12,7 @@ mod inbound;
 pub mod ports;
 mod rate;
 mod recheck;
+mod roster;
 mod session;
 mod subscribe;
 

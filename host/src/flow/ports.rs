@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use super::roster::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
 use super::{CallContext, DeadLetter, Publication};
 use crate::protocol::{BusEvent, Payload, PluginName, User};
 
@@ -33,6 +34,13 @@ pub trait Plugins: Send + Sync + 'static {
 /// What a plugin is made of, component and manifest, as a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PluginVersion(pub [u8; 32]);
+
+impl std::fmt::Display for PluginVersion {
+    /// All 64 hexadecimal digits.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
 
 /// What an authorizer is asked.
 #[derive(Debug, Clone, Copy)]
@@ -184,6 +192,8 @@ pub enum FaultKind {
     Missing,
     /// Every instance is busy and the wait is over.
     Overloaded,
+    /// It failed so often that it is not called for a while.
+    Paused,
     /// An authorizer says that it could not decide.
     Failed,
 }
@@ -200,6 +210,7 @@ impl FaultKind {
             Self::NotGranted => "not_granted",
             Self::Missing => "missing",
             Self::Overloaded => "overloaded",
+            Self::Paused => "paused",
             Self::Failed => "failed",
         }
     }

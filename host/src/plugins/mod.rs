@@ -6,6 +6,7 @@
 //! [`CompileSettings::cache`] keeps.
 
 mod answer;
+mod breaker;
 mod build;
 mod compile;
 mod contract;
@@ -22,6 +23,9 @@ mod manifest;
 mod output;
 mod plugin;
 mod pool;
+mod record;
+mod room;
+mod roster;
 mod set;
 mod vectors;
 
@@ -31,6 +35,7 @@ pub use imports::{Secrets, Services, grant_of_import};
 pub use load::COMPONENT_BYTES_MAX;
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};
 pub use plugin::{Digest, Fingerprint, Plugin};
+pub use roster::Roster;
 pub use set::PluginSet;
 pub use vectors::{ContextFile, UserFile, Vector, differences, self_test};
 

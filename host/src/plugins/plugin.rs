@@ -5,19 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant as Moment, timeout_at};
 use tracing::Instrument as _;
 
 use super::answer;
+use super::breaker::Turned;
 use super::contract::{self, authorizer, shorten};
 use super::fault::Failure;
 use super::instance::{Blueprint, Instance};
 use super::manifest::{Isolation, PluginManifest};
-use super::pool::{Pool, Slots};
+use super::pool::Slots;
+use super::record::Record;
+use super::room::Room;
 use crate::channels::PluginKinds;
 use crate::flow::CallContext;
-use crate::flow::ports::{Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, PluginVersion};
+use crate::flow::ports::{
+    Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, PluginService, PluginState, PluginStatus,
+    PluginVersion,
+};
 use crate::protocol::PluginName;
 use crate::telemetry;
 
@@ -34,9 +40,9 @@ pub struct Plugin {
     pub(super) manifest: PluginManifest,
     pub(super) blueprint: Blueprint,
     pub(super) slots: Arc<Slots>,
-    pub(super) pool: Arc<Pool>,
-    /// One permit a call at once (`limits.concurrency`).
-    pub(super) calls: Semaphore,
+    pub(super) authorizers: Room,
+    pub(super) workers: Room,
+    pub(super) record: Record,
 }
 
 /// What a plugin is made of: equal fingerprints serve alike, so a reload keeps the one with the warm instances.
@@ -83,6 +89,12 @@ impl Fingerprint {
         Self { digest: Digest::of(component), manifest: manifest.to_owned() }
     }
 
+    /// The component's.
+    #[must_use]
+    pub const fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
     /// The same in 32 bytes.
     #[must_use]
     pub fn version(&self) -> PluginVersion {
@@ -100,6 +112,7 @@ impl std::fmt::Debug for Plugin {
 /// instance goes with it: its store is poisoned.
 struct Lease<'a> {
     plugin: &'a Plugin,
+    room: &'a Room,
     instance: Instance,
     _call: SemaphorePermit<'a>,
 }
@@ -108,8 +121,10 @@ impl Lease<'_> {
     /// The call went well: the instance may serve another, unless it has served enough.
     fn end(self) {
         let instances = &self.plugin.manifest.instances;
-        if instances.isolation == Isolation::Pooled && self.instance.calls < instances.calls_max {
-            self.plugin.pool.put(self.instance);
+        let lives = instances.isolation == Isolation::Pooled && self.instance.calls < instances.calls_max;
+        // Kept, it would keep the place that another plugin waits for.
+        if lives && !self.plugin.slots.wanted() {
+            self.room.pool.put(self.instance);
         }
     }
 }
@@ -156,13 +171,38 @@ impl Plugin {
         Fingerprint { digest: self.digest.clone(), manifest: self.manifest.source.text.clone() }
     }
 
+    /// What an operator is told of it.
+    #[must_use]
+    pub fn status(&self, state: PluginState) -> PluginStatus {
+        PluginStatus {
+            name: self.name.as_str().to_owned(),
+            state,
+            version: Some(self.fingerprint().version().to_string()),
+            digest: Some(self.digest.as_str().to_owned()),
+            since_unix_s: self.record.loaded_at_unix_s,
+            reasons: Vec::new(),
+            service: Some(PluginService {
+                kinds: self.kinds.names(),
+                cached: self.cached,
+                paused: [&self.authorizers, &self.workers]
+                    .into_iter()
+                    .filter(|room| room.breaker.is_open())
+                    .map(|room| room.class.as_str())
+                    .collect(),
+                calls: self.record.calls(),
+                faults: self.record.faults(),
+                last_fault: self.record.last_fault(),
+            }),
+        }
+    }
+
     /// Has the handler answer a message.
     ///
     /// # Errors
     /// [`Fault`], logged and counted.
     pub async fn handle(&self, call: HandlerCall<'_>) -> Result<Answer, Fault> {
         let span = self.span(call.context);
-        self.observed("handler", call.context, self.try_handle(call)).instrument(span).await
+        self.observed(&self.workers, "handler", call.context, self.try_handle(call)).instrument(span).await
     }
 
     /// Asks the authorizer.
@@ -171,14 +211,16 @@ impl Plugin {
     /// [`Fault`], logged and counted.
     pub async fn authorize(&self, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
         let span = self.span(call.context);
-        self.observed("authorizer", call.context, self.try_authorize(call)).instrument(span).await
+        self.observed(&self.authorizers, "authorizer", call.context, self.try_authorize(call)).instrument(span).await
     }
 
     async fn try_handle(&self, call: HandlerCall<'_>) -> Result<Answer, Failure> {
         let limits = &self.manifest.limits;
         let context = contract::context(call.context, limits.wall);
-        let (mut lease, deadline) = self.lease().await?;
-        let result = timeout_at(deadline, lease.instance.handle(&context, call.payload.as_str())).await;
+        let room = &self.workers;
+        let (mut lease, deadline) = self.lease(room).await?;
+        let asked = lease.instance.handle(&context, call.payload.as_str());
+        let result = timeout_at(deadline, room.run(asked)).await;
         let result = result.map_err(|_| Failure::wall(limits))?.ok_or_else(|| self.lacks("handler"))?;
         let result = result.map_err(|error| Failure::of_guest(&error, lease.instance.guest(), limits))?;
         self.log_output(&mut lease.instance);
@@ -193,8 +235,10 @@ impl Plugin {
         let limits = &self.manifest.limits;
         let context = contract::context(call.context, limits.wall);
         let payload = call.payload.map(|payload| payload.as_str());
-        let (mut lease, deadline) = self.lease().await?;
-        let result = timeout_at(deadline, lease.instance.authorize(&context, call.action.into(), payload)).await;
+        let room = &self.authorizers;
+        let (mut lease, deadline) = self.lease(room).await?;
+        let asked = lease.instance.authorize(&context, call.action.into(), payload);
+        let result = timeout_at(deadline, room.run(asked)).await;
         let result = result.map_err(|_| Failure::wall(limits))?.ok_or_else(|| self.lacks("authorizer"))?;
         let result = result.map_err(|error| Failure::of_guest(&error, lease.instance.guest(), limits))?;
         self.log_output(&mut lease.instance);
@@ -209,36 +253,48 @@ impl Plugin {
     }
 
     /// An instance to call, and until when the call may take. Waiting for the plugin's turn comes before that time.
-    async fn lease(&self) -> Result<(Lease<'_>, Moment), Failure> {
+    async fn lease<'a>(&'a self, room: &'a Room) -> Result<(Lease<'a>, Moment), Failure> {
         let wall = self.manifest.limits.wall;
-        let turn = timeout_at(Moment::now() + wall, self.calls.acquire()).await;
-        let Ok(Ok(call)) = turn else {
-            let most = self.manifest.limits.concurrency_max;
-            return Err(Failure::overloaded(&format!("{most} calls at once (`limits.concurrency`)")));
-        };
+        let call = room.enter(Moment::now() + wall).await?;
         let deadline = Moment::now() + wall;
-        let instance = match self.pool.take() {
+        let instance = match room.pool.take() {
             Some(instance) => instance,
-            None => self.instantiate(deadline).await?,
+            None => self.instantiate(room, deadline).await?,
         };
-        Ok((Lease { plugin: self, instance, _call: call }, deadline))
+        Ok((Lease { plugin: self, room, instance, _call: call }, deadline))
     }
 
-    async fn instantiate(&self, deadline: Moment) -> Result<Instance, Failure> {
-        let slot = self.slots.take(deadline).await?;
-        let instance = timeout_at(deadline, self.blueprint.instantiate(slot)).await;
+    async fn instantiate(&self, room: &Room, deadline: Moment) -> Result<Instance, Failure> {
+        let slot = self.slots.take(room.class, deadline).await?;
+        let instance = timeout_at(deadline, room.run(self.blueprint.instantiate(slot))).await;
         instance.map_err(|_| Failure::wall(&self.manifest.limits))?
+    }
+
+    /// Has the breaker let the call through, or answer for the plugin; learns from how it ends.
+    async fn admitted<T>(&self, room: &Room, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let admission = room.breaker.admit().ok_or_else(Failure::paused)?;
+        let result = call.await;
+        self.record.note(result.as_ref().err());
+        let verdict = result.as_ref().map_or_else(Failure::verdict, |_| Some(false));
+        let (name, class) = (self.name.as_str(), room.class.as_str());
+        match verdict.and_then(|fault| admission.end(fault)) {
+            Some(Turned::Open(pause)) => telemetry::plugin_paused(name, class, pause),
+            Some(Turned::Closed) => telemetry::plugin_resumed(name, class),
+            None => {}
+        }
+        result
     }
 
     /// Counts the call; logs and counts its fault.
     async fn observed<T>(
         &self,
+        room: &Room,
         kind: &'static str,
         context: &CallContext,
         call: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Fault> {
         let started = Moment::now();
-        let result = call.await;
+        let result = self.admitted(room, call).await;
         let outcome = result.as_ref().map_or_else(|failure| failure.kind.as_str(), |_| "ok");
         telemetry::plugin_call(self.name.as_str(), kind, outcome, started.elapsed());
         result.map_err(|Failure { kind, detail }| {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test, installing what is missing. Needs rustup and Node 20 or later, nothing else.
+# Runs every test, installing what is missing. Needs rustup, Node 20 or later and Python 3.11 or later, nothing else.
 #
 #   tests/run.sh            everything
 #   tests/run.sh e2e        only the stages named: lint rust plugins e2e examples
@@ -61,6 +61,8 @@ if wanted plugins; then
 fi
 
 if wanted e2e; then
+  require python3 "install Python 3.11 or later"
+  python3 -c 'import ensurepip, venv' 2>/dev/null || { step "install Python's venv module"; install_packages python3-venv; }
   step "end to end: the stock client against the real binary"
   build_binary
   (cd tests/e2e && npm ci --silent --no-audit --no-fund && npm test)

@@ -229,8 +229,8 @@ export class Server {
   }
 
   // The next log event of that name.
-  async logged(event) {
-    const [fields] = await within(`log event \`${event}\``, once(this.#log, event)).catch((error) => {
+  async logged(event, patienceMs = PATIENCE_MS) {
+    const [fields] = await within(`log event \`${event}\``, once(this.#log, event), patienceMs).catch((error) => {
       throw new Error(`${error.message}\n${this.#seen.slice(-20).join("\n")}`);
     });
     return fields;
@@ -307,8 +307,8 @@ export class Server {
   }
 
   // Does something to the files and waits for what the server makes of it.
-  async reload(change, outcome = "reload.applied") {
-    const made = this.logged(outcome);
+  async reload(change, outcome = "reload.applied", patienceMs = PATIENCE_MS) {
+    const made = this.logged(outcome, patienceMs);
     change();
     return await made;
   }

@@ -1,0 +1,76 @@
+#!/bin/sh
+# Makes a component of a module: `sh build.sh plugin.py plugin.wasm handler authorizer`, the kinds it exports last.
+# The toolchain is installed on first use, once for all plugins: ${XDG_CACHE_HOME:-~/.cache}/tidegate/toolchains.
+set -eu
+
+VERSION=0.25.1
+KINDS="handler authorizer"
+
+fail() { # exit code, error, hint
+  printf 'error: %s\nhint: %s\n' "$2" "$3" >&2
+  exit "$1"
+}
+
+[ $# -ge 3 ] || fail 64 "usage: build.sh <module.py> <component.wasm> <kind>..." "the kinds are $KINDS"
+module=$1 output=$2
+shift 2
+for kind; do
+  case " $KINDS " in *" $kind "*) ;; *) fail 64 "there is no kind \`$kind\`" "the kinds are $KINDS" ;; esac
+done
+[ -f "$module" ] || fail 66 "there is no file $module" "name the module of the plugin, with its path"
+name=$(basename "$module" .py)
+case $name in
+  *[!a-zA-Z0-9_]* | [0-9]*) fail 64 "\`$name\` is no name of a module" "letters, digits and _ only: plugin.py" ;;
+  tidegate_*) fail 64 "\`$name\` is taken" "call it plugin.py" ;;
+esac
+
+python=${PYTHON:-python3}
+command -v "$python" >/dev/null || fail 69 "\`$python\` is not installed" "install Python 3.11 or later and its venv module (Debian, Ubuntu: apt install python3-venv)"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+  fail 69 "\`$python\` is $("$python" --version 2>&1)" "install Python 3.11 or later, or name one in \$PYTHON"
+
+toolchain="${XDG_CACHE_HOME:-$HOME/.cache}/tidegate/toolchains/componentize-py-$VERSION"
+if [ ! -d "$toolchain" ]; then
+  # Made aside and moved in one step: an interrupted or a second build at the same time leaves no half of it.
+  aside="$toolchain.$$"
+  trap 'rm -rf "$aside"' EXIT
+  mkdir -p "$(dirname "$toolchain")"
+  "$python" -m venv "$aside" >&2 ||
+    fail 69 "\`$python -m venv\` does not work" "install Python's venv module (Debian, Ubuntu: apt install python3-venv)"
+  "$aside/bin/python" -m pip install --quiet --disable-pip-version-check "componentize-py==$VERSION" >&2 ||
+    fail 69 "componentize-py $VERSION cannot be installed" "it comes from the Python Package Index: is there a network, and what does pip say above?"
+  "$python" -c 'import os, sys; os.rename(sys.argv[1], sys.argv[2])' "$aside" "$toolchain" 2>/dev/null || [ -d "$toolchain" ]
+  rm -rf "$aside"
+fi
+
+sdk=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/app"
+# The interpreter that imports the module writes `__pycache__` where it can: into copies, not beside the source.
+cp -R "$(cd "$(dirname "$module")" && pwd)/." "$work/plugin"
+cp -R "$sdk/tidegate_plugin" "$work/app/tidegate_plugin"
+cp -R "$sdk/../../../wit" "$work/wit"
+{
+  printf 'package tidegate:plugin@0.1.0;\n\nworld built {\n'
+  for kind; do printf '    include %s-plugin;\n' "$kind"; done
+  printf '}\n'
+} >"$work/wit/built.wit"
+{
+  printf 'import %s\n' "$name"
+  for kind; do
+    case $kind in
+      handler) echo 'from tidegate_plugin.component.handler import Handler' ;;
+      authorizer) echo 'from tidegate_plugin.component.authorizer import Authorizer' ;;
+    esac
+  done
+} >"$work/app/tidegate_app.py"
+
+# Beside the output first: nobody loads half a component.
+"$toolchain/bin/python" -c 'import sys; from componentize_py import script; sys.argv[0] = "componentize-py"; sys.exit(script())' \
+  -d "$work/wit" -w built componentize tidegate_app \
+  -p "$work/app" -p "$work/plugin" -o "$work/component.wasm" >&2 ||
+  fail 1 "componentize-py failed on $module" "what it says is above; the module is run while the component is built"
+aside="${output%.wasm}.$$.wasm"
+mv "$work/component.wasm" "$aside"
+mv "$aside" "$output"

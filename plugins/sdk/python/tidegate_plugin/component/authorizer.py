@@ -1,0 +1,24 @@
+"""The component's export `authorizer`."""
+
+from componentize_py_types import Err
+from wit_world import exports
+from wit_world.exports import authorizer
+from wit_world.imports import types
+
+from . import context, registered, wit_user
+from .. import calls, refusals
+
+FUNCTION, KIND = registered("authorizer", 2)
+
+
+class Authorizer(exports.Authorizer):
+    """Decides who may connect, subscribe and send."""
+
+    def authorize(self, ctx: types.Context, action: authorizer.Action, payload: str | None) -> authorizer.Decision:
+        try:
+            decision = calls.authorize(FUNCTION, KIND, context(ctx), action.name.lower(), payload)
+        except refusals.Refusal as refusal:
+            raise Err(calls.utf8(refusal)) from None
+        if decision.denied is not None:
+            return authorizer.Decision_Deny(calls.utf8(decision.denied))
+        return authorizer.Decision_Allow(authorizer.Grant(decision.ttl_ms, wit_user(decision.user)))

@@ -61,6 +61,7 @@ if wanted plugins; then
 fi
 
 if wanted e2e; then
+  python3 -m pip --version >/dev/null 2>&1 || { step "install pip, which brings compilers of plugins"; install_packages python3-pip; }
   step "end to end: the stock client against the real binary"
   build_binary
   (cd tests/e2e && npm ci --silent --no-audit --no-fund && npm test)

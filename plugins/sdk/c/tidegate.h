@@ -1,0 +1,105 @@
+/* The plugin's side of the contract in `wit/`: payloads as cJSON values, strings as C strings, and no memory to free.
+ *
+ * Whatever this layer or cJSON hands out during a call (context, payload, what cJSON_Create… and tg_config return) lives
+ * until the call ends and must not be freed or kept. What must outlive the call is the plugin's own: malloc it. */
+#ifndef TIDEGATE_H
+#define TIDEGATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cjson/cJSON.h"
+
+/* A name and its value. */
+typedef struct {
+  const char *name;
+  const char *value;
+} tg_pair;
+
+/* Who a connection belongs to. */
+typedef struct {
+  const char *id;
+  const char *const *roles;
+  size_t roles_len;
+  /* NULL where the credential names none. */
+  const char *tenant;
+} tg_user;
+
+/* Who asks, on which topic, and how long there is to answer. */
+typedef struct {
+  const char *topic;
+  const char *channel;
+  /* In the order of the channel's template. */
+  const tg_pair *params;
+  size_t params_len;
+  /* NULL on an anonymous connection. */
+  const tg_user *user;
+  const char *connection_id;
+  /* Milliseconds since the Unix epoch. */
+  uint64_t received_at_ms;
+  /* Milliseconds this call may take. */
+  uint32_t deadline_ms;
+  const tg_pair *attributes;
+  size_t attributes_len;
+} tg_context;
+
+/* The value of a param of the channel's template, or NULL. */
+const char *tg_param(const tg_context *context, const char *name);
+/* Whether the user has this role. */
+bool tg_has_role(const tg_context *context, const char *role);
+
+/* ---- A handler: the plugin defines tg_handle. ---- */
+
+typedef struct tg_answer tg_answer;
+typedef enum { TG_EVERYONE, TG_OTHERS } tg_audience;
+typedef enum { TG_INVALID_PAYLOAD, TG_FORBIDDEN, TG_UNAVAILABLE, TG_FAILED } tg_refusal;
+
+void tg_handle(const tg_context *context, const cJSON *payload, tg_answer *answer);
+
+/* The receipt for the sender. */
+void tg_reply(tg_answer *answer, const cJSON *value);
+/* Publishes on a topic once the call succeeded. Needs the topic's channel in `grants.emit`. */
+void tg_emit(tg_answer *answer, const char *topic, const cJSON *payload, tg_audience to);
+/* Puts an event on the bus once the call succeeded. Needs the type in `grants.publish`. `subject` may be NULL. */
+void tg_publish(tg_answer *answer, const char *type, const char *subject, const cJSON *data);
+/* Refuses the message: no reply, no effects. The sentence is formatted as by printf. */
+__attribute__((format(printf, 3, 4))) void tg_refuse(tg_answer *answer, tg_refusal why, const char *sentence, ...);
+
+/* ---- An authorizer: the plugin defines tg_authorize. One that neither allows nor denies has not decided: a no. ---- */
+
+typedef struct tg_decision tg_decision;
+typedef enum { TG_CONNECT, TG_SUBSCRIBE, TG_SEND } tg_action;
+
+/* `payload` is NULL unless the action has one. */
+void tg_authorize(const tg_context *context, tg_action action, const cJSON *payload, tg_decision *decision);
+
+/* Yes. `ttl_ms`: how long the host may answer the same question by itself, in milliseconds. */
+void tg_allow(tg_decision *decision, uint32_t ttl_ms);
+/* Yes to a TG_CONNECT, and whom the credential belongs to. */
+void tg_allow_user(tg_decision *decision, uint32_t ttl_ms, const tg_user *user);
+/* No. The sentence goes to the log. */
+__attribute__((format(printf, 2, 3))) void tg_deny(tg_decision *decision, const char *sentence, ...);
+/* It could not be found out, which denies. The sentence goes to the log. */
+__attribute__((format(printf, 2, 3))) void tg_fail(tg_decision *decision, const char *sentence, ...);
+
+/* ---- The host. ---- */
+
+typedef enum { TG_TRACE, TG_DEBUG, TG_INFO, TG_WARN, TG_ERROR } tg_level;
+
+/* A line of the server's log. `fields` ends with a pair whose name is NULL, and may be NULL. */
+void tg_log(tg_level level, const char *message, const tg_pair *fields);
+/* The value of one key of `config:`, or NULL where the section has no such key. */
+cJSON *tg_config(const char *key);
+/* Now, in milliseconds since the Unix epoch. */
+uint64_t tg_now_ms(void);
+/* Microseconds since some moment; never goes back. */
+uint64_t tg_monotonic_us(void);
+/* Fills the buffer with random bytes fit for keys. */
+void tg_random(void *bytes, size_t len);
+/* A random number. */
+uint64_t tg_random_u64(void);
+/* A string formatted as by printf. */
+__attribute__((format(printf, 1, 2))) const char *tg_format(const char *format, ...);
+
+#endif

@@ -1,0 +1,7 @@
+module guest
+
+go 1.27
+
+require tidegate v0.0.0
+
+replace tidegate => ../

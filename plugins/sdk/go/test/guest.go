@@ -1,0 +1,171 @@
+// The guest of `tests/e2e/guest.mjs` in Go: does what a message asks for.
+package main
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+
+	"tidegate"
+)
+
+type order struct {
+	N       *int            `json:"n"`
+	Others  *int            `json:"others"`
+	Echo    json.RawMessage `json:"echo"`
+	Context bool            `json:"context"`
+	Config  string          `json:"config"`
+	Log     string          `json:"log"`
+	Host    bool            `json:"host"`
+	Refuse  string          `json:"refuse"`
+	Crash   bool            `json:"crash"`
+	Recurse bool            `json:"recurse"`
+	Spin    bool            `json:"spin"`
+	Hog     bool            `json:"hog"`
+}
+
+type pong struct {
+	Pong int `json:"pong"`
+}
+
+type seen struct {
+	N int `json:"n"`
+}
+
+func pairs(pairs []tidegate.Pair) [][2]string {
+	list := [][2]string{}
+	for _, pair := range pairs {
+		list = append(list, [2]string{pair.Name, pair.Value})
+	}
+	return list
+}
+
+func contextValue(context *tidegate.Context) map[string]any {
+	var user any
+	if context.User != nil {
+		user = map[string]any{"id": context.User.ID, "roles": context.User.Roles, "tenant": context.User.Tenant}
+	}
+	return map[string]any{
+		"topic":          context.Topic,
+		"channel":        context.Channel,
+		"params":         pairs(context.Params),
+		"user":           user,
+		"connection_id":  context.ConnectionID,
+		"received_at_ms": context.ReceivedAt.UnixMilli(),
+		"deadline_ms":    context.Deadline.Milliseconds(),
+		"attributes":     pairs(context.Attributes),
+	}
+}
+
+func host() map[string]any {
+	return map[string]any{
+		"now_ms":    tidegate.Now().UnixMilli(),
+		"sooner_us": tidegate.Monotonic().Microseconds(),
+		"later_us":  tidegate.Monotonic().Microseconds(),
+		"bytes":     hex.EncodeToString(tidegate.Random(16)),
+		"number":    strconv.FormatUint(tidegate.RandomUint64(), 10),
+	}
+}
+
+func refuse(why string) error {
+	switch why {
+	case "invalid_payload":
+		return tidegate.InvalidPayload("no %s today", "🦊")
+	case "forbidden":
+		return tidegate.Forbidden("no %s today", "🦊")
+	case "unavailable":
+		return tidegate.Unavailable("no %s today", "🦊")
+	default:
+		return errors.New("no 🦊 today")
+	}
+}
+
+func recurse(n int) int { return n + recurse(n+1) }
+
+var kept [][]byte
+
+// The mistakes.
+func misbehave(order order) {
+	var nowhere *pong
+	switch {
+	case order.Crash:
+		nowhere.Pong = 1
+	case order.Recurse:
+		recurse(0)
+	case order.Spin:
+		for {
+		}
+	case order.Hog:
+		for {
+			kept = append(kept, make([]byte, 1<<20))
+		}
+	}
+}
+
+func handle(context *tidegate.Context, order order) (tidegate.Outcome, error) {
+	misbehave(order)
+	switch {
+	case order.N != nil:
+		who := ""
+		if context.User != nil {
+			who = context.User.ID
+		}
+		answer := pong{*order.N}
+		return tidegate.Reply(answer).
+			Emit(context.Topic, answer, tidegate.Everyone).
+			Publish("ping.seen", who, seen{*order.N}), nil
+	case order.Others != nil:
+		return tidegate.Outcome{}.Emit(context.Topic, pong{*order.Others}, tidegate.Others), nil
+	case order.Echo != nil:
+		return tidegate.Reply(order.Echo), nil
+	case order.Context:
+		return tidegate.Reply(contextValue(context)), nil
+	case order.Config != "":
+		value, err := tidegate.Config[any](order.Config)
+		if errors.Is(err, tidegate.ErrNoKey) {
+			return tidegate.Reply(nil), nil
+		}
+		return tidegate.Reply(value), err
+	case order.Log != "":
+		tidegate.Log(tidegate.Warn, order.Log, tidegate.Pair{Name: "colour", Value: "blue"})
+		return tidegate.Outcome{}, nil
+	case order.Host:
+		return tidegate.Reply(host()), nil
+	case order.Refuse != "":
+		refused := tidegate.Reply(true).Emit(context.Topic, pong{666}, tidegate.Everyone)
+		return refused, refuse(order.Refuse)
+	default:
+		return tidegate.Outcome{}, tidegate.InvalidPayload("what is to be done?")
+	}
+}
+
+// Members of a vault may join it and send on it; nobody may say `crash` there.
+func authorize(context *tidegate.Context, action tidegate.Action, payload json.RawMessage) (tidegate.Decision, error) {
+	vault, ok := context.Param("vaultId")
+	if !ok || vault == "broken" {
+		return tidegate.Decision{}, errors.New("the vault is broken")
+	}
+	var message order
+	if action == tidegate.Send && json.Unmarshal(payload, &message) == nil && message.Crash {
+		panic("crash")
+	}
+	members, err := tidegate.Config[map[string][]string]("members")
+	if err != nil {
+		return tidegate.Decision{}, err
+	}
+	for _, member := range members[vault] {
+		if context.User != nil && context.User.ID == member {
+			return tidegate.Allow(0 * time.Second), nil
+		}
+	}
+	return tidegate.Deny("no member of vault `%s`", vault), nil
+}
+
+func init() {
+	tidegate.Handle(handle)
+	tidegate.Authorize(authorize)
+}
+
+func main() {}

@@ -1,0 +1,231 @@
+// What a plugin in any language must do when the real binary serves it. A language's test says how its guest is built;
+// `plugins/sdk/<language>/test/` holds the guest, which does what the messages below ask.
+
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { ask, collect, next, Server, subscribe, token } from "./harness.mjs";
+
+// Longer than a toolchain takes to arrive and to build from nothing on a small machine.
+const BUILD_PATIENCE_MS = 600_000;
+
+// Two bytes, four bytes, an escape of JSON's and one of C's: what a layer that counts characters gets wrong.
+const TEXT = 'grüß dich 🦊 "quoted" \\ % \n';
+
+const MANIFEST = {
+  component: "guest.wasm",
+  config: { greeting: TEXT, members: { v1: ["alice"] } },
+  grants: { emit: ["desk.{city}.{desk}"], publish: ["ping.seen"] },
+};
+
+const CHANNELS = {
+  feature: "guest",
+  channels: {
+    "desk.{city}.{desk}": {
+      scope: "public",
+      payload: { type: "object", required: ["pong"] },
+      inbound: { payload: { type: "object" }, handler: "guest", rate: "600/m" },
+    },
+    "vault.{vaultId}": {
+      scope: "authenticated",
+      authorizer: "guest",
+      payload: {},
+      inbound: { relay: "all" },
+    },
+  },
+};
+
+const BRIDGE = {
+  rules: [
+    {
+      on: "ping.seen",
+      to: "e2e.inbox.{userId}",
+      params: { userId: "event.subject" },
+      payload: '{"text": "seen " + string(event.data.n)}',
+    },
+  ],
+};
+
+// `build(component)` makes the guest; `crash` is what its own mistake is to the host: a `trap`, or a `refusal`.
+export function contract({ language, build, crash, limits }) {
+  describe(`a plugin in ${language}`, () => {
+    let server;
+    let scratch;
+    before(async () => {
+      scratch = mkdtempSync(join(tmpdir(), "tidegate-guest-"));
+      mkdirSync(join(scratch, "guest"));
+      // JSON is YAML.
+      writeFileSync(join(scratch, "guest/plugin.yaml"), JSON.stringify({ ...MANIFEST, limits }));
+      build(join(scratch, "guest/guest.wasm"));
+      server = await Server.start({
+        plugins: false,
+        config: (config) => {
+          config.auth.providers[0].jwt.tenant = "tenant";
+        },
+      });
+      // In one step, so that no reload sees half a plugin.
+      await server.reload(() => renameSync(join(scratch, "guest"), join(server.directory, "plugins/guest")));
+      await server.reload(() => server.write("channels/guest.yaml", JSON.stringify(CHANNELS)));
+    }, { timeout: BUILD_PATIENCE_MS });
+    after(async () => {
+      await server?.stop();
+      rmSync(scratch, { recursive: true, force: true });
+    });
+
+    let desks = 0;
+    // A user at a desk of their own.
+    async function seated(options = { token: token("alice") }) {
+      const socket = await server.connect(options);
+      const topic = `desk.oslo.d${(desks += 1)}`;
+      await subscribe(socket, topic);
+      return { socket, topic, send: (message) => ask(socket, topic, message) };
+    }
+
+    test("it replies, emits to every subscriber and publishes on the bus", async () => {
+      await server.reload(() => server.write("config/bridge.yaml", JSON.stringify(BRIDGE)));
+      const { socket, topic, send } = await seated();
+      await subscribe(socket, "e2e.inbox.alice");
+      const [emitted, bridged] = [next(socket, topic), next(socket, "e2e.inbox.alice")];
+      assert.deepEqual(await send({ n: 7 }), { ok: true, reply: { pong: 7 } });
+      assert.deepEqual((await emitted)[0], { pong: 7 });
+      assert.deepEqual((await bridged)[0], { text: "seen 7" });
+    });
+
+    test("an emit to others leaves the sender out", async () => {
+      const { socket, topic, send } = await seated();
+      const other = await server.connect({ token: token("bob") });
+      await subscribe(other, topic);
+      const [mine, theirs] = [collect(socket, topic), next(other, topic)];
+      assert.deepEqual(await send({ others: 1 }), { ok: true });
+      assert.deepEqual((await theirs)[0], { pong: 1 });
+      // Whatever the first message had brought to its sender would have come before this.
+      await send({ n: 2 });
+      assert.deepEqual((await mine.count(1))[0], { pong: 2 });
+    });
+
+    test("it sees every field of the context", async () => {
+      const claims = { roles: ["editor", "rédactrice 🦊"], tenant: "acme" };
+      const { socket, topic, send } = await seated({ token: token("alice", claims) });
+      const before = Date.now();
+      const { reply } = await send({ context: true });
+      const { received_at_ms, deadline_ms, connection_id, ...rest } = reply;
+      assert.deepEqual(rest, {
+        topic,
+        channel: "desk.{city}.{desk}",
+        params: [["city", "oslo"], ["desk", topic.split(".").at(-1)]],
+        user: { id: "alice", roles: claims.roles, tenant: "acme" },
+        attributes: [],
+      });
+      assert.ok(received_at_ms >= before - 1 && received_at_ms <= Date.now() + 1, `received at ${received_at_ms}`);
+      assert.ok(deadline_ms > 0, `deadline ${deadline_ms}`);
+      assert.ok(connection_id.length > 0);
+      const again = await send({ context: true });
+      assert.equal(again.reply.connection_id, connection_id, "the same connection");
+      socket.close();
+    });
+
+    test("an anonymous connection has no user, and a credential without a tenant none", async () => {
+      const anonymous = await seated({});
+      assert.equal((await anonymous.send({ context: true })).reply.user, null);
+      const alice = await seated();
+      assert.deepEqual((await alice.send({ context: true })).reply.user, { id: "alice", roles: [], tenant: null });
+    });
+
+    for (const [value, what] of [
+      [TEXT, "text beyond the basic plane"],
+      [{ a: [1, -2.5, true, null, { "": "é" }], "🦊": [] }, "nested values"],
+      ["x".repeat(8000), "long text"],
+    ]) {
+      test(`${what} comes back as it went`, async () => {
+        const { send } = await seated();
+        assert.deepEqual((await send({ echo: value })).reply, value);
+      });
+    }
+
+    test("it reads its config, and finds no key that is not there", async () => {
+      const { send } = await seated();
+      assert.equal((await send({ config: "greeting" })).reply, TEXT);
+      assert.deepEqual((await send({ config: "members" })).reply, { v1: ["alice"] });
+      assert.equal((await send({ config: "missing" })).reply, null);
+    });
+
+    test("what it logs is in the server's log, with its fields", async () => {
+      const { send } = await seated();
+      assert.equal((await send({ log: "a line of the guest" })).ok, true);
+      const line = await server.printed("a line of the guest");
+      assert.match(line, /WARN/);
+      assert.match(line, /colour/);
+      assert.match(line, /blue/);
+    });
+
+    test("it has the time and randomness", async () => {
+      const { send } = await seated();
+      const [first, second] = [(await send({ host: true })).reply, (await send({ host: true })).reply];
+      assert.ok(Math.abs(first.now_ms - Date.now()) < 60_000, `now is ${first.now_ms}`);
+      assert.ok(first.later_us >= first.sooner_us);
+      assert.match(first.bytes, /^[0-9a-f]{32}$/);
+      assert.notEqual(first.bytes, second.bytes);
+      assert.notEqual(first.number, second.number);
+    });
+
+    for (const code of ["invalid_payload", "forbidden", "unavailable", "failed"]) {
+      test(`the refusal \`${code}\` reaches the client, and nothing it had asked for happens`, async () => {
+        const { socket, topic, send } = await seated();
+        const publications = collect(socket, topic);
+        const { ok, error } = await send({ refuse: code });
+        assert.equal(ok, false);
+        assert.equal(error.code, code === "failed" ? "handler_failed" : code);
+        if (code === "invalid_payload") assert.match(JSON.stringify(error), /no 🦊 today/);
+        await send({ n: 1 });
+        assert.deepEqual((await publications.count(1))[0], { pong: 1 });
+      });
+    }
+
+    // Asks for a fault, and then for a ping, which must not notice.
+    async function fault(message, code, kinds) {
+      const { send } = await seated();
+      const logged = server.logged("plugin.fault");
+      assert.equal((await send(message)).error.code, code);
+      const { kind } = await logged;
+      assert.ok(kinds.includes(kind), `the fault is \`${kind}\``);
+      assert.deepEqual((await send({ n: 1 })).reply, { pong: 1 });
+    }
+
+    test("its own mistake costs one message", async () => {
+      if (crash === "trap") return await fault({ crash: true }, "handler_failed", ["trap"]);
+      const { send } = await seated();
+      assert.equal((await send({ crash: true })).error.code, "handler_failed");
+      // A trap would be a `plugin.fault`; a refusal carries the plugin's own sentence.
+      assert.match(await server.printed(crash), /handler refused/);
+      assert.deepEqual((await send({ n: 1 })).reply, { pong: 1 });
+    });
+
+    test("endless recursion costs one message", () => fault({ recurse: true }, "handler_failed", ["trap", "memory"]));
+    test("an endless loop is cut", () => fault({ spin: true }, "handler_timeout", ["timeout"]));
+    test("a memory hog is cut", () => fault({ hog: true }, "handler_failed", ["memory"]));
+
+    test("its authorizer lets members in, turns others away, and denies when it cannot decide", async () => {
+      const alice = await server.connect({ token: token("alice") });
+      const bob = await server.connect({ token: token("bob") });
+      assert.equal((await ask(alice, "subscribe", { channel: "vault.v1" })).ok, true);
+      assert.equal((await ask(alice, "vault.v1", "hello")).ok, true);
+      assert.equal((await ask(bob, "subscribe", { channel: "vault.v1" })).error.code, "forbidden");
+      assert.equal((await ask(alice, "subscribe", { channel: "vault.v2" })).error.code, "forbidden");
+      assert.equal((await ask(alice, "vault.v1", { crash: true })).ok, false);
+      assert.equal((await ask(alice, "subscribe", { channel: "vault.broken" })).ok, false);
+      await server.printed("the vault is broken");
+    });
+
+    test("hundreds of messages later it still answers", async () => {
+      const { send } = await seated();
+      const elapsed = process.hrtime.bigint();
+      // Long enough that a guest with a garbage collector runs it, many times.
+      const text = "x".repeat(8000);
+      for (let n = 0; n < 500; n += 1) assert.deepEqual((await send({ echo: { n, text } })).reply, { n, text });
+      if (process.env.TIDEGATE_E2E_LOG) console.error(`${Number(process.hrtime.bigint() - elapsed) / 500e3} µs a message`);
+    });
+  });
+}

@@ -12,6 +12,7 @@ macro_rules! shown {
     };
 }
 
+mod new;
 mod plugin;
 mod project;
 

@@ -41,6 +41,18 @@ pub(super) enum Failure {
         /// The one that was probably meant.
         nearest: Option<String>,
     },
+    /// A new plugin cannot be called that.
+    #[error("a plugin cannot be named `{name}`")]
+    NewName {
+        /// As it was asked for.
+        name: String,
+    },
+    /// What is to be made is there already.
+    #[error("`{path}` is there already")]
+    Exists {
+        /// Where.
+        path: String,
+    },
     /// No provider can sign a token.
     #[error("no `jwt` provider is configured")]
     NoJwtProvider,
@@ -90,7 +102,7 @@ impl Failure {
             }
             Self::Build { .. } => exit::PLUGIN,
             Self::NoJwtProvider | Self::Sign(_) | Self::Logging(_) => exit::CONFIG,
-            Self::Payload(_) | Self::NoPlugin { .. } => exit::USAGE,
+            Self::Payload(_) | Self::NoPlugin { .. } | Self::NewName { .. } | Self::Exists { .. } => exit::USAGE,
             Self::App(_) | Self::File { .. } | Self::Io(_) => exit::UNAVAILABLE,
         }
     }
@@ -128,6 +140,10 @@ impl Failure {
             Self::App(AppError::Bind { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => {
                 Some("another process listens there; stop it, or choose another address with `--listen ADDRESS:PORT`")
             }
+            Self::NewName { .. } => Some(
+                "lower-case letters, digits and dashes, a letter first; no part of a project (`sdk`, `target`) or crate it needs",
+            ),
+            Self::Exists { .. } => Some("choose another name, or move it away"),
             Self::NoJwtProvider => Some("add one under `auth: providers:` in the configuration"),
             Self::Sign(SignError::NoTenantClaim) => Some("name one: `jwt: { tenant: … }`, or leave `--tenant` out"),
             Self::Payload(_) => Some("quote it for the shell: `--payload '{\"n\": 1}'`"),

@@ -13,6 +13,7 @@ macro_rules! shown {
 }
 
 mod list;
+mod new;
 mod plugin;
 mod project;
 

@@ -62,6 +62,18 @@ pub(super) enum Failure {
         /// Its own words.
         said: String,
     },
+    /// A new plugin cannot be called that.
+    #[error("a plugin cannot be named `{name}`")]
+    NewName {
+        /// As it was asked for.
+        name: String,
+    },
+    /// What is to be made is there already.
+    #[error("`{path}` is there already")]
+    Exists {
+        /// Where.
+        path: String,
+    },
     /// No provider can sign a token.
     #[error("no `jwt` provider is configured")]
     NoJwtProvider,
@@ -111,7 +123,9 @@ impl Failure {
             }
             Self::Build { .. } => exit::PLUGIN,
             Self::NoJwtProvider | Self::Sign(_) | Self::Logging(_) => exit::CONFIG,
-            Self::Payload(_) | Self::NoPlugin { .. } | Self::NoApiKey => exit::USAGE,
+            Self::Payload(_) | Self::NoPlugin { .. } | Self::NoApiKey | Self::NewName { .. } | Self::Exists { .. } => {
+                exit::USAGE
+            }
             Self::App(_) | Self::File { .. } | Self::Io(_) | Self::NoServer { .. } | Self::Refused { .. } => {
                 exit::UNAVAILABLE
             }
@@ -160,6 +174,10 @@ impl Failure {
             }
             Self::Refused { status: 403, .. } => Some("give the key the permission: `may: [operate]` in `api_keys:`"),
             Self::Refused { .. } => Some("is this the address of a tidegate of this version? give it with `--url`"),
+            Self::NewName { .. } => Some(
+                "lower-case letters, digits and dashes, a letter first; no part of a project (`sdk`, `target`) or crate it needs",
+            ),
+            Self::Exists { .. } => Some("choose another name, or move it away"),
             Self::NoJwtProvider => Some("add one under `auth: providers:` in the configuration"),
             Self::Sign(SignError::NoTenantClaim) => Some("name one: `jwt: { tenant: … }`, or leave `--tenant` out"),
             Self::Payload(_) => Some("quote it for the shell: `--payload '{\"n\": 1}'`"),

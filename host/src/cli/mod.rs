@@ -9,6 +9,7 @@ pub mod exit;
 mod explain;
 mod failure;
 mod load;
+mod new;
 mod plugin;
 mod schema;
 mod serve;
@@ -48,6 +49,8 @@ enum Command {
     Explain(explain::Explain),
     /// Build, check and try plugins
     Plugin(plugin::Plugin),
+    /// Make the first files of a plugin
+    New(new::New),
 }
 
 /// How an answer is printed.
@@ -112,6 +115,7 @@ fn execute(command: Command, plugins: &mut Option<PathBuf>) -> Result<Answer, Fa
             Command::Token(token) => token.run(),
             Command::Explain(explain) => explain.run(plugins).await,
             Command::Plugin(plugin) => plugin.run(plugins).await,
+            Command::New(new) => new.run(plugins),
         }
     })
 }

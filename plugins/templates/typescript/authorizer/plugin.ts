@@ -1,0 +1,8 @@
+// Lets the users listed in the config in, and nobody else.
+import { type Authorizer, allow, authorizer as decides, config, deny } from './sdk/index.js';
+
+export const authorizer: Authorizer = decides((context) => {
+  const user = context.user?.id;
+  if (user === undefined) return deny('anonymous');
+  return config<string[]>('members')?.includes(user) ? allow() : deny(`\`${user}\` is no member`);
+});

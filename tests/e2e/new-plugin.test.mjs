@@ -1,0 +1,69 @@
+// From `tidegate new plugin` to a plugin that serves, in every language and of every kind.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdirSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
+
+import { ask, Server, token } from "./harness.mjs";
+import { binary, target } from "./paths.mjs";
+
+const LANGUAGES = ["rust", "javascript", "typescript"];
+const KINDS = ["handler", "authorizer"];
+// Longer than the tools of a language take to install and build on a small machine.
+const PATIENCE_MS = 600_000;
+
+const channels = (language) => `
+feature: new-${language}
+channels:
+  ${language}-greetings:
+    scope: public
+    authorizer: ${language}-authorizer
+    payload: { type: object }
+    inbound: { handler: ${language}-handler, payload: { type: object } }
+`;
+
+describe("a plugin that `new plugin` made", () => {
+  let server;
+  before(async () => {
+    server = await Server.start({ plugins: false });
+    await server.stop({ keep: true });
+    // What cargo built for one project serves the next.
+    mkdirSync(join(target, "e2e-new"), { recursive: true });
+    symlinkSync(join(target, "e2e-new"), join(server.directory, "plugins/target"));
+  });
+  after(() => server?.stop());
+
+  const run = (program, args, cwd) =>
+    promisify(execFile)(program, args, { cwd, env: { ...process.env, CARGO_TARGET_DIR: join(target, "e2e-new") } });
+  const tidegate = async (...args) => (await run(binary(), args, server.directory)).stdout;
+
+  for (const language of LANGUAGES) {
+    for (const kind of KINDS) {
+      const name = `${language}-${kind}`;
+      test(`is a ${kind} in ${language} that builds, loads and passes its tests`, { timeout: PATIENCE_MS }, async () => {
+        const said = await tidegate("new", "plugin", name, "--lang", language, "--kind", kind);
+        for (const [, command] of said.matchAll(/^ {2}tidegate (plugin .*?)(?: +#.*)?$/gm)) await tidegate(...command.split(" "));
+        assert.match(await tidegate("plugin", "check", name), new RegExp(`${name}.*${kind}`));
+        const [program, ...args] = language === "rust" ? ["cargo", "test", "--quiet"] : ["npm", "test"];
+        await run(program, args, join(server.directory, "plugins", name));
+      });
+    }
+  }
+
+  test("serves", { timeout: PATIENCE_MS }, async () => {
+    for (const language of LANGUAGES) server.write(`channels/${language}.yaml`, channels(language));
+    server = await Server.start({ directory: server.directory });
+    for (const language of LANGUAGES) {
+      const channel = `${language}-greetings`;
+      const member = await server.connect({ token: token("alice") });
+      assert.equal((await ask(member, "subscribe", { channel })).ok, true, language);
+      assert.deepEqual(await ask(member, channel, { name: "Ada" }), { ok: true, reply: { text: "hello, Ada" } });
+      assert.equal((await ask(member, channel, {})).error.code, "invalid_payload", language);
+      const stranger = await server.connect({ token: token("mallory") });
+      assert.equal((await ask(stranger, "subscribe", { channel })).error.code, "forbidden", language);
+    }
+  });
+});

@@ -65,6 +65,8 @@ pub struct Options {
     pub ready: Option<oneshot::Sender<SocketAddr>>,
     /// Shown the mistakes of every reload that was rejected.
     pub on_rejected: Option<ShowRejected>,
+    /// Says that files changed, where the watch may not have seen it.
+    pub changed: Option<mpsc::Receiver<()>>,
 }
 
 /// Builds what would be served, by the same path as a start, and serves nothing.
@@ -165,7 +167,7 @@ impl Server {
         let state = http::State { gates: gates.clone(), api_keys: Arc::new(config.api_keys.clone()), dead_letters };
         let router = realtime.attach(http::router(state), &gates, &config.auth.origins);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
-        spawn_reloader(config, host, first, &gates, &realtime, draining.clone(), options.on_rejected)?;
+        spawn_reloader(config, host, first, &gates, &realtime, draining.clone(), options.on_rejected, options.changed)?;
         tokio::spawn(sweep(gates.clone(), draining.clone()));
         let closing = CancellationToken::new();
         let accepting = tokio::spawn(realtime::serve(tcp, router, closing.clone()));
@@ -201,9 +203,18 @@ fn spawn_reloader(
     realtime: &Arc<Realtime>,
     shutdown: CancellationToken,
     on_rejected: Option<ShowRejected>,
+    changed: Option<mpsc::Receiver<()>>,
 ) -> Result<(), AppError> {
     let (sender, triggers) = mpsc::channel(TRIGGERS_MAX);
     let watcher = Watcher::start(&paths(config), sender.clone())?;
+    if let Some(mut changed) = changed {
+        let (sender, told) = (sender.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            while let Some(Some(())) = told.run_until_cancelled(changed.recv()).await {
+                let _ = sender.send(Trigger::Files).await;
+            }
+        });
+    }
     let mut hangups = signal(SignalKind::hangup())?;
     let asked = shutdown.clone();
     tokio::spawn(async move {

@@ -31,21 +31,36 @@ impl Watcher {
     /// # Errors
     /// [`WatchError`], most often because the limit of watches is reached.
     pub fn start(paths: &Paths, triggers: mpsc::Sender<Trigger>) -> Result<Self, WatchError> {
+        let watch = Self::calling(move || {
+            let _ = triggers.try_send(Trigger::Files);
+        })?;
+        watch.follow(paths);
+        Ok(watch)
+    }
+
+    /// Watches nothing yet; calls `changed` for each change in the directories it is told to
+    /// [follow](Self::follow_directories).
+    ///
+    /// # Errors
+    /// As [`Watcher::start`].
+    pub fn calling(changed: impl Fn() + Send + 'static) -> Result<Self, WatchError> {
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading a file is an event too, and the reload itself reads.
             if event.is_ok_and(|event| event.kind.is_access()) {
                 return;
             }
-            let _ = triggers.try_send(Trigger::Files);
+            changed();
         })?;
-        let watch = Self { inner: Mutex::new(Inner { watcher, followed: BTreeSet::new() }) };
-        watch.follow(paths);
-        Ok(watch)
+        Ok(Self { inner: Mutex::new(Inner { watcher, followed: BTreeSet::new() }) })
     }
 
     /// Watches directories that appeared since, and forgets those that went away.
     pub fn follow(&self, paths: &Paths) {
-        let wanted = directories(paths);
+        self.follow_directories(directories(paths));
+    }
+
+    /// Watches these directories and no others.
+    pub fn follow_directories(&self, wanted: BTreeSet<PathBuf>) {
         let mut inner = self.inner.lock();
         let gone: Vec<PathBuf> = inner.followed.iter().filter(|path| !wanted.contains(*path)).cloned().collect();
         for path in gone {

@@ -13,7 +13,8 @@ use clap::{Args, Subcommand};
 use super::Answer;
 use super::failure::Failure;
 
-pub(super) use build::build_all;
+pub(super) use build::{build_plugin, plugin_sources};
+pub(super) use choose::{PluginDirectory, all as all_plugins};
 
 #[derive(Debug, Args)]
 pub(super) struct Plugin {

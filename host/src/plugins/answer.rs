@@ -3,22 +3,19 @@
 use super::contract::types;
 use super::fault::Failure;
 use super::grants::Grants;
+use super::limits::PluginLimits;
 use crate::flow::ports::{FaultKind, Outcome, PluginEffect};
 use crate::protocol::Payload;
-
-/// Most effects of one call.
-pub(super) const EFFECTS_MAX: usize = 64;
-/// Largest `limits.output`, in bytes.
-pub(super) const OUTPUT_BYTES_MAX: usize = 2 << 20;
 
 /// Takes a handler's outcome. One effect that is not granted spoils the whole.
 ///
 /// # Errors
 /// [`Failure`] of kind `InvalidOutput` or `NotGranted`.
-pub(super) fn take(answer: types::Outcome, grants: &Grants, output_bytes_max: usize) -> Result<Outcome, Failure> {
+pub(super) fn take(answer: types::Outcome, grants: &Grants, limits: &PluginLimits) -> Result<Outcome, Failure> {
     let count = answer.effects.len();
-    if count > EFFECTS_MAX {
-        return Err(invalid(format!("{count} effects, at most {EFFECTS_MAX} are taken")));
+    let PluginLimits { effects_max, output_bytes_max, .. } = *limits;
+    if count > effects_max {
+        return Err(invalid(format!("{count} effects, `limits.effects` is {effects_max}")));
     }
     let bytes = bytes(&answer);
     if bytes > output_bytes_max {

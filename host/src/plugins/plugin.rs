@@ -145,6 +145,11 @@ impl Plugin {
         self.kinds
     }
 
+    /// The granted secrets that the server does not have. None where plugins are served.
+    pub fn secrets_missing(&self) -> impl Iterator<Item = &str> {
+        self.blueprint.reach.secrets_missing()
+    }
+
     /// What the plugin is made of.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
@@ -179,7 +184,7 @@ impl Plugin {
         self.log_output(&mut lease.instance);
         lease.end();
         match result {
-            Ok(outcome) => Ok(Ok(answer::take(outcome, &self.manifest.grants, limits.output_bytes_max)?)),
+            Ok(outcome) => Ok(Ok(answer::take(outcome, &self.manifest.grants, limits)?)),
             Err(refusal) => Ok(Err(refusal.into())),
         }
     }
@@ -254,7 +259,8 @@ impl Plugin {
         }
         let dropped = instance.guest().log.dropped();
         if dropped > 0 {
-            tracing::warn!(target: "plugin", plugin = %self.name, dropped, "too many log lines in one call");
+            telemetry::plugin_log_dropped(self.name.as_str(), dropped);
+            tracing::debug!(target: "plugin", plugin = %self.name, dropped, "too many log lines");
         }
     }
 

@@ -174,7 +174,7 @@ impl Server {
         Self { gates, realtime, bus: queue, dead_letters, host, first }
     }
 
-    async fn serve(self, config: &Config, options: Options) -> Result<(), AppError> {
+    async fn serve(self, config: &Config, mut options: Options) -> Result<(), AppError> {
         let Self { gates, realtime, bus, dead_letters, host, first } = self;
         let mut stop = StopSignals::new()?;
         let tcp = bind(config.listen).await?;
@@ -184,13 +184,14 @@ impl Server {
         let state = http::State { gates: gates.clone(), api_keys: Arc::new(config.api_keys.clone()), dead_letters };
         let router = realtime.attach(http::router(state), &gates, &config.auth.origins);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
-        spawn_reloader(config, host, first, &gates, &realtime, draining.clone(), options.on_rejected, options.changed)?;
+        let ready = options.ready.take();
+        spawn_reloader(config, host, first, &gates, &realtime, draining.clone(), options)?;
         tokio::spawn(sweep(gates.clone(), draining.clone()));
         let closing = CancellationToken::new();
         let accepting = tokio::spawn(realtime::serve(tcp, router, closing.clone()));
 
         telemetry::listening(&address.to_string());
-        if let Some(ready) = options.ready {
+        if let Some(ready) = ready {
             let _ = ready.send(address);
         }
         stop.received().await;
@@ -219,9 +220,9 @@ fn spawn_reloader(
     gates: &Arc<Gates>,
     realtime: &Arc<Realtime>,
     shutdown: CancellationToken,
-    on_rejected: Option<ShowRejected>,
-    changed: Option<mpsc::Receiver<()>>,
+    options: Options,
 ) -> Result<(), AppError> {
+    let Options { on_rejected, changed, .. } = options;
     let (sender, triggers) = mpsc::channel(TRIGGERS_MAX);
     let watcher = Watcher::start(&paths(config), sender.clone())?;
     if let Some(mut changed) = changed {

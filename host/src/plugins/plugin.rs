@@ -15,6 +15,7 @@ use super::fault::Failure;
 use super::instance::{Blueprint, Instance};
 use super::manifest::{Isolation, PluginManifest};
 use super::pool::{Pool, Slots};
+use super::record;
 use crate::channels::PluginKinds;
 use crate::flow::CallContext;
 use crate::flow::ports::{Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, PluginVersion};
@@ -156,6 +157,11 @@ impl Plugin {
         Fingerprint { digest: self.digest.clone(), manifest: self.manifest.source.text.clone() }
     }
 
+    /// Drops the instances at rest: the next call makes a fresh one.
+    pub fn drop_resting(&self) {
+        while self.pool.take().is_some() {}
+    }
+
     /// Has the handler answer a message.
     ///
     /// # Errors
@@ -258,6 +264,11 @@ impl Plugin {
             tracing::info!(target: "plugin", plugin = %self.name, "{printed}");
         }
         let dropped = instance.guest().log.dropped();
+        record::note(|record| {
+            record.printed.push_str(&printed);
+            record.log_dropped += dropped;
+            record.memory_bytes = Some(instance.guest().memory.bytes());
+        });
         if dropped > 0 {
             telemetry::plugin_log_dropped(self.name.as_str(), dropped);
             tracing::debug!(target: "plugin", plugin = %self.name, dropped, "too many log lines");

@@ -1,6 +1,7 @@
 //! `tidegate plugin`: what feature teams do with plugins, one file a command.
 
 mod build;
+mod call;
 mod check;
 mod choose;
 mod compile;
@@ -30,6 +31,8 @@ enum PluginCommand {
     Check(check::Check),
     /// Ask plugins what their golden vectors say, tests/*.json, and compare the answers
     Test(test::Test),
+    /// Ask a plugin once, and show its answer and everything it did
+    Call(Box<call::Call>),
     /// Compile a component to native code, under limits: what the server runs for itself
     #[command(hide = true)]
     Compile(compile::Compile),
@@ -41,6 +44,7 @@ impl Plugin {
             PluginCommand::Build(build) => build.run(plugins),
             PluginCommand::Check(check) => check.run(plugins).await,
             PluginCommand::Test(test) => test.run(plugins).await,
+            PluginCommand::Call(call) => call.run(plugins).await,
             PluginCommand::Compile(compile) => Ok(compile.run()),
         }
     }

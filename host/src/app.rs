@@ -66,6 +66,8 @@ pub struct Options {
     pub ready: Option<oneshot::Sender<SocketAddr>>,
     /// Shown the mistakes of every reload that was rejected.
     pub on_rejected: Option<ShowRejected>,
+    /// Says that files changed, where the watch may not have seen it.
+    pub changed: Option<mpsc::Receiver<()>>,
 }
 
 /// What would be served.
@@ -172,7 +174,7 @@ impl Server {
         Self { gates, realtime, bus: queue, dead_letters, host, first }
     }
 
-    async fn serve(self, config: &Config, options: Options) -> Result<(), AppError> {
+    async fn serve(self, config: &Config, mut options: Options) -> Result<(), AppError> {
         let Self { gates, realtime, bus, dead_letters, host, first } = self;
         let mut stop = StopSignals::new()?;
         let tcp = bind(config.listen).await?;
@@ -185,14 +187,15 @@ impl Server {
         let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone() };
         let router = realtime.attach(http::router(state), &gates, &config.auth.origins);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
+        let ready = options.ready.take();
         let reloader = Reloader { paths: paths(config), host, gates: gates.clone(), roster };
-        spawn_reloader(config, reloader, first, &realtime, draining.clone(), options.on_rejected)?;
+        spawn_reloader(config, reloader, first, &realtime, draining.clone(), options)?;
         tokio::spawn(sweep(gates.clone(), draining.clone()));
         let closing = CancellationToken::new();
         let accepting = tokio::spawn(realtime::serve(tcp, router, closing.clone()));
 
         telemetry::listening(&address.to_string());
-        if let Some(ready) = options.ready {
+        if let Some(ready) = ready {
             let _ = ready.send(address);
         }
         stop.received().await;
@@ -220,10 +223,19 @@ fn spawn_reloader(
     first: Built,
     realtime: &Arc<Realtime>,
     shutdown: CancellationToken,
-    on_rejected: Option<ShowRejected>,
+    options: Options,
 ) -> Result<(), AppError> {
+    let Options { on_rejected, changed, .. } = options;
     let (sender, triggers) = mpsc::channel(TRIGGERS_MAX);
     let watcher = Watcher::start(&paths(config), sender.clone())?;
+    if let Some(mut changed) = changed {
+        let (sender, told) = (sender.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            while let Some(Some(())) = told.run_until_cancelled(changed.recv()).await {
+                let _ = sender.send(Trigger::Files).await;
+            }
+        });
+    }
     let mut hangups = signal(SignalKind::hangup())?;
     let asked = shutdown.clone();
     tokio::spawn(async move {

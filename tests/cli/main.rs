@@ -12,6 +12,7 @@ macro_rules! shown {
     };
 }
 
+mod call;
 mod list;
 mod new;
 mod plugin;

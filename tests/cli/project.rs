@@ -112,11 +112,20 @@ impl Project {
 
     /// A shipped plugin, built from source, in the project's `plugins/`.
     pub(crate) fn with_plugin(self, name: &str) -> Self {
+        let manifest = committed(&format!("plugins/{name}/plugin.yaml"));
+        self.with_built(name, &format!("plugins/{name}"), &manifest)
+    }
+
+    /// A guest of the plugin tests, built from source, in the project's `plugins/`.
+    pub(crate) fn with_guest(self, name: &str, manifest: &str) -> Self {
+        self.with_built(name, &format!("tests/plugins/guests/{name}"), manifest)
+    }
+
+    fn with_built(self, name: &str, from: &str, text: &str) -> Self {
         static BUILDING: std::sync::Mutex<()> = std::sync::Mutex::new(());
         let _one_at_a_time = BUILDING.lock().unwrap();
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(name);
-        let text = committed(&format!("plugins/{name}/plugin.yaml"));
-        let source = SourceFile { path: "plugin.yaml".to_owned(), text: text.clone() };
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(from);
+        let source = SourceFile { path: "plugin.yaml".to_owned(), text: text.to_owned() };
         let manifest = read_manifest(&source.into()).unwrap();
         ensure_wasm_target(&directory).unwrap();
         let report = build(&directory, &manifest, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")).unwrap();
@@ -125,7 +134,7 @@ impl Project {
         let hidden =
             self.hide(Digest::of(&component).as_str(), "DIGEST").hide(Digest::of(&component).short(), "VERSION");
         let to = format!("plugins/{name}");
-        let project = hidden.write(&format!("{to}/plugin.yaml"), &text);
+        let project = hidden.write(&format!("{to}/plugin.yaml"), text);
         std::fs::write(project.directory.path().join(&to).join(&manifest.component), component).unwrap();
         project
     }

@@ -23,7 +23,7 @@ async fn a_component_of_unreasonable_size_is_refused_unread() {
 async fn a_core_module_is_told_from_a_component() {
     let (message, _, hint) = refused(text("(module)")).await;
     assert_eq!(message, "component `x.wasm`: is a core module, not a component");
-    assert_eq!(hint, "build it with `cargo build --release --target wasm32-wasip2`");
+    assert_eq!(hint, "build it with `tidegate plugin build x`");
 }
 
 #[tokio::test]

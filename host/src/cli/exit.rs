@@ -2,7 +2,7 @@
 
 /// Done; of `explain`: yes.
 pub const OK: u8 = 0;
-/// Of `explain`: no; of `plugin test`: an answer differs.
+/// Of `explain`: no; of `plugin test` and `plugin call`: an answer differs, or is a fault.
 pub const NO: u8 = 1;
 /// The command line is wrong (clap's own).
 pub const USAGE: u8 = 2;

@@ -25,7 +25,7 @@ impl Serve {
         let config = self.load.config(self.listen.as_ref(), &[])?;
         *plugins = Some(config.plugins.clone());
         start_logging(&config)?;
-        app::run(config, Options { ready: None, on_rejected: Some(Box::new(show_rejected)) }).await?;
+        app::run(config, Options { on_rejected: Some(Box::new(show_rejected)), ..Options::default() }).await?;
         Ok(Answer::ok(""))
     }
 }

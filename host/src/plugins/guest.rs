@@ -10,6 +10,7 @@ use super::engine::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES
 use super::imports::{HostCall, LogLines, RANDOM_BYTES_MAX, Reach};
 use super::limits::PluginLimits;
 use super::output::Output;
+use super::recording;
 
 /// The host's side of one instance.
 pub(super) struct Guest {
@@ -75,6 +76,7 @@ impl Guest {
 
     /// Begins a call of a granted import.
     pub(super) fn host_call(&self, import: &'static str) -> HostCall {
+        recording::host_call(import);
         self.reach.begin(import)
     }
 
@@ -96,6 +98,13 @@ pub(super) struct MemoryAccount {
     bytes_max: usize,
     /// Whether the guest asked for more than it may have since the call began.
     pub(super) denied: bool,
+}
+
+impl MemoryAccount {
+    /// What the instance holds, in bytes.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 impl ResourceLimiter for MemoryAccount {

@@ -33,8 +33,6 @@ const TRIAL_TIMEOUT: Duration = Duration::from_secs(5);
 const COMPONENT_PREAMBLE: [u8; 8] = *b"\0asm\x0d\0\x01\0";
 const MODULE_PREAMBLE: [u8; 8] = *b"\0asm\x01\0\0\0";
 
-const BUILD_HINT: &str = "build it with `cargo build --release --target wasm32-wasip2`";
-
 impl PluginHost {
     /// Loads a plugin. Nothing of it serves before the caller puts it into a [`PluginSet`](super::PluginSet).
     ///
@@ -58,7 +56,7 @@ impl PluginHost {
             return Err(Mistake::at("/sha256", format!("the component's SHA-256 is {}", digest.as_str()))
                 .hint("build the component that was pinned, or pin this one"));
         }
-        check_preamble(&bytes)?;
+        check_preamble(&candidate.name, &bytes)?;
         let Compiled { component, cached, elapsed } = self.compiler.compile(&self.engine, &digest, bytes).await?;
         telemetry::plugin_compiled(candidate.name.as_str(), digest.short(), cached, elapsed);
         let kinds = exports::kinds(&component, &self.engine)?;
@@ -163,16 +161,18 @@ impl Mistake {
     }
 }
 
-fn check_preamble(bytes: &[u8]) -> Result<(), Mistake> {
+fn check_preamble(plugin: &PluginName, bytes: &[u8]) -> Result<(), Mistake> {
+    let none =
+        |what: &str| Mistake::new(what.to_owned()).hint(&format!("build it with `tidegate plugin build {plugin}`"));
     if bytes.len() > COMPONENT_BYTES_MAX {
         let (bytes, most) = (bytes.len(), ByteSize::from_bytes(COMPONENT_BYTES_MAX as u64));
         return Err(Mistake::new(format!("has {bytes} bytes, at most {most} are taken")));
     }
     match bytes.first_chunk::<8>() {
         Some(&COMPONENT_PREAMBLE) => Ok(()),
-        Some(&MODULE_PREAMBLE) => Err(Mistake::new("is a core module, not a component".to_owned()).hint(BUILD_HINT)),
-        _ if bytes.is_empty() => Err(Mistake::new("is empty".to_owned()).hint(BUILD_HINT)),
-        _ => Err(Mistake::new("is not WebAssembly".to_owned()).hint(BUILD_HINT)),
+        Some(&MODULE_PREAMBLE) => Err(none("is a core module, not a component")),
+        _ if bytes.is_empty() => Err(none("is empty")),
+        _ => Err(none("is not WebAssembly")),
     }
 }
 

@@ -2,8 +2,8 @@
 //! The only home of wasmtime.
 //!
 //! A plugin's bytes become a [`Plugin`] through [`PluginHost::load`]; the plugins of a generation are a [`PluginSet`],
-//! which is what the flow calls. This module reads no files but what [`build`] is told to build and what
-//! [`CompileSettings::cache`] keeps.
+//! which is what the flow calls. This module reads no files but what [`build`] is told to build, what
+//! [`Sources`] it is built from, and what [`CompileSettings::cache`] keeps.
 
 mod answer;
 mod breaker;
@@ -24,9 +24,11 @@ mod output;
 mod plugin;
 mod pool;
 mod record;
+mod recording;
 mod room;
 mod roster;
 mod set;
+mod sources;
 mod vectors;
 
 pub use build::{BuildError, BuildReport, WASM_TARGET, build, ensure_wasm_target};
@@ -35,8 +37,10 @@ pub use imports::{Secrets, Services, grant_of_import};
 pub use load::COMPONENT_BYTES_MAX;
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};
 pub use plugin::{Digest, Fingerprint, Plugin};
+pub use recording::{Recorded, recorded};
 pub use roster::Roster;
 pub use set::PluginSet;
+pub use sources::Sources;
 pub use vectors::{ContextFile, UserFile, Vector, differences, self_test};
 
 use std::sync::Arc;

@@ -17,6 +17,7 @@ use super::instance::{Blueprint, Instance};
 use super::manifest::{Isolation, PluginManifest};
 use super::pool::Slots;
 use super::record::Record;
+use super::recording;
 use super::room::Room;
 use crate::channels::PluginKinds;
 use crate::flow::CallContext;
@@ -196,6 +197,13 @@ impl Plugin {
         }
     }
 
+    /// Drops the instances at rest: the next call makes a fresh one.
+    pub fn drop_resting(&self) {
+        for room in [&self.authorizers, &self.workers] {
+            while room.pool.take().is_some() {}
+        }
+    }
+
     /// Has the handler answer a message.
     ///
     /// # Errors
@@ -314,6 +322,11 @@ impl Plugin {
             tracing::info!(target: "plugin", plugin = %self.name, "{printed}");
         }
         let dropped = instance.guest().log.dropped();
+        recording::note(|record| {
+            record.printed.push_str(&printed);
+            record.log_dropped += dropped;
+            record.memory_bytes = Some(instance.guest().memory.bytes());
+        });
         if dropped > 0 {
             telemetry::plugin_log_dropped(self.name.as_str(), dropped);
             tracing::debug!(target: "plugin", plugin = %self.name, dropped, "too many log lines");

@@ -32,21 +32,40 @@ impl Watcher {
     /// [`WatchError`], most often because the limit of watches is reached.
     pub fn start(paths: &Paths, triggers: mpsc::Sender<Trigger>) -> Result<Self, WatchError> {
         let surroundings = Surroundings::of(paths);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading a file is an event too, and the reload itself reads.
-            if event.is_ok_and(|event| event.kind.is_access() || surroundings.cover(&event.paths)) {
-                return;
+        let watch = Self::calling(move |changed| {
+            if !surroundings.cover(changed) {
+                let _ = triggers.try_send(Trigger::Files);
             }
-            let _ = triggers.try_send(Trigger::Files);
         })?;
-        let watch = Self { inner: Mutex::new(Inner { watcher, followed: BTreeSet::new() }) };
         watch.follow(paths);
         Ok(watch)
     }
 
+    /// Watches nothing yet; calls `changed` with the paths of each change in the directories it is told to
+    /// [follow](Self::follow_directories).
+    ///
+    /// # Errors
+    /// As [`Watcher::start`].
+    pub fn calling(changed: impl Fn(&[PathBuf]) + Send + 'static) -> Result<Self, WatchError> {
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            match event {
+                // Reading a file is an event too, and the reload itself reads.
+                Ok(event) if event.kind.is_access() => {}
+                Ok(event) => changed(&event.paths),
+                // Something was missed.
+                Err(_) => changed(&[]),
+            }
+        })?;
+        Ok(Self { inner: Mutex::new(Inner { watcher, followed: BTreeSet::new() }) })
+    }
+
     /// Watches directories that appeared since, and forgets those that went away.
     pub fn follow(&self, paths: &Paths) {
-        let wanted = directories(paths);
+        self.follow_directories(directories(paths));
+    }
+
+    /// Watches these directories and no others.
+    pub fn follow_directories(&self, wanted: BTreeSet<PathBuf>) {
         let mut inner = self.inner.lock();
         let gone: Vec<PathBuf> = inner.followed.iter().filter(|path| !wanted.contains(*path)).cloned().collect();
         for path in gone {

@@ -1,6 +1,6 @@
 //! `tidegate plugin build`: from source to component, by the command of `plugin.yaml`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use super::super::failure::Failure;
 use super::super::show;
 use super::super::{Answer, Format, complain, exit};
-use super::choose::{self, Choose, PluginDirectory};
+use super::choose::{Choose, PluginDirectory};
 use crate::config::SourceFile;
-use crate::plugins::{self, PluginManifest, WASM_TARGET};
+use crate::plugins::{self, PluginManifest, Sources, WASM_TARGET};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Build {
@@ -87,12 +87,24 @@ impl Built {
     }
 }
 
-/// Builds every plugin of a directory that says how; the first that fails ends it.
+/// Builds one plugin, and says what became of it in a line; nothing of one that is shipped as it is.
 ///
 /// # Errors
-/// [`Failure::Build`], or the mistakes of a `plugin.yaml`.
-pub(in crate::cli) fn build_all(directory: &Path) -> Result<(), Failure> {
-    choose::all(directory)?.iter().try_for_each(|plugin| build(plugin).map(|_| ()))
+/// [`Failure::Build`], or the mistakes of its `plugin.yaml`.
+pub(in crate::cli) fn build_plugin(plugin: &PluginDirectory) -> Result<String, Failure> {
+    let built = build(plugin)?;
+    let (name, took) = (&built.name, show::duration(built.took));
+    Ok(match built.changed {
+        Some(true) => format!("built plugin `{name}`: {} in {took}\n", show::bytes(built.bytes)),
+        Some(false) => format!("built plugin `{name}`: unchanged, in {took}\n"),
+        None => String::new(),
+    })
+}
+
+/// What a plugin is built from; `None` when its `plugin.yaml` cannot be read or has mistakes.
+pub(in crate::cli) fn plugin_sources(plugin: &PluginDirectory) -> Option<Sources> {
+    let manifest = manifest(plugin).ok()?;
+    Some(Sources::of(&plugin.path, &manifest, &plugin.target()))
 }
 
 fn build(plugin: &PluginDirectory) -> Result<Built, Failure> {

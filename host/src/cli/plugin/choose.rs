@@ -25,9 +25,9 @@ pub(super) struct Choose {
 
 /// A directory with a `plugin.yaml`.
 #[derive(Debug, Clone)]
-pub(super) struct PluginDirectory {
+pub(in crate::cli) struct PluginDirectory {
     /// Its own name: the plugin's.
-    pub(super) name: String,
+    pub(in crate::cli) name: String,
     pub(super) path: PathBuf,
 }
 
@@ -90,7 +90,7 @@ pub(super) fn one(load: &Load, name: &str, plugins: &mut Option<PathBuf>) -> Res
 ///
 /// # Errors
 /// [`Failure::File`] when the directory cannot be read.
-pub(super) fn all(directory: &Path) -> Result<Vec<PluginDirectory>, Failure> {
+pub(in crate::cli) fn all(directory: &Path) -> Result<Vec<PluginDirectory>, Failure> {
     let unreadable = |source| Failure::File { path: directory.display().to_string(), source };
     let entries = std::fs::read_dir(directory).map_err(unreadable)?;
     let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();

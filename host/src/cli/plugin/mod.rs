@@ -1,6 +1,7 @@
 //! `tidegate plugin`: what feature teams do with plugins, one file a command.
 
 mod build;
+mod call;
 mod check;
 mod choose;
 mod compile;
@@ -14,7 +15,8 @@ use clap::{Args, Subcommand};
 use super::Answer;
 use super::failure::Failure;
 
-pub(super) use build::build_all;
+pub(super) use build::{build_plugin, plugin_sources};
+pub(super) use choose::{PluginDirectory, all as all_plugins};
 
 #[derive(Debug, Args)]
 pub(super) struct Plugin {
@@ -32,6 +34,8 @@ enum PluginCommand {
     Test(test::Test),
     /// List what a running server has: versions, states, calls, faults
     List(list::List),
+    /// Ask a plugin once, and show its answer and everything it did
+    Call(Box<call::Call>),
     /// Compile a component to native code, under limits: what the server runs for itself
     #[command(hide = true)]
     Compile(compile::Compile),
@@ -44,6 +48,7 @@ impl Plugin {
             PluginCommand::Check(check) => check.run(plugins).await,
             PluginCommand::Test(test) => test.run(plugins).await,
             PluginCommand::List(list) => list.run(),
+            PluginCommand::Call(call) => call.run(plugins).await,
             PluginCommand::Compile(compile) => Ok(compile.run()),
         }
     }

@@ -7,17 +7,20 @@ use tokio::time::Instant;
 
 use super::super::contract::host;
 use super::super::guest::Guest;
+use super::super::recording;
 
 /// Where the monotonic clock of every plugin begins.
 static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl host::clock::Host for Guest {
     fn now_ms(&mut self) -> u64 {
+        recording::host_call("clock");
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn monotonic_us(&mut self) -> u64 {
+        recording::host_call("clock");
         u64::try_from(BEGINNING.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }

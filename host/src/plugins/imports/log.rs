@@ -2,6 +2,7 @@
 
 use super::super::contract::host;
 use super::super::guest::Guest;
+use super::super::recording;
 
 /// Longest log line, in bytes, fields included; the rest is cut.
 const LINE_BYTES_MAX: usize = 4096;
@@ -38,6 +39,7 @@ impl host::log::Host for Guest {
         }
         line.truncate(line.floor_char_boundary(LINE_BYTES_MAX));
         let plugin = &*self.plugin;
+        recording::note(|record| record.log.push((word(level), line.clone())));
         match level {
             host::log::Level::Trace => tracing::trace!(target: "plugin", plugin, "{line}"),
             host::log::Level::Debug => tracing::debug!(target: "plugin", plugin, "{line}"),
@@ -45,5 +47,15 @@ impl host::log::Host for Guest {
             host::log::Level::Warn => tracing::warn!(target: "plugin", plugin, "{line}"),
             host::log::Level::Error => tracing::error!(target: "plugin", plugin, "{line}"),
         }
+    }
+}
+
+const fn word(level: host::log::Level) -> &'static str {
+    match level {
+        host::log::Level::Trace => "trace",
+        host::log::Level::Debug => "debug",
+        host::log::Level::Info => "info",
+        host::log::Level::Warn => "warn",
+        host::log::Level::Error => "error",
     }
 }

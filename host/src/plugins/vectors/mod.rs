@@ -55,6 +55,14 @@ impl Vector {
         read::of_input(source, kind, context)
     }
 
+    /// The question of an authorizer whether this user may subscribe.
+    ///
+    /// # Errors
+    /// What is wrong with the context.
+    pub fn of_subscription(context: ContextFile) -> Result<Self, Diagnostic> {
+        read::of_subscription(context)
+    }
+
     /// The path of its file.
     #[must_use]
     pub fn path(&self) -> &str {

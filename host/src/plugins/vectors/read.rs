@@ -102,6 +102,14 @@ pub(super) fn of_input(source: &Arc<SourceFile>, kind: &str, context: ContextFil
     Ok(Vector { source: source.clone(), question, expect: None })
 }
 
+pub(super) fn of_subscription(context: ContextFile) -> Result<Vector, Diagnostic> {
+    let source = Arc::new(SourceFile { path: "the question".to_owned(), text: String::new() });
+    let file =
+        File { kind: Kind::Authorizer, context, payload: None, action: Some(ActionFile::Subscribe), expect: None };
+    let question = question(&file).map_err(Diagnostic::new)?;
+    Ok(Vector { source, question, expect: None })
+}
+
 /// Whether an input is a whole vector: a `kind` we know, and no key we do not.
 fn is_vector(value: &Value) -> bool {
     let Value::Object(keys) = value else { return false };

@@ -1,15 +1,16 @@
 //! `tidegate dev`: everything a newcomer needs, in one command.
 
+mod rebuild;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::failure::Failure;
 use super::load::{Load, made_up_secrets};
-use super::plugin::build_all;
 use super::serve::{show_rejected, start_logging};
 use super::token::jwt_provider;
 use super::{Answer, say};
@@ -17,6 +18,7 @@ use crate::app::{self, Options};
 use crate::auth::{self, TokenRequest};
 use crate::config::Config;
 use crate::flow::ports::{Clock, SystemClock};
+use rebuild::Rebuilder;
 
 /// How long the tokens printed are good.
 const TOKEN_TTL: Duration = Duration::from_secs(12 * 60 * 60);
@@ -47,7 +49,7 @@ impl Dev {
             config.auth.origins.push("*".to_owned());
         }
         start_logging(&config)?;
-        build_all(&config.plugins)?;
+        let rebuilder = Rebuilder::start(config.plugins.clone())?;
         let banner = Banner::new(&config)?;
         let (ready, listening) = oneshot::channel();
         let greeting = tokio::spawn(async move {
@@ -55,7 +57,10 @@ impl Dev {
                 say(&banner.text(address));
             }
         });
-        let options = Options { ready: Some(ready), on_rejected: Some(Box::new(show_rejected)) };
+        let (sender, changed) = mpsc::channel(1);
+        rebuilder.spawn(sender)?;
+        let options =
+            Options { ready: Some(ready), on_rejected: Some(Box::new(show_rejected)), changed: Some(changed) };
         let served = app::run(config, options).await;
         greeting.abort();
         served?;
@@ -84,7 +89,9 @@ impl Banner {
     fn text(&self, address: SocketAddr) -> String {
         let url = format!("http://{address}");
         let elsewhere = if url == EXAMPLE_URL { String::new() } else { format!("URL={url} ") };
-        let mut text = format!("\nTidegate listens on {url}. Save a file and it is reloaded; Ctrl-C stops.\n");
+        let mut text = format!(
+            "\nTidegate listens on {url}. Save a file and it is reloaded, a plugin's source and it is built; Ctrl-C stops.\n"
+        );
         text += "\nTokens, good for 12 hours:\n";
         for (user, token) in &self.tokens {
             text += &format!("\n  {user}\n  {token}\n");

@@ -1,0 +1,296 @@
+//! `tidegate plugin call`: one question to a plugin, by the server's own way, and everything it did.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::super::failure::Failure;
+use super::super::load::Load;
+use super::super::show;
+use super::super::{Answer, Format, complain, exit};
+use super::choose;
+use crate::config::{Diagnostic, SourceFile};
+use crate::plugins::{ContextFile, Plugin, Recorded, UserFile, Vector, differences, recorded};
+use crate::reload;
+
+/// Largest input read, in bytes.
+const INPUT_BYTES_MAX: u64 = 4 << 20;
+/// Most calls asked for at once.
+const CALLS_MAX: i64 = 1_000_000;
+
+#[derive(Debug, Args)]
+pub(super) struct Call {
+    /// The plugin: its name, or its directory (with a `/`)
+    #[arg(value_name = "NAME|DIR")]
+    plugin: String,
+    /// What it is asked to be
+    #[arg(value_enum)]
+    kind: Kind,
+    /// The payload, or a whole vector as in tests/*.json, which brings its own context; `-` reads it from stdin.
+    /// An authorizer without it is asked about a subscription, with a payload about sending it
+    #[arg(long, value_name = "FILE|-", required_if_eq("kind", "handler"))]
+    input: Option<String>,
+    /// The topic: vault.v1
+    #[arg(long)]
+    topic: Option<String>,
+    /// The channel, where it is not the topic itself: vault.{vaultId}
+    #[arg(long)]
+    channel: Option<String>,
+    /// The user's id; without it the connection is anonymous
+    #[arg(long)]
+    user: Option<String>,
+    /// A role of the user; may be given again
+    #[arg(long, requires = "user")]
+    role: Vec<String>,
+    /// The user's tenant
+    #[arg(long, requires = "user")]
+    tenant: Option<String>,
+    /// Ask so many times, and say how long the calls took
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=CALLS_MAX))]
+    repeat: Option<u32>,
+    /// Ask so many times an instance that is used again and again, and as often a fresh one each time: an answer that differs
+    /// comes from what a call left behind, from the time or from chance
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=CALLS_MAX))]
+    fresh_vs_reused: Option<u32>,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    #[command(flatten)]
+    load: Load,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Answers a message
+    Handler,
+    /// Decides about a subscription or a message
+    Authorizer,
+}
+
+/// One call and what came of it.
+struct Called {
+    answer: Value,
+    did: Recorded,
+    took: Duration,
+}
+
+/// How long calls took, sorted.
+struct Times(Vec<Duration>);
+
+/// What `--fresh-vs-reused` found.
+struct Compared {
+    calls: u32,
+    /// The first call, from 1, whose answers differ, and how.
+    different: Option<(u32, Vec<String>)>,
+}
+
+impl Call {
+    pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
+        let vector = self.vector()?;
+        let directory = choose::one(&self.load, &self.plugin, plugins)?;
+        let host = choose::host()?;
+        let source = reload::read_plugin(&directory.path).map_err(Failure::Mistakes)?;
+        let plugin = host.load(source).await.map_err(Failure::Mistakes)?;
+        let called = Called::once(&plugin, &vector).await;
+        let times = match self.repeat {
+            Some(calls) => Some(Times::of(&plugin, &vector, calls).await),
+            None => None,
+        };
+        let compared = match self.fresh_vs_reused {
+            Some(calls) => Some(Compared::of(&plugin, &vector, calls).await),
+            None => None,
+        };
+        let is_fault = called.answer.get("fault").is_some();
+        let differs = compared.as_ref().is_some_and(|compared| compared.different.is_some());
+        let answer = match self.format {
+            Format::Text => {
+                let parts = [Some(called.text()), times.map(|times| times.text()), compared.map(|it| it.text())];
+                Answer::ok(parts.into_iter().flatten().collect::<String>())
+            }
+            Format::Json => {
+                let mut told = called.to_json(&plugin);
+                told["repeat"] = times.map_or(Value::Null, |times| times.to_json());
+                told["fresh_vs_reused"] = compared.map_or(Value::Null, |compared| compared.to_json());
+                Answer::json(&told)
+            }
+        };
+        Ok(if is_fault || differs { Answer { exit: exit::NO, ..answer } } else { answer })
+    }
+
+    /// The question, of the input and the flags.
+    fn vector(&self) -> Result<Vector, Failure> {
+        let kind = match self.kind {
+            Kind::Handler => "handler",
+            Kind::Authorizer => "authorizer",
+        };
+        let user = |id: &String| UserFile { id: id.clone(), roles: self.role.clone(), tenant: self.tenant.clone() };
+        let context = ContextFile {
+            topic: self.topic.clone(),
+            channel: self.channel.clone(),
+            user: self.user.as_ref().map(user),
+            ..ContextFile::default()
+        };
+        let vector = match &self.input {
+            Some(input) => Vector::of_input(&Arc::new(read(input)?), kind, context),
+            None => Vector::of_subscription(context),
+        };
+        let told = |mistake: Diagnostic| {
+            let hint = "`--topic` names it, as in `--topic vault.v1 --channel 'vault.{vaultId}'`";
+            let about_topic = mistake.message.contains("context.topic") && mistake.hint.is_none();
+            Failure::Mistakes(vec![if about_topic { mistake.hint(hint) } else { mistake }])
+        };
+        let vector = vector.map_err(told)?;
+        if vector.kind() != kind {
+            let message = format!("`{}` is for a plugin's {}, not its {kind}", vector.path(), vector.kind());
+            return Err(Failure::Mistakes(vec![Diagnostic::new(message)]));
+        }
+        Ok(vector)
+    }
+}
+
+fn read(input: &str) -> Result<SourceFile, Failure> {
+    let path = if input == "-" { "stdin" } else { input }.to_owned();
+    let mut text = String::new();
+    let read = if input == "-" {
+        std::io::stdin().lock().take(INPUT_BYTES_MAX).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(input).and_then(|file| file.take(INPUT_BYTES_MAX).read_to_string(&mut text))
+    };
+    match read {
+        Ok(_) => Ok(SourceFile { path, text }),
+        Err(source) => Err(Failure::File { path, source }),
+    }
+}
+
+impl Called {
+    async fn once(plugin: &Plugin, vector: &Vector) -> Self {
+        let started = Instant::now();
+        let (answer, did) = recorded(vector.ask(plugin)).await;
+        Self { answer, did, took: started.elapsed() }
+    }
+
+    fn text(&self) -> String {
+        let mut rows: Vec<[String; 2]> = Vec::new();
+        let mut row = |what: &str, said: String| rows.push([what.to_owned(), said]);
+        for (key, value) in self.answer.as_object().into_iter().flatten() {
+            match value {
+                Value::Array(effects) => effects.iter().for_each(|effect| row("effect", effect.to_string())),
+                Value::String(word) => row(key, word.clone()),
+                value => row(key, value.to_string()),
+            }
+        }
+        for (level, line) in &self.did.log {
+            row("log", format!("{level} {line}"));
+        }
+        if self.did.log_dropped > 0 {
+            row("log", format!("{} lines dropped", self.did.log_dropped));
+        }
+        for line in self.did.printed.lines() {
+            row("printed", line.to_owned());
+        }
+        for (import, count) in &self.did.host_calls {
+            row("called", format!("{import}, {count}×"));
+        }
+        row("time", format!("{}, a fresh instance included", show::duration(self.took)));
+        if let Some(bytes) = self.did.memory_bytes {
+            row("memory", show::bytes(u64::try_from(bytes).unwrap_or(u64::MAX)));
+        }
+        show::table(rows)
+    }
+
+    fn to_json(&self, plugin: &Plugin) -> Value {
+        let log = self.did.log.iter().map(|(level, line)| json!({ "level": level, "line": line }));
+        json!({
+            "plugin": plugin.name().as_str(),
+            "version": plugin.version(),
+            "answer": self.answer,
+            "log": log.collect::<Vec<_>>(),
+            "log_dropped": self.did.log_dropped,
+            "printed": self.did.printed,
+            "host_calls": self.did.host_calls,
+            "took_us": micros(self.took),
+            "memory_bytes": self.did.memory_bytes,
+        })
+    }
+}
+
+impl Times {
+    async fn of(plugin: &Plugin, vector: &Vector, calls: u32) -> Self {
+        let mut times = Vec::new();
+        for _ in 0..calls {
+            let started = Instant::now();
+            let _ = vector.ask(plugin).await;
+            times.push(started.elapsed());
+        }
+        times.sort_unstable();
+        Self(times)
+    }
+
+    /// The time that so many of a hundred calls did not exceed.
+    fn percentile(&self, percent: usize) -> Duration {
+        let rank = (self.0.len() * percent).div_ceil(100).max(1);
+        self.0.get(rank - 1).copied().unwrap_or_default()
+    }
+
+    fn text(&self) -> String {
+        let [p50, p99, max] = [50, 99, 100].map(|percent| show::duration(self.percentile(percent)));
+        format!("repeat  {} calls: p50 {p50}, p99 {p99}, at most {max}\n", self.0.len())
+    }
+
+    fn to_json(&self) -> Value {
+        let [p50, p99, max] = [50, 99, 100].map(|percent| micros(self.percentile(percent)));
+        json!({ "calls": self.0.len(), "p50_us": p50, "p99_us": p99, "max_us": max })
+    }
+}
+
+impl Compared {
+    async fn of(plugin: &Plugin, vector: &Vector, calls: u32) -> Self {
+        let mut reused = Vec::new();
+        plugin.drop_resting();
+        for _ in 0..calls {
+            reused.push(vector.ask(plugin).await);
+        }
+        for (call, reused) in (1..).zip(&reused) {
+            plugin.drop_resting();
+            let found = differences(&vector.ask(plugin).await, reused);
+            if !found.is_empty() {
+                return Self { calls, different: Some((call, found)) };
+            }
+        }
+        Self { calls, different: None }
+    }
+
+    fn text(&self) -> String {
+        match &self.different {
+            None => format!("fresh   {} calls: a fresh instance answers as one that is reused\n", self.calls),
+            Some((call, found)) => {
+                // The answer of the reused instance differs from the fresh one's, which is what is expected.
+                let found = found.iter().map(|line| format!("          {line}\n")).collect::<String>();
+                let said =
+                    format!("differs call {call} of a reused instance answers otherwise than a fresh one:\n{found}");
+                complain(
+                    "hint: keep nothing between calls, or set `instances: { isolation: per-call }` in plugin.yaml\n",
+                );
+                said
+            }
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let different = self.different.as_ref();
+        json!({
+            "calls": self.calls,
+            "same": different.is_none(),
+            "first_difference": different.map(|(call, found)| json!({ "call": call, "differences": found })),
+        })
+    }
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}

@@ -1,0 +1,46 @@
+//! What a plugin does during one call, kept for whoever asked: `tidegate plugin call` shows it.
+//!
+//! A call runs in the task of its caller, imports included, so the record belongs to the task. Where nobody records, noting
+//! costs one look at a thread-local.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+tokio::task_local! {
+    static RECORD: RefCell<Recorded>;
+}
+
+/// What a plugin did while it was recorded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its log lines, level and text, in order; those beyond `limits.log_lines` and `limits.log_rate` are not there.
+    pub log: Vec<(&'static str, String)>,
+    /// Log lines that were dropped.
+    pub log_dropped: u32,
+    /// What it wrote to standard output and error.
+    pub printed: String,
+    /// How often it called each import.
+    pub host_calls: BTreeMap<&'static str, u32>,
+    /// Linear memory of the instance that was called last, in bytes; `None` when no call ended well.
+    pub memory_bytes: Option<usize>,
+}
+
+/// Runs calls of plugins, and keeps what they did.
+pub async fn recorded<T>(calls: impl Future<Output = T>) -> (T, Recorded) {
+    RECORD
+        .scope(RefCell::default(), async {
+            let answer = calls.await;
+            (answer, RECORD.with(RefCell::take))
+        })
+        .await
+}
+
+/// Notes something, where somebody records.
+pub(super) fn note(what: impl FnOnce(&mut Recorded)) {
+    let _ = RECORD.try_with(|record| what(&mut record.borrow_mut()));
+}
+
+/// Notes a call of an import.
+pub(super) fn host_call(import: &'static str) {
+    note(|record| *record.host_calls.entry(import).or_default() += 1);
+}

@@ -1,0 +1,77 @@
+//! `tidegate plugin call`: a question to a plugin by hand.
+
+use serde_json::{Value, json};
+
+use crate::project::Project;
+
+const GUEST: &str = "component: bad.wasm\nbuild: cargo build --release --target wasm32-wasip2\n";
+
+fn called(project: &Project, arguments: &[&str]) -> Value {
+    let output = project.run(&[&["plugin", "call"], arguments, &["--format", "json"]].concat());
+    serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{}", output.shown()))
+}
+
+#[test]
+fn plugin_call_shows_the_answer_of_a_handler_and_what_it_asked_for() {
+    let project = Project::new().with_plugin("ping").write("seven.json", r#"{ "n": 7 }"#);
+    let input = ["--input", "seven.json", "--topic", "realtime-ping", "--user", "u1"];
+    shown!(project.run(&[&["plugin", "call", "ping", "handler"], &input[..]].concat()));
+}
+
+#[test]
+fn plugin_call_asks_an_authorizer_about_a_subscription() {
+    let project = Project::new().with_plugin("vault-members");
+    let topic = ["plugins/vault-members", "authorizer", "--topic", "vault.v1", "--channel", "vault.{vaultId}"];
+    let of = |user| called(&project, &[&topic[..], &["--user", user]].concat())["answer"]["decision"].clone();
+    assert_eq!([of("alice"), of("mallory")], ["allow", "deny"]);
+}
+
+#[test]
+fn plugin_call_takes_a_vector_with_its_own_context() {
+    let project = Project::new().with_plugin("ping").with_vectors("ping");
+    let answer = called(&project, &["ping", "handler", "--input", "plugins/ping/tests/answers.json"]);
+    assert_eq!(answer["answer"]["reply"], json!({ "pong": 7 }));
+    shown!(project.run(&["plugin", "call", "ping", "authorizer", "--input", "plugins/ping/tests/answers.json"]));
+}
+
+#[test]
+fn plugin_call_needs_a_topic_for_a_payload() {
+    let project = Project::new().with_plugin("ping").write("seven.json", r#"{ "n": 7 }"#);
+    shown!(project.run(&["plugin", "call", "ping", "handler", "--input", "seven.json"]));
+}
+
+#[test]
+fn plugin_call_shows_what_a_plugin_logs_and_prints_and_how_it_fails() {
+    let project = Project::new().with_guest("bad", &format!("{GUEST}limits: {{ log_lines: 3 }}\n"));
+    let project = project.write("log.json", "\"log\"").write("print.json", "\"print\"").write("loop.json", "\"loop\"");
+    let asked = |input| called(&project, &["bad", "handler", "--topic", "t", "--input", input]);
+    let logged = asked("log.json");
+    let line = |text| json!({ "level": "info", "line": text });
+    assert_eq!(logged["log"], json!([line("0"), line("1"), line("2")]));
+    assert_eq!(logged["log_dropped"], 997);
+    assert!(logged["memory_bytes"].as_u64().unwrap() >= 64 << 10, "{logged}");
+    assert!(asked("print.json")["printed"].as_str().unwrap().starts_with("xxx"));
+    assert_eq!(asked("loop.json")["answer"]["fault"]["kind"], "timeout");
+    let output = project.run(&["plugin", "call", "bad", "handler", "--topic", "t", "--input", "loop.json"]);
+    assert_eq!(output.exit, Some(1), "{}", output.shown());
+}
+
+#[test]
+fn plugin_call_repeats_and_says_how_long_the_calls_took() {
+    let project = Project::new().with_plugin("ping").write("seven.json", r#"{ "n": 7 }"#);
+    let input = ["ping", "handler", "--input", "seven.json", "--topic", "realtime-ping", "--repeat", "50"];
+    let repeat = &called(&project, &input)["repeat"];
+    assert_eq!(repeat["calls"], 50);
+    let [p50, p99, max] = ["p50_us", "p99_us", "max_us"].map(|key| repeat[key].as_f64().unwrap());
+    assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{repeat}");
+}
+
+#[test]
+fn plugin_call_finds_what_a_call_leaves_behind_for_the_next() {
+    let project = Project::new().with_guest("bad", GUEST).with_plugin("ping");
+    let project = project.write("count.json", "\"count\"").write("seven.json", r#"{ "n": 7 }"#);
+    let asked = ["bad", "handler", "--topic", "t", "--fresh-vs-reused", "5", "--input", "count.json"];
+    shown!(project.run(&[&["plugin", "call"], &asked[..]].concat()));
+    let asked = ["ping", "handler", "--topic", "realtime-ping", "--fresh-vs-reused", "5", "--input", "seven.json"];
+    assert_eq!(called(&project, &asked)["fresh_vs_reused"]["same"], true);
+}

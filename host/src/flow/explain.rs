@@ -278,8 +278,7 @@ channels:
 
     async fn explain(user: &str, action: Action) -> Explanation {
         let source = SourceFile { path: "vault.yaml".to_owned(), text: MANIFEST.to_owned() };
-        let kinds = PluginKinds { handler: true, authorizer: true };
-        let plugins = ["members", "keeper"].map(|name| (PluginName::new(name), kinds)).into();
+        let plugins = ["members", "keeper"].map(|name| (PluginName::new(name), PluginKinds::ALL)).into();
         let sources = Sources { manifests: vec![Arc::new(source)], plugins, ..Sources::default() };
         let catalog = Arc::new(channels::compile(&sources, Generation(1)).unwrap());
         let user = User { id: user.to_owned(), roles: Vec::new(), tenant: None, expires_at: None };

@@ -77,6 +77,12 @@ impl CallContext {
         &self.resolved.params
     }
 
+    /// The user's id.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.user.as_deref().map(|user| user.id.as_str())
+    }
+
     /// The channel's template, as declared.
     #[must_use]
     pub fn channel(&self) -> &str {

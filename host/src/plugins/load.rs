@@ -9,13 +9,12 @@ use tokio::time::{Instant as Moment, timeout_at};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::contract::authorizer_world::AuthorizerPluginIndices;
-use super::contract::handler_world::HandlerPluginIndices;
 use super::fault::Failure;
 use super::guest::Guest;
 use super::instance::Blueprint;
 use super::manifest::{PluginManifest, read_manifest};
 use super::plugin::{Digest, Plugin};
+use super::worlds::{Exports, Misfit};
 use super::{PluginHost, PluginSource, exports, imports};
 use crate::config::{ByteSize, Diagnostic};
 use crate::flow::ports::FaultKind;
@@ -59,15 +58,15 @@ impl PluginHost {
         check_preamble(&bytes)?;
         let component = self.compile(bytes).await?;
         let kinds = exports::kinds(&component, &self.engine)?;
+        exports::check_asked(kinds, &manifest.kinds)?;
         let pre = self.linker.instantiate_pre(&component).map_err(|error| {
             Mistake::new(format!("does not link: {error:#}"))
                 .hint("a plugin has `tidegate:host/log`, `tidegate:host/config` and an empty WASI 0.2, nothing else")
         })?;
-        let misfit = |error: wasmtime::Error| Mistake::new(format!("does not fit the contract: {error:#}"));
+        let misfit = |misfit: Misfit| Mistake::new(format!("does not fit the contract: {misfit}"));
         let blueprint = Blueprint {
             plugin: candidate.name.as_str().into(),
-            handler: kinds.handler.then(|| HandlerPluginIndices::new(&pre)).transpose().map_err(misfit)?,
-            authorizer: kinds.authorizer.then(|| AuthorizerPluginIndices::new(&pre)).transpose().map_err(misfit)?,
+            exports: Exports::find(&pre, kinds).map_err(misfit)?,
             component: pre,
             config: manifest.config.clone(),
             limits: manifest.limits,
@@ -139,7 +138,7 @@ impl Mistake {
         Self::at("/component", message)
     }
 
-    fn at(key: &'static str, message: String) -> Self {
+    pub(super) fn at(key: &'static str, message: String) -> Self {
         Self { key, message, hint: None }
     }
 

@@ -6,6 +6,7 @@
 
 mod answer;
 mod build;
+mod calls;
 mod contract;
 mod engine;
 mod exports;
@@ -20,6 +21,7 @@ mod output;
 mod plugin;
 mod pool;
 mod set;
+mod worlds;
 
 pub use build::{BuildError, BuildReport, WASM_TARGET, build, ensure_wasm_target};
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};

@@ -1,25 +1,19 @@
-//! A loaded plugin: how it is called, and what becomes of each call.
+//! A loaded plugin: what it is made of, and the instances it lends to calls.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant as Moment, timeout_at};
-use tracing::Instrument as _;
 
-use super::answer;
-use super::contract::{self, authorizer, shorten};
 use super::fault::Failure;
 use super::instance::{Blueprint, Instance};
 use super::manifest::{Isolation, PluginManifest};
 use super::pool::{Pool, Slots};
 use crate::channels::PluginKinds;
-use crate::flow::CallContext;
-use crate::flow::ports::{Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, PluginVersion};
+use crate::flow::ports::PluginVersion;
 use crate::protocol::PluginName;
-use crate::telemetry;
 
 /// The SHA-256 of a component, in lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -92,15 +86,16 @@ impl std::fmt::Debug for Plugin {
 
 /// An instance during a call. Dropped before [`Lease::end`] – by an error, a timeout or a caller that went away – the
 /// instance goes with it: its store is poisoned.
-struct Lease<'a> {
+pub(super) struct Lease<'a> {
     plugin: &'a Plugin,
-    instance: Instance,
+    pub(super) instance: Instance,
     _call: SemaphorePermit<'a>,
 }
 
 impl Lease<'_> {
     /// The call went well: the instance may serve another, unless it has served enough.
-    fn end(self) {
+    pub(super) fn end(mut self) {
+        self.plugin.log_output(&mut self.instance);
         let instances = &self.plugin.manifest.instances;
         if instances.isolation == Isolation::Pooled && self.instance.calls < instances.calls_max {
             self.plugin.pool.put(self.instance);
@@ -139,60 +134,8 @@ impl Plugin {
         Fingerprint { digest: self.digest.clone(), manifest: self.manifest.source.text.clone() }
     }
 
-    /// Has the handler answer a message.
-    ///
-    /// # Errors
-    /// [`Fault`], logged and counted.
-    pub async fn handle(&self, call: HandlerCall<'_>) -> Result<Answer, Fault> {
-        let span = self.span(call.context);
-        self.observed("handler", call.context, self.try_handle(call)).instrument(span).await
-    }
-
-    /// Asks the authorizer.
-    ///
-    /// # Errors
-    /// [`Fault`], logged and counted.
-    pub async fn authorize(&self, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
-        let span = self.span(call.context);
-        self.observed("authorizer", call.context, self.try_authorize(call)).instrument(span).await
-    }
-
-    async fn try_handle(&self, call: HandlerCall<'_>) -> Result<Answer, Failure> {
-        let limits = &self.manifest.limits;
-        let context = contract::context(call.context, limits.wall);
-        let (mut lease, deadline) = self.lease().await?;
-        let result = timeout_at(deadline, lease.instance.handle(&context, call.payload.as_str())).await;
-        let result = result.map_err(|_| Failure::wall(limits))?.ok_or_else(|| self.lacks("handler"))?;
-        let result = result.map_err(|error| Failure::of_guest(&error, lease.instance.guest(), limits))?;
-        self.log_output(&mut lease.instance);
-        lease.end();
-        match result {
-            Ok(outcome) => Ok(Ok(answer::take(outcome, &self.manifest.grants, limits.output_bytes_max)?)),
-            Err(refusal) => Ok(Err(refusal.into())),
-        }
-    }
-
-    async fn try_authorize(&self, call: AuthorizerCall<'_>) -> Result<Decision, Failure> {
-        let limits = &self.manifest.limits;
-        let context = contract::context(call.context, limits.wall);
-        let payload = call.payload.map(|payload| payload.as_str());
-        let (mut lease, deadline) = self.lease().await?;
-        let result = timeout_at(deadline, lease.instance.authorize(&context, call.action.into(), payload)).await;
-        let result = result.map_err(|_| Failure::wall(limits))?.ok_or_else(|| self.lacks("authorizer"))?;
-        let result = result.map_err(|error| Failure::of_guest(&error, lease.instance.guest(), limits))?;
-        self.log_output(&mut lease.instance);
-        lease.end();
-        match result {
-            Ok(authorizer::Decision::Allow(grant)) => {
-                Ok(Decision::allow_for(Duration::from_millis(grant.ttl_ms.into())))
-            }
-            Ok(authorizer::Decision::Deny(reason)) => Ok(Decision::Deny { reason: shorten(reason) }),
-            Err(reason) => Err(Failure { kind: FaultKind::Failed, detail: shorten(reason) }),
-        }
-    }
-
     /// An instance to call, and until when the call may take. Waiting for the plugin's turn comes before that time.
-    async fn lease(&self) -> Result<(Lease<'_>, Moment), Failure> {
+    pub(super) async fn lease(&self) -> Result<(Lease<'_>, Moment), Failure> {
         let wall = self.manifest.limits.wall;
         let turn = timeout_at(Moment::now() + wall, self.calls.acquire()).await;
         let Ok(Ok(call)) = turn else {
@@ -213,28 +156,6 @@ impl Plugin {
         instance.map_err(|_| Failure::wall(&self.manifest.limits))?
     }
 
-    /// Counts the call; logs and counts its fault.
-    async fn observed<T>(
-        &self,
-        kind: &'static str,
-        context: &CallContext,
-        call: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Fault> {
-        let started = Moment::now();
-        let result = call.await;
-        let outcome = result.as_ref().map_or_else(|failure| failure.kind.as_str(), |_| "ok");
-        telemetry::plugin_call(self.name.as_str(), kind, outcome, started.elapsed());
-        result.map_err(|Failure { kind, detail }| {
-            telemetry::plugin_fault(self.name.as_str(), kind.as_str(), context.channel(), &detail);
-            Fault { plugin: self.name.clone(), kind, detail }
-        })
-    }
-
-    fn span(&self, context: &CallContext) -> tracing::Span {
-        let user = context.user.as_ref().map(|user| user.id.as_str());
-        tracing::info_span!("plugin.call", channel = context.channel(), plugin = %self.name, version = self.version(), user)
-    }
-
     fn log_output(&self, instance: &mut Instance) {
         let printed = instance.guest().take_output();
         if !printed.is_empty() {
@@ -244,9 +165,5 @@ impl Plugin {
         if dropped > 0 {
             tracing::warn!(target: "plugin", plugin = %self.name, dropped, "too many log lines in one call");
         }
-    }
-
-    fn lacks(&self, kind: &str) -> Failure {
-        Failure { kind: FaultKind::Missing, detail: format!("`{}` is no {kind}", self.name) }
     }
 }

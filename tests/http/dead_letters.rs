@@ -8,7 +8,7 @@ use crate::{CHANNELS, get, post, refusal, server};
 /// Has so many events die on their way to `news`, and names their letters, newest first.
 fn letters(server: &Server, count: usize) -> Vec<String> {
     for number in 0..count {
-        server.bridge(&event("article.published", json!({ "title": number })));
+        server.bridge(&event("article.published", json!({ "title": number }))).await;
     }
     server.dead_letters.list().into_iter().map(|letter| letter.id).collect()
 }

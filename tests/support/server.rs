@@ -77,8 +77,8 @@ impl Server {
     }
 
     /// Takes a bus event across the bridge.
-    pub fn bridge(&self, event: &BusEvent) {
-        self.gates.perform(self.gates.bridge(event)).unwrap();
+    pub async fn bridge(&self, event: &BusEvent) {
+        self.gates.perform(self.gates.bridge(event).await).unwrap();
     }
 }
 

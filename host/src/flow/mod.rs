@@ -5,6 +5,7 @@
 mod bridge;
 mod broadcast;
 mod connect;
+mod connection;
 mod decisions;
 mod effects;
 mod explain;
@@ -13,6 +14,7 @@ pub mod ports;
 mod rate;
 mod recheck;
 mod session;
+mod snapshot;
 mod subscribe;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ pub use explain::{Explanation, Question, Step};
 pub use inbound::Receipt;
 pub use ports::Ports;
 pub use session::Session;
+pub use snapshot::Joined;
 
 use crate::channels::{Catalog, Resolved};
 use crate::config::Limits;

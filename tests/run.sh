@@ -18,6 +18,15 @@ require() {
   command -v "$1" >/dev/null || { echo "error: \`$1\` is not installed" >&2; echo "hint: $2" >&2; exit 1; }
 }
 
+# Debian's packages, where this user may install them.
+install_packages() {
+  local -a as_root=()
+  [[ $(id -u) == 0 ]] || as_root=(sudo)
+  command -v apt-get >/dev/null || { echo "error: missing: $*" >&2; echo "hint: install it with your system's package tool" >&2; exit 1; }
+  "${as_root[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
 require cargo "install Rust with rustup: https://rustup.rs"
 require node "install Node 20 or later: https://nodejs.org"
 if command -v rustup >/dev/null; then
@@ -25,6 +34,10 @@ if command -v rustup >/dev/null; then
   rustup target list --installed --toolchain "$toolchain" 2>/dev/null | grep -qx wasm32-wasip2 ||
     { step "install the toolchain's components and the wasm target"; rustup toolchain install --no-self-update; rustup target add wasm32-wasip2; }
 fi
+
+# The binary as the tests build it: `cargo build` would compile every dependency a second time, without the features
+# that only tests ask for.
+build_binary() { cargo test --locked --quiet --no-run --test cli; }
 
 if wanted lint; then
   step "format"
@@ -49,13 +62,17 @@ fi
 
 if wanted e2e; then
   step "end to end: the stock client against the real binary"
-  cargo build --locked
+  build_binary
   (cd tests/e2e && npm ci --silent --no-audit --no-fund && npm test)
 fi
 
 if wanted examples; then
+  if ! ls "${CHROMIUM:-/usr/bin/chromium}" /usr/bin/chromium-browser /usr/bin/google-chrome 2>/dev/null | grep -q .; then
+    step "install Chromium"
+    install_packages chromium
+  fi
   step "examples"
-  cargo build --locked
+  build_binary
   (cd tests/e2e && npm ci --silent --no-audit --no-fund && npm run --silent pretest)
   for example in examples/*/; do
     [[ -f "$example/test.mjs" ]] || continue

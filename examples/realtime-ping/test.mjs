@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 
 import { io } from "socket.io-client";
 
+import { openBrowser } from "../../tests/e2e/browser.mjs";
 import { ask, Server, token, within } from "../../tests/e2e/harness.mjs";
 
 let server;
@@ -51,4 +52,28 @@ test("the page is served with the client, and reaches the server through its own
     assert.equal((await ask(socket, "subscribe", { channel: "realtime-ping" })).ok, true);
     socket.close();
   }
+});
+
+test("in a browser: connect with a token, press Ping, read the pong", async (t) => {
+  const url = (await run("page.mjs", { PORT: "0" }, /^open /)).slice("open ".length);
+  const browser = await openBrowser();
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  const complaints = [];
+  page.on("pageerror", (error) => complaints.push(error.message));
+  await page.goto(url);
+  const says = (text) => page.locator("pre", { hasText: text }).waitFor();
+
+  await page.getByLabel("Session token").fill("no token");
+  await page.getByRole("button", { name: "Connect" }).click();
+  await says("not connected: unauthenticated");
+
+  await page.getByLabel("Session token").fill(token("u3"));
+  await page.getByRole("button", { name: "Connect" }).click();
+  await says("subscribed");
+  await page.getByRole("button", { name: "Ping" }).click();
+  await says("pong 1");
+  await says('ping 1 -> {"pong":1}');
+  if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
+  assert.deepEqual(complaints, []);
 });

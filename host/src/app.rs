@@ -1,7 +1,9 @@
 //! Composition: the only place that names concrete adapters. Start, serve, reload, drain.
 
+use std::env;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use crate::config::{Config, Diagnostic};
 use crate::flow::ports::{Clock, SystemClock};
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
-use crate::plugins::{HostError, HostSettings, PluginHost};
+use crate::plugins::{CompilePlace, CompileSettings, HostError, HostSettings, PluginHost};
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Trigger, WatchError, Watcher};
@@ -87,7 +89,34 @@ pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
 }
 
 fn plugin_host(config: &Config) -> Result<Arc<PluginHost>, AppError> {
-    Ok(Arc::new(PluginHost::new(HostSettings::from(&config.limits))?))
+    let host = PluginHost::new(HostSettings::from(&config.limits))?;
+    Ok(Arc::new(host.compiling(compile_settings(config))))
+}
+
+/// Compiles in children of this very program, and keeps what they make.
+fn compile_settings(config: &Config) -> CompileSettings {
+    let limits = &config.limits;
+    CompileSettings {
+        place: own_program().map_or(CompilePlace::Here, CompilePlace::Child),
+        memory_bytes_max: limits.plugin_compile_memory_bytes_max as u64,
+        wall_max: limits.plugin_compile_time_max,
+        cache: plugin_cache(config),
+        cache_bytes_max: limits.plugin_cache_bytes_max as u64,
+    }
+}
+
+/// On Linux whatever runs now, even when its file was replaced since: another build makes other native code.
+fn own_program() -> Option<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() { Some(running) } else { env::current_exe().ok() }
+}
+
+/// Where compiled plugins are kept: where the configuration says, or where this user's caches are.
+fn plugin_cache(config: &Config) -> Option<PathBuf> {
+    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let configured = config.plugin_cache.clone().or_else(|| variable("CACHE_DIRECTORY"));
+    let of_user = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    configured.or_else(|| Some(of_user()?.join("tidegate")))
 }
 
 async fn first_generation(config: &Config, host: &PluginHost) -> Result<Built, AppError> {

@@ -4,13 +4,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod project;
-
-use std::net::TcpListener;
-
-use project::{Project, committed};
-use serde_json::Value;
-
 macro_rules! shown {
     ($output:expr) => {
         insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
@@ -18,6 +11,14 @@ macro_rules! shown {
         })
     };
 }
+
+mod plugin;
+mod project;
+
+use std::net::TcpListener;
+
+use project::{Project, committed};
+use serde_json::Value;
 
 #[test]
 fn help_lists_every_command() {

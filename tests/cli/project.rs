@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
+use tidegate::config::SourceFile;
+use tidegate::plugins::{Digest, build, ensure_wasm_target, read_manifest};
 
 const CONFIG: &str = "\
 auth:
@@ -102,6 +104,26 @@ impl Project {
         self
     }
 
+    /// A shipped plugin, built from source, in the project's `plugins/`.
+    pub(crate) fn with_plugin(self, name: &str) -> Self {
+        static BUILDING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _one_at_a_time = BUILDING.lock().unwrap();
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(name);
+        let text = committed(&format!("plugins/{name}/plugin.yaml"));
+        let source = SourceFile { path: "plugin.yaml".to_owned(), text: text.clone() };
+        let manifest = read_manifest(&source.into()).unwrap();
+        ensure_wasm_target(&directory).unwrap();
+        let report = build(&directory, &manifest, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")).unwrap();
+        let component = std::fs::read(report.component).unwrap();
+        // Builds differ from machine to machine, by their paths.
+        let hidden =
+            self.hide(Digest::of(&component).as_str(), "DIGEST").hide(Digest::of(&component).short(), "VERSION");
+        let to = format!("plugins/{name}");
+        let project = hidden.write(&format!("{to}/plugin.yaml"), &text);
+        std::fs::write(project.directory.path().join(&to).join(&manifest.component), component).unwrap();
+        project
+    }
+
     pub(crate) fn read(&self, path: &str) -> String {
         std::fs::read_to_string(self.directory.path().join(path)).unwrap()
     }
@@ -110,7 +132,8 @@ impl Project {
         let output = self.command(arguments).output().unwrap();
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap();
-            self.hidden.iter().fold(text, |text, (hidden, name)| text.replace(hidden, name))
+            let text = self.hidden.iter().fold(text, |text, (hidden, name)| text.replace(hidden, name));
+            without_measures(&text)
         };
         Output { exit: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
@@ -128,6 +151,7 @@ impl Project {
         for name in inherited.filter(|name| name.starts_with("TIDEGATE") || name == "RUST_LOG" || name == "COLUMNS") {
             command.env_remove(name);
         }
+        command.env("TIDEGATE__PLUGIN_CACHE", self.directory.path().join("cache"));
         command.envs(self.env.iter().cloned());
         command
     }
@@ -167,6 +191,33 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// `36.2 ms` as `TIME`, `84.3 KiB` as `SIZE`: what differs from machine to machine.
+fn without_measures(text: &str) -> String {
+    let mut shown = String::new();
+    for (index, line) in text.split('\n').enumerate() {
+        if index > 0 {
+            shown.push('\n');
+        }
+        let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        for at in (1..words.len()).rev() {
+            let (unit, tail) = words[at].split_at(words[at].trim_end_matches([',', '.', ';', ')']).len());
+            let name = match unit {
+                "µs" | "ms" | "s" => "TIME",
+                "B" | "KiB" | "MiB" => "SIZE",
+                _ => continue,
+            };
+            let (opening, number) =
+                words[at - 1].split_at(words[at - 1].len() - words[at - 1].trim_start_matches('(').len());
+            if number.contains('.') && number.parse::<f64>().is_ok() {
+                words[at - 1] = format!("{opening}{name}{tail}");
+                words.remove(at);
+            }
+        }
+        shown.push_str(&words.join(" "));
+    }
+    shown
 }
 
 /// A file of the repository.

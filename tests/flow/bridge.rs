@@ -25,15 +25,15 @@ fn server() -> Server {
     Server::declaring(CHANNELS).bridge(RULES).start()
 }
 
-#[test]
-fn an_event_of_an_exact_rule_crosses_with_its_data() {
+#[tokio::test]
+async fn an_event_of_an_exact_rule_crosses_with_its_data() {
     let server = server();
     server.bridge(&event("article.published", json!({ "title": "x" }))).await;
     assert_eq!(server.delivered(), [("news".to_owned(), json!({ "title": "x" }))]);
 }
 
-#[test]
-fn an_event_that_no_rule_lists_goes_no_further_and_is_no_dead_letter() {
+#[tokio::test]
+async fn an_event_that_no_rule_lists_goes_no_further_and_is_no_dead_letter() {
     let server = server();
     for kind in ["article", "article.published.twice", "article.unpublished", "vault.source", "vault.sourcex.a", "*"] {
         server.bridge(&event(kind, json!({ "title": "x", "vaultId": "v1", "status": "live" }))).await;
@@ -42,31 +42,31 @@ fn an_event_that_no_rule_lists_goes_no_further_and_is_no_dead_letter() {
     assert!(server.dead_letters.list().is_empty());
 }
 
-#[test]
-fn a_prefix_rule_makes_its_topic_and_payload_from_the_event() {
+#[tokio::test]
+async fn a_prefix_rule_makes_its_topic_and_payload_from_the_event() {
     let server = server();
     server.bridge(&event("vault.source.added", json!({ "vaultId": "v1", "status": "live" }))).await;
     let payload = json!({ "kind": "vault.source.added", "status": "live" });
     assert_eq!(server.delivered(), [("vault.v1".to_owned(), payload)]);
 }
 
-#[test]
-fn integers_of_an_event_are_integers_in_an_expression() {
+#[tokio::test]
+async fn integers_of_an_event_are_integers_in_an_expression() {
     let server = server();
     server.bridge(&event("counted", json!({ "room": "a", "n": 41 }))).await;
     assert_eq!(server.delivered(), [("chat.a".to_owned(), json!({ "text": "42" }))]);
 }
 
-#[test]
-fn a_condition_that_says_no_is_no_dead_letter() {
+#[tokio::test]
+async fn a_condition_that_says_no_is_no_dead_letter() {
     let server = server();
     server.bridge(&event("vault.source.added", json!({ "vaultId": "v1", "status": "draft" }))).await;
     assert_eq!(server.delivered(), []);
     assert!(server.dead_letters.list().is_empty());
 }
 
-#[test]
-fn an_expression_that_fails_is_a_dead_letter_with_rule_reason_time_and_event() {
+#[tokio::test]
+async fn an_expression_that_fails_is_a_dead_letter_with_rule_reason_time_and_event() {
     let server = server();
     let event = event("vault.source.added", json!({ "status": "live" }));
     server.bridge(&event).await;
@@ -77,8 +77,8 @@ fn an_expression_that_fails_is_a_dead_letter_with_rule_reason_time_and_event() {
     assert!(letters[0].reason.contains("vaultId"), "{}", letters[0].reason);
 }
 
-#[test]
-fn a_param_that_is_no_segment_is_a_dead_letter() {
+#[tokio::test]
+async fn a_param_that_is_no_segment_is_a_dead_letter() {
     for id in [json!("a.b"), json!(""), json!("a b"), json!("{x}"), json!(null), json!(["v1"])] {
         let server = server();
         server.bridge(&event("vault.source.added", json!({ "vaultId": id, "status": "live" }))).await;
@@ -86,8 +86,8 @@ fn a_param_that_is_no_segment_is_a_dead_letter() {
     }
 }
 
-#[test]
-fn a_payload_that_fails_the_channels_schema_is_a_dead_letter_that_says_where() {
+#[tokio::test]
+async fn a_payload_that_fails_the_channels_schema_is_a_dead_letter_that_says_where() {
     let server = server();
     server.bridge(&event("article.published", json!({ "title": 7 }))).await;
     assert_eq!(server.delivered(), []);
@@ -95,8 +95,8 @@ fn a_payload_that_fails_the_channels_schema_is_a_dead_letter_that_says_where() {
     assert!(letters[0].reason.contains("/title") && letters[0].reason.contains("news"), "{}", letters[0].reason);
 }
 
-#[test]
-fn every_rule_that_lists_the_event_is_taken_and_one_that_fails_stops_no_other() {
+#[tokio::test]
+async fn every_rule_that_lists_the_event_is_taken_and_one_that_fails_stops_no_other() {
     let rules = "rules:\n  - { on: a.b, to: news }\n  - { on: a.*, to: members-only }\n  - { on: a.b, to: desk }\n";
     let server = Server::declaring(CHANNELS).bridge(rules).start();
     server.bridge(&event("a.b", json!({ "no": "title" }))).await;
@@ -106,8 +106,8 @@ fn every_rule_that_lists_the_event_is_taken_and_one_that_fails_stops_no_other() 
     assert_eq!(server.dead_letters.list()[0].rule.to, "news");
 }
 
-#[test]
-fn a_param_does_not_lead_into_another_channel() {
+#[tokio::test]
+async fn a_param_does_not_lead_into_another_channel() {
     let manifest = "feature: test\nchannels:\n  room.{id}: { scope: public, payload: {} }\n  \
                     room.staff: { scope: { role: staff }, payload: {} }\n";
     let rules = "rules:\n  - on: said\n    to: room.{id}\n    params: { id: event.data.id }\n";
@@ -119,8 +119,8 @@ fn a_param_does_not_lead_into_another_channel() {
     assert_eq!(server.dead_letters.list().len(), 1);
 }
 
-#[test]
-fn a_dead_letter_crosses_again_by_its_own_rule_once_it_can() {
+#[tokio::test]
+async fn a_dead_letter_crosses_again_by_its_own_rule_once_it_can() {
     let server = server();
     server.bridge(&event("article.published", json!({ "title": 7 }))).await;
     let letter = server.dead_letters.list().remove(0);
@@ -133,8 +133,8 @@ fn a_dead_letter_crosses_again_by_its_own_rule_once_it_can() {
     assert!(matches!(&effects[..], [Effect::Deliver(publication)] if publication.topic.as_str() == "news"));
 }
 
-#[test]
-fn a_dead_letter_whose_rule_is_gone_cannot_cross() {
+#[tokio::test]
+async fn a_dead_letter_whose_rule_is_gone_cannot_cross() {
     let letter = {
         let server = server();
         server.bridge(&event("article.published", json!({ "title": 7 }))).await;

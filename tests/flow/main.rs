@@ -16,7 +16,9 @@ mod inbound;
 mod rate;
 mod recheck;
 mod relay;
+mod snapshot;
 mod subscribe;
+mod transform;
 mod unsubscribe;
 
 use std::fmt::Debug;

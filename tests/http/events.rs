@@ -136,7 +136,7 @@ async fn too_many_events_too_large_a_body_and_too_large_an_event_are_413_with_th
 
 #[tokio::test]
 async fn a_full_bus_is_503_takes_none_of_the_batch_and_says_when_to_come_back() {
-    let server = Server::declaring(CHANNELS).bus(FakeBus::with_room_for(1)).start();
+    let server = server().bus(FakeBus::with_room_for(1)).start();
     let answer = send(&server, BATCH, &json!([cloud_event("1"), cloud_event("2")])).await;
     assert_eq!((answer.refused(), answer.header("retry-after")), (refusal(503, "unavailable"), "1"));
     assert_eq!(ids(&server), Vec::<String>::new());

@@ -57,17 +57,15 @@ pub(crate) fn bad(manifest: &str) -> PluginSource {
     with_manifest(source, manifest)
 }
 
-/// The `plugin.yaml` of the plugin that is everything but a handler.
+/// The `plugin.yaml` of the plugin that is an authorizer, a snapshot provider and a transform.
 pub(crate) const KINDS_MANIFEST: &str = "
 component: kinds.wasm
 build: cargo build --release --target wasm32-wasip2
-grants:
-  emit: [lobby]
-  publish: [connection.*]
+kinds: [authorizer, snapshot, transform]
 limits: { memory: 16MiB, cpu: 100ms, wall: 1s }
 ";
 
-/// The plugin that is everything but a handler, under this name and with this `plugin.yaml`.
+/// The plugin that is an authorizer, a snapshot provider and a transform, under this name and with this `plugin.yaml`.
 pub(crate) fn kinds(name: &str, manifest: &str) -> PluginSource {
     static BUILT: OnceLock<PluginSource> = OnceLock::new();
     let source = BUILT.get_or_init(|| built(&root().join("tests/plugins/guests/kinds"), KINDS_MANIFEST)).clone();

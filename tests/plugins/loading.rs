@@ -38,10 +38,18 @@ async fn half_a_component_is_refused() {
 #[tokio::test]
 async fn a_component_without_a_kind_is_refused_with_what_it_exports() {
     let (message, ..) = refused(text("(component)")).await;
-    assert_eq!(message, "component `x.wasm`: is neither a handler nor an authorizer: it exports nothing");
+    assert_eq!(message, "component `x.wasm`: is no kind of plugin: it exports nothing");
     let source = text(r#"(component (instance $i) (export "acme:things/thing@1.0.0" (instance $i)))"#);
     let message = refused(source).await.0;
     assert!(message.ends_with("it exports `acme:things/thing@1.0.0`"), "{message}");
+}
+
+#[tokio::test]
+async fn a_kind_that_is_not_called_is_refused_by_name() {
+    let source = text(r#"(component (instance $i) (export "tidegate:plugin/connection@0.1.0" (instance $i)))"#);
+    let (message, _, hint) = refused(source).await;
+    let expected = "component `x.wasm`: exports `connection`, which is not served by this version of Tidegate";
+    assert_eq!((message.as_str(), hint.as_str()), (expected, "leave the export out"));
 }
 
 #[tokio::test]
@@ -50,7 +58,23 @@ async fn another_version_of_the_contract_is_named() {
     let (message, _, hint) = refused(source).await;
     assert_eq!(
         message,
-        "component `x.wasm`: exports `tidegate:plugin/handler@0.2.0`, this host serves version 0.1 of the contract"
+        "component `x.wasm`: exports `tidegate:plugin/handler@0.2.0`, this host serves version 0.1 of `tidegate:plugin`"
+    );
+    assert!(hint.contains("SDK"), "{hint}");
+}
+
+#[tokio::test]
+async fn an_import_of_another_version_is_named() {
+    let source = text(
+        r#"(component
+            (import "tidegate:host/log@0.2.0" (instance))
+            (instance $i)
+            (export "tidegate:plugin/handler@0.1.0" (instance $i)))"#,
+    );
+    let (message, _, hint) = refused(source).await;
+    assert_eq!(
+        message,
+        "component `x.wasm`: imports `tidegate:host/log@0.2.0`, this host serves version 0.1 of `tidegate:host`"
     );
     assert!(hint.contains("SDK"), "{hint}");
 }

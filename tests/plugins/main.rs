@@ -5,9 +5,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod compiling;
 mod contract;
 mod decisions;
 mod faults;
 mod instances;
+mod kinds;
 mod kit;
 mod loading;

@@ -84,9 +84,11 @@ impl Reader<'_> {
         let when = self.optional(node.get("when"), raw.when.as_deref());
         let payload = self.optional(node.get("payload"), raw.payload.as_deref());
         let params = self.params(to.as_ref(), node);
-        let transform = raw.transform.as_deref().zip(node.get("transform")).map(|(name, node)| {
-            named(name, PluginKind::Transform, &node.place, self.sources, self.diagnostics)
-        });
+        let transform = raw
+            .transform
+            .as_deref()
+            .zip(node.get("transform"))
+            .map(|(name, node)| named(name, PluginKind::Transform, &node.place, self.sources, self.diagnostics));
         let (on, to) = (on?, to?);
         let id = RuleId { on, to: to.as_str().to_owned() };
         if let Some(first) = self.seen.get(&id) {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::load::Load;
-use super::{Answer, Format};
+use super::{Answer, Format, show};
 use crate::app;
 use crate::channels::{Channel, InboundAction, Scope};
 
@@ -30,7 +30,7 @@ impl Channels {
             Format::Json => Answer::json(&channels.map(|channel| to_json(channel)).collect()),
             Format::Text => {
                 let header = ["CHANNEL", "SCOPE", "AUTHORIZER", "INBOUND", "FEATURE"].map(str::to_owned);
-                Answer::ok(table([header].into_iter().chain(channels.map(|channel| row(channel))).collect()))
+                Answer::ok(show::table([header].into_iter().chain(channels.map(|channel| row(channel))).collect()))
             }
         })
     }
@@ -104,17 +104,4 @@ fn period(per: std::time::Duration) -> String {
         60 => "min".to_owned(),
         _ => format!("{}s", per.as_secs_f64()),
     }
-}
-
-/// Columns as wide as their widest cell, two spaces between.
-fn table<const N: usize>(rows: Vec<[String; N]>) -> String {
-    let widths: [usize; N] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        text += cells.collect::<Vec<_>>().join("  ").trim_end();
-        text += "\n";
-    }
-    text
 }

@@ -1,8 +1,7 @@
 //! `tidegate dev`: everything a newcomer needs, in one command.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,14 +9,14 @@ use tokio::sync::oneshot;
 
 use super::failure::Failure;
 use super::load::{Load, made_up_secrets};
+use super::plugin::build_all;
 use super::serve::{show_rejected, start_logging};
 use super::token::jwt_provider;
-use super::{Answer, complain, say};
+use super::{Answer, say};
 use crate::app::{self, Options};
 use crate::auth::{self, TokenRequest};
-use crate::config::{Config, SourceFile};
+use crate::config::Config;
 use crate::flow::ports::{Clock, SystemClock};
-use crate::plugins::{self, PluginManifest, WASM_TARGET};
 
 /// How long the tokens printed are good.
 const TOKEN_TTL: Duration = Duration::from_secs(12 * 60 * 60);
@@ -25,6 +24,8 @@ const TOKEN_TTL: Duration = Duration::from_secs(12 * 60 * 60);
 /// Who the tokens printed are for. Alice and Bob are members of the shipped vault `v1`.
 const USERS: [(&str, &[&str]); 3] = [("alice", &[]), ("bob", &[]), ("erin", &["editor"])];
 
+/// Where the shipped example looks for the server until `URL` says otherwise.
+const EXAMPLE_URL: &str = "http://127.0.0.1:3000";
 /// The page of the shipped example, where it is there.
 const EXAMPLE_PAGE: &str = "examples/realtime-ping/index.html";
 
@@ -46,7 +47,7 @@ impl Dev {
             config.auth.origins.push("*".to_owned());
         }
         start_logging(&config)?;
-        build_plugins(&config.plugins)?;
+        build_all(&config.plugins)?;
         let banner = Banner::new(&config)?;
         let (ready, listening) = oneshot::channel();
         let greeting = tokio::spawn(async move {
@@ -60,35 +61,6 @@ impl Dev {
         served?;
         Ok(Answer::ok(""))
     }
-}
-
-/// Builds every plugin that says how.
-fn build_plugins(directory: &Path) -> Result<(), Failure> {
-    let unreadable = |path: &Path, source| Failure::File { path: path.display().to_string(), source };
-    let entries = std::fs::read_dir(directory).map_err(|source| unreadable(directory, source))?;
-    let mut directories: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    directories.sort();
-    for plugin in directories {
-        let path = plugin.join("plugin.yaml");
-        if !path.is_file() {
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
-        let source = Arc::new(SourceFile { path: path.display().to_string(), text });
-        let manifest = plugins::read_manifest(&source).map_err(Failure::Mistakes)?;
-        build(&plugin, &manifest, directory)?;
-    }
-    Ok(())
-}
-
-fn build(plugin: &Path, manifest: &PluginManifest, directory: &Path) -> Result<(), Failure> {
-    let Some(command) = &manifest.build else { return Ok(()) };
-    let name = plugin.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    complain(&format!("building plugin `{name}`: {command}\n"));
-    let directory = std::path::absolute(directory)?;
-    let built = if command.contains(WASM_TARGET) { plugins::ensure_wasm_target(plugin).map(|_| ()) } else { Ok(()) };
-    let built = built.and_then(|()| plugins::build(plugin, manifest, &directory.join("target")));
-    built.map(|_| ()).map_err(|source| Failure::Build { plugin: name, source })
 }
 
 /// What is printed once clients can connect.
@@ -110,19 +82,22 @@ impl Banner {
     }
 
     fn text(&self, address: SocketAddr) -> String {
-        let mut text =
-            format!("\nTidegate listens on http://{address}. Save a file and it is reloaded; Ctrl-C stops.\n");
+        let url = format!("http://{address}");
+        let elsewhere = if url == EXAMPLE_URL { String::new() } else { format!("URL={url} ") };
+        let mut text = format!("\nTidegate listens on {url}. Save a file and it is reloaded; Ctrl-C stops.\n");
         text += "\nTokens, good for 12 hours:\n";
         for (user, token) in &self.tokens {
             text += &format!("\n  {user}\n  {token}\n");
         }
         if let Some((_, token)) = self.tokens.first() {
             text += "\nTry it, in another terminal:\n\n";
-            text += &format!("  cd examples/realtime-ping && npm install && TOKEN={token} npm start\n");
+            text += &format!("  cd examples/realtime-ping && npm install && {elsewhere}TOKEN={token} npm start\n");
         }
         if std::path::Path::new(EXAMPLE_PAGE).is_file() {
             text += "\nOr in a browser, with the same token:\n\n";
-            text += "  cd examples/realtime-ping && npm run page     # then open http://127.0.0.1:8080/\n";
+            text += &format!(
+                "  cd examples/realtime-ping && {elsewhere}npm run page     # then open http://127.0.0.1:8080/\n"
+            );
         }
         if let Some(key) = &self.api_key {
             text += &format!("\nThe API key of a backend:\n\n  {key}\n\nPublish an event as a backend does:\n\n");

@@ -1,5 +1,6 @@
 //! Why a command failed: what stands on stderr, and the exit code.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::path::Path;
 
@@ -29,6 +30,16 @@ pub(super) enum Failure {
         plugin: String,
         /// Why.
         source: BuildError,
+    },
+    /// No such plugin.
+    #[error("no plugin `{name}`")]
+    NoPlugin {
+        /// As it was asked for.
+        name: String,
+        /// Those that are there.
+        known: Vec<String>,
+        /// The one that was probably meant.
+        nearest: Option<String>,
     },
     /// No provider can sign a token.
     #[error("no `jwt` provider is configured")]
@@ -79,7 +90,7 @@ impl Failure {
             }
             Self::Build { .. } => exit::PLUGIN,
             Self::NoJwtProvider | Self::Sign(_) | Self::Logging(_) => exit::CONFIG,
-            Self::Payload(_) => exit::USAGE,
+            Self::Payload(_) | Self::NoPlugin { .. } => exit::USAGE,
             Self::App(_) | Self::File { .. } | Self::Io(_) => exit::UNAVAILABLE,
         }
     }
@@ -105,8 +116,15 @@ impl Failure {
         text
     }
 
-    fn hint(&self) -> Option<&'static str> {
-        match self {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        if let Self::NoPlugin { name, known, nearest } = self {
+            return Some(Cow::Owned(match nearest {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None if known.is_empty() => format!("a plugin is a directory with a plugin.yaml; `{name}` has none"),
+                None => format!("there are {}; a path holds a `/`", known.join(", ")),
+            }));
+        }
+        let hint = match self {
             Self::App(AppError::Bind { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => {
                 Some("another process listens there; stop it, or choose another address with `--listen ADDRESS:PORT`")
             }
@@ -114,7 +132,8 @@ impl Failure {
             Self::Sign(SignError::NoTenantClaim) => Some("name one: `jwt: { tenant: … }`, or leave `--tenant` out"),
             Self::Payload(_) => Some("quote it for the shell: `--payload '{\"n\": 1}'`"),
             _ => None,
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }
 

@@ -9,8 +9,10 @@ pub mod exit;
 mod explain;
 mod failure;
 mod load;
+mod plugin;
 mod schema;
 mod serve;
+mod show;
 mod token;
 
 use std::io::Write;
@@ -44,6 +46,8 @@ enum Command {
     Token(token::Token),
     /// Say whether a user may subscribe or send, and which rule or plugin decides
     Explain(explain::Explain),
+    /// Build, check and try plugins
+    Plugin(plugin::Plugin),
 }
 
 /// How an answer is printed.
@@ -107,6 +111,7 @@ fn execute(command: Command, plugins: &mut Option<PathBuf>) -> Result<Answer, Fa
             Command::Schema(schema) => schema.run(),
             Command::Token(token) => token.run(),
             Command::Explain(explain) => explain.run(plugins).await,
+            Command::Plugin(plugin) => plugin.run(plugins).await,
         }
     })
 }

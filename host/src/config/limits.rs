@@ -63,6 +63,19 @@ pub struct Limits {
     #[serde(rename = "plugin_instances", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub plugin_instances_max: usize,
+    /// Memory (address space) of the process that compiles a plugin. Default 2 GiB; a component that needs more does
+    /// not load.
+    #[serde(rename = "plugin_compile_memory", with = "bytes")]
+    #[schemars(with = "ByteSize")]
+    pub plugin_compile_memory_bytes_max: usize,
+    /// How long a plugin may take to compile. Default 60 s; a component that takes longer does not load.
+    #[serde(rename = "plugin_compile_time", with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub plugin_compile_time_max: Duration,
+    /// Size of the compiled plugins that are kept, in bytes; those not used for longest go first. Default 1 GiB.
+    #[serde(rename = "plugin_cache", with = "bytes")]
+    #[schemars(with = "ByteSize")]
+    pub plugin_cache_bytes_max: usize,
     /// Answers of authorizers kept for the time they were granted for. Default 100,000; those used least give way, and
     /// with 0 every question is asked.
     #[serde(rename = "authorizer_cache")]
@@ -89,6 +102,9 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(10),
             dead_letters_max: 1000,
             plugin_instances_max: 256,
+            plugin_compile_memory_bytes_max: 2 << 30,
+            plugin_compile_time_max: Duration::from_secs(60),
+            plugin_cache_bytes_max: 1 << 30,
             authorizer_cache_max: 100_000,
             drain_timeout: Duration::from_secs(10),
         }

@@ -64,9 +64,9 @@ impl Config {
     /// environment and of flags to the working directory already, as everywhere on a command line.
     fn resolve(mut self, file: &Path, source: &Arc<SourceFile>, root: &Node) -> Self {
         let directory = file.parent().unwrap_or(Path::new(""));
-        for (key, path) in
-            [("channels", &mut self.channels), ("plugins", &mut self.plugins), ("bridge", &mut self.bridge)]
-        {
+        let paths = [("channels", &mut self.channels), ("plugins", &mut self.plugins), ("bridge", &mut self.bridge)];
+        let cache = self.plugin_cache.as_mut().map(|path| ("plugin_cache", path));
+        for (key, path) in paths.into_iter().chain(cache) {
             if root.get(key).is_none_or(|node| Arc::ptr_eq(&node.place.source, source)) {
                 *path = join(directory, path);
             }

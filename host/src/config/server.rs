@@ -22,6 +22,9 @@ pub struct Config {
     pub channels: PathBuf,
     /// The directory of the plugins, one directory each. Default `../plugins`.
     pub plugins: PathBuf,
+    /// Where compiled plugins are kept, a directory of the server's user alone. Default: `$CACHE_DIRECTORY`,
+    /// `$XDG_CACHE_HOME/tidegate` or `~/.cache/tidegate`, the first there is; without any, every start compiles.
+    pub plugin_cache: Option<PathBuf>,
     /// The bridge table. Default `bridge.yaml`; without the file nothing crosses.
     pub bridge: PathBuf,
     /// Who may connect.
@@ -47,6 +50,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
             channels: "../channels".into(),
             plugins: "../plugins".into(),
+            plugin_cache: None,
             bridge: "bridge.yaml".into(),
             auth: Auth::default(),
             api_keys: ApiKeys::default(),

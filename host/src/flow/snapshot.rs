@@ -60,7 +60,8 @@ impl Gates {
         let Owed { serving, context, plugin } = owed;
         let payloads = serving.plugins.provide(plugin, context).await?;
         for (at, payload) in payloads.iter().enumerate() {
-            let judged = self.refuse_too_large(payload).and_then(|()| check(&context.resolved.channel.payload, payload));
+            let judged =
+                self.refuse_too_large(payload).and_then(|()| check(&context.resolved.channel.payload, payload));
             if let Err(refusal) = judged {
                 let details = refusal.details.map(|details| details.to_string()).unwrap_or_default();
                 let detail = format!("payload {at} of the snapshot: {} {details}", refusal.code.as_str());

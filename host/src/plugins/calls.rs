@@ -84,9 +84,7 @@ impl Plugin {
         let (mut lease, deadline) = self.lease().await?;
         let called = timeout_at(deadline, lease.instance.authorize(&context, call.action.into(), payload)).await;
         match self.settle(lease, called, PluginKind::Authorizer)?.map_err(failed)? {
-            authorizer::Decision::Allow(grant) => {
-                Ok(Decision::allow_for(Duration::from_millis(grant.ttl_ms.into())))
-            }
+            authorizer::Decision::Allow(grant) => Ok(Decision::allow_for(Duration::from_millis(grant.ttl_ms.into()))),
             authorizer::Decision::Deny(reason) => Ok(Decision::Deny { reason: shorten(reason) }),
         }
     }

@@ -6,11 +6,14 @@ use std::thread;
 use std::time::Duration;
 
 use wasmtime::{
-    Config, Enabled, Engine, EngineWeak, OptLevel, PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
+    Config, Enabled, Engine, EngineWeak, ModuleVersionStrategy, OptLevel, PoolingAllocationConfig, Strategy,
+    WasmBacktraceDetails,
 };
 
 /// The length of an epoch: how often a running guest lets others run and has its CPU budget checked.
 pub(super) const TICK: Duration = Duration::from_millis(1);
+/// The version of wasmtime, all of it: by itself it tells native code of one major version from another only.
+pub(super) const WASMTIME_VERSION: &str = locked_version(include_str!("../../../Cargo.lock"));
 /// Largest `limits.memory`, in bytes: the pool's slots are this large.
 pub(super) const MEMORY_BYTES_MAX: usize = 256 << 20;
 /// Most elements of one table. CPython needs 5,672.
@@ -50,8 +53,11 @@ pub(super) fn build(instances_max: u32) -> wasmtime::Result<Engine> {
     Ok(engine)
 }
 
-fn config() -> Config {
+/// What native code is made for. The server and the child that compiles for it both use this, and it reserves nothing.
+pub(super) fn config() -> Config {
     let mut config = Config::new();
+    // Never an error: the version is shorter than the 255 bytes it may have.
+    let _ = config.module_version(ModuleVersionStrategy::Custom(WASMTIME_VERSION.to_owned()));
     config.strategy(Strategy::Cranelift).cranelift_opt_level(OptLevel::Speed);
     config.epoch_interruption(true).consume_fuel(false);
     // Off is what no guest toolchain needs and advisories were about. Multi-memory stays on: without it the compiler
@@ -102,4 +108,44 @@ fn tick(engine: EngineWeak) -> std::io::Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// The version of wasmtime in a `Cargo.lock`.
+const fn locked_version(lock: &'static str) -> &'static str {
+    let (lock, name) = (lock.as_bytes(), b"name = \"wasmtime\"\nversion = \"");
+    let mut start = 0;
+    while !begins_with(lock, start, name) {
+        start += 1;
+    }
+    start += name.len();
+    let mut end = start;
+    while lock[end] != b'"' {
+        end += 1;
+    }
+    match std::str::from_utf8(lock.split_at(end).0.split_at(start).1) {
+        Ok(version) => version,
+        Err(_) => "",
+    }
+}
+
+const fn begins_with(text: &[u8], start: usize, what: &[u8]) -> bool {
+    let mut at = 0;
+    while at < what.len() {
+        if text[start + at] != what[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn native_code_is_told_apart_by_the_whole_version_of_the_engine() {
+        let version: semver::Version = WASMTIME_VERSION.parse().unwrap();
+        assert!(version.major >= 48, "{version}");
+    }
 }

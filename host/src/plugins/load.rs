@@ -1,14 +1,13 @@
 //! From bytes to a plugin that can serve: digest → pin → layer → compile → kinds → link → trial instance.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::{Instant as Moment, timeout_at};
 use wasmtime::Engine;
-use wasmtime::component::Component;
 
+use super::compile::Compiled;
 use super::fault::Failure;
 use super::guest::Guest;
 use super::instance::Blueprint;
@@ -19,9 +18,10 @@ use super::{PluginHost, PluginSource, exports, imports};
 use crate::config::{ByteSize, Diagnostic};
 use crate::flow::ports::FaultKind;
 use crate::protocol::PluginName;
+use crate::telemetry;
 
 /// Largest component, in bytes. A CPython one has 18 MB.
-const COMPONENT_BYTES_MAX: usize = 64 << 20;
+pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 /// How long a trial instance may take. The CPU limit of a call holds for it; the wall limit does not, because a
 /// machine that is compiling is slow.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ const BUILD_HINT: &str = "build it with `cargo build --release --target wasm32-w
 impl PluginHost {
     /// Loads a plugin. Nothing of it serves before the caller puts it into a [`PluginSet`](super::PluginSet).
     ///
-    /// Compiles on the blocking threads, one component at a time.
+    /// Compiles as the host's [`CompileSettings`](super::CompileSettings) say, one component at a time.
     ///
     /// # Errors
     /// Every mistake of `plugin.yaml`, or the first of the component, at the key that names it.
@@ -56,7 +56,8 @@ impl PluginHost {
                 .hint("build the component that was pinned, or pin this one"));
         }
         check_preamble(&bytes)?;
-        let component = self.compile(bytes).await?;
+        let Compiled { component, cached, elapsed } = self.compiler.compile(&self.engine, &digest, bytes).await?;
+        telemetry::plugin_compiled(candidate.name.as_str(), digest.short(), cached, elapsed);
         let kinds = exports::kinds(&component, &self.engine)?;
         exports::check_asked(kinds, &manifest.kinds)?;
         let pre = self.linker.instantiate_pre(&component).map_err(|error| {
@@ -75,6 +76,7 @@ impl PluginHost {
         Ok(Plugin {
             name: candidate.name.clone(),
             digest,
+            cached,
             kinds,
             calls: Semaphore::new(manifest.limits.concurrency_max as usize),
             manifest: manifest.clone(),
@@ -82,14 +84,6 @@ impl PluginHost {
             pool: self.slots.pool(),
             slots: self.slots.clone(),
         })
-    }
-
-    async fn compile(&self, bytes: Vec<u8>) -> Result<Component, Mistake> {
-        // One at a time: a large component takes seconds of every core and hundreds of megabytes.
-        let _turn = self.compiling.lock().await;
-        let engine = self.engine.clone();
-        let compiled = tokio::task::spawn_blocking(move || compile(&engine, &bytes)).await;
-        compiled.unwrap_or_else(|_| Err(Mistake::new("was not compiled: the server is shutting down".to_owned())))
     }
 
     /// Instantiates once: an export of another type than the contract's shows only here.
@@ -157,16 +151,6 @@ fn check_preamble(bytes: &[u8]) -> Result<(), Mistake> {
         Some(&MODULE_PREAMBLE) => Err(Mistake::new("is a core module, not a component".to_owned()).hint(BUILD_HINT)),
         _ if bytes.is_empty() => Err(Mistake::new("is empty".to_owned()).hint(BUILD_HINT)),
         _ => Err(Mistake::new("is not WebAssembly".to_owned()).hint(BUILD_HINT)),
-    }
-}
-
-fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Mistake> {
-    // The compiler is not part of the sandbox: a component that makes it panic must not take the server along.
-    match catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, bytes))) {
-        Ok(Ok(component)) => Ok(component),
-        Ok(Err(error)) => Err(Mistake::new(format!("does not compile: {}", error.root_cause()))
-            .hint("the file may be half-written or damaged: build it again")),
-        Err(_) => Err(Mistake::new("makes the compiler panic".to_owned())),
     }
 }
 

@@ -2,11 +2,13 @@
 //! The only home of wasmtime.
 //!
 //! A plugin's bytes become a [`Plugin`] through [`PluginHost::load`]; the plugins of a generation are a [`PluginSet`],
-//! which is what the flow calls. This module reads no files but what [`build`] is told to build.
+//! which is what the flow calls. This module reads no files but what [`build`] is told to build and what
+//! [`CompileSettings::cache`] keeps.
 
 mod answer;
 mod build;
 mod calls;
+mod compile;
 mod contract;
 mod engine;
 mod exports;
@@ -24,18 +26,20 @@ mod set;
 mod worlds;
 
 pub use build::{BuildError, BuildReport, WASM_TARGET, build, ensure_wasm_target};
+pub use compile::{CompileOrder, CompileOrderError, CompilePlace, CompileSettings, compile_here};
+pub use load::COMPONENT_BYTES_MAX;
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};
 pub use plugin::{Digest, Fingerprint, Plugin};
 pub use set::PluginSet;
 
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::config::{Limits, SourceFile};
 use crate::protocol::PluginName;
+use compile::Compiler;
 use guest::Guest;
 use pool::Slots;
 
@@ -64,7 +68,7 @@ pub struct PluginHost {
     engine: Engine,
     linker: Linker<Guest>,
     slots: Arc<Slots>,
-    compiling: Mutex<()>,
+    compiler: Compiler,
 }
 
 /// A plugin as it lies in its directory, read.
@@ -93,6 +97,14 @@ impl PluginHost {
     pub fn new(settings: HostSettings) -> Result<Self, HostError> {
         let engine = engine::build(settings.instances_max)?;
         let linker = load::linker(&engine)?;
-        Ok(Self { engine, linker, slots: Arc::new(Slots::new(settings.instances_max)), compiling: Mutex::new(()) })
+        let compiler = Compiler::new(CompileSettings::default(), &engine);
+        Ok(Self { engine, linker, slots: Arc::new(Slots::new(settings.instances_max)), compiler })
+    }
+
+    /// The same host, compiling elsewhere than in this process, or keeping what it compiled.
+    #[must_use]
+    pub fn compiling(self, settings: CompileSettings) -> Self {
+        let compiler = Compiler::new(settings, &self.engine);
+        Self { compiler, ..self }
     }
 }

@@ -23,6 +23,7 @@ pub struct Digest(String);
 pub struct Plugin {
     pub(super) name: PluginName,
     pub(super) digest: Digest,
+    pub(super) cached: bool,
     pub(super) kinds: PluginKinds,
     pub(super) manifest: PluginManifest,
     pub(super) blueprint: Blueprint,
@@ -43,12 +44,17 @@ impl Digest {
     /// The digest of a component.
     #[must_use]
     pub fn of(component: &[u8]) -> Self {
-        let mut digits = String::with_capacity(64);
-        for byte in Sha256::digest(component) {
+        Self(Self::hexadecimal(&Sha256::digest(component)))
+    }
+
+    /// Bytes as lower-case hexadecimal digits.
+    pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+        let mut digits = String::with_capacity(2 * bytes.len());
+        for byte in bytes {
             // Writing to a string cannot fail.
             let _ = write!(digits, "{byte:02x}");
         }
-        Self(digits)
+        digits
     }
 
     /// All 64 digits.
@@ -120,6 +126,12 @@ impl Plugin {
     #[must_use]
     pub const fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// Whether its native code came from the cache.
+    #[must_use]
+    pub const fn cached(&self) -> bool {
+        self.cached
     }
 
     /// What the component exports.

@@ -9,8 +9,8 @@ use super::Plugin;
 use crate::channels::PluginKinds;
 use crate::flow::CallContext;
 use crate::flow::ports::{
-    Answer, AuthorizerCall, ConnectionCall, Decision, Fault, FaultKind, HandlerCall, PluginEffect, PluginVersion, Plugins,
-    TransformCall,
+    Answer, AuthorizerCall, ConnectionCall, Decision, Fault, FaultKind, HandlerCall, PluginEffect, PluginVersion,
+    Plugins, TransformCall,
 };
 use crate::protocol::{Payload, PluginName};
 use crate::telemetry;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ use crate::protocol::PluginName;
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Deepest directory below `channels/` that is looked at for schemas.
 const DEPTH_MAX: usize = 8;
+/// The file that makes a directory a plugin.
+const PLUGIN_MANIFEST: &str = "plugin.yaml";
 
 /// Where the files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,21 +123,27 @@ fn read_plugins(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnosti
         Err(error) => return mistakes.push(unreadable("plugins directory", directory, &error)),
     };
     for plugin in entries {
-        let manifest_path = plugin.join("plugin.yaml");
-        let manifest = match read_text(&manifest_path) {
-            Ok(manifest) => manifest,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
-            Err(error) => {
-                mistakes.push(unreadable("plugin manifest", &manifest_path, &error));
-                continue;
-            }
-        };
-        let name = plugin.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        match read_component(&plugin, PluginName::new(name), manifest) {
+        if !plugin.join(PLUGIN_MANIFEST).exists() {
+            continue;
+        }
+        match read_plugin(&plugin) {
             Ok(source) => found.plugins.push(source),
             Err(mut errors) => mistakes.append(&mut errors),
         }
     }
+}
+
+/// Reads the plugin of a directory: its `plugin.yaml` and the component that names.
+///
+/// # Errors
+/// Every mistake of the manifest, or what cannot be read.
+pub fn read_plugin(directory: &Path) -> Result<PluginSource, Vec<Diagnostic>> {
+    let path = directory.join(PLUGIN_MANIFEST);
+    let manifest = read_text(&path).map_err(|error| vec![unreadable("plugin manifest", &path, &error)])?;
+    // `.` has no name of its own.
+    let named = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
+    let name = named.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    read_component(directory, PluginName::new(name), manifest)
 }
 
 fn read_component(
@@ -145,19 +153,26 @@ fn read_component(
 ) -> Result<PluginSource, Vec<Diagnostic>> {
     let declared = plugins::read_manifest(&manifest)?;
     let path = directory.join(&declared.component);
-    match fs::read(&path) {
+    match read_bounded(&path) {
         Ok(component) => Ok(PluginSource { name, manifest, component_path: show(&path), component }),
         Err(error) => {
             let mut mistake = unreadable(&format!("component of plugin `{name}`"), &path, &error);
             let manifest = config::parse_yaml(&manifest, &mut Vec::new());
             mistake.place = manifest.and_then(|root| Some(root.get("component")?.place.clone()));
             if let (io::ErrorKind::NotFound, Some(build)) = (error.kind(), &declared.build) {
-                mistake =
-                    mistake.hint(format!("build it: `tidegate dev` does, or run `{build}` in the plugin's directory"));
+                mistake = mistake
+                    .hint(format!("build it: `tidegate plugin build {name}` runs `{build}` in the plugin's directory"));
             }
             Err(vec![mistake])
         }
     }
+}
+
+/// One byte more than a component may have, at most: enough to be refused for its size.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut component = Vec::new();
+    fs::File::open(path)?.take(plugins::COMPONENT_BYTES_MAX as u64 + 1).read_to_end(&mut component)?;
+    Ok(component)
 }
 
 /// `*.yaml` and `*.yml`, but not an editor's hidden or backup file.

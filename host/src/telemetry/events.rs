@@ -106,6 +106,24 @@ pub fn plugin_fault(plugin: &str, kind: &'static str, channel: &str, detail: &st
     sampled!(FAULTS, error, "plugin failed", event = names::PLUGIN_FAULT, plugin, kind, channel, detail);
 }
 
+/// `plugin.compiled`: the native code of a component is there, from the compiler or, `cached`, from before.
+pub fn plugin_compiled(plugin: &str, component: &str, cached: bool, elapsed: Duration) {
+    metrics::plugin_compiled(if cached { "cache" } else { "compiler" }, elapsed);
+    let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
+    tracing::info!(event = names::PLUGIN_COMPILED, plugin, component, cached, elapsed_ms, "plugin compiled");
+}
+
+/// `plugin.cache`: an entry was not what the server had kept; the component is compiled anew.
+pub fn plugin_cache_rejected(component: &str, why: &str) {
+    metrics::plugin_cache_rejected();
+    tracing::warn!(event = names::PLUGIN_CACHE, component, why, "compiled plugin not used, compiling it anew");
+}
+
+/// `plugin.cache`: compiled components cannot be kept; every start compiles.
+pub fn plugin_cache_unusable(directory: &str, why: &str) {
+    tracing::warn!(event = names::PLUGIN_CACHE, directory, why, "the cache of compiled plugins cannot be used");
+}
+
 /// `bridge.dead_letter`: logs and counts a bus event that a rule matched and that could not cross.
 pub fn dead_letter(id: &str, on: &str, to: &str, reason: &str) {
     metrics::dead_letter_kept();

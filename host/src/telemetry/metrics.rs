@@ -92,6 +92,17 @@ pub(super) fn plugin_faulted(plugin: &str, kind: &'static str, channel: &str) {
     counter(names::PLUGIN_FAULTS, &[("plugin", plugin), ("kind", kind), ("channel", channel)]).increment(1);
 }
 
+/// Counts a plugin's native code; [`super::plugin_compiled`] does it and logs it.
+pub(super) fn plugin_compiled(from: &'static str, elapsed: Duration) {
+    counter(names::PLUGIN_COMPILES, &[("from", from)]).increment(1);
+    seconds(names::PLUGIN_COMPILE_SECONDS, &[("from", from)]).record(elapsed);
+}
+
+/// Counts an entry of the cache that was not used; [`super::plugin_cache_rejected`] does it and logs it.
+pub(super) fn plugin_cache_rejected() {
+    counter(names::PLUGIN_CACHE_REJECTED, &[]).increment(1);
+}
+
 /// Counts a connection let in.
 pub fn connection_opened() {
     gauge(names::CONNECTIONS, &[]).increment(1.0);

@@ -10,6 +10,8 @@
 //! | `tidegate_plugin_calls_total` | `plugin` `kind` `outcome` | `kind` is `handler` or `authorizer` |
 //! | `tidegate_plugin_call_seconds` | `plugin` `kind` | |
 //! | `tidegate_plugin_faults_total` | `plugin` `kind` `channel` | `kind` is `trap`, `timeout`, `memory`, … |
+//! | `tidegate_plugin_compiles_total` `tidegate_plugin_compile_seconds` | `from` | `compiler`, `cache` |
+//! | `tidegate_plugin_cache_rejected_total` | | entries that were not what was kept |
 //! | `tidegate_authorizer_cache_total` | `plugin` `outcome` | `hit`, `miss`, `evicted`; `limits.authorizer_cache` |
 //! | `tidegate_deliveries_total` `tidegate_deliveries_failed_total` | `channel` | per subscriber |
 //! | `tidegate_outbound_overflows_total` `tidegate_inbound_overflows_total` | | `limits.outbound_queue`, `limits.inbound_queue` |
@@ -29,6 +31,8 @@
 //! | `realtime.auth_failed` | warn | `connection` `code` `origin` |
 //! | `realtime.boundary_violation` | warn | `gate` `connection` `user` `channel` `code` |
 //! | `plugin.fault` | error | `plugin` `kind` `channel` `detail` |
+//! | `plugin.compiled` | info | `plugin` `component` `cached` `elapsed_ms` |
+//! | `plugin.cache` | warn | `component` / `directory`, `why` |
 //! | `bridge.dead_letter` | warn | `id` `on` `to` `reason` |
 //! | `reload.applied` `reload.rejected` | info, error | `generation` `elapsed_ms` / `mistakes` `first` |
 //! | `server.panic` | error | `place` `detail` |
@@ -44,8 +48,9 @@ mod names;
 mod registry;
 
 pub use events::{
-    auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked, plugin_fault,
-    reload_applied, reload_rejected, stopped,
+    auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
+    plugin_cache_rejected, plugin_cache_unusable, plugin_compiled, plugin_fault, reload_applied, reload_rejected,
+    stopped,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
@@ -72,6 +77,8 @@ mod tests {
         gate(Gate::Inbound, "a", "ok", time);
         plugin_call("p", "handler", "ok", time);
         plugin_fault("p", "trap", "a", "detail");
+        plugin_compiled("p", "digest", true, time);
+        plugin_cache_rejected("digest", "why");
         authorizer_cache("p", "hit");
         delivered("a", 1, 1);
         outbound_overflow();

@@ -48,6 +48,16 @@ pub(super) const PLUGIN_SECONDS: Metric =
     seconds("tidegate_plugin_call_seconds", "Time a plugin call took, by plugin and kind");
 pub(super) const PLUGIN_FAULTS: Metric =
     counter("tidegate_plugin_faults_total", "Plugin failures, by plugin, kind of fault and channel template");
+pub(super) const PLUGIN_COMPILES: Metric = counter(
+    "tidegate_plugin_compiles_total",
+    "Plugins made ready, by where the native code came from (compiler, cache)",
+);
+pub(super) const PLUGIN_COMPILE_SECONDS: Metric =
+    seconds("tidegate_plugin_compile_seconds", "Time it took to have a plugin's native code, by where it came from");
+pub(super) const PLUGIN_CACHE_REJECTED: Metric = counter(
+    "tidegate_plugin_cache_rejected_total",
+    "Compiled plugins in the cache that were not what the server had kept, and were compiled anew",
+);
 pub(super) const AUTHORIZER_CACHE: Metric = counter(
     "tidegate_authorizer_cache_total",
     "Granted answers looked up and given way (limits.authorizer_cache), by plugin and outcome (hit, miss, evicted)",
@@ -101,6 +111,9 @@ pub(super) const METRICS: &[Metric] = &[
     PLUGIN_CALLS,
     PLUGIN_SECONDS,
     PLUGIN_FAULTS,
+    PLUGIN_COMPILES,
+    PLUGIN_COMPILE_SECONDS,
+    PLUGIN_CACHE_REJECTED,
     AUTHORIZER_CACHE,
     DELIVERIES,
     DELIVERIES_FAILED,
@@ -126,6 +139,8 @@ pub(super) const DISCONNECT: &str = "realtime.disconnect";
 pub(super) const AUTH_FAILED: &str = "realtime.auth_failed";
 pub(super) const BOUNDARY_VIOLATION: &str = "realtime.boundary_violation";
 pub(super) const PLUGIN_FAULT: &str = "plugin.fault";
+pub(super) const PLUGIN_COMPILED: &str = "plugin.compiled";
+pub(super) const PLUGIN_CACHE: &str = "plugin.cache";
 pub(super) const RELOAD_APPLIED: &str = "reload.applied";
 pub(super) const RELOAD_REJECTED: &str = "reload.rejected";
 pub(super) const DEAD_LETTER: &str = "bridge.dead_letter";

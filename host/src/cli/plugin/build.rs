@@ -1,0 +1,134 @@
+//! `tidegate plugin build`: from source to component, by the command of `plugin.yaml`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::super::failure::Failure;
+use super::super::show;
+use super::super::{Answer, Format, complain, exit};
+use super::choose::{self, Choose, PluginDirectory};
+use crate::config::SourceFile;
+use crate::plugins::{self, PluginManifest, WASM_TARGET};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Build {
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    #[command(flatten)]
+    choose: Choose,
+}
+
+/// What became of one plugin.
+struct Built {
+    name: String,
+    component: PathBuf,
+    /// `None`: its plugin.yaml has no `build`, it is shipped as it is.
+    changed: Option<bool>,
+    bytes: u64,
+    took: Duration,
+}
+
+impl Build {
+    pub(super) fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
+        let chosen = self.choose.plugins(plugins)?;
+        let mut built = Vec::new();
+        let mut failed = Vec::new();
+        for plugin in &chosen {
+            match build(plugin) {
+                Ok(one) => built.push(one),
+                Err(failure) => {
+                    complain(&failure.render());
+                    failed.push((plugin.name.clone(), failure));
+                }
+            }
+        }
+        let answer = match self.format {
+            Format::Text => Answer::ok(show::table(built.iter().map(Built::row).collect())),
+            Format::Json => {
+                let failed = failed.iter().map(|(name, failure)| json!({ "plugin": name, "error": told(failure) }));
+                let failed: Vec<Value> = failed.collect();
+                Answer::json(&json!({
+                    "ok": failed.is_empty(),
+                    "built": built.iter().map(Built::to_json).collect::<Vec<_>>(),
+                    "failed": failed,
+                }))
+            }
+        };
+        Ok(if failed.is_empty() { answer } else { Answer { exit: exit::PLUGIN, ..answer } })
+    }
+}
+
+impl Built {
+    fn row(&self) -> [String; 4] {
+        let state = match self.changed {
+            Some(true) => "built",
+            Some(false) => "unchanged",
+            None => "as shipped",
+        };
+        let size = show::bytes(self.bytes);
+        let took = if self.changed.is_some() { show::duration(self.took) } else { String::new() };
+        [state.to_owned(), self.name.clone(), size, took]
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "plugin": self.name,
+            "component": self.component,
+            "changed": self.changed,
+            "bytes": self.bytes,
+            "took_ms": self.took.as_secs_f64() * 1000.0,
+        })
+    }
+}
+
+/// Builds every plugin of a directory that says how; the first that fails ends it.
+///
+/// # Errors
+/// [`Failure::Build`], or the mistakes of a `plugin.yaml`.
+pub(in crate::cli) fn build_all(directory: &Path) -> Result<(), Failure> {
+    choose::all(directory)?.iter().try_for_each(|plugin| build(plugin).map(|_| ()))
+}
+
+fn build(plugin: &PluginDirectory) -> Result<Built, Failure> {
+    let manifest = manifest(plugin)?;
+    let name = plugin.name.clone();
+    let started = Instant::now();
+    let report = run(plugin, &manifest).map_err(|source| Failure::Build { plugin: name.clone(), source })?;
+    let bytes = std::fs::metadata(&report.component).map_or(0, |metadata| metadata.len());
+    let changed = manifest.build.is_some().then_some(report.changed);
+    Ok(Built { name, component: report.component, changed, bytes, took: started.elapsed() })
+}
+
+fn run(plugin: &PluginDirectory, manifest: &PluginManifest) -> Result<plugins::BuildReport, plugins::BuildError> {
+    if let Some(command) = &manifest.build {
+        complain(&format!("building plugin `{}`: {command}\n", plugin.name));
+        if command.contains(WASM_TARGET) {
+            plugins::ensure_wasm_target(&plugin.path)?;
+        }
+    }
+    plugins::build(&plugin.path, manifest, &plugin.target())
+}
+
+/// The plugin's `plugin.yaml`, read.
+///
+/// # Errors
+/// Its mistakes, or that it cannot be read.
+pub(super) fn manifest(plugin: &PluginDirectory) -> Result<PluginManifest, Failure> {
+    let path = plugin.path.join("plugin.yaml");
+    let unreadable = |source| Failure::File { path: path.display().to_string(), source };
+    let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+    let source = Arc::new(SourceFile { path: path.display().to_string(), text });
+    plugins::read_manifest(&source).map_err(Failure::Mistakes)
+}
+
+/// The first line of a failure and its causes, for a script.
+fn told(failure: &Failure) -> String {
+    let text = failure.render();
+    text.trim_end().trim_start_matches("error: ").to_owned()
+}

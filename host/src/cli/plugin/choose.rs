@@ -1,0 +1,120 @@
+//! Which plugins a command is about: names below the plugins directory, directories, or all there are.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::super::failure::Failure;
+use super::super::load::{Load, made_up_secrets};
+use crate::config::nearest_name;
+use crate::plugins::{HostSettings, PluginHost};
+
+/// The file that makes a directory a plugin.
+const MANIFEST: &str = "plugin.yaml";
+/// Live instances of a command that calls plugins: it serves nobody.
+const INSTANCES_MAX: u32 = 16;
+
+#[derive(Debug, Args)]
+pub(super) struct Choose {
+    /// Plugins by name, or their directories (with a `/`); all of the configuration's when there is none
+    #[arg(value_name = "NAME|DIR")]
+    names: Vec<String>,
+    #[command(flatten)]
+    load: Load,
+}
+
+/// A directory with a `plugin.yaml`.
+#[derive(Debug, Clone)]
+pub(super) struct PluginDirectory {
+    /// Its own name: the plugin's.
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+}
+
+impl PluginDirectory {
+    fn new(path: PathBuf) -> Self {
+        let named = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let name = named.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { name, path }
+    }
+
+    /// Where the plugin's cargo builds: one directory for all plugins that lie side by side.
+    pub(super) fn target(&self) -> PathBuf {
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        path.parent().unwrap_or(&path).join("target")
+    }
+}
+
+impl Choose {
+    /// The plugins, by name where all are meant. `plugins` is set to the configuration's directory, if it was asked.
+    ///
+    /// # Errors
+    /// [`Failure::Mistakes`] of the configuration, which is read only where a name or all plugins are meant;
+    /// [`Failure::NoPlugin`].
+    pub(super) fn plugins(&self, plugins: &mut Option<PathBuf>) -> Result<Vec<PluginDirectory>, Failure> {
+        if self.names.is_empty() {
+            return all(self.directory(plugins)?);
+        }
+        self.names.iter().map(|name| one(&self.load, name, plugins)).collect()
+    }
+
+    fn directory<'a>(&self, plugins: &'a mut Option<PathBuf>) -> Result<&'a Path, Failure> {
+        configured(&self.load, plugins)
+    }
+}
+
+/// One plugin, by name or directory.
+///
+/// # Errors
+/// As [`Choose::plugins`].
+pub(super) fn one(load: &Load, name: &str, plugins: &mut Option<PathBuf>) -> Result<PluginDirectory, Failure> {
+    if is_path(name) {
+        let path = PathBuf::from(name);
+        return if path.join(MANIFEST).is_file() {
+            Ok(PluginDirectory::new(path))
+        } else {
+            Err(Failure::NoPlugin { name: name.to_owned(), known: Vec::new(), nearest: None })
+        };
+    }
+    let directory = configured(load, plugins)?;
+    let path = directory.join(name);
+    if path.join(MANIFEST).is_file() {
+        return Ok(PluginDirectory::new(path));
+    }
+    let known: Vec<String> = all(directory)?.into_iter().map(|plugin| plugin.name).collect();
+    let nearest = nearest_name(name, &known.iter().map(String::as_str).collect::<Vec<_>>()).map(str::to_owned);
+    Err(Failure::NoPlugin { name: name.to_owned(), known, nearest })
+}
+
+/// Every plugin of a directory, by name.
+///
+/// # Errors
+/// [`Failure::File`] when the directory cannot be read.
+pub(super) fn all(directory: &Path) -> Result<Vec<PluginDirectory>, Failure> {
+    let unreadable = |source| Failure::File { path: directory.display().to_string(), source };
+    let entries = std::fs::read_dir(directory).map_err(unreadable)?;
+    let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    found.retain(|path| path.join(MANIFEST).is_file());
+    found.sort();
+    Ok(found.into_iter().map(PluginDirectory::new).collect())
+}
+
+/// Whether an argument is a path rather than a plugin's name.
+pub(super) fn is_path(argument: &str) -> bool {
+    argument == "." || argument.contains(['/', '\\'])
+}
+
+/// The engine, for a command that serves nobody.
+///
+/// # Errors
+/// [`Failure::App`] when this machine cannot run WebAssembly.
+pub(super) fn host() -> Result<PluginHost, Failure> {
+    let host = PluginHost::new(HostSettings { instances_max: INSTANCES_MAX });
+    host.map_err(|error| Failure::App(error.into()))
+}
+
+fn configured<'a>(load: &Load, plugins: &'a mut Option<PathBuf>) -> Result<&'a Path, Failure> {
+    // Secrets are for serving.
+    let config = load.config(None, &made_up_secrets())?;
+    Ok(plugins.insert(config.plugins))
+}

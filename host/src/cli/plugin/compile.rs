@@ -1,0 +1,43 @@
+//! `tidegate plugin compile`: the server's child that compiles a component. Not for people: it limits itself first.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::super::{Answer, complain, exit};
+use crate::plugins::{CompileOrder, CompileOrderError, compile_here};
+
+#[derive(Debug, Args)]
+pub(super) struct Compile {
+    /// The component
+    #[arg(long = "in", value_name = "FILE")]
+    input: PathBuf,
+    /// Where the native code goes
+    #[arg(long = "out", value_name = "FILE")]
+    output: PathBuf,
+    /// Address space, in bytes
+    #[arg(long, value_name = "BYTES")]
+    memory: u64,
+    /// Processor time, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    cpu: u64,
+}
+
+impl Compile {
+    pub(super) fn run(self) -> Answer {
+        let Self { input, output, memory, cpu } = self;
+        let order = CompileOrder { input, output, memory_bytes_max: memory, cpu_s_max: cpu };
+        match compile_here(&order) {
+            Ok(()) => Answer::ok(""),
+            // The server that waits for it reads this.
+            Err(error) => {
+                complain(&format!("{error}\n"));
+                let exit = match error {
+                    CompileOrderError::Component(_) => exit::PLUGIN,
+                    CompileOrderError::Machine(_) => exit::UNAVAILABLE,
+                };
+                Answer { text: String::new(), exit }
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! `tidegate plugin`: what feature teams do with plugins, one file a command.
+
+mod build;
+mod check;
+mod choose;
+mod compile;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::Answer;
+use super::failure::Failure;
+
+pub(super) use build::build_all;
+
+#[derive(Debug, Args)]
+pub(super) struct Plugin {
+    #[command(subcommand)]
+    command: PluginCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PluginCommand {
+    /// Build plugins with the command of their plugin.yaml
+    Build(build::Build),
+    /// Load plugins as the server would, and say every mistake
+    Check(check::Check),
+    /// Compile a component to native code, under limits: what the server runs for itself
+    #[command(hide = true)]
+    Compile(compile::Compile),
+}
+
+impl Plugin {
+    pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
+        match self.command {
+            PluginCommand::Build(build) => build.run(plugins),
+            PluginCommand::Check(check) => check.run(plugins).await,
+            PluginCommand::Compile(compile) => Ok(compile.run()),
+        }
+    }
+}

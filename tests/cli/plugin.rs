@@ -1,0 +1,73 @@
+//! `tidegate plugin`: what feature teams do with plugins without a server.
+
+use serde_json::Value;
+
+use crate::project::Project;
+
+const MAKES_ITSELF: &str = "component: made.wasm\nbuild: echo component > made.wasm\n";
+const BROKEN_BUILD: &str = "component: made.wasm\nbuild: echo 'no such crate' >&2; exit 3\n";
+
+#[test]
+fn plugin_build_says_what_was_built_and_what_did_not_change() {
+    let project = Project::new()
+        .write("plugins/made/plugin.yaml", MAKES_ITSELF)
+        .write("plugins/shipped/plugin.yaml", "component: s.wasm\n")
+        .write("plugins/shipped/s.wasm", "as it came");
+    shown!(project.run(&["plugin", "build"]));
+    assert_eq!(project.read("plugins/made/made.wasm"), "component\n");
+    let again = project.run(&["plugin", "build", "made", "--format", "json"]);
+    let answer: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(answer["built"][0]["changed"], false, "{answer}");
+    assert_eq!(answer["built"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn plugin_build_shows_the_words_of_the_toolchain_and_builds_the_others() {
+    let project = Project::new()
+        .write("plugins/broken/plugin.yaml", BROKEN_BUILD)
+        .write("plugins/made/plugin.yaml", MAKES_ITSELF);
+    shown!(project.run(&["plugin", "build"]));
+    assert_eq!(project.read("plugins/made/made.wasm"), "component\n");
+}
+
+#[test]
+fn a_plugin_that_is_not_there_is_named_with_the_nearest_one() {
+    let project = Project::new().write("plugins/made/plugin.yaml", MAKES_ITSELF);
+    shown!(project.run(&["plugin", "build", "mad"]));
+}
+
+#[test]
+fn plugins_are_found_by_their_directory_without_a_configuration() {
+    let project = Project::empty().write("my/made/plugin.yaml", MAKES_ITSELF);
+    assert_eq!(project.run(&["plugin", "build", "my/made"]).exit, Some(0));
+    assert_eq!(project.read("my/made/made.wasm"), "component\n");
+    shown!(project.run(&["plugin", "check", "./my"]));
+}
+
+#[test]
+fn plugin_check_says_what_loads() {
+    shown!(Project::new().with_plugin("ping").with_plugin("vault-members").run(&["plugin", "check"]));
+}
+
+#[test]
+fn plugin_check_tells_a_script_what_loads_and_what_does_not() {
+    let project = Project::new()
+        .with_plugin("ping")
+        .write("plugins/none/plugin.yaml", "component: none.wasm\n")
+        .write("plugins/none/none.wasm", "no component");
+    let output = project.run(&["plugin", "check", "--format", "json"]);
+    assert_eq!(output.exit, Some(65), "{}", output.shown());
+    let answer: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(answer["plugins"][0]["kinds"], serde_json::json!(["handler"]));
+    let mistake = &answer["mistakes"][0];
+    assert_eq!(mistake["message"], "component `plugins/none/none.wasm`: is not WebAssembly");
+}
+
+#[test]
+fn plugin_check_tells_every_mistake_of_every_plugin() {
+    let project = Project::new()
+        .write("plugins/a/plugin.yaml", "component: a.wasm\nlimit: {}\ngrants:\n  emit: ['{']\n")
+        .write("plugins/b/plugin.yaml", "component: b.wasm\n")
+        .write("plugins/b/b.wasm", "no component");
+    shown!(project.run(&["plugin", "check"]));
+}

@@ -1,0 +1,109 @@
+// What the manual tells a newcomer to type does what the manual says.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, describe, test } from "node:test";
+
+import { within } from "./harness.mjs";
+import { binary, repository } from "./paths.mjs";
+
+// Longer than building the shipped plugins from nothing takes on a small machine.
+const BUILD_PATIENCE_MS = 300_000;
+
+// Every command line of every README, and what runs it. One that is not here is a command that nobody has tried.
+const COMMANDS = {
+  "cargo run --release -- dev": "the first minute, below, with the binary of the tests",
+  "cd examples/realtime-ping": "the first minute, below",
+  "npm install": "the first minute, below",
+  "TOKEN=… npm start": "the first minute, below",
+  "npm run page": "examples/realtime-ping/test.mjs",
+  "tests/run.sh": ".ci/run",
+  "tests/run.sh rust": ".ci/run, with the other stages",
+  "cargo +nightly fuzz run --fuzz-dir tests/fuzz manifests -- -max_total_time=60": "fuzzing is no test; its bodies run over the corpus in tests/manifests",
+  "cargo +nightly fuzz run --fuzz-dir tests/fuzz envelope -- -max_total_time=60": "fuzzing is no test; its bodies run over the corpus in tests/manifests",
+};
+
+function commandsOfTheManual() {
+  const pages = ["", "host", "wit", "plugins", "channels", "config", "tests", "examples"].map((folder) => join(repository, folder));
+  const examples = readdirSync(join(repository, "examples"), { withFileTypes: true });
+  pages.push(...examples.filter((entry) => entry.isDirectory()).map(({ name }) => join(repository, "examples", name)));
+  const texts = pages.map((folder) => readFileSync(join(folder, "README.md"), "utf8"));
+  const blocks = texts.flatMap((text) => [...text.matchAll(/```sh\n(.*?)```/gs)]);
+  const lines = blocks.flatMap(([, block]) => block.split("\n"));
+  return new Set(lines.map((line) => line.replace(/\s+# .*$/, "").trim()).filter((line) => line && !line.startsWith("#")));
+}
+
+test("every command of the manual is run by a test", () => {
+  assert.deepEqual([...commandsOfTheManual()].sort(), Object.keys(COMMANDS).sort());
+});
+
+describe("the first minute", () => {
+  let dev;
+  let printed;
+  before(async () => {
+    dev = spawn(binary(), ["dev", "--listen", "127.0.0.1:0"], { cwd: repository, stdio: ["ignore", "pipe", "inherit"] });
+    printed = await within("`dev` prints what to try", guide(dev.stdout), BUILD_PATIENCE_MS);
+  }, { timeout: BUILD_PATIENCE_MS });
+  after(async () => {
+    dev.kill("SIGINT");
+    const code = await new Promise((resolve) => dev.once("exit", resolve));
+    assert.equal(code, 0, "Ctrl-C ends it well");
+  });
+
+  // What `dev` prints, up to the end of the last command.
+  async function guide(stdout) {
+    const lines = [];
+    for await (const line of createInterface({ input: stdout })) {
+      lines.push(line);
+      if (line.trimStart().startsWith("-d '")) return lines.join("\n");
+    }
+    throw new Error(`\`dev\` ended:\n${lines.join("\n")}`);
+  }
+
+  // Runs a command as it was printed, until `wanted` shows in what it says.
+  async function shell(command, wanted) {
+    const shell = spawn("bash", ["-c", command], { cwd: repository, stdio: ["ignore", "pipe", "inherit"], detached: true });
+    let said = "";
+    try {
+      return await within(
+        `\`${command}\` says ${wanted}`,
+        (async () => {
+          for await (const chunk of shell.stdout) {
+            said += chunk;
+            if (wanted.test(said)) return said;
+          }
+          throw new Error(`it said:\n${said}`);
+        })(),
+        60_000,
+      );
+    } finally {
+      try {
+        process.kill(-shell.pid);
+      } catch {
+        // It is over already.
+      }
+    }
+  }
+
+  test("the client that it says to try pings and hears the pong", async () => {
+    const [command] = /cd examples\/realtime-ping && npm install .* npm start/.exec(printed);
+    await shell(command, /pong 2/);
+  });
+
+  test("the event that it says to publish is accepted", async () => {
+    const [command] = /curl -i [^]*?-d '[^']*'/.exec(printed);
+    assert.match(await shell(command, /HTTP\/1.1 \d+/), /HTTP\/1.1 202 Accepted/);
+  });
+
+  test("each token that it prints lets its user in", async () => {
+    const tokens = [...printed.matchAll(/^ {2}(\w+)(?: \(\w+\))?\n {2}(ey\S+)$/gm)];
+    assert.deepEqual(tokens.map(([, user]) => user), ["alice", "bob", "erin"]);
+    const [, url] = /listens on (http:\/\/[\d.:]+)\./.exec(printed);
+    for (const [, , token] of tokens) {
+      await shell(`cd examples/realtime-ping && URL=${url} TOKEN=${token} npm start`, /pong 1/);
+    }
+  });
+});

@@ -1,0 +1,88 @@
+//! Snapshots and transforms of a real component: what each is asked, what comes of every answer.
+
+use tidegate::flow::ports::{FaultKind, TransformCall};
+use tidegate::plugins::Plugin;
+use tidegate::protocol::{BusEvent, Payload};
+
+use crate::kit::{KINDS_MANIFEST, context, kinds, load, refused};
+
+async fn state(plugin: &Plugin, what: &str) -> Result<Vec<String>, (FaultKind, String)> {
+    let context = context("board.{what}", &format!("board.{what}"), Some("u1"));
+    let payloads = plugin.provide(&context).await.map_err(|fault| (fault.kind, fault.detail))?;
+    Ok(payloads.iter().map(|payload| payload.as_str().to_owned()).collect())
+}
+
+async fn made(plugin: &Plugin, payload: &str) -> Result<Option<String>, (FaultKind, String)> {
+    let mut event =
+        BusEvent::new("e1".to_owned(), "/shop".to_owned(), "order.paid".to_owned(), serde_json::json!({ "n": 1 }));
+    event.subject = Some("o1".to_owned());
+    let payload = Payload::parse(payload.to_owned()).unwrap();
+    let call = TransformCall { channel: "orders.{id}", event: &event, topic: "orders.o1", payload: &payload };
+    let made = plugin.transform(call).await.map_err(|fault| (fault.kind, fault.detail))?;
+    Ok(made.map(|payload| payload.as_str().to_owned()))
+}
+
+#[tokio::test]
+async fn a_snapshot_is_the_payloads_the_component_gives_for_the_topic() {
+    let plugin = load(kinds("state", KINDS_MANIFEST)).await;
+    assert_eq!(state(&plugin, "3").await.unwrap(), [r#"{"n":0}"#, r#"{"n":1}"#, r#"{"n":2}"#]);
+    assert_eq!(state(&plugin, "0").await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_none_is_a_fault_and_the_next_is_given() {
+    let plugin = load(kinds("state", KINDS_MANIFEST)).await;
+    assert_eq!(state(&plugin, "error").await, Err((FaultKind::Failed, "no state".to_owned())));
+    let (kind, detail) = state(&plugin, "garbage").await.unwrap_err();
+    assert_eq!(kind, FaultKind::InvalidOutput);
+    assert!(detail.starts_with("payload 0 of the snapshot is "), "{detail}");
+    let (kind, detail) = state(&plugin, "large").await.unwrap_err();
+    assert_eq!(kind, FaultKind::InvalidOutput);
+    assert!(detail.contains("`limits.output`"), "{detail}");
+    assert_eq!(state(&plugin, "trap").await.unwrap_err().0, FaultKind::Trap);
+    assert_eq!(state(&plugin, "1").await.unwrap(), [r#"{"n":0}"#]);
+}
+
+#[tokio::test]
+async fn a_transform_is_told_the_event_the_topic_and_the_payload() {
+    let plugin = load(kinds("shaper", KINDS_MANIFEST)).await;
+    let made = made(&plugin, r#"{"a":1}"#).await.unwrap().unwrap();
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let expected = serde_json::json!({
+        "payload": { "a": 1 }, "topic": "orders.o1", "kind": "order.paid", "source": "/shop", "id": "e1",
+        "subject": "o1", "time": "", "data": { "n": 1 },
+    });
+    assert_eq!(made, expected);
+}
+
+#[tokio::test]
+async fn a_transform_may_say_that_the_event_should_not_cross() {
+    let plugin = load(kinds("shaper", KINDS_MANIFEST)).await;
+    assert_eq!(made(&plugin, "\"skip\"").await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_transform_that_fails_is_a_fault_in_its_own_words_and_the_next_is_made() {
+    let plugin = load(kinds("shaper", KINDS_MANIFEST)).await;
+    assert_eq!(made(&plugin, "\"error\"").await, Err((FaultKind::Failed, "it does not fit".to_owned())));
+    let (kind, detail) = made(&plugin, "\"garbage\"").await.unwrap_err();
+    assert_eq!(kind, FaultKind::InvalidOutput);
+    assert!(detail.starts_with("the payload is "), "{detail}");
+    assert_eq!(made(&plugin, "\"trap\"").await.unwrap_err().0, FaultKind::Trap);
+    assert!(made(&plugin, "1").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_kind_that_plugin_yaml_asks_for_and_the_component_lacks_is_told_with_what_it_exports() {
+    let manifest = "component: kinds.wasm\nbuild: cargo build\nkinds: [snapshot, handler]\n";
+    let (message, line, hint) = refused(kinds("state", manifest)).await;
+    assert!(message.ends_with("does not export `handler`, which `kinds` asks for"), "{message}");
+    assert_eq!((line, hint.as_str()), (3, "it exports `authorizer`, `snapshot` and `transform`"));
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_no_handler_does_not_answer_messages() {
+    let plugin = load(kinds("state", KINDS_MANIFEST)).await;
+    let fault = crate::kit::send(&plugin, "1").await.unwrap_err();
+    assert_eq!((fault.kind, fault.detail.as_str()), (FaultKind::Missing, "`state` is no handler"));
+}

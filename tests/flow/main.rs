@@ -10,6 +10,7 @@ mod bridge;
 mod broadcast;
 mod bus;
 mod connect;
+mod connection;
 mod decisions;
 mod drain;
 mod inbound;

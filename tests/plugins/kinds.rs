@@ -1,10 +1,13 @@
-//! Snapshots and transforms of a real component: what each is asked, what comes of every answer.
+//! Snapshots, transforms and listeners of real components: what each is asked, what comes of every answer.
 
-use tidegate::flow::ports::{FaultKind, TransformCall};
-use tidegate::plugins::Plugin;
-use tidegate::protocol::{BusEvent, Payload};
+use std::sync::Arc;
 
-use crate::kit::{KINDS_MANIFEST, context, kinds, load, refused};
+use tidegate::flow::ports::{ConnectionCall, FaultKind, Phase, PluginEffect, Plugins, TransformCall};
+use tidegate::plugins::{Plugin, PluginSet};
+use tidegate::protocol::{BusEvent, ConnectionId, Payload, PluginName};
+
+use crate::kit::{KINDS_MANIFEST, ask, context, kinds, load, refused, reply, send, shipped, typed};
+use crate::support::user;
 
 async fn state(plugin: &Plugin, what: &str) -> Result<Vec<String>, (FaultKind, String)> {
     let context = context("board.{what}", &format!("board.{what}"), Some("u1"));
@@ -20,6 +23,12 @@ async fn made(plugin: &Plugin, payload: &str) -> Result<Option<String>, (FaultKi
     let call = TransformCall { channel: "orders.{id}", event: &event, topic: "orders.o1", payload: &payload };
     let made = plugin.transform(call).await.map_err(|fault| (fault.kind, fault.detail))?;
     Ok(made.map(|payload| payload.as_str().to_owned()))
+}
+
+async fn told(plugin: &Plugin, id: Option<&str>, phase: Phase) -> Result<Vec<PluginEffect>, (FaultKind, String)> {
+    let (connection, user) = (ConnectionId::new("c1"), id.map(user));
+    let call = ConnectionCall { connection: &connection, user: user.as_ref(), phase };
+    plugin.changed(call).await.map_err(|fault| (fault.kind, fault.detail))
 }
 
 #[tokio::test]
@@ -77,12 +86,65 @@ async fn a_kind_that_plugin_yaml_asks_for_and_the_component_lacks_is_told_with_w
     let manifest = "component: kinds.wasm\nbuild: cargo build\nkinds: [snapshot, handler]\n";
     let (message, line, hint) = refused(kinds("state", manifest)).await;
     assert!(message.ends_with("does not export `handler`, which `kinds` asks for"), "{message}");
-    assert_eq!((line, hint.as_str()), (3, "it exports `authorizer`, `snapshot` and `transform`"));
+    assert_eq!((line, hint.as_str()), (3, "it exports `authorizer`, `snapshot`, `transform` and `connection`"));
 }
 
 #[tokio::test]
 async fn a_plugin_that_is_no_handler_does_not_answer_messages() {
     let plugin = load(kinds("state", KINDS_MANIFEST)).await;
-    let fault = crate::kit::send(&plugin, "1").await.unwrap_err();
+    let fault = send(&plugin, "1").await.unwrap_err();
     assert_eq!((fault.kind, fault.detail.as_str()), (FaultKind::Missing, "`state` is no handler"));
+}
+
+#[tokio::test]
+async fn a_listener_is_told_who_came_and_who_went_and_says_what_should_happen() {
+    let plugin = load(kinds("listener", KINDS_MANIFEST)).await;
+    for phase in [Phase::Connected, Phase::Disconnected] {
+        let word = phase.as_str();
+        let payload = Payload::parse(format!(r#"{{"phase":"{word}","user":"alice","connection":"c1"}}"#)).unwrap();
+        let emit = PluginEffect::Emit { topic: "lobby".to_owned(), payload: payload.clone(), others_only: true };
+        let publish = PluginEffect::Publish { kind: format!("connection.{word}"), subject: None, data: payload };
+        assert_eq!(told(&plugin, Some("alice"), phase).await, Ok(vec![emit, publish]));
+    }
+    let effects = told(&plugin, None, Phase::Connected).await.unwrap();
+    assert!(matches!(&effects[0], PluginEffect::Emit { payload, .. } if payload.as_str().contains(r#""user":"""#)));
+}
+
+#[tokio::test]
+async fn a_listener_that_fails_or_wants_what_it_is_not_granted_is_a_fault() {
+    let plugin = load(kinds("listener", KINDS_MANIFEST)).await;
+    let fault = async |id| told(&plugin, Some(id), Phase::Connected).await.unwrap_err();
+    assert_eq!(fault("error").await, (FaultKind::Failed, "not now".to_owned()));
+    assert_eq!(fault("trap").await.0, FaultKind::Trap);
+    let expected = "`grants.emit` has no channel for topic `secret`".to_owned();
+    assert_eq!(fault("not-granted").await, (FaultKind::NotGranted, expected));
+}
+
+#[tokio::test]
+async fn the_listeners_of_a_generation_are_the_plugins_that_export_it() {
+    let plugins = [load(kinds("b", KINDS_MANIFEST)).await, load(shipped("ping")).await];
+    let set = PluginSet::new(plugins.into_iter().chain([load(kinds("a", KINDS_MANIFEST)).await]));
+    assert_eq!(set.listeners(), [PluginName::new("a"), PluginName::new("b")]);
+}
+
+#[tokio::test]
+async fn one_component_of_the_rust_sdk_can_be_everything() {
+    let plugin: Arc<Plugin> = load(typed()).await;
+    assert_eq!(plugin.kinds(), tidegate::channels::PluginKinds::ALL);
+    assert_eq!(reply(send(&plugin, r#"{"n":1}"#).await), r#"{"n":2}"#);
+    let decision = ask(&plugin, &context("a", "a", Some("alice"))).await.unwrap();
+    assert_eq!(decision, tidegate::flow::ports::Decision::allow());
+
+    assert_eq!(state(&plugin, "2").await.unwrap(), [r#"{"n":0}"#, r#"{"n":1}"#]);
+    assert_eq!(state(&plugin, "x").await, Err((FaultKind::Failed, "`x`: invalid digit found in string".to_owned())));
+
+    assert_eq!(made(&plugin, r#"{"n":41}"#).await, Ok(Some(r#"{"n":42}"#.to_owned())));
+    assert_eq!(made(&plugin, r#"{"n":-1}"#).await, Ok(None), "with the 1 of the event it adds up to nothing");
+    let (kind, detail) = made(&plugin, "[]").await.unwrap_err();
+    assert!(kind == FaultKind::Failed && detail.contains("invalid length 0"), "{kind:?}: {detail}");
+
+    let effects = told(&plugin, Some("alice"), Phase::Connected).await.unwrap();
+    assert!(matches!(&effects[..], [PluginEffect::Emit { .. }, PluginEffect::Publish { .. }]), "{effects:?}");
+    assert_eq!(told(&plugin, Some("alice"), Phase::Disconnected).await, Ok(Vec::new()));
+    assert_eq!(told(&plugin, None, Phase::Connected).await, Err((FaultKind::Failed, "anonymous".to_owned())));
 }

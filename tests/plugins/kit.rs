@@ -57,19 +57,29 @@ pub(crate) fn bad(manifest: &str) -> PluginSource {
     with_manifest(source, manifest)
 }
 
-/// The `plugin.yaml` of the plugin that is an authorizer, a snapshot provider and a transform.
+/// The `plugin.yaml` of the plugin that is everything but a handler.
 pub(crate) const KINDS_MANIFEST: &str = "
 component: kinds.wasm
 build: cargo build --release --target wasm32-wasip2
-kinds: [authorizer, snapshot, transform]
+kinds: [authorizer, snapshot, transform, connection]
+grants:
+  emit: [lobby]
+  publish: [connection.*]
 limits: { memory: 16MiB, cpu: 100ms, wall: 1s }
 ";
 
-/// The plugin that is an authorizer, a snapshot provider and a transform, under this name and with this `plugin.yaml`.
+/// The plugin that is everything but a handler, under this name and with this `plugin.yaml`.
 pub(crate) fn kinds(name: &str, manifest: &str) -> PluginSource {
     static BUILT: OnceLock<PluginSource> = OnceLock::new();
     let source = BUILT.get_or_init(|| built(&root().join("tests/plugins/guests/kinds"), KINDS_MANIFEST)).clone();
     PluginSource { name: PluginName::new(name), ..with_manifest(source, manifest) }
+}
+
+/// The plugin of every kind that is written with the Rust SDK.
+pub(crate) fn typed() -> PluginSource {
+    static BUILT: OnceLock<PluginSource> = OnceLock::new();
+    let manifest = KINDS_MANIFEST.replace("kinds.wasm", "typed.wasm");
+    BUILT.get_or_init(|| built(&root().join("tests/plugins/guests/typed"), &manifest)).clone()
 }
 
 /// The same component with another `plugin.yaml`.

@@ -45,14 +45,6 @@ async fn a_component_without_a_kind_is_refused_with_what_it_exports() {
 }
 
 #[tokio::test]
-async fn a_kind_that_is_not_called_is_refused_by_name() {
-    let source = text(r#"(component (instance $i) (export "tidegate:plugin/connection@0.1.0" (instance $i)))"#);
-    let (message, _, hint) = refused(source).await;
-    let expected = "component `x.wasm`: exports `connection`, which is not served by this version of Tidegate";
-    assert_eq!((message.as_str(), hint.as_str()), (expected, "leave the export out"));
-}
-
-#[tokio::test]
 async fn another_version_of_the_contract_is_named() {
     let source = text(r#"(component (instance $i) (export "tidegate:plugin/handler@0.2.0" (instance $i)))"#);
     let (message, _, hint) = refused(source).await;

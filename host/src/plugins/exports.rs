@@ -12,15 +12,12 @@ use crate::channels::{PluginKind, PluginKinds};
 const PACKAGE: &str = "tidegate:plugin/";
 /// What every package of the contract begins with.
 const OURS: &str = "tidegate:";
-/// The kind that the contract has and this host does not call.
-const NOT_SERVED: PluginKind = PluginKind::Connection;
 const VERSION_HINT: &str = "build it with the SDK of this server's version";
 
 /// The kinds of plugin a component is.
 ///
 /// # Errors
-/// [`Mistake`] when it is none, one that this host does not call, or an export or import of it is of another version
-/// of the contract.
+/// [`Mistake`] when it is none, or an export or import of it is of another version of the contract.
 pub(super) fn kinds(component: &Component, engine: &Engine) -> Result<PluginKinds, Mistake> {
     let component_type = component.component_type();
     let exports: Vec<String> = component_type.exports(engine).map(|(name, _)| name.to_owned()).collect();
@@ -31,10 +28,6 @@ pub(super) fn kinds(component: &Component, engine: &Engine) -> Result<PluginKind
         };
         let Some(kind) = PluginKind::ALL.into_iter().find(|kind| kind.as_str() == interface) else { continue };
         check_version("exports", export, version)?;
-        if kind == NOT_SERVED {
-            let message = format!("exports `{interface}`, which is not served by this version of Tidegate");
-            return Err(Mistake::new(message).hint("leave the export out"));
-        }
         kinds.add(kind);
     }
     for (import, _) in component_type.imports(engine) {

@@ -3,5 +3,6 @@
 pub use serde::{Deserialize, Serialize};
 
 pub use crate::{
-    Action, Authorizer, Context, Decision, Handler, Outcome, Refusal, Request, User, config, log, register,
+    Action, Authorizer, Connection, Context, Crossing, Decision, Effects, Event, Handler, Outcome, Peer, Phase,
+    Refusal, Request, Snapshot, Transform, User, config, log, register,
 };

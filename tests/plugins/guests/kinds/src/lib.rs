@@ -1,4 +1,4 @@
-//! An authorizer, a snapshot provider and a transform in one component. It speaks the raw contract; topics and payloads say what it
+//! A plugin of every kind but a handler, in one component. It speaks the raw contract; topics and payloads say what it
 //! does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +10,7 @@ wit_bindgen::generate!({
             include tidegate:plugin/authorizer-plugin@0.1.0;
             include tidegate:plugin/snapshot-plugin@0.1.0;
             include tidegate:plugin/transform-plugin@0.1.0;
+            include tidegate:plugin/connection-plugin@0.1.0;
         }
     ",
     path: "../../../../wit",
@@ -18,9 +19,10 @@ wit_bindgen::generate!({
 });
 
 use exports::tidegate::plugin::authorizer::{Action, Decision, Grant};
+use exports::tidegate::plugin::connection::{Peer, Phase};
 use exports::tidegate::plugin::transform::Crossing;
-use exports::tidegate::plugin::{authorizer, snapshot, transform};
-use tidegate::plugin::types::Context;
+use exports::tidegate::plugin::{authorizer, connection, snapshot, transform};
+use tidegate::plugin::types::{Audience, Context, Effect, Emit, Publish};
 
 /// Questions an instance was asked as an authorizer.
 static ASKED: AtomicU64 = AtomicU64::new(0);
@@ -71,6 +73,30 @@ impl transform::Guest for Kinds {
             ))),
         }
     }
+}
+
+impl connection::Guest for Kinds {
+    /// Tells everybody and the bus; the user's id says what else.
+    fn changed(peer: Peer, phase: Phase) -> Result<Vec<Effect>, String> {
+        let user = peer.user.map(|user| user.id).unwrap_or_default();
+        let phase = match phase {
+            Phase::Connected => "connected",
+            Phase::Disconnected => "disconnected",
+        };
+        match user.as_str() {
+            "error" => return Err("not now".to_owned()),
+            "trap" => panic!("as it was told"),
+            "not-granted" => return Ok(vec![emit("secret", "1".to_owned())]),
+            _ => {}
+        }
+        let told = format!(r#"{{"phase":"{phase}","user":"{user}","connection":"{}"}}"#, peer.connection_id);
+        let publish = Publish { kind: format!("connection.{phase}"), subject: None, data: told.clone() };
+        Ok(vec![emit("lobby", told), Effect::Publish(publish)])
+    }
+}
+
+fn emit(topic: &str, payload: String) -> Effect {
+    Effect::Emit(Emit { topic: topic.to_owned(), payload, to: Audience::Others })
 }
 
 export!(Kinds);

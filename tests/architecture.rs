@@ -49,7 +49,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 const ADAPTER: &[&str] = &["flow", "channels", "protocol", "config", "telemetry"];
 
 /// Each foreign crate that has a home, and the files or directories below `host/src/` that may name it.
-const HOMES: [(&str, &[&str]); 20] = [
+const HOMES: [(&str, &[&str]); 21] = [
     ("socketioxide", &["realtime/"]),
     ("engineioxide", &["realtime/"]),
     ("wasmtime", &["plugins/"]),
@@ -68,6 +68,7 @@ const HOMES: [(&str, &[&str]); 20] = [
     ("notify", &["reload/"]),
     ("clap", &["cli/"]),
     ("sqlx", &["store/"]),
+    ("url", &["config/origin.rs"]),
     ("rustix", &["plugins/compile/"]),
     ("hmac", &["plugins/compile/"]),
 ];

@@ -1,5 +1,6 @@
 //! Composition: the only place that names concrete adapters. Start, serve, reload, drain.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +20,7 @@ use crate::config::{Config, Diagnostic};
 use crate::flow::ports::{Clock, SystemClock};
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
-use crate::plugins::{CompilePlace, CompileSettings, HostError, HostSettings, PluginHost};
+use crate::plugins::{CompilePlace, CompileSettings, HostError, HostSettings, PluginHost, Secrets, Services};
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Trigger, WatchError, Watcher};
@@ -67,13 +68,24 @@ pub struct Options {
     pub on_rejected: Option<ShowRejected>,
 }
 
-/// Builds what would be served, by the same path as a start, and serves nothing.
+/// What would be served.
+pub struct Checked {
+    /// What would stand behind the gates.
+    pub serving: Serving,
+    /// Secrets that plugins are granted and that this environment does not have: a start with it would be refused.
+    pub secrets_missing: BTreeSet<String>,
+}
+
+/// Builds what would be served, by the same path as a start, and serves nothing. Secrets of plugins may be missing, as
+/// they do where a change is checked before it goes out.
 ///
 /// # Errors
 /// [`AppError::Diagnostics`] with every mistake.
-pub async fn check(config: &Config) -> Result<Serving, AppError> {
-    let host = plugin_host(config)?;
-    Ok(first_generation(config, &host).await?.serving)
+pub async fn check(config: &Config) -> Result<Checked, AppError> {
+    let host = plugin_host(config, Services { may_lack_secrets: true, ..services() })?;
+    let Built { serving, plugins, .. } = first_generation(config, &host).await?;
+    let secrets_missing = plugins.iter().flat_map(|plugin| plugin.secrets_missing()).map(str::to_owned).collect();
+    Ok(Checked { serving, secrets_missing })
 }
 
 /// Serves until SIGTERM or SIGINT, then drains.
@@ -82,15 +94,20 @@ pub async fn check(config: &Config) -> Result<Serving, AppError> {
 /// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
 pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let started = Instant::now();
-    let host = plugin_host(&config)?;
+    let host = plugin_host(&config, services())?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
     Server::assemble(&config, host, first).serve(&config, options).await
 }
 
-fn plugin_host(config: &Config) -> Result<Arc<PluginHost>, AppError> {
-    let host = PluginHost::new(HostSettings::from(&config.limits))?;
+fn plugin_host(config: &Config, services: Services) -> Result<Arc<PluginHost>, AppError> {
+    let host = PluginHost::with_services(HostSettings::from(&config.limits), services)?;
     Ok(Arc::new(host.compiling(compile_settings(config))))
+}
+
+/// What plugins reach beyond themselves, by grant.
+fn services() -> Services {
+    Services { secrets: Secrets::Environment, ..Services::in_memory() }
 }
 
 /// Compiles in children of this very program, and keeps what they make.

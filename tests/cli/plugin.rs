@@ -71,3 +71,32 @@ fn plugin_check_tells_every_mistake_of_every_plugin() {
         .write("plugins/b/b.wasm", "no component");
     shown!(project.run(&["plugin", "check"]));
 }
+
+#[test]
+fn plugin_test_asks_the_shipped_plugins_what_their_vectors_say() {
+    let project = Project::new().with_plugin("ping").with_plugin("vault-members").with_vectors("ping");
+    shown!(project.with_vectors("vault-members").run(&["plugin", "test"]));
+}
+
+const WRONG: &str = r#"{ "kind": "handler", "context": { "topic": "realtime-ping" }, "payload": { "n": 7 },
+  "expect": { "reply": { "pong": 8 } } }"#;
+
+#[test]
+fn plugin_test_says_how_an_answer_differs_and_update_takes_it() {
+    let project = Project::new().with_plugin("ping").write("plugins/ping/tests/wrong.json", WRONG);
+    shown!(project.run(&["plugin", "test", "ping"]));
+    assert_eq!(project.run(&["plugin", "test", "--update"]).exit, Some(0));
+    let vector: Value = serde_json::from_str(&project.read("plugins/ping/tests/wrong.json")).unwrap();
+    assert_eq!(vector["expect"]["reply"], serde_json::json!({ "pong": 7 }));
+    assert_eq!(project.run(&["plugin", "test"]).exit, Some(0));
+}
+
+#[test]
+fn a_vector_that_is_none_is_told_with_its_place() {
+    let misspelt = WRONG.replace("\"payload\"", "\"payloat\"");
+    let project = Project::new().with_plugin("ping").write("plugins/ping/tests/misspelt.json", &misspelt).write(
+        "plugins/ping/tests/elsewhere.json",
+        &WRONG.replace("\"topic\": \"realtime-ping\"", "\"topic\": \"a..b\""),
+    );
+    shown!(project.run(&["plugin", "test", "ping"]));
+}

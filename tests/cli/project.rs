@@ -124,6 +124,15 @@ impl Project {
         project
     }
 
+    /// The golden vectors of a shipped plugin.
+    pub(crate) fn with_vectors(self, name: &str) -> Self {
+        let directory = format!("plugins/{name}/tests");
+        let entries = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(&directory)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let paths = names.map(|name| format!("{directory}/{name}"));
+        paths.fold(self, |project, path| project.write(&path, &committed(&path)))
+    }
+
     pub(crate) fn read(&self, path: &str) -> String {
         std::fs::read_to_string(self.directory.path().join(path)).unwrap()
     }

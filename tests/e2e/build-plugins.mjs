@@ -25,7 +25,7 @@ for (const part of ["plugins", "wit", "rust-toolchain.toml"]) {
   cpSync(join(repository, part), join(copy, part), {
     recursive: true,
     preserveTimestamps: true,
-    filter: (path) => !path.endsWith(".wasm") && !path.includes(join("plugins", "target")),
+    filter: (path) => !/\.wasm$|plugins.(target|sdk.javascript)/.test(path.slice(repository.length)),
   });
 }
 const source = join(copy, "plugins/ping/src/lib.rs");

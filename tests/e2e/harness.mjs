@@ -205,6 +205,7 @@ export class Server {
 
   #line(line) {
     this.#seen.push(line);
+    this.#log.emit("line");
     if (process.env.TIDEGATE_E2E_LOG) console.error(line);
     let entry;
     try {
@@ -214,6 +215,16 @@ export class Server {
     }
     const fields = entry.fields ?? entry;
     if (fields.event) this.#log.emit(fields.event, fields);
+  }
+
+  // A line of the log with this text, written already or yet to come.
+  async printed(text) {
+    const line = () => this.#seen.find((line) => line.includes(text));
+    const found = async () => {
+      while (!line()) await once(this.#log, "line");
+      return line();
+    };
+    return await within(`log line with \`${text}\``, found());
   }
 
   // The next log event of that name.

@@ -90,7 +90,7 @@ async fn a_reply_that_is_no_json_is_invalid_output() {
 #[tokio::test]
 async fn a_flood_of_effects_is_invalid_output() {
     let fault = refused_output("effects").await;
-    assert_eq!((fault.kind, fault.detail.as_str()), (FaultKind::InvalidOutput, "1000 effects, at most 64 are taken"));
+    assert_eq!((fault.kind, fault.detail.as_str()), (FaultKind::InvalidOutput, "1000 effects, `limits.effects` is 64"));
 }
 
 #[tokio::test]

@@ -57,6 +57,14 @@ pub(crate) fn bad(manifest: &str) -> PluginSource {
     with_manifest(source, manifest)
 }
 
+/// The plugin that reaches for what it is told to, with these lines of `plugin.yaml`.
+pub(crate) fn reaching(lines: &str) -> PluginSource {
+    static BUILT: OnceLock<PluginSource> = OnceLock::new();
+    const MANIFEST: &str = "component: reach.wasm\nbuild: cargo build --release --target wasm32-wasip2\n";
+    let source = BUILT.get_or_init(|| built(&root().join("tests/plugins/guests/reach"), MANIFEST)).clone();
+    with_manifest(source, &format!("component: reach.wasm\n{lines}\n"))
+}
+
 /// The `plugin.yaml` of the plugin that is everything but a handler.
 pub(crate) const KINDS_MANIFEST: &str = "
 component: kinds.wasm

@@ -108,9 +108,40 @@ async fn an_import_nobody_grants_is_named() {
             (instance $i)
             (export "tidegate:plugin/handler@0.1.0" (instance $i)))"#,
     );
-    let (message, _, hint) = refused(source).await;
-    assert!(message.contains("tidegate:kv/store@0.1.0"), "{message}");
-    assert!(hint.contains("tidegate:host/config"), "{hint}");
+    let (message, line, hint) = refused(source).await;
+    assert_eq!(message, "component `x.wasm`: imports `tidegate:kv/store@0.1.0`, and `grants.kv` grants nothing");
+    assert_eq!((line, hint.as_str()), (1, "add to `grants:` in plugin.yaml: `kv: [bucket]`"));
+}
+
+/// A handler, as far as its exports tell, that imports an empty interface of this name.
+fn importing(import: &str) -> PluginSource {
+    text(&format!(
+        r#"(component
+            (import "{import}" (instance))
+            (instance $i)
+            (export "tidegate:plugin/handler@0.1.0" (instance $i)))"#
+    ))
+}
+
+#[tokio::test]
+async fn every_grant_that_an_import_needs_is_named() {
+    for (import, line) in [
+        ("tidegate:host/secrets@0.1.0", "secrets: [NAME]"),
+        ("tidegate:kv/store@0.1.0", "kv: [bucket]"),
+        ("tidegate:sql/queries@0.1.0", "queries: { name: \"select … where id = $1\" }"),
+        ("tidegate:http/client@0.1.0", "http: [\"https://api.example.com\"]"),
+    ] {
+        let (message, _, hint) = refused(importing(import)).await;
+        assert!(message.contains(import), "{message}");
+        assert_eq!(hint, format!("add to `grants:` in plugin.yaml: `{line}`"));
+    }
+}
+
+#[tokio::test]
+async fn an_import_nobody_offers_is_named() {
+    let (message, _, hint) = refused(importing("acme:things/thing@1.0.0")).await;
+    assert_eq!(message, "component `x.wasm`: imports `acme:things/thing@1.0.0`, which nobody offers");
+    assert!(hint.contains("tidegate:kv"), "{hint}");
 }
 
 #[tokio::test]
@@ -133,7 +164,8 @@ async fn a_pin_holds_the_component_to_its_digest() {
 
 #[tokio::test]
 async fn every_mistake_of_a_manifest_is_told_in_one_run() {
-    let text = "component: bad.wasm\ngrants:\n  kv: [x]\n  emit: ['{']\n  publish: ['*']\nlimit: {}\n";
+    let text =
+        "component: bad.wasm\ngrants:\n  secrets: [TIDEGATE_API_KEY]\n  emit: ['{']\n  publish: ['*']\nlimit: {}\n";
     let diagnostics = host().load(bad(text)).await.unwrap_err();
     let mut lines: Vec<_> = diagnostics.iter().map(|d| d.place.as_ref().unwrap().line).collect();
     lines.sort_unstable();

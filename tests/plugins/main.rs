@@ -9,6 +9,7 @@ mod compiling;
 mod contract;
 mod decisions;
 mod faults;
+mod granted;
 mod instances;
 mod kinds;
 mod kit;

@@ -24,7 +24,7 @@ impl Channels {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
         let config = self.load.config_to_look_at()?;
         *plugins = Some(config.plugins.clone());
-        let serving = app::check(&config).await?;
+        let serving = app::check(&config).await?.serving;
         let channels = serving.catalog.channels();
         Ok(match self.format {
             Format::Json => Answer::json(&channels.map(|channel| to_json(channel)).collect()),

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::failure::{self, Failure};
 use super::load::Load;
-use super::{Answer, Format};
-use crate::app;
+use super::{Answer, Format, complain};
+use crate::app::{self, Checked};
 use crate::channels::{Catalog, InboundAction};
 
 #[derive(Debug, Args)]
@@ -45,7 +45,10 @@ impl Check {
     async fn check(self, plugins: &mut Option<PathBuf>) -> Result<[usize; 3], Failure> {
         let config = self.load.config_to_look_at()?;
         *plugins = Some(config.plugins.clone());
-        let serving = app::check(&config).await?;
+        let Checked { serving, secrets_missing } = app::check(&config).await?;
+        for name in secrets_missing {
+            complain(&format!("note: `{name}` is not set; `tidegate serve` will need it, a plugin is granted it\n"));
+        }
         let catalog = &serving.catalog;
         Ok([catalog.channels().len(), plugins_in_use(catalog), catalog.bridge().rules().len()])
     }

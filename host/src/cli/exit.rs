@@ -2,7 +2,7 @@
 
 /// Done; of `explain`: yes.
 pub const OK: u8 = 0;
-/// Of `explain`: no.
+/// Of `explain`: no; of `plugin test`: an answer differs.
 pub const NO: u8 = 1;
 /// The command line is wrong (clap's own).
 pub const USAGE: u8 = 2;

@@ -65,7 +65,7 @@ impl Explain {
         let payload = payload.map(Payload::parse).transpose().map_err(Failure::Payload)?;
         let config = self.load.config_to_look_at()?;
         *plugins = Some(config.plugins.clone());
-        let serving = app::check(&config).await?;
+        let serving = app::check(&config).await?.serving;
         let user = self.user.map(|id| User { id, roles: self.roles, tenant: self.tenant, expires_at: None });
         let question = Question {
             user: user.map(Arc::new),

@@ -3,23 +3,19 @@
 use super::contract::types;
 use super::fault::Failure;
 use super::grants::Grants;
+use super::limits::PluginLimits;
 use crate::flow::ports::{FaultKind, Outcome, PluginEffect};
 use crate::protocol::Payload;
-
-/// Most effects of one call.
-pub(super) const EFFECTS_MAX: usize = 64;
-/// Largest `limits.output`, in bytes.
-pub(super) const OUTPUT_BYTES_MAX: usize = 2 << 20;
 
 /// Takes a handler's outcome. One effect that is not granted spoils the whole.
 ///
 /// # Errors
 /// [`Failure`] of kind `InvalidOutput` or `NotGranted`.
-pub(super) fn take(answer: types::Outcome, grants: &Grants, output_bytes_max: usize) -> Result<Outcome, Failure> {
+pub(super) fn take(answer: types::Outcome, grants: &Grants, limits: &PluginLimits) -> Result<Outcome, Failure> {
     let reply_bytes = answer.reply.as_ref().map_or(0, String::len);
-    check_size(reply_bytes + bytes(&answer.effects), output_bytes_max)?;
+    check_size(reply_bytes + bytes(&answer.effects), limits.output_bytes_max)?;
     let reply = answer.reply.map(|text| parse(text, "the reply")).transpose()?;
-    Ok(Outcome { reply, effects: take_granted(answer.effects, grants)? })
+    Ok(Outcome { reply, effects: take_granted(answer.effects, grants, limits.effects_max)? })
 }
 
 /// Takes the effects of a plugin that answers with nothing else. One that is not granted spoils the whole.
@@ -29,10 +25,10 @@ pub(super) fn take(answer: types::Outcome, grants: &Grants, output_bytes_max: us
 pub(super) fn take_effects(
     effects: Vec<types::Effect>,
     grants: &Grants,
-    output_bytes_max: usize,
+    limits: &PluginLimits,
 ) -> Result<Vec<PluginEffect>, Failure> {
-    check_size(bytes(&effects), output_bytes_max)?;
-    take_granted(effects, grants)
+    check_size(bytes(&effects), limits.output_bytes_max)?;
+    take_granted(effects, grants, limits.effects_max)
 }
 
 /// Takes the payloads of a snapshot.
@@ -61,10 +57,14 @@ fn check_size(bytes: usize, output_bytes_max: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-fn take_granted(effects: Vec<types::Effect>, grants: &Grants) -> Result<Vec<PluginEffect>, Failure> {
+fn take_granted(
+    effects: Vec<types::Effect>,
+    grants: &Grants,
+    effects_max: usize,
+) -> Result<Vec<PluginEffect>, Failure> {
     let count = effects.len();
-    if count > EFFECTS_MAX {
-        return Err(invalid(format!("{count} effects, at most {EFFECTS_MAX} are taken")));
+    if count > effects_max {
+        return Err(invalid(format!("{count} effects, `limits.effects` is {effects_max}")));
     }
     effects.into_iter().map(|effect| take_effect(effect, grants)).collect()
 }

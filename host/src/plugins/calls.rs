@@ -73,7 +73,7 @@ impl Plugin {
         let (mut lease, deadline) = self.lease().await?;
         let called = timeout_at(deadline, lease.instance.handle(&context, call.payload.as_str())).await;
         match self.settle(lease, called, PluginKind::Handler)? {
-            Ok(outcome) => Ok(Ok(answer::take(outcome, &self.manifest.grants, limits.output_bytes_max)?)),
+            Ok(outcome) => Ok(Ok(answer::take(outcome, &self.manifest.grants, limits)?)),
             Err(refusal) => Ok(Err(refusal.into())),
         }
     }
@@ -113,7 +113,7 @@ impl Plugin {
         let (mut lease, deadline) = self.lease().await?;
         let called = timeout_at(deadline, lease.instance.changed(&peer, call.phase.into())).await;
         let effects = self.settle(lease, called, PluginKind::Connection)?.map_err(failed)?;
-        answer::take_effects(effects, &self.manifest.grants, limits.output_bytes_max)
+        answer::take_effects(effects, &self.manifest.grants, limits)
     }
 
     /// Ends a call: the instance goes back when it did well, and with the failure when it did not.
@@ -121,6 +121,7 @@ impl Plugin {
         let limits = &self.manifest.limits;
         let answered = called.map_err(|_| Failure::wall(limits))?.ok_or_else(|| self.lacks(kind))?;
         let answer = answered.map_err(|error| Failure::of_guest(&error, lease.instance.guest(), limits))?;
+        self.log_output(&mut lease.instance);
         lease.end();
         Ok(answer)
     }

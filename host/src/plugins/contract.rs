@@ -84,8 +84,23 @@ pub(super) mod connection_world {
     });
 }
 
+/// The bindings of what is imported by grant.
+#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
+pub(super) mod granted_world {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "granted",
+        imports: {
+            "tidegate:kv/store": async,
+            "tidegate:sql/queries": async,
+            "tidegate:http/client": async,
+        },
+    });
+}
+
 pub(super) use authorizer_world::exports::tidegate::plugin::authorizer;
 pub(super) use connection_world::exports::tidegate::plugin::connection;
+pub(super) use granted_world::tidegate::host::secrets;
 pub(super) use handler_world::tidegate::host;
 pub(super) use handler_world::tidegate::plugin::types;
 pub(super) use transform_world::exports::tidegate::plugin::transform;

@@ -5,7 +5,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::contract::shorten;
 use super::guest::Guest;
-use super::manifest::PluginLimits;
+use super::limits::PluginLimits;
 use crate::flow::ports::FaultKind;
 
 /// A fault before it has the plugin's name.

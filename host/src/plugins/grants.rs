@@ -1,13 +1,49 @@
-//! What a plugin may do with its effects.
+//! What a plugin may do: its effects, and what it may reach beyond itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::channels::Template;
-use crate::config::{Diagnostic, Node};
+use crate::config::{Diagnostic, Node, Origin};
+
+/// Longest name of a bucket, a query or a secret, in bytes.
+const NAME_BYTES_MAX: usize = 128;
+/// What the names of the server's own secrets begin with; no plugin gets one of them.
+const OWN_SECRETS: &str = "TIDEGATE_";
+
+/// The section as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct GrantsSection {
+    /// Channels it may publish to: `realtime-ping`, `vault.{vaultId}`.
+    emit: Vec<String>,
+    /// Types of bus events it may publish: `ping.seen`, or a prefix, `ping.*`.
+    publish: Vec<String>,
+    /// Buckets of the key-value store it may read and write.
+    kv: Vec<String>,
+    /// Questions it may ask the store's database, by name: `select role from members where user_id = $1`.
+    queries: BTreeMap<String, String>,
+    /// Origins it may send HTTP requests to: `https://api.example.com`.
+    http: Vec<Origin>,
+    /// Variables of the server's environment it may read.
+    secrets: Vec<String>,
+}
 
 /// The grants of one plugin; nothing else is allowed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Grants {
     emit: Vec<Template>,
     publish: Vec<EventTypes>,
+    /// Buckets.
+    pub(super) kv: BTreeSet<String>,
+    /// SQL by name.
+    pub(super) queries: BTreeMap<String, String>,
+    /// Origins.
+    pub(super) http: BTreeSet<Origin>,
+    /// Names of secrets.
+    pub(super) secrets: BTreeSet<String>,
 }
 
 /// The types of bus events a grant covers.
@@ -20,30 +56,43 @@ enum EventTypes {
 }
 
 impl Grants {
-    /// Reads `grants.emit` and `grants.publish`.
-    pub(super) fn read(emit: &[String], publish: &[String], node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Self {
+    /// Reads the `grants:` section.
+    pub(super) fn read(section: GrantsSection, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let mut told = Told { node, diagnostics };
         let mut grants = Self::default();
-        for (index, channel) in emit.iter().enumerate() {
+        for (index, channel) in section.emit.iter().enumerate() {
             match Template::parse(channel) {
                 Ok(template) => grants.emit.push(template),
-                Err(error) => {
-                    let place = node.nearest(&format!("/grants/emit/{index}")).place.clone();
-                    diagnostics.push(Diagnostic::at(place, format!("`grants.emit`: `{channel}` {error}")));
-                }
+                Err(error) => told.add("emit", index, &format!("`{channel}` {error}"), None),
             }
         }
-        for (index, types) in publish.iter().enumerate() {
+        for (index, types) in section.publish.iter().enumerate() {
             match EventTypes::parse(types) {
                 Some(types) => grants.publish.push(types),
                 None => {
-                    let place = node.nearest(&format!("/grants/publish/{index}")).place.clone();
-                    let message = format!("`grants.publish`: `{types}` is no event type");
                     let hint = "write a type, `ping.seen`, or a prefix, `ping.*`";
-                    diagnostics.push(Diagnostic::at(place, message).hint(hint));
+                    told.add("publish", index, &format!("`{types}` is no event type"), Some(hint));
                 }
             }
         }
-        grants
+        for (index, bucket) in section.kv.iter().enumerate() {
+            if !is_name(bucket) {
+                told.add("kv", index, &format!("`{bucket}` is no name of a bucket"), Some(NAME_HINT));
+            }
+        }
+        for name in section.queries.keys().filter(|name| !is_name(name)) {
+            told.add("queries", name, &format!("`{name}` is no name of a query"), Some(NAME_HINT));
+        }
+        for (index, name) in section.secrets.iter().enumerate() {
+            check_secret(name, index, &mut told);
+        }
+        Self {
+            kv: section.kv.into_iter().collect(),
+            queries: section.queries,
+            http: section.http.into_iter().collect(),
+            secrets: section.secrets.into_iter().collect(),
+            ..grants
+        }
     }
 
     /// Whether the plugin may publish on this topic.
@@ -54,6 +103,39 @@ impl Grants {
     /// Whether the plugin may put an event of this type on the bus.
     pub(super) fn may_publish(&self, kind: &str) -> bool {
         self.publish.iter().any(|types| types.cover(kind))
+    }
+}
+
+const NAME_HINT: &str = "letters, digits, `-`, `_` and `.`, at most 128";
+
+fn is_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !text.is_empty() && text.len() <= NAME_BYTES_MAX && text.bytes().all(plain)
+}
+
+fn check_secret(name: &str, index: usize, told: &mut Told<'_>) {
+    if !is_name(name) || name.contains(['-', '.']) || name.starts_with(|c: char| c.is_ascii_digit()) {
+        let hint = "the name of an environment variable: `API_TOKEN`";
+        told.add("secrets", index, &format!("`{name}` is no name of a secret"), Some(hint));
+    } else if name.to_ascii_uppercase().starts_with(OWN_SECRETS) {
+        let hint = "give the plugin a secret of its own, under another name";
+        told.add("secrets", index, &format!("`{name}` is the server's own"), Some(hint));
+    }
+}
+
+struct Told<'a> {
+    node: &'a Node,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Told<'_> {
+    fn add(&mut self, key: &str, at: impl std::fmt::Display, message: &str, hint: Option<&str>) {
+        let place = self.node.nearest(&format!("/grants/{key}/{at}")).place.clone();
+        let diagnostic = Diagnostic::at(place, format!("`grants.{key}`: {message}"));
+        self.diagnostics.push(match hint {
+            Some(hint) => diagnostic.hint(hint),
+            None => diagnostic,
+        });
     }
 }
 

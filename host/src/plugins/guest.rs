@@ -7,7 +7,8 @@ use wasmtime::{ResourceLimiter, Result};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
 use super::engine::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
-use super::imports::{LogLines, RANDOM_BYTES_MAX};
+use super::imports::{HostCall, LogLines, RANDOM_BYTES_MAX, Reach};
+use super::limits::PluginLimits;
 use super::output::Output;
 
 /// The host's side of one instance.
@@ -16,10 +17,13 @@ pub(super) struct Guest {
     pub(super) plugin: Arc<str>,
     /// The `config:` section, each value as JSON text.
     pub(super) config: Arc<BTreeMap<String, String>>,
+    /// What it may reach.
+    pub(super) reach: Arc<Reach>,
     /// The log lines of the call.
     pub(super) log: LogLines,
     /// The memory account.
     pub(super) memory: MemoryAccount,
+    log_lines_max: u32,
     /// Epochs the call may still run.
     ticks_left: u32,
     output: Output,
@@ -28,7 +32,12 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    pub(super) fn new(plugin: Arc<str>, config: Arc<BTreeMap<String, String>>, memory_bytes_max: usize) -> Self {
+    pub(super) fn new(
+        plugin: Arc<str>,
+        config: Arc<BTreeMap<String, String>>,
+        reach: Arc<Reach>,
+        limits: &PluginLimits,
+    ) -> Self {
         let output = Output::default();
         // Empty: no arguments, no environment, no files, no network; standard input is closed.
         let wasi = WasiCtx::builder()
@@ -39,15 +48,17 @@ impl Guest {
             .allow_ip_name_lookup(false)
             .max_random_size(RANDOM_BYTES_MAX.into())
             .build();
-        let memory = MemoryAccount { bytes: 0, bytes_max: memory_bytes_max, denied: false };
+        let memory = MemoryAccount { bytes: 0, bytes_max: limits.memory_bytes_max, denied: false };
+        let log_lines_max = limits.log_lines_max;
+        let log = LogLines::new(log_lines_max);
         let table = ResourceTable::new();
-        Self { plugin, config, log: LogLines::default(), memory, ticks_left: 0, output, wasi, table }
+        Self { plugin, config, reach, log, memory, log_lines_max, ticks_left: 0, output, wasi, table }
     }
 
     /// Sets the budgets of the next call.
     pub(super) fn begin_call(&mut self, ticks: u32) {
         self.ticks_left = ticks;
-        self.log = LogLines::default();
+        self.log = LogLines::new(self.log_lines_max);
         self.memory.denied = false;
     }
 
@@ -60,6 +71,11 @@ impl Guest {
             }
             None => false,
         }
+    }
+
+    /// Begins a call of a granted import.
+    pub(super) fn host_call(&self, import: &'static str) -> HostCall {
+        self.reach.begin(import)
     }
 
     /// What the guest wrote to standard output and error since it was last asked.

@@ -11,14 +11,10 @@ use super::contract::{authorizer, connection, transform, types};
 use super::engine::TICK;
 use super::fault::Failure;
 use super::guest::Guest;
-use super::manifest::PluginLimits;
+use super::imports::Reach;
+use super::limits::PluginLimits;
 use super::worlds::{Exported, Exports};
 use crate::flow::ports::FaultKind;
-
-/// Most bytes a guest may hand the host in one call, of an import or of its answer.
-const HOSTCALL_BYTES_MAX: usize = 4 << 20;
-/// Most component handles of one instance.
-const HANDLES_MAX: usize = 1000;
 
 /// What instances of one plugin are made from.
 pub(super) struct Blueprint {
@@ -26,6 +22,7 @@ pub(super) struct Blueprint {
     pub(super) component: InstancePre<Guest>,
     pub(super) exports: Exports,
     pub(super) config: Arc<BTreeMap<String, String>>,
+    pub(super) reach: Arc<Reach>,
     pub(super) limits: PluginLimits,
 }
 
@@ -47,11 +44,11 @@ impl Blueprint {
     /// # Errors
     /// [`Failure`] when a start function fails or an export has another type than the contract says.
     pub(super) async fn instantiate(&self, slot: OwnedSemaphorePermit) -> Result<Instance, Failure> {
-        let guest = Guest::new(self.plugin.clone(), self.config.clone(), self.limits.memory_bytes_max);
+        let guest = Guest::new(self.plugin.clone(), self.config.clone(), self.reach.clone(), &self.limits);
         let mut store = Store::new(self.component.engine(), guest);
         store.limiter(|guest| &mut guest.memory);
-        store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
-        store.set_max_component_handles(HANDLES_MAX);
+        store.set_hostcall_fuel(self.limits.host_bytes_max);
+        store.set_max_component_handles(self.limits.handles_max);
         store.epoch_deadline_callback(|mut guest| {
             // Yielding at every tick keeps other tasks, and the timeout of this very call, running.
             Ok(if guest.data_mut().spend_tick() { UpdateDeadline::Yield(1) } else { UpdateDeadline::Interrupt })

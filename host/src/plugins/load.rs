@@ -10,6 +10,7 @@ use wasmtime::Engine;
 use super::compile::Compiled;
 use super::fault::Failure;
 use super::guest::Guest;
+use super::imports::Reach;
 use super::instance::Blueprint;
 use super::manifest::{PluginManifest, read_manifest};
 use super::plugin::{Digest, Plugin};
@@ -60,9 +61,11 @@ impl PluginHost {
         telemetry::plugin_compiled(candidate.name.as_str(), digest.short(), cached, elapsed);
         let kinds = exports::kinds(&component, &self.engine)?;
         exports::check_asked(kinds, &manifest.kinds)?;
+        imports::check(&component, &self.engine, &manifest.grants)?;
+        let reach = self.reach(candidate)?;
         let pre = self.linker.instantiate_pre(&component).map_err(|error| {
             Mistake::new(format!("does not link: {error:#}"))
-                .hint("a plugin has `tidegate:host/log`, `tidegate:host/config` and an empty WASI 0.2, nothing else")
+                .hint("build it with the SDK of this server's version; of WASI there is 0.2, empty")
         })?;
         let misfit = |misfit: Misfit| Mistake::new(format!("does not fit the contract: {misfit}"));
         let blueprint = Blueprint {
@@ -70,6 +73,7 @@ impl PluginHost {
             exports: Exports::find(&pre, kinds).map_err(misfit)?,
             component: pre,
             config: manifest.config.clone(),
+            reach,
             limits: manifest.limits,
         };
         self.try_out(&blueprint).await?;
@@ -84,6 +88,18 @@ impl PluginHost {
             pool: self.slots.pool(),
             slots: self.slots.clone(),
         })
+    }
+
+    /// What the plugin reaches of the host's services.
+    fn reach(&self, candidate: &Candidate) -> Result<Arc<Reach>, Mistake> {
+        let manifest = &candidate.manifest;
+        let plugin = candidate.name.as_str().into();
+        let reach = Reach::new(plugin, &self.services, &manifest.grants, &manifest.limits);
+        if let Some(name) = reach.secrets_missing().next().filter(|_| !self.services.may_lack_secrets) {
+            return Err(Mistake::at("/grants/secrets", format!("is granted secret `{name}`, which is not set"))
+                .hint(&format!("`export {name}=…` before the server starts")));
+        }
+        Ok(Arc::new(reach))
     }
 
     /// Instantiates once: an export of another type than the contract's shows only here.

@@ -3,30 +3,24 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::engine::MEMORY_BYTES_MAX;
-use super::grants::Grants;
+use super::grants::{Grants, GrantsSection};
+use super::limits::{self, LimitsSection, PluginLimits};
 use crate::channels::PluginKind;
-use crate::config::{ByteSize, Diagnostic, HumanDuration, Node, Shape, SourceFile, decode, parse_yaml};
+use crate::config::{Diagnostic, Node, Shape, SourceFile, decode, parse_yaml};
 
 /// Keys that later versions honour; until then asking for one is an error, never silence.
-const NOT_SERVED: [(&[&str], &str); 6] = [
+const NOT_SERVED: [(&[&str], &str); 5] = [
     (&["on_failure"], "an authorizer that fails denies, a handler that fails answers `handler_failed`"),
     (&["grants", "kv"], "no plugin has a key-value store"),
     (&["grants", "queries"], "no plugin has named queries"),
     (&["grants", "http"], "no plugin has the network"),
-    (&["grants", "secrets"], "no plugin has secrets"),
     (&["instances", "idle"], "an instance lives until `instances.max_calls`"),
 ];
-/// Longest `limits.wall`.
-const WALL_MAX: Duration = Duration::from_secs(30);
-/// Most calls of one plugin at once.
-const CONCURRENCY_MAX: u32 = 1024;
 
 /// A `plugin.yaml`, read and checked.
 #[derive(Debug, Clone)]
@@ -47,16 +41,6 @@ pub struct PluginManifest {
     pub(super) limits: PluginLimits,
     pub(super) instances: Instances,
     pub(super) node: Node,
-}
-
-/// What a plugin may use of the machine.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PluginLimits {
-    pub(super) memory_bytes_max: usize,
-    pub(super) cpu: Duration,
-    pub(super) wall: Duration,
-    pub(super) concurrency_max: u32,
-    pub(super) output_bytes_max: usize,
 }
 
 /// How instances are kept.
@@ -108,42 +92,6 @@ struct File {
     instances: InstancesSection,
 }
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct GrantsSection {
-    /// Channels it may publish to: `realtime-ping`, `vault.{vaultId}`.
-    emit: Vec<String>,
-    /// Types of bus events it may publish: `ping.seen`, or a prefix, `ping.*`.
-    publish: Vec<String>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct LimitsSection {
-    /// Memory of one instance, all its memories together.
-    memory: ByteSize,
-    /// Processor time of one call.
-    cpu: HumanDuration,
-    /// Time of one call, waiting included.
-    wall: HumanDuration,
-    /// Calls at once; those beyond wait, `wall` at most.
-    concurrency: NonZeroU32,
-    /// Size of one answer: the reply and the effects together.
-    output: ByteSize,
-}
-
-impl Default for LimitsSection {
-    fn default() -> Self {
-        Self {
-            memory: ByteSize::from_bytes(64 << 20),
-            cpu: HumanDuration::new(Duration::from_millis(25)),
-            wall: HumanDuration::new(Duration::from_millis(100)),
-            concurrency: NonZeroU32::MIN.saturating_add(15),
-            output: ByteSize::from_bytes(256 << 10),
-        }
-    }
-}
-
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct InstancesSection {
@@ -189,8 +137,8 @@ fn read(source: &Arc<SourceFile>, mut node: Node, diagnostics: &mut Vec<Diagnost
         let message = "`sha256`: expected 64 hexadecimal digits";
         diagnostics.push(Diagnostic::at(node.nearest("/sha256").place.clone(), message));
     }
-    let grants = Grants::read(&file.grants.emit, &file.grants.publish, &node, diagnostics);
-    let limits = check_limits(&file.limits, &node, diagnostics);
+    let grants = Grants::read(file.grants, &node, diagnostics);
+    let limits = limits::check(&file.limits, &node, diagnostics);
     Some(PluginManifest {
         source: source.clone(),
         component: file.component,
@@ -227,41 +175,10 @@ fn check_component(name: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-fn check_limits(file: &LimitsSection, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> PluginLimits {
-    let mut refuse = |key: &str, message: String| {
-        let place = node.nearest(&format!("/limits/{key}")).place.clone();
-        diagnostics.push(Diagnostic::at(place, format!("`limits.{key}`: {message}")));
-    };
-    let memory_bytes_max = file.memory.as_usize();
-    if memory_bytes_max == 0 || memory_bytes_max > MEMORY_BYTES_MAX {
-        let most = ByteSize::from_bytes(MEMORY_BYTES_MAX as u64);
-        refuse("memory", format!("expected at most {most}, found {}", file.memory));
-    }
-    let (cpu, wall) = (file.cpu.get(), file.wall.get());
-    if wall.is_zero() || wall > WALL_MAX {
-        refuse("wall", format!("expected 1ms to {}, found {}", HumanDuration::new(WALL_MAX), file.wall));
-    }
-    if cpu < super::engine::TICK || cpu > wall {
-        refuse("cpu", format!("expected 1ms to `limits.wall` ({}), found {}", file.wall, file.cpu));
-    }
-    if file.concurrency.get() > CONCURRENCY_MAX {
-        refuse("concurrency", format!("expected at most {CONCURRENCY_MAX}, found {}", file.concurrency));
-    }
-    if file.output.bytes() == 0 || file.output.as_usize() > super::answer::OUTPUT_BYTES_MAX {
-        let most = ByteSize::from_bytes(super::answer::OUTPUT_BYTES_MAX as u64);
-        refuse("output", format!("expected at most {most}, found {}", file.output));
-    }
-    PluginLimits {
-        memory_bytes_max,
-        cpu,
-        wall,
-        concurrency_max: file.concurrency.get(),
-        output_bytes_max: file.output.as_usize(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn read(text: &str) -> Result<PluginManifest, Vec<String>> {
@@ -290,7 +207,7 @@ mod tests {
 
     #[test]
     fn keys_of_later_versions_are_refused_and_not_ignored() {
-        let text = "component: a.wasm\ngrants:\n  kv: [x]\n  http: [y]\non_failure: drop\n";
+        let text = "component: a.wasm\ngrants:\n  kv: [x]\n  http: ['http://y']\non_failure: drop\n";
         let told = read(text).unwrap_err();
         assert!(told.contains(&"3: `kv` is not served by this version".to_owned()), "{told:?}");
         assert!(told.contains(&"4: `http` is not served by this version".to_owned()), "{told:?}");

@@ -17,20 +17,24 @@ mod grants;
 mod guest;
 mod imports;
 mod instance;
+mod limits;
 mod load;
 mod manifest;
 mod output;
 mod plugin;
 mod pool;
 mod set;
+mod vectors;
 mod worlds;
 
 pub use build::{BuildError, BuildReport, WASM_TARGET, build, ensure_wasm_target};
 pub use compile::{CompileOrder, CompileOrderError, CompilePlace, CompileSettings, compile_here};
+pub use imports::{Secrets, Services, grant_of_import};
 pub use load::COMPONENT_BYTES_MAX;
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};
 pub use plugin::{Digest, Fingerprint, Plugin};
 pub use set::PluginSet;
+pub use vectors::{ContextFile, UserFile, Vector, differences, self_test};
 
 use std::sync::Arc;
 
@@ -69,6 +73,7 @@ pub struct PluginHost {
     linker: Linker<Guest>,
     slots: Arc<Slots>,
     compiler: Compiler,
+    services: Services,
 }
 
 /// A plugin as it lies in its directory, read.
@@ -90,15 +95,23 @@ pub struct PluginSource {
 pub struct HostError(#[from] wasmtime::Error);
 
 impl PluginHost {
+    /// Starts the engine, with [`Services::in_memory`].
+    ///
+    /// # Errors
+    /// As [`PluginHost::with_services`].
+    pub fn new(settings: HostSettings) -> Result<Self, HostError> {
+        Self::with_services(settings, Services::in_memory())
+    }
+
     /// Starts the engine.
     ///
     /// # Errors
     /// [`HostError`] when this machine cannot run WebAssembly, or the thread of the clock cannot be started.
-    pub fn new(settings: HostSettings) -> Result<Self, HostError> {
+    pub fn with_services(settings: HostSettings, services: Services) -> Result<Self, HostError> {
         let engine = engine::build(settings.instances_max)?;
         let linker = load::linker(&engine)?;
         let compiler = Compiler::new(CompileSettings::default(), &engine);
-        Ok(Self { engine, linker, slots: Arc::new(Slots::new(settings.instances_max)), compiler })
+        Ok(Self { engine, linker, slots: Arc::new(Slots::new(settings.instances_max)), compiler, services })
     }
 
     /// The same host, compiling elsewhere than in this process, or keeping what it compiled.

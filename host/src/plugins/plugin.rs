@@ -14,6 +14,7 @@ use super::pool::{Pool, Slots};
 use crate::channels::PluginKinds;
 use crate::flow::ports::PluginVersion;
 use crate::protocol::PluginName;
+use crate::telemetry;
 
 /// The SHA-256 of a component, in lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -140,6 +141,11 @@ impl Plugin {
         self.kinds
     }
 
+    /// The granted secrets that the server does not have. None where plugins are served.
+    pub fn secrets_missing(&self) -> impl Iterator<Item = &str> {
+        self.blueprint.reach.secrets_missing()
+    }
+
     /// What the plugin is made of.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
@@ -168,14 +174,15 @@ impl Plugin {
         instance.map_err(|_| Failure::wall(&self.manifest.limits))?
     }
 
-    fn log_output(&self, instance: &mut Instance) {
+    pub(super) fn log_output(&self, instance: &mut Instance) {
         let printed = instance.guest().take_output();
         if !printed.is_empty() {
             tracing::info!(target: "plugin", plugin = %self.name, "{printed}");
         }
         let dropped = instance.guest().log.dropped();
         if dropped > 0 {
-            tracing::warn!(target: "plugin", plugin = %self.name, dropped, "too many log lines in one call");
+            telemetry::plugin_log_dropped(self.name.as_str(), dropped);
+            tracing::debug!(target: "plugin", plugin = %self.name, dropped, "too many log lines");
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use build::{Built, build};
-pub use read::{Paths, Read, read, read_plugin};
+pub use read::{Paths, Read, read, read_plugin, read_vectors};
 pub use watch::{WatchError, Watcher};
 
 use crate::config::Diagnostic;

@@ -18,6 +18,8 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 const DEPTH_MAX: usize = 8;
 /// The file that makes a directory a plugin.
 const PLUGIN_MANIFEST: &str = "plugin.yaml";
+/// Where a plugin's golden vectors are, in its directory.
+const PLUGIN_VECTORS: &str = "tests";
 
 /// Where the files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +146,27 @@ pub fn read_plugin(directory: &Path) -> Result<PluginSource, Vec<Diagnostic>> {
     let named = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
     let name = named.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     read_component(directory, PluginName::new(name), manifest)
+}
+
+/// Reads the golden vectors of a plugin's directory: `tests/*.json`, by name.
+///
+/// # Errors
+/// Every file that cannot be read.
+pub fn read_vectors(directory: &Path) -> Result<Vec<Arc<SourceFile>>, Vec<Diagnostic>> {
+    let directory = directory.join(PLUGIN_VECTORS);
+    let entries = match sorted_entries(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(vec![unreadable("directory of vectors", &directory, &error)]),
+    };
+    let (mut files, mut mistakes) = (Vec::new(), Vec::new());
+    for path in entries.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
+        match read_text(path) {
+            Ok(file) => files.push(file),
+            Err(error) => mistakes.push(unreadable("vector", path, &error)),
+        }
+    }
+    if mistakes.is_empty() { Ok(files) } else { Err(mistakes) }
 }
 
 fn read_component(

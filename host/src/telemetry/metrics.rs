@@ -62,6 +62,24 @@ pub fn plugin_call(plugin: &str, kind: &'static str, outcome: &'static str, elap
     });
 }
 
+/// Counts a call of a granted import and the time it took. `outcome` is `ok` or the contract's error.
+pub fn plugin_host_call(plugin: &str, import: &'static str, outcome: &'static str, elapsed: Duration) {
+    let slot = Slot { counter: names::PLUGIN_HOST_CALLS.name, what: import, outcome };
+    let make = || Handles {
+        counter: counter(names::PLUGIN_HOST_CALLS, &[("plugin", plugin), ("import", import), ("outcome", outcome)]),
+        seconds: seconds(names::PLUGIN_HOST_SECONDS, &[("plugin", plugin), ("import", import)]),
+    };
+    hot(plugin, slot, make, |handles| {
+        handles.counter.increment(1);
+        handles.seconds.record(elapsed);
+    });
+}
+
+/// Counts log lines of a plugin that were dropped (`limits.log_lines`, `limits.log_rate`).
+pub fn plugin_log_dropped(plugin: &str, lines: u32) {
+    counter(names::PLUGIN_LOG_DROPPED, &[("plugin", plugin)]).increment(lines.into());
+}
+
 /// Counts what became of an authorizer's granted answer: `hit`, `miss` or `evicted`.
 pub fn authorizer_cache(plugin: &str, outcome: &'static str) {
     let slot = Slot { counter: names::AUTHORIZER_CACHE.name, what: "", outcome };

@@ -10,6 +10,9 @@
 //! | `tidegate_plugin_calls_total` | `plugin` `kind` `outcome` | `kind` is `handler` or `authorizer` |
 //! | `tidegate_plugin_call_seconds` | `plugin` `kind` | |
 //! | `tidegate_plugin_faults_total` | `plugin` `kind` `channel` | `kind` is `trap`, `timeout`, `memory`, … |
+//! | `tidegate_plugin_host_calls_total` | `plugin` `import` `outcome` | `import` is `secrets`, `kv`, `queries` or `http` |
+//! | `tidegate_plugin_host_call_seconds` | `plugin` `import` | |
+//! | `tidegate_plugin_log_lines_dropped_total` | `plugin` | `limits.log_lines`, `limits.log_rate` |
 //! | `tidegate_plugin_compiles_total` `tidegate_plugin_compile_seconds` | `from` | `compiler`, `cache` |
 //! | `tidegate_plugin_cache_rejected_total` | | entries that were not what was kept |
 //! | `tidegate_authorizer_cache_total` | `plugin` `outcome` | `hit`, `miss`, `evicted`; `limits.authorizer_cache` |
@@ -57,7 +60,8 @@ pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
     Gate, NO_CHANNEL, authorizer_cache, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed,
     connection_opened, connection_refused, connection_unannounced, dead_letter_dropped, dead_letters, delivered, gate,
-    generation, http_request, inbound_overflow, outbound_overflow, plugin_call, subscribed, unsubscribed,
+    generation, http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_host_call, plugin_log_dropped,
+    subscribed, unsubscribed,
 };
 pub use registry::render;
 
@@ -77,6 +81,8 @@ mod tests {
         unsubscribed("a");
         gate(Gate::Inbound, "a", "ok", time);
         plugin_call("p", "handler", "ok", time);
+        plugin_host_call("p", "kv", "ok", time);
+        plugin_log_dropped("p", 3);
         plugin_fault("p", "trap", "a", "detail");
         plugin_compiled("p", "digest", true, time);
         plugin_cache_rejected("digest", "why");

@@ -48,6 +48,16 @@ pub(super) const PLUGIN_SECONDS: Metric =
     seconds("tidegate_plugin_call_seconds", "Time a plugin call took, by plugin and kind");
 pub(super) const PLUGIN_FAULTS: Metric =
     counter("tidegate_plugin_faults_total", "Plugin failures, by plugin, kind of fault and channel template");
+pub(super) const PLUGIN_HOST_CALLS: Metric = counter(
+    "tidegate_plugin_host_calls_total",
+    "Calls of granted imports, by plugin, import (secrets, kv, queries, http) and outcome (ok or the contract's error)",
+);
+pub(super) const PLUGIN_HOST_SECONDS: Metric =
+    seconds("tidegate_plugin_host_call_seconds", "Time a call of a granted import took, by plugin and import");
+pub(super) const PLUGIN_LOG_DROPPED: Metric = counter(
+    "tidegate_plugin_log_lines_dropped_total",
+    "Log lines of plugins beyond limits.log_lines or limits.log_rate, by plugin",
+);
 pub(super) const PLUGIN_COMPILES: Metric = counter(
     "tidegate_plugin_compiles_total",
     "Plugins made ready, by where the native code came from (compiler, cache)",
@@ -115,6 +125,9 @@ pub(super) const METRICS: &[Metric] = &[
     PLUGIN_CALLS,
     PLUGIN_SECONDS,
     PLUGIN_FAULTS,
+    PLUGIN_HOST_CALLS,
+    PLUGIN_HOST_SECONDS,
+    PLUGIN_LOG_DROPPED,
     PLUGIN_COMPILES,
     PLUGIN_COMPILE_SECONDS,
     PLUGIN_CACHE_REJECTED,

@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod choose;
 mod compile;
+mod test;
 
 use std::path::PathBuf;
 
@@ -26,6 +27,8 @@ enum PluginCommand {
     Build(build::Build),
     /// Load plugins as the server would, and say every mistake
     Check(check::Check),
+    /// Ask plugins what their golden vectors say, tests/*.json, and compare the answers
+    Test(test::Test),
     /// Compile a component to native code, under limits: what the server runs for itself
     #[command(hide = true)]
     Compile(compile::Compile),
@@ -36,6 +39,7 @@ impl Plugin {
         match self.command {
             PluginCommand::Build(build) => build.run(plugins),
             PluginCommand::Check(check) => check.run(plugins).await,
+            PluginCommand::Test(test) => test.run(plugins).await,
             PluginCommand::Compile(compile) => Ok(compile.run()),
         }
     }

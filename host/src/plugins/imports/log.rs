@@ -3,28 +3,35 @@
 use super::super::contract::host;
 use super::super::guest::Guest;
 
-/// Most log lines of one call; those beyond are dropped and counted.
-const LINES_PER_CALL_MAX: u32 = 64;
 /// Longest log line, in bytes, fields included; the rest is cut.
 const LINE_BYTES_MAX: usize = 4096;
 
 /// The log lines of one call.
-#[derive(Debug, Default)]
-pub(in crate::plugins) struct LogLines(u32);
+#[derive(Debug)]
+pub(in crate::plugins) struct LogLines {
+    left: u32,
+    dropped: u32,
+}
 
 impl LogLines {
+    /// Room for so many lines (`limits.log_lines`).
+    pub(in crate::plugins) const fn new(lines_max: u32) -> Self {
+        Self { left: lines_max, dropped: 0 }
+    }
+
     /// Those that were dropped.
     pub(in crate::plugins) const fn dropped(&self) -> u32 {
-        self.0.saturating_sub(LINES_PER_CALL_MAX)
+        self.dropped
     }
 }
 
 impl host::log::Host for Guest {
     fn write(&mut self, level: host::log::Level, message: String, fields: Vec<(String, String)>) {
-        self.log.0 = self.log.0.saturating_add(1);
-        if self.log.0 > LINES_PER_CALL_MAX {
+        if self.log.left == 0 || !self.reach.log.admit() {
+            self.log.dropped = self.log.dropped.saturating_add(1);
             return;
         }
+        self.log.left -= 1;
         let mut line = message;
         for (name, value) in fields {
             line.push_str(&format!(" {name}={value}"));

@@ -3,17 +3,26 @@
 mod clock;
 mod config;
 mod log;
+mod offered;
 mod random;
+mod rate;
+mod reach;
+mod secrets;
 
 pub(super) use log::LogLines;
+pub(super) use offered::check;
+pub use offered::grant_of_import;
 pub(super) use random::RANDOM_BYTES_MAX;
+pub use reach::Services;
+pub(super) use reach::{HostCall, Reach};
+pub use secrets::Secrets;
 
 use wasmtime::component::{HasSelf, Linker};
 
 use super::contract::host;
 use super::guest::Guest;
 
-/// Adds every interface to the linker of all plugins.
+/// Adds every interface to the linker of all plugins. Which of them a plugin may import is judged before it is linked.
 ///
 /// # Errors
 /// Wasmtime's, when two imports have one name.
@@ -21,5 +30,6 @@ pub(super) fn add_to(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     host::log::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     host::config::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     host::clock::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-    host::random::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+    host::random::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    super::contract::secrets::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
 }

@@ -1,0 +1,134 @@
+//! `tidegate plugin test`: the golden vectors beside each plugin, run against the real host.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::super::failure::{self, Failure};
+use super::super::{Answer, Format, complain, exit};
+use super::choose::{self, Choose, PluginDirectory};
+use crate::config::Diagnostic;
+use crate::plugins::{Plugin, PluginHost, Vector};
+use crate::reload;
+
+#[derive(Debug, Args)]
+pub(super) struct Test {
+    /// Write what is answered now into the vectors
+    #[arg(long)]
+    update: bool,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    #[command(flatten)]
+    choose: Choose,
+}
+
+/// What became of one vector.
+struct Ran {
+    plugin: String,
+    vector: String,
+    differences: Vec<String>,
+    updated: bool,
+}
+
+impl Test {
+    pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
+        let host = choose::host()?;
+        let mut ran = Vec::new();
+        let mut mistakes = Vec::new();
+        for plugin in self.choose.plugins(plugins)? {
+            match self.test(&host, &plugin, &mut mistakes).await {
+                Ok(mut one) => ran.append(&mut one),
+                Err(Failure::Mistakes(mut errors)) => mistakes.append(&mut errors),
+                Err(failure) => return Err(failure),
+            }
+        }
+        let differ = ran.iter().any(|ran| !ran.differences.is_empty());
+        let code = match (mistakes.is_empty(), differ) {
+            (false, _) => exit::PLUGIN,
+            (true, true) => exit::NO,
+            (true, false) => exit::OK,
+        };
+        let answer = match self.format {
+            Format::Text => {
+                if !mistakes.is_empty() {
+                    complain(&failure::render(&mistakes));
+                }
+                Answer::ok(text(&ran))
+            }
+            Format::Json => Answer::json(&json!({
+                "ok": code == exit::OK,
+                "vectors": ran.iter().map(Ran::to_json).collect::<Vec<_>>(),
+                "mistakes": failure::to_json(&mistakes),
+            })),
+        };
+        Ok(Answer { exit: code, ..answer })
+    }
+
+    async fn test(
+        &self,
+        host: &PluginHost,
+        directory: &PluginDirectory,
+        mistakes: &mut Vec<Diagnostic>,
+    ) -> Result<Vec<Ran>, Failure> {
+        let files = reload::read_vectors(&directory.path).map_err(Failure::Mistakes)?;
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        let source = reload::read_plugin(&directory.path).map_err(Failure::Mistakes)?;
+        let plugin = host.load(source).await.map_err(Failure::Mistakes)?;
+        let mut ran = Vec::new();
+        for file in &files {
+            match Vector::read(file) {
+                Ok(vector) => ran.push(self.ask(&plugin, &vector).await?),
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+        Ok(ran)
+    }
+
+    async fn ask(&self, plugin: &Arc<Plugin>, vector: &Vector) -> Result<Ran, Failure> {
+        let answer = vector.ask(plugin).await;
+        let mut differences = vector.differences(&answer);
+        let updated = self.update && !differences.is_empty();
+        if updated {
+            let written = std::fs::write(vector.path(), vector.updated(&answer));
+            written.map_err(|source| Failure::File { path: vector.path().to_owned(), source })?;
+            differences.clear();
+        }
+        Ok(Ran { plugin: plugin.name().to_string(), vector: vector.path().to_owned(), differences, updated })
+    }
+}
+
+impl Ran {
+    fn to_json(&self) -> Value {
+        json!({
+            "plugin": self.plugin,
+            "vector": self.vector,
+            "ok": self.differences.is_empty(),
+            "updated": self.updated,
+            "differences": self.differences,
+        })
+    }
+}
+
+fn text(ran: &[Ran]) -> String {
+    let mut text = String::new();
+    for Ran { vector, differences, updated, .. } in ran {
+        let verdict = match (updated, differences.is_empty()) {
+            (true, _) => "written",
+            (false, true) => "ok     ",
+            (false, false) => "differs",
+        };
+        text += &format!("{verdict}  {vector}\n");
+        for difference in differences {
+            text += &format!("           {difference}\n");
+        }
+    }
+    let differ = ran.iter().filter(|ran| !ran.differences.is_empty()).count();
+    let vectors = if ran.len() == 1 { "1 vector".to_owned() } else { format!("{} vectors", ran.len()) };
+    text += &if differ == 0 { format!("{vectors}\n") } else { format!("{vectors}, {differ} differ\n") };
+    text
+}

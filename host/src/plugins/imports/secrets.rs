@@ -1,0 +1,45 @@
+//! `tidegate:host/secrets`: what the server's environment holds for a plugin, by grant.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::contract::secrets;
+use super::super::guest::Guest;
+use crate::config::Secret;
+
+/// Where the secrets of plugins come from.
+#[derive(Debug, Clone)]
+pub enum Secrets {
+    /// The environment of the process.
+    Environment,
+    /// These, for tests and for calls outside a server.
+    Given(Arc<BTreeMap<String, Secret>>),
+}
+
+impl Secrets {
+    /// The secret of this name; an empty variable is none.
+    pub(in crate::plugins) fn find(&self, name: &str) -> Option<Secret> {
+        match self {
+            Self::Environment => std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::from),
+            Self::Given(secrets) => secrets.get(name).cloned(),
+        }
+    }
+}
+
+impl secrets::Host for Guest {
+    fn get(&mut self, name: String) -> Result<String, secrets::Error> {
+        let call = self.host_call("secrets");
+        let granted = self.reach.secrets.get(&name);
+        let answer = match granted {
+            Some(Some(secret)) => Ok(secret.expose().to_owned()),
+            Some(None) => Err(secrets::Error::Missing),
+            None => Err(secrets::Error::Denied),
+        };
+        call.end(match &answer {
+            Ok(_) => "ok",
+            Err(secrets::Error::Missing) => "missing",
+            Err(secrets::Error::Denied) => "denied",
+        });
+        answer
+    }
+}

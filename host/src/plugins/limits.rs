@@ -1,0 +1,147 @@
+//! `limits:` of `plugin.yaml`: how much of the machine, of the host and of what lies behind it a plugin may use.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::engine::{MEMORY_BYTES_MAX, TICK};
+use crate::config::{ByteSize, Diagnostic, HumanDuration, Node};
+
+/// Longest `limits.wall`.
+const WALL_MAX: Duration = Duration::from_secs(30);
+/// Most calls of one plugin at once.
+const CONCURRENCY_MAX: u32 = 1024;
+/// Largest `limits.output`, in bytes.
+const OUTPUT_BYTES_MAX: usize = 2 << 20;
+/// Most `limits.effects`.
+const EFFECTS_MAX: u32 = 10_000;
+/// Most `limits.log_lines`.
+const LOG_LINES_MAX: u32 = 10_000;
+/// Most `limits.log_rate`, `kv`, `queries` and `http`, a second.
+const RATE_MAX: u32 = 1_000_000;
+/// Largest `limits.host_bytes`.
+const HOST_BYTES_MAX: usize = 64 << 20;
+/// Most `limits.handles`.
+const HANDLES_MAX: u32 = 100_000;
+
+/// What a plugin may use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PluginLimits {
+    pub(super) memory_bytes_max: usize,
+    pub(super) cpu: Duration,
+    pub(super) wall: Duration,
+    pub(super) concurrency_max: u32,
+    pub(super) output_bytes_max: usize,
+    pub(super) effects_max: usize,
+    pub(super) log_lines_max: u32,
+    pub(super) log_lines_per_second: u32,
+    pub(super) host_bytes_max: usize,
+    pub(super) handles_max: usize,
+}
+
+/// The section as it is written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsSection {
+    /// Memory of one instance, all its memories together.
+    memory: ByteSize,
+    /// Processor time of one call.
+    cpu: HumanDuration,
+    /// Time of one call, waiting included.
+    wall: HumanDuration,
+    /// Calls at once; those beyond wait, `wall` at most.
+    concurrency: NonZeroU32,
+    /// Size of one answer: the reply and the effects together.
+    output: ByteSize,
+    /// Effects of one call; one more spoils the answer.
+    effects: u32,
+    /// Log lines of one call; those beyond are dropped and counted.
+    log_lines: u32,
+    /// Log lines a second, all instances together; those beyond are dropped and counted.
+    log_rate: NonZeroU32,
+    /// What a plugin may hand the host at once: the arguments of one host call, or one answer.
+    host_bytes: ByteSize,
+    /// Component handles one instance may hold.
+    handles: NonZeroU32,
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        Self {
+            memory: ByteSize::from_bytes(64 << 20),
+            cpu: HumanDuration::new(Duration::from_millis(25)),
+            wall: HumanDuration::new(Duration::from_millis(100)),
+            concurrency: number(16),
+            output: ByteSize::from_bytes(256 << 10),
+            effects: 64,
+            log_lines: 64,
+            log_rate: number(500),
+            host_bytes: ByteSize::from_bytes(4 << 20),
+            handles: number(1000),
+        }
+    }
+}
+
+/// A number that is not 0.
+const fn number(number: u32) -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(number - 1)
+}
+
+/// Checks the section; what is wrong is told at its place.
+pub(super) fn check(file: &LimitsSection, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> PluginLimits {
+    let mut told = Told { node, diagnostics };
+    let (cpu, wall) = (file.cpu.get(), file.wall.get());
+    told.size("memory", file.memory, MEMORY_BYTES_MAX);
+    if wall.is_zero() || wall > WALL_MAX {
+        told.add("wall", &format!("expected 1ms to {}, found {}", HumanDuration::new(WALL_MAX), file.wall));
+    }
+    if cpu < TICK || cpu > wall {
+        told.add("cpu", &format!("expected 1ms to `limits.wall` ({}), found {}", file.wall, file.cpu));
+    }
+    told.count("concurrency", file.concurrency.get(), CONCURRENCY_MAX);
+    told.size("output", file.output, OUTPUT_BYTES_MAX);
+    told.count("effects", file.effects, EFFECTS_MAX);
+    told.count("log_lines", file.log_lines, LOG_LINES_MAX);
+    told.count("log_rate", file.log_rate.get(), RATE_MAX);
+    told.size("host_bytes", file.host_bytes, HOST_BYTES_MAX);
+    told.count("handles", file.handles.get(), HANDLES_MAX);
+    PluginLimits {
+        memory_bytes_max: file.memory.as_usize(),
+        cpu,
+        wall,
+        concurrency_max: file.concurrency.get(),
+        output_bytes_max: file.output.as_usize(),
+        effects_max: file.effects as usize,
+        log_lines_max: file.log_lines,
+        log_lines_per_second: file.log_rate.get(),
+        host_bytes_max: file.host_bytes.as_usize(),
+        handles_max: file.handles.get() as usize,
+    }
+}
+
+struct Told<'a> {
+    node: &'a Node,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Told<'_> {
+    fn add(&mut self, key: &str, message: &str) {
+        let place = self.node.nearest(&format!("/limits/{key}")).place.clone();
+        self.diagnostics.push(Diagnostic::at(place, format!("`limits.{key}`: {message}")));
+    }
+
+    fn size(&mut self, key: &str, size: ByteSize, bytes_max: usize) {
+        if size.bytes() == 0 || size.as_usize() > bytes_max {
+            let most = ByteSize::from_bytes(bytes_max as u64);
+            self.add(key, &format!("expected at most {most}, found {size}"));
+        }
+    }
+
+    fn count(&mut self, key: &str, count: u32, most: u32) {
+        if count > most {
+            self.add(key, &format!("expected at most {most}, found {count}"));
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What a vector expects, and how an answer differs from it.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// Longest value shown in a difference, in characters.
+const SHOWN_CHARS_MAX: usize = 200;
+/// Most differences told of one answer.
+const DIFFERENCES_MAX: usize = 20;
+/// What is compared only where a vector has it: sentences for people, which change with their wording, and how long a
+/// yes is good.
+const OPTIONAL: [(&str, &str); 4] = [("/refusal", "message"), ("/fault", "detail"), ("", "reason"), ("", "ttl_ms")];
+
+/// The keys of `expect`, for their spelling; values are compared as JSON.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Expect {
+    reply: Option<Value>,
+    effects: Option<Vec<Effect>>,
+    refusal: Option<Refusal>,
+    decision: Option<Decision>,
+    #[expect(dead_code, reason = "compared as JSON")]
+    reason: Option<String>,
+    #[expect(dead_code, reason = "compared as JSON")]
+    ttl_ms: Option<u64>,
+    fault: Option<Fault>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+#[expect(dead_code, reason = "compared as JSON")]
+enum Effect {
+    Emit(Emit),
+    Publish(Publish),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "compared as JSON")]
+struct Emit {
+    topic: String,
+    payload: Value,
+    to: Option<Audience>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Audience {
+    Everyone,
+    Others,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "compared as JSON")]
+struct Publish {
+    kind: String,
+    subject: Option<String>,
+    data: Value,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "compared as JSON")]
+struct Refusal {
+    code: RefusalCode,
+    message: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RefusalCode {
+    InvalidPayload,
+    Forbidden,
+    Unavailable,
+    Failed,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Decision {
+    Allow,
+    Deny,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "compared as JSON")]
+struct Fault {
+    kind: String,
+    detail: Option<String>,
+}
+
+impl Expect {
+    /// Why no answer of this kind of plugin can be like this.
+    pub(super) fn misfit(&self, authorizer: bool) -> Option<String> {
+        let outcome = self.reply.is_some() || self.effects.is_some();
+        let ways = [outcome, self.refusal.is_some(), self.decision.is_some(), self.fault.is_some()];
+        if ways.into_iter().filter(|is| *is).count() > 1 {
+            return Some("`expect` has one answer: an outcome, a `refusal`, a `decision` or a `fault`".to_owned());
+        }
+        let wrong = if authorizer { outcome || self.refusal.is_some() } else { self.decision.is_some() };
+        let owes = if authorizer { "a `decision`" } else { "`reply` and `effects`, or a `refusal`" };
+        wrong.then(|| format!("`expect`: this kind of plugin answers {owes}"))
+    }
+}
+
+/// How an answer differs from what a vector expects.
+pub(super) fn expected(expect: &Value, answer: &Value) -> Vec<String> {
+    let mut answer = answer.clone();
+    let mut expect = expect.clone();
+    for (pointer, key) in OPTIONAL {
+        let says = expect.pointer(pointer).is_some_and(|at| at.get(key).is_some());
+        if let Some(Value::Object(keys)) = answer.pointer_mut(pointer)
+            && !says
+        {
+            keys.shift_remove(key);
+        }
+    }
+    complete(&mut expect);
+    differences(&expect, &answer)
+}
+
+/// What a vector may leave out of an outcome: no effects, an emit to everyone.
+fn complete(expect: &mut Value) {
+    let Value::Object(keys) = expect else { return };
+    if keys.is_empty() || keys.contains_key("reply") {
+        keys.entry("effects").or_insert_with(|| json!([]));
+    }
+    for effect in keys.get_mut("effects").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(Value::Object(emit)) = effect.get_mut("emit") {
+            emit.entry("to").or_insert_with(|| json!("everyone"));
+        }
+    }
+}
+
+/// How two values differ, a line each, by JSON Pointer.
+pub(super) fn differences(expected: &Value, found: &Value) -> Vec<String> {
+    let mut told = Vec::new();
+    descend("", expected, found, &mut told);
+    if told.len() > DIFFERENCES_MAX {
+        let more = told.len() - DIFFERENCES_MAX;
+        told.truncate(DIFFERENCES_MAX);
+        told.push(format!("and {more} more"));
+    }
+    told
+}
+
+fn descend(at: &str, expected: &Value, found: &Value, told: &mut Vec<String>) {
+    match (expected, found) {
+        (Value::Object(one), Value::Object(other)) => objects(at, one, other, told),
+        (Value::Array(one), Value::Array(other)) => {
+            for index in 0..one.len().max(other.len()) {
+                beside(&format!("{at}/{index}"), one.get(index), other.get(index), told);
+            }
+        }
+        _ if equal(expected, found) => {}
+        _ => tell(at, Some(expected), Some(found), told),
+    }
+}
+
+fn objects(at: &str, one: &Map<String, Value>, other: &Map<String, Value>, told: &mut Vec<String>) {
+    let added = other.keys().filter(|key| !one.contains_key(*key));
+    for key in one.keys().chain(added) {
+        let below = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
+        beside(&below, one.get(key), other.get(key), told);
+    }
+}
+
+fn beside(at: &str, expected: Option<&Value>, found: Option<&Value>, told: &mut Vec<String>) {
+    match (expected, found) {
+        (Some(expected), Some(found)) => descend(at, expected, found, told),
+        (None, None) => {}
+        _ => tell(at, expected, found, told),
+    }
+}
+
+/// JSON has one kind of number: 1 and 1.0 are the same.
+fn equal(one: &Value, other: &Value) -> bool {
+    one == other || (one.is_f64() || other.is_f64()) && one.as_f64().is_some() && one.as_f64() == other.as_f64()
+}
+
+fn tell(at: &str, expected: Option<&Value>, found: Option<&Value>, told: &mut Vec<String>) {
+    let shown = |value: Option<&Value>| {
+        let Some(value) = value else { return "nothing".to_owned() };
+        let text = value.to_string();
+        let mut cut: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+        if cut.len() < text.len() {
+            cut.push('…');
+        }
+        cut
+    };
+    let at = if at.is_empty() { "the answer" } else { at };
+    told.push(format!("{at}: expected {}, found {}", shown(expected), shown(found)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_says_where_and_what() {
+        let expect = json!({ "reply": { "pong": 8, "by": "me" }, "effects": [] });
+        let answer =
+            json!({ "reply": { "pong": 7, "n": [1] }, "effects": [{ "publish": { "kind": "a", "data": 1 } }] });
+        assert_eq!(
+            expected(&expect, &answer),
+            [
+                "/reply/pong: expected 8, found 7",
+                "/reply/by: expected \"me\", found nothing",
+                "/reply/n: expected nothing, found [1]",
+                "/effects/0: expected nothing, found {\"publish\":{\"kind\":\"a\",\"data\":1}}",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_vector_leaves_out_is_the_default_and_a_sentence_is_not_compared() {
+        let answer = json!({ "effects": [{ "emit": { "topic": "t", "payload": 1, "to": "everyone" } }] });
+        let without_to = json!({ "effects": [{ "emit": { "topic": "t", "payload": 1.0 } }] });
+        assert_eq!(expected(&without_to, &answer), [""; 0]);
+        let refused = json!({ "refusal": { "code": "forbidden", "message": "not you" } });
+        assert_eq!(expected(&json!({ "refusal": { "code": "forbidden" } }), &refused), [""; 0]);
+        let other = json!({ "refusal": { "code": "forbidden", "message": "never" } });
+        assert_eq!(expected(&other, &refused), ["/refusal/message: expected \"never\", found \"not you\""]);
+        assert_eq!(expected(&json!({}), &json!({ "effects": [] })), [""; 0]);
+        assert_eq!(expected(&json!({ "reply": 1 }), &json!({ "reply": 1, "effects": [] })), [""; 0]);
+    }
+
+    #[test]
+    fn another_answer_altogether_is_told() {
+        let told = expected(&json!({ "decision": "allow" }), &json!({ "fault": { "kind": "trap", "detail": "x" } }));
+        assert_eq!(
+            told,
+            ["/decision: expected \"allow\", found nothing", "/fault: expected nothing, found {\"kind\":\"trap\"}"]
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! Golden vectors: a question to a plugin and the answer it owes, one JSON file each in the plugin's `tests/`.
+//!
+//! `tidegate plugin test` runs them, and so may whatever wants to know before a plugin serves that it does its work.
+
+mod answer;
+mod compare;
+mod read;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Plugin;
+use crate::config::{Diagnostic, SourceFile};
+use crate::flow::CallContext;
+use crate::flow::ports::Action;
+use crate::protocol::Payload;
+
+pub use read::{ContextFile, UserFile};
+
+/// A question to a plugin, and the answer it owes.
+#[derive(Debug, Clone)]
+pub struct Vector {
+    /// The file it came from, for messages.
+    source: Arc<SourceFile>,
+    question: Question,
+    /// What the file expects, as it stands there; `None` when nobody said yet.
+    expect: Option<Value>,
+}
+
+/// What a plugin is asked.
+#[derive(Debug, Clone)]
+enum Question {
+    /// To answer a message.
+    Handler { context: CallContext, payload: Payload },
+    /// To decide.
+    Authorizer { context: CallContext, action: Action, payload: Option<Payload> },
+}
+
+impl Vector {
+    /// Reads a vector file.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn read(source: &Arc<SourceFile>) -> Result<Self, Diagnostic> {
+        read::read(source)
+    }
+
+    /// The question of an input that is a whole vector, or, where it is none, of a payload alone: of this kind and
+    /// in this context.
+    ///
+    /// # Errors
+    /// What is wrong with the input, and where.
+    pub fn of_input(source: &Arc<SourceFile>, kind: &str, context: ContextFile) -> Result<Self, Diagnostic> {
+        read::of_input(source, kind, context)
+    }
+
+    /// The path of its file.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.source.path
+    }
+
+    /// The kind of plugin it asks.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self.question {
+            Question::Handler { .. } => "handler",
+            Question::Authorizer { .. } => "authorizer",
+        }
+    }
+
+    /// Whether the file says what it expects.
+    #[must_use]
+    pub const fn expects(&self) -> bool {
+        self.expect.is_some()
+    }
+
+    /// Asks the plugin. What it answers is in the words of `expect`.
+    pub async fn ask(&self, plugin: &Plugin) -> Value {
+        answer::ask(plugin, &self.question).await
+    }
+
+    /// How an answer differs from what is expected, a line each; none when it does not.
+    #[must_use]
+    pub fn differences(&self, answer: &Value) -> Vec<String> {
+        match &self.expect {
+            Some(expect) => compare::expected(expect, answer),
+            None => vec!["the vector has no `expect`".to_owned()],
+        }
+    }
+
+    /// The text of its file with this answer as what is expected.
+    #[must_use]
+    pub fn updated(&self, answer: &Value) -> String {
+        let mut file: Value = serde_json::from_str(&self.source.text).unwrap_or_default();
+        if let Value::Object(keys) = &mut file {
+            keys.insert("expect".to_owned(), answer.clone());
+        }
+        format!("{file:#}\n")
+    }
+}
+
+/// Runs every vector, and stops at none.
+///
+/// # Errors
+/// A mistake for every file that is no vector and for every answer that differs.
+pub async fn self_test(plugin: &Plugin, files: &[Arc<SourceFile>]) -> Result<(), Vec<Diagnostic>> {
+    let mut mistakes = Vec::new();
+    for file in files {
+        match Vector::read(file) {
+            Ok(vector) => {
+                let differences = vector.differences(&vector.ask(plugin).await);
+                if !differences.is_empty() {
+                    mistakes.push(mismatch(&vector, &differences));
+                }
+            }
+            Err(mistake) => mistakes.push(mistake),
+        }
+    }
+    if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+}
+
+/// How two answers to one question differ, a line each.
+#[must_use]
+pub fn differences(one: &Value, other: &Value) -> Vec<String> {
+    compare::differences(one, other)
+}
+
+fn mismatch(vector: &Vector, differences: &[String]) -> Diagnostic {
+    let message = format!("vector `{}`: {}", vector.path(), differences.join("; "));
+    Diagnostic::new(message).hint("`tidegate plugin test` shows it; with `--update` it takes what is answered now")
+}

@@ -1,0 +1,168 @@
+//! A vector's file → the question it asks. Every key is known, every mistake has its place.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use serde_json::{Error, Value};
+
+use super::{Question, Vector, compare};
+use crate::channels::{Sources, compile};
+use crate::config::{Diagnostic, Place, SourceFile};
+use crate::flow::CallContext;
+use crate::flow::ports::Action;
+use crate::protocol::{ConnectionId, Generation, Payload, User};
+
+/// The connection every vector is asked from.
+const CONNECTION: &str = "test";
+/// The keys of a vector: an input that has others is a payload.
+const KEYS: [&str; 5] = ["kind", "context", "payload", "action", "expect"];
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    kind: Kind,
+    #[serde(default)]
+    context: ContextFile,
+    #[serde(default, deserialize_with = "present")]
+    payload: Option<Box<RawValue>>,
+    action: Option<ActionFile>,
+    expect: Option<compare::Expect>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Handler,
+    Authorizer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ActionFile {
+    Subscribe,
+    Send,
+}
+
+/// Who asks, and where: the `context` of a vector.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ContextFile {
+    /// The topic: `vault.v1`.
+    pub topic: Option<String>,
+    /// The channel: `vault.{vaultId}`. The topic itself, where it is absent.
+    pub channel: Option<String>,
+    /// What the topic puts in the channel's places; only checked.
+    pub params: BTreeMap<String, String>,
+    /// The user; none is an anonymous connection.
+    pub user: Option<UserFile>,
+}
+
+/// The `user` of a vector's context.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserFile {
+    /// The id.
+    pub id: String,
+    /// The roles.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// The tenant.
+    #[serde(default)]
+    pub tenant: Option<String>,
+}
+
+/// A value that is there, `null` included.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
+}
+
+pub(super) fn read(source: &Arc<SourceFile>) -> Result<Vector, Diagnostic> {
+    let file: File = serde_json::from_str(&source.text).map_err(|error| mistake(source, &error))?;
+    let question = question(&file).map_err(|message| of_file(source, &message))?;
+    if let Some(wrong) = file.expect.as_ref().and_then(|expect| expect.misfit(file.kind == Kind::Authorizer)) {
+        return Err(of_file(source, &wrong));
+    }
+    let raw: Value = serde_json::from_str(&source.text).map_err(|error| mistake(source, &error))?;
+    Ok(Vector { source: source.clone(), question, expect: raw.get("expect").filter(|it| !it.is_null()).cloned() })
+}
+
+pub(super) fn of_input(source: &Arc<SourceFile>, kind: &str, context: ContextFile) -> Result<Vector, Diagnostic> {
+    let value: Value = serde_json::from_str(&source.text).map_err(|error| mistake(source, &error))?;
+    if is_vector(&value) {
+        return read(source);
+    }
+    let kind = serde_json::from_value(Value::from(kind)).map_err(|error| of_file(source, &error.to_string()))?;
+    let payload = RawValue::from_string(source.text.trim().to_owned()).map_err(|error| mistake(source, &error))?;
+    let action = (kind == Kind::Authorizer).then_some(ActionFile::Send);
+    let file = File { kind, context, payload: Some(payload), action, expect: None };
+    let question = question(&file).map_err(|message| of_file(source, &message))?;
+    Ok(Vector { source: source.clone(), question, expect: None })
+}
+
+/// Whether an input is a whole vector: a `kind` we know, and no key we do not.
+fn is_vector(value: &Value) -> bool {
+    let Value::Object(keys) = value else { return false };
+    let is_kind = keys.get("kind").is_some_and(|kind| serde_json::from_value::<Kind>(kind.clone()).is_ok());
+    is_kind && keys.keys().all(|key| KEYS.contains(&key.as_str()))
+}
+
+fn question(file: &File) -> Result<Question, String> {
+    let payload = file.payload.clone().map(Payload::from);
+    match file.kind {
+        Kind::Handler => {
+            if file.action.is_some() {
+                return Err("`action` is for an authorizer".to_owned());
+            }
+            let payload = payload.ok_or("a handler needs a `payload`")?;
+            Ok(Question::Handler { context: context(&file.context)?, payload })
+        }
+        Kind::Authorizer => {
+            let action = match file.action.ok_or("an authorizer needs an `action`: subscribe or send")? {
+                ActionFile::Subscribe => Action::Subscribe,
+                ActionFile::Send => Action::Send,
+            };
+            if (action == Action::Send) != payload.is_some() {
+                return Err("a `payload` belongs to the action `send`, and to no other".to_owned());
+            }
+            Ok(Question::Authorizer { context: context(&file.context)?, action, payload })
+        }
+    }
+}
+
+/// The context of a call as the host makes it: from a catalog with that one channel.
+fn context(file: &ContextFile) -> Result<CallContext, String> {
+    let topic = file.topic.as_deref().ok_or("`context.topic` is missing")?;
+    let channel = file.channel.as_deref().unwrap_or(topic);
+    let text = Value::from(channel).to_string();
+    let text = format!("feature: vector\nchannels: {{ {text}: {{ scope: public, payload: true }} }}\n");
+    let manifest = Arc::new(SourceFile { path: "the context".to_owned(), text });
+    let catalog = compile(&Sources { manifests: vec![manifest], ..Sources::default() }, Generation(1));
+    let catalog = catalog.map_err(|mistakes| {
+        let why = mistakes.first().map(|mistake| mistake.message.clone()).unwrap_or_default();
+        format!("`context.channel` `{channel}` is none: {why}")
+    })?;
+    let resolved = catalog.resolve(topic).ok_or_else(|| {
+        format!("`context.topic` `{topic}` is none of the channel `{channel}`; `context.channel` names its channel")
+    })?;
+    let wrong = file.params.iter().find(|(name, value)| resolved.params.get(name) != Some(value.as_str()));
+    if let Some((name, value)) = wrong {
+        let has = resolved.params.get(name).map_or_else(|| "none".to_owned(), |has| format!("`{has}`"));
+        return Err(format!("`context.params.{name}` is `{value}`, the topic has {has}"));
+    }
+    let user = file.user.clone().map(|UserFile { id, roles, tenant }| User { id, roles, tenant, expires_at: None });
+    Ok(CallContext { resolved, user: user.map(Arc::new), connection: ConnectionId::new(CONNECTION) })
+}
+
+fn mistake(source: &Arc<SourceFile>, error: &Error) -> Diagnostic {
+    let said = error.to_string();
+    let message = said.split(" at line ").next().unwrap_or(&said).to_owned();
+    let (line, column) = (error.line().max(1), error.column().max(1));
+    Diagnostic::at(Place { source: source.clone(), line, column, width: 1 }, message)
+}
+
+fn of_file(source: &Arc<SourceFile>, message: &str) -> Diagnostic {
+    Diagnostic::at(Place { source: source.clone(), line: 1, column: 1, width: 1 }, message)
+}

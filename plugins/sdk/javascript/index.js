@@ -1,0 +1,83 @@
+// The plugin's side of the contract in `wit/`: payloads as values instead of JSON text, exceptions as refusals.
+import { write } from 'tidegate:host/log@0.1.0';
+import { get } from 'tidegate:host/config@0.1.0';
+
+/** Why a message is not taken: throw one. */
+export class Refusal extends Error {
+  constructor(tag, sentence) {
+    super(sentence);
+    this.name = 'Refusal';
+    this.tag = tag;
+  }
+
+  static invalidPayload(sentence) { return new Refusal('invalid-payload', sentence); }
+  static forbidden(sentence) { return new Refusal('forbidden', sentence); }
+  static unavailable(sentence) { return new Refusal('unavailable', sentence); }
+  static failed(sentence) { return new Refusal('failed', sentence); }
+}
+
+/** What the host is to do once the call succeeded. */
+export const emit = (topic, payload, to = 'everyone') =>
+  ({ tag: 'emit', val: { topic, payload: text(payload), to } });
+export const publish = (kind, data, subject) =>
+  ({ tag: 'publish', val: { kind, data: text(data), subject } });
+
+export const allow = (ttlMs = 0, user = undefined) => ({ tag: 'allow', val: { ttlMs, user } });
+export const deny = (sentence) => ({ tag: 'deny', val: sentence });
+
+/** A line of the server's log; `fields` are strings by name. */
+const line = (level) => (message, fields = {}) =>
+  write(level, message, Object.entries(fields).map(([name, value]) => [name, String(value)]));
+export const log = {
+  trace: line('trace'), debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error'),
+};
+
+/** The value of one key of `config:`; undefined where the section has no such key. */
+export const config = (key) => {
+  const value = get(key);
+  return value === undefined || value === null ? undefined : JSON.parse(value);
+};
+
+/** Makes `(context, payload) => { reply?, effects? }` the `handler` a plugin exports. */
+export const handler = (handle) => ({
+  handle(ctx, payload) {
+    try {
+      const { reply, effects = [] } = settled(handle(ctx, JSON.parse(payload))) ?? {};
+      return { reply: reply === undefined ? undefined : text(reply), effects };
+    } catch (error) {
+      if (error instanceof Refusal) throw { tag: error.tag, val: error.message };
+      throw { tag: 'failed', val: told(error) };
+    }
+  },
+});
+
+/** Makes `(context, action, payload) => allow() | deny(…)` the `authorizer` a plugin exports. What it throws denies. */
+export const authorizer = (authorize) => ({
+  authorize(ctx, action, payload) {
+    try {
+      const message = payload === undefined || payload === null ? undefined : JSON.parse(payload);
+      const decision = settled(authorize(ctx, action, message));
+      if (decision?.tag !== 'allow' && decision?.tag !== 'deny') throw new TypeError('answer allow() or deny()');
+      return decision;
+    } catch (error) {
+      throw told(error);
+    }
+  },
+});
+
+// An `async` function would hand the host a promise that nobody settles.
+function settled(value) {
+  if (typeof value?.then === 'function') throw new TypeError('the function must not be async');
+  return value;
+}
+
+// `undefined` and functions have no JSON: `JSON.stringify` answers undefined, which the host could not read.
+function text(value) {
+  const json = JSON.stringify(value);
+  if (json === undefined) throw new TypeError(`${typeof value} has no JSON`);
+  return json;
+}
+
+function told(error) {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+}

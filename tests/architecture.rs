@@ -49,7 +49,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 const ADAPTER: &[&str] = &["flow", "channels", "protocol", "config", "telemetry"];
 
 /// Each foreign crate that has a home, and the files or directories below `host/src/` that may name it.
-const HOMES: [(&str, &[&str]); 21] = [
+const HOMES: [(&str, &[&str]); 22] = [
     ("socketioxide", &["realtime/"]),
     ("engineioxide", &["realtime/"]),
     ("wasmtime", &["plugins/"]),
@@ -70,6 +70,7 @@ const HOMES: [(&str, &[&str]); 21] = [
     ("sqlx", &["store/"]),
     ("url", &["config/origin.rs"]),
     ("rustix", &["plugins/compile/"]),
+    ("ureq", &["cli/plugin/list.rs"]),
     ("hmac", &["plugins/compile/"]),
 ];
 

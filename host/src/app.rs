@@ -20,7 +20,7 @@ use crate::config::{Config, Diagnostic};
 use crate::flow::ports::{Clock, SystemClock};
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
-use crate::plugins::{CompilePlace, CompileSettings, HostError, HostSettings, PluginHost, Secrets, Services};
+use crate::plugins::{CompilePlace, CompileSettings, HostError, HostSettings, PluginHost, Roster, Secrets, Services};
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Trigger, WatchError, Watcher};
@@ -179,10 +179,14 @@ impl Server {
         let address = tcp.local_addr()?;
         let draining = CancellationToken::new();
 
-        let state = http::State { gates: gates.clone(), api_keys: Arc::new(config.api_keys.clone()), dead_letters };
+        let roster = Arc::new(Roster::default());
+        roster.serve(&first.plugins);
+        let api_keys = Arc::new(config.api_keys.clone());
+        let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone() };
         let router = realtime.attach(http::router(state), &gates, &config.auth.origins);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
-        spawn_reloader(config, host, first, &gates, &realtime, draining.clone(), options.on_rejected)?;
+        let reloader = Reloader { paths: paths(config), host, gates: gates.clone(), roster };
+        spawn_reloader(config, reloader, first, &realtime, draining.clone(), options.on_rejected)?;
         tokio::spawn(sweep(gates.clone(), draining.clone()));
         let closing = CancellationToken::new();
         let accepting = tokio::spawn(realtime::serve(tcp, router, closing.clone()));
@@ -212,9 +216,8 @@ impl Server {
 
 fn spawn_reloader(
     config: &Config,
-    host: Arc<PluginHost>,
+    reloader: Reloader,
     first: Built,
-    gates: &Arc<Gates>,
     realtime: &Arc<Realtime>,
     shutdown: CancellationToken,
     on_rejected: Option<ShowRejected>,
@@ -228,8 +231,7 @@ fn spawn_reloader(
             let _ = sender.send(Trigger::Asked).await;
         }
     });
-    let reloader = Reloader { paths: paths(config), host, gates: gates.clone() };
-    let (gates, realtime) = (gates.clone(), realtime.clone());
+    let (gates, realtime) = (reloader.gates.clone(), realtime.clone());
     let applied = move |_generation| realtime.recheck_all(&gates);
     let rejected = move |mistakes: &[Diagnostic]| {
         if let Some(show) = &on_rejected {

@@ -12,6 +12,7 @@ macro_rules! shown {
     };
 }
 
+mod list;
 mod plugin;
 mod project;
 

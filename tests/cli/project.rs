@@ -61,7 +61,8 @@ pub(crate) struct Output {
 pub(crate) struct Server {
     child: Child,
     stderr: BufReader<std::process::ChildStderr>,
-    _project: Project,
+    /// Where it serves.
+    pub(crate) project: Project,
 }
 
 impl Project {
@@ -98,10 +99,15 @@ impl Project {
     }
 
     pub(crate) fn write(self, path: &str, text: &str) -> Self {
+        self.replace(path, text);
+        self
+    }
+
+    /// Writes a file while a server runs.
+    pub(crate) fn replace(&self, path: &str, text: &str) {
         let path = self.directory.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
-        self
     }
 
     /// A shipped plugin, built from source, in the project's `plugins/`.
@@ -150,7 +156,7 @@ impl Project {
     pub(crate) fn spawn(self, arguments: &[&str]) -> Server {
         let mut child = self.command(arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        Server { child, stderr, _project: self }
+        Server { child, stderr, project: self }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -175,12 +181,12 @@ impl Output {
 }
 
 impl Server {
-    /// Reads the log until a line holds the text.
-    pub(crate) fn wait_for(&mut self, text: &str) {
+    /// Reads the log until a line holds the text, and returns the line.
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
         let mut seen = String::new();
         while self.stderr.read_line(&mut seen).unwrap() > 0 {
-            if seen.lines().next_back().is_some_and(|line| line.contains(text)) {
-                return;
+            if let Some(line) = seen.lines().next_back().filter(|line| line.contains(text)) {
+                return line.to_owned();
             }
         }
         panic!("`{text}` was not logged before the end: {seen}");

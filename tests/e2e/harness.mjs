@@ -10,7 +10,7 @@ import { createInterface } from "node:readline";
 
 import { io } from "socket.io-client";
 
-import { binary, components, repository } from "./paths.mjs";
+import { binary, components, pluginCache, repository } from "./paths.mjs";
 
 export const SECRET = "an e2e secret, long enough for HMAC with SHA-512: 0123456789abcdef0123456789abcdef";
 export const KEYS = {
@@ -74,6 +74,7 @@ function configuration(changes) {
       { name: "operator", key: KEYS.operator, may: ["operate"] },
     ],
     limits: { drain_timeout: "5s" },
+    plugin_cache: pluginCache,
   };
   // JSON is YAML.
   return JSON.stringify(changes?.(config) ?? config, null, 2);

@@ -8,6 +8,9 @@ export const target = process.env.CARGO_TARGET_DIR ?? join(repository, "target")
 /** Asked when a server starts, not when this module loads: the load test chooses the release build. */
 export const binary = () => process.env.TIDEGATE_BIN ?? join(target, "debug", "tidegate");
 
+/** Compiled plugins: shared by the servers of a run and of the next, and not the cache of whoever runs the tests. */
+export const pluginCache = join(target, "e2e-plugin-cache");
+
 const built = (name) => ({
   target: join(target, name),
   directory: join(target, name, "wasm32-wasip2", "release"),

@@ -160,6 +160,7 @@ async fn a_handlers_fault_has_a_code_and_none_of_its_detail() {
         (FaultKind::Missing, Code::HandlerFailed),
         (FaultKind::Timeout, Code::HandlerTimeout),
         (FaultKind::Overloaded, Code::Unavailable),
+        (FaultKind::Paused, Code::Unavailable),
     ];
     for (kind, expected) in codes {
         assert_eq!(send_ping(FakePlugins::faulting(kind)).await, Err(Refusal::new(expected)), "{kind:?}");

@@ -104,6 +104,7 @@ async fn an_authorizer_that_faults_in_any_way_denies() {
         FaultKind::NotGranted,
         FaultKind::Missing,
         FaultKind::Overloaded,
+        FaultKind::Paused,
     ];
     for kind in kinds {
         let client = server(FakePlugins::authorizer_faulting(kind)).client(user("alice"));

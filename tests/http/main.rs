@@ -8,6 +8,7 @@ mod support;
 mod dead_letters;
 mod events;
 mod health;
+mod plugins;
 mod publish;
 mod refusals;
 
@@ -17,6 +18,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::Value;
 use tidegate::config::{ApiKey, ApiKeys, Permission, Secret};
+use tidegate::flow::ports::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
 use tidegate::http::{State, router};
 use tower::ServiceExt as _;
 
@@ -44,6 +46,40 @@ fn server() -> ServerBuilder {
 struct Call {
     request: axum::http::request::Builder,
     body: Body,
+}
+
+/// A plugin that serves, and the version that was to replace it.
+struct TwoVersions;
+
+impl PluginRoster for TwoVersions {
+    fn list(&self) -> Vec<PluginStatus> {
+        let last_fault = LastFault { kind: "trap", detail: "unreachable".to_owned(), at_unix_s: 5 };
+        let kinds = vec!["handler"];
+        let service = PluginService {
+            kinds,
+            cached: true,
+            paused: Vec::new(),
+            calls: 7,
+            faults: 1,
+            last_fault: Some(last_fault),
+        };
+        let active = PluginStatus {
+            name: "ping".to_owned(),
+            state: PluginState::Active,
+            version: Some("a".repeat(64)),
+            digest: Some("b".repeat(64)),
+            since_unix_s: 1,
+            reasons: Vec::new(),
+            service: Some(service),
+        };
+        let rejected = PluginStatus {
+            state: PluginState::Rejected,
+            reasons: vec!["is empty".to_owned()],
+            service: None,
+            ..active.clone()
+        };
+        vec![active, rejected]
+    }
 }
 
 /// What came back.
@@ -95,8 +131,12 @@ impl Call {
     }
 
     async fn with_keys(self, server: &Server, keys: ApiKeys) -> Answer {
-        let state =
-            State { gates: server.gates.clone(), api_keys: Arc::new(keys), dead_letters: server.dead_letters.clone() };
+        let state = State {
+            gates: server.gates.clone(),
+            api_keys: Arc::new(keys),
+            dead_letters: server.dead_letters.clone(),
+            plugins: Arc::new(TwoVersions),
+        };
         let response = router(state).oneshot(self.request.body(self.body).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();

@@ -126,7 +126,7 @@ async fn only_the_user_of_the_server_may_read_what_is_kept() {
 }
 
 #[tokio::test]
-async fn the_component_not_used_for_longest_makes_room() {
+async fn the_cache_keeps_no_more_than_it_may() {
     let cache = tempfile::tempdir().unwrap();
     load_bad(in_child(Some(cache.path()))).await;
     let settings = CompileSettings { cache_bytes_max: 1, ..in_child(Some(cache.path())) };

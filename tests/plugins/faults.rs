@@ -149,7 +149,7 @@ async fn a_caller_that_goes_away_takes_the_instance_along() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_calls_at_once_leave_every_place_free_again() {
-    let plugin = load(bad(BAD_MANIFEST)).await;
+    let plugin = load(bad(&format!("{BAD_MANIFEST}\nbreaker: {{ faults: 1000 }}"))).await;
     let deeds = ["panic", "loop", "memory", "recursion", "garbage", "count"];
     let calls: Vec<_> = deeds
         .into_iter()

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod breaker;
 mod compiling;
 mod contract;
 mod decisions;
@@ -14,3 +15,5 @@ mod instances;
 mod kinds;
 mod kit;
 mod loading;
+mod room;
+mod roster;

@@ -41,6 +41,27 @@ pub(super) enum Failure {
         /// The one that was probably meant.
         nearest: Option<String>,
     },
+    /// No API key to ask a server with.
+    #[error("no API key to ask the server with")]
+    NoApiKey,
+    /// No server answers.
+    #[error("no server answers at `{url}`: {why}")]
+    NoServer {
+        /// Where it was looked for.
+        url: String,
+        /// What the network said.
+        why: String,
+    },
+    /// A server answers, but not what was asked.
+    #[error("`{url}` answers {status}: {said}")]
+    Refused {
+        /// What was asked.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// Its own words.
+        said: String,
+    },
     /// No provider can sign a token.
     #[error("no `jwt` provider is configured")]
     NoJwtProvider,
@@ -90,8 +111,10 @@ impl Failure {
             }
             Self::Build { .. } => exit::PLUGIN,
             Self::NoJwtProvider | Self::Sign(_) | Self::Logging(_) => exit::CONFIG,
-            Self::Payload(_) | Self::NoPlugin { .. } => exit::USAGE,
-            Self::App(_) | Self::File { .. } | Self::Io(_) => exit::UNAVAILABLE,
+            Self::Payload(_) | Self::NoPlugin { .. } | Self::NoApiKey => exit::USAGE,
+            Self::App(_) | Self::File { .. } | Self::Io(_) | Self::NoServer { .. } | Self::Refused { .. } => {
+                exit::UNAVAILABLE
+            }
         }
     }
 
@@ -128,6 +151,15 @@ impl Failure {
             Self::App(AppError::Bind { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => {
                 Some("another process listens there; stop it, or choose another address with `--listen ADDRESS:PORT`")
             }
+            Self::NoApiKey => Some("set TIDEGATE_API_KEY, or give `--key KEY`: one of `api_keys:` that may `operate`"),
+            Self::NoServer { .. } => {
+                Some("start it with `tidegate serve`, or say where it is with `--url http://ADDRESS:PORT`")
+            }
+            Self::Refused { status: 401, .. } => {
+                Some("the key is none of `api_keys:` of that server; give it with `--key KEY`")
+            }
+            Self::Refused { status: 403, .. } => Some("give the key the permission: `may: [operate]` in `api_keys:`"),
+            Self::Refused { .. } => Some("is this the address of a tidegate of this version? give it with `--url`"),
             Self::NoJwtProvider => Some("add one under `auth: providers:` in the configuration"),
             Self::Sign(SignError::NoTenantClaim) => Some("name one: `jwt: { tenant: … }`, or leave `--tenant` out"),
             Self::Payload(_) => Some("quote it for the shell: `--payload '{\"n\": 1}'`"),

@@ -158,7 +158,7 @@ fn bus_event(plugin: &PluginName, kind: String, subject: Option<String>, data: &
 pub(super) fn refusal_of(fault: &Fault) -> Refusal {
     match fault.kind {
         FaultKind::Timeout => Code::HandlerTimeout.into(),
-        FaultKind::Overloaded => Code::Unavailable.into(),
+        FaultKind::Overloaded | FaultKind::Paused => Code::Unavailable.into(),
         FaultKind::Trap
         | FaultKind::Memory
         | FaultKind::InvalidOutput

@@ -13,6 +13,7 @@ mod inbound;
 pub mod ports;
 mod rate;
 mod recheck;
+mod roster;
 mod session;
 mod snapshot;
 mod subscribe;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use super::roster::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
 use super::{CallContext, DeadLetter, Publication};
 use crate::protocol::{BusEvent, ConnectionId, Payload, PluginName, User};
 
@@ -98,6 +99,13 @@ impl Phase {
 /// What a plugin is made of, component and manifest, as a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PluginVersion(pub [u8; 32]);
+
+impl std::fmt::Display for PluginVersion {
+    /// All 64 hexadecimal digits.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
 
 /// What an authorizer is asked.
 #[derive(Debug, Clone, Copy)]
@@ -249,6 +257,8 @@ pub enum FaultKind {
     Missing,
     /// Every instance is busy and the wait is over.
     Overloaded,
+    /// It failed so often that it is not called for a while.
+    Paused,
     /// The plugin itself says that it could not do its work.
     Failed,
 }
@@ -265,6 +275,7 @@ impl FaultKind {
             Self::NotGranted => "not_granted",
             Self::Missing => "missing",
             Self::Overloaded => "overloaded",
+            Self::Paused => "paused",
             Self::Failed => "failed",
         }
     }

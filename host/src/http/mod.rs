@@ -8,6 +8,7 @@ mod caller;
 mod dead_letters;
 mod events;
 mod health;
+mod plugins;
 mod publish;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::ApiKeys;
 use crate::flow::Gates;
-use crate::flow::ports::DeadLetters;
+use crate::flow::ports::{DeadLetters, PluginRoster};
 use crate::protocol::Code;
 use crate::telemetry;
 use answer::Problem;
@@ -36,6 +37,8 @@ pub struct State {
     pub api_keys: Arc<ApiKeys>,
     /// What could not cross the bridge.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// The versions of the plugins.
+    pub plugins: Arc<dyn PluginRoster>,
 }
 
 /// Every resource of the server. What is no resource is answered 404, and as JSON like every other error.
@@ -45,6 +48,7 @@ pub fn router(state: State) -> Router {
         .route("/v1/events", post(events::accept))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/{id}/retry", post(dead_letters::retry))
+        .route("/v1/plugins", get(plugins::list))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -29,6 +29,27 @@ impl Failure {
         Self { kind: FaultKind::Overloaded, detail: what.to_owned() }
     }
 
+    /// The breaker keeps calls from the plugin.
+    pub(super) fn paused() -> Self {
+        let detail = "is paused after too many faults (`breaker`)".to_owned();
+        Self { kind: FaultKind::Paused, detail }
+    }
+
+    /// What the failure says of the plugin: `Some(true)` that it is at fault, `Some(false)` that it worked, `None`
+    /// nothing, because the call never came to it.
+    pub(super) const fn verdict(&self) -> Option<bool> {
+        match self.kind {
+            FaultKind::Trap
+            | FaultKind::Timeout
+            | FaultKind::Memory
+            | FaultKind::InvalidOutput
+            | FaultKind::NotGranted => Some(true),
+            // It answered that it cannot tell.
+            FaultKind::Failed => Some(false),
+            FaultKind::Missing | FaultKind::Overloaded | FaultKind::Paused => None,
+        }
+    }
+
     /// Reads wasmtime's error. `guest` is what is left of the instance, which must not be used again.
     pub(super) fn of_guest(error: &Error, guest: &mut Guest, limits: &PluginLimits) -> Self {
         let trap = error.downcast_ref::<Trap>().copied();

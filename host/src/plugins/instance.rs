@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store, UpdateDeadline};
 
@@ -13,6 +12,7 @@ use super::fault::Failure;
 use super::guest::Guest;
 use super::imports::Reach;
 use super::limits::PluginLimits;
+use super::pool::Slot;
 use super::worlds::{Exported, Exports};
 use crate::flow::ports::FaultKind;
 
@@ -35,7 +35,7 @@ pub(super) struct Instance {
     ticks_per_call: u32,
     /// Its place among the process's instances; the next may have it when this one is gone. Declared after the store,
     /// so that it is given up after the store's memory was.
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
 }
 
 impl Blueprint {
@@ -43,7 +43,7 @@ impl Blueprint {
     ///
     /// # Errors
     /// [`Failure`] when a start function fails or an export has another type than the contract says.
-    pub(super) async fn instantiate(&self, slot: OwnedSemaphorePermit) -> Result<Instance, Failure> {
+    pub(super) async fn instantiate(&self, slot: Slot) -> Result<Instance, Failure> {
         let guest = Guest::new(self.plugin.clone(), self.config.clone(), self.reach.clone(), &self.limits);
         let mut store = Store::new(self.component.engine(), guest);
         store.limiter(|guest| &mut guest.memory);

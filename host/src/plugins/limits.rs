@@ -13,6 +13,8 @@ use crate::config::{ByteSize, Diagnostic, HumanDuration, Node};
 const WALL_MAX: Duration = Duration::from_secs(30);
 /// Most calls of one plugin at once.
 const CONCURRENCY_MAX: u32 = 1024;
+/// Most `limits.queue`.
+const QUEUE_MAX: u32 = 10_000;
 /// Largest `limits.output`, in bytes.
 const OUTPUT_BYTES_MAX: usize = 2 << 20;
 /// Most `limits.effects`.
@@ -33,6 +35,7 @@ pub(super) struct PluginLimits {
     pub(super) cpu: Duration,
     pub(super) wall: Duration,
     pub(super) concurrency_max: u32,
+    pub(super) queue_max: u32,
     pub(super) output_bytes_max: usize,
     pub(super) effects_max: usize,
     pub(super) log_lines_max: u32,
@@ -51,8 +54,10 @@ pub(super) struct LimitsSection {
     cpu: HumanDuration,
     /// Time of one call, waiting included.
     wall: HumanDuration,
-    /// Calls at once; those beyond wait, `wall` at most.
+    /// Calls at once, authorizers apart from all others; those beyond wait, `wall` at most.
     concurrency: NonZeroU32,
+    /// Calls that may wait so, authorizers apart from all others; those beyond are refused at once.
+    queue: u32,
     /// Size of one answer: the reply and the effects together.
     output: ByteSize,
     /// Effects of one call; one more spoils the answer.
@@ -74,6 +79,7 @@ impl Default for LimitsSection {
             cpu: HumanDuration::new(Duration::from_millis(25)),
             wall: HumanDuration::new(Duration::from_millis(100)),
             concurrency: number(16),
+            queue: 64,
             output: ByteSize::from_bytes(256 << 10),
             effects: 64,
             log_lines: 64,
@@ -101,6 +107,7 @@ pub(super) fn check(file: &LimitsSection, node: &Node, diagnostics: &mut Vec<Dia
         told.add("cpu", &format!("expected 1ms to `limits.wall` ({}), found {}", file.wall, file.cpu));
     }
     told.count("concurrency", file.concurrency.get(), CONCURRENCY_MAX);
+    told.count("queue", file.queue, QUEUE_MAX);
     told.size("output", file.output, OUTPUT_BYTES_MAX);
     told.count("effects", file.effects, EFFECTS_MAX);
     told.count("log_lines", file.log_lines, LOG_LINES_MAX);
@@ -112,6 +119,7 @@ pub(super) fn check(file: &LimitsSection, node: &Node, diagnostics: &mut Vec<Dia
         cpu,
         wall,
         concurrency_max: file.concurrency.get(),
+        queue_max: file.queue,
         output_bytes_max: file.output.as_usize(),
         effects_max: file.effects as usize,
         log_lines_max: file.log_lines,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::{Instant as Moment, timeout_at};
 use wasmtime::Engine;
 
@@ -14,6 +13,8 @@ use super::imports::Reach;
 use super::instance::Blueprint;
 use super::manifest::{PluginManifest, read_manifest};
 use super::plugin::{Digest, Plugin};
+use super::record::Record;
+use super::room::{Class, Room};
 use super::worlds::{Exports, Misfit};
 use super::{PluginHost, PluginSource, exports, imports};
 use crate::config::{ByteSize, Diagnostic};
@@ -77,16 +78,18 @@ impl PluginHost {
             limits: manifest.limits,
         };
         self.try_out(&blueprint).await?;
+        let room = |class| Room::new(class, &manifest.limits, manifest.breaker, &self.slots);
         Ok(Plugin {
             name: candidate.name.clone(),
             digest,
             cached,
             kinds,
-            calls: Semaphore::new(manifest.limits.concurrency_max as usize),
+            authorizers: room(Class::Authorizer),
+            workers: room(Class::Worker),
             manifest: manifest.clone(),
             blueprint,
-            pool: self.slots.pool(),
             slots: self.slots.clone(),
+            record: Record::begin(),
         })
     }
 
@@ -105,7 +108,9 @@ impl PluginHost {
     /// Instantiates once: an export of another type than the contract's shows only here.
     async fn try_out(&self, blueprint: &Blueprint) -> Result<(), Mistake> {
         let deadline = Moment::now() + TRIAL_TIMEOUT;
-        let slot = self.slots.take(deadline).await.map_err(|failure| Mistake::new(failure.detail))?;
+        // From the places that busy handlers never take: else a flood would keep the better version out.
+        let slot =
+            self.slots.take(Class::Authorizer, deadline).await.map_err(|failure| Mistake::new(failure.detail))?;
         match timeout_at(deadline, blueprint.instantiate(slot)).await {
             Ok(Ok(_instance)) => Ok(()),
             // No guest code failed: what it exports has another type.

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::breaker::{self, BreakerSection, BreakerSettings};
 use super::grants::{Grants, GrantsSection};
 use super::limits::{self, LimitsSection, PluginLimits};
 use crate::channels::PluginKind;
@@ -39,6 +40,7 @@ pub struct PluginManifest {
     pub(super) config: Arc<BTreeMap<String, String>>,
     pub(super) grants: Grants,
     pub(super) limits: PluginLimits,
+    pub(super) breaker: BreakerSettings,
     pub(super) instances: Instances,
     pub(super) node: Node,
 }
@@ -87,6 +89,9 @@ struct File {
     /// What the plugin may use of the machine.
     #[serde(default)]
     limits: LimitsSection,
+    /// When a plugin that keeps failing is not called for a while; authorizers apart from all others.
+    #[serde(default)]
+    breaker: BreakerSection,
     /// How instances are kept.
     #[serde(default)]
     instances: InstancesSection,
@@ -139,6 +144,7 @@ fn read(source: &Arc<SourceFile>, mut node: Node, diagnostics: &mut Vec<Diagnost
     }
     let grants = Grants::read(file.grants, &node, diagnostics);
     let limits = limits::check(&file.limits, &node, diagnostics);
+    let breaker = breaker::check(&file.breaker, &node, diagnostics);
     Some(PluginManifest {
         source: source.clone(),
         component: file.component,
@@ -148,6 +154,7 @@ fn read(source: &Arc<SourceFile>, mut node: Node, diagnostics: &mut Vec<Diagnost
         config: Arc::new(file.config.into_iter().map(|(key, value)| (key, value.to_string())).collect()),
         grants,
         limits,
+        breaker,
         instances: Instances { isolation: file.instances.isolation, calls_max: file.instances.max_calls.get() },
         node,
     })
@@ -200,7 +207,9 @@ mod tests {
         assert_eq!(manifest.limits.cpu, Duration::from_millis(25));
         assert_eq!(manifest.limits.wall, Duration::from_millis(100));
         assert_eq!(manifest.limits.concurrency_max, 16);
+        assert_eq!(manifest.limits.queue_max, 64);
         assert_eq!(manifest.limits.output_bytes_max, 256 << 10);
+        assert_eq!(manifest.breaker.faults_max, 20);
         assert_eq!(manifest.instances.calls_max, 10_000);
         assert_eq!(manifest.instances.isolation, Isolation::Pooled);
     }
@@ -217,9 +226,16 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_at_its_line() {
-        let text = "component: ../a.wasm\nsha256: abc\nlimits:\n  memory: 1GiB\n  cpu: 200ms\nunknown: 1\n";
+        let text = "component: ../a.wasm\nsha256: abc\nlimits:\n  memory: 1GiB\n  cpu: 200ms\nunknown: 1\nbreaker:\n  pause: 2m\n";
         let told = read(text).unwrap_err();
-        for expected in ["1: `component`", "2: `sha256`", "4: `limits.memory`", "5: `limits.cpu`", "6: unknown key"] {
+        for expected in [
+            "1: `component`",
+            "2: `sha256`",
+            "4: `limits.memory`",
+            "5: `limits.cpu`",
+            "6: unknown key",
+            "8: `breaker.pause`",
+        ] {
             assert!(told.iter().any(|line| line.starts_with(expected)), "{expected} in {told:?}");
         }
     }

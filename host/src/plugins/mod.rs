@@ -6,6 +6,7 @@
 //! [`CompileSettings::cache`] keeps.
 
 mod answer;
+mod breaker;
 mod build;
 mod calls;
 mod compile;
@@ -23,6 +24,9 @@ mod manifest;
 mod output;
 mod plugin;
 mod pool;
+mod record;
+mod room;
+mod roster;
 mod set;
 mod vectors;
 mod worlds;
@@ -33,6 +37,7 @@ pub use imports::{Secrets, Services, grant_of_import};
 pub use load::COMPONENT_BYTES_MAX;
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};
 pub use plugin::{Digest, Fingerprint, Plugin};
+pub use roster::Roster;
 pub use set::PluginSet;
 pub use vectors::{ContextFile, UserFile, Vector, differences, self_test};
 

@@ -4,15 +4,18 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant as Moment, timeout_at};
 
+use super::breaker::Turned;
 use super::fault::Failure;
 use super::instance::{Blueprint, Instance};
 use super::manifest::{Isolation, PluginManifest};
-use super::pool::{Pool, Slots};
-use crate::channels::PluginKinds;
-use crate::flow::ports::PluginVersion;
+use super::pool::Slots;
+use super::record::Record;
+use super::room::Room;
+use crate::channels::{PluginKind, PluginKinds};
+use crate::flow::ports::{PluginService, PluginState, PluginStatus, PluginVersion};
 use crate::protocol::PluginName;
 use crate::telemetry;
 
@@ -29,9 +32,9 @@ pub struct Plugin {
     pub(super) manifest: PluginManifest,
     pub(super) blueprint: Blueprint,
     pub(super) slots: Arc<Slots>,
-    pub(super) pool: Arc<Pool>,
-    /// One permit a call at once (`limits.concurrency`).
-    pub(super) calls: Semaphore,
+    pub(super) authorizers: Room,
+    pub(super) workers: Room,
+    pub(super) record: Record,
 }
 
 /// What a plugin is made of: equal fingerprints serve alike, so a reload keeps the one with the warm instances.
@@ -78,6 +81,12 @@ impl Fingerprint {
         Self { digest: Digest::of(component), manifest: manifest.to_owned() }
     }
 
+    /// The component's.
+    #[must_use]
+    pub const fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
     /// The same in 32 bytes.
     #[must_use]
     pub fn version(&self) -> PluginVersion {
@@ -95,6 +104,7 @@ impl std::fmt::Debug for Plugin {
 /// instance goes with it: its store is poisoned.
 pub(super) struct Lease<'a> {
     plugin: &'a Plugin,
+    room: &'a Room,
     pub(super) instance: Instance,
     _call: SemaphorePermit<'a>,
 }
@@ -104,8 +114,10 @@ impl Lease<'_> {
     pub(super) fn end(mut self) {
         self.plugin.log_output(&mut self.instance);
         let instances = &self.plugin.manifest.instances;
-        if instances.isolation == Isolation::Pooled && self.instance.calls < instances.calls_max {
-            self.plugin.pool.put(self.instance);
+        let lives = instances.isolation == Isolation::Pooled && self.instance.calls < instances.calls_max;
+        // Kept, it would keep the place that another plugin waits for.
+        if lives && !self.plugin.slots.wanted() {
+            self.room.pool.put(self.instance);
         }
     }
 }
@@ -152,29 +164,69 @@ impl Plugin {
         Fingerprint { digest: self.digest.clone(), manifest: self.manifest.source.text.clone() }
     }
 
-    /// An instance to call, and until when the call may take. Waiting for the plugin's turn comes before that time.
-    pub(super) async fn lease(&self) -> Result<(Lease<'_>, Moment), Failure> {
-        let wall = self.manifest.limits.wall;
-        let turn = timeout_at(Moment::now() + wall, self.calls.acquire()).await;
-        let Ok(Ok(call)) = turn else {
-            let most = self.manifest.limits.concurrency_max;
-            return Err(Failure::overloaded(&format!("{most} calls at once (`limits.concurrency`)")));
-        };
-        let deadline = Moment::now() + wall;
-        let instance = match self.pool.take() {
-            Some(instance) => instance,
-            None => self.instantiate(deadline).await?,
-        };
-        Ok((Lease { plugin: self, instance, _call: call }, deadline))
+    /// What an operator is told of it.
+    #[must_use]
+    pub fn status(&self, state: PluginState) -> PluginStatus {
+        PluginStatus {
+            name: self.name.as_str().to_owned(),
+            state,
+            version: Some(self.fingerprint().version().to_string()),
+            digest: Some(self.digest.as_str().to_owned()),
+            since_unix_s: self.record.loaded_at_unix_s,
+            reasons: Vec::new(),
+            service: Some(PluginService {
+                kinds: self.kinds.iter().map(PluginKind::as_str).collect(),
+                cached: self.cached,
+                paused: [&self.authorizers, &self.workers]
+                    .into_iter()
+                    .filter(|room| room.breaker.is_open())
+                    .map(|room| room.class.as_str())
+                    .collect(),
+                calls: self.record.calls(),
+                faults: self.record.faults(),
+                last_fault: self.record.last_fault(),
+            }),
+        }
     }
 
-    async fn instantiate(&self, deadline: Moment) -> Result<Instance, Failure> {
-        let slot = self.slots.take(deadline).await?;
-        let instance = timeout_at(deadline, self.blueprint.instantiate(slot)).await;
+    /// An instance to call, and until when the call may take. Waiting for the plugin's turn comes before that time.
+    pub(super) async fn lease<'a>(&'a self, room: &'a Room) -> Result<(Lease<'a>, Moment), Failure> {
+        let wall = self.manifest.limits.wall;
+        let call = room.enter(Moment::now() + wall).await?;
+        let deadline = Moment::now() + wall;
+        let instance = match room.pool.take() {
+            Some(instance) => instance,
+            None => self.instantiate(room, deadline).await?,
+        };
+        Ok((Lease { plugin: self, room, instance, _call: call }, deadline))
+    }
+
+    async fn instantiate(&self, room: &Room, deadline: Moment) -> Result<Instance, Failure> {
+        let slot = self.slots.take(room.class, deadline).await?;
+        let instance = timeout_at(deadline, room.run(self.blueprint.instantiate(slot))).await;
         instance.map_err(|_| Failure::wall(&self.manifest.limits))?
     }
 
-    pub(super) fn log_output(&self, instance: &mut Instance) {
+    /// Has the breaker let the call through, or answer for the plugin; learns from how it ends.
+    pub(super) async fn admitted<T>(
+        &self,
+        room: &Room,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let admission = room.breaker.admit().ok_or_else(Failure::paused)?;
+        let result = call.await;
+        self.record.note(result.as_ref().err());
+        let verdict = result.as_ref().map_or_else(Failure::verdict, |_| Some(false));
+        let (name, class) = (self.name.as_str(), room.class.as_str());
+        match verdict.and_then(|fault| admission.end(fault)) {
+            Some(Turned::Open(pause)) => telemetry::plugin_paused(name, class, pause),
+            Some(Turned::Closed) => telemetry::plugin_resumed(name, class),
+            None => {}
+        }
+        result
+    }
+
+    fn log_output(&self, instance: &mut Instance) {
         let printed = instance.guest().take_output();
         if !printed.is_empty() {
             tracing::info!(target: "plugin", plugin = %self.name, "{printed}");

@@ -2,6 +2,7 @@
 
 mod build;
 mod read;
+mod rejected;
 mod watch;
 
 use std::sync::Arc;
@@ -15,9 +16,11 @@ pub use build::{Built, build};
 pub use read::{Paths, Read, read, read_plugin, read_vectors};
 pub use watch::{WatchError, Watcher};
 
+use rejected::{Candidates, candidates};
+
 use crate::config::Diagnostic;
 use crate::flow::Gates;
-use crate::plugins::PluginHost;
+use crate::plugins::{PluginHost, Roster};
 use crate::protocol::Generation;
 use crate::telemetry;
 
@@ -43,6 +46,8 @@ pub struct Reloader {
     pub host: Arc<PluginHost>,
     /// What is swapped.
     pub gates: Arc<Gates>,
+    /// Told which versions serve and which could not be had.
+    pub roster: Arc<Roster>,
 }
 
 impl Reloader {
@@ -66,11 +71,13 @@ impl Reloader {
             settle(&mut triggers).await;
             let started = Instant::now();
             match self.attempt(&current, trigger).await {
-                Ok(None) => {}
+                // What was rejected before is taken back.
+                Ok(None) => self.roster.serve(&current.plugins),
                 Ok(Some(next)) => {
                     let generation = next.serving.catalog.generation();
                     self.gates.replace(next.serving.clone());
                     current = next;
+                    self.roster.serve(&current.plugins);
                     telemetry::reload_applied(generation.0, started.elapsed());
                     applied(generation);
                 }
@@ -91,12 +98,21 @@ impl Reloader {
     async fn attempt(&self, current: &Built, trigger: Trigger) -> Result<Option<Built>, Vec<Diagnostic>> {
         let paths = self.paths.clone();
         let reading = tokio::task::spawn_blocking(move || read(&paths)).await;
-        let next = reading.unwrap_or_else(|panic| Err(vec![Diagnostic::new(format!("reading stopped: {panic}"))]))?;
+        let next = reading.unwrap_or_else(|panic| Err(vec![Diagnostic::new(format!("reading stopped: {panic}"))]));
+        let next = next.map_err(|mistakes| self.reject(&Candidates::new(), mistakes))?;
         if trigger == Trigger::Files && next.fingerprint() == current.fingerprint {
             return Ok(None);
         }
         let generation = Generation(current.serving.catalog.generation().0 + 1);
-        build(&self.host, next, generation, &current.plugins).await.map(Some)
+        let candidates = candidates(&next.plugins);
+        let built = build(&self.host, next, generation, &current.plugins).await;
+        built.map(Some).map_err(|mistakes| self.reject(&candidates, mistakes))
+    }
+
+    /// Has the roster tell of the plugins that could not be had.
+    fn reject(&self, candidates: &Candidates, mistakes: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        self.roster.reject(rejected::rejected(&self.paths.plugins, candidates, &mistakes));
+        mistakes
     }
 }
 

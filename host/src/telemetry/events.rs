@@ -106,6 +106,19 @@ pub fn plugin_fault(plugin: &str, kind: &'static str, channel: &str, detail: &st
     sampled!(FAULTS, error, "plugin failed", event = names::PLUGIN_FAULT, plugin, kind, channel, detail);
 }
 
+/// `plugin.paused`: a plugin failed so often that its calls of a class are kept from it.
+pub fn plugin_paused(plugin: &str, class: &'static str, pause: Duration) {
+    metrics::plugin_breaker(plugin, class, "paused");
+    let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+    tracing::warn!(event = names::PLUGIN_PAUSED, plugin, class, pause_ms, "plugin paused after too many faults");
+}
+
+/// `plugin.resumed`: the call that was tried went well, all others go to the plugin again.
+pub fn plugin_resumed(plugin: &str, class: &'static str) {
+    metrics::plugin_breaker(plugin, class, "resumed");
+    tracing::info!(event = names::PLUGIN_RESUMED, plugin, class, "plugin called again");
+}
+
 /// `plugin.compiled`: the native code of a component is there, from the compiler or, `cached`, from before.
 pub fn plugin_compiled(plugin: &str, component: &str, cached: bool, elapsed: Duration) {
     metrics::plugin_compiled(if cached { "cache" } else { "compiler" }, elapsed);

@@ -105,6 +105,17 @@ fn count_by_channel(metric: Metric, channel: &str, count: usize) {
     hot(channel, slot, make, |handles| handles.counter.increment(count as u64));
 }
 
+/// Counts a plugin that is not called for a while, or again; [`super::plugin_paused`] and [`super::plugin_resumed`] do
+/// it and log it.
+pub(super) fn plugin_breaker(plugin: &str, class: &'static str, outcome: &'static str) {
+    counter(names::PLUGIN_BREAKER, &[("plugin", plugin), ("class", class), ("outcome", outcome)]).increment(1);
+}
+
+/// Notes whether a version of a plugin is in a state: `active` or `rejected`.
+pub fn plugin_state(plugin: &str, state: &'static str, is: bool) {
+    gauge(names::PLUGIN_STATE, &[("plugin", plugin), ("state", state)]).set(f64::from(u8::from(is)));
+}
+
 /// Counts a plugin's fault; [`super::plugin_fault`] does it and logs it.
 pub(super) fn plugin_faulted(plugin: &str, kind: &'static str, channel: &str) {
     counter(names::PLUGIN_FAULTS, &[("plugin", plugin), ("kind", kind), ("channel", channel)]).increment(1);

@@ -15,6 +15,8 @@
 //! | `tidegate_plugin_log_lines_dropped_total` | `plugin` | `limits.log_lines`, `limits.log_rate` |
 //! | `tidegate_plugin_compiles_total` `tidegate_plugin_compile_seconds` | `from` | `compiler`, `cache` |
 //! | `tidegate_plugin_cache_rejected_total` | | entries that were not what was kept |
+//! | `tidegate_plugin_breaker_total` | `plugin` `class` `outcome` | `paused`, `resumed`; `class` is `authorizer` or `worker` |
+//! | `tidegate_plugin_state` | `plugin` `state` | 1 or 0; `active`, `rejected` (by the last reload) |
 //! | `tidegate_authorizer_cache_total` | `plugin` `outcome` | `hit`, `miss`, `evicted`; `limits.authorizer_cache` |
 //! | `tidegate_deliveries_total` `tidegate_deliveries_failed_total` | `channel` | per subscriber |
 //! | `tidegate_outbound_overflows_total` `tidegate_inbound_overflows_total` | | `limits.outbound_queue`, `limits.inbound_queue` |
@@ -36,6 +38,7 @@
 //! | `realtime.boundary_violation` | warn | `gate` `connection` `user` `channel` `code` |
 //! | `plugin.fault` | error | `plugin` `kind` `channel` `detail` |
 //! | `plugin.compiled` | info | `plugin` `component` `cached` `elapsed_ms` |
+//! | `plugin.paused` `plugin.resumed` | warn, info | `plugin` `class` `pause_ms` |
 //! | `plugin.cache` | warn | `component` / `directory`, `why` |
 //! | `bridge.dead_letter` | warn | `id` `on` `to` `reason` |
 //! | `reload.applied` `reload.rejected` | info, error | `generation` `elapsed_ms` / `mistakes` `first` |
@@ -53,15 +56,15 @@ mod registry;
 
 pub use events::{
     auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
-    plugin_cache_rejected, plugin_cache_unusable, plugin_compiled, plugin_fault, reload_applied, reload_rejected,
-    stopped,
+    plugin_cache_rejected, plugin_cache_unusable, plugin_compiled, plugin_fault, plugin_paused, plugin_resumed,
+    reload_applied, reload_rejected, stopped,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
     Gate, NO_CHANNEL, authorizer_cache, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed,
     connection_opened, connection_refused, connection_unannounced, dead_letter_dropped, dead_letters, delivered, gate,
     generation, http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_host_call, plugin_log_dropped,
-    subscribed, unsubscribed,
+    plugin_state, subscribed, unsubscribed,
 };
 pub use registry::render;
 
@@ -84,6 +87,9 @@ mod tests {
         plugin_host_call("p", "kv", "ok", time);
         plugin_log_dropped("p", 3);
         plugin_fault("p", "trap", "a", "detail");
+        plugin_state("p", "active", true);
+        plugin_paused("p", "worker", time);
+        plugin_resumed("p", "worker");
         plugin_compiled("p", "digest", true, time);
         plugin_cache_rejected("digest", "why");
         authorizer_cache("p", "hit");

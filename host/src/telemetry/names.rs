@@ -68,6 +68,12 @@ pub(super) const PLUGIN_CACHE_REJECTED: Metric = counter(
     "tidegate_plugin_cache_rejected_total",
     "Compiled plugins in the cache that were not what the server had kept, and were compiled anew",
 );
+pub(super) const PLUGIN_BREAKER: Metric = counter(
+    "tidegate_plugin_breaker_total",
+    "Plugins paused after too many faults and called again, by plugin, class (authorizer, worker) and outcome (paused, resumed)",
+);
+pub(super) const PLUGIN_STATE: Metric =
+    gauge("tidegate_plugin_state", "1 when a version of the plugin is in the state (active, rejected), else 0");
 pub(super) const AUTHORIZER_CACHE: Metric = counter(
     "tidegate_authorizer_cache_total",
     "Granted answers looked up and given way (limits.authorizer_cache), by plugin and outcome (hit, miss, evicted)",
@@ -131,6 +137,8 @@ pub(super) const METRICS: &[Metric] = &[
     PLUGIN_COMPILES,
     PLUGIN_COMPILE_SECONDS,
     PLUGIN_CACHE_REJECTED,
+    PLUGIN_BREAKER,
+    PLUGIN_STATE,
     AUTHORIZER_CACHE,
     DELIVERIES,
     DELIVERIES_FAILED,
@@ -158,6 +166,8 @@ pub(super) const AUTH_FAILED: &str = "realtime.auth_failed";
 pub(super) const BOUNDARY_VIOLATION: &str = "realtime.boundary_violation";
 pub(super) const PLUGIN_FAULT: &str = "plugin.fault";
 pub(super) const PLUGIN_COMPILED: &str = "plugin.compiled";
+pub(super) const PLUGIN_PAUSED: &str = "plugin.paused";
+pub(super) const PLUGIN_RESUMED: &str = "plugin.resumed";
 pub(super) const PLUGIN_CACHE: &str = "plugin.cache";
 pub(super) const RELOAD_APPLIED: &str = "reload.applied";
 pub(super) const RELOAD_REJECTED: &str = "reload.rejected";

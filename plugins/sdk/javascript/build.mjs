@@ -1,42 +1,88 @@
 #!/usr/bin/env node
 // Makes a component of a module: `node build.mjs plugin.js plugin.wasm handler authorizer`, the kinds it exports last.
-// JavaScript and TypeScript alike; types are stripped, not checked.
+// JavaScript and TypeScript alike; TypeScript is checked first.
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const KINDS = ['handler', 'authorizer'];
+/** Kind, and the type of `index.d.ts` that its export must have. */
+const KINDS = { handler: 'Handler', authorizer: 'Authorizer' };
+const OPTIONS = {
+  strict: true, noEmit: true, allowImportingTsExtensions: true, skipLibCheck: true,
+  target: 'es2022', lib: ['es2023'], module: 'esnext', moduleResolution: 'bundler', types: [],
+};
+
 const here = dirname(fileURLToPath(import.meta.url));
-const [entry, output, ...kinds] = process.argv.slice(2);
-if (!output || kinds.length === 0 || kinds.some((kind) => !KINDS.includes(kind))) {
-  console.error(`error: usage: build.mjs <module> <component.wasm> <kind>...\nhint: the kinds are ${KINDS.join(', ')}`);
-  process.exit(64);
+const [source, output, ...kinds] = process.argv.slice(2);
+if (!output || kinds.length === 0 || kinds.some((kind) => !Object.hasOwn(KINDS, kind))) {
+  fail(64, `usage: build.mjs <module> <component.wasm> <kind>...`, `the kinds are ${Object.keys(KINDS).join(', ')}`);
 }
+const entry = resolve(source);
+if (!existsSync(entry)) fail(66, `\`${source}\` is not there`, `run it in the plugin's directory`);
 
 const work = mkdtempSync(join(tmpdir(), 'tidegate-plugin-'));
+let exit = 0;
 try {
-  const wit = join(work, 'wit');
-  cpSync(join(here, '../../../wit'), wit, { recursive: true });
-  const includes = kinds.map((kind) => `    include ${kind}-plugin;\n`).join('');
-  writeFileSync(join(wit, 'built.wit'), `package tidegate:plugin@0.1.0;\n\nworld built {\n${includes}}\n`);
-  const bundle = join(work, 'bundle.js');
-  tool('rolldown', [resolve(entry), '--external', 'tidegate:host/log@0.1.0', '--external', 'tidegate:host/config@0.1.0', '--format', 'esm', '-o', bundle]);
-  // Without --sync the component needs asynchronous components, which the host does not offer.
-  tool('componentize-qjs', ['--wit', wit, '--world', 'built', '--js', bundle, '--sync', '--output', resolve(output)]);
+  exit = typed() && bundled() && componentized() ? 0 : 1;
 } finally {
   rmSync(work, { recursive: true, force: true });
+}
+process.exit(exit);
+
+// A plugin that lacks an export, or has it of another shape, would only be found when it is called.
+function typed() {
+  if (!/\.[cm]?ts$/.test(entry)) return true;
+  const types = kinds.map((kind) => KINDS[kind]).join(', ');
+  write('check.ts', [
+    `import type { ${types} } from ${JSON.stringify(join(here, 'index.js'))};`,
+    `import { ${kinds.join(', ')} } from ${JSON.stringify(entry)};`,
+    ...kinds.map((kind) => `${kind} satisfies ${KINDS[kind]};`),
+  ]);
+  write('tsconfig.json', [JSON.stringify({ compilerOptions: OPTIONS, files: ['check.ts'] })]);
+  return tool('tsc', ['-p', work]);
+}
+
+function bundled() {
+  const names = kinds.join(', ');
+  write('entry.js', [`import { ${names} } from ${JSON.stringify(entry)};`, `export { ${names} };`]);
+  write('rolldown.config.mjs', [`export default ${JSON.stringify({
+    input: join(work, 'entry.js'),
+    platform: 'neutral',
+    output: { file: join(work, 'bundle.js'), format: 'esm', codeSplitting: false },
+  }).slice(0, -1)}, external: /^tidegate:/ };`]);
+  return tool('rolldown', ['-c', join(work, 'rolldown.config.mjs'), '--log-level', 'warn']);
+}
+
+function componentized() {
+  const wit = join(work, 'wit');
+  // A project of its own has the contract beside this file.
+  const contract = [join(here, 'wit'), join(here, '../../../wit')].find((path) => existsSync(path));
+  cpSync(contract, wit, { recursive: true });
+  write('wit/built.wit', [
+    'package tidegate:plugin@0.1.0;', '', 'world built {', ...kinds.map((kind) => `    include ${kind}-plugin;`), '}',
+  ]);
+  // Without --sync the component needs asynchronous components, which the host does not offer.
+  const args = ['--wit', wit, '--world', 'built', '--js', join(work, 'bundle.js'), '--sync', '--output', resolve(output)];
+  return tool('componentize-qjs', args);
+}
+
+function write(name, lines) {
+  writeFileSync(join(work, name), lines.join('\n') + '\n');
 }
 
 function tool(name, args) {
   const ran = spawnSync(join(here, 'node_modules/.bin', name), args, { stdio: ['ignore', 'inherit', 'inherit'] });
   if (ran.error?.code === 'ENOENT') {
     console.error(`error: \`${name}\` is not installed\nhint: run \`npm ci\` in ${here}`);
-    process.exit(69);
+    return false;
   }
-  if (ran.status !== 0) {
-    console.error(`error: \`${name}\` failed on ${entry}`);
-    process.exit(1);
-  }
+  if (ran.status !== 0) console.error(`error: \`${name}\` failed on ${source}`);
+  return ran.status === 0;
+}
+
+function fail(code, sentence, hint) {
+  console.error(`error: ${sentence}\nhint: ${hint}`);
+  process.exit(code);
 }

@@ -8,7 +8,7 @@ export interface Context {
   user?: User;
   connectionId: string;
   /** Milliseconds since the Unix epoch. */
-  receivedAtMs: bigint;
+  receivedAtMs: number;
   /** Milliseconds this call may take. */
   deadlineMs: number;
   attributes: [name: string, value: string][];
@@ -33,7 +33,26 @@ export function deny(sentence: string): Decision;
 export const log: Record<'trace' | 'debug' | 'info' | 'warn' | 'error',
   (message: string, fields?: Record<string, string | number | boolean>) => void>;
 export function config<T = unknown>(key: string): T | undefined;
+export const clock: {
+  /** Milliseconds since the Unix epoch. */
+  nowMs(): number;
+  /** Microseconds since some moment; never goes back. */
+  monotonicUs(): number;
+};
+/** The server's own randomness, good for secrets. */
+export const random: { bytes(length: number): Uint8Array; u64(): bigint };
+/** What the topic puts in one place of the channel's template: `param(context, 'vaultId')` is `v1` on `vault.v1`. */
+export function param(context: Context, name: string): string | undefined;
+
+// The shapes that the host calls, made by the functions below. The build checks the exports of a plugin against them.
+export interface Handler {
+  handle(context: Context, payload: string): { reply?: string; effects: Effect[] };
+}
+export interface Authorizer {
+  authorize(context: Context, action: Action, payload?: string): Decision;
+}
+export type Action = 'connect' | 'subscribe' | 'send';
 /** `Payload` is what the channel's inbound schema lets through. Must not be async. */
-export function handler<Payload = unknown>(handle: (context: Context, payload: Payload) => Outcome | void): unknown;
+export function handler<Payload = unknown>(handle: (context: Context, payload: Payload) => Outcome | void): Handler;
 export function authorizer<Payload = unknown>(
-  authorize: (context: Context, action: 'connect' | 'subscribe' | 'send', payload?: Payload) => Decision): unknown;
+  authorize: (context: Context, action: Action, payload?: Payload) => Decision): Authorizer;

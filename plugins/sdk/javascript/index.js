@@ -1,6 +1,5 @@
 // The plugin's side of the contract in `wit/`: payloads as values instead of JSON text, exceptions as refusals.
-import { write } from 'tidegate:host/log@0.1.0';
-import { get } from 'tidegate:host/config@0.1.0';
+import { bytes, get, monotonicUs, nextU64, nowMs, write } from '#host';
 
 /** Why a message is not taken: throw one. */
 export class Refusal extends Error {
@@ -38,11 +37,25 @@ export const config = (key) => {
   return value === undefined || value === null ? undefined : JSON.parse(value);
 };
 
+export const clock = {
+  nowMs: () => Number(nowMs()),
+  monotonicUs: () => Number(monotonicUs()),
+};
+
+/** The server's own randomness, good for secrets. `Math.random` is not: instances may share its seed. */
+export const random = {
+  bytes: (length) => new Uint8Array(bytes(length)),
+  u64: () => BigInt(nextU64()),
+};
+
+/** What the topic puts in one place of the channel's template: `param(context, 'vaultId')` is `v1` on `vault.v1`. */
+export const param = (context, name) => context.params.find(([key]) => key === name)?.[1];
+
 /** Makes `(context, payload) => { reply?, effects? }` the `handler` a plugin exports. */
 export const handler = (handle) => ({
   handle(ctx, payload) {
     try {
-      const { reply, effects = [] } = settled(handle(ctx, JSON.parse(payload))) ?? {};
+      const { reply, effects = [] } = settled(handle(plain(ctx), JSON.parse(payload))) ?? {};
       return { reply: reply === undefined ? undefined : text(reply), effects };
     } catch (error) {
       if (error instanceof Refusal) throw { tag: error.tag, val: error.message };
@@ -56,7 +69,7 @@ export const authorizer = (authorize) => ({
   authorize(ctx, action, payload) {
     try {
       const message = payload === undefined || payload === null ? undefined : JSON.parse(payload);
-      const decision = settled(authorize(ctx, action, message));
+      const decision = settled(authorize(plain(ctx), action, message));
       if (decision?.tag !== 'allow' && decision?.tag !== 'deny') throw new TypeError('answer allow() or deny()');
       return decision;
     } catch (error) {
@@ -64,6 +77,9 @@ export const authorizer = (authorize) => ({
     }
   },
 });
+
+// A `u64` arrives as a BigInt, which `JSON.stringify` refuses; milliseconds fit a number.
+const plain = (ctx) => ({ ...ctx, receivedAtMs: Number(ctx.receivedAtMs) });
 
 // An `async` function would hand the host a promise that nobody settles.
 function settled(value) {

@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod choose;
 mod compile;
+mod list;
 mod test;
 
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ enum PluginCommand {
     Check(check::Check),
     /// Ask plugins what their golden vectors say, tests/*.json, and compare the answers
     Test(test::Test),
+    /// List what a running server has: versions, states, calls, faults
+    List(list::List),
     /// Compile a component to native code, under limits: what the server runs for itself
     #[command(hide = true)]
     Compile(compile::Compile),
@@ -40,6 +43,7 @@ impl Plugin {
             PluginCommand::Build(build) => build.run(plugins),
             PluginCommand::Check(check) => check.run(plugins).await,
             PluginCommand::Test(test) => test.run(plugins).await,
+            PluginCommand::List(list) => list.run(),
             PluginCommand::Compile(compile) => Ok(compile.run()),
         }
     }

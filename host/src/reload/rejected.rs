@@ -1,0 +1,51 @@
+//! Which plugins a reload wanted and could not have, and why.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::config::Diagnostic;
+use crate::flow::ports::{Clock as _, PluginState, PluginStatus, SystemClock};
+use crate::plugins::{Fingerprint, PluginSource};
+use crate::protocol::PluginName;
+
+/// Most reasons that are kept of one plugin.
+const REASONS_MAX: usize = 8;
+
+/// What the candidates of a reload are made of; of one that could not be read nothing is known.
+pub(super) type Candidates = BTreeMap<PluginName, Fingerprint>;
+
+/// What would be loaded from these files.
+pub(super) fn candidates(sources: &[PluginSource]) -> Candidates {
+    let fingerprint = |source: &PluginSource| Fingerprint::of(&source.manifest.text, &source.component);
+    sources.iter().map(|source| (source.name.clone(), fingerprint(source))).collect()
+}
+
+/// The plugins whose own files hold mistakes.
+pub(super) fn rejected(plugins: &Path, candidates: &Candidates, mistakes: &[Diagnostic]) -> Vec<PluginStatus> {
+    let mut reasons: BTreeMap<PluginName, Vec<String>> = BTreeMap::new();
+    for mistake in mistakes {
+        let Some(name) = plugin_of(plugins, mistake) else { continue };
+        let reasons = reasons.entry(name).or_default();
+        if reasons.len() < REASONS_MAX {
+            reasons.push(mistake.summary());
+        }
+    }
+    let since_unix_s = SystemClock.now_unix_s();
+    let status = |(name, reasons): (PluginName, Vec<String>)| PluginStatus {
+        state: PluginState::Rejected,
+        version: candidates.get(&name).map(|candidate| candidate.version().to_string()),
+        digest: candidates.get(&name).map(|candidate| candidate.digest().as_str().to_owned()),
+        name: name.as_str().to_owned(),
+        since_unix_s,
+        reasons,
+        service: None,
+    };
+    reasons.into_iter().map(status).collect()
+}
+
+/// The plugin in whose directory a mistake is.
+fn plugin_of(plugins: &Path, mistake: &Diagnostic) -> Option<PluginName> {
+    let file = Path::new(&mistake.place.as_ref()?.source.path);
+    let directory = file.strip_prefix(plugins).ok()?.components().next()?;
+    Some(PluginName::new(directory.as_os_str().to_string_lossy()))
+}

@@ -1,0 +1,28 @@
+//! `GET /v1/plugins`
+
+use serde_json::json;
+
+use crate::{get, refusal, server};
+
+#[tokio::test]
+async fn every_version_is_listed_with_what_it_did_and_why_it_was_rejected() {
+    let answer = get("/v1/plugins").key("operate").to(&server().start()).await;
+    assert_eq!(answer.status, 200);
+    let plugins = &answer.json()["plugins"];
+    assert_eq!(plugins[0]["state"], "active");
+    let service = json!({
+        "kinds": ["handler"], "cached": true, "paused": [], "calls": 7, "faults": 1,
+        "last_fault": { "kind": "trap", "detail": "unreachable", "at_unix_s": 5 },
+    });
+    assert_eq!(plugins[0]["service"], service);
+    assert_eq!(plugins[1]["state"], "rejected");
+    assert_eq!(plugins[1]["reasons"], json!(["is empty"]));
+    assert_eq!(plugins[1]["service"], json!(null));
+}
+
+#[tokio::test]
+async fn only_a_key_that_may_operate_sees_the_plugins() {
+    let server = server().start();
+    assert_eq!(get("/v1/plugins").to(&server).await.refused(), refusal(401, "unauthenticated"));
+    assert_eq!(get("/v1/plugins").key("publish").to(&server).await.refused(), refusal(403, "forbidden"));
+}

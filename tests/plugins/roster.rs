@@ -1,0 +1,39 @@
+//! What an operator is told of the plugins: versions, states, calls and faults.
+
+use std::sync::Arc;
+
+use tidegate::flow::ports::{PluginRoster as _, PluginState};
+use tidegate::plugins::Roster;
+
+use crate::kit::{BAD_MANIFEST, bad, load, order};
+
+fn states(roster: &Roster) -> Vec<PluginState> {
+    roster.list().into_iter().map(|status| status.state).collect()
+}
+
+#[tokio::test]
+async fn a_version_tells_its_calls_its_faults_and_the_last_of_them() {
+    let roster = Roster::default();
+    let plugin = load(bad(BAD_MANIFEST)).await;
+    roster.serve(std::slice::from_ref(&plugin));
+    order(&plugin, "count").await.unwrap().unwrap();
+    order(&plugin, "panic").await.unwrap_err();
+    let [status] = roster.list().try_into().unwrap();
+    let service = status.service.unwrap();
+    assert_eq!((service.calls, service.faults), (2, 1));
+    let last = service.last_fault.unwrap();
+    assert_eq!(last.kind, "trap");
+    assert!(last.at_unix_s >= status.since_unix_s && last.detail.len() <= 1024, "{last:?}");
+}
+
+#[tokio::test]
+async fn a_replaced_version_drains_as_long_as_someone_holds_it() {
+    let roster = Roster::default();
+    let (old, new) = (load(bad(BAD_MANIFEST)).await, load(bad(BAD_MANIFEST)).await);
+    roster.serve(std::slice::from_ref(&old));
+    roster.serve(&[new]);
+    assert_eq!(states(&roster), [PluginState::Active, PluginState::Draining]);
+    assert_eq!(Arc::strong_count(&old), 1);
+    drop(old);
+    assert_eq!(states(&roster), [PluginState::Active]);
+}

@@ -25,51 +25,51 @@ fn server() -> Server {
     Server::declaring(CHANNELS).bridge(RULES).start()
 }
 
-#[test]
-fn an_event_of_an_exact_rule_crosses_with_its_data() {
+#[tokio::test]
+async fn an_event_of_an_exact_rule_crosses_with_its_data() {
     let server = server();
-    server.bridge(&event("article.published", json!({ "title": "x" })));
+    server.bridge(&event("article.published", json!({ "title": "x" }))).await;
     assert_eq!(server.delivered(), [("news".to_owned(), json!({ "title": "x" }))]);
 }
 
-#[test]
-fn an_event_that_no_rule_lists_goes_no_further_and_is_no_dead_letter() {
+#[tokio::test]
+async fn an_event_that_no_rule_lists_goes_no_further_and_is_no_dead_letter() {
     let server = server();
     for kind in ["article", "article.published.twice", "article.unpublished", "vault.source", "vault.sourcex.a", "*"] {
-        server.bridge(&event(kind, json!({ "title": "x", "vaultId": "v1", "status": "live" })));
+        server.bridge(&event(kind, json!({ "title": "x", "vaultId": "v1", "status": "live" }))).await;
     }
     assert_eq!(server.delivered(), []);
     assert!(server.dead_letters.list().is_empty());
 }
 
-#[test]
-fn a_prefix_rule_makes_its_topic_and_payload_from_the_event() {
+#[tokio::test]
+async fn a_prefix_rule_makes_its_topic_and_payload_from_the_event() {
     let server = server();
-    server.bridge(&event("vault.source.added", json!({ "vaultId": "v1", "status": "live" })));
+    server.bridge(&event("vault.source.added", json!({ "vaultId": "v1", "status": "live" }))).await;
     let payload = json!({ "kind": "vault.source.added", "status": "live" });
     assert_eq!(server.delivered(), [("vault.v1".to_owned(), payload)]);
 }
 
-#[test]
-fn integers_of_an_event_are_integers_in_an_expression() {
+#[tokio::test]
+async fn integers_of_an_event_are_integers_in_an_expression() {
     let server = server();
-    server.bridge(&event("counted", json!({ "room": "a", "n": 41 })));
+    server.bridge(&event("counted", json!({ "room": "a", "n": 41 }))).await;
     assert_eq!(server.delivered(), [("chat.a".to_owned(), json!({ "text": "42" }))]);
 }
 
-#[test]
-fn a_condition_that_says_no_is_no_dead_letter() {
+#[tokio::test]
+async fn a_condition_that_says_no_is_no_dead_letter() {
     let server = server();
-    server.bridge(&event("vault.source.added", json!({ "vaultId": "v1", "status": "draft" })));
+    server.bridge(&event("vault.source.added", json!({ "vaultId": "v1", "status": "draft" }))).await;
     assert_eq!(server.delivered(), []);
     assert!(server.dead_letters.list().is_empty());
 }
 
-#[test]
-fn an_expression_that_fails_is_a_dead_letter_with_rule_reason_time_and_event() {
+#[tokio::test]
+async fn an_expression_that_fails_is_a_dead_letter_with_rule_reason_time_and_event() {
     let server = server();
     let event = event("vault.source.added", json!({ "status": "live" }));
-    server.bridge(&event);
+    server.bridge(&event).await;
     assert_eq!(server.delivered(), []);
     let letters = server.dead_letters.list();
     assert_eq!((letters.len(), &letters[0].event, letters[0].at_unix_s), (1, &event, FakeClock::START_UNIX_S));
@@ -77,71 +77,71 @@ fn an_expression_that_fails_is_a_dead_letter_with_rule_reason_time_and_event() {
     assert!(letters[0].reason.contains("vaultId"), "{}", letters[0].reason);
 }
 
-#[test]
-fn a_param_that_is_no_segment_is_a_dead_letter() {
+#[tokio::test]
+async fn a_param_that_is_no_segment_is_a_dead_letter() {
     for id in [json!("a.b"), json!(""), json!("a b"), json!("{x}"), json!(null), json!(["v1"])] {
         let server = server();
-        server.bridge(&event("vault.source.added", json!({ "vaultId": id, "status": "live" })));
+        server.bridge(&event("vault.source.added", json!({ "vaultId": id, "status": "live" }))).await;
         assert_eq!((server.delivered(), server.dead_letters.list().len()), (Vec::new(), 1), "{id}");
     }
 }
 
-#[test]
-fn a_payload_that_fails_the_channels_schema_is_a_dead_letter_that_says_where() {
+#[tokio::test]
+async fn a_payload_that_fails_the_channels_schema_is_a_dead_letter_that_says_where() {
     let server = server();
-    server.bridge(&event("article.published", json!({ "title": 7 })));
+    server.bridge(&event("article.published", json!({ "title": 7 }))).await;
     assert_eq!(server.delivered(), []);
     let letters = server.dead_letters.list();
     assert!(letters[0].reason.contains("/title") && letters[0].reason.contains("news"), "{}", letters[0].reason);
 }
 
-#[test]
-fn every_rule_that_lists_the_event_is_taken_and_one_that_fails_stops_no_other() {
+#[tokio::test]
+async fn every_rule_that_lists_the_event_is_taken_and_one_that_fails_stops_no_other() {
     let rules = "rules:\n  - { on: a.b, to: news }\n  - { on: a.*, to: members-only }\n  - { on: a.b, to: desk }\n";
     let server = Server::declaring(CHANNELS).bridge(rules).start();
-    server.bridge(&event("a.b", json!({ "no": "title" })));
+    server.bridge(&event("a.b", json!({ "no": "title" }))).await;
     let mut topics: Vec<String> = server.delivered().into_iter().map(|(topic, _)| topic).collect();
     topics.sort();
     assert_eq!(topics, ["desk", "members-only"]);
     assert_eq!(server.dead_letters.list()[0].rule.to, "news");
 }
 
-#[test]
-fn a_param_does_not_lead_into_another_channel() {
+#[tokio::test]
+async fn a_param_does_not_lead_into_another_channel() {
     let manifest = "feature: test\nchannels:\n  room.{id}: { scope: public, payload: {} }\n  \
                     room.staff: { scope: { role: staff }, payload: {} }\n";
     let rules = "rules:\n  - on: said\n    to: room.{id}\n    params: { id: event.data.id }\n";
     let server = Server::declaring(manifest).bridge(rules).start();
-    server.bridge(&event("said", json!({ "id": "1" })));
-    server.bridge(&event("said", json!({ "id": "staff" })));
+    server.bridge(&event("said", json!({ "id": "1" }))).await;
+    server.bridge(&event("said", json!({ "id": "staff" }))).await;
     let topics: Vec<String> = server.delivered().into_iter().map(|(topic, _)| topic).collect();
     assert_eq!(topics, ["room.1"]);
     assert_eq!(server.dead_letters.list().len(), 1);
 }
 
-#[test]
-fn a_dead_letter_crosses_again_by_its_own_rule_once_it_can() {
+#[tokio::test]
+async fn a_dead_letter_crosses_again_by_its_own_rule_once_it_can() {
     let server = server();
-    server.bridge(&event("article.published", json!({ "title": 7 })));
+    server.bridge(&event("article.published", json!({ "title": 7 }))).await;
     let letter = server.dead_letters.list().remove(0);
-    let again = server.gates.retry(&letter).unwrap();
+    let again = server.gates.retry(&letter).await.unwrap();
     assert!(matches!(&again[..], [Effect::Bury(second)] if second.id != letter.id), "{again:?}");
 
     let lenient = CHANNELS.replace("title: { type: string }", "title: {}");
     let server = Server::declaring(&lenient).bridge(RULES).start();
-    let effects = server.gates.retry(&letter).unwrap();
+    let effects = server.gates.retry(&letter).await.unwrap();
     assert!(matches!(&effects[..], [Effect::Deliver(publication)] if publication.topic.as_str() == "news"));
 }
 
-#[test]
-fn a_dead_letter_whose_rule_is_gone_cannot_cross() {
+#[tokio::test]
+async fn a_dead_letter_whose_rule_is_gone_cannot_cross() {
     let letter = {
         let server = server();
-        server.bridge(&event("article.published", json!({ "title": 7 })));
+        server.bridge(&event("article.published", json!({ "title": 7 }))).await;
         server.dead_letters.list().remove(0)
     };
     let rules = "rules:\n  - { on: article.published, to: members-only }\n";
-    assert!(Server::declaring(CHANNELS).bridge(rules).start().gates.retry(&letter).is_none());
+    assert!(Server::declaring(CHANNELS).bridge(rules).start().gates.retry(&letter).await.is_none());
 }
 
 #[tokio::test]
@@ -149,6 +149,6 @@ async fn a_bridged_publication_goes_to_everyone_who_holds_the_topic() {
     let server = server();
     let client = server.client(user("alice"));
     client.subscribe("news").await.unwrap();
-    server.bridge(&event("article.published", json!({ "title": "x" })));
+    server.bridge(&event("article.published", json!({ "title": "x" }))).await;
     assert_eq!(server.rooms.publications()[0].except, None);
 }

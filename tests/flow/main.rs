@@ -10,13 +10,16 @@ mod bridge;
 mod broadcast;
 mod bus;
 mod connect;
+mod connection;
 mod decisions;
 mod drain;
 mod inbound;
 mod rate;
 mod recheck;
 mod relay;
+mod snapshot;
 mod subscribe;
+mod transform;
 mod unsubscribe;
 
 use std::fmt::Debug;

@@ -6,9 +6,9 @@ use crate::support::{Server, event};
 use crate::{CHANNELS, get, post, refusal, server};
 
 /// Has so many events die on their way to `news`, and names their letters, newest first.
-fn letters(server: &Server, count: usize) -> Vec<String> {
+async fn letters(server: &Server, count: usize) -> Vec<String> {
     for number in 0..count {
-        server.bridge(&event("article.published", json!({ "title": number })));
+        server.bridge(&event("article.published", json!({ "title": number }))).await;
     }
     server.dead_letters.list().into_iter().map(|letter| letter.id).collect()
 }
@@ -20,7 +20,7 @@ fn retry(id: &str) -> crate::Call {
 #[tokio::test]
 async fn letters_are_listed_newest_first_with_rule_reason_and_event() {
     let server = server().start();
-    let ids = letters(&server, 2);
+    let ids = letters(&server, 2).await;
     let list = get("/v1/dead-letters").key("operate").to(&server).await.json();
     assert_eq!(list["kept"], 2);
     let first = &list["dead_letters"][0];
@@ -32,7 +32,7 @@ async fn letters_are_listed_newest_first_with_rule_reason_and_event() {
 #[tokio::test]
 async fn a_limit_cuts_the_list_and_says_how_many_there_are() {
     let server = server().start();
-    let ids = letters(&server, 3);
+    let ids = letters(&server, 3).await;
     let list = get("/v1/dead-letters?limit=1").key("operate").to(&server).await.json();
     assert_eq!((list["dead_letters"].as_array().unwrap().len(), &list["kept"]), (1, &json!(3)));
     assert_eq!(list["dead_letters"][0]["id"], json!(ids[0]));
@@ -45,7 +45,7 @@ async fn a_limit_cuts_the_list_and_says_how_many_there_are() {
 #[tokio::test]
 async fn a_letter_that_can_cross_now_is_delivered_and_gone() {
     let server = server().start();
-    let ids = letters(&server, 1);
+    let ids = letters(&server, 1).await;
     server.gates.replace(tidegate::flow::Serving {
         catalog: crate::support::catalog(
             &CHANNELS.replace("{ type: string }", "{}"),
@@ -63,7 +63,7 @@ async fn a_letter_that_can_cross_now_is_delivered_and_gone() {
 #[tokio::test]
 async fn a_letter_that_dies_again_is_a_new_one_and_the_answer_says_so() {
     let server = server().start();
-    let ids = letters(&server, 1);
+    let ids = letters(&server, 1).await;
     let answer = retry(&ids[0]).to(&server).await;
     assert_eq!(answer.status, 202);
     let again = &answer.json()["dead_letter"];
@@ -83,7 +83,7 @@ async fn no_such_letter_is_404() {
 #[tokio::test]
 async fn a_letter_whose_rule_is_gone_is_404_and_kept() {
     let server = server().start();
-    let ids = letters(&server, 1);
+    let ids = letters(&server, 1).await;
     server.reload(CHANNELS, crate::support::FakePlugins::silent());
     let answer = retry(&ids[0]).to(&server).await;
     assert_eq!(answer.refused(), refusal(404, "not_found"));
@@ -94,7 +94,7 @@ async fn a_letter_whose_rule_is_gone_is_404_and_kept() {
 #[tokio::test]
 async fn a_draining_server_retries_nothing_and_loses_nothing() {
     let server = server().start();
-    let ids = letters(&server, 1);
+    let ids = letters(&server, 1).await;
     server.gates.drain();
     assert_eq!(retry(&ids[0]).to(&server).await.refused(), refusal(503, "draining"));
     assert_eq!(server.dead_letters.list().len(), 1);

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidegate::channels::{self, Catalog, InboundAction, PluginKinds, Sources};
+use tidegate::channels::{self, Catalog, InboundAction, PluginKind, PluginKinds, Sources};
 use tidegate::config::SourceFile;
 use tidegate::protocol::{Generation, PluginName};
 
@@ -79,7 +79,7 @@ fn plugins(text: &str) -> BTreeMap<PluginName, PluginKinds> {
         let mut words = line.split_whitespace();
         let name = PluginName::new(words.next().unwrap());
         let kinds: Vec<&str> = words.collect();
-        (name, PluginKinds { handler: kinds.contains(&"handler"), authorizer: kinds.contains(&"authorizer") })
+        (name, PluginKind::ALL.into_iter().filter(|kind| kinds.contains(&kind.as_str())).collect())
     };
     text.lines().map(plugin).collect()
 }
@@ -90,6 +90,9 @@ fn show(catalog: &Catalog) -> String {
         write!(out, "{} ({}): {:?}", channel.template, channel.feature, channel.scope).unwrap();
         if let Some(authorizer) = &channel.authorizer {
             write!(out, ", authorizer {authorizer}").unwrap();
+        }
+        if let Some(snapshot) = &channel.snapshot {
+            write!(out, ", snapshot {snapshot}").unwrap();
         }
         if let Some(inbound) = &channel.inbound {
             match &inbound.action {
@@ -103,7 +106,11 @@ fn show(catalog: &Catalog) -> String {
         out.push('\n');
     }
     for rule in catalog.bridge().rules() {
-        writeln!(out, "{} -> {}", rule.id().on, rule.id().to).unwrap();
+        write!(out, "{} -> {}", rule.id().on, rule.id().to).unwrap();
+        if let Some(transform) = rule.transform() {
+            write!(out, " by {transform}").unwrap();
+        }
+        out.push('\n');
     }
     out
 }

@@ -69,6 +69,7 @@ pub(crate) fn reaching(lines: &str) -> PluginSource {
 pub(crate) const KINDS_MANIFEST: &str = "
 component: kinds.wasm
 build: cargo build --release --target wasm32-wasip2
+kinds: [authorizer, snapshot, transform, connection]
 grants:
   emit: [lobby]
   publish: [connection.*]
@@ -80,6 +81,13 @@ pub(crate) fn kinds(name: &str, manifest: &str) -> PluginSource {
     static BUILT: OnceLock<PluginSource> = OnceLock::new();
     let source = BUILT.get_or_init(|| built(&root().join("tests/plugins/guests/kinds"), KINDS_MANIFEST)).clone();
     PluginSource { name: PluginName::new(name), ..with_manifest(source, manifest) }
+}
+
+/// The plugin of every kind that is written with the Rust SDK.
+pub(crate) fn typed() -> PluginSource {
+    static BUILT: OnceLock<PluginSource> = OnceLock::new();
+    let manifest = KINDS_MANIFEST.replace("kinds.wasm", "typed.wasm");
+    BUILT.get_or_init(|| built(&root().join("tests/plugins/guests/typed"), &manifest)).clone()
 }
 
 /// The same component with another `plugin.yaml`.

@@ -38,7 +38,7 @@ async fn half_a_component_is_refused() {
 #[tokio::test]
 async fn a_component_without_a_kind_is_refused_with_what_it_exports() {
     let (message, ..) = refused(text("(component)")).await;
-    assert_eq!(message, "component `x.wasm`: is neither a handler nor an authorizer: it exports nothing");
+    assert_eq!(message, "component `x.wasm`: is no kind of plugin: it exports nothing");
     let source = text(r#"(component (instance $i) (export "acme:things/thing@1.0.0" (instance $i)))"#);
     let message = refused(source).await.0;
     assert!(message.ends_with("it exports `acme:things/thing@1.0.0`"), "{message}");
@@ -50,7 +50,7 @@ async fn another_version_of_the_contract_is_named() {
     let (message, _, hint) = refused(source).await;
     assert_eq!(
         message,
-        "component `x.wasm`: exports `tidegate:plugin/handler@0.2.0`, this host serves version 0.1 of the contract"
+        "component `x.wasm`: exports `tidegate:plugin/handler@0.2.0`, this host serves version 0.1 of `tidegate:plugin`"
     );
     assert!(hint.contains("SDK"), "{hint}");
 }
@@ -66,7 +66,7 @@ async fn an_import_of_another_version_is_named() {
     let (message, _, hint) = refused(source).await;
     assert_eq!(
         message,
-        "component `x.wasm`: imports `tidegate:host/log@0.2.0`, this host serves version 0.1 of the contract"
+        "component `x.wasm`: imports `tidegate:host/log@0.2.0`, this host serves version 0.1 of `tidegate:host`"
     );
     assert!(hint.contains("SDK"), "{hint}");
 }

@@ -12,6 +12,7 @@ mod decisions;
 mod faults;
 mod granted;
 mod instances;
+mod kinds;
 mod kit;
 mod loading;
 mod room;

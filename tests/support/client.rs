@@ -24,12 +24,17 @@ impl Client {
 
     /// `emit("subscribe", { channel })`
     pub async fn subscribe(&self, topic: &str) -> Result<SubscribeReceipt, Refusal> {
-        self.gates.subscribe(&self.session, &SubscribeRequest { channel: topic.to_owned(), since: None }).await
+        self.join(SubscribeRequest { channel: topic.to_owned(), since: None }).await
     }
 
     /// `emit("subscribe", { channel, since })`
     pub async fn subscribe_since(&self, topic: &str, since: Since) -> Result<SubscribeReceipt, Refusal> {
-        self.gates.subscribe(&self.session, &SubscribeRequest { channel: topic.to_owned(), since: Some(since) }).await
+        self.join(SubscribeRequest { channel: topic.to_owned(), since: Some(since) }).await
+    }
+
+    async fn join(&self, request: SubscribeRequest) -> Result<SubscribeReceipt, Refusal> {
+        let joined = self.gates.subscribe(&self.session, &request).await?;
+        self.gates.complete(&self.session, joined).await
     }
 
     /// `emit("unsubscribe", { channel })`

@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::Value;
+use tidegate::flow::CallContext;
 use tidegate::flow::ports::{
-    Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, Outcome, PluginEffect, PluginRefusal,
-    PluginVersion, Plugins,
+    Answer, AuthorizerCall, ConnectionCall, Decision, Fault, FaultKind, HandlerCall, Outcome, PluginEffect,
+    PluginRefusal, PluginVersion, Plugins, TransformCall,
 };
 use tidegate::protocol::{Payload, PluginName};
 use tokio::sync::Semaphore;
@@ -17,6 +18,10 @@ use tokio::sync::Semaphore;
 pub struct FakePlugins {
     handler: Handler,
     authorizer: Authorizer,
+    snapshot: Result<Vec<Payload>, FaultKind>,
+    transform: Transform,
+    /// What whoever hears of connections wants; `None` is that nobody does.
+    listener: Option<Result<Vec<PluginEffect>, FaultKind>>,
     latch: Option<Latch>,
     version: u8,
     calls: Mutex<Vec<Call>>,
@@ -35,14 +40,20 @@ enum Authorizer {
     Hangs,
 }
 
-/// One call a plugin got: its name, what it was asked (`subscribe`, `send`, `handle`), on which topic, by whom.
+enum Transform {
+    Keeps,
+    Makes(Option<Payload>),
+    Faults(FaultKind),
+}
+
+/// One call a plugin got: its name, what it was asked, on which topic, by whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// The plugin.
     pub plugin: String,
-    /// `subscribe`, `send` or `handle`.
+    /// `subscribe`, `send`, `handle`, `snapshot`, `transform`, `connected` or `disconnected`.
     pub asked: &'static str,
-    /// The topic.
+    /// The topic; empty for a connection.
     pub topic: String,
     /// The user's id.
     pub user: Option<String>,
@@ -80,7 +91,16 @@ impl Latch {
 
 impl FakePlugins {
     fn new(handler: Handler, authorizer: Authorizer) -> Self {
-        Self { handler, authorizer, latch: None, version: 1, calls: Mutex::default() }
+        Self {
+            handler,
+            authorizer,
+            snapshot: Ok(Vec::new()),
+            transform: Transform::Keeps,
+            listener: None,
+            latch: None,
+            version: 1,
+            calls: Mutex::default(),
+        }
     }
 
     fn answering(reply: Option<Value>, effects: Vec<PluginEffect>) -> Self {
@@ -141,6 +161,31 @@ impl FakePlugins {
     /// Authorizers never answer; handlers take every message.
     pub fn authorizer_hanging() -> Self {
         Self { authorizer: Authorizer::Hangs, ..Self::silent() }
+    }
+
+    /// Snapshots hold these payloads.
+    pub fn providing(payloads: &[Value]) -> Self {
+        Self { snapshot: Ok(payloads.iter().map(Payload::from).collect()), ..Self::silent() }
+    }
+
+    /// Snapshot providers fault.
+    pub fn snapshot_faulting(kind: FaultKind) -> Self {
+        Self { snapshot: Err(kind), ..Self::silent() }
+    }
+
+    /// Transforms make this of every event; `None` is that it should not cross.
+    pub fn shaping(payload: Option<Value>) -> Self {
+        Self { transform: Transform::Makes(payload.as_ref().map(Payload::from)), ..Self::silent() }
+    }
+
+    /// Transforms fault.
+    pub fn transform_faulting(kind: FaultKind) -> Self {
+        Self { transform: Transform::Faults(kind), ..Self::silent() }
+    }
+
+    /// A plugin hears of connections and wants this of each.
+    pub fn listening(effects: Result<Vec<PluginEffect>, FaultKind>) -> Self {
+        Self { listener: Some(effects), ..Self::silent() }
     }
 
     /// The same plugins, each call held until the latch is released.
@@ -217,5 +262,49 @@ impl Plugins for FakePlugins {
             Handler::Faults(kind) => Err(fault(plugin, *kind)),
             Handler::Hangs => std::future::pending().await,
         }
+    }
+
+    async fn provide(&self, plugin: &PluginName, context: &CallContext) -> Result<Vec<Payload>, Fault> {
+        self.calls.lock().push(Call {
+            plugin: plugin.as_str().to_owned(),
+            asked: "snapshot",
+            topic: context.topic().as_str().to_owned(),
+            user: context.user.as_ref().map(|user| user.id.clone()),
+            payload: None,
+        });
+        self.pass_latch().await;
+        self.snapshot.clone().map_err(|kind| fault(plugin, kind))
+    }
+
+    async fn transform(&self, plugin: &PluginName, call: TransformCall<'_>) -> Result<Option<Payload>, Fault> {
+        self.calls.lock().push(Call {
+            plugin: plugin.as_str().to_owned(),
+            asked: "transform",
+            topic: call.topic.to_owned(),
+            user: None,
+            payload: Some(call.payload.as_str().to_owned()),
+        });
+        self.pass_latch().await;
+        match &self.transform {
+            Transform::Keeps => Ok(Some(call.payload.clone())),
+            Transform::Makes(payload) => Ok(payload.clone()),
+            Transform::Faults(kind) => Err(fault(plugin, *kind)),
+        }
+    }
+
+    fn listeners(&self) -> Vec<PluginName> {
+        self.listener.iter().map(|_| PluginName::new("listener")).collect()
+    }
+
+    async fn changed(&self, plugin: &PluginName, call: ConnectionCall<'_>) -> Result<Vec<PluginEffect>, Fault> {
+        self.calls.lock().push(Call {
+            plugin: plugin.as_str().to_owned(),
+            asked: call.phase.as_str(),
+            topic: String::new(),
+            user: call.user.map(|user| user.id.clone()),
+            payload: None,
+        });
+        self.pass_latch().await;
+        self.listener.clone().unwrap_or_else(|| Ok(Vec::new())).map_err(|kind| fault(plugin, kind))
     }
 }

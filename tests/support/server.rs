@@ -77,8 +77,8 @@ impl Server {
     }
 
     /// Takes a bus event across the bridge.
-    pub fn bridge(&self, event: &BusEvent) {
-        self.gates.perform(self.gates.bridge(event)).unwrap();
+    pub async fn bridge(&self, event: &BusEvent) {
+        self.gates.perform(self.gates.bridge(event).await).unwrap();
     }
 }
 
@@ -138,12 +138,11 @@ impl ServerBuilder {
 /// Compiles a catalog from texts that are right; what is wrong fails the test with every mistake.
 pub fn catalog(manifest: &str, bridge: Option<&str>, generation: Generation) -> Arc<Catalog> {
     let file = |path: &str, text: &str| Arc::new(SourceFile { path: path.to_owned(), text: text.to_owned() });
-    let kinds = PluginKinds { handler: true, authorizer: true };
     let sources = Sources {
         manifests: vec![file("channels/test.yaml", manifest)],
         schemas: BTreeMap::new(),
         bridge: bridge.map(|text| file("bridge.yaml", text)),
-        plugins: PLUGINS.into_iter().map(|name| (PluginName::new(name), kinds)).collect(),
+        plugins: PLUGINS.into_iter().map(|name| (PluginName::new(name), PluginKinds::ALL)).collect(),
         unloadable: Vec::new(),
     };
     Arc::new(channels::compile(&sources, generation).unwrap_or_else(|mistakes| panic!("{mistakes:#?}")))

@@ -1,8 +1,9 @@
 //! The in-process bus: one bounded queue, emptied in order by the bridge.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +54,7 @@ impl Queue {
         loop {
             tokio::select! {
                 event = self.events.recv() => match event {
-                    Some(event) => self.cross(&gates, &event),
+                    Some(event) => self.cross(&gates, &event).await,
                     None => return,
                 },
                 () = shutdown.cancelled() => break,
@@ -61,14 +62,15 @@ impl Queue {
         }
         self.events.close();
         while let Some(event) = self.events.recv().await {
-            self.cross(&gates, &event);
+            self.cross(&gates, &event).await;
         }
     }
 
     /// A panic is a bug of the server; it costs the one event that met it, counted, and not the bus.
-    fn cross(&self, gates: &Gates, event: &BusEvent) {
+    async fn cross(&self, gates: &Gates, event: &BusEvent) {
         telemetry::bus_queue(self.events.len());
-        match catch_unwind(AssertUnwindSafe(|| gates.perform(gates.bridge(event)))) {
+        let crossing = async { gates.perform(gates.bridge(event).await) };
+        match AssertUnwindSafe(crossing).catch_unwind().await {
             Ok(Ok(())) => {}
             Ok(Err(refusal)) => {
                 tracing::error!(

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Template;
 use super::expression::{EventContext, Expression};
-use crate::protocol::BusEvent;
+use crate::protocol::{BusEvent, PluginName};
 
 /// Every bridge rule, found by event type.
 #[derive(Debug, Default)]
@@ -39,6 +39,7 @@ pub struct BridgeRule {
     pub(super) params: Vec<Expression>,
     /// `None` is `event.data`.
     pub(super) payload: Option<Expression>,
+    pub(super) transform: Option<PluginName>,
 }
 
 /// Why a rule that matched could not make a publication. For the dead letter; safe for operators, not for clients.
@@ -98,7 +99,13 @@ impl BridgeRule {
         &self.to
     }
 
-    /// Applies the rule: `None` when its condition says no, else the topic's name and the payload.
+    /// The plugin that has the last word on the payload.
+    #[must_use]
+    pub const fn transform(&self) -> Option<&PluginName> {
+        self.transform.as_ref()
+    }
+
+    /// Applies the rule, but for its transform: `None` when its condition says no, else the topic's name and the payload.
     ///
     /// # Errors
     /// [`BridgeError`] when an expression fails or a param is no segment of a topic.
@@ -181,6 +188,7 @@ mod tests {
             when: when.map(expression),
             params: params.iter().map(|text| expression(text)).collect(),
             payload: payload.map(expression),
+            transform: None,
         })
     }
 

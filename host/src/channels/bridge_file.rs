@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use super::expression::{Expression, ExpressionMistake};
 use super::manifest::{refuse_not_served, require, ticked};
-use super::{BridgeRule, BridgeTable, RuleId, Template};
+use super::plugin_kinds::named;
+use super::{BridgeRule, BridgeTable, PluginKind, RuleId, Sources, Template};
 use crate::config::{Diagnostic, Entry, Node, Place, SourceFile, decode, nearest_name, parse_yaml};
 
 /// Keys with a meaning that this version does not serve.
-const NOT_SERVED: [&str; 3] = ["revoke", "user", "transform"];
+const NOT_SERVED: [&str; 2] = ["revoke", "user"];
 
 /// The bridge table: which bus events cross to clients. What is not listed does not cross.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -44,12 +45,15 @@ struct RawRule {
     params: Option<BTreeMap<String, String>>,
     /// What is published; the event's data without it.
     payload: Option<String>,
+    /// A plugin that makes of `payload` what is published, or says that the event does not cross.
+    transform: Option<String>,
 }
 
 /// Reads the bridge table. `declared` are the templates of every channel named in a manifest.
 pub(super) fn read(
     source: &Arc<SourceFile>,
     declared: &HashMap<&str, &Template>,
+    sources: &Sources,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> BridgeTable {
     let Some(tree) = parse_yaml(source, diagnostics) else { return BridgeTable::default() };
@@ -57,12 +61,13 @@ pub(super) fn read(
         require(&["rules"], &tree, &tree.place, diagnostics);
     }
     let items = tree.get("rules").map(Node::items).unwrap_or_default();
-    let mut reader = Reader { declared, diagnostics, seen: HashMap::new() };
+    let mut reader = Reader { declared, sources, diagnostics, seen: HashMap::new() };
     BridgeTable::new(items.iter().filter_map(|node| reader.rule(node)).map(Arc::new).collect())
 }
 
 struct Reader<'a> {
     declared: &'a HashMap<&'a str, &'a Template>,
+    sources: &'a Sources,
     diagnostics: &'a mut Vec<Diagnostic>,
     seen: HashMap<RuleId, Place>,
 }
@@ -79,6 +84,11 @@ impl Reader<'_> {
         let when = self.optional(node.get("when"), raw.when.as_deref());
         let payload = self.optional(node.get("payload"), raw.payload.as_deref());
         let params = self.params(to.as_ref(), node);
+        let transform = raw
+            .transform
+            .as_deref()
+            .zip(node.get("transform"))
+            .map(|(name, node)| named(name, PluginKind::Transform, &node.place, self.sources, self.diagnostics));
         let (on, to) = (on?, to?);
         let id = RuleId { on, to: to.as_str().to_owned() };
         if let Some(first) = self.seen.get(&id) {
@@ -88,7 +98,7 @@ impl Reader<'_> {
         } else {
             self.seen.insert(id.clone(), node.place.clone());
         }
-        Some(BridgeRule { id, to, when: when?, params: params?, payload: payload? })
+        Some(BridgeRule { id, to, when: when?, params: params?, payload: payload?, transform })
     }
 
     fn on(&mut self, on: Option<String>, node: Option<&Node>) -> Option<String> {

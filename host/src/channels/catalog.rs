@@ -32,6 +32,8 @@ pub struct Channel {
     pub scope: Scope,
     /// Asked after the scope, at gates 2 and 3.
     pub authorizer: Option<PluginName>,
+    /// Asked for the topic's state once gate 2 is cleared.
+    pub snapshot: Option<PluginName>,
     /// What subscribers receive.
     pub payload: Schema,
     /// What clients may send, if anything.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::index::{CONFLICTS_MAX, Index};
 use super::manifest::{self, Declared};
 use super::schema_files::SchemaFiles;
-use super::{BridgeTable, Catalog, bridge_file};
+use super::{BridgeTable, Catalog, PluginKinds, bridge_file};
 use crate::config::{Diagnostic, SourceFile};
 use crate::protocol::{Generation, PluginName};
 
@@ -25,24 +25,6 @@ pub struct Sources {
     pub plugins: BTreeMap<PluginName, PluginKinds>,
     /// Plugins that are there and did not load: their own mistakes are told elsewhere, naming them is none.
     pub unloadable: Vec<PluginName>,
-}
-
-/// What a plugin's component exports.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PluginKinds {
-    /// It answers messages.
-    pub handler: bool,
-    /// It decides who may join and send.
-    pub authorizer: bool,
-}
-
-impl PluginKinds {
-    /// The names of the kinds, as the contract has them.
-    #[must_use]
-    pub fn names(self) -> Vec<&'static str> {
-        let named = [(self.handler, "handler"), (self.authorizer, "authorizer")];
-        named.into_iter().filter_map(|(is, name)| is.then_some(name)).collect()
-    }
 }
 
 /// Compiles a catalog.
@@ -71,7 +53,7 @@ pub fn compile(sources: &Sources, generation: Generation) -> Result<Catalog, Vec
     let bridge = match &sources.bridge {
         Some(source) => {
             let templates = declared.iter().map(|declared| (declared.template.as_str(), &declared.template)).collect();
-            bridge_file::read(source, &templates, &mut diagnostics)
+            bridge_file::read(source, &templates, sources, &mut diagnostics)
         }
         None => BridgeTable::default(),
     };

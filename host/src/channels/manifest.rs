@@ -10,13 +10,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::plugin_kinds::named;
 use super::schema_files::SchemaFiles;
-use super::{Channel, Inbound, InboundAction, PluginKinds, Rate, Schema, Scope, Sources, Template};
+use super::{Channel, Inbound, InboundAction, PluginKind, Rate, Schema, Scope, Sources, Template};
 use crate::config::{Diagnostic, Entry, Node, Place, Shape, SourceFile, decode, nearest_name, parse_yaml};
 use crate::protocol::PluginName;
 
 /// Keys with a meaning that this version does not serve: accepting them in silence would promise what is not kept.
-const NOT_SERVED: [&str; 4] = ["history", "delivery", "snapshot", "presence"];
+const NOT_SERVED: [&str; 3] = ["history", "delivery", "presence"];
 
 /// A channel manifest: what a feature lets clients subscribe to, receive and send.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -50,6 +51,18 @@ struct RawChannel {
     payload: Option<Value>,
     /// What clients may send; nothing without it.
     inbound: Option<RawInbound>,
+    /// Where the topic's state comes from, which whoever subscribes gets in the ack.
+    snapshot: Option<RawSnapshot>,
+}
+
+/// Where a topic's state comes from.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Snapshot")]
+struct RawSnapshot {
+    /// The plugin that gives it.
+    #[schemars(required)]
+    plugin: Option<String>,
 }
 
 /// Who may join a channel.
@@ -158,6 +171,7 @@ fn missing_key(place: &Place, key: &str) -> Diagnostic {
         "scope" => {
             diagnostic.hint("`public`, `authenticated`, `{ role: name }`, `{ roles: [a, b] }` or `{ user: param }`")
         }
+        "plugin" => diagnostic.hint("`snapshot: { plugin: name }`, a plugin that exports `snapshot`"),
         "payload" => diagnostic.hint("a JSON Schema; `payload: true` takes anything"),
         _ => diagnostic,
     }
@@ -175,6 +189,19 @@ pub(super) fn refuse_not_served(node: &Node, refused: &[&str], diagnostics: &mut
         return Node::new(node.place.clone(), Shape::Map(kept));
     }
     node.clone()
+}
+
+/// A snapshot of what the server itself kept needs the values kept, which this version does not do.
+fn refuse_retained_snapshot(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Node {
+    let retains = |entry: &&Entry| entry.key == "snapshot" && entry.value.entry("retain").is_some();
+    let Some(retain) = node.entries().iter().find(retains).and_then(|entry| entry.value.entry("retain")) else {
+        return node.clone();
+    };
+    let message = "`retain` is not served by this version of Tidegate: it keeps no values";
+    let hint = "a plugin that keeps them can give the snapshot: `snapshot: { plugin: name }`";
+    diagnostics.push(Diagnostic::at(retain.key_place.clone(), message).hint(hint));
+    let kept = node.entries().iter().filter(|entry| !retains(entry)).cloned().collect();
+    Node::new(node.place.clone(), Shape::Map(kept))
 }
 
 struct Reader<'a, 'f> {
@@ -201,19 +228,22 @@ impl Reader<'_, '_> {
 
     fn channel(&mut self, entry: &Entry, template: Option<&Template>, feature: &str) -> Option<Channel> {
         let node = &refuse_not_served(&entry.value, &NOT_SERVED, self.diagnostics);
+        let node = &refuse_retained_snapshot(node, self.diagnostics);
         // What cannot be a channel at all is told by its type, without a list of what it lacks.
         let raw: RawChannel = decode(node, self.diagnostics)?;
         require(&["scope", "payload"], node, &entry.key_place, self.diagnostics);
         let scope = self.scope(raw.scope, node, template);
-        let authorizer = self.plugin(raw.authorizer, node.get("authorizer"), "authorizer", |kinds| kinds.authorizer);
+        let authorizer = self.plugin(raw.authorizer, node.get("authorizer"), PluginKind::Authorizer);
         let payload = self.schema(node.get("payload"));
         let inbound = self.inbound(raw.inbound, node.entry("inbound"));
+        let snapshot = self.snapshot(raw.snapshot, node.entry("snapshot"));
         Some(Channel {
             template: template?.clone(),
             feature: feature.to_owned(),
             description: raw.description,
             scope: scope?,
             authorizer,
+            snapshot,
             payload: payload?,
             inbound,
         })
@@ -255,38 +285,14 @@ impl Reader<'_, '_> {
     }
 
     /// A plugin that is there and is of the kind asked for.
-    fn plugin(
-        &mut self,
-        name: Option<String>,
-        node: Option<&Node>,
-        kind: &str,
-        has: impl Fn(&PluginKinds) -> bool,
-    ) -> Option<PluginName> {
-        let (name, place) = (PluginName::new(name?), node?.place.clone());
-        match self.sources.plugins.get(&name) {
-            None if self.sources.unloadable.contains(&name) => {}
-            None => {
-                let known: Vec<&str> = self.sources.plugins.keys().map(PluginName::as_str).collect();
-                let diagnostic = Diagnostic::at(place, format!("no plugin is called `{name}`"));
-                self.diagnostics.push(match (nearest_name(name.as_str(), &known), known.is_empty()) {
-                    (Some(nearest), _) => diagnostic.hint(format!("did you mean `{nearest}`?")),
-                    (None, true) => diagnostic.hint("no plugin is loaded"),
-                    (None, false) => diagnostic.hint(format!("plugins: {}", ticked(&known))),
-                });
-            }
-            Some(kinds) if !has(kinds) => {
-                let exported = match (kinds.handler, kinds.authorizer) {
-                    (true, true) => "`handler` and `authorizer`",
-                    (true, false) => "`handler`",
-                    (false, true) => "`authorizer`",
-                    (false, false) => "nothing that Tidegate knows",
-                };
-                let message = format!("plugin `{name}` does not export `{kind}`");
-                self.diagnostics.push(Diagnostic::at(place, message).hint(format!("it exports {exported}")));
-            }
-            Some(_) => {}
-        }
-        Some(name)
+    fn plugin(&mut self, name: Option<String>, node: Option<&Node>, kind: PluginKind) -> Option<PluginName> {
+        Some(named(&name?, kind, &node?.place, self.sources, self.diagnostics))
+    }
+
+    fn snapshot(&mut self, raw: Option<RawSnapshot>, entry: Option<&Entry>) -> Option<PluginName> {
+        let (raw, entry) = (raw?, entry?);
+        require(&["plugin"], &entry.value, &entry.key_place, self.diagnostics);
+        self.plugin(raw.plugin, entry.value.get("plugin"), PluginKind::Snapshot)
     }
 
     fn schema(&mut self, node: Option<&Node>) -> Option<Schema> {
@@ -312,7 +318,7 @@ impl Reader<'_, '_> {
             (Some(_), None) => require(&["payload"], node, &entry.key_place, self.diagnostics),
             (None, Some(_)) => {}
         }
-        let handler = self.plugin(raw.handler, node.get("handler"), "handler", |kinds| kinds.handler);
+        let handler = self.plugin(raw.handler, node.get("handler"), PluginKind::Handler);
         let action = match (handler, raw.relay) {
             (Some(plugin), _) => InboundAction::Handler(plugin),
             (None, relay) => InboundAction::Relay { others_only: matches!(relay?, RawRelay::Others) },

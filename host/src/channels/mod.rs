@@ -7,6 +7,7 @@ mod compile;
 mod expression;
 mod index;
 mod manifest;
+mod plugin_kinds;
 mod schema;
 mod schema_cost;
 mod schema_files;
@@ -15,7 +16,8 @@ mod template;
 
 pub use bridge::{BridgeError, BridgeRule, BridgeTable, RuleId};
 pub use catalog::{Catalog, Channel, Inbound, InboundAction, Rate, Resolved};
-pub use compile::{PluginKinds, Sources, bridge_schema, compile, manifest_schema};
+pub use compile::{Sources, bridge_schema, compile, manifest_schema};
+pub use plugin_kinds::{PluginKind, PluginKinds};
 pub use schema::{Schema, Violation};
 pub use scope::Scope;
 pub use template::{InvalidTemplate, Template};

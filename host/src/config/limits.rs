@@ -80,6 +80,11 @@ pub struct Limits {
     /// with 0 every question is asked.
     #[serde(rename = "authorizer_cache")]
     pub authorizer_cache_max: usize,
+    /// Connections that plugins have not been told of yet. Default 10,000; beyond it a connection is announced neither
+    /// when it comes nor when it goes.
+    #[serde(rename = "connection_events", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub connection_events_max: usize,
     /// How long a drain may take before the process exits anyway. Default 10 s.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
@@ -106,6 +111,7 @@ impl Default for Limits {
             plugin_compile_time_max: Duration::from_secs(60),
             plugin_cache_bytes_max: 1 << 30,
             authorizer_cache_max: 100_000,
+            connection_events_max: 10_000,
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -1,50 +1,68 @@
 //! Bus event → allowlisted rules → publications; what matched and cannot cross becomes a dead letter.
 
+use super::ports::TransformCall;
 use super::{DeadLetter, Effect, Gates, Publication, Serving};
 use crate::channels::{BridgeRule, RuleId};
 use crate::protocol::{BusEvent, Payload, Refusal};
 use crate::telemetry;
 
 impl Gates {
-    /// Takes an event across: one effect for each rule that matched. An event that no rule lists goes no further.
-    #[must_use]
-    pub fn bridge(&self, event: &BusEvent) -> Vec<Effect> {
+    /// Takes an event across: one effect for each rule that matched, in table order. An event that no rule lists goes
+    /// no further.
+    pub async fn bridge(&self, event: &BusEvent) -> Vec<Effect> {
         let serving = self.serving();
-        let rules = serving.catalog.bridge().rules_for(&event.kind);
-        rules.filter_map(|rule| self.cross(&serving, rule, event)).collect()
+        let mut effects = Vec::new();
+        for rule in serving.catalog.bridge().rules_for(&event.kind) {
+            effects.extend(self.cross(&serving, rule, event).await);
+        }
+        effects
     }
 
     /// Takes a dead letter across again, by its own rule only. `None` when the table no longer has that rule.
-    #[must_use]
-    pub fn retry(&self, letter: &DeadLetter) -> Option<Vec<Effect>> {
+    pub async fn retry(&self, letter: &DeadLetter) -> Option<Vec<Effect>> {
         let serving = self.serving();
         let mut rules = serving.catalog.bridge().rules_for(&letter.event.kind);
         let rule = rules.find(|rule| *rule.id() == letter.rule)?;
-        Some(self.cross(&serving, rule, &letter.event).into_iter().collect())
+        Some(self.cross(&serving, rule, &letter.event).await.into_iter().collect())
     }
 
-    fn cross(&self, serving: &Serving, rule: &BridgeRule, event: &BusEvent) -> Option<Effect> {
-        let crossed = match rule.apply(event) {
+    async fn cross(&self, serving: &Serving, rule: &BridgeRule, event: &BusEvent) -> Option<Effect> {
+        let RuleId { on, to } = rule.id();
+        match self.publication(serving, rule, event).await {
             Ok(None) => {
-                telemetry::bridged(&rule.id().on, &rule.id().to, "skipped");
-                return None;
+                telemetry::bridged(on, to, "skipped");
+                None
             }
-            Ok(Some((topic, payload))) => self
-                .clear_broadcast(serving, &topic, Payload::from(&payload))
-                .map_err(|refusal| not_cleared(&topic, &refusal))
-                .and_then(|publication| stays_in_channel(rule, publication)),
-            Err(error) => Err(error.to_string()),
-        };
-        match crossed {
-            Ok(publication) => {
-                telemetry::bridged(&rule.id().on, &rule.id().to, "crossed");
+            Ok(Some(publication)) => {
+                telemetry::bridged(on, to, "crossed");
                 Some(Effect::Deliver(publication))
             }
             Err(reason) => {
-                telemetry::bridged(&rule.id().on, &rule.id().to, "dead");
+                telemetry::bridged(on, to, "dead");
                 Some(Effect::Bury(self.dead_letter(rule.id(), event, reason)))
             }
         }
+    }
+
+    /// What a rule makes of an event; `None` when its condition or its transform says that it should not cross.
+    async fn publication(
+        &self,
+        serving: &Serving,
+        rule: &BridgeRule,
+        event: &BusEvent,
+    ) -> Result<Option<Publication>, String> {
+        let Some((topic, payload)) = rule.apply(event).map_err(|error| error.to_string())? else { return Ok(None) };
+        let mut payload = Payload::from(&payload);
+        if let Some(plugin) = rule.transform() {
+            let call = TransformCall { channel: &rule.id().to, event, topic: &topic, payload: &payload };
+            match serving.plugins.transform(plugin, call).await.map_err(|fault| fault.to_string())? {
+                Some(made) => payload = made,
+                None => return Ok(None),
+            }
+        }
+        let publication = self.clear_broadcast(serving, &topic, payload);
+        let publication = publication.map_err(|refusal| not_cleared(&topic, &refusal))?;
+        stays_in_channel(rule, publication).map(Some)
     }
 
     fn dead_letter(&self, rule: &RuleId, event: &BusEvent, reason: String) -> DeadLetter {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{CallContext, Gates};
+use super::Gates;
 use crate::channels::{Resolved, RuleId};
 use crate::protocol::{BusEvent, Code, ConnectionId, Payload, Refusal, Topic};
 use crate::telemetry;
@@ -41,8 +41,8 @@ impl Publication {
         }
     }
 
-    pub(super) fn sent_by(self, context: &CallContext, others_only: bool) -> Self {
-        Self { except: others_only.then(|| context.connection.clone()), ..self }
+    pub(super) fn sent_by(self, sender: &ConnectionId, others_only: bool) -> Self {
+        Self { except: others_only.then(|| sender.clone()), ..self }
     }
 }
 

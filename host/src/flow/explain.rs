@@ -240,7 +240,9 @@ mod tests {
     use super::*;
     use crate::channels::{self, PluginKinds, Sources};
     use crate::config::SourceFile;
-    use crate::flow::ports::{Answer, Fault, FaultKind, HandlerCall, PluginVersion, Plugins};
+    use crate::flow::ports::{
+        Answer, ConnectionCall, Fault, FaultKind, HandlerCall, PluginEffect, PluginVersion, Plugins, TransformCall,
+    };
     use crate::protocol::{Generation, PluginName};
 
     const MANIFEST: &str = "\
@@ -274,12 +276,27 @@ channels:
         async fn handle(&self, _: &PluginName, _: HandlerCall<'_>) -> Result<Answer, Fault> {
             panic!("explain calls no handler")
         }
+
+        async fn provide(&self, _: &PluginName, _: &CallContext) -> Result<Vec<Payload>, Fault> {
+            panic!("explain asks for no snapshot")
+        }
+
+        async fn transform(&self, _: &PluginName, _: TransformCall<'_>) -> Result<Option<Payload>, Fault> {
+            panic!("explain bridges nothing")
+        }
+
+        fn listeners(&self) -> Vec<PluginName> {
+            Vec::new()
+        }
+
+        async fn changed(&self, _: &PluginName, _: ConnectionCall<'_>) -> Result<Vec<PluginEffect>, Fault> {
+            panic!("explain is no connection")
+        }
     }
 
     async fn explain(user: &str, action: Action) -> Explanation {
         let source = SourceFile { path: "vault.yaml".to_owned(), text: MANIFEST.to_owned() };
-        let kinds = PluginKinds { handler: true, authorizer: true };
-        let plugins = ["members", "keeper"].map(|name| (PluginName::new(name), kinds)).into();
+        let plugins = ["members", "keeper"].map(|name| (PluginName::new(name), PluginKinds::ALL)).into();
         let sources = Sources { manifests: vec![Arc::new(source)], plugins, ..Sources::default() };
         let catalog = Arc::new(channels::compile(&sources, Generation(1)).unwrap());
         let user = User { id: user.to_owned(), roles: Vec::new(), tenant: None, expires_at: None };

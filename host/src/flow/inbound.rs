@@ -7,7 +7,7 @@ use super::subscribe::denied;
 use super::{CallContext, Effect, Gates, Publication, Serving, Session, observe};
 use crate::channels::{Inbound, InboundAction, Resolved, Schema};
 use crate::flow::ports::{Fault, FaultKind};
-use crate::protocol::{BusEvent, Code, Payload, PluginName, Refusal};
+use crate::protocol::{BusEvent, Code, ConnectionId, Payload, PluginName, Refusal};
 use crate::telemetry::{self, Gate};
 
 /// What a message that cleared gate 3 leads to. The caller performs the effects, then acks the reply.
@@ -73,29 +73,35 @@ impl Gates {
                 if inbound.payload.is_some() {
                     check(&context.resolved.channel.payload, payload)?;
                 }
-                let publication = Publication::new(&context.resolved, payload.clone()).sent_by(context, *others_only);
+                let publication = Publication::new(&context.resolved, payload.clone());
+                let publication = publication.sent_by(&context.connection, *others_only);
                 Ok(Receipt { reply: None, effects: vec![Effect::Deliver(publication)] })
             }
             InboundAction::Handler(plugin) => {
                 let answer = serving.plugins.handle(plugin, HandlerCall { context, payload }).await;
                 match answer.map_err(|fault| refusal_of(&fault))? {
-                    Ok(outcome) => self.clear(serving, context, plugin, outcome),
+                    Ok(Outcome { reply, effects }) => {
+                        let effects = self.clear(serving, plugin, &context.connection, context.channel(), effects)?;
+                        Ok(Receipt { reply, effects })
+                    }
                     Err(refusal) => Err(translate(plugin, context, refusal)),
                 }
             }
         }
     }
 
-    /// Gate 4 for every effect of a handler, before any of them happens.
-    fn clear(
+    /// Gate 4 for every effect of a plugin, before any of them happens. `connection` is whom an emit to the others
+    /// leaves out, `channel` the template that a fault is counted under.
+    pub(super) fn clear(
         &self,
         serving: &Serving,
-        context: &CallContext,
         plugin: &PluginName,
-        outcome: Outcome,
-    ) -> Result<Receipt, Refusal> {
-        let mut effects = Vec::with_capacity(outcome.effects.len());
-        for effect in outcome.effects {
+        connection: &ConnectionId,
+        channel: &str,
+        wanted: Vec<PluginEffect>,
+    ) -> Result<Vec<Effect>, Refusal> {
+        let mut effects = Vec::with_capacity(wanted.len());
+        for effect in wanted {
             let cleared = match effect {
                 PluginEffect::Publish { kind, .. } if !serving.catalog.bridge().lists(&kind) => {
                     telemetry::bus_unlisted(1);
@@ -103,17 +109,17 @@ impl Gates {
                 }
                 PluginEffect::Emit { topic, payload, others_only } => self
                     .clear_broadcast(serving, &topic, payload)
-                    .map(|publication| Effect::Deliver(publication.sent_by(context, others_only)))
+                    .map(|publication| Effect::Deliver(publication.sent_by(connection, others_only)))
                     .map_err(|refusal| emitted_badly(&topic, &refusal)),
                 PluginEffect::Publish { kind, subject, data } => bus_event(plugin, kind, subject, &data),
             };
             effects.push(cleared.map_err(|detail| {
                 let fault = Fault { plugin: plugin.clone(), kind: FaultKind::InvalidOutput, detail };
-                telemetry::plugin_fault(plugin.as_str(), fault.kind.as_str(), context.channel(), &fault.detail);
+                telemetry::plugin_fault(plugin.as_str(), fault.kind.as_str(), channel, &fault.detail);
                 refusal_of(&fault)
             })?);
         }
-        Ok(Receipt { reply: outcome.reply, effects })
+        Ok(effects)
     }
 
     pub(super) fn refuse_too_large(&self, payload: &Payload) -> Result<(), Refusal> {
@@ -149,7 +155,7 @@ fn bus_event(plugin: &PluginName, kind: String, subject: Option<String>, data: &
 }
 
 /// The code a fault shows to the client; its detail stays inside.
-fn refusal_of(fault: &Fault) -> Refusal {
+pub(super) fn refusal_of(fault: &Fault) -> Refusal {
     match fault.kind {
         FaultKind::Timeout => Code::HandlerTimeout.into(),
         FaultKind::Overloaded | FaultKind::Paused => Code::Unavailable.into(),

@@ -5,6 +5,7 @@
 mod bridge;
 mod broadcast;
 mod connect;
+mod connection;
 mod decisions;
 mod effects;
 mod explain;
@@ -14,6 +15,7 @@ mod rate;
 mod recheck;
 mod roster;
 mod session;
+mod snapshot;
 mod subscribe;
 
 use std::sync::Arc;
@@ -28,6 +30,7 @@ pub use explain::{Explanation, Question, Step};
 pub use inbound::Receipt;
 pub use ports::Ports;
 pub use session::Session;
+pub use snapshot::Joined;
 
 use crate::channels::{Catalog, Resolved};
 use crate::config::Limits;
@@ -76,6 +79,12 @@ impl CallContext {
     #[must_use]
     pub const fn params(&self) -> &Params {
         &self.resolved.params
+    }
+
+    /// The user's id.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.user.as_deref().map(|user| user.id.as_str())
     }
 
     /// The channel's template, as declared.

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 
 pub use super::roster::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
 use super::{CallContext, DeadLetter, Publication};
-use crate::protocol::{BusEvent, Payload, PluginName, User};
+use crate::protocol::{BusEvent, ConnectionId, Payload, PluginName, User};
 
-/// The plugins of one generation: handlers and authorizers by name.
+/// The plugins of one generation, by name.
 ///
 /// An implementation enforces grants and limits, and logs and counts every fault; the flow only maps a fault to a
 /// code. Calls must be safe to cancel by dropping the future.
@@ -29,6 +29,71 @@ pub trait Plugins: Send + Sync + 'static {
     /// # Errors
     /// [`Fault`] when the plugin failed; none of its effects may happen.
     async fn handle(&self, plugin: &PluginName, call: HandlerCall<'_>) -> Result<Answer, Fault>;
+
+    /// Has a snapshot provider give a topic's state, not yet checked against the channel's schema.
+    ///
+    /// # Errors
+    /// [`Fault`] when there is none to be had; the caller refuses the subscription.
+    async fn provide(&self, plugin: &PluginName, context: &CallContext) -> Result<Vec<Payload>, Fault>;
+
+    /// Has a transform make the payload of a bridge rule; `None` when the event should not cross.
+    ///
+    /// # Errors
+    /// [`Fault`] when it failed; the event goes to the dead letters.
+    async fn transform(&self, plugin: &PluginName, call: TransformCall<'_>) -> Result<Option<Payload>, Fault>;
+
+    /// The plugins that hear of connections, in the order they are told.
+    fn listeners(&self) -> Vec<PluginName>;
+
+    /// Tells a plugin of a connection, and returns what it wants to happen: granted, not yet checked against schemas.
+    ///
+    /// # Errors
+    /// [`Fault`] when the plugin failed; none of its effects may happen.
+    async fn changed(&self, plugin: &PluginName, call: ConnectionCall<'_>) -> Result<Vec<PluginEffect>, Fault>;
+}
+
+/// An event on its way to a topic.
+#[derive(Debug, Clone, Copy)]
+pub struct TransformCall<'a> {
+    /// The template of the channel that the rule feeds, for the log.
+    pub channel: &'a str,
+    /// The event.
+    pub event: &'a BusEvent,
+    /// The topic the rule leads to.
+    pub topic: &'a str,
+    /// What the rule's `payload` made of the event.
+    pub payload: &'a Payload,
+}
+
+/// A connection that came or went.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionCall<'a> {
+    /// The connection.
+    pub connection: &'a ConnectionId,
+    /// The user; `None` is anonymous.
+    pub user: Option<&'a User>,
+    /// What happened.
+    pub phase: Phase,
+}
+
+/// What a connection did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// It cleared gate 1.
+    Connected,
+    /// It ended.
+    Disconnected,
+}
+
+impl Phase {
+    /// The name in logs and in the WIT contract.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Disconnected => "disconnected",
+        }
+    }
 }
 
 /// What a plugin is made of, component and manifest, as a digest.
@@ -194,7 +259,7 @@ pub enum FaultKind {
     Overloaded,
     /// It failed so often that it is not called for a while.
     Paused,
-    /// An authorizer says that it could not decide.
+    /// The plugin itself says that it could not do its work.
     Failed,
 }
 

@@ -91,14 +91,15 @@ impl Session {
         true
     }
 
-    /// Takes a topic that `generation` admitted `user` to, unless the session is over or `max` are held already.
+    /// Takes a topic that `generation` admitted `user` to, unless the session is over or `max` are held already. Says
+    /// whether it was held before.
     pub(super) fn hold(
         &self,
         topic: &Topic,
         user: Option<&Arc<User>>,
         generation: Generation,
         max: usize,
-    ) -> Result<(), Code> {
+    ) -> Result<bool, Code> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(Code::Unavailable);
@@ -108,8 +109,8 @@ impl Session {
         }
         // The user was renewed while the gate decided on the old one: the recheck after the join decides again.
         let is_judged = state.user.as_ref().map(Arc::as_ptr) == user.map(Arc::as_ptr);
-        state.held.insert(topic.clone(), if is_judged { generation } else { UNJUDGED });
-        Ok(())
+        let before = state.held.insert(topic.clone(), if is_judged { generation } else { UNJUDGED });
+        Ok(before.is_some())
     }
 
     /// Notes that `generation` admits a topic still held.

@@ -1,20 +1,24 @@
 //! Gate 2: topic → channel and params → scope → authorizer → the session holds the topic.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::decisions::Asked;
 use super::ports::{Action, AuthorizerCall, Decision};
+use super::snapshot::{Joined, Owed};
 use super::{CallContext, Gates, Serving, Session, observe};
 use crate::channels::Resolved;
 use crate::protocol::{Code, Payload, Refusal, SubscribeReceipt, SubscribeRequest, Topic};
 use crate::telemetry::Gate;
 
 impl Gates {
-    /// Gate 2. On success the session holds the topic; the caller lets the connection into the room.
+    /// Gate 2. On success the session holds the topic; the caller lets the connection into the room and then ends the
+    /// subscription with [`Gates::complete`].
     ///
     /// # Errors
     /// `unknown_channel`, `unauthenticated`, `forbidden`, `token_expired`, `too_many_subscriptions`, `draining`.
-    pub async fn subscribe(&self, session: &Session, request: &SubscribeRequest) -> Result<SubscribeReceipt, Refusal> {
+    pub async fn subscribe(&self, session: &Session, request: &SubscribeRequest) -> Result<Joined, Refusal> {
         let started = Instant::now();
         let serving = self.serving();
         let resolved = serving.catalog.resolve(&request.channel);
@@ -26,11 +30,11 @@ impl Gates {
 
     async fn join(
         &self,
-        serving: &Serving,
+        serving: &Arc<Serving>,
         session: &Session,
         request: &SubscribeRequest,
         resolved: Option<Resolved>,
-    ) -> Result<SubscribeReceipt, Refusal> {
+    ) -> Result<Joined, Refusal> {
         self.refuse_while_draining()?;
         let resolved = resolved.ok_or(Code::UnknownChannel)?;
         let user = self.user_of(session)?;
@@ -42,13 +46,17 @@ impl Gates {
             return Err(Code::TooManySubscriptions.into());
         }
         self.ask_authorizer(serving, &context, Action::Subscribe, None).await?;
-        session.hold(context.topic(), context.user.as_ref(), serving.catalog.generation(), max)?;
-        Ok(SubscribeReceipt {
+        let is_renewed = session.hold(context.topic(), context.user.as_ref(), serving.catalog.generation(), max)?;
+        let receipt = SubscribeReceipt {
             channel: context.topic().clone(),
             params: context.params().clone(),
             // No channel keeps history: whoever asks for what it missed is told that it is gone.
             unrecovered: request.since.as_ref().map(|_| "expired"),
-        })
+            snapshot: None,
+        };
+        let plugin = context.resolved.channel.snapshot.clone();
+        let owed = plugin.map(|plugin| Owed { serving: serving.clone(), context, plugin });
+        Ok(Joined { receipt, is_renewed, owed })
     }
 
     /// `unsubscribe`. On success the caller takes the connection out of the room.

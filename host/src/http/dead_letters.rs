@@ -56,7 +56,7 @@ pub(super) async fn retry(
     let Path(id) = id.map_err(|_| Problem::bad_request("the id in the path is not UTF-8"))?;
     let none = || Problem::not_found("no such dead letter");
     let letter = state.dead_letters.list().into_iter().find(|letter| letter.id == id).ok_or_else(none)?;
-    let Some(effects) = state.gates.retry(&letter) else {
+    let Some(effects) = state.gates.retry(&letter).await else {
         return Err(Problem::not_found("the bridge table has this rule no longer; the dead letter is kept"));
     };
     // Of two retries at once the one that takes the letter out performs.

@@ -12,18 +12,61 @@ use crate::protocol::Payload;
 /// # Errors
 /// [`Failure`] of kind `InvalidOutput` or `NotGranted`.
 pub(super) fn take(answer: types::Outcome, grants: &Grants, limits: &PluginLimits) -> Result<Outcome, Failure> {
-    let count = answer.effects.len();
-    let PluginLimits { effects_max, output_bytes_max, .. } = *limits;
-    if count > effects_max {
-        return Err(invalid(format!("{count} effects, `limits.effects` is {effects_max}")));
-    }
-    let bytes = bytes(&answer);
+    let reply_bytes = answer.reply.as_ref().map_or(0, String::len);
+    check_size(reply_bytes + bytes(&answer.effects), limits.output_bytes_max)?;
+    let reply = answer.reply.map(|text| parse(text, "the reply")).transpose()?;
+    Ok(Outcome { reply, effects: take_granted(answer.effects, grants, limits.effects_max)? })
+}
+
+/// Takes the effects of a plugin that answers with nothing else. One that is not granted spoils the whole.
+///
+/// # Errors
+/// [`Failure`] of kind `InvalidOutput` or `NotGranted`.
+pub(super) fn take_effects(
+    effects: Vec<types::Effect>,
+    grants: &Grants,
+    limits: &PluginLimits,
+) -> Result<Vec<PluginEffect>, Failure> {
+    check_size(bytes(&effects), limits.output_bytes_max)?;
+    take_granted(effects, grants, limits.effects_max)
+}
+
+/// Takes the payloads of a snapshot.
+///
+/// # Errors
+/// [`Failure`] of kind `InvalidOutput`.
+pub(super) fn take_snapshot(payloads: Vec<String>, output_bytes_max: usize) -> Result<Vec<Payload>, Failure> {
+    check_size(payloads.iter().map(String::len).sum(), output_bytes_max)?;
+    let numbered = payloads.into_iter().enumerate();
+    numbered.map(|(at, text)| parse(text, &format!("payload {at} of the snapshot"))).collect()
+}
+
+/// Takes the payload of a transform.
+///
+/// # Errors
+/// [`Failure`] of kind `InvalidOutput`.
+pub(super) fn take_payload(text: String, output_bytes_max: usize) -> Result<Payload, Failure> {
+    check_size(text.len(), output_bytes_max)?;
+    parse(text, "the payload")
+}
+
+fn check_size(bytes: usize, output_bytes_max: usize) -> Result<(), Failure> {
     if bytes > output_bytes_max {
         return Err(invalid(format!("an answer of {bytes} bytes, `limits.output` is {output_bytes_max}")));
     }
-    let reply = answer.reply.map(|text| parse(text, "the reply")).transpose()?;
-    let effects = answer.effects.into_iter().map(|effect| take_effect(effect, grants)).collect::<Result<_, _>>()?;
-    Ok(Outcome { reply, effects })
+    Ok(())
+}
+
+fn take_granted(
+    effects: Vec<types::Effect>,
+    grants: &Grants,
+    effects_max: usize,
+) -> Result<Vec<PluginEffect>, Failure> {
+    let count = effects.len();
+    if count > effects_max {
+        return Err(invalid(format!("{count} effects, `limits.effects` is {effects_max}")));
+    }
+    effects.into_iter().map(|effect| take_effect(effect, grants)).collect()
 }
 
 fn take_effect(effect: types::Effect, grants: &Grants) -> Result<PluginEffect, Failure> {
@@ -45,14 +88,14 @@ fn take_effect(effect: types::Effect, grants: &Grants) -> Result<PluginEffect, F
     }
 }
 
-fn bytes(answer: &types::Outcome) -> usize {
+fn bytes(effects: &[types::Effect]) -> usize {
     let of = |effect: &types::Effect| match effect {
         types::Effect::Emit(emit) => emit.topic.len() + emit.payload.len(),
         types::Effect::Publish(publish) => {
             publish.kind.len() + publish.subject.as_ref().map_or(0, String::len) + publish.data.len()
         }
     };
-    answer.reply.as_ref().map_or(0, String::len) + answer.effects.iter().map(of).sum::<usize>()
+    effects.iter().map(of).sum()
 }
 
 fn parse(text: String, what: &str) -> Result<Payload, Failure> {

@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::flow::CallContext;
-use crate::flow::ports::{Action, PluginRefusal};
+use crate::flow::ports::{Action, ConnectionCall, Phase, PluginRefusal, TransformCall};
+use crate::protocol::User;
 
-/// The bindings of a handler; they own the types both worlds share.
+/// The bindings of a handler; they own the types all worlds share.
 #[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
 pub(super) mod handler_world {
     wasmtime::component::bindgen!({
@@ -33,6 +34,56 @@ pub(super) mod authorizer_world {
     });
 }
 
+/// The bindings of a snapshot.
+#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
+pub(super) mod snapshot_world {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "snapshot-plugin",
+        exports: { default: async },
+        with: {
+            "tidegate:plugin/types": super::handler_world::tidegate::plugin::types,
+            "tidegate:host/log": super::handler_world::tidegate::host::log,
+            "tidegate:host/config": super::handler_world::tidegate::host::config,
+            "tidegate:host/clock": super::handler_world::tidegate::host::clock,
+            "tidegate:host/random": super::handler_world::tidegate::host::random,
+        },
+    });
+}
+
+/// The bindings of a transform.
+#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
+pub(super) mod transform_world {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "transform-plugin",
+        exports: { default: async },
+        with: {
+            "tidegate:host/log": super::handler_world::tidegate::host::log,
+            "tidegate:host/config": super::handler_world::tidegate::host::config,
+            "tidegate:host/clock": super::handler_world::tidegate::host::clock,
+            "tidegate:host/random": super::handler_world::tidegate::host::random,
+        },
+    });
+}
+
+/// The bindings of a connection.
+#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
+pub(super) mod connection_world {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "connection-plugin",
+        exports: { default: async },
+        with: {
+            "tidegate:plugin/types": super::handler_world::tidegate::plugin::types,
+            "tidegate:host/log": super::handler_world::tidegate::host::log,
+            "tidegate:host/config": super::handler_world::tidegate::host::config,
+            "tidegate:host/clock": super::handler_world::tidegate::host::clock,
+            "tidegate:host/random": super::handler_world::tidegate::host::random,
+        },
+    });
+}
+
 /// The bindings of what is imported by grant.
 #[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
 pub(super) mod granted_world {
@@ -48,9 +99,11 @@ pub(super) mod granted_world {
 }
 
 pub(super) use authorizer_world::exports::tidegate::plugin::authorizer;
+pub(super) use connection_world::exports::tidegate::plugin::connection;
 pub(super) use granted_world::tidegate::host::secrets;
 pub(super) use handler_world::tidegate::host;
 pub(super) use handler_world::tidegate::plugin::types;
+pub(super) use transform_world::exports::tidegate::plugin::transform;
 
 /// The minor version of `tidegate:plugin` and `tidegate:host` this host serves.
 pub(super) const VERSION: semver::Version = semver::Version::new(0, 1, 0);
@@ -61,16 +114,52 @@ pub(super) fn context(call: &CallContext, wall: Duration) -> types::Context {
         topic: call.topic().as_str().to_owned(),
         channel: call.channel().to_owned(),
         params: call.params().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        user: call.user.as_ref().map(|user| types::User {
-            id: user.id.clone(),
-            roles: user.roles.clone(),
-            tenant: user.tenant.clone(),
-        }),
+        user: call.user.as_deref().map(user),
         connection_id: call.connection.as_str().to_owned(),
-        received_at_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis),
-        deadline_ms: u32::try_from(wall.as_millis()).unwrap_or(u32::MAX),
+        received_at_ms: now_ms(),
+        deadline_ms: deadline_ms(wall),
         attributes: Vec::new(),
     }
+}
+
+/// A connection that came or went, in the contract's words.
+pub(super) fn peer(call: &ConnectionCall<'_>, wall: Duration) -> connection::Peer {
+    connection::Peer {
+        connection_id: call.connection.as_str().to_owned(),
+        user: call.user.map(user),
+        received_at_ms: now_ms(),
+        deadline_ms: deadline_ms(wall),
+    }
+}
+
+/// An event on its way to a topic, in the contract's words.
+pub(super) fn crossing(call: &TransformCall<'_>, wall: Duration) -> transform::Crossing {
+    let event = call.event;
+    transform::Crossing {
+        event: transform::Event {
+            kind: event.kind.clone(),
+            source: event.source.clone(),
+            id: event.id.clone(),
+            subject: event.subject.clone(),
+            time: event.time.clone(),
+            data: event.data.to_string(),
+        },
+        topic: call.topic.to_owned(),
+        payload: call.payload.as_str().to_owned(),
+        deadline_ms: deadline_ms(wall),
+    }
+}
+
+fn user(user: &User) -> types::User {
+    types::User { id: user.id.clone(), roles: user.roles.clone(), tenant: user.tenant.clone() }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+}
+
+fn deadline_ms(wall: Duration) -> u32 {
+    u32::try_from(wall.as_millis()).unwrap_or(u32::MAX)
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -82,6 +171,15 @@ impl From<Action> for authorizer::Action {
         match action {
             Action::Subscribe => Self::Subscribe,
             Action::Send => Self::Send,
+        }
+    }
+}
+
+impl From<Phase> for connection::Phase {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Connected => Self::Connected,
+            Phase::Disconnected => Self::Disconnected,
         }
     }
 }

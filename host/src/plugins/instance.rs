@@ -6,22 +6,21 @@ use std::sync::Arc;
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store, UpdateDeadline};
 
-use super::contract::authorizer_world::{AuthorizerPlugin, AuthorizerPluginIndices};
-use super::contract::handler_world::{HandlerPlugin, HandlerPluginIndices};
-use super::contract::{authorizer, types};
+use super::contract::{authorizer, connection, transform, types};
 use super::engine::TICK;
 use super::fault::Failure;
 use super::guest::Guest;
 use super::imports::Reach;
 use super::limits::PluginLimits;
 use super::pool::Slot;
+use super::worlds::{Exported, Exports};
+use crate::flow::ports::FaultKind;
 
 /// What instances of one plugin are made from.
 pub(super) struct Blueprint {
     pub(super) plugin: Arc<str>,
     pub(super) component: InstancePre<Guest>,
-    pub(super) handler: Option<HandlerPluginIndices>,
-    pub(super) authorizer: Option<AuthorizerPluginIndices>,
+    pub(super) exports: Exports,
     pub(super) config: Arc<BTreeMap<String, String>>,
     pub(super) reach: Arc<Reach>,
     pub(super) limits: PluginLimits,
@@ -30,8 +29,7 @@ pub(super) struct Blueprint {
 /// A live instance. After any error, and after a call whose future was dropped, it is poisoned and must be dropped.
 pub(super) struct Instance {
     store: Store<Guest>,
-    handler: Option<HandlerPlugin>,
-    authorizer: Option<AuthorizerPlugin>,
+    exported: Exported,
     /// Calls it has served.
     pub(super) calls: u32,
     ticks_per_call: u32,
@@ -58,19 +56,14 @@ impl Blueprint {
         let ticks_per_call = u32::try_from(self.limits.cpu.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX);
         store.data_mut().begin_call(ticks_per_call);
         store.set_epoch_deadline(1);
-        match self.link(&mut store).await {
-            Ok((handler, authorizer)) => {
-                Ok(Instance { store, handler, authorizer, calls: 0, ticks_per_call, _slot: slot })
-            }
-            Err(error) => Err(Failure::of_guest(&error, store.data_mut(), &self.limits)),
-        }
-    }
-
-    async fn link(&self, store: &mut Store<Guest>) -> Result<(Option<HandlerPlugin>, Option<AuthorizerPlugin>)> {
-        let instance = self.component.instantiate_async(&mut *store).await?;
-        let handler = self.handler.as_ref().map(|export| export.load(&mut *store, &instance)).transpose()?;
-        let authorizer = self.authorizer.as_ref().map(|export| export.load(&mut *store, &instance)).transpose()?;
-        Ok((handler, authorizer))
+        let instance = match self.component.instantiate_async(&mut store).await {
+            Ok(instance) => instance,
+            Err(error) => return Err(Failure::of_guest(&error, store.data_mut(), &self.limits)),
+        };
+        let exported = self.exports.load(&mut store, &instance);
+        let exported =
+            exported.map_err(|misfit| Failure { kind: FaultKind::InvalidOutput, detail: misfit.to_string() })?;
+        Ok(Instance { store, exported, calls: 0, ticks_per_call, _slot: slot })
     }
 }
 
@@ -82,7 +75,7 @@ impl Instance {
         payload: &str,
     ) -> Option<Result<Result<types::Outcome, types::Refusal>>> {
         self.begin_call();
-        let handler = self.handler.as_ref()?;
+        let handler = self.exported.handler.as_ref()?;
         Some(handler.tidegate_plugin_handler().call_handle(&mut self.store, context, payload).await)
     }
 
@@ -94,8 +87,36 @@ impl Instance {
         payload: Option<&str>,
     ) -> Option<Result<Result<authorizer::Decision, String>>> {
         self.begin_call();
-        let authorizer = self.authorizer.as_ref()?;
+        let authorizer = self.exported.authorizer.as_ref()?;
         Some(authorizer.tidegate_plugin_authorizer().call_authorize(&mut self.store, context, action, payload).await)
+    }
+
+    /// Asks for a topic's state. `None` when the component gives no snapshots.
+    pub(super) async fn provide(&mut self, context: &types::Context) -> Option<Result<Result<Vec<String>, String>>> {
+        self.begin_call();
+        let snapshot = self.exported.snapshot.as_ref()?;
+        Some(snapshot.tidegate_plugin_snapshot().call_provide(&mut self.store, context).await)
+    }
+
+    /// Has a payload made. `None` when the component is no transform.
+    pub(super) async fn apply(
+        &mut self,
+        crossing: &transform::Crossing,
+    ) -> Option<Result<Result<Option<String>, String>>> {
+        self.begin_call();
+        let transform = self.exported.transform.as_ref()?;
+        Some(transform.tidegate_plugin_transform().call_apply(&mut self.store, crossing).await)
+    }
+
+    /// Tells of a connection. `None` when the component does not listen.
+    pub(super) async fn changed(
+        &mut self,
+        peer: &connection::Peer,
+        phase: connection::Phase,
+    ) -> Option<Result<Result<Vec<types::Effect>, String>>> {
+        self.begin_call();
+        let connection = self.exported.connection.as_ref()?;
+        Some(connection.tidegate_plugin_connection().call_changed(&mut self.store, peer, phase).await)
     }
 
     /// The host's side of the instance.

@@ -7,8 +7,6 @@ use tokio::time::{Instant as Moment, timeout_at};
 use wasmtime::Engine;
 
 use super::compile::Compiled;
-use super::contract::authorizer_world::AuthorizerPluginIndices;
-use super::contract::handler_world::HandlerPluginIndices;
 use super::fault::Failure;
 use super::guest::Guest;
 use super::imports::Reach;
@@ -17,6 +15,7 @@ use super::manifest::{PluginManifest, read_manifest};
 use super::plugin::{Digest, Plugin};
 use super::record::Record;
 use super::room::{Class, Room};
+use super::worlds::{Exports, Misfit};
 use super::{PluginHost, PluginSource, exports, imports};
 use crate::config::{ByteSize, Diagnostic};
 use crate::flow::ports::FaultKind;
@@ -60,17 +59,17 @@ impl PluginHost {
         let Compiled { component, cached, elapsed } = self.compiler.compile(&self.engine, &digest, bytes).await?;
         telemetry::plugin_compiled(candidate.name.as_str(), digest.short(), cached, elapsed);
         let kinds = exports::kinds(&component, &self.engine)?;
+        exports::check_asked(kinds, &manifest.kinds)?;
         imports::check(&component, &self.engine, &manifest.grants)?;
         let reach = self.reach(candidate)?;
         let pre = self.linker.instantiate_pre(&component).map_err(|error| {
             Mistake::new(format!("does not link: {error:#}"))
                 .hint("build it with the SDK of this server's version; of WASI there is 0.2, empty")
         })?;
-        let misfit = |error: wasmtime::Error| Mistake::new(format!("does not fit the contract: {error:#}"));
+        let misfit = |misfit: Misfit| Mistake::new(format!("does not fit the contract: {misfit}"));
         let blueprint = Blueprint {
             plugin: candidate.name.as_str().into(),
-            handler: kinds.handler.then(|| HandlerPluginIndices::new(&pre)).transpose().map_err(misfit)?,
-            authorizer: kinds.authorizer.then(|| AuthorizerPluginIndices::new(&pre)).transpose().map_err(misfit)?,
+            exports: Exports::find(&pre, kinds).map_err(misfit)?,
             component: pre,
             config: manifest.config.clone(),
             reach,

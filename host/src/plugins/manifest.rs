@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::breaker::{self, BreakerSection, BreakerSettings};
 use super::grants::{Grants, GrantsSection};
 use super::limits::{self, LimitsSection, PluginLimits};
+use crate::channels::PluginKind;
 use crate::config::{Diagnostic, Node, Shape, SourceFile, decode, parse_yaml};
 
 /// Keys that later versions honour; until then asking for one is an error, never silence.
@@ -29,6 +30,8 @@ pub struct PluginManifest {
     pub source: Arc<SourceFile>,
     /// The component's file name, in the plugin's directory.
     pub component: String,
+    /// What the component must export.
+    pub kinds: Vec<PluginKind>,
     /// The command that builds the component, run in the plugin's directory.
     pub build: Option<String>,
     /// The component's expected SHA-256, 64 lower-case hexadecimal digits.
@@ -70,6 +73,9 @@ struct File {
     /// The command that builds the component, run in this directory.
     #[serde(default)]
     build: Option<String>,
+    /// What the component must export; one that lacks any of it is refused.
+    #[serde(default)]
+    kinds: Vec<PluginKind>,
     /// The component's SHA-256. Another component is refused.
     #[serde(default)]
     #[schemars(regex(pattern = "^[0-9a-fA-F]{64}$"))]
@@ -142,6 +148,7 @@ fn read(source: &Arc<SourceFile>, mut node: Node, diagnostics: &mut Vec<Diagnost
     Some(PluginManifest {
         source: source.clone(),
         component: file.component,
+        kinds: file.kinds,
         build: file.build,
         sha256,
         config: Arc::new(file.config.into_iter().map(|(key, value)| (key, value.to_string())).collect()),

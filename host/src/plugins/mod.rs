@@ -8,6 +8,7 @@
 mod answer;
 mod breaker;
 mod build;
+mod calls;
 mod compile;
 mod contract;
 mod engine;
@@ -30,6 +31,7 @@ mod roster;
 mod set;
 mod sources;
 mod vectors;
+mod worlds;
 
 pub use build::{BuildError, BuildReport, WASM_TARGET, build, ensure_wasm_target};
 pub use compile::{CompileOrder, CompileOrderError, CompilePlace, CompileSettings, compile_here};

@@ -1,17 +1,13 @@
-//! A loaded plugin: how it is called, and what becomes of each call.
+//! A loaded plugin: what it is made of, and the instances it lends to calls.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant as Moment, timeout_at};
-use tracing::Instrument as _;
 
-use super::answer;
 use super::breaker::Turned;
-use super::contract::{self, authorizer, shorten};
 use super::fault::Failure;
 use super::instance::{Blueprint, Instance};
 use super::manifest::{Isolation, PluginManifest};
@@ -19,12 +15,8 @@ use super::pool::Slots;
 use super::record::Record;
 use super::recording;
 use super::room::Room;
-use crate::channels::PluginKinds;
-use crate::flow::CallContext;
-use crate::flow::ports::{
-    Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, PluginService, PluginState, PluginStatus,
-    PluginVersion,
-};
+use crate::channels::{PluginKind, PluginKinds};
+use crate::flow::ports::{PluginService, PluginState, PluginStatus, PluginVersion};
 use crate::protocol::PluginName;
 use crate::telemetry;
 
@@ -111,16 +103,17 @@ impl std::fmt::Debug for Plugin {
 
 /// An instance during a call. Dropped before [`Lease::end`] – by an error, a timeout or a caller that went away – the
 /// instance goes with it: its store is poisoned.
-struct Lease<'a> {
+pub(super) struct Lease<'a> {
     plugin: &'a Plugin,
     room: &'a Room,
-    instance: Instance,
+    pub(super) instance: Instance,
     _call: SemaphorePermit<'a>,
 }
 
 impl Lease<'_> {
     /// The call went well: the instance may serve another, unless it has served enough.
-    fn end(self) {
+    pub(super) fn end(mut self) {
+        self.plugin.log_output(&mut self.instance);
         let instances = &self.plugin.manifest.instances;
         let lives = instances.isolation == Isolation::Pooled && self.instance.calls < instances.calls_max;
         // Kept, it would keep the place that another plugin waits for.
@@ -183,7 +176,7 @@ impl Plugin {
             since_unix_s: self.record.loaded_at_unix_s,
             reasons: Vec::new(),
             service: Some(PluginService {
-                kinds: self.kinds.names(),
+                kinds: self.kinds.iter().map(PluginKind::as_str).collect(),
                 cached: self.cached,
                 paused: [&self.authorizers, &self.workers]
                     .into_iter()
@@ -204,64 +197,8 @@ impl Plugin {
         }
     }
 
-    /// Has the handler answer a message.
-    ///
-    /// # Errors
-    /// [`Fault`], logged and counted.
-    pub async fn handle(&self, call: HandlerCall<'_>) -> Result<Answer, Fault> {
-        let span = self.span(call.context);
-        self.observed(&self.workers, "handler", call.context, self.try_handle(call)).instrument(span).await
-    }
-
-    /// Asks the authorizer.
-    ///
-    /// # Errors
-    /// [`Fault`], logged and counted.
-    pub async fn authorize(&self, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
-        let span = self.span(call.context);
-        self.observed(&self.authorizers, "authorizer", call.context, self.try_authorize(call)).instrument(span).await
-    }
-
-    async fn try_handle(&self, call: HandlerCall<'_>) -> Result<Answer, Failure> {
-        let limits = &self.manifest.limits;
-        let context = contract::context(call.context, limits.wall);
-        let room = &self.workers;
-        let (mut lease, deadline) = self.lease(room).await?;
-        let asked = lease.instance.handle(&context, call.payload.as_str());
-        let result = timeout_at(deadline, room.run(asked)).await;
-        let result = result.map_err(|_| Failure::wall(limits))?.ok_or_else(|| self.lacks("handler"))?;
-        let result = result.map_err(|error| Failure::of_guest(&error, lease.instance.guest(), limits))?;
-        self.log_output(&mut lease.instance);
-        lease.end();
-        match result {
-            Ok(outcome) => Ok(Ok(answer::take(outcome, &self.manifest.grants, limits)?)),
-            Err(refusal) => Ok(Err(refusal.into())),
-        }
-    }
-
-    async fn try_authorize(&self, call: AuthorizerCall<'_>) -> Result<Decision, Failure> {
-        let limits = &self.manifest.limits;
-        let context = contract::context(call.context, limits.wall);
-        let payload = call.payload.map(|payload| payload.as_str());
-        let room = &self.authorizers;
-        let (mut lease, deadline) = self.lease(room).await?;
-        let asked = lease.instance.authorize(&context, call.action.into(), payload);
-        let result = timeout_at(deadline, room.run(asked)).await;
-        let result = result.map_err(|_| Failure::wall(limits))?.ok_or_else(|| self.lacks("authorizer"))?;
-        let result = result.map_err(|error| Failure::of_guest(&error, lease.instance.guest(), limits))?;
-        self.log_output(&mut lease.instance);
-        lease.end();
-        match result {
-            Ok(authorizer::Decision::Allow(grant)) => {
-                Ok(Decision::allow_for(Duration::from_millis(grant.ttl_ms.into())))
-            }
-            Ok(authorizer::Decision::Deny(reason)) => Ok(Decision::Deny { reason: shorten(reason) }),
-            Err(reason) => Err(Failure { kind: FaultKind::Failed, detail: shorten(reason) }),
-        }
-    }
-
     /// An instance to call, and until when the call may take. Waiting for the plugin's turn comes before that time.
-    async fn lease<'a>(&'a self, room: &'a Room) -> Result<(Lease<'a>, Moment), Failure> {
+    pub(super) async fn lease<'a>(&'a self, room: &'a Room) -> Result<(Lease<'a>, Moment), Failure> {
         let wall = self.manifest.limits.wall;
         let call = room.enter(Moment::now() + wall).await?;
         let deadline = Moment::now() + wall;
@@ -279,7 +216,11 @@ impl Plugin {
     }
 
     /// Has the breaker let the call through, or answer for the plugin; learns from how it ends.
-    async fn admitted<T>(&self, room: &Room, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    pub(super) async fn admitted<T>(
+        &self,
+        room: &Room,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         let admission = room.breaker.admit().ok_or_else(Failure::paused)?;
         let result = call.await;
         self.record.note(result.as_ref().err());
@@ -291,29 +232,6 @@ impl Plugin {
             None => {}
         }
         result
-    }
-
-    /// Counts the call; logs and counts its fault.
-    async fn observed<T>(
-        &self,
-        room: &Room,
-        kind: &'static str,
-        context: &CallContext,
-        call: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Fault> {
-        let started = Moment::now();
-        let result = self.admitted(room, call).await;
-        let outcome = result.as_ref().map_or_else(|failure| failure.kind.as_str(), |_| "ok");
-        telemetry::plugin_call(self.name.as_str(), kind, outcome, started.elapsed());
-        result.map_err(|Failure { kind, detail }| {
-            telemetry::plugin_fault(self.name.as_str(), kind.as_str(), context.channel(), &detail);
-            Fault { plugin: self.name.clone(), kind, detail }
-        })
-    }
-
-    fn span(&self, context: &CallContext) -> tracing::Span {
-        let user = context.user.as_ref().map(|user| user.id.as_str());
-        tracing::info_span!("plugin.call", channel = context.channel(), plugin = %self.name, version = self.version(), user)
     }
 
     fn log_output(&self, instance: &mut Instance) {
@@ -331,9 +249,5 @@ impl Plugin {
             telemetry::plugin_log_dropped(self.name.as_str(), dropped);
             tracing::debug!(target: "plugin", plugin = %self.name, dropped, "too many log lines");
         }
-    }
-
-    fn lacks(&self, kind: &str) -> Failure {
-        Failure { kind: FaultKind::Missing, detail: format!("`{}` is no {kind}", self.name) }
     }
 }

@@ -8,8 +8,11 @@ use async_trait::async_trait;
 use super::Plugin;
 use crate::channels::PluginKinds;
 use crate::flow::CallContext;
-use crate::flow::ports::{Answer, AuthorizerCall, Decision, Fault, FaultKind, HandlerCall, PluginVersion, Plugins};
-use crate::protocol::PluginName;
+use crate::flow::ports::{
+    Answer, AuthorizerCall, ConnectionCall, Decision, Fault, FaultKind, HandlerCall, PluginEffect, PluginVersion,
+    Plugins, TransformCall,
+};
+use crate::protocol::{Payload, PluginName};
 use crate::telemetry;
 
 /// Plugins by name. Immutable: the next generation has its own set, which shares the plugins that did not change.
@@ -50,10 +53,10 @@ impl PluginSet {
         self.0.iter().map(|(name, member)| (name.clone(), member.plugin.kinds())).collect()
     }
 
-    fn find(&self, name: &PluginName, context: &CallContext) -> Result<&Plugin, Fault> {
+    fn find(&self, name: &PluginName, channel: &str) -> Result<&Plugin, Fault> {
         self.get(name).map(AsRef::as_ref).ok_or_else(|| {
             let fault = Fault { plugin: name.clone(), kind: FaultKind::Missing, detail: "is not loaded".to_owned() };
-            telemetry::plugin_fault(name.as_str(), fault.kind.as_str(), context.channel(), &fault.detail);
+            telemetry::plugin_fault(name.as_str(), fault.kind.as_str(), channel, &fault.detail);
             fault
         })
     }
@@ -66,10 +69,26 @@ impl Plugins for PluginSet {
     }
 
     async fn authorize(&self, plugin: &PluginName, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
-        self.find(plugin, call.context)?.authorize(call).await
+        self.find(plugin, call.context.channel())?.authorize(call).await
     }
 
     async fn handle(&self, plugin: &PluginName, call: HandlerCall<'_>) -> Result<Answer, Fault> {
-        self.find(plugin, call.context)?.handle(call).await
+        self.find(plugin, call.context.channel())?.handle(call).await
+    }
+
+    async fn provide(&self, plugin: &PluginName, context: &CallContext) -> Result<Vec<Payload>, Fault> {
+        self.find(plugin, context.channel())?.provide(context).await
+    }
+
+    async fn transform(&self, plugin: &PluginName, call: TransformCall<'_>) -> Result<Option<Payload>, Fault> {
+        self.find(plugin, call.channel)?.transform(call).await
+    }
+
+    fn listeners(&self) -> Vec<PluginName> {
+        self.iter().filter(|plugin| plugin.kinds().connection).map(|plugin| plugin.name().clone()).collect()
+    }
+
+    async fn changed(&self, plugin: &PluginName, call: ConnectionCall<'_>) -> Result<Vec<PluginEffect>, Fault> {
+        self.find(plugin, telemetry::NO_CHANNEL)?.changed(call).await
     }
 }

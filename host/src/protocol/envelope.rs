@@ -155,12 +155,14 @@ pub struct SubscribeReceipt {
     pub params: Params,
     /// `Some(reason)` when the client asked for recovery and cannot have it.
     pub unrecovered: Option<&'static str>,
+    /// The topic's state, where the channel has a snapshot.
+    pub snapshot: Option<Vec<Payload>>,
 }
 
 /// The answer to any client event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ack {
-    /// `{ ok: true, channel, params, recovered?, reason? }`
+    /// `{ ok: true, channel, params, recovered?, reason?, snapshot? }`
     Subscribed(SubscribeReceipt),
     /// `{ ok: true, channel }`
     Unsubscribed(Topic),
@@ -189,6 +191,9 @@ impl Serialize for Ack {
                 if let Some(reason) = receipt.unrecovered {
                     out.serialize_entry("recovered", &false)?;
                     out.serialize_entry("reason", reason)?;
+                }
+                if let Some(snapshot) = &receipt.snapshot {
+                    out.serialize_entry("snapshot", snapshot)?;
                 }
             }
             Self::Unsubscribed(topic) => out.serialize_entry("channel", topic)?,
@@ -307,7 +312,7 @@ mod tests {
         let show = |ack: Ack| serde_json::to_string(&ack).unwrap();
         let topic = Topic::parse("vault.v1").unwrap();
         let params: Params = [("vaultId".into(), "v1".to_owned())].into_iter().collect();
-        let receipt = SubscribeReceipt { channel: topic.clone(), params, unrecovered: None };
+        let receipt = SubscribeReceipt { channel: topic.clone(), params, unrecovered: None, snapshot: None };
         assert_eq!(show(Ack::Subscribed(receipt)), r#"{"ok":true,"channel":"vault.v1","params":{"vaultId":"v1"}}"#);
         assert_eq!(show(Ack::Unsubscribed(topic)), r#"{"ok":true,"channel":"vault.v1"}"#);
         assert_eq!(show(Ack::Accepted { reply: None }), r#"{"ok":true}"#);

@@ -93,28 +93,41 @@ impl Realtime {
         })
     }
 
-    /// Gate 2, then the room; the ack comes after both, so that nothing is missed from the ack on.
+    /// Gate 2, then the room, then the topic's state, then the ack: nothing is missed between the state and the ack.
     async fn subscribe(
         &self,
         gates: &Gates,
         connection: &Arc<Connection>,
         request: &SubscribeRequest,
     ) -> Result<SubscribeReceipt, Refusal> {
-        let receipt = gates.subscribe(&connection.session, request).await?;
-        self.settle(gates, connection, &receipt.channel);
-        // A reload may have swapped between the gate's decision and the room: its sweep has not seen this topic then.
+        let joined = gates.subscribe(&connection.session, request).await?;
+        let channel = joined.receipt().channel.clone();
+        self.settle(gates, connection, &channel);
+        self.recheck_after_join(gates, connection, &channel)?;
+        let completed = gates.complete(&connection.session, joined).await;
+        if completed.is_err() {
+            self.settle(gates, connection, &channel);
+        } else if !connection.session.holds(&channel) {
+            // A reload took it away while the plugin gave the state; the client was told.
+            return Err(Code::Unavailable.into());
+        }
+        completed
+    }
+
+    /// A reload may have swapped between the gate's decision and the room: its sweep has not seen the topic then.
+    fn recheck_after_join(&self, gates: &Gates, connection: &Arc<Connection>, channel: &Topic) -> Result<(), Refusal> {
         for (topic, reason) in gates.recheck(&connection.session) {
             self.settle(gates, connection, &topic);
-            if topic == receipt.channel {
+            if topic == *channel {
                 return Err(reason.into());
             }
             self.tell(connection, &SessionEvent::Revoked { channel: topic, reason });
         }
-        if !connection.session.holds(&receipt.channel) {
+        if !connection.session.holds(channel) {
             // The sweep was faster, or the connection is over.
             return Err(Code::Unavailable.into());
         }
-        Ok(receipt)
+        Ok(())
     }
 
     /// Brings a room in line with what the session holds. Whoever changes what a session holds calls it afterwards:

@@ -8,6 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio_util::sync::CancellationToken;
 
+use super::announcer::Announced;
 use super::lanes::Lanes;
 use super::link::{Link, LinkError};
 use super::wires::SessionId;
@@ -25,6 +26,8 @@ pub(super) struct Connection {
     link: Box<dyn Link>,
     /// Held while rooms are brought in line with what the session holds, so that the last to look decides.
     membership: Mutex<()>,
+    /// How far plugins were told of it.
+    announced: Mutex<Announced>,
     cut: CancellationToken,
     heard: CancellationToken,
 }
@@ -38,6 +41,7 @@ impl Connection {
             lanes: Arc::new(lanes),
             link: Box::new(link),
             membership: Mutex::default(),
+            announced: Mutex::default(),
             cut: CancellationToken::new(),
             heard: CancellationToken::new(),
         }
@@ -69,6 +73,11 @@ impl Connection {
     /// While the guard lives nobody else brings this connection's rooms in line.
     pub(super) fn membership(&self) -> MutexGuard<'_, ()> {
         self.membership.lock()
+    }
+
+    /// How far plugins were told of it; held for a look, never across a call.
+    pub(super) fn announced(&self) -> MutexGuard<'_, Announced> {
+        self.announced.lock()
     }
 
     /// Drops the transport, so that a stock client reconnects.

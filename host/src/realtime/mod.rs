@@ -3,6 +3,7 @@
 //! `link` is the port to one client's transport and `socketio` its implementation; everything between them and the
 //! flow (`answer`, `lanes`, `rooms`, `connections`) does not know which transport it is.
 
+mod announcer;
 mod answer;
 mod connections;
 mod door;
@@ -27,6 +28,7 @@ use crate::flow::{Gates, Publication, ports};
 use crate::protocol::{Meta, SessionEvent};
 use crate::telemetry;
 
+use announcer::Announcer;
 use connections::{Connection, Connections};
 use link::LinkError;
 use rooms::Rooms;
@@ -40,6 +42,7 @@ pub struct Realtime {
     wires: Arc<Wires>,
     /// Every task that answers events.
     tasks: TaskTracker,
+    announcer: Announcer,
     /// The server drains and every client has been told.
     drain_told: AtomicBool,
     transport: OnceLock<socketio::Transport>,
@@ -53,6 +56,7 @@ impl Realtime {
     #[must_use]
     pub fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
+            announcer: Announcer::new(limits.connection_events_max),
             limits,
             connections: Arc::default(),
             rooms: Rooms::default(),
@@ -90,9 +94,9 @@ impl Realtime {
 
     /// Tells every client that the server is about to stop, lets the events under way be answered, and closes the
     /// transports, so that stock clients reconnect. New sessions are refused from the start; keep serving HTTP until
-    /// it is done, because clients that poll need it to hear of it. Ends within `limits.drain_timeout`; returns how
-    /// many connections had to be cut.
-    pub async fn drain(&self, gates: &Gates) -> usize {
+    /// it is done, because clients that poll need it to hear of it. Last, plugins are told that the connections are
+    /// over. Ends within `limits.drain_timeout`; returns how many connections had to be cut.
+    pub async fn drain(&self, gates: &Arc<Gates>) -> usize {
         let began = Instant::now();
         let part = self.limits.drain_timeout / 4;
         gates.drain();
@@ -113,7 +117,10 @@ impl Realtime {
             cut += usize::from(closed.is_err() && !connection.session.is_closed());
             self.end(&connection);
             connection.cut();
+            self.announcer.went(gates, &connection);
         }
+        // What is not told by then is told by nobody: a plugin that is slow does not hold up the end.
+        let _ = timeout_at(began + part * 4, self.announcer.all_told()).await;
         cut
     }
 
@@ -160,13 +167,14 @@ impl Realtime {
     }
 
     /// The transport is gone.
-    fn forget(&self, connection: &Arc<Connection>, reason: &'static str) {
+    fn forget<L: announcer::Listener>(&self, listener: &Arc<L>, connection: &Arc<Connection>, reason: &'static str) {
         self.end(connection);
         if self.connections.remove(&connection.transport) {
             telemetry::connection_closed(reason);
             let user = connection.session.user();
             let user = user.as_ref().map(|user| user.id.as_str());
             telemetry::disconnected(connection.id().as_str(), user, reason);
+            self.announcer.went(listener, connection);
         }
     }
 }
@@ -174,8 +182,8 @@ impl Realtime {
 impl Realtime {
     /// The client left by its own word. Its transport has no more use: without a connection it would count in no
     /// limit, so it goes too.
-    fn hang_up(&self, connection: &Arc<Connection>, reason: &'static str) {
-        self.forget(connection, reason);
+    fn hang_up(&self, gates: &Arc<Gates>, connection: &Arc<Connection>, reason: &'static str) {
+        self.forget(gates, connection, reason);
         self.connections.bar(connection.transport.clone(), socketio::SESSION_TIMEOUT);
         connection.cut();
     }
@@ -195,6 +203,19 @@ mod tests {
     use super::*;
     use crate::flow::Session;
     use crate::protocol::{ConnectionId, Payload, Topic};
+
+    /// No plugin hears of connections.
+    struct Nobody;
+
+    impl announcer::Listener for Nobody {
+        fn listens(&self) -> bool {
+            false
+        }
+
+        fn tell<'a>(&'a self, _: &'a Session, _: ports::Phase) -> futures_util::future::BoxFuture<'a, ()> {
+            unreachable!("nobody listens")
+        }
+    }
 
     fn connect(realtime: &Arc<Realtime>, id: &str, link: &FakeLink) -> Arc<Connection> {
         let session = Session::new(ConnectionId::new(id), None);
@@ -235,7 +256,7 @@ mod tests {
         realtime.tell(&connection, &SessionEvent::Draining);
         connection.was_cut().await;
         assert_eq!(realtime.connections_count(), 1);
-        realtime.forget(&connection, "transport_close");
+        realtime.forget(&Arc::new(Nobody), &connection, "transport_close");
         assert_eq!(realtime.connections_count(), 0);
     }
 }

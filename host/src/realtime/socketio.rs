@@ -127,12 +127,12 @@ impl Entrance {
         socket.extensions.insert(Arc::clone(&connection));
         let inbound = Inbound { entrance: self.clone(), connection: Arc::clone(&connection) };
         socket.on_fallback(inbound);
-        let realtime = Arc::clone(&self.realtime);
+        let (realtime, gates) = (Arc::clone(&self.realtime), Arc::clone(&self.gates));
         // It takes nothing that can fail, and cannot fail: the transport would keep the socket for ever.
         socket.on_disconnect(move |reason: DisconnectReason| async move {
             match reason {
-                DisconnectReason::ClientNSDisconnect => realtime.hang_up(&connection, reason_label(reason)),
-                _ => realtime.forget(&connection, reason_label(reason)),
+                DisconnectReason::ClientNSDisconnect => realtime.hang_up(&gates, &connection, reason_label(reason)),
+                _ => realtime.forget(&gates, &connection, reason_label(reason)),
             }
         });
         Ok(())
@@ -151,8 +151,9 @@ impl Entrance {
             TransportType::Polling => "polling",
         };
         telemetry::connected(connection.id().as_str(), user, transport);
+        self.realtime.announcer.came(&self.gates, &connection);
         if connection.session.is_closed() {
-            self.realtime.forget(&connection, "transport_close");
+            self.realtime.forget(&self.gates, &connection, "transport_close");
         }
     }
 }

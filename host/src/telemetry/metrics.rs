@@ -169,6 +169,11 @@ pub fn inbound_overflow() {
     counter(names::INBOUND_OVERFLOWS, &[]).increment(1);
 }
 
+/// Counts a connection that plugins do not hear of because too many were waiting (`limits.connection_events`).
+pub fn connection_unannounced() {
+    counter(names::CONNECTIONS_UNANNOUNCED, &[]).increment(1);
+}
+
 /// Counts what a bridge rule made of an event: `crossed`, `skipped` or `dead`.
 pub fn bridged(on: &str, to: &str, outcome: &'static str) {
     counter(names::BRIDGED, &[("on", on), ("to", to), ("outcome", outcome)]).increment(1);

@@ -20,6 +20,7 @@
 //! | `tidegate_authorizer_cache_total` | `plugin` `outcome` | `hit`, `miss`, `evicted`; `limits.authorizer_cache` |
 //! | `tidegate_deliveries_total` `tidegate_deliveries_failed_total` | `channel` | per subscriber |
 //! | `tidegate_outbound_overflows_total` `tidegate_inbound_overflows_total` | | `limits.outbound_queue`, `limits.inbound_queue` |
+//! | `tidegate_connections_unannounced_total` | | `limits.connection_events` |
 //! | `tidegate_bridge_events_total` | `on` `to` `outcome` | `crossed`, `skipped`, `dead` |
 //! | `tidegate_bus_queue_events` `tidegate_bus_refused_total` | | `limits.bus_queue` |
 //! | `tidegate_bus_unlisted_total` | | events that no bridge rule lists |
@@ -62,9 +63,9 @@ pub use events::{
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
     Gate, NO_CHANNEL, authorizer_cache, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed,
-    connection_opened, connection_refused, dead_letter_dropped, dead_letters, delivered, gate, generation,
-    http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_host_call, plugin_log_dropped, plugin_state,
-    subscribed, unsubscribed,
+    connection_opened, connection_refused, connection_unannounced, dead_letter_dropped, dead_letters, delivered, gate,
+    generation, http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_host_call, plugin_log_dropped,
+    plugin_state, subscribed, unsubscribed,
 };
 pub use registry::render;
 
@@ -96,6 +97,7 @@ mod tests {
         delivered("a", 1, 1);
         outbound_overflow();
         inbound_overflow();
+        connection_unannounced();
         bridged("x", "a", "dead");
         bus_queue(3);
         bus_refused(2);

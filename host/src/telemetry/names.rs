@@ -92,6 +92,10 @@ pub(super) const INBOUND_OVERFLOWS: Metric = counter(
     "tidegate_inbound_overflows_total",
     "Client events refused because too many were waiting (limits.inbound_queue)",
 );
+pub(super) const CONNECTIONS_UNANNOUNCED: Metric = counter(
+    "tidegate_connections_unannounced_total",
+    "Connections that plugins do not hear of because too many were waiting (limits.connection_events)",
+);
 pub(super) const BRIDGED: Metric = counter(
     "tidegate_bridge_events_total",
     "Bus events a bridge rule matched, by rule (on, to) and outcome (crossed, skipped, dead)",
@@ -140,6 +144,7 @@ pub(super) const METRICS: &[Metric] = &[
     DELIVERIES_FAILED,
     OUTBOUND_OVERFLOWS,
     INBOUND_OVERFLOWS,
+    CONNECTIONS_UNANNOUNCED,
     BRIDGED,
     BUS_QUEUE,
     BUS_REFUSED,

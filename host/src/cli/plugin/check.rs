@@ -9,6 +9,7 @@ use super::super::failure::{self, Failure};
 use super::super::show;
 use super::super::{Answer, Format, complain, exit};
 use super::choose::{self, Choose};
+use crate::channels::PluginKind;
 use crate::config::Diagnostic;
 use crate::plugins::Plugin;
 use crate::reload;
@@ -68,7 +69,7 @@ impl Check {
 
 impl Loaded {
     fn new(plugin: &Plugin, bytes: usize) -> Self {
-        let kinds = plugin.kinds().names();
+        let kinds = plugin.kinds().iter().map(PluginKind::as_str).collect();
         Self { name: plugin.name().to_string(), kinds, version: plugin.version().to_owned(), bytes }
     }
 

@@ -43,7 +43,64 @@ pub(crate) mod granted_world {
     });
 }
 
+/// The world of a snapshot provider, with the types of the first.
+#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
+pub mod snapshot_world {
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        world: "snapshot-plugin",
+        pub_export_macro: true,
+        export_macro_name: "export_snapshot",
+        default_bindings_module: "tidegate_plugin::__private::snapshot_world",
+        with: {
+            "tidegate:plugin/types@0.1.0": crate::bindings::handler_world::tidegate::plugin::types,
+            "tidegate:host/log@0.1.0": crate::bindings::handler_world::tidegate::host::log,
+            "tidegate:host/config@0.1.0": crate::bindings::handler_world::tidegate::host::config,
+            "tidegate:host/clock@0.1.0": crate::bindings::handler_world::tidegate::host::clock,
+            "tidegate:host/random@0.1.0": crate::bindings::handler_world::tidegate::host::random,
+        },
+    });
+}
+
+/// The world of a transform, with the types of the first.
+#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
+pub mod transform_world {
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        world: "transform-plugin",
+        pub_export_macro: true,
+        export_macro_name: "export_transform",
+        default_bindings_module: "tidegate_plugin::__private::transform_world",
+        with: {
+            "tidegate:host/log@0.1.0": crate::bindings::handler_world::tidegate::host::log,
+            "tidegate:host/config@0.1.0": crate::bindings::handler_world::tidegate::host::config,
+            "tidegate:host/clock@0.1.0": crate::bindings::handler_world::tidegate::host::clock,
+            "tidegate:host/random@0.1.0": crate::bindings::handler_world::tidegate::host::random,
+        },
+    });
+}
+
+/// The world of a plugin that hears of connections, with the types of the first.
+#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
+pub mod connection_world {
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        world: "connection-plugin",
+        pub_export_macro: true,
+        export_macro_name: "export_connection",
+        default_bindings_module: "tidegate_plugin::__private::connection_world",
+        with: {
+            "tidegate:plugin/types@0.1.0": crate::bindings::handler_world::tidegate::plugin::types,
+            "tidegate:host/log@0.1.0": crate::bindings::handler_world::tidegate::host::log,
+            "tidegate:host/config@0.1.0": crate::bindings::handler_world::tidegate::host::config,
+            "tidegate:host/clock@0.1.0": crate::bindings::handler_world::tidegate::host::clock,
+            "tidegate:host/random@0.1.0": crate::bindings::handler_world::tidegate::host::random,
+        },
+    });
+}
+
 pub use authorizer_world::exports::tidegate::plugin::authorizer::{Action, Decision, Grant};
+pub use connection_world::exports::tidegate::plugin::connection::{Peer, Phase};
 pub(crate) use handler_world::tidegate::plugin::types::{Audience, Effect, Emit, Publish};
 pub use handler_world::tidegate::plugin::types::{Context, Refusal, User};
 
@@ -54,6 +111,14 @@ impl Context {
         self.params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// The user's id; `None` on an anonymous connection.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.user.as_ref().map(|user| user.id.as_str())
+    }
+}
+
+impl Peer {
     /// The user's id; `None` on an anonymous connection.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {

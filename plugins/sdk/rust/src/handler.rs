@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::handler_world::exports::tidegate::plugin::handler::Guest;
 use crate::bindings::handler_world::tidegate::plugin::types;
-use crate::bindings::{Audience, Context, Effect, Emit, Publish, Refusal};
+use crate::bindings::{Context, Refusal};
+use crate::effects::Effects;
 
 /// Answers the messages clients send on a channel.
 pub trait Handler {
@@ -25,9 +26,7 @@ pub trait Handler {
 #[derive(Debug, Default)]
 pub struct Outcome {
     reply: Option<String>,
-    effects: Vec<Effect>,
-    /// The first value that could not be written as JSON.
-    unwritable: Option<String>,
+    effects: Effects,
 }
 
 impl Outcome {
@@ -41,20 +40,20 @@ impl Outcome {
     #[must_use]
     pub fn reply(value: &impl Serialize) -> Self {
         let mut outcome = Self::default();
-        outcome.reply = outcome.write(value);
+        outcome.reply = outcome.effects.write(value);
         outcome
     }
 
     /// Publishes a payload on a topic, for every subscriber. Needs the channel in `grants.emit` of `plugin.yaml`.
     #[must_use]
     pub fn emit(self, topic: &str, payload: &impl Serialize) -> Self {
-        self.emit_to(Audience::Everyone, topic, payload)
+        Self { effects: self.effects.emit(topic, payload), ..self }
     }
 
     /// Publishes a payload on a topic, for every subscriber but the sender.
     #[must_use]
     pub fn emit_to_others(self, topic: &str, payload: &impl Serialize) -> Self {
-        self.emit_to(Audience::Others, topic, payload)
+        Self { effects: self.effects.emit_to_others(topic, payload), ..self }
     }
 
     /// Puts an event on the bus. Needs its type in `grants.publish` of `plugin.yaml`.
@@ -65,12 +64,8 @@ impl Outcome {
 
     /// Puts an event on the bus that says what it is about (the CloudEvent's `subject`).
     #[must_use]
-    pub fn publish_about(mut self, kind: &str, subject: Option<&str>, data: &impl Serialize) -> Self {
-        if let Some(data) = self.write(data) {
-            let subject = subject.map(ToOwned::to_owned);
-            self.effects.push(Effect::Publish(Publish { kind: kind.to_owned(), subject, data }));
-        }
-        self
+    pub fn publish_about(self, kind: &str, subject: Option<&str>, data: &impl Serialize) -> Self {
+        Self { effects: self.effects.publish_about(kind, subject, data), ..self }
     }
 
     /// The finished answer.
@@ -78,33 +73,14 @@ impl Outcome {
     /// # Errors
     /// [`Refusal::Failed`] when a value could not be written as JSON (a map whose keys are no strings, say).
     pub fn done(self) -> Result<Self, Refusal> {
-        match self.unwritable {
-            Some(message) => Err(Refusal::Failed(message)),
-            None => Ok(self),
-        }
+        let effects = self.effects.done().map_err(Refusal::Failed)?;
+        Ok(Self { effects, ..self })
     }
 
     /// The reply as JSON text, for unit tests.
     #[must_use]
     pub fn reply_json(&self) -> Option<&str> {
         self.reply.as_deref()
-    }
-
-    fn emit_to(mut self, to: Audience, topic: &str, payload: &impl Serialize) -> Self {
-        if let Some(payload) = self.write(payload) {
-            self.effects.push(Effect::Emit(Emit { topic: topic.to_owned(), payload, to }));
-        }
-        self
-    }
-
-    fn write(&mut self, value: &impl Serialize) -> Option<String> {
-        match serde_json::to_string(value) {
-            Ok(text) => Some(text),
-            Err(error) => {
-                self.unwritable.get_or_insert_with(|| format!("a value is no JSON: {error}"));
-                None
-            }
-        }
     }
 }
 
@@ -115,8 +91,8 @@ pub struct Exported<T>(PhantomData<T>);
 impl<T: Handler> Guest for Exported<T> {
     fn handle(context: Context, payload: String) -> Result<types::Outcome, Refusal> {
         let payload = serde_json::from_str(&payload).map_err(|error| Refusal::InvalidPayload(error.to_string()))?;
-        let outcome = T::handle(&context, payload)?.done()?;
-        Ok(types::Outcome { reply: outcome.reply, effects: outcome.effects })
+        let Outcome { reply, effects } = T::handle(&context, payload)?;
+        Ok(types::Outcome { reply, effects: effects.finish().map_err(Refusal::Failed)? })
     }
 }
 
@@ -125,6 +101,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::bindings::Effect;
     use crate::testing;
 
     struct Doubler;

@@ -1,6 +1,7 @@
 //! Write Tidegate plugins in Rust.
 //!
-//! A plugin is a type that implements [`Handler`], [`Authorizer`] or both, and one [`register!`] line that says which:
+//! A plugin is a type that implements one or more of [`Handler`], [`Authorizer`], [`Snapshot`], [`Transform`] and
+//! [`Connection`], and one [`register!`] line that says which:
 //!
 //! ```
 //! use tidegate_plugin::prelude::*;
@@ -37,27 +38,38 @@ mod authorizer;
 mod bindings;
 pub mod clock;
 pub mod config;
+mod connection;
+mod effects;
 mod handler;
 pub mod log;
 pub mod prelude;
 pub mod random;
 pub mod secrets;
+mod snapshot;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+mod transform;
 
 pub use authorizer::{Authorizer, Payload, Request};
-pub use bindings::{Action, Context, Decision, Grant, Refusal, User};
+pub use bindings::{Action, Context, Decision, Grant, Peer, Phase, Refusal, User};
+pub use connection::Connection;
+pub use effects::Effects;
 pub use handler::{Handler, Outcome};
+pub use snapshot::Snapshot;
+pub use transform::{Crossing, Event, Transform};
 
 #[doc(hidden)]
 pub mod __private {
     pub use crate::authorizer::Exported as ExportedAuthorizer;
-    pub use crate::bindings::{authorizer_world, handler_world};
+    pub use crate::bindings::{authorizer_world, connection_world, handler_world, snapshot_world, transform_world};
+    pub use crate::connection::Exported as ExportedConnection;
     pub use crate::handler::Exported as ExportedHandler;
+    pub use crate::snapshot::Exported as ExportedSnapshot;
+    pub use crate::transform::Exported as ExportedTransform;
 }
 
-/// Says what the component is: `register!(MyPlugin: handler)`, `register!(MyPlugin: authorizer)`, or
-/// `register!(MyPlugin: handler, authorizer)`. Once a crate.
+/// Says what the component is: `register!(MyPlugin: handler)`, or several of `handler`, `authorizer`, `snapshot`,
+/// `transform` and `connection`: `register!(MyPlugin: handler, snapshot)`. Once a crate.
 #[macro_export]
 macro_rules! register {
     ($plugin:ident : $($kind:ident),+ $(,)?) => {
@@ -89,7 +101,41 @@ macro_rules! __register_kind {
             let _ = ::core::marker::PhantomData::<Exported>;
         };
     };
+    ($plugin:ident, snapshot) => {
+        const _: () = {
+            type Exported = $crate::__private::ExportedSnapshot<$plugin>;
+            #[cfg(target_arch = "wasm32")]
+            $crate::__private::snapshot_world::export_snapshot!(
+                Exported with_types_in $crate::__private::snapshot_world
+            );
+            let _ = ::core::marker::PhantomData::<Exported>;
+        };
+    };
+    ($plugin:ident, transform) => {
+        const _: () = {
+            type Exported = $crate::__private::ExportedTransform<$plugin>;
+            #[cfg(target_arch = "wasm32")]
+            $crate::__private::transform_world::export_transform!(
+                Exported with_types_in $crate::__private::transform_world
+            );
+            let _ = ::core::marker::PhantomData::<Exported>;
+        };
+    };
+    ($plugin:ident, connection) => {
+        const _: () = {
+            type Exported = $crate::__private::ExportedConnection<$plugin>;
+            #[cfg(target_arch = "wasm32")]
+            $crate::__private::connection_world::export_connection!(
+                Exported with_types_in $crate::__private::connection_world
+            );
+            let _ = ::core::marker::PhantomData::<Exported>;
+        };
+    };
     ($plugin:ident, $other:ident) => {
-        compile_error!(concat!("`", stringify!($other), "` is no kind of plugin: write `handler` or `authorizer`"));
+        compile_error!(concat!(
+            "`",
+            stringify!($other),
+            "` is no kind of plugin: write `handler`, `authorizer`, `snapshot`, `transform` or `connection`"
+        ));
     };
 }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::authorizer::{Payload, Request};
-use crate::bindings::{Action, Context, User};
+use crate::bindings::{Action, Context, Peer, User};
+use crate::transform::{Crossing, Event};
 
 thread_local! {
     static SECRETS: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
@@ -42,6 +43,26 @@ pub fn context(topic: &str) -> Context {
 #[must_use]
 pub fn user(id: &str) -> User {
     User { id: id.to_owned(), roles: Vec::new(), tenant: None }
+}
+
+/// A connection of this user; `None` is anonymous.
+#[must_use]
+pub fn peer(user_id: Option<&str>) -> Peer {
+    Peer { connection_id: "c1".to_owned(), user: user_id.map(user), received_at_ms: 0, deadline_ms: 100 }
+}
+
+/// An event of this type with this data, on its way to a topic.
+#[must_use]
+pub fn crossing(kind: &str, data: &Value, topic: &str) -> Crossing {
+    let event = Event {
+        kind: kind.to_owned(),
+        source: "/test".to_owned(),
+        id: "e1".to_owned(),
+        subject: None,
+        time: None,
+        data: Payload(data.to_string()),
+    };
+    Crossing { event, topic: topic.to_owned(), deadline_ms: 100 }
 }
 
 /// A wish to subscribe.

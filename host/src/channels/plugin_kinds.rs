@@ -1,0 +1,153 @@
+//! What a plugin can be, and whether one that is named is there and is that.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::Sources;
+use super::manifest::ticked;
+use crate::config::{Diagnostic, Place, nearest_name};
+use crate::protocol::PluginName;
+
+/// One thing a plugin can be: an interface of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PluginKind {
+    /// It answers messages.
+    Handler,
+    /// It decides who may join and send.
+    Authorizer,
+    /// It gives the state of a topic to who has just subscribed.
+    Snapshot,
+    /// It makes the payload of a bridge rule.
+    Transform,
+    /// It hears of connections that came and went.
+    Connection,
+}
+
+/// What a plugin's component exports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PluginKinds {
+    /// It answers messages.
+    pub handler: bool,
+    /// It decides who may join and send.
+    pub authorizer: bool,
+    /// It gives the state of a topic to who has just subscribed.
+    pub snapshot: bool,
+    /// It makes the payload of a bridge rule.
+    pub transform: bool,
+    /// It hears of connections that came and went.
+    pub connection: bool,
+}
+
+impl PluginKind {
+    /// Every kind, in the order they are told.
+    pub const ALL: [Self; 5] = [Self::Handler, Self::Authorizer, Self::Snapshot, Self::Transform, Self::Connection];
+
+    /// The name of its interface, and of the key that asks for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Handler => "handler",
+            Self::Authorizer => "authorizer",
+            Self::Snapshot => "snapshot",
+            Self::Transform => "transform",
+            Self::Connection => "connection",
+        }
+    }
+}
+
+impl PluginKinds {
+    /// Every kind at once.
+    pub const ALL: Self = Self { handler: true, authorizer: true, snapshot: true, transform: true, connection: true };
+
+    /// Whether it is of this kind.
+    #[must_use]
+    pub const fn has(self, kind: PluginKind) -> bool {
+        match kind {
+            PluginKind::Handler => self.handler,
+            PluginKind::Authorizer => self.authorizer,
+            PluginKind::Snapshot => self.snapshot,
+            PluginKind::Transform => self.transform,
+            PluginKind::Connection => self.connection,
+        }
+    }
+
+    /// Notes that it is of this kind, too.
+    pub const fn add(&mut self, kind: PluginKind) {
+        *match kind {
+            PluginKind::Handler => &mut self.handler,
+            PluginKind::Authorizer => &mut self.authorizer,
+            PluginKind::Snapshot => &mut self.snapshot,
+            PluginKind::Transform => &mut self.transform,
+            PluginKind::Connection => &mut self.connection,
+        } = true;
+    }
+
+    /// The kinds it is of.
+    pub fn iter(self) -> impl Iterator<Item = PluginKind> {
+        PluginKind::ALL.into_iter().filter(move |kind| self.has(*kind))
+    }
+
+    /// The kinds in words: `` `handler` and `snapshot` ``.
+    #[must_use]
+    pub fn in_words(self) -> String {
+        let names: Vec<&str> = self.iter().map(PluginKind::as_str).collect();
+        match names.split_last() {
+            None => "nothing that Tidegate knows".to_owned(),
+            Some((only, [])) => format!("`{only}`"),
+            Some((last, others)) => format!("{} and `{last}`", ticked(others)),
+        }
+    }
+}
+
+impl FromIterator<PluginKind> for PluginKinds {
+    fn from_iter<T: IntoIterator<Item = PluginKind>>(kinds: T) -> Self {
+        let mut all = Self::default();
+        kinds.into_iter().for_each(|kind| all.add(kind));
+        all
+    }
+}
+
+/// A plugin that a manifest or the bridge table names, told where it is not there or not of that kind.
+pub(super) fn named(
+    name: &str,
+    kind: PluginKind,
+    place: &Place,
+    sources: &Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> PluginName {
+    let name = PluginName::new(name);
+    match sources.plugins.get(&name) {
+        None if sources.unloadable.contains(&name) => {}
+        None => {
+            let known: Vec<&str> = sources.plugins.keys().map(PluginName::as_str).collect();
+            let diagnostic = Diagnostic::at(place.clone(), format!("no plugin is called `{name}`"));
+            diagnostics.push(match (nearest_name(name.as_str(), &known), known.is_empty()) {
+                (Some(nearest), _) => diagnostic.hint(format!("did you mean `{nearest}`?")),
+                (None, true) => diagnostic.hint("no plugin is loaded"),
+                (None, false) => diagnostic.hint(format!("plugins: {}", ticked(&known))),
+            });
+        }
+        Some(kinds) if !kinds.has(kind) => {
+            let message = format!("plugin `{name}` does not export `{}`", kind.as_str());
+            let hint = format!("it exports {}", kinds.in_words());
+            diagnostics.push(Diagnostic::at(place.clone(), message).hint(hint));
+        }
+        Some(_) => {}
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_told_in_words() {
+        let words = |kinds: &[PluginKind]| kinds.iter().copied().collect::<PluginKinds>().in_words();
+        assert_eq!(words(&[]), "nothing that Tidegate knows");
+        assert_eq!(words(&[PluginKind::Snapshot]), "`snapshot`");
+        assert_eq!(words(&[PluginKind::Authorizer, PluginKind::Handler]), "`handler` and `authorizer`");
+        assert_eq!(words(&PluginKind::ALL), "`handler`, `authorizer`, `snapshot`, `transform` and `connection`");
+    }
+}

@@ -1,0 +1,74 @@
+//! The state of a topic for who has just joined it: asked of a plugin, judged like any publication.
+
+use std::sync::Arc;
+
+use super::inbound::{check, refusal_of};
+use super::ports::{Fault, FaultKind};
+use super::{CallContext, Gates, Serving, Session};
+use crate::protocol::{Payload, PluginName, Refusal, SubscribeReceipt};
+use crate::telemetry;
+
+/// A subscription that cleared gate 2, before the topic's state was asked for.
+pub struct Joined {
+    pub(super) receipt: SubscribeReceipt,
+    /// Whether the session held the topic before.
+    pub(super) is_renewed: bool,
+    /// `None` when the channel has no snapshot.
+    pub(super) owed: Option<Owed>,
+}
+
+/// A snapshot to be asked for, of the generation that admitted the subscription.
+pub(super) struct Owed {
+    pub(super) serving: Arc<Serving>,
+    pub(super) context: CallContext,
+    pub(super) plugin: PluginName,
+}
+
+impl Joined {
+    /// The subscription as it stands, without a snapshot.
+    #[must_use]
+    pub const fn receipt(&self) -> &SubscribeReceipt {
+        &self.receipt
+    }
+}
+
+impl Gates {
+    /// Ends a subscription: asks for the topic's state, where the channel has one. The caller let the connection into
+    /// the room before, so that nothing is published between the state and the first publication it receives.
+    ///
+    /// # Errors
+    /// `handler_failed`, `handler_timeout`, `unavailable`: the session holds the topic no longer, unless it did before
+    /// it subscribed this time, and the caller brings the room in line with that.
+    pub async fn complete(&self, session: &Session, joined: Joined) -> Result<SubscribeReceipt, Refusal> {
+        let Joined { mut receipt, is_renewed, owed } = joined;
+        let Some(owed) = owed else { return Ok(receipt) };
+        match self.provide(&owed).await {
+            Ok(payloads) => {
+                receipt.snapshot = Some(payloads);
+                Ok(receipt)
+            }
+            Err(fault) => {
+                if !is_renewed {
+                    session.release(&receipt.channel);
+                }
+                Err(refusal_of(&fault))
+            }
+        }
+    }
+
+    async fn provide(&self, owed: &Owed) -> Result<Vec<Payload>, Fault> {
+        let Owed { serving, context, plugin } = owed;
+        let payloads = serving.plugins.provide(plugin, context).await?;
+        for (at, payload) in payloads.iter().enumerate() {
+            let judged =
+                self.refuse_too_large(payload).and_then(|()| check(&context.resolved.channel.payload, payload));
+            if let Err(refusal) = judged {
+                let details = refusal.details.map(|details| details.to_string()).unwrap_or_default();
+                let detail = format!("payload {at} of the snapshot: {} {details}", refusal.code.as_str());
+                telemetry::plugin_fault(plugin.as_str(), FaultKind::InvalidOutput.as_str(), context.channel(), &detail);
+                return Err(Fault { plugin: plugin.clone(), kind: FaultKind::InvalidOutput, detail });
+            }
+        }
+        Ok(payloads)
+    }
+}

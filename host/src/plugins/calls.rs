@@ -1,0 +1,175 @@
+//! How a plugin is called, one method a kind, and what becomes of each call.
+
+use std::time::Duration;
+
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant as Moment, timeout_at};
+use tracing::Instrument as _;
+
+use super::answer;
+use super::contract::{self, authorizer, shorten};
+use super::fault::Failure;
+use super::plugin::{Lease, Plugin};
+use super::room::Room;
+use crate::channels::PluginKind;
+use crate::flow::CallContext;
+use crate::flow::ports::{
+    Answer, AuthorizerCall, ConnectionCall, Decision, Fault, FaultKind, HandlerCall, PluginEffect, TransformCall,
+};
+use crate::protocol::Payload;
+use crate::telemetry;
+
+/// What an instance answered: in time or not, an export that is there or not, a guest that did well or not.
+type Called<T> = Result<Option<wasmtime::Result<T>>, Elapsed>;
+
+impl Plugin {
+    /// Has the handler answer a message.
+    ///
+    /// # Errors
+    /// [`Fault`], logged and counted.
+    pub async fn handle(&self, call: HandlerCall<'_>) -> Result<Answer, Fault> {
+        let span = self.span(call.context.channel(), call.context.user_id());
+        self.observed(&self.workers, PluginKind::Handler, call.context.channel(), self.try_handle(call))
+            .instrument(span)
+            .await
+    }
+
+    /// Asks the authorizer.
+    ///
+    /// # Errors
+    /// [`Fault`], logged and counted.
+    pub async fn authorize(&self, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
+        let span = self.span(call.context.channel(), call.context.user_id());
+        self.observed(&self.authorizers, PluginKind::Authorizer, call.context.channel(), self.try_authorize(call))
+            .instrument(span)
+            .await
+    }
+
+    /// Asks for a topic's state.
+    ///
+    /// # Errors
+    /// [`Fault`], logged and counted.
+    pub async fn provide(&self, context: &CallContext) -> Result<Vec<Payload>, Fault> {
+        let span = self.span(context.channel(), context.user_id());
+        self.observed(&self.workers, PluginKind::Snapshot, context.channel(), self.try_provide(context))
+            .instrument(span)
+            .await
+    }
+
+    /// Has the payload of a bridge rule made; `None` when the event should not cross.
+    ///
+    /// # Errors
+    /// [`Fault`], logged and counted.
+    pub async fn transform(&self, call: TransformCall<'_>) -> Result<Option<Payload>, Fault> {
+        let span = self.span(call.channel, None);
+        self.observed(&self.workers, PluginKind::Transform, call.channel, self.try_transform(call))
+            .instrument(span)
+            .await
+    }
+
+    /// Tells of a connection that came or went.
+    ///
+    /// # Errors
+    /// [`Fault`], logged and counted.
+    pub async fn changed(&self, call: ConnectionCall<'_>) -> Result<Vec<PluginEffect>, Fault> {
+        let span = self.span(telemetry::NO_CHANNEL, call.user.map(|user| user.id.as_str()));
+        self.observed(&self.workers, PluginKind::Connection, telemetry::NO_CHANNEL, self.try_changed(call))
+            .instrument(span)
+            .await
+    }
+
+    async fn try_handle(&self, call: HandlerCall<'_>) -> Result<Answer, Failure> {
+        let limits = &self.manifest.limits;
+        let context = contract::context(call.context, limits.wall);
+        let room = &self.workers;
+        let (mut lease, deadline) = self.lease(room).await?;
+        let called = timeout_at(deadline, room.run(lease.instance.handle(&context, call.payload.as_str()))).await;
+        match self.settle(lease, called, PluginKind::Handler)? {
+            Ok(outcome) => Ok(Ok(answer::take(outcome, &self.manifest.grants, limits)?)),
+            Err(refusal) => Ok(Err(refusal.into())),
+        }
+    }
+
+    async fn try_authorize(&self, call: AuthorizerCall<'_>) -> Result<Decision, Failure> {
+        let context = contract::context(call.context, self.manifest.limits.wall);
+        let payload = call.payload.map(|payload| payload.as_str());
+        let room = &self.authorizers;
+        let (mut lease, deadline) = self.lease(room).await?;
+        let called =
+            timeout_at(deadline, room.run(lease.instance.authorize(&context, call.action.into(), payload))).await;
+        match self.settle(lease, called, PluginKind::Authorizer)?.map_err(failed)? {
+            authorizer::Decision::Allow(grant) => Ok(Decision::allow_for(Duration::from_millis(grant.ttl_ms.into()))),
+            authorizer::Decision::Deny(reason) => Ok(Decision::Deny { reason: shorten(reason) }),
+        }
+    }
+
+    async fn try_provide(&self, context: &CallContext) -> Result<Vec<Payload>, Failure> {
+        let limits = &self.manifest.limits;
+        let context = contract::context(context, limits.wall);
+        let room = &self.workers;
+        let (mut lease, deadline) = self.lease(room).await?;
+        let called = timeout_at(deadline, room.run(lease.instance.provide(&context))).await;
+        let payloads = self.settle(lease, called, PluginKind::Snapshot)?.map_err(failed)?;
+        answer::take_snapshot(payloads, limits.output_bytes_max)
+    }
+
+    async fn try_transform(&self, call: TransformCall<'_>) -> Result<Option<Payload>, Failure> {
+        let limits = &self.manifest.limits;
+        let crossing = contract::crossing(&call, limits.wall);
+        let room = &self.workers;
+        let (mut lease, deadline) = self.lease(room).await?;
+        let called = timeout_at(deadline, room.run(lease.instance.apply(&crossing))).await;
+        let payload = self.settle(lease, called, PluginKind::Transform)?.map_err(failed)?;
+        payload.map(|text| answer::take_payload(text, limits.output_bytes_max)).transpose()
+    }
+
+    async fn try_changed(&self, call: ConnectionCall<'_>) -> Result<Vec<PluginEffect>, Failure> {
+        let limits = &self.manifest.limits;
+        let peer = contract::peer(&call, limits.wall);
+        let room = &self.workers;
+        let (mut lease, deadline) = self.lease(room).await?;
+        let called = timeout_at(deadline, room.run(lease.instance.changed(&peer, call.phase.into()))).await;
+        let effects = self.settle(lease, called, PluginKind::Connection)?.map_err(failed)?;
+        answer::take_effects(effects, &self.manifest.grants, limits)
+    }
+
+    /// Ends a call: the instance goes back when it did well, and with the failure when it did not.
+    fn settle<T>(&self, mut lease: Lease<'_>, called: Called<T>, kind: PluginKind) -> Result<T, Failure> {
+        let limits = &self.manifest.limits;
+        let answered = called.map_err(|_| Failure::wall(limits))?.ok_or_else(|| self.lacks(kind))?;
+        let answer = answered.map_err(|error| Failure::of_guest(&error, lease.instance.guest(), limits))?;
+        lease.end();
+        Ok(answer)
+    }
+
+    /// Counts the call; logs and counts its fault.
+    async fn observed<T>(
+        &self,
+        room: &Room,
+        kind: PluginKind,
+        channel: &str,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Fault> {
+        let started = Moment::now();
+        let result = self.admitted(room, call).await;
+        let outcome = result.as_ref().map_or_else(|failure| failure.kind.as_str(), |_| "ok");
+        telemetry::plugin_call(self.name.as_str(), kind.as_str(), outcome, started.elapsed());
+        result.map_err(|Failure { kind, detail }| {
+            telemetry::plugin_fault(self.name.as_str(), kind.as_str(), channel, &detail);
+            Fault { plugin: self.name.clone(), kind, detail }
+        })
+    }
+
+    fn span(&self, channel: &str, user: Option<&str>) -> tracing::Span {
+        tracing::info_span!("plugin.call", channel, plugin = %self.name, version = self.version(), user)
+    }
+
+    fn lacks(&self, kind: PluginKind) -> Failure {
+        Failure { kind: FaultKind::Missing, detail: format!("`{}` is no {}", self.name, kind.as_str()) }
+    }
+}
+
+/// The plugin says that it could not do its work, in its own words.
+fn failed(reason: String) -> Failure {
+    Failure { kind: FaultKind::Failed, detail: shorten(reason) }
+}

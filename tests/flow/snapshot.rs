@@ -1,0 +1,120 @@
+//! The state of a topic for who has just subscribed: asked after the join, judged like any publication.
+
+use serde_json::json;
+use tidegate::flow::ports::FaultKind;
+use tidegate::protocol::{Code, Payload, SubscribeRequest};
+
+use crate::code;
+use crate::support::{FakePlugins, Server, user};
+
+const CHANNELS: &str = "
+feature: test
+channels:
+  board.{id}:
+    scope: authenticated
+    authorizer: members
+    snapshot: { plugin: answerer }
+    payload: { type: object, required: [n], properties: { n: { type: integer } } }
+    inbound: { relay: all }
+  plain:
+    scope: public
+    payload: {}
+";
+
+fn server(plugins: FakePlugins) -> Server {
+    Server::declaring(CHANNELS).plugins(plugins).start()
+}
+
+#[tokio::test]
+async fn the_receipt_carries_the_state_in_the_order_the_plugin_gave_it() {
+    let server = server(FakePlugins::providing(&[json!({ "n": 2 }), json!({ "n": 1 })]));
+    let receipt = server.client(user("alice")).subscribe("board.b1").await.unwrap();
+    let snapshot: Vec<Payload> = [json!({ "n": 2 }), json!({ "n": 1 })].iter().map(Payload::from).collect();
+    assert_eq!(receipt.snapshot, Some(snapshot));
+    let call = server.plugins.calls().pop().unwrap();
+    assert_eq!((call.asked, call.plugin.as_str(), call.topic.as_str()), ("snapshot", "answerer", "board.b1"));
+    assert_eq!(call.user.as_deref(), Some("alice"));
+}
+
+#[tokio::test]
+async fn a_topic_without_state_has_an_empty_snapshot_and_a_channel_without_one_has_none() {
+    let server = server(FakePlugins::silent());
+    let client = server.client(user("alice"));
+    assert_eq!(client.subscribe("board.b1").await.unwrap().snapshot, Some(Vec::new()));
+    assert_eq!(client.subscribe("plain").await.unwrap().snapshot, None);
+}
+
+#[tokio::test]
+async fn whoever_may_not_join_costs_no_snapshot() {
+    let server = server(FakePlugins::denying());
+    assert_eq!(code(server.client(user("mallory")).subscribe("board.b1").await), Code::Forbidden);
+    assert_eq!(server.plugins.asked(), ["subscribe"]);
+}
+
+#[tokio::test]
+async fn a_payload_that_misses_the_schema_spoils_the_snapshot_and_nothing_is_held() {
+    let server = server(FakePlugins::providing(&[json!({ "n": 1 }), json!({ "n": "one" })]));
+    let client = server.client(user("alice"));
+    assert_eq!(code(client.subscribe("board.b1").await), Code::HandlerFailed);
+    assert!(!client.holds("board.b1"));
+}
+
+#[tokio::test]
+async fn a_payload_over_the_limit_spoils_the_snapshot() {
+    let plugins = FakePlugins::providing(&[json!({ "n": 1, "more": "x".repeat(100) })]);
+    let server = Server::declaring(CHANNELS).plugins(plugins).limits(|limits| limits.payload_bytes_max = 100).start();
+    assert_eq!(code(server.client(user("alice")).subscribe("board.b1").await), Code::HandlerFailed);
+}
+
+#[tokio::test]
+async fn every_fault_has_its_code_and_leaves_the_topic() {
+    for (fault, expected) in [
+        (FaultKind::Trap, Code::HandlerFailed),
+        (FaultKind::Failed, Code::HandlerFailed),
+        (FaultKind::Missing, Code::HandlerFailed),
+        (FaultKind::Timeout, Code::HandlerTimeout),
+        (FaultKind::Overloaded, Code::Unavailable),
+    ] {
+        let server = server(FakePlugins::snapshot_faulting(fault));
+        let client = server.client(user("alice"));
+        let refusal = client.subscribe("board.b1").await.unwrap_err();
+        assert_eq!((refusal.code, refusal.details), (expected, None), "{fault:?}: the detail stays inside");
+        assert!(!client.holds("board.b1"), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_was_held_before_stays_held_when_its_snapshot_fails() {
+    let server = server(FakePlugins::silent());
+    let client = server.client(user("alice"));
+    client.subscribe("board.b1").await.unwrap();
+    server.reload(CHANNELS, FakePlugins::snapshot_faulting(FaultKind::Trap));
+    assert_eq!(code(client.subscribe("board.b1").await), Code::HandlerFailed);
+    assert!(client.holds("board.b1"));
+}
+
+#[tokio::test]
+async fn the_topic_is_held_before_its_state_is_asked_for() {
+    let (plugins, latch) = FakePlugins::providing(&[json!({ "n": 1 })]).held();
+    let server = server(plugins);
+    let client = server.client(user("alice"));
+    let request = SubscribeRequest { channel: "board.b1".to_owned(), since: None };
+    // The authorizer's call.
+    latch.release();
+    let joined = server.gates.subscribe(&client.session, &request).await.unwrap();
+    assert!(client.holds("board.b1"), "what is published from here on reaches the client");
+    assert_eq!(server.plugins.asked(), ["subscribe"], "the state is asked for after the caller let it into the room");
+    latch.release();
+    assert!(server.gates.complete(&client.session, joined).await.unwrap().snapshot.is_some());
+}
+
+#[tokio::test]
+async fn the_generation_that_admitted_a_subscription_gives_its_state() {
+    let server = server(FakePlugins::providing(&[json!({ "n": 1 })]));
+    let client = server.client(user("alice"));
+    let request = SubscribeRequest { channel: "board.b1".to_owned(), since: None };
+    let joined = server.gates.subscribe(&client.session, &request).await.unwrap();
+    server.reload(CHANNELS, FakePlugins::providing(&[json!({ "n": 2 })]));
+    let receipt = server.gates.complete(&client.session, joined).await.unwrap();
+    assert_eq!(receipt.snapshot, Some(vec![Payload::from(&json!({ "n": 1 }))]));
+}

@@ -244,7 +244,11 @@ fn spawn_reloader(
         }
     });
     let (gates, realtime) = (reloader.gates.clone(), realtime.clone());
-    let applied = move |_generation| realtime.recheck_all(&gates);
+    let applied = move |_generation| {
+        realtime.recheck_all(&gates);
+        let (gates, realtime) = (gates.clone(), realtime.clone());
+        tokio::spawn(async move { realtime.reauthorize_all(&gates).await });
+    };
     let rejected = move |mistakes: &[Diagnostic]| {
         if let Some(show) = &on_rejected {
             show(mistakes);

@@ -1,7 +1,7 @@
 // Files change while clients talk.
 
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -94,6 +94,19 @@ describe("reload", () => {
     await server.reload(() => server.plugin("ping"));
     assert.equal((await ask(socket, "realtime-ping", { n: 6 })).reply.pong, 6);
     assert.ok(socket.connected);
+  });
+
+  test("whom an authorizer no longer knows is taken out of what it was let into", async () => {
+    const alice = await server.connect({ token: token("alice") });
+    const bob = await server.connect({ token: token("bob") });
+    for (const socket of [alice, bob]) await subscribe(socket, "vault.v1");
+    const told = next(alice, "tidegate");
+    const manifest = "plugins/vault-members/plugin.yaml";
+    const text = readFileSync(join(server.directory, manifest), "utf8");
+    await server.reload(() => server.write(manifest, text.replace("alice", "nobody")));
+    assert.deepEqual(await told, [{ type: "revoked", channel: "vault.v1", reason: "forbidden" }]);
+    assert.equal((await ask(bob, "unsubscribe", { channel: "vault.v1" })).ok, true);
+    await server.reload(() => server.write(manifest, text));
   });
 
   test("SIGHUP reloads", async () => {

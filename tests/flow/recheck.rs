@@ -1,5 +1,6 @@
 //! After a reload: which topics a session may keep.
 
+use tidegate::flow::ports::FaultKind;
 use tidegate::protocol::{Code, User};
 
 use crate::CHANNELS;
@@ -56,12 +57,42 @@ async fn a_topic_that_another_channel_declares_now_is_judged_by_that_one() {
 }
 
 #[tokio::test]
-async fn no_plugin_is_asked() {
+async fn the_scope_is_judged_without_asking_a_plugin() {
     let server = Server::declaring(CHANNELS).start();
     let client = holding(&server, user("alice"), &["vault.v1"]).await;
     server.reload(CHANNELS, FakePlugins::denying());
     assert_eq!(client.recheck(), []);
     assert_eq!(server.plugins.asked(), ["subscribe"]);
+}
+
+#[tokio::test]
+async fn another_version_of_an_authorizer_is_asked_about_what_the_old_one_let_in() {
+    let server = Server::declaring(CHANNELS).start();
+    let client = holding(&server, user("alice"), &["vault.v1", "news"]).await;
+    server.reload(CHANNELS, FakePlugins::denying());
+    assert_eq!(client.reauthorize().await, [], "the same version said yes already");
+    server.reload(CHANNELS, FakePlugins::silent().of_version(2));
+    assert_eq!(client.reauthorize().await, []);
+    server.reload(CHANNELS, FakePlugins::denying().of_version(3));
+    assert_eq!(client.reauthorize().await, [("vault.v1".to_owned(), Code::Forbidden)]);
+    assert!(!client.holds("vault.v1") && client.holds("news"));
+}
+
+#[tokio::test]
+async fn an_authorizer_that_a_channel_gains_is_asked_about_those_who_are_in() {
+    let server = Server::declaring(CHANNELS).start();
+    let client = holding(&server, user("alice"), &["members-only"]).await;
+    let gained = CHANNELS.replacen("members-only:\n", "members-only:\n    authorizer: members\n", 1);
+    server.reload(&gained, FakePlugins::denying());
+    assert_eq!(client.reauthorize().await, [("members-only".to_owned(), Code::Forbidden)]);
+}
+
+#[tokio::test]
+async fn an_authorizer_that_faults_after_a_reload_lets_nobody_stay() {
+    let server = Server::declaring(CHANNELS).start();
+    let client = holding(&server, user("alice"), &["vault.v1"]).await;
+    server.reload(CHANNELS, FakePlugins::authorizer_faulting(FaultKind::Trap).of_version(2));
+    assert_eq!(client.reauthorize().await, [("vault.v1".to_owned(), Code::Forbidden)]);
 }
 
 #[tokio::test]

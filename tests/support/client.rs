@@ -72,6 +72,16 @@ impl Client {
         lost
     }
 
+    /// What authorizers that are others since a reload took away: `(topic, code)`, ordered by topic.
+    pub async fn reauthorize(&self) -> Vec<(String, Code)> {
+        let mut lost = Vec::new();
+        for topic in self.session.topics() {
+            lost.extend(self.gates.reauthorize(&self.session, &topic).await.map(|code| (topic.to_string(), code)));
+        }
+        lost.sort();
+        lost
+    }
+
     /// Whether gate 2 was cleared for the topic and not lost since.
     pub fn holds(&self, topic: &str) -> bool {
         self.session.holds(&Topic::parse(topic).unwrap())

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::protocol::{Code, ConnectionId, Generation, Topic, User};
+use super::ports::PluginVersion;
+use crate::protocol::{Code, ConnectionId, Generation, PluginName, Topic, User};
 
 /// No catalog has this number: a topic held under it is judged by the next recheck.
 const UNJUDGED: Generation = Generation(u64::MAX);
@@ -20,10 +21,22 @@ pub struct Session {
 #[derive(Debug)]
 struct State {
     user: Option<Arc<User>>,
-    /// Each topic with the generation that last admitted the user as it is now.
-    held: HashMap<Topic, Generation>,
+    held: HashMap<Topic, Held>,
     closed: bool,
 }
+
+/// On what grounds a topic is held.
+#[derive(Debug)]
+struct Held {
+    /// The generation that last admitted the user as it is now.
+    admitted_by: Generation,
+    /// The authorizer that last let the user as it is now in; `None` when that is to be asked again.
+    authorized_by: Option<Authorized>,
+}
+
+/// Who said yes to a subscription, if anybody had to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Authorized(pub(super) Option<(PluginName, Option<PluginVersion>)>);
 
 impl Session {
     /// A session that holds nothing yet.
@@ -84,20 +97,21 @@ impl Session {
                 return false;
             }
             if current.roles != user.roles {
-                state.held.values_mut().for_each(|at| *at = UNJUDGED);
+                state.held.values_mut().for_each(|held| *held = Held { admitted_by: UNJUDGED, authorized_by: None });
             }
         }
         state.user = Some(user);
         true
     }
 
-    /// Takes a topic that `generation` admitted `user` to, unless the session is over or `max` are held already. Says
-    /// whether it was held before.
+    /// Takes a topic that `generation` admitted `user` to and `authorized` let it into, unless the session is over or
+    /// `max` are held already. Says whether it was held before.
     pub(super) fn hold(
         &self,
         topic: &Topic,
         user: Option<&Arc<User>>,
         generation: Generation,
+        authorized: Authorized,
         max: usize,
     ) -> Result<bool, Code> {
         let mut state = self.state.lock();
@@ -107,16 +121,33 @@ impl Session {
         if state.held.len() >= max && !state.held.contains_key(topic) {
             return Err(Code::TooManySubscriptions);
         }
-        // The user was renewed while the gate decided on the old one: the recheck after the join decides again.
+        // The user was renewed while the gate decided on the old one: what follows the join decides again.
         let is_judged = state.user.as_ref().map(Arc::as_ptr) == user.map(Arc::as_ptr);
-        let before = state.held.insert(topic.clone(), if is_judged { generation } else { UNJUDGED });
-        Ok(before.is_some())
+        let held = Held {
+            admitted_by: if is_judged { generation } else { UNJUDGED },
+            authorized_by: is_judged.then_some(authorized),
+        };
+        Ok(state.held.insert(topic.clone(), held).is_some())
     }
 
     /// Notes that `generation` admits a topic still held.
     pub(super) fn renew(&self, topic: &Topic, generation: Generation) {
-        if let Some(at) = self.state.lock().held.get_mut(topic) {
-            *at = generation;
+        if let Some(held) = self.state.lock().held.get_mut(topic) {
+            held.admitted_by = generation;
+        }
+    }
+
+    /// Whether these let the user as it is now into a topic that is held; `true` for one that is not.
+    pub(super) fn is_authorized(&self, topic: &Topic, by: &Authorized) -> bool {
+        self.state.lock().held.get(topic).is_none_or(|held| held.authorized_by.as_ref() == Some(by))
+    }
+
+    /// Notes that `by` let `user` into a topic still held. Another user than that is to be asked about again.
+    pub(super) fn authorize(&self, topic: &Topic, user: Option<&Arc<User>>, by: Authorized) {
+        let mut state = self.state.lock();
+        let is_judged = state.user.as_ref().map(Arc::as_ptr) == user.map(Arc::as_ptr);
+        if let Some(held) = state.held.get_mut(topic).filter(|_| is_judged) {
+            held.authorized_by = Some(by);
         }
     }
 
@@ -127,6 +158,6 @@ impl Session {
     /// The topics last admitted by another generation than `generation`.
     pub(super) fn held_before(&self, generation: Generation) -> Vec<Topic> {
         let state = self.state.lock();
-        state.held.iter().filter(|(_, at)| **at != generation).map(|(topic, _)| topic.clone()).collect()
+        state.held.iter().filter(|(_, held)| held.admitted_by != generation).map(|(topic, _)| topic.clone()).collect()
     }
 }

@@ -81,6 +81,7 @@ impl Realtime {
                 let renewed = gates.authenticate(&connection.session, &request).await;
                 // Other roles may hold fewer topics.
                 self.recheck(&gates, &connection);
+                self.reauthorize(&gates, &connection).await;
                 renewed
             }
             ClientEvent::Message { topic, payload } => message(&gates, &connection, &topic, &payload).await,
@@ -104,6 +105,10 @@ impl Realtime {
         let channel = joined.receipt().channel.clone();
         self.settle(gates, connection, &channel);
         self.recheck_after_join(gates, connection, &channel)?;
+        if let Some(reason) = gates.reauthorize(&connection.session, &channel).await {
+            self.settle(gates, connection, &channel);
+            return Err(reason.into());
+        }
         let completed = gates.complete(&connection.session, joined).await;
         if completed.is_err() {
             self.settle(gates, connection, &channel);

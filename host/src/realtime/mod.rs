@@ -19,6 +19,7 @@ pub use listener::{Listener, Peer, Wire, serve};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use futures_util::StreamExt;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
@@ -33,6 +34,9 @@ use connections::{Connection, Connections};
 use link::LinkError;
 use rooms::Rooms;
 use wires::Wires;
+
+/// Connections whose subscriptions are asked about at once after a reload; authorizers have others to answer.
+const REAUTHORIZATIONS_MAX: usize = 16;
 
 /// The clients of this server.
 pub struct Realtime {
@@ -89,6 +93,23 @@ impl Realtime {
     pub fn recheck_all(&self, gates: &Gates) {
         for connection in self.connections.all() {
             self.recheck(gates, &connection);
+        }
+    }
+
+    /// After a reload: asks authorizers that are others now about the subscriptions the old ones let in, some
+    /// connections at a time, ends those they refuse, and tells the clients.
+    pub async fn reauthorize_all(&self, gates: &Gates) {
+        let connections = futures_util::stream::iter(self.connections.all());
+        let ask = |connection| async move { self.reauthorize(gates, &connection).await };
+        connections.for_each_concurrent(REAUTHORIZATIONS_MAX, ask).await;
+    }
+
+    async fn reauthorize(&self, gates: &Gates, connection: &Arc<Connection>) {
+        for topic in connection.session.topics() {
+            if let Some(reason) = gates.reauthorize(&connection.session, &topic).await {
+                self.settle(gates, connection, &topic);
+                self.tell(connection, &SessionEvent::Revoked { channel: topic, reason });
+            }
         }
     }
 

@@ -1,50 +1,8 @@
 //! What an operator sees: every metric and event name in one place. No tokens, no payloads.
 //!
-//! | metric | labels | |
-//! |---|---|---|
-//! | `tidegate_connections` | | open now |
-//! | `tidegate_connections_opened_total` `…_closed_total` `…_refused_total` | `reason` of a close, `code` of a refusal | |
-//! | `tidegate_subscriptions` | `channel` | held now |
-//! | `tidegate_gate_decisions_total` | `gate` `channel` `outcome` | `outcome` is `ok` or a code |
-//! | `tidegate_gate_seconds` | `gate` `channel` | time to decide, plugins included |
-//! | `tidegate_plugin_calls_total` | `plugin` `kind` `outcome` | `kind` is `handler` or `authorizer` |
-//! | `tidegate_plugin_call_seconds` | `plugin` `kind` | |
-//! | `tidegate_plugin_faults_total` | `plugin` `kind` `channel` | `kind` is `trap`, `timeout`, `memory`, … |
-//! | `tidegate_plugin_host_calls_total` | `plugin` `import` `outcome` | `import` is `secrets`, `kv`, `queries` or `http` |
-//! | `tidegate_plugin_host_call_seconds` | `plugin` `import` | |
-//! | `tidegate_plugin_log_lines_dropped_total` | `plugin` | `limits.log_lines`, `limits.log_rate` |
-//! | `tidegate_plugin_compiles_total` `tidegate_plugin_compile_seconds` | `from` | `compiler`, `cache` |
-//! | `tidegate_plugin_cache_rejected_total` | | entries that were not what was kept |
-//! | `tidegate_plugin_breaker_total` | `plugin` `class` `outcome` | `paused`, `resumed`; `class` is `authorizer` or `worker` |
-//! | `tidegate_plugin_state` | `plugin` `state` | 1 or 0; `active`, `rejected` (by the last reload) |
-//! | `tidegate_authorizer_cache_total` | `plugin` `outcome` | `hit`, `miss`, `evicted`; `limits.authorizer_cache` |
-//! | `tidegate_deliveries_total` `tidegate_deliveries_failed_total` | `channel` | per subscriber |
-//! | `tidegate_outbound_overflows_total` `tidegate_inbound_overflows_total` | | `limits.outbound_queue`, `limits.inbound_queue` |
-//! | `tidegate_connections_unannounced_total` | | `limits.connection_events` |
-//! | `tidegate_bridge_events_total` | `on` `to` `outcome` | `crossed`, `skipped`, `dead` |
-//! | `tidegate_bus_queue_events` `tidegate_bus_refused_total` | | `limits.bus_queue` |
-//! | `tidegate_bus_unlisted_total` | | events that no bridge rule lists |
-//! | `tidegate_dead_letters` `…_kept_total` `…_dropped_total` | | `limits.dead_letters` |
-//! | `tidegate_generation` `tidegate_reloads_total` `tidegate_reload_seconds` | `outcome` | `applied`, `rejected` |
-//! | `tidegate_http_requests_total` `tidegate_http_request_seconds` | `route` `status` | |
-//! | `tidegate_panics_total` | `place` | bugs, caught |
+//! The tables of metrics and events are in `host/README.md`.
 //!
 //! `channel` is always the template, `-` when no channel declares the topic.
-//!
-//! | event | level | fields |
-//! |---|---|---|
-//! | `realtime.connect` `realtime.disconnect` | info | `connection` `user` `transport` / `reason` |
-//! | `realtime.auth_failed` | warn | `connection` `code` `origin` |
-//! | `realtime.boundary_violation` | warn | `gate` `connection` `user` `channel` `code` |
-//! | `plugin.fault` | error | `plugin` `kind` `channel` `detail` |
-//! | `plugin.compiled` | info | `plugin` `component` `cached` `elapsed_ms` |
-//! | `plugin.paused` `plugin.resumed` | warn, info | `plugin` `class` `pause_ms` |
-//! | `plugin.cache` | warn | `component` / `directory`, `why` |
-//! | `bridge.dead_letter` | warn | `id` `on` `to` `reason` |
-//! | `reload.applied` `reload.rejected` | info, error | `generation` `elapsed_ms` / `mistakes` `first` |
-//! | `reload.reverted` | info | `generation`; the files are again what is served |
-//! | `server.panic` | error | `place` `detail` |
-//! | `server.listening` `server.draining` `server.stopped` | info | `address` / `connections` / `connections_cut` |
 //!
 //! The name is the field `event`. Of the events that clients or plugins can cause at will, ten a second and name are
 //! logged at their level with the number of those that were not (`suppressed`); the others are logged at `debug`.
@@ -115,6 +73,15 @@ mod tests {
         }
         let described = text.lines().filter(|line| line.starts_with("# TYPE")).count();
         assert_eq!(described, names::METRICS.len(), "nothing is recorded that is not in the list");
+    }
+
+    #[test]
+    fn every_metric_stands_in_the_manual() {
+        let manual = include_str!("../../README.md");
+        for metric in names::METRICS {
+            let row = format!("| `{}` | {} |", metric.name, metric.help);
+            assert!(manual.contains(&row), "host/README.md lacks the row: {row}");
+        }
     }
 
     #[test]

@@ -116,9 +116,10 @@ impl Rebuilder {
 
     /// Keeps what a plugin was built from, unless that changed meanwhile: then it is due again.
     fn remember(&mut self, plugin: &PluginDirectory, before: &Before) {
+        let now = plugin_sources(plugin).map(|now| self.fingerprint(&now));
+        // Looked at last: what was saved before this is a change, and what is saved after it was not counted above.
         let is_as_before = before.sources.fingerprint() == before.own;
-        let now = plugin_sources(plugin).filter(|_| is_as_before);
-        let fingerprint = now.map_or(before.due, |now| self.fingerprint(&now));
+        let fingerprint = now.filter(|_| is_as_before).unwrap_or(before.due);
         self.built.insert(plugin.name.clone(), fingerprint);
     }
 

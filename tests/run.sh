@@ -27,6 +27,14 @@ install_packages() {
   DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+has_chromium() {
+  local place
+  for place in "${CHROMIUM:-/usr/bin/chromium}" /usr/bin/chromium-browser /usr/bin/google-chrome; do
+    [[ -x "$place" ]] && return 0
+  done
+  return 1
+}
+
 require cargo "install Rust with rustup: https://rustup.rs"
 require node "install Node 20 or later: https://nodejs.org"
 if command -v rustup >/dev/null; then
@@ -70,7 +78,7 @@ if wanted e2e; then
 fi
 
 if wanted examples; then
-  if ! ls "${CHROMIUM:-/usr/bin/chromium}" /usr/bin/chromium-browser /usr/bin/google-chrome 2>/dev/null | grep -q .; then
+  if ! has_chromium; then
     step "install Chromium"
     install_packages chromium
   fi

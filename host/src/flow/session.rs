@@ -35,8 +35,15 @@ struct Held {
 }
 
 /// Who said yes to a subscription, if anybody had to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Authorized(pub(super) Option<(PluginName, Option<PluginVersion>)>);
+
+impl State {
+    /// Whether this very user is still the session's: a renewed one is another.
+    fn is_of(&self, user: Option<&Arc<User>>) -> bool {
+        self.user.as_ref().map(Arc::as_ptr) == user.map(Arc::as_ptr)
+    }
+}
 
 impl Session {
     /// A session that holds nothing yet.
@@ -122,7 +129,7 @@ impl Session {
             return Err(Code::TooManySubscriptions);
         }
         // The user was renewed while the gate decided on the old one: what follows the join decides again.
-        let is_judged = state.user.as_ref().map(Arc::as_ptr) == user.map(Arc::as_ptr);
+        let is_judged = state.is_of(user);
         let held = Held {
             admitted_by: if is_judged { generation } else { UNJUDGED },
             authorized_by: is_judged.then_some(authorized),
@@ -145,7 +152,7 @@ impl Session {
     /// Notes that `by` let `user` into a topic still held. Another user than that is to be asked about again.
     pub(super) fn authorize(&self, topic: &Topic, user: Option<&Arc<User>>, by: Authorized) {
         let mut state = self.state.lock();
-        let is_judged = state.user.as_ref().map(Arc::as_ptr) == user.map(Arc::as_ptr);
+        let is_judged = state.is_of(user);
         if let Some(held) = state.held.get_mut(topic).filter(|_| is_judged) {
             held.authorized_by = Some(by);
         }

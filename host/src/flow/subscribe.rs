@@ -46,10 +46,9 @@ impl Gates {
             return Err(Code::TooManySubscriptions.into());
         }
         self.ask_authorizer(serving, &context, Action::Subscribe, None).await?;
-        let is_renewed = {
-            let authorized = serving.authorized(&context.resolved);
-            session.hold(context.topic(), context.user.as_ref(), serving.catalog.generation(), authorized, max)?
-        };
+        let authorized = serving.authorized(&context.resolved);
+        let is_renewed =
+            session.hold(context.topic(), context.user.as_ref(), serving.catalog.generation(), authorized, max)?;
         let receipt = SubscribeReceipt {
             channel: context.topic().clone(),
             params: context.params().clone(),

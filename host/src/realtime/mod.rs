@@ -198,9 +198,7 @@ impl Realtime {
             self.announcer.went(listener, connection);
         }
     }
-}
 
-impl Realtime {
     /// The client left by its own word. Its transport has no more use: without a connection it would count in no
     /// limit, so it goes too.
     fn hang_up(&self, gates: &Arc<Gates>, connection: &Arc<Connection>, reason: &'static str) {

@@ -96,13 +96,17 @@ pub fn delivered(channel: &str, queued: usize, failed: usize) {
     count_by_channel(names::DELIVERIES_FAILED, channel, failed);
 }
 
-fn count_by_channel(metric: Metric, channel: &str, count: usize) {
-    if count == 0 {
-        return;
+fn count_by_channel(metric: Metric, channel: &str, by: usize) {
+    if by > 0 {
+        count(metric, channel, &[("channel", channel)], by);
     }
+}
+
+/// Counts on the hot path; `label` is the one label that is no constant, empty where there is none.
+fn count(metric: Metric, label: &str, labels: &[(&'static str, &str)], by: usize) {
     let slot = Slot { counter: metric.name, what: "", outcome: "" };
-    let make = || Handles { counter: counter(metric, &[("channel", channel)]), seconds: ::metrics::Histogram::noop() };
-    hot(channel, slot, make, |handles| handles.counter.increment(count as u64));
+    let make = || Handles { counter: counter(metric, labels), seconds: ::metrics::Histogram::noop() };
+    hot(label, slot, make, |handles| handles.counter.increment(by as u64));
 }
 
 /// Counts a plugin that is not called for a while, or again; [`super::plugin_paused`] and [`super::plugin_resumed`] do
@@ -191,12 +195,9 @@ pub fn bus_refused(events: usize) {
 
 /// Counts bus events that no bridge rule lists.
 pub fn bus_unlisted(events: usize) {
-    if events == 0 {
-        return;
+    if events > 0 {
+        count(names::BUS_UNLISTED, "", &[], events);
     }
-    let slot = Slot { counter: names::BUS_UNLISTED.name, what: "", outcome: "" };
-    let make = || Handles { counter: counter(names::BUS_UNLISTED, &[]), seconds: ::metrics::Histogram::noop() };
-    hot("", slot, make, |handles| handles.counter.increment(events as u64));
 }
 
 /// Notes how many dead letters are kept now.

@@ -1,11 +1,6 @@
 //! What an operator sees: every metric and event name in one place. No tokens, no payloads.
 //!
-//! The tables of metrics and events are in `host/README.md`.
-//!
-//! `channel` is always the template, `-` when no channel declares the topic.
-//!
-//! The name is the field `event`. Of the events that clients or plugins can cause at will, ten a second and name are
-//! logged at their level with the number of those that were not (`suppressed`); the others are logged at `debug`.
+//! The tables of metrics and events, and what their labels and fields hold, are in `host/README.md`.
 
 mod events;
 mod logging;

@@ -103,11 +103,20 @@ impl Project {
         self
     }
 
+    pub(crate) fn write_bytes(self, path: &str, bytes: &[u8]) -> Self {
+        self.put(path, bytes);
+        self
+    }
+
     /// Writes a file while a server runs.
     pub(crate) fn replace(&self, path: &str, text: &str) {
+        self.put(path, text.as_bytes());
+    }
+
+    fn put(&self, path: &str, bytes: &[u8]) {
         let path = self.directory.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        std::fs::write(path, bytes).unwrap();
     }
 
     /// A shipped plugin, built from source, in the project's `plugins/`.

@@ -18,6 +18,7 @@ mod list;
 mod new;
 mod plugin;
 mod project;
+mod types;
 
 use std::net::TcpListener;
 

@@ -13,6 +13,7 @@ mod schema_cost;
 mod schema_files;
 mod scope;
 mod template;
+mod types;
 
 pub use bridge::{BridgeError, BridgeRule, BridgeTable, RuleId};
 pub use catalog::{Catalog, Channel, Inbound, InboundAction, Rate, Resolved};
@@ -21,3 +22,4 @@ pub use plugin_kinds::{PluginKind, PluginKinds};
 pub use schema::{Schema, Violation};
 pub use scope::Scope;
 pub use template::{InvalidTemplate, Template};
+pub use types::{TypesLanguage, types};

@@ -41,6 +41,16 @@ pub(super) enum Failure {
         /// The one that was probably meant.
         nearest: Option<String>,
     },
+    /// No manifest declares this channel.
+    #[error("no channel `{name}`")]
+    NoChannel {
+        /// As it was asked for.
+        name: String,
+        /// Those that are declared.
+        known: Vec<String>,
+        /// The one that was probably meant.
+        nearest: Option<String>,
+    },
     /// No API key to ask a server with.
     #[error("no API key to ask the server with")]
     NoApiKey,
@@ -123,9 +133,12 @@ impl Failure {
             }
             Self::Build { .. } => exit::PLUGIN,
             Self::NoJwtProvider | Self::Sign(_) | Self::Logging(_) => exit::CONFIG,
-            Self::Payload(_) | Self::NoPlugin { .. } | Self::NoApiKey | Self::NewName { .. } | Self::Exists { .. } => {
-                exit::USAGE
-            }
+            Self::Payload(_)
+            | Self::NoPlugin { .. }
+            | Self::NoChannel { .. }
+            | Self::NoApiKey
+            | Self::NewName { .. }
+            | Self::Exists { .. } => exit::USAGE,
             Self::App(_) | Self::File { .. } | Self::Io(_) | Self::NoServer { .. } | Self::Refused { .. } => {
                 exit::UNAVAILABLE
             }
@@ -159,6 +172,12 @@ impl Failure {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
                 None if known.is_empty() => format!("a plugin is a directory with a plugin.yaml; `{name}` has none"),
                 None => format!("there are {}; a path holds a `/`", known.join(", ")),
+            }));
+        }
+        if let Self::NoChannel { known, nearest, .. } = self {
+            return Some(Cow::Owned(match nearest {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => format!("there are {}", known.join(", ")),
             }));
         }
         let hint = match self {

@@ -67,7 +67,7 @@ impl Read {
 pub fn read(paths: &Paths) -> Result<Read, Vec<Diagnostic>> {
     let mut found = Read::default();
     let mut mistakes = Vec::new();
-    read_channels(&paths.channels, &mut found, &mut mistakes);
+    read_manifests(&paths.channels, &mut found, &mut mistakes);
     match read_text(&paths.bridge) {
         Ok(file) => found.bridge = Some(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -77,7 +77,17 @@ pub fn read(paths: &Paths) -> Result<Read, Vec<Diagnostic>> {
     if mistakes.is_empty() { Ok(found) } else { Err(mistakes) }
 }
 
-fn read_channels(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnostic>) {
+/// Reads the manifests and their schemas alone.
+///
+/// # Errors
+/// Every file and directory that could not be read.
+pub fn read_channels(directory: &Path) -> Result<Read, Vec<Diagnostic>> {
+    let (mut found, mut mistakes) = (Read::default(), Vec::new());
+    read_manifests(directory, &mut found, &mut mistakes);
+    if mistakes.is_empty() { Ok(found) } else { Err(mistakes) }
+}
+
+fn read_manifests(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnostic>) {
     let entries = match sorted_entries(directory) {
         Ok(entries) => entries,
         Err(error) => {

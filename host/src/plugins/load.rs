@@ -8,11 +8,11 @@ use wasmtime::Engine;
 
 use super::compile::Compiled;
 use super::fault::Failure;
-use super::guest::Guest;
+use super::guest::{Guest, Identity};
 use super::imports::Reach;
 use super::instance::Blueprint;
 use super::manifest::{PluginManifest, read_manifest};
-use super::plugin::{Digest, Plugin};
+use super::plugin::{Digest, Fingerprint, Plugin};
 use super::record::Record;
 use super::room::{Class, Room};
 use super::worlds::{Exports, Misfit};
@@ -67,8 +67,9 @@ impl PluginHost {
                 .hint("build it with the SDK of this server's version; of WASI there is 0.2, empty")
         })?;
         let misfit = |misfit: Misfit| Mistake::new(format!("does not fit the contract: {misfit}"));
+        let version = Fingerprint::new(digest.clone(), &manifest.source.text).version();
         let blueprint = Blueprint {
-            plugin: candidate.name.as_str().into(),
+            identity: Identity { plugin: candidate.name.as_str().into(), version: version.short().into() },
             exports: Exports::find(&pre, kinds).map_err(misfit)?,
             component: pre,
             config: manifest.config.clone(),
@@ -80,6 +81,7 @@ impl PluginHost {
         Ok(Plugin {
             name: candidate.name.clone(),
             digest,
+            version,
             cached,
             kinds,
             authorizers: room(Class::Authorizer),

@@ -155,6 +155,9 @@ impl Plugin {
         caller: Caller<'_>,
         call: Pin<&mut impl Future<Output = Result<T, Failure>>>,
     ) -> Result<T, Fault> {
+        if self.is_trial {
+            return call.await.map_err(|Failure { kind, detail }| Fault { plugin: self.name.clone(), kind, detail });
+        }
         let started = Moment::now();
         let result = self.admitted(room, call).await;
         let outcome = result.as_ref().map_or_else(|failure| failure.kind.as_str(), |_| "ok");

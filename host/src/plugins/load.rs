@@ -1,4 +1,4 @@
-//! From bytes to a plugin that can serve: digest → pin → layer → compile → kinds → link → trial instance.
+//! From bytes to a plugin that can serve: digest → pin → layer → compile → kinds → link → trial instance → vectors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use super::imports::Reach;
 use super::instance::Blueprint;
 use super::manifest::{PluginManifest, read_manifest};
 use super::plugin::{Digest, Fingerprint, Plugin};
+use super::proof::Proof;
 use super::record::Record;
 use super::room::{Class, Room};
 use super::worlds::{Exports, Misfit};
@@ -38,14 +39,15 @@ impl PluginHost {
     /// Compiles as the host's [`CompileSettings`](super::CompileSettings) say, one component at a time.
     ///
     /// # Errors
-    /// Every mistake of `plugin.yaml`, or the first of the component, at the key that names it.
+    /// Every mistake of `plugin.yaml`, or the first of the component, at the key that names it, or every golden vector
+    /// that it does not answer.
     pub async fn load(&self, source: PluginSource) -> Result<Arc<Plugin>, Vec<Diagnostic>> {
         let manifest = read_manifest(&source.manifest)?;
         let candidate = Candidate { name: source.name, path: source.component_path, manifest };
-        self.load_component(&candidate, source.component)
-            .await
-            .map(Arc::new)
-            .map_err(|mistake| vec![candidate.tell(mistake)])
+        let plugin = self.load_component(&candidate, source.component).await;
+        let plugin = plugin.map(Arc::new).map_err(|mistake| vec![candidate.tell(mistake)])?;
+        self.prove(&plugin, &source.vectors).await?;
+        Ok(plugin)
     }
 
     async fn load_component(&self, candidate: &Candidate, bytes: Vec<u8>) -> Result<Plugin, Mistake> {
@@ -90,6 +92,8 @@ impl PluginHost {
             blueprint,
             slots: self.slots.clone(),
             record: Record::begin(),
+            proof: Proof::default(),
+            is_trial: false,
         })
     }
 

@@ -13,6 +13,7 @@ use super::fault::Failure;
 use super::instance::{Blueprint, Instance};
 use super::manifest::{Isolation, PluginManifest};
 use super::pool::Slots;
+use super::proof::{self, Proof};
 use super::record::Record;
 use super::recording;
 use super::room::Room;
@@ -38,6 +39,10 @@ pub struct Plugin {
     pub(super) authorizers: Room,
     pub(super) workers: Room,
     pub(super) record: Record,
+    /// Which golden vectors it answered.
+    pub(super) proof: Proof,
+    /// Whether it only answers golden vectors, aside from what is served: its calls are no traffic.
+    pub(super) is_trial: bool,
 }
 
 /// What a plugin is made of: equal fingerprints serve alike, so a reload keeps the one with the warm instances.
@@ -185,6 +190,7 @@ impl Plugin {
             service: Some(PluginService {
                 kinds: self.kinds.iter().map(PluginKind::as_str).collect(),
                 cached: self.cached,
+                vectors: self.proof.vectors(),
                 paused: [&self.authorizers, &self.workers]
                     .into_iter()
                     .filter(|room| room.breaker.is_open())
@@ -206,7 +212,7 @@ impl Plugin {
 
     /// An instance to call, and until when the call may take. Waiting for the plugin's turn comes before that time.
     pub(super) async fn lease<'a>(&'a self, room: &'a Room) -> Result<(Lease<'a>, Moment), Failure> {
-        let wall = self.manifest.limits.wall;
+        let wall = if self.is_trial { proof::CALL_TIMEOUT } else { self.manifest.limits.wall };
         let call = room.enter(Moment::now() + wall).await?;
         let deadline = Moment::now() + wall;
         let instance = match room.pool.take() {

@@ -144,6 +144,19 @@ pub fn plugin_compiled(plugin: &str, component: &str, cached: bool, elapsed: Dur
     tracing::info!(event = names::PLUGIN_COMPILED, plugin, component, cached, elapsed_ms, "plugin compiled");
 }
 
+/// `plugin.tested`: a version answered its golden vectors, or some of them otherwise (`failed`) and does not serve.
+pub fn plugin_tested(plugin: &str, component: &str, vectors: usize, failed: usize, elapsed: Duration) {
+    metrics::plugin_tested(plugin, if failed == 0 { "passed" } else { "failed" });
+    let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
+    if failed == 0 {
+        let event = names::PLUGIN_TESTED;
+        tracing::info!(event, plugin, component, vectors, failed, elapsed_ms, "plugin answers its vectors");
+    } else {
+        let event = names::PLUGIN_TESTED;
+        tracing::warn!(event, plugin, component, vectors, failed, elapsed_ms, "plugin does not answer its vectors");
+    }
+}
+
 /// `plugin.cache`: an entry was not what the server had kept; the component is compiled anew.
 pub fn plugin_cache_rejected(component: &str, why: &str) {
     metrics::plugin_cache_rejected();

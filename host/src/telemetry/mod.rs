@@ -11,7 +11,7 @@ mod registry;
 pub use events::{
     PluginFault, auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
     plugin_cache_rejected, plugin_cache_unusable, plugin_compiled, plugin_fault, plugin_paused, plugin_resumed,
-    reload_applied, reload_rejected, reload_reverted, stopped,
+    plugin_tested, reload_applied, reload_rejected, reload_reverted, stopped,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
@@ -53,6 +53,7 @@ mod tests {
         plugin_resumed("p", "worker");
         plugin_compiled("p", "digest", true, time);
         plugin_cache_rejected("digest", "why");
+        plugin_tested("p", "digest", 2, 1, time);
         authorizer_cache("p", "hit");
         delivered("a", 1, 1);
         outbound_overflow();

@@ -14,7 +14,7 @@ use super::instance::{Blueprint, Instance};
 use super::load::{Candidate, Mistake, check_pin, check_preamble};
 use super::manifest::read_manifest;
 use super::needs::Needs;
-use super::plugin::Digest;
+use super::plugin::{Digest, Fingerprint};
 use super::room::Class;
 use super::{PluginHost, PluginSource};
 use crate::channels::PluginKinds;
@@ -112,8 +112,9 @@ impl PluginHost {
             }
             Owner::Nobody => Ok(()),
         };
+        let version = Fingerprint::new(digest.clone(), &candidate.manifest.source.text).version();
         // Instances are made whatever is granted: nothing of the plugin is called, but for its start functions.
-        let (instance, fault) = match self.prepare(candidate, &component, kinds).await {
+        let (instance, fault) = match self.prepare(candidate, version, &component, kinds).await {
             Ok(blueprint) => (self.cost(&blueprint).await, None),
             Err(mistake) => (None, Some(mistake)),
         };
@@ -145,7 +146,7 @@ impl PluginHost {
         Some(InstanceCost { core_instances, memory_bytes, first, fresh: times[FRESH_INSTANCES / 2] })
     }
 
-    async fn timed(&self, blueprint: &Blueprint) -> Option<(Instance, Duration)> {
+    async fn timed(&self, blueprint: &Blueprint) -> Option<(Box<Instance>, Duration)> {
         let slot = self.slots.take(Class::Authorizer, Instant::now() + SLOT_TIMEOUT).await.ok()?;
         let started = Instant::now();
         let instance = blueprint.instantiate(slot).await.ok()?;

@@ -1,4 +1,4 @@
-//! From bytes to a plugin that can serve: digest → pin → layer → compile → kinds → link → trial instance.
+//! From bytes to a plugin that can serve: digest → pin → layer → compile → kinds → link → trial instance → vectors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,18 +9,19 @@ use wasmtime::component::Component;
 
 use super::compile::Compiled;
 use super::fault::Failure;
-use super::guest::Guest;
+use super::guest::{Guest, Identity};
 use super::imports::Reach;
 use super::instance::Blueprint;
 use super::manifest::{PluginManifest, read_manifest};
-use super::plugin::{Digest, Plugin};
+use super::plugin::{Digest, Fingerprint, Plugin};
+use super::proof::Proof;
 use super::record::Record;
 use super::room::{Class, Room};
 use super::worlds::{Exports, Misfit};
 use super::{PluginHost, PluginSource, exports, imports};
 use crate::channels::PluginKinds;
 use crate::config::{ByteSize, Diagnostic};
-use crate::flow::ports::FaultKind;
+use crate::flow::ports::{FaultKind, PluginVersion};
 use crate::protocol::PluginName;
 use crate::telemetry;
 
@@ -40,14 +41,15 @@ impl PluginHost {
     /// Compiles as the host's [`CompileSettings`](super::CompileSettings) say, one component at a time.
     ///
     /// # Errors
-    /// Every mistake of `plugin.yaml`, or the first of the component, at the key that names it.
+    /// Every mistake of `plugin.yaml`, or the first of the component, at the key that names it, or every golden vector
+    /// that it does not answer.
     pub async fn load(&self, source: PluginSource) -> Result<Arc<Plugin>, Vec<Diagnostic>> {
         let manifest = read_manifest(&source.manifest)?;
         let candidate = Candidate { name: source.name, path: source.component_path, manifest };
-        self.load_component(&candidate, source.component)
-            .await
-            .map(Arc::new)
-            .map_err(|mistake| vec![candidate.tell(mistake)])
+        let plugin = self.load_component(&candidate, source.component).await;
+        let plugin = plugin.map(Arc::new).map_err(|mistake| vec![candidate.tell(mistake)])?;
+        self.prove(&plugin, &source.vectors).await?;
+        Ok(plugin)
     }
 
     async fn load_component(&self, candidate: &Candidate, bytes: Vec<u8>) -> Result<Plugin, Mistake> {
@@ -59,11 +61,13 @@ impl PluginHost {
         telemetry::plugin_compiled(candidate.name.as_str(), digest.short(), cached, elapsed);
         let kinds = exports::kinds(&component, &self.engine)?;
         imports::check(&component, &self.engine, &manifest.grants)?;
-        let blueprint = self.prepare(candidate, &component, kinds).await?;
+        let version = Fingerprint::new(digest.clone(), &manifest.source.text).version();
+        let blueprint = self.prepare(candidate, version, &component, kinds).await?;
         let room = |class| Room::new(class, &manifest.limits, manifest.breaker, &self.slots);
         Ok(Plugin {
             name: candidate.name.clone(),
             digest,
+            version,
             cached,
             kinds,
             authorizers: room(Class::Authorizer),
@@ -72,6 +76,8 @@ impl PluginHost {
             blueprint,
             slots: self.slots.clone(),
             record: Record::begin(),
+            proof: Proof::default(),
+            is_trial: false,
         })
     }
 
@@ -82,12 +88,13 @@ impl PluginHost {
     pub(super) async fn prepare(
         &self,
         candidate: &Candidate,
+        version: PluginVersion,
         component: &Component,
         kinds: PluginKinds,
     ) -> Result<Blueprint, Mistake> {
         exports::check_asked(kinds, &candidate.manifest.kinds)?;
         self.check_secrets(candidate)?;
-        let blueprint = self.blueprint(candidate, component, kinds)?;
+        let blueprint = self.blueprint(candidate, version, component, kinds)?;
         self.try_out(&blueprint).await?;
         Ok(blueprint)
     }
@@ -96,6 +103,7 @@ impl PluginHost {
     fn blueprint(
         &self,
         candidate: &Candidate,
+        version: PluginVersion,
         component: &Component,
         kinds: PluginKinds,
     ) -> Result<Blueprint, Mistake> {
@@ -106,7 +114,7 @@ impl PluginHost {
         })?;
         let misfit = |misfit: Misfit| Mistake::new(format!("does not fit the contract: {misfit}"));
         Ok(Blueprint {
-            plugin: candidate.name.as_str().into(),
+            identity: Identity { plugin: candidate.name.as_str().into(), version: version.short().into() },
             exports: Exports::find(&pre, kinds).map_err(misfit)?,
             component: pre,
             config: manifest.config.clone(),

@@ -78,6 +78,14 @@ pub(super) enum Failure {
         /// As it was asked for.
         name: String,
     },
+    /// A new channel cannot be made so.
+    #[error("{what}")]
+    NewChannel {
+        /// What is wrong.
+        what: String,
+        /// The way out.
+        hint: String,
+    },
     /// What is to be made is there already.
     #[error("`{path}` is there already")]
     Exists {
@@ -138,6 +146,7 @@ impl Failure {
             | Self::NoChannel { .. }
             | Self::NoApiKey
             | Self::NewName { .. }
+            | Self::NewChannel { .. }
             | Self::Exists { .. } => exit::USAGE,
             Self::App(_) | Self::File { .. } | Self::Io(_) | Self::NoServer { .. } | Self::Refused { .. } => {
                 exit::UNAVAILABLE
@@ -179,6 +188,9 @@ impl Failure {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
                 None => format!("there are {}", known.join(", ")),
             }));
+        }
+        if let Self::NewChannel { hint, .. } = self {
+            return Some(Cow::Owned(hint.clone()));
         }
         let hint = match self {
             Self::App(AppError::Bind { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => {

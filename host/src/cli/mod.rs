@@ -52,7 +52,7 @@ enum Command {
     Explain(explain::Explain),
     /// Build, check and try plugins
     Plugin(plugin::Plugin),
-    /// Make the first files of a plugin
+    /// Make the first files of a channel or a plugin
     New(new::New),
 }
 

@@ -6,12 +6,10 @@ use clap::{Args, ValueEnum};
 
 use super::Answer;
 use super::failure::Failure;
-use super::load::{Load, made_up_secrets};
-use super::plugin::all_plugins;
-use crate::channels::{self, Sources, TypesLanguage};
+use super::load::Load;
+use crate::channels::{self, TypesLanguage};
 use crate::config::nearest_name;
-use crate::protocol::{Generation, PluginName};
-use crate::reload;
+use crate::protocol::Generation;
 
 #[derive(Debug, Args)]
 pub(super) struct Types {
@@ -59,17 +57,7 @@ pub(super) fn written(
     language: Language,
     channels: &[String],
 ) -> Result<String, Failure> {
-    // Secrets are for serving.
-    let config = load.config(None, &made_up_secrets())?;
-    let read = reload::read_channels(&config.channels).map_err(Failure::Mistakes)?;
-    let there = all_plugins(plugins.insert(config.plugins)).unwrap_or_default();
-    let sources = Sources {
-        manifests: read.manifests,
-        schemas: read.schemas,
-        // What a plugin can do is no matter of types.
-        unloadable: there.into_iter().map(|plugin| PluginName::new(plugin.name)).collect(),
-        ..Sources::default()
-    };
+    let (_, sources) = load.channel_sources(plugins)?;
     channels::compile(&sources, Generation(1)).map_err(Failure::Mistakes)?;
     let (language, word) = match language {
         Language::TypeScript => (TypesLanguage::TypeScript, "ts"),

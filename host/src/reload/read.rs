@@ -20,6 +20,8 @@ const DEPTH_MAX: usize = 8;
 const PLUGIN_MANIFEST: &str = "plugin.yaml";
 /// Where a plugin's golden vectors are, in its directory.
 pub(super) const PLUGIN_VECTORS: &str = "tests";
+/// Where the examples of channels are, in the channels directory.
+const CHANNEL_EXAMPLES: &str = "tests";
 
 /// Where the files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,17 +183,29 @@ pub fn read_component_file(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Every file that cannot be read.
 pub fn read_vectors(directory: &Path) -> Result<Vec<Arc<SourceFile>>, Vec<Diagnostic>> {
-    let directory = directory.join(PLUGIN_VECTORS);
-    let entries = match sorted_entries(&directory) {
+    read_json(&directory.join(PLUGIN_VECTORS), "vector")
+}
+
+/// Reads the examples of channels: `tests/*.json` below the channels directory, by name.
+///
+/// # Errors
+/// Every file that cannot be read.
+pub fn read_channel_examples(channels: &Path) -> Result<Vec<Arc<SourceFile>>, Vec<Diagnostic>> {
+    read_json(&channels.join(CHANNEL_EXAMPLES), "example")
+}
+
+/// Every JSON file of a directory; none where there is no directory.
+fn read_json(directory: &Path, what: &str) -> Result<Vec<Arc<SourceFile>>, Vec<Diagnostic>> {
+    let entries = match sorted_entries(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(vec![unreadable("directory of vectors", &directory, &error)]),
+        Err(error) => return Err(vec![unreadable(&format!("directory of {what}s"), directory, &error)]),
     };
     let (mut files, mut mistakes) = (Vec::new(), Vec::new());
     for path in entries.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
         match read_text(path) {
             Ok(file) => files.push(file),
-            Err(error) => mistakes.push(unreadable("vector", path, &error)),
+            Err(error) => mistakes.push(unreadable(what, path, &error)),
         }
     }
     if mistakes.is_empty() { Ok(files) } else { Err(mistakes) }

@@ -126,11 +126,12 @@ export async function subscribe(socket, channel) {
   return ack;
 }
 
-// Everything that arrives on an event, and a promise for the first `count` of it.
-export function collect(socket, event) {
+// Every payload that arrives on an event and is `wanted`, and a promise for the first `count` of them.
+export function collect(socket, event, wanted = () => true) {
   const received = [];
   const arrivals = new EventEmitter();
   socket.on(event, (payload) => {
+    if (!wanted(payload)) return;
     received.push(payload);
     arrivals.emit("arrival");
   });

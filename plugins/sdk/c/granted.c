@@ -7,10 +7,15 @@
 
 static tg_error failed(tg_error_code code, const char *sentence) { return (tg_error){.code = code, .sentence = sentence}; }
 
-/* The sentence of an error that came with one. */
-static tg_error told(tg_error_code code, abi_text sentence) {
+/* An error of the contract, at its number; one without a sentence comes with its own. */
+typedef struct {
+  tg_error_code code;
+  const char *sentence;
+} meaning;
+
+static tg_error told(meaning meaning, abi_text sentence) {
   bool cut = false;
-  return failed(code, tg_lift_text(sentence, &cut));
+  return failed(meaning.code, meaning.sentence ? meaning.sentence : tg_lift_text(sentence, &cut));
 }
 
 static const tg_error fine = {.code = TG_NO_ERROR, .sentence = ""};
@@ -41,7 +46,15 @@ tg_error tg_secret(const char *name, const char **secret) {
 
 /* ---- The key-value store. ---- */
 
-enum { KV_DENIED, KV_TOO_LARGE, KV_CONFLICT, KV_NOT_AN_INTEGER, KV_RATE_LIMITED, KV_UNAVAILABLE };
+enum { KV_CONFLICT = 2 };
+static const meaning KV_ERRORS[] = {
+    {TG_ERROR_DENIED, "the bucket is not in `grants.kv`"},
+    {TG_ERROR_TOO_LARGE, "the key, the value or the answer is larger than the host takes"},
+    [KV_CONFLICT] = {TG_ERROR_CONFLICT, "the key has another revision"},
+    {TG_ERROR_INVALID, "the value is no integer, or the sum is out of range"},
+    {TG_ERROR_RATE_LIMITED, "more calls a second than `limits.kv` allows"},
+    {TG_ERROR_UNAVAILABLE, NULL},
+};
 
 typedef struct {
   uint8_t is;
@@ -87,20 +100,9 @@ void import_kv_keys(const char *bucket, size_t bucket_len, const char *prefix, s
 
 static tg_error kv_failed(const kv_answer *answer) {
   if (answer->is == ABI_OK) return fine;
-  switch (answer->error.is) {
-    case KV_DENIED:
-      return failed(TG_ERROR_DENIED, "the bucket is not in `grants.kv`");
-    case KV_TOO_LARGE:
-      return failed(TG_ERROR_TOO_LARGE, "the key, the value or the answer is larger than the host takes");
-    case KV_CONFLICT:
-      return (tg_error){TG_ERROR_CONFLICT, "the key has another revision", answer->error.revision};
-    case KV_NOT_AN_INTEGER:
-      return failed(TG_ERROR_INVALID, "the value is no integer, or the sum is out of range");
-    case KV_RATE_LIMITED:
-      return failed(TG_ERROR_RATE_LIMITED, "more calls a second than `limits.kv` allows");
-    default:
-      return told(TG_ERROR_UNAVAILABLE, answer->error.sentence);
-  }
+  tg_error error = told(KV_ERRORS[answer->error.is], answer->error.sentence);
+  if (error.code == TG_ERROR_CONFLICT) error.revision = answer->error.revision;
+  return error;
 }
 
 tg_error tg_kv_get(const char *bucket, const char *key, const tg_entry **entry) {
@@ -158,7 +160,14 @@ tg_error tg_kv_keys(const char *bucket, const char *prefix, const char *after, u
 
 /* ---- Queries. ---- */
 
-enum { SQL_DENIED, SQL_INVALID_PARAMS, SQL_TOO_LARGE, SQL_RATE_LIMITED, SQL_TIMEOUT, SQL_UNAVAILABLE };
+static const meaning SQL_ERRORS[] = {
+    {TG_ERROR_DENIED, "the query is not in `grants.queries`"},
+    {TG_ERROR_INVALID, NULL},
+    {TG_ERROR_TOO_LARGE, "the answer is larger than the host takes"},
+    {TG_ERROR_RATE_LIMITED, "more calls a second than `limits.queries` allows"},
+    {TG_ERROR_TIMEOUT, "it took too long"},
+    {TG_ERROR_UNAVAILABLE, NULL},
+};
 
 typedef struct {
   uint8_t is;
@@ -176,37 +185,27 @@ typedef struct {
 ABI_IMPORT("tidegate:sql/queries@0.1.0", "run")
 void import_sql_run(const char *name, size_t name_len, const char *params, size_t params_len, sql_answer *answer);
 
-static tg_error sql_failed(const worded_error *error) {
-  switch (error->is) {
-    case SQL_DENIED:
-      return failed(TG_ERROR_DENIED, "the query is not in `grants.queries`");
-    case SQL_INVALID_PARAMS:
-      return told(TG_ERROR_INVALID, error->sentence);
-    case SQL_TOO_LARGE:
-      return failed(TG_ERROR_TOO_LARGE, "the answer is larger than the host takes");
-    case SQL_RATE_LIMITED:
-      return failed(TG_ERROR_RATE_LIMITED, "more calls a second than `limits.queries` allows");
-    case SQL_TIMEOUT:
-      return failed(TG_ERROR_TIMEOUT, "it took too long");
-    default:
-      return told(TG_ERROR_UNAVAILABLE, error->sentence);
-  }
-}
-
 tg_error tg_query(const char *name, const tg_json *params, const tg_json **rows) {
   sql_answer answer;
   const char *why, *text = params ? tg_print(params, &why) : "[]";
   *rows = NULL;
   if (!text) return failed(TG_ERROR_INVALID, tg_format("the params have no JSON: %s", why));
   import_sql_run(name, strlen(name), text, strlen(text), &answer);
-  if (answer.is == ABI_ERROR) return sql_failed(&answer.error);
+  if (answer.is == ABI_ERROR) return told(SQL_ERRORS[answer.error.is], answer.error.sentence);
   *rows = tg_parse(answer.rows.bytes, answer.rows.len, &why);
   return *rows ? fine : failed(TG_ERROR_INVALID, tg_format("the rows: %s", why));
 }
 
 /* ---- HTTP. ---- */
 
-enum { HTTP_INVALID, HTTP_DENIED, HTTP_TOO_LARGE, HTTP_RATE_LIMITED, HTTP_TIMEOUT, HTTP_UNREACHABLE };
+static const meaning HTTP_ERRORS[] = {
+    {TG_ERROR_INVALID, NULL},
+    {TG_ERROR_DENIED, NULL},
+    {TG_ERROR_TOO_LARGE, "the body is larger than the host takes"},
+    {TG_ERROR_RATE_LIMITED, "more calls a second than `limits.http` allows"},
+    {TG_ERROR_TIMEOUT, "it took longer than the call has"},
+    {TG_ERROR_UNAVAILABLE, NULL},
+};
 
 typedef struct {
   uint8_t is;
@@ -224,30 +223,13 @@ ABI_IMPORT("tidegate:http/client@0.1.0", "send")
 void import_http_send(const char *method, size_t method_len, const char *url, size_t url_len, const void *headers,
                       size_t headers_len, bool has_body, const void *body, size_t body_len, http_answer *answer);
 
-static tg_error http_failed(const worded_error *error) {
-  switch (error->is) {
-    case HTTP_INVALID:
-      return told(TG_ERROR_INVALID, error->sentence);
-    case HTTP_DENIED:
-      return told(TG_ERROR_DENIED, error->sentence);
-    case HTTP_TOO_LARGE:
-      return failed(TG_ERROR_TOO_LARGE, "the body is larger than the host takes");
-    case HTTP_RATE_LIMITED:
-      return failed(TG_ERROR_RATE_LIMITED, "more calls a second than `limits.http` allows");
-    case HTTP_TIMEOUT:
-      return failed(TG_ERROR_TIMEOUT, "it took longer than the call has");
-    default:
-      return told(TG_ERROR_UNAVAILABLE, error->sentence);
-  }
-}
-
 tg_error tg_http(const tg_request *request, const tg_response **response) {
   http_answer answer;
   *response = NULL;
   abi_list headers = tg_lower_pairs(request->headers);
   import_http_send(request->method, strlen(request->method), request->url, strlen(request->url), headers.items, headers.len,
                    request->body != NULL, request->body, request->body_len, &answer);
-  if (answer.is == ABI_ERROR) return http_failed(&answer.error);
+  if (answer.is == ABI_ERROR) return told(HTTP_ERRORS[answer.error.is], answer.error.sentence);
   bool cut = false;
   tg_response *lifted = tg_alloc(sizeof *lifted);
   *lifted = (tg_response){

@@ -34,6 +34,9 @@ func (response *Response) Header(name string) (string, bool) {
 	return "", false
 }
 
+// The errors as the contract counts.
+var httpErrors = [...]error{ErrInvalid, ErrDenied, ErrTooLarge, ErrRateLimited, ErrTimeout, ErrUnavailable}
+
 // Fetch sends a request and reads the whole response. Needs the origin in `grants.http`. `net/http` has no network here.
 func Fetch(request Request) (*Response, error) {
 	method := request.Method
@@ -51,19 +54,5 @@ func Fetch(request Request) (*Response, error) {
 			Body:    liftBytes(abiText{rest[2], rest[3]}),
 		}, nil
 	}
-	what, sentence := method+" "+request.URL, abiText{rest[0], rest[1]}
-	switch uint8(answer.first) {
-	case 0:
-		return nil, told(what, ErrInvalid, sentence)
-	case 1:
-		return nil, told(what, ErrDenied, sentence)
-	case 2:
-		return nil, told(what, ErrTooLarge, abiText{})
-	case 3:
-		return nil, told(what, ErrRateLimited, abiText{})
-	case 4:
-		return nil, told(what, ErrTimeout, abiText{})
-	default:
-		return nil, told(what, ErrUnavailable, sentence)
-	}
+	return nil, told(method+" "+request.URL, httpErrors[uint8(answer.first)], abiText{rest[0], rest[1]})
 }

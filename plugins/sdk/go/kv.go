@@ -87,6 +87,11 @@ func ttlMs(ttl time.Duration) (has uint32, ms uint64) {
 	return flag(ttl > 0), uint64(max(ttl+time.Millisecond-1, 0) / time.Millisecond)
 }
 
+// The errors as the contract counts; a conflict carries a revision.
+var kvErrors = [...]error{ErrDenied, ErrTooLarge, nil, ErrNotAnInteger, ErrRateLimited, ErrUnavailable}
+
+const abiConflict = 2
+
 // An answer in words of eight bytes: whether it is an error, then the value, or which error it is, and what it carries.
 type kvAnswer [4]uint64
 
@@ -95,20 +100,11 @@ func (answer *kvAnswer) failed(bucket Bucket) error {
 		return nil
 	}
 	what := "bucket `" + string(bucket) + "`"
-	switch uint8(answer[1]) {
-	case 0:
-		return told(what, ErrDenied, abiText{})
-	case 1:
-		return told(what, ErrTooLarge, abiText{})
-	case 2:
+	is := uint8(answer[1])
+	if is == abiConflict {
 		return fmt.Errorf("%s: %w", what, &Conflict{answer[2]})
-	case 3:
-		return told(what, ErrNotAnInteger, abiText{})
-	case 4:
-		return told(what, ErrRateLimited, abiText{})
-	default:
-		return told(what, ErrUnavailable, word(answer[2]))
 	}
+	return told(what, kvErrors[is], word(answer[2]))
 }
 
 // Get is the value of a key, nil when there is none.

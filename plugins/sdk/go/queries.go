@@ -16,6 +16,9 @@ type wordedAnswer struct {
 	rest  [4]uint32
 }
 
+// The errors as the contract counts.
+var queryErrors = [...]error{ErrDenied, ErrInvalid, ErrTooLarge, ErrRateLimited, ErrTimeout, ErrUnavailable}
+
 // Query runs one of `grants.queries`, a value a placeholder, and reads its rows, objects with the columns by name.
 func Query[Row any](name string, params ...any) ([]Row, error) {
 	what := "query `" + name + "`"
@@ -32,19 +35,5 @@ func Query[Row any](name string, params ...any) ([]Row, error) {
 		}
 		return rows, nil
 	}
-	sentence := abiText{answer.rest[0], answer.rest[1]}
-	switch uint8(answer.first) {
-	case 0:
-		return nil, told(what, ErrDenied, abiText{})
-	case 1:
-		return nil, told(what, ErrInvalid, sentence)
-	case 2:
-		return nil, told(what, ErrTooLarge, abiText{})
-	case 3:
-		return nil, told(what, ErrRateLimited, abiText{})
-	case 4:
-		return nil, told(what, ErrTimeout, abiText{})
-	default:
-		return nil, told(what, ErrUnavailable, sentence)
-	}
+	return nil, told(what, queryErrors[uint8(answer.first)], abiText{answer.rest[0], answer.rest[1]})
 }

@@ -109,7 +109,7 @@ pub(super) fn is_path(argument: &str) -> bool {
 /// # Errors
 /// [`Failure::App`] when this machine cannot run WebAssembly.
 pub(super) fn host() -> Result<PluginHost, Failure> {
-    let host = PluginHost::new(HostSettings { instances_max: INSTANCES_MAX });
+    let host = PluginHost::new(HostSettings { instances_max: INSTANCES_MAX, ..HostSettings::default() });
     host.map_err(|error| Failure::App(error.into()))
 }
 

@@ -2,12 +2,14 @@
 // its guest is built; `plugins/sdk/<language>/test/` holds the guest, which does what the messages below ask.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { ask, collect, next, Server, subscribe, token } from "./harness.mjs";
+import { target } from "./paths.mjs";
 
 // Longer than a toolchain takes to arrive and to build from nothing on a small machine.
 const BUILD_PATIENCE_MS = 600_000;
@@ -21,6 +23,9 @@ const MANIFEST = {
   kinds: ["handler", "authorizer", "snapshot", "transform", "connection"],
   grants: { emit: ["desk.{city}.{desk}", "lobby"], publish: ["ping.seen", "connection.*"] },
 };
+
+// More time than it needs: what these tests are about is not how busy the machine is.
+const LIMITS = { cpu: "300ms", wall: "5s" };
 
 const CHANNELS = {
   feature: "guest",
@@ -56,6 +61,18 @@ const BRIDGE = {
   ],
 };
 
+/** Builds a crate of a guest in Rust and returns its component. */
+export function cargoBuild(crate, name) {
+  // Where the tests of the host build guests, too.
+  const built = join(target, "tmp/guests");
+  execFileSync(process.env.CARGO ?? "cargo", ["build", "--release", "--locked", "--target", "wasm32-wasip2", "--quiet"], {
+    cwd: crate,
+    env: { ...process.env, CARGO_TARGET_DIR: built },
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  return join(built, "wasm32-wasip2/release", `${name}.wasm`);
+}
+
 // `build(component)` makes the guest; `crash` is what its own mistake is to the host: `trap`, or what the log says of
 // the refusal; `unwritable` what it says of a reply without JSON.
 export function contract({ language, build, crash, unwritable, limits }) {
@@ -66,7 +83,7 @@ export function contract({ language, build, crash, unwritable, limits }) {
       scratch = mkdtempSync(join(tmpdir(), "tidegate-guest-"));
       mkdirSync(join(scratch, "guest"));
       // JSON is YAML.
-      writeFileSync(join(scratch, "guest/plugin.yaml"), JSON.stringify({ ...MANIFEST, limits }));
+      writeFileSync(join(scratch, "guest/plugin.yaml"), JSON.stringify({ ...MANIFEST, limits: { ...LIMITS, ...limits } }));
       build(join(scratch, "guest/guest.wasm"));
       server = await Server.start({
         plugins: false,

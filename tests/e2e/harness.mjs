@@ -192,7 +192,8 @@ export class Server {
   async #spawn(listen) {
     const args = ["serve", "--config", join(this.directory, "config/tidegate.yaml"), "--listen", listen];
     this.process = spawn(binary(), args, {
-      env: { ...process.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info" },
+      // What happens often within a second is logged at `debug` after the first few; tests wait for every one.
+      env: { ...process.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info,tidegate::telemetry::events=debug" },
       stdio: ["ignore", "inherit", "pipe"],
     });
     this.exited = once(this.process, "exit");

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 use tidegate::config::SourceFile;
-use tidegate::plugins::{Digest, build, ensure_wasm_target, read_manifest};
+use tidegate::plugins::{Digest, Fingerprint, build, ensure_wasm_target, read_manifest};
 
 const CONFIG: &str = "\
 auth:
@@ -140,8 +140,10 @@ impl Project {
         let report = build(&directory, &manifest, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")).unwrap();
         let component = std::fs::read(report.component).unwrap();
         // Builds differ from machine to machine, by their paths.
+        let digest = Digest::of(&component);
+        let version = Fingerprint::of(text, &component).version();
         let hidden =
-            self.hide(Digest::of(&component).as_str(), "DIGEST").hide(Digest::of(&component).short(), "VERSION");
+            self.hide(digest.as_str(), "DIGEST").hide(digest.short(), "DIGEST").hide(&version.short(), "VERSION");
         let to = format!("plugins/{name}");
         let project = hidden.write(&format!("{to}/plugin.yaml"), text);
         std::fs::write(project.directory.path().join(&to).join(&manifest.component), component).unwrap();

@@ -14,7 +14,7 @@ use super::instance::{Blueprint, Instance};
 use super::load::{Candidate, Mistake, check_pin, check_preamble};
 use super::manifest::read_manifest;
 use super::needs::Needs;
-use super::plugin::{Digest, Fingerprint};
+use super::plugin::Digest;
 use super::room::Class;
 use super::{PluginHost, PluginSource};
 use crate::channels::PluginKinds;
@@ -112,9 +112,8 @@ impl PluginHost {
             }
             Owner::Nobody => Ok(()),
         };
-        let version = Fingerprint::new(digest.clone(), &candidate.manifest.source.text).version();
         // Instances are made whatever is granted: nothing of the plugin is called, but for its start functions.
-        let (instance, fault) = match self.prepare(candidate, version, &component, kinds).await {
+        let (instance, fault) = match self.prepare(candidate, candidate.version(&digest), &component, kinds).await {
             Ok(blueprint) => (self.cost(&blueprint).await, None),
             Err(mistake) => (None, Some(mistake)),
         };

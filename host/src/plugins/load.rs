@@ -61,7 +61,7 @@ impl PluginHost {
         telemetry::plugin_compiled(candidate.name.as_str(), digest.short(), cached, elapsed);
         let kinds = exports::kinds(&component, &self.engine)?;
         imports::check(&component, &self.engine, &manifest.grants)?;
-        let version = Fingerprint::new(digest.clone(), &manifest.source.text).version();
+        let version = candidate.version(&digest);
         let blueprint = self.prepare(candidate, version, &component, kinds).await?;
         let room = |class| Room::new(class, &manifest.limits, manifest.breaker, &self.slots);
         Ok(Plugin {
@@ -166,6 +166,11 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
+    /// The version it is with a component of this digest.
+    pub(super) fn version(&self, digest: &Digest) -> PluginVersion {
+        Fingerprint::new(digest.clone(), &self.manifest.source.text).version()
+    }
+
     /// A mistake at the key of `plugin.yaml` that it is about.
     pub(super) fn tell(&self, mistake: Mistake) -> Diagnostic {
         let place = self.manifest.node.nearest(mistake.key).place.clone();

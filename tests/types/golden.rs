@@ -20,9 +20,9 @@ pub type ShopOrderOrderIdPayload = OrderEvent;
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(untagged)]
 pub enum OrderEvent {
-    OrderEventPaid(OrderEventPaid),
-    OrderEventShipped(OrderEventShipped),
-    OrderEventNote(OrderEventNote),
+    Paid(OrderEventPaid),
+    Shipped(OrderEventShipped),
+    Note(OrderEventNote),
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]

@@ -96,7 +96,10 @@ impl Printer<'_> {
         let mut text = format!("{DERIVE}#[serde(untagged)]\npub enum {} {{\n", self.declaration.name);
         let mut names = BTreeSet::new();
         for of in types {
-            let name = unique(&variant(of), &mut names);
+            let whole = variant(of);
+            // Named after the union, it need not say so again.
+            let own = whole.strip_prefix(self.declaration.name.as_str()).map(pascal);
+            let name = unique(&own.filter(|own| own != "N").unwrap_or(whole), &mut names);
             let _ = writeln!(text, "    {name}({}),", self.of(of, true));
         }
         text + "}\n"

@@ -103,8 +103,8 @@ impl Channel {
             Some(source) => (PathBuf::from(&source.path), appended(source, &entry)?, false),
             None => {
                 let path = directory.join(format!("{}.yaml", self.feature));
-                let comment =
-                    directory.join("channel.schema.json").exists().then_some(entry::EDITORS).unwrap_or_default();
+                let has_schema = directory.join("channel.schema.json").exists();
+                let comment = if has_schema { entry::EDITORS } else { "" };
                 (path, format!("{comment}feature: {}\nchannels:\n{entry}", self.feature), true)
             }
         };

@@ -28,6 +28,8 @@ const TAKEN: [&str; 11] = [
     "test",
     "tidegate-plugin",
 ];
+/// Where a manifest names a plugin.
+const CHANNEL: &str = "put it to work in a channel's manifest";
 /// Written last: a directory is a plugin once it has one, and a running server looks.
 const MANIFEST: &str = "plugin.yaml";
 
@@ -53,6 +55,11 @@ impl Plugin {
         if !is_name(&self.name) {
             return Err(Failure::NewName { name: self.name });
         }
+        let kinds = self.lang.kinds();
+        if !kinds.contains(&self.kind) {
+            let known = kinds.into_iter().map(|kind| kind.as_str().to_owned()).collect();
+            return Err(Failure::NewKind { kind: self.kind.as_str(), language: self.lang.title(), known });
+        }
         // Secrets are for serving.
         let config = self.load.config(None, &made_up_secrets())?;
         let directory = plugins.insert(config.plugins).join(&self.name);
@@ -69,13 +76,18 @@ impl Plugin {
 
     fn next(&self, directory: &Path) -> String {
         let Self { name, lang, kind, .. } = self;
-        let key = match kind {
-            Kind::Handler => format!("inbound: {{ handler: {name}, payload: {{ type: object }} }}"),
-            Kind::Authorizer => format!("authorizer: {name}"),
+        let (put, key) = match kind {
+            Kind::Handler => (CHANNEL, format!("inbound: {{ handler: {name}, payload: {{ type: object }} }}")),
+            Kind::Authorizer => (CHANNEL, format!("authorizer: {name}")),
+            Kind::Snapshot => (CHANNEL, format!("snapshot: {{ plugin: {name} }}")),
+            Kind::Transform => ("put it to work in a rule of the bridge table", format!("transform: {name}")),
+            Kind::Connection => {
+                ("carry what it publishes to a channel, with a rule of the bridge table", "on: visitor.*".to_owned())
+            }
         };
         format!(
             "{directory}: a plugin in {language}\n\nWrite {source}. Then:\n\n  tidegate plugin build {name}    \
-             # needs {needs}\n  tidegate plugin test {name}\n\nand put it to work in a channel's manifest:\n\n  {key}\n",
+             # needs {needs}\n  tidegate plugin test {name}\n\nand {put}:\n\n  {key}\n",
             directory = directory.display(),
             language = lang.title(),
             source = lang.source(),

@@ -12,7 +12,8 @@ use super::guest::Guest;
 use super::imports::Reach;
 use super::instance::Blueprint;
 use super::manifest::{PluginManifest, read_manifest};
-use super::plugin::{Digest, Plugin};
+use super::plugin::{Digest, Fingerprint, Plugin};
+use super::probation::Probation;
 use super::proof::Proof;
 use super::record::Record;
 use super::room::{Class, Room};
@@ -57,6 +58,7 @@ impl PluginHost {
             return Err(Mistake::at("/sha256", format!("the component's SHA-256 is {}", digest.as_str()))
                 .hint("build the component that was pinned, or pin this one"));
         }
+        self.check_quarantine(candidate, &bytes)?;
         check_preamble(&candidate.name, &bytes)?;
         let Compiled { component, cached, elapsed } = self.compiler.compile(&self.engine, &digest, bytes).await?;
         telemetry::plugin_compiled(candidate.name.as_str(), digest.short(), cached, elapsed);
@@ -90,9 +92,20 @@ impl PluginHost {
             blueprint,
             slots: self.slots.clone(),
             record: Record::begin(),
+            probation: Probation::default(),
             proof: Proof::default(),
             is_trial: false,
         })
+    }
+
+    /// Keeps out what was taken back before.
+    fn check_quarantine(&self, candidate: &Candidate, bytes: &[u8]) -> Result<(), Mistake> {
+        let name = &candidate.name;
+        let fingerprint = Fingerprint::of(&candidate.manifest.source.text, bytes);
+        let Some(kept_out) = self.quarantine.find(name, &fingerprint) else { return Ok(()) };
+        Err(Mistake::new(format!("is quarantined: {}", kept_out.reason())).hint(&format!(
+            "build it anew, put the version before in its place, or let it in again: `tidegate plugin clear {name}`"
+        )))
     }
 
     /// What the plugin reaches of the host's services.

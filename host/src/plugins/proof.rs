@@ -18,6 +18,7 @@ use super::imports::{Reach, Services};
 use super::instance::Blueprint;
 use super::limits::PluginLimits;
 use super::plugin::Plugin;
+use super::probation::Probation;
 use super::record::Record;
 use super::room::{Class, Room};
 use super::vectors::self_test;
@@ -131,6 +132,7 @@ impl PluginHost {
             blueprint,
             slots: self.slots.clone(),
             record: Record::begin(),
+            probation: Probation::default(),
             proof: Proof::default(),
             is_trial: true,
         })

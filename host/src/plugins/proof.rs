@@ -111,11 +111,11 @@ impl PluginHost {
         services.may_lack_secrets = true;
         let limits = PluginLimits { cpu: manifest.limits.cpu * CPU_FACTOR, ..manifest.limits };
         let blueprint = Blueprint {
-            plugin: blueprint.plugin.clone(),
+            identity: blueprint.identity.clone(),
             exports: Exports::find(&blueprint.component, plugin.kinds).map_err(|misfit| misfit.to_string())?,
             component: blueprint.component.clone(),
             config: blueprint.config.clone(),
-            reach: Arc::new(Reach::new(blueprint.plugin.clone(), &services, &manifest.grants, &limits)),
+            reach: Arc::new(Reach::new(blueprint.identity.plugin.clone(), &services, &manifest.grants, &limits)),
             limits,
         };
         // A flood of messages must not keep the better version out.
@@ -123,6 +123,7 @@ impl PluginHost {
         Ok(Plugin {
             name: plugin.name.clone(),
             digest: plugin.digest.clone(),
+            version: plugin.version,
             cached: plugin.cached,
             kinds: plugin.kinds,
             authorizers: room(),

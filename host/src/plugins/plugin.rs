@@ -1,6 +1,7 @@
 //! A loaded plugin: what it is made of, and the instances it lends to calls.
 
 use std::fmt::Write as _;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -30,6 +31,7 @@ pub struct Digest(String);
 pub struct Plugin {
     pub(super) name: PluginName,
     pub(super) digest: Digest,
+    pub(super) version: PluginVersion,
     pub(super) cached: bool,
     pub(super) kinds: PluginKinds,
     pub(super) manifest: PluginManifest,
@@ -86,7 +88,11 @@ impl Fingerprint {
     /// The fingerprint a plugin of this manifest and component will have.
     #[must_use]
     pub fn of(manifest: &str, component: &[u8]) -> Self {
-        Self { digest: Digest::of(component), manifest: manifest.to_owned() }
+        Self::new(Digest::of(component), manifest)
+    }
+
+    pub(super) fn new(digest: Digest, manifest: &str) -> Self {
+        Self { digest, manifest: manifest.to_owned() }
     }
 
     /// The component's.
@@ -113,7 +119,8 @@ impl std::fmt::Debug for Plugin {
 pub(super) struct Lease<'a> {
     plugin: &'a Plugin,
     room: &'a Room,
-    pub(super) instance: Instance,
+    /// Boxed: it is moved on every way, and is large.
+    pub(super) instance: Box<Instance>,
     _call: SemaphorePermit<'a>,
 }
 
@@ -137,10 +144,10 @@ impl Plugin {
         &self.name
     }
 
-    /// What logs and people tell versions apart by: the first 12 digits of the digest.
+    /// What logs and people tell versions apart by: see [`PluginVersion::short`].
     #[must_use]
     pub fn version(&self) -> &str {
-        self.digest.short()
+        &self.blueprint.identity.version
     }
 
     /// The digest of the component.
@@ -169,7 +176,7 @@ impl Plugin {
     /// What the plugin is made of.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint { digest: self.digest.clone(), manifest: self.manifest.source.text.clone() }
+        Fingerprint::new(self.digest.clone(), &self.manifest.source.text)
     }
 
     /// What an operator is told of it.
@@ -178,7 +185,7 @@ impl Plugin {
         PluginStatus {
             name: self.name.as_str().to_owned(),
             state,
-            version: Some(self.fingerprint().version().to_string()),
+            version: Some(self.version.to_string()),
             digest: Some(self.digest.as_str().to_owned()),
             since_unix_s: self.record.loaded_at_unix_s,
             reasons: Vec::new(),
@@ -217,7 +224,7 @@ impl Plugin {
         Ok((Lease { plugin: self, room, instance, _call: call }, deadline))
     }
 
-    async fn instantiate(&self, room: &Room, deadline: Moment) -> Result<Instance, Failure> {
+    async fn instantiate(&self, room: &Room, deadline: Moment) -> Result<Box<Instance>, Failure> {
         let slot = self.slots.take(room.class, deadline).await?;
         let instance = timeout_at(deadline, room.run(self.blueprint.instantiate(slot))).await;
         instance.map_err(|_| Failure::wall(&self.manifest.limits))?
@@ -227,7 +234,7 @@ impl Plugin {
     pub(super) async fn admitted<T>(
         &self,
         room: &Room,
-        call: impl Future<Output = Result<T, Failure>>,
+        call: Pin<&mut impl Future<Output = Result<T, Failure>>>,
     ) -> Result<T, Failure> {
         let admission = room.breaker.admit().ok_or_else(Failure::paused)?;
         let result = call.await;
@@ -247,7 +254,10 @@ impl Plugin {
     fn log_output(&self, instance: &mut Instance) {
         let printed = instance.guest().take_output();
         if !printed.is_empty() {
-            tracing::info!(target: "plugin", plugin = %self.name, "{printed}");
+            let caller = &instance.guest().caller;
+            let (plugin, version) = (self.name.as_str(), self.version());
+            let (channel, user) = (caller.channel(), caller.user());
+            tracing::info!(target: "plugin", plugin, version, channel, user, "{printed}");
         }
         let dropped = instance.guest().log.dropped();
         recording::note(|record| {
@@ -257,7 +267,8 @@ impl Plugin {
         });
         if dropped > 0 {
             telemetry::plugin_log_dropped(self.name.as_str(), dropped);
-            tracing::debug!(target: "plugin", plugin = %self.name, dropped, "too many log lines");
+            let (plugin, version) = (self.name.as_str(), self.version());
+            tracing::debug!(target: "plugin", plugin, version, dropped, "too many log lines");
         }
     }
 }

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::plugin::{Fingerprint, Plugin};
-use crate::flow::ports::{Clock as _, PluginState, PluginStatus, SystemClock};
+use super::plugin::{Digest, Plugin};
+use crate::flow::ports::{Clock as _, PluginState, PluginStatus, PluginVersion, SystemClock};
 use crate::protocol::PluginName;
 use crate::telemetry;
 
@@ -103,10 +103,10 @@ impl Quarantined {
         }
     }
 
-    fn covers(&self, plugin: &PluginName, fingerprint: &Fingerprint) -> bool {
+    fn covers(&self, plugin: &PluginName, digest: &Digest, version: PluginVersion) -> bool {
         let same = match self.scope {
-            Scope::Component => self.digest == fingerprint.digest().as_str(),
-            Scope::Version => self.version == fingerprint.version().to_string(),
+            Scope::Component => self.digest == digest.as_str(),
+            Scope::Version => self.version == version.to_string(),
         };
         self.plugin == plugin.as_str() && same
     }
@@ -146,8 +146,8 @@ impl Quarantine {
     }
 
     /// Why a version is kept out, if it is.
-    pub(super) fn find(&self, plugin: &PluginName, fingerprint: &Fingerprint) -> Option<Quarantined> {
-        self.entries.lock().iter().find(|entry| entry.covers(plugin, fingerprint)).cloned()
+    pub(super) fn find(&self, plugin: &PluginName, digest: &Digest, version: PluginVersion) -> Option<Quarantined> {
+        self.entries.lock().iter().find(|entry| entry.covers(plugin, digest, version)).cloned()
     }
 
     /// Keeps a version out from now on. Where the file cannot be written that is logged, and it holds until the server
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn it_is_cleared_by_name_or_by_the_beginning_of_a_digest() {
         let quarantine = Quarantine::default();
-        ['a', 'b', 'c', 'd'].map(|digit| quarantine.add(entry(&digit.to_string().repeat(3), digit)));
+        ['a', 'b', 'c', 'd'].into_iter().for_each(|digit| quarantine.add(entry(&digit.to_string().repeat(3), digit)));
         let clear = |what: &str| quarantine.clear(what).unwrap().len();
         assert_eq!(clear("aaa"), 1);
         assert_eq!(clear("BBBBBBBBBBBB"), 1);

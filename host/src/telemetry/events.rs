@@ -100,10 +100,28 @@ pub fn boundary_violation(gate: Gate, connection: &str, user: Option<&str>, chan
     }
 }
 
-/// `plugin.fault`: logs and counts a plugin's failure. `detail` is for the operator, never for a client.
-pub fn plugin_fault(plugin: &str, kind: &'static str, channel: &str, detail: &str) {
+/// A plugin's failure, as it is logged.
+#[derive(Debug, Clone, Copy)]
+pub struct PluginFault<'a> {
+    /// Whose.
+    pub plugin: &'a str,
+    /// Of which version; `None` when it is not loaded.
+    pub version: Option<&'a str>,
+    /// One of a closed list.
+    pub kind: &'static str,
+    /// The template of the channel the call was for.
+    pub channel: &'a str,
+    /// The id of the user the call was for.
+    pub user: Option<&'a str>,
+    /// For the operator, never for a client.
+    pub detail: &'a str,
+}
+
+/// `plugin.fault`: logs and counts a plugin's failure.
+pub fn plugin_fault(fault: &PluginFault<'_>) {
+    let PluginFault { plugin, version, kind, channel, user, detail } = *fault;
     metrics::plugin_faulted(plugin, kind, channel);
-    sampled!(FAULTS, error, "plugin failed", event = names::PLUGIN_FAULT, plugin, kind, channel, detail);
+    sampled!(FAULTS, error, "plugin failed", event = names::PLUGIN_FAULT, plugin, version, kind, channel, user, detail);
 }
 
 /// `plugin.paused`: a plugin failed so often that its calls of a class are kept from it.
@@ -119,7 +137,7 @@ pub fn plugin_resumed(plugin: &str, class: &'static str) {
     tracing::info!(event = names::PLUGIN_RESUMED, plugin, class, "plugin called again");
 }
 
-/// `plugin.rolled_back`: a version failed after a swap, the one before serves again. Versions are digests of components.
+/// `plugin.rolled_back`: a version failed after a swap, the one before serves again. `from` and `to` are versions.
 pub fn plugin_rolled_back(plugin: &str, from: &str, to: &str, generation: u64, reason: &str) {
     metrics::plugin_rolled_back(plugin, "rolled_back");
     metrics::generation(generation);

@@ -9,7 +9,7 @@ mod names;
 mod registry;
 
 pub use events::{
-    auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
+    PluginFault, auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
     plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_fault,
     plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back,
     plugin_tested, reload_applied, reload_rejected, reload_reverted, stopped,
@@ -41,7 +41,14 @@ mod tests {
         plugin_call("p", "handler", "ok", time);
         plugin_host_call("p", "kv", "ok", time);
         plugin_log_dropped("p", 3);
-        plugin_fault("p", "trap", "a", "detail");
+        plugin_fault(&PluginFault {
+            plugin: "p",
+            version: None,
+            kind: "trap",
+            channel: "a",
+            user: None,
+            detail: "detail",
+        });
         plugin_state("p", "active", true);
         plugin_paused("p", "worker", time);
         plugin_resumed("p", "worker");

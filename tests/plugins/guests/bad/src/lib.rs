@@ -26,6 +26,10 @@ impl Guest for Bad {
                 std::thread::sleep(std::time::Duration::from_secs(10));
                 Ok(reply("null".to_owned()))
             }
+            "nap" => {
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                Ok(reply("\"rested\"".to_owned()))
+            }
             "memory" => {
                 let mut hoard: Vec<Vec<u8>> = Vec::new();
                 loop {

@@ -14,6 +14,7 @@ macro_rules! shown {
 
 mod call;
 mod list;
+mod network;
 mod new;
 mod plugin;
 mod project;

@@ -39,7 +39,7 @@ pub use imports::{Secrets, Services, grant_of_import};
 pub use load::COMPONENT_BYTES_MAX;
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};
 pub use plugin::{Digest, Fingerprint, Plugin};
-pub use recording::{Recorded, recorded};
+pub use recording::{HttpSeen, Recorded, recorded};
 pub use roster::Roster;
 pub use set::PluginSet;
 pub use sources::Sources;

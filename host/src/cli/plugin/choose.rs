@@ -7,7 +7,7 @@ use clap::Args;
 use super::super::failure::Failure;
 use super::super::load::{Load, made_up_secrets};
 use crate::config::nearest_name;
-use crate::plugins::{HostSettings, PluginHost};
+use crate::plugins::{HostSettings, PluginHost, Services};
 
 /// The file that makes a directory a plugin.
 const MANIFEST: &str = "plugin.yaml";
@@ -104,12 +104,12 @@ pub(super) fn is_path(argument: &str) -> bool {
     argument == "." || argument.contains(['/', '\\'])
 }
 
-/// The engine, for a command that serves nobody.
+/// The engine, for a command that serves nobody, with what its plugins reach.
 ///
 /// # Errors
 /// [`Failure::App`] when this machine cannot run WebAssembly.
-pub(super) fn host() -> Result<PluginHost, Failure> {
-    let host = PluginHost::new(HostSettings { instances_max: INSTANCES_MAX });
+pub(super) fn host(services: Services) -> Result<PluginHost, Failure> {
+    let host = PluginHost::with_services(HostSettings { instances_max: INSTANCES_MAX }, services);
     host.map_err(|error| Failure::App(error.into()))
 }
 

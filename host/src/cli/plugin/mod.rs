@@ -6,6 +6,7 @@ mod check;
 mod choose;
 mod compile;
 mod list;
+mod network;
 mod test;
 
 use std::path::PathBuf;

@@ -100,3 +100,12 @@ fn a_vector_that_is_none_is_told_with_its_place() {
     );
     shown!(project.run(&["plugin", "test", "ping"]));
 }
+
+#[test]
+fn a_plugin_that_answers_a_vector_otherwise_is_no_plugin_to_serve() {
+    let project = Project::new().with_plugin("ping").with_vectors("ping").env("RUST_LOG", "error");
+    assert_eq!(project.run(&["plugin", "check"]).exit, Some(0));
+    let vector = project.read("plugins/ping/tests/answers.json").replace("\"pong\": 7", "\"pong\": 8");
+    let project = project.write("plugins/ping/tests/answers.json", &vector);
+    shown!(project.run(&["serve", "--listen", "127.0.0.1:0"]));
+}

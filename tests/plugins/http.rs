@@ -56,7 +56,8 @@ impl Story {
     async fn with(limits: &str, requests_max: usize) -> Self {
         let web = Web::start().await;
         let services = Services { http: Arc::new(outbound(&web, requests_max)), ..Services::in_memory() };
-        let host = PluginHost::with_services(HostSettings { instances_max: 16 }, services).unwrap();
+        let host =
+            PluginHost::with_services(HostSettings { instances_max: 16, ..HostSettings::default() }, services).unwrap();
         let hosts = ["api.test", "other.test", "inside.test", "cloud.test", "nobody.test", "127.0.0.1", "[::1]"];
         let granted: Vec<String> = hosts.iter().map(|host| format!("'{}'", web.origin(host))).collect();
         let lines = format!("grants: {{ http: [{}] }}\nlimits: {{ {limits} }}", granted.join(", "));
@@ -268,7 +269,8 @@ impl HttpClient for FakeHttp {
 #[tokio::test]
 async fn a_plugin_written_with_the_rust_sdk_sends_and_reads_json() {
     let services = Services { http: Arc::new(FakeHttp), ..Services::in_memory() };
-    let host = PluginHost::with_services(HostSettings { instances_max: 4 }, services).unwrap();
+    let host =
+        PluginHost::with_services(HostSettings { instances_max: 4, ..HostSettings::default() }, services).unwrap();
     let plugin = host.load(typed()).await.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
     let payloads = plugin.provide(&context("count.{what}", "count.http", None)).await.unwrap();
     assert_eq!(payloads.iter().map(|payload| payload.as_str()).collect::<Vec<_>>(), [r#"{"n":1}"#]);
@@ -276,7 +278,7 @@ async fn a_plugin_written_with_the_rust_sdk_sends_and_reads_json() {
 
 #[tokio::test]
 async fn where_nothing_is_served_nothing_is_sent() {
-    let host = PluginHost::new(HostSettings { instances_max: 4 }).unwrap();
+    let host = PluginHost::new(HostSettings { instances_max: 4, ..HostSettings::default() }).unwrap();
     let plugin = host.load(fetching("grants: { http: ['http://api.test'] }")).await.unwrap();
     let answer = reply(order(&plugin, "GET http://api.test/").await);
     assert!(answer.contains("no request is sent here"), "{answer}");

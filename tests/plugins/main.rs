@@ -16,5 +16,6 @@ mod instances;
 mod kinds;
 mod kit;
 mod loading;
+mod proof;
 mod room;
 mod roster;

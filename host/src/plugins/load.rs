@@ -1,4 +1,4 @@
-//! From bytes to a plugin that can serve: digest → pin → layer → compile → kinds → link → trial instance.
+//! From bytes to a plugin that can serve: digest → pin → layer → compile → kinds → link → trial instance → vectors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +8,12 @@ use wasmtime::Engine;
 
 use super::compile::Compiled;
 use super::fault::Failure;
-use super::guest::Guest;
+use super::guest::{Guest, Identity};
 use super::imports::Reach;
 use super::instance::Blueprint;
 use super::manifest::{PluginManifest, read_manifest};
-use super::plugin::{Digest, Plugin};
+use super::plugin::{Digest, Fingerprint, Plugin};
+use super::proof::Proof;
 use super::record::Record;
 use super::room::{Class, Room};
 use super::worlds::{Exports, Misfit};
@@ -38,14 +39,15 @@ impl PluginHost {
     /// Compiles as the host's [`CompileSettings`](super::CompileSettings) say, one component at a time.
     ///
     /// # Errors
-    /// Every mistake of `plugin.yaml`, or the first of the component, at the key that names it.
+    /// Every mistake of `plugin.yaml`, or the first of the component, at the key that names it, or every golden vector
+    /// that it does not answer.
     pub async fn load(&self, source: PluginSource) -> Result<Arc<Plugin>, Vec<Diagnostic>> {
         let manifest = read_manifest(&source.manifest)?;
         let candidate = Candidate { name: source.name, path: source.component_path, manifest };
-        self.load_component(&candidate, source.component)
-            .await
-            .map(Arc::new)
-            .map_err(|mistake| vec![candidate.tell(mistake)])
+        let plugin = self.load_component(&candidate, source.component).await;
+        let plugin = plugin.map(Arc::new).map_err(|mistake| vec![candidate.tell(mistake)])?;
+        self.prove(&plugin, &source.vectors).await?;
+        Ok(plugin)
     }
 
     async fn load_component(&self, candidate: &Candidate, bytes: Vec<u8>) -> Result<Plugin, Mistake> {
@@ -67,8 +69,9 @@ impl PluginHost {
                 .hint("build it with the SDK of this server's version; of WASI there is 0.2, empty")
         })?;
         let misfit = |misfit: Misfit| Mistake::new(format!("does not fit the contract: {misfit}"));
+        let version = Fingerprint::new(digest.clone(), &manifest.source.text).version();
         let blueprint = Blueprint {
-            plugin: candidate.name.as_str().into(),
+            identity: Identity { plugin: candidate.name.as_str().into(), version: version.short().into() },
             exports: Exports::find(&pre, kinds).map_err(misfit)?,
             component: pre,
             config: manifest.config.clone(),
@@ -80,6 +83,7 @@ impl PluginHost {
         Ok(Plugin {
             name: candidate.name.clone(),
             digest,
+            version,
             cached,
             kinds,
             authorizers: room(Class::Authorizer),
@@ -88,6 +92,8 @@ impl PluginHost {
             blueprint,
             slots: self.slots.clone(),
             record: Record::begin(),
+            proof: Proof::default(),
+            is_trial: false,
         })
     }
 

@@ -109,7 +109,8 @@ pub(super) fn is_path(argument: &str) -> bool {
 /// # Errors
 /// [`Failure::App`] when this machine cannot run WebAssembly.
 pub(super) fn host(services: Services) -> Result<PluginHost, Failure> {
-    let host = PluginHost::with_services(HostSettings { instances_max: INSTANCES_MAX }, services);
+    let host =
+        PluginHost::with_services(HostSettings { instances_max: INSTANCES_MAX, ..HostSettings::default() }, services);
     host.map_err(|error| Failure::App(error.into()))
 }
 

@@ -1,6 +1,6 @@
 //! Golden vectors: a question to a plugin and the answer it owes, one JSON file each in the plugin's `tests/`.
 //!
-//! `tidegate plugin test` runs them, and so may whatever wants to know before a plugin serves that it does its work.
+//! `tidegate plugin test` runs them, and so does the server before a plugin serves.
 
 mod answer;
 mod compare;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Plugin;
-use crate::config::{Diagnostic, SourceFile};
+use crate::config::{Diagnostic, Place, SourceFile};
 use crate::flow::CallContext;
 use crate::flow::ports::Action;
 use crate::protocol::Payload;
@@ -84,6 +84,14 @@ impl Vector {
         self.expect.is_some()
     }
 
+    /// Where the file says what it expects.
+    fn expect_place(&self) -> Place {
+        let before = self.source.text.find("\"expect\"").map_or("", |at| &self.source.text[..at]);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Place { source: self.source.clone(), line, column, width: 1 }
+    }
+
     /// Asks the plugin. What it answers is in the words of `expect`.
     pub async fn ask(&self, plugin: &Plugin) -> Value {
         answer::ask(plugin, &self.question).await
@@ -112,8 +120,8 @@ impl Vector {
 /// Runs every vector, and stops at none.
 ///
 /// # Errors
-/// A mistake for every file that is no vector and for every answer that differs.
-pub async fn self_test(plugin: &Plugin, files: &[Arc<SourceFile>]) -> Result<(), Vec<Diagnostic>> {
+/// A mistake for every file that is no vector and for every answer that differs, at its place.
+pub(super) async fn self_test(plugin: &Plugin, files: &[Arc<SourceFile>]) -> Result<(), Vec<Diagnostic>> {
     let mut mistakes = Vec::new();
     for file in files {
         match Vector::read(file) {
@@ -136,6 +144,7 @@ pub fn differences(one: &Value, other: &Value) -> Vec<String> {
 }
 
 fn mismatch(vector: &Vector, differences: &[String]) -> Diagnostic {
-    let message = format!("vector `{}`: {}", vector.path(), differences.join("; "));
-    Diagnostic::new(message).hint("`tidegate plugin test` shows it; with `--update` it takes what is answered now")
+    let message = format!("is answered otherwise: {}", differences.join("; "));
+    Diagnostic::at(vector.expect_place(), message)
+        .hint("`tidegate plugin test` shows it; with `--update` it takes what is answered now")
 }

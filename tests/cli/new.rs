@@ -120,3 +120,49 @@ fn check_tells_the_examples_that_do_not_hold_with_their_places() {
         .write("channels/tests/none.json", r#"{ "topic": "nowhere", "payloads": {} }"#);
     shown!(project.run(&["check"]));
 }
+
+#[test]
+fn new_plugin_says_which_kinds_a_language_has_templates_of() {
+    let output = Project::new().run(&["new", "plugin", "hello", "--lang", "python", "--kind", "transform"]);
+    assert_eq!(output.exit, Some(2), "{}", output.shown());
+    assert!(output.shown().contains("hint: there are handler, authorizer"), "{}", output.shown());
+}
+
+const PINGS: &str = "feature: pings\nchannels:\n  pings.{who}:\n    scope: public\n    payload: { type: object }\n    \
+    inbound: { handler: hello, payload: { type: object, required: [n], properties: { n: { type: integer } } } }\n";
+const PING: &str = r#"{ "topic": "pings.ada", "inbound": { "accepts": [{ "n": 7 }] } }"#;
+
+#[test]
+fn new_plugin_for_a_channel_has_its_types_and_asks_its_example() {
+    let project = Project::new().write("channels/pings.yaml", PINGS).write("channels/tests/pings.json", PING);
+    for (language, types, source) in [
+        ("rust", "src/types.rs", "src/lib.rs"),
+        ("typescript", "types.ts", "plugin.ts"),
+        ("python", "channel_types.py", "plugin.py"),
+    ] {
+        let arguments =
+            ["new", "plugin", language, "--lang", language, "--kind", "handler", "--channel", "pings.{who}"];
+        let output = project.run(&arguments);
+        // The manifest names another handler, which is not there either.
+        assert_eq!(output.exit, Some(78), "{}", output.shown());
+        let named = project.read("channels/pings.yaml").replace("handler: hello", &format!("handler: {language}"));
+        project.replace("channels/pings.yaml", &named);
+        let output = project.run(&arguments);
+        assert_eq!(output.exit, Some(0), "{}", output.shown());
+        project.replace("channels/pings.yaml", PINGS);
+        assert!(project.read(&format!("plugins/{language}/{types}")).contains("PingsWhoInbound"));
+        assert!(project.read(&format!("plugins/{language}/{source}")).contains("PingsWhoInbound"));
+        let vector: serde_json::Value =
+            serde_json::from_str(&project.read(&format!("plugins/{language}/tests/answers.json"))).unwrap();
+        assert_eq!(vector["expect"]["reply"], serde_json::json!({ "n": 7 }));
+    }
+}
+
+#[test]
+fn new_plugin_for_a_channel_needs_one_that_clients_send_on() {
+    let project = Project::new();
+    let made = ["new", "plugin", "hello", "--lang", "rust", "--kind", "handler", "--channel"];
+    let said = ["news", "nws"].map(|channel| project.run(&[&made[..], &[channel]].concat()).shown());
+    let in_go = project.run(&["new", "plugin", "hello", "--lang", "go", "--kind", "handler", "--channel", "news"]);
+    shown!("new_plugin_for_a_channel_that_cannot_be", [&said[..], &[in_go.shown()]].concat().join("\n"));
+}

@@ -32,6 +32,22 @@ channels:
     inbound: { handler: ${language}-handler, payload: { type: object } }
 `;
 
+const typed = (language, name) => `
+feature: ${name}
+channels:
+  ${language}.{who}:
+    scope: public
+    payload: { type: object }
+    inbound:
+      handler: ${name}
+      payload:
+        oneOf:
+          - { type: object, required: [kind, n], properties: { kind: { const: a }, n: { type: integer } } }
+          - { type: object, required: [kind], properties: { kind: { const: b } } }
+`;
+const EXAMPLE = (language) =>
+  JSON.stringify({ topic: `${language}.ada`, inbound: { accepts: [{ kind: "a", n: 7 }], refuses: [{ kind: "a" }] } });
+
 describe("a plugin that `new plugin` made", () => {
   let server;
   before(async () => {
@@ -60,6 +76,19 @@ describe("a plugin that `new plugin` made", () => {
         if (unit) await run(unit[0], unit.slice(1), join(server.directory, "plugins", name));
       });
     }
+  }
+
+  for (const language of ["rust", "typescript", "python"]) {
+    const name = `${language}-typed`;
+    test(`is a handler in ${language} with the types of its channel`, { timeout: PATIENCE_MS }, async () => {
+      server.write(`channels/${name}.yaml`, typed(language, name));
+      server.write(`channels/tests/${name}.json`, EXAMPLE(language));
+      await tidegate("new", "plugin", name, "--lang", language, "--kind", "handler", "--channel", `${language}.{who}`);
+      await tidegate("plugin", "build", name);
+      assert.match(await tidegate("plugin", "test", name), /^1 vector$/m);
+      const { unit } = LANGUAGES[language];
+      await run(unit[0], unit.slice(1), join(server.directory, "plugins", name));
+    });
   }
 
   test("serves", { timeout: PATIENCE_MS }, async () => {

@@ -24,4 +24,4 @@ pub use plugin_kinds::{PluginKind, PluginKinds};
 pub use schema::{Schema, Violation};
 pub use scope::Scope;
 pub use template::{InvalidTemplate, Template};
-pub use types::{TypesLanguage, types};
+pub use types::{ChannelTypes, Types, TypesLanguage, types};

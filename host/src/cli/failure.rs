@@ -96,9 +96,9 @@ pub(super) enum Failure {
         /// The kinds there are templates of.
         known: Vec<String>,
     },
-    /// A new channel cannot be made so.
+    /// Something new cannot be made so.
     #[error("{what}")]
-    NewChannel {
+    New {
         /// What is wrong.
         what: String,
         /// The way out.
@@ -165,7 +165,7 @@ impl Failure {
             | Self::NoChannel { .. }
             | Self::NoApiKey
             | Self::NewName { .. }
-            | Self::NewChannel { .. }
+            | Self::New { .. }
             | Self::NewKind { .. }
             | Self::Exists { .. } => exit::USAGE,
             Self::App(_) | Self::File { .. } | Self::Io(_) | Self::NoServer { .. } | Self::Refused { .. } => {
@@ -212,7 +212,7 @@ impl Failure {
         if let Self::NewKind { known, .. } = self {
             return Some(Cow::Owned(format!("there are {}", known.join(", "))));
         }
-        if let Self::NewChannel { hint, .. } = self {
+        if let Self::New { hint, .. } = self {
             return Some(Cow::Owned(hint.clone()));
         }
         let hint = match self {

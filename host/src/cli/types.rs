@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::Answer;
 use super::failure::Failure;
 use super::load::Load;
-use crate::channels::{self, TypesLanguage};
+use crate::channels::{self, Sources, Types as Written, TypesLanguage};
 use crate::config::nearest_name;
 use crate::protocol::Generation;
 
@@ -39,7 +39,8 @@ pub(super) enum Language {
 
 impl Types {
     pub(super) fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
-        let text = written(&self.load, plugins, self.lang, &self.channel)?;
+        let (_, sources) = self.load.channel_sources(plugins)?;
+        let text = written(&sources, self.lang, &self.channel)?.text;
         let Some(out) = self.out else { return Ok(Answer::ok(text)) };
         let failed = |source| Failure::File { path: out.display().to_string(), source };
         std::fs::write(&out, text).map_err(failed)?;
@@ -47,18 +48,12 @@ impl Types {
     }
 }
 
-/// The text of the types; of all channels where none is named.
+/// The types of what was read; of all channels where none is named.
 ///
 /// # Errors
 /// [`Failure::Mistakes`] when the manifests do not compile, [`Failure::NoChannel`].
-pub(super) fn written(
-    load: &Load,
-    plugins: &mut Option<PathBuf>,
-    language: Language,
-    channels: &[String],
-) -> Result<String, Failure> {
-    let (_, sources) = load.channel_sources(plugins)?;
-    channels::compile(&sources, Generation(1)).map_err(Failure::Mistakes)?;
+pub(super) fn written(sources: &Sources, language: Language, channels: &[String]) -> Result<Written, Failure> {
+    channels::compile(sources, Generation(1)).map_err(Failure::Mistakes)?;
     let (language, word) = match language {
         Language::TypeScript => (TypesLanguage::TypeScript, "ts"),
         Language::Rust => (TypesLanguage::Rust, "rust"),
@@ -66,7 +61,7 @@ pub(super) fn written(
     };
     let of: String = channels.iter().map(|channel| format!(" --channel '{channel}'")).collect();
     let command = format!("tidegate types --lang {word}{of}");
-    channels::types(&sources, language, channels, &command).map_err(|(name, known)| {
+    channels::types(sources, language, channels, &command).map_err(|(name, known)| {
         let nearest = nearest_name(&name, &known.iter().map(String::as_str).collect::<Vec<_>>()).map(str::to_owned);
         Failure::NoChannel { name, known, nearest }
     })

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::Sources;
 use crate::config::{Node, parse_yaml};
-use model::{ChannelTypes, Model};
+use model::Model;
 use names::{Names, pascal};
 use read::Reader;
 
@@ -27,6 +27,26 @@ pub enum TypesLanguage {
     Rust,
     /// Python 3.11, TypedDicts.
     Python,
+}
+
+/// Types, written.
+#[derive(Debug, Clone)]
+pub struct Types {
+    /// A module of the language.
+    pub text: String,
+    /// The channels it has the types of, by name.
+    pub channels: Vec<ChannelTypes>,
+}
+
+/// A channel and the names of its types.
+#[derive(Debug, Clone)]
+pub struct ChannelTypes {
+    /// Its name template.
+    pub channel: String,
+    /// The type of what subscribers receive.
+    pub payload: String,
+    /// The type of what clients may send, if anything.
+    pub inbound: Option<String>,
 }
 
 /// A channel as its manifest writes it.
@@ -50,7 +70,7 @@ pub fn types(
     language: TypesLanguage,
     channels: &[String],
     command: &str,
-) -> Result<String, (String, Vec<String>)> {
+) -> Result<Types, (String, Vec<String>)> {
     let written = written(sources);
     let known = || written.iter().map(|written| written.channel.clone()).collect::<Vec<_>>();
     if let Some(unknown) = channels.iter().find(|channel| !written.iter().any(|written| written.channel == **channel)) {
@@ -59,11 +79,12 @@ pub fn types(
     let model = model(sources, &written, channels);
     let header =
         format!("Made by `{command}` from the schemas of the channels. Change those: what is changed here is lost.");
-    Ok(match language {
+    let text = match language {
         TypesLanguage::TypeScript => typescript::print(&model, &header),
         TypesLanguage::Rust => rust::print(&model, &header),
         TypesLanguage::Python => python::print(&model, &header),
-    })
+    };
+    Ok(Types { text, channels: model.channels })
 }
 
 /// Every channel has its names, whichever are printed, so that a name means the same wherever it is.

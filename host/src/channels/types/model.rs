@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::ChannelTypes;
+
 /// A type where it is used. What needs a name in any language – objects, unions, lists of values – has one in all of
 /// them.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,17 +86,6 @@ pub(super) enum Rest {
     Open,
     /// Values of this type.
     Of(Type),
-}
-
-/// A channel and the names of its types.
-#[derive(Debug, Clone)]
-pub(super) struct ChannelTypes {
-    /// Its name template.
-    pub(super) channel: String,
-    /// What subscribers receive.
-    pub(super) payload: String,
-    /// What clients may send, if anything.
-    pub(super) inbound: Option<String>,
 }
 
 /// Everything that is printed, in order.

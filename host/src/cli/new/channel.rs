@@ -54,7 +54,7 @@ impl Channel {
         let catalog = channels::compile(&sources, Generation(1)).map_err(Failure::Mistakes)?;
         if let Some(declared) = catalog.channels().find(|channel| channel.template == template) {
             let what = format!("channel `{template}` is there already, of feature `{}`", declared.feature);
-            return Err(Failure::NewChannel { what, hint: "choose another name, or change that one".to_owned() });
+            return Err(Failure::New { what, hint: "choose another name, or change that one".to_owned() });
         }
         let plan = self.plan(&directory, &sources, &template, &scope)?;
         plan.check(&directory, sources)?;
@@ -86,9 +86,9 @@ impl Channel {
             && feature.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
         if !is_name {
             let hint = format!("letters, digits, `-` and `_`, at most {FEATURE_CHARS_MAX}: it is a file's name");
-            return Err(Failure::NewChannel { what: format!("a feature cannot be named `{feature}`"), hint });
+            return Err(Failure::New { what: format!("a feature cannot be named `{feature}`"), hint });
         }
-        Template::parse(&self.name).map_err(|error| Failure::NewChannel {
+        Template::parse(&self.name).map_err(|error| Failure::New {
             what: format!("a channel cannot be named `{}`: {error}", self.name),
             hint: "segments between dots, each letters, digits, `_` and `-` or one `{param}`: `vault.{vaultId}`"
                 .to_owned(),
@@ -125,7 +125,7 @@ fn feature(source: &Arc<SourceFile>) -> String {
 
 /// The manifest with the entry behind its last channel. Every other line stays.
 fn appended(source: &Arc<SourceFile>, entry: &str) -> Result<String, Failure> {
-    let cannot = || Failure::NewChannel {
+    let cannot = || Failure::New {
         what: format!("`{}` cannot be added to by its lines", source.path),
         hint: format!("add this to its `channels:` yourself:\n\n{}", entry.trim_end()),
     };

@@ -23,9 +23,9 @@ impl Scope {
     /// Reads `public`, `authenticated`, `role:editor`, `roles:editor,admin`, `user:userId`.
     ///
     /// # Errors
-    /// [`Failure::NewChannel`] saying what the scopes are, or the params that there are.
+    /// [`Failure::New`] saying what the scopes are, or the params that there are.
     pub(super) fn parse(text: &str, template: &Template) -> Result<Self, Failure> {
-        let wrong = |hint: &str| Failure::NewChannel { what: format!("`{text}` is no scope"), hint: hint.to_owned() };
+        let wrong = |hint: &str| Failure::New { what: format!("`{text}` is no scope"), hint: hint.to_owned() };
         let is_role =
             |role: &&str| !role.is_empty() && !role.contains(|c: char| c.is_control() || "{}[]:\"".contains(c));
         match text.split_once(':') {

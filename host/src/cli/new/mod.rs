@@ -4,6 +4,7 @@ mod channel;
 mod entry;
 mod plugin;
 mod project;
+mod typed;
 
 use std::path::PathBuf;
 

@@ -11,11 +11,12 @@ use super::super::failure::Failure;
 use super::super::load::{Load, made_up_secrets};
 use super::super::{Answer, Format};
 use super::project::{self, Kind, Language};
+use super::typed::Typed;
 
 /// The length of a name, in characters.
 const NAME_CHARS_MAX: usize = 64;
 /// Names that a project's own parts have, or that cargo has a crate of.
-const TAKEN: [&str; 11] = [
+const TAKEN: [&str; 12] = [
     "alloc",
     "core",
     "proc-macro",
@@ -26,6 +27,7 @@ const TAKEN: [&str; 11] = [
     "target",
     "templates",
     "test",
+    "tidegate",
     "tidegate-plugin",
 ];
 /// Where a manifest names a plugin.
@@ -43,6 +45,9 @@ pub(super) struct Plugin {
     /// What it does
     #[arg(long, value_enum)]
     kind: Kind,
+    /// Of a handler in Rust, TypeScript or Python: the channel it answers, whose payloads are its types
+    #[arg(long, value_name = "CHANNEL")]
+    channel: Option<String>,
     /// How the answer is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -60,10 +65,14 @@ impl Plugin {
             let known = kinds.into_iter().map(|kind| kind.as_str().to_owned()).collect();
             return Err(Failure::NewKind { kind: self.kind.as_str(), language: self.lang.title(), known });
         }
+        let typed = match &self.channel {
+            Some(channel) => Some(Typed::of(&self.load, plugins, self.lang, self.kind, &self.name, channel)?),
+            None => None,
+        };
         // Secrets are for serving.
         let config = self.load.config(None, &made_up_secrets())?;
         let directory = plugins.insert(config.plugins).join(&self.name);
-        let files = project::files(self.lang, self.kind, &self.name);
+        let files = project::files(self.lang, self.kind, &self.name, typed.as_ref());
         write(&directory, &files)?;
         Ok(match self.format {
             Format::Text => Answer::ok(self.next(&directory)),

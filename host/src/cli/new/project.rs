@@ -3,6 +3,8 @@
 
 use clap::ValueEnum;
 
+use super::typed::Typed;
+
 /// Every file that goes into projects, by its path in the repository; listed by `build.rs`.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/new_plugin_files.rs"));
 /// Where the SDKs find the contract in the repository, and in a project.
@@ -127,15 +129,21 @@ impl Kind {
 }
 
 /// Path and text of every file, by path.
-pub(super) fn files(language: Language, kind: Kind, name: &str) -> Vec<(String, String)> {
+pub(super) fn files(language: Language, kind: Kind, name: &str, typed: Option<&Typed>) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let (Recipe { template, sdk, .. }, kind) = (language.recipe(), kind.as_str());
-    for template in [format!("{template}/any/"), format!("{template}/{kind}/"), format!("any/{kind}/")] {
+    let of_kind = match typed {
+        Some(_) => vec![format!("{template}/typed/")],
+        None => vec![format!("{template}/{kind}/"), format!("any/{kind}/")],
+    };
+    for template in std::iter::once(format!("{template}/any/")).chain(of_kind) {
         files.extend(below(&format!("plugins/templates/{template}")).map(|(path, text)| {
             let text = text.replace("{{workspace}}", &workspace());
-            (path.to_owned(), text.replace("{{name}}", name).replace("{{module}}", &name.replace('-', "_")))
+            let text = text.replace("{{name}}", name).replace("{{module}}", &name.replace('-', "_"));
+            (path.to_owned(), typed.map_or_else(|| text.clone(), |typed| typed.fill(&text)))
         }));
     }
+    files.extend(typed.into_iter().flat_map(|typed| typed.files.clone()));
     for (from, to) in sdk {
         // What is left of the path to the contract leads into the project's own copy of it.
         files.extend(below(from).map(|(path, text)| (format!("{to}{path}"), text.replace(CONTRACT.0, CONTRACT.1))));
@@ -177,7 +185,7 @@ mod tests {
             let kinds = language.kinds();
             assert!(kinds.starts_with(&[Kind::Handler, Kind::Authorizer]), "{language:?}: {kinds:?}");
             for kind in kinds {
-                let files = files(*language, kind, "my-plugin");
+                let files = files(*language, kind, "my-plugin", None);
                 let left: Vec<_> = files.iter().filter(|(_, text)| text.contains("{{")).collect();
                 let of_template = |path: &str| !path.starts_with("sdk/");
                 assert!(!left.iter().any(|(path, _)| of_template(path)), "{left:?}");

@@ -70,7 +70,7 @@ const HOMES: [(&str, &[&str]); 22] = [
     ("sqlx", &["store/"]),
     ("url", &["config/origin.rs"]),
     ("rustix", &["plugins/compile/"]),
-    ("ureq", &["cli/plugin/list.rs"]),
+    ("ureq", &["cli/plugin/ask.rs"]),
     ("hmac", &["plugins/compile/"]),
 ];
 

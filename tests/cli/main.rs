@@ -13,6 +13,8 @@ macro_rules! shown {
 }
 
 mod call;
+mod clear;
+mod inspect;
 mod list;
 mod new;
 mod plugin;

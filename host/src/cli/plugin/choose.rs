@@ -6,8 +6,9 @@ use clap::Args;
 
 use super::super::failure::Failure;
 use super::super::load::{Load, made_up_secrets};
+use crate::app::own_program;
 use crate::config::nearest_name;
-use crate::plugins::{HostSettings, PluginHost};
+use crate::plugins::{CompilePlace, CompileSettings, HostSettings, PluginHost};
 
 /// The file that makes a directory a plugin.
 const MANIFEST: &str = "plugin.yaml";
@@ -111,6 +112,16 @@ pub(super) fn is_path(argument: &str) -> bool {
 pub(super) fn host() -> Result<PluginHost, Failure> {
     let host = PluginHost::new(HostSettings { instances_max: INSTANCES_MAX, ..HostSettings::default() });
     host.map_err(|error| Failure::App(error.into()))
+}
+
+/// The engine of a command that tells what compiling costs: as the server does it, in a child with limits, and from no
+/// cache.
+///
+/// # Errors
+/// As [`host`].
+pub(super) fn inspecting_host() -> Result<PluginHost, Failure> {
+    let place = own_program().map_or(CompilePlace::Here, CompilePlace::Child);
+    Ok(host()?.compiling(CompileSettings { place, ..CompileSettings::default() }))
 }
 
 fn configured<'a>(load: &Load, plugins: &'a mut Option<PathBuf>) -> Result<&'a Path, Failure> {

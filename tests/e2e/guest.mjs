@@ -77,8 +77,9 @@ export function cargoBuild(crate, name) {
 
 // `build(component)` makes the guest. `unwritable` is what the log says of a reply without JSON; `crash`, `recurse` and `hog`
 // what the host sees of those mistakes: the kinds of faults, or what the log says of the refusal that they become.
+// `also({ seated, mistake, printed })` adds tests of the language's own.
 export function contract({
-  language, build, unwritable, limits,
+  language, build, unwritable, limits, also, compilePatienceMs = 20_000,
   crash = ["trap"], recurse = ["trap", "memory"], hog = ["memory"],
 }) {
   describe(`a plugin in ${language}`, () => {
@@ -95,13 +96,15 @@ export function contract({
         env: { GUEST_TOKEN: SECRET },
         config: (config) => {
           config.auth.providers[0].jwt.tenant = "tenant";
+          config.limits.plugin_compile_time = `${compilePatienceMs}ms`;
         },
       });
       // In one step, so that no reload sees half a plugin.
-      await server.reload(() => renameSync(join(scratch, "guest"), join(server.directory, "plugins/guest")));
+      const place = () => renameSync(join(scratch, "guest"), join(server.directory, "plugins/guest"));
+      await server.reload(place, "reload.applied", compilePatienceMs);
       await server.reload(() => server.write("channels/guest.yaml", JSON.stringify(CHANNELS)));
       await server.reload(() => server.write("config/bridge.yaml", JSON.stringify(BRIDGE)));
-    }, { timeout: BUILD_PATIENCE_MS });
+    }, { timeout: BUILD_PATIENCE_MS + compilePatienceMs });
     after(async () => {
       await server?.stop();
       rmSync(scratch, { recursive: true, force: true });
@@ -325,6 +328,8 @@ export function contract({
         assert.match((await buried).reason, reason);
       }
     });
+
+    also?.({ seated, mistake, printed: (text) => server.printed(text) });
 
     test("hundreds of messages later it still answers", async () => {
       const { send } = await seated();

@@ -217,10 +217,11 @@ impl Plugin {
         let wall = if self.is_trial { proof::CALL_TIMEOUT } else { self.manifest.limits.wall };
         let call = room.enter(Moment::now() + wall).await?;
         let deadline = Moment::now() + wall;
-        let instance = match room.pool.take() {
+        let mut instance = match room.pool.take() {
             Some(instance) => instance,
             None => self.instantiate(room, deadline).await?,
         };
+        instance.guest().ends_at(deadline);
         Ok((Lease { plugin: self, room, instance, _call: call }, deadline))
     }
 

@@ -18,8 +18,8 @@ pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
     Gate, NO_CHANNEL, authorizer_cache, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed,
     connection_opened, connection_refused, connection_unannounced, dead_letter_dropped, dead_letters, delivered, gate,
-    generation, http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_host_call, plugin_log_dropped,
-    plugin_state, subscribed, unsubscribed,
+    generation, http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_host_call, plugin_http_request,
+    plugin_log_dropped, plugin_state, subscribed, unsubscribed,
 };
 pub use registry::render;
 
@@ -40,6 +40,7 @@ mod tests {
         gate(Gate::Inbound, "a", "ok", time);
         plugin_call("p", "handler", "ok", time);
         plugin_host_call("p", "kv", "ok", time);
+        drop(plugin_http_request());
         plugin_log_dropped("p", 3);
         plugin_fault(&PluginFault {
             plugin: "p",

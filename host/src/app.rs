@@ -20,6 +20,7 @@ use crate::config::{Config, Diagnostic};
 use crate::flow::ports::{Clock, SystemClock};
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
+use crate::outbound::{Outbound, OutboundError, OutboundSettings, SystemResolver};
 use crate::plugins::{
     CompilePlace, CompileSettings, HostError, HostSettings, PluginHost, Quarantine, Roster, Secrets, Services,
 };
@@ -42,6 +43,9 @@ pub enum AppError {
     /// The plugin engine cannot run here.
     #[error("failed to start the plugin engine")]
     Engine(#[from] HostError),
+    /// Plugins could not send HTTP requests.
+    #[error("failed to start the HTTP client")]
+    Outbound(#[from] OutboundError),
     /// The address cannot be listened on.
     #[error("failed to listen on `{address}`")]
     Bind {
@@ -98,7 +102,7 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
 /// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
 pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let started = Instant::now();
-    let host = plugin_host(&config, services())?;
+    let host = plugin_host(&config, Services { http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
     Server::assemble(&config, host, first).serve(&config, options).await
@@ -113,6 +117,13 @@ fn plugin_host(config: &Config, services: Services) -> Result<Arc<PluginHost>, A
 /// What plugins reach beyond themselves, by grant.
 fn services() -> Services {
     Services { secrets: Secrets::Environment, ..Services::in_memory() }
+}
+
+/// What sends the HTTP requests of plugins.
+fn outbound(config: &Config) -> Result<Arc<Outbound>, OutboundError> {
+    let private_origins = config.private_origins.iter().cloned().collect();
+    let settings = OutboundSettings { private_origins, requests_max: config.limits.plugin_requests_max };
+    Outbound::new(settings, Arc::new(SystemResolver::default())).map(Arc::new)
 }
 
 /// Compiles in children of this very program, and keeps what they make.

@@ -1,6 +1,7 @@
 //! Tidegate: channels declared in YAML, logic in WebAssembly components, stock Socket.IO clients.
 //!
-//! The floors, arrows running down only: [`app`] · the adapters ([`realtime`], [`http`], [`plugins`], [`auth`], [`bus`])
+//! The floors, arrows running down only: [`app`] · the adapters ([`realtime`], [`http`], [`plugins`], [`auth`], [`bus`],
+//! [`outbound`])
 //! and [`reload`] · [`flow`] · [`channels`] · [`protocol`] and [`config`]. `tests/architecture.rs` holds them.
 
 pub mod app;
@@ -11,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod flow;
 pub mod http;
+pub mod outbound;
 pub mod plugins;
 pub mod protocol;
 pub mod realtime;

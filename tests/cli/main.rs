@@ -16,6 +16,7 @@ mod call;
 mod clear;
 mod inspect;
 mod list;
+mod network;
 mod new;
 mod plugin;
 mod project;

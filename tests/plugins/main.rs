@@ -11,6 +11,7 @@ mod contract;
 mod decisions;
 mod faults;
 mod granted;
+mod http;
 mod instances;
 mod kinds;
 mod kit;

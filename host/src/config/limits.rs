@@ -70,6 +70,11 @@ pub struct Limits {
     #[serde(rename = "plugin_drain", with = "time")]
     #[schemars(with = "HumanDuration")]
     pub plugin_drain_max: Duration,
+    /// HTTP requests of plugins under way at once, all plugins together. Default 256; one more waits as long as its
+    /// call has, and is then told `timeout`.
+    #[serde(rename = "plugin_requests", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub plugin_requests_max: usize,
     /// Memory (address space) of the process that compiles a plugin. Default 2 GiB; a component that needs more does
     /// not load.
     #[serde(rename = "plugin_compile_memory", with = "bytes")]
@@ -121,6 +126,7 @@ impl Default for Limits {
             plugin_instances_max: 256,
             plugin_authorizer_instances: None,
             plugin_drain_max: Duration::from_secs(120),
+            plugin_requests_max: 256,
             plugin_compile_memory_bytes_max: 2 << 30,
             plugin_compile_time_max: Duration::from_secs(60),
             plugin_self_test_max: Duration::from_secs(10),

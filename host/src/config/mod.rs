@@ -14,6 +14,7 @@ mod server;
 mod source;
 mod units;
 mod unserved;
+mod web_url;
 mod yaml;
 
 pub use api_key::{ApiKey, ApiKeys, Permission};
@@ -27,6 +28,7 @@ pub use secret::Secret;
 pub use server::{Anonymous, Auth, Broker, BusSource, Config, JwtAlgorithm, JwtProvider, Log, Provider, Store, schema};
 pub use source::{Diagnostic, Place, SourceFile};
 pub use units::{ByteSize, HumanDuration};
+pub use web_url::{NoWebUrl, WebUrl};
 pub use yaml::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX, parse_yaml};
 
 /// The variables whose secrets the shipped configuration takes from the environment, and `tidegate dev` makes up:

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::{ApiKeys, HumanDuration, Limits, Rollback, Secret};
+use super::{ApiKeys, HumanDuration, Limits, Origin, Rollback, Secret};
 use crate::telemetry::LogFormat;
 
 /// The server's configuration.
@@ -33,6 +33,9 @@ pub struct Config {
     pub auth: Auth,
     /// The keys of backends and operators, for the HTTP endpoints.
     pub api_keys: ApiKeys,
+    /// Origins on private networks that plugins may reach when they are granted them: `http://10.0.0.7:8080`. Every
+    /// other private, loopback or link-local address is never connected to. Default: none.
+    pub private_origins: Vec<Origin>,
     /// Where sessions and keys live. Nothing is stored yet: only the default `sqlite:../tidegate.db` is taken.
     pub store: Store,
     /// How publications reach other nodes. Only `memory` is served: one node.
@@ -59,6 +62,7 @@ impl Default for Config {
             bridge: "bridge.yaml".into(),
             auth: Auth::default(),
             api_keys: ApiKeys::default(),
+            private_origins: Vec::new(),
             store: Store::default(),
             broker: Broker::default(),
             bus: Vec::new(),

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant as Moment;
 use wasmtime::{ResourceLimiter, Result};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
-use super::engine::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
+use super::engine::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX, TICK};
 use super::imports::{HostCall, LogLines, RANDOM_BYTES_MAX, Reach};
 use super::limits::PluginLimits;
 use super::output::Output;
@@ -29,6 +31,10 @@ pub(super) struct Guest {
     log_lines_max: u32,
     /// Epochs the call may still run.
     ticks_left: u32,
+    /// Time spent waiting for the host, up to a tick a call, that was not yet taken off.
+    waited: Duration,
+    /// When the call is cut (`limits.wall`).
+    deadline: Moment,
     output: Output,
     wasi: WasiCtx,
     table: ResourceTable,
@@ -64,6 +70,8 @@ impl Guest {
             memory,
             log_lines_max,
             ticks_left: 0,
+            waited: Duration::ZERO,
+            deadline: Moment::now() + limits.wall,
             output,
             wasi,
             table,
@@ -74,12 +82,29 @@ impl Guest {
     pub(super) fn begin_call(&mut self, ticks: u32, channel: &str, user: Option<&str>) {
         self.caller.set(channel, user);
         self.ticks_left = ticks;
+        self.waited = Duration::ZERO;
         self.log = LogLines::new(self.log_lines_max);
         self.memory.denied = false;
     }
 
-    /// Takes one epoch from the budget; `false` when there is none left.
+    /// Says when the call is cut.
+    pub(super) const fn ends_at(&mut self, deadline: Moment) {
+        self.deadline = deadline;
+    }
+
+    /// Until when an import may keep the guest waiting: a tenth of what is left of the call is the guest's, to answer.
+    pub(super) fn answer_by(&self) -> Moment {
+        let left = self.deadline.saturating_duration_since(Moment::now());
+        self.deadline - left / 10
+    }
+
+    /// Takes one epoch from the budget; `false` when there is none left. One that passed while the guest waited for the
+    /// host is free.
     pub(super) fn spend_tick(&mut self) -> bool {
+        if let Some(waited) = self.waited.checked_sub(TICK) {
+            self.waited = waited;
+            return true;
+        }
         match self.ticks_left.checked_sub(1) {
             Some(left) => {
                 self.ticks_left = left;
@@ -87,6 +112,12 @@ impl Guest {
             }
             None => false,
         }
+    }
+
+    /// The guest waited so long for the host. It notices one tick at most when it goes on, however long that was, so one
+    /// is what it gets back.
+    pub(super) fn credit(&mut self, waited: Duration) {
+        self.waited += waited.min(TICK);
     }
 
     /// Begins a call of a granted import.

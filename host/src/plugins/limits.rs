@@ -23,6 +23,8 @@ const EFFECTS_MAX: u32 = 10_000;
 const LOG_LINES_MAX: u32 = 10_000;
 /// Most `limits.log_rate`, `kv`, `queries` and `http`, a second.
 const RATE_MAX: u32 = 1_000_000;
+/// Largest `limits.http_body`, in bytes.
+const HTTP_BODY_BYTES_MAX: usize = 16 << 20;
 /// Largest `limits.host_bytes`.
 const HOST_BYTES_MAX: usize = 64 << 20;
 /// Most `limits.handles`.
@@ -40,6 +42,8 @@ pub(super) struct PluginLimits {
     pub(super) effects_max: usize,
     pub(super) log_lines_max: u32,
     pub(super) log_lines_per_second: u32,
+    pub(super) http_per_second: u32,
+    pub(super) http_body_bytes_max: usize,
     pub(super) host_bytes_max: usize,
     pub(super) handles_max: usize,
 }
@@ -66,6 +70,11 @@ pub(super) struct LimitsSection {
     log_lines: u32,
     /// Log lines a second, all instances together; those beyond are dropped and counted.
     log_rate: NonZeroU32,
+    /// HTTP requests a second, all instances together, those that follow a redirect among them; those beyond are refused,
+    /// `rate-limited`.
+    http: NonZeroU32,
+    /// Size of the body of one HTTP request, and of one response.
+    http_body: ByteSize,
     /// What a plugin may hand the host at once: the arguments of one host call, or one answer.
     host_bytes: ByteSize,
     /// Component handles one instance may hold.
@@ -84,6 +93,8 @@ impl Default for LimitsSection {
             effects: 64,
             log_lines: 64,
             log_rate: number(500),
+            http: number(50),
+            http_body: ByteSize::from_bytes(1 << 20),
             host_bytes: ByteSize::from_bytes(4 << 20),
             handles: number(1000),
         }
@@ -112,6 +123,8 @@ pub(super) fn check(file: &LimitsSection, node: &Node, diagnostics: &mut Vec<Dia
     told.count("effects", file.effects, EFFECTS_MAX);
     told.count("log_lines", file.log_lines, LOG_LINES_MAX);
     told.count("log_rate", file.log_rate.get(), RATE_MAX);
+    told.count("http", file.http.get(), RATE_MAX);
+    told.size("http_body", file.http_body, HTTP_BODY_BYTES_MAX);
     told.size("host_bytes", file.host_bytes, HOST_BYTES_MAX);
     told.count("handles", file.handles.get(), HANDLES_MAX);
     PluginLimits {
@@ -124,6 +137,8 @@ pub(super) fn check(file: &LimitsSection, node: &Node, diagnostics: &mut Vec<Dia
         effects_max: file.effects as usize,
         log_lines_max: file.log_lines,
         log_lines_per_second: file.log_rate.get(),
+        http_per_second: file.http.get(),
+        http_body_bytes_max: file.http_body.as_usize(),
         host_bytes_max: file.host_bytes.as_usize(),
         handles_max: file.handles.get() as usize,
     }

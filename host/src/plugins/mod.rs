@@ -48,7 +48,7 @@ pub use manifest::{PluginManifest, manifest_schema, read_manifest};
 pub use needs::Needs;
 pub use plugin::{Digest, Fingerprint, Plugin};
 pub use quarantine::{Quarantine, Quarantined};
-pub use recording::{Recorded, recorded};
+pub use recording::{HttpSeen, Recorded, recorded};
 pub use roster::Roster;
 pub use set::PluginSet;
 pub use sources::Sources;

@@ -241,10 +241,11 @@ impl Plugin {
             }
         };
         let deadline = Moment::now() + wall;
-        let instance = match room.pool.take() {
+        let mut instance = match room.pool.take() {
             Some(instance) => instance,
             None => self.instantiate(room, deadline).await?,
         };
+        instance.guest().ends_at(deadline);
         Ok((Lease { plugin: self, room, instance, _call: call }, deadline))
     }
 

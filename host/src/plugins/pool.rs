@@ -58,7 +58,7 @@ impl Pool {
     fn take_idle(&self) -> Vec<Box<Instance>> {
         let now = self.sweeps.load(Ordering::Relaxed);
         let mut resting = self.resting.lock();
-        let is_idle = |instance: &Box<Instance>| now.wrapping_sub(instance.rests_since) > self.sweeps_max;
+        let is_idle = |instance: &Instance| now.wrapping_sub(instance.rests_since) > self.sweeps_max;
         let idle = resting.iter().take_while(|instance| is_idle(instance)).count();
         let mut idle: Vec<_> = resting.drain(..idle).collect();
         drop(resting);

@@ -75,6 +75,23 @@ pub fn plugin_host_call(plugin: &str, import: &'static str, outcome: &'static st
     });
 }
 
+/// Counts an HTTP request of a plugin that is under way until this is dropped.
+pub fn plugin_http_request() -> UnderWay {
+    let requests = gauge(names::PLUGIN_HTTP_REQUESTS, &[]);
+    requests.increment(1.0);
+    UnderWay(requests)
+}
+
+/// Something that is counted while it lasts.
+#[must_use]
+pub struct UnderWay(::metrics::Gauge);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
 /// Counts log lines of a plugin that were dropped (`limits.log_lines`, `limits.log_rate`).
 pub fn plugin_log_dropped(plugin: &str, lines: u32) {
     counter(names::PLUGIN_LOG_DROPPED, &[("plugin", plugin)]).increment(lines.into());

@@ -19,8 +19,9 @@ pub use metrics::{
     Gate, NO_CHANNEL, authorizer_cache, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed,
     connection_opened, connection_refused, connection_unannounced, dead_letter_dropped, dead_letters, delivered, gate,
     generation, http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_calls_waiting, plugin_host_call,
-    plugin_instance_created, plugin_instance_retired, plugin_instances, plugin_instances_max, plugin_instances_wanted,
-    plugin_log_dropped, plugin_state, plugin_versions_lingering, plugin_waited, subscribed, unsubscribed,
+    plugin_http_request, plugin_instance_created, plugin_instance_retired, plugin_instances, plugin_instances_max,
+    plugin_instances_wanted, plugin_log_dropped, plugin_state, plugin_versions_lingering, plugin_waited, subscribed,
+    unsubscribed,
 };
 pub use registry::render;
 
@@ -41,6 +42,7 @@ mod tests {
         gate(Gate::Inbound, "a", "ok", time);
         plugin_call("p", "handler", "ok", time);
         plugin_host_call("p", "kv", "ok", time);
+        drop(plugin_http_request());
         plugin_log_dropped("p", 3);
         plugin_fault(&PluginFault {
             plugin: "p",

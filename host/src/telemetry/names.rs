@@ -54,6 +54,8 @@ pub(super) const PLUGIN_HOST_CALLS: Metric = counter(
 );
 pub(super) const PLUGIN_HOST_SECONDS: Metric =
     seconds("tidegate_plugin_host_call_seconds", "Time a call of a granted import took, by plugin and import");
+pub(super) const PLUGIN_HTTP_REQUESTS: Metric =
+    gauge("tidegate_plugin_http_requests", "HTTP requests of plugins under way now (limits.plugin_requests)");
 pub(super) const PLUGIN_LOG_DROPPED: Metric = counter(
     "tidegate_plugin_log_lines_dropped_total",
     "Log lines of plugins beyond limits.log_lines or limits.log_rate, by plugin",
@@ -171,6 +173,7 @@ pub(super) const METRICS: &[Metric] = &[
     PLUGIN_FAULTS,
     PLUGIN_HOST_CALLS,
     PLUGIN_HOST_SECONDS,
+    PLUGIN_HTTP_REQUESTS,
     PLUGIN_LOG_DROPPED,
     PLUGIN_COMPILES,
     PLUGIN_COMPILE_SECONDS,

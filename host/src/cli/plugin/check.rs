@@ -11,7 +11,7 @@ use super::super::{Answer, Format, complain, exit};
 use super::choose::{self, Choose};
 use crate::channels::PluginKind;
 use crate::config::Diagnostic;
-use crate::plugins::Plugin;
+use crate::plugins::{Plugin, Services};
 use crate::reload;
 
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ struct Loaded {
 impl Check {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
         let chosen = self.choose.plugins(plugins)?;
-        let host = choose::host()?;
+        let host = choose::host(Services::in_memory())?;
         let mut loaded = Vec::new();
         let mut mistakes: Vec<Diagnostic> = Vec::new();
         for plugin in &chosen {

@@ -8,7 +8,7 @@ use super::super::failure::Failure;
 use super::super::load::{Load, made_up_secrets};
 use crate::app::own_program;
 use crate::config::nearest_name;
-use crate::plugins::{CompilePlace, CompileSettings, HostSettings, PluginHost};
+use crate::plugins::{CompilePlace, CompileSettings, HostSettings, PluginHost, Services};
 
 /// The file that makes a directory a plugin.
 const MANIFEST: &str = "plugin.yaml";
@@ -105,12 +105,13 @@ pub(super) fn is_path(argument: &str) -> bool {
     argument == "." || argument.contains(['/', '\\'])
 }
 
-/// The engine, for a command that serves nobody.
+/// The engine, for a command that serves nobody, with what its plugins reach.
 ///
 /// # Errors
 /// [`Failure::App`] when this machine cannot run WebAssembly.
-pub(super) fn host() -> Result<PluginHost, Failure> {
-    let host = PluginHost::new(HostSettings { instances_max: INSTANCES_MAX, ..HostSettings::default() });
+pub(super) fn host(services: Services) -> Result<PluginHost, Failure> {
+    let host =
+        PluginHost::with_services(HostSettings { instances_max: INSTANCES_MAX, ..HostSettings::default() }, services);
     host.map_err(|error| Failure::App(error.into()))
 }
 
@@ -121,7 +122,7 @@ pub(super) fn host() -> Result<PluginHost, Failure> {
 /// As [`host`].
 pub(super) fn inspecting_host() -> Result<PluginHost, Failure> {
     let place = own_program().map_or(CompilePlace::Here, CompilePlace::Child);
-    Ok(host()?.compiling(CompileSettings { place, ..CompileSettings::default() }))
+    Ok(host(Services::in_memory())?.compiling(CompileSettings { place, ..CompileSettings::default() }))
 }
 
 fn configured<'a>(load: &Load, plugins: &'a mut Option<PathBuf>) -> Result<&'a Path, Failure> {

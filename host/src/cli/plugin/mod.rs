@@ -9,6 +9,7 @@ mod clear;
 mod compile;
 mod inspect;
 mod list;
+mod network;
 mod test;
 
 use std::path::PathBuf;

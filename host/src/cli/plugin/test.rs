@@ -10,7 +10,7 @@ use super::super::failure::{self, Failure};
 use super::super::{Answer, Format, complain, exit};
 use super::choose::{self, Choose, PluginDirectory};
 use crate::config::Diagnostic;
-use crate::plugins::{Plugin, PluginHost, Vector};
+use crate::plugins::{Plugin, PluginHost, Services, Vector};
 use crate::reload;
 
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ struct Ran {
 
 impl Test {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
-        let host = choose::host()?;
+        let host = choose::host(Services::in_memory())?;
         let mut ran = Vec::new();
         let mut mistakes = Vec::new();
         for plugin in self.choose.plugins(plugins)? {

@@ -2,6 +2,9 @@
 
 mod clock;
 mod config;
+mod http;
+mod http_none;
+mod http_redirect;
 mod log;
 mod offered;
 mod random;
@@ -31,5 +34,6 @@ pub(super) fn add_to(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     host::config::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     host::clock::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     host::random::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-    super::contract::secrets::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+    super::contract::secrets::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    super::contract::client::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
 }

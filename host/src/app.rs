@@ -24,6 +24,7 @@ use crate::plugins::{CompilePlace, CompileSettings, HostError, HostSettings, Plu
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Trigger, WatchError, Watcher};
+use crate::store::Store;
 use crate::telemetry;
 
 /// Triggers waiting to be taken up; more say nothing that one does not.
@@ -82,6 +83,7 @@ pub struct Checked {
 /// # Errors
 /// [`AppError::Diagnostics`] with every mistake.
 pub async fn check(config: &Config) -> Result<Checked, AppError> {
+    // The keys of this host are its own: a check makes no database.
     let host = plugin_host(config, Services { may_lack_secrets: true, ..services() })?;
     let Built { serving, plugins, .. } = first_generation(config, &host).await?;
     let secrets_missing = plugins.iter().flat_map(|plugin| plugin.secrets_missing()).map(str::to_owned).collect();
@@ -94,7 +96,8 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
 /// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
 pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let started = Instant::now();
-    let host = plugin_host(&config, services())?;
+    let store = Arc::new(Store::new(config.store.clone(), Arc::new(SystemClock)));
+    let host = plugin_host(&config, Services { kv: store, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
     Server::assemble(&config, host, first).serve(&config, options).await

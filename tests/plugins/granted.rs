@@ -25,7 +25,7 @@ async fn told(plugin: &Plugin, what: &str) -> String {
 #[tokio::test]
 async fn a_granted_secret_is_told_and_no_other() {
     let services = secrets(&[("API_TOKEN", "s3cret"), ("OTHER", "x")]);
-    let plugin = host(services).load(reaching("grants: { secrets: [API_TOKEN] }")).await.unwrap();
+    let plugin = host(services).load(reaching("grants: { secrets: [API_TOKEN], kv: [b] }")).await.unwrap();
     assert_eq!(told(&plugin, "secret API_TOKEN").await, r#"Ok("s3cret")"#);
     assert_eq!(told(&plugin, "secret OTHER").await, "Err(Error::Denied)");
     assert!(!format!("{plugin:?}").contains("s3cret"));
@@ -33,7 +33,7 @@ async fn a_granted_secret_is_told_and_no_other() {
 
 #[tokio::test]
 async fn a_granted_secret_that_is_not_set_is_named_at_load() {
-    let source = reaching("grants:\n  secrets: [API_TOKEN]");
+    let source = reaching("grants:\n  secrets: [API_TOKEN]\n  kv: [b]");
     let mistakes = host(Services::in_memory()).load(source.clone()).await.unwrap_err();
     assert_eq!(mistakes.len(), 1);
     assert_eq!(mistakes[0].message, "component `reach.wasm`: is granted secret `API_TOKEN`, which is not set");

@@ -12,4 +12,5 @@ mod faults;
 mod granted;
 mod instances;
 mod kit;
+mod kv;
 mod loading;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Config, Diagnostic, Node, Place, Shape, SourceFile, check, decode, parse_yaml, redact, unserved};
+use super::{
+    Config, Diagnostic, Node, Place, Shape, SourceFile, StorePlace, check, decode, parse_yaml, redact, unserved,
+};
 
 /// Where the configuration is looked for when no file is named.
 pub const DEFAULT_FILE: &str = "config/tidegate.yaml";
@@ -65,8 +67,12 @@ impl Config {
     fn resolve(mut self, file: &Path, source: &Arc<SourceFile>, root: &Node) -> Self {
         let directory = file.parent().unwrap_or(Path::new(""));
         let paths = [("channels", &mut self.channels), ("plugins", &mut self.plugins), ("bridge", &mut self.bridge)];
+        let store = match &mut self.store {
+            StorePlace::Sqlite(path) => Some(("store", path)),
+            StorePlace::SqliteMemory => None,
+        };
         let cache = self.plugin_cache.as_mut().map(|path| ("plugin_cache", path));
-        for (key, path) in paths.into_iter().chain(cache) {
+        for (key, path) in paths.into_iter().chain(store).chain(cache) {
             if root.get(key).is_none_or(|node| Arc::ptr_eq(&node.place.source, source)) {
                 *path = join(directory, path);
             }

@@ -9,6 +9,7 @@ mod decisions;
 mod effects;
 mod explain;
 mod inbound;
+pub mod kv;
 pub mod ports;
 mod rate;
 mod recheck;

@@ -49,6 +49,7 @@ pub(super) mod granted_world {
 
 pub(super) use authorizer_world::exports::tidegate::plugin::authorizer;
 pub(super) use granted_world::tidegate::host::secrets;
+pub(super) use granted_world::tidegate::kv::store;
 pub(super) use handler_world::tidegate::host;
 pub(super) use handler_world::tidegate::plugin::types;
 

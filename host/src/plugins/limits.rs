@@ -21,6 +21,8 @@ const EFFECTS_MAX: u32 = 10_000;
 const LOG_LINES_MAX: u32 = 10_000;
 /// Most `limits.log_rate`, `kv`, `queries` and `http`, a second.
 const RATE_MAX: u32 = 1_000_000;
+/// Largest `limits.kv_value`, in bytes.
+const KV_VALUE_BYTES_MAX: usize = 1 << 20;
 /// Largest `limits.host_bytes`.
 const HOST_BYTES_MAX: usize = 64 << 20;
 /// Most `limits.handles`.
@@ -37,6 +39,8 @@ pub(super) struct PluginLimits {
     pub(super) effects_max: usize,
     pub(super) log_lines_max: u32,
     pub(super) log_lines_per_second: u32,
+    pub(super) kv_per_second: u32,
+    pub(super) kv_value_bytes_max: usize,
     pub(super) host_bytes_max: usize,
     pub(super) handles_max: usize,
 }
@@ -61,6 +65,10 @@ pub(super) struct LimitsSection {
     log_lines: u32,
     /// Log lines a second, all instances together; those beyond are dropped and counted.
     log_rate: NonZeroU32,
+    /// Calls of the key-value store a second, all instances together; those beyond are refused, `rate-limited`.
+    kv: NonZeroU32,
+    /// Size of one value of the key-value store.
+    kv_value: ByteSize,
     /// What a plugin may hand the host at once: the arguments of one host call, or one answer.
     host_bytes: ByteSize,
     /// Component handles one instance may hold.
@@ -78,6 +86,8 @@ impl Default for LimitsSection {
             effects: 64,
             log_lines: 64,
             log_rate: number(500),
+            kv: number(1000),
+            kv_value: ByteSize::from_bytes(64 << 10),
             host_bytes: ByteSize::from_bytes(4 << 20),
             handles: number(1000),
         }
@@ -105,6 +115,8 @@ pub(super) fn check(file: &LimitsSection, node: &Node, diagnostics: &mut Vec<Dia
     told.count("effects", file.effects, EFFECTS_MAX);
     told.count("log_lines", file.log_lines, LOG_LINES_MAX);
     told.count("log_rate", file.log_rate.get(), RATE_MAX);
+    told.count("kv", file.kv.get(), RATE_MAX);
+    told.size("kv_value", file.kv_value, KV_VALUE_BYTES_MAX);
     told.size("host_bytes", file.host_bytes, HOST_BYTES_MAX);
     told.count("handles", file.handles.get(), HANDLES_MAX);
     PluginLimits {
@@ -116,6 +128,8 @@ pub(super) fn check(file: &LimitsSection, node: &Node, diagnostics: &mut Vec<Dia
         effects_max: file.effects as usize,
         log_lines_max: file.log_lines,
         log_lines_per_second: file.log_rate.get(),
+        kv_per_second: file.kv.get(),
+        kv_value_bytes_max: file.kv_value.as_usize(),
         host_bytes_max: file.host_bytes.as_usize(),
         handles_max: file.handles.get() as usize,
     }

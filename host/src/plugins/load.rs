@@ -62,7 +62,7 @@ impl PluginHost {
         telemetry::plugin_compiled(candidate.name.as_str(), digest.short(), cached, elapsed);
         let kinds = exports::kinds(&component, &self.engine)?;
         imports::check(&component, &self.engine, &manifest.grants)?;
-        let reach = self.reach(candidate)?;
+        let reach = self.reach(candidate).await?;
         let pre = self.linker.instantiate_pre(&component).map_err(|error| {
             Mistake::new(format!("does not link: {error:#}"))
                 .hint("build it with the SDK of this server's version; of WASI there is 0.2, empty")
@@ -92,8 +92,14 @@ impl PluginHost {
     }
 
     /// What the plugin reaches of the host's services.
-    fn reach(&self, candidate: &Candidate) -> Result<Arc<Reach>, Mistake> {
+    async fn reach(&self, candidate: &Candidate) -> Result<Arc<Reach>, Mistake> {
         let manifest = &candidate.manifest;
+        if !manifest.grants.kv.is_empty() {
+            self.services.kv.open().await.map_err(|error| {
+                Mistake::at("/grants/kv", format!("is granted buckets of the store, which does not open: {error}"))
+                    .hint("`store` in tidegate.yaml names the file; the server must be able to make and write it")
+            })?;
+        }
         let plugin = candidate.name.as_str().into();
         let reach = Reach::new(plugin, &self.services, &manifest.grants, &manifest.limits);
         if let Some(name) = reach.secrets_missing().next().filter(|_| !self.services.may_lack_secrets) {

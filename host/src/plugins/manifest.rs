@@ -13,9 +13,8 @@ use super::limits::{self, LimitsSection, PluginLimits};
 use crate::config::{Diagnostic, Node, Shape, SourceFile, decode, parse_yaml};
 
 /// Keys that later versions honour; until then asking for one is an error, never silence.
-const NOT_SERVED: [(&[&str], &str); 5] = [
+const NOT_SERVED: [(&[&str], &str); 4] = [
     (&["on_failure"], "an authorizer that fails denies, a handler that fails answers `handler_failed`"),
-    (&["grants", "kv"], "no plugin has a key-value store"),
     (&["grants", "queries"], "no plugin has named queries"),
     (&["grants", "http"], "no plugin has the network"),
     (&["instances", "idle"], "an instance lives until `instances.max_calls`"),

@@ -10,7 +10,7 @@
 //! | `tidegate_plugin_calls_total` | `plugin` `kind` `outcome` | `kind` is `handler` or `authorizer` |
 //! | `tidegate_plugin_call_seconds` | `plugin` `kind` | |
 //! | `tidegate_plugin_faults_total` | `plugin` `kind` `channel` | `kind` is `trap`, `timeout`, `memory`, … |
-//! | `tidegate_plugin_host_calls_total` | `plugin` `import` `outcome` | `import` is `secrets`, `kv`, `queries` or `http` |
+//! | `tidegate_plugin_host_calls_total` | `plugin` `import` `outcome` | `import` is `secrets`, `kv`, `queries` or `http`; `outcome` is `ok`, the error of the contract or `cancelled` |
 //! | `tidegate_plugin_host_call_seconds` | `plugin` `import` | |
 //! | `tidegate_plugin_log_lines_dropped_total` | `plugin` | `limits.log_lines`, `limits.log_rate` |
 //! | `tidegate_plugin_compiles_total` `tidegate_plugin_compile_seconds` | `from` | `compiler`, `cache` |

@@ -2,6 +2,8 @@
 
 mod clock;
 mod config;
+mod kv;
+mod kv_memory;
 mod log;
 mod offered;
 mod random;
@@ -9,6 +11,7 @@ mod rate;
 mod reach;
 mod secrets;
 
+pub use kv_memory::MemoryKv;
 pub(super) use log::LogLines;
 pub(super) use offered::check;
 pub use offered::grant_of_import;
@@ -31,5 +34,6 @@ pub(super) fn add_to(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     host::config::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     host::clock::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     host::random::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-    super::contract::secrets::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+    super::contract::secrets::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    super::contract::store::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
 }

@@ -32,6 +32,17 @@ pub mod authorizer_world {
     });
 }
 
+/// What is imported by grant. A component imports of it what its code calls, and nothing else.
+#[cfg(target_arch = "wasm32")]
+#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
+pub(crate) mod granted_world {
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        world: "granted",
+        generate_all,
+    });
+}
+
 pub use authorizer_world::exports::tidegate::plugin::authorizer::{Action, Decision, Grant};
 pub(crate) use handler_world::tidegate::plugin::types::{Audience, Effect, Emit, Publish};
 pub use handler_world::tidegate::plugin::types::{Context, Refusal, User};

@@ -35,10 +35,14 @@
 
 mod authorizer;
 mod bindings;
+pub mod clock;
 pub mod config;
 mod handler;
+pub mod kv;
 pub mod log;
 pub mod prelude;
+pub mod random;
+pub mod secrets;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 

@@ -3,5 +3,6 @@
 pub use serde::{Deserialize, Serialize};
 
 pub use crate::{
-    Action, Authorizer, Context, Decision, Handler, Outcome, Refusal, Request, User, config, log, register,
+    Action, Authorizer, Context, Decision, Handler, Outcome, Refusal, Request, User, clock, config, kv, log, random,
+    register, secrets,
 };

@@ -1,5 +1,7 @@
 //! Stands in for the host in unit tests that run off wasm.
 
+pub(crate) mod kv;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -9,12 +11,18 @@ use crate::authorizer::{Payload, Request};
 use crate::bindings::{Action, Context, User};
 
 thread_local! {
+    static SECRETS: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
     static CONFIG: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// Sets one key of the `config:` section for the tests of this thread.
 pub fn set_config(key: &str, value: &Value) {
     CONFIG.with_borrow_mut(|config| config.insert(key.to_owned(), value.to_string()));
+}
+
+/// Grants and sets a secret for the tests of this thread.
+pub fn set_secret(name: &str, value: &str) {
+    SECRETS.with_borrow_mut(|secrets| secrets.insert(name.to_owned(), value.to_owned()));
 }
 
 /// An anonymous connection on a topic; set the other fields as the test needs them.
@@ -52,4 +60,8 @@ pub fn send(payload: &Value) -> Request {
 
 pub(crate) fn config_value(key: &str) -> Option<String> {
     CONFIG.with_borrow(|config| config.get(key).cloned())
+}
+
+pub(crate) fn secret(name: &str) -> Option<String> {
+    SECRETS.with_borrow(|secrets| secrets.get(name).cloned())
 }

@@ -97,10 +97,12 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
 pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let started = Instant::now();
     let store = Arc::new(Store::new(config.store.clone(), Arc::new(SystemClock)));
-    let host = plugin_host(&config, Services { kv: store, ..services() })?;
+    let host = plugin_host(&config, Services { kv: store.clone(), ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
-    Server::assemble(&config, host, first).serve(&config, options).await
+    let served = Server::assemble(&config, host, first).serve(&config, options).await;
+    store.close().await;
+    served
 }
 
 fn plugin_host(config: &Config, services: Services) -> Result<Arc<PluginHost>, AppError> {

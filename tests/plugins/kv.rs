@@ -238,7 +238,7 @@ impl Drop for Cut {
 async fn a_call_that_waits_for_the_store_is_cut_at_its_wall_time() {
     let cut = Arc::new(AtomicBool::new(false));
     let store = Arc::new(SlowKv { takes: Duration::from_secs(3600), cut: cut.clone() });
-    let plugin = plugin(store, "grants: { kv: [b], secrets: [T] }\nlimits: { wall: 200ms }").await;
+    let plugin = plugin(store, "grants: { kv: [b], secrets: [T] }\nlimits: { wall: 2s }").await;
     let fault = order(&plugin, "kv get b k").await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Timeout);
     assert!(fault.detail.contains("limits.wall"), "{}", fault.detail);
@@ -248,7 +248,7 @@ async fn a_call_that_waits_for_the_store_is_cut_at_its_wall_time() {
 #[tokio::test]
 async fn waiting_for_the_store_costs_no_processor_time() {
     let store = Arc::new(SlowKv { takes: Duration::from_millis(3), cut: Arc::default() });
-    let plugin = plugin(store, "grants: { kv: [b], secrets: [T] }\nlimits: { cpu: 50ms, wall: 20s }").await;
-    // Each wait is longer than a tick: 300 ticks of waiting on a budget of 50.
+    let plugin = plugin(store, "grants: { kv: [b], secrets: [T] }\nlimits: { cpu: 100ms, wall: 20s }").await;
+    // Each wait is longer than a tick: 300 ticks of waiting on a budget of 100.
     assert_eq!(told(&plugin, "many b 300").await, "300");
 }

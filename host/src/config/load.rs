@@ -325,6 +325,19 @@ mod tests {
     }
 
     #[test]
+    fn the_store_is_a_file_named_from_the_configuration_or_in_memory() {
+        let store = |value: &str| load(&format!("store: '{value}'"), &[], &[]).map(|config| config.store);
+        assert_eq!(store("sqlite::memory:").unwrap(), StorePlace::SqliteMemory);
+        assert_eq!(store("sqlite:/var/t.db").unwrap(), StorePlace::Sqlite("/var/t.db".into()));
+        let StorePlace::Sqlite(path) = store("sqlite:keys/t.db").unwrap() else { panic!("in memory") };
+        assert!(path.is_absolute() && path.ends_with("keys/t.db"), "{}", path.display());
+        for wrong in ["sqlite:", "sqlite://t.db", "sqlite:t.db?mode=ro"] {
+            let told = store(wrong).unwrap_err();
+            assert!(told[0].contains("expected `sqlite:PATH` or `sqlite::memory:`"), "{told:#?}");
+        }
+    }
+
+    #[test]
     fn what_is_not_served_is_refused_with_the_reason() {
         let file = "store: postgres://db\nbroker: redis://r\nbus: [redis: { url: x }, postgres: { url: y }]\nauth:\n  \
                     anonymous: deny\n  providers:\n  - session: { cookie: sid }\n  - introspect: {}\n  \

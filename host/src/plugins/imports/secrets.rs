@@ -35,7 +35,7 @@ impl secrets::Host for Guest {
             Some(None) => Err(secrets::Error::Missing),
             None => Err(secrets::Error::Denied),
         };
-        let _instant = call.end(match &answer {
+        call.end(match &answer {
             Ok(_) => "ok",
             Err(secrets::Error::Missing) => "missing",
             Err(secrets::Error::Denied) => "denied",

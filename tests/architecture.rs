@@ -37,6 +37,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
             "plugins",
             "auth",
             "bus",
+            "store",
             "reload",
             "flow",
             "channels",

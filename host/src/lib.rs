@@ -1,7 +1,7 @@
 //! Tidegate: channels declared in YAML, logic in WebAssembly components, stock Socket.IO clients.
 //!
-//! The floors, arrows running down only: [`app`] · the adapters ([`realtime`], [`http`], [`plugins`], [`auth`], [`bus`])
-//! and [`reload`] · [`flow`] · [`channels`] · [`protocol`] and [`config`]. `tests/architecture.rs` holds them.
+//! The floors, arrows running down only: [`app`] · the adapters ([`realtime`], [`http`], [`plugins`], [`auth`], [`bus`],
+//! [`store`]) and [`reload`] · [`flow`] · [`channels`] · [`protocol`] and [`config`]. `tests/architecture.rs` holds them.
 
 pub mod app;
 pub mod auth;
@@ -15,4 +15,5 @@ pub mod plugins;
 pub mod protocol;
 pub mod realtime;
 pub mod reload;
+pub mod store;
 pub mod telemetry;

@@ -16,5 +16,5 @@ mod server;
 
 pub use client::Client;
 pub use fake_plugins::{Call, FakePlugins, Latch, emit, publish};
-pub use fake_ports::{FakeBus, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms};
+pub use fake_ports::{FakeBus, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms, FakeStore};
 pub use server::{Server, ServerBuilder, catalog, event, user};

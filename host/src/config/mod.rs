@@ -22,7 +22,9 @@ pub use load::{DEFAULT_FILE, Override};
 pub use node::{Entry, Node, Shape};
 pub use origin::{NoOrigin, Origin};
 pub use secret::Secret;
-pub use server::{Anonymous, Auth, Broker, BusSource, Config, JwtAlgorithm, JwtProvider, Log, Provider, Store, schema};
+pub use server::{
+    Anonymous, Auth, Broker, BusSource, Config, JwtAlgorithm, JwtProvider, Log, Provider, StorePlace, schema,
+};
 pub use source::{Diagnostic, Place, SourceFile};
 pub use units::{ByteSize, HumanDuration};
 pub use yaml::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX, parse_yaml};

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::{ResourceLimiter, Result};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
-use super::engine::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
+use super::engine::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX, TICK};
 use super::imports::{HostCall, LogLines, RANDOM_BYTES_MAX, Reach};
 use super::limits::PluginLimits;
 use super::output::Output;
@@ -27,6 +28,8 @@ pub(super) struct Guest {
     log_lines_max: u32,
     /// Epochs the call may still run.
     ticks_left: u32,
+    /// Time spent waiting for the host, up to a tick a call, that was not yet taken off.
+    waited: Duration,
     output: Output,
     wasi: WasiCtx,
     table: ResourceTable,
@@ -53,18 +56,36 @@ impl Guest {
         let log_lines_max = limits.log_lines_max;
         let log = LogLines::new(log_lines_max);
         let table = ResourceTable::new();
-        Self { plugin, config, reach, log, memory, log_lines_max, ticks_left: 0, output, wasi, table }
+        Self {
+            plugin,
+            config,
+            reach,
+            log,
+            memory,
+            log_lines_max,
+            ticks_left: 0,
+            waited: Duration::ZERO,
+            output,
+            wasi,
+            table,
+        }
     }
 
     /// Sets the budgets of the next call.
     pub(super) fn begin_call(&mut self, ticks: u32) {
         self.ticks_left = ticks;
+        self.waited = Duration::ZERO;
         self.log = LogLines::new(self.log_lines_max);
         self.memory.denied = false;
     }
 
-    /// Takes one epoch from the budget; `false` when there is none left.
+    /// Takes one epoch from the budget; `false` when there is none left. One that passed while the guest waited for the
+    /// host is free.
     pub(super) fn spend_tick(&mut self) -> bool {
+        if let Some(waited) = self.waited.checked_sub(TICK) {
+            self.waited = waited;
+            return true;
+        }
         match self.ticks_left.checked_sub(1) {
             Some(left) => {
                 self.ticks_left = left;
@@ -72,6 +93,12 @@ impl Guest {
             }
             None => false,
         }
+    }
+
+    /// The guest waited so long for the host. It notices one tick at most when it goes on, however long that was, so one
+    /// is what it gets back.
+    pub(super) fn credit(&mut self, waited: Duration) {
+        self.waited += waited.min(TICK);
     }
 
     /// Begins a call of a granted import.

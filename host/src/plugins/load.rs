@@ -1,5 +1,6 @@
 //! From bytes to a plugin that can serve: digest → pin → layer → compile → kinds → link → trial instance.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ impl PluginHost {
         let kinds = exports::kinds(&component, &self.engine)?;
         exports::check_asked(kinds, &manifest.kinds)?;
         imports::check(&component, &self.engine, &manifest.grants)?;
-        let reach = self.reach(candidate)?;
+        let reach = self.reach(candidate).await?;
         let pre = self.linker.instantiate_pre(&component).map_err(|error| {
             Mistake::new(format!("does not link: {error:#}"))
                 .hint("build it with the SDK of this server's version; of WASI there is 0.2, empty")
@@ -92,10 +93,16 @@ impl PluginHost {
     }
 
     /// What the plugin reaches of the host's services.
-    fn reach(&self, candidate: &Candidate) -> Result<Arc<Reach>, Mistake> {
+    async fn reach(&self, candidate: &Candidate) -> Result<Arc<Reach>, Mistake> {
         let manifest = &candidate.manifest;
+        if !manifest.grants.kv.is_empty() {
+            self.services.kv.open().await.map_err(|error| {
+                Mistake::at("/grants/kv", format!("is granted buckets of the store, which does not open: {error}"))
+                    .hint("`store` in tidegate.yaml names the file; the server must be able to make and write it")
+            })?;
+        }
         let plugin = candidate.name.as_str().into();
-        let reach = Reach::new(plugin, &self.services, &manifest.grants, &manifest.limits);
+        let reach = Reach::new(plugin, &self.services, &manifest.grants, &manifest.limits).await?;
         if let Some(name) = reach.secrets_missing().next().filter(|_| !self.services.may_lack_secrets) {
             return Err(Mistake::at("/grants/secrets", format!("is granted secret `{name}`, which is not set"))
                 .hint(&format!("`export {name}=…` before the server starts")));
@@ -130,7 +137,7 @@ struct Candidate {
 
 impl Candidate {
     fn tell(&self, mistake: Mistake) -> Diagnostic {
-        let place = self.manifest.node.nearest(mistake.key).place.clone();
+        let place = self.manifest.node.nearest(&mistake.key).place.clone();
         let mut diagnostic = Diagnostic::at(place, format!("component `{}`: {}", self.path, mistake.message));
         diagnostic.hint = mistake.hint;
         diagnostic
@@ -141,7 +148,7 @@ impl Candidate {
 #[derive(Debug)]
 pub(super) struct Mistake {
     /// The key of `plugin.yaml` it is told at, as a JSON Pointer.
-    key: &'static str,
+    key: Cow<'static, str>,
     message: String,
     hint: Option<String>,
 }
@@ -151,8 +158,8 @@ impl Mistake {
         Self::at("/component", message)
     }
 
-    pub(super) fn at(key: &'static str, message: String) -> Self {
-        Self { key, message, hint: None }
+    pub(super) fn at(key: impl Into<Cow<'static, str>>, message: String) -> Self {
+        Self { key: key.into(), message, hint: None }
     }
 
     pub(super) fn hint(self, hint: &str) -> Self {

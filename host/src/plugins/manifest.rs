@@ -15,10 +15,8 @@ use crate::channels::PluginKind;
 use crate::config::{Diagnostic, Node, Shape, SourceFile, decode, parse_yaml};
 
 /// Keys that later versions honour; until then asking for one is an error, never silence.
-const NOT_SERVED: [(&[&str], &str); 5] = [
+const NOT_SERVED: [(&[&str], &str); 3] = [
     (&["on_failure"], "an authorizer that fails denies, a handler that fails answers `handler_failed`"),
-    (&["grants", "kv"], "no plugin has a key-value store"),
-    (&["grants", "queries"], "no plugin has named queries"),
     (&["grants", "http"], "no plugin has the network"),
     (&["instances", "idle"], "an instance lives until `instances.max_calls`"),
 ];
@@ -216,12 +214,8 @@ mod tests {
 
     #[test]
     fn keys_of_later_versions_are_refused_and_not_ignored() {
-        let text = "component: a.wasm\ngrants:\n  kv: [x]\n  http: ['http://y']\non_failure: drop\n";
-        let told = read(text).unwrap_err();
-        assert!(told.contains(&"3: `kv` is not served by this version".to_owned()), "{told:?}");
-        assert!(told.contains(&"4: `http` is not served by this version".to_owned()), "{told:?}");
-        assert!(told.contains(&"5: `on_failure` is not served by this version".to_owned()), "{told:?}");
-        assert_eq!(told.len(), 3);
+        let told = read("component: a.wasm\non_failure: drop\n").unwrap_err();
+        assert_eq!(told, ["2: `on_failure` is not served by this version"]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ mod worlds;
 
 pub use build::{BuildError, BuildReport, WASM_TARGET, build, ensure_wasm_target};
 pub use compile::{CompileOrder, CompileOrderError, CompilePlace, CompileSettings, compile_here};
-pub use imports::{Secrets, Services, grant_of_import};
+pub use imports::{MemoryKv, NoDatabase, Secrets, Services, grant_of_import};
 pub use load::COMPONENT_BYTES_MAX;
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};
 pub use plugin::{Digest, Fingerprint, Plugin};

@@ -11,14 +11,14 @@ mod registry;
 pub use events::{
     auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
     plugin_cache_rejected, plugin_cache_unusable, plugin_compiled, plugin_fault, plugin_paused, plugin_resumed,
-    reload_applied, reload_rejected, reload_reverted, stopped,
+    reload_applied, reload_rejected, reload_reverted, stopped, store_away, store_back,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
     Gate, NO_CHANNEL, authorizer_cache, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed,
     connection_opened, connection_refused, connection_unannounced, dead_letter_dropped, dead_letters, delivered, gate,
     generation, http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_host_call, plugin_log_dropped,
-    plugin_state, subscribed, unsubscribed,
+    plugin_state, store_swept, store_up, subscribed, unsubscribed,
 };
 pub use registry::render;
 
@@ -61,6 +61,8 @@ mod tests {
         reload_applied(1, time);
         reload_rejected(2, "first");
         http_request("/v1/events", 202, time);
+        store_up(true);
+        store_swept(3);
         panicked("test", "detail");
         let text = render();
         for metric in names::METRICS {

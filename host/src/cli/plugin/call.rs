@@ -13,7 +13,7 @@ use super::super::failure::Failure;
 use super::super::load::Load;
 use super::super::show;
 use super::super::{Answer, Format, complain, exit};
-use super::choose;
+use super::choose::{self, Database};
 use crate::config::{Diagnostic, SourceFile};
 use crate::plugins::{ContextFile, Plugin, Recorded, UserFile, Vector, differences, recorded};
 use crate::reload;
@@ -57,6 +57,8 @@ pub(super) struct Call {
     /// comes from what a call left behind, from the time or from chance
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=CALLS_MAX))]
     fresh_vs_reused: Option<u32>,
+    #[command(flatten)]
+    database: Database,
     /// How the answer is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -93,7 +95,7 @@ impl Call {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
         let vector = self.vector()?;
         let directory = choose::one(&self.load, &self.plugin, plugins)?;
-        let host = choose::host()?;
+        let host = self.database.host()?;
         let source = reload::read_plugin(&directory.path).map_err(Failure::Mistakes)?;
         let plugin = host.load(source).await.map_err(Failure::Mistakes)?;
         let called = Called::once(&plugin, &vector).await;

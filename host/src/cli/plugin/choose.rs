@@ -1,13 +1,15 @@
 //! Which plugins a command is about: names below the plugins directory, directories, or all there are.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::super::failure::Failure;
 use super::super::load::{Load, made_up_secrets};
 use crate::config::nearest_name;
-use crate::plugins::{HostSettings, PluginHost};
+use crate::plugins::{HostSettings, PluginHost, Services};
+use crate::store::StoreLook;
 
 /// The file that makes a directory a plugin.
 const MANIFEST: &str = "plugin.yaml";
@@ -21,6 +23,34 @@ pub(super) struct Choose {
     names: Vec<String>,
     #[command(flatten)]
     load: Load,
+}
+
+/// What a command offers the plugins it calls or loads.
+#[derive(Debug, Args)]
+pub(super) struct Database {
+    /// A SQLite database whose tables queries of plugins ask; without one they are answered `unavailable`
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+}
+
+impl Database {
+    /// The engine, for a command that serves nobody. Keys are kept in memory; the database is only looked at.
+    ///
+    /// # Errors
+    /// [`Failure::App`] when this machine cannot run WebAssembly, [`Failure::File`] when the database is not there.
+    pub(super) fn host(&self) -> Result<PluginHost, Failure> {
+        let look = match &self.store {
+            Some(file) => {
+                let there = std::fs::metadata(file);
+                there.map_err(|source| Failure::File { path: file.display().to_string(), source })?;
+                StoreLook::at(file.clone())
+            }
+            None => StoreLook::nowhere("no database here: give one with `--store FILE`"),
+        };
+        let services = Services { queries: Arc::new(look), ..Services::in_memory() };
+        let host = PluginHost::with_services(HostSettings { instances_max: INSTANCES_MAX }, services);
+        host.map_err(|error| Failure::App(error.into()))
+    }
 }
 
 /// A directory with a `plugin.yaml`.
@@ -102,15 +132,6 @@ pub(in crate::cli) fn all(directory: &Path) -> Result<Vec<PluginDirectory>, Fail
 /// Whether an argument is a path rather than a plugin's name.
 pub(super) fn is_path(argument: &str) -> bool {
     argument == "." || argument.contains(['/', '\\'])
-}
-
-/// The engine, for a command that serves nobody.
-///
-/// # Errors
-/// [`Failure::App`] when this machine cannot run WebAssembly.
-pub(super) fn host() -> Result<PluginHost, Failure> {
-    let host = PluginHost::new(HostSettings { instances_max: INSTANCES_MAX });
-    host.map_err(|error| Failure::App(error.into()))
 }
 
 fn configured<'a>(load: &Load, plugins: &'a mut Option<PathBuf>) -> Result<&'a Path, Failure> {

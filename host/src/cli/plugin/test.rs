@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::failure::{self, Failure};
 use super::super::{Answer, Format, complain, exit};
-use super::choose::{self, Choose, PluginDirectory};
+use super::choose::{Choose, Database, PluginDirectory};
 use crate::config::Diagnostic;
 use crate::plugins::{Plugin, PluginHost, Vector};
 use crate::reload;
@@ -18,6 +18,8 @@ pub(super) struct Test {
     /// Write what is answered now into the vectors
     #[arg(long)]
     update: bool,
+    #[command(flatten)]
+    database: Database,
     /// How the answer is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -35,7 +37,7 @@ struct Ran {
 
 impl Test {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
-        let host = choose::host()?;
+        let host = self.database.host()?;
         let mut ran = Vec::new();
         let mut mistakes = Vec::new();
         for plugin in self.choose.plugins(plugins)? {

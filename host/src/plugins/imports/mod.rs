@@ -2,16 +2,21 @@
 
 mod clock;
 mod config;
+mod kv;
+mod kv_memory;
 mod log;
 mod offered;
+mod queries;
 mod random;
 mod rate;
 mod reach;
 mod secrets;
 
+pub use kv_memory::MemoryKv;
 pub(super) use log::LogLines;
 pub(super) use offered::check;
 pub use offered::grant_of_import;
+pub use queries::NoDatabase;
 pub(super) use random::RANDOM_BYTES_MAX;
 pub use reach::Services;
 pub(super) use reach::{HostCall, Reach};
@@ -31,5 +36,7 @@ pub(super) fn add_to(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     host::config::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     host::clock::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     host::random::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-    super::contract::secrets::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+    super::contract::secrets::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    super::contract::store::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    super::contract::queries::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
 }

@@ -2,14 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::kv::KvReach;
+use super::kv_memory::MemoryKv;
+use super::queries::{NoDatabase, QueriesReach};
 use super::rate::Rate;
 use super::secrets::Secrets;
 use crate::config::Secret;
+use crate::flow::kv::KeyValue;
+use crate::flow::ports::SystemClock;
+use crate::flow::queries::Queries;
 use crate::plugins::grants::Grants;
 use crate::plugins::limits::PluginLimits;
+use crate::plugins::load::Mistake;
 use crate::telemetry;
 
 /// What the host offers its plugins, each by grant. [`Services::in_memory`] reaches nothing outside the process.
@@ -20,13 +28,22 @@ pub struct Services {
     /// Whether a plugin loads whose secrets are not there: so it does where nothing is served. It is told which
     /// ([`Plugin::secrets_missing`](crate::plugins::Plugin::secrets_missing)), and asking for one answers `missing`.
     pub may_lack_secrets: bool,
+    /// `tidegate:kv`; opened when the first plugin that is granted a bucket loads.
+    pub kv: Arc<dyn KeyValue>,
+    /// `tidegate:sql`.
+    pub queries: Arc<dyn Queries>,
 }
 
 impl Services {
-    /// No secrets, and nothing that leaves the process.
+    /// No secrets, an empty key-value store, no database, and nothing that leaves the process.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { secrets: Secrets::Given(Arc::default()), may_lack_secrets: false }
+        Self {
+            secrets: Secrets::Given(Arc::default()),
+            may_lack_secrets: false,
+            kv: Arc::new(MemoryKv::new(Arc::new(SystemClock))),
+            queries: Arc::new(NoDatabase::Unavailable("there is no database here")),
+        }
     }
 }
 
@@ -42,18 +59,25 @@ pub(in crate::plugins) struct Reach {
     /// Every granted secret; `None` when the server has none of this name.
     pub(super) secrets: BTreeMap<String, Option<Secret>>,
     pub(super) log: Rate,
+    pub(super) kv: KvReach,
+    pub(super) queries: QueriesReach,
 }
 
 impl Reach {
     /// Cuts the services down to what the grants say.
-    pub(in crate::plugins) fn new(
+    ///
+    /// # Errors
+    /// [`Mistake`] naming the first query that cannot be granted.
+    pub(in crate::plugins) async fn new(
         plugin: Arc<str>,
         services: &Services,
         grants: &Grants,
         limits: &PluginLimits,
-    ) -> Self {
+    ) -> Result<Self, Mistake> {
         let secrets = grants.secrets.iter().map(|name| (name.clone(), services.secrets.find(name))).collect();
-        Self { plugin, secrets, log: Rate::new(limits.log_lines_per_second) }
+        let kv = KvReach::new(services.kv.clone(), grants, limits);
+        let queries = QueriesReach::new(services.queries.clone(), grants, limits).await?;
+        Ok(Self { plugin, secrets, log: Rate::new(limits.log_lines_per_second), kv, queries })
     }
 
     /// The granted secrets that the server does not have.
@@ -63,21 +87,30 @@ impl Reach {
 
     /// Begins the account of a call of a granted import.
     pub(in crate::plugins) fn begin(self: &Arc<Self>, import: &'static str) -> HostCall {
-        HostCall { reach: self.clone(), import, started: Instant::now() }
+        HostCall { reach: self.clone(), import, started: Instant::now(), outcome: "cancelled" }
     }
 }
 
-/// A call of a granted import under way.
+/// A call of a granted import under way. Dropped before its end, the call was cut by `limits.wall`: it is counted as
+/// `cancelled`.
 #[must_use]
 pub(in crate::plugins) struct HostCall {
     reach: Arc<Reach>,
     import: &'static str,
     started: Instant,
+    outcome: &'static str,
 }
 
 impl HostCall {
-    /// Counts it. `outcome` is `ok` or the name of the error in the contract.
-    pub(super) fn end(self, outcome: &'static str) {
-        telemetry::plugin_host_call(&self.reach.plugin, self.import, outcome, self.started.elapsed());
+    /// Counts it. `outcome` is `ok` or the name of the error in the contract. How long it took.
+    pub(super) fn end(mut self, outcome: &'static str) -> Duration {
+        self.outcome = outcome;
+        self.started.elapsed()
+    }
+}
+
+impl Drop for HostCall {
+    fn drop(&mut self) {
+        telemetry::plugin_host_call(&self.reach.plugin, self.import, self.outcome, self.started.elapsed());
     }
 }

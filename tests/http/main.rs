@@ -58,6 +58,7 @@ impl PluginRoster for TwoVersions {
         let service = PluginService {
             kinds,
             cached: true,
+            vectors: 2,
             paused: Vec::new(),
             calls: 7,
             faults: 1,

@@ -22,7 +22,7 @@ fn in_child(cache: Option<&Path>) -> CompileSettings {
 
 /// A server that begins: nothing is remembered but what lies in the cache.
 fn host(settings: CompileSettings) -> PluginHost {
-    PluginHost::new(HostSettings { instances_max: 2 }).unwrap().compiling(settings)
+    PluginHost::new(HostSettings { instances_max: 2, ..HostSettings::default() }).unwrap().compiling(settings)
 }
 
 async fn load_bad(settings: CompileSettings) -> Arc<Plugin> {

@@ -9,7 +9,7 @@ use crate::kit::{order, reaching, reply};
 
 /// A host of few instances with these services.
 fn host(services: Services) -> PluginHost {
-    PluginHost::with_services(HostSettings { instances_max: 4 }, services).unwrap()
+    PluginHost::with_services(HostSettings { instances_max: 4, ..HostSettings::default() }, services).unwrap()
 }
 
 fn secrets(secrets: &[(&str, &str)]) -> Services {

@@ -34,7 +34,7 @@ async fn an_instance_retires_after_its_calls() {
 
 #[tokio::test]
 async fn resting_instances_make_room_for_another_plugin() {
-    let host = PluginHost::new(HostSettings { instances_max: 1 }).unwrap();
+    let host = PluginHost::new(HostSettings { instances_max: 1, ..HostSettings::default() }).unwrap();
     let first = host.load(bad(BAD_MANIFEST)).await.unwrap();
     assert_eq!(reply(order(&first, "count").await), "1");
     let second = host.load(bad(BAD_MANIFEST)).await.unwrap();

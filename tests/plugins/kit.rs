@@ -38,7 +38,13 @@ fn built(dir: &Path, manifest: &str) -> PluginSource {
     let report = build(dir, &read, &target_dir()).unwrap();
     let name = dir.file_name().unwrap().to_str().unwrap();
     let component = std::fs::read(&report.component).unwrap();
-    PluginSource { name: PluginName::new(name), manifest: source, component_path: read.component, component }
+    PluginSource {
+        name: PluginName::new(name),
+        manifest: source,
+        component_path: read.component,
+        component,
+        vectors: Vec::new(),
+    }
 }
 
 /// A plugin of `plugins/`, as shipped.
@@ -121,13 +127,13 @@ pub(crate) fn text(wat: &str) -> PluginSource {
 pub(crate) fn bytes(component: Vec<u8>) -> PluginSource {
     let manifest = SourceFile { path: "plugin.yaml".to_owned(), text: "component: x.wasm".to_owned() };
     let (name, component_path) = (PluginName::new("x"), "x.wasm".to_owned());
-    PluginSource { name, manifest: Arc::new(manifest), component_path, component }
+    PluginSource { name, manifest: Arc::new(manifest), component_path, component, vectors: Vec::new() }
 }
 
 /// The engine reserves address space by the terabyte, so the tests share one.
 pub(crate) fn host() -> &'static PluginHost {
     static HOST: OnceLock<PluginHost> = OnceLock::new();
-    HOST.get_or_init(|| PluginHost::new(HostSettings { instances_max: 64 }).unwrap())
+    HOST.get_or_init(|| PluginHost::new(HostSettings { instances_max: 64, ..HostSettings::default() }).unwrap())
 }
 
 pub(crate) async fn load(source: PluginSource) -> Arc<Plugin> {

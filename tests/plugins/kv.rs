@@ -43,7 +43,7 @@ impl Clock for StandingClock {
 
 pub(crate) fn host(kv: Arc<dyn KeyValue>) -> PluginHost {
     let services = Services { kv, ..Services::in_memory() };
-    PluginHost::with_services(HostSettings { instances_max: 16 }, services).unwrap()
+    PluginHost::with_services(HostSettings { instances_max: 16, ..HostSettings::default() }, services).unwrap()
 }
 
 async fn plugin(kv: Arc<dyn KeyValue>, lines: &str) -> Arc<Plugin> {

@@ -16,6 +16,7 @@ mod kinds;
 mod kit;
 mod kv;
 mod loading;
+mod proof;
 mod queries;
 mod room;
 mod roster;

@@ -45,7 +45,7 @@ fn store(directory: &TempDir) -> Arc<Store> {
 }
 
 fn host(services: Services) -> PluginHost {
-    PluginHost::with_services(HostSettings { instances_max: 16 }, services).unwrap()
+    PluginHost::with_services(HostSettings { instances_max: 16, ..HostSettings::default() }, services).unwrap()
 }
 
 /// The lines of `plugin.yaml` that grant these queries, each on a line of its own from line 4 on.

@@ -14,7 +14,7 @@ fn patient(limits: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn authorizers_answer_while_looping_handlers_hold_every_place_they_may_have() {
-    let host = PluginHost::new(HostSettings { instances_max: 4 }).unwrap();
+    let host = PluginHost::new(HostSettings { instances_max: 4, ..HostSettings::default() }).unwrap();
     let looping = host.load(bad(&patient("concurrency: 64"))).await.unwrap();
     let other = host.load(bad(&BAD_MANIFEST.replace("wall: 1s", "wall: 200ms"))).await.unwrap();
     let members = shipped("vault-members");
@@ -55,7 +55,7 @@ async fn a_call_beyond_the_queue_is_refused_at_once() {
 
 #[tokio::test]
 async fn a_call_that_waits_for_a_place_gets_that_of_a_call_that_ends() {
-    let host = PluginHost::new(HostSettings { instances_max: 1 }).unwrap();
+    let host = PluginHost::new(HostSettings { instances_max: 1, ..HostSettings::default() }).unwrap();
     let first = host.load(bad(&patient("concurrency: 4"))).await.unwrap();
     let second = host.load(bad(&patient("concurrency: 4"))).await.unwrap();
     let (ended, waited) = tokio::join!(biased; order(&first, "log"), order(&second, "count"));

@@ -72,6 +72,11 @@ pub struct Limits {
     #[serde(rename = "plugin_compile_time", with = "time")]
     #[schemars(with = "HumanDuration")]
     pub plugin_compile_time_max: Duration,
+    /// How long the golden vectors of one plugin may take, all together, before it serves. Default 10 s; a plugin that
+    /// takes longer does not load.
+    #[serde(rename = "plugin_self_test", with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub plugin_self_test_max: Duration,
     /// Size of the compiled plugins that are kept, in bytes; those not used for longest go first. Default 1 GiB.
     #[serde(rename = "plugin_cache", with = "bytes")]
     #[schemars(with = "ByteSize")]
@@ -109,6 +114,7 @@ impl Default for Limits {
             plugin_instances_max: 256,
             plugin_compile_memory_bytes_max: 2 << 30,
             plugin_compile_time_max: Duration::from_secs(60),
+            plugin_self_test_max: Duration::from_secs(10),
             plugin_cache_bytes_max: 1 << 30,
             authorizer_cache_max: 100_000,
             connection_events_max: 10_000,

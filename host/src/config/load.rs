@@ -238,7 +238,7 @@ mod tests {
         for path in [&mut default.channels, &mut default.plugins, &mut default.bridge] {
             *path = join(&shipped(), path);
         }
-        default.store = StorePlace::Sqlite(shipped().join("../tidegate.db"));
+        default.store = StorePlace::Sqlite(join(&shipped(), Path::new("../tidegate.db")));
         assert_eq!(config, default);
         let text = std::fs::read_to_string(&file).unwrap();
         let schema = crate::config::schema();

@@ -2,11 +2,10 @@
 
 use tokio::time::Instant;
 
-use super::ports::{Action, HandlerCall, Outcome, PluginEffect, PluginRefusal};
+use super::ports::{Action, Fault, FaultKind, HandlerCall, Outcome, PluginEffect, PluginRefusal, PluginVersion};
 use super::subscribe::denied;
 use super::{CallContext, Effect, Gates, Publication, Serving, Session, observe};
 use crate::channels::{Inbound, InboundAction, Resolved, Schema};
-use crate::flow::ports::{Fault, FaultKind};
 use crate::protocol::{BusEvent, Code, ConnectionId, Payload, PluginName, Refusal};
 use crate::telemetry::{self, Gate};
 
@@ -115,7 +114,8 @@ impl Gates {
             };
             effects.push(cleared.map_err(|detail| {
                 let fault = Fault { plugin: plugin.clone(), kind: FaultKind::InvalidOutput, detail };
-                telemetry::plugin_fault(plugin.as_str(), fault.kind.as_str(), channel, &fault.detail);
+                let version = serving.plugins.version(plugin).map(PluginVersion::short);
+                fault.tell(version.as_deref(), channel, None);
                 refusal_of(&fault)
             })?);
         }

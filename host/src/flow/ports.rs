@@ -8,6 +8,7 @@ use async_trait::async_trait;
 pub use super::roster::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
 use super::{CallContext, DeadLetter, Publication};
 use crate::protocol::{BusEvent, ConnectionId, Payload, PluginName, User};
+use crate::telemetry;
 
 /// The plugins of one generation, by name.
 ///
@@ -99,6 +100,14 @@ impl Phase {
 /// What a plugin is made of, component and manifest, as a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PluginVersion(pub [u8; 32]);
+
+impl PluginVersion {
+    /// The first 12 hexadecimal digits: what logs and people tell versions apart by.
+    #[must_use]
+    pub fn short(self) -> String {
+        self.to_string()[..12].to_owned()
+    }
+}
 
 impl std::fmt::Display for PluginVersion {
     /// All 64 hexadecimal digits.
@@ -238,6 +247,14 @@ pub struct Fault {
     pub kind: FaultKind,
     /// For the log; never for a client.
     pub detail: String,
+}
+
+impl Fault {
+    /// Logs and counts it: which version failed, on which channel's template, for whom.
+    pub fn tell(&self, version: Option<&str>, channel: &str, user: Option<&str>) {
+        let (plugin, kind, detail) = (self.plugin.as_str(), self.kind.as_str(), self.detail.as_str());
+        telemetry::plugin_fault(&telemetry::PluginFault { plugin, version, kind, channel, user, detail });
+    }
 }
 
 /// The ways a plugin fails.

@@ -58,6 +58,8 @@ pub struct PluginService {
     pub kinds: Vec<&'static str>,
     /// Whether its native code came from the cache.
     pub cached: bool,
+    /// Golden vectors it answered before it served.
+    pub vectors: usize,
     /// Whose calls are kept from it after too many faults: `authorizer`, `worker` (every other kind).
     pub paused: Vec<&'static str>,
     /// Calls that ended, well or not.

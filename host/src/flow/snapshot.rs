@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::inbound::{check, refusal_of};
-use super::ports::{Fault, FaultKind};
+use super::ports::{Fault, FaultKind, PluginVersion};
 use super::{CallContext, Gates, Serving, Session};
 use crate::protocol::{Payload, PluginName, Refusal, SubscribeReceipt};
-use crate::telemetry;
 
 /// A subscription that cleared gate 2, before the topic's state was asked for.
 pub struct Joined {
@@ -65,8 +64,10 @@ impl Gates {
             if let Err(refusal) = judged {
                 let details = refusal.details.map(|details| details.to_string()).unwrap_or_default();
                 let detail = format!("payload {at} of the snapshot: {} {details}", refusal.code.as_str());
-                telemetry::plugin_fault(plugin.as_str(), FaultKind::InvalidOutput.as_str(), context.channel(), &detail);
-                return Err(Fault { plugin: plugin.clone(), kind: FaultKind::InvalidOutput, detail });
+                let fault = Fault { plugin: plugin.clone(), kind: FaultKind::InvalidOutput, detail };
+                let version = serving.plugins.version(plugin).map(PluginVersion::short);
+                fault.tell(version.as_deref(), context.channel(), context.user_id());
+                return Err(fault);
             }
         }
         Ok(payloads)

@@ -1,10 +1,10 @@
 //! How a plugin is called, one method a kind, and what becomes of each call.
 
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant as Moment, timeout_at};
-use tracing::Instrument as _;
 
 use super::answer;
 use super::contract::{self, authorizer, shorten};
@@ -19,6 +19,19 @@ use crate::flow::ports::{
 use crate::protocol::Payload;
 use crate::telemetry;
 
+/// For whom a plugin is called.
+#[derive(Clone, Copy)]
+struct Caller<'a> {
+    channel: &'a str,
+    user: Option<&'a str>,
+}
+
+impl<'a> Caller<'a> {
+    fn of(context: &'a CallContext) -> Self {
+        Self { channel: context.channel(), user: context.user_id() }
+    }
+}
+
 /// What an instance answered: in time or not, an export that is there or not, a guest that did well or not.
 type Called<T> = Result<Option<wasmtime::Result<T>>, Elapsed>;
 
@@ -28,10 +41,8 @@ impl Plugin {
     /// # Errors
     /// [`Fault`], logged and counted.
     pub async fn handle(&self, call: HandlerCall<'_>) -> Result<Answer, Fault> {
-        let span = self.span(call.context.channel(), call.context.user_id());
-        self.observed(&self.workers, PluginKind::Handler, call.context.channel(), self.try_handle(call))
-            .instrument(span)
-            .await
+        let work = pin!(self.try_handle(call));
+        self.observed(&self.workers, PluginKind::Handler, Caller::of(call.context), work).await
     }
 
     /// Asks the authorizer.
@@ -39,10 +50,8 @@ impl Plugin {
     /// # Errors
     /// [`Fault`], logged and counted.
     pub async fn authorize(&self, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
-        let span = self.span(call.context.channel(), call.context.user_id());
-        self.observed(&self.authorizers, PluginKind::Authorizer, call.context.channel(), self.try_authorize(call))
-            .instrument(span)
-            .await
+        let work = pin!(self.try_authorize(call));
+        self.observed(&self.authorizers, PluginKind::Authorizer, Caller::of(call.context), work).await
     }
 
     /// Asks for a topic's state.
@@ -50,10 +59,8 @@ impl Plugin {
     /// # Errors
     /// [`Fault`], logged and counted.
     pub async fn provide(&self, context: &CallContext) -> Result<Vec<Payload>, Fault> {
-        let span = self.span(context.channel(), context.user_id());
-        self.observed(&self.workers, PluginKind::Snapshot, context.channel(), self.try_provide(context))
-            .instrument(span)
-            .await
+        let work = pin!(self.try_provide(context));
+        self.observed(&self.workers, PluginKind::Snapshot, Caller::of(context), work).await
     }
 
     /// Has the payload of a bridge rule made; `None` when the event should not cross.
@@ -61,10 +68,9 @@ impl Plugin {
     /// # Errors
     /// [`Fault`], logged and counted.
     pub async fn transform(&self, call: TransformCall<'_>) -> Result<Option<Payload>, Fault> {
-        let span = self.span(call.channel, None);
-        self.observed(&self.workers, PluginKind::Transform, call.channel, self.try_transform(call))
-            .instrument(span)
-            .await
+        let caller = Caller { channel: call.channel, user: None };
+        let work = pin!(self.try_transform(call));
+        self.observed(&self.workers, PluginKind::Transform, caller, work).await
     }
 
     /// Tells of a connection that came or went.
@@ -72,10 +78,9 @@ impl Plugin {
     /// # Errors
     /// [`Fault`], logged and counted.
     pub async fn changed(&self, call: ConnectionCall<'_>) -> Result<Vec<PluginEffect>, Fault> {
-        let span = self.span(telemetry::NO_CHANNEL, call.user.map(|user| user.id.as_str()));
-        self.observed(&self.workers, PluginKind::Connection, telemetry::NO_CHANNEL, self.try_changed(call))
-            .instrument(span)
-            .await
+        let caller = Caller { channel: telemetry::NO_CHANNEL, user: call.user.map(|user| user.id.as_str()) };
+        let work = pin!(self.try_changed(call));
+        self.observed(&self.workers, PluginKind::Connection, caller, work).await
     }
 
     async fn try_handle(&self, call: HandlerCall<'_>) -> Result<Answer, Failure> {
@@ -118,7 +123,7 @@ impl Plugin {
         let crossing = contract::crossing(&call, limits.wall);
         let room = &self.workers;
         let (mut lease, deadline) = self.lease(room).await?;
-        let called = timeout_at(deadline, room.run(lease.instance.apply(&crossing))).await;
+        let called = timeout_at(deadline, room.run(lease.instance.apply(call.channel, &crossing))).await;
         let payload = self.settle(lease, called, PluginKind::Transform)?.map_err(failed)?;
         payload.map(|text| answer::take_payload(text, limits.output_bytes_max)).transpose()
     }
@@ -147,21 +152,21 @@ impl Plugin {
         &self,
         room: &Room,
         kind: PluginKind,
-        channel: &str,
-        call: impl Future<Output = Result<T, Failure>>,
+        caller: Caller<'_>,
+        call: Pin<&mut impl Future<Output = Result<T, Failure>>>,
     ) -> Result<T, Fault> {
+        if self.is_trial {
+            return call.await.map_err(|Failure { kind, detail }| Fault { plugin: self.name.clone(), kind, detail });
+        }
         let started = Moment::now();
         let result = self.admitted(room, call).await;
         let outcome = result.as_ref().map_or_else(|failure| failure.kind.as_str(), |_| "ok");
         telemetry::plugin_call(self.name.as_str(), kind.as_str(), outcome, started.elapsed());
         result.map_err(|Failure { kind, detail }| {
-            telemetry::plugin_fault(self.name.as_str(), kind.as_str(), channel, &detail);
-            Fault { plugin: self.name.clone(), kind, detail }
+            let fault = Fault { plugin: self.name.clone(), kind, detail };
+            fault.tell(Some(self.version()), caller.channel, caller.user);
+            fault
         })
-    }
-
-    fn span(&self, channel: &str, user: Option<&str>) -> tracing::Span {
-        tracing::info_span!("plugin.call", channel, plugin = %self.name, version = self.version(), user)
     }
 
     fn lacks(&self, kind: PluginKind) -> Failure {

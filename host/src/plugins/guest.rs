@@ -15,8 +15,10 @@ use super::recording;
 
 /// The host's side of one instance.
 pub(super) struct Guest {
-    /// The plugin's name, for the log.
-    pub(super) plugin: Arc<str>,
+    /// Whose instance it is, for the log.
+    pub(super) identity: Identity,
+    /// For whom it is called, for the log.
+    pub(super) caller: Caller,
     /// The `config:` section, each value as JSON text.
     pub(super) config: Arc<BTreeMap<String, String>>,
     /// What it may reach.
@@ -37,7 +39,7 @@ pub(super) struct Guest {
 
 impl Guest {
     pub(super) fn new(
-        plugin: Arc<str>,
+        identity: Identity,
         config: Arc<BTreeMap<String, String>>,
         reach: Arc<Reach>,
         limits: &PluginLimits,
@@ -57,7 +59,8 @@ impl Guest {
         let log = LogLines::new(log_lines_max);
         let table = ResourceTable::new();
         Self {
-            plugin,
+            identity,
+            caller: Caller::default(),
             config,
             reach,
             log,
@@ -71,8 +74,9 @@ impl Guest {
         }
     }
 
-    /// Sets the budgets of the next call.
-    pub(super) fn begin_call(&mut self, ticks: u32) {
+    /// Sets the budgets of the next call, and for whom it is.
+    pub(super) fn begin_call(&mut self, ticks: u32, channel: &str, user: Option<&str>) {
+        self.caller.set(channel, user);
         self.ticks_left = ticks;
         self.waited = Duration::ZERO;
         self.log = LogLines::new(self.log_lines_max);
@@ -116,6 +120,42 @@ impl Guest {
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Whose instance it is.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    /// The plugin's name.
+    pub(super) plugin: Arc<str>,
+    /// The version that serves: the first digits of the component's digest.
+    pub(super) version: Arc<str>,
+}
+
+/// For whom an instance is called. Kept as plain text in buffers that stay: a span for each call would write the same
+/// for every call, and few log anything.
+#[derive(Debug, Default)]
+pub(super) struct Caller {
+    channel: String,
+    user: String,
+}
+
+impl Caller {
+    fn set(&mut self, channel: &str, user: Option<&str>) {
+        self.channel.clear();
+        self.channel.push_str(channel);
+        self.user.clear();
+        self.user.push_str(user.unwrap_or_default());
+    }
+
+    /// The template of the channel; empty when the call is for none.
+    pub(super) fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// The user's id.
+    pub(super) fn user(&self) -> Option<&str> {
+        (!self.user.is_empty()).then_some(self.user.as_str())
     }
 }
 

@@ -9,7 +9,7 @@ use wasmtime::{Result, Store, UpdateDeadline};
 use super::contract::{authorizer, connection, transform, types};
 use super::engine::TICK;
 use super::fault::Failure;
-use super::guest::Guest;
+use super::guest::{Guest, Identity};
 use super::imports::Reach;
 use super::limits::PluginLimits;
 use super::pool::Slot;
@@ -18,7 +18,7 @@ use crate::flow::ports::FaultKind;
 
 /// What instances of one plugin are made from.
 pub(super) struct Blueprint {
-    pub(super) plugin: Arc<str>,
+    pub(super) identity: Identity,
     pub(super) component: InstancePre<Guest>,
     pub(super) exports: Exports,
     pub(super) config: Arc<BTreeMap<String, String>>,
@@ -43,8 +43,8 @@ impl Blueprint {
     ///
     /// # Errors
     /// [`Failure`] when a start function fails or an export has another type than the contract says.
-    pub(super) async fn instantiate(&self, slot: Slot) -> Result<Instance, Failure> {
-        let guest = Guest::new(self.plugin.clone(), self.config.clone(), self.reach.clone(), &self.limits);
+    pub(super) async fn instantiate(&self, slot: Slot) -> Result<Box<Instance>, Failure> {
+        let guest = Guest::new(self.identity.clone(), self.config.clone(), self.reach.clone(), &self.limits);
         let mut store = Store::new(self.component.engine(), guest);
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(self.limits.host_bytes_max);
@@ -54,7 +54,7 @@ impl Blueprint {
             Ok(if guest.data_mut().spend_tick() { UpdateDeadline::Yield(1) } else { UpdateDeadline::Interrupt })
         });
         let ticks_per_call = u32::try_from(self.limits.cpu.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX);
-        store.data_mut().begin_call(ticks_per_call);
+        store.data_mut().begin_call(ticks_per_call, "", None);
         store.set_epoch_deadline(1);
         let instance = match self.component.instantiate_async(&mut store).await {
             Ok(instance) => instance,
@@ -63,7 +63,7 @@ impl Blueprint {
         let exported = self.exports.load(&mut store, &instance);
         let exported =
             exported.map_err(|misfit| Failure { kind: FaultKind::InvalidOutput, detail: misfit.to_string() })?;
-        Ok(Instance { store, exported, calls: 0, ticks_per_call, _slot: slot })
+        Ok(Box::new(Instance { store, exported, calls: 0, ticks_per_call, _slot: slot }))
     }
 }
 
@@ -74,7 +74,7 @@ impl Instance {
         context: &types::Context,
         payload: &str,
     ) -> Option<Result<Result<types::Outcome, types::Refusal>>> {
-        self.begin_call();
+        self.begin_call_of(context);
         let handler = self.exported.handler.as_ref()?;
         Some(handler.tidegate_plugin_handler().call_handle(&mut self.store, context, payload).await)
     }
@@ -86,14 +86,14 @@ impl Instance {
         action: authorizer::Action,
         payload: Option<&str>,
     ) -> Option<Result<Result<authorizer::Decision, String>>> {
-        self.begin_call();
+        self.begin_call_of(context);
         let authorizer = self.exported.authorizer.as_ref()?;
         Some(authorizer.tidegate_plugin_authorizer().call_authorize(&mut self.store, context, action, payload).await)
     }
 
     /// Asks for a topic's state. `None` when the component gives no snapshots.
     pub(super) async fn provide(&mut self, context: &types::Context) -> Option<Result<Result<Vec<String>, String>>> {
-        self.begin_call();
+        self.begin_call_of(context);
         let snapshot = self.exported.snapshot.as_ref()?;
         Some(snapshot.tidegate_plugin_snapshot().call_provide(&mut self.store, context).await)
     }
@@ -101,9 +101,10 @@ impl Instance {
     /// Has a payload made. `None` when the component is no transform.
     pub(super) async fn apply(
         &mut self,
+        channel: &str,
         crossing: &transform::Crossing,
     ) -> Option<Result<Result<Option<String>, String>>> {
-        self.begin_call();
+        self.begin_call(channel, None);
         let transform = self.exported.transform.as_ref()?;
         Some(transform.tidegate_plugin_transform().call_apply(&mut self.store, crossing).await)
     }
@@ -114,7 +115,7 @@ impl Instance {
         peer: &connection::Peer,
         phase: connection::Phase,
     ) -> Option<Result<Result<Vec<types::Effect>, String>>> {
-        self.begin_call();
+        self.begin_call("", peer.user.as_ref().map(|user| user.id.as_str()));
         let connection = self.exported.connection.as_ref()?;
         Some(connection.tidegate_plugin_connection().call_changed(&mut self.store, peer, phase).await)
     }
@@ -124,9 +125,13 @@ impl Instance {
         self.store.data_mut()
     }
 
-    fn begin_call(&mut self) {
+    fn begin_call_of(&mut self, context: &types::Context) {
+        self.begin_call(&context.channel, context.user.as_ref().map(|user| user.id.as_str()));
+    }
+
+    fn begin_call(&mut self, channel: &str, user: Option<&str>) {
         self.calls = self.calls.saturating_add(1);
-        self.store.data_mut().begin_call(self.ticks_per_call);
+        self.store.data_mut().begin_call(self.ticks_per_call, channel, user);
         self.store.set_epoch_deadline(1);
     }
 }

@@ -1,4 +1,4 @@
-//! From bytes to a plugin that can serve: digest → pin → layer → compile → kinds → link → trial instance.
+//! From bytes to a plugin that can serve: digest → pin → layer → compile → kinds → link → trial instance → vectors.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,20 +6,23 @@ use std::time::Duration;
 
 use tokio::time::{Instant as Moment, timeout_at};
 use wasmtime::Engine;
+use wasmtime::component::Component;
 
 use super::compile::Compiled;
 use super::fault::Failure;
-use super::guest::Guest;
+use super::guest::{Guest, Identity};
 use super::imports::Reach;
 use super::instance::Blueprint;
 use super::manifest::{PluginManifest, read_manifest};
-use super::plugin::{Digest, Plugin};
+use super::plugin::{Digest, Fingerprint, Plugin};
+use super::proof::Proof;
 use super::record::Record;
 use super::room::{Class, Room};
 use super::worlds::{Exports, Misfit};
 use super::{PluginHost, PluginSource, exports, imports};
+use crate::channels::PluginKinds;
 use crate::config::{ByteSize, Diagnostic};
-use crate::flow::ports::FaultKind;
+use crate::flow::ports::{FaultKind, PluginVersion};
 use crate::protocol::PluginName;
 use crate::telemetry;
 
@@ -39,48 +42,33 @@ impl PluginHost {
     /// Compiles as the host's [`CompileSettings`](super::CompileSettings) say, one component at a time.
     ///
     /// # Errors
-    /// Every mistake of `plugin.yaml`, or the first of the component, at the key that names it.
+    /// Every mistake of `plugin.yaml`, or the first of the component, at the key that names it, or every golden vector
+    /// that it does not answer.
     pub async fn load(&self, source: PluginSource) -> Result<Arc<Plugin>, Vec<Diagnostic>> {
         let manifest = read_manifest(&source.manifest)?;
         let candidate = Candidate { name: source.name, path: source.component_path, manifest };
-        self.load_component(&candidate, source.component)
-            .await
-            .map(Arc::new)
-            .map_err(|mistake| vec![candidate.tell(mistake)])
+        let plugin = self.load_component(&candidate, source.component).await;
+        let plugin = plugin.map(Arc::new).map_err(|mistake| vec![candidate.tell(mistake)])?;
+        self.prove(&plugin, &source.vectors).await?;
+        Ok(plugin)
     }
 
     async fn load_component(&self, candidate: &Candidate, bytes: Vec<u8>) -> Result<Plugin, Mistake> {
         let manifest = &candidate.manifest;
         let digest = Digest::of(&bytes);
-        if manifest.sha256.as_ref().is_some_and(|pin| pin != digest.as_str()) {
-            return Err(Mistake::at("/sha256", format!("the component's SHA-256 is {}", digest.as_str()))
-                .hint("build the component that was pinned, or pin this one"));
-        }
+        check_pin(manifest, &digest)?;
         check_preamble(&candidate.name, &bytes)?;
         let Compiled { component, cached, elapsed } = self.compiler.compile(&self.engine, &digest, bytes).await?;
         telemetry::plugin_compiled(candidate.name.as_str(), digest.short(), cached, elapsed);
         let kinds = exports::kinds(&component, &self.engine)?;
-        exports::check_asked(kinds, &manifest.kinds)?;
         imports::check(&component, &self.engine, &manifest.grants)?;
-        let reach = self.reach(candidate).await?;
-        let pre = self.linker.instantiate_pre(&component).map_err(|error| {
-            Mistake::new(format!("does not link: {error:#}"))
-                .hint("build it with the SDK of this server's version; of WASI there is 0.2, empty")
-        })?;
-        let misfit = |misfit: Misfit| Mistake::new(format!("does not fit the contract: {misfit}"));
-        let blueprint = Blueprint {
-            plugin: candidate.name.as_str().into(),
-            exports: Exports::find(&pre, kinds).map_err(misfit)?,
-            component: pre,
-            config: manifest.config.clone(),
-            reach,
-            limits: manifest.limits,
-        };
-        self.try_out(&blueprint).await?;
+        let version = candidate.version(&digest);
+        let blueprint = self.prepare(candidate, version, &component, kinds).await?;
         let room = |class| Room::new(class, &manifest.limits, manifest.breaker, &self.slots);
         Ok(Plugin {
             name: candidate.name.clone(),
             digest,
+            version,
             cached,
             kinds,
             authorizers: room(Class::Authorizer),
@@ -89,10 +77,55 @@ impl PluginHost {
             blueprint,
             slots: self.slots.clone(),
             record: Record::begin(),
+            proof: Proof::default(),
+            is_trial: false,
         })
     }
 
-    /// What the plugin reaches of the host's services.
+    /// What is asked of a compiled component once its imports are its to have: that it is of the kinds asked for, links and starts.
+    ///
+    /// # Errors
+    /// [`Mistake`], the first.
+    pub(super) async fn prepare(
+        &self,
+        candidate: &Candidate,
+        version: PluginVersion,
+        component: &Component,
+        kinds: PluginKinds,
+    ) -> Result<Blueprint, Mistake> {
+        exports::check_asked(kinds, &candidate.manifest.kinds)?;
+        let reach = self.reach(candidate).await?;
+        let blueprint = self.blueprint(candidate, version, component, kinds, reach)?;
+        self.try_out(&blueprint).await?;
+        Ok(blueprint)
+    }
+
+    /// Links a component: what its instances are made from.
+    fn blueprint(
+        &self,
+        candidate: &Candidate,
+        version: PluginVersion,
+        component: &Component,
+        kinds: PluginKinds,
+        reach: Arc<Reach>,
+    ) -> Result<Blueprint, Mistake> {
+        let manifest = &candidate.manifest;
+        let pre = self.linker.instantiate_pre(component).map_err(|error| {
+            Mistake::new(format!("does not link: {error:#}"))
+                .hint("build it with the SDK of this server's version; of WASI there is 0.2, empty")
+        })?;
+        let misfit = |misfit: Misfit| Mistake::new(format!("does not fit the contract: {misfit}"));
+        Ok(Blueprint {
+            identity: Identity { plugin: candidate.name.as_str().into(), version: version.short().into() },
+            exports: Exports::find(&pre, kinds).map_err(misfit)?,
+            component: pre,
+            config: manifest.config.clone(),
+            reach,
+            limits: manifest.limits,
+        })
+    }
+
+    /// What the plugin reaches of the host's services: they are made ready for it.
     async fn reach(&self, candidate: &Candidate) -> Result<Arc<Reach>, Mistake> {
         let manifest = &candidate.manifest;
         if !manifest.grants.kv.is_empty() {
@@ -129,14 +162,21 @@ impl PluginHost {
 }
 
 /// What is being loaded.
-struct Candidate {
-    name: PluginName,
-    path: String,
-    manifest: PluginManifest,
+pub(super) struct Candidate {
+    pub(super) name: PluginName,
+    /// The component's, as messages show it.
+    pub(super) path: String,
+    pub(super) manifest: PluginManifest,
 }
 
 impl Candidate {
-    fn tell(&self, mistake: Mistake) -> Diagnostic {
+    /// The version it is with a component of this digest.
+    pub(super) fn version(&self, digest: &Digest) -> PluginVersion {
+        Fingerprint::new(digest.clone(), &self.manifest.source.text).version()
+    }
+
+    /// A mistake at the key of `plugin.yaml` that it is about.
+    pub(super) fn tell(&self, mistake: Mistake) -> Diagnostic {
         let place = self.manifest.node.nearest(&mistake.key).place.clone();
         let mut diagnostic = Diagnostic::at(place, format!("component `{}`: {}", self.path, mistake.message));
         diagnostic.hint = mistake.hint;
@@ -154,6 +194,10 @@ pub(super) struct Mistake {
 }
 
 impl Mistake {
+    pub(super) fn into_message(self) -> String {
+        self.message
+    }
+
     pub(super) fn new(message: String) -> Self {
         Self::at("/component", message)
     }
@@ -167,7 +211,23 @@ impl Mistake {
     }
 }
 
-fn check_preamble(plugin: &PluginName, bytes: &[u8]) -> Result<(), Mistake> {
+/// Whether it is the component that was pinned, if one was.
+///
+/// # Errors
+/// [`Mistake`] with the digest it has.
+pub(super) fn check_pin(manifest: &PluginManifest, digest: &Digest) -> Result<(), Mistake> {
+    if manifest.sha256.as_ref().is_some_and(|pin| pin != digest.as_str()) {
+        return Err(Mistake::at("/sha256", format!("the component's SHA-256 is {}", digest.as_str()))
+            .hint("build the component that was pinned, or pin this one"));
+    }
+    Ok(())
+}
+
+/// Whether the bytes may be a component at all.
+///
+/// # Errors
+/// [`Mistake`] when they are too many, or something else.
+pub(super) fn check_preamble(plugin: &PluginName, bytes: &[u8]) -> Result<(), Mistake> {
     let none =
         |what: &str| Mistake::new(what.to_owned()).hint(&format!("build it with `tidegate plugin build {plugin}`"));
     if bytes.len() > COMPONENT_BYTES_MAX {

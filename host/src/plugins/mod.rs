@@ -17,13 +17,16 @@ mod fault;
 mod grants;
 mod guest;
 mod imports;
+mod inspect;
 mod instance;
 mod limits;
 mod load;
 mod manifest;
+mod needs;
 mod output;
 mod plugin;
 mod pool;
+mod proof;
 mod record;
 mod recording;
 mod room;
@@ -35,17 +38,20 @@ mod worlds;
 
 pub use build::{BuildError, BuildReport, WASM_TARGET, build, ensure_wasm_target};
 pub use compile::{CompileOrder, CompileOrderError, CompilePlace, CompileSettings, compile_here};
-pub use imports::{MemoryKv, NoDatabase, Secrets, Services, grant_of_import};
+pub use imports::{MemoryKv, NoDatabase, Secrets, Services, Standing};
+pub use inspect::{Inspection, InstanceCost};
 pub use load::COMPONENT_BYTES_MAX;
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};
+pub use needs::Needs;
 pub use plugin::{Digest, Fingerprint, Plugin};
 pub use recording::{Recorded, recorded};
 pub use roster::Roster;
 pub use set::PluginSet;
 pub use sources::Sources;
-pub use vectors::{ContextFile, UserFile, Vector, differences, self_test};
+pub use vectors::{ContextFile, UserFile, Vector, differences};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -62,17 +68,22 @@ pub struct HostSettings {
     /// Live instances of all plugins together, at work or at rest. Default 512. A call that finds none free waits as
     /// long as its plugin's `limits.wall`; then it is a fault of kind `overloaded`.
     pub instances_max: u32,
+    /// How long all golden vectors of one plugin may take together before it serves. Default 10 s.
+    pub self_test_max: Duration,
 }
 
 impl Default for HostSettings {
     fn default() -> Self {
-        Self { instances_max: 512 }
+        Self { instances_max: 512, self_test_max: Duration::from_secs(10) }
     }
 }
 
 impl From<&Limits> for HostSettings {
     fn from(limits: &Limits) -> Self {
-        Self { instances_max: u32::try_from(limits.plugin_instances_max).unwrap_or(u32::MAX) }
+        Self {
+            instances_max: u32::try_from(limits.plugin_instances_max).unwrap_or(u32::MAX),
+            self_test_max: limits.plugin_self_test_max,
+        }
     }
 }
 
@@ -83,6 +94,7 @@ pub struct PluginHost {
     slots: Arc<Slots>,
     compiler: Compiler,
     services: Services,
+    self_test_max: Duration,
 }
 
 /// A plugin as it lies in its directory, read.
@@ -96,6 +108,16 @@ pub struct PluginSource {
     pub component_path: String,
     /// The component.
     pub component: Vec<u8>,
+    /// Its golden vectors: it serves only if it answers them. None where they do not matter.
+    pub vectors: Vec<Arc<SourceFile>>,
+}
+
+impl PluginSource {
+    /// The same without its golden vectors, to be asked whatever it answers to them.
+    #[must_use]
+    pub fn unproven(self) -> Self {
+        Self { vectors: Vec::new(), ..self }
+    }
 }
 
 /// The plugin host cannot start on this machine.
@@ -120,7 +142,8 @@ impl PluginHost {
         let engine = engine::build(settings.instances_max)?;
         let linker = load::linker(&engine)?;
         let compiler = Compiler::new(CompileSettings::default(), &engine);
-        Ok(Self { engine, linker, slots: Arc::new(Slots::new(settings.instances_max)), compiler, services })
+        let slots = Arc::new(Slots::new(settings.instances_max));
+        Ok(Self { engine, linker, slots, compiler, services, self_test_max: settings.self_test_max })
     }
 
     /// The same host, compiling elsewhere than in this process, or keeping what it compiled.

@@ -1,6 +1,7 @@
 //! A loaded plugin: what it is made of, and the instances it lends to calls.
 
 use std::fmt::Write as _;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -12,6 +13,7 @@ use super::fault::Failure;
 use super::instance::{Blueprint, Instance};
 use super::manifest::{Isolation, PluginManifest};
 use super::pool::Slots;
+use super::proof::{self, Proof};
 use super::record::Record;
 use super::recording;
 use super::room::Room;
@@ -28,6 +30,7 @@ pub struct Digest(String);
 pub struct Plugin {
     pub(super) name: PluginName,
     pub(super) digest: Digest,
+    pub(super) version: PluginVersion,
     pub(super) cached: bool,
     pub(super) kinds: PluginKinds,
     pub(super) manifest: PluginManifest,
@@ -36,6 +39,10 @@ pub struct Plugin {
     pub(super) authorizers: Room,
     pub(super) workers: Room,
     pub(super) record: Record,
+    /// Which golden vectors it answered.
+    pub(super) proof: Proof,
+    /// Whether it only answers golden vectors, aside from what is served: its calls are no traffic.
+    pub(super) is_trial: bool,
 }
 
 /// What a plugin is made of: equal fingerprints serve alike, so a reload keeps the one with the warm instances.
@@ -79,7 +86,11 @@ impl Fingerprint {
     /// The fingerprint a plugin of this manifest and component will have.
     #[must_use]
     pub fn of(manifest: &str, component: &[u8]) -> Self {
-        Self { digest: Digest::of(component), manifest: manifest.to_owned() }
+        Self::new(Digest::of(component), manifest)
+    }
+
+    pub(super) fn new(digest: Digest, manifest: &str) -> Self {
+        Self { digest, manifest: manifest.to_owned() }
     }
 
     /// The component's.
@@ -106,7 +117,8 @@ impl std::fmt::Debug for Plugin {
 pub(super) struct Lease<'a> {
     plugin: &'a Plugin,
     room: &'a Room,
-    pub(super) instance: Instance,
+    /// Boxed: it is moved on every way, and is large.
+    pub(super) instance: Box<Instance>,
     _call: SemaphorePermit<'a>,
 }
 
@@ -130,10 +142,10 @@ impl Plugin {
         &self.name
     }
 
-    /// What logs and people tell versions apart by: the first 12 digits of the digest.
+    /// What logs and people tell versions apart by: see [`PluginVersion::short`].
     #[must_use]
     pub fn version(&self) -> &str {
-        self.digest.short()
+        &self.blueprint.identity.version
     }
 
     /// The digest of the component.
@@ -162,7 +174,7 @@ impl Plugin {
     /// What the plugin is made of.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint { digest: self.digest.clone(), manifest: self.manifest.source.text.clone() }
+        Fingerprint::new(self.digest.clone(), &self.manifest.source.text)
     }
 
     /// What an operator is told of it.
@@ -171,13 +183,14 @@ impl Plugin {
         PluginStatus {
             name: self.name.as_str().to_owned(),
             state,
-            version: Some(self.fingerprint().version().to_string()),
+            version: Some(self.version.to_string()),
             digest: Some(self.digest.as_str().to_owned()),
             since_unix_s: self.record.loaded_at_unix_s,
             reasons: Vec::new(),
             service: Some(PluginService {
                 kinds: self.kinds.iter().map(PluginKind::as_str).collect(),
                 cached: self.cached,
+                vectors: self.proof.vectors(),
                 paused: [&self.authorizers, &self.workers]
                     .into_iter()
                     .filter(|room| room.breaker.is_open())
@@ -199,7 +212,7 @@ impl Plugin {
 
     /// An instance to call, and until when the call may take. Waiting for the plugin's turn comes before that time.
     pub(super) async fn lease<'a>(&'a self, room: &'a Room) -> Result<(Lease<'a>, Moment), Failure> {
-        let wall = self.manifest.limits.wall;
+        let wall = if self.is_trial { proof::CALL_TIMEOUT } else { self.manifest.limits.wall };
         let call = room.enter(Moment::now() + wall).await?;
         let deadline = Moment::now() + wall;
         let instance = match room.pool.take() {
@@ -209,7 +222,7 @@ impl Plugin {
         Ok((Lease { plugin: self, room, instance, _call: call }, deadline))
     }
 
-    async fn instantiate(&self, room: &Room, deadline: Moment) -> Result<Instance, Failure> {
+    async fn instantiate(&self, room: &Room, deadline: Moment) -> Result<Box<Instance>, Failure> {
         let slot = self.slots.take(room.class, deadline).await?;
         let instance = timeout_at(deadline, room.run(self.blueprint.instantiate(slot))).await;
         instance.map_err(|_| Failure::wall(&self.manifest.limits))?
@@ -219,7 +232,7 @@ impl Plugin {
     pub(super) async fn admitted<T>(
         &self,
         room: &Room,
-        call: impl Future<Output = Result<T, Failure>>,
+        call: Pin<&mut impl Future<Output = Result<T, Failure>>>,
     ) -> Result<T, Failure> {
         let admission = room.breaker.admit().ok_or_else(Failure::paused)?;
         let result = call.await;
@@ -237,7 +250,10 @@ impl Plugin {
     fn log_output(&self, instance: &mut Instance) {
         let printed = instance.guest().take_output();
         if !printed.is_empty() {
-            tracing::info!(target: "plugin", plugin = %self.name, "{printed}");
+            let caller = &instance.guest().caller;
+            let (plugin, version) = (self.name.as_str(), self.version());
+            let (channel, user) = (caller.channel(), caller.user());
+            tracing::info!(target: "plugin", plugin, version, channel, user, "{printed}");
         }
         let dropped = instance.guest().log.dropped();
         recording::note(|record| {
@@ -247,7 +263,8 @@ impl Plugin {
         });
         if dropped > 0 {
             telemetry::plugin_log_dropped(self.name.as_str(), dropped);
-            tracing::debug!(target: "plugin", plugin = %self.name, dropped, "too many log lines");
+            let (plugin, version) = (self.name.as_str(), self.version());
+            tracing::debug!(target: "plugin", plugin, version, dropped, "too many log lines");
         }
     }
 }

@@ -14,16 +14,17 @@ use super::room::{self, Class, Place};
 
 /// The instances of one plugin that wait for a call. The one used last goes first: its memory is warm.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<Vec<Instance>>);
+#[allow(clippy::vec_box, reason = "an instance is large, and goes in and out for every call")]
+pub(super) struct Pool(Mutex<Vec<Box<Instance>>>);
 
 impl Pool {
     /// Takes an instance out. Whoever took it puts it back only after a call that went well.
-    pub(super) fn take(&self) -> Option<Instance> {
+    pub(super) fn take(&self) -> Option<Box<Instance>> {
         self.0.lock().pop()
     }
 
     /// Puts an instance back.
-    pub(super) fn put(&self, instance: Instance) {
+    pub(super) fn put(&self, instance: Box<Instance>) {
         self.0.lock().push(instance);
     }
 

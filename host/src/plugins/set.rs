@@ -30,7 +30,7 @@ impl PluginSet {
     #[must_use]
     pub fn new(plugins: impl IntoIterator<Item = Arc<Plugin>>) -> Self {
         let member = |plugin: Arc<Plugin>| {
-            let version = plugin.fingerprint().version();
+            let version = plugin.version;
             (plugin.name().clone(), Member { plugin, version })
         };
         Self(plugins.into_iter().map(member).collect())
@@ -56,7 +56,7 @@ impl PluginSet {
     fn find(&self, name: &PluginName, channel: &str) -> Result<&Plugin, Fault> {
         self.get(name).map(AsRef::as_ref).ok_or_else(|| {
             let fault = Fault { plugin: name.clone(), kind: FaultKind::Missing, detail: "is not loaded".to_owned() };
-            telemetry::plugin_fault(name.as_str(), fault.kind.as_str(), channel, &fault.detail);
+            fault.tell(None, channel, None);
             fault
         })
     }

@@ -19,7 +19,7 @@ const DEPTH_MAX: usize = 8;
 /// The file that makes a directory a plugin.
 const PLUGIN_MANIFEST: &str = "plugin.yaml";
 /// Where a plugin's golden vectors are, in its directory.
-const PLUGIN_VECTORS: &str = "tests";
+pub(super) const PLUGIN_VECTORS: &str = "tests";
 
 /// Where the files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,9 @@ impl Read {
         }
         for plugin in &self.plugins {
             (&plugin.manifest.path, &plugin.manifest.text, &plugin.component).hash(&mut hasher);
+            for vector in &plugin.vectors {
+                (&vector.path, &vector.text).hash(&mut hasher);
+            }
         }
         hasher.finish()
     }
@@ -135,7 +138,7 @@ fn read_plugins(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnosti
     }
 }
 
-/// Reads the plugin of a directory: its `plugin.yaml` and the component that names.
+/// Reads the plugin of a directory: its `plugin.yaml`, the component that names, and its golden vectors.
 ///
 /// # Errors
 /// Every mistake of the manifest, or what cannot be read.
@@ -145,7 +148,22 @@ pub fn read_plugin(directory: &Path) -> Result<PluginSource, Vec<Diagnostic>> {
     // `.` has no name of its own.
     let named = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
     let name = named.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    read_component(directory, PluginName::new(name), manifest)
+    let (component, vectors) = (read_component(directory, PluginName::new(name), manifest), read_vectors(directory));
+    match (component, vectors) {
+        (Ok(source), Ok(vectors)) => Ok(PluginSource { vectors, ..source }),
+        (component, vectors) => {
+            let mistakes = [component.err(), vectors.err()];
+            Err(mistakes.into_iter().flatten().flatten().collect())
+        }
+    }
+}
+
+/// Reads a component that no `plugin.yaml` names.
+///
+/// # Errors
+/// The file system's.
+pub fn read_component_file(path: &Path) -> io::Result<Vec<u8>> {
+    read_bounded(path)
 }
 
 /// Reads the golden vectors of a plugin's directory: `tests/*.json`, by name.
@@ -177,7 +195,9 @@ fn read_component(
     let declared = plugins::read_manifest(&manifest)?;
     let path = directory.join(&declared.component);
     match read_bounded(&path) {
-        Ok(component) => Ok(PluginSource { name, manifest, component_path: show(&path), component }),
+        Ok(component) => {
+            Ok(PluginSource { name, manifest, component_path: show(&path), component, vectors: Vec::new() })
+        }
         Err(error) => {
             let mut mistake = unreadable(&format!("component of plugin `{name}`"), &path, &error);
             let manifest = config::parse_yaml(&manifest, &mut Vec::new());

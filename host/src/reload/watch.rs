@@ -8,6 +8,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::read::PLUGIN_VECTORS;
 use super::{Paths, Trigger};
 
 /// Watches the directories a generation is read from. Dropping it ends the watch.
@@ -115,6 +116,8 @@ fn directories(paths: &Paths) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     below(&paths.channels, usize::MAX, &mut found);
     below(&paths.plugins, 1, &mut found);
+    let vectors: Vec<_> = found.iter().map(|plugin| plugin.join(PLUGIN_VECTORS)).collect();
+    found.extend(vectors);
     for path in [&paths.bridge, &paths.channels, &paths.plugins] {
         found.extend(path.parent().map(PathBuf::from));
     }

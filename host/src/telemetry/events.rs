@@ -100,10 +100,28 @@ pub fn boundary_violation(gate: Gate, connection: &str, user: Option<&str>, chan
     }
 }
 
-/// `plugin.fault`: logs and counts a plugin's failure. `detail` is for the operator, never for a client.
-pub fn plugin_fault(plugin: &str, kind: &'static str, channel: &str, detail: &str) {
+/// A plugin's failure, as it is logged.
+#[derive(Debug, Clone, Copy)]
+pub struct PluginFault<'a> {
+    /// Whose.
+    pub plugin: &'a str,
+    /// Of which version; `None` when it is not loaded.
+    pub version: Option<&'a str>,
+    /// One of a closed list.
+    pub kind: &'static str,
+    /// The template of the channel the call was for.
+    pub channel: &'a str,
+    /// The id of the user the call was for.
+    pub user: Option<&'a str>,
+    /// For the operator, never for a client.
+    pub detail: &'a str,
+}
+
+/// `plugin.fault`: logs and counts a plugin's failure.
+pub fn plugin_fault(fault: &PluginFault<'_>) {
+    let PluginFault { plugin, version, kind, channel, user, detail } = *fault;
     metrics::plugin_faulted(plugin, kind, channel);
-    sampled!(FAULTS, error, "plugin failed", event = names::PLUGIN_FAULT, plugin, kind, channel, detail);
+    sampled!(FAULTS, error, "plugin failed", event = names::PLUGIN_FAULT, plugin, version, kind, channel, user, detail);
 }
 
 /// `plugin.paused`: a plugin failed so often that its calls of a class are kept from it.
@@ -124,6 +142,19 @@ pub fn plugin_compiled(plugin: &str, component: &str, cached: bool, elapsed: Dur
     metrics::plugin_compiled(if cached { "cache" } else { "compiler" }, elapsed);
     let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
     tracing::info!(event = names::PLUGIN_COMPILED, plugin, component, cached, elapsed_ms, "plugin compiled");
+}
+
+/// `plugin.tested`: a version answered its golden vectors, or some of them otherwise (`failed`) and does not serve.
+pub fn plugin_tested(plugin: &str, component: &str, vectors: usize, failed: usize, elapsed: Duration) {
+    metrics::plugin_tested(plugin, if failed == 0 { "passed" } else { "failed" });
+    let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
+    if failed == 0 {
+        let event = names::PLUGIN_TESTED;
+        tracing::info!(event, plugin, component, vectors, failed, elapsed_ms, "plugin answers its vectors");
+    } else {
+        let event = names::PLUGIN_TESTED;
+        tracing::warn!(event, plugin, component, vectors, failed, elapsed_ms, "plugin does not answer its vectors");
+    }
 }
 
 /// `plugin.cache`: an entry was not what the server had kept; the component is compiled anew.

@@ -131,6 +131,11 @@ pub(super) fn plugin_compiled(from: &'static str, elapsed: Duration) {
     seconds(names::PLUGIN_COMPILE_SECONDS, &[("from", from)]).record(elapsed);
 }
 
+/// Counts a run of a plugin's golden vectors; [`super::plugin_tested`] does it and logs it.
+pub(super) fn plugin_tested(plugin: &str, outcome: &'static str) {
+    counter(names::PLUGIN_SELF_TESTS, &[("plugin", plugin), ("outcome", outcome)]).increment(1);
+}
+
 /// Counts an entry of the cache that was not used; [`super::plugin_cache_rejected`] does it and logs it.
 pub(super) fn plugin_cache_rejected() {
     counter(names::PLUGIN_CACHE_REJECTED, &[]).increment(1);

@@ -9,9 +9,9 @@ mod names;
 mod registry;
 
 pub use events::{
-    auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
+    PluginFault, auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
     plugin_cache_rejected, plugin_cache_unusable, plugin_compiled, plugin_fault, plugin_paused, plugin_resumed,
-    reload_applied, reload_rejected, reload_reverted, stopped, store_away, store_back,
+    plugin_tested, reload_applied, reload_rejected, reload_reverted, stopped, store_away, store_back,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
@@ -40,12 +40,20 @@ mod tests {
         plugin_call("p", "handler", "ok", time);
         plugin_host_call("p", "kv", "ok", time);
         plugin_log_dropped("p", 3);
-        plugin_fault("p", "trap", "a", "detail");
+        plugin_fault(&PluginFault {
+            plugin: "p",
+            version: None,
+            kind: "trap",
+            channel: "a",
+            user: None,
+            detail: "detail",
+        });
         plugin_state("p", "active", true);
         plugin_paused("p", "worker", time);
         plugin_resumed("p", "worker");
         plugin_compiled("p", "digest", true, time);
         plugin_cache_rejected("digest", "why");
+        plugin_tested("p", "digest", 2, 1, time);
         authorizer_cache("p", "hit");
         delivered("a", 1, 1);
         outbound_overflow();

@@ -68,6 +68,10 @@ pub(super) const PLUGIN_CACHE_REJECTED: Metric = counter(
     "tidegate_plugin_cache_rejected_total",
     "Compiled plugins in the cache that were not what the server had kept, and were compiled anew",
 );
+pub(super) const PLUGIN_SELF_TESTS: Metric = counter(
+    "tidegate_plugin_self_tests_total",
+    "Runs of a plugin's golden vectors before it serves, by plugin and outcome (passed, failed)",
+);
 pub(super) const PLUGIN_BREAKER: Metric = counter(
     "tidegate_plugin_breaker_total",
     "Plugins paused after too many faults and called again, by plugin, class (authorizer, worker) and outcome (paused, resumed)",
@@ -141,6 +145,7 @@ pub(super) const METRICS: &[Metric] = &[
     PLUGIN_COMPILES,
     PLUGIN_COMPILE_SECONDS,
     PLUGIN_CACHE_REJECTED,
+    PLUGIN_SELF_TESTS,
     PLUGIN_BREAKER,
     PLUGIN_STATE,
     AUTHORIZER_CACHE,
@@ -172,6 +177,7 @@ pub(super) const AUTH_FAILED: &str = "realtime.auth_failed";
 pub(super) const BOUNDARY_VIOLATION: &str = "realtime.boundary_violation";
 pub(super) const PLUGIN_FAULT: &str = "plugin.fault";
 pub(super) const PLUGIN_COMPILED: &str = "plugin.compiled";
+pub(super) const PLUGIN_TESTED: &str = "plugin.tested";
 pub(super) const PLUGIN_PAUSED: &str = "plugin.paused";
 pub(super) const PLUGIN_RESUMED: &str = "plugin.resumed";
 pub(super) const PLUGIN_CACHE: &str = "plugin.cache";

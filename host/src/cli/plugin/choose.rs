@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::super::failure::Failure;
 use super::super::load::{Load, made_up_secrets};
+use crate::app::own_program;
 use crate::config::nearest_name;
-use crate::plugins::{HostSettings, PluginHost, Services};
+use crate::plugins::{CompilePlace, CompileSettings, HostSettings, PluginHost, Services};
 use crate::store::StoreLook;
 
 /// The file that makes a directory a plugin.
@@ -26,7 +27,7 @@ pub(super) struct Choose {
 }
 
 /// What a command offers the plugins it calls or loads.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct Database {
     /// A SQLite database whose tables queries of plugins ask; without one they are answered `unavailable`
     #[arg(long, value_name = "FILE")]
@@ -48,7 +49,10 @@ impl Database {
             None => StoreLook::nowhere("no database here: give one with `--store FILE`"),
         };
         let services = Services { queries: Arc::new(look), ..Services::in_memory() };
-        let host = PluginHost::with_services(HostSettings { instances_max: INSTANCES_MAX }, services);
+        let host = PluginHost::with_services(
+            HostSettings { instances_max: INSTANCES_MAX, ..HostSettings::default() },
+            services,
+        );
         host.map_err(|error| Failure::App(error.into()))
     }
 }
@@ -132,6 +136,17 @@ pub(in crate::cli) fn all(directory: &Path) -> Result<Vec<PluginDirectory>, Fail
 /// Whether an argument is a path rather than a plugin's name.
 pub(super) fn is_path(argument: &str) -> bool {
     argument == "." || argument.contains(['/', '\\'])
+}
+
+/// The engine of a command that tells what compiling costs: as the server does it, in a child with limits, and from no
+/// cache.
+///
+/// # Errors
+/// As [`Database::host`].
+pub(super) fn inspecting_host() -> Result<PluginHost, Failure> {
+    let place = own_program().map_or(CompilePlace::Here, CompilePlace::Child);
+    let host = Database::default().host()?;
+    Ok(host.compiling(CompileSettings { place, ..CompileSettings::default() }))
 }
 
 fn configured<'a>(load: &Load, plugins: &'a mut Option<PathBuf>) -> Result<&'a Path, Failure> {

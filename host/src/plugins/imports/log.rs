@@ -38,14 +38,15 @@ impl host::log::Host for Guest {
             line.push_str(&format!(" {name}={value}"));
         }
         line.truncate(line.floor_char_boundary(LINE_BYTES_MAX));
-        let plugin = &*self.plugin;
+        let (plugin, version) = (&*self.identity.plugin, &*self.identity.version);
+        let (channel, user) = (self.caller.channel(), self.caller.user());
         recording::note(|record| record.log.push((word(level), line.clone())));
         match level {
-            host::log::Level::Trace => tracing::trace!(target: "plugin", plugin, "{line}"),
-            host::log::Level::Debug => tracing::debug!(target: "plugin", plugin, "{line}"),
-            host::log::Level::Info => tracing::info!(target: "plugin", plugin, "{line}"),
-            host::log::Level::Warn => tracing::warn!(target: "plugin", plugin, "{line}"),
-            host::log::Level::Error => tracing::error!(target: "plugin", plugin, "{line}"),
+            host::log::Level::Trace => tracing::trace!(target: "plugin", plugin, version, channel, user, "{line}"),
+            host::log::Level::Debug => tracing::debug!(target: "plugin", plugin, version, channel, user, "{line}"),
+            host::log::Level::Info => tracing::info!(target: "plugin", plugin, version, channel, user, "{line}"),
+            host::log::Level::Warn => tracing::warn!(target: "plugin", plugin, version, channel, user, "{line}"),
+            host::log::Level::Error => tracing::error!(target: "plugin", plugin, version, channel, user, "{line}"),
         }
     }
 }

@@ -14,8 +14,8 @@ mod secrets;
 
 pub use kv_memory::MemoryKv;
 pub(super) use log::LogLines;
-pub(super) use offered::check;
-pub use offered::grant_of_import;
+pub use offered::Standing;
+pub(super) use offered::{check, standings};
 pub use queries::NoDatabase;
 pub(super) use random::RANDOM_BYTES_MAX;
 pub use reach::Services;

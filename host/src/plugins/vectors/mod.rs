@@ -1,6 +1,6 @@
 //! Golden vectors: a question to a plugin and the answer it owes, one JSON file each in the plugin's `tests/`.
 //!
-//! `tidegate plugin test` runs them, and so may whatever wants to know before a plugin serves that it does its work.
+//! `tidegate plugin test` runs them, and so does the server before a plugin serves.
 
 mod answer;
 mod compare;
@@ -11,10 +11,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Plugin;
-use crate::config::{Diagnostic, SourceFile};
+use crate::channels::PluginKind;
+use crate::config::{Diagnostic, Place, SourceFile};
 use crate::flow::CallContext;
-use crate::flow::ports::Action;
-use crate::protocol::Payload;
+use crate::flow::ports::{Action, Phase};
+use crate::protocol::{BusEvent, ConnectionId, Payload, User};
 
 pub use read::{ContextFile, UserFile};
 
@@ -35,6 +36,12 @@ enum Question {
     Handler { context: CallContext, payload: Payload },
     /// To decide.
     Authorizer { context: CallContext, action: Action, payload: Option<Payload> },
+    /// To give the state of a topic.
+    Snapshot { context: CallContext },
+    /// To make the payload of an event that crosses to a topic.
+    Transform { context: CallContext, event: Box<BusEvent>, payload: Payload },
+    /// To hear of a connection.
+    Connection { connection: ConnectionId, user: Option<User>, phase: Phase },
 }
 
 impl Vector {
@@ -46,21 +53,22 @@ impl Vector {
         read::read(source)
     }
 
-    /// The question of an input that is a whole vector, or, where it is none, of a payload alone: of this kind and
-    /// in this context.
+    /// The question of an input that is a whole vector, or, where it is none, of a payload alone (of a transform: an
+    /// event), of this kind and in this context.
     ///
     /// # Errors
     /// What is wrong with the input, and where.
-    pub fn of_input(source: &Arc<SourceFile>, kind: &str, context: ContextFile) -> Result<Self, Diagnostic> {
+    pub fn of_input(source: &Arc<SourceFile>, kind: PluginKind, context: ContextFile) -> Result<Self, Diagnostic> {
         read::of_input(source, kind, context)
     }
 
-    /// The question of an authorizer whether this user may subscribe.
+    /// The question that needs no input: of an authorizer whether this user may subscribe, of a snapshot for the topic's
+    /// state, of a connection that it came or went.
     ///
     /// # Errors
     /// What is wrong with the context.
-    pub fn of_subscription(context: ContextFile) -> Result<Self, Diagnostic> {
-        read::of_subscription(context)
+    pub fn without_input(kind: PluginKind, context: ContextFile, phase: Phase) -> Result<Self, Diagnostic> {
+        read::without_input(kind, context, phase)
     }
 
     /// The path of its file.
@@ -71,10 +79,13 @@ impl Vector {
 
     /// The kind of plugin it asks.
     #[must_use]
-    pub const fn kind(&self) -> &'static str {
+    pub const fn kind(&self) -> PluginKind {
         match self.question {
-            Question::Handler { .. } => "handler",
-            Question::Authorizer { .. } => "authorizer",
+            Question::Handler { .. } => PluginKind::Handler,
+            Question::Authorizer { .. } => PluginKind::Authorizer,
+            Question::Snapshot { .. } => PluginKind::Snapshot,
+            Question::Transform { .. } => PluginKind::Transform,
+            Question::Connection { .. } => PluginKind::Connection,
         }
     }
 
@@ -82,6 +93,14 @@ impl Vector {
     #[must_use]
     pub const fn expects(&self) -> bool {
         self.expect.is_some()
+    }
+
+    /// Where the file says what it expects.
+    fn expect_place(&self) -> Place {
+        let before = self.source.text.find("\"expect\"").map_or("", |at| &self.source.text[..at]);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Place { source: self.source.clone(), line, column, width: 1 }
     }
 
     /// Asks the plugin. What it answers is in the words of `expect`.
@@ -112,8 +131,8 @@ impl Vector {
 /// Runs every vector, and stops at none.
 ///
 /// # Errors
-/// A mistake for every file that is no vector and for every answer that differs.
-pub async fn self_test(plugin: &Plugin, files: &[Arc<SourceFile>]) -> Result<(), Vec<Diagnostic>> {
+/// A mistake for every file that is no vector and for every answer that differs, at its place.
+pub(super) async fn self_test(plugin: &Plugin, files: &[Arc<SourceFile>]) -> Result<(), Vec<Diagnostic>> {
     let mut mistakes = Vec::new();
     for file in files {
         match Vector::read(file) {
@@ -136,6 +155,7 @@ pub fn differences(one: &Value, other: &Value) -> Vec<String> {
 }
 
 fn mismatch(vector: &Vector, differences: &[String]) -> Diagnostic {
-    let message = format!("vector `{}`: {}", vector.path(), differences.join("; "));
-    Diagnostic::new(message).hint("`tidegate plugin test` shows it; with `--update` it takes what is answered now")
+    let message = format!("is answered otherwise: {}", differences.join("; "));
+    Diagnostic::at(vector.expect_place(), message)
+        .hint("`tidegate plugin test` shows it; with `--update` it takes what is answered now")
 }

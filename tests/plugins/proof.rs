@@ -1,0 +1,124 @@
+//! Golden vectors that a plugin answers before it serves.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate::config::{Diagnostic, SourceFile};
+use tidegate::flow::ports::PluginState;
+use tidegate::plugins::{HostSettings, Plugin, PluginHost, PluginSource};
+use tidegate::protocol::Generation;
+use tidegate::reload::{self, Built, Paths};
+
+use crate::kit::{BAD_MANIFEST, bad, host, order, reply};
+
+fn vector(payload: &str, expect: &str) -> String {
+    let context = r#"{ "topic": "realtime-ping", "user": { "id": "u1" } }"#;
+    format!(
+        "{{\n  \"kind\": \"handler\", \"context\": {context},\n  \"payload\": \"{payload}\",\n  \"expect\": {expect}\n}}\n"
+    )
+}
+
+/// The bad plugin with these vectors.
+fn with(vectors: &[(&str, &str)]) -> PluginSource {
+    let file = |(index, (payload, expect)): (usize, &(&str, &str))| {
+        Arc::new(SourceFile { path: format!("tests/{index}.json"), text: vector(payload, expect) })
+    };
+    PluginSource { vectors: vectors.iter().enumerate().map(file).collect(), ..bad(BAD_MANIFEST) }
+}
+
+fn vectors_of(plugin: &Plugin) -> usize {
+    plugin.status(PluginState::Active).service.unwrap().vectors
+}
+
+fn told(mistakes: &[Diagnostic]) -> Vec<String> {
+    let one = |mistake: &Diagnostic| {
+        let place = mistake.place.as_ref().unwrap();
+        format!("{}:{}: {}", place.source.path, place.line, mistake.message)
+    };
+    mistakes.iter().map(one).collect()
+}
+
+#[tokio::test]
+async fn a_version_that_answers_its_vectors_serves_and_nothing_of_the_test_is_left() {
+    let counted = ("count", r#"{ "reply": 1 }"#);
+    let plugin = host().load(with(&[counted, ("panic", r#"{ "fault": { "kind": "trap" } }"#)])).await.unwrap();
+    assert_eq!(vectors_of(&plugin), 2);
+    let service = plugin.status(PluginState::Active).service.unwrap();
+    assert_eq!((service.calls, service.faults), (0, 0), "a test is no traffic");
+    assert_eq!(reply(order(&plugin, "count").await), "1", "the instances that were tested serve nobody");
+}
+
+#[tokio::test]
+async fn every_vector_that_is_answered_otherwise_is_told_with_its_file_and_both_answers() {
+    let wrong =
+        [("count", r#"{ "reply": 7 }"#), ("well", r#"{ "reply": "well" }"#), ("forbidden", r#"{ "reply": 1 }"#)];
+    let mistakes = host().load(with(&wrong)).await.unwrap_err();
+    assert_eq!(
+        told(&mistakes),
+        [
+            "tests/0.json:4: is answered otherwise: /reply: expected 7, found 1",
+            "tests/2.json:4: is answered otherwise: /reply: expected 1, found nothing; /effects: expected [], found \
+             nothing; /refusal: expected nothing, found {\"code\":\"forbidden\"}",
+        ]
+    );
+    assert!(mistakes[0].hint.as_ref().unwrap().contains("tidegate plugin test"));
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_vector_keeps_the_version_out() {
+    let source = with(&[]);
+    let file =
+        SourceFile { path: "tests/0.json".to_owned(), text: "{ \"kind\": \"handler\",\n  \"x\": 1 }".to_owned() };
+    let mistakes = host().load(PluginSource { vectors: vec![Arc::new(file)], ..source }).await.unwrap_err();
+    assert!(told(&mistakes)[0].starts_with("tests/0.json:2: unknown field `x`"), "{mistakes:?}");
+}
+
+#[tokio::test]
+async fn vectors_have_their_time_and_no_more() {
+    let settings = HostSettings { instances_max: 2, self_test_max: Duration::from_millis(50) };
+    let host = PluginHost::new(settings).unwrap();
+    let mistakes = host.load(with(&[("loop", r#"{ "fault": { "kind": "timeout" } }"#)])).await.unwrap_err();
+    assert_eq!(told(&mistakes), ["tests/0.json:1: the 1 vectors of `bad` are not answered within 50ms"]);
+    assert!(mistakes[0].hint.as_ref().unwrap().contains("limits.plugin_self_test"));
+    // Without the test it serves, and the instance that was tested is gone.
+    host.load(with(&[])).await.unwrap();
+}
+
+/// A directory with the bad plugin, this vector beside it, and a channel that it handles.
+fn lay(root: &Path, expect: &str) -> Paths {
+    let write = |path: &str, bytes: &[u8]| {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    write(
+        "channels/a.yaml",
+        b"feature: a\nchannels:\n  a: { scope: public, payload: {}, inbound: { payload: {}, handler: bad } }\n",
+    );
+    write("plugins/bad/plugin.yaml", BAD_MANIFEST.as_bytes());
+    write("plugins/bad/bad.wasm", &bad(BAD_MANIFEST).component);
+    write("plugins/bad/tests/one.json", vector("well", expect).as_bytes());
+    Paths { channels: root.join("channels"), plugins: root.join("plugins"), bridge: root.join("bridge.yaml") }
+}
+
+async fn build(paths: &Paths, previous: &[Arc<Plugin>]) -> Result<Built, Vec<Diagnostic>> {
+    reload::build(host(), reload::read(paths).unwrap(), Generation(1), previous).await
+}
+
+#[tokio::test]
+async fn a_vector_that_changes_alone_is_put_to_the_version_that_serves() {
+    let root = tempfile::tempdir().unwrap();
+    let paths = lay(root.path(), r#"{ "reply": "well" }"#);
+    let first = build(&paths, &[]).await.unwrap();
+    assert_eq!(vectors_of(&first.plugins[0]), 1);
+
+    lay(root.path(), r#"{ "reply": "better" }"#);
+    assert_ne!(reload::read(&paths).unwrap().fingerprint(), first.fingerprint, "it is a reason to reload");
+    let mistakes = build(&paths, &first.plugins).await.err().unwrap();
+    assert!(mistakes[0].message.contains(r#"/reply: expected "better", found "well""#), "{mistakes:?}");
+
+    lay(root.path(), r#"{ "reply": "well", "effects": [] }"#);
+    let second = build(&paths, &first.plugins).await.unwrap();
+    assert!(Arc::ptr_eq(&first.plugins[0], &second.plugins[0]), "it keeps its instances");
+}

@@ -14,7 +14,7 @@ mod source;
 use source::Source;
 
 /// Each module of the host and the modules it may import. Arrows run down; adapters do not know one another.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("protocol", &[]),
     ("telemetry", &[]),
     ("config", &["protocol", "telemetry"]),
@@ -27,6 +27,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("bus", ADAPTER),
     ("broker", ADAPTER),
     ("store", ADAPTER),
+    ("outbound", ADAPTER),
     // It loads the plugins of the next generation.
     ("reload", &["plugins", "flow", "channels", "protocol", "config", "telemetry"]),
     (
@@ -38,6 +39,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
             "auth",
             "bus",
             "store",
+            "outbound",
             "reload",
             "flow",
             "channels",
@@ -50,7 +52,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 const ADAPTER: &[&str] = &["flow", "channels", "protocol", "config", "telemetry"];
 
 /// Each foreign crate that has a home, and the files or directories below `host/src/` that may name it.
-const HOMES: [(&str, &[&str]); 22] = [
+const HOMES: [(&str, &[&str]); 27] = [
     ("socketioxide", &["realtime/"]),
     ("engineioxide", &["realtime/"]),
     ("wasmtime", &["plugins/"]),
@@ -69,9 +71,14 @@ const HOMES: [(&str, &[&str]); 22] = [
     ("notify", &["reload/"]),
     ("clap", &["cli/"]),
     ("sqlx", &["store/"]),
-    ("url", &["config/origin.rs"]),
+    ("url", &["config/origin.rs", "config/web_url.rs"]),
+    ("hyper", &["outbound/"]),
+    ("hyper_util", &["outbound/"]),
+    ("hyper_rustls", &["outbound/"]),
+    ("rustls", &["outbound/"]),
+    ("rustls_native_certs", &["outbound/tls.rs"]),
     ("rustix", &["plugins/compile/"]),
-    ("ureq", &["cli/plugin/list.rs"]),
+    ("ureq", &["cli/plugin/ask.rs"]),
     ("hmac", &["plugins/compile/"]),
 ];
 

@@ -22,12 +22,14 @@ use crate::flow::ports::{Clock, StoreHealth, SystemClock};
 use crate::flow::queries::Queries;
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
+use crate::outbound::{Outbound, OutboundError, OutboundSettings, SystemResolver};
 use crate::plugins::{
-    CompilePlace, CompileSettings, HostError, HostSettings, MemoryKv, NoDatabase, PluginHost, Roster, Secrets, Services,
+    CompilePlace, CompileSettings, HostError, HostSettings, MemoryKv, NoDatabase, PluginHost, Quarantine, Roster,
+    Secrets, Services,
 };
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
-use crate::reload::{self, Built, Paths, Reloader, Trigger, WatchError, Watcher};
+use crate::reload::{self, Built, Paths, Reloader, Told, Trigger, WatchError, Watcher};
 use crate::store::{Store, StoreLook};
 use crate::telemetry;
 
@@ -45,6 +47,9 @@ pub enum AppError {
     /// The plugin engine cannot run here.
     #[error("failed to start the plugin engine")]
     Engine(#[from] HostError),
+    /// Plugins could not send HTTP requests.
+    #[error("failed to start the HTTP client")]
+    Outbound(#[from] OutboundError),
     /// The address cannot be listened on.
     #[error("failed to listen on `{address}`")]
     Bind {
@@ -113,7 +118,8 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
 pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let started = Instant::now();
     let store = Kept::at(&config.store);
-    let host = plugin_host(&config, Services { kv: store.kv.clone(), queries: store.queries.clone(), ..services() })?;
+    let (kv, queries) = (store.kv.clone(), store.queries.clone());
+    let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
     let served = Server::assemble(&config, host, first, store.health.clone()).serve(&config, options).await;
@@ -155,12 +161,20 @@ impl Kept {
 
 fn plugin_host(config: &Config, services: Services) -> Result<Arc<PluginHost>, AppError> {
     let host = PluginHost::with_services(HostSettings::from(&config.limits), services)?;
-    Ok(Arc::new(host.compiling(compile_settings(config))))
+    let quarantine = Quarantine::at(config.plugin_quarantine.clone());
+    Ok(Arc::new(host.compiling(compile_settings(config)).refusing(Arc::new(quarantine))))
 }
 
 /// What plugins reach beyond themselves, by grant.
 fn services() -> Services {
     Services { secrets: Secrets::Environment, ..Services::in_memory() }
+}
+
+/// What sends the HTTP requests of plugins.
+fn outbound(config: &Config) -> Result<Arc<Outbound>, OutboundError> {
+    let private_origins = config.private_origins.iter().cloned().collect();
+    let settings = OutboundSettings { private_origins, requests_max: config.limits.plugin_requests_max };
+    Outbound::new(settings, Arc::new(SystemResolver::default())).map(Arc::new)
 }
 
 /// Compiles in children of this very program, and keeps what they make.
@@ -233,14 +247,15 @@ impl Server {
         let address = tcp.local_addr()?;
         let draining = CancellationToken::new();
 
-        let roster = Arc::new(Roster::default());
-        roster.serve(&first.plugins);
+        let roster = Arc::new(Roster::new(host.quarantine().clone()));
+        roster.serve(&first.plugins, Vec::new());
         let api_keys = Arc::new(config.api_keys.clone());
         let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone(), store };
         let router = realtime.attach(http::router(state), &gates, &config.auth.origins);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
         let ready = options.ready.take();
-        let reloader = Reloader { paths: paths(config), host, gates: gates.clone(), roster };
+        let rollback = config.rollback.clone();
+        let reloader = Reloader { paths: paths(config), host, gates: gates.clone(), roster, rollback };
         spawn_reloader(config, reloader, first, &realtime, draining.clone(), options)?;
         tokio::spawn(sweep(gates.clone(), draining.clone()));
         let closing = CancellationToken::new();
@@ -306,7 +321,8 @@ fn spawn_reloader(
             show(mistakes);
         }
     };
-    tokio::spawn(reloader.run(first, triggers, Some(watcher), shutdown, applied, rejected));
+    let told = Told { applied, rejected };
+    tokio::spawn(reloader.run(first, triggers, Some(watcher), shutdown, told));
     Ok(())
 }
 

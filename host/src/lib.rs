@@ -1,7 +1,8 @@
 //! Tidegate: channels declared in YAML, logic in WebAssembly components, stock Socket.IO clients.
 //!
 //! The floors, arrows running down only: [`app`] · the adapters ([`realtime`], [`http`], [`plugins`], [`auth`], [`bus`],
-//! [`store`]) and [`reload`] · [`flow`] · [`channels`] · [`protocol`] and [`config`]. `tests/architecture.rs` holds them.
+//! [`outbound`], [`store`]) and [`reload`] · [`flow`] · [`channels`] · [`protocol`] and [`config`].
+//! `tests/architecture.rs` holds them.
 
 pub mod app;
 pub mod auth;
@@ -11,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod flow;
 pub mod http;
+pub mod outbound;
 pub mod plugins;
 pub mod protocol;
 pub mod realtime;

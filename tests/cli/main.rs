@@ -13,8 +13,10 @@ macro_rules! shown {
 }
 
 mod call;
+mod clear;
 mod inspect;
 mod list;
+mod network;
 mod new;
 mod plugin;
 mod project;

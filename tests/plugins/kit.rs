@@ -71,6 +71,14 @@ pub(crate) fn reaching(lines: &str) -> PluginSource {
     with_manifest(source, &format!("component: reach.wasm\n{lines}\n"))
 }
 
+/// The plugin that sends the HTTP requests it is told to, with these lines of `plugin.yaml`.
+pub(crate) fn fetching(lines: &str) -> PluginSource {
+    static BUILT: OnceLock<PluginSource> = OnceLock::new();
+    const MANIFEST: &str = "component: fetch.wasm\nbuild: cargo build --release --target wasm32-wasip2\n";
+    let source = BUILT.get_or_init(|| built(&root().join("tests/plugins/guests/fetch"), MANIFEST)).clone();
+    with_manifest(source, &format!("component: fetch.wasm\n{lines}\n"))
+}
+
 /// The `plugin.yaml` of the plugin that is everything but a handler.
 pub(crate) const KINDS_MANIFEST: &str = "
 component: kinds.wasm
@@ -92,7 +100,8 @@ pub(crate) fn kinds(name: &str, manifest: &str) -> PluginSource {
 /// The plugin of every kind that is written with the Rust SDK.
 pub(crate) fn typed() -> PluginSource {
     static BUILT: OnceLock<PluginSource> = OnceLock::new();
-    let manifest = KINDS_MANIFEST.replace("kinds.wasm", "typed.wasm");
+    let grants = "grants:\n  http: ['http://api.test']\n";
+    let manifest = KINDS_MANIFEST.replace("kinds.wasm", "typed.wasm").replace("grants:\n", grants);
     BUILT.get_or_init(|| built(&root().join("tests/plugins/guests/typed"), &manifest)).clone()
 }
 

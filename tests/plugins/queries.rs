@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tidegate::flow::ports::SystemClock;
 use tidegate::plugins::{HostSettings, NoDatabase, Plugin, PluginHost, Services, recorded};
 use tidegate::store::{Store, StoreLook};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::kit::{asks, reply, send};
 
@@ -185,15 +185,12 @@ async fn a_query_without_an_end_is_ended_and_its_connection_is_free_again() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_cut_at_its_wall_time_ends_its_query() {
+async fn a_caller_that_goes_away_ends_its_query() {
     let directory = tables().await;
-    let plugin = plugin(&directory, &[ENDLESS], "cpu: 100ms, wall: 300ms").await;
-    let begun = Instant::now();
-    let payload = json!({ "query": "endless", "params": [] }).to_string();
-    for _ in 0..6 {
-        assert!(send(&plugin, &payload).await.unwrap_err().detail.contains("limits.wall"));
+    let plugin = plugin(&directory, &[ENDLESS], "").await;
+    for _ in 0..4 {
+        timeout(Duration::from_millis(300), ask(&plugin, "endless", json!([]))).await.unwrap_err();
     }
-    assert!(begun.elapsed() < Duration::from_secs(10));
     let before = processor_time_ms();
     tokio::time::sleep(Duration::from_millis(300)).await;
     let spent = processor_time_ms() - before;

@@ -63,6 +63,11 @@ pub struct Limits {
     #[serde(rename = "plugin_instances", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub plugin_instances_max: usize,
+    /// HTTP requests of plugins under way at once, all plugins together. Default 256; one more waits as long as its
+    /// call has, and is then told `timeout`.
+    #[serde(rename = "plugin_requests", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub plugin_requests_max: usize,
     /// Memory (address space) of the process that compiles a plugin. Default 2 GiB; a component that needs more does
     /// not load.
     #[serde(rename = "plugin_compile_memory", with = "bytes")]
@@ -112,6 +117,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(10),
             dead_letters_max: 1000,
             plugin_instances_max: 256,
+            plugin_requests_max: 256,
             plugin_compile_memory_bytes_max: 2 << 30,
             plugin_compile_time_max: Duration::from_secs(60),
             plugin_self_test_max: Duration::from_secs(10),

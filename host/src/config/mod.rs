@@ -8,11 +8,13 @@ mod load;
 mod node;
 mod origin;
 mod redact;
+mod rollback;
 mod secret;
 mod server;
 mod source;
 mod units;
 mod unserved;
+mod web_url;
 mod yaml;
 
 pub use api_key::{ApiKey, ApiKeys, Permission};
@@ -21,12 +23,14 @@ pub use limits::Limits;
 pub use load::{DEFAULT_FILE, Override};
 pub use node::{Entry, Node, Shape};
 pub use origin::{NoOrigin, Origin};
+pub use rollback::Rollback;
 pub use secret::Secret;
 pub use server::{
     Anonymous, Auth, Broker, BusSource, Config, JwtAlgorithm, JwtProvider, Log, Provider, StorePlace, schema,
 };
 pub use source::{Diagnostic, Place, SourceFile};
 pub use units::{ByteSize, HumanDuration};
+pub use web_url::{NoWebUrl, WebUrl};
 pub use yaml::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX, parse_yaml};
 
 /// The variables whose secrets the shipped configuration takes from the environment, and `tidegate dev` makes up:

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::{ApiKeys, HumanDuration, Limits, Secret};
+use super::{ApiKeys, HumanDuration, Limits, Origin, Rollback, Secret};
 use crate::telemetry::LogFormat;
 
 /// The server's configuration.
@@ -25,12 +25,17 @@ pub struct Config {
     /// Where compiled plugins are kept, a directory of the server's user alone. Default: `$CACHE_DIRECTORY`,
     /// `$XDG_CACHE_HOME/tidegate` or `~/.cache/tidegate`, the first there is; without any, every start compiles.
     pub plugin_cache: Option<PathBuf>,
+    /// Where it stands which versions of plugins are not let in again, a file. Default `../tidegate.quarantine.json`.
+    pub plugin_quarantine: PathBuf,
     /// The bridge table. Default `bridge.yaml`; without the file nothing crosses.
     pub bridge: PathBuf,
     /// Who may connect.
     pub auth: Auth,
     /// The keys of backends and operators, for the HTTP endpoints.
     pub api_keys: ApiKeys,
+    /// Origins on private networks that plugins may reach when they are granted them: `http://10.0.0.7:8080`. Every
+    /// other private, loopback or link-local address is never connected to. Default: none.
+    pub private_origins: Vec<Origin>,
     /// Where the keys of plugins live, and the tables that their queries ask: `sqlite:PATH`, or `sqlite::memory:`, which is
     /// gone with the process. Default `sqlite:../tidegate.db`; the file is made when the first plugin that is granted a
     /// bucket or a query loads.
@@ -41,6 +46,8 @@ pub struct Config {
     /// Where bus events come from besides the in-process bus, which is always there. None is served yet.
     #[schemars(with = "Vec<serde_json::Value>", extend("maxItems" = 0))]
     pub bus: Vec<BusSource>,
+    /// When a new version of a plugin is taken back.
+    pub rollback: Rollback,
     /// The bounds of the server.
     pub limits: Limits,
     /// What is logged.
@@ -54,12 +61,15 @@ impl Default for Config {
             channels: "../channels".into(),
             plugins: "../plugins".into(),
             plugin_cache: None,
+            plugin_quarantine: "../tidegate.quarantine.json".into(),
             bridge: "bridge.yaml".into(),
             auth: Auth::default(),
             api_keys: ApiKeys::default(),
+            private_origins: Vec::new(),
             store: StorePlace::default(),
             broker: Broker::default(),
             bus: Vec::new(),
+            rollback: Rollback::default(),
             limits: Limits::default(),
             log: Log::default(),
         }

@@ -9,6 +9,7 @@ mod connection;
 mod decisions;
 mod effects;
 mod explain;
+pub mod http_client;
 mod inbound;
 pub mod kv;
 pub mod ports;

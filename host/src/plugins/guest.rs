@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant as Moment;
 use wasmtime::{ResourceLimiter, Result};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
@@ -32,6 +33,8 @@ pub(super) struct Guest {
     ticks_left: u32,
     /// Time spent waiting for the host, up to a tick a call, that was not yet taken off.
     waited: Duration,
+    /// When the call is cut (`limits.wall`).
+    deadline: Moment,
     output: Output,
     wasi: WasiCtx,
     table: ResourceTable,
@@ -68,6 +71,7 @@ impl Guest {
             log_lines_max,
             ticks_left: 0,
             waited: Duration::ZERO,
+            deadline: Moment::now() + limits.wall,
             output,
             wasi,
             table,
@@ -81,6 +85,17 @@ impl Guest {
         self.waited = Duration::ZERO;
         self.log = LogLines::new(self.log_lines_max);
         self.memory.denied = false;
+    }
+
+    /// Says when the call is cut.
+    pub(super) const fn ends_at(&mut self, deadline: Moment) {
+        self.deadline = deadline;
+    }
+
+    /// Until when an import may keep the guest waiting: a tenth of what is left of the call is the guest's, to answer.
+    pub(super) fn answer_by(&self) -> Moment {
+        let left = self.deadline.saturating_duration_since(Moment::now());
+        self.deadline - left / 10
     }
 
     /// Takes one epoch from the budget; `false` when there is none left. One that passed while the guest waited for the

@@ -31,6 +31,8 @@ const QUERY_BYTES_MAX: usize = 16 << 20;
 const HOST_TIME_MAX: Duration = Duration::from_secs(10);
 /// Largest `limits.kv_value`, in bytes.
 const KV_VALUE_BYTES_MAX: usize = 1 << 20;
+/// Largest `limits.http_body`, in bytes.
+const HTTP_BODY_BYTES_MAX: usize = 16 << 20;
 /// Largest `limits.host_bytes`.
 const HOST_BYTES_MAX: usize = 64 << 20;
 /// Most `limits.handles`.
@@ -55,6 +57,8 @@ pub(super) struct PluginLimits {
     pub(super) query_time_max: Duration,
     pub(super) query_rows_max: usize,
     pub(super) query_bytes_max: usize,
+    pub(super) http_per_second: u32,
+    pub(super) http_body_bytes_max: usize,
     pub(super) host_bytes_max: usize,
     pub(super) handles_max: usize,
 }
@@ -95,6 +99,11 @@ pub(super) struct LimitsSection {
     query_rows: NonZeroU32,
     /// Size of one answer as JSON; a larger one is refused, `too-large`.
     query_bytes: ByteSize,
+    /// HTTP requests a second, all instances together, those that follow a redirect among them; those beyond are refused,
+    /// `rate-limited`.
+    http: NonZeroU32,
+    /// Size of the body of one HTTP request, and of one response.
+    http_body: ByteSize,
     /// What a plugin may hand the host at once: the arguments of one host call, or one answer.
     host_bytes: ByteSize,
     /// Component handles one instance may hold.
@@ -120,6 +129,8 @@ impl Default for LimitsSection {
             query_time: HumanDuration::new(Duration::from_millis(50)),
             query_rows: number(1000),
             query_bytes: ByteSize::from_bytes(256 << 10),
+            http: number(50),
+            http_body: ByteSize::from_bytes(1 << 20),
             host_bytes: ByteSize::from_bytes(4 << 20),
             handles: number(1000),
         }
@@ -153,6 +164,8 @@ pub(super) fn check(file: &LimitsSection, node: &Node, diagnostics: &mut Vec<Dia
     told.time("query_time", file.query_time, HOST_TIME_MAX);
     told.count("query_rows", file.query_rows.get(), QUERY_ROWS_MAX);
     told.size("query_bytes", file.query_bytes, QUERY_BYTES_MAX);
+    told.count("http", file.http.get(), RATE_MAX);
+    told.size("http_body", file.http_body, HTTP_BODY_BYTES_MAX);
     told.size("host_bytes", file.host_bytes, HOST_BYTES_MAX);
     told.count("handles", file.handles.get(), HANDLES_MAX);
     PluginLimits {
@@ -172,6 +185,8 @@ pub(super) fn check(file: &LimitsSection, node: &Node, diagnostics: &mut Vec<Dia
         query_time_max: file.query_time.get(),
         query_rows_max: file.query_rows.get() as usize,
         query_bytes_max: file.query_bytes.as_usize(),
+        http_per_second: file.http.get(),
+        http_body_bytes_max: file.http_body.as_usize(),
         host_bytes_max: file.host_bytes.as_usize(),
         handles_max: file.handles.get() as usize,
     }

@@ -15,9 +15,8 @@ use crate::channels::PluginKind;
 use crate::config::{Diagnostic, Node, Shape, SourceFile, decode, parse_yaml};
 
 /// Keys that later versions honour; until then asking for one is an error, never silence.
-const NOT_SERVED: [(&[&str], &str); 3] = [
+const NOT_SERVED: [(&[&str], &str); 2] = [
     (&["on_failure"], "an authorizer that fails denies, a handler that fails answers `handler_failed`"),
-    (&["grants", "http"], "no plugin has the network"),
     (&["instances", "idle"], "an instance lives until `instances.max_calls`"),
 ];
 

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 tokio::task_local! {
     static RECORD: RefCell<Recorded>;
@@ -21,8 +22,23 @@ pub struct Recorded {
     pub printed: String,
     /// How often it called each import.
     pub host_calls: BTreeMap<&'static str, u32>,
+    /// The HTTP requests it sent and what came of each, in order.
+    pub http: Vec<HttpSeen>,
     /// Linear memory of the instance that was called last, in bytes; `None` when no call ended well.
     pub memory_bytes: Option<usize>,
+}
+
+/// An HTTP request of a plugin, and what it was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpSeen {
+    /// The method.
+    pub method: String,
+    /// The URL.
+    pub url: String,
+    /// The status of the response; or why there is none, in the words of the contract.
+    pub told: Result<u16, String>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// Runs calls of plugins, and keeps what they did.

@@ -75,6 +75,23 @@ pub fn plugin_host_call(plugin: &str, import: &'static str, outcome: &'static st
     });
 }
 
+/// Counts an HTTP request of a plugin that is under way until this is dropped.
+pub fn plugin_http_request() -> UnderWay {
+    let requests = gauge(names::PLUGIN_HTTP_REQUESTS, &[]);
+    requests.increment(1.0);
+    UnderWay(requests)
+}
+
+/// Something that is counted while it lasts.
+#[must_use]
+pub struct UnderWay(::metrics::Gauge);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
 /// Counts log lines of a plugin that were dropped (`limits.log_lines`, `limits.log_rate`).
 pub fn plugin_log_dropped(plugin: &str, lines: u32) {
     counter(names::PLUGIN_LOG_DROPPED, &[("plugin", plugin)]).increment(lines.into());
@@ -115,7 +132,7 @@ pub(super) fn plugin_breaker(plugin: &str, class: &'static str, outcome: &'stati
     counter(names::PLUGIN_BREAKER, &[("plugin", plugin), ("class", class), ("outcome", outcome)]).increment(1);
 }
 
-/// Notes whether a version of a plugin is in a state: `active` or `rejected`.
+/// Notes whether a version of a plugin is in a state: `active`, `rejected` or `quarantined`.
 pub fn plugin_state(plugin: &str, state: &'static str, is: bool) {
     gauge(names::PLUGIN_STATE, &[("plugin", plugin), ("state", state)]).set(f64::from(u8::from(is)));
 }
@@ -134,6 +151,12 @@ pub(super) fn plugin_compiled(from: &'static str, elapsed: Duration) {
 /// Counts a run of a plugin's golden vectors; [`super::plugin_tested`] does it and logs it.
 pub(super) fn plugin_tested(plugin: &str, outcome: &'static str) {
     counter(names::PLUGIN_SELF_TESTS, &[("plugin", plugin), ("outcome", outcome)]).increment(1);
+}
+
+/// Counts a version that failed after a swap; [`super::plugin_rolled_back`] and [`super::plugin_not_rolled_back`] do it
+/// and log it.
+pub(super) fn plugin_rolled_back(plugin: &str, outcome: &'static str) {
+    counter(names::PLUGIN_ROLLBACKS, &[("plugin", plugin), ("outcome", outcome)]).increment(1);
 }
 
 /// Counts an entry of the cache that was not used; [`super::plugin_cache_rejected`] does it and logs it.

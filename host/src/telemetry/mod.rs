@@ -10,15 +10,16 @@ mod registry;
 
 pub use events::{
     PluginFault, auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
-    plugin_cache_rejected, plugin_cache_unusable, plugin_compiled, plugin_fault, plugin_paused, plugin_resumed,
+    plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_fault,
+    plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back,
     plugin_tested, reload_applied, reload_rejected, reload_reverted, stopped, store_away, store_back,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
     Gate, NO_CHANNEL, authorizer_cache, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed,
     connection_opened, connection_refused, connection_unannounced, dead_letter_dropped, dead_letters, delivered, gate,
-    generation, http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_host_call, plugin_log_dropped,
-    plugin_state, store_swept, store_up, subscribed, unsubscribed,
+    generation, http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_host_call, plugin_http_request,
+    plugin_log_dropped, plugin_state, store_swept, store_up, subscribed, unsubscribed,
 };
 pub use registry::render;
 
@@ -39,6 +40,7 @@ mod tests {
         gate(Gate::Inbound, "a", "ok", time);
         plugin_call("p", "handler", "ok", time);
         plugin_host_call("p", "kv", "ok", time);
+        drop(plugin_http_request());
         plugin_log_dropped("p", 3);
         plugin_fault(&PluginFault {
             plugin: "p",
@@ -54,6 +56,7 @@ mod tests {
         plugin_compiled("p", "digest", true, time);
         plugin_cache_rejected("digest", "why");
         plugin_tested("p", "digest", 2, 1, time);
+        plugin_rolled_back("p", "from", "to", 2, "reason");
         authorizer_cache("p", "hit");
         delivered("a", 1, 1);
         outbound_overflow();

@@ -14,10 +14,11 @@ use super::super::load::Load;
 use super::super::show;
 use super::super::{Answer, Format, complain, exit};
 use super::choose::{self, Database};
+use super::network;
 use crate::channels::PluginKind;
-use crate::config::{Diagnostic, SourceFile};
+use crate::config::{Diagnostic, Origin, SourceFile};
 use crate::flow::ports::Phase;
-use crate::plugins::{ContextFile, Plugin, Recorded, UserFile, Vector, differences, recorded};
+use crate::plugins::{ContextFile, HttpSeen, Plugin, Recorded, UserFile, Vector, differences, recorded};
 use crate::reload;
 
 /// Largest input read, in bytes.
@@ -64,6 +65,10 @@ pub(super) struct Call {
     fresh_vs_reused: Option<u32>,
     #[command(flatten)]
     database: Database,
+    /// An origin that the plugin may really send HTTP requests to, if it is granted it; may be given again, and may be on
+    /// this machine. Without it no request is sent
+    #[arg(long, value_name = "ORIGIN")]
+    http: Vec<Origin>,
     /// How the answer is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -112,7 +117,7 @@ impl Call {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
         let vector = self.vector()?;
         let directory = choose::one(&self.load, &self.plugin, plugins)?;
-        let host = self.database.host()?;
+        let host = choose::host(self.database.look(network::services(&self.http)?)?)?;
         let source = reload::read_plugin(&directory.path).map_err(Failure::Mistakes)?;
         let plugin = host.load(source.unproven()).await.map_err(Failure::Mistakes)?;
         let called = Called::once(&plugin, &vector).await;
@@ -227,6 +232,10 @@ impl Called {
         for (import, count) in &self.did.host_calls {
             row("called", format!("{import}, {count}×"));
         }
+        for seen in &self.did.http {
+            let told = seen.told.as_ref().map_or_else(Clone::clone, ToString::to_string);
+            row("http", format!("{} {} → {told}, {}", seen.method, seen.url, show::duration(seen.took)));
+        }
         row("time", format!("{}, a fresh instance included", show::duration(self.took)));
         if let Some(bytes) = self.did.memory_bytes {
             row("memory", show::bytes(u64::try_from(bytes).unwrap_or(u64::MAX)));
@@ -244,6 +253,7 @@ impl Called {
             "log_dropped": self.did.log_dropped,
             "printed": self.did.printed,
             "host_calls": self.did.host_calls,
+            "http": self.did.http.iter().map(http_json).collect::<Vec<_>>(),
             "took_us": micros(self.took),
             "memory_bytes": self.did.memory_bytes,
         })
@@ -320,6 +330,12 @@ impl Compared {
             "first_difference": different.map(|(call, found)| json!({ "call": call, "differences": found })),
         })
     }
+}
+
+fn http_json(seen: &HttpSeen) -> Value {
+    let (status, error) = (seen.told.as_ref().ok(), seen.told.as_ref().err());
+    let took_us = micros(seen.took);
+    json!({ "method": seen.method, "url": seen.url, "status": status, "error": error, "took_us": took_us })
 }
 
 fn micros(duration: Duration) -> f64 {

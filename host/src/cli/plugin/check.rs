@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::super::failure::{self, Failure};
 use super::super::show;
 use super::super::{Answer, Format, complain, exit};
-use super::choose::{Choose, Database};
+use super::choose::{self, Choose, Database};
 use crate::channels::PluginKind;
 use crate::config::Diagnostic;
-use crate::plugins::Plugin;
+use crate::plugins::{Plugin, Services};
 use crate::reload;
 
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ struct Loaded {
 impl Check {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
         let chosen = self.choose.plugins(plugins)?;
-        let host = self.database.host()?;
+        let host = choose::host(self.database.look(Services::in_memory())?)?;
         let mut loaded = Vec::new();
         let mut mistakes: Vec<Diagnostic> = Vec::new();
         for plugin in &chosen {

@@ -35,11 +35,11 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// The engine, for a command that serves nobody. Keys are kept in memory; the database is only looked at.
+    /// Has queries ask the database, which is only looked at.
     ///
     /// # Errors
-    /// [`Failure::App`] when this machine cannot run WebAssembly, [`Failure::File`] when the database is not there.
-    pub(super) fn host(&self) -> Result<PluginHost, Failure> {
+    /// [`Failure::File`] when the database is not there.
+    pub(super) fn look(&self, services: Services) -> Result<Services, Failure> {
         let look = match &self.store {
             Some(file) => {
                 let there = std::fs::metadata(file);
@@ -48,12 +48,7 @@ impl Database {
             }
             None => StoreLook::nowhere("no database here: give one with `--store FILE`"),
         };
-        let services = Services { queries: Arc::new(look), ..Services::in_memory() };
-        let host = PluginHost::with_services(
-            HostSettings { instances_max: INSTANCES_MAX, ..HostSettings::default() },
-            services,
-        );
-        host.map_err(|error| Failure::App(error.into()))
+        Ok(Services { queries: Arc::new(look), ..services })
     }
 }
 
@@ -138,15 +133,24 @@ pub(super) fn is_path(argument: &str) -> bool {
     argument == "." || argument.contains(['/', '\\'])
 }
 
+/// The engine, for a command that serves nobody, with what its plugins reach.
+///
+/// # Errors
+/// [`Failure::App`] when this machine cannot run WebAssembly.
+pub(super) fn host(services: Services) -> Result<PluginHost, Failure> {
+    let host =
+        PluginHost::with_services(HostSettings { instances_max: INSTANCES_MAX, ..HostSettings::default() }, services);
+    host.map_err(|error| Failure::App(error.into()))
+}
+
 /// The engine of a command that tells what compiling costs: as the server does it, in a child with limits, and from no
 /// cache.
 ///
 /// # Errors
-/// As [`Database::host`].
+/// As [`host`].
 pub(super) fn inspecting_host() -> Result<PluginHost, Failure> {
     let place = own_program().map_or(CompilePlace::Here, CompilePlace::Child);
-    let host = Database::default().host()?;
-    Ok(host.compiling(CompileSettings { place, ..CompileSettings::default() }))
+    Ok(host(Services::in_memory())?.compiling(CompileSettings { place, ..CompileSettings::default() }))
 }
 
 fn configured<'a>(load: &Load, plugins: &'a mut Option<PathBuf>) -> Result<&'a Path, Failure> {

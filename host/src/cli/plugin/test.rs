@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::super::failure::{self, Failure};
 use super::super::{Answer, Format, complain, exit};
-use super::choose::{Choose, Database, PluginDirectory};
+use super::choose::{self, Choose, Database, PluginDirectory};
 use crate::config::Diagnostic;
-use crate::plugins::{Plugin, PluginHost, Vector};
+use crate::plugins::{Plugin, PluginHost, Services, Vector};
 use crate::reload;
 
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ struct Ran {
 
 impl Test {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
-        let host = Database::default().host()?;
+        let host = choose::host(Database::default().look(Services::in_memory())?)?;
         let mut ran = Vec::new();
         let mut mistakes = Vec::new();
         for plugin in self.choose.plugins(plugins)? {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant as Moment, timeout_at};
 
 use super::super::contract::store::{self, Entry, Error};
 use super::super::grants::Grants;
@@ -108,7 +108,10 @@ impl Guest {
     ) -> Result<T, Error> {
         let call = self.host_call("kv");
         let answer = match admitted {
-            Ok(()) => within(self.reach.kv.time_max, answer).await,
+            Ok(()) => {
+                let deadline = (Moment::now() + self.reach.kv.time_max).min(self.answer_by());
+                in_time(deadline, answer).await
+            }
             Err(error) => Err(error),
         };
         let waited = call.end(answer.as_ref().map_or_else(outcome, |_| "ok"));
@@ -118,10 +121,10 @@ impl Guest {
 }
 
 /// The answer, if it comes in time.
-async fn within<T>(time_max: Duration, answer: impl Future<Output = Result<T, KvError>>) -> Result<T, Error> {
-    match timeout(time_max, answer).await {
+async fn in_time<T>(deadline: Moment, answer: impl Future<Output = Result<T, KvError>>) -> Result<T, Error> {
+    match timeout_at(deadline, answer).await {
         Ok(answer) => answer.map_err(Error::from),
-        Err(_) => Err(Error::Unavailable(format!("no answer within {} ms (`limits.kv_time`)", time_max.as_millis()))),
+        Err(_) => Err(Error::Unavailable("no answer in time (`limits.kv_time`, `limits.wall`)".to_owned())),
     }
 }
 

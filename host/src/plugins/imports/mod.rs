@@ -2,6 +2,9 @@
 
 mod clock;
 mod config;
+mod http;
+mod http_none;
+mod http_redirect;
 mod kv;
 mod kv_memory;
 mod log;
@@ -38,5 +41,6 @@ pub(super) fn add_to(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     host::random::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     super::contract::secrets::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     super::contract::store::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-    super::contract::queries::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+    super::contract::queries::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    super::contract::client::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
 }

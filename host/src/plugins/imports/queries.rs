@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant as Moment, timeout_at};
 
 use super::super::contract::queries::{self, Error};
 use super::super::grants::Grants;
@@ -45,13 +45,14 @@ impl QueriesReach {
         Ok(Self { database, granted, bounds, time_max: limits.query_time_max, rate })
     }
 
-    async fn run(&self, name: &str, params: &str) -> Result<String, Error> {
+    async fn run(&self, name: &str, params: &str, answer_by: Moment) -> Result<String, Error> {
         let query = self.granted.get(name).ok_or(Error::Denied)?;
         let params = read_params(params, query.params).map_err(Error::InvalidParams)?;
         if !self.rate.admit() {
             return Err(Error::RateLimited);
         }
-        match timeout(self.time_max, self.database.run(query, &params, self.bounds)).await {
+        let deadline = (Moment::now() + self.time_max).min(answer_by);
+        match timeout_at(deadline, self.database.run(query, &params, self.bounds)).await {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(QueryError::TooLarge)) => Err(Error::TooLarge),
             Ok(Err(QueryError::Unavailable(why))) => Err(Error::Unavailable(why)),
@@ -72,7 +73,7 @@ impl queries::Host for Guest {
     async fn run(&mut self, name: String, params: String) -> Result<String, Error> {
         let call = self.host_call("queries");
         let reach = self.reach.clone();
-        let answer = reach.queries.run(&name, &params).await;
+        let answer = reach.queries.run(&name, &params, self.answer_by()).await;
         let waited = call.end(answer.as_ref().map_or_else(outcome, |_| "ok"));
         self.credit(waited);
         answer

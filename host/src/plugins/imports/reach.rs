@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::http::HttpReach;
+use super::http_none::NoHttp;
 use super::kv::KvReach;
 use super::kv_memory::MemoryKv;
 use super::queries::{NoDatabase, QueriesReach};
 use super::rate::Rate;
 use super::secrets::Secrets;
 use crate::config::Secret;
+use crate::flow::http_client::HttpClient;
 use crate::flow::kv::KeyValue;
 use crate::flow::ports::SystemClock;
 use crate::flow::queries::Queries;
@@ -32,6 +35,8 @@ pub struct Services {
     pub kv: Arc<dyn KeyValue>,
     /// `tidegate:sql`.
     pub queries: Arc<dyn Queries>,
+    /// `tidegate:http`.
+    pub http: Arc<dyn HttpClient>,
 }
 
 impl Services {
@@ -43,6 +48,7 @@ impl Services {
             may_lack_secrets: false,
             kv: Arc::new(MemoryKv::new(Arc::new(SystemClock))),
             queries: Arc::new(NoDatabase::Unavailable("there is no database here")),
+            http: Arc::new(NoHttp),
         }
     }
 }
@@ -61,6 +67,7 @@ pub(in crate::plugins) struct Reach {
     pub(super) log: Rate,
     pub(super) kv: KvReach,
     pub(super) queries: QueriesReach,
+    pub(super) http: HttpReach,
 }
 
 impl Reach {
@@ -77,7 +84,8 @@ impl Reach {
         let secrets = grants.secrets.iter().map(|name| (name.clone(), services.secrets.find(name))).collect();
         let kv = KvReach::new(services.kv.clone(), grants, limits);
         let queries = QueriesReach::new(services.queries.clone(), grants, limits).await?;
-        Ok(Self { plugin, secrets, log: Rate::new(limits.log_lines_per_second), kv, queries })
+        let http = HttpReach::new(services.http.clone(), grants, limits);
+        Ok(Self { plugin, secrets, log: Rate::new(limits.log_lines_per_second), kv, queries, http })
     }
 
     /// The granted secrets that the server does not have.

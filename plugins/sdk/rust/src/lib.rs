@@ -41,6 +41,7 @@ pub mod config;
 mod connection;
 mod effects;
 mod handler;
+pub mod http;
 pub mod kv;
 pub mod log;
 pub mod prelude;

@@ -1,5 +1,6 @@
 //! Stands in for the host in unit tests that run off wasm.
 
+pub(crate) mod http;
 pub(crate) mod kv;
 
 use std::cell::RefCell;
@@ -28,6 +29,21 @@ pub fn set_config(key: &str, value: &Value) {
 /// Grants and sets a secret for the tests of this thread.
 pub fn set_secret(name: &str, value: &str) {
     SECRETS.with_borrow_mut(|secrets| secrets.insert(name.to_owned(), value.to_owned()));
+}
+
+/// Answers the HTTP requests of this method and URL in the tests of this thread. Any other is unreachable.
+pub fn answer_http(method: &str, url: &str, status: u16, body: impl Into<Vec<u8>>) {
+    http::answer(method, url, http::Response { status, headers: Vec::new(), body: body.into() });
+}
+
+/// The HTTP requests that this thread sent, in order.
+#[must_use]
+pub fn http_requests() -> Vec<crate::http::Request> {
+    let ours = |request: http::Request| {
+        let http::Request { method, url, headers, body } = request;
+        crate::http::Request { method, url, headers, body }
+    };
+    http::sent().into_iter().map(ours).collect()
 }
 
 /// An anonymous connection on a topic; set the other fields as the test needs them.

@@ -27,9 +27,13 @@ impl Authorizer for Typed {
 impl Snapshot for Typed {
     type Payload = Count;
 
-    /// The topic's param says how far to count.
+    /// The topic's param says how far to count, or that a server is asked.
     fn provide(context: &Context) -> Result<Vec<Count>, String> {
         let upto = context.param("what").unwrap_or_default();
+        if upto == "http" {
+            let answer = http::post("http://api.test/count").bearer("t").json(&Count { n: 1 }).send()?.ok()?;
+            return Ok(answer.json()?);
+        }
         let upto: i64 = upto.parse().map_err(|error| format!("`{upto}`: {error}"))?;
         Ok((0..upto).map(|n| Count { n }).collect())
     }

@@ -1,0 +1,49 @@
+//! The network of `tidegate plugin call`: the origins that were named on the command line, and no other.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::super::failure::Failure;
+use crate::app::AppError;
+use crate::config::Origin;
+use crate::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
+use crate::outbound::{Outbound, OutboundSettings, SystemResolver};
+use crate::plugins::Services;
+
+/// Requests under way at once: as many as a command that calls plugins has instances.
+const REQUESTS_MAX: usize = 16;
+
+/// Sends what goes to a named origin.
+struct Named {
+    client: Outbound,
+    origins: BTreeSet<Origin>,
+}
+
+/// What a plugin reaches: nothing, or these origins, on whatever address.
+///
+/// # Errors
+/// [`Failure::App`] when there is no TLS.
+pub(super) fn services(origins: &[Origin]) -> Result<Services, Failure> {
+    if origins.is_empty() {
+        return Ok(Services::in_memory());
+    }
+    let origins: BTreeSet<Origin> = origins.iter().cloned().collect();
+    // Who names an origin by hand means it: a server on this very machine, most often.
+    let settings = OutboundSettings { private_origins: origins.clone(), requests_max: REQUESTS_MAX };
+    let client = Outbound::new(settings, Arc::new(SystemResolver::default()));
+    let client = client.map_err(|error| Failure::App(AppError::from(error)))?;
+    Ok(Services { http: Arc::new(Named { client, origins }), ..Services::in_memory() })
+}
+
+#[async_trait]
+impl HttpClient for Named {
+    async fn exchange(&self, request: &HttpRequest, body_bytes_max: usize) -> Result<HttpResponse, HttpError> {
+        let origin = request.url.origin();
+        if self.origins.contains(origin) {
+            return self.client.exchange(request, body_bytes_max).await;
+        }
+        Err(HttpError::Unreachable(format!("no request is sent there: add `--http {origin}`")))
+    }
+}

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::failure::{self, Failure};
 use super::super::{Answer, Format, complain, exit};
-use super::choose::{self, Choose, PluginDirectory};
+use super::choose::{self, Choose, Database, PluginDirectory};
 use crate::config::Diagnostic;
 use crate::plugins::{Plugin, PluginHost, Services, Vector};
 use crate::reload;
@@ -35,7 +35,7 @@ struct Ran {
 
 impl Test {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
-        let host = choose::host(Services::in_memory())?;
+        let host = choose::host(Database::default().look(Services::in_memory())?)?;
         let mut ran = Vec::new();
         let mut mistakes = Vec::new();
         for plugin in self.choose.plugins(plugins)? {

@@ -21,3 +21,4 @@ mod rollback;
 mod room;
 mod roster;
 mod site;
+mod states;

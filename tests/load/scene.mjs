@@ -17,7 +17,7 @@ if (!existsSync(process.env.TIDEGATE_BIN)) {
   process.exit(1);
 }
 // Read after TIDEGATE_BIN is set.
-const { Server, token } = await import("../e2e/harness.mjs");
+export const { Server, token } = await import("../e2e/harness.mjs");
 
 export const NEIGHBOURS = 20;
 export const NEIGHBOUR_EVERY_MS = 50;

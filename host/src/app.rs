@@ -135,8 +135,8 @@ fn compile_settings(config: &Config) -> CompileSettings {
     }
 }
 
-/// On Linux whatever runs now, even when its file was replaced since: another build makes other native code.
-fn own_program() -> Option<PathBuf> {
+/// This program, for a child that compiles. On Linux whatever runs now, even when its file was replaced since: another build makes other native code.
+pub(crate) fn own_program() -> Option<PathBuf> {
     let running = PathBuf::from("/proc/self/exe");
     if running.exists() { Some(running) } else { env::current_exe().ok() }
 }

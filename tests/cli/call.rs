@@ -75,3 +75,59 @@ fn plugin_call_finds_what_a_call_leaves_behind_for_the_next() {
     let asked = ["ping", "handler", "--topic", "realtime-ping", "--fresh-vs-reused", "5", "--input", "seven.json"];
     assert_eq!(called(&project, &asked)["fresh_vs_reused"]["same"], true);
 }
+
+const KINDS: &str = "component: kinds.wasm\nbuild: cargo build --release --target wasm32-wasip2\n\
+    grants: { emit: [lobby], publish: [connection.*] }\n";
+
+#[test]
+fn plugin_call_asks_a_plugin_of_every_kind() {
+    let event = r#"{ "type": "order.paid", "subject": "o1", "data": { "n": 1 } }"#;
+    let project = Project::new().with_guest("kinds", KINDS).write("event.json", event);
+    let answer = |arguments: &[&str]| called(&project, &[&["kinds"], arguments].concat())["answer"].clone();
+    let snapshot = answer(&["snapshot", "--topic", "board.2", "--channel", "board.{what}"]);
+    assert_eq!(snapshot, json!({ "snapshot": [{ "n": 0 }, { "n": 1 }] }));
+    let made = answer(&["transform", "--topic", "orders.o1", "--channel", "orders.{id}", "--input", "event.json"]);
+    let told = json!({ "payload": { "n": 1 }, "topic": "orders.o1", "kind": "order.paid", "source": "/test",
+        "id": "test", "subject": "o1", "time": "", "data": { "n": 1 } });
+    assert_eq!(made, json!({ "payload": told }));
+    let told = answer(&["connection", "--user", "u1", "--phase", "disconnected"]);
+    assert_eq!(told["effects"][0]["emit"]["payload"]["phase"], "disconnected");
+    assert_eq!(told["effects"][1]["publish"]["kind"], "connection.disconnected");
+    let output =
+        project.run(&["plugin", "call", "kinds", "snapshot", "--topic", "board.error", "--channel", "board.{w}"]);
+    assert_eq!(output.exit, Some(1), "{}", output.shown());
+    shown!(project.run(&["plugin", "call", "kinds", "connection", "--user", "u1"]));
+}
+
+#[test]
+fn plugin_call_repeats_and_compares_plugins_of_every_kind() {
+    let project = Project::new().with_guest("kinds", KINDS).write("event.json", r#"{ "type": "a", "data": 1 }"#);
+    let kinds: [(&str, &[&str], bool); 4] = [
+        ("snapshot", &["--topic", "board.2", "--channel", "board.{what}"], true),
+        ("transform", &["--topic", "orders.o1", "--channel", "orders.{id}", "--input", "event.json"], true),
+        ("connection", &[], true),
+        // It grants once and denies whoever asks again.
+        ("authorizer", &["--topic", "board.2", "--channel", "board.{what}"], false),
+    ];
+    for (kind, arguments, same) in kinds {
+        let asked = [&["kinds", kind], arguments, &["--repeat", "20", "--fresh-vs-reused", "5"]].concat();
+        let told = called(&project, &asked);
+        assert_eq!(told["repeat"]["calls"], 20, "{kind}: {told}");
+        assert_eq!(told["fresh_vs_reused"]["same"], same, "{kind}: {told}");
+    }
+}
+
+#[test]
+fn plugin_call_refuses_what_a_kind_is_not_asked() {
+    let project = Project::new().with_guest("kinds", KINDS).write("payload.json", "1");
+    let asked: [&[&str]; 4] = [
+        &["snapshot", "--topic", "t", "--input", "payload.json"],
+        &["connection", "--topic", "t"],
+        &["transform", "--topic", "t", "--input", "payload.json"],
+        &["snapshot", "--topic", "t", "--phase", "connected"],
+    ];
+    let said = asked.map(|asked| project.run(&[&["plugin", "call", "kinds"], asked].concat()).shown());
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(said.join("\n"));
+    });
+}

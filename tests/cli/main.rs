@@ -13,6 +13,7 @@ macro_rules! shown {
 }
 
 mod call;
+mod inspect;
 mod list;
 mod network;
 mod new;

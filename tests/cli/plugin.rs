@@ -109,3 +109,38 @@ fn a_plugin_that_answers_a_vector_otherwise_is_no_plugin_to_serve() {
     let project = project.write("plugins/ping/tests/answers.json", &vector);
     shown!(project.run(&["serve", "--listen", "127.0.0.1:0"]));
 }
+
+const KINDS: &str = "component: kinds.wasm\nbuild: cargo build --release --target wasm32-wasip2\n\
+    grants: { emit: [lobby], publish: [connection.*] }\n";
+
+#[test]
+fn plugin_test_asks_a_plugin_of_every_kind() {
+    let vectors = [
+        (
+            "snapshot",
+            r#"{ "kind": "snapshot", "context": { "topic": "board.1", "channel": "board.{what}" },
+                "expect": { "snapshot": [{ "n": 0 }] } }"#,
+        ),
+        (
+            "crosses-not",
+            r#"{ "kind": "transform", "context": { "topic": "t" }, "event": { "type": "a" }, "payload": "skip",
+                "expect": { "crosses": false } }"#,
+        ),
+        (
+            "fails",
+            r#"{ "kind": "transform", "context": { "topic": "t" }, "event": { "type": "a", "data": "error" },
+                "expect": { "fault": { "kind": "failed" } } }"#,
+        ),
+        (
+            "connected",
+            r#"{ "kind": "connection", "context": { "user": { "id": "error" } }, "phase": "connected",
+                "expect": { "effects": [] } }"#,
+        ),
+        ("wrong", r#"{ "kind": "snapshot", "context": { "topic": "t" }, "expect": { "effects": [] } }"#),
+        ("other", r#"{ "kind": "connection", "context": { "topic": "t" }, "phase": "connected" }"#),
+    ];
+    let project = Project::new().with_guest("kinds", KINDS);
+    let path = |name| format!("plugins/kinds/tests/{name}.json");
+    let project = vectors.iter().fold(project, |project, (name, text)| project.write(&path(name), text));
+    shown!(project.run(&["plugin", "test", "kinds"]));
+}

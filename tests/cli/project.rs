@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 use tidegate::config::SourceFile;
-use tidegate::plugins::{Digest, build, ensure_wasm_target, read_manifest};
+use tidegate::plugins::{Digest, Fingerprint, build, ensure_wasm_target, read_manifest};
 
 const CONFIG: &str = "\
 auth:
@@ -103,11 +103,20 @@ impl Project {
         self
     }
 
+    pub(crate) fn write_bytes(self, path: &str, bytes: &[u8]) -> Self {
+        self.put(path, bytes);
+        self
+    }
+
     /// Writes a file while a server runs.
     pub(crate) fn replace(&self, path: &str, text: &str) {
+        self.put(path, text.as_bytes());
+    }
+
+    fn put(&self, path: &str, bytes: &[u8]) {
         let path = self.directory.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        std::fs::write(path, bytes).unwrap();
     }
 
     /// A shipped plugin, built from source, in the project's `plugins/`.
@@ -131,8 +140,10 @@ impl Project {
         let report = build(&directory, &manifest, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")).unwrap();
         let component = std::fs::read(report.component).unwrap();
         // Builds differ from machine to machine, by their paths.
+        let digest = Digest::of(&component);
+        let version = Fingerprint::of(text, &component).version();
         let hidden =
-            self.hide(Digest::of(&component).as_str(), "DIGEST").hide(Digest::of(&component).short(), "VERSION");
+            self.hide(digest.as_str(), "DIGEST").hide(digest.short(), "DIGEST").hide(&version.short(), "VERSION");
         let to = format!("plugins/{name}");
         let project = hidden.write(&format!("{to}/plugin.yaml"), text);
         std::fs::write(project.directory.path().join(&to).join(&manifest.component), component).unwrap();

@@ -18,7 +18,9 @@ const build = (source, component, ...kinds) =>
 contract({
   language: "C",
   crash: "trap",
-  build: (component) => build(join(sdk, "test/guest.c"), component, "handler", "authorizer"),
+  unwritable: "the reply has no JSON: a number is not finite",
+  build: (component) =>
+    build(join(sdk, "test/guest.c"), component, "handler", "authorizer", "snapshot", "transform", "connection"),
 });
 
 test("the plugin of the manual builds, a handler alone", () => {

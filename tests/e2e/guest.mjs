@@ -1,13 +1,15 @@
-// What a plugin in any language must do when the real binary serves it. A language's test says how its guest is built;
-// `plugins/sdk/<language>/test/` holds the guest, which does what the messages below ask.
+// What a plugin in any language must do when the real binary serves it, in all kinds at once. A language's test says how
+// its guest is built; `plugins/sdk/<language>/test/` holds the guest, which does what the messages below ask.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { ask, collect, next, Server, subscribe, token } from "./harness.mjs";
+import { target } from "./paths.mjs";
 
 // Longer than a toolchain takes to arrive and to build from nothing on a small machine.
 const BUILD_PATIENCE_MS = 600_000;
@@ -18,8 +20,12 @@ const TEXT = 'grüß dich 🦊 "quoted" \\ % \n';
 const MANIFEST = {
   component: "guest.wasm",
   config: { greeting: TEXT, members: { v1: ["alice"] } },
-  grants: { emit: ["desk.{city}.{desk}"], publish: ["ping.seen"] },
+  kinds: ["handler", "authorizer", "snapshot", "transform", "connection"],
+  grants: { emit: ["desk.{city}.{desk}", "lobby"], publish: ["ping.seen", "connection.*"] },
 };
+
+// More time than it needs: what these tests are about is not how busy the machine is.
+const LIMITS = { cpu: "300ms", wall: "5s" };
 
 const CHANNELS = {
   feature: "guest",
@@ -35,6 +41,10 @@ const CHANNELS = {
       payload: {},
       inbound: { relay: "all" },
     },
+    "state.{what}": { scope: "public", snapshot: { plugin: "guest" }, payload: { type: "object", required: ["n"] } },
+    orders: { scope: "public", payload: { type: "object", required: ["cents"] } },
+    lobby: { scope: "public", payload: { type: "object", required: ["phase"] } },
+    comings: { scope: "public", payload: { type: "object", required: ["phase"] } },
   },
 };
 
@@ -46,11 +56,26 @@ const BRIDGE = {
       params: { userId: "event.subject" },
       payload: '{"text": "seen " + string(event.data.n)}',
     },
+    { on: "connection.*", to: "comings" },
+    { on: "order.*", to: "orders", payload: "event.data.cents", transform: "guest" },
   ],
 };
 
-// `build(component)` makes the guest; `crash` is what its own mistake is to the host: a `trap`, or a `refusal`.
-export function contract({ language, build, crash, limits }) {
+/** Builds a crate of a guest in Rust and returns its component. */
+export function cargoBuild(crate, name) {
+  // Where the tests of the host build guests, too.
+  const built = join(target, "tmp/guests");
+  execFileSync(process.env.CARGO ?? "cargo", ["build", "--release", "--locked", "--target", "wasm32-wasip2", "--quiet"], {
+    cwd: crate,
+    env: { ...process.env, CARGO_TARGET_DIR: built },
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  return join(built, "wasm32-wasip2/release", `${name}.wasm`);
+}
+
+// `build(component)` makes the guest; `crash` is what its own mistake is to the host: `trap`, or what the log says of
+// the refusal; `unwritable` what it says of a reply without JSON.
+export function contract({ language, build, crash, unwritable, limits }) {
   describe(`a plugin in ${language}`, () => {
     let server;
     let scratch;
@@ -58,7 +83,7 @@ export function contract({ language, build, crash, limits }) {
       scratch = mkdtempSync(join(tmpdir(), "tidegate-guest-"));
       mkdirSync(join(scratch, "guest"));
       // JSON is YAML.
-      writeFileSync(join(scratch, "guest/plugin.yaml"), JSON.stringify({ ...MANIFEST, limits }));
+      writeFileSync(join(scratch, "guest/plugin.yaml"), JSON.stringify({ ...MANIFEST, limits: { ...LIMITS, ...limits } }));
       build(join(scratch, "guest/guest.wasm"));
       server = await Server.start({
         plugins: false,
@@ -69,6 +94,7 @@ export function contract({ language, build, crash, limits }) {
       // In one step, so that no reload sees half a plugin.
       await server.reload(() => renameSync(join(scratch, "guest"), join(server.directory, "plugins/guest")));
       await server.reload(() => server.write("channels/guest.yaml", JSON.stringify(CHANNELS)));
+      await server.reload(() => server.write("config/bridge.yaml", JSON.stringify(BRIDGE)));
     }, { timeout: BUILD_PATIENCE_MS });
     after(async () => {
       await server?.stop();
@@ -85,7 +111,6 @@ export function contract({ language, build, crash, limits }) {
     }
 
     test("it replies, emits to every subscriber and publishes on the bus", async () => {
-      await server.reload(() => server.write("config/bridge.yaml", JSON.stringify(BRIDGE)));
       const { socket, topic, send } = await seated();
       await subscribe(socket, "e2e.inbox.alice");
       const [emitted, bridged] = [next(socket, topic), next(socket, "e2e.inbox.alice")];
@@ -184,6 +209,30 @@ export function contract({ language, build, crash, limits }) {
       });
     }
 
+    test("it hears of connections that come and go", async () => {
+      const watcher = await server.connect();
+      // Others come and go meanwhile.
+      const carols = ({ user }) => user === "carol";
+      const [emitted, published] = ["lobby", "comings"].map((topic) => collect(watcher, topic, carols));
+      for (const topic of ["lobby", "comings"]) await subscribe(watcher, topic);
+      const carol = await server.connect({ token: token("carol") });
+      await emitted.count(1);
+      carol.close();
+      for (const told of [emitted, published]) {
+        const [came, went] = await told.count(2);
+        assert.deepEqual(came, { phase: "connected", user: "carol", connection: came.connection });
+        assert.deepEqual(went, { ...came, phase: "disconnected" });
+      }
+      await server.connect({ token: token("broken") });
+      await server.printed("not at home to `broken`");
+    });
+
+    test("a reply that has no JSON is a refusal that says so", async () => {
+      const { send } = await seated();
+      assert.equal((await send({ unwritable: true })).error.code, "handler_failed");
+      assert.match(await server.printed(unwritable), /handler refused/);
+    });
+
     // Asks for a fault, and then for a ping, which must not notice.
     async function fault(message, code, kinds) {
       const { send } = await seated();
@@ -217,6 +266,55 @@ export function contract({ language, build, crash, limits }) {
       assert.equal((await ask(alice, "vault.v1", { crash: true })).ok, false);
       assert.equal((await ask(alice, "subscribe", { channel: "vault.broken" })).ok, false);
       await server.printed("the vault is broken");
+    });
+
+    // The ack of a subscription to the state.
+    async function state(what, user = "alice") {
+      const socket = await server.connect({ token: token(user) });
+      return await ask(socket, "subscribe", { channel: `state.${what}` });
+    }
+
+    test("its snapshot is in the ack of who subscribes", async () => {
+      const to = (to) => [0, 1, 2].map((n) => ({ n, to }));
+      assert.deepEqual((await state("3")).snapshot, to("alice"));
+      assert.deepEqual((await state("3", "bob")).snapshot, to("bob"));
+      assert.deepEqual((await state("0")).snapshot, []);
+    });
+
+    test("a state that is not to be had refuses the subscription, and the log says why", async () => {
+      assert.equal((await state("broken")).error.code, "handler_failed");
+      await server.printed("no state of `broken`");
+      assert.equal((await state("crash")).error.code, "handler_failed");
+      assert.equal((await state("1")).ok, true, "the next one has it");
+    });
+
+    let orders = 0;
+    // Puts an order on the bus and returns its event.
+    async function order(cents, more = {}) {
+      const id = `o${(orders += 1)}`;
+      const event = { specversion: "1.0", id, source: "/shop", type: "order.paid", data: { cents, note: TEXT }, ...more };
+      assert.equal((await server.post("/v1/events", event)).status, 202);
+      return event;
+    }
+
+    test("its transform makes the payloads of a bridge rule, and keeps events from crossing", async () => {
+      const socket = await server.connect();
+      await subscribe(socket, "orders");
+      const arrivals = collect(socket, "orders");
+      const first = await order(990, { subject: "küche", time: "2026-11-21T12:00:00Z" });
+      await order(0);
+      const second = await order(1);
+      const made = ({ id, type, source, subject = null, time = null, data }) =>
+        ({ cents: data.cents, id, type, source, subject, time, data, topic: "orders" });
+      assert.deepEqual(await arrivals.count(2), [made(first), made(second)]);
+    });
+
+    test("an event that its transform fails on becomes a dead letter", async () => {
+      for (const [cents, reason] of [[-5, /a refund of 5 is no order/], ["crash", /./]]) {
+        const buried = server.logged("bridge.dead_letter");
+        await order(cents);
+        assert.match((await buried).reason, reason);
+      }
     });
 
     test("hundreds of messages later it still answers", async () => {

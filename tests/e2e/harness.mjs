@@ -126,11 +126,12 @@ export async function subscribe(socket, channel) {
   return ack;
 }
 
-// Everything that arrives on an event, and a promise for the first `count` of it.
-export function collect(socket, event) {
+// Every payload that arrives on an event and is `wanted`, and a promise for the first `count` of them.
+export function collect(socket, event, wanted = () => true) {
   const received = [];
   const arrivals = new EventEmitter();
   socket.on(event, (payload) => {
+    if (!wanted(payload)) return;
     received.push(payload);
     arrivals.emit("arrival");
   });
@@ -191,7 +192,8 @@ export class Server {
   async #spawn(listen) {
     const args = ["serve", "--config", join(this.directory, "config/tidegate.yaml"), "--listen", listen];
     this.process = spawn(binary(), args, {
-      env: { ...process.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info" },
+      // What happens often within a second is logged at `debug` after the first few; tests wait for every one.
+      env: { ...process.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info,tidegate::telemetry::events=debug" },
       stdio: ["ignore", "inherit", "pipe"],
     });
     this.exited = once(this.process, "exit");

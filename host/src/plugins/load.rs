@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant as Moment, timeout_at};
 use wasmtime::Engine;
+use wasmtime::component::Component;
 
 use super::compile::Compiled;
 use super::fault::Failure;
@@ -18,8 +19,9 @@ use super::record::Record;
 use super::room::{Class, Room};
 use super::worlds::{Exports, Misfit};
 use super::{PluginHost, PluginSource, exports, imports};
+use crate::channels::PluginKinds;
 use crate::config::{ByteSize, Diagnostic};
-use crate::flow::ports::FaultKind;
+use crate::flow::ports::{FaultKind, PluginVersion};
 use crate::protocol::PluginName;
 use crate::telemetry;
 
@@ -53,32 +55,14 @@ impl PluginHost {
     async fn load_component(&self, candidate: &Candidate, bytes: Vec<u8>) -> Result<Plugin, Mistake> {
         let manifest = &candidate.manifest;
         let digest = Digest::of(&bytes);
-        if manifest.sha256.as_ref().is_some_and(|pin| pin != digest.as_str()) {
-            return Err(Mistake::at("/sha256", format!("the component's SHA-256 is {}", digest.as_str()))
-                .hint("build the component that was pinned, or pin this one"));
-        }
+        check_pin(manifest, &digest)?;
         check_preamble(&candidate.name, &bytes)?;
         let Compiled { component, cached, elapsed } = self.compiler.compile(&self.engine, &digest, bytes).await?;
         telemetry::plugin_compiled(candidate.name.as_str(), digest.short(), cached, elapsed);
         let kinds = exports::kinds(&component, &self.engine)?;
-        exports::check_asked(kinds, &manifest.kinds)?;
         imports::check(&component, &self.engine, &manifest.grants)?;
-        let reach = self.reach(candidate)?;
-        let pre = self.linker.instantiate_pre(&component).map_err(|error| {
-            Mistake::new(format!("does not link: {error:#}"))
-                .hint("build it with the SDK of this server's version; of WASI there is 0.2, empty")
-        })?;
-        let misfit = |misfit: Misfit| Mistake::new(format!("does not fit the contract: {misfit}"));
-        let version = Fingerprint::new(digest.clone(), &manifest.source.text).version();
-        let blueprint = Blueprint {
-            identity: Identity { plugin: candidate.name.as_str().into(), version: version.short().into() },
-            exports: Exports::find(&pre, kinds).map_err(misfit)?,
-            component: pre,
-            config: manifest.config.clone(),
-            reach,
-            limits: manifest.limits,
-        };
-        self.try_out(&blueprint).await?;
+        let version = candidate.version(&digest);
+        let blueprint = self.prepare(candidate, version, &component, kinds).await?;
         let room = |class| Room::new(class, &manifest.limits, manifest.breaker, &self.slots);
         Ok(Plugin {
             name: candidate.name.clone(),
@@ -97,16 +81,62 @@ impl PluginHost {
         })
     }
 
+    /// What is asked of a compiled component once its imports are its to have: that it is of the kinds asked for, links and starts.
+    ///
+    /// # Errors
+    /// [`Mistake`], the first.
+    pub(super) async fn prepare(
+        &self,
+        candidate: &Candidate,
+        version: PluginVersion,
+        component: &Component,
+        kinds: PluginKinds,
+    ) -> Result<Blueprint, Mistake> {
+        exports::check_asked(kinds, &candidate.manifest.kinds)?;
+        self.check_secrets(candidate)?;
+        let blueprint = self.blueprint(candidate, version, component, kinds)?;
+        self.try_out(&blueprint).await?;
+        Ok(blueprint)
+    }
+
+    /// Links a component: what its instances are made from.
+    fn blueprint(
+        &self,
+        candidate: &Candidate,
+        version: PluginVersion,
+        component: &Component,
+        kinds: PluginKinds,
+    ) -> Result<Blueprint, Mistake> {
+        let manifest = &candidate.manifest;
+        let pre = self.linker.instantiate_pre(component).map_err(|error| {
+            Mistake::new(format!("does not link: {error:#}"))
+                .hint("build it with the SDK of this server's version; of WASI there is 0.2, empty")
+        })?;
+        let misfit = |misfit: Misfit| Mistake::new(format!("does not fit the contract: {misfit}"));
+        Ok(Blueprint {
+            identity: Identity { plugin: candidate.name.as_str().into(), version: version.short().into() },
+            exports: Exports::find(&pre, kinds).map_err(misfit)?,
+            component: pre,
+            config: manifest.config.clone(),
+            reach: self.reach(candidate),
+            limits: manifest.limits,
+        })
+    }
+
     /// What the plugin reaches of the host's services.
-    fn reach(&self, candidate: &Candidate) -> Result<Arc<Reach>, Mistake> {
+    fn reach(&self, candidate: &Candidate) -> Arc<Reach> {
         let manifest = &candidate.manifest;
         let plugin = candidate.name.as_str().into();
-        let reach = Reach::new(plugin, &self.services, &manifest.grants, &manifest.limits);
-        if let Some(name) = reach.secrets_missing().next().filter(|_| !self.services.may_lack_secrets) {
-            return Err(Mistake::at("/grants/secrets", format!("is granted secret `{name}`, which is not set"))
-                .hint(&format!("`export {name}=…` before the server starts")));
-        }
-        Ok(Arc::new(reach))
+        Arc::new(Reach::new(plugin, &self.services, &manifest.grants, &manifest.limits))
+    }
+
+    fn check_secrets(&self, candidate: &Candidate) -> Result<(), Mistake> {
+        let reach = self.reach(candidate);
+        let Some(name) = reach.secrets_missing().next().filter(|_| !self.services.may_lack_secrets) else {
+            return Ok(());
+        };
+        Err(Mistake::at("/grants/secrets", format!("is granted secret `{name}`, which is not set"))
+            .hint(&format!("`export {name}=…` before the server starts")))
     }
 
     /// Instantiates once: an export of another type than the contract's shows only here.
@@ -128,14 +158,21 @@ impl PluginHost {
 }
 
 /// What is being loaded.
-struct Candidate {
-    name: PluginName,
-    path: String,
-    manifest: PluginManifest,
+pub(super) struct Candidate {
+    pub(super) name: PluginName,
+    /// The component's, as messages show it.
+    pub(super) path: String,
+    pub(super) manifest: PluginManifest,
 }
 
 impl Candidate {
-    fn tell(&self, mistake: Mistake) -> Diagnostic {
+    /// The version it is with a component of this digest.
+    pub(super) fn version(&self, digest: &Digest) -> PluginVersion {
+        Fingerprint::new(digest.clone(), &self.manifest.source.text).version()
+    }
+
+    /// A mistake at the key of `plugin.yaml` that it is about.
+    pub(super) fn tell(&self, mistake: Mistake) -> Diagnostic {
         let place = self.manifest.node.nearest(mistake.key).place.clone();
         let mut diagnostic = Diagnostic::at(place, format!("component `{}`: {}", self.path, mistake.message));
         diagnostic.hint = mistake.hint;
@@ -166,7 +203,23 @@ impl Mistake {
     }
 }
 
-fn check_preamble(plugin: &PluginName, bytes: &[u8]) -> Result<(), Mistake> {
+/// Whether it is the component that was pinned, if one was.
+///
+/// # Errors
+/// [`Mistake`] with the digest it has.
+pub(super) fn check_pin(manifest: &PluginManifest, digest: &Digest) -> Result<(), Mistake> {
+    if manifest.sha256.as_ref().is_some_and(|pin| pin != digest.as_str()) {
+        return Err(Mistake::at("/sha256", format!("the component's SHA-256 is {}", digest.as_str()))
+            .hint("build the component that was pinned, or pin this one"));
+    }
+    Ok(())
+}
+
+/// Whether the bytes may be a component at all.
+///
+/// # Errors
+/// [`Mistake`] when they are too many, or something else.
+pub(super) fn check_preamble(plugin: &PluginName, bytes: &[u8]) -> Result<(), Mistake> {
     let none =
         |what: &str| Mistake::new(what.to_owned()).hint(&format!("build it with `tidegate plugin build {plugin}`"));
     if bytes.len() > COMPONENT_BYTES_MAX {

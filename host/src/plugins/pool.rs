@@ -14,6 +14,7 @@ use super::room::{self, Class, Place};
 
 /// The instances of one plugin that wait for a call. The one used last goes first: its memory is warm.
 #[derive(Default)]
+#[allow(clippy::vec_box, reason = "an instance is large, and goes in and out for every call")]
 pub(super) struct Pool(Mutex<Vec<Box<Instance>>>);
 
 impl Pool {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use build::{Built, build};
-pub use read::{Paths, Read, read, read_plugin, read_vectors};
+pub use read::{Paths, Read, read, read_component_file, read_plugin, read_vectors};
 pub use watch::{WatchError, Watcher};
 
 use rejected::{Candidates, candidates};

@@ -158,6 +158,14 @@ pub fn read_plugin(directory: &Path) -> Result<PluginSource, Vec<Diagnostic>> {
     }
 }
 
+/// Reads a component that no `plugin.yaml` names.
+///
+/// # Errors
+/// The file system's.
+pub fn read_component_file(path: &Path) -> io::Result<Vec<u8>> {
+    read_bounded(path)
+}
+
 /// Reads the golden vectors of a plugin's directory: `tests/*.json`, by name.
 ///
 /// # Errors

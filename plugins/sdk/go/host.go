@@ -5,13 +5,33 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"tidegate/internal/gen/tidegate_host_clock"
-	"tidegate/internal/gen/tidegate_host_config"
-	"tidegate/internal/gen/tidegate_host_log"
-	"tidegate/internal/gen/tidegate_host_random"
-	wit "tidegate/internal/wit/types"
+	"unsafe"
 )
+
+//go:wasmimport tidegate:host/log@0.1.0 write
+func importLogWrite(level uint32, message string, fields, fieldsLen uint32)
+
+//go:wasmimport tidegate:host/config@0.1.0 get
+func importConfigGet(key string, answer unsafe.Pointer)
+
+//go:wasmimport tidegate:host/clock@0.1.0 now-ms
+func importClockNowMs() uint64
+
+//go:wasmimport tidegate:host/clock@0.1.0 monotonic-us
+func importClockMonotonicUs() uint64
+
+//go:wasmimport tidegate:host/random@0.1.0 bytes
+func importRandomBytes(count uint32, answer unsafe.Pointer)
+
+//go:wasmimport tidegate:host/random@0.1.0 next-u64
+func importRandomNextU64() uint64
+
+// asked is where the host writes what an import answers.
+func asked[Answer any]() *Answer {
+	answer := new(Answer)
+	held = append(held, answer)
+	return answer
+}
 
 // Level is how much a line of the log matters.
 type Level uint8
@@ -27,11 +47,8 @@ const (
 
 // Log writes a line of the server's log.
 func Log(level Level, message string, fields ...Pair) {
-	list := make([]wit.Tuple2[string, string], 0, len(fields))
-	for _, field := range fields {
-		list = append(list, wit.Tuple2[string, string]{F0: field.Name, F1: field.Value})
-	}
-	tidegate_host_log.Write(uint8(level), message, list)
+	list := lowerPairs(fields)
+	importLogWrite(uint32(level), message, list.at, list.len)
 }
 
 // ErrNoKey says that `config:` has no such key.
@@ -39,22 +56,23 @@ var ErrNoKey = errors.New("no such key in the config")
 
 // Config is the value of one key of `config:`.
 func Config[Value any](key string) (value Value, err error) {
-	text := tidegate_host_config.Get(key)
-	if text.Tag() != wit.OptionSome {
+	text := asked[abiMaybeText]()
+	importConfigGet(key, unsafe.Pointer(text))
+	if text.isSome == 0 {
 		return value, fmt.Errorf("`%s`: %w", key, ErrNoKey)
 	}
-	if err := json.Unmarshal([]byte(text.Some()), &value); err != nil {
+	if err := json.Unmarshal(liftBytes(text.text), &value); err != nil {
 		return value, fmt.Errorf("config `%s`: %w", key, err)
 	}
 	return value, nil
 }
 
 // Now is the time. `time.Now` does not have it: Go's run time gets a clock that only counts its calls.
-func Now() time.Time { return time.UnixMilli(int64(tidegate_host_clock.NowMs())) }
+func Now() time.Time { return time.UnixMilli(int64(importClockNowMs())) }
 
 // Monotonic is the time since some moment; never goes back.
 func Monotonic() time.Duration {
-	return time.Duration(tidegate_host_clock.MonotonicUs()) * time.Microsecond
+	return time.Duration(importClockMonotonicUs()) * time.Microsecond
 }
 
 // What the host gives at once.
@@ -64,10 +82,12 @@ const randomBytesMax = 65536
 func Random(count int) []byte {
 	bytes := make([]byte, 0, count)
 	for len(bytes) < count {
-		bytes = append(bytes, tidegate_host_random.Bytes(uint32(min(count-len(bytes), randomBytesMax)))...)
+		given := asked[abiText]()
+		importRandomBytes(uint32(min(count-len(bytes), randomBytesMax)), unsafe.Pointer(given))
+		bytes = append(bytes, liftBytes(*given)...)
 	}
 	return bytes
 }
 
 // RandomUint64 is a random number.
-func RandomUint64() uint64 { return tidegate_host_random.NextU64() }
+func RandomUint64() uint64 { return importRandomNextU64() }

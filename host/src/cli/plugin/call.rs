@@ -14,7 +14,9 @@ use super::super::load::Load;
 use super::super::show;
 use super::super::{Answer, Format, complain, exit};
 use super::{choose, network};
+use crate::channels::PluginKind;
 use crate::config::{Diagnostic, Origin, SourceFile};
+use crate::flow::ports::Phase;
 use crate::plugins::{ContextFile, HttpSeen, Plugin, Recorded, UserFile, Vector, differences, recorded};
 use crate::reload;
 
@@ -31,9 +33,9 @@ pub(super) struct Call {
     /// What it is asked to be
     #[arg(value_enum)]
     kind: Kind,
-    /// The payload, or a whole vector as in tests/*.json, which brings its own context; `-` reads it from stdin.
+    /// The payload (of a transform: the event), or a whole vector as in tests/*.json, which brings its own context; `-` reads it from stdin.
     /// An authorizer without it is asked about a subscription, with a payload about sending it
-    #[arg(long, value_name = "FILE|-", required_if_eq("kind", "handler"))]
+    #[arg(long, value_name = "FILE|-", required_if_eq_any([("kind", "handler"), ("kind", "transform")]))]
     input: Option<String>,
     /// The topic: vault.v1
     #[arg(long)]
@@ -50,6 +52,9 @@ pub(super) struct Call {
     /// The user's tenant
     #[arg(long, requires = "user")]
     tenant: Option<String>,
+    /// What a connection did [default: connected]
+    #[arg(long, value_enum)]
+    phase: Option<PhaseFlag>,
     /// Ask so many times, and say how long the calls took
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=CALLS_MAX))]
     repeat: Option<u32>,
@@ -74,6 +79,18 @@ enum Kind {
     Handler,
     /// Decides about a subscription or a message
     Authorizer,
+    /// Gives the state of a topic
+    Snapshot,
+    /// Makes the payload of an event that crosses to a topic
+    Transform,
+    /// Hears of a connection
+    Connection,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PhaseFlag {
+    Connected,
+    Disconnected,
 }
 
 /// One call and what came of it.
@@ -129,8 +146,18 @@ impl Call {
     /// The question, of the input and the flags.
     fn vector(&self) -> Result<Vector, Failure> {
         let kind = match self.kind {
-            Kind::Handler => "handler",
-            Kind::Authorizer => "authorizer",
+            Kind::Handler => PluginKind::Handler,
+            Kind::Authorizer => PluginKind::Authorizer,
+            Kind::Snapshot => PluginKind::Snapshot,
+            Kind::Transform => PluginKind::Transform,
+            Kind::Connection => PluginKind::Connection,
+        };
+        if self.phase.is_some() && kind != PluginKind::Connection {
+            return Err(Failure::Mistakes(vec![Diagnostic::new("`--phase` is for a plugin's `connection`")]));
+        }
+        let phase = match self.phase {
+            Some(PhaseFlag::Disconnected) => Phase::Disconnected,
+            Some(PhaseFlag::Connected) | None => Phase::Connected,
         };
         let user = |id: &String| UserFile { id: id.clone(), roles: self.role.clone(), tenant: self.tenant.clone() };
         let context = ContextFile {
@@ -141,16 +168,18 @@ impl Call {
         };
         let vector = match &self.input {
             Some(input) => Vector::of_input(&Arc::new(read(input)?), kind, context),
-            None => Vector::of_subscription(context),
+            None => Vector::without_input(kind, context, phase),
         };
         let told = |mistake: Diagnostic| {
             let hint = "`--topic` names it, as in `--topic vault.v1 --channel 'vault.{vaultId}'`";
-            let about_topic = mistake.message.contains("context.topic") && mistake.hint.is_none();
+            let lacks = mistake.message.contains("`context.topic`") && !mistake.message.contains("` is for `");
+            let about_topic = lacks && mistake.hint.is_none();
             Failure::Mistakes(vec![if about_topic { mistake.hint(hint) } else { mistake }])
         };
         let vector = vector.map_err(told)?;
         if vector.kind() != kind {
-            let message = format!("`{}` is for a plugin's {}, not its {kind}", vector.path(), vector.kind());
+            let message =
+                format!("`{}` is for a plugin's {}, not its {}", vector.path(), vector.kind().as_str(), kind.as_str());
             return Err(Failure::Mistakes(vec![Diagnostic::new(message)]));
         }
         Ok(vector)

@@ -6,8 +6,9 @@ use clap::Args;
 
 use super::super::failure::Failure;
 use super::super::load::{Load, made_up_secrets};
+use crate::app::own_program;
 use crate::config::nearest_name;
-use crate::plugins::{HostSettings, PluginHost, Services};
+use crate::plugins::{CompilePlace, CompileSettings, HostSettings, PluginHost, Services};
 
 /// The file that makes a directory a plugin.
 const MANIFEST: &str = "plugin.yaml";
@@ -112,6 +113,16 @@ pub(super) fn host(services: Services) -> Result<PluginHost, Failure> {
     let host =
         PluginHost::with_services(HostSettings { instances_max: INSTANCES_MAX, ..HostSettings::default() }, services);
     host.map_err(|error| Failure::App(error.into()))
+}
+
+/// The engine of a command that tells what compiling costs: as the server does it, in a child with limits, and from no
+/// cache.
+///
+/// # Errors
+/// As [`host`].
+pub(super) fn inspecting_host() -> Result<PluginHost, Failure> {
+    let place = own_program().map_or(CompilePlace::Here, CompilePlace::Child);
+    Ok(host(Services::in_memory())?.compiling(CompileSettings { place, ..CompileSettings::default() }))
 }
 
 fn configured<'a>(load: &Load, plugins: &'a mut Option<PathBuf>) -> Result<&'a Path, Failure> {

@@ -5,6 +5,7 @@ mod call;
 mod check;
 mod choose;
 mod compile;
+mod inspect;
 mod list;
 mod network;
 mod test;
@@ -29,6 +30,8 @@ pub(super) struct Plugin {
 enum PluginCommand {
     /// Build plugins with the command of their plugin.yaml
     Build(build::Build),
+    /// Say what a component exports, imports, needs of the pool and costs
+    Inspect(inspect::Inspect),
     /// Load plugins as the server would, and say every mistake
     Check(check::Check),
     /// Ask plugins what their golden vectors say, tests/*.json, and compare the answers
@@ -46,6 +49,7 @@ impl Plugin {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
         match self.command {
             PluginCommand::Build(build) => build.run(plugins),
+            PluginCommand::Inspect(inspect) => inspect.run(plugins).await,
             PluginCommand::Check(check) => check.run(plugins).await,
             PluginCommand::Test(test) => test.run(plugins).await,
             PluginCommand::List(list) => list.run(),

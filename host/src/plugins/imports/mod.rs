@@ -13,8 +13,8 @@ mod reach;
 mod secrets;
 
 pub(super) use log::LogLines;
-pub(super) use offered::check;
-pub use offered::grant_of_import;
+pub use offered::Standing;
+pub(super) use offered::{check, standings};
 pub(super) use random::RANDOM_BYTES_MAX;
 pub use reach::Services;
 pub(super) use reach::{HostCall, Reach};

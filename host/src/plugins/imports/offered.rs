@@ -16,12 +16,27 @@ const GRANTED: [(&str, &str, &str); 4] = [
     ("tidegate:http/client", "http", "http: [\"https://api.example.com\"]"),
 ];
 
-/// The key of `grants:` that an import needs, given as components name it: `tidegate:kv/store@0.1.0`. `None` for what
-/// every plugin may import and for what nobody offers.
-#[must_use]
-pub fn grant_of_import(import: &str) -> Option<&'static str> {
-    let interface = import.split('@').next().unwrap_or(import);
-    GRANTED.iter().find(|(name, ..)| *name == interface).map(|(_, grant, _)| *grant)
+/// How a `plugin.yaml` stands to something its component imports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Every plugin has it.
+    Everyone,
+    /// WASI: it is there, and empty.
+    Empty,
+    /// `plugin.yaml` grants it.
+    Granted {
+        /// The key of `grants:`.
+        grant: &'static str,
+    },
+    /// It needs a grant that is not there.
+    NotGranted {
+        /// The key of `grants:`.
+        grant: &'static str,
+        /// The line to add.
+        line: &'static str,
+    },
+    /// Nobody offers it.
+    Nobody,
 }
 
 /// Checks the imports of a component against the grants of its manifest; their versions were checked with the exports'. WASI is left to the linker, which has all of
@@ -37,31 +52,51 @@ pub(in crate::plugins) fn check(component: &Component, engine: &Engine, grants: 
     Ok(())
 }
 
-fn check_one(import: &str, grants: &Grants) -> Result<(), Mistake> {
+/// How the manifest stands to each import of a component, but for types: in the component's order.
+pub(in crate::plugins) fn standings(
+    component: &Component,
+    engine: &Engine,
+    grants: &Grants,
+) -> Vec<(String, Standing)> {
+    let component_type = component.component_type();
+    let imports = component_type.imports(engine).map(|(import, _)| import.to_owned());
+    let standings = imports.map(|import| (standing(&import, grants), import));
+    standings.filter_map(|(standing, import)| Some((import, standing?))).collect()
+}
+
+/// `None` for types only: what the exports of the contract are made of.
+fn standing(import: &str, grants: &Grants) -> Option<Standing> {
     let interface = import.split('@').next().unwrap_or(import);
-    // Types only: what the exports of the contract are made of.
-    if interface.starts_with("wasi:") || interface == "tidegate:plugin/types" {
-        return Ok(());
+    if interface == "tidegate:plugin/types" {
+        return None;
     }
-    let granted = GRANTED.iter().find(|(name, ..)| *name == interface);
-    if granted.is_none() && !BASE.contains(&interface) {
-        return Err(Mistake::new(format!("imports `{import}`, which nobody offers")).hint(
-            "a plugin has `tidegate:host` (log, config, clock, random), by grant `tidegate:host/secrets`, \
-             `tidegate:kv`, `tidegate:sql` and `tidegate:http`, and an empty WASI 0.2",
-        ));
+    if interface.starts_with("wasi:") {
+        return Some(Standing::Empty);
     }
-    let Some((_, grant, line)) = granted else { return Ok(()) };
+    let Some((_, grant, line)) = GRANTED.iter().find(|(name, ..)| *name == interface) else {
+        return Some(if BASE.contains(&interface) { Standing::Everyone } else { Standing::Nobody });
+    };
     let has_grant = match *grant {
         "secrets" => !grants.secrets.is_empty(),
         "kv" => !grants.kv.is_empty(),
         "queries" => !grants.queries.is_empty(),
         _ => !grants.http.is_empty(),
     };
-    if has_grant {
-        return Ok(());
+    Some(if has_grant { Standing::Granted { grant } } else { Standing::NotGranted { grant, line } })
+}
+
+fn check_one(import: &str, grants: &Grants) -> Result<(), Mistake> {
+    match standing(import, grants) {
+        None | Some(Standing::Empty | Standing::Everyone | Standing::Granted { .. }) => Ok(()),
+        Some(Standing::Nobody) => Err(Mistake::new(format!("imports `{import}`, which nobody offers")).hint(
+            "a plugin has `tidegate:host` (log, config, clock, random), by grant `tidegate:host/secrets`, \
+             `tidegate:kv`, `tidegate:sql` and `tidegate:http`, and an empty WASI 0.2",
+        )),
+        Some(Standing::NotGranted { grant, line }) => {
+            let message = format!("imports `{import}`, and `grants.{grant}` grants nothing");
+            Err(Mistake::at("/grants", message).hint(&format!("add to `grants:` in plugin.yaml: `{line}`")))
+        }
     }
-    let message = format!("imports `{import}`, and `grants.{grant}` grants nothing");
-    Err(Mistake::at("/grants", message).hint(&format!("add to `grants:` in plugin.yaml: `{line}`")))
 }
 
 #[cfg(test)]
@@ -76,7 +111,7 @@ mod tests {
         for import in imports {
             count += 1;
             let interface = import.split('@').next().unwrap();
-            assert!(BASE.contains(&interface) || grant_of_import(import).is_some(), "{import}");
+            assert!(BASE.contains(&interface) || GRANTED.iter().any(|(name, ..)| *name == interface), "{import}");
         }
         assert_eq!(count, BASE.len() + GRANTED.len());
     }

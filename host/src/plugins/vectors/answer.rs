@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::Question;
 use crate::flow::ports::{
-    Answer, AuthorizerCall, Decision, Fault, Grant, HandlerCall, Outcome, PluginEffect, PluginRefusal,
+    Answer, AuthorizerCall, ConnectionCall, Decision, Fault, Grant, HandlerCall, Outcome, PluginEffect, PluginRefusal,
+    TransformCall,
 };
 use crate::plugins::Plugin;
 use crate::protocol::Payload;
@@ -17,6 +18,20 @@ pub(super) async fn ask(plugin: &Plugin, question: &Question) -> Value {
         Question::Authorizer { context, action, payload } => {
             let call = AuthorizerCall { context, action: *action, payload: payload.as_ref() };
             plugin.authorize(call).await.map_or_else(of_fault, of_decision)
+        }
+        Question::Snapshot { context } => {
+            let state = |payloads: Vec<Payload>| json!({ "snapshot": payloads.iter().map(value).collect::<Vec<_>>() });
+            plugin.provide(context).await.map_or_else(of_fault, state)
+        }
+        Question::Transform { context, event, payload } => {
+            let call = TransformCall { channel: context.channel(), event, topic: context.topic().as_str(), payload };
+            plugin.transform(call).await.map_or_else(of_fault, of_crossing)
+        }
+        Question::Connection { connection, user, phase } => {
+            let call = ConnectionCall { connection, user: user.as_ref(), phase: *phase };
+            let wanted =
+                |effects: Vec<PluginEffect>| json!({ "effects": effects.iter().map(effect).collect::<Vec<_>>() });
+            plugin.changed(call).await.map_or_else(of_fault, wanted)
         }
     }
 }
@@ -69,6 +84,10 @@ fn of_decision(decision: Decision) -> Value {
         }
         Decision::Deny { reason } => json!({ "decision": "deny", "reason": reason }),
     }
+}
+
+fn of_crossing(payload: Option<Payload>) -> Value {
+    payload.map_or_else(|| json!({ "crosses": false }), |payload| json!({ "payload": value(&payload) }))
 }
 
 fn of_fault(fault: Fault) -> Value {

@@ -1,7 +1,9 @@
 //! What a vector expects, and how an answer differs from it.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
+
+use crate::channels::PluginKind;
 
 /// Longest value shown in a difference, in characters.
 const SHOWN_CHARS_MAX: usize = 200;
@@ -15,6 +17,7 @@ const OPTIONAL: [(&str, &str); 4] = [("/refusal", "message"), ("/fault", "detail
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expect {
+    #[serde(default, deserialize_with = "present")]
     reply: Option<Value>,
     effects: Option<Vec<Effect>>,
     refusal: Option<Refusal>,
@@ -23,7 +26,16 @@ pub(super) struct Expect {
     reason: Option<String>,
     #[expect(dead_code, reason = "compared as JSON")]
     ttl_ms: Option<u64>,
+    snapshot: Option<Vec<Value>>,
+    #[serde(default, deserialize_with = "present")]
+    payload: Option<Value>,
+    crosses: Option<bool>,
     fault: Option<Fault>,
+}
+
+/// A value that is there, `null` included.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 #[derive(Debug, Deserialize)]
@@ -93,15 +105,35 @@ struct Fault {
 
 impl Expect {
     /// Why no answer of this kind of plugin can be like this.
-    pub(super) fn misfit(&self, authorizer: bool) -> Option<String> {
+    pub(super) fn misfit(&self, kind: PluginKind) -> Option<String> {
+        use PluginKind::{Authorizer, Connection, Handler, Snapshot, Transform};
+        // What an answer is, whether the file says so, and which kinds answer so.
+        let answers: [(bool, &[PluginKind]); 5] = [
+            (self.reply.is_some() || self.refusal.is_some(), &[Handler]),
+            (self.effects.is_some(), &[Handler, Connection]),
+            (self.decision.is_some(), &[Authorizer]),
+            (self.snapshot.is_some(), &[Snapshot]),
+            (self.payload.is_some() || self.crosses.is_some(), &[Transform]),
+        ];
         let outcome = self.reply.is_some() || self.effects.is_some();
-        let ways = [outcome, self.refusal.is_some(), self.decision.is_some(), self.fault.is_some()];
+        let (refusal, fault) = (self.refusal.is_some(), self.fault.is_some());
+        let [payload, crosses] = [self.payload.is_some(), self.crosses.is_some()];
+        let ways = [outcome, refusal, self.decision.is_some(), self.snapshot.is_some(), payload, crosses, fault];
         if ways.into_iter().filter(|is| *is).count() > 1 {
-            return Some("`expect` has one answer: an outcome, a `refusal`, a `decision` or a `fault`".to_owned());
+            return Some("`expect` has one answer, or a `fault`".to_owned());
         }
-        let wrong = if authorizer { outcome || self.refusal.is_some() } else { self.decision.is_some() };
-        let owes = if authorizer { "a `decision`" } else { "`reply` and `effects`, or a `refusal`" };
-        wrong.then(|| format!("`expect`: this kind of plugin answers {owes}"))
+        if self.crosses == Some(true) {
+            return Some("`expect`: an event that crosses has a `payload`".to_owned());
+        }
+        let owes = match kind {
+            Handler => "`reply` and `effects`, or a `refusal`",
+            Authorizer => "a `decision`",
+            Snapshot => "a `snapshot`, a list of payloads",
+            Transform => "a `payload`, or `crosses: false`",
+            Connection => "`effects`",
+        };
+        let wrong = answers.into_iter().any(|(says, kinds)| says && !kinds.contains(&kind));
+        wrong.then(|| format!("`expect`: a plugin of this kind, `{}`, answers {owes}", kind.as_str()))
     }
 }
 

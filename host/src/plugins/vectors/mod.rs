@@ -11,10 +11,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Plugin;
+use crate::channels::PluginKind;
 use crate::config::{Diagnostic, Place, SourceFile};
 use crate::flow::CallContext;
-use crate::flow::ports::Action;
-use crate::protocol::Payload;
+use crate::flow::ports::{Action, Phase};
+use crate::protocol::{BusEvent, ConnectionId, Payload, User};
 
 pub use read::{ContextFile, UserFile};
 
@@ -35,6 +36,12 @@ enum Question {
     Handler { context: CallContext, payload: Payload },
     /// To decide.
     Authorizer { context: CallContext, action: Action, payload: Option<Payload> },
+    /// To give the state of a topic.
+    Snapshot { context: CallContext },
+    /// To make the payload of an event that crosses to a topic.
+    Transform { context: CallContext, event: Box<BusEvent>, payload: Payload },
+    /// To hear of a connection.
+    Connection { connection: ConnectionId, user: Option<User>, phase: Phase },
 }
 
 impl Vector {
@@ -46,21 +53,22 @@ impl Vector {
         read::read(source)
     }
 
-    /// The question of an input that is a whole vector, or, where it is none, of a payload alone: of this kind and
-    /// in this context.
+    /// The question of an input that is a whole vector, or, where it is none, of a payload alone (of a transform: an
+    /// event), of this kind and in this context.
     ///
     /// # Errors
     /// What is wrong with the input, and where.
-    pub fn of_input(source: &Arc<SourceFile>, kind: &str, context: ContextFile) -> Result<Self, Diagnostic> {
+    pub fn of_input(source: &Arc<SourceFile>, kind: PluginKind, context: ContextFile) -> Result<Self, Diagnostic> {
         read::of_input(source, kind, context)
     }
 
-    /// The question of an authorizer whether this user may subscribe.
+    /// The question that needs no input: of an authorizer whether this user may subscribe, of a snapshot for the topic's
+    /// state, of a connection that it came or went.
     ///
     /// # Errors
     /// What is wrong with the context.
-    pub fn of_subscription(context: ContextFile) -> Result<Self, Diagnostic> {
-        read::of_subscription(context)
+    pub fn without_input(kind: PluginKind, context: ContextFile, phase: Phase) -> Result<Self, Diagnostic> {
+        read::without_input(kind, context, phase)
     }
 
     /// The path of its file.
@@ -71,10 +79,13 @@ impl Vector {
 
     /// The kind of plugin it asks.
     #[must_use]
-    pub const fn kind(&self) -> &'static str {
+    pub const fn kind(&self) -> PluginKind {
         match self.question {
-            Question::Handler { .. } => "handler",
-            Question::Authorizer { .. } => "authorizer",
+            Question::Handler { .. } => PluginKind::Handler,
+            Question::Authorizer { .. } => PluginKind::Authorizer,
+            Question::Snapshot { .. } => PluginKind::Snapshot,
+            Question::Transform { .. } => PluginKind::Transform,
+            Question::Connection { .. } => PluginKind::Connection,
         }
     }
 

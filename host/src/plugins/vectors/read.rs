@@ -5,38 +5,35 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use serde_json::{Error, Value};
+use serde_json::{Error, Map, Value};
 
 use super::{Question, Vector, compare};
-use crate::channels::{Sources, compile};
+use crate::channels::{PluginKind, PluginKinds, Sources, compile};
 use crate::config::{Diagnostic, Place, SourceFile};
 use crate::flow::CallContext;
-use crate::flow::ports::Action;
-use crate::protocol::{ConnectionId, Generation, Payload, User};
+use crate::flow::ports::{Action, Phase};
+use crate::protocol::{BusEvent, ConnectionId, Generation, Payload, User};
 
 /// The connection every vector is asked from.
 const CONNECTION: &str = "test";
 /// The keys of a vector: an input that has others is a payload.
-const KEYS: [&str; 5] = ["kind", "context", "payload", "action", "expect"];
+const KEYS: [&str; 7] = ["kind", "context", "payload", "action", "event", "phase", "expect"];
+/// What an event is, where a vector does not say: nobody's but the test's.
+const EVENT: [(&str, &str); 3] = [("specversion", "1.0"), ("id", "test"), ("source", "/test")];
 
 /// The file as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    kind: Kind,
+    kind: PluginKind,
     #[serde(default)]
     context: ContextFile,
     #[serde(default, deserialize_with = "present")]
     payload: Option<Box<RawValue>>,
     action: Option<ActionFile>,
+    event: Option<Map<String, Value>>,
+    phase: Option<PhaseFile>,
     expect: Option<compare::Expect>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Handler,
-    Authorizer,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -44,6 +41,13 @@ enum Kind {
 enum ActionFile {
     Subscribe,
     Send,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PhaseFile {
+    Connected,
+    Disconnected,
 }
 
 /// Who asks, and where: the `context` of a vector.
@@ -82,52 +86,93 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawV
 pub(super) fn read(source: &Arc<SourceFile>) -> Result<Vector, Diagnostic> {
     let file: File = serde_json::from_str(&source.text).map_err(|error| mistake(source, &error))?;
     let question = question(&file).map_err(|message| of_file(source, &message))?;
-    if let Some(wrong) = file.expect.as_ref().and_then(|expect| expect.misfit(file.kind == Kind::Authorizer)) {
+    if let Some(wrong) = file.expect.as_ref().and_then(|expect| expect.misfit(file.kind)) {
         return Err(of_file(source, &wrong));
     }
     let raw: Value = serde_json::from_str(&source.text).map_err(|error| mistake(source, &error))?;
     Ok(Vector { source: source.clone(), question, expect: raw.get("expect").filter(|it| !it.is_null()).cloned() })
 }
 
-pub(super) fn of_input(source: &Arc<SourceFile>, kind: &str, context: ContextFile) -> Result<Vector, Diagnostic> {
+pub(super) fn of_input(source: &Arc<SourceFile>, kind: PluginKind, context: ContextFile) -> Result<Vector, Diagnostic> {
     let value: Value = serde_json::from_str(&source.text).map_err(|error| mistake(source, &error))?;
     if is_vector(&value) {
         return read(source);
     }
-    let kind = serde_json::from_value(Value::from(kind)).map_err(|error| of_file(source, &error.to_string()))?;
-    let payload = RawValue::from_string(source.text.trim().to_owned()).map_err(|error| mistake(source, &error))?;
-    let action = (kind == Kind::Authorizer).then_some(ActionFile::Send);
-    let file = File { kind, context, payload: Some(payload), action, expect: None };
+    let mut file = File::asking(kind, context);
+    match (kind, value) {
+        (PluginKind::Transform, Value::Object(event)) => file.event = Some(event),
+        (PluginKind::Transform, _) => return Err(of_file(source, "a transform is asked about an event, an object")),
+        (PluginKind::Snapshot | PluginKind::Connection, _) => {
+            let message = format!("a {} is given no payload: its input is a whole vector, or none", kind.as_str());
+            return Err(of_file(source, &message));
+        }
+        (PluginKind::Handler | PluginKind::Authorizer, _) => {
+            let payload = RawValue::from_string(source.text.trim().to_owned());
+            file.payload = Some(payload.map_err(|error| mistake(source, &error))?);
+            file.action = (kind == PluginKind::Authorizer).then_some(ActionFile::Send);
+        }
+    }
     let question = question(&file).map_err(|message| of_file(source, &message))?;
     Ok(Vector { source: source.clone(), question, expect: None })
 }
 
-pub(super) fn of_subscription(context: ContextFile) -> Result<Vector, Diagnostic> {
+pub(super) fn without_input(kind: PluginKind, context: ContextFile, phase: Phase) -> Result<Vector, Diagnostic> {
     let source = Arc::new(SourceFile { path: "the question".to_owned(), text: String::new() });
-    let file =
-        File { kind: Kind::Authorizer, context, payload: None, action: Some(ActionFile::Subscribe), expect: None };
+    let mut file = File::asking(kind, context);
+    match kind {
+        PluginKind::Authorizer => file.action = Some(ActionFile::Subscribe),
+        PluginKind::Connection => file.phase = Some(phase.into()),
+        _ => {}
+    }
     let question = question(&file).map_err(Diagnostic::new)?;
     Ok(Vector { source, question, expect: None })
+}
+
+impl File {
+    const fn asking(kind: PluginKind, context: ContextFile) -> Self {
+        Self { kind, context, payload: None, action: None, event: None, phase: None, expect: None }
+    }
+
+    /// Tells of what stands there and is for other kinds.
+    fn refuse_others(&self) -> Result<(), String> {
+        use PluginKind::{Authorizer, Connection, Handler, Snapshot, Transform};
+        let context = &self.context;
+        let parts: [(&str, bool, &[PluginKind]); 6] = [
+            ("payload", self.payload.is_some(), &[Handler, Authorizer, Transform]),
+            ("action", self.action.is_some(), &[Authorizer]),
+            ("event", self.event.is_some(), &[Transform]),
+            ("phase", self.phase.is_some(), &[Connection]),
+            ("context.user", context.user.is_some(), &[Handler, Authorizer, Snapshot, Connection]),
+            (
+                "context.topic",
+                context.topic.is_some() || context.channel.is_some(),
+                &[Handler, Authorizer, Snapshot, Transform],
+            ),
+        ];
+        let other = parts.into_iter().find(|(_, stands, kinds)| *stands && !kinds.contains(&self.kind));
+        other.map_or(Ok(()), |(key, _, kinds)| {
+            let kinds = kinds.iter().copied().collect::<PluginKinds>().in_words();
+            Err(format!("`{key}` is for {kinds}, not for `{}`", self.kind.as_str()))
+        })
+    }
 }
 
 /// Whether an input is a whole vector: a `kind` we know, and no key we do not.
 fn is_vector(value: &Value) -> bool {
     let Value::Object(keys) = value else { return false };
-    let is_kind = keys.get("kind").is_some_and(|kind| serde_json::from_value::<Kind>(kind.clone()).is_ok());
+    let is_kind = keys.get("kind").is_some_and(|kind| serde_json::from_value::<PluginKind>(kind.clone()).is_ok());
     is_kind && keys.keys().all(|key| KEYS.contains(&key.as_str()))
 }
 
 fn question(file: &File) -> Result<Question, String> {
+    file.refuse_others()?;
     let payload = file.payload.clone().map(Payload::from);
     match file.kind {
-        Kind::Handler => {
-            if file.action.is_some() {
-                return Err("`action` is for an authorizer".to_owned());
-            }
+        PluginKind::Handler => {
             let payload = payload.ok_or("a handler needs a `payload`")?;
             Ok(Question::Handler { context: context(&file.context)?, payload })
         }
-        Kind::Authorizer => {
+        PluginKind::Authorizer => {
             let action = match file.action.ok_or("an authorizer needs an `action`: subscribe or send")? {
                 ActionFile::Subscribe => Action::Subscribe,
                 ActionFile::Send => Action::Send,
@@ -137,7 +182,29 @@ fn question(file: &File) -> Result<Question, String> {
             }
             Ok(Question::Authorizer { context: context(&file.context)?, action, payload })
         }
+        PluginKind::Snapshot => Ok(Question::Snapshot { context: context(&file.context)? }),
+        PluginKind::Transform => {
+            let event = Box::new(event(file.event.clone().ok_or("a transform needs an `event`")?)?);
+            let payload = payload.unwrap_or_else(|| Payload::from(&event.data));
+            Ok(Question::Transform { context: context(&file.context)?, event, payload })
+        }
+        PluginKind::Connection => {
+            let phase = match file.phase.ok_or("a connection needs a `phase`: connected or disconnected")? {
+                PhaseFile::Connected => Phase::Connected,
+                PhaseFile::Disconnected => Phase::Disconnected,
+            };
+            let user = file.context.user.clone().map(User::from);
+            Ok(Question::Connection { connection: ConnectionId::new(CONNECTION), user, phase })
+        }
     }
+}
+
+/// A CloudEvent, with what a test need not say filled in.
+fn event(mut fields: Map<String, Value>) -> Result<BusEvent, String> {
+    for (key, value) in EVENT {
+        fields.entry(key).or_insert_with(|| Value::from(value));
+    }
+    BusEvent::from_json(Value::Object(fields)).map_err(|error| format!("`event`: {error}"))
 }
 
 /// The context of a call as the host makes it: from a catalog with that one channel.
@@ -160,8 +227,23 @@ fn context(file: &ContextFile) -> Result<CallContext, String> {
         let has = resolved.params.get(name).map_or_else(|| "none".to_owned(), |has| format!("`{has}`"));
         return Err(format!("`context.params.{name}` is `{value}`, the topic has {has}"));
     }
-    let user = file.user.clone().map(|UserFile { id, roles, tenant }| User { id, roles, tenant, expires_at: None });
+    let user = file.user.clone().map(User::from);
     Ok(CallContext { resolved, user: user.map(Arc::new), connection: ConnectionId::new(CONNECTION) })
+}
+
+impl From<UserFile> for User {
+    fn from(UserFile { id, roles, tenant }: UserFile) -> Self {
+        Self { id, roles, tenant, expires_at: None }
+    }
+}
+
+impl From<Phase> for PhaseFile {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Connected => Self::Connected,
+            Phase::Disconnected => Self::Disconnected,
+        }
+    }
 }
 
 fn mistake(source: &Arc<SourceFile>, error: &Error) -> Diagnostic {

@@ -1,65 +1,54 @@
-/* The guest of `tests/e2e/guest.mjs` in C: does what a message asks for. */
+/* The guest of `tests/e2e/guest.mjs` in C: of every kind, and does what a message asks for. */
 #include "tidegate.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static const char *text(const cJSON *object, const char *key) {
-  return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
-}
+static tg_json *pong(int64_t n) { return tg_set_int(tg_object(), "pong", n); }
 
-static cJSON *pong(double n) {
-  cJSON *value = cJSON_CreateObject();
-  cJSON_AddNumberToObject(value, "pong", n);
-  return value;
-}
-
-static cJSON *pairs(const tg_pair *pairs, size_t len) {
-  cJSON *list = cJSON_CreateArray();
+static tg_json *pairs(const tg_pair *pairs, size_t len) {
+  tg_json *list = tg_array();
   for (size_t i = 0; i < len; i++)
-    cJSON_AddItemToArray(list, cJSON_CreateStringArray((const char *[]){pairs[i].name, pairs[i].value}, 2));
+    tg_push(list, tg_push(tg_push(tg_array(), tg_string(pairs[i].name)), tg_string(pairs[i].value)));
   return list;
 }
 
-static cJSON *user(const tg_user *user) {
-  if (!user) return cJSON_CreateNull();
-  cJSON *value = cJSON_CreateObject();
-  cJSON_AddStringToObject(value, "id", user->id);
-  cJSON_AddItemToObject(value, "roles", cJSON_CreateStringArray(user->roles, (int)user->roles_len));
-  cJSON_AddItemToObject(value, "tenant", user->tenant ? cJSON_CreateString(user->tenant) : cJSON_CreateNull());
-  return value;
+static tg_json *user_value(const tg_user *user) {
+  if (!user) return tg_null();
+  tg_json *roles = tg_array();
+  for (size_t i = 0; i < user->roles_len; i++) tg_push(roles, tg_string(user->roles[i]));
+  tg_json *value = tg_set_text(tg_object(), "id", user->id);
+  tg_set(value, "roles", roles);
+  return tg_set_text(value, "tenant", user->tenant);
 }
 
-static cJSON *context_value(const tg_context *context) {
-  cJSON *value = cJSON_CreateObject();
-  cJSON_AddStringToObject(value, "topic", context->topic);
-  cJSON_AddStringToObject(value, "channel", context->channel);
-  cJSON_AddItemToObject(value, "params", pairs(context->params, context->params_len));
-  cJSON_AddItemToObject(value, "user", user(context->user));
-  cJSON_AddStringToObject(value, "connection_id", context->connection_id);
-  cJSON_AddNumberToObject(value, "received_at_ms", (double)context->received_at_ms);
-  cJSON_AddNumberToObject(value, "deadline_ms", context->deadline_ms);
-  cJSON_AddItemToObject(value, "attributes", pairs(context->attributes, context->attributes_len));
-  return value;
+static tg_json *context_value(const tg_context *context) {
+  tg_json *value = tg_object();
+  tg_set_text(value, "topic", context->topic);
+  tg_set_text(value, "channel", context->channel);
+  tg_set(value, "params", pairs(context->params, context->params_len));
+  tg_set(value, "user", user_value(context->user));
+  tg_set_text(value, "connection_id", context->connection_id);
+  tg_set_int(value, "received_at_ms", (int64_t)context->received_at_ms);
+  tg_set_int(value, "deadline_ms", context->deadline_ms);
+  return tg_set(value, "attributes", pairs(context->attributes, context->attributes_len));
 }
 
-static cJSON *host(void) {
-  cJSON *value = cJSON_CreateObject();
-  cJSON_AddNumberToObject(value, "now_ms", (double)tg_now_ms());
-  cJSON_AddNumberToObject(value, "sooner_us", (double)tg_monotonic_us());
-  cJSON_AddNumberToObject(value, "later_us", (double)tg_monotonic_us());
+static tg_json *host(void) {
+  tg_json *value = tg_set_int(tg_object(), "now_ms", (int64_t)tg_now_ms());
+  tg_set_int(value, "sooner_us", (int64_t)tg_monotonic_us());
+  tg_set_int(value, "later_us", (int64_t)tg_monotonic_us());
   unsigned char bytes[16];
   tg_random(bytes, sizeof bytes);
   const char *hex = "";
   for (size_t i = 0; i < sizeof bytes; i++) hex = tg_format("%s%02x", hex, bytes[i]);
-  cJSON_AddStringToObject(value, "bytes", hex);
-  cJSON_AddStringToObject(value, "number", tg_format("%llu", (unsigned long long)tg_random_u64()));
-  return value;
+  tg_set_text(value, "bytes", hex);
+  return tg_set_text(value, "number", tg_format("%llu", (unsigned long long)tg_random_u64()));
 }
 
 static void refuse(tg_answer *answer, const char *topic, const char *why) {
   static const char *const names[] = {"invalid_payload", "forbidden", "unavailable", "failed"};
-  tg_reply(answer, cJSON_CreateTrue());
+  tg_reply(answer, tg_bool(true));
   tg_emit(answer, topic, pong(666), TG_EVERYONE);
   for (int i = 0; i < 4; i++)
     if (strcmp(why, names[i]) == 0) tg_refuse(answer, (tg_refusal)i, "no %s today", "🦊");
@@ -77,13 +66,13 @@ static void abort_if(uint64_t sum) {
 }
 
 /* The mistakes. */
-static void misbehave(const cJSON *payload) {
-  if (cJSON_HasObjectItem(payload, "crash")) abort();
-  if (cJSON_HasObjectItem(payload, "recurse")) abort_if(recurse(0));
-  if (cJSON_HasObjectItem(payload, "spin"))
+static void misbehave(const tg_json *payload) {
+  if (tg_get(payload, "crash")) abort();
+  if (tg_get(payload, "recurse")) abort_if(recurse(0));
+  if (tg_get(payload, "spin"))
     for (volatile uint64_t n = 0;; n++) {
     }
-  if (cJSON_HasObjectItem(payload, "hog"))
+  if (tg_get(payload, "hog"))
     for (;;) {
       char *volatile taken = malloc(1 << 20);
       if (!taken) abort();
@@ -91,51 +80,94 @@ static void misbehave(const cJSON *payload) {
     }
 }
 
-void tg_handle(const tg_context *context, const cJSON *payload, tg_answer *answer) {
+void tg_handle(const tg_context *context, const tg_json *payload, tg_answer *answer) {
   misbehave(payload);
-  const cJSON *n = cJSON_GetObjectItemCaseSensitive(payload, "n");
-  const cJSON *others = cJSON_GetObjectItemCaseSensitive(payload, "others");
-  const cJSON *echo = cJSON_GetObjectItemCaseSensitive(payload, "echo");
-  if (n) {
-    tg_reply(answer, pong(n->valuedouble));
-    tg_emit(answer, context->topic, pong(n->valuedouble), TG_EVERYONE);
-    cJSON *data = cJSON_CreateObject();
-    cJSON_AddNumberToObject(data, "n", n->valuedouble);
-    tg_publish(answer, "ping.seen", context->user ? context->user->id : NULL, data);
-  } else if (others) {
-    tg_emit(answer, context->topic, pong(others->valuedouble), TG_OTHERS);
-  } else if (echo) {
-    tg_reply(answer, echo);
-  } else if (cJSON_HasObjectItem(payload, "context")) {
+  int64_t n;
+  if (tg_get_int(payload, "n", &n)) {
+    tg_reply(answer, pong(n));
+    tg_emit(answer, context->topic, pong(n), TG_EVERYONE);
+    tg_publish(answer, "ping.seen", context->user ? context->user->id : NULL, tg_set_int(tg_object(), "n", n));
+  } else if (tg_get_int(payload, "others", &n)) {
+    tg_emit(answer, context->topic, pong(n), TG_OTHERS);
+  } else if (tg_get(payload, "echo")) {
+    tg_reply(answer, tg_get(payload, "echo"));
+  } else if (tg_get(payload, "context")) {
     tg_reply(answer, context_value(context));
-  } else if (text(payload, "config")) {
-    cJSON *value = tg_config(text(payload, "config"));
-    tg_reply(answer, value ? value : cJSON_CreateNull());
-  } else if (text(payload, "log")) {
-    tg_log(TG_WARN, text(payload, "log"), (tg_pair[]){{"colour", "blue"}, {NULL, NULL}});
-  } else if (cJSON_HasObjectItem(payload, "host")) {
+  } else if (tg_get_text(payload, "config")) {
+    tg_reply(answer, tg_config(tg_get_text(payload, "config")));
+  } else if (tg_get_text(payload, "log")) {
+    tg_log(TG_WARN, tg_get_text(payload, "log"), (tg_pair[]){{"colour", "blue"}, {NULL, NULL}});
+  } else if (tg_get(payload, "host")) {
     tg_reply(answer, host());
-  } else if (text(payload, "refuse")) {
-    refuse(answer, context->topic, text(payload, "refuse"));
+  } else if (tg_get(payload, "unwritable")) {
+    tg_reply(answer, tg_set_double(tg_object(), "n", 1 / 0.0));
+  } else if (tg_get_text(payload, "refuse")) {
+    refuse(answer, context->topic, tg_get_text(payload, "refuse"));
   } else {
     tg_refuse(answer, TG_INVALID_PAYLOAD, "what is to be done?");
   }
 }
 
 /* Members of a vault may join it and send on it; nobody may say `crash` there. */
-void tg_authorize(const tg_context *context, tg_action action, const cJSON *payload, tg_decision *decision) {
+void tg_authorize(const tg_context *context, tg_action action, const tg_json *payload, tg_decision *decision) {
   const char *vault = tg_param(context, "vaultId");
   if (!vault || strcmp(vault, "broken") == 0) {
     tg_fail(decision, "the vault is broken");
     return;
   }
-  if (action == TG_SEND && cJSON_HasObjectItem(payload, "crash")) abort();
-  const cJSON *member, *members = cJSON_GetObjectItemCaseSensitive(tg_config("members"), vault);
-  cJSON_ArrayForEach(member, members) {
-    if (context->user && strcmp(member->valuestring, context->user->id) == 0) {
+  if (action == TG_SEND && tg_get(payload, "crash")) abort();
+  tg_each (member, tg_get(tg_config("members"), vault)) {
+    if (context->user && strcmp(tg_text(member->value), context->user->id) == 0) {
       tg_allow(decision, 0);
       return;
     }
   }
   tg_deny(decision, "no member of vault `%s`", vault);
+}
+
+/* As many payloads as the topic says, and who asked. */
+void tg_provide(const tg_context *context, tg_state *state) {
+  const char *what = tg_param(context, "what");
+  if (strcmp(what, "crash") == 0) abort();
+  if (strcmp(what, "broken") == 0) {
+    tg_give_up(state, "no state of `%s`", what);
+    return;
+  }
+  for (int64_t n = 0; n < atoi(what); n++)
+    tg_give(state, tg_set_text(tg_set_int(tg_object(), "n", n), "to", context->user ? context->user->id : NULL));
+}
+
+/* Orders of 0 do not cross, and those below are none. */
+void tg_transform(const tg_crossing *crossing, const tg_json *payload, tg_passage *passage) {
+  int64_t cents;
+  if (!tg_to_int(payload, &cents)) abort();
+  if (cents == 0) {
+    tg_drop(passage);
+  } else if (cents < 0) {
+    tg_bury(passage, "a refund of %lld is no order", (long long)-cents);
+  } else {
+    tg_json *order = tg_set_int(tg_object(), "cents", cents);
+    tg_set_text(order, "type", crossing->type);
+    tg_set_text(order, "source", crossing->source);
+    tg_set_text(order, "id", crossing->id);
+    tg_set_text(order, "subject", crossing->subject);
+    tg_set_text(order, "time", crossing->time);
+    tg_set(order, "data", crossing->data);
+    tg_set_text(order, "topic", crossing->topic);
+    tg_cross(passage, order);
+  }
+}
+
+/* Tells the lobby and the bus. */
+void tg_connection(const tg_peer *peer, tg_phase phase, tg_answer *answer) {
+  const char *user = peer->user ? peer->user->id : NULL, *what = phase == TG_CONNECTED ? "connected" : "disconnected";
+  if (user && strcmp(user, "crash") == 0) abort();
+  if (user && strcmp(user, "broken") == 0 && phase == TG_CONNECTED) {
+    tg_refuse(answer, TG_FAILED, "not at home to `%s`", user);
+    return;
+  }
+  tg_json *told = tg_set_text(tg_set_text(tg_object(), "phase", what), "user", user);
+  tg_set_text(told, "connection", peer->connection_id);
+  tg_emit(answer, "lobby", told, TG_OTHERS);
+  tg_publish(answer, tg_format("connection.%s", what), user, told);
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -19,11 +21,13 @@ type order struct {
 	Config  string          `json:"config"`
 	Log     string          `json:"log"`
 	Host    bool            `json:"host"`
-	Refuse  string          `json:"refuse"`
-	Crash   bool            `json:"crash"`
-	Recurse bool            `json:"recurse"`
-	Spin    bool            `json:"spin"`
-	Hog     bool            `json:"hog"`
+	// Asks for a reply that has no JSON.
+	Unwritable bool   `json:"unwritable"`
+	Refuse     string `json:"refuse"`
+	Crash      bool   `json:"crash"`
+	Recurse    bool   `json:"recurse"`
+	Spin       bool   `json:"spin"`
+	Hog        bool   `json:"hog"`
 }
 
 type pong struct {
@@ -133,6 +137,8 @@ func handle(context *tidegate.Context, order order) (tidegate.Outcome, error) {
 		return tidegate.Outcome{}, nil
 	case order.Host:
 		return tidegate.Reply(host()), nil
+	case order.Unwritable:
+		return tidegate.Reply(math.Inf(1)), nil
 	case order.Refuse != "":
 		refused := tidegate.Reply(true).Emit(context.Topic, pong{666}, tidegate.Everyone)
 		return refused, refuse(order.Refuse)
@@ -163,9 +169,68 @@ func authorize(context *tidegate.Context, action tidegate.Action, payload json.R
 	return tidegate.Deny("no member of vault `%s`", vault), nil
 }
 
+type state struct {
+	N  int     `json:"n"`
+	To *string `json:"to"`
+}
+
+// As many payloads as the topic says, and who asked.
+func provide(context *tidegate.Context) ([]state, error) {
+	what, _ := context.Param("what")
+	misbehave(order{Crash: what == "crash"})
+	count, err := strconv.Atoi(what)
+	if err != nil {
+		return nil, fmt.Errorf("no state of `%s`", what)
+	}
+	states := []state{}
+	for n := range count {
+		states = append(states, state{n, &context.User.ID})
+	}
+	return states, nil
+}
+
+// Orders of 0 do not cross, and those below are none.
+func transform(crossing *tidegate.Crossing, cents int) (map[string]any, error) {
+	if cents == 0 {
+		return nil, tidegate.ErrDrop
+	}
+	if cents < 0 {
+		return nil, fmt.Errorf("a refund of %d is no order", -cents)
+	}
+	event := crossing.Event
+	return map[string]any{
+		"cents": cents, "type": event.Type, "source": event.Source, "id": event.ID, "subject": event.Subject, "time": event.Time,
+		"data": event.Data, "topic": crossing.Topic,
+	}, nil
+}
+
+type coming struct {
+	Phase      string  `json:"phase"`
+	User       *string `json:"user"`
+	Connection string  `json:"connection"`
+}
+
+// Tells the lobby and the bus.
+func listen(peer *tidegate.Peer, phase tidegate.Phase) (effects tidegate.Effects, err error) {
+	told := coming{Phase: "connected", Connection: peer.ConnectionID}
+	if phase == tidegate.Disconnected {
+		told.Phase = "disconnected"
+	}
+	if peer.User != nil {
+		told.User = &peer.User.ID
+		if *told.User == "broken" && phase == tidegate.Connected {
+			return effects, errors.New("not at home to `broken`")
+		}
+	}
+	return effects.Emit("lobby", told, tidegate.Others).Publish("connection."+told.Phase, "", told), nil
+}
+
 func init() {
 	tidegate.Handle(handle)
 	tidegate.Authorize(authorize)
+	tidegate.Provide(provide)
+	tidegate.Transform(transform)
+	tidegate.Listen(listen)
 }
 
 func main() {}

@@ -1,0 +1,32 @@
+//! What the pool must hold for one instance of a component: the one place that reads it.
+
+use wasmtime::component::Component;
+
+/// What one instance of a component takes of the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// Linear memories.
+    pub memories: u32,
+    /// Tables.
+    pub tables: u32,
+    /// The size the largest memory begins with, in bytes.
+    pub memory_bytes_initial: u64,
+    /// The elements the largest table begins with.
+    pub table_elements_initial: u64,
+}
+
+/// The size of a page of linear memory, in bytes.
+const PAGE_BYTES: u64 = 64 << 10;
+
+impl Needs {
+    /// What an instance of this component takes; `None` when that depends on modules it imports.
+    pub(super) fn of(component: &Component) -> Option<Self> {
+        let required = component.resources_required()?;
+        Some(Self {
+            memories: required.num_memories,
+            tables: required.num_tables,
+            memory_bytes_initial: required.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE_BYTES),
+            table_elements_initial: required.max_initial_table_size.unwrap_or(0),
+        })
+    }
+}

@@ -1,0 +1,76 @@
+package tidegate
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Audience is who receives an emit.
+type Audience uint8
+
+const (
+	// Everyone is every subscriber of the topic.
+	Everyone Audience = iota
+	// Others is every subscriber but the connection that sent the message, or that came or went.
+	Others
+)
+
+type effect struct {
+	publishes bool
+	// The topic of an emit, the type of a publish.
+	name    string
+	subject string
+	payload any
+	to      Audience
+}
+
+// Effects are what should happen once the call succeeded, in this order. The zero value is nothing.
+type Effects struct{ list []effect }
+
+// Emit publishes on a topic. Needs the topic's channel in `grants.emit`.
+func (effects Effects) Emit(topic string, payload any, to Audience) Effects {
+	return Effects{append(effects.list, effect{name: topic, payload: payload, to: to})}
+}
+
+// Publish puts an event on the bus. Needs the type in `grants.publish`. An empty subject is none.
+func (effects Effects) Publish(kind, subject string, data any) Effects {
+	return Effects{append(effects.list, effect{publishes: true, name: kind, subject: subject, payload: data})}
+}
+
+func (effects Effects) lower() (abiList, error) {
+	lowered := make([]abiEffect, 0, len(effects.list))
+	for _, wanted := range effects.list {
+		one, err := wanted.lower()
+		if err != nil {
+			return abiList{}, err
+		}
+		lowered = append(lowered, one)
+	}
+	return lowerList(lowered), nil
+}
+
+func (wanted effect) lower() (abiEffect, error) {
+	payload, err := lowerJSON("the payload for `"+wanted.name+"`", wanted.payload)
+	if err != nil {
+		return abiEffect{}, err
+	}
+	name := lowerBytes(wanted.name)
+	if !wanted.publishes {
+		return abiEffect{abiEmit, name, [5]uint32{payload.at, payload.len, uint32(wanted.to)}}, nil
+	}
+	lowered := abiEffect{abiPublish, name, [5]uint32{3: payload.at, 4: payload.len}}
+	if wanted.subject != "" {
+		subject := lowerBytes(wanted.subject)
+		lowered.rest[0], lowered.rest[1], lowered.rest[2] = 1, subject.at, subject.len
+	}
+	return lowered, nil
+}
+
+// lowerJSON is a value as encoding/json writes it.
+func lowerJSON(what string, value any) (abiText, error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return abiText{}, fmt.Errorf("%s has no JSON: %w", what, err)
+	}
+	return lowerBytes(text), nil
+}

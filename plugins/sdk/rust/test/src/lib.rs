@@ -1,0 +1,172 @@
+//! The guest of `tests/e2e/guest.mjs` in Rust: of every kind, and does what a message asks for.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+
+use serde_json::{Value, json};
+use tidegate_plugin::Payload;
+use tidegate_plugin::log::Level;
+use tidegate_plugin::prelude::*;
+
+/// What a message asks for.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Order {
+    N(i64),
+    Others(i64),
+    Echo(Value),
+    Context(bool),
+    Config(String),
+    Log(String),
+    Host(bool),
+    Unwritable(bool),
+    Refuse(String),
+    Crash(bool),
+    Recurse(bool),
+    Spin(bool),
+    Hog(bool),
+}
+
+struct Everything;
+
+fn pong(n: i64) -> Value {
+    json!({ "pong": n })
+}
+
+fn user(user: Option<&User>) -> Value {
+    user.map_or(Value::Null, |user| json!({ "id": user.id, "roles": user.roles, "tenant": user.tenant }))
+}
+
+fn told(context: &Context) -> Value {
+    json!({
+        "topic": context.topic,
+        "channel": context.channel,
+        "params": context.params,
+        "user": user(context.user.as_ref()),
+        "connection_id": context.connection_id,
+        "received_at_ms": context.received_at_ms,
+        "deadline_ms": context.deadline_ms,
+        "attributes": context.attributes,
+    })
+}
+
+fn host() -> Value {
+    let hex: String = random::bytes(16).iter().map(|byte| format!("{byte:02x}")).collect();
+    let (sooner, later) = (clock::monotonic(), clock::monotonic());
+    json!({
+        "now_ms": clock::now_ms(),
+        "sooner_us": u64::try_from(sooner.as_micros()).unwrap_or(u64::MAX),
+        "later_us": u64::try_from(later.as_micros()).unwrap_or(u64::MAX),
+        "bytes": hex,
+        "number": random::next_u64().to_string(),
+    })
+}
+
+fn refusal(why: &str) -> Refusal {
+    let sentence = "no 🦊 today".to_owned();
+    match why {
+        "invalid_payload" => Refusal::InvalidPayload(sentence),
+        "forbidden" => Refusal::Forbidden(sentence),
+        "unavailable" => Refusal::Unavailable(sentence),
+        _ => Refusal::Failed(sentence),
+    }
+}
+
+#[expect(unconditional_recursion, reason = "that is what it is for")]
+fn recurse(n: u64) -> u64 {
+    black_box([n; 64]).iter().sum::<u64>() + recurse(black_box(n + 1))
+}
+
+fn hog() -> ! {
+    let mut kept = Vec::new();
+    loop {
+        kept.push(black_box(vec![1_u8; 1 << 20]));
+    }
+}
+
+impl Handler for Everything {
+    type Payload = Order;
+
+    fn handle(context: &Context, order: Order) -> Result<Outcome, Refusal> {
+        match order {
+            Order::N(n) => Outcome::reply(&pong(n))
+                .emit(&context.topic, &pong(n))
+                .publish_about("ping.seen", context.user_id(), &json!({ "n": n }))
+                .done(),
+            Order::Others(n) => Outcome::none().emit_to_others(&context.topic, &pong(n)).done(),
+            Order::Echo(value) => Outcome::reply(&value).done(),
+            Order::Context(_) => Outcome::reply(&told(context)).done(),
+            Order::Config(key) => Outcome::reply(&config::get::<Value>(&key).unwrap_or_default()).done(),
+            Order::Log(line) => {
+                log::write(Level::Warn, &line, &[("colour", "blue")]);
+                Outcome::none().done()
+            }
+            Order::Host(_) => Outcome::reply(&host()).done(),
+            Order::Unwritable(_) => Outcome::reply(&BTreeMap::from([((1, 2), 3)])).done(),
+            Order::Refuse(why) => Err(refusal(&why)),
+            Order::Crash(_) => panic!("as it was told"),
+            Order::Recurse(_) => Outcome::reply(&recurse(0)).done(),
+            Order::Spin(_) => loop {
+                black_box(0);
+            },
+            Order::Hog(_) => hog(),
+        }
+    }
+}
+
+/// Members of a vault may join it and send on it; nobody may say `crash` there.
+impl Authorizer for Everything {
+    fn authorize(context: &Context, request: &Request) -> Result<Decision, String> {
+        let vault = context.param("vaultId").filter(|vault| *vault != "broken").ok_or("the vault is broken")?;
+        let message: Option<Value> = request.payload.as_ref().map(Payload::read).transpose()?;
+        assert!(message.is_none_or(|message| message.get("crash").is_none()), "as it was told");
+        let members: BTreeMap<String, Vec<String>> = config::get("members")?;
+        let is_member = members.get(vault).is_some_and(|ids| ids.iter().any(|id| context.user_id() == Some(id)));
+        Ok(if is_member { Decision::allow() } else { Decision::deny(format!("no member of vault `{vault}`")) })
+    }
+}
+
+/// As many payloads as the topic says, and who asked.
+impl Snapshot for Everything {
+    type Payload = Value;
+
+    fn provide(context: &Context) -> Result<Vec<Value>, String> {
+        let what = context.param("what").unwrap_or_default();
+        assert_ne!(what, "crash", "as it was told");
+        let count: usize = what.parse().map_err(|_| format!("no state of `{what}`"))?;
+        Ok((0..count).map(|n| json!({ "n": n, "to": context.user_id() })).collect())
+    }
+}
+
+/// Orders of 0 do not cross, and those below are none.
+impl Transform for Everything {
+    type Payload = i64;
+    type Published = Value;
+
+    fn apply(crossing: &Crossing, cents: i64) -> Result<Option<Value>, String> {
+        let event = &crossing.event;
+        match cents {
+            0 => Ok(None),
+            ..0 => Err(format!("a refund of {} is no order", -cents)),
+            _ => Ok(Some(json!({
+                "cents": cents, "type": event.kind, "source": event.source, "id": event.id, "subject": event.subject,
+                "time": event.time, "data": event.data.read::<Value>()?, "topic": crossing.topic,
+            }))),
+        }
+    }
+}
+
+/// Tells the lobby and the bus.
+impl Connection for Everything {
+    fn changed(peer: &Peer, phase: Phase) -> Result<Effects, String> {
+        let phase = match phase {
+            Phase::Connected if peer.user_id() == Some("broken") => return Err("not at home to `broken`".to_owned()),
+            Phase::Connected => "connected",
+            Phase::Disconnected => "disconnected",
+        };
+        let told = json!({ "phase": phase, "user": peer.user_id(), "connection": peer.connection_id });
+        Effects::none().emit_to_others("lobby", &told).publish(&format!("connection.{phase}"), &told).done()
+    }
+}
+
+register!(Everything: handler, authorizer, snapshot, transform, connection);

@@ -1,0 +1,14 @@
+// A plugin in Rust, built from source with its SDK and served by the real binary.
+
+import { copyFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { cargoBuild, contract } from "./guest.mjs";
+import { repository } from "./paths.mjs";
+
+contract({
+  language: "Rust",
+  crash: "trap",
+  unwritable: "a value is no JSON: key must be a string",
+  build: (component) => copyFileSync(cargoBuild(join(repository, "plugins/sdk/rust/test"), "guest"), component),
+});

@@ -154,11 +154,13 @@ export class Server {
   #log = new EventEmitter().setMaxListeners(0);
   #seen = [];
 
-  // `config` changes the configuration, `plugins: false` leaves the shipped plugins and channels out.
-  static async start({ config, channels = {}, directory, listen = "127.0.0.1:0", plugins = true } = {}) {
+  // `config` changes the configuration, `plugins: false` leaves the shipped plugins and channels out, `files` adds to the
+  // directory.
+  static async start({ config, channels = {}, directory, files, listen = "127.0.0.1:0", plugins = true } = {}) {
     const server = new Server();
     server.directory = directory ?? mkdtempSync(join(tmpdir(), "tidegate-e2e-"));
     if (!directory) server.#lay(config, channels, plugins);
+    files?.(server.directory);
     await server.#spawn(listen);
     return server;
   }

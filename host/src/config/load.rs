@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Config, Diagnostic, Node, Place, Shape, SourceFile, check, decode, parse_yaml, redact, unserved};
+use super::{
+    Config, Diagnostic, Node, Place, Provider, Shape, SourceFile, check, decode, parse_yaml, redact, unserved,
+};
 
 /// Where the configuration is looked for when no file is named.
 pub const DEFAULT_FILE: &str = "config/tidegate.yaml";
@@ -60,7 +62,7 @@ impl Config {
         }
     }
 
-    /// Makes the paths relative to the working directory: those of the file are relative to the file, those of the
+    /// Notes where a plugin is named, and makes the paths relative to the working directory: those of the file are relative to the file, those of the
     /// environment and of flags to the working directory already, as everywhere on a command line.
     fn resolve(mut self, file: &Path, source: &Arc<SourceFile>, root: &Node) -> Self {
         let directory = file.parent().unwrap_or(Path::new(""));
@@ -69,6 +71,11 @@ impl Config {
         for (key, path) in paths.into_iter().chain(cache) {
             if root.get(key).is_none_or(|node| Arc::ptr_eq(&node.place.source, source)) {
                 *path = join(directory, path);
+            }
+        }
+        for (index, provider) in self.auth.providers.iter_mut().enumerate() {
+            if let Provider::Plugin(plugin) = provider {
+                plugin.place = Some(root.nearest(&format!("/auth/providers/{index}/plugin/name")).place.clone());
             }
         }
         self
@@ -306,7 +313,7 @@ mod tests {
         let file = "auth: { cookie: '${A}-$${B}', providers: [jwt: { secret: '${TIDEGATE_JWT_SECRET}' }] }";
         let config = load(file, &[("A", "a"), ("TIDEGATE_JWT_SECRET", SECRET)], &[]).unwrap();
         assert_eq!(config.auth.cookie, "a-${B}");
-        let Provider::Jwt(jwt) = &config.auth.providers[0];
+        let Provider::Jwt(jwt) = &config.auth.providers[0] else { panic!("{config:?}") };
         assert_eq!(jwt.secret.expose(), SECRET);
         let way_out =
             "(`export TIDEGATE_JWT_SECRET=\"$(openssl rand -base64 48)\"`, or run `tidegate dev`, which makes its own)";

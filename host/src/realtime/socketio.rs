@@ -111,7 +111,7 @@ impl Entrance {
             self.realtime.wires.bind(&transport, peer.switch());
         }
         let handshake = handshake(socket, auth.0.ok());
-        let admission = self.gates.connect(&handshake).await.map_err(|Refusal { code, .. }| {
+        let admission = self.gates.connect(&id, &handshake).await.map_err(|Refusal { code, .. }| {
             telemetry::connection_refused(code.as_str());
             telemetry::auth_failed(Some(id.as_str()), code.as_str(), handshake.origin.as_deref());
             if code.retry() {

@@ -8,6 +8,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::channels::NamedPlugin;
 use crate::config::{self, Diagnostic, SourceFile};
 use crate::plugins::{self, PluginSource};
 use crate::protocol::PluginName;
@@ -22,7 +23,7 @@ const PLUGIN_MANIFEST: &str = "plugin.yaml";
 pub(super) const PLUGIN_VECTORS: &str = "tests";
 
 /// Where the files are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Paths {
     /// The manifests and their schemas.
     pub channels: PathBuf,
@@ -30,6 +31,8 @@ pub struct Paths {
     pub plugins: PathBuf,
     /// The bridge table.
     pub bridge: PathBuf,
+    /// Plugins that the configuration names: every generation must have them.
+    pub named: Vec<NamedPlugin>,
 }
 
 /// Everything read, nothing judged.
@@ -43,6 +46,8 @@ pub struct Read {
     pub bridge: Option<Arc<SourceFile>>,
     /// Every plugin.
     pub plugins: Vec<PluginSource>,
+    /// Plugins that must be among them.
+    pub named: Vec<NamedPlugin>,
 }
 
 impl Read {
@@ -68,7 +73,7 @@ impl Read {
 /// # Errors
 /// Every file and directory that could not be read.
 pub fn read(paths: &Paths) -> Result<Read, Vec<Diagnostic>> {
-    let mut found = Read::default();
+    let mut found = Read { named: paths.named.clone(), ..Read::default() };
     let mut mistakes = Vec::new();
     read_channels(&paths.channels, &mut found, &mut mistakes);
     match read_text(&paths.bridge) {
@@ -260,7 +265,12 @@ mod tests {
     use super::*;
 
     fn paths(root: &Path) -> Paths {
-        Paths { channels: root.join("channels"), plugins: root.join("plugins"), bridge: root.join("bridge.yaml") }
+        Paths {
+            channels: root.join("channels"),
+            plugins: root.join("plugins"),
+            bridge: root.join("bridge.yaml"),
+            ..Paths::default()
+        }
     }
 
     #[test]

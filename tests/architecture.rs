@@ -77,7 +77,7 @@ const HOMES: [(&str, &[&str]); 27] = [
     ("rustls", &["outbound/"]),
     ("rustls_native_certs", &["outbound/tls.rs"]),
     ("rustix", &["plugins/compile/"]),
-    ("ureq", &["cli/plugin/list.rs"]),
+    ("ureq", &["cli/plugin/ask.rs"]),
     ("hmac", &["plugins/compile/"]),
 ];
 

@@ -22,10 +22,12 @@ use crate::flow::ports::{Clock, SystemClock};
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
 use crate::outbound::{Outbound, OutboundError, OutboundSettings, SystemResolver};
-use crate::plugins::{CompilePlace, CompileSettings, HostError, HostSettings, PluginHost, Roster, Secrets, Services};
+use crate::plugins::{
+    CompilePlace, CompileSettings, HostError, HostSettings, PluginHost, Quarantine, Roster, Secrets, Services,
+};
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
-use crate::reload::{self, Built, Paths, Reloader, Trigger, WatchError, Watcher};
+use crate::reload::{self, Built, Paths, Reloader, Told, Trigger, WatchError, Watcher};
 use crate::telemetry;
 
 /// Triggers waiting to be taken up; more say nothing that one does not.
@@ -109,7 +111,8 @@ pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
 
 fn plugin_host(config: &Config, services: Services) -> Result<Arc<PluginHost>, AppError> {
     let host = PluginHost::with_services(HostSettings::from(&config.limits), services)?;
-    Ok(Arc::new(host.compiling(compile_settings(config))))
+    let quarantine = Quarantine::at(config.plugin_quarantine.clone());
+    Ok(Arc::new(host.compiling(compile_settings(config)).refusing(Arc::new(quarantine))))
 }
 
 /// What plugins reach beyond themselves, by grant.
@@ -204,14 +207,15 @@ impl Server {
         let address = tcp.local_addr()?;
         let draining = CancellationToken::new();
 
-        let roster = Arc::new(Roster::default());
-        roster.serve(&first.plugins);
+        let roster = Arc::new(Roster::new(host.quarantine().clone()));
+        roster.serve(&first.plugins, Vec::new());
         let api_keys = Arc::new(config.api_keys.clone());
         let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone() };
         let router = realtime.attach(http::router(state), &gates, &config.auth.origins);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
         let ready = options.ready.take();
-        let reloader = Reloader { paths: paths(config), host, gates: gates.clone(), roster };
+        let rollback = config.rollback.clone();
+        let reloader = Reloader { paths: paths(config), host, gates: gates.clone(), roster, rollback };
         spawn_reloader(config, reloader, first, &realtime, draining.clone(), options)?;
         tokio::spawn(sweep(gates.clone(), draining.clone()));
         let closing = CancellationToken::new();
@@ -277,7 +281,8 @@ fn spawn_reloader(
             show(mistakes);
         }
     };
-    tokio::spawn(reloader.run(first, triggers, Some(watcher), shutdown, applied, rejected));
+    let told = Told { applied, rejected };
+    tokio::spawn(reloader.run(first, triggers, Some(watcher), shutdown, told));
     Ok(())
 }
 

@@ -13,6 +13,7 @@ macro_rules! shown {
 }
 
 mod call;
+mod clear;
 mod inspect;
 mod list;
 mod network;

@@ -41,7 +41,9 @@ fn secure() -> u16 {
 }
 
 fn project(origin: &str) -> Project {
-    let manifest = format!("component: fetch.wasm\ngrants: {{ http: ['{origin}'] }}\nlimits: {{ wall: 20s }}\n");
+    let build = "cargo build --release --target wasm32-wasip2";
+    let rest = format!("grants: {{ http: ['{origin}'] }}\nlimits: {{ wall: 20s }}");
+    let manifest = format!("component: fetch.wasm\nbuild: {build}\n{rest}\n");
     Project::new().with_guest("fetch", &manifest).write("get.json", &format!("\"GET {origin}/\""))
 }
 

@@ -1,4 +1,5 @@
-// Builds the shipped plugins, and a second version of `ping` that the reload tests swap in.
+// Builds the shipped plugins, and the other versions of `ping` that the reload tests swap in: one that answers `n + 1000`,
+// one that faults.
 
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -18,19 +19,25 @@ function build(directory, targetDirectory) {
 
 build(join(repository, "plugins"), components.shipped.target);
 
-// Version 2 answers a ping of `n` with `n + 1000`. Same source, one change, so it cannot fall behind the contract.
-const copy = join(target, "e2e-source");
-mkdirSync(copy, { recursive: true });
-for (const part of ["plugins", "wit", "rust-toolchain.toml"]) {
-  cpSync(join(repository, part), join(copy, part), {
-    recursive: true,
-    preserveTimestamps: true,
-    filter: (path) => !/\.wasm$|plugins.(target|sdk.javascript)/.test(path.slice(repository.length)),
-  });
+// Another version of `ping`: same source, one change, so it cannot fall behind the contract.
+function variant(from, into, built) {
+  const copy = join(target, "e2e-source");
+  mkdirSync(copy, { recursive: true });
+  for (const part of ["plugins", "wit", "rust-toolchain.toml"]) {
+    cpSync(join(repository, part), join(copy, part), {
+      recursive: true,
+      preserveTimestamps: true,
+      filter: (path) => !/\.wasm$|plugins.(target|sdk.javascript)/.test(path.slice(repository.length)),
+    });
+  }
+  const source = join(copy, "plugins/ping/src/lib.rs");
+  const shipped = readFileSync(source, "utf8");
+  const changed = shipped.replace(from, into);
+  if (changed === shipped) throw new Error(`${source}: nothing to change`);
+  writeFileSync(source, changed);
+  build(join(copy, "plugins/ping"), built.target);
 }
-const source = join(copy, "plugins/ping/src/lib.rs");
-const first = readFileSync(source, "utf8");
-const second = first.replace("pong: ping.n }", "pong: ping.n + 1000 }");
-if (second === first) throw new Error(`${source}: nothing to change for version 2`);
-writeFileSync(source, second);
-build(join(copy, "plugins/ping"), components.second.target);
+
+variant("pong: ping.n }", "pong: ping.n + 1000 }", components.second);
+// Panics at every other ping.
+variant("pong: ping.n }", "pong: ping.n / (ping.n % 2) }", components.faulty);

@@ -16,5 +16,5 @@ const built = (name) => ({
   directory: join(target, name, "wasm32-wasip2", "release"),
 });
 
-// `shipped` is what `plugins/` holds, `second` a second version of its `ping`.
-export const components = { shipped: built("plugins"), second: built("e2e-plugins") };
+// `shipped` is what `plugins/` holds, `second` and `faulty` other versions of its `ping`.
+export const components = { shipped: built("plugins"), second: built("e2e-plugins"), faulty: built("e2e-faulty") };

@@ -52,6 +52,14 @@ struct Call {
 struct TwoVersions;
 
 impl PluginRoster for TwoVersions {
+    fn clear(&self, what: &str) -> std::io::Result<Vec<PluginStatus>> {
+        match what {
+            "ping" => Ok(vec![PluginStatus { state: PluginState::Quarantined, ..self.list().remove(1) }]),
+            "full" => Err(std::io::Error::other("no space left on device")),
+            _ => Ok(Vec::new()),
+        }
+    }
+
     fn list(&self) -> Vec<PluginStatus> {
         let last_fault = LastFault { kind: "trap", detail: "unreachable".to_owned(), at_unix_s: 5 };
         let kinds = vec!["handler"];
@@ -96,6 +104,10 @@ fn call(method: Method, path: &str) -> Call {
 
 fn get(path: &str) -> Call {
     call(Method::GET, path)
+}
+
+fn delete(path: &str) -> Call {
+    call(Method::DELETE, path)
 }
 
 fn post(path: &str) -> Call {

@@ -1,8 +1,8 @@
-//! `GET /v1/plugins`
+//! `GET /v1/plugins`, `DELETE /v1/plugins/quarantine/{what}`
 
 use serde_json::json;
 
-use crate::{get, refusal, server};
+use crate::{delete, get, refusal, server};
 
 #[tokio::test]
 async fn every_version_is_listed_with_what_it_did_and_why_it_was_rejected() {
@@ -25,4 +25,18 @@ async fn only_a_key_that_may_operate_sees_the_plugins() {
     let server = server().start();
     assert_eq!(get("/v1/plugins").to(&server).await.refused(), refusal(401, "unauthenticated"));
     assert_eq!(get("/v1/plugins").key("publish").to(&server).await.refused(), refusal(403, "forbidden"));
+}
+
+#[tokio::test]
+async fn an_operator_lets_versions_in_again() {
+    let server = server().start();
+    let answer = delete("/v1/plugins/quarantine/ping").key("operate").to(&server).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["cleared"][0]["state"], "quarantined");
+    let none = delete("/v1/plugins/quarantine/other").key("operate").to(&server).await;
+    assert_eq!(none.refused(), refusal(404, "not_found"));
+    let full = delete("/v1/plugins/quarantine/full").key("operate").to(&server).await;
+    assert_eq!(full.refused(), refusal(503, "unavailable"));
+    let publisher = delete("/v1/plugins/quarantine/ping").key("publish").to(&server).await;
+    assert_eq!(publisher.refused(), refusal(403, "forbidden"));
 }

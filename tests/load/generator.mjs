@@ -1,57 +1,48 @@
-// One process of load: bare websockets that speak just enough Engine.IO and Socket.IO.
+// One process of load: every socket has `depth` messages under way, always.
 
-import WebSocket from "ws";
+import { open, outcome, Tally } from "./wire.mjs";
 
 const { url, tokens, depth, first } = JSON.parse(process.argv[2]);
 
+const payload = (id) => `{"n":${id}}`;
 let acked = 0;
-let refused = {};
+let refused = new Tally();
 let sending = true;
 
-function count(packet) {
-  const [, code = "no code"] = /"code":"(\w+)"/.exec(packet) ?? [];
-  refused[code] = (refused[code] ?? 0) + 1;
-}
-
-function open(token, index) {
-  const topic = `bench.${first + index}`;
-  const socket = new WebSocket(`${url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
-  let id = 0;
-  const send = () => socket.send(`42${++id}["${topic}",{"n":${id}}]`);
-  return new Promise((resolve, reject) => {
-    socket.on("error", reject);
-    socket.on("close", () => sending && reject(new Error("a socket was closed")));
-    socket.on("message", (data) => {
-      const packet = data.toString("latin1");
-      if (packet.startsWith("43") && id > 0) {
-        if (packet.includes('"ok":true')) acked += 1;
-        else count(packet);
-        if (sending) send();
-      } else if (packet === "2") socket.send("3");
-      else if (packet.startsWith("0")) socket.send(`40${JSON.stringify({ token })}`);
-      else if (packet.startsWith("40")) socket.send(`420["subscribe",{"channel":"${topic}"}]`);
-      else if (packet.startsWith("430")) resolve({ start: () => Array.from({ length: depth }, send), socket });
-      else if (packet.startsWith("44")) reject(new Error(packet));
-    });
+async function connect(token, index) {
+  const socket = await open({
+    url,
+    token,
+    topic: `bench.${first + index}`,
+    answered(_id, packet) {
+      const said = outcome(packet);
+      if (said === "ok") acked += 1;
+      else refused.add(said);
+      if (sending) socket.send(payload);
+    },
+    closed() {
+      if (sending) throw new Error("a socket was closed");
+    },
   });
+  return socket;
 }
 
 const sockets = [];
-for (const [index, token] of tokens.entries()) sockets.push(await open(token, index));
+for (const [index, token] of tokens.entries()) sockets.push(await connect(token, index));
 
 let began;
 process.on("message", (order) => {
-  if (order === "go") for (const { start } of sockets) start();
+  if (order === "go") for (const socket of sockets) for (let sent = 0; sent < depth; sent += 1) socket.send(payload);
   if (order === "measure") {
     acked = 0;
-    refused = {};
+    refused = new Tally();
     began = process.cpuUsage();
   }
   if (order === "report") {
     const { user, system } = process.cpuUsage(began);
-    process.send({ acked, refused, cpuMs: (user + system) / 1000 });
+    process.send({ acked, refused: refused.counts, cpuMs: (user + system) / 1000 });
     sending = false;
-    for (const { socket } of sockets) socket.terminate();
+    for (const socket of sockets) socket.terminate();
     process.disconnect();
   }
 });

@@ -65,6 +65,21 @@ async fn a_reply_that_exhausts_what_a_guest_may_hand_over_is_invalid_output() {
     assert_eq!(reply(order(&plugin, "count").await), "1");
 }
 
+#[tokio::test]
+async fn a_million_effects_cost_what_a_guest_may_hand_over_and_no_more() {
+    let plugin = load(bad(&BAD_MANIFEST.replace("16MiB", "256MiB"))).await;
+    let fault = order(&plugin, "million-effects").await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::InvalidOutput, "{}", fault.detail);
+    assert_eq!(reply(order(&plugin, "count").await), "1");
+}
+
+#[tokio::test]
+async fn a_reply_that_is_no_utf8_is_invalid_output() {
+    let fault = fault("not-utf8").await;
+    assert_eq!(fault.kind, FaultKind::InvalidOutput);
+    assert!(fault.detail.contains("utf-8"), "{}", fault.detail);
+}
+
 /// Output the host refuses does not poison the instance: the guest itself did not fail.
 async fn refused_output(deed: &str) -> Fault {
     let plugin = load(bad(BAD_MANIFEST)).await;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::flow::ports::{Fault, FaultKind, IdentifyCall, Recognition};
 use tidegate::config::SourceFile;
+use tidegate::flow::ports::{Fault, FaultKind, IdentifyCall, Recognition};
 use tidegate::plugins::{Plugin, Vector};
 use tidegate::protocol::{ConnectionId, Payload, User};
 

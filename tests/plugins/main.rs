@@ -18,5 +18,7 @@ mod kinds;
 mod kit;
 mod loading;
 mod proof;
+mod rollback;
 mod room;
 mod roster;
+mod site;

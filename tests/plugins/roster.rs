@@ -15,7 +15,7 @@ fn states(roster: &Roster) -> Vec<PluginState> {
 async fn a_version_tells_its_calls_its_faults_and_the_last_of_them() {
     let roster = Roster::default();
     let plugin = load(bad(BAD_MANIFEST)).await;
-    roster.serve(std::slice::from_ref(&plugin));
+    roster.serve(std::slice::from_ref(&plugin), Vec::new());
     order(&plugin, "count").await.unwrap().unwrap();
     order(&plugin, "panic").await.unwrap_err();
     let [status] = roster.list().try_into().unwrap();
@@ -30,8 +30,8 @@ async fn a_version_tells_its_calls_its_faults_and_the_last_of_them() {
 async fn a_replaced_version_drains_as_long_as_someone_holds_it() {
     let roster = Roster::default();
     let (old, new) = (load(bad(BAD_MANIFEST)).await, load(bad(BAD_MANIFEST)).await);
-    roster.serve(std::slice::from_ref(&old));
-    roster.serve(&[new]);
+    roster.serve(std::slice::from_ref(&old), Vec::new());
+    roster.serve(&[new], Vec::new());
     assert_eq!(states(&roster), [PluginState::Active, PluginState::Draining]);
     assert_eq!(Arc::strong_count(&old), 1);
     drop(old);

@@ -62,6 +62,14 @@ pub(super) enum Failure {
         /// Its own words.
         said: String,
     },
+    /// Nothing of that name or digest is quarantined.
+    #[error("nothing of `{what}` is quarantined, says {place}")]
+    NotQuarantined {
+        /// As it was asked for.
+        what: String,
+        /// The server or the file.
+        place: String,
+    },
     /// A new plugin cannot be called that.
     #[error("a plugin cannot be named `{name}`")]
     NewName {
@@ -123,6 +131,7 @@ impl Failure {
             }
             Self::Build { .. } => exit::PLUGIN,
             Self::NoJwtProvider | Self::Sign(_) | Self::Logging(_) => exit::CONFIG,
+            Self::NotQuarantined { .. } => exit::NO,
             Self::Payload(_) | Self::NoPlugin { .. } | Self::NoApiKey | Self::NewName { .. } | Self::Exists { .. } => {
                 exit::USAGE
             }
@@ -174,6 +183,7 @@ impl Failure {
             }
             Self::Refused { status: 403, .. } => Some("give the key the permission: `may: [operate]` in `api_keys:`"),
             Self::Refused { .. } => Some("is this the address of a tidegate of this version? give it with `--url`"),
+            Self::NotQuarantined { .. } => Some("`tidegate plugin list` shows what is, of a running server"),
             Self::NewName { .. } => Some(
                 "lower-case letters, digits and dashes, a letter first; no part of a project (`sdk`, `target`) or crate it needs",
             ),

@@ -66,7 +66,12 @@ impl Config {
     /// environment and of flags to the working directory already, as everywhere on a command line.
     fn resolve(mut self, file: &Path, source: &Arc<SourceFile>, root: &Node) -> Self {
         let directory = file.parent().unwrap_or(Path::new(""));
-        let paths = [("channels", &mut self.channels), ("plugins", &mut self.plugins), ("bridge", &mut self.bridge)];
+        let paths = [
+            ("channels", &mut self.channels),
+            ("plugins", &mut self.plugins),
+            ("plugin_quarantine", &mut self.plugin_quarantine),
+            ("bridge", &mut self.bridge),
+        ];
         let cache = self.plugin_cache.as_mut().map(|path| ("plugin_cache", path));
         for (key, path) in paths.into_iter().chain(cache) {
             if root.get(key).is_none_or(|node| Arc::ptr_eq(&node.place.source, source)) {
@@ -236,7 +241,8 @@ mod tests {
         config.auth.providers.clear();
         config.api_keys.0.clear();
         let mut default = Config::default();
-        for path in [&mut default.channels, &mut default.plugins, &mut default.bridge] {
+        let Config { channels, plugins, plugin_quarantine, bridge, .. } = &mut default;
+        for path in [channels, plugins, plugin_quarantine, bridge] {
             *path = join(&shipped(), path);
         }
         assert_eq!(config, default);

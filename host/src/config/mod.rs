@@ -8,6 +8,7 @@ mod load;
 mod node;
 mod origin;
 mod redact;
+mod rollback;
 mod secret;
 mod server;
 mod source;
@@ -22,6 +23,7 @@ pub use limits::Limits;
 pub use load::{DEFAULT_FILE, Override};
 pub use node::{Entry, Node, Shape};
 pub use origin::{NoOrigin, Origin};
+pub use rollback::Rollback;
 pub use secret::Secret;
 pub use server::{
     Anonymous, Auth, Broker, BusSource, Config, JwtAlgorithm, JwtProvider, Log, PluginProvider, Provider, Store, schema,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::{ApiKeys, HumanDuration, Limits, Origin, Place, Secret};
+use super::{ApiKeys, HumanDuration, Limits, Origin, Place, Rollback, Secret};
 use crate::telemetry::LogFormat;
 
 /// The server's configuration.
@@ -26,6 +26,8 @@ pub struct Config {
     /// Where compiled plugins are kept, a directory of the server's user alone. Default: `$CACHE_DIRECTORY`,
     /// `$XDG_CACHE_HOME/tidegate` or `~/.cache/tidegate`, the first there is; without any, every start compiles.
     pub plugin_cache: Option<PathBuf>,
+    /// Where it stands which versions of plugins are not let in again, a file. Default `../tidegate.quarantine.json`.
+    pub plugin_quarantine: PathBuf,
     /// The bridge table. Default `bridge.yaml`; without the file nothing crosses.
     pub bridge: PathBuf,
     /// Who may connect.
@@ -42,6 +44,8 @@ pub struct Config {
     /// Where bus events come from besides the in-process bus, which is always there. None is served yet.
     #[schemars(with = "Vec<serde_json::Value>", extend("maxItems" = 0))]
     pub bus: Vec<BusSource>,
+    /// When a new version of a plugin is taken back.
+    pub rollback: Rollback,
     /// The bounds of the server.
     pub limits: Limits,
     /// What is logged.
@@ -55,6 +59,7 @@ impl Default for Config {
             channels: "../channels".into(),
             plugins: "../plugins".into(),
             plugin_cache: None,
+            plugin_quarantine: "../tidegate.quarantine.json".into(),
             bridge: "bridge.yaml".into(),
             auth: Auth::default(),
             api_keys: ApiKeys::default(),
@@ -62,6 +67,7 @@ impl Default for Config {
             store: Store::default(),
             broker: Broker::default(),
             bus: Vec::new(),
+            rollback: Rollback::default(),
             limits: Limits::default(),
             log: Log::default(),
         }

@@ -1,11 +1,20 @@
 //! What an operator is told of the plugins: which versions there are, what became of each, and how it fares.
 
+use std::io;
+
 use serde::Serialize;
 
 /// Who knows the versions of the plugins.
 pub trait PluginRoster: Send + Sync + 'static {
     /// Every version there is something to say about, by name; of one name the active version first.
     fn list(&self) -> Vec<PluginStatus>;
+
+    /// Lets versions in again that are quarantined, all that a plugin's name or 12 or more digits of a digest mean, and
+    /// returns them. Blocks.
+    ///
+    /// # Errors
+    /// The operating system's, when that cannot be kept; then none is let in.
+    fn clear(&self, what: &str) -> io::Result<Vec<PluginStatus>>;
 }
 
 /// One version of one plugin.
@@ -19,11 +28,11 @@ pub struct PluginStatus {
     pub version: Option<String>,
     /// The SHA-256 of the component, 64 hexadecimal digits; `None` as above.
     pub digest: Option<String>,
-    /// When it was loaded, or rejected, in seconds since the Unix epoch.
+    /// When it was loaded, rejected or quarantined, in seconds since the Unix epoch.
     pub since_unix_s: u64,
-    /// Why it was rejected; nothing in every other state.
+    /// Why it was rejected or quarantined; nothing in every other state.
     pub reasons: Vec<String>,
-    /// What it did since it was loaded; `None` when it was rejected.
+    /// What it did since it was loaded; `None` when it was rejected or quarantined.
     pub service: Option<PluginService>,
 }
 
@@ -33,10 +42,14 @@ pub struct PluginStatus {
 pub enum PluginState {
     /// New calls go to it.
     Active,
+    /// Replaced not long ago, and kept whole in case the active one fails.
+    Standby,
     /// Calls that began before it was replaced still run.
     Draining,
     /// The last reload wanted it and could not have it.
     Rejected,
+    /// It failed after a swap and was taken back; it is not let in again until somebody clears it.
+    Quarantined,
 }
 
 impl PluginState {
@@ -45,8 +58,10 @@ impl PluginState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Standby => "standby",
             Self::Draining => "draining",
             Self::Rejected => "rejected",
+            Self::Quarantined => "quarantined",
         }
     }
 }

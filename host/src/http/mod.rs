@@ -16,7 +16,7 @@ use std::sync::Arc;
 use axum::extract::{MatchedPath, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -49,6 +49,7 @@ pub fn router(state: State) -> Router {
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/{id}/retry", post(dead_letters::retry))
         .route("/v1/plugins", get(plugins::list))
+        .route("/v1/plugins/quarantine/{what}", delete(plugins::clear))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

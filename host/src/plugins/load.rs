@@ -14,6 +14,7 @@ use super::imports::Reach;
 use super::instance::Blueprint;
 use super::manifest::{PluginManifest, read_manifest};
 use super::plugin::{Digest, Fingerprint, Plugin};
+use super::probation::Probation;
 use super::proof::Proof;
 use super::record::Record;
 use super::room::{Class, Room};
@@ -56,6 +57,7 @@ impl PluginHost {
         let manifest = &candidate.manifest;
         let digest = Digest::of(&bytes);
         check_pin(manifest, &digest)?;
+        self.check_quarantine(&candidate.name, &digest, candidate.version(&digest))?;
         check_preamble(&candidate.name, &bytes)?;
         let Compiled { component, cached, elapsed } = self.compiler.compile(&self.engine, &digest, bytes).await?;
         telemetry::plugin_compiled(candidate.name.as_str(), digest.short(), cached, elapsed);
@@ -76,9 +78,18 @@ impl PluginHost {
             blueprint,
             slots: self.slots.clone(),
             record: Record::begin(),
+            probation: Probation::default(),
             proof: Proof::default(),
             is_trial: false,
         })
+    }
+
+    /// Keeps out what was taken back before.
+    fn check_quarantine(&self, name: &PluginName, digest: &Digest, version: PluginVersion) -> Result<(), Mistake> {
+        let Some(kept_out) = self.quarantine.find(name, digest, version) else { return Ok(()) };
+        Err(Mistake::new(format!("is quarantined: {}", kept_out.reason())).hint(&format!(
+            "build it anew, put the version before in its place, or let it in again: `tidegate plugin clear {name}`"
+        )))
     }
 
     /// What is asked of a compiled component once its imports are its to have: that it is of the kinds asked for, links and starts.

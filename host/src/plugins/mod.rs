@@ -26,7 +26,9 @@ mod needs;
 mod output;
 mod plugin;
 mod pool;
+mod probation;
 mod proof;
+mod quarantine;
 mod record;
 mod recording;
 mod room;
@@ -44,6 +46,7 @@ pub use load::COMPONENT_BYTES_MAX;
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};
 pub use needs::Needs;
 pub use plugin::{Digest, Fingerprint, Plugin};
+pub use quarantine::{Quarantine, Quarantined};
 pub use recording::{HttpSeen, Recorded, recorded};
 pub use roster::Roster;
 pub use set::PluginSet;
@@ -95,6 +98,7 @@ pub struct PluginHost {
     compiler: Compiler,
     services: Services,
     self_test_max: Duration,
+    quarantine: Arc<Quarantine>,
 }
 
 /// A plugin as it lies in its directory, read.
@@ -143,7 +147,20 @@ impl PluginHost {
         let linker = load::linker(&engine)?;
         let compiler = Compiler::new(CompileSettings::default(), &engine);
         let slots = Arc::new(Slots::new(settings.instances_max));
-        Ok(Self { engine, linker, slots, compiler, services, self_test_max: settings.self_test_max })
+        let quarantine = Arc::new(Quarantine::default());
+        Ok(Self { engine, linker, slots, compiler, services, self_test_max: settings.self_test_max, quarantine })
+    }
+
+    /// The same host, keeping these versions out.
+    #[must_use]
+    pub fn refusing(self, quarantine: Arc<Quarantine>) -> Self {
+        Self { quarantine, ..self }
+    }
+
+    /// The versions it keeps out.
+    #[must_use]
+    pub const fn quarantine(&self) -> &Arc<Quarantine> {
+        &self.quarantine
     }
 
     /// The same host, compiling elsewhere than in this process, or keeping what it compiled.

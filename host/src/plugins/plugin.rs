@@ -13,6 +13,7 @@ use super::fault::Failure;
 use super::instance::{Blueprint, Instance};
 use super::manifest::{Isolation, PluginManifest};
 use super::pool::Slots;
+use super::probation::Probation;
 use super::proof::{self, Proof};
 use super::record::Record;
 use super::recording;
@@ -39,6 +40,7 @@ pub struct Plugin {
     pub(super) authorizers: Room,
     pub(super) workers: Room,
     pub(super) record: Record,
+    pub(super) probation: Probation,
     /// Which golden vectors it answered.
     pub(super) proof: Proof,
     /// Whether it only answers golden vectors, aside from what is served: its calls are no traffic.
@@ -240,7 +242,9 @@ impl Plugin {
         self.record.note(result.as_ref().err());
         let verdict = result.as_ref().map_or_else(Failure::verdict, |_| Some(false));
         let (name, class) = (self.name.as_str(), room.class.as_str());
-        match verdict.and_then(|fault| admission.end(fault)) {
+        let turned = verdict.and_then(|fault| admission.end(fault));
+        self.probation.note(verdict, matches!(turned, Some(Turned::Open(_))));
+        match turned {
             Some(Turned::Open(pause)) => telemetry::plugin_paused(name, class, pause),
             Some(Turned::Closed) => telemetry::plugin_resumed(name, class),
             None => {}

@@ -18,6 +18,7 @@ use super::imports::{Reach, Services};
 use super::instance::Blueprint;
 use super::limits::PluginLimits;
 use super::plugin::Plugin;
+use super::probation::Probation;
 use super::record::Record;
 use super::room::{Class, Room};
 use super::vectors::self_test;
@@ -80,7 +81,7 @@ impl PluginHost {
         let span = tracing::info_span!("plugin.self_test", plugin = %plugin.name());
         let trial = self.trial(plugin).map_err(|error| vec![Diagnostic::at(at.clone(), error)])?;
         let tested = timeout(self.self_test_max, self_test(&trial, vectors).instrument(span)).await;
-        let (name, component) = (plugin.name().as_str(), plugin.version());
+        let (name, component) = (plugin.name().as_str(), plugin.digest().short());
         let told = |failed| telemetry::plugin_tested(name, component, vectors.len(), failed, started.elapsed());
         match tested {
             Ok(Ok(())) => {
@@ -132,6 +133,7 @@ impl PluginHost {
             blueprint,
             slots: self.slots.clone(),
             record: Record::begin(),
+            probation: Probation::default(),
             proof: Proof::default(),
             is_trial: true,
         })

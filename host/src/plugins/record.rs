@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 
 use super::contract::shorten;
 use super::fault::Failure;
+use super::probation::Counts;
 use crate::flow::ports::{Clock as _, LastFault, SystemClock};
 
 /// Calls and faults of one plugin.
@@ -15,6 +16,9 @@ pub(super) struct Record {
     pub(super) loaded_at_unix_s: u64,
     calls: AtomicU64,
     faults: AtomicU64,
+    /// Calls and faults that say something of the plugin.
+    judged: AtomicU64,
+    blamed: AtomicU64,
     last_fault: Mutex<Option<LastFault>>,
 }
 
@@ -25,6 +29,8 @@ impl Record {
             loaded_at_unix_s: SystemClock.now_unix_s(),
             calls: AtomicU64::new(0),
             faults: AtomicU64::new(0),
+            judged: AtomicU64::new(0),
+            blamed: AtomicU64::new(0),
             last_fault: Mutex::new(None),
         }
     }
@@ -32,12 +38,21 @@ impl Record {
     /// Notes the end of a call.
     pub(super) fn note(&self, failure: Option<&Failure>) {
         self.calls.fetch_add(1, Ordering::Relaxed);
+        if let Some(fault) = failure.map_or(Some(false), Failure::verdict) {
+            self.judged.fetch_add(1, Ordering::Relaxed);
+            self.blamed.fetch_add(u64::from(fault), Ordering::Relaxed);
+        }
         if let Some(failure) = failure {
             self.faults.fetch_add(1, Ordering::Relaxed);
             let detail = shorten(failure.detail.clone());
             let at_unix_s = SystemClock.now_unix_s();
             *self.last_fault.lock() = Some(LastFault { kind: failure.kind.as_str(), detail, at_unix_s });
         }
+    }
+
+    /// The calls that came to it, and those that were its own faults.
+    pub(super) fn counts(&self) -> Counts {
+        Counts { calls: self.judged.load(Ordering::Relaxed), faults: self.blamed.load(Ordering::Relaxed) }
     }
 
     pub(super) fn calls(&self) -> u64 {

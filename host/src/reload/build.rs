@@ -16,8 +16,10 @@ pub struct Built {
     pub serving: Serving,
     /// Its plugins, kept by the next generation where they did not change.
     pub plugins: Vec<Arc<Plugin>>,
-    /// Of the files it was built from.
-    pub fingerprint: u64,
+    /// What its catalog was compiled from.
+    pub sources: Sources,
+    /// Of the files it was built from; `None` when it was built from none, after a plugin was taken back.
+    pub fingerprint: Option<u64>,
 }
 
 /// Builds a generation. A plugin of `previous` that did not change keeps its warm instances.
@@ -30,7 +32,7 @@ pub async fn build(
     generation: Generation,
     previous: &[Arc<Plugin>],
 ) -> Result<Built, Vec<Diagnostic>> {
-    let fingerprint = read.fingerprint();
+    let fingerprint = Some(read.fingerprint());
     let mut mistakes = Vec::new();
     let mut plugins = Vec::new();
     let mut unloadable = Vec::new();
@@ -55,7 +57,8 @@ pub async fn build(
     match channels::compile(&sources, generation) {
         Ok(catalog) if mistakes.is_empty() => {
             let set = PluginSet::new(plugins.iter().cloned());
-            Ok(Built { serving: Serving { catalog: catalog.into(), plugins: Arc::new(set) }, plugins, fingerprint })
+            let serving = Serving { catalog: catalog.into(), plugins: Arc::new(set) };
+            Ok(Built { serving, plugins, sources, fingerprint })
         }
         Ok(_) => Err(mistakes),
         Err(mut errors) => {
@@ -67,7 +70,8 @@ pub async fn build(
 
 /// The plugin that was loaded from these very files, if there is one.
 fn unchanged(previous: &[Arc<Plugin>], source: &PluginSource) -> Option<Arc<Plugin>> {
-    let named = previous.iter().find(|plugin| *plugin.name() == source.name)?;
+    let mut named = previous.iter().filter(|plugin| *plugin.name() == source.name).peekable();
+    named.peek()?;
     let fingerprint = Fingerprint::of(&source.manifest.text, &source.component);
-    (named.fingerprint() == fingerprint).then(|| named.clone())
+    named.find(|plugin| plugin.fingerprint() == fingerprint).cloned()
 }

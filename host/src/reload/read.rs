@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::channels::NamedPlugin;
-use crate::config::{self, Diagnostic, SourceFile};
+use crate::config::{self, ByteSize, Diagnostic, SourceFile};
 use crate::plugins::{self, PluginSource};
 use crate::protocol::PluginName;
 
@@ -216,10 +216,18 @@ fn read_component(
     }
 }
 
-/// One byte more than a component may have, at most: enough to be refused for its size.
+/// One byte more than a component may have, at most, whatever is written to the file meanwhile. What is larger already is
+/// refused unread: nobody takes its digest.
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let bytes_max = plugins::COMPONENT_BYTES_MAX as u64;
+    let file = fs::File::open(path)?;
+    let bytes = file.metadata()?.len();
+    if bytes > bytes_max {
+        let most = ByteSize::from_bytes(bytes_max);
+        return Err(io::Error::other(format!("it has {bytes} bytes, at most {most} are taken")));
+    }
     let mut component = Vec::new();
-    fs::File::open(path)?.take(plugins::COMPONENT_BYTES_MAX as u64 + 1).read_to_end(&mut component)?;
+    file.take(bytes_max + 1).read_to_end(&mut component)?;
     Ok(component)
 }
 

@@ -137,6 +137,32 @@ pub fn plugin_resumed(plugin: &str, class: &'static str) {
     tracing::info!(event = names::PLUGIN_RESUMED, plugin, class, "plugin called again");
 }
 
+/// `plugin.rolled_back`: a version failed after a swap, the one before serves again. `from` and `to` are versions.
+pub fn plugin_rolled_back(plugin: &str, from: &str, to: &str, generation: u64, reason: &str) {
+    metrics::plugin_rolled_back(plugin, "rolled_back");
+    metrics::generation(generation);
+    let event = names::PLUGIN_ROLLED_BACK;
+    tracing::error!(event, plugin, from, to, generation, reason, "plugin taken back, the version before serves again");
+}
+
+/// `plugin.rolled_back`: a version failed after a swap and goes on, because the one before does not fit what is declared
+/// now. Only its breaker is left.
+pub fn plugin_not_rolled_back(plugin: &str, from: &str, why: &str) {
+    metrics::plugin_rolled_back(plugin, "kept");
+    let event = names::PLUGIN_ROLLED_BACK;
+    tracing::error!(event, plugin, from, why, "plugin fails, and the version before does not fit what is declared now");
+}
+
+/// `plugin.cleared`: a quarantined version is let in again.
+pub fn plugin_cleared(plugin: &str, component: &str) {
+    tracing::info!(event = names::PLUGIN_CLEARED, plugin, component, "plugin let in again");
+}
+
+/// `plugin.quarantine`: the file of quarantined versions, or a line of it, cannot be read or written.
+pub fn plugin_quarantine_unusable(file: &str, why: &str) {
+    tracing::error!(event = names::PLUGIN_QUARANTINE, file, why, "the quarantine of plugins cannot be kept");
+}
+
 /// `plugin.compiled`: the native code of a component is there, from the compiler or, `cached`, from before.
 pub fn plugin_compiled(plugin: &str, component: &str, cached: bool, elapsed: Duration) {
     metrics::plugin_compiled(if cached { "cache" } else { "compiler" }, elapsed);

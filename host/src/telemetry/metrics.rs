@@ -132,7 +132,7 @@ pub(super) fn plugin_breaker(plugin: &str, class: &'static str, outcome: &'stati
     counter(names::PLUGIN_BREAKER, &[("plugin", plugin), ("class", class), ("outcome", outcome)]).increment(1);
 }
 
-/// Notes whether a version of a plugin is in a state: `active` or `rejected`.
+/// Notes whether a version of a plugin is in a state: `active`, `rejected` or `quarantined`.
 pub fn plugin_state(plugin: &str, state: &'static str, is: bool) {
     gauge(names::PLUGIN_STATE, &[("plugin", plugin), ("state", state)]).set(f64::from(u8::from(is)));
 }
@@ -151,6 +151,12 @@ pub(super) fn plugin_compiled(from: &'static str, elapsed: Duration) {
 /// Counts a run of a plugin's golden vectors; [`super::plugin_tested`] does it and logs it.
 pub(super) fn plugin_tested(plugin: &str, outcome: &'static str) {
     counter(names::PLUGIN_SELF_TESTS, &[("plugin", plugin), ("outcome", outcome)]).increment(1);
+}
+
+/// Counts a version that failed after a swap; [`super::plugin_rolled_back`] and [`super::plugin_not_rolled_back`] do it
+/// and log it.
+pub(super) fn plugin_rolled_back(plugin: &str, outcome: &'static str) {
+    counter(names::PLUGIN_ROLLBACKS, &[("plugin", plugin), ("outcome", outcome)]).increment(1);
 }
 
 /// Counts an entry of the cache that was not used; [`super::plugin_cache_rejected`] does it and logs it.

@@ -10,7 +10,8 @@ mod registry;
 
 pub use events::{
     PluginFault, auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
-    plugin_cache_rejected, plugin_cache_unusable, plugin_compiled, plugin_fault, plugin_paused, plugin_resumed,
+    plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_fault,
+    plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back,
     plugin_tested, reload_applied, reload_rejected, reload_reverted, stopped,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
@@ -55,6 +56,7 @@ mod tests {
         plugin_compiled("p", "digest", true, time);
         plugin_cache_rejected("digest", "why");
         plugin_tested("p", "digest", 2, 1, time);
+        plugin_rolled_back("p", "from", "to", 2, "reason");
         authorizer_cache("p", "hit");
         delivered("a", 1, 1);
         outbound_overflow();

@@ -74,12 +74,18 @@ pub(super) const PLUGIN_SELF_TESTS: Metric = counter(
     "tidegate_plugin_self_tests_total",
     "Runs of a plugin's golden vectors before it serves, by plugin and outcome (passed, failed)",
 );
+pub(super) const PLUGIN_ROLLBACKS: Metric = counter(
+    "tidegate_plugin_rollbacks_total",
+    "Versions that failed after a swap, by plugin and outcome (rolled_back; kept: the one before does not fit any more)",
+);
 pub(super) const PLUGIN_BREAKER: Metric = counter(
     "tidegate_plugin_breaker_total",
     "Plugins paused after too many faults and called again, by plugin, class (authorizer, worker) and outcome (paused, resumed)",
 );
-pub(super) const PLUGIN_STATE: Metric =
-    gauge("tidegate_plugin_state", "1 when a version of the plugin is in the state (active, rejected), else 0");
+pub(super) const PLUGIN_STATE: Metric = gauge(
+    "tidegate_plugin_state",
+    "1 when a version of the plugin is in the state (active, rejected, quarantined), else 0",
+);
 pub(super) const AUTHORIZER_CACHE: Metric = counter(
     "tidegate_authorizer_cache_total",
     "Granted answers looked up and given way (limits.authorizer_cache), by plugin and outcome (hit, miss, evicted)",
@@ -145,6 +151,7 @@ pub(super) const METRICS: &[Metric] = &[
     PLUGIN_COMPILE_SECONDS,
     PLUGIN_CACHE_REJECTED,
     PLUGIN_SELF_TESTS,
+    PLUGIN_ROLLBACKS,
     PLUGIN_BREAKER,
     PLUGIN_STATE,
     AUTHORIZER_CACHE,
@@ -175,6 +182,9 @@ pub(super) const BOUNDARY_VIOLATION: &str = "realtime.boundary_violation";
 pub(super) const PLUGIN_FAULT: &str = "plugin.fault";
 pub(super) const PLUGIN_COMPILED: &str = "plugin.compiled";
 pub(super) const PLUGIN_TESTED: &str = "plugin.tested";
+pub(super) const PLUGIN_ROLLED_BACK: &str = "plugin.rolled_back";
+pub(super) const PLUGIN_CLEARED: &str = "plugin.cleared";
+pub(super) const PLUGIN_QUARANTINE: &str = "plugin.quarantine";
 pub(super) const PLUGIN_PAUSED: &str = "plugin.paused";
 pub(super) const PLUGIN_RESUMED: &str = "plugin.resumed";
 pub(super) const PLUGIN_CACHE: &str = "plugin.cache";

@@ -1,9 +1,11 @@
 //! `tidegate plugin`: what feature teams do with plugins, one file a command.
 
+mod ask;
 mod build;
 mod call;
 mod check;
 mod choose;
+mod clear;
 mod compile;
 mod inspect;
 mod list;
@@ -38,6 +40,8 @@ enum PluginCommand {
     Test(test::Test),
     /// List what a running server has: versions, states, calls, faults
     List(list::List),
+    /// Let versions in again that failed and were taken back
+    Clear(clear::Clear),
     /// Ask a plugin once, and show its answer and everything it did
     Call(Box<call::Call>),
     /// Compile a component to native code, under limits: what the server runs for itself
@@ -53,6 +57,7 @@ impl Plugin {
             PluginCommand::Check(check) => check.run(plugins).await,
             PluginCommand::Test(test) => test.run(plugins).await,
             PluginCommand::List(list) => list.run(),
+            PluginCommand::Clear(clear) => clear.run(),
             PluginCommand::Call(call) => call.run(plugins).await,
             PluginCommand::Compile(compile) => Ok(compile.run()),
         }

@@ -26,6 +26,10 @@ impl Guest for Bad {
                 std::thread::sleep(std::time::Duration::from_secs(10));
                 Ok(reply("null".to_owned()))
             }
+            "nap" => {
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                Ok(reply("\"rested\"".to_owned()))
+            }
             "memory" => {
                 let mut hoard: Vec<Vec<u8>> = Vec::new();
                 loop {
@@ -38,6 +42,11 @@ impl Guest for Bad {
             "large" => Ok(reply(format!("\"{}\"", "x".repeat(300 << 10)))),
             "huge" => Ok(reply(format!("\"{}\"", "x".repeat(8 << 20)))),
             "effects" => Ok(effects((0..1000).map(|_| emit("granted", "1")).collect())),
+            "million-effects" => Ok(effects((0..1_000_000).map(|_| emit("", "")).collect())),
+            "not-utf8" => {
+                // SAFETY: none, that is the point. Nothing in here reads it as text; the host must not either.
+                Ok(reply(unsafe { String::from_utf8_unchecked(vec![b'"', 0xff, 0xfe, b'"']) }))
+            }
             "garbage-effect" => Ok(effects(vec![emit("granted", "1"), emit("granted", "}")])),
             "not-granted-emit" => Ok(effects(vec![emit("granted", "1"), emit("secret", "1")])),
             "not-granted-publish" => Ok(effects(vec![publish("granted.event"), publish("other.event")])),

@@ -1,0 +1,74 @@
+//! How a running server is asked about its plugins.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::cli::failure::Failure;
+
+/// How long the server may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Args)]
+pub(super) struct Ask {
+    /// Where the server is; plain HTTP, as it serves it
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000")]
+    pub(super) url: String,
+    /// An API key that may `operate`
+    #[arg(long, value_name = "KEY", env = "TIDEGATE_API_KEY", hide_env_values = true)]
+    key: Option<String>,
+}
+
+impl Ask {
+    /// The API key.
+    ///
+    /// # Errors
+    /// [`Failure::NoApiKey`].
+    pub(super) fn key(&self) -> Result<&str, Failure> {
+        self.key.as_deref().filter(|key| !key.is_empty()).ok_or(Failure::NoApiKey)
+    }
+
+    /// The list of this name in the answer to `GET`.
+    ///
+    /// # Errors
+    /// [`Failure::NoApiKey`], [`Failure::NoServer`], or [`Failure::Refused`] with what the server said.
+    pub(super) fn get(&self, path: &str, list: &str) -> Result<Value, Failure> {
+        let key = self.key()?;
+        self.answer(path, list, |agent, url| agent.get(url).header("authorization", format!("Bearer {key}")).call())
+    }
+
+    /// The list of this name in the answer to `DELETE`; without a key the server says that it needs one.
+    ///
+    /// # Errors
+    /// [`Failure::NoServer`], or [`Failure::Refused`] with what the server said.
+    pub(super) fn delete(&self, path: &str, list: &str) -> Result<Value, Failure> {
+        let key = self.key().unwrap_or_default();
+        self.answer(path, list, |agent, url| agent.delete(url).header("authorization", format!("Bearer {key}")).call())
+    }
+
+    fn answer(
+        &self,
+        path: &str,
+        list: &str,
+        ask: impl FnOnce(&ureq::Agent, &str) -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Value, Failure> {
+        // No proxy: it is asked beside the server, where a proxy would not know the way.
+        let config =
+            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
+        let agent: ureq::Agent = config.build().into();
+        let url = format!("{}{path}", self.url.trim_end_matches('/'));
+        let unreachable = |error: ureq::Error| Failure::NoServer { url: self.url.clone(), why: error.to_string() };
+        let mut response = ask(&agent, &url).map_err(unreachable)?;
+        let status = response.status().as_u16();
+        let answer: Option<Value> = response.body_mut().read_json().ok();
+        match answer {
+            Some(answer) if status == 200 && answer[list].is_array() => Ok(answer),
+            answer => {
+                let said = answer.and_then(|answer| Some(answer["error"]["message"].as_str()?.to_owned()));
+                let said = said.unwrap_or_else(|| "no answer of a tidegate".to_owned());
+                Err(Failure::Refused { url, status, said })
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! `tidegate plugin clear`: lets versions in again that failed and were taken back, through the server or, where none
+//! runs, in the file of the configuration.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::ask::Ask;
+use crate::cli::failure::Failure;
+use crate::cli::load::{Load, made_up_secrets};
+use crate::cli::{Answer, Format};
+use crate::plugins::Quarantine;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Clear {
+    /// A plugin's name, or 12 or more digits of the digest of a component or version
+    #[arg(value_name = "NAME|DIGEST")]
+    what: String,
+    #[command(flatten)]
+    ask: Ask,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    #[command(flatten)]
+    load: Load,
+}
+
+impl Clear {
+    pub(super) fn run(self) -> Result<Answer, Failure> {
+        let path = format!("/v1/plugins/quarantine/{}", escaped(&self.what));
+        let (cleared, place) = match self.ask.delete(&path, "cleared") {
+            Ok(mut answer) => (pairs(&answer["cleared"].take()), format!("the server at {}", self.ask.url)),
+            Err(Failure::NoServer { .. }) => self.in_file()?,
+            Err(Failure::Refused { status: 404, .. }) => {
+                return Err(Failure::NotQuarantined { what: self.what, place: self.ask.url });
+            }
+            // Without a key the way out is another one than with a wrong key.
+            Err(Failure::Refused { status: 401, .. }) if self.ask.key().is_err() => return Err(Failure::NoApiKey),
+            Err(failure) => return Err(failure),
+        };
+        Ok(match self.format {
+            Format::Json => {
+                let one = |(plugin, digest): &(String, String)| json!({ "plugin": plugin, "digest": digest });
+                Answer::json(&json!({ "cleared": cleared.iter().map(one).collect::<Vec<_>>(), "by": place }))
+            }
+            Format::Text => {
+                let line = |(plugin, digest): &(String, String)| {
+                    format!("cleared {plugin} {}, by {place}\n", digest.get(..12).unwrap_or(digest))
+                };
+                Answer::ok(cleared.iter().map(line).collect::<String>())
+            }
+        })
+    }
+
+    fn in_file(&self) -> Result<(Vec<(String, String)>, String), Failure> {
+        // Secrets are for serving.
+        let file = self.load.config(None, &made_up_secrets())?.plugin_quarantine;
+        let place = file.display().to_string();
+        let cleared = Quarantine::at(file).clear(&self.what);
+        let cleared = cleared.map_err(|source| Failure::File { path: place.clone(), source })?;
+        if cleared.is_empty() {
+            return Err(Failure::NotQuarantined { what: self.what.clone(), place });
+        }
+        let names = cleared.iter().map(|entry| entry.names());
+        let names = names.map(|(plugin, digest)| (plugin.to_owned(), digest.to_owned())).collect();
+        Ok((names, format!("{place} (no server answers at {})", self.ask.url)))
+    }
+}
+
+fn pairs(cleared: &Value) -> Vec<(String, String)> {
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let entries = cleared.as_array().into_iter().flatten();
+    entries.map(|entry| (word(&entry["name"]), word(&entry["digest"]))).collect()
+}
+
+/// A text as one segment of a path.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped += &format!("%{byte:02X}");
+        }
+    }
+    escaped
+}

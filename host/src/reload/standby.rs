@@ -1,0 +1,105 @@
+//! The versions that were replaced not long ago, kept whole in case what replaced them fails.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::Built;
+use crate::channels;
+use crate::config::{Diagnostic, Rollback};
+use crate::flow::Serving;
+use crate::plugins::{Plugin, PluginSet};
+use crate::protocol::{Generation, PluginName};
+
+/// The last good version of every plugin whose present one is on probation.
+pub(super) struct Standby {
+    terms: Rollback,
+    /// Told when one that is on probation fails.
+    failed: Arc<Notify>,
+    kept: BTreeMap<PluginName, Kept>,
+}
+
+struct Kept {
+    plugin: Arc<Plugin>,
+    until: Instant,
+}
+
+impl Standby {
+    pub(super) fn new(terms: Rollback) -> Self {
+        Self { terms, failed: Arc::default(), kept: BTreeMap::new() }
+    }
+
+    /// The versions that are kept.
+    pub(super) fn plugins(&self) -> Vec<Arc<Plugin>> {
+        self.kept.values().map(|kept| kept.plugin.clone()).collect()
+    }
+
+    /// Waits until a version on probation fails, or until one has stood its time.
+    pub(super) async fn changed(&self) {
+        let first = self.kept.values().map(|kept| kept.until).min();
+        let over = async {
+            match first {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.failed.notified() => {}
+            () = over => {}
+        }
+    }
+
+    /// Puts the versions that are new on probation, and keeps those they replaced. Of a version that was itself on
+    /// probation nobody knows that it is good: the one before it stays.
+    pub(super) fn swapped(&mut self, before: &[Arc<Plugin>], now: &[Arc<Plugin>]) {
+        let mut stood = std::mem::take(&mut self.kept);
+        for plugin in now {
+            let name = plugin.name();
+            let known = stood.remove(name);
+            let Some(old) = before.iter().find(|old| old.name() == name) else { continue };
+            if Arc::ptr_eq(old, plugin) {
+                self.kept.extend(known.map(|known| (name.clone(), known)));
+                continue;
+            }
+            old.unwatch();
+            let good = known.map_or_else(|| old.clone(), |known| known.plugin);
+            if self.terms.probation.get().is_zero() || good.fingerprint() == plugin.fingerprint() {
+                continue;
+            }
+            plugin.watch(&self.terms, &good, &self.failed);
+            let until = Instant::now() + self.terms.probation.get();
+            self.kept.insert(name.clone(), Kept { plugin: good, until });
+        }
+    }
+
+    /// Lets those go that are needed no more.
+    pub(super) fn expire(&mut self) {
+        let now = Instant::now();
+        self.kept.retain(|_, kept| now < kept.until);
+    }
+
+    /// A version that failed, and the one to go back to; each is told once.
+    pub(super) fn take_failed(&mut self, serving: &[Arc<Plugin>]) -> Option<(Arc<Plugin>, Arc<Plugin>)> {
+        let failed = serving.iter().find(|plugin| plugin.has_failed() && self.kept.contains_key(plugin.name()))?;
+        let kept = self.kept.remove(failed.name())?;
+        Some((failed.clone(), kept.plugin))
+    }
+}
+
+/// The generation that serves, with one plugin as it was before. Nothing is read and nothing compiled but the catalog.
+///
+/// # Errors
+/// Why what is declared now does not fit that version.
+pub(super) fn without(current: &Built, bad: &Arc<Plugin>, good: &Arc<Plugin>) -> Result<Built, Vec<Diagnostic>> {
+    let swap = |plugin: &Arc<Plugin>| if Arc::ptr_eq(plugin, bad) { good.clone() } else { plugin.clone() };
+    let plugins: Vec<_> = current.plugins.iter().map(swap).collect();
+    let mut sources = current.sources.clone();
+    sources.plugins.insert(good.name().clone(), good.kinds());
+    let generation = Generation(current.serving.catalog.generation().0 + 1);
+    let catalog = channels::compile(&sources, generation)?.into();
+    let set = PluginSet::new(plugins.iter().cloned());
+    let serving = Serving { catalog, plugins: Arc::new(set) };
+    Ok(Built { serving, plugins, sources, fingerprint: None })
+}

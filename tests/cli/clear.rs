@@ -1,0 +1,36 @@
+//! `tidegate plugin clear` where no server runs.
+
+use crate::project::Project;
+
+/// A URL at which nobody answers: the port was just given up.
+fn nobody() -> String {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    format!("http://{address}")
+}
+
+fn kept_out(plugin: &str, digit: char) -> String {
+    let digest = digit.to_string().repeat(64);
+    format!(
+        "{{\"plugin\":\"{plugin}\",\"scope\":\"component\",\"digest\":\"{digest}\",\"version\":\"{digest}\",\
+         \"since_unix_s\":1,\"reason\":\"taken back\"}}\n"
+    )
+}
+
+#[test]
+fn plugin_clear_edits_the_file_where_no_server_answers() {
+    let url = nobody();
+    let file = "tidegate.quarantine.json";
+    let project = Project::new().hide(&url, "URL").write(file, &(kept_out("ping", 'a') + &kept_out("pong", 'b')));
+    shown!(project.run(&["plugin", "clear", "ping", "--url", &url]));
+    assert_eq!(project.read(file), kept_out("pong", 'b'));
+    let again = project.run(&["plugin", "clear", "bbbbbbbbbbbb", "--url", &url, "--format", "json"]);
+    let answer: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(answer["cleared"][0]["plugin"], "pong", "{}", again.shown());
+    assert_eq!(project.read(file), "");
+}
+
+#[test]
+fn plugin_clear_says_that_nothing_of_it_is_quarantined() {
+    let url = nobody();
+    shown!(Project::new().hide(&url, "URL").run(&["plugin", "clear", "ping", "--url", &url]));
+}

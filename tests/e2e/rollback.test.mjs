@@ -1,0 +1,89 @@
+// A version of a plugin that fails under load is taken back while clients talk.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { promisify } from "node:util";
+
+import { ask, KEYS, Server, subscribe, token } from "./harness.mjs";
+import { binary, components } from "./paths.mjs";
+
+const states = async (server) => {
+  const { body } = await server.get("/v1/plugins", { key: KEYS.operator });
+  return body.plugins.filter((plugin) => plugin.name === "ping").map((plugin) => plugin.state);
+};
+
+describe("rollback", () => {
+  let server;
+  before(async () => {
+    server = await Server.start();
+  });
+  after(() => server?.stop());
+
+  test("a faulting version is taken back under load, and pings succeed as before", async () => {
+    const users = Array.from({ length: 10 }, (_, index) => `u${index}`);
+    const sockets = await Promise.all(users.map((user) => server.connect({ token: token(user) })));
+    const disconnects = [];
+    for (const socket of sockets) {
+      await subscribe(socket, "realtime-ping");
+      socket.on("disconnect", (reason) => disconnects.push(reason));
+    }
+    let pinging = true;
+    let healed = false;
+    const answers = { ok: 0, failed: 0, okAfter: 0 };
+    const pings = sockets.map(async (socket) => {
+      for (let n = 1; pinging; n++) {
+        const began = healed;
+        const ack = await ask(socket, "realtime-ping", { n: n * 2 });
+        if (ack.ok) assert.equal(ack.reply.pong, n * 2);
+        else assert.ok(["handler_failed", "unavailable"].includes(ack.error.code), JSON.stringify(ack.error));
+        if (began) assert.ok(ack.ok, `after the rollback: ${JSON.stringify(ack)}`);
+        answers[began ? "okAfter" : ack.ok ? "ok" : "failed"] += 1;
+        await pause(5);
+      }
+    });
+    const back = server.logged("plugin.rolled_back");
+    await server.reload(() => server.plugin("ping", components.faulty));
+    assert.equal((await back).plugin, "ping");
+    healed = true;
+    while (answers.okAfter < 200) await pause(10);
+    pinging = false;
+    await Promise.all(pings);
+    assert.ok(answers.ok > 0 && answers.failed >= 10, JSON.stringify(answers));
+    assert.deepEqual(disconnects, []);
+    assert.deepEqual(await states(server), ["active", "quarantined"]);
+    const metrics = (await server.get("/metrics")).text;
+    assert.match(metrics, /tidegate_plugin_rollbacks_total\{plugin="ping",outcome="rolled_back"\} 1/);
+    assert.match(metrics, /tidegate_plugin_state\{plugin="ping",state="quarantined"\} 1/);
+    for (const socket of sockets) socket.close();
+  });
+
+  test("the same file saved again is refused, and so is a start with it", async () => {
+    const { first } = await server.reload(() => server.plugin("ping", components.faulty), "reload.rejected");
+    assert.match(first, /ping\.wasm`: is quarantined: taken back: \d+ of \d+ calls/);
+    const { directory } = server;
+    await server.stop({ keep: true });
+    await assert.rejects(Server.start({ directory }), /the server ended with 65:[^]*is quarantined[^]*tidegate plugin clear ping/);
+    server.plugin("ping");
+    server = await Server.start({ directory });
+    assert.deepEqual(await states(server), ["active", "quarantined"]);
+  });
+
+  test("whoever clears it lets it in", async () => {
+    await server.reload(() => server.plugin("ping", components.faulty), "reload.rejected");
+    const clear = async () => {
+      const key = ["--url", server.url, "--key", KEYS.operator];
+      return (await promisify(execFile)(binary(), ["plugin", "clear", "ping", ...key])).stdout;
+    };
+    const applied = server.logged("reload.applied");
+    assert.match(await clear(), /^cleared ping [0-9a-f]{12}, by the server at /);
+    await applied;
+    assert.deepEqual(await states(server), ["active", "standby"]);
+    const socket = await server.connect({ token: token("u1") });
+    await subscribe(socket, "realtime-ping");
+    assert.equal((await ask(socket, "realtime-ping", { n: 2 })).error.code, "handler_failed", "the faulting one serves");
+    assert.equal((await ask(socket, "realtime-ping", { n: 3 })).reply.pong, 3);
+    await assert.rejects(clear(), /nothing of `ping` is quarantined/);
+  });
+});

@@ -1,0 +1,267 @@
+//! A version that fails after a swap is taken back, and is not let in again until somebody clears it.
+
+use std::future::ready;
+use std::pin::pin;
+use std::time::Duration;
+
+use tidegate::flow::ports::{PluginRoster as _, PluginState};
+use tidegate::protocol::Code;
+
+use crate::kit::{KINDS_MANIFEST, kinds};
+use crate::site::{Outcome, Site, version_of};
+
+use PluginState::{Active, Quarantined, Standby};
+
+/// Swaps the second version in and has it fail until it is taken back.
+async fn swap_and_fail(site: &mut Site) {
+    site.write_version("two");
+    assert_eq!(site.reload().await, Outcome::Applied(2));
+    site.fail(10).await;
+    assert_eq!(site.outcome().await, Outcome::Applied(3));
+}
+
+#[tokio::test]
+async fn a_version_that_fails_after_the_swap_is_taken_back_and_the_one_before_serves_on() {
+    let mut site = Site::of_both().start().await;
+    site.order("count").await.unwrap();
+    let first = site.statuses("bad").remove(0);
+    site.write_version("two");
+    assert_eq!(site.reload().await, Outcome::Applied(2));
+    assert_eq!(site.states("bad"), [Active, Standby]);
+    assert_eq!(site.states("kinds"), [Active], "it did not change");
+
+    site.fail(10).await;
+    assert_eq!(site.outcome().await, Outcome::Applied(3));
+    site.order("count").await.unwrap();
+    let [active, quarantined] = site.statuses("bad").try_into().unwrap();
+    assert_eq!((active.state, quarantined.state), (Active, Quarantined));
+    assert_eq!((active.version, active.since_unix_s), (first.version, first.since_unix_s));
+    assert_eq!(active.service.unwrap().calls, first.service.unwrap().calls + 1, "it is the same, not loaded anew");
+    let reason = &quarantined.reasons[0];
+    assert!(reason.starts_with("taken back: 10 of 10 calls after the swap were faults; the last: trap: "), "{reason}");
+}
+
+#[tokio::test]
+async fn what_was_taken_back_is_refused_at_the_next_reload_and_after_a_restart_until_it_is_cleared() {
+    let mut site = Site::of_both().start().await;
+    swap_and_fail(&mut site).await;
+    for _ in 0..2 {
+        // Saved again as it was.
+        site.write_version("two");
+        let reasons = site.rejected().await;
+        assert!(reasons[0].contains("bad.wasm`: is quarantined: taken back: 10 of 10 calls"), "{reasons:?}");
+    }
+    assert_eq!(site.states("bad"), [Active, Quarantined], "why it was rejected is said once");
+    let reasons = site.restart().await;
+    assert!(reasons.len() == 1 && reasons[0].contains("is quarantined"), "{reasons:?}");
+
+    assert_eq!(site.roster.clear("kinds").unwrap(), []);
+    let cleared = site.roster.clear("bad").unwrap();
+    assert_eq!((cleared.len(), cleared[0].state), (1, Quarantined));
+    assert_eq!(site.outcome().await, Outcome::Applied(4), "the files are read again by themselves");
+    assert_eq!(site.states("bad"), [Active, Standby]);
+    assert_eq!(site.restart().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn another_version_is_let_in_whatever_was_taken_back() {
+    let mut site = Site::of_both().start().await;
+    swap_and_fail(&mut site).await;
+    site.write_version("three");
+    assert_eq!(site.reload().await, Outcome::Applied(4));
+    site.order("count").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_cleared_while_no_server_ran_is_let_in() {
+    let mut site = Site::of_both().start().await;
+    swap_and_fail(&mut site).await;
+    let digest = site.statuses("bad")[1].digest.clone().unwrap();
+    let offline = tidegate::plugins::Quarantine::at(site.path("quarantine.json"));
+    assert_eq!(offline.clear(&digest[..12]).unwrap().len(), 1);
+    assert_eq!(site.restart().await, [""; 0]);
+    assert_eq!(site.reload().await, Outcome::Applied(4), "a server that ran all the same sees it at its next reload");
+}
+
+#[tokio::test]
+async fn a_version_that_is_swapped_in_before_its_predecessor_stood_its_time_goes_back_to_the_last_good_one() {
+    let mut site = Site::of_both().start().await;
+    let first = site.statuses("bad")[0].version.clone();
+    for (version, generation) in [("two", 2), ("three", 3)] {
+        site.write_version(version);
+        assert_eq!(site.reload().await, Outcome::Applied(generation));
+    }
+    site.fail(10).await;
+    assert_eq!(site.outcome().await, Outcome::Applied(4));
+    assert_eq!(site.statuses("bad")[0].version, first);
+}
+
+#[tokio::test]
+async fn a_version_no_worse_than_the_one_before_stays() {
+    let mut site = Site::of_both().start().await;
+    site.fail(5).await;
+    site.write_version("two");
+    assert_eq!(site.reload().await, Outcome::Applied(2));
+    site.fail(20).await;
+    assert_eq!(site.order("count").await, Err(Code::Unavailable), "its breaker opened");
+    site.write_version("three");
+    assert_eq!(site.reload().await, Outcome::Applied(3), "nothing was taken back in between");
+    assert_eq!(site.states("bad"), [Active, Standby]);
+}
+
+#[tokio::test]
+async fn the_first_version_has_none_to_go_back_to_and_only_its_breaker() {
+    let mut site = Site::of_both().start().await;
+    site.fail(20).await;
+    assert_eq!(site.order("count").await, Err(Code::Unavailable));
+    site.write_version("two");
+    assert_eq!(site.reload().await, Outcome::Applied(2), "nothing was taken back in between");
+    assert_eq!(site.states("bad"), [Active, Standby]);
+}
+
+#[tokio::test]
+async fn a_version_that_does_not_fit_what_is_declared_now_is_not_gone_back_to() {
+    let mut site = Site::of_both().start().await;
+    site.write(
+        "channels/site.yaml",
+        "feature: site\nchannels:\n  state.{n}: { scope: public, payload: {}, snapshot: { plugin: bad } }\n",
+    );
+    site.write("plugins/bad/bad.wasm", kinds("bad", KINDS_MANIFEST).component);
+    assert_eq!(site.reload().await, Outcome::Applied(2));
+    for _ in 0..10 {
+        assert!(site.server.client(None).subscribe("state.trap").await.is_err());
+    }
+    site.write(
+        "channels/site.yaml",
+        "feature: site\nchannels:\n  state.{n}: { scope: public, payload: {}, snapshot: { plugin: bad } }\n# changed\n",
+    );
+    assert_eq!(site.reload().await, Outcome::Applied(3), "nothing was taken back in between");
+    assert_eq!(site.states("bad"), [Active], "and nothing stands by any more");
+    assert_eq!(site.restart().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_changed_plugin_yaml_alone_keeps_only_itself_out() {
+    let mut site = Site::of_both().start().await;
+    let good = std::fs::read_to_string(site.path("plugins/bad/plugin.yaml")).unwrap();
+    let bad = format!("{good}# changed\n");
+    site.write("plugins/bad/plugin.yaml", &bad);
+    assert_eq!(site.reload().await, Outcome::Applied(2));
+    site.fail(10).await;
+    assert_eq!(site.outcome().await, Outcome::Applied(3));
+    assert!(site.restart().await[0].contains("is quarantined"));
+    site.write("plugins/bad/plugin.yaml", &good);
+    assert_eq!(site.restart().await, [""; 0], "the component is the one of the good version");
+}
+
+#[tokio::test]
+async fn a_call_ends_on_the_version_it_began_on_though_that_is_taken_back() {
+    let mut site = Site::of_both().start().await;
+    site.write_version("two");
+    assert_eq!(site.reload().await, Outcome::Applied(2));
+    let answer = {
+        let server = &site.server;
+        let mut napping = pin!(async {
+            let client = server.client(None);
+            client.subscribe("room").await.unwrap();
+            client.send("room", "nap".into()).await
+        });
+        tokio::select! {
+            biased;
+            _ = &mut napping => panic!("it did not nap"),
+            () = ready(()) => {}
+        }
+        let failing = async {
+            for _ in 0..10 {
+                let client = server.client(None);
+                client.subscribe("room").await.unwrap();
+                client.send("room", "panic".into()).await.unwrap_err();
+            }
+        };
+        let (answer, ()) = tokio::join!(napping, failing);
+        answer
+    };
+    assert_eq!(answer.unwrap(), Some("rested".into()));
+    assert_eq!(site.outcome().await, Outcome::Applied(3));
+}
+
+#[tokio::test]
+async fn what_fails_is_taken_back_while_the_next_version_is_still_being_made_ready() {
+    let mut site = Site::of_both().start().await;
+    site.write_version("two");
+    assert_eq!(site.reload().await, Outcome::Applied(2));
+    site.write_version("three");
+    let context = r#"{ "topic": "room" }"#;
+    let nap = format!(
+        r#"{{ "kind": "handler", "context": {context}, "payload": "nap", "expect": {{ "reply": "rested" }} }}"#
+    );
+    (0..10).for_each(|index| site.write(&format!("plugins/bad/tests/{index}.json"), &nap));
+    site.touch().await;
+    site.fail(10).await;
+    assert_eq!(site.outcome().await, Outcome::Applied(3));
+    assert_eq!(site.states("bad"), [Active, Quarantined]);
+    assert_eq!(site.outcome().await, Outcome::Applied(4));
+    assert_eq!(site.states("bad"), [Active, Standby, Quarantined]);
+}
+
+#[tokio::test]
+async fn after_a_rollback_no_answer_of_the_bad_authorizer_is_used() {
+    let builder = Site::of_both();
+    builder.write(
+        "channels/more.yaml",
+        "feature: more\nchannels:\n  state.{n}: { scope: public, payload: {}, snapshot: { plugin: kinds } }\n",
+    );
+    let mut site = builder.start().await;
+    assert!(site.lets_in("alice").await);
+    assert!(!site.lets_in("bob").await, "the one yes of the first version is spent");
+    site.write("plugins/kinds/kinds.wasm", version_of(&kinds("kinds", KINDS_MANIFEST), "two"));
+    assert_eq!(site.reload().await, Outcome::Applied(2));
+    assert!(site.lets_in("bob").await, "the second version has one as well");
+    assert!(!site.lets_in("alice").await);
+    for _ in 0..10 {
+        assert!(site.server.client(None).subscribe("state.trap").await.is_err());
+    }
+    assert_eq!(site.outcome().await, Outcome::Applied(3));
+    assert!(!site.lets_in("bob").await, "what the second version granted is gone with it");
+    assert!(site.lets_in("alice").await, "what the first granted holds for its time");
+}
+
+#[tokio::test]
+async fn a_file_that_is_put_back_is_the_version_that_stands_by() {
+    let builder = Site::of_both();
+    let mut site = builder.start().await;
+    site.order("count").await.unwrap();
+    let first = site.statuses("bad").remove(0);
+    let component = std::fs::read(site.path("plugins/bad/bad.wasm")).unwrap();
+    site.write_version("two");
+    assert_eq!(site.reload().await, Outcome::Applied(2));
+    site.write("plugins/bad/bad.wasm", component);
+    assert_eq!(site.reload().await, Outcome::Applied(3));
+    let [active] = site.statuses("bad").try_into().unwrap();
+    assert_eq!(active.service.unwrap().calls, first.service.unwrap().calls, "it is the same, not loaded anew");
+}
+
+#[tokio::test]
+async fn without_a_probation_nothing_stands_by_and_nothing_is_taken_back() {
+    let mut site = Site::of_both().probation(Duration::ZERO).start().await;
+    site.write_version("two");
+    assert_eq!(site.reload().await, Outcome::Applied(2));
+    assert_eq!(site.states("bad"), [Active]);
+    site.fail(20).await;
+    site.write_version("three");
+    assert_eq!(site.reload().await, Outcome::Applied(3));
+}
+
+#[tokio::test]
+async fn a_version_that_stood_its_time_has_none_to_go_back_to() {
+    let mut site = Site::of_both().probation(Duration::from_millis(50)).start().await;
+    site.write_version("two");
+    assert_eq!(site.reload().await, Outcome::Applied(2));
+    while site.states("bad") != [Active] {
+        tokio::task::yield_now().await;
+    }
+    site.fail(10).await;
+    site.write_version("three");
+    assert_eq!(site.reload().await, Outcome::Applied(3));
+    assert_eq!(site.restart().await, [""; 0]);
+}

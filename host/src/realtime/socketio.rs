@@ -116,7 +116,11 @@ impl Entrance {
             telemetry::auth_failed(Some(id.as_str()), code.as_str(), handshake.origin.as_deref());
             if code.retry() {
                 // The stock client comes back after a closed transport, never after a `connect_error`.
-                self.realtime.wires.cut(&transport);
+                if self.realtime.wires.carries(&transport) {
+                    self.realtime.wires.cut(&transport);
+                } else {
+                    self.realtime.connections.bar(transport.clone(), SESSION_TIMEOUT);
+                }
             }
             Refused(code)
         })?;

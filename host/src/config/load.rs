@@ -335,15 +335,25 @@ mod tests {
     fn what_is_not_served_is_refused_with_the_reason() {
         let file = "store: postgres://db\nbroker: redis://r\nbus: [redis: { url: x }, postgres: { url: y }]\nauth:\n  \
                     anonymous: deny\n  providers:\n  - session: { cookie: sid }\n  - introspect: {}\n  \
-                    - plugin: { name: p }\n  - jwt: { jwks: keys.json }\n";
+                    - jwt: { jwks: keys.json }\n";
         let told = load(file, &[], &[]).unwrap_err();
         let refused = ["this `store`", "this `broker`", "bus source `redis`", "bus source `postgres`"];
-        let providers = ["session", "introspect", "plugin", "jwks"].map(|name| format!("provider `{name}`"));
+        let providers = ["session", "introspect", "jwks"].map(|name| format!("provider `{name}`"));
         let refused: Vec<String> = refused.into_iter().map(str::to_owned).chain(providers).collect();
         assert_eq!(told.len(), refused.len(), "{told:#?}");
         for (line, what) in told.iter().zip(refused) {
             assert!(line.contains(&format!("{what} is not served by this version of Tidegate")), "{line}");
         }
+    }
+
+    #[test]
+    fn a_plugin_that_authenticates_knows_where_it_is_named() {
+        let file = "auth:\n  providers:\n  - plugin: { name: my-auth, cookies: [sid] }\n";
+        let config = load(file, &[], &[]).unwrap();
+        let Provider::Plugin(plugin) = &config.auth.providers[0] else { panic!("{config:?}") };
+        assert_eq!((plugin.name.as_str(), plugin.cookies.as_slice()), ("my-auth", &["sid".to_owned()][..]));
+        assert_eq!(plugin.place.as_ref().map(|place| (place.line, place.column)), Some((3, 21)));
+        assert!(!format!("{config:?}").contains("providers:\\n"), "the text of the file is no part of what is shown");
     }
 
     #[test]

@@ -154,10 +154,12 @@ export class Server {
   #log = new EventEmitter().setMaxListeners(0);
   #seen = [];
 
-  // `config` changes the configuration, `plugins: false` leaves the shipped plugins and channels out, `files` adds to the
-  // directory.
-  static async start({ config, channels = {}, directory, files, listen = "127.0.0.1:0", plugins = true } = {}) {
+  // `config` changes the configuration, `plugins: false` leaves the shipped plugins and channels out, `env` is added to the
+  // environment, `files` adds to the directory.
+  static async start(options = {}) {
+    const { config, channels = {}, directory, env = {}, files, listen = "127.0.0.1:0", plugins = true } = options;
     const server = new Server();
+    server.env = env;
     server.directory = directory ?? mkdtempSync(join(tmpdir(), "tidegate-e2e-"));
     if (!directory) server.#lay(config, channels, plugins);
     files?.(server.directory);
@@ -195,7 +197,7 @@ export class Server {
     const args = ["serve", "--config", join(this.directory, "config/tidegate.yaml"), "--listen", listen];
     this.process = spawn(binary(), args, {
       // What happens often within a second is logged at `debug` after the first few; tests wait for every one.
-      env: { ...process.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info,tidegate::telemetry::events=debug" },
+      env: { ...process.env, ...this.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info,tidegate::telemetry::events=debug" },
       stdio: ["ignore", "inherit", "pipe"],
     });
     this.exited = once(this.process, "exit");

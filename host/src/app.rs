@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth;
 use crate::bus::{MemoryBus, MemoryDeadLetters, Queue};
-use crate::config::{Config, Diagnostic, StorePlace};
+use crate::channels::{NamedPlugin, PluginKind};
+use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
 use crate::flow::kv::KeyValue;
 use crate::flow::ports::{Clock, StoreHealth, SystemClock};
 use crate::flow::queries::Queries;
@@ -209,7 +210,18 @@ async fn first_generation(config: &Config, host: &PluginHost) -> Result<Built, A
 }
 
 fn paths(config: &Config) -> Paths {
-    Paths { channels: config.channels.clone(), plugins: config.plugins.clone(), bridge: config.bridge.clone() }
+    let named = config.auth.providers.iter().filter_map(|provider| match provider {
+        Provider::Plugin(PluginProvider { name, place, .. }) => {
+            Some(NamedPlugin { name: name.clone(), kind: PluginKind::Authorizer, place: place.clone()? })
+        }
+        Provider::Jwt(_) => None,
+    });
+    Paths {
+        channels: config.channels.clone(),
+        plugins: config.plugins.clone(),
+        bridge: config.bridge.clone(),
+        named: named.collect(),
+    }
 }
 
 /// The adapters around one keeper of the gates.

@@ -155,12 +155,14 @@ export class Server {
   #seen = [];
 
   // `config` changes the configuration, `plugins: false` leaves the shipped plugins and channels out, `env` is added to the
-  // environment.
-  static async start({ config, channels = {}, directory, env = {}, listen = "127.0.0.1:0", plugins = true } = {}) {
+  // environment, `files` adds to the directory.
+  static async start(options = {}) {
+    const { config, channels = {}, directory, env = {}, files, listen = "127.0.0.1:0", plugins = true } = options;
     const server = new Server();
     server.env = env;
     server.directory = directory ?? mkdtempSync(join(tmpdir(), "tidegate-e2e-"));
     if (!directory) server.#lay(config, channels, plugins);
+    files?.(server.directory);
     await server.#spawn(listen);
     return server;
   }

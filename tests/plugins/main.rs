@@ -12,6 +12,7 @@ mod decisions;
 mod faults;
 mod granted;
 mod http;
+mod identify;
 mod instances;
 mod kinds;
 mod kit;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tidegate::channels::{self, Catalog, PluginKinds, Sources};
 use tidegate::config::{Limits, SourceFile};
 use tidegate::flow::ports::{DeadLetters, Provider};
-use tidegate::flow::{AuthPolicy, Gates, Ports, Serving};
+use tidegate::flow::{AuthPolicy, AuthProvider, Gates, Ports, Serving};
 use tidegate::protocol::{BusEvent, Generation, PluginName, User};
 
 use super::{Client, FakeBus, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms, FakeStore};
@@ -117,7 +117,7 @@ impl ServerBuilder {
 
     /// Asking this provider, after those named before.
     pub fn provider(mut self, provider: Arc<dyn Provider>) -> Self {
-        self.auth.providers.push(provider);
+        self.auth.providers.push(AuthProvider::Own(provider));
         self
     }
 
@@ -147,6 +147,7 @@ pub fn catalog(manifest: &str, bridge: Option<&str>, generation: Generation) -> 
         bridge: bridge.map(|text| file("bridge.yaml", text)),
         plugins: PLUGINS.into_iter().map(|name| (PluginName::new(name), PluginKinds::ALL)).collect(),
         unloadable: Vec::new(),
+        named: Vec::new(),
     };
     Arc::new(channels::compile(&sources, generation).unwrap_or_else(|mistakes| panic!("{mistakes:#?}")))
 }

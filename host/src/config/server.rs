@@ -1,12 +1,13 @@
 //! `config/tidegate.yaml`, key by key.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::{ApiKeys, HumanDuration, Limits, Origin, Rollback, Secret};
+use super::{ApiKeys, HumanDuration, Limits, Origin, Place, Rollback, Secret};
 use crate::telemetry::LogFormat;
 
 /// The server's configuration.
@@ -126,6 +127,31 @@ pub enum Anonymous {
 pub enum Provider {
     /// JSON Web Tokens signed with a shared secret.
     Jwt(JwtProvider),
+    /// A plugin that is an authorizer.
+    Plugin(PluginProvider),
+}
+
+/// A plugin that says whose a credential is: an authorizer, asked with the action `connect`. It decides on every
+/// credential that no provider before it recognised, so it stands last.
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PluginProvider {
+    /// The plugin: its directory's name.
+    pub name: String,
+    /// Cookies it is shown besides `auth.cookie`, where the client gave no token. Default: none.
+    #[serde(default)]
+    pub cookies: Vec<String>,
+    /// Where the plugin is named, for whoever finds that it is not there.
+    #[serde(skip)]
+    pub place: Option<Place>,
+}
+
+impl fmt::Debug for PluginProvider {
+    /// Without the text of the file that the place is in.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, cookies, place: _ } = self;
+        f.debug_struct("PluginProvider").field("name", name).field("cookies", cookies).finish_non_exhaustive()
+    }
 }
 
 /// JSON Web Tokens (RFC 7519) signed with a shared secret.

@@ -3,7 +3,7 @@
 use super::{Diagnostic, Node, Place, Shape};
 
 const BROKER: &str = "memory";
-const PROVIDERS: [&str; 3] = ["session", "introspect", "plugin"];
+const PROVIDERS: [&str; 2] = ["session", "introspect"];
 const BUS_SOURCES: [&str; 2] = ["redis", "postgres"];
 
 /// Tells of every such key and takes it out of the tree.
@@ -55,7 +55,7 @@ fn refuse_providers(providers: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
         let jwks = provider.get("jwt").and_then(|jwt| jwt.entry("jwks"));
         if let Some(entry) = other.or(jwks) {
             let refused = not_served(&entry.key_place, &format!("provider `{}`", entry.key));
-            diagnostics.push(refused.hint("a `jwt` provider with a `secret` is"));
+            diagnostics.push(refused.hint("a `jwt` provider with a `secret` is, and a `plugin`"));
         }
         other.or(jwks).is_none()
     });

@@ -6,6 +6,7 @@ mod bridge;
 mod broadcast;
 mod connect;
 mod connection;
+mod credential;
 mod decisions;
 mod effects;
 mod explain;
@@ -27,7 +28,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
-pub use connect::{Admission, AuthPolicy, Handshake};
+pub use connect::{Admission, AuthPolicy, AuthProvider};
+pub use credential::Handshake;
 pub use effects::{DeadLetter, Effect, Publication};
 pub use explain::{Explanation, Question, Step};
 pub use inbound::Receipt;

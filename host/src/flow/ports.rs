@@ -25,6 +25,12 @@ pub trait Plugins: Send + Sync + 'static {
     /// [`Fault`] when there is no decision; the caller denies.
     async fn authorize(&self, plugin: &PluginName, call: AuthorizerCall<'_>) -> Result<Decision, Fault>;
 
+    /// Asks an authorizer whose a credential is.
+    ///
+    /// # Errors
+    /// [`Fault`] when there is no decision; the caller lets nobody in.
+    async fn identify(&self, plugin: &PluginName, call: IdentifyCall<'_>) -> Result<Recognition, Fault>;
+
     /// Has a handler answer a message that met its schema.
     ///
     /// # Errors
@@ -114,6 +120,32 @@ impl std::fmt::Display for PluginVersion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+/// A credential to be recognised.
+#[derive(Debug, Clone, Copy)]
+pub struct IdentifyCall<'a> {
+    /// The connection that brought it.
+    pub connection: &'a ConnectionId,
+    /// The credential as the contract has it: `{"token": "…"}` or `{"cookies": {"sid": "…"}}`.
+    pub credential: &'a Payload,
+}
+
+/// What an authorizer makes of a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recognition {
+    /// It is good.
+    Admitted {
+        /// Whose it is; `None` is nobody's in particular: an anonymous connection. Its `expires_at` is not set.
+        user: Option<User>,
+        /// How long it is good; zero is as long as the connection lasts.
+        ttl: Duration,
+    },
+    /// It is not; the reason is for the log, never for the client.
+    Refused {
+        /// The plugin's own words.
+        reason: String,
+    },
 }
 
 /// What an authorizer is asked.

@@ -53,7 +53,7 @@ mod snapshot;
 pub mod testing;
 mod transform;
 
-pub use authorizer::{Authorizer, Payload, Request};
+pub use authorizer::{Authorizer, Credential, Payload, Request};
 pub use bindings::{Action, Context, Decision, Grant, Peer, Phase, Refusal, User};
 pub use connection::Connection;
 pub use effects::Effects;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::authorizer::{Payload, Request};
+use crate::authorizer::{Credential, Payload, Request};
 use crate::bindings::{Action, Context, Peer, User};
 use crate::transform::{Crossing, Event};
 
@@ -85,6 +85,16 @@ pub fn crossing(kind: &str, data: &Value, topic: &str) -> Crossing {
         data: Payload(data.to_string()),
     };
     Crossing { event, topic: topic.to_owned(), deadline_ms: 100 }
+}
+
+/// A connection that wants in with this credential.
+#[must_use]
+pub fn connect(credential: &Credential) -> Request {
+    let shown = match credential {
+        Credential::Token(token) => serde_json::json!({ "token": token }),
+        Credential::Cookies(cookies) => serde_json::json!({ "cookies": cookies }),
+    };
+    Request { action: Action::Connect, payload: Some(Payload(shown.to_string())) }
 }
 
 /// A wish to subscribe.

@@ -20,6 +20,7 @@ mod network;
 mod new;
 mod plugin;
 mod project;
+mod store;
 
 use std::net::TcpListener;
 

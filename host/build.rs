@@ -6,16 +6,20 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// What is listed, below the repository.
-const LISTED: [&str; 6] = [
+const LISTED: [&str; 10] = [
     "plugins/Cargo.toml",
     "plugins/Cargo.lock",
+    "plugins/sdk/c",
+    "plugins/sdk/componentize",
+    "plugins/sdk/go",
     "plugins/sdk/javascript",
+    "plugins/sdk/python",
     "plugins/sdk/rust",
     "plugins/templates",
     "wit",
 ];
 /// Directories that are build output, or tests of the SDK itself.
-const LEFT_OUT: [&str; 4] = ["node_modules", "target", "test", "tests"];
+const LEFT_OUT: [&str; 5] = ["__pycache__", "node_modules", "target", "test", "tests"];
 /// Where tests are part of what is written.
 const TEMPLATES: &str = "plugins/templates";
 

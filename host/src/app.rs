@@ -255,6 +255,7 @@ impl Server {
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
         let ready = options.ready.take();
         let rollback = config.rollback.clone();
+        tokio::spawn(sweep_plugins(host.clone(), roster.clone(), config.limits.plugin_drain_max, draining.clone()));
         let reloader = Reloader { paths: paths(config), host, gates: gates.clone(), roster, rollback };
         spawn_reloader(config, reloader, first, &realtime, draining.clone(), options)?;
         tokio::spawn(sweep(gates.clone(), draining.clone()));
@@ -334,6 +335,19 @@ async fn sweep(gates: Arc<Gates>, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         gates.sweep();
+    }
+}
+
+async fn sweep_plugins(host: Arc<PluginHost>, roster: Arc<Roster>, drain_max: Duration, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(PluginHost::SWEEP_INTERVAL);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        let (host, roster) = (host.clone(), roster.clone());
+        // Dropping instances gives their memory back, which takes its time.
+        let swept = tokio::task::spawn_blocking(move || {
+            host.sweep();
+            roster.sweep(drain_max);
+        });
+        let _ = swept.await;
     }
 }
 

@@ -10,6 +10,11 @@ macro_rules! shown {
             insta::assert_snapshot!($output.shown())
         })
     };
+    ($name:literal, $text:expr) => {
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!($name, $text)
+        })
+    };
 }
 
 mod call;
@@ -21,6 +26,7 @@ mod new;
 mod plugin;
 mod project;
 mod store;
+mod types;
 
 use std::net::TcpListener;
 

@@ -33,3 +33,136 @@ fn new_plugin_touches_nothing_that_is_there() {
 fn new_plugin_takes_no_name_that_leads_elsewhere() {
     shown!(Project::new().run(&["new", "plugin", "../hello", "--lang", "rust", "--kind", "handler"]));
 }
+
+const WITH_COMMENTS: &str = "\
+# Rooms, and why.
+feature: room
+channels:
+
+    # Deep on purpose.
+    room.{roomId}: { scope: public, payload: true }   # one line
+
+    # Not yet:
+    # room.later: …
+";
+
+#[test]
+fn new_channel_makes_a_manifest_a_schema_and_examples_that_check_judges() {
+    let project = Project::new();
+    shown!(project.run(&["new", "channel", "shop", "shop.cart.{userId}", "user:userId"]));
+    shown!("new_channel_manifest", project.read("channels/shop.yaml"));
+    shown!("new_channel_examples", project.read("channels/tests/shop-cart-userId.json"));
+    let output = project.run(&["check"]);
+    assert!(output.stdout.ends_with(", 6 examples\n"), "{}", output.shown());
+}
+
+#[test]
+fn new_channel_keeps_every_line_of_the_manifest_it_adds_to() {
+    let project = Project::new().write("channels/room.yaml", WITH_COMMENTS).write("config/bridge.yaml", "rules: []\n");
+    let output = project.run(&["new", "channel", "room", "room.{roomId}.typing", "role:editor", "--format", "json"]);
+    assert_eq!(output.exit, Some(0), "{}", output.shown());
+    let entry = "    room.{roomId}.typing:\n      scope: { role: \"editor\" }\n      \
+        payload: { $ref: schemas/room-roomId-typing.json }\n";
+    assert_eq!(project.read("channels/room.yaml"), format!("{WITH_COMMENTS}{entry}"));
+    assert_eq!(project.run(&["check"]).exit, Some(0));
+}
+
+#[test]
+fn new_channel_adds_before_the_key_that_follows() {
+    let manifest = "channels:\r\n  a: { scope: public, payload: true }\r\n\r\n# Whose.\r\nfeature: room";
+    let project = Project::new().write("channels/room.yaml", manifest);
+    assert_eq!(project.run(&["new", "channel", "room", "b", "public"]).exit, Some(0));
+    let entry = "  b:\r\n    scope: public\r\n    payload: { $ref: schemas/b.json }\r\n";
+    let (before, after) = manifest.split_at(manifest.find("\r\n\r\n#").unwrap() + 2);
+    assert_eq!(project.read("channels/room.yaml"), format!("{before}{entry}{after}\r\n"));
+}
+
+#[test]
+fn new_channel_of_every_scope_passes_its_own_examples() {
+    let project = Project::new();
+    for (number, scope) in ["public", "authenticated", "role:a b", "roles:x,y", "user:id"].iter().enumerate() {
+        let name = format!("n{number}.{{id}}");
+        let output = project.run(&["new", "channel", "scopes", &name, scope]);
+        assert_eq!(output.exit, Some(0), "{}", output.shown());
+    }
+    assert_eq!(project.run(&["check"]).exit, Some(0));
+}
+
+#[test]
+fn new_channel_changes_nothing_when_it_cannot_be_made() {
+    let flow = "feature: flow\nchannels: { f: { scope: public, payload: true } }\n";
+    let project = Project::new().write("channels/flow.yaml", flow).write("channels/schemas/taken.json", "true");
+    let before = project.listing();
+    let asked: [&[&str]; 7] = [
+        &["room", "room..x", "public"],
+        &["../room", "room.x", "public"],
+        &["room", "room.{roomId}", "public"],
+        &["room", "room.x", "nobody"],
+        &["room", "inbox2.{userId}", "user:id"],
+        &["flow", "flow.x", "public"],
+        &["room", "taken", "public"],
+    ];
+    let said = asked.map(|asked| project.run(&[&["new", "channel"], asked].concat()).shown());
+    shown!("new_channel_that_cannot_be_made", said.join("\n"));
+    assert_eq!(project.listing(), before);
+}
+
+#[test]
+fn check_tells_the_examples_that_do_not_hold_with_their_places() {
+    let examples = r#"{
+  "topic": "inbox.u1",
+  "scope": { "admits": [{ "id": "u1" }, null], "refuses": [{ "id": "u1" }] },
+  "payload": { "accepts": [{}, 1], "refuses": [2] },
+  "inbound": { "accepts": [1] }
+}"#;
+    let project = Project::new()
+        .write("channels/tests/inbox.json", examples)
+        .write("channels/tests/none.json", r#"{ "topic": "nowhere", "payloads": {} }"#);
+    shown!(project.run(&["check"]));
+}
+
+#[test]
+fn new_plugin_says_which_kinds_a_language_has_templates_of() {
+    let output = Project::new().run(&["new", "plugin", "hello", "--lang", "python", "--kind", "transform"]);
+    assert_eq!(output.exit, Some(2), "{}", output.shown());
+    assert!(output.shown().contains("hint: there are handler, authorizer"), "{}", output.shown());
+}
+
+const PINGS: &str = "feature: pings\nchannels:\n  pings.{who}:\n    scope: public\n    payload: { type: object }\n    \
+    inbound: { handler: hello, payload: { type: object, required: [n], properties: { n: { type: integer } } } }\n";
+const PING: &str = r#"{ "topic": "pings.ada", "inbound": { "accepts": [{ "n": 7 }] } }"#;
+
+#[test]
+fn new_plugin_for_a_channel_has_its_types_and_asks_its_example() {
+    let project = Project::new().write("channels/pings.yaml", PINGS).write("channels/tests/pings.json", PING);
+    for (language, types, source) in [
+        ("rust", "src/types.rs", "src/lib.rs"),
+        ("typescript", "types.ts", "plugin.ts"),
+        ("python", "channel_types.py", "plugin.py"),
+    ] {
+        let arguments =
+            ["new", "plugin", language, "--lang", language, "--kind", "handler", "--channel", "pings.{who}"];
+        let output = project.run(&arguments);
+        // The manifest names another handler, which is not there either.
+        assert_eq!(output.exit, Some(78), "{}", output.shown());
+        let named = project.read("channels/pings.yaml").replace("handler: hello", &format!("handler: {language}"));
+        project.replace("channels/pings.yaml", &named);
+        let output = project.run(&arguments);
+        assert_eq!(output.exit, Some(0), "{}", output.shown());
+        project.replace("channels/pings.yaml", PINGS);
+        assert!(project.read(&format!("plugins/{language}/{types}")).contains("PingsWhoInbound"));
+        assert!(project.read(&format!("plugins/{language}/{source}")).contains("PingsWhoInbound"));
+        let vector: serde_json::Value =
+            serde_json::from_str(&project.read(&format!("plugins/{language}/tests/answers.json"))).unwrap();
+        assert_eq!(vector["expect"]["reply"], serde_json::json!({ "n": 7 }));
+    }
+}
+
+#[test]
+fn new_plugin_for_a_channel_needs_one_that_clients_send_on() {
+    let project = Project::new();
+    let made = ["new", "plugin", "hello", "--lang", "rust", "--kind", "handler", "--channel"];
+    let said = ["news", "nws"].map(|channel| project.run(&[&made[..], &[channel]].concat()).shown());
+    let in_go = project.run(&["new", "plugin", "hello", "--lang", "go", "--kind", "handler", "--channel", "news"]);
+    shown!("new_plugin_for_a_channel_that_cannot_be", [&said[..], &[in_go.shown()]].concat().join("\n"));
+}

@@ -168,6 +168,26 @@ impl Project {
         std::fs::read_to_string(self.directory.path().join(path)).unwrap()
     }
 
+    /// Every file with its text, by path; what is no text by its size.
+    pub(crate) fn listing(&self) -> Vec<(String, String)> {
+        let (mut files, mut waiting) = (Vec::new(), vec![self.directory.path().to_path_buf()]);
+        while let Some(directory) = waiting.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    waiting.push(path);
+                } else {
+                    let bytes = std::fs::read(&path).unwrap();
+                    let size = bytes.len();
+                    let text = String::from_utf8(bytes).unwrap_or_else(|_| format!("{size} bytes"));
+                    files.push((path.display().to_string(), text));
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let output = self.command(arguments).output().unwrap();
         let text = |bytes: Vec<u8>| {

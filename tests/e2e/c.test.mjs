@@ -17,7 +17,6 @@ const build = (source, component, ...kinds) =>
 
 contract({
   language: "C",
-  crash: "trap",
   unwritable: "the reply has no JSON: a number is not finite",
   build: (component) =>
     build(join(sdk, "test/guest.c"), component, "handler", "authorizer", "snapshot", "transform", "connection"),

@@ -21,8 +21,10 @@ const MANIFEST = {
   component: "guest.wasm",
   config: { greeting: TEXT, members: { v1: ["alice"] } },
   kinds: ["handler", "authorizer", "snapshot", "transform", "connection"],
-  grants: { emit: ["desk.{city}.{desk}", "lobby"], publish: ["ping.seen", "connection.*"] },
+  grants: { emit: ["desk.{city}.{desk}", "lobby"], publish: ["ping.seen", "connection.*"], secrets: ["GUEST_TOKEN"] },
 };
+
+const SECRET = "s3cret 🦊";
 
 // More time than it needs: what these tests are about is not how busy the machine is.
 const LIMITS = { cpu: "300ms", wall: "5s" };
@@ -73,9 +75,13 @@ export function cargoBuild(crate, name) {
   return join(built, "wasm32-wasip2/release", `${name}.wasm`);
 }
 
-// `build(component)` makes the guest; `crash` is what its own mistake is to the host: `trap`, or what the log says of
-// the refusal; `unwritable` what it says of a reply without JSON.
-export function contract({ language, build, crash, unwritable, limits }) {
+// `build(component)` makes the guest. `unwritable` is what the log says of a reply without JSON; `crash`, `recurse` and `hog`
+// what the host sees of those mistakes: the kinds of faults, or what the log says of the refusal that they become.
+// `also({ seated, mistake, printed })` adds tests of the language's own.
+export function contract({
+  language, build, unwritable, limits, also, compilePatienceMs = 20_000,
+  crash = ["trap"], recurse = ["trap", "memory"], hog = ["memory"],
+}) {
   describe(`a plugin in ${language}`, () => {
     let server;
     let scratch;
@@ -87,15 +93,18 @@ export function contract({ language, build, crash, unwritable, limits }) {
       build(join(scratch, "guest/guest.wasm"));
       server = await Server.start({
         plugins: false,
+        env: { GUEST_TOKEN: SECRET },
         config: (config) => {
           config.auth.providers[0].jwt.tenant = "tenant";
+          config.limits.plugin_compile_time = `${compilePatienceMs}ms`;
         },
       });
       // In one step, so that no reload sees half a plugin.
-      await server.reload(() => renameSync(join(scratch, "guest"), join(server.directory, "plugins/guest")));
+      const place = () => renameSync(join(scratch, "guest"), join(server.directory, "plugins/guest"));
+      await server.reload(place, "reload.applied", compilePatienceMs);
       await server.reload(() => server.write("channels/guest.yaml", JSON.stringify(CHANNELS)));
       await server.reload(() => server.write("config/bridge.yaml", JSON.stringify(BRIDGE)));
-    }, { timeout: BUILD_PATIENCE_MS });
+    }, { timeout: BUILD_PATIENCE_MS + compilePatienceMs });
     after(async () => {
       await server?.stop();
       rmSync(scratch, { recursive: true, force: true });
@@ -196,6 +205,12 @@ export function contract({ language, build, crash, unwritable, limits }) {
       assert.notEqual(first.number, second.number);
     });
 
+    test("it has the secrets it was granted, and no other", async () => {
+      const { send } = await seated();
+      assert.deepEqual((await send({ secret: "GUEST_TOKEN" })).reply, { secret: SECRET });
+      assert.deepEqual((await send({ secret: "PATH" })).reply, { error: "denied" });
+    });
+
     for (const code of ["invalid_payload", "forbidden", "unavailable", "failed"]) {
       test(`the refusal \`${code}\` reaches the client, and nothing it had asked for happens`, async () => {
         const { socket, topic, send } = await seated();
@@ -233,28 +248,25 @@ export function contract({ language, build, crash, unwritable, limits }) {
       assert.match(await server.printed(unwritable), /handler refused/);
     });
 
-    // Asks for a fault, and then for a ping, which must not notice.
-    async function fault(message, code, kinds) {
+    // Asks for a mistake, and then for a ping, which must not notice. `seen` is how the host sees it: as a fault of one
+    // of these kinds, or as a refusal in these words of the plugin's own.
+    async function mistake(message, seen, code = "handler_failed") {
       const { send } = await seated();
-      const logged = server.logged("plugin.fault");
+      const logged = Array.isArray(seen) ? server.logged("plugin.fault") : server.printed(seen);
       assert.equal((await send(message)).error.code, code);
-      const { kind } = await logged;
-      assert.ok(kinds.includes(kind), `the fault is \`${kind}\``);
+      if (Array.isArray(seen)) {
+        const { kind } = await logged;
+        assert.ok(seen.includes(kind), `the fault is \`${kind}\``);
+      } else {
+        assert.match(await logged, /handler refused/);
+      }
       assert.deepEqual((await send({ n: 1 })).reply, { pong: 1 });
     }
 
-    test("its own mistake costs one message", async () => {
-      if (crash === "trap") return await fault({ crash: true }, "handler_failed", ["trap"]);
-      const { send } = await seated();
-      assert.equal((await send({ crash: true })).error.code, "handler_failed");
-      // A trap would be a `plugin.fault`; a refusal carries the plugin's own sentence.
-      assert.match(await server.printed(crash), /handler refused/);
-      assert.deepEqual((await send({ n: 1 })).reply, { pong: 1 });
-    });
-
-    test("endless recursion costs one message", () => fault({ recurse: true }, "handler_failed", ["trap", "memory"]));
-    test("an endless loop is cut", () => fault({ spin: true }, "handler_timeout", ["timeout"]));
-    test("a memory hog is cut", () => fault({ hog: true }, "handler_failed", ["memory"]));
+    test("its own mistake costs one message", () => mistake({ crash: true }, crash));
+    test("endless recursion costs one message", () => mistake({ recurse: true }, recurse));
+    test("a memory hog is cut", () => mistake({ hog: true }, hog));
+    test("an endless loop is cut", () => mistake({ spin: true }, ["timeout"], "handler_timeout"));
 
     test("its authorizer lets members in, turns others away, and denies when it cannot decide", async () => {
       const alice = await server.connect({ token: token("alice") });
@@ -316,6 +328,8 @@ export function contract({ language, build, crash, unwritable, limits }) {
         assert.match((await buried).reason, reason);
       }
     });
+
+    also?.({ seated, mistake, printed: (text) => server.printed(text) });
 
     test("hundreds of messages later it still answers", async () => {
       const { send } = await seated();

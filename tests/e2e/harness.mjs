@@ -154,9 +154,11 @@ export class Server {
   #log = new EventEmitter().setMaxListeners(0);
   #seen = [];
 
-  // `config` changes the configuration, `plugins: false` leaves the shipped plugins and channels out.
-  static async start({ config, channels = {}, directory, listen = "127.0.0.1:0", plugins = true } = {}) {
+  // `config` changes the configuration, `plugins: false` leaves the shipped plugins and channels out, `env` is added to the
+  // environment.
+  static async start({ config, channels = {}, directory, env = {}, listen = "127.0.0.1:0", plugins = true } = {}) {
     const server = new Server();
+    server.env = env;
     server.directory = directory ?? mkdtempSync(join(tmpdir(), "tidegate-e2e-"));
     if (!directory) server.#lay(config, channels, plugins);
     await server.#spawn(listen);
@@ -193,7 +195,7 @@ export class Server {
     const args = ["serve", "--config", join(this.directory, "config/tidegate.yaml"), "--listen", listen];
     this.process = spawn(binary(), args, {
       // What happens often within a second is logged at `debug` after the first few; tests wait for every one.
-      env: { ...process.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info,tidegate::telemetry::events=debug" },
+      env: { ...process.env, ...this.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info,tidegate::telemetry::events=debug" },
       stdio: ["ignore", "inherit", "pipe"],
     });
     this.exited = once(this.process, "exit");

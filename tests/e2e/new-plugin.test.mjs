@@ -10,8 +10,15 @@ import { promisify } from "node:util";
 import { ask, Server, token } from "./harness.mjs";
 import { binary, target } from "./paths.mjs";
 
-const LANGUAGES = ["rust", "javascript", "typescript"];
-const KINDS = ["handler", "authorizer"];
+const ALL = ["handler", "authorizer", "snapshot", "transform", "connection"];
+const LANGUAGES = {
+  rust: { kinds: ALL, unit: ["cargo", "test", "--quiet"] },
+  javascript: { kinds: ["handler", "authorizer"], unit: ["npm", "test"] },
+  typescript: { kinds: ["handler", "authorizer"], unit: ["npm", "test"] },
+  python: { kinds: ["handler", "authorizer"], unit: ["python3", "-m", "unittest"] },
+  go: { kinds: ALL },
+  c: { kinds: ALL },
+};
 // Longer than the tools of a language take to install and build on a small machine.
 const PATIENCE_MS = 600_000;
 
@@ -25,6 +32,22 @@ channels:
     inbound: { handler: ${language}-handler, payload: { type: object } }
 `;
 
+const typed = (language, name) => `
+feature: ${name}
+channels:
+  ${language}.{who}:
+    scope: public
+    payload: { type: object }
+    inbound:
+      handler: ${name}
+      payload:
+        oneOf:
+          - { type: object, required: [kind, n], properties: { kind: { const: a }, n: { type: integer } } }
+          - { type: object, required: [kind], properties: { kind: { const: b } } }
+`;
+const EXAMPLE = (language) =>
+  JSON.stringify({ topic: `${language}.ada`, inbound: { accepts: [{ kind: "a", n: 7 }], refuses: [{ kind: "a" }] } });
+
 describe("a plugin that `new plugin` made", () => {
   let server;
   before(async () => {
@@ -37,26 +60,42 @@ describe("a plugin that `new plugin` made", () => {
   after(() => server?.stop());
 
   const run = (program, args, cwd) =>
-    promisify(execFile)(program, args, { cwd, env: { ...process.env, CARGO_TARGET_DIR: join(target, "e2e-new") } });
+    promisify(execFile)(program, args, {
+      cwd,
+      env: { ...process.env, CARGO_TARGET_DIR: join(target, "e2e-new"), PYTHONPATH: "sdk" },
+    });
   const tidegate = async (...args) => (await run(binary(), args, server.directory)).stdout;
 
-  for (const language of LANGUAGES) {
-    for (const kind of KINDS) {
+  for (const [language, { kinds, unit }] of Object.entries(LANGUAGES)) {
+    for (const kind of kinds) {
       const name = `${language}-${kind}`;
       test(`is a ${kind} in ${language} that builds, loads and passes its tests`, { timeout: PATIENCE_MS }, async () => {
         const said = await tidegate("new", "plugin", name, "--lang", language, "--kind", kind);
         for (const [, command] of said.matchAll(/^ {2}tidegate (plugin .*?)(?: +#.*)?$/gm)) await tidegate(...command.split(" "));
         assert.match(await tidegate("plugin", "check", name), new RegExp(`${name}.*${kind}`));
-        const [program, ...args] = language === "rust" ? ["cargo", "test", "--quiet"] : ["npm", "test"];
-        await run(program, args, join(server.directory, "plugins", name));
+        if (unit) await run(unit[0], unit.slice(1), join(server.directory, "plugins", name));
       });
     }
   }
 
+  for (const language of ["rust", "typescript", "python"]) {
+    const name = `${language}-typed`;
+    test(`is a handler in ${language} with the types of its channel`, { timeout: PATIENCE_MS }, async () => {
+      server.write(`channels/${name}.yaml`, typed(language, name));
+      server.write(`channels/tests/${name}.json`, EXAMPLE(language));
+      await tidegate("new", "plugin", name, "--lang", language, "--kind", "handler", "--channel", `${language}.{who}`);
+      await tidegate("plugin", "build", name);
+      assert.match(await tidegate("plugin", "test", name), /^1 vector$/m);
+      const { unit } = LANGUAGES[language];
+      await run(unit[0], unit.slice(1), join(server.directory, "plugins", name));
+    });
+  }
+
   test("serves", { timeout: PATIENCE_MS }, async () => {
-    for (const language of LANGUAGES) server.write(`channels/${language}.yaml`, channels(language));
+    const languages = Object.keys(LANGUAGES);
+    for (const language of languages) server.write(`channels/${language}.yaml`, channels(language));
     server = await Server.start({ directory: server.directory });
-    for (const language of LANGUAGES) {
+    for (const language of languages) {
       const channel = `${language}-greetings`;
       const member = await server.connect({ token: token("alice") });
       assert.equal((await ask(member, "subscribe", { channel })).ok, true, language);

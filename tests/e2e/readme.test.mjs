@@ -22,6 +22,9 @@ const COMMANDS = {
   "npm run page": "examples/realtime-ping/test.mjs",
   "tests/run.sh": ".ci/run",
   "tests/run.sh rust": ".ci/run, with the other stages",
+  "tidegate new channel shop 'shop.cart.{userId}' user:userId": "tests/cli/new.rs",
+  "tidegate types --lang ts --out client/channels.ts": "tests/cli/types.rs, with other files",
+  "tidegate types --lang rust --channel 'vault.{vaultId}'": "tests/cli/types.rs, of another channel",
   "cargo +nightly fuzz run --fuzz-dir tests/fuzz manifests -- -max_total_time=60": "fuzzing is no test; its bodies run over the corpus in tests/manifests",
   "cargo +nightly fuzz run --fuzz-dir tests/fuzz envelope -- -max_total_time=60": "fuzzing is no test; its bodies run over the corpus in tests/manifests",
 };

@@ -8,7 +8,6 @@ import { repository } from "./paths.mjs";
 
 contract({
   language: "Rust",
-  crash: "trap",
   unwritable: "a value is no JSON: key must be a string",
   build: (component) => copyFileSync(cargoBuild(join(repository, "plugins/sdk/rust/test"), "guest"), component),
 });

@@ -1,6 +1,6 @@
 //! What does not load, and what it says.
 
-use tidegate::plugins::{PluginSource, manifest_schema};
+use tidegate::plugins::{HostSettings, PluginHost, PluginSource, manifest_schema};
 
 use crate::kit::{BAD_MANIFEST, bad, bytes, host, load, refused, root, shipped, text, with_manifest};
 
@@ -149,6 +149,29 @@ async fn a_memory_beyond_the_limit_is_refused_at_load() {
     let (message, line, _) = refused(with_manifest(shipped("ping"), "component: a\nlimits: { memory: 64KiB }")).await;
     assert_eq!(line, 1);
     assert!(message.contains("wanted more than `limits.memory` (65536 bytes)"), "{message}");
+}
+
+/// A handler, as far as its exports tell, whose instances have so many memories.
+fn with_memories(memories: usize) -> PluginSource {
+    let memory = "(core instance (instantiate $memory))".repeat(memories);
+    text(&format!(
+        r#"(component (core module $memory (memory 1)) {memory}
+            (instance $i) (export "tidegate:plugin/handler@0.1.0" (instance $i)))"#
+    ))
+}
+
+#[tokio::test]
+async fn a_component_that_takes_more_of_the_pool_than_there_is_says_what() {
+    let (message, ..) = refused(with_memories(9)).await;
+    assert_eq!(message, "component `x.wasm`: needs 9 memories in one instance, at most 8 are served");
+    let settings = HostSettings { instances_max: 2, ..HostSettings::default() };
+    let small = PluginHost::new(settings).unwrap();
+    let mistakes = small.load(with_memories(4)).await.unwrap_err();
+    assert_eq!(
+        mistakes[0].message,
+        "component `x.wasm`: one instance takes the places of 2 (4 memories, 0 tables), and there are 1"
+    );
+    assert!(mistakes[0].hint.as_ref().unwrap().contains("`limits.plugin_instances`"));
 }
 
 #[tokio::test]

@@ -76,7 +76,8 @@ async fn a_file_that_is_no_vector_keeps_the_version_out() {
 
 #[tokio::test]
 async fn vectors_have_their_time_and_no_more() {
-    let settings = HostSettings { instances_max: 2, self_test_max: Duration::from_millis(50) };
+    let settings =
+        HostSettings { instances_max: 2, self_test_max: Duration::from_millis(50), ..HostSettings::default() };
     let host = PluginHost::new(settings).unwrap();
     let mistakes = host.load(with(&[("loop", r#"{ "fault": { "kind": "timeout" } }"#)])).await.unwrap_err();
     assert_eq!(told(&mistakes), ["tests/0.json:1: the 1 vectors of `bad` are not answered within 50ms"]);

@@ -1,9 +1,12 @@
 //! What an operator is told of the plugins: versions, states, calls and faults.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate::flow::ports::{PluginRoster as _, PluginState};
-use tidegate::plugins::Roster;
+use tidegate::plugins::{PluginSource, Roster};
+use tidegate::protocol::PluginName;
+use tidegate::telemetry;
 
 use crate::kit::{BAD_MANIFEST, bad, load, order};
 
@@ -36,4 +39,25 @@ async fn a_replaced_version_drains_as_long_as_someone_holds_it() {
     assert_eq!(Arc::strong_count(&old), 1);
     drop(old);
     assert_eq!(states(&roster), [PluginState::Active]);
+}
+
+#[tokio::test]
+async fn a_replaced_version_that_does_not_end_is_told_until_it_does() {
+    let roster = Roster::default();
+    let source = || PluginSource { name: PluginName::new("lingering"), ..bad(BAD_MANIFEST) };
+    let (old, new) = (load(source()).await, load(source()).await);
+    roster.serve(std::slice::from_ref(&old), Vec::new());
+    roster.serve(&[new], Vec::new());
+    let lingering = |drain_max| {
+        roster.sweep(drain_max);
+        let told = telemetry::render();
+        let line = told
+            .lines()
+            .find_map(|line| line.strip_prefix("tidegate_plugin_versions_lingering{plugin=\"lingering\"} "));
+        line.map(str::to_owned)
+    };
+    assert_eq!(lingering(Duration::from_secs(60)), None);
+    assert_eq!(lingering(Duration::ZERO), Some("1".to_owned()));
+    drop(old);
+    assert_eq!(lingering(Duration::ZERO), Some("0".to_owned()));
 }

@@ -9,7 +9,7 @@ use super::schema::{self, Documents, Schema};
 use crate::config::{Diagnostic, Node, Place, SourceFile, nearest_name, parse_yaml};
 
 /// The path of a schema that stands inside a manifest: references in it start from the channels directory.
-const INLINE: &str = "-";
+pub(super) const INLINE: &str = "-";
 /// Keywords whose values are data, not schemas: a `$ref` in there is none.
 const DATA_KEYWORDS: [&str; 5] = ["const", "enum", "default", "example", "examples"];
 
@@ -194,7 +194,7 @@ fn collect_references(schema: &Value, pointer: &mut String, found: &mut Vec<(Str
 }
 
 /// The path below the channels directory that `file` means when it stands in `from`; `None` when it leads outside.
-fn resolve(from: &str, file: &str) -> Option<String> {
+pub(super) fn resolve(from: &str, file: &str) -> Option<String> {
     if file.starts_with('/') || file.contains([':', '\\', '?', '%']) {
         return None;
     }

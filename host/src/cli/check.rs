@@ -1,7 +1,7 @@
 //! `tidegate check`: the same path as a start, and nothing is served.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -10,7 +10,8 @@ use super::failure::{self, Failure};
 use super::load::Load;
 use super::{Answer, Format, complain};
 use crate::app::{self, Checked};
-use crate::channels::{Catalog, InboundAction};
+use crate::channels::{Catalog, InboundAction, judge_examples};
+use crate::reload;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -26,13 +27,14 @@ impl Check {
         let format = self.format;
         match self.check(plugins).await {
             Ok(counts) if format == Format::Json => Ok(Answer::json(&json!({
-                "ok": true, "channels": counts[0], "plugins": counts[1], "bridge_rules": counts[2],
+                "ok": true, "channels": counts[0], "plugins": counts[1], "bridge_rules": counts[2], "examples": counts[3],
             }))),
-            Ok([channels, plugins, rules]) => Ok(Answer::ok(format!(
-                "ok: {}, {}, {}\n",
+            Ok([channels, plugins, rules, examples]) => Ok(Answer::ok(format!(
+                "ok: {}, {}, {}, {}\n",
                 counted(channels, "channel"),
                 counted(plugins, "plugin"),
-                counted(rules, "bridge rule")
+                counted(rules, "bridge rule"),
+                counted(examples, "example")
             ))),
             Err(Failure::Mistakes(mistakes)) if format == Format::Json => {
                 let answer = Answer::json(&json!({ "ok": false, "mistakes": failure::to_json(&mistakes) }));
@@ -42,7 +44,7 @@ impl Check {
         }
     }
 
-    async fn check(self, plugins: &mut Option<PathBuf>) -> Result<[usize; 3], Failure> {
+    async fn check(self, plugins: &mut Option<PathBuf>) -> Result<[usize; 4], Failure> {
         let config = self.load.config_to_look_at()?;
         *plugins = Some(config.plugins.clone());
         let Checked { serving, secrets_missing, store_missing } = app::check(&config).await?;
@@ -56,8 +58,21 @@ impl Check {
             ));
         }
         let catalog = &serving.catalog;
-        Ok([catalog.channels().len(), plugins_in_use(catalog), catalog.bridge().rules().len()])
+        let examples = examples(&config.channels, catalog)?;
+        Ok([catalog.channels().len(), plugins_in_use(catalog), catalog.bridge().rules().len(), examples])
     }
+}
+
+/// Judges every example of every channel, and counts those that hold.
+fn examples(channels: &Path, catalog: &Catalog) -> Result<usize, Failure> {
+    let (mut held, mut mistakes) = (0, Vec::new());
+    for file in reload::read_channel_examples(channels).map_err(Failure::Mistakes)? {
+        match judge_examples(&file, catalog) {
+            Ok(count) => held += count,
+            Err(mut others) => mistakes.append(&mut others),
+        }
+    }
+    if mistakes.is_empty() { Ok(held) } else { Err(Failure::Mistakes(mistakes)) }
 }
 
 fn plugins_in_use(catalog: &Catalog) -> usize {

@@ -41,6 +41,16 @@ pub(super) enum Failure {
         /// The one that was probably meant.
         nearest: Option<String>,
     },
+    /// No manifest declares this channel.
+    #[error("no channel `{name}`")]
+    NoChannel {
+        /// As it was asked for.
+        name: String,
+        /// Those that are declared.
+        known: Vec<String>,
+        /// The one that was probably meant.
+        nearest: Option<String>,
+    },
     /// No API key to ask a server with.
     #[error("no API key to ask the server with")]
     NoApiKey,
@@ -75,6 +85,24 @@ pub(super) enum Failure {
     NewName {
         /// As it was asked for.
         name: String,
+    },
+    /// There is no template of this kind in this language.
+    #[error("there is no template of a {kind} in {language}")]
+    NewKind {
+        /// The kind.
+        kind: &'static str,
+        /// The language, as people call it.
+        language: &'static str,
+        /// The kinds there are templates of.
+        known: Vec<String>,
+    },
+    /// Something new cannot be made so.
+    #[error("{what}")]
+    New {
+        /// What is wrong.
+        what: String,
+        /// The way out.
+        hint: String,
     },
     /// What is to be made is there already.
     #[error("`{path}` is there already")]
@@ -132,9 +160,14 @@ impl Failure {
             Self::Build { .. } => exit::PLUGIN,
             Self::NoJwtProvider | Self::Sign(_) | Self::Logging(_) => exit::CONFIG,
             Self::NotQuarantined { .. } => exit::NO,
-            Self::Payload(_) | Self::NoPlugin { .. } | Self::NoApiKey | Self::NewName { .. } | Self::Exists { .. } => {
-                exit::USAGE
-            }
+            Self::Payload(_)
+            | Self::NoPlugin { .. }
+            | Self::NoChannel { .. }
+            | Self::NoApiKey
+            | Self::NewName { .. }
+            | Self::New { .. }
+            | Self::NewKind { .. }
+            | Self::Exists { .. } => exit::USAGE,
             Self::App(_) | Self::File { .. } | Self::Io(_) | Self::NoServer { .. } | Self::Refused { .. } => {
                 exit::UNAVAILABLE
             }
@@ -169,6 +202,18 @@ impl Failure {
                 None if known.is_empty() => format!("a plugin is a directory with a plugin.yaml; `{name}` has none"),
                 None => format!("there are {}; a path holds a `/`", known.join(", ")),
             }));
+        }
+        if let Self::NoChannel { known, nearest, .. } = self {
+            return Some(Cow::Owned(match nearest {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => format!("there are {}", known.join(", ")),
+            }));
+        }
+        if let Self::NewKind { known, .. } = self {
+            return Some(Cow::Owned(format!("there are {}", known.join(", "))));
+        }
+        if let Self::New { hint, .. } = self {
+            return Some(Cow::Owned(hint.clone()));
         }
         let hint = match self {
             Self::App(AppError::Bind { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => {

@@ -6,7 +6,11 @@ use clap::Args;
 
 use super::complain;
 use super::failure::Failure;
+use super::plugin::all_plugins;
+use crate::channels::Sources;
 use crate::config::{Config, DEV_SECRETS, Override};
+use crate::protocol::PluginName;
+use crate::reload;
 
 /// Where the configuration is, and what of it is overridden.
 #[derive(Debug, Args)]
@@ -62,6 +66,23 @@ impl Load {
             complain(&format!("note: `{name}` is not set; `tidegate serve` will need it\n"));
         }
         Ok(config)
+    }
+}
+
+impl Load {
+    /// The channels directory, and what its manifests and schemas are compiled from. Plugins are taken to be what the
+    /// manifests ask of them. `plugins` is set to the configuration's directory.
+    ///
+    /// # Errors
+    /// [`Failure::Mistakes`] of the configuration, and of files that cannot be read.
+    pub(super) fn channel_sources(&self, plugins: &mut Option<PathBuf>) -> Result<(PathBuf, Sources), Failure> {
+        // Secrets are for serving.
+        let config = self.config(None, &made_up_secrets())?;
+        let read = reload::read_channels(&config.channels).map_err(Failure::Mistakes)?;
+        let there = all_plugins(plugins.insert(config.plugins)).unwrap_or_default();
+        let unloadable = there.into_iter().map(|plugin| PluginName::new(plugin.name)).collect();
+        let sources = Sources { manifests: read.manifests, schemas: read.schemas, unloadable, ..Sources::default() };
+        Ok((config.channels, sources))
     }
 }
 

@@ -15,6 +15,7 @@ mod schema;
 mod serve;
 mod show;
 mod token;
+mod types;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -43,13 +44,15 @@ enum Command {
     Channels(channels::Channels),
     /// Print the JSON Schema of a file, for editors, or write them all
     Schema(schema::Schema),
+    /// Write the payloads of the channels as types of a language
+    Types(types::Types),
     /// Sign a token to try things with
     Token(token::Token),
     /// Say whether a user may subscribe or send, and which rule or plugin decides
     Explain(explain::Explain),
     /// Build, check and try plugins
     Plugin(plugin::Plugin),
-    /// Make the first files of a plugin
+    /// Make the first files of a channel or a plugin
     New(new::New),
 }
 
@@ -112,6 +115,7 @@ fn execute(command: Command, plugins: &mut Option<PathBuf>) -> Result<Answer, Fa
             Command::Check(check) => check.run(plugins).await,
             Command::Channels(channels) => channels.run(plugins).await,
             Command::Schema(schema) => schema.run(),
+            Command::Types(types) => types.run(plugins),
             Command::Token(token) => token.run(),
             Command::Explain(explain) => explain.run(plugins).await,
             Command::Plugin(plugin) => plugin.run(plugins).await,

@@ -15,6 +15,12 @@ pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnost
     if frame < payload && !told.mistaken("/limits/payload") {
         told.add("/limits/frame", "`frame` is smaller than `payload`: a payload of that size could never arrive", None);
     }
+    let (instances, reserved) = (config.limits.plugin_instances_max, config.limits.plugin_authorizer_instances);
+    if reserved.is_some_and(|reserved| reserved >= instances) && !told.mistaken("/limits/plugin_instances") {
+        let message = "`plugin_authorizer_instances` leaves no other plugin an instance";
+        let hint = format!("`plugin_instances` is {instances}: reserve fewer, or leave it out for one in eight");
+        told.add("/limits/plugin_authorizer_instances", message, Some(&hint));
+    }
     if let Err(error) = telemetry::check_filter(&config.log.filter) {
         told.add("/log/filter", &error.to_string(), Some("a level, or levels by module: `info,tidegate::flow=debug`"));
     }

@@ -63,6 +63,13 @@ pub struct Limits {
     #[serde(rename = "plugin_instances", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub plugin_instances_max: usize,
+    /// Of those, the ones that only authorizers may have, fewer than all. Default: one in eight.
+    #[serde(rename = "plugin_authorizer_instances")]
+    pub plugin_authorizer_instances: Option<usize>,
+    /// How long a version that was replaced may take to end its last call. Default 2 min; then it is told of.
+    #[serde(rename = "plugin_drain", with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub plugin_drain_max: Duration,
     /// HTTP requests of plugins under way at once, all plugins together. Default 256; one more waits as long as its
     /// call has, and is then told `timeout`.
     #[serde(rename = "plugin_requests", deserialize_with = "count")]
@@ -117,6 +124,8 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(10),
             dead_letters_max: 1000,
             plugin_instances_max: 256,
+            plugin_authorizer_instances: None,
+            plugin_drain_max: Duration::from_secs(120),
             plugin_requests_max: 256,
             plugin_compile_memory_bytes_max: 2 << 30,
             plugin_compile_time_max: Duration::from_secs(60),

@@ -392,6 +392,18 @@ mod tests {
     }
 
     #[test]
+    fn some_instances_are_left_for_others_than_authorizers() {
+        let told = load("limits: { plugin_instances: 4, plugin_authorizer_instances: 4 }\n", &[], &[]).unwrap_err();
+        assert_eq!(
+            told,
+            ["tidegate.yaml:1:61 `plugin_authorizer_instances` leaves no other plugin an instance \
+              (`plugin_instances` is 4: reserve fewer, or leave it out for one in eight)"]
+        );
+        let reserved = load("limits: { plugin_instances: 4, plugin_authorizer_instances: 0 }\n", &[], &[]).unwrap();
+        assert_eq!(reserved.limits.plugin_authorizer_instances, Some(0));
+    }
+
+    #[test]
     fn a_list_has_no_keys_to_set_from_the_environment() {
         let env = [("TIDEGATE__AUTH__ORIGINS__0", "https://a"), ("TIDEGATE__AUTH__COOKIE", "c")];
         let told = load("auth: { origins: [] }\n", &env, &[]).unwrap_err();

@@ -25,10 +25,10 @@ pub(super) const TABLES_MAX: u32 = 16;
 /// Most core instances of one component. A stubbed CPython component needs 38.
 pub(super) const CORE_INSTANCES_MAX: u32 = 64;
 
-/// What the pool holds for each instance, on average over all components.
-const CORE_INSTANCES_PER_INSTANCE: u32 = 40;
-const MEMORIES_PER_INSTANCE: u32 = 3;
-const TABLES_PER_INSTANCE: u32 = 4;
+/// What the pool holds for each instance; one that needs more takes the places of several. Core instances are only
+/// counted, so there is room for the most that any component may have.
+pub(super) const MEMORIES_PER_INSTANCE: u32 = 3;
+pub(super) const TABLES_PER_INSTANCE: u32 = 4;
 /// Wasm's own stack; the rest of the fiber's is for host functions, whose overflow would abort the process.
 const WASM_STACK_BYTES: usize = 512 << 10;
 const FIBER_STACK_BYTES: usize = 2 << 20;
@@ -75,12 +75,13 @@ fn pool(instances_max: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
         .total_stacks(instances_max)
-        .total_core_instances(instances_max.saturating_mul(CORE_INSTANCES_PER_INSTANCE))
+        .total_core_instances(instances_max.saturating_mul(CORE_INSTANCES_MAX))
         .total_memories(instances_max.saturating_mul(MEMORIES_PER_INSTANCE))
         .total_tables(instances_max.saturating_mul(TABLES_PER_INSTANCE))
         .max_core_instances_per_component(CORE_INSTANCES_MAX)
-        .max_memories_per_component(MEMORIES_MAX)
-        .max_tables_per_component(TABLES_MAX)
+        // What a component may have of these is judged when it is loaded, in words for whoever wrote it.
+        .max_memories_per_component(u32::from(u16::MAX))
+        .max_tables_per_component(u32::from(u16::MAX))
         .max_memories_per_module(4)
         .max_tables_per_module(4)
         .max_memory_size(MEMORY_BYTES_MAX)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store, UpdateDeadline};
 
+use super::census::{Census, Entry};
 use super::contract::{authorizer, connection, transform, types};
 use super::engine::TICK;
 use super::fault::Failure;
@@ -24,6 +25,10 @@ pub(super) struct Blueprint {
     pub(super) config: Arc<BTreeMap<String, String>>,
     pub(super) reach: Arc<Reach>,
     pub(super) limits: PluginLimits,
+    /// Who counts its instances.
+    pub(super) census: Arc<Census>,
+    /// The places that one instance takes.
+    pub(super) places: u32,
 }
 
 /// A live instance. After any error, and after a call whose future was dropped, it is poisoned and must be dropped.
@@ -32,7 +37,12 @@ pub(super) struct Instance {
     exported: Exported,
     /// Calls it has served.
     pub(super) calls: u32,
+    /// The sweep after which it was put to rest.
+    pub(super) rests_since: u32,
     ticks_per_call: u32,
+    /// Linear memory it began with, in bytes.
+    memory_bytes_first: usize,
+    pub(super) entry: Entry,
     /// Its place among the process's instances; the next may have it when this one is gone. Declared after the store,
     /// so that it is given up after the store's memory was.
     _slot: Slot,
@@ -63,7 +73,19 @@ impl Blueprint {
         let exported = self.exports.load(&mut store, &instance);
         let exported =
             exported.map_err(|misfit| Failure { kind: FaultKind::InvalidOutput, detail: misfit.to_string() })?;
-        Ok(Box::new(Instance { store, exported, calls: 0, ticks_per_call, _slot: slot }))
+        let memory_bytes_first = store.data().memory.bytes();
+        let entry = self.census.enter();
+        let calls = 0;
+        Ok(Box::new(Instance {
+            store,
+            exported,
+            calls,
+            rests_since: 0,
+            ticks_per_call,
+            memory_bytes_first,
+            entry,
+            _slot: slot,
+        }))
     }
 }
 
@@ -118,6 +140,12 @@ impl Instance {
         self.begin_call("", peer.user.as_ref().map(|user| user.id.as_str()));
         let connection = self.exported.connection.as_ref()?;
         Some(connection.tidegate_plugin_connection().call_changed(&mut self.store, peer, phase).await)
+    }
+
+    /// The linear memory it holds, in bytes, if that is more than it began with.
+    pub(super) fn grown_to(&mut self) -> Option<usize> {
+        let bytes = self.store.data().memory.bytes();
+        (bytes > self.memory_bytes_first).then_some(bytes)
     }
 
     /// The host's side of the instance.

@@ -8,12 +8,15 @@ use tokio::time::{Instant as Moment, timeout_at};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::census::{Census, Retired};
 use super::compile::Compiled;
+use super::engine::{MEMORIES_MAX, TABLES_MAX};
 use super::fault::Failure;
 use super::guest::{Guest, Identity};
 use super::imports::Reach;
 use super::instance::Blueprint;
 use super::manifest::{PluginManifest, read_manifest};
+use super::needs::Needs;
 use super::plugin::{Digest, Fingerprint, Plugin};
 use super::probation::Probation;
 use super::proof::Proof;
@@ -66,7 +69,7 @@ impl PluginHost {
         imports::check(&component, &self.engine, &manifest.grants)?;
         let version = candidate.version(&digest);
         let blueprint = self.prepare(candidate, version, &component, kinds).await?;
-        let room = |class| Room::new(class, &manifest.limits, manifest.breaker, &self.slots);
+        let room = |class| Room::new(class, manifest, &blueprint.census, &self.slots);
         Ok(Plugin {
             name: candidate.name.clone(),
             digest,
@@ -121,6 +124,7 @@ impl PluginHost {
         reach: Arc<Reach>,
     ) -> Result<Blueprint, Mistake> {
         let manifest = &candidate.manifest;
+        let places = self.places(component)?;
         let pre = self.linker.instantiate_pre(component).map_err(|error| {
             Mistake::new(format!("does not link: {error:#}"))
                 .hint("build it with the SDK of this server's version; of WASI there is 0.2, empty")
@@ -133,7 +137,31 @@ impl PluginHost {
             config: manifest.config.clone(),
             reach,
             limits: manifest.limits,
+            census: Census::of(candidate.name.as_str().into()),
+            places,
         })
+    }
+
+    /// The places one instance of a component takes: one, unless it takes more of the pool than an instance has on
+    /// average.
+    fn places(&self, component: &Component) -> Result<u32, Mistake> {
+        // What depends on modules it imports does not link.
+        let Some(needs) = Needs::of(component) else { return Ok(1) };
+        for (what, needed, most) in [("memories", needs.memories, MEMORIES_MAX), ("tables", needs.tables, TABLES_MAX)] {
+            if needed > most {
+                return Err(Mistake::new(format!("needs {needed} {what} in one instance, at most {most} are served"))
+                    .hint("link it of fewer modules"));
+            }
+        }
+        let (places, most) = (needs.places(), self.slots.workers_max());
+        if places > most {
+            let message = format!(
+                "one instance takes the places of {places} ({} memories, {} tables), and there are {most}",
+                needs.memories, needs.tables
+            );
+            return Err(Mistake::new(message).hint("raise `limits.plugin_instances` in the server's configuration"));
+        }
+        Ok(places)
     }
 
     /// What the plugin reaches of the host's services: they are made ready for it.
@@ -158,10 +186,16 @@ impl PluginHost {
     async fn try_out(&self, blueprint: &Blueprint) -> Result<(), Mistake> {
         let deadline = Moment::now() + TRIAL_TIMEOUT;
         // From the places that busy handlers never take: else a flood would keep the better version out.
-        let slot =
-            self.slots.take(Class::Authorizer, deadline).await.map_err(|failure| Mistake::new(failure.detail))?;
+        let slot = self
+            .slots
+            .take(Class::Authorizer, blueprint.places, deadline)
+            .await
+            .map_err(|failure| Mistake::new(failure.detail))?;
         match timeout_at(deadline, blueprint.instantiate(slot)).await {
-            Ok(Ok(_instance)) => Ok(()),
+            Ok(Ok(mut instance)) => {
+                instance.entry.reason = Retired::Trial;
+                Ok(())
+            }
             // No guest code failed: what it exports has another type.
             Ok(Err(Failure { kind: FaultKind::InvalidOutput, detail })) => {
                 Err(Mistake::new(format!("does not fit the contract: {detail}")))

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,13 +13,13 @@ use super::breaker::{self, BreakerSection, BreakerSettings};
 use super::grants::{Grants, GrantsSection};
 use super::limits::{self, LimitsSection, PluginLimits};
 use crate::channels::PluginKind;
-use crate::config::{Diagnostic, Node, Shape, SourceFile, decode, parse_yaml};
+use crate::config::{ByteSize, Diagnostic, HumanDuration, Node, Shape, SourceFile, decode, parse_yaml};
 
+/// Longest `instances.idle`.
+const IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Keys that later versions honour; until then asking for one is an error, never silence.
-const NOT_SERVED: [(&[&str], &str); 2] = [
-    (&["on_failure"], "an authorizer that fails denies, a handler that fails answers `handler_failed`"),
-    (&["instances", "idle"], "an instance lives until `instances.max_calls`"),
-];
+const NOT_SERVED: [(&[&str], &str); 1] =
+    [(&["on_failure"], "an authorizer that fails denies, a handler that fails answers `handler_failed`")];
 
 /// A `plugin.yaml`, read and checked.
 #[derive(Debug, Clone)]
@@ -47,6 +48,9 @@ pub struct PluginManifest {
 pub(super) struct Instances {
     pub(super) isolation: Isolation,
     pub(super) calls_max: u32,
+    pub(super) idle: Duration,
+    /// An instance that grew beyond this is not kept.
+    pub(super) memory_bytes_max: usize,
 }
 
 /// Whether calls share instances.
@@ -101,11 +105,20 @@ struct InstancesSection {
     isolation: Isolation,
     /// Calls an instance serves before a fresh one takes its place.
     max_calls: NonZeroU32,
+    /// How long an instance may rest without a call before it goes.
+    idle: HumanDuration,
+    /// Memory beyond which an instance that grew is not kept for another call. Three quarters of `limits.memory`.
+    memory: Option<ByteSize>,
 }
 
 impl Default for InstancesSection {
     fn default() -> Self {
-        Self { isolation: Isolation::Pooled, max_calls: NonZeroU32::MIN.saturating_add(9_999) }
+        Self {
+            isolation: Isolation::Pooled,
+            max_calls: NonZeroU32::MIN.saturating_add(9_999),
+            idle: HumanDuration::new(Duration::from_secs(60)),
+            memory: None,
+        }
     }
 }
 
@@ -152,7 +165,7 @@ fn read(source: &Arc<SourceFile>, mut node: Node, diagnostics: &mut Vec<Diagnost
         grants,
         limits,
         breaker,
-        instances: Instances { isolation: file.instances.isolation, calls_max: file.instances.max_calls.get() },
+        instances: check_instances(&file.instances, &limits, &node, diagnostics),
         node,
     })
 }
@@ -168,6 +181,31 @@ fn refuse(node: &mut Node, path: &[&str], meanwhile: &str, diagnostics: &mut Vec
     let entry = entries.remove(position);
     let message = format!("`{key}` is not served by this version");
     diagnostics.push(Diagnostic::at(entry.key_place, message).hint(format!("leave it out: {meanwhile}")));
+}
+
+fn check_instances(
+    file: &InstancesSection,
+    limits: &PluginLimits,
+    node: &Node,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Instances {
+    let most = ByteSize::from_bytes(limits.memory_bytes_max as u64);
+    let mut told = |key: &str, message: String| {
+        let place = node.nearest(&format!("/instances/{key}")).place.clone();
+        diagnostics.push(Diagnostic::at(place, format!("`instances.{key}`: {message}")));
+    };
+    if file.idle.get().is_zero() || file.idle.get() > IDLE_MAX {
+        told("idle", format!("expected 1s to {}, found {}", HumanDuration::new(IDLE_MAX), file.idle));
+    }
+    if let Some(memory) = file.memory.filter(|memory| memory.bytes() == 0 || memory.bytes() > most.bytes()) {
+        told("memory", format!("expected at most `limits.memory` ({most}), found {memory}"));
+    }
+    Instances {
+        isolation: file.isolation,
+        calls_max: file.max_calls.get(),
+        idle: file.idle.get(),
+        memory_bytes_max: file.memory.map_or(limits.memory_bytes_max / 4 * 3, ByteSize::as_usize),
+    }
 }
 
 fn check_component(name: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) {

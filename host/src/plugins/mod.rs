@@ -9,6 +9,7 @@ mod answer;
 mod breaker;
 mod build;
 mod calls;
+mod census;
 mod compile;
 mod contract;
 mod engine;
@@ -71,13 +72,15 @@ pub struct HostSettings {
     /// Live instances of all plugins together, at work or at rest. Default 512. A call that finds none free waits as
     /// long as its plugin's `limits.wall`; then it is a fault of kind `overloaded`.
     pub instances_max: u32,
+    /// Of those, the ones only authorizers may have; at least one is for all others. Default: one in eight.
+    pub authorizer_instances: Option<u32>,
     /// How long all golden vectors of one plugin may take together before it serves. Default 10 s.
     pub self_test_max: Duration,
 }
 
 impl Default for HostSettings {
     fn default() -> Self {
-        Self { instances_max: 512, self_test_max: Duration::from_secs(10) }
+        Self { instances_max: 512, authorizer_instances: None, self_test_max: Duration::from_secs(10) }
     }
 }
 
@@ -85,6 +88,9 @@ impl From<&Limits> for HostSettings {
     fn from(limits: &Limits) -> Self {
         Self {
             instances_max: u32::try_from(limits.plugin_instances_max).unwrap_or(u32::MAX),
+            authorizer_instances: limits
+                .plugin_authorizer_instances
+                .map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
             self_test_max: limits.plugin_self_test_max,
         }
     }
@@ -146,7 +152,7 @@ impl PluginHost {
         let engine = engine::build(settings.instances_max)?;
         let linker = load::linker(&engine)?;
         let compiler = Compiler::new(CompileSettings::default(), &engine);
-        let slots = Arc::new(Slots::new(settings.instances_max));
+        let slots = Arc::new(Slots::new(settings.instances_max, settings.authorizer_instances));
         let quarantine = Arc::new(Quarantine::default());
         Ok(Self { engine, linker, slots, compiler, services, self_test_max: settings.self_test_max, quarantine })
     }
@@ -155,6 +161,15 @@ impl PluginHost {
     #[must_use]
     pub fn refusing(self, quarantine: Arc<Quarantine>) -> Self {
         Self { quarantine, ..self }
+    }
+
+    /// How often [`PluginHost::sweep`] is to be called.
+    pub const SWEEP_INTERVAL: Duration = pool::SWEEP_INTERVAL;
+
+    /// Drops the instances that rested too long (`instances.idle`), and tells the metrics how many there are. Blocks as
+    /// long as that takes.
+    pub fn sweep(&self) {
+        self.slots.sweep();
     }
 
     /// The versions it keeps out.

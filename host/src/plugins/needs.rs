@@ -2,6 +2,8 @@
 
 use wasmtime::component::Component;
 
+use super::engine::{MEMORIES_PER_INSTANCE, TABLES_PER_INSTANCE};
+
 /// What one instance of a component takes of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
@@ -19,6 +21,12 @@ pub struct Needs {
 const PAGE_BYTES: u64 = 64 << 10;
 
 impl Needs {
+    /// How many places of the pool one instance takes: enough that all instances together never take more than it has.
+    pub(super) fn places(&self) -> u32 {
+        let memories = self.memories.div_ceil(MEMORIES_PER_INSTANCE);
+        memories.max(self.tables.div_ceil(TABLES_PER_INSTANCE)).max(1)
+    }
+
     /// What an instance of this component takes; `None` when that depends on modules it imports.
     pub(super) fn of(component: &Component) -> Option<Self> {
         let required = component.resources_required()?;

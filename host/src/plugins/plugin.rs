@@ -9,6 +9,7 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant as Moment, timeout_at};
 
 use super::breaker::Turned;
+use super::census::Retired;
 use super::fault::Failure;
 use super::instance::{Blueprint, Instance};
 use super::manifest::{Isolation, PluginManifest};
@@ -128,11 +129,26 @@ impl Lease<'_> {
     /// The call went well: the instance may serve another, unless it has served enough.
     pub(super) fn end(mut self) {
         self.plugin.log_output(&mut self.instance);
+        match self.retires() {
+            None => self.room.pool.put(self.instance),
+            Some(reason) => self.instance.entry.reason = reason,
+        }
+    }
+
+    /// Why the instance serves no more, if it does not.
+    fn retires(&mut self) -> Option<Retired> {
         let instances = &self.plugin.manifest.instances;
-        let lives = instances.isolation == Isolation::Pooled && self.instance.calls < instances.calls_max;
-        // Kept, it would keep the place that another plugin waits for.
-        if lives && !self.plugin.slots.wanted() {
-            self.room.pool.put(self.instance);
+        if instances.isolation == Isolation::PerCall {
+            Some(Retired::PerCall)
+        } else if self.instance.calls >= instances.calls_max {
+            Some(Retired::Calls)
+        } else if self.instance.grown_to().is_some_and(|bytes| bytes > instances.memory_bytes_max) {
+            Some(Retired::Memory)
+        } else if self.plugin.slots.wanted() {
+            // Kept, it would keep the place that another plugin waits for.
+            Some(Retired::Wanted)
+        } else {
+            None
         }
     }
 }
@@ -215,7 +231,15 @@ impl Plugin {
     /// An instance to call, and until when the call may take. Waiting for the plugin's turn comes before that time.
     pub(super) async fn lease<'a>(&'a self, room: &'a Room) -> Result<(Lease<'a>, Moment), Failure> {
         let wall = if self.is_trial { proof::CALL_TIMEOUT } else { self.manifest.limits.wall };
-        let call = room.enter(Moment::now() + wall).await?;
+        let began = Moment::now();
+        let call = match room.enter_now() {
+            Some(call) => call,
+            None => {
+                let call = room.enter(began + wall).await?;
+                self.waited("turn", began);
+                call
+            }
+        };
         let deadline = Moment::now() + wall;
         let mut instance = match room.pool.take() {
             Some(instance) => instance,
@@ -226,9 +250,31 @@ impl Plugin {
     }
 
     async fn instantiate(&self, room: &Room, deadline: Moment) -> Result<Box<Instance>, Failure> {
-        let slot = self.slots.take(room.class, deadline).await?;
+        let (class, places) = (room.class, self.blueprint.places);
+        let slot = match self.slots.take_now(class, places) {
+            Some(slot) => slot,
+            None => {
+                let began = Moment::now();
+                let slot = self.slots.take(class, places, deadline).await?;
+                self.waited("instance", began);
+                slot
+            }
+        };
         let instance = timeout_at(deadline, room.run(self.blueprint.instantiate(slot))).await;
         instance.map_err(|_| Failure::wall(&self.manifest.limits))?
+    }
+
+    /// Notes how long a call waited, for its turn or for an instance.
+    fn waited(&self, what: &'static str, since: Moment) {
+        if !self.is_trial {
+            telemetry::plugin_waited(self.name.as_str(), what, since.elapsed());
+        }
+    }
+
+    /// How many instances are alive, at work or at rest.
+    #[must_use]
+    pub fn instances(&self) -> u32 {
+        self.blueprint.census.alive()
     }
 
     /// Has the breaker let the call through, or answer for the plugin; learns from how it ends.

@@ -14,6 +14,7 @@ use tokio::time::{Instant as Moment, timeout};
 use tracing::Instrument as _;
 
 use super::PluginHost;
+use super::census::Census;
 use super::imports::{Reach, Services};
 use super::instance::Blueprint;
 use super::limits::PluginLimits;
@@ -120,9 +121,11 @@ impl PluginHost {
             config: blueprint.config.clone(),
             reach: Arc::new(reach.map_err(Mistake::into_message)?),
             limits,
+            census: Census::silent(),
+            places: blueprint.places,
         };
         // A flood of messages must not keep the better version out.
-        let room = || Room::new(Class::Authorizer, &manifest.limits, manifest.breaker, &self.slots);
+        let room = || Room::new(Class::Authorizer, manifest, &blueprint.census, &self.slots);
         Ok(Plugin {
             name: plugin.name.clone(),
             digest: plugin.digest.clone(),

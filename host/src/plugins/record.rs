@@ -16,9 +16,9 @@ pub(super) struct Record {
     pub(super) loaded_at_unix_s: u64,
     calls: AtomicU64,
     faults: AtomicU64,
-    /// Calls and faults that say something of the plugin.
-    judged: AtomicU64,
+    /// Of those, what the plugin is at fault for, and what says nothing of it.
     blamed: AtomicU64,
+    unjudged: AtomicU64,
     last_fault: Mutex<Option<LastFault>>,
 }
 
@@ -29,8 +29,8 @@ impl Record {
             loaded_at_unix_s: SystemClock.now_unix_s(),
             calls: AtomicU64::new(0),
             faults: AtomicU64::new(0),
-            judged: AtomicU64::new(0),
             blamed: AtomicU64::new(0),
+            unjudged: AtomicU64::new(0),
             last_fault: Mutex::new(None),
         }
     }
@@ -38,12 +38,13 @@ impl Record {
     /// Notes the end of a call.
     pub(super) fn note(&self, failure: Option<&Failure>) {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        if let Some(fault) = failure.map_or(Some(false), Failure::verdict) {
-            self.judged.fetch_add(1, Ordering::Relaxed);
-            self.blamed.fetch_add(u64::from(fault), Ordering::Relaxed);
-        }
         if let Some(failure) = failure {
             self.faults.fetch_add(1, Ordering::Relaxed);
+            match failure.verdict() {
+                Some(true) => self.blamed.fetch_add(1, Ordering::Relaxed),
+                Some(false) => 0,
+                None => self.unjudged.fetch_add(1, Ordering::Relaxed),
+            };
             let detail = shorten(failure.detail.clone());
             let at_unix_s = SystemClock.now_unix_s();
             *self.last_fault.lock() = Some(LastFault { kind: failure.kind.as_str(), detail, at_unix_s });
@@ -52,7 +53,8 @@ impl Record {
 
     /// The calls that came to it, and those that were its own faults.
     pub(super) fn counts(&self) -> Counts {
-        Counts { calls: self.judged.load(Ordering::Relaxed), faults: self.blamed.load(Ordering::Relaxed) }
+        let calls = self.calls().saturating_sub(self.unjudged.load(Ordering::Relaxed));
+        Counts { calls, faults: self.blamed.load(Ordering::Relaxed) }
     }
 
     pub(super) fn calls(&self) -> u64 {

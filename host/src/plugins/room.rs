@@ -12,9 +12,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant as Moment, timeout_at};
 use tokio_util::sync::PollSemaphore;
 
-use super::breaker::{Breaker, BreakerSettings};
+use super::breaker::Breaker;
+use super::census::Census;
 use super::fault::Failure;
-use super::limits::PluginLimits;
+use super::manifest::PluginManifest;
 use super::pool::{Pool, Slots};
 
 /// Whose calls a room is for.
@@ -44,24 +45,28 @@ pub(super) struct Room {
     /// One permit a call at once (`limits.concurrency`).
     calls: Semaphore,
     concurrency_max: u32,
-    /// Calls that wait for such a permit.
-    waiting: AtomicU32,
     queue_max: u32,
     turns: Arc<Semaphore>,
 }
 
 impl Room {
-    pub(super) fn new(class: Class, limits: &PluginLimits, breaker: BreakerSettings, slots: &Slots) -> Self {
+    /// The room of a class of calls of the version that `census` counts the instances of.
+    pub(super) fn new(class: Class, manifest: &PluginManifest, census: &Arc<Census>, slots: &Slots) -> Self {
+        let limits = &manifest.limits;
         Self {
             class,
-            breaker: Breaker::new(breaker),
-            pool: slots.pool(class),
+            breaker: Breaker::new(manifest.breaker),
+            pool: slots.pool(class, census.clone(), manifest.instances.idle),
             calls: Semaphore::new(limits.concurrency_max as usize),
             concurrency_max: limits.concurrency_max,
-            waiting: AtomicU32::new(0),
             queue_max: limits.queue_max,
             turns: slots.turns(class),
         }
+    }
+
+    /// This plugin's turn, if it is there without waiting.
+    pub(super) fn enter_now(&self) -> Option<SemaphorePermit<'_>> {
+        self.calls.try_acquire().ok()
     }
 
     /// Waits for this plugin's turn, `deadline` at most.
@@ -69,11 +74,8 @@ impl Room {
     /// # Errors
     /// [`Failure`] of kind `Overloaded`, at once when the queue is full.
     pub(super) async fn enter(&self, deadline: Moment) -> Result<SemaphorePermit<'_>, Failure> {
-        if let Ok(call) = self.calls.try_acquire() {
-            return Ok(call);
-        }
         let most = self.concurrency_max;
-        let _place = Place::take(&self.waiting, self.queue_max).ok_or_else(|| {
+        let _place = Place::take(&self.pool.waiting, self.queue_max).ok_or_else(|| {
             let waiting = self.queue_max;
             Failure::overloaded(&format!(
                 "{most} calls at once (`limits.concurrency`), {waiting} waiting (`limits.queue`)"

@@ -15,7 +15,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use build::{Built, build};
-pub use read::{Paths, Read, read, read_component_file, read_plugin, read_vectors};
+pub use read::{
+    Paths, Read, read, read_channel_examples, read_channels, read_component_file, read_plugin, read_vectors,
+};
 pub use watch::{WatchError, Watcher};
 
 use rejected::{Candidates, candidates};

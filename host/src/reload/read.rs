@@ -20,6 +20,8 @@ const DEPTH_MAX: usize = 8;
 const PLUGIN_MANIFEST: &str = "plugin.yaml";
 /// Where a plugin's golden vectors are, in its directory.
 pub(super) const PLUGIN_VECTORS: &str = "tests";
+/// Where the examples of channels are, in the channels directory.
+const CHANNEL_EXAMPLES: &str = "tests";
 
 /// Where the files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +72,7 @@ impl Read {
 pub fn read(paths: &Paths) -> Result<Read, Vec<Diagnostic>> {
     let mut found = Read::default();
     let mut mistakes = Vec::new();
-    read_channels(&paths.channels, &mut found, &mut mistakes);
+    read_manifests(&paths.channels, &mut found, &mut mistakes);
     match read_text(&paths.bridge) {
         Ok(file) => found.bridge = Some(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -80,7 +82,17 @@ pub fn read(paths: &Paths) -> Result<Read, Vec<Diagnostic>> {
     if mistakes.is_empty() { Ok(found) } else { Err(mistakes) }
 }
 
-fn read_channels(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnostic>) {
+/// Reads the manifests and their schemas alone.
+///
+/// # Errors
+/// Every file and directory that could not be read.
+pub fn read_channels(directory: &Path) -> Result<Read, Vec<Diagnostic>> {
+    let (mut found, mut mistakes) = (Read::default(), Vec::new());
+    read_manifests(directory, &mut found, &mut mistakes);
+    if mistakes.is_empty() { Ok(found) } else { Err(mistakes) }
+}
+
+fn read_manifests(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnostic>) {
     let entries = match sorted_entries(directory) {
         Ok(entries) => entries,
         Err(error) => {
@@ -171,17 +183,29 @@ pub fn read_component_file(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Every file that cannot be read.
 pub fn read_vectors(directory: &Path) -> Result<Vec<Arc<SourceFile>>, Vec<Diagnostic>> {
-    let directory = directory.join(PLUGIN_VECTORS);
-    let entries = match sorted_entries(&directory) {
+    read_json(&directory.join(PLUGIN_VECTORS), "vector")
+}
+
+/// Reads the examples of channels: `tests/*.json` below the channels directory, by name.
+///
+/// # Errors
+/// Every file that cannot be read.
+pub fn read_channel_examples(channels: &Path) -> Result<Vec<Arc<SourceFile>>, Vec<Diagnostic>> {
+    read_json(&channels.join(CHANNEL_EXAMPLES), "example")
+}
+
+/// Every JSON file of a directory; none where there is no directory.
+fn read_json(directory: &Path, what: &str) -> Result<Vec<Arc<SourceFile>>, Vec<Diagnostic>> {
+    let entries = match sorted_entries(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(vec![unreadable("directory of vectors", &directory, &error)]),
+        Err(error) => return Err(vec![unreadable(&format!("directory of {what}s"), directory, &error)]),
     };
     let (mut files, mut mistakes) = (Vec::new(), Vec::new());
     for path in entries.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
         match read_text(path) {
             Ok(file) => files.push(file),
-            Err(error) => mistakes.push(unreadable("vector", path, &error)),
+            Err(error) => mistakes.push(unreadable(what, path, &error)),
         }
     }
     if mistakes.is_empty() { Ok(files) } else { Err(mistakes) }

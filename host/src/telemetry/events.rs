@@ -153,6 +153,13 @@ pub fn plugin_not_rolled_back(plugin: &str, from: &str, why: &str) {
     tracing::error!(event, plugin, from, why, "plugin fails, and the version before does not fit what is declared now");
 }
 
+/// `plugin.lingers`: a version was replaced long ago and calls of it still run (`limits.plugin_drain`).
+pub fn plugin_lingers(plugin: &str, version: &str, instances: u32, elapsed: Duration) {
+    let elapsed_s = elapsed.as_secs();
+    let event = names::PLUGIN_LINGERS;
+    tracing::warn!(event, plugin, version, instances, elapsed_s, "a replaced version of a plugin does not end");
+}
+
 /// `plugin.cleared`: a quarantined version is let in again.
 pub fn plugin_cleared(plugin: &str, component: &str) {
     tracing::info!(event = names::PLUGIN_CLEARED, plugin, component, "plugin let in again");

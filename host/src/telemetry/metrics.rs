@@ -159,6 +159,53 @@ pub(super) fn plugin_rolled_back(plugin: &str, outcome: &'static str) {
     counter(names::PLUGIN_ROLLBACKS, &[("plugin", plugin), ("outcome", outcome)]).increment(1);
 }
 
+/// Counts an instance that was made.
+pub fn plugin_instance_created(plugin: &str) {
+    count(names::PLUGIN_INSTANCES_CREATED, plugin, &[("plugin", plugin)], 1);
+}
+
+/// Counts an instance that went. `reason` is one of a closed list.
+pub fn plugin_instance_retired(plugin: &str, reason: &'static str) {
+    let slot = Slot { counter: names::PLUGIN_INSTANCES_RETIRED.name, what: "", outcome: reason };
+    let make = || Handles {
+        counter: counter(names::PLUGIN_INSTANCES_RETIRED, &[("plugin", plugin), ("reason", reason)]),
+        seconds: ::metrics::Histogram::noop(),
+    };
+    hot(plugin, slot, make, |handles| handles.counter.increment(1));
+}
+
+/// Notes how many instances of a plugin are at work and at rest.
+pub fn plugin_instances(plugin: &str, working: u32, resting: u32) {
+    for (state, instances) in [("working", working), ("resting", resting)] {
+        gauge(names::PLUGIN_INSTANCES, &[("plugin", plugin), ("state", state)]).set(f64::from(instances));
+    }
+}
+
+/// Notes how many instances there may be, `all` and of those for `authorizers` only.
+pub fn plugin_instances_max(of: &'static str, instances: u32) {
+    gauge(names::PLUGIN_INSTANCES_MAX, &[("for", of)]).set(f64::from(instances));
+}
+
+/// Notes how many calls of all plugins wait for an instance (`limits.plugin_instances`).
+pub fn plugin_instances_wanted(calls: u32) {
+    gauge(names::PLUGIN_INSTANCES_WANTED, &[]).set(f64::from(calls));
+}
+
+/// Notes how many calls of a class of a plugin wait for their turn (`limits.concurrency`).
+pub fn plugin_calls_waiting(plugin: &str, class: &'static str, calls: u32) {
+    gauge(names::PLUGIN_CALLS_WAITING, &[("plugin", plugin), ("class", class)]).set(f64::from(calls));
+}
+
+/// Notes how long a call waited for its `turn`, or for an `instance`; calls that need not wait are not noted.
+pub fn plugin_waited(plugin: &str, what: &'static str, elapsed: Duration) {
+    seconds(names::PLUGIN_WAIT_SECONDS, &[("plugin", plugin), ("for", what)]).record(elapsed);
+}
+
+/// Notes how many versions of a plugin were replaced too long ago to have calls still (`limits.plugin_drain`).
+pub fn plugin_versions_lingering(plugin: &str, versions: usize) {
+    gauge(names::PLUGIN_VERSIONS_LINGERING, &[("plugin", plugin)]).set(versions as f64);
+}
+
 /// Counts an entry of the cache that was not used; [`super::plugin_cache_rejected`] does it and logs it.
 pub(super) fn plugin_cache_rejected() {
     counter(names::PLUGIN_CACHE_REJECTED, &[]).increment(1);

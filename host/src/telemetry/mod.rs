@@ -10,7 +10,7 @@ mod registry;
 
 pub use events::{
     PluginFault, auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
-    plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_fault,
+    plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_fault, plugin_lingers,
     plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back,
     plugin_tested, reload_applied, reload_rejected, reload_reverted, stopped, store_away, store_back,
 };
@@ -18,8 +18,10 @@ pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
     Gate, NO_CHANNEL, authorizer_cache, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed,
     connection_opened, connection_refused, connection_unannounced, dead_letter_dropped, dead_letters, delivered, gate,
-    generation, http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_host_call, plugin_http_request,
-    plugin_log_dropped, plugin_state, store_swept, store_up, subscribed, unsubscribed,
+    generation, http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_calls_waiting, plugin_host_call,
+    plugin_http_request, plugin_instance_created, plugin_instance_retired, plugin_instances, plugin_instances_max,
+    plugin_instances_wanted, plugin_log_dropped, plugin_state, plugin_versions_lingering, plugin_waited, store_swept,
+    store_up, subscribed, unsubscribed,
 };
 pub use registry::render;
 
@@ -56,6 +58,14 @@ mod tests {
         plugin_compiled("p", "digest", true, time);
         plugin_cache_rejected("digest", "why");
         plugin_tested("p", "digest", 2, 1, time);
+        plugin_instance_created("p");
+        plugin_instance_retired("p", "idle");
+        plugin_instances("p", 1, 2);
+        plugin_instances_max("all", 256);
+        plugin_instances_wanted(1);
+        plugin_calls_waiting("p", "worker", 1);
+        plugin_waited("p", "turn", time);
+        plugin_versions_lingering("p", 1);
         plugin_rolled_back("p", "from", "to", 2, "reason");
         authorizer_cache("p", "hit");
         delivered("a", 1, 1);

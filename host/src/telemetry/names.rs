@@ -82,6 +82,34 @@ pub(super) const PLUGIN_BREAKER: Metric = counter(
     "tidegate_plugin_breaker_total",
     "Plugins paused after too many faults and called again, by plugin, class (authorizer, worker) and outcome (paused, resumed)",
 );
+pub(super) const PLUGIN_INSTANCES: Metric =
+    gauge("tidegate_plugin_instances", "Instances alive now, by plugin and state (working, resting)");
+pub(super) const PLUGIN_INSTANCES_MAX: Metric = gauge(
+    "tidegate_plugin_instances_max",
+    "Instances there may be, for all (limits.plugin_instances), and of those for authorizers only (limits.plugin_authorizer_instances)",
+);
+pub(super) const PLUGIN_INSTANCES_CREATED: Metric =
+    counter("tidegate_plugin_instances_created_total", "Instances made, by plugin");
+pub(super) const PLUGIN_INSTANCES_RETIRED: Metric = counter(
+    "tidegate_plugin_instances_retired_total",
+    "Instances gone, by plugin and reason (failed, calls, memory, idle, per_call, wanted, replaced, trial)",
+);
+pub(super) const PLUGIN_INSTANCES_WANTED: Metric = gauge(
+    "tidegate_plugin_instances_wanted",
+    "Calls of all plugins that wait for an instance (limits.plugin_instances)",
+);
+pub(super) const PLUGIN_CALLS_WAITING: Metric = gauge(
+    "tidegate_plugin_calls_waiting",
+    "Calls that wait for their turn (limits.concurrency of the plugin), by plugin and class (authorizer, worker)",
+);
+pub(super) const PLUGIN_WAIT_SECONDS: Metric = seconds(
+    "tidegate_plugin_wait_seconds",
+    "Time calls waited that could not begin at once, by plugin and what for (turn, instance)",
+);
+pub(super) const PLUGIN_VERSIONS_LINGERING: Metric = gauge(
+    "tidegate_plugin_versions_lingering",
+    "Versions replaced longer than limits.plugin_drain ago whose calls still run, by plugin",
+);
 pub(super) const PLUGIN_STATE: Metric = gauge(
     "tidegate_plugin_state",
     "1 when a version of the plugin is in the state (active, rejected, quarantined), else 0",
@@ -157,6 +185,14 @@ pub(super) const METRICS: &[Metric] = &[
     PLUGIN_SELF_TESTS,
     PLUGIN_ROLLBACKS,
     PLUGIN_BREAKER,
+    PLUGIN_INSTANCES,
+    PLUGIN_INSTANCES_MAX,
+    PLUGIN_INSTANCES_CREATED,
+    PLUGIN_INSTANCES_RETIRED,
+    PLUGIN_INSTANCES_WANTED,
+    PLUGIN_CALLS_WAITING,
+    PLUGIN_WAIT_SECONDS,
+    PLUGIN_VERSIONS_LINGERING,
     PLUGIN_STATE,
     AUTHORIZER_CACHE,
     DELIVERIES,
@@ -189,6 +225,7 @@ pub(super) const PLUGIN_FAULT: &str = "plugin.fault";
 pub(super) const PLUGIN_COMPILED: &str = "plugin.compiled";
 pub(super) const PLUGIN_TESTED: &str = "plugin.tested";
 pub(super) const PLUGIN_ROLLED_BACK: &str = "plugin.rolled_back";
+pub(super) const PLUGIN_LINGERS: &str = "plugin.lingers";
 pub(super) const PLUGIN_CLEARED: &str = "plugin.cleared";
 pub(super) const PLUGIN_QUARANTINE: &str = "plugin.quarantine";
 pub(super) const PLUGIN_PAUSED: &str = "plugin.paused";

@@ -51,7 +51,7 @@ static const meaning KV_ERRORS[] = {
     {TG_ERROR_DENIED, "the bucket is not in `grants.kv`"},
     {TG_ERROR_TOO_LARGE, "the key, the value or the answer is larger than the host takes"},
     [KV_CONFLICT] = {TG_ERROR_CONFLICT, "the key has another revision"},
-    {TG_ERROR_INVALID, "the value is no integer, or the sum is out of range"},
+    {TG_ERROR_NOT_AN_INTEGER, "the value is no integer, or the sum is out of range"},
     {TG_ERROR_RATE_LIMITED, "more calls a second than `limits.kv` allows"},
     {TG_ERROR_UNAVAILABLE, NULL},
 };

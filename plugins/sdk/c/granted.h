@@ -16,6 +16,8 @@ typedef enum {
   TG_ERROR_MISSING,
   /* It is not what it should be: the sentence says what. */
   TG_ERROR_INVALID,
+  /* The value is no integer, or the sum is out of range. */
+  TG_ERROR_NOT_AN_INTEGER,
   /* Larger than the host takes. */
   TG_ERROR_TOO_LARGE,
   /* The key has another revision: `revision`, 0 when there is no such key. */
@@ -63,8 +65,7 @@ tg_error tg_kv_put(const char *bucket, const char *key, const void *bytes, size_
                    uint64_t *revision);
 /* `existed` says whether there was one, and may be NULL. */
 tg_error tg_kv_delete(const char *bucket, const char *key, uint64_t if_revision, bool *existed);
-/* Adds to an integer that is kept as decimal text, 0 when there is no such key. A key made by it gets `ttl_ms`. `sum` may be NULL.
- * TG_ERROR_INVALID: the value is no integer, or the sum is out of range. */
+/* Adds to an integer that is kept as decimal text, 0 when there is no such key. A key made by it gets `ttl_ms`. `sum` may be NULL. */
 tg_error tg_kv_increment(const char *bucket, const char *key, int64_t delta, uint64_t ttl_ms, int64_t *sum);
 /* Keys that begin with `prefix`, in order, after `after` (or NULL), at most `limit` and never more than 1,000. */
 tg_error tg_kv_keys(const char *bucket, const char *prefix, const char *after, uint32_t limit, const char *const **keys,

@@ -2,13 +2,15 @@
 // Makes a component of a module: `node build.mjs plugin.js plugin.wasm handler authorizer`, the kinds it exports last.
 // JavaScript and TypeScript alike; TypeScript is checked first.
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Kind, and the type of `index.d.ts` that its export must have. */
-const KINDS = { handler: 'Handler', authorizer: 'Authorizer' };
+const KINDS = {
+  handler: 'Handler', authorizer: 'Authorizer', snapshot: 'Snapshot', transform: 'Transform', connection: 'Connection',
+};
 const OPTIONS = {
   strict: true, noEmit: true, allowImportingTsExtensions: true, skipLibCheck: true,
   target: 'es2022', lib: ['es2023'], module: 'esnext', moduleResolution: 'bundler', types: [],
@@ -50,6 +52,8 @@ function bundled() {
   write('rolldown.config.mjs', [`export default ${JSON.stringify({
     input: join(work, 'entry.js'),
     platform: 'neutral',
+    // An import of the server's that is not used is none: it would need its grant.
+    treeshake: { moduleSideEffects: 'no-external' },
     output: { file: join(work, 'bundle.js'), format: 'esm', codeSplitting: false },
   }).slice(0, -1)}, external: /^tidegate:/ };`]);
   return tool('rolldown', ['-c', join(work, 'rolldown.config.mjs'), '--log-level', 'warn']);
@@ -61,11 +65,18 @@ function componentized() {
   const contract = [join(here, 'wit'), join(here, '../../../wit')].find((path) => existsSync(path));
   cpSync(contract, wit, { recursive: true });
   write('wit/built.wit', [
-    'package tidegate:plugin@0.1.0;', '', 'world built {', ...kinds.map((kind) => `    include ${kind}-plugin;`), '}',
+    'package tidegate:plugin@0.1.0;', '', 'world built {', ...imported().map((name) => `    import ${name};`),
+    ...kinds.map((kind) => `    include ${kind}-plugin;`), '}',
   ]);
   // Without --sync the component needs asynchronous components, which the host does not offer.
   const args = ['--wit', wit, '--world', 'built', '--js', join(work, 'bundle.js'), '--sync', '--output', resolve(output)];
   return tool('componentize-qjs', args);
+}
+
+// What the bundle imports of the server. The component imports all that its world names.
+function imported() {
+  const bundle = readFileSync(join(work, 'bundle.js'), 'utf8');
+  return [...bundle.matchAll(/^import\b[^;]*?\bfrom ["'](tidegate:[^"']+)["']/gm)].map(([, name]) => name);
 }
 
 function write(name, lines) {

@@ -1,6 +1,8 @@
 // The plugin's side of the contract in `wit/`: payloads as values instead of JSON text, exceptions as refusals.
 import { bytes, get, monotonicUs, nextU64, nowMs, write } from '#host';
 
+export { HostError, bucket, query, request, secret } from './granted.js';
+
 /** Why a message is not taken: throw one. */
 export class Refusal extends Error {
   constructor(tag, sentence) {
@@ -66,20 +68,51 @@ export const handler = (handle) => ({
 
 /** Makes `(context, action, payload) => allow() | deny(…)` the `authorizer` a plugin exports. What it throws denies. */
 export const authorizer = (authorize) => ({
-  authorize(ctx, action, payload) {
-    try {
-      const message = payload === undefined || payload === null ? undefined : JSON.parse(payload);
-      const decision = settled(authorize(plain(ctx), action, message));
-      if (decision?.tag !== 'allow' && decision?.tag !== 'deny') throw new TypeError('answer allow() or deny()');
-      return decision;
-    } catch (error) {
-      throw told(error);
-    }
-  },
+  authorize: (ctx, action, payload) => worded(() => {
+    const message = payload === undefined || payload === null ? undefined : JSON.parse(payload);
+    const decision = settled(authorize(plain(ctx), action, message));
+    if (decision?.tag !== 'allow' && decision?.tag !== 'deny') throw new TypeError('answer allow() or deny()');
+    return decision;
+  }),
 });
 
+/** Makes `(context) => [payload, …]` the `snapshot` a plugin exports. What it throws refuses the subscription. */
+export const snapshot = (provide) => ({
+  provide: (ctx) => worded(() => {
+    const payloads = settled(provide(plain(ctx)));
+    if (!Array.isArray(payloads)) throw new TypeError('answer a list of payloads');
+    return payloads.map(text);
+  }),
+});
+
+/** What a transform answers for an event that should not cross. */
+export const drop = Symbol('drop');
+
+/** Makes `(crossing, payload) => published | drop` the `transform` a plugin exports. What it throws makes a dead letter. */
+export const transform = (apply) => ({
+  apply: ({ payload, ...crossing }) => worded(() => {
+    const event = { ...crossing.event, data: JSON.parse(crossing.event.data) };
+    const published = settled(apply({ ...crossing, event }, JSON.parse(payload)));
+    return published === drop ? undefined : text(published);
+  }),
+});
+
+/** Makes `(peer, phase) => [emit(…), …]` the `connection` a plugin exports. What it throws goes to the log. */
+export const connection = (changed) => ({
+  changed: (peer, phase) => worded(() => settled(changed(plain(peer), phase)) ?? []),
+});
+
+// What a function throws becomes the sentence of an error.
+function worded(call) {
+  try {
+    return call();
+  } catch (error) {
+    throw told(error);
+  }
+}
+
 // A `u64` arrives as a BigInt, which `JSON.stringify` refuses; milliseconds fit a number.
-const plain = (ctx) => ({ ...ctx, receivedAtMs: Number(ctx.receivedAtMs) });
+const plain = (call) => ({ ...call, receivedAtMs: Number(call.receivedAtMs) });
 
 // An `async` function would hand the host a promise that nobody settles.
 function settled(value) {

@@ -22,6 +22,17 @@ export const context = (topic, more = {}) => ({
   topic, channel: topic, params: [], connectionId: 'c1', receivedAtMs: 0, deadlineMs: 100, attributes: [], ...more,
 });
 
+/** What a `transform` is called with: an event with this data, on its way to a topic. */
+export const crossing = (topic, payload, { data = null, ...event } = {}) => ({
+  event: { kind: 'event', source: '/test', id: 'e1', ...event, data: JSON.stringify(data) },
+  topic, payload: JSON.stringify(payload), deadlineMs: 100,
+});
+
+/** An anonymous connection, with what else the test needs. */
+export const peer = (more = {}) => ({ connectionId: 'c1', receivedAtMs: 0, deadlineMs: 100, ...more });
+
+export { clearBuckets, getEntry, getSecret, increment, keys, put, remove, run, send, setHttp, setQuery, setSecret } from './testing-granted.js';
+
 // The host's side, as `host.js` has it.
 export const write = (level, message, fields) => lines.push({ level, message, fields: Object.fromEntries(fields) });
 export const get = (key) => settings.get(key);

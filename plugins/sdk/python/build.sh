@@ -4,7 +4,7 @@
 set -eu
 
 VERSION=0.25.1
-KINDS="handler authorizer"
+KINDS="handler authorizer snapshot transform connection"
 
 fail() { # exit code, error, hint
   printf 'error: %s\nhint: %s\n' "$2" "$3" >&2
@@ -50,19 +50,35 @@ mkdir "$work/app"
 # The interpreter that imports the module writes `__pycache__` where it can: into copies, not beside the source.
 cp -R "$(cd "$(dirname "$module")" && pwd)/." "$work/plugin"
 cp -R "$sdk/tidegate_plugin" "$work/app/tidegate_plugin"
-cp -R "$sdk/../../../wit" "$work/wit"
+contract="$sdk/wit"
+[ -d "$contract" ] || contract="$sdk/../../../wit"
+cp -R "$contract" "$work/wit"
+
+# The component imports what its world names. What needs a grant is in it only where the module imports it.
+granted=$(cd "$work/plugin" && PYTHONDONTWRITEBYTECODE=1 "$toolchain/bin/python" - "$name" "$work/app" <<'EOF_PYTHON'
+import importlib
+import sys
+
+name, app = sys.argv[1:]
+sys.path[:0] = [app, "."]
+stdout, sys.stdout = sys.stdout, sys.stderr
+importlib.import_module(name)
+worlds = {"secrets": "host/secrets", "kv": "kv/store", "queries": "sql/queries", "http": "http/client"}
+for module, interface in worlds.items():
+    if f"tidegate_plugin.{module}" in sys.modules:
+        print(f"    import tidegate:{interface}@0.1.0;", file=stdout)
+EOF_PYTHON
+) || fail 1 "$module cannot be imported" "what Python says is above; the module is run while the component is built"
 {
-  printf 'package tidegate:plugin@0.1.0;\n\nworld built {\n'
+  printf 'package tidegate:plugin@0.1.0;\n\nworld built {\n%s\n' "$granted"
   for kind; do printf '    include %s-plugin;\n' "$kind"; done
   printf '}\n'
 } >"$work/wit/built.wit"
 {
   printf 'import %s\n' "$name"
   for kind; do
-    case $kind in
-      handler) echo 'from tidegate_plugin.component.handler import Handler' ;;
-      authorizer) echo 'from tidegate_plugin.component.authorizer import Authorizer' ;;
-    esac
+    class=$(printf '%s' "$kind" | cut -c1 | tr a-z A-Z)$(printf '%s' "$kind" | cut -c2-)
+    printf 'from tidegate_plugin.component.%s import %s\n' "$kind" "$class"
   done
 } >"$work/app/tidegate_app.py"
 

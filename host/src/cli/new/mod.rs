@@ -1,7 +1,10 @@
 //! `tidegate new`: the first files of what a feature team adds, one file a thing.
 
+mod channel;
+mod entry;
 mod plugin;
 mod project;
+mod typed;
 
 use std::path::PathBuf;
 
@@ -18,6 +21,8 @@ pub(super) struct New {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// A channel: an entry in a feature's manifest, with its schema and examples that `check` judges
+    Channel(channel::Channel),
     /// A plugin: a project that builds, with a unit test and golden vectors
     Plugin(plugin::Plugin),
 }
@@ -25,6 +30,7 @@ enum What {
 impl New {
     pub(super) fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
         match self.what {
+            What::Channel(channel) => channel.run(plugins),
             What::Plugin(plugin) => plugin.run(plugins),
         }
     }

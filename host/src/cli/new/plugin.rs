@@ -11,11 +11,12 @@ use super::super::failure::Failure;
 use super::super::load::{Load, made_up_secrets};
 use super::super::{Answer, Format};
 use super::project::{self, Kind, Language};
+use super::typed::Typed;
 
 /// The length of a name, in characters.
 const NAME_CHARS_MAX: usize = 64;
 /// Names that a project's own parts have, or that cargo has a crate of.
-const TAKEN: [&str; 11] = [
+const TAKEN: [&str; 12] = [
     "alloc",
     "core",
     "proc-macro",
@@ -26,8 +27,11 @@ const TAKEN: [&str; 11] = [
     "target",
     "templates",
     "test",
+    "tidegate",
     "tidegate-plugin",
 ];
+/// Where a manifest names a plugin.
+const CHANNEL: &str = "put it to work in a channel's manifest";
 /// Written last: a directory is a plugin once it has one, and a running server looks.
 const MANIFEST: &str = "plugin.yaml";
 
@@ -41,6 +45,9 @@ pub(super) struct Plugin {
     /// What it does
     #[arg(long, value_enum)]
     kind: Kind,
+    /// Of a handler in Rust, TypeScript or Python: the channel it answers, whose payloads are its types
+    #[arg(long, value_name = "CHANNEL")]
+    channel: Option<String>,
     /// How the answer is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -53,10 +60,19 @@ impl Plugin {
         if !is_name(&self.name) {
             return Err(Failure::NewName { name: self.name });
         }
+        let kinds = self.lang.kinds();
+        if !kinds.contains(&self.kind) {
+            let known = kinds.into_iter().map(|kind| kind.as_str().to_owned()).collect();
+            return Err(Failure::NewKind { kind: self.kind.as_str(), language: self.lang.title(), known });
+        }
+        let typed = match &self.channel {
+            Some(channel) => Some(Typed::of(&self.load, plugins, self.lang, self.kind, &self.name, channel)?),
+            None => None,
+        };
         // Secrets are for serving.
         let config = self.load.config(None, &made_up_secrets())?;
         let directory = plugins.insert(config.plugins).join(&self.name);
-        let files = project::files(self.lang, self.kind, &self.name);
+        let files = project::files(self.lang, self.kind, &self.name, typed.as_ref());
         write(&directory, &files)?;
         Ok(match self.format {
             Format::Text => Answer::ok(self.next(&directory)),
@@ -69,13 +85,18 @@ impl Plugin {
 
     fn next(&self, directory: &Path) -> String {
         let Self { name, lang, kind, .. } = self;
-        let key = match kind {
-            Kind::Handler => format!("inbound: {{ handler: {name}, payload: {{ type: object }} }}"),
-            Kind::Authorizer => format!("authorizer: {name}"),
+        let (put, key) = match kind {
+            Kind::Handler => (CHANNEL, format!("inbound: {{ handler: {name}, payload: {{ type: object }} }}")),
+            Kind::Authorizer => (CHANNEL, format!("authorizer: {name}")),
+            Kind::Snapshot => (CHANNEL, format!("snapshot: {{ plugin: {name} }}")),
+            Kind::Transform => ("put it to work in a rule of the bridge table", format!("transform: {name}")),
+            Kind::Connection => {
+                ("carry what it publishes to a channel, with a rule of the bridge table", "on: visitor.*".to_owned())
+            }
         };
         format!(
             "{directory}: a plugin in {language}\n\nWrite {source}. Then:\n\n  tidegate plugin build {name}    \
-             # needs {needs}\n  tidegate plugin test {name}\n\nand put it to work in a channel's manifest:\n\n  {key}\n",
+             # needs {needs}\n  tidegate plugin test {name}\n\nand {put}:\n\n  {key}\n",
             directory = directory.display(),
             language = lang.title(),
             source = lang.source(),

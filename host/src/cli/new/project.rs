@@ -3,6 +3,8 @@
 
 use clap::ValueEnum;
 
+use super::typed::Typed;
+
 /// Every file that goes into projects, by its path in the repository; listed by `build.rs`.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/new_plugin_files.rs"));
 /// Where the SDKs find the contract in the repository, and in a project.
@@ -16,6 +18,10 @@ pub(super) enum Language {
     JavaScript,
     #[value(name = "typescript", alias = "ts")]
     TypeScript,
+    #[value(alias = "py")]
+    Python,
+    Go,
+    C,
 }
 
 /// What a plugin does.
@@ -25,75 +31,123 @@ pub(super) enum Kind {
     Handler,
     /// Decides who may join a topic and send on it
     Authorizer,
+    /// Gives the state of a topic to who subscribes
+    Snapshot,
+    /// Makes the payload of bus events that cross to a topic
+    Transform,
+    /// Hears of connections that come and go
+    Connection,
+}
+
+/// What projects of a language are made of.
+struct Recipe {
+    title: &'static str,
+    /// The file that the author writes.
+    source: &'static str,
+    /// What the build finds on the machine.
+    needs: &'static str,
+    /// The directory of its templates.
+    template: &'static str,
+    /// What of the repository is copied, and where to.
+    sdk: &'static [(&'static str, &'static str)],
 }
 
 impl Language {
+    const fn recipe(self) -> Recipe {
+        const fn flat(
+            title: &'static str,
+            source: &'static str,
+            needs: &'static str,
+            template: &'static str,
+            sdk: &'static [(&'static str, &'static str)],
+        ) -> Recipe {
+            Recipe { title, source, needs, template, sdk }
+        }
+        const JAVASCRIPT: &[(&str, &str)] = &[("plugins/sdk/javascript/", "sdk/")];
+        match self {
+            Self::Rust => flat("Rust", "src/lib.rs", "Rust by rustup", "rust", &[("plugins/sdk/rust/", "sdk/")]),
+            Self::JavaScript => flat("JavaScript", "plugin.js", "Node 20 or later", "javascript", JAVASCRIPT),
+            Self::TypeScript => flat("TypeScript", "plugin.ts", "Node 20 or later", "typescript", JAVASCRIPT),
+            Self::Python => flat(
+                "Python",
+                "plugin.py",
+                "Python 3.11 with its venv module",
+                "python",
+                &[("plugins/sdk/python/", "sdk/")],
+            ),
+            Self::Go => flat(
+                "Go",
+                "plugin.go",
+                "Node 20 and Python 3 with pip",
+                "go",
+                &[("plugins/sdk/go/", "sdk/go/"), ("plugins/sdk/componentize/", "sdk/componentize/")],
+            ),
+            Self::C => flat(
+                "C",
+                "plugin.c",
+                "Node 20 and Python 3 with pip",
+                "c",
+                &[("plugins/sdk/c/", "sdk/c/"), ("plugins/sdk/componentize/", "sdk/componentize/")],
+            ),
+        }
+    }
+
     /// Its name in a sentence.
     pub(super) const fn title(self) -> &'static str {
-        match self {
-            Self::Rust => "Rust",
-            Self::JavaScript => "JavaScript",
-            Self::TypeScript => "TypeScript",
-        }
+        self.recipe().title
     }
 
     /// The file that the author writes.
     pub(super) const fn source(self) -> &'static str {
-        match self {
-            Self::Rust => "src/lib.rs",
-            Self::JavaScript => "plugin.js",
-            Self::TypeScript => "plugin.ts",
-        }
+        self.recipe().source
     }
 
     /// What the build finds on the machine.
     pub(super) const fn needs(self) -> &'static str {
-        match self {
-            Self::Rust => "Rust by rustup",
-            Self::JavaScript | Self::TypeScript => "Node 20 or later",
-        }
+        self.recipe().needs
     }
 
-    const fn template(self) -> &'static str {
-        match self {
-            Self::Rust => "rust",
-            Self::JavaScript => "javascript",
-            Self::TypeScript => "typescript",
-        }
-    }
-
-    const fn sdk(self) -> &'static str {
-        match self {
-            Self::Rust => "rust",
-            Self::JavaScript | Self::TypeScript => "javascript",
-        }
+    /// The kinds there are projects of.
+    pub(super) fn kinds(self) -> Vec<Kind> {
+        let of =
+            |kind: &Kind| below(&format!("plugins/templates/{}/{}/", self.recipe().template, kind.as_str())).next();
+        Kind::value_variants().iter().copied().filter(|kind| of(kind).is_some()).collect()
     }
 }
 
 impl Kind {
-    const fn template(self) -> &'static str {
+    /// Its name on the command line and in `plugin.yaml`.
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Handler => "handler",
             Self::Authorizer => "authorizer",
+            Self::Snapshot => "snapshot",
+            Self::Transform => "transform",
+            Self::Connection => "connection",
         }
     }
 }
 
 /// Path and text of every file, by path.
-pub(super) fn files(language: Language, kind: Kind, name: &str) -> Vec<(String, String)> {
+pub(super) fn files(language: Language, kind: Kind, name: &str, typed: Option<&Typed>) -> Vec<(String, String)> {
     let mut files = Vec::new();
-    let (lang, kind) = (language.template(), kind.template());
-    for template in [format!("{lang}/any/"), format!("{lang}/{kind}/"), format!("any/{kind}/")] {
+    let (Recipe { template, sdk, .. }, kind) = (language.recipe(), kind.as_str());
+    let of_kind = match typed {
+        Some(_) => vec![format!("{template}/typed/")],
+        None => vec![format!("{template}/{kind}/"), format!("any/{kind}/")],
+    };
+    for template in std::iter::once(format!("{template}/any/")).chain(of_kind) {
         files.extend(below(&format!("plugins/templates/{template}")).map(|(path, text)| {
             let text = text.replace("{{workspace}}", &workspace());
-            (path.to_owned(), text.replace("{{name}}", name).replace("{{module}}", &name.replace('-', "_")))
+            let text = text.replace("{{name}}", name).replace("{{module}}", &name.replace('-', "_"));
+            (path.to_owned(), typed.map_or_else(|| text.clone(), |typed| typed.fill(&text)))
         }));
     }
-    let sdk = below(match language.sdk() {
-        "rust" => "plugins/sdk/rust/",
-        _ => "plugins/sdk/javascript/",
-    });
-    files.extend(sdk.map(|(path, text)| (format!("sdk/{path}"), text.replace(CONTRACT.0, CONTRACT.1))));
+    files.extend(typed.into_iter().flat_map(|typed| typed.files.clone()));
+    for (from, to) in sdk {
+        // What is left of the path to the contract leads into the project's own copy of it.
+        files.extend(below(from).map(|(path, text)| (format!("{to}{path}"), text.replace(CONTRACT.0, CONTRACT.1))));
+    }
     let contract = below("wit/").filter(|(path, _)| path.ends_with(".wit"));
     files.extend(contract.map(|(path, text)| (format!("sdk/wit/{path}"), text.to_owned())));
     if language == Language::Rust {
@@ -128,8 +182,10 @@ mod tests {
     #[test]
     fn no_placeholder_is_left_in_a_project() {
         for language in Language::value_variants() {
-            for kind in Kind::value_variants() {
-                let files = files(*language, *kind, "my-plugin");
+            let kinds = language.kinds();
+            assert!(kinds.starts_with(&[Kind::Handler, Kind::Authorizer]), "{language:?}: {kinds:?}");
+            for kind in kinds {
+                let files = files(*language, kind, "my-plugin", None);
                 let left: Vec<_> = files.iter().filter(|(_, text)| text.contains("{{")).collect();
                 let of_template = |path: &str| !path.starts_with("sdk/");
                 assert!(!left.iter().any(|(path, _)| of_template(path)), "{left:?}");

@@ -175,8 +175,7 @@ impl Drop for Work {
 
 /// Loads what was compiled just now, and keeps it if there is a cache.
 fn adopt(engine: &Engine, cache: Option<&Cache>, digest: &Digest, work: Work) -> Result<Component, Mistake> {
-    let component = load_native(engine, &work.output())
-        .map_err(|error| Mistake::new(format!("was compiled and does not load: {error:#}")))?;
+    let component = load_native(engine, &work.output()).map_err(|error| does_not_load(&format!("{error:#}")))?;
     let _ = fs::remove_file(work.input());
     if let Some(cache) = cache
         && let Err(error) = cache.keep(digest, work.path())
@@ -214,8 +213,24 @@ fn guarded<T>(compile: impl FnOnce() -> wasmtime::Result<T>) -> Result<T, Mistak
     }
 }
 
+/// What the engine says of a component that the pool has no room for.
+const TOO_LARGE: &str = "in the pooling allocator";
+
 fn does_not_compile(why: &str) -> Mistake {
+    if why.contains(TOO_LARGE) {
+        return Mistake::new(format!("needs too much for one instance: {why}"))
+            .hint("link it of fewer and smaller modules");
+    }
+
     Mistake::new(format!("does not compile: {why}")).hint("the file may be half-written or damaged: build it again")
+}
+
+fn does_not_load(why: &str) -> Mistake {
+    if why.contains(TOO_LARGE) {
+        does_not_compile(why)
+    } else {
+        Mistake::new(format!("was compiled and does not load: {why}"))
+    }
 }
 
 fn panics() -> Mistake {

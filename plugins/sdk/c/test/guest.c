@@ -1,5 +1,5 @@
 /* The guest of `tests/e2e/guest.mjs` in C: of every kind, and does what a message asks for. */
-#include "tidegate.h"
+#include "granted.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +44,13 @@ static tg_json *host(void) {
   for (size_t i = 0; i < sizeof bytes; i++) hex = tg_format("%s%02x", hex, bytes[i]);
   tg_set_text(value, "bytes", hex);
   return tg_set_text(value, "number", tg_format("%llu", (unsigned long long)tg_random_u64()));
+}
+
+static tg_json *revealed(const char *name) {
+  const char *secret;
+  tg_error error = tg_secret(name, &secret);
+  if (!error.code) return tg_set_text(tg_object(), "secret", secret);
+  return tg_set_text(tg_object(), "error", error.code == TG_ERROR_DENIED ? "denied" : error.sentence);
 }
 
 static void refuse(tg_answer *answer, const char *topic, const char *why) {
@@ -99,6 +106,8 @@ void tg_handle(const tg_context *context, const tg_json *payload, tg_answer *ans
     tg_log(TG_WARN, tg_get_text(payload, "log"), (tg_pair[]){{"colour", "blue"}, {NULL, NULL}});
   } else if (tg_get(payload, "host")) {
     tg_reply(answer, host());
+  } else if (tg_get_text(payload, "secret")) {
+    tg_reply(answer, revealed(tg_get_text(payload, "secret")));
   } else if (tg_get(payload, "unwritable")) {
     tg_reply(answer, tg_set_double(tg_object(), "n", 1 / 0.0));
   } else if (tg_get_text(payload, "refuse")) {

@@ -21,6 +21,7 @@ type order struct {
 	Config  string          `json:"config"`
 	Log     string          `json:"log"`
 	Host    bool            `json:"host"`
+	Secret  string          `json:"secret"`
 	// Asks for a reply that has no JSON.
 	Unwritable bool   `json:"unwritable"`
 	Refuse     string `json:"refuse"`
@@ -137,6 +138,12 @@ func handle(context *tidegate.Context, order order) (tidegate.Outcome, error) {
 		return tidegate.Outcome{}, nil
 	case order.Host:
 		return tidegate.Reply(host()), nil
+	case order.Secret != "":
+		secret, err := tidegate.Secret(order.Secret)
+		if errors.Is(err, tidegate.ErrDenied) {
+			return tidegate.Reply(map[string]string{"error": "denied"}), nil
+		}
+		return tidegate.Reply(map[string]string{"secret": secret}), err
 	case order.Unwritable:
 		return tidegate.Reply(math.Inf(1)), nil
 	case order.Refuse != "":

@@ -12,6 +12,10 @@ ABSENT: Any = object()
 """The reply of an outcome without one. `None` is a reply: JSON's `null`."""
 
 
+DROP: Any = object()
+"""What a transform returns for an event that should not cross."""
+
+
 def json_text(value: Any) -> str:
     """The value as JSON text that the host can read. TypeError or ValueError where it has none."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

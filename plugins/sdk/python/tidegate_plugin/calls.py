@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, get_type_hints
 
-from .answers import ABSENT, Action, Decision, Emit, Outcome, Publish, json_text
+from .answers import ABSENT, DROP, Action, Decision, Emit, Outcome, Publish, json_text
 from .context import Context
+from .crossing import Crossing, Peer, Phase
 from .host import utf8
 from .refusals import Failed, InvalidPayload, Refusal
 from .typed import Mismatch, decode
@@ -29,11 +31,7 @@ def handle(function: Callable[..., Any], kind: Any, context: Context, payload: s
             return None, []
         if not isinstance(outcome, Outcome):
             raise TypeError(f"`{function.__name__}` must return an Outcome or None, not {type(outcome).__name__}")
-        effects = list(outcome.effects)
-        for effect in effects:
-            if not isinstance(effect, (Emit, Publish)):
-                raise TypeError(f"`effects`: expected what emit() and publish() make, found {type(effect).__name__}")
-        return None if outcome.reply is ABSENT else json_text(outcome.reply), effects
+        return None if outcome.reply is ABSENT else json_text(outcome.reply), _effects(outcome.effects)
     except Refusal:
         raise
     except BaseException as error:
@@ -50,6 +48,48 @@ def authorize(function: Callable[..., Any], kind: Any, context: Context, action:
         return decision
     except BaseException as error:
         raise Failed(told(error)) from error
+
+
+def provide(function: Callable[..., Any], context: Context) -> list[str]:
+    """The state of a topic, payloads as JSON text. Raises nothing but `Failed`."""
+    try:
+        payloads = function(context)
+        if not isinstance(payloads, (list, tuple)):
+            raise TypeError(f"`{function.__name__}` must return a list of payloads, not {type(payloads).__name__}")
+        return [json_text(payload) for payload in payloads]
+    except BaseException as error:
+        raise Failed(told(error)) from error
+
+
+class Unread(str):
+    """JSON text that becomes its value inside the call, where what is wrong with it can be told."""
+
+
+def transform(function: Callable[..., Any], kind: Any, crossing: Crossing, payload: str) -> str | None:
+    """The payload to publish as JSON text; None when the event should not cross. Raises nothing but `Failed`."""
+    try:
+        if isinstance(crossing.event.data, Unread):
+            crossing = replace(crossing, event=replace(crossing.event, data=json.loads(crossing.event.data)))
+        published = function(crossing, decode(json.loads(payload), kind))
+        return None if published is DROP else json_text(published)
+    except BaseException as error:
+        raise Failed(told(error)) from error
+
+
+def changed(function: Callable[..., Any], peer: Peer, phase: Phase) -> list[Emit | Publish]:
+    """What should happen when a connection came or went. Raises nothing but `Failed`."""
+    try:
+        return _effects(function(peer, phase) or [])
+    except BaseException as error:
+        raise Failed(told(error)) from error
+
+
+def _effects(wanted: Any) -> list[Emit | Publish]:
+    effects = list(wanted)
+    for effect in effects:
+        if not isinstance(effect, (Emit, Publish)):
+            raise TypeError(f"`effects`: expected what emit() and publish() make, found {type(effect).__name__}")
+    return effects
 
 
 def told(error: BaseException) -> str:

@@ -8,16 +8,23 @@ import encodings.latin_1  # noqa: F401
 from typing import Any
 
 from wit_world.imports import clock, config, log, random
-from wit_world.imports.types import Context as WitContext
-from wit_world.imports.types import User as WitUser
 
 from .. import host
+from ..answers import Emit, Publish
 from ..context import Context, User
+from ..registry import functions
+from .granted import Granted
+
+try:
+    from wit_world.imports import types
+except ImportError:
+    # A transform alone has no use for them.
+    types = None
 
 LEVELS = {level.name.lower(): level for level in log.Level}
 
 
-class Imports:
+class Imports(Granted):
     """The imports of the component."""
 
     def write(self, level: str, message: str, fields: list[tuple[str, str]]) -> None:
@@ -42,25 +49,33 @@ class Imports:
 host.bind(Imports())
 
 
-def context(ctx: WitContext) -> Context:
+def context(ctx: Any) -> Context:
     """The call, as the SDK tells of it."""
-    user = None if ctx.user is None else User(ctx.user.id, ctx.user.roles, ctx.user.tenant)
     return Context(
-        ctx.topic, ctx.channel, dict(ctx.params), user,
+        ctx.topic, ctx.channel, dict(ctx.params), user(ctx.user),
         ctx.connection_id, ctx.received_at_ms, ctx.deadline_ms, dict(ctx.attributes),
     )
 
 
-def wit_user(user: User | None) -> WitUser | None:
+def user(wit: Any) -> User | None:
+    """The user, as the SDK tells of them."""
+    return None if wit is None else User(wit.id, wit.roles, wit.tenant)
+
+
+def wit_user(user: User | None) -> Any:
     """The user, as the contract tells of them."""
-    return None if user is None else WitUser(user.id, list(user.roles), user.tenant)
+    return None if user is None else types.User(user.id, list(user.roles), user.tenant)
 
 
-def registered(kind: str, position: int) -> tuple[Any, Any]:
-    """The function of this kind and the annotation of its payload. Its lack fails the build."""
-    from ..calls import payload_kind
-    from ..registry import functions
+def wit_effect(each: Emit | Publish) -> Any:
+    """The effect, as the contract tells of it."""
+    if isinstance(each, Publish):
+        return types.Effect_Publish(types.Publish(each.kind, each.subject, each.data))
+    return types.Effect_Emit(types.Emit(each.topic, each.payload, types.Audience[each.to.upper()]))
 
+
+def registered(kind: str) -> Any:
+    """The function of this kind. Its lack fails the build."""
     if kind not in functions:
         raise SystemExit(f"error: the module has no function with @{kind}\nhint: decorate one, or leave `{kind}` out of `build`")
-    return functions[kind], payload_kind(functions[kind], position)
+    return functions[kind]

@@ -8,7 +8,8 @@ from wit_world.imports import types
 from . import context, registered, wit_user
 from .. import calls, refusals
 
-FUNCTION, KIND = registered("authorizer", 2)
+FUNCTION = registered("authorizer")
+KIND = calls.payload_kind(FUNCTION, 2)
 
 
 class Authorizer(exports.Authorizer):

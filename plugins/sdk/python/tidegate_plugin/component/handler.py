@@ -4,11 +4,11 @@ from componentize_py_types import Err
 from wit_world import exports
 from wit_world.imports import types
 
-from . import context, registered
+from . import context, registered, wit_effect
 from .. import calls, refusals
-from ..answers import Emit, Publish
 
-FUNCTION, KIND = registered("handler", 1)
+FUNCTION = registered("handler")
+KIND = calls.payload_kind(FUNCTION, 1)
 REFUSALS = {
     refusals.InvalidPayload: types.Refusal_InvalidPayload,
     refusals.Forbidden: types.Refusal_Forbidden,
@@ -25,10 +25,5 @@ class Handler(exports.Handler):
         except refusals.Refusal as refusal:
             wit = next((wit for kind, wit in REFUSALS.items() if isinstance(refusal, kind)), types.Refusal_Failed)
             raise Err(wit(calls.utf8(refusal))) from None
-        return types.Outcome(reply, [effect(each) for each in effects])
+        return types.Outcome(reply, [wit_effect(each) for each in effects])
 
-
-def effect(each: Emit | Publish) -> types.Effect:
-    if isinstance(each, Publish):
-        return types.Effect_Publish(types.Publish(each.kind, each.subject, each.data))
-    return types.Effect_Emit(types.Emit(each.topic, each.payload, types.Audience[each.to.upper()]))

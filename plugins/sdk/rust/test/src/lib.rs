@@ -11,6 +11,7 @@ use tidegate_plugin::prelude::*;
 /// What a message asks for.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "most messages say all they have to say with their name")]
 enum Order {
     N(i64),
     Others(i64),
@@ -19,6 +20,7 @@ enum Order {
     Config(String),
     Log(String),
     Host(bool),
+    Secret(String),
     Unwritable(bool),
     Refuse(String),
     Crash(bool),
@@ -62,6 +64,14 @@ fn host() -> Value {
     })
 }
 
+fn revealed(name: &str) -> Value {
+    match secrets::get(name) {
+        Ok(secret) => json!({ "secret": secret }),
+        Err(secrets::Error::Denied) => json!({ "error": "denied" }),
+        Err(error) => json!({ "error": error.to_string() }),
+    }
+}
+
 fn refusal(why: &str) -> Refusal {
     let sentence = "no 🦊 today".to_owned();
     match why {
@@ -102,6 +112,7 @@ impl Handler for Everything {
                 Outcome::none().done()
             }
             Order::Host(_) => Outcome::reply(&host()).done(),
+            Order::Secret(name) => Outcome::reply(&revealed(&name)).done(),
             Order::Unwritable(_) => Outcome::reply(&BTreeMap::from([((1, 2), 3)])).done(),
             Order::Refuse(why) => Err(refusal(&why)),
             Order::Crash(_) => panic!("as it was told"),

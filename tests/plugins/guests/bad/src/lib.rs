@@ -30,6 +30,10 @@ impl Guest for Bad {
                 std::thread::sleep(std::time::Duration::from_millis(300));
                 Ok(reply("\"rested\"".to_owned()))
             }
+            "hoard" => {
+                std::mem::forget(vec![1_u8; 8 << 20]);
+                Ok(reply(calls.to_string()))
+            }
             "memory" => {
                 let mut hoard: Vec<Vec<u8>> = Vec::new();
                 loop {

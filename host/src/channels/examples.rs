@@ -1,0 +1,144 @@
+//! Examples of a channel: whom it admits and what it takes, judged by what is declared. One JSON file a channel, or more,
+//! in `channels/tests/`.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Catalog, Resolved, Schema};
+use crate::config::{Diagnostic, Node, SourceFile, decode, parse_yaml};
+use crate::protocol::User;
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    topic: String,
+    scope: Option<Scoped>,
+    payload: Option<Taken>,
+    inbound: Option<Taken>,
+}
+
+/// Who may join by the scope; `null` is a connection without a user.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Scoped {
+    admits: Vec<Option<UserExample>>,
+    refuses: Vec<Option<UserExample>>,
+}
+
+/// What meets a schema.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Taken {
+    accepts: Vec<Value>,
+    refuses: Vec<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserExample {
+    id: String,
+    #[serde(default)]
+    roles: Vec<String>,
+}
+
+/// Judges a file of examples. Plugins are not asked: an authorizer may refuse whom the scope admits.
+///
+/// Returns how many examples hold.
+///
+/// # Errors
+/// A mistake for everything that is wrong with the file, and for every example that the catalog judges otherwise.
+pub fn judge_examples(source: &Arc<SourceFile>, catalog: &Catalog) -> Result<usize, Vec<Diagnostic>> {
+    let mut mistakes = Vec::new();
+    // JSON is YAML, which knows its places.
+    let tree = parse_yaml(source, &mut mistakes);
+    let file: Option<File> = tree.as_ref().and_then(|tree| decode(tree, &mut mistakes));
+    let (Some(tree), Some(file), true) = (tree, file, mistakes.is_empty()) else { return Err(mistakes) };
+    let Some(resolved) = catalog.resolve(&file.topic) else {
+        let place = tree.nearest("/topic").place.clone();
+        let message = format!("no channel declares the topic `{}`", file.topic);
+        return Err(vec![Diagnostic::at(place, message).hint("`tidegate channels` lists what is declared")]);
+    };
+    let mut judge = Judge { tree: &tree, resolved: &resolved, held: 0, mistakes };
+    judge.scope(&file.scope.unwrap_or_default());
+    if let Some(taken) = &file.payload {
+        judge.taken("payload", &resolved.channel.payload, taken);
+    }
+    if let Some(taken) = &file.inbound {
+        judge.inbound(taken);
+    }
+    if judge.mistakes.is_empty() { Ok(judge.held) } else { Err(judge.mistakes) }
+}
+
+struct Judge<'a> {
+    tree: &'a Node,
+    resolved: &'a Resolved,
+    held: usize,
+    mistakes: Vec<Diagnostic>,
+}
+
+impl Judge<'_> {
+    fn scope(&mut self, scoped: &Scoped) {
+        let Resolved { channel, params, .. } = self.resolved;
+        for (key, users, admitted) in [("admits", &scoped.admits, true), ("refuses", &scoped.refuses, false)] {
+            for (index, user) in users.iter().enumerate() {
+                let who = user.as_ref().map_or_else(|| "nobody".to_owned(), |user| format!("`{}`", user.id));
+                let user = user.as_ref().map(UserExample::user);
+                let judged = channel.scope.admit(user.as_ref(), params);
+                let message = match judged {
+                    Ok(()) => format!("the scope of `{}` admits {who}", channel.template),
+                    Err(code) => format!("the scope of `{}` refuses {who}: {}", channel.template, code.as_str()),
+                };
+                self.note(&format!("/scope/{key}/{index}"), judged.is_ok() == admitted, message);
+            }
+        }
+    }
+
+    fn inbound(&mut self, taken: &Taken) {
+        let channel = &self.resolved.channel;
+        let Some(inbound) = &channel.inbound else {
+            let message = format!("clients may send nothing on `{}`: it has no `inbound`", channel.template);
+            return self.note("/inbound", false, message);
+        };
+        // What a relay takes without a schema of its own meets the channel's.
+        let schema = inbound.payload.as_ref().unwrap_or(&channel.payload).clone();
+        self.taken("inbound", &schema, taken);
+    }
+
+    fn taken(&mut self, what: &str, schema: &Schema, taken: &Taken) {
+        for (key, payloads, accepted) in [("accepts", &taken.accepts, true), ("refuses", &taken.refuses, false)] {
+            for (index, payload) in payloads.iter().enumerate() {
+                let judged = schema.check(payload);
+                let message = match &judged {
+                    Ok(()) => "the schema accepts it".to_owned(),
+                    Err(violations) => {
+                        let told: Vec<String> = violations
+                            .iter()
+                            .map(|violation| format!("{} {}", violation.path, violation.message).trim().to_owned())
+                            .collect();
+                        format!("the schema refuses it: {}", told.join("; "))
+                    }
+                };
+                self.note(&format!("/{what}/{key}/{index}"), judged.is_ok() == accepted, message);
+            }
+        }
+    }
+
+    fn note(&mut self, pointer: &str, held: bool, message: String) {
+        if held {
+            self.held += 1;
+        } else {
+            let place = self.tree.nearest(pointer).place.clone();
+            let example = pointer.trim_start_matches('/').replace('/', ".");
+            self.mistakes.push(Diagnostic::at(place, format!("`{example}`: {message}")));
+        }
+    }
+}
+
+impl UserExample {
+    fn user(&self) -> User {
+        User { id: self.id.clone(), roles: self.roles.clone(), tenant: None, expires_at: None }
+    }
+}

@@ -1,0 +1,139 @@
+//! Types for the payloads of channels, in the languages of those who send and receive them: schemas → one model →
+//! a printer for each language.
+
+mod model;
+mod names;
+mod objects;
+mod parts;
+mod python;
+mod read;
+mod rust;
+mod typescript;
+
+use serde_json::Value;
+
+use super::Sources;
+use crate::config::{Node, parse_yaml};
+use model::Model;
+use names::{Names, pascal};
+use read::Reader;
+
+/// A language that types are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TypesLanguage {
+    /// TypeScript.
+    TypeScript,
+    /// Rust, for serde.
+    Rust,
+    /// Python 3.11, TypedDicts.
+    Python,
+}
+
+/// Types, written.
+#[derive(Debug, Clone)]
+pub struct Types {
+    /// A module of the language.
+    pub text: String,
+    /// The channels it has the types of, by name.
+    pub channels: Vec<ChannelTypes>,
+}
+
+/// A channel and the names of its types.
+#[derive(Debug, Clone)]
+pub struct ChannelTypes {
+    /// Its name template.
+    pub channel: String,
+    /// The type of what subscribers receive.
+    pub payload: String,
+    /// The type of what clients may send, if anything.
+    pub inbound: Option<String>,
+}
+
+/// A channel as its manifest writes it.
+struct Written {
+    channel: String,
+    description: Option<String>,
+    payload: Value,
+    /// What clients may send, if they may; `None` inside for what a relay takes without a schema of its own.
+    inbound: Option<Option<Value>>,
+}
+
+/// The types of the channels of `sources`, which must compile; of those named in `channels` only, where any is.
+///
+/// A channel `vault.{vaultId}` gives `VaultVaultIdPayload`, and `VaultVaultIdInbound` where clients may send. A type
+/// takes every payload that its schema takes; it may take more, for a schema says more than types can.
+///
+/// # Errors
+/// The first of `channels` that no manifest declares, by its name, and the channels that there are.
+pub fn types(
+    sources: &Sources,
+    language: TypesLanguage,
+    channels: &[String],
+    command: &str,
+) -> Result<Types, (String, Vec<String>)> {
+    let written = written(sources);
+    let known = || written.iter().map(|written| written.channel.clone()).collect::<Vec<_>>();
+    if let Some(unknown) = channels.iter().find(|channel| !written.iter().any(|written| written.channel == **channel)) {
+        return Err((unknown.clone(), known()));
+    }
+    let model = model(sources, &written, channels);
+    let header =
+        format!("Made by `{command}` from the schemas of the channels. Change those: what is changed here is lost.");
+    let text = match language {
+        TypesLanguage::TypeScript => typescript::print(&model, &header),
+        TypesLanguage::Rust => rust::print(&model, &header),
+        TypesLanguage::Python => python::print(&model, &header),
+    };
+    Ok(Types { text, channels: model.channels })
+}
+
+/// Every channel has its names, whichever are printed, so that a name means the same wherever it is.
+fn model(sources: &Sources, written: &[Written], channels: &[String]) -> Model {
+    let mut names = Names::default();
+    let mut named = Vec::new();
+    for written in written {
+        let stem = pascal(&written.channel);
+        let payload = names.claim(&format!("{stem}Payload"));
+        let inbound = written.inbound.as_ref().map(|_| names.claim(&format!("{stem}Inbound")));
+        named.push(ChannelTypes { channel: written.channel.clone(), payload, inbound });
+    }
+    let mut reader = Reader::new(&sources.schemas, names);
+    let mut model = Model::default();
+    for (types, written) in named.into_iter().zip(written) {
+        if !channels.is_empty() && !channels.contains(&types.channel) {
+            continue;
+        }
+        let mut doc = parts::lines(written.description.as_deref().unwrap_or_default());
+        doc.push(format!("What subscribers of `{}` receive.", types.channel));
+        reader.declare_root(written.payload.clone(), &types.payload, doc);
+        if let (Some(name), Some(schema)) = (&types.inbound, &written.inbound) {
+            let doc = vec![format!("What clients may send on `{}`.", types.channel)];
+            match schema {
+                Some(schema) => reader.declare_root(schema.clone(), name, doc),
+                None => reader.declare_alias(name, &types.payload, doc),
+            }
+        }
+        model.channels.push(types);
+    }
+    model.declarations = reader.declarations;
+    model
+}
+
+/// Every channel of every manifest, by name.
+fn written(sources: &Sources) -> Vec<Written> {
+    let mut all = Vec::new();
+    for manifest in &sources.manifests {
+        let Some(tree) = parse_yaml(manifest, &mut Vec::new()) else { continue };
+        for entry in tree.get("channels").map(Node::entries).unwrap_or_default() {
+            let inbound = entry.value.get("inbound").map(|inbound| inbound.get("payload").map(Node::to_json));
+            all.push(Written {
+                channel: entry.key.clone(),
+                description: entry.value.get("description").and_then(Node::as_str).map(str::to_owned),
+                payload: entry.value.get("payload").map_or(Value::Bool(true), Node::to_json),
+                inbound,
+            });
+        }
+    }
+    all.sort_by(|one, other| one.channel.cmp(&other.channel));
+    all
+}

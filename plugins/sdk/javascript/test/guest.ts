@@ -1,0 +1,118 @@
+// The guest of `tests/e2e/guest.mjs` in TypeScript: of every kind, and does what a message asks for.
+import {
+  type Authorizer, type Connection, type Context, type Handler, HostError, Refusal, type Snapshot, type Transform, allow,
+  authorizer as decides, clock, config, connection as hears, deny, drop, emit, handler as answers, log, param, publish, random,
+  secret, snapshot as gives, transform as makes,
+} from '../index.js';
+
+interface Order {
+  n?: number;
+  others?: number;
+  echo?: unknown;
+  context?: boolean;
+  config?: string;
+  log?: string;
+  host?: boolean;
+  secret?: string;
+  unwritable?: boolean;
+  refuse?: 'invalid_payload' | 'forbidden' | 'unavailable' | 'failed';
+  crash?: boolean;
+  recurse?: boolean;
+  spin?: boolean;
+  hog?: boolean;
+}
+
+const told = ({ user, params, ...context }: Context) => ({
+  topic: context.topic,
+  channel: context.channel,
+  params,
+  user: user ? { id: user.id, roles: user.roles, tenant: user.tenant ?? null } : null,
+  connection_id: context.connectionId,
+  received_at_ms: context.receivedAtMs,
+  deadline_ms: context.deadlineMs,
+  attributes: context.attributes,
+});
+
+const host = () => ({
+  now_ms: clock.nowMs(),
+  sooner_us: clock.monotonicUs(),
+  later_us: clock.monotonicUs(),
+  bytes: [...random.bytes(16)].map((byte) => byte.toString(16).padStart(2, '0')).join(''),
+  number: random.u64().toString(),
+});
+
+function revealed(name: string) {
+  try {
+    return { secret: secret(name) };
+  } catch (error) {
+    return { error: (error as HostError).code };
+  }
+}
+
+const refusals = {
+  invalid_payload: Refusal.invalidPayload, forbidden: Refusal.forbidden, unavailable: Refusal.unavailable, failed: Refusal.failed,
+};
+
+const recurse = (n: number): number => n + recurse(n + 1);
+
+// The mistakes.
+function misbehave(order: Order) {
+  if (order.crash) (undefined as any).nope();
+  if (order.recurse) recurse(0);
+  while (order.spin);
+  for (const all: Uint8Array[] = []; order.hog;) all.push(new Uint8Array(1 << 20).fill(1));
+}
+
+export const handler: Handler = answers<Order>((context, order) => {
+  misbehave(order);
+  const { topic } = context;
+  if (order.n !== undefined) {
+    const pong = { pong: order.n };
+    return { reply: pong, effects: [emit(topic, pong), publish('ping.seen', { n: order.n }, context.user?.id)] };
+  }
+  if (order.others !== undefined) return { effects: [emit(topic, { pong: order.others }, 'others')] };
+  if (order.echo !== undefined) return { reply: order.echo };
+  if (order.context) return { reply: told(context) };
+  if (order.config) return { reply: config(order.config) ?? null };
+  if (order.log) return log.warn(order.log, { colour: 'blue' });
+  if (order.host) return { reply: host() };
+  if (order.secret) return { reply: revealed(order.secret) };
+  if (order.unwritable) return { reply: 10n };
+  if (order.refuse) throw refusals[order.refuse]('no 🦊 today');
+  throw Refusal.invalidPayload('what is to be done?');
+});
+
+// Members of a vault may join it and send on it; nobody may say `crash` there.
+export const authorizer: Authorizer = decides<Order>((context, action, message) => {
+  const vault = param(context, 'vaultId');
+  if (!vault || vault === 'broken') throw new Error('the vault is broken');
+  if (action === 'send' && message?.crash) misbehave(message);
+  const members = config<Record<string, string[]>>('members')?.[vault] ?? [];
+  return members.includes(context.user?.id ?? '') ? allow() : deny(`no member of vault \`${vault}\``);
+});
+
+// As many payloads as the topic says, and who asked.
+export const snapshot: Snapshot = gives((context) => {
+  const what = param(context, 'what');
+  misbehave({ crash: what === 'crash' });
+  const count = Number(what);
+  if (Number.isNaN(count)) throw new Error(`no state of \`${what}\``);
+  return Array.from({ length: count }, (_, n) => ({ n, to: context.user?.id }));
+});
+
+// Orders of 0 do not cross, and those below are none.
+export const transform: Transform = makes<number | string>(({ event, topic }, cents) => {
+  misbehave({ crash: cents === 'crash' });
+  if (cents === 0) return drop;
+  if (typeof cents === 'number' && cents < 0) throw new Error(`a refund of ${-cents} is no order`);
+  const { kind, source, id, subject = null, time = null, data } = event;
+  return { cents, type: kind, source, id, subject, time, data, topic };
+});
+
+// Tells the lobby and the bus.
+export const connection: Connection = hears((peer, phase) => {
+  const user = peer.user?.id ?? null;
+  if (user === 'broken' && phase === 'connected') throw new Error('not at home to `broken`');
+  const told = { phase, user, connection: peer.connectionId };
+  return [emit('lobby', told, 'others'), publish(`connection.${phase}`, told)];
+});

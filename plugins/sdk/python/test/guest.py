@@ -1,0 +1,147 @@
+"""The guest of `tests/e2e/guest.mjs` in Python: of every kind, and does what a message asks for."""
+
+import random as python_random
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from refusals import REFUSALS
+from tidegate_plugin import (
+    DROP, Action, Context, Crossing, Decision, InvalidPayload, Outcome, Peer, Phase, allow, authorizer, clock, config, connection, deny,
+    emit, handler, log, publish, random, secrets, snapshot, transform,
+)
+from tidegate_plugin.errors import Denied
+
+
+@dataclass
+class Order:
+    """What the channel takes: what to do, and with what."""
+
+    n: int | None = None
+    others: int | None = None
+    echo: Any = None
+    context: bool = False
+    config: str | None = None
+    log: str | None = None
+    host: bool = False
+    secret: str | None = None
+    unwritable: bool = False
+    refuse: str | None = None
+    crash: bool = False
+    recurse: bool = False
+    spin: bool = False
+    hog: bool = False
+    python: str | None = None
+
+
+def told(context: Context) -> dict[str, Any]:
+    pairs = {name: list(map(list, getattr(context, name).items())) for name in ("params", "attributes")}
+    return asdict(context) | pairs
+
+
+def host() -> dict[str, Any]:
+    return {
+        "now_ms": clock.now_ms(), "sooner_us": clock.monotonic_us(), "later_us": clock.monotonic_us(),
+        "bytes": random.bytes(16).hex(), "number": str(random.next_u64()), "python": python_random.getrandbits(48),
+    }
+
+
+def revealed(name: str) -> dict[str, str]:
+    try:
+        return {"secret": secrets.get(name)}
+    except Denied:
+        return {"error": "denied"}
+
+
+def misbehave(order: Order) -> None:
+    """The mistakes."""
+    if order.crash:
+        1 // 0
+    if order.recurse:
+        misbehave(order)
+    while order.spin:
+        pass
+    kept = []
+    while order.hog:
+        kept.append(bytearray(b"\1") * (1 << 20))
+
+
+def mistake_of_python(order: Order) -> Any:
+    match order.python:
+        case "exit":
+            raise SystemExit(3)
+        case "surrogate":
+            return Outcome("\ud83e")
+        case "dict":
+            return {"not": "an outcome"}
+
+
+@handler
+def handle(context: Context, order: Order) -> Outcome | None:
+    misbehave(order)
+    if order.python is not None:
+        return mistake_of_python(order)
+    if order.n is not None:
+        pong, user = {"pong": order.n}, context.user.id if context.user else None
+        return Outcome(pong, [emit(context.topic, pong), publish("ping.seen", {"n": order.n}, user)])
+    if order.others is not None:
+        return Outcome(effects=[emit(context.topic, {"pong": order.others}, to="others")])
+    if order.echo is not None:
+        return Outcome(order.echo)
+    if order.context:
+        return Outcome(told(context))
+    if order.config is not None:
+        return Outcome(config(order.config))
+    if order.log is not None:
+        log.warn(order.log, colour="blue")
+        return None
+    if order.host:
+        return Outcome(host())
+    if order.secret is not None:
+        return Outcome(revealed(order.secret))
+    if order.unwritable:
+        return Outcome(float("inf"))
+    if order.refuse is not None:
+        raise REFUSALS[order.refuse]("no 🦊 today")
+    raise InvalidPayload("what is to be done?")
+
+
+@authorizer
+def authorize(context: Context, action: Action, payload: Any) -> Decision:
+    """Members of a vault may join it and send on it; nobody may say `crash` there."""
+    vault = context.params.get("vaultId", "broken")
+    if vault == "broken":
+        raise LookupError("the vault is broken")
+    if action is Action.SEND and isinstance(payload, dict):
+        misbehave(Order(**payload))
+    if context.user is not None and context.user.id in config("members").get(vault, []):
+        return allow()
+    return deny(f"no member of vault `{vault}`")
+
+
+@snapshot
+def provide(context: Context) -> list[Any]:
+    """As many payloads as the topic says, and who asked."""
+    what = context.params["what"]
+    misbehave(Order(crash=what == "crash"))
+    if not what.isdecimal():
+        raise LookupError(f"no state of `{what}`")
+    return [{"n": n, "to": context.user.id} for n in range(int(what))]
+
+
+@transform
+def apply(crossing: Crossing, cents: int) -> Any:
+    """Orders of 0 do not cross, and those below are none."""
+    if cents < 0:
+        raise ValueError(f"a refund of {-cents} is no order")
+    event = asdict(crossing.event)
+    return DROP if cents == 0 else {"type": event.pop("kind")} | event | {"cents": cents, "topic": crossing.topic}
+
+
+@connection
+def changed(peer: Peer, phase: Phase) -> list[Any]:
+    """Tells the lobby and the bus."""
+    user = peer.user.id if peer.user else None
+    if user == "broken" and phase is Phase.CONNECTED:
+        raise LookupError("not at home to `broken`")
+    told = {"phase": phase, "user": user, "connection": peer.connection_id}
+    return [emit("lobby", told, to="others"), publish(f"connection.{phase}", told)]

@@ -1,7 +1,7 @@
 //! A project of its own for each test: a configuration and channels in a directory that goes with the test.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -157,6 +157,11 @@ impl Project {
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let paths = names.map(|name| format!("{directory}/{name}"));
         paths.fold(self, |project, path| project.write(&path, &committed(&path)))
+    }
+
+    /// Where a file of the project is.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.directory.path().join(path)
     }
 
     pub(crate) fn read(&self, path: &str) -> String {

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::kv::{NEXT_REVISION, sweep};
-use super::pools::{Missing, Pools, cause, is_busy};
+use super::pools::{Missing, Pools, cause, is_passing};
 use crate::flow::ports::Clock;
 use crate::telemetry;
 
@@ -123,11 +123,11 @@ impl Database {
         begun.map_err(|error| self.failed(&error))
     }
 
-    /// Says why a call failed. Unless another writer was in the way, the store is away from now on, until the watch opens
+    /// Says why a call failed. Unless it says nothing against the file, the store is away from now on, until the watch opens
     /// it anew.
     pub(super) fn failed(&self, error: &sqlx::Error) -> String {
         let why = cause(error);
-        if !is_busy(error) && self.give_up() {
+        if !is_passing(error) && self.give_up() {
             self.set_away(Some(&why));
         }
         why

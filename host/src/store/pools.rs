@@ -137,10 +137,10 @@ fn cause_of_migration(error: &MigrateError) -> String {
     }
 }
 
-/// Whether another writer had the database; it is there all the same.
-pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+/// Whether the error says nothing against the file: others were first, or the connections were being replaced.
+pub(super) fn is_passing(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
         sqlx::Error::Database(error) => {
             let code: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or_default();
             // The low byte is the primary code.

@@ -150,6 +150,7 @@ impl Call {
             api_keys: Arc::new(keys),
             dead_letters: server.dead_letters.clone(),
             plugins: Arc::new(TwoVersions),
+            store: server.store.clone(),
         };
         let response = router(state).oneshot(self.request.body(self.body).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();

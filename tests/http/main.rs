@@ -67,6 +67,7 @@ impl PluginRoster for TwoVersions {
             kinds,
             cached: true,
             vectors: 2,
+            instances: 3,
             paused: Vec::new(),
             calls: 7,
             faults: 1,

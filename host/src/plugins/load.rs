@@ -10,7 +10,6 @@ use wasmtime::component::Component;
 
 use super::census::{Census, Retired};
 use super::compile::Compiled;
-use super::engine::{MEMORIES_MAX, TABLES_MAX};
 use super::fault::Failure;
 use super::guest::{Guest, Identity};
 use super::imports::Reach;
@@ -147,12 +146,6 @@ impl PluginHost {
     fn places(&self, component: &Component) -> Result<u32, Mistake> {
         // What depends on modules it imports does not link.
         let Some(needs) = Needs::of(component) else { return Ok(1) };
-        for (what, needed, most) in [("memories", needs.memories, MEMORIES_MAX), ("tables", needs.tables, TABLES_MAX)] {
-            if needed > most {
-                return Err(Mistake::new(format!("needs {needed} {what} in one instance, at most {most} are served"))
-                    .hint("link it of fewer modules"));
-            }
-        }
         let (places, most) = (needs.places(), self.slots.workers_max());
         if places > most {
             let message = format!(

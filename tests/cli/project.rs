@@ -237,6 +237,13 @@ impl Server {
         panic!("`{text}` was not logged before the end: {seen}");
     }
 
+    /// Ends it as SIGTERM does, and starts another over the same files.
+    pub(crate) fn restart(mut self, arguments: &[&str]) -> Self {
+        let project = std::mem::replace(&mut self.project, Project::empty());
+        assert_eq!(self.terminate(), Some(0));
+        project.spawn(arguments)
+    }
+
     /// Sends SIGTERM and waits for the end.
     pub(crate) fn terminate(mut self) -> Option<i32> {
         let id = self.child.id().to_string();

@@ -23,4 +23,5 @@ mod rollback;
 mod room;
 mod roster;
 mod site;
+mod states;
 mod store;

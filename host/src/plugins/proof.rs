@@ -106,8 +106,11 @@ impl PluginHost {
         }
     }
 
-    /// A copy of a plugin to be asked in its place.
-    async fn trial(&self, plugin: &Plugin) -> Result<Plugin, String> {
+    /// A copy of a plugin to be asked in its place, with the time of a trial.
+    ///
+    /// # Errors
+    /// A sentence, when the component no longer fits the contract.
+    pub async fn trial(&self, plugin: &Plugin) -> Result<Plugin, String> {
         let Plugin { manifest, blueprint, .. } = plugin;
         let mut services = Services::in_memory();
         services.secrets = self.services.secrets.clone();

@@ -144,3 +144,21 @@ fn plugin_test_asks_a_plugin_of_every_kind() {
     let project = vectors.iter().fold(project, |project, (name, text)| project.write(&path(name), text));
     shown!(project.run(&["plugin", "test", "kinds"]));
 }
+
+#[test]
+fn a_plugin_that_should_authenticate_must_be_there_and_be_an_authorizer() {
+    let naming = |name: &str| {
+        let providers = format!("auth:\n  providers:\n    - plugin: {{ name: {name} }}\n");
+        Project::new().with_plugin("ping").with_plugin("vault-members").write("config/tidegate.yaml", &providers)
+    };
+    shown!(naming("vault-member").run(&["check"]));
+    let no_authorizer = naming("ping").run(&["check"]);
+    assert!(no_authorizer.shown().contains("plugin `ping` does not export `authorizer`"), "{}", no_authorizer.shown());
+    assert_eq!(naming("vault-members").run(&["check"]).exit, Some(0));
+}
+
+#[test]
+fn a_provider_that_would_never_be_asked_is_told() {
+    let providers = "auth:\n  providers:\n    - plugin: { name: vault-members, cookies: ['a b'] }\n    - jwt: { secret: '${TIDEGATE_JWT_SECRET}' }\n";
+    shown!(Project::new().with_plugin("vault-members").write("config/tidegate.yaml", providers).run(&["check"]));
+}

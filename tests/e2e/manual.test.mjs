@@ -8,7 +8,7 @@ import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 
 import { ask, Server } from "./harness.mjs";
-import { binary, repository, target } from "./paths.mjs";
+import { binary, components, repository } from "./paths.mjs";
 
 // Longer than a toolchain takes to arrive and to build from nothing on a small machine.
 const BUILD_PATIENCE_MS = 600_000;
@@ -49,10 +49,10 @@ describe("the plugin of the manual", () => {
   after(() => server?.stop());
 
   const tidegate = (...args) =>
-    promisify(execFile)(binary(), args, { cwd: server.directory, env: { ...process.env, CARGO_TARGET_DIR: join(target, "e2e-manual") } });
+    promisify(execFile)(binary(), args, { cwd: server.directory, env: { ...process.env, CARGO_TARGET_DIR: components.shipped.target } });
 
   for (const [language, [section, files]] of Object.entries(SECTIONS)) {
-    test(`in ${language} is built by its \`build\`, and needs no grant`, { timeout: BUILD_PATIENCE_MS + COMPILE_PATIENCE_MS }, async () => {
+    test(`in ${language} is built by its \`build\``, { timeout: BUILD_PATIENCE_MS }, async () => {
       const directory = join(server.directory, "plugins", language);
       mkdirSync(join(directory, "src"), { recursive: true });
       for (const [file, fence] of Object.entries(files)) {
@@ -62,18 +62,16 @@ describe("the plugin of the manual", () => {
         writeFileSync(join(directory, file), greets);
       }
       await tidegate("plugin", "build", language);
-      const { stdout } = await tidegate("plugin", "check", language);
-      assert.match(stdout, new RegExp(`${language}.*handler`));
     });
   }
 
-  test("serves", { timeout: BUILD_PATIENCE_MS + COMPILE_PATIENCE_MS }, async () => {
+  test("serves, in every language and without a grant", { timeout: COMPILE_PATIENCE_MS }, async () => {
     const channel = (handler) => ({
       scope: "public", payload: {}, inbound: { handler, payload: { type: "object", properties: { name: { type: "string" } } } },
     });
     const channels = Object.fromEntries(Object.keys(SECTIONS).map((language) => [`greet-${language}`, channel(language)]));
     server.write("channels/manual.yaml", JSON.stringify({ feature: "manual", channels }));
-    server = await Server.start({ directory: server.directory });
+    server = await Server.start({ directory: server.directory, patienceMs: COMPILE_PATIENCE_MS });
     const socket = await server.connect();
     for (const language of Object.keys(SECTIONS)) {
       const topic = `greet-${language}`;

@@ -6,7 +6,7 @@ use tidegate::flow::{Admission, Handshake};
 use tidegate::protocol::{Code, Refusal, User};
 
 use crate::support::{FakeClock, FakeProvider, Server, ServerBuilder, user};
-use crate::{CHANNELS, code};
+use crate::{CHANNELS, code, connection};
 
 fn provider() -> FakeProvider {
     FakeProvider::knowing([("good", user("alice")), ("other", user("bob"))]).refusing("forged", Code::Unauthenticated)
@@ -33,13 +33,13 @@ fn page(origin: &str, host: &str) -> Handshake {
 }
 
 async fn id_of(handshake: Handshake) -> Option<String> {
-    let admission = server().start().gates.connect(&handshake).await.unwrap();
+    let admission = server().start().gates.connect(&connection(), &handshake).await.unwrap();
     admission.user.map(|user| user.id.clone())
 }
 
 async fn asking(origins: &[&str], handshake: Handshake) -> Result<Admission, Refusal> {
     let origins = origins.iter().map(ToString::to_string).collect();
-    server().auth(|auth| auth.origins = origins).start().gates.connect(&handshake).await
+    server().auth(|auth| auth.origins = origins).start().gates.connect(&connection(), &handshake).await
 }
 
 #[tokio::test]
@@ -83,13 +83,17 @@ async fn of_several_cookies_of_one_name_the_first_that_says_something_decides() 
 async fn no_credential_is_anonymous_where_that_is_allowed_and_unauthenticated_where_not() {
     assert_eq!(id_of(Handshake::default()).await, None);
     let closed = server().auth(|auth| auth.anonymous = false).start();
-    assert_eq!(code(closed.gates.connect(&Handshake::default()).await), Code::Unauthenticated);
+    assert_eq!(code(closed.gates.connect(&connection(), &Handshake::default()).await), Code::Unauthenticated);
 }
 
 #[tokio::test]
 async fn a_bad_credential_is_refused_even_where_anonymous_is_allowed() {
     for bad in ["forged", "of no provider"] {
-        assert_eq!(code(server().start().gates.connect(&token(bad)).await), Code::Unauthenticated, "{bad}");
+        assert_eq!(
+            code(server().start().gates.connect(&connection(), &token(bad)).await),
+            Code::Unauthenticated,
+            "{bad}"
+        );
     }
 }
 
@@ -101,8 +105,8 @@ async fn a_credential_whose_time_is_over_is_token_expired_to_the_second() {
         ("just good", until(FakeClock::START_UNIX_S + 1)),
     ]);
     let server = Server::declaring(CHANNELS).provider(Arc::new(provider)).start();
-    assert_eq!(code(server.gates.connect(&token("over")).await), Code::TokenExpired);
-    assert!(server.gates.connect(&token("just good")).await.is_ok());
+    assert_eq!(code(server.gates.connect(&connection(), &token("over")).await), Code::TokenExpired);
+    assert!(server.gates.connect(&connection(), &token("just good")).await.is_ok());
 }
 
 #[tokio::test]
@@ -110,9 +114,9 @@ async fn providers_are_asked_in_order_and_the_first_that_recognises_decides() {
     let first = Arc::new(FakeProvider::knowing([]).refusing("known", Code::TokenRevoked));
     let second = Arc::new(FakeProvider::knowing([("known", user("bob")), ("late", user("bob"))]));
     let server = Server::declaring(CHANNELS).provider(first.clone()).provider(second.clone()).start();
-    assert_eq!(code(server.gates.connect(&token("known")).await), Code::TokenRevoked);
+    assert_eq!(code(server.gates.connect(&connection(), &token("known")).await), Code::TokenRevoked);
     assert_eq!(second.asked(), Vec::<String>::new());
-    assert!(server.gates.connect(&token("late")).await.is_ok());
+    assert!(server.gates.connect(&connection(), &token("late")).await.is_ok());
     assert_eq!(first.asked(), ["known", "late"]);
 }
 
@@ -173,6 +177,6 @@ async fn the_origin_is_judged_before_any_provider_sees_the_credential() {
     let provider = Arc::new(provider());
     let server = Server::declaring(CHANNELS).provider(provider.clone()).start();
     let handshake = Handshake { token: Some("good".to_owned()), ..page("https://evil.com", "api.example.com") };
-    assert_eq!(code(server.gates.connect(&handshake).await), Code::Forbidden);
+    assert_eq!(code(server.gates.connect(&connection(), &handshake).await), Code::Forbidden);
     assert_eq!(provider.asked(), Vec::<String>::new());
 }

@@ -7,7 +7,7 @@ use tidegate::flow::{Effect, Handshake};
 use tidegate::protocol::{Code, Payload};
 
 use crate::support::{FakeProvider, Server, event, user};
-use crate::{CHANNELS, code};
+use crate::{CHANNELS, code, connection};
 
 #[tokio::test]
 async fn every_gate_answers_draining_whatever_it_would_have_said() {
@@ -17,7 +17,7 @@ async fn every_gate_answers_draining_whatever_it_would_have_said() {
     client.subscribe("ping").await.unwrap();
     server.gates.drain();
 
-    assert_eq!(code(server.gates.connect(&Handshake::default()).await), Code::Draining);
+    assert_eq!(code(server.gates.connect(&connection(), &Handshake::default()).await), Code::Draining);
     assert_eq!(code(client.authenticate("alice").await), Code::Draining);
     for topic in ["news", "desk", "nothing"] {
         assert_eq!(code(client.subscribe(topic).await), Code::Draining, "{topic}");

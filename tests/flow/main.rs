@@ -13,6 +13,7 @@ mod connect;
 mod connection;
 mod decisions;
 mod drain;
+mod identify;
 mod inbound;
 mod rate;
 mod recheck;
@@ -24,7 +25,7 @@ mod unsubscribe;
 
 use std::fmt::Debug;
 
-use tidegate::protocol::{Code, Refusal};
+use tidegate::protocol::{Code, ConnectionId, Refusal};
 
 /// One channel of every kind.
 const CHANNELS: &str = r#"
@@ -77,6 +78,11 @@ channels:
       payload: { type: object, required: [n], properties: { n: { type: integer } } }
       relay: all
 "#;
+
+/// A connection that wants in.
+fn connection() -> ConnectionId {
+    ConnectionId::new("c1")
+}
 
 /// The code of a refusal.
 fn code<T: Debug>(result: Result<T, Refusal>) -> Code {

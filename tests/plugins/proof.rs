@@ -100,7 +100,12 @@ fn lay(root: &Path, expect: &str) -> Paths {
     write("plugins/bad/plugin.yaml", BAD_MANIFEST.as_bytes());
     write("plugins/bad/bad.wasm", &bad(BAD_MANIFEST).component);
     write("plugins/bad/tests/one.json", vector("well", expect).as_bytes());
-    Paths { channels: root.join("channels"), plugins: root.join("plugins"), bridge: root.join("bridge.yaml") }
+    Paths {
+        channels: root.join("channels"),
+        plugins: root.join("plugins"),
+        bridge: root.join("bridge.yaml"),
+        ..Paths::default()
+    }
 }
 
 async fn build(paths: &Paths, previous: &[Arc<Plugin>]) -> Result<Built, Vec<Diagnostic>> {

@@ -200,5 +200,5 @@ fn host(root: &TempDir) -> Arc<PluginHost> {
 
 fn paths(root: &TempDir) -> Paths {
     let at = |path: &str| root.path().join(path);
-    Paths { channels: at("channels"), plugins: at("plugins"), bridge: at("bridge.yaml") }
+    Paths { channels: at("channels"), plugins: at("plugins"), bridge: at("bridge.yaml"), ..Paths::default() }
 }

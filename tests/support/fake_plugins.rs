@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tidegate::flow::CallContext;
 use tidegate::flow::ports::{
-    Answer, AuthorizerCall, ConnectionCall, Decision, Fault, FaultKind, HandlerCall, Outcome, PluginEffect,
-    PluginRefusal, PluginVersion, Plugins, TransformCall,
+    Answer, AuthorizerCall, ConnectionCall, Decision, Fault, FaultKind, HandlerCall, IdentifyCall, Outcome,
+    PluginEffect, PluginRefusal, PluginVersion, Plugins, Recognition, TransformCall,
 };
 use tidegate::protocol::{Payload, PluginName};
 use tokio::sync::Semaphore;
@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 pub struct FakePlugins {
     handler: Handler,
     authorizer: Authorizer,
+    recognition: Result<Recognition, FaultKind>,
     snapshot: Result<Vec<Payload>, FaultKind>,
     transform: Transform,
     /// What whoever hears of connections wants; `None` is that nobody does.
@@ -51,7 +52,7 @@ enum Transform {
 pub struct Call {
     /// The plugin.
     pub plugin: String,
-    /// `subscribe`, `send`, `handle`, `snapshot`, `transform`, `connected` or `disconnected`.
+    /// `connect`, `subscribe`, `send`, `handle`, `snapshot`, `transform`, `connected` or `disconnected`.
     pub asked: &'static str,
     /// The topic; empty for a connection.
     pub topic: String,
@@ -94,6 +95,7 @@ impl FakePlugins {
         Self {
             handler,
             authorizer,
+            recognition: Ok(Recognition::Refused { reason: "secret detail of the inside".to_owned() }),
             snapshot: Ok(Vec::new()),
             transform: Transform::Keeps,
             listener: None,
@@ -161,6 +163,11 @@ impl FakePlugins {
     /// Authorizers never answer; handlers take every message.
     pub fn authorizer_hanging() -> Self {
         Self { authorizer: Authorizer::Hangs, ..Self::silent() }
+    }
+
+    /// Authorizers answer this about every credential.
+    pub fn recognising(recognition: Result<Recognition, FaultKind>) -> Self {
+        Self { recognition, ..Self::silent() }
     }
 
     /// Snapshots hold these payloads.
@@ -246,6 +253,18 @@ impl Plugins for FakePlugins {
             Authorizer::Faults(kind) => Err(fault(plugin, *kind)),
             Authorizer::Hangs => std::future::pending().await,
         }
+    }
+
+    async fn identify(&self, plugin: &PluginName, call: IdentifyCall<'_>) -> Result<Recognition, Fault> {
+        self.calls.lock().push(Call {
+            plugin: plugin.as_str().to_owned(),
+            asked: "connect",
+            topic: String::new(),
+            user: None,
+            payload: Some(call.credential.as_str().to_owned()),
+        });
+        self.pass_latch().await;
+        self.recognition.clone().map_err(|kind| fault(plugin, kind))
     }
 
     async fn handle(&self, plugin: &PluginName, call: HandlerCall<'_>) -> Result<Answer, Fault> {

@@ -8,10 +8,10 @@ use serde_json::Value;
 use tidegate::channels::{self, Catalog, PluginKinds, Sources};
 use tidegate::config::{Limits, SourceFile};
 use tidegate::flow::ports::{DeadLetters, Provider};
-use tidegate::flow::{AuthPolicy, Gates, Ports, Serving};
+use tidegate::flow::{AuthPolicy, AuthProvider, Gates, Ports, Serving};
 use tidegate::protocol::{BusEvent, Generation, PluginName, User};
 
-use super::{Client, FakeBus, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms};
+use super::{Client, FakeBus, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms, FakeStore};
 
 /// The plugins a manifest of the tests may name; each can be anything.
 const PLUGINS: [&str; 2] = ["answerer", "members"];
@@ -28,6 +28,8 @@ pub struct Server {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// The wall clock.
     pub clock: Arc<FakeClock>,
+    /// Whether the store is there.
+    pub store: Arc<FakeStore>,
     /// The plugins of the first generation.
     pub plugins: Arc<FakePlugins>,
     connections: Mutex<u32>,
@@ -115,7 +117,7 @@ impl ServerBuilder {
 
     /// Asking this provider, after those named before.
     pub fn provider(mut self, provider: Arc<dyn Provider>) -> Self {
-        self.auth.providers.push(provider);
+        self.auth.providers.push(AuthProvider::Own(provider));
         self
     }
 
@@ -131,7 +133,8 @@ impl ServerBuilder {
         let catalog = catalog(&self.manifest, self.bridge.as_deref(), Generation(1));
         let serving = Serving { catalog, plugins: plugins.clone() };
         let gates = Arc::new(Gates::new(serving, self.auth, self.limits, ports));
-        Server { gates, rooms, bus, dead_letters, clock, plugins, connections: Mutex::default() }
+        let store = Arc::new(FakeStore::default());
+        Server { gates, rooms, bus, dead_letters, clock, store, plugins, connections: Mutex::default() }
     }
 }
 
@@ -144,6 +147,7 @@ pub fn catalog(manifest: &str, bridge: Option<&str>, generation: Generation) -> 
         bridge: bridge.map(|text| file("bridge.yaml", text)),
         plugins: PLUGINS.into_iter().map(|name| (PluginName::new(name), PluginKinds::ALL)).collect(),
         unloadable: Vec::new(),
+        named: Vec::new(),
     };
     Arc::new(channels::compile(&sources, generation).unwrap_or_else(|mistakes| panic!("{mistakes:#?}")))
 }

@@ -8,14 +8,18 @@ use std::sync::Arc;
 pub use jwt::{Jwt, SignError, TokenRequest, sign};
 
 use crate::config::{Anonymous, Config, Provider};
-use crate::flow::AuthPolicy;
-use crate::flow::ports::{self, Clock};
+use crate::flow::ports::Clock;
+use crate::flow::{AuthPolicy, AuthProvider};
+use crate::protocol::PluginName;
 
 /// The policy that a configuration asks for. Tokens are judged by `clock`.
 #[must_use]
 pub fn policy(config: &Config, clock: &Arc<dyn Clock>) -> AuthPolicy {
     let providers = config.auth.providers.iter().map(|provider| match provider {
-        Provider::Jwt(jwt) => Arc::new(Jwt::new(jwt.clone(), clock.clone())) as Arc<dyn ports::Provider>,
+        Provider::Jwt(jwt) => AuthProvider::Own(Arc::new(Jwt::new(jwt.clone(), clock.clone()))),
+        Provider::Plugin(plugin) => {
+            AuthProvider::Plugin { name: PluginName::new(plugin.name.as_str()), cookies: plugin.cookies.clone() }
+        }
     });
     AuthPolicy {
         anonymous: config.auth.anonymous == Anonymous::Allow,

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::index::{CONFLICTS_MAX, Index};
 use super::manifest::{self, Declared};
+use super::plugin_kinds::{self, NamedPlugin};
 use super::schema_files::SchemaFiles;
 use super::{BridgeTable, Catalog, PluginKinds, bridge_file};
 use crate::config::{Diagnostic, SourceFile};
@@ -25,6 +26,8 @@ pub struct Sources {
     pub plugins: BTreeMap<PluginName, PluginKinds>,
     /// Plugins that are there and did not load: their own mistakes are told elsewhere, naming them is none.
     pub unloadable: Vec<PluginName>,
+    /// Plugins that the configuration names.
+    pub named: Vec<NamedPlugin>,
 }
 
 /// Compiles a catalog.
@@ -57,6 +60,9 @@ pub fn compile(sources: &Sources, generation: Generation) -> Result<Catalog, Vec
         }
         None => BridgeTable::default(),
     };
+    for NamedPlugin { name, kind, place } in &sources.named {
+        plugin_kinds::named(name, *kind, place, sources, &mut diagnostics);
+    }
     if !diagnostics.is_empty() {
         in_order(&mut diagnostics, sources);
         return Err(diagnostics);

@@ -20,7 +20,7 @@ pub use bridge::{BridgeError, BridgeRule, BridgeTable, RuleId};
 pub use catalog::{Catalog, Channel, Inbound, InboundAction, Rate, Resolved};
 pub use compile::{Sources, bridge_schema, compile, manifest_schema};
 pub use examples::judge_examples;
-pub use plugin_kinds::{PluginKind, PluginKinds};
+pub use plugin_kinds::{NamedPlugin, PluginKind, PluginKinds};
 pub use schema::{Schema, Violation};
 pub use scope::Scope;
 pub use template::{InvalidTemplate, Template};

@@ -108,7 +108,18 @@ impl FromIterator<PluginKind> for PluginKinds {
     }
 }
 
-/// A plugin that a manifest or the bridge table names, told where it is not there or not of that kind.
+/// A plugin that is named outside of manifests and the bridge table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPlugin {
+    /// The name.
+    pub name: String,
+    /// What it has to be.
+    pub kind: PluginKind,
+    /// Where it is named.
+    pub place: Place,
+}
+
+/// A plugin that a manifest, the bridge table or the configuration names, told where it is not there or not of that kind.
 pub(super) fn named(
     name: &str,
     kind: PluginKind,

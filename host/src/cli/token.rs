@@ -56,6 +56,10 @@ impl Token {
 
 /// The provider that signs: the first of its kind.
 pub(super) fn jwt_provider(config: &Config) -> Result<&JwtProvider, Failure> {
-    let Provider::Jwt(jwt) = config.auth.providers.first().ok_or(Failure::NoJwtProvider)?;
-    Ok(jwt)
+    let mut providers = config.auth.providers.iter();
+    let jwt = providers.find_map(|provider| match provider {
+        Provider::Jwt(jwt) => Some(jwt),
+        Provider::Plugin(_) => None,
+    });
+    jwt.ok_or(Failure::NoJwtProvider)
 }

@@ -51,6 +51,42 @@ impl Told<'_> {
     }
 }
 
+fn check_provider(provider: &Provider, index: usize, before: &[Provider], told: &mut Told<'_>) {
+    let at = format!("/auth/providers/{index}");
+    if before.iter().any(|other| matches!(other, Provider::Plugin(_))) {
+        let hint = "put the `plugin` last";
+        told.add(&at, "a provider after a `plugin` is never asked: the plugin decides on every credential", Some(hint));
+    }
+    match provider {
+        Provider::Jwt(jwt) => {
+            let at = format!("{at}/jwt");
+            if before.iter().any(|other| matches!(other, Provider::Jwt(_))) {
+                told.add(&at, "a second `jwt` provider is never asked: the first decides on every JWT", None);
+            }
+            let (bytes, bytes_min) = (jwt.secret.expose().len(), jwt.algorithm.secret_bytes_min());
+            if bytes < bytes_min {
+                let name = jwt.algorithm.as_str();
+                let message = format!("the secret has {bytes} bytes, {name} needs at least {bytes_min}");
+                told.add(&format!("{at}/secret"), &message, Some("`openssl rand -base64 48` makes one"));
+            }
+            for (key, claim) in [("user", &jwt.user), ("roles", &jwt.roles)] {
+                if claim.is_empty() {
+                    told.add(&format!("{at}/{key}"), &format!("`{key}` names no claim"), None);
+                }
+            }
+        }
+        Provider::Plugin(plugin) => {
+            for (number, cookie) in plugin.cookies.iter().enumerate().filter(|(_, cookie)| !is_cookie(cookie)) {
+                told.add(&format!("{at}/plugin/cookies/{number}"), &format!("`{cookie}` is no name of a cookie"), None);
+            }
+        }
+    }
+}
+
+fn is_cookie(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && !b"=;,\"\\".contains(&b))
+}
+
 fn check_auth(config: &Config, told: &mut Told<'_>) {
     let auth = &config.auth;
     for (index, origin) in auth.origins.iter().enumerate() {
@@ -60,26 +96,11 @@ fn check_auth(config: &Config, told: &mut Told<'_>) {
             told.add(&format!("/auth/origins/{index}"), &message, Some(hint));
         }
     }
-    if auth.cookie.is_empty() || auth.cookie.bytes().any(|b| !b.is_ascii_graphic() || b"=;,\"\\".contains(&b)) {
+    if !is_cookie(&auth.cookie) {
         told.add("/auth/cookie", &format!("`{}` is no name of a cookie", auth.cookie), None);
     }
     for (index, provider) in auth.providers.iter().enumerate() {
-        let Provider::Jwt(jwt) = provider;
-        let at = format!("/auth/providers/{index}/jwt");
-        if index > 0 {
-            told.add(&at, "a second `jwt` provider is never asked: the first decides on every JWT", None);
-        }
-        let (bytes, bytes_min) = (jwt.secret.expose().len(), jwt.algorithm.secret_bytes_min());
-        if bytes < bytes_min {
-            let name = jwt.algorithm.as_str();
-            let message = format!("the secret has {bytes} bytes, {name} needs at least {bytes_min}");
-            told.add(&format!("{at}/secret"), &message, Some("`openssl rand -base64 48` makes one"));
-        }
-        for (key, claim) in [("user", &jwt.user), ("roles", &jwt.roles)] {
-            if claim.is_empty() {
-                told.add(&format!("{at}/{key}"), &format!("`{key}` names no claim"), None);
-            }
-        }
+        check_provider(provider, index, &auth.providers[..index], told);
     }
     // A provider that was refused is none here, and is what must be mended.
     if auth.anonymous == Anonymous::Deny && auth.providers.is_empty() && told.diagnostics.is_empty() {

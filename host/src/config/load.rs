@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Config, Diagnostic, Node, Place, Shape, SourceFile, check, decode, parse_yaml, redact, unserved};
+use super::{
+    Config, Diagnostic, Node, Place, Provider, Shape, SourceFile, StorePlace, check, decode, parse_yaml, redact,
+    unserved,
+};
 
 /// Where the configuration is looked for when no file is named.
 pub const DEFAULT_FILE: &str = "config/tidegate.yaml";
@@ -60,7 +63,7 @@ impl Config {
         }
     }
 
-    /// Makes the paths relative to the working directory: those of the file are relative to the file, those of the
+    /// Notes where a plugin is named, and makes the paths relative to the working directory: those of the file are relative to the file, those of the
     /// environment and of flags to the working directory already, as everywhere on a command line.
     fn resolve(mut self, file: &Path, source: &Arc<SourceFile>, root: &Node) -> Self {
         let directory = file.parent().unwrap_or(Path::new(""));
@@ -70,10 +73,19 @@ impl Config {
             ("plugin_quarantine", &mut self.plugin_quarantine),
             ("bridge", &mut self.bridge),
         ];
+        let store = match &mut self.store {
+            StorePlace::Sqlite(path) => Some(("store", path)),
+            StorePlace::Memory => None,
+        };
         let cache = self.plugin_cache.as_mut().map(|path| ("plugin_cache", path));
-        for (key, path) in paths.into_iter().chain(cache) {
+        for (key, path) in paths.into_iter().chain(store).chain(cache) {
             if root.get(key).is_none_or(|node| Arc::ptr_eq(&node.place.source, source)) {
                 *path = join(directory, path);
+            }
+        }
+        for (index, provider) in self.auth.providers.iter_mut().enumerate() {
+            if let Provider::Plugin(plugin) = provider {
+                plugin.place = Some(root.nearest(&format!("/auth/providers/{index}/plugin/name")).place.clone());
             }
         }
         self
@@ -238,6 +250,7 @@ mod tests {
         for path in [channels, plugins, plugin_quarantine, bridge] {
             *path = join(&shipped(), path);
         }
+        default.store = StorePlace::Sqlite(join(&shipped(), Path::new("../tidegate.db")));
         assert_eq!(config, default);
         let text = std::fs::read_to_string(&file).unwrap();
         let schema = crate::config::schema();
@@ -312,7 +325,7 @@ mod tests {
         let file = "auth: { cookie: '${A}-$${B}', providers: [jwt: { secret: '${TIDEGATE_JWT_SECRET}' }] }";
         let config = load(file, &[("A", "a"), ("TIDEGATE_JWT_SECRET", SECRET)], &[]).unwrap();
         assert_eq!(config.auth.cookie, "a-${B}");
-        let Provider::Jwt(jwt) = &config.auth.providers[0];
+        let Provider::Jwt(jwt) = &config.auth.providers[0] else { panic!("{config:?}") };
         assert_eq!(jwt.secret.expose(), SECRET);
         let way_out =
             "(`export TIDEGATE_JWT_SECRET=\"$(openssl rand -base64 48)\"`, or run `tidegate dev`, which makes its own)";
@@ -325,18 +338,41 @@ mod tests {
     }
 
     #[test]
+    fn the_store_is_a_file_named_from_the_configuration_or_in_memory() {
+        let store = |value: &str| load(&format!("store: '{value}'"), &[], &[]).map(|config| config.store);
+        assert_eq!(store("sqlite::memory:").unwrap(), StorePlace::Memory);
+        assert_eq!(store("sqlite:/var/t.db").unwrap(), StorePlace::Sqlite("/var/t.db".into()));
+        let StorePlace::Sqlite(path) = store("sqlite:keys/t.db").unwrap() else { panic!("in memory") };
+        assert!(path.is_absolute() && path.ends_with("keys/t.db"), "{}", path.display());
+        for wrong in ["sqlite:", "sqlite://t.db", "sqlite:t.db?mode=ro"] {
+            let told = store(wrong).unwrap_err();
+            assert!(told[0].contains("expected `sqlite:PATH` or `sqlite::memory:`"), "{told:#?}");
+        }
+    }
+
+    #[test]
     fn what_is_not_served_is_refused_with_the_reason() {
         let file = "store: postgres://db\nbroker: redis://r\nbus: [redis: { url: x }, postgres: { url: y }]\nauth:\n  \
                     anonymous: deny\n  providers:\n  - session: { cookie: sid }\n  - introspect: {}\n  \
-                    - plugin: { name: p }\n  - jwt: { jwks: keys.json }\n";
+                    - jwt: { jwks: keys.json }\n";
         let told = load(file, &[], &[]).unwrap_err();
         let refused = ["this `store`", "this `broker`", "bus source `redis`", "bus source `postgres`"];
-        let providers = ["session", "introspect", "plugin", "jwks"].map(|name| format!("provider `{name}`"));
+        let providers = ["session", "introspect", "jwks"].map(|name| format!("provider `{name}`"));
         let refused: Vec<String> = refused.into_iter().map(str::to_owned).chain(providers).collect();
         assert_eq!(told.len(), refused.len(), "{told:#?}");
         for (line, what) in told.iter().zip(refused) {
             assert!(line.contains(&format!("{what} is not served by this version of Tidegate")), "{line}");
         }
+    }
+
+    #[test]
+    fn a_plugin_that_authenticates_knows_where_it_is_named() {
+        let file = "auth:\n  providers:\n  - plugin: { name: my-auth, cookies: [sid] }\n";
+        let config = load(file, &[], &[]).unwrap();
+        let Provider::Plugin(plugin) = &config.auth.providers[0] else { panic!("{config:?}") };
+        assert_eq!((plugin.name.as_str(), plugin.cookies.as_slice()), ("my-auth", &["sid".to_owned()][..]));
+        assert_eq!(plugin.place.as_ref().map(|place| (place.line, place.column)), Some((3, 21)));
+        assert!(!format!("{config:?}").contains("providers:\\n"), "the text of the file is no part of what is shown");
     }
 
     #[test]

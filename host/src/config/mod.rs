@@ -25,7 +25,10 @@ pub use node::{Entry, Node, Shape};
 pub use origin::{NoOrigin, Origin};
 pub use rollback::Rollback;
 pub use secret::Secret;
-pub use server::{Anonymous, Auth, Broker, BusSource, Config, JwtAlgorithm, JwtProvider, Log, Provider, Store, schema};
+pub use server::{
+    Anonymous, Auth, Broker, BusSource, Config, JwtAlgorithm, JwtProvider, Log, PluginProvider, Provider, StorePlace,
+    schema,
+};
 pub use source::{Diagnostic, Place, SourceFile};
 pub use units::{ByteSize, HumanDuration};
 pub use web_url::{NoWebUrl, WebUrl};

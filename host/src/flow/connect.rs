@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::ports::{Identity, Provider};
+use super::credential::{Credential, Handshake};
+use super::ports::{IdentifyCall, Identity, Provider, Recognition};
 use super::{Gates, Session, observe};
-use crate::protocol::{Ack, AuthenticateRequest, Code, Refusal, User};
+use crate::protocol::{Ack, AuthenticateRequest, Code, ConnectionId, Payload, PluginName, Refusal, User};
 use crate::telemetry::Gate;
 
 /// How gate 1 decides.
@@ -19,23 +20,25 @@ pub struct AuthPolicy {
     /// Origins a browser page may connect from besides the server's own; `*` is any, but never with a cookie.
     pub origins: Vec<String>,
     /// Asked in order; the first that recognises the credential decides.
-    pub providers: Vec<Arc<dyn Provider>>,
+    pub providers: Vec<AuthProvider>,
 }
 
-/// What a client brings: the places a credential may be in, and where its page came from.
-#[derive(Debug, Clone, Default)]
-pub struct Handshake {
-    /// `auth.token` of the Socket.IO handshake.
-    pub token: Option<String>,
-    /// The `Authorization` header.
-    pub authorization: Option<String>,
-    /// The `Cookie` header.
-    pub cookie: Option<String>,
-    /// The `Origin` header.
-    pub origin: Option<String>,
-    /// The `Host` header.
-    pub host: Option<String>,
+/// What recognises credentials.
+#[derive(Clone)]
+pub enum AuthProvider {
+    /// Something of the server's own, which may leave a credential to the next.
+    Own(Arc<dyn Provider>),
+    /// An authorizer plugin. It decides on every credential that comes to it.
+    Plugin {
+        /// The plugin.
+        name: PluginName,
+        /// Cookies it is shown besides [`AuthPolicy::cookie`].
+        cookies: Vec<String>,
+    },
 }
+
+/// Longest credential that a plugin is shown, in bytes. Tokens travel in headers, which no server takes much longer.
+const SHOWN_BYTES_MAX: usize = 8 * 1024;
 
 /// A connection let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,51 +47,86 @@ pub struct Admission {
     pub user: Option<Arc<User>>,
 }
 
-enum Credential<'a> {
-    Explicit(&'a str),
-    Cookie(&'a str),
-}
-
 impl Gates {
-    /// Gate 1.
+    /// Gate 1. `connection` names the connection to plugins.
     ///
     /// # Errors
-    /// `unauthenticated`, `token_expired`, `forbidden` (origin), `draining`.
-    pub async fn connect(&self, handshake: &Handshake) -> Result<Admission, Refusal> {
+    /// `unauthenticated`, `token_expired`, `forbidden` (origin), `unavailable` (a plugin that should decide), `draining`.
+    pub async fn connect(&self, connection: &ConnectionId, handshake: &Handshake) -> Result<Admission, Refusal> {
         let started = Instant::now();
-        let result = self.admit(handshake).await;
+        let result = self.admit(connection, handshake).await;
         observe(Gate::Connect, None, started, &result);
         result
     }
 
-    async fn admit(&self, handshake: &Handshake) -> Result<Admission, Refusal> {
+    async fn admit(&self, connection: &ConnectionId, handshake: &Handshake) -> Result<Admission, Refusal> {
         self.refuse_while_draining()?;
-        let credential = handshake.credential(&self.auth.cookie);
-        if !self.auth.admits_origin(handshake, matches!(credential, Some(Credential::Cookie(_)))) {
+        let cookies = self.auth.cookies();
+        let credential = handshake.credential(&cookies);
+        if !self.auth.admits_origin(handshake, credential.as_ref().is_some_and(Credential::is_ambient)) {
             return Err(Refusal::because(Code::Forbidden, "this origin may not connect"));
         }
-        match credential {
-            None if self.auth.anonymous => Ok(Admission { user: None }),
-            None => Err(Code::Unauthenticated.into()),
-            Some(Credential::Explicit(text) | Credential::Cookie(text)) => {
-                let user = self.identify(text).await?;
-                Ok(Admission { user: Some(Arc::new(user)) })
-            }
-        }
+        let user = match credential {
+            None if self.auth.anonymous => None,
+            None => return Err(Code::Unauthenticated.into()),
+            Some(credential) => self.identify(connection, &credential).await?,
+        };
+        Ok(Admission { user: user.map(Arc::new) })
     }
 
-    async fn identify(&self, credential: &str) -> Result<User, Refusal> {
+    /// Whose a credential is; `None` is an anonymous connection.
+    async fn identify(&self, connection: &ConnectionId, credential: &Credential<'_>) -> Result<Option<User>, Refusal> {
         for provider in &self.auth.providers {
-            match provider.identify(credential).await {
-                Identity::NotMine => {}
-                Identity::User(user) if user.is_expired(self.ports.clock.now_unix_s()) => {
-                    return Err(Code::TokenExpired.into());
+            match provider {
+                AuthProvider::Own(provider) => {
+                    let Some(text) = credential.text(&self.auth.cookie) else { continue };
+                    match provider.identify(text).await {
+                        Identity::NotMine => {}
+                        Identity::User(user) if user.is_expired(self.ports.clock.now_unix_s()) => {
+                            return Err(Code::TokenExpired.into());
+                        }
+                        Identity::User(user) => return Ok(Some(user)),
+                        Identity::Refused(code) => return Err(code.into()),
+                    }
                 }
-                Identity::User(user) => return Ok(user),
-                Identity::Refused(code) => return Err(code.into()),
+                AuthProvider::Plugin { name, cookies } => {
+                    let cookies: Vec<&str> = self.auth.cookie_and(cookies).collect();
+                    let Some(shown) = credential.shown(&cookies) else { continue };
+                    return self.ask_plugin(name, connection, &shown).await;
+                }
             }
         }
         Err(Code::Unauthenticated.into())
+    }
+
+    /// Asks a plugin whose a credential is. Fails closed: a fault says nothing of the credential and lets nobody in; the
+    /// client may come back with it.
+    async fn ask_plugin(
+        &self,
+        plugin: &PluginName,
+        connection: &ConnectionId,
+        credential: &Payload,
+    ) -> Result<Option<User>, Refusal> {
+        if credential.as_str().len() > SHOWN_BYTES_MAX {
+            tracing::debug!(bytes = credential.as_str().len(), "credential refused: it is too long");
+            return Err(Code::Unauthenticated.into());
+        }
+        // No decision about a credential is kept: it is asked about again wherever it comes again.
+        match self.serving().plugins.identify(plugin, IdentifyCall { connection, credential }).await {
+            Ok(Recognition::Admitted { user: Some(user), ttl }) => {
+                // Whole seconds, like every credential: rounded down, so that it never lasts longer than was granted.
+                let ends_at = self.ports.clock.now_unix_s().saturating_add(ttl.as_secs().max(1));
+                let expires_at = (!ttl.is_zero()).then_some(ends_at);
+                Ok(Some(User { expires_at, ..user }))
+            }
+            Ok(Recognition::Admitted { user: None, .. }) if self.auth.anonymous => Ok(None),
+            Ok(Recognition::Admitted { user: None, .. }) => Err(Code::Unauthenticated.into()),
+            Ok(Recognition::Refused { reason }) => {
+                tracing::debug!(%plugin, reason, "credential refused by a plugin");
+                Err(Code::Unauthenticated.into())
+            }
+            Err(_fault) => Err(Code::Unavailable.into()),
+        }
     }
 
     /// `authenticate`: renews the session's credential; the user must stay the same, an anonymous session gains one.
@@ -105,7 +143,8 @@ impl Gates {
 
     async fn renew(&self, session: &Session, request: &AuthenticateRequest) -> Result<Ack, Refusal> {
         self.refuse_while_draining()?;
-        let user = self.identify(&request.token).await?;
+        let credential = Credential::Token(&request.token);
+        let user = self.identify(session.connection(), &credential).await?.ok_or(Code::Unauthenticated)?;
         let expires_at = user.expires_at;
         if !session.become_user(Arc::new(user)) {
             return Err(Refusal::because(Code::Forbidden, "the token is another user's"));
@@ -114,23 +153,20 @@ impl Gates {
     }
 }
 
-impl Handshake {
-    /// The credential: `auth.token`, else a bearer token, else the cookie. An empty one counts as none given.
-    fn credential(&self, cookie: &str) -> Option<Credential<'_>> {
-        let token = self.token.as_deref().filter(|token| !token.is_empty());
-        if let Some(text) = token.or_else(|| bearer(self.authorization.as_deref()?)) {
-            return Some(Credential::Explicit(text));
-        }
-        let mut pairs = self.cookie.as_deref()?.split(';').filter_map(|pair| pair.split_once('='));
-        let value = pairs.find_map(|(name, value)| {
-            let value = unquoted(value.trim());
-            (name.trim() == cookie && !value.is_empty()).then_some(value)
-        })?;
-        Some(Credential::Cookie(value))
-    }
-}
-
 impl AuthPolicy {
+    /// Every cookie that may hold a credential.
+    fn cookies(&self) -> Vec<&str> {
+        let further = self.providers.iter().flat_map(|provider| match provider {
+            AuthProvider::Own(_) => &[][..],
+            AuthProvider::Plugin { cookies, .. } => cookies.as_slice(),
+        });
+        self.cookie_and(further).collect()
+    }
+
+    fn cookie_and<'a>(&'a self, further: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = &'a str> {
+        std::iter::once(self.cookie.as_str()).chain(further.into_iter().map(String::as_str))
+    }
+
     /// Browsers send `Origin`; other clients do not and are not judged by it.
     fn admits_origin(&self, handshake: &Handshake, by_cookie: bool) -> bool {
         let Some(origin) = handshake.origin.as_deref().map(canonical) else { return true };
@@ -164,15 +200,4 @@ fn canonical(origin: &str) -> String {
         _ => return origin,
     };
     origin.strip_suffix(own_port).map_or_else(|| origin.clone(), str::to_owned)
-}
-
-fn bearer(header: &str) -> Option<&str> {
-    let (scheme, token) = header.trim().split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-/// RFC 6265, 4.1.1: a cookie's value may stand in double quotes.
-fn unquoted(value: &str) -> &str {
-    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
 }

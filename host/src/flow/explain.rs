@@ -241,7 +241,8 @@ mod tests {
     use crate::channels::{self, PluginKinds, Sources};
     use crate::config::SourceFile;
     use crate::flow::ports::{
-        Answer, ConnectionCall, Fault, FaultKind, HandlerCall, PluginEffect, PluginVersion, Plugins, TransformCall,
+        Answer, ConnectionCall, Fault, FaultKind, HandlerCall, IdentifyCall, PluginEffect, PluginVersion, Plugins,
+        Recognition, TransformCall,
     };
     use crate::protocol::{Generation, PluginName};
 
@@ -271,6 +272,10 @@ channels:
                 Some("mallory") => Ok(Decision::Deny { reason: "no member".to_owned() }),
                 _ => Err(Fault { plugin: plugin.clone(), kind: FaultKind::Trap, detail: "unreachable".to_owned() }),
             }
+        }
+
+        async fn identify(&self, _: &PluginName, _: IdentifyCall<'_>) -> Result<Recognition, Fault> {
+            panic!("explain has no credential")
         }
 
         async fn handle(&self, _: &PluginName, _: HandlerCall<'_>) -> Result<Answer, Fault> {

@@ -25,6 +25,12 @@ pub trait Plugins: Send + Sync + 'static {
     /// [`Fault`] when there is no decision; the caller denies.
     async fn authorize(&self, plugin: &PluginName, call: AuthorizerCall<'_>) -> Result<Decision, Fault>;
 
+    /// Asks an authorizer whose a credential is.
+    ///
+    /// # Errors
+    /// [`Fault`] when there is no decision; the caller lets nobody in.
+    async fn identify(&self, plugin: &PluginName, call: IdentifyCall<'_>) -> Result<Recognition, Fault>;
+
     /// Has a handler answer a message that met its schema.
     ///
     /// # Errors
@@ -114,6 +120,32 @@ impl std::fmt::Display for PluginVersion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+/// A credential to be recognised.
+#[derive(Debug, Clone, Copy)]
+pub struct IdentifyCall<'a> {
+    /// The connection that brought it.
+    pub connection: &'a ConnectionId,
+    /// The credential as the contract has it: `{"token": "…"}` or `{"cookies": {"sid": "…"}}`.
+    pub credential: &'a Payload,
+}
+
+/// What an authorizer makes of a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recognition {
+    /// It is good.
+    Admitted {
+        /// Whose it is; `None` is nobody's in particular: an anonymous connection. Its `expires_at` is not set.
+        user: Option<User>,
+        /// How long it is good; zero is as long as the connection lasts.
+        ttl: Duration,
+    },
+    /// It is not; the reason is for the log, never for the client.
+    Refused {
+        /// The plugin's own words.
+        reason: String,
+    },
 }
 
 /// What an authorizer is asked.
@@ -346,10 +378,21 @@ pub enum Identity {
     Refused(crate::protocol::Code),
 }
 
+/// Whether what survives a restart can be reached.
+pub trait StoreHealth: Send + Sync + 'static {
+    /// Whether the store was opened and does not work now. Until it does, the server is not ready.
+    fn is_away(&self) -> bool;
+}
+
 /// The wall clock.
 pub trait Clock: Send + Sync + 'static {
     /// Seconds since the Unix epoch.
     fn now_unix_s(&self) -> u64;
+
+    /// Milliseconds since the Unix epoch.
+    fn now_unix_ms(&self) -> u64 {
+        self.now_unix_s().saturating_mul(1000)
+    }
 }
 
 /// The machine's own clock.
@@ -359,6 +402,11 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now_unix_s(&self) -> u64 {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+
+    fn now_unix_ms(&self) -> u64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 }
 

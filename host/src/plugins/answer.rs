@@ -5,7 +5,10 @@ use super::fault::Failure;
 use super::grants::Grants;
 use super::limits::PluginLimits;
 use crate::flow::ports::{FaultKind, Outcome, PluginEffect};
-use crate::protocol::Payload;
+use crate::protocol::{Payload, User};
+
+/// Largest user, in bytes: the id, the roles and the tenant together. Every connection keeps its own.
+const USER_BYTES_MAX: usize = 8 << 10;
 
 /// Takes a handler's outcome. One effect that is not granted spoils the whole.
 ///
@@ -48,6 +51,22 @@ pub(super) fn take_snapshot(payloads: Vec<String>, output_bytes_max: usize) -> R
 pub(super) fn take_payload(text: String, output_bytes_max: usize) -> Result<Payload, Failure> {
     check_size(text.len(), output_bytes_max)?;
     parse(text, "the payload")
+}
+
+/// Takes the user that an authorizer found in a credential.
+///
+/// # Errors
+/// [`Failure`] of kind `InvalidOutput`.
+pub(super) fn take_user(user: types::User) -> Result<User, Failure> {
+    let types::User { id, roles, tenant } = user;
+    if id.is_empty() {
+        return Err(invalid("a user without an id".to_owned()));
+    }
+    let bytes = id.len() + roles.iter().map(String::len).sum::<usize>() + tenant.as_ref().map_or(0, String::len);
+    if bytes > USER_BYTES_MAX {
+        return Err(invalid(format!("a user of {bytes} bytes, at most {USER_BYTES_MAX} are kept of a connection's")));
+    }
+    Ok(User { id, roles, tenant, expires_at: None })
 }
 
 fn check_size(bytes: usize, output_bytes_max: usize) -> Result<(), Failure> {

@@ -14,7 +14,8 @@ use super::room::Room;
 use crate::channels::PluginKind;
 use crate::flow::CallContext;
 use crate::flow::ports::{
-    Answer, AuthorizerCall, ConnectionCall, Decision, Fault, FaultKind, HandlerCall, PluginEffect, TransformCall,
+    Answer, AuthorizerCall, ConnectionCall, Decision, Fault, FaultKind, HandlerCall, IdentifyCall, PluginEffect,
+    Recognition, TransformCall,
 };
 use crate::protocol::Payload;
 use crate::telemetry;
@@ -52,6 +53,16 @@ impl Plugin {
     pub async fn authorize(&self, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
         let work = pin!(self.try_authorize(call));
         self.observed(&self.authorizers, PluginKind::Authorizer, Caller::of(call.context), work).await
+    }
+
+    /// Asks the authorizer whose a credential is.
+    ///
+    /// # Errors
+    /// [`Fault`], logged and counted.
+    pub async fn identify(&self, call: IdentifyCall<'_>) -> Result<Recognition, Fault> {
+        let caller = Caller { channel: telemetry::NO_CHANNEL, user: None };
+        let work = pin!(self.try_identify(call));
+        self.observed(&self.authorizers, PluginKind::Authorizer, caller, work).await
     }
 
     /// Asks for a topic's state.
@@ -105,6 +116,21 @@ impl Plugin {
         match self.settle(lease, called, PluginKind::Authorizer)?.map_err(failed)? {
             authorizer::Decision::Allow(grant) => Ok(Decision::allow_for(Duration::from_millis(grant.ttl_ms.into()))),
             authorizer::Decision::Deny(reason) => Ok(Decision::Deny { reason: shorten(reason) }),
+        }
+    }
+
+    async fn try_identify(&self, call: IdentifyCall<'_>) -> Result<Recognition, Failure> {
+        let context = contract::entrance(call.connection, self.manifest.limits.wall);
+        let (action, credential) = (authorizer::Action::Connect, Some(call.credential.as_str()));
+        let room = &self.authorizers;
+        let (mut lease, deadline) = self.lease(room).await?;
+        let called = timeout_at(deadline, room.run(lease.instance.authorize(&context, action, credential))).await;
+        match self.settle(lease, called, PluginKind::Authorizer)?.map_err(failed)? {
+            authorizer::Decision::Allow(authorizer::Grant { ttl_ms, user }) => {
+                let user = user.map(answer::take_user).transpose()?;
+                Ok(Recognition::Admitted { user, ttl: Duration::from_millis(ttl_ms.into()) })
+            }
+            authorizer::Decision::Deny(reason) => Ok(Recognition::Refused { reason: shorten(reason) }),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::flow::CallContext;
 use crate::flow::ports::{Action, ConnectionCall, Phase, PluginRefusal, TransformCall};
-use crate::protocol::User;
+use crate::protocol::{ConnectionId, User};
 
 /// The bindings of a handler; they own the types all worlds share.
 #[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
@@ -102,6 +102,8 @@ pub(super) use authorizer_world::exports::tidegate::plugin::authorizer;
 pub(super) use connection_world::exports::tidegate::plugin::connection;
 pub(super) use granted_world::tidegate::host::secrets;
 pub(super) use granted_world::tidegate::http::client;
+pub(super) use granted_world::tidegate::kv::store;
+pub(super) use granted_world::tidegate::sql::queries;
 pub(super) use handler_world::tidegate::host;
 pub(super) use handler_world::tidegate::plugin::types;
 pub(super) use transform_world::exports::tidegate::plugin::transform;
@@ -117,6 +119,20 @@ pub(super) fn context(call: &CallContext, wall: Duration) -> types::Context {
         params: call.params().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         user: call.user.as_deref().map(user),
         connection_id: call.connection.as_str().to_owned(),
+        received_at_ms: now_ms(),
+        deadline_ms: deadline_ms(wall),
+        attributes: Vec::new(),
+    }
+}
+
+/// The context of a connection that wants in, in the contract's words: there is no topic and no user yet.
+pub(super) fn entrance(connection: &ConnectionId, wall: Duration) -> types::Context {
+    types::Context {
+        topic: String::new(),
+        channel: String::new(),
+        params: Vec::new(),
+        user: None,
+        connection_id: connection.as_str().to_owned(),
         received_at_ms: now_ms(),
         deadline_ms: deadline_ms(wall),
         attributes: Vec::new(),

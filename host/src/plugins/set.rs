@@ -9,8 +9,8 @@ use super::Plugin;
 use crate::channels::PluginKinds;
 use crate::flow::CallContext;
 use crate::flow::ports::{
-    Answer, AuthorizerCall, ConnectionCall, Decision, Fault, FaultKind, HandlerCall, PluginEffect, PluginVersion,
-    Plugins, TransformCall,
+    Answer, AuthorizerCall, ConnectionCall, Decision, Fault, FaultKind, HandlerCall, IdentifyCall, PluginEffect,
+    PluginVersion, Plugins, Recognition, TransformCall,
 };
 use crate::protocol::{Payload, PluginName};
 use crate::telemetry;
@@ -70,6 +70,10 @@ impl Plugins for PluginSet {
 
     async fn authorize(&self, plugin: &PluginName, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
         self.find(plugin, call.context.channel())?.authorize(call).await
+    }
+
+    async fn identify(&self, plugin: &PluginName, call: IdentifyCall<'_>) -> Result<Recognition, Fault> {
+        self.find(plugin, telemetry::NO_CHANNEL)?.identify(call).await
     }
 
     async fn handle(&self, plugin: &PluginName, call: HandlerCall<'_>) -> Result<Answer, Fault> {

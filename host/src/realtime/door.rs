@@ -40,7 +40,11 @@ pub(super) async fn door(
     if !polls && let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<Peer>>() {
         realtime.wires.bind(&session, peer.switch());
     }
-    let Some(connection) = realtime.connections.get(&session) else { return next.run(request).await };
+    let Some(connection) = realtime.connections.get(&session) else {
+        let response = next.run(request).await;
+        // Refused meanwhile by a gate that may yet say yes: what this poll would tell is a `connect_error`.
+        return if realtime.connections.is_barred(&session) { session_unknown() } else { response };
+    };
     let response = tokio::select! {
         // What is ready for the client goes out first: the word that the server drains, and the close itself.
         biased;

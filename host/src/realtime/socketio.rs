@@ -111,12 +111,16 @@ impl Entrance {
             self.realtime.wires.bind(&transport, peer.switch());
         }
         let handshake = handshake(socket, auth.0.ok());
-        let admission = self.gates.connect(&handshake).await.map_err(|Refusal { code, .. }| {
+        let admission = self.gates.connect(&id, &handshake).await.map_err(|Refusal { code, .. }| {
             telemetry::connection_refused(code.as_str());
             telemetry::auth_failed(Some(id.as_str()), code.as_str(), handshake.origin.as_deref());
             if code.retry() {
                 // The stock client comes back after a closed transport, never after a `connect_error`.
-                self.realtime.wires.cut(&transport);
+                if self.realtime.wires.carries(&transport) {
+                    self.realtime.wires.cut(&transport);
+                } else {
+                    self.realtime.connections.bar(transport.clone(), SESSION_TIMEOUT);
+                }
             }
             Refused(code)
         })?;

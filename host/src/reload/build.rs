@@ -52,8 +52,8 @@ pub async fn build(
         }
     }
     let kinds = plugins.iter().map(|plugin| (plugin.name().clone(), plugin.kinds())).collect();
-    let sources =
-        Sources { manifests: read.manifests, schemas: read.schemas, bridge: read.bridge, plugins: kinds, unloadable };
+    let Read { manifests, schemas, bridge, named, .. } = read;
+    let sources = Sources { manifests, schemas, bridge, plugins: kinds, unloadable, named };
     match channels::compile(&sources, generation) {
         Ok(catalog) if mistakes.is_empty() => {
             let set = PluginSet::new(plugins.iter().cloned());

@@ -8,6 +8,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::channels::NamedPlugin;
 use crate::config::{self, ByteSize, Diagnostic, SourceFile};
 use crate::plugins::{self, PluginSource};
 use crate::protocol::PluginName;
@@ -24,7 +25,7 @@ pub(super) const PLUGIN_VECTORS: &str = "tests";
 const CHANNEL_EXAMPLES: &str = "tests";
 
 /// Where the files are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Paths {
     /// The manifests and their schemas.
     pub channels: PathBuf,
@@ -32,6 +33,8 @@ pub struct Paths {
     pub plugins: PathBuf,
     /// The bridge table.
     pub bridge: PathBuf,
+    /// Plugins that the configuration names: every generation must have them.
+    pub named: Vec<NamedPlugin>,
 }
 
 /// Everything read, nothing judged.
@@ -45,6 +48,8 @@ pub struct Read {
     pub bridge: Option<Arc<SourceFile>>,
     /// Every plugin.
     pub plugins: Vec<PluginSource>,
+    /// Plugins that must be among them.
+    pub named: Vec<NamedPlugin>,
 }
 
 impl Read {
@@ -70,7 +75,7 @@ impl Read {
 /// # Errors
 /// Every file and directory that could not be read.
 pub fn read(paths: &Paths) -> Result<Read, Vec<Diagnostic>> {
-    let mut found = Read::default();
+    let mut found = Read { named: paths.named.clone(), ..Read::default() };
     let mut mistakes = Vec::new();
     read_manifests(&paths.channels, &mut found, &mut mistakes);
     match read_text(&paths.bridge) {
@@ -292,7 +297,12 @@ mod tests {
     use super::*;
 
     fn paths(root: &Path) -> Paths {
-        Paths { channels: root.join("channels"), plugins: root.join("plugins"), bridge: root.join("bridge.yaml") }
+        Paths {
+            channels: root.join("channels"),
+            plugins: root.join("plugins"),
+            bridge: root.join("bridge.yaml"),
+            ..Paths::default()
+        }
     }
 
     #[test]

@@ -77,11 +77,17 @@ struct Banner {
 impl Banner {
     fn new(config: &Config) -> Result<Self, Failure> {
         let mut tokens = Vec::new();
-        for (user, roles) in USERS {
+        let jwt = match jwt_provider(config) {
+            Ok(jwt) => Some(jwt),
+            // What tokens a plugin takes is its own affair.
+            Err(_) if !config.auth.providers.is_empty() => None,
+            Err(none) => return Err(none),
+        };
+        for (jwt, (user, roles)) in jwt.iter().flat_map(|jwt| USERS.map(|of| (*jwt, of))) {
             let roles: Vec<String> = roles.iter().map(ToString::to_string).collect();
             let label = if roles.is_empty() { user.to_owned() } else { format!("{user} ({})", roles.join(", ")) };
             let request = TokenRequest { user: user.to_owned(), roles, tenant: None, ttl: TOKEN_TTL };
-            tokens.push((label, auth::sign(jwt_provider(config)?, &request, SystemClock.now_unix_s())?));
+            tokens.push((label, auth::sign(jwt, &request, SystemClock.now_unix_s())?));
         }
         Ok(Self { tokens, api_key: config.api_keys.0.first().map(|key| key.key.expose().to_owned()) })
     }
@@ -92,7 +98,9 @@ impl Banner {
         let mut text = format!(
             "\nTidegate listens on {url}. Save a file and it is reloaded, a plugin's source and it is built; Ctrl-C stops.\n"
         );
-        text += "\nTokens, good for 12 hours:\n";
+        if !self.tokens.is_empty() {
+            text += "\nTokens, good for 12 hours:\n";
+        }
         for (user, token) in &self.tokens {
             text += &format!("\n  {user}\n  {token}\n");
         }

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::Question;
 use crate::flow::ports::{
-    Answer, AuthorizerCall, ConnectionCall, Decision, Fault, Grant, HandlerCall, Outcome, PluginEffect, PluginRefusal,
-    TransformCall,
+    Answer, AuthorizerCall, ConnectionCall, Decision, Fault, Grant, HandlerCall, IdentifyCall, Outcome, PluginEffect,
+    PluginRefusal, Recognition, TransformCall,
 };
 use crate::plugins::Plugin;
 use crate::protocol::Payload;
@@ -18,6 +18,10 @@ pub(super) async fn ask(plugin: &Plugin, question: &Question) -> Value {
         Question::Authorizer { context, action, payload } => {
             let call = AuthorizerCall { context, action: *action, payload: payload.as_ref() };
             plugin.authorize(call).await.map_or_else(of_fault, of_decision)
+        }
+        Question::Identity { connection, credential } => {
+            let call = IdentifyCall { connection, credential };
+            plugin.identify(call).await.map_or_else(of_fault, of_recognition)
         }
         Question::Snapshot { context } => {
             let state = |payloads: Vec<Payload>| json!({ "snapshot": payloads.iter().map(value).collect::<Vec<_>>() });
@@ -83,6 +87,19 @@ fn of_decision(decision: Decision) -> Value {
             json!({ "decision": "allow", "ttl_ms": u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX) })
         }
         Decision::Deny { reason } => json!({ "decision": "deny", "reason": reason }),
+    }
+}
+
+fn of_recognition(recognition: Recognition) -> Value {
+    match recognition {
+        Recognition::Admitted { user, ttl } => {
+            let mut said = of_decision(Decision::allow_for(ttl));
+            if let Some(user) = user {
+                said["user"] = json!(user);
+            }
+            said
+        }
+        Recognition::Refused { reason } => of_decision(Decision::Deny { reason }),
     }
 }
 

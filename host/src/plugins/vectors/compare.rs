@@ -22,6 +22,8 @@ pub(super) struct Expect {
     effects: Option<Vec<Effect>>,
     refusal: Option<Refusal>,
     decision: Option<Decision>,
+    #[serde(default, deserialize_with = "present")]
+    user: Option<Value>,
     #[expect(dead_code, reason = "compared as JSON")]
     reason: Option<String>,
     #[expect(dead_code, reason = "compared as JSON")]
@@ -111,7 +113,7 @@ impl Expect {
         let answers: [(bool, &[PluginKind]); 5] = [
             (self.reply.is_some() || self.refusal.is_some(), &[Handler]),
             (self.effects.is_some(), &[Handler, Connection]),
-            (self.decision.is_some(), &[Authorizer]),
+            (self.decision.is_some() || self.user.is_some(), &[Authorizer]),
             (self.snapshot.is_some(), &[Snapshot]),
             (self.payload.is_some() || self.crosses.is_some(), &[Transform]),
         ];

@@ -36,6 +36,8 @@ enum Question {
     Handler { context: CallContext, payload: Payload },
     /// To decide.
     Authorizer { context: CallContext, action: Action, payload: Option<Payload> },
+    /// To say whose a credential is.
+    Identity { connection: ConnectionId, credential: Payload },
     /// To give the state of a topic.
     Snapshot { context: CallContext },
     /// To make the payload of an event that crosses to a topic.
@@ -82,7 +84,7 @@ impl Vector {
     pub const fn kind(&self) -> PluginKind {
         match self.question {
             Question::Handler { .. } => PluginKind::Handler,
-            Question::Authorizer { .. } => PluginKind::Authorizer,
+            Question::Authorizer { .. } | Question::Identity { .. } => PluginKind::Authorizer,
             Question::Snapshot { .. } => PluginKind::Snapshot,
             Question::Transform { .. } => PluginKind::Transform,
             Question::Connection { .. } => PluginKind::Connection,

@@ -39,6 +39,7 @@ struct File {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum ActionFile {
+    Connect,
     Subscribe,
     Send,
 }
@@ -173,7 +174,8 @@ fn question(file: &File) -> Result<Question, String> {
             Ok(Question::Handler { context: context(&file.context)?, payload })
         }
         PluginKind::Authorizer => {
-            let action = match file.action.ok_or("an authorizer needs an `action`: subscribe or send")? {
+            let action = match file.action.ok_or("an authorizer needs an `action`: connect, subscribe or send")? {
+                ActionFile::Connect => return identity(file, payload),
                 ActionFile::Subscribe => Action::Subscribe,
                 ActionFile::Send => Action::Send,
             };
@@ -197,6 +199,15 @@ fn question(file: &File) -> Result<Question, String> {
             Ok(Question::Connection { connection: ConnectionId::new(CONNECTION), user, phase })
         }
     }
+}
+
+/// The question whose a credential is.
+fn identity(file: &File, payload: Option<Payload>) -> Result<Question, String> {
+    if file.context.topic.is_some() || file.context.channel.is_some() || file.context.user.is_some() {
+        return Err("`context` is not for the action `connect`: there is no topic and no user yet".to_owned());
+    }
+    let credential = payload.ok_or("the action `connect` needs a `payload`: `{ \"token\": \"…\" }`")?;
+    Ok(Question::Identity { connection: ConnectionId::new(CONNECTION), credential })
 }
 
 /// A CloudEvent, with what a test need not say filled in.

@@ -1,5 +1,7 @@
 //! The generated side of the contract, and the few things added to its types.
 
+use std::time::Duration;
+
 /// The world of a handler; it owns the shared types.
 #[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
 pub mod handler_world {
@@ -139,6 +141,12 @@ impl Decision {
     #[must_use]
     pub const fn allow() -> Self {
         Self::Allow(Grant { ttl_ms: 0, user: None })
+    }
+
+    /// Yes, to a connection that wants in: it is this user's, for so long; zero is as long as it lasts.
+    #[must_use]
+    pub fn admit(user: User, ttl: Duration) -> Self {
+        Self::Allow(Grant { ttl_ms: u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX), user: Some(user) })
     }
 
     /// No. The reason goes to the server's log, never to the client.

@@ -1,17 +1,22 @@
 //! Stands in for the host in unit tests that run off wasm.
 
 pub(crate) mod http;
+pub(crate) mod kv;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::authorizer::{Payload, Request};
+use crate::authorizer::{Credential, Payload, Request};
 use crate::bindings::{Action, Context, Peer, User};
 use crate::transform::{Crossing, Event};
 
+/// Answers a query.
+type AnswerQuery = Box<dyn Fn(&[Value]) -> Value>;
+
 thread_local! {
+    static QUERIES: RefCell<BTreeMap<String, AnswerQuery>> = const { RefCell::new(BTreeMap::new()) };
     static SECRETS: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
     static CONFIG: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
 }
@@ -82,6 +87,16 @@ pub fn crossing(kind: &str, data: &Value, topic: &str) -> Crossing {
     Crossing { event, topic: topic.to_owned(), deadline_ms: 100 }
 }
 
+/// A connection that wants in with this credential.
+#[must_use]
+pub fn connect(credential: &Credential) -> Request {
+    let shown = match credential {
+        Credential::Token(token) => serde_json::json!({ "token": token }),
+        Credential::Cookies(cookies) => serde_json::json!({ "cookies": cookies }),
+    };
+    Request { action: Action::Connect, payload: Some(Payload(shown.to_string())) }
+}
+
 /// A wish to subscribe.
 #[must_use]
 pub fn subscribe() -> Request {
@@ -92,6 +107,15 @@ pub fn subscribe() -> Request {
 #[must_use]
 pub fn send(payload: &Value) -> Request {
     Request { action: Action::Send, payload: Some(Payload(payload.to_string())) }
+}
+
+/// Grants a query and answers it for the tests of this thread: with the rows, an array of objects, for these parameters.
+pub fn set_query(name: &str, answer: impl Fn(&[Value]) -> Value + 'static) {
+    QUERIES.with_borrow_mut(|queries| queries.insert(name.to_owned(), Box::new(answer)));
+}
+
+pub(crate) fn query(name: &str, params: &[Value]) -> Option<Value> {
+    QUERIES.with_borrow(|queries| queries.get(name).map(|answer| answer(params)))
 }
 
 pub(crate) fn config_value(key: &str) -> Option<String> {

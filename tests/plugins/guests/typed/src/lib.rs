@@ -1,5 +1,7 @@
 //! A plugin of every kind in one component, written with the Rust SDK.
 
+use std::time::Duration;
+
 use tidegate_plugin::prelude::*;
 
 struct Typed;
@@ -19,8 +21,29 @@ impl Handler for Typed {
 }
 
 impl Authorizer for Typed {
-    fn authorize(_: &Context, _: &Request) -> Result<Decision, String> {
-        Ok(Decision::allow())
+    /// Lets everybody join and send. A connection's token, or its cookie `sid`, says what becomes of it.
+    fn authorize(_: &Context, request: &Request) -> Result<Decision, String> {
+        if !matches!(request.action, Action::Connect) {
+            return Ok(Decision::allow());
+        }
+        let word = match request.credential()? {
+            Credential::Token(token) => token,
+            Credential::Cookies(mut cookies) => cookies.remove("sid").unwrap_or_default(),
+        };
+        let user =
+            |id: &str| User { id: id.to_owned(), roles: vec!["editor".to_owned()], tenant: Some("t".to_owned()) };
+        match word.split_once(':').unwrap_or((&word, "")) {
+            ("user", id) => Ok(Decision::admit(user(id), Duration::from_secs(3600))),
+            ("for-2s", id) => Ok(Decision::admit(user(id), Duration::from_secs(2))),
+            ("guest", _) => Ok(Decision::allow()),
+            ("large", _) => Ok(Decision::admit(user(&"x".repeat(9000)), Duration::ZERO)),
+            ("trap", _) => panic!("as it was told"),
+            ("loop", _) => loop {
+                std::hint::black_box(0);
+            },
+            ("away", _) => Err("the sessions are away".to_owned()),
+            _ => Ok(Decision::deny("nobody has this token")),
+        }
     }
 }
 

@@ -1,0 +1,113 @@
+//! What a client brings to gate 1, and which of it is the credential.
+
+use serde_json::{Map, Value, json};
+
+use crate::protocol::Payload;
+
+/// What a client brings: the places a credential may be in, and where its page came from.
+#[derive(Debug, Clone, Default)]
+pub struct Handshake {
+    /// `auth.token` of the Socket.IO handshake.
+    pub token: Option<String>,
+    /// The `Authorization` header.
+    pub authorization: Option<String>,
+    /// The `Cookie` header.
+    pub cookie: Option<String>,
+    /// The `Origin` header.
+    pub origin: Option<String>,
+    /// The `Host` header.
+    pub host: Option<String>,
+}
+
+/// The credential of a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Credential<'a> {
+    /// The client gave it.
+    Token(&'a str),
+    /// A browser sent it along, whoever's page asked: names and values.
+    Cookies(Vec<(&'a str, &'a str)>),
+}
+
+impl Handshake {
+    /// The credential: `auth.token`, else a bearer token, else the cookies of these names. An empty one counts as none
+    /// given; of several cookies of one name the first that says something is meant.
+    pub(super) fn credential<'a>(&'a self, cookies: &[&'a str]) -> Option<Credential<'a>> {
+        let token = self.token.as_deref().filter(|token| !token.is_empty());
+        if let Some(text) = token.or_else(|| bearer(self.authorization.as_deref()?)) {
+            return Some(Credential::Token(text));
+        }
+        let header = self.cookie.as_deref()?;
+        let found = cookies.iter().filter_map(|name| Some((*name, cookie(header, name)?)));
+        let found: Vec<_> = found.collect();
+        (!found.is_empty()).then_some(Credential::Cookies(found))
+    }
+}
+
+impl Credential<'_> {
+    /// Whether a page of anybody's could have had it sent.
+    pub(super) const fn is_ambient(&self) -> bool {
+        matches!(self, Self::Cookies(_))
+    }
+
+    /// The token itself, which may be the cookie of this name; `None` when there are other cookies only.
+    pub(super) fn text(&self, cookie: &str) -> Option<&str> {
+        match self {
+            Self::Token(text) => Some(text),
+            Self::Cookies(found) => found.iter().find(|(name, _)| *name == cookie).map(|(_, value)| *value),
+        }
+    }
+
+    /// As plugins are shown it: `{"token": "…"}`, or those of these cookies that are there, `{"cookies": {"sid": "…"}}`.
+    pub(super) fn shown(&self, cookies: &[&str]) -> Option<Payload> {
+        let shown = match self {
+            Self::Token(text) => json!({ "token": text }),
+            Self::Cookies(found) => {
+                let listed = found.iter().filter(|(name, _)| cookies.contains(name));
+                let listed: Map<_, _> = listed.map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+                if listed.is_empty() {
+                    return None;
+                }
+                json!({ "cookies": listed })
+            }
+        };
+        Some(Payload::from(&shown))
+    }
+}
+
+fn cookie<'a>(header: &'a str, wanted: &str) -> Option<&'a str> {
+    let mut pairs = header.split(';').filter_map(|pair| pair.split_once('='));
+    pairs.find_map(|(name, value)| {
+        let value = unquoted(value.trim());
+        (name.trim() == wanted && !value.is_empty()).then_some(value)
+    })
+}
+
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// RFC 6265, 4.1.1: a cookie's value may stand in double quotes.
+fn unquoted(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_is_shown_the_token_or_the_cookies_it_lists_and_nothing_else() {
+        let shown = |handshake: &Handshake, names: &[&str]| {
+            let credential = handshake.credential(&["sid", "device"])?;
+            credential.shown(names).map(|payload| payload.as_str().to_owned())
+        };
+        let cookies = Handshake { cookie: Some("sid=s; other=o; device=\"d\"".to_owned()), ..Handshake::default() };
+        assert_eq!(shown(&cookies, &["sid", "device"]).unwrap(), r#"{"cookies":{"sid":"s","device":"d"}}"#);
+        assert_eq!(shown(&cookies, &["device"]).unwrap(), r#"{"cookies":{"device":"d"}}"#);
+        assert_eq!(shown(&cookies, &["other"]), None);
+        let token = Handshake { token: Some("\"t".to_owned()), ..cookies };
+        assert_eq!(shown(&token, &["sid"]).unwrap(), r#"{"token":"\"t"}"#);
+    }
+}

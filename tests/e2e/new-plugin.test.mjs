@@ -83,6 +83,7 @@ describe("a plugin that `new plugin` made", () => {
     const name = `${language}-typed`;
     test(`is a handler in ${language} with the types of its channel`, { timeout: PATIENCE_MS }, async () => {
       server.write(`channels/${name}.yaml`, typed(language, name));
+      mkdirSync(join(server.directory, "channels/tests"), { recursive: true });
       server.write(`channels/tests/${name}.json`, EXAMPLE(language));
       await tidegate("new", "plugin", name, "--lang", language, "--kind", "handler", "--channel", `${language}.{who}`);
       await tidegate("plugin", "build", name);

@@ -137,3 +137,70 @@ fn written(sources: &Sources) -> Vec<Written> {
     all.sort_by(|one, other| one.channel.cmp(&other.channel));
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::SourceFile;
+
+    /// What TypeScript has for a channel `t` with this schema, a line a declaration.
+    fn typescript(schema: &str) -> Vec<String> {
+        let text = format!("feature: t\nchannels:\n  t:\n    scope: public\n    payload: {schema}\n");
+        let manifest = SourceFile { path: "t.yaml".to_owned(), text };
+        let sources = Sources { manifests: vec![Arc::new(manifest)], ..Sources::default() };
+        let written = types(&sources, TypesLanguage::TypeScript, &[], "t").unwrap();
+        let declarations = written.text.split("export ").skip(1);
+        let lines = declarations.map(|one| one.split("\n/*").next().unwrap_or_default().replace('\n', " "));
+        lines.map(|one| one.trim().to_owned()).filter(|one| !one.starts_with("interface Channels")).collect()
+    }
+
+    #[test]
+    fn alternatives_have_what_stands_beside_them() {
+        let schema = "{ type: object, required: [id], properties: { id: { type: string } }, \
+            oneOf: [{ title: A b, required: [a], properties: { a: { const: 1 } } }, { properties: { b: { type: 'null' } } }] }";
+        let expected = [
+            "type TPayload = TPayloadAB | TPayload2;",
+            "interface TPayloadAB {   id: string;   a: TPayloadABA; }",
+            "type TPayloadABA = 1;",
+            "interface TPayload2 {   id: string;   b?: null; }",
+        ];
+        assert_eq!(typescript(schema), expected);
+    }
+
+    #[test]
+    fn alternatives_that_are_only_conditions_make_no_union() {
+        let schema = "{ type: object, properties: { a: {}, b: {} }, anyOf: [{ required: [a] }, { required: [b] }] }";
+        assert_eq!(typescript(schema), ["interface TPayload {   a?: unknown;   b?: unknown; }"]);
+    }
+
+    #[test]
+    fn what_stands_beside_a_reference_holds_too() {
+        let schema =
+            "{ $ref: '#/$defs/a', required: [x], $defs: { a: { type: object, properties: { x: { type: number } } } } }";
+        assert_eq!(typescript(schema), ["interface TPayload {   x: number; }"]);
+        let schema = "{ $ref: '#/$defs/a', minLength: 2, $defs: { a: { type: string } } }";
+        assert_eq!(typescript(schema), ["type TPayload = TPayloadA;", "type TPayloadA = string;"]);
+    }
+
+    #[test]
+    fn values_and_types_that_are_several_are_one_union_without_doubles() {
+        assert_eq!(
+            typescript("{ oneOf: [{ const: a }, { enum: [b, a, null] }] }"),
+            ["type TPayload = TPayloadValue | null;", "type TPayloadValue = \"a\" | \"b\";"]
+        );
+        assert_eq!(typescript("{ type: [integer, number] }"), ["type TPayload = number;"]);
+        assert_eq!(typescript("{ enum: [true, false] }"), ["type TPayload = boolean;"]);
+        assert_eq!(typescript("{ anyOf: [{ type: string }, true] }"), ["type TPayload = unknown;"]);
+    }
+
+    #[test]
+    fn objects_that_double_with_every_reference_are_given_up_in_time() {
+        let doubled =
+            |n: u32| format!("d{n}: {{ allOf: [{{ $ref: '#/$defs/d{0}' }}, {{ $ref: '#/$defs/d{0}' }}] }}", n + 1);
+        let defs: Vec<String> = (0..20).map(doubled).collect();
+        let schema = format!("{{ $ref: '#/$defs/d0', $defs: {{ {}, d20: {{ type: object }} }} }}", defs.join(", "));
+        assert!(typescript(&schema).len() > 1);
+    }
+}

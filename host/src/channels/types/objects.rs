@@ -9,6 +9,8 @@ use super::read::Reader;
 
 /// Deepest nesting of `allOf` and `$ref` that is put together; a schema that goes on is left as it is.
 const DEPTH_MAX: usize = 32;
+/// Most schemas put together to one object: `allOf` of references to `allOf`s could go on for ever, nearly.
+const SCHEMAS_MAX: usize = 1024;
 /// Keywords of what is no object.
 const OF_OTHERS: [&str; 5] = ["enum", "const", "items", "prefixItems", "$dynamicRef"];
 
@@ -19,6 +21,7 @@ pub(super) struct Objects {
     pub(super) properties: Vec<(String, Vec<Placed>)>,
     pub(super) required: BTreeSet<String>,
     pub(super) others: Others,
+    schemas: usize,
 }
 
 /// What keys without a schema of their own may hold.
@@ -37,7 +40,7 @@ impl Objects {
         if keys.contains_key("$ref") && !keys.contains_key("allOf") && super::parts::parts(&placed.schema).len() == 1 {
             return None;
         }
-        let mut objects = Self { properties: Vec::new(), required: BTreeSet::new(), others: Others::Any };
+        let mut objects = Self { properties: Vec::new(), required: BTreeSet::new(), others: Others::Any, schemas: 0 };
         let mut is_object = false;
         objects.add(reader, placed, 0, &mut is_object).filter(|()| is_object)?;
         Some(objects)
@@ -46,9 +49,10 @@ impl Objects {
     fn add(&mut self, reader: &mut Reader<'_>, placed: &Placed, depth: usize, is_object: &mut bool) -> Option<()> {
         let keys = match &placed.schema {
             Value::Bool(true) => return Some(()),
-            Value::Object(keys) if depth < DEPTH_MAX => keys,
+            Value::Object(keys) if depth < DEPTH_MAX && self.schemas < SCHEMAS_MAX => keys,
             _ => return None,
         };
+        self.schemas += 1;
         let of_others = OF_OTHERS.iter().any(|key| keys.contains_key(*key));
         if of_others || alternatives(&placed.schema).is_some() {
             return None;

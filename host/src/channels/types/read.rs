@@ -159,6 +159,12 @@ impl<'a> Reader<'a> {
                 types.push(of);
             }
         }
+        let is_whole = |of: &Type| matches!(of, Type::Integer { .. });
+        if types.contains(&Type::Number) {
+            types.retain(|of| !is_whole(of));
+        } else if types.iter().filter(|of| is_whole(of)).count() > 1 {
+            types.retain(|of| *of != Type::Integer { unsigned: true });
+        }
         let of = if types.iter().any(|of| matches!(of, Type::Unknown(_))) {
             Of::Type(Type::Unknown(None))
         } else if types.len() > 1 {

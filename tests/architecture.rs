@@ -38,6 +38,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "plugins",
             "auth",
             "bus",
+            "store",
             "outbound",
             "reload",
             "flow",

@@ -6,10 +6,13 @@
 #[allow(dead_code, reason = "the tests use the rest")]
 mod kit;
 
+use std::sync::Arc;
+
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use tidegate::flow::ports::{Action, AuthorizerCall, HandlerCall};
-use tidegate::plugins::Plugin;
+use tidegate::flow::ports::{Action, AuthorizerCall, HandlerCall, SystemClock};
+use tidegate::plugins::{HostSettings, Plugin, PluginHost, Services};
 use tidegate::protocol::Payload;
+use tidegate::store::Store;
 use tokio::runtime::Runtime;
 
 /// A payload of 200 bytes that ping reads; it ignores the padding.
@@ -48,5 +51,35 @@ fn calls(c: &mut Criterion) {
     c.bench_function("plugin/load", |b| b.iter_batched(|| source.clone(), load, BatchSize::PerIteration));
 }
 
-criterion_group!(benches, calls);
+/// Calls that reach for a store: what a key and a query cost on the way through a component.
+fn reaches(c: &mut Criterion) {
+    let runtime = Runtime::new().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::new(directory.path().join("t.db"), Arc::new(SystemClock)));
+    let memory = Services::in_memory();
+    let sqlite = Services { kv: store.clone(), queries: store, ..Services::in_memory() };
+    // The rates are for plugins, not for benchmarks.
+    let ample = "kv: 1000000, queries: 1000000, cpu: 10s, wall: 30s, kv_time: 10s, query_time: 10s";
+    let context = kit::context("realtime-ping", "realtime-ping", Some("u1"));
+    let mut measure = |name: &str, plugin: &Plugin, payload: &str| {
+        let payload = Payload::parse(payload.to_owned()).unwrap();
+        c.bench_function(name, |b| {
+            b.iter(|| runtime.block_on(plugin.handle(HandlerCall { context: &context, payload: &payload })).unwrap());
+        });
+    };
+    for (place, services) in [("memory", memory), ("sqlite", sqlite.clone())] {
+        let host = PluginHost::with_services(HostSettings { instances_max: 4, ..HostSettings::default() }, services);
+        let source = kit::keys("keys", &format!("grants: {{ kv: [b] }}\nlimits: {{ {ample} }}"));
+        let keys = runtime.block_on(host.unwrap().load(source)).unwrap();
+        measure(&format!("plugin/kv_put_{place}"), &keys, "\"put b k value - -\"");
+        measure(&format!("plugin/kv_get_{place}"), &keys, "\"get b k\"");
+        measure(&format!("plugin/kv_increment_{place}"), &keys, "\"increment b n 1 -\"");
+    }
+    let host = PluginHost::with_services(HostSettings { instances_max: 4, ..HostSettings::default() }, sqlite).unwrap();
+    let lines = format!("grants: {{ queries: {{ one: 'select $1 as one' }} }}\nlimits: {{ {ample} }}");
+    let asks = runtime.block_on(host.load(kit::asks(&lines))).unwrap();
+    measure("plugin/query_sqlite", &asks, r#"{ "query": "one", "params": [1] }"#);
+}
+
+criterion_group!(benches, calls, reaches);
 criterion_main!(benches);

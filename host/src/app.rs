@@ -17,17 +17,21 @@ use tokio_util::sync::CancellationToken;
 use crate::auth;
 use crate::bus::{MemoryBus, MemoryDeadLetters, Queue};
 use crate::channels::{NamedPlugin, PluginKind};
-use crate::config::{Config, Diagnostic, PluginProvider, Provider};
-use crate::flow::ports::{Clock, SystemClock};
+use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
+use crate::flow::kv::KeyValue;
+use crate::flow::ports::{Clock, StoreHealth, SystemClock};
+use crate::flow::queries::Queries;
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
 use crate::outbound::{Outbound, OutboundError, OutboundSettings, SystemResolver};
 use crate::plugins::{
-    CompilePlace, CompileSettings, HostError, HostSettings, PluginHost, Quarantine, Roster, Secrets, Services,
+    CompilePlace, CompileSettings, HostError, HostSettings, MemoryKv, NoDatabase, PluginHost, Quarantine, Roster,
+    Secrets, Services,
 };
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Told, Trigger, WatchError, Watcher};
+use crate::store::{Store, StoreLook};
 use crate::telemetry;
 
 /// Triggers waiting to be taken up; more say nothing that one does not.
@@ -83,6 +87,8 @@ pub struct Checked {
     pub serving: Serving,
     /// Secrets that plugins are granted and that this environment does not have: a start with it would be refused.
     pub secrets_missing: BTreeSet<String>,
+    /// The store's file, when queries of plugins were not prepared because it is not there.
+    pub store_missing: Option<PathBuf>,
 }
 
 /// Builds what would be served, by the same path as a start, and serves nothing. Secrets of plugins may be missing, as
@@ -91,10 +97,19 @@ pub struct Checked {
 /// # Errors
 /// [`AppError::Diagnostics`] with every mistake.
 pub async fn check(config: &Config) -> Result<Checked, AppError> {
-    let host = plugin_host(config, Services { may_lack_secrets: true, ..services() })?;
+    // The keys of this host are its own, and it only looks at the database: a check makes none.
+    let mut offered = Services { may_lack_secrets: true, ..services() };
+    let mut look = None;
+    if let StorePlace::Sqlite(file) = &config.store {
+        let store = Arc::new(StoreLook::at(file.clone()));
+        offered.queries = store.clone();
+        look = Some((file, store));
+    }
+    let host = plugin_host(config, offered)?;
     let Built { serving, plugins, .. } = first_generation(config, &host).await?;
     let secrets_missing = plugins.iter().flat_map(|plugin| plugin.secrets_missing()).map(str::to_owned).collect();
-    Ok(Checked { serving, secrets_missing })
+    let store_missing = look.filter(|(_, store)| store.has_skipped()).map(|(file, _)| file.clone());
+    Ok(Checked { serving, secrets_missing, store_missing })
 }
 
 /// Serves until SIGTERM or SIGINT, then drains.
@@ -103,10 +118,46 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
 /// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
 pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let started = Instant::now();
-    let host = plugin_host(&config, Services { http: outbound(&config)?, ..services() })?;
+    let store = Kept::at(&config.store);
+    let (kv, queries) = (store.kv.clone(), store.queries.clone());
+    let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
-    Server::assemble(&config, host, first).serve(&config, options).await
+    let served = Server::assemble(&config, host, first, store.health.clone()).serve(&config, options).await;
+    store.close().await;
+    served
+}
+
+/// Where things are kept, as the ports see it.
+struct Kept {
+    kv: Arc<dyn KeyValue>,
+    queries: Arc<dyn Queries>,
+    health: Arc<dyn StoreHealth>,
+    file: Option<Arc<Store>>,
+}
+
+impl Kept {
+    /// Opens nothing yet.
+    fn at(place: &StorePlace) -> Self {
+        let clock = Arc::new(SystemClock);
+        match place {
+            StorePlace::Sqlite(file) => {
+                let store = Arc::new(Store::new(file.clone(), clock));
+                Self { kv: store.clone(), queries: store.clone(), health: store.clone(), file: Some(store) }
+            }
+            StorePlace::Memory => {
+                let kv = Arc::new(MemoryKv::new(clock));
+                let queries = Arc::new(NoDatabase::Refused("`store: sqlite::memory:` has no tables to ask"));
+                Self { kv: kv.clone(), queries, health: kv, file: None }
+            }
+        }
+    }
+
+    async fn close(&self) {
+        if let Some(store) = &self.file {
+            store.close().await;
+        }
+    }
 }
 
 fn plugin_host(config: &Config, services: Services) -> Result<Arc<PluginHost>, AppError> {
@@ -181,10 +232,11 @@ struct Server {
     dead_letters: Arc<MemoryDeadLetters>,
     host: Arc<PluginHost>,
     first: Built,
+    store: Arc<dyn StoreHealth>,
 }
 
 impl Server {
-    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built) -> Self {
+    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, store: Arc<dyn StoreHealth>) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let realtime = Realtime::new(config.limits.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
@@ -197,11 +249,11 @@ impl Server {
         };
         let auth = auth::policy(config, &clock);
         let gates = Arc::new(Gates::new(first.serving.clone(), auth, config.limits.clone(), ports));
-        Self { gates, realtime, bus: queue, dead_letters, host, first }
+        Self { gates, realtime, bus: queue, dead_letters, host, first, store }
     }
 
     async fn serve(self, config: &Config, mut options: Options) -> Result<(), AppError> {
-        let Self { gates, realtime, bus, dead_letters, host, first } = self;
+        let Self { gates, realtime, bus, dead_letters, host, first, store } = self;
         let mut stop = StopSignals::new()?;
         let tcp = bind(config.listen).await?;
         let address = tcp.local_addr()?;
@@ -210,7 +262,7 @@ impl Server {
         let roster = Arc::new(Roster::new(host.quarantine().clone()));
         roster.serve(&first.plugins, Vec::new());
         let api_keys = Arc::new(config.api_keys.clone());
-        let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone() };
+        let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone(), store };
         let router = realtime.attach(http::router(state), &gates, &config.auth.origins);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
         let ready = options.ready.take();

@@ -1,8 +1,8 @@
 //! Tidegate: channels declared in YAML, logic in WebAssembly components, stock Socket.IO clients.
 //!
 //! The floors, arrows running down only: [`app`] · the adapters ([`realtime`], [`http`], [`plugins`], [`auth`], [`bus`],
-//! [`outbound`])
-//! and [`reload`] · [`flow`] · [`channels`] · [`protocol`] and [`config`]. `tests/architecture.rs` holds them.
+//! [`outbound`], [`store`]) and [`reload`] · [`flow`] · [`channels`] · [`protocol`] and [`config`].
+//! `tests/architecture.rs` holds them.
 
 pub mod app;
 pub mod auth;
@@ -17,4 +17,5 @@ pub mod plugins;
 pub mod protocol;
 pub mod realtime;
 pub mod reload;
+pub mod store;
 pub mod telemetry;

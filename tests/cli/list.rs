@@ -11,11 +11,34 @@ fn serving_ping() -> (Server, String) {
     let keys = "api_keys:\n  - { name: backend, key: '${TIDEGATE_API_KEY}', may: [operate] }\n";
     let config = config.split("api_keys:").next().unwrap().to_owned() + keys;
     let project = project.write("config/tidegate.yaml", &config);
-    let mut server = project.spawn(&["serve", "--listen", "127.0.0.1:0"]);
+    let mut server = project.spawn(&SERVE);
+    let url = listening(&mut server);
+    (server, url)
+}
+
+const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
+
+/// The URL of a server that has just begun.
+fn listening(server: &mut Server) -> String {
     let line: Value = serde_json::from_str(&server.wait_for("server.listening")).unwrap();
     let address = line["fields"]["address"].as_str().or_else(|| line["address"].as_str()).unwrap();
-    let url = format!("http://{address}");
-    (server, url)
+    format!("http://{address}")
+}
+
+#[test]
+fn a_restart_with_an_unchanged_plugin_compiles_nothing() {
+    let (server, url) = serving_ping();
+    let cached = |server: &Server, url: &str| {
+        let output = server.project.run(&["plugin", "list", "--url", url, "--format", "json"]);
+        let answer: Value = serde_json::from_str(&output.stdout).unwrap();
+        answer["plugins"][0]["service"]["cached"].clone()
+    };
+    assert_eq!(cached(&server, &url), false);
+    let mut server = server.restart(&SERVE);
+    let compiled = server.wait_for("plugin.compiled");
+    assert!(compiled.contains("\"cached\":true"), "{compiled}");
+    let url = listening(&mut server);
+    assert_eq!(cached(&server, &url), true);
 }
 
 #[test]

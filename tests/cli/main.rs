@@ -25,6 +25,7 @@ mod network;
 mod new;
 mod plugin;
 mod project;
+mod store;
 mod types;
 
 use std::net::TcpListener;

@@ -121,13 +121,6 @@ fn check_tells_the_examples_that_do_not_hold_with_their_places() {
     shown!(project.run(&["check"]));
 }
 
-#[test]
-fn new_plugin_says_which_kinds_a_language_has_templates_of() {
-    let output = Project::new().run(&["new", "plugin", "hello", "--lang", "python", "--kind", "transform"]);
-    assert_eq!(output.exit, Some(2), "{}", output.shown());
-    assert!(output.shown().contains("hint: there are handler, authorizer"), "{}", output.shown());
-}
-
 const PINGS: &str = "feature: pings\nchannels:\n  pings.{who}:\n    scope: public\n    payload: { type: object }\n    \
     inbound: { handler: hello, payload: { type: object, required: [n], properties: { n: { type: integer } } } }\n";
 const PING: &str = r#"{ "topic": "pings.ada", "inbound": { "accepts": [{ "n": 7 }] } }"#;

@@ -1,7 +1,7 @@
 //! A project of its own for each test: a configuration and channels in a directory that goes with the test.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -159,6 +159,11 @@ impl Project {
         paths.fold(self, |project, path| project.write(&path, &committed(&path)))
     }
 
+    /// Where a file of the project is.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.directory.path().join(path)
+    }
+
     pub(crate) fn read(&self, path: &str) -> String {
         std::fs::read_to_string(self.directory.path().join(path)).unwrap()
     }
@@ -230,6 +235,13 @@ impl Server {
             }
         }
         panic!("`{text}` was not logged before the end: {seen}");
+    }
+
+    /// Ends it as SIGTERM does, and starts another over the same files.
+    pub(crate) fn restart(mut self, arguments: &[&str]) -> Self {
+        let project = std::mem::replace(&mut self.project, Project::empty());
+        assert_eq!(self.terminate(), Some(0));
+        project.spawn(arguments)
     }
 
     /// Sends SIGTERM and waits for the end.

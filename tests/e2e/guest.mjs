@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { createServer } from "node:http";
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,13 +22,19 @@ const MANIFEST = {
   component: "guest.wasm",
   config: { greeting: TEXT, members: { v1: ["alice"] } },
   kinds: ["handler", "authorizer", "snapshot", "transform", "connection"],
-  grants: { emit: ["desk.{city}.{desk}", "lobby"], publish: ["ping.seen", "connection.*"], secrets: ["GUEST_TOKEN"] },
+  grants: { emit: ["desk.{city}.{desk}", "lobby"], publish: ["ping.seen", "connection.*"] },
+};
+// What it may import by grant; the HTTP origin is known once there is a server.
+const GRANTED = {
+  secrets: ["GUEST_TOKEN"],
+  kv: ["guest"],
+  queries: { sum: "select $1 + $2 as sum, $3 as text" },
 };
 
 const SECRET = "s3cret 🦊";
 
 // More time than it needs: what these tests are about is not how busy the machine is.
-const LIMITS = { cpu: "300ms", wall: "5s" };
+const LIMITS = { cpu: "300ms", wall: "5s", kv_time: "5s", query_time: "5s" };
 
 const CHANNELS = {
   feature: "guest",
@@ -63,6 +70,21 @@ const BRIDGE = {
   ],
 };
 
+// An origin that says what it was asked.
+async function site() {
+  const server = createServer((request, response) => {
+    request.setEncoding("utf8");
+    const parts = [];
+    request.on("data", (part) => parts.push(part));
+    request.on("end", () => {
+      response.writeHead(request.url === "/none" ? 404 : 200, { "x-answered": request.headers["x-asked"] });
+      response.end(`${request.method} ${request.url} ${parts.join("")}`);
+    });
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return { origin: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+}
+
 /** Builds a crate of a guest in Rust and returns its component. */
 export function cargoBuild(crate, name) {
   // Where the tests of the host build guests, too.
@@ -85,17 +107,23 @@ export function contract({
   describe(`a plugin in ${language}`, () => {
     let server;
     let scratch;
+    let web;
     before(async () => {
+      web = await site();
       scratch = mkdtempSync(join(tmpdir(), "tidegate-guest-"));
       mkdirSync(join(scratch, "guest"));
       // JSON is YAML.
-      writeFileSync(join(scratch, "guest/plugin.yaml"), JSON.stringify({ ...MANIFEST, limits: { ...LIMITS, ...limits } }));
+      writeFileSync(join(scratch, "guest/plugin.yaml"), JSON.stringify({
+        ...MANIFEST, grants: { ...MANIFEST.grants, ...GRANTED, http: [web.origin] }, limits: { ...LIMITS, ...limits },
+      }));
       build(join(scratch, "guest/guest.wasm"));
       server = await Server.start({
         plugins: false,
         env: { GUEST_TOKEN: SECRET },
         config: (config) => {
           config.auth.providers[0].jwt.tenant = "tenant";
+          config.private_origins = [web.origin];
+          config.store = "sqlite:../guest.db";
           config.limits.plugin_compile_time = `${compilePatienceMs}ms`;
         },
       });
@@ -107,6 +135,7 @@ export function contract({
     }, { timeout: BUILD_PATIENCE_MS + compilePatienceMs });
     after(async () => {
       await server?.stop();
+      web?.close();
       rmSync(scratch, { recursive: true, force: true });
     });
 
@@ -209,6 +238,56 @@ export function contract({
       const { send } = await seated();
       assert.deepEqual((await send({ secret: "GUEST_TOKEN" })).reply, { secret: SECRET });
       assert.deepEqual((await send({ secret: "PATH" })).reply, { error: "denied" });
+    });
+
+    test("it keeps keys, with revisions and conditions", async () => {
+      const { send } = await seated();
+      const kv = async (op, key, more = {}) => (await send({ kv: { op, bucket: "guest", key, ...more } })).reply;
+      assert.deepEqual(await kv("get", "a"), { entry: null });
+      const { revision: first } = await kv("put", "a", { text: "one" });
+      assert.ok(first > 0, `revision ${first}`);
+      assert.deepEqual(await kv("put", "a", { text: "two", if_revision: 0 }), { error: "conflict", revision: first });
+      const { revision: second } = await kv("put", "a", { text: TEXT, if_revision: first });
+      assert.deepEqual(await kv("get", "a"), { entry: { text: TEXT, revision: second } });
+      assert.deepEqual(await kv("increment", "n", { delta: 5 }), { sum: 5 });
+      assert.deepEqual(await kv("increment", "n", { delta: -7 }), { sum: -2 });
+      assert.deepEqual(await kv("increment", "a", { delta: 1 }), { error: "not-an-integer" });
+      await kv("put", "ä", { text: "" });
+      assert.deepEqual((await kv("get", "ä")).entry.text, "");
+      assert.deepEqual(await kv("keys", "", { limit: 10 }), { keys: ["a", "n", "ä"] });
+      assert.deepEqual(await kv("keys", "", { limit: 1, after: "a" }), { keys: ["n"] });
+      assert.deepEqual(await kv("delete", "a", { if_revision: first }), { error: "conflict", revision: second });
+      assert.deepEqual(await kv("delete", "a"), { existed: true });
+      assert.deepEqual(await kv("delete", "a"), { existed: false });
+      assert.deepEqual(await kv("get", "a", { bucket: "other" }), { error: "denied" });
+    });
+
+    test("a key that it keeps for a time is gone afterwards", async () => {
+      const { send } = await seated();
+      const kv = async (op, more = {}) => (await send({ kv: { op, bucket: "guest", key: "short", ...more } })).reply;
+      await kv("put", { text: "soon gone", ttl_ms: 1 });
+      while ((await kv("get")).entry) await new Promise((resolve) => setTimeout(resolve, 1));
+      await kv("put", { text: "stays", ttl_ms: 3_600_000 });
+      assert.equal((await kv("get")).entry.text, "stays");
+    });
+
+    test("it asks the queries it was granted, and no other", async () => {
+      const { send } = await seated();
+      const ask = async (name, ...params) => (await send({ query: { name, params } })).reply;
+      assert.deepEqual(await ask("sum", 1, 2, TEXT), { rows: [{ sum: 3, text: TEXT }] });
+      assert.deepEqual(await ask("sum", 1), { error: "invalid" });
+      assert.deepEqual(await ask("other"), { error: "denied" });
+    });
+
+    test("it sends HTTP requests to the origin it was granted, and to no other", async () => {
+      const { send } = await seated();
+      const fetch = async (method, path, more = {}) =>
+        (await send({ fetch: { method, url: web.origin + path, asked: "yes", ...more } })).reply;
+      assert.deepEqual(await fetch("POST", "/echo?a=b", { body: TEXT }), {
+        status: 200, answered: "yes", body: `POST /echo?a=b ${TEXT}`,
+      });
+      assert.deepEqual(await fetch("GET", "/none"), { status: 404, answered: "yes", body: "GET /none " });
+      assert.deepEqual(await fetch("GET", "/", { url: "https://example.com/" }), { error: "denied" });
     });
 
     for (const code of ["invalid_payload", "forbidden", "unavailable", "failed"]) {

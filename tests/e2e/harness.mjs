@@ -155,11 +155,13 @@ export class Server {
   #seen = [];
 
   // `config` changes the configuration, `plugins: false` leaves the shipped plugins and channels out, `env` is added to the
-  // environment, `files` adds to the directory.
-  static async start(options = {}) {
-    const { config, channels = {}, directory, env = {}, files, listen = "127.0.0.1:0", plugins = true } = options;
+  // environment, `files` adds to the directory, `patienceMs` is how long it may take until it listens.
+  static async start({
+    config, channels = {}, directory, env = {}, files, listen = "127.0.0.1:0", plugins = true, patienceMs = PATIENCE_MS,
+  } = {}) {
     const server = new Server();
     server.env = env;
+    server.patienceMs = patienceMs;
     server.directory = directory ?? mkdtempSync(join(tmpdir(), "tidegate-e2e-"));
     if (!directory) server.#lay(config, channels, plugins);
     files?.(server.directory);
@@ -207,7 +209,9 @@ export class Server {
       this.#log.once("exit", (code) => reject(new Error(`the server ended with ${code}:\n${this.#seen.join("\n")}`)));
     });
     died.catch(() => {});
-    const { address } = await within("server.listening", Promise.race([this.logged("server.listening"), died]));
+    const { address } = await within(
+      "server.listening", Promise.race([this.logged("server.listening", this.patienceMs), died]), this.patienceMs,
+    );
     this.address = address;
     this.url = `http://${address}`;
   }

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -16,12 +16,6 @@ const SDK = join(repository, "plugins/sdk/python");
 
 const build = (env, ...args) =>
   spawnSync("sh", [join(SDK, "build.sh"), ...args], { encoding: "utf8", env: { ...process.env, ...env } });
-
-// The first block of that language in the section of the manual.
-function manual(language) {
-  const section = readFileSync(join(repository, "plugins/README.md"), "utf8").split("\n## In Python\n")[1].split("\n## ")[0];
-  return section.match(new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, "s"))[1];
-}
 
 test("the SDK's own tests pass under plain python3", () => {
   execFileSync("python3", ["-m", "unittest", "discover", "-q", "-s", "test"], {
@@ -42,24 +36,6 @@ describe("the build of a plugin in Python", () => {
     const built = build({}, join(SDK, "test/guest.py"), "unused.wasm", "handlers");
     assert.equal(built.status, 64);
     assert.match(built.stderr, /error: there is no kind `handlers`\nhint: the kinds are handler authorizer snapshot transform connection/);
-  });
-
-  test("the plugin of the manual is built by the command of the manual", () => {
-    const scratch = mkdtempSync(join(tmpdir(), "tidegate-py-"));
-    const hello = join(scratch, "plugins/hello");
-    mkdirSync(hello, { recursive: true });
-    symlinkSync(join(repository, "plugins/sdk"), join(scratch, "plugins/sdk"));
-    writeFileSync(join(hello, "plugin.py"), manual("python"));
-    const command = manual("yaml").match(/^build: (.*)$/m)[1];
-    execFileSync("sh", ["-c", command], { cwd: hello, stdio: "pipe" });
-    assert.ok(statSync(join(hello, "hello.wasm")).size > 1_000_000);
-    const unit = `import plugin
-from tidegate_plugin import Context, testing
-with testing.host(config={"greeting": "hello"}):
-    print(plugin.handle(Context(), plugin.Name("you")).reply)`;
-    const env = { ...process.env, PYTHONPATH: SDK, PYTHONDONTWRITEBYTECODE: "1" };
-    assert.equal(execFileSync("python3", ["-c", unit], { cwd: hello, env, encoding: "utf8" }), "hello, you\n");
-    rmSync(scratch, { recursive: true });
   });
 
   test("a kind that the module has no function for is named, and nothing is written", () => {

@@ -20,6 +20,16 @@ async fn a_draining_server_is_live_but_not_ready() {
 }
 
 #[tokio::test]
+async fn a_server_without_its_store_is_live_and_not_ready_until_the_store_is_back() {
+    let server = server().start();
+    server.store.set_away(true);
+    assert_eq!(get("/healthz").to(&server).await.status, 200);
+    assert_eq!(get("/readyz").to(&server).await.refused(), refusal(503, "unavailable"));
+    server.store.set_away(false);
+    assert_eq!(get("/readyz").to(&server).await.status, 200);
+}
+
+#[tokio::test]
 async fn metrics_are_prometheus_text_and_count_requests_by_route_not_by_path() {
     let server = server().start();
     post("/v1/channels/chat.counted/publish").key("publish").body("{}").to(&server).await;

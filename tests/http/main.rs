@@ -67,6 +67,7 @@ impl PluginRoster for TwoVersions {
             kinds,
             cached: true,
             vectors: 2,
+            instances: 3,
             paused: Vec::new(),
             calls: 7,
             faults: 1,
@@ -149,6 +150,7 @@ impl Call {
             api_keys: Arc::new(keys),
             dead_letters: server.dead_letters.clone(),
             plugins: Arc::new(TwoVersions),
+            store: server.store.clone(),
         };
         let response = router(state).oneshot(self.request.body(self.body).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();

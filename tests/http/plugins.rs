@@ -11,7 +11,7 @@ async fn every_version_is_listed_with_what_it_did_and_why_it_was_rejected() {
     let plugins = &answer.json()["plugins"];
     assert_eq!(plugins[0]["state"], "active");
     let service = json!({
-        "kinds": ["handler"], "cached": true, "vectors": 2, "paused": [], "calls": 7, "faults": 1,
+        "kinds": ["handler"], "cached": true, "vectors": 2, "instances": 3, "paused": [], "calls": 7, "faults": 1,
         "last_fault": { "kind": "trap", "detail": "unreachable", "at_unix_s": 5 },
     });
     assert_eq!(plugins[0]["service"], service);

@@ -105,6 +105,22 @@ pub(crate) fn typed() -> PluginSource {
     BUILT.get_or_init(|| built(&root().join("tests/plugins/guests/typed"), &manifest)).clone()
 }
 
+/// The plugin that does with the key-value store what it is told to, under this name and with these lines of `plugin.yaml`.
+pub(crate) fn keys(name: &str, lines: &str) -> PluginSource {
+    static BUILT: OnceLock<PluginSource> = OnceLock::new();
+    const MANIFEST: &str = "component: keys.wasm\nbuild: cargo build --release --target wasm32-wasip2\n";
+    let source = BUILT.get_or_init(|| built(&root().join("tests/plugins/guests/keys"), MANIFEST)).clone();
+    PluginSource { name: PluginName::new(name), ..with_manifest(source, &format!("component: keys.wasm\n{lines}\n")) }
+}
+
+/// The plugin that asks the queries it is told to, with these lines of `plugin.yaml`.
+pub(crate) fn asks(lines: &str) -> PluginSource {
+    static BUILT: OnceLock<PluginSource> = OnceLock::new();
+    const MANIFEST: &str = "component: asks.wasm\nbuild: cargo build --release --target wasm32-wasip2\n";
+    let source = BUILT.get_or_init(|| built(&root().join("tests/plugins/guests/asks"), MANIFEST)).clone();
+    with_manifest(source, &format!("component: asks.wasm\n{lines}\n"))
+}
+
 /// The same component with another `plugin.yaml`.
 pub(crate) fn with_manifest(source: PluginSource, manifest: &str) -> PluginSource {
     let file = SourceFile { path: "plugin.yaml".to_owned(), text: manifest.to_owned() };

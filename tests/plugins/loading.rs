@@ -162,16 +162,17 @@ fn with_memories(memories: usize) -> PluginSource {
 
 #[tokio::test]
 async fn a_component_that_takes_more_of_the_pool_than_there_is_says_what() {
-    let (message, ..) = refused(with_memories(9)).await;
-    assert_eq!(message, "component `x.wasm`: needs 9 memories in one instance, at most 8 are served");
     let settings = HostSettings { instances_max: 2, ..HostSettings::default() };
     let small = PluginHost::new(settings).unwrap();
-    let mistakes = small.load(with_memories(4)).await.unwrap_err();
+    let mistakes = small.load(with_memories(9)).await.unwrap_err();
     assert_eq!(
         mistakes[0].message,
-        "component `x.wasm`: one instance takes the places of 2 (4 memories, 0 tables), and there are 1"
+        "component `x.wasm`: one instance takes the places of 3 (9 memories, 0 tables), and there are 1"
     );
     assert!(mistakes[0].hint.as_ref().unwrap().contains("`limits.plugin_instances`"));
+    let (message, ..) = refused(with_memories(65)).await;
+    assert!(message.starts_with("component `x.wasm`: needs too much for one instance: "), "{message}");
+    assert!(message.contains("65 core module instances"), "{message}");
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 //! The world around the gates, faked: rooms and a bus that record, a clock that is moved by hand.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::Value;
-use tidegate::flow::ports::{Bus, BusFull, Clock, DeadLetters, Identity, Provider, Rooms};
+use tidegate::flow::ports::{Bus, BusFull, Clock, DeadLetters, Identity, Provider, Rooms, StoreHealth};
 use tidegate::flow::{DeadLetter, Publication};
 use tidegate::protocol::{BusEvent, Code, User};
 
@@ -41,6 +41,25 @@ impl Rooms for FakeRooms {
             panic!("the test asked for it");
         }
         self.delivered.lock().push(publication.clone());
+    }
+}
+
+/// A store that goes away when it is told to.
+#[derive(Default)]
+pub struct FakeStore {
+    away: AtomicBool,
+}
+
+impl FakeStore {
+    /// From now on it is away, or back.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+}
+
+impl StoreHealth for FakeStore {
+    fn is_away(&self) -> bool {
+        self.away.load(Ordering::SeqCst)
     }
 }
 

@@ -11,7 +11,7 @@ use tidegate::flow::ports::{DeadLetters, Provider};
 use tidegate::flow::{AuthPolicy, AuthProvider, Gates, Ports, Serving};
 use tidegate::protocol::{BusEvent, Generation, PluginName, User};
 
-use super::{Client, FakeBus, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms};
+use super::{Client, FakeBus, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms, FakeStore};
 
 /// The plugins a manifest of the tests may name; each can be anything.
 const PLUGINS: [&str; 2] = ["answerer", "members"];
@@ -28,6 +28,8 @@ pub struct Server {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// The wall clock.
     pub clock: Arc<FakeClock>,
+    /// Whether the store is there.
+    pub store: Arc<FakeStore>,
     /// The plugins of the first generation.
     pub plugins: Arc<FakePlugins>,
     connections: Mutex<u32>,
@@ -131,7 +133,8 @@ impl ServerBuilder {
         let catalog = catalog(&self.manifest, self.bridge.as_deref(), Generation(1));
         let serving = Serving { catalog, plugins: plugins.clone() };
         let gates = Arc::new(Gates::new(serving, self.auth, self.limits, ports));
-        Server { gates, rooms, bus, dead_letters, clock, plugins, connections: Mutex::default() }
+        let store = Arc::new(FakeStore::default());
+        Server { gates, rooms, bus, dead_letters, clock, store, plugins, connections: Mutex::default() }
     }
 }
 

@@ -47,9 +47,15 @@ impl Check {
     async fn check(self, plugins: &mut Option<PathBuf>) -> Result<[usize; 4], Failure> {
         let config = self.load.config_to_look_at()?;
         *plugins = Some(config.plugins.clone());
-        let Checked { serving, secrets_missing } = app::check(&config).await?;
+        let Checked { serving, secrets_missing, store_missing } = app::check(&config).await?;
         for name in secrets_missing {
             complain(&format!("note: `{name}` is not set; `tidegate serve` will need it, a plugin is granted it\n"));
+        }
+        if let Some(file) = store_missing {
+            let file = file.display();
+            complain(&format!(
+                "note: `{file}` is not there, so the queries that plugins are granted were not prepared\n"
+            ));
         }
         let catalog = &serving.catalog;
         let examples = examples(&config.channels, catalog)?;

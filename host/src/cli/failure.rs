@@ -86,16 +86,6 @@ pub(super) enum Failure {
         /// As it was asked for.
         name: String,
     },
-    /// There is no template of this kind in this language.
-    #[error("there is no template of a {kind} in {language}")]
-    NewKind {
-        /// The kind.
-        kind: &'static str,
-        /// The language, as people call it.
-        language: &'static str,
-        /// The kinds there are templates of.
-        known: Vec<String>,
-    },
     /// Something new cannot be made so.
     #[error("{what}")]
     New {
@@ -166,7 +156,6 @@ impl Failure {
             | Self::NoApiKey
             | Self::NewName { .. }
             | Self::New { .. }
-            | Self::NewKind { .. }
             | Self::Exists { .. } => exit::USAGE,
             Self::App(_) | Self::File { .. } | Self::Io(_) | Self::NoServer { .. } | Self::Refused { .. } => {
                 exit::UNAVAILABLE
@@ -208,9 +197,6 @@ impl Failure {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
                 None => format!("there are {}", known.join(", ")),
             }));
-        }
-        if let Self::NewKind { known, .. } = self {
-            return Some(Cow::Owned(format!("there are {}", known.join(", "))));
         }
         if let Self::New { hint, .. } = self {
             return Some(Cow::Owned(hint.clone()));

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{
-    Config, Diagnostic, Node, Place, Provider, Shape, SourceFile, check, decode, parse_yaml, redact, unserved,
+    Config, Diagnostic, Node, Place, Provider, Shape, SourceFile, StorePlace, check, decode, parse_yaml, redact,
+    unserved,
 };
 
 /// Where the configuration is looked for when no file is named.
@@ -72,8 +73,12 @@ impl Config {
             ("plugin_quarantine", &mut self.plugin_quarantine),
             ("bridge", &mut self.bridge),
         ];
+        let store = match &mut self.store {
+            StorePlace::Sqlite(path) => Some(("store", path)),
+            StorePlace::Memory => None,
+        };
         let cache = self.plugin_cache.as_mut().map(|path| ("plugin_cache", path));
-        for (key, path) in paths.into_iter().chain(cache) {
+        for (key, path) in paths.into_iter().chain(store).chain(cache) {
             if root.get(key).is_none_or(|node| Arc::ptr_eq(&node.place.source, source)) {
                 *path = join(directory, path);
             }
@@ -245,6 +250,7 @@ mod tests {
         for path in [channels, plugins, plugin_quarantine, bridge] {
             *path = join(&shipped(), path);
         }
+        default.store = StorePlace::Sqlite(join(&shipped(), Path::new("../tidegate.db")));
         assert_eq!(config, default);
         let text = std::fs::read_to_string(&file).unwrap();
         let schema = crate::config::schema();
@@ -328,6 +334,19 @@ mod tests {
                 [("A", "a")].into_iter().chain(value.map(|value| ("TIDEGATE_JWT_SECRET", value))).collect();
             let expected = format!("tidegate.yaml:1:58 environment variable `TIDEGATE_JWT_SECRET` is {what} {way_out}");
             assert_eq!(load(file, &env, &[]).unwrap_err(), [expected]);
+        }
+    }
+
+    #[test]
+    fn the_store_is_a_file_named_from_the_configuration_or_in_memory() {
+        let store = |value: &str| load(&format!("store: '{value}'"), &[], &[]).map(|config| config.store);
+        assert_eq!(store("sqlite::memory:").unwrap(), StorePlace::Memory);
+        assert_eq!(store("sqlite:/var/t.db").unwrap(), StorePlace::Sqlite("/var/t.db".into()));
+        let StorePlace::Sqlite(path) = store("sqlite:keys/t.db").unwrap() else { panic!("in memory") };
+        assert!(path.is_absolute() && path.ends_with("keys/t.db"), "{}", path.display());
+        for wrong in ["sqlite:", "sqlite://t.db", "sqlite:t.db?mode=ro"] {
+            let told = store(wrong).unwrap_err();
+            assert!(told[0].contains("expected `sqlite:PATH` or `sqlite::memory:`"), "{told:#?}");
         }
     }
 

@@ -26,7 +26,8 @@ pub use origin::{NoOrigin, Origin};
 pub use rollback::Rollback;
 pub use secret::Secret;
 pub use server::{
-    Anonymous, Auth, Broker, BusSource, Config, JwtAlgorithm, JwtProvider, Log, PluginProvider, Provider, Store, schema,
+    Anonymous, Auth, Broker, BusSource, Config, JwtAlgorithm, JwtProvider, Log, PluginProvider, Provider, StorePlace,
+    schema,
 };
 pub use source::{Diagnostic, Place, SourceFile};
 pub use units::{ByteSize, HumanDuration};

@@ -37,8 +37,11 @@ pub struct Config {
     /// Origins on private networks that plugins may reach when they are granted them: `http://10.0.0.7:8080`. Every
     /// other private, loopback or link-local address is never connected to. Default: none.
     pub private_origins: Vec<Origin>,
-    /// Where sessions and keys live. Nothing is stored yet: only the default `sqlite:../tidegate.db` is taken.
-    pub store: Store,
+    /// Where the keys of plugins live, and the tables that their queries ask: `sqlite:PATH`, or `sqlite::memory:`, which is
+    /// gone with the process. Default `sqlite:../tidegate.db`; the file is made when the first plugin that is granted a
+    /// bucket or a query loads.
+    #[schemars(with = "String")]
+    pub store: StorePlace,
     /// How publications reach other nodes. Only `memory` is served: one node.
     pub broker: Broker,
     /// Where bus events come from besides the in-process bus, which is always there. None is served yet.
@@ -64,7 +67,7 @@ impl Default for Config {
             auth: Auth::default(),
             api_keys: ApiKeys::default(),
             private_origins: Vec::new(),
-            store: Store::default(),
+            store: StorePlace::default(),
             broker: Broker::default(),
             bus: Vec::new(),
             rollback: Rollback::default(),
@@ -222,13 +225,32 @@ impl JwtAlgorithm {
     }
 }
 
-/// Where sessions and keys live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-pub enum Store {
-    /// The embedded default. Nothing is stored yet.
-    #[default]
-    #[serde(rename = "sqlite:../tidegate.db")]
-    Sqlite,
+/// Where what survives a restart lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorePlace {
+    /// A SQLite database in this file.
+    Sqlite(PathBuf),
+    /// In memory: nothing survives.
+    Memory,
+}
+
+impl Default for StorePlace {
+    fn default() -> Self {
+        Self::Sqlite("../tidegate.db".into())
+    }
+}
+
+impl<'de> Deserialize<'de> for StorePlace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.strip_prefix("sqlite:") {
+            Some(":memory:") => Ok(Self::Memory),
+            // What follows `?` or `//` means something elsewhere; here it would be a file of a strange name.
+            Some(path) if !path.is_empty() && !path.starts_with("//") && !path.contains('?') => {
+                Ok(Self::Sqlite(path.into()))
+            }
+            _ => Err(serde::de::Error::custom("expected `sqlite:PATH` or `sqlite::memory:`")),
+        }
+    }
 }
 
 /// How publications reach other nodes.

@@ -2,15 +2,14 @@
 
 use super::{Diagnostic, Node, Place, Shape};
 
-const STORE: &str = "sqlite:../tidegate.db";
 const BROKER: &str = "memory";
 const PROVIDERS: [&str; 2] = ["session", "introspect"];
 const BUS_SOURCES: [&str; 2] = ["redis", "postgres"];
 
 /// Tells of every such key and takes it out of the tree.
 pub(super) fn refuse(root: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
-    refuse_value(root, "store", STORE, diagnostics);
-    refuse_value(root, "broker", BROKER, diagnostics);
+    refuse_value(root, "store", |value| value.starts_with("sqlite:"), "sqlite:../tidegate.db", diagnostics);
+    refuse_value(root, "broker", |value| value == BROKER, BROKER, diagnostics);
     refuse_bus(root, diagnostics);
     if let Some(providers) = get_mut(root, "auth").and_then(|auth| get_mut(auth, "providers")) {
         refuse_providers(providers, diagnostics);
@@ -21,10 +20,16 @@ fn not_served(place: &Place, what: &str) -> Diagnostic {
     Diagnostic::at(place.clone(), format!("{what} is not served by this version of Tidegate"))
 }
 
-fn refuse_value(root: &mut Node, key: &str, served: &str, diagnostics: &mut Vec<Diagnostic>) {
+fn refuse_value(
+    root: &mut Node,
+    key: &str,
+    is_served: impl FnOnce(&str) -> bool,
+    example: &str,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     let Some(node) = root.get(key) else { return };
-    if node.as_str().is_some_and(|value| value != served) {
-        let hint = format!("leave `{key}` out, or write `{key}: {served}`");
+    if node.as_str().is_some_and(|value| !is_served(value)) {
+        let hint = format!("leave `{key}` out, or write `{key}: {example}`");
         // The value may hold a password: it is shown by its line only, if at all.
         diagnostics.push(not_served(&node.place, &format!("this `{key}`")).hint(hint));
         remove(root, key);

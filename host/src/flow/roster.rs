@@ -75,6 +75,8 @@ pub struct PluginService {
     pub cached: bool,
     /// Golden vectors it answered before it served.
     pub vectors: usize,
+    /// Instances alive, at work or at rest.
+    pub instances: u32,
     /// Whose calls are kept from it after too many faults: `authorizer`, `worker` (every other kind).
     pub paused: Vec<&'static str>,
     /// Calls that ended, well or not.

@@ -23,7 +23,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::ApiKeys;
 use crate::flow::Gates;
-use crate::flow::ports::{DeadLetters, PluginRoster};
+use crate::flow::ports::{DeadLetters, PluginRoster, StoreHealth};
 use crate::protocol::Code;
 use crate::telemetry;
 use answer::Problem;
@@ -39,6 +39,8 @@ pub struct State {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// The versions of the plugins.
     pub plugins: Arc<dyn PluginRoster>,
+    /// Whether the store is there.
+    pub store: Arc<dyn StoreHealth>,
 }
 
 /// Every resource of the server. What is no resource is answered 404, and as JSON like every other error.

@@ -102,6 +102,8 @@ pub(super) use authorizer_world::exports::tidegate::plugin::authorizer;
 pub(super) use connection_world::exports::tidegate::plugin::connection;
 pub(super) use granted_world::tidegate::host::secrets;
 pub(super) use granted_world::tidegate::http::client;
+pub(super) use granted_world::tidegate::kv::store;
+pub(super) use granted_world::tidegate::sql::queries;
 pub(super) use handler_world::tidegate::host;
 pub(super) use handler_world::tidegate::plugin::types;
 pub(super) use transform_world::exports::tidegate::plugin::transform;

@@ -18,14 +18,13 @@ pub(super) const WASMTIME_VERSION: &str = locked_version(include_str!("../../../
 pub(super) const MEMORY_BYTES_MAX: usize = 256 << 20;
 /// Most elements of one table. CPython needs 5,672.
 pub(super) const TABLE_ELEMENTS_MAX: usize = 20_000;
-/// Most memories of one component. A stubbed QuickJS component needs 3.
-pub(super) const MEMORIES_MAX: u32 = 8;
-/// Most tables of one component.
-pub(super) const TABLES_MAX: u32 = 16;
+/// Most memories or tables of one component that the engine looks at; the places they take bound them far below.
+pub(super) const PARTS_MAX: u32 = u16::MAX as u32;
 /// Most core instances of one component. A stubbed CPython component needs 38.
 pub(super) const CORE_INSTANCES_MAX: u32 = 64;
 
-/// What the pool holds for each instance; one that needs more takes the places of several. Core instances are only
+/// What the pool holds for each instance – a stubbed QuickJS component needs 3 memories; one that needs more takes the
+/// places of several. Core instances are only
 /// counted, so there is room for the most that any component may have.
 pub(super) const MEMORIES_PER_INSTANCE: u32 = 3;
 pub(super) const TABLES_PER_INSTANCE: u32 = 4;
@@ -79,9 +78,8 @@ fn pool(instances_max: u32) -> PoolingAllocationConfig {
         .total_memories(instances_max.saturating_mul(MEMORIES_PER_INSTANCE))
         .total_tables(instances_max.saturating_mul(TABLES_PER_INSTANCE))
         .max_core_instances_per_component(CORE_INSTANCES_MAX)
-        // What a component may have of these is judged when it is loaded, in words for whoever wrote it.
-        .max_memories_per_component(u32::from(u16::MAX))
-        .max_tables_per_component(u32::from(u16::MAX))
+        .max_memories_per_component(PARTS_MAX)
+        .max_tables_per_component(PARTS_MAX)
         .max_memories_per_module(4)
         .max_tables_per_module(4)
         .max_memory_size(MEMORY_BYTES_MAX)

@@ -8,7 +8,7 @@ use tokio::time::Instant as Moment;
 use wasmtime::{ResourceLimiter, Result};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
-use super::engine::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX, TICK};
+use super::engine::{CORE_INSTANCES_MAX, PARTS_MAX, TABLE_ELEMENTS_MAX, TICK};
 use super::imports::{HostCall, LogLines, RANDOM_BYTES_MAX, Reach};
 use super::limits::PluginLimits;
 use super::output::Output;
@@ -212,11 +212,11 @@ impl ResourceLimiter for MemoryAccount {
     }
 
     fn tables(&self) -> usize {
-        TABLES_MAX as usize
+        PARTS_MAX as usize
     }
 
     fn memories(&self) -> usize {
-        MEMORIES_MAX as usize
+        PARTS_MAX as usize
     }
 }
 

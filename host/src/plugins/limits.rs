@@ -23,6 +23,14 @@ const EFFECTS_MAX: u32 = 10_000;
 const LOG_LINES_MAX: u32 = 10_000;
 /// Most `limits.log_rate`, `kv`, `queries` and `http`, a second.
 const RATE_MAX: u32 = 1_000_000;
+/// Most `limits.query_rows`.
+const QUERY_ROWS_MAX: u32 = 100_000;
+/// Largest `limits.query_bytes`, in bytes.
+const QUERY_BYTES_MAX: usize = 16 << 20;
+/// Longest `limits.kv_time` and `limits.query_time`.
+const HOST_TIME_MAX: Duration = Duration::from_secs(10);
+/// Largest `limits.kv_value`, in bytes.
+const KV_VALUE_BYTES_MAX: usize = 1 << 20;
 /// Largest `limits.http_body`, in bytes.
 const HTTP_BODY_BYTES_MAX: usize = 16 << 20;
 /// Largest `limits.host_bytes`.
@@ -42,6 +50,13 @@ pub(super) struct PluginLimits {
     pub(super) effects_max: usize,
     pub(super) log_lines_max: u32,
     pub(super) log_lines_per_second: u32,
+    pub(super) kv_per_second: u32,
+    pub(super) kv_value_bytes_max: usize,
+    pub(super) kv_time_max: Duration,
+    pub(super) queries_per_second: u32,
+    pub(super) query_time_max: Duration,
+    pub(super) query_rows_max: usize,
+    pub(super) query_bytes_max: usize,
     pub(super) http_per_second: u32,
     pub(super) http_body_bytes_max: usize,
     pub(super) host_bytes_max: usize,
@@ -70,6 +85,20 @@ pub(super) struct LimitsSection {
     log_lines: u32,
     /// Log lines a second, all instances together; those beyond are dropped and counted.
     log_rate: NonZeroU32,
+    /// Calls of the key-value store a second, all instances together; those beyond are refused, `rate-limited`.
+    kv: NonZeroU32,
+    /// Size of one value of the key-value store; a larger one is refused, `too-large`.
+    kv_value: ByteSize,
+    /// How long one call of the key-value store may take; one that takes longer is refused, `unavailable`.
+    kv_time: HumanDuration,
+    /// Named queries a second, all instances together; those beyond are refused, `rate-limited`.
+    queries: NonZeroU32,
+    /// How long one query may take; one that takes longer is ended and answered `timeout`.
+    query_time: HumanDuration,
+    /// Rows of one answer; one with more is refused, `too-large`.
+    query_rows: NonZeroU32,
+    /// Size of one answer as JSON; a larger one is refused, `too-large`.
+    query_bytes: ByteSize,
     /// HTTP requests a second, all instances together, those that follow a redirect among them; those beyond are refused,
     /// `rate-limited`.
     http: NonZeroU32,
@@ -93,6 +122,13 @@ impl Default for LimitsSection {
             effects: 64,
             log_lines: 64,
             log_rate: number(500),
+            kv: number(1000),
+            kv_value: ByteSize::from_bytes(64 << 10),
+            kv_time: HumanDuration::new(Duration::from_millis(50)),
+            queries: number(500),
+            query_time: HumanDuration::new(Duration::from_millis(50)),
+            query_rows: number(1000),
+            query_bytes: ByteSize::from_bytes(256 << 10),
             http: number(50),
             http_body: ByteSize::from_bytes(1 << 20),
             host_bytes: ByteSize::from_bytes(4 << 20),
@@ -111,9 +147,7 @@ pub(super) fn check(file: &LimitsSection, node: &Node, diagnostics: &mut Vec<Dia
     let mut told = Told { node, diagnostics };
     let (cpu, wall) = (file.cpu.get(), file.wall.get());
     told.size("memory", file.memory, MEMORY_BYTES_MAX);
-    if wall.is_zero() || wall > WALL_MAX {
-        told.add("wall", &format!("expected 1ms to {}, found {}", HumanDuration::new(WALL_MAX), file.wall));
-    }
+    told.time("wall", file.wall, WALL_MAX);
     if cpu < TICK || cpu > wall {
         told.add("cpu", &format!("expected 1ms to `limits.wall` ({}), found {}", file.wall, file.cpu));
     }
@@ -123,6 +157,13 @@ pub(super) fn check(file: &LimitsSection, node: &Node, diagnostics: &mut Vec<Dia
     told.count("effects", file.effects, EFFECTS_MAX);
     told.count("log_lines", file.log_lines, LOG_LINES_MAX);
     told.count("log_rate", file.log_rate.get(), RATE_MAX);
+    told.count("kv", file.kv.get(), RATE_MAX);
+    told.size("kv_value", file.kv_value, KV_VALUE_BYTES_MAX);
+    told.time("kv_time", file.kv_time, HOST_TIME_MAX);
+    told.count("queries", file.queries.get(), RATE_MAX);
+    told.time("query_time", file.query_time, HOST_TIME_MAX);
+    told.count("query_rows", file.query_rows.get(), QUERY_ROWS_MAX);
+    told.size("query_bytes", file.query_bytes, QUERY_BYTES_MAX);
     told.count("http", file.http.get(), RATE_MAX);
     told.size("http_body", file.http_body, HTTP_BODY_BYTES_MAX);
     told.size("host_bytes", file.host_bytes, HOST_BYTES_MAX);
@@ -137,6 +178,13 @@ pub(super) fn check(file: &LimitsSection, node: &Node, diagnostics: &mut Vec<Dia
         effects_max: file.effects as usize,
         log_lines_max: file.log_lines,
         log_lines_per_second: file.log_rate.get(),
+        kv_per_second: file.kv.get(),
+        kv_value_bytes_max: file.kv_value.as_usize(),
+        kv_time_max: file.kv_time.get(),
+        queries_per_second: file.queries.get(),
+        query_time_max: file.query_time.get(),
+        query_rows_max: file.query_rows.get() as usize,
+        query_bytes_max: file.query_bytes.as_usize(),
         http_per_second: file.http.get(),
         http_body_bytes_max: file.http_body.as_usize(),
         host_bytes_max: file.host_bytes.as_usize(),
@@ -159,6 +207,12 @@ impl Told<'_> {
         if size.bytes() == 0 || size.as_usize() > bytes_max {
             let most = ByteSize::from_bytes(bytes_max as u64);
             self.add(key, &format!("expected at most {most}, found {size}"));
+        }
+    }
+
+    fn time(&mut self, key: &str, time: HumanDuration, most: Duration) {
+        if time.get().is_zero() || time.get() > most {
+            self.add(key, &format!("expected 1ms to {}, found {time}", HumanDuration::new(most)));
         }
     }
 

@@ -1,5 +1,6 @@
 //! From bytes to a plugin that can serve: digest → pin → layer → compile → kinds → link → trial instance → vectors.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,6 @@ use wasmtime::component::Component;
 
 use super::census::{Census, Retired};
 use super::compile::Compiled;
-use super::engine::{MEMORIES_MAX, TABLES_MAX};
 use super::fault::Failure;
 use super::guest::{Guest, Identity};
 use super::imports::Reach;
@@ -107,8 +107,8 @@ impl PluginHost {
         kinds: PluginKinds,
     ) -> Result<Blueprint, Mistake> {
         exports::check_asked(kinds, &candidate.manifest.kinds)?;
-        self.check_secrets(candidate)?;
-        let blueprint = self.blueprint(candidate, version, component, kinds)?;
+        let reach = self.reach(candidate).await?;
+        let blueprint = self.blueprint(candidate, version, component, kinds, reach)?;
         self.try_out(&blueprint).await?;
         Ok(blueprint)
     }
@@ -120,6 +120,7 @@ impl PluginHost {
         version: PluginVersion,
         component: &Component,
         kinds: PluginKinds,
+        reach: Arc<Reach>,
     ) -> Result<Blueprint, Mistake> {
         let manifest = &candidate.manifest;
         let places = self.places(component)?;
@@ -133,7 +134,7 @@ impl PluginHost {
             exports: Exports::find(&pre, kinds).map_err(misfit)?,
             component: pre,
             config: manifest.config.clone(),
-            reach: self.reach(candidate),
+            reach,
             limits: manifest.limits,
             census: Census::of(candidate.name.as_str().into()),
             places,
@@ -145,12 +146,6 @@ impl PluginHost {
     fn places(&self, component: &Component) -> Result<u32, Mistake> {
         // What depends on modules it imports does not link.
         let Some(needs) = Needs::of(component) else { return Ok(1) };
-        for (what, needed, most) in [("memories", needs.memories, MEMORIES_MAX), ("tables", needs.tables, TABLES_MAX)] {
-            if needed > most {
-                return Err(Mistake::new(format!("needs {needed} {what} in one instance, at most {most} are served"))
-                    .hint("link it of fewer modules"));
-            }
-        }
         let (places, most) = (needs.places(), self.slots.workers_max());
         if places > most {
             let message = format!(
@@ -162,20 +157,22 @@ impl PluginHost {
         Ok(places)
     }
 
-    /// What the plugin reaches of the host's services.
-    fn reach(&self, candidate: &Candidate) -> Arc<Reach> {
+    /// What the plugin reaches of the host's services: they are made ready for it.
+    async fn reach(&self, candidate: &Candidate) -> Result<Arc<Reach>, Mistake> {
         let manifest = &candidate.manifest;
+        if !manifest.grants.kv.is_empty() {
+            self.services.kv.open().await.map_err(|error| {
+                Mistake::at("/grants/kv", format!("is granted buckets of the store, which does not open: {error}"))
+                    .hint("`store` in tidegate.yaml names the file; the server must be able to make and write it")
+            })?;
+        }
         let plugin = candidate.name.as_str().into();
-        Arc::new(Reach::new(plugin, &self.services, &manifest.grants, &manifest.limits))
-    }
-
-    fn check_secrets(&self, candidate: &Candidate) -> Result<(), Mistake> {
-        let reach = self.reach(candidate);
-        let Some(name) = reach.secrets_missing().next().filter(|_| !self.services.may_lack_secrets) else {
-            return Ok(());
-        };
-        Err(Mistake::at("/grants/secrets", format!("is granted secret `{name}`, which is not set"))
-            .hint(&format!("`export {name}=…` before the server starts")))
+        let reach = Reach::new(plugin, &self.services, &manifest.grants, &manifest.limits).await?;
+        if let Some(name) = reach.secrets_missing().next().filter(|_| !self.services.may_lack_secrets) {
+            return Err(Mistake::at("/grants/secrets", format!("is granted secret `{name}`, which is not set"))
+                .hint(&format!("`export {name}=…` before the server starts")));
+        }
+        Ok(Arc::new(reach))
     }
 
     /// Instantiates once: an export of another type than the contract's shows only here.
@@ -218,7 +215,7 @@ impl Candidate {
 
     /// A mistake at the key of `plugin.yaml` that it is about.
     pub(super) fn tell(&self, mistake: Mistake) -> Diagnostic {
-        let place = self.manifest.node.nearest(mistake.key).place.clone();
+        let place = self.manifest.node.nearest(&mistake.key).place.clone();
         let mut diagnostic = Diagnostic::at(place, format!("component `{}`: {}", self.path, mistake.message));
         diagnostic.hint = mistake.hint;
         diagnostic
@@ -229,18 +226,22 @@ impl Candidate {
 #[derive(Debug)]
 pub(super) struct Mistake {
     /// The key of `plugin.yaml` it is told at, as a JSON Pointer.
-    key: &'static str,
+    key: Cow<'static, str>,
     message: String,
     hint: Option<String>,
 }
 
 impl Mistake {
+    pub(super) fn into_message(self) -> String {
+        self.message
+    }
+
     pub(super) fn new(message: String) -> Self {
         Self::at("/component", message)
     }
 
-    pub(super) fn at(key: &'static str, message: String) -> Self {
-        Self { key, message, hint: None }
+    pub(super) fn at(key: impl Into<Cow<'static, str>>, message: String) -> Self {
+        Self { key: key.into(), message, hint: None }
     }
 
     pub(super) fn hint(self, hint: &str) -> Self {

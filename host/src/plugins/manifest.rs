@@ -18,11 +18,8 @@ use crate::config::{ByteSize, Diagnostic, HumanDuration, Node, Shape, SourceFile
 /// Longest `instances.idle`.
 const IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Keys that later versions honour; until then asking for one is an error, never silence.
-const NOT_SERVED: [(&[&str], &str); 3] = [
-    (&["on_failure"], "an authorizer that fails denies, a handler that fails answers `handler_failed`"),
-    (&["grants", "kv"], "no plugin has a key-value store"),
-    (&["grants", "queries"], "no plugin has named queries"),
-];
+const NOT_SERVED: [(&[&str], &str); 1] =
+    [(&["on_failure"], "an authorizer that fails denies, a handler that fails answers `handler_failed`")];
 
 /// A `plugin.yaml`, read and checked.
 #[derive(Debug, Clone)]
@@ -254,11 +251,8 @@ mod tests {
 
     #[test]
     fn keys_of_later_versions_are_refused_and_not_ignored() {
-        let text = "component: a.wasm\ngrants:\n  kv: [x]\non_failure: drop\n";
-        let told = read(text).unwrap_err();
-        assert!(told.contains(&"3: `kv` is not served by this version".to_owned()), "{told:?}");
-        assert!(told.contains(&"4: `on_failure` is not served by this version".to_owned()), "{told:?}");
-        assert_eq!(told.len(), 2);
+        let told = read("component: a.wasm\non_failure: drop\n").unwrap_err();
+        assert_eq!(told, ["2: `on_failure` is not served by this version"]);
     }
 
     #[test]

@@ -41,7 +41,7 @@ mod worlds;
 
 pub use build::{BuildError, BuildReport, WASM_TARGET, build, ensure_wasm_target};
 pub use compile::{CompileOrder, CompileOrderError, CompilePlace, CompileSettings, compile_here};
-pub use imports::{Secrets, Services, Standing};
+pub use imports::{MemoryKv, NoDatabase, Secrets, Services, Standing};
 pub use inspect::{Inspection, InstanceCost};
 pub use load::COMPONENT_BYTES_MAX;
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};

@@ -209,6 +209,7 @@ impl Plugin {
                 kinds: self.kinds.iter().map(PluginKind::as_str).collect(),
                 cached: self.cached,
                 vectors: self.proof.vectors(),
+                instances: self.instances(),
                 paused: [&self.authorizers, &self.workers]
                     .into_iter()
                     .filter(|room| room.breaker.is_open())

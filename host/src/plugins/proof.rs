@@ -18,6 +18,7 @@ use super::census::Census;
 use super::imports::{Reach, Services};
 use super::instance::Blueprint;
 use super::limits::PluginLimits;
+use super::load::Mistake;
 use super::plugin::Plugin;
 use super::probation::Probation;
 use super::record::Record;
@@ -80,7 +81,7 @@ impl PluginHost {
         let at = Place { source: first.clone(), line: 1, column: 1, width: 1 };
         let started = Moment::now();
         let span = tracing::info_span!("plugin.self_test", plugin = %plugin.name());
-        let trial = self.trial(plugin).map_err(|error| vec![Diagnostic::at(at.clone(), error)])?;
+        let trial = self.trial(plugin).await.map_err(|error| vec![Diagnostic::at(at.clone(), error)])?;
         let tested = timeout(self.self_test_max, self_test(&trial, vectors).instrument(span)).await;
         let (name, component) = (plugin.name().as_str(), plugin.digest().short());
         let told = |failed| telemetry::plugin_tested(name, component, vectors.len(), failed, started.elapsed());
@@ -105,19 +106,23 @@ impl PluginHost {
         }
     }
 
-    /// A copy of a plugin to be asked in its place.
-    fn trial(&self, plugin: &Plugin) -> Result<Plugin, String> {
+    /// A copy of a plugin to be asked in its place, with the time of a trial.
+    ///
+    /// # Errors
+    /// A sentence, when the component no longer fits the contract.
+    pub async fn trial(&self, plugin: &Plugin) -> Result<Plugin, String> {
         let Plugin { manifest, blueprint, .. } = plugin;
         let mut services = Services::in_memory();
         services.secrets = self.services.secrets.clone();
         services.may_lack_secrets = true;
         let limits = PluginLimits { cpu: manifest.limits.cpu * CPU_FACTOR, ..manifest.limits };
+        let reach = Reach::new(blueprint.identity.plugin.clone(), &services, &manifest.grants, &limits).await;
         let blueprint = Blueprint {
             identity: blueprint.identity.clone(),
             exports: Exports::find(&blueprint.component, plugin.kinds).map_err(|misfit| misfit.to_string())?,
             component: blueprint.component.clone(),
             config: blueprint.config.clone(),
-            reach: Arc::new(Reach::new(blueprint.identity.plugin.clone(), &services, &manifest.grants, &limits)),
+            reach: Arc::new(reach.map_err(Mistake::into_message)?),
             limits,
             census: Census::silent(),
             places: blueprint.places,

@@ -233,6 +233,16 @@ pub fn reload_reverted(generation: u64) {
     tracing::info!(event = names::RELOAD_REVERTED, generation, "the files are again what is served");
 }
 
+/// `store.away`: the store stopped working; keys of plugins are refused as `unavailable` and the server is not ready.
+pub fn store_away(file: &str, why: &str) {
+    tracing::error!(event = names::STORE_AWAY, file, why, "the store is away");
+}
+
+/// `store.back`: it works again.
+pub fn store_back(file: &str) {
+    tracing::info!(event = names::STORE_BACK, file, "the store is back");
+}
+
 /// `server.listening`: clients can connect.
 pub fn listening(address: &str) {
     tracing::info!(event = names::LISTENING, address, "listening");

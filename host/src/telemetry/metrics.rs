@@ -211,6 +211,16 @@ pub(super) fn plugin_cache_rejected() {
     counter(names::PLUGIN_CACHE_REJECTED, &[]).increment(1);
 }
 
+/// Notes whether the store works.
+pub fn store_up(up: bool) {
+    gauge(names::STORE_UP, &[]).set(f64::from(u8::from(up)));
+}
+
+/// Counts keys taken out of the store because their time was over.
+pub fn store_swept(keys: u64) {
+    counter(names::STORE_SWEPT, &[]).increment(keys);
+}
+
 /// Counts a connection let in.
 pub fn connection_opened() {
     gauge(names::CONNECTIONS, &[]).increment(1.0);

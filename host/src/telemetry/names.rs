@@ -50,7 +50,7 @@ pub(super) const PLUGIN_FAULTS: Metric =
     counter("tidegate_plugin_faults_total", "Plugin failures, by plugin, kind of fault and channel template");
 pub(super) const PLUGIN_HOST_CALLS: Metric = counter(
     "tidegate_plugin_host_calls_total",
-    "Calls of granted imports, by plugin, import (secrets, kv, queries, http) and outcome (ok or the contract's error)",
+    "Calls of granted imports, by plugin, import (secrets, kv, queries, http) and outcome (ok, the contract's error, or cancelled)",
 );
 pub(super) const PLUGIN_HOST_SECONDS: Metric =
     seconds("tidegate_plugin_host_call_seconds", "Time a call of a granted import took, by plugin and import");
@@ -157,6 +157,10 @@ pub(super) const RELOAD_SECONDS: Metric =
 pub(super) const HTTP_REQUESTS: Metric = counter("tidegate_http_requests_total", "HTTP requests, by route and status");
 pub(super) const HTTP_SECONDS: Metric = seconds("tidegate_http_request_seconds", "Time an HTTP answer took, by route");
 
+pub(super) const STORE_UP: Metric =
+    gauge("tidegate_store_up", "1 while the store works, 0 while it is away; not there before it is first needed");
+pub(super) const STORE_SWEPT: Metric =
+    counter("tidegate_store_swept_total", "Keys of plugins taken out of the store because their time was over");
 pub(super) const PANICS: Metric = counter("tidegate_panics_total", "Bugs caught at a task's edge, by place");
 
 /// Every metric there is.
@@ -208,6 +212,8 @@ pub(super) const METRICS: &[Metric] = &[
     RELOAD_SECONDS,
     HTTP_REQUESTS,
     HTTP_SECONDS,
+    STORE_UP,
+    STORE_SWEPT,
     PANICS,
 ];
 
@@ -229,6 +235,8 @@ pub(super) const RELOAD_APPLIED: &str = "reload.applied";
 pub(super) const RELOAD_REJECTED: &str = "reload.rejected";
 pub(super) const RELOAD_REVERTED: &str = "reload.reverted";
 pub(super) const DEAD_LETTER: &str = "bridge.dead_letter";
+pub(super) const STORE_AWAY: &str = "store.away";
+pub(super) const STORE_BACK: &str = "store.back";
 pub(super) const LISTENING: &str = "server.listening";
 pub(super) const SERVER_DRAINING: &str = "server.draining";
 pub(super) const STOPPED: &str = "server.stopped";

@@ -1,4 +1,5 @@
 // What the server offers by grant: a plugin that uses something here needs its line in `grants` of plugin.yaml.
+import { words } from './checked.js';
 import { getEntry, getSecret, increment, keys, put, remove, run, send } from '#host';
 
 /** Why there is no answer: `code` is one of those in `index.d.ts`. */
@@ -37,38 +38,48 @@ function asked(what, call) {
 }
 
 /** A secret of the server's environment. */
-export const secret = (name) => asked(`secret \`${name}\``, () => getSecret(name));
+export const secret = (name) => asked(`secret \`${name}\``, () => getSecret(words('name', name)));
 
 /** A bucket of keys that survive a restart, shared by all instances. */
 export const bucket = (name) => {
-  const ask = (call) => asked(`bucket \`${name}\``, call);
+  words('name', name);
+  const ask = (key, call) => asked(`bucket \`${name}\``, () => call(words('key', key)));
   return {
     get(key) {
-      const entry = ask(() => getEntry(name, key));
+      const entry = ask(key, () => getEntry(name, key));
       if (entry === undefined || entry === null) return undefined;
       return withText({ revision: Number(entry.revision) }, 'value', entry.value);
     },
     put: (key, value, { ifRevision, ttlMs } = {}) =>
-      Number(ask(() => put(name, key, toBytes(value), maybeBig(ifRevision), maybeBig(ttlMs)))),
-    delete: (key, { ifRevision } = {}) => ask(() => remove(name, key, maybeBig(ifRevision))),
-    increment: (key, delta = 1, { ttlMs } = {}) => Number(ask(() => increment(name, key, BigInt(delta), maybeBig(ttlMs)))),
-    keys: (prefix = '', { after, limit = 1000 } = {}) => ask(() => keys(name, prefix, after, limit)),
+      Number(ask(key, () => put(name, key, toBytes(value), whole('ifRevision', ifRevision), whole('ttlMs', ttlMs)))),
+    delete: (key, { ifRevision } = {}) => ask(key, () => remove(name, key, whole('ifRevision', ifRevision))),
+    increment: (key, delta = 1, { ttlMs } = {}) =>
+      Number(ask(key, () => increment(name, key, whole('delta', delta, -Infinity), whole('ttlMs', ttlMs)))),
+    keys: (prefix = '', { after, limit = 1000 } = {}) =>
+      ask(prefix, () => keys(name, prefix, after && words('after', after), Math.min(whole('limit', limit), 1000))),
   };
 };
 
 /** Runs one of `grants.queries`, a value a placeholder; the rows are objects. */
-export const query = (name, ...params) => JSON.parse(asked(`query \`${name}\``, () => run(name, JSON.stringify(params))));
+export const query = (name, ...params) =>
+  JSON.parse(asked(`query \`${name}\``, () => run(words('name', name), JSON.stringify(params))));
 
 /** Sends an HTTP request and reads the whole response. */
 export const request = ({ url, method = 'GET', headers = {}, body }) => {
   const fields = Array.isArray(headers) ? headers : Object.entries(headers);
-  const sent = { method, url, headers: fields, body: body === undefined ? undefined : toBytes(body) };
+  fields.flat().forEach((word) => words('headers', word));
+  const bytes = body === undefined ? undefined : toBytes(body);
+  const sent = { method: words('method', method), url: words('url', url), headers: fields, body: bytes };
   const response = asked(`${method} ${url}`, () => send(sent));
   const header = (name) => response.headers.find(([key]) => key === name.toLowerCase())?.[1];
   return withText({ status: response.status, headers: response.headers, header }, 'body', response.body);
 };
 
-const maybeBig = (number) => (number === undefined ? undefined : BigInt(number));
+// The engine traps on a value of another type than the contract's.
+const whole = (name, value, least = 0) => {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= least)) return value;
+  throw new TypeError(`\`${name}\`: ${String(value)} is no whole number${least === 0 ? ' from 0 on' : ''}`);
+};
 
 // Bytes, and what they say as text and as JSON.
 const withText = (about, name, list) => {

@@ -1,12 +1,13 @@
 // The plugin's side of the contract in `wit/`: payloads as values instead of JSON text, exceptions as refusals.
 import { bytes, get, monotonicUs, nextU64, nowMs, write } from '#host';
+import { words } from './checked.js';
 
 export { HostError, bucket, query, request, secret } from './granted.js';
 
 /** Why a message is not taken: throw one. */
 export class Refusal extends Error {
   constructor(tag, sentence) {
-    super(sentence);
+    super(String(sentence));
     this.name = 'Refusal';
     this.tag = tag;
   }
@@ -18,13 +19,25 @@ export class Refusal extends Error {
 }
 
 /** What the host is to do once the call succeeded. */
-export const emit = (topic, payload, to = 'everyone') =>
-  ({ tag: 'emit', val: { topic, payload: text(payload), to } });
-export const publish = (kind, data, subject) =>
-  ({ tag: 'publish', val: { kind, data: text(data), subject } });
+export const emit = (topic, payload, to = 'everyone') => {
+  if (to !== 'everyone' && to !== 'others') {
+    throw new TypeError(`\`to\`: expected everyone or others, found ${String(to)}`);
+  }
+  return { tag: 'emit', val: { topic: words('topic', topic), payload: text(payload), to } };
+};
+export const publish = (kind, data, subject) => {
+  if (subject !== undefined) words('subject', subject);
+  return { tag: 'publish', val: { kind: words('kind', kind), data: text(data), subject } };
+};
 
-export const allow = (ttlMs = 0, user = undefined) => ({ tag: 'allow', val: { ttlMs, user } });
-export const deny = (sentence) => ({ tag: 'deny', val: sentence });
+export const allow = (ttlMs = 0, user = undefined) => {
+  if (!Number.isInteger(ttlMs) || ttlMs < 0 || ttlMs >= 2 ** 32) {
+    throw new TypeError(`\`ttlMs\`: ${String(ttlMs)} is no whole number of milliseconds`);
+  }
+  if (user) [user.id, ...user.roles, user.tenant ?? ''].forEach((word) => words('user', word));
+  return { tag: 'allow', val: { ttlMs, user } };
+};
+export const deny = (sentence) => ({ tag: 'deny', val: String(sentence) });
 
 /** A line of the server's log; `fields` are strings by name. */
 const line = (level) => (message, fields = {}) =>
@@ -58,7 +71,7 @@ export const handler = (handle) => ({
   handle(ctx, payload) {
     try {
       const { reply, effects = [] } = settled(handle(plain(ctx), JSON.parse(payload))) ?? {};
-      return { reply: reply === undefined ? undefined : text(reply), effects };
+      return { reply: reply === undefined ? undefined : text(reply), effects: checked(effects) };
     } catch (error) {
       if (error instanceof Refusal) throw { tag: error.tag, val: error.message };
       throw { tag: 'failed', val: told(error) };
@@ -99,7 +112,7 @@ export const transform = (apply) => ({
 
 /** Makes `(peer, phase) => [emit(…), …]` the `connection` a plugin exports. What it throws goes to the log. */
 export const connection = (changed) => ({
-  changed: (peer, phase) => worded(() => settled(changed(plain(peer), phase)) ?? []),
+  changed: (peer, phase) => worded(() => checked(settled(changed(plain(peer), phase)) ?? [])),
 });
 
 // What a function throws becomes the sentence of an error.
@@ -118,6 +131,12 @@ const plain = (call) => ({ ...call, receivedAtMs: Number(call.receivedAtMs) });
 function settled(value) {
   if (typeof value?.then === 'function') throw new TypeError('the function must not be async');
   return value;
+}
+
+// Effects as emit() and publish() make them.
+function checked(effects) {
+  if (Array.isArray(effects) && effects.every((effect) => effect?.tag === 'emit' || effect?.tag === 'publish')) return effects;
+  throw new TypeError('`effects`: expected a list of what emit() and publish() make');
 }
 
 // `undefined` and functions have no JSON: `JSON.stringify` answers undefined, which the host could not read.

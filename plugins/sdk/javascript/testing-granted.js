@@ -3,7 +3,7 @@ const secrets = new Map();
 const queries = new Map();
 const buckets = new Map();
 let http;
-let revisions = 0n;
+let revisions = 0;
 
 const refuse = (tag, val) => { throw { payload: { tag, val } }; };
 const bytes = (value) => (typeof value === 'string' ? new TextEncoder().encode(value) : value);
@@ -25,7 +25,7 @@ function entries(name) {
 }
 
 function check(bucket, key, ifRevision) {
-  const revision = entries(bucket).get(key)?.revision ?? 0n;
+  const revision = entries(bucket).get(key)?.revision ?? 0;
   if (ifRevision !== undefined && ifRevision !== revision) refuse('conflict', revision);
 }
 
@@ -33,7 +33,7 @@ export const getEntry = (bucket, key) => entries(bucket).get(key);
 
 export function put(bucket, key, value, ifRevision) {
   check(bucket, key, ifRevision);
-  entries(bucket).set(key, { value, revision: (revisions += 1n) });
+  entries(bucket).set(key, { value, revision: (revisions += 1) });
   return revisions;
 }
 
@@ -45,7 +45,7 @@ export function remove(bucket, key, ifRevision) {
 export function increment(bucket, key, delta) {
   const text = new TextDecoder().decode(entries(bucket).get(key)?.value ?? bytes('0'));
   if (!/^-?\d+$/.test(text)) refuse('not-an-integer');
-  const sum = BigInt(text) + delta;
+  const sum = Number(text) + delta;
   put(bucket, key, bytes(String(sum)));
   return sum;
 }

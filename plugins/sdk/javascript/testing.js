@@ -31,7 +31,9 @@ export const crossing = (topic, payload, { data = null, ...event } = {}) => ({
 /** An anonymous connection, with what else the test needs. */
 export const peer = (more = {}) => ({ connectionId: 'c1', receivedAtMs: 0, deadlineMs: 100, ...more });
 
-export { clearBuckets, getEntry, getSecret, increment, keys, put, remove, run, send, setHttp, setQuery, setSecret } from './testing-granted.js';
+export {
+  clearBuckets, getEntry, getSecret, increment, keys, put, remove, run, send, setHttp, setQuery, setSecret,
+} from './testing-granted.js';
 
 // The host's side, as `host.js` has it.
 export const write = (level, message, fields) => lines.push({ level, message, fields: Object.fromEntries(fields) });

@@ -121,6 +121,16 @@ impl Type {
     }
 }
 
+impl Declaration {
+    /// Why parts of it are unknown, for a comment; those of a record's fields stand at the fields.
+    pub(super) fn reasons(&self) -> Vec<String> {
+        match &self.body {
+            Body::Record(_) => Vec::new(),
+            body => body.types().into_iter().flat_map(Type::reasons).collect(),
+        }
+    }
+}
+
 impl Body {
     /// The types it is made of.
     pub(super) fn types(&self) -> Vec<&Type> {

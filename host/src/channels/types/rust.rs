@@ -23,12 +23,8 @@ pub(super) fn print(model: &Model, header: &str) -> String {
     let mut text = format!("//! {header}\n");
     for declaration in &model.declarations {
         let printer = Printer { model, declaration };
-        let reasons: Vec<String> = match &declaration.body {
-            Body::Record(_) => Vec::new(),
-            body => body.types().into_iter().flat_map(Type::reasons).collect(),
-        };
         text.push('\n');
-        text += &comment("", &declaration.doc, &reasons);
+        text += &comment("", &declaration.doc, &declaration.reasons());
         text += &match &declaration.body {
             Body::Record(record) => printer.structure(record),
             Body::Union(types) => printer.union(types),

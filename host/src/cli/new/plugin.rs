@@ -60,11 +60,6 @@ impl Plugin {
         if !is_name(&self.name) {
             return Err(Failure::NewName { name: self.name });
         }
-        let kinds = self.lang.kinds();
-        if !kinds.contains(&self.kind) {
-            let known = kinds.into_iter().map(|kind| kind.as_str().to_owned()).collect();
-            return Err(Failure::NewKind { kind: self.kind.as_str(), language: self.lang.title(), known });
-        }
         let typed = match &self.channel {
             Some(channel) => Some(Typed::of(&self.load, plugins, self.lang, self.kind, &self.name, channel)?),
             None => None,

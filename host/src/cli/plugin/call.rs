@@ -13,7 +13,8 @@ use super::super::failure::Failure;
 use super::super::load::Load;
 use super::super::show;
 use super::super::{Answer, Format, complain, exit};
-use super::{choose, network};
+use super::choose::{self, Database};
+use super::network;
 use crate::channels::PluginKind;
 use crate::config::{Diagnostic, Origin, SourceFile};
 use crate::flow::ports::Phase;
@@ -62,6 +63,8 @@ pub(super) struct Call {
     /// comes from what a call left behind, from the time or from chance
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=CALLS_MAX))]
     fresh_vs_reused: Option<u32>,
+    #[command(flatten)]
+    database: Database,
     /// An origin that the plugin may really send HTTP requests to, if it is granted it; may be given again, and may be on
     /// this machine. Without it no request is sent
     #[arg(long, value_name = "ORIGIN")]
@@ -114,7 +117,7 @@ impl Call {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
         let vector = self.vector()?;
         let directory = choose::one(&self.load, &self.plugin, plugins)?;
-        let host = choose::host(network::services(&self.http)?)?;
+        let host = choose::host(self.database.look(network::services(&self.http)?)?)?;
         let source = reload::read_plugin(&directory.path).map_err(Failure::Mistakes)?;
         let plugin = host.load(source.unproven()).await.map_err(Failure::Mistakes)?;
         let called = Called::once(&plugin, &vector).await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::failure::{self, Failure};
 use super::super::show;
 use super::super::{Answer, Format, complain, exit};
-use super::choose::{self, Choose};
+use super::choose::{self, Choose, Database};
 use crate::channels::PluginKind;
 use crate::config::Diagnostic;
 use crate::plugins::{Plugin, Services};
@@ -19,6 +19,8 @@ pub(super) struct Check {
     /// How the answer is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    #[command(flatten)]
+    database: Database,
     #[command(flatten)]
     choose: Choose,
 }
@@ -34,7 +36,7 @@ struct Loaded {
 impl Check {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
         let chosen = self.choose.plugins(plugins)?;
-        let host = choose::host(Services::in_memory())?;
+        let host = choose::host(self.database.look(Services::in_memory())?)?;
         let mut loaded = Vec::new();
         let mut mistakes: Vec<Diagnostic> = Vec::new();
         for plugin in &chosen {

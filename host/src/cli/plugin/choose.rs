@@ -1,6 +1,7 @@
 //! Which plugins a command is about: names below the plugins directory, directories, or all there are.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -9,6 +10,7 @@ use super::super::load::{Load, made_up_secrets};
 use crate::app::own_program;
 use crate::config::nearest_name;
 use crate::plugins::{CompilePlace, CompileSettings, HostSettings, PluginHost, Services};
+use crate::store::StoreLook;
 
 /// The file that makes a directory a plugin.
 const MANIFEST: &str = "plugin.yaml";
@@ -22,6 +24,32 @@ pub(super) struct Choose {
     names: Vec<String>,
     #[command(flatten)]
     load: Load,
+}
+
+/// What a command offers the plugins it calls or loads.
+#[derive(Debug, Default, Args)]
+pub(super) struct Database {
+    /// A SQLite database whose tables queries of plugins ask; without one they are answered `unavailable`
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+}
+
+impl Database {
+    /// Has queries ask the database, which is only looked at.
+    ///
+    /// # Errors
+    /// [`Failure::File`] when the database is not there.
+    pub(super) fn look(&self, services: Services) -> Result<Services, Failure> {
+        let look = match &self.store {
+            Some(file) => {
+                let there = std::fs::metadata(file);
+                there.map_err(|source| Failure::File { path: file.display().to_string(), source })?;
+                StoreLook::at(file.clone())
+            }
+            None => StoreLook::nowhere("no database here: give one with `--store FILE`"),
+        };
+        Ok(Services { queries: Arc::new(look), ..services })
+    }
 }
 
 /// A directory with a `plugin.yaml`.

@@ -33,7 +33,8 @@ fn text(answer: &Value) -> String {
         return "no plugins\n".to_owned();
     }
     let header =
-        ["PLUGIN", "STATE", "VERSION", "COMPONENT", "KINDS", "VECTORS", "CALLS", "FAULTS", "FROM"].map(str::to_owned);
+        ["PLUGIN", "STATE", "VERSION", "COMPONENT", "KINDS", "VECTORS", "INSTANCES", "CALLS", "FAULTS", "FROM"]
+            .map(str::to_owned);
     let mut shown = show::table([header].into_iter().chain(plugins.iter().map(row)).collect());
     for plugin in plugins {
         let name = plugin["name"].as_str().unwrap_or_default();
@@ -52,7 +53,7 @@ fn text(answer: &Value) -> String {
     shown
 }
 
-fn row(plugin: &Value) -> [String; 9] {
+fn row(plugin: &Value) -> [String; 10] {
     let nothing = || "-".to_owned();
     let word = |value: &Value| value.as_str().map_or_else(nothing, str::to_owned);
     let short = |value: &Value| value.as_str().and_then(|digits| digits.get(..12)).map_or_else(nothing, str::to_owned);
@@ -66,6 +67,7 @@ fn row(plugin: &Value) -> [String; 9] {
         short(&plugin["digest"]),
         if kinds.is_empty() { nothing() } else { kinds.join(", ") },
         number(&service["vectors"]),
+        number(&service["instances"]),
         number(&service["calls"]),
         number(&service["faults"]),
         service["cached"].as_bool().map_or_else(nothing, |cached| if cached { "cache" } else { "compiler" }.to_owned()),

@@ -5,16 +5,21 @@ mod config;
 mod http;
 mod http_none;
 mod http_redirect;
+mod kv;
+mod kv_memory;
 mod log;
 mod offered;
+mod queries;
 mod random;
 mod rate;
 mod reach;
 mod secrets;
 
+pub use kv_memory::MemoryKv;
 pub(super) use log::LogLines;
 pub use offered::Standing;
 pub(super) use offered::{check, standings};
+pub use queries::NoDatabase;
 pub(super) use random::RANDOM_BYTES_MAX;
 pub use reach::Services;
 pub(super) use reach::{HostCall, Reach};
@@ -35,5 +40,7 @@ pub(super) fn add_to(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     host::clock::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     host::random::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     super::contract::secrets::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    super::contract::store::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    super::contract::queries::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     super::contract::client::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
 }

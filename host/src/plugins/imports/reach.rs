@@ -8,12 +8,19 @@ use tokio::time::Instant;
 
 use super::http::HttpReach;
 use super::http_none::NoHttp;
+use super::kv::KvReach;
+use super::kv_memory::MemoryKv;
+use super::queries::{NoDatabase, QueriesReach};
 use super::rate::Rate;
 use super::secrets::Secrets;
 use crate::config::Secret;
 use crate::flow::http_client::HttpClient;
+use crate::flow::kv::KeyValue;
+use crate::flow::ports::SystemClock;
+use crate::flow::queries::Queries;
 use crate::plugins::grants::Grants;
 use crate::plugins::limits::PluginLimits;
+use crate::plugins::load::Mistake;
 use crate::telemetry;
 
 /// What the host offers its plugins, each by grant. [`Services::in_memory`] reaches nothing outside the process.
@@ -24,15 +31,25 @@ pub struct Services {
     /// Whether a plugin loads whose secrets are not there: so it does where nothing is served. It is told which
     /// ([`Plugin::secrets_missing`](crate::plugins::Plugin::secrets_missing)), and asking for one answers `missing`.
     pub may_lack_secrets: bool,
+    /// `tidegate:kv`; opened when the first plugin that is granted a bucket loads.
+    pub kv: Arc<dyn KeyValue>,
+    /// `tidegate:sql`.
+    pub queries: Arc<dyn Queries>,
     /// `tidegate:http`.
     pub http: Arc<dyn HttpClient>,
 }
 
 impl Services {
-    /// No secrets, and nothing that leaves the process.
+    /// No secrets, an empty key-value store, no database, and nothing that leaves the process.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { secrets: Secrets::Given(Arc::default()), may_lack_secrets: false, http: Arc::new(NoHttp) }
+        Self {
+            secrets: Secrets::Given(Arc::default()),
+            may_lack_secrets: false,
+            kv: Arc::new(MemoryKv::new(Arc::new(SystemClock))),
+            queries: Arc::new(NoDatabase::Unavailable("there is no database here")),
+            http: Arc::new(NoHttp),
+        }
     }
 }
 
@@ -48,20 +65,27 @@ pub(in crate::plugins) struct Reach {
     /// Every granted secret; `None` when the server has none of this name.
     pub(super) secrets: BTreeMap<String, Option<Secret>>,
     pub(super) log: Rate,
+    pub(super) kv: KvReach,
+    pub(super) queries: QueriesReach,
     pub(super) http: HttpReach,
 }
 
 impl Reach {
     /// Cuts the services down to what the grants say.
-    pub(in crate::plugins) fn new(
+    ///
+    /// # Errors
+    /// [`Mistake`] naming the first query that cannot be granted.
+    pub(in crate::plugins) async fn new(
         plugin: Arc<str>,
         services: &Services,
         grants: &Grants,
         limits: &PluginLimits,
-    ) -> Self {
+    ) -> Result<Self, Mistake> {
         let secrets = grants.secrets.iter().map(|name| (name.clone(), services.secrets.find(name))).collect();
+        let kv = KvReach::new(services.kv.clone(), grants, limits);
+        let queries = QueriesReach::new(services.queries.clone(), grants, limits).await?;
         let http = HttpReach::new(services.http.clone(), grants, limits);
-        Self { plugin, secrets, log: Rate::new(limits.log_lines_per_second), http }
+        Ok(Self { plugin, secrets, log: Rate::new(limits.log_lines_per_second), kv, queries, http })
     }
 
     /// The granted secrets that the server does not have.

@@ -46,11 +46,87 @@ static tg_json *host(void) {
   return tg_set_text(value, "number", tg_format("%llu", (unsigned long long)tg_random_u64()));
 }
 
+static tg_json *failed(tg_error error) {
+  static const char *const names[] = {
+      [TG_ERROR_DENIED] = "denied",           [TG_ERROR_MISSING] = "missing",     [TG_ERROR_INVALID] = "invalid",
+      [TG_ERROR_NOT_AN_INTEGER] = "not-an-integer", [TG_ERROR_TOO_LARGE] = "too-large", [TG_ERROR_CONFLICT] = "conflict",
+      [TG_ERROR_RATE_LIMITED] = "rate-limited", [TG_ERROR_TIMEOUT] = "timeout",   [TG_ERROR_UNAVAILABLE] = "unavailable",
+  };
+  tg_json *value = tg_set_text(tg_object(), "error", names[error.code]);
+  return error.code == TG_ERROR_CONFLICT ? tg_set_int(value, "revision", (int64_t)error.revision) : value;
+}
+
 static tg_json *revealed(const char *name) {
   const char *secret;
   tg_error error = tg_secret(name, &secret);
-  if (!error.code) return tg_set_text(tg_object(), "secret", secret);
-  return tg_set_text(tg_object(), "error", error.code == TG_ERROR_DENIED ? "denied" : error.sentence);
+  return error.code ? failed(error) : tg_set_text(tg_object(), "secret", secret);
+}
+
+static tg_json *entry_value(const tg_entry *entry) {
+  if (!entry) return tg_set(tg_object(), "entry", NULL);
+  tg_json *value = tg_set(tg_object(), "text", tg_string_len(entry->bytes, entry->len));
+  return tg_set(tg_object(), "entry", tg_set_int(value, "revision", (int64_t)entry->revision));
+}
+
+static tg_json *key_list(const char *const *keys, size_t len) {
+  tg_json *list = tg_array();
+  for (size_t i = 0; i < len; i++) tg_push(list, tg_string(keys[i]));
+  return tg_set(tg_object(), "keys", list);
+}
+
+static uint64_t number_or(const tg_json *order, const char *key, uint64_t otherwise) {
+  int64_t number;
+  return tg_get_int(order, key, &number) ? (uint64_t)number : otherwise;
+}
+
+static tg_json *keep(const tg_json *order) {
+  const char *op = tg_get_text(order, "op"), *bucket = tg_get_text(order, "bucket"), *key = tg_get_text(order, "key");
+  uint64_t revision, if_revision = number_or(order, "if_revision", TG_ANY), ttl_ms = number_or(order, "ttl_ms", TG_FOREVER);
+  tg_error error;
+  if (strcmp(op, "get") == 0) {
+    const tg_entry *entry;
+    error = tg_kv_get(bucket, key, &entry);
+    return error.code ? failed(error) : entry_value(entry);
+  }
+  if (strcmp(op, "put") == 0) {
+    size_t len;
+    const char *text = tg_text_len(tg_get(order, "text"), &len);
+    error = tg_kv_put(bucket, key, text, len, if_revision, ttl_ms, &revision);
+    return error.code ? failed(error) : tg_set_int(tg_object(), "revision", (int64_t)revision);
+  }
+  if (strcmp(op, "delete") == 0) {
+    bool existed;
+    error = tg_kv_delete(bucket, key, if_revision, &existed);
+    return error.code ? failed(error) : tg_set_bool(tg_object(), "existed", existed);
+  }
+  if (strcmp(op, "increment") == 0) {
+    int64_t sum;
+    error = tg_kv_increment(bucket, key, (int64_t)number_or(order, "delta", 1), ttl_ms, &sum);
+    return error.code ? failed(error) : tg_set_int(tg_object(), "sum", sum);
+  }
+  const char *const *keys;
+  size_t len;
+  error = tg_kv_keys(bucket, key, tg_get_text(order, "after"), (uint32_t)number_or(order, "limit", 1000), &keys, &len);
+  return error.code ? failed(error) : key_list(keys, len);
+}
+
+static tg_json *ask(const tg_json *order) {
+  const tg_json *rows;
+  tg_error error = tg_query(tg_get_text(order, "name"), tg_get(order, "params"), &rows);
+  return error.code ? failed(error) : tg_set(tg_object(), "rows", rows);
+}
+
+static tg_json *fetch(const tg_json *order) {
+  const tg_response *response;
+  size_t len = 0;
+  const char *body = tg_text_len(tg_get(order, "body"), &len);
+  tg_pair headers[] = {{"x-asked", tg_get_text(order, "asked")}, {NULL, NULL}};
+  tg_request request = {tg_get_text(order, "method"), tg_get_text(order, "url"), headers, body, len};
+  tg_error error = tg_http(&request, &response);
+  if (error.code) return failed(error);
+  tg_json *value = tg_set_int(tg_object(), "status", response->status);
+  tg_set_text(value, "answered", tg_header(response, "x-answered"));
+  return tg_set(value, "body", tg_string_len(response->body, response->body_len));
 }
 
 static void refuse(tg_answer *answer, const char *topic, const char *why) {
@@ -108,6 +184,12 @@ void tg_handle(const tg_context *context, const tg_json *payload, tg_answer *ans
     tg_reply(answer, host());
   } else if (tg_get_text(payload, "secret")) {
     tg_reply(answer, revealed(tg_get_text(payload, "secret")));
+  } else if (tg_get(payload, "kv")) {
+    tg_reply(answer, keep(tg_get(payload, "kv")));
+  } else if (tg_get(payload, "query")) {
+    tg_reply(answer, ask(tg_get(payload, "query")));
+  } else if (tg_get(payload, "fetch")) {
+    tg_reply(answer, fetch(tg_get(payload, "fetch")));
   } else if (tg_get(payload, "unwritable")) {
     tg_reply(answer, tg_set_double(tg_object(), "n", 1 / 0.0));
   } else if (tg_get_text(payload, "refuse")) {

@@ -22,6 +22,17 @@ type order struct {
 	Log     string          `json:"log"`
 	Host    bool            `json:"host"`
 	Secret  string          `json:"secret"`
+	Kv      *kvOrder        `json:"kv"`
+	Query   *struct {
+		Name   string `json:"name"`
+		Params []any  `json:"params"`
+	} `json:"query"`
+	Fetch *struct {
+		Method string  `json:"method"`
+		URL    string  `json:"url"`
+		Asked  string  `json:"asked"`
+		Body   *string `json:"body"`
+	} `json:"fetch"`
 	// Asks for a reply that has no JSON.
 	Unwritable bool   `json:"unwritable"`
 	Refuse     string `json:"refuse"`
@@ -29,6 +40,90 @@ type order struct {
 	Recurse    bool   `json:"recurse"`
 	Spin       bool   `json:"spin"`
 	Hog        bool   `json:"hog"`
+}
+
+type kvOrder struct {
+	Op         string  `json:"op"`
+	Bucket     string  `json:"bucket"`
+	Key        string  `json:"key"`
+	Text       string  `json:"text"`
+	Delta      int64   `json:"delta"`
+	After      string  `json:"after"`
+	Limit      int     `json:"limit"`
+	IfRevision *uint64 `json:"if_revision"`
+	TTLMs      int64   `json:"ttl_ms"`
+}
+
+type had map[string]any
+
+func keep(order *kvOrder) (had, error) {
+	bucket, conditions := tidegate.Bucket(order.Bucket), []tidegate.Condition{}
+	ttl := time.Duration(order.TTLMs) * time.Millisecond
+	if order.IfRevision != nil {
+		conditions = append(conditions, tidegate.IfRevision(*order.IfRevision))
+	}
+	switch order.Op {
+	case "get":
+		entry, err := bucket.Get(order.Key)
+		if entry == nil {
+			return had{"entry": nil}, err
+		}
+		return had{"entry": had{"text": string(entry.Value), "revision": entry.Revision}}, nil
+	case "put":
+		revision, err := bucket.Put(order.Key, []byte(order.Text), append(conditions, tidegate.TTL(ttl))...)
+		return had{"revision": revision}, err
+	case "delete":
+		existed, err := bucket.Delete(order.Key, conditions...)
+		return had{"existed": existed}, err
+	case "increment":
+		sum, err := bucket.Increment(order.Key, order.Delta, ttl)
+		return had{"sum": sum}, err
+	default:
+		keys, err := bucket.Keys(order.Key, order.After, order.Limit)
+		return had{"keys": keys}, err
+	}
+}
+
+// What is granted.
+func granted(order order) (had, error) {
+	switch {
+	case order.Kv != nil:
+		return keep(order.Kv)
+	case order.Query != nil:
+		rows, err := tidegate.Query[json.RawMessage](order.Query.Name, order.Query.Params...)
+		return had{"rows": rows}, err
+	case order.Fetch != nil:
+		request := tidegate.Request{Method: order.Fetch.Method, URL: order.Fetch.URL}
+		request.Headers = []tidegate.Pair{{Name: "x-asked", Value: order.Fetch.Asked}}
+		if order.Fetch.Body != nil {
+			request.Body = []byte(*order.Fetch.Body)
+		}
+		response, err := tidegate.Fetch(request)
+		if err != nil {
+			return nil, err
+		}
+		answered, _ := response.Header("x-answered")
+		return had{"status": response.Status, "answered": answered, "body": string(response.Body)}, nil
+	default:
+		secret, err := tidegate.Secret(order.Secret)
+		return had{"secret": secret}, err
+	}
+}
+
+// Why it is not to be had.
+func failed(err error) had {
+	if conflict := (*tidegate.Conflict)(nil); errors.As(err, &conflict) {
+		return had{"error": "conflict", "revision": conflict.Revision}
+	}
+	for name, kind := range map[string]error{
+		"denied": tidegate.ErrDenied, "invalid": tidegate.ErrInvalid, "not-an-integer": tidegate.ErrNotAnInteger,
+		"too-large": tidegate.ErrTooLarge, "unavailable": tidegate.ErrUnavailable,
+	} {
+		if errors.Is(err, kind) {
+			return had{"error": name}
+		}
+	}
+	return had{"error": err.Error()}
 }
 
 type pong struct {
@@ -138,12 +233,12 @@ func handle(context *tidegate.Context, order order) (tidegate.Outcome, error) {
 		return tidegate.Outcome{}, nil
 	case order.Host:
 		return tidegate.Reply(host()), nil
-	case order.Secret != "":
-		secret, err := tidegate.Secret(order.Secret)
-		if errors.Is(err, tidegate.ErrDenied) {
-			return tidegate.Reply(map[string]string{"error": "denied"}), nil
+	case order.Secret != "" || order.Kv != nil || order.Query != nil || order.Fetch != nil:
+		had, err := granted(order)
+		if err != nil {
+			had = failed(err)
 		}
-		return tidegate.Reply(map[string]string{"secret": secret}), err
+		return tidegate.Reply(had), nil
 	case order.Unwritable:
 		return tidegate.Reply(math.Inf(1)), nil
 	case order.Refuse != "":

@@ -1,8 +1,8 @@
 // The guest of `tests/e2e/guest.mjs` in TypeScript: of every kind, and does what a message asks for.
 import {
   type Authorizer, type Connection, type Context, type Handler, HostError, Refusal, type Snapshot, type Transform, allow,
-  authorizer as decides, clock, config, connection as hears, deny, drop, emit, handler as answers, log, param, publish, random,
-  secret, snapshot as gives, transform as makes,
+  authorizer as decides, bucket, clock, config, connection as hears, deny, drop, emit, handler as answers, log, param, publish,
+  query, random, request, secret, snapshot as gives, transform as makes,
 } from '../index.js';
 
 interface Order {
@@ -14,6 +14,12 @@ interface Order {
   log?: string;
   host?: boolean;
   secret?: string;
+  kv?: {
+    op: 'get' | 'put' | 'delete' | 'increment' | 'keys'; bucket: string; key: string; text: string; delta?: number; after?: string;
+    limit?: number; if_revision?: number; ttl_ms?: number;
+  };
+  query?: { name: string; params: unknown[] };
+  fetch?: { method: string; url: string; asked: string; body?: string };
   unwritable?: boolean;
   refuse?: 'invalid_payload' | 'forbidden' | 'unavailable' | 'failed';
   crash?: boolean;
@@ -41,11 +47,33 @@ const host = () => ({
   number: random.u64().toString(),
 });
 
-function revealed(name: string) {
+function keep(order: NonNullable<Order['kv']>) {
+  const { op, key, delta, after, limit, if_revision: ifRevision, ttl_ms: ttlMs } = order;
+  const kept = bucket(order.bucket);
+  switch (op) {
+    case 'get': {
+      const entry = kept.get(key);
+      return { entry: entry ? { text: entry.text(), revision: entry.revision } : null };
+    }
+    case 'put': return { revision: kept.put(key, order.text, { ifRevision, ttlMs }) };
+    case 'delete': return { existed: kept.delete(key, { ifRevision }) };
+    case 'increment': return { sum: kept.increment(key, delta, { ttlMs }) };
+    case 'keys': return { keys: kept.keys(key, { after, limit }) };
+  }
+}
+
+function fetched({ method, url, asked, body }: NonNullable<Order['fetch']>) {
+  const response = request({ method, url, headers: { 'x-asked': asked }, body });
+  return { status: response.status, answered: response.header('X-Answered') ?? null, body: response.text() };
+}
+
+// What is granted, or why it is not to be had.
+function granted(ask: () => unknown) {
   try {
-    return { secret: secret(name) };
+    return { reply: ask() };
   } catch (error) {
-    return { error: (error as HostError).code };
+    if (!(error instanceof HostError)) throw error;
+    return { reply: { error: error.code, revision: error.revision } };
   }
 }
 
@@ -76,7 +104,11 @@ export const handler: Handler = answers<Order>((context, order) => {
   if (order.config) return { reply: config(order.config) ?? null };
   if (order.log) return log.warn(order.log, { colour: 'blue' });
   if (order.host) return { reply: host() };
-  if (order.secret) return { reply: revealed(order.secret) };
+  const { secret: name, kv, query: question, fetch } = order;
+  if (name) return granted(() => ({ secret: secret(name) }));
+  if (kv) return granted(() => keep(kv));
+  if (question) return granted(() => ({ rows: query(question.name, ...question.params) }));
+  if (fetch) return granted(() => fetched(fetch));
   if (order.unwritable) return { reply: 10n };
   if (order.refuse) throw refusals[order.refuse]('no 🦊 today');
   throw Refusal.invalidPayload('what is to be done?');

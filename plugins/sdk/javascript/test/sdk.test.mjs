@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { HostError, bucket, connection, drop, emit, query, request, secret, snapshot, transform } from '../index.js';
+import { HostError, allow, bucket, connection, drop, emit, publish, query, request, secret, snapshot, transform } from '../index.js';
 import { clearBuckets, context, crossing, peer, setHttp, setQuery, setSecret } from '../testing.js';
 
 const code = (call) => {
@@ -64,6 +64,18 @@ test('a bucket keeps text and bytes, with revisions and conditions', () => {
   assert.deepEqual(seen.keys('', { after: 'a', limit: 1 }), ['n']);
   assert.equal(seen.delete('a'), true);
   assert.equal(seen.delete('a'), false);
+});
+
+test('what is of another type than the contract is a mistake, and no trap', () => {
+  assert.throws(() => bucket('seen').put('a', 'x', { ttlMs: 0.5 }), /`ttlMs`: 0.5 is no whole number from 0 on/);
+  assert.throws(() => bucket('seen').increment('a', '1'), /`delta`: 1 is no whole number/);
+  assert.throws(() => bucket('seen').get(7), /`key`: expected a text, found number/);
+  assert.throws(() => secret(), /`name`: expected a text, found undefined/);
+  assert.throws(() => emit('a', 1, 'all'), /`to`: expected everyone or others, found all/);
+  assert.throws(() => emit(undefined, 1), /`topic`: expected a text/);
+  assert.throws(() => publish(null, 1), /`kind`: expected a text, found null/);
+  assert.throws(() => allow(-1), /no whole number of milliseconds/);
+  assert.throws(() => connection(() => ['emit']).changed(peer(), 'connected'), /what emit\(\) and publish\(\) make/);
 });
 
 test('a query answers its rows', () => {

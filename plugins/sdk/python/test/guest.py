@@ -1,15 +1,16 @@
 """The guest of `tests/e2e/guest.mjs` in Python: of every kind, and does what a message asks for."""
 
 import random as python_random
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from refusals import REFUSALS
 from tidegate_plugin import (
     DROP, Action, Context, Crossing, Decision, InvalidPayload, Outcome, Peer, Phase, allow, authorizer, clock, config, connection, deny,
-    emit, handler, log, publish, random, secrets, snapshot, transform,
+    emit, handler, http, kv, log, publish, queries, random, secrets, snapshot, transform,
 )
-from tidegate_plugin.errors import Denied
+from tidegate_plugin.errors import Conflict, HostError
 
 
 @dataclass
@@ -24,6 +25,9 @@ class Order:
     log: str | None = None
     host: bool = False
     secret: str | None = None
+    kv: dict[str, Any] | None = None
+    query: dict[str, Any] | None = None
+    fetch: dict[str, Any] | None = None
     unwritable: bool = False
     refuse: str | None = None
     crash: bool = False
@@ -45,11 +49,40 @@ def host() -> dict[str, Any]:
     }
 
 
-def revealed(name: str) -> dict[str, str]:
+def keep(op: str, bucket: str, key: str, text: str = "", **how: Any) -> dict[str, Any]:
+    kept = kv.Bucket(bucket)
+    match op:
+        case "get":
+            entry = kept.get(key)
+            return {"entry": entry and {"text": entry.text, "revision": entry.revision}}
+        case "put":
+            return {"revision": kept.put(key, text, **how)}
+        case "delete":
+            return {"existed": kept.delete(key, **how)}
+        case "increment":
+            return {"sum": kept.increment(key, **how)}
+    return {"keys": kept.keys(key, **how)}
+
+
+def fetch(method: str, url: str, asked: str, body: str | None = None) -> dict[str, Any]:
+    response = http.send(url, method=method, headers={"x-asked": asked}, body=body)
+    return {"status": response.status, "answered": response.header("X-Answered"), "body": response.text}
+
+
+def granted(order: Order) -> dict[str, Any] | None:
+    """What is granted, or why it is not to be had."""
     try:
-        return {"secret": secrets.get(name)}
-    except Denied:
-        return {"error": "denied"}
+        if order.secret is not None:
+            return {"secret": secrets.get(order.secret)}
+        if order.kv is not None:
+            return keep(**order.kv)
+        if order.query is not None:
+            return {"rows": queries.run(order.query["name"], *order.query["params"])}
+        return None if order.fetch is None else fetch(**order.fetch)
+    except Conflict as conflict:
+        return {"error": "conflict", "revision": conflict.revision}
+    except HostError as error:
+        return {"error": re.sub("(?<!^)([A-Z])", r"-\1", type(error).__name__).lower()}
 
 
 def misbehave(order: Order) -> None:
@@ -96,8 +129,8 @@ def handle(context: Context, order: Order) -> Outcome | None:
         return None
     if order.host:
         return Outcome(host())
-    if order.secret is not None:
-        return Outcome(revealed(order.secret))
+    if (had := granted(order)) is not None:
+        return Outcome(had)
     if order.unwritable:
         return Outcome(float("inf"))
     if order.refuse is not None:

@@ -4,5 +4,6 @@ pub use serde::{Deserialize, Serialize};
 
 pub use crate::{
     Action, Authorizer, Connection, Context, Credential, Crossing, Decision, Effects, Event, Handler, Outcome, Peer,
-    Phase, Refusal, Request, Snapshot, Transform, User, clock, config, http, log, random, register, secrets,
+    Phase, Refusal, Request, Snapshot, Transform, User, clock, config, http, kv, log, queries, random, register,
+    secrets,
 };

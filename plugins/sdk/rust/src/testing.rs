@@ -1,6 +1,7 @@
 //! Stands in for the host in unit tests that run off wasm.
 
 pub(crate) mod http;
+pub(crate) mod kv;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,7 +12,11 @@ use crate::authorizer::{Credential, Payload, Request};
 use crate::bindings::{Action, Context, Peer, User};
 use crate::transform::{Crossing, Event};
 
+/// Answers a query.
+type AnswerQuery = Box<dyn Fn(&[Value]) -> Value>;
+
 thread_local! {
+    static QUERIES: RefCell<BTreeMap<String, AnswerQuery>> = const { RefCell::new(BTreeMap::new()) };
     static SECRETS: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
     static CONFIG: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
 }
@@ -102,6 +107,15 @@ pub fn subscribe() -> Request {
 #[must_use]
 pub fn send(payload: &Value) -> Request {
     Request { action: Action::Send, payload: Some(Payload(payload.to_string())) }
+}
+
+/// Grants a query and answers it for the tests of this thread: with the rows, an array of objects, for these parameters.
+pub fn set_query(name: &str, answer: impl Fn(&[Value]) -> Value + 'static) {
+    QUERIES.with_borrow_mut(|queries| queries.insert(name.to_owned(), Box::new(answer)));
+}
+
+pub(crate) fn query(name: &str, params: &[Value]) -> Option<Value> {
+    QUERIES.with_borrow(|queries| queries.get(name).map(|answer| answer(params)))
 }
 
 pub(crate) fn config_value(key: &str) -> Option<String> {

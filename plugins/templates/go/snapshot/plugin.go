@@ -9,7 +9,8 @@ type greeting struct {
 
 func provide(context *tidegate.Context) ([]greeting, error) {
 	word, err := tidegate.Config[string]("greeting")
-	return []greeting{{Text: word}}, err
+	state := greeting{Text: word}
+	return []greeting{state}, err
 }
 
 func init() { tidegate.Provide(provide) }

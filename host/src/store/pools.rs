@@ -1,0 +1,151 @@
+//! Connections to a SQLite file: one that writes, a few that read, and the tables of the server made ready.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+/// Connections that read at once.
+const READERS_MAX: u32 = 4;
+/// Connections that answer named queries at once. They are apart from the readers, so that a slow query keeps no key waiting.
+const ASKERS_MAX: u32 = 4;
+/// Rows that SQLite may be ahead of whoever reads them.
+const ROWS_AHEAD_MAX: usize = 16;
+/// How long a call waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a write waits for another process that has the database locked.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// What SQLite answers to a write while another process writes: `SQLITE_BUSY` and `SQLITE_LOCKED`.
+/// <https://www.sqlite.org/rescode.html>
+const BUSY: [i32; 2] = [5, 6];
+
+/// Whether a file that is not there is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    Make,
+    Refuse,
+}
+
+/// The connections to one file.
+pub(super) struct Pools {
+    pub(super) writer: SqlitePool,
+    pub(super) reader: SqlitePool,
+    /// For named queries: they cannot write, and what they do can be ended.
+    pub(super) asker: SqlitePool,
+    file: FileId,
+}
+
+impl Pools {
+    /// Opens the file and makes the tables that are not there.
+    ///
+    /// # Errors
+    /// Why it does not open, in words for an operator.
+    pub(super) async fn open(path: &Path, missing: Missing) -> Result<Self, String> {
+        let written = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(missing == Missing::Make)
+            .busy_timeout(BUSY_TIMEOUT)
+            // With the write-ahead log, NORMAL loses the last writes when the machine loses power, and nothing when the
+            // server is killed.
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal);
+        let writer = pool(1).connect_with(written).await.map_err(|error| cause(&error))?;
+        if let Err(error) = migrations().run(&writer).await {
+            writer.close().await;
+            return Err(cause_of_migration(&error));
+        }
+        let file = FileId::of(path).map_err(|error| error.to_string())?;
+        let reader = pool(READERS_MAX).connect_lazy_with(reading(path));
+        Ok(Self { writer, reader, asker: askers(path), file })
+    }
+
+    /// Whether the path leads to the file that is open.
+    pub(super) fn are_of(&self, path: &Path) -> bool {
+        FileId::of(path).is_ok_and(|file| file == self.file)
+    }
+
+    /// Ends every connection, after what is under way.
+    pub(super) async fn close(&self) {
+        self.asker.close().await;
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// What tells a file from another of the same name.
+#[derive(Debug, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+/// Connections that answer named queries from a file that is there.
+pub(super) fn askers(path: &Path) -> SqlitePool {
+    let options = reading(path).pragma("query_only", "on").row_buffer_size(ROWS_AHEAD_MAX);
+    pool(ASKERS_MAX).connect_lazy_with(options)
+}
+
+fn reading(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT).read_only(true)
+}
+
+fn pool(connections_max: u32) -> SqlitePoolOptions {
+    // A connection costs a thread and some memory; one that is idle keeps its prepared statements.
+    SqlitePoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+fn migrations() -> Migrator {
+    let kv = sqlx::SqlStr::from_static(include_str!("migrations/0001_kv.sql"));
+    let migrations = vec![Migration::new(1, "kv".into(), MigrationType::Simple, kv, false)];
+    let mut migrator = Migrator::with_migrations(migrations);
+    migrator.dangerous_set_table_name("tidegate_migrations");
+    migrator
+}
+
+/// Why the database did not answer, without the layers around it. Names no file: plugins may read it.
+pub(super) fn cause(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        sqlx::Error::PoolTimedOut => "all connections are busy".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn cause_of_migration(error: &MigrateError) -> String {
+    match error {
+        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
+            format!("a newer version of Tidegate made its tables ({error})")
+        }
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => cause(error),
+        other => other.to_string(),
+    }
+}
+
+/// Whether the error says nothing against the file: others were first, or the connections were being replaced.
+pub(super) fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        sqlx::Error::Database(error) => {
+            let code: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or_default();
+            // The low byte is the primary code.
+            BUSY.contains(&(code & 0xff))
+        }
+        _ => false,
+    }
+}

@@ -218,3 +218,20 @@ describe("gate 1 without anonymous connections", () => {
     await within("connect", connected);
   });
 });
+
+test("who guesses credentials waits for the next minute, on every way in", async () => {
+  const config = (config) => ({ ...config, limits: { ...config.limits, failed_connects: 3 } });
+  const server = await Server.start({ config });
+  const inside = await server.connect({ token: token("u1") });
+  assert.equal(await server.refused({ token: "guess 1" }), "unauthenticated");
+  assert.equal((await ask(inside, "authenticate", { token: "guess 2" })).error.code, "unauthenticated");
+  assert.equal(await server.refused({ token: token("u1", { exp: now() - 60 }) }), "token_expired");
+  assert.equal(await server.refused({ token: "guess 3" }), "unauthenticated");
+  // Not even asked about: the transport is refused, so that a client with a good credential comes back later.
+  assert.equal(await server.refused({ token: token("u1"), reconnection: false }), "websocket error");
+  assert.equal((await ask(inside, "authenticate", { token: token("u1") })).error.code, "rate_limited");
+  assert.ok((await ask(inside, "subscribe", { channel: "e2e.open" })).ok, "who is in stays in");
+  const { text } = await server.get("/metrics");
+  assert.match(text, /tidegate_connections_refused_total\{code="rate_limited"\} 1/);
+  await server.stop();
+});

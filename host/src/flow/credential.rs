@@ -29,6 +29,12 @@ pub(super) enum Credential<'a> {
 }
 
 impl Handshake {
+    /// Whether there is anything that may be a credential.
+    #[must_use]
+    pub const fn has_credential(&self) -> bool {
+        self.token.is_some() || self.authorization.is_some() || self.cookie.is_some()
+    }
+
     /// The credential: `auth.token`, else a bearer token, else the cookies of these names. An empty one counts as none
     /// given; of several cookies of one name the first that says something is meant.
     pub(super) fn credential<'a>(&'a self, cookies: &[&'a str]) -> Option<Credential<'a>> {

@@ -10,7 +10,8 @@ use super::lanes::{Job, LanesFull};
 use super::link::LinkError;
 use crate::flow::Gates;
 use crate::protocol::{
-    Ack, ClientEvent, Code, Payload, Refusal, SessionEvent, SubscribeReceipt, SubscribeRequest, Topic,
+    Ack, AuthenticateRequest, ClientEvent, Code, Payload, Refusal, SessionEvent, SubscribeReceipt, SubscribeRequest,
+    Topic,
 };
 use crate::telemetry::{self, Gate};
 
@@ -78,7 +79,7 @@ impl Realtime {
                 })
             }
             ClientEvent::Authenticate(request) => {
-                let renewed = gates.authenticate(&connection.session, &request).await;
+                let renewed = self.authenticate(&gates, &connection, &request).await;
                 // Other roles may hold fewer topics.
                 self.recheck(&gates, &connection);
                 self.reauthorize(&gates, &connection).await;
@@ -92,6 +93,23 @@ impl Realtime {
             }
             refusal.into()
         })
+    }
+
+    /// A fresh credential, unless so many of this address were no good that it has to wait.
+    async fn authenticate(
+        &self,
+        gates: &Gates,
+        connection: &Connection,
+        request: &AuthenticateRequest,
+    ) -> Result<Ack, Refusal> {
+        if !self.failures.admits(connection.address) {
+            return Err(Code::RateLimited.into());
+        }
+        let renewed = gates.authenticate(&connection.session, request).await;
+        if renewed.as_ref().is_err_and(|refusal| refusal.code == Code::Unauthenticated) {
+            self.failures.note(connection.address);
+        }
+        renewed
     }
 
     /// Gate 2, then the room, then the topic's state, then the ack: nothing is missed between the state and the ack.

@@ -1,5 +1,6 @@
 //! The open connections: each with its session, its link and its lanes.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub(super) struct Connection {
     pub(super) transport: SessionId,
     /// Its standing with the gates.
     pub(super) session: Session,
+    /// Where it comes from, where that is known.
+    pub(super) address: Option<IpAddr>,
     /// Its events under way.
     pub(super) lanes: Arc<Lanes>,
     link: Box<dyn Link>,
@@ -38,6 +41,7 @@ impl Connection {
         Self {
             transport,
             session,
+            address: None,
             lanes: Arc::new(lanes),
             link: Box::new(link),
             membership: Mutex::default(),
@@ -45,6 +49,11 @@ impl Connection {
             cut: CancellationToken::new(),
             heard: CancellationToken::new(),
         }
+    }
+
+    /// The same, from this address.
+    pub(super) fn at(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
     }
 
     /// Its id.

@@ -1,6 +1,7 @@
 //! What stands before the transport: refuses new sessions that cannot be served, notes which TCP connection carries
 //! an upgraded session, and ends the polling of a session that was cut.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -26,7 +27,8 @@ pub(super) async fn door(
 ) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let Some(session) = query_value(query, "sid") else {
-        return match realtime.refuse_new_session(&gates) {
+        let address = request.extensions().get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip());
+        return match realtime.refuse_new_session(&gates, address) {
             Err(refusal) => refused(&refusal),
             Ok(()) => next.run(request).await,
         };
@@ -84,12 +86,15 @@ fn query_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
 }
 
 impl Realtime {
-    fn refuse_new_session(&self, gates: &Gates) -> Result<(), Refusal> {
+    fn refuse_new_session(&self, gates: &Gates, address: Option<IpAddr>) -> Result<(), Refusal> {
         if gates.is_draining() {
             return Err(Code::Draining.into());
         }
         if self.connections.count() >= self.limits.connections_max {
             return Err(Code::Unavailable.into());
+        }
+        if !self.failures.admits(address) {
+            return Err(Refusal::because(Code::RateLimited, "too many credentials that were no good, wait a minute"));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ mod announcer;
 mod answer;
 mod connections;
 mod door;
+mod failures;
 mod lanes;
 mod link;
 mod listener;
@@ -31,6 +32,7 @@ use crate::telemetry;
 
 use announcer::Announcer;
 use connections::{Connection, Connections};
+use failures::Failures;
 use link::LinkError;
 use rooms::Rooms;
 use wires::Wires;
@@ -44,6 +46,7 @@ pub struct Realtime {
     connections: Arc<Connections>,
     rooms: Rooms,
     wires: Arc<Wires>,
+    failures: Failures,
     /// Every task that answers events.
     tasks: TaskTracker,
     announcer: Announcer,
@@ -61,6 +64,7 @@ impl Realtime {
     pub fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             announcer: Announcer::new(limits.connection_events_max),
+            failures: Failures::new(limits.failed_connects_max),
             limits,
             connections: Arc::default(),
             rooms: Rooms::default(),

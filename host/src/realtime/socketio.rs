@@ -110,9 +110,14 @@ impl Entrance {
         {
             self.realtime.wires.bind(&transport, peer.switch());
         }
+        let address =
+            socket.req_parts().extensions.get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip());
         let handshake = handshake(socket, auth.0.ok());
         let admission = self.gates.connect(&id, &handshake).await.map_err(|Refusal { code, .. }| {
             telemetry::connection_refused(code.as_str());
+            if code == Code::Unauthenticated && handshake.has_credential() {
+                self.realtime.failures.note(address);
+            }
             telemetry::auth_failed(Some(id.as_str()), code.as_str(), handshake.origin.as_deref());
             if code.retry() {
                 // The stock client comes back after a closed transport, never after a `connect_error`.
@@ -127,7 +132,8 @@ impl Entrance {
         let wires = Arc::clone(&self.realtime.wires);
         let link = SocketIoLink { socket: Arc::downgrade(socket), session: transport.clone(), wires };
         let lanes = Lanes::new(self.realtime.limits.inbound_queue_max, self.realtime.tasks.clone());
-        let connection = Arc::new(Connection::new(transport, Session::new(id, admission.user), lanes, link));
+        let connection = Connection::new(transport, Session::new(id, admission.user), lanes, link);
+        let connection = Arc::new(connection.at(address));
         socket.extensions.insert(Arc::clone(&connection));
         let inbound = Inbound { entrance: self.clone(), connection: Arc::clone(&connection) };
         socket.on_fallback(inbound);

@@ -67,7 +67,9 @@ async fn a_reply_that_exhausts_what_a_guest_may_hand_over_is_invalid_output() {
 
 #[tokio::test]
 async fn a_million_effects_cost_what_a_guest_may_hand_over_and_no_more() {
-    let plugin = load(bad(&BAD_MANIFEST.replace("16MiB", "256MiB"))).await;
+    // Time enough to make them, on a busy machine too: what stops them is how much they are.
+    let manifest = BAD_MANIFEST.replace("16MiB", "256MiB").replace("cpu: 100ms, wall: 1s", "cpu: 20s, wall: 60s");
+    let plugin = load(bad(&manifest)).await;
     let fault = order(&plugin, "million-effects").await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::InvalidOutput, "{}", fault.detail);
     assert_eq!(reply(order(&plugin, "count").await), "1");

@@ -25,8 +25,9 @@ impl MemoryDeadLetters {
 
 impl DeadLetters for MemoryDeadLetters {
     fn bury(&self, letter: DeadLetter) {
-        telemetry::dead_letter(&letter.id, &letter.rule.on, &letter.rule.to, &letter.reason);
         let mut letters = self.letters.lock();
+        // Under the lock: whoever lists the letters after the event finds this one.
+        telemetry::dead_letter(&letter.id, &letter.rule.on, &letter.rule.to, &letter.reason);
         letters.push_back(letter);
         if letters.len() > self.max {
             letters.pop_front();

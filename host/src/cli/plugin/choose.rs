@@ -9,7 +9,7 @@ use super::super::failure::Failure;
 use super::super::load::{Load, made_up_secrets};
 use crate::app::own_program;
 use crate::config::nearest_name;
-use crate::plugins::{CompilePlace, CompileSettings, HostSettings, PluginHost, Services};
+use crate::plugins::{CompilePlace, CompileSettings, HostSettings, PluginHost, Secrets, Services};
 use crate::store::StoreLook;
 
 /// The file that makes a directory a plugin.
@@ -133,14 +133,15 @@ pub(super) fn is_path(argument: &str) -> bool {
     argument == "." || argument.contains(['/', '\\'])
 }
 
-/// The engine, for a command that serves nobody, with what its plugins reach.
+/// The engine, for a command that serves nobody, with what its plugins reach. Secrets are those of the environment; one
+/// that is not there keeps no plugin from being looked at.
 ///
 /// # Errors
 /// [`Failure::App`] when this machine cannot run WebAssembly.
 pub(super) fn host(services: Services) -> Result<PluginHost, Failure> {
-    let host =
-        PluginHost::with_services(HostSettings { instances_max: INSTANCES_MAX, ..HostSettings::default() }, services);
-    host.map_err(|error| Failure::App(error.into()))
+    let settings = HostSettings { instances_max: INSTANCES_MAX, ..HostSettings::default() };
+    let services = Services { secrets: Secrets::Environment, may_lack_secrets: true, ..services };
+    PluginHost::with_services(settings, services).map_err(|error| Failure::App(error.into()))
 }
 
 /// The engine of a command that tells what compiling costs: as the server does it, in a child with limits, and from no

@@ -36,7 +36,7 @@ async fn leaving_the_process_leaves_the_call_only() {
 #[tokio::test]
 async fn an_endless_loop_is_out_of_cpu_time() {
     // On a busy machine it waits for its turns; what stops it is what it used.
-    let plugin = load(bad(&BAD_MANIFEST.replace("wall: 1s", "wall: 60s"))).await;
+    let plugin = load(bad(&BAD_MANIFEST.replace("wall: 1s", "wall: 30s"))).await;
     let fault = order(&plugin, "loop").await.unwrap_err();
     assert_eq!(reply(order(&plugin, "count").await), "1", "the instance of the fault was used again");
     assert_eq!((fault.kind, fault.detail.as_str()), (FaultKind::Timeout, "used up `limits.cpu` (100 ms)"));
@@ -71,7 +71,7 @@ async fn a_reply_that_exhausts_what_a_guest_may_hand_over_is_invalid_output() {
 #[tokio::test]
 async fn a_million_effects_cost_what_a_guest_may_hand_over_and_no_more() {
     // Time enough to make them, on a busy machine too: what stops them is how much they are.
-    let manifest = BAD_MANIFEST.replace("16MiB", "256MiB").replace("cpu: 100ms, wall: 1s", "cpu: 20s, wall: 60s");
+    let manifest = BAD_MANIFEST.replace("16MiB", "256MiB").replace("cpu: 100ms, wall: 1s", "cpu: 20s, wall: 30s");
     let plugin = load(bad(&manifest)).await;
     let fault = order(&plugin, "million-effects").await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::InvalidOutput, "{}", fault.detail);

@@ -15,7 +15,7 @@ const MANIFEST = {
   component: "kinds.wasm",
   kinds: ["snapshot", "transform", "connection"],
   grants: { emit: ["lobby"], publish: ["connection.*"] },
-  limits: { cpu: "200ms", wall: "2s" },
+  limits: { cpu: "200ms", wall: "10s" },
   // These tests fault on purpose, and often.
   breaker: { faults: 1000 },
 };

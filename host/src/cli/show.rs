@@ -8,8 +8,12 @@ pub(super) fn table<const N: usize>(rows: Vec<[String; N]>) -> String {
         std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
     let mut text = String::new();
     for row in rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        text += cells.collect::<Vec<_>>().join("  ").trim_end();
+        // By hand: a format's width ends at 65,535, and a description or a payload may be longer.
+        let padded = |(cell, width): (&String, usize)| {
+            let padding = width - cell.chars().count();
+            format!("{cell}{}", " ".repeat(padding))
+        };
+        text += row.iter().zip(widths).map(padded).collect::<Vec<_>>().join("  ").trim_end();
         text += "\n";
     }
     text
@@ -40,6 +44,13 @@ pub(super) fn duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_may_be_wider_than_any_terminal() {
+        let long = "x".repeat(70_000);
+        let rows = vec![[long.clone(), "y".to_owned()], ["é".to_owned(), String::new()]];
+        assert_eq!(table(rows), format!("{long}  y\né\n"));
+    }
 
     #[test]
     fn sizes_and_times_have_a_unit_that_fits() {

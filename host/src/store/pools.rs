@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use tokio::time::timeout;
 
 /// Connections that read at once.
 const READERS_MAX: u32 = 4;
@@ -17,6 +18,8 @@ const ASKERS_MAX: u32 = 4;
 const ROWS_AHEAD_MAX: usize = 16;
 /// How long a call waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the connections get to end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a write waits for another process that has the database locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// What SQLite answers to a write while another process writes: `SQLITE_BUSY` and `SQLITE_LOCKED`.
@@ -68,11 +71,12 @@ impl Pools {
         FileId::of(path).is_ok_and(|file| file == self.file)
     }
 
-    /// Ends every connection, after what is under way.
+    /// Ends every connection after what is under way, [`CLOSE_TIMEOUT`] at most: what was committed is in the file.
     pub(super) async fn close(&self) {
-        self.asker.close().await;
-        self.reader.close().await;
-        self.writer.close().await;
+        let closed = async { tokio::join!(self.writer.close(), self.reader.close(), self.asker.close()) };
+        if timeout(CLOSE_TIMEOUT, closed).await.is_err() {
+            tracing::warn!("a query is still at work, its connection is left behind");
+        }
     }
 }
 
@@ -93,7 +97,14 @@ impl FileId {
 /// Connections that answer named queries from a file that is there.
 pub(super) fn askers(path: &Path) -> SqlitePool {
     let options = reading(path).pragma("query_only", "on").row_buffer_size(ROWS_AHEAD_MAX);
-    pool(ASKERS_MAX).connect_lazy_with(options)
+    // What ended the query before would end the next one, too: it stays with the connection.
+    let asking = pool(ASKERS_MAX).before_acquire(|asker, _| {
+        Box::pin(async move {
+            asker.lock_handle().await?.remove_progress_handler();
+            Ok(true)
+        })
+    });
+    asking.connect_lazy_with(options)
 }
 
 fn reading(path: &Path) -> SqliteConnectOptions {

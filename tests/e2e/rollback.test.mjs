@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -17,7 +19,13 @@ const states = async (server) => {
 describe("rollback", () => {
   let server;
   before(async () => {
-    server = await Server.start();
+    server = await Server.start({
+      // As fast as they get answers.
+      files(directory) {
+        const manifest = join(directory, "channels/realtime-ping.yaml");
+        writeFileSync(manifest, readFileSync(manifest, "utf8").replace(/rate: .*/, "rate: 10000/s"));
+      },
+    });
   });
   after(() => server?.stop());
 

@@ -83,7 +83,7 @@ const HOMES: [(&str, &[&str]); 27] = [
 ];
 
 /// What the top level holds: the folders, each with a README, and the files.
-const FOLDERS: [&str; 8] = ["host", "wit", "plugins", "channels", "config", "tests", "examples", ".ci"];
+const FOLDERS: [&str; 9] = ["host", "wit", "plugins", "channels", "config", "tests", "examples", ".cargo", ".ci"];
 const FILES: [&str; 12] = [
     "Cargo.toml",
     "Cargo.lock",

@@ -28,6 +28,8 @@ const { directory } = laid;
 mkdirSync(join(target, "e2e-new"), { recursive: true });
 symlinkSync(join(target, "e2e-new"), join(directory, "plugins/target"));
 const asked = process.argv.slice(2);
+// `go` is no name of a module in Go.
+const plugin = (language) => `hello-${language}`;
 const languages = LANGUAGES.filter((language) => asked.length === 0 || asked.includes(language));
 
 const tidegate = (args, input) =>
@@ -41,13 +43,13 @@ const tidegate = (args, input) =>
 const row = (...cells) => console.log(`| ${cells.join(" | ")} |`);
 const us = (value) => (value >= 1000 ? `${(value / 1000).toFixed(1)} ms` : `${value.toFixed(1)} µs`);
 const mib = (bytes) => `${(bytes / (1 << 20)).toFixed(2)} MiB`;
-const manifest = (language) => join(directory, "plugins", language, "plugin.yaml");
+const manifest = (language) => join(directory, "plugins", plugin(language), "plugin.yaml");
 
 for (const language of languages) {
-  tidegate(["new", "plugin", language, "--lang", language, "--kind", "handler"]);
+  tidegate(["new", "plugin", plugin(language), "--lang", language, "--kind", "handler"]);
   const text = readFileSync(manifest(language), "utf8").replace(/^limits:.*$/m, "");
   writeFileSync(manifest(language), `${text}\n${LIMITS}\n`);
-  tidegate(["plugin", "build", language]);
+  tidegate(["plugin", "build", plugin(language)]);
 }
 
 console.log(`a call of the handler, 200 bytes of payload, ${CALLS} times warm and ${FRESH_CALLS} times fresh\n`);
@@ -55,10 +57,10 @@ row("", "warm p50", "p99", "fresh p50", "p99", "memory an instance", "component"
 row("---", "---", "---", "---", "---", "---", "---", "---", "---");
 for (const language of languages) {
   const call = (calls) => {
-    const args = ["plugin", "call", language, "handler", "--input", "-", "--topic", "greetings", "--repeat", String(calls), "--format", "json"];
+    const args = ["plugin", "call", plugin(language), "handler", "--input", "-", "--topic", "greetings", "--repeat", String(calls), "--format", "json"];
     return JSON.parse(tidegate(args, PAYLOAD));
   };
-  const seen = JSON.parse(tidegate(["plugin", "inspect", language, "--format", "json"]));
+  const seen = JSON.parse(tidegate(["plugin", "inspect", plugin(language), "--format", "json"]));
   const warm = call(CALLS);
   const pooled = readFileSync(manifest(language), "utf8");
   writeFileSync(manifest(language), `${pooled}instances: { isolation: per-call }\n`);
@@ -78,13 +80,13 @@ function unlike(component, mark) {
 }
 
 const channels = languages
-  .map((language) => `  ${language}.{room}: { scope: public, payload: {}, inbound: { payload: true, handler: ${language} } }\n`)
+  .map((language) => `  ${language}.{room}: { scope: public, payload: {}, inbound: { payload: true, handler: ${plugin(language)} } }\n`)
   .join("");
 for (const language of languages) {
   // The component alone: nothing here is built any more.
   const text = readFileSync(manifest(language), "utf8");
-  const component = join(directory, "plugins", language, /^component:\s*(\S+)/m.exec(text)[1]);
-  writeFileSync(join(directory, "plugins", language, "served.wasm"), readFileSync(component));
+  const component = join(directory, "plugins", plugin(language), /^component:\s*(\S+)/m.exec(text)[1]);
+  writeFileSync(join(directory, "plugins", plugin(language), "served.wasm"), readFileSync(component));
   writeFileSync(manifest(language), text.replace(/^component:.*$/m, "component: served.wasm").replace(/^build:.*$/m, ""));
 }
 writeFileSync(join(directory, "channels/load.yaml"), `feature: load\nchannels:\n${channels}`);
@@ -112,7 +114,7 @@ for (const [turn, language] of languages.entries()) {
   const sending = setInterval(() => {
     for (const [index, client] of clients.entries()) waiting[index].set(client.send(() => PAYLOAD), performance.now());
   }, EVERY_MS);
-  const path = `plugins/${language}/served.wasm`;
+  const path = `plugins/${plugin(language)}/served.wasm`;
   const first = readFileSync(join(server.directory, path));
   const swap = async (content) => {
     const began = performance.now();

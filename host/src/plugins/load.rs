@@ -59,14 +59,14 @@ impl PluginHost {
     async fn load_component(&self, candidate: &Candidate, bytes: Vec<u8>) -> Result<Plugin, Mistake> {
         let manifest = &candidate.manifest;
         let digest = Digest::of(&bytes);
+        let version = candidate.version(&digest);
         check_pin(manifest, &digest)?;
-        self.check_quarantine(&candidate.name, &digest, candidate.version(&digest))?;
+        self.check_quarantine(&candidate.name, &digest, version)?;
         check_preamble(&candidate.name, &bytes)?;
         let Compiled { component, cached, elapsed } = self.compiler.compile(&self.engine, &digest, bytes).await?;
         telemetry::plugin_compiled(candidate.name.as_str(), digest.short(), cached, elapsed);
         let kinds = exports::kinds(&component, &self.engine)?;
         imports::check(&component, &self.engine, &manifest.grants)?;
-        let version = candidate.version(&digest);
         let blueprint = self.prepare(candidate, version, &component, kinds).await?;
         let room = |class| Room::new(class, manifest, &blueprint.census, &self.slots);
         Ok(Plugin {

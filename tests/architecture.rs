@@ -38,6 +38,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "plugins",
             "auth",
             "bus",
+            "broker",
             "store",
             "outbound",
             "reload",
@@ -52,7 +53,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
 const ADAPTER: &[&str] = &["flow", "channels", "protocol", "config", "telemetry"];
 
 /// Each foreign crate that has a home, and the files or directories below `host/src/` that may name it.
-const HOMES: [(&str, &[&str]); 27] = [
+const HOMES: [(&str, &[&str]); 28] = [
     ("socketioxide", &["realtime/"]),
     ("engineioxide", &["realtime/"]),
     ("wasmtime", &["plugins/"]),
@@ -70,7 +71,8 @@ const HOMES: [(&str, &[&str]); 27] = [
     ("quick_cache", &["flow/decisions.rs"]),
     ("notify", &["reload/"]),
     ("clap", &["cli/"]),
-    ("sqlx", &["store/"]),
+    ("sqlx", &["store/", "bus/outbox/"]),
+    ("redis", &["bus/", "broker/"]),
     ("url", &["config/origin.rs", "config/web_url.rs"]),
     ("hyper", &["outbound/"]),
     ("hyper_util", &["outbound/"]),

@@ -21,6 +21,7 @@ use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
 use crate::flow::kv::KeyValue;
 use crate::flow::ports::{Clock, StoreHealth, SystemClock};
 use crate::flow::queries::Queries;
+use crate::flow::revoke::{Keeper, NothingKept, RevocationStore, Revocations};
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
 use crate::outbound::{Outbound, OutboundError, OutboundSettings, SystemResolver};
@@ -123,7 +124,7 @@ pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
-    let served = Server::assemble(&config, host, first, store.health.clone()).serve(&config, options).await;
+    let served = Server::assemble(&config, host, first, &store).serve(&config, options).await;
     store.close().await;
     served
 }
@@ -133,6 +134,7 @@ struct Kept {
     kv: Arc<dyn KeyValue>,
     queries: Arc<dyn Queries>,
     health: Arc<dyn StoreHealth>,
+    revocations: Arc<dyn RevocationStore>,
     file: Option<Arc<Store>>,
 }
 
@@ -143,12 +145,18 @@ impl Kept {
         match place {
             StorePlace::Sqlite(file) => {
                 let store = Arc::new(Store::new(file.clone(), clock));
-                Self { kv: store.clone(), queries: store.clone(), health: store.clone(), file: Some(store) }
+                Self {
+                    kv: store.clone(),
+                    queries: store.clone(),
+                    health: store.clone(),
+                    revocations: store.clone(),
+                    file: Some(store),
+                }
             }
             StorePlace::Memory => {
                 let kv = Arc::new(MemoryKv::new(clock));
                 let queries = Arc::new(NoDatabase::Refused("`store: sqlite::memory:` has no tables to ask"));
-                Self { kv: kv.clone(), queries, health: kv, file: None }
+                Self { kv: kv.clone(), queries, health: kv, revocations: Arc::new(NothingKept), file: None }
             }
         }
     }
@@ -233,15 +241,21 @@ struct Server {
     host: Arc<PluginHost>,
     first: Built,
     store: Arc<dyn StoreHealth>,
+    revocations: Option<Keeper>,
 }
 
 impl Server {
-    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, store: Arc<dyn StoreHealth>) -> Self {
+    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, kept: &Kept) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let realtime = Realtime::new(config.limits.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
         let dead_letters = Arc::new(MemoryDeadLetters::new(config.limits.dead_letters_max));
+        let revocations =
+            Arc::new(Revocations::kept(config.limits.revocations_max, config.auth.revocations_kept.get()));
+        let keeper = revocations.keeper(kept.revocations.clone());
         let ports = Ports {
+            clients: realtime.clone(),
+            revocations,
             rooms: realtime.clone(),
             bus: Arc::new(bus),
             dead_letters: dead_letters.clone(),
@@ -249,11 +263,11 @@ impl Server {
         };
         let auth = auth::policy(config, &clock);
         let gates = Arc::new(Gates::new(first.serving.clone(), auth, config.limits.clone(), ports));
-        Self { gates, realtime, bus: queue, dead_letters, host, first, store }
+        Self { gates, realtime, bus: queue, dead_letters, host, first, store: kept.health.clone(), revocations: keeper }
     }
 
     async fn serve(self, config: &Config, mut options: Options) -> Result<(), AppError> {
-        let Self { gates, realtime, bus, dead_letters, host, first, store } = self;
+        let Self { gates, realtime, bus, dead_letters, host, first, store, revocations } = self;
         let mut stop = StopSignals::new()?;
         let tcp = bind(config.listen).await?;
         let address = tcp.local_addr()?;
@@ -265,6 +279,13 @@ impl Server {
         let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone(), store };
         let router = realtime.attach(http::router(state), &gates, &config.auth.origins);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
+        tokio::spawn(realtime.clone().keep_time(gates.clone(), draining.clone()));
+        let ended = CancellationToken::new();
+        let mut keeper = revocations;
+        if let Some(keeper) = &mut keeper {
+            keeper.load(&gates).await;
+        }
+        let keeper = keeper.map(|keeper| tokio::spawn(keeper.run(gates.clone(), ended.clone())));
         let ready = options.ready.take();
         let rollback = config.rollback.clone();
         tokio::spawn(sweep_plugins(host.clone(), roster.clone(), config.limits.plugin_drain_max, draining.clone()));
@@ -292,6 +313,10 @@ impl Server {
             cut
         };
         let cut = tokio::time::timeout(config.limits.drain_timeout, orderly).await;
+        ended.cancel();
+        if let Some(keeper) = keeper {
+            let _ = keeper.await;
+        }
         telemetry::stopped(cut.unwrap_or_else(|_| realtime.connections_count()));
         Ok(())
     }

@@ -16,12 +16,13 @@ pub(super) async fn live() -> Json<Value> {
     Json(json!({ "live": true }))
 }
 
-/// New connections are welcome; 503 `draining` once the server is about to stop, `unavailable` while its store is away.
+/// New connections are welcome; 503 `draining` once the server is about to stop, `unavailable` while its store is away
+/// or the revocations in it are not loaded yet.
 pub(super) async fn ready(extract::State(state): extract::State<State>) -> Result<Json<Value>, Problem> {
     if state.gates.is_draining() {
         return Err(Code::Draining.into());
     }
-    if state.store.is_away() {
+    if state.store.is_away() || !state.gates.knows_revocations() {
         return Err(Code::Unavailable.into());
     }
     Ok(Json(json!({ "ready": true, "generation": state.gates.generation().0 })))

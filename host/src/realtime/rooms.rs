@@ -52,6 +52,11 @@ impl Rooms {
         }
     }
 
+    /// Who is in a topic's room now.
+    pub(super) fn members(&self, topic: &Topic) -> Vec<Arc<Connection>> {
+        self.by_topic.get(topic).map(|room| room.members.values().cloned().collect()).unwrap_or_default()
+    }
+
     /// Queues a publication for every member but `except`. Returns those that did not take it, each with the reason.
     ///
     /// The members are copied first: a room of thousands takes milliseconds to fill, and nobody who joins or leaves

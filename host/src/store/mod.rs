@@ -1,6 +1,6 @@
 //! The store: what survives a restart, in SQLite. The only home of sqlx.
 //!
-//! `database.rs` opens the file and watches over it, `kv.rs` keeps the keys of plugins in it, `queries.rs` answers
+//! `database.rs` opens the file and watches over it, `kv.rs` keeps the keys of plugins in it, `revocations.rs` what was revoked, `queries.rs` answers
 //! their questions from it. The file may hold tables of
 //! the company's own; those of the server begin with `tidegate_`.
 
@@ -8,6 +8,7 @@ mod database;
 mod kv;
 mod pools;
 mod queries;
+mod revocations;
 mod statement;
 
 use std::path::PathBuf;
@@ -17,7 +18,8 @@ use crate::flow::ports::{Clock, StoreHealth};
 use database::Database;
 pub use queries::StoreLook;
 
-/// A store in one SQLite file. It is opened, and made when there is none, by the first plugin that needs it.
+/// A store in one SQLite file. It is opened, and made when there is none, by the first plugin or revocation
+/// that needs it.
 pub struct Store {
     database: Arc<Database>,
 }

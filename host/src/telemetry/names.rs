@@ -161,6 +161,16 @@ pub(super) const STORE_UP: Metric =
     gauge("tidegate_store_up", "1 while the store works, 0 while it is away; not there before it is first needed");
 pub(super) const STORE_SWEPT: Metric =
     counter("tidegate_store_swept_total", "Keys of plugins taken out of the store because their time was over");
+pub(super) const REVOCATIONS: Metric =
+    gauge("tidegate_revocations", "Revocations that still matter (limits.revocations)");
+pub(super) const REVOCATIONS_TAKEN: Metric = counter(
+    "tidegate_revocations_total",
+    "Revocations put in force, by where they came from (http, bridge, store, broker, start)",
+);
+pub(super) const REAUTHORIZED: Metric = counter(
+    "tidegate_reauthorized_total",
+    "Subscriptions asked about again, by channel template and outcome (kept, lost)",
+);
 pub(super) const PANICS: Metric = counter("tidegate_panics_total", "Bugs caught at a task's edge, by place");
 
 /// Every metric there is.
@@ -214,6 +224,9 @@ pub(super) const METRICS: &[Metric] = &[
     HTTP_SECONDS,
     STORE_UP,
     STORE_SWEPT,
+    REVOCATIONS,
+    REVOCATIONS_TAKEN,
+    REAUTHORIZED,
     PANICS,
 ];
 
@@ -237,6 +250,10 @@ pub(super) const RELOAD_REVERTED: &str = "reload.reverted";
 pub(super) const DEAD_LETTER: &str = "bridge.dead_letter";
 pub(super) const STORE_AWAY: &str = "store.away";
 pub(super) const STORE_BACK: &str = "store.back";
+pub(super) const REVOCATION_TAKEN: &str = "revocation.taken";
+pub(super) const REVOCATION_UNKEPT: &str = "revocation.unkept";
+pub(super) const REVOCATION_UNLOADED: &str = "revocation.unloaded";
+pub(super) const REVOCATION_LOADED: &str = "revocation.loaded";
 pub(super) const LISTENING: &str = "server.listening";
 pub(super) const SERVER_DRAINING: &str = "server.draining";
 pub(super) const STOPPED: &str = "server.stopped";

@@ -101,10 +101,10 @@ async fn what_is_no_revocation_is_told_apart() {
     let server = server().start();
     let wrong = |fields| server.gates.revocation(asking(fields)).unwrap_err().to_string();
     assert_eq!(wrong(serde_json::json!({})), "at least one of `user`, `token` and `topic` is needed");
-    assert_eq!(wrong(serde_json::json!({ "user": "" })), "`user` must be a text of 1 to 1024 bytes");
+    assert_eq!(wrong(serde_json::json!({ "user": "" })), "`user` must be a text of 1 to 1024 bytes, without NUL");
     assert_eq!(
         wrong(serde_json::json!({ "topic": "a b" })),
-        "`topic` is no topic: it holds white space, a control character or a brace"
+        "`topic` is no topic: holds white space, a control character or a brace"
     );
     assert_eq!(
         wrong(serde_json::json!({ "token": "t", "issued_before": 5 })),

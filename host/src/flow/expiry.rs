@@ -12,7 +12,7 @@ pub enum Ending {
     Tell {
         /// When the credential ends, in seconds since the Unix epoch.
         expires_at: u64,
-        /// How long it is good still, in seconds.
+        /// How long it is good still, in seconds, rounded up.
         expires_in_s: u64,
     },
     /// It is over.
@@ -31,7 +31,7 @@ impl Gates {
         let tell_ms = session.tell_at(&user, || self.tell_ms(&user, ends_ms, now_ms)).filter(|_| ends_ms > now_ms);
         Some(match tell_ms {
             Some(at_ms) => {
-                let (at_ms, expires_in_s) = (at_ms.max(now_ms), (ends_ms - at_ms.max(now_ms)) / 1000);
+                let (at_ms, expires_in_s) = (at_ms.max(now_ms), (ends_ms - at_ms.max(now_ms)).div_ceil(1000));
                 (Duration::from_millis(at_ms - now_ms), Ending::Tell { expires_at, expires_in_s })
             }
             None => (Duration::from_millis(ends_ms.saturating_sub(now_ms)), Ending::Over),

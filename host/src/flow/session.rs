@@ -36,7 +36,7 @@ enum Told {
     /// At this time, in milliseconds since the Unix epoch; never with `None`.
     At(Option<u64>),
     /// It was.
-    Told,
+    Done,
 }
 
 /// On what grounds a topic is held.
@@ -148,13 +148,13 @@ impl Session {
         }
         match state.told {
             Told::At(at) => at,
-            Told::Undecided | Told::Told => None,
+            Told::Undecided | Told::Done => None,
         }
     }
 
     /// The client was told that its credential ends.
     pub fn was_told(&self) {
-        self.state.lock().told = Told::Told;
+        self.state.lock().told = Told::Done;
     }
 
     /// Takes a topic that `generation` admitted `user` to and `authorized` let it into, unless the session is over or

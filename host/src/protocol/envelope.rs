@@ -231,7 +231,7 @@ pub enum SessionEvent {
     Expiring {
         /// When, in seconds since the Unix epoch.
         expires_at: u64,
-        /// In how many seconds, for clients whose clock is off.
+        /// In how many seconds, rounded up, for clients whose clock is off.
         expires_in_s: u64,
     },
     /// The credential's time is over. The session ends, and a stock client stays away.

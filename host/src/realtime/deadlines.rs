@@ -101,3 +101,72 @@ impl State {
         self.queue.remove(&key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio_util::task::TaskTracker;
+
+    use super::super::lanes::Lanes;
+    use super::super::link::fake::FakeLink;
+    use super::super::wires::SessionId;
+    use super::*;
+    use crate::flow::Session;
+
+    fn connection(id: &str) -> Arc<Connection> {
+        let session = Session::new(ConnectionId::new(id), None);
+        let lanes = Lanes::new(8, TaskTracker::new());
+        Arc::new(Connection::new(SessionId::new(id), session, lanes, FakeLink::default()))
+    }
+
+    fn after(seconds: u64) -> Instant {
+        Instant::now() + Duration::from_secs(seconds)
+    }
+
+    async fn next(deadlines: &Deadlines) -> (String, u64) {
+        let began = Instant::now();
+        let connection = deadlines.due().await;
+        (connection.id().to_string(), began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_come_when_their_moment_does_in_order_and_once() {
+        let deadlines = Deadlines::default();
+        let (a, b, c) = (connection("a"), connection("b"), connection("c"));
+        deadlines.set(&a, Some(after(3)));
+        deadlines.set(&b, Some(after(1)));
+        deadlines.set(&c, Some(after(1)));
+        assert_eq!(next(&deadlines).await, ("b".to_owned(), 1));
+        assert_eq!(next(&deadlines).await, ("c".to_owned(), 0));
+        assert_eq!(next(&deadlines).await, ("a".to_owned(), 2));
+        assert_eq!(deadlines.count(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_earlier_moment_that_comes_while_it_waits_is_not_missed() {
+        let deadlines = Arc::new(Deadlines::default());
+        let (late, soon) = (connection("late"), connection("soon"));
+        deadlines.set(&late, Some(after(100)));
+        let waiting = Arc::clone(&deadlines);
+        let waits = tokio::spawn(async move { next(&waiting).await });
+        tokio::task::yield_now().await;
+        deadlines.set(&soon, Some(after(5)));
+        assert_eq!(waits.await.unwrap(), ("soon".to_owned(), 5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_has_one_moment_and_loses_it_with_its_end() {
+        let deadlines = Deadlines::default();
+        let (a, b) = (connection("a"), connection("b"));
+        deadlines.set(&a, Some(after(1)));
+        deadlines.set(&a, Some(after(9)));
+        deadlines.set_no_later(&a, after(20));
+        deadlines.set_no_later(&a, after(7));
+        deadlines.set(&b, Some(after(2)));
+        deadlines.set(&b, None);
+        assert_eq!(deadlines.count(), 1);
+        assert_eq!(next(&deadlines).await, ("a".to_owned(), 7));
+        assert_eq!(deadlines.count(), 0);
+    }
+}

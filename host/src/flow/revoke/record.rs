@@ -61,10 +61,10 @@ pub enum InvalidRevocation {
     #[error("at least one of `user`, `token` and `topic` is needed")]
     Nothing,
     /// A text that is empty, or longer than any.
-    #[error("`{0}` must be a text of 1 to {TEXT_BYTES_MAX} bytes")]
+    #[error("`{0}` must be a text of 1 to {TEXT_BYTES_MAX} bytes, without NUL")]
     Text(&'static str),
     /// No name a topic can have.
-    #[error("`topic` is no topic: it {0}")]
+    #[error("`topic` is no topic: {0}")]
     Topic(#[from] crate::protocol::InvalidName),
     /// A time of issue without a user.
     #[error("`issued_before` is about the credentials of a `user`, and there is none")]
@@ -88,7 +88,7 @@ impl RevokeRequest {
             return Err(InvalidRevocation::Nothing);
         }
         for (name, text) in [("user", &user), ("token", &token), ("reason", &reason)] {
-            if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > TEXT_BYTES_MAX) {
+            if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > TEXT_BYTES_MAX || text.contains('\0')) {
                 return Err(InvalidRevocation::Text(name));
             }
         }

@@ -13,10 +13,12 @@ mod client;
 mod fake_plugins;
 mod fake_ports;
 mod server;
+mod services;
 mod web;
 
 pub use client::Client;
 pub use fake_plugins::{Call, FakePlugins, Latch, emit, publish};
 pub use fake_ports::{FakeBus, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms, FakeStore};
 pub use server::{Server, ServerBuilder, catalog, event, user};
+pub use services::{PostgresServer, RedisServer};
 pub use web::Web;

@@ -59,11 +59,6 @@ impl PostgresUrl {
     pub fn expose(&self) -> &str {
         self.text.expose()
     }
-
-    /// Whether a text would be such an address by its scheme.
-    pub(super) fn is_meant(text: &str) -> bool {
-        text.starts_with("postgres:") || text.starts_with("postgresql:")
-    }
 }
 
 impl std::str::FromStr for PostgresUrl {

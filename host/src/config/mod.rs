@@ -7,6 +7,7 @@ mod limits;
 mod load;
 mod node;
 mod origin;
+mod postgres_url;
 mod redact;
 mod rollback;
 mod secret;
@@ -23,6 +24,7 @@ pub use limits::Limits;
 pub use load::{DEFAULT_FILE, Override};
 pub use node::{Entry, Node, Shape};
 pub use origin::{NoOrigin, Origin};
+pub use postgres_url::{NoPostgresUrl, PostgresUrl};
 pub use rollback::Rollback;
 pub use secret::Secret;
 pub use server::{

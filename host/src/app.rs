@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth;
+use crate::broker::MemoryBroker;
 use crate::bus::{MemoryBus, MemoryDeadLetters, Queue};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
@@ -32,7 +33,7 @@ use crate::plugins::{
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Told, Trigger, WatchError, Watcher};
-use crate::store::{Store, StoreLook};
+use crate::store::{SqliteLook, SqliteStore};
 use crate::telemetry;
 
 /// Triggers waiting to be taken up; more say nothing that one does not.
@@ -102,7 +103,7 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
     let mut offered = Services { may_lack_secrets: true, ..services() };
     let mut look = None;
     if let StorePlace::Sqlite(file) = &config.store {
-        let store = Arc::new(StoreLook::at(file.clone()));
+        let store = Arc::new(SqliteLook::at(file.clone()));
         offered.queries = store.clone();
         look = Some((file, store));
     }
@@ -135,7 +136,7 @@ struct Kept {
     queries: Arc<dyn Queries>,
     health: Arc<dyn StoreHealth>,
     revocations: Arc<dyn RevocationStore>,
-    file: Option<Arc<Store>>,
+    file: Option<Arc<SqliteStore>>,
 }
 
 impl Kept {
@@ -144,7 +145,7 @@ impl Kept {
         let clock = Arc::new(SystemClock);
         match place {
             StorePlace::Sqlite(file) => {
-                let store = Arc::new(Store::new(file.clone(), clock));
+                let store = Arc::new(SqliteStore::new(file.clone(), clock));
                 Self {
                     kv: store.clone(),
                     queries: store.clone(),
@@ -247,7 +248,8 @@ struct Server {
 impl Server {
     fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, kept: &Kept) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let realtime = Realtime::new(config.limits.clone());
+        let broker = Arc::new(MemoryBroker);
+        let realtime = Realtime::new(config.limits.clone(), broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
         let dead_letters = Arc::new(MemoryDeadLetters::new(config.limits.dead_letters_max));
         let revocations =
@@ -257,6 +259,7 @@ impl Server {
             clients: realtime.clone(),
             revocations,
             rooms: realtime.clone(),
+            broker,
             bus: Arc::new(bus),
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),

@@ -16,6 +16,7 @@ mod drain;
 mod ending;
 mod identify;
 mod inbound;
+mod nodes;
 mod rate;
 mod recheck;
 mod relay;

@@ -12,7 +12,7 @@ use tidegate::flow::revoke::Revocations;
 use tidegate::flow::{AuthPolicy, AuthProvider, Gates, Lifetimes, Ports, Serving};
 use tidegate::protocol::{BusEvent, Generation, PluginName, User};
 
-use super::{Client, FakeBus, FakeClients, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms, FakeStore};
+use super::{Client, FakeBroker, FakeBus, FakeClients, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms, FakeStore};
 
 /// The plugins a manifest of the tests may name; each can be anything.
 const PLUGINS: [&str; 2] = ["answerer", "members"];
@@ -23,6 +23,8 @@ pub struct Server {
     pub gates: Arc<Gates>,
     /// What was delivered.
     pub rooms: Arc<FakeRooms>,
+    /// The other nodes.
+    pub broker: Arc<FakeBroker>,
     /// What was put on the bus.
     pub bus: Arc<FakeBus>,
     /// What could not cross.
@@ -91,7 +93,7 @@ impl Server {
 
     /// Takes a bus event across the bridge.
     pub async fn bridge(&self, event: &BusEvent) {
-        self.gates.perform(self.gates.bridge(event).await).unwrap();
+        self.gates.perform(self.gates.bridge(event).await).await.unwrap();
     }
 }
 
@@ -141,6 +143,7 @@ impl ServerBuilder {
     /// Opens the gates.
     pub fn start(self) -> Server {
         let rooms = Arc::new(FakeRooms::default());
+        let broker = Arc::new(FakeBroker::default());
         let bus = Arc::new(self.bus);
         let dead_letters: Arc<dyn DeadLetters> = Arc::new(FakeDeadLetters::default());
         let clock = Arc::new(FakeClock::stopped());
@@ -152,6 +155,7 @@ impl ServerBuilder {
         });
         let ports = Ports {
             rooms: rooms.clone(),
+            broker: broker.clone(),
             bus: bus.clone(),
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),
@@ -162,7 +166,18 @@ impl ServerBuilder {
         let serving = Serving { catalog, plugins: plugins.clone() };
         let gates = Arc::new(Gates::new(serving, self.auth, self.limits, ports));
         let store = Arc::new(FakeStore::default());
-        Server { gates, rooms, bus, dead_letters, clock, clients, store, plugins, connections: Mutex::default() }
+        Server {
+            gates,
+            rooms,
+            broker,
+            bus,
+            dead_letters,
+            clock,
+            clients,
+            store,
+            plugins,
+            connections: Mutex::default(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod bridge;
 mod broadcast;
+pub mod broker;
 mod connect;
 mod connection;
 mod credential;
@@ -32,7 +33,7 @@ use tokio::time::Instant;
 
 pub use connect::{Admission, AuthPolicy, AuthProvider, Lifetimes};
 pub use credential::Handshake;
-pub use effects::{DeadLetter, Effect, Publication};
+pub use effects::{Begun, DeadLetter, Effect, Publication, Reach};
 pub use expiry::Ending;
 pub use explain::{Explanation, Question, Step};
 pub use inbound::Receipt;
@@ -158,6 +159,12 @@ impl Gates {
         self.decisions.sweep();
         self.rates.sweep();
         self.ports.revocations.sweep(self.ports.clock.now_unix_s());
+    }
+
+    /// Whether other nodes cannot be reached now.
+    #[must_use]
+    pub fn is_broker_away(&self) -> bool {
+        self.ports.broker.is_away()
     }
 
     fn refuse_while_draining(&self) -> Result<(), Refusal> {

@@ -236,6 +236,11 @@ pub enum SessionEvent {
     },
     /// The credential's time is over. The session ends, and a stock client stays away.
     Expired,
+    /// Publications of a topic may have been missed: what the client knows of it may be old.
+    Gap {
+        /// The topic.
+        channel: Topic,
+    },
     /// A refusal of an event that asked for no ack.
     Error {
         /// The event's name, empty when it had none.
@@ -255,6 +260,10 @@ impl Serialize for SessionEvent {
                 out.serialize_entry("type", "revoked")?;
                 out.serialize_entry("channel", channel)?;
                 out.serialize_entry("reason", reason.as_str())?;
+            }
+            Self::Gap { channel } => {
+                out.serialize_entry("type", "gap")?;
+                out.serialize_entry("channel", channel)?;
             }
             Self::Error { event, error } => {
                 out.serialize_entry("type", "error")?;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::Store;
+use super::SqliteStore;
 use crate::flow::revoke::{Kept, Revocation, RevocationStore, StoreAway};
 use crate::protocol::Topic;
 
@@ -10,7 +10,7 @@ use crate::protocol::Topic;
 type Row = (String, Option<String>, Option<String>, Option<String>, Option<i64>, Option<String>, i64, i64);
 
 #[async_trait]
-impl RevocationStore for Store {
+impl RevocationStore for SqliteStore {
     async fn keep(&self, revocation: &Revocation) -> Result<(), StoreAway> {
         self.database.open().await.map_err(StoreAway)?;
         let mut write = self.database.write().await.map_err(StoreAway)?;
@@ -67,7 +67,7 @@ impl RevocationStore for Store {
     }
 }
 
-impl Store {
+impl SqliteStore {
     fn gone(&self, error: &sqlx::Error) -> StoreAway {
         StoreAway(self.database.failed(error))
     }

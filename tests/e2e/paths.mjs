@@ -16,5 +16,5 @@ const built = (name) => ({
   directory: join(target, name, "wasm32-wasip2", "release"),
 });
 
-// `shipped` is what `plugins/` holds, `second` and `faulty` other versions of its `ping`.
-export const components = { shipped: built("plugins"), second: built("e2e-plugins"), faulty: built("e2e-faulty") };
+// `shipped` is what `plugins/` holds, `second` and `faulty` other versions of its `ping`, `fickle` one of its `vault-members`.
+export const components = { shipped: built("plugins"), second: built("e2e-plugins"), faulty: built("e2e-faulty"), fickle: built("e2e-fickle") };

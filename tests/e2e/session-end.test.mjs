@@ -1,11 +1,16 @@
 // Sessions that end in time: told ahead, renewed, over; revoked by a backend, or by an event on the bus.
 
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { ask, collect, KEYS, next, now, Server, subscribe, TRANSPORTS, token, within } from "./harness.mjs";
+import { components } from "./paths.mjs";
 
 const ONE_SECOND_MS = 1000;
+// For how long the authorizer `fickle` grants its first yes.
+const GRANT_MS = 1500;
 
 // The reason a client was disconnected for, and what it was told before.
 async function ended(socket) {
@@ -137,6 +142,68 @@ for (const transport of TRANSPORTS) {
     });
   });
 }
+
+const BRIDGE = `
+rules:
+  - on: member.removed
+    revoke: e2e.room.{room}
+    params: { room: event.data.room }
+    user: event.data.user
+  - { on: room.closed, revoke: "e2e.room.{room}", params: { room: event.data.room } }
+`;
+
+describe("an event that a bridge rule lists revokes", () => {
+  let server;
+  before(async () => {
+    const files = (directory) => writeFileSync(join(directory, "config/bridge.yaml"), BRIDGE);
+    server = await Server.start({ config, files });
+  });
+  after(() => server?.stop());
+
+  const send = (type, data) =>
+    server.post("/v1/events", { specversion: "1.0", id: String(Math.random()), source: "/e2e", type, data });
+
+  test("one user's subscription, or everybody's", async () => {
+    const [alice, bob] = await Promise.all(["alice", "bob"].map((user) => server.connect({ token: token(user) })));
+    for (const socket of [alice, bob]) await subscribe(socket, "e2e.room.1");
+    const told = next(alice, "tidegate");
+    const began = Date.now();
+    assert.equal((await send("member.removed", { room: "1", user: "alice" })).status, 202);
+    assert.deepEqual(await told, [{ type: "revoked", channel: "e2e.room.1", reason: "forbidden" }]);
+    assert.ok(Date.now() - began < ONE_SECOND_MS);
+    const got = next(bob, "e2e.room.1");
+    await server.publish("e2e.room.1", { n: 1 });
+    assert.deepEqual((await got)[0], { n: 1 });
+    const closed = next(bob, "tidegate");
+    await send("room.closed", { room: "1" });
+    assert.equal((await closed)[0].channel, "e2e.room.1");
+  });
+
+  test("nobody's when it does not say whose: it is a dead letter", async () => {
+    const alice = await server.connect({ token: token("alice") });
+    await subscribe(alice, "e2e.room.2");
+    const buried = server.logged("bridge.dead_letter");
+    await send("member.removed", { room: "2" });
+    assert.match((await buried).reason, /`user`/);
+    const got = next(alice, "e2e.room.2");
+    await server.publish("e2e.room.2", { n: 2 });
+    assert.deepEqual((await got)[0], { n: 2 });
+  });
+});
+
+test("a membership that ended in the database takes effect when the authorizer's grant is over", async () => {
+  const server = await Server.start({ config });
+  await server.reload(() => server.plugin("vault-members", components.fickle));
+  const alice = await server.connect({ token: token("alice") });
+  const began = Date.now();
+  await subscribe(alice, "vault.v1");
+  const [told] = await next(alice, "tidegate");
+  const took = Date.now() - began;
+  assert.deepEqual(told, { type: "revoked", channel: "vault.v1", reason: "forbidden" });
+  assert.ok(took > 0.9 * GRANT_MS - 50 && took < GRANT_MS + ONE_SECOND_MS, `${took} ms after it was granted`);
+  assert.match((await server.get("/metrics")).text, /tidegate_reauthorized_total\{channel="vault.\{vaultId\}",outcome="lost"\} 1/);
+  await server.stop();
+});
 
 test("what was revoked is known after a restart", async () => {
   const first = await Server.start({ config });

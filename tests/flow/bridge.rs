@@ -152,3 +152,66 @@ async fn a_bridged_publication_goes_to_everyone_who_holds_the_topic() {
     server.bridge(&event("article.published", json!({ "title": "x" }))).await;
     assert_eq!(server.rooms.publications()[0].except, None);
 }
+
+const REVOKING: &str = r#"
+rules:
+  - on: vault.member.removed
+    when: event.data.why != "test"
+    revoke: vault.{vaultId}
+    params: { vaultId: event.data.vaultId }
+    user: event.data.userId
+  - { on: news.closed, revoke: news }
+"#;
+
+fn revoking() -> Server {
+    Server::declaring(CHANNELS).bridge(REVOKING).start()
+}
+
+/// What was revoked, as `(topic, user)`.
+fn revoked(server: &Server) -> Vec<(String, Option<String>)> {
+    let revoked = server.clients.revoked().into_iter();
+    revoked.map(|one| (one.topic.map(|topic| topic.to_string()).unwrap_or_default(), one.user)).collect()
+}
+
+#[tokio::test]
+async fn a_rule_that_revokes_takes_the_topic_from_the_user_it_names_or_from_everybody() {
+    let server = revoking();
+    let removed = json!({ "vaultId": "v1", "userId": "u1", "why": "left" });
+    server.bridge(&event("vault.member.removed", removed)).await;
+    server.bridge(&event("news.closed", json!({}))).await;
+    let expected = [("vault.v1".to_owned(), Some("u1".to_owned())), ("news".to_owned(), None)];
+    assert_eq!(revoked(&server), expected);
+    assert_eq!(server.delivered(), []);
+    assert_eq!(server.broker.told(), 2, "and the other nodes hear of it");
+    let reason = server.clients.revoked()[0].reason.clone();
+    assert_eq!(reason.as_deref(), Some("event vault.member.removed `event-1`"));
+}
+
+#[tokio::test]
+async fn a_condition_that_says_no_revokes_nothing() {
+    let server = revoking();
+    let removed = json!({ "vaultId": "v1", "userId": "u1", "why": "test" });
+    server.bridge(&event("vault.member.removed", removed)).await;
+    assert_eq!(revoked(&server), []);
+    assert!(server.dead_letters.list().is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_revoked_is_a_dead_letter_and_revokes_nobody() {
+    let server = revoking();
+    let cases = [
+        (json!({ "vaultId": "v1", "why": "" }), "`user`: "),
+        (json!({ "vaultId": "v1", "userId": null, "why": "" }), "`user`: expected a text or an integer, found null"),
+        (json!({ "vaultId": "v.1", "userId": "u1", "why": "" }), "param `vaultId` holds a dot"),
+        (json!({ "vaultId": "v 1", "userId": "u1", "why": "" }), "`vault.v 1` is no topic"),
+        (json!({ "vaultId": "v1", "userId": "u".repeat(2000), "why": "" }), "`user` must be a text"),
+    ];
+    for (number, (data, reason)) in cases.into_iter().enumerate() {
+        server.bridge(&event("vault.member.removed", data.clone())).await;
+        let letters = server.dead_letters.list();
+        assert_eq!(letters.len(), number + 1, "{data}");
+        assert!(letters[0].reason.contains(reason), "{data}: {}", letters[0].reason);
+        assert!(letters[0].rule.revokes);
+    }
+    assert_eq!(revoked(&server), []);
+}

@@ -289,3 +289,47 @@ async fn what_another_node_keeps_is_acted_on_once() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(server.clients.revoked(), [revocation]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn other_nodes_are_told_and_act_once_each_and_keep_it_themselves() {
+    let (mine, theirs) = (Arc::new(FakeStore::default()), Arc::new(FakeStore::default()));
+    let ((here, _runs), (there, _runs_too)) = (keeping(&mine), keeping(&theirs));
+    until(|| here.gates.knows_revocations() && there.gates.knows_revocations()).await;
+    let revocation = here.gates.revocation(asking(serde_json::json!({ "token": "t1" }))).unwrap();
+    here.gates.enforce(revocation.clone(), "http").kept().await.unwrap();
+    for _ in 0..2 {
+        here.broker.play_to(&*there.gates);
+        here.broker.play_to(&*here.gates);
+    }
+    assert_eq!(connects(&there, "old").await, REVOKED);
+    assert_eq!(there.clients.revoked(), [revocation.clone()]);
+    assert_eq!(here.clients.revoked(), [revocation.clone()]);
+    until(|| !theirs.kept.lock().is_empty()).await;
+    assert_eq!(*theirs.kept.lock(), [revocation]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_broker_is_away_the_others_are_told_as_soon_as_it_is_back_and_the_caller_hears_of_it() {
+    let store = Arc::new(FakeStore::default());
+    let (server, _runs) = keeping(&store);
+    until(|| server.gates.knows_revocations()).await;
+    server.broker.set_away(true);
+    let revocation = server.gates.revocation(asking(serde_json::json!({ "token": "t1" }))).unwrap();
+    assert!(server.gates.enforce(revocation, "http").kept().await.is_err());
+    assert_eq!(connects(&server, "old").await, REVOKED);
+    let tries = server.broker.told();
+    server.broker.set_away(false);
+    until(|| server.broker.told() > tries).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(server.broker.told(), tries + 1, "once it took it, it is not told again");
+}
+
+#[tokio::test]
+async fn what_another_version_says_is_no_harm() {
+    let server = server().start();
+    use tidegate::flow::broker::HearsNodes as _;
+    for word in [&b"no json"[..], b"{}", br#"{"unheard_of":{}}"#, br#"{"revoke":{"id":"1"}}"#] {
+        server.gates.hear(word);
+    }
+    assert_eq!(server.clients.revoked(), []);
+}

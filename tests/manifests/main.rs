@@ -106,7 +106,7 @@ fn show(catalog: &Catalog) -> String {
         out.push('\n');
     }
     for rule in catalog.bridge().rules() {
-        write!(out, "{} -> {}", rule.id().on, rule.id().to).unwrap();
+        write!(out, "{} {} {}", rule.id().on, if rule.revokes() { "revokes" } else { "->" }, rule.id().to).unwrap();
         if let Some(transform) = rule.transform() {
             write!(out, " by {transform}").unwrap();
         }

@@ -49,6 +49,11 @@ impl FakeBroker {
         self.told.lock().iter().for_each(|message| node.hear(message));
     }
 
+    /// How often it was asked to tell something.
+    pub fn told(&self) -> usize {
+        self.told.lock().len()
+    }
+
     fn answer(&self) -> Option<Sending> {
         let answer = if self.away.load(Ordering::SeqCst) { Err(BrokerAway) } else { Ok(()) };
         Some(ready(answer).boxed())

@@ -20,13 +20,16 @@ pub struct BridgeTable {
     prefixes: HashMap<String, Vec<usize>>,
 }
 
-/// What names a rule across reloads: its `on` and its `to`. No two rules of a table share it.
+/// What names a rule across reloads: its `on`, and its `to` or its `revoke`. No two rules of a table share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct RuleId {
     /// The event type or prefix.
     pub on: String,
     /// The channel template.
     pub to: String,
+    /// Whether it takes subscriptions of the channel away, and publishes nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub revokes: bool,
 }
 
 /// One line from a bus event to a topic.
@@ -40,6 +43,8 @@ pub struct BridgeRule {
     /// `None` is `event.data`.
     pub(super) payload: Option<Expression>,
     pub(super) transform: Option<PluginName>,
+    /// Of a rule that revokes: whose subscription; `None` is everybody's.
+    pub(super) user: Option<Expression>,
 }
 
 /// Why a rule that matched could not make a publication. For the dead letter; safe for operators, not for clients.
@@ -93,7 +98,13 @@ impl BridgeRule {
         &self.id
     }
 
-    /// The channel it feeds.
+    /// Whether it revokes, and publishes nothing.
+    #[must_use]
+    pub const fn revokes(&self) -> bool {
+        self.id.revokes
+    }
+
+    /// The channel it feeds, or takes subscriptions of away.
     #[must_use]
     pub const fn to(&self) -> &Template {
         &self.to
@@ -114,8 +125,38 @@ impl BridgeRule {
             return Ok(Some((self.to.fill(&[]), event.data.clone())));
         }
         let context = EventContext::new(&event.to_json());
+        let Some(topic) = self.topic(&context)? else { return Ok(None) };
+        let payload = match &self.payload {
+            Some(payload) => evaluate("payload", payload, &context)?,
+            None => event.data.clone(),
+        };
+        Ok(Some((topic, payload)))
+    }
+}
+
+impl BridgeRule {
+    /// Applies a rule that revokes: `None` when its condition says no, else the topic's name and whose subscription of
+    /// it ends, everybody's with `None`.
+    ///
+    /// # Errors
+    /// [`BridgeError`] when an expression fails, a param is no segment of a topic or `user` comes out as no user: a
+    /// field that is missing means nobody, and never everybody.
+    pub fn apply_revoking(&self, event: &BusEvent) -> Result<Option<(String, Option<String>)>, BridgeError> {
+        let context = EventContext::new(&event.to_json());
+        let Some(topic) = self.topic(&context)? else { return Ok(None) };
+        let Some(user) = &self.user else { return Ok(Some((topic, None))) };
+        match evaluate("user", user, &context)? {
+            Value::String(user) if !user.is_empty() => Ok(Some((topic, Some(user)))),
+            Value::Number(number) if number.is_i64() || number.is_u64() => Ok(Some((topic, Some(number.to_string())))),
+            Value::String(_) => Err(BridgeError("`user` is empty".to_owned())),
+            other => Err(BridgeError(format!("`user`: expected a text or an integer, found {}", kind_of(&other)))),
+        }
+    }
+
+    /// The topic's name, when the condition says yes.
+    fn topic(&self, context: &EventContext) -> Result<Option<String>, BridgeError> {
         if let Some(when) = &self.when {
-            match evaluate("when", when, &context)? {
+            match evaluate("when", when, context)? {
                 Value::Bool(true) => {}
                 Value::Bool(false) => return Ok(None),
                 other => return Err(BridgeError(format!("`when`: expected a boolean, found {}", kind_of(&other)))),
@@ -123,13 +164,8 @@ impl BridgeRule {
         }
         let params = self.to.params().zip(&self.params);
         let values: Result<Vec<String>, BridgeError> =
-            params.map(|(name, expression)| segment(name, &evaluate_param(name, expression, &context)?)).collect();
-        let topic = self.to.fill(&values?);
-        let payload = match &self.payload {
-            Some(payload) => evaluate("payload", payload, &context)?,
-            None => event.data.clone(),
-        };
-        Ok(Some((topic, payload)))
+            params.map(|(name, expression)| segment(name, &evaluate_param(name, expression, context)?)).collect();
+        Ok(Some(self.to.fill(&values?)))
     }
 }
 
@@ -183,12 +219,13 @@ mod tests {
     fn rule(on: &str, to: &str, when: Option<&str>, params: &[&str], payload: Option<&str>) -> Arc<BridgeRule> {
         let expression = |text: &str| Expression::compile(text).unwrap();
         Arc::new(BridgeRule {
-            id: RuleId { on: on.to_owned(), to: to.to_owned() },
+            id: RuleId { on: on.to_owned(), to: to.to_owned(), revokes: false },
             to: Template::parse(to).unwrap(),
             when: when.map(expression),
             params: params.iter().map(|text| expression(text)).collect(),
             payload: payload.map(expression),
             transform: None,
+            user: None,
         })
     }
 
@@ -237,6 +274,25 @@ mod tests {
     fn without_expressions_the_data_crosses_as_it_is() {
         let rule = rule("vault.source.*", "blog.feed", None, &[], None);
         assert_eq!(rule.apply(&event(json!([1]))), Ok(Some(("blog.feed".to_owned(), json!([1])))));
+    }
+
+    #[test]
+    fn a_rule_that_revokes_names_topic_and_user_and_a_missing_user_is_not_everybody() {
+        let revoking = |user: Option<&str>| {
+            let rule = Arc::into_inner(rule("x", "vault.{vaultId}", None, &["event.data.vault"], None)).unwrap();
+            BridgeRule { user: user.map(|text| Expression::compile(text).unwrap()), ..rule }
+        };
+        let apply = |rule: &BridgeRule, data| rule.apply_revoking(&event(data)).map_err(|error| error.0);
+        let rule = revoking(Some("event.data.user"));
+        let of = |user: &str| Ok(Some(("vault.v1".to_owned(), Some(user.to_owned()))));
+        assert_eq!(apply(&rule, json!({ "vault": "v1", "user": "u1" })), of("u1"));
+        assert_eq!(apply(&rule, json!({ "vault": "v1", "user": 42 })), of("42"));
+        assert_eq!(apply(&rule, json!({ "vault": "v1", "user": "" })), Err("`user` is empty".to_owned()));
+        let no_text = Err("`user`: expected a text or an integer, found null".to_owned());
+        assert_eq!(apply(&rule, json!({ "vault": "v1", "user": null })), no_text);
+        assert!(apply(&rule, json!({ "vault": "v1" })).unwrap_err().starts_with("`user`: "));
+        assert!(apply(&rule, json!({ "user": "u1" })).unwrap_err().starts_with("param `vaultId`: "));
+        assert_eq!(apply(&revoking(None), json!({ "vault": "v1" })), Ok(Some(("vault.v1".to_owned(), None))));
     }
 
     #[test]

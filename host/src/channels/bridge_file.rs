@@ -8,13 +8,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::expression::{Expression, ExpressionMistake};
-use super::manifest::{refuse_not_served, require, ticked};
+use super::manifest::{require, ticked};
 use super::plugin_kinds::named;
 use super::{BridgeRule, BridgeTable, PluginKind, RuleId, Sources, Template};
 use crate::config::{Diagnostic, Entry, Node, Place, SourceFile, decode, nearest_name, parse_yaml};
 
-/// Keys with a meaning that this version does not serve.
-const NOT_SERVED: [&str; 2] = ["revoke", "user"];
+/// Keys about a payload: a rule that revokes has none.
+const OF_PAYLOADS: [&str; 2] = ["payload", "transform"];
 
 /// The bridge table: which bus events cross to clients. What is not listed does not cross.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -27,20 +27,24 @@ pub(super) struct RawBridge {
     rules: Option<Vec<Value>>,
 }
 
-/// One rule. Expressions are CEL and see the CloudEvent as `event`.
+/// One rule: it publishes (`to`), or takes subscriptions away (`revoke`). Expressions are CEL and see the CloudEvent as
+/// `event`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Rule")]
+#[schemars(rename = "Rule", extend("oneOf" = [{ "required": ["to"] }, { "required": ["revoke"] }]))]
 struct RawRule {
     /// The event type, or a prefix of it that ends in `.*`.
     #[schemars(required)]
     on: Option<String>,
-    /// The channel, exactly as a manifest declares it.
-    #[schemars(required)]
+    /// The channel that is published on, exactly as a manifest declares it.
     to: Option<String>,
+    /// The channel whose subscriptions end, exactly as a manifest declares it.
+    revoke: Option<String>,
+    /// Whose subscription ends; everybody's without it.
+    user: Option<String>,
     /// Only events for which this is true cross.
     when: Option<String>,
-    /// An expression for each param of `to`.
+    /// An expression for each param of `to` or `revoke`.
     #[expect(dead_code, reason = "the expressions are read from the tree, which has the places")]
     params: Option<BTreeMap<String, String>>,
     /// What is published; the event's data without it.
@@ -75,12 +79,14 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn rule(&mut self, node: &Node) -> Option<BridgeRule> {
         let revokes = node.entry("revoke").is_some();
-        let node = &refuse_not_served(node, &NOT_SERVED, self.diagnostics);
         let raw: RawRule = decode(node, self.diagnostics)?;
         let required: &[&str] = if revokes { &["on"] } else { &["on", "to"] };
         require(required, node, &node.place, self.diagnostics);
+        self.one_purpose(node, revokes);
         let on = self.on(raw.on, node.get("on"));
-        let to = self.to(raw.to, node.get("to"));
+        let (to, key) = if revokes { (raw.revoke, "revoke") } else { (raw.to, "to") };
+        let to = self.to(to, node.get(key), key);
+        let user = self.optional(node.get("user"), raw.user.as_deref());
         let when = self.optional(node.get("when"), raw.when.as_deref());
         let payload = self.optional(node.get("payload"), raw.payload.as_deref());
         let params = self.params(to.as_ref(), node);
@@ -90,15 +96,37 @@ impl Reader<'_> {
             .zip(node.get("transform"))
             .map(|(name, node)| named(name, PluginKind::Transform, &node.place, self.sources, self.diagnostics));
         let (on, to) = (on?, to?);
-        let id = RuleId { on, to: to.as_str().to_owned() };
+        let id = RuleId { on, to: to.as_str().to_owned(), revokes };
         if let Some(first) = self.seen.get(&id) {
-            let message = format!("a second rule from `{}` to `{}`", id.on, id.to);
+            let what = if revokes { "that revokes" } else { "to" };
+            let message = format!("a second rule from `{}` {what} `{}`", id.on, id.to);
             let diagnostic = Diagnostic::at(node.place.clone(), message).also("the first one is here", first.clone());
             self.diagnostics.push(diagnostic.hint("join their conditions with `||` in one `when`"));
         } else {
             self.seen.insert(id.clone(), node.place.clone());
         }
-        Some(BridgeRule { id, to, when: when?, params: params?, payload: payload?, transform })
+        Some(BridgeRule { id, to, when: when?, params: params?, payload: payload?, transform, user: user? })
+    }
+
+    /// A rule publishes or revokes, and has the keys of the one only.
+    fn one_purpose(&mut self, node: &Node, revokes: bool) {
+        let mut refuse = |entry: &Entry, message: &str, hint: &str| {
+            self.diagnostics.push(Diagnostic::at(entry.key_place.clone(), message).hint(hint));
+        };
+        if !revokes {
+            if let Some(user) = node.entry("user") {
+                refuse(user, "`user` says whose subscription ends, and this rule revokes none", "leave it out");
+            }
+            return;
+        }
+        if let Some(to) = node.entry("to") {
+            refuse(to, "a rule publishes (`to`) or revokes (`revoke`), not both", "make two rules of it");
+        }
+        for key in OF_PAYLOADS {
+            if let Some(entry) = node.entry(key) {
+                refuse(entry, &format!("`{key}` has no meaning beside `revoke`: nothing is published"), "leave it out");
+            }
+        }
     }
 
     fn on(&mut self, on: Option<String>, node: Option<&Node>) -> Option<String> {
@@ -113,7 +141,7 @@ impl Reader<'_> {
         Some(on)
     }
 
-    fn to(&mut self, to: Option<String>, node: Option<&Node>) -> Option<Template> {
+    fn to(&mut self, to: Option<String>, node: Option<&Node>, key: &str) -> Option<Template> {
         let (to, node) = (to?, node?);
         if let Some(template) = self.declared.get(to.as_str()) {
             return Some((*template).clone());
@@ -126,7 +154,7 @@ impl Reader<'_> {
             .and_then(|template| known.iter().find(|other| self.declared[**other].overlaps(&template)).copied());
         self.diagnostics.push(match same.or_else(|| nearest_name(&to, &known)) {
             Some(nearest) => diagnostic.hint(format!("did you mean `{nearest}`?")),
-            None => diagnostic.hint("`to` names a channel exactly as its manifest does, params and all"),
+            None => diagnostic.hint(format!("`{key}` names a channel exactly as its manifest does, params and all")),
         });
         None
     }
@@ -175,7 +203,11 @@ impl Reader<'_> {
                 (None, false) => diagnostic.hint(format!("its params: {}", ticked(&names))),
             });
         }
-        let place = node.entry("params").or_else(|| node.entry("to")).map_or(&node.place, |entry| &entry.key_place);
+        let place = node
+            .entry("params")
+            .or_else(|| node.entry("to"))
+            .or_else(|| node.entry("revoke"))
+            .map_or(&node.place, |entry| &entry.key_place);
         for name in names.iter().filter(|name| !entries.iter().any(|entry| entry.key == **name)) {
             let diagnostic = Diagnostic::at(place.clone(), format!("param `{name}` of `{to}` has no expression"));
             self.diagnostics.push(diagnostic.hint(format!("add `{name}: event.data.{name}`, say, to `params`")));

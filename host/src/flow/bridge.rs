@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use super::effects::{Begun, Reach};
 use super::ports::TransformCall;
+use super::revoke::{Revocation, RevokeRequest};
 use super::{DeadLetter, Effect, Gates, Publication, Serving};
 use crate::channels::{BridgeRule, RuleId};
-use crate::protocol::{BusEvent, Payload, Refusal};
+use crate::protocol::{BusEvent, Payload, Refusal, Topic};
 use crate::telemetry;
+
+/// Longest reason that an event is named in; the id of a longer one is not worth it.
+const REASON_BYTES_MAX: usize = 1024;
 
 impl Gates {
     /// Takes an event across: one effect for each rule that matched, in table order. An event that no rule lists goes
@@ -35,9 +39,14 @@ impl Gates {
     /// be acknowledged where it came from.
     pub async fn bury_untaken(&self, event: &BusEvent, begun: Begun) {
         for rule in begun.untaken().await.into_iter().flatten() {
-            let RuleId { on, to } = rule.id();
+            let RuleId { on, to, revokes } = rule.id();
             telemetry::bridged(on, to, "dead");
-            let reason = "delivered on one node only: the broker did not take it".to_owned();
+            let reason = if *revokes {
+                "in force on one node, and neither kept nor told to the others yet"
+            } else {
+                "delivered on one node only: the broker did not take it"
+            };
+            let reason = reason.to_owned();
             self.ports.dead_letters.bury(self.dead_letter(rule.id(), event, reason));
         }
     }
@@ -51,15 +60,23 @@ impl Gates {
     }
 
     async fn cross(&self, serving: &Serving, rule: &Arc<BridgeRule>, event: &BusEvent) -> Option<Effect> {
-        let RuleId { on, to } = rule.id();
-        match self.publication(serving, rule, event).await {
+        let RuleId { on, to, revokes } = rule.id();
+        let outcome = if *revokes {
+            let revocation = self.revocation_of(serving, rule, event);
+            revocation.map(|found| found.map(|found| Effect::Revoke(Box::new(found), Some(Arc::clone(rule)))))
+        } else {
+            let publication = self.publication(serving, rule, event).await;
+            let by = || Some(Arc::clone(rule));
+            publication.map(|found| found.map(|found| Effect::Deliver(Publication { rule: by(), ..found })))
+        };
+        match outcome {
             Ok(None) => {
                 telemetry::bridged(on, to, "skipped");
                 None
             }
-            Ok(Some(publication)) => {
-                telemetry::bridged(on, to, "crossed");
-                Some(Effect::Deliver(Publication { rule: Some(Arc::clone(rule)), ..publication }))
+            Ok(Some(effect)) => {
+                telemetry::bridged(on, to, if *revokes { "revoked" } else { "crossed" });
+                Some(effect)
             }
             Err(reason) => {
                 telemetry::bridged(on, to, "dead");
@@ -86,7 +103,28 @@ impl Gates {
         }
         let publication = self.clear_broadcast(serving, &topic, payload);
         let publication = publication.map_err(|refusal| not_cleared(&topic, &refusal))?;
-        stays_in_channel(rule, publication).map(Some)
+        in_channel(rule, &publication.topic, &publication.channel)?;
+        Ok(Some(publication))
+    }
+
+    /// What a rule that revokes makes of an event; `None` when its condition says no.
+    fn revocation_of(
+        &self,
+        serving: &Serving,
+        rule: &BridgeRule,
+        event: &BusEvent,
+    ) -> Result<Option<Revocation>, String> {
+        let Some((topic, user)) = rule.apply_revoking(event).map_err(|error| error.to_string())? else {
+            return Ok(None);
+        };
+        let resolved = serving.catalog.resolve(&topic).ok_or_else(|| format!("`{topic}` is no topic"))?;
+        in_channel(rule, &resolved.topic, resolved.channel.template.as_str())?;
+        if !self.has_room_for_revocations() {
+            return Err("as many are revoked as there may be, or wait to be kept (`limits.revocations`)".to_owned());
+        }
+        let reason = Some(format!("event {} `{}`", event.kind, event.id)).filter(|text| text.len() <= REASON_BYTES_MAX);
+        let request = RevokeRequest { user, topic: Some(topic), reason, ..RevokeRequest::default() };
+        self.revocation(request).map(Some).map_err(|error| error.to_string())
     }
 
     fn dead_letter(&self, rule: &RuleId, event: &BusEvent, reason: String) -> DeadLetter {
@@ -101,16 +139,11 @@ impl Gates {
 }
 
 /// A static channel wins over a template: a param of the event must not lead into one that the rule does not name.
-fn stays_in_channel(rule: &BridgeRule, publication: Publication) -> Result<Publication, String> {
-    if publication.channel == rule.to().as_str() {
-        return Ok(publication);
+fn in_channel(rule: &BridgeRule, topic: &Topic, channel: &str) -> Result<(), String> {
+    if channel == rule.to().as_str() {
+        return Ok(());
     }
-    Err(format!(
-        "topic `{}` is declared by channel `{}`, not by `{}`",
-        publication.topic,
-        publication.channel,
-        rule.to()
-    ))
+    Err(format!("topic `{topic}` is declared by channel `{channel}`, not by `{}`", rule.to()))
 }
 
 fn not_cleared(topic: &str, refusal: &Refusal) -> String {

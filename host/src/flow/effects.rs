@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use futures_util::{FutureExt, TryFutureExt};
 use serde::Serialize;
 
 use super::Gates;
-use super::broker::Sending;
+use super::broker::{BrokerAway, Sending};
+use super::revoke::Revocation;
 use crate::channels::{BridgeRule, Resolved, RuleId};
 use crate::protocol::{BusEvent, Code, ConnectionId, Payload, Refusal, Topic};
 use crate::telemetry;
@@ -19,6 +21,8 @@ pub enum Effect {
     Publish(BusEvent),
     /// Keep a bus event that could not cross.
     Bury(DeadLetter),
+    /// Put a revocation in force; with the rule that led to it.
+    Revoke(Box<Revocation>, Option<Arc<BridgeRule>>),
 }
 
 /// A payload that cleared gate 4, on its way to a room.
@@ -145,6 +149,10 @@ impl Gates {
                     }
                 }
                 Effect::Bury(letter) => self.ports.dead_letters.bury(letter),
+                Effect::Revoke(revocation, rule) => {
+                    let kept = self.enforce(*revocation, "bridge").kept();
+                    sendings.push((rule, kept.map_err(|_away| BrokerAway).boxed()));
+                }
                 Effect::Publish(_) => {}
             }
         }

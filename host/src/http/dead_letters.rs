@@ -64,7 +64,7 @@ pub(super) async fn retry(
     let answer = match effects.first() {
         None => json!({ "outcome": "skipped" }),
         Some(Effect::Bury(again)) => json!({ "outcome": "dead", "dead_letter": again }),
-        Some(Effect::Deliver(_) | Effect::Publish(_)) => json!({ "outcome": "crossed" }),
+        Some(Effect::Deliver(_) | Effect::Publish(_) | Effect::Revoke(..)) => json!({ "outcome": "crossed" }),
     };
     if let Err(refusal) = state.gates.perform(effects).await {
         // It did not reach every node, and can be tried again.

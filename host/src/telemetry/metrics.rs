@@ -278,7 +278,7 @@ pub fn connection_unannounced() {
     counter(names::CONNECTIONS_UNANNOUNCED, &[]).increment(1);
 }
 
-/// Counts what a bridge rule made of an event: `crossed`, `skipped` or `dead`.
+/// Counts what a bridge rule made of an event: `crossed`, `revoked`, `skipped` or `dead`.
 pub fn bridged(on: &str, to: &str, outcome: &'static str) {
     counter(names::BRIDGED, &[("on", on), ("to", to), ("outcome", outcome)]).increment(1);
 }

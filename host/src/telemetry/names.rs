@@ -138,7 +138,7 @@ pub(super) const CONNECTIONS_UNANNOUNCED: Metric = counter(
 );
 pub(super) const BRIDGED: Metric = counter(
     "tidegate_bridge_events_total",
-    "Bus events a bridge rule matched, by rule (on, to) and outcome (crossed, skipped, dead)",
+    "Bus events a bridge rule matched, by rule (on, to) and outcome (crossed, revoked, skipped, dead)",
 );
 pub(super) const BUS_QUEUE: Metric = gauge("tidegate_bus_queue_events", "Bus events waiting for the bridge");
 pub(super) const BUS_REFUSED: Metric =

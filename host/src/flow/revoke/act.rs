@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{InvalidRevocation, Revocation, RevokeRequest, StoreAway};
 use crate::flow::Gates;
+use crate::flow::broker::{HearsNodes, Sending};
 use crate::flow::ports::Touched;
 use crate::telemetry;
 
@@ -21,8 +23,22 @@ pub struct Enforced {
     kept: oneshot::Receiver<Result<(), StoreAway>>,
 }
 
+/// What nodes tell each other.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    Revoke(Revocation),
+}
+
+/// The same, to be told.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum WordRef<'a> {
+    Revoke(&'a Revocation),
+}
+
 impl Enforced {
-    /// Resolves once it is kept, for a restart and for nodes that share the store.
+    /// Resolves once it is kept, for a restart, and the other nodes are told.
     ///
     /// # Errors
     /// Why it is not; it will be as soon as that is over, unless the server stops before.
@@ -65,9 +81,17 @@ impl Gates {
     /// came from, one of a closed list.
     pub fn enforce(&self, revocation: Revocation, from: &'static str) -> Enforced {
         let revocation = Arc::new(revocation);
-        let kept = self.ports.revocations.keep(&revocation);
-        let touched = self.act_on(&revocation, from);
+        // The others are told before it is acted on here: it takes them longer.
+        let told = self.tell_nodes(&revocation);
+        let kept = self.ports.revocations.keep(&revocation, told);
+        let touched = self.act_on(&revocation, from).unwrap_or_default();
         Enforced { touched, kept }
+    }
+
+    /// Hands a revocation to the other nodes; `None` when there are none that hear of it so.
+    pub(super) fn tell_nodes(&self, revocation: &Revocation) -> Option<Sending> {
+        let word = serde_json::to_vec(&WordRef::Revoke(revocation)).ok()?;
+        self.ports.broker.tell(word)
     }
 
     /// Puts in force what is kept already.
@@ -77,10 +101,11 @@ impl Gates {
         }
     }
 
-    fn act_on(&self, revocation: &Arc<Revocation>, from: &'static str) -> Touched {
+    /// `None` when it is in force already, or matters no more.
+    fn act_on(&self, revocation: &Arc<Revocation>, from: &'static str) -> Option<Touched> {
         // First the set: a connection that comes in meanwhile is refused by it, or seen by what follows.
         if !self.ports.revocations.take(revocation, self.now_unix_s()) {
-            return Touched::default();
+            return None;
         }
         self.decisions.forget(revocation.user.as_deref(), revocation.topic.as_ref());
         let touched = self.ports.clients.revoke(revocation);
@@ -93,12 +118,27 @@ impl Gates {
             sessions: touched.sessions,
             subscriptions: touched.subscriptions,
         });
-        touched
+        Some(touched)
     }
 
     /// From now on credentials are judged.
     pub(super) fn revocations_loaded(&self, found: usize, was_late: bool) {
         self.ports.revocations.loaded();
         telemetry::revocations_loaded(found, was_late);
+    }
+}
+
+impl HearsNodes for Gates {
+    fn hear(&self, message: &[u8]) {
+        match serde_json::from_slice(message) {
+            Ok(Word::Revoke(revocation)) => {
+                let revocation = Arc::new(revocation);
+                if self.act_on(&revocation, "broker").is_some() {
+                    // Every node keeps it, whether they share a store or not: twice is once.
+                    drop(self.ports.revocations.keep(&revocation, None));
+                }
+            }
+            Err(error) => tracing::warn!(%error, "another node said what this version does not understand"),
+        }
     }
 }

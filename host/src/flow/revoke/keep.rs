@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Revocation;
 use crate::flow::Gates;
+use crate::flow::broker::Sending;
 use crate::telemetry;
 
 /// How long to wait before a store that was away is tried again.
@@ -19,6 +22,8 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const FIRST_TRY: Duration = Duration::from_secs(5);
 /// How often those that matter no more are taken out of the store.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+/// Revocations that are being kept at once.
+const AT_ONCE_MAX: usize = 64;
 /// How long what waits to be kept gets when the server stops.
 const LAST_TRY: Duration = Duration::from_secs(2);
 
@@ -89,7 +94,9 @@ impl RevocationStore for NothingKept {
 /// A revocation that is to be kept.
 pub(in crate::flow) struct ToKeep {
     pub(super) revocation: Arc<Revocation>,
-    /// Told of the first try, whatever came of it.
+    /// The first try to tell the other nodes; `None` where there are none, or they know.
+    pub(super) told: Option<Sending>,
+    /// Hears of the first try, whatever came of it.
     pub(super) kept: oneshot::Sender<Result<(), StoreAway>>,
 }
 
@@ -119,41 +126,65 @@ impl Keeper {
     pub async fn run(self, gates: Arc<Gates>, shutdown: CancellationToken) {
         let Self { store, mut to_keep, mark } = self;
         let keep = async {
-            while let Some(Some(next)) = shutdown.run_until_cancelled(to_keep.recv()).await {
-                shutdown.run_until_cancelled(keep(&*store, next)).await;
+            let all = keep_all(&*store, &gates, &mut to_keep, &shutdown);
+            tokio::pin!(all);
+            if shutdown.run_until_cancelled(&mut all).await.is_none() {
+                let _ = timeout(LAST_TRY, all).await;
             }
-            to_keep.close();
-            let rest = async {
-                while let Some(next) = to_keep.recv().await {
-                    keep(&*store, next).await;
-                }
-            };
-            let _ = timeout(LAST_TRY, rest).await;
         };
         let learn = shutdown.run_until_cancelled(learn(&*store, &gates, mark));
         tokio::join!(keep, learn);
     }
 }
 
-/// Keeps one, however long the store is away; whoever waits for it hears of the first try.
-async fn keep(store: &dyn RevocationStore, next: ToKeep) {
-    let ToKeep { revocation, kept } = next;
-    let mut first = Some(kept);
+/// Keeps what comes, some at once: one that cannot be kept holds no other up. After `shutdown` it ends with what waits.
+async fn keep_all(
+    store: &dyn RevocationStore,
+    gates: &Gates,
+    to_keep: &mut mpsc::Receiver<ToKeep>,
+    shutdown: &CancellationToken,
+) {
+    let mut under_way = FuturesUnordered::new();
     loop {
-        let outcome = store.keep(&revocation).await;
-        if let Err(away) = &outcome
-            && first.is_some()
-        {
-            telemetry::revocation_unkept(&revocation.id, &away.0);
+        tokio::select! {
+            next = to_keep.recv(), if under_way.len() < AT_ONCE_MAX => match next {
+                Some(next) => under_way.push(keep(store, gates, next)),
+                None => break,
+            },
+            Some(()) = under_way.next() => {}
+            () = shutdown.cancelled(), if !to_keep.is_closed() => to_keep.close(),
         }
-        let is_kept = outcome.is_ok();
-        if let Some(first) = first.take() {
-            let _ = first.send(outcome);
+    }
+    while under_way.next().await.is_some() {}
+}
+
+/// Keeps one and tells the other nodes, however long the store or the broker is away; whoever waits for it hears of the
+/// first try.
+async fn keep(store: &dyn RevocationStore, gates: &Gates, next: ToKeep) {
+    let ToKeep { revocation, told, kept } = next;
+    let tell_first = async {
+        match told {
+            Some(sending) => sending.await.map_err(|away| StoreAway(away.to_string())),
+            None => Ok(()),
         }
-        if is_kept {
-            return;
-        }
+    };
+    let (mut is_kept, mut is_told) = tokio::join!(store.keep(&revocation), tell_first);
+    let first = is_kept.clone().and_then(|()| is_told.clone());
+    if let Err(away) = &first {
+        telemetry::revocation_unkept(&revocation.id, &away.0);
+    }
+    let _ = kept.send(first);
+    while is_kept.is_err() || is_told.is_err() {
         sleep(RETRY_INTERVAL).await;
+        if is_kept.is_err() {
+            is_kept = store.keep(&revocation).await;
+        }
+        if is_told.is_err() {
+            is_told = match gates.tell_nodes(&revocation) {
+                Some(sending) => sending.await.map_err(|away| StoreAway(away.to_string())),
+                None => Ok(()),
+            };
+        }
     }
 }
 

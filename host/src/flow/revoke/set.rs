@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Keeper, Revocation, RevocationStore, StoreAway, ToKeep};
+use crate::flow::broker::Sending;
 use crate::protocol::{Code, User};
 use crate::telemetry;
 
@@ -124,14 +125,19 @@ impl Revocations {
         true
     }
 
-    /// Hands one to where they are kept; the receiver hears what became of it. Nothing is waited for.
-    pub(in crate::flow) fn keep(&self, revocation: &Arc<Revocation>) -> oneshot::Receiver<Result<(), StoreAway>> {
+    /// Hands one to where they are kept, with the first try to tell other nodes; the receiver hears what became of it.
+    /// Nothing is waited for.
+    pub(in crate::flow) fn keep(
+        &self,
+        revocation: &Arc<Revocation>,
+        told: Option<Sending>,
+    ) -> oneshot::Receiver<Result<(), StoreAway>> {
         let (kept, hears) = oneshot::channel();
         let Some(queue) = &self.to_keep else {
             let _ = kept.send(Ok(()));
             return hears;
         };
-        if let Err(refused) = queue.try_send(ToKeep { revocation: revocation.clone(), kept }) {
+        if let Err(refused) = queue.try_send(ToKeep { revocation: revocation.clone(), told, kept }) {
             let why = StoreAway("too many are waiting to be kept".to_owned());
             telemetry::revocation_unkept(&revocation.id, &why.0);
             let (mpsc::error::TrySendError::Full(unkept) | mpsc::error::TrySendError::Closed(unkept)) = refused;

@@ -27,11 +27,8 @@ pub use limits::Limits;
 pub use load::{DEFAULT_FILE, Override};
 pub use node::{Entry, Node, Shape};
 pub use origin::{NoOrigin, Origin};
-<<<<<<< HEAD
 pub use postgres_url::{NoPostgresUrl, PostgresUrl};
-=======
 pub use redis_url::{NoRedisUrl, RedisUrl};
->>>>>>> ready/broker
 pub use rollback::Rollback;
 pub use secret::Secret;
 pub use server::{

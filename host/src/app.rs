@@ -33,7 +33,7 @@ use crate::plugins::{
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Told, Trigger, WatchError, Watcher};
-use crate::store::{Store, StoreLook};
+use crate::store::{SqliteLook, SqliteStore};
 use crate::telemetry;
 use nodes::Nodes;
 
@@ -107,7 +107,7 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
     let mut offered = Services { may_lack_secrets: true, ..services() };
     let mut look = None;
     if let StorePlace::Sqlite(file) = &config.store {
-        let store = Arc::new(StoreLook::at(file.clone()));
+        let store = Arc::new(SqliteLook::at(file.clone()));
         offered.queries = store.clone();
         look = Some((file, store));
     }
@@ -141,7 +141,7 @@ struct Kept {
     kv: Arc<dyn KeyValue>,
     queries: Arc<dyn Queries>,
     health: Arc<dyn StoreHealth>,
-    file: Option<Arc<Store>>,
+    file: Option<Arc<SqliteStore>>,
 }
 
 impl Kept {
@@ -150,7 +150,7 @@ impl Kept {
         let clock = Arc::new(SystemClock);
         match place {
             StorePlace::Sqlite(file) => {
-                let store = Arc::new(Store::new(file.clone(), clock));
+                let store = Arc::new(SqliteStore::new(file.clone(), clock));
                 Self { kv: store.clone(), queries: store.clone(), health: store.clone(), file: Some(store) }
             }
             StorePlace::Memory => {

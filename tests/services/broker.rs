@@ -4,7 +4,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-
 use tidegate::broker::{RedisBroker, RedisBrokerSettings};
 use tidegate::channels::Rate;
 use tidegate::config::{Limits, RedisUrl};

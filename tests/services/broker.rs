@@ -195,10 +195,10 @@ async fn after_a_lost_link_exactly_the_topics_that_missed_something_are_told_of_
     a.publish("quiet", "1").await.unwrap();
     b.record.has(&["missed 1", "quiet 1"]).await;
     // In one step, so that nobody is back in between: its links end, and something is published.
-    let sent = "redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
-        local count = redis.call('INCR', 'test:n:missed')
-        redis.call('PUBLISH', 'test:t:missed', (count - 1) .. ' ' .. count .. ' another p - 2')";
-    say(&redis, &["EVAL", sent, "0"]);
+    let mut at_once = redis::pipe();
+    at_once.atomic().cmd("CLIENT").arg(&["KILL", "TYPE", "pubsub"]);
+    at_once.cmd("INCR").arg("test:n:missed").cmd("PUBLISH").arg("test:t:missed").arg("1 2 another p - 2");
+    let () = at_once.query(&mut redis::Client::open(redis.url()).unwrap().get_connection().unwrap()).unwrap();
     b.record.has(&["gap missed"]).await;
     a.away(false).await;
     b.away(false).await;

@@ -107,6 +107,11 @@ pub fn authorizer_cache(plugin: &str, outcome: &'static str) {
     hot(plugin, slot, make, |handles| handles.counter.increment(1));
 }
 
+/// Counts a request of a session that this node does not have.
+pub fn session_unknown() {
+    counter(names::SESSIONS_UNKNOWN, &[]).increment(1);
+}
+
 /// Notes whether other nodes can be reached.
 pub fn broker_up(is_up: bool) {
     gauge(names::BROKER_UP, &[]).set(if is_up { 1.0 } else { 0.0 });

@@ -22,8 +22,8 @@ pub use metrics::{
     connection_refused, connection_unannounced, dead_letter_dropped, dead_letters, delivered, gate, generation,
     http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_calls_waiting, plugin_host_call,
     plugin_http_request, plugin_instance_created, plugin_instance_retired, plugin_instances, plugin_instances_max,
-    plugin_instances_wanted, plugin_log_dropped, plugin_state, plugin_versions_lingering, plugin_waited, store_swept,
-    store_up, subscribed, unsubscribed,
+    plugin_instances_wanted, plugin_log_dropped, plugin_state, plugin_versions_lingering, plugin_waited,
+    session_unknown, store_swept, store_up, subscribed, unsubscribed,
 };
 pub use registry::render;
 
@@ -85,6 +85,7 @@ mod tests {
         reload_rejected(2, "first");
         http_request("/v1/events", 202, time);
         store_up(true);
+        session_unknown();
         broker_up(true);
         broker_published(true, time);
         broker_heard();

@@ -37,6 +37,10 @@ pub(super) const CONNECTIONS_CLOSED: Metric =
     counter("tidegate_connections_closed_total", "Connections ended, by reason");
 pub(super) const CONNECTIONS_REFUSED: Metric =
     counter("tidegate_connections_refused_total", "Connections refused, by code");
+pub(super) const SESSIONS_UNKNOWN: Metric = counter(
+    "tidegate_sessions_unknown_total",
+    "Requests of sessions that are not here: ended, or another node's behind a balancer without sticky sessions",
+);
 pub(super) const SUBSCRIPTIONS: Metric = gauge("tidegate_subscriptions", "Subscriptions held now, by channel template");
 pub(super) const GATE_DECISIONS: Metric =
     counter("tidegate_gate_decisions_total", "Decisions, by gate, channel template and outcome (ok or a code)");
@@ -189,6 +193,7 @@ pub(super) const METRICS: &[Metric] = &[
     CONNECTIONS_OPENED,
     CONNECTIONS_CLOSED,
     CONNECTIONS_REFUSED,
+    SESSIONS_UNKNOWN,
     SUBSCRIPTIONS,
     GATE_DECISIONS,
     GATE_SECONDS,

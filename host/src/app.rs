@@ -1,5 +1,7 @@
 //! Composition: the only place that names concrete adapters. Start, serve, reload, drain.
 
+mod nodes;
+
 use std::collections::BTreeSet;
 use std::env;
 use std::io;
@@ -15,7 +17,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth;
-use crate::broker::MemoryBroker;
 use crate::bus::{MemoryBus, MemoryDeadLetters, Queue};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
@@ -35,6 +36,7 @@ use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Told, Trigger, WatchError, Watcher};
 use crate::store::{SqliteLook, SqliteStore};
 use crate::telemetry;
+use nodes::Nodes;
 
 /// Triggers waiting to be taken up; more say nothing that one does not.
 const TRIGGERS_MAX: usize = 1;
@@ -53,6 +55,9 @@ pub enum AppError {
     /// Plugins could not send HTTP requests.
     #[error("failed to start the HTTP client")]
     Outbound(#[from] OutboundError),
+    /// The broker's URL is none that its driver takes.
+    #[error("failed to make a broker of `broker`: {0}")]
+    Broker(String),
     /// The address cannot be listened on.
     #[error("failed to listen on `{address}`")]
     Bind {
@@ -120,12 +125,14 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
 /// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
 pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let started = Instant::now();
+    let nodes = Nodes::new(&config)?;
     let store = Kept::at(&config.store);
     let (kv, queries) = (store.kv.clone(), store.queries.clone());
     let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
-    let served = Server::assemble(&config, host, first, &store).serve(&config, options).await;
+    let server = Server::assemble(&config, host, first, &store, nodes);
+    let served = server.serve(&config, options).await;
     store.close().await;
     served
 }
@@ -243,13 +250,13 @@ struct Server {
     first: Built,
     store: Arc<dyn StoreHealth>,
     revocations: Option<Keeper>,
+    nodes: Nodes,
 }
 
 impl Server {
-    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, kept: &Kept) -> Self {
+    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, kept: &Kept, nodes: Nodes) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let broker = Arc::new(MemoryBroker);
-        let realtime = Realtime::new(config.limits.clone(), broker.clone());
+        let realtime = Realtime::new(config.limits.clone(), nodes.broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
         let dead_letters = Arc::new(MemoryDeadLetters::new(config.limits.dead_letters_max));
         let revocations =
@@ -259,18 +266,19 @@ impl Server {
             clients: realtime.clone(),
             revocations,
             rooms: realtime.clone(),
-            broker,
+            broker: nodes.broker.clone(),
             bus: Arc::new(bus),
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),
         };
         let auth = auth::policy(config, &clock);
         let gates = Arc::new(Gates::new(first.serving.clone(), auth, config.limits.clone(), ports));
-        Self { gates, realtime, bus: queue, dead_letters, host, first, store: kept.health.clone(), revocations: keeper }
+        let store = kept.health.clone();
+        Self { gates, realtime, bus: queue, dead_letters, host, first, store, revocations: keeper, nodes }
     }
 
     async fn serve(self, config: &Config, mut options: Options) -> Result<(), AppError> {
-        let Self { gates, realtime, bus, dead_letters, host, first, store, revocations } = self;
+        let Self { gates, realtime, bus, dead_letters, host, first, store, revocations, mut nodes } = self;
         let mut stop = StopSignals::new()?;
         let tcp = bind(config.listen).await?;
         let address = tcp.local_addr()?;
@@ -288,6 +296,9 @@ impl Server {
         if let Some(keeper) = &mut keeper {
             keeper.load(&gates).await;
         }
+        let linked = CancellationToken::new();
+        nodes.link(realtime.clone(), Some(gates.clone()), linked.clone());
+        let _until_the_end = linked.drop_guard();
         let keeper = keeper.map(|keeper| tokio::spawn(keeper.run(gates.clone(), ended.clone())));
         let ready = options.ready.take();
         let rollback = config.rollback.clone();

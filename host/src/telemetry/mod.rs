@@ -34,6 +34,32 @@ mod tests {
 
     use super::*;
 
+    /// The store, what is revoked, the other nodes.
+    fn record_what_outlives_a_node() {
+        let time = Duration::from_micros(30);
+        store_up(true);
+        session_unknown();
+        broker_up(true);
+        broker_published(true, time);
+        broker_heard();
+        broker_queue(1);
+        broker_topics(1);
+        broker_gap();
+        broker_rate("ok");
+        store_swept(3);
+        revocations(2);
+        revocation(&RevocationTaken {
+            id: "id",
+            user: None,
+            topic: None,
+            reason: None,
+            from: "http",
+            sessions: 1,
+            subscriptions: 0,
+        });
+        reauthorized("a", "kept");
+    }
+
     #[test]
     fn every_metric_is_rendered_with_its_help_once_it_was_recorded() {
         let time = Duration::from_micros(30);
@@ -85,27 +111,7 @@ mod tests {
         reload_applied(1, time);
         reload_rejected(2, "first");
         http_request("/v1/events", 202, time);
-        store_up(true);
-        session_unknown();
-        broker_up(true);
-        broker_published(true, time);
-        broker_heard();
-        broker_queue(1);
-        broker_topics(1);
-        broker_gap();
-        broker_rate("ok");
-        store_swept(3);
-        revocations(2);
-        revocation(&RevocationTaken {
-            id: "id",
-            user: None,
-            topic: None,
-            reason: None,
-            from: "http",
-            sessions: 1,
-            subscriptions: 0,
-        });
-        reauthorized("a", "kept");
+        record_what_outlives_a_node();
         panicked("test", "detail");
         let text = render();
         for metric in names::METRICS {

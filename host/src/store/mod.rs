@@ -5,6 +5,7 @@
 //! the company's own; those of the server begin with `tidegate_`.
 
 mod database;
+mod dry;
 mod kv;
 mod pools;
 mod queries;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use crate::flow::ports::{Clock, StoreHealth};
 use database::Database;
+pub use dry::could_open;
 pub use queries::StoreLook;
 
 /// A store in one SQLite file. It is opened, and made when there is none, by the first plugin that needs it.

@@ -10,13 +10,17 @@
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test target uses its part of the kit")]
 
 mod client;
+mod fake_broker;
 mod fake_plugins;
 mod fake_ports;
 mod server;
+mod services;
 mod web;
 
 pub use client::Client;
+pub use fake_broker::{FakeBroker, FakeNode};
 pub use fake_plugins::{Call, FakePlugins, Latch, emit, publish};
 pub use fake_ports::{FakeBus, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms, FakeStore};
 pub use server::{Server, ServerBuilder, catalog, event, user};
+pub use services::{PostgresServer, RedisServer};
 pub use web::Web;

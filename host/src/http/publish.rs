@@ -28,6 +28,6 @@ pub(super) async fn publish(
     // Once, for what it is and for gate 4: a number out of range, half a surrogate or a key named twice is no value.
     let read = ReadPayload::parse(text).map_err(|error| Problem::bad_request(error.to_string()))?;
     let publication = state.gates.broadcast(&topic, read)?;
-    state.gates.perform(vec![Effect::Deliver(publication)])?;
+    state.gates.perform(vec![Effect::Deliver(publication)]).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({}))))
 }

@@ -20,7 +20,7 @@ use crate::config::{ByteSize, Diagnostic, Origin, SourceFile};
 use crate::flow::ports::{Phase, SystemClock};
 use crate::plugins::{ContextFile, HttpSeen, Plugin, Recorded, UserFile, Vector, differences, recorded};
 use crate::reload;
-use crate::store::Store;
+use crate::store::SqliteStore;
 
 /// Largest input read, in bytes.
 const INPUT_BYTES_MAX: u64 = 4 << 20;
@@ -203,10 +203,10 @@ impl Call {
 }
 
 /// The keys of a store that is there: a mistyped path makes none.
-fn kept(file: &Path) -> Result<Arc<Store>, Failure> {
+fn kept(file: &Path) -> Result<Arc<SqliteStore>, Failure> {
     let there = std::fs::metadata(file);
     there.map_err(|source| Failure::File { path: file.display().to_string(), source })?;
-    Ok(Arc::new(Store::new(file.to_owned(), Arc::new(SystemClock))))
+    Ok(Arc::new(SqliteStore::new(file.to_owned(), Arc::new(SystemClock))))
 }
 
 fn read(input: &str) -> Result<SourceFile, Failure> {

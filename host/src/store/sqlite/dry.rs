@@ -14,7 +14,7 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 ///
 /// # Errors
 /// Why not, in words for an operator, with the path that is in the way.
-pub fn could_open(file: &Path) -> Result<(), String> {
+pub fn sqlite_could_open(file: &Path) -> Result<(), String> {
     let told = |path: &Path, why: &dyn std::fmt::Display| format!("`{}`: {why}", path.display());
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match fs::metadata(directory) {
@@ -52,7 +52,7 @@ mod tests {
         fs::write(at("empty"), "").unwrap();
         fs::write(at("kept.db"), [MAGIC.as_slice(), b"more"].concat()).unwrap();
         for fits in ["new.db", "empty", "kept.db"] {
-            assert_eq!(could_open(&at(fits)), Ok(()), "{fits}");
+            assert_eq!(sqlite_could_open(&at(fits)), Ok(()), "{fits}");
         }
         for (wrong, why) in [
             ("nowhere/x.db", "no such directory"),
@@ -60,7 +60,7 @@ mod tests {
             (".", "it is a directory"),
             ("text", "file is not a database"),
         ] {
-            let told = could_open(&at(wrong)).unwrap_err();
+            let told = sqlite_could_open(&at(wrong)).unwrap_err();
             assert!(told.contains(why) && told.contains(&*root.path().to_string_lossy()), "{wrong}: {told}");
         }
         assert!(!at("new.db").exists());

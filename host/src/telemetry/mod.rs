@@ -11,10 +11,10 @@ mod registry;
 pub use events::{
     PluginFault, RevocationTaken, auth_failed, boundary_violation, broker_away, broker_back, broker_refused, connected,
     dead_letter, disconnected, draining, listening, panicked, plugin_cache_rejected, plugin_cache_unusable,
-    plugin_cleared, plugin_compiled, plugin_fault, plugin_lingers, plugin_not_rolled_back, plugin_paused,
-    plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back, plugin_tested, reload_applied, reload_rejected,
-    reload_reverted, revocation, revocation_unkept, revocations_loaded, revocations_unloaded, stopped, store_away,
-    store_back,
+    plugin_cleared, plugin_compiled, plugin_fault, plugin_kept_out, plugin_lingers, plugin_not_rolled_back,
+    plugin_paused, plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back, plugin_tested, reload_applied,
+    reload_rejected, reload_reverted, revocation, revocation_unkept, revocations_loaded, revocations_unloaded, stopped,
+    store_away, store_back,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
@@ -34,9 +34,37 @@ mod tests {
 
     use super::*;
 
-    /// The store, what is revoked, the other nodes.
-    fn record_what_outlives_a_node() {
-        let time = Duration::from_micros(30);
+    fn record_of_plugins(time: Duration) {
+        plugin_call("p", "handler", "ok", time);
+        plugin_host_call("p", "kv", "ok", time);
+        drop(plugin_http_request());
+        plugin_log_dropped("p", 3);
+        plugin_fault(&PluginFault {
+            plugin: "p",
+            version: None,
+            kind: "trap",
+            channel: "a",
+            user: None,
+            detail: "detail",
+        });
+        plugin_state("p", "active", true);
+        plugin_paused("p", "worker", time);
+        plugin_resumed("p", "worker");
+        plugin_compiled("p", "digest", true, time);
+        plugin_cache_rejected("digest", "why");
+        plugin_tested("p", "digest", 2, 1, time);
+        plugin_instance_created("p");
+        plugin_instance_retired("p", "idle");
+        plugin_instances("p", 1, 2);
+        plugin_instances_max("all", 256);
+        plugin_instances_wanted(1);
+        plugin_calls_waiting("p", "worker", 1);
+        plugin_waited("p", "turn", time);
+        plugin_versions_lingering("p", 1);
+        plugin_rolled_back("p", "from", "to", 2, "reason");
+    }
+
+    fn record_of_state(time: Duration) {
         store_up(true);
         session_unknown();
         broker_up(true);
@@ -69,33 +97,6 @@ mod tests {
         subscribed("a");
         unsubscribed("a");
         gate(Gate::Inbound, "a", "ok", time);
-        plugin_call("p", "handler", "ok", time);
-        plugin_host_call("p", "kv", "ok", time);
-        drop(plugin_http_request());
-        plugin_log_dropped("p", 3);
-        plugin_fault(&PluginFault {
-            plugin: "p",
-            version: None,
-            kind: "trap",
-            channel: "a",
-            user: None,
-            detail: "detail",
-        });
-        plugin_state("p", "active", true);
-        plugin_paused("p", "worker", time);
-        plugin_resumed("p", "worker");
-        plugin_compiled("p", "digest", true, time);
-        plugin_cache_rejected("digest", "why");
-        plugin_tested("p", "digest", 2, 1, time);
-        plugin_instance_created("p");
-        plugin_instance_retired("p", "idle");
-        plugin_instances("p", 1, 2);
-        plugin_instances_max("all", 256);
-        plugin_instances_wanted(1);
-        plugin_calls_waiting("p", "worker", 1);
-        plugin_waited("p", "turn", time);
-        plugin_versions_lingering("p", 1);
-        plugin_rolled_back("p", "from", "to", 2, "reason");
         authorizer_cache("p", "hit");
         delivered("a", 1, 1);
         outbound_overflow();
@@ -111,7 +112,8 @@ mod tests {
         reload_applied(1, time);
         reload_rejected(2, "first");
         http_request("/v1/events", 202, time);
-        record_what_outlives_a_node();
+        record_of_plugins(time);
+        record_of_state(time);
         panicked("test", "detail");
         let text = render();
         for metric in names::METRICS {

@@ -165,16 +165,6 @@ pub(super) const STORE_UP: Metric =
     gauge("tidegate_store_up", "1 while the store works, 0 while it is away; not there before it is first needed");
 pub(super) const STORE_SWEPT: Metric =
     counter("tidegate_store_swept_total", "Keys of plugins taken out of the store because their time was over");
-pub(super) const REVOCATIONS: Metric =
-    gauge("tidegate_revocations", "Revocations that still matter (limits.revocations)");
-pub(super) const REVOCATIONS_TAKEN: Metric = counter(
-    "tidegate_revocations_total",
-    "Revocations put in force, by where they came from (http, bridge, store, broker, start)",
-);
-pub(super) const REAUTHORIZED: Metric = counter(
-    "tidegate_reauthorized_total",
-    "Subscriptions asked about again, by channel template and outcome (kept, lost)",
-);
 pub(super) const BROKER_UP: Metric =
     gauge("tidegate_broker_up", "1 while both links to the broker's Redis work, else 0; not there with one node");
 pub(super) const BROKER_PUBLISHED: Metric = counter(
@@ -194,6 +184,16 @@ pub(super) const BROKER_GAPS: Metric = counter(
 pub(super) const BROKER_RATES: Metric = counter(
     "tidegate_broker_rates_total",
     "Messages of users looked up in windows that all nodes share, by outcome (ok, limited; unasked: the broker was away)",
+);
+pub(super) const REVOCATIONS: Metric =
+    gauge("tidegate_revocations", "Revocations that still matter (limits.revocations)");
+pub(super) const REVOCATIONS_TAKEN: Metric = counter(
+    "tidegate_revocations_total",
+    "Revocations put in force, by where they came from (http, bridge, store, broker, start)",
+);
+pub(super) const REAUTHORIZED: Metric = counter(
+    "tidegate_reauthorized_total",
+    "Subscriptions asked about again, by channel template and outcome (kept, lost)",
 );
 pub(super) const PANICS: Metric = counter("tidegate_panics_total", "Bugs caught at a task's edge, by place");
 
@@ -249,9 +249,6 @@ pub(super) const METRICS: &[Metric] = &[
     HTTP_SECONDS,
     STORE_UP,
     STORE_SWEPT,
-    REVOCATIONS,
-    REVOCATIONS_TAKEN,
-    REAUTHORIZED,
     BROKER_UP,
     BROKER_PUBLISHED,
     BROKER_SECONDS,
@@ -260,6 +257,9 @@ pub(super) const METRICS: &[Metric] = &[
     BROKER_TOPICS,
     BROKER_GAPS,
     BROKER_RATES,
+    REVOCATIONS,
+    REVOCATIONS_TAKEN,
+    REAUTHORIZED,
     PANICS,
 ];
 
@@ -273,6 +273,7 @@ pub(super) const PLUGIN_TESTED: &str = "plugin.tested";
 pub(super) const PLUGIN_ROLLED_BACK: &str = "plugin.rolled_back";
 pub(super) const PLUGIN_LINGERS: &str = "plugin.lingers";
 pub(super) const PLUGIN_CLEARED: &str = "plugin.cleared";
+pub(super) const PLUGIN_KEPT_OUT: &str = "plugin.kept_out";
 pub(super) const PLUGIN_QUARANTINE: &str = "plugin.quarantine";
 pub(super) const PLUGIN_PAUSED: &str = "plugin.paused";
 pub(super) const PLUGIN_RESUMED: &str = "plugin.resumed";
@@ -283,13 +284,13 @@ pub(super) const RELOAD_REVERTED: &str = "reload.reverted";
 pub(super) const DEAD_LETTER: &str = "bridge.dead_letter";
 pub(super) const STORE_AWAY: &str = "store.away";
 pub(super) const STORE_BACK: &str = "store.back";
+pub(super) const BROKER_AWAY: &str = "broker.away";
+pub(super) const BROKER_BACK: &str = "broker.back";
+pub(super) const BROKER_REFUSED: &str = "broker.refused";
 pub(super) const REVOCATION_TAKEN: &str = "revocation.taken";
 pub(super) const REVOCATION_UNKEPT: &str = "revocation.unkept";
 pub(super) const REVOCATION_UNLOADED: &str = "revocation.unloaded";
 pub(super) const REVOCATION_LOADED: &str = "revocation.loaded";
-pub(super) const BROKER_AWAY: &str = "broker.away";
-pub(super) const BROKER_BACK: &str = "broker.back";
-pub(super) const BROKER_REFUSED: &str = "broker.refused";
 pub(super) const LISTENING: &str = "server.listening";
 pub(super) const SERVER_DRAINING: &str = "server.draining";
 pub(super) const STOPPED: &str = "server.stopped";

@@ -4,6 +4,7 @@
 //! their questions from it. The tables of the server begin with `tidegate_`.
 
 mod database;
+mod dry;
 mod kv;
 mod pools;
 mod queries;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use crate::flow::ports::{Clock, StoreHealth};
 use database::Database;
+pub use dry::sqlite_could_open;
 pub use queries::SqliteLook;
 
 /// A store in one SQLite file. It is opened, and made when there is none, by the first plugin that needs it.

@@ -140,9 +140,13 @@ class TlsRedis extends RedisServer {
 
   ready() {
     return new Promise((resolve) => {
-      const socket = tls.connect(this.port, "127.0.0.1", { rejectUnauthorized: false }, () => socket.end("QUIT\r\n"));
-      socket.on("error", () => resolve(false));
-      socket.on("close", () => resolve(true));
+      const socket = tls.connect(this.port, "127.0.0.1", { rejectUnauthorized: false });
+      const answer = (isThere) => {
+        socket.destroy();
+        resolve(isThere);
+      };
+      socket.on("secureConnect", () => answer(true));
+      socket.on("error", () => answer(false));
     });
   }
 

@@ -22,6 +22,7 @@ use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
 use crate::flow::kv::KeyValue;
 use crate::flow::ports::{Clock, StoreHealth, SystemClock};
 use crate::flow::queries::Queries;
+use crate::flow::revoke::{Keeper, NothingKept, RevocationStore, Revocations};
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
 use crate::outbound::{Outbound, OutboundError, OutboundSettings, SystemResolver};
@@ -147,7 +148,7 @@ pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
     first.kept_out.iter().for_each(KeptOut::tell);
-    let server = Server::assemble(&config, host, first, store.health.clone(), nodes);
+    let server = Server::assemble(&config, host, first, &store, nodes);
     let served = server.serve(&config, options).await;
     store.close().await;
     served
@@ -158,6 +159,7 @@ struct Kept {
     kv: Arc<dyn KeyValue>,
     queries: Arc<dyn Queries>,
     health: Arc<dyn StoreHealth>,
+    revocations: Arc<dyn RevocationStore>,
     file: Option<Arc<SqliteStore>>,
 }
 
@@ -168,12 +170,18 @@ impl Kept {
         match place {
             StorePlace::Sqlite(file) => {
                 let store = Arc::new(SqliteStore::new(file.clone(), clock));
-                Self { kv: store.clone(), queries: store.clone(), health: store.clone(), file: Some(store) }
+                Self {
+                    kv: store.clone(),
+                    queries: store.clone(),
+                    health: store.clone(),
+                    revocations: store.clone(),
+                    file: Some(store),
+                }
             }
             StorePlace::Memory => {
                 let kv = Arc::new(MemoryKv::new(clock));
                 let queries = Arc::new(NoDatabase::Refused("`store: sqlite::memory:` has no tables to ask"));
-                Self { kv: kv.clone(), queries, health: kv, file: None }
+                Self { kv: kv.clone(), queries, health: kv, revocations: Arc::new(NothingKept), file: None }
             }
         }
     }
@@ -244,22 +252,22 @@ struct Server {
     host: Arc<PluginHost>,
     first: Built,
     store: Arc<dyn StoreHealth>,
+    revocations: Option<Keeper>,
     nodes: Nodes,
 }
 
 impl Server {
-    fn assemble(
-        config: &Config,
-        host: Arc<PluginHost>,
-        first: Built,
-        store: Arc<dyn StoreHealth>,
-        nodes: Nodes,
-    ) -> Self {
+    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, kept: &Kept, nodes: Nodes) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let realtime = Realtime::new(config.limits.clone(), nodes.broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
         let dead_letters = Arc::new(MemoryDeadLetters::new(config.limits.dead_letters_max));
+        let revocations =
+            Arc::new(Revocations::kept(config.limits.revocations_max, config.auth.revocations_kept.get()));
+        let keeper = revocations.keeper(kept.revocations.clone());
         let ports = Ports {
+            clients: realtime.clone(),
+            revocations,
             rooms: realtime.clone(),
             broker: nodes.broker.clone(),
             bus: Arc::new(bus),
@@ -268,11 +276,12 @@ impl Server {
         };
         let auth = auth::policy(config, &clock);
         let gates = Arc::new(Gates::new(first.serving.clone(), auth, config.limits.clone(), ports));
-        Self { gates, realtime, bus: queue, dead_letters, host, first, store, nodes }
+        let store = kept.health.clone();
+        Self { gates, realtime, bus: queue, dead_letters, host, first, store, revocations: keeper, nodes }
     }
 
     async fn serve(self, config: &Config, mut options: Options) -> Result<(), AppError> {
-        let Self { gates, realtime, bus, dead_letters, host, first, store, mut nodes } = self;
+        let Self { gates, realtime, bus, dead_letters, host, first, store, revocations, mut nodes } = self;
         let mut stop = StopSignals::new()?;
         let tcp = bind(config.listen).await?;
         let address = tcp.local_addr()?;
@@ -288,6 +297,13 @@ impl Server {
         let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone(), store };
         let router = realtime.attach(http::router(state), &gates, &config.auth.origins);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
+        tokio::spawn(realtime.clone().keep_time(gates.clone(), draining.clone()));
+        let ended = CancellationToken::new();
+        let mut keeper = revocations;
+        if let Some(keeper) = &mut keeper {
+            keeper.load(&gates).await;
+        }
+        let keeper = keeper.map(|keeper| tokio::spawn(keeper.run(gates.clone(), ended.clone())));
         let ready = options.ready.take();
         let rollback = config.rollback.clone();
         tokio::spawn(sweep_plugins(host.clone(), roster.clone(), config.limits.plugin_drain_max, draining.clone()));
@@ -315,6 +331,10 @@ impl Server {
             cut
         };
         let cut = tokio::time::timeout(config.limits.drain_timeout, orderly).await;
+        ended.cancel();
+        if let Some(keeper) = keeper {
+            let _ = keeper.await;
+        }
         telemetry::stopped(cut.unwrap_or_else(|_| realtime.connections_count()));
         Ok(())
     }

@@ -100,7 +100,7 @@ impl RedisBroker {
     /// A broker and its links.
     ///
     /// # Errors
-    /// [`::redis::RedisError`] when the URL is none that the driver takes.
+    /// The driver's, when the URL is none that it takes.
     pub fn new(settings: RedisBrokerSettings) -> Result<(Arc<Self>, RedisLinks), ::redis::RedisError> {
         let client = client(&settings.url)?;
         let state = Arc::new(State {

@@ -83,7 +83,7 @@ describe("two nodes on a Redis, each with a store of its own", () => {
     assert.equal(body.error.details.here.sessions, 1);
     assert.equal((await here).told.reason, "token_revoked");
     assert.ok(sockets[1].connected);
-    await cluster.redis.start();
+    await cluster.redis.restart();
     assert.equal((await there).told.reason, "token_revoked");
   });
 });

@@ -167,8 +167,10 @@ impl Connections {
 
     /// Forgets one; false when it is not there. Another of the same transport stays.
     pub(super) fn remove(&self, connection: &Arc<Connection>) -> bool {
+        let was_open = self.open.remove_if(&connection.transport, |_, open| Arc::ptr_eq(open, connection)).is_some();
+        // After that: whoever indexes it meanwhile sees that it is gone, or was before this.
         self.unindex(connection, &mut connection.indexed.lock());
-        self.open.remove_if(&connection.transport, |_, open| Arc::ptr_eq(open, connection)).is_some()
+        was_open
     }
 
     /// Finds an open one by its user and its credential as they are now, and no longer by those of before.

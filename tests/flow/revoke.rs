@@ -302,8 +302,8 @@ async fn other_nodes_are_told_and_act_once_each_and_keep_it_themselves() {
         here.broker.play_to(&*here.gates);
     }
     assert_eq!(connects(&there, "old").await, REVOKED);
-    assert_eq!(there.clients.revoked(), [revocation.clone()]);
-    assert_eq!(here.clients.revoked(), [revocation.clone()]);
+    assert_eq!(there.clients.revoked(), std::slice::from_ref(&revocation));
+    assert_eq!(here.clients.revoked(), std::slice::from_ref(&revocation));
     until(|| !theirs.kept.lock().is_empty()).await;
     assert_eq!(*theirs.kept.lock(), [revocation]);
 }

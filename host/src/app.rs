@@ -21,7 +21,7 @@ use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
 use crate::flow::kv::KeyValue;
 use crate::flow::ports::{Clock, StoreHealth, SystemClock};
 use crate::flow::queries::Queries;
-use crate::flow::{Gates, Ports, Serving};
+use crate::flow::{AuthPolicy, Gates, Ports, Serving};
 use crate::http;
 use crate::outbound::{Outbound, OutboundError, OutboundSettings, SystemResolver};
 use crate::plugins::{
@@ -105,6 +105,7 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
         offered.queries = store.clone();
         look = Some((file, store));
     }
+    auth::policy(config, &system_clock()).map_err(AppError::Diagnostics)?;
     let host = plugin_host(config, offered)?;
     let Built { serving, plugins, .. } = first_generation(config, &host).await?;
     let secrets_missing = plugins.iter().flat_map(|plugin| plugin.secrets_missing()).map(str::to_owned).collect();
@@ -118,12 +119,13 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
 /// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
 pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let started = Instant::now();
+    let auth = auth::policy(&config, &system_clock()).map_err(AppError::Diagnostics)?;
     let store = Kept::at(&config.store);
     let (kv, queries) = (store.kv.clone(), store.queries.clone());
     let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
-    let served = Server::assemble(&config, host, first, store.health.clone()).serve(&config, options).await;
+    let served = Server::assemble(&config, auth, host, first, store.health.clone()).serve(&config, options).await;
     store.close().await;
     served
 }
@@ -164,6 +166,10 @@ fn plugin_host(config: &Config, services: Services) -> Result<Arc<PluginHost>, A
     let host = PluginHost::with_services(HostSettings::from(&config.limits), services)?;
     let quarantine = Quarantine::at(config.plugin_quarantine.clone());
     Ok(Arc::new(host.compiling(compile_settings(config)).refusing(Arc::new(quarantine))))
+}
+
+fn system_clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
 }
 
 /// What plugins reach beyond themselves, by grant.
@@ -214,7 +220,7 @@ fn paths(config: &Config) -> Paths {
         Provider::Plugin(PluginProvider { name, place, .. }) => {
             Some(NamedPlugin { name: name.clone(), kind: PluginKind::Authorizer, place: place.clone()? })
         }
-        Provider::Jwt(_) => None,
+        Provider::Jwt(_) | Provider::Session(_) | Provider::Introspect(_) => None,
     });
     Paths {
         channels: config.channels.clone(),
@@ -236,8 +242,14 @@ struct Server {
 }
 
 impl Server {
-    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, store: Arc<dyn StoreHealth>) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    fn assemble(
+        config: &Config,
+        auth: AuthPolicy,
+        host: Arc<PluginHost>,
+        first: Built,
+        store: Arc<dyn StoreHealth>,
+    ) -> Self {
+        let clock = system_clock();
         let realtime = Realtime::new(config.limits.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
         let dead_letters = Arc::new(MemoryDeadLetters::new(config.limits.dead_letters_max));
@@ -247,7 +259,6 @@ impl Server {
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),
         };
-        let auth = auth::policy(config, &clock);
         let gates = Arc::new(Gates::new(first.serving.clone(), auth, config.limits.clone(), ports));
         Self { gates, realtime, bus: queue, dead_letters, host, first, store }
     }

@@ -12,11 +12,13 @@
 mod client;
 mod fake_plugins;
 mod fake_ports;
+mod fake_sessions;
 mod server;
 mod web;
 
 pub use client::Client;
 pub use fake_plugins::{Call, FakePlugins, Latch, emit, publish};
 pub use fake_ports::{FakeBus, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms, FakeStore};
+pub use fake_sessions::FakeSessions;
 pub use server::{Server, ServerBuilder, catalog, event, user};
 pub use web::Web;

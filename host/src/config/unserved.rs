@@ -55,7 +55,7 @@ fn refuse_providers(providers: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
         let jwks = provider.get("jwt").and_then(|jwt| jwt.entry("jwks"));
         if let Some(entry) = other.or(jwks) {
             let refused = not_served(&entry.key_place, &format!("provider `{}`", entry.key));
-            diagnostics.push(refused.hint("a `jwt` provider with a `secret` is, and a `plugin`"));
+            diagnostics.push(refused.hint("a `jwt` provider with a `secret` or a `public_key` is, and a `plugin`"));
         }
         other.or(jwks).is_none()
     });

@@ -69,6 +69,10 @@ impl Gates {
         let user = match credential {
             None if self.auth.anonymous => None,
             None => return Err(Code::Unauthenticated.into()),
+            Some(Credential::Ambiguous(name)) => {
+                tracing::debug!(cookie = name, "credential refused: several cookies of one name say different things");
+                return Err(Code::Unauthenticated.into());
+            }
             Some(credential) => self.identify(connection, &credential).await?,
         };
         Ok(Admission { user: user.map(Arc::new) })
@@ -79,8 +83,8 @@ impl Gates {
         for provider in &self.auth.providers {
             match provider {
                 AuthProvider::Own(provider) => {
-                    let Some(text) = credential.text(&self.auth.cookie) else { continue };
-                    match provider.identify(text).await {
+                    let Some(shown) = credential.shown_to(&self.auth.cookie, provider.cookies()) else { continue };
+                    match provider.identify(&shown).await {
                         Identity::NotMine => {}
                         Identity::User(user) if user.is_expired(self.ports.clock.now_unix_s()) => {
                             return Err(Code::TokenExpired.into());
@@ -157,7 +161,7 @@ impl AuthPolicy {
     /// Every cookie that may hold a credential.
     fn cookies(&self) -> Vec<&str> {
         let further = self.providers.iter().flat_map(|provider| match provider {
-            AuthProvider::Own(_) => &[][..],
+            AuthProvider::Own(provider) => provider.cookies(),
             AuthProvider::Plugin { cookies, .. } => cookies.as_slice(),
         });
         self.cookie_and(further).collect()

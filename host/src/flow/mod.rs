@@ -19,6 +19,7 @@ mod rate;
 mod recheck;
 mod roster;
 mod session;
+pub mod sessions;
 mod snapshot;
 mod subscribe;
 
@@ -29,7 +30,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 pub use connect::{Admission, AuthPolicy, AuthProvider};
-pub use credential::Handshake;
+pub use credential::{Handshake, Shown};
 pub use effects::{DeadLetter, Effect, Publication};
 pub use explain::{Explanation, Question, Step};
 pub use inbound::Receipt;

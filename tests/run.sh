@@ -35,6 +35,20 @@ has_chromium() {
   return 1
 }
 
+has_postgres() {
+  local place
+  for place in "$(command -v postgres || true)" /usr/lib/postgresql/*/bin/postgres; do
+    [[ -n "$place" && -x "$place" ]] && return 0
+  done
+  return 1
+}
+
+# The servers that tests start by themselves, each in a directory of its own.
+ensure_services() {
+  command -v redis-server >/dev/null || { step "install Redis"; install_packages redis-server; }
+  has_postgres || { step "install PostgreSQL"; install_packages postgresql; }
+}
+
 require cargo "install Rust with rustup: https://rustup.rs"
 require node "install Node 20 or later: https://nodejs.org"
 if command -v rustup >/dev/null; then
@@ -58,6 +72,7 @@ if wanted lint; then
 fi
 
 if wanted rust; then
+  ensure_services
   step "tests: host"
   cargo test --workspace --locked
 fi
@@ -69,6 +84,7 @@ if wanted plugins; then
 fi
 
 if wanted e2e; then
+  ensure_services
   require python3 "install Python 3.11 or later"
   python3 -c 'import ensurepip, venv' 2>/dev/null || { step "install Python's venv module"; install_packages python3-venv; }
   python3 -m pip --version >/dev/null 2>&1 || { step "install pip, which brings compilers of plugins"; install_packages python3-pip; }

@@ -1,5 +1,7 @@
 //! Composition: the only place that names concrete adapters. Start, serve, reload, drain.
 
+mod gate_one;
+
 use std::collections::BTreeSet;
 use std::env;
 use std::io;
@@ -14,16 +16,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth;
+use crate::auth::{Providers, Upkeep};
 use crate::bus::{MemoryBus, MemoryDeadLetters, Queue};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
 use crate::flow::kv::KeyValue;
 use crate::flow::ports::{Clock, StoreHealth, SystemClock};
 use crate::flow::queries::Queries;
-use crate::flow::{AuthPolicy, Gates, Ports, Serving};
+use crate::flow::{Gates, Ports, Serving};
 use crate::http;
-use crate::outbound::{Outbound, OutboundError, OutboundSettings, SystemResolver};
+use crate::outbound::{Asker, Outbound, OutboundError, OutboundSettings, SystemResolver};
 use crate::plugins::{
     CompilePlace, CompileSettings, HostError, HostSettings, MemoryKv, NoDatabase, PluginHost, Quarantine, Roster,
     Secrets, Services,
@@ -105,7 +107,7 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
         offered.queries = store.clone();
         look = Some((file, store));
     }
-    auth::policy(config, &system_clock()).map_err(AppError::Diagnostics)?;
+    gate_one::providers(config).await?;
     let host = plugin_host(config, offered)?;
     let Built { serving, plugins, .. } = first_generation(config, &host).await?;
     let secrets_missing = plugins.iter().flat_map(|plugin| plugin.secrets_missing()).map(str::to_owned).collect();
@@ -119,13 +121,13 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
 /// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
 pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let started = Instant::now();
-    let auth = auth::policy(&config, &system_clock()).map_err(AppError::Diagnostics)?;
+    let providers = gate_one::providers(&config).await?;
     let store = Kept::at(&config.store);
     let (kv, queries) = (store.kv.clone(), store.queries.clone());
     let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
-    let served = Server::assemble(&config, auth, host, first, store.health.clone()).serve(&config, options).await;
+    let served = Server::assemble(&config, providers, host, first, store.health.clone()).serve(&config, options).await;
     store.close().await;
     served
 }
@@ -168,10 +170,6 @@ fn plugin_host(config: &Config, services: Services) -> Result<Arc<PluginHost>, A
     Ok(Arc::new(host.compiling(compile_settings(config)).refusing(Arc::new(quarantine))))
 }
 
-fn system_clock() -> Arc<dyn Clock> {
-    Arc::new(SystemClock)
-}
-
 /// What plugins reach beyond themselves, by grant.
 fn services() -> Services {
     Services { secrets: Secrets::Environment, ..Services::in_memory() }
@@ -180,7 +178,8 @@ fn services() -> Services {
 /// What sends the HTTP requests of plugins.
 fn outbound(config: &Config) -> Result<Arc<Outbound>, OutboundError> {
     let private_origins = config.private_origins.iter().cloned().collect();
-    let settings = OutboundSettings { private_origins, requests_max: config.limits.plugin_requests_max };
+    let settings =
+        OutboundSettings { private_origins, requests_max: config.limits.plugin_requests_max, asker: Asker::Plugins };
     Outbound::new(settings, Arc::new(SystemResolver::default())).map(Arc::new)
 }
 
@@ -239,17 +238,18 @@ struct Server {
     host: Arc<PluginHost>,
     first: Built,
     store: Arc<dyn StoreHealth>,
+    upkeep: Upkeep,
 }
 
 impl Server {
     fn assemble(
         config: &Config,
-        auth: AuthPolicy,
+        providers: Providers,
         host: Arc<PluginHost>,
         first: Built,
         store: Arc<dyn StoreHealth>,
     ) -> Self {
-        let clock = system_clock();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let realtime = Realtime::new(config.limits.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
         let dead_letters = Arc::new(MemoryDeadLetters::new(config.limits.dead_letters_max));
@@ -259,16 +259,17 @@ impl Server {
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),
         };
-        let gates = Arc::new(Gates::new(first.serving.clone(), auth, config.limits.clone(), ports));
-        Self { gates, realtime, bus: queue, dead_letters, host, first, store }
+        let gates = Arc::new(Gates::new(first.serving.clone(), providers.policy, config.limits.clone(), ports));
+        Self { gates, realtime, bus: queue, dead_letters, host, first, store, upkeep: providers.upkeep }
     }
 
     async fn serve(self, config: &Config, mut options: Options) -> Result<(), AppError> {
-        let Self { gates, realtime, bus, dead_letters, host, first, store } = self;
+        let Self { gates, realtime, bus, dead_letters, host, first, store, upkeep } = self;
         let mut stop = StopSignals::new()?;
         let tcp = bind(config.listen).await?;
         let address = tcp.local_addr()?;
         let draining = CancellationToken::new();
+        let upkeep = upkeep.spawn(&draining);
 
         let roster = Arc::new(Roster::new(host.quarantine().clone()));
         roster.serve(&first.plugins, Vec::new());
@@ -300,6 +301,7 @@ impl Server {
             let cut = realtime.drain(&gates).await;
             closing.cancel();
             let _ = accepting.await;
+            upkeep.join_all().await;
             cut
         };
         let cut = tokio::time::timeout(config.limits.drain_timeout, orderly).await;

@@ -14,6 +14,7 @@ mod fake_plugins;
 mod fake_ports;
 mod fake_sessions;
 mod server;
+mod services;
 mod web;
 
 pub use client::Client;
@@ -21,4 +22,5 @@ pub use fake_plugins::{Call, FakePlugins, Latch, emit, publish};
 pub use fake_ports::{FakeBus, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms, FakeStore};
 pub use fake_sessions::FakeSessions;
 pub use server::{Server, ServerBuilder, catalog, event, user};
+pub use services::{PostgresServer, RedisServer};
 pub use web::Web;

@@ -154,7 +154,7 @@ pub fn catalog(manifest: &str, bridge: Option<&str>, generation: Generation) -> 
 
 /// A user with nothing but an id.
 pub fn user(id: &str) -> User {
-    User { id: id.to_owned(), roles: Vec::new(), tenant: None, expires_at: None }
+    User::new(id, Vec::new(), None)
 }
 
 /// A bus event.

@@ -39,7 +39,8 @@ impl<'a> Compact<'a> {
     /// `none` is a JWT too, and refused.
     pub(super) fn read(text: &'a str) -> Result<Self, NotTaken> {
         let (message, signature) = text.rsplit_once('.').ok_or(NotTaken::Other)?;
-        let (header, claims) = message.split_once('.').filter(|(_, rest)| !rest.contains('.')).ok_or(NotTaken::Other)?;
+        let (header, claims) =
+            message.split_once('.').filter(|(_, rest)| !rest.contains('.')).ok_or(NotTaken::Other)?;
         let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| NotTaken::Other)?;
         let loose: Map<String, Value> = serde_json::from_slice(&header).map_err(|_| NotTaken::Other)?;
         if !loose.contains_key("alg") {

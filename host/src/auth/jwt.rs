@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::claims;
 use super::compact::{Compact, NotTaken, TOKEN_BYTES_MAX};
+use super::key_set::KeySet;
 use super::keys::Keys;
 use crate::config::{JwtAlgorithm, JwtProvider};
 use crate::flow::Shown;
@@ -24,6 +25,8 @@ pub struct Jwt {
 pub(super) enum KeySource {
     /// One key that was configured; what a token calls its key does not matter.
     Fixed(Keys),
+    /// The set that the issuer publishes, now and in future.
+    Set(Arc<KeySet>),
 }
 
 /// Why a token is refused: the code for the client, the reason for the log.
@@ -44,10 +47,10 @@ impl Jwt {
         self.check_audience(&token.claims)?;
         let now_unix_s = self.clock.now_unix_s();
         let leeway_s = self.provider.leeway.map_or(0, |leeway| leeway.get().as_secs());
-        if time(&token.claims, "nbf")?.is_some_and(|nbf| now_unix_s.saturating_add(leeway_s) < nbf) {
+        if time(&token.claims, "nbf").map_err(unusable)?.is_some_and(|nbf| now_unix_s.saturating_add(leeway_s) < nbf) {
             return Err(unusable("it is not valid yet"));
         }
-        let ends_at = time(&token.claims, "exp")?.map(|exp| exp.saturating_add(leeway_s));
+        let ends_at = time(&token.claims, "exp").map_err(unusable)?.map(|exp| exp.saturating_add(leeway_s));
         let user = claims::user(&self.provider, &token.claims, ends_at).map_err(unusable)?;
         if user.is_expired(now_unix_s) {
             return Err(Refused(Code::TokenExpired, "it has expired".to_owned()));
@@ -61,12 +64,30 @@ impl Jwt {
         taken.into_iter().find(|taken| taken.as_str() == token.algorithm)
     }
 
-    #[expect(clippy::unused_async, reason = "keys of a URL are waited for")]
     async fn check_signature(&self, token: &Compact<'_>, algorithm: JwtAlgorithm) -> Result<(), Refused> {
-        let signed = match &self.keys {
-            KeySource::Fixed(keys) => keys.signed(token, algorithm, false),
+        let forged = || Err(unusable("its signature is not the issuer's"));
+        let set = match &self.keys {
+            KeySource::Fixed(keys) if keys.signed(token, algorithm, false) => return Ok(()),
+            KeySource::Fixed(_) => return forged(),
+            KeySource::Set(set) => set,
         };
-        if signed { Ok(()) } else { Err(unusable("its signature is not the issuer's")) }
+        let before = set.keys();
+        if before.as_ref().is_some_and(|keys| keys.signed(token, algorithm, true)) {
+            return Ok(());
+        }
+        // A key that is known and did not sign it says enough. One that is not known may have been published since.
+        let is_known = |keys: &Keys| token.key_id.as_deref().is_some_and(|id| keys.know(id));
+        if before.as_deref().is_some_and(is_known) {
+            return forged();
+        }
+        let is_fresh = set.look_again().await;
+        match set.keys() {
+            Some(keys) if keys.signed(token, algorithm, true) => Ok(()),
+            Some(_) if is_fresh => forged(),
+            _ => {
+                Err(Refused(Code::Unavailable, "its key is not known, and the issuer's keys cannot be had".to_owned()))
+            }
+        }
     }
 
     /// RFC 7519 §4.1.3: who does not know its name in `aud` is not meant.
@@ -125,13 +146,13 @@ impl Provider for Jwt {
 }
 
 /// A NumericDate, RFC 7519 §2: seconds since the Unix epoch, possibly with a fraction.
-fn time(claims: &Value, name: &str) -> Result<Option<u64>, Refused> {
+pub(super) fn time(claims: &Value, name: &str) -> Result<Option<u64>, String> {
     match claims.get(name) {
         None => Ok(None),
         Some(value) => match value.as_f64() {
             // What lies before the epoch is over: a cast of a negative number is 0, of a huge one the maximum.
             Some(seconds) => Ok(Some(value.as_u64().unwrap_or(seconds as u64))),
-            None => Err(unusable(format!("claim `{name}` is no number"))),
+            None => Err(format!("claim `{name}` is no number")),
         },
     }
 }
@@ -147,11 +168,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::auth::{TokenRequest, sign};
+    use crate::auth::{AuthServices, TokenRequest, sign};
     use crate::config::{HumanDuration, OneOrMore, Secret};
+    use crate::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
 
     const NOW: u64 = 1_000_000;
     const SECRET: &str = "a secret of sixty-four bytes, which is enough for every algorithm";
+
+    /// Nothing is asked.
+    struct NoHttp;
+
+    #[async_trait]
+    impl HttpClient for NoHttp {
+        async fn exchange(&self, _: &HttpRequest, _: usize) -> Result<HttpResponse, HttpError> {
+            Err(HttpError::Unreachable("there is no network".to_owned()))
+        }
+    }
 
     #[derive(Default)]
     struct Stopped(AtomicU64);
@@ -181,17 +213,24 @@ mod tests {
     }
 
     async fn identify(provider: JwtProvider, credential: &str) -> Identity {
-        jwt(provider, Arc::new(Stopped::default())).identify(&Shown::token(credential)).await
+        jwt(provider, Arc::new(Stopped::default())).await.identify(&Shown::token(credential)).await
     }
 
-    fn jwt(provider: JwtProvider, clock: Arc<dyn Clock>) -> Jwt {
-        let keys = crate::auth::key_source(&provider).unwrap();
+    async fn jwt(provider: JwtProvider, clock: Arc<dyn Clock>) -> Jwt {
+        let services = AuthServices { clock: clock.clone(), http: Arc::new(NoHttp) };
+        let keys = crate::auth::key_source(&provider, &services).await.unwrap();
         Jwt::new(provider, keys, clock)
     }
 
     fn user(id: &str, roles: &[&str], tenant: Option<&str>, expires_at: Option<u64>) -> Identity {
         let roles = roles.iter().map(ToString::to_string).collect();
-        Identity::User(User { id: id.to_owned(), roles, tenant: tenant.map(str::to_owned), expires_at })
+        Identity::User(User { expires_at, ..User::new(id, roles, tenant.map(str::to_owned)) })
+    }
+
+    /// The same, of a token that says which it is and since when.
+    fn of_token(identity: Identity, token_id: Option<&str>, issued_at: Option<u64>) -> Identity {
+        let Identity::User(user) = identity else { return identity };
+        Identity::User(User { token_id: token_id.map(str::to_owned), issued_at, ..user })
     }
 
     const NO: Identity = Identity::Refused(Code::Unauthenticated);
@@ -212,7 +251,8 @@ mod tests {
                 ttl: Duration::from_secs(60),
             };
             let token = sign(&provider, &request, NOW).unwrap();
-            assert_eq!(identify(provider, &token).await, user("u1", &["editor"], Some("t"), Some(NOW + 60)));
+            let expected = of_token(user("u1", &["editor"], Some("t"), Some(NOW + 60)), None, Some(NOW));
+            assert_eq!(identify(provider, &token).await, expected);
         }
     }
 
@@ -224,6 +264,11 @@ mod tests {
             (json!({ "sub": "u1", "roles": "a b,c" }), user("u1", &["a", "b", "c"], None, None)),
             (json!({ "sub": "u1", "exp": NOW + 9 }), user("u1", &[], None, Some(NOW + 9))),
             (json!({ "sub": "u1", "exp": NOW as f64 + 9.5 }), user("u1", &[], None, Some(NOW + 9))),
+            (json!({ "sub": "u1", "jti": "t1", "iat": 7 }), of_token(user("u1", &[], None, None), Some("t1"), Some(7))),
+            (json!({ "sub": "u1", "jti": 9, "iat": 7.9 }), of_token(user("u1", &[], None, None), Some("9"), Some(7))),
+            (json!({ "sub": "u1", "jti": null }), user("u1", &[], None, None)),
+            (json!({ "sub": "u1", "jti": ["t1"] }), NO),
+            (json!({ "sub": "u1", "iat": "now" }), NO),
             (json!({}), NO),
             (json!({ "sub": "" }), NO),
             (json!({ "sub": null }), NO),
@@ -242,7 +287,7 @@ mod tests {
         assert_eq!(identify(pointers.clone(), &hs256(&claims)).await, user("u1", &["a"], None, None));
         let request = TokenRequest { user: "u2".into(), roles: vec![], tenant: None, ttl: Duration::from_secs(1) };
         let signed = sign(&pointers, &request, NOW).unwrap();
-        assert_eq!(identify(pointers, &signed).await, user("u2", &[], None, Some(NOW + 1)));
+        assert_eq!(identify(pointers, &signed).await, of_token(user("u2", &[], None, Some(NOW + 1)), None, Some(NOW)));
     }
 
     #[tokio::test]
@@ -295,7 +340,7 @@ mod tests {
             assert_eq!(identify(JwtProvider { leeway, ..provider() }, &hs256(&claims)).await, expected, "{claims}");
         }
         let clock = Arc::new(Stopped::default());
-        let jwt = jwt(provider(), clock.clone());
+        let jwt = jwt(provider(), clock.clone()).await;
         let token = hs256(&json!({ "sub": "u", "exp": NOW + 60 }));
         clock.0.store(59, Ordering::Relaxed);
         assert_eq!(jwt.identify(&Shown::token(&token)).await, user("u", &[], None, Some(NOW + 60)));
@@ -305,7 +350,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_for_somebody_else_is_refused() {
-        let strict = JwtProvider { iss: Some("https://id".into()), aud: Some(OneOrMore::one("tidegate".into())), ..provider() };
+        let strict =
+            JwtProvider { iss: Some("https://id".into()), aud: Some(OneOrMore::one("tidegate".into())), ..provider() };
         let cases = [
             (json!({ "sub": "u", "iss": "https://id", "aud": "tidegate" }), user("u", &[], None, None)),
             (json!({ "sub": "u", "iss": "https://id", "aud": ["x", "tidegate"] }), user("u", &[], None, None)),

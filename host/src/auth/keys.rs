@@ -150,6 +150,11 @@ impl Keys {
         }
     }
 
+    /// Whether they are the same, in the same order.
+    pub(super) fn are_same(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(key, other)| key.is_same(other))
+    }
+
     /// How many there are.
     pub(super) const fn count(&self) -> usize {
         self.0.len()

@@ -4,37 +4,80 @@ mod claims;
 mod compact;
 mod jwk;
 mod jwt;
+mod key_set;
 mod keys;
 mod pem;
+mod reach;
 mod sign;
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 pub use jwt::Jwt;
 pub use sign::{SignError, TokenRequest, sign};
 
-use crate::config::{Anonymous, Config, Diagnostic, JwtProvider, Provider, PublicKeyPlace, Secret};
+use crate::config::{Anonymous, Config, Diagnostic, JwksPlace, JwtProvider, Place, Provider, PublicKeyPlace};
+use crate::flow::http_client::HttpClient;
 use crate::flow::ports::Clock;
 use crate::flow::{AuthPolicy, AuthProvider};
 use crate::protocol::PluginName;
 use jwt::KeySource;
+use key_set::{KeySet, SET_BYTES_MAX, SetPlace};
 use keys::{Key, Keys};
 
-/// Largest file of keys, in bytes.
-const KEY_FILE_BYTES_MAX: u64 = 256 << 10;
+/// What providers need of the world.
+#[derive(Clone)]
+pub struct AuthServices {
+    /// What times are judged by.
+    pub clock: Arc<dyn Clock>,
+    /// What asks the URLs that are configured, private ones too.
+    pub http: Arc<dyn HttpClient>,
+}
 
-/// The policy that a configuration asks for. Tokens are judged by `clock`. Reads the files of keys.
+/// The providers of a configuration, ready to be asked.
+pub struct Providers {
+    /// How gate 1 decides.
+    pub policy: AuthPolicy,
+    /// What has to go on beside it.
+    pub upkeep: Upkeep,
+}
+
+/// What keeps providers up to date.
+#[derive(Default)]
+pub struct Upkeep {
+    key_sets: Vec<Arc<KeySet>>,
+}
+
+impl Upkeep {
+    /// Begins, and goes on until `shutdown`; the tasks end by themselves then.
+    pub fn spawn(self, shutdown: &CancellationToken) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        for set in self.key_sets {
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move { set.run(shutdown).await });
+        }
+        tasks
+    }
+}
+
+/// Makes the providers that a configuration asks for. Reads the files of keys; URLs are asked later.
 ///
 /// # Errors
 /// Keys that are not there or no good.
-pub fn policy(config: &Config, clock: &Arc<dyn Clock>) -> Result<AuthPolicy, Vec<Diagnostic>> {
-    let (mut providers, mut mistakes) = (Vec::new(), Vec::new());
+pub async fn prepare(config: &Config, services: &AuthServices) -> Result<Providers, Vec<Diagnostic>> {
+    let (mut providers, mut mistakes, mut upkeep) = (Vec::new(), Vec::new(), Upkeep::default());
     for provider in &config.auth.providers {
         match provider {
-            Provider::Jwt(jwt) => match key_source(jwt) {
+            Provider::Jwt(jwt) => match key_source(jwt, services).await {
                 Ok(keys) => {
-                    let jwt = Jwt::new(JwtProvider::clone(jwt), keys, clock.clone());
+                    if let KeySource::Set(set) = &keys {
+                        upkeep.key_sets.push(set.clone());
+                    }
+                    let jwt = Jwt::new(JwtProvider::clone(jwt), keys, services.clock.clone());
                     providers.push(AuthProvider::Own(Arc::new(jwt)));
                 }
                 Err(mistake) => mistakes.push(mistake),
@@ -49,44 +92,62 @@ pub fn policy(config: &Config, clock: &Arc<dyn Clock>) -> Result<AuthPolicy, Vec
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    Ok(AuthPolicy {
+    let policy = AuthPolicy {
         anonymous: config.auth.anonymous == Anonymous::Allow,
         cookie: config.auth.cookie.clone(),
         origins: config.auth.origins.clone(),
         providers,
-    })
+    };
+    Ok(Providers { policy, upkeep })
 }
 
-fn key_source(jwt: &JwtProvider) -> Result<KeySource, Diagnostic> {
-    let mistake = |message: String| match &jwt.place {
-        Some(place) => Diagnostic::at(place.clone(), message),
-        None => Diagnostic::new(message),
-    };
+async fn key_source(jwt: &JwtProvider, services: &AuthServices) -> Result<KeySource, Diagnostic> {
+    let mistake = |message: String| mistake_at(jwt.place.as_ref(), message);
+    let algorithms = jwt.algorithm.as_slice().to_vec();
+    if let Some(place) = &jwt.jwks {
+        return match place {
+            JwksPlace::File(file) => {
+                let set = KeySet::new(SetPlace::File(file.clone()), algorithms);
+                let loaded = set.load().await;
+                loaded.map_err(|why| mistake(format!("the key set `{}` is no good: {why}", file.display())))?;
+                Ok(KeySource::Set(Arc::new(set)))
+            }
+            JwksPlace::Url(url) => {
+                let (timeout, refresh) = (jwt.timeout.get(), jwt.refresh.get());
+                let place = SetPlace::Url { url: url.clone(), http: services.http.clone(), timeout, refresh };
+                Ok(KeySource::Set(Arc::new(KeySet::new(place, algorithms))))
+            }
+        };
+    }
     let key = match (&jwt.secret, &jwt.public_key) {
-        (Some(secret), _) => Key::secret(Secret::expose(secret).as_bytes()),
+        (Some(secret), _) => Key::secret(secret.expose().as_bytes()),
         (None, Some(PublicKeyPlace::Pem(pem))) => {
             pem::read(pem).map_err(|why| mistake(format!("the public key is no good: {why}")))?
         }
         (None, Some(PublicKeyPlace::File(file))) => {
-            let shown = file.display();
-            let text = read_bounded(file).map_err(|why| mistake(format!("the public key `{shown}` cannot be read: {why}")))?;
-            pem::read(&text).map_err(|why| mistake(format!("the public key `{shown}` is no good: {why}")))?
+            let read = read_bounded(file, SET_BYTES_MAX as u64).and_then(|text| pem::read(&text));
+            read.map_err(|why| mistake(format!("the public key `{}` is no good: {why}", file.display())))?
         }
         (None, None) => return Err(mistake("a `jwt` provider needs a key".to_owned())),
     };
-    let unfit = jwt.algorithm.as_slice().iter().find(|algorithm| !key.checks(**algorithm));
-    if let Some(algorithm) = unfit {
-        let (name, kind) = (algorithm.as_str(), key.kind().name());
-        let hint = "name the algorithm that the issuer signs with";
-        return Err(mistake(format!("`{name}` does not go with the public key, which is {kind}")).hint(hint));
+    if let Some(unfit) = algorithms.iter().find(|algorithm| !key.checks(**algorithm)) {
+        let (name, kind) = (unfit.as_str(), key.kind().name());
+        let message = format!("`{name}` does not go with the public key, which is {kind}");
+        return Err(mistake(message).hint("name the algorithm that the issuer signs with"));
     }
     Ok(KeySource::Fixed(Keys::one(key)))
 }
 
-fn read_bounded(file: &Path) -> Result<String, String> {
-    use std::io::Read as _;
+fn mistake_at(place: Option<&Place>, message: String) -> Diagnostic {
+    match place {
+        Some(place) => Diagnostic::at(place.clone(), message),
+        None => Diagnostic::new(message),
+    }
+}
+
+fn read_bounded(file: &Path, bytes_max: u64) -> Result<String, String> {
     let mut text = String::new();
     let opened = std::fs::File::open(file).map_err(|error| error.to_string())?;
-    opened.take(KEY_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if text.len() as u64 > KEY_FILE_BYTES_MAX { Err("it is too large".to_owned()) } else { Ok(text) }
+    opened.take(bytes_max + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > bytes_max { Err(format!("it is larger than {bytes_max} bytes")) } else { Ok(text) }
 }

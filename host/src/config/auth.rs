@@ -137,7 +137,10 @@ pub struct SessionProvider {
 impl fmt::Debug for SessionProvider {
     /// Without the text of the file that the place is in.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionProvider").field("cookie", &self.cookie).field("query", &self.query).finish_non_exhaustive()
+        f.debug_struct("SessionProvider")
+            .field("cookie", &self.cookie)
+            .field("query", &self.query)
+            .finish_non_exhaustive()
     }
 }
 

@@ -58,7 +58,11 @@ fn check_reached(jwt: &JwtProvider, before: &[Provider], at: &str, told: &mut To
     let jwts = || before.iter().filter_map(|other| if let Provider::Jwt(other) = other { Some(other) } else { None });
     if jwts().any(|other| other.iss.is_none()) {
         let hint = "give each of them the `iss` of its tokens";
-        told.add(at, "this `jwt` provider is never asked: one before it, without `iss`, decides on every JWT", Some(hint));
+        told.add(
+            at,
+            "this `jwt` provider is never asked: one before it, without `iss`, decides on every JWT",
+            Some(hint),
+        );
     } else if jwt.iss.is_some() && jwts().any(|other| other.iss == jwt.iss) {
         let hint = "put the keys of one issuer into one `jwks`";
         told.add(at, "this `jwt` provider is never asked: one before it has the same `iss`", Some(hint));
@@ -67,11 +71,8 @@ fn check_reached(jwt: &JwtProvider, before: &[Provider], at: &str, told: &mut To
 
 /// Exactly one key, and algorithms that go with it.
 fn check_key(jwt: &JwtProvider, at: &str, told: &mut Told<'_>) {
-    let keys = [
-        ("secret", jwt.secret.is_some()),
-        ("public_key", jwt.public_key.is_some()),
-        ("jwks", jwt.jwks.is_some()),
-    ];
+    let keys =
+        [("secret", jwt.secret.is_some()), ("public_key", jwt.public_key.is_some()), ("jwks", jwt.jwks.is_some())];
     let given: Vec<&str> = keys.into_iter().filter(|(_, is_given)| *is_given).map(|(key, _)| key).collect();
     let key = match given.as_slice() {
         [] => {
@@ -126,7 +127,8 @@ fn check_introspect(introspect: &IntrospectProvider, before: &[Provider], at: &s
         let hint = "list `cookies`, or leave `bearer` out";
         told.add(at, "nothing is forwarded: no `cookies`, and `bearer: false`", Some(hint));
     }
-    let pointers = [("user", Some(&introspect.user)), ("roles", Some(&introspect.roles)), ("tenant", introspect.tenant.as_ref())];
+    let pointers =
+        [("user", Some(&introspect.user)), ("roles", Some(&introspect.roles)), ("tenant", introspect.tenant.as_ref())];
     for (key, pointer) in pointers {
         if pointer.is_some_and(|pointer| !pointer.starts_with('/')) {
             let message = format!("`{key}` is no JSON Pointer");

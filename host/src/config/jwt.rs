@@ -104,7 +104,9 @@ impl<'de> Deserialize<'de> for PublicKeyPlace {
         let text = String::deserialize(deserializer)?;
         if text.contains("PRIVATE KEY-----") {
             // Serde's sentences show values, this one does not.
-            return Err(serde::de::Error::custom("expected a public key: this is a private one, which only the issuer has"));
+            return Err(serde::de::Error::custom(
+                "expected a public key: this is a private one, which only the issuer has",
+            ));
         }
         match text.trim() {
             "" => Err(serde::de::Error::custom("expected the PEM text of a public key, or a file")),

@@ -32,6 +32,11 @@ pub struct Limits {
     /// proxy, whose address every client has.
     #[serde(rename = "failed_connects")]
     pub failed_connects_max: u32,
+    /// HTTP requests of providers (`jwks`, `introspect`) under way at once. Default 256; those beyond wait, and who waits
+    /// longer than the provider's `timeout` is refused `unavailable`.
+    #[serde(rename = "auth_requests", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub auth_requests_max: usize,
     /// How long a client may take from opening a transport to its handshake. Default 10 s; then it is closed.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
@@ -121,6 +126,7 @@ impl Default for Limits {
             subscriptions_per_connection_max: 128,
             connections_max: 100_000,
             failed_connects_max: 0,
+            auth_requests_max: 256,
             handshake_timeout: Duration::from_secs(10),
             inbound_queue_max: 256,
             outbound_queue_max: 1024,

@@ -52,12 +52,11 @@ fn refuse_providers(providers: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
     let Shape::List(providers) = &mut providers.shape else { return };
     providers.retain(|provider| {
         let other = provider.entries().iter().find(|entry| PROVIDERS.contains(&entry.key.as_str()));
-        let jwks = provider.get("jwt").and_then(|jwt| jwt.entry("jwks"));
-        if let Some(entry) = other.or(jwks) {
+        if let Some(entry) = other {
             let refused = not_served(&entry.key_place, &format!("provider `{}`", entry.key));
-            diagnostics.push(refused.hint("a `jwt` provider with a `secret` or a `public_key` is, and a `plugin`"));
+            diagnostics.push(refused.hint("a `jwt` provider is, and a `plugin`"));
         }
-        other.or(jwks).is_none()
+        other.is_none()
     });
 }
 

@@ -1,19 +1,23 @@
 //! Who waits for whom: calls at once, the queue before them, and turns at the processor. Authorizers have a room of
-//! their own in every plugin and in the process, so that a flood on handlers never keeps them from answering.
+//! their own in every plugin and in the process, so that a flood on handlers never keeps them from answering; calls that
+//! are long take their turns apart from those that are short.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::ready;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
 use std::thread;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::block_in_place;
 use tokio::time::{Instant as Moment, timeout_at};
 use tokio_util::sync::PollSemaphore;
 
 use super::breaker::Breaker;
 use super::census::Census;
+use super::engine::TICK;
 use super::fault::Failure;
 use super::manifest::PluginManifest;
 use super::pool::{Pool, Slots};
@@ -46,7 +50,9 @@ pub(super) struct Room {
     calls: Semaphore,
     concurrency_max: u32,
     queue_max: u32,
-    turns: Arc<Semaphore>,
+    turns: Turns,
+    /// Whether the call before was a long one; the next is expected to be as it was.
+    is_long: AtomicBool,
 }
 
 impl Room {
@@ -61,6 +67,7 @@ impl Room {
             concurrency_max: limits.concurrency_max,
             queue_max: limits.queue_max,
             turns: slots.turns(class),
+            is_long: AtomicBool::new(false),
         }
     }
 
@@ -88,23 +95,60 @@ impl Room {
     }
 
     /// Runs a guest, turn by turn. A guest yields every millisecond; of those that want to go on only as many as there
-    /// are processors stand in the runtime's queue, so that whatever else the process has to do waits for those few
-    /// and not for every busy guest.
+    /// are turns stand in the runtime's queue, so that whatever else the process has to do waits for those few and not
+    /// for every busy guest.
     pub(super) async fn run<T>(&self, call: impl Future<Output = T>) -> T {
         let mut call = pin!(call);
-        let mut turns = PollSemaphore::new(self.turns.clone());
+        let mut is_long = self.is_long.load(Ordering::Relaxed);
+        let mut is_told = false;
+        let mut turns = self.turns.of(is_long);
         poll_fn(|task| {
             // Held while the guest runs, given up whenever it waits.
             let _turn = ready!(turns.poll_acquire(task));
-            call.as_mut().poll(task)
+            let began = Moment::now();
+            let polled = if is_long { poll_apart(call.as_mut(), task) } else { call.as_mut().poll(task) };
+            let was_long = began.elapsed() >= TICK / 2;
+            if was_long && !is_long {
+                (is_long, turns) = (true, self.turns.of(true));
+            }
+            is_told |= was_long;
+            if polled.is_ready() && self.is_long.load(Ordering::Relaxed) != is_told {
+                self.is_long.store(is_told, Ordering::Relaxed);
+            }
+            polled
         })
         .await
     }
 }
 
+/// Polls what will keep the thread for as long as a guest may, with the thread out of the runtime: the tasks that waited
+/// for it, and the sockets it watched, go to another.
+fn poll_apart<T>(call: Pin<&mut impl Future<Output = T>>, task: &mut Context<'_>) -> Poll<T> {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => call.poll(task),
+        _ => block_in_place(|| call.poll(task)),
+    }
+}
+
 /// Turns at the processor for one class of calls.
-pub(super) fn turns() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(thread::available_parallelism().map_or(1, std::num::NonZero::get)))
+#[derive(Clone)]
+pub(super) struct Turns {
+    short: Arc<Semaphore>,
+    long: Arc<Semaphore>,
+}
+
+impl Turns {
+    /// As many at once as there are processors; of long calls one less, so that those who wait for something short do
+    /// not wait for the end of something long.
+    pub(super) fn new() -> Self {
+        let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let of = |turns: usize| Arc::new(Semaphore::new(turns.max(1)));
+        Self { short: of(processors), long: of(processors - 1) }
+    }
+
+    fn of(&self, is_long: bool) -> PollSemaphore {
+        PollSemaphore::new(if is_long { &self.long } else { &self.short }.clone())
+    }
 }
 
 /// A place in a queue, given up when dropped.

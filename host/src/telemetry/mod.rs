@@ -2,12 +2,14 @@
 //!
 //! The tables of metrics and events, and what their labels and fields hold, are in `host/README.md`.
 
+mod auth;
 mod events;
 mod logging;
 mod metrics;
 mod names;
 mod registry;
 
+pub use auth::{auth_away, auth_back, auth_http_request, auth_keys, auth_up};
 pub use events::{
     PluginFault, auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
     plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_fault, plugin_lingers,
@@ -16,7 +18,7 @@ pub use events::{
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
-    Gate, NO_CHANNEL, authorizer_cache, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed,
+    Gate, NO_CHANNEL, UnderWay, authorizer_cache, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed,
     connection_opened, connection_refused, connection_unannounced, dead_letter_dropped, dead_letters, delivered, gate,
     generation, http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_calls_waiting, plugin_host_call,
     plugin_http_request, plugin_instance_created, plugin_instance_retired, plugin_instances, plugin_instances_max,
@@ -43,6 +45,11 @@ mod tests {
         plugin_call("p", "handler", "ok", time);
         plugin_host_call("p", "kv", "ok", time);
         drop(plugin_http_request());
+        auth_away("jwt", "s", "why");
+        auth_back("jwt", "s");
+        auth_up("jwt", "s", true);
+        auth_keys("s", 2);
+        drop(auth_http_request());
         plugin_log_dropped("p", 3);
         plugin_fault(&PluginFault {
             plugin: "p",

@@ -161,6 +161,13 @@ pub(super) const STORE_UP: Metric =
     gauge("tidegate_store_up", "1 while the store works, 0 while it is away; not there before it is first needed");
 pub(super) const STORE_SWEPT: Metric =
     counter("tidegate_store_swept_total", "Keys of plugins taken out of the store because their time was over");
+pub(super) const AUTH_UP: Metric = gauge(
+    "tidegate_auth_up",
+    "1 while what a provider asks answers, 0 while it is away, by provider and source; not there before it was asked",
+);
+pub(super) const AUTH_KEYS: Metric = gauge("tidegate_auth_keys", "Keys that tokens are checked with, by source");
+pub(super) const AUTH_HTTP_REQUESTS: Metric =
+    gauge("tidegate_auth_http_requests", "HTTP requests of providers under way now (limits.auth_requests)");
 pub(super) const PANICS: Metric = counter("tidegate_panics_total", "Bugs caught at a task's edge, by place");
 
 /// Every metric there is.
@@ -214,12 +221,18 @@ pub(super) const METRICS: &[Metric] = &[
     HTTP_SECONDS,
     STORE_UP,
     STORE_SWEPT,
+    AUTH_UP,
+    AUTH_KEYS,
+    AUTH_HTTP_REQUESTS,
     PANICS,
 ];
 
 pub(super) const CONNECT: &str = "realtime.connect";
 pub(super) const DISCONNECT: &str = "realtime.disconnect";
 pub(super) const AUTH_FAILED: &str = "realtime.auth_failed";
+pub(super) const AUTH_AWAY: &str = "auth.away";
+pub(super) const AUTH_BACK: &str = "auth.back";
+pub(super) const AUTH_KEYS_READ: &str = "auth.keys";
 pub(super) const BOUNDARY_VIOLATION: &str = "realtime.boundary_violation";
 pub(super) const PLUGIN_FAULT: &str = "plugin.fault";
 pub(super) const PLUGIN_COMPILED: &str = "plugin.compiled";

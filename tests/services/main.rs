@@ -1,0 +1,8 @@
+//! What is promised beside a real Redis and a real PostgreSQL: started here, killed, frozen and started again.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod servers;

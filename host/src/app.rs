@@ -107,7 +107,7 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
         offered.queries = store.clone();
         look = Some((file, store));
     }
-    gate_one::providers(config).await?;
+    gate_one::providers(config, offered.queries.clone(), None).await?;
     let host = plugin_host(config, offered)?;
     let Built { serving, plugins, .. } = first_generation(config, &host).await?;
     let secrets_missing = plugins.iter().flat_map(|plugin| plugin.secrets_missing()).map(str::to_owned).collect();
@@ -121,9 +121,9 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
 /// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
 pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let started = Instant::now();
-    let providers = gate_one::providers(&config).await?;
     let store = Kept::at(&config.store);
     let (kv, queries) = (store.kv.clone(), store.queries.clone());
+    let providers = gate_one::providers(&config, queries.clone(), None).await?;
     let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());

@@ -171,6 +171,7 @@ mod tests {
     use crate::auth::{AuthServices, TokenRequest, sign};
     use crate::config::{HumanDuration, OneOrMore, Secret};
     use crate::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
+    use crate::flow::queries::{Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
 
     const NOW: u64 = 1_000_000;
     const SECRET: &str = "a secret of sixty-four bytes, which is enough for every algorithm";
@@ -182,6 +183,20 @@ mod tests {
     impl HttpClient for NoHttp {
         async fn exchange(&self, _: &HttpRequest, _: usize) -> Result<HttpResponse, HttpError> {
             Err(HttpError::Unreachable("there is no network".to_owned()))
+        }
+    }
+
+    /// Nothing is found.
+    struct NoDatabase;
+
+    #[async_trait]
+    impl Queries for NoDatabase {
+        async fn prepare(&self, _: &str) -> Result<Query, QueryMistake> {
+            Err(QueryMistake::Refused("there is no database".to_owned()))
+        }
+
+        async fn run(&self, _: &Query, _: &[QueryParam], _: QueryBounds) -> Result<String, QueryError> {
+            Err(QueryError::Unavailable("there is no database".to_owned()))
         }
     }
 
@@ -217,7 +232,12 @@ mod tests {
     }
 
     async fn jwt(provider: JwtProvider, clock: Arc<dyn Clock>) -> Jwt {
-        let services = AuthServices { clock: clock.clone(), http: Arc::new(NoHttp) };
+        let services = AuthServices {
+            clock: clock.clone(),
+            http: Arc::new(NoHttp),
+            queries: Arc::new(NoDatabase),
+            sessions: None,
+        };
         let keys = crate::auth::key_source(&provider, &services).await.unwrap();
         Jwt::new(provider, keys, clock)
     }

@@ -1,13 +1,16 @@
 //! Gate 1's providers: what recognises a credential, and the policy they make up. The only home of `jsonwebtoken`.
 
+mod activity_log;
 mod claims;
 mod compact;
+mod introspect;
 mod jwk;
 mod jwt;
 mod key_set;
 mod keys;
 mod pem;
 mod reach;
+mod session;
 mod sign;
 
 use std::io::Read as _;
@@ -23,11 +26,16 @@ pub use sign::{SignError, TokenRequest, sign};
 use crate::config::{Anonymous, Config, Diagnostic, JwksPlace, JwtProvider, Place, Provider, PublicKeyPlace};
 use crate::flow::http_client::HttpClient;
 use crate::flow::ports::Clock;
+use crate::flow::queries::Queries;
+use crate::flow::sessions::Sessions;
 use crate::flow::{AuthPolicy, AuthProvider};
 use crate::protocol::PluginName;
+use activity_log::ActivityLog;
+use introspect::Introspect;
 use jwt::KeySource;
 use key_set::{KeySet, SET_BYTES_MAX, SetPlace};
 use keys::{Key, Keys};
+use session::StoredSessions;
 
 /// What providers need of the world.
 #[derive(Clone)]
@@ -36,6 +44,10 @@ pub struct AuthServices {
     pub clock: Arc<dyn Clock>,
     /// What asks the URLs that are configured, private ones too.
     pub http: Arc<dyn HttpClient>,
+    /// What finds sessions.
+    pub queries: Arc<dyn Queries>,
+    /// What remembers when they were used; `None` where nothing does.
+    pub sessions: Option<Arc<dyn Sessions>>,
 }
 
 /// The providers of a configuration, ready to be asked.
@@ -50,6 +62,7 @@ pub struct Providers {
 #[derive(Default)]
 pub struct Upkeep {
     key_sets: Vec<Arc<KeySet>>,
+    logs: Vec<Arc<ActivityLog>>,
 }
 
 impl Upkeep {
@@ -59,6 +72,10 @@ impl Upkeep {
         for set in self.key_sets {
             let shutdown = shutdown.clone();
             tasks.spawn(async move { set.run(shutdown).await });
+        }
+        for log in self.logs {
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move { log.run(shutdown).await });
         }
         tasks
     }
@@ -82,7 +99,23 @@ pub async fn prepare(config: &Config, services: &AuthServices) -> Result<Provide
                 }
                 Err(mistake) => mistakes.push(mistake),
             },
-            Provider::Session(_) | Provider::Introspect(_) => {}
+            Provider::Session(session) => {
+                let AuthServices { clock, queries, sessions, .. } = services.clone();
+                let Some(sessions) = sessions else {
+                    mistakes.push(mistake_at(session.place.as_ref(), "this store keeps no sessions".to_owned()));
+                    continue;
+                };
+                let stored = StoredSessions::new(session.clone(), queries, sessions, clock);
+                if let Err(why) = stored.check().await {
+                    mistakes.push(mistake_at(session.place.as_ref(), format!("the query of the sessions {why}")));
+                }
+                upkeep.logs.push(stored.log().clone());
+                providers.push(AuthProvider::Own(Arc::new(stored)));
+            }
+            Provider::Introspect(introspect) => {
+                let AuthServices { clock, http, .. } = services.clone();
+                providers.push(AuthProvider::Own(Arc::new(Introspect::new(introspect.clone(), http, clock))));
+            }
             Provider::Plugin(plugin) => {
                 let name = PluginName::new(plugin.name.as_str());
                 providers.push(AuthProvider::Plugin { name, cookies: plugin.cookies.clone() });

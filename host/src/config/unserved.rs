@@ -3,7 +3,7 @@
 use super::{Diagnostic, Node, Place, Shape};
 
 const BROKER: &str = "memory";
-const PROVIDERS: [&str; 2] = ["session", "introspect"];
+const PROVIDERS: [&str; 1] = ["session"];
 const BUS_SOURCES: [&str; 2] = ["redis", "postgres"];
 
 /// Tells of every such key and takes it out of the tree.
@@ -54,7 +54,7 @@ fn refuse_providers(providers: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
         let other = provider.entries().iter().find(|entry| PROVIDERS.contains(&entry.key.as_str()));
         if let Some(entry) = other {
             let refused = not_served(&entry.key_place, &format!("provider `{}`", entry.key));
-            diagnostics.push(refused.hint("a `jwt` provider is, and a `plugin`"));
+            diagnostics.push(refused.hint("`jwt`, `introspect` and `plugin` are"));
         }
         other.is_none()
     });

@@ -165,9 +165,18 @@ impl Gates {
     fn user_of(&self, session: &Session) -> Result<Option<Arc<User>>, Refusal> {
         let user = session.user();
         match &user {
-            Some(user) if user.is_expired(self.ports.clock.now_unix_s()) => Err(Code::TokenExpired.into()),
-            _ => Ok(user),
+            Some(user) => {
+                let now_unix_s = self.ports.clock.now_unix_s();
+                if user.is_expired(now_unix_s) {
+                    return Err(Code::TokenExpired.into());
+                }
+                if let Some(activity) = &user.activity {
+                    activity.heard(now_unix_s);
+                }
+            }
+            None => {}
         }
+        Ok(user)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::metrics::UnderWay;
 use super::names;
-use super::registry::gauge;
+use super::registry::{counter, gauge};
 
 /// `auth.away`: what a provider asks does not answer, or nothing that makes sense. Who is connected stays.
 pub fn auth_away(provider: &'static str, source: &str, why: &str) {
@@ -25,6 +25,16 @@ pub fn auth_keys(source: &str, keys: usize) {
     #[expect(clippy::cast_precision_loss, reason = "a hundred at most")]
     gauge(names::AUTH_KEYS, &[("source", source)]).set(keys as f64);
     tracing::info!(event = names::AUTH_KEYS_READ, source, keys, "keys of an issuer read");
+}
+
+/// Counts a credential that was looked for: `user`, `cached`, `refused`, `over` or `unavailable`.
+pub fn auth_lookup(provider: &'static str, outcome: &'static str) {
+    counter(names::AUTH_LOOKUPS, &[("provider", provider), ("outcome", outcome)]).increment(1);
+}
+
+/// Counts sessions whose use was to be written back: `written`, `failed` (to be tried again) or `dropped`.
+pub fn auth_activity(outcome: &'static str, sessions: usize) {
+    counter(names::AUTH_ACTIVITY, &[("outcome", outcome)]).increment(sessions as u64);
 }
 
 /// Counts an HTTP request of a provider that is under way until this is dropped.

@@ -9,7 +9,7 @@ mod metrics;
 mod names;
 mod registry;
 
-pub use auth::{auth_away, auth_back, auth_http_request, auth_keys, auth_up};
+pub use auth::{auth_activity, auth_away, auth_back, auth_http_request, auth_keys, auth_lookup, auth_up};
 pub use events::{
     PluginFault, auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
     plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_fault, plugin_lingers,
@@ -49,6 +49,8 @@ mod tests {
         auth_back("jwt", "s");
         auth_up("jwt", "s", true);
         auth_keys("s", 2);
+        auth_lookup("session", "user");
+        auth_activity("written", 1);
         drop(auth_http_request());
         plugin_log_dropped("p", 3);
         plugin_fault(&PluginFault {

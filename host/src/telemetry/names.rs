@@ -166,6 +166,14 @@ pub(super) const AUTH_UP: Metric = gauge(
     "1 while what a provider asks answers, 0 while it is away, by provider and source; not there before it was asked",
 );
 pub(super) const AUTH_KEYS: Metric = gauge("tidegate_auth_keys", "Keys that tokens are checked with, by source");
+pub(super) const AUTH_LOOKUPS: Metric = counter(
+    "tidegate_auth_lookups_total",
+    "Credentials looked for, by provider (introspect, session) and outcome (user, cached, refused, over, unavailable)",
+);
+pub(super) const AUTH_ACTIVITY: Metric = counter(
+    "tidegate_auth_activity_total",
+    "Sessions whose use was to be written back, by outcome (written; failed: tried again; dropped: too many sessions)",
+);
 pub(super) const AUTH_HTTP_REQUESTS: Metric =
     gauge("tidegate_auth_http_requests", "HTTP requests of providers under way now (limits.auth_requests)");
 pub(super) const PANICS: Metric = counter("tidegate_panics_total", "Bugs caught at a task's edge, by place");
@@ -223,6 +231,8 @@ pub(super) const METRICS: &[Metric] = &[
     STORE_SWEPT,
     AUTH_UP,
     AUTH_KEYS,
+    AUTH_LOOKUPS,
+    AUTH_ACTIVITY,
     AUTH_HTTP_REQUESTS,
     PANICS,
 ];

@@ -74,7 +74,7 @@ const HOMES: [(&str, &[&str]); 29] = [
     ("clap", &["cli/"]),
     ("sqlx", &["store/", "bus/outbox/"]),
     ("redis", &["bus/", "broker/"]),
-    ("url", &["config/origin.rs", "config/web_url.rs"]),
+    ("url", &["config/"]),
     ("hyper", &["outbound/"]),
     ("hyper_util", &["outbound/"]),
     ("hyper_rustls", &["outbound/"]),

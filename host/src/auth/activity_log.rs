@@ -81,7 +81,8 @@ impl ActivityLog {
     pub(super) async fn write_back(&self) {
         let changed: Vec<(SessionKey, SessionUse)> = {
             let followed = self.followed.lock();
-            let changed = followed.iter().filter(|(_, session)| session.activity.last_unix_s() > session.written_unix_s);
+            let changed =
+                followed.iter().filter(|(_, session)| session.activity.last_unix_s() > session.written_unix_s);
             let used = |session: &Followed| SessionUse {
                 first_unix_s: session.first_unix_s,
                 last_unix_s: session.activity.last_unix_s(),
@@ -108,9 +109,8 @@ impl ActivityLog {
                 }
             }
         }
-        let is_wanted = |session: &Followed| {
-            !session.activity.is_left() || session.activity.last_unix_s() > session.written_unix_s
-        };
+        let is_wanted =
+            |session: &Followed| !session.activity.is_left() || session.activity.last_unix_s() > session.written_unix_s;
         self.followed.lock().retain(|_, session| is_wanted(session));
     }
 

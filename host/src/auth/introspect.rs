@@ -176,7 +176,8 @@ impl Provider for Introspect {
         }
         let bytes: usize = headers.iter().map(|(_, value)| value.len()).sum();
         // What could begin another header field, or be read as another value, is not sent anywhere.
-        let is_plain = headers.iter().all(|(_, value)| value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()));
+        let is_plain =
+            headers.iter().all(|(_, value)| value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()));
         if bytes > TOKEN_BYTES_MAX || !is_plain || shown.token.is_some_and(|token| token.contains(' ')) {
             tracing::debug!(bytes, "credential refused: it is too long, or cannot be forwarded");
             return Identity::Refused(Code::Unauthenticated);

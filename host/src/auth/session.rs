@@ -86,7 +86,9 @@ impl StoredSessions {
             let query = self.queries.prepare(&self.provider.query).await?;
             match query.params {
                 Some(1) | None => Ok(query),
-                Some(params) => Err(QueryMistake::Refused(format!("takes {params} parameters, and is given the session's id"))),
+                Some(params) => {
+                    Err(QueryMistake::Refused(format!("takes {params} parameters, and is given the session's id")))
+                }
             }
         };
         self.query.get_or_try_init(prepare).await

@@ -278,7 +278,7 @@ impl Server {
         roster.serve(&first.plugins, Vec::new());
         let api_keys = Arc::new(config.api_keys.clone());
         let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone(), store };
-        let router = realtime.attach(http::router(state), &gates, &config.auth.origins);
+        let router = realtime.attach(http::router(state), &gates, &config.auth);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
         let ready = options.ready.take();
         let rollback = config.rollback.clone();

@@ -15,12 +15,17 @@ mod decisions;
 mod drain;
 mod identify;
 mod inbound;
+mod introspect;
+mod issuer;
+mod key_sets;
 mod nodes;
 mod rate;
 mod recheck;
 mod relay;
+mod sessions;
 mod snapshot;
 mod subscribe;
+mod tokens;
 mod transform;
 mod unsubscribe;
 

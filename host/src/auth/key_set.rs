@@ -154,7 +154,11 @@ impl KeySet {
         loop {
             {
                 let _reading = self.reading.lock().await;
-                self.read().await;
+                // A token with an unknown key may have been faster.
+                let is_fresh = |last: Read| last.failures == 0 && last.at.elapsed() < ASKED_INTERVAL.min(interval);
+                if !self.last.lock().is_some_and(is_fresh) {
+                    self.read().await;
+                }
             }
             let failures = self.last.lock().map_or(0, |last| last.failures);
             sleep(wait(failures, interval)).await;

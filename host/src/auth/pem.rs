@@ -1,7 +1,7 @@
 //! A public key in PEM (RFC 7468): `PUBLIC KEY`, or `RSA PUBLIC KEY`. The only home of `spki`.
 
 use spki::der::asn1::UintRef;
-use spki::der::{Decode as _, Document, Reader as _, SliceReader};
+use spki::der::{Decode as _, Reader as _, SliceReader, pem};
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 
 use super::keys::{Key, KeyKind};
@@ -16,11 +16,11 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn read(pem: &str) -> Result<Key, String> {
-    let (label, document) = Document::from_pem(pem.trim()).map_err(|error| format!("it is no PEM: {error}"))?;
+pub(super) fn read(text: &str) -> Result<Key, String> {
+    let (label, der) = pem::decode_vec(text.trim().as_bytes()).map_err(|error| format!("it is no PEM: {error}"))?;
     match label {
-        "PUBLIC KEY" => any(document.as_bytes()),
-        "RSA PUBLIC KEY" => rsa(document.as_bytes()),
+        "PUBLIC KEY" => any(&der),
+        "RSA PUBLIC KEY" => rsa(&der),
         "CERTIFICATE" => Err("it is a certificate: `openssl x509 -pubkey -noout` takes its public key out".to_owned()),
         other => Err(format!("it is `{other}`, not `PUBLIC KEY`")),
     }

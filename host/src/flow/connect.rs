@@ -59,6 +59,12 @@ impl Gates {
         result
     }
 
+    /// Whether a page of this origin may speak to this host at all, whatever its credential.
+    #[must_use]
+    pub fn admits_page(&self, handshake: &Handshake) -> bool {
+        self.auth.admits_origin(handshake, false)
+    }
+
     async fn admit(&self, connection: &ConnectionId, handshake: &Handshake) -> Result<Admission, Refusal> {
         self.refuse_while_draining()?;
         let cookies = self.auth.cookies();
@@ -175,7 +181,11 @@ impl AuthPolicy {
 
     /// Browsers send `Origin`; other clients do not and are not judged by it.
     fn admits_origin(&self, handshake: &Handshake, by_cookie: bool) -> bool {
-        let Some(origin) = handshake.origin.as_deref().map(canonical) else { return true };
+        let Some(origin) = handshake.origin.as_deref().map(canonical) else {
+            // Some requests of pages carry no `Origin`, an image's for one, and the user's cookies all the same.
+            let is_of_elsewhere = matches!(handshake.fetch_site.as_deref(), Some("cross-site" | "same-site"));
+            return !(by_cookie && is_of_elsewhere);
+        };
         if handshake.host.as_deref().is_some_and(|host| is_same_host(&origin, host)) {
             return true;
         }

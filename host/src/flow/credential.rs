@@ -17,6 +17,8 @@ pub struct Handshake {
     pub origin: Option<String>,
     /// The `Host` header.
     pub host: Option<String>,
+    /// The `Sec-Fetch-Site` header.
+    pub fetch_site: Option<String>,
 }
 
 /// The credential of a connection.
@@ -73,6 +75,7 @@ impl Handshake {
                 Some(_) => return Some(Credential::Ambiguous(cookies.iter().find(|wanted| **wanted == name)?)),
             }
         }
+        found.sort_by_key(|(name, _)| cookies.iter().position(|wanted| wanted == name));
         (!found.is_empty()).then_some(Credential::Cookies(found))
     }
 }

@@ -18,8 +18,7 @@ fn world() -> World {
 }
 
 fn auth(changes: Value) -> Value {
-    let mut introspect =
-        json!({ "url": URL, "cookies": ["sid", "csrf"], "user": "/data/id", "roles": "/data/roles", "tenant": "/data/tenant" });
+    let mut introspect = json!({ "url": URL, "cookies": ["sid", "csrf"], "user": "/data/id", "roles": "/data/roles", "tenant": "/data/tenant" });
     introspect.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     json!({ "providers": [{ "introspect": introspect }] })
 }

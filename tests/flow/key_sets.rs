@@ -82,7 +82,8 @@ async fn a_key_is_used_for_nothing_that_its_set_does_not_allow() {
 
 #[tokio::test(start_paused = true)]
 async fn of_two_keys_of_one_name_the_one_that_signed_is_found() {
-    let door = door(&world(&[with(jwk(Signer::P256, "k"), &json!({})), jwk(Signer::Rsa, "k"), jwk(Signer::Rsa, "k")])).await;
+    let door =
+        door(&world(&[with(jwk(Signer::P256, "k"), &json!({})), jwk(Signer::Rsa, "k"), jwk(Signer::Rsa, "k")])).await;
     assert_eq!(door.token(&Signer::Rsa.token("RS256", Some("k"))).await.as_deref(), Ok("alice"));
     assert_eq!(door.token(&Signer::P256.token("ES256", Some("k"))).await.as_deref(), Ok("alice"));
 }

@@ -60,8 +60,14 @@ async fn a_key_that_is_no_good_is_a_mistake_at_the_start() {
         (json!({ "algorithm": "ES256", "public_key": include_str!("keys/p521.pub.pem") }), "not P-256 and not P-384"),
         (json!({ "algorithm": "ES256", "public_key": P384_PUBLIC }), "`ES256` does not go with the public key"),
         (json!({ "algorithm": ["RS256", "EdDSA"], "public_key": RSA_PUBLIC }), "`EdDSA` does not go with"),
-        (json!({ "algorithm": "RS256", "public_key": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----" }), "no good"),
-        (json!({ "algorithm": "RS256", "public_key": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----" }), "openssl x509"),
+        (
+            json!({ "algorithm": "RS256", "public_key": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----" }),
+            "no good",
+        ),
+        (
+            json!({ "algorithm": "RS256", "public_key": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----" }),
+            "openssl x509",
+        ),
         (json!({ "algorithm": "RS256", "public_key": "no/such.pem" }), "no/such.pem"),
         (json!({ "algorithm": "RS256", "jwks": "no/such.json" }), "no/such.json"),
     ];
@@ -90,8 +96,14 @@ async fn a_token_cannot_choose_how_it_is_checked() {
         ("a certificate in the header", by_attacker(json!({ "x5c": ["MIIB"] }))),
         ("a path as kid", by_attacker(json!({ "kid": "../../../../dev/null" }))),
         ("a query as kid", by_attacker(json!({ "kid": "x' union select 'secret' --" }))),
-        ("another algorithm of the same key", Signer::Rsa.sign(Algorithm::RS512, &json!({ "alg": "RS512" }).to_string(), &claims)),
-        ("another padding of the same key", Signer::Rsa.sign(Algorithm::PS256, &json!({ "alg": "PS256" }).to_string(), &claims)),
+        (
+            "another algorithm of the same key",
+            Signer::Rsa.sign(Algorithm::RS512, &json!({ "alg": "RS512" }).to_string(), &claims),
+        ),
+        (
+            "another padding of the same key",
+            Signer::Rsa.sign(Algorithm::PS256, &json!({ "alg": "PS256" }).to_string(), &claims),
+        ),
         ("a key of another kind", Signer::P256.sign(Algorithm::ES256, &json!({ "alg": "ES256" }).to_string(), &claims)),
     ];
     // The public key is public: whoever takes it for a shared secret lets everybody sign.
@@ -114,7 +126,10 @@ async fn a_token_cannot_choose_how_it_is_checked() {
         attacks.push(("no algorithm, a signature", format!("{message}.{signature}")));
     }
     for algorithm in [json!(null), json!(["RS256"]), json!({ "RS256": true }), json!(256)] {
-        attacks.push(("an algorithm that is no text", format!("{}.{}.{signature}", part(&json!({ "alg": algorithm }).to_string()), part(&claims))));
+        attacks.push((
+            "an algorithm that is no text",
+            format!("{}.{}.{signature}", part(&json!({ "alg": algorithm }).to_string()), part(&claims)),
+        ));
     }
     for (name, token) in attacks {
         assert_eq!(door.token(&token).await, Err(Code::Unauthenticated), "{name}: {token}");
@@ -241,7 +256,9 @@ async fn several_issuers_are_told_apart_by_their_name_and_none_signs_for_another
     assert_eq!(door.token(&rsa("https://id.example.com")).await.as_deref(), Ok("alice"));
     assert_eq!(door.token(&own("backend", json!("realtime"))).await.as_deref(), Ok("bob"));
     assert_eq!(door.token(&own("backend", json!(["x", "tidegate"]))).await.as_deref(), Ok("bob"));
-    for token in [rsa("backend"), own("https://id.example.com", json!("realtime")), rsa("other"), own("backend", json!("x"))] {
+    for token in
+        [rsa("backend"), own("https://id.example.com", json!("realtime")), rsa("other"), own("backend", json!("x"))]
+    {
         assert_eq!(door.token(&token).await, Err(Code::Unauthenticated));
     }
 }

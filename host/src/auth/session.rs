@@ -135,7 +135,7 @@ impl StoredSessions {
         let user = user(row)?;
         let token_id = Some(key.as_str().to_owned());
         let activity = Some(self.log.follow(key, stored, idle_s));
-        // The store vouches for it now: a cut-off for all of a user's sessions is the application's to make, by deleting them.
+        // It is as old as it says: a cut-off for a user's credentials ends the sessions that began before it.
         Ok(Found::User(User { expires_at, token_id, issued_at: Some(began), activity, ..user }))
     }
 

@@ -96,9 +96,7 @@ const fn is_inside(address: IpAddr) -> bool {
             let is_shared = first == 100 && second & 0b1100_0000 == 64;
             address.is_loopback() || address.is_private() || address.is_link_local() || is_shared
         }
-        IpAddr::V6(address) => {
-            address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
-        }
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
     }
 }
 

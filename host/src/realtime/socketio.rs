@@ -66,7 +66,10 @@ impl Transport {
         io.ns("/", (move |socket: SocketRef| async move { entrance.opened(&socket) }).with(admit));
         let routes = axum::Router::new()
             .route_service("/socket.io/", service)
-            .layer(axum::middleware::from_fn_with_state((Arc::clone(realtime), Arc::clone(gates), addresses), door::door))
+            .layer(axum::middleware::from_fn_with_state(
+                (Arc::clone(realtime), Arc::clone(gates), addresses),
+                door::door,
+            ))
             .layer(cors(&auth.origins));
         (Self { io }, routes)
     }

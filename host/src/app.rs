@@ -1,6 +1,7 @@
 //! Composition: the only place that names concrete adapters. Start, serve, reload, drain.
 
 mod gate_one;
+mod nodes;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -16,14 +17,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Providers, Upkeep};
-use crate::broker::MemoryBroker;
+use crate::auth::{NoSessions, Providers, Upkeep};
 use crate::bus::{MemoryBus, MemoryDeadLetters, Queue};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
 use crate::flow::kv::KeyValue;
 use crate::flow::ports::{Clock, StoreHealth, SystemClock};
 use crate::flow::queries::Queries;
+use crate::flow::sessions::Sessions;
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
 use crate::outbound::{Asker, Outbound, OutboundError, OutboundSettings, SystemResolver};
@@ -36,6 +37,7 @@ use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Told, Trigger, WatchError, Watcher};
 use crate::store::{SqliteLook, SqliteStore};
 use crate::telemetry;
+use nodes::Nodes;
 
 /// Triggers waiting to be taken up; more say nothing that one does not.
 const TRIGGERS_MAX: usize = 1;
@@ -54,6 +56,9 @@ pub enum AppError {
     /// Plugins could not send HTTP requests.
     #[error("failed to start the HTTP client")]
     Outbound(#[from] OutboundError),
+    /// The broker's URL is none that its driver takes.
+    #[error("failed to make a broker of `broker`: {0}")]
+    Broker(String),
     /// The address cannot be listened on.
     #[error("failed to listen on `{address}`")]
     Bind {
@@ -108,7 +113,7 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
         offered.queries = store.clone();
         look = Some((file, store));
     }
-    gate_one::providers(config, offered.queries.clone(), None).await?;
+    gate_one::providers(config, offered.queries.clone(), Arc::new(NoSessions)).await?;
     let host = plugin_host(config, offered)?;
     let Built { serving, plugins, .. } = first_generation(config, &host).await?;
     let secrets_missing = plugins.iter().flat_map(|plugin| plugin.secrets_missing()).map(str::to_owned).collect();
@@ -122,13 +127,15 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
 /// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
 pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let started = Instant::now();
+    let nodes = Nodes::new(&config)?;
     let store = Kept::at(&config.store);
     let (kv, queries) = (store.kv.clone(), store.queries.clone());
-    let providers = gate_one::providers(&config, queries.clone(), None).await?;
+    let providers = gate_one::providers(&config, queries.clone(), store.sessions.clone()).await?;
     let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
-    let served = Server::assemble(&config, providers, host, first, store.health.clone()).serve(&config, options).await;
+    let server = Server::assemble(&config, providers, host, first, store.health.clone(), nodes);
+    let served = server.serve(&config, options).await;
     store.close().await;
     served
 }
@@ -137,6 +144,7 @@ pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
 struct Kept {
     kv: Arc<dyn KeyValue>,
     queries: Arc<dyn Queries>,
+    sessions: Arc<dyn Sessions>,
     health: Arc<dyn StoreHealth>,
     file: Option<Arc<SqliteStore>>,
 }
@@ -148,12 +156,18 @@ impl Kept {
         match place {
             StorePlace::Sqlite(file) => {
                 let store = Arc::new(SqliteStore::new(file.clone(), clock));
-                Self { kv: store.clone(), queries: store.clone(), health: store.clone(), file: Some(store) }
+                Self {
+                    kv: store.clone(),
+                    queries: store.clone(),
+                    sessions: store.clone(),
+                    health: store.clone(),
+                    file: Some(store),
+                }
             }
             StorePlace::Memory => {
                 let kv = Arc::new(MemoryKv::new(clock));
                 let queries = Arc::new(NoDatabase::Refused("`store: sqlite::memory:` has no tables to ask"));
-                Self { kv: kv.clone(), queries, health: kv, file: None }
+                Self { kv: kv.clone(), queries, sessions: Arc::new(NoSessions), health: kv, file: None }
             }
         }
     }
@@ -240,6 +254,7 @@ struct Server {
     first: Built,
     store: Arc<dyn StoreHealth>,
     upkeep: Upkeep,
+    nodes: Nodes,
 }
 
 impl Server {
@@ -249,30 +264,34 @@ impl Server {
         host: Arc<PluginHost>,
         first: Built,
         store: Arc<dyn StoreHealth>,
+        nodes: Nodes,
     ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let broker = Arc::new(MemoryBroker);
-        let realtime = Realtime::new(config.limits.clone(), broker.clone());
+        let realtime = Realtime::new(config.limits.clone(), nodes.broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
         let dead_letters = Arc::new(MemoryDeadLetters::new(config.limits.dead_letters_max));
         let ports = Ports {
             rooms: realtime.clone(),
-            broker,
+            broker: nodes.broker.clone(),
             bus: Arc::new(bus),
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),
         };
         let gates = Arc::new(Gates::new(first.serving.clone(), providers.policy, config.limits.clone(), ports));
-        Self { gates, realtime, bus: queue, dead_letters, host, first, store, upkeep: providers.upkeep }
+        let upkeep = providers.upkeep;
+        Self { gates, realtime, bus: queue, dead_letters, host, first, store, upkeep, nodes }
     }
 
     async fn serve(self, config: &Config, mut options: Options) -> Result<(), AppError> {
-        let Self { gates, realtime, bus, dead_letters, host, first, store, upkeep } = self;
+        let Self { gates, realtime, bus, dead_letters, host, first, store, upkeep, mut nodes } = self;
         let mut stop = StopSignals::new()?;
         let tcp = bind(config.listen).await?;
         let address = tcp.local_addr()?;
         let draining = CancellationToken::new();
         let upkeep = upkeep.spawn(&draining);
+        let linked = CancellationToken::new();
+        nodes.link(realtime.clone(), None, linked.clone());
+        let _until_the_end = linked.drop_guard();
 
         let roster = Arc::new(Roster::new(host.quarantine().clone()));
         roster.serve(&first.plugins, Vec::new());

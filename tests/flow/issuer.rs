@@ -123,7 +123,7 @@ impl Door {
             clock: clock.clone(),
             http: world.http.clone(),
             queries: world.queries.clone(),
-            sessions: Some(world.sessions.clone()),
+            sessions: world.sessions.clone(),
         };
         let auth::Providers { policy, upkeep } = auth::prepare(&config, &services).await?;
         let server = Server::declaring(CHANNELS).auth(|auth| *auth = policy).start();

@@ -15,7 +15,7 @@ use crate::outbound::{Asker, Outbound, OutboundSettings, SystemResolver};
 pub(super) async fn providers(
     config: &Config,
     queries: Arc<dyn Queries>,
-    sessions: Option<Arc<dyn Sessions>>,
+    sessions: Arc<dyn Sessions>,
 ) -> Result<Providers, AppError> {
     // Who writes a URL into the server's own configuration means it, wherever it leads.
     let private_origins: BTreeSet<Origin> = config.auth.providers.iter().filter_map(origin_asked).collect();

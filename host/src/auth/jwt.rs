@@ -236,7 +236,7 @@ mod tests {
             clock: clock.clone(),
             http: Arc::new(NoHttp),
             queries: Arc::new(NoDatabase),
-            sessions: None,
+            sessions: Arc::new(crate::auth::NoSessions),
         };
         let keys = crate::auth::key_source(&provider, &services).await.unwrap();
         Jwt::new(provider, keys, clock)

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use jwt::Jwt;
+pub use session::NoSessions;
 pub use sign::{SignError, TokenRequest, sign};
 
 use crate::config::{Anonymous, Config, Diagnostic, JwksPlace, JwtProvider, Place, Provider, PublicKeyPlace};
@@ -46,8 +47,8 @@ pub struct AuthServices {
     pub http: Arc<dyn HttpClient>,
     /// What finds sessions.
     pub queries: Arc<dyn Queries>,
-    /// What remembers when they were used; `None` where nothing does.
-    pub sessions: Option<Arc<dyn Sessions>>,
+    /// What remembers when they were used.
+    pub sessions: Arc<dyn Sessions>,
 }
 
 /// The providers of a configuration, ready to be asked.
@@ -101,10 +102,6 @@ pub async fn prepare(config: &Config, services: &AuthServices) -> Result<Provide
             },
             Provider::Session(session) => {
                 let AuthServices { clock, queries, sessions, .. } = services.clone();
-                let Some(sessions) = sessions else {
-                    mistakes.push(mistake_at(session.place.as_ref(), "this store keeps no sessions".to_owned()));
-                    continue;
-                };
                 let stored = StoredSessions::new(session.clone(), queries, sessions, clock);
                 if let Err(why) = stored.check().await {
                     mistakes.push(mistake_at(session.place.as_ref(), format!("the query of the sessions {why}")));

@@ -15,7 +15,7 @@ use crate::config::SessionProvider;
 use crate::flow::Shown;
 use crate::flow::ports::{Clock, Identity, Provider};
 use crate::flow::queries::{Queries, Query, QueryBounds, QueryMistake, QueryParam};
-use crate::flow::sessions::{SessionKey, SessionUse, Sessions};
+use crate::flow::sessions::{SessionKey, SessionUse, Sessions, SessionsError};
 use crate::protocol::{Code, User};
 use crate::telemetry;
 
@@ -23,6 +23,32 @@ use crate::telemetry;
 const ID_BYTES_MAX: usize = 1024;
 /// What one session may be: a second row says that the query finds several.
 const ANSWER: QueryBounds = QueryBounds { rows_max: 2, bytes_max: 64 << 10 };
+
+/// Remembers nothing, for where nobody connects: a check of the configuration, a store in memory.
+pub struct NoSessions;
+
+fn nothing_kept<T>() -> Result<T, SessionsError> {
+    Err(SessionsError("this store keeps no sessions".to_owned()))
+}
+
+#[async_trait]
+impl Sessions for NoSessions {
+    async fn open(&self) -> Result<(), SessionsError> {
+        nothing_kept()
+    }
+
+    async fn used(&self, _: &SessionKey) -> Result<Option<SessionUse>, SessionsError> {
+        nothing_kept()
+    }
+
+    async fn write_back(&self, _: &[(SessionKey, SessionUse)]) -> Result<(), SessionsError> {
+        nothing_kept()
+    }
+
+    async fn forget(&self, _: u64) -> Result<u64, SessionsError> {
+        nothing_kept()
+    }
+}
 
 /// Finds sessions in the store.
 pub(super) struct StoredSessions {

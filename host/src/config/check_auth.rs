@@ -161,3 +161,80 @@ fn is_origin(text: &str) -> bool {
     let host_fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._:[]".contains(&b);
     scheme_fits && !host.is_empty() && host.bytes().all(host_fits)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    const SECRET: &str = "a-secret-of-thirty-two-bytes-or-more";
+
+    /// The mistakes of an `auth:` section, without their places.
+    fn mistakes(auth: &str) -> Vec<String> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("tidegate.yaml");
+        std::fs::write(&file, format!("auth:\n  {}\n", auth.replace("SECRET", SECRET))).unwrap();
+        let told = Config::load(Some(&file), [], &[]).err().unwrap_or_default();
+        assert!(told.iter().all(|told| told.place.is_some()), "{told:?}");
+        told.into_iter().map(|told| told.message).collect()
+    }
+
+    #[test]
+    fn a_token_is_checked_with_exactly_one_key_that_goes_with_its_algorithm() {
+        for (jwt, expected) in [
+            ("{}", "a `jwt` provider needs one of `secret`, `public_key` and `jwks`"),
+            ("{ algorithm: RS256, public_key: a.pem, jwks: keys.json }", "`public_key` and `jwks` are given"),
+            ("{ secret: SECRET, jwks: keys.json }", "`secret` and `jwks` are given"),
+            ("{ jwks: keys.json }", "`HS256` does not go with `jwks`"),
+            ("{ algorithm: [RS256, HS256], public_key: a.pem }", "`HS256` does not go with `public_key`"),
+            ("{ algorithm: ES256, secret: SECRET }", "`ES256` does not go with `secret`"),
+            ("{ algorithm: [HS256, HS512], secret: SECRET }", "the secret has 36 bytes, HS512 needs at least 64"),
+            ("{ algorithm: none, secret: SECRET }", "found `none`"),
+            ("{ algorithm: [], secret: SECRET }", "found an empty list"),
+            ("{ algorithm: RS256, jwks: 'ftp://a/keys' }", "it is no URL of `http` or `https`"),
+            ("{ algorithm: RS256, jwks: 'https://u:p@a/keys' }", "a user name or a password"),
+            ("{ algorithm: RS256, public_key: '-----BEGIN PRIVATE KEY-----' }", "this is a private one"),
+            ("{ algorithm: RS256, jwks: 'https://a/keys', refresh: 0s }", "expected more than 0 s"),
+        ] {
+            let told = mistakes(&format!("providers: [jwt: {jwt}]"));
+            assert!(told.len() == 1 && told[0].contains(expected), "{jwt}: {told:#?}");
+        }
+        for good in ["{ algorithm: RS256, jwks: keys.json }", "{ algorithm: [ES256, EdDSA], jwks: 'https://a/keys' }"] {
+            assert_eq!(mistakes(&format!("providers: [jwt: {good}]")), [""; 0], "{good}");
+        }
+    }
+
+    #[test]
+    fn a_provider_that_is_never_asked_or_forwards_nothing_is_a_mistake() {
+        for (auth, expected) in [
+            (
+                "providers: [jwt: { secret: SECRET }, jwt: { secret: SECRET, iss: a }]",
+                "is never asked: one before it, without `iss`",
+            ),
+            (
+                "providers: [jwt: { secret: SECRET, iss: a }, jwt: { secret: SECRET, iss: a }]",
+                "one before it has the same `iss`",
+            ),
+            (
+                "providers: [introspect: { url: 'http://a' }, introspect: { url: 'http://b' }]",
+                "is never asked about tokens",
+            ),
+            ("providers: [introspect: { url: 'http://a', bearer: false }]", "nothing is forwarded"),
+            ("providers: [introspect: { url: 'http://a', user: id }]", "`user` is no JSON Pointer"),
+            ("providers: [introspect: { url: 'http://a', cookies: ['a b'] }]", "`a b` is no name of a cookie"),
+            ("providers: [session: { cookie: 'a;b', query: 'select $1' }]", "`a;b` is no name of a cookie"),
+            ("providers: [session: { cookie: a, query: 'select 1' }]", "it has no `$1`"),
+            (
+                "providers: [plugin: { name: p }, session: { cookie: a, query: 'select $1' }]",
+                "a provider after a `plugin` is never asked",
+            ),
+            ("trusted_proxies: [10.0.0.1/8]", "found `10.0.0.1/8`"),
+            ("forwarded_header: x-real-ip", "found `x-real-ip`"),
+        ] {
+            let told = mistakes(auth);
+            assert!(told.len() == 1 && told[0].contains(expected), "{auth}: {told:#?}");
+        }
+        let several = "providers: [jwt: { secret: SECRET, iss: a }, jwt: { secret: SECRET, iss: b }, jwt: { secret: SECRET }, \
+                       session: { cookie: a, query: 'select $1' }, introspect: { url: 'http://a' }, plugin: { name: p }]";
+        assert_eq!(mistakes(several), [""; 0]);
+    }
+}

@@ -17,6 +17,9 @@ use crate::flow::{Gates, Handshake};
 use crate::protocol::{Code, Refusal};
 use crate::telemetry;
 
+/// Longest body of a refusal of the transport itself.
+const REFUSAL_BYTES_MAX: usize = 1024;
+
 /// Lets a transport request through, or answers it.
 ///
 /// A new session that comes at the wrong time gets a 503 and no Socket.IO refusal: the stock client tries again by
@@ -35,11 +38,6 @@ pub(super) async fn door(
             Ok(()) => next.run(request).await,
         };
     };
-    // Who has a session's id and is a page of elsewhere has no business with it: gate 1 asked the page that began.
-    if !gates.admits_page(&page(request.headers())) {
-        telemetry::connection_refused(Code::Forbidden.as_str());
-        return StatusCode::FORBIDDEN.into_response();
-    }
     let session = SessionId::new(session);
     if realtime.connections.is_barred(&session) {
         return session_unknown();
@@ -52,8 +50,13 @@ pub(super) async fn door(
     let Some(connection) = realtime.connections.get(&session) else {
         let response = next.run(request).await;
         // Refused meanwhile by a gate that may yet say yes: what this poll would tell is a `connect_error`.
-        return if realtime.connections.is_barred(&session) { session_unknown() } else { response };
+        return if realtime.connections.is_barred(&session) { session_unknown() } else { explained(response).await };
     };
+    // Gate 1 asked the page that began. Whoever has the session's id since has no business with it from elsewhere.
+    if !gates.admits_page(&page(request.headers())) {
+        telemetry::connection_refused(Code::Forbidden.as_str());
+        return StatusCode::FORBIDDEN.into_response();
+    }
     let response = tokio::select! {
         // What is ready for the client goes out first: the word that the server drains, and the close itself.
         biased;
@@ -87,10 +90,25 @@ fn refused(refusal: &Refusal) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, headers, body).into_response()
 }
 
-/// What the transport itself answers to a poll of a session it does not have: the client begins a new one.
+/// What the transport answers, with a way out where it does not have the session: each request of a client that polls
+/// comes to another node behind a balancer that was not told otherwise, and the client never gets in.
+async fn explained(response: Response) -> Response {
+    if response.status() != StatusCode::BAD_REQUEST {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    if String::from_utf8_lossy(&bytes).contains("Session ID unknown") {
+        telemetry::session_unknown();
+        return session_unknown();
+    }
+    Response::from_parts(parts, bytes.into())
+}
+
+/// What is answered to a request of a session that is not here: the client begins a new one.
 /// <https://github.com/socketio/socket.io/tree/main/docs/engine.io-protocol>
 fn session_unknown() -> Response {
-    let body = r#"{"code":1,"message":"Session ID unknown"}"#;
+    let body = r#"{"code":1,"message":"Session ID unknown: it has ended, or it is another node's: a balancer before several nodes needs sticky sessions, or clients that connect with transports: [\"websocket\"]"}"#;
     (StatusCode::BAD_REQUEST, [("content-type", "application/json")], body).into_response()
 }
 

@@ -7,6 +7,7 @@ mod database;
 mod kv;
 mod pools;
 mod queries;
+mod sessions;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -59,3 +59,29 @@ impl SqliteStore {
         SessionsError(self.database.failed(error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::flow::ports::SystemClock;
+
+    #[tokio::test]
+    async fn what_is_known_of_a_session_only_widens_and_what_is_old_is_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::new(directory.path().join("t.db"), Arc::new(SystemClock));
+        let (a, b) = (SessionKey::new("a"), SessionKey::new("b"));
+        let times = |first_unix_s, last_unix_s| SessionUse { first_unix_s, last_unix_s };
+        store.open().await.unwrap();
+        assert_eq!(store.used(&a).await, Ok(None));
+        store.write_back(&[(a.clone(), times(10, 20)), (b.clone(), times(5, 6))]).await.unwrap();
+        store.write_back(&[(a.clone(), times(12, 15))]).await.unwrap();
+        assert_eq!(store.used(&a).await, Ok(Some(times(10, 20))));
+        store.write_back(&[(a.clone(), times(8, 30))]).await.unwrap();
+        assert_eq!(store.used(&a).await, Ok(Some(times(8, 30))));
+        assert_eq!(store.forget(30).await, Ok(1));
+        assert_eq!((store.used(&a).await, store.used(&b).await), (Ok(Some(times(8, 30))), Ok(None)));
+        store.close().await;
+    }
+}

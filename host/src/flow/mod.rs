@@ -171,17 +171,14 @@ impl Gates {
     /// The session's user, refused once the credential has expired.
     fn user_of(&self, session: &Session) -> Result<Option<Arc<User>>, Refusal> {
         let user = session.user();
-        match &user {
-            Some(user) => {
-                let now_unix_s = self.ports.clock.now_unix_s();
-                if user.is_expired(now_unix_s) {
-                    return Err(Code::TokenExpired.into());
-                }
-                if let Some(activity) = &user.activity {
-                    activity.heard(now_unix_s);
-                }
+        if let Some(user) = &user {
+            let now_unix_s = self.ports.clock.now_unix_s();
+            if user.is_expired(now_unix_s) {
+                return Err(Code::TokenExpired.into());
             }
-            None => {}
+            if let Some(activity) = &user.activity {
+                activity.heard(now_unix_s);
+            }
         }
         Ok(user)
     }

@@ -42,21 +42,22 @@ pub(super) async fn door(
     if realtime.connections.is_barred(&session) {
         return session_unknown();
     }
+    let connection = realtime.connections.get(&session);
+    // Gate 1 asked the page that began. Whoever has the session's id since has no business with it from elsewhere.
+    if connection.is_some() && !gates.admits_page(&page(request.headers())) {
+        telemetry::connection_refused(Code::Forbidden.as_str());
+        return StatusCode::FORBIDDEN.into_response();
+    }
     let polls = query_value(query, "transport") != Some("websocket");
     let takes = polls && request.method() == Method::GET;
     if !polls && let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<Peer>>() {
         realtime.wires.bind(&session, peer.switch());
     }
-    let Some(connection) = realtime.connections.get(&session) else {
+    let Some(connection) = connection else {
         let response = next.run(request).await;
         // Refused meanwhile by a gate that may yet say yes: what this poll would tell is a `connect_error`.
         return if realtime.connections.is_barred(&session) { session_unknown() } else { explained(response).await };
     };
-    // Gate 1 asked the page that began. Whoever has the session's id since has no business with it from elsewhere.
-    if !gates.admits_page(&page(request.headers())) {
-        telemetry::connection_refused(Code::Forbidden.as_str());
-        return StatusCode::FORBIDDEN.into_response();
-    }
     let response = tokio::select! {
         // What is ready for the client goes out first: the word that the server drains, and the close itself.
         biased;

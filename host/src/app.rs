@@ -4,10 +4,9 @@ mod gate_one;
 mod nodes;
 
 use std::collections::BTreeSet;
-use std::env;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,18 +23,19 @@ use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
 use crate::flow::kv::KeyValue;
 use crate::flow::ports::{Clock, StoreHealth, SystemClock};
 use crate::flow::queries::Queries;
+use crate::flow::revoke::{Keeper, NothingKept, RevocationStore, Revocations};
 use crate::flow::sessions::Sessions;
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
 use crate::outbound::{Asker, Outbound, OutboundError, OutboundSettings, SystemResolver};
 use crate::plugins::{
-    CompilePlace, CompileSettings, HostError, HostSettings, MemoryKv, NoDatabase, PluginHost, Quarantine, Roster,
-    Secrets, Services,
+    CompilePlace, CompileSettings, HostError, HostSettings, KeptOut, MemoryKv, NoDatabase, Plugin, PluginHost,
+    Quarantine, Roster, Secrets, Services,
 };
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Told, Trigger, WatchError, Watcher};
-use crate::store::{SqliteLook, SqliteStore};
+use crate::store::{SqliteLook, SqliteStore, sqlite_could_open};
 use crate::telemetry;
 use nodes::Nodes;
 
@@ -97,6 +97,10 @@ pub struct Checked {
     pub secrets_missing: BTreeSet<String>,
     /// The store's file, when queries of plugins were not prepared because it is not there.
     pub store_missing: Option<PathBuf>,
+    /// How many plugins would serve.
+    pub plugins: usize,
+    /// The plugins whose file is quarantined: they would be missing.
+    pub kept_out: Vec<KeptOut>,
 }
 
 /// Builds what would be served, by the same path as a start, and serves nothing. Secrets of plugins may be missing, as
@@ -108,17 +112,30 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
     // The keys of this host are its own, and it only looks at the database: a check makes none.
     let mut offered = Services { may_lack_secrets: true, ..services() };
     let mut look = None;
-    if let StorePlace::Sqlite(file) = &config.store {
-        let store = Arc::new(SqliteLook::at(file.clone()));
-        offered.queries = store.clone();
-        look = Some((file, store));
+    match &config.store {
+        StorePlace::Sqlite(file) => {
+            let store = Arc::new(SqliteLook::at(file.clone()));
+            offered.queries = store.clone();
+            look = Some((file, store));
+        }
+        StorePlace::Memory => offered.queries = Kept::at(&config.store).queries,
     }
     gate_one::providers(config, offered.queries.clone(), Arc::new(NoSessions)).await?;
     let host = plugin_host(config, offered)?;
-    let Built { serving, plugins, .. } = first_generation(config, &host).await?;
+    let Built { serving, plugins, kept_out, .. } = first_generation(config, &host).await?;
+    if let Some((file, _)) = &look {
+        check_store(file, &plugins)?;
+    }
     let secrets_missing = plugins.iter().flat_map(|plugin| plugin.secrets_missing()).map(str::to_owned).collect();
     let store_missing = look.filter(|(_, store)| store.has_skipped()).map(|(file, _)| file.clone());
-    Ok(Checked { serving, secrets_missing, store_missing })
+    Ok(Checked { serving, secrets_missing, store_missing, plugins: plugins.len(), kept_out })
+}
+
+/// Whether a start could open the store, where a plugin needs it.
+fn check_store(file: &Path, plugins: &[Arc<Plugin>]) -> Result<(), AppError> {
+    let Err(why) = sqlite_could_open(file) else { return Ok(()) };
+    let mistakes: Vec<_> = plugins.iter().filter_map(|plugin| plugin.without_store(&why)).collect();
+    if mistakes.is_empty() { Ok(()) } else { Err(AppError::Diagnostics(mistakes)) }
 }
 
 /// Serves until SIGTERM or SIGINT, then drains.
@@ -134,7 +151,8 @@ pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
-    let server = Server::assemble(&config, providers, host, first, store.health.clone(), nodes);
+    first.kept_out.iter().for_each(KeptOut::tell);
+    let server = Server::assemble(&config, providers, host, first, &store, nodes);
     let served = server.serve(&config, options).await;
     store.close().await;
     served
@@ -146,6 +164,7 @@ struct Kept {
     queries: Arc<dyn Queries>,
     sessions: Arc<dyn Sessions>,
     health: Arc<dyn StoreHealth>,
+    revocations: Arc<dyn RevocationStore>,
     file: Option<Arc<SqliteStore>>,
 }
 
@@ -161,13 +180,15 @@ impl Kept {
                     queries: store.clone(),
                     sessions: store.clone(),
                     health: store.clone(),
+                    revocations: store.clone(),
                     file: Some(store),
                 }
             }
             StorePlace::Memory => {
                 let kv = Arc::new(MemoryKv::new(clock));
                 let queries = Arc::new(NoDatabase::Refused("`store: sqlite::memory:` has no tables to ask"));
-                Self { kv: kv.clone(), queries, sessions: Arc::new(NoSessions), health: kv, file: None }
+                let (sessions, revocations) = (Arc::new(NoSessions), Arc::new(NothingKept));
+                Self { kv: kv.clone(), queries, sessions, health: kv, revocations, file: None }
             }
         }
     }
@@ -202,26 +223,12 @@ fn outbound(config: &Config) -> Result<Arc<Outbound>, OutboundError> {
 fn compile_settings(config: &Config) -> CompileSettings {
     let limits = &config.limits;
     CompileSettings {
-        place: own_program().map_or(CompilePlace::Here, CompilePlace::Child),
+        place: CompilePlace::this_program(),
         memory_bytes_max: limits.plugin_compile_memory_bytes_max as u64,
         wall_max: limits.plugin_compile_time_max,
-        cache: plugin_cache(config),
+        cache: CompileSettings::cache_place(config.plugin_cache.clone()),
         cache_bytes_max: limits.plugin_cache_bytes_max as u64,
     }
-}
-
-/// This program, for a child that compiles. On Linux whatever runs now, even when its file was replaced since: another build makes other native code.
-pub(crate) fn own_program() -> Option<PathBuf> {
-    let running = PathBuf::from("/proc/self/exe");
-    if running.exists() { Some(running) } else { env::current_exe().ok() }
-}
-
-/// Where compiled plugins are kept: where the configuration says, or where this user's caches are.
-fn plugin_cache(config: &Config) -> Option<PathBuf> {
-    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let configured = config.plugin_cache.clone().or_else(|| variable("CACHE_DIRECTORY"));
-    let of_user = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-    configured.or_else(|| Some(of_user()?.join("tidegate")))
 }
 
 async fn first_generation(config: &Config, host: &PluginHost) -> Result<Built, AppError> {
@@ -254,6 +261,7 @@ struct Server {
     first: Built,
     store: Arc<dyn StoreHealth>,
     upkeep: Upkeep,
+    revocations: Option<Keeper>,
     nodes: Nodes,
 }
 
@@ -263,27 +271,33 @@ impl Server {
         providers: Providers,
         host: Arc<PluginHost>,
         first: Built,
-        store: Arc<dyn StoreHealth>,
+        kept: &Kept,
         nodes: Nodes,
     ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let realtime = Realtime::new(config.limits.clone(), nodes.broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
         let dead_letters = Arc::new(MemoryDeadLetters::new(config.limits.dead_letters_max));
+        let revocations =
+            Arc::new(Revocations::kept(config.limits.revocations_max, config.auth.revocations_kept.get()));
+        let keeper = revocations.keeper(kept.revocations.clone());
         let ports = Ports {
+            clients: realtime.clone(),
+            revocations,
             rooms: realtime.clone(),
             broker: nodes.broker.clone(),
             bus: Arc::new(bus),
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),
         };
-        let gates = Arc::new(Gates::new(first.serving.clone(), providers.policy, config.limits.clone(), ports));
-        let upkeep = providers.upkeep;
-        Self { gates, realtime, bus: queue, dead_letters, host, first, store, upkeep, nodes }
+        let Providers { policy, upkeep } = providers;
+        let gates = Arc::new(Gates::new(first.serving.clone(), policy, config.limits.clone(), ports));
+        let store = kept.health.clone();
+        Self { gates, realtime, bus: queue, dead_letters, host, first, store, upkeep, revocations: keeper, nodes }
     }
 
     async fn serve(self, config: &Config, mut options: Options) -> Result<(), AppError> {
-        let Self { gates, realtime, bus, dead_letters, host, first, store, upkeep, mut nodes } = self;
+        let Self { gates, realtime, bus, dead_letters, host, first, store, upkeep, revocations, mut nodes } = self;
         let mut stop = StopSignals::new()?;
         let tcp = bind(config.listen).await?;
         let address = tcp.local_addr()?;
@@ -295,10 +309,18 @@ impl Server {
 
         let roster = Arc::new(Roster::new(host.quarantine().clone()));
         roster.serve(&first.plugins, Vec::new());
+        roster.reject(first.kept_out.iter().map(KeptOut::status).collect());
         let api_keys = Arc::new(config.api_keys.clone());
         let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone(), store };
         let router = realtime.attach(http::router(state), &gates, &config.auth);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
+        tokio::spawn(realtime.clone().keep_time(gates.clone(), draining.clone()));
+        let ended = CancellationToken::new();
+        let mut keeper = revocations;
+        if let Some(keeper) = &mut keeper {
+            keeper.load(&gates).await;
+        }
+        let keeper = keeper.map(|keeper| tokio::spawn(keeper.run(gates.clone(), ended.clone())));
         let ready = options.ready.take();
         let rollback = config.rollback.clone();
         tokio::spawn(sweep_plugins(host.clone(), roster.clone(), config.limits.plugin_drain_max, draining.clone()));
@@ -327,6 +349,10 @@ impl Server {
             cut
         };
         let cut = tokio::time::timeout(config.limits.drain_timeout, orderly).await;
+        ended.cancel();
+        if let Some(keeper) = keeper {
+            let _ = keeper.await;
+        }
         telemetry::stopped(cut.unwrap_or_else(|_| realtime.connections_count()));
         Ok(())
     }

@@ -11,6 +11,8 @@ import { after, before, beforeEach, describe, test } from "node:test";
 import { ask, next, Server, subscribe, TRANSPORTS, token } from "./harness.mjs";
 import { Issuer, Key, WebApplication } from "./identity.mjs";
 
+const SECURITY_KEY = "e2e-security-key-0123456789abcdef";
+
 const withAuth = (auth) => (config) => ({ ...config, auth: { ...config.auth, ...auth }, limits: { ...config.limits, failed_connects: 0 } });
 
 // Looks until it is so; the test's own time ends it.
@@ -233,24 +235,29 @@ describe("the sessions of a web application, in the store", () => {
     execFileSync("python3", ["-c", "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.executescript(sys.argv[2])", database, statements]);
   before(async () => {
     const session = { cookie: "sid", query: "select user_id, roles from sessions where token = $1", write_back: "100ms" };
-    const config = (config) => ({ ...withAuth({ providers: [{ session }] })(config), store: "sqlite:../company.db" });
+    const config = (config) => ({
+      ...withAuth({ providers: [{ session }] })(config),
+      store: "sqlite:../company.db",
+      api_keys: [...config.api_keys, { name: "security", key: SECURITY_KEY, may: ["revoke"] }],
+    });
     const files = (directory) => {
       database = join(directory, "company.db");
       sql(`pragma journal_mode = wal;
            create table sessions (token text primary key, user_id text not null, roles text not null);
-           insert into sessions values ('s1', 'u1', '["editor"]'), ('s2', 'u2', '');`);
+           insert into sessions values ('s1', 'u1', '["editor"]'), ('s2', 'u2', ''), ('s3', 'u3', '');`);
     };
     server = await Server.start({ config, files, plugins: false });
   });
   after(() => server?.stop());
   const cookie = (text) => ({ extraHeaders: { Cookie: text } });
+  const hash = (session) => createHash("sha256").update(`sid\0${session}`).digest("hex");
 
   for (const transport of TRANSPORTS) {
     test(`the cookie's session says who it is, over ${transport}`, async () => {
       const socket = await server.connect({ transport, ...cookie("sid=s1") });
       await subscribe(socket, "e2e.inbox.u1");
       await subscribe(socket, "e2e.editors");
-      assert.equal(await server.refused({ transport, ...cookie("sid=s3") }), "unauthenticated");
+      assert.equal(await server.refused({ transport, ...cookie("sid=s9") }), "unauthenticated");
       assert.equal(await server.refused({ transport, ...cookie("sid=' or '1'='1") }), "unauthenticated");
     });
 
@@ -268,6 +275,18 @@ describe("the sessions of a web application, in the store", () => {
     });
   }
 
+  test("a session that is revoked ends at once, and comes back neither by websocket nor by polling", async () => {
+    const socket = await server.connect(cookie("sid=s3"));
+    const gone = next(socket, "disconnect");
+    const { status } = await server.post("/v1/revoke", { token: hash("s3") }, { key: SECURITY_KEY });
+    assert.equal(status, 202);
+    assert.deepEqual((await gone)[0], "io server disconnect");
+    for (const transport of TRANSPORTS) {
+      assert.equal(await server.refused({ transport, ...cookie("sid=s3") }), "token_revoked");
+    }
+    await server.connect(cookie("sid=s1"));
+  });
+
   test("a session that was logged out lets nobody in any more", async () => {
     await server.connect(cookie("sid=s2"));
     sql("delete from sessions where token = 's2';");
@@ -276,10 +295,9 @@ describe("the sessions of a web application, in the store", () => {
 
   test("what is written back says when a session was used and not which it is", async () => {
     await server.connect(cookie("sid=s1"));
-    const hash = createHash("sha256").update("sid\0s1").digest("hex");
     const dump = () => execFileSync("python3", ["-c",
       "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('select key from tidegate_sessions').fetchall())", database], { encoding: "utf8" });
-    await until(() => dump().includes(hash));
+    await until(() => dump().includes(hash("s1")));
     assert.doesNotMatch(dump(), /'s1'/);
   });
 });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate::flow::Handshake;
+use tidegate::flow::{Ending, Handshake};
 use tidegate::protocol::Code;
 
 use crate::issuer::{Door, NOW, World};
@@ -99,9 +99,11 @@ async fn a_session_ends_when_nothing_comes_from_its_user_and_goes_on_while_somet
     let door = door(&world).await;
     let user = door.connect(cookie("app=s1")).await.unwrap().unwrap();
     let client = door.server.client((*user).clone());
+    let half_an_hour = Some((Duration::from_secs(30 * 60), Ending::Over));
     for _ in 0..3 {
         door.advance(29 * 60);
         assert!(client.subscribe("members-only").await.is_ok(), "it was heard of within half an hour");
+        assert_eq!(door.server.gates.next_ending(&client.session), half_an_hour, "an open connection ends as well");
     }
     door.advance(30 * 60);
     assert_eq!(crate::code(client.subscribe("members-only").await), Code::TokenExpired);

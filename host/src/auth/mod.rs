@@ -29,7 +29,7 @@ use crate::flow::http_client::HttpClient;
 use crate::flow::ports::Clock;
 use crate::flow::queries::Queries;
 use crate::flow::sessions::Sessions;
-use crate::flow::{AuthPolicy, AuthProvider};
+use crate::flow::{AuthPolicy, AuthProvider, Lifetimes};
 use crate::protocol::PluginName;
 use activity_log::ActivityLog;
 use introspect::Introspect;
@@ -127,6 +127,7 @@ pub async fn prepare(config: &Config, services: &AuthServices) -> Result<Provide
         cookie: config.auth.cookie.clone(),
         origins: config.auth.origins.clone(),
         providers,
+        lifetimes: Lifetimes { expiring_ahead: config.auth.expiring_ahead.get(), recheck: config.auth.recheck.get() },
     };
     Ok(Providers { policy, upkeep })
 }

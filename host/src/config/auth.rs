@@ -21,6 +21,13 @@ pub struct Auth {
     pub cookie: String,
     /// Asked in order; the first that recognises the credential decides. Default: none.
     pub providers: Vec<Provider>,
+    /// How long before its credential ends a session is told (`expiring`); at half the credential's time when that is
+    /// less. Default 1 min; 0 s tells nobody.
+    pub expiring_ahead: HumanDuration,
+    /// How long a revoked credential stays refused: at least as long as your longest-lived token is good. Default 30 days.
+    pub revocations_kept: HumanDuration,
+    /// How often a held subscription is asked about again whose authorizer grants no time. Default 5 min; 0 s never.
+    pub recheck: HumanDuration,
     /// The proxies in front of this server, addresses and networks: whose word is believed about the address a client
     /// comes from, for `limits.failed_connects`. Default: none.
     pub trusted_proxies: Vec<Network>,
@@ -36,6 +43,9 @@ impl Default for Auth {
             origins: Vec::new(),
             cookie: "tidegate_token".to_owned(),
             providers: Vec::new(),
+            expiring_ahead: HumanDuration::new(Duration::from_secs(60)),
+            revocations_kept: HumanDuration::new(Duration::from_secs(30 * 24 * 60 * 60)),
+            recheck: HumanDuration::new(Duration::from_secs(5 * 60)),
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
         }

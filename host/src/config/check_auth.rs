@@ -75,6 +75,8 @@ fn check_key(jwt: &JwtProvider, at: &str, told: &mut Told<'_>) {
         [("secret", jwt.secret.is_some()), ("public_key", jwt.public_key.is_some()), ("jwks", jwt.jwks.is_some())];
     let given: Vec<&str> = keys.into_iter().filter(|(_, is_given)| *is_given).map(|(key, _)| key).collect();
     let key = match given.as_slice() {
+        // One that is there and could not be read was told of.
+        [] if keys.iter().any(|(key, _)| told.mistaken(&format!("{at}/{key}"))) => return,
         [] => {
             let hint = "`secret` for HS256, HS384 and HS512; `public_key` or `jwks` for the others";
             return told.add(at, "a `jwt` provider needs one of `secret`, `public_key` and `jwks`", Some(hint));

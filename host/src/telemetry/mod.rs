@@ -40,13 +40,7 @@ mod tests {
         plugin_call("p", "handler", "ok", time);
         plugin_host_call("p", "kv", "ok", time);
         drop(plugin_http_request());
-        auth_away("jwt", "s", "why");
-        auth_back("jwt", "s");
-        auth_up("jwt", "s", true);
-        auth_keys("s", 2);
-        auth_lookup("session", "user");
-        auth_activity("written", 1);
-        drop(auth_http_request());
+        record_providers();
         plugin_log_dropped("p", 3);
         plugin_fault(&PluginFault {
             plugin: "p",
@@ -95,6 +89,16 @@ mod tests {
             subscriptions: 0,
         });
         reauthorized("a", "kept");
+    }
+
+    fn record_providers() {
+        auth_away("jwt", "s", "why");
+        auth_back("jwt", "s");
+        auth_up("jwt", "s", true);
+        auth_keys("s", 2);
+        auth_lookup("session", "user");
+        auth_activity("written", 1);
+        drop(auth_http_request());
     }
 
     #[test]

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { Server, subscribe } from "./harness.mjs";
-import { Issuer, Key, WebApplication } from "./identity.mjs";
+import { Issuer, Key, sqlite, WebApplication } from "./identity.mjs";
 import { pluginCache, repository } from "./paths.mjs";
 
 const manual = readFileSync(join(repository, "config/README.md"), "utf8");
@@ -23,9 +23,12 @@ function example(name, places) {
   return text;
 }
 
-async function serving(text, body) {
+async function serving(text, body, prepare) {
   const rest = `listen: 127.0.0.1:0\nplugin_cache: ${JSON.stringify(pluginCache)}\n`;
-  const files = (directory) => writeFileSync(join(directory, "config/tidegate.yaml"), rest + text);
+  const files = (directory) => {
+    writeFileSync(join(directory, "config/tidegate.yaml"), rest + text);
+    prepare?.(directory);
+  };
   const server = await Server.start({ files, plugins: false });
   try {
     await body(server);
@@ -69,4 +72,21 @@ test("a Directus-like `/users/me`", async () => {
   } finally {
     await application.stop();
   }
+});
+
+test("cookie sessions in the store", async () => {
+  const company = (directory) => sqlite(join(directory, "company.db"), `
+    create table users (id text primary key, roles text not null);
+    create table sessions (token text primary key, user_id text not null, created_at integer not null, logged_out_at integer);
+    insert into users values ('u1', 'editor');
+    insert into sessions values ('s1', 'u1', unixepoch(), null), ('old', 'u1', unixepoch() - 50000, null), ('out', 'u1', unixepoch(), 1);`);
+  await serving(example("sessions", {}), async (server) => {
+    const cookie = (id) => ({ extraHeaders: { Cookie: `sid=${id}`, Origin: "https://app.example.com" } });
+    const socket = await server.connect(cookie("s1"));
+    await subscribe(socket, "e2e.editors");
+    await subscribe(socket, "e2e.inbox.u1");
+    assert.equal(await server.refused(cookie("out")), "unauthenticated");
+    assert.equal(await server.refused(cookie("old")), "token_expired");
+    assert.equal(await server.refused({}), "unauthenticated");
+  }, company);
 });

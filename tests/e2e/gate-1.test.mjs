@@ -2,14 +2,13 @@
 // sessions of a web application, pages of other origins, and addresses behind proxies.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { after, before, beforeEach, describe, test } from "node:test";
 
 import { ask, next, Server, subscribe, TRANSPORTS, token } from "./harness.mjs";
-import { Issuer, Key, WebApplication } from "./identity.mjs";
+import { Issuer, Key, rows, sqlite, WebApplication } from "./identity.mjs";
 
 const SECURITY_KEY = "e2e-security-key-0123456789abcdef";
 
@@ -231,8 +230,7 @@ describe("failed attempts are counted by address", () => {
 describe("the sessions of a web application, in the store", () => {
   let server;
   let database;
-  const sql = (statements) =>
-    execFileSync("python3", ["-c", "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.executescript(sys.argv[2])", database, statements]);
+  const sql = (statements) => sqlite(database, statements);
   before(async () => {
     const session = { cookie: "sid", query: "select user_id, roles from sessions where token = $1", write_back: "100ms" };
     const config = (config) => ({
@@ -242,8 +240,7 @@ describe("the sessions of a web application, in the store", () => {
     });
     const files = (directory) => {
       database = join(directory, "company.db");
-      sql(`pragma journal_mode = wal;
-           create table sessions (token text primary key, user_id text not null, roles text not null);
+      sql(`create table sessions (token text primary key, user_id text not null, roles text not null);
            insert into sessions values ('s1', 'u1', '["editor"]'), ('s2', 'u2', ''), ('s3', 'u3', '');`);
     };
     server = await Server.start({ config, files, plugins: false });
@@ -295,8 +292,7 @@ describe("the sessions of a web application, in the store", () => {
 
   test("what is written back says when a session was used and not which it is", async () => {
     await server.connect(cookie("sid=s1"));
-    const dump = () => execFileSync("python3", ["-c",
-      "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('select key from tidegate_sessions').fetchall())", database], { encoding: "utf8" });
+    const dump = () => rows(database, "select key from tidegate_sessions");
     await until(() => dump().includes(hash("s1")));
     assert.doesNotMatch(dump(), /'s1'/);
   });

@@ -1,5 +1,6 @@
 // What a company has already: an issuer of tokens that publishes its keys, and a web application with sessions.
 
+import { execFileSync } from "node:child_process";
 import { createHmac, createSign, generateKeyPairSync, sign } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -51,6 +52,18 @@ export class Key {
     return `${message}.${createHmac("sha256", secret).update(message).digest("base64url")}`;
   }
 }
+
+// Statements in a SQLite database, made when it is not there.
+export function sqlite(database, statements) {
+  const run = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute('pragma journal_mode = wal'); d.executescript(sys.argv[2])";
+  execFileSync("python3", ["-c", run, database, statements]);
+}
+
+// The rows of a question to one, as text.
+export const rows = (database, question) =>
+  execFileSync("python3", ["-c", "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchall())", database, question], {
+    encoding: "utf8",
+  });
 
 // A web server on a port of its own that can go away and come back on the same one.
 class Site {

@@ -17,7 +17,7 @@ if (!existsSync(process.env.TIDEGATE_BIN)) {
 }
 // Read after TIDEGATE_BIN is set.
 const { Server, token } = await import("../e2e/harness.mjs");
-const { Issuer, Key, WebApplication } = await import("../e2e/identity.mjs");
+const { Issuer, Key, sqlite, WebApplication } = await import("../e2e/identity.mjs");
 
 const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
 const SECONDS = number("LOAD_SECONDS", 5);
@@ -45,6 +45,15 @@ const scenes = {
   },
   "introspect, asked": () => introspecting("0s"),
   "introspect, kept": () => introspecting("1h"),
+  "session, SQLite": async () => {
+    const session = { cookie: "sid", token: true, query: "select user_id, roles from sessions where token = $1" };
+    const sessions = Array.from({ length: USERS }, (_, n) => `('t${n}', 'u${n}', 'reader')`).join(", ");
+    const files = (directory) => sqlite(join(directory, "company.db"), `
+      create table sessions (token text primary key, user_id text not null, roles text not null);
+      insert into sessions values ${sessions};`);
+    const store = "sqlite:../company.db";
+    return { providers: [{ session }], store, files, credential: (user) => user.replace("u", "t"), beside: nobody };
+  },
 };
 
 async function introspecting(cache) {
@@ -74,10 +83,10 @@ function connect(url, credential) {
 }
 
 async function measure(scene) {
-  const { providers, credential, beside } = await scene();
+  const { providers, store, files, credential, beside } = await scene();
   const auth = (auth) => ({ ...auth, ...(providers ? { providers } : {}) });
-  const config = (config) => ({ ...config, auth: auth(config.auth) });
-  const server = await Server.start({ config, plugins: false, env: { RUST_LOG: "info" } });
+  const config = (config) => ({ ...config, auth: auth(config.auth), ...(store ? { store } : {}) });
+  const server = await Server.start({ config, files, plugins: false, env: { RUST_LOG: "info" } });
   // Made before: signing is the issuer's work and not the server's.
   const credentials = Array.from({ length: USERS }, (_, n) => credential(`u${n}`));
   let tookMs = [];

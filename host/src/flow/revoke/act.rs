@@ -81,10 +81,10 @@ impl Gates {
     /// came from, one of a closed list.
     pub fn enforce(&self, revocation: Revocation, from: &'static str) -> Enforced {
         let revocation = Arc::new(revocation);
-        // The others are told before it is acted on here: it takes them longer.
+        // Before others are told: what they hear comes back to this node, and would be first to act.
+        let touched = self.act_on(&revocation, from).unwrap_or_default();
         let told = self.tell_nodes(&revocation);
         let kept = self.ports.revocations.keep(&revocation, told);
-        let touched = self.act_on(&revocation, from).unwrap_or_default();
         Enforced { touched, kept }
     }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth;
-use crate::bus::{MemoryBus, MemoryDeadLetters, Queue};
+use crate::bus::{MemoryBus, MemoryDeadLetters, Queue, Sources};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
 use crate::flow::kv::KeyValue;
@@ -274,6 +274,8 @@ impl Server {
         let closing = CancellationToken::new();
         let accepting = tokio::spawn(realtime::serve(tcp, router, closing.clone()));
 
+        // Once clients can connect: what is read before has nobody to reach.
+        let sources = Sources::start(config, &gates, &draining);
         telemetry::listening(&address.to_string());
         if let Some(ready) = ready {
             let _ = ready.send(address);
@@ -286,6 +288,7 @@ impl Server {
         // that poll can still hear of it; new sessions are refused meanwhile. Then HTTP requests under way.
         let orderly = async {
             let _ = bridge.await;
+            sources.ended().await;
             let cut = realtime.drain(&gates).await;
             closing.cancel();
             let _ = accepting.await;

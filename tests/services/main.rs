@@ -6,3 +6,5 @@
 mod support;
 
 mod servers;
+mod sources;
+mod streams;

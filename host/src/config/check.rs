@@ -1,6 +1,6 @@
 //! What a configuration must be beyond its types.
 
-use super::{Anonymous, Config, Diagnostic, Node, Provider};
+use super::{Anonymous, Config, Diagnostic, Node, Provider, check_bus};
 use crate::telemetry;
 
 /// Shortest API key, in bytes.
@@ -11,6 +11,7 @@ pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnost
     let mut told = Told { root, diagnostics };
     check_auth(config, &mut told);
     check_api_keys(config, &mut told);
+    check_bus::check(config, &mut told);
     let (frame, payload) = (config.limits.frame_bytes_max, config.limits.payload_bytes_max);
     if frame < payload && !told.mistaken("/limits/payload") {
         told.add("/limits/frame", "`frame` is smaller than `payload`: a payload of that size could never arrive", None);
@@ -26,7 +27,7 @@ pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnost
     }
 }
 
-struct Told<'a> {
+pub(super) struct Told<'a> {
     root: &'a Node,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
@@ -39,7 +40,7 @@ impl Told<'_> {
     }
 
     /// Adds a mistake at a JSON Pointer, unless another was told of the same place: a mended value is not judged.
-    fn add(&mut self, pointer: &str, message: &str, hint: Option<&str>) {
+    pub(super) fn add(&mut self, pointer: &str, message: &str, hint: Option<&str>) {
         if self.mistaken(pointer) {
             return;
         }

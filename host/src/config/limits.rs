@@ -48,6 +48,14 @@ pub struct Limits {
     #[serde(rename = "bus_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub bus_queue_max: usize,
+    /// Bus events remembered so that the same one, by `source` and `id`, is taken once. Default 100,000; the oldest are
+    /// forgotten first, and with 0 every one is taken.
+    #[serde(rename = "duplicates")]
+    pub duplicates_max: usize,
+    /// How long they are remembered. Default 10 min.
+    #[serde(with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub duplicates_window: Duration,
     /// Events of one batch. Default 1,000; refused 413.
     #[serde(rename = "events_per_batch", deserialize_with = "count")]
     #[schemars(range(min = 1))]
@@ -125,6 +133,8 @@ impl Default for Limits {
             inbound_queue_max: 256,
             outbound_queue_max: 1024,
             bus_queue_max: 10_000,
+            duplicates_max: 100_000,
+            duplicates_window: Duration::from_secs(600),
             events_per_batch_max: 1000,
             batch_bytes_max: 4 * 1024 * 1024,
             body_timeout: Duration::from_secs(10),

@@ -352,11 +352,11 @@ mod tests {
 
     #[test]
     fn what_is_not_served_is_refused_with_the_reason() {
-        let file = "store: postgres://db\nbroker: redis://r\nbus: [redis: { url: x }, postgres: { url: y }]\nauth:\n  \
+        let file = "store: postgres://db\nbroker: redis://r\nauth:\n  \
                     anonymous: deny\n  providers:\n  - session: { cookie: sid }\n  - introspect: {}\n  \
                     - jwt: { jwks: keys.json }\n";
         let told = load(file, &[], &[]).unwrap_err();
-        let refused = ["this `store`", "this `broker`", "bus source `redis`", "bus source `postgres`"];
+        let refused = ["this `store`", "this `broker`"];
         let providers = ["session", "introspect", "jwks"].map(|name| format!("provider `{name}`"));
         let refused: Vec<String> = refused.into_iter().map(str::to_owned).chain(providers).collect();
         assert_eq!(told.len(), refused.len(), "{told:#?}");

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::{ApiKeys, HumanDuration, Limits, Origin, Place, Rollback, Secret};
+use super::{ApiKeys, BusSource, HumanDuration, Limits, Name, Origin, Place, Rollback, Secret};
 use crate::telemetry::LogFormat;
 
 /// The server's configuration.
@@ -44,8 +44,10 @@ pub struct Config {
     pub store: StorePlace,
     /// How publications reach other nodes. Only `memory` is served: one node.
     pub broker: Broker,
-    /// Where bus events come from besides the in-process bus, which is always there. None is served yet.
-    #[schemars(with = "Vec<serde_json::Value>", extend("maxItems" = 0))]
+    /// The name of this node among others, the same after a restart: what was read for it is kept by this name. Default:
+    /// the name of the machine.
+    pub node: Option<Name>,
+    /// Where bus events come from besides the in-process bus, which is always there. Default: nowhere.
     pub bus: Vec<BusSource>,
     /// When a new version of a plugin is taken back.
     pub rollback: Rollback,
@@ -69,6 +71,7 @@ impl Default for Config {
             private_origins: Vec::new(),
             store: StorePlace::default(),
             broker: Broker::default(),
+            node: None,
             bus: Vec::new(),
             rollback: Rollback::default(),
             limits: Limits::default(),
@@ -261,10 +264,6 @@ pub enum Broker {
     #[default]
     Memory,
 }
-
-/// A source of bus events besides the in-process bus. None is served yet: there is no value of this type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum BusSource {}
 
 /// The `log:` section.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]

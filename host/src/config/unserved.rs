@@ -4,13 +4,11 @@ use super::{Diagnostic, Node, Place, Shape};
 
 const BROKER: &str = "memory";
 const PROVIDERS: [&str; 2] = ["session", "introspect"];
-const BUS_SOURCES: [&str; 2] = ["redis", "postgres"];
 
 /// Tells of every such key and takes it out of the tree.
 pub(super) fn refuse(root: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
     refuse_value(root, "store", |value| value.starts_with("sqlite:"), "sqlite:../tidegate.db", diagnostics);
     refuse_value(root, "broker", |value| value == BROKER, BROKER, diagnostics);
-    refuse_bus(root, diagnostics);
     if let Some(providers) = get_mut(root, "auth").and_then(|auth| get_mut(auth, "providers")) {
         refuse_providers(providers, diagnostics);
     }
@@ -34,18 +32,6 @@ fn refuse_value(
         diagnostics.push(not_served(&node.place, &format!("this `{key}`")).hint(hint));
         remove(root, key);
     }
-}
-
-fn refuse_bus(root: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
-    let Some(Node { shape: Shape::List(sources), .. }) = get_mut(root, "bus") else { return };
-    sources.retain(|source| {
-        let known = source.entries().iter().find(|entry| BUS_SOURCES.contains(&entry.key.as_str()));
-        if let Some(entry) = known {
-            let refused = not_served(&entry.key_place, &format!("bus source `{}`", entry.key));
-            diagnostics.push(refused.hint("bring events in with `POST /v1/events`"));
-        }
-        known.is_none()
-    });
 }
 
 fn refuse_providers(providers: &mut Node, diagnostics: &mut Vec<Diagnostic>) {

@@ -8,11 +8,13 @@ mod connect;
 mod connection;
 mod credential;
 mod decisions;
+mod duplicates;
 mod effects;
 mod explain;
 pub mod http_client;
 mod inbound;
 pub mod kv;
+mod outside;
 pub mod ports;
 pub mod queries;
 mod rate;
@@ -57,6 +59,7 @@ pub struct Gates {
     auth: AuthPolicy,
     rates: rate::Rates,
     decisions: decisions::Decisions,
+    taken: duplicates::Taken,
     limits: Limits,
     ports: Ports,
     draining: AtomicBool,
@@ -108,6 +111,7 @@ impl Gates {
             auth,
             rates: rate::Rates::default(),
             decisions: decisions::Decisions::new(limits.authorizer_cache_max),
+            taken: duplicates::Taken::new(limits.duplicates_max, limits.duplicates_window),
             limits,
             ports,
             draining: AtomicBool::new(false),

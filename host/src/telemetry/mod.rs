@@ -2,12 +2,14 @@
 //!
 //! The tables of metrics and events, and what their labels and fields hold, are in `host/README.md`.
 
+mod bus;
 mod events;
 mod logging;
 mod metrics;
 mod names;
 mod registry;
 
+pub use bus::{bus_away, bus_back, bus_delay, bus_events, bus_forgotten, bus_missed, bus_remembered};
 pub use events::{
     PluginFault, auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
     plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_fault, plugin_lingers,
@@ -76,6 +78,11 @@ mod tests {
         bus_queue(3);
         bus_refused(2);
         bus_unlisted(1);
+        bus_events("redis:a", "taken", 1);
+        bus_delay("redis:a", time);
+        bus_remembered(1);
+        bus_back("redis:a", "the start");
+        bus_missed("redis:a", 3, "why");
         dead_letters(1);
         dead_letter("id", "x", "a", "reason");
         dead_letter_dropped();

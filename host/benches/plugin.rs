@@ -12,7 +12,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tidegate::flow::ports::{Action, AuthorizerCall, HandlerCall, SystemClock};
 use tidegate::plugins::{HostSettings, Plugin, PluginHost, Services};
 use tidegate::protocol::Payload;
-use tidegate::store::Store;
+use tidegate::store::SqliteStore;
 use tokio::runtime::Runtime;
 
 /// A payload of 200 bytes that ping reads; it ignores the padding.
@@ -55,7 +55,7 @@ fn calls(c: &mut Criterion) {
 fn reaches(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let store = Arc::new(Store::new(directory.path().join("t.db"), Arc::new(SystemClock)));
+    let store = Arc::new(SqliteStore::new(directory.path().join("t.db"), Arc::new(SystemClock)));
     let memory = Services::in_memory();
     let sqlite = Services { kv: store.clone(), queries: store, ..Services::in_memory() };
     // The rates are for plugins, not for benchmarks.

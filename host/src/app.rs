@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth;
+use crate::broker::MemoryBroker;
 use crate::bus::{MemoryBus, MemoryDeadLetters, Queue, Sources};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
@@ -31,7 +32,7 @@ use crate::plugins::{
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Told, Trigger, WatchError, Watcher};
-use crate::store::{Store, StoreLook};
+use crate::store::{SqliteLook, SqliteStore};
 use crate::telemetry;
 
 /// Triggers waiting to be taken up; more say nothing that one does not.
@@ -101,7 +102,7 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
     let mut offered = Services { may_lack_secrets: true, ..services() };
     let mut look = None;
     if let StorePlace::Sqlite(file) = &config.store {
-        let store = Arc::new(StoreLook::at(file.clone()));
+        let store = Arc::new(SqliteLook::at(file.clone()));
         offered.queries = store.clone();
         look = Some((file, store));
     }
@@ -133,7 +134,7 @@ struct Kept {
     kv: Arc<dyn KeyValue>,
     queries: Arc<dyn Queries>,
     health: Arc<dyn StoreHealth>,
-    file: Option<Arc<Store>>,
+    file: Option<Arc<SqliteStore>>,
 }
 
 impl Kept {
@@ -142,7 +143,7 @@ impl Kept {
         let clock = Arc::new(SystemClock);
         match place {
             StorePlace::Sqlite(file) => {
-                let store = Arc::new(Store::new(file.clone(), clock));
+                let store = Arc::new(SqliteStore::new(file.clone(), clock));
                 Self { kv: store.clone(), queries: store.clone(), health: store.clone(), file: Some(store) }
             }
             StorePlace::Memory => {
@@ -238,11 +239,13 @@ struct Server {
 impl Server {
     fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, store: Arc<dyn StoreHealth>) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let realtime = Realtime::new(config.limits.clone());
+        let broker = Arc::new(MemoryBroker);
+        let realtime = Realtime::new(config.limits.clone(), broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
         let dead_letters = Arc::new(MemoryDeadLetters::new(config.limits.dead_letters_max));
         let ports = Ports {
             rooms: realtime.clone(),
+            broker,
             bus: Arc::new(bus),
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),

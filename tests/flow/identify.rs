@@ -46,7 +46,7 @@ async fn the_user_the_roles_the_tenant_and_the_time_are_what_the_plugin_says() {
     let editor = User { roles: vec!["editor".to_owned()], tenant: Some("t".to_owned()), ..user("alice") };
     for (ttl_ms, expires_at) in [(60_000, Some(NOW + 60)), (1_999, Some(NOW + 1)), (1, Some(NOW + 1)), (0, None)] {
         let server = asking(admitting(Some(editor.clone()), Duration::from_millis(ttl_ms))).start();
-        let expected = User { expires_at, ..editor.clone() };
+        let expected = User { expires_at, issued_at: Some(NOW), ..editor.clone() };
         assert_eq!(connect(&server, &token("opaque")).await, Ok(Some(expected)), "{ttl_ms}");
         assert_eq!(shown(&server), [r#"{"token":"opaque"}"#]);
     }
@@ -96,7 +96,7 @@ async fn a_provider_before_the_plugin_decides_on_what_it_recognises() {
     assert_eq!(connect(&server, &token("known")).await, Ok(Some(user("bob"))));
     assert_eq!(code(connect(&server, &token("forged")).await), Code::TokenRevoked);
     assert_eq!(shown(&server), [""; 0]);
-    assert_eq!(connect(&server, &token("opaque")).await, Ok(Some(user("alice"))));
+    assert_eq!(connect(&server, &token("opaque")).await, Ok(Some(User { issued_at: Some(NOW), ..user("alice") })));
 }
 
 #[tokio::test]

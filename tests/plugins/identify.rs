@@ -19,7 +19,7 @@ async fn identify(plugin: &Plugin, credential: &str) -> Result<Recognition, Faul
 async fn a_token_or_a_cookie_is_whose_the_plugin_says_and_for_as_long() {
     let plugin = load(typed()).await;
     let roles = vec!["editor".to_owned()];
-    let alice = User { id: "alice".to_owned(), roles, tenant: Some("t".to_owned()), expires_at: None };
+    let alice = User::new("alice", roles, Some("t".to_owned()));
     let admitted = Recognition::Admitted { user: Some(alice), ttl: Duration::from_secs(3600) };
     assert_eq!(identify(&plugin, r#"{"token":"user:alice"}"#).await, Ok(admitted.clone()));
     assert_eq!(identify(&plugin, r#"{"cookies":{"sid":"user:alice"}}"#).await, Ok(admitted));

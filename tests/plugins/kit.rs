@@ -163,7 +163,7 @@ pub(crate) fn context(channel: &str, topic: &str, user: Option<&str>) -> CallCon
     let manifest = Arc::new(SourceFile { path: "tests.yaml".to_owned(), text });
     let catalog = compile(&Sources { manifests: vec![manifest], ..Sources::default() }, Generation(1));
     let resolved = catalog.unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}")).resolve(topic).unwrap();
-    let user = user.map(|id| User { id: id.to_owned(), roles: vec!["r".to_owned()], tenant: None, expires_at: None });
+    let user = user.map(|id| User::new(id, vec!["r".to_owned()], None));
     CallContext { resolved, user: user.map(Arc::new), connection: ConnectionId::new("c1") }
 }
 

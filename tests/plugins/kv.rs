@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tidegate::flow::kv::{KeyValue, KvEntry, KvError, KvKey};
 use tidegate::flow::ports::{Clock, SystemClock};
 use tidegate::plugins::{HostSettings, MemoryKv, Plugin, PluginHost, Services, recorded};
-use tidegate::store::Store;
+use tidegate::store::SqliteStore;
 use tokio::time::timeout;
 
 use crate::kit::{keys, order, reply};
@@ -56,7 +56,7 @@ async fn plugin(kv: Arc<dyn KeyValue>, lines: &str) -> Arc<Plugin> {
 async fn over_both() -> (Vec<Arc<Plugin>>, Arc<StandingClock>, TempDir) {
     let (clock, directory) = (StandingClock::new(), tempfile::tempdir().unwrap());
     let memory = plugin(Arc::new(MemoryKv::new(clock.clone())), GRANTED).await;
-    let sqlite = plugin(Arc::new(Store::new(directory.path().join("t.db"), clock.clone())), GRANTED).await;
+    let sqlite = plugin(Arc::new(SqliteStore::new(directory.path().join("t.db"), clock.clone())), GRANTED).await;
     (vec![memory, sqlite], clock, directory)
 }
 
@@ -64,8 +64,8 @@ fn memory() -> Arc<MemoryKv> {
     Arc::new(MemoryKv::new(Arc::new(SystemClock)))
 }
 
-pub(crate) fn file(path: &Path) -> Arc<Store> {
-    Arc::new(Store::new(path.join("t.db"), Arc::new(SystemClock)))
+pub(crate) fn file(path: &Path) -> Arc<SqliteStore> {
+    Arc::new(SqliteStore::new(path.join("t.db"), Arc::new(SystemClock)))
 }
 
 /// What the guest was answered.

@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions as _, Executor as _};
 use tempfile::TempDir;
 use tidegate::flow::ports::SystemClock;
 use tidegate::plugins::{HostSettings, NoDatabase, Plugin, PluginHost, Services, recorded};
-use tidegate::store::{Store, StoreLook};
+use tidegate::store::{SqliteLook, SqliteStore};
 use tokio::time::timeout;
 
 use crate::kit::{asks, reply, send};
@@ -40,8 +40,8 @@ async fn company(directory: &Path) -> SqliteConnection {
     SqliteConnectOptions::new().filename(file).create_if_missing(true).connect().await.unwrap()
 }
 
-fn store(directory: &TempDir) -> Arc<Store> {
-    Arc::new(Store::new(directory.path().join("t.db"), Arc::new(SystemClock)))
+fn store(directory: &TempDir) -> Arc<SqliteStore> {
+    Arc::new(SqliteStore::new(directory.path().join("t.db"), Arc::new(SystemClock)))
 }
 
 fn host(services: Services) -> PluginHost {
@@ -261,7 +261,7 @@ async fn answers_are_bounded_in_rows_and_bytes_and_questions_in_a_second() {
 async fn where_nothing_is_served_queries_are_prepared_when_there_is_a_database_and_nothing_is_made() {
     let directory = tables().await;
     let load = async |file: &str, query: &str| {
-        let look = Arc::new(StoreLook::at(directory.path().join(file)));
+        let look = Arc::new(SqliteLook::at(directory.path().join(file)));
         let host = host(Services { queries: look.clone(), ..Services::in_memory() });
         (host.load(asks(&granting(&[query], ""))).await, look.has_skipped())
     };

@@ -69,7 +69,8 @@ async fn with_fan_out_every_node_gets_every_entry_and_with_shared_one_of_them() 
         }
         // Between them both have all of it, whoever got what.
         add(&mut producer, 1..=50);
-        until("every delivery", async || nodes.iter().map(|node| node.numbers_now().len()).sum::<usize>() == expected).await;
+        until("every delivery", async || nodes.iter().map(|node| node.numbers_now().len()).sum::<usize>() == expected)
+            .await;
         let mut all: Vec<i64> = nodes.iter().flat_map(Node::numbers_now).collect();
         all.sort_unstable();
         all.dedup();
@@ -250,7 +251,10 @@ async fn a_redis_that_stands_still_holds_up_nothing_for_longer_than_that() {
     add(&mut producer, [1]);
     node.numbers(1).await;
     redis.freeze();
-    until("the node to notice", async || tidegate::telemetry::render().contains(r#"tidegate_bus_source_up{source="redis:s"} 0"#)).await;
+    until("the node to notice", async || {
+        tidegate::telemetry::render().contains(r#"tidegate_bus_source_up{source="redis:s"} 0"#)
+    })
+    .await;
     redis.thaw();
     add(&mut producer, [2]);
     assert_eq!(node.numbers(2).await, [1, 2]);
@@ -275,7 +279,9 @@ async fn entries_that_were_trimmed_before_they_were_read_are_told() {
     let node = Node::start("a", &bus);
     let mut watcher = connect(&redis);
     until("the group", async || {
-        watcher.xinfo_groups::<_, redis::streams::StreamInfoGroupsReply>("t").is_ok_and(|found| !found.groups.is_empty())
+        watcher
+            .xinfo_groups::<_, redis::streams::StreamInfoGroupsReply>("t")
+            .is_ok_and(|found| !found.groups.is_empty())
     })
     .await;
     add(1..=5);

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tidegate::flow::ports::{Bus, BusFull, Clock, DeadLetters, Identity, Provider, Rooms, StoreHealth};
 use tidegate::flow::{DeadLetter, Publication};
-use tidegate::protocol::{BusEvent, Code, User};
+use tidegate::protocol::{BusEvent, Code, Topic, User};
 use tokio::sync::Notify;
 
 /// Rooms that record what is delivered.
@@ -18,6 +18,7 @@ pub struct FakeRooms {
     delivered: Mutex<Vec<Publication>>,
     arrivals: Notify,
     panics_on: Mutex<Option<String>>,
+    gaps: Mutex<Vec<String>>,
 }
 
 impl FakeRooms {
@@ -49,6 +50,11 @@ impl FakeRooms {
         self.delivered.lock().clone()
     }
 
+    /// Every topic whose subscribers were told of a gap.
+    pub fn gaps(&self) -> Vec<String> {
+        self.gaps.lock().clone()
+    }
+
     /// From now on a delivery on this topic panics, as a bug would.
     pub fn panic_on(&self, topic: &str) {
         *self.panics_on.lock() = Some(topic.to_owned());
@@ -62,6 +68,10 @@ impl Rooms for FakeRooms {
         }
         self.delivered.lock().push(publication.clone());
         self.arrivals.notify_waiters();
+    }
+
+    fn tell_gap(&self, topic: &Topic) {
+        self.gaps.lock().push(topic.as_str().to_owned());
     }
 }
 

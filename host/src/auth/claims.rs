@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::jwt::time;
 use crate::config::JwtProvider;
 use crate::protocol::User;
 
@@ -18,7 +19,13 @@ pub(super) fn user(provider: &JwtProvider, claims: &Value, expires_at: Option<u6
         None | Some(Value::Null) => None,
         Some(value) => Some(text(value).ok_or("the claim of the tenant is neither a text nor an integer")?),
     };
-    Ok(User { id, roles, tenant, expires_at })
+    // What cannot be read could not be revoked either.
+    let token_id = match claims.get("jti") {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(text(value).ok_or("claim `jti` is neither a text nor an integer")?),
+    };
+    let issued_at = time(claims, "iat")?;
+    Ok(User { id, roles, tenant, expires_at, token_id, issued_at })
 }
 
 /// Sets a claim at its name, or at its JSON Pointer, making the objects on the way.

@@ -99,7 +99,7 @@ fn is_jwt(credential: &str) -> bool {
 }
 
 /// A NumericDate, RFC 7519 §2: seconds since the Unix epoch, possibly with a fraction.
-fn time(claims: &Value, name: &str) -> Result<Option<u64>, String> {
+pub(super) fn time(claims: &Value, name: &str) -> Result<Option<u64>, String> {
     match claims.get(name) {
         None => Ok(None),
         Some(value) => match value.as_f64() {
@@ -228,7 +228,13 @@ mod tests {
 
     fn user(id: &str, roles: &[&str], tenant: Option<&str>, expires_at: Option<u64>) -> Identity {
         let roles = roles.iter().map(ToString::to_string).collect();
-        Identity::User(User { id: id.to_owned(), roles, tenant: tenant.map(str::to_owned), expires_at })
+        Identity::User(User { expires_at, ..User::new(id, roles, tenant.map(str::to_owned)) })
+    }
+
+    /// The same, of a token that says which it is and since when.
+    fn of_token(identity: Identity, token_id: Option<&str>, issued_at: Option<u64>) -> Identity {
+        let Identity::User(user) = identity else { return identity };
+        Identity::User(User { token_id: token_id.map(str::to_owned), issued_at, ..user })
     }
 
     const NO: Identity = Identity::Refused(Code::Unauthenticated);
@@ -244,7 +250,8 @@ mod tests {
                 ttl: Duration::from_secs(60),
             };
             let token = sign(&provider, &request, NOW).unwrap();
-            assert_eq!(identify(provider, &token).await, user("u1", &["editor"], Some("t"), Some(NOW + 60)));
+            let expected = of_token(user("u1", &["editor"], Some("t"), Some(NOW + 60)), None, Some(NOW));
+            assert_eq!(identify(provider, &token).await, expected);
         }
     }
 
@@ -256,6 +263,11 @@ mod tests {
             (json!({ "sub": "u1", "roles": "a b,c" }), user("u1", &["a", "b", "c"], None, None)),
             (json!({ "sub": "u1", "exp": NOW + 9 }), user("u1", &[], None, Some(NOW + 9))),
             (json!({ "sub": "u1", "exp": NOW as f64 + 9.5 }), user("u1", &[], None, Some(NOW + 9))),
+            (json!({ "sub": "u1", "jti": "t1", "iat": 7 }), of_token(user("u1", &[], None, None), Some("t1"), Some(7))),
+            (json!({ "sub": "u1", "jti": 9, "iat": 7.9 }), of_token(user("u1", &[], None, None), Some("9"), Some(7))),
+            (json!({ "sub": "u1", "jti": null }), user("u1", &[], None, None)),
+            (json!({ "sub": "u1", "jti": ["t1"] }), NO),
+            (json!({ "sub": "u1", "iat": "now" }), NO),
             (json!({}), NO),
             (json!({ "sub": "" }), NO),
             (json!({ "sub": null }), NO),
@@ -274,7 +286,7 @@ mod tests {
         assert_eq!(identify(pointers.clone(), &hs256(&claims)).await, user("u1", &["a"], None, None));
         let request = TokenRequest { user: "u2".into(), roles: vec![], tenant: None, ttl: Duration::from_secs(1) };
         let signed = sign(&pointers, &request, NOW).unwrap();
-        assert_eq!(identify(pointers, &signed).await, user("u2", &[], None, Some(NOW + 1)));
+        assert_eq!(identify(pointers, &signed).await, of_token(user("u2", &[], None, Some(NOW + 1)), None, Some(NOW)));
     }
 
     #[tokio::test]

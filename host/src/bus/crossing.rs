@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use serde_json::{Map, Value};
 
-use crate::flow::Gates;
+use crate::config::BusMode;
+use crate::flow::{Begun, Gates, Reach};
 use crate::protocol::BusEvent;
 use crate::telemetry;
 
@@ -23,11 +24,20 @@ pub(super) struct Crossing {
     gates: Arc<Gates>,
     /// What metrics and the log call the source: `redis:telemetry`.
     pub(super) label: Arc<str>,
+    reach: Reach,
 }
 
+/// Events that have crossed, and that other nodes may not have yet.
+#[derive(Default)]
+pub(super) struct Crossed(Vec<(BusEvent, Begun)>);
+
 impl Crossing {
-    pub(super) fn new(gates: Arc<Gates>, label: String) -> Self {
-        Self { gates, label: label.into() }
+    pub(super) fn new(gates: Arc<Gates>, label: String, mode: BusMode) -> Self {
+        let reach = match mode {
+            BusMode::FanOut => Reach::ThisNode,
+            BusMode::Shared => Reach::EveryNode,
+        };
+        Self { gates, label: label.into(), reach }
     }
 
     /// Largest event, in bytes.
@@ -37,9 +47,10 @@ impl Crossing {
 
     /// Takes an event across. A panic is a bug of the server; it costs the one event that met it, and not the source.
     /// `written_unix_ms` is when it was written, where that is known.
-    pub(super) async fn cross(&self, event: &BusEvent, written_unix_ms: Option<u64>) {
-        match AssertUnwindSafe(self.gates.accept(&self.label, event)).catch_unwind().await {
-            Ok(Ok(())) => {}
+    pub(super) async fn cross(&self, event: BusEvent, written_unix_ms: Option<u64>, crossed: &mut Crossed) {
+        match AssertUnwindSafe(self.gates.accept(&self.label, &event, self.reach)).catch_unwind().await {
+            Ok(Ok(begun)) if begun.is_over() => {}
+            Ok(Ok(begun)) => crossed.0.push((event, begun)),
             Ok(Err(refusal)) => {
                 tracing::error!(
                     kind = event.kind,
@@ -52,6 +63,13 @@ impl Crossing {
         }
         if let Some(delay_ms) = written_unix_ms.and_then(|at| self.gates.now_unix_ms().checked_sub(at)) {
             telemetry::bus_delay(&self.label, Duration::from_millis(delay_ms));
+        }
+    }
+
+    /// Waits until other nodes have what events led to, where they should. Then they can be acknowledged.
+    pub(super) async fn settle(&self, crossed: Crossed) {
+        for (event, begun) in crossed.0 {
+            self.gates.bury_untaken(&event, begun).await;
         }
     }
 

@@ -139,6 +139,6 @@ impl Judge<'_> {
 
 impl UserExample {
     fn user(&self) -> User {
-        User { id: self.id.clone(), roles: self.roles.clone(), tenant: None, expires_at: None }
+        User::new(self.id.as_str(), self.roles.clone(), None)
     }
 }

@@ -42,12 +42,7 @@ mod tests {
     use super::*;
 
     fn user(id: &str, roles: &[&str]) -> User {
-        User {
-            id: id.to_owned(),
-            roles: roles.iter().map(ToString::to_string).collect(),
-            tenant: None,
-            expires_at: None,
-        }
+        User::new(id, roles.iter().map(ToString::to_string).collect(), None)
     }
 
     fn params(name: &str, value: &str) -> Params {

@@ -66,7 +66,7 @@ impl Explain {
         let config = self.load.config_to_look_at()?;
         *plugins = Some(config.plugins.clone());
         let serving = app::check(&config).await?.serving;
-        let user = self.user.map(|id| User { id, roles: self.roles, tenant: self.tenant, expires_at: None });
+        let user = self.user.map(|id| User::new(id, self.roles, self.tenant));
         let question = Question {
             user: user.map(Arc::new),
             anonymous: config.auth.anonymous == Anonymous::Allow,

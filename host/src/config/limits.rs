@@ -56,6 +56,19 @@ pub struct Limits {
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub duplicates_window: Duration,
+    /// Publications and other words waiting for the broker's Redis. Default 10,000; refused `unavailable`.
+    #[serde(rename = "broker_queue", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub broker_queue_max: usize,
+    /// How long the broker's Redis may take to answer, and a link to it to be made. Default 2 s; then the link is given
+    /// up, and who waits is refused `unavailable`.
+    #[serde(with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub broker_timeout: Duration,
+    /// How long a node still hears of a topic whose last subscriber left. Default 5 s.
+    #[serde(with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub broker_linger: Duration,
     /// Events of one batch. Default 1,000; refused 413.
     #[serde(rename = "events_per_batch", deserialize_with = "count")]
     #[schemars(range(min = 1))]
@@ -71,6 +84,21 @@ pub struct Limits {
     /// Dead letters kept; the oldest goes first. Default 1,000.
     #[serde(rename = "dead_letters")]
     pub dead_letters_max: usize,
+    /// Connections to a PostgreSQL `store` of this node, besides those for named queries. Default 8; a call that finds
+    /// none free waits `store_timeout` and is then told `unavailable`.
+    #[serde(rename = "store_connections", deserialize_with = "connections")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub store_connections_max: u32,
+    /// Connections to a PostgreSQL `store` that answer named queries of plugins. Default 4; one more query waits, as long
+    /// as it may take.
+    #[serde(rename = "store_query_connections", deserialize_with = "connections")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub store_query_connections_max: u32,
+    /// How long a call of a PostgreSQL `store` may take, the wait for a connection included. Default 3 s; then it is told
+    /// `unavailable`.
+    #[serde(with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub store_timeout: Duration,
     /// Plugin instances alive at once, all plugins together. Default 256; a call that finds none free waits for its
     /// wall time and is then refused `unavailable`.
     #[serde(rename = "plugin_instances", deserialize_with = "count")]
@@ -135,10 +163,16 @@ impl Default for Limits {
             bus_queue_max: 10_000,
             duplicates_max: 100_000,
             duplicates_window: Duration::from_secs(600),
+            broker_queue_max: 10_000,
+            broker_timeout: Duration::from_secs(2),
+            broker_linger: Duration::from_secs(5),
             events_per_batch_max: 1000,
             batch_bytes_max: 4 * 1024 * 1024,
             body_timeout: Duration::from_secs(10),
             dead_letters_max: 1000,
+            store_connections_max: 8,
+            store_query_connections_max: 4,
+            store_timeout: Duration::from_secs(3),
             plugin_instances_max: 256,
             plugin_authorizer_instances: None,
             plugin_drain_max: Duration::from_secs(120),
@@ -186,6 +220,14 @@ mod time {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         HumanDuration::deserialize(deserializer).map(HumanDuration::get)
+    }
+}
+
+/// A number of connections.
+fn connections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        connections @ 1..=1000 => Ok(connections),
+        _ => Err(serde::de::Error::custom("expected a number from 1 to 1000")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Server configuration: defaults → file → environment → flags; and how every YAML file is read.
 
 mod api_key;
+mod broker;
 mod bus;
 mod check;
 mod check_bus;
@@ -22,6 +23,7 @@ mod web_url;
 mod yaml;
 
 pub use api_key::{ApiKey, ApiKeys, Permission};
+pub use broker::{Broker, BrokerPrefix};
 pub use bus::{BusMode, BusSource, FieldName, FieldText, Name, PostgresSource, RedisSource, StreamFields, TableName};
 pub use decode::{decode, nearest_name, unknown_key};
 pub use limits::Limits;
@@ -33,7 +35,7 @@ pub use redis_url::{NoRedisUrl, RedisUrl};
 pub use rollback::Rollback;
 pub use secret::Secret;
 pub use server::{
-    Anonymous, Auth, Broker, Config, JwtAlgorithm, JwtProvider, Log, PluginProvider, Provider, StorePlace, schema,
+    Anonymous, Auth, Config, JwtAlgorithm, JwtProvider, Log, PluginProvider, Provider, StorePlace, schema,
 };
 pub use source::{Diagnostic, Place, SourceFile};
 pub use units::{ByteSize, HumanDuration};

@@ -1,4 +1,4 @@
-//! An origin as operators write it: scheme, host and port, nothing after. With [`web_url`](super::web_url) the only home of `url`.
+//! An origin as operators write it: scheme, host and port, nothing after. With the other addresses here the only home of `url`.
 
 use std::borrow::Cow;
 use std::fmt;

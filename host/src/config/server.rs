@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::{ApiKeys, BusSource, HumanDuration, Limits, Name, Origin, Place, Rollback, Secret};
+use super::{ApiKeys, Broker, BrokerPrefix, BusSource, HumanDuration, Limits, Name, Origin, Place, Rollback, Secret};
 use crate::telemetry::LogFormat;
 
 /// The server's configuration.
@@ -42,11 +42,15 @@ pub struct Config {
     /// bucket or a query loads.
     #[schemars(with = "String")]
     pub store: StorePlace,
-    /// How publications reach other nodes. Only `memory` is served: one node.
+    /// How publications reach other nodes: `memory` is one node, `redis://[user:password@]host[:port][/database]` and
+    /// `rediss://…` are as many as name the same. Default `memory`.
     pub broker: Broker,
     /// The name of this node among others, the same after a restart: what was read for it is kept by this name. Default:
     /// the name of the machine.
     pub node: Option<Name>,
+    /// What every key and channel of the broker in Redis begins with: installations that share a Redis have one each.
+    /// Default `tidegate`.
+    pub broker_prefix: BrokerPrefix,
     /// Where bus events come from besides the in-process bus, which is always there. Default: nowhere.
     pub bus: Vec<BusSource>,
     /// When a new version of a plugin is taken back.
@@ -72,6 +76,7 @@ impl Default for Config {
             store: StorePlace::default(),
             broker: Broker::default(),
             node: None,
+            broker_prefix: BrokerPrefix::default(),
             bus: Vec::new(),
             rollback: Rollback::default(),
             limits: Limits::default(),
@@ -254,15 +259,6 @@ impl<'de> Deserialize<'de> for StorePlace {
             _ => Err(serde::de::Error::custom("expected `sqlite:PATH` or `sqlite::memory:`")),
         }
     }
-}
-
-/// How publications reach other nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Broker {
-    /// One node.
-    #[default]
-    Memory,
 }
 
 /// The `log:` section.

@@ -2,13 +2,11 @@
 
 use super::{Diagnostic, Node, Place, Shape};
 
-const BROKER: &str = "memory";
 const PROVIDERS: [&str; 2] = ["session", "introspect"];
 
 /// Tells of every such key and takes it out of the tree.
 pub(super) fn refuse(root: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
     refuse_value(root, "store", |value| value.starts_with("sqlite:"), "sqlite:../tidegate.db", diagnostics);
-    refuse_value(root, "broker", |value| value == BROKER, BROKER, diagnostics);
     if let Some(providers) = get_mut(root, "auth").and_then(|auth| get_mut(auth, "providers")) {
         refuse_providers(providers, diagnostics);
     }

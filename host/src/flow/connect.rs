@@ -115,9 +115,11 @@ impl Gates {
         match self.serving().plugins.identify(plugin, IdentifyCall { connection, credential }).await {
             Ok(Recognition::Admitted { user: Some(user), ttl }) => {
                 // Whole seconds, like every credential: rounded down, so that it never lasts longer than was granted.
-                let ends_at = self.ports.clock.now_unix_s().saturating_add(ttl.as_secs().max(1));
+                let now_unix_s = self.ports.clock.now_unix_s();
+                let ends_at = now_unix_s.saturating_add(ttl.as_secs().max(1));
                 let expires_at = (!ttl.is_zero()).then_some(ends_at);
-                Ok(Some(User { expires_at, ..user }))
+                // The plugin is asked every time: it vouches for the credential as of now.
+                Ok(Some(User { expires_at, issued_at: Some(now_unix_s), ..user }))
             }
             Ok(Recognition::Admitted { user: None, .. }) if self.auth.anonymous => Ok(None),
             Ok(Recognition::Admitted { user: None, .. }) => Err(Code::Unauthenticated.into()),

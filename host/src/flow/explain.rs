@@ -304,7 +304,7 @@ channels:
         let plugins = ["members", "keeper"].map(|name| (PluginName::new(name), PluginKinds::ALL)).into();
         let sources = Sources { manifests: vec![Arc::new(source)], plugins, ..Sources::default() };
         let catalog = Arc::new(channels::compile(&sources, Generation(1)).unwrap());
-        let user = User { id: user.to_owned(), roles: Vec::new(), tenant: None, expires_at: None };
+        let user = User::new(user, Vec::new(), None);
         let question = Question {
             user: Some(Arc::new(user)),
             anonymous: false,

@@ -1,6 +1,6 @@
 //! Events of sources outside: each crosses the bridge once, and what is no event is kept for whoever looks after it.
 
-use super::{DeadLetter, Gates};
+use super::{Begun, DeadLetter, Gates, Reach};
 use crate::channels::RuleId;
 use crate::protocol::{BusEvent, Refusal};
 use crate::telemetry;
@@ -9,27 +9,27 @@ use crate::telemetry;
 const NO_RULE: &str = "-";
 
 impl Gates {
-    /// Takes an event of a source across and performs what it leads to, unless it was taken before (by `source` and
-    /// `id`) or no rule lists it. Once this returns, the event can be acknowledged where it came from.
+    /// Takes an event of a source across, as [`Gates::carry`] does, unless it was taken before (by `source` and `id`) or
+    /// no rule lists it.
     ///
     /// # Errors
     /// When what it leads to was refused: it was not taken then, and can be brought again.
-    pub async fn accept(&self, from: &str, event: &BusEvent) -> Result<(), Refusal> {
+    pub async fn accept(&self, from: &str, event: &BusEvent, reach: Reach) -> Result<Begun, Refusal> {
         if !self.serving().catalog.bridge().lists(&event.kind) {
             telemetry::bus_unlisted(1);
             telemetry::bus_events(from, "unlisted", 1);
-            return Ok(());
+            return self.begin(Vec::new(), reach);
         }
         if !self.taken.take(event) {
             telemetry::bus_events(from, "duplicate", 1);
-            return Ok(());
+            return self.begin(Vec::new(), reach);
         }
-        let performed = self.perform(self.bridge(event).await);
-        match &performed {
-            Ok(()) => telemetry::bus_events(from, "taken", 1),
+        let begun = self.carry(event, reach).await;
+        match &begun {
+            Ok(_) => telemetry::bus_events(from, "taken", 1),
             Err(_) => self.taken.give_back(event),
         }
-        performed
+        begun
     }
 
     /// Keeps what a source held and is no event, as far as it can be shown. No retry can mend it.

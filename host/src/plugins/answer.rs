@@ -66,7 +66,7 @@ pub(super) fn take_user(user: types::User) -> Result<User, Failure> {
     if bytes > USER_BYTES_MAX {
         return Err(invalid(format!("a user of {bytes} bytes, at most {USER_BYTES_MAX} are kept of a connection's")));
     }
-    Ok(User { id, roles, tenant, expires_at: None })
+    Ok(User::new(id, roles, tenant))
 }
 
 fn check_size(bytes: usize, output_bytes_max: usize) -> Result<(), Failure> {

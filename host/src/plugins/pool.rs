@@ -12,7 +12,7 @@ use tokio::time::{Instant as Moment, timeout_at};
 use super::census::{Census, Retired};
 use super::fault::Failure;
 use super::instance::Instance;
-use super::room::{self, Class, Place};
+use super::room::{Class, Place, Turns};
 use crate::telemetry;
 
 /// How often resting instances are looked through. Resting is timed in these, so that a call need not ask for the time.
@@ -81,7 +81,7 @@ pub(super) struct Slots {
     sweeps: Arc<AtomicU32>,
     /// What the last sweep told of.
     told: Mutex<BTreeMap<Arc<str>, Count>>,
-    turns: BTreeMap<Class, Arc<Semaphore>>,
+    turns: BTreeMap<Class, Turns>,
 }
 
 /// The instances and the calls of one plugin, all its versions together.
@@ -114,7 +114,7 @@ impl Slots {
             pools: Mutex::default(),
             sweeps: Arc::default(),
             told: Mutex::default(),
-            turns: [Class::Authorizer, Class::Worker].map(|class| (class, room::turns())).into(),
+            turns: [Class::Authorizer, Class::Worker].map(|class| (class, Turns::new())).into(),
         }
     }
 
@@ -142,8 +142,8 @@ impl Slots {
     }
 
     /// Turns at the processor for the calls of a class.
-    pub(super) fn turns(&self, class: Class) -> Arc<Semaphore> {
-        self.turns.get(&class).cloned().unwrap_or_else(room::turns)
+    pub(super) fn turns(&self, class: Class) -> Turns {
+        self.turns.get(&class).cloned().unwrap_or_else(Turns::new)
     }
 
     /// Whether calls wait for a place; an instance whose call ends then gives its place up.

@@ -1,22 +1,30 @@
 //! Who waits for whom: calls at once, the queue before them, and turns at the processor. Authorizers have a room of
-//! their own in every plugin and in the process, so that a flood on handlers never keeps them from answering.
+//! their own in every plugin and in the process, so that a flood on handlers never keeps them from answering; calls that
+//! are long take their turns apart from those that are short.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::ready;
+use std::task::{Context, Poll, ready};
 use std::thread;
+use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::block_in_place;
 use tokio::time::{Instant as Moment, timeout_at};
 use tokio_util::sync::PollSemaphore;
 
 use super::breaker::Breaker;
 use super::census::Census;
+use super::engine::TICK;
 use super::fault::Failure;
 use super::manifest::PluginManifest;
 use super::pool::{Pool, Slots};
+
+/// So many calls in a row that took a millisecond of the processor, and the next is expected to be another.
+const LONG_CALLS: u32 = 3;
 
 /// Whose calls a room is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +54,9 @@ pub(super) struct Room {
     calls: Semaphore,
     concurrency_max: u32,
     queue_max: u32,
-    turns: Arc<Semaphore>,
+    turns: Turns,
+    /// How many calls in a row were long, up to [`LONG_CALLS`].
+    long_calls: AtomicU32,
 }
 
 impl Room {
@@ -61,6 +71,8 @@ impl Room {
             concurrency_max: limits.concurrency_max,
             queue_max: limits.queue_max,
             turns: slots.turns(class),
+            // Nothing is known of it: until a call was short, it may be one that burns the processor.
+            long_calls: AtomicU32::new(LONG_CALLS),
         }
     }
 
@@ -88,23 +100,65 @@ impl Room {
     }
 
     /// Runs a guest, turn by turn. A guest yields every millisecond; of those that want to go on only as many as there
-    /// are processors stand in the runtime's queue, so that whatever else the process has to do waits for those few
-    /// and not for every busy guest.
+    /// are turns stand in the runtime's queue, so that whatever else the process has to do waits for those few and not
+    /// for every busy guest.
     pub(super) async fn run<T>(&self, call: impl Future<Output = T>) -> T {
         let mut call = pin!(call);
-        let mut turns = PollSemaphore::new(self.turns.clone());
-        poll_fn(|task| {
+        let before = self.long_calls.load(Ordering::Relaxed);
+        let mut is_long = before >= LONG_CALLS;
+        let mut turns = self.turns.of(is_long);
+        let (mut ran, mut is_told) = (Duration::ZERO, false);
+        let answer = poll_fn(|task| {
             // Held while the guest runs, given up whenever it waits.
             let _turn = ready!(turns.poll_acquire(task));
-            call.as_mut().poll(task)
+            let began = Moment::now();
+            let polled = if is_long { poll_apart(call.as_mut(), task) } else { call.as_mut().poll(task) };
+            ran += began.elapsed();
+            if ran >= TICK && !is_told {
+                // A busy machine makes a short call look long: only several in a row are the plugin's doing. Noted now, as
+                // one that is cut never comes to its end.
+                is_told = true;
+                self.long_calls.store((before + 1).min(LONG_CALLS), Ordering::Relaxed);
+                (is_long, turns) = (true, self.turns.of(true));
+            }
+            polled
         })
-        .await
+        .await;
+        if ran < TICK && before != 0 {
+            self.long_calls.store(0, Ordering::Relaxed);
+        }
+        answer
+    }
+}
+
+/// Polls what will keep the thread for as long as a guest may, with the thread out of the runtime: the tasks that waited
+/// for it, and the sockets it watched, go to another.
+fn poll_apart<T>(call: Pin<&mut impl Future<Output = T>>, task: &mut Context<'_>) -> Poll<T> {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => call.poll(task),
+        _ => block_in_place(|| call.poll(task)),
     }
 }
 
 /// Turns at the processor for one class of calls.
-pub(super) fn turns() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(thread::available_parallelism().map_or(1, std::num::NonZero::get)))
+#[derive(Clone)]
+pub(super) struct Turns {
+    short: Arc<Semaphore>,
+    long: Arc<Semaphore>,
+}
+
+impl Turns {
+    /// As many at once as there are processors; of long calls one less, so that those who wait for something short do
+    /// not wait for the end of something long.
+    pub(super) fn new() -> Self {
+        let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let of = |turns: usize| Arc::new(Semaphore::new(turns.max(1)));
+        Self { short: of(processors), long: of(processors - 1) }
+    }
+
+    fn of(&self, is_long: bool) -> PollSemaphore {
+        PollSemaphore::new(if is_long { &self.long } else { &self.short }.clone())
+    }
 }
 
 /// A place in a queue, given up when dropped.

@@ -15,9 +15,22 @@ pub struct User {
     /// When the credential ends, in seconds since the Unix epoch; `None` never ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
+    /// The credential's own id (`jti`), by which it alone can be revoked. Shown to nobody.
+    #[serde(skip)]
+    pub token_id: Option<String>,
+    /// When the credential was issued, in seconds since the Unix epoch, or when whoever vouches for it last did. One
+    /// that does not say counts as issued before every revocation. Shown to nobody.
+    #[serde(skip)]
+    pub issued_at: Option<u64>,
 }
 
 impl User {
+    /// A user of whose credential nothing is known: it never ends.
+    #[must_use]
+    pub fn new(id: impl Into<String>, roles: Vec<String>, tenant: Option<String>) -> Self {
+        Self { id: id.into(), roles, tenant, expires_at: None, token_id: None, issued_at: None }
+    }
+
     /// Whether the credential's time is over at `now_unix_s`.
     #[must_use]
     pub fn is_expired(&self, now_unix_s: u64) -> bool {

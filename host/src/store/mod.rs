@@ -1,47 +1,12 @@
-//! The store: what survives a restart, in SQLite. The only home of sqlx.
+//! The store: what survives a restart. Two databases keep it below the same ports: `sqlite/`, a file of one node, and
+//! `postgres/`, a server that several share. The only home of sqlx but for the outbox.
 //!
-//! `database.rs` opens the file and watches over it, `kv.rs` keeps the keys of plugins in it, `queries.rs` answers
-//! their questions from it. The file may hold tables of
-//! the company's own; those of the server begin with `tidegate_`.
+//! Beside them lies what both make use of. A database may hold tables of the company's own; those of the server are told
+//! apart by their names, and nothing else is ever written to.
 
-mod database;
-mod kv;
-mod pools;
-mod queries;
+mod availability;
+mod keys;
+mod sqlite;
 mod statement;
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use crate::flow::ports::{Clock, StoreHealth};
-use database::Database;
-pub use queries::StoreLook;
-
-/// A store in one SQLite file. It is opened, and made when there is none, by the first plugin that needs it.
-pub struct Store {
-    database: Arc<Database>,
-}
-
-impl Store {
-    /// A store in this file; nothing is opened yet.
-    #[must_use]
-    pub fn new(file: PathBuf, clock: Arc<dyn Clock>) -> Self {
-        Self { database: Arc::new(Database::new(file, clock)) }
-    }
-
-    /// Gives the connections back, after what is under way. What was committed is in the file.
-    pub async fn close(&self) {
-        self.database.close().await;
-    }
-
-    /// Returns when the store is away, or when it is not: what is asked for.
-    pub async fn until_away(&self, away: bool) {
-        self.database.until_away(away).await;
-    }
-}
-
-impl StoreHealth for Store {
-    fn is_away(&self) -> bool {
-        self.database.away().is_some()
-    }
-}
+pub use sqlite::{SqliteLook, SqliteStore};

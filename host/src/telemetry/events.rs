@@ -234,13 +234,13 @@ pub fn reload_reverted(generation: u64) {
 }
 
 /// `store.away`: the store stopped working; keys of plugins are refused as `unavailable` and the server is not ready.
-pub fn store_away(file: &str, why: &str) {
-    tracing::error!(event = names::STORE_AWAY, file, why, "the store is away");
+pub fn store_away(store: &str, why: &str) {
+    tracing::error!(event = names::STORE_AWAY, store, why, "the store is away");
 }
 
 /// `store.back`: it works again.
-pub fn store_back(file: &str) {
-    tracing::info!(event = names::STORE_BACK, file, "the store is back");
+pub fn store_back(store: &str) {
+    tracing::info!(event = names::STORE_BACK, store, "the store is back");
 }
 
 /// `server.listening`: clients can connect.

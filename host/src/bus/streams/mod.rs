@@ -39,7 +39,7 @@ impl Streams {
     /// Reads each stream in a task and on a link of its own: a stream of the wrong type holds up no other.
     pub(super) fn start(&self, gates: &Arc<Gates>, draining: &CancellationToken, running: &mut JoinSet<()>) {
         for stream in self.source.names() {
-            let crossing = Crossing::new(gates.clone(), format!("redis:{stream}"));
+            let crossing = Crossing::new(gates.clone(), format!("redis:{stream}"), self.source.mode);
             let reader = Reader::new(self.source.clone(), stream, &self.node, crossing);
             running.spawn(reader.run(draining.clone()));
         }

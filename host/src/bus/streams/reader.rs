@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::entry::{Entry, source_of};
 use super::group::{Found, Group};
 use super::link::{Link, ReadError};
-use crate::bus::crossing::Crossing;
+use crate::bus::crossing::{Crossed, Crossing};
 use crate::bus::health::Health;
 use crate::config::{BusMode, Name, RedisSource};
 use crate::telemetry;
@@ -148,23 +148,25 @@ impl Reader {
     /// Takes entries across, one after the other, then acknowledges them. Returns the id of the last.
     async fn take(&self, link: &mut Link, due: &mut Due, entries: Vec<Entry>) -> Result<Option<String>, ReadError> {
         let mut ids = Vec::with_capacity(entries.len());
+        let mut crossed = Crossed::default();
         for entry in entries {
             // A process that was stopped in between may no longer be the one that reads.
             self.keep_hold(link, due).await?;
-            self.cross(&entry).await;
+            self.cross(&entry, &mut crossed).await;
             ids.push(entry.id);
         }
+        self.crossing.settle(crossed).await;
         link.acknowledge(&self.group.name, &ids).await?;
         Ok(ids.pop())
     }
 
-    async fn cross(&self, entry: &Entry) {
+    async fn cross(&self, entry: &Entry, crossed: &mut Crossed) {
         if entry.fields.is_none() {
             telemetry::bus_missed(&self.crossing.label, 1, "an entry was deleted before it had crossed");
             return;
         }
         match entry.event(self.source.fields.as_ref(), &self.stream, self.crossing.bytes_max()) {
-            Ok(event) => self.crossing.cross(&event, entry.written_unix_ms()).await,
+            Ok(event) => self.crossing.cross(event, entry.written_unix_ms(), crossed).await,
             Err(reason) => self.crossing.bury(&entry.id, &source_of(&self.stream), entry.shown(), reason),
         }
     }

@@ -10,7 +10,7 @@ use super::super::load::{Load, made_up_secrets};
 use crate::app::own_program;
 use crate::config::nearest_name;
 use crate::plugins::{CompilePlace, CompileSettings, HostSettings, PluginHost, Secrets, Services};
-use crate::store::StoreLook;
+use crate::store::SqliteLook;
 
 /// The file that makes a directory a plugin.
 const MANIFEST: &str = "plugin.yaml";
@@ -44,9 +44,9 @@ impl Database {
             Some(file) => {
                 let there = std::fs::metadata(file);
                 there.map_err(|source| Failure::File { path: file.display().to_string(), source })?;
-                StoreLook::at(file.clone())
+                SqliteLook::at(file.clone())
             }
-            None => StoreLook::nowhere("no database here: give one with `--store FILE`"),
+            None => SqliteLook::nowhere("no database here: give one with `--store FILE`"),
         };
         Ok(Services { queries: Arc::new(look), ..services })
     }

@@ -244,7 +244,7 @@ fn context(file: &ContextFile) -> Result<CallContext, String> {
 
 impl From<UserFile> for User {
     fn from(UserFile { id, roles, tenant }: UserFile) -> Self {
-        Self { id, roles, tenant, expires_at: None }
+        Self::new(id, roles, tenant)
     }
 }
 

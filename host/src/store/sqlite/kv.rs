@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
-use super::Store;
+use super::super::keys::{range, signed, unsigned};
+use super::SqliteStore;
 use crate::flow::kv::{KeyValue, KvEntry, KvError, KvKey, add, expect_revision, expiry_ms};
 
 /// Takes the next revision of all keys.
@@ -18,7 +19,7 @@ struct Found {
 }
 
 #[async_trait]
-impl KeyValue for Store {
+impl KeyValue for SqliteStore {
     async fn open(&self) -> Result<(), KvError> {
         self.database.open().await.map_err(KvError::Unavailable)
     }
@@ -82,18 +83,14 @@ impl KeyValue for Store {
 
     async fn keys(&self, bucket: &str, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, KvError> {
         let reader = self.database.reader().map_err(KvError::Unavailable)?;
-        let start = match after {
-            // The next key there can be.
-            Some(after) if after >= prefix => [after.as_bytes(), b"\0"].concat(),
-            _ => prefix.as_bytes().to_vec(),
-        };
+        let (start, end) = range(prefix, after);
         let found: Vec<Vec<u8>> = sqlx::query_scalar(
             "SELECT key FROM tidegate_kv WHERE bucket = ? AND key >= ? AND key < ? \
              AND (expires_at_ms IS NULL OR expires_at_ms > ?) ORDER BY key LIMIT ?",
         )
         .bind(bucket)
         .bind(start)
-        .bind(after_all_of(prefix))
+        .bind(end)
         .bind(self.database.now_ms())
         .bind(limit)
         .fetch_all(&reader)
@@ -103,7 +100,7 @@ impl KeyValue for Store {
     }
 }
 
-impl Store {
+impl SqliteStore {
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, KvError> {
         self.database.write().await.map_err(KvError::Unavailable)
     }
@@ -162,34 +159,4 @@ pub(super) async fn sweep(connection: &mut SqliteConnection, now_ms: i64, keys_m
     .execute(connection)
     .await
     .map(|done| done.rows_affected())
-}
-
-/// Bytes greater than every text that begins with the prefix, and no greater than any other text that is.
-fn after_all_of(prefix: &str) -> Vec<u8> {
-    let mut bytes = prefix.as_bytes().to_vec();
-    match bytes.last_mut() {
-        // No byte of UTF-8 is 255: the last one can grow.
-        Some(last) => *last += 1,
-        None => bytes.push(u8::MAX),
-    }
-    bytes
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_ends_where_the_next_one_begins() {
-        assert_eq!(after_all_of("ab"), b"ac");
-        assert!(after_all_of("").as_slice() > char::MAX.to_string().as_bytes());
-    }
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::super::availability::Availability;
 use super::kv::{NEXT_REVISION, sweep};
 use super::pools::{Missing, Pools, cause, is_passing};
 use crate::flow::ports::Clock;
@@ -35,8 +36,7 @@ pub(super) struct Database {
     clock: Arc<dyn Clock>,
     /// `None` before it was opened, and while the file is gone or broken.
     pools: ArcSwapOption<Pools>,
-    /// Why the store is away; `None` when it is not, or was never opened.
-    away: watch::Sender<Option<Arc<str>>>,
+    availability: Availability,
     /// Held while connections are made or given up.
     opening: Mutex<Option<Watching>>,
 }
@@ -52,8 +52,8 @@ impl Drop for Watching {
 
 impl Database {
     pub(super) fn new(file: PathBuf, clock: Arc<dyn Clock>) -> Self {
-        let (away, _) = watch::channel(None);
-        Self { file, clock, pools: ArcSwapOption::empty(), away, opening: Mutex::new(None) }
+        let availability = Availability::of(file.display().to_string());
+        Self { file, clock, pools: ArcSwapOption::empty(), availability, opening: Mutex::new(None) }
     }
 
     /// Opens the file, and makes it when there is none; nothing when it was opened.
@@ -61,7 +61,7 @@ impl Database {
     /// # Errors
     /// Why it does not open, or that it is away, with its name.
     pub(super) async fn open(self: &Arc<Self>) -> Result<(), String> {
-        let told = |why: &str| format!("`{}`: {why}", self.file.display());
+        let told = |why: &str| self.availability.told(why);
         let mut watching = self.opening.lock().await;
         if watching.is_none() {
             let pools = Pools::open(&self.file, Missing::Make).await.map_err(|why| told(&why))?;
@@ -82,12 +82,11 @@ impl Database {
 
     /// Why the store is away; `None` when it is not.
     pub(super) fn away(&self) -> Option<Arc<str>> {
-        self.away.borrow().clone()
+        self.availability.away()
     }
 
     pub(super) async fn until_away(&self, away: bool) {
-        // It cannot fail: the sender is our own.
-        let _ = self.away.subscribe().wait_for(|now| now.is_some() == away).await;
+        self.availability.until_away(away).await;
     }
 
     /// The time, in milliseconds since the Unix epoch.
@@ -128,7 +127,7 @@ impl Database {
     pub(super) fn failed(&self, error: &sqlx::Error) -> String {
         let why = cause(error);
         if !is_passing(error) && self.give_up() {
-            self.set_away(Some(&why));
+            self.availability.set(Some(&why));
         }
         why
     }
@@ -150,28 +149,11 @@ impl Database {
         was_open
     }
 
-    fn set_away(&self, why: Option<&str>) {
-        let changed = self.away.send_if_modified(|now| {
-            let changed = now.is_some() != why.is_some();
-            *now = why.map(Arc::from);
-            changed
-        });
-        if !changed {
-            return;
-        }
-        let file = self.file.display().to_string();
-        telemetry::store_up(why.is_none());
-        match why {
-            Some(why) => telemetry::store_away(&file, why),
-            None => telemetry::store_back(&file),
-        }
-    }
-
     /// Finds out whether the store works. Opens it anew when it was given up or when its file is another one now.
     async fn look(&self) {
         let looked = timeout(LOOK_TIMEOUT, self.try_out()).await;
         let looked = looked.unwrap_or_else(|_| Err(format!("it did not answer within {} s", LOOK_TIMEOUT.as_secs())));
-        self.set_away(looked.err().as_deref());
+        self.availability.set(looked.err().as_deref());
     }
 
     async fn try_out(&self) -> Result<(), String> {

@@ -12,9 +12,9 @@ use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Column as _, Decode, Executor as _, Row as _, Sqlite, Statement as _};
 use sqlx::{SqlSafeStr as _, Transaction, TypeInfo as _, Value as _, ValueRef as _};
 
-use super::Store;
+use super::super::statement::{Dialect, Question};
+use super::SqliteStore;
 use super::pools::{askers, cause};
-use super::statement::params_of;
 use crate::flow::queries::{Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
 
 /// How many steps of SQLite's machine go by until it is seen that nobody waits any more: some tens of microseconds.
@@ -24,9 +24,9 @@ const STEPS_PER_LOOK: i32 = 1000;
 const BEGINS: &str = "Transaction";
 
 #[async_trait]
-impl Queries for Store {
+impl Queries for SqliteStore {
     async fn prepare(&self, sql: &str) -> Result<Query, QueryMistake> {
-        let params = params_of(sql).map_err(QueryMistake::Refused)?;
+        let params = params_of(sql)?;
         self.database.open().await.map_err(QueryMistake::Unavailable)?;
         let asker = self.database.asker().map_err(QueryMistake::Unavailable)?;
         examine(&asker, sql).await?;
@@ -39,15 +39,19 @@ impl Queries for Store {
     }
 }
 
+fn params_of(sql: &str) -> Result<usize, QueryMistake> {
+    Ok(Question::read(sql, Dialect::Sqlite).map_err(QueryMistake::Refused)?.params())
+}
+
 /// The database of a server that need not run, looked at from outside: nothing is made and nothing is written.
-pub struct StoreLook {
+pub struct SqliteLook {
     /// The file, or why there is none.
     file: Result<PathBuf, &'static str>,
     asker: OnceLock<SqlitePool>,
     found_no_file: AtomicBool,
 }
 
-impl StoreLook {
+impl SqliteLook {
     /// A look at the database in this file; nothing is opened yet.
     #[must_use]
     pub fn at(file: PathBuf) -> Self {
@@ -76,9 +80,9 @@ impl StoreLook {
 }
 
 #[async_trait]
-impl Queries for StoreLook {
+impl Queries for SqliteLook {
     async fn prepare(&self, sql: &str) -> Result<Query, QueryMistake> {
-        let params = params_of(sql).map_err(QueryMistake::Refused)?;
+        let params = params_of(sql)?;
         if let Ok(asker) = self.asker() {
             examine(asker, sql).await?;
         }

@@ -1,7 +1,5 @@
 //! A node that reads sources of bus events: the real bridge, rooms that record.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 use tidegate::bus::Sources;
 use tidegate::config::{Config, Limits};

@@ -30,6 +30,13 @@ impl Health {
         self.told = None;
     }
 
+    /// Another node reads it, and this one would when that one is gone.
+    pub(super) fn stands_by(&mut self) {
+        telemetry::bus_stands_by(&self.label);
+        self.told = None;
+        self.works();
+    }
+
     /// It does its work: the next failure is a first one.
     pub(super) const fn works(&mut self) {
         self.wait = WAIT_MIN;

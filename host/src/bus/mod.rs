@@ -4,6 +4,7 @@ mod crossing;
 mod dead_letters;
 mod health;
 mod memory;
+mod outbox;
 mod sources;
 mod streams;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::outbox;
 use super::streams::Streams;
 use crate::config::{BusSource, Config, Name};
 use crate::flow::Gates;
@@ -22,7 +23,7 @@ impl Sources {
         for source in &config.bus {
             match source {
                 BusSource::Redis(redis) => Streams::new(redis, &node).start(gates, draining, &mut running),
-                BusSource::Postgres(_) => {}
+                BusSource::Postgres(postgres) => outbox::start(postgres, &node, gates, draining, &mut running),
             }
         }
         Self(running)

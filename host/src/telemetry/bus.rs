@@ -34,6 +34,11 @@ pub fn bus_back(source: &str, from: &str) {
     tracing::info!(event = names::BUS_BACK, source, from, "a source of bus events is read");
 }
 
+/// Notes that another node reads a source that is shared: it is up.
+pub fn bus_stands_by(source: &str) {
+    gauge(names::BUS_SOURCE_UP, &[("source", source)]).set(1.0);
+}
+
 /// `bus.missed`: events are gone that this node had not read.
 pub fn bus_missed(source: &str, events: u64, why: &str) {
     counter(names::BUS_MISSED, &[("source", source)]).increment(events.max(1));

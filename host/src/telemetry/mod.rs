@@ -9,7 +9,7 @@ mod metrics;
 mod names;
 mod registry;
 
-pub use bus::{bus_away, bus_back, bus_delay, bus_events, bus_forgotten, bus_missed, bus_remembered};
+pub use bus::{bus_away, bus_back, bus_delay, bus_events, bus_forgotten, bus_missed, bus_remembered, bus_stands_by};
 pub use events::{
     PluginFault, auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
     plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_fault, plugin_lingers,

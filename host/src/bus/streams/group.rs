@@ -64,10 +64,14 @@ impl Group {
         }
     }
 
-    /// Makes the group unless it is there. `position` is the last entry that this process took.
-    pub(super) async fn ensure(&self, link: &mut Link, position: Option<&str>) -> Result<Found, ReadError> {
-        let args = [self.name.as_str(), self.consumer.as_str(), position.unwrap_or_default()];
-        Ok(match number(link.run(&self.scripts.ensure, &[], &args).await?) {
+    /// Makes the group unless it is there. `position` is the last entry that this process knows to be read; it is set to
+    /// where the group is.
+    pub(super) async fn ensure(&self, link: &mut Link, position: &mut Option<String>) -> Result<Found, ReadError> {
+        let args = [self.name.as_str(), self.consumer.as_str(), position.as_deref().unwrap_or_default()];
+        let answer = link.run(&self.scripts.ensure, &[], &args).await?;
+        let (found, at): (i64, String) = from_redis_value(answer).unwrap_or((0, "0-0".to_owned()));
+        *position = Some(at);
+        Ok(match found {
             0 => Found::There,
             1 => Found::New,
             2 => Found::Again,
@@ -141,20 +145,26 @@ impl Scripts {
     }
 }
 
-/// Group, consumer, position. A group is never without a consumer.
+/// Group, consumer, position. Returns what it found, and where the group is now. A group is never without a consumer.
 const ENSURE: &str = "
 local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '$', 'MKSTREAM')
 if made.err and not string.find(made.err, 'BUSYGROUP') then return made end
 redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], ARGV[1], ARGV[2])
-if made.err then return 0 end
-if ARGV[3] == '' then return 1 end
--- Something that was read is still there: the stream is the one that was read.
-if #redis.call('XRANGE', KEYS[1], '-', ARGV[3], 'COUNT', 1) > 0 then
-  redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], ARGV[3])
-  return 2
+local found = 1
+if made.err then
+  found = 0
+elseif ARGV[3] ~= '' then
+  -- The last that was read is still there: the stream is the one that was read. Another one is read from its beginning,
+  -- and so is this one when all that was read was trimmed, which is the same place.
+  local is_same = #redis.call('XRANGE', KEYS[1], ARGV[3], ARGV[3]) > 0
+  redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], is_same and ARGV[3] or '0')
+  found = is_same and 2 or 3
 end
-redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], '0')
-return 3
+for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  local group = {}
+  for i = 1, #flat, 2 do group[flat[i]] = flat[i + 1] end
+  if group.name == ARGV[1] then return {found, group['last-delivered-id']} end
+end
 ";
 
 /// Group, token, how long a hold lasts in ms. In the hash stands of each group who holds it and when that was said.

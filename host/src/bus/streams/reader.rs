@@ -28,7 +28,7 @@ pub(super) struct Reader {
     group: Group,
     crossing: Crossing,
     health: Health,
-    /// The last new entry that this process took across.
+    /// The last entry that this process knows to be read: where the group was, then what it took across.
     position: Option<String>,
 }
 
@@ -61,7 +61,7 @@ impl Reader {
     async fn session(&mut self, draining: &CancellationToken) -> Result<(), ReadError> {
         let mut link = Link::open(&self.source.url, &self.stream, self.source.timeout.get()).await?;
         self.group.hold(&mut link).await?;
-        let found = self.group.ensure(&mut link, self.position.as_deref()).await?;
+        let found = self.group.ensure(&mut link, &mut self.position).await?;
         self.tell(&found);
         self.health.back(match found {
             Found::There => "where it stopped",
@@ -75,7 +75,7 @@ impl Reader {
         while !draining.is_cancelled() {
             match self.round(&mut link, &mut due).await {
                 Err(ReadError::NoGroup) => {
-                    let found = self.group.ensure(&mut link, self.position.as_deref()).await?;
+                    let found = self.group.ensure(&mut link, &mut self.position).await?;
                     self.tell(&found);
                     due.is_behind = true;
                 }

@@ -55,7 +55,7 @@ describe("Redis Streams telemetry", () => {
     await redis?.stop();
   });
 
-  const add = (...fields) => promisify(execFile)("redis-cli", ["-u", redis.url, "xadd", "telemetry", "*", ...fields]);
+  const add = (...fields) => promisify(execFile)("redis-cli", ["-e", "-u", redis.url, "xadd", "telemetry", "*", ...fields]);
 
   test("the entry that the manual says to add reaches who is subscribed", async () => {
     const socket = await server.connect();

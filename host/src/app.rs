@@ -1,10 +1,11 @@
 //! Composition: the only place that names concrete adapters. Start, serve, reload, drain.
 
+mod nodes;
+
 use std::collections::BTreeSet;
-use std::env;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,25 +16,26 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth;
-use crate::broker::MemoryBroker;
 use crate::bus::{MemoryBus, MemoryDeadLetters, Queue, Sources};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
 use crate::flow::kv::KeyValue;
 use crate::flow::ports::{Clock, StoreHealth, SystemClock};
 use crate::flow::queries::Queries;
+use crate::flow::revoke::{Keeper, NothingKept, RevocationStore, Revocations};
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
 use crate::outbound::{Outbound, OutboundError, OutboundSettings, SystemResolver};
 use crate::plugins::{
-    CompilePlace, CompileSettings, HostError, HostSettings, MemoryKv, NoDatabase, PluginHost, Quarantine, Roster,
-    Secrets, Services,
+    CompilePlace, CompileSettings, HostError, HostSettings, KeptOut, MemoryKv, NoDatabase, Plugin, PluginHost,
+    Quarantine, Roster, Secrets, Services,
 };
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Told, Trigger, WatchError, Watcher};
-use crate::store::{SqliteLook, SqliteStore};
+use crate::store::{SqliteLook, SqliteStore, sqlite_could_open};
 use crate::telemetry;
+use nodes::Nodes;
 
 /// Triggers waiting to be taken up; more say nothing that one does not.
 const TRIGGERS_MAX: usize = 1;
@@ -52,6 +54,9 @@ pub enum AppError {
     /// Plugins could not send HTTP requests.
     #[error("failed to start the HTTP client")]
     Outbound(#[from] OutboundError),
+    /// The broker's URL is none that its driver takes.
+    #[error("failed to make a broker of `broker`: {0}")]
+    Broker(String),
     /// The address cannot be listened on.
     #[error("failed to listen on `{address}`")]
     Bind {
@@ -90,6 +95,10 @@ pub struct Checked {
     pub secrets_missing: BTreeSet<String>,
     /// The store's file, when queries of plugins were not prepared because it is not there.
     pub store_missing: Option<PathBuf>,
+    /// How many plugins would serve.
+    pub plugins: usize,
+    /// The plugins whose file is quarantined: they would be missing.
+    pub kept_out: Vec<KeptOut>,
 }
 
 /// Builds what would be served, by the same path as a start, and serves nothing. Secrets of plugins may be missing, as
@@ -101,16 +110,29 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
     // The keys of this host are its own, and it only looks at the database: a check makes none.
     let mut offered = Services { may_lack_secrets: true, ..services() };
     let mut look = None;
-    if let StorePlace::Sqlite(file) = &config.store {
-        let store = Arc::new(SqliteLook::at(file.clone()));
-        offered.queries = store.clone();
-        look = Some((file, store));
+    match &config.store {
+        StorePlace::Sqlite(file) => {
+            let store = Arc::new(SqliteLook::at(file.clone()));
+            offered.queries = store.clone();
+            look = Some((file, store));
+        }
+        StorePlace::Memory => offered.queries = Kept::at(&config.store).queries,
     }
     let host = plugin_host(config, offered)?;
-    let Built { serving, plugins, .. } = first_generation(config, &host).await?;
+    let Built { serving, plugins, kept_out, .. } = first_generation(config, &host).await?;
+    if let Some((file, _)) = &look {
+        check_store(file, &plugins)?;
+    }
     let secrets_missing = plugins.iter().flat_map(|plugin| plugin.secrets_missing()).map(str::to_owned).collect();
     let store_missing = look.filter(|(_, store)| store.has_skipped()).map(|(file, _)| file.clone());
-    Ok(Checked { serving, secrets_missing, store_missing })
+    Ok(Checked { serving, secrets_missing, store_missing, plugins: plugins.len(), kept_out })
+}
+
+/// Whether a start could open the store, where a plugin needs it.
+fn check_store(file: &Path, plugins: &[Arc<Plugin>]) -> Result<(), AppError> {
+    let Err(why) = sqlite_could_open(file) else { return Ok(()) };
+    let mistakes: Vec<_> = plugins.iter().filter_map(|plugin| plugin.without_store(&why)).collect();
+    if mistakes.is_empty() { Ok(()) } else { Err(AppError::Diagnostics(mistakes)) }
 }
 
 /// Serves until SIGTERM or SIGINT, then drains.
@@ -119,12 +141,15 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
 /// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
 pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let started = Instant::now();
+    let nodes = Nodes::new(&config)?;
     let store = Kept::at(&config.store);
     let (kv, queries) = (store.kv.clone(), store.queries.clone());
     let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
-    let served = Server::assemble(&config, host, first, store.health.clone()).serve(&config, options).await;
+    first.kept_out.iter().for_each(KeptOut::tell);
+    let server = Server::assemble(&config, host, first, &store, nodes);
+    let served = server.serve(&config, options).await;
     store.close().await;
     served
 }
@@ -134,6 +159,7 @@ struct Kept {
     kv: Arc<dyn KeyValue>,
     queries: Arc<dyn Queries>,
     health: Arc<dyn StoreHealth>,
+    revocations: Arc<dyn RevocationStore>,
     file: Option<Arc<SqliteStore>>,
 }
 
@@ -144,12 +170,18 @@ impl Kept {
         match place {
             StorePlace::Sqlite(file) => {
                 let store = Arc::new(SqliteStore::new(file.clone(), clock));
-                Self { kv: store.clone(), queries: store.clone(), health: store.clone(), file: Some(store) }
+                Self {
+                    kv: store.clone(),
+                    queries: store.clone(),
+                    health: store.clone(),
+                    revocations: store.clone(),
+                    file: Some(store),
+                }
             }
             StorePlace::Memory => {
                 let kv = Arc::new(MemoryKv::new(clock));
                 let queries = Arc::new(NoDatabase::Refused("`store: sqlite::memory:` has no tables to ask"));
-                Self { kv: kv.clone(), queries, health: kv, file: None }
+                Self { kv: kv.clone(), queries, health: kv, revocations: Arc::new(NothingKept), file: None }
             }
         }
     }
@@ -183,26 +215,12 @@ fn outbound(config: &Config) -> Result<Arc<Outbound>, OutboundError> {
 fn compile_settings(config: &Config) -> CompileSettings {
     let limits = &config.limits;
     CompileSettings {
-        place: own_program().map_or(CompilePlace::Here, CompilePlace::Child),
+        place: CompilePlace::this_program(),
         memory_bytes_max: limits.plugin_compile_memory_bytes_max as u64,
         wall_max: limits.plugin_compile_time_max,
-        cache: plugin_cache(config),
+        cache: CompileSettings::cache_place(config.plugin_cache.clone()),
         cache_bytes_max: limits.plugin_cache_bytes_max as u64,
     }
-}
-
-/// This program, for a child that compiles. On Linux whatever runs now, even when its file was replaced since: another build makes other native code.
-pub(crate) fn own_program() -> Option<PathBuf> {
-    let running = PathBuf::from("/proc/self/exe");
-    if running.exists() { Some(running) } else { env::current_exe().ok() }
-}
-
-/// Where compiled plugins are kept: where the configuration says, or where this user's caches are.
-fn plugin_cache(config: &Config) -> Option<PathBuf> {
-    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let configured = config.plugin_cache.clone().or_else(|| variable("CACHE_DIRECTORY"));
-    let of_user = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-    configured.or_else(|| Some(of_user()?.join("tidegate")))
 }
 
 async fn first_generation(config: &Config, host: &PluginHost) -> Result<Built, AppError> {
@@ -234,40 +252,58 @@ struct Server {
     host: Arc<PluginHost>,
     first: Built,
     store: Arc<dyn StoreHealth>,
+    revocations: Option<Keeper>,
+    nodes: Nodes,
 }
 
 impl Server {
-    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, store: Arc<dyn StoreHealth>) -> Self {
+    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, kept: &Kept, nodes: Nodes) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let broker = Arc::new(MemoryBroker);
-        let realtime = Realtime::new(config.limits.clone(), broker.clone());
+        let realtime = Realtime::new(config.limits.clone(), nodes.broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
         let dead_letters = Arc::new(MemoryDeadLetters::new(config.limits.dead_letters_max));
+        let revocations =
+            Arc::new(Revocations::kept(config.limits.revocations_max, config.auth.revocations_kept.get()));
+        let keeper = revocations.keeper(kept.revocations.clone());
         let ports = Ports {
+            clients: realtime.clone(),
+            revocations,
             rooms: realtime.clone(),
-            broker,
+            broker: nodes.broker.clone(),
             bus: Arc::new(bus),
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),
         };
         let auth = auth::policy(config, &clock);
         let gates = Arc::new(Gates::new(first.serving.clone(), auth, config.limits.clone(), ports));
-        Self { gates, realtime, bus: queue, dead_letters, host, first, store }
+        let store = kept.health.clone();
+        Self { gates, realtime, bus: queue, dead_letters, host, first, store, revocations: keeper, nodes }
     }
 
     async fn serve(self, config: &Config, mut options: Options) -> Result<(), AppError> {
-        let Self { gates, realtime, bus, dead_letters, host, first, store } = self;
+        let Self { gates, realtime, bus, dead_letters, host, first, store, revocations, mut nodes } = self;
         let mut stop = StopSignals::new()?;
         let tcp = bind(config.listen).await?;
         let address = tcp.local_addr()?;
         let draining = CancellationToken::new();
+        let linked = CancellationToken::new();
+        nodes.link(realtime.clone(), None, linked.clone());
+        let _until_the_end = linked.drop_guard();
 
         let roster = Arc::new(Roster::new(host.quarantine().clone()));
         roster.serve(&first.plugins, Vec::new());
+        roster.reject(first.kept_out.iter().map(KeptOut::status).collect());
         let api_keys = Arc::new(config.api_keys.clone());
         let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone(), store };
         let router = realtime.attach(http::router(state), &gates, &config.auth.origins);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
+        tokio::spawn(realtime.clone().keep_time(gates.clone(), draining.clone()));
+        let ended = CancellationToken::new();
+        let mut keeper = revocations;
+        if let Some(keeper) = &mut keeper {
+            keeper.load(&gates).await;
+        }
+        let keeper = keeper.map(|keeper| tokio::spawn(keeper.run(gates.clone(), ended.clone())));
         let ready = options.ready.take();
         let rollback = config.rollback.clone();
         tokio::spawn(sweep_plugins(host.clone(), roster.clone(), config.limits.plugin_drain_max, draining.clone()));
@@ -291,13 +327,18 @@ impl Server {
         // that poll can still hear of it; new sessions are refused meanwhile. Then HTTP requests under way.
         let orderly = async {
             let _ = bridge.await;
-            sources.ended().await;
+            // A server of theirs that stands still takes no time from the sockets; what it was not told is read again.
+            let _ = tokio::time::timeout(config.limits.drain_timeout / 2, sources.ended()).await;
             let cut = realtime.drain(&gates).await;
             closing.cancel();
             let _ = accepting.await;
             cut
         };
         let cut = tokio::time::timeout(config.limits.drain_timeout, orderly).await;
+        ended.cancel();
+        if let Some(keeper) = keeper {
+            let _ = keeper.await;
+        }
         telemetry::stopped(cut.unwrap_or_else(|_| realtime.connections_count()));
         Ok(())
     }

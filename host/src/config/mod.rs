@@ -17,6 +17,7 @@ mod rollback;
 mod secret;
 mod server;
 mod source;
+mod strict;
 mod units;
 mod unserved;
 mod web_url;

@@ -9,4 +9,4 @@ mod keys;
 mod sqlite;
 mod statement;
 
-pub use sqlite::{SqliteLook, SqliteStore};
+pub use sqlite::{SqliteLook, SqliteStore, sqlite_could_open};

@@ -72,6 +72,11 @@ impl Database {
         self.away().map_or(Ok(()), |why| Err(told(&why)))
     }
 
+    /// Whether there is anything that could hold something: a file, or one that was opened and is away.
+    pub(super) fn is_there(&self) -> bool {
+        self.pools.load().is_some() || self.away().is_some() || self.file.exists()
+    }
+
     pub(super) async fn close(&self) {
         let mut watching = self.opening.lock().await;
         *watching = None;

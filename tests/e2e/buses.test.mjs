@@ -86,6 +86,7 @@ describe("Redis Streams telemetry", () => {
     assert.equal(await server.ended(), 0);
     await add("device", "d3", "position", '{"lat": 3, "lon": 3}');
     const again = await Server.start({ directory: server.directory, env: { REDIS_URL: redis.url } });
+    await server.stop({ keep: true });
     server = again;
     await server.printed("bus.back");
     // It had nobody to reach when it crossed; that it did is counted.

@@ -1,4 +1,6 @@
 //! The outbox: what a transaction published crosses once it has committed, in order, whatever happens to PostgreSQL.
+//!
+//! `psql` blocks the thread that waits for it; the node goes on in others.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Stdio};
@@ -64,7 +66,7 @@ impl Drop for Session {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_published_crosses_in_order_once_it_is_committed_and_is_deleted_then() {
     let postgres = PostgresServer::start();
     let node = Node::start("a", &bus(&postgres, ", batch: 10"));
@@ -79,7 +81,7 @@ async fn what_was_published_crosses_in_order_once_it_is_committed_and_is_deleted
     node.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_commits_late_with_a_lower_id_is_not_passed_over_and_holds_up_nothing() {
     let postgres = PostgresServer::start();
     let node = Node::start("a", &bus(&postgres, ", batch: 2"));
@@ -99,7 +101,7 @@ async fn a_row_that_commits_late_with_a_lower_id_is_not_passed_over_and_holds_up
     node.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rows_of_one_key_keep_the_order_that_their_transactions_have() {
     let postgres = PostgresServer::start();
     let node = Node::start("a", &bus(&postgres, ""));
@@ -124,7 +126,7 @@ async fn the_rows_of_one_key_keep_the_order_that_their_transactions_have() {
     node.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_fan_out_every_node_gets_every_row_and_a_row_is_kept_until_then() {
     let postgres = PostgresServer::start();
     let nodes = ["a", "b"].map(|name| Node::start(name, &bus(&postgres, "")));
@@ -145,7 +147,7 @@ async fn with_fan_out_every_node_gets_every_row_and_a_row_is_kept_until_then() {
     b.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_shared_one_node_reads_and_another_takes_over_when_it_is_gone() {
     let postgres = PostgresServer::start();
     let shared = bus(&postgres, ", mode: shared, poll: 1s");
@@ -166,7 +168,7 @@ async fn with_shared_one_node_reads_and_another_takes_over_when_it_is_gone() {
     third.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_of_one_name_do_not_take_rows_from_one_another() {
     let postgres = PostgresServer::start();
     let first = Node::start("a", &bus(&postgres, ""));
@@ -180,7 +182,7 @@ async fn two_processes_of_one_name_do_not_take_rows_from_one_another() {
     second.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_kept_for_a_node_that_is_gone_for_too_long_nor_for_ever() {
     let postgres = PostgresServer::start();
     for name in ["gone", "slow"] {
@@ -225,7 +227,7 @@ async fn a_postgres_that_is_restarted_killed_or_stands_still_is_read_on() {
     node.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_is_no_event_is_a_dead_letter_and_stops_nothing() {
     let postgres = PostgresServer::start();
     let node = Node::start("a", &bus(&postgres, ""));
@@ -246,7 +248,7 @@ async fn a_row_that_is_no_event_is_a_dead_letter_and_stops_nothing() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restored_database_is_read_from_its_beginning() {
     let postgres = PostgresServer::start();
     let node = Node::start("a", &bus(&postgres, ""));

@@ -1,5 +1,6 @@
 //! Composition: the only place that names concrete adapters. Start, serve, reload, drain.
 
+mod gate_one;
 mod nodes;
 
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth;
+use crate::auth::{NoSessions, Providers, Upkeep};
 use crate::bus::{MemoryBus, MemoryDeadLetters, Queue, Sources};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
@@ -23,9 +24,10 @@ use crate::flow::kv::KeyValue;
 use crate::flow::ports::{Clock, StoreHealth, SystemClock};
 use crate::flow::queries::Queries;
 use crate::flow::revoke::{Keeper, NothingKept, RevocationStore, Revocations};
+use crate::flow::sessions::Sessions;
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
-use crate::outbound::{Outbound, OutboundError, OutboundSettings, SystemResolver};
+use crate::outbound::{Asker, Outbound, OutboundError, OutboundSettings, SystemResolver};
 use crate::plugins::{
     CompilePlace, CompileSettings, HostError, HostSettings, KeptOut, MemoryKv, NoDatabase, Plugin, PluginHost,
     Quarantine, Roster, Secrets, Services,
@@ -118,6 +120,7 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
         }
         StorePlace::Memory => offered.queries = Kept::at(&config.store).queries,
     }
+    gate_one::providers(config, offered.queries.clone(), Arc::new(NoSessions)).await?;
     let host = plugin_host(config, offered)?;
     let Built { serving, plugins, kept_out, .. } = first_generation(config, &host).await?;
     if let Some((file, _)) = &look {
@@ -144,11 +147,12 @@ pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let nodes = Nodes::new(&config)?;
     let store = Kept::at(&config.store);
     let (kv, queries) = (store.kv.clone(), store.queries.clone());
+    let providers = gate_one::providers(&config, queries.clone(), store.sessions.clone()).await?;
     let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
     first.kept_out.iter().for_each(KeptOut::tell);
-    let server = Server::assemble(&config, host, first, &store, nodes);
+    let server = Server::assemble(&config, providers, host, first, &store, nodes);
     let served = server.serve(&config, options).await;
     store.close().await;
     served
@@ -158,6 +162,7 @@ pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
 struct Kept {
     kv: Arc<dyn KeyValue>,
     queries: Arc<dyn Queries>,
+    sessions: Arc<dyn Sessions>,
     health: Arc<dyn StoreHealth>,
     revocations: Arc<dyn RevocationStore>,
     file: Option<Arc<SqliteStore>>,
@@ -173,6 +178,7 @@ impl Kept {
                 Self {
                     kv: store.clone(),
                     queries: store.clone(),
+                    sessions: store.clone(),
                     health: store.clone(),
                     revocations: store.clone(),
                     file: Some(store),
@@ -181,7 +187,8 @@ impl Kept {
             StorePlace::Memory => {
                 let kv = Arc::new(MemoryKv::new(clock));
                 let queries = Arc::new(NoDatabase::Refused("`store: sqlite::memory:` has no tables to ask"));
-                Self { kv: kv.clone(), queries, health: kv, revocations: Arc::new(NothingKept), file: None }
+                let (sessions, revocations) = (Arc::new(NoSessions), Arc::new(NothingKept));
+                Self { kv: kv.clone(), queries, sessions, health: kv, revocations, file: None }
             }
         }
     }
@@ -207,7 +214,8 @@ fn services() -> Services {
 /// What sends the HTTP requests of plugins.
 fn outbound(config: &Config) -> Result<Arc<Outbound>, OutboundError> {
     let private_origins = config.private_origins.iter().cloned().collect();
-    let settings = OutboundSettings { private_origins, requests_max: config.limits.plugin_requests_max };
+    let settings =
+        OutboundSettings { private_origins, requests_max: config.limits.plugin_requests_max, asker: Asker::Plugins };
     Outbound::new(settings, Arc::new(SystemResolver::default())).map(Arc::new)
 }
 
@@ -233,7 +241,7 @@ fn paths(config: &Config) -> Paths {
         Provider::Plugin(PluginProvider { name, place, .. }) => {
             Some(NamedPlugin { name: name.clone(), kind: PluginKind::Authorizer, place: place.clone()? })
         }
-        Provider::Jwt(_) => None,
+        Provider::Jwt(_) | Provider::Session(_) | Provider::Introspect(_) => None,
     });
     Paths {
         channels: config.channels.clone(),
@@ -252,12 +260,20 @@ struct Server {
     host: Arc<PluginHost>,
     first: Built,
     store: Arc<dyn StoreHealth>,
+    upkeep: Upkeep,
     revocations: Option<Keeper>,
     nodes: Nodes,
 }
 
 impl Server {
-    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, kept: &Kept, nodes: Nodes) -> Self {
+    fn assemble(
+        config: &Config,
+        providers: Providers,
+        host: Arc<PluginHost>,
+        first: Built,
+        kept: &Kept,
+        nodes: Nodes,
+    ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let realtime = Realtime::new(config.limits.clone(), nodes.broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
@@ -274,18 +290,19 @@ impl Server {
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),
         };
-        let auth = auth::policy(config, &clock);
-        let gates = Arc::new(Gates::new(first.serving.clone(), auth, config.limits.clone(), ports));
+        let Providers { policy, upkeep } = providers;
+        let gates = Arc::new(Gates::new(first.serving.clone(), policy, config.limits.clone(), ports));
         let store = kept.health.clone();
-        Self { gates, realtime, bus: queue, dead_letters, host, first, store, revocations: keeper, nodes }
+        Self { gates, realtime, bus: queue, dead_letters, host, first, store, upkeep, revocations: keeper, nodes }
     }
 
     async fn serve(self, config: &Config, mut options: Options) -> Result<(), AppError> {
-        let Self { gates, realtime, bus, dead_letters, host, first, store, revocations, mut nodes } = self;
+        let Self { gates, realtime, bus, dead_letters, host, first, store, upkeep, revocations, mut nodes } = self;
         let mut stop = StopSignals::new()?;
         let tcp = bind(config.listen).await?;
         let address = tcp.local_addr()?;
         let draining = CancellationToken::new();
+        let upkeep = upkeep.spawn(&draining);
         let linked = CancellationToken::new();
         nodes.link(realtime.clone(), None, linked.clone());
         let _until_the_end = linked.drop_guard();
@@ -295,7 +312,7 @@ impl Server {
         roster.reject(first.kept_out.iter().map(KeptOut::status).collect());
         let api_keys = Arc::new(config.api_keys.clone());
         let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone(), store };
-        let router = realtime.attach(http::router(state), &gates, &config.auth.origins);
+        let router = realtime.attach(http::router(state), &gates, &config.auth);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
         tokio::spawn(realtime.clone().keep_time(gates.clone(), draining.clone()));
         let ended = CancellationToken::new();
@@ -332,6 +349,7 @@ impl Server {
             let cut = realtime.drain(&gates).await;
             closing.cancel();
             let _ = accepting.await;
+            upkeep.join_all().await;
             cut
         };
         let cut = tokio::time::timeout(config.limits.drain_timeout, orderly).await;

@@ -2,14 +2,9 @@
 
 use super::{Diagnostic, Node, Place, Shape};
 
-const PROVIDERS: [&str; 2] = ["session", "introspect"];
-
 /// Tells of every such key and takes it out of the tree.
 pub(super) fn refuse(root: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
     refuse_value(root, "store", |value| value.starts_with("sqlite:"), "sqlite:../tidegate.db", diagnostics);
-    if let Some(providers) = get_mut(root, "auth").and_then(|auth| get_mut(auth, "providers")) {
-        refuse_providers(providers, diagnostics);
-    }
 }
 
 fn not_served(place: &Place, what: &str) -> Diagnostic {
@@ -29,26 +24,6 @@ fn refuse_value(
         // The value may hold a password: it is shown by its line only, if at all.
         diagnostics.push(not_served(&node.place, &format!("this `{key}`")).hint(hint));
         remove(root, key);
-    }
-}
-
-fn refuse_providers(providers: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
-    let Shape::List(providers) = &mut providers.shape else { return };
-    providers.retain(|provider| {
-        let other = provider.entries().iter().find(|entry| PROVIDERS.contains(&entry.key.as_str()));
-        let jwks = provider.get("jwt").and_then(|jwt| jwt.entry("jwks"));
-        if let Some(entry) = other.or(jwks) {
-            let refused = not_served(&entry.key_place, &format!("provider `{}`", entry.key));
-            diagnostics.push(refused.hint("a `jwt` provider with a `secret` is, and a `plugin`"));
-        }
-        other.or(jwks).is_none()
-    });
-}
-
-fn get_mut<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
-    match &mut node.shape {
-        Shape::Map(entries) => entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value),
-        _ => None,
     }
 }
 

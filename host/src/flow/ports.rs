@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::broker::Broker;
 use super::revoke::{Revocation, Revocations};
 pub use super::roster::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
-use super::{CallContext, DeadLetter, Publication};
+use super::{CallContext, DeadLetter, Publication, Shown};
 use crate::protocol::{BusEvent, ConnectionId, Payload, PluginName, Topic, User};
 use crate::telemetry;
 
@@ -386,8 +386,13 @@ pub trait DeadLetters: Send + Sync + 'static {
 /// Recognises one kind of credential.
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {
-    /// Looks at a credential.
-    async fn identify(&self, credential: &str) -> Identity;
+    /// The cookies it is shown besides `auth.cookie`, where the client gave no token.
+    fn cookies(&self) -> &[String] {
+        &[]
+    }
+
+    /// Looks at a credential. Bounds the time it takes by itself, below the time a handshake may take.
+    async fn identify(&self, shown: &Shown<'_>) -> Identity;
 }
 
 /// What a provider makes of a credential.

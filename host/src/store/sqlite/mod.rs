@@ -9,6 +9,7 @@ mod kv;
 mod pools;
 mod queries;
 mod revocations;
+mod sessions;
 
 use std::path::PathBuf;
 use std::sync::Arc;

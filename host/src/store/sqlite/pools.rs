@@ -124,9 +124,11 @@ fn pool(connections_max: u32) -> SqlitePoolOptions {
 fn migrations() -> Migrator {
     let kv = sqlx::SqlStr::from_static(include_str!("migrations/0001_kv.sql"));
     let revocations = sqlx::SqlStr::from_static(include_str!("migrations/0002_revocations.sql"));
+    let sessions = sqlx::SqlStr::from_static(include_str!("migrations/0004_sessions.sql"));
     let migrations = vec![
         Migration::new(1, "kv".into(), MigrationType::Simple, kv, false),
         Migration::new(2, "revocations".into(), MigrationType::Simple, revocations, false),
+        Migration::new(4, "sessions".into(), MigrationType::Simple, sessions, false),
     ];
     let mut migrator = Migrator::with_migrations(migrations);
     migrator.dangerous_set_table_name("tidegate_migrations");

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{NoSessions, Providers, Upkeep};
-use crate::bus::{MemoryBus, MemoryDeadLetters, Queue};
+use crate::bus::{MemoryBus, MemoryDeadLetters, Queue, Sources};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
 use crate::flow::kv::KeyValue;
@@ -330,6 +330,8 @@ impl Server {
         let closing = CancellationToken::new();
         let accepting = tokio::spawn(realtime::serve(tcp, router, closing.clone()));
 
+        // Once clients can connect: what is read before has nobody to reach.
+        let sources = Sources::start(config, &gates, &draining);
         telemetry::listening(&address.to_string());
         if let Some(ready) = ready {
             let _ = ready.send(address);
@@ -342,6 +344,8 @@ impl Server {
         // that poll can still hear of it; new sessions are refused meanwhile. Then HTTP requests under way.
         let orderly = async {
             let _ = bridge.await;
+            // A server of theirs that stands still takes no time from the sockets; what it was not told is read again.
+            let _ = tokio::time::timeout(config.limits.drain_timeout / 2, sources.ended()).await;
             let cut = realtime.drain(&gates).await;
             closing.cancel();
             let _ = accepting.await;

@@ -88,6 +88,7 @@ describe("tokens of an issuer that publishes its keys", () => {
     const config = withAuth({ providers: [{ jwt: { algorithm: "RS256", jwks } }] });
     const late = await Server.start({ config, plugins: false });
     try {
+      await late.printed("auth.away");
       const { text } = await late.get("/metrics");
       assert.match(text, /tidegate_auth_up\{[^}]*provider="jwt"[^}]*\} 0/);
       const socket = late.client({ token: first.token("u1") });

@@ -212,7 +212,7 @@ export class RedisServer extends Service {
   }
 
   get url() {
-    return `redis://:${REDIS_PASSWORD}@127.0.0.1:${this.port}`;
+    return `redis://default:${REDIS_PASSWORD}@127.0.0.1:${this.port}`;
   }
 }
 

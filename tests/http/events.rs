@@ -34,12 +34,31 @@ async fn one_event_is_accepted_onto_the_bus() {
 #[tokio::test]
 async fn a_batch_is_accepted_in_its_order() {
     let server = server().start();
-    for content_type in [BATCH, "application/json"] {
-        let answer = send(&server, content_type, &json!([cloud_event("1"), cloud_event("2")])).await;
+    for (content_type, ids) in [(BATCH, ["1", "2"]), ("application/json", ["3", "4"])] {
+        let answer = send(&server, content_type, &json!(ids.map(cloud_event))).await;
         assert_eq!((answer.status.as_u16(), answer.json()), (202, json!({ "accepted": 2 })), "{content_type}");
     }
     assert_eq!(send(&server, BATCH, &json!([])).await.json(), json!({ "accepted": 0 }));
-    assert_eq!(ids(&server), ["1", "2", "1", "2"]);
+    assert_eq!(ids(&server), ["1", "2", "3", "4"]);
+}
+
+#[tokio::test]
+async fn an_event_that_was_accepted_before_is_accepted_again_and_goes_nowhere() {
+    let server = server().start();
+    for _ in 0..2 {
+        let answer = send(&server, BATCH, &json!([cloud_event("1"), cloud_event("2"), cloud_event("1")])).await;
+        assert_eq!((answer.status.as_u16(), answer.json()), (202, json!({ "accepted": 3 })));
+    }
+    assert_eq!(ids(&server), ["1", "2"]);
+}
+
+#[tokio::test]
+async fn an_event_that_was_refused_is_no_duplicate_when_it_comes_again() {
+    let server = server().bus(FakeBus::with_room_for(1)).start();
+    let batch = json!([cloud_event("1"), cloud_event("2")]);
+    assert_eq!(send(&server, BATCH, &batch).await.status, 503);
+    assert_eq!(send(&server, ONE, &cloud_event("2")).await.status, 202);
+    assert_eq!(ids(&server), ["2"]);
 }
 
 #[tokio::test]

@@ -6,4 +6,7 @@
 mod support;
 
 mod broker;
+mod outbox;
 mod servers;
+mod sources;
+mod streams;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -12,11 +13,13 @@ use tidegate::flow::ports::{
 use tidegate::flow::revoke::Revocation;
 use tidegate::flow::{DeadLetter, Publication, Shown};
 use tidegate::protocol::{BusEvent, Code, Topic, User};
+use tokio::sync::Notify;
 
 /// Rooms that record what is delivered.
 #[derive(Default)]
 pub struct FakeRooms {
     delivered: Mutex<Vec<Publication>>,
+    arrivals: Notify,
     panics_on: Mutex<Option<String>>,
     gaps: Mutex<Vec<String>>,
 }
@@ -26,6 +29,23 @@ impl FakeRooms {
     pub fn delivered(&self) -> Vec<(String, Value)> {
         let delivered = self.delivered.lock();
         delivered.iter().map(|p| (p.topic.as_str().to_owned(), p.payload.to_value().unwrap())).collect()
+    }
+
+    /// Every delivery so far, once there are `count`.
+    pub async fn arrived(&self, count: usize) -> Vec<(String, Value)> {
+        let enough = async {
+            loop {
+                let arrival = self.arrivals.notified();
+                if self.delivered.lock().len() >= count {
+                    return self.delivered();
+                }
+                arrival.await;
+            }
+        };
+        let Ok(delivered) = tokio::time::timeout(Duration::from_secs(60), enough).await else {
+            panic!("{count} deliveries do not come: {:?}", self.delivered())
+        };
+        delivered
     }
 
     /// Every delivery so far, whole.
@@ -50,6 +70,7 @@ impl Rooms for FakeRooms {
             panic!("the test asked for it");
         }
         self.delivered.lock().push(publication.clone());
+        self.arrivals.notify_waiters();
     }
 
     fn tell_gap(&self, topic: &Topic) {

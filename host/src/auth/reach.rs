@@ -24,19 +24,19 @@ impl Reach {
 
     /// It answered.
     pub(super) fn answered(&self) {
+        telemetry::auth_up(self.provider, &self.source, true);
         if self.is_away.swap(false, Ordering::AcqRel) {
             telemetry::auth_back(self.provider, &self.source);
         }
-        telemetry::auth_up(self.provider, &self.source, true);
     }
 
     /// It did not answer, or nothing that makes sense.
     pub(super) fn failed(&self, why: &str) {
+        telemetry::auth_up(self.provider, &self.source, false);
         if self.is_away.swap(true, Ordering::AcqRel) {
             tracing::debug!(provider = self.provider, source = self.source, why, "still away");
         } else {
             telemetry::auth_away(self.provider, &self.source, why);
         }
-        telemetry::auth_up(self.provider, &self.source, false);
     }
 }

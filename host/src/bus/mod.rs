@@ -1,7 +1,13 @@
 //! Sources of bus events, and where those go that cannot cross the bridge.
 
+mod crossing;
 mod dead_letters;
+mod health;
 mod memory;
+mod outbox;
+mod sources;
+mod streams;
 
 pub use dead_letters::MemoryDeadLetters;
 pub use memory::{MemoryBus, Queue};
+pub use sources::Sources;

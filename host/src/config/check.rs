@@ -1,6 +1,6 @@
 //! What a configuration must be beyond its types.
 
-use super::{Config, Diagnostic, Node, check_auth};
+use super::{Config, Diagnostic, Node, check_auth, check_bus};
 use crate::telemetry;
 
 /// Shortest API key, in bytes.
@@ -11,6 +11,7 @@ pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnost
     let mut told = Told { root, diagnostics };
     check_auth::check(&config.auth, &mut told);
     check_api_keys(config, &mut told);
+    check_bus::check(config, &mut told);
     let (frame, payload) = (config.limits.frame_bytes_max, config.limits.payload_bytes_max);
     if frame < payload && !told.mistaken("/limits/payload") {
         told.add("/limits/frame", "`frame` is smaller than `payload`: a payload of that size could never arrive", None);

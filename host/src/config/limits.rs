@@ -53,6 +53,14 @@ pub struct Limits {
     #[serde(rename = "bus_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub bus_queue_max: usize,
+    /// Bus events remembered so that the same one, by `source` and `id`, is taken once. Default 100,000; the oldest are
+    /// forgotten first, and with 0 every one is taken.
+    #[serde(rename = "duplicates")]
+    pub duplicates_max: usize,
+    /// How long they are remembered. Default 10 min.
+    #[serde(with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub duplicates_window: Duration,
     /// Publications and other words waiting for the broker's Redis. Default 10,000; refused `unavailable`.
     #[serde(rename = "broker_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
@@ -163,6 +171,8 @@ impl Default for Limits {
             inbound_queue_max: 256,
             outbound_queue_max: 1024,
             bus_queue_max: 10_000,
+            duplicates_max: 100_000,
+            duplicates_window: Duration::from_secs(600),
             broker_queue_max: 10_000,
             broker_timeout: Duration::from_secs(2),
             broker_linger: Duration::from_secs(5),

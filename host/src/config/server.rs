@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::{ApiKeys, Auth, Broker, BrokerPrefix, Limits, Origin, Rollback};
+use super::{ApiKeys, Auth, Broker, BrokerPrefix, BusSource, Limits, Name, Origin, Rollback};
 use crate::telemetry::LogFormat;
 
 /// The server's configuration.
@@ -44,11 +44,13 @@ pub struct Config {
     /// How publications reach other nodes: `memory` is one node, `redis://[user:password@]host[:port][/database]` and
     /// `rediss://…` are as many as name the same. Default `memory`.
     pub broker: Broker,
+    /// The name of this node among others, the same after a restart: what was read for it is kept by this name. Default:
+    /// the name of the machine.
+    pub node: Option<Name>,
     /// What every key and channel of the broker in Redis begins with: installations that share a Redis have one each.
     /// Default `tidegate`.
     pub broker_prefix: BrokerPrefix,
-    /// Where bus events come from besides the in-process bus, which is always there. None is served yet.
-    #[schemars(with = "Vec<serde_json::Value>", extend("maxItems" = 0))]
+    /// Where bus events come from besides the in-process bus, which is always there. Default: nowhere.
     pub bus: Vec<BusSource>,
     /// When a new version of a plugin is taken back.
     pub rollback: Rollback,
@@ -72,6 +74,7 @@ impl Default for Config {
             private_origins: Vec::new(),
             store: StorePlace::default(),
             broker: Broker::default(),
+            node: None,
             broker_prefix: BrokerPrefix::default(),
             bus: Vec::new(),
             rollback: Rollback::default(),
@@ -115,10 +118,6 @@ impl<'de> Deserialize<'de> for StorePlace {
         }
     }
 }
-
-/// A source of bus events besides the in-process bus. None is served yet: there is no value of this type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum BusSource {}
 
 /// The `log:` section.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -12,6 +12,9 @@ use crate::channels::{BridgeRule, Resolved, RuleId};
 use crate::protocol::{BusEvent, Code, ConnectionId, Payload, Refusal, Topic};
 use crate::telemetry;
 
+/// The label of what comes over HTTP, beside the configured sources.
+const HTTP: &str = "http";
+
 /// Something a gate decided should happen.
 #[derive(Debug, Clone)]
 pub enum Effect {
@@ -160,7 +163,7 @@ impl Gates {
     }
 
     /// Puts the events that a bridge rule lists on the bus, all or none. The others can cross nowhere: they are
-    /// counted and take no place that a listed one could need.
+    /// counted and take no place that a listed one could need. So are those that were taken before.
     ///
     /// # Errors
     /// `unavailable` when the bus has no room for all of them, `draining` when the server is about to stop.
@@ -169,7 +172,15 @@ impl Gates {
         let serving = self.serving();
         events.retain(|event| serving.catalog.bridge().lists(&event.kind));
         telemetry::bus_unlisted(offered - events.len());
-        self.put_on_bus(events)
+        telemetry::bus_events(HTTP, "unlisted", offered - events.len());
+        let listed = events.len();
+        let taken = self.taken.take_all(events, |fresh| {
+            let taken = fresh.len();
+            self.put_on_bus(fresh).map(|()| taken)
+        })?;
+        telemetry::bus_events(HTTP, "taken", taken);
+        telemetry::bus_events(HTTP, "duplicate", listed - taken);
+        Ok(())
     }
 
     fn put_on_bus(&self, events: Vec<BusEvent>) -> Result<(), Refusal> {

@@ -9,12 +9,14 @@ mod connect;
 mod connection;
 mod credential;
 mod decisions;
+mod duplicates;
 mod effects;
 mod expiry;
 mod explain;
 pub mod http_client;
 mod inbound;
 pub mod kv;
+mod outside;
 pub mod ports;
 pub mod queries;
 mod rate;
@@ -62,6 +64,7 @@ pub struct Gates {
     auth: AuthPolicy,
     rates: rate::Rates,
     decisions: decisions::Decisions,
+    taken: duplicates::Taken,
     limits: Limits,
     ports: Ports,
     draining: AtomicBool,
@@ -113,6 +116,7 @@ impl Gates {
             rates: rate::Rates::default(),
             decisions: decisions::Decisions::new(limits.authorizer_cache_max, auth.lifetimes.recheck),
             auth,
+            taken: duplicates::Taken::new(limits.duplicates_max, limits.duplicates_window),
             limits,
             ports,
             draining: AtomicBool::new(false),

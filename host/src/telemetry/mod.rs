@@ -3,6 +3,7 @@
 //! The tables of metrics and events, and what their labels and fields hold, are in `host/README.md`.
 
 mod auth;
+mod bus;
 mod events;
 mod logging;
 mod metrics;
@@ -10,6 +11,7 @@ mod names;
 mod registry;
 
 pub use auth::{auth_activity, auth_away, auth_back, auth_http_request, auth_keys, auth_lookup, auth_up};
+pub use bus::{bus_away, bus_back, bus_delay, bus_events, bus_forgotten, bus_missed, bus_remembered, bus_stands_by};
 pub use events::{
     PluginFault, RevocationTaken, auth_failed, boundary_violation, broker_away, broker_back, broker_refused, connected,
     dead_letter, disconnected, draining, listening, panicked, plugin_cache_rejected, plugin_cache_unusable,
@@ -119,6 +121,11 @@ mod tests {
         bus_queue(3);
         bus_refused(2);
         bus_unlisted(1);
+        bus_events("redis:a", "taken", 1);
+        bus_delay("redis:a", time);
+        bus_remembered(1);
+        bus_back("redis:a", "the start");
+        bus_missed("redis:a", 3, "why");
         dead_letters(1);
         dead_letter("id", "x", "a", "reason");
         dead_letter_dropped();

@@ -149,6 +149,18 @@ pub(super) const BUS_REFUSED: Metric =
     counter("tidegate_bus_refused_total", "Bus events refused because the queue was full (limits.bus_queue)");
 pub(super) const BUS_UNLISTED: Metric =
     counter("tidegate_bus_unlisted_total", "Bus events that no bridge rule lists; they go nowhere");
+pub(super) const BUS_EVENTS: Metric = counter(
+    "tidegate_bus_events_total",
+    "Bus events from outside, by source and outcome (taken, duplicate, unlisted, unreadable)",
+);
+pub(super) const BUS_DELAY: Metric =
+    seconds("tidegate_bus_delay_seconds", "Time from when a bus event was written until it had crossed, by source");
+pub(super) const BUS_REMEMBERED: Metric =
+    gauge("tidegate_bus_remembered_events", "Bus events remembered, so that none is taken twice (limits.duplicates)");
+pub(super) const BUS_SOURCE_UP: Metric =
+    gauge("tidegate_bus_source_up", "1 while a source of bus events is read, 0 while it is away, by source");
+pub(super) const BUS_MISSED: Metric =
+    counter("tidegate_bus_missed_total", "Bus events that were gone before this node read them, at least, by source");
 pub(super) const DEAD_LETTERS: Metric = gauge("tidegate_dead_letters", "Dead letters kept now");
 pub(super) const DEAD_LETTERS_KEPT: Metric =
     counter("tidegate_dead_letters_kept_total", "Bus events that a rule matched and that could not cross");
@@ -254,6 +266,11 @@ pub(super) const METRICS: &[Metric] = &[
     BUS_QUEUE,
     BUS_REFUSED,
     BUS_UNLISTED,
+    BUS_EVENTS,
+    BUS_DELAY,
+    BUS_REMEMBERED,
+    BUS_SOURCE_UP,
+    BUS_MISSED,
     DEAD_LETTERS,
     DEAD_LETTERS_KEPT,
     DEAD_LETTERS_DROPPED,
@@ -305,6 +322,10 @@ pub(super) const RELOAD_APPLIED: &str = "reload.applied";
 pub(super) const RELOAD_REJECTED: &str = "reload.rejected";
 pub(super) const RELOAD_REVERTED: &str = "reload.reverted";
 pub(super) const DEAD_LETTER: &str = "bridge.dead_letter";
+pub(super) const BUS_AWAY: &str = "bus.away";
+pub(super) const BUS_BACK: &str = "bus.back";
+pub(super) const BUS_MISSED_EVENT: &str = "bus.missed";
+pub(super) const BUS_FORGOTTEN: &str = "bus.forgotten";
 pub(super) const STORE_AWAY: &str = "store.away";
 pub(super) const STORE_BACK: &str = "store.back";
 pub(super) const BROKER_AWAY: &str = "broker.away";

@@ -83,11 +83,20 @@ impl PostgresServer {
     }
 
     fn sql_in(&self, database: &str, statements: &str) -> String {
-        let mut command = Command::new(binary("psql"));
-        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url_of(database), "-c", statements]);
-        let output = command.output().unwrap();
+        let output = self.psql_in(database).args(["-c", statements]).output().unwrap();
         assert!(output.status.success(), "{statements}\n{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// `psql` as [`Self::sql`] runs it, for a session that stays open: it reads statements from its input.
+    pub fn psql(&self) -> Command {
+        self.psql_in("tidegate")
+    }
+
+    fn psql_in(&self, database: &str) -> Command {
+        let mut command = Command::new(binary("psql"));
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url_of(database)]);
+        command
     }
 
     /// SIGKILL, with every process of its own.

@@ -56,9 +56,9 @@ impl RedisServer {
         answers
     }
 
-    /// `redis://:password@127.0.0.1:port`.
+    /// `redis://default:password@127.0.0.1:port`.
     pub fn url(&self) -> String {
-        format!("redis://:{PASSWORD}@127.0.0.1:{}", self.port)
+        format!("redis://default:{PASSWORD}@127.0.0.1:{}", self.port)
     }
 
     /// Its port, which it keeps.

@@ -1,0 +1,87 @@
+//! What the sources of bus events must be beyond their types.
+
+use std::time::Duration;
+
+use super::check::Told;
+use super::{BusSource, Config, PostgresSource, RedisSource, StreamFields};
+
+/// Streams of one source: each is read on a link of its own.
+const STREAMS_MAX: usize = 64;
+/// Looking more often than this would be all that the database does.
+const POLL_MIN: Duration = Duration::from_millis(10);
+/// A node that a pause of this length makes a stranger would lose its place all the time.
+const FORGET_MIN: Duration = Duration::from_secs(60);
+
+pub(super) fn check(config: &Config, told: &mut Told<'_>) {
+    for (index, source) in config.bus.iter().enumerate() {
+        let at = format!("/bus/{index}");
+        match source {
+            BusSource::Redis(redis) => check_redis(redis, &format!("{at}/redis"), told),
+            BusSource::Postgres(postgres) => check_postgres(postgres, &format!("{at}/postgres"), told),
+        }
+        if config.bus[..index].iter().any(|other| reads_the_same(other, source)) {
+            let hint = "name it once, or give each its own `group`";
+            told.add(&at, "a second source that reads the same: they would take events from one another", Some(hint));
+        }
+    }
+}
+
+fn check_redis(source: &RedisSource, at: &str, told: &mut Told<'_>) {
+    let names: Vec<&str> = source.names().collect();
+    if names.is_empty() {
+        told.add(at, "no stream is named", Some("`stream: NAME`, or `streams: [NAME, NAME]`"));
+    } else if source.stream.is_some() && !source.streams.is_empty() {
+        told.add(&format!("{at}/streams"), "both `stream` and `streams`", Some("list all of them in `streams`"));
+    } else if names.iter().any(|name| name.is_empty()) {
+        told.add(at, "a stream has no name", None);
+    } else if (1..names.len()).any(|index| names[..index].contains(&names[index])) {
+        told.add(&format!("{at}/streams"), "a stream is named twice", None);
+    }
+    if names.len() > STREAMS_MAX {
+        told.add(&format!("{at}/streams"), &format!("more than {STREAMS_MAX} streams"), Some("make two sources of it"));
+    }
+    check_time(source.claim_after.get(), Duration::from_secs(1), &format!("{at}/claim_after"), told);
+    check_time(source.forget_after.get(), FORGET_MIN, &format!("{at}/forget_after"), told);
+    check_time(source.timeout.get(), Duration::from_millis(100), &format!("{at}/timeout"), told);
+    if let Some(fields) = &source.fields {
+        check_fields(fields, &format!("{at}/fields"), told);
+    }
+}
+
+fn check_fields(fields: &StreamFields, at: &str, told: &mut Told<'_>) {
+    let StreamFields { event, kind, id, source, subject, time, data } = fields;
+    let has_attributes = [kind, id, source, subject, time].iter().any(|text| text.is_some()) || data.is_some();
+    match (event, kind) {
+        (Some(_), _) if has_attributes => {
+            told.add(&format!("{at}/event"), "`event` is a whole event: no other key stands beside it", None);
+        }
+        (None, None) => {
+            told.add(at, "key `type` is missing", Some("`type: some.type`, `type: $field`, or `event: $field`"))
+        }
+        _ => {}
+    }
+}
+
+fn check_postgres(source: &PostgresSource, at: &str, told: &mut Told<'_>) {
+    check_time(source.poll.get(), POLL_MIN, &format!("{at}/poll"), told);
+    check_time(source.retain.get(), FORGET_MIN, &format!("{at}/retain"), told);
+    check_time(source.forget_after.get(), FORGET_MIN, &format!("{at}/forget_after"), told);
+    check_time(source.timeout.get(), Duration::from_millis(100), &format!("{at}/timeout"), told);
+}
+
+fn check_time(time: Duration, least: Duration, at: &str, told: &mut Told<'_>) {
+    if time < least {
+        let least = super::HumanDuration::new(least);
+        told.add(at, &format!("expected at least {least}"), None);
+    }
+}
+
+fn reads_the_same(one: &BusSource, other: &BusSource) -> bool {
+    match (one, other) {
+        (BusSource::Redis(one), BusSource::Redis(other)) => {
+            one.url == other.url && one.group == other.group && one.names().any(|name| other.names().any(|n| n == name))
+        }
+        (BusSource::Postgres(one), BusSource::Postgres(other)) => one.url == other.url && one.outbox == other.outbox,
+        _ => false,
+    }
+}

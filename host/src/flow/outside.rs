@@ -1,0 +1,52 @@
+//! Events of sources outside: each crosses the bridge once, and what is no event is kept for whoever looks after it.
+
+use super::{Begun, DeadLetter, Gates, Reach};
+use crate::channels::RuleId;
+use crate::protocol::{BusEvent, Refusal};
+use crate::telemetry;
+
+/// What a dead letter names where no rule made it: the thing was no event, so no rule was asked.
+const NO_RULE: &str = "-";
+
+impl Gates {
+    /// Takes an event of a source across, as [`Gates::carry`] does, unless it was taken before (by `source` and `id`) or
+    /// no rule lists it.
+    ///
+    /// # Errors
+    /// When what it leads to was refused: it was not taken then, and can be brought again.
+    pub async fn accept(&self, from: &str, event: &BusEvent, reach: Reach) -> Result<Begun, Refusal> {
+        if !self.serving().catalog.bridge().lists(&event.kind) {
+            telemetry::bus_unlisted(1);
+            telemetry::bus_events(from, "unlisted", 1);
+            return self.begin(Vec::new(), reach);
+        }
+        if !self.taken.take(event) {
+            telemetry::bus_events(from, "duplicate", 1);
+            return self.begin(Vec::new(), reach);
+        }
+        let begun = self.carry(event, reach).await;
+        match &begun {
+            Ok(_) => telemetry::bus_events(from, "taken", 1),
+            Err(_) => self.taken.give_back(event),
+        }
+        begun
+    }
+
+    /// Keeps what a source held and is no event, as far as it can be shown. No retry can mend it.
+    pub fn bury_unreadable(&self, from: &str, shown: BusEvent, reason: String) {
+        telemetry::bus_events(from, "unreadable", 1);
+        self.ports.dead_letters.bury(DeadLetter {
+            id: uuid::Uuid::now_v7().to_string(),
+            rule: RuleId { on: NO_RULE.to_owned(), to: NO_RULE.to_owned() },
+            reason,
+            at_unix_s: self.ports.clock.now_unix_s(),
+            event: shown,
+        });
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_unix_ms(&self) -> u64 {
+        self.ports.clock.now_unix_ms()
+    }
+}

@@ -1,0 +1,266 @@
+//! The outbox: what a transaction published crosses once it has committed, in order, whatever happens to PostgreSQL.
+//!
+//! `psql` blocks the thread that waits for it; the node goes on in others.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Stdio};
+
+use crate::sources::{Node, until};
+use crate::support::PostgresServer;
+
+/// `poll` is so long that only notifications wake the node, where a test does not say otherwise.
+fn bus(postgres: &PostgresServer, more: &str) -> String {
+    let poll = if more.contains("poll:") { "" } else { ", poll: 30s" };
+    format!("[postgres: {{ url: '{}'{poll}{more} }}]", postgres.url())
+}
+
+fn publish(postgres: &PostgresServer, numbers: impl IntoIterator<Item = i64>) {
+    let calls: Vec<String> = numbers.into_iter().map(call).collect();
+    postgres.sql(&calls.join(";"));
+}
+
+fn call(number: i64) -> String {
+    format!("select tidegate_publish('told', jsonb_build_object('n', {number}), key => 'k', source => '/test')")
+}
+
+/// Waits until the node has its cursor: from then on rows are for it.
+async fn cursor(postgres: &PostgresServer, node: &str) {
+    until("the table", async || postgres.sql("select to_regclass('tidegate_outbox_cursors') is not null") == "t").await;
+    let is_there = format!("select count(*) from tidegate_outbox_cursors where node = '{node}'");
+    until("the cursor", async || postgres.sql(&is_there) == "1").await;
+}
+
+async fn empty(postgres: &PostgresServer) {
+    until("every row's end", async || postgres.sql("select count(*) from tidegate_outbox") == "0").await;
+}
+
+/// A session of an application that stays open.
+struct Session {
+    psql: Child,
+    answers: BufReader<std::process::ChildStdout>,
+}
+
+impl Session {
+    fn open(postgres: &PostgresServer) -> Self {
+        let mut command = postgres.psql();
+        let mut psql = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let answers = BufReader::new(psql.stdout.take().unwrap());
+        Self { psql, answers }
+    }
+
+    /// Runs statements, and returns once they are done.
+    fn run(&mut self, statements: &str) {
+        writeln!(self.psql.stdin.as_mut().unwrap(), "{statements};\n\\echo done").unwrap();
+        let mut line = String::new();
+        while line.trim() != "done" {
+            line.clear();
+            assert_ne!(self.answers.read_line(&mut line).unwrap(), 0, "psql ended: {statements}");
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.psql.kill();
+        let _ = self.psql.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_published_crosses_in_order_once_it_is_committed_and_is_deleted_then() {
+    let postgres = PostgresServer::start();
+    let node = Node::start("a", &bus(&postgres, ", batch: 10"));
+    cursor(&postgres, "a").await;
+    publish(&postgres, 1..=45);
+    assert_eq!(node.numbers(45).await, (1..=45).collect::<Vec<_>>());
+    // Rolled back, it never was; a row inserted by hand is as good.
+    postgres.sql(&format!("begin; {}; rollback", call(46)));
+    postgres.sql("insert into tidegate_outbox (type, data) values ('told', '{\"n\": 47}')");
+    assert_eq!(node.numbers(46).await.last(), Some(&47));
+    empty(&postgres).await;
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_commits_late_with_a_lower_id_is_not_passed_over_and_holds_up_nothing() {
+    let postgres = PostgresServer::start();
+    let node = Node::start("a", &bus(&postgres, ", batch: 2"));
+    cursor(&postgres, "a").await;
+    let (mut older, mut late) = (Session::open(&postgres), Session::open(&postgres));
+    // A transaction that has a number before all others, and inserts nothing yet.
+    older.run("begin; select pg_current_xact_id()");
+    late.run(&format!("begin; {}", call(1)));
+    publish(&postgres, [2, 3, 4]);
+    assert_eq!(node.numbers(3).await, [2, 3, 4]);
+    older.run(&format!("{}; commit", call(5)));
+    assert_eq!(node.numbers(4).await, [2, 3, 4, 5]);
+    publish(&postgres, [6]);
+    assert_eq!(node.numbers(5).await, [2, 3, 4, 5, 6]);
+    late.run("commit");
+    assert_eq!(node.numbers(6).await, [2, 3, 4, 5, 6, 1]);
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rows_of_one_key_keep_the_order_that_their_transactions_have() {
+    let postgres = PostgresServer::start();
+    let node = Node::start("a", &bus(&postgres, ""));
+    cursor(&postgres, "a").await;
+    postgres.sql("create table account (id int primary key, n int); insert into account values (1, 0)");
+    // Each changes the same row and then publishes what it made of it; one has its number long before it comes to that.
+    let writers: Vec<_> = (0..4)
+        .map(|_| {
+            let mut session = Session::open(&postgres);
+            std::thread::spawn(move || {
+                for _ in 0..25 {
+                    session.run(
+                        "begin; select pg_current_xact_id(); update account set n = n + 1 where id = 1;
+                        select tidegate_publish('told', jsonb_build_object('n', n), key => '1') from account; commit",
+                    );
+                }
+            })
+        })
+        .collect();
+    assert_eq!(node.numbers(100).await, (1..=100).collect::<Vec<_>>());
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_fan_out_every_node_gets_every_row_and_a_row_is_kept_until_then() {
+    let postgres = PostgresServer::start();
+    let nodes = ["a", "b"].map(|name| Node::start(name, &bus(&postgres, "")));
+    cursor(&postgres, "a").await;
+    cursor(&postgres, "b").await;
+    publish(&postgres, [1, 2]);
+    for node in &nodes {
+        assert_eq!(node.numbers(2).await, [1, 2]);
+    }
+    let [a, b] = nodes;
+    b.end().await;
+    publish(&postgres, [3]);
+    assert_eq!(a.numbers(3).await, [1, 2, 3]);
+    a.end().await;
+    let b = Node::start("b", &bus(&postgres, ""));
+    assert_eq!(b.numbers(1).await, [3]);
+    empty(&postgres).await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_shared_one_node_reads_and_another_takes_over_when_it_is_gone() {
+    let postgres = PostgresServer::start();
+    let shared = bus(&postgres, ", mode: shared, poll: 1s");
+    let first = Node::start("a", &shared);
+    cursor(&postgres, "*").await;
+    let second = Node::start("b", &shared);
+    publish(&postgres, 1..=10);
+    assert_eq!(first.numbers(10).await, (1..=10).collect::<Vec<_>>());
+    // What was published while no node was there waits for the first one.
+    first.kill();
+    publish(&postgres, 11..=20);
+    let taken = second.numbers(10).await;
+    assert!(taken.ends_with(&(11..=20).collect::<Vec<_>>()), "{taken:?}");
+    second.end().await;
+    publish(&postgres, [21]);
+    let third = Node::start("c", &shared);
+    assert_eq!(third.numbers(1).await, [21]);
+    third.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_of_one_name_do_not_take_rows_from_one_another() {
+    let postgres = PostgresServer::start();
+    let first = Node::start("a", &bus(&postgres, ""));
+    cursor(&postgres, "a").await;
+    let second = Node::start("a", &bus(&postgres, ", poll: 1s"));
+    publish(&postgres, 1..=10);
+    assert_eq!(first.numbers(10).await, (1..=10).collect::<Vec<_>>());
+    first.end().await;
+    publish(&postgres, [11]);
+    assert_eq!(second.numbers(1).await, [11]);
+    second.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_kept_for_a_node_that_is_gone_for_too_long_nor_for_ever() {
+    let postgres = PostgresServer::start();
+    for name in ["gone", "slow"] {
+        let node = Node::start(name, &bus(&postgres, ""));
+        cursor(&postgres, name).await;
+        node.end().await;
+    }
+    publish(&postgres, [1, 2]);
+    postgres.sql("update tidegate_outbox_cursors set seen_at = seen_at - interval '2 hours' where node = 'gone'");
+    postgres.sql("update tidegate_outbox set created_at = created_at - interval '8 days' where data->>'n' = '1'");
+    let node = Node::start("a", &bus(&postgres, ""));
+    until("the old row's end", async || postgres.sql("select data->>'n' from tidegate_outbox") == "2").await;
+    assert_eq!(postgres.sql("select node from tidegate_outbox_cursors order by node"), "a\nslow");
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_that_is_restarted_killed_or_stands_still_is_read_on() {
+    let mut postgres = PostgresServer::start();
+    let node = Node::start("a", &bus(&postgres, ", timeout: 1s, poll: 100ms, outbox: still"));
+    until("the table", async || postgres.sql("select to_regclass('still_cursors') is not null") == "t").await;
+    until("the cursor", async || postgres.sql("select count(*) from still_cursors") == "1").await;
+    let publish = |postgres: &PostgresServer, numbers: std::ops::RangeInclusive<i64>| {
+        let calls: Vec<String> = numbers.map(|n| call(n).replace("tidegate_publish", "still_publish")).collect();
+        postgres.sql(&calls.join(";"));
+    };
+    publish(&postgres, 1..=10);
+    node.numbers(10).await;
+    postgres.restart();
+    publish(&postgres, 11..=20);
+    node.numbers(20).await;
+    postgres.kill();
+    postgres.restart();
+    publish(&postgres, 21..=30);
+    node.numbers(30).await;
+    postgres.freeze();
+    let is_away = r#"tidegate_bus_source_up{source="postgres:still"} 0"#;
+    until("the node to notice", async || tidegate::telemetry::render().contains(is_away)).await;
+    postgres.thaw();
+    publish(&postgres, 31..=40);
+    assert_eq!(node.numbers(40).await, (1..=40).collect::<Vec<_>>());
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_is_no_event_is_a_dead_letter_and_stops_nothing() {
+    let postgres = PostgresServer::start();
+    let node = Node::start("a", &bus(&postgres, ""));
+    cursor(&postgres, "a").await;
+    publish(&postgres, [1]);
+    postgres.sql("select tidegate_publish('', '{}')");
+    postgres.sql("select tidegate_publish('told', '{}', source => 'no uri')");
+    postgres.sql("select tidegate_publish('told', to_jsonb(repeat('x', 100000)))");
+    postgres.sql("select tidegate_publish('told', '{}')");
+    publish(&postgres, [2]);
+    assert_eq!(node.numbers(2).await, [1, 2]);
+    empty(&postgres).await;
+    let letters = node.end().await.dead_letters.list();
+    let reasons: Vec<&str> = letters.iter().rev().map(|letter| letter.reason.as_str()).collect();
+    assert_eq!(reasons.len(), 4, "{reasons:#?}");
+    for (reason, part) in reasons.iter().zip(["`type`", "`source`", "limits.payload", "invalid_payload"]) {
+        assert!(reason.contains(part), "{reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_database_is_read_from_its_beginning() {
+    let postgres = PostgresServer::start();
+    let node = Node::start("a", &bus(&postgres, ""));
+    cursor(&postgres, "a").await;
+    node.end().await;
+    // As a dump looks in another cluster: its numbers are from a life that was longer.
+    publish(&postgres, [1]);
+    postgres.sql("update tidegate_outbox set xid = '900000000'");
+    postgres.sql("update tidegate_outbox_cursors set read_to = '800000000:800000000:'");
+    let node = Node::start("a", &bus(&postgres, ""));
+    assert_eq!(node.numbers(1).await, [1]);
+    publish(&postgres, [2]);
+    assert_eq!(node.numbers(2).await, [1, 2]);
+    node.end().await;
+}

@@ -37,7 +37,7 @@ impl Gates {
         telemetry::bus_events(from, "unreadable", 1);
         self.ports.dead_letters.bury(DeadLetter {
             id: uuid::Uuid::now_v7().to_string(),
-            rule: RuleId { on: NO_RULE.to_owned(), to: NO_RULE.to_owned() },
+            rule: RuleId { on: NO_RULE.to_owned(), to: NO_RULE.to_owned(), revokes: false },
             reason,
             at_unix_s: self.ports.clock.now_unix_s(),
             event: shown,

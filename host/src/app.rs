@@ -1,5 +1,7 @@
 //! Composition: the only place that names concrete adapters. Start, serve, reload, drain.
 
+mod kept;
+
 use std::collections::BTreeSet;
 use std::env;
 use std::io;
@@ -17,22 +19,19 @@ use tokio_util::sync::CancellationToken;
 use crate::auth;
 use crate::bus::{MemoryBus, MemoryDeadLetters, Queue};
 use crate::channels::{NamedPlugin, PluginKind};
-use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
-use crate::flow::kv::KeyValue;
+use crate::config::{Config, Diagnostic, PluginProvider, Provider};
 use crate::flow::ports::{Clock, StoreHealth, SystemClock};
-use crate::flow::queries::Queries;
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
 use crate::outbound::{Outbound, OutboundError, OutboundSettings, SystemResolver};
 use crate::plugins::{
-    CompilePlace, CompileSettings, HostError, HostSettings, MemoryKv, NoDatabase, PluginHost, Quarantine, Roster,
-    Secrets, Services,
+    CompilePlace, CompileSettings, HostError, HostSettings, PluginHost, Quarantine, Roster, Secrets, Services,
 };
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Told, Trigger, WatchError, Watcher};
-use crate::store::{SqliteLook, SqliteStore};
 use crate::telemetry;
+use kept::{Kept, KeptLook};
 
 /// Triggers waiting to be taken up; more say nothing that one does not.
 const TRIGGERS_MAX: usize = 1;
@@ -59,6 +58,9 @@ pub enum AppError {
         /// Why.
         source: io::Error,
     },
+    /// The store does not open; the sentence names it.
+    #[error("failed to open the store {0}")]
+    Store(String),
     /// Files cannot be watched.
     #[error(transparent)]
     Watch(#[from] WatchError),
@@ -99,17 +101,13 @@ pub struct Checked {
 pub async fn check(config: &Config) -> Result<Checked, AppError> {
     // The keys of this host are its own, and it only looks at the database: a check makes none.
     let mut offered = Services { may_lack_secrets: true, ..services() };
-    let mut look = None;
-    if let StorePlace::Sqlite(file) = &config.store {
-        let store = Arc::new(SqliteLook::at(file.clone()));
-        offered.queries = store.clone();
-        look = Some((file, store));
-    }
+    let look = KeptLook::at(config);
+    look.could_open().await?;
+    offered.queries = look.queries().unwrap_or(offered.queries);
     let host = plugin_host(config, offered)?;
     let Built { serving, plugins, .. } = first_generation(config, &host).await?;
     let secrets_missing = plugins.iter().flat_map(|plugin| plugin.secrets_missing()).map(str::to_owned).collect();
-    let store_missing = look.filter(|(_, store)| store.has_skipped()).map(|(file, _)| file.clone());
-    Ok(Checked { serving, secrets_missing, store_missing })
+    Ok(Checked { serving, secrets_missing, store_missing: look.missing() })
 }
 
 /// Serves until SIGTERM or SIGINT, then drains.
@@ -118,7 +116,8 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
 /// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
 pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let started = Instant::now();
-    let store = Kept::at(&config.store);
+    let store = Kept::at(&config);
+    store.open().await?;
     let (kv, queries) = (store.kv.clone(), store.queries.clone());
     let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
@@ -126,38 +125,6 @@ pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let served = Server::assemble(&config, host, first, store.health.clone()).serve(&config, options).await;
     store.close().await;
     served
-}
-
-/// Where things are kept, as the ports see it.
-struct Kept {
-    kv: Arc<dyn KeyValue>,
-    queries: Arc<dyn Queries>,
-    health: Arc<dyn StoreHealth>,
-    file: Option<Arc<SqliteStore>>,
-}
-
-impl Kept {
-    /// Opens nothing yet.
-    fn at(place: &StorePlace) -> Self {
-        let clock = Arc::new(SystemClock);
-        match place {
-            StorePlace::Sqlite(file) => {
-                let store = Arc::new(SqliteStore::new(file.clone(), clock));
-                Self { kv: store.clone(), queries: store.clone(), health: store.clone(), file: Some(store) }
-            }
-            StorePlace::Memory => {
-                let kv = Arc::new(MemoryKv::new(clock));
-                let queries = Arc::new(NoDatabase::Refused("`store: sqlite::memory:` has no tables to ask"));
-                Self { kv: kv.clone(), queries, health: kv, file: None }
-            }
-        }
-    }
-
-    async fn close(&self) {
-        if let Some(store) = &self.file {
-            store.close().await;
-        }
-    }
 }
 
 fn plugin_host(config: &Config, services: Services) -> Result<Arc<PluginHost>, AppError> {

@@ -6,3 +6,6 @@
 mod support;
 
 mod servers;
+mod store_kit;
+mod store_kv;
+mod store_outages;

@@ -75,7 +75,7 @@ impl Config {
         ];
         let store = match &mut self.store {
             StorePlace::Sqlite(path) => Some(("store", path)),
-            StorePlace::Memory => None,
+            StorePlace::Postgres(_) | StorePlace::Memory => None,
         };
         let cache = self.plugin_cache.as_mut().map(|path| ("plugin_cache", path));
         for (key, path) in paths.into_iter().chain(store).chain(cache) {
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn the_store_is_a_file_named_from_the_configuration_or_in_memory() {
+    fn the_store_is_a_file_named_from_the_configuration_or_a_server_or_in_memory() {
         let store = |value: &str| load(&format!("store: '{value}'"), &[], &[]).map(|config| config.store);
         assert_eq!(store("sqlite::memory:").unwrap(), StorePlace::Memory);
         assert_eq!(store("sqlite:/var/t.db").unwrap(), StorePlace::Sqlite("/var/t.db".into()));
@@ -346,17 +346,26 @@ mod tests {
         assert!(path.is_absolute() && path.ends_with("keys/t.db"), "{}", path.display());
         for wrong in ["sqlite:", "sqlite://t.db", "sqlite:t.db?mode=ro"] {
             let told = store(wrong).unwrap_err();
-            assert!(told[0].contains("expected `sqlite:PATH` or `sqlite::memory:`"), "{told:#?}");
+            assert!(told[0].contains("expected `sqlite:PATH`, `sqlite::memory:` or `postgres://"), "{told:#?}");
+        }
+        let env = [("DB_PASSWORD", "hunter2")];
+        let config = load("store: 'postgresql://t:${DB_PASSWORD}@db/app?sslmode=require'", &env, &[]).unwrap();
+        let StorePlace::Postgres(url) = &config.store else { panic!("{config:?}") };
+        assert_eq!(url.expose(), "postgresql://t:hunter2@db/app?sslmode=require");
+        assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+        for wrong in ["postgres://t:hunter2@db", "postgres://t:hunter2@db/app?x=1", "mysql://t:hunter2@db/app"] {
+            let told = store(wrong).unwrap_err();
+            assert!(told[0].starts_with("tidegate.yaml:1:8 ") && !format!("{told:?}").contains("hunter2"), "{told:#?}");
         }
     }
 
     #[test]
     fn what_is_not_served_is_refused_with_the_reason() {
-        let file = "store: postgres://db\nbroker: redis://r\nbus: [redis: { url: x }, postgres: { url: y }]\nauth:\n  \
+        let file = "broker: redis://r\nbus: [redis: { url: x }, postgres: { url: y }]\nauth:\n  \
                     anonymous: deny\n  providers:\n  - session: { cookie: sid }\n  - introspect: {}\n  \
                     - jwt: { jwks: keys.json }\n";
         let told = load(file, &[], &[]).unwrap_err();
-        let refused = ["this `store`", "this `broker`", "bus source `redis`", "bus source `postgres`"];
+        let refused = ["this `broker`", "bus source `redis`", "bus source `postgres`"];
         let providers = ["session", "introspect", "jwks"].map(|name| format!("provider `{name}`"));
         let refused: Vec<String> = refused.into_iter().map(str::to_owned).chain(providers).collect();
         assert_eq!(told.len(), refused.len(), "{told:#?}");

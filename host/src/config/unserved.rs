@@ -8,7 +8,6 @@ const BUS_SOURCES: [&str; 2] = ["redis", "postgres"];
 
 /// Tells of every such key and takes it out of the tree.
 pub(super) fn refuse(root: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
-    refuse_value(root, "store", |value| value.starts_with("sqlite:"), "sqlite:../tidegate.db", diagnostics);
     refuse_value(root, "broker", |value| value == BROKER, BROKER, diagnostics);
     refuse_bus(root, diagnostics);
     if let Some(providers) = get_mut(root, "auth").and_then(|auth| get_mut(auth, "providers")) {

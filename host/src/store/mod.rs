@@ -6,7 +6,9 @@
 
 mod availability;
 mod keys;
+mod postgres;
 mod sqlite;
 mod statement;
 
+pub use postgres::{PostgresLook, PostgresSettings, PostgresStore};
 pub use sqlite::{SqliteLook, SqliteStore};

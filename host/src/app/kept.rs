@@ -1,0 +1,117 @@
+//! Where things are kept, as the ports see it: one place to choose between the back ends of the store.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::AppError;
+use crate::config::{Config, StorePlace};
+use crate::flow::kv::KeyValue;
+use crate::flow::ports::{StoreHealth, SystemClock};
+use crate::flow::queries::Queries;
+use crate::plugins::{MemoryKv, NoDatabase};
+use crate::store::{PostgresLook, PostgresSettings, PostgresStore, SqliteLook, SqliteStore};
+
+/// The store of a server.
+pub(super) struct Kept {
+    pub(super) kv: Arc<dyn KeyValue>,
+    pub(super) queries: Arc<dyn Queries>,
+    pub(super) health: Arc<dyn StoreHealth>,
+    database: Database,
+}
+
+enum Database {
+    Sqlite(Arc<SqliteStore>),
+    Postgres(Arc<PostgresStore>),
+    Memory,
+}
+
+impl Kept {
+    /// Opens nothing yet.
+    pub(super) fn at(config: &Config) -> Self {
+        let clock = Arc::new(SystemClock);
+        match &config.store {
+            StorePlace::Sqlite(file) => {
+                let store = Arc::new(SqliteStore::new(file.clone(), clock));
+                let (kv, queries, health) = (store.clone(), store.clone(), store.clone());
+                Self { kv, queries, health, database: Database::Sqlite(store) }
+            }
+            StorePlace::Postgres(url) => {
+                let store = Arc::new(PostgresStore::new(url.clone(), PostgresSettings::from(&config.limits), clock));
+                let (kv, queries, health) = (store.clone(), store.clone(), store.clone());
+                Self { kv, queries, health, database: Database::Postgres(store) }
+            }
+            StorePlace::Memory => {
+                let kv = Arc::new(MemoryKv::new(clock));
+                let queries = Arc::new(NoDatabase::Refused("`store: sqlite::memory:` has no tables to ask"));
+                Self { kv: kv.clone(), queries, health: kv, database: Database::Memory }
+            }
+        }
+    }
+
+    /// Connects where a server was named: whoever names one means to use it. A file is opened when it is first needed.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub(super) async fn open(&self) -> Result<(), AppError> {
+        match &self.database {
+            Database::Postgres(store) => store.open().await.map_err(AppError::Store),
+            Database::Sqlite(_) | Database::Memory => Ok(()),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        match &self.database {
+            Database::Sqlite(store) => store.close().await,
+            Database::Postgres(store) => store.close().await,
+            Database::Memory => {}
+        }
+    }
+}
+
+/// The store of a server that need not run, looked at from outside.
+pub(super) enum KeptLook {
+    Sqlite(PathBuf, Arc<SqliteLook>),
+    Postgres(Arc<PostgresLook>),
+    Memory,
+}
+
+impl KeptLook {
+    /// Opens nothing yet.
+    pub(super) fn at(config: &Config) -> Self {
+        match &config.store {
+            StorePlace::Sqlite(file) => Self::Sqlite(file.clone(), Arc::new(SqliteLook::at(file.clone()))),
+            StorePlace::Postgres(url) => {
+                Self::Postgres(Arc::new(PostgresLook::at(url.clone(), PostgresSettings::from(&config.limits))))
+            }
+            StorePlace::Memory => Self::Memory,
+        }
+    }
+
+    /// What answers queries; `None` where there is nothing to ask.
+    pub(super) fn queries(&self) -> Option<Arc<dyn Queries>> {
+        match self {
+            Self::Sqlite(_, look) => Some(look.clone()),
+            Self::Postgres(look) => Some(look.clone()),
+            Self::Memory => None,
+        }
+    }
+
+    /// Whether a start could open what a start opens.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub(super) async fn could_open(&self) -> Result<(), AppError> {
+        match self {
+            Self::Postgres(look) => look.could_serve().await.map_err(AppError::Store),
+            Self::Sqlite(..) | Self::Memory => Ok(()),
+        }
+    }
+
+    /// The file, when queries were not prepared because it is not there.
+    pub(super) fn missing(self) -> Option<PathBuf> {
+        match self {
+            Self::Sqlite(file, look) => look.has_skipped().then_some(file),
+            Self::Postgres(_) | Self::Memory => None,
+        }
+    }
+}

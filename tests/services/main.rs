@@ -9,3 +9,4 @@ mod servers;
 mod store_kit;
 mod store_kv;
 mod store_outages;
+mod store_queries;

@@ -107,12 +107,11 @@ async fn a_role_that_may_not_make_tables_is_told_the_way_out_and_the_way_out_is_
     assert_eq!(store.increment(KEY, 1, None).await, Ok(1));
 
     // The tables may be another's, too.
-    postgres.sql("create role other login password 'other'; grant usage on schema tidegate to other");
+    postgres.sql("create role other login password 'other'");
     let url = postgres.url().replace("tidegate:a-postgres-password", "other:other");
     let told = node(&url).open().await.unwrap_err();
     let way_out = told.split('`').find(|part| part.starts_with("GRANT")).unwrap_or_else(|| panic!("{told}"));
-    let second = told.split('`').rfind(|part| part.contains("GRANT USAGE")).unwrap();
-    postgres.sql(&format!("{way_out}; {second}"));
+    postgres.sql(way_out);
     let other = node(&url);
     other.open().await.unwrap();
     assert_eq!(other.increment(KEY, 1, None).await, Ok(2));

@@ -73,7 +73,7 @@ const HOMES: [(&str, &[&str]); 28] = [
     ("clap", &["cli/"]),
     ("sqlx", &["store/", "bus/outbox/"]),
     ("redis", &["bus/", "broker/"]),
-    ("url", &["config/origin.rs", "config/web_url.rs", "config/postgres_url.rs"]),
+    ("url", &["config/"]),
     ("hyper", &["outbound/"]),
     ("hyper_util", &["outbound/"]),
     ("hyper_rustls", &["outbound/"]),

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth;
+use crate::broker::MemoryBroker;
 use crate::bus::{MemoryBus, MemoryDeadLetters, Queue};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider};
@@ -205,11 +206,13 @@ struct Server {
 impl Server {
     fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, store: Arc<dyn StoreHealth>) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let realtime = Realtime::new(config.limits.clone());
+        let broker = Arc::new(MemoryBroker);
+        let realtime = Realtime::new(config.limits.clone(), broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
         let dead_letters = Arc::new(MemoryDeadLetters::new(config.limits.dead_letters_max));
         let ports = Ports {
             rooms: realtime.clone(),
+            broker,
             bus: Arc::new(bus),
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),

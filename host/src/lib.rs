@@ -1,11 +1,12 @@
 //! Tidegate: channels declared in YAML, logic in WebAssembly components, stock Socket.IO clients.
 //!
-//! The floors, arrows running down only: [`app`] · the adapters ([`realtime`], [`http`], [`plugins`], [`auth`], [`bus`],
+//! The floors, arrows running down only: [`app`] · the adapters ([`realtime`], [`http`], [`plugins`], [`auth`], [`bus`], [`broker`],
 //! [`outbound`], [`store`]) and [`reload`] · [`flow`] · [`channels`] · [`protocol`] and [`config`].
 //! `tests/architecture.rs` holds them.
 
 pub mod app;
 pub mod auth;
+pub mod broker;
 pub mod bus;
 pub mod channels;
 pub mod cli;

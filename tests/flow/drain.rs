@@ -36,6 +36,6 @@ async fn what_was_accepted_before_is_still_delivered() {
     let server = Server::declaring(CHANNELS).start();
     let publication = server.gates.broadcast("news", Payload::from(&json!({ "title": "x" }))).unwrap();
     server.gates.drain();
-    server.gates.perform(vec![Effect::Deliver(publication)]).unwrap();
+    server.gates.perform(vec![Effect::Deliver(publication)]).await.unwrap();
     assert_eq!(server.delivered(), [("news".to_owned(), json!({ "title": "x" }))]);
 }

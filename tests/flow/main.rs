@@ -15,6 +15,7 @@ mod decisions;
 mod drain;
 mod identify;
 mod inbound;
+mod nodes;
 mod rate;
 mod recheck;
 mod relay;

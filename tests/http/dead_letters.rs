@@ -99,3 +99,17 @@ async fn a_draining_server_retries_nothing_and_loses_nothing() {
     assert_eq!(retry(&ids[0]).to(&server).await.refused(), refusal(503, "draining"));
     assert_eq!(server.dead_letters.list().len(), 1);
 }
+
+#[tokio::test]
+async fn a_letter_that_the_broker_does_not_take_is_kept() {
+    let server = server().start();
+    let event = event("article.published", json!({ "title": "x" }));
+    server.broker.set_away(true);
+    let begun = server.gates.carry(&event, tidegate::flow::Reach::EveryNode).await.unwrap();
+    server.gates.bury_untaken(&event, begun).await;
+    let id = server.dead_letters.list()[0].id.clone();
+    assert_eq!(retry(&id).to(&server).await.refused(), refusal(503, "unavailable"));
+    server.broker.set_away(false);
+    assert_eq!(retry(&id).to(&server).await.status, 202);
+    assert_eq!(server.broker.published(), [("news".to_owned(), json!({ "title": "x" }))]);
+}

@@ -30,6 +30,16 @@ async fn a_server_without_its_store_is_live_and_not_ready_until_the_store_is_bac
 }
 
 #[tokio::test]
+async fn a_server_without_its_broker_is_live_and_not_ready_and_says_what_is_away() {
+    let server = server().start();
+    server.broker.set_away(true);
+    assert_eq!(get("/healthz").to(&server).await.status, 200);
+    let answer = get("/readyz").to(&server).await;
+    assert_eq!(answer.refused(), refusal(503, "unavailable"));
+    assert_eq!(answer.details(), json!({ "away": ["broker"] }));
+}
+
+#[tokio::test]
 async fn metrics_are_prometheus_text_and_count_requests_by_route_not_by_path() {
     let server = server().start();
     post("/v1/channels/chat.counted/publish").key("publish").body("{}").to(&server).await;

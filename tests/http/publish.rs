@@ -100,3 +100,15 @@ async fn a_draining_server_is_503_and_says_when_to_come_back() {
     assert_eq!(answer.refused(), refusal(503, "draining"));
     assert_eq!((answer.header("retry-after"), &answer.json()["error"]["retry"]), ("1", &json!(true)));
 }
+
+#[tokio::test]
+async fn a_publish_that_the_broker_does_not_take_is_503_and_says_that_it_was_delivered_on_this_node() {
+    let server = server().start();
+    server.broker.set_away(true);
+    let answer = post("/v1/channels/news/publish").key("publish").body(r#"{"title":"x"}"#).to(&server).await;
+    assert_eq!(answer.refused(), refusal(503, "unavailable"));
+    let error = &answer.json()["error"];
+    assert_eq!(error["retry"], true);
+    assert!(error["message"].as_str().unwrap().starts_with("delivered on this node only"), "{error}");
+    assert_eq!(server.delivered().len(), 1);
+}

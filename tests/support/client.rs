@@ -34,6 +34,12 @@ impl Client {
 
     async fn join(&self, request: SubscribeRequest) -> Result<SubscribeReceipt, Refusal> {
         let joined = self.gates.subscribe(&self.session, &request).await?;
+        if let Some(listening) = self.gates.listening(&joined.receipt().channel)
+            && listening.await.is_err()
+        {
+            self.gates.give_up(&self.session, &joined);
+            return Err(Code::Unavailable.into());
+        }
         self.gates.complete(&self.session, joined).await
     }
 
@@ -56,7 +62,7 @@ impl Client {
     pub async fn send_text(&self, topic: &str, payload: &str) -> Result<Option<Value>, Refusal> {
         let payload = Payload::parse(payload.to_owned()).unwrap();
         let receipt = self.gates.inbound(&self.session, topic, &payload).await?;
-        self.gates.perform(receipt.effects)?;
+        self.gates.perform(receipt.effects).await?;
         Ok(receipt.reply.map(|reply| reply.to_value().unwrap()))
     }
 

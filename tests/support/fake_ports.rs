@@ -8,13 +8,14 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tidegate::flow::ports::{Bus, BusFull, Clock, DeadLetters, Identity, Provider, Rooms, StoreHealth};
 use tidegate::flow::{DeadLetter, Publication};
-use tidegate::protocol::{BusEvent, Code, User};
+use tidegate::protocol::{BusEvent, Code, Topic, User};
 
 /// Rooms that record what is delivered.
 #[derive(Default)]
 pub struct FakeRooms {
     delivered: Mutex<Vec<Publication>>,
     panics_on: Mutex<Option<String>>,
+    gaps: Mutex<Vec<String>>,
 }
 
 impl FakeRooms {
@@ -29,6 +30,11 @@ impl FakeRooms {
         self.delivered.lock().clone()
     }
 
+    /// Every topic whose subscribers were told of a gap.
+    pub fn gaps(&self) -> Vec<String> {
+        self.gaps.lock().clone()
+    }
+
     /// From now on a delivery on this topic panics, as a bug would.
     pub fn panic_on(&self, topic: &str) {
         *self.panics_on.lock() = Some(topic.to_owned());
@@ -41,6 +47,10 @@ impl Rooms for FakeRooms {
             panic!("the test asked for it");
         }
         self.delivered.lock().push(publication.clone());
+    }
+
+    fn tell_gap(&self, topic: &Topic) {
+        self.gaps.lock().push(topic.as_str().to_owned());
     }
 }
 

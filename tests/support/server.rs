@@ -11,7 +11,7 @@ use tidegate::flow::ports::{DeadLetters, Provider};
 use tidegate::flow::{AuthPolicy, AuthProvider, Gates, Ports, Serving};
 use tidegate::protocol::{BusEvent, Generation, PluginName, User};
 
-use super::{Client, FakeBus, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms, FakeStore};
+use super::{Client, FakeBroker, FakeBus, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms, FakeStore};
 
 /// The plugins a manifest of the tests may name; each can be anything.
 const PLUGINS: [&str; 2] = ["answerer", "members"];
@@ -22,6 +22,8 @@ pub struct Server {
     pub gates: Arc<Gates>,
     /// What was delivered.
     pub rooms: Arc<FakeRooms>,
+    /// The other nodes.
+    pub broker: Arc<FakeBroker>,
     /// What was put on the bus.
     pub bus: Arc<FakeBus>,
     /// What could not cross.
@@ -80,7 +82,7 @@ impl Server {
 
     /// Takes a bus event across the bridge.
     pub async fn bridge(&self, event: &BusEvent) {
-        self.gates.perform(self.gates.bridge(event).await).unwrap();
+        self.gates.perform(self.gates.bridge(event).await).await.unwrap();
     }
 }
 
@@ -124,17 +126,23 @@ impl ServerBuilder {
     /// Opens the gates.
     pub fn start(self) -> Server {
         let rooms = Arc::new(FakeRooms::default());
+        let broker = Arc::new(FakeBroker::default());
         let bus = Arc::new(self.bus);
         let dead_letters: Arc<dyn DeadLetters> = Arc::new(FakeDeadLetters::default());
         let clock = Arc::new(FakeClock::stopped());
         let plugins = Arc::new(self.plugins);
-        let ports =
-            Ports { rooms: rooms.clone(), bus: bus.clone(), dead_letters: dead_letters.clone(), clock: clock.clone() };
+        let ports = Ports {
+            rooms: rooms.clone(),
+            broker: broker.clone(),
+            bus: bus.clone(),
+            dead_letters: dead_letters.clone(),
+            clock: clock.clone(),
+        };
         let catalog = catalog(&self.manifest, self.bridge.as_deref(), Generation(1));
         let serving = Serving { catalog, plugins: plugins.clone() };
         let gates = Arc::new(Gates::new(serving, self.auth, self.limits, ports));
         let store = Arc::new(FakeStore::default());
-        Server { gates, rooms, bus, dead_letters, clock, store, plugins, connections: Mutex::default() }
+        Server { gates, rooms, broker, bus, dead_letters, clock, store, plugins, connections: Mutex::default() }
     }
 }
 

@@ -3,14 +3,18 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::Gates;
 use crate::flow::ports::{Bus, BusFull};
+use crate::flow::{Gates, Reach};
 use crate::protocol::BusEvent;
 use crate::telemetry;
+
+/// Events whose publications other nodes have not answered for; with as many the bus waits.
+const CROSSING_MAX: usize = 1024;
 
 /// The end that takes events: `POST /v1/events` and the `publish` effects of handlers.
 #[derive(Debug, Clone)]
@@ -49,38 +53,36 @@ impl Bus for MemoryBus {
 
 impl Queue {
     /// Takes events across the bridge, one after the other, until `shutdown`; then takes no more, ends with those it
-    /// accepted, and returns.
+    /// accepted, and returns. It goes on while other nodes have yet to answer for events before.
     pub async fn run(mut self, gates: Arc<Gates>, shutdown: CancellationToken) {
+        let mut crossing = FuturesUnordered::new();
         loop {
             tokio::select! {
-                event = self.events.recv() => match event {
-                    Some(event) => self.cross(&gates, &event).await,
-                    None => return,
+                event = self.events.recv(), if crossing.len() < CROSSING_MAX => match event {
+                    Some(event) => {
+                        telemetry::bus_queue(self.events.len());
+                        crossing.extend(cross(&gates, event).await);
+                    }
+                    None => break,
                 },
-                () = shutdown.cancelled() => break,
+                Some(()) = crossing.next() => {}
+                () = shutdown.cancelled(), if !self.events.is_closed() => self.events.close(),
             }
         }
-        self.events.close();
-        while let Some(event) = self.events.recv().await {
-            self.cross(&gates, &event).await;
-        }
+        while crossing.next().await.is_some() {}
     }
+}
 
-    /// A panic is a bug of the server; it costs the one event that met it, counted, and not the bus.
-    async fn cross(&self, gates: &Gates, event: &BusEvent) {
-        telemetry::bus_queue(self.events.len());
-        let crossing = async { gates.perform(gates.bridge(event).await) };
-        match AssertUnwindSafe(crossing).catch_unwind().await {
-            Ok(Ok(())) => {}
-            Ok(Err(refusal)) => {
-                tracing::error!(
-                    kind = event.kind,
-                    id = event.id,
-                    code = refusal.code.as_str(),
-                    "an event did not cross"
-                );
-            }
-            Err(_) => tracing::error!(kind = event.kind, id = event.id, "crossing the bridge panicked"),
+/// Takes an event across; what is returned ends once other nodes have what it led to. A panic is a bug of the
+/// server; it costs the one event that met it, counted, and not the bus.
+async fn cross(gates: &Gates, event: BusEvent) -> Option<impl Future<Output = ()>> {
+    match AssertUnwindSafe(gates.carry(&event, Reach::EveryNode)).catch_unwind().await {
+        Ok(Ok(begun)) if begun.is_over() => {}
+        Ok(Ok(begun)) => return Some(async move { gates.bury_untaken(&event, begun).await }),
+        Ok(Err(refusal)) => {
+            tracing::error!(kind = event.kind, id = event.id, code = refusal.code.as_str(), "an event did not cross");
         }
+        Err(_) => tracing::error!(kind = event.kind, id = event.id, "crossing the bridge panicked"),
     }
+    None
 }

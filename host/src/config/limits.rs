@@ -48,6 +48,19 @@ pub struct Limits {
     #[serde(rename = "bus_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub bus_queue_max: usize,
+    /// Publications and other words waiting for the broker's Redis. Default 10,000; refused `unavailable`.
+    #[serde(rename = "broker_queue", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub broker_queue_max: usize,
+    /// How long the broker's Redis may take to answer, and a link to it to be made. Default 2 s; then the link is given
+    /// up, and who waits is refused `unavailable`.
+    #[serde(with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub broker_timeout: Duration,
+    /// How long a node still hears of a topic whose last subscriber left. Default 5 s.
+    #[serde(with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub broker_linger: Duration,
     /// Events of one batch. Default 1,000; refused 413.
     #[serde(rename = "events_per_batch", deserialize_with = "count")]
     #[schemars(range(min = 1))]
@@ -140,6 +153,9 @@ impl Default for Limits {
             inbound_queue_max: 256,
             outbound_queue_max: 1024,
             bus_queue_max: 10_000,
+            broker_queue_max: 10_000,
+            broker_timeout: Duration::from_secs(2),
+            broker_linger: Duration::from_secs(5),
             events_per_batch_max: 1000,
             batch_bytes_max: 4 * 1024 * 1024,
             body_timeout: Duration::from_secs(10),

@@ -207,7 +207,7 @@ fn join(directory: &Path, path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Limits, Provider};
+    use crate::config::{Broker, Limits, Provider};
 
     const SECRET: &str = "a-secret-of-thirty-two-bytes-or-more";
 
@@ -361,11 +361,11 @@ mod tests {
 
     #[test]
     fn what_is_not_served_is_refused_with_the_reason() {
-        let file = "broker: redis://r\nbus: [redis: { url: x }, postgres: { url: y }]\nauth:\n  \
+        let file = "bus: [redis: { url: x }, postgres: { url: y }]\nauth:\n  \
                     anonymous: deny\n  providers:\n  - session: { cookie: sid }\n  - introspect: {}\n  \
                     - jwt: { jwks: keys.json }\n";
         let told = load(file, &[], &[]).unwrap_err();
-        let refused = ["this `broker`", "bus source `redis`", "bus source `postgres`"];
+        let refused = ["bus source `redis`", "bus source `postgres`"];
         let providers = ["session", "introspect", "jwks"].map(|name| format!("provider `{name}`"));
         let refused: Vec<String> = refused.into_iter().map(str::to_owned).chain(providers).collect();
         assert_eq!(told.len(), refused.len(), "{told:#?}");
@@ -401,6 +401,24 @@ mod tests {
                 assert!(!shown.contains(secret), "{shown}");
             }
         }
+    }
+
+    #[test]
+    fn the_broker_is_one_node_or_a_redis_whose_password_no_error_shows() {
+        let broker = |value: &str| load(&format!("broker: '{value}'"), &[], &[]).map(|config| config.broker);
+        assert_eq!(broker("memory").unwrap(), Broker::Memory);
+        let Broker::Redis(url) = broker("rediss://:hunter2@redis.example.com/1").unwrap() else { panic!("memory") };
+        assert_eq!(url.expose(), "rediss://:hunter2@redis.example.com/1");
+        for wrong in ["redis://u:hunter2@", "http://u:hunter2@h", "redis://u:hunter2@h/x", "valkey"] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), format!("broker: {wrong}\n")).unwrap();
+            let told = Config::load(Some(file.path()), [], &[]).unwrap_err();
+            let shown = told.iter().map(Diagnostic::render).collect::<String>();
+            assert!(shown.contains("expected `redis://[user:password@]host[:port][/database]`"), "{shown}");
+            assert!(shown.contains(":1:9") && !shown.contains("hunter2"), "{shown}");
+        }
+        let told = load("broker_prefix: 'a:b'", &[], &[]).unwrap_err();
+        assert!(told[0].contains("expected 1 to 64 letters, digits, `-` or `_`"), "{told:#?}");
     }
 
     #[test]

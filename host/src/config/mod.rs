@@ -1,6 +1,7 @@
 //! Server configuration: defaults → file → environment → flags; and how every YAML file is read.
 
 mod api_key;
+mod broker;
 mod check;
 mod decode;
 mod limits;
@@ -9,6 +10,7 @@ mod node;
 mod origin;
 mod postgres_url;
 mod redact;
+mod redis_url;
 mod rollback;
 mod secret;
 mod server;
@@ -19,17 +21,18 @@ mod web_url;
 mod yaml;
 
 pub use api_key::{ApiKey, ApiKeys, Permission};
+pub use broker::{Broker, BrokerPrefix};
 pub use decode::{decode, nearest_name, unknown_key};
 pub use limits::Limits;
 pub use load::{DEFAULT_FILE, Override};
 pub use node::{Entry, Node, Shape};
 pub use origin::{NoOrigin, Origin};
 pub use postgres_url::{NoPostgresUrl, PostgresUrl};
+pub use redis_url::{NoRedisUrl, RedisUrl};
 pub use rollback::Rollback;
 pub use secret::Secret;
 pub use server::{
-    Anonymous, Auth, Broker, BusSource, Config, JwtAlgorithm, JwtProvider, Log, PluginProvider, Provider, StorePlace,
-    schema,
+    Anonymous, Auth, BusSource, Config, JwtAlgorithm, JwtProvider, Log, PluginProvider, Provider, StorePlace, schema,
 };
 pub use source::{Diagnostic, Place, SourceFile};
 pub use units::{ByteSize, HumanDuration};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::{ApiKeys, HumanDuration, Limits, Origin, Place, PostgresUrl, Rollback, Secret};
+use super::{ApiKeys, Broker, BrokerPrefix, HumanDuration, Limits, Origin, Place, PostgresUrl, Rollback, Secret};
 use crate::telemetry::LogFormat;
 
 /// The server's configuration.
@@ -43,8 +43,12 @@ pub struct Config {
     /// query loads.
     #[schemars(with = "String")]
     pub store: StorePlace,
-    /// How publications reach other nodes. Only `memory` is served: one node.
+    /// How publications reach other nodes: `memory` is one node, `redis://[user:password@]host[:port][/database]` and
+    /// `rediss://…` are as many as name the same. Default `memory`.
     pub broker: Broker,
+    /// What every key and channel of the broker in Redis begins with: installations that share a Redis have one each.
+    /// Default `tidegate`.
+    pub broker_prefix: BrokerPrefix,
     /// Where bus events come from besides the in-process bus, which is always there. None is served yet.
     #[schemars(with = "Vec<serde_json::Value>", extend("maxItems" = 0))]
     pub bus: Vec<BusSource>,
@@ -70,6 +74,7 @@ impl Default for Config {
             private_origins: Vec::new(),
             store: StorePlace::default(),
             broker: Broker::default(),
+            broker_prefix: BrokerPrefix::default(),
             bus: Vec::new(),
             rollback: Rollback::default(),
             limits: Limits::default(),
@@ -261,15 +266,6 @@ impl<'de> Deserialize<'de> for StorePlace {
             )),
         }
     }
-}
-
-/// How publications reach other nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Broker {
-    /// One node.
-    #[default]
-    Memory,
 }
 
 /// A source of bus events besides the in-process bus. None is served yet: there is no value of this type.

@@ -2,13 +2,11 @@
 
 use super::{Diagnostic, Node, Place, Shape};
 
-const BROKER: &str = "memory";
 const PROVIDERS: [&str; 2] = ["session", "introspect"];
 const BUS_SOURCES: [&str; 2] = ["redis", "postgres"];
 
 /// Tells of every such key and takes it out of the tree.
 pub(super) fn refuse(root: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
-    refuse_value(root, "broker", |value| value == BROKER, BROKER, diagnostics);
     refuse_bus(root, diagnostics);
     if let Some(providers) = get_mut(root, "auth").and_then(|auth| get_mut(auth, "providers")) {
         refuse_providers(providers, diagnostics);
@@ -17,22 +15,6 @@ pub(super) fn refuse(root: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
 
 fn not_served(place: &Place, what: &str) -> Diagnostic {
     Diagnostic::at(place.clone(), format!("{what} is not served by this version of Tidegate"))
-}
-
-fn refuse_value(
-    root: &mut Node,
-    key: &str,
-    is_served: impl FnOnce(&str) -> bool,
-    example: &str,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
-    let Some(node) = root.get(key) else { return };
-    if node.as_str().is_some_and(|value| !is_served(value)) {
-        let hint = format!("leave `{key}` out, or write `{key}: {example}`");
-        // The value may hold a password: it is shown by its line only, if at all.
-        diagnostics.push(not_served(&node.place, &format!("this `{key}`")).hint(hint));
-        remove(root, key);
-    }
 }
 
 fn refuse_bus(root: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
@@ -64,11 +46,5 @@ fn get_mut<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
     match &mut node.shape {
         Shape::Map(entries) => entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value),
         _ => None,
-    }
-}
-
-fn remove(node: &mut Node, key: &str) {
-    if let Shape::Map(entries) = &mut node.shape {
-        entries.retain(|entry| entry.key != key);
     }
 }

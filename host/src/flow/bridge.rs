@@ -1,5 +1,8 @@
 //! Bus event → allowlisted rules → publications; what matched and cannot cross becomes a dead letter.
 
+use std::sync::Arc;
+
+use super::effects::{Begun, Reach};
 use super::ports::TransformCall;
 use super::{DeadLetter, Effect, Gates, Publication, Serving};
 use crate::channels::{BridgeRule, RuleId};
@@ -18,6 +21,27 @@ impl Gates {
         effects
     }
 
+    /// Takes an event across and begins what it leads to. End it with [`Gates::bury_untaken`], at once or later: the
+    /// publications have their places already.
+    ///
+    /// # Errors
+    /// As [`Gates::begin`].
+    pub async fn carry(&self, event: &BusEvent, reach: Reach) -> Result<Begun, Refusal> {
+        self.begin(self.bridge(event).await, reach)
+    }
+
+    /// Waits until other nodes have what an event led to. What the broker did not take becomes a dead letter: this
+    /// node's subscribers have it, and an event that was read again would reach them twice. After this the event can
+    /// be acknowledged where it came from.
+    pub async fn bury_untaken(&self, event: &BusEvent, begun: Begun) {
+        for rule in begun.untaken().await.into_iter().flatten() {
+            let RuleId { on, to } = rule.id();
+            telemetry::bridged(on, to, "dead");
+            let reason = "delivered on one node only: the broker did not take it".to_owned();
+            self.ports.dead_letters.bury(self.dead_letter(rule.id(), event, reason));
+        }
+    }
+
     /// Takes a dead letter across again, by its own rule only. `None` when the table no longer has that rule.
     pub async fn retry(&self, letter: &DeadLetter) -> Option<Vec<Effect>> {
         let serving = self.serving();
@@ -26,7 +50,7 @@ impl Gates {
         Some(self.cross(&serving, rule, &letter.event).await.into_iter().collect())
     }
 
-    async fn cross(&self, serving: &Serving, rule: &BridgeRule, event: &BusEvent) -> Option<Effect> {
+    async fn cross(&self, serving: &Serving, rule: &Arc<BridgeRule>, event: &BusEvent) -> Option<Effect> {
         let RuleId { on, to } = rule.id();
         match self.publication(serving, rule, event).await {
             Ok(None) => {
@@ -35,7 +59,7 @@ impl Gates {
             }
             Ok(Some(publication)) => {
                 telemetry::bridged(on, to, "crossed");
-                Some(Effect::Deliver(publication))
+                Some(Effect::Deliver(Publication { rule: Some(Arc::clone(rule)), ..publication }))
             }
             Err(reason) => {
                 telemetry::bridged(on, to, "dead");

@@ -25,7 +25,11 @@ impl Gates {
             // A fault is logged and counted where it was found.
             let Ok(effects) = serving.plugins.changed(&plugin, call).await else { continue };
             let cleared = self.clear(&serving, &plugin, call.connection, telemetry::NO_CHANNEL, effects);
-            if let Err(refusal) = cleared.and_then(|effects| self.perform(effects)) {
+            let performed = match cleared {
+                Ok(effects) => self.perform(effects).await,
+                Err(refusal) => Err(refusal),
+            };
+            if let Err(refusal) = performed {
                 lost(&plugin, phase, refusal.code.as_str());
             }
         }

@@ -1,9 +1,12 @@
 //! What the gates want to happen, as data, and the one place that hands it to the ports.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::Gates;
-use crate::channels::{Resolved, RuleId};
+use super::broker::Sending;
+use crate::channels::{BridgeRule, Resolved, RuleId};
 use crate::protocol::{BusEvent, Code, ConnectionId, Payload, Refusal, Topic};
 use crate::telemetry;
 
@@ -29,6 +32,45 @@ pub struct Publication {
     pub payload: Payload,
     /// A connection to leave out: the sender of an emit to the others.
     pub except: Option<ConnectionId>,
+    /// The rule that took it across the bridge, if one did.
+    pub rule: Option<Arc<BridgeRule>>,
+}
+
+/// How far publications go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// To the subscribers on every node.
+    EveryNode,
+    /// To the subscribers on this node: every other has what led to them, too.
+    ThisNode,
+}
+
+/// Effects that were handed to the ports; other nodes may not have all of them yet.
+#[must_use]
+pub struct Begun(Vec<(Option<Arc<BridgeRule>>, Sending)>);
+
+impl Begun {
+    /// Whether nothing is waited for: with one node, always.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Waits for the answers of the broker. Returns, for each publication that it did not take, the rule that led to it.
+    pub async fn untaken(self) -> Vec<Option<Arc<BridgeRule>>> {
+        let mut untaken = Vec::new();
+        for (rule, sending) in self.0 {
+            if sending.await.is_err() {
+                untaken.push(rule);
+            }
+        }
+        untaken
+    }
+}
+
+/// What a publish is answered that the broker did not take.
+fn here_only() -> Refusal {
+    Refusal::because(Code::Unavailable, "delivered on this node only: the other nodes cannot be reached now")
 }
 
 impl Publication {
@@ -38,6 +80,7 @@ impl Publication {
             channel: resolved.channel.template.as_str().to_owned(),
             payload,
             except: None,
+            rule: None,
         }
     }
 
@@ -62,11 +105,23 @@ pub struct DeadLetter {
 }
 
 impl Gates {
+    /// Hands effects to the ports, and waits until the other nodes have what is for them.
+    ///
+    /// # Errors
+    /// `unavailable` when the bus is full: nothing was done then. `unavailable` when the broker did not take a
+    /// publication: all was done on this node then, and the sentence says so.
+    pub async fn perform(&self, effects: Vec<Effect>) -> Result<(), Refusal> {
+        let untaken = self.begin(effects, Reach::EveryNode)?.untaken().await;
+        if untaken.is_empty() { Ok(()) } else { Err(here_only()) }
+    }
+
     /// Hands effects to the ports: the bus takes all of its events or the whole is refused before anything happens.
+    /// Every publication has reached this node's subscribers when this returns, and has its place in the order of
+    /// those that go to other nodes.
     ///
     /// # Errors
     /// `unavailable` when the bus is full; nothing was done then.
-    pub fn perform(&self, effects: Vec<Effect>) -> Result<(), Refusal> {
+    pub fn begin(&self, effects: Vec<Effect>, reach: Reach) -> Result<Begun, Refusal> {
         let mut events = Vec::new();
         let mut rest = Vec::with_capacity(effects.len());
         for effect in effects {
@@ -78,14 +133,22 @@ impl Gates {
         if !events.is_empty() {
             self.put_on_bus(events)?;
         }
+        let mut sendings = Vec::new();
         for effect in rest {
             match effect {
-                Effect::Deliver(publication) => self.ports.rooms.deliver(&publication),
+                Effect::Deliver(publication) => {
+                    self.ports.rooms.deliver(&publication);
+                    if reach == Reach::EveryNode
+                        && let Some(sending) = self.ports.broker.publish(&publication)
+                    {
+                        sendings.push((publication.rule, sending));
+                    }
+                }
                 Effect::Bury(letter) => self.ports.dead_letters.bury(letter),
                 Effect::Publish(_) => {}
             }
         }
-        Ok(())
+        Ok(Begun(sendings))
     }
 
     /// Puts the events that a bridge rule lists on the bus, all or none. The others can cross nowhere: they are

@@ -55,6 +55,13 @@ impl Gates {
         self.ask_authorizer(serving, context, Action::Send, Some(payload)).await?;
         if let Some(rate) = inbound.rate {
             self.rates.take(channel.template.as_str(), rate, context)?;
+            // A connection without a user is on this node alone, and so is its window.
+            if let Some(user) = &context.user
+                && let Some(asked) = self.ports.broker.take(channel.template.as_str(), user, rate)
+                && !asked.await
+            {
+                return Err(Code::RateLimited.into());
+            }
         }
         check(inbound.payload.as_ref().unwrap_or(&channel.payload), payload)?;
         self.answer(serving, context, inbound, payload).await

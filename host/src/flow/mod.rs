@@ -4,6 +4,7 @@
 
 mod bridge;
 mod broadcast;
+pub mod broker;
 mod connect;
 mod connection;
 mod credential;
@@ -30,7 +31,7 @@ use tokio::time::Instant;
 
 pub use connect::{Admission, AuthPolicy, AuthProvider};
 pub use credential::Handshake;
-pub use effects::{DeadLetter, Effect, Publication};
+pub use effects::{Begun, DeadLetter, Effect, Publication, Reach};
 pub use explain::{Explanation, Question, Step};
 pub use inbound::Receipt;
 pub use ports::Ports;
@@ -154,6 +155,12 @@ impl Gates {
     pub fn sweep(&self) {
         self.decisions.sweep();
         self.rates.sweep();
+    }
+
+    /// Whether other nodes cannot be reached now.
+    #[must_use]
+    pub fn is_broker_away(&self) -> bool {
+        self.ports.broker.is_away()
     }
 
     fn refuse_while_draining(&self) -> Result<(), Refusal> {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::broker::Broker;
 pub use super::roster::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
 use super::{CallContext, DeadLetter, Publication};
-use crate::protocol::{BusEvent, ConnectionId, Payload, PluginName, User};
+use crate::protocol::{BusEvent, ConnectionId, Payload, PluginName, Topic, User};
 use crate::telemetry;
 
 /// The plugins of one generation, by name.
@@ -334,6 +335,8 @@ impl FaultKind {
 pub trait Rooms: Send + Sync + 'static {
     /// Queues a publication for every subscriber of its topic; never waits.
     fn deliver(&self, publication: &Publication);
+    /// Tells every subscriber of a topic that it may have missed publications; never waits.
+    fn tell_gap(&self, topic: &Topic);
 }
 
 /// Where bus events go: the queue the bridge reads.
@@ -415,6 +418,8 @@ impl Clock for SystemClock {
 pub struct Ports {
     /// Publications out.
     pub rooms: Arc<dyn Rooms>,
+    /// The other nodes.
+    pub broker: Arc<dyn Broker>,
     /// Bus events out.
     pub bus: Arc<dyn Bus>,
     /// Bus events that could not cross.

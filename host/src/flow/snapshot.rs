@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::broker::Sending;
 use super::inbound::{check, refusal_of};
 use super::ports::{Fault, FaultKind, PluginVersion};
 use super::{CallContext, Gates, Serving, Session};
-use crate::protocol::{Payload, PluginName, Refusal, SubscribeReceipt};
+use crate::protocol::{Payload, PluginName, Refusal, SubscribeReceipt, Topic};
 
 /// A subscription that cleared gate 2, before the topic's state was asked for.
 pub struct Joined {
@@ -52,6 +53,21 @@ impl Gates {
                 }
                 Err(refusal_of(&fault))
             }
+        }
+    }
+
+    /// Resolves once what other nodes publish on the topic reaches this one, which has subscribers of it. `None`: it
+    /// does already. A subscription is acknowledged after that, and before it the connection is let into the room.
+    #[must_use]
+    pub fn listening(&self, topic: &Topic) -> Option<Sending> {
+        self.ports.broker.listening(topic)
+    }
+
+    /// Ends a subscription that cannot be had: the session holds the topic no longer, unless it did before, and the
+    /// caller brings the room in line with that.
+    pub fn give_up(&self, session: &Session, joined: &Joined) {
+        if !joined.is_renewed {
+            session.release(&joined.receipt.channel);
         }
     }
 

@@ -43,7 +43,7 @@ pub(super) async fn list(
 }
 
 /// Crosses again by the letter's own rule: 202 `{ outcome: "crossed" | "skipped" | "dead", dead_letter? }`. When it
-/// dies again the new letter is in the answer; when the rule is gone (404) the letter is kept.
+/// dies again the new letter is in the answer; when the rule is gone (404) or the broker is away (503) the letter is kept.
 pub(super) async fn retry(
     extract::State(state): extract::State<State>,
     id: Result<Path<String>, PathRejection>,
@@ -60,12 +60,16 @@ pub(super) async fn retry(
         return Err(Problem::not_found("the bridge table has this rule no longer; the dead letter is kept"));
     };
     // Of two retries at once the one that takes the letter out performs.
-    state.dead_letters.take(&id).ok_or_else(none)?;
+    let letter = state.dead_letters.take(&id).ok_or_else(none)?;
     let answer = match effects.first() {
         None => json!({ "outcome": "skipped" }),
         Some(Effect::Bury(again)) => json!({ "outcome": "dead", "dead_letter": again }),
         Some(Effect::Deliver(_) | Effect::Publish(_)) => json!({ "outcome": "crossed" }),
     };
-    state.gates.perform(effects)?;
+    if let Err(refusal) = state.gates.perform(effects).await {
+        // It did not reach every node, and can be tried again.
+        state.dead_letters.bury(letter);
+        return Err(refusal.into());
+    }
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }

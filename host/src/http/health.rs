@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::answer::Problem;
-use crate::protocol::Code;
+use crate::protocol::{Code, Refusal};
 use crate::telemetry;
 
 /// The process answers.
@@ -16,13 +16,16 @@ pub(super) async fn live() -> Json<Value> {
     Json(json!({ "live": true }))
 }
 
-/// New connections are welcome; 503 `draining` once the server is about to stop, `unavailable` while its store is away.
+/// New connections are welcome; 503 `draining` once the server is about to stop, `unavailable` while its store or its
+/// broker is away (`details.away` says which).
 pub(super) async fn ready(extract::State(state): extract::State<State>) -> Result<Json<Value>, Problem> {
     if state.gates.is_draining() {
         return Err(Code::Draining.into());
     }
-    if state.store.is_away() {
-        return Err(Code::Unavailable.into());
+    let away = [("store", state.store.is_away()), ("broker", state.gates.is_broker_away())];
+    let away: Vec<_> = away.into_iter().filter_map(|(what, is_away)| is_away.then_some(what)).collect();
+    if !away.is_empty() {
+        return Err(Refusal::new(Code::Unavailable).with_details(json!({ "away": away })).into());
     }
     Ok(Json(json!({ "ready": true, "generation": state.gates.generation().0 })))
 }

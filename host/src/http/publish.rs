@@ -29,6 +29,6 @@ pub(super) async fn publish(
     // What the parser skips over may still be no value: a number out of range, half a surrogate, a key named twice.
     payload.to_value().map_err(|error| Problem::bad_request(error.to_string()))?;
     let publication = state.gates.broadcast(&topic, payload)?;
-    state.gates.perform(vec![Effect::Deliver(publication)])?;
+    state.gates.perform(vec![Effect::Deliver(publication)]).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({}))))
 }

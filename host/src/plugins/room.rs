@@ -5,9 +5,10 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -21,6 +22,9 @@ use super::engine::TICK;
 use super::fault::Failure;
 use super::manifest::PluginManifest;
 use super::pool::{Pool, Slots};
+
+/// So many calls in a row that took a millisecond of the processor, and the next is expected to be another.
+const LONG_CALLS: u32 = 3;
 
 /// Whose calls a room is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,8 +55,8 @@ pub(super) struct Room {
     concurrency_max: u32,
     queue_max: u32,
     turns: Turns,
-    /// Whether the call before was a long one; the next is expected to be as it was.
-    is_long: AtomicBool,
+    /// How many calls in a row were long, up to [`LONG_CALLS`].
+    long_calls: AtomicU32,
 }
 
 impl Room {
@@ -67,7 +71,8 @@ impl Room {
             concurrency_max: limits.concurrency_max,
             queue_max: limits.queue_max,
             turns: slots.turns(class),
-            is_long: AtomicBool::new(false),
+            // Nothing is known of it: until a call was short, it may be one that burns the processor.
+            long_calls: AtomicU32::new(LONG_CALLS),
         }
     }
 
@@ -99,25 +104,30 @@ impl Room {
     /// for every busy guest.
     pub(super) async fn run<T>(&self, call: impl Future<Output = T>) -> T {
         let mut call = pin!(call);
-        let mut is_long = self.is_long.load(Ordering::Relaxed);
-        let mut is_told = false;
+        let before = self.long_calls.load(Ordering::Relaxed);
+        let mut is_long = before >= LONG_CALLS;
         let mut turns = self.turns.of(is_long);
-        poll_fn(|task| {
+        let (mut ran, mut is_told) = (Duration::ZERO, false);
+        let answer = poll_fn(|task| {
             // Held while the guest runs, given up whenever it waits.
             let _turn = ready!(turns.poll_acquire(task));
             let began = Moment::now();
             let polled = if is_long { poll_apart(call.as_mut(), task) } else { call.as_mut().poll(task) };
-            let was_long = began.elapsed() >= TICK / 2;
-            if was_long && !is_long {
+            ran += began.elapsed();
+            if ran >= TICK && !is_told {
+                // A busy machine makes a short call look long: only several in a row are the plugin's doing. Noted now, as
+                // one that is cut never comes to its end.
+                is_told = true;
+                self.long_calls.store((before + 1).min(LONG_CALLS), Ordering::Relaxed);
                 (is_long, turns) = (true, self.turns.of(true));
-            }
-            is_told |= was_long;
-            if polled.is_ready() && self.is_long.load(Ordering::Relaxed) != is_told {
-                self.is_long.store(is_told, Ordering::Relaxed);
             }
             polled
         })
-        .await
+        .await;
+        if ran < TICK && before != 0 {
+            self.long_calls.store(0, Ordering::Relaxed);
+        }
+        answer
     }
 }
 

@@ -222,6 +222,11 @@ pub enum SessionEvent {
         /// Why: `unknown_channel` when it is no longer declared, `forbidden` when the scope no longer admits.
         reason: Code,
     },
+    /// Publications of a topic may have been missed: what the client knows of it may be old.
+    Gap {
+        /// The topic.
+        channel: Topic,
+    },
     /// A refusal of an event that asked for no ack.
     Error {
         /// The event's name, empty when it had none.
@@ -241,6 +246,10 @@ impl Serialize for SessionEvent {
                 out.serialize_entry("type", "revoked")?;
                 out.serialize_entry("channel", channel)?;
                 out.serialize_entry("reason", reason.as_str())?;
+            }
+            Self::Gap { channel } => {
+                out.serialize_entry("type", "gap")?;
+                out.serialize_entry("channel", channel)?;
             }
             Self::Error { event, error } => {
                 out.serialize_entry("type", "error")?;

@@ -112,7 +112,8 @@ impl Realtime {
         renewed
     }
 
-    /// Gate 2, then the room, then the topic's state, then the ack: nothing is missed between the state and the ack.
+    /// Gate 2, then the room, then other nodes' publications, then the topic's state, then the ack: nothing is missed
+    /// between the state and the ack.
     async fn subscribe(
         &self,
         gates: &Gates,
@@ -126,6 +127,13 @@ impl Realtime {
         if let Some(reason) = gates.reauthorize(&connection.session, &channel).await {
             self.settle(gates, connection, &channel);
             return Err(reason.into());
+        }
+        if let Some(listening) = gates.listening(&channel)
+            && listening.await.is_err()
+        {
+            gates.give_up(&connection.session, &joined);
+            self.settle(gates, connection, &channel);
+            return Err(Code::Unavailable.into());
         }
         let completed = gates.complete(&connection.session, joined).await;
         if completed.is_err() {
@@ -180,7 +188,7 @@ impl Realtime {
 /// Gate 3, then the effects, then the ack.
 async fn message(gates: &Gates, connection: &Connection, topic: &str, payload: &Payload) -> Result<Ack, Refusal> {
     let receipt = gates.inbound(&connection.session, topic, payload).await?;
-    gates.perform(receipt.effects)?;
+    gates.perform(receipt.effects).await?;
     Ok(Ack::Accepted { reply: receipt.reply })
 }
 

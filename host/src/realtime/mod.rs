@@ -26,8 +26,9 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::config::Limits;
+use crate::flow::broker::Broker;
 use crate::flow::{Gates, Publication, ports};
-use crate::protocol::{Meta, SessionEvent};
+use crate::protocol::{Meta, SessionEvent, Topic};
 use crate::telemetry;
 
 use announcer::Announcer;
@@ -58,16 +59,16 @@ pub struct Realtime {
 }
 
 impl Realtime {
-    /// No client yet. It is the [`ports::Rooms`] of the gates, which are made after it and given to
+    /// No client yet; `broker` is told which topics have subscribers. It is the [`ports::Rooms`] of the gates, which are made after it and given to
     /// [`Realtime::attach`].
     #[must_use]
-    pub fn new(limits: Limits) -> Arc<Self> {
+    pub fn new(limits: Limits, broker: Arc<dyn Broker>) -> Arc<Self> {
         Arc::new(Self {
             announcer: Announcer::new(limits.connection_events_max),
             failures: Failures::new(limits.failed_connects_max),
             limits,
             connections: Arc::default(),
-            rooms: Rooms::default(),
+            rooms: Rooms::new(broker),
             wires: Arc::default(),
             tasks: TaskTracker::new(),
             drain_told: AtomicBool::new(false),
@@ -218,14 +219,22 @@ impl ports::Rooms for Realtime {
             self.cut(&connection, error);
         }
     }
+
+    fn tell_gap(&self, topic: &Topic) {
+        let event = SessionEvent::Gap { channel: topic.clone() };
+        for connection in self.rooms.members(topic) {
+            self.tell(&connection, &event);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::link::fake::FakeLink;
     use super::*;
+    use crate::broker::MemoryBroker;
     use crate::flow::Session;
-    use crate::protocol::{ConnectionId, Payload, Topic};
+    use crate::protocol::{ConnectionId, Payload};
 
     /// No plugin hears of connections.
     struct Nobody;
@@ -254,12 +263,13 @@ mod tests {
             channel: "feed".to_owned(),
             payload: Payload::parse(r#"{"n": 1}"#.to_owned()).unwrap(),
             except: None,
+            rule: None,
         }
     }
 
     #[test]
     fn a_subscriber_that_does_not_read_is_cut_and_the_others_receive() {
-        let realtime = Realtime::new(Limits::default());
+        let realtime = Realtime::new(Limits::default(), Arc::new(MemoryBroker));
         let (reads, reads_not) = (FakeLink::default(), FakeLink::full());
         let topic = publication().topic;
         let slow = connect(&realtime, "slow", &reads_not);
@@ -274,7 +284,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_cut_connection_is_known_until_its_transport_is_gone() {
-        let realtime = Realtime::new(Limits::default());
+        let realtime = Realtime::new(Limits::default(), Arc::new(MemoryBroker));
         let connection = connect(&realtime, "slow", &FakeLink::full());
         realtime.tell(&connection, &SessionEvent::Draining);
         connection.was_cut().await;

@@ -13,13 +13,15 @@ use serde_json::value::RawValue;
 use super::connections::Connection;
 use super::link::LinkError;
 use crate::flow::Publication;
+use crate::flow::broker::Broker;
 use crate::protocol::{ConnectionId, Topic};
 use crate::telemetry;
 
 /// The subscribers of every topic that has any.
-#[derive(Default)]
 pub(super) struct Rooms {
     by_topic: DashMap<Topic, Room>,
+    /// Told of every topic's first and last subscriber, under the lock of its room: in the order it happened.
+    broker: Arc<dyn Broker>,
 }
 
 struct Room {
@@ -29,12 +31,17 @@ struct Room {
 }
 
 impl Rooms {
+    /// Rooms without anybody in them.
+    pub(super) fn new(broker: Arc<dyn Broker>) -> Self {
+        Self { by_topic: DashMap::new(), broker }
+    }
+
     /// Lets a connection into a topic's room. `channel` is the template, for metrics.
     pub(super) fn join(&self, topic: &Topic, channel: &str, connection: &Arc<Connection>) {
-        let mut room = self
-            .by_topic
-            .entry(topic.clone())
-            .or_insert_with(|| Room { channel: channel.to_owned(), members: HashMap::new() });
+        let mut room = self.by_topic.entry(topic.clone()).or_insert_with(|| {
+            self.broker.subscribed(topic, channel);
+            Room { channel: channel.to_owned(), members: HashMap::new() }
+        });
         if room.members.insert(connection.id().clone(), Arc::clone(connection)).is_none() {
             telemetry::subscribed(&room.channel);
         }
@@ -48,8 +55,14 @@ impl Rooms {
             telemetry::unsubscribed(&room.channel);
         }
         if room.members.is_empty() {
+            self.broker.unsubscribed(topic);
             entry.remove();
         }
+    }
+
+    /// Those in a topic's room now; no lock is held while the caller walks them.
+    pub(super) fn members(&self, topic: &Topic) -> Vec<Arc<Connection>> {
+        self.by_topic.get(topic).map_or_else(Vec::new, |room| room.members.values().cloned().collect())
     }
 
     /// Queues a publication for every member but `except`. Returns those that did not take it, each with the reason.
@@ -57,9 +70,10 @@ impl Rooms {
     /// The members are copied first: a room of thousands takes milliseconds to fill, and nobody who joins or leaves
     /// meanwhile should wait for that.
     pub(super) fn deliver(&self, publication: &Publication, meta: &RawValue) -> Vec<(Arc<Connection>, LinkError)> {
-        let Some(room) = self.by_topic.get(&publication.topic) else { return Vec::new() };
-        let members: Vec<_> = room.members.values().cloned().collect();
-        drop(room);
+        let members = self.members(&publication.topic);
+        if members.is_empty() {
+            return Vec::new();
+        }
         let args = [publication.payload.as_raw(), meta];
         let mut queued = 0;
         let mut missed = Vec::new();
@@ -86,8 +100,13 @@ mod tests {
     use super::super::link::fake::FakeLink;
     use super::super::wires::SessionId;
     use super::*;
+    use crate::broker::MemoryBroker;
     use crate::flow::Session;
     use crate::protocol::{Meta, Payload};
+
+    fn rooms() -> Rooms {
+        Rooms::new(Arc::new(MemoryBroker))
+    }
 
     fn connection(id: &str, link: &FakeLink) -> Arc<Connection> {
         let session = Session::new(ConnectionId::new(id), None);
@@ -104,6 +123,7 @@ mod tests {
             channel: "feed.{id}".to_owned(),
             payload: Payload::parse("1".to_owned()).unwrap(),
             except: except.map(ConnectionId::new),
+            rule: None,
         };
         let missed = rooms.deliver(&publication, &to_raw_value(&Meta).unwrap());
         missed.into_iter().map(|(connection, error)| (connection.id().to_string(), error)).collect()
@@ -111,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_publication_reaches_the_subscribers_of_its_topic_and_nobody_else() {
-        let (rooms, here, there) = (Rooms::default(), FakeLink::default(), FakeLink::default());
+        let (rooms, here, there) = (rooms(), FakeLink::default(), FakeLink::default());
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("here", &here));
         rooms.join(&topic("feed.b"), "feed.{id}", &connection("there", &there));
         assert_eq!(deliver(&rooms, "feed.a", None), []);
@@ -121,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_sender_can_be_left_out() {
-        let (rooms, sender, other) = (Rooms::default(), FakeLink::default(), FakeLink::default());
+        let (rooms, sender, other) = (rooms(), FakeLink::default(), FakeLink::default());
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("sender", &sender));
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("other", &other));
         assert_eq!(deliver(&rooms, "feed.a", Some("sender")), []);
@@ -131,7 +151,7 @@ mod tests {
 
     #[test]
     fn who_missed_a_publication_is_named_with_the_reason() {
-        let rooms = Rooms::default();
+        let rooms = rooms();
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("full", &FakeLink::full()));
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("fine", &FakeLink::default()));
         assert_eq!(deliver(&rooms, "feed.a", None), [("full".to_owned(), LinkError::Full)]);
@@ -139,7 +159,7 @@ mod tests {
 
     #[test]
     fn joining_twice_is_joining_once_and_the_last_to_leave_takes_the_room_along() {
-        let (rooms, link) = (Rooms::default(), FakeLink::default());
+        let (rooms, link) = (rooms(), FakeLink::default());
         let connection = connection("one", &link);
         rooms.join(&topic("feed.a"), "feed.{id}", &connection);
         rooms.join(&topic("feed.a"), "feed.{id}", &connection);

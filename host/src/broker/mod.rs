@@ -1,0 +1,5 @@
+//! Publications across nodes.
+
+mod memory;
+
+pub use memory::MemoryBroker;

@@ -1,0 +1,119 @@
+//! Other nodes: what goes out to them, and what a publish is answered that they did not get.
+
+use serde_json::json;
+use tidegate::bus::MemoryBus;
+use tidegate::flow::Reach;
+use tidegate::flow::broker::Broker as _;
+use tidegate::flow::ports::Bus as _;
+use tidegate::protocol::{Code, Payload};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{FakeBroker, FakeNode, FakePlugins, Server, emit, event, user};
+use crate::{CHANNELS, code};
+
+const RULES: &str = "rules:\n  - { on: article.published, to: news }\n";
+
+fn server() -> Server {
+    Server::declaring(CHANNELS).bridge(RULES).start()
+}
+
+#[tokio::test]
+async fn what_is_delivered_here_goes_out_to_the_other_nodes_in_order() {
+    let server = Server::declaring(CHANNELS)
+        .plugins(FakePlugins::emitting(vec![emit("news", &json!({ "title": "2" }))]))
+        .start();
+    let client = server.client(user("alice"));
+    client.subscribe("ping").await.unwrap();
+    client.subscribe("echo").await.unwrap();
+    client.send("echo", json!({ "n": 1 })).await.unwrap();
+    client.send("ping", json!({ "n": 1 })).await.unwrap();
+    assert_eq!(server.broker.published(), server.delivered());
+    assert_eq!(server.delivered().len(), 2);
+}
+
+#[tokio::test]
+async fn a_message_that_the_broker_does_not_take_is_delivered_here_and_answered_unavailable() {
+    let server = server();
+    let client = server.client(user("alice"));
+    client.subscribe("echo").await.unwrap();
+    server.broker.set_away(true);
+    let refusal = client.send("echo", json!({ "n": 1 })).await.unwrap_err();
+    assert_eq!((refusal.code, refusal.code.retry()), (Code::Unavailable, true));
+    assert!(refusal.message.starts_with("delivered on this node only"), "{}", refusal.message);
+    assert_eq!(server.delivered(), [("echo".to_owned(), json!({ "n": 1 }))]);
+    server.broker.set_away(false);
+    assert!(client.send("echo", json!({ "n": 2 })).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_bus_event_that_the_broker_does_not_take_is_a_dead_letter_that_can_be_retried() {
+    let server = server();
+    let (bus, queue) = MemoryBus::new(8);
+    bus.publish(vec![event("article.published", json!({ "title": "x" }))]).unwrap();
+    server.broker.set_away(true);
+    let shutdown = CancellationToken::new();
+    shutdown.cancel();
+    queue.run(server.gates.clone(), shutdown).await;
+    assert_eq!(server.delivered().len(), 1);
+    let letter = server.dead_letters.list().pop().unwrap();
+    assert_eq!((letter.rule.on.as_str(), letter.rule.to.as_str()), ("article.published", "news"));
+    assert!(letter.reason.contains("on one node only"), "{}", letter.reason);
+    server.broker.set_away(false);
+    let effects = server.gates.retry(&letter).await.unwrap();
+    server.gates.perform(effects).await.unwrap();
+    assert_eq!(server.broker.published(), [("news".to_owned(), json!({ "title": "x" }))]);
+}
+
+#[tokio::test]
+async fn what_every_node_reads_for_itself_goes_to_no_other() {
+    let server = server();
+    let event = event("article.published", json!({ "title": "x" }));
+    let begun = server.gates.carry(&event, Reach::ThisNode).await.unwrap();
+    assert!(begun.is_over());
+    assert_eq!((server.delivered().len(), server.broker.published().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_user_has_one_rate_on_all_nodes_and_who_has_no_user_one_on_its_own() {
+    let server = server();
+    let (alice, nobody) = (server.client(user("alice")), server.client(None));
+    for client in [&alice, &nobody] {
+        client.subscribe("rated").await.unwrap();
+        client.send("rated", json!({})).await.unwrap();
+    }
+    assert_eq!(server.broker.asked(), [("rated".to_owned(), "alice".to_owned())]);
+    server.broker.empty_windows();
+    assert_eq!(code(alice.send("rated", json!({})).await), Code::RateLimited);
+    assert!(nobody.send("rated", json!({})).await.is_ok());
+    assert!(nobody.send("rated", json!({})).await.is_ok());
+    assert_eq!(code(nobody.send("rated", json!({})).await), Code::RateLimited, "the window of this node holds");
+}
+
+#[tokio::test]
+async fn a_new_subscription_ends_when_the_broker_is_away_and_one_that_was_held_stays() {
+    let server = server();
+    let client = server.client(user("alice"));
+    client.subscribe("echo").await.unwrap();
+    server.broker.set_away(true);
+    for (topic, stays) in [("echo", true), ("news", false)] {
+        assert_eq!(code(client.subscribe(topic).await), Code::Unavailable, "{topic}");
+        assert_eq!(client.holds(topic), stays, "{topic}");
+    }
+}
+
+#[tokio::test]
+async fn nodes_hear_what_was_told_in_order() {
+    let (broker, node) = (FakeBroker::default(), FakeNode::default());
+    for word in ["one", "two"] {
+        broker.tell(word.as_bytes().to_vec()).unwrap().await.unwrap();
+    }
+    broker.play_to(&node);
+    assert_eq!(node.heard(), [b"one".to_vec(), b"two".to_vec()]);
+}
+
+#[tokio::test]
+async fn a_publish_of_a_backend_is_cleared_before_it_goes_anywhere() {
+    let server = server();
+    assert_eq!(code(server.gates.broadcast("news", Payload::from(&json!({})))), Code::InvalidPayload);
+    assert_eq!(server.broker.published(), []);
+}

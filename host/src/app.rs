@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth;
 use crate::broker::MemoryBroker;
-use crate::bus::{MemoryBus, MemoryDeadLetters, Queue};
+use crate::bus::{MemoryBus, Queue};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider};
-use crate::flow::ports::{Clock, StoreHealth, SystemClock};
+use crate::flow::ports::{Clock, DeadLetters, StoreHealth, SystemClock};
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
 use crate::outbound::{Outbound, OutboundError, OutboundSettings, SystemResolver};
@@ -123,7 +123,7 @@ pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
-    let served = Server::assemble(&config, host, first, store.health.clone()).serve(&config, options).await;
+    let served = Server::assemble(&config, host, first, &store).serve(&config, options).await;
     store.close().await;
     served
 }
@@ -197,19 +197,19 @@ struct Server {
     gates: Arc<Gates>,
     realtime: Arc<Realtime>,
     bus: Queue,
-    dead_letters: Arc<MemoryDeadLetters>,
+    dead_letters: Arc<dyn DeadLetters>,
     host: Arc<PluginHost>,
     first: Built,
     store: Arc<dyn StoreHealth>,
 }
 
 impl Server {
-    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, store: Arc<dyn StoreHealth>) -> Self {
+    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, store: &Kept) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let broker = Arc::new(MemoryBroker);
         let realtime = Realtime::new(config.limits.clone(), broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
-        let dead_letters = Arc::new(MemoryDeadLetters::new(config.limits.dead_letters_max));
+        let (dead_letters, store) = (store.dead_letters.clone(), store.health.clone());
         let ports = Ports {
             rooms: realtime.clone(),
             broker,

@@ -8,5 +8,6 @@ mod support;
 mod servers;
 mod store_kit;
 mod store_kv;
+mod store_letters;
 mod store_outages;
 mod store_queries;

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::AppError;
+use crate::bus::MemoryDeadLetters;
 use crate::config::{Config, StorePlace};
 use crate::flow::kv::KeyValue;
-use crate::flow::ports::{StoreHealth, SystemClock};
+use crate::flow::ports::{DeadLetters, StoreHealth, SystemClock};
 use crate::flow::queries::Queries;
 use crate::plugins::{MemoryKv, NoDatabase};
 use crate::store::{PostgresLook, PostgresSettings, PostgresStore, SqliteLook, SqliteStore};
@@ -16,6 +17,7 @@ pub(super) struct Kept {
     pub(super) kv: Arc<dyn KeyValue>,
     pub(super) queries: Arc<dyn Queries>,
     pub(super) health: Arc<dyn StoreHealth>,
+    pub(super) dead_letters: Arc<dyn DeadLetters>,
     database: Database,
 }
 
@@ -26,24 +28,28 @@ enum Database {
 }
 
 impl Kept {
-    /// Opens nothing yet.
+    /// Opens nothing that is not there yet.
     pub(super) fn at(config: &Config) -> Self {
         let clock = Arc::new(SystemClock);
+        let letters_max = config.limits.dead_letters_max;
         match &config.store {
             StorePlace::Sqlite(file) => {
                 let store = Arc::new(SqliteStore::new(file.clone(), clock));
                 let (kv, queries, health) = (store.clone(), store.clone(), store.clone());
-                Self { kv, queries, health, database: Database::Sqlite(store) }
+                let dead_letters = Arc::new(store.dead_letters(letters_max));
+                Self { kv, queries, health, dead_letters, database: Database::Sqlite(store) }
             }
             StorePlace::Postgres(url) => {
                 let store = Arc::new(PostgresStore::new(url.clone(), PostgresSettings::from(&config.limits), clock));
                 let (kv, queries, health) = (store.clone(), store.clone(), store.clone());
-                Self { kv, queries, health, database: Database::Postgres(store) }
+                let dead_letters = Arc::new(store.dead_letters(letters_max));
+                Self { kv, queries, health, dead_letters, database: Database::Postgres(store) }
             }
             StorePlace::Memory => {
                 let kv = Arc::new(MemoryKv::new(clock));
                 let queries = Arc::new(NoDatabase::Refused("`store: sqlite::memory:` has no tables to ask"));
-                Self { kv: kv.clone(), queries, health: kv, database: Database::Memory }
+                let dead_letters = Arc::new(MemoryDeadLetters::new(letters_max));
+                Self { kv: kv.clone(), queries, health: kv, dead_letters, database: Database::Memory }
             }
         }
     }
@@ -59,7 +65,9 @@ impl Kept {
         }
     }
 
+    /// Writes what is to be written, and gives the connections back.
     pub(super) async fn close(&self) {
+        self.dead_letters.settled().await;
         match &self.database {
             Database::Sqlite(store) => store.close().await,
             Database::Postgres(store) => store.close().await,

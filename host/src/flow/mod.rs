@@ -14,6 +14,7 @@ mod explain;
 pub mod http_client;
 mod inbound;
 pub mod kv;
+mod letters;
 pub mod ports;
 pub mod queries;
 mod rate;

@@ -6,6 +6,7 @@
 mod connect;
 mod database;
 mod kv;
+mod letters;
 mod migrate;
 mod queries;
 mod question;
@@ -13,10 +14,12 @@ mod question;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::KeptDeadLetters;
 use crate::config::{Limits, PostgresUrl};
 use crate::flow::ports::{Clock, StoreHealth};
 use connect::Connector;
 use database::Database;
+use letters::PostgresLetters;
 pub use queries::PostgresLook;
 
 /// The bounds of one node's use of the database.
@@ -58,6 +61,12 @@ impl PostgresStore {
     /// Why it cannot, with the address but without the password.
     pub async fn open(&self) -> Result<(), String> {
         self.database.open().await
+    }
+
+    /// The dead letters in this database, at most `max` of them (`limits.dead_letters`). Needs a runtime.
+    #[must_use]
+    pub fn dead_letters(&self, max: usize) -> KeptDeadLetters {
+        KeptDeadLetters::new(Arc::new(PostgresLetters(self.database.clone())), max)
     }
 
     /// Gives the connections back, after what is under way.

@@ -62,6 +62,11 @@ impl Database {
         self.away().map_or(Ok(()), |why| Err(told(&why)))
     }
 
+    /// Whether there is a file.
+    pub(super) fn is_there(&self) -> bool {
+        self.file.exists()
+    }
+
     pub(super) async fn close(&self) {
         let mut watching = self.opening.lock().await;
         *watching = None;

@@ -26,6 +26,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// <https://www.sqlite.org/rescode.html>
 const BUSY: [i32; 2] = [5, 6];
 
+/// What makes the tables, in order. Steps are never changed, only added.
+const STEPS: [(&str, &str); 2] = [
+    ("kv", include_str!("migrations/0001_kv.sql")),
+    ("dead_letters", include_str!("migrations/0002_dead_letters.sql")),
+];
+
 /// Whether a file that is not there is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missing {
@@ -122,9 +128,10 @@ fn pool(connections_max: u32) -> SqlitePoolOptions {
 }
 
 fn migrations() -> Migrator {
-    let kv = sqlx::SqlStr::from_static(include_str!("migrations/0001_kv.sql"));
-    let migrations = vec![Migration::new(1, "kv".into(), MigrationType::Simple, kv, false)];
-    let mut migrator = Migrator::with_migrations(migrations);
+    let migrations = STEPS.iter().zip(1..).map(|((name, sql), step)| {
+        Migration::new(step, (*name).into(), MigrationType::Simple, sqlx::SqlStr::from_static(sql), false)
+    });
+    let mut migrator = Migrator::with_migrations(migrations.collect());
     migrator.dangerous_set_table_name("tidegate_migrations");
     migrator
 }

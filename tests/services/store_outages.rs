@@ -1,13 +1,13 @@
 //! A PostgreSQL store that is away, and that is back: bounded waits, a reason, and no restart.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tidegate::flow::kv::{KeyValue as _, KvError, KvKey};
 use tidegate::flow::ports::{StoreHealth as _, SystemClock};
 use tidegate::store::{PostgresLook, PostgresSettings, PostgresStore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::store_kit::{SETTINGS, node};
 use crate::support::PostgresServer;

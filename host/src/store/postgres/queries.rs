@@ -113,12 +113,12 @@ async fn examine(connection: &mut PgConnection, sql: &str, question: &Question<'
     let nothing = vec![QueryParam::Null; question.params()];
     let begun = sqlx::query_with(AssertSqlSafe(format!("{in_json} LIMIT 0")), bound(&nothing)).persistent(false);
     match begun.execute(connection).await {
-        Err(error) if sqlstate(&error).is_some_and(|code| code.starts_with("42") || code.starts_with("25")) => {
-            Err(mistake(&error))
-        }
         // A type may take no null, which says nothing of the statement.
-        Err(sqlx::Error::Database(_)) | Ok(_) => Ok(in_json),
+        Err(error) if sqlstate(&error).is_some_and(|code| code.starts_with("22") || code.starts_with("23")) => {
+            Ok(in_json)
+        }
         Err(error) => Err(mistake(&error)),
+        Ok(_) => Ok(in_json),
     }
 }
 
@@ -174,12 +174,12 @@ async fn ask(asker: &PgPool, query: &Query, params: &[QueryParam], bounds: Query
     while let Some(row) = rows.try_next().await? {
         let row = row.ok_or(Unanswered::TooLarge)?;
         count += 1;
-        // What encloses it still has to fit.
-        if count > bounds.rows_max || answer.len() + row.len() + "[]".len() > bounds.bytes_max {
-            return Err(Unanswered::TooLarge);
-        }
         if count > 1 {
             answer.push(',');
+        }
+        // What encloses it still has to fit.
+        if count > bounds.rows_max || answer.len() + row.len() + "]".len() > bounds.bytes_max {
+            return Err(Unanswered::TooLarge);
         }
         answer.push_str(&row);
     }

@@ -1,6 +1,7 @@
 //! Composition: the only place that names concrete adapters. Start, serve, reload, drain.
 
 mod kept;
+mod nodes;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -17,7 +18,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth;
-use crate::broker::MemoryBroker;
 use crate::bus::{MemoryBus, Queue};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider};
@@ -33,6 +33,7 @@ use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Told, Trigger, WatchError, Watcher};
 use crate::telemetry;
 use kept::{Kept, KeptLook};
+use nodes::Nodes;
 
 /// Triggers waiting to be taken up; more say nothing that one does not.
 const TRIGGERS_MAX: usize = 1;
@@ -51,6 +52,9 @@ pub enum AppError {
     /// Plugins could not send HTTP requests.
     #[error("failed to start the HTTP client")]
     Outbound(#[from] OutboundError),
+    /// The broker's URL is none that its driver takes.
+    #[error("failed to make a broker of `broker`: {0}")]
+    Broker(String),
     /// The address cannot be listened on.
     #[error("failed to listen on `{address}`")]
     Bind {
@@ -117,13 +121,15 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
 /// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
 pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let started = Instant::now();
+    let nodes = Nodes::new(&config)?;
     let store = Kept::at(&config);
     store.open().await?;
     let (kv, queries) = (store.kv.clone(), store.queries.clone());
     let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
-    let served = Server::assemble(&config, host, first, &store).serve(&config, options).await;
+    let server = Server::assemble(&config, host, first, &store, nodes);
+    let served = server.serve(&config, options).await;
     store.close().await;
     served
 }
@@ -201,33 +207,36 @@ struct Server {
     host: Arc<PluginHost>,
     first: Built,
     store: Arc<dyn StoreHealth>,
+    nodes: Nodes,
 }
 
 impl Server {
-    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, store: &Kept) -> Self {
+    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, store: &Kept, nodes: Nodes) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let broker = Arc::new(MemoryBroker);
-        let realtime = Realtime::new(config.limits.clone(), broker.clone());
+        let realtime = Realtime::new(config.limits.clone(), nodes.broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
         let (dead_letters, store) = (store.dead_letters.clone(), store.health.clone());
         let ports = Ports {
             rooms: realtime.clone(),
-            broker,
+            broker: nodes.broker.clone(),
             bus: Arc::new(bus),
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),
         };
         let auth = auth::policy(config, &clock);
         let gates = Arc::new(Gates::new(first.serving.clone(), auth, config.limits.clone(), ports));
-        Self { gates, realtime, bus: queue, dead_letters, host, first, store }
+        Self { gates, realtime, bus: queue, dead_letters, host, first, store, nodes }
     }
 
     async fn serve(self, config: &Config, mut options: Options) -> Result<(), AppError> {
-        let Self { gates, realtime, bus, dead_letters, host, first, store } = self;
+        let Self { gates, realtime, bus, dead_letters, host, first, store, mut nodes } = self;
         let mut stop = StopSignals::new()?;
         let tcp = bind(config.listen).await?;
         let address = tcp.local_addr()?;
         let draining = CancellationToken::new();
+        let linked = CancellationToken::new();
+        nodes.link(realtime.clone(), None, linked.clone());
+        let _until_the_end = linked.drop_guard();
 
         let roster = Arc::new(Roster::new(host.quarantine().clone()));
         roster.serve(&first.plugins, Vec::new());

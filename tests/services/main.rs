@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod broker;
 mod servers;
 mod store_kit;
 mod store_kv;

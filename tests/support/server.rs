@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tidegate::channels::{self, Catalog, PluginKinds, Sources};
 use tidegate::config::{Limits, SourceFile};
-use tidegate::flow::ports::{DeadLetters, Provider};
+use tidegate::flow::ports::Provider;
 use tidegate::flow::{AuthPolicy, AuthProvider, Gates, Ports, Serving};
 use tidegate::protocol::{BusEvent, Generation, PluginName, User};
 
@@ -27,7 +27,7 @@ pub struct Server {
     /// What was put on the bus.
     pub bus: Arc<FakeBus>,
     /// What could not cross.
-    pub dead_letters: Arc<dyn DeadLetters>,
+    pub dead_letters: Arc<FakeDeadLetters>,
     /// The wall clock.
     pub clock: Arc<FakeClock>,
     /// Whether the store is there.
@@ -128,7 +128,7 @@ impl ServerBuilder {
         let rooms = Arc::new(FakeRooms::default());
         let broker = Arc::new(FakeBroker::default());
         let bus = Arc::new(self.bus);
-        let dead_letters: Arc<dyn DeadLetters> = Arc::new(FakeDeadLetters::default());
+        let dead_letters = Arc::new(FakeDeadLetters::default());
         let clock = Arc::new(FakeClock::stopped());
         let plugins = Arc::new(self.plugins);
         let ports = Ports {

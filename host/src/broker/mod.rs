@@ -1,5 +1,7 @@
 //! Publications across nodes.
 
 mod memory;
+mod redis;
 
 pub use memory::MemoryBroker;
+pub use redis::{RedisBroker, RedisBrokerSettings, RedisLinks};

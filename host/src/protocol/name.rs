@@ -1,5 +1,6 @@
 //! Names and ids: topics, params, plugins, connections, generations.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -79,6 +80,12 @@ impl Topic {
 /// Unicode Standard Annex 9, section 2; zero-width characters and the byte order mark.
 const fn is_invisible(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+impl Borrow<str> for Topic {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Display for Topic {

@@ -16,6 +16,9 @@ use crate::flow::Gates;
 use crate::protocol::{Code, Refusal};
 use crate::telemetry;
 
+/// Longest body of a refusal of the transport itself.
+const REFUSAL_BYTES_MAX: usize = 1024;
+
 /// Lets a transport request through, or answers it.
 ///
 /// A new session that comes at the wrong time gets a 503 and no Socket.IO refusal: the stock client tries again by
@@ -45,7 +48,7 @@ pub(super) async fn door(
     let Some(connection) = realtime.connections.get(&session) else {
         let response = next.run(request).await;
         // Refused meanwhile by a gate that may yet say yes: what this poll would tell is a `connect_error`.
-        return if realtime.connections.is_barred(&session) { session_unknown() } else { response };
+        return if realtime.connections.is_barred(&session) { session_unknown() } else { explained(response).await };
     };
     let response = tokio::select! {
         // What is ready for the client goes out first: the word that the server drains, and the close itself.
@@ -74,10 +77,25 @@ fn refused(refusal: &Refusal) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, headers, body).into_response()
 }
 
-/// What the transport itself answers to a poll of a session it does not have: the client begins a new one.
+/// What the transport answers, with a way out where it does not have the session: each request of a client that polls
+/// comes to another node behind a balancer that was not told otherwise, and the client never gets in.
+async fn explained(response: Response) -> Response {
+    if response.status() != StatusCode::BAD_REQUEST {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    if String::from_utf8_lossy(&bytes).contains("Session ID unknown") {
+        telemetry::session_unknown();
+        return session_unknown();
+    }
+    Response::from_parts(parts, bytes.into())
+}
+
+/// What is answered to a request of a session that is not here: the client begins a new one.
 /// <https://github.com/socketio/socket.io/tree/main/docs/engine.io-protocol>
 fn session_unknown() -> Response {
-    let body = r#"{"code":1,"message":"Session ID unknown"}"#;
+    let body = r#"{"code":1,"message":"Session ID unknown: it has ended, or it is another node's: a balancer before several nodes needs sticky sessions, or clients that connect with transports: [\"websocket\"]"}"#;
     (StatusCode::BAD_REQUEST, [("content-type", "application/json")], body).into_response()
 }
 

@@ -23,6 +23,7 @@ static VIOLATIONS: Sampler = Sampler::new();
 static FAULTS: Sampler = Sampler::new();
 static PANICS: Sampler = Sampler::new();
 static DEAD_LETTERS: Sampler = Sampler::new();
+static BROKER_REFUSALS: Sampler = Sampler::new();
 
 /// Lets the first few of each second through and counts the others.
 struct Sampler {
@@ -241,6 +242,23 @@ pub fn store_away(store: &str, why: &str) {
 /// `store.back`: it works again.
 pub fn store_back(store: &str) {
     tracing::info!(event = names::STORE_BACK, store, "the store is back");
+}
+
+/// `broker.away`: a link to the broker's Redis is lost; until it is back other nodes cannot be reached. `link` is `in` or
+/// `out`.
+pub fn broker_away(place: &str, link: &'static str, why: &str) {
+    tracing::error!(event = names::BROKER_AWAY, place, link, why, "the broker is away");
+}
+
+/// `broker.back`: the link works, again or for the first time. The subscribers of so many topics were told that they may
+/// have missed something.
+pub fn broker_back(place: &str, link: &'static str, gaps: usize) {
+    tracing::info!(event = names::BROKER_BACK, place, link, gaps, "the broker is there");
+}
+
+/// `broker.refused`: Redis answered, and with an error: no memory, no permission, a replica that takes no writes.
+pub fn broker_refused(why: &str) {
+    sampled!(BROKER_REFUSALS, error, "the broker's Redis refused", event = names::BROKER_REFUSED, why);
 }
 
 /// `server.listening`: clients can connect.

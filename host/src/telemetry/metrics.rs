@@ -107,6 +107,57 @@ pub fn authorizer_cache(plugin: &str, outcome: &'static str) {
     hot(plugin, slot, make, |handles| handles.counter.increment(1));
 }
 
+/// Counts a request of a session that this node does not have.
+pub fn session_unknown() {
+    counter(names::SESSIONS_UNKNOWN, &[]).increment(1);
+}
+
+/// Notes whether other nodes can be reached.
+pub fn broker_up(is_up: bool) {
+    gauge(names::BROKER_UP, &[]).set(if is_up { 1.0 } else { 0.0 });
+}
+
+/// Counts a publication for other nodes, and the time until the broker took it or did not.
+pub fn broker_published(is_taken: bool, elapsed: Duration) {
+    let outcome = if is_taken { "taken" } else { "refused" };
+    let slot = Slot { counter: names::BROKER_PUBLISHED.name, what: "", outcome };
+    let make = || Handles {
+        counter: counter(names::BROKER_PUBLISHED, &[("outcome", outcome)]),
+        seconds: seconds(names::BROKER_SECONDS, &[]),
+    };
+    hot("", slot, make, |handles| {
+        handles.counter.increment(1);
+        if is_taken {
+            handles.seconds.record(elapsed);
+        }
+    });
+}
+
+/// Counts a message of another node.
+pub fn broker_heard() {
+    count(names::BROKER_HEARD, "", &[], 1);
+}
+
+/// Notes how many words wait for the broker.
+pub fn broker_queue(waiting: usize) {
+    gauge(names::BROKER_QUEUE, &[]).set(waiting as f64);
+}
+
+/// Notes how many topics are listened to.
+pub fn broker_topics(topics: usize) {
+    gauge(names::BROKER_TOPICS, &[]).set(topics as f64);
+}
+
+/// Counts a topic whose subscribers were told of a gap.
+pub fn broker_gap() {
+    counter(names::BROKER_GAPS, &[]).increment(1);
+}
+
+/// Counts a look at a window that all nodes share: `ok`, `limited` or `unasked`.
+pub fn broker_rate(outcome: &'static str) {
+    counter(names::BROKER_RATES, &[("outcome", outcome)]).increment(1);
+}
+
 /// Counts a publication's way to the subscribers of its topic: how many queues took it and how many did not.
 pub fn delivered(channel: &str, queued: usize, failed: usize) {
     count_by_channel(names::DELIVERIES, channel, queued);

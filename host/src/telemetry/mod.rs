@@ -9,19 +9,21 @@ mod names;
 mod registry;
 
 pub use events::{
-    PluginFault, auth_failed, boundary_violation, connected, dead_letter, disconnected, draining, listening, panicked,
-    plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_fault, plugin_lingers,
-    plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back,
-    plugin_tested, reload_applied, reload_rejected, reload_reverted, stopped, store_away, store_back,
+    PluginFault, auth_failed, boundary_violation, broker_away, broker_back, broker_refused, connected, dead_letter,
+    disconnected, draining, listening, panicked, plugin_cache_rejected, plugin_cache_unusable, plugin_cleared,
+    plugin_compiled, plugin_fault, plugin_lingers, plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable,
+    plugin_resumed, plugin_rolled_back, plugin_tested, reload_applied, reload_rejected, reload_reverted, stopped,
+    store_away, store_back,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
-    Gate, NO_CHANNEL, authorizer_cache, bridged, bus_queue, bus_refused, bus_unlisted, connection_closed,
-    connection_opened, connection_refused, connection_unannounced, dead_letter_dropped, dead_letters, delivered, gate,
-    generation, http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_calls_waiting, plugin_host_call,
+    Gate, NO_CHANNEL, authorizer_cache, bridged, broker_gap, broker_heard, broker_published, broker_queue, broker_rate,
+    broker_topics, broker_up, bus_queue, bus_refused, bus_unlisted, connection_closed, connection_opened,
+    connection_refused, connection_unannounced, dead_letter_dropped, dead_letters, delivered, gate, generation,
+    http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_calls_waiting, plugin_host_call,
     plugin_http_request, plugin_instance_created, plugin_instance_retired, plugin_instances, plugin_instances_max,
-    plugin_instances_wanted, plugin_log_dropped, plugin_state, plugin_versions_lingering, plugin_waited, store_swept,
-    store_up, subscribed, unsubscribed,
+    plugin_instances_wanted, plugin_log_dropped, plugin_state, plugin_versions_lingering, plugin_waited,
+    session_unknown, store_swept, store_up, subscribed, unsubscribed,
 };
 pub use registry::render;
 
@@ -83,6 +85,14 @@ mod tests {
         reload_rejected(2, "first");
         http_request("/v1/events", 202, time);
         store_up(true);
+        session_unknown();
+        broker_up(true);
+        broker_published(true, time);
+        broker_heard();
+        broker_queue(1);
+        broker_topics(1);
+        broker_gap();
+        broker_rate("ok");
         store_swept(3);
         panicked("test", "detail");
         let text = render();

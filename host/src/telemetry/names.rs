@@ -37,6 +37,10 @@ pub(super) const CONNECTIONS_CLOSED: Metric =
     counter("tidegate_connections_closed_total", "Connections ended, by reason");
 pub(super) const CONNECTIONS_REFUSED: Metric =
     counter("tidegate_connections_refused_total", "Connections refused, by code");
+pub(super) const SESSIONS_UNKNOWN: Metric = counter(
+    "tidegate_sessions_unknown_total",
+    "Requests of sessions that are not here: ended, or another node's behind a balancer without sticky sessions",
+);
 pub(super) const SUBSCRIPTIONS: Metric = gauge("tidegate_subscriptions", "Subscriptions held now, by channel template");
 pub(super) const GATE_DECISIONS: Metric =
     counter("tidegate_gate_decisions_total", "Decisions, by gate, channel template and outcome (ok or a code)");
@@ -161,6 +165,26 @@ pub(super) const STORE_UP: Metric =
     gauge("tidegate_store_up", "1 while the store works, 0 while it is away; not there before it is first needed");
 pub(super) const STORE_SWEPT: Metric =
     counter("tidegate_store_swept_total", "Keys of plugins taken out of the store because their time was over");
+pub(super) const BROKER_UP: Metric =
+    gauge("tidegate_broker_up", "1 while both links to the broker's Redis work, else 0; not there with one node");
+pub(super) const BROKER_PUBLISHED: Metric = counter(
+    "tidegate_broker_published_total",
+    "Publications for other nodes, by outcome (taken; refused: the broker was away, its queue full or its time over)",
+);
+pub(super) const BROKER_SECONDS: Metric =
+    seconds("tidegate_broker_publish_seconds", "Time until the broker took a publication for other nodes");
+pub(super) const BROKER_HEARD: Metric = counter("tidegate_broker_heard_total", "Messages heard from other nodes");
+pub(super) const BROKER_QUEUE: Metric =
+    gauge("tidegate_broker_queue", "Words waiting for the broker's Redis (limits.broker_queue)");
+pub(super) const BROKER_TOPICS: Metric = gauge("tidegate_broker_topics", "Topics this node listens to now");
+pub(super) const BROKER_GAPS: Metric = counter(
+    "tidegate_broker_gaps_total",
+    "Topics whose subscribers here were told that they may have missed something",
+);
+pub(super) const BROKER_RATES: Metric = counter(
+    "tidegate_broker_rates_total",
+    "Messages of users looked up in windows that all nodes share, by outcome (ok, limited; unasked: the broker was away)",
+);
 pub(super) const PANICS: Metric = counter("tidegate_panics_total", "Bugs caught at a task's edge, by place");
 
 /// Every metric there is.
@@ -169,6 +193,7 @@ pub(super) const METRICS: &[Metric] = &[
     CONNECTIONS_OPENED,
     CONNECTIONS_CLOSED,
     CONNECTIONS_REFUSED,
+    SESSIONS_UNKNOWN,
     SUBSCRIPTIONS,
     GATE_DECISIONS,
     GATE_SECONDS,
@@ -214,6 +239,14 @@ pub(super) const METRICS: &[Metric] = &[
     HTTP_SECONDS,
     STORE_UP,
     STORE_SWEPT,
+    BROKER_UP,
+    BROKER_PUBLISHED,
+    BROKER_SECONDS,
+    BROKER_HEARD,
+    BROKER_QUEUE,
+    BROKER_TOPICS,
+    BROKER_GAPS,
+    BROKER_RATES,
     PANICS,
 ];
 
@@ -237,6 +270,9 @@ pub(super) const RELOAD_REVERTED: &str = "reload.reverted";
 pub(super) const DEAD_LETTER: &str = "bridge.dead_letter";
 pub(super) const STORE_AWAY: &str = "store.away";
 pub(super) const STORE_BACK: &str = "store.back";
+pub(super) const BROKER_AWAY: &str = "broker.away";
+pub(super) const BROKER_BACK: &str = "broker.back";
+pub(super) const BROKER_REFUSED: &str = "broker.refused";
 pub(super) const LISTENING: &str = "server.listening";
 pub(super) const SERVER_DRAINING: &str = "server.draining";
 pub(super) const STOPPED: &str = "server.stopped";

@@ -1,0 +1,240 @@
+// Several nodes that share a Redis, a steady load on them, and an oracle: it knows every publication that was accepted,
+// and says afterwards whether each subscriber that should have received it did, once, or was told of a gap.
+
+import { EventEmitter, once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { ask, Server, token, within } from "./harness.mjs";
+import { RedisServer } from "./services.mjs";
+
+// Longer than anything takes to come back.
+const PATIENCE_MS = 60_000;
+const LOOK_INTERVAL_MS = 20;
+
+// Resolves once `happened` says so.
+export async function until(what, happened) {
+  const looking = (async () => {
+    while (!(await happened())) await sleep(LOOK_INTERVAL_MS);
+  })();
+  return await within(what, looking, PATIENCE_MS);
+}
+
+export class Cluster {
+  // `nodes` of them on one Redis; `config` changes each one's configuration.
+  static async start({ nodes = 2, persistent = false, config = (config) => config } = {}) {
+    const cluster = new Cluster();
+    cluster.redis = await RedisServer.start({ persistent });
+    cluster.config = (one) => config({ ...one, broker: cluster.redis.url, limits: { ...one.limits, broker_timeout: "1s" } });
+    cluster.nodes = await Promise.all(
+      Array.from({ length: nodes }, () => Server.start({ plugins: false, config: cluster.config })),
+    );
+    await cluster.ready();
+    return cluster;
+  }
+
+  // Every node reaches the others.
+  ready = () => until("every node ready", async () => {
+    const answers = await Promise.all(this.nodes.map((node) => node.get("/readyz").catch(() => ({ status: 0 }))));
+    return answers.every(({ status }) => status === 200);
+  });
+
+  // SIGKILL, and the same node again on the same port.
+  async restartNode(index, { killedMs = 0 } = {}) {
+    const node = this.nodes[index];
+    node.signal("SIGKILL");
+    await node.ended();
+    await sleep(killedMs);
+    this.nodes[index] = await Server.start({ directory: node.directory, listen: node.address });
+  }
+
+  async stop() {
+    await Promise.all((this.nodes ?? []).map((node) => node.stop()));
+    await this.redis.stop();
+  }
+}
+
+// One stock client, which subscribes to all topics whenever it connects, and remembers what it saw.
+class Subscriber {
+  constructor(server, name, topics) {
+    this.name = name;
+    this.arrivals = new EventEmitter().setMaxListeners(0);
+    // By topic: the times it was subscribed, the publications received with the times, and the times of gaps.
+    this.topics = new Map(topics.map((topic) => [topic, { spans: [], received: [], gaps: [] }]));
+    this.socket = server.client({ token: token(name) });
+    this.socket.on("connect", () => topics.forEach((topic) => this.#subscribe(topic)));
+    this.socket.on("disconnect", () => {
+      for (const { spans } of this.topics.values()) {
+        const last = spans.at(-1);
+        if (last) last.to ??= performance.now();
+      }
+    });
+    this.socket.on("tidegate", ({ type, channel }) => {
+      if (type === "gap") this.topics.get(channel)?.gaps.push(performance.now());
+    });
+    for (const [topic, seen] of this.topics) {
+      this.socket.on(topic, ({ n }) => {
+        seen.received.push({ n, at: performance.now() });
+        this.arrivals.emit("arrival");
+      });
+    }
+  }
+
+  async #subscribe(topic) {
+    const { id } = this.socket;
+    // Refused while the broker is away: a client tries again.
+    while (this.socket.id === id && this.socket.connected) {
+      const ack = await ask(this.socket, "subscribe", { channel: topic }).catch(() => ({ ok: false }));
+      if (this.socket.id !== id) return;
+      if (ack.ok) {
+        this.topics.get(topic).spans.push({ from: performance.now(), to: undefined });
+        this.arrivals.emit("arrival");
+        return;
+      }
+      await sleep(LOOK_INTERVAL_MS);
+    }
+  }
+
+  async subscribed() {
+    const all = (async () => {
+      while (![...this.topics.values()].every(({ spans }) => spans.length && spans.at(-1).to === undefined)) {
+        await once(this.arrivals, "arrival");
+      }
+    })();
+    await within(`${this.name} subscribed`, all, PATIENCE_MS);
+  }
+
+  async received(topic, n) {
+    const { received } = this.topics.get(topic);
+    const arrived = (async () => {
+      while (!received.some((one) => one.n === n)) await once(this.arrivals, "arrival");
+    })();
+    await within(`${n} on ${topic} at ${this.name}`, arrived, PATIENCE_MS);
+  }
+}
+
+export class Load {
+  #publications = [];
+  #number = 0;
+  #stopped = false;
+  #publishers = [];
+
+  // Subscribers of every topic on every node, and for each node and topic one that publishes, one after the other.
+  static async start(cluster, { topics = 3, subscribers = 2, perSecond = 10 } = {}) {
+    const load = new Load();
+    load.cluster = cluster;
+    load.topics = Array.from({ length: topics }, (_, index) => `e2e.room.load${index}`);
+    load.subscribers = cluster.nodes.flatMap((node, at) =>
+      Array.from({ length: subscribers }, (_, index) => new Subscriber(node, `node${at}-${index}`, load.topics)),
+    );
+    await Promise.all(load.subscribers.map((subscriber) => subscriber.subscribed()));
+    for (const index of cluster.nodes.keys()) {
+      for (const topic of load.topics) load.#publishers.push(load.#publish(index, topic, 1000 / perSecond));
+    }
+    return load;
+  }
+
+  // Publishes once; the oracle knows when, where, and what the answer was.
+  async #once(index, topic) {
+    const n = (this.#number += 1);
+    const publication = { n, topic, node: index, sent: performance.now(), accepted: false };
+    this.#publications.push(publication);
+    try {
+      const { status } = await this.cluster.nodes[index].publish(topic, { n });
+      publication.accepted = status === 202;
+      publication.status = status;
+    } catch {
+      // Nobody answers: the node was killed. It may have taken it.
+    }
+    publication.answered = performance.now();
+    return publication;
+  }
+
+  async #publish(index, topic, everyMs) {
+    while (!this.#stopped) {
+      const began = performance.now();
+      await this.#once(index, topic);
+      await sleep(Math.max(0, everyMs - (performance.now() - began)));
+    }
+  }
+
+  // Ends the load once all is well again, and says what came of it.
+  async end() {
+    await this.cluster.ready();
+    await Promise.all(this.subscribers.map((subscriber) => subscriber.subscribed()));
+    this.#stopped = true;
+    await Promise.all(this.#publishers);
+    // One more from everywhere, which everyone gets after everything else.
+    for (const index of this.cluster.nodes.keys()) {
+      for (const topic of this.topics) {
+        const last = await this.#once(index, topic);
+        if (!last.accepted) throw new Error(`not accepted after all was well: ${JSON.stringify(last)}`);
+        await Promise.all(this.subscribers.map((subscriber) => subscriber.received(topic, last.n)));
+      }
+    }
+    for (const { socket } of this.subscribers) socket.close();
+    return judge(this.#publications, this.subscribers);
+  }
+}
+
+// Whether a subscriber was subscribed from before a publication was sent until now, or until it was disconnected and so
+// knew that it missed something: `owed` it is, once.
+const spanOf = (spans, publication) => spans.find(({ from, to = Infinity }) => from < publication.sent && publication.answered < to);
+
+export function judge(publications, subscribers) {
+  const figures = {
+    published: publications.length,
+    accepted: publications.filter(({ accepted }) => accepted).length,
+    owed: 0, received: 0, toldOfGap: 0, gaps: 0, longestRefusedMs: 0, violations: [],
+  };
+  const violation = (what, subscriber, { n, topic, node }) => {
+    if (figures.violations.length < 20) figures.violations.push(`${what}: ${n} of node ${node} on ${topic} at ${subscriber.name}`);
+  };
+  const byTopic = Map.groupBy ? Map.groupBy(publications, ({ topic }) => topic) : groupBy(publications);
+  for (const subscriber of subscribers) {
+    for (const [topic, { spans, received, gaps }] of subscriber.topics) {
+      const times = new Map();
+      for (const { n } of received) times.set(n, (times.get(n) ?? 0) + 1);
+      figures.gaps += gaps.length;
+      const published = byTopic.get(topic) ?? [];
+      const byNumber = new Map(published.map((publication) => [publication.n, publication]));
+      for (const publication of published) {
+        const count = times.get(publication.n) ?? 0;
+        if (count > 1) violation(`received ${count} times`, subscriber, publication);
+        const span = publication.accepted && spanOf(spans, publication);
+        if (!span) continue;
+        figures.owed += 1;
+        if (count > 0) figures.received += 1;
+        // The client was disconnected after it: it knows.
+        else if (span.to !== undefined || gaps.some((at) => at > publication.sent)) figures.toldOfGap += 1;
+        else violation("missed and not told", subscriber, publication);
+      }
+      const latest = new Map();
+      for (const { n } of received) {
+        const { node } = byNumber.get(n);
+        if (n < (latest.get(node) ?? 0)) violation("out of order", subscriber, byNumber.get(n));
+        latest.set(node, n);
+      }
+    }
+  }
+  figures.longestRefusedMs = longestRefused(publications);
+  return figures;
+}
+
+function groupBy(publications) {
+  const groups = new Map();
+  for (const publication of publications) groups.set(publication.topic, [...(groups.get(publication.topic) ?? []), publication]);
+  return groups;
+}
+
+// The longest time in which a node accepted nothing on a topic.
+function longestRefused(publications) {
+  const last = new Map();
+  let longest = 0;
+  for (const { node, topic, accepted, answered } of [...publications].sort((a, b) => a.answered - b.answered)) {
+    if (!accepted) continue;
+    const key = `${node} ${topic}`;
+    longest = Math.max(longest, answered - (last.get(key) ?? answered));
+    last.set(key, answered);
+  }
+  return Math.round(longest);
+}

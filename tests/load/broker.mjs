@@ -1,0 +1,98 @@
+// Publications per second through the broker, from an event sent to one node to a socket on another, beside a bare
+// PUBLISH and SUBSCRIBE on the same Redis.
+
+import { existsSync } from "node:fs";
+import { connect } from "node:net";
+import { once } from "node:events";
+import { join } from "node:path";
+
+import { target } from "../e2e/paths.mjs";
+
+const release = join(target, "release", "tidegate");
+if (!process.env.TIDEGATE_BIN && existsSync(release)) process.env.TIDEGATE_BIN = release;
+// Read after TIDEGATE_BIN is set.
+const { Cluster } = await import("../e2e/cluster.mjs");
+const { subscribe, token } = await import("../e2e/harness.mjs");
+
+const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
+const SECONDS = number("LOAD_SECONDS", 5);
+const BATCH = number("BATCH", 500);
+const UNDER_WAY = number("UNDER_WAY", 4);
+
+const percentile = (times, part) => times.sort((a, b) => a - b)[Math.floor((times.length - 1) * part)]?.toFixed(2);
+const report = (what, count, seconds, times) =>
+  console.log(`${what.padEnd(44)}${String(Math.round(count / seconds)).padStart(10)}/s   p50 ${percentile(times, 0.5)} ms   p99 ${percentile(times, 0.99)} ms`);
+
+// One connection to Redis: commands out, and every piece of what comes in.
+async function plain(redis) {
+  const { port, password } = new URL(redis.url);
+  const socket = connect(Number(port), "127.0.0.1");
+  await once(socket, "connect");
+  socket.write(`AUTH ${password}\r\n`);
+  await once(socket, "data");
+  return socket;
+}
+
+// As many of `what` as can be, `UNDER_WAY` at once; `heard` is the time of each arrival.
+async function measure(what, start) {
+  const times = [];
+  const { send, stop } = await start((began) => times.push(performance.now() - began));
+  const began = performance.now();
+  const ends = began + SECONDS * 1000;
+  let sent = 0;
+  await Promise.all(Array.from({ length: UNDER_WAY }, async () => {
+    while (performance.now() < ends) sent += await send();
+  }));
+  while (times.length < sent) await new Promise((resolve) => setTimeout(resolve, 5));
+  report(what, times.length, (performance.now() - began) / 1000, times);
+  await stop();
+}
+
+const cluster = await Cluster.start({ config: (config) => ({ ...config, limits: { ...config.limits, outbound_queue: 100_000, bus_queue: 100_000 } }) });
+
+await measure("bare PUBLISH to a SUBSCRIBE", async (heard) => {
+  const [out, into] = await Promise.all([plain(cluster.redis), plain(cluster.redis)]);
+  into.write("SUBSCRIBE bare\r\n");
+  await once(into, "data");
+  let rest = "";
+  into.on("data", (data) => {
+    const parts = (rest + data).split("@");
+    rest = parts.pop();
+    for (let index = 1; index < parts.length; index += 2) heard(Number(parts[index]));
+  });
+  let waiting = 0;
+  let done = [];
+  out.on("data", (data) => {
+    waiting -= data.toString().split(":").length - 1;
+    if (waiting <= 0) done.splice(0).forEach((resolve) => resolve());
+  });
+  return {
+    async send() {
+      const payload = `@${performance.now()}@`;
+      waiting += BATCH;
+      const answered = new Promise((resolve) => done.push(resolve));
+      out.write(`PUBLISH bare ${payload}\r\n`.repeat(BATCH));
+      await answered;
+      return BATCH;
+    },
+    stop: () => [out, into].forEach((socket) => socket.destroy()),
+  };
+});
+
+for (const [what, from] of [["events of one node to a socket of the same", 0], ["events of one node to a socket of the other", 1]]) {
+  await measure(what, async (heard) => {
+    const socket = await cluster.nodes[0].connect({ token: token("reader") });
+    await subscribe(socket, "e2e.room.bench");
+    socket.on("e2e.room.bench", ({ n }) => heard(n / 1000));
+    return {
+      async send() {
+        const data = { room: "bench", n: Math.round(performance.now() * 1000) };
+        const events = Array.from({ length: BATCH }, (_, id) => ({ specversion: "1.0", type: "sensor.read", source: "/bench", id: `${data.n}-${id}`, data }));
+        const { status } = await cluster.nodes[from].post("/v1/events", events);
+        return status === 202 ? BATCH : 0;
+      },
+      stop: () => socket.close(),
+    };
+  });
+}
+await cluster.stop();

@@ -1,0 +1,61 @@
+// Three nodes on a Redis under a steady load, one fault after the other, and what an oracle that knows every accepted
+// publication says: FAULT_SECONDS (10) each.
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+
+import { target } from "../e2e/paths.mjs";
+
+const release = join(target, "release", "tidegate");
+if (!process.env.TIDEGATE_BIN && existsSync(release)) process.env.TIDEGATE_BIN = release;
+// Read after TIDEGATE_BIN is set.
+const { Cluster, Load } = await import("../e2e/cluster.mjs");
+
+const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
+const FAULT_MS = number("FAULT_SECONDS", 10) * 1000;
+const NODES = number("NODES", 3);
+const SUBSCRIBERS = number("SUBSCRIBERS", 4);
+const TOPICS = number("TOPICS", 4);
+const PER_SECOND = number("PER_SECOND", 20);
+
+const killed = async ({ redis }) => {
+  await redis.kill();
+  await pause(FAULT_MS);
+  await redis.restart();
+};
+
+const faults = {
+  "none": () => pause(FAULT_MS),
+  "Redis killed, without data": killed,
+  "Redis killed, with data": killed,
+  "Redis frozen": async ({ redis }) => {
+    redis.freeze();
+    await pause(FAULT_MS);
+    redis.thaw();
+  },
+  "node killed": (cluster) => cluster.restartNode(1, { killedMs: FAULT_MS }),
+};
+
+const only = process.env.FAULTS?.split(",");
+const columns = ["published", "accepted", "owed", "received", "toldOfGap", "gaps", "longestRefusedMs", "violations"];
+const row = (...cells) => console.log(cells.map((cell, index) => (index ? String(cell).padStart(17) : String(cell).padEnd(28))).join(""));
+
+console.log(`${NODES} nodes, ${SUBSCRIBERS} subscribers of ${TOPICS} topics on each, ${PER_SECOND} publications/s a node and topic, faults of ${FAULT_MS / 1000} s\n`);
+row("fault", ...columns);
+let failed = false;
+for (const [what, fault] of Object.entries(faults)) {
+  if (only && !only.some((word) => what.includes(word))) continue;
+  const cluster = await Cluster.start({ nodes: NODES, persistent: what.endsWith("with data") });
+  const load = await Load.start(cluster, { topics: TOPICS, subscribers: SUBSCRIBERS, perSecond: PER_SECOND });
+  await pause(2000);
+  await fault(cluster);
+  await cluster.ready();
+  await pause(2000);
+  const figures = await load.end();
+  row(what, ...columns.map((column) => (column === "violations" ? figures.violations.length : figures[column])));
+  figures.violations.forEach((violation) => console.log(`  ${violation}`));
+  failed ||= figures.violations.length > 0;
+  await cluster.stop();
+}
+process.exit(failed ? 1 : 0);

@@ -108,7 +108,7 @@ async fn what_is_no_question_is_refused_before_it_is_asked() {
         ("delete from members", "is no question"),
         ("with gone as (delete from members returning 1) select * from gone", "data-modifying"),
         ("with made as (insert into members default values returning 1) select 1 as x", "data-modifying"),
-        ("select * into copied from members", "syntax error"),
+        ("select * into copied from members", "not allowed here"),
         ("select person from members for update", "read-only transaction"),
         ("select person from members for share", "read-only transaction"),
         ("set role postgres", "is no question"),

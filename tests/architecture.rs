@@ -79,7 +79,7 @@ const HOMES: [(&str, &[&str]); 28] = [
     ("hyper_rustls", &["outbound/"]),
     ("rustls", &["outbound/"]),
     ("rustls_native_certs", &["outbound/tls.rs"]),
-    ("rustix", &["plugins/compile/"]),
+    ("rustix", &["plugins/compile/", "store/sqlite/dry.rs"]),
     ("ureq", &["cli/plugin/ask.rs"]),
     ("hmac", &["plugins/compile/"]),
 ];

@@ -4,10 +4,9 @@ mod kept;
 mod nodes;
 
 use std::collections::BTreeSet;
-use std::env;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ use crate::flow::{Gates, Ports, Serving};
 use crate::http;
 use crate::outbound::{Outbound, OutboundError, OutboundSettings, SystemResolver};
 use crate::plugins::{
-    CompilePlace, CompileSettings, HostError, HostSettings, PluginHost, Quarantine, Roster, Secrets, Services,
+    CompilePlace, CompileSettings, HostError, HostSettings, KeptOut, PluginHost, Quarantine, Roster, Secrets, Services,
 };
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
@@ -96,6 +95,10 @@ pub struct Checked {
     pub secrets_missing: BTreeSet<String>,
     /// The store's file, when queries of plugins were not prepared because it is not there.
     pub store_missing: Option<PathBuf>,
+    /// How many plugins would serve.
+    pub plugins: usize,
+    /// The plugins whose file is quarantined: they would be missing.
+    pub kept_out: Vec<KeptOut>,
 }
 
 /// Builds what would be served, by the same path as a start, and serves nothing. Secrets of plugins may be missing, as
@@ -108,11 +111,12 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
     let mut offered = Services { may_lack_secrets: true, ..services() };
     let look = KeptLook::at(config);
     look.could_open().await?;
-    offered.queries = look.queries().unwrap_or(offered.queries);
+    offered.queries = look.queries();
     let host = plugin_host(config, offered)?;
-    let Built { serving, plugins, .. } = first_generation(config, &host).await?;
+    let Built { serving, plugins, kept_out, .. } = first_generation(config, &host).await?;
+    look.has_room_for(&plugins)?;
     let secrets_missing = plugins.iter().flat_map(|plugin| plugin.secrets_missing()).map(str::to_owned).collect();
-    Ok(Checked { serving, secrets_missing, store_missing: look.missing() })
+    Ok(Checked { serving, secrets_missing, store_missing: look.missing(), plugins: plugins.len(), kept_out })
 }
 
 /// Serves until SIGTERM or SIGINT, then drains.
@@ -128,6 +132,7 @@ pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
+    first.kept_out.iter().for_each(KeptOut::tell);
     let server = Server::assemble(&config, host, first, &store, nodes);
     let served = server.serve(&config, options).await;
     store.close().await;
@@ -156,26 +161,12 @@ fn outbound(config: &Config) -> Result<Arc<Outbound>, OutboundError> {
 fn compile_settings(config: &Config) -> CompileSettings {
     let limits = &config.limits;
     CompileSettings {
-        place: own_program().map_or(CompilePlace::Here, CompilePlace::Child),
+        place: CompilePlace::this_program(),
         memory_bytes_max: limits.plugin_compile_memory_bytes_max as u64,
         wall_max: limits.plugin_compile_time_max,
-        cache: plugin_cache(config),
+        cache: CompileSettings::cache_place(config.plugin_cache.clone()),
         cache_bytes_max: limits.plugin_cache_bytes_max as u64,
     }
-}
-
-/// This program, for a child that compiles. On Linux whatever runs now, even when its file was replaced since: another build makes other native code.
-pub(crate) fn own_program() -> Option<PathBuf> {
-    let running = PathBuf::from("/proc/self/exe");
-    if running.exists() { Some(running) } else { env::current_exe().ok() }
-}
-
-/// Where compiled plugins are kept: where the configuration says, or where this user's caches are.
-fn plugin_cache(config: &Config) -> Option<PathBuf> {
-    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let configured = config.plugin_cache.clone().or_else(|| variable("CACHE_DIRECTORY"));
-    let of_user = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-    configured.or_else(|| Some(of_user()?.join("tidegate")))
 }
 
 async fn first_generation(config: &Config, host: &PluginHost) -> Result<Built, AppError> {
@@ -240,6 +231,7 @@ impl Server {
 
         let roster = Arc::new(Roster::new(host.quarantine().clone()));
         roster.serve(&first.plugins, Vec::new());
+        roster.reject(first.kept_out.iter().map(KeptOut::status).collect());
         let api_keys = Arc::new(config.api_keys.clone());
         let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone(), store };
         let router = realtime.attach(http::router(state), &gates, &config.auth.origins);

@@ -35,6 +35,19 @@ fn plugin_call_takes_a_vector_with_its_own_context() {
 }
 
 #[test]
+fn plugin_call_refuses_an_input_that_is_larger_than_it_reads() {
+    let most = 4 << 20;
+    let fits = format!("{{ \"n\": 7 }}{}", " ".repeat(most - 10));
+    let project = Project::new().with_plugin("ping").write("fits.json", &fits).write("large.json", &(fits + " "));
+    let asked =
+        |input| project.run(&["plugin", "call", "ping", "handler", "--topic", "realtime-ping", "--input", input]);
+    let (fits, large) = (asked("fits.json"), asked("large.json"));
+    assert_eq!(fits.exit, Some(0), "{}", fits.shown());
+    assert_eq!(large.exit, Some(69), "{}", large.shown());
+    assert!(large.shown().contains("an input has at most 4MiB"), "{}", large.shown());
+}
+
+#[test]
 fn plugin_call_needs_a_topic_for_a_payload() {
     let project = Project::new().with_plugin("ping").write("seven.json", r#"{ "n": 7 }"#);
     shown!(project.run(&["plugin", "call", "ping", "handler", "--input", "seven.json"]));

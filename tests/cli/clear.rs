@@ -34,3 +34,30 @@ fn plugin_clear_says_that_nothing_of_it_is_quarantined() {
     let url = nobody();
     shown!(Project::new().hide(&url, "URL").run(&["plugin", "clear", "ping", "--url", &url]));
 }
+
+#[test]
+fn plugin_clear_leaves_the_file_alone_where_a_server_may_still_be() {
+    let file = "tidegate.quarantine.json";
+    let project = Project::new().write(file, &kept_out("ping", 'a'));
+    // No URL, not of ours, and a host that nobody knows.
+    for (url, exit, why) in [
+        ("localhost:3000", 2, "no URL of `http` or `https`"),
+        ("https://127.0.0.1:3000", 2, "plain HTTP"),
+        ("http://nowhere.invalid:3000", 69, "no server answers at"),
+    ] {
+        let output = project.run(&["plugin", "clear", "ping", "--url", url]);
+        assert_eq!(output.exit, Some(exit), "{}", output.shown());
+        assert!(output.shown().contains(why), "{}", output.shown());
+        assert_eq!(project.read(file), kept_out("ping", 'a'), "{url}");
+    }
+}
+
+#[test]
+fn plugin_clear_says_how_many_digits_a_digest_needs() {
+    let url = nobody();
+    let project = Project::new().write("tidegate.quarantine.json", &kept_out("ping", 'a'));
+    let output = project.run(&["plugin", "clear", "aaaaaaaaaaa", "--url", &url]);
+    assert_eq!(output.exit, Some(1));
+    let hint = "hint: a digest is meant by 12 or more of its digits, these are 11";
+    assert!(output.shown().contains(hint), "{}", output.shown());
+}

@@ -139,6 +139,12 @@ fn a_token_is_three_parts_on_one_line() {
 }
 
 #[test]
+fn a_token_is_for_somebody() {
+    let output = Project::new().run(&["token", "--user", ""]);
+    assert_eq!((output.exit, output.stdout.as_str()), (Some(2), ""), "{}", output.shown());
+}
+
+#[test]
 fn a_token_for_a_script_says_when_it_ends() {
     let output = Project::new().run(&["token", "--user", "alice", "--ttl", "2h", "--format", "json"]);
     let answer: Value = serde_json::from_str(&output.stdout).unwrap();

@@ -89,6 +89,18 @@ fn new_channel_of_every_scope_passes_its_own_examples() {
 }
 
 #[test]
+fn new_channel_has_files_however_long_its_name_is() {
+    let project = Project::new();
+    // Two names of 250 bytes that end otherwise.
+    for end in ["a", "b"] {
+        let name = format!("{}.{}{end}", "a".repeat(120), "b".repeat(128));
+        let output = project.run(&["new", "channel", "long", &name, "public"]);
+        assert_eq!((name.len(), output.exit), (250, Some(0)), "{}", output.shown());
+    }
+    assert_eq!(project.run(&["check"]).exit, Some(0));
+}
+
+#[test]
 fn new_channel_changes_nothing_when_it_cannot_be_made() {
     let flow = "feature: flow\nchannels: { f: { scope: public, payload: true } }\n";
     let project = Project::new().write("channels/flow.yaml", flow).write("channels/schemas/taken.json", "true");

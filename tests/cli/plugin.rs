@@ -1,6 +1,7 @@
 //! `tidegate plugin`: what feature teams do with plugins without a server.
 
 use serde_json::Value;
+use tidegate::plugins::Digest;
 
 use crate::project::Project;
 
@@ -47,6 +48,42 @@ fn plugins_are_found_by_their_directory_without_a_configuration() {
 #[test]
 fn plugin_check_says_what_loads() {
     shown!(Project::new().with_plugin("ping").with_plugin("vault-members").run(&["plugin", "check"]));
+}
+
+#[test]
+fn check_and_plugin_check_say_that_a_plugin_is_quarantined() {
+    let project = Project::new().with_plugin("ping").with_plugin("vault-members");
+    assert_eq!(project.run(&["check"]).exit, Some(0));
+    let digest = Digest::of(&std::fs::read(project.path("plugins/ping/ping.wasm")).unwrap());
+    let (digest, version) = (digest.as_str(), "0".repeat(64));
+    let project = project.write(
+        "tidegate.quarantine.json",
+        &format!(
+            "{{\"plugin\":\"ping\",\"scope\":\"component\",\"digest\":\"{digest}\",\"version\":\"{version}\",\
+             \"since_unix_s\":1,\"reason\":\"taken back: it failed\"}}\n"
+        ),
+    );
+    // A server would start, and everything but that plugin would serve.
+    let checked = project.run(&["check"]);
+    assert_eq!(checked.exit, Some(0), "{}", checked.shown());
+    assert!(
+        checked.shown().contains("note: plugin `ping` is quarantined: taken back: it failed"),
+        "{}",
+        checked.shown()
+    );
+    assert!(checked.stdout.contains(" 1 plugin,"), "{}", checked.shown());
+    for what in [&["ping"][..], &["plugins/ping"], &[]] {
+        let of_plugin = project.run(&[&["plugin", "check"], what].concat());
+        assert_eq!(of_plugin.exit, Some(65), "{}", of_plugin.shown());
+        assert!(of_plugin.shown().contains("is quarantined: taken back: it failed"), "{}", of_plugin.shown());
+    }
+}
+
+#[test]
+fn check_counts_plugins_that_no_channel_names() {
+    let output = Project::new().with_plugin("ping").run(&["check", "--format", "json"]);
+    let answer: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{}", output.shown()));
+    assert_eq!(answer["plugins"], 1);
 }
 
 #[test]

@@ -64,6 +64,52 @@ async fn check_prepares_queries_where_there_is_a_database_and_says_where_there_i
     assert!(wrong.shown().contains("query `role`: no such table: nowhere"), "{}", wrong.shown());
 }
 
+#[test]
+fn check_refuses_a_store_that_a_start_would_refuse() {
+    let keys = || Project::new().with_guest("keys", KEYS).write("channels/f.yaml", &channel("keys"));
+    let with_store = |project: Project, place: &str| {
+        let config = project.read("config/tidegate.yaml") + &format!("store: 'sqlite:{place}'\n");
+        project.write("config/tidegate.yaml", &config)
+    };
+    let told = |project: &Project, why: &str| {
+        let (checked, served) = (project.run(&["check"]), project.run(&["serve"]));
+        assert_eq!((checked.exit, served.exit), (Some(65), Some(65)), "{}\n{}", checked.shown(), served.shown());
+        assert!(checked.shown().contains(why), "{}", checked.shown());
+        assert!(checked.shown().contains("hint: `store` in tidegate.yaml names the file"), "{}", checked.shown());
+    };
+    told(&with_store(keys(), "../nowhere/x.db"), "nowhere`: there is no such directory");
+    told(&with_store(keys(), "../channels"), "channels`: it is a directory");
+    told(&with_store(keys(), "../channels/f.yaml"), "f.yaml`: file is not a database");
+    told(&with_store(asking(), "../nowhere/x.db"), "is granted queries of the store, which does not open");
+    let fits = with_store(keys(), "../new.db");
+    assert_eq!(fits.run(&["check"]).exit, Some(0));
+    assert!(!fits.path("new.db").exists(), "a check makes nothing");
+}
+
+#[test]
+fn check_refuses_a_granted_query_where_there_are_no_tables() {
+    let project = asking();
+    let config = project.read("config/tidegate.yaml") + "store: 'sqlite::memory:'\n";
+    let project = project.write("config/tidegate.yaml", &config);
+    let (checked, served) = (project.run(&["check"]), project.run(&["serve"]));
+    assert_eq!((checked.exit, served.exit), (Some(65), Some(65)), "{}\n{}", checked.shown(), served.shown());
+    assert!(checked.shown().contains("`store: sqlite::memory:` has no tables to ask"), "{}", checked.shown());
+}
+
+#[test]
+fn plugin_call_keeps_keys_in_the_store_it_is_given() {
+    let project = Project::new().with_guest("keys", KEYS).write("order.json", "\"increment b n 1 -\"");
+    let call = ["plugin", "call", "keys", "handler", "--topic", "t", "--input", "order.json", "--format", "json"];
+    let missing = project.run(&[&call[..], &["--kv", "keys.db"]].concat());
+    assert!(missing.exit == Some(69) && missing.shown().contains("keys.db"), "{}", missing.shown());
+    let project = project.write("keys.db", "");
+    for sum in ["Ok(1)", "Ok(2)"] {
+        let output = project.run(&[&call[..], &["--kv", "keys.db"]].concat());
+        let told: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{}", output.shown()));
+        assert_eq!(told["answer"]["reply"], sum);
+    }
+}
+
 #[tokio::test]
 async fn plugin_call_asks_the_database_it_is_given() {
     let project = asking();

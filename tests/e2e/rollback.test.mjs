@@ -67,19 +67,41 @@ describe("rollback", () => {
     for (const socket of sockets) socket.close();
   });
 
-  test("the same file saved again is refused, and so is a start with it", async () => {
-    const { first } = await server.reload(() => server.plugin("ping", components.faulty), "reload.rejected");
-    assert.match(first, /ping\.wasm`: is quarantined: taken back: \d+ of \d+ calls/);
+  test("the same file saved again is kept out, and what changes beside it is taken up", async () => {
+    const kept = server.logged("plugin.kept_out");
+    await server.reload(() => {
+      server.plugin("ping", components.faulty);
+      writeFileSync(join(server.directory, "channels/news.yaml"), "feature: news\nchannels: { news: { scope: public, payload: {} } }\n");
+    });
+    assert.match((await kept).reason, /^taken back: \d+ of \d+ calls/);
+    const socket = await server.connect({ token: token("u1") });
+    await subscribe(socket, "news");
+    await subscribe(socket, "realtime-ping");
+    assert.equal((await ask(socket, "realtime-ping", { n: 2 })).reply.pong, 2, "the version before serves");
+    socket.close();
+    assert.deepEqual(await states(server), ["active", "quarantined"]);
+  });
+
+  test("a start with it alone serves everything else and says what is missing", async () => {
     const { directory } = server;
     await server.stop({ keep: true });
-    await assert.rejects(Server.start({ directory }), /the server ended with 65:[^]*is quarantined[^]*tidegate plugin clear ping/);
-    server.plugin("ping");
     server = await Server.start({ directory });
+    assert.match(await server.printed("plugin.kept_out"), /ERROR/);
+    assert.deepEqual(await states(server), ["quarantined"]);
+    const socket = await server.connect({ token: token("u1") });
+    await subscribe(socket, "news");
+    await subscribe(socket, "realtime-ping");
+    assert.equal((await ask(socket, "realtime-ping", { n: 2 })).error.code, "unavailable");
+    const checked = await promisify(execFile)(binary(), ["check", "--config", join(directory, "config/tidegate.yaml")]);
+    assert.match(checked.stderr, /note: plugin `ping` is quarantined: taken back: /);
+    await server.reload(() => server.plugin("ping"));
+    assert.equal((await ask(socket, "realtime-ping", { n: 2 })).reply.pong, 2, "the good file serves at once");
+    socket.close();
     assert.deepEqual(await states(server), ["active", "quarantined"]);
   });
 
   test("whoever clears it lets it in", async () => {
-    await server.reload(() => server.plugin("ping", components.faulty), "reload.rejected");
+    await server.reload(() => server.plugin("ping", components.faulty));
     const clear = async () => {
       const key = ["--url", server.url, "--key", KEYS.operator];
       return (await promisify(execFile)(binary(), ["plugin", "clear", "ping", ...key])).stdout;

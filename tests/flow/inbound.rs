@@ -157,7 +157,7 @@ async fn a_handlers_fault_has_a_code_and_none_of_its_detail() {
         (FaultKind::Memory, Code::HandlerFailed),
         (FaultKind::InvalidOutput, Code::HandlerFailed),
         (FaultKind::NotGranted, Code::HandlerFailed),
-        (FaultKind::Missing, Code::HandlerFailed),
+        (FaultKind::Missing, Code::Unavailable),
         (FaultKind::Timeout, Code::HandlerTimeout),
         (FaultKind::Overloaded, Code::Unavailable),
         (FaultKind::Paused, Code::Unavailable),

@@ -5,7 +5,7 @@ use tidegate::bus::MemoryBus;
 use tidegate::flow::Reach;
 use tidegate::flow::broker::Broker as _;
 use tidegate::flow::ports::Bus as _;
-use tidegate::protocol::{Code, Payload};
+use tidegate::protocol::{Code, ReadPayload};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{FakeBroker, FakeNode, FakePlugins, Server, emit, event, user};
@@ -114,6 +114,6 @@ async fn nodes_hear_what_was_told_in_order() {
 #[tokio::test]
 async fn a_publish_of_a_backend_is_cleared_before_it_goes_anywhere() {
     let server = server();
-    assert_eq!(code(server.gates.broadcast("news", Payload::from(&json!({})))), Code::InvalidPayload);
+    assert_eq!(code(server.gates.broadcast("news", ReadPayload::from(json!({})))), Code::InvalidPayload);
     assert_eq!(server.broker.published(), []);
 }

@@ -71,7 +71,7 @@ async fn every_fault_has_its_code_and_leaves_the_topic() {
     for (fault, expected) in [
         (FaultKind::Trap, Code::HandlerFailed),
         (FaultKind::Failed, Code::HandlerFailed),
-        (FaultKind::Missing, Code::HandlerFailed),
+        (FaultKind::Missing, Code::Unavailable),
         (FaultKind::Timeout, Code::HandlerTimeout),
         (FaultKind::Overloaded, Code::Unavailable),
     ] {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tidegate::flow::ports::{Fault, FaultKind};
+use tidegate::plugins::recorded;
 
-use crate::kit::{BAD_MANIFEST, bad, load, order, reply, send, shipped};
+use crate::kit::{BAD_MANIFEST, bad, keys, load, order, reply, send, shipped};
 
 /// Far beyond every limit of the bad plugin; a call that takes this long was not stopped at all.
 const NEVER: Duration = Duration::from_secs(30);
@@ -193,4 +194,61 @@ async fn bad_calls_at_once_leave_every_place_free_again() {
     for call in together {
         assert_eq!(reply(call.await.unwrap()), "\"well\"");
     }
+}
+
+/// The bad plugin with these limits, and time enough on a busy machine.
+fn limited(limits: &str) -> tidegate::plugins::PluginSource {
+    bad(&BAD_MANIFEST.replace("cpu: 100ms, wall: 1s", &format!("cpu: 5s, wall: 5s, {limits}")))
+}
+
+#[tokio::test]
+async fn an_answer_beyond_host_bytes_is_not_even_read() {
+    // 300 KiB, and `limits.output` would let it through.
+    let plugin = load(limited("output: 1MiB, host_bytes: 100KiB")).await;
+    let fault = order(&plugin, "large").await.unwrap_err();
+    assert_eq!(
+        (fault.kind, fault.detail.as_str()),
+        (FaultKind::InvalidOutput, "handed over more at once than `limits.host_bytes` (102400 bytes)")
+    );
+    assert_eq!(reply(order(&plugin, "count").await), "1", "the instance of the fault was used again");
+    let plugin = load(limited("output: 1MiB, host_bytes: 1MiB")).await;
+    assert!(reply(order(&plugin, "large").await).len() > 300 << 10);
+}
+
+#[tokio::test]
+async fn what_is_handed_to_an_import_is_bounded_by_host_bytes() {
+    let put = "put-of-size b k 200000";
+    let limits = |host_bytes: &str| {
+        let limits = format!("cpu: 5s, wall: 30s, kv_time: 10s, kv_value: 1MiB, host_bytes: {host_bytes}");
+        keys("keys", &format!("grants: {{ kv: [b] }}\nlimits: {{ {limits} }}"))
+    };
+    let fault = order(&*load(limits("100KiB")).await, put).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::InvalidOutput, "{}", fault.detail);
+    assert!(reply(order(&*load(limits("1MiB")).await, put).await).contains("Ok("));
+}
+
+#[tokio::test]
+async fn an_instance_holds_no_more_handles_than_its_limit() {
+    // A nap is two: its standard streams, and what it waits for.
+    let plugin = load(limited("handles: 1")).await;
+    let fault = order(&plugin, "nap").await.unwrap_err();
+    assert_eq!(
+        (fault.kind, fault.detail.as_str()),
+        (FaultKind::InvalidOutput, "wanted more than `limits.handles` (1)")
+    );
+    assert_eq!(reply(order(&*load(limited("handles: 8")).await, "nap").await), "\"rested\"");
+}
+
+#[tokio::test]
+async fn log_lines_of_all_instances_together_are_bounded_by_the_second() {
+    let plugin = load(limited("log_lines: 1000, log_rate: 10")).await;
+    let begun = tokio::time::Instant::now();
+    let (answer, first) = recorded(order(&plugin, "log")).await;
+    answer.unwrap().unwrap();
+    let (_, second) = recorded(order(&plugin, "log")).await;
+    let (lines, dropped) = (first.log.len() + second.log.len(), first.log_dropped + second.log_dropped);
+    // A second's worth, and what a second's worth of time brings on a machine that takes it.
+    let most = 10 + 10 * (begun.elapsed().as_secs() as usize + 1);
+    assert!((10..=most).contains(&lines), "{lines} lines, at most {most}");
+    assert_eq!(lines + dropped as usize, 2000);
 }

@@ -9,8 +9,9 @@ use tidegate::flow::ports::PluginState;
 use tidegate::plugins::{HostSettings, Plugin, PluginHost, PluginSource};
 use tidegate::protocol::Generation;
 use tidegate::reload::{self, Built, Paths};
+use tidegate::telemetry;
 
-use crate::kit::{BAD_MANIFEST, bad, host, order, reply};
+use crate::kit::{BAD_MANIFEST, bad, fetching, host, keys, order, reply};
 
 fn vector(payload: &str, expect: &str) -> String {
     let context = r#"{ "topic": "realtime-ping", "user": { "id": "u1" } }"#;
@@ -127,4 +128,101 @@ async fn a_vector_that_changes_alone_is_put_to_the_version_that_serves() {
     lay(root.path(), r#"{ "reply": "well", "effects": [] }"#);
     let second = build(&paths, &first.plugins).await.unwrap();
     assert!(Arc::ptr_eq(&first.plugins[0], &second.plugins[0]), "it keeps its instances");
+}
+
+/// A guest that does what the payload says, with one vector.
+fn asked(source: PluginSource, payload: &str, more: &str, expect: &str) -> PluginSource {
+    let text = format!(
+        "{{ \"kind\": \"handler\", \"context\": {{ \"topic\": \"t\" }}, \"payload\": \"{payload}\", {more} \"expect\": {expect} }}"
+    );
+    PluginSource { vectors: vec![Arc::new(SourceFile { path: "tests/0.json".to_owned(), text })], ..source }
+}
+
+#[tokio::test]
+async fn what_a_vector_has_a_plugin_call_is_no_traffic() {
+    let limits = "grants: { kv: [b] }\nlimits: { cpu: 5s, wall: 30s, kv_time: 10s }";
+    let counted = || {
+        let told = telemetry::render();
+        told.lines().filter(|line| line.contains("host_calls_total{") && line.contains("\"unheard\"")).count()
+    };
+    let source = asked(keys("unheard", limits), "increment b n 1 -", "", r#"{ "reply": "Ok(1)" }"#);
+    let plugin = host().load(source).await.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+    assert_eq!((vectors_of(&plugin), counted()), (1, 0));
+    reply(order(&plugin, "increment b n 1 -").await);
+    assert_eq!(counted(), 1);
+}
+
+const FETCHES: &str = "grants: { http: ['https://api.test'] }\nlimits: { cpu: 5s, wall: 30s }";
+
+/// What keeps the plugin out that is asked this with these HTTP answers, and owes this reply.
+async fn with_answers(payload: &str, http: &str, reply: &str) -> Vec<String> {
+    let expect = format!("{{ \"reply\": {} }}", serde_json::Value::from(reply));
+    let source = asked(fetching(FETCHES), payload, &format!("\"http\": {http},"), &expect);
+    host().load(source).await.err().map(|mistakes| told(&mistakes)).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn requests_are_answered_as_the_vector_says_and_no_other_way() {
+    let me = r#"{ "request": { "url": "https://api.test/me", "headers": { "Authorization": "Bearer x" } },
+        "answer": { "status": 200, "body": { "id": "u1" } } }"#;
+    let json = "200\ncontent-type: application/json\n\n{\\\"id\\\":\\\"u1\\\"}";
+    let asked = "GET https://api.test/me authorization:Bearer";
+    let none: [&str; 0] = [];
+    // A header of the guest holds no space.
+    let me = me.replace("Bearer x", "Bearer");
+    assert_eq!(with_answers(asked, &format!("[{me}]"), json).await, none);
+    // One answer, two requests; without the header; to a path that no request stands for.
+    for (payload, http) in [
+        ("GET*2 https://api.test/me authorization:Bearer", format!("[{me}]")),
+        ("GET https://api.test/me", format!("[{me}]")),
+        ("GET https://api.test/you authorization:Bearer", format!("[{me}]")),
+        (asked, "[]".to_owned()),
+    ] {
+        let told = with_answers(payload, &http, json).await;
+        assert!(
+            told[0].contains("Unreachable(") && told[0].contains("`http` has no answer (left) for this `GET https"),
+            "{told:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn canned_answers_may_be_errors_and_redirects_and_meet_the_limits() {
+    let none: [&str; 0] = [];
+    let answer = |url: &str, answer: &str| {
+        format!(r#"{{ "request": {{ "method": "POST", "url": "{url}", "body": "xxx" }}, "answer": {answer} }}"#)
+    };
+    let post = "POST@3 https://api.test/a";
+    for (said, told) in [
+        (r#"{ "error": "timeout" }"#, "Error::Timeout"),
+        (r#"{ "error": "too-large" }"#, "Error::TooLarge"),
+        (r#"{ "status": 204 }"#, "204\n\n\n"),
+        (r#"{ "status": 200, "headers": { "X-Y": "z" }, "body": "text" }"#, "200\nx-y: z\n\ntext"),
+    ] {
+        assert_eq!(
+            with_answers(post, &format!("[{}]", answer("https://api.test/a", said)), told).await,
+            none,
+            "{said}"
+        );
+    }
+    let moved = answer("https://api.test/a", r#"{ "status": 307, "headers": { "location": "/b" } }"#);
+    let there = answer("https://api.test/b", r#"{ "status": 200, "body": "there" }"#);
+    assert_eq!(with_answers(post, &format!("[{moved}, {there}]"), "200\n\n\nthere").await, none);
+    let away = answer("https://api.test/a", r#"{ "status": 307, "headers": { "location": "https://other.test/" } }"#);
+    let told = with_answers(post, &format!("[{away}]"), "").await;
+    assert!(told[0].contains("which is not in `grants.http`"), "{told:?}");
+}
+
+#[tokio::test]
+async fn an_http_section_that_says_nothing_clear_is_told() {
+    for (exchange, why) in [
+        (r#"{ "request": { "url": "/me" }, "answer": { "status": 200 } }"#, "`http/0/request/url`: it is no URL"),
+        (r#"{ "request": { "url": "https://a/" }, "answer": {} }"#, "`http/0/answer`: it has a `status` or an `error`"),
+        (r#"{ "request": { "url": "https://a/" }, "answer": { "status": 42 } }"#, "a `status` is 100 to 599"),
+        (r#"{ "request": { "url": "https://a/" }, "answer": { "error": "timeout", "body": 1 } }"#, "has no headers"),
+        (r#"{ "request": { "url": "https://a/", "query": 1 }, "answer": {} }"#, "unknown field `query`"),
+    ] {
+        let told = with_answers("GET https://api.test/", &format!("[{exchange}]"), "").await;
+        assert!(told[0].contains(why), "{exchange}: {told:?}");
+    }
 }

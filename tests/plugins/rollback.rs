@@ -8,7 +8,8 @@ use tidegate::flow::ports::{PluginRoster as _, PluginState};
 use tidegate::protocol::Code;
 
 use crate::kit::{KINDS_MANIFEST, kinds};
-use crate::site::{Outcome, Site, version_of};
+use crate::site::{Outcome, Restarted, Site, version_of};
+use crate::support::user;
 
 use PluginState::{Active, Quarantined, Standby};
 
@@ -42,25 +43,84 @@ async fn a_version_that_fails_after_the_swap_is_taken_back_and_the_one_before_se
 }
 
 #[tokio::test]
-async fn what_was_taken_back_is_refused_at_the_next_reload_and_after_a_restart_until_it_is_cleared() {
+async fn what_was_taken_back_is_kept_out_at_the_next_reload_and_after_a_restart_until_it_is_cleared() {
     let mut site = Site::of_both().start().await;
     swap_and_fail(&mut site).await;
-    for _ in 0..2 {
-        // Saved again as it was.
-        site.write_version("two");
-        let reasons = site.rejected().await;
-        assert!(reasons[0].contains("bad.wasm`: is quarantined: taken back: 10 of 10 calls"), "{reasons:?}");
-    }
-    assert_eq!(site.states("bad"), [Active, Quarantined], "why it was rejected is said once");
-    let reasons = site.restart().await;
-    assert!(reasons.len() == 1 && reasons[0].contains("is quarantined"), "{reasons:?}");
+    let serving = site.statuses("bad").remove(0).version;
+    // Saved again as it was.
+    site.write_version("two");
+    assert_eq!(site.reload().await, Outcome::Applied(4));
+    assert_eq!(site.statuses("bad")[0].version, serving, "what serves goes on");
+    assert_eq!(site.states("bad"), [Active, Quarantined], "why it is kept out is said once");
+    site.order("count").await.unwrap();
+
+    let restarted = site.restart().await;
+    let (plugin, reason) = &restarted.kept_out[0];
+    assert!(plugin == "bad" && reason.starts_with("taken back: 10 of 10 calls"), "{reason}");
 
     assert_eq!(site.roster.clear("kinds").unwrap(), []);
     let cleared = site.roster.clear("bad").unwrap();
     assert_eq!((cleared.len(), cleared[0].state), (1, Quarantined));
-    assert_eq!(site.outcome().await, Outcome::Applied(4), "the files are read again by themselves");
+    assert_eq!(site.outcome().await, Outcome::Applied(5), "the files are read again by themselves");
     assert_eq!(site.states("bad"), [Active, Standby]);
-    assert_eq!(site.restart().await, [""; 0]);
+    assert_eq!(site.restart().await.kept_out, []);
+}
+
+#[tokio::test]
+async fn a_quarantined_file_holds_up_no_change_of_channels_or_of_other_plugins() {
+    let mut site = Site::of_both().start().await;
+    swap_and_fail(&mut site).await;
+    let [before, _] = site.statuses("bad").try_into().unwrap();
+    site.write("channels/more.yaml", "feature: more\nchannels:\n  news: { scope: public, payload: {} }\n");
+    site.write("plugins/kinds/kinds.wasm", version_of(&kinds("kinds", KINDS_MANIFEST), "two"));
+    assert_eq!(site.reload().await, Outcome::Applied(4));
+    site.server.client(None).subscribe("news").await.unwrap();
+    assert_eq!(site.states("kinds"), [Active, Standby]);
+    let [active, quarantined] = site.statuses("bad").try_into().unwrap();
+    assert_eq!((active.state, quarantined.state), (Active, Quarantined));
+    assert_eq!(
+        (active.version, active.since_unix_s),
+        (before.version, before.since_unix_s),
+        "the same, not loaded anew"
+    );
+    site.order("count").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_start_without_a_good_version_serves_everything_else_and_refuses_what_needs_the_plugin() {
+    let mut site = Site::of_both().start().await;
+    swap_and_fail(&mut site).await;
+    site.write(
+        "channels/more.yaml",
+        "feature: more\nchannels:\n  news: { scope: public, payload: {}, inbound: { payload: {}, relay: all } }\n",
+    );
+    let Restarted { server, kept_out } = site.restart().await;
+    assert_eq!(kept_out.len(), 1);
+    let client = server.client(None);
+    client.subscribe("news").await.unwrap();
+    client.send("news", "hello".into()).await.unwrap();
+    client.subscribe("room").await.unwrap();
+    assert_eq!(client.send("room", "count".into()).await.unwrap_err().code, Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_start_without_a_good_version_of_an_authorizer_denies() {
+    let builder = Site::of_both();
+    builder.write(
+        "channels/more.yaml",
+        "feature: more\nchannels:\n  state.{n}: { scope: public, payload: {}, snapshot: { plugin: kinds } }\n",
+    );
+    let mut site = builder.start().await;
+    site.write("plugins/kinds/kinds.wasm", version_of(&kinds("kinds", KINDS_MANIFEST), "two"));
+    assert_eq!(site.reload().await, Outcome::Applied(2));
+    for _ in 0..10 {
+        assert!(site.server.client(None).subscribe("state.trap").await.is_err());
+    }
+    assert_eq!(site.outcome().await, Outcome::Applied(3));
+    let Restarted { server, kept_out } = site.restart().await;
+    assert_eq!(kept_out.len(), 1);
+    assert!(server.client(user("alice")).subscribe("vault.v1").await.is_err());
+    assert_eq!(server.client(None).subscribe("state.1").await.unwrap_err().code, Code::Unavailable);
 }
 
 #[tokio::test]
@@ -79,7 +139,7 @@ async fn what_was_cleared_while_no_server_ran_is_let_in() {
     let digest = site.statuses("bad")[1].digest.clone().unwrap();
     let offline = tidegate::plugins::Quarantine::at(site.path("quarantine.json"));
     assert_eq!(offline.clear(&digest[..12]).unwrap().len(), 1);
-    assert_eq!(site.restart().await, [""; 0]);
+    assert_eq!(site.restart().await.kept_out, []);
     assert_eq!(site.reload().await, Outcome::Applied(4), "a server that ran all the same sees it at its next reload");
 }
 
@@ -137,7 +197,7 @@ async fn a_version_that_does_not_fit_what_is_declared_now_is_not_gone_back_to() 
     );
     assert_eq!(site.reload().await, Outcome::Applied(3), "nothing was taken back in between");
     assert_eq!(site.states("bad"), [Active], "and nothing stands by any more");
-    assert_eq!(site.restart().await, [""; 0]);
+    assert_eq!(site.restart().await.kept_out, []);
 }
 
 #[tokio::test]
@@ -149,9 +209,9 @@ async fn a_changed_plugin_yaml_alone_keeps_only_itself_out() {
     assert_eq!(site.reload().await, Outcome::Applied(2));
     site.fail(10).await;
     assert_eq!(site.outcome().await, Outcome::Applied(3));
-    assert!(site.restart().await[0].contains("is quarantined"));
+    assert_eq!(site.restart().await.kept_out.len(), 1);
     site.write("plugins/bad/plugin.yaml", &good);
-    assert_eq!(site.restart().await, [""; 0], "the component is the one of the good version");
+    assert_eq!(site.restart().await.kept_out, [], "the component is the one of the good version");
 }
 
 #[tokio::test]
@@ -263,5 +323,5 @@ async fn a_version_that_stood_its_time_has_none_to_go_back_to() {
     site.fail(10).await;
     site.write_version("three");
     assert_eq!(site.reload().await, Outcome::Applied(3));
-    assert_eq!(site.restart().await, [""; 0]);
+    assert_eq!(site.restart().await.kept_out, []);
 }

@@ -9,7 +9,7 @@ use tidegate::config::{HumanDuration, Rollback};
 use tidegate::flow::ports::{PluginRoster as _, PluginState, PluginStatus};
 use tidegate::plugins::{HostSettings, PluginHost, PluginSource, Quarantine, Roster};
 use tidegate::protocol::{Code, Generation};
-use tidegate::reload::{self, Paths, Reloader, Told, Trigger};
+use tidegate::reload::{self, Built, Paths, Reloader, Told, Trigger};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,13 @@ pub(crate) struct Site {
     triggers: mpsc::Sender<Trigger>,
     outcomes: mpsc::Receiver<Outcome>,
     shutdown: CancellationToken,
+}
+
+/// A site that was started again.
+pub(crate) struct Restarted {
+    pub(crate) server: Server,
+    /// The plugins whose file is quarantined, with why.
+    pub(crate) kept_out: Vec<(String, String)>,
 }
 
 /// A site to be.
@@ -124,12 +131,18 @@ impl Site {
         self.roster.list().into_iter().filter(|status| status.name == plugin).collect()
     }
 
-    /// What starts from the files as they are now: the reasons why nothing does, or nothing.
-    pub(crate) async fn restart(&self) -> Vec<String> {
+    /// What starts from the files as they are now, on a server of its own.
+    pub(crate) async fn restart(&self) -> Restarted {
         let host = self::host(&self.root);
         let read = reload::read(&paths(&self.root)).unwrap();
-        let mistakes = reload::build(&host, read, Generation(1), &[]).await.err().unwrap_or_default();
-        mistakes.into_iter().map(|mistake| mistake.message).collect()
+        let built = reload::build(&host, read, Generation(1), &[]).await;
+        let Built { serving, kept_out, .. } = built.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+        let server = Server::declaring("feature: none\nchannels: {}\n").start();
+        server.gates.replace(serving);
+        Restarted {
+            server,
+            kept_out: kept_out.into_iter().map(|kept| (kept.plugin.to_string(), kept.reason)).collect(),
+        }
     }
 }
 

@@ -9,8 +9,11 @@ use crate::config::{Config, StorePlace};
 use crate::flow::kv::KeyValue;
 use crate::flow::ports::{DeadLetters, StoreHealth, SystemClock};
 use crate::flow::queries::Queries;
-use crate::plugins::{MemoryKv, NoDatabase};
-use crate::store::{PostgresLook, PostgresSettings, PostgresStore, SqliteLook, SqliteStore};
+use crate::plugins::{MemoryKv, NoDatabase, Plugin};
+use crate::store::{PostgresLook, PostgresSettings, PostgresStore, SqliteLook, SqliteStore, sqlite_could_open};
+
+/// What answers queries where keys are in memory.
+const NO_TABLES: NoDatabase = NoDatabase::Refused("`store: sqlite::memory:` has no tables to ask");
 
 /// The store of a server.
 pub(super) struct Kept {
@@ -47,7 +50,7 @@ impl Kept {
             }
             StorePlace::Memory => {
                 let kv = Arc::new(MemoryKv::new(clock));
-                let queries = Arc::new(NoDatabase::Refused("`store: sqlite::memory:` has no tables to ask"));
+                let queries = Arc::new(NO_TABLES);
                 let dead_letters = Arc::new(MemoryDeadLetters::new(letters_max));
                 Self { kv: kv.clone(), queries, health: kv, dead_letters, database: Database::Memory }
             }
@@ -95,12 +98,12 @@ impl KeptLook {
         }
     }
 
-    /// What answers queries; `None` where there is nothing to ask.
-    pub(super) fn queries(&self) -> Option<Arc<dyn Queries>> {
+    /// What answers queries, or refuses them.
+    pub(super) fn queries(&self) -> Arc<dyn Queries> {
         match self {
-            Self::Sqlite(_, look) => Some(look.clone()),
-            Self::Postgres(look) => Some(look.clone()),
-            Self::Memory => None,
+            Self::Sqlite(_, look) => look.clone(),
+            Self::Postgres(look) => look.clone(),
+            Self::Memory => Arc::new(NO_TABLES),
         }
     }
 
@@ -113,6 +116,17 @@ impl KeptLook {
             Self::Postgres(look) => look.could_serve().await.map_err(AppError::Store),
             Self::Sqlite(..) | Self::Memory => Ok(()),
         }
+    }
+
+    /// Whether a start could open what these plugins need.
+    ///
+    /// # Errors
+    /// [`AppError::Diagnostics`], one a plugin that would lack the store.
+    pub(super) fn has_room_for(&self, plugins: &[Arc<Plugin>]) -> Result<(), AppError> {
+        let Self::Sqlite(file, _) = self else { return Ok(()) };
+        let Err(why) = sqlite_could_open(file) else { return Ok(()) };
+        let mistakes: Vec<_> = plugins.iter().filter_map(|plugin| plugin.without_store(&why)).collect();
+        if mistakes.is_empty() { Ok(()) } else { Err(AppError::Diagnostics(mistakes)) }
     }
 
     /// The file, when queries were not prepared because it is not there.

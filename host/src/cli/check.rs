@@ -1,6 +1,5 @@
 //! `tidegate check`: the same path as a start, and nothing is served.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,7 +9,8 @@ use super::failure::{self, Failure};
 use super::load::Load;
 use super::{Answer, Format, complain};
 use crate::app::{self, Checked};
-use crate::channels::{Catalog, InboundAction, judge_examples};
+use crate::channels::{Catalog, judge_examples};
+use crate::plugins::KeptOut;
 use crate::reload;
 
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ impl Check {
     async fn check(self, plugins: &mut Option<PathBuf>) -> Result<[usize; 4], Failure> {
         let config = self.load.config_to_look_at()?;
         *plugins = Some(config.plugins.clone());
-        let Checked { serving, secrets_missing, store_missing } = app::check(&config).await?;
+        let Checked { serving, secrets_missing, store_missing, plugins: count, kept_out } = app::check(&config).await?;
         for name in secrets_missing {
             complain(&format!("note: `{name}` is not set; `tidegate serve` will need it, a plugin is granted it\n"));
         }
@@ -57,9 +57,15 @@ impl Check {
                 "note: `{file}` is not there, so the queries that plugins are granted were not prepared\n"
             ));
         }
+        for KeptOut { plugin, reason, .. } in kept_out {
+            complain(&format!(
+                "note: plugin `{plugin}` is quarantined: {reason}; `tidegate serve` would start without it and refuse what \
+                 needs it, until another file lies there or `tidegate plugin clear {plugin}` lets it in\n"
+            ));
+        }
         let catalog = &serving.catalog;
         let examples = examples(&config.channels, catalog)?;
-        Ok([catalog.channels().len(), plugins_in_use(catalog), catalog.bridge().rules().len(), examples])
+        Ok([catalog.channels().len(), count, catalog.bridge().rules().len(), examples])
     }
 }
 
@@ -73,17 +79,6 @@ fn examples(channels: &Path, catalog: &Catalog) -> Result<usize, Failure> {
         }
     }
     if mistakes.is_empty() { Ok(held) } else { Err(Failure::Mistakes(mistakes)) }
-}
-
-fn plugins_in_use(catalog: &Catalog) -> usize {
-    let mut names = BTreeSet::new();
-    for channel in catalog.channels() {
-        names.extend(channel.authorizer.clone());
-        if let Some(InboundAction::Handler(plugin)) = channel.inbound.as_ref().map(|inbound| &inbound.action) {
-            names.insert(plugin.clone());
-        }
-    }
-    names.len()
 }
 
 fn counted(count: usize, what: &str) -> String {

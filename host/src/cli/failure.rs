@@ -10,7 +10,7 @@ use super::exit;
 use crate::app::AppError;
 use crate::auth::SignError;
 use crate::config::{Diagnostic, NoPostgresUrl, Place};
-use crate::plugins::BuildError;
+use crate::plugins::{BuildError, Quarantine};
 use crate::protocol::PayloadError;
 use crate::telemetry::LoggingError;
 
@@ -61,6 +61,8 @@ pub(super) enum Failure {
         url: String,
         /// What the network said.
         why: String,
+        /// Whether that machine says that nobody listens there.
+        nobody: bool,
     },
     /// A server answers, but not what was asked.
     #[error("`{url}` answers {status}: {said}")]
@@ -201,6 +203,15 @@ impl Failure {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
                 None => format!("there are {}", known.join(", ")),
             }));
+        }
+        if let Self::NotQuarantined { what, .. } = self
+            && what.len() < Quarantine::DIGITS_MIN
+            && what.bytes().all(|byte| byte.is_ascii_hexdigit())
+        {
+            let (fewest, digits) = (Quarantine::DIGITS_MIN, what.len());
+            return Some(Cow::Owned(format!(
+                "a digest is meant by {fewest} or more of its digits, these are {digits}"
+            )));
         }
         if let Self::New { hint, .. } = self {
             return Some(Cow::Owned(hint.clone()));

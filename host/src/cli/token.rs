@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
 
 use super::failure::Failure;
@@ -15,7 +16,7 @@ use crate::flow::ports::{Clock, SystemClock};
 #[derive(Debug, Args)]
 pub(super) struct Token {
     /// The user's id
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     user: String,
     /// The user's roles
     #[arg(long, value_name = "ROLE,…", value_delimiter = ',')]

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
+use super::strict::Strict;
 use super::{Diagnostic, Node, Place};
 
 /// Most mistakes told of one value; each costs one more decoding.
@@ -50,17 +51,12 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
     if value.is_null() {
         value = Value::Object(serde_json::Map::new());
     }
-    // Serde would read a list as a mapping's values in order. Who wants a list takes the empty one.
-    if value.is_array() && T::deserialize(&Value::Array(Vec::new())).is_err() {
-        diagnostics.push(Diagnostic::at(node.place.clone(), "expected a mapping, found a list"));
-        return None;
-    }
     // What was mended, by path, with the number of stand-ins tried; a mistake at such a path was told already.
     let mut mended: HashSet<(Vec<String>, usize)> = HashSet::new();
     let mut told = 0;
     // Every round tells a mistake or tries another stand-in, so the bound is never met in earnest.
     for _ in 0..MISTAKES_MAX * (STAND_INS.len() + 3) {
-        let error = match serde_path_to_error::deserialize::<_, T>(&value) {
+        let error = match serde_path_to_error::deserialize::<_, T>(Strict(&value)) {
             Ok(decoded) => return Some(decoded),
             Err(error) => error,
         };
@@ -288,6 +284,7 @@ fn plain(text: &str) -> String {
             "string or map" => "a text or a mapping",
             "a sequence" => "a list",
             "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+            name if name.starts_with("a nonzero u") => "a whole number, 1 or more",
             "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
             "f32" | "f64" => "a number",
             "a map" => "a mapping",
@@ -303,10 +300,6 @@ fn plain(text: &str) -> String {
             other => other,
         };
         return format!("expected {expected}, found {found}");
-    }
-    // Serde reads a list as a mapping's values in order; only its length gives it away.
-    if text.starts_with("invalid length ") && text.contains("expected struct ") {
-        return "expected a mapping, found a list".to_owned();
     }
     if let Some(rest) = text.strip_prefix("unknown variant `")
         && let Some((variant, expected)) = rest.split_once("`, expected ")
@@ -415,6 +408,43 @@ mod tests {
     #[test]
     fn an_empty_file_is_told_what_it_lacks() {
         assert_eq!(mistakes("").1, ["1:1 key `name` is missing", "1:1 key `size` is missing"]);
+    }
+
+    #[test]
+    fn a_list_is_no_mapping_however_deep_it_stands() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "decoded for its mistakes")]
+        struct Outer {
+            #[serde(default)]
+            step: Option<Step>,
+            #[serde(default)]
+            way: Vec<Way>,
+            pair: (u32, u32),
+        }
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "lowercase", deny_unknown_fields)]
+        #[expect(dead_code, reason = "decoded for its mistakes")]
+        enum Way {
+            Named { run: String },
+            Step(Step),
+        }
+        let told = |text: &str| {
+            let source = Arc::new(SourceFile { path: "outer.yaml".to_owned(), text: text.to_owned() });
+            let mut diagnostics = Vec::new();
+            let node = parse_yaml(&source, &mut diagnostics).unwrap();
+            let _: Option<Outer> = decode(&node, &mut diagnostics);
+            let lines = diagnostics.into_iter().map(|told| format!("{}: {}", told.place.unwrap().line, told.message));
+            lines.collect::<Vec<_>>()
+        };
+        assert_eq!(told("pair: [1, 2]\nway:\n  - step: { run: x }\n  - named: { run: x }\n"), [""; 0]);
+        for (text, expected) in [
+            ("pair: [1, 2]\nstep: [echo]\n", "2: `step`: expected a mapping, found a list"),
+            ("pair: [1, 2]\nway:\n  - named: [x]\n", "3: `named`: expected a mapping, found a list"),
+            ("pair: [1, 2]\nway:\n  - step: [x, true]\n", "3: `step`: expected a mapping, found a list"),
+        ] {
+            assert_eq!(told(text), [expected]);
+        }
     }
 
     #[test]

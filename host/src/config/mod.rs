@@ -15,6 +15,7 @@ mod rollback;
 mod secret;
 mod server;
 mod source;
+mod strict;
 mod units;
 mod unserved;
 mod web_url;

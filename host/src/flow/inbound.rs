@@ -143,7 +143,12 @@ impl Gates {
 pub(super) fn check(schema: &Schema, payload: &Payload) -> Result<(), Refusal> {
     // A text that the parser skips over may still be no value: nested too deep, a number out of range, half a surrogate.
     let value = payload.to_value().map_err(|error| Refusal::because(Code::InvalidPayload, error.to_string()))?;
-    schema.check(&value).map_err(|violations| {
+    check_value(schema, &value)
+}
+
+/// Judges a payload that was read.
+pub(super) fn check_value(schema: &Schema, value: &serde_json::Value) -> Result<(), Refusal> {
+    schema.check(value).map_err(|violations| {
         Refusal::new(Code::InvalidPayload).with_details(serde_json::json!({ "violations": violations }))
     })
 }
@@ -165,13 +170,10 @@ fn bus_event(plugin: &PluginName, kind: String, subject: Option<String>, data: &
 pub(super) fn refusal_of(fault: &Fault) -> Refusal {
     match fault.kind {
         FaultKind::Timeout => Code::HandlerTimeout.into(),
-        FaultKind::Overloaded | FaultKind::Paused => Code::Unavailable.into(),
-        FaultKind::Trap
-        | FaultKind::Memory
-        | FaultKind::InvalidOutput
-        | FaultKind::NotGranted
-        | FaultKind::Missing
-        | FaultKind::Failed => Code::HandlerFailed.into(),
+        FaultKind::Missing | FaultKind::Overloaded | FaultKind::Paused => Code::Unavailable.into(),
+        FaultKind::Trap | FaultKind::Memory | FaultKind::InvalidOutput | FaultKind::NotGranted | FaultKind::Failed => {
+            Code::HandlerFailed.into()
+        }
     }
 }
 

@@ -72,7 +72,7 @@ pub struct KvEntry {
     pub revision: u64,
 }
 
-/// Why nothing was read or written.
+/// Why there is no answer. Nothing was read or written, but for [`KvError::Unavailable`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KvError {
     /// The key has another revision: this one, 0 when there is no such key.
@@ -81,7 +81,7 @@ pub enum KvError {
     /// The value is no integer, or the sum is out of range.
     #[error("the value is no integer, or the sum is out of range")]
     NotAnInteger,
-    /// The store is away.
+    /// The store is away, or went away before it answered: a write may have happened all the same.
     #[error("{0}")]
     Unavailable(String),
 }

@@ -61,7 +61,7 @@ impl Failure {
             (FaultKind::Trap, error.root_cause().to_string())
         } else {
             // What the guest returned could not be lifted: text that is no UTF-8, pointers astray, too much of it.
-            (FaultKind::InvalidOutput, error.root_cause().to_string())
+            (FaultKind::InvalidOutput, in_our_words(error.root_cause().to_string(), limits))
         };
         tracing::debug!(backtrace = format!("{error:?}"), "plugin trapped");
         let printed = guest.take_output();
@@ -70,4 +70,15 @@ impl Failure {
         }
         Self { kind, detail: shorten(detail) }
     }
+}
+
+/// Wasmtime's sentence, with the limit named where it is one that the operator can raise.
+fn in_our_words(said: String, limits: &PluginLimits) -> String {
+    if said.contains("fuel allocated for hostcalls has been exhausted") {
+        return format!("handed over more at once than `limits.host_bytes` ({} bytes)", limits.host_bytes_max);
+    }
+    if said.contains("store handle limit exceeded") {
+        return format!("wanted more than `limits.handles` ({})", limits.handles_max);
+    }
+    said
 }

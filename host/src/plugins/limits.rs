@@ -206,7 +206,7 @@ impl Told<'_> {
     fn size(&mut self, key: &str, size: ByteSize, bytes_max: usize) {
         if size.bytes() == 0 || size.as_usize() > bytes_max {
             let most = ByteSize::from_bytes(bytes_max as u64);
-            self.add(key, &format!("expected at most {most}, found {size}"));
+            self.add(key, &format!("expected 1 byte to {most}, found {size}"));
         }
     }
 

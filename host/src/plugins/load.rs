@@ -161,10 +161,7 @@ impl PluginHost {
     async fn reach(&self, candidate: &Candidate) -> Result<Arc<Reach>, Mistake> {
         let manifest = &candidate.manifest;
         if !manifest.grants.kv.is_empty() {
-            self.services.kv.open().await.map_err(|error| {
-                Mistake::at("/grants/kv", format!("is granted buckets of the store, which does not open: {error}"))
-                    .hint("`store` in tidegate.yaml names the file; the server must be able to make and write it")
-            })?;
+            self.services.kv.open().await.map_err(|error| without_store("/grants/kv", "buckets", &error))?;
         }
         let plugin = candidate.name.as_str().into();
         let reach = Reach::new(plugin, &self.services, &manifest.grants, &manifest.limits).await?;
@@ -215,10 +212,7 @@ impl Candidate {
 
     /// A mistake at the key of `plugin.yaml` that it is about.
     pub(super) fn tell(&self, mistake: Mistake) -> Diagnostic {
-        let place = self.manifest.node.nearest(&mistake.key).place.clone();
-        let mut diagnostic = Diagnostic::at(place, format!("component `{}`: {}", self.path, mistake.message));
-        diagnostic.hint = mistake.hint;
-        diagnostic
+        mistake.told(&self.manifest, &format!("component `{}`", self.path))
     }
 }
 
@@ -236,6 +230,14 @@ impl Mistake {
         self.message
     }
 
+    /// Told of `whose` at its key of `plugin.yaml`.
+    fn told(self, manifest: &PluginManifest, whose: &str) -> Diagnostic {
+        let place = manifest.node.nearest(&self.key).place.clone();
+        let mut diagnostic = Diagnostic::at(place, format!("{whose}: {}", self.message));
+        diagnostic.hint = self.hint;
+        diagnostic
+    }
+
     pub(super) fn new(message: String) -> Self {
         Self::at("/component", message)
     }
@@ -246,6 +248,26 @@ impl Mistake {
 
     pub(super) fn hint(self, hint: &str) -> Self {
         Self { hint: Some(hint.to_owned()), ..self }
+    }
+}
+
+/// A store that is needed for a grant and is none.
+fn without_store(key: &'static str, what: &str, why: &dyn std::fmt::Display) -> Mistake {
+    Mistake::at(key, format!("is granted {what} of the store, which does not open: {why}"))
+        .hint("`store` in tidegate.yaml names the file; the server must be able to make and write it")
+}
+
+impl Plugin {
+    /// What a start is told where the store does not open, for this reason; `None` when the plugin needs none.
+    #[must_use]
+    pub fn without_store(&self, why: &str) -> Option<Diagnostic> {
+        let grants = &self.manifest.grants;
+        let mistake = match (grants.kv.is_empty(), grants.queries.is_empty()) {
+            (false, _) => without_store("/grants/kv", "buckets", &why),
+            (true, false) => without_store("/grants/queries", "queries", &why),
+            (true, true) => return None,
+        };
+        Some(mistake.told(&self.manifest, &format!("plugin `{}`", self.name)))
     }
 }
 

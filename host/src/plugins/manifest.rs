@@ -198,7 +198,7 @@ fn check_instances(
         told("idle", format!("expected 1s to {}, found {}", HumanDuration::new(IDLE_MAX), file.idle));
     }
     if let Some(memory) = file.memory.filter(|memory| memory.bytes() == 0 || memory.bytes() > most.bytes()) {
-        told("memory", format!("expected at most `limits.memory` ({most}), found {memory}"));
+        told("memory", format!("expected 1 byte to `limits.memory` ({most}), found {memory}"));
     }
     Instances {
         isolation: file.isolation,
@@ -253,6 +253,28 @@ mod tests {
     fn keys_of_later_versions_are_refused_and_not_ignored() {
         let told = read("component: a.wasm\non_failure: drop\n").unwrap_err();
         assert_eq!(told, ["2: `on_failure` is not served by this version"]);
+    }
+
+    #[test]
+    fn a_list_is_no_section() {
+        let told = read("component: a.wasm\nlimits: [64MiB]\ninstances: []\ngrants:\n  - [x]\n").unwrap_err();
+        let expected = [(2, "limits"), (3, "instances"), (5, "grants")]
+            .map(|(line, key)| format!("{line}: `{key}`: expected a mapping, found a list"));
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn zero_is_told_what_is_expected() {
+        let text = "component: a.wasm\nlimits: { memory: 0, concurrency: 0, cpu: 0ms }\ninstances: { memory: 0 }\n";
+        let told = read(text).unwrap_err().join("\n");
+        for expected in [
+            "`limits.memory`: expected 1 byte to 256MiB, found 0",
+            "`concurrency`: expected a whole number, 1 or more, found integer `0`",
+            "`limits.cpu`: expected 1ms to `limits.wall` (100ms), found 0s",
+            "`instances.memory`: expected 1 byte to `limits.memory`",
+        ] {
+            assert!(told.contains(expected), "{expected} in {told}");
+        }
     }
 
     #[test]

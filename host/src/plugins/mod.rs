@@ -47,7 +47,7 @@ pub use load::COMPONENT_BYTES_MAX;
 pub use manifest::{PluginManifest, manifest_schema, read_manifest};
 pub use needs::Needs;
 pub use plugin::{Digest, Fingerprint, Plugin};
-pub use quarantine::{Quarantine, Quarantined};
+pub use quarantine::{KeptOut, Quarantine, Quarantined};
 pub use recording::{HttpSeen, Recorded, recorded};
 pub use roster::Roster;
 pub use set::PluginSet;

@@ -314,7 +314,9 @@ impl Plugin {
             record.memory_bytes = Some(instance.guest().memory.bytes());
         });
         if dropped > 0 {
-            telemetry::plugin_log_dropped(self.name.as_str(), dropped);
+            if !self.is_trial {
+                telemetry::plugin_log_dropped(self.name.as_str(), dropped);
+            }
             let (plugin, version) = (self.name.as_str(), self.version());
             tracing::debug!(target: "plugin", plugin, version, dropped, "too many log lines");
         }

@@ -122,7 +122,7 @@ impl PluginHost {
             exports: Exports::find(&blueprint.component, plugin.kinds).map_err(|misfit| misfit.to_string())?,
             component: blueprint.component.clone(),
             config: blueprint.config.clone(),
-            reach: Arc::new(reach.map_err(Mistake::into_message)?),
+            reach: Arc::new(reach.map_err(Mistake::into_message)?.uncounted()),
             limits,
             census: Census::silent(),
             places: blueprint.places,

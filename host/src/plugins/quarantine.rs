@@ -11,15 +11,14 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::plugin::{Digest, Plugin};
+use super::plugin::{Digest, Fingerprint, Plugin};
+use super::{PluginHost, PluginSource};
 use crate::flow::ports::{Clock as _, PluginState, PluginStatus, PluginVersion, SystemClock};
 use crate::protocol::PluginName;
 use crate::telemetry;
 
 /// Most versions kept; the oldest goes first.
 const ENTRIES_MAX: usize = 1000;
-/// Fewest digits that mean a digest.
-const DIGITS_MIN: usize = 12;
 
 /// The versions that are kept out.
 #[derive(Debug, Default)]
@@ -51,6 +50,18 @@ pub struct Quarantined {
     /// Not in the file: it could not be written.
     #[serde(skip)]
     unsaved: bool,
+}
+
+/// A version that lies in its plugin's directory and is kept out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptOut {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// The version that serves in its place; `None` when nothing does.
+    pub serving: Option<String>,
+    candidate: Fingerprint,
 }
 
 /// What of a version is kept out.
@@ -114,12 +125,15 @@ impl Quarantined {
     /// Whether a plugin's name or the beginning of a digest means this one.
     fn is_meant_by(&self, what: &str) -> bool {
         let digits = what.to_ascii_lowercase();
-        let begins = |digest: &str| digits.len() >= DIGITS_MIN && digest.starts_with(&digits);
+        let begins = |digest: &str| digits.len() >= Quarantine::DIGITS_MIN && digest.starts_with(&digits);
         self.plugin == what || begins(&self.digest) || begins(&self.version)
     }
 }
 
 impl Quarantine {
+    /// Fewest digits that mean a digest.
+    pub const DIGITS_MIN: usize = 12;
+
     /// What the file holds. One that is not there holds nothing; what cannot be read of it is logged. Blocks.
     #[must_use]
     pub fn at(path: PathBuf) -> Self {
@@ -143,6 +157,11 @@ impl Quarantine {
     /// Waits until something was let in again.
     pub async fn cleared(&self) {
         self.cleared.notified().await;
+    }
+
+    /// Whether anything of a plugin is kept out.
+    fn knows(&self, plugin: &PluginName) -> bool {
+        self.entries.lock().iter().any(|entry| entry.plugin == plugin.as_str())
     }
 
     /// Why a version is kept out, if it is.
@@ -235,6 +254,43 @@ impl Quarantine {
 
     fn shown(&self) -> String {
         self.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+    }
+}
+
+impl PluginHost {
+    /// Why what lies there is kept out, if it is; such a source does not load.
+    #[must_use]
+    pub fn kept_out(&self, source: &PluginSource) -> Option<KeptOut> {
+        let quarantine = self.quarantine();
+        // Most are never taken back: their digest is taken once, where they load.
+        if !quarantine.knows(&source.name) {
+            return None;
+        }
+        let candidate = Fingerprint::of(&source.manifest.text, &source.component);
+        let entry = quarantine.find(&source.name, candidate.digest(), candidate.version())?;
+        Some(KeptOut { plugin: source.name.clone(), candidate, reason: entry.reason, serving: None })
+    }
+}
+
+impl KeptOut {
+    /// What an operator is told of it.
+    #[must_use]
+    pub fn status(&self) -> PluginStatus {
+        PluginStatus {
+            name: self.plugin.as_str().to_owned(),
+            state: PluginState::Rejected,
+            version: Some(self.candidate.version().to_string()),
+            digest: Some(self.candidate.digest().as_str().to_owned()),
+            since_unix_s: SystemClock.now_unix_s(),
+            reasons: vec![format!("is quarantined: {}", self.reason)],
+            service: None,
+        }
+    }
+
+    /// Notes it in the log.
+    pub fn tell(&self) {
+        let component = self.candidate.digest().short();
+        telemetry::plugin_kept_out(self.plugin.as_str(), component, &self.reason, self.serving.as_deref());
     }
 }
 

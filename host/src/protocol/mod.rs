@@ -17,5 +17,5 @@ pub use name::{
     ConnectionId, Generation, InvalidName, Params, PluginName, RESERVED_EVENTS, TOPIC_BYTES_MAX, TOPIC_SEGMENTS_MAX,
     Topic,
 };
-pub use payload::{Payload, PayloadError};
+pub use payload::{Payload, PayloadError, ReadPayload};
 pub use user::User;

@@ -49,6 +49,55 @@ impl Payload {
     }
 }
 
+/// A payload with its value, so that whoever judges it need not read it again.
+#[derive(Debug, Clone)]
+pub struct ReadPayload {
+    payload: Payload,
+    value: Value,
+}
+
+impl ReadPayload {
+    /// Takes a JSON text and reads it.
+    ///
+    /// # Errors
+    /// As [`Payload::parse`] and [`Payload::to_value`].
+    pub fn parse(text: String) -> Result<Self, PayloadError> {
+        let payload = Payload::parse(text)?;
+        let value = payload.to_value()?;
+        Ok(Self { payload, value })
+    }
+
+    /// Its value.
+    #[must_use]
+    pub const fn value(&self) -> &Value {
+        &self.value
+    }
+}
+
+impl From<Value> for ReadPayload {
+    fn from(value: Value) -> Self {
+        Self { payload: Payload::from(&value), value }
+    }
+}
+
+impl AsRef<Payload> for ReadPayload {
+    fn as_ref(&self) -> &Payload {
+        &self.payload
+    }
+}
+
+impl AsRef<Self> for Payload {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl From<ReadPayload> for Payload {
+    fn from(read: ReadPayload) -> Self {
+        read.payload
+    }
+}
+
 /// A JSON tree whose objects name each key once.
 struct Unambiguous(Value);
 

@@ -6,7 +6,7 @@ use super::Read;
 use crate::channels::{self, Sources};
 use crate::config::Diagnostic;
 use crate::flow::Serving;
-use crate::plugins::{Fingerprint, Plugin, PluginHost, PluginSet, PluginSource};
+use crate::plugins::{Fingerprint, KeptOut, Plugin, PluginHost, PluginSet, PluginSource};
 use crate::protocol::Generation;
 
 /// A generation ready to serve.
@@ -20,9 +20,13 @@ pub struct Built {
     pub sources: Sources,
     /// Of the files it was built from; `None` when it was built from none, after a plugin was taken back.
     pub fingerprint: Option<u64>,
+    /// What lies in a plugin's directory and is quarantined: the version of `previous` serves on, or none.
+    pub kept_out: Vec<KeptOut>,
 }
 
-/// Builds a generation. A plugin of `previous` that did not change keeps its warm instances.
+/// Builds a generation. A plugin of `previous` that did not change keeps its warm instances. One whose file is quarantined
+/// holds up nothing else: the first of its name in `previous` serves on; where there is none the plugin is missing, and
+/// what needs it is refused.
 ///
 /// # Errors
 /// Every mistake of every file: plugins, manifests and bridge in one run.
@@ -36,9 +40,23 @@ pub async fn build(
     let mut mistakes = Vec::new();
     let mut plugins = Vec::new();
     let mut unloadable = Vec::new();
+    let mut kept_out = Vec::new();
     for source in read.plugins {
         let name = source.name.clone();
-        let loaded = match unchanged(previous, &source) {
+        let unchanged = unchanged(previous, &source);
+        if unchanged.is_none()
+            && let Some(mut kept) = host.kept_out(&source)
+        {
+            let serving = previous.iter().find(|plugin| *plugin.name() == name);
+            kept.serving = serving.map(|plugin| plugin.version().to_owned());
+            kept_out.push(kept);
+            match serving {
+                Some(plugin) => plugins.push(plugin.clone()),
+                None => unloadable.push(name),
+            }
+            continue;
+        }
+        let loaded = match unchanged {
             // What it must answer may have changed alone.
             Some(plugin) => host.prove(&plugin, &source.vectors).await.map(|()| plugin),
             None => host.load(source).await,
@@ -58,7 +76,7 @@ pub async fn build(
         Ok(catalog) if mistakes.is_empty() => {
             let set = PluginSet::new(plugins.iter().cloned());
             let serving = Serving { catalog: catalog.into(), plugins: Arc::new(set) };
-            Ok(Built { serving, plugins, sources, fingerprint })
+            Ok(Built { serving, plugins, sources, fingerprint, kept_out })
         }
         Ok(_) => Err(mistakes),
         Err(mut errors) => {

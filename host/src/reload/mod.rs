@@ -25,7 +25,7 @@ use standby::Standby;
 
 use crate::config::{Diagnostic, Rollback};
 use crate::flow::Gates;
-use crate::plugins::{PluginHost, Quarantined, Roster};
+use crate::plugins::{KeptOut, PluginHost, Quarantined, Roster};
 use crate::protocol::Generation;
 use crate::telemetry;
 
@@ -146,6 +146,7 @@ impl Reloader {
                 state.standby.swapped(&before.plugins, &state.current.plugins);
                 self.serve(state);
                 telemetry::reload_applied(generation.0, started.elapsed());
+                state.current.kept_out.iter().for_each(KeptOut::tell);
                 (told.applied)(generation);
             }
             Err(mistakes) => {
@@ -160,6 +161,7 @@ impl Reloader {
     /// Has the roster tell what serves.
     fn serve(&self, state: &State) {
         self.roster.serve(&state.current.plugins, state.standby.plugins());
+        self.roster.reject(state.current.kept_out.iter().map(KeptOut::status).collect());
     }
 
     /// Puts the version before in the place of every plugin that failed on probation, and lets those go that stood by

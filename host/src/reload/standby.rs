@@ -101,5 +101,5 @@ pub(super) fn without(current: &Built, bad: &Arc<Plugin>, good: &Arc<Plugin>) ->
     let catalog = channels::compile(&sources, generation)?.into();
     let set = PluginSet::new(plugins.iter().cloned());
     let serving = Serving { catalog, plugins: Arc::new(set) };
-    Ok(Built { serving, plugins, sources, fingerprint: None })
+    Ok(Built { serving, plugins, sources, fingerprint: None, kept_out: Vec::new() })
 }

@@ -13,4 +13,4 @@ mod statement;
 
 pub use letters::KeptDeadLetters;
 pub use postgres::{PostgresLook, PostgresSettings, PostgresStore};
-pub use sqlite::{SqliteLook, SqliteStore};
+pub use sqlite::{SqliteLook, SqliteStore, sqlite_could_open};

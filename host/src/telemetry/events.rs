@@ -166,6 +166,22 @@ pub fn plugin_cleared(plugin: &str, component: &str) {
     tracing::info!(event = names::PLUGIN_CLEARED, plugin, component, "plugin let in again");
 }
 
+/// `plugin.kept_out`: what lies in a plugin's directory is quarantined. The version `serving` goes on; without one the
+/// plugin is missing.
+pub fn plugin_kept_out(plugin: &str, component: &str, reason: &str, serving: Option<&str>) {
+    let event = names::PLUGIN_KEPT_OUT;
+    match serving {
+        Some(serving) => {
+            let message = "a quarantined version is kept out, the one before serves on";
+            tracing::warn!(event, plugin, component, reason, serving, message);
+        }
+        None => {
+            let message = "a quarantined version is kept out and there is no other: what needs the plugin is refused";
+            tracing::error!(event, plugin, component, reason, message);
+        }
+    }
+}
+
 /// `plugin.quarantine`: the file of quarantined versions, or a line of it, cannot be read or written.
 pub fn plugin_quarantine_unusable(file: &str, why: &str) {
     tracing::error!(event = names::PLUGIN_QUARANTINE, file, why, "the quarantine of plugins cannot be kept");

@@ -11,9 +11,9 @@ mod registry;
 pub use events::{
     PluginFault, auth_failed, boundary_violation, broker_away, broker_back, broker_refused, connected, dead_letter,
     disconnected, draining, listening, panicked, plugin_cache_rejected, plugin_cache_unusable, plugin_cleared,
-    plugin_compiled, plugin_fault, plugin_lingers, plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable,
-    plugin_resumed, plugin_rolled_back, plugin_tested, reload_applied, reload_rejected, reload_reverted, stopped,
-    store_away, store_back,
+    plugin_compiled, plugin_fault, plugin_kept_out, plugin_lingers, plugin_not_rolled_back, plugin_paused,
+    plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back, plugin_tested, reload_applied, reload_rejected,
+    reload_reverted, stopped, store_away, store_back,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{

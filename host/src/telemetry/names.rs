@@ -260,6 +260,7 @@ pub(super) const PLUGIN_TESTED: &str = "plugin.tested";
 pub(super) const PLUGIN_ROLLED_BACK: &str = "plugin.rolled_back";
 pub(super) const PLUGIN_LINGERS: &str = "plugin.lingers";
 pub(super) const PLUGIN_CLEARED: &str = "plugin.cleared";
+pub(super) const PLUGIN_KEPT_OUT: &str = "plugin.kept_out";
 pub(super) const PLUGIN_QUARANTINE: &str = "plugin.quarantine";
 pub(super) const PLUGIN_PAUSED: &str = "plugin.paused";
 pub(super) const PLUGIN_RESUMED: &str = "plugin.resumed";

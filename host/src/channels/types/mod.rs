@@ -185,6 +185,20 @@ mod tests {
     }
 
     #[test]
+    fn a_reference_that_leads_to_itself_says_nothing() {
+        for schema in [
+            "{ $ref: '#' }",
+            "{ description: round, $ref: '#' }",
+            "{ $ref: '#/$defs/a', $defs: { a: { $ref: '#/$defs/b' }, b: { $ref: '#/$defs/a' } } }",
+        ] {
+            assert_eq!(typescript(schema), ["type TPayload = unknown;"], "{schema}");
+        }
+        assert_eq!(typescript("{ oneOf: [{ $ref: '#' }, { type: string }] }"), ["type TPayload = string;"]);
+        // One that says something on the way round is a list of lists.
+        assert_eq!(typescript("{ type: array, items: { $ref: '#' } }"), ["type TPayload = TPayload[];"]);
+    }
+
+    #[test]
     fn values_and_types_that_are_several_are_one_union_without_doubles() {
         assert_eq!(
             typescript("{ oneOf: [{ const: a }, { enum: [b, a, null] }] }"),

@@ -143,6 +143,7 @@ impl<'a> Reader<'a> {
         let (mut types, mut is_nullable) = (Vec::new(), false);
         for (number, alternative) in (1..).zip(alternatives) {
             let whole = if says_more { json!({ "allOf": [base, alternative] }) } else { alternative.clone() };
+            let itself = Type::Named(name.to_owned());
             let name = format!("{name}{}", label(alternative).unwrap_or_else(|| format!("{number}")));
             let of = match self.type_of(&placed.with(whole), &name) {
                 Type::Null => {
@@ -155,7 +156,7 @@ impl<'a> Reader<'a> {
                 }
                 of => of,
             };
-            if !types.contains(&of) {
+            if of != itself && !types.contains(&of) {
                 types.push(of);
             }
         }
@@ -254,6 +255,10 @@ impl<'a> Reader<'a> {
         let Some((target, pointer)) = self.follow(reference, from) else {
             return unknown(&format!("`$ref` {reference}"));
         };
+        // Through nothing but references back to where it stands: it says nothing of a value.
+        if self.leads_to_itself(&target) {
+            return unknown("`$ref` of itself");
+        }
         let key = (target.document.name.clone(), pointer);
         if let Some(name) = self.referred.get(&key) {
             return Type::Named(name.clone());
@@ -265,6 +270,21 @@ impl<'a> Reader<'a> {
         self.referred.insert(key, name.clone());
         self.declare(&target, &name, Vec::new());
         Type::Named(name)
+    }
+
+    /// Whether a schema is a reference, to a reference, and so on until one was met before.
+    fn leads_to_itself(&mut self, from: &Placed) -> bool {
+        let (mut at, mut met) = (from.clone(), Vec::new());
+        while let Some(reference) = only_reference(&at.schema) {
+            let Some((target, pointer)) = self.follow(&reference, &at) else { return false };
+            let key = (target.document.name.clone(), pointer);
+            if met.contains(&key) {
+                return true;
+            }
+            met.push(key);
+            at = target;
+        }
+        false
     }
 
     /// Where a reference leads, with the pointer into its document; `None` for what is no pointer.
@@ -287,6 +307,16 @@ impl<'a> Reader<'a> {
         let document = Arc::new(Document { path: path.to_owned(), name, root });
         self.documents.insert(path.to_owned(), document.clone());
         Some(document)
+    }
+}
+
+/// The reference that a schema is and says nothing beside it that is a type.
+fn only_reference(schema: &Value) -> Option<String> {
+    match &parts(schema)[..] {
+        [Value::Object(only)] if only.keys().all(|key| key == "$ref" || key == "$defs") => {
+            Some(only.get("$ref")?.as_str()?.to_owned())
+        }
+        _ => None,
     }
 }
 

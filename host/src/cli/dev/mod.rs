@@ -3,7 +3,7 @@
 mod rebuild;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -28,6 +28,8 @@ const USERS: [(&str, &[&str]); 3] = [("alice", &[]), ("bob", &[]), ("erin", &["e
 
 /// Where the shipped example looks for the server until `URL` says otherwise.
 const EXAMPLE_URL: &str = "http://127.0.0.1:3000";
+/// The shipped example, where it is there.
+const EXAMPLE: &str = "examples/realtime-ping/package.json";
 /// The page of the shipped example, where it is there.
 const EXAMPLE_PAGE: &str = "examples/realtime-ping/index.html";
 
@@ -104,11 +106,12 @@ impl Banner {
         for (user, token) in &self.tokens {
             text += &format!("\n  {user}\n  {token}\n");
         }
-        if let Some((_, token)) = self.tokens.first() {
+        let is_there = |path: &str| Path::new(path).is_file();
+        if let Some((_, token)) = self.tokens.first().filter(|_| is_there(EXAMPLE)) {
             text += "\nTry it, in another terminal:\n\n";
             text += &format!("  cd examples/realtime-ping && npm install && {elsewhere}TOKEN={token} npm start\n");
         }
-        if std::path::Path::new(EXAMPLE_PAGE).is_file() {
+        if is_there(EXAMPLE_PAGE) {
             text += "\nOr in a browser, with the same token:\n\n";
             text += &format!(
                 "  cd examples/realtime-ping && {elsewhere}npm run page     # then open http://127.0.0.1:8080/\n"
@@ -129,4 +132,16 @@ fn curl(address: SocketAddr, key: &str) -> String {
         "  curl -i http://{address}/v1/events \\\n    -H 'authorization: Bearer {key}' \\\n    \
          -H 'content-type: application/cloudevents+json' \\\n    -d '{event}'\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_to_an_example_that_is_not_there() {
+        let tokens = vec![("alice".to_owned(), "a.b.c".to_owned())];
+        let text = Banner { tokens, api_key: None }.text(([127, 0, 0, 1], 3000).into());
+        assert!(text.contains("a.b.c") && !text.contains("examples/"), "{text}");
+    }
 }

@@ -1,10 +1,15 @@
 //! The texts of a new channel: its entry, its schema, its examples.
 
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+
 use serde_json::{Value, json};
 
 use super::super::failure::Failure;
 use crate::channels::Template;
 
+/// What is kept of a channel's name in a file's, in bytes: file systems take 255, and editors add to them.
+const FILE_NAME_BYTES_MAX: usize = 180;
 /// What makes editors complete a manifest.
 pub(super) const EDITORS: &str = "# yaml-language-server: $schema=channel.schema.json\n";
 /// The user of the examples, and one who is somebody else.
@@ -76,9 +81,19 @@ impl Scope {
     }
 }
 
-/// `vault.{vaultId}` as `vault-vaultId`: what the files of a channel are called.
+/// `vault.{vaultId}` as `vault-vaultId`: what the files of a channel are called. A name that is longer than a file's may
+/// be is cut, and told from others that begin so by a hash.
 pub(super) fn file_name(template: &Template) -> String {
-    template.as_str().replace('.', "-").replace(['{', '}'], "")
+    let name = template.as_str().replace('.', "-").replace(['{', '}'], "");
+    // A template is ASCII.
+    match name.get(..FILE_NAME_BYTES_MAX) {
+        Some(begins) if name.len() > FILE_NAME_BYTES_MAX => {
+            let mut hasher = DefaultHasher::new();
+            template.as_str().hash(&mut hasher);
+            format!("{begins}-{:016x}", hasher.finish())
+        }
+        _ => name,
+    }
 }
 
 /// The lines of a manifest.

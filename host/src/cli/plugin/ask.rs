@@ -1,11 +1,13 @@
 //! How a running server is asked about its plugins.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
 
 use crate::cli::failure::Failure;
+use crate::config::WebUrl;
 
 /// How long the server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -13,11 +15,20 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Args)]
 pub(super) struct Ask {
     /// Where the server is; plain HTTP, as it serves it
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000", value_parser = server_url)]
     pub(super) url: String,
     /// An API key that may `operate`
     #[arg(long, value_name = "KEY", env = "TIDEGATE_API_KEY", hide_env_values = true)]
     key: Option<String>,
+}
+
+/// A URL at which a server may be.
+fn server_url(text: &str) -> Result<String, String> {
+    let url = WebUrl::parse(text).map_err(|why| format!("{why}; a server is at `http://ADDRESS:PORT`"))?;
+    if !url.as_str().starts_with("http://") {
+        return Err("a server speaks plain HTTP: `http://ADDRESS:PORT`".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 impl Ask {
@@ -58,7 +69,10 @@ impl Ask {
             ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
         let agent: ureq::Agent = config.build().into();
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
-        let unreachable = |error: ureq::Error| Failure::NoServer { url: self.url.clone(), why: error.to_string() };
+        let unreachable = |error: ureq::Error| {
+            let nobody = matches!(&error, ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused);
+            Failure::NoServer { url: self.url.clone(), why: error.to_string(), nobody }
+        };
         let mut response = ask(&agent, &url).map_err(unreachable)?;
         let status = response.status().as_u16();
         let answer: Option<Value> = response.body_mut().read_json().ok();

@@ -1,7 +1,7 @@
 //! `tidegate plugin call`: one question to a plugin, by the server's own way, and everything it did.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +16,11 @@ use super::super::{Answer, Format, complain, exit};
 use super::choose::{self, Database};
 use super::network;
 use crate::channels::PluginKind;
-use crate::config::{Diagnostic, Origin, SourceFile};
-use crate::flow::ports::Phase;
+use crate::config::{ByteSize, Diagnostic, Origin, SourceFile};
+use crate::flow::ports::{Phase, SystemClock};
 use crate::plugins::{ContextFile, HttpSeen, Plugin, Recorded, UserFile, Vector, differences, recorded};
 use crate::reload;
+use crate::store::SqliteStore;
 
 /// Largest input read, in bytes.
 const INPUT_BYTES_MAX: u64 = 4 << 20;
@@ -65,6 +66,10 @@ pub(super) struct Call {
     fresh_vs_reused: Option<u32>,
     #[command(flatten)]
     database: Database,
+    /// A store of a server whose keys the plugin reads and really writes, if it is granted buckets; without it they are
+    /// kept in memory and forgotten
+    #[arg(long, value_name = "FILE")]
+    kv: Option<PathBuf>,
     /// An origin that the plugin may really send HTTP requests to, if it is granted it; may be given again, and may be on
     /// this machine. Without it no request is sent
     #[arg(long, value_name = "ORIGIN")]
@@ -117,7 +122,12 @@ impl Call {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
         let vector = self.vector()?;
         let directory = choose::one(&self.load, &self.plugin, plugins)?;
-        let host = choose::host(self.database.look(network::services(&self.http)?)?)?;
+        let mut services = self.database.look(network::services(&self.http)?)?;
+        let kept = self.kv.as_ref().map(|file| kept(file)).transpose()?;
+        if let Some(kept) = &kept {
+            services.kv = kept.clone();
+        }
+        let host = choose::host(services)?;
         let source = reload::read_plugin(&directory.path).map_err(Failure::Mistakes)?;
         let plugin = host.load(source.unproven()).await.map_err(Failure::Mistakes)?;
         let called = Called::once(&plugin, &vector).await;
@@ -129,6 +139,9 @@ impl Call {
             Some(calls) => Some(Compared::of(&plugin, &vector, calls).await),
             None => None,
         };
+        if let Some(kept) = kept {
+            kept.close().await;
+        }
         let is_fault = called.answer.get("fault").is_some();
         let differs = compared.as_ref().is_some_and(|compared| compared.different.is_some());
         let answer = match self.format {
@@ -189,15 +202,27 @@ impl Call {
     }
 }
 
+/// The keys of a store that is there: a mistyped path makes none.
+fn kept(file: &Path) -> Result<Arc<SqliteStore>, Failure> {
+    let there = std::fs::metadata(file);
+    there.map_err(|source| Failure::File { path: file.display().to_string(), source })?;
+    Ok(Arc::new(SqliteStore::new(file.to_owned(), Arc::new(SystemClock))))
+}
+
 fn read(input: &str) -> Result<SourceFile, Failure> {
     let path = if input == "-" { "stdin" } else { input }.to_owned();
     let mut text = String::new();
+    // One byte more than is taken shows that there is more.
     let read = if input == "-" {
-        std::io::stdin().lock().take(INPUT_BYTES_MAX).read_to_string(&mut text)
+        std::io::stdin().lock().take(INPUT_BYTES_MAX + 1).read_to_string(&mut text)
     } else {
-        std::fs::File::open(input).and_then(|file| file.take(INPUT_BYTES_MAX).read_to_string(&mut text))
+        std::fs::File::open(input).and_then(|file| file.take(INPUT_BYTES_MAX + 1).read_to_string(&mut text))
     };
     match read {
+        Ok(bytes) if bytes as u64 > INPUT_BYTES_MAX => {
+            let most = ByteSize::from_bytes(INPUT_BYTES_MAX);
+            Err(Failure::File { path, source: std::io::Error::other(format!("an input has at most {most}")) })
+        }
         Ok(_) => Ok(SourceFile { path, text }),
         Err(source) => Err(Failure::File { path, source }),
     }

@@ -1,6 +1,7 @@
 //! `tidegate plugin check`: the server's own way to load a plugin, and nothing is served.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -30,6 +31,7 @@ struct Loaded {
     name: String,
     kinds: Vec<&'static str>,
     version: String,
+    component: String,
     bytes: usize,
 }
 
@@ -37,6 +39,7 @@ impl Check {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
         let chosen = self.choose.plugins(plugins)?;
         let host = choose::host(self.database.look(Services::in_memory())?)?;
+        let host = host.refusing(Arc::new(self.choose.quarantine()?));
         let mut loaded = Vec::new();
         let mut mistakes: Vec<Diagnostic> = Vec::new();
         for plugin in &chosen {
@@ -72,15 +75,23 @@ impl Check {
 impl Loaded {
     fn new(plugin: &Plugin, bytes: usize) -> Self {
         let kinds = plugin.kinds().iter().map(PluginKind::as_str).collect();
-        Self { name: plugin.name().to_string(), kinds, version: plugin.version().to_owned(), bytes }
+        let (version, component) = (plugin.version().to_owned(), plugin.digest().short().to_owned());
+        Self { name: plugin.name().to_string(), kinds, version, component, bytes }
     }
 
-    fn row(&self) -> [String; 5] {
+    fn row(&self) -> [String; 6] {
         let size = show::bytes(u64::try_from(self.bytes).unwrap_or(u64::MAX));
-        ["ok".to_owned(), self.name.clone(), self.kinds.join(", "), self.version.clone(), size]
+        let (version, component) = (format!("version {}", self.version), format!("component {}", self.component));
+        ["ok".to_owned(), self.name.clone(), self.kinds.join(", "), version, component, size]
     }
 
     fn to_json(&self) -> Value {
-        json!({ "plugin": self.name, "kinds": self.kinds, "version": self.version, "bytes": self.bytes })
+        json!({
+            "plugin": self.name,
+            "kinds": self.kinds,
+            "version": self.version,
+            "component": self.component,
+            "bytes": self.bytes,
+        })
     }
 }

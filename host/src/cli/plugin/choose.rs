@@ -7,10 +7,9 @@ use clap::Args;
 
 use super::super::failure::Failure;
 use super::super::load::{Load, made_up_secrets};
-use crate::app::own_program;
 use crate::config::{Limits, nearest_name};
 use crate::flow::queries::Queries;
-use crate::plugins::{CompilePlace, CompileSettings, HostSettings, PluginHost, Secrets, Services};
+use crate::plugins::{CompilePlace, CompileSettings, HostSettings, PluginHost, Quarantine, Secrets, Services};
 use crate::store::{PostgresLook, PostgresSettings, SqliteLook};
 
 /// The file that makes a directory a plugin.
@@ -92,6 +91,19 @@ impl Choose {
         self.names.iter().map(|name| one(&self.load, name, plugins)).collect()
     }
 
+    /// What the configuration keeps out; nothing where only directories are meant and there is no configuration.
+    ///
+    /// # Errors
+    /// [`Failure::Mistakes`] of the configuration, where it is needed.
+    pub(super) fn quarantine(&self) -> Result<Quarantine, Failure> {
+        // Secrets are for serving.
+        let config = self.load.config(None, &made_up_secrets());
+        if config.is_err() && !self.names.is_empty() && self.names.iter().all(|name| is_path(name)) {
+            return Ok(Quarantine::default());
+        }
+        Ok(Quarantine::at(config?.plugin_quarantine))
+    }
+
     fn directory<'a>(&self, plugins: &'a mut Option<PathBuf>) -> Result<&'a Path, Failure> {
         configured(&self.load, plugins)
     }
@@ -155,7 +167,7 @@ pub(super) fn host(services: Services) -> Result<PluginHost, Failure> {
 /// # Errors
 /// As [`host`].
 pub(super) fn inspecting_host() -> Result<PluginHost, Failure> {
-    let place = own_program().map_or(CompilePlace::Here, CompilePlace::Child);
+    let place = CompilePlace::this_program();
     Ok(host(Services::in_memory())?.compiling(CompileSettings { place, ..CompileSettings::default() }))
 }
 

@@ -29,7 +29,8 @@ impl Clear {
         let path = format!("/v1/plugins/quarantine/{}", escaped(&self.what));
         let (cleared, place) = match self.ask.delete(&path, "cleared") {
             Ok(mut answer) => (pairs(&answer["cleared"].take()), format!("the server at {}", self.ask.url)),
-            Err(Failure::NoServer { .. }) => self.in_file()?,
+            // Whoever cannot be reached may still be there, and would write its own file.
+            Err(Failure::NoServer { nobody: true, .. }) => self.in_file()?,
             Err(Failure::Refused { status: 404, .. }) => {
                 return Err(Failure::NotQuarantined { what: self.what, place: self.ask.url });
             }

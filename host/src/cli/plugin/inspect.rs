@@ -71,7 +71,7 @@ fn text(inspection: &Inspection) -> String {
     let compile = show::duration(inspection.compile);
     let mut rows = vec![
         ["exports", &kinds.join(", ")].map(str::to_owned),
-        ["digest", inspection.digest.as_str()].map(str::to_owned),
+        ["component", inspection.digest.as_str()].map(str::to_owned),
         ["size", &bytes(inspection.component_bytes)].map(str::to_owned),
         ["compiled", &format!("{} in {compile}", bytes(inspection.native_bytes))].map(str::to_owned),
     ];

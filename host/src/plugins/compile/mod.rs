@@ -48,6 +48,28 @@ pub enum CompilePlace {
     Child(PathBuf),
 }
 
+impl CompilePlace {
+    /// In children of the program that runs; here where nobody says which that is. On Linux whatever runs now, even when
+    /// its file was replaced since: another build makes other native code.
+    #[must_use]
+    pub fn this_program() -> Self {
+        let running = PathBuf::from("/proc/self/exe");
+        let program = if running.exists() { Some(running) } else { std::env::current_exe().ok() };
+        program.map_or(Self::Here, Self::Child)
+    }
+}
+
+impl CompileSettings {
+    /// Where compiled plugins are kept: where the operator says, or where this user's caches are.
+    #[must_use]
+    pub fn cache_place(configured: Option<PathBuf>) -> Option<PathBuf> {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let configured = configured.or_else(|| variable("CACHE_DIRECTORY"));
+        let of_user = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+        configured.or_else(|| Some(of_user()?.join("tidegate")))
+    }
+}
+
 impl Default for CompileSettings {
     fn default() -> Self {
         Self {

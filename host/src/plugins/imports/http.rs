@@ -11,6 +11,7 @@ use super::super::grants::Grants;
 use super::super::guest::Guest;
 use super::super::limits::PluginLimits;
 use super::super::recording::{self, HttpSeen};
+use super::http_canned;
 use super::http_redirect::follow;
 use super::rate::Rate;
 use crate::config::{Origin, WebUrl};
@@ -77,7 +78,10 @@ impl HttpReach {
             if !self.rate.admit() {
                 return Err(Error::RateLimited);
             }
-            let response = self.client.exchange(&request, self.body_bytes_max).await?;
+            let response = match http_canned::answer(&request, self.body_bytes_max) {
+                Some(answer) => answer?,
+                None => self.client.exchange(&request, self.body_bytes_max).await?,
+            };
             let next = follow(&request, &response);
             let Some(next) = next.map_err(|why| Error::Denied(format!("a redirect is not followed: {why}")))? else {
                 return Ok(response);

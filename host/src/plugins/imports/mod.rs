@@ -3,6 +3,7 @@
 mod clock;
 mod config;
 mod http;
+mod http_canned;
 mod http_none;
 mod http_redirect;
 mod kv;
@@ -15,6 +16,7 @@ mod rate;
 mod reach;
 mod secrets;
 
+pub(super) use http_canned::{Canned, CannedAnswer, answering};
 pub use kv_memory::MemoryKv;
 pub(super) use log::LogLines;
 pub use offered::Standing;

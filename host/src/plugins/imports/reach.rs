@@ -62,6 +62,8 @@ impl std::fmt::Debug for Services {
 /// What one version of a plugin reaches; shared by its instances.
 pub(in crate::plugins) struct Reach {
     plugin: Arc<str>,
+    /// Whether its calls of imports are traffic, and counted.
+    is_counted: bool,
     /// Every granted secret; `None` when the server has none of this name.
     pub(super) secrets: BTreeMap<String, Option<Secret>>,
     pub(super) log: Rate,
@@ -85,7 +87,12 @@ impl Reach {
         let kv = KvReach::new(services.kv.clone(), grants, limits);
         let queries = QueriesReach::new(services.queries.clone(), grants, limits).await?;
         let http = HttpReach::new(services.http.clone(), grants, limits);
-        Ok(Self { plugin, secrets, log: Rate::new(limits.log_lines_per_second), kv, queries, http })
+        Ok(Self { plugin, is_counted: true, secrets, log: Rate::new(limits.log_lines_per_second), kv, queries, http })
+    }
+
+    /// The same for a trial: no metric tells of it.
+    pub(in crate::plugins) fn uncounted(self) -> Self {
+        Self { is_counted: false, ..self }
     }
 
     /// The granted secrets that the server does not have.
@@ -119,6 +126,8 @@ impl HostCall {
 
 impl Drop for HostCall {
     fn drop(&mut self) {
-        telemetry::plugin_host_call(&self.reach.plugin, self.import, self.outcome, self.started.elapsed());
+        if self.reach.is_counted {
+            telemetry::plugin_host_call(&self.reach.plugin, self.import, self.outcome, self.started.elapsed());
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod answer;
 mod compare;
+mod http;
 mod read;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Plugin;
+use super::imports::{Canned, answering};
 use crate::channels::PluginKind;
 use crate::config::{Diagnostic, Place, SourceFile};
 use crate::flow::CallContext;
@@ -25,6 +27,8 @@ pub struct Vector {
     /// The file it came from, for messages.
     source: Arc<SourceFile>,
     question: Question,
+    /// What its HTTP requests are answered; `None` where the file does not say.
+    http: Option<Vec<Canned>>,
     /// What the file expects, as it stands there; `None` when nobody said yet.
     expect: Option<Value>,
 }
@@ -107,7 +111,10 @@ impl Vector {
 
     /// Asks the plugin. What it answers is in the words of `expect`.
     pub async fn ask(&self, plugin: &Plugin) -> Value {
-        answer::ask(plugin, &self.question).await
+        match &self.http {
+            Some(canned) => answering(canned.clone(), answer::ask(plugin, &self.question)).await,
+            None => answer::ask(plugin, &self.question).await,
+        }
     }
 
     /// How an answer differs from what is expected, a line each; none when it does not.

@@ -4,6 +4,7 @@
 //! their questions from it. The tables of the server begin with `tidegate_`.
 
 mod database;
+mod dry;
 mod kv;
 mod letters;
 mod pools;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use super::KeptDeadLetters;
 use crate::flow::ports::{Clock, StoreHealth};
 use database::Database;
+pub use dry::sqlite_could_open;
 use letters::SqliteLetters;
 pub use queries::SqliteLook;
 

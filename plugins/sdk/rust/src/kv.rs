@@ -41,7 +41,7 @@ pub struct Entry {
     pub revision: u64,
 }
 
-/// Why nothing was read or written.
+/// Why there is no answer. Nothing was read or written, but for [`Error::Unavailable`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
     /// The bucket is not in `grants.kv`.

@@ -95,10 +95,11 @@ async fn a_parameter_of_another_type_is_told_and_not_guessed() {
 async fn what_is_no_question_is_refused_before_it_is_asked() {
     let (postgres, store) = company();
     postgres.sql(
-        "create table hidden (a int); create role guest login password 'guest'; create schema tidegate authorization guest;
+        "create table hidden (a int); create role guest login password 'guest';
          create sequence numbers",
     );
-    let guest = node(&postgres.url().replace("tidegate:a-postgres-password", "guest:guest"));
+    let url = postgres.url().replace("tidegate:a-postgres-password", "guest:guest");
+    let guest = PostgresLook::at(url.parse().unwrap(), SETTINGS);
     for (sql, told) in [
         ("selec role from members", "is no question"),
         ("select role fro members", "syntax error"),

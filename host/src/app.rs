@@ -21,6 +21,7 @@ use crate::bus::{MemoryBus, Queue};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider};
 use crate::flow::ports::{Clock, DeadLetters, StoreHealth, SystemClock};
+use crate::flow::revoke::{Keeper, Revocations};
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
 use crate::outbound::{Outbound, OutboundError, OutboundSettings, SystemResolver};
@@ -198,16 +199,22 @@ struct Server {
     host: Arc<PluginHost>,
     first: Built,
     store: Arc<dyn StoreHealth>,
+    revocations: Option<Keeper>,
     nodes: Nodes,
 }
 
 impl Server {
-    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, store: &Kept, nodes: Nodes) -> Self {
+    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, kept: &Kept, nodes: Nodes) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let realtime = Realtime::new(config.limits.clone(), nodes.broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
-        let (dead_letters, store) = (store.dead_letters.clone(), store.health.clone());
+        let dead_letters = kept.dead_letters.clone();
+        let revocations =
+            Arc::new(Revocations::kept(config.limits.revocations_max, config.auth.revocations_kept.get()));
+        let keeper = revocations.keeper(kept.revocations.clone());
         let ports = Ports {
+            clients: realtime.clone(),
+            revocations,
             rooms: realtime.clone(),
             broker: nodes.broker.clone(),
             bus: Arc::new(bus),
@@ -216,11 +223,12 @@ impl Server {
         };
         let auth = auth::policy(config, &clock);
         let gates = Arc::new(Gates::new(first.serving.clone(), auth, config.limits.clone(), ports));
-        Self { gates, realtime, bus: queue, dead_letters, host, first, store, nodes }
+        let store = kept.health.clone();
+        Self { gates, realtime, bus: queue, dead_letters, host, first, store, revocations: keeper, nodes }
     }
 
     async fn serve(self, config: &Config, mut options: Options) -> Result<(), AppError> {
-        let Self { gates, realtime, bus, dead_letters, host, first, store, mut nodes } = self;
+        let Self { gates, realtime, bus, dead_letters, host, first, store, revocations, mut nodes } = self;
         let mut stop = StopSignals::new()?;
         let tcp = bind(config.listen).await?;
         let address = tcp.local_addr()?;
@@ -236,6 +244,13 @@ impl Server {
         let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone(), store };
         let router = realtime.attach(http::router(state), &gates, &config.auth.origins);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
+        tokio::spawn(realtime.clone().keep_time(gates.clone(), draining.clone()));
+        let ended = CancellationToken::new();
+        let mut keeper = revocations;
+        if let Some(keeper) = &mut keeper {
+            keeper.load(&gates).await;
+        }
+        let keeper = keeper.map(|keeper| tokio::spawn(keeper.run(gates.clone(), ended.clone())));
         let ready = options.ready.take();
         let rollback = config.rollback.clone();
         tokio::spawn(sweep_plugins(host.clone(), roster.clone(), config.limits.plugin_drain_max, draining.clone()));
@@ -263,6 +278,10 @@ impl Server {
             cut
         };
         let cut = tokio::time::timeout(config.limits.drain_timeout, orderly).await;
+        ended.cancel();
+        if let Some(keeper) = keeper {
+            let _ = keeper.await;
+        }
         telemetry::stopped(cut.unwrap_or_else(|_| realtime.connections_count()));
         Ok(())
     }

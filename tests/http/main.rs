@@ -11,6 +11,7 @@ mod health;
 mod plugins;
 mod publish;
 mod refusals;
+mod revoke;
 
 use std::sync::Arc;
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tidegate::config::{Diagnostic, SourceFile};
 use tidegate::flow::ports::PluginState;
-use tidegate::plugins::{HostSettings, Plugin, PluginHost, PluginSource};
+use tidegate::plugins::{HostSettings, Plugin, PluginHost, PluginSource, Vector};
 use tidegate::protocol::Generation;
 use tidegate::reload::{self, Built, Paths};
 use tidegate::telemetry;
 
-use crate::kit::{BAD_MANIFEST, bad, fetching, host, keys, order, reply};
+use crate::kit::{BAD_MANIFEST, bad, fetching, host, keys, order, reply, root};
 
 fn vector(payload: &str, expect: &str) -> String {
     let context = r#"{ "topic": "realtime-ping", "user": { "id": "u1" } }"#;
@@ -224,5 +224,17 @@ async fn an_http_section_that_says_nothing_clear_is_told() {
     ] {
         let told = with_answers("GET https://api.test/", &format!("[{exchange}]"), "").await;
         assert!(told[0].contains(why), "{exchange}: {told:?}");
+    }
+}
+
+#[test]
+fn the_vectors_of_the_manual_are_vectors() {
+    let manual = std::fs::read_to_string(root().join("plugins/README.md")).unwrap();
+    let blocks: Vec<&str> = manual.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 2, "{blocks:?}");
+    for block in blocks {
+        let file = SourceFile { path: "plugins/README.md".to_owned(), text: block.to_owned() };
+        let read = Vector::read(&Arc::new(file));
+        assert!(read.as_ref().is_ok_and(Vector::expects), "{read:?}");
     }
 }

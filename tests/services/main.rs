@@ -12,3 +12,4 @@ mod store_kv;
 mod store_letters;
 mod store_outages;
 mod store_queries;
+mod store_revocations;

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tidegate::flow::ports::{
-    Bus, BusFull, Clock, DeadLetters, Identity, Letters, LettersAway, Provider, Rooms, StoreHealth,
+    Bus, BusFull, Clients, Clock, DeadLetters, Identity, Letters, LettersAway, Provider, Rooms, StoreHealth, Touched,
 };
+use tidegate::flow::revoke::Revocation;
 use tidegate::flow::{DeadLetter, Publication};
 use tidegate::protocol::{BusEvent, Code, Topic, User};
 
@@ -53,6 +54,26 @@ impl Rooms for FakeRooms {
 
     fn tell_gap(&self, topic: &Topic) {
         self.gaps.lock().push(topic.as_str().to_owned());
+    }
+}
+
+/// Clients that record what they were revoked from.
+#[derive(Default)]
+pub struct FakeClients {
+    revoked: Mutex<Vec<Revocation>>,
+}
+
+impl FakeClients {
+    /// Every revocation that was acted on.
+    pub fn revoked(&self) -> Vec<Revocation> {
+        self.revoked.lock().clone()
+    }
+}
+
+impl Clients for FakeClients {
+    fn revoke(&self, revocation: &Arc<Revocation>) -> Touched {
+        self.revoked.lock().push(Revocation::clone(revocation));
+        Touched { sessions: 1, subscriptions: 0, rechecked: 0 }
     }
 }
 

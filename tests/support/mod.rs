@@ -20,7 +20,7 @@ mod web;
 pub use client::Client;
 pub use fake_broker::{FakeBroker, FakeNode};
 pub use fake_plugins::{Call, FakePlugins, Latch, emit, publish};
-pub use fake_ports::{FakeBus, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms, FakeStore};
+pub use fake_ports::{FakeBus, FakeClients, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms, FakeStore};
 pub use server::{Server, ServerBuilder, catalog, event, user};
 pub use services::{PostgresServer, RedisServer};
 pub use web::Web;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tidegate::channels::{self, Catalog, PluginKinds, Sources};
-use tidegate::config::{Limits, SourceFile};
+use tidegate::config::{Config, Limits, SourceFile};
 use tidegate::flow::ports::Provider;
-use tidegate::flow::{AuthPolicy, AuthProvider, Gates, Ports, Serving};
+use tidegate::flow::revoke::Revocations;
+use tidegate::flow::{AuthPolicy, AuthProvider, Gates, Lifetimes, Ports, Serving};
 use tidegate::protocol::{BusEvent, Generation, PluginName, User};
 
-use super::{Client, FakeBroker, FakeBus, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms, FakeStore};
+use super::{Client, FakeBroker, FakeBus, FakeClients, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms, FakeStore};
 
 /// The plugins a manifest of the tests may name; each can be anything.
 const PLUGINS: [&str; 2] = ["answerer", "members"];
@@ -30,6 +31,8 @@ pub struct Server {
     pub dead_letters: Arc<FakeDeadLetters>,
     /// The wall clock.
     pub clock: Arc<FakeClock>,
+    /// What clients were revoked from.
+    pub clients: Arc<FakeClients>,
     /// Whether the store is there.
     pub store: Arc<FakeStore>,
     /// The plugins of the first generation.
@@ -45,13 +48,20 @@ pub struct ServerBuilder {
     bus: FakeBus,
     limits: Limits,
     auth: AuthPolicy,
+    revocations: Option<Arc<Revocations>>,
 }
 
 impl Server {
     /// A server that will serve the channels of this manifest. Until told otherwise its plugins are silent, its bus is
     /// roomy, and it lets anonymous connections in.
     pub fn declaring(manifest: &str) -> ServerBuilder {
-        let auth = AuthPolicy { anonymous: true, cookie: "sid".to_owned(), origins: Vec::new(), providers: Vec::new() };
+        let auth = AuthPolicy {
+            anonymous: true,
+            cookie: "sid".to_owned(),
+            origins: Vec::new(),
+            providers: Vec::new(),
+            lifetimes: Lifetimes::default(),
+        };
         ServerBuilder {
             manifest: manifest.to_owned(),
             bridge: None,
@@ -59,6 +69,7 @@ impl Server {
             bus: FakeBus::roomy(),
             limits: Limits::default(),
             auth,
+            revocations: None,
         }
     }
 
@@ -123,6 +134,12 @@ impl ServerBuilder {
         self
     }
 
+    /// Remembering these revocations.
+    pub fn revocations(mut self, revocations: Arc<Revocations>) -> Self {
+        self.revocations = Some(revocations);
+        self
+    }
+
     /// Opens the gates.
     pub fn start(self) -> Server {
         let rooms = Arc::new(FakeRooms::default());
@@ -131,18 +148,36 @@ impl ServerBuilder {
         let dead_letters = Arc::new(FakeDeadLetters::default());
         let clock = Arc::new(FakeClock::stopped());
         let plugins = Arc::new(self.plugins);
+        let clients = Arc::new(FakeClients::default());
+        let revocations = self.revocations.unwrap_or_else(|| {
+            let kept = Config::default().auth.revocations_kept.get();
+            Arc::new(Revocations::unkept(self.limits.revocations_max, kept))
+        });
         let ports = Ports {
             rooms: rooms.clone(),
             broker: broker.clone(),
             bus: bus.clone(),
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),
+            clients: clients.clone(),
+            revocations,
         };
         let catalog = catalog(&self.manifest, self.bridge.as_deref(), Generation(1));
         let serving = Serving { catalog, plugins: plugins.clone() };
         let gates = Arc::new(Gates::new(serving, self.auth, self.limits, ports));
         let store = Arc::new(FakeStore::default());
-        Server { gates, rooms, broker, bus, dead_letters, clock, store, plugins, connections: Mutex::default() }
+        Server {
+            gates,
+            rooms,
+            broker,
+            bus,
+            dead_letters,
+            clock,
+            clients,
+            store,
+            plugins,
+            connections: Mutex::default(),
+        }
     }
 }
 

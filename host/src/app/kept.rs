@@ -9,6 +9,7 @@ use crate::config::{Config, StorePlace};
 use crate::flow::kv::KeyValue;
 use crate::flow::ports::{DeadLetters, StoreHealth, SystemClock};
 use crate::flow::queries::Queries;
+use crate::flow::revoke::{NothingKept, RevocationStore};
 use crate::plugins::{MemoryKv, NoDatabase, Plugin};
 use crate::store::{PostgresLook, PostgresSettings, PostgresStore, SqliteLook, SqliteStore, sqlite_could_open};
 
@@ -21,6 +22,7 @@ pub(super) struct Kept {
     pub(super) queries: Arc<dyn Queries>,
     pub(super) health: Arc<dyn StoreHealth>,
     pub(super) dead_letters: Arc<dyn DeadLetters>,
+    pub(super) revocations: Arc<dyn RevocationStore>,
     database: Database,
 }
 
@@ -40,19 +42,22 @@ impl Kept {
                 let store = Arc::new(SqliteStore::new(file.clone(), clock));
                 let (kv, queries, health) = (store.clone(), store.clone(), store.clone());
                 let dead_letters = Arc::new(store.dead_letters(letters_max));
-                Self { kv, queries, health, dead_letters, database: Database::Sqlite(store) }
+                let revocations = store.clone();
+                Self { kv, queries, health, dead_letters, revocations, database: Database::Sqlite(store) }
             }
             StorePlace::Postgres(url) => {
                 let store = Arc::new(PostgresStore::new(url.clone(), PostgresSettings::from(&config.limits), clock));
                 let (kv, queries, health) = (store.clone(), store.clone(), store.clone());
                 let dead_letters = Arc::new(store.dead_letters(letters_max));
-                Self { kv, queries, health, dead_letters, database: Database::Postgres(store) }
+                let revocations = store.clone();
+                Self { kv, queries, health, dead_letters, revocations, database: Database::Postgres(store) }
             }
             StorePlace::Memory => {
                 let kv = Arc::new(MemoryKv::new(clock));
                 let queries = Arc::new(NO_TABLES);
                 let dead_letters = Arc::new(MemoryDeadLetters::new(letters_max));
-                Self { kv: kv.clone(), queries, health: kv, dead_letters, database: Database::Memory }
+                let (health, revocations) = (kv.clone(), Arc::new(NothingKept));
+                Self { kv, queries, health, dead_letters, revocations, database: Database::Memory }
             }
         }
     }

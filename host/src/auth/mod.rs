@@ -9,7 +9,7 @@ pub use jwt::{Jwt, SignError, TokenRequest, sign};
 
 use crate::config::{Anonymous, Config, Provider};
 use crate::flow::ports::Clock;
-use crate::flow::{AuthPolicy, AuthProvider};
+use crate::flow::{AuthPolicy, AuthProvider, Lifetimes};
 use crate::protocol::PluginName;
 
 /// The policy that a configuration asks for. Tokens are judged by `clock`.
@@ -26,5 +26,6 @@ pub fn policy(config: &Config, clock: &Arc<dyn Clock>) -> AuthPolicy {
         cookie: config.auth.cookie.clone(),
         origins: config.auth.origins.clone(),
         providers: providers.collect(),
+        lifetimes: Lifetimes { expiring_ahead: config.auth.expiring_ahead.get(), recheck: config.auth.recheck.get() },
     }
 }

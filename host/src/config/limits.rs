@@ -130,6 +130,10 @@ pub struct Limits {
     /// with 0 every question is asked.
     #[serde(rename = "authorizer_cache")]
     pub authorizer_cache_max: usize,
+    /// Revocations that still matter (`auth.revocations_kept`). Default 100,000; one more is refused `unavailable`.
+    #[serde(rename = "revocations", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub revocations_max: usize,
     /// Connections that plugins have not been told of yet. Default 10,000; beyond it a connection is announced neither
     /// when it comes nor when it goes.
     #[serde(rename = "connection_events", deserialize_with = "count")]
@@ -172,6 +176,7 @@ impl Default for Limits {
             plugin_self_test_max: Duration::from_secs(10),
             plugin_cache_bytes_max: 1 << 30,
             authorizer_cache_max: 100_000,
+            revocations_max: 100_000,
             connection_events_max: 10_000,
             drain_timeout: Duration::from_secs(10),
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
@@ -103,6 +104,13 @@ pub struct Auth {
     pub cookie: String,
     /// Asked in order; the first that recognises the credential decides. Default: none.
     pub providers: Vec<Provider>,
+    /// How long before its credential ends a session is told (`expiring`); at half the credential's time when that is
+    /// less. Default 1 min; 0 s tells nobody.
+    pub expiring_ahead: HumanDuration,
+    /// How long a revoked credential stays refused: at least as long as your longest-lived token is good. Default 30 days.
+    pub revocations_kept: HumanDuration,
+    /// How often a held subscription is asked about again whose authorizer grants no time. Default 5 min; 0 s never.
+    pub recheck: HumanDuration,
 }
 
 impl Default for Auth {
@@ -112,6 +120,9 @@ impl Default for Auth {
             origins: Vec::new(),
             cookie: "tidegate_token".to_owned(),
             providers: Vec::new(),
+            expiring_ahead: HumanDuration::new(Duration::from_secs(60)),
+            revocations_kept: HumanDuration::new(Duration::from_secs(30 * 24 * 60 * 60)),
+            recheck: HumanDuration::new(Duration::from_secs(5 * 60)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Gate 1: credential → user, or anonymous; a bad credential is refused. And `authenticate`, its renewal.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -21,6 +22,25 @@ pub struct AuthPolicy {
     pub origins: Vec<String>,
     /// Asked in order; the first that recognises the credential decides.
     pub providers: Vec<AuthProvider>,
+    /// How long what gates decided is good for.
+    pub lifetimes: Lifetimes,
+}
+
+/// How long what gates decided is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// How long before the end of its credential a session is told of it; at half the credential's time when that is
+    /// less. Zero tells nobody.
+    pub expiring_ahead: Duration,
+    /// How long a subscription is held on an authorizer's yes that came without a time, before it is asked about again.
+    /// Zero is for as long as it lasts.
+    pub recheck: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self { expiring_ahead: Duration::from_secs(60), recheck: Duration::from_secs(5 * 60) }
+    }
 }
 
 /// What recognises credentials.
@@ -51,7 +71,8 @@ impl Gates {
     /// Gate 1. `connection` names the connection to plugins.
     ///
     /// # Errors
-    /// `unauthenticated`, `token_expired`, `forbidden` (origin), `unavailable` (a plugin that should decide), `draining`.
+    /// `unauthenticated`, `token_expired`, `token_revoked`, `forbidden` (origin), `unavailable` (a plugin that should
+    /// decide, revocations not loaded yet), `draining`.
     pub async fn connect(&self, connection: &ConnectionId, handshake: &Handshake) -> Result<Admission, Refusal> {
         let started = Instant::now();
         let result = self.admit(connection, handshake).await;
@@ -76,6 +97,18 @@ impl Gates {
 
     /// Whose a credential is; `None` is an anonymous connection.
     async fn identify(&self, connection: &ConnectionId, credential: &Credential<'_>) -> Result<Option<User>, Refusal> {
+        if !self.knows_revocations() {
+            // Any credential might be revoked. The client may come back with it.
+            return Err(Code::Unavailable.into());
+        }
+        let user = self.recognise(connection, credential).await?;
+        if let Some(user) = &user {
+            self.ports.revocations.judge(user, self.ports.clock.now_unix_s())?;
+        }
+        Ok(user)
+    }
+
+    async fn recognise(&self, connection: &ConnectionId, credential: &Credential<'_>) -> Result<Option<User>, Refusal> {
         for provider in &self.auth.providers {
             match provider {
                 AuthProvider::Own(provider) => {
@@ -135,7 +168,7 @@ impl Gates {
     /// On success the caller runs [`Gates::recheck`]: the roles may be others.
     ///
     /// # Errors
-    /// As gate 1; `forbidden` when the token is another user's.
+    /// As gate 1; `forbidden` when the token is another user's: the caller ends the session.
     pub async fn authenticate(&self, session: &Session, request: &AuthenticateRequest) -> Result<Ack, Refusal> {
         let started = Instant::now();
         let result = self.renew(session, request).await;

@@ -5,8 +5,11 @@
 //! the plugin was shown. A connection without a user is nobody but itself, so its decisions are its own: an authorizer
 //! that told connections apart would otherwise answer for strangers.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 use tokio::time::Instant;
@@ -18,11 +21,54 @@ use crate::telemetry;
 
 /// Longest time a decision is kept, whatever the plugin grants.
 pub(super) const TTL_MAX: Duration = Duration::from_secs(60 * 60);
+/// Users and topics whose decisions of before count no more. Beyond them nobody's do: it costs plugin calls and lets
+/// nobody in.
+const FORGOTTEN_MAX: usize = 100_000;
+/// Into how many moments the last tenth of a grant is divided.
+const TURNS: u32 = 1000;
 
 /// Decisions that may be reused, `limits.authorizer_cache` at most; the ones used least give way.
 pub(super) struct Decisions {
     /// `None` when the operator allows none.
-    granted: Option<Cache<Asked, Instant, UnitWeighter, DefaultHashBuilder, CountEvictions>>,
+    granted: Option<Cache<Asked, Granted, UnitWeighter, DefaultHashBuilder, CountEvictions>>,
+    forgotten: RwLock<Forgotten>,
+    /// After how long a subscription is asked about again whose authorizer grants no time; `None` is never.
+    recheck: Option<Duration>,
+    /// Spreads what is to be asked again.
+    turns: AtomicU32,
+}
+
+/// A yes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Granted {
+    /// How much was revoked when it was asked for: what was revoked since is not in it.
+    pub(super) asked_at: Age,
+    /// Until when it answers the same question; `None` is for this once.
+    pub(super) until: Option<Instant>,
+    /// When a subscription that it let in is asked about again; `None` where nobody is to be asked.
+    pub(super) ask_again: Option<Instant>,
+}
+
+/// A moment among revocations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Age(u64);
+
+/// Whose decisions of before count no more. An entry matters until the last of them would have been over.
+#[derive(Default)]
+struct Forgotten {
+    now: Age,
+    users: HashMap<String, (Age, Instant)>,
+    topics: HashMap<Topic, (Age, Instant)>,
+    /// Everybody's.
+    all: Age,
+}
+
+impl Forgotten {
+    fn since(&self, user: Option<&str>, topic: &Topic) -> Age {
+        let of_user = user.and_then(|user| self.users.get(user)).map(|(age, _)| *age);
+        let of_topic = self.topics.get(topic).map(|(age, _)| *age);
+        self.all.max(of_user.unwrap_or_default()).max(of_topic.unwrap_or_default())
+    }
 }
 
 /// The question of a decision.
@@ -52,48 +98,106 @@ impl Asked {
         let (topic, channel) = (context.topic().clone(), context.channel().to_owned());
         Self { plugin: plugin.clone(), version, action, topic, channel, by }
     }
+
+    fn user(&self) -> Option<&str> {
+        match &self.by {
+            Asker::User { id, .. } => Some(id),
+            Asker::Anonymous(_) => None,
+        }
+    }
 }
 
 impl Decisions {
-    /// Room for so many decisions; none at all with 0.
-    pub(super) fn new(decisions_max: usize) -> Self {
+    /// Room for so many decisions; none at all with 0. `recheck` is how long a subscription is held on a yes for this
+    /// once; zero is for as long as it lasts.
+    pub(super) fn new(decisions_max: usize, recheck: Duration) -> Self {
         let cache = || {
             let weight = decisions_max as u64;
             Cache::with(decisions_max, weight, UnitWeighter, DefaultHashBuilder::default(), CountEvictions)
         };
-        Self { granted: (decisions_max > 0).then(cache) }
+        let recheck = (!recheck.is_zero()).then_some(recheck);
+        let granted = (decisions_max > 0).then(cache);
+        Self { granted, forgotten: RwLock::default(), recheck, turns: AtomicU32::new(0) }
     }
 
-    /// Whether this very question was answered with a yes that still holds.
-    pub(super) fn holds(&self, asked: &Asked) -> bool {
-        let Some(cache) = &self.granted else { return false };
-        let holds = match cache.get(asked) {
-            Some(until) if Instant::now() < until => true,
-            Some(_) => {
-                cache.remove_if(asked, |until| *until <= Instant::now());
-                false
-            }
-            None => false,
-        };
-        telemetry::authorizer_cache(asked.plugin.as_str(), if holds { "hit" } else { "miss" });
+    /// The yes that answered this very question and still holds.
+    pub(super) fn find(&self, asked: &Asked) -> Option<Granted> {
+        let cache = self.granted.as_ref()?;
+        let now = Instant::now();
+        let found = cache.get(asked);
+        let holds = found.filter(|granted| granted.holds(now) && self.counts(asked.user(), &asked.topic, granted));
+        if found.is_some() && holds.is_none() {
+            cache.remove_if(asked, |granted| Some(*granted) == found);
+        }
+        telemetry::authorizer_cache(asked.plugin.as_str(), if holds.is_some() { "hit" } else { "miss" });
         holds
     }
 
-    /// Keeps a yes, an hour at most. Without a time it is for this once.
-    pub(super) fn keep(&self, asked: Asked, ttl: Duration) {
-        if let Some(cache) = &self.granted
-            && !ttl.is_zero()
-        {
-            cache.insert(asked, Instant::now() + ttl.min(TTL_MAX));
+    /// Keeps a yes to a question of `asked_at`, an hour at most. Without a time it is for this once.
+    pub(super) fn keep(&self, asked: Option<Asked>, asked_at: Age, ttl: Duration) -> Granted {
+        let (now, ttl) = (Instant::now(), ttl.min(TTL_MAX));
+        let until = (!ttl.is_zero()).then(|| now + ttl);
+        let ask_again = if ttl.is_zero() { self.recheck } else { Some(ttl) };
+        let granted = Granted { asked_at, until, ask_again: ask_again.map(|time| now + self.early(time)) };
+        if let (Some(cache), Some(asked), Some(_)) = (&self.granted, asked, until) {
+            cache.insert(asked, granted);
+        }
+        granted
+    }
+
+    /// Nine tenths of a time and some of the last one: what was granted at once is not all asked about at once.
+    fn early(&self, time: Duration) -> Duration {
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed) % TURNS;
+        time * (9 * TURNS + turn) / (10 * TURNS)
+    }
+
+    /// Whether nothing about this user or topic was revoked since the question was asked.
+    pub(super) fn counts(&self, user: Option<&str>, topic: &Topic, granted: &Granted) -> bool {
+        granted.asked_at >= self.forgotten.read().since(user, topic)
+    }
+
+    /// Where a question that is asked now stands among revocations.
+    pub(super) fn age(&self) -> Age {
+        self.forgotten.read().now
+    }
+
+    /// What was decided up to now about a user's subscriptions, or about those of a topic when nobody is named, counts no
+    /// more.
+    pub(super) fn forget(&self, user: Option<&str>, topic: Option<&Topic>) {
+        let mut forgotten = self.forgotten.write();
+        let now = Age(forgotten.now.0 + 1);
+        if forgotten.users.len() + forgotten.topics.len() >= FORGOTTEN_MAX {
+            *forgotten = Forgotten { all: now, ..Forgotten::default() };
+        }
+        forgotten.now = now;
+        match (user, topic) {
+            (Some(user), _) => drop(forgotten.users.insert(user.to_owned(), (now, Instant::now()))),
+            (None, Some(topic)) => drop(forgotten.topics.insert(topic.clone(), (now, Instant::now()))),
+            (None, None) => {}
         }
     }
 
     /// Forgets what no longer holds.
     pub(super) fn sweep(&self) {
+        let now = Instant::now();
         if let Some(cache) = &self.granted {
-            let now = Instant::now();
-            cache.retain(|_, until| now < *until);
+            cache.retain(|_, granted| granted.holds(now));
         }
+        let mut forgotten = self.forgotten.write();
+        let matters = |at: Instant| now.saturating_duration_since(at) <= TTL_MAX;
+        forgotten.users.retain(|_, (_, at)| matters(*at));
+        forgotten.topics.retain(|_, (_, at)| matters(*at));
+    }
+}
+
+impl Granted {
+    /// Where nobody has to be asked.
+    pub(super) const fn to_everyone(asked_at: Age) -> Self {
+        Self { asked_at, until: None, ask_again: None }
+    }
+
+    fn holds(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
     }
 }
 
@@ -101,11 +205,11 @@ impl Decisions {
 #[derive(Debug, Clone, Copy)]
 struct CountEvictions;
 
-impl Lifecycle<Asked, Instant> for CountEvictions {
+impl Lifecycle<Asked, Granted> for CountEvictions {
     type RequestState = ();
 
-    fn on_evict(&self, (): &mut (), asked: Asked, until: Instant) {
-        if Instant::now() < until {
+    fn on_evict(&self, (): &mut (), asked: Asked, granted: Granted) {
+        if granted.holds(Instant::now()) {
             telemetry::authorizer_cache(asked.plugin.as_str(), "evicted");
         }
     }

@@ -10,6 +10,7 @@ mod connection;
 mod credential;
 mod decisions;
 mod effects;
+mod expiry;
 mod explain;
 pub mod http_client;
 mod inbound;
@@ -19,6 +20,7 @@ pub mod ports;
 pub mod queries;
 mod rate;
 mod recheck;
+pub mod revoke;
 mod roster;
 mod session;
 mod snapshot;
@@ -30,9 +32,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
-pub use connect::{Admission, AuthPolicy, AuthProvider};
+pub use connect::{Admission, AuthPolicy, AuthProvider, Lifetimes};
 pub use credential::Handshake;
 pub use effects::{Begun, DeadLetter, Effect, Publication, Reach};
+pub use expiry::Ending;
 pub use explain::{Explanation, Question, Step};
 pub use inbound::Receipt;
 pub use ports::Ports;
@@ -107,9 +110,9 @@ impl Gates {
     pub fn new(serving: Serving, auth: AuthPolicy, limits: Limits, ports: Ports) -> Self {
         Self {
             serving: ArcSwap::from_pointee(serving),
-            auth,
             rates: rate::Rates::default(),
-            decisions: decisions::Decisions::new(limits.authorizer_cache_max),
+            decisions: decisions::Decisions::new(limits.authorizer_cache_max, auth.lifetimes.recheck),
+            auth,
             limits,
             ports,
             draining: AtomicBool::new(false),
@@ -151,11 +154,12 @@ impl Gates {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Forgets what is too old to matter: rate windows of users that fell silent, decisions whose time is over.
-    /// Call it once a minute or so.
+    /// Forgets what is too old to matter: rate windows of users that fell silent, decisions and revocations whose
+    /// time is over.     /// Call it once a minute or so.
     pub fn sweep(&self) {
         self.decisions.sweep();
         self.rates.sweep();
+        self.ports.revocations.sweep(self.ports.clock.now_unix_s());
     }
 
     /// Whether other nodes cannot be reached now.

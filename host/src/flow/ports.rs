@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Serialize;
 
 use super::broker::Broker;
 pub use super::letters::{DeadLetters, Letters, LettersAway};
+use super::revoke::{Revocation, Revocations};
 pub use super::roster::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
 use super::{CallContext, Publication};
 use crate::protocol::{BusEvent, ConnectionId, Payload, PluginName, Topic, User};
@@ -340,6 +342,24 @@ pub trait Rooms: Send + Sync + 'static {
     fn tell_gap(&self, topic: &Topic);
 }
 
+/// The clients connected to this node.
+pub trait Clients: Send + Sync + 'static {
+    /// Ends the sessions whose credential a revocation covers, or takes its topic from whom it covers, tells them, and has
+    /// the gates of what its user holds besides asked again, soon. Never waits.
+    fn revoke(&self, revocation: &Arc<Revocation>) -> Touched;
+}
+
+/// What a revocation ended on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Touched {
+    /// Sessions ended.
+    pub sessions: usize,
+    /// Subscriptions left, in sessions that go on.
+    pub subscriptions: usize,
+    /// Sessions that go on and whose subscriptions are judged again.
+    pub rechecked: usize,
+}
+
 /// Where bus events go: the queue the bridge reads.
 pub trait Bus: Send + Sync + 'static {
     /// Queues all of the events or none.
@@ -417,4 +437,8 @@ pub struct Ports {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Sessions and subscriptions that end before their time.
+    pub clients: Arc<dyn Clients>,
+    /// What is revoked.
+    pub revocations: Arc<Revocations>,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::decisions::Granted;
 use super::ports::PluginVersion;
 use crate::protocol::{Code, ConnectionId, Generation, PluginName, Topic, User};
 
@@ -23,6 +24,19 @@ struct State {
     user: Option<Arc<User>>,
     held: HashMap<Topic, Held>,
     closed: bool,
+    /// When the client is to be told that its credential ends.
+    told: Told,
+}
+
+/// Whether a client was told that its credential ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// It is not decided when.
+    Undecided,
+    /// At this time, in milliseconds since the Unix epoch; never with `None`.
+    At(Option<u64>),
+    /// It was.
+    Done,
 }
 
 /// On what grounds a topic is held.
@@ -31,12 +45,19 @@ struct Held {
     /// The generation that last admitted the user as it is now.
     admitted_by: Generation,
     /// The authorizer that last let the user as it is now in; `None` when that is to be asked again.
-    authorized_by: Option<Authorized>,
+    authorized: Option<Authorized>,
 }
 
-/// Who said yes to a subscription, if anybody had to.
+/// Who said yes to a subscription, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Authorized(pub(super) Option<(PluginName, Option<PluginVersion>)>);
+pub(super) struct Authorized {
+    /// `None` where nobody has to.
+    pub(super) by: Option<Authorizer>,
+    pub(super) granted: Granted,
+}
+
+/// An authorizer, and which version of it.
+pub(super) type Authorizer = (PluginName, Option<PluginVersion>);
 
 impl State {
     /// Whether this very user is still the session's: a renewed one is another.
@@ -49,7 +70,10 @@ impl Session {
     /// A session that holds nothing yet.
     #[must_use]
     pub fn new(connection: ConnectionId, user: Option<Arc<User>>) -> Self {
-        Self { connection, state: Mutex::new(State { user, held: HashMap::new(), closed: false }) }
+        Self {
+            connection,
+            state: Mutex::new(State { user, held: HashMap::new(), closed: false, told: Told::Undecided }),
+        }
     }
 
     /// The connection.
@@ -104,11 +128,33 @@ impl Session {
                 return false;
             }
             if current.roles != user.roles {
-                state.held.values_mut().for_each(|held| *held = Held { admitted_by: UNJUDGED, authorized_by: None });
+                state.held.values_mut().for_each(|held| *held = Held { admitted_by: UNJUDGED, authorized: None });
             }
         }
         state.user = Some(user);
+        state.told = Told::Undecided;
         true
+    }
+
+    /// When this user is to be told that its credential ends, decided the first time; `None` when never, when it was, and
+    /// when the session has another user now.
+    pub(super) fn tell_at(&self, user: &Arc<User>, decide: impl FnOnce() -> Option<u64>) -> Option<u64> {
+        let mut state = self.state.lock();
+        if !state.is_of(Some(user)) {
+            return None;
+        }
+        if state.told == Told::Undecided {
+            state.told = Told::At(decide());
+        }
+        match state.told {
+            Told::At(at) => at,
+            Told::Undecided | Told::Done => None,
+        }
+    }
+
+    /// The client was told that its credential ends.
+    pub fn was_told(&self) {
+        self.state.lock().told = Told::Done;
     }
 
     /// Takes a topic that `generation` admitted `user` to and `authorized` let it into, unless the session is over or
@@ -132,7 +178,7 @@ impl Session {
         let is_judged = state.is_of(user);
         let held = Held {
             admitted_by: if is_judged { generation } else { UNJUDGED },
-            authorized_by: is_judged.then_some(authorized),
+            authorized: is_judged.then_some(authorized),
         };
         Ok(state.held.insert(topic.clone(), held).is_some())
     }
@@ -144,17 +190,22 @@ impl Session {
         }
     }
 
-    /// Whether these let the user as it is now into a topic that is held; `true` for one that is not.
-    pub(super) fn is_authorized(&self, topic: &Topic, by: &Authorized) -> bool {
-        self.state.lock().held.get(topic).is_none_or(|held| held.authorized_by.as_ref() == Some(by))
+    /// Who let the user as it is now into a topic; `None` when it is not held, `Some(None)` when nobody did.
+    pub(super) fn authorized(&self, topic: &Topic) -> Option<Option<Authorized>> {
+        self.state.lock().held.get(topic).map(|held| held.authorized.clone())
     }
 
-    /// Notes that `by` let `user` into a topic still held. Another user than that is to be asked about again.
-    pub(super) fn authorize(&self, topic: &Topic, user: Option<&Arc<User>>, by: Authorized) {
+    /// What authorizers granted of all that is held.
+    pub(super) fn granted(&self) -> Vec<Option<Authorized>> {
+        self.state.lock().held.values().map(|held| held.authorized.clone()).collect()
+    }
+
+    /// Notes who let `user` into a topic still held. Another user than that is to be asked about again.
+    pub(super) fn authorize(&self, topic: &Topic, user: Option<&Arc<User>>, authorized: Authorized) {
         let mut state = self.state.lock();
         let is_judged = state.is_of(user);
         if let Some(held) = state.held.get_mut(topic).filter(|_| is_judged) {
-            held.authorized_by = Some(by);
+            held.authorized = Some(authorized);
         }
     }
 

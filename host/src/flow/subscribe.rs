@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::decisions::Asked;
+use super::decisions::{Asked, Granted};
 use super::ports::{Action, AuthorizerCall, Decision};
+use super::session::Authorized;
 use super::snapshot::{Joined, Owed};
 use super::{CallContext, Gates, Serving, Session, observe};
 use crate::channels::Resolved;
@@ -45,8 +46,8 @@ impl Gates {
         if session.topics_count() >= max && !session.holds(context.topic()) {
             return Err(Code::TooManySubscriptions.into());
         }
-        self.ask_authorizer(serving, &context, Action::Subscribe, None).await?;
-        let authorized = serving.authorized(&context.resolved);
+        let granted = self.ask_authorizer(serving, &context, Action::Subscribe, None).await?;
+        let authorized = Authorized { by: serving.authorizer(&context.resolved), granted };
         let is_renewed =
             session.hold(context.topic(), context.user.as_ref(), serving.catalog.generation(), authorized, max)?;
         let receipt = SubscribeReceipt {
@@ -59,6 +60,13 @@ impl Gates {
         let plugin = context.resolved.channel.snapshot.clone();
         let owed = plugin.map(|plugin| Owed { serving: serving.clone(), context, plugin });
         Ok(Joined { receipt, is_renewed, owed })
+    }
+
+    /// Takes a topic from a session that was revoked from it. False when it does not hold it; otherwise the caller takes
+    /// the connection out of the room and tells the client, who may subscribe again if the gates let it.
+    #[must_use]
+    pub fn withdraw(&self, session: &Session, topic: &Topic) -> bool {
+        session.release(topic)
     }
 
     /// `unsubscribe`. On success the caller takes the connection out of the room.
@@ -82,19 +90,28 @@ impl Gates {
         context: &CallContext,
         action: Action,
         payload: Option<&Payload>,
-    ) -> Result<(), Refusal> {
-        let Some(plugin) = &context.resolved.channel.authorizer else { return Ok(()) };
+    ) -> Result<Granted, Refusal> {
+        self.ask_authorizer_after(serving, context, action, payload, None).await
+    }
+
+    /// The same, not content with an answer that holds no longer than until `known`.
+    pub(super) async fn ask_authorizer_after(
+        &self,
+        serving: &Serving,
+        context: &CallContext,
+        action: Action,
+        payload: Option<&Payload>,
+        known: Option<Instant>,
+    ) -> Result<Granted, Refusal> {
+        let asked_at = self.decisions.age();
+        let Some(plugin) = &context.resolved.channel.authorizer else { return Ok(Granted::to_everyone(asked_at)) };
         let asked = serving.plugins.version(plugin).map(|version| Asked::new(plugin, version, action, context));
-        if asked.as_ref().is_some_and(|asked| self.decisions.holds(asked)) {
-            return Ok(());
+        let found = asked.as_ref().and_then(|asked| self.decisions.find(asked));
+        if let Some(granted) = found.filter(|granted| known.is_none_or(|known| granted.until > Some(known))) {
+            return Ok(granted);
         }
         match serving.plugins.authorize(plugin, AuthorizerCall { context, action, payload }).await {
-            Ok(Decision::Allow(grant)) => {
-                if let Some(asked) = asked {
-                    self.decisions.keep(asked, grant.ttl);
-                }
-                Ok(())
-            }
+            Ok(Decision::Allow(grant)) => Ok(self.decisions.keep(asked, asked_at, grant.ttl)),
             Ok(Decision::Deny { reason }) => {
                 tracing::debug!(%plugin, channel = context.channel(), action = action.as_str(), reason, "authorizer denied");
                 Err(denied(context))

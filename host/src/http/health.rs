@@ -17,12 +17,16 @@ pub(super) async fn live() -> Json<Value> {
 }
 
 /// New connections are welcome; 503 `draining` once the server is about to stop, `unavailable` while its store or its
-/// broker is away (`details.away` says which).
+/// broker is away, or what is revoked is not loaded yet (`details.away` says which).
 pub(super) async fn ready(extract::State(state): extract::State<State>) -> Result<Json<Value>, Problem> {
     if state.gates.is_draining() {
         return Err(Code::Draining.into());
     }
-    let away = [("store", state.store.is_away()), ("broker", state.gates.is_broker_away())];
+    let away = [
+        ("store", state.store.is_away()),
+        ("broker", state.gates.is_broker_away()),
+        ("revocations", !state.gates.knows_revocations()),
+    ];
     let away: Vec<_> = away.into_iter().filter_map(|(what, is_away)| is_away.then_some(what)).collect();
     if !away.is_empty() {
         return Err(Refusal::new(Code::Unavailable).with_details(json!({ "away": away })).into());

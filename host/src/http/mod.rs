@@ -1,4 +1,4 @@
-//! The HTTP side: backends publish and send events, operators look after dead letters, machines ask how it goes.
+//! The HTTP side: backends publish, send events and revoke, operators look after dead letters, machines ask how it goes.
 //!
 //! One file a resource. Nothing here knows a socket: a delivery goes through the gates like any other.
 
@@ -10,6 +10,7 @@ mod events;
 mod health;
 mod plugins;
 mod publish;
+mod revoke;
 
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ pub fn router(state: State) -> Router {
     Router::new()
         .route("/v1/channels/{topic}/publish", post(publish::publish))
         .route("/v1/events", post(events::accept))
+        .route("/v1/revoke", post(revoke::accept))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/{id}/retry", post(dead_letters::retry))
         .route("/v1/plugins", get(plugins::list))

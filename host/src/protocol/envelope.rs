@@ -219,9 +219,23 @@ pub enum SessionEvent {
     Revoked {
         /// The topic that was left.
         channel: Topic,
-        /// Why: `unknown_channel` when it is no longer declared, `forbidden` when the scope no longer admits.
+        /// Why: `unknown_channel` when it is no longer declared, `forbidden` when a gate no longer admits or it was revoked.
         reason: Code,
     },
+    /// The session ends, and a stock client stays away: the credential was revoked, or another user's came after it.
+    SessionRevoked {
+        /// Why: `token_revoked`, or `forbidden` for another user's token.
+        reason: Code,
+    },
+    /// The credential ends soon; `authenticate` renews it.
+    Expiring {
+        /// When, in seconds since the Unix epoch.
+        expires_at: u64,
+        /// In how many seconds, rounded up, for clients whose clock is off.
+        expires_in_s: u64,
+    },
+    /// The credential's time is over. The session ends, and a stock client stays away.
+    Expired,
     /// Publications of a topic may have been missed: what the client knows of it may be old.
     Gap {
         /// The topic.
@@ -256,6 +270,16 @@ impl Serialize for SessionEvent {
                 out.serialize_entry("event", event)?;
                 out.serialize_entry("error", error)?;
             }
+            Self::SessionRevoked { reason } => {
+                out.serialize_entry("type", "revoked")?;
+                out.serialize_entry("reason", reason.as_str())?;
+            }
+            Self::Expiring { expires_at, expires_in_s } => {
+                out.serialize_entry("type", "expiring")?;
+                out.serialize_entry("expires_at", expires_at)?;
+                out.serialize_entry("expires_in", expires_in_s)?;
+            }
+            Self::Expired => out.serialize_entry("type", "expired")?,
             Self::Draining => out.serialize_entry("type", "draining")?,
         }
         out.end()

@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 
 use super::Realtime;
 use super::connections::Connection;
+use super::endings::revoked;
 use super::lanes::{Job, LanesFull};
 use super::link::LinkError;
 use crate::flow::Gates;
@@ -80,6 +81,15 @@ impl Realtime {
             }
             ClientEvent::Authenticate(request) => {
                 let renewed = self.authenticate(&gates, &connection, &request).await;
+                match &renewed {
+                    Ok(_) => self.know(&gates, &connection),
+                    // Another user's: what the one before may see is nothing to this one.
+                    Err(refusal) if refusal.code == Code::Forbidden => {
+                        self.end(&connection);
+                        connection.is_to_go();
+                    }
+                    Err(_) => {}
+                }
                 // Other roles may hold fewer topics.
                 self.recheck(&gates, &connection);
                 self.reauthorize(&gates, &connection).await;
@@ -139,9 +149,10 @@ impl Realtime {
         if completed.is_err() {
             self.settle(gates, connection, &channel);
         } else if !connection.session.holds(&channel) {
-            // A reload took it away while the plugin gave the state; the client was told.
+            // A reload or a revocation took it away while the plugin gave the state; the client was told.
             return Err(Code::Unavailable.into());
         }
+        self.await_recheck(gates, connection);
         completed
     }
 
@@ -181,6 +192,11 @@ impl Realtime {
         };
         if let Err(error) = sent {
             self.cut(connection, error);
+        }
+        if connection.goes()
+            && let Some(gates) = self.gates()
+        {
+            self.dismiss(&gates, connection, &revoked(Code::Forbidden), "revoked");
         }
     }
 }

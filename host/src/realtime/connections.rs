@@ -1,10 +1,13 @@
 //! The open connections: each with its session, its link and its lanes.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +34,10 @@ pub(super) struct Connection {
     membership: Mutex<()>,
     /// How far plugins were told of it.
     announced: Mutex<Announced>,
+    /// By what it can be found.
+    indexed: Mutex<Vec<Subject>>,
+    /// Another user's credential came: the client goes once it was answered.
+    is_to_go: AtomicBool,
     cut: CancellationToken,
     heard: CancellationToken,
 }
@@ -46,6 +53,8 @@ impl Connection {
             link: Box::new(link),
             membership: Mutex::default(),
             announced: Mutex::default(),
+            indexed: Mutex::default(),
+            is_to_go: AtomicBool::new(false),
             cut: CancellationToken::new(),
             heard: CancellationToken::new(),
         }
@@ -77,6 +86,24 @@ impl Connection {
         // A session event is strings in a map: it always serialises.
         let text = to_raw_value(event).unwrap_or_default();
         self.link.emit("tidegate", &[&text])
+    }
+
+    /// Queues the word that it is disconnected for good; whatever was queued before arrives before.
+    ///
+    /// # Errors
+    /// As [`Link::disconnect`].
+    pub(super) fn disconnect(&self) -> Result<(), LinkError> {
+        self.link.disconnect()
+    }
+
+    /// It goes once what it asked last was answered.
+    pub(super) fn is_to_go(&self) {
+        self.is_to_go.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Connection::is_to_go`] was called; true once.
+    pub(super) fn goes(&self) -> bool {
+        self.is_to_go.swap(false, Ordering::AcqRel)
     }
 
     /// While the guard lives nobody else brings this connection's rooms in line.
@@ -114,10 +141,21 @@ impl Connection {
     }
 }
 
+/// What a revocation may name of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Subject {
+    /// The user's id.
+    User(String),
+    /// The credential's own id.
+    Token(String),
+}
+
 /// Every open connection by its transport's session, and the sessions that ended before their transport did.
 #[derive(Default)]
 pub(super) struct Connections {
     open: DashMap<SessionId, Arc<Connection>>,
+    /// Those that have a user, by what a revocation may name.
+    by_subject: DashMap<Subject, HashMap<ConnectionId, Arc<Connection>>>,
     barred: DashMap<SessionId, ()>,
 }
 
@@ -127,9 +165,48 @@ impl Connections {
         self.open.insert(connection.transport.clone(), connection);
     }
 
-    /// Forgets one; false when it is not there.
-    pub(super) fn remove(&self, session: &SessionId) -> bool {
-        self.open.remove(session).is_some()
+    /// Forgets one; false when it is not there. Another of the same transport stays.
+    pub(super) fn remove(&self, connection: &Arc<Connection>) -> bool {
+        self.unindex(connection, &mut connection.indexed.lock());
+        self.open.remove_if(&connection.transport, |_, open| Arc::ptr_eq(open, connection)).is_some()
+    }
+
+    /// Finds an open one by its user and its credential as they are now, and no longer by those of before.
+    pub(super) fn index(&self, connection: &Arc<Connection>) {
+        let mut indexed = connection.indexed.lock();
+        self.unindex(connection, &mut indexed);
+        let is_open = self.open.get(&connection.transport).is_some_and(|open| Arc::ptr_eq(&open, connection));
+        let Some(user) = connection.session.user().filter(|_| is_open) else { return };
+        let subjects = [Some(Subject::User(user.id.clone())), user.token_id.clone().map(Subject::Token)];
+        for subject in subjects.into_iter().flatten() {
+            let mut found = self.by_subject.entry(subject.clone()).or_default();
+            found.insert(connection.id().clone(), Arc::clone(connection));
+            indexed.push(subject);
+        }
+    }
+
+    fn unindex(&self, connection: &Connection, indexed: &mut Vec<Subject>) {
+        for subject in indexed.drain(..) {
+            let Entry::Occupied(mut found) = self.by_subject.entry(subject) else { continue };
+            found.get_mut().remove(connection.id());
+            if found.get().is_empty() {
+                found.remove();
+            }
+        }
+    }
+
+    /// Those of a user, of every tenant.
+    pub(super) fn of_user(&self, user: &str) -> Vec<Arc<Connection>> {
+        self.of(&Subject::User(user.to_owned()))
+    }
+
+    /// Those whose credential has this id.
+    pub(super) fn of_token(&self, token: &str) -> Vec<Arc<Connection>> {
+        self.of(&Subject::Token(token.to_owned()))
+    }
+
+    fn of(&self, subject: &Subject) -> Vec<Arc<Connection>> {
+        self.by_subject.get(subject).map(|found| found.values().cloned().collect()).unwrap_or_default()
     }
 
     /// Finds one.

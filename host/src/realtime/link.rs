@@ -10,6 +10,12 @@ pub(super) trait Link: Send + Sync + 'static {
     /// [`LinkError`]; nothing was queued then.
     fn emit(&self, event: &str, args: &[&RawValue]) -> Result<(), LinkError>;
 
+    /// Queues the word that the client is disconnected: a stock client stays away. The transport is left to the client.
+    ///
+    /// # Errors
+    /// [`LinkError`]; nothing was queued then.
+    fn disconnect(&self) -> Result<(), LinkError>;
+
     /// Drops the transport, so that a stock client reconnects. It works on a peer that has stopped reading, too.
     fn kill(&self);
 }
@@ -71,6 +77,15 @@ pub(super) mod fake {
             }
             let args: Vec<&str> = args.iter().map(|arg| arg.get()).collect();
             told.events.push(format!("{event}({})", args.join(", ")));
+            Ok(())
+        }
+
+        fn disconnect(&self) -> Result<(), LinkError> {
+            let mut told = self.0.lock();
+            if told.is_full {
+                return Err(LinkError::Full);
+            }
+            told.events.push("disconnect".to_owned());
             Ok(())
         }
 

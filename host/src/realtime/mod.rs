@@ -6,7 +6,9 @@
 mod announcer;
 mod answer;
 mod connections;
+mod deadlines;
 mod door;
+mod endings;
 mod failures;
 mod lanes;
 mod link;
@@ -18,7 +20,7 @@ mod wires;
 pub use listener::{Listener, Peer, Wire, serve};
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use futures_util::StreamExt;
 use serde_json::value::{RawValue, to_raw_value};
@@ -33,6 +35,7 @@ use crate::telemetry;
 
 use announcer::Announcer;
 use connections::{Connection, Connections};
+use deadlines::Deadlines;
 use failures::Failures;
 use link::LinkError;
 use rooms::Rooms;
@@ -54,6 +57,14 @@ pub struct Realtime {
     /// The server drains and every client has been told.
     drain_told: AtomicBool,
     transport: OnceLock<socketio::Transport>,
+    /// The gates these clients came through; weak, because they own this as their port.
+    gates: OnceLock<Weak<Gates>>,
+    /// When credentials end.
+    endings: Deadlines,
+    /// When subscriptions are asked about again.
+    rechecks: Deadlines,
+    /// When the transports of clients that were told to go are cut.
+    partings: Deadlines,
     /// The second argument of every publication.
     meta: Box<RawValue>,
 }
@@ -73,6 +84,10 @@ impl Realtime {
             tasks: TaskTracker::new(),
             drain_told: AtomicBool::new(false),
             transport: OnceLock::new(),
+            gates: OnceLock::new(),
+            endings: Deadlines::default(),
+            rechecks: Deadlines::default(),
+            partings: Deadlines::default(),
             meta: to_raw_value(&Meta).unwrap_or_default(),
         })
     }
@@ -81,11 +96,16 @@ impl Realtime {
     /// result on a [`Listener`] with `into_make_service_with_connect_info::<Peer>()`, without which a client that
     /// does not read cannot be cut.
     pub fn attach(self: &Arc<Self>, router: axum::Router, gates: &Arc<Gates>, origins: &[String]) -> axum::Router {
+        let _ = self.gates.set(Arc::downgrade(gates));
         let (transport, routes) = socketio::Transport::new(self, gates, origins);
         if self.transport.set(transport).is_err() {
             tracing::error!("clients are attached already, the second transport will not drain");
         }
         router.merge(routes).layer(axum::middleware::from_fn(door::note_request))
+    }
+
+    fn gates(&self) -> Option<Arc<Gates>> {
+        self.gates.get()?.upgrade()
     }
 
     /// How many clients are connected.
@@ -116,6 +136,7 @@ impl Realtime {
                 self.tell(connection, &SessionEvent::Revoked { channel: topic, reason });
             }
         }
+        self.await_recheck(gates, connection);
     }
 
     /// Tells every client that the server is about to stop, lets the events under way be answered, and closes the
@@ -195,7 +216,9 @@ impl Realtime {
     /// The transport is gone.
     fn forget<L: announcer::Listener>(&self, listener: &Arc<L>, connection: &Arc<Connection>, reason: &'static str) {
         self.end(connection);
-        if self.connections.remove(&connection.transport) {
+        self.endings.set(connection, None);
+        self.rechecks.set(connection, None);
+        if self.connections.remove(connection) {
             telemetry::connection_closed(reason);
             let user = connection.session.user();
             let user = user.as_ref().map(|user| user.id.as_str());

@@ -163,8 +163,9 @@ impl Entrance {
         telemetry::connected(connection.id().as_str(), user, transport);
         self.realtime.announcer.came(&self.gates, &connection);
         if connection.session.is_closed() {
-            self.realtime.forget(&self.gates, &connection, "transport_close");
+            return self.realtime.forget(&self.gates, &connection, "transport_close");
         }
+        self.realtime.know(&self.gates, &connection);
     }
 }
 
@@ -249,6 +250,11 @@ impl Link for SocketIoLink {
     fn emit(&self, event: &str, args: &[&RawValue]) -> Result<(), LinkError> {
         let socket = self.socket.upgrade().ok_or(LinkError::Closed)?;
         socket.emit(event, &Spread(args)).map_err(|error| link_error(&error))
+    }
+
+    fn disconnect(&self) -> Result<(), LinkError> {
+        let socket = self.socket.upgrade().ok_or(LinkError::Closed)?;
+        socket.disconnect().map_err(|_full| LinkError::Full)
     }
 
     fn kill(&self) {

@@ -24,6 +24,8 @@ static FAULTS: Sampler = Sampler::new();
 static PANICS: Sampler = Sampler::new();
 static DEAD_LETTERS: Sampler = Sampler::new();
 static BROKER_REFUSALS: Sampler = Sampler::new();
+static REVOCATIONS: Sampler = Sampler::new();
+static UNKEPT: Sampler = Sampler::new();
 
 /// Lets the first few of each second through and counts the others.
 struct Sampler {
@@ -275,6 +277,63 @@ pub fn broker_back(place: &str, link: &'static str, gaps: usize) {
 /// `broker.refused`: Redis answered, and with an error: no memory, no permission, a replica that takes no writes.
 pub fn broker_refused(why: &str) {
     sampled!(BROKER_REFUSALS, error, "the broker's Redis refused", event = names::BROKER_REFUSED, why);
+}
+
+/// A revocation that is in force, as it is logged.
+#[derive(Debug, Clone, Copy)]
+pub struct RevocationTaken<'a> {
+    /// Which.
+    pub id: &'a str,
+    /// Whose.
+    pub user: Option<&'a str>,
+    /// Of which topic.
+    pub topic: Option<&'a str>,
+    /// Why, in the words of who revoked.
+    pub reason: Option<&'a str>,
+    /// `http`, `bridge`, `store`, `broker` or `start`.
+    pub from: &'static str,
+    /// Sessions it ended here.
+    pub sessions: usize,
+    /// Subscriptions it ended here, in sessions that go on.
+    pub subscriptions: usize,
+}
+
+/// `revocation.taken`: logs and counts a revocation that is in force from now on.
+pub fn revocation(taken: &RevocationTaken<'_>) {
+    let RevocationTaken { id, user, topic, reason, from, sessions, subscriptions } = *taken;
+    metrics::revocation_taken(from);
+    sampled!(
+        REVOCATIONS,
+        info,
+        "revoked",
+        event = names::REVOCATION_TAKEN,
+        id,
+        user,
+        topic,
+        reason,
+        from,
+        sessions,
+        subscriptions
+    );
+}
+
+/// `revocation.unkept`: a revocation is in force and not kept; it is tried again until the server stops.
+pub fn revocation_unkept(id: &str, why: &str) {
+    sampled!(UNKEPT, error, "a revocation is not kept yet", event = names::REVOCATION_UNKEPT, id, why);
+}
+
+/// `revocation.unloaded`: the revocations of before cannot be read. Until they can, credentials are refused `unavailable`
+/// and the server is not ready.
+pub fn revocations_unloaded(why: &str) {
+    let event = names::REVOCATION_UNLOADED;
+    tracing::error!(event, why, "revocations cannot be loaded, nobody with a credential is let in");
+}
+
+/// `revocation.loaded`: the revocations of before are in force; told when there are any, or when it took a second try.
+pub fn revocations_loaded(found: usize, was_late: bool) {
+    if found > 0 || was_late {
+        tracing::info!(event = names::REVOCATION_LOADED, found, "revocations loaded");
+    }
 }
 
 /// `server.listening`: clients can connect.

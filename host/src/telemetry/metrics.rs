@@ -272,6 +272,21 @@ pub fn store_swept(keys: u64) {
     counter(names::STORE_SWEPT, &[]).increment(keys);
 }
 
+/// Notes how many revocations there are that still matter.
+pub fn revocations(known: usize) {
+    gauge(names::REVOCATIONS, &[]).set(known as f64);
+}
+
+/// Counts a revocation; [`super::revocation`] does it and logs it.
+pub(super) fn revocation_taken(from: &'static str) {
+    counter(names::REVOCATIONS_TAKEN, &[("from", from)]).increment(1);
+}
+
+/// Counts a subscription that was asked about again: `kept` or `lost`. `channel` is the template.
+pub fn reauthorized(channel: &str, outcome: &'static str) {
+    counter(names::REAUTHORIZED, &[("channel", channel), ("outcome", outcome)]).increment(1);
+}
+
 /// Counts a connection let in.
 pub fn connection_opened() {
     gauge(names::CONNECTIONS, &[]).increment(1.0);

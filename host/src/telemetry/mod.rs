@@ -9,11 +9,12 @@ mod names;
 mod registry;
 
 pub use events::{
-    PluginFault, auth_failed, boundary_violation, broker_away, broker_back, broker_refused, connected, dead_letter,
-    disconnected, draining, listening, panicked, plugin_cache_rejected, plugin_cache_unusable, plugin_cleared,
-    plugin_compiled, plugin_fault, plugin_kept_out, plugin_lingers, plugin_not_rolled_back, plugin_paused,
-    plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back, plugin_tested, reload_applied, reload_rejected,
-    reload_reverted, stopped, store_away, store_back,
+    PluginFault, RevocationTaken, auth_failed, boundary_violation, broker_away, broker_back, broker_refused, connected,
+    dead_letter, disconnected, draining, listening, panicked, plugin_cache_rejected, plugin_cache_unusable,
+    plugin_cleared, plugin_compiled, plugin_fault, plugin_kept_out, plugin_lingers, plugin_not_rolled_back,
+    plugin_paused, plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back, plugin_tested, reload_applied,
+    reload_rejected, reload_reverted, revocation, revocation_unkept, revocations_loaded, revocations_unloaded, stopped,
+    store_away, store_back,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
@@ -22,8 +23,8 @@ pub use metrics::{
     connection_refused, connection_unannounced, dead_letter_dropped, dead_letters, delivered, gate, generation,
     http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_calls_waiting, plugin_host_call,
     plugin_http_request, plugin_instance_created, plugin_instance_retired, plugin_instances, plugin_instances_max,
-    plugin_instances_wanted, plugin_log_dropped, plugin_state, plugin_versions_lingering, plugin_waited,
-    session_unknown, store_swept, store_up, subscribed, unsubscribed,
+    plugin_instances_wanted, plugin_log_dropped, plugin_state, plugin_versions_lingering, plugin_waited, reauthorized,
+    revocations, session_unknown, store_swept, store_up, subscribed, unsubscribed,
 };
 pub use registry::render;
 
@@ -33,15 +34,7 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn every_metric_is_rendered_with_its_help_once_it_was_recorded() {
-        let time = Duration::from_micros(30);
-        connection_opened();
-        connection_closed("test");
-        connection_refused("unavailable");
-        subscribed("a");
-        unsubscribed("a");
-        gate(Gate::Inbound, "a", "ok", time);
+    fn record_of_plugins(time: Duration) {
         plugin_call("p", "handler", "ok", time);
         plugin_host_call("p", "kv", "ok", time);
         drop(plugin_http_request());
@@ -69,6 +62,41 @@ mod tests {
         plugin_waited("p", "turn", time);
         plugin_versions_lingering("p", 1);
         plugin_rolled_back("p", "from", "to", 2, "reason");
+    }
+
+    fn record_of_state(time: Duration) {
+        store_up(true);
+        session_unknown();
+        broker_up(true);
+        broker_published(true, time);
+        broker_heard();
+        broker_queue(1);
+        broker_topics(1);
+        broker_gap();
+        broker_rate("ok");
+        store_swept(3);
+        revocations(2);
+        revocation(&RevocationTaken {
+            id: "id",
+            user: None,
+            topic: None,
+            reason: None,
+            from: "http",
+            sessions: 1,
+            subscriptions: 0,
+        });
+        reauthorized("a", "kept");
+    }
+
+    #[test]
+    fn every_metric_is_rendered_with_its_help_once_it_was_recorded() {
+        let time = Duration::from_micros(30);
+        connection_opened();
+        connection_closed("test");
+        connection_refused("unavailable");
+        subscribed("a");
+        unsubscribed("a");
+        gate(Gate::Inbound, "a", "ok", time);
         authorizer_cache("p", "hit");
         delivered("a", 1, 1);
         outbound_overflow();
@@ -84,16 +112,8 @@ mod tests {
         reload_applied(1, time);
         reload_rejected(2, "first");
         http_request("/v1/events", 202, time);
-        store_up(true);
-        session_unknown();
-        broker_up(true);
-        broker_published(true, time);
-        broker_heard();
-        broker_queue(1);
-        broker_topics(1);
-        broker_gap();
-        broker_rate("ok");
-        store_swept(3);
+        record_of_plugins(time);
+        record_of_state(time);
         panicked("test", "detail");
         let text = render();
         for metric in names::METRICS {

@@ -185,6 +185,16 @@ pub(super) const BROKER_RATES: Metric = counter(
     "tidegate_broker_rates_total",
     "Messages of users looked up in windows that all nodes share, by outcome (ok, limited; unasked: the broker was away)",
 );
+pub(super) const REVOCATIONS: Metric =
+    gauge("tidegate_revocations", "Revocations that still matter (limits.revocations)");
+pub(super) const REVOCATIONS_TAKEN: Metric = counter(
+    "tidegate_revocations_total",
+    "Revocations put in force, by where they came from (http, bridge, store, broker, start)",
+);
+pub(super) const REAUTHORIZED: Metric = counter(
+    "tidegate_reauthorized_total",
+    "Subscriptions asked about again, by channel template and outcome (kept, lost)",
+);
 pub(super) const PANICS: Metric = counter("tidegate_panics_total", "Bugs caught at a task's edge, by place");
 
 /// Every metric there is.
@@ -247,6 +257,9 @@ pub(super) const METRICS: &[Metric] = &[
     BROKER_TOPICS,
     BROKER_GAPS,
     BROKER_RATES,
+    REVOCATIONS,
+    REVOCATIONS_TAKEN,
+    REAUTHORIZED,
     PANICS,
 ];
 
@@ -274,6 +287,10 @@ pub(super) const STORE_BACK: &str = "store.back";
 pub(super) const BROKER_AWAY: &str = "broker.away";
 pub(super) const BROKER_BACK: &str = "broker.back";
 pub(super) const BROKER_REFUSED: &str = "broker.refused";
+pub(super) const REVOCATION_TAKEN: &str = "revocation.taken";
+pub(super) const REVOCATION_UNKEPT: &str = "revocation.unkept";
+pub(super) const REVOCATION_UNLOADED: &str = "revocation.unloaded";
+pub(super) const REVOCATION_LOADED: &str = "revocation.loaded";
 pub(super) const LISTENING: &str = "server.listening";
 pub(super) const SERVER_DRAINING: &str = "server.draining";
 pub(super) const STOPPED: &str = "server.stopped";

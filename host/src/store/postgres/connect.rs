@@ -36,6 +36,8 @@ pub(super) struct Pools {
     pub(super) asker: PgPool,
     /// One, for the watch: a store that is busy is not away.
     pub(super) watcher: PgPool,
+    /// One, that listens.
+    pub(super) ear: PgPool,
 }
 
 impl Connector {
@@ -68,7 +70,8 @@ impl Connector {
         Ok(Pools {
             main: main.connect_lazy_with(options.clone()),
             asker: asker.connect_lazy_with(options.clone()),
-            watcher: watcher.connect_lazy_with(options),
+            watcher: watcher.connect_lazy_with(options.clone()),
+            ear: pool(1, settings.timeout, settings.timeout).connect_lazy_with(options),
         })
     }
 
@@ -85,7 +88,8 @@ impl Connector {
 impl Pools {
     /// Ends every connection after what is under way, [`CLOSE_TIMEOUT`] at most.
     pub(super) async fn close(&self) {
-        let closed = async { tokio::join!(self.main.close(), self.asker.close(), self.watcher.close()) };
+        let closed =
+            async { tokio::join!(self.main.close(), self.asker.close(), self.watcher.close(), self.ear.close()) };
         if timeout(CLOSE_TIMEOUT, closed).await.is_err() {
             tracing::debug!("a connection to the store does not end, it is left behind");
         }

@@ -113,6 +113,14 @@ impl Database {
         Ok(self.pools()?.asker.clone())
     }
 
+    /// The connection that listens.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) fn ear(&self) -> Result<PgPool, String> {
+        Ok(self.pools()?.ear.clone())
+    }
+
     /// Says why a call failed, and has the watch look when the database may be why.
     pub(super) fn failed(&self, error: &sqlx::Error) -> String {
         if !is_passing(error) || matches!(error, sqlx::Error::PoolTimedOut) {

@@ -10,8 +10,9 @@ mod letters;
 mod migrate;
 mod queries;
 mod question;
+mod revocations;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::KeptDeadLetters;
@@ -21,6 +22,7 @@ use connect::Connector;
 use database::Database;
 use letters::PostgresLetters;
 pub use queries::PostgresLook;
+use revocations::Ear;
 
 /// The bounds of one node's use of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,13 +48,15 @@ impl From<&Limits> for PostgresSettings {
 /// A store in a PostgreSQL database.
 pub struct PostgresStore {
     database: Arc<Database>,
+    /// Hears of the revocations of other nodes, once somebody asks for news.
+    ear: OnceLock<Ear>,
 }
 
 impl PostgresStore {
     /// A store at this address; nothing is connected yet.
     #[must_use]
     pub fn new(url: PostgresUrl, settings: PostgresSettings, clock: Arc<dyn Clock>) -> Self {
-        Self { database: Arc::new(Database::new(Connector::new(url, settings), clock)) }
+        Self { database: Arc::new(Database::new(Connector::new(url, settings), clock)), ear: OnceLock::new() }
     }
 
     /// Connects, and makes the tables that are not there; nothing when that was done.

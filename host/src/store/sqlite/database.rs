@@ -62,9 +62,9 @@ impl Database {
         self.away().map_or(Ok(()), |why| Err(told(&why)))
     }
 
-    /// Whether there is a file.
+    /// Whether there is anything that could hold something: a file, or one that was opened and is away.
     pub(super) fn is_there(&self) -> bool {
-        self.file.exists()
+        self.pools.load().is_some() || self.away().is_some() || self.file.exists()
     }
 
     pub(super) async fn close(&self) {

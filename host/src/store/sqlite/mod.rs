@@ -1,7 +1,7 @@
 //! What survives a restart, in one SQLite file.
 //!
 //! `database.rs` opens the file and watches over it, `kv.rs` keeps the keys of plugins in it, `queries.rs` answers
-//! their questions from it. The tables of the server begin with `tidegate_`.
+//! their questions from it, `revocations.rs` keeps what was revoked. The tables of the server begin with `tidegate_`.
 
 mod database;
 mod dry;
@@ -9,6 +9,7 @@ mod kv;
 mod letters;
 mod pools;
 mod queries;
+mod revocations;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ pub use dry::sqlite_could_open;
 use letters::SqliteLetters;
 pub use queries::SqliteLook;
 
-/// A store in one SQLite file. It is opened, and made when there is none, by the first plugin that needs it.
+/// A store in one SQLite file. It is opened, and made when there is none, by the first plugin or revocation
+/// that needs it.
 pub struct SqliteStore {
     database: Arc<Database>,
 }

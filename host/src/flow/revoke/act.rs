@@ -1,0 +1,104 @@
+//! What a revocation does on this node: in force at once, then on its way to where it is kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::{InvalidRevocation, Revocation, RevokeRequest, StoreAway};
+use crate::flow::Gates;
+use crate::flow::ports::Touched;
+use crate::telemetry;
+
+/// How long whoever revokes waits until it is kept. It is in force on this node before.
+const KEEP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A revocation that is in force on this node.
+pub struct Enforced {
+    /// What it ended here.
+    pub touched: Touched,
+    kept: oneshot::Receiver<Result<(), StoreAway>>,
+}
+
+impl Enforced {
+    /// Resolves once it is kept, for a restart and for nodes that share the store.
+    ///
+    /// # Errors
+    /// Why it is not; it will be as soon as that is over, unless the server stops before.
+    pub async fn kept(self) -> Result<(), StoreAway> {
+        match timeout(KEEP_TIMEOUT, self.kept).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(StoreAway("the server stops".to_owned())),
+            Err(_) => Err(StoreAway(format!("no answer within {} s", KEEP_TIMEOUT.as_secs()))),
+        }
+    }
+}
+
+impl Gates {
+    /// The time by the port's clock, in seconds since the Unix epoch.
+    pub(super) fn now_unix_s(&self) -> u64 {
+        self.ports.clock.now_unix_s()
+    }
+
+    /// Makes a revocation of what is asked for. Nothing happens yet: that is [`Gates::enforce`].
+    ///
+    /// # Errors
+    /// [`InvalidRevocation`].
+    pub fn revocation(&self, request: RevokeRequest) -> Result<Revocation, InvalidRevocation> {
+        request.judge(self.now_unix_s(), self.ports.revocations.kept_for())
+    }
+
+    /// Whether one more revocation can be taken (`limits.revocations`, and what waits to be kept).
+    #[must_use]
+    pub fn has_room_for_revocations(&self) -> bool {
+        self.ports.revocations.has_room()
+    }
+
+    /// Whether the revocations of before are known, so that credentials can be judged.
+    #[must_use]
+    pub fn knows_revocations(&self) -> bool {
+        self.ports.revocations.is_loaded()
+    }
+
+    /// Puts a revocation of this node's own in force and hands it to where it is kept. Never waits. `from` is where it
+    /// came from, one of a closed list.
+    pub fn enforce(&self, revocation: Revocation, from: &'static str) -> Enforced {
+        let revocation = Arc::new(revocation);
+        let kept = self.ports.revocations.keep(&revocation);
+        let touched = self.act_on(&revocation, from);
+        Enforced { touched, kept }
+    }
+
+    /// Puts in force what is kept already.
+    pub(super) fn learn_of(&self, revocations: Vec<Revocation>, from: &'static str) {
+        for revocation in revocations {
+            self.act_on(&Arc::new(revocation), from);
+        }
+    }
+
+    fn act_on(&self, revocation: &Arc<Revocation>, from: &'static str) -> Touched {
+        // First the set: a connection that comes in meanwhile is refused by it, or seen by what follows.
+        if !self.ports.revocations.take(revocation, self.now_unix_s()) {
+            return Touched::default();
+        }
+        self.decisions.forget(revocation.user.as_deref(), revocation.topic.as_ref());
+        let touched = self.ports.clients.revoke(revocation);
+        telemetry::revocation(&telemetry::RevocationTaken {
+            id: &revocation.id,
+            user: revocation.user.as_deref(),
+            topic: revocation.topic.as_ref().map(crate::protocol::Topic::as_str),
+            reason: revocation.reason.as_deref(),
+            from,
+            sessions: touched.sessions,
+            subscriptions: touched.subscriptions,
+        });
+        touched
+    }
+
+    /// From now on credentials are judged.
+    pub(super) fn revocations_loaded(&self, found: usize, was_late: bool) {
+        self.ports.revocations.loaded();
+        telemetry::revocations_loaded(found, was_late);
+    }
+}

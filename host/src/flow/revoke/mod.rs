@@ -1,0 +1,17 @@
+//! Revocations: a credential, a user's credentials or subscriptions withdrawn before their time, decided here, in force
+//! at once on this node, kept for as long as they matter.
+//!
+//! `record.rs` says what one is and whom it is about, `act.rs` what it does, `set.rs` remembers those in force for gate 1, `keep.rs` is the port
+//! to where they are kept and the task that takes them there and learns of those of other nodes.
+
+mod act;
+mod keep;
+mod record;
+mod set;
+
+pub use act::Enforced;
+pub use keep::{Keeper, Kept, NothingKept, RevocationStore, StoreAway};
+pub use record::{InvalidRevocation, Revocation, RevokeRequest};
+pub use set::Revocations;
+
+pub(super) use keep::ToKeep;

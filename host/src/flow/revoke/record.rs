@@ -1,0 +1,132 @@
+//! One revocation: what it names, whom it is about, and for how long it matters.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::{Topic, User};
+
+/// Longest user id, token id or reason, in bytes.
+const TEXT_BYTES_MAX: usize = 1024;
+/// How far `issued_before` may lie ahead: clocks differ, but what is not issued yet cannot be withdrawn. It tells
+/// milliseconds from seconds, too.
+const AHEAD_S_MAX: u64 = 300;
+/// How long a subscription's revocation matters: no node has a decision of an authorizer from before for longer.
+const SUBSCRIPTION_S: u64 = super::super::decisions::TTL_MAX.as_secs();
+
+/// What is withdrawn, as it is kept and carried from node to node.
+///
+/// Without a topic it is about credentials: sessions with one of them end, and gate 1 refuses it. With a topic it is
+/// about subscriptions: those who are meant leave the topic, and may subscribe again if the gates let them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// Unique; a node that is told twice acts once.
+    pub id: String,
+    /// The user's id. Of every tenant.
+    pub user: Option<String>,
+    /// The credential's own id (`jti`).
+    pub token: Option<String>,
+    /// The topic.
+    pub topic: Option<Topic>,
+    /// Only credentials issued before, in seconds since the Unix epoch, or not saying when.
+    pub issued_before: Option<u64>,
+    /// For operators; never shown to clients.
+    pub reason: Option<String>,
+    /// When it was made, in seconds since the Unix epoch.
+    pub at_unix_s: u64,
+    /// Until when it matters, in seconds since the Unix epoch.
+    pub until_unix_s: u64,
+}
+
+/// A revocation as somebody asks for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeRequest {
+    /// As [`Revocation::user`].
+    pub user: Option<String>,
+    /// As [`Revocation::token`].
+    pub token: Option<String>,
+    /// As [`Revocation::topic`], unchecked.
+    pub topic: Option<String>,
+    /// As [`Revocation::issued_before`].
+    pub issued_before: Option<u64>,
+    /// As [`Revocation::reason`].
+    pub reason: Option<String>,
+}
+
+/// Why a request is no revocation. Safe to tell whoever made it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRevocation {
+    /// It names nothing.
+    #[error("at least one of `user`, `token` and `topic` is needed")]
+    Nothing,
+    /// A text that is empty, or longer than any.
+    #[error("`{0}` must be a text of 1 to {TEXT_BYTES_MAX} bytes, without NUL")]
+    Text(&'static str),
+    /// No name a topic can have.
+    #[error("`topic` is no topic: {0}")]
+    Topic(#[from] crate::protocol::InvalidName),
+    /// A time of issue without a user.
+    #[error("`issued_before` is about the credentials of a `user`, and there is none")]
+    NobodysTime,
+    /// A time of issue that has not come.
+    #[error("`issued_before` lies in the future; it is in seconds since the Unix epoch")]
+    Future,
+}
+
+impl RevokeRequest {
+    /// Makes it a revocation as of now. `kept` is how long one of credentials matters (`auth.revocations_kept`).
+    ///
+    /// All credentials of a user are meant up to now when no time is named. The current second counts as before: a token
+    /// of it may be older than the revocation.
+    ///
+    /// # Errors
+    /// [`InvalidRevocation`].
+    pub fn judge(self, now_unix_s: u64, kept: Duration) -> Result<Revocation, InvalidRevocation> {
+        let Self { user, token, topic, issued_before, reason } = self;
+        if user.is_none() && token.is_none() && topic.is_none() {
+            return Err(InvalidRevocation::Nothing);
+        }
+        for (name, text) in [("user", &user), ("token", &token), ("reason", &reason)] {
+            if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > TEXT_BYTES_MAX || text.contains('\0')) {
+                return Err(InvalidRevocation::Text(name));
+            }
+        }
+        let topic = topic.as_deref().map(Topic::parse).transpose()?;
+        if issued_before.is_some() && user.is_none() {
+            return Err(InvalidRevocation::NobodysTime);
+        }
+        if issued_before.is_some_and(|before| before > now_unix_s.saturating_add(AHEAD_S_MAX)) {
+            return Err(InvalidRevocation::Future);
+        }
+        let is_of_all = user.is_some() && token.is_none() && topic.is_none();
+        let issued_before = issued_before.or_else(|| is_of_all.then(|| now_unix_s.saturating_add(1)));
+        let matters_s = if topic.is_some() { SUBSCRIPTION_S } else { kept.as_secs() };
+        let until_unix_s = now_unix_s.max(issued_before.unwrap_or_default()).saturating_add(matters_s);
+        let id = uuid::Uuid::now_v7().to_string();
+        Ok(Revocation { id, user, token, topic, issued_before, reason, at_unix_s: now_unix_s, until_unix_s })
+    }
+}
+
+impl Revocation {
+    /// Whether it is about this user's credential, or about a connection without one.
+    #[must_use]
+    pub fn covers(&self, user: Option<&User>) -> bool {
+        let Some(user) = user else { return self.user.is_none() && self.token.is_none() };
+        self.user.as_ref().is_none_or(|id| *id == user.id)
+            && self.token.as_ref().is_none_or(|id| user.token_id.as_ref() == Some(id))
+            && self.issued_before.is_none_or(|before| user.issued_at.is_none_or(|at| at < before))
+    }
+
+    /// Whether it withdraws credentials, and not subscriptions.
+    #[must_use]
+    pub const fn is_of_credentials(&self) -> bool {
+        self.topic.is_none()
+    }
+
+    /// Whether it matters no more.
+    #[must_use]
+    pub const fn is_over(&self, now_unix_s: u64) -> bool {
+        self.until_unix_s <= now_unix_s
+    }
+}

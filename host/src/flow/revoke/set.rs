@@ -1,0 +1,166 @@
+//! The revocations in force, in memory: gate 1 asks it about every credential and never waits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Keeper, Revocation, RevocationStore, StoreAway, ToKeep};
+use crate::protocol::{Code, User};
+use crate::telemetry;
+
+/// Revocations on their way to where they are kept.
+const TO_KEEP_MAX: usize = 1000;
+
+/// The revocations in force, and the way to where they are kept.
+pub struct Revocations {
+    /// Held for look-ups and changes, never across a wait.
+    state: RwLock<State>,
+    /// Those there may be (`limits.revocations`).
+    max: usize,
+    /// How long one of credentials matters (`auth.revocations_kept`).
+    kept: Duration,
+    /// Whether those made before this process began are known.
+    loaded: AtomicBool,
+    /// `None` when nothing is kept.
+    to_keep: Option<mpsc::Sender<ToKeep>>,
+    /// Until the task that keeps them takes it.
+    keeper: Mutex<Option<mpsc::Receiver<ToKeep>>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// All there are by id, each until when it matters.
+    known: HashMap<String, u64>,
+    /// Those of credentials that name no token, by user.
+    by_user: HashMap<String, Vec<Arc<Revocation>>>,
+    /// Those of credentials that name a token.
+    by_token: HashMap<String, Vec<Arc<Revocation>>>,
+}
+
+impl Revocations {
+    /// None in force, and none kept: for a server without a store.
+    #[must_use]
+    pub fn unkept(max: usize, kept: Duration) -> Self {
+        let (state, loaded) = (RwLock::default(), AtomicBool::new(true));
+        Self { state, max, kept, loaded, to_keep: None, keeper: Mutex::new(None) }
+    }
+
+    /// None in force until [`Keeper::run`] has loaded those that are kept: credentials are refused `unavailable` so long.
+    #[must_use]
+    pub fn kept(max: usize, kept: Duration) -> Self {
+        let (sender, receiver) = mpsc::channel(TO_KEEP_MAX);
+        let loaded = AtomicBool::new(false);
+        Self { loaded, to_keep: Some(sender), keeper: Mutex::new(Some(receiver)), ..Self::unkept(max, kept) }
+    }
+
+    /// The task that keeps them in `store`; `None` when there is one already, or nothing is kept.
+    #[must_use]
+    pub fn keeper(&self, store: Arc<dyn RevocationStore>) -> Option<Keeper> {
+        self.keeper.lock().take().map(|receiver| Keeper::new(store, receiver))
+    }
+
+    /// How long a revocation of credentials matters.
+    #[must_use]
+    pub const fn kept_for(&self) -> Duration {
+        self.kept
+    }
+
+    /// Whether those made before this process began are known.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.loaded.load(Ordering::Acquire)
+    }
+
+    pub(super) fn loaded(&self) {
+        self.loaded.store(true, Ordering::Release);
+    }
+
+    /// Whether there is room for one more, here and on the way to where they are kept.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.state.read().known.len() < self.max && self.to_keep.as_ref().is_none_or(|queue| queue.capacity() > 0)
+    }
+
+    /// Gate 1's question about a credential that is good otherwise.
+    ///
+    /// # Errors
+    /// `token_revoked`; `unavailable` while it is not known.
+    pub fn judge(&self, user: &User, now_unix_s: u64) -> Result<(), Code> {
+        if !self.is_loaded() {
+            return Err(Code::Unavailable);
+        }
+        let state = self.state.read();
+        let of_user = state.by_user.get(&user.id);
+        let of_token = user.token_id.as_ref().and_then(|id| state.by_token.get(id));
+        let mut all = of_user.into_iter().chain(of_token).flatten();
+        let is_revoked = all.any(|revocation| !revocation.is_over(now_unix_s) && revocation.covers(Some(user)));
+        if is_revoked { Err(Code::TokenRevoked) } else { Ok(()) }
+    }
+
+    /// Puts one in force. False when it is already, or matters no more.
+    pub(in crate::flow) fn take(&self, revocation: &Arc<Revocation>, now_unix_s: u64) -> bool {
+        if revocation.is_over(now_unix_s) {
+            return false;
+        }
+        let mut state = self.state.write();
+        if state.known.insert(revocation.id.clone(), revocation.until_unix_s).is_some() {
+            return false;
+        }
+        if revocation.is_of_credentials() {
+            let named = match (&revocation.token, &revocation.user) {
+                (Some(token), _) => state.by_token.entry(token.clone()),
+                (None, Some(user)) => state.by_user.entry(user.clone()),
+                (None, None) => return true,
+            };
+            let named = named.or_default();
+            named.retain(|older| !is_contained(older, revocation));
+            named.push(revocation.clone());
+        }
+        telemetry::revocations(state.known.len());
+        true
+    }
+
+    /// Hands one to where they are kept; the receiver hears what became of it. Nothing is waited for.
+    pub(in crate::flow) fn keep(&self, revocation: &Arc<Revocation>) -> oneshot::Receiver<Result<(), StoreAway>> {
+        let (kept, hears) = oneshot::channel();
+        let Some(queue) = &self.to_keep else {
+            let _ = kept.send(Ok(()));
+            return hears;
+        };
+        if let Err(refused) = queue.try_send(ToKeep { revocation: revocation.clone(), kept }) {
+            let why = StoreAway("too many are waiting to be kept".to_owned());
+            telemetry::revocation_unkept(&revocation.id, &why.0);
+            let (mpsc::error::TrySendError::Full(unkept) | mpsc::error::TrySendError::Closed(unkept)) = refused;
+            let _ = unkept.kept.send(Err(why));
+        }
+        hears
+    }
+
+    /// Forgets those that matter no more.
+    pub(in crate::flow) fn sweep(&self, now_unix_s: u64) {
+        let mut state = self.state.write();
+        state.known.retain(|_, until| *until > now_unix_s);
+        let State { by_user, by_token, .. } = &mut *state;
+        for named in [by_user, by_token] {
+            named.retain(|_, revocations| {
+                revocations.retain(|revocation| !revocation.is_over(now_unix_s));
+                !revocations.is_empty()
+            });
+        }
+        telemetry::revocations(state.known.len());
+    }
+}
+
+/// Whether all that the older one refuses, and for as long, the newer one of the same user or token refuses too.
+fn is_contained(older: &Revocation, newer: &Revocation) -> bool {
+    let refuses_more = match (older.issued_before, newer.issued_before) {
+        (_, None) => true,
+        (Some(older), Some(newer)) => older <= newer,
+        (None, Some(_)) => false,
+    };
+    refuses_more && older.until_unix_s <= newer.until_unix_s && (newer.user.is_none() || older.user == newer.user)
+}

@@ -1,0 +1,54 @@
+//! `POST /v1/revoke`: a user's credentials, one credential, or subscriptions, withdrawn before their time.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract;
+use axum::http::{HeaderMap, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::State;
+use super::answer::Problem;
+use super::body;
+use crate::config::Permission;
+use crate::flow::revoke::{Revocation, RevokeRequest};
+use crate::protocol::{Code, Refusal};
+
+/// `{ user?, token?, topic?, issued_before?, reason? }`, at least one of the first three: 202 `{ revocation, here }` once
+/// it is in force and kept, with what it ended on this node. 503 when it is in force and not kept, or when there is no
+/// room for it.
+pub(super) async fn accept(
+    extract::State(state): extract::State<State>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    state.admit(&headers, Permission::Revoke)?;
+    let limits = state.gates.limits();
+    let text = body::read(body, limits.payload_bytes_max, limits).await?;
+    // By way of an object: a list of values in their order would pass for one.
+    let request: RevokeRequest = serde_json::from_str::<Map<String, Value>>(&text)
+        .and_then(|fields| serde_json::from_value(Value::Object(fields)))
+        .map_err(|error| Problem::bad_request(format!("no revocation: {error}")))?;
+    let revocation = state.gates.revocation(request).map_err(|error| Problem::bad_request(error.to_string()))?;
+    if !state.gates.has_room_for_revocations() {
+        return Err(Refusal::because(Code::Unavailable, "as many are revoked as there may be").into());
+    }
+    let shown = shown(&revocation);
+    let enforced = state.gates.enforce(revocation, "http");
+    let here = enforced.touched;
+    if let Err(away) = enforced.kept().await {
+        tracing::debug!(why = away.0, "a revocation was not kept while its caller waited");
+        let message = "in force on this node and not kept, so that no other and no restart knows it: send it again";
+        let problem = Problem::from(Refusal::because(Code::Unavailable, message));
+        return Err(problem.with_details(json!({ "revocation": shown, "here": here })));
+    }
+    Ok((StatusCode::ACCEPTED, Json(json!({ "revocation": shown, "here": here }))))
+}
+
+/// What was decided, without what was not asked for.
+fn shown(revocation: &Revocation) -> Value {
+    let mut shown = serde_json::to_value(revocation).unwrap_or_default();
+    if let Value::Object(fields) = &mut shown {
+        fields.retain(|_, value| !value.is_null());
+    }
+    shown
+}

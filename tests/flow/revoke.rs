@@ -1,0 +1,291 @@
+//! What is revoked: who is meant, what gate 1 says to it, what is asked again, and how long it is remembered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tidegate::flow::Handshake;
+use tidegate::flow::revoke::{Kept, Revocation, RevocationStore, Revocations, RevokeRequest, StoreAway};
+use tidegate::protocol::{Code, User};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{FakeClock, FakePlugins, FakeProvider, Server, ServerBuilder, user};
+use crate::{CHANNELS, code, connection};
+
+const NOW: u64 = FakeClock::START_UNIX_S;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn of(id: &str, token_id: Option<&str>, issued_at: Option<u64>) -> User {
+    User { token_id: token_id.map(str::to_owned), issued_at, ..user(id) }
+}
+
+fn server() -> ServerBuilder {
+    let known = [
+        ("old", of("alice", Some("t1"), Some(NOW - 100))),
+        ("of now", of("alice", Some("t2"), Some(NOW))),
+        ("new", of("alice", Some("t3"), Some(NOW + 1))),
+        ("undated", of("alice", None, None)),
+        ("bob", of("bob", Some("t4"), Some(NOW - 100))),
+    ];
+    Server::declaring(CHANNELS).provider(Arc::new(FakeProvider::knowing(known)))
+}
+
+/// `POST /v1/revoke` with these fields.
+fn asking(fields: serde_json::Value) -> RevokeRequest {
+    serde_json::from_value(fields).unwrap()
+}
+
+fn revoke(server: &Server, fields: serde_json::Value) -> Revocation {
+    let revocation = server.gates.revocation(asking(fields)).unwrap();
+    server.gates.enforce(revocation.clone(), "http");
+    revocation
+}
+
+async fn connects(server: &Server, token: &str) -> Result<(), Code> {
+    let handshake = Handshake { token: Some(token.to_owned()), ..Handshake::default() };
+    server.gates.connect(&connection(), &handshake).await.map(|_| ()).map_err(|refusal| refusal.code)
+}
+
+const REVOKED: Result<(), Code> = Err(Code::TokenRevoked);
+
+#[tokio::test]
+async fn a_revoked_user_is_refused_with_every_credential_up_to_now_and_let_in_with_a_later_one() {
+    let server = server().start();
+    assert_eq!(connects(&server, "old").await, Ok(()));
+    revoke(&server, serde_json::json!({ "user": "alice" }));
+    for token in ["old", "of now", "undated"] {
+        assert_eq!(connects(&server, token).await, REVOKED, "{token}");
+    }
+    assert_eq!(connects(&server, "new").await, Ok(()));
+    assert_eq!(connects(&server, "bob").await, Ok(()));
+}
+
+#[tokio::test]
+async fn with_a_time_only_credentials_issued_before_it_are_meant() {
+    let server = server().start();
+    revoke(&server, serde_json::json!({ "user": "alice", "issued_before": NOW }));
+    assert_eq!(connects(&server, "old").await, REVOKED);
+    assert_eq!(connects(&server, "undated").await, REVOKED);
+    assert_eq!(connects(&server, "of now").await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_refused_and_no_other() {
+    let server = server().start();
+    revoke(&server, serde_json::json!({ "token": "t1" }));
+    assert_eq!(connects(&server, "old").await, REVOKED);
+    assert_eq!(connects(&server, "of now").await, Ok(()));
+    revoke(&server, serde_json::json!({ "token": "t2", "user": "bob" }));
+    assert_eq!(connects(&server, "of now").await, Ok(()), "the token of that id is not bob's");
+}
+
+#[tokio::test]
+async fn a_revoked_token_renews_no_session() {
+    let server = server().start();
+    let client = server.client(of("alice", Some("t3"), Some(NOW + 1)));
+    revoke(&server, serde_json::json!({ "user": "alice" }));
+    assert_eq!(code(client.authenticate("old").await), Code::TokenRevoked);
+    assert!(client.authenticate("new").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_subscription_revoked_keeps_nobody_out() {
+    let server = server().start();
+    revoke(&server, serde_json::json!({ "user": "alice", "topic": "vault.v1" }));
+    assert_eq!(connects(&server, "old").await, Ok(()));
+    assert_eq!(server.clients.revoked()[0].topic.as_ref().map(|topic| topic.as_str()), Some("vault.v1"));
+}
+
+#[tokio::test]
+async fn what_is_no_revocation_is_told_apart() {
+    let server = server().start();
+    let wrong = |fields| server.gates.revocation(asking(fields)).unwrap_err().to_string();
+    assert_eq!(wrong(serde_json::json!({})), "at least one of `user`, `token` and `topic` is needed");
+    assert_eq!(wrong(serde_json::json!({ "user": "" })), "`user` must be a text of 1 to 1024 bytes, without NUL");
+    assert_eq!(
+        wrong(serde_json::json!({ "topic": "a b" })),
+        "`topic` is no topic: holds white space, a control character or a brace"
+    );
+    assert_eq!(
+        wrong(serde_json::json!({ "token": "t", "issued_before": 5 })),
+        "`issued_before` is about the credentials of a `user`, and there is none"
+    );
+    assert_eq!(
+        wrong(serde_json::json!({ "user": "a", "issued_before": NOW * 1000 })),
+        "`issued_before` lies in the future; it is in seconds since the Unix epoch"
+    );
+}
+
+#[tokio::test]
+async fn it_is_forgotten_when_it_matters_no_more() {
+    let revocations = Arc::new(Revocations::unkept(10, DAY));
+    let server = server().revocations(revocations).start();
+    revoke(&server, serde_json::json!({ "token": "t1" }));
+    server.clock.advance(DAY.as_secs() - 1);
+    server.gates.sweep();
+    assert_eq!(connects(&server, "old").await, REVOKED);
+    server.clock.advance(1);
+    assert_eq!(connects(&server, "old").await, Ok(()));
+}
+
+#[tokio::test]
+async fn beyond_the_limit_there_is_no_room_until_some_matter_no_more() {
+    let server = server().revocations(Arc::new(Revocations::unkept(2, DAY))).start();
+    revoke(&server, serde_json::json!({ "token": "a" }));
+    assert!(server.gates.has_room_for_revocations());
+    revoke(&server, serde_json::json!({ "token": "b" }));
+    assert!(!server.gates.has_room_for_revocations());
+    server.clock.advance(DAY.as_secs());
+    server.gates.sweep();
+    assert!(server.gates.has_room_for_revocations());
+}
+
+#[tokio::test]
+async fn decisions_of_before_answer_for_the_revoked_user_no_more() {
+    let plugins = FakePlugins::granting(DAY);
+    let server = server().plugins(plugins).start();
+    let (alice, bob) = (server.client(user("alice")), server.client(user("bob")));
+    alice.subscribe("vault.v1").await.unwrap();
+    bob.subscribe("vault.v1").await.unwrap();
+    revoke(&server, serde_json::json!({ "user": "alice", "topic": "news" }));
+    assert_eq!(server.plugins.asked().len(), 2);
+    assert_eq!(alice.reauthorize().await, []);
+    assert_eq!(bob.reauthorize().await, []);
+    assert_eq!(server.plugins.asked().len(), 3, "alice's is asked about again, bob's is not");
+    assert_eq!(alice.reauthorize().await, []);
+    alice.subscribe("vault.v1").await.unwrap();
+    assert_eq!(server.plugins.asked().len(), 3, "and the new answer serves again");
+    revoke(&server, serde_json::json!({ "topic": "vault.v1" }));
+    assert_eq!(bob.reauthorize().await, []);
+    assert_eq!(server.plugins.asked().len(), 4, "a topic's revocation is about everybody");
+}
+
+#[tokio::test]
+async fn a_join_decided_before_a_revocation_is_asked_about_again_after_it() {
+    let (plugins, latch) = FakePlugins::silent().held();
+    let server = server().plugins(plugins).start();
+    let client = server.client(user("alice"));
+    let (joined, ()) = tokio::join!(client.subscribe("vault.v1"), async {
+        latch.call_arrived().await;
+        revoke(&server, serde_json::json!({ "user": "alice", "topic": "vault.v1" }));
+        latch.release();
+    });
+    assert!(joined.is_ok());
+    latch.release();
+    assert_eq!(client.reauthorize().await, []);
+    assert_eq!(server.plugins.asked(), ["subscribe", "subscribe"]);
+}
+
+/// A store that holds what it is given, or is away.
+#[derive(Default)]
+struct FakeStore {
+    kept: Mutex<Vec<Revocation>>,
+    away: Mutex<bool>,
+    news: tokio::sync::Notify,
+}
+
+impl FakeStore {
+    fn there(&self) -> Result<(), StoreAway> {
+        if *self.away.lock() { Err(StoreAway("the disk is gone".to_owned())) } else { Ok(()) }
+    }
+}
+
+#[async_trait::async_trait]
+impl RevocationStore for FakeStore {
+    async fn keep(&self, revocation: &Revocation) -> Result<(), StoreAway> {
+        self.there()?;
+        let mut kept = self.kept.lock();
+        if kept.iter().all(|other| other.id != revocation.id) {
+            kept.push(revocation.clone());
+        }
+        Ok(())
+    }
+
+    async fn kept(&self, _: Option<u64>, now_unix_s: u64) -> Result<Kept, StoreAway> {
+        self.there()?;
+        let revocations = self.kept.lock().iter().filter(|one| !one.is_over(now_unix_s)).cloned().collect();
+        Ok(Kept { revocations, mark: 1 })
+    }
+
+    async fn forget(&self, now_unix_s: u64) -> Result<u64, StoreAway> {
+        self.kept.lock().retain(|one| !one.is_over(now_unix_s));
+        Ok(0)
+    }
+
+    async fn news(&self) {
+        self.news.notified().await;
+    }
+}
+
+/// A server with this store, whose keeper runs until the guard is dropped.
+fn keeping(store: &Arc<FakeStore>) -> (Server, tokio_util::sync::DropGuard) {
+    let revocations = Arc::new(Revocations::kept(10, DAY));
+    let server = server().revocations(revocations.clone()).start();
+    let shutdown = CancellationToken::new();
+    let keeper = revocations.keeper(store.clone()).unwrap();
+    tokio::spawn(keeper.run(server.gates.clone(), shutdown.clone()));
+    (server, shutdown.drop_guard())
+}
+
+/// Waits for what a task does meanwhile.
+async fn until(mut is_so: impl FnMut() -> bool) {
+    while !is_so() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_started_anew_knows_what_was_revoked_before() {
+    let store = Arc::new(FakeStore::default());
+    let (first, _runs) = keeping(&store);
+    until(|| first.gates.knows_revocations()).await;
+    let revocation = first.gates.revocation(asking(serde_json::json!({ "user": "alice" }))).unwrap();
+    first.gates.enforce(revocation, "http").kept().await.unwrap();
+    let (second, _runs) = keeping(&store);
+    until(|| second.gates.knows_revocations()).await;
+    assert_eq!(connects(&second, "old").await, REVOKED);
+    assert_eq!(connects(&second, "bob").await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn until_they_are_loaded_nobody_with_a_credential_is_let_in() {
+    let store = Arc::new(FakeStore::default());
+    *store.away.lock() = true;
+    let (server, _runs) = keeping(&store);
+    assert!(!server.gates.knows_revocations());
+    assert_eq!(connects(&server, "bob").await, Err(Code::Unavailable));
+    assert!(server.gates.connect(&connection(), &Handshake::default()).await.is_ok(), "nobody's is not revoked");
+    *store.away.lock() = false;
+    until(|| server.gates.knows_revocations()).await;
+    assert_eq!(connects(&server, "bob").await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_is_away_a_revocation_is_in_force_and_kept_as_soon_as_it_is_back() {
+    let store = Arc::new(FakeStore::default());
+    let (server, _runs) = keeping(&store);
+    until(|| server.gates.knows_revocations()).await;
+    *store.away.lock() = true;
+    let revocation = server.gates.revocation(asking(serde_json::json!({ "token": "t1" }))).unwrap();
+    let enforced = server.gates.enforce(revocation.clone(), "http");
+    assert_eq!(connects(&server, "old").await, REVOKED);
+    assert_eq!(enforced.kept().await, Err(StoreAway("the disk is gone".to_owned())));
+    *store.away.lock() = false;
+    until(|| !store.kept.lock().is_empty()).await;
+    assert_eq!(*store.kept.lock(), [revocation]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_node_keeps_is_acted_on_once() {
+    let store = Arc::new(FakeStore::default());
+    let (server, _runs) = keeping(&store);
+    until(|| server.gates.knows_revocations()).await;
+    let revocation = server.gates.revocation(asking(serde_json::json!({ "token": "t1" }))).unwrap();
+    store.keep(&revocation).await.unwrap();
+    store.news.notify_one();
+    until(|| !server.clients.revoked().is_empty()).await;
+    assert_eq!(connects(&server, "old").await, REVOKED);
+    store.news.notify_one();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(server.clients.revoked(), [revocation]);
+}

@@ -53,7 +53,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
 const ADAPTER: &[&str] = &["flow", "channels", "protocol", "config", "telemetry"];
 
 /// Each foreign crate that has a home, and the files or directories below `host/src/` that may name it.
-const HOMES: [(&str, &[&str]); 28] = [
+const HOMES: [(&str, &[&str]); 29] = [
     ("socketioxide", &["realtime/"]),
     ("engineioxide", &["realtime/"]),
     ("wasmtime", &["plugins/"]),
@@ -64,6 +64,7 @@ const HOMES: [(&str, &[&str]); 28] = [
     ("jsonschema", &["channels/schema.rs"]),
     ("serde_saphyr", &["config/yaml.rs"]),
     ("jsonwebtoken", &["auth/"]),
+    ("spki", &["auth/pem.rs"]),
     ("metrics", &["telemetry/"]),
     ("metrics_exporter_prometheus", &["telemetry/"]),
     ("tracing_subscriber", &["telemetry/"]),

@@ -1,5 +1,6 @@
 //! Composition: the only place that names concrete adapters. Start, serve, reload, drain.
 
+mod gate_one;
 mod kept;
 mod nodes;
 
@@ -16,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth;
+use crate::auth::{NoSessions, Providers, Upkeep};
 use crate::bus::{MemoryBus, Queue};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider};
@@ -24,7 +25,7 @@ use crate::flow::ports::{Clock, DeadLetters, StoreHealth, SystemClock};
 use crate::flow::revoke::{Keeper, Revocations};
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
-use crate::outbound::{Outbound, OutboundError, OutboundSettings, SystemResolver};
+use crate::outbound::{Asker, Outbound, OutboundError, OutboundSettings, SystemResolver};
 use crate::plugins::{
     CompilePlace, CompileSettings, HostError, HostSettings, KeptOut, PluginHost, Quarantine, Roster, Secrets, Services,
 };
@@ -113,6 +114,7 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
     let look = KeptLook::at(config);
     look.could_open().await?;
     offered.queries = look.queries();
+    gate_one::providers(config, offered.queries.clone(), Arc::new(NoSessions)).await?;
     let host = plugin_host(config, offered)?;
     let Built { serving, plugins, kept_out, .. } = first_generation(config, &host).await?;
     look.has_room_for(&plugins)?;
@@ -130,11 +132,12 @@ pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let store = Kept::at(&config);
     store.open().await?;
     let (kv, queries) = (store.kv.clone(), store.queries.clone());
+    let providers = gate_one::providers(&config, queries.clone(), store.sessions.clone()).await?;
     let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
     let first = first_generation(&config, &host).await?;
     telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
     first.kept_out.iter().for_each(KeptOut::tell);
-    let server = Server::assemble(&config, host, first, &store, nodes);
+    let server = Server::assemble(&config, providers, host, first, &store, nodes);
     let served = server.serve(&config, options).await;
     store.close().await;
     served
@@ -154,7 +157,8 @@ fn services() -> Services {
 /// What sends the HTTP requests of plugins.
 fn outbound(config: &Config) -> Result<Arc<Outbound>, OutboundError> {
     let private_origins = config.private_origins.iter().cloned().collect();
-    let settings = OutboundSettings { private_origins, requests_max: config.limits.plugin_requests_max };
+    let settings =
+        OutboundSettings { private_origins, requests_max: config.limits.plugin_requests_max, asker: Asker::Plugins };
     Outbound::new(settings, Arc::new(SystemResolver::default())).map(Arc::new)
 }
 
@@ -180,7 +184,7 @@ fn paths(config: &Config) -> Paths {
         Provider::Plugin(PluginProvider { name, place, .. }) => {
             Some(NamedPlugin { name: name.clone(), kind: PluginKind::Authorizer, place: place.clone()? })
         }
-        Provider::Jwt(_) => None,
+        Provider::Jwt(_) | Provider::Session(_) | Provider::Introspect(_) => None,
     });
     Paths {
         channels: config.channels.clone(),
@@ -199,12 +203,20 @@ struct Server {
     host: Arc<PluginHost>,
     first: Built,
     store: Arc<dyn StoreHealth>,
+    upkeep: Upkeep,
     revocations: Option<Keeper>,
     nodes: Nodes,
 }
 
 impl Server {
-    fn assemble(config: &Config, host: Arc<PluginHost>, first: Built, kept: &Kept, nodes: Nodes) -> Self {
+    fn assemble(
+        config: &Config,
+        providers: Providers,
+        host: Arc<PluginHost>,
+        first: Built,
+        kept: &Kept,
+        nodes: Nodes,
+    ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let realtime = Realtime::new(config.limits.clone(), nodes.broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
@@ -221,18 +233,19 @@ impl Server {
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),
         };
-        let auth = auth::policy(config, &clock);
-        let gates = Arc::new(Gates::new(first.serving.clone(), auth, config.limits.clone(), ports));
+        let Providers { policy, upkeep } = providers;
+        let gates = Arc::new(Gates::new(first.serving.clone(), policy, config.limits.clone(), ports));
         let store = kept.health.clone();
-        Self { gates, realtime, bus: queue, dead_letters, host, first, store, revocations: keeper, nodes }
+        Self { gates, realtime, bus: queue, dead_letters, host, first, store, upkeep, revocations: keeper, nodes }
     }
 
     async fn serve(self, config: &Config, mut options: Options) -> Result<(), AppError> {
-        let Self { gates, realtime, bus, dead_letters, host, first, store, revocations, mut nodes } = self;
+        let Self { gates, realtime, bus, dead_letters, host, first, store, upkeep, revocations, mut nodes } = self;
         let mut stop = StopSignals::new()?;
         let tcp = bind(config.listen).await?;
         let address = tcp.local_addr()?;
         let draining = CancellationToken::new();
+        let upkeep = upkeep.spawn(&draining);
         let linked = CancellationToken::new();
         nodes.link(realtime.clone(), None, linked.clone());
         let _until_the_end = linked.drop_guard();
@@ -242,7 +255,7 @@ impl Server {
         roster.reject(first.kept_out.iter().map(KeptOut::status).collect());
         let api_keys = Arc::new(config.api_keys.clone());
         let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone(), store };
-        let router = realtime.attach(http::router(state), &gates, &config.auth.origins);
+        let router = realtime.attach(http::router(state), &gates, &config.auth);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
         tokio::spawn(realtime.clone().keep_time(gates.clone(), draining.clone()));
         let ended = CancellationToken::new();
@@ -275,6 +288,7 @@ impl Server {
             let cut = realtime.drain(&gates).await;
             closing.cancel();
             let _ = accepting.await;
+            upkeep.join_all().await;
             cut
         };
         let cut = tokio::time::timeout(config.limits.drain_timeout, orderly).await;

@@ -199,7 +199,7 @@ export class Server {
     const args = ["serve", "--config", join(this.directory, "config/tidegate.yaml"), "--listen", listen];
     this.process = spawn(binary(), args, {
       // What happens often within a second is logged at `debug` after the first few; tests wait for every one.
-      env: { ...process.env, ...this.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info,tidegate::telemetry::events=debug" },
+      env: { ...process.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info,tidegate::telemetry::events=debug", ...this.env },
       stdio: ["ignore", "inherit", "pipe"],
     });
     this.exited = once(this.process, "exit");

@@ -75,8 +75,33 @@ async fn a_cookie_may_be_quoted_and_spaced_and_its_name_is_matched_whole() {
 }
 
 #[tokio::test]
-async fn of_several_cookies_of_one_name_the_first_that_says_something_decides() {
-    assert_eq!(id_of(cookie("sid=; sid=good; sid=other")).await.as_deref(), Some("alice"));
+async fn several_cookies_of_one_name_must_say_the_same() {
+    assert_eq!(id_of(cookie("sid=; sid=good; sid=\"good\"")).await.as_deref(), Some("alice"));
+    let ten = (0..9).map(|_| "sid=other; ").collect::<String>() + "sid=good";
+    for tossed in ["sid=good; sid=other", "sid=other; sid=good", "sid=good; theme=dark; sid=forged", &ten] {
+        let refused = server().start().gates.connect(&connection(), &cookie(tossed)).await;
+        assert_eq!(code(refused), Code::Unauthenticated, "{tossed}");
+    }
+    // Of a cookie that holds no credential there may be as many as a page likes.
+    assert_eq!(id_of(cookie("theme=a; sid=good; theme=b")).await.as_deref(), Some("alice"));
+}
+
+#[tokio::test]
+async fn a_provider_is_shown_its_own_cookies_and_only_where_the_client_gave_no_token() {
+    let provider = || Arc::new(FakeProvider::knowing([("good", user("alice"))]).reading("app"));
+    let asking = |handshake: Handshake, provider: Arc<FakeProvider>| async move {
+        let server = Server::declaring(CHANNELS).provider(provider).start();
+        server.gates.connect(&connection(), &handshake).await
+    };
+    let by_cookie = provider();
+    assert!(asking(cookie("other=bad; app=good"), by_cookie.clone()).await.unwrap().user.is_some());
+    assert_eq!(by_cookie.asked(), ["good"]);
+    assert!(asking(cookie("other=good"), provider()).await.unwrap().user.is_none());
+    let both = Handshake { token: Some("bad".to_owned()), ..cookie("app=good") };
+    assert_eq!(code(asking(both, provider()).await), Code::Unauthenticated);
+    assert_eq!(code(asking(cookie("app=good; app=bad"), provider()).await), Code::Unauthenticated);
+    let hostile = Handshake { cookie: Some("app=good".to_owned()), ..page("https://evil.com", "api.example.com") };
+    assert_eq!(code(asking(hostile, provider()).await), Code::Forbidden);
 }
 
 #[tokio::test]

@@ -16,13 +16,18 @@ mod drain;
 mod ending;
 mod identify;
 mod inbound;
+mod introspect;
+mod issuer;
+mod key_sets;
 mod nodes;
 mod rate;
 mod recheck;
 mod relay;
 mod revoke;
+mod sessions;
 mod snapshot;
 mod subscribe;
+mod tokens;
 mod transform;
 mod unsubscribe;
 

@@ -1,14 +1,15 @@
 // Runs the same load against Tidegate and against the plain Node server, and prints the ratio.
 
-import { execFileSync, fork } from "node:child_process";
+import { fork } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout as pause } from "node:timers/promises";
 
 import { target } from "../e2e/paths.mjs";
+import { cpuSeconds } from "./cpu.mjs";
 
 process.env.TIDEGATE_BIN ??= join(target, "release", "tidegate");
 if (!existsSync(process.env.TIDEGATE_BIN)) {
@@ -24,8 +25,6 @@ const WARM_UP_SECONDS = number("WARM_UP_SECONDS", 2);
 const SOCKETS = number("SOCKETS", 200);
 const GENERATORS = number("GENERATORS", 2);
 const DEPTHS = (process.env.DEPTHS ?? "1,8").split(",").map(Number);
-
-const TICKS_PER_SECOND = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
 
 const BENCH = `
 feature: bench
@@ -51,12 +50,6 @@ const servers = {
     return { url, pid: server.pid, stop: () => server.kill() };
   },
 };
-
-// Processor time of a process so far, user and system. See proc(5), /proc/pid/stat: the 14th and 15th fields.
-function cpuSeconds(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
-}
 
 async function measure(start, depth) {
   const server = await start();

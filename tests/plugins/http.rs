@@ -40,7 +40,8 @@ fn outbound(web: &Web, requests_max: usize) -> Outbound {
     let listed = ["api.test", "other.test", "nobody.test"].map(|host| web.origin(host));
     let private_origins: BTreeSet<_> = listed.iter().map(|origin| origin.parse().unwrap()).collect();
     let names = Names(NAMES.into_iter().map(|(name, address)| (name, address.parse().unwrap())).collect());
-    Outbound::new(OutboundSettings { private_origins, requests_max }, Arc::new(names)).unwrap()
+    Outbound::new(OutboundSettings { private_origins, requests_max, ..OutboundSettings::default() }, Arc::new(names))
+        .unwrap()
 }
 
 /// A server, and a plugin that may reach it as `api.test` and `other.test`; it is granted `inside.test` and `cloud.test`

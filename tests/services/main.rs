@@ -13,3 +13,4 @@ mod store_letters;
 mod store_outages;
 mod store_queries;
 mod store_revocations;
+mod store_sessions;

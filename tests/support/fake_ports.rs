@@ -10,7 +10,7 @@ use tidegate::flow::ports::{
     Bus, BusFull, Clients, Clock, DeadLetters, Identity, Letters, LettersAway, Provider, Rooms, StoreHealth, Touched,
 };
 use tidegate::flow::revoke::Revocation;
-use tidegate::flow::{DeadLetter, Publication};
+use tidegate::flow::{DeadLetter, Publication, Shown};
 use tidegate::protocol::{BusEvent, Code, Topic, User};
 
 /// Rooms that record what is delivered.
@@ -202,6 +202,7 @@ impl Clock for FakeClock {
 /// A provider that knows a list of credentials, and counts what it was asked.
 pub struct FakeProvider {
     known: Vec<(String, Identity)>,
+    cookies: Vec<String>,
     asked: Mutex<Vec<String>>,
 }
 
@@ -209,7 +210,13 @@ impl FakeProvider {
     /// Knows these credentials; every other is not its own.
     pub fn knowing(known: impl IntoIterator<Item = (&'static str, User)>) -> Self {
         let known = known.into_iter().map(|(text, user)| (text.to_owned(), Identity::User(user))).collect();
-        Self { known, asked: Mutex::default() }
+        Self { known, cookies: Vec::new(), asked: Mutex::default() }
+    }
+
+    /// Looks into this cookie as well.
+    pub fn reading(mut self, cookie: &str) -> Self {
+        self.cookies.push(cookie.to_owned());
+        self
     }
 
     /// Recognises this credential too, and refuses it.
@@ -226,7 +233,13 @@ impl FakeProvider {
 
 #[async_trait]
 impl Provider for FakeProvider {
-    async fn identify(&self, credential: &str) -> Identity {
+    fn cookies(&self) -> &[String] {
+        &self.cookies
+    }
+
+    async fn identify(&self, shown: &Shown<'_>) -> Identity {
+        let by_cookie = shown.cookies.first().map(|(_, value)| *value);
+        let Some(credential) = shown.token.or(by_cookie) else { return Identity::NotMine };
         self.asked.lock().push(credential.to_owned());
         let known = self.known.iter().find(|(text, _)| text == credential);
         known.map_or(Identity::NotMine, |(_, identity)| identity.clone())

@@ -11,16 +11,22 @@
 
 mod client;
 mod fake_broker;
+mod fake_http;
 mod fake_plugins;
 mod fake_ports;
+mod fake_queries;
+mod fake_sessions;
 mod server;
 mod services;
 mod web;
 
 pub use client::Client;
 pub use fake_broker::{FakeBroker, FakeNode};
+pub use fake_http::{FakeHttp, Reply};
 pub use fake_plugins::{Call, FakePlugins, Latch, emit, publish};
 pub use fake_ports::{FakeBus, FakeClients, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms, FakeStore};
+pub use fake_queries::FakeQueries;
+pub use fake_sessions::FakeSessions;
 pub use server::{Server, ServerBuilder, catalog, event, user};
 pub use services::{PostgresServer, RedisServer};
 pub use web::Web;

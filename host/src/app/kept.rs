@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::AppError;
+use crate::auth::NoSessions;
 use crate::bus::MemoryDeadLetters;
 use crate::config::{Config, StorePlace};
 use crate::flow::kv::KeyValue;
 use crate::flow::ports::{DeadLetters, StoreHealth, SystemClock};
 use crate::flow::queries::Queries;
 use crate::flow::revoke::{NothingKept, RevocationStore};
+use crate::flow::sessions::Sessions;
 use crate::plugins::{MemoryKv, NoDatabase, Plugin};
 use crate::store::{PostgresLook, PostgresSettings, PostgresStore, SqliteLook, SqliteStore, sqlite_could_open};
 
@@ -23,6 +25,7 @@ pub(super) struct Kept {
     pub(super) health: Arc<dyn StoreHealth>,
     pub(super) dead_letters: Arc<dyn DeadLetters>,
     pub(super) revocations: Arc<dyn RevocationStore>,
+    pub(super) sessions: Arc<dyn Sessions>,
     database: Database,
 }
 
@@ -42,22 +45,22 @@ impl Kept {
                 let store = Arc::new(SqliteStore::new(file.clone(), clock));
                 let (kv, queries, health) = (store.clone(), store.clone(), store.clone());
                 let dead_letters = Arc::new(store.dead_letters(letters_max));
-                let revocations = store.clone();
-                Self { kv, queries, health, dead_letters, revocations, database: Database::Sqlite(store) }
+                let (revocations, sessions) = (store.clone(), store.clone());
+                Self { kv, queries, health, dead_letters, revocations, sessions, database: Database::Sqlite(store) }
             }
             StorePlace::Postgres(url) => {
                 let store = Arc::new(PostgresStore::new(url.clone(), PostgresSettings::from(&config.limits), clock));
                 let (kv, queries, health) = (store.clone(), store.clone(), store.clone());
                 let dead_letters = Arc::new(store.dead_letters(letters_max));
-                let revocations = store.clone();
-                Self { kv, queries, health, dead_letters, revocations, database: Database::Postgres(store) }
+                let (revocations, sessions) = (store.clone(), store.clone());
+                Self { kv, queries, health, dead_letters, revocations, sessions, database: Database::Postgres(store) }
             }
             StorePlace::Memory => {
                 let kv = Arc::new(MemoryKv::new(clock));
                 let queries = Arc::new(NO_TABLES);
                 let dead_letters = Arc::new(MemoryDeadLetters::new(letters_max));
-                let (health, revocations) = (kv.clone(), Arc::new(NothingKept));
-                Self { kv, queries, health, dead_letters, revocations, database: Database::Memory }
+                let (health, revocations, sessions) = (kv.clone(), Arc::new(NothingKept), Arc::new(NoSessions));
+                Self { kv, queries, health, dead_letters, revocations, sessions, database: Database::Memory }
             }
         }
     }

@@ -25,7 +25,7 @@ pub(super) fn user(provider: &JwtProvider, claims: &Value, expires_at: Option<u6
         Some(value) => Some(text(value).ok_or("claim `jti` is neither a text nor an integer")?),
     };
     let issued_at = time(claims, "iat")?;
-    Ok(User { id, roles, tenant, expires_at, token_id, issued_at })
+    Ok(User { expires_at, token_id, issued_at, ..User::new(id, roles, tenant) })
 }
 
 /// Sets a claim at its name, or at its JSON Pointer, making the objects on the way.
@@ -51,7 +51,7 @@ fn find<'a>(claims: &'a Value, name: &str) -> Option<&'a Value> {
     if name.starts_with('/') { claims.pointer(name) } else { claims.get(name) }
 }
 
-fn text(value: &Value) -> Option<String> {
+pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) if !number.is_f64() => Some(number.to_string()),
@@ -59,7 +59,7 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-fn roles(value: Option<&Value>) -> Option<Vec<String>> {
+pub(super) fn roles(value: Option<&Value>) -> Option<Vec<String>> {
     match value {
         None | Some(Value::Null) => Some(Vec::new()),
         Some(Value::String(text)) => {

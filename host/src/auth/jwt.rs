@@ -1,86 +1,141 @@
-//! JSON Web Tokens (RFC 7519) signed with a shared secret. The only home of `jsonwebtoken`.
+//! The `jwt` provider: JSON Web Tokens (RFC 7519) of one issuer.
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::claims;
+use super::compact::{Compact, NotTaken, TOKEN_BYTES_MAX};
+use super::key_set::KeySet;
+use super::keys::Keys;
 use crate::config::{JwtAlgorithm, JwtProvider};
+use crate::flow::Shown;
 use crate::flow::ports::{Clock, Identity, Provider};
 use crate::protocol::{Code, User};
-
-/// Longest token looked at, in bytes. Tokens travel in headers, which no server takes much longer.
-const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// Recognises JWTs of one issuer.
 pub struct Jwt {
     provider: JwtProvider,
-    key: DecodingKey,
-    validation: Validation,
+    keys: KeySource,
     clock: Arc<dyn Clock>,
+}
+
+/// Where the keys come from.
+pub(super) enum KeySource {
+    /// One key that was configured; what a token calls its key does not matter.
+    Fixed(Keys),
+    /// The set that the issuer publishes, now and in future.
+    Set(Arc<KeySet>),
 }
 
 /// Why a token is refused: the code for the client, the reason for the log.
 struct Refused(Code, String);
 
+fn unusable(reason: impl Into<String>) -> Refused {
+    Refused(Code::Unauthenticated, reason.into())
+}
+
 impl Jwt {
-    /// A provider that judges times by `clock`.
-    #[must_use]
-    pub fn new(provider: JwtProvider, clock: Arc<dyn Clock>) -> Self {
-        let key = DecodingKey::from_secret(provider.secret.expose().as_bytes());
-        let mut validation = Validation::new(algorithm(provider.algorithm));
-        // Times are judged here, by the port's clock.
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        // The library judges `iss` and `aud` only where they are present, unless they are required as well.
-        let required = [("iss", provider.iss.is_some()), ("aud", provider.aud.is_some())];
-        validation.required_spec_claims =
-            required.into_iter().filter(|(_, wanted)| *wanted).map(|(claim, _)| claim.to_owned()).collect();
-        validation.iss = provider.iss.clone().map(|iss| HashSet::from([iss]));
-        validation.aud = provider.aud.clone().map(|aud| HashSet::from([aud]));
-        Self { provider, key, validation, clock }
+    pub(super) const fn new(provider: JwtProvider, keys: KeySource, clock: Arc<dyn Clock>) -> Self {
+        Self { provider, keys, clock }
     }
 
-    fn verify(&self, token: &str) -> Result<User, Refused> {
-        let data = jsonwebtoken::decode::<Value>(token, &self.key, &self.validation)
-            .map_err(|error| Refused(Code::Unauthenticated, reason(error.kind())))?;
-        // RFC 7515 §4.1.11: an extension that must be understood and is not.
-        if data.header.crit.is_some() {
-            return Err(Refused(Code::Unauthenticated, "it has critical extensions".to_owned()));
-        }
+    async fn verify(&self, token: &Compact<'_>) -> Result<User, Refused> {
+        let algorithm = self.algorithm(token).ok_or_else(|| unusable("its algorithm is not taken"))?;
+        self.check_signature(token, algorithm).await?;
+        self.check_audience(&token.claims)?;
         let now_unix_s = self.clock.now_unix_s();
         let leeway_s = self.provider.leeway.map_or(0, |leeway| leeway.get().as_secs());
-        let unusable = |reason| Refused(Code::Unauthenticated, reason);
-        if time(&data.claims, "nbf").map_err(unusable)?.is_some_and(|nbf| now_unix_s.saturating_add(leeway_s) < nbf) {
-            return Err(unusable("it is not valid yet".to_owned()));
+        if time(&token.claims, "nbf").map_err(unusable)?.is_some_and(|nbf| now_unix_s.saturating_add(leeway_s) < nbf) {
+            return Err(unusable("it is not valid yet"));
         }
-        let ends_at = time(&data.claims, "exp").map_err(unusable)?.map(|exp| exp.saturating_add(leeway_s));
-        let user = claims::user(&self.provider, &data.claims, ends_at).map_err(unusable)?;
+        let ends_at = time(&token.claims, "exp").map_err(unusable)?.map(|exp| exp.saturating_add(leeway_s));
+        let user = claims::user(&self.provider, &token.claims, ends_at).map_err(unusable)?;
         if user.is_expired(now_unix_s) {
             return Err(Refused(Code::TokenExpired, "it has expired".to_owned()));
         }
         Ok(user)
     }
+
+    /// The token's algorithm, if it is one of those configured: compared as it is written, `None` is not `none`.
+    fn algorithm(&self, token: &Compact<'_>) -> Option<JwtAlgorithm> {
+        let taken = self.provider.algorithm.as_slice().iter().copied();
+        taken.into_iter().find(|taken| taken.as_str() == token.algorithm)
+    }
+
+    async fn check_signature(&self, token: &Compact<'_>, algorithm: JwtAlgorithm) -> Result<(), Refused> {
+        let forged = || Err(unusable("its signature is not the issuer's"));
+        let set = match &self.keys {
+            KeySource::Fixed(keys) if keys.signed(token, algorithm, false) => return Ok(()),
+            KeySource::Fixed(_) => return forged(),
+            KeySource::Set(set) => set,
+        };
+        let before = set.keys();
+        if before.as_ref().is_some_and(|keys| keys.signed(token, algorithm, true)) {
+            return Ok(());
+        }
+        // A key that is known and did not sign it says enough. One that is not known may have been published since.
+        let is_known = |keys: &Keys| token.key_id.as_deref().is_some_and(|id| keys.know(id));
+        if before.as_deref().is_some_and(is_known) {
+            return forged();
+        }
+        let is_fresh = set.look_again().await;
+        match set.keys() {
+            Some(keys) if keys.signed(token, algorithm, true) => Ok(()),
+            Some(_) if is_fresh => forged(),
+            _ => {
+                Err(Refused(Code::Unavailable, "its key is not known, and the issuer's keys cannot be had".to_owned()))
+            }
+        }
+    }
+
+    /// RFC 7519 §4.1.3: who does not know its name in `aud` is not meant.
+    fn check_audience(&self, claims: &Value) -> Result<(), Refused> {
+        let named: Vec<&str> = match claims.get("aud") {
+            None => Vec::new(),
+            Some(Value::String(one)) => vec![one],
+            Some(Value::Array(list)) => {
+                let texts: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
+                texts.ok_or_else(|| unusable("claim `aud` is no list of texts"))?
+            }
+            Some(_) => return Err(unusable("claim `aud` is neither a text nor a list")),
+        };
+        let wanted = self.provider.aud.as_ref().map(crate::config::OneOrMore::as_slice);
+        let meant = match wanted {
+            None => claims.get("aud").is_none(),
+            Some(wanted) => wanted.iter().any(|wanted| named.contains(&wanted.as_str())),
+        };
+        if meant { Ok(()) } else { Err(unusable("it is for another audience")) }
+    }
+
+    /// Whether a token says that it is of this provider's issuer. Only the signature makes it so.
+    fn is_ours(&self, token: &Compact<'_>) -> bool {
+        self.provider.iss.as_deref().is_none_or(|iss| token.claims.get("iss").and_then(Value::as_str) == Some(iss))
+    }
 }
 
 #[async_trait]
 impl Provider for Jwt {
-    async fn identify(&self, credential: &str) -> Identity {
+    async fn identify(&self, shown: &Shown<'_>) -> Identity {
+        let Some(credential) = shown.token else { return Identity::NotMine };
         if credential.len() > TOKEN_BYTES_MAX {
             tracing::debug!(bytes = credential.len(), "credential refused: it is too long");
             return Identity::Refused(Code::Unauthenticated);
         }
-        if !is_jwt(credential) {
+        let token = match Compact::read(credential) {
+            Ok(token) => token,
+            Err(NotTaken::Other) => return Identity::NotMine,
+            Err(NotTaken::Malformed(reason)) => {
+                tracing::debug!(reason, "token refused");
+                return Identity::Refused(Code::Unauthenticated);
+            }
+        };
+        if !self.is_ours(&token) {
+            tracing::debug!(iss = self.provider.iss, "token left to the next provider: it is of another issuer");
             return Identity::NotMine;
         }
-        match self.verify(credential) {
+        match self.verify(&token).await {
             Ok(user) => Identity::User(user),
             Err(Refused(code, reason)) => {
                 tracing::debug!(code = code.as_str(), reason, "token refused");
@@ -88,14 +143,6 @@ impl Provider for Jwt {
             }
         }
     }
-}
-
-/// Three parts, the first of them a JSON object that names an algorithm, whichever: `none` is a JWT too, and refused.
-fn is_jwt(credential: &str) -> bool {
-    let parts: Vec<&str> = credential.split('.').collect();
-    let [header, _, _] = parts.as_slice() else { return false };
-    let Ok(header) = URL_SAFE_NO_PAD.decode(header) else { return false };
-    serde_json::from_slice::<Value>(&header).is_ok_and(|header| header.get("alg").is_some())
 }
 
 /// A NumericDate, RFC 7519 §2: seconds since the Unix epoch, possibly with a fraction.
@@ -110,82 +157,48 @@ pub(super) fn time(claims: &Value, name: &str) -> Result<Option<u64>, String> {
     }
 }
 
-fn reason(kind: &ErrorKind) -> String {
-    match kind {
-        ErrorKind::InvalidSignature => "its signature is not ours".to_owned(),
-        ErrorKind::InvalidAlgorithm | ErrorKind::Json(_) => "its header or claims do not fit".to_owned(),
-        ErrorKind::MissingRequiredClaim(claim) => format!("claim `{claim}` is missing"),
-        ErrorKind::InvalidIssuer => "it is another issuer's".to_owned(),
-        ErrorKind::InvalidAudience => "it is for another audience".to_owned(),
-        _ => "it is malformed".to_owned(),
-    }
-}
-
-const fn algorithm(algorithm: JwtAlgorithm) -> Algorithm {
-    match algorithm {
-        JwtAlgorithm::HS256 => Algorithm::HS256,
-        JwtAlgorithm::HS384 => Algorithm::HS384,
-        JwtAlgorithm::HS512 => Algorithm::HS512,
-    }
-}
-
-/// What a token is to say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenRequest {
-    /// The user's id.
-    pub user: String,
-    /// The user's roles.
-    pub roles: Vec<String>,
-    /// The user's tenant, if there is one and the provider names a claim for it.
-    pub tenant: Option<String>,
-    /// How long the token is good.
-    pub ttl: Duration,
-}
-
-/// Why a token could not be signed.
-#[derive(Debug, thiserror::Error)]
-pub enum SignError {
-    /// There is no claim to put the tenant in.
-    #[error("the provider names no claim for a tenant")]
-    NoTenantClaim,
-    /// The library refused.
-    #[error("cannot sign: {0}")]
-    Signing(#[from] jsonwebtoken::errors::Error),
-}
-
-/// Signs a token that [`Jwt`] of the same provider accepts, for trying things out.
-///
-/// # Errors
-/// [`SignError`].
-pub fn sign(provider: &JwtProvider, request: &TokenRequest, now_unix_s: u64) -> Result<String, SignError> {
-    let mut claims = Map::new();
-    claims::set(&mut claims, &provider.user, json!(request.user));
-    claims::set(&mut claims, &provider.roles, json!(request.roles));
-    match (&request.tenant, &provider.tenant) {
-        (Some(tenant), Some(claim)) => claims::set(&mut claims, claim, json!(tenant)),
-        (Some(_), None) => return Err(SignError::NoTenantClaim),
-        (None, _) => {}
-    }
-    for (claim, value) in [("iss", &provider.iss), ("aud", &provider.aud)] {
-        if let Some(value) = value {
-            claims.insert(claim.to_owned(), json!(value));
-        }
-    }
-    claims.insert("iat".to_owned(), json!(now_unix_s));
-    claims.insert("exp".to_owned(), json!(now_unix_s.saturating_add(request.ttl.as_secs())));
-    let key = EncodingKey::from_secret(provider.secret.expose().as_bytes());
-    Ok(jsonwebtoken::encode(&Header::new(algorithm(provider.algorithm)), &claims, &key)?)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jsonwebtoken::{Algorithm, EncodingKey};
+    use serde_json::json;
 
     use super::*;
-    use crate::config::{HumanDuration, Secret};
+    use crate::auth::{AuthServices, TokenRequest, sign};
+    use crate::config::{HumanDuration, OneOrMore, Secret};
+    use crate::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
+    use crate::flow::queries::{Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
 
     const NOW: u64 = 1_000_000;
     const SECRET: &str = "a secret of sixty-four bytes, which is enough for every algorithm";
+
+    /// Nothing is asked.
+    struct NoHttp;
+
+    #[async_trait]
+    impl HttpClient for NoHttp {
+        async fn exchange(&self, _: &HttpRequest, _: usize) -> Result<HttpResponse, HttpError> {
+            Err(HttpError::Unreachable("there is no network".to_owned()))
+        }
+    }
+
+    /// Nothing is found.
+    struct NoDatabase;
+
+    #[async_trait]
+    impl Queries for NoDatabase {
+        async fn prepare(&self, _: &str) -> Result<Query, QueryMistake> {
+            Err(QueryMistake::Refused("there is no database".to_owned()))
+        }
+
+        async fn run(&self, _: &Query, _: &[QueryParam], _: QueryBounds) -> Result<String, QueryError> {
+            Err(QueryError::Unavailable("there is no database".to_owned()))
+        }
+    }
 
     #[derive(Default)]
     struct Stopped(AtomicU64);
@@ -197,16 +210,8 @@ mod tests {
     }
 
     fn provider() -> JwtProvider {
-        JwtProvider {
-            algorithm: JwtAlgorithm::HS256,
-            secret: Secret::from(SECRET.to_owned()),
-            user: "sub".to_owned(),
-            roles: "roles".to_owned(),
-            tenant: Some("tenant".to_owned()),
-            iss: None,
-            aud: None,
-            leeway: None,
-        }
+        let secret = Secret::from(SECRET.to_owned());
+        JwtProvider { tenant: Some("tenant".to_owned()), ..JwtProvider::with_secret(JwtAlgorithm::HS256, secret) }
     }
 
     fn token(header: &Value, claims: &Value, secret: &str) -> String {
@@ -223,7 +228,18 @@ mod tests {
     }
 
     async fn identify(provider: JwtProvider, credential: &str) -> Identity {
-        Jwt::new(provider, Arc::new(Stopped::default())).identify(credential).await
+        jwt(provider, Arc::new(Stopped::default())).await.identify(&Shown::token(credential)).await
+    }
+
+    async fn jwt(provider: JwtProvider, clock: Arc<dyn Clock>) -> Jwt {
+        let services = AuthServices {
+            clock: clock.clone(),
+            http: Arc::new(NoHttp),
+            queries: Arc::new(NoDatabase),
+            sessions: Arc::new(crate::auth::NoSessions),
+        };
+        let keys = crate::auth::key_source(&provider, &services).await.unwrap();
+        Jwt::new(provider, keys, clock)
     }
 
     fn user(id: &str, roles: &[&str], tenant: Option<&str>, expires_at: Option<u64>) -> Identity {
@@ -242,7 +258,12 @@ mod tests {
     #[tokio::test]
     async fn a_good_token_of_each_algorithm_names_its_user() {
         for algorithm in [JwtAlgorithm::HS256, JwtAlgorithm::HS384, JwtAlgorithm::HS512] {
-            let provider = JwtProvider { algorithm, iss: Some("i".into()), aud: Some("a".into()), ..provider() };
+            let provider = JwtProvider {
+                algorithm: OneOrMore::one(algorithm),
+                iss: Some("i".into()),
+                aud: Some(OneOrMore::one("a".into())),
+                ..provider()
+            };
             let request = TokenRequest {
                 user: "u1".to_owned(),
                 roles: vec!["editor".to_owned()],
@@ -339,28 +360,33 @@ mod tests {
             assert_eq!(identify(JwtProvider { leeway, ..provider() }, &hs256(&claims)).await, expected, "{claims}");
         }
         let clock = Arc::new(Stopped::default());
-        let jwt = Jwt::new(provider(), clock.clone());
+        let jwt = jwt(provider(), clock.clone()).await;
         let token = hs256(&json!({ "sub": "u", "exp": NOW + 60 }));
         clock.0.store(59, Ordering::Relaxed);
-        assert_eq!(jwt.identify(&token).await, user("u", &[], None, Some(NOW + 60)));
+        assert_eq!(jwt.identify(&Shown::token(&token)).await, user("u", &[], None, Some(NOW + 60)));
         clock.0.store(60, Ordering::Relaxed);
-        assert_eq!(jwt.identify(&token).await, Identity::Refused(Code::TokenExpired));
+        assert_eq!(jwt.identify(&Shown::token(&token)).await, Identity::Refused(Code::TokenExpired));
     }
 
     #[tokio::test]
     async fn a_token_for_somebody_else_is_refused() {
-        let strict = JwtProvider { iss: Some("https://id".into()), aud: Some("tidegate".into()), ..provider() };
+        let strict =
+            JwtProvider { iss: Some("https://id".into()), aud: Some(OneOrMore::one("tidegate".into())), ..provider() };
         let cases = [
-            (json!({ "sub": "u", "iss": "https://id", "aud": "tidegate" }), true),
-            (json!({ "sub": "u", "iss": "https://id", "aud": ["x", "tidegate"] }), true),
-            (json!({ "sub": "u", "iss": "https://evil", "aud": "tidegate" }), false),
-            (json!({ "sub": "u", "iss": "https://id", "aud": "x" }), false),
-            (json!({ "sub": "u", "iss": "https://id" }), false),
-            (json!({ "sub": "u", "aud": "tidegate" }), false),
-            (json!({ "sub": "u" }), false),
+            (json!({ "sub": "u", "iss": "https://id", "aud": "tidegate" }), user("u", &[], None, None)),
+            (json!({ "sub": "u", "iss": "https://id", "aud": ["x", "tidegate"] }), user("u", &[], None, None)),
+            (json!({ "sub": "u", "iss": "https://id", "aud": "x" }), NO),
+            (json!({ "sub": "u", "iss": "https://id", "aud": [] }), NO),
+            (json!({ "sub": "u", "iss": "https://id", "aud": ["tidegate", 1] }), NO),
+            (json!({ "sub": "u", "iss": "https://id", "aud": { "tidegate": true } }), NO),
+            (json!({ "sub": "u", "iss": "https://id" }), NO),
+            // Perhaps the next provider knows its issuer.
+            (json!({ "sub": "u", "iss": "https://evil", "aud": "tidegate" }), Identity::NotMine),
+            (json!({ "sub": "u", "iss": ["https://id"], "aud": "tidegate" }), Identity::NotMine),
+            (json!({ "sub": "u", "aud": "tidegate" }), Identity::NotMine),
+            (json!({ "sub": "u" }), Identity::NotMine),
         ];
-        for (claims, admitted) in cases {
-            let expected = if admitted { user("u", &[], None, None) } else { NO };
+        for (claims, expected) in cases {
             assert_eq!(identify(strict.clone(), &hs256(&claims)).await, expected, "{claims}");
         }
         // RFC 7519 §4.1.3: who does not know its name in `aud` is not meant.

@@ -103,7 +103,7 @@ pub(super) enum Failure {
         path: String,
     },
     /// No provider can sign a token.
-    #[error("no `jwt` provider is configured")]
+    #[error("no `jwt` provider with a `secret` is configured")]
     NoJwtProvider,
     /// A token was not signed.
     #[error("no token for this user")]
@@ -237,7 +237,9 @@ impl Failure {
                 "lower-case letters, digits and dashes, a letter first; no part of a project (`sdk`, `target`) or crate it needs",
             ),
             Self::Exists { .. } => Some("choose another name, or move it away"),
-            Self::NoJwtProvider => Some("add one under `auth: providers:` in the configuration"),
+            Self::NoJwtProvider => {
+                Some("add one under `auth: providers:` in the configuration; of public keys only the issuer can sign")
+            }
             Self::Sign(SignError::NoTenantClaim) => Some("name one: `jwt: { tenant: … }`, or leave `--tenant` out"),
             Self::Payload(_) => Some("quote it for the shell: `--payload '{\"n\": 1}'`"),
             _ => None,

@@ -55,12 +55,12 @@ impl Token {
     }
 }
 
-/// The provider that signs: the first of its kind.
+/// The provider that signs: the first with a shared secret. Of the others only the issuer can.
 pub(super) fn jwt_provider(config: &Config) -> Result<&JwtProvider, Failure> {
     let mut providers = config.auth.providers.iter();
     let jwt = providers.find_map(|provider| match provider {
-        Provider::Jwt(jwt) => Some(jwt),
-        Provider::Plugin(_) => None,
+        Provider::Jwt(jwt) if jwt.secret.is_some() => Some(jwt.as_ref()),
+        _ => None,
     });
     jwt.ok_or(Failure::NoJwtProvider)
 }

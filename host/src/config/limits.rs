@@ -28,10 +28,15 @@ pub struct Limits {
     #[schemars(range(min = 1))]
     pub connections_max: usize,
     /// Credentials that are no good, of one address (of IPv6: one /64) in a minute; then its new connections and its
-    /// `authenticate` are refused `rate_limited` until the minute is over. Default 0: not counted. Leave it so behind a
-    /// proxy, whose address every client has.
+    /// `authenticate` are refused `rate_limited` until the minute is over. Default 60; 0 counts none. Behind a proxy list
+    /// it in `auth.trusted_proxies`.
     #[serde(rename = "failed_connects")]
     pub failed_connects_max: u32,
+    /// HTTP requests of providers (`jwks`, `introspect`) under way at once. Default 256; those beyond wait, and who waits
+    /// longer than the provider's `timeout` is refused `unavailable`.
+    #[serde(rename = "auth_requests", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub auth_requests_max: usize,
     /// How long a client may take from opening a transport to its handshake. Default 10 s; then it is closed.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
@@ -152,7 +157,8 @@ impl Default for Limits {
             frame_bytes_max: 2 * 1024 * 1024,
             subscriptions_per_connection_max: 128,
             connections_max: 100_000,
-            failed_connects_max: 0,
+            failed_connects_max: 60,
+            auth_requests_max: 256,
             handshake_timeout: Duration::from_secs(10),
             inbound_queue_max: 256,
             outbound_queue_max: 1024,

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{
-    Config, Diagnostic, Node, Place, Provider, Shape, SourceFile, StorePlace, check, decode, parse_yaml, redact,
-    unserved,
+    Config, Diagnostic, JwksPlace, Node, Place, Provider, PublicKeyPlace, Shape, SourceFile, StorePlace, check, decode,
+    parse_yaml, redact, unserved,
 };
 
 /// Where the configuration is looked for when no file is named.
@@ -83,9 +83,26 @@ impl Config {
                 *path = join(directory, path);
             }
         }
+        let is_of_file = |at: &str| Arc::ptr_eq(&root.nearest(at).place.source, source);
         for (index, provider) in self.auth.providers.iter_mut().enumerate() {
-            if let Provider::Plugin(plugin) = provider {
-                plugin.place = Some(root.nearest(&format!("/auth/providers/{index}/plugin/name")).place.clone());
+            let at = |key: &str| format!("/auth/providers/{index}/{key}");
+            let place = |key: &str| Some(root.nearest(&at(key)).place.clone());
+            match provider {
+                Provider::Plugin(plugin) => plugin.place = place("plugin/name"),
+                Provider::Session(session) => session.place = place("session/query"),
+                Provider::Introspect(_) => {}
+                Provider::Jwt(jwt) => {
+                    let (key, file) = match (&mut jwt.public_key, &mut jwt.jwks) {
+                        (Some(PublicKeyPlace::File(file)), _) => ("jwt/public_key", Some(file)),
+                        (_, Some(JwksPlace::File(file))) => ("jwt/jwks", Some(file)),
+                        (Some(PublicKeyPlace::Pem(_)), _) => ("jwt/public_key", None),
+                        _ => ("jwt", None),
+                    };
+                    jwt.place = place(key);
+                    if let Some(file) = file.filter(|_| is_of_file(&at(key))) {
+                        *file = join(directory, file);
+                    }
+                }
             }
         }
         self
@@ -326,7 +343,7 @@ mod tests {
         let config = load(file, &[("A", "a"), ("TIDEGATE_JWT_SECRET", SECRET)], &[]).unwrap();
         assert_eq!(config.auth.cookie, "a-${B}");
         let Provider::Jwt(jwt) = &config.auth.providers[0] else { panic!("{config:?}") };
-        assert_eq!(jwt.secret.expose(), SECRET);
+        assert_eq!(jwt.secret.as_ref().map(crate::config::Secret::expose), Some(SECRET));
         let way_out =
             "(`export TIDEGATE_JWT_SECRET=\"$(openssl rand -base64 48)\"`, or run `tidegate dev`, which makes its own)";
         for (value, what) in [(None, "not set"), (Some(""), "empty")] {
@@ -361,13 +378,9 @@ mod tests {
 
     #[test]
     fn what_is_not_served_is_refused_with_the_reason() {
-        let file = "bus: [redis: { url: x }, postgres: { url: y }]\nauth:\n  \
-                    anonymous: deny\n  providers:\n  - session: { cookie: sid }\n  - introspect: {}\n  \
-                    - jwt: { jwks: keys.json }\n";
+        let file = "bus: [redis: { url: x }, postgres: { url: y }]\nauth: { anonymous: deny }\n";
         let told = load(file, &[], &[]).unwrap_err();
         let refused = ["bus source `redis`", "bus source `postgres`"];
-        let providers = ["session", "introspect", "jwks"].map(|name| format!("provider `{name}`"));
-        let refused: Vec<String> = refused.into_iter().map(str::to_owned).chain(providers).collect();
         assert_eq!(told.len(), refused.len(), "{told:#?}");
         for (line, what) in told.iter().zip(refused) {
             assert!(line.contains(&format!("{what} is not served by this version of Tidegate")), "{line}");

@@ -1,12 +1,17 @@
 //! Server configuration: defaults → file → environment → flags; and how every YAML file is read.
 
 mod api_key;
+mod auth;
 mod broker;
 mod check;
+mod check_auth;
 mod decode;
+mod jwt;
 mod limits;
 mod load;
+mod network;
 mod node;
+mod one_or_more;
 mod origin;
 mod postgres_url;
 mod redact;
@@ -22,19 +27,21 @@ mod web_url;
 mod yaml;
 
 pub use api_key::{ApiKey, ApiKeys, Permission};
+pub use auth::{Anonymous, Auth, ForwardedHeader, IntrospectProvider, PluginProvider, Provider, SessionProvider};
 pub use broker::{Broker, BrokerPrefix};
 pub use decode::{decode, nearest_name, unknown_key};
+pub use jwt::{JwksPlace, JwtAlgorithm, JwtProvider, PublicKeyPlace};
 pub use limits::Limits;
 pub use load::{DEFAULT_FILE, Override};
+pub use network::{Network, NoNetwork};
 pub use node::{Entry, Node, Shape};
+pub use one_or_more::OneOrMore;
 pub use origin::{NoOrigin, Origin};
 pub use postgres_url::{NoPostgresUrl, PostgresUrl};
 pub use redis_url::{NoRedisUrl, RedisUrl};
 pub use rollback::Rollback;
 pub use secret::Secret;
-pub use server::{
-    Anonymous, Auth, BusSource, Config, JwtAlgorithm, JwtProvider, Log, PluginProvider, Provider, StorePlace, schema,
-};
+pub use server::{BusSource, Config, Log, StorePlace, schema};
 pub use source::{Diagnostic, Place, SourceFile};
 pub use units::{ByteSize, HumanDuration};
 pub use web_url::{NoWebUrl, WebUrl};

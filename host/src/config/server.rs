@@ -1,14 +1,12 @@
 //! `config/tidegate.yaml`, key by key.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::{ApiKeys, Broker, BrokerPrefix, HumanDuration, Limits, Origin, Place, PostgresUrl, Rollback, Secret};
+use super::{ApiKeys, Auth, Broker, BrokerPrefix, Limits, Origin, PostgresUrl, Rollback, Secret};
 use crate::telemetry::LogFormat;
 
 /// The server's configuration.
@@ -89,157 +87,6 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::
     text.parse().map_err(|_| {
         serde::de::Error::custom(format!("expected an IP address and a port like `127.0.0.1:3000`, found `{text}`"))
     })
-}
-
-/// The `auth:` section: gate 1.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auth {
-    /// Whether a connection without a credential is let in. Default `allow`: it still reaches public channels only.
-    pub anonymous: Anonymous,
-    /// Who may connect from a browser page of another origin: `https://app.example.com`, or `*` for any page that
-    /// brings its credential other than by cookie. Default: same origin only.
-    pub origins: Vec<String>,
-    /// The cookie that may hold the credential. Default `tidegate_token`.
-    pub cookie: String,
-    /// Asked in order; the first that recognises the credential decides. Default: none.
-    pub providers: Vec<Provider>,
-    /// How long before its credential ends a session is told (`expiring`); at half the credential's time when that is
-    /// less. Default 1 min; 0 s tells nobody.
-    pub expiring_ahead: HumanDuration,
-    /// How long a revoked credential stays refused: at least as long as your longest-lived token is good. Default 30 days.
-    pub revocations_kept: HumanDuration,
-    /// How often a held subscription is asked about again whose authorizer grants no time. Default 5 min; 0 s never.
-    pub recheck: HumanDuration,
-}
-
-impl Default for Auth {
-    fn default() -> Self {
-        Self {
-            anonymous: Anonymous::default(),
-            origins: Vec::new(),
-            cookie: "tidegate_token".to_owned(),
-            providers: Vec::new(),
-            expiring_ahead: HumanDuration::new(Duration::from_secs(60)),
-            revocations_kept: HumanDuration::new(Duration::from_secs(30 * 24 * 60 * 60)),
-            recheck: HumanDuration::new(Duration::from_secs(5 * 60)),
-        }
-    }
-}
-
-/// Whether a connection without a credential is let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Anonymous {
-    /// Let in, without a user.
-    #[default]
-    Allow,
-    /// Refused, `unauthenticated`.
-    Deny,
-}
-
-/// One way to recognise a credential.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Provider {
-    /// JSON Web Tokens signed with a shared secret.
-    Jwt(JwtProvider),
-    /// A plugin that is an authorizer.
-    Plugin(PluginProvider),
-}
-
-/// A plugin that says whose a credential is: an authorizer, asked with the action `connect`. It decides on every
-/// credential that no provider before it recognised, so it stands last.
-#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PluginProvider {
-    /// The plugin: its directory's name.
-    pub name: String,
-    /// Cookies it is shown besides `auth.cookie`, where the client gave no token. Default: none.
-    #[serde(default)]
-    pub cookies: Vec<String>,
-    /// Where the plugin is named, for whoever finds that it is not there.
-    #[serde(skip)]
-    pub place: Option<Place>,
-}
-
-impl fmt::Debug for PluginProvider {
-    /// Without the text of the file that the place is in.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, cookies, place: _ } = self;
-        f.debug_struct("PluginProvider").field("name", name).field("cookies", cookies).finish_non_exhaustive()
-    }
-}
-
-/// JSON Web Tokens (RFC 7519) signed with a shared secret.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct JwtProvider {
-    /// The one algorithm taken. Default `HS256`.
-    #[serde(default)]
-    pub algorithm: JwtAlgorithm,
-    /// The shared secret, at least as long as the algorithm's hash (RFC 7518 §3.2).
-    pub secret: Secret,
-    /// The claim that holds the user's id, or a JSON Pointer into the claims (`/data/id`). Default `sub`.
-    #[serde(default = "sub")]
-    pub user: String,
-    /// The claim of the roles: a list, or one text separated by spaces or commas; or a JSON Pointer. Default `roles`.
-    #[serde(default = "roles")]
-    pub roles: String,
-    /// The claim of the tenant, or a JSON Pointer. Default: none.
-    #[serde(default)]
-    pub tenant: Option<String>,
-    /// The `iss` a token must have. Default: any.
-    #[serde(default)]
-    pub iss: Option<String>,
-    /// The `aud` a token must have among its own. Default: a token must have none.
-    #[serde(default)]
-    pub aud: Option<String>,
-    /// How far the clocks of the issuer and of this server may differ. Default 0 s.
-    #[serde(default)]
-    pub leeway: Option<HumanDuration>,
-}
-
-fn sub() -> String {
-    "sub".to_owned()
-}
-
-fn roles() -> String {
-    "roles".to_owned()
-}
-
-/// How a token is signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-pub enum JwtAlgorithm {
-    /// HMAC with SHA-256.
-    #[default]
-    HS256,
-    /// HMAC with SHA-384.
-    HS384,
-    /// HMAC with SHA-512.
-    HS512,
-}
-
-impl JwtAlgorithm {
-    /// The shortest secret, in bytes: as long as the hash, RFC 7518 §3.2.
-    #[must_use]
-    pub const fn secret_bytes_min(self) -> usize {
-        match self {
-            Self::HS256 => 32,
-            Self::HS384 => 48,
-            Self::HS512 => 64,
-        }
-    }
-
-    /// The name in the configuration and in a token's header.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::HS256 => "HS256",
-            Self::HS384 => "HS384",
-            Self::HS512 => "HS512",
-        }
-    }
 }
 
 /// Where what survives a restart lives.

@@ -2,15 +2,11 @@
 
 use super::{Diagnostic, Node, Place, Shape};
 
-const PROVIDERS: [&str; 2] = ["session", "introspect"];
 const BUS_SOURCES: [&str; 2] = ["redis", "postgres"];
 
 /// Tells of every such key and takes it out of the tree.
 pub(super) fn refuse(root: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
     refuse_bus(root, diagnostics);
-    if let Some(providers) = get_mut(root, "auth").and_then(|auth| get_mut(auth, "providers")) {
-        refuse_providers(providers, diagnostics);
-    }
 }
 
 fn not_served(place: &Place, what: &str) -> Diagnostic {
@@ -26,19 +22,6 @@ fn refuse_bus(root: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
             diagnostics.push(refused.hint("bring events in with `POST /v1/events`"));
         }
         known.is_none()
-    });
-}
-
-fn refuse_providers(providers: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
-    let Shape::List(providers) = &mut providers.shape else { return };
-    providers.retain(|provider| {
-        let other = provider.entries().iter().find(|entry| PROVIDERS.contains(&entry.key.as_str()));
-        let jwks = provider.get("jwt").and_then(|jwt| jwt.entry("jwks"));
-        if let Some(entry) = other.or(jwks) {
-            let refused = not_served(&entry.key_place, &format!("provider `{}`", entry.key));
-            diagnostics.push(refused.hint("a `jwt` provider with a `secret` is, and a `plugin`"));
-        }
-        other.or(jwks).is_none()
     });
 }
 

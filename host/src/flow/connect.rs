@@ -80,6 +80,12 @@ impl Gates {
         result
     }
 
+    /// Whether a page of this origin may speak to this host at all, whatever its credential.
+    #[must_use]
+    pub fn admits_page(&self, handshake: &Handshake) -> bool {
+        self.auth.admits_origin(handshake, false)
+    }
+
     async fn admit(&self, connection: &ConnectionId, handshake: &Handshake) -> Result<Admission, Refusal> {
         self.refuse_while_draining()?;
         let cookies = self.auth.cookies();
@@ -90,6 +96,10 @@ impl Gates {
         let user = match credential {
             None if self.auth.anonymous => None,
             None => return Err(Code::Unauthenticated.into()),
+            Some(Credential::Ambiguous(name)) => {
+                tracing::debug!(cookie = name, "credential refused: several cookies of one name say different things");
+                return Err(Code::Unauthenticated.into());
+            }
             Some(credential) => self.identify(connection, &credential).await?,
         };
         Ok(Admission { user: user.map(Arc::new) })
@@ -112,8 +122,8 @@ impl Gates {
         for provider in &self.auth.providers {
             match provider {
                 AuthProvider::Own(provider) => {
-                    let Some(text) = credential.text(&self.auth.cookie) else { continue };
-                    match provider.identify(text).await {
+                    let Some(shown) = credential.shown_to(&self.auth.cookie, provider.cookies()) else { continue };
+                    match provider.identify(&shown).await {
                         Identity::NotMine => {}
                         Identity::User(user) if user.is_expired(self.ports.clock.now_unix_s()) => {
                             return Err(Code::TokenExpired.into());
@@ -192,7 +202,7 @@ impl AuthPolicy {
     /// Every cookie that may hold a credential.
     fn cookies(&self) -> Vec<&str> {
         let further = self.providers.iter().flat_map(|provider| match provider {
-            AuthProvider::Own(_) => &[][..],
+            AuthProvider::Own(provider) => provider.cookies(),
             AuthProvider::Plugin { cookies, .. } => cookies.as_slice(),
         });
         self.cookie_and(further).collect()
@@ -204,7 +214,11 @@ impl AuthPolicy {
 
     /// Browsers send `Origin`; other clients do not and are not judged by it.
     fn admits_origin(&self, handshake: &Handshake, by_cookie: bool) -> bool {
-        let Some(origin) = handshake.origin.as_deref().map(canonical) else { return true };
+        let Some(origin) = handshake.origin.as_deref().map(canonical) else {
+            // Some requests of pages carry no `Origin`, an image's for one, and the user's cookies all the same.
+            let is_of_elsewhere = matches!(handshake.fetch_site.as_deref(), Some("cross-site" | "same-site"));
+            return !(by_cookie && is_of_elsewhere);
+        };
         if handshake.host.as_deref().is_some_and(|host| is_same_host(&origin, host)) {
             return true;
         }

@@ -17,6 +17,8 @@ pub struct Handshake {
     pub origin: Option<String>,
     /// The `Host` header.
     pub host: Option<String>,
+    /// The `Sec-Fetch-Site` header.
+    pub fetch_site: Option<String>,
 }
 
 /// The credential of a connection.
@@ -26,6 +28,27 @@ pub(super) enum Credential<'a> {
     Token(&'a str),
     /// A browser sent it along, whoever's page asked: names and values.
     Cookies(Vec<(&'a str, &'a str)>),
+    /// A browser sent along several cookies of this name that say different things.
+    Ambiguous(&'a str),
+}
+
+/// What a provider is shown of a credential.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shown<'a> {
+    /// The token: the client gave it, or it is the value of `auth.cookie`.
+    pub token: Option<&'a str>,
+    /// Names and values of the cookies that the provider asked for; none where the client gave a token.
+    pub cookies: Vec<(&'a str, &'a str)>,
+    /// Whether a browser sent all this along by itself, whoever's page asked.
+    pub is_ambient: bool,
+}
+
+impl<'a> Shown<'a> {
+    /// Just a token that the client gave.
+    #[must_use]
+    pub const fn token(token: &'a str) -> Self {
+        Self { token: Some(token), cookies: Vec::new(), is_ambient: false }
+    }
 }
 
 impl Handshake {
@@ -36,15 +59,23 @@ impl Handshake {
     }
 
     /// The credential: `auth.token`, else a bearer token, else the cookies of these names. An empty one counts as none
-    /// given; of several cookies of one name the first that says something is meant.
+    /// given. Several cookies of one name must say the same: a page of a neighbouring host can set one that goes before
+    /// or after the real one (RFC 6265 §8.6), and neither order says which is meant.
     pub(super) fn credential<'a>(&'a self, cookies: &[&'a str]) -> Option<Credential<'a>> {
         let token = self.token.as_deref().filter(|token| !token.is_empty());
         if let Some(text) = token.or_else(|| bearer(self.authorization.as_deref()?)) {
             return Some(Credential::Token(text));
         }
         let header = self.cookie.as_deref()?;
-        let found = cookies.iter().filter_map(|name| Some((*name, cookie(header, name)?)));
-        let found: Vec<_> = found.collect();
+        let mut found: Vec<(&str, &str)> = Vec::new();
+        for (name, value) in pairs(header).filter(|(name, _)| cookies.contains(name)) {
+            match found.iter().find(|(other, _)| *other == name) {
+                None => found.push((name, value)),
+                Some((_, other)) if *other == value => {}
+                Some(_) => return Some(Credential::Ambiguous(cookies.iter().find(|wanted| **wanted == name)?)),
+            }
+        }
+        found.sort_by_key(|(name, _)| cookies.iter().position(|wanted| wanted == name));
         (!found.is_empty()).then_some(Credential::Cookies(found))
     }
 }
@@ -52,14 +83,21 @@ impl Handshake {
 impl Credential<'_> {
     /// Whether a page of anybody's could have had it sent.
     pub(super) const fn is_ambient(&self) -> bool {
-        matches!(self, Self::Cookies(_))
+        matches!(self, Self::Cookies(_) | Self::Ambiguous(_))
     }
 
-    /// The token itself, which may be the cookie of this name; `None` when there are other cookies only.
-    pub(super) fn text(&self, cookie: &str) -> Option<&str> {
+    /// What a provider is shown that asks for these cookies besides the one that may hold a token; `None` when there is
+    /// nothing for it.
+    pub(super) fn shown_to(&self, cookie: &str, wanted: &[String]) -> Option<Shown<'_>> {
         match self {
-            Self::Token(text) => Some(text),
-            Self::Cookies(found) => found.iter().find(|(name, _)| *name == cookie).map(|(_, value)| *value),
+            Self::Token(text) => Some(Shown::token(text)),
+            Self::Cookies(found) => {
+                let token = found.iter().find(|(name, _)| *name == cookie).map(|(_, value)| *value);
+                let named = found.iter().filter(|(name, _)| wanted.iter().any(|wanted| wanted == name));
+                let cookies: Vec<_> = named.copied().collect();
+                (token.is_some() || !cookies.is_empty()).then_some(Shown { token, cookies, is_ambient: true })
+            }
+            Self::Ambiguous(_) => None,
         }
     }
 
@@ -75,17 +113,16 @@ impl Credential<'_> {
                 }
                 json!({ "cookies": listed })
             }
+            Self::Ambiguous(_) => return None,
         };
         Some(Payload::from(&shown))
     }
 }
 
-fn cookie<'a>(header: &'a str, wanted: &str) -> Option<&'a str> {
-    let mut pairs = header.split(';').filter_map(|pair| pair.split_once('='));
-    pairs.find_map(|(name, value)| {
-        let value = unquoted(value.trim());
-        (name.trim() == wanted && !value.is_empty()).then_some(value)
-    })
+/// The cookies that say something.
+fn pairs(header: &str) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = header.split(';').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (name.trim(), unquoted(value.trim()))).filter(|(_, value)| !value.is_empty())
 }
 
 fn bearer(header: &str) -> Option<&str> {

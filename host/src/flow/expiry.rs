@@ -25,13 +25,16 @@ impl Gates {
     #[must_use]
     pub fn next_ending(&self, session: &Session) -> Option<(Duration, Ending)> {
         let user = session.user()?;
-        let expires_at = user.expires_at?;
+        // With every word of the user the end that comes of silence moves on: only the other one is told ahead.
+        let ends_ms = user.ends_at()?.saturating_mul(1000);
+        let expires_at = user.expires_at.unwrap_or(u64::MAX);
+        let expires_ms = expires_at.saturating_mul(1000);
         let now_ms = self.ports.clock.now_unix_ms();
-        let ends_ms = expires_at.saturating_mul(1000);
-        let tell_ms = session.tell_at(&user, || self.tell_ms(&user, ends_ms, now_ms)).filter(|_| ends_ms > now_ms);
+        let tell_ms = user.expires_at.and_then(|_| session.tell_at(&user, || self.tell_ms(&user, expires_ms, now_ms)));
+        let tell_ms = tell_ms.filter(|at_ms| ends_ms > now_ms && *at_ms < ends_ms);
         Some(match tell_ms {
             Some(at_ms) => {
-                let (at_ms, expires_in_s) = (at_ms.max(now_ms), (ends_ms - at_ms.max(now_ms)).div_ceil(1000));
+                let (at_ms, expires_in_s) = (at_ms.max(now_ms), (expires_ms - at_ms.max(now_ms)).div_ceil(1000));
                 (Duration::from_millis(at_ms - now_ms), Ending::Tell { expires_at, expires_in_s })
             }
             None => (Duration::from_millis(ends_ms.saturating_sub(now_ms)), Ending::Over),

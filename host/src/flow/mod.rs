@@ -23,6 +23,7 @@ mod recheck;
 pub mod revoke;
 mod roster;
 mod session;
+pub mod sessions;
 mod snapshot;
 mod subscribe;
 
@@ -33,7 +34,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 pub use connect::{Admission, AuthPolicy, AuthProvider, Lifetimes};
-pub use credential::Handshake;
+pub use credential::{Handshake, Shown};
 pub use effects::{Begun, DeadLetter, Effect, Publication, Reach};
 pub use expiry::Ending;
 pub use explain::{Explanation, Question, Step};
@@ -175,10 +176,16 @@ impl Gates {
     /// The session's user, refused once the credential has expired.
     fn user_of(&self, session: &Session) -> Result<Option<Arc<User>>, Refusal> {
         let user = session.user();
-        match &user {
-            Some(user) if user.is_expired(self.ports.clock.now_unix_s()) => Err(Code::TokenExpired.into()),
-            _ => Ok(user),
+        if let Some(user) = &user {
+            let now_unix_s = self.ports.clock.now_unix_s();
+            if user.is_expired(now_unix_s) {
+                return Err(Code::TokenExpired.into());
+            }
+            if let Some(activity) = &user.activity {
+                activity.heard(now_unix_s);
+            }
         }
+        Ok(user)
     }
 }
 

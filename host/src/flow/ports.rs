@@ -10,7 +10,7 @@ use super::broker::Broker;
 pub use super::letters::{DeadLetters, Letters, LettersAway};
 use super::revoke::{Revocation, Revocations};
 pub use super::roster::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
-use super::{CallContext, Publication};
+use super::{CallContext, Publication, Shown};
 use crate::protocol::{BusEvent, ConnectionId, Payload, PluginName, Topic, User};
 use crate::telemetry;
 
@@ -377,8 +377,13 @@ pub struct BusFull;
 /// Recognises one kind of credential.
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {
-    /// Looks at a credential.
-    async fn identify(&self, credential: &str) -> Identity;
+    /// The cookies it is shown besides `auth.cookie`, where the client gave no token.
+    fn cookies(&self) -> &[String] {
+        &[]
+    }
+
+    /// Looks at a credential. Bounds the time it takes by itself, below the time a handshake may take.
+    async fn identify(&self, shown: &Shown<'_>) -> Identity;
 }
 
 /// What a provider makes of a credential.

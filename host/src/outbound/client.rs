@@ -38,12 +38,34 @@ pub struct OutboundSettings {
     pub private_origins: BTreeSet<Origin>,
     /// Requests under way at once; those beyond wait.
     pub requests_max: usize,
+    /// Whose requests they are.
+    pub asker: Asker,
+}
+
+/// Who sends requests, for what an operator sees of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Asker {
+    /// Plugins, by grant.
+    #[default]
+    Plugins,
+    /// Providers of gate 1, as configured.
+    Providers,
+}
+
+impl Asker {
+    fn under_way(self) -> telemetry::UnderWay {
+        match self {
+            Self::Plugins => telemetry::plugin_http_request(),
+            Self::Providers => telemetry::auth_http_request(),
+        }
+    }
 }
 
 /// Sends requests over HTTP/1.1, with TLS where the URL says so.
 pub struct Outbound {
     client: Client<HttpsConnector<Guarded>, Full<Bytes>>,
     places: Semaphore,
+    asker: Asker,
 }
 
 /// There is no client.
@@ -69,7 +91,7 @@ impl Outbound {
             .pool_max_idle_per_host(IDLE_PER_ORIGIN_MAX)
             .http1_max_buf_size(HEAD_BYTES_MAX)
             .build(connector);
-        Ok(Self { client, places: Semaphore::new(settings.requests_max) })
+        Ok(Self { client, places: Semaphore::new(settings.requests_max), asker: settings.asker })
     }
 }
 
@@ -79,9 +101,9 @@ impl HttpClient for Outbound {
         let request = prepared(request)?;
         let away = |_| HttpError::Unreachable("the client is closed".to_owned());
         let _place = self.places.acquire().await.map_err(away)?;
-        let _under_way = telemetry::plugin_http_request();
+        let _under_way = self.asker.under_way();
         let response = self.client.request(request).await.map_err(|error| {
-            tracing::debug!(error = &error as &dyn std::error::Error, "a request of a plugin failed");
+            tracing::debug!(error = &error as &dyn std::error::Error, "a request failed");
             words::of_client(&error)
         })?;
         received(response, body_bytes_max).await

@@ -11,5 +11,5 @@ mod resolve;
 mod tls;
 mod words;
 
-pub use client::{Outbound, OutboundError, OutboundSettings};
+pub use client::{Asker, Outbound, OutboundError, OutboundSettings};
 pub use resolve::{Resolve, SystemResolver};

@@ -1,5 +1,6 @@
 //! The words every part shares: ids, names, codes, envelopes, bus events. No logic of a gate, no I/O.
 
+mod activity;
 mod code;
 mod envelope;
 mod event;
@@ -7,6 +8,7 @@ mod name;
 mod payload;
 mod user;
 
+pub use activity::Activity;
 pub use code::{Code, Refusal};
 pub use envelope::{
     Ack, AuthenticateRequest, ClientEvent, Meta, RequestError, SessionEvent, Since, SubscribeReceipt, SubscribeRequest,

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::Activity;
+
 /// A user as gate 1 found it in the credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct User {
@@ -22,18 +24,32 @@ pub struct User {
     /// that does not say counts as issued before every revocation. Shown to nobody.
     #[serde(skip)]
     pub issued_at: Option<u64>,
+    /// When the user was last heard of, where the credential ends when nothing comes. Shown to nobody.
+    #[serde(skip)]
+    pub activity: Option<Activity>,
 }
 
 impl User {
     /// A user of whose credential nothing is known: it never ends.
     #[must_use]
     pub fn new(id: impl Into<String>, roles: Vec<String>, tenant: Option<String>) -> Self {
-        Self { id: id.into(), roles, tenant, expires_at: None, token_id: None, issued_at: None }
+        Self { id: id.into(), roles, tenant, expires_at: None, token_id: None, issued_at: None, activity: None }
     }
 
     /// Whether the credential's time is over at `now_unix_s`.
     #[must_use]
     pub fn is_expired(&self, now_unix_s: u64) -> bool {
-        self.expires_at.is_some_and(|at| now_unix_s >= at)
+        self.ends_at().is_some_and(|at| now_unix_s >= at)
+    }
+
+    /// When the credential's time is over, in seconds since the Unix epoch, as things stand: later when the user is
+    /// heard of again, where that counts. `None` is never.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<u64> {
+        let idle = self.activity.as_ref().and_then(Activity::ends_at);
+        match (self.expires_at, idle) {
+            (Some(expires_at), Some(idle)) => Some(expires_at.min(idle)),
+            (expires_at, idle) => expires_at.or(idle),
+        }
     }
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::origin_address::Addresses;
 use super::wires::SessionId;
 use super::{Peer, Realtime};
-use crate::flow::Gates;
+use crate::flow::{Gates, Handshake};
 use crate::protocol::{Code, Refusal};
 use crate::telemetry;
 
@@ -24,13 +25,14 @@ const REFUSAL_BYTES_MAX: usize = 1024;
 /// A new session that comes at the wrong time gets a 503 and no Socket.IO refusal: the stock client tries again by
 /// itself after a failed transport, and never after a `connect_error`.
 pub(super) async fn door(
-    State((realtime, gates)): State<(Arc<Realtime>, Arc<Gates>)>,
+    State((realtime, gates, addresses)): State<(Arc<Realtime>, Arc<Gates>, Arc<Addresses>)>,
     request: Request,
     next: Next,
 ) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let Some(session) = query_value(query, "sid") else {
-        let address = request.extensions().get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip());
+        let peer = request.extensions().get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip());
+        let address = peer.and_then(|peer| addresses.of(peer, request.headers()));
         return match realtime.refuse_new_session(&gates, address) {
             Err(refusal) => refused(&refusal),
             Ok(()) => next.run(request).await,
@@ -40,12 +42,18 @@ pub(super) async fn door(
     if realtime.connections.is_barred(&session) {
         return session_unknown();
     }
+    let connection = realtime.connections.get(&session);
+    // Gate 1 asked the page that began. Whoever has the session's id since has no business with it from elsewhere.
+    if connection.is_some() && !gates.admits_page(&page(request.headers())) {
+        telemetry::connection_refused(Code::Forbidden.as_str());
+        return StatusCode::FORBIDDEN.into_response();
+    }
     let polls = query_value(query, "transport") != Some("websocket");
     let takes = polls && request.method() == Method::GET;
     if !polls && let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<Peer>>() {
         realtime.wires.bind(&session, peer.switch());
     }
-    let Some(connection) = realtime.connections.get(&session) else {
+    let Some(connection) = connection else {
         let response = next.run(request).await;
         // Refused meanwhile by a gate that may yet say yes: what this poll would tell is a `connect_error`.
         return if realtime.connections.is_barred(&session) { session_unknown() } else { explained(response).await };
@@ -60,6 +68,12 @@ pub(super) async fn door(
         connection.took_last_word();
     }
     response
+}
+
+/// Where a request says it comes from.
+fn page(headers: &HeaderMap) -> Handshake {
+    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    Handshake { origin: text(header::ORIGIN), host: text(header::HOST), ..Handshake::default() }
 }
 
 /// Notes that a request has come on its TCP connection.

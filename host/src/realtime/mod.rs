@@ -13,6 +13,7 @@ mod failures;
 mod lanes;
 mod link;
 mod listener;
+mod origin_address;
 mod rooms;
 mod socketio;
 mod wires;
@@ -27,7 +28,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use crate::config::Limits;
+use crate::config::{Auth, Limits};
 use crate::flow::broker::Broker;
 use crate::flow::{Gates, Publication, ports};
 use crate::protocol::{Meta, SessionEvent, Topic};
@@ -92,12 +93,12 @@ impl Realtime {
         })
     }
 
-    /// Adds `/socket.io/` to a router. `origins` are those of the authentication policy. Call it once; serve the
+    /// Adds `/socket.io/` to a router. `auth` says which origins may poll, and which proxies are believed. Call it once; serve the
     /// result on a [`Listener`] with `into_make_service_with_connect_info::<Peer>()`, without which a client that
     /// does not read cannot be cut.
-    pub fn attach(self: &Arc<Self>, router: axum::Router, gates: &Arc<Gates>, origins: &[String]) -> axum::Router {
+    pub fn attach(self: &Arc<Self>, router: axum::Router, gates: &Arc<Gates>, auth: &Auth) -> axum::Router {
         let _ = self.gates.set(Arc::downgrade(gates));
-        let (transport, routes) = socketio::Transport::new(self, gates, origins);
+        let (transport, routes) = socketio::Transport::new(self, gates, auth);
         if self.transport.set(transport).is_err() {
             tracing::error!("clients are attached already, the second transport will not drain");
         }

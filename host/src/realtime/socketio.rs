@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use serde::ser::{Serialize, SerializeTuple, Serializer};
 use serde_json::value::RawValue;
 use socketioxide::adapter::LocalAdapter;
@@ -21,11 +21,15 @@ use super::door;
 use super::lanes::Lanes;
 use super::link::{Link, LinkError};
 use super::listener::Peer;
+use super::origin_address::Addresses;
 use super::wires::{SessionId, Wires};
+use crate::config::Auth;
 use crate::flow::{Gates, Handshake, Session};
 use crate::protocol::{Code, ConnectionId, Refusal};
 use crate::telemetry;
 
+/// Which page had a browser send this. <https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header>
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const PING_INTERVAL: Duration = Duration::from_secs(25);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// A session that is silent for this long is over.
@@ -39,7 +43,7 @@ pub(super) struct Transport {
 
 impl Transport {
     /// The server, and the routes it answers.
-    pub(super) fn new(realtime: &Arc<Realtime>, gates: &Arc<Gates>, origins: &[String]) -> (Self, axum::Router) {
+    pub(super) fn new(realtime: &Arc<Realtime>, gates: &Arc<Gates>, auth: &Auth) -> (Self, axum::Router) {
         let limits = &realtime.limits;
         let (service, io) = SocketIo::builder()
             .max_buffer_size(limits.outbound_queue_max)
@@ -51,7 +55,9 @@ impl Transport {
             .ping_timeout(PING_TIMEOUT)
             .connect_timeout(limits.handshake_timeout)
             .build_svc();
-        let entrance = Entrance { realtime: Arc::clone(realtime), gates: Arc::clone(gates) };
+        let addresses = Arc::new(Addresses::new(auth));
+        let entrance =
+            Entrance { realtime: Arc::clone(realtime), gates: Arc::clone(gates), addresses: Arc::clone(&addresses) };
         let admit = {
             let entrance = entrance.clone();
             move |socket: Raw, auth: TryData<serde_json::Value>| async move { entrance.admit(&socket.0, auth).await }
@@ -60,8 +66,11 @@ impl Transport {
         io.ns("/", (move |socket: SocketRef| async move { entrance.opened(&socket) }).with(admit));
         let routes = axum::Router::new()
             .route_service("/socket.io/", service)
-            .layer(axum::middleware::from_fn_with_state((Arc::clone(realtime), Arc::clone(gates)), door::door))
-            .layer(cors(origins));
+            .layer(axum::middleware::from_fn_with_state(
+                (Arc::clone(realtime), Arc::clone(gates), addresses),
+                door::door,
+            ))
+            .layer(cors(&auth.origins));
         (Self { io }, routes)
     }
 
@@ -88,6 +97,7 @@ fn cors(origins: &[String]) -> CorsLayer {
 struct Entrance {
     realtime: Arc<Realtime>,
     gates: Arc<Gates>,
+    addresses: Arc<Addresses>,
 }
 
 /// The code alone: the transport sends it as `err.message`.
@@ -110,8 +120,9 @@ impl Entrance {
         {
             self.realtime.wires.bind(&transport, peer.switch());
         }
-        let address =
-            socket.req_parts().extensions.get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip());
+        let parts = socket.req_parts();
+        let peer = parts.extensions.get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip());
+        let address = peer.and_then(|peer| self.addresses.of(peer, &parts.headers));
         let handshake = handshake(socket, auth.0.ok());
         let admission = self.gates.connect(&id, &handshake).await.map_err(|Refusal { code, .. }| {
             telemetry::connection_refused(code.as_str());
@@ -189,6 +200,7 @@ fn handshake(socket: &Socket, auth: Option<serde_json::Value>) -> Handshake {
         cookie: header(header::COOKIE),
         origin: header(header::ORIGIN),
         host: header(header::HOST),
+        fetch_site: header(FETCH_SITE),
     }
 }
 

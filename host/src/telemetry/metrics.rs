@@ -77,14 +77,19 @@ pub fn plugin_host_call(plugin: &str, import: &'static str, outcome: &'static st
 
 /// Counts an HTTP request of a plugin that is under way until this is dropped.
 pub fn plugin_http_request() -> UnderWay {
-    let requests = gauge(names::PLUGIN_HTTP_REQUESTS, &[]);
-    requests.increment(1.0);
-    UnderWay(requests)
+    UnderWay::begin(gauge(names::PLUGIN_HTTP_REQUESTS, &[]))
 }
 
 /// Something that is counted while it lasts.
 #[must_use]
 pub struct UnderWay(::metrics::Gauge);
+
+impl UnderWay {
+    pub(super) fn begin(count: ::metrics::Gauge) -> Self {
+        count.increment(1.0);
+        Self(count)
+    }
+}
 
 impl Drop for UnderWay {
     fn drop(&mut self) {

@@ -2,12 +2,14 @@
 //!
 //! The tables of metrics and events, and what their labels and fields hold, are in `host/README.md`.
 
+mod auth;
 mod events;
 mod logging;
 mod metrics;
 mod names;
 mod registry;
 
+pub use auth::{auth_activity, auth_away, auth_back, auth_http_request, auth_keys, auth_lookup, auth_up};
 pub use events::{
     PluginFault, RevocationTaken, auth_failed, boundary_violation, broker_away, broker_back, broker_refused, connected,
     dead_letter, disconnected, draining, listening, panicked, plugin_cache_rejected, plugin_cache_unusable,
@@ -18,8 +20,8 @@ pub use events::{
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
-    Gate, NO_CHANNEL, authorizer_cache, bridged, broker_gap, broker_heard, broker_published, broker_queue, broker_rate,
-    broker_topics, broker_up, bus_queue, bus_refused, bus_unlisted, connection_closed, connection_opened,
+    Gate, NO_CHANNEL, UnderWay, authorizer_cache, bridged, broker_gap, broker_heard, broker_published, broker_queue,
+    broker_rate, broker_topics, broker_up, bus_queue, bus_refused, bus_unlisted, connection_closed, connection_opened,
     connection_refused, connection_unannounced, dead_letter_dropped, dead_letters, delivered, gate, generation,
     http_request, inbound_overflow, outbound_overflow, plugin_call, plugin_calls_waiting, plugin_host_call,
     plugin_http_request, plugin_instance_created, plugin_instance_retired, plugin_instances, plugin_instances_max,
@@ -38,6 +40,7 @@ mod tests {
         plugin_call("p", "handler", "ok", time);
         plugin_host_call("p", "kv", "ok", time);
         drop(plugin_http_request());
+        record_providers();
         plugin_log_dropped("p", 3);
         plugin_fault(&PluginFault {
             plugin: "p",
@@ -86,6 +89,16 @@ mod tests {
             subscriptions: 0,
         });
         reauthorized("a", "kept");
+    }
+
+    fn record_providers() {
+        auth_away("jwt", "s", "why");
+        auth_back("jwt", "s");
+        auth_up("jwt", "s", true);
+        auth_keys("s", 2);
+        auth_lookup("session", "user");
+        auth_activity("written", 1);
+        drop(auth_http_request());
     }
 
     #[test]

@@ -165,6 +165,21 @@ pub(super) const STORE_UP: Metric =
     gauge("tidegate_store_up", "1 while the store works, 0 while it is away; not there before it is first needed");
 pub(super) const STORE_SWEPT: Metric =
     counter("tidegate_store_swept_total", "Keys of plugins taken out of the store because their time was over");
+pub(super) const AUTH_UP: Metric = gauge(
+    "tidegate_auth_up",
+    "1 while what a provider asks answers, 0 while it is away, by provider and source; not there before it was asked",
+);
+pub(super) const AUTH_KEYS: Metric = gauge("tidegate_auth_keys", "Keys that tokens are checked with, by source");
+pub(super) const AUTH_LOOKUPS: Metric = counter(
+    "tidegate_auth_lookups_total",
+    "Credentials looked for, by provider (introspect, session) and outcome (user, cached, refused, over, unavailable)",
+);
+pub(super) const AUTH_ACTIVITY: Metric = counter(
+    "tidegate_auth_activity_total",
+    "Sessions whose use was to be written back, by outcome (written; failed: tried again; dropped: too many sessions)",
+);
+pub(super) const AUTH_HTTP_REQUESTS: Metric =
+    gauge("tidegate_auth_http_requests", "HTTP requests of providers under way now (limits.auth_requests)");
 pub(super) const BROKER_UP: Metric =
     gauge("tidegate_broker_up", "1 while both links to the broker's Redis work, else 0; not there with one node");
 pub(super) const BROKER_PUBLISHED: Metric = counter(
@@ -249,6 +264,11 @@ pub(super) const METRICS: &[Metric] = &[
     HTTP_SECONDS,
     STORE_UP,
     STORE_SWEPT,
+    AUTH_UP,
+    AUTH_KEYS,
+    AUTH_LOOKUPS,
+    AUTH_ACTIVITY,
+    AUTH_HTTP_REQUESTS,
     BROKER_UP,
     BROKER_PUBLISHED,
     BROKER_SECONDS,
@@ -266,6 +286,9 @@ pub(super) const METRICS: &[Metric] = &[
 pub(super) const CONNECT: &str = "realtime.connect";
 pub(super) const DISCONNECT: &str = "realtime.disconnect";
 pub(super) const AUTH_FAILED: &str = "realtime.auth_failed";
+pub(super) const AUTH_AWAY: &str = "auth.away";
+pub(super) const AUTH_BACK: &str = "auth.back";
+pub(super) const AUTH_KEYS_READ: &str = "auth.keys";
 pub(super) const BOUNDARY_VIOLATION: &str = "realtime.boundary_violation";
 pub(super) const PLUGIN_FAULT: &str = "plugin.fault";
 pub(super) const PLUGIN_COMPILED: &str = "plugin.compiled";

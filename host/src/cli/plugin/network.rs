@@ -9,7 +9,7 @@ use super::super::failure::Failure;
 use crate::app::AppError;
 use crate::config::Origin;
 use crate::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
-use crate::outbound::{Outbound, OutboundSettings, SystemResolver};
+use crate::outbound::{Asker, Outbound, OutboundSettings, SystemResolver};
 use crate::plugins::Services;
 
 /// Requests under way at once: as many as a command that calls plugins has instances.
@@ -31,7 +31,8 @@ pub(super) fn services(origins: &[Origin]) -> Result<Services, Failure> {
     }
     let origins: BTreeSet<Origin> = origins.iter().cloned().collect();
     // Who names an origin by hand means it: a server on this very machine, most often.
-    let settings = OutboundSettings { private_origins: origins.clone(), requests_max: REQUESTS_MAX };
+    let settings =
+        OutboundSettings { private_origins: origins.clone(), requests_max: REQUESTS_MAX, asker: Asker::Plugins };
     let client = Outbound::new(settings, Arc::new(SystemResolver::default()));
     let client = client.map_err(|error| Failure::App(AppError::from(error)))?;
     Ok(Services { http: Arc::new(Named { client, origins }), ..Services::in_memory() })

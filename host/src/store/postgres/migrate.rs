@@ -6,13 +6,15 @@ use sqlx::{Connection as _, Executor as _};
 use super::connect::{cause, sqlstate};
 
 /// What makes the tables, in order; the number of a step is its place, from 1 on. Steps are never changed, only added.
-const STEPS: [(&str, &str); 3] = [
+const STEPS: [(&str, &str); 4] = [
     ("kv", include_str!("migrations/0001_kv.sql")),
     ("revocations", include_str!("migrations/0002_revocations.sql")),
     ("dead_letters", include_str!("migrations/0003_dead_letters.sql")),
+    ("sessions", include_str!("migrations/0004_sessions.sql")),
 ];
 /// Every table of the server, for whoever looks whether it may use them.
-const TABLES: [&str; 4] = ["tidegate.migrations", "tidegate.kv", "tidegate.revocations", "tidegate.dead_letters"];
+const TABLES: [&str; 5] =
+    ["tidegate.migrations", "tidegate.kv", "tidegate.revocations", "tidegate.dead_letters", "tidegate.sessions"];
 /// A number of our own among the locks of the database: `tidegate` as bytes.
 const LOCK: i64 = i64::from_be_bytes(*b"tidegate");
 /// The server's answer to what a role may not.

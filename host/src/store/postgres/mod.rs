@@ -11,6 +11,7 @@ mod migrate;
 mod queries;
 mod question;
 mod revocations;
+mod sessions;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -10,6 +10,7 @@ mod letters;
 mod pools;
 mod queries;
 mod revocations;
+mod sessions;
 
 use std::path::PathBuf;
 use std::sync::Arc;

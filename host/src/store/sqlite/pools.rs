@@ -27,10 +27,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const BUSY: [i32; 2] = [5, 6];
 
 /// What makes the tables, in order. Steps are never changed, only added.
-const STEPS: [(&str, &str); 3] = [
+const STEPS: [(&str, &str); 4] = [
     ("kv", include_str!("migrations/0001_kv.sql")),
     ("revocations", include_str!("migrations/0002_revocations.sql")),
     ("dead_letters", include_str!("migrations/0003_dead_letters.sql")),
+    ("sessions", include_str!("migrations/0004_sessions.sql")),
 ];
 
 /// Whether a file that is not there is made.

@@ -1,0 +1,239 @@
+//! The `introspect` provider: a web application is asked whose a credential is.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, timeout};
+
+use super::claims;
+use super::compact::TOKEN_BYTES_MAX;
+use super::reach::Reach;
+use crate::config::IntrospectProvider;
+use crate::flow::Shown;
+use crate::flow::http_client::{HttpClient, HttpRequest};
+use crate::flow::ports::{Clock, Identity, Provider};
+use crate::protocol::{Code, User};
+use crate::telemetry;
+
+/// Largest answer read, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// Asks a URL.
+pub(super) struct Introspect {
+    provider: IntrospectProvider,
+    http: Arc<dyn HttpClient>,
+    clock: Arc<dyn Clock>,
+    cache: Mutex<Cache>,
+    /// Questions under way, so that one credential is asked about once however many connections bring it.
+    flights: Mutex<HashMap<Key, Weak<Flight>>>,
+    reach: Reach,
+}
+
+/// The SHA-256 of what is forwarded: the credential itself is kept nowhere.
+type Key = [u8; 32];
+type Flight = OnceCell<Identity>;
+
+/// Answers that are still good, by the credential's hash.
+#[derive(Default)]
+struct Cache {
+    users: HashMap<Key, (User, Instant)>,
+    /// In the order in which they end.
+    order: VecDeque<(Key, Instant)>,
+}
+
+impl Cache {
+    fn get(&self, key: &Key) -> Option<User> {
+        self.users.get(key).filter(|(_, until)| Instant::now() < *until).map(|(user, _)| user.clone())
+    }
+
+    fn put(&mut self, key: Key, user: User, ttl: Duration, entries_max: usize) {
+        let now = Instant::now();
+        let until = now + ttl;
+        self.users.insert(key, (user, until));
+        self.order.push_back((key, until));
+        while self.order.front().is_some_and(|(_, until)| *until <= now || self.order.len() > entries_max) {
+            let Some((oldest, ended)) = self.order.pop_front() else { break };
+            // It may have been asked for again since, and be in the order once more.
+            if self.users.get(&oldest).is_some_and(|(_, until)| *until == ended) {
+                self.users.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// A place in a question under way. The last to leave takes it away.
+struct Boarding<'a> {
+    flights: &'a Mutex<HashMap<Key, Weak<Flight>>>,
+    key: Key,
+    flight: Option<Arc<Flight>>,
+}
+
+impl<'a> Boarding<'a> {
+    fn new(flights: &'a Mutex<HashMap<Key, Weak<Flight>>>, key: Key) -> Self {
+        let mut under_way = flights.lock();
+        let flight = under_way.get(&key).and_then(Weak::upgrade).unwrap_or_default();
+        under_way.insert(key, Arc::downgrade(&flight));
+        drop(under_way);
+        Self { flights, key, flight: Some(flight) }
+    }
+}
+
+impl Drop for Boarding<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.flights.lock();
+        drop(self.flight.take());
+        if under_way.get(&self.key).is_some_and(|flight| flight.strong_count() == 0) {
+            under_way.remove(&self.key);
+        }
+    }
+}
+
+impl Introspect {
+    pub(super) fn new(provider: IntrospectProvider, http: Arc<dyn HttpClient>, clock: Arc<dyn Clock>) -> Self {
+        let reach = Reach::new("introspect", provider.url.to_string());
+        Self { provider, http, clock, cache: Mutex::default(), flights: Mutex::default(), reach }
+    }
+
+    /// The header fields that carry the credential on; none when there is nothing to ask about.
+    fn forwarded(&self, shown: &Shown<'_>) -> Vec<(String, String)> {
+        let mut headers = Vec::new();
+        if let Some(token) = shown.token.filter(|_| self.provider.bearer) {
+            headers.push(("authorization".to_owned(), format!("Bearer {token}")));
+        }
+        if !shown.cookies.is_empty() {
+            let pairs: Vec<String> = shown.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            headers.push(("cookie".to_owned(), pairs.join("; ")));
+        }
+        headers
+    }
+
+    async fn ask(&self, headers: Vec<(String, String)>) -> Identity {
+        let accept = ("accept".to_owned(), "application/json".to_owned());
+        let headers = headers.into_iter().chain([accept]).collect();
+        let url = self.provider.url.clone();
+        let request = HttpRequest { method: "GET".to_owned(), url, headers, body: None };
+        let patience = self.provider.timeout.get();
+        let answer = match timeout(patience, self.http.exchange(&request, ANSWER_BYTES_MAX)).await {
+            Ok(Ok(response)) => match response.status {
+                200 => self.read(&response.body),
+                401 | 403 => Ok(None),
+                other => Err(format!("it answers {other}")),
+            },
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {patience:?}")),
+        };
+        match answer {
+            Ok(user) => {
+                self.reach.answered();
+                telemetry::auth_lookup("introspect", if user.is_some() { "user" } else { "refused" });
+                user.map_or(Identity::Refused(Code::Unauthenticated), Identity::User)
+            }
+            Err(why) => {
+                self.reach.failed(&why);
+                telemetry::auth_lookup("introspect", "unavailable");
+                Identity::Refused(Code::Unavailable)
+            }
+        }
+    }
+
+    /// The user that an answer names; `None` when it says that there is none.
+    fn read(&self, body: &[u8]) -> Result<Option<User>, String> {
+        let answer: Value = serde_json::from_slice(body).map_err(|_| "its answer is no JSON".to_owned())?;
+        let id = match answer.pointer(&self.provider.user) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(id) => claims::text(id).filter(|id| !id.is_empty()),
+        };
+        let id = id.ok_or_else(|| format!("`{}` of its answer is no id", self.provider.user))?;
+        let roles = claims::roles(answer.pointer(&self.provider.roles));
+        let roles = roles.ok_or_else(|| format!("`{}` of its answer holds no roles", self.provider.roles))?;
+        let tenant = match self.provider.tenant.as_ref().and_then(|at| answer.pointer(at)) {
+            None | Some(Value::Null) => None,
+            Some(tenant) => Some(claims::text(tenant).ok_or("the tenant of its answer is no text")?),
+        };
+        let now_unix_s = self.clock.now_unix_s();
+        let lifetime_s = self.provider.lifetime.map(|lifetime| lifetime.get().as_secs().max(1));
+        let expires_at = lifetime_s.map(|lifetime_s| now_unix_s.saturating_add(lifetime_s));
+        Ok(Some(User { expires_at, issued_at: Some(now_unix_s), ..User::new(id, roles, tenant) }))
+    }
+}
+
+#[async_trait]
+impl Provider for Introspect {
+    fn cookies(&self) -> &[String] {
+        &self.provider.cookies
+    }
+
+    async fn identify(&self, shown: &Shown<'_>) -> Identity {
+        let headers = self.forwarded(shown);
+        if headers.is_empty() {
+            return Identity::NotMine;
+        }
+        let bytes: usize = headers.iter().map(|(_, value)| value.len()).sum();
+        // What could begin another header field, or be read as another value, is not sent anywhere.
+        let is_plain =
+            headers.iter().all(|(_, value)| value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()));
+        if bytes > TOKEN_BYTES_MAX || !is_plain || shown.token.is_some_and(|token| token.contains(' ')) {
+            tracing::debug!(bytes, "credential refused: it is too long, or cannot be forwarded");
+            return Identity::Refused(Code::Unauthenticated);
+        }
+        let key = hash(&headers);
+        let cached = self.cache.lock().get(&key).filter(|user| !user.is_expired(self.clock.now_unix_s()));
+        if let Some(user) = cached {
+            telemetry::auth_lookup("introspect", "cached");
+            return Identity::User(user);
+        }
+        let boarding = Boarding::new(&self.flights, key);
+        let Some(flight) = &boarding.flight else { return Identity::Refused(Code::Internal) };
+        let ask = || async {
+            let identity = self.ask(headers).await;
+            let ttl = self.provider.cache.get();
+            if let Identity::User(user) = &identity
+                && !ttl.is_zero()
+            {
+                self.cache.lock().put(key, user.clone(), ttl, self.provider.cache_entries);
+            }
+            identity
+        };
+        flight.get_or_init(ask).await.clone()
+    }
+}
+
+fn hash(headers: &[(String, String)]) -> Key {
+    let mut hash = Sha256::new();
+    for (name, value) in headers {
+        hash.update(name.as_bytes());
+        hash.update([0]);
+        hash.update(value.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_cache_keeps_so_many_answers_for_so_long() {
+        let mut cache = Cache::default();
+        let user = |id: u8| User::new(id.to_string(), Vec::new(), None);
+        for id in 0..5_u8 {
+            cache.put([id; 32], user(id), Duration::from_secs(10), 3);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        let kept = |cache: &Cache| (0..5_u8).filter(|id| cache.get(&[*id; 32]).is_some()).collect::<Vec<_>>();
+        assert_eq!(kept(&cache), [2, 3, 4]);
+        cache.put([2; 32], user(2), Duration::from_secs(10), 3);
+        assert_eq!((cache.users.len(), cache.order.len()), (3, 3));
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert_eq!(kept(&cache), [2], "the others are over");
+        cache.put([9; 32], user(9), Duration::from_secs(10), 3);
+        assert_eq!(cache.users.len(), 2);
+    }
+}

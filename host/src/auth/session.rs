@@ -1,0 +1,235 @@
+//! The `session` provider: the sessions of a web application, found in the store by a query.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use super::activity_log::ActivityLog;
+use super::claims;
+use super::reach::Reach;
+use crate::config::SessionProvider;
+use crate::flow::Shown;
+use crate::flow::ports::{Clock, Identity, Provider};
+use crate::flow::queries::{Queries, Query, QueryBounds, QueryMistake, QueryParam};
+use crate::flow::sessions::{SessionKey, SessionUse, Sessions, SessionsError};
+use crate::protocol::{Code, User};
+use crate::telemetry;
+
+/// Longest id of a session, in bytes.
+const ID_BYTES_MAX: usize = 1024;
+/// What one session may be: a second row says that the query finds several.
+const ANSWER: QueryBounds = QueryBounds { rows_max: 2, bytes_max: 64 << 10 };
+
+/// Remembers nothing, for where nobody connects: a check of the configuration, a store in memory.
+pub struct NoSessions;
+
+fn nothing_kept<T>() -> Result<T, SessionsError> {
+    Err(SessionsError("this store keeps no sessions".to_owned()))
+}
+
+#[async_trait]
+impl Sessions for NoSessions {
+    async fn open(&self) -> Result<(), SessionsError> {
+        nothing_kept()
+    }
+
+    async fn used(&self, _: &SessionKey) -> Result<Option<SessionUse>, SessionsError> {
+        nothing_kept()
+    }
+
+    async fn write_back(&self, _: &[(SessionKey, SessionUse)]) -> Result<(), SessionsError> {
+        nothing_kept()
+    }
+
+    async fn forget(&self, _: u64) -> Result<u64, SessionsError> {
+        nothing_kept()
+    }
+}
+
+/// Finds sessions in the store.
+pub(super) struct StoredSessions {
+    provider: SessionProvider,
+    cookies: [String; 1],
+    queries: Arc<dyn Queries>,
+    /// Prepared at the start, or as soon as the store is there.
+    query: OnceCell<Query>,
+    sessions: Arc<dyn Sessions>,
+    log: Arc<ActivityLog>,
+    clock: Arc<dyn Clock>,
+    reach: Reach,
+}
+
+/// What became of a session's id.
+enum Found {
+    User(User),
+    /// There is no such session.
+    Nobody,
+    /// There was, and its time is over.
+    Over,
+}
+
+impl StoredSessions {
+    pub(super) fn new(
+        provider: SessionProvider,
+        queries: Arc<dyn Queries>,
+        sessions: Arc<dyn Sessions>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let (interval, patience) = (provider.write_back.get(), provider.timeout.get());
+        let longest = provider.idle.get().max(provider.absolute.get());
+        let log = Arc::new(ActivityLog::new(sessions.clone(), clock.clone(), interval, patience, longest));
+        let cookies = [provider.cookie.clone()];
+        let reach = Reach::new("session", provider.cookie.clone());
+        Self { provider, cookies, queries, query: OnceCell::new(), sessions, log, clock, reach }
+    }
+
+    /// When its sessions were used.
+    pub(super) const fn log(&self) -> &Arc<ActivityLog> {
+        &self.log
+    }
+
+    /// Has the database look at the query. A store that is away says nothing of it: it is looked at later.
+    ///
+    /// # Errors
+    /// What is wrong with the query.
+    pub(super) async fn check(&self) -> Result<(), String> {
+        match timeout(self.provider.timeout.get(), self.query()).await {
+            Ok(Err(QueryMistake::Refused(why))) => Err(why),
+            Ok(Err(QueryMistake::Unavailable(why))) => {
+                self.reach.failed(&why);
+                Ok(())
+            }
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn query(&self) -> Result<&Query, QueryMistake> {
+        let prepare = || async {
+            let query = self.queries.prepare(&self.provider.query).await?;
+            match query.params {
+                Some(1) | None => Ok(query),
+                Some(params) => {
+                    Err(QueryMistake::Refused(format!("takes {params} parameters, and is given the session's id")))
+                }
+            }
+        };
+        self.query.get_or_try_init(prepare).await
+    }
+
+    async fn find(&self, id: &str) -> Result<Found, String> {
+        let query = self.query().await.map_err(|mistake| mistake.to_string())?;
+        let key = self.key(id);
+        self.sessions.open().await.map_err(|error| error.to_string())?;
+        let params = [QueryParam::Text(id.to_owned())];
+        let (rows, stored) = tokio::join!(self.queries.run(query, &params, ANSWER), self.sessions.used(&key));
+        let rows = rows.map_err(|error| error.to_string())?;
+        let stored = stored.map_err(|error| error.to_string())?;
+        let rows: Vec<Map<String, Value>> =
+            serde_json::from_str(&rows).map_err(|_| "the query's answer is not understood".to_owned())?;
+        match rows.as_slice() {
+            [] => Ok(Found::Nobody),
+            [row] => self.judge(row, key, stored),
+            _ => Err("the query finds several rows for one session".to_owned()),
+        }
+    }
+
+    /// Whether a session that is there is still good.
+    fn judge(&self, row: &Map<String, Value>, key: SessionKey, stored: Option<SessionUse>) -> Result<Found, String> {
+        let now_unix_s = self.clock.now_unix_s();
+        let known = match (stored, self.log.used(&key)) {
+            (Some(stored), Some(here)) => Some(stored.widened(here)),
+            (stored, here) => stored.or(here),
+        };
+        let (idle_s, absolute_s) = (self.provider.idle.get().as_secs(), self.provider.absolute.get().as_secs());
+        if idle_s > 0 && known.is_some_and(|known| now_unix_s >= known.last_unix_s.saturating_add(idle_s)) {
+            return Ok(Found::Over);
+        }
+        let created = moment(row, "created_at")?;
+        let began = created.or(known.map(|known| known.first_unix_s)).unwrap_or(now_unix_s);
+        let ends = (absolute_s > 0).then(|| began.saturating_add(absolute_s));
+        let expires_at = match (ends, moment(row, "expires_at")?) {
+            (Some(ends), Some(expires)) => Some(ends.min(expires)),
+            (ends, expires) => ends.or(expires),
+        };
+        if expires_at.is_some_and(|at| now_unix_s >= at) {
+            return Ok(Found::Over);
+        }
+        let user = user(row)?;
+        let token_id = Some(key.as_str().to_owned());
+        let activity = Some(self.log.follow(key, stored, idle_s));
+        // It is as old as it says: a cut-off for a user's credentials ends the sessions that began before it.
+        Ok(Found::User(User { expires_at, token_id, issued_at: Some(began), activity, ..user }))
+    }
+
+    fn key(&self, id: &str) -> SessionKey {
+        let mut hash = Sha256::new();
+        hash.update(self.provider.cookie.as_bytes());
+        hash.update([0]);
+        hash.update(id.as_bytes());
+        SessionKey::new(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
+}
+
+#[async_trait]
+impl Provider for StoredSessions {
+    fn cookies(&self) -> &[String] {
+        &self.cookies
+    }
+
+    async fn identify(&self, shown: &Shown<'_>) -> Identity {
+        let by_cookie = shown.cookies.first().map(|(_, id)| *id);
+        // What a page can write into a URL or a script is no cookie: who wants a stranger to use his session could.
+        let by_token = shown.token.filter(|_| self.provider.token && !shown.is_ambient);
+        let Some(id) = by_cookie.or(by_token) else { return Identity::NotMine };
+        if id.len() > ID_BYTES_MAX {
+            tracing::debug!(bytes = id.len(), "session refused: its id is too long");
+            return Identity::Refused(Code::Unauthenticated);
+        }
+        let found = timeout(self.provider.timeout.get(), self.find(id)).await;
+        let found = found.unwrap_or_else(|_| Err(format!("no answer within {}", self.provider.timeout)));
+        let (outcome, identity) = match found {
+            Ok(Found::User(user)) => ("user", Identity::User(user)),
+            Ok(Found::Nobody) => ("refused", Identity::Refused(Code::Unauthenticated)),
+            Ok(Found::Over) => ("over", Identity::Refused(Code::TokenExpired)),
+            Err(why) => {
+                self.reach.failed(&why);
+                telemetry::auth_lookup("session", "unavailable");
+                return Identity::Refused(Code::Unavailable);
+            }
+        };
+        self.reach.answered();
+        telemetry::auth_lookup("session", outcome);
+        identity
+    }
+}
+
+/// Whom a row names.
+fn user(row: &Map<String, Value>) -> Result<User, String> {
+    let id = row.get("user_id").ok_or("the query has no column `user_id`")?;
+    let id = claims::text(id).filter(|id| !id.is_empty()).ok_or("column `user_id` holds no id")?;
+    // A database without lists keeps one as text.
+    let list = row.get("roles").and_then(Value::as_str).filter(|text| text.trim_start().starts_with('['));
+    let list = list.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let roles = claims::roles(list.as_ref().or_else(|| row.get("roles"))).ok_or("column `roles` holds no roles")?;
+    let tenant = match row.get("tenant") {
+        None | Some(Value::Null) => None,
+        Some(tenant) => Some(claims::text(tenant).ok_or("column `tenant` holds no text")?),
+    };
+    Ok(User::new(id, roles, tenant))
+}
+
+/// A column in seconds since the Unix epoch.
+fn moment(row: &Map<String, Value>, column: &str) -> Result<Option<u64>, String> {
+    match row.get(column) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match value.as_f64() {
+            // Before the epoch is long over.
+            Some(seconds) => Ok(Some(value.as_u64().unwrap_or(seconds as u64))),
+            None => Err(format!("column `{column}` is no number of seconds since the Unix epoch")),
+        },
+    }
+}

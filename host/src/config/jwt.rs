@@ -1,0 +1,235 @@
+//! The `jwt` provider: which tokens are taken, and where the keys are that they are checked with.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use super::auth::some_time;
+use super::{HumanDuration, OneOrMore, Place, Secret, WebUrl};
+
+/// JSON Web Tokens (RFC 7519) of one issuer, checked with exactly one of `secret`, `public_key` and `jwks`.
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JwtProvider {
+    /// The algorithm that tokens must be signed with, or a list of them. Default `HS256`, which needs a `secret`.
+    #[serde(default = "hs256")]
+    pub algorithm: OneOrMore<JwtAlgorithm>,
+    /// The shared secret of HS256, HS384 and HS512, at least as long as the algorithm's hash (RFC 7518 §3.2).
+    #[serde(default)]
+    pub secret: Option<Secret>,
+    /// The issuer's public key: its PEM text, or the file that holds it.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub public_key: Option<PublicKeyPlace>,
+    /// The issuer's public keys, a JSON Web Key Set (RFC 7517): a file, read again when it changes, or a URL, asked now
+    /// and then. The URL may be on a private network.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub jwks: Option<JwksPlace>,
+    /// How often the URL of `jwks` is asked. Default 5 min. A token with a key that is not known makes it be asked at
+    /// once, every 10 s at most.
+    #[serde(default = "five_minutes", deserialize_with = "some_time")]
+    pub refresh: HumanDuration,
+    /// How long the URL of `jwks` may take to answer. Default 5 s.
+    #[serde(default = "five_seconds", deserialize_with = "some_time")]
+    pub timeout: HumanDuration,
+    /// The claim that holds the user's id, or a JSON Pointer into the claims (`/data/id`). Default `sub`.
+    #[serde(default = "sub")]
+    pub user: String,
+    /// The claim of the roles: a list, or one text separated by spaces or commas; or a JSON Pointer. Default `roles`.
+    #[serde(default = "roles")]
+    pub roles: String,
+    /// The claim of the tenant, or a JSON Pointer. Default: none.
+    #[serde(default)]
+    pub tenant: Option<String>,
+    /// The `iss` a token must have; a token of another issuer is left to the next provider. Default: any.
+    #[serde(default)]
+    pub iss: Option<String>,
+    /// The `aud` a token must have among its own, or a list of which it must have one. Default: a token must have none.
+    #[serde(default)]
+    pub aud: Option<OneOrMore<String>>,
+    /// How far the clocks of the issuer and of this server may differ. Default 0 s.
+    #[serde(default)]
+    pub leeway: Option<HumanDuration>,
+    /// Where the key is configured, for whoever finds that it is no good.
+    #[serde(skip)]
+    pub place: Option<Place>,
+}
+
+impl fmt::Debug for JwtProvider {
+    /// Without the text of the file that the place is in.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("JwtProvider");
+        shown.field("algorithm", &self.algorithm).field("public_key", &self.public_key).field("jwks", &self.jwks);
+        shown.field("iss", &self.iss).field("aud", &self.aud).finish_non_exhaustive()
+    }
+}
+
+impl JwtProvider {
+    /// A provider for tokens signed with a shared secret, everything else at its default.
+    #[must_use]
+    pub fn with_secret(algorithm: JwtAlgorithm, secret: Secret) -> Self {
+        Self {
+            algorithm: OneOrMore::one(algorithm),
+            secret: Some(secret),
+            public_key: None,
+            jwks: None,
+            refresh: five_minutes(),
+            timeout: five_seconds(),
+            user: sub(),
+            roles: roles(),
+            tenant: None,
+            iss: None,
+            aud: None,
+            leeway: None,
+            place: None,
+        }
+    }
+}
+
+/// Where a public key is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublicKeyPlace {
+    /// The PEM text itself.
+    Pem(String),
+    /// A file that holds it.
+    File(PathBuf),
+}
+
+impl<'de> Deserialize<'de> for PublicKeyPlace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.contains("PRIVATE KEY-----") {
+            // Serde's sentences show values, this one does not.
+            return Err(serde::de::Error::custom(
+                "expected a public key: this is a private one, which only the issuer has",
+            ));
+        }
+        match text.trim() {
+            "" => Err(serde::de::Error::custom("expected the PEM text of a public key, or a file")),
+            pem if pem.starts_with("-----BEGIN") => Ok(Self::Pem(pem.to_owned())),
+            file => Ok(Self::File(file.into())),
+        }
+    }
+}
+
+/// Where a JSON Web Key Set is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JwksPlace {
+    /// A file.
+    File(PathBuf),
+    /// A URL.
+    Url(WebUrl),
+}
+
+impl<'de> Deserialize<'de> for JwksPlace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.trim() {
+            "" => Err(serde::de::Error::custom("expected a file or a URL")),
+            url if url.contains("://") => WebUrl::parse(url).map(Self::Url).map_err(serde::de::Error::custom),
+            file => Ok(Self::File(file.into())),
+        }
+    }
+}
+
+/// How a token is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, JsonSchema)]
+pub enum JwtAlgorithm {
+    /// HMAC with SHA-256.
+    #[default]
+    HS256,
+    /// HMAC with SHA-384.
+    HS384,
+    /// HMAC with SHA-512.
+    HS512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    RS256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    RS384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    RS512,
+    /// RSASSA-PSS with SHA-256.
+    PS256,
+    /// RSASSA-PSS with SHA-384.
+    PS384,
+    /// RSASSA-PSS with SHA-512.
+    PS512,
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+    /// ECDSA on P-384 with SHA-384.
+    ES384,
+    /// Ed25519.
+    EdDSA,
+}
+
+impl JwtAlgorithm {
+    /// Every one.
+    pub const ALL: [Self; 12] = [
+        Self::HS256,
+        Self::HS384,
+        Self::HS512,
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::EdDSA,
+    ];
+
+    /// The shortest secret, in bytes: as long as the hash, RFC 7518 §3.2. `None` where there is no shared secret.
+    #[must_use]
+    pub const fn secret_bytes_min(self) -> Option<usize> {
+        match self {
+            Self::HS256 => Some(32),
+            Self::HS384 => Some(48),
+            Self::HS512 => Some(64),
+            _ => None,
+        }
+    }
+
+    /// The name in the configuration and in a token's header.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HS256 => "HS256",
+            Self::HS384 => "HS384",
+            Self::HS512 => "HS512",
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::PS256 => "PS256",
+            Self::PS384 => "PS384",
+            Self::PS512 => "PS512",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::EdDSA => "EdDSA",
+        }
+    }
+}
+
+fn hs256() -> OneOrMore<JwtAlgorithm> {
+    OneOrMore::one(JwtAlgorithm::HS256)
+}
+
+const fn five_minutes() -> HumanDuration {
+    HumanDuration::new(Duration::from_secs(5 * 60))
+}
+
+const fn five_seconds() -> HumanDuration {
+    HumanDuration::new(Duration::from_secs(5))
+}
+
+fn sub() -> String {
+    "sub".to_owned()
+}
+
+fn roles() -> String {
+    "roles".to_owned()
+}

@@ -1,0 +1,206 @@
+//! Gate 1 with the sessions of a web application: which are good, how long, and that their use is remembered.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidegate::flow::{Ending, Handshake};
+use tidegate::protocol::Code;
+
+use crate::issuer::{Door, NOW, World};
+
+const QUERY: &str = "select user_id, roles from sessions where token = $1";
+
+fn auth(changes: Value) -> Value {
+    let mut session = json!({ "cookie": "app", "query": QUERY });
+    session.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    json!({ "providers": [{ "session": session }] })
+}
+
+fn world() -> World {
+    let world = World::default();
+    world.queries.answer("s1", vec![json!({ "user_id": "alice", "roles": "editor, author" })]);
+    world
+}
+
+async fn door(world: &World) -> Door {
+    Door::with(auth(json!({})), world).await
+}
+
+fn cookie(header: &str) -> Handshake {
+    Handshake { cookie: Some(header.to_owned()), ..Handshake::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_the_query_finds_is_its_user() {
+    let world = world();
+    let door = door(&world).await;
+    let user = door.connect(cookie("theme=dark; app=s1")).await.unwrap().unwrap();
+    assert_eq!((user.id.as_str(), user.roles.as_slice()), ("alice", &["editor".to_owned(), "author".to_owned()][..]));
+    assert_eq!(user.expires_at, Some(NOW + 12 * 3600));
+    assert_eq!(door.cookies("app=s2").await, Err(Code::Unauthenticated));
+    assert_eq!(world.queries.asked(), ["s1", "s2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_columns_of_a_row() {
+    for (row, expected) in [
+        (json!({ "user_id": 7 }), Ok(Some(NOW + 43_200))),
+        (json!({ "user_id": "a", "roles": ["x"], "tenant": "t" }), Ok(Some(NOW + 43_200))),
+        (json!({ "user_id": "a", "roles": "[\"x\", \"y\"]" }), Ok(Some(NOW + 43_200))),
+        (json!({ "user_id": "a", "created_at": NOW - 100 }), Ok(Some(NOW + 43_100))),
+        (json!({ "user_id": "a", "expires_at": NOW + 5 }), Ok(Some(NOW + 5))),
+        (json!({ "user_id": "a", "expires_at": NOW as f64 + 5.5 }), Ok(Some(NOW + 5))),
+        (json!({ "user_id": "a", "expires_at": null }), Ok(Some(NOW + 43_200))),
+        (json!({ "user_id": "a", "expires_at": NOW }), Err(Code::TokenExpired)),
+        (json!({ "user_id": "a", "created_at": NOW - 43_200 }), Err(Code::TokenExpired)),
+        // A query that answers otherwise than it should is the operator's to mend; nobody comes in meanwhile.
+        (json!({ "user_id": "a", "expires_at": "tomorrow" }), Err(Code::Unavailable)),
+        (json!({ "user_id": null }), Err(Code::Unavailable)),
+        (json!({ "id": "a" }), Err(Code::Unavailable)),
+        (json!({ "user_id": "a", "roles": { "x": 1 } }), Err(Code::Unavailable)),
+    ] {
+        let world = World::default();
+        world.queries.answer("s", vec![row.clone()]);
+        let door = door(&world).await;
+        let ends = door.connect(cookie("app=s")).await.map(|user| user.unwrap().expires_at);
+        assert_eq!(ends, expected, "{row}");
+    }
+    let world = World::default();
+    world.queries.answer("s", vec![json!({ "user_id": "a" }), json!({ "user_id": "b" })]);
+    assert_eq!(door(&world).await.cookies("app=s").await, Err(Code::Unavailable), "whose is it?");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_taken_from_its_cookie_and_nowhere_else_unless_that_is_configured() {
+    let world = world();
+    let strict = door(&world).await;
+    let token = || Handshake { token: Some("s1".to_owned()), ..Handshake::default() };
+    let bearer = || Handshake { authorization: Some("Bearer s1".to_owned()), ..Handshake::default() };
+    // The cookie that may hold a token is not the one that holds a session.
+    for elsewhere in [token(), bearer(), cookie("tidegate_token=s1")] {
+        assert_eq!(strict.connect(elsewhere).await.err(), Some(Code::Unauthenticated));
+    }
+    assert_eq!(world.queries.asked(), Vec::<String>::new());
+    for tossed in ["app=s1; app=s2", "app=s2; app=s1"] {
+        assert_eq!(strict.cookies(tossed).await, Err(Code::Unauthenticated));
+    }
+    assert_eq!(strict.cookies(&format!("app={}", "x".repeat(2000))).await, Err(Code::Unauthenticated));
+    assert_eq!(world.queries.asked(), Vec::<String>::new());
+    let apps = Door::with(auth(json!({ "token": true })), &world).await;
+    for elsewhere in [token(), bearer()] {
+        assert!(apps.connect(elsewhere).await.unwrap().is_some());
+    }
+    assert_eq!(apps.cookies("tidegate_token=s1").await, Err(Code::Unauthenticated));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_ends_when_nothing_comes_from_its_user_and_goes_on_while_something_does() {
+    let world = world();
+    let door = door(&world).await;
+    let user = door.connect(cookie("app=s1")).await.unwrap().unwrap();
+    let client = door.server.client((*user).clone());
+    let half_an_hour = Some((Duration::from_secs(30 * 60), Ending::Over));
+    for _ in 0..3 {
+        door.advance(29 * 60);
+        assert!(client.subscribe("members-only").await.is_ok(), "it was heard of within half an hour");
+        assert_eq!(door.server.gates.next_ending(&client.session), half_an_hour, "an open connection ends as well");
+    }
+    door.advance(30 * 60);
+    assert_eq!(crate::code(client.subscribe("members-only").await), Code::TokenExpired);
+    assert_eq!(door.cookies("app=s1").await, Err(Code::TokenExpired));
+    door.stop().await;
+    // Another node, or this one after a restart, knows it too.
+    let later = Door::with(auth(json!({})), &world).await;
+    later.advance((3 * 29 + 30) * 60);
+    assert_eq!(later.cookies("app=s1").await, Err(Code::TokenExpired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_column_that_says_it_a_session_lasts_from_when_it_was_first_seen() {
+    let world = world();
+    let first = Door::with(auth(json!({ "idle": "0s", "absolute": "1h" })), &world).await;
+    assert_eq!(first.cookies("app=s1").await.as_deref(), Ok("alice"));
+    first.stop().await;
+    let second = Door::with(auth(json!({ "idle": "0s", "absolute": "1h" })), &world).await;
+    second.advance(3599);
+    let user = second.connect(cookie("app=s1")).await.unwrap().unwrap();
+    assert_eq!(user.expires_at, Some(NOW + 3600));
+    second.advance(1);
+    assert_eq!(second.cookies("app=s1").await, Err(Code::TokenExpired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn use_is_written_back_in_bounded_batches_and_never_with_the_sessions_id() {
+    let world = World::default();
+    for number in 0..1201 {
+        world.queries.answer(&format!("secret-{number}"), vec![json!({ "user_id": "u" })]);
+    }
+    let door = door(&world).await;
+    for number in 0..1201 {
+        door.cookies(&format!("app=secret-{number}")).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert_eq!(world.sessions.batches(), [500, 500, 201]);
+    let written = world.sessions.all();
+    assert_eq!(written.len(), 1201);
+    assert!(written.keys().all(|key| key.as_str().len() == 64 && !key.as_str().contains("secret")));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.sessions.batches().len(), 3, "nothing changed, nothing is written");
+    door.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_written_back_is_written_when_the_store_is_there_again() {
+    let world = world();
+    let door = door(&world).await;
+    door.cookies("app=s1").await.unwrap();
+    world.sessions.set_away(true);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(world.sessions.all().is_empty());
+    world.sessions.set_away(false);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert_eq!(world.sessions.all().len(), 1);
+    door.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_writes_back_what_was_not_yet() {
+    let world = world();
+    let door = door(&world).await;
+    door.cookies("app=s1").await.unwrap();
+    door.stop().await;
+    assert_eq!(world.sessions.all().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_refuses_new_connections_for_now_and_harms_nobody_connected() {
+    let world = world();
+    let door = door(&world).await;
+    let user = door.connect(cookie("app=s1")).await.unwrap().unwrap();
+    let client = door.server.client((*user).clone());
+    for away in [true, false] {
+        world.queries.set_away(away);
+        world.sessions.set_away(!away);
+        assert_eq!(door.cookies("app=s1").await, Err(Code::Unavailable));
+        assert!(client.subscribe("members-only").await.is_ok());
+    }
+    world.sessions.set_away(false);
+    assert_eq!(door.cookies("app=s1").await.as_deref(), Ok("alice"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_the_database_refuses_is_a_mistake_and_a_database_that_is_away_is_none() {
+    let world = world();
+    for (query, expected) in [
+        ("delete from sessions where token = $1", "is no question"),
+        ("select 1 where a = $1 and b = $2", "takes 2 parameters"),
+    ] {
+        let mistakes = Door::try_with(auth(json!({ "query": query })), &world).await.err();
+        assert!(format!("{mistakes:?}").contains(expected), "{mistakes:?}");
+    }
+    world.queries.set_away(true);
+    let door = door(&world).await;
+    assert_eq!(door.cookies("app=s1").await, Err(Code::Unavailable));
+    world.queries.set_away(false);
+    assert_eq!(door.cookies("app=s1").await.as_deref(), Ok("alice"));
+}

@@ -2,6 +2,7 @@
 // and says afterwards whether each subscriber that should have received it did, once, or was told of a gap.
 
 import { EventEmitter, once } from "node:events";
+import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { ask, Server, token, within } from "./harness.mjs";
@@ -38,10 +39,20 @@ export class Cluster {
     return answers.every(({ status }) => status === 200);
   });
 
-  // SIGKILL, and the same node again on the same port.
-  async restartNode(index, { killedMs = 0 } = {}) {
+  // Ends every link of every node, as a network does that forgets them.
+  async cutLinks() {
+    const { port, password } = new URL(this.redis.url);
+    const socket = connect(Number(port), "127.0.0.1");
+    socket.write(`AUTH ${password}\r\nCLIENT KILL TYPE pubsub\r\nCLIENT KILL TYPE normal SKIPME yes\r\n`);
+    let answer = "";
+    while (answer.split("\r\n").length < 4) answer += (await once(socket, "data"))[0];
+    socket.destroy();
+  }
+
+  // A signal, and once it has ended and some time has passed the same node again on the same port.
+  async restartNode(index, { signal = "SIGKILL", killedMs = 0 } = {}) {
     const node = this.nodes[index];
-    node.signal("SIGKILL");
+    node.signal(signal);
     await node.ended();
     await sleep(killedMs);
     this.nodes[index] = await Server.start({ directory: node.directory, listen: node.address });

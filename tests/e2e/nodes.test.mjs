@@ -1,8 +1,11 @@
 // Two and three nodes on a real Redis: who receives what across them, and what is told when something goes away.
 
 import assert from "node:assert/strict";
+import { chmodSync, copyFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { connect } from "node:net";
+import { join } from "node:path";
+import tls from "node:tls";
 import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,7 +13,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { io } from "socket.io-client";
 
 import { Cluster, judge, Load, until } from "./cluster.mjs";
-import { ask, collect, KEYS, next, subscribe, token, within } from "./harness.mjs";
+import { ask, collect, KEYS, next, Server, subscribe, token, within } from "./harness.mjs";
+import { repository } from "./paths.mjs";
+import { RedisServer } from "./services.mjs";
 
 describe("two nodes", () => {
   let cluster, a, b;
@@ -118,6 +123,60 @@ describe("two nodes whose Redis goes away", () => {
   });
 });
 
+// One that speaks TLS only, with the certificate of the tests.
+class TlsRedis extends RedisServer {
+  static certificate = join(repository, "tests/support/tls/localhost.crt");
+
+  command() {
+    const file = (name) => {
+      const copy = join(this.directory, name);
+      copyFileSync(join(repository, "tests/support/tls", name), copy);
+      chmodSync(copy, 0o644);
+      return copy;
+    };
+    const tls = ["--tls-cert-file", file("localhost.crt"), "--tls-key-file", file("localhost.key"), "--tls-auth-clients", "no"];
+    return [...super.command().map((arg) => (arg === "--port" ? "--tls-port" : arg)), "--port", "0", ...tls];
+  }
+
+  ready() {
+    return new Promise((resolve) => {
+      const socket = tls.connect(this.port, "127.0.0.1", { rejectUnauthorized: false });
+      const answer = (isThere) => {
+        socket.destroy();
+        resolve(isThere);
+      };
+      socket.on("secureConnect", () => answer(true));
+      socket.on("error", () => answer(false));
+    });
+  }
+
+  get url() {
+    return super.url.replace("redis://", "rediss://").replace("127.0.0.1", "localhost");
+  }
+}
+
+test("the way to Redis can be TLS, and a certificate that nobody trusts leads nowhere", async () => {
+  const redis = await new TlsRedis("redis").begin();
+  const broker = (config) => ({ ...config, broker: redis.url });
+  const trusting = await Server.start({ plugins: false, config: broker, env: { SSL_CERT_FILE: TlsRedis.certificate } });
+  try {
+    await until("ready", async () => (await trusting.get("/readyz")).status === 200);
+    assert.equal((await trusting.publish("e2e.room.tls", { n: 1 })).status, 202);
+    const doubting = await Server.start({ plugins: false, config: broker });
+    try {
+      const why = JSON.parse(await doubting.printed("broker.away"));
+      assert.match(JSON.stringify(why), /certificate/i);
+      assert.ok(!JSON.stringify(why).includes("a-redis-password"));
+      assert.equal((await doubting.get("/readyz")).status, 503);
+    } finally {
+      await doubting.stop();
+    }
+  } finally {
+    await trusting.stop();
+    await redis.stop();
+  }
+});
+
 describe("the oracle", () => {
   const publication = (n, changes) => ({ n, topic: "t", node: 0, sent: n, answered: n + 0.5, accepted: true, ...changes });
   const subscriber = (numbers, gaps = [], span = {}) => ({
@@ -162,6 +221,13 @@ describe("an oracle over a steady load", () => {
       await sleep(FAULT_MS);
       redis.thaw();
     },
+    "links that were cut, again and again": async (cluster) => {
+      for (let time = 0; time < 4; time += 1) {
+        await cluster.cutLinks();
+        await sleep(FAULT_MS / 4);
+      }
+    },
+    "a node that was rolled": (cluster) => cluster.restartNode(1, { signal: "SIGTERM" }),
     "a node that was killed": (cluster) => cluster.restartNode(1, { killedMs: FAULT_MS }),
     "a Redis that was killed and kept its data": async ({ redis }) => {
       await redis.kill();

@@ -34,6 +34,13 @@ const faults = {
     await pause(FAULT_MS);
     redis.thaw();
   },
+  "links cut every second": async (cluster) => {
+    for (let elapsed = 0; elapsed < FAULT_MS; elapsed += 1000) {
+      await cluster.cutLinks();
+      await pause(1000);
+    }
+  },
+  "node rolled": (cluster) => cluster.restartNode(1, { signal: "SIGTERM" }),
   "node killed": (cluster) => cluster.restartNode(1, { killedMs: FAULT_MS }),
 };
 

@@ -275,6 +275,29 @@ async fn a_frozen_redis_is_noticed_and_what_did_not_go_out_is_told_as_a_gap_and_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_waits_for_any_more_goes_out_all_the_same() {
+    let redis = RedisServer::start();
+    let (a, b) = two(&redis).await;
+    b.listen("feed").await;
+    drop(a.broker.publish(&publication("feed", "1", None)));
+    b.record.has(&["feed 1"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_refuses_is_answered_as_such_and_told_as_a_gap_when_it_takes_something_again() {
+    let redis = RedisServer::start();
+    let (a, b) = two(&redis).await;
+    b.listen("feed").await;
+    say(&redis, &["REPLICAOF", "127.0.0.1", "1"]);
+    assert_eq!(a.publish("feed", "1").await, Err(BrokerAway));
+    say(&redis, &["REPLICAOF", "NO", "ONE"]);
+    b.record.has(&["gap feed"]).await;
+    a.away(false).await;
+    a.publish("feed", "2").await.unwrap();
+    assert!(!b.record.has(&["feed 2"]).await.contains(&"feed 1".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scripts_that_were_taken_away_are_brought_again() {
     let redis = RedisServer::start();
     let (a, b) = two(&redis).await;

@@ -79,7 +79,7 @@ impl Inlet {
             let lost = match self.connect(&rooms, node.as_deref()).await {
                 Ok((mut link, gaps)) => {
                     failures = 0;
-                    state.note("in", &state.is_inlet_up, Ok(gaps));
+                    state.note("in", &state.inlet_up, Ok(gaps));
                     match self.serve(&mut link, node.as_deref()).await {
                         Ok(never) => match never {},
                         Err(lost) => lost,
@@ -90,7 +90,7 @@ impl Inlet {
                     lost
                 }
             };
-            state.note("in", &state.is_inlet_up, Err(&lost));
+            state.note("in", &state.inlet_up, Err(&lost));
             state.interest.lost();
             state.interest.take_left();
             sleep(pause(failures)).await;

@@ -18,6 +18,7 @@ use std::time::Duration;
 use ::redis::{Client, IntoConnectionInfo as _, ProtocolVersion};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -89,8 +90,8 @@ struct State {
     timeout: Duration,
     interest: Interest,
     owed: outlet::Owed,
-    is_outlet_up: AtomicBool,
-    is_inlet_up: AtomicBool,
+    outlet_up: Health,
+    inlet_up: Health,
     /// Where the Redis is, without its password.
     place: String,
 }
@@ -99,7 +100,7 @@ impl RedisBroker {
     /// A broker and its links.
     ///
     /// # Errors
-    /// [`::redis::RedisError`] when the URL is none that the driver takes.
+    /// The driver's, when the URL is none that it takes.
     pub fn new(settings: RedisBrokerSettings) -> Result<(Arc<Self>, RedisLinks), ::redis::RedisError> {
         let client = client(&settings.url)?;
         let state = Arc::new(State {
@@ -108,8 +109,8 @@ impl RedisBroker {
             timeout: settings.timeout,
             interest: Interest::new(settings.linger),
             owed: outlet::Owed::default(),
-            is_outlet_up: AtomicBool::new(false),
-            is_inlet_up: AtomicBool::new(false),
+            outlet_up: Health::default(),
+            inlet_up: Health::default(),
             place: settings.url.to_string(),
         });
         let (orders, waiting) = mpsc::channel(settings.queue_max.clamp(1, 1 << 20));
@@ -120,11 +121,12 @@ impl RedisBroker {
 
     /// Puts a word into the queue of the outlet. A link that is known to be lost takes none: nobody waits for it.
     fn send(&self, word: Word) -> Result<oneshot::Receiver<bool>, BrokerAway> {
-        if !self.state.is_outlet_up.load(Ordering::Acquire) {
+        if !self.state.outlet_up.is_up() {
             return Err(BrokerAway);
         }
         let (answer, answered) = oneshot::channel();
-        self.orders.try_send(Order { word, answer }).map_err(|_| BrokerAway)?;
+        let until = Instant::now() + self.state.timeout;
+        self.orders.try_send(Order { word, answer, until }).map_err(|_| BrokerAway)?;
         telemetry::broker_queue(self.orders.max_capacity() - self.orders.capacity());
         Ok(answered)
     }
@@ -211,19 +213,34 @@ impl Broker for RedisBroker {
 
 impl State {
     fn is_away(&self) -> bool {
-        !(self.is_outlet_up.load(Ordering::Acquire) && self.is_inlet_up.load(Ordering::Acquire))
+        !(self.outlet_up.is_up() && self.inlet_up.is_up())
     }
 
-    /// Notes that a link works, or no more, and tells of it.
-    fn note(&self, link: &'static str, is_up: &AtomicBool, why: Result<usize, &str>) {
-        let was_up = is_up.swap(why.is_ok(), Ordering::AcqRel);
+    /// Notes that a link works, with the number of topics whose subscribers were told of a gap, or why it does not; and
+    /// tells of it, once for each reason.
+    fn note(&self, link: &'static str, health: &Health, outcome: Result<usize, &str>) {
+        let was = std::mem::replace(&mut *health.away_for.lock(), outcome.err().map(str::to_owned));
+        health.is_up.store(outcome.is_ok(), Ordering::Release);
         telemetry::broker_up(!self.is_away());
-        match why {
+        match outcome {
             Ok(gaps) => telemetry::broker_back(&self.place, link, gaps),
-            Err(why) if was_up => telemetry::broker_away(&self.place, link, why),
-            // It was told of, or was never there: one line a try is enough for nobody but who looks for it.
-            Err(why) => tracing::debug!(place = self.place, link, why, "the broker is still away"),
+            Err(why) if was.as_deref() != Some(why) => telemetry::broker_away(&self.place, link, why),
+            Err(_) => {}
         }
+    }
+}
+
+/// Whether a link works.
+#[derive(Default)]
+struct Health {
+    is_up: AtomicBool,
+    /// Why not, as it was told last.
+    away_for: Mutex<Option<String>>,
+}
+
+impl Health {
+    fn is_up(&self) -> bool {
+        self.is_up.load(Ordering::Acquire)
     }
 }
 

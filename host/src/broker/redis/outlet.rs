@@ -1,23 +1,24 @@
 //! What goes out: one link, one queue, one batch under way. While Redis answers a batch the next one gathers.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisResult, ServerErrorKind, Value};
+use ::redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{PING_INTERVAL, State, message, pause, scripts};
 use crate::channels::Rate;
 use crate::protocol::{ConnectionId, Payload, Topic};
 use crate::telemetry;
 
-/// Words of one batch.
+/// Words of one batch, and about how many bytes.
 const BATCH_MAX: usize = 512;
+const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Topics that are made up for one by one; more are made up for by telling of every topic.
 const OWED_MAX: usize = 10_000;
 
@@ -25,6 +26,8 @@ const OWED_MAX: usize = 10_000;
 pub(super) struct Order {
     pub(super) word: Word,
     pub(super) answer: oneshot::Sender<bool>,
+    /// When nobody waits for the answer any more.
+    pub(super) until: Instant,
 }
 
 /// What there is to say.
@@ -35,6 +38,16 @@ pub(super) enum Word {
     Take { window: String, rate: Rate },
     /// A message for every node.
     Tell { message: Vec<u8> },
+}
+
+impl Word {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Publish { payload, .. } => payload.as_str().len(),
+            Self::Take { window, .. } => window.len(),
+            Self::Tell { message } => message.len(),
+        }
+    }
 }
 
 /// The topics on which something was published that Redis may not have taken: their subscribers on other nodes are told
@@ -54,6 +67,10 @@ impl Owed {
         } else if !topics.contains(&topic) {
             self.every_topic.store(true, Ordering::Release);
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.topics.lock().is_empty() && !self.every_topic.load(Ordering::Acquire)
     }
 
     /// What to make up for: some topics, or all of them.
@@ -89,12 +106,12 @@ impl Outlet {
         loop {
             let (lost, was_up) = match self.connect().await {
                 Ok(link) => {
-                    self.state.note("out", &self.state.is_outlet_up, Ok(0));
+                    self.state.note("out", &self.state.outlet_up, Ok(0));
                     (self.serve(link).await, true)
                 }
                 Err(lost) => (lost, false),
             };
-            self.state.note("out", &self.state.is_outlet_up, Err(&lost));
+            self.state.note("out", &self.state.outlet_up, Err(&lost));
             self.refuse_waiting();
             failures = if was_up { 0 } else { failures + 1 };
             sleep(pause(failures)).await;
@@ -110,52 +127,85 @@ impl Outlet {
         let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
         let mut link = timeout(within, connecting).await.map_err(|_| no_answer(within))?.map_err(told)?;
         scripts::load(&mut link).await.map_err(told)?;
-        let owed = self.state.owed.take();
-        if let Err(lost) = self.make_up(&mut link, &owed).await {
-            self.state.owed.put_back(owed);
-            return Err(lost);
-        }
+        self.make_up(&mut link).await.map_err(told)?;
         Ok(link)
     }
 
-    async fn make_up(&self, link: &mut MultiplexedConnection, owed: &(Vec<Topic>, bool)) -> Result<(), Lost> {
+    /// Tells the other nodes of what did not go out. What Redis refuses stays owed.
+    async fn make_up(&self, link: &mut MultiplexedConnection) -> RedisResult<()> {
+        let owed = self.state.owed.take();
+        match self.tell_of(link, &owed).await {
+            Ok(true) => Ok(()),
+            refused => {
+                self.state.owed.put_back(owed);
+                refused.map(drop)
+            }
+        }
+    }
+
+    async fn tell_of(&self, link: &mut MultiplexedConnection, owed: &(Vec<Topic>, bool)) -> RedisResult<bool> {
         let (topics, every_topic) = owed;
+        let mut answers = Vec::new();
         let names = &self.state.names;
         let gap = message::gap(&self.state.node);
         for topics in topics.chunks(BATCH_MAX) {
             let commands =
                 topics.iter().map(|topic| scripts::publish(&names.count(topic), &names.channel(topic), &gap, now_us()));
-            batch(link, commands).await.map_err(told)?;
+            answers.extend(batch(link, commands).await?);
         }
         if *every_topic {
             let mut everywhere = ::redis::cmd("PUBLISH");
             everywhere.arg(names.nodes()).arg(scripts::GAP_EVERYWHERE);
-            batch(link, [everywhere].into_iter()).await.map_err(told)?;
+            answers.extend(batch(link, [everywhere].into_iter()).await?);
         }
-        Ok(())
+        Ok(answers.iter().all(|answer| matches!(answer, Value::Int(_))))
     }
 
     /// Takes what waits to Redis, until the link is lost.
     async fn serve(&mut self, mut link: MultiplexedConnection) -> Lost {
         let mut orders = Vec::with_capacity(BATCH_MAX);
         loop {
-            match timeout(PING_INTERVAL, self.orders.recv_many(&mut orders, BATCH_MAX)).await {
+            let said = match timeout(PING_INTERVAL, self.orders.recv_many(&mut orders, BATCH_MAX)).await {
                 // Nothing to say: is it still there?
-                Err(_) => {
-                    if let Err(error) = batch(&mut link, [::redis::cmd("PING")].into_iter()).await {
-                        return told(error);
-                    }
-                    continue;
+                Err(_) => batch(&mut link, [::redis::cmd("PING")].into_iter()).await.map(drop),
+                // Nobody is left who could say anything.
+                Ok(0) => std::future::pending().await,
+                Ok(_) => {
+                    telemetry::broker_queue(self.orders.len());
+                    self.say_all(&mut link, &mut orders).await
                 }
-                Ok(_) => telemetry::broker_queue(self.orders.len()),
-            }
-            // Whoever waited so long that nobody waits any more was told that it did not go out.
-            let (said, unsaid): (Vec<_>, Vec<_>) = orders.drain(..).partition(|order| !order.answer.is_closed());
-            self.owe(unsaid);
-            if let Err(error) = self.say(&mut link, said).await {
+            };
+            let said = match said {
+                Ok(()) if !self.state.owed.is_empty() => self.make_up(&mut link).await,
+                said => said,
+            };
+            if let Err(error) = said {
                 return told(error);
             }
         }
+    }
+
+    /// Says what gathered, some bytes at a time.
+    async fn say_all(&self, link: &mut MultiplexedConnection, orders: &mut Vec<Order>) -> RedisResult<()> {
+        let now = Instant::now();
+        // Whoever waited for so long was told that it did not go out.
+        let (orders, late): (Vec<_>, Vec<_>) = orders.drain(..).partition(|order| order.until > now);
+        self.owe(late);
+        let mut orders = VecDeque::from(orders);
+        while !orders.is_empty() {
+            let (mut part, mut bytes) = (Vec::new(), 0);
+            while bytes < BATCH_BYTES_MAX
+                && let Some(order) = orders.pop_front()
+            {
+                bytes += order.word.bytes();
+                part.push(order);
+            }
+            if let Err(error) = self.say(link, part).await {
+                self.owe(orders);
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     async fn say(&self, link: &mut MultiplexedConnection, orders: Vec<Order>) -> RedisResult<()> {
@@ -166,7 +216,7 @@ impl Outlet {
                 return Err(error);
             }
         };
-        let mut unknown = Vec::new();
+        let (mut unknown, mut is_replica) = (Vec::new(), false);
         for (order, answer) in orders.into_iter().zip(answers) {
             match answer {
                 Value::Int(answer) => drop(order.answer.send(answer == 1)),
@@ -174,9 +224,15 @@ impl Outlet {
                 Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript) => unknown.push(order),
                 other => {
                     telemetry::broker_refused(&format!("{other:?}"));
-                    self.owe(vec![order]);
+                    self.owe([order]);
+                    // Another one took its place: a new link leads there.
+                    is_replica |= matches!(&other, Value::ServerError(error) if error.code() == "READONLY");
                 }
             }
+        }
+        if is_replica {
+            self.owe(unknown);
+            return Err((ErrorKind::Io, "this Redis takes no writes: it is a replica").into());
         }
         if unknown.is_empty() {
             return Ok(());
@@ -210,7 +266,7 @@ impl Outlet {
     }
 
     /// Remembers of which topics something did not go out, or may not have.
-    fn owe(&self, orders: Vec<Order>) {
+    fn owe(&self, orders: impl IntoIterator<Item = Order>) {
         for order in orders {
             if let Word::Publish { topic, .. } = order.word {
                 self.state.owed.owe(topic);

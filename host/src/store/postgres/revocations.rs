@@ -76,6 +76,7 @@ async fn listen(database: Arc<Database>, heard: Arc<Notify>) {
 #[async_trait]
 impl RevocationStore for PostgresStore {
     async fn keep(&self, revocation: &Revocation) -> Result<(), StoreAway> {
+        self.database.open().await.map_err(StoreAway)?;
         let keep = sqlx::query(KEEP)
             .bind(&revocation.id)
             .bind(&revocation.user)
@@ -111,6 +112,7 @@ impl RevocationStore for PostgresStore {
     }
 
     async fn forget(&self, now_unix_s: u64) -> Result<u64, StoreAway> {
+        self.database.open().await.map_err(StoreAway)?;
         let forget = sqlx::query("DELETE FROM tidegate.revocations WHERE until_unix_s <= $1").bind(signed(now_unix_s));
         let done = self.database.call(|pool| async move { forget.execute(&pool).await }).await.map_err(StoreAway)?;
         Ok(done.rows_affected())

@@ -3,7 +3,7 @@
 
 import { existsSync } from "node:fs";
 import { connect } from "node:net";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { join } from "node:path";
 
 import { target } from "../e2e/paths.mjs";
@@ -21,7 +21,7 @@ const UNDER_WAY = number("UNDER_WAY", 4);
 
 const percentile = (times, part) => times.sort((a, b) => a - b)[Math.floor((times.length - 1) * part)]?.toFixed(2);
 const report = (what, count, seconds, times) =>
-  console.log(`${what.padEnd(44)}${String(Math.round(count / seconds)).padStart(10)}/s   p50 ${percentile(times, 0.5)} ms   p99 ${percentile(times, 0.99)} ms`);
+  console.log(`${what.padEnd(60)}${String(Math.round(count / seconds)).padStart(10)}/s   p50 ${percentile(times, 0.5)} ms   p99 ${percentile(times, 0.99)} ms`);
 
 // One connection to Redis: commands out, and every piece of what comes in.
 async function plain(redis) {
@@ -33,32 +33,50 @@ async function plain(redis) {
   return socket;
 }
 
-// As many of `what` as can be, `UNDER_WAY` at once; `heard` is the time of each arrival.
+// As many of `what` as can be, and then one after the other: the first says how many, the second how long one takes.
 async function measure(what, start) {
+  await run(`${what}, all there is`, start, BATCH, UNDER_WAY);
+  await run(`${what}, one by one`, start, 1, 1);
+}
+
+async function run(what, start, batch, underWay) {
   const times = [];
-  const { send, stop } = await start((began) => times.push(performance.now() - began));
+  const arrivals = new EventEmitter();
+  const { send, stop } = await start((began) => {
+    times.push(performance.now() - began);
+    arrivals.emit("arrival");
+  }, batch);
   const began = performance.now();
   const ends = began + SECONDS * 1000;
   let sent = 0;
-  await Promise.all(Array.from({ length: UNDER_WAY }, async () => {
-    while (performance.now() < ends) sent += await send();
+  await Promise.all(Array.from({ length: underWay }, async () => {
+    while (performance.now() < ends) {
+      const taken = await send();
+      sent += taken;
+      // One by one is to the end of its way.
+      if (underWay === 1) while (times.length < sent) await once(arrivals, "arrival");
+    }
   }));
-  while (times.length < sent) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (times.length < sent) await once(arrivals, "arrival");
   report(what, times.length, (performance.now() - began) / 1000, times);
   await stop();
 }
 
 const cluster = await Cluster.start({ config: (config) => ({ ...config, limits: { ...config.limits, outbound_queue: 100_000, bus_queue: 100_000 } }) });
 
-await measure("bare PUBLISH to a SUBSCRIBE", async (heard) => {
+await measure("bare PUBLISH to a SUBSCRIBE", async (heard, batch) => {
   const [out, into] = await Promise.all([plain(cluster.redis), plain(cluster.redis)]);
   into.write("SUBSCRIBE bare\r\n");
   await once(into, "data");
   let rest = "";
   into.on("data", (data) => {
-    const parts = (rest + data).split("@");
-    rest = parts.pop();
-    for (let index = 1; index < parts.length; index += 2) heard(Number(parts[index]));
+    rest += data;
+    let end = 0;
+    for (const match of rest.matchAll(/@([\d.]+)@/g)) {
+      heard(Number(match[1]));
+      end = match.index + match[0].length;
+    }
+    rest = rest.slice(end);
   });
   let waiting = 0;
   let done = [];
@@ -69,27 +87,27 @@ await measure("bare PUBLISH to a SUBSCRIBE", async (heard) => {
   return {
     async send() {
       const payload = `@${performance.now()}@`;
-      waiting += BATCH;
+      waiting += batch;
       const answered = new Promise((resolve) => done.push(resolve));
-      out.write(`PUBLISH bare ${payload}\r\n`.repeat(BATCH));
+      out.write(`PUBLISH bare ${payload}\r\n`.repeat(batch));
       await answered;
-      return BATCH;
+      return batch;
     },
     stop: () => [out, into].forEach((socket) => socket.destroy()),
   };
 });
 
 for (const [what, from] of [["events of one node to a socket of the same", 0], ["events of one node to a socket of the other", 1]]) {
-  await measure(what, async (heard) => {
+  await measure(what, async (heard, batch) => {
     const socket = await cluster.nodes[0].connect({ token: token("reader") });
     await subscribe(socket, "e2e.room.bench");
     socket.on("e2e.room.bench", ({ n }) => heard(n / 1000));
     return {
       async send() {
         const data = { room: "bench", n: Math.round(performance.now() * 1000) };
-        const events = Array.from({ length: BATCH }, (_, id) => ({ specversion: "1.0", type: "sensor.read", source: "/bench", id: `${data.n}-${id}`, data }));
+        const events = Array.from({ length: batch }, (_, id) => ({ specversion: "1.0", type: "sensor.read", source: "/bench", id: `${data.n}-${id}`, data }));
         const { status } = await cluster.nodes[from].post("/v1/events", events);
-        return status === 202 ? BATCH : 0;
+        return status === 202 ? batch : 0;
       },
       stop: () => socket.close(),
     };

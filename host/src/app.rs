@@ -1,12 +1,13 @@
 //! Composition: the only place that names concrete adapters. Start, serve, reload, drain.
 
 mod gate_one;
+mod kept;
 mod nodes;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,26 +18,22 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{NoSessions, Providers, Upkeep};
-use crate::bus::{MemoryBus, MemoryDeadLetters, Queue, Sources};
+use crate::bus::{MemoryBus, Queue, Sources};
 use crate::channels::{NamedPlugin, PluginKind};
-use crate::config::{Config, Diagnostic, PluginProvider, Provider, StorePlace};
-use crate::flow::kv::KeyValue;
-use crate::flow::ports::{Clock, StoreHealth, SystemClock};
-use crate::flow::queries::Queries;
-use crate::flow::revoke::{Keeper, NothingKept, RevocationStore, Revocations};
-use crate::flow::sessions::Sessions;
+use crate::config::{Config, Diagnostic, PluginProvider, Provider};
+use crate::flow::ports::{Clock, DeadLetters, StoreHealth, SystemClock};
+use crate::flow::revoke::{Keeper, Revocations};
 use crate::flow::{Gates, Ports, Serving};
 use crate::http;
 use crate::outbound::{Asker, Outbound, OutboundError, OutboundSettings, SystemResolver};
 use crate::plugins::{
-    CompilePlace, CompileSettings, HostError, HostSettings, KeptOut, MemoryKv, NoDatabase, Plugin, PluginHost,
-    Quarantine, Roster, Secrets, Services,
+    CompilePlace, CompileSettings, HostError, HostSettings, KeptOut, PluginHost, Quarantine, Roster, Secrets, Services,
 };
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Told, Trigger, WatchError, Watcher};
-use crate::store::{SqliteLook, SqliteStore, sqlite_could_open};
 use crate::telemetry;
+use kept::{Kept, KeptLook};
 use nodes::Nodes;
 
 /// Triggers waiting to be taken up; more say nothing that one does not.
@@ -67,6 +64,9 @@ pub enum AppError {
         /// Why.
         source: io::Error,
     },
+    /// The store does not open; the sentence names it.
+    #[error("failed to open the store {0}")]
+    Store(String),
     /// Files cannot be watched.
     #[error(transparent)]
     Watch(#[from] WatchError),
@@ -111,31 +111,15 @@ pub struct Checked {
 pub async fn check(config: &Config) -> Result<Checked, AppError> {
     // The keys of this host are its own, and it only looks at the database: a check makes none.
     let mut offered = Services { may_lack_secrets: true, ..services() };
-    let mut look = None;
-    match &config.store {
-        StorePlace::Sqlite(file) => {
-            let store = Arc::new(SqliteLook::at(file.clone()));
-            offered.queries = store.clone();
-            look = Some((file, store));
-        }
-        StorePlace::Memory => offered.queries = Kept::at(&config.store).queries,
-    }
+    let look = KeptLook::at(config);
+    look.could_open().await?;
+    offered.queries = look.queries();
     gate_one::providers(config, offered.queries.clone(), Arc::new(NoSessions)).await?;
     let host = plugin_host(config, offered)?;
     let Built { serving, plugins, kept_out, .. } = first_generation(config, &host).await?;
-    if let Some((file, _)) = &look {
-        check_store(file, &plugins)?;
-    }
+    look.has_room_for(&plugins)?;
     let secrets_missing = plugins.iter().flat_map(|plugin| plugin.secrets_missing()).map(str::to_owned).collect();
-    let store_missing = look.filter(|(_, store)| store.has_skipped()).map(|(file, _)| file.clone());
-    Ok(Checked { serving, secrets_missing, store_missing, plugins: plugins.len(), kept_out })
-}
-
-/// Whether a start could open the store, where a plugin needs it.
-fn check_store(file: &Path, plugins: &[Arc<Plugin>]) -> Result<(), AppError> {
-    let Err(why) = sqlite_could_open(file) else { return Ok(()) };
-    let mistakes: Vec<_> = plugins.iter().filter_map(|plugin| plugin.without_store(&why)).collect();
-    if mistakes.is_empty() { Ok(()) } else { Err(AppError::Diagnostics(mistakes)) }
+    Ok(Checked { serving, secrets_missing, store_missing: look.missing(), plugins: plugins.len(), kept_out })
 }
 
 /// Serves until SIGTERM or SIGINT, then drains.
@@ -145,7 +129,8 @@ fn check_store(file: &Path, plugins: &[Arc<Plugin>]) -> Result<(), AppError> {
 pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let started = Instant::now();
     let nodes = Nodes::new(&config)?;
-    let store = Kept::at(&config.store);
+    let store = Kept::at(&config);
+    store.open().await?;
     let (kv, queries) = (store.kv.clone(), store.queries.clone());
     let providers = gate_one::providers(&config, queries.clone(), store.sessions.clone()).await?;
     let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
@@ -156,48 +141,6 @@ pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
     let served = server.serve(&config, options).await;
     store.close().await;
     served
-}
-
-/// Where things are kept, as the ports see it.
-struct Kept {
-    kv: Arc<dyn KeyValue>,
-    queries: Arc<dyn Queries>,
-    sessions: Arc<dyn Sessions>,
-    health: Arc<dyn StoreHealth>,
-    revocations: Arc<dyn RevocationStore>,
-    file: Option<Arc<SqliteStore>>,
-}
-
-impl Kept {
-    /// Opens nothing yet.
-    fn at(place: &StorePlace) -> Self {
-        let clock = Arc::new(SystemClock);
-        match place {
-            StorePlace::Sqlite(file) => {
-                let store = Arc::new(SqliteStore::new(file.clone(), clock));
-                Self {
-                    kv: store.clone(),
-                    queries: store.clone(),
-                    sessions: store.clone(),
-                    health: store.clone(),
-                    revocations: store.clone(),
-                    file: Some(store),
-                }
-            }
-            StorePlace::Memory => {
-                let kv = Arc::new(MemoryKv::new(clock));
-                let queries = Arc::new(NoDatabase::Refused("`store: sqlite::memory:` has no tables to ask"));
-                let (sessions, revocations) = (Arc::new(NoSessions), Arc::new(NothingKept));
-                Self { kv: kv.clone(), queries, sessions, health: kv, revocations, file: None }
-            }
-        }
-    }
-
-    async fn close(&self) {
-        if let Some(store) = &self.file {
-            store.close().await;
-        }
-    }
 }
 
 fn plugin_host(config: &Config, services: Services) -> Result<Arc<PluginHost>, AppError> {
@@ -256,7 +199,7 @@ struct Server {
     gates: Arc<Gates>,
     realtime: Arc<Realtime>,
     bus: Queue,
-    dead_letters: Arc<MemoryDeadLetters>,
+    dead_letters: Arc<dyn DeadLetters>,
     host: Arc<PluginHost>,
     first: Built,
     store: Arc<dyn StoreHealth>,
@@ -277,7 +220,7 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let realtime = Realtime::new(config.limits.clone(), nodes.broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
-        let dead_letters = Arc::new(MemoryDeadLetters::new(config.limits.dead_letters_max));
+        let dead_letters = kept.dead_letters.clone();
         let revocations =
             Arc::new(Revocations::kept(config.limits.revocations_max, config.auth.revocations_kept.get()));
         let keeper = revocations.keeper(kept.revocations.clone());

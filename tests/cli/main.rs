@@ -26,7 +26,12 @@ mod new;
 mod plugin;
 mod project;
 mod store;
+mod store_server;
 mod types;
+
+#[path = "../support/services/mod.rs"]
+#[allow(dead_code, unused_imports, unreachable_pub, reason = "each test target uses its part of the kit")]
+mod services;
 
 use std::net::TcpListener;
 

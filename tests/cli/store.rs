@@ -120,7 +120,7 @@ async fn plugin_call_asks_the_database_it_is_given() {
         serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{}", output.shown()))
     };
     let without = told(&[]);
-    assert!(without["answer"]["reply"].as_str().unwrap().contains("give one with `--store FILE`"), "{without}");
+    assert!(without["answer"]["reply"].as_str().unwrap().contains("give one with `--store FILE|URL`"), "{without}");
     let with = told(&["--store", "tidegate.db"]);
     assert_eq!(with["answer"]["reply"][0]["role"], "editor");
     assert_eq!(with["host_calls"]["queries"], 1);

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tidegate::flow::ports::{
-    Bus, BusFull, Clients, Clock, DeadLetters, Identity, Provider, Rooms, StoreHealth, Touched,
+    Bus, BusFull, Clients, Clock, DeadLetters, Identity, Letters, LettersAway, Provider, Rooms, StoreHealth, Touched,
 };
 use tidegate::flow::revoke::Revocation;
 use tidegate::flow::{DeadLetter, Publication, Shown};
@@ -162,19 +162,35 @@ pub struct FakeDeadLetters {
     letters: Mutex<Vec<DeadLetter>>,
 }
 
+impl FakeDeadLetters {
+    /// Those kept, newest first.
+    pub fn list(&self) -> Vec<DeadLetter> {
+        self.letters.lock().iter().rev().cloned().collect()
+    }
+}
+
+#[async_trait]
 impl DeadLetters for FakeDeadLetters {
     fn bury(&self, letter: DeadLetter) {
         self.letters.lock().push(letter);
     }
 
-    fn list(&self) -> Vec<DeadLetter> {
-        self.letters.lock().iter().rev().cloned().collect()
+    async fn settled(&self) {}
+
+    async fn newest(&self, limit: usize) -> Letters {
+        let letters = self.list();
+        let kept = letters.len();
+        Letters { letters: letters.into_iter().take(limit).collect(), kept, complete: true }
     }
 
-    fn take(&self, id: &str) -> Option<DeadLetter> {
+    async fn find(&self, id: &str) -> Result<Option<DeadLetter>, LettersAway> {
+        Ok(self.list().into_iter().find(|letter| letter.id == id))
+    }
+
+    async fn take(&self, id: &str) -> Result<Option<DeadLetter>, LettersAway> {
         let mut letters = self.letters.lock();
-        let at = letters.iter().position(|letter| letter.id == id)?;
-        Some(letters.remove(at))
+        let at = letters.iter().position(|letter| letter.id == id);
+        Ok(at.map(|at| letters.remove(at)))
     }
 }
 

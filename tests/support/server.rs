@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tidegate::channels::{self, Catalog, PluginKinds, Sources};
 use tidegate::config::{Config, Limits, SourceFile};
-use tidegate::flow::ports::{DeadLetters, Provider};
+use tidegate::flow::ports::Provider;
 use tidegate::flow::revoke::Revocations;
 use tidegate::flow::{AuthPolicy, AuthProvider, Gates, Lifetimes, Ports, Serving};
 use tidegate::protocol::{BusEvent, Generation, PluginName, User};
@@ -28,7 +28,7 @@ pub struct Server {
     /// What was put on the bus.
     pub bus: Arc<FakeBus>,
     /// What could not cross.
-    pub dead_letters: Arc<dyn DeadLetters>,
+    pub dead_letters: Arc<FakeDeadLetters>,
     /// The wall clock.
     pub clock: Arc<FakeClock>,
     /// What clients were revoked from.
@@ -145,7 +145,7 @@ impl ServerBuilder {
         let rooms = Arc::new(FakeRooms::default());
         let broker = Arc::new(FakeBroker::default());
         let bus = Arc::new(self.bus);
-        let dead_letters: Arc<dyn DeadLetters> = Arc::new(FakeDeadLetters::default());
+        let dead_letters = Arc::new(FakeDeadLetters::default());
         let clock = Arc::new(FakeClock::stopped());
         let plugins = Arc::new(self.plugins);
         let clients = Arc::new(FakeClients::default());

@@ -14,7 +14,7 @@ use super::reach::Reach;
 use crate::config::SessionProvider;
 use crate::flow::Shown;
 use crate::flow::ports::{Clock, Identity, Provider};
-use crate::flow::queries::{Queries, Query, QueryBounds, QueryMistake, QueryParam};
+use crate::flow::queries::{Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
 use crate::flow::sessions::{SessionKey, SessionUse, Sessions, SessionsError};
 use crate::protocol::{Code, User};
 use crate::telemetry;
@@ -22,7 +22,8 @@ use crate::telemetry;
 /// Longest id of a session, in bytes.
 const ID_BYTES_MAX: usize = 1024;
 /// What one session may be: a second row says that the query finds several.
-const ANSWER: QueryBounds = QueryBounds { rows_max: 2, bytes_max: 64 << 10 };
+const ROWS_MAX: usize = 2;
+const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Remembers nothing, for where nobody connects: a check of the configuration, a store in memory.
 pub struct NoSessions;
@@ -125,8 +126,14 @@ impl StoredSessions {
         let key = self.key(id);
         self.sessions.open().await.map_err(|error| error.to_string())?;
         let params = [QueryParam::Text(id.to_owned())];
-        let (rows, stored) = tokio::join!(self.queries.run(query, &params, ANSWER), self.sessions.used(&key));
-        let rows = rows.map_err(|error| error.to_string())?;
+        let time_max = self.provider.timeout.get();
+        let bounds = QueryBounds { rows_max: ROWS_MAX, bytes_max: ANSWER_BYTES_MAX, time_max };
+        let (rows, stored) = tokio::join!(self.queries.run(query, &params, bounds), self.sessions.used(&key));
+        let rows = match rows {
+            // What is no id at all, where ids are UUIDs for instance, is nobody's.
+            Err(QueryError::Params(_)) => return Ok(Found::Nobody),
+            rows => rows.map_err(|error| error.to_string())?,
+        };
         let stored = stored.map_err(|error| error.to_string())?;
         let rows: Vec<Map<String, Value>> =
             serde_json::from_str(&rows).map_err(|_| "the query's answer is not understood".to_owned())?;

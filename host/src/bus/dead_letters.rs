@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 
+use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use crate::flow::DeadLetter;
-use crate::flow::ports::DeadLetters;
+use crate::flow::ports::{DeadLetters, Letters, LettersAway};
 use crate::telemetry;
 
 /// Keeps at most `max` letters; they end with the process.
@@ -23,6 +24,7 @@ impl MemoryDeadLetters {
     }
 }
 
+#[async_trait]
 impl DeadLetters for MemoryDeadLetters {
     fn bury(&self, letter: DeadLetter) {
         let mut letters = self.letters.lock();
@@ -36,16 +38,24 @@ impl DeadLetters for MemoryDeadLetters {
         telemetry::dead_letters(letters.len());
     }
 
-    fn list(&self) -> Vec<DeadLetter> {
-        self.letters.lock().iter().rev().cloned().collect()
+    async fn settled(&self) {}
+
+    async fn newest(&self, limit: usize) -> Letters {
+        let letters = self.letters.lock();
+        let newest = letters.iter().rev().take(limit).cloned().collect();
+        Letters { letters: newest, kept: letters.len(), complete: true }
     }
 
-    fn take(&self, id: &str) -> Option<DeadLetter> {
+    async fn find(&self, id: &str) -> Result<Option<DeadLetter>, LettersAway> {
+        Ok(self.letters.lock().iter().find(|letter| letter.id == id).cloned())
+    }
+
+    async fn take(&self, id: &str) -> Result<Option<DeadLetter>, LettersAway> {
         let mut letters = self.letters.lock();
-        let at = letters.iter().position(|letter| letter.id == id)?;
-        let letter = letters.remove(at);
+        let at = letters.iter().position(|letter| letter.id == id);
+        let letter = at.and_then(|at| letters.remove(at));
         telemetry::dead_letters(letters.len());
-        letter
+        Ok(letter)
     }
 }
 
@@ -67,33 +77,33 @@ mod tests {
         }
     }
 
-    fn ids(letters: &MemoryDeadLetters) -> Vec<String> {
-        letters.list().into_iter().map(|letter| letter.id).collect()
+    async fn ids(letters: &MemoryDeadLetters) -> Vec<String> {
+        letters.newest(9).await.letters.into_iter().map(|letter| letter.id).collect()
     }
 
-    #[test]
-    fn letters_are_listed_newest_first_and_the_oldest_goes_when_there_is_no_room() {
+    #[tokio::test]
+    async fn letters_are_listed_newest_first_and_the_oldest_goes_when_there_is_no_room() {
         let letters = MemoryDeadLetters::new(2);
         for id in ["1", "2", "3"] {
             letters.bury(letter(id));
         }
-        assert_eq!(ids(&letters), ["3", "2"]);
+        assert_eq!(ids(&letters).await, ["3", "2"]);
     }
 
-    #[test]
-    fn a_letter_is_taken_once() {
+    #[tokio::test]
+    async fn a_letter_is_taken_once() {
         let letters = MemoryDeadLetters::new(8);
         letters.bury(letter("1"));
         letters.bury(letter("2"));
-        assert_eq!(letters.take("1").map(|letter| letter.id).as_deref(), Some("1"));
-        assert!(letters.take("1").is_none());
-        assert_eq!(ids(&letters), ["2"]);
+        assert_eq!(letters.take("1").await.unwrap().map(|letter| letter.id).as_deref(), Some("1"));
+        assert!(letters.take("1").await.unwrap().is_none());
+        assert_eq!(ids(&letters).await, ["2"]);
     }
 
-    #[test]
-    fn a_ring_of_none_keeps_none() {
+    #[tokio::test]
+    async fn a_ring_of_none_keeps_none() {
         let letters = MemoryDeadLetters::new(0);
         letters.bury(letter("1"));
-        assert!(ids(&letters).is_empty());
+        assert!(ids(&letters).await.is_empty());
     }
 }

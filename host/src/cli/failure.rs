@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::exit;
 use crate::app::AppError;
 use crate::auth::SignError;
-use crate::config::{Diagnostic, Place};
+use crate::config::{Diagnostic, NoPostgresUrl, Place};
 use crate::plugins::{BuildError, Quarantine};
 use crate::protocol::PayloadError;
 use crate::telemetry::LoggingError;
@@ -119,6 +119,9 @@ pub(super) enum Failure {
         /// Why.
         source: std::io::Error,
     },
+    /// An address given as an argument is none of a database.
+    #[error("`--store`")]
+    Store(#[source] NoPostgresUrl),
     /// The log filter of `RUST_LOG` does not parse.
     #[error("`RUST_LOG` is wrong")]
     Logging(#[from] LoggingError),
@@ -153,6 +156,7 @@ impl Failure {
             Self::NoJwtProvider | Self::Sign(_) | Self::Logging(_) => exit::CONFIG,
             Self::NotQuarantined { .. } => exit::NO,
             Self::Payload(_)
+            | Self::Store(_)
             | Self::NoPlugin { .. }
             | Self::NoChannel { .. }
             | Self::NoApiKey
@@ -216,6 +220,9 @@ impl Failure {
             Self::App(AppError::Bind { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => {
                 Some("another process listens there; stop it, or choose another address with `--listen ADDRESS:PORT`")
             }
+            Self::App(AppError::Store(_)) => Some(
+                "`store` in tidegate.yaml, or TIDEGATE__STORE, says which; config/README.md, which rights it needs",
+            ),
             Self::NoApiKey => Some("set TIDEGATE_API_KEY, or give `--key KEY`: one of `api_keys:` that may `operate`"),
             Self::NoServer { .. } => {
                 Some("start it with `tidegate serve`, or say where it is with `--url http://ADDRESS:PORT`")

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     Config, Diagnostic, JwksPlace, Node, Place, Provider, PublicKeyPlace, Shape, SourceFile, StorePlace, check, decode,
-    parse_yaml, redact, unserved,
+    parse_yaml, redact,
 };
 
 /// Where the configuration is looked for when no file is named.
@@ -52,7 +52,6 @@ impl Config {
         }
         substitute(&mut root, &source, &env, &mut diagnostics);
         secrets.extend(redact::secrets(&root));
-        unserved::refuse(&mut root, &mut diagnostics);
         let config = decode::<Self>(&root, &mut diagnostics);
         if let Some(config) = &config {
             check::check(config, &root, &mut diagnostics);
@@ -75,7 +74,7 @@ impl Config {
         ];
         let store = match &mut self.store {
             StorePlace::Sqlite(path) => Some(("store", path)),
-            StorePlace::Memory => None,
+            StorePlace::Postgres(_) | StorePlace::Memory => None,
         };
         let cache = self.plugin_cache.as_mut().map(|path| ("plugin_cache", path));
         for (key, path) in paths.into_iter().chain(store).chain(cache) {
@@ -355,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn the_store_is_a_file_named_from_the_configuration_or_in_memory() {
+    fn the_store_is_a_file_named_from_the_configuration_or_a_server_or_in_memory() {
         let store = |value: &str| load(&format!("store: '{value}'"), &[], &[]).map(|config| config.store);
         assert_eq!(store("sqlite::memory:").unwrap(), StorePlace::Memory);
         assert_eq!(store("sqlite:/var/t.db").unwrap(), StorePlace::Sqlite("/var/t.db".into()));
@@ -363,18 +362,16 @@ mod tests {
         assert!(path.is_absolute() && path.ends_with("keys/t.db"), "{}", path.display());
         for wrong in ["sqlite:", "sqlite://t.db", "sqlite:t.db?mode=ro"] {
             let told = store(wrong).unwrap_err();
-            assert!(told[0].contains("expected `sqlite:PATH` or `sqlite::memory:`"), "{told:#?}");
+            assert!(told[0].contains("expected `sqlite:PATH`, `sqlite::memory:` or `postgres://"), "{told:#?}");
         }
-    }
-
-    #[test]
-    fn what_is_not_served_is_refused_with_the_reason() {
-        let file = "store: postgres://db\nauth: { anonymous: deny }\n";
-        let told = load(file, &[], &[]).unwrap_err();
-        let refused = ["this `store`"];
-        assert_eq!(told.len(), refused.len(), "{told:#?}");
-        for (line, what) in told.iter().zip(refused) {
-            assert!(line.contains(&format!("{what} is not served by this version of Tidegate")), "{line}");
+        let env = [("DB_PASSWORD", "hunter2")];
+        let config = load("store: 'postgresql://t:${DB_PASSWORD}@db/app?sslmode=require'", &env, &[]).unwrap();
+        let StorePlace::Postgres(url) = &config.store else { panic!("{config:?}") };
+        assert_eq!(url.expose(), "postgresql://t:hunter2@db/app?sslmode=require");
+        assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+        for wrong in ["postgres://t:hunter2@db", "postgres://t:hunter2@db/app?x=1", "mysql://t:hunter2@db/app"] {
+            let told = store(wrong).unwrap_err();
+            assert!(told[0].starts_with("tidegate.yaml:1:8 ") && !format!("{told:?}").contains("hunter2"), "{told:#?}");
         }
     }
 

@@ -24,7 +24,6 @@ mod server;
 mod source;
 mod strict;
 mod units;
-mod unserved;
 mod web_url;
 mod yaml;
 

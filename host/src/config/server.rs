@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::{ApiKeys, Auth, Broker, BrokerPrefix, BusSource, Limits, Name, Origin, Rollback};
+use super::{ApiKeys, Auth, Broker, BrokerPrefix, BusSource, Limits, Name, Origin, PostgresUrl, Rollback, Secret};
 use crate::telemetry::LogFormat;
 
 /// The server's configuration.
@@ -36,9 +36,10 @@ pub struct Config {
     /// Origins on private networks that plugins may reach when they are granted them: `http://10.0.0.7:8080`. Every
     /// other private, loopback or link-local address is never connected to. Default: none.
     pub private_origins: Vec<Origin>,
-    /// Where the keys of plugins live, and the tables that their queries ask: `sqlite:PATH`, or `sqlite::memory:`, which is
-    /// gone with the process. Default `sqlite:../tidegate.db`; the file is made when the first plugin that is granted a
-    /// bucket or a query loads.
+    /// Where the keys of plugins live, and the tables that their queries ask: `sqlite:PATH`; a PostgreSQL database that
+    /// nodes share, `postgres://user:password@host/database?sslmode=verify-full`; or `sqlite::memory:`, which is gone with
+    /// the process. Default `sqlite:../tidegate.db`; the file is made when the first plugin that is granted a bucket or a
+    /// query loads.
     #[schemars(with = "String")]
     pub store: StorePlace,
     /// How publications reach other nodes: `memory` is one node, `redis://[user:password@]host[:port][/database]` and
@@ -96,6 +97,8 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::
 pub enum StorePlace {
     /// A SQLite database in this file.
     Sqlite(PathBuf),
+    /// A PostgreSQL database, which nodes may share.
+    Postgres(PostgresUrl),
     /// In memory: nothing survives.
     Memory,
 }
@@ -108,13 +111,20 @@ impl Default for StorePlace {
 
 impl<'de> Deserialize<'de> for StorePlace {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.strip_prefix("sqlite:") {
+        // What it is not may hold a password.
+        let text = Secret::deserialize(deserializer)?;
+        if text.expose().starts_with("postgres") {
+            return text.expose().parse().map(Self::Postgres).map_err(serde::de::Error::custom);
+        }
+        match text.expose().strip_prefix("sqlite:") {
             Some(":memory:") => Ok(Self::Memory),
             // What follows `?` or `//` means something elsewhere; here it would be a file of a strange name.
             Some(path) if !path.is_empty() && !path.starts_with("//") && !path.contains('?') => {
                 Ok(Self::Sqlite(path.into()))
             }
-            _ => Err(serde::de::Error::custom("expected `sqlite:PATH` or `sqlite::memory:`")),
+            _ => Err(serde::de::Error::custom(
+                "expected `sqlite:PATH`, `sqlite::memory:` or `postgres://USER:PASSWORD@HOST/DATABASE`",
+            )),
         }
     }
 }

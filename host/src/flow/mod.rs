@@ -16,6 +16,7 @@ mod explain;
 pub mod http_client;
 mod inbound;
 pub mod kv;
+mod letters;
 mod outside;
 pub mod ports;
 pub mod queries;

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use super::broker::Broker;
+pub use super::letters::{DeadLetters, Letters, LettersAway};
 use super::revoke::{Revocation, Revocations};
 pub use super::roster::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
-use super::{CallContext, DeadLetter, Publication, Shown};
+use super::{CallContext, Publication, Shown};
 use crate::protocol::{BusEvent, ConnectionId, Payload, PluginName, Topic, User};
 use crate::telemetry;
 
@@ -372,16 +373,6 @@ pub trait Bus: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the bus queue is full")]
 pub struct BusFull;
-
-/// Where bus events go that a rule matched and that could not cross. Bounded (`limits.dead_letters`).
-pub trait DeadLetters: Send + Sync + 'static {
-    /// Keeps one; when there is no room the oldest goes, counted.
-    fn bury(&self, letter: DeadLetter);
-    /// Those kept, newest first.
-    fn list(&self) -> Vec<DeadLetter>;
-    /// Takes one out, for a retry.
-    fn take(&self, id: &str) -> Option<DeadLetter>;
-}
 
 /// Recognises one kind of credential.
 #[async_trait]

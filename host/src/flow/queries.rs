@@ -2,6 +2,7 @@
 //! business.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -25,7 +26,7 @@ pub trait Queries: Send + Sync + 'static {
 /// A question that was prepared.
 #[derive(Debug, Clone)]
 pub struct Query {
-    /// The statement.
+    /// The statement, as the database is asked it.
     pub sql: Arc<str>,
     /// How many parameters it takes; `None` when nobody looked.
     pub params: Option<usize>,
@@ -53,6 +54,8 @@ pub struct QueryBounds {
     pub rows_max: usize,
     /// The whole answer as JSON text, in bytes.
     pub bytes_max: usize,
+    /// The time; the caller goes away by itself then, and the database need not work any longer.
+    pub time_max: Duration,
 }
 
 /// Why a query cannot be granted.
@@ -72,6 +75,9 @@ pub enum QueryError {
     /// There are more rows or bytes than the bounds say.
     #[error("the answer is too large")]
     TooLarge,
+    /// A parameter is no value of the type that stands in its place.
+    #[error("{0}")]
+    Params(String),
     /// The database is away, or refused.
     #[error("{0}")]
     Unavailable(String),

@@ -12,6 +12,7 @@ use super::State;
 use super::answer::Problem;
 use crate::config::Permission;
 use crate::flow::Effect;
+use crate::flow::ports::{Letters, LettersAway};
 use crate::protocol::Code;
 
 /// Letters of one answer when the caller names no `limit`.
@@ -28,7 +29,8 @@ const fn limit_default() -> usize {
     LIMIT_DEFAULT
 }
 
-/// Newest first: `{ dead_letters: […], kept }`, `kept` being how many there are in all.
+/// Newest first: `{ dead_letters: […], kept }`, `kept` being how many there are in all. With `complete: false` those are
+/// of this process only: the store that has the others is away.
 pub(super) async fn list(
     extract::State(state): extract::State<State>,
     query: Result<Query<ListQuery>, QueryRejection>,
@@ -36,10 +38,12 @@ pub(super) async fn list(
 ) -> Result<Json<Value>, Problem> {
     state.admit(&headers, Permission::Operate)?;
     let Query(query) = query.map_err(|_| Problem::bad_request("the query takes `limit`, a whole number"))?;
-    let mut letters = state.dead_letters.list();
-    let kept = letters.len();
-    letters.truncate(query.limit);
-    Ok(Json(json!({ "dead_letters": letters, "kept": kept })))
+    let Letters { letters, kept, complete } = state.dead_letters.newest(query.limit).await;
+    let mut answer = json!({ "dead_letters": letters, "kept": kept });
+    if !complete {
+        answer["complete"] = json!(false);
+    }
+    Ok(Json(answer))
 }
 
 /// Crosses again by the letter's own rule: 202 `{ outcome: "crossed" | "skipped" | "dead", dead_letter? }`. When it
@@ -55,12 +59,12 @@ pub(super) async fn retry(
     }
     let Path(id) = id.map_err(|_| Problem::bad_request("the id in the path is not UTF-8"))?;
     let none = || Problem::not_found("no such dead letter");
-    let letter = state.dead_letters.list().into_iter().find(|letter| letter.id == id).ok_or_else(none)?;
+    let letter = state.dead_letters.find(&id).await.map_err(away)?.ok_or_else(none)?;
     let Some(effects) = state.gates.retry(&letter).await else {
         return Err(Problem::not_found("the bridge table has this rule no longer; the dead letter is kept"));
     };
     // Of two retries at once the one that takes the letter out performs.
-    let letter = state.dead_letters.take(&id).ok_or_else(none)?;
+    let letter = state.dead_letters.take(&id).await.map_err(away)?.ok_or_else(none)?;
     let answer = match effects.first() {
         None => json!({ "outcome": "skipped" }),
         Some(Effect::Bury(again)) => json!({ "outcome": "dead", "dead_letter": again }),
@@ -72,4 +76,8 @@ pub(super) async fn retry(
         return Err(refusal.into());
     }
     Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+fn away(_: LettersAway) -> Problem {
+    Code::Unavailable.into()
 }

@@ -111,6 +111,22 @@ impl BusEvent {
         Ok(Self { attributes: fields, ..event })
     }
 
+    /// Reads what [`Self::to_json`] wrote, unchecked: what was kept was perhaps no event in every respect. `None` for
+    /// anything else.
+    #[must_use]
+    pub fn kept(value: Value) -> Option<Self> {
+        let Value::Object(mut fields) = value else { return None };
+        let mut text = |name| match fields.remove(name) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        text("specversion")?;
+        let (id, source, kind) = (text("id")?, text("source")?, text("type")?);
+        let (subject, time) = (text("subject"), text("time"));
+        let data = fields.remove("data").unwrap_or_default();
+        Some(Self { specversion: "1.0", id, source, kind, subject, time, data, attributes: fields })
+    }
+
     /// The event as JSON, as expressions see it.
     #[must_use]
     pub fn to_json(&self) -> Value {

@@ -3,8 +3,24 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use crate::telemetry;
+
+/// A task that looks after a store. It ends when this is dropped.
+pub(super) struct Watching(AbortHandle);
+
+impl Watching {
+    pub(super) fn over(watch: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(watch).abort_handle())
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 /// Why a store is away, while it is.
 pub(super) struct Availability {

@@ -6,7 +6,11 @@
 
 mod availability;
 mod keys;
+mod letters;
+mod postgres;
 mod sqlite;
 mod statement;
 
+pub use letters::KeptDeadLetters;
+pub use postgres::{PostgresLook, PostgresSettings, PostgresStore};
 pub use sqlite::{SqliteLook, SqliteStore, sqlite_could_open};

@@ -75,13 +75,11 @@ impl<'a> Question<'a> {
         self.params
     }
 
-    #[cfg(test)]
     /// Every name in it but the first word, and every quoted one, in lower case.
     pub(super) const fn names(&self) -> &BTreeSet<String> {
         &self.names
     }
 
-    #[cfg(test)]
     /// The statement with something else in the place of each parameter, and without a `;`.
     pub(super) fn with_params(&self, write: impl Fn(usize) -> String) -> String {
         let mut written = String::with_capacity(self.sql.len());

@@ -7,9 +7,10 @@ use clap::Args;
 
 use super::super::failure::Failure;
 use super::super::load::{Load, made_up_secrets};
-use crate::config::nearest_name;
+use crate::config::{Limits, nearest_name};
+use crate::flow::queries::Queries;
 use crate::plugins::{CompilePlace, CompileSettings, HostSettings, PluginHost, Quarantine, Secrets, Services};
-use crate::store::SqliteLook;
+use crate::store::{PostgresLook, PostgresSettings, SqliteLook};
 
 /// The file that makes a directory a plugin.
 const MANIFEST: &str = "plugin.yaml";
@@ -28,26 +29,30 @@ pub(super) struct Choose {
 /// What a command offers the plugins it calls or loads.
 #[derive(Debug, Default, Args)]
 pub(super) struct Database {
-    /// A SQLite database whose tables queries of plugins ask; without one they are answered `unavailable`
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
+    /// A database whose tables queries of plugins ask: a SQLite file, or `postgres://…`; without one they are answered
+    /// `unavailable`
+    #[arg(long, value_name = "FILE|URL")]
+    store: Option<String>,
 }
 
 impl Database {
     /// Has queries ask the database, which is only looked at.
     ///
     /// # Errors
-    /// [`Failure::File`] when the database is not there.
+    /// [`Failure::File`] when the database is not there, [`Failure::Store`] when its address is none.
     pub(super) fn look(&self, services: Services) -> Result<Services, Failure> {
-        let look = match &self.store {
-            Some(file) => {
-                let there = std::fs::metadata(file);
-                there.map_err(|source| Failure::File { path: file.display().to_string(), source })?;
-                SqliteLook::at(file.clone())
+        let queries: Arc<dyn Queries> = match self.store.as_deref() {
+            Some(url) if url.starts_with("postgres") && url.contains("://") => {
+                let url = url.parse().map_err(Failure::Store)?;
+                Arc::new(PostgresLook::at(url, PostgresSettings::from(&Limits::default())))
             }
-            None => SqliteLook::nowhere("no database here: give one with `--store FILE`"),
+            Some(file) => {
+                std::fs::metadata(file).map_err(|source| Failure::File { path: file.to_owned(), source })?;
+                Arc::new(SqliteLook::at(file.into()))
+            }
+            None => Arc::new(SqliteLook::nowhere("no database here: give one with `--store FILE|URL`")),
         };
-        Ok(Services { queries: Arc::new(look), ..services })
+        Ok(Services { queries, ..services })
     }
 }
 

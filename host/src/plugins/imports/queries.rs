@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -21,7 +20,6 @@ pub(in crate::plugins) struct QueriesReach {
     database: Arc<dyn Queries>,
     granted: BTreeMap<String, Query>,
     bounds: QueryBounds,
-    time_max: Duration,
     rate: Rate,
 }
 
@@ -40,9 +38,13 @@ impl QueriesReach {
             let query = database.prepare(sql).await.map_err(|mistake| told(name, &mistake))?;
             granted.insert(name.clone(), query);
         }
-        let bounds = QueryBounds { rows_max: limits.query_rows_max, bytes_max: limits.query_bytes_max };
+        let bounds = QueryBounds {
+            rows_max: limits.query_rows_max,
+            bytes_max: limits.query_bytes_max,
+            time_max: limits.query_time_max,
+        };
         let rate = Rate::new(limits.queries_per_second);
-        Ok(Self { database, granted, bounds, time_max: limits.query_time_max, rate })
+        Ok(Self { database, granted, bounds, rate })
     }
 
     async fn run(&self, name: &str, params: &str, answer_by: Moment) -> Result<String, Error> {
@@ -51,10 +53,11 @@ impl QueriesReach {
         if !self.rate.admit() {
             return Err(Error::RateLimited);
         }
-        let deadline = (Moment::now() + self.time_max).min(answer_by);
+        let deadline = (Moment::now() + self.bounds.time_max).min(answer_by);
         match timeout_at(deadline, self.database.run(query, &params, self.bounds)).await {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(QueryError::TooLarge)) => Err(Error::TooLarge),
+            Ok(Err(QueryError::Params(why))) => Err(Error::InvalidParams(why)),
             Ok(Err(QueryError::Unavailable(why))) => Err(Error::Unavailable(why)),
             Err(_) => Err(Error::Timeout),
         }

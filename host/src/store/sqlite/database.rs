@@ -9,10 +9,9 @@ use arc_swap::ArcSwapOption;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
 use tokio::sync::Mutex;
-use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::super::availability::Availability;
+use super::super::availability::{Availability, Watching};
 use super::kv::{NEXT_REVISION, sweep};
 use super::pools::{Missing, Pools, cause, is_passing};
 use crate::flow::ports::Clock;
@@ -41,15 +40,6 @@ pub(super) struct Database {
     opening: Mutex<Option<Watching>>,
 }
 
-/// Ends the watch when it is dropped.
-struct Watching(AbortHandle);
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl Database {
     pub(super) fn new(file: PathBuf, clock: Arc<dyn Clock>) -> Self {
         let availability = Availability::of(file.display().to_string());
@@ -67,7 +57,7 @@ impl Database {
             let pools = Pools::open(&self.file, Missing::Make).await.map_err(|why| told(&why))?;
             self.pools.store(Some(Arc::new(pools)));
             telemetry::store_up(true);
-            *watching = Some(Watching(tokio::spawn(watch_over(Arc::downgrade(self))).abort_handle()));
+            *watching = Some(Watching::over(watch_over(Arc::downgrade(self))));
         }
         self.away().map_or(Ok(()), |why| Err(told(&why)))
     }

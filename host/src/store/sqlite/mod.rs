@@ -6,6 +6,7 @@
 mod database;
 mod dry;
 mod kv;
+mod letters;
 mod pools;
 mod queries;
 mod revocations;
@@ -14,9 +15,11 @@ mod sessions;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::KeptDeadLetters;
 use crate::flow::ports::{Clock, StoreHealth};
 use database::Database;
 pub use dry::sqlite_could_open;
+use letters::SqliteLetters;
 pub use queries::SqliteLook;
 
 /// A store in one SQLite file. It is opened, and made when there is none, by the first plugin or revocation
@@ -30,6 +33,12 @@ impl SqliteStore {
     #[must_use]
     pub fn new(file: PathBuf, clock: Arc<dyn Clock>) -> Self {
         Self { database: Arc::new(Database::new(file, clock)) }
+    }
+
+    /// The dead letters in this file, at most `max` of them (`limits.dead_letters`). Needs a runtime.
+    #[must_use]
+    pub fn dead_letters(&self, max: usize) -> KeptDeadLetters {
+        KeptDeadLetters::new(Arc::new(SqliteLetters(self.database.clone())), max)
     }
 
     /// Gives the connections back, after what is under way. What was committed is in the file.

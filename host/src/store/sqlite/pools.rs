@@ -26,6 +26,14 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// <https://www.sqlite.org/rescode.html>
 const BUSY: [i32; 2] = [5, 6];
 
+/// What makes the tables, in order. Steps are never changed, only added.
+const STEPS: [(&str, &str); 4] = [
+    ("kv", include_str!("migrations/0001_kv.sql")),
+    ("revocations", include_str!("migrations/0002_revocations.sql")),
+    ("dead_letters", include_str!("migrations/0003_dead_letters.sql")),
+    ("sessions", include_str!("migrations/0004_sessions.sql")),
+];
+
 /// Whether a file that is not there is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missing {
@@ -122,15 +130,10 @@ fn pool(connections_max: u32) -> SqlitePoolOptions {
 }
 
 fn migrations() -> Migrator {
-    let kv = sqlx::SqlStr::from_static(include_str!("migrations/0001_kv.sql"));
-    let revocations = sqlx::SqlStr::from_static(include_str!("migrations/0002_revocations.sql"));
-    let sessions = sqlx::SqlStr::from_static(include_str!("migrations/0004_sessions.sql"));
-    let migrations = vec![
-        Migration::new(1, "kv".into(), MigrationType::Simple, kv, false),
-        Migration::new(2, "revocations".into(), MigrationType::Simple, revocations, false),
-        Migration::new(4, "sessions".into(), MigrationType::Simple, sessions, false),
-    ];
-    let mut migrator = Migrator::with_migrations(migrations);
+    let migrations = STEPS.iter().zip(1..).map(|((name, sql), step)| {
+        Migration::new(step, (*name).into(), MigrationType::Simple, sqlx::SqlStr::from_static(sql), false)
+    });
+    let mut migrator = Migrator::with_migrations(migrations.collect());
     migrator.dangerous_set_table_name("tidegate_migrations");
     migrator
 }

@@ -240,6 +240,9 @@ async fn write(kept: Weak<Kept>, buried: Arc<Notify>) {
     }
 }
 
+/// What the channel of a rule that revokes has before it in its row; no template holds a space.
+const REVOKES: &str = "revoke ";
+
 /// A letter as a row of its table: the id, when it died, its rule, why, and the event as JSON.
 pub(super) type Row = (String, i64, String, String, String, String);
 
@@ -247,13 +250,18 @@ pub(super) type Row = (String, i64, String, String, String, String);
 pub(super) fn of_row((id, at_unix_s, on, to, reason, event): Row) -> Option<DeadLetter> {
     let event = BusEvent::kept(serde_json::from_str(&event).ok()?)?;
     let at_unix_s = u64::try_from(at_unix_s).unwrap_or_default();
-    Some(DeadLetter { id, rule: RuleId { on, to }, reason, at_unix_s, event })
+    let rule = match to.strip_prefix(REVOKES) {
+        Some(revoked) => RuleId { on, to: revoked.to_owned(), revokes: true },
+        None => RuleId { on, to, revokes: false },
+    };
+    Some(DeadLetter { id, rule, reason, at_unix_s, event })
 }
 
 /// The row of a letter. PostgreSQL takes no NUL in a text; JSON has it escaped.
 pub(super) fn to_row(letter: &DeadLetter) -> Row {
     let plain = |text: &str| text.replace('\0', "\u{fffd}");
-    let (on, to) = (plain(&letter.rule.on), plain(&letter.rule.to));
+    let does = if letter.rule.revokes { REVOKES } else { "" };
+    let (on, to) = (plain(&letter.rule.on), format!("{does}{}", plain(&letter.rule.to)));
     let at_unix_s = i64::try_from(letter.at_unix_s).unwrap_or(i64::MAX);
     (plain(&letter.id), at_unix_s, on, to, plain(&letter.reason), letter.event.to_json().to_string())
 }

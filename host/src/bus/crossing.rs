@@ -66,11 +66,13 @@ impl Crossing {
         }
     }
 
-    /// Waits until other nodes have what events led to, where they should. Then they can be acknowledged.
+    /// Waits until other nodes have what events led to, where they should, and dead letters are written. Then they can be
+    /// acknowledged.
     pub(super) async fn settle(&self, crossed: Crossed) {
         for (event, begun) in crossed.0 {
             self.gates.bury_untaken(&event, begun).await;
         }
+        self.gates.letters_settled().await;
     }
 
     /// Keeps what is no event: `id` and `source` say where it was, `fields` what it held.

@@ -44,6 +44,11 @@ impl Gates {
         });
     }
 
+    /// Waits, a while at most, until dead letters are where they outlive the process.
+    pub async fn letters_settled(&self) {
+        self.ports.dead_letters.settled().await;
+    }
+
     /// Milliseconds since the Unix epoch.
     #[must_use]
     pub fn now_unix_ms(&self) -> u64 {

@@ -3,12 +3,13 @@
 //! What is not written yet waits in memory, as many as `limits.dead_letters` says, while the store is away too.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::availability::Watching;
@@ -53,14 +54,6 @@ pub(super) struct Written {
     pub(super) kept: usize,
 }
 
-/// How far writing is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Progress {
-    waiting: usize,
-    /// Whether the last write failed.
-    failed: bool,
-}
-
 /// Dead letters that outlive the process, and that nodes which share a database have in common.
 pub struct KeptDeadLetters {
     kept: Arc<Kept>,
@@ -74,7 +67,8 @@ struct Kept {
     waiting: Mutex<VecDeque<DeadLetter>>,
     /// Has the writer look.
     buried: Arc<Notify>,
-    progress: watch::Sender<Progress>,
+    /// Whether the last write failed, and was told of.
+    is_failing: AtomicBool,
     /// Held while letters go from memory into the table: whoever takes one must find it in one of the two only.
     moving: tokio::sync::Mutex<()>,
 }
@@ -89,7 +83,7 @@ impl KeptDeadLetters {
             max,
             waiting: Mutex::default(),
             buried: buried.clone(),
-            progress: watch::channel(Progress::default()).0,
+            is_failing: AtomicBool::new(false),
             moving: tokio::sync::Mutex::default(),
         });
         let writing = Watching::over(write(Arc::downgrade(&kept), buried));
@@ -104,9 +98,8 @@ impl DeadLetters for KeptDeadLetters {
     }
 
     async fn settled(&self) {
-        let mut progress = self.kept.progress.subscribe();
-        // The sender is our own; what is not settled by then settles later.
-        let _ = timeout(SETTLE_TIMEOUT, progress.wait_for(|now| now.waiting == 0 || now.failed)).await;
+        // Tried now: the store may be back since the writer's last try. What cannot be written is written later.
+        let _ = timeout(SETTLE_TIMEOUT, self.kept.write_all()).await;
     }
 
     async fn newest(&self, limit: usize) -> Letters {
@@ -157,7 +150,6 @@ impl Kept {
             waiting.pop_front();
             telemetry::dead_letter_dropped();
         }
-        self.progress.send_modify(|progress| progress.waiting = waiting.len());
         self.buried.notify_one();
     }
 
@@ -168,9 +160,7 @@ impl Kept {
     fn take_waiting(&self, id: &str) -> Option<DeadLetter> {
         let mut waiting = self.waiting.lock();
         let at = waiting.iter().position(|letter| letter.id == id)?;
-        let taken = waiting.remove(at);
-        self.progress.send_modify(|progress| progress.waiting = waiting.len());
-        taken
+        waiting.remove(at)
     }
 
     async fn open(&self, make: bool) -> Result<bool, LettersAway> {
@@ -196,7 +186,6 @@ impl Kept {
                 Ok(_) => self.table.insert(&batch, self.max).await,
                 Err(why) => Err(why),
             };
-            let is_first_failure = !self.progress.borrow().failed;
             match written {
                 Ok(Written { dropped, kept }) => {
                     let written: HashSet<&str> = batch.iter().map(|letter| letter.id.as_str()).collect();
@@ -204,14 +193,12 @@ impl Kept {
                     waiting.retain(|letter| !written.contains(letter.id.as_str()));
                     (0..dropped).for_each(|_| telemetry::dead_letter_dropped());
                     telemetry::dead_letters(waiting.len() + kept);
-                    let progress = Progress { waiting: waiting.len(), failed: false };
-                    self.progress.send_replace(progress);
+                    self.is_failing.store(false, Ordering::Relaxed);
                 }
                 Err(why) => {
-                    if is_first_failure {
+                    if !self.is_failing.swap(true, Ordering::Relaxed) {
                         tracing::warn!(why, "dead letters cannot be written, they wait in memory");
                     }
-                    self.progress.send_modify(|progress| progress.failed = true);
                     return true;
                 }
             }

@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { Server, subscribe } from "./harness.mjs";
 import { Issuer, Key, sqlite, WebApplication } from "./identity.mjs";
 import { pluginCache, repository } from "./paths.mjs";
+import { PostgresServer } from "./services.mjs";
 
 const manual = readFileSync(join(repository, "config/README.md"), "utf8");
 
@@ -23,13 +24,13 @@ function example(name, places) {
   return text;
 }
 
-async function serving(text, body, prepare) {
+async function serving(text, body, prepare, env = {}) {
   const rest = `listen: 127.0.0.1:0\nplugin_cache: ${JSON.stringify(pluginCache)}\n`;
   const files = (directory) => {
     writeFileSync(join(directory, "config/tidegate.yaml"), rest + text);
     prepare?.(directory);
   };
-  const server = await Server.start({ files, plugins: false });
+  const server = await Server.start({ env, files, plugins: false });
   try {
     await body(server);
   } finally {
@@ -74,19 +75,38 @@ test("a Directus-like `/users/me`", async () => {
   }
 });
 
+async function whoIsLoggedIn(server) {
+  const cookie = (id) => ({ extraHeaders: { Cookie: `sid=${id}`, Origin: "https://app.example.com" } });
+  const socket = await server.connect(cookie("s1"));
+  await subscribe(socket, "e2e.editors");
+  await subscribe(socket, "e2e.inbox.u1");
+  assert.equal(await server.refused(cookie("out")), "unauthenticated");
+  assert.equal(await server.refused(cookie("old")), "token_expired");
+  assert.equal(await server.refused({}), "unauthenticated");
+}
+
 test("cookie sessions in the store", async () => {
   const company = (directory) => sqlite(join(directory, "company.db"), `
     create table users (id text primary key, roles text not null);
     create table sessions (token text primary key, user_id text not null, created_at integer not null, logged_out_at integer);
     insert into users values ('u1', 'editor');
     insert into sessions values ('s1', 'u1', unixepoch(), null), ('old', 'u1', unixepoch() - 50000, null), ('out', 'u1', unixepoch(), 1);`);
-  await serving(example("sessions", {}), async (server) => {
-    const cookie = (id) => ({ extraHeaders: { Cookie: `sid=${id}`, Origin: "https://app.example.com" } });
-    const socket = await server.connect(cookie("s1"));
-    await subscribe(socket, "e2e.editors");
-    await subscribe(socket, "e2e.inbox.u1");
-    assert.equal(await server.refused(cookie("out")), "unauthenticated");
-    assert.equal(await server.refused(cookie("old")), "token_expired");
-    assert.equal(await server.refused({}), "unauthenticated");
-  }, company);
+  await serving(example("sessions", {}), whoIsLoggedIn, company);
+});
+
+test("cookie sessions in PostgreSQL", async () => {
+  const postgres = await PostgresServer.start();
+  try {
+    await postgres.sql(`
+      create table users (id text primary key, roles text[] not null);
+      create table sessions (token text primary key, user_id text not null, created_at timestamptz not null, logged_out_at timestamptz);
+      insert into users values ('u1', '{editor}');
+      insert into sessions values ('s1', 'u1', now(), null), ('old', 'u1', now() - interval '13 hours', null), ('out', 'u1', now(), now());`);
+    // The role has the name of the server's own schema, where a table `sessions` is, too.
+    const { password, port } = new URL(postgres.url);
+    const text = example("sessions-postgres", { "db.example.com/app": `127.0.0.1:${port}/tidegate` });
+    await serving(text, whoIsLoggedIn, undefined, { TIDEGATE_DB_PASSWORD: password });
+  } finally {
+    await postgres.stop();
+  }
 });

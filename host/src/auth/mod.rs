@@ -104,7 +104,7 @@ pub async fn prepare(config: &Config, services: &AuthServices) -> Result<Provide
                 let AuthServices { clock, queries, sessions, .. } = services.clone();
                 let stored = StoredSessions::new(session.clone(), queries, sessions, clock);
                 if let Err(why) = stored.check().await {
-                    mistakes.push(mistake_at(session.place.as_ref(), format!("the query of the sessions {why}")));
+                    mistakes.push(mistake_at(session.place.as_ref(), format!("the query of the sessions: {why}")));
                 }
                 upkeep.logs.push(stored.log().clone());
                 providers.push(AuthProvider::Own(Arc::new(stored)));

@@ -23,6 +23,12 @@ const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 const NOTICES_HANGUP: &str = "SELECT set_config('client_connection_check_interval', '250', false) \
      FROM pg_settings WHERE name = 'client_connection_check_interval'";
 
+/// Takes the server's own schema out of where unqualified names are looked for: a role called `tidegate` has it there first,
+/// and the company's `sessions` would be ours.
+const PASSES_OWN_SCHEMA: &str = "SELECT set_config('search_path', coalesce(string_agg(part, ',' ORDER BY place), ''), false) \
+     FROM unnest(string_to_array(current_setting('search_path'), ',')) WITH ORDINALITY AS path (part, place) \
+     WHERE replace(btrim(part, ' \"'), '$user', current_user) <> 'tidegate'";
+
 /// Makes connections to one database.
 pub(super) struct Connector {
     pub(super) url: PostgresUrl,
@@ -51,8 +57,13 @@ impl Connector {
     /// Why there is none, in words for an operator.
     pub(super) async fn connect(&self) -> Result<PgConnection, String> {
         let options = self.options()?;
-        match timeout(CONNECT_TIMEOUT, options.connect()).await {
-            Ok(connected) => connected.map_err(|error| cause(&error)),
+        let connecting = async {
+            let mut connection = options.connect().await?;
+            connection.execute(sqlx::raw_sql(PASSES_OWN_SCHEMA)).await?;
+            Ok(connection)
+        };
+        match timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(connected) => connected.map_err(|error: sqlx::Error| cause(&error)),
             Err(_) => Err(format!("it did not answer within {} s", CONNECT_TIMEOUT.as_secs())),
         }
     }
@@ -114,6 +125,7 @@ fn pool(connections_max: u32, acquire_timeout: Duration, statement_timeout: Dura
             Box::pin(async move {
                 connection.execute(sqlx::raw_sql(session)).await?;
                 connection.execute(sqlx::raw_sql(NOTICES_HANGUP)).await?;
+                connection.execute(sqlx::raw_sql(PASSES_OWN_SCHEMA)).await?;
                 Ok(())
             })
         })

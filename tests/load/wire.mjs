@@ -2,8 +2,9 @@
 
 import WebSocket from "ws";
 
-// Resolves once subscribed. `answered(id, packet)` is called for the ack of each message, `closed()` when the socket ends.
-export function open({ url, token, topic, answered, closed }) {
+// Resolves once subscribed. `answered(id, packet)` is called for the ack of each message, `event(packet)`
+// for what arrives on the topic, `closed()` when the socket ends.
+export function open({ url, token, topic, answered, event = () => {}, closed }) {
   const socket = new WebSocket(`${url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
   let id = 0;
   const send = (payload) => {
@@ -20,6 +21,7 @@ export function open({ url, token, topic, answered, closed }) {
     socket.on("message", (data) => {
       const packet = data.toString("latin1");
       if (packet.startsWith("43") && id > 0) answered(Number.parseInt(packet.slice(2), 10), packet);
+      else if (packet.startsWith("42[")) event(packet);
       else if (packet === "2") socket.send("3");
       else if (packet.startsWith("0")) socket.send(`40${JSON.stringify({ token })}`);
       else if (packet.startsWith("40")) socket.send(`420["subscribe",{"channel":"${topic}"}]`);

@@ -166,11 +166,19 @@ impl Plugin {
 
     /// Ends a call: the instance goes back when it did well, and with the failure when it did not.
     fn settle<T>(&self, mut lease: Lease<'_>, called: Called<T>, kind: PluginKind) -> Result<T, Failure> {
+        let judged = self.judge(&mut lease, called, kind);
+        if judged.is_ok() {
+            lease.end()
+        } else {
+            lease.discard()
+        }
+        judged
+    }
+
+    fn judge<T>(&self, lease: &mut Lease<'_>, called: Called<T>, kind: PluginKind) -> Result<T, Failure> {
         let limits = &self.manifest.limits;
         let answered = called.map_err(|_| Failure::wall(limits))?.ok_or_else(|| self.lacks(kind))?;
-        let answer = answered.map_err(|error| Failure::of_guest(&error, lease.instance.guest(), limits))?;
-        lease.end();
-        Ok(answer)
+        answered.map_err(|error| Failure::of_guest(&error, lease.instance.guest(), limits))
     }
 
     /// Counts the call; logs and counts its fault.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::SemaphorePermit;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant as Moment, timeout_at};
 
 use super::breaker::Turned;
@@ -23,6 +24,9 @@ use crate::channels::{PluginKind, PluginKinds};
 use crate::flow::ports::{PluginService, PluginState, PluginStatus, PluginVersion};
 use crate::protocol::PluginName;
 use crate::telemetry;
+
+/// Largest memory of a failed instance, in bytes, that is given back on the thread that called it.
+const DROPPED_HERE_BYTES_MAX: usize = 4 << 20;
 
 /// The SHA-256 of a component, in lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -132,6 +136,16 @@ impl Lease<'_> {
         match self.retires() {
             None => self.room.pool.put(self.instance),
             Some(reason) => self.instance.entry.reason = reason,
+        }
+    }
+
+    /// The call failed, and the instance with it. Giving much memory back takes the kernel its time, which others would
+    /// wait for on this thread.
+    pub(super) fn discard(self) {
+        let Self { mut instance, .. } = self;
+        if instance.guest().memory.bytes() > DROPPED_HERE_BYTES_MAX {
+            // Bounded by the places that instances have; it is gone when the runtime is.
+            drop(spawn_blocking(move || drop(instance)));
         }
     }
 

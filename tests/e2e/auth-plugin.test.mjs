@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { cargoBuild } from "./guest.mjs";
-import { ask, KEYS, next, now, Server, subscribe, TRANSPORTS, token, within } from "./harness.mjs";
+import { ask, collect, KEYS, next, now, Server, subscribe, TRANSPORTS, token } from "./harness.mjs";
 import { repository } from "./paths.mjs";
 
 const MANIFEST = `
@@ -98,18 +98,15 @@ for (const transport of TRANSPORTS) {
     test("the session ends with the time it granted, and is renewed by it", async () => {
       const renewed = await connect({ token: "for-2s:alice" });
       const left = await connect({ token: "for-2s:alice" });
+      const [told, over] = [collect(left, "tidegate"), next(left, "disconnect")];
       const ack = await ask(renewed, "authenticate", { token: "user:alice" });
       assert.ok(ack.ok && ack.expires_at > now() + 3000, JSON.stringify(ack));
-      assert.equal((await ask(renewed, "authenticate", { token: "user:mallory" })).error.code, "forbidden");
-      const expired = async () => {
-        for (;;) {
-          const { error } = await ask(left, "subscribe", { channel: "e2e.open" });
-          if (error) return error.code;
-          await new Promise((resolve) => setTimeout(resolve, 100));
-        }
-      };
-      assert.equal(await within("the end of the session", expired()), "token_expired");
+      await over;
+      assert.deepEqual(told.received.map(({ type }) => type), ["expiring", "expired"]);
       await subscribe(renewed, "e2e.inbox.alice");
+      const ended = next(renewed, "disconnect");
+      assert.equal((await ask(renewed, "authenticate", { token: "user:mallory" })).error.code, "forbidden");
+      await ended;
     });
 
     test("a reload that takes it away is rejected, and it goes on deciding", async () => {

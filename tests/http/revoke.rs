@@ -52,6 +52,8 @@ async fn what_is_no_revocation_is_400_with_the_words_to_mend_it() {
         ("", "no revocation: EOF"),
         (r#"["a",null,null,null,null]"#, "no revocation: invalid type: sequence, expected a map"),
         (r#"{"user":"a\u0000b"}"#, "`user` must be a text of 1 to 1024 bytes, without NUL"),
+        (r#"{"user":null,"topic":"vault.v1"}"#, "`user` is null; leave it out when nothing is meant"),
+        (r#"{"user":"a","topic":null}"#, "`topic` is null; leave it out when nothing is meant"),
         ("{}", "at least one of `user`, `token` and `topic` is needed"),
         (r#"{"reason":"left"}"#, "at least one of `user`, `token` and `topic` is needed"),
         (r#"{"user":7}"#, "no revocation: invalid type: integer `7`, expected a string"),

@@ -238,13 +238,17 @@ async fn a_row_that_is_no_event_is_a_dead_letter_and_stops_nothing() {
     postgres.sql("select tidegate_publish('told', '{}', source => 'no uri')");
     postgres.sql("select tidegate_publish('told', to_jsonb(repeat('x', 100000)))");
     postgres.sql("select tidegate_publish('told', '{}')");
+    postgres.sql("insert into tidegate_outbox (type, time) values ('told', 'infinity'), ('told', '-infinity')");
+    postgres.sql("insert into tidegate_outbox (type, created_at) values ('', 'infinity')");
     publish(&postgres, [2]);
     assert_eq!(node.numbers(2).await, [1, 2]);
     empty(&postgres).await;
     let letters = node.end().await.dead_letters.list();
     let reasons: Vec<&str> = letters.iter().rev().map(|letter| letter.reason.as_str()).collect();
-    assert_eq!(reasons.len(), 4, "{reasons:#?}");
-    for (reason, part) in reasons.iter().zip(["`type`", "`source`", "limits.payload", "invalid_payload"]) {
+    assert_eq!(reasons.len(), 7, "{reasons:#?}");
+    const PARTS: [&str; 7] =
+        ["`type`", "`source`", "limits.payload", "invalid_payload", "no point in time", "no point in time", "`type`"];
+    for (reason, part) in reasons.iter().zip(PARTS) {
         assert!(reason.contains(part), "{reason}");
     }
 }

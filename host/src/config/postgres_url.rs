@@ -54,6 +54,12 @@ pub enum NoPostgresUrl {
 }
 
 impl PostgresUrl {
+    /// To be run on every connection, `$1` being whether for the transaction only: takes the server's own schema out of where unqualified names are looked for. A role
+    /// called `tidegate` has it there first, and the company's `sessions` would be ours.
+    pub const PASSES_OWN_SCHEMA: &str = "SELECT set_config('search_path', coalesce(string_agg(part, ',' ORDER BY place), ''), $1) \
+         FROM unnest(string_to_array(current_setting('search_path'), ',')) WITH ORDINALITY AS path (part, place) \
+         WHERE replace(btrim(part, ' \"'), '$user', current_user) <> 'tidegate'";
+
     /// The address with the password, for the one place that connects.
     #[must_use]
     pub fn expose(&self) -> &str {

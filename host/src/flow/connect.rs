@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::credential::{Credential, Handshake};
 use super::ports::{IdentifyCall, Identity, Provider, Recognition};
-use super::{Gates, Session, observe};
+use super::{Gates, Session, observe, revoke};
 use crate::protocol::{Ack, AuthenticateRequest, Code, ConnectionId, Payload, PluginName, Refusal, User};
 use crate::telemetry::Gate;
 
@@ -111,11 +111,14 @@ impl Gates {
             // Any credential might be revoked. The client may come back with it.
             return Err(Code::Unavailable.into());
         }
-        let user = self.recognise(connection, credential).await?;
-        if let Some(user) = &user {
-            self.ports.revocations.judge(user, self.ports.clock.now_unix_s())?;
-        }
-        Ok(user)
+        let now_unix_s = self.ports.clock.now_unix_s();
+        let Some(user) = self.recognise(connection, credential).await? else { return Ok(None) };
+        let Some(user) = revoke::revocable(user, now_unix_s) else {
+            tracing::debug!("credential refused: no revocation could name its user or its id");
+            return Err(Code::Unauthenticated.into());
+        };
+        self.ports.revocations.judge(&user, now_unix_s)?;
+        Ok(Some(user))
     }
 
     async fn recognise(&self, connection: &ConnectionId, credential: &Credential<'_>) -> Result<Option<User>, Refusal> {

@@ -25,9 +25,14 @@ pub(super) async fn accept(
     let limits = state.gates.limits();
     let text = body::read(body, limits.payload_bytes_max, limits).await?;
     // By way of an object: a list of values in their order would pass for one.
-    let request: RevokeRequest = serde_json::from_str::<Map<String, Value>>(&text)
-        .and_then(|fields| serde_json::from_value(Value::Object(fields)))
-        .map_err(|error| Problem::bad_request(format!("no revocation: {error}")))?;
+    let fields: Map<String, Value> = serde_json::from_str(&text).map_err(no_revocation)?;
+    // A user whom the caller did not find must not become everybody.
+    if let Some((name, _)) = fields.iter().find(|(_, value)| value.is_null()) {
+        return Err(Problem::bad_request(format!(
+            "no revocation: `{name}` is null; leave it out when nothing is meant"
+        )));
+    }
+    let request: RevokeRequest = serde_json::from_value(Value::Object(fields)).map_err(no_revocation)?;
     let revocation = state.gates.revocation(request).map_err(|error| Problem::bad_request(error.to_string()))?;
     if !state.gates.has_room_for_revocations() {
         return Err(Refusal::because(Code::Unavailable, "as many are revoked as there may be").into());
@@ -42,6 +47,10 @@ pub(super) async fn accept(
         return Err(problem.with_details(json!({ "revocation": shown, "here": here })));
     }
     Ok((StatusCode::ACCEPTED, Json(json!({ "revocation": shown, "here": here }))))
+}
+
+fn no_revocation(error: serde_json::Error) -> Problem {
+    Problem::bad_request(format!("no revocation: {error}"))
 }
 
 /// What was decided, without what was not asked for.

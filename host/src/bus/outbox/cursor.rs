@@ -221,7 +221,7 @@ impl Cursor {
     async fn delete(&self, link: &mut Link, holds: &str, age: Duration) -> Result<u64, ReadError> {
         let delete = format!(
             "delete from OUTBOX where id in (select o.id from OUTBOX o where {holds}
-            and o.created_at <= clock_timestamp() - make_interval(secs => $1) order by o.id limit $2 for update skip locked)"
+            and ($1 = 0 or o.created_at <= clock_timestamp() - make_interval(secs => $1)) order by o.id limit $2 for update skip locked)"
         );
         link.run(async |transaction| {
             let deleted = sqlx::query(self.sql(&delete)).bind(age.as_secs_f64()).bind(DELETED_MAX);

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 use tokio::time::timeout;
 
-use crate::config::{PostgresSource, TableName};
+use crate::config::{PostgresSource, PostgresUrl, TableName};
 
 /// Why the outbox cannot be read now.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +88,8 @@ impl Link {
     ) -> Result<T, ReadError> {
         let worked = async {
             let mut transaction = self.connection.begin().await?;
+            let looks = sqlx::query(PostgresUrl::PASSES_OWN_SCHEMA).bind(true).persistent(false);
+            looks.execute(&mut *transaction).await?;
             let done = work(&mut transaction).await?;
             transaction.commit().await?;
             Ok(done)

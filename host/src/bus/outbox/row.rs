@@ -10,13 +10,14 @@ use crate::protocol::BusEvent;
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) id: i64,
-    created_unix_ms: i64,
+    /// `None` for a time that is no point in time: `infinity`.
+    created_unix_ms: Option<i64>,
     event_id: String,
     source: String,
     kind: String,
     subject: Option<String>,
     key: Option<String>,
-    time: String,
+    time: Option<String>,
     data_bytes: i32,
     data: Option<String>,
 }
@@ -40,14 +41,15 @@ impl FromRow<'_, PgRow> for Row {
 
 impl Row {
     /// The columns, in terms of the table; `$1` is the largest data in bytes.
-    pub(super) const COLUMNS: &str = "id, (extract(epoch from created_at) * 1000)::bigint as created_unix_ms, event_id, \
+    pub(super) const COLUMNS: &str = "id, \
+        case when isfinite(created_at) then (extract(epoch from created_at) * 1000)::bigint end as created_unix_ms, event_id, \
         source, type as kind, subject, key, \
         to_char(time at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') as time, \
         octet_length(data::text) as data_bytes, case when octet_length(data::text) <= $1 then data::text end as data";
 
     /// When it was inserted, in milliseconds since the Unix epoch.
     pub(super) fn written_unix_ms(&self) -> Option<u64> {
-        u64::try_from(self.created_unix_ms).ok()
+        self.created_unix_ms.and_then(|at| u64::try_from(at).ok())
     }
 
     /// What it holds, for a dead letter.
@@ -73,7 +75,8 @@ impl Row {
         event.insert("id".to_owned(), self.event_id.clone().into());
         event.insert("source".to_owned(), self.source.clone().into());
         event.insert("type".to_owned(), self.kind.clone().into());
-        event.insert("time".to_owned(), self.time.clone().into());
+        let time = self.time.as_ref().ok_or("`time` is no point in time")?;
+        event.insert("time".to_owned(), time.clone().into());
         for (name, value) in [("subject", &self.subject), ("partitionkey", &self.key)] {
             if let Some(value) = value {
                 event.insert(name.to_owned(), value.clone().into());

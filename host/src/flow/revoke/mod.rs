@@ -15,3 +15,4 @@ pub use record::{InvalidRevocation, Revocation, RevokeRequest};
 pub use set::Revocations;
 
 pub(super) use keep::ToKeep;
+pub(super) use record::revocable;

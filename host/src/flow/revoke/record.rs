@@ -74,6 +74,18 @@ pub enum InvalidRevocation {
     Future,
 }
 
+/// A user whom a revocation can reach; `None` when no revocation could name the user or the credential. An issuer whose
+/// clock is ahead by more than clocks are has no say about when: its credentials count as issued before every revocation.
+pub(in crate::flow) fn revocable(mut user: User, now_unix_s: u64) -> Option<User> {
+    let can_be_named = is_text(&user.id) && user.token_id.as_deref().is_none_or(is_text);
+    user.issued_at = user.issued_at.filter(|at| *at <= now_unix_s.saturating_add(AHEAD_S_MAX));
+    can_be_named.then_some(user)
+}
+
+fn is_text(text: &str) -> bool {
+    !text.is_empty() && text.len() <= TEXT_BYTES_MAX && !text.contains('\0')
+}
+
 impl RevokeRequest {
     /// Makes it a revocation as of now. `kept` is how long one of credentials matters (`auth.revocations_kept`).
     ///
@@ -88,7 +100,7 @@ impl RevokeRequest {
             return Err(InvalidRevocation::Nothing);
         }
         for (name, text) in [("user", &user), ("token", &token), ("reason", &reason)] {
-            if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > TEXT_BYTES_MAX || text.contains('\0')) {
+            if text.as_deref().is_some_and(|text| !is_text(text)) {
                 return Err(InvalidRevocation::Text(name));
             }
         }

@@ -6,15 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{Keeper, Revocation, RevocationStore, StoreAway, ToKeep};
 use crate::flow::broker::Sending;
 use crate::protocol::{Code, User};
 use crate::telemetry;
-
-/// Revocations on their way to where they are kept.
-const TO_KEEP_MAX: usize = 1000;
 
 /// The revocations in force, and the way to where they are kept.
 pub struct Revocations {
@@ -53,7 +50,8 @@ impl Revocations {
     /// None in force until [`Keeper::run`] has loaded those that are kept: credentials are refused `unavailable` so long.
     #[must_use]
     pub fn kept(max: usize, kept: Duration) -> Self {
-        let (sender, receiver) = mpsc::channel(TO_KEEP_MAX);
+        // All there may be: a node that starts late hears at once of every one that other nodes made.
+        let (sender, receiver) = mpsc::channel(max.clamp(1, Semaphore::MAX_PERMITS));
         let loaded = AtomicBool::new(false);
         Self { loaded, to_keep: Some(sender), keeper: Mutex::new(Some(receiver)), ..Self::unkept(max, kept) }
     }

@@ -23,12 +23,6 @@ const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 const NOTICES_HANGUP: &str = "SELECT set_config('client_connection_check_interval', '250', false) \
      FROM pg_settings WHERE name = 'client_connection_check_interval'";
 
-/// Takes the server's own schema out of where unqualified names are looked for: a role called `tidegate` has it there first,
-/// and the company's `sessions` would be ours.
-const PASSES_OWN_SCHEMA: &str = "SELECT set_config('search_path', coalesce(string_agg(part, ',' ORDER BY place), ''), false) \
-     FROM unnest(string_to_array(current_setting('search_path'), ',')) WITH ORDINALITY AS path (part, place) \
-     WHERE replace(btrim(part, ' \"'), '$user', current_user) <> 'tidegate'";
-
 /// Makes connections to one database.
 pub(super) struct Connector {
     pub(super) url: PostgresUrl,
@@ -59,7 +53,7 @@ impl Connector {
         let options = self.options()?;
         let connecting = async {
             let mut connection = options.connect().await?;
-            connection.execute(sqlx::raw_sql(PASSES_OWN_SCHEMA)).await?;
+            pass_own_schema(&mut connection).await?;
             Ok(connection)
         };
         match timeout(CONNECT_TIMEOUT, connecting).await {
@@ -125,10 +119,14 @@ fn pool(connections_max: u32, acquire_timeout: Duration, statement_timeout: Dura
             Box::pin(async move {
                 connection.execute(sqlx::raw_sql(session)).await?;
                 connection.execute(sqlx::raw_sql(NOTICES_HANGUP)).await?;
-                connection.execute(sqlx::raw_sql(PASSES_OWN_SCHEMA)).await?;
+                pass_own_schema(connection).await?;
                 Ok(())
             })
         })
+}
+
+async fn pass_own_schema(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(PostgresUrl::PASSES_OWN_SCHEMA).bind(false).persistent(false).execute(connection).await.map(drop)
 }
 
 /// Why the database did not answer, without the layers around it. Names no server: plugins may read it.

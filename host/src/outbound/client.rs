@@ -74,7 +74,7 @@ pub struct Outbound {
 pub struct OutboundError(#[from] rustls::Error);
 
 impl Outbound {
-    /// A client. Reads the certificate authorities of the system, once.
+    /// A client. The first of the process reads the certificate authorities of the system.
     ///
     /// # Errors
     /// [`OutboundError`].

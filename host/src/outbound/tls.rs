@@ -1,9 +1,12 @@
 //! TLS as a client: rustls with ring, and the certificate authorities of the operating system.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
+
+/// Whom this system trusts. Read once: there are hundreds of certificates, and every client trusts the same.
+static AUTHORITIES: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| Arc::new(read_authorities()));
 
 /// A configuration that trusts whom the operating system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise).
 /// Without any certificate authority it trusts nobody; `https` is unreachable then, and the log says why.
@@ -11,13 +14,18 @@ use rustls::{ClientConfig, RootCertStore};
 /// # Errors
 /// rustls's, when it was built without what TLS needs.
 pub(super) fn config() -> Result<ClientConfig, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(AUTHORITIES.clone()).with_no_client_auth())
+}
+
+fn read_authorities() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     let (taken, _) = roots.add_parsable_certificates(native.certs);
     if taken == 0 {
         let error = native.errors.first().map_or_else(|| "there is none".to_owned(), ToString::to_string);
-        tracing::warn!(error, "no certificate authority of this system can be read: plugins reach no https origin");
+        tracing::warn!(error, "no certificate authority of this system can be read: no https origin is reached");
     }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    Ok(builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth())
+    roots
 }

@@ -6,6 +6,7 @@ mod envelope;
 mod event;
 mod name;
 mod payload;
+mod unambiguous;
 mod user;
 
 pub use activity::Activity;
@@ -20,4 +21,5 @@ pub use name::{
     Topic,
 };
 pub use payload::{Payload, PayloadError, ReadPayload};
+pub use unambiguous::Unambiguous;
 pub use user::User;

@@ -91,12 +91,17 @@ describe("tokens of an issuer that publishes its keys", () => {
       await late.printed("auth.away");
       const { text } = await late.get("/metrics");
       assert.match(text, /tidegate_auth_up\{[^}]*provider="jwt"[^}]*\} 0/);
+      const { status, body } = await late.get("/readyz");
+      assert.deepEqual([status, body.error.details], [503, { away: ["keys"] }]);
       const socket = late.client({ token: first.token("u1") });
       const connected = next(socket, "connect");
       await late.logged("realtime.auth_failed");
       await away.start();
       await connected;
       await subscribe(socket, "e2e.inbox.u1");
+      assert.equal((await late.get("/readyz")).status, 200);
+      await away.stop();
+      assert.equal((await late.get("/readyz")).status, 200, "keys that were read once stay good");
     } finally {
       await late.stop();
       await away.stop();

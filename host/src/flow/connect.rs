@@ -80,6 +80,15 @@ impl Gates {
         result
     }
 
+    /// Whether every provider has the keys it checks credentials with. Until then nobody who brings one of its comes in.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.auth.providers.iter().all(|provider| match provider {
+            AuthProvider::Own(provider) => provider.has_keys(),
+            AuthProvider::Plugin { .. } => true,
+        })
+    }
+
     /// Whether a page of this origin may speak to this host at all, whatever its credential.
     #[must_use]
     pub fn admits_page(&self, handshake: &Handshake) -> bool {

@@ -384,6 +384,12 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Looks at a credential. Bounds the time it takes by itself, below the time a handshake may take.
     async fn identify(&self, shown: &Shown<'_>) -> Identity;
+
+    /// Whether it can judge credentials at all: not before the keys it checks them with were read for the first time.
+    /// Until it can, the server is not ready.
+    fn has_keys(&self) -> bool {
+        true
+    }
 }
 
 /// What a provider makes of a credential.

@@ -193,7 +193,7 @@ pub(super) const AUTH_ACTIVITY: Metric = counter(
 pub(super) const AUTH_HTTP_REQUESTS: Metric =
     gauge("tidegate_auth_http_requests", "HTTP requests of providers under way now (limits.auth_requests)");
 pub(super) const BROKER_UP: Metric =
-    gauge("tidegate_broker_up", "1 while both links to the broker's Redis work, else 0; not there with one node");
+    gauge("tidegate_broker_up", "1 while both links to the broker's Redis work and it takes what is published, else 0; not there with one node");
 pub(super) const BROKER_PUBLISHED: Metric = counter(
     "tidegate_broker_published_total",
     "Publications for other nodes, by outcome (taken; refused: the broker was away, its queue full or its time over)",

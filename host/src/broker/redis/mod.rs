@@ -38,8 +38,8 @@ use outlet::{Order, Outlet, Word};
 /// How long a link that failed is left alone before it is made again: the first time, and at most.
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
-/// How often a link is asked whether it is still there.
-const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is tried on a link that is idle whether Redis is still there, and takes what links carry.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a broker is made of.
 #[derive(Debug, Clone)]

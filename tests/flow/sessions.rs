@@ -7,6 +7,7 @@ use tidegate::flow::{Ending, Handshake};
 use tidegate::protocol::Code;
 
 use crate::issuer::{Door, NOW, World};
+use crate::revoke::revoke;
 
 const QUERY: &str = "select user_id, roles from sessions where token = $1";
 
@@ -127,6 +128,26 @@ async fn without_a_column_that_says_it_a_session_lasts_from_when_it_was_first_se
     assert_eq!(user.expires_at, Some(NOW + 3600));
     second.advance(1);
     assert_eq!(second.cookies("app=s1").await, Err(Code::TokenExpired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_user_finds_the_session_closed_on_every_node_and_a_new_one_open() {
+    let world = world();
+    let (here, there) = (door(&world).await, door(&world).await);
+    assert_eq!(here.cookies("app=s1").await.as_deref(), Ok("alice"));
+    for node in [&here, &there] {
+        node.advance(5);
+        revoke(&node.server, json!({ "user": "alice" }));
+    }
+    // What nobody wrote down yet is written long before the next time: this session is not new where it was not seen.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.sessions.batches(), [1]);
+    world.queries.answer("s2", vec![json!({ "user_id": "alice" })]);
+    for node in [&here, &there] {
+        node.advance(1);
+        assert_eq!(node.cookies("app=s1").await, Err(Code::TokenRevoked));
+        assert_eq!(node.cookies("app=s2").await.as_deref(), Ok("alice"));
+    }
 }
 
 #[tokio::test(start_paused = true)]

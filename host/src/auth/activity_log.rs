@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -25,11 +26,22 @@ pub(super) struct ActivityLog {
     sessions: Arc<dyn Sessions>,
     clock: Arc<dyn Clock>,
     followed: Mutex<HashMap<SessionKey, Followed>>,
+    /// First uses are not to wait for the next time.
+    hurry: Notify,
     /// How often it is written back, and how long that may take.
     interval: Duration,
     patience: Duration,
     /// How long a record is of any use after its last change.
     kept: Duration,
+}
+
+/// What is written back.
+#[derive(Clone, Copy)]
+enum What {
+    /// Sessions that the store knows nothing of.
+    FirstUses,
+    /// Those that were used since.
+    All,
 }
 
 struct Followed {
@@ -48,7 +60,7 @@ impl ActivityLog {
         longest: Duration,
     ) -> Self {
         let kept = longest.saturating_add(KEPT_BEYOND);
-        Self { sessions, clock, followed: Mutex::default(), interval, patience, kept }
+        Self { sessions, clock, followed: Mutex::default(), hurry: Notify::new(), interval, patience, kept }
     }
 
     /// What is known of a session that has or had a connection here.
@@ -77,12 +89,19 @@ impl ActivityLog {
         activity
     }
 
+    /// Has sessions written that were first used since it was last written.
+    pub(super) fn write_first_uses_now(&self) {
+        self.hurry.notify_one();
+    }
+
     /// Writes back what changed, batch by batch; what cannot be written waits for the next time.
-    pub(super) async fn write_back(&self) {
+    async fn write_back(&self, what: What) {
         let changed: Vec<(SessionKey, SessionUse)> = {
             let followed = self.followed.lock();
-            let changed =
-                followed.iter().filter(|(_, session)| session.activity.last_unix_s() > session.written_unix_s);
+            let changed = followed.iter().filter(|(_, session)| match what {
+                What::FirstUses => session.written_unix_s == 0,
+                What::All => session.activity.last_unix_s() > session.written_unix_s,
+            });
             let used = |session: &Followed| SessionUse {
                 first_unix_s: session.first_unix_s,
                 last_unix_s: session.activity.last_unix_s(),
@@ -117,8 +136,8 @@ impl ActivityLog {
     /// Writes back now and then, and once more at the end.
     pub(super) async fn run(&self, shutdown: CancellationToken) {
         let mut since_forgotten = Duration::ZERO;
-        while shutdown.run_until_cancelled(sleep(self.interval)).await.is_some() {
-            self.write_back().await;
+        while shutdown.run_until_cancelled(self.pause()).await.is_some() {
+            self.write_back(What::All).await;
             since_forgotten = since_forgotten.saturating_add(self.interval);
             if since_forgotten >= FORGET_INTERVAL {
                 since_forgotten = Duration::ZERO;
@@ -128,6 +147,18 @@ impl ActivityLog {
                 }
             }
         }
-        self.write_back().await;
+        self.write_back(What::All).await;
+    }
+
+    /// Until everything is to be written back. What is to be written at once is, meanwhile.
+    async fn pause(&self) {
+        let over = sleep(self.interval);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = &mut over => return,
+                () = self.hurry.notified() => self.write_back(What::FirstUses).await,
+            }
+        }
     }
 }

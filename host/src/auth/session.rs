@@ -183,6 +183,12 @@ impl StoredSessions {
 
 #[async_trait]
 impl Provider for StoredSessions {
+    /// A session that does not say when it began is as old as its first use. Other nodes have to know of that before its
+    /// user comes to them, or it would be a new one there.
+    fn forget(&self, _user_id: &str) {
+        self.log.write_first_uses_now();
+    }
+
     fn cookies(&self) -> &[String] {
         &self.cookies
     }

@@ -390,6 +390,10 @@ pub trait Provider: Send + Sync + 'static {
     fn has_keys(&self) -> bool {
         true
     }
+
+    /// Something of this user was revoked: answers about them that are kept, or asked for and not there yet, answer for
+    /// nobody who comes from now on. Never waits.
+    fn forget(&self, _user_id: &str) {}
 }
 
 /// What a provider makes of a credential.

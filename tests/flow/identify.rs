@@ -8,8 +8,8 @@ use tidegate::flow::ports::{FaultKind, Recognition};
 use tidegate::flow::{AuthProvider, Handshake, Serving};
 use tidegate::protocol::{Ack, Code, Generation, PluginName, Refusal, User};
 
-use crate::support::{FakeClock, FakePlugins, FakeProvider, Server, ServerBuilder, catalog, user};
 use crate::revoke::revoke;
+use crate::support::{FakeClock, FakePlugins, FakeProvider, Server, ServerBuilder, catalog, user};
 use crate::{CHANNELS, code, connection};
 
 const NOW: u64 = FakeClock::START_UNIX_S;

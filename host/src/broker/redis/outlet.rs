@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::room::Room;
 use super::{PROBE_INTERVAL, State, message, pause, scripts};
 use crate::channels::Rate;
 use crate::protocol::{ConnectionId, Payload, Topic};
@@ -28,6 +29,8 @@ pub(super) struct Order {
     pub(super) answer: oneshot::Sender<bool>,
     /// When nobody waits for the answer any more.
     pub(super) until: Instant,
+    /// What it takes up of the bytes that may wait.
+    pub(super) _room: Room,
 }
 
 /// What there is to say.
@@ -41,7 +44,8 @@ pub(super) enum Word {
 }
 
 impl Word {
-    fn bytes(&self) -> usize {
+    /// About what it weighs.
+    pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Publish { payload, .. } => payload.as_str().len(),
             Self::Take { window, .. } => window.len(),
@@ -187,8 +191,9 @@ impl Outlet {
                 // Nobody is left who could say anything.
                 Ok(0) => std::future::pending().await,
                 Ok(_) => {
-                    telemetry::broker_queue(self.orders.len());
-                    self.say_all(&mut link, &mut orders).await
+                    let said = self.say_all(&mut link, &mut orders).await;
+                    telemetry::broker_queue(self.orders.len(), self.state.waiting.bytes());
+                    said
                 }
             };
             let said = match said {
@@ -282,6 +287,7 @@ impl Outlet {
             waiting.push(order);
         }
         self.owe(waiting);
+        telemetry::broker_queue(self.orders.len(), self.state.waiting.bytes());
     }
 
     /// Remembers of which topics something did not go out, or may not have.

@@ -6,11 +6,12 @@ use sqlx::{Connection as _, Executor as _};
 use super::connect::{cause, sqlstate};
 
 /// What makes the tables, in order; the number of a step is its place, from 1 on. Steps are never changed, only added.
-const STEPS: [(&str, &str); 4] = [
+const STEPS: [(&str, &str); 5] = [
     ("kv", include_str!("migrations/0001_kv.sql")),
     ("revocations", include_str!("migrations/0002_revocations.sql")),
     ("dead_letters", include_str!("migrations/0003_dead_letters.sql")),
     ("sessions", include_str!("migrations/0004_sessions.sql")),
+    ("dead_letters", include_str!("migrations/0005_dead_letter_digests.sql")),
 ];
 /// Every table of the server, for whoever looks whether it may use them.
 const TABLES: [&str; 5] =

@@ -36,7 +36,7 @@ use crate::protocol::{Meta, SessionEvent, Topic};
 use crate::telemetry;
 
 use announcer::Announcer;
-use connections::{Connection, Connections};
+use connections::{Barred, Connection, Connections};
 use deadlines::Deadlines;
 use failures::Failures;
 use link::LinkError;
@@ -233,7 +233,7 @@ impl Realtime {
     /// limit, so it goes too.
     fn hang_up(&self, gates: &Arc<Gates>, connection: &Arc<Connection>, reason: &'static str) {
         self.forget(gates, connection, reason);
-        self.connections.bar(connection.transport.clone(), socketio::SESSION_TIMEOUT);
+        self.connections.bar(connection.transport.clone(), Barred::Ended, socketio::SESSION_TIMEOUT);
         connection.cut();
     }
 }

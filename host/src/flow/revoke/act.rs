@@ -11,6 +11,7 @@ use super::{InvalidRevocation, Revocation, RevokeRequest, StoreAway};
 use crate::flow::Gates;
 use crate::flow::broker::{HearsNodes, Sending};
 use crate::flow::ports::Touched;
+use crate::protocol::Topic;
 use crate::telemetry;
 
 /// How long whoever revokes waits until it is kept. It is in force on this node before.
@@ -68,6 +69,12 @@ impl Gates {
         request.judge(self.now_unix_s(), self.ports.revocations.kept_for())
     }
 
+    /// Whether a channel has this topic, by the catalog now in force.
+    #[must_use]
+    pub fn declares(&self, topic: &Topic) -> bool {
+        self.serving().catalog.resolve(topic.as_str()).is_some()
+    }
+
     /// Whether one more revocation can be taken (`limits.revocations`, and what waits to be kept).
     #[must_use]
     pub fn has_room_for_revocations(&self) -> bool {
@@ -121,7 +128,7 @@ impl Gates {
         telemetry::revocation(&telemetry::RevocationTaken {
             id: &revocation.id,
             user: revocation.user.as_deref(),
-            topic: revocation.topic.as_ref().map(crate::protocol::Topic::as_str),
+            topic: revocation.topic.as_ref().map(Topic::as_str),
             reason: revocation.reason.as_deref(),
             from,
             sessions: touched.sessions,

@@ -8,11 +8,12 @@ use sqlx::{Connection as _, Executor as _};
 use super::connect::{cause, sqlstate};
 
 /// What makes the tables, in order; the number of a step is its place, from 1 on. Steps are never changed, only added.
-const STEPS: [Step; 4] = [
-    Step { name: "kv", tables: &["kv"], sql: include_str!("migrations/0001_kv.sql") },
-    Step { name: "revocations", tables: &["revocations"], sql: include_str!("migrations/0002_revocations.sql") },
-    Step { name: "dead_letters", tables: &["dead_letters"], sql: include_str!("migrations/0003_dead_letters.sql") },
-    Step { name: "sessions", tables: &["sessions"], sql: include_str!("migrations/0004_sessions.sql") },
+const STEPS: [Step; 5] = [
+    Step::making("kv", include_str!("migrations/0001_kv.sql")),
+    Step::making("revocations", include_str!("migrations/0002_revocations.sql")),
+    Step::making("dead_letters", include_str!("migrations/0003_dead_letters.sql")),
+    Step::making("sessions", include_str!("migrations/0004_sessions.sql")),
+    Step::changing("dead_letters", include_str!("migrations/0005_dead_letter_digests.sql")),
 ];
 /// Every table of the server, for whoever looks whether it may use them.
 const TABLES: [&str; 5] =
@@ -32,12 +33,21 @@ const UNDEFINED_TABLE: &str = "42P01";
 const RELATIONS: &str = "SELECT relname::text FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p', 'v', 'f', 'S') \
      AND relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'tidegate')";
 
-/// One step.
+/// One step: a table is made, or one that is there is changed.
 struct Step {
-    name: &'static str,
-    /// The tables that it makes or changes.
-    tables: &'static [&'static str],
+    table: &'static str,
+    makes: bool,
     sql: &'static str,
+}
+
+impl Step {
+    const fn making(table: &'static str, sql: &'static str) -> Self {
+        Self { table, makes: true, sql }
+    }
+
+    const fn changing(table: &'static str, sql: &'static str) -> Self {
+        Self { table, makes: false, sql }
+    }
 }
 
 /// What there is of the tables.
@@ -162,20 +172,15 @@ impl Found {
             return Err(format!("a newer version of Tidegate made its tables (step {step}, this one knows {known})"));
         }
         let (taken, untaken): (Vec<_>, Vec<_>) = (1..).zip(&STEPS).partition(|(step, _)| self.taken.contains(step));
-        let gone: Vec<&Step> = taken
-            .iter()
-            .map(|(_, step)| *step)
-            .filter(|step| !step.tables.iter().all(|table| self.has(table)))
-            .collect();
+        let gone: BTreeSet<&str> = taken.iter().map(|(_, step)| step.table).filter(|table| !self.has(table)).collect();
         if !gone.is_empty() {
             return Err(tables_gone(&gone));
         }
-        let unnoted: Vec<_> =
-            untaken.iter().copied().filter(|(_, step)| step.tables.iter().any(|table| self.has(table))).collect();
-        if !unnoted.is_empty() {
-            return Err(notes_gone(&unnoted));
+        if untaken.iter().any(|(_, step)| step.makes && self.has(step.table)) {
+            let unnoted = untaken.iter().filter(|(_, step)| self.has(step.table));
+            return Err(notes_gone(&unnoted.copied().collect::<Vec<_>>()));
         }
-        if taken.iter().any(|(_, step)| step.name == "kv") && !self.has("kv_revision") {
+        if taken.iter().any(|(_, step)| step.table == "kv") && !self.has("kv_revision") {
             return Err(REVISIONS_GONE.to_owned());
         }
         Ok(untaken)
@@ -203,7 +208,7 @@ async fn apply(connection: &mut PgConnection) -> Result<Result<(), String>, sqlx
     for (number, step) in steps {
         all.execute(sqlx::raw_sql(step.sql)).await?;
         let noted = sqlx::query("INSERT INTO tidegate.migrations (step, name) VALUES ($1, $2)");
-        noted.bind(number).bind(step.name).execute(&mut *all).await?;
+        noted.bind(number).bind(step.table).execute(&mut *all).await?;
     }
     all.commit().await.map(Ok)
 }
@@ -230,11 +235,10 @@ fn may_not_use(role: &str) -> String {
 }
 
 /// What was made and is not there any more.
-fn tables_gone(steps: &[&Step]) -> String {
-    let tables = listed(steps.iter().flat_map(|step| step.tables).map(|table| format!("`tidegate.{table}`")));
-    let noted = listed(steps.iter().map(|step| format!("'{}'", step.name)));
-    let is_of_revocations = steps.iter().any(|step| step.tables.contains(&"revocations"));
-    let are_let_in = if is_of_revocations { "; what was revoked is let in again then" } else { "" };
+fn tables_gone(gone: &BTreeSet<&str>) -> String {
+    let tables = listed(gone.iter().map(|table| format!("`tidegate.{table}`")));
+    let noted = listed(gone.iter().map(|table| format!("'{table}'")));
+    let are_let_in = if gone.contains("revocations") { "; what was revoked is let in again then" } else { "" };
     format!(
         "somebody dropped {tables}; hint: restore it from a backup, or have it made again, empty, by \
          `DELETE FROM tidegate.migrations WHERE name IN ({noted})`{are_let_in}"
@@ -243,9 +247,9 @@ fn tables_gone(steps: &[&Step]) -> String {
 
 /// What is there, and nothing says that the server made it.
 fn notes_gone(steps: &[(i64, &Step)]) -> String {
-    let tables = steps.iter().flat_map(|(_, step)| step.tables).map(|table| format!("`tidegate.{table}`"));
-    let (tables, notes) =
-        (listed(tables), listed(steps.iter().map(|(number, step)| format!("({number}, '{}')", step.name))));
+    let made = steps.iter().filter(|(_, step)| step.makes);
+    let tables = listed(made.map(|(_, step)| format!("`tidegate.{}`", step.table)));
+    let notes = listed(steps.iter().map(|(number, step)| format!("({number}, '{}')", step.table)));
     format!(
         "there is {tables}, and no note in `tidegate.migrations` that the server made it; hint: restore that table from a \
          backup, or, where this version made the tables, note it by \

@@ -20,6 +20,7 @@ mod wires;
 
 pub use listener::{Listener, Peer, Wire, serve};
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -249,6 +250,12 @@ impl ports::Rooms for Realtime {
         for connection in self.rooms.members(topic) {
             self.tell(&connection, &event);
         }
+    }
+
+    fn tell_gap_in(&self, channels: &BTreeSet<&str>) -> usize {
+        let topics = self.rooms.topics_of(channels);
+        topics.iter().for_each(|topic| self.tell_gap(topic));
+        topics.len()
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Enforced {
 #[serde(rename_all = "snake_case")]
 enum Word {
     Revoke(Revocation),
+    /// Events of this source are gone that every node would have had something of.
+    Missed(String),
 }
 
 /// The same, to be told.
@@ -36,6 +38,7 @@ enum Word {
 #[serde(rename_all = "snake_case")]
 enum WordRef<'a> {
     Revoke(&'a Revocation),
+    Missed(&'a str),
 }
 
 impl Enforced {
@@ -101,6 +104,12 @@ impl Gates {
         self.ports.broker.tell(word)
     }
 
+    /// Tells the other nodes that events of a source are gone; `None` when there are none that hear of it so.
+    pub(in crate::flow) fn tell_nodes_missed(&self, source: &str) -> Option<Sending> {
+        let word = serde_json::to_vec(&WordRef::Missed(source)).ok()?;
+        self.ports.broker.tell(word)
+    }
+
     /// Puts in force what is kept already.
     pub(super) fn learn_of(&self, revocations: Vec<Revocation>, from: &'static str) {
         for revocation in revocations {
@@ -145,6 +154,7 @@ impl HearsNodes for Gates {
                     drop(self.ports.revocations.keep(&revocation, None));
                 }
             }
+            Ok(Word::Missed(source)) => self.tell_gap_here(&source),
             Err(error) => tracing::warn!(%error, "another node said what this version does not understand"),
         }
     }

@@ -80,7 +80,7 @@ const HOMES: [(&str, &[&str]); 29] = [
     ("hyper_rustls", &["outbound/"]),
     ("rustls", &["outbound/"]),
     ("rustls_native_certs", &["outbound/tls.rs"]),
-    ("rustix", &["plugins/compile/", "store/sqlite/dry.rs"]),
+    ("rustix", &["plugins/compile/", "plugins/room.rs", "store/sqlite/dry.rs"]),
     ("ureq", &["cli/plugin/ask.rs"]),
     ("hmac", &["plugins/compile/"]),
 ];

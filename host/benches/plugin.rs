@@ -13,7 +13,8 @@ use tidegate::flow::ports::{Action, AuthorizerCall, HandlerCall, SystemClock};
 use tidegate::plugins::{HostSettings, Plugin, PluginHost, Services};
 use tidegate::protocol::Payload;
 use tidegate::store::SqliteStore;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 
 /// A payload of 200 bytes that ping reads; it ignores the padding.
 fn payload() -> Payload {
@@ -51,6 +52,39 @@ fn calls(c: &mut Criterion) {
     c.bench_function("plugin/load", |b| b.iter_batched(|| source.clone(), load, BatchSize::PerIteration));
 }
 
+/// Calls of one plugin from as many threads as there are cores, and from fewer: `time` is that of a call by the clock on the wall,
+/// so that twice the threads should halve it.
+fn cores(c: &mut Criterion) {
+    let context = Arc::new(kit::context("realtime-ping", "realtime-ping", Some("u1")));
+    let payload = Arc::new(payload());
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let doubled = std::iter::successors(Some(1), |threads| Some(threads * 2)).take_while(|threads| *threads < cores);
+    for threads in doubled.chain([cores]) {
+        let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build().unwrap();
+        let ping = Arc::new(runtime.block_on(kit::load(kit::shipped("ping"))));
+        let calls = |count: u64| {
+            let (ping, context, payload) = (Arc::clone(&ping), Arc::clone(&context), Arc::clone(&payload));
+            async move {
+                for _ in 0..count {
+                    let call = HandlerCall { context: &context, payload: &payload };
+                    ping.handle(call).await.unwrap().unwrap();
+                }
+            }
+        };
+        c.bench_function(&format!("plugin/handle_200_bytes_threads_{threads}"), |b| {
+            b.iter_custom(|count| {
+                let share = count.div_ceil(threads as u64);
+                let began = Instant::now();
+                let tasks: Vec<_> = (0..threads).map(|_| runtime.spawn(calls(share))).collect();
+                for task in tasks {
+                    runtime.block_on(task).unwrap();
+                }
+                began.elapsed()
+            });
+        });
+    }
+}
+
 /// Calls that reach for a store: what a key and a query cost on the way through a component.
 fn reaches(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
@@ -81,5 +115,5 @@ fn reaches(c: &mut Criterion) {
     measure("plugin/query_sqlite", &asks, r#"{ "query": "one", "params": [1] }"#);
 }
 
-criterion_group!(benches, calls, reaches);
+criterion_group!(benches, calls, cores, reaches);
 criterion_main!(benches);

@@ -21,13 +21,14 @@ export async function until(what, happened) {
 }
 
 export class Cluster {
-  // `nodes` of them on one Redis; `config` changes each one's configuration.
+  // `nodes` of them on one Redis; `config` changes the configuration of each, which it is told the number of.
   static async start({ nodes = 2, persistent = false, config = (config) => config } = {}) {
     const cluster = new Cluster();
     cluster.redis = await RedisServer.start({ persistent });
-    cluster.config = (one) => config({ ...one, broker: cluster.redis.url, limits: { ...one.limits, broker_timeout: "1s" } });
+    const shared = (one) => ({ ...one, broker: cluster.redis.url, limits: { ...one.limits, broker_timeout: "1s" } });
+    cluster.config = (one, index = cluster.nodes.length) => config(shared(one), index, cluster);
     cluster.nodes = await Promise.all(
-      Array.from({ length: nodes }, () => Server.start({ plugins: false, config: cluster.config })),
+      Array.from({ length: nodes }, (_, index) => Server.start({ plugins: false, config: (one) => cluster.config(one, index) })),
     );
     await cluster.ready();
     return cluster;
@@ -69,7 +70,7 @@ class Subscriber {
   constructor(server, name, topics) {
     this.name = name;
     this.arrivals = new EventEmitter().setMaxListeners(0);
-    // By topic: the times it was subscribed, the publications received with the times, and the times of gaps.
+    // By topic: the times it was subscribed, the publications received with the connection, and the times of gaps.
     this.topics = new Map(topics.map((topic) => [topic, { spans: [], received: [], gaps: [] }]));
     this.socket = server.client({ token: token(name) });
     this.socket.on("connect", () => topics.forEach((topic) => this.#subscribe(topic)));
@@ -84,7 +85,7 @@ class Subscriber {
     });
     for (const [topic, seen] of this.topics) {
       this.socket.on(topic, ({ n }) => {
-        seen.received.push({ n, at: performance.now() });
+        seen.received.push({ n, connection: this.socket.id });
         this.arrivals.emit("arrival");
       });
     }
@@ -129,41 +130,52 @@ export class Load {
   #stopped = false;
   #publishers = [];
 
-  // Subscribers of every topic on every node, and for each node and topic one that publishes, one after the other.
-  static async start(cluster, { topics = 3, subscribers = 2, perSecond = 10 } = {}) {
+  // Subscribers of every topic on every node, and for each node and topic one that publishes, one after the other. With a
+  // `feed` it is that which publishes, for each topic one after the other: `feed.publish(topic, n)` says whether it was
+  // accepted, or fails where nobody knows.
+  static async start(cluster, { topics = 3, subscribers = 2, perSecond = 10, feed } = {}) {
     const load = new Load();
     load.cluster = cluster;
+    load.feed = feed;
     load.topics = Array.from({ length: topics }, (_, index) => `e2e.room.load${index}`);
     load.subscribers = cluster.nodes.flatMap((node, at) =>
       Array.from({ length: subscribers }, (_, index) => new Subscriber(node, `node${at}-${index}`, load.topics)),
     );
     await Promise.all(load.subscribers.map((subscriber) => subscriber.subscribed()));
-    for (const index of cluster.nodes.keys()) {
-      for (const topic of load.topics) load.#publishers.push(load.#publish(index, topic, 1000 / perSecond));
-    }
+    for (const [from, topic] of load.#roads()) load.#publishers.push(load.#publish(from, topic, 1000 / perSecond));
     return load;
   }
 
+  // Who publishes on what.
+  #roads() {
+    const from = this.feed ? ["the feed"] : [...this.cluster.nodes.keys()];
+    return from.flatMap((one) => this.topics.map((topic) => [one, topic]));
+  }
+
   // Publishes once; the oracle knows when, where, and what the answer was.
-  async #once(index, topic) {
+  async #once(from, topic) {
     const n = (this.#number += 1);
-    const publication = { n, topic, node: index, sent: performance.now(), accepted: false };
+    const publication = { n, topic, node: from, sent: performance.now(), accepted: false };
     this.#publications.push(publication);
     try {
-      const { status } = await this.cluster.nodes[index].publish(topic, { n });
-      publication.accepted = status === 202;
-      publication.status = status;
+      if (this.feed) {
+        publication.accepted = Boolean(await this.feed.publish(topic, n));
+      } else {
+        const { status } = await this.cluster.nodes[from].publish(topic, { n });
+        publication.accepted = status === 202;
+        publication.status = status;
+      }
     } catch {
-      // Nobody answers: the node was killed. It may have taken it.
+      // Nobody answers: the node was killed, or what feeds it. It may have taken it.
     }
     publication.answered = performance.now();
     return publication;
   }
 
-  async #publish(index, topic, everyMs) {
+  async #publish(from, topic, everyMs) {
     while (!this.#stopped) {
       const began = performance.now();
-      await this.#once(index, topic);
+      await this.#once(from, topic);
       await sleep(Math.max(0, everyMs - (performance.now() - began)));
     }
   }
@@ -175,15 +187,15 @@ export class Load {
     this.#stopped = true;
     await Promise.all(this.#publishers);
     // One more from everywhere, which everyone gets after everything else.
-    for (const index of this.cluster.nodes.keys()) {
-      for (const topic of this.topics) {
-        const last = await this.#once(index, topic);
-        if (!last.accepted) throw new Error(`not accepted after all was well: ${JSON.stringify(last)}`);
-        await Promise.all(this.subscribers.map((subscriber) => subscriber.received(topic, last.n)));
-      }
+    for (const [from, topic] of this.#roads()) {
+      const last = await this.#once(from, topic);
+      if (!last.accepted) throw new Error(`not accepted after all was well: ${JSON.stringify(last)}`);
+      await Promise.all(this.subscribers.map((subscriber) => subscriber.received(topic, last.n)));
     }
+    // Before the clients end: whoever is disconnected knows that it misses something.
+    const figures = judge(this.#publications, this.subscribers, { isReadAgain: this.feed !== undefined });
     for (const { socket } of this.subscribers) socket.close();
-    return judge(this.#publications, this.subscribers);
+    return figures;
   }
 }
 
@@ -191,26 +203,28 @@ export class Load {
 // knew that it missed something: `owed` it is, once.
 const spanOf = (spans, publication) => spans.find(({ from, to = Infinity }) => from < publication.sent && publication.answered < to);
 
-export function judge(publications, subscribers) {
+// With `isReadAgain` what a node that was killed had not acknowledged comes again, but never twice by one connection.
+export function judge(publications, subscribers, { isReadAgain = false } = {}) {
   const figures = {
     published: publications.length,
     accepted: publications.filter(({ accepted }) => accepted).length,
     owed: 0, received: 0, toldOfGap: 0, gaps: 0, longestRefusedMs: 0, violations: [],
   };
   const violation = (what, subscriber, { n, topic, node }) => {
-    if (figures.violations.length < 20) figures.violations.push(`${what}: ${n} of node ${node} on ${topic} at ${subscriber.name}`);
+    if (figures.violations.length < 20) figures.violations.push(`${what}: ${n} from ${node} on ${topic} at ${subscriber.name}`);
   };
   const byTopic = Map.groupBy ? Map.groupBy(publications, ({ topic }) => topic) : groupBy(publications);
   for (const subscriber of subscribers) {
     for (const [topic, { spans, received, gaps }] of subscriber.topics) {
       const times = new Map();
       for (const { n } of received) times.set(n, (times.get(n) ?? 0) + 1);
+      const known = new Set();
       figures.gaps += gaps.length;
       const published = byTopic.get(topic) ?? [];
       const byNumber = new Map(published.map((publication) => [publication.n, publication]));
       for (const publication of published) {
         const count = times.get(publication.n) ?? 0;
-        if (count > 1) violation(`received ${count} times`, subscriber, publication);
+        if (count > 1 && !isReadAgain) violation(`received ${count} times`, subscriber, publication);
         const span = publication.accepted && spanOf(spans, publication);
         if (!span) continue;
         figures.owed += 1;
@@ -220,10 +234,13 @@ export function judge(publications, subscribers) {
         else violation("missed and not told", subscriber, publication);
       }
       const latest = new Map();
-      for (const { n } of received) {
+      for (const { n, connection } of received) {
         const { node } = byNumber.get(n);
-        if (n < (latest.get(node) ?? 0)) violation("out of order", subscriber, byNumber.get(n));
-        latest.set(node, n);
+        const from = isReadAgain ? `${connection} ${node}` : node;
+        if (n < (latest.get(from) ?? 0)) violation("out of order", subscriber, byNumber.get(n));
+        if (isReadAgain && known.has(`${connection} ${n}`)) violation("received twice by one connection", subscriber, byNumber.get(n));
+        known.add(`${connection} ${n}`);
+        latest.set(from, n);
       }
     }
   }

@@ -179,6 +179,34 @@ describe("the sessions of a web application that says who is logged in", () => {
     assert.ok(inside.connected);
   });
 
+  for (const transport of TRANSPORTS) {
+    test(`who may be let in later does not come back each second, over ${transport}`, async () => {
+      application.status = 503;
+      const refused = server.logged("realtime.auth_failed");
+      server.client({ transport, ...cookie("app_session=s1") });
+      await refused;
+      const began = performance.now();
+      assert.equal((await server.logged("realtime.auth_failed", 15_000)).code, "unavailable");
+      assert.ok(performance.now() - began > 4000, "the transport is held for so long");
+      application.status = 200;
+    });
+  }
+
+  test("a client that polls and may be let in later is answered 503 with the code", async () => {
+    application.status = 503;
+    const headers = { Cookie: "app_session=s1" };
+    const polls = `${server.url}/socket.io/?EIO=4&transport=polling`;
+    const { sid } = JSON.parse((await (await fetch(polls, { headers })).text()).slice(1));
+    const path = `${polls}&sid=${sid}`;
+    await fetch(path, { method: "POST", body: "40", headers });
+    let answer;
+    // The heartbeat comes first.
+    do answer = await fetch(path, { headers }); while (answer.ok && (await answer.text()) === "2");
+    const { error } = await answer.json();
+    assert.deepEqual([answer.status, error.code, error.retry], [503, "unavailable", true]);
+    application.status = 200;
+  });
+
   test("a session that began with polling stays whose it was, whatever its upgrade brings", async () => {
     const transportOptions = {
       polling: { extraHeaders: { Cookie: "app_session=s1" } },

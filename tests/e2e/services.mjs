@@ -13,7 +13,7 @@ import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
-import { target } from "./paths.mjs";
+import { repository, target } from "./paths.mjs";
 
 const run = promisify(execFile);
 
@@ -254,17 +254,31 @@ async function postgresTemplate() {
 export class PostgresServer extends Service {
   ending = "SIGINT";
 
-  // With an empty database `tidegate`.
-  static async start() {
+  // With an empty database `tidegate`. With `tls` it lets nobody in who does not speak TLS; its certificate is for
+  // `localhost`, signed by nobody else.
+  static async start({ tls = false } = {}) {
     const template = await postgresTemplate();
     const server = new PostgresServer("postgres");
     server.data = join(server.directory, "data");
+    server.tls = tls;
     cpSync(template, server.data, { recursive: true });
+    if (tls) server.#layTls();
     execFileSync("chmod", ["700", server.data]);
     giveAway(server.data);
     await server.begin();
     await server.sql("create database tidegate", "postgres");
     return server;
+  }
+
+  // What the server of the tests shows who it is with.
+  static certificate = join(repository, "tests/support/tls/localhost.crt");
+
+  #layTls() {
+    for (const name of ["localhost.crt", "localhost.key"]) {
+      writeFileSync(join(this.data, name), readFileSync(join(repository, "tests/support/tls", name)), { mode: 0o600 });
+    }
+    const access = join(this.data, "pg_hba.conf");
+    writeFileSync(access, readFileSync(access, "utf8").replaceAll(/^host /gm, "hostssl "));
   }
 
   command() {
@@ -274,6 +288,7 @@ export class PostgresServer extends Service {
     const settings = [
       "listen_addresses=127.0.0.1", "unix_socket_directories=", "shared_buffers=16MB", "fsync=off", "full_page_writes=off",
       "log_min_messages=fatal",
+      ...(this.tls ? ["ssl=on", "ssl_cert_file=localhost.crt", "ssl_key_file=localhost.key"] : []),
     ];
     return [postgresProgram("postgres"), "-D", this.data, "-p", String(this.port), ...settings.flatMap((setting) => ["-c", setting])];
   }

@@ -66,6 +66,38 @@ async fn it_is_sent_the_token_or_the_cookies_that_are_listed_and_nothing_else() 
 }
 
 #[tokio::test]
+async fn without_a_list_it_is_sent_every_cookie_that_can_be_sent() {
+    let world = world();
+    let introspect = json!({ "url": URL, "user": "/data/id", "roles": "/data/roles" });
+    let door = Door::with(json!({ "providers": [{ "introspect": introspect }] }), &world).await;
+    assert_eq!(door.cookies("b=1; sid=s; emoji=\u{1f98a}; b=2").await.as_deref(), Ok("42"));
+    let cookies = world.http.seen()[0].headers.iter().find(|(name, _)| name == "cookie").unwrap().1.clone();
+    assert_eq!(cookies, "b=1; sid=s; b=2");
+}
+
+#[tokio::test]
+async fn cookies_that_are_nobodys_are_no_credential_unless_one_is_listed() {
+    let world = world();
+    world.http.answer(URL, Reply::Status(401, String::new()));
+    let every = json!({ "url": URL, "user": "/data/id" });
+    let listed = json!({ "url": URL, "user": "/data/id", "cookies": ["sid"] });
+    let anonymous =
+        |policy: &str, introspect: &Value| json!({ "anonymous": policy, "providers": [{ "introspect": introspect }] });
+    let cookies = |text: &str| Handshake { cookie: Some(text.to_owned()), ..Handshake::default() };
+    for (auth, cookie, expected) in [
+        (anonymous("allow", &every), "sid=s", Ok(None)),
+        (anonymous("deny", &every), "sid=s", Err(Code::Unauthenticated)),
+        (anonymous("allow", &listed), "sid=s", Err(Code::Unauthenticated)),
+        (anonymous("allow", &listed), "theme=dark", Ok(None)),
+    ] {
+        let door = Door::with(auth.clone(), &world).await;
+        assert_eq!(door.connect(cookies(cookie)).await, expected, "{auth} {cookie}");
+    }
+    let door = Door::with(anonymous("allow", &every), &world).await;
+    assert_eq!(door.token("t").await, Err(Code::Unauthenticated), "a token is always one");
+}
+
+#[tokio::test]
 async fn without_bearer_no_token_leaves_the_server() {
     let world = world();
     let door = Door::with(auth(json!({ "bearer": false })), &world).await;

@@ -117,3 +117,21 @@ async fn a_publish_of_a_backend_is_cleared_before_it_goes_anywhere() {
     assert_eq!(code(server.gates.broadcast("news", ReadPayload::from(json!({})))), Code::InvalidPayload);
     assert_eq!(server.broker.published(), []);
 }
+
+#[tokio::test]
+async fn what_a_source_lost_is_told_on_every_node_and_on_this_one_where_the_others_cannot_be_told() {
+    let (server, other) = (server(), server());
+    server.gates.tell_gap_of("redis:s", Reach::EveryNode).await;
+    assert!(server.rooms.gaps().is_empty(), "it hears it as the others do");
+    for node in [&server, &other] {
+        server.broker.play_to(&*node.gates);
+        assert_eq!(node.rooms.gaps(), ["news"]);
+    }
+    server.broker.set_away(true);
+    server.gates.tell_gap_of("redis:s", Reach::EveryNode).await;
+    assert_eq!(server.rooms.gaps(), ["news", "news"]);
+    server.broker.set_away(false);
+    let told = server.broker.told();
+    server.gates.tell_gap_of("redis:s", Reach::ThisNode).await;
+    assert_eq!((server.rooms.gaps().len(), server.broker.told()), (3, told), "every node finds out by itself");
+}

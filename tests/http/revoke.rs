@@ -60,6 +60,7 @@ async fn what_is_no_revocation_is_400_with_the_words_to_mend_it() {
         (r#"{"user":"a","users":["b"]}"#, "unknown field `users`"),
         (r#"{"user":"a","issued_before":-1}"#, "invalid value: integer `-1`"),
         (r#"{"user":"a","issued_before":"now"}"#, "invalid type: string"),
+        (r#"{"user":"a","user":"b"}"#, "an object names a key twice"),
         (r#"{"topic":"a..b"}"#, "`topic` is no topic: a segment is empty"),
     ];
     for (body, words) in cases {
@@ -68,6 +69,14 @@ async fn what_is_no_revocation_is_400_with_the_words_to_mend_it() {
         let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
         assert!(message.contains(words), "{body}: {message}");
     }
+    assert_eq!(server.clients.revoked(), []);
+}
+
+#[tokio::test]
+async fn a_topic_that_no_channel_has_is_404_and_nothing_is_revoked() {
+    let server = server().start();
+    let answer = revoke(&server, json!({ "topic": "newz", "user": "alice" })).await;
+    assert_eq!(answer.refused(), refusal(404, "unknown_channel"));
     assert_eq!(server.clients.revoked(), []);
 }
 

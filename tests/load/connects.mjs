@@ -1,13 +1,15 @@
 // How many connections a second gate 1 lets in, with each provider: a websocket is opened, the handshake answered, and
 // closed, so many at a time.
 
-import { existsSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 
 import WebSocket from "ws";
 
-import { target } from "../e2e/paths.mjs";
+import { cargoBuild } from "../e2e/guest.mjs";
+import { repository, target } from "../e2e/paths.mjs";
+import { PostgresServer } from "../e2e/services.mjs";
 import { cpuSeconds } from "./cpu.mjs";
 
 process.env.TIDEGATE_BIN ??= join(target, "release", "tidegate");
@@ -46,15 +48,40 @@ const scenes = {
   "introspect, asked": () => introspecting("0s"),
   "introspect, kept": () => introspecting("1h"),
   "session, SQLite": async () => {
-    const session = { cookie: "sid", token: true, query: "select user_id, roles from sessions where token = $1" };
-    const sessions = Array.from({ length: USERS }, (_, n) => `('t${n}', 'u${n}', 'reader')`).join(", ");
-    const files = (directory) => sqlite(join(directory, "company.db"), `
-      create table sessions (token text primary key, user_id text not null, roles text not null);
-      insert into sessions values ${sessions};`);
-    const store = "sqlite:../company.db";
-    return { providers: [{ session }], store, files, credential: (user) => user.replace("u", "t"), beside: nobody };
+    const files = (directory) => sqlite(join(directory, "company.db"), SESSIONS);
+    return { ...session, store: "sqlite:../company.db", files, beside: nobody };
   },
+  "session, PostgreSQL": async () => {
+    const postgres = await PostgresServer.start();
+    await postgres.sql(SESSIONS);
+    return { ...session, store: postgres.url, beside: postgres };
+  },
+  plugin: async () => ({
+    providers: [{ plugin: { name: "my-auth" } }],
+    files: plugin,
+    credential: (user) => `user:${user}`,
+    beside: nobody,
+  }),
 };
+
+const session = {
+  providers: [{ session: { cookie: "sid", token: true, query: "select user_id, roles from sessions where token = $1" } }],
+  credential: (user) => user.replace("u", "t"),
+};
+const SESSIONS = `create table sessions (token text primary key, user_id text not null, roles text not null);
+  insert into sessions values ${Array.from({ length: USERS }, (_, n) => `('t${n}', 'u${n}', 'reader')`).join(", ")};`;
+
+// An authorizer that takes `user:<id>` for a credential, as the tests build it.
+function plugin(directory) {
+  const into = join(directory, "plugins/my-auth");
+  mkdirSync(into, { recursive: true });
+  const manifest = { component: "typed.wasm", kinds: ["authorizer"], grants: { http: ["http://api.test"], emit: ["lobby"], publish: ["connection.*"] } };
+  writeFileSync(join(into, "plugin.yaml"), JSON.stringify(manifest));
+  copyFileSync(cargoBuild(join(repository, "tests/plugins/guests/typed"), "typed"), join(into, "typed.wasm"));
+  const lobby = "feature: lobby\nchannels: { lobby: { scope: public, payload: {} } }\n";
+  mkdirSync(join(directory, "channels"), { recursive: true });
+  writeFileSync(join(directory, "channels/lobby.yaml"), lobby);
+}
 
 async function introspecting(cache) {
   const application = await new WebApplication().start();

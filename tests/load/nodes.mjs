@@ -1,5 +1,6 @@
 // Three nodes on a Redis under a steady load, one fault after the other, and what an oracle that knows every accepted
-// publication says: FAULT_SECONDS (10) each.
+// publication says: FAULT_SECONDS (10) each. With FEED=streams no node is published to, and no broker is between them: each
+// reads a stream that producers add to.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -11,6 +12,7 @@ const release = join(target, "release", "tidegate");
 if (!process.env.TIDEGATE_BIN && existsSync(release)) process.env.TIDEGATE_BIN = release;
 // Read after TIDEGATE_BIN is set.
 const { Cluster, Load } = await import("../e2e/cluster.mjs");
+const { fedByStream, StreamFeed } = await import("../e2e/feeds.mjs");
 
 const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
 const FAULT_MS = number("FAULT_SECONDS", 10) * 1000;
@@ -24,6 +26,9 @@ const killed = async ({ redis }) => {
   await pause(FAULT_MS);
   await redis.restart();
 };
+
+const IS_FED = process.env.FEED === "streams";
+if (process.env.FEED && !IS_FED) throw new Error("FEED: nothing, or streams");
 
 const faults = {
   "none": () => pause(FAULT_MS),
@@ -48,13 +53,17 @@ const only = process.env.FAULTS?.split(",");
 const columns = ["published", "accepted", "owed", "received", "toldOfGap", "gaps", "longestRefusedMs", "violations"];
 const row = (...cells) => console.log(cells.map((cell, index) => (index ? String(cell).padStart(17) : String(cell).padEnd(28))).join(""));
 
-console.log(`${NODES} nodes, ${SUBSCRIBERS} subscribers of ${TOPICS} topics on each, ${PER_SECOND} publications/s a node and topic, faults of ${FAULT_MS / 1000} s\n`);
+const source = IS_FED ? "a topic, by a stream," : "a node and topic,";
+console.log(`${NODES} nodes, ${SUBSCRIBERS} subscribers of ${TOPICS} topics on each, ${PER_SECOND} publications/s ${source} faults of ${FAULT_MS / 1000} s\n`);
 row("fault", ...columns);
 let failed = false;
 for (const [what, fault] of Object.entries(faults)) {
   if (only && !only.some((word) => what.includes(word))) continue;
-  const cluster = await Cluster.start({ nodes: NODES, persistent: what.endsWith("with data") });
-  const load = await Load.start(cluster, { topics: TOPICS, subscribers: SUBSCRIBERS, perSecond: PER_SECOND });
+  const fed = IS_FED ? { config: fedByStream() } : {};
+  const cluster = await Cluster.start({ nodes: NODES, persistent: what.endsWith("with data"), ...fed });
+  const feed = IS_FED ? new StreamFeed(cluster.redis) : undefined;
+  if (IS_FED) await Promise.all(cluster.nodes.map((node) => node.printed("bus.back")));
+  const load = await Load.start(cluster, { topics: TOPICS, subscribers: SUBSCRIBERS, perSecond: PER_SECOND, feed });
   await pause(2000);
   await fault(cluster);
   await cluster.ready();
@@ -63,6 +72,7 @@ for (const [what, fault] of Object.entries(faults)) {
   row(what, ...columns.map((column) => (column === "violations" ? figures.violations.length : figures[column])));
   figures.violations.forEach((violation) => console.log(`  ${violation}`));
   failed ||= figures.violations.length > 0;
+  feed?.close();
   await cluster.stop();
 }
 process.exit(failed ? 1 : 0);

@@ -16,4 +16,5 @@ mod store_outages;
 mod store_queries;
 mod store_revocations;
 mod store_sessions;
+mod store_tables;
 mod streams;

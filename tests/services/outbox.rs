@@ -253,6 +253,104 @@ async fn a_row_that_is_no_event_is_a_dead_letter_and_stops_nothing() {
     }
 }
 
+/// Rows with these ids, which are their numbers.
+fn with_ids(from: i64, to: i64) -> String {
+    format!(
+        "insert into tidegate_outbox (id, type, data)
+        select n, 'told', jsonb_build_object('n', n) from generate_series({from}, {to}) n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_whose_ids_are_zero_and_below_cross_in_order_as_any_other() {
+    let postgres = PostgresServer::start();
+    let bus = bus(&postgres, ", batch: 2");
+    let node = Node::start("a", &bus);
+    cursor(&postgres, "a").await;
+    // With batches of two, one begins behind -2, one behind 0.
+    postgres.sql(&with_ids(-3, 3));
+    assert_eq!(node.numbers(7).await, (-3..=3).collect::<Vec<_>>());
+    node.end().await;
+    postgres.sql("delete from tidegate_outbox");
+    // A cursor that has begun nothing stands at no row, whatever number is beside it; one that has stands at any.
+    assert_eq!(postgres.sql("select reading_to is null, after_id from tidegate_outbox_cursors"), "t|0");
+    postgres.sql(&with_ids(-12, -10));
+    let node = Node::start("a", &bus);
+    assert_eq!(node.numbers(3).await, [-12, -11, -10]);
+    node.end().await;
+    postgres.sql("delete from tidegate_outbox");
+    for (after, rest) in [(-1, vec![0, 1]), (0, vec![1])] {
+        postgres.sql(&with_ids(-1, 1));
+        postgres
+            .sql(&format!("update tidegate_outbox_cursors set reading_to = pg_current_snapshot(), after_id = {after}"));
+        let node = Node::start("a", &bus);
+        assert_eq!(node.numbers(rest.len()).await, rest);
+        assert_eq!(node.end().await.delivered().len(), rest.len());
+        postgres.sql("delete from tidegate_outbox");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outbox_that_was_dropped_is_made_again_and_read_by_those_that_run() {
+    let postgres = PostgresServer::start();
+    let nodes = ["a", "b"].map(|name| Node::start(name, &bus(&postgres, ", poll: 100ms")));
+    for name in ["a", "b"] {
+        cursor(&postgres, name).await;
+    }
+    publish(&postgres, [1]);
+    for node in &nodes {
+        node.numbers(1).await;
+    }
+    // Its function and the cursors stay.
+    postgres.sql("drop table tidegate_outbox");
+    until("the table", async || postgres.sql("select to_regclass('tidegate_outbox') is not null") == "t").await;
+    publish(&postgres, [2, 3]);
+    for node in nodes {
+        assert_eq!(node.numbers(3).await, [1, 2, 3]);
+        node.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_all_cursors_were_lost_no_row_is_and_whoever_runs_goes_on_where_it_was() {
+    let postgres = PostgresServer::start();
+    let polling = bus(&postgres, ", poll: 100ms");
+    // One that remembers no event: what it read twice would arrive twice.
+    let runs = Node::limited("runs", &polling, |limits| limits.duplicates_max = 0);
+    cursor(&postgres, "runs").await;
+    let rests = Node::start("rests", &polling);
+    cursor(&postgres, "rests").await;
+    rests.end().await;
+    publish(&postgres, [1, 2]);
+    assert_eq!(runs.numbers(2).await, [1, 2]);
+    postgres.sql(&format!("drop table tidegate_outbox_cursors; {}", call(3)));
+    assert_eq!(runs.numbers(3).await, [1, 2, 3]);
+    until("the gap", async || runs.server.rooms.gaps() == ["positions"]).await;
+    let rests = Node::start("rests", &polling);
+    assert_eq!(rests.numbers(3).await, [1, 2, 3]);
+    publish(&postgres, [4]);
+    assert_eq!(rests.numbers(4).await, [1, 2, 3, 4]);
+    assert_eq!(runs.numbers(4).await, [1, 2, 3, 4]);
+    rests.end().await;
+    runs.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_forgotten_while_it_ran_goes_on_where_it_was_and_tells_a_gap() {
+    let postgres = PostgresServer::start();
+    let node = Node::limited("a", &bus(&postgres, ", poll: 100ms"), |limits| limits.duplicates_max = 0);
+    cursor(&postgres, "a").await;
+    publish(&postgres, [1]);
+    node.numbers(1).await;
+    postgres.sql(&format!("begin; delete from tidegate_outbox_cursors where node = 'a'; {}; commit", call(2)));
+    assert_eq!(node.numbers(2).await, [1, 2]);
+    cursor(&postgres, "a").await;
+    publish(&postgres, [3]);
+    assert_eq!(node.numbers(3).await, [1, 2, 3]);
+    until("the gap", async || node.server.rooms.gaps() == ["positions"]).await;
+    node.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restored_database_is_read_from_its_beginning() {
     let postgres = PostgresServer::start();

@@ -77,6 +77,23 @@ async fn nodes_that_share_a_database_share_their_letters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_dies_on_every_node_of_a_database_is_one_letter_until_it_is_retried() {
+    let postgres = PostgresServer::start();
+    let (one, other) = (node(&postgres.url()), node(&postgres.url()));
+    let (here, there) = (one.dead_letters(MAX), other.dead_letters(MAX));
+    bury(&here, &["1"]).await;
+    let twin = |id: &str, of: &str| DeadLetter { id: id.to_owned(), at_unix_s: 8, ..letter(of) };
+    there.bury(twin("2", "1"));
+    there.bury(DeadLetter { rule: RuleId { on: "a.b".to_owned(), ..letter("1").rule }, ..twin("3", "1") });
+    there.settled().await;
+    assert_eq!(ids(&there).await, ["3", "1"], "the same event by another rule is another letter");
+    assert!(here.take("1").await.unwrap().is_some());
+    there.bury(twin("4", "1"));
+    there.settled().await;
+    assert_eq!(ids(&here).await, ["4", "3"], "retried, it may die again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_the_store_is_away_letters_wait_in_memory_and_are_written_when_it_is_back() {
     let mut postgres = PostgresServer::start();
     let store = node(&postgres.url());

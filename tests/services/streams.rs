@@ -208,6 +208,8 @@ async fn a_redis_that_kept_its_data_is_read_on_after_it_was_killed() {
     redis.restart();
     add(&mut connect(&redis), 21..=40);
     assert_eq!(node.numbers(40).await, (1..=40).collect::<Vec<_>>());
+    // Nobody knows what another life of the server had last.
+    assert_eq!(node.server.rooms.gaps(), ["positions"]);
     node.end().await;
 }
 
@@ -228,6 +230,7 @@ async fn a_redis_that_lost_its_data_is_read_from_its_beginning_and_that_is_told(
     assert_eq!(node.numbers(40).await, (1..=40).collect::<Vec<_>>());
     let metrics = tidegate::telemetry::render();
     assert!(metrics.contains(r#"tidegate_bus_missed_total{source="redis:lost"}"#), "{metrics}");
+    assert_eq!(node.server.rooms.gaps(), ["positions"]);
     node.end().await;
 }
 
@@ -271,6 +274,7 @@ async fn a_redis_that_stands_still_holds_up_nothing_for_longer_than_that() {
     redis.thaw();
     add_to("still", &mut producer, [2]);
     assert_eq!(node.numbers(2).await, [1, 2]);
+    assert!(node.server.rooms.gaps().is_empty(), "it is the same server, with all it had");
     node.end().await;
 }
 
@@ -294,6 +298,7 @@ async fn entries_that_were_trimmed_before_they_were_read_are_told() {
     let node = Node::start("a", &bus);
     assert_eq!(node.numbers(40).await, (66..=105).collect::<Vec<_>>());
     until("the telling", async || missed() == Some(60)).await;
+    until("the gap", async || node.server.rooms.gaps() == ["positions"]).await;
     // Once, and never of a stream that was read to its end.
     let _: i64 = cmd("XTRIM").arg("t").arg("MAXLEN").arg(1).query(&mut producer).unwrap();
     node.end().await;

@@ -1,5 +1,6 @@
 //! The world around the gates, faked: rooms and a bus that record, a clock that is moved by hand.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -53,7 +54,7 @@ impl FakeRooms {
         self.delivered.lock().clone()
     }
 
-    /// Every topic whose subscribers were told of a gap.
+    /// Every topic, or channel, whose subscribers were told of a gap.
     pub fn gaps(&self) -> Vec<String> {
         self.gaps.lock().clone()
     }
@@ -75,6 +76,12 @@ impl Rooms for FakeRooms {
 
     fn tell_gap(&self, topic: &Topic) {
         self.gaps.lock().push(topic.as_str().to_owned());
+    }
+
+    /// Records the channels: it knows of no topics.
+    fn tell_gap_in(&self, channels: &BTreeSet<&str>) -> usize {
+        self.gaps.lock().extend(channels.iter().map(|channel| (*channel).to_owned()));
+        channels.len()
     }
 }
 

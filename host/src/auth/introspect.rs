@@ -15,9 +15,9 @@ use super::claims;
 use super::compact::TOKEN_BYTES_MAX;
 use super::reach::Reach;
 use crate::config::IntrospectProvider;
-use crate::flow::Shown;
 use crate::flow::http_client::{HttpClient, HttpRequest};
 use crate::flow::ports::{Clock, Identity, Provider};
+use crate::flow::{EVERY_COOKIE, Shown};
 use crate::protocol::{Code, User};
 use crate::telemetry;
 
@@ -115,11 +115,18 @@ impl Introspect {
         if let Some(token) = shown.token.filter(|_| self.provider.bearer) {
             headers.push(("authorization".to_owned(), format!("Bearer {token}")));
         }
-        if !shown.cookies.is_empty() {
-            let pairs: Vec<String> = shown.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        // Whatever else a browser has must not keep its user out.
+        let goes = |pair: &String| !self.takes_every_cookie() || is_plain(pair);
+        let pairs = shown.cookies.iter().map(|(name, value)| format!("{name}={value}"));
+        let pairs: Vec<String> = pairs.filter(goes).collect();
+        if !pairs.is_empty() {
             headers.push(("cookie".to_owned(), pairs.join("; ")));
         }
         headers
+    }
+
+    fn takes_every_cookie(&self) -> bool {
+        self.provider.cookies.iter().any(|cookie| cookie == EVERY_COOKIE)
     }
 
     async fn ask(&self, headers: Vec<(String, String)>) -> Identity {
@@ -185,10 +192,10 @@ impl Provider for Introspect {
             return Identity::NotMine;
         }
         let bytes: usize = headers.iter().map(|(_, value)| value.len()).sum();
-        // What could begin another header field, or be read as another value, is not sent anywhere.
-        let is_plain =
-            headers.iter().all(|(_, value)| value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()));
-        if bytes > TOKEN_BYTES_MAX || !is_plain || shown.token.is_some_and(|token| token.contains(' ')) {
+        if bytes > TOKEN_BYTES_MAX
+            || !headers.iter().all(|(_, value)| is_plain(value))
+            || shown.token.is_some_and(|token| token.contains(' '))
+        {
             tracing::debug!(bytes, "credential refused: it is too long, or cannot be forwarded");
             return Identity::Refused(Code::Unauthenticated);
         }
@@ -214,7 +221,13 @@ impl Provider for Introspect {
             }
             identity
         };
-        flight.get_or_init(ask).await.clone()
+        match flight.get_or_init(ask).await.clone() {
+            // Among all the cookies of a browser there need not be a session's.
+            Identity::Refused(Code::Unauthenticated) if shown.token.is_none() && self.takes_every_cookie() => {
+                Identity::NotMine
+            }
+            identity => identity,
+        }
     }
 
     fn forget(&self, user_id: &str) {
@@ -222,6 +235,11 @@ impl Provider for Introspect {
         // Who boarded waits for the answer; who comes from now on asks anew.
         self.flights.lock().clear();
     }
+}
+
+/// What could begin another header field, or be read as another value, is not sent anywhere.
+fn is_plain(value: &str) -> bool {
+    value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
 }
 
 fn hash(headers: &[(String, String)]) -> Key {

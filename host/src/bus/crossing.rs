@@ -75,6 +75,11 @@ impl Crossing {
         self.gates.letters_settled().await;
     }
 
+    /// Tells the subscribers of everything that events of the source may lead to that they may have missed some.
+    pub(super) async fn tell_gap(&self) {
+        self.gates.tell_gap_of(&self.label, self.reach).await;
+    }
+
     /// Keeps what is no event: `id` and `source` say where it was, `fields` what it held.
     pub(super) fn bury(&self, id: &str, source: &str, fields: impl Iterator<Item = (String, String)>, reason: String) {
         let shown: Map<String, Value> =

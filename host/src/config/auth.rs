@@ -161,8 +161,8 @@ pub struct IntrospectProvider {
     /// What is asked, with `GET`. May be on a private network. No redirect is followed.
     #[schemars(with = "String")]
     pub url: WebUrl,
-    /// The cookies that are sent along, and no others. Default: none.
-    #[serde(default)]
+    /// The cookies that are sent along, and no others. Default `["*"]`: all there are.
+    #[serde(default = "every_cookie")]
     pub cookies: Vec<String>,
     /// Whether a token (`auth.token`, a bearer token, `auth.cookie` or the one of `authenticate`) is sent along, as
     /// `Authorization: Bearer`. Default `true`.
@@ -223,6 +223,10 @@ const fn ten_thousand() -> usize {
 
 const fn yes() -> bool {
     true
+}
+
+fn every_cookie() -> Vec<String> {
+    vec!["*".to_owned()]
 }
 
 fn id() -> String {

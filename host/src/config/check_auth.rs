@@ -220,7 +220,7 @@ mod tests {
                 "providers: [introspect: { url: 'http://a' }, introspect: { url: 'http://b' }]",
                 "is never asked about tokens",
             ),
-            ("providers: [introspect: { url: 'http://a', bearer: false }]", "nothing is forwarded"),
+            ("providers: [introspect: { url: 'http://a', bearer: false, cookies: [] }]", "nothing is forwarded"),
             ("providers: [introspect: { url: 'http://a', user: id }]", "`user` is no JSON Pointer"),
             ("providers: [introspect: { url: 'http://a', cookies: ['a b'] }]", "`a b` is no name of a cookie"),
             ("providers: [session: { cookie: 'a;b', query: 'select $1' }]", "`a;b` is no name of a cookie"),

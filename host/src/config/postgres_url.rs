@@ -15,6 +15,23 @@ const EXAMPLE: &str = "postgres://user:password@host:5432/database";
 const PARAMETERS: [&str; 7] = ["sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "host", "options"];
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
+/// What is to be done about TLS that failed, by a part of what is said then.
+const WAYS_OUT: [(&str, &str); 6] = [
+    ("UnknownIssuer", NAME_THE_AUTHORITY),
+    ("no root trust anchors", NAME_THE_AUTHORITY),
+    ("not valid for name", "connect by a name that the certificate is for, or check no name: `sslmode=verify-ca`"),
+    (
+        "CaUsedAsEndEntity",
+        "the certificate is one of an authority: let that sign one for the server, or make it with `basicConstraints=CA:FALSE`",
+    ),
+    ("Expired", "have a new certificate made for the server"),
+    ("does not support TLS", "have the server speak TLS (`ssl = on`), or take `sslmode` out of the address"),
+];
+const NAME_THE_AUTHORITY: &str =
+    "name the authority that signed the server's certificate: `sslrootcert=/path/ca.crt` behind the `?`";
+/// A certificate or key that is named and not there.
+const NO_FILE: &str = "is there a file where `sslrootcert`, `sslcert`, `sslkey` say? A path that begins without a `/` does where the server was started";
+
 /// `postgres://user:password@host:5432/database?sslmode=verify-full`, or `postgresql://`.
 ///
 /// ```
@@ -59,6 +76,15 @@ impl PostgresUrl {
     pub const PASSES_OWN_SCHEMA: &str = "SELECT set_config('search_path', coalesce(string_agg(part, ',' ORDER BY place), ''), $1) \
          FROM unnest(string_to_array(current_setting('search_path'), ',')) WITH ORDINALITY AS path (part, place) \
          WHERE replace(btrim(part, ' \"'), '$user', current_user) <> 'tidegate'";
+
+    /// Why no connection was made, with the way out where one is known: what TLS says names neither keys nor files.
+    #[must_use]
+    pub fn explained(&self, cause: &str) -> String {
+        let way_out = WAYS_OUT.iter().find(|(part, _)| cause.contains(part)).map(|(_, way_out)| *way_out);
+        let names_files = || ["sslrootcert=", "sslcert=", "sslkey="].iter().any(|name| self.expose().contains(name));
+        let way_out = way_out.or_else(|| (cause.contains("os error 2)") && names_files()).then_some(NO_FILE));
+        way_out.map_or_else(|| cause.to_owned(), |way_out| format!("{cause}; hint: {way_out}"))
+    }
 
     /// The address with the password, for the one place that connects.
     #[must_use]

@@ -109,7 +109,15 @@ impl Gates {
                 tracing::debug!(cookie = name, "credential refused: several cookies of one name say different things");
                 return Err(Code::Unauthenticated.into());
             }
-            Some(credential) => self.identify(connection, &credential).await?,
+            Some(credential) => match self.identify(connection, &credential).await {
+                // Some cookie or other was asked about, and is nobody's: no credential was given.
+                Err(Refusal { code: Code::Unauthenticated, .. })
+                    if self.auth.anonymous && credential.is_incidental(&cookies) =>
+                {
+                    None
+                }
+                identified => identified?,
+            },
         };
         Ok(Admission { user: user.map(Arc::new) })
     }

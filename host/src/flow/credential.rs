@@ -4,6 +4,9 @@ use serde_json::{Map, Value, json};
 
 use crate::protocol::Payload;
 
+/// In a list of cookies: all there are.
+pub const EVERY_COOKIE: &str = "*";
+
 /// What a client brings: the places a credential may be in, and where its page came from.
 #[derive(Debug, Clone, Default)]
 pub struct Handshake {
@@ -60,15 +63,21 @@ impl Handshake {
 
     /// The credential: `auth.token`, else a bearer token, else the cookies of these names. An empty one counts as none
     /// given. Several cookies of one name must say the same: a page of a neighbouring host can set one that goes before
-    /// or after the real one (RFC 6265 §8.6), and neither order says which is meant.
+    /// or after the real one (RFC 6265 §8.6), and neither order says which is meant. With [`EVERY_COOKIE`] those that are
+    /// not named come along as they are.
     pub(super) fn credential<'a>(&'a self, cookies: &[&'a str]) -> Option<Credential<'a>> {
         let token = self.token.as_deref().filter(|token| !token.is_empty());
         if let Some(text) = token.or_else(|| bearer(self.authorization.as_deref()?)) {
             return Some(Credential::Token(text));
         }
         let header = self.cookie.as_deref()?;
+        let takes_every = cookies.contains(&EVERY_COOKIE);
         let mut found: Vec<(&str, &str)> = Vec::new();
-        for (name, value) in pairs(header).filter(|(name, _)| cookies.contains(name)) {
+        for (name, value) in pairs(header) {
+            if !cookies.contains(&name) {
+                found.extend(takes_every.then_some((name, value)));
+                continue;
+            }
             match found.iter().find(|(other, _)| *other == name) {
                 None => found.push((name, value)),
                 Some((_, other)) if *other == value => {}
@@ -86,6 +95,11 @@ impl Credential<'_> {
         matches!(self, Self::Cookies(_) | Self::Ambiguous(_))
     }
 
+    /// Whether it is cookies that just happen to be there: none of them is named.
+    pub(super) fn is_incidental(&self, cookies: &[&str]) -> bool {
+        matches!(self, Self::Cookies(found) if !found.iter().any(|(name, _)| cookies.contains(name)))
+    }
+
     /// What a provider is shown that asks for these cookies besides the one that may hold a token; `None` when there is
     /// nothing for it.
     pub(super) fn shown_to(&self, cookie: &str, wanted: &[String]) -> Option<Shown<'_>> {
@@ -93,7 +107,9 @@ impl Credential<'_> {
             Self::Token(text) => Some(Shown::token(text)),
             Self::Cookies(found) => {
                 let token = found.iter().find(|(name, _)| *name == cookie).map(|(_, value)| *value);
-                let named = found.iter().filter(|(name, _)| wanted.iter().any(|wanted| wanted == name));
+                let named = found
+                    .iter()
+                    .filter(|(name, _)| wanted.iter().any(|wanted| wanted == name || wanted == EVERY_COOKIE));
                 let cookies: Vec<_> = named.copied().collect();
                 (token.is_some() || !cookies.is_empty()).then_some(Shown { token, cookies, is_ambient: true })
             }
@@ -152,5 +168,18 @@ mod tests {
         assert_eq!(shown(&cookies, &["other"]), None);
         let token = Handshake { token: Some("\"t".to_owned()), ..cookies };
         assert_eq!(shown(&token, &["sid"]).unwrap(), r#"{"token":"\"t"}"#);
+    }
+
+    #[test]
+    fn who_asks_for_every_cookie_sees_them_as_they_came_and_a_named_one_is_still_one() {
+        let header = |text: &str| Handshake { cookie: Some(text.to_owned()), ..Handshake::default() };
+        let (every, names) = ([EVERY_COOKIE.to_owned()], ["sid", EVERY_COOKIE]);
+        let handshake = header("b=1; a=2; b=3");
+        let credential = handshake.credential(&names).unwrap();
+        assert_eq!(credential.shown_to("sid", &every).unwrap().cookies, [("b", "1"), ("a", "2"), ("b", "3")]);
+        assert_eq!(credential.shown_to("sid", &[]), None);
+        assert!(credential.is_incidental(&names));
+        assert!(!header("b=1; sid=2").credential(&names).unwrap().is_incidental(&names));
+        assert_eq!(header("sid=1; sid=2").credential(&names), Some(Credential::Ambiguous("sid")));
     }
 }

@@ -36,7 +36,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 pub use connect::{Admission, AuthPolicy, AuthProvider, Lifetimes};
-pub use credential::{Handshake, Shown};
+pub use credential::{EVERY_COOKIE, Handshake, Shown};
 pub use effects::{Begun, DeadLetter, Effect, Publication, Reach};
 pub use expiry::Ending;
 pub use explain::{Explanation, Question, Step};

@@ -1,5 +1,7 @@
 //! Events of sources outside: each crosses the bridge once, and what is no event is kept for whoever looks after it.
 
+use std::collections::BTreeSet;
+
 use super::{Begun, DeadLetter, Gates, Reach};
 use crate::channels::RuleId;
 use crate::protocol::{BusEvent, Refusal};
@@ -30,6 +32,32 @@ impl Gates {
             Err(_) => self.taken.give_back(event),
         }
         begun
+    }
+
+    /// Tells the subscribers of every channel that a bridge rule publishes on that they may have missed publications: events
+    /// of a source are gone, and nobody knows any more which. With [`Reach::EveryNode`] those of all nodes, or of this one
+    /// where the broker does not take it.
+    pub async fn tell_gap_of(&self, from: &str, reach: Reach) {
+        let told = match reach {
+            Reach::EveryNode => self.tell_nodes_missed(from),
+            Reach::ThisNode => None,
+        };
+        let is_told = match told {
+            Some(told) => told.await.is_ok(),
+            None => false,
+        };
+        // Where it is, this node hears it, too.
+        if !is_told {
+            self.tell_gap_here(from);
+        }
+    }
+
+    /// Tells those of this node.
+    pub(super) fn tell_gap_here(&self, from: &str) {
+        let serving = self.serving();
+        let rules = serving.catalog.bridge().rules().filter(|rule| !rule.revokes());
+        let channels: BTreeSet<&str> = rules.map(|rule| rule.to().as_str()).collect();
+        telemetry::bus_gaps(from, self.ports.rooms.tell_gap_in(&channels));
     }
 
     /// Keeps what a source held and is no event, as far as it can be shown. No retry can mend it.

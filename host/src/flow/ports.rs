@@ -1,5 +1,6 @@
 //! What the flow needs of the world, as traits: each has a real implementation in an adapter and a fake in the tests.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -340,6 +341,9 @@ pub trait Rooms: Send + Sync + 'static {
     fn deliver(&self, publication: &Publication);
     /// Tells every subscriber of a topic that it may have missed publications; never waits.
     fn tell_gap(&self, topic: &Topic);
+    /// Tells every subscriber of every topic of these channels, named by their templates, the same; never waits. Returns
+    /// how many topics that were.
+    fn tell_gap_in(&self, channels: &BTreeSet<&str>) -> usize;
 }
 
 /// The clients connected to this node.

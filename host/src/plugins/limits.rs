@@ -117,7 +117,7 @@ impl Default for LimitsSection {
             cpu: HumanDuration::new(Duration::from_millis(25)),
             wall: HumanDuration::new(Duration::from_millis(100)),
             concurrency: number(16),
-            queue: 64,
+            queue: 1024,
             output: ByteSize::from_bytes(256 << 10),
             effects: 64,
             log_lines: 64,

@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(manifest.limits.cpu, Duration::from_millis(25));
         assert_eq!(manifest.limits.wall, Duration::from_millis(100));
         assert_eq!(manifest.limits.concurrency_max, 16);
-        assert_eq!(manifest.limits.queue_max, 64);
+        assert_eq!(manifest.limits.queue_max, 1024);
         assert_eq!(manifest.limits.output_bytes_max, 256 << 10);
         assert_eq!(manifest.breaker.faults_max, 20);
         assert_eq!(manifest.instances.calls_max, 10_000);

@@ -141,7 +141,7 @@ impl Slots {
         pool
     }
 
-    /// Turns at the processor for the calls of a class.
+    /// Turns at the processor for the long calls of a class.
     pub(super) fn turns(&self, class: Class) -> Turns {
         self.turns.get(&class).cloned().unwrap_or_else(Turns::new)
     }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::block_in_place;
@@ -23,7 +24,8 @@ use super::fault::Failure;
 use super::manifest::PluginManifest;
 use super::pool::{Pool, Slots};
 
-/// So many calls in a row that took a millisecond of the processor, and the next is expected to be another.
+/// So many calls in a row that took a millisecond, and the next is expected to be another. A busy machine makes a short
+/// call look long: only several in a row are the plugin's doing.
 const LONG_CALLS: u32 = 3;
 
 /// Whose calls a room is for.
@@ -99,27 +101,30 @@ impl Room {
         }
     }
 
-    /// Runs a guest, turn by turn. A guest yields every millisecond; of those that want to go on only as many as there
-    /// are turns stand in the runtime's queue, so that whatever else the process has to do waits for those few and not
-    /// for every busy guest.
+    /// Runs a guest. One that is short runs at once, where its caller is. One that is long goes on turn by turn: it yields
+    /// every millisecond, and of those that want to go on only as many as there are turns stand in the runtime's queue, so
+    /// that whatever else the process has to do waits for those few and not for every busy guest.
     pub(super) async fn run<T>(&self, call: impl Future<Output = T>) -> T {
         let mut call = pin!(call);
         let before = self.long_calls.load(Ordering::Relaxed);
-        let mut is_long = before >= LONG_CALLS;
-        let mut turns = self.turns.of(is_long);
+        let mut turns = (before >= LONG_CALLS).then(|| self.turns.queue());
         let (mut ran, mut is_told) = (Duration::ZERO, false);
         let answer = poll_fn(|task| {
             // Held while the guest runs, given up whenever it waits.
-            let _turn = ready!(turns.poll_acquire(task));
-            let began = Moment::now();
-            let polled = if is_long { poll_apart(call.as_mut(), task) } else { call.as_mut().poll(task) };
-            ran += began.elapsed();
+            let turn = match &mut turns {
+                Some(turns) => ready!(turns.poll_acquire(task)),
+                None => None,
+            };
+            let (polled, took) = match turn {
+                Some(_) => poll_apart(call.as_mut(), task),
+                None => poll_here(call.as_mut(), task),
+            };
+            ran += took;
             if ran >= TICK && !is_told {
-                // A busy machine makes a short call look long: only several in a row are the plugin's doing. Noted now, as
-                // one that is cut never comes to its end.
+                // Noted now, as one that is cut never comes to its end.
                 is_told = true;
                 self.long_calls.store((before + 1).min(LONG_CALLS), Ordering::Relaxed);
-                (is_long, turns) = (true, self.turns.of(true));
+                turns = Some(self.turns.queue());
             }
             polled
         })
@@ -131,33 +136,56 @@ impl Room {
     }
 }
 
+/// Polls, and says how long that took by the clock on the wall: it costs next to nothing to read, and a busy machine makes
+/// a short call look long.
+fn poll_here<T>(call: Pin<&mut impl Future<Output = T>>, task: &mut Context<'_>) -> (Poll<T>, Duration) {
+    let began = Moment::now();
+    let polled = call.poll(task);
+    (polled, began.elapsed())
+}
+
 /// Polls what will keep the thread for as long as a guest may, with the thread out of the runtime: the tasks that waited
-/// for it, and the sockets it watched, go to another.
-fn poll_apart<T>(call: Pin<&mut impl Future<Output = T>>, task: &mut Context<'_>) -> Poll<T> {
+/// for it, and the sockets it watched, go to another. Says how much of the processor that took, on however busy a machine.
+fn poll_apart<T>(call: Pin<&mut impl Future<Output = T>>, task: &mut Context<'_>) -> (Poll<T>, Duration) {
+    let poll = || {
+        let before = processor_time();
+        let polled = call.poll(task);
+        (polled, processor_time().saturating_sub(before))
+    };
     match Handle::current().runtime_flavor() {
-        RuntimeFlavor::CurrentThread => call.poll(task),
-        _ => block_in_place(|| call.poll(task)),
+        RuntimeFlavor::CurrentThread => poll(),
+        _ => block_in_place(|| {
+            let polled = poll();
+            if polled.0.is_pending() {
+                // Whoever else wants this processor has it first: a thread that burns it would be left on it for longer.
+                thread::yield_now();
+            }
+            polled
+        }),
     }
 }
 
-/// Turns at the processor for one class of calls.
-#[derive(Clone)]
-pub(super) struct Turns {
-    short: Arc<Semaphore>,
-    long: Arc<Semaphore>,
+/// What this thread has had of the processor.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), nanos)
 }
+
+/// Turns at the processor for the long calls of one class.
+#[derive(Clone)]
+pub(super) struct Turns(Arc<Semaphore>);
 
 impl Turns {
-    /// As many at once as there are processors; of long calls one less, so that those who wait for something short do
-    /// not wait for the end of something long.
+    /// One less than there are processors, so that those who wait for something short do not wait for the end of
+    /// something long.
     pub(super) fn new() -> Self {
         let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let of = |turns: usize| Arc::new(Semaphore::new(turns.max(1)));
-        Self { short: of(processors), long: of(processors - 1) }
+        Self(Arc::new(Semaphore::new((processors - 1).max(1))))
     }
 
-    fn of(&self, is_long: bool) -> PollSemaphore {
-        PollSemaphore::new(if is_long { &self.long } else { &self.short }.clone())
+    fn queue(&self) -> PollSemaphore {
+        PollSemaphore::new(Arc::clone(&self.0))
     }
 }
 

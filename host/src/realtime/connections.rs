@@ -17,7 +17,7 @@ use super::lanes::Lanes;
 use super::link::{Link, LinkError};
 use super::wires::SessionId;
 use crate::flow::Session;
-use crate::protocol::{ConnectionId, SessionEvent};
+use crate::protocol::{Code, ConnectionId, SessionEvent};
 
 /// One client, from the answer of gate 1 to the end of its transport.
 pub(super) struct Connection {
@@ -156,7 +156,16 @@ pub(super) struct Connections {
     open: DashMap<SessionId, Arc<Connection>>,
     /// Those that have a user, by what a revocation may name.
     by_subject: DashMap<Subject, HashMap<ConnectionId, Arc<Connection>>>,
-    barred: DashMap<SessionId, ()>,
+    barred: DashMap<SessionId, Barred>,
+}
+
+/// Why a session is answered no more polls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Barred {
+    /// It is over: the client left by its own word, or was told to go.
+    Ended,
+    /// Gate 1 refused it and may yet say yes.
+    Refused(Code),
 }
 
 impl Connections {
@@ -227,17 +236,17 @@ impl Connections {
     }
 
     /// Answers no more polls of a session for this long, by when the transport has forgotten it.
-    pub(super) fn bar(self: &Arc<Self>, session: SessionId, time: Duration) {
+    pub(super) fn bar(self: &Arc<Self>, session: SessionId, why: Barred, time: Duration) {
         let connections = Arc::clone(self);
-        connections.barred.insert(session.clone(), ());
+        connections.barred.insert(session.clone(), why);
         tokio::spawn(async move {
             tokio::time::sleep(time).await;
             connections.barred.remove(&session);
         });
     }
 
-    /// Whether a session is barred.
-    pub(super) fn is_barred(&self, session: &SessionId) -> bool {
-        self.barred.contains_key(session)
+    /// Why a session is barred, if it is.
+    pub(super) fn barred(&self, session: &SessionId) -> Option<Barred> {
+        self.barred.get(session).map(|why| *why)
     }
 }

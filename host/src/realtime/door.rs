@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::connections::Barred;
 use super::origin_address::Addresses;
 use super::wires::SessionId;
 use super::{Peer, Realtime};
@@ -34,13 +35,16 @@ pub(super) async fn door(
         let peer = request.extensions().get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip());
         let address = peer.and_then(|peer| addresses.of(peer, request.headers()));
         return match realtime.refuse_new_session(&gates, address) {
-            Err(refusal) => refused(&refusal),
+            Err(refusal) => {
+                telemetry::connection_refused(refusal.code.as_str());
+                come_back(&refusal)
+            }
             Ok(()) => next.run(request).await,
         };
     };
     let session = SessionId::new(session);
-    if realtime.connections.is_barred(&session) {
-        return session_unknown();
+    if let Some(why) = realtime.connections.barred(&session) {
+        return barred(why);
     }
     let connection = realtime.connections.get(&session);
     // Gate 1 asked the page that began. Whoever has the session's id since has no business with it from elsewhere.
@@ -56,7 +60,10 @@ pub(super) async fn door(
     let Some(connection) = connection else {
         let response = next.run(request).await;
         // Refused meanwhile by a gate that may yet say yes: what this poll would tell is a `connect_error`.
-        return if realtime.connections.is_barred(&session) { session_unknown() } else { explained(response).await };
+        return match realtime.connections.barred(&session) {
+            Some(why) => barred(why),
+            None => explained(response).await,
+        };
     };
     let response = tokio::select! {
         // What is ready for the client goes out first: the word that the server drains, and the close itself.
@@ -84,11 +91,18 @@ pub(super) async fn note_request(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-fn refused(refusal: &Refusal) -> Response {
-    telemetry::connection_refused(refusal.code.as_str());
+/// A refusal after which the stock client tries again by itself.
+fn come_back(refusal: &Refusal) -> Response {
     let body = serde_json::json!({ "error": refusal }).to_string();
     let headers = [("content-type", "application/json"), ("retry-after", "1")];
     (StatusCode::SERVICE_UNAVAILABLE, headers, body).into_response()
+}
+
+fn barred(why: Barred) -> Response {
+    match why {
+        Barred::Ended => session_unknown(),
+        Barred::Refused(code) => come_back(&code.into()),
+    }
 }
 
 /// What the transport answers, with a way out where it does not have the session: each request of a client that polls

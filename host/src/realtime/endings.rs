@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::connections::Connection;
+use super::connections::{Barred, Connection};
 use super::link::LinkError;
 use super::{REAUTHORIZATIONS_MAX, Realtime, socketio};
 use crate::flow::ports::{Clients, Touched};
@@ -34,7 +34,7 @@ impl Realtime {
         let partings = async {
             loop {
                 let connection = self.partings.due().await;
-                self.connections.bar(connection.transport.clone(), socketio::SESSION_TIMEOUT);
+                self.connections.bar(connection.transport.clone(), Barred::Ended, socketio::SESSION_TIMEOUT);
                 connection.cut();
             }
         };

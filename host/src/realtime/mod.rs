@@ -20,6 +20,7 @@ mod wires;
 
 pub use listener::{Peer, serve};
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -35,7 +36,7 @@ use crate::protocol::{Meta, SessionEvent, Topic};
 use crate::telemetry;
 
 use announcer::Announcer;
-use connections::{Connection, Connections};
+use connections::{Barred, Connection, Connections};
 use deadlines::Deadlines;
 use failures::Failures;
 use link::LinkError;
@@ -231,7 +232,7 @@ impl Realtime {
     /// limit, so it goes too.
     fn hang_up(&self, gates: &Arc<Gates>, connection: &Arc<Connection>, reason: &'static str) {
         self.forget(gates, connection, reason);
-        self.connections.bar(connection.transport.clone(), socketio::SESSION_TIMEOUT);
+        self.connections.bar(connection.transport.clone(), Barred::Ended, socketio::SESSION_TIMEOUT);
         connection.cut();
     }
 }
@@ -248,6 +249,12 @@ impl ports::Rooms for Realtime {
         for connection in self.rooms.members(topic) {
             self.tell(&connection, &event);
         }
+    }
+
+    fn tell_gap_in(&self, channels: &BTreeSet<&str>) -> usize {
+        let topics = self.rooms.topics_of(channels);
+        topics.iter().for_each(|topic| self.tell_gap(topic));
+        topics.len()
     }
 }
 

@@ -3,7 +3,7 @@
 //! The rooms are kept here and not in the transport, because a broadcast there says how many sends failed and never
 //! whose: a subscriber that missed a publication has to be known, so that it can be made to come back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -63,6 +63,12 @@ impl Rooms {
     /// Those in a topic's room now; no lock is held while the caller walks them.
     pub(super) fn members(&self, topic: &Topic) -> Vec<Arc<Connection>> {
         self.by_topic.get(topic).map_or_else(Vec::new, |room| room.members.values().cloned().collect())
+    }
+
+    /// The topics of some channels, named by their templates, that have subscribers.
+    pub(super) fn topics_of(&self, channels: &BTreeSet<&str>) -> Vec<Topic> {
+        let of_them = self.by_topic.iter().filter(|room| channels.contains(room.channel.as_str()));
+        of_them.map(|room| room.key().clone()).collect()
     }
 
     /// Queues a publication for every member but `except`. Returns those that did not take it, each with the reason.
@@ -137,6 +143,20 @@ mod tests {
         assert_eq!(deliver(&rooms, "feed.a", None), []);
         assert_eq!(here.events(), ["feed.a(1, {})"]);
         assert!(there.events().is_empty());
+    }
+
+    #[test]
+    fn the_topics_of_a_channel_are_those_that_somebody_subscribes_to() {
+        let (rooms, link) = (rooms(), FakeLink::default());
+        let (one, other) = (connection("one", &link), connection("other", &link));
+        rooms.join(&topic("feed.a"), "feed.{id}", &one);
+        rooms.join(&topic("feed.b"), "feed.{id}", &other);
+        rooms.join(&topic("news"), "news", &one);
+        let mut of_feed = rooms.topics_of(&BTreeSet::from(["feed.{id}", "nobody.here"]));
+        of_feed.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        assert_eq!(of_feed, [topic("feed.a"), topic("feed.b")]);
+        rooms.leave(&topic("feed.b"), other.id());
+        assert_eq!(rooms.topics_of(&BTreeSet::from(["feed.{id}"])), [topic("feed.a")]);
     }
 
     #[test]

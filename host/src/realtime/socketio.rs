@@ -16,7 +16,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::Realtime;
 use super::answer::AckSlot;
-use super::connections::Connection;
+use super::connections::{Barred, Connection};
 use super::door;
 use super::lanes::Lanes;
 use super::link::{Link, LinkError};
@@ -34,6 +34,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(25);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// A session that is silent for this long is over.
 pub(super) const SESSION_TIMEOUT: Duration = PING_INTERVAL.saturating_add(PING_TIMEOUT);
+/// How long a client that may come back waits for the end of its transport. To the stock client a transport that opened
+/// is a success, after which it waits a second and no longer, however often that happens; its longest wait is five.
+const RETRY_HELD_BACK: Duration = Duration::from_secs(4);
 const WS_READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// The Socket.IO server.
@@ -124,22 +127,16 @@ impl Entrance {
         let peer = parts.extensions.get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip());
         let address = peer.and_then(|peer| self.addresses.of(peer, &parts.headers));
         let handshake = handshake(socket, auth.0.ok());
-        let admission = self.gates.connect(&id, &handshake).await.map_err(|Refusal { code, .. }| {
-            telemetry::connection_refused(code.as_str());
-            if code == Code::Unauthenticated && handshake.has_credential() {
-                self.realtime.failures.note(address);
-            }
-            telemetry::auth_failed(Some(id.as_str()), code.as_str(), handshake.origin.as_deref());
-            if code.retry() {
-                // The stock client comes back after a closed transport, never after a `connect_error`.
-                if self.realtime.wires.carries(&transport) {
-                    self.realtime.wires.cut(&transport);
-                } else {
-                    self.realtime.connections.bar(transport.clone(), SESSION_TIMEOUT);
+        let admission = match self.gates.connect(&id, &handshake).await {
+            Ok(admission) => admission,
+            Err(Refusal { code, .. }) => {
+                if code == Code::Unauthenticated && handshake.has_credential() {
+                    self.realtime.failures.note(address);
                 }
+                telemetry::auth_failed(Some(id.as_str()), code.as_str(), handshake.origin.as_deref());
+                return Err(self.refuse(&transport, code).await);
             }
-            Refused(code)
-        })?;
+        };
         let wires = Arc::clone(&self.realtime.wires);
         let link = SocketIoLink { socket: Arc::downgrade(socket), session: transport.clone(), wires };
         let lanes = Lanes::new(self.realtime.limits.inbound_queue_max, self.realtime.tasks.clone());
@@ -157,6 +154,23 @@ impl Entrance {
             }
         });
         Ok(())
+    }
+
+    /// Has the client come back later where that may help: the stock client does so after a closed transport, never after
+    /// a `connect_error`.
+    async fn refuse(&self, transport: &SessionId, code: Code) -> Refused {
+        telemetry::connection_refused(code.as_str());
+        if code.retry() {
+            if code != Code::Draining {
+                tokio::time::sleep(RETRY_HELD_BACK).await;
+            }
+            if self.realtime.wires.carries(transport) {
+                self.realtime.wires.cut(transport);
+            } else {
+                self.realtime.connections.bar(transport.clone(), Barred::Refused(code), SESSION_TIMEOUT);
+            }
+        }
+        Refused(code)
     }
 
     /// The client has been told that it is connected. It runs beside the disconnect handler, in any order; the

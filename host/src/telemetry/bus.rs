@@ -45,6 +45,11 @@ pub fn bus_missed(source: &str, events: u64, why: &str) {
     tracing::error!(event = names::BUS_MISSED_EVENT, source, events, why, "bus events were missed");
 }
 
+/// Counts topics whose subscribers were told that they may have missed events of a source.
+pub fn bus_gaps(source: &str, topics: usize) {
+    counter(names::BUS_GAPS, &[("source", source)]).increment(topics as u64);
+}
+
 /// `bus.forgotten`: what was kept for a node that is gone was removed.
 pub fn bus_forgotten(source: &str, node: &str) {
     tracing::info!(event = names::BUS_FORGOTTEN, source, node, "nothing is kept any more for a node that is gone");

@@ -302,6 +302,10 @@ pub struct RevocationTaken<'a> {
 pub fn revocation(taken: &RevocationTaken<'_>) {
     let RevocationTaken { id, user, topic, reason, from, sessions, subscriptions } = *taken;
     metrics::revocation_taken(from);
+    if from == "start" {
+        // It was told when it was made; how many there were is told once all are loaded.
+        return;
+    }
     sampled!(
         REVOCATIONS,
         info,

@@ -11,7 +11,9 @@ mod names;
 mod registry;
 
 pub use auth::{auth_activity, auth_away, auth_back, auth_http_request, auth_keys, auth_lookup, auth_up};
-pub use bus::{bus_away, bus_back, bus_delay, bus_events, bus_forgotten, bus_missed, bus_remembered, bus_stands_by};
+pub use bus::{
+    bus_away, bus_back, bus_delay, bus_events, bus_forgotten, bus_gaps, bus_missed, bus_remembered, bus_stands_by,
+};
 pub use events::{
     PluginFault, RevocationTaken, auth_failed, boundary_violation, broker_away, broker_back, broker_refused, connected,
     dead_letter, disconnected, draining, listening, panicked, plugin_cache_rejected, plugin_cache_unusable,
@@ -126,6 +128,7 @@ mod tests {
         bus_remembered(1);
         bus_back("redis:a", "the start");
         bus_missed("redis:a", 3, "why");
+        bus_gaps("redis:a", 1);
         dead_letters(1);
         dead_letter("id", "x", "a", "reason");
         dead_letter_dropped();

@@ -161,6 +161,10 @@ pub(super) const BUS_SOURCE_UP: Metric =
     gauge("tidegate_bus_source_up", "1 while a source of bus events is read, 0 while it is away, by source");
 pub(super) const BUS_MISSED: Metric =
     counter("tidegate_bus_missed_total", "Bus events that were gone before this node read them, at least, by source");
+pub(super) const BUS_GAPS: Metric = counter(
+    "tidegate_bus_gaps_total",
+    "Topics whose subscribers here were told that they may have missed bus events, by source",
+);
 pub(super) const DEAD_LETTERS: Metric = gauge("tidegate_dead_letters", "Dead letters kept now");
 pub(super) const DEAD_LETTERS_KEPT: Metric =
     counter("tidegate_dead_letters_kept_total", "Bus events that a rule matched and that could not cross");
@@ -277,6 +281,7 @@ pub(super) const METRICS: &[Metric] = &[
     BUS_REMEMBERED,
     BUS_SOURCE_UP,
     BUS_MISSED,
+    BUS_GAPS,
     DEAD_LETTERS,
     DEAD_LETTERS_KEPT,
     DEAD_LETTERS_DROPPED,

@@ -12,6 +12,10 @@ use crate::config::{BusMode, PostgresSource};
 const HOLD: Duration = Duration::from_secs(5);
 /// The cursor of all nodes together. No node is called so.
 const SHARED: &str = "*";
+/// A snapshot before every transaction: nothing is visible in it.
+const BEFORE_ALL: &str = "1:1:";
+/// The same in SQL.
+const NOTHING_READ: &str = "'1:1:'::pg_snapshot";
 /// Rows deleted in one step.
 const DELETED_MAX: i64 = 1000;
 
@@ -22,9 +26,12 @@ pub(super) struct Cursor {
     mode: BusMode,
     /// This process, among those that would hold the cursor.
     token: String,
+    /// Empty until it was held once.
     read_to: String,
     reading_to: Option<String>,
-    after_id: i64,
+    /// The last row that was read of what is visible in `reading_to`. Any number is the id of a row: none is `None`, in the
+    /// table any number beside a `reading_to` that is null.
+    after_id: Option<i64>,
 }
 
 /// What [`Cursor::begin`] found.
@@ -34,6 +41,10 @@ pub(super) enum Found {
     There,
     /// None: it begins with what comes now, or, shared, with all there is.
     New,
+    /// None any more: it goes on where this process was, and rows may have been deleted meanwhile.
+    Gone,
+    /// Nobody's any more: they were lost together, and it begins with all there is.
+    Unknown,
     /// A cursor of another life of the database, from before it was restored: it begins with all there is.
     Restored,
 }
@@ -63,46 +74,73 @@ impl Cursor {
             token: uuid::Uuid::new_v4().to_string(),
             read_to: String::new(),
             reading_to: None,
-            after_id: 0,
+            after_id: None,
         }
     }
 
     /// Takes the cursor, making it where it is not there. `None` when another process holds it.
     pub(super) async fn begin(&mut self, link: &mut Link) -> Result<Option<Found>, ReadError> {
         link.run(async |transaction| {
-            let made = match self.mode {
+            let is_known = !self.read_to.is_empty();
+            let begins = match self.mode {
                 BusMode::FanOut => "pg_current_snapshot()",
-                // Before every transaction: nothing is visible in it.
-                BusMode::Shared => "'1:1:'::pg_snapshot",
+                BusMode::Shared => NOTHING_READ,
             };
-            let make =
-                self.sql(&format!("insert into CURSORS (node, read_to) values ($1, {made}) on conflict do nothing"));
-            let is_new = sqlx::query(make).bind(&self.node).persistent(false).execute(&mut **transaction).await?;
+            // Under no name stands that nobody knows any more who read what.
+            let make = format!(
+                "insert into CURSORS (node, read_to, reading_to, after_id)
+                select $1, coalesce($2::text::pg_snapshot, (select read_to from CURSORS where node = ''), {begins}),
+                $3::text::pg_snapshot, $4 on conflict do nothing"
+            );
+            let (reading_to, after_id) = self.begun();
+            let make = sqlx::query(self.sql(&make)).bind(&self.node).bind(is_known.then_some(&self.read_to));
+            let make = make.bind(reading_to).bind(after_id).persistent(false);
+            let is_new = make.execute(&mut **transaction).await?.rows_affected() == 1;
             if !self.hold_in(transaction).await? {
                 return Ok(None);
             }
-            let place = "select read_to::text, reading_to::text, after_id,
-                pg_snapshot_xmax(read_to)::text::numeric > pg_snapshot_xmax(pg_current_snapshot())::text::numeric
-                from CURSORS where node = $1";
-            let place = sqlx::query_as(self.sql(place)).bind(&self.node).persistent(false);
-            let is_restored;
-            (self.read_to, self.reading_to, self.after_id, is_restored) = place.fetch_one(&mut **transaction).await?;
+            let is_restored = self.load(transaction).await?;
             if is_restored {
                 self.start_over(transaction).await?;
                 return Ok(Some(Found::Restored));
             }
-            Ok(Some(if is_new.rows_affected() == 1 { Found::New } else { Found::There }))
+            Ok(Some(match (is_new, self.mode) {
+                (false, _) => Found::There,
+                (true, _) if is_known => Found::Gone,
+                (true, BusMode::FanOut) if self.read_to == BEFORE_ALL => Found::Unknown,
+                (true, _) => Found::New,
+            }))
         })
         .await
+    }
+
+    /// What is being read and the last row that was read of it, as the table has it: nothing where no row was.
+    fn begun(&self) -> (Option<&str>, i64) {
+        match (&self.reading_to, self.after_id) {
+            (Some(reading_to), Some(after_id)) => (Some(reading_to), after_id),
+            _ => (None, 0),
+        }
+    }
+
+    /// Learns where the cursor is. Whether that is in another life of the database.
+    async fn load(&mut self, transaction: &mut Transaction<'_, Postgres>) -> Step<bool> {
+        let place = "select read_to::text, reading_to::text, after_id,
+            pg_snapshot_xmax(read_to)::text::numeric > pg_snapshot_xmax(pg_current_snapshot())::text::numeric
+            from CURSORS where node = $1";
+        let place = sqlx::query_as(self.sql(place)).bind(&self.node).persistent(false);
+        let (after_id, is_restored): (i64, bool);
+        (self.read_to, self.reading_to, after_id, is_restored) = place.fetch_one(&mut **transaction).await?;
+        self.after_id = self.reading_to.is_some().then_some(after_id);
+        Ok(is_restored)
     }
 
     /// In a database that was restored, transactions have numbers that the cursors and rows know from another life.
     async fn start_over(&mut self, transaction: &mut Transaction<'_, Postgres>) -> Step<()> {
         let stamp = self.sql("update OUTBOX set xid = pg_current_xact_id()");
         sqlx::query(stamp).persistent(false).execute(&mut **transaction).await?;
-        let begin = self.sql("update CURSORS set read_to = '1:1:', reading_to = null, after_id = 0");
+        let begin = self.sql(&format!("update CURSORS set read_to = {NOTHING_READ}, reading_to = null, after_id = 0"));
         sqlx::query(begin).persistent(false).execute(&mut **transaction).await?;
-        (self.read_to, self.reading_to, self.after_id) = ("1:1:".to_owned(), None, 0);
+        (self.read_to, self.reading_to, self.after_id) = (BEFORE_ALL.to_owned(), None, None);
         Ok(())
     }
 
@@ -146,7 +184,8 @@ impl Cursor {
             let read = format!(
                 "select {} from OUTBOX where xid >= pg_snapshot_xmin($2::text::pg_snapshot)
                 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
-                and pg_visible_in_snapshot(xid, $3::text::pg_snapshot) and id > $4 order by id limit $5",
+                and pg_visible_in_snapshot(xid, $3::text::pg_snapshot) 
+                and ($4::bigint is null or id > $4) order by id limit $5",
                 Row::COLUMNS
             );
             let read = sqlx::query_as(self.sql(&read)).bind(bytes_max as i64).bind(&self.read_to).bind(&target);
@@ -169,16 +208,17 @@ impl Cursor {
         last_id: Option<i64>,
         is_all: bool,
     ) -> Result<bool, ReadError> {
-        self.after_id = last_id.unwrap_or(self.after_id);
+        self.after_id = last_id.or(self.after_id);
         if is_all && let Some(reached) = self.reading_to.take() {
-            (self.read_to, self.after_id) = (reached, 0);
+            (self.read_to, self.after_id) = (reached, None);
         }
         let moved =
             "update CURSORS set read_to = $3::text::pg_snapshot, reading_to = $4::text::pg_snapshot, after_id = $5,
             seen_at = clock_timestamp() where node = $1 and owner = $2";
         link.run(async |transaction| {
             let moved = sqlx::query(self.sql(moved)).bind(&self.node).bind(&self.token).bind(&self.read_to);
-            let moved = moved.bind(&self.reading_to).bind(self.after_id).persistent(false);
+            let (reading_to, after_id) = self.begun();
+            let moved = moved.bind(reading_to).bind(after_id).persistent(false);
             Ok(moved.execute(&mut **transaction).await?.rows_affected() == 1)
         })
         .await
@@ -198,12 +238,13 @@ impl Cursor {
     ) -> Result<Removed, ReadError> {
         let forget = "delete from CURSORS where node not in ($1, '*')
             and seen_at < clock_timestamp() - make_interval(secs => $2) returning node";
-        let nodes = link
+        let mut nodes: Vec<String> = link
             .run(async |transaction| {
                 let forget = sqlx::query_scalar(self.sql(forget)).bind(&self.node).bind(forget_after.as_secs_f64());
                 forget.persistent(false).fetch_all(&mut **transaction).await
             })
             .await?;
+        nodes.retain(|node| !node.is_empty());
         let is_read = "exists (select from CURSORS) and not exists
             (select from CURSORS c where not pg_visible_in_snapshot(o.xid, c.read_to))";
         while self.delete(link, is_read, Duration::ZERO).await? == DELETED_MAX as u64 {}

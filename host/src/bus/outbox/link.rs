@@ -28,14 +28,23 @@ pub(super) enum ReadError {
         /// How long.
         timeout: Duration,
     },
-    /// The table is not there and cannot be made.
+    /// No connection can be made.
+    #[error("{place}: {why}")]
+    Unreached {
+        /// Where, without the password.
+        place: String,
+        /// What it said, and perhaps the way out.
+        why: String,
+    },
+    /// The tables are not there and cannot be made.
     #[error(
-        "{place}: the table `{table}` is not there and could not be made: {cause}; the manual has its SQL (`tidegate_outbox`)"
+        "{place}: `{table}` or `{table}_cursors` is not there and could not be made: {cause}; \
+         hint: have a role that may run the SQL of host/src/bus/outbox/outbox.sql: `config/README.md`, \"A Postgres outbox\""
     )]
     NoTable {
         /// Where, without the password.
         place: String,
-        /// Its name.
+        /// The table's name.
         table: String,
         /// What the database said.
         cause: sqlx::Error,
@@ -59,7 +68,7 @@ pub(super) struct Link {
 pub(super) type Step<T> = Result<T, sqlx::Error>;
 
 impl Link {
-    /// Connects, and makes the table where it is not there.
+    /// Connects, and makes the tables where they are not there.
     pub(super) async fn open(source: &PostgresSource) -> Result<Self, ReadError> {
         let (place, limit) = (source.url.to_string(), source.timeout.get());
         let connected = async {
@@ -68,11 +77,13 @@ impl Link {
         };
         let connection = match timeout(limit, connected).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(cause)) => return Err(ReadError::Database { place, cause }),
+            Ok(Err(cause)) => {
+                return Err(ReadError::Unreached { place, why: source.url.explained(&cause.to_string()) });
+            }
             Err(_) => return Err(ReadError::Silent { place, timeout: limit }),
         };
         let mut link = Self { connection, place, timeout: limit };
-        match link.run(async |transaction| ensure_table(transaction, &source.outbox).await).await {
+        match link.run(async |transaction| ensure_tables(transaction, &source.outbox).await).await {
             Err(ReadError::Database { place, cause: cause @ sqlx::Error::Database(_) }) => {
                 Err(ReadError::NoTable { place, table: source.outbox.as_str().to_owned(), cause })
             }
@@ -101,15 +112,19 @@ impl Link {
     }
 }
 
-/// Makes the tables unless they are there; of several nodes that start at once, one does.
-async fn ensure_table(transaction: &mut Transaction<'_, Postgres>, table: &TableName) -> Step<()> {
-    let is_there = "select to_regclass($1) is not null";
+/// Whether the table and its cursors are there. Not by `to_regclass`, which remembers for the length of a transaction what
+/// others changed since.
+const ARE_THERE: &str = "select count(distinct c.relname) = 2 from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relname in ($2, $2 || '_cursors') and c.relkind in ('r', 'p', 'v', 'f')
+    and case when $1 = '' then n.nspname = any (current_schemas(false)) else n.nspname = $1 end";
+
+/// Makes the tables unless they are there, both or the one that somebody dropped; of several nodes that come at once, one does.
+async fn ensure_tables(transaction: &mut Transaction<'_, Postgres>, table: &TableName) -> Step<()> {
+    let (schema, base) = parts(table);
     let there = async |transaction: &mut Transaction<'_, Postgres>| {
-        sqlx::query_scalar::<_, bool>(is_there)
-            .bind(table.as_str())
-            .persistent(false)
-            .fetch_one(&mut **transaction)
-            .await
+        let there = sqlx::query_scalar::<_, bool>(ARE_THERE).bind(schema).bind(base).persistent(false);
+        there.fetch_one(&mut **transaction).await
     };
     if there(transaction).await? {
         return Ok(());
@@ -122,10 +137,15 @@ async fn ensure_table(transaction: &mut Transaction<'_, Postgres>, table: &Table
     Ok(())
 }
 
+/// The schema of a table, empty where it has none, and its name in it.
+fn parts(table: &TableName) -> (&str, &str) {
+    table.as_str().rsplit_once('.').unwrap_or(("", table.as_str()))
+}
+
 /// The SQL that makes an outbox.
 fn definition(table: &TableName) -> String {
     let name = table.as_str();
-    let (schema, base) = name.rsplit_once('.').map_or(("", name), |(schema, base)| (schema, base));
+    let (schema, base) = parts(table);
     let publish = if base == "tidegate_outbox" { "tidegate_publish".to_owned() } else { format!("{base}_publish") };
     let publish = if schema.is_empty() { publish } else { format!("{schema}.{publish}") };
     // A table's name is checked where it is configured: it needs no quotes.
@@ -137,17 +157,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_table_that_cannot_be_made_is_told_with_where_its_sql_is() {
+        let (place, table) = ("postgres://db/app".to_owned(), "app.events".to_owned());
+        let told = ReadError::NoTable { place, table, cause: sqlx::Error::PoolClosed }.to_string();
+        assert!(told.contains("`app.events_cursors`") && told.contains("hint: "), "{told}");
+        let heading = told.split('"').nth(1).unwrap();
+        assert!(told.contains("`config/README.md`"), "{told}");
+        assert!(include_str!("../../../../config/README.md").contains(&format!("\n## {heading}\n")), "{told}");
+    }
+
+    #[test]
     fn what_belongs_to_an_outbox_is_named_after_it() {
         let named = |text: &str| definition(&serde_json::from_str::<TableName>(&format!("{text:?}")).unwrap());
         let usual = named("tidegate_outbox");
         for part in
-            ["create table tidegate_outbox (", "create function tidegate_publish(", "index tidegate_outbox_xid on"]
+            ["create table if not exists tidegate_outbox (", "function tidegate_publish(", "tidegate_outbox_xid on"]
         {
             assert!(usual.contains(part), "{part}");
         }
         let other = named("app.events");
         for part in
-            ["create table app.events (", "create function app.events_publish(", "index events_xid on app.events"]
+            ["create table if not exists app.events (", "function app.events_publish(", "events_xid on app.events"]
         {
             assert!(other.contains(part), "{part}");
         }

@@ -61,8 +61,13 @@ impl Reader {
             Found::There => "where it stopped",
             Found::New if self.source.mode == BusMode::Shared => "its beginning",
             Found::New => "now on",
+            Found::Gone => "where this process stopped: its cursor was gone",
+            Found::Unknown => "its beginning: nobody knows any more who read what",
             Found::Restored => "its beginning: the database was restored",
         });
+        if matches!(found, Found::Gone | Found::Restored) {
+            self.crossing.tell_gap().await;
+        }
         let now = Instant::now();
         let mut due = Due { hold: now + Cursor::HOLD_AGAIN, clear: now };
         while !draining.is_cancelled() {

@@ -110,6 +110,16 @@ impl Link {
         Ok((next, parts.next().map(Entry::list).unwrap_or_default()))
     }
 
+    /// Which server this is, and which life of it: another one after it was started again. `None` where we may not ask.
+    pub(super) async fn server(&mut self) -> Result<Option<String>, ReadError> {
+        let told = match self.ask(cmd("INFO").arg("server")).await {
+            Ok(told) => redis::from_redis_value::<String>(told).unwrap_or_default(),
+            Err(ReadError::Redis { cause, .. }) if cause.code() == Some("NOPERM") => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(told.lines().find_map(|line| line.strip_prefix("run_id:")).map(|id| id.trim().to_owned()))
+    }
+
     /// Acknowledges entries.
     pub(super) async fn acknowledge(&mut self, group: &str, ids: &[String]) -> Result<(), ReadError> {
         if ids.is_empty() {

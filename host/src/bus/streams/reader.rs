@@ -30,6 +30,8 @@ pub(super) struct Reader {
     health: Health,
     /// The last entry that this process knows to be read: where the group was, then what it took across.
     position: Option<String>,
+    /// The server that this process read from last, as [`Link::server`] knows it.
+    server: Option<String>,
 }
 
 /// What is done from time to time.
@@ -45,7 +47,7 @@ impl Reader {
     pub(super) fn new(source: Arc<RedisSource>, stream: &str, node: &Name, crossing: Crossing) -> Self {
         let group = Group::new(source.group.as_str(), node.as_str(), stream, source.mode, source.forget_after.get());
         let health = Health::new(crossing.label.clone());
-        Self { source, stream: stream.to_owned(), group, crossing, health, position: None }
+        Self { source, stream: stream.to_owned(), group, crossing, health, position: None, server: None }
     }
 
     /// Reads until `draining`; what was read by then crosses and is acknowledged.
@@ -62,7 +64,8 @@ impl Reader {
         let mut link = Link::open(&self.source.url, &self.stream, self.source.timeout.get()).await?;
         self.group.hold(&mut link).await?;
         let found = self.group.ensure(&mut link, &mut self.position).await?;
-        self.tell(&found);
+        self.tell(&found).await;
+        self.compare(&mut link, &found).await?;
         self.health.back(match found {
             Found::There => "where it stopped",
             Found::New => "now on",
@@ -76,7 +79,7 @@ impl Reader {
             match self.round(&mut link, &mut due).await {
                 Err(ReadError::NoGroup) => {
                     let found = self.group.ensure(&mut link, &mut self.position).await?;
-                    self.tell(&found);
+                    self.tell(&found).await;
                     due.is_behind = true;
                 }
                 read => read?,
@@ -110,6 +113,7 @@ impl Reader {
                 due.is_behind = false;
                 if events > 0 {
                     telemetry::bus_missed(&self.crossing.label, events, "the stream was trimmed before they were read");
+                    self.crossing.tell_gap().await;
                 }
             }
         } else {
@@ -163,6 +167,7 @@ impl Reader {
     async fn cross(&self, entry: &Entry, crossed: &mut Crossed) {
         if entry.fields.is_none() {
             telemetry::bus_missed(&self.crossing.label, 1, "an entry was deleted before it had crossed");
+            self.crossing.tell_gap().await;
             return;
         }
         match entry.event(self.source.fields.as_ref(), &self.stream, self.crossing.bytes_max()) {
@@ -179,11 +184,25 @@ impl Reader {
         Ok(())
     }
 
-    fn tell(&self, found: &Found) {
+    async fn tell(&self, found: &Found) {
         if *found == Found::Lost {
             let why =
                 "the stream and its consumer group were gone: what was not read is lost, reading on from its beginning";
             telemetry::bus_missed(&self.crossing.label, 1, why);
+            self.crossing.tell_gap().await;
         }
+    }
+
+    /// Tells a gap where the server is another one than before, or was started again: one that does not keep each write at
+    /// once, or does not have it from the one that was, may have lost what was added last and nobody can tell. A stream that
+    /// is lost was told.
+    async fn compare(&mut self, link: &mut Link, found: &Found) -> Result<(), ReadError> {
+        let server = link.server().await?;
+        let is_another = self.server.is_some() && server.is_some() && self.server != server;
+        if is_another && *found != Found::Lost {
+            self.crossing.tell_gap().await;
+        }
+        self.server = server.or(self.server.take());
+        Ok(())
     }
 }

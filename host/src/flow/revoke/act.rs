@@ -11,6 +11,7 @@ use super::{InvalidRevocation, Revocation, RevokeRequest, StoreAway};
 use crate::flow::Gates;
 use crate::flow::broker::{HearsNodes, Sending};
 use crate::flow::ports::Touched;
+use crate::protocol::Topic;
 use crate::telemetry;
 
 /// How long whoever revokes waits until it is kept. It is in force on this node before.
@@ -28,6 +29,8 @@ pub struct Enforced {
 #[serde(rename_all = "snake_case")]
 enum Word {
     Revoke(Revocation),
+    /// Events of this source are gone that every node would have had something of.
+    Missed(String),
 }
 
 /// The same, to be told.
@@ -35,6 +38,7 @@ enum Word {
 #[serde(rename_all = "snake_case")]
 enum WordRef<'a> {
     Revoke(&'a Revocation),
+    Missed(&'a str),
 }
 
 impl Enforced {
@@ -63,6 +67,12 @@ impl Gates {
     /// [`InvalidRevocation`].
     pub fn revocation(&self, request: RevokeRequest) -> Result<Revocation, InvalidRevocation> {
         request.judge(self.now_unix_s(), self.ports.revocations.kept_for())
+    }
+
+    /// Whether a channel has this topic, by the catalog now in force.
+    #[must_use]
+    pub fn declares(&self, topic: &Topic) -> bool {
+        self.serving().catalog.resolve(topic.as_str()).is_some()
     }
 
     /// Whether one more revocation can be taken (`limits.revocations`, and what waits to be kept).
@@ -94,6 +104,12 @@ impl Gates {
         self.ports.broker.tell(word)
     }
 
+    /// Tells the other nodes that events of a source are gone; `None` when there are none that hear of it so.
+    pub(in crate::flow) fn tell_nodes_missed(&self, source: &str) -> Option<Sending> {
+        let word = serde_json::to_vec(&WordRef::Missed(source)).ok()?;
+        self.ports.broker.tell(word)
+    }
+
     /// Puts in force what is kept already.
     pub(super) fn learn_of(&self, revocations: Vec<Revocation>, from: &'static str) {
         for revocation in revocations {
@@ -115,7 +131,7 @@ impl Gates {
         telemetry::revocation(&telemetry::RevocationTaken {
             id: &revocation.id,
             user: revocation.user.as_deref(),
-            topic: revocation.topic.as_ref().map(crate::protocol::Topic::as_str),
+            topic: revocation.topic.as_ref().map(Topic::as_str),
             reason: revocation.reason.as_deref(),
             from,
             sessions: touched.sessions,
@@ -141,6 +157,7 @@ impl HearsNodes for Gates {
                     drop(self.ports.revocations.keep(&revocation, None));
                 }
             }
+            Ok(Word::Missed(source)) => self.tell_gap_here(&source),
             Err(error) => tracing::warn!(%error, "another node said what this version does not understand"),
         }
     }

@@ -57,7 +57,7 @@ impl Connector {
             Ok(connection)
         };
         match timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(connected) => connected.map_err(|error: sqlx::Error| cause(&error)),
+            Ok(connected) => connected.map_err(|error: sqlx::Error| self.url.explained(&cause(&error))),
             Err(_) => Err(format!("it did not answer within {} s", CONNECT_TIMEOUT.as_secs())),
         }
     }

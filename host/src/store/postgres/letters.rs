@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgPool;
 
 use super::super::keys::signed;
@@ -10,10 +11,11 @@ use super::super::letters::{LetterTable, Row, Written, of_row, to_row};
 use super::database::Database;
 use crate::flow::DeadLetter;
 
-/// Writes letters. One that was written by a try before is left as it is.
-const INSERT: &str = "INSERT INTO tidegate.dead_letters (id, at_unix_s, rule_on, rule_to, reason, event) \
-     SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[]) \
-     ON CONFLICT (id) DO NOTHING";
+/// Writes letters. One that was written by a try before is left as it is, and so is one that another node wrote: where
+/// each node reads every event for itself, an event that cannot cross dies on each, and retried by one it reaches all.
+const INSERT: &str = "INSERT INTO tidegate.dead_letters (id, at_unix_s, rule_on, rule_to, reason, event, digest) \
+     SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[]) \
+     ON CONFLICT DO NOTHING";
 const TRIM: &str = "DELETE FROM tidegate.dead_letters WHERE id <= \
      (SELECT id FROM tidegate.dead_letters ORDER BY id DESC LIMIT 1 OFFSET $1)";
 const COUNT: &str = "SELECT count(*) FROM tidegate.dead_letters";
@@ -67,7 +69,9 @@ impl LetterTable for PostgresLetters {
 async fn insert(pool: &PgPool, letters: &[DeadLetter], max: usize) -> Result<Written, sqlx::Error> {
     let (mut ids, mut times, mut ons) = (Vec::new(), Vec::new(), Vec::new());
     let (mut tos, mut reasons, mut events) = (Vec::new(), Vec::new(), Vec::new());
+    let mut digests = Vec::new();
     for (id, at_unix_s, on, to, reason, event) in letters.iter().map(to_row) {
+        digests.push(digest(&on, &to, &event));
         ids.push(id);
         times.push(at_unix_s);
         ons.push(on);
@@ -76,8 +80,18 @@ async fn insert(pool: &PgPool, letters: &[DeadLetter], max: usize) -> Result<Wri
         events.push(event);
     }
     let insert = sqlx::query(INSERT).bind(ids).bind(times).bind(ons).bind(tos).bind(reasons).bind(events);
-    insert.execute(pool).await?;
+    insert.bind(digests).execute(pool).await?;
     let dropped = sqlx::query(TRIM).bind(signed(max as u64)).execute(pool).await?.rows_affected();
     let kept: i64 = sqlx::query_scalar(COUNT).fetch_one(pool).await?;
     Ok(Written { dropped, kept: usize::try_from(kept).unwrap_or_default() })
+}
+
+/// Equal for the letters that nodes make of one event and one rule.
+fn digest(on: &str, to: &str, event: &str) -> Vec<u8> {
+    let mut digest = Sha256::new();
+    for part in [on, to, event] {
+        digest.update(part.as_bytes());
+        digest.update([0]);
+    }
+    digest.finalize().to_vec()
 }

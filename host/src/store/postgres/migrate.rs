@@ -1,28 +1,60 @@
 //! The tables of the server, in their schema: made at the start, under a lock, because nodes start at once.
 
+use std::collections::BTreeSet;
+
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _};
 
 use super::connect::{cause, sqlstate};
 
 /// What makes the tables, in order; the number of a step is its place, from 1 on. Steps are never changed, only added.
-const STEPS: [(&str, &str); 4] = [
-    ("kv", include_str!("migrations/0001_kv.sql")),
-    ("revocations", include_str!("migrations/0002_revocations.sql")),
-    ("dead_letters", include_str!("migrations/0003_dead_letters.sql")),
-    ("sessions", include_str!("migrations/0004_sessions.sql")),
+const STEPS: [Step; 5] = [
+    Step::making("kv", include_str!("migrations/0001_kv.sql")),
+    Step::making("revocations", include_str!("migrations/0002_revocations.sql")),
+    Step::making("dead_letters", include_str!("migrations/0003_dead_letters.sql")),
+    Step::making("sessions", include_str!("migrations/0004_sessions.sql")),
+    Step::changing("dead_letters", include_str!("migrations/0005_dead_letter_digests.sql")),
 ];
 /// Every table of the server, for whoever looks whether it may use them.
 const TABLES: [&str; 5] =
     ["tidegate.migrations", "tidegate.kv", "tidegate.revocations", "tidegate.dead_letters", "tidegate.sessions"];
+/// The steps that were taken.
+const NOTES: &str = "CREATE TABLE IF NOT EXISTS tidegate.migrations (step bigint PRIMARY KEY, name text NOT NULL, \
+     taken_at timestamptz NOT NULL DEFAULT now())";
 /// A number of our own among the locks of the database: `tidegate` as bytes.
 const LOCK: i64 = i64::from_be_bytes(*b"tidegate");
 /// The server's answer to what a role may not.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
+/// And to a table that is not there.
+const UNDEFINED_TABLE: &str = "42P01";
 
-/// Whether there is a table. Not by `to_regclass`, which remembers for the length of a transaction what others changed since.
-const IS_MADE: &str =
-    "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'tidegate' AND tablename = 'migrations')";
+/// Which relations there are in the schema. Not by `to_regclass`, which remembers for the length of a transaction what others
+/// changed since.
+const RELATIONS: &str = "SELECT relname::text FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p', 'v', 'f', 'S') \
+     AND relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'tidegate')";
+
+/// One step: a table is made, or one that is there is changed.
+struct Step {
+    table: &'static str,
+    makes: bool,
+    sql: &'static str,
+}
+
+impl Step {
+    const fn making(table: &'static str, sql: &'static str) -> Self {
+        Self { table, makes: true, sql }
+    }
+
+    const fn changing(table: &'static str, sql: &'static str) -> Self {
+        Self { table, makes: false, sql }
+    }
+}
+
+/// What there is of the tables.
+struct Found {
+    relations: BTreeSet<String>,
+    taken: BTreeSet<i64>,
+}
 
 /// Makes what is not there. Several nodes may do so at once.
 ///
@@ -34,7 +66,7 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), String>
         apply(connection).await.map_err(|error| match sqlstate(&error).as_deref() {
             Some(INSUFFICIENT_PRIVILEGE) => may_not_make(&role, &cause(&error)),
             _ => cause(&error),
-        })?;
+        })??;
     }
     may_use(connection).await
 }
@@ -66,7 +98,8 @@ pub(super) async fn may_use(connection: &mut PgConnection) -> Result<(), String>
     let asked = sqlx::query_as(
         "SELECT current_setting('transaction_read_only')::bool, \
          (SELECT bool_and(has_table_privilege(name, verb)) FROM unnest($1::text[]) AS name, \
-          unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS verb)",
+          unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS verb) \
+         AND has_sequence_privilege('tidegate.kv_revision', 'USAGE')",
     )
     .bind(TABLES.map(str::to_owned).to_vec())
     .fetch_one(&mut *connection)
@@ -83,58 +116,101 @@ pub(super) async fn may_use(connection: &mut PgConnection) -> Result<(), String>
 
 /// Whether steps are to be taken.
 async fn is_behind(connection: &mut PgConnection) -> Result<bool, String> {
-    let step = match step(connection).await {
-        Ok(step) => step,
-        Err(error) => return Err(told(connection, &error).await),
-    };
-    match usize::try_from(step) {
-        Ok(step) if step <= STEPS.len() => Ok(step < STEPS.len()),
-        _ => Err(format!("a newer version of Tidegate made its tables (step {step}, this one knows {})", STEPS.len())),
+    match found(connection).await {
+        Ok(found) => Ok(!found.untaken()?.is_empty()),
+        Err(error) => Err(told(connection, &error).await),
     }
 }
 
 /// Says why a look at the tables failed.
 async fn told(connection: &mut PgConnection, error: &sqlx::Error) -> String {
-    match (sqlstate(error).as_deref(), role(connection).await) {
-        (Some(INSUFFICIENT_PRIVILEGE), Ok(role)) => may_not_use(&role),
+    match sqlstate(error).as_deref() {
+        Some(INSUFFICIENT_PRIVILEGE) => role(connection).await.map_or_else(|_| cause(error), |role| may_not_use(&role)),
+        Some(UNDEFINED_TABLE) => match found(connection).await.map(|found| found.untaken().map(drop)) {
+            Ok(Err(why)) => why,
+            _ => cause(error),
+        },
         _ => cause(error),
     }
 }
 
-/// The step the tables are at; 0 without tables.
-async fn step(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    let made: bool = sqlx::query_scalar(IS_MADE).fetch_one(&mut *connection).await?;
-    if !made {
-        return Ok(0);
+/// What there is, all at one moment: other nodes may be at work.
+async fn found(connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
+    let mut look = connection.begin().await?;
+    look.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+    let found = Found::by(&mut look).await?;
+    look.commit().await?;
+    Ok(found)
+}
+
+impl Found {
+    async fn by(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let relations: Vec<String> = sqlx::query_scalar(RELATIONS).fetch_all(&mut *connection).await?;
+        let mut found = Self { relations: relations.into_iter().collect(), taken: BTreeSet::new() };
+        if found.has("migrations") {
+            let taken: Vec<i64> =
+                sqlx::query_scalar("SELECT step FROM tidegate.migrations").fetch_all(connection).await?;
+            found.taken.extend(taken);
+        }
+        Ok(found)
     }
-    sqlx::query_scalar("SELECT coalesce(max(step), 0) FROM tidegate.migrations").fetch_one(connection).await
+
+    fn has(&self, relation: &str) -> bool {
+        self.relations.contains(relation)
+    }
+
+    /// The steps to be taken.
+    ///
+    /// # Errors
+    /// That somebody or a newer version was at the tables: what was lost, and the way out. Nothing is made in its place
+    /// unasked, because a backup may have what it held, and because without their table revocations would count no more.
+    fn untaken(&self) -> Result<Vec<(i64, &'static Step)>, String> {
+        if let Some(step) =
+            self.taken.last().filter(|step| usize::try_from(**step).is_ok_and(|step| step > STEPS.len()))
+        {
+            let known = STEPS.len();
+            return Err(format!("a newer version of Tidegate made its tables (step {step}, this one knows {known})"));
+        }
+        let (taken, untaken): (Vec<_>, Vec<_>) = (1..).zip(&STEPS).partition(|(step, _)| self.taken.contains(step));
+        let gone: BTreeSet<&str> = taken.iter().map(|(_, step)| step.table).filter(|table| !self.has(table)).collect();
+        if !gone.is_empty() {
+            return Err(tables_gone(&gone));
+        }
+        if untaken.iter().any(|(_, step)| step.makes && self.has(step.table)) {
+            let unnoted = untaken.iter().filter(|(_, step)| self.has(step.table));
+            return Err(notes_gone(&unnoted.copied().collect::<Vec<_>>()));
+        }
+        if taken.iter().any(|(_, step)| step.table == "kv") && !self.has("kv_revision") {
+            return Err(REVISIONS_GONE.to_owned());
+        }
+        Ok(untaken)
+    }
 }
 
 /// Takes the steps that were not taken, all or none. Others wait, and find them taken.
-async fn apply(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+async fn apply(connection: &mut PgConnection) -> Result<Result<(), String>, sqlx::Error> {
     let mut all = connection.begin().await?;
     all.execute("SET LOCAL lock_timeout = '30s'").await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *all).await?;
-    let taken = step(&mut all).await?;
-    if taken == 0 {
+    let found = Found::by(&mut all).await?;
+    let steps = match found.untaken() {
+        Ok(steps) => steps,
+        Err(why) => return Ok(Err(why)),
+    };
+    if found.taken.is_empty() {
         let there = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'tidegate')";
         let there: bool = sqlx::query_scalar(there).fetch_one(&mut *all).await?;
         if !there {
             all.execute("CREATE SCHEMA tidegate").await?;
         }
-        all.execute(
-            "CREATE TABLE tidegate.migrations (step bigint PRIMARY KEY, name text NOT NULL, \
-             taken_at timestamptz NOT NULL DEFAULT now())",
-        )
-        .await?;
+        all.execute(NOTES).await?;
     }
-    let steps = STEPS.iter().zip(1_i64..).filter(|(_, step)| *step > taken);
-    for ((name, sql), step) in steps {
-        all.execute(sqlx::raw_sql(*sql)).await?;
+    for (number, step) in steps {
+        all.execute(sqlx::raw_sql(step.sql)).await?;
         let noted = sqlx::query("INSERT INTO tidegate.migrations (step, name) VALUES ($1, $2)");
-        noted.bind(step).bind(*name).execute(&mut *all).await?;
+        noted.bind(number).bind(step.table).execute(&mut *all).await?;
     }
-    all.commit().await
+    all.commit().await.map(Ok)
 }
 
 async fn role(connection: &mut PgConnection) -> Result<String, String> {
@@ -157,3 +233,35 @@ fn may_not_use(role: &str) -> String {
          GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA tidegate TO \"{role}\"`"
     )
 }
+
+/// What was made and is not there any more.
+fn tables_gone(gone: &BTreeSet<&str>) -> String {
+    let tables = listed(gone.iter().map(|table| format!("`tidegate.{table}`")));
+    let noted = listed(gone.iter().map(|table| format!("'{table}'")));
+    let are_let_in = if gone.contains("revocations") { "; what was revoked is let in again then" } else { "" };
+    format!(
+        "somebody dropped {tables}; hint: restore it from a backup, or have it made again, empty, by \
+         `DELETE FROM tidegate.migrations WHERE name IN ({noted})`{are_let_in}"
+    )
+}
+
+/// What is there, and nothing says that the server made it.
+fn notes_gone(steps: &[(i64, &Step)]) -> String {
+    let made = steps.iter().filter(|(_, step)| step.makes);
+    let tables = listed(made.map(|(_, step)| format!("`tidegate.{}`", step.table)));
+    let notes = listed(steps.iter().map(|(number, step)| format!("({number}, '{}')", step.table)));
+    format!(
+        "there is {tables}, and no note in `tidegate.migrations` that the server made it; hint: restore that table from a \
+         backup, or, where this version made the tables, note it by \
+         `{NOTES}; INSERT INTO tidegate.migrations (step, name) VALUES {notes}`; tables of something else need another schema"
+    )
+}
+
+fn listed(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// A revision is never given twice.
+const REVISIONS_GONE: &str = "somebody dropped `tidegate.kv_revision`; hint: make it again, beyond every revision there was, by \
+     `CREATE SEQUENCE tidegate.kv_revision; \
+     SELECT setval('tidegate.kv_revision', coalesce(max(revision), 0) + 1000000000) FROM tidegate.kv`";

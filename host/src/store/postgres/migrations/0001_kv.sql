@@ -12,4 +12,4 @@ CREATE INDEX kv_expiry ON tidegate.kv (expires_at_ms) WHERE expires_at_ms IS NOT
 
 -- One counter for all keys: a key that is deleted and made again never has an old revision. Taken while the key's row is
 -- locked, it only grows for each key.
-CREATE SEQUENCE tidegate.kv_revision;
+CREATE SEQUENCE IF NOT EXISTS tidegate.kv_revision;

@@ -240,6 +240,11 @@ export class Server {
     return await within(`log line with \`${text}\``, found());
   }
 
+  // The lines of the log with this text so far.
+  lines(text) {
+    return this.#seen.filter((line) => line.includes(text));
+  }
+
   // The next log event of that name.
   async logged(event, patienceMs = PATIENCE_MS) {
     const [fields] = await within(`log event \`${event}\``, once(this.#log, event), patienceMs).catch((error) => {

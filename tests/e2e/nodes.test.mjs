@@ -15,6 +15,7 @@ import { io } from "socket.io-client";
 import { Cluster, judge, Load, until } from "./cluster.mjs";
 import { ask, collect, KEYS, next, Server, subscribe, token, within } from "./harness.mjs";
 import { repository } from "./paths.mjs";
+import { RedisLink } from "./redis-link.mjs";
 import { RedisServer } from "./services.mjs";
 
 describe("two nodes", () => {
@@ -120,6 +121,26 @@ describe("two nodes whose Redis goes away", () => {
     const arrival = next(there, "e2e.inbox.u");
     assert.equal((await a.post(`/v1/dead-letters/${id}/retry`, {}, { key: KEYS.operator })).status, 202);
     assert.deepEqual((await arrival)[0], { text: "shipped o2" });
+  });
+
+  test("while it answers and takes nothing they are not ready, say why once, and are back by themselves", async () => {
+    const redis = await RedisLink.open(cluster.redis.url);
+    const tries = async () => Number(/cmdstat_eval:calls=(\d+)/.exec(await redis.ask("INFO", "commandstats"))?.[1] ?? 0);
+    await redis.ask("CONFIG", "SET", "maxmemory", "1");
+    for (const node of cluster.nodes) await until("not ready", async () => (await node.get("/readyz")).status === 503);
+    const before = await tries();
+    await until("them to have tried again", async () => (await tries()) > before + 6);
+    for (const node of cluster.nodes) {
+      const { status, body } = await node.get("/readyz");
+      assert.deepEqual([status, body.error.details], [503, { away: ["broker"] }]);
+      const told = node.lines("OOM command not allowed").map((line) => JSON.parse(line));
+      assert.deepEqual(told.map((line) => (line.fields ?? line).event), ["broker.away"]);
+    }
+    assert.equal((await a.publish("e2e.room.full", { n: 1 })).status, 503);
+    await redis.ask("CONFIG", "SET", "maxmemory", "0");
+    await cluster.ready();
+    assert.equal((await a.publish("e2e.room.full", { n: 2 })).status, 202);
+    redis.close();
   });
 });
 

@@ -61,7 +61,7 @@ function directoryFor(what) {
 }
 
 // Where a program is: on the path, or where distributions hide it.
-function program(name, packageName, elsewhere = []) {
+export function program(name, packageName, elsewhere = []) {
   for (const folder of [...process.env.PATH.split(delimiter), ...elsewhere]) {
     try {
       accessSync(join(folder, name), constants.X_OK);
@@ -100,7 +100,7 @@ function send(pid, signal) {
   }
 }
 
-class Service {
+export class Service {
   process;
   port;
 

@@ -71,10 +71,7 @@ impl Link {
     /// Connects, and makes the tables where they are not there.
     pub(super) async fn open(source: &PostgresSource) -> Result<Self, ReadError> {
         let (place, limit) = (source.url.to_string(), source.timeout.get());
-        let connected = async {
-            let options = PgConnectOptions::from_str(source.url.expose())?.application_name("tidegate");
-            PgConnection::connect_with(&options).await
-        };
+        let connected = async { PgConnection::connect_with(&options(&source.url)?).await };
         let connection = match timeout(limit, connected).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(cause)) => {
@@ -110,6 +107,12 @@ impl Link {
             Err(_) => Err(ReadError::Silent { place: self.place.clone(), timeout: self.timeout }),
         }
     }
+}
+
+/// How this database is connected to.
+pub(super) fn options(url: &PostgresUrl) -> Step<PgConnectOptions> {
+    // What a pooler does not know it refuses, and no fraction is read.
+    Ok(PgConnectOptions::from_str(url.expose())?.application_name("tidegate").extra_float_digits(None))
 }
 
 /// Whether the table and its cursors are there. Not by `to_regclass`, which remembers for the length of a transaction what

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::link::options;
 use crate::config::PostgresSource;
 
 /// The wait until the next try to listen.
@@ -26,7 +27,9 @@ pub(super) async fn run(source: Arc<PostgresSource>, woken: Arc<Notify>, drainin
 
 async fn listen(source: &PostgresSource, woken: &Notify) -> Result<(), sqlx::Error> {
     let url = source.listen_url.as_ref().unwrap_or(&source.url);
-    let mut listener = PgListener::connect(url.expose()).await?;
+    // One connection, as long as it holds.
+    let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+    let mut listener = PgListener::connect_with(&pool.connect_with(options(url)?).await?).await?;
     listener.listen(source.outbox.as_str()).await?;
     loop {
         // What was notified before, or while the connection was lost, is not told again.

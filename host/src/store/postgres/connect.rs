@@ -23,6 +23,11 @@ const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 const NOTICES_HANGUP: &str = "SELECT set_config('client_connection_check_interval', '250', false) \
      FROM pg_settings WHERE name = 'client_connection_check_interval'";
 
+/// Refusals of a prepared statement that is another's, or gone: duplicate, and unknown.
+const OF_ANOTHERS_STATEMENT: [&str; 2] = ["42P05", "26000"];
+const NO_POOLER: &str = "a pooler in transaction mode gives this connection to others, too; `store` needs the address of the server \
+     itself, or of a pool in session mode";
+
 /// Makes connections to one database.
 pub(super) struct Connector {
     pub(super) url: PostgresUrl,
@@ -82,7 +87,8 @@ impl Connector {
 
     fn options(&self) -> Result<PgConnectOptions, String> {
         let options = PgConnectOptions::from_str(self.url.expose()).map_err(|error| cause(&error))?;
-        let options = options.disable_statement_logging();
+        // What a pooler does not know it refuses; a server of today shows every fraction whole without being asked to.
+        let options = options.disable_statement_logging().extra_float_digits(None);
         Ok(match options.get_application_name() {
             Some(_) => options,
             None => options.application_name(APPLICATION_NAME),
@@ -132,6 +138,9 @@ async fn pass_own_schema(connection: &mut PgConnection) -> Result<(), sqlx::Erro
 /// Why the database did not answer, without the layers around it. Names no server: plugins may read it.
 pub(super) fn cause(error: &sqlx::Error) -> String {
     match error {
+        sqlx::Error::Database(error) if error.code().is_some_and(|code| OF_ANOTHERS_STATEMENT.contains(&&*code)) => {
+            format!("{}; hint: {NO_POOLER}", error.message())
+        }
         sqlx::Error::Database(error) => error.message().to_owned(),
         sqlx::Error::PoolTimedOut => "all connections are busy".to_owned(),
         sqlx::Error::Io(error) => error.to_string(),

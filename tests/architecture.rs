@@ -63,7 +63,7 @@ const HOMES: [(&str, &[&str]); 29] = [
     ("cel", &["channels/expression.rs"]),
     ("jsonschema", &["channels/schema.rs"]),
     ("serde_saphyr", &["config/yaml.rs"]),
-    ("jsonwebtoken", &["auth/"]),
+    ("ring", &["auth/keys.rs", "outbound/tls.rs"]),
     ("spki", &["auth/pem.rs"]),
     ("metrics", &["telemetry/"]),
     ("metrics_exporter_prometheus", &["telemetry/"]),
@@ -75,14 +75,15 @@ const HOMES: [(&str, &[&str]); 29] = [
     ("sqlx", &["store/", "bus/outbox/"]),
     ("redis", &["bus/", "broker/"]),
     ("url", &["config/"]),
-    ("hyper", &["outbound/"]),
-    ("hyper_util", &["outbound/"]),
+    ("hyper", &["outbound/", "realtime/listener.rs"]),
+    ("hyper_util", &["outbound/", "realtime/listener.rs"]),
     ("hyper_rustls", &["outbound/"]),
     ("rustls", &["outbound/"]),
     ("rustls_native_certs", &["outbound/tls.rs"]),
     ("rustix", &["plugins/compile/", "plugins/room.rs", "store/sqlite/dry.rs"]),
     ("ureq", &["cli/plugin/ask.rs"]),
-    ("hmac", &["plugins/compile/"]),
+    // There it is a module of `ring`.
+    ("hmac", &["plugins/compile/", "auth/keys.rs"]),
 ];
 
 /// What the top level holds: the folders, each with a README, and the files.

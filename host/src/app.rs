@@ -271,7 +271,7 @@ impl Server {
         spawn_reloader(config, reloader, first, &realtime, draining.clone(), options)?;
         tokio::spawn(sweep(gates.clone(), draining.clone()));
         let closing = CancellationToken::new();
-        let accepting = tokio::spawn(realtime::serve(tcp, router, closing.clone()));
+        let accepting = tokio::spawn(realtime::serve(tcp, router, config.limits.headers_bytes_max, closing.clone()));
 
         // Once clients can connect: what is read before has nobody to reach.
         let sources = Sources::start(config, &gates, &draining);

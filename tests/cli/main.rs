@@ -64,6 +64,31 @@ fn check_says_which_secrets_serve_will_need() {
 }
 
 #[test]
+fn check_asks_no_server_that_serve_starts_without_and_says_so() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let providers = format!(
+        "[{{ jwt: {{ algorithm: RS256, jwks: 'http://{address}/keys' }} }}, {{ introspect: {{ url: 'http://{address}/me' }} }}]"
+    );
+    let project = Project::new()
+        .env("TIDEGATE__BROKER", &format!("redis://{address}"))
+        .env("TIDEGATE__BUS", &format!("[{{ redis: {{ url: 'redis://{address}', stream: telemetry }} }}]"))
+        .env("TIDEGATE__AUTH__PROVIDERS", &providers);
+    let output = project.run(&["check"]);
+    assert_eq!(output.exit, Some(0), "{}", output.shown());
+    server.set_nonblocking(true).unwrap();
+    assert_eq!(server.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "somebody came");
+    let help = project.run(&["check", "--help"]);
+    // However wide the terminal is.
+    let words: Vec<&str> = help.stdout.split_whitespace().collect();
+    assert!(
+        words.join(" ").contains("not asked: the Redis of `broker`, the sources of `bus`, the URLs of"),
+        "{}",
+        help.stdout
+    );
+}
+
+#[test]
 fn check_tells_every_mistake_of_a_manifest_in_one_run() {
     shown!(Project::new().write("channels/room.yaml", BROKEN).run(&["check"]));
 }

@@ -91,12 +91,17 @@ describe("tokens of an issuer that publishes its keys", () => {
       await late.printed("auth.away");
       const { text } = await late.get("/metrics");
       assert.match(text, /tidegate_auth_up\{[^}]*provider="jwt"[^}]*\} 0/);
+      const { status, body } = await late.get("/readyz");
+      assert.deepEqual([status, body.error.details], [503, { away: ["keys"] }]);
       const socket = late.client({ token: first.token("u1") });
       const connected = next(socket, "connect");
       await late.logged("realtime.auth_failed");
       await away.start();
       await connected;
       await subscribe(socket, "e2e.inbox.u1");
+      assert.equal((await late.get("/readyz")).status, 200);
+      await away.stop();
+      assert.equal((await late.get("/readyz")).status, 200, "keys that were read once stay good");
     } finally {
       await late.stop();
       await away.stop();
@@ -324,5 +329,33 @@ describe("the sessions of a web application, in the store", () => {
     const dump = () => rows(database, "select key from tidegate_sessions");
     await until(() => dump().includes(hash("s1")));
     assert.doesNotMatch(dump(), /'s1'/);
+  });
+});
+
+describe("a session of a web application whose user falls silent", () => {
+  let server;
+  before(async () => {
+    const session = { cookie: "sid", query: "select user_id from sessions where token = $1", idle: "4s" };
+    const config = (config) => ({ ...withAuth({ providers: [{ session }], expiring_ahead: "1s" })(config), store: "sqlite:../company.db" });
+    const files = (directory) => sqlite(join(directory, "company.db"), `create table sessions (token text, user_id text); insert into sessions values ('s1', 'u1');`);
+    server = await Server.start({ config, files, plugins: false });
+  });
+  after(() => server?.stop());
+
+  test("it is told ahead of its end, goes on with anything its page sends, and ends when that sends nothing", async () => {
+    const socket = await server.connect({ extraHeaders: { Cookie: "sid=s1" } });
+    const told = [];
+    const ended = new Promise((resolve) => {
+      socket.on("tidegate", (event) => {
+        told.push(event);
+        if (event.type === "expired") socket.once("disconnect", resolve);
+        else if (told.length === 1) ask(socket, "subscribe", { channel: "e2e.open" });
+      });
+    });
+    assert.equal(await ended, "io server disconnect");
+    assert.deepEqual(told.map(({ type, expires_in }) => [type, expires_in]), [["expiring", 1], ["expiring", 1], ["expired", undefined]]);
+    assert.ok(told[1].expires_at >= told[0].expires_at + 3, JSON.stringify(told));
+    assert.equal(socket.active, false);
+    assert.equal(await server.refused({ extraHeaders: { Cookie: "sid=s1" } }), "token_expired");
   });
 });

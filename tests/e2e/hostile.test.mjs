@@ -54,6 +54,13 @@ describe("hostile clients", () => {
     await closed;
   });
 
+  test("headers beyond the limit are refused, and a token of the usual size is not", async () => {
+    const status = async (bytes) => (await fetch(`${server.url}/healthz`, { headers: { authorization: `Bearer ${"x".repeat(bytes)}` } })).status;
+    assert.equal(await status(8 << 10), 200);
+    assert.equal(await status(64 << 10), 431);
+    assert.match((await server.get("/metrics")).text, /tidegate_http_requests_total\{route="-",status="431"\} 1/);
+  });
+
   test("an `auth` that is no object is a bad credential and not the absence of one", async () => {
     for (const auth of ['"x"', "[1]"]) {
       const { sid } = JSON.parse((await (await polling("")).text()).slice(1));

@@ -8,6 +8,7 @@ use tidegate::flow::ports::{FaultKind, Recognition};
 use tidegate::flow::{AuthProvider, Handshake, Serving};
 use tidegate::protocol::{Ack, Code, Generation, PluginName, Refusal, User};
 
+use crate::revoke::revoke;
 use crate::support::{FakeClock, FakePlugins, FakeProvider, Server, ServerBuilder, catalog, user};
 use crate::{CHANNELS, code, connection};
 
@@ -62,6 +63,23 @@ async fn a_session_ends_with_the_time_that_the_plugin_granted() {
     assert_eq!(code(client.subscribe("news").await), Code::TokenExpired);
     client.authenticate("another").await.unwrap();
     assert!(client.subscribe("news").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_plugin_that_was_asked_before_a_revocation_vouches_for_nobody_after_it_until_it_is_asked_again() {
+    let (plugins, latch) = admitting(Some(user("alice")), Duration::ZERO).held();
+    let server = asking(plugins).start();
+    let handshake = token("opaque");
+    let (came, ()) = tokio::join!(connect(&server, &handshake), async {
+        latch.call_arrived().await;
+        server.clock.advance(1);
+        revoke(&server, json!({ "user": "alice" }));
+        server.clock.advance(1);
+        latch.release();
+    });
+    assert_eq!(code(came), Code::TokenRevoked);
+    latch.release();
+    assert!(connect(&server, &handshake).await.is_ok(), "the plugin decides");
 }
 
 #[tokio::test]

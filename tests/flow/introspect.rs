@@ -8,6 +8,7 @@ use tidegate::flow::Handshake;
 use tidegate::protocol::Code;
 
 use crate::issuer::{Door, NOW, World};
+use crate::revoke::revoke;
 use crate::support::{FakeHttp, Reply};
 
 const URL: &str = "http://10.0.0.7/users/me";
@@ -169,6 +170,80 @@ async fn an_answer_is_good_for_a_while_and_for_the_same_credential_only() {
     // A no is not kept: who logs in a moment later is let in.
     world.http.answer(URL, Reply::Status(200, ALICE.to_owned()));
     assert_eq!(door.token("t").await.as_deref(), Ok("42"));
+}
+
+/// Two nodes, one of which knows alice, are told to revoke her.
+async fn revoked_on_two_nodes(world: &World) -> [Door; 2] {
+    let nodes = [door(world).await, door(world).await];
+    assert_eq!(nodes[0].token("t").await.as_deref(), Ok("42"));
+    for node in &nodes {
+        node.advance(5);
+        revoke(&node.server, json!({ "user": "42" }));
+    }
+    nodes
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_user_is_asked_about_anew_on_every_node_and_the_application_decides() {
+    for (reply, expected) in [
+        (Reply::Status(200, ALICE.to_owned()), Ok("42".to_owned())),
+        (Reply::Status(401, String::new()), Err(Code::Unauthenticated)),
+    ] {
+        let world = world();
+        let nodes = revoked_on_two_nodes(&world).await;
+        world.http.answer(URL, reply);
+        for node in &nodes {
+            node.advance(1);
+            assert_eq!(node.token("t").await, expected);
+        }
+        assert_eq!(world.http.count(), 3, "no answer of before is good for anything");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_the_second_of_a_revocation_nobody_gets_in_and_after_it_what_was_said_then_counts_no_more() {
+    let world = world();
+    let nodes = revoked_on_two_nodes(&world).await;
+    for node in &nodes {
+        assert_eq!(node.token("t").await, Err(Code::TokenRevoked));
+        node.advance(1);
+        assert_eq!(node.token("t").await.as_deref(), Ok("42"));
+        assert_eq!(node.token("t").await.as_deref(), Ok("42"));
+    }
+    assert_eq!(world.http.count(), 5, "asked twice a node since, and then an answer is kept again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_takes_nothing_from_other_users() {
+    let world = world();
+    let door = door(&world).await;
+    door.token("t").await.unwrap();
+    revoke(&door.server, json!({ "user": "43" }));
+    revoke(&door.server, json!({ "topic": "news" }));
+    revoke(&door.server, json!({ "token": "jti" }));
+    assert_eq!(door.token("t").await.as_deref(), Ok("42"));
+    assert_eq!(world.http.count(), 1);
+}
+
+#[tokio::test]
+async fn who_was_asked_about_when_a_revocation_came_is_refused_and_who_comes_after_it_is_asked_about_anew() {
+    let world = world();
+    world.http.answer(URL, Reply::Held(Box::new(Reply::Status(200, ALICE.to_owned()))));
+    let door = Arc::new(Door::with(auth(json!({ "timeout": "10s" })), &world).await);
+    let comes = || {
+        let door = door.clone();
+        tokio::spawn(async move { door.token("t").await })
+    };
+    let before = comes();
+    world.http.until(1).await;
+    door.advance(1);
+    revoke(&door.server, json!({ "user": "42" }));
+    door.advance(1);
+    let after = comes();
+    world.http.until(2).await;
+    world.http.release();
+    assert_eq!(before.await.unwrap(), Err(Code::TokenRevoked));
+    assert_eq!(after.await.unwrap().as_deref(), Ok("42"));
 }
 
 #[tokio::test]

@@ -125,6 +125,7 @@ async fn a_url_that_is_away_at_the_start_makes_tokens_unavailable_until_there_ar
     let door = door(&world).await;
     let token = Signer::P256.token("ES256", Some("p"));
     assert_eq!(door.token(&token).await, Err(Code::Unavailable));
+    assert!(!door.server.gates.has_keys(), "the server is not ready");
     // What is no JWT, or of an algorithm that is not taken, needs no key to be refused.
     assert_eq!(door.token("opaque").await, Err(Code::Unauthenticated));
     assert_eq!(door.token(&Signer::P384.token("ES384", None)).await, Err(Code::Unauthenticated));
@@ -132,6 +133,21 @@ async fn a_url_that_is_away_at_the_start_makes_tokens_unavailable_until_there_ar
     world.http.answer(URL, Reply::Status(200, set(&[jwk(Signer::P256, "p")])));
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(door.token(&token).await.as_deref(), Ok("alice"));
+    assert!(door.server.gates.has_keys());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_issuers_each_has_to_have_its_keys() {
+    const OTHER: &str = "https://other.example.com/keys.json";
+    let world = world(&[jwk(Signer::P256, "p")]);
+    let jwt = |iss: &str, jwks: &str| json!({ "jwt": { "algorithm": "ES256", "jwks": jwks, "iss": iss } });
+    let door = Door::with(json!({ "providers": [jwt("a", URL), jwt("b", OTHER)] }), &world).await;
+    world.http.until(2).await;
+    tokio::task::yield_now().await;
+    assert!(!door.server.gates.has_keys());
+    world.http.answer(OTHER, Reply::Status(200, set(&[jwk(Signer::P256, "p")])));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(door.server.gates.has_keys());
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,6 +176,7 @@ async fn while_a_url_is_away_or_says_nonsense_the_last_good_keys_stay() {
         tokio::time::sleep(Duration::from_secs(330)).await;
         assert!(world.http.count() > before);
         assert_eq!(door.token(&token).await.as_deref(), Ok("alice"), "{reply:?}");
+        assert!(door.server.gates.has_keys(), "it stays ready: {reply:?}");
         // Nobody knows whether this one is the issuer's: the client is to come back.
         let unknown = door.token(&Signer::Rsa.token("RS256", Some("new"))).await;
         assert_eq!(unknown, Err(Code::Unavailable), "{reply:?}");

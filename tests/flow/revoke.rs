@@ -35,7 +35,7 @@ fn asking(fields: serde_json::Value) -> RevokeRequest {
     serde_json::from_value(fields).unwrap()
 }
 
-fn revoke(server: &Server, fields: serde_json::Value) -> Revocation {
+pub(crate) fn revoke(server: &Server, fields: serde_json::Value) -> Revocation {
     let revocation = server.gates.revocation(asking(fields)).unwrap();
     server.gates.enforce(revocation.clone(), "http");
     revocation

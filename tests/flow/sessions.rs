@@ -7,6 +7,8 @@ use tidegate::flow::{Ending, Handshake};
 use tidegate::protocol::Code;
 
 use crate::issuer::{Door, NOW, World};
+use crate::revoke::revoke;
+use crate::support::Client;
 
 const QUERY: &str = "select user_id, roles from sessions where token = $1";
 
@@ -99,11 +101,11 @@ async fn a_session_ends_when_nothing_comes_from_its_user_and_goes_on_while_somet
     let door = door(&world).await;
     let user = door.connect(cookie("app=s1")).await.unwrap().unwrap();
     let client = door.server.client((*user).clone());
-    let half_an_hour = Some((Duration::from_secs(30 * 60), Ending::Over));
-    for _ in 0..3 {
+    for number in 1..=3 {
         door.advance(29 * 60);
         assert!(client.subscribe("members-only").await.is_ok(), "it was heard of within half an hour");
-        assert_eq!(door.server.gates.next_ending(&client.session), half_an_hour, "an open connection ends as well");
+        let ends = NOW + (number * 29 + 30) * 60;
+        assert_eq!(next(&door, &client), told_after(29 * 60, ends, 60), "an open connection ends as well");
     }
     door.advance(30 * 60);
     assert_eq!(crate::code(client.subscribe("members-only").await), Code::TokenExpired);
@@ -113,6 +115,112 @@ async fn a_session_ends_when_nothing_comes_from_its_user_and_goes_on_while_somet
     let later = Door::with(auth(json!({})), &world).await;
     later.advance((3 * 29 + 30) * 60);
     assert_eq!(later.cookies("app=s1").await, Err(Code::TokenExpired));
+}
+
+fn next(door: &Door, client: &Client) -> Option<(Duration, Ending)> {
+    door.server.gates.next_ending(&client.session)
+}
+
+fn told_after(seconds: u64, expires_at: u64, expires_in_s: u64) -> Option<(Duration, Ending)> {
+    Some((Duration::from_secs(seconds), Ending::Tell { expires_at, expires_in_s }))
+}
+
+fn over_after(seconds: u64) -> Option<(Duration, Ending)> {
+    Some((Duration::from_secs(seconds), Ending::Over))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_session_is_told_ahead_of_its_end_and_again_whenever_it_falls_silent_again() {
+    let world = world();
+    let door = door(&world).await;
+    let user = door.connect(cookie("app=s1")).await.unwrap().unwrap();
+    let (client, other) = (door.server.client((*user).clone()), door.server.client((*user).clone()));
+    client.subscribe("news").await.unwrap();
+    assert_eq!(next(&door, &client), told_after(29 * 60, NOW + 30 * 60, 60));
+    door.advance(29 * 60);
+    assert_eq!(next(&door, &client), told_after(0, NOW + 30 * 60, 60));
+    client.session.was_told();
+    assert_eq!(next(&door, &client), over_after(60));
+    door.advance(59);
+    // Whatever the page answers is a word of its user, on whichever of its connections.
+    assert!(other.unsubscribe("news").is_err(), "it does not hold the topic");
+    let ends = NOW + (29 + 30) * 60 + 59;
+    assert_eq!(next(&door, &client), told_after(29 * 60, ends, 60), "and so it goes on");
+    assert_eq!(next(&door, &other), told_after(29 * 60, ends, 60));
+    door.advance(29 * 60);
+    assert_eq!(next(&door, &client), told_after(0, ends, 60));
+    client.session.was_told();
+    door.advance(60);
+    assert_eq!(next(&door, &client), over_after(0));
+    assert_eq!(door.server.gates.still_good(&client.session), Err(Code::TokenExpired));
+    assert!(other.unsubscribe("news").is_err());
+    assert_eq!(next(&door, &client), over_after(0), "what is over does not begin again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_used_on_another_node_goes_on_here() {
+    let world = world();
+    let (here, there) = (door(&world).await, door(&world).await);
+    let user = here.connect(cookie("app=s1")).await.unwrap().unwrap();
+    let silent = here.server.client((*user).clone());
+    let user = there.connect(cookie("app=s1")).await.unwrap().unwrap();
+    let speaks = there.server.client((*user).clone());
+    let pass = async |seconds: u64| {
+        here.advance(seconds);
+        there.advance(seconds);
+        // Long enough for one to write, or the other to ask.
+        tokio::time::sleep(Duration::from_secs(11)).await;
+    };
+    pass(20 * 60).await;
+    speaks.subscribe("members-only").await.unwrap();
+    pass(9 * 60).await;
+    pass(45).await;
+    assert_eq!(next(&here, &silent), next(&there, &speaks));
+    pass(15 * 60).await;
+    assert_eq!(
+        here.server.gates.still_good(&silent.session),
+        Ok(()),
+        "though nothing came from it here for 44 minutes"
+    );
+    pass(6 * 60).await;
+    assert_eq!(here.server.gates.still_good(&silent.session), Err(Code::TokenExpired));
+    assert_eq!(there.server.gates.still_good(&speaks.session), Err(Code::TokenExpired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_silence_is_told_of_when_half_of_it_is_over() {
+    let world = world();
+    let door = Door::with(auth(json!({ "idle": "20s" })), &world).await;
+    let user = door.connect(cookie("app=s1")).await.unwrap().unwrap();
+    let client = door.server.client((*user).clone());
+    assert_eq!(next(&door, &client), told_after(10, NOW + 20, 10));
+    door.advance(15);
+    client.subscribe("news").await.unwrap();
+    assert_eq!(next(&door, &client), told_after(10, NOW + 35, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_its_two_ends_the_session_is_told_of_the_one_that_comes_first() {
+    let world = world();
+    let door = Door::with(auth(json!({ "idle": "30m", "absolute": "40m" })), &world).await;
+    let user = door.connect(cookie("app=s1")).await.unwrap().unwrap();
+    let client = door.server.client((*user).clone());
+    assert_eq!(next(&door, &client), told_after(29 * 60, NOW + 30 * 60, 60));
+    door.advance(20 * 60);
+    client.subscribe("news").await.unwrap();
+    assert_eq!(next(&door, &client), told_after(19 * 60, NOW + 40 * 60, 60), "no word moves this one");
+    door.advance(19 * 60);
+    client.session.was_told();
+    client.subscribe("news").await.unwrap();
+    assert_eq!(next(&door, &client), over_after(60), "told once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn less_than_a_second_of_silence_is_not_for_ever() {
+    let world = world();
+    let door = Door::with(auth(json!({ "idle": "500ms" })), &world).await;
+    let user = door.connect(cookie("app=s1")).await.unwrap().unwrap();
+    assert_eq!(user.ends_at(), Some(NOW + 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,6 +235,26 @@ async fn without_a_column_that_says_it_a_session_lasts_from_when_it_was_first_se
     assert_eq!(user.expires_at, Some(NOW + 3600));
     second.advance(1);
     assert_eq!(second.cookies("app=s1").await, Err(Code::TokenExpired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_user_finds_the_session_closed_on_every_node_and_a_new_one_open() {
+    let world = world();
+    let (here, there) = (door(&world).await, door(&world).await);
+    assert_eq!(here.cookies("app=s1").await.as_deref(), Ok("alice"));
+    for node in [&here, &there] {
+        node.advance(5);
+        revoke(&node.server, json!({ "user": "alice" }));
+    }
+    // What nobody wrote down yet is written long before the next time: this session is not new where it was not seen.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.sessions.batches(), [1]);
+    world.queries.answer("s2", vec![json!({ "user_id": "alice" })]);
+    for node in [&here, &there] {
+        node.advance(1);
+        assert_eq!(node.cookies("app=s1").await, Err(Code::TokenRevoked));
+        assert_eq!(node.cookies("app=s2").await.as_deref(), Ok("alice"));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,10 @@
 //! `GET /healthz`, `/readyz` and `/metrics`
 
+use std::sync::Arc;
+
 use serde_json::json;
 
+use crate::support::FakeProvider;
 use crate::{get, post, refusal, server};
 
 #[tokio::test]
@@ -37,6 +40,20 @@ async fn a_server_without_its_broker_is_live_and_not_ready_and_says_what_is_away
     let answer = get("/readyz").to(&server).await;
     assert_eq!(answer.refused(), refusal(503, "unavailable"));
     assert_eq!(answer.details(), json!({ "away": ["broker"] }));
+}
+
+#[tokio::test]
+async fn a_server_that_never_read_the_keys_of_an_issuer_is_not_ready_and_says_so() {
+    let issuer = Arc::new(FakeProvider::knowing([]));
+    let server = server().provider(Arc::new(FakeProvider::knowing([]))).provider(issuer.clone()).start();
+    assert_eq!(get("/readyz").to(&server).await.status, 200);
+    issuer.set_keyless(true);
+    assert_eq!(get("/healthz").to(&server).await.status, 200);
+    let answer = get("/readyz").to(&server).await;
+    assert_eq!(answer.refused(), refusal(503, "unavailable"));
+    assert_eq!(answer.details(), json!({ "away": ["keys"] }));
+    server.broker.set_away(true);
+    assert_eq!(get("/readyz").to(&server).await.details(), json!({ "away": ["broker", "keys"] }));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { coreModule, slowToCompile } from "../e2e/odd-components.mjs";
 import { abusers, ABUSERS, begin, counts, NEIGHBOUR_EVERY_MS, neighbours, NEIGHBOURS, residentMiB } from "./scene.mjs";
 
-const SECONDS = Number(process.env.ABUSE_SECONDS ?? 5);
+const SECONDS = Number(process.env.ABUSE_SECONDS ?? 20);
 const DEEDS = [
   "well", "loop", "sleep", "memory", "recursion", "panic", "exit", "huge", "large", "million-effects", "effects",
   "garbage", "not-utf8", "not-granted-emit", "log", "print",

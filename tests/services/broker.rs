@@ -302,6 +302,71 @@ async fn what_redis_refuses_is_answered_as_such_and_told_as_a_gap_when_it_takes_
     assert!(!b.record.has(&["feed 2"]).await.contains(&"feed 1".to_owned()));
 }
 
+/// How often nodes tried what the Redis takes.
+fn probes(redis: &RedisServer) -> u64 {
+    let redis::Value::BulkString(stats) = say(redis, &["INFO", "commandstats"]) else { panic!("no statistics") };
+    let stats = String::from_utf8(stats).unwrap();
+    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_eval:calls="));
+    calls.map_or(0, |calls| calls.split(',').next().unwrap().parse().unwrap())
+}
+
+/// With nobody publishing anything a node learns that the Redis answers and takes nothing, stays away however often it
+/// tries again, and is back by itself.
+async fn is_away_between(refuses: &[&str], takes: &[&str]) {
+    let redis = RedisServer::start();
+    let (a, b) = two(&redis).await;
+    b.listen("feed").await;
+    say(&redis, refuses);
+    a.away(true).await;
+    b.away(true).await;
+    let tried = probes(&redis);
+    while probes(&redis) < tried + 6 {
+        assert!(a.broker.is_away() && b.broker.is_away(), "it does not come and go");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(a.publish("feed", "1").await, Err(BrokerAway));
+    say(&redis, takes);
+    a.away(false).await;
+    b.away(false).await;
+    b.record.has(&["gap feed"]).await;
+    a.publish("feed", "2").await.unwrap();
+    assert!(!b.record.has(&["feed 2"]).await.contains(&"feed 1".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_became_a_replica_and_answers_is_away_until_it_takes_writes() {
+    is_away_between(&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_without_memory_that_answers_is_away_until_it_has_some() {
+    is_away_between(&["CONFIG", "SET", "maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_permits_no_writes_is_away_until_it_does() {
+    is_away_between(&["ACL", "SETUSER", "default", "-@write"], &["ACL", "SETUSER", "default", "+@all"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_permits_publishing_on_no_channel_is_away_until_it_does() {
+    is_away_between(&["ACL", "SETUSER", "default", "-publish"], &["ACL", "SETUSER", "default", "+@all"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_whose_count_is_something_else_is_refused_and_no_other_suffers() {
+    let redis = RedisServer::start();
+    let (a, b) = two(&redis).await;
+    b.listen("fine").await;
+    say(&redis, &["RPUSH", "test:n:broken", "1"]);
+    for n in ["1", "2", "3"] {
+        assert_eq!(a.publish("broken", n).await, Err(BrokerAway));
+        assert!(!a.broker.is_away());
+        a.publish("fine", n).await.unwrap();
+    }
+    assert_eq!(b.record.has(&["fine 3"]).await, ["fine 1", "fine 2", "fine 3"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scripts_that_were_taken_away_are_brought_again() {
     let redis = RedisServer::start();

@@ -232,13 +232,14 @@ pub struct FakeProvider {
     known: Vec<(String, Identity)>,
     cookies: Vec<String>,
     asked: Mutex<Vec<String>>,
+    keyless: AtomicBool,
 }
 
 impl FakeProvider {
     /// Knows these credentials; every other is not its own.
     pub fn knowing(known: impl IntoIterator<Item = (&'static str, User)>) -> Self {
         let known = known.into_iter().map(|(text, user)| (text.to_owned(), Identity::User(user))).collect();
-        Self { known, cookies: Vec::new(), asked: Mutex::default() }
+        Self { known, cookies: Vec::new(), asked: Mutex::default(), keyless: AtomicBool::new(false) }
     }
 
     /// Looks into this cookie as well.
@@ -251,6 +252,11 @@ impl FakeProvider {
     pub fn refusing(mut self, credential: &str, code: Code) -> Self {
         self.known.push((credential.to_owned(), Identity::Refused(code)));
         self
+    }
+
+    /// From now on it lacks the keys it checks credentials with, or has them.
+    pub fn set_keyless(&self, keyless: bool) {
+        self.keyless.store(keyless, Ordering::SeqCst);
     }
 
     /// Every credential it was asked about.
@@ -271,5 +277,9 @@ impl Provider for FakeProvider {
         self.asked.lock().push(credential.to_owned());
         let known = self.known.iter().find(|(text, _)| text == credential);
         known.map_or(Identity::NotMine, |(_, identity)| identity.clone())
+    }
+
+    fn has_keys(&self) -> bool {
+        !self.keyless.load(Ordering::SeqCst)
     }
 }

@@ -45,6 +45,8 @@ struct Cache {
     users: HashMap<Key, (User, Instant)>,
     /// In the order in which they end.
     order: VecDeque<(Key, Instant)>,
+    /// How often answers were forgotten: one that was asked for before is not kept after.
+    forgotten: u64,
 }
 
 impl Cache {
@@ -64,6 +66,13 @@ impl Cache {
                 self.users.remove(&oldest);
             }
         }
+    }
+
+    fn forget(&mut self, user_id: &str) {
+        self.forgotten += 1;
+        let Self { users, order, .. } = self;
+        users.retain(|_, (user, _)| user.id != user_id);
+        order.retain(|(key, _)| users.contains_key(key));
     }
 }
 
@@ -121,6 +130,8 @@ impl Introspect {
     }
 
     async fn ask(&self, headers: Vec<(String, String)>) -> Identity {
+        // What it says it may have known before it was asked, but not before that: what was revoked meanwhile counts.
+        let asked_at_unix_s = self.clock.now_unix_s();
         let accept = ("accept".to_owned(), "application/json".to_owned());
         let headers = headers.into_iter().chain([accept]).collect();
         let url = self.provider.url.clone();
@@ -128,7 +139,7 @@ impl Introspect {
         let patience = self.provider.timeout.get();
         let answer = match timeout(patience, self.http.exchange(&request, ANSWER_BYTES_MAX)).await {
             Ok(Ok(response)) => match response.status {
-                200 => self.read(&response.body),
+                200 => self.read(&response.body, asked_at_unix_s),
                 401 | 403 => Ok(None),
                 other => Err(format!("it answers {other}")),
             },
@@ -150,7 +161,7 @@ impl Introspect {
     }
 
     /// The user that an answer names; `None` when it says that there is none.
-    fn read(&self, body: &[u8]) -> Result<Option<User>, String> {
+    fn read(&self, body: &[u8], asked_at_unix_s: u64) -> Result<Option<User>, String> {
         let answer: Value = serde_json::from_slice(body).map_err(|_| "its answer is no JSON".to_owned())?;
         let id = match answer.pointer(&self.provider.user) {
             None | Some(Value::Null) => return Ok(None),
@@ -163,10 +174,9 @@ impl Introspect {
             None | Some(Value::Null) => None,
             Some(tenant) => Some(claims::text(tenant).ok_or("the tenant of its answer is no text")?),
         };
-        let now_unix_s = self.clock.now_unix_s();
         let lifetime_s = self.provider.lifetime.map(|lifetime| lifetime.get().as_secs().max(1));
-        let expires_at = lifetime_s.map(|lifetime_s| now_unix_s.saturating_add(lifetime_s));
-        Ok(Some(User { expires_at, issued_at: Some(now_unix_s), ..User::new(id, roles, tenant) }))
+        let expires_at = lifetime_s.map(|lifetime_s| asked_at_unix_s.saturating_add(lifetime_s));
+        Ok(Some(User { expires_at, issued_at: Some(asked_at_unix_s), ..User::new(id, roles, tenant) }))
     }
 }
 
@@ -198,12 +208,16 @@ impl Provider for Introspect {
         let boarding = Boarding::new(&self.flights, key);
         let Some(flight) = &boarding.flight else { return Identity::Refused(Code::Internal) };
         let ask = || async {
+            let forgotten = self.cache.lock().forgotten;
             let identity = self.ask(headers).await;
             let ttl = self.provider.cache.get();
             if let Identity::User(user) = &identity
                 && !ttl.is_zero()
             {
-                self.cache.lock().put(key, user.clone(), ttl, self.provider.cache_entries);
+                let mut cache = self.cache.lock();
+                if cache.forgotten == forgotten {
+                    cache.put(key, user.clone(), ttl, self.provider.cache_entries);
+                }
             }
             identity
         };
@@ -214,6 +228,12 @@ impl Provider for Introspect {
             }
             identity => identity,
         }
+    }
+
+    fn forget(&self, user_id: &str) {
+        self.cache.lock().forget(user_id);
+        // Who boarded waits for the answer; who comes from now on asks anew.
+        self.flights.lock().clear();
     }
 }
 
@@ -253,5 +273,21 @@ mod tests {
         assert_eq!(kept(&cache), [2], "the others are over");
         cache.put([9; 32], user(9), Duration::from_secs(10), 3);
         assert_eq!(cache.users.len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_forgotten_of_one_user_takes_nothing_from_others_and_no_room() {
+        let mut cache = Cache::default();
+        let user = |id: &str| User::new(id, Vec::new(), None);
+        for (key, id) in [(1, "a"), (2, "b"), (3, "a")] {
+            cache.put([key; 32], user(id), Duration::from_secs(10), 3);
+        }
+        cache.forget("a");
+        let kept = |cache: &Cache| (0..9_u8).filter(|key| cache.get(&[*key; 32]).is_some()).collect::<Vec<_>>();
+        assert_eq!(kept(&cache), [2]);
+        for key in [4, 1] {
+            cache.put([key; 32], user("a"), Duration::from_secs(10), 3);
+        }
+        assert_eq!(kept(&cache), [1, 2, 4]);
     }
 }

@@ -117,6 +117,14 @@ impl Jwt {
 
 #[async_trait]
 impl Provider for Jwt {
+    /// The last good keys are as good as any: a set that was read once and cannot be had any more keeps nobody out.
+    fn has_keys(&self) -> bool {
+        match &self.keys {
+            KeySource::Fixed(_) => true,
+            KeySource::Set(set) => set.keys().is_some(),
+        }
+    }
+
     async fn identify(&self, shown: &Shown<'_>) -> Identity {
         let Some(credential) = shown.token else { return Identity::NotMine };
         if credential.len() > TOKEN_BYTES_MAX {

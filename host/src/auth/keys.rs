@@ -1,7 +1,11 @@
 //! Keys that tokens are checked with: which of them may check which token. A key is used for its own kind of algorithm
 //! and for nothing else, whatever a token says.
 
-use jsonwebtoken::{Algorithm, DecodingKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use ring::signature::{self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
+use ring::{agreement, hmac};
 
 use super::compact::Compact;
 use crate::config::JwtAlgorithm;
@@ -18,8 +22,18 @@ pub(super) struct Key {
     kind: KeyKind,
     /// The one algorithm that the key itself says it is for.
     only: Option<JwtAlgorithm>,
-    material: Vec<u8>,
-    decoding: DecodingKey,
+    material: Material,
+}
+
+/// What signatures are checked with.
+#[derive(Clone, PartialEq, Eq)]
+enum Material {
+    /// A shared secret.
+    Secret(Vec<u8>),
+    /// Modulus and exponent, big-endian.
+    Rsa(Vec<u8>, Vec<u8>),
+    /// A point on a curve, as its algorithm has it.
+    Point(Vec<u8>),
 }
 
 /// What a key is mathematically.
@@ -69,7 +83,7 @@ impl KeyKind {
 impl Key {
     /// A shared secret.
     pub(super) fn secret(secret: &[u8]) -> Self {
-        Self::of(KeyKind::Secret, secret.to_vec(), DecodingKey::from_secret(secret))
+        Self::of(KeyKind::Secret, Material::Secret(secret.to_vec()))
     }
 
     /// An RSA public key: modulus and exponent, big-endian.
@@ -84,37 +98,30 @@ impl Key {
         if !small {
             return Err("the exponent of the RSA key is none that is in use".to_owned());
         }
-        let decoding = DecodingKey::from_rsa_raw_components(modulus, exponent);
-        Ok(Self::of(KeyKind::Rsa, [modulus, exponent].concat(), decoding))
+        Ok(Self::of(KeyKind::Rsa, Material::Rsa(modulus.to_vec(), exponent.to_vec())))
     }
 
     /// A point on a curve, uncompressed (SEC 1 §2.3.3).
     pub(super) fn point(kind: KeyKind, point: &[u8]) -> Result<Self, String> {
-        let (bytes, algorithm) = match kind {
-            KeyKind::P384 => (97, Algorithm::ES384),
-            _ => (65, Algorithm::ES256),
-        };
-        let key = Self::of(kind, point.to_vec(), DecodingKey::from_ec_der(point));
-        // The library looks whether the point is on the curve before it looks at the signature.
-        let is_on_curve = jsonwebtoken::crypto::verify("", b"", &key.decoding, algorithm).is_ok();
-        if point.len() == bytes && is_on_curve { Ok(key) } else { Err(format!("it is not {}", kind.name())) }
+        let curve = if kind == KeyKind::P384 { &agreement::ECDH_P384 } else { &agreement::ECDH_P256 };
+        if is_on(curve, point) {
+            Ok(Self::of(kind, Material::Point(point.to_vec())))
+        } else {
+            Err(format!("it is not {}", kind.name()))
+        }
     }
 
     /// An Ed25519 public key.
     pub(super) fn ed25519(key: &[u8]) -> Result<Self, String> {
-        let is_key = || {
-            let decoding = DecodingKey::from_ed_der(key);
-            jsonwebtoken::crypto::verify("", b"", &decoding, Algorithm::EdDSA).is_ok()
-        };
-        if key.len() == 32 && is_key() {
-            Ok(Self::of(KeyKind::Ed25519, key.to_vec(), DecodingKey::from_ed_der(key)))
+        if key.len() == signature::ED25519_PUBLIC_KEY_LEN {
+            Ok(Self::of(KeyKind::Ed25519, Material::Point(key.to_vec())))
         } else {
             Err(format!("it is not {}", KeyKind::Ed25519.name()))
         }
     }
 
-    const fn of(kind: KeyKind, material: Vec<u8>, decoding: DecodingKey) -> Self {
-        Self { id: None, kind, only: None, material, decoding }
+    const fn of(kind: KeyKind, material: Material) -> Self {
+        Self { id: None, kind, only: None, material }
     }
 
     /// As a key set names it: its `kid`, and its `alg`.
@@ -130,6 +137,19 @@ impl Key {
     /// Whether it may check signatures of an algorithm.
     pub(super) fn checks(&self, algorithm: JwtAlgorithm) -> bool {
         self.kind.checks(algorithm) && self.only.is_none_or(|only| only == algorithm)
+    }
+
+    /// Whether this is its signature of a message.
+    fn signed(&self, message: &[u8], signature: &[u8], algorithm: JwtAlgorithm) -> bool {
+        match &self.material {
+            Material::Secret(secret) => hash(algorithm)
+                .is_some_and(|hash| hmac::verify(&hmac::Key::new(hash, secret), message, signature).is_ok()),
+            Material::Rsa(n, e) => rsa_parameters(algorithm).is_some_and(|parameters| {
+                RsaPublicKeyComponents { n, e }.verify(parameters, message, signature).is_ok()
+            }),
+            Material::Point(point) => curve(algorithm)
+                .is_some_and(|curve| UnparsedPublicKey::new(curve, point).verify(message, signature).is_ok()),
+        }
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -182,10 +202,9 @@ impl Keys {
 
     /// Whether one of the keys signed this token. With `by_name` a token that names a key is checked with that one only.
     pub(super) fn signed(&self, token: &Compact<'_>, algorithm: JwtAlgorithm, by_name: bool) -> bool {
-        self.for_token(algorithm, token.key_id.as_deref(), by_name).any(|key| {
-            jsonwebtoken::crypto::verify(token.signature, token.message, &key.decoding, library(algorithm))
-                .unwrap_or(false)
-        })
+        let Ok(signature) = URL_SAFE_NO_PAD.decode(token.signature) else { return false };
+        let mut keys = self.for_token(algorithm, token.key_id.as_deref(), by_name);
+        keys.any(|key| key.signed(token.message, &signature, algorithm))
     }
 }
 
@@ -194,20 +213,44 @@ fn without_zeros(bytes: &[u8]) -> &[u8] {
     &bytes[zeros..]
 }
 
-/// The library's name of an algorithm.
-pub(super) const fn library(algorithm: JwtAlgorithm) -> Algorithm {
+/// Whether a point, uncompressed, lies on a curve: an agreement looks before it agrees. What is agreed on is of no use.
+fn is_on(curve: &'static agreement::Algorithm, point: &[u8]) -> bool {
+    let ours = agreement::EphemeralPrivateKey::generate(curve, &SystemRandom::new());
+    let theirs = agreement::UnparsedPublicKey::new(curve, point);
+    ours.is_ok_and(|ours| agreement::agree_ephemeral(ours, &theirs, |_| ()).is_ok())
+}
+
+/// The signature of a message with a shared secret, for `tidegate token`; `None` for algorithms of other keys.
+pub(super) fn sign(algorithm: JwtAlgorithm, secret: &[u8], message: &[u8]) -> Option<hmac::Tag> {
+    Some(hmac::sign(&hmac::Key::new(hash(algorithm)?, secret), message))
+}
+
+const fn hash(algorithm: JwtAlgorithm) -> Option<hmac::Algorithm> {
     match algorithm {
-        JwtAlgorithm::HS256 => Algorithm::HS256,
-        JwtAlgorithm::HS384 => Algorithm::HS384,
-        JwtAlgorithm::HS512 => Algorithm::HS512,
-        JwtAlgorithm::RS256 => Algorithm::RS256,
-        JwtAlgorithm::RS384 => Algorithm::RS384,
-        JwtAlgorithm::RS512 => Algorithm::RS512,
-        JwtAlgorithm::PS256 => Algorithm::PS256,
-        JwtAlgorithm::PS384 => Algorithm::PS384,
-        JwtAlgorithm::PS512 => Algorithm::PS512,
-        JwtAlgorithm::ES256 => Algorithm::ES256,
-        JwtAlgorithm::ES384 => Algorithm::ES384,
-        JwtAlgorithm::EdDSA => Algorithm::EdDSA,
+        JwtAlgorithm::HS256 => Some(hmac::HMAC_SHA256),
+        JwtAlgorithm::HS384 => Some(hmac::HMAC_SHA384),
+        JwtAlgorithm::HS512 => Some(hmac::HMAC_SHA512),
+        _ => None,
+    }
+}
+
+const fn rsa_parameters(algorithm: JwtAlgorithm) -> Option<&'static RsaParameters> {
+    match algorithm {
+        JwtAlgorithm::RS256 => Some(&signature::RSA_PKCS1_2048_8192_SHA256),
+        JwtAlgorithm::RS384 => Some(&signature::RSA_PKCS1_2048_8192_SHA384),
+        JwtAlgorithm::RS512 => Some(&signature::RSA_PKCS1_2048_8192_SHA512),
+        JwtAlgorithm::PS256 => Some(&signature::RSA_PSS_2048_8192_SHA256),
+        JwtAlgorithm::PS384 => Some(&signature::RSA_PSS_2048_8192_SHA384),
+        JwtAlgorithm::PS512 => Some(&signature::RSA_PSS_2048_8192_SHA512),
+        _ => None,
+    }
+}
+
+const fn curve(algorithm: JwtAlgorithm) -> Option<&'static dyn VerificationAlgorithm> {
+    match algorithm {
+        JwtAlgorithm::ES256 => Some(&signature::ECDSA_P256_SHA256_FIXED),
+        JwtAlgorithm::ES384 => Some(&signature::ECDSA_P384_SHA384_FIXED),
+        JwtAlgorithm::EdDSA => Some(&signature::ED25519),
+        _ => None,
     }
 }

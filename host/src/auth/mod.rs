@@ -1,4 +1,4 @@
-//! Gate 1's providers: what recognises a credential, and the policy they make up. The only home of `jsonwebtoken`.
+//! Gate 1's providers: what recognises a credential, and the policy they make up.
 
 mod activity_log;
 mod claims;

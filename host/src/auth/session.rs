@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::activity_log::ActivityLog;
 use super::claims;
 use super::reach::Reach;
-use crate::config::SessionProvider;
+use crate::config::{HumanDuration, SessionProvider};
 use crate::flow::Shown;
 use crate::flow::ports::{Clock, Identity, Provider};
 use crate::flow::queries::{Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
@@ -151,7 +151,7 @@ impl StoredSessions {
             (Some(stored), Some(here)) => Some(stored.widened(here)),
             (stored, here) => stored.or(here),
         };
-        let (idle_s, absolute_s) = (self.provider.idle.get().as_secs(), self.provider.absolute.get().as_secs());
+        let (idle_s, absolute_s) = (whole_s(self.provider.idle), whole_s(self.provider.absolute));
         if idle_s > 0 && known.is_some_and(|known| now_unix_s >= known.last_unix_s.saturating_add(idle_s)) {
             return Ok(Found::Over);
         }
@@ -183,6 +183,12 @@ impl StoredSessions {
 
 #[async_trait]
 impl Provider for StoredSessions {
+    /// A session that does not say when it began is as old as its first use. Other nodes have to know of that before its
+    /// user comes to them, or it would be a new one there.
+    fn forget(&self, _user_id: &str) {
+        self.log.write_first_uses_now();
+    }
+
     fn cookies(&self) -> &[String] {
         &self.cookies
     }
@@ -212,6 +218,12 @@ impl Provider for StoredSessions {
         telemetry::auth_lookup("session", outcome);
         identity
     }
+}
+
+/// In seconds, begun ones counted: less than one is not for ever.
+fn whole_s(time: HumanDuration) -> u64 {
+    let time = time.get();
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
 /// Whom a row names.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use jsonwebtoken::{EncodingKey, Header};
-use serde_json::{Map, json};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
 
-use super::claims;
-use super::keys::library;
+use super::{claims, keys};
 use crate::config::JwtProvider;
 
 /// What a token is to say.
@@ -31,9 +31,6 @@ pub enum SignError {
     /// Only the issuer can sign.
     #[error("the provider has the issuer's public key only, the issuer signs")]
     NoSecret,
-    /// The library refused.
-    #[error("cannot sign: {0}")]
-    Signing(#[from] jsonwebtoken::errors::Error),
 }
 
 /// Signs a token that [`super::Jwt`] of the same provider accepts, with its shared secret and the first of its
@@ -60,6 +57,9 @@ pub fn sign(provider: &JwtProvider, request: &TokenRequest, now_unix_s: u64) -> 
     claims.insert("exp".to_owned(), json!(now_unix_s.saturating_add(request.ttl.as_secs())));
     let secret = provider.secret.as_ref().ok_or(SignError::NoSecret)?;
     let algorithm = *provider.algorithm.as_slice().first().ok_or(SignError::NoSecret)?;
-    let key = EncodingKey::from_secret(secret.expose().as_bytes());
-    Ok(jsonwebtoken::encode(&Header::new(library(algorithm)), &claims, &key)?)
+    let header = json!({ "typ": "JWT", "alg": algorithm.as_str() });
+    let encoded = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    let message = format!("{}.{}", encoded(&header), encoded(&Value::Object(claims)));
+    let signature = keys::sign(algorithm, secret.expose().as_bytes(), message.as_bytes()).ok_or(SignError::NoSecret)?;
+    Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }

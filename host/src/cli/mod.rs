@@ -39,6 +39,12 @@ enum Command {
     /// Build the plugins, make up secrets, print tokens to try, and serve
     Dev(dev::Dev),
     /// Say every mistake in the configuration, the manifests, the bridge table and the plugins
+    ///
+    /// It says no where `serve` would refuse to start. So a PostgreSQL that is the `store` has to be there, and queries of
+    /// plugins and of `session` providers are prepared where the store is.
+    ///
+    /// What `serve` starts without is not asked: the Redis of `broker`, the sources of `bus`, the URLs of `jwks` and
+    /// `introspect`. `GET /readyz`, the metrics and the log of a server tell of those.
     Check(check::Check),
     /// List the channels
     Channels(channels::Channels),

@@ -1,6 +1,6 @@
 //! What a configuration must be beyond its types.
 
-use super::{Config, Diagnostic, Node, check_auth, check_bus};
+use super::{Config, Diagnostic, Node, check_auth, check_bus, check_limits};
 use crate::telemetry;
 
 /// Shortest API key, in bytes.
@@ -12,16 +12,7 @@ pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnost
     check_auth::check(&config.auth, &mut told);
     check_api_keys(config, &mut told);
     check_bus::check(config, &mut told);
-    let (frame, payload) = (config.limits.frame_bytes_max, config.limits.payload_bytes_max);
-    if frame < payload && !told.mistaken("/limits/payload") {
-        told.add("/limits/frame", "`frame` is smaller than `payload`: a payload of that size could never arrive", None);
-    }
-    let (instances, reserved) = (config.limits.plugin_instances_max, config.limits.plugin_authorizer_instances);
-    if reserved.is_some_and(|reserved| reserved >= instances) && !told.mistaken("/limits/plugin_instances") {
-        let message = "`plugin_authorizer_instances` leaves no other plugin an instance";
-        let hint = format!("`plugin_instances` is {instances}: reserve fewer, or leave it out for one in eight");
-        told.add("/limits/plugin_authorizer_instances", message, Some(&hint));
-    }
+    check_limits::check(&config.limits, &mut told);
     if let Err(error) = telemetry::check_filter(&config.log.filter) {
         told.add("/log/filter", &error.to_string(), Some("a level, or levels by module: `info,tidegate::flow=debug`"));
     }

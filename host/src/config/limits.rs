@@ -19,6 +19,11 @@ pub struct Limits {
     #[serde(rename = "frame", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub frame_bytes_max: usize,
+    /// Largest head of an HTTP request, its line and its headers, in bytes. Default 64 KiB, from 16 KiB to 256 KiB; beyond
+    /// it 431, and the connection is closed.
+    #[serde(rename = "headers", with = "bytes")]
+    #[schemars(with = "ByteSize")]
+    pub headers_bytes_max: usize,
     /// Topics one connection may hold. Default 128; refused `too_many_subscriptions`.
     #[serde(rename = "subscriptions_per_connection", deserialize_with = "count")]
     #[schemars(range(min = 1))]
@@ -65,6 +70,10 @@ pub struct Limits {
     #[serde(rename = "broker_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub broker_queue_max: usize,
+    /// Bytes of them. Default 64 MiB, no less than `payload`; refused `unavailable`.
+    #[serde(rename = "broker_queue_bytes", with = "bytes")]
+    #[schemars(with = "ByteSize")]
+    pub broker_queue_bytes_max: usize,
     /// How long the broker's Redis may take to answer, and a link to it to be made. Default 2 s; then the link is given
     /// up, and who waits is refused `unavailable`.
     #[serde(with = "time")]
@@ -163,6 +172,7 @@ impl Default for Limits {
         Self {
             payload_bytes_max: 64 * 1024,
             frame_bytes_max: 2 * 1024 * 1024,
+            headers_bytes_max: 64 * 1024,
             subscriptions_per_connection_max: 128,
             connections_max: 100_000,
             failed_connects_max: 60,
@@ -174,6 +184,7 @@ impl Default for Limits {
             duplicates_max: 100_000,
             duplicates_window: Duration::from_secs(600),
             broker_queue_max: 10_000,
+            broker_queue_bytes_max: 64 * 1024 * 1024,
             broker_timeout: Duration::from_secs(2),
             broker_linger: Duration::from_secs(5),
             events_per_batch_max: 1000,

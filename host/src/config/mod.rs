@@ -7,6 +7,7 @@ mod bus;
 mod check;
 mod check_auth;
 mod check_bus;
+mod check_limits;
 mod decode;
 mod jwt;
 mod limits;

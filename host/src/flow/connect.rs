@@ -80,6 +80,15 @@ impl Gates {
         result
     }
 
+    /// Whether every provider has the keys it checks credentials with. Until then nobody who brings one of its comes in.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.auth.providers.iter().all(|provider| match provider {
+            AuthProvider::Own(provider) => provider.has_keys(),
+            AuthProvider::Plugin { .. } => true,
+        })
+    }
+
     /// Whether a page of this origin may speak to this host at all, whatever its credential.
     #[must_use]
     pub fn admits_page(&self, handshake: &Handshake) -> bool {
@@ -119,17 +128,16 @@ impl Gates {
             // Any credential might be revoked. The client may come back with it.
             return Err(Code::Unavailable.into());
         }
-        let now_unix_s = self.ports.clock.now_unix_s();
-        let Some(user) = self.recognise(connection, credential).await? else { return Ok(None) };
-        let Some(user) = revoke::revocable(user, now_unix_s) else {
-            tracing::debug!("credential refused: no revocation could name its user or its id");
-            return Err(Code::Unauthenticated.into());
-        };
-        self.ports.revocations.judge(&user, now_unix_s)?;
-        Ok(Some(user))
+        self.recognise(connection, credential, self.ports.clock.now_unix_s()).await
     }
 
-    async fn recognise(&self, connection: &ConnectionId, credential: &Credential<'_>) -> Result<Option<User>, Refusal> {
+    /// Asks the providers from `now_unix_s` on.
+    async fn recognise(
+        &self,
+        connection: &ConnectionId,
+        credential: &Credential<'_>,
+        now_unix_s: u64,
+    ) -> Result<Option<User>, Refusal> {
         for provider in &self.auth.providers {
             match provider {
                 AuthProvider::Own(provider) => {
@@ -139,18 +147,35 @@ impl Gates {
                         Identity::User(user) if user.is_expired(self.ports.clock.now_unix_s()) => {
                             return Err(Code::TokenExpired.into());
                         }
-                        Identity::User(user) => return Ok(Some(user)),
+                        Identity::User(user) => {
+                            let id = user.id.clone();
+                            let judged = self.judge_revoked(user, now_unix_s);
+                            // An answer that was asked for in the very second of a revocation is refused like one from
+                            // before it, but for no longer: the next one who brings the credential is asked about anew.
+                            return judged.inspect_err(|_| provider.forget(&id)).map(Some);
+                        }
                         Identity::Refused(code) => return Err(code.into()),
                     }
                 }
                 AuthProvider::Plugin { name, cookies } => {
                     let cookies: Vec<&str> = self.auth.cookie_and(cookies).collect();
                     let Some(shown) = credential.shown(&cookies) else { continue };
-                    return self.ask_plugin(name, connection, &shown).await;
+                    let user = self.ask_plugin(name, connection, &shown, now_unix_s).await?;
+                    return user.map(|user| self.judge_revoked(user, now_unix_s)).transpose();
                 }
             }
         }
         Err(Code::Unauthenticated.into())
+    }
+
+    /// The same user, unless the credential is revoked, or nothing could revoke it.
+    fn judge_revoked(&self, user: User, now_unix_s: u64) -> Result<User, Refusal> {
+        let Some(user) = revoke::revocable(user, now_unix_s) else {
+            tracing::debug!("credential refused: no revocation could name its user or its id");
+            return Err(Code::Unauthenticated.into());
+        };
+        self.ports.revocations.judge(&user, now_unix_s)?;
+        Ok(user)
     }
 
     /// Asks a plugin whose a credential is. Fails closed: a fault says nothing of the credential and lets nobody in; the
@@ -160,6 +185,7 @@ impl Gates {
         plugin: &PluginName,
         connection: &ConnectionId,
         credential: &Payload,
+        asked_at_unix_s: u64,
     ) -> Result<Option<User>, Refusal> {
         if credential.as_str().len() > SHOWN_BYTES_MAX {
             tracing::debug!(bytes = credential.as_str().len(), "credential refused: it is too long");
@@ -172,8 +198,9 @@ impl Gates {
                 let now_unix_s = self.ports.clock.now_unix_s();
                 let ends_at = now_unix_s.saturating_add(ttl.as_secs().max(1));
                 let expires_at = (!ttl.is_zero()).then_some(ends_at);
-                // The plugin is asked every time: it vouches for the credential as of now.
-                Ok(Some(User { expires_at, issued_at: Some(now_unix_s), ..user }))
+                // It is asked every time, and vouches for the credential as of then: what was revoked meanwhile it may
+                // not have known.
+                Ok(Some(User { expires_at, issued_at: Some(asked_at_unix_s), ..user }))
             }
             Ok(Recognition::Admitted { user: None, .. }) if self.auth.anonymous => Ok(None),
             Ok(Recognition::Admitted { user: None, .. }) => Err(Code::Unauthenticated.into()),
@@ -210,6 +237,15 @@ impl Gates {
 }
 
 impl AuthPolicy {
+    /// Something of this user was revoked: no provider answers with what it knew before.
+    pub(super) fn forget(&self, user_id: &str) {
+        for provider in &self.providers {
+            if let AuthProvider::Own(provider) = provider {
+                provider.forget(user_id);
+            }
+        }
+    }
+
     /// Every cookie that may hold a credential.
     fn cookies(&self) -> Vec<&str> {
         let further = self.providers.iter().flat_map(|provider| match provider {

@@ -177,7 +177,8 @@ impl Gates {
         if self.is_draining() { Err(Code::Draining.into()) } else { Ok(()) }
     }
 
-    /// The session's user, refused once the credential has expired.
+    /// The session's user, refused once the credential has expired. Something came from it: a credential that ends when
+    /// nothing does goes on.
     fn user_of(&self, session: &Session) -> Result<Option<Arc<User>>, Refusal> {
         let user = session.user();
         if let Some(user) = &user {

@@ -388,6 +388,16 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Looks at a credential. Bounds the time it takes by itself, below the time a handshake may take.
     async fn identify(&self, shown: &Shown<'_>) -> Identity;
+
+    /// Whether it can judge credentials at all: not before the keys it checks them with were read for the first time.
+    /// Until it can, the server is not ready.
+    fn has_keys(&self) -> bool {
+        true
+    }
+
+    /// Something of this user was revoked: answers about them that are kept, or asked for and not there yet, answer for
+    /// nobody who comes from now on. Never waits.
+    fn forget(&self, _user_id: &str) {}
 }
 
 /// What a provider makes of a credential.

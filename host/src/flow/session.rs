@@ -28,15 +28,13 @@ struct State {
     told: Told,
 }
 
-/// Whether a client was told that its credential ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    /// It is not decided when.
-    Undecided,
-    /// At this time, in milliseconds since the Unix epoch; never with `None`.
-    At(Option<u64>),
-    /// It was.
-    Done,
+/// When a client is to be told that its credential ends.
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    /// The end that this is about, in seconds since the Unix epoch; `None` when nothing is decided.
+    ends_at: Option<u64>,
+    /// The moment, in milliseconds since the Unix epoch; `None` is never, or it was told.
+    at_ms: Option<u64>,
 }
 
 /// On what grounds a topic is held.
@@ -72,7 +70,7 @@ impl Session {
     pub fn new(connection: ConnectionId, user: Option<Arc<User>>) -> Self {
         Self {
             connection,
-            state: Mutex::new(State { user, held: HashMap::new(), closed: false, told: Told::Undecided }),
+            state: Mutex::new(State { user, held: HashMap::new(), closed: false, told: Told::default() }),
         }
     }
 
@@ -132,29 +130,26 @@ impl Session {
             }
         }
         state.user = Some(user);
-        state.told = Told::Undecided;
+        state.told = Told::default();
         true
     }
 
-    /// When this user is to be told that its credential ends, decided the first time; `None` when never, when it was, and
-    /// when the session has another user now.
-    pub(super) fn tell_at(&self, user: &Arc<User>, decide: impl FnOnce() -> Option<u64>) -> Option<u64> {
+    /// When this user is to be told that its credential ends at `ends_at`, decided the first time; `None` when never, when
+    /// it was, and when the session has another user now.
+    pub(super) fn tell_at(&self, user: &Arc<User>, ends_at: u64, decide: impl FnOnce() -> Option<u64>) -> Option<u64> {
         let mut state = self.state.lock();
         if !state.is_of(Some(user)) {
             return None;
         }
-        if state.told == Told::Undecided {
-            state.told = Told::At(decide());
+        if state.told.ends_at != Some(ends_at) {
+            state.told = Told { ends_at: Some(ends_at), at_ms: decide() };
         }
-        match state.told {
-            Told::At(at) => at,
-            Told::Undecided | Told::Done => None,
-        }
+        state.told.at_ms
     }
 
     /// The client was told that its credential ends.
     pub fn was_told(&self) {
-        self.state.lock().told = Told::Done;
+        self.state.lock().told.at_ms = None;
     }
 
     /// Takes a topic that `generation` admitted `user` to and `authorized` let it into, unless the session is over or

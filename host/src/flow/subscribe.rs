@@ -74,6 +74,8 @@ impl Gates {
     /// # Errors
     /// `not_subscribed` when the session does not hold the topic.
     pub fn unsubscribe(&self, session: &Session, channel: &str) -> Result<Topic, Refusal> {
+        // Whoever it is may leave; but it is a word of the user like any other.
+        let _ = self.user_of(session);
         match Topic::parse(channel) {
             Ok(topic) if session.release(&topic) => Ok(topic),
             _ => Err(Code::NotSubscribed.into()),

@@ -17,7 +17,7 @@ pub(super) async fn live() -> Json<Value> {
 }
 
 /// New connections are welcome; 503 `draining` once the server is about to stop, `unavailable` while its store or its
-/// broker is away, or what is revoked is not loaded yet (`details.away` says which).
+/// broker is away, what is revoked is not loaded yet, or the keys of an issuer were never read (`details.away` says which).
 pub(super) async fn ready(extract::State(state): extract::State<State>) -> Result<Json<Value>, Problem> {
     if state.gates.is_draining() {
         return Err(Code::Draining.into());
@@ -26,6 +26,7 @@ pub(super) async fn ready(extract::State(state): extract::State<State>) -> Resul
         ("store", state.store.is_away()),
         ("broker", state.gates.is_broker_away()),
         ("revocations", !state.gates.knows_revocations()),
+        ("keys", !state.gates.has_keys()),
     ];
     let away: Vec<_> = away.into_iter().filter_map(|(what, is_away)| is_away.then_some(what)).collect();
     if !away.is_empty() {

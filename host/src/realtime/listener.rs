@@ -11,57 +11,73 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::IncomingStream;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
 use futures_util::task::AtomicWaker;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use crate::telemetry;
 
 /// How long a new TCP connection may take to send the head of its first request.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a peer may take none of the bytes that wait for it.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Serves HTTP and sockets until `stop`; then accepts no more and ends with the requests under way.
-///
-/// # Errors
-/// When the socket fails for good.
-pub async fn serve(tcp: TcpListener, router: axum::Router, stop: CancellationToken) -> io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<Peer>();
-    axum::serve(Listener::new(tcp), service).with_graceful_shutdown(stop.cancelled_owned()).await
-}
-
-/// Accepts TCP connections for `axum::serve`.
-pub struct Listener {
-    tcp: TcpListener,
-}
-
-impl Listener {
-    /// Takes a bound socket.
-    #[must_use]
-    pub const fn new(tcp: TcpListener) -> Self {
-        Self { tcp }
+/// Serves HTTP and sockets until `stop`; then accepts no more and ends with the requests under way. A request whose head
+/// is larger than `headers_bytes_max` is answered 431, and its connection closed.
+pub async fn serve(mut tcp: TcpListener, router: axum::Router, headers_bytes_max: usize, stop: CancellationToken) {
+    let mut http = http1::Builder::new();
+    http.max_header_size(headers_bytes_max);
+    let router: axum::Router = router.with_state(());
+    let conversations = TaskTracker::new();
+    while let Some(wire) = stop.run_until_cancelled(accept(&mut tcp)).await {
+        conversations.spawn(converse(http.clone(), wire, router.clone(), stop.clone()));
     }
+    drop(tcp);
+    conversations.close();
+    conversations.wait().await;
 }
 
-impl axum::serve::Listener for Listener {
-    type Io = Wire;
-    type Addr = SocketAddr;
+async fn accept(tcp: &mut TcpListener) -> Wire {
+    // Waits where the system has no file descriptor left, and goes on.
+    let (stream, address) = axum::serve::Listener::accept(tcp).await;
+    // Without it, the first event after the handshake waits 40 ms for the peer's delayed ACK.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "failed to set TCP_NODELAY");
+    }
+    Wire::new(stream, address)
+}
 
-    async fn accept(&mut self) -> (Wire, SocketAddr) {
-        let (tcp, address) = axum::serve::Listener::accept(&mut self.tcp).await;
-        // Without it, the first event after the handshake waits 40 ms for the peer's delayed ACK.
-        if let Err(error) = tcp.set_nodelay(true) {
-            tracing::debug!(%error, "failed to set TCP_NODELAY");
+/// The requests of one TCP connection, until it is closed or becomes a websocket's.
+async fn converse(http: http1::Builder, wire: Wire, router: axum::Router, stop: CancellationToken) {
+    let peer = wire.peer.clone();
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer.clone()));
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(wire), service).with_upgrades());
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
-        (Wire::new(tcp, address), address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
+    };
+    if let Err(error) = ended {
+        tracing::trace!(%error, "a connection ended badly");
+        if error.is_parse_too_large() {
+            telemetry::http_request("-", 431, Duration::ZERO);
+        }
     }
 }
 
@@ -81,12 +97,6 @@ impl Peer {
 
     pub(super) const fn switch(&self) -> &Arc<Switch> {
         &self.switch
-    }
-}
-
-impl Connected<IncomingStream<'_, Listener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        stream.io().peer.clone()
     }
 }
 
@@ -153,7 +163,7 @@ impl std::fmt::Debug for Switch {
 }
 
 /// A TCP stream with a switch that cuts it.
-pub struct Wire {
+struct Wire {
     tcp: TcpStream,
     peer: Peer,
     /// Until the first request's head has come.
@@ -258,12 +268,76 @@ mod tests {
     use super::*;
 
     async fn pair() -> (Wire, TcpStream) {
+        let mut tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let (accepted, connected) = tokio::join!(accept(&mut tcp), TcpStream::connect(address));
+        (accepted, connected.unwrap())
+    }
+
+    /// What is answered to what is written, to the end of the connection.
+    async fn exchange(written: &str) -> String {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut listener = Listener::new(tcp);
-        let address = axum::serve::Listener::local_addr(&listener).unwrap();
-        let (accepted, connected) =
-            tokio::join!(axum::serve::Listener::accept(&mut listener), TcpStream::connect(address));
-        (accepted.0, connected.unwrap())
+        let address = tcp.local_addr().unwrap();
+        let route = axum::routing::get(async |ConnectInfo(peer): ConnectInfo<Peer>| peer.address().to_string());
+        let stop = CancellationToken::new();
+        let _stops = stop.clone().drop_guard();
+        tokio::spawn(serve(tcp, axum::Router::new().route("/", route), HEAD_BYTES_MAX, stop));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(written.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // What the server did not read any more may end the connection otherwise than in order.
+        while matches!(stream.read_buf(&mut answer).await, Ok(1..)) {}
+        String::from_utf8(answer).unwrap().replace(&stream.local_addr().unwrap().to_string(), "PEER")
+    }
+
+    const HEAD_BYTES_MAX: usize = 64 << 10;
+    const HEAD: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nauthorization: Bearer ";
+
+    #[tokio::test]
+    async fn a_request_with_a_long_token_is_answered_and_its_handler_knows_the_peer() {
+        for bytes in [8 << 10, 60 << 10, HEAD_BYTES_MAX - HEAD.len() - 4] {
+            let answer = exchange(&format!("{HEAD}{}\r\n\r\n", "x".repeat(bytes))).await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("PEER"), "{bytes}: {answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_large_is_answered_431_before_its_end() {
+        let whole = format!("{HEAD}{}\r\n\r\n", "x".repeat(HEAD_BYTES_MAX - HEAD.len() - 3));
+        let begun = format!("{HEAD}{}", "x".repeat(HEAD_BYTES_MAX - HEAD.len()));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(101));
+        for head in [whole, begun, many] {
+            let answer = exchange(&head).await;
+            assert!(answer.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_connections_without_a_request_and_lets_one_under_way_be_answered() {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let (begins, stops) = (Arc::new(tokio::sync::Notify::new()), stop.clone());
+        let route = axum::routing::get({
+            let begins = begins.clone();
+            async move || {
+                begins.notify_one();
+                stops.cancelled().await;
+                "answered"
+            }
+        });
+        let served = tokio::spawn(serve(tcp, axum::Router::new().route("/", route), HEAD_BYTES_MAX, stop.clone()));
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        let mut asks = TcpStream::connect(address).await.unwrap();
+        asks.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        begins.notified().await;
+        stop.cancel();
+        let mut answer = String::new();
+        asks.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("answered"), "{answer}");
+        assert_eq!(idle.read(&mut [0; 1]).await.unwrap(), 0);
+        served.await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err(), "nobody is let in any more");
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ mod rooms;
 mod socketio;
 mod wires;
 
-pub use listener::{Listener, Peer, Wire, serve};
+pub use listener::{Peer, serve};
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,9 +94,8 @@ impl Realtime {
         })
     }
 
-    /// Adds `/socket.io/` to a router. `auth` says which origins may poll, and which proxies are believed. Call it once; serve the
-    /// result on a [`Listener`] with `into_make_service_with_connect_info::<Peer>()`, without which a client that
-    /// does not read cannot be cut.
+    /// Adds `/socket.io/` to a router. `auth` says which origins may poll, and which proxies are believed. Call it once;
+    /// the result is for [`serve`], without which a client that does not read cannot be cut.
     pub fn attach(self: &Arc<Self>, router: axum::Router, gates: &Arc<Gates>, auth: &Auth) -> axum::Router {
         let _ = self.gates.set(Arc::downgrade(gates));
         let (transport, routes) = socketio::Transport::new(self, gates, auth);

@@ -143,9 +143,10 @@ pub fn broker_heard() {
     count(names::BROKER_HEARD, "", &[], 1);
 }
 
-/// Notes how many words wait for the broker.
-pub fn broker_queue(waiting: usize) {
-    gauge(names::BROKER_QUEUE, &[]).set(waiting as f64);
+/// Notes how many words wait for the broker, and how many bytes wait or are under way.
+pub fn broker_queue(words: usize, bytes: usize) {
+    gauge(names::BROKER_QUEUE, &[]).set(words as f64);
+    gauge(names::BROKER_QUEUE_BYTES, &[]).set(bytes as f64);
 }
 
 /// Notes how many topics are listened to.

@@ -77,7 +77,7 @@ mod tests {
         broker_up(true);
         broker_published(true, time);
         broker_heard();
-        broker_queue(1);
+        broker_queue(1, 1);
         broker_topics(1);
         broker_gap();
         broker_rate("ok");

@@ -196,8 +196,10 @@ pub(super) const AUTH_ACTIVITY: Metric = counter(
 );
 pub(super) const AUTH_HTTP_REQUESTS: Metric =
     gauge("tidegate_auth_http_requests", "HTTP requests of providers under way now (limits.auth_requests)");
-pub(super) const BROKER_UP: Metric =
-    gauge("tidegate_broker_up", "1 while both links to the broker's Redis work, else 0; not there with one node");
+pub(super) const BROKER_UP: Metric = gauge(
+    "tidegate_broker_up",
+    "1 while both links to the broker's Redis work and it takes what is published, else 0; not there with one node",
+);
 pub(super) const BROKER_PUBLISHED: Metric = counter(
     "tidegate_broker_published_total",
     "Publications for other nodes, by outcome (taken; refused: the broker was away, its queue full or its time over)",
@@ -207,6 +209,10 @@ pub(super) const BROKER_SECONDS: Metric =
 pub(super) const BROKER_HEARD: Metric = counter("tidegate_broker_heard_total", "Messages heard from other nodes");
 pub(super) const BROKER_QUEUE: Metric =
     gauge("tidegate_broker_queue", "Words waiting for the broker's Redis (limits.broker_queue)");
+pub(super) const BROKER_QUEUE_BYTES: Metric = gauge(
+    "tidegate_broker_queue_bytes",
+    "Bytes waiting for the broker's Redis or on their way to it (limits.broker_queue_bytes)",
+);
 pub(super) const BROKER_TOPICS: Metric = gauge("tidegate_broker_topics", "Topics this node listens to now");
 pub(super) const BROKER_GAPS: Metric = counter(
     "tidegate_broker_gaps_total",
@@ -296,6 +302,7 @@ pub(super) const METRICS: &[Metric] = &[
     BROKER_SECONDS,
     BROKER_HEARD,
     BROKER_QUEUE,
+    BROKER_QUEUE_BYTES,
     BROKER_TOPICS,
     BROKER_GAPS,
     BROKER_RATES,

@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use super::interest::Heard;
 use super::message::{Body, Message};
 use super::outlet::{Lost, no_answer, told};
-use super::{PING_INTERVAL, State, pause, scripts};
+use super::{PROBE_INTERVAL, State, pause, scripts};
 use crate::flow::Publication;
 use crate::flow::broker::HearsNodes;
 use crate::flow::ports::Rooms;
@@ -114,6 +114,7 @@ impl Inlet {
         let mut link = Link { redis, ear, timeout: within };
         self.recognise(&mut link).await?;
         link.subscribe(&[self.state.names.nodes()]).await?;
+        link.probe(&self.state).await?;
         let mut gaps = 0;
         loop {
             let wanted = self.state.interest.take_wanted(TOPICS_PER_ASK);
@@ -160,8 +161,8 @@ impl Inlet {
         link: &mut Link,
         node: Option<&dyn HearsNodes>,
     ) -> Result<std::convert::Infallible, Lost> {
-        let mut pings = interval(PING_INTERVAL);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut probes = interval(PROBE_INTERVAL);
+        probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let state = Arc::clone(&self.state);
         let ear = Arc::clone(&link.ear);
         loop {
@@ -177,8 +178,8 @@ impl Inlet {
                         self.listen(link, wanted).await?;
                     }
                 }
-                _ = pings.tick() => {
-                    link.ask::<Value>(&::redis::cmd("PING")).await?;
+                _ = probes.tick() => {
+                    link.probe(&state).await?;
                     for left in state.interest.take_left().chunks(TOPICS_PER_ASK) {
                         let channels: Vec<String> = left.iter().map(|topic| state.names.channel(topic)).collect();
                         link.unsubscribe(&channels).await?;
@@ -212,6 +213,12 @@ impl Link {
         let (timeout, ear) = (self.timeout, Arc::clone(&self.ear));
         let answer = command.query_async(&mut self.redis);
         patiently(timeout, &ear, answer).await
+    }
+
+    /// Whether it is there, and lets the counts of topics be read.
+    async fn probe(&mut self, state: &State) -> Result<(), Lost> {
+        let answer: Result<Value, Lost> = self.ask(::redis::cmd("MGET").arg(state.names.probe())).await;
+        answer.map(drop)
     }
 
     async fn subscribe(&mut self, channels: &[String]) -> Result<(), Lost> {

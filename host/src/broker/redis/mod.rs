@@ -9,6 +9,7 @@ mod interest;
 mod message;
 mod names;
 mod outlet;
+mod room;
 mod scripts;
 
 use std::sync::Arc;
@@ -34,12 +35,13 @@ use inlet::Inlet;
 use interest::Interest;
 use names::Names;
 use outlet::{Order, Outlet, Word};
+use room::Waiting;
 
 /// How long a link that failed is left alone before it is made again: the first time, and at most.
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
-/// How often a link is asked whether it is still there.
-const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is tried on a link that is idle whether Redis is still there, and takes what links carry.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a broker is made of.
 #[derive(Debug, Clone)]
@@ -48,8 +50,10 @@ pub struct RedisBrokerSettings {
     pub url: RedisUrl,
     /// What its keys and channels begin with.
     pub prefix: String,
-    /// Words that may wait for it.
+    /// Words that may wait for it, and their bytes.
     pub queue_max: usize,
+    /// See `queue_max`.
+    pub queue_bytes_max: usize,
     /// How long it may take to answer, and a link to be made.
     pub timeout: Duration,
     /// How long a topic is still heard whose last subscriber left.
@@ -64,6 +68,7 @@ impl RedisBrokerSettings {
             url,
             prefix: prefix.to_owned(),
             queue_max: limits.broker_queue_max,
+            queue_bytes_max: limits.broker_queue_bytes_max,
             timeout: limits.broker_timeout,
             linger: limits.broker_linger,
         }
@@ -90,6 +95,7 @@ struct State {
     timeout: Duration,
     interest: Interest,
     owed: outlet::Owed,
+    waiting: Arc<Waiting>,
     outlet_up: Health,
     inlet_up: Health,
     /// Where the Redis is, without its password.
@@ -109,6 +115,7 @@ impl RedisBroker {
             timeout: settings.timeout,
             interest: Interest::new(settings.linger),
             owed: outlet::Owed::default(),
+            waiting: Arc::new(Waiting::new(settings.queue_bytes_max)),
             outlet_up: Health::default(),
             inlet_up: Health::default(),
             place: settings.url.to_string(),
@@ -124,10 +131,11 @@ impl RedisBroker {
         if !self.state.outlet_up.is_up() {
             return Err(BrokerAway);
         }
+        let room = self.state.waiting.take(word.bytes()).ok_or(BrokerAway)?;
         let (answer, answered) = oneshot::channel();
         let until = Instant::now() + self.state.timeout;
-        self.orders.try_send(Order { word, answer, until }).map_err(|_| BrokerAway)?;
-        telemetry::broker_queue(self.orders.max_capacity() - self.orders.capacity());
+        self.orders.try_send(Order { word, answer, until, _room: room }).map_err(|_| BrokerAway)?;
+        telemetry::broker_queue(self.orders.max_capacity() - self.orders.capacity(), self.state.waiting.bytes());
         Ok(answered)
     }
 

@@ -41,6 +41,16 @@ impl Names {
         format!("{}:control", self.prefix)
     }
 
+    /// The key, and the Pub/Sub channel that nobody listens to, with which is tried what Redis takes.
+    pub(super) fn probe(&self) -> String {
+        format!("{}:probe", self.prefix)
+    }
+
+    /// The stream for the same.
+    pub(super) fn probe_stream(&self) -> String {
+        format!("{}:probe:control", self.prefix)
+    }
+
     /// The Pub/Sub channel that every node listens to.
     pub(super) fn nodes(&self) -> String {
         format!("{}:nodes", self.prefix)

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
+use ::redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisResult, ServerErrorKind, Value};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{PING_INTERVAL, State, message, pause, scripts};
+use super::room::Room;
+use super::{PROBE_INTERVAL, State, message, pause, scripts};
 use crate::channels::Rate;
 use crate::protocol::{ConnectionId, Payload, Topic};
 use crate::telemetry;
@@ -28,6 +29,8 @@ pub(super) struct Order {
     pub(super) answer: oneshot::Sender<bool>,
     /// When nobody waits for the answer any more.
     pub(super) until: Instant,
+    /// What it takes up of the bytes that may wait.
+    pub(super) _room: Room,
 }
 
 /// What there is to say.
@@ -41,7 +44,8 @@ pub(super) enum Word {
 }
 
 impl Word {
-    fn bytes(&self) -> usize {
+    /// About what it weighs.
+    pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Publish { payload, .. } => payload.as_str().len(),
             Self::Take { window, .. } => window.len(),
@@ -127,8 +131,24 @@ impl Outlet {
         let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
         let mut link = timeout(within, connecting).await.map_err(|_| no_answer(within))?.map_err(told)?;
         scripts::load(&mut link).await.map_err(told)?;
+        self.probe(&mut link).await?;
         self.make_up(&mut link).await.map_err(told)?;
         Ok(link)
+    }
+
+    /// Whether Redis takes what is published. One that answers need not: a replica after a failover, one without memory,
+    /// or without permission for this user.
+    async fn probe(&self, link: &mut MultiplexedConnection) -> Result<(), Lost> {
+        let answers = batch(link, [scripts::probe(&self.state.names)].into_iter()).await.map_err(told)?;
+        match answers.into_iter().next() {
+            Some(Value::ServerError(error)) => {
+                let details = error.details().unwrap_or_default();
+                // Which line of which script it was says nothing to anybody.
+                let why = details.split(" script: ").next().unwrap_or_default();
+                Err(format!("it does not take what is published: {} {why}", error.code()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Tells the other nodes of what did not go out. What Redis refuses stays owed.
@@ -165,28 +185,29 @@ impl Outlet {
     async fn serve(&mut self, mut link: MultiplexedConnection) -> Lost {
         let mut orders = Vec::with_capacity(BATCH_MAX);
         loop {
-            let said = match timeout(PING_INTERVAL, self.orders.recv_many(&mut orders, BATCH_MAX)).await {
-                // Nothing to say: is it still there?
-                Err(_) => batch(&mut link, [::redis::cmd("PING")].into_iter()).await.map(drop),
+            let said = match timeout(PROBE_INTERVAL, self.orders.recv_many(&mut orders, BATCH_MAX)).await {
+                // Nothing to say: would it be taken?
+                Err(_) => self.probe(&mut link).await,
                 // Nobody is left who could say anything.
                 Ok(0) => std::future::pending().await,
                 Ok(_) => {
-                    telemetry::broker_queue(self.orders.len());
-                    self.say_all(&mut link, &mut orders).await
+                    let said = self.say_all(&mut link, &mut orders).await;
+                    telemetry::broker_queue(self.orders.len(), self.state.waiting.bytes());
+                    said
                 }
             };
             let said = match said {
-                Ok(()) if !self.state.owed.is_empty() => self.make_up(&mut link).await,
+                Ok(()) if !self.state.owed.is_empty() => self.make_up(&mut link).await.map_err(told),
                 said => said,
             };
-            if let Err(error) = said {
-                return told(error);
+            if let Err(lost) = said {
+                return lost;
             }
         }
     }
 
     /// Says what gathered, some bytes at a time.
-    async fn say_all(&self, link: &mut MultiplexedConnection, orders: &mut Vec<Order>) -> RedisResult<()> {
+    async fn say_all(&self, link: &mut MultiplexedConnection, orders: &mut Vec<Order>) -> Result<(), Lost> {
         let now = Instant::now();
         // Whoever waited for so long was told that it did not go out.
         let (orders, late): (Vec<_>, Vec<_>) = orders.drain(..).partition(|order| order.until > now);
@@ -200,46 +221,49 @@ impl Outlet {
                 bytes += order.word.bytes();
                 part.push(order);
             }
-            if let Err(error) = self.say(link, part).await {
+            if let Err(lost) = self.say(link, part).await {
                 self.owe(orders);
-                return Err(error);
+                return Err(lost);
             }
         }
         Ok(())
     }
 
-    async fn say(&self, link: &mut MultiplexedConnection, orders: Vec<Order>) -> RedisResult<()> {
+    async fn say(&self, link: &mut MultiplexedConnection, orders: Vec<Order>) -> Result<(), Lost> {
         let answers = match batch(link, orders.iter().map(|order| self.command(&order.word))).await {
             Ok(answers) => answers,
             Err(error) => {
                 self.owe(orders);
-                return Err(error);
+                return Err(told(error));
             }
         };
-        let (mut unknown, mut is_replica) = (Vec::new(), false);
+        let (mut unknown, mut refused) = (Vec::new(), None);
         for (order, answer) in orders.into_iter().zip(answers) {
             match answer {
                 Value::Int(answer) => drop(order.answer.send(answer == 1)),
                 // Nothing was done: the scripts were taken away. Once more, in the same order.
                 Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript) => unknown.push(order),
                 other => {
-                    telemetry::broker_refused(&format!("{other:?}"));
+                    refused.get_or_insert_with(|| format!("{other:?}"));
                     self.owe([order]);
-                    // Another one took its place: a new link leads there.
-                    is_replica |= matches!(&other, Value::ServerError(error) if error.code() == "READONLY");
                 }
             }
         }
-        if is_replica {
-            self.owe(unknown);
-            return Err((ErrorKind::Io, "this Redis takes no writes: it is a replica").into());
+        if let Some(why) = refused {
+            // Of one word, as where its key holds something else? Or of all: another Redis may have taken its place, and
+            // a new link leads there.
+            if let Err(lost) = self.probe(link).await {
+                self.owe(unknown);
+                return Err(lost);
+            }
+            telemetry::broker_refused(&why);
         }
         if unknown.is_empty() {
             return Ok(());
         }
         if let Err(error) = scripts::load(link).await {
             self.owe(unknown);
-            return Err(error);
+            return Err(told(error));
         }
         Box::pin(self.say(link, unknown)).await
     }
@@ -263,6 +287,7 @@ impl Outlet {
             waiting.push(order);
         }
         self.owe(waiting);
+        telemetry::broker_queue(self.orders.len(), self.state.waiting.bytes());
     }
 
     /// Remembers of which topics something did not go out, or may not have.

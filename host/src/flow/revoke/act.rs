@@ -124,6 +124,9 @@ impl Gates {
             return None;
         }
         self.decisions.forget(revocation.user.as_deref(), revocation.topic.as_ref());
+        if let Some(user) = &revocation.user {
+            self.auth.forget(user);
+        }
         let touched = self.ports.clients.revoke(revocation);
         telemetry::revocation(&telemetry::RevocationTaken {
             id: &revocation.id,

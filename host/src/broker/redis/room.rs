@@ -1,0 +1,58 @@
+//! How many bytes wait for Redis, and may.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The bytes of all words that wait, or are under way.
+pub(super) struct Waiting {
+    bytes: AtomicUsize,
+    bytes_max: usize,
+}
+
+/// The room that one word takes up. Dropped with the word, it is free again.
+pub(super) struct Room {
+    waiting: Arc<Waiting>,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// Nothing yet, and so much at most.
+    pub(super) const fn new(bytes_max: usize) -> Self {
+        Self { bytes: AtomicUsize::new(0), bytes_max }
+    }
+
+    /// Room for so much more; `None` when there is none.
+    pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Option<Room> {
+        let more = |waiting: usize| waiting.checked_add(bytes).filter(|more| *more <= self.bytes_max);
+        self.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        Some(Room { waiting: Arc::clone(self), bytes })
+    }
+
+    /// How much there is.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.waiting.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_so_much_and_again_when_something_left() {
+        let waiting = Arc::new(Waiting::new(10));
+        let (six, four) = (waiting.take(6).unwrap(), waiting.take(4).unwrap());
+        assert!(waiting.take(1).is_none() && waiting.take(usize::MAX).is_none());
+        drop(six);
+        assert_eq!(waiting.bytes(), 4);
+        assert!(waiting.take(7).is_none() && waiting.take(6).is_some());
+        drop(four);
+        assert_eq!(waiting.bytes(), 0);
+    }
+}

@@ -65,6 +65,31 @@ export class Cluster {
   }
 }
 
+const killedRedis = (forMs) => async ({ redis }) => {
+  await redis.kill();
+  await sleep(forMs);
+  await redis.restart();
+};
+
+// What may happen to a cluster, each for so long, by name. A Redis that keeps its data is `persistent`.
+export const faults = (forMs) => ({
+  "a Redis that was killed and forgot": killedRedis(forMs),
+  "a frozen Redis": async ({ redis }) => {
+    redis.freeze();
+    await sleep(forMs);
+    redis.thaw();
+  },
+  "links that were cut, again and again": async (cluster) => {
+    for (let time = 0; time < 4; time += 1) {
+      await cluster.cutLinks();
+      await sleep(forMs / 4);
+    }
+  },
+  "a node that was rolled": (cluster) => cluster.restartNode(1, { signal: "SIGTERM" }),
+  "a node that was killed": (cluster) => cluster.restartNode(1, { killedMs: forMs }),
+  "a Redis that was killed and kept its data": killedRedis(forMs),
+});
+
 // One stock client, which subscribes to all topics whenever it connects, and remembers what it saw.
 class Subscriber {
   constructor(server, name, topics) {

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Cluster, Load, until } from "./cluster.mjs";
+import { Cluster, faults, Load, until } from "./cluster.mjs";
 import { fedByStream, sharingStream, StreamFeed } from "./feeds.mjs";
 import { collect, subscribe, token } from "./harness.mjs";
 import { RedisLink } from "./redis-link.mjs";
@@ -13,13 +13,8 @@ import { RedisLink } from "./redis-link.mjs";
 const FAULT_MS = 2000;
 
 describe("an oracle over a stream that every node reads by itself, with no broker between them", () => {
-  const killed = async ({ redis }) => {
-    await redis.kill();
-    await sleep(FAULT_MS);
-    await redis.restart();
-  };
-  const faults = {
-    "a Redis that was killed and forgot": killed,
+  const all = {
+    ...faults(FAULT_MS),
     "a Redis that forgot what a node had not read": async ({ redis, nodes: [, node] }) => {
       node.signal("SIGSTOP");
       await sleep(FAULT_MS / 2);
@@ -28,22 +23,8 @@ describe("an oracle over a stream that every node reads by itself, with no broke
       await sleep(FAULT_MS / 2);
       await redis.restart();
     },
-    "a Redis that was killed and kept its data": killed,
-    "a frozen Redis": async ({ redis }) => {
-      redis.freeze();
-      await sleep(FAULT_MS);
-      redis.thaw();
-    },
-    "links that were cut, again and again": async (cluster) => {
-      for (let time = 0; time < 4; time += 1) {
-        await cluster.cutLinks();
-        await sleep(FAULT_MS / 4);
-      }
-    },
-    "a node that was rolled": (cluster) => cluster.restartNode(1, { signal: "SIGTERM" }),
-    "a node that was killed": (cluster) => cluster.restartNode(1, { killedMs: FAULT_MS }),
   };
-  for (const [what, fault] of Object.entries(faults)) {
+  for (const [what, fault] of Object.entries(all)) {
     test(`${what}: what Redis accepted is received once and in order, or a gap is told`, async () => {
       const cluster = await Cluster.start({ nodes: 3, persistent: what.includes("kept"), config: fedByStream() });
       const feed = new StreamFeed(cluster.redis);

@@ -146,6 +146,25 @@ fn serve_ends_well_when_it_is_asked_to() {
 }
 
 #[test]
+fn files_named_without_a_directory_are_watched_too() {
+    let project = Project::new();
+    let (config, bridge) = (project.read("config/tidegate.yaml"), project.read("config/bridge.yaml"));
+    let here = format!("{config}channels: channels\nplugins: plugins\nbridge: bridge.yaml\n");
+    let project = project.write("here.yaml", &here).write("bridge.yaml", &bridge);
+    let mut server = project.spawn(&["serve", "--config", "here.yaml", "--listen", "127.0.0.1:0"]);
+    server.wait_for("server.listening");
+    server.project.replace("bridge.yaml", "rules: 7\n");
+    server.wait_for("reload.rejected");
+    server.project.replace("bridge.yaml", &bridge);
+    server.wait_for("reload.reverted");
+    let [channels, aside] = ["channels", "aside"].map(|name| server.project.path(name));
+    std::fs::rename(&channels, &aside).unwrap();
+    server.wait_for("reload.rejected");
+    std::fs::rename(&aside, &channels).unwrap();
+    server.wait_for("reload.reverted");
+}
+
+#[test]
 fn channels_are_listed_as_a_table() {
     shown!(Project::new().run(&["channels"]));
 }

@@ -57,7 +57,7 @@ async fn the_columns_of_a_row() {
         (json!({ "user_id": "a", "created_at": NOW - 43_200 }), Err(Code::TokenExpired)),
         // A query that answers otherwise than it should is the operator's to mend; nobody comes in meanwhile.
         (json!({ "user_id": "a", "expires_at": "tomorrow" }), Err(Code::Unavailable)),
-        (json!({ "user_id": null }), Err(Code::Unavailable)),
+        (json!({ "user_id": null }), Err(Code::Unauthenticated)),
         (json!({ "id": "a" }), Err(Code::Unavailable)),
         (json!({ "user_id": "a", "roles": { "x": 1 } }), Err(Code::Unavailable)),
     ] {

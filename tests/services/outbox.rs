@@ -229,6 +229,29 @@ async fn a_postgres_that_is_restarted_killed_or_stands_still_is_read_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_that_may_insert_and_nothing_else_publishes_and_learns_the_id() {
+    let postgres = PostgresServer::start();
+    let node = Node::start("a", &bus(&postgres, ""));
+    cursor(&postgres, "a").await;
+    postgres.sql("create role shop; grant insert on tidegate_outbox to shop");
+    let id = postgres.sql("set role shop; select tidegate_publish('told', '{\"n\": 1}')");
+    assert_eq!(uuid::Uuid::parse_str(id.trim()).map(|_| ()), Ok(()), "{id}");
+    let named = postgres.sql("set role shop; select tidegate_publish('told', '{\"n\": 2}', id => 'mine')");
+    assert_eq!(named.trim(), "mine");
+    assert_eq!(node.numbers(2).await, [1, 2]);
+    node.end().await;
+}
+
+#[test]
+fn the_sql_of_an_outbox_does_nothing_before_the_names_are_put_in() {
+    let postgres = PostgresServer::start();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bus/outbox/outbox.sql");
+    let ran = postgres.psql().args(["-v", "ON_ERROR_STOP=1", "-f", file]).output().unwrap();
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("put the names in first"), "{ran:?}");
+    assert_eq!(postgres.sql("select count(*) from pg_tables where schemaname = 'public'"), "0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_is_no_event_is_a_dead_letter_and_stops_nothing() {
     let postgres = PostgresServer::start();
     let node = Node::start("a", &bus(&postgres, ""));

@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
 
 use super::claims;
-use super::compact::TOKEN_BYTES_MAX;
+use super::compact::{TOKEN_BYTES_MAX, strict};
 use super::reach::Reach;
 use crate::config::IntrospectProvider;
 use crate::flow::http_client::{HttpClient, HttpRequest};
@@ -105,7 +105,7 @@ impl Drop for Boarding<'_> {
 
 impl Introspect {
     pub(super) fn new(provider: IntrospectProvider, http: Arc<dyn HttpClient>, clock: Arc<dyn Clock>) -> Self {
-        let reach = Reach::new("introspect", provider.url.to_string());
+        let reach = Reach::new("introspect", provider.url.shown().to_owned());
         Self { provider, http, clock, cache: Mutex::default(), flights: Mutex::default(), reach }
     }
 
@@ -162,7 +162,7 @@ impl Introspect {
 
     /// The user that an answer names; `None` when it says that there is none.
     fn read(&self, body: &[u8], asked_at_unix_s: u64) -> Result<Option<User>, String> {
-        let answer: Value = serde_json::from_slice(body).map_err(|_| "its answer is no JSON".to_owned())?;
+        let answer = strict(body).map_err(|_| "its answer is no JSON, or says something twice".to_owned())?;
         let id = match answer.pointer(&self.provider.user) {
             None | Some(Value::Null) => return Ok(None),
             Some(id) => claims::text(id).filter(|id| !id.is_empty()),

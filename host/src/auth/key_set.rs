@@ -70,7 +70,7 @@ impl KeySet {
     pub(super) fn new(place: SetPlace, algorithms: Vec<JwtAlgorithm>) -> Self {
         let source = match &place {
             SetPlace::File(file) => file.display().to_string(),
-            SetPlace::Url { url, .. } => url.to_string(),
+            SetPlace::Url { url, .. } => url.shown().to_owned(),
         };
         Self {
             place,

@@ -165,7 +165,8 @@ impl StoredSessions {
         if expires_at.is_some_and(|at| now_unix_s >= at) {
             return Ok(Found::Over);
         }
-        let user = user(row)?;
+        // Guests have a session, too.
+        let Some(user) = user(row)? else { return Ok(Found::Nobody) };
         let token_id = Some(key.as_str().to_owned());
         let activity = Some(self.log.follow(key, stored, idle_s));
         // It is as old as it says: a cut-off for a user's credentials ends the sessions that began before it.
@@ -226,9 +227,12 @@ fn whole_s(time: HumanDuration) -> u64 {
     time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
-/// Whom a row names.
-fn user(row: &Map<String, Value>) -> Result<User, String> {
+/// Whom a row names; `None` when that is nobody.
+fn user(row: &Map<String, Value>) -> Result<Option<User>, String> {
     let id = row.get("user_id").ok_or("the query has no column `user_id`")?;
+    if id.is_null() {
+        return Ok(None);
+    }
     let id = claims::text(id).filter(|id| !id.is_empty()).ok_or("column `user_id` holds no id")?;
     // A database without lists keeps one as text.
     let list = row.get("roles").and_then(Value::as_str).filter(|text| text.trim_start().starts_with('['));
@@ -238,7 +242,7 @@ fn user(row: &Map<String, Value>) -> Result<User, String> {
         None | Some(Value::Null) => None,
         Some(tenant) => Some(claims::text(tenant).ok_or("column `tenant` holds no text")?),
     };
-    Ok(User::new(id, roles, tenant))
+    Ok(Some(User::new(id, roles, tenant)))
 }
 
 /// A column in seconds since the Unix epoch.

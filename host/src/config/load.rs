@@ -42,10 +42,10 @@ impl Config {
         let env: BTreeMap<String, String> = env.into_iter().collect();
         let mut diagnostics = Vec::new();
         let parsed = parse_yaml(&source, &mut diagnostics);
-        let mut root = parsed.unwrap_or_else(|| Node::new(start_of(&source), Shape::Map(Vec::new())));
         // Taken before other layers hide them: the line a mistake is shown with is the file's.
-        let mut secrets = redact::secrets(&root);
-        set_from_environment(&mut root, &env, &mut diagnostics);
+        let mut secrets = parsed.as_ref().map_or_else(|| redact::secrets_of_text(&source.text), redact::secrets);
+        let mut root = parsed.unwrap_or_else(|| Node::new(start_of(&source), Shape::Map(Vec::new())));
+        secrets.extend(set_from_environment(&mut root, &env, &mut diagnostics));
         for Override { flag, path, value } in overrides {
             let source = SourceFile { path: format!("flag `{flag}`"), text: value.clone() };
             root.set(path, Node::text(start_of(&Arc::new(source)), value.clone()));
@@ -126,7 +126,13 @@ fn start_of(source: &Arc<SourceFile>) -> Place {
     Place { source: source.clone(), line: 1, column: 1, width: 1 }
 }
 
-fn set_from_environment(root: &mut Node, env: &BTreeMap<String, String>, diagnostics: &mut Vec<Diagnostic>) {
+/// Returns what may be a secret in variables that could not be read.
+fn set_from_environment(
+    root: &mut Node,
+    env: &BTreeMap<String, String>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<String> {
+    let mut secrets = Vec::new();
     for (name, text) in env {
         let Some(keys) = name.strip_prefix(ENV_PREFIX) else { continue };
         let source = Arc::new(SourceFile { path: format!("environment variable `{name}`"), text: text.clone() });
@@ -140,8 +146,11 @@ fn set_from_environment(root: &mut Node, env: &BTreeMap<String, String>, diagnos
             diagnostics.push(mistake.hint("set it whole, as in `[a, b]`"));
         } else if let Some(value) = parse_yaml(&source, diagnostics) {
             root.set(&path, value);
+        } else {
+            secrets.extend(redact::secrets_of_text(text));
         }
     }
+    secrets
 }
 
 fn list_on_the_way(root: &Node, path: &[&str]) -> Option<String> {

@@ -4,8 +4,14 @@ use std::sync::Arc;
 
 use super::{Diagnostic, Node, Place, Shape, SourceFile};
 
-/// The keys whose texts are secrets; `api_keys` and `providers` where a text stands in the place of the list.
-const SECRET_KEYS: [&str; 4] = ["secret", "key", "api_keys", "providers"];
+/// The keys below which secrets stand, besides those that have one of [`SECRET_WORDS`] in them.
+const SECRET_KEYS: [&str; 4] = ["key", "keys", "api_key", "api_keys"];
+/// What keys have in them whose values are secrets, mistyped ones too.
+const SECRET_WORDS: [&str; 2] = ["secret", "password"];
+/// What stands beside secrets and is none.
+const PLAIN_KEYS: [&str; 2] = ["name", "may"];
+/// What a line has in it behind which secrets may stand, where a text could not be read.
+const TELLING_WORDS: [&str; 4] = ["secret", "password", "key", "token"];
 
 /// Shorter texts are not looked for: they would blank half of the message and were no secret to begin with.
 const SECRET_CHARS_MIN: usize = 4;
@@ -27,18 +33,61 @@ fn collect(node: &Node, found: &mut Vec<String>) {
         Shape::List(items) => items.iter().for_each(|item| collect(item, found)),
         Shape::Map(entries) => {
             for entry in entries {
-                match &entry.value.shape {
-                    Shape::Scalar(value) if SECRET_KEYS.contains(&entry.key.as_str()) => {
-                        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                        if is_looked_for(&text) {
-                            found.push(text);
-                        }
-                    }
-                    _ => collect(&entry.value, found),
+                // A text in the place of the providers may be the secret of one.
+                let is_misplaced = || entry.key == "providers" && matches!(entry.value.shape, Shape::Scalar(_));
+                if sounds_secret(&entry.key) || is_misplaced() {
+                    everything(&entry.value, found);
+                } else {
+                    collect(&entry.value, found);
                 }
             }
         }
     }
+}
+
+fn sounds_secret(key: &str) -> bool {
+    SECRET_KEYS.contains(&key) || SECRET_WORDS.iter().any(|word| key.to_ascii_lowercase().contains(word))
+}
+
+fn everything(node: &Node, found: &mut Vec<String>) {
+    match &node.shape {
+        Shape::Scalar(value) => {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            // A number may be written otherwise than it is shown.
+            found.extend([text, written(&node.place)].into_iter().filter(|text| is_looked_for(text)));
+        }
+        Shape::List(items) => items.iter().for_each(|item| everything(item, found)),
+        Shape::Map(entries) => {
+            let entries = entries.iter().filter(|entry| !PLAIN_KEYS.contains(&entry.key.as_str()));
+            entries.for_each(|entry| everything(&entry.value, found));
+        }
+    }
+}
+
+/// What stands at a place, up to the next space or comma.
+fn written(place: &Place) -> String {
+    let line = place.source.text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();
+    let from = line.chars().skip(place.column.saturating_sub(1));
+    let text: String = from.take_while(|char| !char.is_whitespace() && !",}]".contains(*char)).collect();
+    text.trim_matches(['"', '\'']).to_owned()
+}
+
+/// Whatever may be a secret in a text that could not be read: the words behind a key that sounds like one, to the end of
+/// the line, and the passwords of addresses.
+pub(super) fn secrets_of_text(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in text.lines() {
+        found.extend(password(line).map(str::to_owned));
+        let lower = line.to_ascii_lowercase();
+        let told = TELLING_WORDS.iter().filter_map(|word| lower.find(word)).min();
+        let behind = told.and_then(|at| line.get(at..)).and_then(|rest| rest.split_once([':', '=']));
+        if let Some((_, behind)) = behind {
+            let words = behind.split([' ', ',', '{', '}', '[', ']', '"', '\'']);
+            found.extend(words.filter(|word| !word.ends_with(':')).map(str::to_owned));
+        }
+    }
+    found.retain(|word| is_looked_for(word));
+    found
 }
 
 fn is_looked_for(text: &str) -> bool {
@@ -73,4 +122,48 @@ fn blank_line(place: &Place, secrets: &[String]) -> Place {
 
 fn blank(text: &str, secrets: &[String]) -> String {
     secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, &"*".repeat(secret.chars().count())))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    const SECRET: &str = "S3CRET-of-thirty-two-bytes-or-more";
+
+    #[test]
+    fn no_mistake_around_a_secret_shows_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tidegate.yaml");
+        for file in [
+            format!("auth:\n  providers:\n    - jwt: {{ algorithm: HS256, secret: \"{SECRET}"),
+            format!("auth:\n  providers:\n    - jwt: {{ secret: @{SECRET} }}\n"),
+            format!("auth:\n  providers:\n    - jwt:\n        secret: SECRET: {SECRET}\n"),
+            format!("auth: {{ providers: [jwt: {{ secret: [{SECRET}] }}] }}"),
+            format!("auth: {{ providers: [jwt: {{ secret: *{SECRET} }}] }}"),
+            format!("auth: {{ providers: [jwt: {{ secret: {{ a: {SECRET} }} }}] }}"),
+            format!("auth: {{ providers: [jwt: {{ secrett: {SECRET} }}] }}"),
+            format!("auth: {{ providers: [jwt: {{ Secrets: '{SECRET}' }}] }}"),
+            format!("api_keys: [{{ name: a, keys: {SECRET} }}]"),
+            format!("api_keys: {{ backend: {SECRET} }}"),
+            format!("api_keys: ['{SECRET}']"),
+            format!("store: postgres://a:{SECRET}\"@h: x/d"),
+            format!("nonsense: {{ password: {SECRET} }}"),
+        ] {
+            std::fs::write(&path, &file).unwrap();
+            shows_none(&path, &[], SECRET, &file);
+        }
+        let digits = "12345678901234567890123";
+        std::fs::write(&path, format!("auth: {{ providers: [jwt: {{ secret: {digits} }}] }}")).unwrap();
+        shows_none(&path, &[], digits, "digits");
+        std::fs::write(&path, "listen: 127.0.0.1:0").unwrap();
+        let keys = [("TIDEGATE__API_KEYS".to_owned(), format!("[{{name: a, key: {SECRET}"))];
+        shows_none(&path, &keys, SECRET, "a variable");
+    }
+
+    fn shows_none(path: &std::path::Path, env: &[(String, String)], secret: &str, what: &str) {
+        let told = Config::load(Some(path), env.to_vec(), &[]).unwrap_err();
+        // The text of the file goes along with each place, so that all of it counts.
+        let shown: String = told.iter().map(|told| format!("{told:?}\n{}", told.render())).collect();
+        assert!(!shown.contains(secret), "{what}\n{shown}");
+    }
 }

@@ -15,6 +15,7 @@ use super::Origin;
 /// let url = WebUrl::parse("https://API.example.com:443/users?page=2#top").unwrap();
 /// assert_eq!(url.to_string(), "https://api.example.com/users?page=2");
 /// assert_eq!(url.origin().to_string(), "https://api.example.com");
+/// assert_eq!(url.shown(), "https://api.example.com/users");
 /// assert!(WebUrl::parse("https://user:word@api.example.com/").is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,12 @@ impl WebUrl {
     #[must_use]
     pub const fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// All but the query, which may hold a key: for logs and metrics.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        self.url.as_str().split('?').next().unwrap_or_default()
     }
 
     /// All of it, in the one way it is written.

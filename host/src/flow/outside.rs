@@ -10,6 +10,14 @@ use crate::telemetry;
 /// What a dead letter names where no rule made it: the thing was no event, so no rule was asked.
 const NO_RULE: &str = "-";
 
+impl DeadLetter {
+    /// Whether it died by a rule, by which it can be tried again. What was no event has none.
+    #[must_use]
+    pub fn has_rule(&self) -> bool {
+        self.rule.on != NO_RULE
+    }
+}
+
 impl Gates {
     /// Takes an event of a source across, as [`Gates::carry`] does, unless it was taken before (by `source` and `id`) or
     /// no rule lists it.

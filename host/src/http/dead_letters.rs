@@ -61,7 +61,12 @@ pub(super) async fn retry(
     let none = || Problem::not_found("no such dead letter");
     let letter = state.dead_letters.find(&id).await.map_err(away)?.ok_or_else(none)?;
     let Some(effects) = state.gates.retry(&letter).await else {
-        return Err(Problem::not_found("the bridge table has this rule no longer; the dead letter is kept"));
+        let why = if !letter.has_rule() {
+            "it was no event, which no retry can mend; the dead letter is kept"
+        } else {
+            "the bridge table has this rule no longer; the dead letter is kept"
+        };
+        return Err(Problem::not_found(why));
     };
     // Of two retries at once the one that takes the letter out performs.
     let letter = state.dead_letters.take(&id).await.map_err(away)?.ok_or_else(none)?;

@@ -14,7 +14,7 @@ use super::State;
 use super::answer::Problem;
 use super::body;
 use crate::config::{Limits, Permission};
-use crate::protocol::{BusEvent, Code, Refusal};
+use crate::protocol::{BusEvent, Code, Refusal, Unambiguous};
 
 /// Mistakes told of one batch; the rest would only repeat them.
 const MISTAKES_MAX: usize = 10;
@@ -98,7 +98,7 @@ fn read_each(texts: &[&RawValue]) -> Result<Vec<BusEvent>, Problem> {
     for (index, text) in texts.iter().enumerate() {
         let event = serde_json::from_str(text.get())
             .map_err(|error| format!("not JSON: {error}"))
-            .and_then(|value| BusEvent::from_json(value).map_err(|error| error.to_string()));
+            .and_then(|Unambiguous(value)| BusEvent::from_json(value).map_err(|error| error.to_string()));
         match event {
             Ok(event) => events.push(event),
             Err(message) => mistakes.push(json!({ "index": index, "message": message })),

@@ -94,10 +94,11 @@ struct Surroundings {
 
 impl Surroundings {
     fn of(paths: &Paths) -> Self {
-        let directories = [paths.channels.clone(), paths.plugins.clone()];
+        let directories = [&paths.channels, &paths.plugins].map(absolute);
+        let bridge = absolute(&paths.bridge);
         let around = directories.iter().filter_map(|directory| directory.parent());
         // The directory of the bridge table is read itself.
-        let parents = around.filter(|parent| paths.bridge.parent() != Some(*parent)).map(PathBuf::from).collect();
+        let parents = around.filter(|parent| bridge.parent() != Some(*parent)).map(PathBuf::from).collect();
         Self { parents, directories }
     }
 
@@ -114,15 +115,21 @@ impl Surroundings {
 /// Not recursive: below a plugin's directory lie build trees of thousands of files.
 fn directories(paths: &Paths) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
-    below(&paths.channels, usize::MAX, &mut found);
-    below(&paths.plugins, 1, &mut found);
+    let [channels, plugins, bridge] = [&paths.channels, &paths.plugins, &paths.bridge].map(absolute);
+    below(&channels, usize::MAX, &mut found);
+    below(&plugins, 1, &mut found);
     let vectors: Vec<_> = found.iter().map(|plugin| plugin.join(PLUGIN_VECTORS)).collect();
     found.extend(vectors);
-    for path in [&paths.bridge, &paths.channels, &paths.plugins] {
+    for path in [bridge, channels, plugins] {
         found.extend(path.parent().map(PathBuf::from));
     }
     found.retain(|path| path.is_dir());
     found
+}
+
+/// From the root on: of a name alone the directory it is in could not be named.
+fn absolute(path: &PathBuf) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.clone())
 }
 
 fn below(directory: &PathBuf, depth: usize, found: &mut BTreeSet<PathBuf>) {

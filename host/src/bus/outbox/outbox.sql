@@ -2,6 +2,12 @@
 -- this instead, again too: what is there stays. Replace OUTBOX by the name of the table (tidegate_outbox), BASE by the same
 -- without its schema, and PUBLISH by the name of the function (tidegate_publish). PostgreSQL 13 or later.
 
+do $$ begin
+  if 'OUTBOX' = 'OUT' || 'BOX' then
+    raise exception 'put the names in first: config/README.md says how';
+  end if;
+end $$;
+
 -- Where each reader is: everything visible in `read_to` was read, and of what is visible in `reading_to`, where that is not
 -- null, everything up to the id `after_id`.
 do $$
@@ -57,7 +63,10 @@ create or replace function PUBLISH(
   subject text default null,
   id text default null
 ) returns text language sql as $$
-  insert into OUTBOX (type, data, key, source, subject, event_id)
-  values ($1, coalesce($2, 'null'), $3, coalesce($4, '/postgres'), $5, coalesce($6, gen_random_uuid()::text))
-  returning event_id
+  -- Not by `returning`, which asks for the right to read the table.
+  with made as (select coalesce($6, gen_random_uuid()::text) as event_id), inserted as (
+    insert into OUTBOX (type, data, key, source, subject, event_id)
+    select $1, coalesce($2, 'null'), $3, coalesce($4, '/postgres'), $5, event_id from made
+  )
+  select event_id from made
 $$;

@@ -4,7 +4,7 @@ use redis::Value as Reply;
 use serde_json::{Map, Value};
 
 use crate::config::{FieldText, StreamFields};
-use crate::protocol::BusEvent;
+use crate::protocol::{BusEvent, Unambiguous};
 
 /// The field that holds a whole event where nothing else is configured.
 const EVENT: &str = "event";
@@ -140,7 +140,8 @@ impl<'a> Fields<'a> {
     }
 
     fn json(&self, name: &str) -> Result<Value, String> {
-        serde_json::from_str(self.need(name)?).map_err(|error| format!("field `{name}` is not JSON: {error}"))
+        let read = serde_json::from_str(self.need(name)?);
+        read.map(|Unambiguous(value)| value).map_err(|error| format!("field `{name}` is not JSON: {error}"))
     }
 }
 

@@ -2,6 +2,7 @@
 //! when it is away, and opened again when it is back.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub(super) struct Database {
     clock: Arc<dyn Clock>,
     /// `None` before it was opened, and while the file is gone or broken.
     pools: ArcSwapOption<Pools>,
+    /// Whether it was open at any time.
+    was_open: AtomicBool,
     availability: Availability,
     /// Held while connections are made or given up.
     opening: Mutex<Option<Watching>>,
@@ -43,7 +46,8 @@ pub(super) struct Database {
 impl Database {
     pub(super) fn new(file: PathBuf, clock: Arc<dyn Clock>) -> Self {
         let availability = Availability::of(file.display().to_string());
-        Self { file, clock, pools: ArcSwapOption::empty(), availability, opening: Mutex::new(None) }
+        let (pools, was_open) = (ArcSwapOption::empty(), AtomicBool::new(false));
+        Self { file, clock, pools, was_open, availability, opening: Mutex::new(None) }
     }
 
     /// Opens the file, and makes it when there is none; nothing when it was opened.
@@ -54,9 +58,14 @@ impl Database {
         let told = |why: &str| self.availability.told(why);
         let mut watching = self.opening.lock().await;
         if watching.is_none() {
-            let pools = Pools::open(&self.file, Missing::Make).await.map_err(|why| told(&why))?;
-            self.pools.store(Some(Arc::new(pools)));
-            telemetry::store_up(true);
+            match Pools::open(&self.file, Missing::Make).await {
+                Ok(pools) => {
+                    self.pools.store(Some(Arc::new(pools)));
+                    self.was_open.store(true, Ordering::Relaxed);
+                    telemetry::store_up(true);
+                }
+                Err(why) => self.availability.set(Some(&why)),
+            }
             *watching = Some(Watching::over(watch_over(Arc::downgrade(self))));
         }
         self.away().map_or(Ok(()), |why| Err(told(&why)))
@@ -168,12 +177,15 @@ impl Database {
         write.commit().await.map_err(|error| self.failed(&error))
     }
 
-    /// Opens a file that was open before. One that is gone is not made anew: whoever took it away means to bring it back.
+    /// Opens the file, again where it was open before. One that is gone is not made anew: whoever took it away means to bring
+    /// it back.
     async fn open_anew(&self) -> Result<Arc<Pools>, String> {
         let _alone = self.opening.lock().await;
         self.give_up();
-        let anew = Arc::new(Pools::open(&self.file, Missing::Refuse).await?);
+        let missing = if self.was_open.load(Ordering::Relaxed) { Missing::Refuse } else { Missing::Make };
+        let anew = Arc::new(Pools::open(&self.file, missing).await?);
         self.pools.store(Some(anew.clone()));
+        self.was_open.store(true, Ordering::Relaxed);
         Ok(anew)
     }
 

@@ -35,8 +35,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// A session that is silent for this long is over.
 pub(super) const SESSION_TIMEOUT: Duration = PING_INTERVAL.saturating_add(PING_TIMEOUT);
 /// How long a client that may come back waits for the end of its transport. To the stock client a transport that opened
-/// is a success, after which it waits a second and no longer, however often that happens; its longest wait is five.
-const RETRY_HELD_BACK: Duration = Duration::from_secs(4);
+/// is a success, after which it waits a second and no longer, however often that happens. Longer would keep those waiting
+/// who could have come in by now.
+const RETRY_HELD_BACK: Duration = Duration::from_secs(2);
 const WS_READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// The Socket.IO server.

@@ -188,6 +188,27 @@ async fn a_rule_that_revokes_takes_the_topic_from_the_user_it_names_or_from_ever
 }
 
 #[tokio::test]
+async fn one_event_revokes_once_however_many_nodes_take_it_across_and_tell_the_others() {
+    let (here, there) = (revoking(), revoking());
+    let removed = |user: &str| event("vault.member.removed", json!({ "vaultId": "v1", "userId": user, "why": "left" }));
+    // Here it is read first, there it is heard of first; both tell the other.
+    here.bridge(&removed("u1")).await;
+    here.broker.play_to(&*there.gates);
+    there.bridge(&removed("u1")).await;
+    there.broker.play_to(&*here.gates);
+    here.bridge(&removed("u1")).await;
+    for node in [&here, &there] {
+        assert_eq!(revoked(node), [("vault.v1".to_owned(), Some("u1".to_owned()))]);
+    }
+    // Another event is another revocation, and one of the same id that is about somebody else too.
+    let mut another = removed("u1");
+    another.id = "event-2".to_owned();
+    here.bridge(&another).await;
+    here.bridge(&removed("u2")).await;
+    assert_eq!(revoked(&here).len(), 3);
+}
+
+#[tokio::test]
 async fn a_condition_that_says_no_revokes_nothing() {
     let server = revoking();
     let removed = json!({ "vaultId": "v1", "userId": "u1", "why": "test" });

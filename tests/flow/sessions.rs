@@ -258,6 +258,23 @@ async fn a_revoked_user_finds_the_session_closed_on_every_node_and_a_new_one_ope
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_began_in_the_second_of_a_revocation_or_was_rounded_up_is_one_of_before() {
+    for began in [NOW as f64 + 0.737, NOW as f64 + 1.0] {
+        let world = World::default();
+        world.queries.answer("s1", vec![json!({ "user_id": "alice", "created_at": began })]);
+        let door = door(&world).await;
+        let user = door.connect(cookie("app=s1")).await.unwrap().unwrap();
+        let client = door.server.client((*user).clone());
+        revoke(&door.server, json!({ "user": "alice" }));
+        assert_eq!(door.server.gates.still_good(&client.session), Err(Code::TokenRevoked), "{began}");
+        door.advance(5);
+        assert_eq!(door.cookies("app=s1").await, Err(Code::TokenRevoked), "{began}");
+        world.queries.answer("s2", vec![json!({ "user_id": "alice", "created_at": began + 4.0 })]);
+        assert_eq!(door.cookies("app=s2").await.as_deref(), Ok("alice"), "{began}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn use_is_written_back_in_bounded_batches_and_never_with_the_sessions_id() {
     let world = World::default();
     for number in 0..1201 {

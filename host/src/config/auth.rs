@@ -120,7 +120,7 @@ pub struct SessionProvider {
     pub cookie: String,
     /// The question to the store; `$1` is the session's id. No row: there is no such session. The row's columns:
     /// `user_id`; and where there are such, `roles` (a list, a JSON list as text, or a text separated by spaces or
-    /// commas), `tenant`, `created_at` and `expires_at` (both in seconds since the Unix epoch).
+    /// commas), `tenant`, `created_at` and `expires_at` (both in seconds since the Unix epoch, or a `timestamptz`).
     pub query: String,
     /// How long a session may go without anything from its user; then it ends. Default 30 min, `0s` for ever.
     #[serde(default = "half_an_hour")]

@@ -152,7 +152,8 @@ pub struct Limits {
     /// with 0 every question is asked.
     #[serde(rename = "authorizer_cache")]
     pub authorizer_cache_max: usize,
-    /// Revocations that still matter (`auth.revocations_kept`). Default 100,000; one more is refused `unavailable`.
+    /// Revocations that still matter (`auth.revocations_kept`), and credentials that are remembered because an issuer's clock
+    /// is ahead. Default 100,000; one revocation more is refused `unavailable`, the oldest credentials are forgotten.
     #[serde(rename = "revocations", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub revocations_max: usize,

@@ -124,7 +124,8 @@ impl Gates {
         }
         let reason = Some(format!("event {} `{}`", event.kind, event.id)).filter(|text| text.len() <= REASON_BYTES_MAX);
         let request = RevokeRequest { user, topic: Some(topic), reason, ..RevokeRequest::default() };
-        self.revocation(request).map(Some).map_err(|error| error.to_string())
+        let revocation = self.revocation(request).map_err(|error| error.to_string())?;
+        Ok(Some(revocation.said_by(event, rule.id())))
     }
 
     fn dead_letter(&self, rule: &RuleId, event: &BusEvent, reason: String) -> DeadLetter {

@@ -89,6 +89,15 @@ impl Gates {
         })
     }
 
+    /// Whether what providers ask is known to fit. Until it is nobody comes in by one of which it is not.
+    #[must_use]
+    pub fn has_fit_providers(&self) -> bool {
+        self.auth.providers.iter().all(|provider| match provider {
+            AuthProvider::Own(provider) => provider.is_fit(),
+            AuthProvider::Plugin { .. } => true,
+        })
+    }
+
     /// Whether a page of this origin may speak to this host at all, whatever its credential.
     #[must_use]
     pub fn admits_page(&self, handshake: &Handshake) -> bool {
@@ -174,6 +183,7 @@ impl Gates {
             tracing::debug!("credential refused: no revocation could name its user or its id");
             return Err(Code::Unauthenticated.into());
         };
+        let user = self.ports.revocations.seen(user, now_unix_s);
         self.ports.revocations.judge(&user, now_unix_s)?;
         Ok(user)
     }

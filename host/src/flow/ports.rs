@@ -395,6 +395,12 @@ pub trait Provider: Send + Sync + 'static {
         true
     }
 
+    /// Whether what it asks, and is to answer, fits: not before that was looked at. Until it does nobody comes in by it, and
+    /// the server is not ready.
+    fn is_fit(&self) -> bool {
+        true
+    }
+
     /// Something of this user was revoked: answers about them that are kept, or asked for and not there yet, answer for
     /// nobody who comes from now on. Never waits.
     fn forget(&self, _user_id: &str) {}

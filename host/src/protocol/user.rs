@@ -24,6 +24,10 @@ pub struct User {
     /// that does not say counts as issued before every revocation. Shown to nobody.
     #[serde(skip)]
     pub issued_at: Option<u64>,
+    /// When this server first saw the credential, where that was before its `issued_at`: its issuer's clock is ahead. In
+    /// seconds since the Unix epoch. Shown to nobody.
+    #[serde(skip)]
+    pub seen_at: Option<u64>,
     /// When the user was last heard of, where the credential ends when nothing comes. Shown to nobody.
     #[serde(skip)]
     pub activity: Option<Activity>,
@@ -33,7 +37,8 @@ impl User {
     /// A user of whose credential nothing is known: it never ends.
     #[must_use]
     pub fn new(id: impl Into<String>, roles: Vec<String>, tenant: Option<String>) -> Self {
-        Self { id: id.into(), roles, tenant, expires_at: None, token_id: None, issued_at: None, activity: None }
+        let (expires_at, token_id, issued_at, seen_at, activity) = (None, None, None, None, None);
+        Self { id: id.into(), roles, tenant, expires_at, token_id, issued_at, seen_at, activity }
     }
 
     /// Whether the credential's time is over at `now_unix_s`.

@@ -126,8 +126,8 @@ impl Clients for Realtime {
         let Some(gates) = self.gates() else { return touched };
         let Revocation { user, token, topic, .. } = &**revocation;
         let meant = match (user, token, topic) {
-            (_, Some(token), _) => self.connections.of_token(token),
-            (Some(user), None, _) => self.connections.of_user(user),
+            (Some(user), _, _) => self.connections.of_user(user),
+            (None, Some(token), _) => self.connections.of_token(token),
             (None, None, Some(topic)) => self.rooms.members(topic),
             (None, None, None) => Vec::new(),
         };

@@ -283,6 +283,11 @@ pub fn revocations(known: usize) {
     gauge(names::REVOCATIONS, &[]).set(known as f64);
 }
 
+/// Notes how many credentials are remembered whose issuer's clock is ahead.
+pub fn credentials_ahead(remembered: usize) {
+    gauge(names::CREDENTIALS_AHEAD, &[]).set(remembered as f64);
+}
+
 /// Counts a revocation; [`super::revocation`] does it and logs it.
 pub(super) fn revocation_taken(from: &'static str) {
     counter(names::REVOCATIONS_TAKEN, &[("from", from)]).increment(1);

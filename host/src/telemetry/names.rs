@@ -224,6 +224,10 @@ pub(super) const BROKER_RATES: Metric = counter(
 );
 pub(super) const REVOCATIONS: Metric =
     gauge("tidegate_revocations", "Revocations that still matter (limits.revocations)");
+pub(super) const CREDENTIALS_AHEAD: Metric = gauge(
+    "tidegate_credentials_ahead",
+    "Credentials remembered because they were issued ahead of this server's clock: an issuer's clock is not in step (limits.revocations)",
+);
 pub(super) const REVOCATIONS_TAKEN: Metric = counter(
     "tidegate_revocations_total",
     "Revocations put in force, by where they came from (http, bridge, store, broker, start)",
@@ -307,6 +311,7 @@ pub(super) const METRICS: &[Metric] = &[
     BROKER_GAPS,
     BROKER_RATES,
     REVOCATIONS,
+    CREDENTIALS_AHEAD,
     REVOCATIONS_TAKEN,
     REAUTHORIZED,
     PANICS,

@@ -127,7 +127,7 @@ impl Gates {
         if let Some(user) = &revocation.user {
             self.auth.forget(user);
         }
-        let touched = self.ports.clients.revoke(revocation);
+        let mut touched = self.ports.clients.revoke(revocation);
         telemetry::revocation(&telemetry::RevocationTaken {
             id: &revocation.id,
             user: revocation.user.as_deref(),
@@ -137,6 +137,9 @@ impl Gates {
             sessions: touched.sessions,
             subscriptions: touched.subscriptions,
         });
+        for besides in self.ports.revocations.seen_before(revocation) {
+            touched.sessions += self.enforce(besides, from).touched.sessions;
+        }
         Some(touched)
     }
 

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
-use crate::protocol::{Topic, User};
+use super::ahead;
+use crate::channels::RuleId;
+use crate::protocol::{BusEvent, Topic, User};
 
 /// Longest user id, token id or reason, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -20,15 +24,16 @@ const SUBSCRIPTION_S: u64 = super::super::decisions::TTL_MAX.as_secs();
 /// about subscriptions: those who are meant leave the topic, and may subscribe again if the gates let them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
-    /// Unique; a node that is told twice acts once.
+    /// Unique; a node that is told twice acts once. One that a bus event says is the same on every node that reads it.
     pub id: String,
     /// The user's id. Of every tenant.
     pub user: Option<String>,
-    /// The credential's own id (`jti`).
+    /// The credential's own id (`jti`), or what this server calls one that was seen before (`ahead.rs`).
     pub token: Option<String>,
     /// The topic.
     pub topic: Option<Topic>,
-    /// Only credentials issued before, in seconds since the Unix epoch, or not saying when.
+    /// Only credentials issued before, in seconds since the Unix epoch, or not saying when. The second after
+    /// [`Revocation::at_unix_s`] means all until now, whatever they say: those that were seen before, too.
     pub issued_before: Option<u64>,
     /// For operators; never shown to clients.
     pub reason: Option<String>,
@@ -66,6 +71,9 @@ pub enum InvalidRevocation {
     /// No name a topic can have.
     #[error("`topic` is no topic: {0}")]
     Topic(#[from] crate::protocol::InvalidName),
+    /// A pattern of topics.
+    #[error("`topic` is one topic and never a pattern; to take all from a user, revoke `{{ \"user\": \"…\" }}`")]
+    Pattern,
     /// A time of issue without a user.
     #[error("`issued_before` is about the credentials of a `user`, and there is none")]
     NobodysTime,
@@ -80,6 +88,16 @@ pub(in crate::flow) fn revocable(mut user: User, now_unix_s: u64) -> Option<User
     let can_be_named = is_text(&user.id) && user.token_id.as_deref().is_none_or(is_text);
     user.issued_at = user.issued_at.filter(|at| *at <= now_unix_s.saturating_add(AHEAD_S_MAX));
     can_be_named.then_some(user)
+}
+
+/// A name made of what something says: the same on every node.
+pub(super) fn print_of(prefix: &str, says: &Value) -> String {
+    let hash = Sha256::digest(says.to_string().as_bytes());
+    hash.iter().take(20).fold(prefix.to_owned(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+fn is_called(user: &User, token: &str) -> bool {
+    ahead::is_print(token) && ahead::print(user) == token
 }
 
 fn is_text(text: &str) -> bool {
@@ -105,6 +123,9 @@ impl RevokeRequest {
             }
         }
         let topic = topic.as_deref().map(Topic::parse).transpose()?;
+        if topic.as_ref().is_some_and(|topic| topic.as_str().split('.').any(|segment| segment == "*")) {
+            return Err(InvalidRevocation::Pattern);
+        }
         if issued_before.is_some() && user.is_none() {
             return Err(InvalidRevocation::NobodysTime);
         }
@@ -126,8 +147,29 @@ impl Revocation {
     pub fn covers(&self, user: Option<&User>) -> bool {
         let Some(user) = user else { return self.user.is_none() && self.token.is_none() };
         self.user.as_ref().is_none_or(|id| *id == user.id)
-            && self.token.as_ref().is_none_or(|id| user.token_id.as_ref() == Some(id))
-            && self.issued_before.is_none_or(|before| user.issued_at.is_none_or(|at| at < before))
+            && self.token.as_ref().is_none_or(|id| user.token_id.as_ref() == Some(id) || is_called(user, id))
+            && self.issued_before.is_none_or(|before| user.issued_at.is_none_or(|at| at < before) || self.saw(user))
+    }
+
+    /// Whether it withdraws all that a user has, as of when it was made.
+    pub(super) fn is_of_all_until_now(&self) -> bool {
+        let is_of_user = self.user.is_some() && self.token.is_none() && self.topic.is_none();
+        is_of_user && self.issued_before == Some(self.at_unix_s.saturating_add(1))
+    }
+
+    /// Whether a credential that seems to be issued later than this was made was here before. Of those of its very second
+    /// [`ahead::IssuedAhead`] knows which were.
+    fn saw(&self, user: &User) -> bool {
+        self.is_of_all_until_now() && user.seen_at.is_some_and(|at| at < self.at_unix_s)
+    }
+
+    /// The same, said by a bus event: whichever nodes take it across, and however often, it is one revocation. What it is
+    /// about stands in the name, too: a source that gives two events one id revokes twice.
+    #[must_use]
+    pub(in crate::flow) fn said_by(self, event: &BusEvent, rule: &RuleId) -> Self {
+        let BusEvent { source, id, time, kind, .. } = event;
+        let says = json!([source, id, time, kind, rule, self.user, self.token, self.topic]);
+        Self { id: print_of("event:", &says), ..self }
     }
 
     /// Whether it withdraws credentials, and not subscriptions.

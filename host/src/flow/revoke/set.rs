@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::ahead::IssuedAhead;
 use super::{Keeper, Revocation, RevocationStore, StoreAway, ToKeep};
 use crate::flow::broker::Sending;
 use crate::protocol::{Code, User};
@@ -17,7 +18,9 @@ use crate::telemetry;
 pub struct Revocations {
     /// Held for look-ups and changes, never across a wait.
     state: RwLock<State>,
-    /// Those there may be (`limits.revocations`).
+    /// Credentials that revocations know only if they were seen.
+    ahead: IssuedAhead,
+    /// Those there may be, and credentials that are remembered (`limits.revocations`).
     max: usize,
     /// How long one of credentials matters (`auth.revocations_kept`).
     kept: Duration,
@@ -33,9 +36,9 @@ pub struct Revocations {
 struct State {
     /// All there are by id, each until when it matters.
     known: HashMap<String, u64>,
-    /// Those of credentials that name no token, by user.
+    /// Those of credentials that name a user, by user.
     by_user: HashMap<String, Vec<Arc<Revocation>>>,
-    /// Those of credentials that name a token.
+    /// Those of credentials that name a token alone.
     by_token: HashMap<String, Vec<Arc<Revocation>>>,
 }
 
@@ -43,8 +46,8 @@ impl Revocations {
     /// None in force, and none kept: for a server without a store.
     #[must_use]
     pub fn unkept(max: usize, kept: Duration) -> Self {
-        let (state, loaded) = (RwLock::default(), AtomicBool::new(true));
-        Self { state, max, kept, loaded, to_keep: None, keeper: Mutex::new(None) }
+        let (state, ahead, loaded) = (RwLock::default(), IssuedAhead::default(), AtomicBool::new(true));
+        Self { state, ahead, max, kept, loaded, to_keep: None, keeper: Mutex::new(None) }
     }
 
     /// None in force until [`Keeper::run`] has loaded those that are kept: credentials are refused `unavailable` so long.
@@ -84,6 +87,17 @@ impl Revocations {
         self.state.read().known.len() < self.max && self.to_keep.as_ref().is_none_or(|queue| queue.capacity() > 0)
     }
 
+    /// The same user, with when the credential was first seen here where its issuer's clock is ahead. To be called before
+    /// [`Revocations::judge`]: a revocation that does not find it remembered is found by that.
+    pub(in crate::flow) fn seen(&self, user: User, now_unix_s: u64) -> User {
+        User { seen_at: self.ahead.see(&user, now_unix_s, self.max), ..user }
+    }
+
+    /// What a revocation is about besides, because it was seen before it.
+    pub(super) fn seen_before(&self, revocation: &Revocation) -> Vec<Revocation> {
+        self.ahead.seen_before(revocation)
+    }
+
     /// Gate 1's question about a credential that is good otherwise.
     ///
     /// # Errors
@@ -111,8 +125,8 @@ impl Revocations {
         }
         if revocation.is_of_credentials() {
             let named = match (&revocation.token, &revocation.user) {
-                (Some(token), _) => state.by_token.entry(token.clone()),
-                (None, Some(user)) => state.by_user.entry(user.clone()),
+                (_, Some(user)) => state.by_user.entry(user.clone()),
+                (Some(token), None) => state.by_token.entry(token.clone()),
                 (None, None) => return true,
             };
             let named = named.or_default();
@@ -146,6 +160,7 @@ impl Revocations {
 
     /// Forgets those that matter no more.
     pub(in crate::flow) fn sweep(&self, now_unix_s: u64) {
+        self.ahead.sweep(now_unix_s);
         let mut state = self.state.write();
         state.known.retain(|_, until| *until > now_unix_s);
         let State { by_user, by_token, .. } = &mut *state;
@@ -166,5 +181,9 @@ fn is_contained(older: &Revocation, newer: &Revocation) -> bool {
         (Some(older), Some(newer)) => older <= newer,
         (None, Some(_)) => false,
     };
-    refuses_more && older.until_unix_s <= newer.until_unix_s && (newer.user.is_none() || older.user == newer.user)
+    let is_as_wide = (newer.user.is_none() || older.user == newer.user)
+        && (newer.token.is_none() || older.token == newer.token)
+        // What it saw before it says nothing of what was seen before the older one.
+        && !(older.is_of_all_until_now() && newer.issued_before.is_some() && !newer.is_of_all_until_now());
+    refuses_more && older.until_unix_s <= newer.until_unix_s && is_as_wide
 }

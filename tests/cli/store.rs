@@ -170,3 +170,33 @@ fn a_server_whose_store_goes_away_is_not_ready_until_it_is_back() {
     server.wait_for("store.back");
     assert_eq!(status(), 200);
 }
+
+#[tokio::test]
+async fn check_and_serve_refuse_a_session_query_that_could_let_nobody_in_and_show_where_it_stands() {
+    let project = Project::new();
+    let options = SqliteConnectOptions::new().filename(database(&project)).create_if_missing(true);
+    let mut company = options.connect().await.unwrap();
+    let tables = "create table sessions (id text, userId text, until datetime, at integer)";
+    company.execute(tables).await.unwrap();
+    let asking = |columns: &str| {
+        let query = format!("select {columns} from sessions where id = $1");
+        let session = format!("auth:\n  providers:\n    - session: {{ cookie: sid, query: \"{query}\" }}\n");
+        project.replace("config/tidegate.yaml", &session);
+    };
+    for (columns, why) in [
+        ("userId", "the query of the sessions has no column `user_id`"),
+        ("userId as user_id, until as expires_at", "column `expires_at` is `datetime`"),
+        ("userId as user_id, id as created_at", "column `created_at` is `text`"),
+    ] {
+        asking(columns);
+        for command in ["check", "serve"] {
+            let refused = project.run(&[command]);
+            assert!(refused.exit.is_some_and(|exit| exit != 0), "{}", refused.shown());
+            assert!(refused.shown().contains(why), "{}", refused.shown());
+            assert!(refused.shown().contains("tidegate.yaml:3:"), "{}", refused.shown());
+        }
+    }
+    asking("userId as user_id, unixepoch(until) as expires_at, at as created_at");
+    let fits = project.run(&["check"]);
+    assert_eq!(fits.exit, Some(0), "{}", fits.shown());
+}

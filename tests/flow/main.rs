@@ -24,6 +24,7 @@ mod rate;
 mod recheck;
 mod relay;
 mod revoke;
+mod session_query;
 mod sessions;
 mod snapshot;
 mod subscribe;

@@ -57,6 +57,18 @@ async fn a_server_that_never_read_the_keys_of_an_issuer_is_not_ready_and_says_so
 }
 
 #[tokio::test]
+async fn a_server_whose_session_query_could_let_nobody_in_is_not_ready_and_says_so() {
+    let sessions = Arc::new(FakeProvider::knowing([]));
+    let server = server().provider(sessions.clone()).start();
+    sessions.set_unfit(true);
+    let answer = get("/readyz").to(&server).await;
+    assert_eq!(answer.refused(), refusal(503, "unavailable"));
+    assert_eq!(answer.details(), json!({ "away": ["sessions"] }));
+    sessions.set_unfit(false);
+    assert_eq!(get("/readyz").to(&server).await.status, 200);
+}
+
+#[tokio::test]
 async fn metrics_are_prometheus_text_and_count_requests_by_route_not_by_path() {
     let server = server().start();
     post("/v1/channels/chat.counted/publish").key("publish").body("{}").to(&server).await;

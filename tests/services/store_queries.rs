@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate::flow::queries::{Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
+use tidegate::flow::queries::{ColumnKind, Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
 use tidegate::store::{PostgresLook, PostgresStore};
 use tokio::time::timeout;
 
@@ -218,4 +218,18 @@ async fn a_look_from_outside_asks_as_well_and_makes_nothing() {
         Err(QueryMistake::Unavailable(why)) => assert!(why.contains("Connection refused"), "{why}"),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_query_answers_is_known_before_it_is_asked() {
+    let (_postgres, store) = company();
+    let sql = "select 1 as a, 1.5 as b, 1.5::float8 as c, 'x'::text as d, person as e, vault as f, active as g, '{}'::jsonb as h, \
+               array['x'] as i, 'x'::bytea as j, since as k, since at time zone 'UTC' as l, current_date as m, role as n from members";
+    let columns = store.prepare(sql).await.unwrap().columns.unwrap();
+    let kinds: Vec<ColumnKind> = columns.iter().map(|column| column.kind).collect();
+    use ColumnKind::{Bool, Bytes, Decimal, Float, Integer, Json, List, LocalTime, Moment, Text, Unknown};
+    let expected =
+        [Integer, Decimal, Float, Text, Text, Text, Bool, Json, List, Bytes, Moment, LocalTime, LocalTime, Unknown];
+    assert_eq!(kinds, expected, "{columns:?}");
+    assert_eq!((columns[10].name.as_str(), columns[10].called.as_str()), ("k", "timestamptz"));
 }

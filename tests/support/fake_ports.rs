@@ -233,13 +233,15 @@ pub struct FakeProvider {
     cookies: Vec<String>,
     asked: Mutex<Vec<String>>,
     keyless: AtomicBool,
+    unfit: AtomicBool,
 }
 
 impl FakeProvider {
     /// Knows these credentials; every other is not its own.
     pub fn knowing(known: impl IntoIterator<Item = (&'static str, User)>) -> Self {
         let known = known.into_iter().map(|(text, user)| (text.to_owned(), Identity::User(user))).collect();
-        Self { known, cookies: Vec::new(), asked: Mutex::default(), keyless: AtomicBool::new(false) }
+        let (keyless, unfit) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { known, cookies: Vec::new(), asked: Mutex::default(), keyless, unfit }
     }
 
     /// Looks into this cookie as well.
@@ -257,6 +259,11 @@ impl FakeProvider {
     /// From now on it lacks the keys it checks credentials with, or has them.
     pub fn set_keyless(&self, keyless: bool) {
         self.keyless.store(keyless, Ordering::SeqCst);
+    }
+
+    /// From now on what it asks does not fit, or does.
+    pub fn set_unfit(&self, unfit: bool) {
+        self.unfit.store(unfit, Ordering::SeqCst);
     }
 
     /// Every credential it was asked about.
@@ -281,5 +288,9 @@ impl Provider for FakeProvider {
 
     fn has_keys(&self) -> bool {
         !self.keyless.load(Ordering::SeqCst)
+    }
+
+    fn is_fit(&self) -> bool {
+        !self.unfit.load(Ordering::SeqCst)
     }
 }

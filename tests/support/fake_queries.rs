@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tidegate::flow::queries::{Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
+use tidegate::flow::queries::{
+    ColumnKind, Queries, Query, QueryBounds, QueryColumn, QueryError, QueryMistake, QueryParam,
+};
 
 /// Answers every question by its first parameter.
 #[derive(Default)]
 pub struct FakeQueries {
     rows: Mutex<HashMap<String, Vec<Value>>>,
     asked: Mutex<Vec<String>>,
+    columns: Mutex<Option<Vec<QueryColumn>>>,
     away: AtomicBool,
 }
 
@@ -25,6 +28,16 @@ impl FakeQueries {
     /// From now on the database is away, or there again.
     pub fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// From now on questions that are prepared answer in these columns.
+    pub fn set_columns(&self, columns: &[(&str, ColumnKind)]) {
+        let column = |(name, kind): &(&str, ColumnKind)| QueryColumn {
+            name: (*name).to_owned(),
+            kind: *kind,
+            called: format!("{kind:?}").to_lowercase(),
+        };
+        *self.columns.lock() = Some(columns.iter().map(column).collect());
     }
 
     /// Every first parameter so far.
@@ -42,7 +55,8 @@ impl Queries for FakeQueries {
         if !sql.starts_with("select") {
             return Err(QueryMistake::Refused("is no question".to_owned()));
         }
-        Ok(Query { sql: sql.into(), params: Some(sql.matches('$').count()) })
+        let columns = self.columns.lock().clone();
+        Ok(Query { sql: sql.into(), params: Some(sql.matches('$').count()), columns })
     }
 
     async fn run(&self, _: &Query, params: &[QueryParam], bounds: QueryBounds) -> Result<String, QueryError> {

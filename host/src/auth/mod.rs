@@ -11,6 +11,7 @@ mod keys;
 mod pem;
 mod reach;
 mod session;
+mod session_row;
 mod sign;
 
 use std::io::Read as _;
@@ -31,12 +32,12 @@ use crate::flow::queries::Queries;
 use crate::flow::sessions::Sessions;
 use crate::flow::{AuthPolicy, AuthProvider, Lifetimes};
 use crate::protocol::PluginName;
-use activity_log::ActivityLog;
 use introspect::Introspect;
 use jwt::KeySource;
 use key_set::{KeySet, SET_BYTES_MAX, SetPlace};
 use keys::{Key, Keys};
 use session::StoredSessions;
+use session_row::Unfit;
 
 /// What providers need of the world.
 #[derive(Clone)]
@@ -63,7 +64,7 @@ pub struct Providers {
 #[derive(Default)]
 pub struct Upkeep {
     key_sets: Vec<Arc<KeySet>>,
-    logs: Vec<Arc<ActivityLog>>,
+    stored: Vec<Arc<StoredSessions>>,
 }
 
 impl Upkeep {
@@ -74,9 +75,9 @@ impl Upkeep {
             let shutdown = shutdown.clone();
             tasks.spawn(async move { set.run(shutdown).await });
         }
-        for log in self.logs {
+        for sessions in self.stored {
             let shutdown = shutdown.clone();
-            tasks.spawn(async move { log.run(shutdown).await });
+            tasks.spawn(async move { sessions.run(shutdown).await });
         }
         tasks
     }
@@ -102,12 +103,16 @@ pub async fn prepare(config: &Config, services: &AuthServices) -> Result<Provide
             },
             Provider::Session(session) => {
                 let AuthServices { clock, queries, sessions, .. } = services.clone();
-                let stored = StoredSessions::new(session.clone(), queries, sessions, clock);
-                if let Err(why) = stored.check().await {
-                    mistakes.push(mistake_at(session.place.as_ref(), format!("the query of the sessions: {why}")));
+                let stored = Arc::new(StoredSessions::new(session.clone(), queries, sessions, clock));
+                if let Err(Unfit { why, hint }) = stored.check().await {
+                    let mistake = mistake_at(session.place.as_ref(), format!("the query of the sessions {why}"));
+                    mistakes.push(match hint {
+                        Some(hint) => mistake.hint(hint),
+                        None => mistake,
+                    });
                 }
-                upkeep.logs.push(stored.log().clone());
-                providers.push(AuthProvider::Own(Arc::new(stored)));
+                upkeep.stored.push(stored.clone());
+                providers.push(AuthProvider::Own(stored));
             }
             Provider::Introspect(introspect) => {
                 let AuthServices { clock, http, .. } = services.clone();

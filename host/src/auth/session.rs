@@ -1,16 +1,18 @@
 //! The `session` provider: the sessions of a web application, found in the store by a query.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::activity_log::ActivityLog;
-use super::claims;
 use super::reach::Reach;
+use super::session_row::{Unfit, judge_columns, moment, user};
 use crate::config::{HumanDuration, SessionProvider};
 use crate::flow::Shown;
 use crate::flow::ports::{Clock, Identity, Provider};
@@ -24,6 +26,8 @@ const ID_BYTES_MAX: usize = 1024;
 /// What one session may be: a second row says that the query finds several.
 const ROWS_MAX: usize = 2;
 const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// How often a query is looked at that the database could not look at before.
+const PREPARE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Remembers nothing, for where nobody connects: a check of the configuration, a store in memory.
 pub struct NoSessions;
@@ -59,9 +63,17 @@ pub(super) struct StoredSessions {
     /// Prepared at the start, or as soon as the store is there.
     query: OnceCell<Query>,
     sessions: Arc<dyn Sessions>,
-    log: Arc<ActivityLog>,
+    log: ActivityLog,
     clock: Arc<dyn Clock>,
     reach: Reach,
+}
+
+/// Why the query cannot be asked.
+enum Unprepared {
+    /// It never can: it has a mistake.
+    Unfit(Unfit),
+    /// The database does not say.
+    Away(String),
 }
 
 /// What became of a session's id.
@@ -82,47 +94,67 @@ impl StoredSessions {
     ) -> Self {
         let (interval, patience) = (provider.write_back.get(), provider.timeout.get());
         let longest = provider.idle.get().max(provider.absolute.get());
-        let log = Arc::new(ActivityLog::new(sessions.clone(), clock.clone(), interval, patience, longest));
+        let log = ActivityLog::new(sessions.clone(), clock.clone(), interval, patience, longest);
         let cookies = [provider.cookie.clone()];
         let reach = Reach::new("session", provider.cookie.clone());
         Self { provider, cookies, queries, query: OnceCell::new(), sessions, log, clock, reach }
-    }
-
-    /// When its sessions were used.
-    pub(super) const fn log(&self) -> &Arc<ActivityLog> {
-        &self.log
     }
 
     /// Has the database look at the query. A store that is away says nothing of it: it is looked at later.
     ///
     /// # Errors
     /// What is wrong with the query.
-    pub(super) async fn check(&self) -> Result<(), String> {
+    pub(super) async fn check(&self) -> Result<(), Unfit> {
         match timeout(self.provider.timeout.get(), self.query()).await {
-            Ok(Err(QueryMistake::Refused(why))) => Err(why),
-            Ok(Err(QueryMistake::Unavailable(why))) => {
+            Ok(Err(Unprepared::Unfit(unfit))) => {
+                self.reach.failed(&unfit.why);
+                Err(unfit)
+            }
+            Ok(Err(Unprepared::Away(why))) => {
                 self.reach.failed(&why);
                 Ok(())
             }
-            Ok(Ok(_)) | Err(_) => Ok(()),
+            Err(_) => {
+                self.reach.failed(&format!("no answer within {}", self.provider.timeout));
+                Ok(())
+            }
+            Ok(Ok(_)) => Ok(()),
         }
     }
 
-    async fn query(&self) -> Result<&Query, QueryMistake> {
-        let prepare = || async {
-            let query = self.queries.prepare(&self.provider.query).await?;
-            match query.params {
-                Some(1) | None => Ok(query),
-                Some(params) => {
-                    Err(QueryMistake::Refused(format!("takes {params} parameters, and is given the session's id")))
-                }
+    /// Looks at the query until it is known to be fit, then writes down when sessions are used; until `shutdown`.
+    pub(super) async fn run(&self, shutdown: CancellationToken) {
+        let prepared = async {
+            while self.query.get().is_none() {
+                sleep(PREPARE_INTERVAL).await;
+                // Why it cannot is told.
+                let _ = self.check().await;
             }
+            self.reach.answered();
+        };
+        tokio::join!(shutdown.run_until_cancelled(prepared), self.log.run(shutdown.clone()));
+    }
+
+    async fn query(&self) -> Result<&Query, Unprepared> {
+        let prepare = || async {
+            let query = self.queries.prepare(&self.provider.query).await.map_err(|mistake| match mistake {
+                QueryMistake::Refused(why) => Unprepared::Unfit(Unfit::new(why)),
+                QueryMistake::Unavailable(why) => Unprepared::Away(why),
+            })?;
+            if let Some(params) = query.params.filter(|params| *params != 1) {
+                let why = format!("takes {params} parameters, and is given the session's id");
+                return Err(Unprepared::Unfit(Unfit::new(why)));
+            }
+            judge_columns(query.columns.as_deref()).map_err(Unprepared::Unfit)?;
+            Ok(query)
         };
         self.query.get_or_try_init(prepare).await
     }
 
     async fn find(&self, id: &str) -> Result<Found, String> {
-        let query = self.query().await.map_err(|mistake| mistake.to_string())?;
+        let query = self.query().await.map_err(|unprepared| match unprepared {
+            Unprepared::Unfit(Unfit { why, .. }) | Unprepared::Away(why) => why,
+        })?;
         let key = self.key(id);
         self.sessions.open().await.map_err(|error| error.to_string())?;
         let params = [QueryParam::Text(id.to_owned())];
@@ -194,6 +226,10 @@ impl Provider for StoredSessions {
         &self.cookies
     }
 
+    fn is_fit(&self) -> bool {
+        self.query.get().is_some()
+    }
+
     async fn identify(&self, shown: &Shown<'_>) -> Identity {
         let by_cookie = shown.cookies.first().map(|(_, id)| *id);
         // What a page can write into a URL or a script is no cookie: who wants a stranger to use his session could.
@@ -225,34 +261,4 @@ impl Provider for StoredSessions {
 fn whole_s(time: HumanDuration) -> u64 {
     let time = time.get();
     time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
-}
-
-/// Whom a row names; `None` when that is nobody.
-fn user(row: &Map<String, Value>) -> Result<Option<User>, String> {
-    let id = row.get("user_id").ok_or("the query has no column `user_id`")?;
-    if id.is_null() {
-        return Ok(None);
-    }
-    let id = claims::text(id).filter(|id| !id.is_empty()).ok_or("column `user_id` holds no id")?;
-    // A database without lists keeps one as text.
-    let list = row.get("roles").and_then(Value::as_str).filter(|text| text.trim_start().starts_with('['));
-    let list = list.and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let roles = claims::roles(list.as_ref().or_else(|| row.get("roles"))).ok_or("column `roles` holds no roles")?;
-    let tenant = match row.get("tenant") {
-        None | Some(Value::Null) => None,
-        Some(tenant) => Some(claims::text(tenant).ok_or("column `tenant` holds no text")?),
-    };
-    Ok(Some(User::new(id, roles, tenant)))
-}
-
-/// A column in seconds since the Unix epoch.
-fn moment(row: &Map<String, Value>, column: &str) -> Result<Option<u64>, String> {
-    match row.get(column) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_f64() {
-            // Before the epoch is long over.
-            Some(seconds) => Ok(Some(value.as_u64().unwrap_or(seconds as u64))),
-            None => Err(format!("column `{column}` is no number of seconds since the Unix epoch")),
-        },
-    }
 }

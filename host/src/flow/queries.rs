@@ -30,6 +30,46 @@ pub struct Query {
     pub sql: Arc<str>,
     /// How many parameters it takes; `None` when nobody looked.
     pub params: Option<usize>,
+    /// What a row of its answer is; `None` when nobody looked.
+    pub columns: Option<Vec<QueryColumn>>,
+}
+
+/// One column of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryColumn {
+    /// Its name.
+    pub name: String,
+    /// What it holds, as far as the database says.
+    pub kind: ColumnKind,
+    /// The type as the database calls it.
+    pub called: String,
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// Integers.
+    Integer,
+    /// Numbers that keep their digits.
+    Decimal,
+    /// Numbers that do not.
+    Float,
+    /// Texts, and what is written as one.
+    Text,
+    /// Truth values.
+    Bool,
+    /// JSON.
+    Json,
+    /// Lists.
+    List,
+    /// Bytes.
+    Bytes,
+    /// Moments; they are answered as RFC 3339 with an offset.
+    Moment,
+    /// Dates and times that do not say of which zone, and spans of time.
+    LocalTime,
+    /// Anything: the database does not say, or it is a type of the company's.
+    Unknown,
 }
 
 /// A value in place of `$1`.

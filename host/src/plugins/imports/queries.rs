@@ -133,7 +133,7 @@ pub enum NoDatabase {
 impl Queries for NoDatabase {
     async fn prepare(&self, sql: &str) -> Result<Query, QueryMistake> {
         match self {
-            Self::Unavailable(_) => Ok(Query { sql: sql.into(), params: None }),
+            Self::Unavailable(_) => Ok(Query { sql: sql.into(), params: None, columns: None }),
             Self::Refused(why) => Err(QueryMistake::Unavailable((*why).to_owned())),
         }
     }

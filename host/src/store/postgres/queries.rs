@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgTypeInfo, Postgres};
-use sqlx::{Arguments as _, AssertSqlSafe, Column as _, Either, Executor as _, SqlSafeStr as _, Statement as _};
+use sqlx::postgres::{PgArguments, PgColumn, PgConnection, PgPool, PgTypeInfo, Postgres};
+use sqlx::{
+    Arguments as _, AssertSqlSafe, Column as _, Either, Executor as _, SqlSafeStr as _, Statement as _, TypeInfo as _,
+};
 use tokio::sync::OnceCell;
 
 use super::super::statement::Question;
@@ -16,7 +18,9 @@ use super::migrate::could_migrate;
 use super::question::{bounded, in_json, read};
 use super::{PostgresSettings, PostgresStore};
 use crate::config::PostgresUrl;
-use crate::flow::queries::{Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
+use crate::flow::queries::{
+    ColumnKind, Queries, Query, QueryBounds, QueryColumn, QueryError, QueryMistake, QueryParam,
+};
 
 /// How long making sure of a query may take.
 const PREPARE_TIME_MAX: Duration = Duration::from_secs(5);
@@ -92,12 +96,16 @@ impl Queries for PostgresLook {
 async fn prepare(asker: &PgPool, sql: &str) -> Result<Query, QueryMistake> {
     let question = read(sql).map_err(QueryMistake::Refused)?;
     let mut asking = Asking::begin(asker, PREPARE_TIME_MAX).await.map_err(|error| mistake(&error))?;
-    let in_json = examine(asking.connection(), sql, &question).await?;
+    let (in_json, columns) = examine(asking.connection(), sql, &question).await?;
     asking.end().await.map_err(|error| mistake(&error))?;
-    Ok(Query { sql: in_json.into(), params: Some(question.params()) })
+    Ok(Query { sql: in_json.into(), params: Some(question.params()), columns: Some(columns) })
 }
 
-async fn examine(connection: &mut PgConnection, sql: &str, question: &Question<'_>) -> Result<String, QueryMistake> {
+async fn examine(
+    connection: &mut PgConnection,
+    sql: &str,
+    question: &Question<'_>,
+) -> Result<(String, Vec<QueryColumn>), QueryMistake> {
     let prepared = connection.prepare(AssertSqlSafe(sql.to_owned()).into_sql_str()).await.map_err(|e| mistake(&e))?;
     let mut names: Vec<&str> = prepared.columns().iter().map(|column| column.name()).collect();
     names.sort_unstable();
@@ -109,17 +117,36 @@ async fn examine(connection: &mut PgConnection, sql: &str, question: &Question<'
         _ => Vec::new(),
     };
     let in_json = in_json(question, &types, prepared.columns());
+    let columns = prepared.columns().iter().map(column).collect();
     // Begins it and takes no row: that is when rights are looked at, and what would write is refused.
     let nothing = vec![QueryParam::Null; question.params()];
     let begun = sqlx::query_with(AssertSqlSafe(format!("{in_json} LIMIT 0")), bound(&nothing)).persistent(false);
     match begun.execute(connection).await {
         // A type may take no null, which says nothing of the statement.
         Err(error) if sqlstate(&error).is_some_and(|code| code.starts_with("22") || code.starts_with("23")) => {
-            Ok(in_json)
+            Ok((in_json, columns))
         }
         Err(error) => Err(mistake(&error)),
-        Ok(_) => Ok(in_json),
+        Ok(_) => Ok((in_json, columns)),
     }
+}
+
+fn column(column: &PgColumn) -> QueryColumn {
+    let called = column.type_info().name();
+    let kind = match called {
+        "INT2" | "INT4" | "INT8" | "OID" => ColumnKind::Integer,
+        "NUMERIC" => ColumnKind::Decimal,
+        "FLOAT4" | "FLOAT8" => ColumnKind::Float,
+        "TEXT" | "VARCHAR" | "CHAR" | "NAME" | "UUID" | "CITEXT" | "\"CHAR\"" => ColumnKind::Text,
+        "BOOL" => ColumnKind::Bool,
+        "JSON" | "JSONB" => ColumnKind::Json,
+        "BYTEA" => ColumnKind::Bytes,
+        "TIMESTAMPTZ" => ColumnKind::Moment,
+        "TIMESTAMP" | "DATE" | "TIME" | "TIMETZ" | "INTERVAL" => ColumnKind::LocalTime,
+        list if list.ends_with("[]") => ColumnKind::List,
+        _ => ColumnKind::Unknown,
+    };
+    QueryColumn { name: column.name().to_owned(), kind, called: called.to_lowercase() }
 }
 
 /// What the types are called, as a cast takes them.

@@ -8,14 +8,16 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::TryStreamExt as _;
-use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
+use sqlx::sqlite::{SqliteArguments, SqliteColumn, SqlitePool, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Column as _, Decode, Executor as _, Row as _, Sqlite, Statement as _};
 use sqlx::{SqlSafeStr as _, Transaction, TypeInfo as _, Value as _, ValueRef as _};
 
 use super::super::statement::{Dialect, Question};
 use super::SqliteStore;
 use super::pools::{askers, cause};
-use crate::flow::queries::{Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
+use crate::flow::queries::{
+    ColumnKind, Queries, Query, QueryBounds, QueryColumn, QueryError, QueryMistake, QueryParam,
+};
 
 /// How many steps of SQLite's machine go by until it is seen that nobody waits any more: some tens of microseconds.
 const STEPS_PER_LOOK: i32 = 1000;
@@ -29,8 +31,8 @@ impl Queries for SqliteStore {
         let params = params_of(sql)?;
         self.database.open().await.map_err(QueryMistake::Unavailable)?;
         let asker = self.database.asker().map_err(QueryMistake::Unavailable)?;
-        examine(&asker, sql).await?;
-        Ok(Query { sql: sql.into(), params: Some(params) })
+        let columns = Some(examine(&asker, sql).await?);
+        Ok(Query { sql: sql.into(), params: Some(params), columns })
     }
 
     async fn run(&self, query: &Query, params: &[QueryParam], bounds: QueryBounds) -> Result<String, QueryError> {
@@ -83,10 +85,11 @@ impl SqliteLook {
 impl Queries for SqliteLook {
     async fn prepare(&self, sql: &str) -> Result<Query, QueryMistake> {
         let params = params_of(sql)?;
-        if let Ok(asker) = self.asker() {
-            examine(asker, sql).await?;
-        }
-        Ok(Query { sql: sql.into(), params: Some(params) })
+        let columns = match self.asker() {
+            Ok(asker) => Some(examine(asker, sql).await?),
+            Err(_) => None,
+        };
+        Ok(Query { sql: sql.into(), params: Some(params), columns })
     }
 
     async fn run(&self, query: &Query, params: &[QueryParam], bounds: QueryBounds) -> Result<String, QueryError> {
@@ -139,7 +142,7 @@ impl Drop for CutOnDrop {
 }
 
 /// Makes sure that the statement is understood, changes nothing, and answers in columns that have names of their own.
-async fn examine(asker: &SqlitePool, sql: &str) -> Result<(), QueryMistake> {
+async fn examine(asker: &SqlitePool, sql: &str) -> Result<Vec<QueryColumn>, QueryMistake> {
     let mut snapshot = snapshot(asker).await.map_err(|error| QueryMistake::Unavailable(cause(&error)))?;
     let refused = |error| QueryMistake::Refused(cause(&error));
     let prepared = snapshot.prepare(AssertSqlSafe(sql.to_owned()).into_sql_str()).await.map_err(refused)?;
@@ -148,6 +151,7 @@ async fn examine(asker: &SqlitePool, sql: &str) -> Result<(), QueryMistake> {
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(QueryMistake::Refused(format!("has two columns `{}`: name one of them with `as`", pair[0])));
     }
+    let columns = prepared.columns().iter().map(column).collect();
     let explain = sqlx::query(AssertSqlSafe(format!("EXPLAIN {sql}"))).persistent(false);
     for step in explain.fetch_all(&mut *snapshot).await.map_err(refused)? {
         let opcode: String = step.try_get("opcode").map_err(refused)?;
@@ -156,7 +160,23 @@ async fn examine(asker: &SqlitePool, sql: &str) -> Result<(), QueryMistake> {
             return Err(QueryMistake::Refused("writes; a query only reads".to_owned()));
         }
     }
-    Ok(())
+    Ok(columns)
+}
+
+/// As it is declared, which says what its values are and not more: what is computed is of no declared type.
+fn column(column: &SqliteColumn) -> QueryColumn {
+    let called = column.type_info().name();
+    let kind = match called {
+        "INTEGER" => ColumnKind::Integer,
+        "NUMERIC" => ColumnKind::Decimal,
+        "REAL" => ColumnKind::Float,
+        "TEXT" => ColumnKind::Text,
+        "BOOLEAN" => ColumnKind::Bool,
+        "BLOB" => ColumnKind::Bytes,
+        "DATE" | "TIME" | "DATETIME" => ColumnKind::LocalTime,
+        _ => ColumnKind::Unknown,
+    };
+    QueryColumn { name: column.name().to_owned(), kind, called: called.to_lowercase() }
 }
 
 fn bound(params: &[QueryParam]) -> SqliteArguments {

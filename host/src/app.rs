@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -27,17 +27,20 @@ use crate::flow::{Gates, Ports, Serving};
 use crate::http;
 use crate::outbound::{Asker, Outbound, OutboundError, OutboundSettings, SystemResolver};
 use crate::plugins::{
-    CompilePlace, CompileSettings, HostError, HostSettings, KeptOut, PluginHost, Quarantine, Roster, Secrets, Services,
+    CompilePlace, CompileSettings, Effort, HostError, HostSettings, KeptOut, PluginHost, Quarantine, Roster, Secrets,
+    Services,
 };
 use crate::protocol::Generation;
 use crate::realtime::{self, Realtime};
-use crate::reload::{self, Built, Paths, Reloader, Told, Trigger, WatchError, Watcher};
+use crate::reload::{self, Built, Paths, Reloader, Terms, Told, Trigger, WatchError, Watcher};
 use crate::telemetry;
 use kept::{Kept, KeptLook};
 use nodes::Nodes;
 
 /// Triggers waiting to be taken up; more say nothing that one does not.
 const TRIGGERS_MAX: usize = 1;
+/// Connections that may wait to be accepted; the operating system may have a lower limit.
+const ACCEPT_QUEUE_MAX: u32 = 1024;
 /// How often silent users' rate windows are forgotten.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -75,16 +78,18 @@ pub enum AppError {
     Io(#[from] io::Error),
 }
 
-/// Shown the mistakes of a reload that was rejected.
-pub type ShowRejected = Box<dyn Fn(&[Diagnostic]) + Send>;
+/// Shown mistakes.
+pub type Show = Box<dyn Fn(&[Diagnostic]) + Send + Sync>;
 
 /// What differs between `serve` and `dev`.
 #[derive(Default)]
 pub struct Options {
     /// Told the address once clients can connect.
     pub ready: Option<oneshot::Sender<SocketAddr>>,
-    /// Shown the mistakes of every reload that was rejected.
-    pub on_rejected: Option<ShowRejected>,
+    /// Shown the mistakes that hold up a reload.
+    pub on_rejected: Option<Show>,
+    /// Shown what is answered otherwise than golden vectors say, and serves all the same.
+    pub on_warned: Option<Show>,
     /// Says that files changed, where the watch may not have seen it.
     pub changed: Option<mpsc::Receiver<()>>,
 }
@@ -115,38 +120,69 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
     look.could_open().await?;
     offered.queries = look.queries();
     gate_one::providers(config, offered.queries.clone(), Arc::new(NoSessions)).await?;
-    let host = plugin_host(config, offered)?;
-    let Built { serving, plugins, kept_out, .. } = first_generation(config, &host).await?;
+    let host = plugin_host(config, Terms::Whole, offered)?;
+    let Built { serving, plugins, kept_out, .. } = first_generation(config, Terms::Whole, &host).await?;
     look.has_room_for(&plugins)?;
     let secrets_missing = plugins.iter().flat_map(|plugin| plugin.secrets_missing()).map(str::to_owned).collect();
     Ok(Checked { serving, secrets_missing, store_missing: look.missing(), plugins: plugins.len(), kept_out })
 }
 
-/// Serves until SIGTERM or SIGINT, then drains.
+/// A server that has all it needs but the files of plugins and channels: its address and its store are its own.
+pub struct Prepared {
+    config: Config,
+    terms: Terms,
+    socket: TcpSocket,
+    nodes: Nodes,
+    store: Kept,
+    providers: Providers,
+    host: Arc<PluginHost>,
+}
+
+/// Takes the address and opens the store: what can be known to fail before anything is built, is.
 ///
 /// # Errors
-/// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
-pub async fn run(config: Config, options: Options) -> Result<(), AppError> {
-    let started = Instant::now();
+/// [`AppError`] when it cannot start.
+pub async fn prepare(config: Config, terms: Terms) -> Result<Prepared, AppError> {
+    let socket = bind(config.listen)?;
+    if terms == Terms::EachAlone {
+        // Before builds, which take long.
+        reload::judge_declared(reload::read(&paths(&config))).map_err(AppError::Diagnostics)?;
+    }
     let nodes = Nodes::new(&config)?;
     let store = Kept::at(&config);
     store.open().await?;
     let (kv, queries) = (store.kv.clone(), store.queries.clone());
     let providers = gate_one::providers(&config, queries.clone(), store.sessions.clone()).await?;
-    let host = plugin_host(&config, Services { kv, queries, http: outbound(&config)?, ..services() })?;
-    let first = first_generation(&config, &host).await?;
-    telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
-    first.kept_out.iter().for_each(KeptOut::tell);
-    let server = Server::assemble(&config, providers, host, first, &store, nodes);
-    let served = server.serve(&config, options).await;
-    store.close().await;
-    served
+    let host = plugin_host(&config, terms, Services { kv, queries, http: outbound(&config)?, ..services() })?;
+    Ok(Prepared { config, terms, socket, nodes, store, providers, host })
 }
 
-fn plugin_host(config: &Config, services: Services) -> Result<Arc<PluginHost>, AppError> {
+impl Prepared {
+    /// Serves until SIGTERM or SIGINT, then drains.
+    ///
+    /// # Errors
+    /// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
+    pub async fn run(self, options: Options) -> Result<(), AppError> {
+        let started = Instant::now();
+        let Self { config, terms, socket, nodes, store, providers, host } = self;
+        let first = first_generation(&config, terms, &host).await?;
+        telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
+        first.kept_out.iter().for_each(KeptOut::tell);
+        let server = Server::assemble(&config, terms, providers, host, first, &store, nodes);
+        let served = server.serve(&config, socket, options).await;
+        store.close().await;
+        served
+    }
+}
+
+fn plugin_host(config: &Config, terms: Terms, services: Services) -> Result<Arc<PluginHost>, AppError> {
     let host = PluginHost::with_services(HostSettings::from(&config.limits), services)?;
-    let quarantine = Quarantine::at(config.plugin_quarantine.clone());
-    Ok(Arc::new(host.compiling(compile_settings(config)).refusing(Arc::new(quarantine))))
+    let quarantine = match terms {
+        Terms::Whole => Quarantine::at(config.plugin_quarantine.clone()),
+        // Whoever develops is kept from nothing.
+        Terms::EachAlone => Quarantine::default(),
+    };
+    Ok(Arc::new(host.compiling(compile_settings(config, terms)).refusing(Arc::new(quarantine))))
 }
 
 /// What plugins reach beyond themselves, by grant.
@@ -163,10 +199,11 @@ fn outbound(config: &Config) -> Result<Arc<Outbound>, OutboundError> {
 }
 
 /// Compiles in children of this very program, and keeps what they make.
-fn compile_settings(config: &Config) -> CompileSettings {
+fn compile_settings(config: &Config, terms: Terms) -> CompileSettings {
     let limits = &config.limits;
     CompileSettings {
         place: CompilePlace::this_program(),
+        effort: if terms == Terms::EachAlone { Effort::Quick } else { Effort::Full },
         memory_bytes_max: limits.plugin_compile_memory_bytes_max as u64,
         wall_max: limits.plugin_compile_time_max,
         cache: CompileSettings::cache_place(config.plugin_cache.clone()),
@@ -174,9 +211,14 @@ fn compile_settings(config: &Config) -> CompileSettings {
     }
 }
 
-async fn first_generation(config: &Config, host: &PluginHost) -> Result<Built, AppError> {
-    let read = reload::read(&paths(config)).map_err(AppError::Diagnostics)?;
-    reload::build(host, read, Generation(1), &[]).await.map_err(AppError::Diagnostics)
+async fn first_generation(config: &Config, terms: Terms, host: &PluginHost) -> Result<Built, AppError> {
+    let paths = paths(config);
+    let read = reload::read(&paths);
+    let built = match terms {
+        Terms::Whole => reload::build(host, read, Generation(1), &[]).await,
+        Terms::EachAlone => reload::build_each(host, &paths, read, Generation(1), None).await,
+    };
+    built.map_err(AppError::Diagnostics)
 }
 
 fn paths(config: &Config) -> Paths {
@@ -206,11 +248,13 @@ struct Server {
     upkeep: Upkeep,
     revocations: Option<Keeper>,
     nodes: Nodes,
+    terms: Terms,
 }
 
 impl Server {
     fn assemble(
         config: &Config,
+        terms: Terms,
         providers: Providers,
         host: Arc<PluginHost>,
         first: Built,
@@ -236,20 +280,34 @@ impl Server {
         let Providers { policy, upkeep } = providers;
         let gates = Arc::new(Gates::new(first.serving.clone(), policy, config.limits.clone(), ports));
         let store = kept.health.clone();
-        Self { gates, realtime, bus: queue, dead_letters, host, first, store, upkeep, revocations: keeper, nodes }
+        Self {
+            gates,
+            realtime,
+            bus: queue,
+            dead_letters,
+            host,
+            first,
+            store,
+            upkeep,
+            revocations: keeper,
+            nodes,
+            terms,
+        }
     }
 
-    async fn serve(self, config: &Config, mut options: Options) -> Result<(), AppError> {
-        let Self { gates, realtime, bus, dead_letters, host, first, store, upkeep, revocations, mut nodes } = self;
+    async fn serve(self, config: &Config, socket: TcpSocket, mut options: Options) -> Result<(), AppError> {
+        let Self { gates, realtime, bus, dead_letters, host, first, store, upkeep, revocations, mut nodes, terms } =
+            self;
         let mut stop = StopSignals::new()?;
-        let tcp = bind(config.listen).await?;
+        let tcp = listen(socket, config.listen)?;
         let address = tcp.local_addr()?;
         let draining = CancellationToken::new();
         let upkeep = upkeep.spawn(&draining);
 
         let roster = Arc::new(Roster::new(host.quarantine().clone()));
         roster.serve(&first.plugins, Vec::new());
-        roster.reject(first.kept_out.iter().map(KeptOut::status).collect());
+        let kept_out = first.kept_out.iter().map(KeptOut::status);
+        roster.reject(kept_out.chain(first.rejected.iter().cloned()).collect());
         let api_keys = Arc::new(config.api_keys.clone());
         let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone(), store };
         let router = realtime.attach(http::router(state), &gates, &config.auth);
@@ -267,7 +325,7 @@ impl Server {
         let ready = options.ready.take();
         let rollback = config.rollback.clone();
         tokio::spawn(sweep_plugins(host.clone(), roster.clone(), config.limits.plugin_drain_max, draining.clone()));
-        let reloader = Reloader { paths: paths(config), host, gates: gates.clone(), roster, rollback };
+        let reloader = Reloader { paths: paths(config), host, gates: gates.clone(), roster, rollback, terms };
         spawn_reloader(config, reloader, first, &realtime, draining.clone(), options)?;
         tokio::spawn(sweep(gates.clone(), draining.clone()));
         let closing = CancellationToken::new();
@@ -313,7 +371,7 @@ fn spawn_reloader(
     shutdown: CancellationToken,
     options: Options,
 ) -> Result<(), AppError> {
-    let Options { on_rejected, changed, .. } = options;
+    let Options { on_rejected, on_warned, changed, .. } = options;
     let (sender, triggers) = mpsc::channel(TRIGGERS_MAX);
     let watcher = Watcher::start(&paths(config), sender.clone())?;
     if let Some(mut changed) = changed {
@@ -337,18 +395,32 @@ fn spawn_reloader(
         let (gates, realtime) = (gates.clone(), realtime.clone());
         tokio::spawn(async move { realtime.reauthorize_all(&gates).await });
     };
-    let rejected = move |mistakes: &[Diagnostic]| {
-        if let Some(show) = &on_rejected {
-            show(mistakes);
+    let shown = |show: Option<Show>| {
+        move |mistakes: &[Diagnostic]| {
+            if let Some(show) = &show {
+                show(mistakes);
+            }
         }
     };
-    let told = Told { applied, rejected };
+    let told = Told { applied, rejected: shown(on_rejected), warned: shown(on_warned) };
     tokio::spawn(reloader.run(first, triggers, Some(watcher), shutdown, told));
     Ok(())
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address).await.map_err(|source| AppError::Bind { address, source })
+/// Takes the address. Nobody can connect yet.
+fn bind(address: SocketAddr) -> Result<TcpSocket, AppError> {
+    let bound = || -> io::Result<TcpSocket> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A server that ended a moment ago keeps nobody out.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    bound().map_err(|source| AppError::Bind { address, source })
+}
+
+fn listen(socket: TcpSocket, address: SocketAddr) -> Result<TcpListener, AppError> {
+    socket.listen(ACCEPT_QUEUE_MAX).map_err(|source| AppError::Bind { address, source })
 }
 
 async fn sweep(gates: Arc<Gates>, shutdown: CancellationToken) {

@@ -27,6 +27,21 @@ fn plugin_call_asks_an_authorizer_about_a_subscription() {
 }
 
 #[test]
+fn plugin_call_finds_the_channel_of_a_topic_in_the_manifests_or_says_how_to_name_it() {
+    let vault = "feature: vault\nchannels:\n  vault.{vaultId}: { scope: authenticated, payload: {} }\n";
+    let project = Project::new().with_plugin("vault-members").write("channels/vault.yaml", vault);
+    let asked = ["vault-members", "authorizer", "--topic", "vault.v1", "--user", "alice"];
+    assert_eq!(called(&project, &asked)["answer"]["decision"], "allow");
+    let unknown = ["plugin", "call", "vault-members", "authorizer", "--topic", "vaults.v1", "--user", "alice"];
+    let output = project.run(&unknown);
+    assert_eq!(output.exit, Some(78), "{}", output.shown());
+    assert!(output.shown().contains("no manifest declares the channel of `vaults.v1`"), "{}", output.shown());
+    assert!(output.shown().contains("hint: `--channel` names it"), "{}", output.shown());
+    let named = [&unknown[..], &["--channel", "vaults.{vaultId}"]].concat();
+    assert_eq!(project.run(&named).exit, Some(0));
+}
+
+#[test]
 fn plugin_call_takes_a_vector_with_its_own_context() {
     let project = Project::new().with_plugin("ping").with_vectors("ping");
     let answer = called(&project, &["ping", "handler", "--input", "plugins/ping/tests/answers.json"]);

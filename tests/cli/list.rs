@@ -72,6 +72,22 @@ fn plugin_list_without_a_key_says_where_to_get_one() {
 }
 
 #[test]
+fn plugin_list_and_clear_ask_where_the_configuration_has_the_server_listen() {
+    // Nobody listens on a port that was just given up.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let project = Project::new();
+    let config = project.read("config/tidegate.yaml") + &format!("listen: 0.0.0.0:{port}\n");
+    let project = project.write("config/tidegate.yaml", &config);
+    let listed = project.run(&["plugin", "list"]);
+    assert!(listed.shown().contains(&format!("`http://127.0.0.1:{port}`")), "{}", listed.shown());
+    let kept_out = "{\"plugin\":\"ping\",\"scope\":\"component\",\"digest\":\"d\",\"version\":\"v\",\
+                    \"since_unix_s\":1,\"reason\":\"taken back\"}\n";
+    let cleared = project.write("tidegate.quarantine.json", kept_out).run(&["plugin", "clear", "ping"]);
+    let at = format!("(no server answers at http://127.0.0.1:{port})");
+    assert!(cleared.exit == Some(0) && cleared.shown().contains(&at), "{}", cleared.shown());
+}
+
+#[test]
 fn plugin_list_says_that_no_server_answers() {
     // Nobody listens on a port that was just given up.
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();

@@ -129,6 +129,45 @@ fn plugin_test_says_how_an_answer_differs_and_update_takes_it() {
 }
 
 #[test]
+fn update_writes_the_answer_and_leaves_every_other_byte_of_the_vector() {
+    let project = Project::new().with_plugin("ping").write("plugins/ping/tests/wrong.json", WRONG);
+    assert_eq!(project.run(&["plugin", "test", "--update"]).exit, Some(0));
+    let written = project.read("plugins/ping/tests/wrong.json");
+    let (before, _) = WRONG.split_once("\"expect\"").unwrap();
+    assert!(written.starts_with(before), "{written}");
+    // Written once, nothing is left to write.
+    assert_eq!(project.run(&["plugin", "test", "--update"]).exit, Some(0));
+    assert_eq!(project.read("plugins/ping/tests/wrong.json"), written);
+}
+
+#[test]
+fn what_one_command_compiled_no_other_compiles_again() {
+    let project = Project::new().with_plugin("ping").with_vectors("ping").write("seven.json", r#"{ "n": 7 }"#);
+    let compiled = || {
+        let entries = std::fs::read_dir(project.path("cache")).unwrap().map(|entry| entry.unwrap().path());
+        let native = entries.map(|entry| entry.join("component.cwasm")).filter(|native| native.is_file());
+        native.map(|native| std::fs::metadata(&native).unwrap().modified().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(project.run(&["plugin", "test", "ping"]).exit, Some(0));
+    let first = compiled();
+    assert_eq!(first.len(), 1);
+    let call = ["plugin", "call", "ping", "handler", "--topic", "realtime-ping", "--input", "seven.json"];
+    for command in [&call[..], &["plugin", "test", "ping"], &["plugin", "test", "plugins/ping"]] {
+        assert_eq!(project.run(command).exit, Some(0), "{command:?}");
+        assert_eq!(compiled(), first, "{command:?}");
+    }
+}
+
+#[test]
+fn plugins_are_built_without_the_environment_of_the_configuration() {
+    let project = Project::new().without_secrets().write("plugins/made/plugin.yaml", MAKES_ITSELF);
+    let config = project.read("config/tidegate.yaml") + "store: '${DATABASE_URL}'\n";
+    let project = project.write("config/tidegate.yaml", &config);
+    let built = project.run(&["plugin", "build", "made"]);
+    assert_eq!(built.exit, Some(0), "{}", built.shown());
+}
+
+#[test]
 fn a_vector_that_is_none_is_told_with_its_place() {
     let misspelt = WRONG.replace("\"payload\"", "\"payloat\"");
     let project = Project::new().with_plugin("ping").write("plugins/ping/tests/misspelt.json", &misspelt).write(

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 use tidegate::config::SourceFile;
-use tidegate::plugins::{Digest, Fingerprint, build, ensure_wasm_target, read_manifest};
+use tidegate::plugins::{Digest, Fingerprint, Words, build, ensure_wasm_target, read_manifest};
 
 const CONFIG: &str = "\
 auth:
@@ -137,7 +137,9 @@ impl Project {
         let source = SourceFile { path: "plugin.yaml".to_owned(), text: text.to_owned() };
         let manifest = read_manifest(&source.into()).unwrap();
         ensure_wasm_target(&directory).unwrap();
-        let report = build(&directory, &manifest, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")).unwrap();
+        let report =
+            build(&directory, &manifest, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests"), Words::Through)
+                .unwrap();
         let component = std::fs::read(report.component).unwrap();
         // Builds differ from machine to machine, by their paths.
         let digest = Digest::of(&component);

@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -18,7 +20,7 @@ const BUILD_PATIENCE_MS = 300_000;
 
 // `tidegate dev` in a copy of the project.
 class Dev {
-  #lines = [];
+  seen = [];
   #waiting = [];
 
   constructor() {
@@ -29,23 +31,34 @@ class Dev {
         filter: (path) => !path.endsWith(".wasm") && !path.includes("node_modules") && !path.includes(join("plugins", "target")),
       });
     }
-    // The tests change what it answers, and its golden vectors would not have that.
-    rmSync(join(this.directory, "plugins/ping/tests"), { recursive: true });
     // What others wrote is compiled once for all runs.
     const kept = join(target, "e2e-dev");
     mkdirSync(kept, { recursive: true });
     symlinkSync(kept, join(this.directory, "plugins/target"));
-    this.process = spawn(binary(), ["dev", "--listen", "127.0.0.1:0"], {
+    this.#start("127.0.0.1:0");
+  }
+
+  #start(listen) {
+    this.process = spawn(binary(), ["dev", "--listen", listen], {
       cwd: this.directory,
       env: { ...process.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info" },
       stdio: ["ignore", "ignore", "pipe"],
     });
+    this.exited = once(this.process, "close");
     createInterface({ input: this.process.stderr }).on("line", (line) => this.#line(line));
+  }
+
+  // Ends it, does something to the files, and starts it again over them.
+  async restart(listen = "127.0.0.1:0", meanwhile = () => {}) {
+    this.process.kill("SIGKILL");
+    await this.exited;
+    meanwhile();
+    this.#start(listen);
   }
 
   #line(line) {
     if (process.env.TIDEGATE_E2E_LOG) console.error(line);
-    this.#lines.push(line);
+    this.seen.push(line);
     this.#waiting = this.#waiting.filter((take) => !take(line));
   }
 
@@ -53,7 +66,7 @@ class Dev {
   async line(pattern) {
     const found = new Promise((resolve) => this.#waiting.push((line) => pattern.test(line) && (resolve(line), true)));
     return await within(`line ${pattern}`, found, BUILD_PATIENCE_MS).catch((error) => {
-      throw new Error(`${error.message}\n${this.#lines.slice(-40).join("\n")}`);
+      throw new Error(`${error.message}\n${this.seen.slice(-40).join("\n")}`);
     });
   }
 
@@ -108,9 +121,27 @@ describe("dev", () => {
     let dropped = 0;
     socket.on("disconnect", () => (dropped += 1));
     assert.equal(await pong(1), 1);
-    await dev.change(SOURCE, replaced("pong: ping.n }", "pong: ping.n + 1000 }"), /built plugin `ping`/, APPLIED);
+    const edit = replaced("pong: ping.n }", "pong: ping.n + 1000 }");
+    await dev.change(SOURCE, edit, /built plugin `ping`/, APPLIED, /warning: is answered otherwise: .*found 1007/, /plugin test ping --update/);
     assert.equal(await pong(1), 1001);
     assert.equal(dropped, 0);
+  });
+
+  test("a golden vector that is saved builds nothing and is asked again", async () => {
+    const lines = dev.seen.length;
+    await dev.change("plugins/ping/tests/answers.json", replaced('"pong": 7', '"pong": 1007'), APPLIED);
+    assert.equal(dev.seen.slice(lines).filter((line) => line.includes("building plugin")).length, 0);
+  });
+
+  test("a plugin with a mistake is told once and keeps no other from going live", async () => {
+    const manifest = readFileSync(join(dev.directory, "plugins/vault-members/plugin.yaml"), "utf8");
+    await dev.change("plugins/vault-members/plugin.yaml", `${manifest}oops: 1\n`, /unknown key `oops`/, /in place of the rest serves what did before/);
+    const lines = dev.seen.length;
+    await dev.change(SOURCE, replaced("ping.n + 1000 }", "ping.n + 1001 }"), /built plugin `ping`/, APPLIED);
+    assert.equal(await pong(1), 1002);
+    assert.equal(dev.seen.slice(lines).filter((line) => line.includes("unknown key `oops`")).length, 0);
+    await dev.change("plugins/vault-members/plugin.yaml", manifest, APPLIED);
+    await dev.change(SOURCE, replaced("ping.n + 1001 }", "ping.n + 1000 }"), /built plugin `ping`/, APPLIED);
   });
 
   test("a build error is told in the words of the toolchain, and the old version serves until a good save", async () => {
@@ -119,7 +150,7 @@ describe("dev", () => {
       replaced("ping.n + 1000 }", "ping.m + 2000 }"),
       /no field `m` on type/,
       /plugin `ping` does not build/,
-      /the version that serves goes on serving/,
+      /what serves goes on serving/,
     );
     assert.equal(await pong(1), 1001);
     await dev.change(SOURCE, replaced("ping.m + 2000 }", "ping.n + 2000 }"), /built plugin `ping`/, APPLIED);
@@ -140,5 +171,27 @@ describe("dev", () => {
     assert.equal((await ask(socket, "subscribe", { channel: "copied" })).ok, true);
     const ack = await ask(socket, "copied", { n: 5 });
     assert.equal(ack.reply?.pong, 2005, JSON.stringify(ack));
+  });
+
+  test("a second start builds nothing that did not change", async () => {
+    const lines = dev.seen.length;
+    const listening = dev.line(/server\.listening/);
+    await dev.restart();
+    await listening;
+    assert.deepEqual(dev.seen.slice(lines).filter((line) => line.includes("building plugin")), []);
+  });
+
+  test("an address that is taken is told before anything is built", async () => {
+    const lines = dev.seen.length;
+    const taken = createServer();
+    await new Promise((resolve) => taken.listen(0, "127.0.0.1", resolve));
+    await dev.restart(`127.0.0.1:${taken.address().port}`, () => {
+      writeFileSync(join(dev.directory, SOURCE), `${readFileSync(join(dev.directory, SOURCE), "utf8")}\n// Another.\n`);
+    });
+    await dev.exited;
+    taken.close();
+    const said = dev.seen.slice(lines);
+    assert.ok(said.some((line) => line.includes("failed to listen on")), said.join("\n"));
+    assert.deepEqual(said.filter((line) => line.includes("building plugin")), []);
   });
 });

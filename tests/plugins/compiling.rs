@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::plugins::{CompilePlace, CompileSettings, HostSettings, Plugin, PluginHost};
+use tidegate::plugins::{CompilePlace, CompileSettings, Effort, HostSettings, Plugin, PluginHost};
 use tokio::time::Instant;
 
 use crate::kit::{BAD_MANIFEST, bad, bytes, order, reply, shipped};
@@ -45,6 +45,20 @@ fn only_entry(cache: &Path) -> PathBuf {
 async fn a_component_compiled_in_a_child_serves() {
     let plugin = load_bad(in_child(None)).await;
     assert_eq!(reply(order(&plugin, "well").await), "\"well\"");
+}
+
+#[tokio::test]
+async fn what_was_compiled_quickly_serves_nobody_but_authors_and_they_take_what_is_better() {
+    let (cache, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let quick = |cache: &Path| CompileSettings { effort: Effort::Quick, ..in_child(Some(cache)) };
+    let plugin = load_bad(quick(cache.path())).await;
+    assert_eq!(reply(order(&plugin, "well").await), "\"well\"");
+    assert!(load_bad(quick(cache.path())).await.cached());
+    assert!(!load_bad(in_child(Some(cache.path()))).await.cached(), "a server compiles it well");
+    assert_eq!(entries(cache.path()).len(), 2);
+    assert!(!load_bad(in_child(Some(other.path()))).await.cached());
+    assert!(load_bad(quick(other.path())).await.cached());
+    assert_eq!(entries(other.path()).len(), 1);
 }
 
 #[tokio::test]

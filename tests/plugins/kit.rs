@@ -7,7 +7,9 @@ use tidegate::channels::{Sources, compile};
 use tidegate::config::{Diagnostic, SourceFile};
 use tidegate::flow::CallContext;
 use tidegate::flow::ports::{Action, Answer, AuthorizerCall, Decision, Fault, HandlerCall, Outcome};
-use tidegate::plugins::{HostSettings, Plugin, PluginHost, PluginSource, build, ensure_wasm_target, read_manifest};
+use tidegate::plugins::{
+    HostSettings, Plugin, PluginHost, PluginSource, Words, build, ensure_wasm_target, read_manifest,
+};
 use tidegate::protocol::{ConnectionId, Generation, Payload, PluginName, User};
 
 /// The plugin that misbehaves as its payload says, with grants for some of it.
@@ -35,7 +37,7 @@ fn built(dir: &Path, manifest: &str) -> PluginSource {
     let source = Arc::new(SourceFile { path: "plugin.yaml".to_owned(), text: manifest.to_owned() });
     let read = read_manifest(&source).unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}"));
     ensure_wasm_target(dir).unwrap();
-    let report = build(dir, &read, &target_dir()).unwrap();
+    let report = build(dir, &read, &target_dir(), Words::Through).unwrap();
     let name = dir.file_name().unwrap().to_str().unwrap();
     let component = std::fs::read(&report.component).unwrap();
     PluginSource {

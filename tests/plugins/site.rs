@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tidegate::config::{HumanDuration, Rollback};
+use tidegate::config::{Diagnostic, HumanDuration, Rollback};
 use tidegate::flow::ports::{PluginRoster as _, PluginState, PluginStatus};
 use tidegate::plugins::{HostSettings, PluginHost, PluginSource, Quarantine, Roster};
 use tidegate::protocol::{Code, Generation};
-use tidegate::reload::{self, Built, Paths, Reloader, Told, Trigger};
+use tidegate::reload::{self, Built, Paths, Reloader, Terms, Told, Trigger};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,7 @@ channels:
 pub(crate) enum Outcome {
     Applied(u64),
     Rejected(Vec<String>),
+    Warned(Vec<String>),
 }
 
 /// A server over real files, without sockets.
@@ -52,12 +53,14 @@ pub(crate) struct Restarted {
 pub(crate) struct SiteBuilder {
     root: TempDir,
     rollback: Rollback,
+    terms: Terms,
 }
 
 impl Site {
     /// The bad plugin and the one of the other kinds, and a generous probation.
     pub(crate) fn of_both() -> SiteBuilder {
-        let builder = SiteBuilder { root: tempfile::tempdir().unwrap(), rollback: Rollback::default() };
+        let builder =
+            SiteBuilder { root: tempfile::tempdir().unwrap(), rollback: Rollback::default(), terms: Terms::Whole };
         builder.write("channels/site.yaml", CHANNELS);
         builder.write("plugins/bad/plugin.yaml", BAD_MANIFEST);
         builder.write("plugins/bad/bad.wasm", bad(BAD_MANIFEST).component);
@@ -99,7 +102,7 @@ impl Site {
     pub(crate) async fn rejected(&mut self) -> Vec<String> {
         match self.reload().await {
             Outcome::Rejected(reasons) => reasons,
-            Outcome::Applied(generation) => panic!("generation {generation} was applied"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -134,7 +137,7 @@ impl Site {
     /// What starts from the files as they are now, on a server of its own.
     pub(crate) async fn restart(&self) -> Restarted {
         let host = self::host(&self.root);
-        let read = reload::read(&paths(&self.root)).unwrap();
+        let read = reload::read(&paths(&self.root));
         let built = reload::build(&host, read, Generation(1), &[]).await;
         let Built { serving, kept_out, .. } = built.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
         let server = Server::declaring("feature: none\nchannels: {}\n").start();
@@ -162,11 +165,21 @@ impl SiteBuilder {
         self
     }
 
+    /// As somebody has it who writes plugins.
+    pub(crate) fn each_alone(mut self) -> Self {
+        self.terms = Terms::EachAlone;
+        self
+    }
+
     /// Starts, and waits until it serves.
     pub(crate) async fn start(self) -> Site {
-        let Self { root, rollback } = self;
+        let Self { root, rollback, terms } = self;
         let (host, paths) = (host(&root), paths(&root));
-        let first = reload::build(&host, reload::read(&paths).unwrap(), Generation(1), &[]).await;
+        let read = reload::read(&paths);
+        let first = match terms {
+            Terms::Whole => reload::build(&host, read, Generation(1), &[]).await,
+            Terms::EachAlone => reload::build_each(&host, &paths, read, Generation(1), None).await,
+        };
         let first = first.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
         let server = Server::declaring("feature: none\nchannels: {}\n").start();
         server.gates.replace(first.serving.clone());
@@ -176,13 +189,16 @@ impl SiteBuilder {
         let (told, outcomes) = mpsc::channel(64);
         let shutdown = CancellationToken::new();
         let gates = server.gates.clone();
-        let reloader = Reloader { paths, host, gates, roster: roster.clone(), rollback };
-        let (on_applied, on_rejected) = (told.clone(), told);
+        let reloader = Reloader { paths, host, gates, roster: roster.clone(), rollback, terms };
+        let (on_applied, on_rejected, on_warned) = (told.clone(), told.clone(), told);
+        let messages = |mistakes: &[Diagnostic]| mistakes.iter().map(|mistake| mistake.message.clone()).collect();
         let told = Told {
             applied: move |generation: Generation| on_applied.try_send(Outcome::Applied(generation.0)).unwrap(),
-            rejected: move |mistakes: &[tidegate::config::Diagnostic]| {
-                let reasons = mistakes.iter().map(|mistake| mistake.message.clone()).collect();
-                on_rejected.try_send(Outcome::Rejected(reasons)).unwrap();
+            rejected: move |mistakes: &[Diagnostic]| {
+                on_rejected.try_send(Outcome::Rejected(messages(mistakes))).unwrap();
+            },
+            warned: move |mistakes: &[Diagnostic]| {
+                on_warned.try_send(Outcome::Warned(messages(mistakes))).unwrap();
             },
         };
         tokio::spawn(reloader.run(first, triggered, None, shutdown.clone(), told));

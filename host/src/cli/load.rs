@@ -35,19 +35,28 @@ impl Load {
     /// # Errors
     /// [`Failure::Mistakes`].
     pub(super) fn config(&self, listen: Option<&String>, env: &[(String, String)]) -> Result<Config, Failure> {
+        let env = env.iter().cloned().chain(environment());
+        Config::load(self.config.as_deref(), env, &self.overrides(listen)).map_err(Failure::Mistakes)
+    }
+
+    /// Where things are, for a command that serves nothing and looks at no secret: of the rest of the configuration
+    /// nothing is asked.
+    ///
+    /// # Errors
+    /// [`Failure::Mistakes`] of the keys that say it.
+    pub(super) fn places(&self) -> Result<Config, Failure> {
+        Config::load_places(self.config.as_deref(), environment(), &self.overrides(None)).map_err(Failure::Mistakes)
+    }
+
+    fn overrides(&self, listen: Option<&String>) -> Vec<Override> {
         let flags: [(&str, &'static [&'static str], Option<&String>); 4] = [
             ("--listen", &["listen"], listen),
             ("--channels", &["channels"], self.channels.as_ref()),
             ("--plugins", &["plugins"], self.plugins.as_ref()),
             ("--bridge", &["bridge"], self.bridge.as_ref()),
         ];
-        let overrides: Vec<Override> = flags
-            .into_iter()
-            .filter_map(|(flag, path, value)| Some(Override { flag, path, value: value?.clone() }))
-            .collect();
-        let process =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Config::load(self.config.as_deref(), env.iter().cloned().chain(process), &overrides).map_err(Failure::Mistakes)
+        let given = flags.into_iter();
+        given.filter_map(|(flag, path, value)| Some(Override { flag, path, value: value?.clone() })).collect()
     }
 
     /// The configuration for a command that serves nothing: a secret that only `serve` needs may be missing, as it
@@ -76,14 +85,18 @@ impl Load {
     /// # Errors
     /// [`Failure::Mistakes`] of the configuration, and of files that cannot be read.
     pub(super) fn channel_sources(&self, plugins: &mut Option<PathBuf>) -> Result<(PathBuf, Sources), Failure> {
-        // Secrets are for serving.
-        let config = self.config(None, &made_up_secrets())?;
+        let config = self.places()?;
         let read = reload::read_channels(&config.channels).map_err(Failure::Mistakes)?;
         let there = all_plugins(plugins.insert(config.plugins)).unwrap_or_default();
         let unloadable = there.into_iter().map(|plugin| PluginName::new(plugin.name)).collect();
         let sources = Sources { manifests: read.manifests, schemas: read.schemas, unloadable, ..Sources::default() };
         Ok((config.channels, sources))
     }
+}
+
+/// The environment of the process, as far as it is text.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Secrets for this run, for the variables of [`DEV_SECRETS`] that are not set.

@@ -9,6 +9,7 @@ use super::load::Load;
 use super::{Answer, complain, failure};
 use crate::app::{self, Options};
 use crate::config::{Config, Diagnostic};
+use crate::reload::{self, Terms};
 use crate::telemetry;
 
 #[derive(Debug, Args)]
@@ -25,7 +26,8 @@ impl Serve {
         let config = self.load.config(self.listen.as_ref(), &[])?;
         *plugins = Some(config.plugins.clone());
         start_logging(&config)?;
-        app::run(config, Options { on_rejected: Some(Box::new(show_rejected)), ..Options::default() }).await?;
+        let prepared = app::prepare(config, Terms::Whole).await?;
+        prepared.run(Options { on_rejected: Some(Box::new(show_rejected)), ..Options::default() }).await?;
         Ok(Answer::ok(""))
     }
 }
@@ -36,7 +38,14 @@ pub(super) fn start_logging(config: &Config) -> Result<(), Failure> {
     Ok(telemetry::init_logging(asked.as_deref().unwrap_or(&config.log.filter), config.log.format)?)
 }
 
-/// The log has one line of a rejected reload; whoever looks at the terminal sees every mistake.
-pub(super) fn show_rejected(mistakes: &[Diagnostic]) {
-    complain(&failure::render(mistakes));
+/// Whoever looks at the terminal sees every mistake, and which files the others wait for.
+fn show_rejected(mistakes: &[Diagnostic]) {
+    let files = reload::by_file(mistakes);
+    let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).filter(|path| !path.is_empty()).collect();
+    let waits = if names.is_empty() {
+        String::new()
+    } else {
+        format!("everything that was saved waits for {}; ", names.join(", "))
+    };
+    complain(&format!("{}{waits}what was served before serves on\n", failure::render(mistakes)));
 }

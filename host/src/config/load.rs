@@ -37,6 +37,16 @@ impl Config {
         env: impl IntoIterator<Item = (String, String)>,
         overrides: &[Override],
     ) -> Result<Self, Vec<Diagnostic>> {
+        Self::load_keys(None, file, env, overrides)
+    }
+
+    /// The same of these keys only, where there are some.
+    pub(super) fn load_keys(
+        only: Option<&[&str]>,
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (String, String)>,
+        overrides: &[Override],
+    ) -> Result<Self, Vec<Diagnostic>> {
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
         let source = read(path, file.is_some()).map_err(|diagnostic| vec![diagnostic])?;
         let env: BTreeMap<String, String> = env.into_iter().collect();
@@ -49,6 +59,9 @@ impl Config {
         for Override { flag, path, value } in overrides {
             let source = SourceFile { path: format!("flag `{flag}`"), text: value.clone() };
             root.set(path, Node::text(start_of(&Arc::new(source)), value.clone()));
+        }
+        if let (Some(only), Shape::Map(entries)) = (only, &mut root.shape) {
+            entries.retain(|entry| only.contains(&entry.key.as_str()));
         }
         substitute(&mut root, &source, &env, &mut diagnostics);
         secrets.extend(redact::secrets(&root));

@@ -16,6 +16,7 @@ mod network;
 mod node;
 mod one_or_more;
 mod origin;
+mod places;
 mod postgres_url;
 mod redact;
 mod redis_url;

@@ -86,7 +86,13 @@ impl Diagnostic {
     /// ```
     #[must_use]
     pub fn render(&self) -> String {
-        let mut out = format!("error: {}\n", visible(&self.message));
+        self.render_as("error")
+    }
+
+    /// The same under another word than `error`: where it holds nothing up.
+    #[must_use]
+    pub fn render_as(&self, word: &str) -> String {
+        let mut out = format!("{word}: {}\n", visible(&self.message));
         if let Some(place) = &self.place {
             place.render("-->", "", &mut out);
         }

@@ -1,8 +1,12 @@
 //! Builds a plugin with the command of its `plugin.yaml`, and puts the component where the manifest says.
 
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::{env, fs, io};
+use std::{env, fs, io, thread};
+
+use parking_lot::Mutex;
 
 use super::PluginManifest;
 
@@ -30,6 +34,15 @@ const OUTER_CARGO: [&str; 17] = [
     "RUSTFLAGS",
     "RUSTUP_TOOLCHAIN",
 ];
+
+/// Where the words of a toolchain go.
+#[derive(Clone, Copy)]
+pub enum Words<'a> {
+    /// To standard error, as they are.
+    Through,
+    /// Here, line by line: several builds at once would mix theirs.
+    Lines(&'a (dyn Fn(&str) + Sync)),
+}
 
 /// What a build did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,18 +97,23 @@ pub enum BuildError {
 
 /// Runs the manifest's `build` in the plugin's directory with `CARGO_TARGET_DIR` set to `target_dir`, and copies what
 /// cargo built to `component`. A manifest without `build` is shipped as it is: nothing happens. Blocks; what the
-/// command writes goes to standard error.
+/// command writes goes where `words` says.
 ///
 /// # Errors
 /// [`BuildError`] when there is no new component; an older one stays as it was.
-pub fn build(dir: &Path, manifest: &PluginManifest, target_dir: &Path) -> Result<BuildReport, BuildError> {
+pub fn build(
+    dir: &Path,
+    manifest: &PluginManifest,
+    target_dir: &Path,
+    words: Words<'_>,
+) -> Result<BuildReport, BuildError> {
     let component = dir.join(&manifest.component);
     let Some(command) = &manifest.build else { return Ok(BuildReport { component, changed: false }) };
     let before = fs::read(&component).ok();
     if command.contains(WASM_TARGET) && !has_wasm_target(dir) {
         return Err(BuildError::NoWasmTarget);
     }
-    run(command, dir, target_dir)?;
+    run(command, dir, target_dir, words)?;
     let built = target_dir.join(WASM_TARGET).join("release").join(&manifest.component);
     let fresh = fs::read(&built).ok();
     match (fresh, before) {
@@ -128,21 +146,57 @@ pub fn ensure_wasm_target(dir: &Path) -> Result<bool, BuildError> {
     Err(BuildError::NoWasmTarget)
 }
 
+/// What `rustc` says that it is; empty where there is none.
+pub(super) fn rust_version() -> String {
+    let output = clean(Command::new("rustc")).arg("-vV").stderr(Stdio::null()).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+}
+
 fn has_wasm_target(dir: &Path) -> bool {
+    /// Directories whose toolchain has it: asking takes as long as compiling a small plugin.
+    static HAVE_IT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    if HAVE_IT.lock().contains(dir) {
+        return true;
+    }
     let mut rustc = clean(Command::new("rustc"));
     rustc.args(["--print", "target-libdir", "--target", WASM_TARGET]).current_dir(dir).stderr(Stdio::null());
     let Ok(output) = rustc.output() else { return false };
     let path = String::from_utf8_lossy(&output.stdout);
-    output.status.success() && Path::new(path.trim()).is_dir()
+    let has_it = output.status.success() && Path::new(path.trim()).is_dir();
+    if has_it {
+        HAVE_IT.lock().insert(dir.to_owned());
+    }
+    has_it
 }
 
-fn run(command: &str, dir: &Path, target_dir: &Path) -> Result<(), BuildError> {
+fn run(command: &str, dir: &Path, target_dir: &Path, words: Words<'_>) -> Result<(), BuildError> {
     let mut shell = if cfg!(windows) { Command::new("cmd") } else { Command::new("sh") };
     shell.arg(if cfg!(windows) { "/C" } else { "-c" }).arg(command);
     let mut shell = clean(shell);
-    shell.current_dir(dir).env("CARGO_TARGET_DIR", target_dir).stdin(Stdio::null()).stdout(io::stderr());
-    let status = shell.status().map_err(|source| BuildError::Start { command: command.to_owned(), source })?;
+    shell.current_dir(dir).env("CARGO_TARGET_DIR", target_dir).stdin(Stdio::null());
+    let status = match words {
+        Words::Through => shell.stdout(io::stderr()).status(),
+        Words::Lines(tell) => run_telling(shell, tell),
+    };
+    let status = status.map_err(|source| BuildError::Start { command: command.to_owned(), source })?;
     if status.success() { Ok(()) } else { Err(BuildError::Failed { command: command.to_owned(), status }) }
+}
+
+/// Runs a command to its end and tells what it writes, a line at a time.
+fn run_telling(mut command: Command, tell: &(dyn Fn(&str) + Sync)) -> io::Result<ExitStatus> {
+    let (reader, writer) = io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn()?;
+    // It holds the writing ends, and the lines would have no end.
+    drop(command);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
+                tell(&String::from_utf8_lossy(&line));
+            }
+        });
+        child.wait()
+    })
 }
 
 fn clean(mut command: Command) -> Command {

@@ -70,6 +70,13 @@ pub(super) fn config() -> Config {
     config
 }
 
+/// The same for native code that is wanted soon: it is slower, and the server takes it all the same.
+pub(super) fn quick_config() -> Config {
+    let mut quick = config();
+    quick.cranelift_opt_level(OptLevel::None);
+    quick
+}
+
 fn pool(instances_max: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)

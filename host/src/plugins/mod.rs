@@ -39,8 +39,8 @@ mod sources;
 mod vectors;
 mod worlds;
 
-pub use build::{BuildError, BuildReport, WASM_TARGET, build, ensure_wasm_target};
-pub use compile::{CompileOrder, CompileOrderError, CompilePlace, CompileSettings, compile_here};
+pub use build::{BuildError, BuildReport, WASM_TARGET, Words, build, ensure_wasm_target};
+pub use compile::{CompileOrder, CompileOrderError, CompilePlace, CompileSettings, Effort, compile_here};
 pub use imports::{MemoryKv, NoDatabase, Secrets, Services, Standing};
 pub use inspect::{Inspection, InstanceCost};
 pub use load::COMPONENT_BYTES_MAX;
@@ -52,7 +52,7 @@ pub use recording::{HttpSeen, Recorded, recorded};
 pub use roster::Roster;
 pub use set::PluginSet;
 pub use sources::Sources;
-pub use vectors::{ContextFile, UserFile, Vector, differences};
+pub use vectors::{Asked, ContextFile, UserFile, Vector, differences};
 
 use std::sync::Arc;
 use std::time::Duration;

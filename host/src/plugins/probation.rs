@@ -93,9 +93,9 @@ impl Probation {
 }
 
 impl Plugin {
-    /// Watches this version from now on, which took the place of `before`. Whoever is told asks
+    /// Watches this version from now on, which took the place of `before` if of any. Whoever is told asks
     /// [`Plugin::has_failed`].
-    pub fn watch(&self, terms: &Rollback, before: &Self, tell: &Arc<Notify>) {
+    pub fn watch(&self, terms: &Rollback, before: Option<&Self>, tell: &Arc<Notify>) {
         let mut state = self.probation.state.lock();
         self.probation.calls.store(0, Ordering::Relaxed);
         self.probation.faults.store(0, Ordering::Relaxed);
@@ -103,7 +103,7 @@ impl Plugin {
             until: Moment::now() + terms.probation.get(),
             faults_max: terms.faults.get(),
             percent: terms.percent,
-            before: before.record.counts(),
+            before: before.map(|before| before.record.counts()).unwrap_or_default(),
             tell: tell.clone(),
         };
         *state = State { watch: Some(watch), failed: None };
@@ -125,16 +125,22 @@ impl Plugin {
     /// This version, which is taken back for `good`, with what it did.
     #[must_use]
     pub fn quarantined(&self, good: &Self) -> Quarantined {
+        Quarantined::new(self, good, format!("taken back: {}", self.failing()))
+    }
+
+    /// What it did since the swap, in a sentence.
+    #[must_use]
+    pub fn failing(&self) -> String {
         let failed = self.probation.state.lock().failed;
         let Counts { calls, faults } = failed.map_or_else(|| self.record.counts(), |failed| failed.counts);
-        let mut reason = format!("taken back: {faults} of {calls} calls after the swap were faults");
+        let mut reason = format!("{faults} of {calls} calls after the swap were faults");
         if failed.is_some_and(|failed| failed.paused) {
             reason += " and its breaker opened";
         }
         if let Some(last) = self.record.last_fault() {
             reason += &format!("; the last: {}: {}", last.kind, last.detail);
         }
-        Quarantined::new(self, good, reason)
+        reason
     }
 }
 

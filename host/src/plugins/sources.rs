@@ -1,12 +1,16 @@
-//! What a plugin is built from: the files of its own directory, and those cargo says it read elsewhere.
+//! What a plugin is built from: its build command, the files of its own directory, those cargo says it read elsewhere,
+//! and the SDK that the command runs. What a component was built from is kept beside it, so that nothing is built twice.
 
 use std::collections::BTreeSet;
-use std::collections::hash_map::DefaultHasher;
-use std::fs;
-use std::hash::{Hash, Hasher};
+use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::UNIX_EPOCH;
 
-use super::{PluginManifest, WASM_TARGET};
+use sha2::{Digest as _, Sha256};
+
+use super::{Digest, PluginManifest, WASM_TARGET};
 
 /// Deepest directory below a plugin's that is looked at.
 const DEPTH_MAX: usize = 8;
@@ -16,10 +20,23 @@ const CONTENT_BYTES_MAX: u64 = 4 << 20;
 const BUILD_TREES: [&str; 3] = ["target", "node_modules", "__pycache__"];
 /// What makes a directory a cargo package.
 const CARGO_MANIFEST: &str = "Cargo.toml";
+/// What is read of a plugin and does not make its component: its manifest, of which the build command counts, and its
+/// golden vectors, of which no file is a source but one that cargo read.
+const MANIFEST: &str = "plugin.yaml";
+const VECTORS: &str = "tests";
+/// Files above a cargo package that change what is built.
+const ABOVE: [&str; 4] = ["Cargo.lock", "rust-toolchain.toml", "rust-toolchain", ".cargo/config.toml"];
+/// Beside an SDK: what SDKs share. Above it: the contract.
+const SHARED: &str = "componentize";
+const CONTRACT: &str = "wit";
+/// The form of what is kept beside a component; another number means another digest.
+const FORM: &str = "tidegate build 1";
 
-/// The files a plugin is built from.
+/// What a plugin is built from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sources {
+    /// The build command and the component's name.
+    command: [String; 2],
     files: BTreeSet<PathBuf>,
     directories: BTreeSet<PathBuf>,
     /// Whether the files elsewhere are known: only a cargo build that went well tells them.
@@ -28,21 +45,33 @@ pub struct Sources {
 
 impl Sources {
     /// The sources of the plugin in `dir`, which builds into `target_dir`. Not among them: hidden files, what builds
-    /// leave (`target/`, `node_modules/`, `__pycache__/`), editors' backups, and components.
+    /// leave (`target/`, `node_modules/`, `__pycache__/`), editors' backups, components, `plugin.yaml` and golden vectors.
     #[must_use]
     pub fn of(dir: &Path, manifest: &PluginManifest, target_dir: &Path) -> Self {
-        let mut sources = Self::default();
+        let command = manifest.build.clone().unwrap_or_default();
+        let mut sources = Self { command: [command.clone(), manifest.component.clone()], ..Self::default() };
         sources.walk(dir, 0);
+        sources.files.remove(&dir.join(MANIFEST));
+        let vectors = dir.join(VECTORS);
+        let is_vector =
+            |file: &Path| file.parent() == Some(&vectors) && file.extension().is_some_and(|it| it == "json");
+        sources.files.retain(|file| !is_vector(file));
+        for word in command.split([' ', ';', '&', '|', '\'', '"']).filter(|word| word.starts_with("../")) {
+            sources.add_sdk(&dir.join(word));
+        }
         let told = target_dir.join(WASM_TARGET).join("release").join(&manifest.component).with_extension("d");
-        if let Ok(text) = fs::read_to_string(told) {
+        let is_cargo = dir.join(CARGO_MANIFEST).is_file();
+        if let (true, Ok(text)) = (is_cargo, fs::read_to_string(told)) {
             sources.complete = true;
             for file in prerequisites(&text) {
                 sources.add_package_of(&file);
                 sources.add(file);
             }
             sources.add_package_of(&dir.join(CARGO_MANIFEST));
+            let above = dir.ancestors().flat_map(|above| ABOVE.map(|name| above.join(name)));
+            sources.files.extend(above.filter(|file| file.is_file()));
         } else {
-            sources.complete = !dir.join(CARGO_MANIFEST).is_file();
+            sources.complete = !is_cargo;
         }
         sources
     }
@@ -65,19 +94,43 @@ impl Sources {
         self.complete
     }
 
-    /// Equal for equal contents.
+    /// Equal for equal contents: of the command, of every file, and of the version of Rust where cargo builds.
     #[must_use]
-    pub fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut feed = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        feed(FORM.as_bytes());
+        self.command.iter().for_each(|text| feed(text.as_bytes()));
+        if self.command[0].contains(WASM_TARGET) {
+            feed(rust_version().as_bytes());
+        }
         for path in &self.files {
-            path.hash(&mut hasher);
+            feed(path.as_os_str().as_encoded_bytes());
             match fs::metadata(path) {
-                Ok(metadata) if metadata.len() <= CONTENT_BYTES_MAX => fs::read(path).ok().hash(&mut hasher),
-                Ok(metadata) => (metadata.len(), metadata.modified().ok()).hash(&mut hasher),
+                Ok(metadata) if metadata.len() <= CONTENT_BYTES_MAX => feed(&fs::read(path).unwrap_or_default()),
+                Ok(metadata) => feed(state(&metadata).as_bytes()),
                 Err(_) => {}
             }
         }
-        hasher.finish()
+        Digest::hexadecimal(&hash.finalize())
+    }
+
+    /// Whether a component was built from sources of this digest, and is as that build left it.
+    #[must_use]
+    pub fn made(digest: &str, component: &Path) -> bool {
+        let Ok(metadata) = fs::metadata(component) else { return false };
+        fs::read_to_string(kept_beside(component)).is_ok_and(|kept| kept == note(digest, &metadata))
+    }
+
+    /// Notes beside a component what it was built from.
+    ///
+    /// # Errors
+    /// The operating system's; then the next `dev` builds it again.
+    pub fn keep(digest: &str, component: &Path) -> io::Result<()> {
+        fs::write(kept_beside(component), note(digest, &fs::metadata(component)?))
     }
 
     fn walk(&mut self, directory: &Path, depth: usize) {
@@ -94,6 +147,20 @@ impl Sources {
         }
     }
 
+    /// What a script elsewhere is part of: the files beside and below it, what SDKs share, the contract above.
+    fn add_sdk(&mut self, script: &Path) {
+        if !script.is_file() {
+            return;
+        }
+        let Some(sdk) = script.parent() else { return };
+        self.walk(sdk, 0);
+        let shared = sdk.join("..").join(SHARED);
+        let contracts = ["../..", "../../.."].map(|above| sdk.join(above).join(CONTRACT));
+        for directory in contracts.into_iter().chain([shared]).filter(|directory| directory.is_dir()) {
+            self.walk(&directory, 0);
+        }
+    }
+
     fn add(&mut self, file: PathBuf) {
         self.directories.extend(file.parent().map(Path::to_path_buf));
         self.files.insert(file);
@@ -106,6 +173,28 @@ impl Sources {
             self.add(manifest);
         }
     }
+}
+
+/// `.hello.wasm.built`: hidden, for no build reads it.
+fn kept_beside(component: &Path) -> PathBuf {
+    let name = component.file_name().unwrap_or_default().to_string_lossy();
+    component.with_file_name(format!(".{name}.built"))
+}
+
+fn note(digest: &str, component: &Metadata) -> String {
+    format!("{digest} {}\n", state(component))
+}
+
+/// Size and time: another build, or another hand, changes them.
+fn state(file: &Metadata) -> String {
+    let modified = file.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    format!("{} {}", file.len(), modified.as_nanos())
+}
+
+/// The version of the Rust that builds, as it says it; asked once.
+fn rust_version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(super::build::rust_version)
 }
 
 /// Not what builds, editors and version control leave.
@@ -163,16 +252,63 @@ mod tests {
     fn only_a_change_of_a_source_changes_the_fingerprint() {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), "p/src/main.py", "1");
-        let first = sources(root.path()).fingerprint();
+        let first = sources(root.path()).digest();
         for built in ["p/p.wasm", "p/target/x", "p/node_modules/x/y.js", "p/.venv/z", "p/src/main.py~", "p/.main.swp"] {
             write(root.path(), built, "built");
         }
-        assert_eq!(sources(root.path()).fingerprint(), first);
+        // What is read of the plugin, and makes no component.
+        for read in ["p/plugin.yaml", "p/tests/answers.json"] {
+            write(root.path(), read, "read");
+        }
+        assert_eq!(sources(root.path()).digest(), first);
         write(root.path(), "p/src/more.py", "2");
-        let second = sources(root.path()).fingerprint();
+        let second = sources(root.path()).digest();
         assert_ne!(second, first);
         write(root.path(), "p/src/main.py", "3");
-        assert_ne!(sources(root.path()).fingerprint(), second);
+        assert_ne!(sources(root.path()).digest(), second);
+        write(root.path(), "p/tests/test_main.py", "4");
+        assert_ne!(sources(root.path()).digest(), second);
+    }
+
+    #[test]
+    fn the_sdk_that_a_build_runs_is_a_source_and_so_is_the_command() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "p/plugin.c", "1");
+        for file in ["sdk/c/build.mjs", "sdk/c/call.c", "sdk/componentize/index.mjs", "sdk/go/abi.go"] {
+            write(root.path(), file, "");
+        }
+        let of = |build: &str| {
+            let text = format!("component: p.wasm\nbuild: {build}\n");
+            let manifest = read_manifest(&Arc::new(SourceFile { path: "plugin.yaml".to_owned(), text })).unwrap();
+            Sources::of(&root.path().join("p"), &manifest, &root.path().join("target"))
+        };
+        let build = "node ../sdk/c/build.mjs plugin.c p.wasm handler";
+        let first = of(build).digest();
+        assert_ne!(of(&format!("{build} authorizer")).digest(), first);
+        for file in ["sdk/c/call.c", "sdk/componentize/index.mjs"] {
+            let before = of(build).digest();
+            write(root.path(), file, "changed");
+            assert_ne!(of(build).digest(), before, "{file}");
+        }
+        let before = of(build).digest();
+        write(root.path(), "sdk/go/abi.go", "another language's");
+        assert_eq!(of(build).digest(), before);
+    }
+
+    #[test]
+    fn a_component_is_made_of_its_sources_until_either_changes() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "p/main.py", "1");
+        write(root.path(), "p/p.wasm", "component");
+        let component = root.path().join("p/p.wasm");
+        let digest = sources(root.path()).digest();
+        assert!(!Sources::made(&digest, &component), "nobody said so");
+        Sources::keep(&digest, &component).unwrap();
+        assert!(Sources::made(&digest, &component));
+        assert_eq!(sources(root.path()).digest(), digest, "what is kept beside it is no source");
+        assert!(!Sources::made("another", &component));
+        write(root.path(), "p/p.wasm", "another component");
+        assert!(!Sources::made(&digest, &component));
     }
 
     #[test]

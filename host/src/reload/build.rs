@@ -1,13 +1,16 @@
-//! Builds a generation aside from what is served: plugins first, for the catalog asks what each can be.
+//! Builds a generation aside from what is served: plugins first, for the catalog asks what each can be. A generation is
+//! good as a whole here; where each plugin stands alone it is built by [`each`](super::each).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Read;
-use crate::channels::{self, Sources};
-use crate::config::Diagnostic;
+use crate::channels::{self, Catalog, Sources};
+use crate::config::{Diagnostic, SourceFile};
 use crate::flow::Serving;
+use crate::flow::ports::PluginStatus;
 use crate::plugins::{Fingerprint, KeptOut, Plugin, PluginHost, PluginSet, PluginSource};
-use crate::protocol::Generation;
+use crate::protocol::{Generation, PluginName};
 
 /// A generation ready to serve.
 #[derive(Clone)]
@@ -22,6 +25,46 @@ pub struct Built {
     pub fingerprint: Option<u64>,
     /// What lies in a plugin's directory and is quarantined: the version of `previous` serves on, or none.
     pub kept_out: Vec<KeptOut>,
+    /// What was wrong with files that have no part in it. None where a generation is good as a whole.
+    pub held_up: Vec<Diagnostic>,
+    /// The plugins that these mistakes are of.
+    pub rejected: Vec<PluginStatus>,
+    /// The golden vectors of its plugins, where those serve whatever they answer.
+    pub vectors: BTreeMap<PluginName, Vec<Arc<SourceFile>>>,
+    /// Those that were not put to their plugins yet.
+    pub unproven: Vec<Arc<Plugin>>,
+}
+
+impl Built {
+    pub(super) fn new(catalog: Catalog, plugins: Vec<Arc<Plugin>>, sources: Sources) -> Self {
+        let set = PluginSet::new(plugins.iter().cloned());
+        Self {
+            serving: Serving { catalog: catalog.into(), plugins: Arc::new(set) },
+            plugins,
+            sources,
+            fingerprint: None,
+            kept_out: Vec::new(),
+            held_up: Vec::new(),
+            rejected: Vec::new(),
+            vectors: BTreeMap::new(),
+            unproven: Vec::new(),
+        }
+    }
+
+    /// Whether nothing would change for anybody if this took the place of another.
+    pub(super) fn serves_as(&self, other: &Self) -> bool {
+        let same_plugins = self.plugins.len() == other.plugins.len()
+            && self.plugins.iter().zip(&other.plugins).all(|(one, other)| Arc::ptr_eq(one, other));
+        let (one, other) = (&self.sources, &other.sources);
+        let same_files = one.manifests == other.manifests && one.schemas == other.schemas && one.bridge == other.bridge;
+        !self.held_up.is_empty() && same_plugins && same_files
+    }
+
+    /// Goes on serving; of the generation that would serve the same it takes what is known of the files.
+    pub(super) fn stay(&mut self, next: Self) {
+        let Self { fingerprint, held_up, rejected, vectors, unproven, .. } = next;
+        *self = Self { fingerprint, held_up, rejected, vectors, unproven, ..self.clone() };
+    }
 }
 
 /// Builds a generation. A plugin of `previous` that did not change keeps its warm instances. One whose file is quarantined
@@ -37,11 +80,17 @@ pub async fn build(
     previous: &[Arc<Plugin>],
 ) -> Result<Built, Vec<Diagnostic>> {
     let fingerprint = Some(read.fingerprint());
-    let mut mistakes = Vec::new();
+    let Read { manifests, schemas, bridge, named, plugins: found, unread, mut mistakes } = read;
+    // What is declared in a file that could not be read would be missed in the others.
+    let is_declared_whole = mistakes.is_empty();
     let mut plugins = Vec::new();
     let mut unloadable = Vec::new();
     let mut kept_out = Vec::new();
-    for source in read.plugins {
+    for mut plugin in unread {
+        unloadable.push(plugin.name);
+        mistakes.append(&mut plugin.mistakes);
+    }
+    for source in found {
         let name = source.name.clone();
         let unchanged = unchanged(previous, &source);
         if unchanged.is_none()
@@ -69,14 +118,13 @@ pub async fn build(
             }
         }
     }
-    let kinds = plugins.iter().map(|plugin| (plugin.name().clone(), plugin.kinds())).collect();
-    let Read { manifests, schemas, bridge, named, .. } = read;
-    let sources = Sources { manifests, schemas, bridge, plugins: kinds, unloadable, named };
+    if !is_declared_whole {
+        return Err(mistakes);
+    }
+    let sources = Sources { manifests, schemas, bridge, plugins: kinds(&plugins), unloadable, named };
     match channels::compile(&sources, generation) {
         Ok(catalog) if mistakes.is_empty() => {
-            let set = PluginSet::new(plugins.iter().cloned());
-            let serving = Serving { catalog: catalog.into(), plugins: Arc::new(set) };
-            Ok(Built { serving, plugins, sources, fingerprint, kept_out })
+            Ok(Built { fingerprint, kept_out, ..Built::new(catalog, plugins, sources) })
         }
         Ok(_) => Err(mistakes),
         Err(mut errors) => {
@@ -86,8 +134,13 @@ pub async fn build(
     }
 }
 
+/// What each plugin can be.
+pub(super) fn kinds(plugins: &[Arc<Plugin>]) -> BTreeMap<PluginName, channels::PluginKinds> {
+    plugins.iter().map(|plugin| (plugin.name().clone(), plugin.kinds())).collect()
+}
+
 /// The plugin that was loaded from these very files, if there is one.
-fn unchanged(previous: &[Arc<Plugin>], source: &PluginSource) -> Option<Arc<Plugin>> {
+pub(super) fn unchanged(previous: &[Arc<Plugin>], source: &PluginSource) -> Option<Arc<Plugin>> {
     let mut named = previous.iter().filter(|plugin| *plugin.name() == source.name).peekable();
     named.peek()?;
     let fingerprint = Fingerprint::of(&source.manifest.text, &source.component);

@@ -1,7 +1,10 @@
 //! Watch → read → build → swap. A start is a reload from an empty catalog; any error keeps the old generation. A plugin
 //! that fails after the swap is taken back: the version before serves again, and the one that failed is quarantined.
+//! Where each plugin stands alone ([`Terms::EachAlone`]) what is good is swapped whatever else is bad, and nothing is
+//! taken back.
 
 mod build;
+mod each;
 mod read;
 mod rejected;
 mod standby;
@@ -15,10 +18,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use build::{Built, build};
+pub use each::{build_each, judge_declared};
 pub use read::{
-    Paths, Read, read, read_channel_examples, read_channels, read_component_file, read_plugin, read_vectors,
+    Paths, Read, Unread, read, read_channel_examples, read_channels, read_component_file, read_plugin, read_vectors,
 };
 pub use watch::{WatchError, Watcher};
+
+pub use rejected::{HeldUp, by_file};
 
 use rejected::{Candidates, candidates};
 use standby::Standby;
@@ -33,6 +39,22 @@ use crate::telemetry;
 const QUIET: Duration = Duration::from_millis(200);
 /// …or this long after the first change of the burst.
 const QUIET_MAX: Duration = Duration::from_secs(2);
+
+/// Most files of one reload that the log tells of.
+const FILES_TOLD_MAX: usize = 20;
+/// The same as `QUIET` where somebody waits who just saved a file.
+const QUIET_FOR_AUTHORS: Duration = Duration::from_millis(40);
+
+/// What a mistake in a file holds up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Terms {
+    /// Everything: a generation is good as a whole, or the one before serves on. A version that fails is taken back.
+    #[default]
+    Whole,
+    /// Itself alone: what is good goes live, what is bad serves as it was before, and golden vectors that are answered
+    /// otherwise are told and hold nothing up. A version that fails is told and serves on.
+    EachAlone,
+}
 
 /// Why a reload is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,21 +77,26 @@ pub struct Reloader {
     pub roster: Arc<Roster>,
     /// When a new version of a plugin is taken back.
     pub rollback: Rollback,
+    /// What a mistake holds up.
+    pub terms: Terms,
 }
 
 /// Who hears of what becomes of reloads.
-pub struct Told<A, R> {
+pub struct Told<A, R, W> {
     /// After each swap, with the new generation in force.
     pub applied: A,
-    /// Every mistake of a reload that was not applied.
+    /// Every mistake that held up a reload, or a part of it. Mistakes that are still the same are not told again.
     pub rejected: R,
+    /// What is answered otherwise than golden vectors say, and serves all the same.
+    pub warned: W,
 }
 
 /// What serves, and what could serve again.
 struct State {
     current: Built,
     standby: Standby,
-    was_rejected: bool,
+    /// Why the last reload was not applied; empty when it was.
+    rejected: Vec<Diagnostic>,
 }
 
 impl Reloader {
@@ -80,9 +107,15 @@ impl Reloader {
         mut triggers: mpsc::Receiver<Trigger>,
         watcher: Option<Watcher>,
         shutdown: CancellationToken,
-        told: Told<impl Fn(Generation) + Send, impl Fn(&[Diagnostic]) + Send>,
+        told: Told<impl Fn(Generation) + Send, impl Fn(&[Diagnostic]) + Send, impl Fn(&[Diagnostic]) + Send + Sync>,
     ) {
-        let mut state = State { current, standby: Standby::new(self.rollback.clone()), was_rejected: false };
+        let standby = Standby::new(self.rollback.clone(), self.terms);
+        let mut state = State { current, standby, rejected: Vec::new() };
+        state.standby.swapped(&[], &state.current.plugins);
+        if !state.current.held_up.is_empty() {
+            reject(&state.current.held_up, &told.rejected);
+        }
+        self.prove(&mut state, &told.warned).await;
         loop {
             let trigger = tokio::select! {
                 trigger = triggers.recv() => trigger.map(Some),
@@ -103,7 +136,8 @@ impl Reloader {
                 }
                 self.take_back(&mut state, &told.applied).await;
             };
-            self.take_up(outcome, &mut state, &told);
+            self.take_up(trigger, outcome, &mut state, &told);
+            self.prove(&mut state, &told.warned).await;
         }
     }
 
@@ -115,7 +149,7 @@ impl Reloader {
         state: &State,
         trigger: Trigger,
     ) -> (Instant, Result<Option<Built>, Vec<Diagnostic>>) {
-        settle(triggers).await;
+        settle(triggers, self.terms).await;
         if let Some(watcher) = watcher {
             // Before anything is read: what changes from here on is a trigger of its own.
             watcher.follow(&self.paths);
@@ -126,34 +160,62 @@ impl Reloader {
 
     fn take_up(
         &self,
+        trigger: Trigger,
         (started, outcome): (Instant, Result<Option<Built>, Vec<Diagnostic>>),
         state: &mut State,
-        told: &Told<impl Fn(Generation), impl Fn(&[Diagnostic])>,
+        told: &Told<impl Fn(Generation), impl Fn(&[Diagnostic]), impl Fn(&[Diagnostic])>,
     ) {
-        let was_rejected = std::mem::take(&mut state.was_rejected);
+        let mut before = std::mem::take(&mut state.rejected);
+        before.extend(state.current.held_up.iter().cloned());
+        let is_news = |mistake: &&Diagnostic| trigger == Trigger::Asked || !before.contains(mistake);
         match outcome {
             Ok(None) => {
                 // What was rejected before is taken back.
                 self.serve(state);
-                if was_rejected {
+                if !before.is_empty() && state.current.held_up.is_empty() {
                     telemetry::reload_reverted(state.current.serving.catalog.generation().0);
                 }
             }
             Ok(Some(next)) => {
-                let generation = next.serving.catalog.generation();
-                self.gates.replace(next.serving.clone());
-                let before = std::mem::replace(&mut state.current, next);
-                state.standby.swapped(&before.plugins, &state.current.plugins);
-                self.serve(state);
-                telemetry::reload_applied(generation.0, started.elapsed());
-                state.current.kept_out.iter().for_each(KeptOut::tell);
-                (told.applied)(generation);
+                let held_up: Vec<_> = next.held_up.iter().filter(is_news).cloned().collect();
+                if next.serves_as(&state.current) {
+                    state.current.stay(next);
+                    self.serve(state);
+                } else {
+                    self.swap(next, started, state, &told.applied);
+                }
+                if !held_up.is_empty() {
+                    reject(&held_up, &told.rejected);
+                }
             }
             Err(mistakes) => {
-                state.was_rejected = true;
-                let first = mistakes.first().map(|mistake| mistake.summary()).unwrap_or_default();
-                telemetry::reload_rejected(mistakes.len(), &first);
-                (told.rejected)(&mistakes);
+                // The same files, looked at again: one save is several changes of a directory.
+                let is_told = trigger == Trigger::Files && mistakes == before;
+                if !is_told {
+                    reject(&mistakes, &told.rejected);
+                }
+                state.rejected = mistakes;
+            }
+        }
+    }
+
+    fn swap(&self, next: Built, started: Instant, state: &mut State, applied: impl Fn(Generation)) {
+        let generation = next.serving.catalog.generation();
+        self.gates.replace(next.serving.clone());
+        let before = std::mem::replace(&mut state.current, next);
+        state.standby.swapped(&before.plugins, &state.current.plugins);
+        self.serve(state);
+        telemetry::reload_applied(generation.0, started.elapsed());
+        state.current.kept_out.iter().for_each(KeptOut::tell);
+        applied(generation);
+    }
+
+    /// Puts golden vectors to plugins that serve already, and tells what is answered otherwise.
+    async fn prove(&self, state: &mut State, warned: impl Fn(&[Diagnostic])) {
+        for plugin in std::mem::take(&mut state.current.unproven) {
+            let Some(vectors) = state.current.vectors.get(plugin.name()) else { continue };
+            if let Err(differences) = self.host.prove(&plugin, vectors).await {
+                warned(&differences);
             }
         }
     }
@@ -161,13 +223,19 @@ impl Reloader {
     /// Has the roster tell what serves.
     fn serve(&self, state: &State) {
         self.roster.serve(&state.current.plugins, state.standby.plugins());
-        self.roster.reject(state.current.kept_out.iter().map(KeptOut::status).collect());
+        let kept_out = state.current.kept_out.iter().map(KeptOut::status);
+        self.roster.reject(kept_out.chain(state.current.rejected.iter().cloned()).collect());
     }
 
     /// Puts the version before in the place of every plugin that failed on probation, and lets those go that stood by
     /// long enough.
     async fn take_back(&self, state: &mut State, applied: impl Fn(Generation)) {
         while let Some((bad, good)) = state.standby.take_failed(&state.current.plugins) {
+            let Some(good) = good else {
+                telemetry::plugin_failing(bad.name().as_str(), bad.version(), &bad.failing());
+                bad.unwatch();
+                continue;
+            };
             let entry = bad.quarantined(&good);
             match standby::without(&state.current, &bad, &good) {
                 Ok(back) => {
@@ -205,13 +273,14 @@ impl Reloader {
             quarantine.refresh();
             read(&paths)
         });
-        let reading = reading.await;
-        let next = reading.unwrap_or_else(|panic| Err(vec![Diagnostic::new(format!("reading stopped: {panic}"))]));
-        let next = next.map_err(|mistakes| self.reject(&Candidates::new(), mistakes))?;
+        let next = reading.await.map_err(|panic| vec![Diagnostic::new(format!("reading stopped: {panic}"))])?;
         if trigger == Trigger::Files && Some(next.fingerprint()) == current.fingerprint {
             return Ok(None);
         }
         let generation = Generation(current.serving.catalog.generation().0 + 1);
+        if self.terms == Terms::EachAlone {
+            return build_each(&self.host, &self.paths, next, generation, Some(current)).await.map(Some);
+        }
         let candidates = candidates(&next.plugins);
         let known: Vec<_> = current.plugins.iter().cloned().chain(state.standby.plugins()).collect();
         let built = build(&self.host, next, generation, &known).await;
@@ -225,10 +294,21 @@ impl Reloader {
     }
 }
 
+/// Tells of mistakes, of each file by itself.
+fn reject(mistakes: &[Diagnostic], rejected: impl Fn(&[Diagnostic])) {
+    let first = mistakes.first().map(|mistake| mistake.summary()).unwrap_or_default();
+    telemetry::reload_rejected(mistakes.len(), &first);
+    for file in by_file(mistakes).iter().take(FILES_TOLD_MAX) {
+        telemetry::reload_held_up(&file.path, file.mistakes, &file.first);
+    }
+    rejected(mistakes);
+}
+
 /// Waits for the end of a burst of triggers.
-async fn settle(triggers: &mut mpsc::Receiver<Trigger>) {
+async fn settle(triggers: &mut mpsc::Receiver<Trigger>, terms: Terms) {
+    let quiet = if terms == Terms::EachAlone { QUIET_FOR_AUTHORS } else { QUIET };
     let deadline = Instant::now() + QUIET_MAX;
-    while let Ok(Some(_)) = tokio::time::timeout_at(deadline.min(Instant::now() + QUIET), triggers.recv()).await {
+    while let Ok(Some(_)) = tokio::time::timeout_at(deadline.min(Instant::now() + quiet), triggers.recv()).await {
         if Instant::now() >= deadline {
             return;
         }

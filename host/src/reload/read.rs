@@ -50,6 +50,19 @@ pub struct Read {
     pub plugins: Vec<PluginSource>,
     /// Plugins that must be among them.
     pub named: Vec<NamedPlugin>,
+    /// Plugins that are there and could not be read.
+    pub unread: Vec<Unread>,
+    /// Everything else that could not be read.
+    pub mistakes: Vec<Diagnostic>,
+}
+
+/// A plugin that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// The directory's name.
+    pub name: PluginName,
+    /// Why.
+    pub mistakes: Vec<Diagnostic>,
 }
 
 impl Read {
@@ -66,15 +79,16 @@ impl Read {
                 (&vector.path, &vector.text).hash(&mut hasher);
             }
         }
+        for mistake in self.unread.iter().flat_map(|plugin| &plugin.mistakes).chain(&self.mistakes) {
+            mistake.render().hash(&mut hasher);
+        }
         hasher.finish()
     }
 }
 
-/// Reads all of it.
-///
-/// # Errors
-/// Every file and directory that could not be read.
-pub fn read(paths: &Paths) -> Result<Read, Vec<Diagnostic>> {
+/// Reads all of it. What could not be read stands in it, too: one file hides no mistake of another.
+#[must_use]
+pub fn read(paths: &Paths) -> Read {
     let mut found = Read { named: paths.named.clone(), ..Read::default() };
     let mut mistakes = Vec::new();
     read_manifests(&paths.channels, &mut found, &mut mistakes);
@@ -84,7 +98,7 @@ pub fn read(paths: &Paths) -> Result<Read, Vec<Diagnostic>> {
         Err(error) => mistakes.push(unreadable("bridge table", &paths.bridge, &error)),
     }
     read_plugins(&paths.plugins, &mut found, &mut mistakes);
-    if mistakes.is_empty() { Ok(found) } else { Err(mistakes) }
+    Read { mistakes, ..found }
 }
 
 /// Reads the manifests and their schemas alone.
@@ -150,9 +164,16 @@ fn read_plugins(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnosti
         }
         match read_plugin(&plugin) {
             Ok(source) => found.plugins.push(source),
-            Err(mut errors) => mistakes.append(&mut errors),
+            Err(mistakes) => found.unread.push(Unread { name: plugin_name(&plugin), mistakes }),
         }
     }
+}
+
+/// A plugin's name is its directory's.
+fn plugin_name(directory: &Path) -> PluginName {
+    // `.` has no name of its own.
+    let named = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
+    PluginName::new(named.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
 /// Reads the plugin of a directory: its `plugin.yaml`, the component that names, and its golden vectors.
@@ -162,10 +183,7 @@ fn read_plugins(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnosti
 pub fn read_plugin(directory: &Path) -> Result<PluginSource, Vec<Diagnostic>> {
     let path = directory.join(PLUGIN_MANIFEST);
     let manifest = read_text(&path).map_err(|error| vec![unreadable("plugin manifest", &path, &error)])?;
-    // `.` has no name of its own.
-    let named = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
-    let name = named.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (component, vectors) = (read_component(directory, PluginName::new(name), manifest), read_vectors(directory));
+    let (component, vectors) = (read_component(directory, plugin_name(directory), manifest), read_vectors(directory));
     match (component, vectors) {
         (Ok(source), Ok(vectors)) => Ok(PluginSource { vectors, ..source }),
         (component, vectors) => {
@@ -313,7 +331,7 @@ mod tests {
             fs::write(root.path().join("channels").join(file), "{}").unwrap();
         }
         fs::write(root.path().join("bridge.yaml"), "rules: []").unwrap();
-        let found = read(&paths(root.path())).unwrap();
+        let found = read(&paths(root.path()));
         let names: Vec<_> = found.manifests.iter().map(|file| file.path.rsplit('/').next().unwrap()).collect();
         assert_eq!(names, ["a.yaml", "b.yml"]);
         assert_eq!(found.schemas.keys().collect::<Vec<_>>(), ["schemas/deep/y.json", "schemas/x.json"]);
@@ -323,7 +341,7 @@ mod tests {
     #[test]
     fn a_missing_channels_directory_is_named_and_a_missing_bridge_table_is_none() {
         let root = tempfile::tempdir().unwrap();
-        let mistakes = read(&paths(root.path())).unwrap_err();
+        let mistakes = read(&paths(root.path())).mistakes;
         assert_eq!(mistakes.len(), 1);
         assert!(mistakes[0].message.contains("channels directory"), "{}", mistakes[0].message);
     }
@@ -334,10 +352,10 @@ mod tests {
         fs::create_dir_all(root.path().join("channels")).unwrap();
         let manifest = root.path().join("channels/a.yaml");
         fs::write(&manifest, "feature: a").unwrap();
-        let first = read(&paths(root.path())).unwrap().fingerprint();
+        let first = read(&paths(root.path())).fingerprint();
         fs::write(&manifest, "feature: a").unwrap();
-        assert_eq!(read(&paths(root.path())).unwrap().fingerprint(), first);
+        assert_eq!(read(&paths(root.path())).fingerprint(), first);
         fs::write(&manifest, "feature: b").unwrap();
-        assert_ne!(read(&paths(root.path())).unwrap().fingerprint(), first);
+        assert_ne!(read(&paths(root.path())).fingerprint(), first);
     }
 }

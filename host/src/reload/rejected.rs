@@ -43,6 +43,31 @@ pub(super) fn rejected(plugins: &Path, candidates: &Candidates, mistakes: &[Diag
     reasons.into_iter().map(status).collect()
 }
 
+/// A file that holds up a reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldUp {
+    /// Its path; empty for mistakes that are of no place in a file.
+    pub path: String,
+    /// How many mistakes are in it.
+    pub mistakes: usize,
+    /// The first of them, in one line.
+    pub first: String,
+}
+
+/// What holds up a reload, a file each, in the order of the mistakes.
+#[must_use]
+pub fn by_file(mistakes: &[Diagnostic]) -> Vec<HeldUp> {
+    let mut files: Vec<HeldUp> = Vec::new();
+    for mistake in mistakes {
+        let path = mistake.place.as_ref().map(|place| place.source.path.as_str()).unwrap_or_default();
+        match files.iter_mut().find(|file| file.path == path) {
+            Some(file) => file.mistakes += 1,
+            None => files.push(HeldUp { path: path.to_owned(), mistakes: 1, first: mistake.summary() }),
+        }
+    }
+    files
+}
+
 /// The plugin in whose directory a mistake is.
 fn plugin_of(plugins: &Path, mistake: &Diagnostic) -> Option<PluginName> {
     let file = Path::new(&mistake.place.as_ref()?.source.path);

@@ -6,34 +6,36 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Built;
+use super::{Built, Terms};
 use crate::channels;
 use crate::config::{Diagnostic, Rollback};
-use crate::flow::Serving;
-use crate::plugins::{Plugin, PluginSet};
+use crate::plugins::Plugin;
 use crate::protocol::{Generation, PluginName};
 
-/// The last good version of every plugin whose present one is on probation.
+/// The last good version of every plugin whose present one is on probation. Where each plugin stands alone none is
+/// kept: every version is watched, and nothing is gone back to.
 pub(super) struct Standby {
-    terms: Rollback,
+    rollback: Rollback,
+    terms: Terms,
     /// Told when one that is on probation fails.
     failed: Arc<Notify>,
     kept: BTreeMap<PluginName, Kept>,
 }
 
 struct Kept {
-    plugin: Arc<Plugin>,
+    /// `None` where nothing is gone back to.
+    plugin: Option<Arc<Plugin>>,
     until: Instant,
 }
 
 impl Standby {
-    pub(super) fn new(terms: Rollback) -> Self {
-        Self { terms, failed: Arc::default(), kept: BTreeMap::new() }
+    pub(super) fn new(rollback: Rollback, terms: Terms) -> Self {
+        Self { rollback, terms, failed: Arc::default(), kept: BTreeMap::new() }
     }
 
     /// The versions that are kept.
     pub(super) fn plugins(&self) -> Vec<Arc<Plugin>> {
-        self.kept.values().map(|kept| kept.plugin.clone()).collect()
+        self.kept.values().filter_map(|kept| kept.plugin.clone()).collect()
     }
 
     /// Waits until a version on probation fails, or until one has stood its time.
@@ -55,21 +57,27 @@ impl Standby {
     /// probation nobody knows that it is good: the one before it stays.
     pub(super) fn swapped(&mut self, before: &[Arc<Plugin>], now: &[Arc<Plugin>]) {
         let mut stood = std::mem::take(&mut self.kept);
+        let until = Instant::now() + self.rollback.probation.get();
         for plugin in now {
             let name = plugin.name();
             let known = stood.remove(name);
-            let Some(old) = before.iter().find(|old| old.name() == name) else { continue };
-            if Arc::ptr_eq(old, plugin) {
+            let old = before.iter().find(|old| old.name() == name);
+            if old.is_some_and(|old| Arc::ptr_eq(old, plugin)) {
                 self.kept.extend(known.map(|known| (name.clone(), known)));
                 continue;
             }
-            old.unwatch();
-            let good = known.map_or_else(|| old.clone(), |known| known.plugin);
-            if self.terms.probation.get().is_zero() || good.fingerprint() == plugin.fingerprint() {
+            if let Some(old) = old {
+                old.unwatch();
+            }
+            let good = match self.terms {
+                Terms::EachAlone => None,
+                Terms::Whole => known.and_then(|known| known.plugin).or_else(|| old.cloned()),
+            };
+            let is_same = good.as_ref().is_some_and(|good| good.fingerprint() == plugin.fingerprint());
+            if self.rollback.probation.get().is_zero() || is_same || (good.is_none() && self.terms == Terms::Whole) {
                 continue;
             }
-            plugin.watch(&self.terms, &good, &self.failed);
-            let until = Instant::now() + self.terms.probation.get();
+            plugin.watch(&self.rollback, good.as_deref(), &self.failed);
             self.kept.insert(name.clone(), Kept { plugin: good, until });
         }
     }
@@ -80,8 +88,8 @@ impl Standby {
         self.kept.retain(|_, kept| now < kept.until);
     }
 
-    /// A version that failed, and the one to go back to; each is told once.
-    pub(super) fn take_failed(&mut self, serving: &[Arc<Plugin>]) -> Option<(Arc<Plugin>, Arc<Plugin>)> {
+    /// A version that failed, and the one to go back to, if any; each is told once.
+    pub(super) fn take_failed(&mut self, serving: &[Arc<Plugin>]) -> Option<(Arc<Plugin>, Option<Arc<Plugin>>)> {
         let failed = serving.iter().find(|plugin| plugin.has_failed() && self.kept.contains_key(plugin.name()))?;
         let kept = self.kept.remove(failed.name())?;
         Some((failed.clone(), kept.plugin))
@@ -98,8 +106,5 @@ pub(super) fn without(current: &Built, bad: &Arc<Plugin>, good: &Arc<Plugin>) ->
     let mut sources = current.sources.clone();
     sources.plugins.insert(good.name().clone(), good.kinds());
     let generation = Generation(current.serving.catalog.generation().0 + 1);
-    let catalog = channels::compile(&sources, generation)?.into();
-    let set = PluginSet::new(plugins.iter().cloned());
-    let serving = Serving { catalog, plugins: Arc::new(set) };
-    Ok(Built { serving, plugins, sources, fingerprint: None, kept_out: Vec::new() })
+    Ok(Built::new(channels::compile(&sources, generation)?, plugins, sources))
 }

@@ -156,6 +156,18 @@ pub fn plugin_not_rolled_back(plugin: &str, from: &str, why: &str) {
     tracing::error!(event, plugin, from, why, "plugin fails, and the version before does not fit what is declared now");
 }
 
+/// `plugin.failing`: a version fails since it was swapped in, and serves on: nothing is taken back from who develops.
+pub fn plugin_failing(plugin: &str, version: &str, reason: &str) {
+    let event = names::PLUGIN_FAILING;
+    tracing::error!(
+        event,
+        plugin,
+        version,
+        reason,
+        "plugin fails since the swap, and serves on until another is saved"
+    );
+}
+
 /// `plugin.lingers`: a version was replaced long ago and calls of it still run (`limits.plugin_drain`).
 pub fn plugin_lingers(plugin: &str, version: &str, instances: u32, elapsed: Duration) {
     let elapsed_s = elapsed.as_secs();
@@ -245,6 +257,12 @@ pub fn reload_applied(generation: u64, elapsed: Duration) {
 pub fn reload_rejected(mistakes: usize, first: &str) {
     metrics::reloaded("rejected");
     tracing::error!(event = names::RELOAD_REJECTED, mistakes, first, "reload rejected, the old generation serves on");
+}
+
+/// `reload.held_up`: a file that holds up the reload, `first` being the first of its mistakes. `file` is empty for those
+/// of no place in a file.
+pub fn reload_held_up(file: &str, mistakes: usize, first: &str) {
+    tracing::error!(event = names::RELOAD_HELD_UP, file, mistakes, first, "a file holds up the reload");
 }
 
 /// `reload.reverted`: after a rejected reload the files are again what the server serves.

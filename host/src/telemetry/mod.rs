@@ -17,10 +17,10 @@ pub use bus::{
 pub use events::{
     PluginFault, RevocationTaken, auth_failed, boundary_violation, broker_away, broker_back, broker_refused, connected,
     dead_letter, disconnected, draining, listening, panicked, plugin_cache_rejected, plugin_cache_unusable,
-    plugin_cleared, plugin_compiled, plugin_fault, plugin_kept_out, plugin_lingers, plugin_not_rolled_back,
-    plugin_paused, plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back, plugin_tested, reload_applied,
-    reload_rejected, reload_reverted, revocation, revocation_unkept, revocations_loaded, revocations_unloaded, stopped,
-    store_away, store_back,
+    plugin_cleared, plugin_compiled, plugin_failing, plugin_fault, plugin_kept_out, plugin_lingers,
+    plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back,
+    plugin_tested, reload_applied, reload_held_up, reload_rejected, reload_reverted, revocation, revocation_unkept,
+    revocations_loaded, revocations_unloaded, stopped, store_away, store_back,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{

@@ -11,13 +11,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::failure::Failure;
 use super::load::{Load, made_up_secrets};
-use super::serve::{show_rejected, start_logging};
+use super::serve::start_logging;
 use super::token::jwt_provider;
-use super::{Answer, say};
+use super::{Answer, complain, failure, say};
 use crate::app::{self, Options};
 use crate::auth::{self, TokenRequest};
-use crate::config::Config;
+use crate::config::{Config, Diagnostic};
 use crate::flow::ports::{Clock, SystemClock};
+use crate::reload::Terms;
 use rebuild::Rebuilder;
 
 /// How long the tokens printed are good.
@@ -51,8 +52,11 @@ impl Dev {
             config.auth.origins.push("*".to_owned());
         }
         start_logging(&config)?;
-        let rebuilder = Rebuilder::start(config.plugins.clone())?;
+        // What can be known first: builds take long.
         let banner = Banner::new(&config)?;
+        let directory = config.plugins.clone();
+        let prepared = app::prepare(config, Terms::EachAlone).await?;
+        let rebuilder = Rebuilder::start(directory)?;
         let (ready, listening) = oneshot::channel();
         let greeting = tokio::spawn(async move {
             if let Ok(address) = listening.await {
@@ -61,13 +65,30 @@ impl Dev {
         });
         let (sender, changed) = mpsc::channel(1);
         rebuilder.spawn(sender)?;
-        let options =
-            Options { ready: Some(ready), on_rejected: Some(Box::new(show_rejected)), changed: Some(changed) };
-        let served = app::run(config, options).await;
+        let options = Options {
+            ready: Some(ready),
+            on_rejected: Some(Box::new(show_held_up)),
+            on_warned: Some(Box::new(show_warned)),
+            changed: Some(changed),
+        };
+        let served = prepared.run(options).await;
         greeting.abort();
         served?;
         Ok(Answer::ok(""))
     }
+}
+
+/// What is bad holds up itself alone.
+fn show_held_up(mistakes: &[Diagnostic]) {
+    complain(&format!(
+        "{}what is good is live; in place of the rest serves what did before\n",
+        failure::render(mistakes)
+    ));
+}
+
+/// Golden vectors that are answered otherwise: the author may have meant it.
+fn show_warned(differences: &[Diagnostic]) {
+    complain(&differences.iter().map(|difference| difference.render_as("warning")).collect::<String>());
 }
 
 /// What is printed once clients can connect.

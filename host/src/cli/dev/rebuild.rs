@@ -2,50 +2,52 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::super::complain;
 use super::super::failure::Failure;
-use super::super::plugin::{PluginDirectory, all_plugins, build_plugin, plugin_sources};
+use super::super::plugin::{PluginDirectory, all_plugins, build_plugin, is_built, plugin_sources};
 use crate::app::AppError;
-use crate::plugins::Sources;
+use crate::plugins::{Sources, Words};
 use crate::reload::Watcher;
 
 /// Editors save several files at once: a build begins once nothing has changed for this long…
-const QUIET: Duration = Duration::from_millis(200);
+const QUIET: Duration = Duration::from_millis(40);
 /// …or this long after the first change.
 const QUIET_MAX: Duration = Duration::from_secs(2);
+/// Most builds at once: a toolchain uses several cores by itself.
+const BUILDS_MAX: usize = 4;
 
-/// Builds one plugin at a time. What changes during a build is built after it, so the newest source wins.
+/// Builds what is due. What changes during a build is built after it, so the newest source wins.
 pub(super) struct Rebuilder {
     plugins: PathBuf,
     watcher: Watcher,
     changes: Receiver<()>,
-    /// Of the sources each plugin was last built from, well or not.
-    built: BTreeMap<String, u64>,
+    /// The digest of the sources from which each plugin was last built, well or not.
+    tried: BTreeMap<String, String>,
 }
 
-/// What a plugin is built from, as a build finds it.
-struct Before {
-    sources: Sources,
-    /// Of these sources.
-    own: u64,
-    /// Of all that makes the plugin due.
-    due: u64,
+/// A plugin to be built.
+struct Due {
+    plugin: PluginDirectory,
+    /// Of its sources.
+    digest: String,
 }
 
 impl Rebuilder {
-    /// Watches, and builds every plugin; the first that fails ends it.
+    /// Watches, and builds every plugin whose component is not what its sources make. One that fails is told, and leaves
+    /// the others.
     ///
     /// # Errors
-    /// [`Failure::Build`], the mistakes of a `plugin.yaml`, or that files cannot be watched.
+    /// That files cannot be watched, or that the directory of the plugins cannot be read.
     pub(super) fn start(plugins: PathBuf) -> Result<Self, Failure> {
         // One change waiting says as much as many.
         let (sender, changes) = sync_channel(1);
@@ -53,27 +55,22 @@ impl Rebuilder {
             let _ = sender.try_send(());
         });
         let watcher = watcher.map_err(|error| Failure::App(AppError::Watch(error)))?;
-        let mut rebuilder = Self { plugins, watcher, changes, built: BTreeMap::new() };
-        rebuilder.watch();
-        for plugin in all_plugins(&rebuilder.plugins)? {
-            let before = rebuilder.before(&plugin);
-            build_plugin(&plugin)?;
-            if let Some(before) = before {
-                rebuilder.remember(&plugin, &before);
-            }
-        }
+        all_plugins(&plugins)?;
+        let mut rebuilder = Self { plugins, watcher, changes, tried: BTreeMap::new() };
+        rebuilder.round(&|| ());
         Ok(rebuilder)
     }
 
     /// Goes on until the process ends: on a thread of its own, which a build may block. `changed` is told of every
-    /// build that made another component.
+    /// build that ended.
     pub(super) fn spawn(mut self, changed: mpsc::Sender<()>) -> std::io::Result<()> {
         let work = move || {
             while self.settled() {
-                while self.round() {
+                let built = || {
                     // Full: it is told already.
                     let _ = changed.try_send(());
-                }
+                };
+                while self.round(&built) {}
             }
         };
         thread::Builder::new().name("rebuild".to_owned()).spawn(work).map(drop)
@@ -94,51 +91,54 @@ impl Rebuilder {
         }
     }
 
-    /// Builds what changed; `true` when something was built, well or not.
-    fn round(&mut self) -> bool {
+    /// Builds what is due, side by side; `true` when something was built, well or not.
+    fn round(&mut self, built: &(dyn Fn() + Sync)) -> bool {
         self.watch();
-        let mut any = false;
-        for plugin in self.all() {
+        let due = self.due();
+        self.tried.extend(due.iter().map(|due| (due.plugin.name.clone(), due.digest.clone())));
+        let at_once = thread::available_parallelism().map_or(1, usize::from).clamp(1, BUILDS_MAX);
+        let (count, waiting) = (due.len(), Mutex::new(due.into_iter()));
+        let work = || {
+            loop {
+                let next = waiting.lock().next();
+                let Some(due) = next else { return };
+                build(&due.plugin, count > 1);
+                built();
+            }
+        };
+        thread::scope(|scope| {
+            // One of them is this thread.
+            for _ in 1..at_once.min(count) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        count > 0
+    }
+
+    /// The plugins whose component is not what their sources make, and which were not tried with these sources.
+    fn due(&self) -> Vec<Due> {
+        let due = |plugin: PluginDirectory| {
             // A mistake in plugin.yaml is told by the reload.
-            let Some(before) = self.before(&plugin) else { continue };
-            if self.built.get(&plugin.name) == Some(&before.due) {
-                continue;
-            }
-            any = true;
-            match build_plugin(&plugin) {
-                Ok(built) => complain(&built),
-                Err(failure) => complain(&format!("{}the version that serves goes on serving\n", failure.render())),
-            }
-            self.remember(&plugin, &before);
-        }
-        any
-    }
-
-    /// Keeps what a plugin was built from, unless that changed meanwhile: then it is due again.
-    fn remember(&mut self, plugin: &PluginDirectory, before: &Before) {
-        let now = plugin_sources(plugin).map(|now| self.fingerprint(&now));
-        // Looked at last: what was saved before this is a change, and what is saved after it was not counted above.
-        let is_as_before = before.sources.fingerprint() == before.own;
-        let fingerprint = now.filter(|_| is_as_before).unwrap_or(before.due);
-        self.built.insert(plugin.name.clone(), fingerprint);
-    }
-
-    /// What a plugin is about to be built from; `None` when its plugin.yaml has a mistake.
-    fn before(&self, plugin: &PluginDirectory) -> Option<Before> {
-        let sources = plugin_sources(plugin)?;
-        Some(Before { own: sources.fingerprint(), due: self.fingerprint(&sources), sources })
+            let sources = plugin_sources(&plugin)?;
+            let digest = self.digest(&sources);
+            let was_tried = self.tried.get(&plugin.name) == Some(&digest);
+            let is_made = sources.is_complete() && is_built(&plugin, &digest);
+            (!was_tried && !is_made).then_some(Due { plugin, digest })
+        };
+        self.all().into_iter().filter_map(due).collect()
     }
 
     /// Of what a plugin is built from: of everything, as long as that is not known.
-    fn fingerprint(&self, sources: &Sources) -> u64 {
+    fn digest(&self, sources: &Sources) -> String {
         if sources.is_complete() {
-            return sources.fingerprint();
+            return sources.digest();
         }
-        let mut hasher = DefaultHasher::new();
-        for plugin in self.all() {
-            plugin_sources(&plugin).map(|sources| sources.fingerprint()).hash(&mut hasher);
+        let mut hash = Sha256::new();
+        for sources in self.all().iter().filter_map(plugin_sources) {
+            hash.update(sources.digest());
         }
-        hasher.finish()
+        format!("{:x}", hash.finalize())
     }
 
     /// Follows every directory that holds a source, and those where a plugin may appear.
@@ -155,5 +155,15 @@ impl Rebuilder {
     fn all(&self) -> Vec<PluginDirectory> {
         // A directory that cannot be read is told by the reload.
         all_plugins(&self.plugins).unwrap_or_default()
+    }
+}
+
+/// Builds a plugin and says what became of it; beside others with its name before each line of its toolchain.
+fn build(plugin: &PluginDirectory, is_beside_others: bool) {
+    let named = |line: &str| complain(&format!("{}: {line}\n", plugin.name));
+    let words = if is_beside_others { Words::Lines(&named) } else { Words::Through };
+    match build_plugin(plugin, words) {
+        Ok(built) => complain(&built),
+        Err(failure) => complain(&format!("{}what serves goes on serving\n", failure.render())),
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::failure::Failure;
-use super::super::load::{Load, made_up_secrets};
+use super::super::load::Load;
 use super::super::{Answer, Format};
 use super::project::{self, Kind, Language};
 use super::typed::Typed;
@@ -64,9 +64,7 @@ impl Plugin {
             Some(channel) => Some(Typed::of(&self.load, plugins, self.lang, self.kind, &self.name, channel)?),
             None => None,
         };
-        // Secrets are for serving.
-        let config = self.load.config(None, &made_up_secrets())?;
-        let directory = plugins.insert(config.plugins).join(&self.name);
+        let directory = plugins.insert(self.load.places()?.plugins).join(&self.name);
         let files = project::files(self.lang, self.kind, &self.name, typed.as_ref());
         write(&directory, &files)?;
         Ok(match self.format {

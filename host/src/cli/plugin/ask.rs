@@ -1,12 +1,14 @@
 //! How a running server is asked about its plugins.
 
 use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
 
 use crate::cli::failure::Failure;
+use crate::cli::load::Load;
 use crate::config::WebUrl;
 
 /// How long the server may take to answer.
@@ -14,9 +16,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct Ask {
-    /// Where the server is; plain HTTP, as it serves it
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000", value_parser = server_url)]
-    pub(super) url: String,
+    /// Where the server is; plain HTTP, as it serves it [default: where the configuration has it listen]
+    #[arg(long, value_name = "URL", value_parser = server_url)]
+    url: Option<String>,
     /// An API key that may `operate`
     #[arg(long, value_name = "KEY", env = "TIDEGATE_API_KEY", hide_env_values = true)]
     key: Option<String>,
@@ -31,7 +33,29 @@ fn server_url(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A server to be asked.
+pub(super) struct Asked {
+    /// Where it is.
+    pub(super) url: String,
+    key: Option<String>,
+}
+
 impl Ask {
+    /// The server that is meant: where it is said to be, or where its configuration has it listen.
+    pub(super) fn server(self, load: &Load) -> Asked {
+        let configured = || {
+            // Without a configuration it is where a server is that has none either.
+            let mut address = load.places().unwrap_or_default().listen;
+            if address.ip().is_unspecified() {
+                address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+            }
+            format!("http://{address}")
+        };
+        Asked { url: self.url.unwrap_or_else(configured), key: self.key }
+    }
+}
+
+impl Asked {
     /// The API key.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use super::super::show;
 use super::super::{Answer, Format, complain, exit};
 use super::choose::{Choose, PluginDirectory};
 use crate::config::SourceFile;
-use crate::plugins::{self, PluginManifest, Sources, WASM_TARGET};
+use crate::plugins::{self, PluginManifest, Sources, WASM_TARGET, Words};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Build {
@@ -40,7 +40,7 @@ impl Build {
         let mut built = Vec::new();
         let mut failed = Vec::new();
         for plugin in &chosen {
-            match build(plugin) {
+            match build(plugin, Words::Through) {
                 Ok(one) => built.push(one),
                 Err(failure) => {
                     complain(&failure.render());
@@ -91,8 +91,8 @@ impl Built {
 ///
 /// # Errors
 /// [`Failure::Build`], or the mistakes of its `plugin.yaml`.
-pub(in crate::cli) fn build_plugin(plugin: &PluginDirectory) -> Result<String, Failure> {
-    let built = build(plugin)?;
+pub(in crate::cli) fn build_plugin(plugin: &PluginDirectory, words: Words<'_>) -> Result<String, Failure> {
+    let built = build(plugin, words)?;
     let (name, took) = (&built.name, show::duration(built.took));
     Ok(match built.changed {
         Some(true) => format!("built plugin `{name}`: {} in {took}\n", show::bytes(built.bytes)),
@@ -101,30 +101,52 @@ pub(in crate::cli) fn build_plugin(plugin: &PluginDirectory) -> Result<String, F
     })
 }
 
-/// What a plugin is built from; `None` when its `plugin.yaml` cannot be read or has mistakes.
+/// What a plugin is built from; `None` when its `plugin.yaml` cannot be read or has mistakes, and when it is shipped as it
+/// is.
 pub(in crate::cli) fn plugin_sources(plugin: &PluginDirectory) -> Option<Sources> {
-    let manifest = manifest(plugin).ok()?;
-    Some(Sources::of(&plugin.path, &manifest, &plugin.target()))
+    sources(plugin, &manifest(plugin).ok()?)
 }
 
-fn build(plugin: &PluginDirectory) -> Result<Built, Failure> {
+fn sources(plugin: &PluginDirectory, manifest: &PluginManifest) -> Option<Sources> {
+    manifest.build.as_ref().map(|_| Sources::of(&plugin.path, manifest, &plugin.target()))
+}
+
+/// Whether the component that is there was built from these sources.
+pub(in crate::cli) fn is_built(plugin: &PluginDirectory, digest: &str) -> bool {
+    manifest(plugin).is_ok_and(|manifest| Sources::made(digest, &plugin.path.join(&manifest.component)))
+}
+
+fn build(plugin: &PluginDirectory, words: Words<'_>) -> Result<Built, Failure> {
     let manifest = manifest(plugin)?;
     let name = plugin.name.clone();
     let started = Instant::now();
-    let report = run(plugin, &manifest).map_err(|source| Failure::Build { plugin: name.clone(), source })?;
+    let before = sources(plugin, &manifest).map(|sources| (sources.digest(), sources));
+    let report = run(plugin, &manifest, words).map_err(|source| Failure::Build { plugin: name.clone(), source })?;
+    // Cargo tells only now what it read; of what was saved meanwhile nobody knows whether it was.
+    if let (Some((digest, before)), Some(now)) = (before, sources(plugin, &manifest))
+        && now.is_complete()
+        && before.digest() == digest
+    {
+        // Where it cannot be kept it is built once more.
+        let _ = Sources::keep(&now.digest(), &report.component);
+    }
     let bytes = std::fs::metadata(&report.component).map_or(0, |metadata| metadata.len());
     let changed = manifest.build.is_some().then_some(report.changed);
     Ok(Built { name, component: report.component, changed, bytes, took: started.elapsed() })
 }
 
-fn run(plugin: &PluginDirectory, manifest: &PluginManifest) -> Result<plugins::BuildReport, plugins::BuildError> {
+fn run(
+    plugin: &PluginDirectory,
+    manifest: &PluginManifest,
+    words: Words<'_>,
+) -> Result<plugins::BuildReport, plugins::BuildError> {
     if let Some(command) = &manifest.build {
         complain(&format!("building plugin `{}`: {command}\n", plugin.name));
         if command.contains(WASM_TARGET) {
             plugins::ensure_wasm_target(&plugin.path)?;
         }
     }
-    plugins::build(&plugin.path, manifest, &plugin.target())
+    plugins::build(&plugin.path, manifest, &plugin.target(), words)
 }
 
 /// The plugin's `plugin.yaml`, read.

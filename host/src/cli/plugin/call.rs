@@ -15,10 +15,11 @@ use super::super::show;
 use super::super::{Answer, Format, complain, exit};
 use super::choose::{self, Database};
 use super::network;
-use crate::channels::PluginKind;
+use crate::channels::{self, PluginKind};
 use crate::config::{ByteSize, Diagnostic, Origin, SourceFile};
 use crate::flow::ports::{Phase, SystemClock};
-use crate::plugins::{ContextFile, HttpSeen, Plugin, Recorded, UserFile, Vector, differences, recorded};
+use crate::plugins::{ContextFile, Effort, HttpSeen, Plugin, Recorded, UserFile, Vector, differences, recorded};
+use crate::protocol::Generation;
 use crate::reload;
 use crate::store::SqliteStore;
 
@@ -42,7 +43,7 @@ pub(super) struct Call {
     /// The topic: vault.v1
     #[arg(long)]
     topic: Option<String>,
-    /// The channel, where it is not the topic itself: vault.{vaultId}
+    /// The channel of a topic that no manifest of the configuration declares: vault.{vaultId}
     #[arg(long)]
     channel: Option<String>,
     /// The user's id; without it the connection is anonymous
@@ -120,14 +121,16 @@ struct Compared {
 
 impl Call {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
-        let vector = self.vector()?;
         let directory = choose::one(&self.load, &self.plugin, plugins)?;
+        let vector = self.vector()?;
         let mut services = self.database.look(network::services(&self.http)?)?;
         let kept = self.kv.as_ref().map(|file| kept(file)).transpose()?;
         if let Some(kept) = &kept {
             services.kv = kept.clone();
         }
-        let host = choose::host(services)?;
+        // Whoever measures wants what serves.
+        let effort = if self.repeat.is_some() { Effort::Full } else { Effort::Quick };
+        let host = choose::host(services, choose::cache(&self.load), effort)?;
         let source = reload::read_plugin(&directory.path).map_err(Failure::Mistakes)?;
         let plugin = host.load(source.unproven()).await.map_err(Failure::Mistakes)?;
         let called = Called::once(&plugin, &vector).await;
@@ -159,6 +162,24 @@ impl Call {
         Ok(if is_fault || differs { Answer { exit: exit::NO, ..answer } } else { answer })
     }
 
+    /// The channel of the topic: the one that is named, that the manifests declare, or the topic itself where it is one
+    /// segment. A longer one may be of a channel with params, and a plugin would find none of them.
+    fn channel(&self) -> Result<Option<String>, Failure> {
+        let named = self.channel.is_some() || self.kind == Kind::Connection;
+        let Some(topic) = self.topic.as_ref().filter(|_| !named) else { return Ok(self.channel.clone()) };
+        let catalog = self.load.channel_sources(&mut None).ok();
+        let catalog = catalog.and_then(|(_, sources)| channels::compile(&sources, Generation(1)).ok());
+        if let Some(resolved) = catalog.as_ref().and_then(|catalog| catalog.resolve(topic)) {
+            return Ok(Some(resolved.channel.template.to_string()));
+        }
+        if !topic.contains('.') {
+            return Ok(None);
+        }
+        let why = if catalog.is_some() { "no manifest declares" } else { "there are no manifests here that declare" };
+        let hint = format!("`--channel` names it: `--channel 'vault.{{vaultId}}'`, or `--channel {topic}` itself");
+        Err(Failure::Mistakes(vec![Diagnostic::new(format!("{why} the channel of `{topic}`")).hint(hint)]))
+    }
+
     /// The question, of the input and the flags.
     fn vector(&self) -> Result<Vector, Failure> {
         let kind = match self.kind {
@@ -178,7 +199,7 @@ impl Call {
         let user = |id: &String| UserFile { id: id.clone(), roles: self.role.clone(), tenant: self.tenant.clone() };
         let context = ContextFile {
             topic: self.topic.clone(),
-            channel: self.channel.clone(),
+            channel: self.channel()?,
             user: self.user.as_ref().map(user),
             ..ContextFile::default()
         };

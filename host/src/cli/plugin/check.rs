@@ -12,7 +12,7 @@ use super::super::{Answer, Format, complain, exit};
 use super::choose::{self, Choose, Database};
 use crate::channels::PluginKind;
 use crate::config::Diagnostic;
-use crate::plugins::{Plugin, Services};
+use crate::plugins::{Effort, Plugin, Services};
 use crate::reload;
 
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ struct Loaded {
 impl Check {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
         let chosen = self.choose.plugins(plugins)?;
-        let host = choose::host(self.database.look(Services::in_memory())?)?;
+        let host = choose::host(self.database.look(Services::in_memory())?, self.choose.cache(), Effort::Full)?;
         let host = host.refusing(Arc::new(self.choose.quarantine()?));
         let mut loaded = Vec::new();
         let mut mistakes: Vec<Diagnostic> = Vec::new();

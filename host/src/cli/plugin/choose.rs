@@ -6,10 +6,10 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::super::failure::Failure;
-use super::super::load::{Load, made_up_secrets};
+use super::super::load::Load;
 use crate::config::{Limits, nearest_name};
 use crate::flow::queries::Queries;
-use crate::plugins::{CompilePlace, CompileSettings, HostSettings, PluginHost, Quarantine, Secrets, Services};
+use crate::plugins::{CompilePlace, CompileSettings, Effort, HostSettings, PluginHost, Quarantine, Secrets, Services};
 use crate::store::{PostgresLook, PostgresSettings, SqliteLook};
 
 /// The file that makes a directory a plugin.
@@ -96,12 +96,16 @@ impl Choose {
     /// # Errors
     /// [`Failure::Mistakes`] of the configuration, where it is needed.
     pub(super) fn quarantine(&self) -> Result<Quarantine, Failure> {
-        // Secrets are for serving.
-        let config = self.load.config(None, &made_up_secrets());
+        let config = self.load.places();
         if config.is_err() && !self.names.is_empty() && self.names.iter().all(|name| is_path(name)) {
             return Ok(Quarantine::default());
         }
         Ok(Quarantine::at(config?.plugin_quarantine))
+    }
+
+    /// Where compiled plugins are kept.
+    pub(super) fn cache(&self) -> Option<PathBuf> {
+        cache(&self.load)
     }
 
     fn directory<'a>(&self, plugins: &'a mut Option<PathBuf>) -> Result<&'a Path, Failure> {
@@ -151,14 +155,25 @@ pub(super) fn is_path(argument: &str) -> bool {
 }
 
 /// The engine, for a command that serves nobody, with what its plugins reach. Secrets are those of the environment; one
-/// that is not there keeps no plugin from being looked at.
+/// that is not there keeps no plugin from being looked at. What the server or another command compiled is not compiled
+/// again, and what this one compiles is kept in `cache` for them.
 ///
 /// # Errors
 /// [`Failure::App`] when this machine cannot run WebAssembly.
-pub(super) fn host(services: Services) -> Result<PluginHost, Failure> {
+pub(super) fn host(services: Services, cache: Option<PathBuf>, effort: Effort) -> Result<PluginHost, Failure> {
+    let place = CompilePlace::this_program();
+    Ok(engine(services)?.compiling(CompileSettings { place, cache, effort, ..CompileSettings::default() }))
+}
+
+fn engine(services: Services) -> Result<PluginHost, Failure> {
     let settings = HostSettings { instances_max: INSTANCES_MAX, ..HostSettings::default() };
     let services = Services { secrets: Secrets::Environment, may_lack_secrets: true, ..services };
     PluginHost::with_services(settings, services).map_err(|error| Failure::App(error.into()))
+}
+
+/// Where the server of this configuration keeps what it compiled; without a configuration, where this user's is kept.
+pub(super) fn cache(load: &Load) -> Option<PathBuf> {
+    CompileSettings::cache_place(load.places().ok().and_then(|places| places.plugin_cache))
 }
 
 /// The engine of a command that tells what compiling costs: as the server does it, in a child with limits, and from no
@@ -167,12 +182,9 @@ pub(super) fn host(services: Services) -> Result<PluginHost, Failure> {
 /// # Errors
 /// As [`host`].
 pub(super) fn inspecting_host() -> Result<PluginHost, Failure> {
-    let place = CompilePlace::this_program();
-    Ok(host(Services::in_memory())?.compiling(CompileSettings { place, ..CompileSettings::default() }))
+    host(Services::in_memory(), None, Effort::Full)
 }
 
 fn configured<'a>(load: &Load, plugins: &'a mut Option<PathBuf>) -> Result<&'a Path, Failure> {
-    // Secrets are for serving.
-    let config = load.config(None, &made_up_secrets())?;
-    Ok(plugins.insert(config.plugins))
+    Ok(plugins.insert(load.places()?.plugins))
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::ask::Ask;
 use crate::cli::failure::Failure;
-use crate::cli::load::{Load, made_up_secrets};
+use crate::cli::load::Load;
 use crate::cli::{Answer, Format};
 use crate::plugins::Quarantine;
 
@@ -26,19 +26,21 @@ pub(in crate::cli) struct Clear {
 
 impl Clear {
     pub(super) fn run(self) -> Result<Answer, Failure> {
-        let path = format!("/v1/plugins/quarantine/{}", escaped(&self.what));
-        let (cleared, place) = match self.ask.delete(&path, "cleared") {
-            Ok(mut answer) => (pairs(&answer["cleared"].take()), format!("the server at {}", self.ask.url)),
+        let Self { what, ask, format, load } = self;
+        let path = format!("/v1/plugins/quarantine/{}", escaped(&what));
+        let server = ask.server(&load);
+        let (cleared, place) = match server.delete(&path, "cleared") {
+            Ok(mut answer) => (pairs(&answer["cleared"].take()), format!("the server at {}", server.url)),
             // Whoever cannot be reached may still be there, and would write its own file.
-            Err(Failure::NoServer { nobody: true, .. }) => self.in_file()?,
+            Err(Failure::NoServer { nobody: true, .. }) => in_file(what, &load, &server.url)?,
             Err(Failure::Refused { status: 404, .. }) => {
-                return Err(Failure::NotQuarantined { what: self.what, place: self.ask.url });
+                return Err(Failure::NotQuarantined { what, place: server.url });
             }
             // Without a key the way out is another one than with a wrong key.
-            Err(Failure::Refused { status: 401, .. }) if self.ask.key().is_err() => return Err(Failure::NoApiKey),
+            Err(Failure::Refused { status: 401, .. }) if server.key().is_err() => return Err(Failure::NoApiKey),
             Err(failure) => return Err(failure),
         };
-        Ok(match self.format {
+        Ok(match format {
             Format::Json => {
                 let one = |(plugin, digest): &(String, String)| json!({ "plugin": plugin, "digest": digest });
                 Answer::json(&json!({ "cleared": cleared.iter().map(one).collect::<Vec<_>>(), "by": place }))
@@ -51,20 +53,20 @@ impl Clear {
             }
         })
     }
+}
 
-    fn in_file(&self) -> Result<(Vec<(String, String)>, String), Failure> {
-        // Secrets are for serving.
-        let file = self.load.config(None, &made_up_secrets())?.plugin_quarantine;
-        let place = file.display().to_string();
-        let cleared = Quarantine::at(file).clear(&self.what);
-        let cleared = cleared.map_err(|source| Failure::File { path: place.clone(), source })?;
-        if cleared.is_empty() {
-            return Err(Failure::NotQuarantined { what: self.what.clone(), place });
-        }
-        let names = cleared.iter().map(|entry| entry.names());
-        let names = names.map(|(plugin, digest)| (plugin.to_owned(), digest.to_owned())).collect();
-        Ok((names, format!("{place} (no server answers at {})", self.ask.url)))
+/// Clears in the file of the configuration, for no server is at this URL.
+fn in_file(what: String, load: &Load, url: &str) -> Result<(Vec<(String, String)>, String), Failure> {
+    let file = load.places()?.plugin_quarantine;
+    let place = file.display().to_string();
+    let cleared = Quarantine::at(file).clear(&what);
+    let cleared = cleared.map_err(|source| Failure::File { path: place.clone(), source })?;
+    if cleared.is_empty() {
+        return Err(Failure::NotQuarantined { what, place });
     }
+    let names = cleared.iter().map(|entry| entry.names());
+    let names = names.map(|(plugin, digest)| (plugin.to_owned(), digest.to_owned())).collect();
+    Ok((names, format!("{place} (no server answers at {url})")))
 }
 
 fn pairs(cleared: &Value) -> Vec<(String, String)> {

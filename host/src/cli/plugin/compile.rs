@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::super::{Answer, complain, exit};
-use crate::plugins::{CompileOrder, CompileOrderError, compile_here};
+use crate::plugins::{CompileOrder, CompileOrderError, Effort, compile_here};
 
 #[derive(Debug, Args)]
 pub(super) struct Compile {
@@ -21,12 +21,16 @@ pub(super) struct Compile {
     /// Processor time, in seconds
     #[arg(long, value_name = "SECONDS")]
     cpu: u64,
+    /// Without optimising: the native code is there soon and is slower
+    #[arg(long)]
+    quick: bool,
 }
 
 impl Compile {
     pub(super) fn run(self) -> Answer {
-        let Self { input, output, memory, cpu } = self;
-        let order = CompileOrder { input, output, memory_bytes_max: memory, cpu_s_max: cpu };
+        let Self { input, output, memory, cpu, quick } = self;
+        let effort = if quick { Effort::Quick } else { Effort::Full };
+        let order = CompileOrder { input, output, memory_bytes_max: memory, cpu_s_max: cpu, effort };
         match compile_here(&order) {
             Ok(()) => Answer::ok(""),
             // The server that waits for it reads this.

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::ask::Ask;
 use crate::cli::failure::Failure;
+use crate::cli::load::Load;
 use crate::cli::{Answer, Format, show};
 
 #[derive(Debug, Args)]
@@ -14,11 +15,13 @@ pub(in crate::cli) struct List {
     /// How the answer is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    #[command(flatten)]
+    load: Load,
 }
 
 impl List {
     pub(super) fn run(self) -> Result<Answer, Failure> {
-        let answer = self.ask.get("/v1/plugins", "plugins")?;
+        let answer = self.ask.server(&self.load).get("/v1/plugins", "plugins")?;
         Ok(match self.format {
             Format::Json => Answer::json(&answer),
             Format::Text => Answer::ok(text(&answer)),

@@ -9,7 +9,7 @@ use super::super::failure::{self, Failure};
 use super::super::{Answer, Format, complain, exit};
 use super::choose::{self, Choose, Database, PluginDirectory};
 use crate::config::Diagnostic;
-use crate::plugins::{Plugin, PluginHost, Services, Vector};
+use crate::plugins::{Effort, Plugin, PluginHost, Services, Vector};
 use crate::reload;
 
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ struct Ran {
 
 impl Test {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
-        let host = choose::host(Database::default().look(Services::in_memory())?)?;
+        let host = choose::host(Database::default().look(Services::in_memory())?, self.choose.cache(), Effort::Quick)?;
         let mut ran = Vec::new();
         let mut mistakes = Vec::new();
         for plugin in self.choose.plugins(plugins)? {
@@ -92,11 +92,11 @@ impl Test {
     }
 
     async fn ask(&self, plugin: &Plugin, vector: &Vector) -> Result<Ran, Failure> {
-        let answer = vector.ask(plugin).await;
-        let mut differences = vector.differences(&answer);
+        let asked = vector.ask_and_tell(plugin).await;
+        let mut differences = vector.judge(&asked);
         let updated = self.update && !differences.is_empty();
         if updated {
-            let written = std::fs::write(vector.path(), vector.updated(&answer));
+            let written = std::fs::write(vector.path(), vector.updated(&asked.answer));
             written.map_err(|source| Failure::File { path: vector.path().to_owned(), source })?;
             differences.clear();
         }

@@ -20,6 +20,7 @@ use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
+use super::Effort;
 use crate::plugins::engine::WASMTIME_VERSION;
 use crate::plugins::plugin::Digest;
 use crate::telemetry;
@@ -87,8 +88,8 @@ impl Cache {
     }
 
     /// The native code of a component, unchanged since it was kept.
-    pub(super) fn find(&self, component: &Digest) -> Option<PathBuf> {
-        let (name, entry) = self.entry(component);
+    pub(super) fn find(&self, component: &Digest, effort: Effort) -> Option<PathBuf> {
+        let (name, entry) = self.entry(component, effort);
         let native = entry.join(NATIVE);
         let kept = fs::read(entry.join(MAC)).ok();
         if kept.is_none() && !entry.exists() {
@@ -97,7 +98,7 @@ impl Cache {
         let verified =
             kept.is_some_and(|kept| self.mac(&name, &native).is_ok_and(|mac| mac.verify_slice(&kept).is_ok()));
         if !verified {
-            self.reject(component, "it is not what was kept");
+            self.reject(component, effort, "it is not what was kept");
             return None;
         }
         // The time of the last use, for what goes first when there is no room.
@@ -107,17 +108,17 @@ impl Cache {
     }
 
     /// Removes an entry that cannot be used; the component is compiled anew.
-    pub(super) fn reject(&self, component: &Digest, why: &str) {
+    pub(super) fn reject(&self, component: &Digest, effort: Effort, why: &str) {
         telemetry::plugin_cache_rejected(component.short(), why);
-        let _ = fs::remove_dir_all(self.entry(component).1);
+        let _ = fs::remove_dir_all(self.entry(component, effort).1);
     }
 
     /// Makes a work directory with native code in it the entry of a component, and makes room.
     ///
     /// # Errors
     /// The operating system's; then there is no entry.
-    pub(super) fn keep(&self, component: &Digest, work: &Path) -> io::Result<()> {
-        let (name, entry) = self.entry(component);
+    pub(super) fn keep(&self, component: &Digest, effort: Effort, work: &Path) -> io::Result<()> {
+        let (name, entry) = self.entry(component, effort);
         let mac = self.mac(&name, &work.join(NATIVE))?.finalize().into_bytes();
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(work.join(MAC))?.write_all(&mac)?;
         if entry.exists() {
@@ -131,9 +132,11 @@ impl Cache {
     }
 
     /// The name and the path of a component's entry.
-    fn entry(&self, component: &Digest) -> (String, PathBuf) {
+    fn entry(&self, component: &Digest, effort: Effort) -> (String, PathBuf) {
         let mut hash = Sha256::new();
-        for part in [LAYOUT.as_bytes(), component.as_str().as_bytes(), WASMTIME_VERSION.as_bytes(), &self.engine] {
+        let quick: &[&[u8]] = if effort == Effort::Quick { &[b"quick"] } else { &[] };
+        let parts = [LAYOUT.as_bytes(), component.as_str().as_bytes(), WASMTIME_VERSION.as_bytes(), &self.engine];
+        for part in parts.iter().chain(quick) {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }

@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 use wasmtime::Engine;
 
-use super::{CompileSettings, Work, does_not_compile, panics};
+use super::{CompileSettings, Effort, Work, does_not_compile, panics};
 use crate::config::ByteSize;
 use crate::plugins::engine;
 use crate::plugins::load::Mistake;
@@ -43,6 +43,8 @@ pub struct CompileOrder {
     pub memory_bytes_max: u64,
     /// Processor time of all threads together, in seconds.
     pub cpu_s_max: u64,
+    /// How good the native code is to be.
+    pub effort: Effort,
 }
 
 /// Why a child did not compile.
@@ -69,11 +71,17 @@ pub fn compile_here(order: &CompileOrder) -> Result<(), CompileOrderError> {
     limit(Resource::Fsize, NATIVE_BYTES_MAX)?;
     limit(Resource::Cpu, order.cpu_s_max)?;
     limit(Resource::As, order.memory_bytes_max)?;
-    // Refused where a sandbox forbids it; the other limits hold.
-    let _ = nice(NICENESS);
+    if order.effort == Effort::Full {
+        // Refused where a sandbox forbids it; the other limits hold. Where it is to be quick somebody waits.
+        let _ = nice(NICENESS);
+    }
     let bytes = fs::read(&order.input)?;
     let component = |error: wasmtime::Error| CompileOrderError::Component(error.root_cause().to_string());
-    let engine = Engine::new(&engine::config()).map_err(component)?;
+    let config = match order.effort {
+        Effort::Full => engine::config(),
+        Effort::Quick => engine::quick_config(),
+    };
+    let engine = Engine::new(&config).map_err(component)?;
     let native = engine.precompile_component(&bytes).map_err(component)?;
     fs::write(&order.output, native)?;
     Ok(())
@@ -89,6 +97,9 @@ pub(super) async fn run(program: &Path, settings: &CompileSettings, work: &Work)
     command.args(["plugin", "compile", "--in"]).arg(work.input()).arg("--out").arg(work.output());
     command.arg("--memory").arg(settings.memory_bytes_max.to_string());
     command.arg("--cpu").arg((wall_s * u64::from(THREADS)).to_string());
+    if settings.effort == Effort::Quick {
+        command.arg("--quick");
+    }
     // Nothing of the server's secrets goes along.
     command.env_clear().env("RAYON_NUM_THREADS", THREADS.to_string());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);

@@ -28,6 +28,8 @@ use cache::Cache;
 pub struct CompileSettings {
     /// Where the compiler runs. Default: in this process.
     pub place: CompilePlace,
+    /// How good the native code is to be. Default: as good as can be.
+    pub effort: Effort,
     /// Address space of the child, in bytes. Default 2 GiB; a component that needs more does not load.
     pub memory_bytes_max: u64,
     /// How long a compilation may take. Default 60 s; a component that takes longer does not load.
@@ -36,6 +38,17 @@ pub struct CompileSettings {
     pub cache: Option<PathBuf>,
     /// The size of that directory, in bytes. Default 1 GiB; the components not used for longest go first.
     pub cache_bytes_max: u64,
+}
+
+/// How good native code is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Effort {
+    /// As good as can be: what serves.
+    #[default]
+    Full,
+    /// There soon, for an author who waits. Better code that is kept already is taken; a child compiles without
+    /// optimising.
+    Quick,
 }
 
 /// Where the compiler runs.
@@ -74,6 +87,7 @@ impl Default for CompileSettings {
     fn default() -> Self {
         Self {
             place: CompilePlace::Here,
+            effort: Effort::Full,
             memory_bytes_max: 2 << 30,
             wall_max: Duration::from_secs(60),
             cache: None,
@@ -141,20 +155,29 @@ impl Compiler {
             }
         }
         let (engine, cache, digest) = (engine.clone(), self.cache.clone(), digest.clone());
-        blocking(move || adopt(&engine, cache.as_deref(), &digest, work)).await.map(|component| done(component, false))
+        // In this process the engine compiles as it does for all.
+        let effort = if self.settings.place == CompilePlace::Here { Effort::Full } else { self.settings.effort };
+        let adopting = blocking(move || adopt(&engine, cache.as_deref(), &digest, effort, work));
+        adopting.await.map(|component| done(component, false))
     }
 
     async fn find_kept(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
         let (cache, engine, digest) = (self.cache.clone()?, engine.clone(), digest.clone());
+        let efforts: &[Effort] = match self.settings.effort {
+            Effort::Full => &[Effort::Full],
+            Effort::Quick => &[Effort::Full, Effort::Quick],
+        };
         tokio::task::spawn_blocking(move || {
-            let entry = cache.find(&digest)?;
-            match load_native(&engine, &entry) {
-                Ok(component) => Some(component),
-                Err(error) => {
-                    cache.reject(&digest, &format!("{error:#}"));
-                    None
+            efforts.iter().find_map(|&effort| {
+                let entry = cache.find(&digest, effort)?;
+                match load_native(&engine, &entry) {
+                    Ok(component) => Some(component),
+                    Err(error) => {
+                        cache.reject(&digest, effort, &format!("{error:#}"));
+                        None
+                    }
                 }
-            }
+            })
         })
         .await
         .ok()
@@ -196,11 +219,17 @@ impl Drop for Work {
 }
 
 /// Loads what was compiled just now, and keeps it if there is a cache.
-fn adopt(engine: &Engine, cache: Option<&Cache>, digest: &Digest, work: Work) -> Result<Component, Mistake> {
+fn adopt(
+    engine: &Engine,
+    cache: Option<&Cache>,
+    digest: &Digest,
+    effort: Effort,
+    work: Work,
+) -> Result<Component, Mistake> {
     let component = load_native(engine, &work.output()).map_err(|error| does_not_load(&format!("{error:#}")))?;
     let _ = fs::remove_file(work.input());
     if let Some(cache) = cache
-        && let Err(error) = cache.keep(digest, work.path())
+        && let Err(error) = cache.keep(digest, effort, work.path())
     {
         telemetry::plugin_cache_unusable(&cache.directory().display().to_string(), &error.to_string());
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::super::contract::client::Error;
+use super::staged;
 use crate::config::WebUrl;
 use crate::flow::http_client::{HttpRequest, HttpResponse};
 
@@ -54,7 +55,9 @@ pub(super) fn answer(request: &HttpRequest, body_bytes_max: usize) -> Option<Res
     let answer = match found.ok()? {
         None => {
             let HttpRequest { method, url, .. } = request;
-            Err(Error::Unreachable(format!("the vector's `http` has no answer (left) for this `{method} {url}`")))
+            let why = format!("the vector's `http` has no answer (left) for this `{method} {url}`");
+            staged::missed(|| why.clone());
+            Err(Error::Unreachable(why))
         }
         Some(CannedAnswer::Response(response)) if response.body.len() > body_bytes_max => Err(Error::TooLarge),
         Some(CannedAnswer::Response(response)) => Ok(response),

@@ -11,6 +11,7 @@ use super::super::grants::Grants;
 use super::super::guest::Guest;
 use super::super::limits::PluginLimits;
 use super::rate::Rate;
+use super::staged;
 use crate::flow::kv::{KeyValue, KvEntry, KvError, KvKey};
 
 /// Longest key, and prefix of keys, in bytes.
@@ -38,6 +39,11 @@ impl KvReach {
         }
     }
 
+    /// The keys it reaches: those of the vector that is asked, if it has any.
+    fn store(&self) -> Arc<dyn KeyValue> {
+        staged::kv().unwrap_or_else(|| self.store.clone())
+    }
+
     /// Whether the plugin may ask this now.
     fn admit(&self, bucket: &str, key: &str, value: &[u8]) -> Result<(), Error> {
         if !self.buckets.contains(bucket) {
@@ -53,8 +59,9 @@ impl KvReach {
 impl store::Host for Guest {
     async fn get(&mut self, bucket: String, key: String) -> Result<Option<Entry>, Error> {
         let reach = self.reach.clone();
+        let store = reach.kv.store();
         let admitted = reach.kv.admit(&bucket, &key, &[]);
-        let found = self.ask(admitted, reach.kv.store.get(KvKey { bucket: &bucket, key: &key })).await?;
+        let found = self.ask(admitted, store.get(KvKey { bucket: &bucket, key: &key })).await?;
         Ok(found.map(|KvEntry { value, revision }| Entry { value, revision }))
     }
 
@@ -67,22 +74,25 @@ impl store::Host for Guest {
         ttl_ms: Option<u64>,
     ) -> Result<u64, Error> {
         let reach = self.reach.clone();
+        let store = reach.kv.store();
         let admitted = reach.kv.admit(&bucket, &key, &value);
         let ttl = ttl_ms.map(Duration::from_millis);
-        self.ask(admitted, reach.kv.store.put(KvKey { bucket: &bucket, key: &key }, &value, if_revision, ttl)).await
+        self.ask(admitted, store.put(KvKey { bucket: &bucket, key: &key }, &value, if_revision, ttl)).await
     }
 
     async fn delete(&mut self, bucket: String, key: String, if_revision: Option<u64>) -> Result<bool, Error> {
         let reach = self.reach.clone();
+        let store = reach.kv.store();
         let admitted = reach.kv.admit(&bucket, &key, &[]);
-        self.ask(admitted, reach.kv.store.delete(KvKey { bucket: &bucket, key: &key }, if_revision)).await
+        self.ask(admitted, store.delete(KvKey { bucket: &bucket, key: &key }, if_revision)).await
     }
 
     async fn increment(&mut self, bucket: String, key: String, delta: i64, ttl_ms: Option<u64>) -> Result<i64, Error> {
         let reach = self.reach.clone();
+        let store = reach.kv.store();
         let admitted = reach.kv.admit(&bucket, &key, &[]);
         let ttl = ttl_ms.map(Duration::from_millis);
-        self.ask(admitted, reach.kv.store.increment(KvKey { bucket: &bucket, key: &key }, delta, ttl)).await
+        self.ask(admitted, store.increment(KvKey { bucket: &bucket, key: &key }, delta, ttl)).await
     }
 
     async fn keys(
@@ -93,9 +103,10 @@ impl store::Host for Guest {
         limit: u32,
     ) -> Result<Vec<String>, Error> {
         let reach = self.reach.clone();
+        let store = reach.kv.store();
         let admitted = reach.kv.admit(&bucket, &prefix, &[]);
         let limit = limit.min(KEYS_MAX);
-        self.ask(admitted, reach.kv.store.keys(&bucket, &prefix, after.as_deref(), limit)).await
+        self.ask(admitted, store.keys(&bucket, &prefix, after.as_deref(), limit)).await
     }
 }
 

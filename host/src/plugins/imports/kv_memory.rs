@@ -20,12 +20,13 @@ pub struct MemoryKv {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     revision: u64,
     kept: BTreeMap<(String, String), Kept>,
 }
 
+#[derive(Clone)]
 struct Kept {
     entry: KvEntry,
     expires_at_ms: Option<u64>,
@@ -36,6 +37,17 @@ impl MemoryKv {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, state: Mutex::default() }
+    }
+
+    /// Puts a key there, for good.
+    pub(in crate::plugins) fn lay(&self, key: KvKey<'_>, value: Vec<u8>) {
+        self.state.lock().write(key, value, self.clock.now_unix_ms(), None);
+    }
+
+    /// The same keys, for somebody else to change.
+    #[must_use]
+    pub(in crate::plugins) fn copied(&self) -> Self {
+        Self { clock: self.clock.clone(), state: Mutex::new(self.state.lock().clone()) }
     }
 }
 

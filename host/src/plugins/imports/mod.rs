@@ -15,6 +15,7 @@ mod random;
 mod rate;
 mod reach;
 mod secrets;
+mod staged;
 
 pub(super) use http_canned::{Canned, CannedAnswer, answering};
 pub use kv_memory::MemoryKv;
@@ -26,6 +27,7 @@ pub(super) use random::RANDOM_BYTES_MAX;
 pub use reach::Services;
 pub(super) use reach::{HostCall, Reach};
 pub use secrets::Secrets;
+pub(super) use staged::{Stage, StagedAnswer, StagedQuery, staged};
 
 use wasmtime::component::{HasSelf, Linker};
 

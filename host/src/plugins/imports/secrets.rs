@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::contract::secrets;
 use super::super::guest::Guest;
+use super::staged;
 use crate::config::Secret;
 
 /// Where the secrets of plugins come from.
@@ -30,9 +31,14 @@ impl secrets::Host for Guest {
     fn get(&mut self, name: String) -> Result<String, secrets::Error> {
         let call = self.host_call("secrets");
         let granted = self.reach.secrets.get(&name);
-        let answer = match granted {
-            Some(Some(secret)) => Ok(secret.expose().to_owned()),
-            Some(None) => Err(secrets::Error::Missing),
+        let given = granted
+            .map(|own| staged::secret(&name).unwrap_or_else(|| own.as_ref().map(|secret| secret.expose().to_owned())));
+        let answer = match given {
+            Some(Some(secret)) => Ok(secret),
+            Some(None) => {
+                staged::missed(|| format!("secret `{name}` is not there: the vector's `secrets` may give it"));
+                Err(secrets::Error::Missing)
+            }
             None => Err(secrets::Error::Denied),
         };
         call.end(match &answer {

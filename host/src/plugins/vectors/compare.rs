@@ -11,7 +11,8 @@ const SHOWN_CHARS_MAX: usize = 200;
 const DIFFERENCES_MAX: usize = 20;
 /// What is compared only where a vector has it: sentences for people, which change with their wording, and how long a
 /// yes is good.
-const OPTIONAL: [(&str, &str); 4] = [("/refusal", "message"), ("/fault", "detail"), ("", "reason"), ("", "ttl_ms")];
+pub(super) const OPTIONAL: [(&str, &str); 4] =
+    [("/refusal", "message"), ("/fault", "detail"), ("", "reason"), ("", "ttl_ms")];
 
 /// The keys of `expect`, for their spelling; values are compared as JSON.
 #[derive(Debug, Deserialize)]
@@ -155,6 +156,16 @@ pub(super) fn expected(expect: &Value, answer: &Value) -> Vec<String> {
     differences(&expect, &answer)
 }
 
+/// The words of an answer that are not compared, because what is expected has none: they say why it is another.
+pub(super) fn said(expect: &Value, answer: &Value) -> Option<String> {
+    let mut words = OPTIONAL.into_iter().filter(|(_, key)| *key != "ttl_ms").filter_map(|(pointer, key)| {
+        let is_compared = expect.pointer(pointer).is_some_and(|at| at.get(key).is_some());
+        let text = answer.pointer(pointer)?.get(key)?.as_str()?;
+        (!is_compared && !text.is_empty()).then(|| format!("it says: {}", cut(text)))
+    });
+    words.next()
+}
+
 /// What a vector may leave out of an outcome: no effects, an emit to everyone.
 fn complete(expect: &mut Value) {
     let Value::Object(keys) = expect else { return };
@@ -217,15 +228,19 @@ fn equal(one: &Value, other: &Value) -> bool {
 fn tell(at: &str, expected: Option<&Value>, found: Option<&Value>, told: &mut Vec<String>) {
     let shown = |value: Option<&Value>| {
         let Some(value) = value else { return "nothing".to_owned() };
-        let text = value.to_string();
-        let mut cut: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-        if cut.len() < text.len() {
-            cut.push('…');
-        }
-        cut
+        cut(&value.to_string())
     };
     let at = if at.is_empty() { "the answer" } else { at };
     told.push(format!("{at}: expected {}, found {}", shown(expected), shown(found)));
+}
+
+/// As much of a text as is shown.
+fn cut(text: &str) -> String {
+    let mut cut: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    if cut.len() < text.len() {
+        cut.push('…');
+    }
+    cut
 }
 
 #[cfg(test)]

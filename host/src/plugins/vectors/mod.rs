@@ -6,13 +6,15 @@ mod answer;
 mod compare;
 mod http;
 mod read;
+mod stage;
+mod update;
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::Plugin;
-use super::imports::{Canned, answering};
+use super::imports::{Canned, Stage, answering, staged};
 use crate::channels::PluginKind;
 use crate::config::{Diagnostic, Place, SourceFile};
 use crate::flow::CallContext;
@@ -22,15 +24,26 @@ use crate::protocol::{BusEvent, ConnectionId, Payload, User};
 pub use read::{ContextFile, UserFile};
 
 /// A question to a plugin, and the answer it owes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Vector {
     /// The file it came from, for messages.
     source: Arc<SourceFile>,
     question: Question,
     /// What its HTTP requests are answered; `None` where the file does not say.
     http: Option<Vec<Canned>>,
+    /// What it finds where it asks the host for anything else.
+    stage: Stage,
     /// What the file expects, as it stands there; `None` when nobody said yet.
     expect: Option<Value>,
+}
+
+/// What a plugin answered to a vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// The answer, in the words of `expect`.
+    pub answer: Value,
+    /// What it asked the host for that had no answer, a sentence each.
+    missed: Vec<String>,
 }
 
 /// What a plugin is asked.
@@ -48,6 +61,12 @@ enum Question {
     Transform { context: CallContext, event: Box<BusEvent>, payload: Payload },
     /// To hear of a connection.
     Connection { connection: ConnectionId, user: Option<User>, phase: Phase },
+}
+
+impl std::fmt::Debug for Vector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vector").field("path", &self.path()).field("question", &self.question).finish_non_exhaustive()
+    }
 }
 
 impl Vector {
@@ -111,10 +130,31 @@ impl Vector {
 
     /// Asks the plugin. What it answers is in the words of `expect`.
     pub async fn ask(&self, plugin: &Plugin) -> Value {
-        match &self.http {
-            Some(canned) => answering(canned.clone(), answer::ask(plugin, &self.question)).await,
-            None => answer::ask(plugin, &self.question).await,
+        self.ask_and_tell(plugin).await.answer
+    }
+
+    /// Asks the plugin, and keeps why it may have answered so.
+    pub async fn ask_and_tell(&self, plugin: &Plugin) -> Asked {
+        let stage = Stage { kv: self.stage.kv.as_ref().map(|keys| Arc::new(keys.copied())), ..self.stage.clone() };
+        let asked = async {
+            match &self.http {
+                Some(canned) => answering(canned.clone(), answer::ask(plugin, &self.question)).await,
+                None => answer::ask(plugin, &self.question).await,
+            }
+        };
+        let (answer, missed) = staged(stage, asked).await;
+        Asked { answer, missed }
+    }
+
+    /// How an answer differs from what is expected, a line each, and why it may; none when it does not.
+    #[must_use]
+    pub fn judge(&self, asked: &Asked) -> Vec<String> {
+        let mut told = self.differences(&asked.answer);
+        if !told.is_empty() {
+            let said = self.expect.as_ref().and_then(|expect| compare::said(expect, &asked.answer));
+            told.extend(said.into_iter().chain(asked.missed.iter().cloned()));
         }
+        told
     }
 
     /// How an answer differs from what is expected, a line each; none when it does not.
@@ -126,14 +166,10 @@ impl Vector {
         }
     }
 
-    /// The text of its file with this answer as what is expected.
+    /// The text of its file with this answer as what is expected; all else in it stays as it is.
     #[must_use]
     pub fn updated(&self, answer: &Value) -> String {
-        let mut file: Value = serde_json::from_str(&self.source.text).unwrap_or_default();
-        if let Value::Object(keys) = &mut file {
-            keys.insert("expect".to_owned(), answer.clone());
-        }
-        format!("{file:#}\n")
+        update::updated(&self.source.text, answer)
     }
 }
 
@@ -146,9 +182,9 @@ pub(super) async fn self_test(plugin: &Plugin, files: &[Arc<SourceFile>]) -> Res
     for file in files {
         match Vector::read(file) {
             Ok(vector) => {
-                let differences = vector.differences(&vector.ask(plugin).await);
+                let differences = vector.judge(&vector.ask_and_tell(plugin).await);
                 if !differences.is_empty() {
-                    mistakes.push(mismatch(&vector, &differences));
+                    mistakes.push(mismatch(plugin, &vector, &differences));
                 }
             }
             Err(mistake) => mistakes.push(mistake),
@@ -163,8 +199,8 @@ pub fn differences(one: &Value, other: &Value) -> Vec<String> {
     compare::differences(one, other)
 }
 
-fn mismatch(vector: &Vector, differences: &[String]) -> Diagnostic {
+fn mismatch(plugin: &Plugin, vector: &Vector, differences: &[String]) -> Diagnostic {
     let message = format!("is answered otherwise: {}", differences.join("; "));
     Diagnostic::at(vector.expect_place(), message)
-        .hint("`tidegate plugin test` shows it; with `--update` it takes what is answered now")
+        .hint(format!("`tidegate plugin test {} --update` writes what is answered now into the file", plugin.name()))
 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Error, Map, Value};
 
+use super::super::imports::Stage;
 use super::http::{self, ExchangeFile};
+use super::stage::{self, KvFile, QueryFile};
 use super::{Question, Vector, compare};
 use crate::channels::{PluginKind, PluginKinds, Sources, compile};
 use crate::config::{Diagnostic, Place, SourceFile};
@@ -18,7 +20,8 @@ use crate::protocol::{BusEvent, ConnectionId, Generation, Payload, User};
 /// The connection every vector is asked from.
 const CONNECTION: &str = "test";
 /// The keys of a vector: an input that has others is a payload.
-const KEYS: [&str; 8] = ["kind", "context", "payload", "action", "event", "phase", "http", "expect"];
+const KEYS: [&str; 11] =
+    ["kind", "context", "payload", "action", "event", "phase", "http", "queries", "kv", "secrets", "expect"];
 /// What an event is, where a vector does not say: nobody's but the test's.
 const EVENT: [(&str, &str); 3] = [("specversion", "1.0"), ("id", "test"), ("source", "/test")];
 
@@ -35,6 +38,9 @@ struct File {
     event: Option<Map<String, Value>>,
     phase: Option<PhaseFile>,
     http: Option<Vec<ExchangeFile>>,
+    queries: Option<Vec<QueryFile>>,
+    kv: Option<KvFile>,
+    secrets: Option<BTreeMap<String, String>>,
     expect: Option<compare::Expect>,
 }
 
@@ -90,11 +96,14 @@ pub(super) fn read(source: &Arc<SourceFile>) -> Result<Vector, Diagnostic> {
     let file: File = serde_json::from_str(&source.text).map_err(|error| mistake(source, &error))?;
     let question = question(&file).map_err(|message| of_file(source, &message))?;
     let http = file.http.as_deref().map(http::read).transpose().map_err(|message| of_file(source, &message))?;
+    let stage = stage::read(file.queries.as_deref(), file.kv.as_ref(), file.secrets.as_ref());
+    let stage = stage.map_err(|message| of_file(source, &message))?;
     if let Some(wrong) = file.expect.as_ref().and_then(|expect| expect.misfit(file.kind)) {
         return Err(of_file(source, &wrong));
     }
     let raw: Value = serde_json::from_str(&source.text).map_err(|error| mistake(source, &error))?;
-    Ok(Vector { source: source.clone(), question, http, expect: raw.get("expect").filter(|it| !it.is_null()).cloned() })
+    let expect = raw.get("expect").filter(|it| !it.is_null()).cloned();
+    Ok(Vector { source: source.clone(), question, http, stage, expect })
 }
 
 pub(super) fn of_input(source: &Arc<SourceFile>, kind: PluginKind, context: ContextFile) -> Result<Vector, Diagnostic> {
@@ -117,7 +126,7 @@ pub(super) fn of_input(source: &Arc<SourceFile>, kind: PluginKind, context: Cont
         }
     }
     let question = question(&file).map_err(|message| of_file(source, &message))?;
-    Ok(Vector { source: source.clone(), question, http: None, expect: None })
+    Ok(Vector { source: source.clone(), question, http: None, stage: Stage::default(), expect: None })
 }
 
 pub(super) fn without_input(kind: PluginKind, context: ContextFile, phase: Phase) -> Result<Vector, Diagnostic> {
@@ -129,12 +138,24 @@ pub(super) fn without_input(kind: PluginKind, context: ContextFile, phase: Phase
         _ => {}
     }
     let question = question(&file).map_err(Diagnostic::new)?;
-    Ok(Vector { source, question, http: None, expect: None })
+    Ok(Vector { source, question, http: None, stage: Stage::default(), expect: None })
 }
 
 impl File {
     const fn asking(kind: PluginKind, context: ContextFile) -> Self {
-        Self { kind, context, payload: None, action: None, event: None, phase: None, http: None, expect: None }
+        Self {
+            kind,
+            context,
+            payload: None,
+            action: None,
+            event: None,
+            phase: None,
+            http: None,
+            queries: None,
+            kv: None,
+            secrets: None,
+            expect: None,
+        }
     }
 
     /// Tells of what stands there and is for other kinds.

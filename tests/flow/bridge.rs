@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use tidegate::flow::Effect;
+use tidegate::protocol::{BusEvent, ReadPayload};
 
 use crate::CHANNELS;
 use crate::support::{FakeClock, Server, event, user};
@@ -55,6 +56,26 @@ async fn integers_of_an_event_are_integers_in_an_expression() {
     let server = server();
     server.bridge(&event("counted", json!({ "room": "a", "n": 41 }))).await;
     assert_eq!(server.delivered(), [("chat.a".to_owned(), json!({ "text": "42" }))]);
+}
+
+#[tokio::test]
+async fn a_whole_number_is_an_integer_however_its_producer_writes_it() {
+    for (n, text) in [("41", "42"), ("41.0", "42"), ("41.00", "42"), ("4.1e1", "42"), ("-0", "1"), ("1e2", "101")] {
+        let server = server();
+        let data = ReadPayload::parse(format!(r#"{{"room":7.0,"n":{n}}}"#)).unwrap();
+        server.bridge(&BusEvent::new("1".to_owned(), "/test".to_owned(), "counted".to_owned(), data)).await;
+        assert_eq!(server.delivered(), [("chat.7".to_owned(), json!({ "text": text }))], "{n}");
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_an_expression_would_change_is_a_dead_letter_that_shows_it() {
+    let server = server();
+    let data = ReadPayload::parse(r#"{"room":"a","n":123456789012345678901234567890}"#.to_owned()).unwrap();
+    server.bridge(&BusEvent::new("1".to_owned(), "/test".to_owned(), "counted".to_owned(), data)).await;
+    assert_eq!(server.delivered(), []);
+    let reason = &server.dead_letters.list()[0].reason;
+    assert!(reason.contains("the number 123456789012345678901234567890 has more digits than CEL keeps"), "{reason}");
 }
 
 #[tokio::test]

@@ -210,7 +210,7 @@ async fn a_handlers_effects_happen_in_its_order_after_gate_4() {
     assert_eq!(server.delivered(), delivered);
     let published = server.bus.published();
     assert_eq!((published[0].kind.as_str(), published[0].source.as_str()), ("ping.seen", "/plugins/answerer"));
-    assert_eq!((&published[0].data, published.len()), (&json!({ "n": 1 }), 1));
+    assert_eq!((published[0].data.value(), published.len()), (&json!({ "n": 1 }), 1));
 }
 
 #[tokio::test]

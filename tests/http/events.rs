@@ -1,9 +1,10 @@
 //! `POST /v1/events`
 
 use serde_json::{Value, json};
+use tidegate::protocol::{BusEvent, ReadPayload};
 
 use crate::support::{FakeBus, Server};
-use crate::{Answer, CHANNELS, post, refusal, server};
+use crate::{Answer, CHANNELS, get, post, refusal, server};
 
 const ONE: &str = "application/cloudevents+json";
 const BATCH: &str = "application/cloudevents-batch+json";
@@ -27,8 +28,26 @@ async fn one_event_is_accepted_onto_the_bus() {
         let answer = send(&server, content_type, &cloud_event("1")).await;
         assert_eq!((answer.status.as_u16(), answer.json()), (202, json!({ "accepted": 1 })), "{content_type}");
     }
-    assert_eq!(server.bus.published()[0].to_json(), cloud_event("1"));
+    assert_eq!(serde_json::to_value(&server.bus.published()[0]).unwrap(), cloud_event("1"));
     assert_eq!(server.delivered(), [], "the bridge takes it from there");
+}
+
+#[tokio::test]
+async fn the_data_of_an_event_crosses_letter_by_letter_and_so_it_stands_in_a_dead_letter() {
+    let server = server().start();
+    let data = r#"{"title":"x","id":123456789012345678901234567890,"price":[7.10,7.0,-0,1E2]}"#;
+    let text = format!(r#"{{"specversion":"1.0","id":"1","source":"/cms","type":"article.published","data":{data}}}"#);
+    let answer = post("/v1/events").key("events").content_type(ONE).body(text).to(&server).await;
+    assert_eq!(answer.status, 202);
+    server.bridge(&server.bus.published()[0]).await;
+    assert_eq!(server.rooms.delivered_texts(), [("news".to_owned(), data.to_owned())]);
+
+    let dead = data.replace("\"x\"", "5");
+    let event =
+        BusEvent::new("2".into(), "/cms".into(), "article.published".into(), ReadPayload::parse(dead.clone()).unwrap());
+    server.bridge(&event).await;
+    let letters = get("/v1/dead-letters").key("operate").to(&server).await;
+    assert!(letters.text.contains(&dead), "{}", letters.text);
 }
 
 #[tokio::test]

@@ -32,6 +32,12 @@ impl FakeRooms {
         delivered.iter().map(|p| (p.topic.as_str().to_owned(), p.payload.to_value().unwrap())).collect()
     }
 
+    /// Every delivery so far, as `(topic, the payload's text)`.
+    pub fn delivered_texts(&self) -> Vec<(String, String)> {
+        let delivered = self.delivered.lock();
+        delivered.iter().map(|p| (p.topic.as_str().to_owned(), p.payload.as_str().to_owned())).collect()
+    }
+
     /// Every delivery so far, once there are `count`.
     pub async fn arrived(&self, count: usize) -> Vec<(String, Value)> {
         let enough = async {

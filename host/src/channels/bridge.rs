@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Template;
 use super::expression::{EventContext, Expression};
-use crate::protocol::{BusEvent, PluginName};
+use crate::protocol::{BusEvent, PluginName, ReadPayload};
 
 /// Every bridge rule, found by event type.
 #[derive(Debug, Default)]
@@ -120,14 +120,18 @@ impl BridgeRule {
     ///
     /// # Errors
     /// [`BridgeError`] when an expression fails or a param is no segment of a topic.
-    pub fn apply(&self, event: &BusEvent) -> Result<Option<(String, Value)>, BridgeError> {
-        if self.when.is_none() && self.params.is_empty() && self.payload.is_none() {
+    pub fn apply(&self, event: &BusEvent) -> Result<Option<(String, ReadPayload)>, BridgeError> {
+        let payload = self.payload.as_ref().filter(|payload| !payload.is_the_data());
+        if self.when.is_none() && self.params.is_empty() && payload.is_none() {
             return Ok(Some((self.to.fill(&[]), event.data.clone())));
         }
-        let context = EventContext::new(&event.to_json());
+        let context = EventContext::new(event);
         let Some(topic) = self.topic(&context)? else { return Ok(None) };
-        let payload = match &self.payload {
-            Some(payload) => evaluate("payload", payload, &context)?,
+        let payload = match payload {
+            Some(payload) => {
+                let made = payload.evaluate_payload(&context);
+                made.map_err(|error| BridgeError(format!("`payload`: {error}")))?
+            }
             None => event.data.clone(),
         };
         Ok(Some((topic, payload)))
@@ -142,14 +146,16 @@ impl BridgeRule {
     /// [`BridgeError`] when an expression fails, a param is no segment of a topic or `user` comes out as no user: a
     /// field that is missing means nobody, and never everybody.
     pub fn apply_revoking(&self, event: &BusEvent) -> Result<Option<(String, Option<String>)>, BridgeError> {
-        let context = EventContext::new(&event.to_json());
+        let context = EventContext::new(event);
         let Some(topic) = self.topic(&context)? else { return Ok(None) };
         let Some(user) = &self.user else { return Ok(Some((topic, None))) };
         match evaluate("user", user, &context)? {
             Value::String(user) if !user.is_empty() => Ok(Some((topic, Some(user)))),
-            Value::Number(number) if number.is_i64() || number.is_u64() => Ok(Some((topic, Some(number.to_string())))),
             Value::String(_) => Err(BridgeError("`user` is empty".to_owned())),
-            other => Err(BridgeError(format!("`user`: expected a text or an integer, found {}", kind_of(&other)))),
+            other => match whole(&other) {
+                Some(number) => Ok(Some((topic, Some(number)))),
+                None => Err(BridgeError(format!("`user`: expected a text or an integer, found {}", kind_of(&other)))),
+            },
         }
     }
 
@@ -182,13 +188,10 @@ fn segment(name: &str, value: &Value) -> Result<String, BridgeError> {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Bool(bool) => bool.to_string(),
-        Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),
-        other => {
+        other => whole(other).ok_or_else(|| {
             let found = kind_of(other);
-            return Err(BridgeError(format!(
-                "param `{name}`: expected a text, an integer or a boolean, found {found}"
-            )));
-        }
+            BridgeError(format!("param `{name}`: expected a text, an integer or a boolean, found {found}"))
+        })?,
     };
     if text.is_empty() {
         return Err(BridgeError(format!("param `{name}` is empty")));
@@ -197,6 +200,18 @@ fn segment(name: &str, value: &Value) -> Result<String, BridgeError> {
         return Err(BridgeError(format!("param `{name}` holds a dot, it would be two segments")));
     }
     Ok(text)
+}
+
+/// A whole number as a text, without a point: also of a double that came out whole, as far as doubles count one by one.
+fn whole(value: &Value) -> Option<String> {
+    const DOUBLES_COUNT_TO: f64 = 9_007_199_254_740_992.0;
+    let number = value.as_number()?;
+    if number.is_i64() || number.is_u64() {
+        return Some(number.to_string());
+    }
+    let double = number.as_f64().filter(|double| double.fract() == 0.0 && double.abs() <= DOUBLES_COUNT_TO)?;
+    // Not `-0`.
+    Some(format!("{}", double + 0.0))
 }
 
 const fn kind_of(value: &Value) -> &'static str {
@@ -229,8 +244,13 @@ mod tests {
         })
     }
 
-    fn event(data: Value) -> BusEvent {
+    fn event(data: impl Into<ReadPayload>) -> BusEvent {
         BusEvent::new("1".to_owned(), "/test".to_owned(), "vault.source.added".to_owned(), data)
+    }
+
+    fn crossed(rule: &BridgeRule, data: Value) -> Result<Option<(String, Value)>, String> {
+        let made = rule.apply(&event(data)).map_err(|error| error.0)?;
+        Ok(made.map(|(topic, payload)| (topic, payload.value().clone())))
     }
 
     #[test]
@@ -258,7 +278,7 @@ mod tests {
             &["event.data.vaultId", "event.data.n + 1"],
             Some("{'kind': event.type}"),
         );
-        let apply = |data| rule.apply(&event(data)).map_err(|error| error.0);
+        let apply = |data| crossed(&rule, data);
         let crossed = apply(json!({ "status": "live", "vaultId": "v1", "n": 1 }));
         assert_eq!(crossed, Ok(Some(("vault.v1.2".to_owned(), json!({ "kind": "vault.source.added" })))));
         assert_eq!(apply(json!({ "status": "draft" })), Ok(None));
@@ -273,7 +293,39 @@ mod tests {
     #[test]
     fn without_expressions_the_data_crosses_as_it_is() {
         let rule = rule("vault.source.*", "blog.feed", None, &[], None);
-        assert_eq!(rule.apply(&event(json!([1]))), Ok(Some(("blog.feed".to_owned(), json!([1])))));
+        assert_eq!(crossed(&rule, json!([1])), Ok(Some(("blog.feed".to_owned(), json!([1])))));
+    }
+
+    #[test]
+    fn what_no_expression_touches_crosses_letter_by_letter() {
+        let data = r#"{ "price": 7.10, "id": 123456789012345678901234567890, "n": [7.0, 1E2, -0] }"#;
+        let event = event(ReadPayload::parse(data.to_owned()).unwrap());
+        let always = Some("event.data.n[0] == 7");
+        for (when, payload) in
+            [(None, None), (None, Some("event.data")), (always, None), (always, Some(" event . data "))]
+        {
+            let (_, made) = rule("vault.source.*", "blog.feed", when, &[], payload).apply(&event).unwrap().unwrap();
+            assert_eq!(made.as_str(), data, "{when:?} {payload:?}");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_names_a_topic_without_a_point() {
+        let topic = |text: &str, expression: &str| {
+            let event = event(ReadPayload::parse(text.to_owned()).unwrap());
+            let made = rule("vault.source.*", "vault.{vaultId}", None, &[expression], None).apply(&event);
+            made.map(|made| made.unwrap().0).map_err(|error| error.0)
+        };
+        for seven in ["7", "7.0", "7.00", "0.7e1"] {
+            assert_eq!(topic(seven, "event.data").as_deref(), Ok("vault.7"), "{seven}");
+        }
+        assert_eq!(topic("-0.0", "event.data").as_deref(), Ok("vault.0"));
+        assert_eq!(topic("3.5", "event.data * 2.0").as_deref(), Ok("vault.7"));
+        assert_eq!(topic("-0.5", "event.data * 0.0").as_deref(), Ok("vault.0"));
+        for broken in ["7.5", "1e20", "123456789012345678901234567890"] {
+            let why = "param `vaultId`: expected a text, an integer or a boolean, found a number";
+            assert_eq!(topic(broken, "event.data"), Err(why.to_owned()), "{broken}");
+        }
     }
 
     #[test]

@@ -1,18 +1,20 @@
-//! CEL expressions over a bus event, compiled. The only home of `cel`.
+//! CEL expressions over a bus event, compiled. With `cel_json.rs` the only home of `cel`.
 //!
 //! What bounds an expression: its text (1 KiB, brackets nested 32 deep, operators 48: parser and interpreter recurse
 //! with it), and that it has no loops but the macros over lists and maps, so it always ends; nested macros multiply their work, which
 //! is the rule author's to keep small. `matches` runs in time that grows with its text. A panic inside the interpreter
 //! counts as a failure.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
-use cel::objects::{Key, Map};
 use cel::{Context, Env, Program};
 use serde_json::Value;
+
+use super::cel_json::{self, Json};
+use crate::protocol::{BusEvent, ReadPayload};
 
 /// Longest expression, in bytes.
 const EXPRESSION_BYTES_MAX: usize = 1024;
@@ -20,6 +22,8 @@ const EXPRESSION_BYTES_MAX: usize = 1024;
 const BRACKETS_MAX: usize = 32;
 /// Deepest nesting of operators, calls, lists and maps, as the interpreter meets it.
 const DEPTH_MAX: usize = 48;
+/// Longest part of a number that an error shows, in characters.
+const NUMBER_CHARS_MAX: usize = 48;
 /// What an expression may name besides `event` and the variables of its own macros.
 const TYPE_NAMES: [&str; 10] = ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type"];
 /// The stack an expression is parsed on: the parser takes some 20 KiB a level.
@@ -40,14 +44,19 @@ pub(super) struct ExpressionMistake {
 }
 
 /// An event as expressions see it; made once for all expressions of an event.
-pub(super) struct EventContext(Context<'static, 'static>);
+pub(super) struct EventContext {
+    context: Context<'static, 'static>,
+    /// The first number of the event that CEL does not hold.
+    long_number: Option<String>,
+}
 
 impl EventContext {
-    /// Takes the event's JSON.
-    pub(super) fn new(event: &Value) -> Self {
+    /// Takes an event.
+    pub(super) fn new(event: &BusEvent) -> Self {
         let mut context = Context::with_env(ENV.clone());
-        context.add_variable_from_value("event", from_json(event));
-        Self(context)
+        let (event, long_number) = cel_json::from_event(event);
+        context.add_variable_from_value("event", event);
+        Self { context, long_number }
     }
 }
 
@@ -74,14 +83,50 @@ impl Expression {
         }
     }
 
+    /// Whether it is `event.data` and nothing else.
+    pub(super) fn is_the_data(&self) -> bool {
+        let Expr::Select(select) = &self.0.expression().expr else { return false };
+        let of_event = matches!(&select.operand.expr, Expr::Ident(name) if name == "event");
+        of_event && select.field == "data" && !select.test
+    }
+
     /// Evaluates it.
     ///
     /// # Errors
     /// What went wrong, for operators.
     pub(super) fn evaluate(&self, event: &EventContext) -> Result<Value, String> {
-        let result = catch_unwind(AssertUnwindSafe(|| self.0.execute(&event.0)));
-        let value = result.map_err(|_| "the interpreter panicked".to_owned())?.map_err(|error| error.to_string())?;
-        to_json(&value)
+        let value = self.execute(event)?;
+        serde_json::to_value(Json(&value)).map_err(|error| error.to_string())
+    }
+
+    /// Evaluates it to a payload.
+    ///
+    /// # Errors
+    /// What went wrong, for operators.
+    pub(super) fn evaluate_payload(&self, event: &EventContext) -> Result<ReadPayload, String> {
+        let value = self.execute(event)?;
+        let text = serde_json::to_string(&Json(&value)).map_err(|error| error.to_string())?;
+        ReadPayload::parse(text).map_err(|error| error.to_string())
+    }
+
+    fn execute(&self, event: &EventContext) -> Result<cel::Value, String> {
+        let result = catch_unwind(AssertUnwindSafe(|| self.0.execute(&event.context)));
+        let result = result.map_err(|_| "the interpreter panicked".to_owned())?;
+        result.map_err(|error| match &event.long_number {
+            Some(number) => format!(
+                "{error}; the number {} has more digits than CEL keeps, it can only be passed on or compared with `==`",
+                cropped(number)
+            ),
+            None => error.to_string(),
+        })
+    }
+}
+
+/// The beginning of a number, as much of it as a reason has room for.
+fn cropped(number: &str) -> String {
+    match number.get(..NUMBER_CHARS_MAX) {
+        Some(start) => format!("{start}…"),
+        None => number.to_owned(),
     }
 }
 
@@ -159,43 +204,6 @@ fn bracket_depth(text: &str) -> usize {
     deepest
 }
 
-/// JSON integers become `int`: the crate's own conversion makes them `uint`, and then `n + 1` has no overload.
-fn from_json(value: &Value) -> cel::Value {
-    match value {
-        Value::Null => cel::Value::Null,
-        Value::Bool(bool) => cel::Value::Bool(*bool),
-        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(int), _) => cel::Value::Int(int),
-            (None, Some(uint)) => cel::Value::UInt(uint),
-            (None, None) => cel::Value::Float(number.as_f64().unwrap_or_default()),
-        },
-        Value::String(text) => cel::Value::String(text.clone().into()),
-        Value::Array(items) => cel::Value::List(Arc::new(items.iter().map(from_json).collect())),
-        Value::Object(fields) => {
-            let entry = |(key, value): (&String, &Value)| (Key::String(key.clone().into()), from_json(value));
-            cel::Value::Map(Map { map: Arc::new(fields.iter().map(entry).collect::<HashMap<_, _>>()) })
-        }
-    }
-}
-
-/// The keys of a map come out sorted, for CEL keeps no order.
-fn to_json(value: &cel::Value) -> Result<Value, String> {
-    Ok(match value {
-        cel::Value::List(items) => Value::Array(items.iter().map(to_json).collect::<Result<_, _>>()?),
-        cel::Value::Map(map) => {
-            let entry = |(key, value): (&Key, &cel::Value)| Ok((key.to_string(), to_json(value)?));
-            let mut entries = map.map.iter().map(entry).collect::<Result<Vec<_>, String>>()?;
-            entries.sort_unstable_by(|(one, _), (two, _)| one.cmp(two));
-            Value::Object(entries.into_iter().collect())
-        }
-        cel::Value::Float(float) if !float.is_finite() => return Err(format!("{float} is no JSON number")),
-        cel::Value::Function(..) | cel::Value::Opaque(_) | cel::Value::Struct(_) => {
-            return Err(format!("a {} is no JSON value", value.type_of()));
-        }
-        scalar => scalar.json().map_err(|_| format!("a {} is no JSON value", value.type_of()))?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -203,8 +211,54 @@ mod tests {
     use super::*;
 
     fn evaluate(text: &str) -> Result<Value, String> {
-        let event = json!({ "type": "t", "data": { "n": 3, "big": u64::MAX, "f": 1.5, "s": "x", "list": [1, 2], "none": null } });
+        let event = json!({ "specversion": "1.0", "id": "1", "source": "/a", "type": "t", "data": { "n": 3, "big": u64::MAX, "f": 1.5, "s": "x", "list": [1, 2], "none": null } });
+        let event = BusEvent::parse(&event.to_string()).unwrap();
         Expression::compile(text).unwrap().evaluate(&EventContext::new(&event))
+    }
+
+    /// What an expression makes of `event.data` of this text, as a payload.
+    fn made(expression: &str, data: &str) -> Result<String, String> {
+        let data = ReadPayload::parse(data.to_owned()).unwrap();
+        let event = BusEvent::new("1".to_owned(), "/a".to_owned(), "t".to_owned(), data);
+        let payload = Expression::compile(expression).unwrap().evaluate_payload(&EventContext::new(&event))?;
+        Ok(payload.as_str().to_owned())
+    }
+
+    #[test]
+    fn a_whole_number_is_an_int_however_it_is_written() {
+        for seven in ["7", "7.0", "7.00", "70e-1", "0.7e1"] {
+            assert_eq!(made("event.data + 1", seven), Ok("8".to_owned()), "{seven}");
+            assert_eq!(made("event.data / 2", seven), Ok("3".to_owned()), "{seven}");
+            assert_eq!(made("string(event.data)", seven), Ok("\"7\"".to_owned()), "{seven}");
+            assert_eq!(made("type(event.data) == int", seven), Ok("true".to_owned()), "{seven}");
+        }
+        assert_eq!(made("[event.data]", "1e2"), Ok("[100]".to_owned()));
+        assert_eq!(made("[event.data, event.data + 1]", "-0"), Ok("[0,1]".to_owned()));
+        assert_eq!(made("[event.data]", "9.223372036854775807e18"), Ok("[9223372036854775807]".to_owned()));
+        assert_eq!(made("[event.data]", "18446744073709551615.0"), Ok("[18446744073709551615]".to_owned()));
+    }
+
+    #[test]
+    fn no_number_changes_on_its_way_through_an_expression() {
+        let long = "123456789012345678901234567890";
+        for kept in [long, "-0.12345678901234567890123", "1e-400", "9007199254740993.5", "18446744073709551616.0"] {
+            assert_eq!(made("{'n': [event.data]}", kept), Ok(format!("{{\"n\":[{kept}]}}")));
+            assert_eq!(made("event.data == event.data", kept), Ok("true".to_owned()));
+            assert_eq!(made("event.data == 1.0 || event.data in [0, 2.5]", kept), Ok("false".to_owned()));
+            for touched in ["event.data + 1", "event.data > 1", "string(event.data)", "int(event.data)", "-event.data"]
+            {
+                let why = made(touched, kept).unwrap_err();
+                assert!(why.contains("has more digits than CEL keeps"), "{touched} of {kept}: {why}");
+            }
+        }
+        assert_eq!(made("event.data.n + 1", &format!(r#"{{"a":"-1","n":1,"long":{long}}}"#)), Ok("2".to_owned()));
+        assert_eq!(
+            made("event.data[1] == event.data[0]", "[1e30, 1000000000000000000000000000000.0]"),
+            Ok("true".into())
+        );
+        for (double, written) in [("0.1", "0.1"), ("4.350", "4.35"), ("1e20", "1e+20"), ("2.5e-7", "2.5e-7")] {
+            assert_eq!(made("[event.data]", double), Ok(format!("[{written}]")));
+        }
     }
 
     #[test]
@@ -258,9 +312,10 @@ mod tests {
             format!("[1]{}", ".map(x,x)".repeat(EXPRESSION_BYTES_MAX / 9 - 1)),
             format!("{}x{}", "[1].map(x,".repeat(EXPRESSION_BYTES_MAX / 12), ")".repeat(EXPRESSION_BYTES_MAX / 12)),
         ];
+        let event = BusEvent::new("1".to_owned(), "/a".to_owned(), "t".to_owned(), json!({}));
         for text in deep {
             if let Ok(expression) = Expression::compile(&text) {
-                let _ = expression.evaluate(&EventContext::new(&json!({})));
+                let _ = expression.evaluate(&EventContext::new(&event));
             }
         }
     }

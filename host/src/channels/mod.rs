@@ -3,6 +3,7 @@
 mod bridge;
 mod bridge_file;
 mod catalog;
+mod cel_json;
 mod compile;
 mod examples;
 mod expression;

@@ -7,7 +7,7 @@ use super::ports::TransformCall;
 use super::revoke::{Revocation, RevokeRequest};
 use super::{DeadLetter, Effect, Gates, Publication, Serving};
 use crate::channels::{BridgeRule, RuleId};
-use crate::protocol::{BusEvent, Payload, Refusal, Topic};
+use crate::protocol::{BusEvent, Refusal, Topic};
 use crate::telemetry;
 
 /// Longest reason that an event is named in; the id of a longer one is not worth it.
@@ -93,16 +93,17 @@ impl Gates {
         event: &BusEvent,
     ) -> Result<Option<Publication>, String> {
         let Some((topic, payload)) = rule.apply(event).map_err(|error| error.to_string())? else { return Ok(None) };
-        let mut payload = Payload::from(&payload);
-        if let Some(plugin) = rule.transform() {
-            let call = TransformCall { channel: &rule.id().to, event, topic: &topic, payload: &payload };
-            match serving.plugins.transform(plugin, call).await.map_err(|fault| fault.to_string())? {
-                Some(made) => payload = made,
-                None => return Ok(None),
+        let cleared = match rule.transform() {
+            None => self.clear_read(serving, &topic, payload),
+            Some(plugin) => {
+                let call = TransformCall { channel: &rule.id().to, event, topic: &topic, payload: payload.as_ref() };
+                match serving.plugins.transform(plugin, call).await.map_err(|fault| fault.to_string())? {
+                    Some(made) => self.clear_broadcast(serving, &topic, made),
+                    None => return Ok(None),
+                }
             }
-        }
-        let publication = self.clear_broadcast(serving, &topic, payload);
-        let publication = publication.map_err(|refusal| not_cleared(&topic, &refusal))?;
+        };
+        let publication = cleared.map_err(|refusal| not_cleared(&topic, &refusal))?;
         in_channel(rule, &publication.topic, &publication.channel)?;
         Ok(Some(publication))
     }

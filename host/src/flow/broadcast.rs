@@ -15,8 +15,12 @@ impl Gates {
     /// `unknown_channel`, `payload_too_large`, `invalid_payload` with the violations, `draining`.
     pub fn broadcast(&self, topic: &str, read: ReadPayload) -> Result<Publication, Refusal> {
         self.refuse_while_draining()?;
+        self.clear_read(&self.serving(), topic, read)
+    }
+
+    pub(super) fn clear_read(&self, serving: &Serving, topic: &str, read: ReadPayload) -> Result<Publication, Refusal> {
         let judge = |schema: &Schema, read: &ReadPayload| check_value(schema, read.value());
-        self.judged(&self.serving(), topic, read, judge)
+        self.judged(serving, topic, read, judge)
     }
 
     pub(super) fn clear_broadcast(

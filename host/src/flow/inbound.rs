@@ -6,7 +6,7 @@ use super::ports::{Action, Fault, FaultKind, HandlerCall, Outcome, PluginEffect,
 use super::subscribe::denied;
 use super::{CallContext, Effect, Gates, Publication, Serving, Session, observe};
 use crate::channels::{Inbound, InboundAction, Resolved, Schema};
-use crate::protocol::{BusEvent, Code, ConnectionId, Payload, PluginName, Refusal};
+use crate::protocol::{BusEvent, Code, ConnectionId, Payload, PluginName, ReadPayload, Refusal};
 use crate::telemetry::{self, Gate};
 
 /// What a message that cleared gate 3 leads to. The caller performs the effects, then acks the reply.
@@ -159,7 +159,7 @@ fn emitted_badly(topic: &str, refusal: &Refusal) -> String {
 }
 
 fn bus_event(plugin: &PluginName, kind: String, subject: Option<String>, data: &Payload) -> Result<Effect, String> {
-    let data = data.to_value().map_err(|error| format!("publish `{kind}`: {error}"))?;
+    let data = ReadPayload::read(data.clone()).map_err(|error| format!("publish `{kind}`: {error}"))?;
     let id = uuid::Uuid::now_v7().to_string();
     let mut event = BusEvent::new(id, format!("/plugins/{plugin}"), kind, data);
     event.subject = subject.filter(|subject| !subject.is_empty());

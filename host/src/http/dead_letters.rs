@@ -5,14 +5,13 @@ use axum::extract;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, StatusCode};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::State;
 use super::answer::Problem;
 use crate::config::Permission;
-use crate::flow::Effect;
 use crate::flow::ports::{Letters, LettersAway};
+use crate::flow::{DeadLetter, Effect};
 use crate::protocol::Code;
 
 /// Letters of one answer when the caller names no `limit`.
@@ -29,21 +28,38 @@ const fn limit_default() -> usize {
     LIMIT_DEFAULT
 }
 
+/// Written as it is, and not by way of a tree: the numbers of an event keep their digits.
+#[derive(Serialize)]
+pub(super) struct Listed {
+    dead_letters: Vec<DeadLetter>,
+    kept: usize,
+    #[serde(skip_serializing_if = "is_true")]
+    complete: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_true(complete: &bool) -> bool {
+    *complete
+}
+
+#[derive(Serialize)]
+pub(super) struct Retried {
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letter: Option<DeadLetter>,
+}
+
 /// Newest first: `{ dead_letters: […], kept }`, `kept` being how many there are in all. With `complete: false` those are
 /// of this process only: the store that has the others is away.
 pub(super) async fn list(
     extract::State(state): extract::State<State>,
     query: Result<Query<ListQuery>, QueryRejection>,
     headers: HeaderMap,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Listed>, Problem> {
     state.admit(&headers, Permission::Operate)?;
     let Query(query) = query.map_err(|_| Problem::bad_request("the query takes `limit`, a whole number"))?;
     let Letters { letters, kept, complete } = state.dead_letters.newest(query.limit).await;
-    let mut answer = json!({ "dead_letters": letters, "kept": kept });
-    if !complete {
-        answer["complete"] = json!(false);
-    }
-    Ok(Json(answer))
+    Ok(Json(Listed { dead_letters: letters, kept, complete }))
 }
 
 /// Crosses again by the letter's own rule: 202 `{ outcome: "crossed" | "skipped" | "dead", dead_letter? }`. When it
@@ -52,7 +68,7 @@ pub(super) async fn retry(
     extract::State(state): extract::State<State>,
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<Retried>), Problem> {
     state.admit(&headers, Permission::Operate)?;
     if state.gates.is_draining() {
         return Err(Code::Draining.into());
@@ -71,9 +87,11 @@ pub(super) async fn retry(
     // Of two retries at once the one that takes the letter out performs.
     let letter = state.dead_letters.take(&id).await.map_err(away)?.ok_or_else(none)?;
     let answer = match effects.first() {
-        None => json!({ "outcome": "skipped" }),
-        Some(Effect::Bury(again)) => json!({ "outcome": "dead", "dead_letter": again }),
-        Some(Effect::Deliver(_) | Effect::Publish(_) | Effect::Revoke(..)) => json!({ "outcome": "crossed" }),
+        None => Retried { outcome: "skipped", dead_letter: None },
+        Some(Effect::Bury(again)) => Retried { outcome: "dead", dead_letter: Some(again.clone()) },
+        Some(Effect::Deliver(_) | Effect::Publish(_) | Effect::Revoke(..)) => {
+            Retried { outcome: "crossed", dead_letter: None }
+        }
     };
     if let Err(refusal) = state.gates.perform(effects).await {
         // It did not reach every node, and can be tried again.

@@ -14,7 +14,7 @@ use super::State;
 use super::answer::Problem;
 use super::body;
 use crate::config::{Limits, Permission};
-use crate::protocol::{BusEvent, Code, Refusal, Unambiguous};
+use crate::protocol::{BusEvent, Code, Refusal};
 
 /// Mistakes told of one batch; the rest would only repeat them.
 const MISTAKES_MAX: usize = 10;
@@ -96,12 +96,9 @@ fn read_each(texts: &[&RawValue]) -> Result<Vec<BusEvent>, Problem> {
     let mut events = Vec::with_capacity(texts.len());
     let mut mistakes = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        let event = serde_json::from_str(text.get())
-            .map_err(|error| format!("not JSON: {error}"))
-            .and_then(|Unambiguous(value)| BusEvent::from_json(value).map_err(|error| error.to_string()));
-        match event {
+        match BusEvent::parse(text.get()) {
             Ok(event) => events.push(event),
-            Err(message) => mistakes.push(json!({ "index": index, "message": message })),
+            Err(error) => mistakes.push(json!({ "index": index, "message": error.to_string() })),
         }
         if mistakes.len() == MISTAKES_MAX {
             break;

@@ -159,7 +159,7 @@ pub(super) fn crossing(call: &TransformCall<'_>, wall: Duration) -> transform::C
             id: event.id.clone(),
             subject: event.subject.clone(),
             time: event.time.clone(),
-            data: event.data.to_string(),
+            data: event.data.as_str().to_owned(),
         },
         topic: call.topic.to_owned(),
         payload: call.payload.as_str().to_owned(),

@@ -2,8 +2,13 @@
 //!
 //! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>
 
+use std::collections::HashMap;
+
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+
+use super::{Decimal, Payload, ReadPayload, Unambiguous};
 
 /// One CloudEvent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,8 +28,8 @@ pub struct BusEvent {
     /// When it happened, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
-    /// The JSON data; `null` when there was none.
-    pub data: Value,
+    /// The JSON data, its text as it came; `null` when there was none.
+    pub data: ReadPayload,
     /// `datacontenttype`, `dataschema` and extension attributes.
     #[serde(flatten)]
     pub attributes: Map<String, Value>,
@@ -33,6 +38,9 @@ pub struct BusEvent {
 /// Why a JSON value is not a CloudEvent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
+    /// No JSON, or an object in it names a key twice.
+    #[error("not JSON: {0}")]
+    NotJson(String),
     /// Not an object.
     #[error("a CloudEvent is a JSON object")]
     NotAnObject,
@@ -60,21 +68,40 @@ pub enum EventError {
     /// Extension values are strings, booleans or numbers.
     #[error("attribute `{0}` must be a string, a boolean or a number")]
     AttributeValue(String),
+    /// A number that neither a 64-bit integer nor a double holds.
+    #[error("attribute `{0}` is a number of more digits than are kept; send it as a string")]
+    AttributeDigits(String),
 }
 
 impl BusEvent {
     /// An event of the server's own making.
     #[must_use]
-    pub fn new(id: String, source: String, kind: String, data: Value) -> Self {
+    pub fn new(id: String, source: String, kind: String, data: impl Into<ReadPayload>) -> Self {
+        let data = data.into();
         Self { specversion: "1.0", id, source, kind, subject: None, time: None, data, attributes: Map::new() }
     }
 
-    /// Reads one structured event.
+    /// Reads the text of one structured event, and keeps the text of its data.
     ///
     /// # Errors
     /// [`EventError`] naming the attribute that is wrong.
-    pub fn from_json(value: Value) -> Result<Self, EventError> {
-        let Value::Object(mut fields) = value else { return Err(EventError::NotAnObject) };
+    pub fn parse(text: &str) -> Result<Self, EventError> {
+        let (mut fields, texts) = fields_of(text)?;
+        for (name, value) in &fields {
+            let is_kept = |text: &&RawValue| Decimal::read(text.get()).double().is_some();
+            if name != "data" && value.is_f64() && !texts.get(name.as_str()).is_some_and(is_kept) {
+                return Err(EventError::AttributeDigits(name.clone()));
+            }
+        }
+        let data = take_data(&mut fields, &texts);
+        Self::of(fields, data)
+    }
+
+    /// An event of its attributes and its data.
+    ///
+    /// # Errors
+    /// [`EventError`] naming the attribute that is wrong.
+    pub fn of(mut fields: Map<String, Value>, data: ReadPayload) -> Result<Self, EventError> {
         match fields.remove("specversion") {
             Some(Value::String(version)) if version == "1.0" => {}
             Some(other) => return Err(EventError::Version(other.to_string())),
@@ -90,7 +117,7 @@ impl BusEvent {
             kind: required(&mut fields, "type")?,
             subject: optional(&mut fields, "subject")?,
             time: optional(&mut fields, "time")?,
-            data: fields.remove("data").unwrap_or_default(),
+            data,
             attributes: Map::new(),
         };
         // The characters that RFC 3986 leaves out, section 2.
@@ -111,11 +138,19 @@ impl BusEvent {
         Ok(Self { attributes: fields, ..event })
     }
 
-    /// Reads what [`Self::to_json`] wrote, unchecked: what was kept was perhaps no event in every respect. `None` for
-    /// anything else.
+    /// The event as JSON, its data as it came.
     #[must_use]
-    pub fn kept(value: Value) -> Option<Self> {
-        let Value::Object(mut fields) = value else { return None };
+    pub fn to_text(&self) -> String {
+        // Texts, a tree and a text that is JSON already always print as JSON.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads what [`Self::to_text`] wrote, unchecked: what was kept was perhaps no event in every respect. `None`
+    /// for anything else.
+    #[must_use]
+    pub fn kept(text: &str) -> Option<Self> {
+        let (mut fields, texts) = fields_of(text).ok()?;
+        let data = take_data(&mut fields, &texts);
         let mut text = |name| match fields.remove(name) {
             Some(Value::String(text)) => Some(text),
             _ => None,
@@ -123,14 +158,25 @@ impl BusEvent {
         text("specversion")?;
         let (id, source, kind) = (text("id")?, text("source")?, text("type")?);
         let (subject, time) = (text("subject"), text("time"));
-        let data = fields.remove("data").unwrap_or_default();
         Some(Self { specversion: "1.0", id, source, kind, subject, time, data, attributes: fields })
     }
+}
 
-    /// The event as JSON, as expressions see it.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        serde_json::to_value(self).unwrap_or_default()
+/// The fields of a JSON object, as they are written.
+type Texts<'t> = HashMap<String, &'t RawValue>;
+
+/// The fields of a JSON object, each once: their values, and their texts.
+fn fields_of(text: &str) -> Result<(Map<String, Value>, Texts<'_>), EventError> {
+    let not_json = |error: serde_json::Error| EventError::NotJson(error.to_string());
+    let Unambiguous(value) = serde_json::from_str(text).map_err(not_json)?;
+    let Value::Object(fields) = value else { return Err(EventError::NotAnObject) };
+    Ok((fields, serde_json::from_str(text).map_err(not_json)?))
+}
+
+fn take_data(fields: &mut Map<String, Value>, texts: &Texts<'_>) -> ReadPayload {
+    match (fields.remove("data"), texts.get("data")) {
+        (Some(value), Some(text)) => ReadPayload::with_value(Payload::from((*text).to_owned()), value),
+        _ => Value::Null.into(),
     }
 }
 
@@ -156,12 +202,25 @@ mod tests {
     fn a_structured_event_comes_back_as_it_went_in() {
         let event = json!({ "specversion": "1.0", "id": "1", "source": "/cms", "type": "article.published",
             "data": { "title": "x" }, "tenant": "t1" });
-        assert_eq!(BusEvent::from_json(event.clone()).unwrap().to_json(), event);
+        let read = BusEvent::parse(&event.to_string()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), event);
+        assert_eq!(BusEvent::kept(&read.to_text()), Some(read));
+    }
+
+    #[test]
+    fn the_data_keeps_its_digits() {
+        let data = r#"{"n":123456789012345678901234567890,"p":7.10,"z":-0, "e":1E2}"#;
+        let text = format!(r#"{{"specversion":"1.0","id":"1","source":"/a","type":"t","data":{data}}}"#);
+        let event = BusEvent::parse(&text).unwrap();
+        assert_eq!(event.data.as_str(), data);
+        let kept = event.to_text();
+        assert!(kept.contains(data), "{kept}");
+        assert_eq!(BusEvent::kept(&kept).unwrap().data.as_str(), data);
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        let error = |value| BusEvent::from_json(value).unwrap_err().to_string();
+        let error = |value: Value| BusEvent::parse(&value.to_string()).unwrap_err().to_string();
         assert_eq!(error(json!([])), "a CloudEvent is a JSON object");
         assert_eq!(error(json!({})), "attribute `specversion` is missing");
         assert_eq!(error(json!({ "specversion": "0.3" })), "`specversion` must be \"1.0\", found \"0.3\"");
@@ -177,6 +236,11 @@ mod tests {
         assert_eq!(
             error(json!({ "specversion": "1.0", "id": "1", "source": "/", "type": "t", "Bad_Name": 1 })),
             "attribute `Bad_Name` must be named with lower-case letters and digits"
+        );
+        let digits = BusEvent::parse(r#"{"specversion":"1.0","n":100000000000000000001}"#).unwrap_err().to_string();
+        assert_eq!(digits, "attribute `n` is a number of more digits than are kept; send it as a string");
+        assert!(
+            BusEvent::parse(r#"{"id":1,"id":2}"#).unwrap_err().to_string().starts_with("not JSON: an object names")
         );
     }
 }

@@ -2,6 +2,7 @@
 
 mod activity;
 mod code;
+mod decimal;
 mod envelope;
 mod event;
 mod name;
@@ -11,6 +12,7 @@ mod user;
 
 pub use activity::Activity;
 pub use code::{Code, Refusal};
+pub use decimal::{Decimal, numbers};
 pub use envelope::{
     Ack, AuthenticateRequest, ClientEvent, Meta, RequestError, SessionEvent, Since, SubscribeReceipt, SubscribeRequest,
     UnsubscribeRequest,

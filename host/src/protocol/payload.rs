@@ -49,11 +49,11 @@ impl Payload {
     }
 }
 
-/// A payload with its value, so that whoever judges it need not read it again.
+/// A payload with its value, so that whoever judges it need not read it again. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReadPayload {
     payload: Payload,
-    value: Value,
+    value: Arc<Value>,
 }
 
 impl ReadPayload {
@@ -62,21 +62,51 @@ impl ReadPayload {
     /// # Errors
     /// As [`Payload::parse`] and [`Payload::to_value`].
     pub fn parse(text: String) -> Result<Self, PayloadError> {
-        let payload = Payload::parse(text)?;
-        let value = payload.to_value()?;
+        Self::read(Payload::parse(text)?)
+    }
+
+    /// Reads a payload.
+    ///
+    /// # Errors
+    /// As [`Payload::to_value`].
+    pub fn read(payload: Payload) -> Result<Self, PayloadError> {
+        let value = payload.to_value()?.into();
         Ok(Self { payload, value })
     }
 
-    /// Its value.
+    /// A payload whose value was read already.
+    pub(super) fn with_value(payload: Payload, value: Value) -> Self {
+        Self { payload, value: value.into() }
+    }
+
+    /// Its value. A number that no machine's number holds is only near it: its digits are in the text.
     #[must_use]
-    pub const fn value(&self) -> &Value {
+    pub fn value(&self) -> &Value {
         &self.value
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.payload.as_str()
     }
 }
 
 impl From<Value> for ReadPayload {
     fn from(value: Value) -> Self {
-        Self { payload: Payload::from(&value), value }
+        Self { payload: Payload::from(&value), value: value.into() }
+    }
+}
+
+impl PartialEq for ReadPayload {
+    fn eq(&self, other: &Self) -> bool {
+        self.payload == other.payload
+    }
+}
+
+impl Serialize for ReadPayload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.payload.serialize(serializer)
     }
 }
 

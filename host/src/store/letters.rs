@@ -235,7 +235,7 @@ pub(super) type Row = (String, i64, String, String, String, String);
 
 /// What a row says; `None` for one that nobody here wrote.
 pub(super) fn of_row((id, at_unix_s, on, to, reason, event): Row) -> Option<DeadLetter> {
-    let event = BusEvent::kept(serde_json::from_str(&event).ok()?)?;
+    let event = BusEvent::kept(&event)?;
     let at_unix_s = u64::try_from(at_unix_s).unwrap_or_default();
     let rule = match to.strip_prefix(REVOKES) {
         Some(revoked) => RuleId { on, to: revoked.to_owned(), revokes: true },
@@ -250,5 +250,5 @@ pub(super) fn to_row(letter: &DeadLetter) -> Row {
     let does = if letter.rule.revokes { REVOKES } else { "" };
     let (on, to) = (plain(&letter.rule.on), format!("{does}{}", plain(&letter.rule.to)));
     let at_unix_s = i64::try_from(letter.at_unix_s).unwrap_or(i64::MAX);
-    (plain(&letter.id), at_unix_s, on, to, plain(&letter.reason), letter.event.to_json().to_string())
+    (plain(&letter.id), at_unix_s, on, to, plain(&letter.reason), letter.event.to_text())
 }

@@ -1,10 +1,10 @@
 //! A row of the outbox, and the event it holds.
 
-use serde_json::{Map, Value};
+use serde_json::Map;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row as _};
 
-use crate::protocol::BusEvent;
+use crate::protocol::{BusEvent, ReadPayload};
 
 /// One row. Its data is not read at all when it is too large.
 #[derive(Debug, Clone)]
@@ -82,8 +82,7 @@ impl Row {
                 event.insert(name.to_owned(), value.clone().into());
             }
         }
-        let data: Value = serde_json::from_str(data).map_err(|error| format!("the data is not JSON: {error}"))?;
-        event.insert("data".to_owned(), data);
-        BusEvent::from_json(Value::Object(event)).map_err(|error| error.to_string())
+        let data = ReadPayload::parse(data.clone()).map_err(|error| format!("the data is {error}"))?;
+        BusEvent::of(event, data).map_err(|error| error.to_string())
     }
 }

@@ -4,7 +4,7 @@ use redis::Value as Reply;
 use serde_json::{Map, Value};
 
 use crate::config::{FieldText, StreamFields};
-use crate::protocol::{BusEvent, Unambiguous};
+use crate::protocol::{BusEvent, EventError, ReadPayload};
 
 /// The field that holds a whole event where nothing else is configured.
 const EVENT: &str = "event";
@@ -58,18 +58,17 @@ impl Entry {
         bytes_max: usize,
     ) -> Result<BusEvent, String> {
         let fields = Fields::of(self.fields.as_deref().unwrap_or_default(), bytes_max)?;
-        let event = match mapping {
-            None => self.spoken(&fields, stream)?,
-            Some(StreamFields { event: Some(name), .. }) => fields.json(&name.0)?,
-            Some(mapping) => self.mapped(mapping, &fields, stream)?,
-        };
-        BusEvent::from_json(event).map_err(|error| error.to_string())
+        match mapping {
+            None => self.spoken(&fields, stream),
+            Some(StreamFields { event: Some(name), .. }) => fields.event(&name.0),
+            Some(mapping) => self.mapped(mapping, &fields, stream),
+        }
     }
 
     /// Of a producer that speaks `CloudEvents`: a whole event in one field, or an attribute a field.
-    fn spoken(&self, fields: &Fields<'_>, stream: &str) -> Result<Value, String> {
+    fn spoken(&self, fields: &Fields<'_>, stream: &str) -> Result<BusEvent, String> {
         if fields.get(EVENT).is_some() {
-            return fields.json(EVENT);
+            return fields.event(EVENT);
         }
         if fields.get("type").is_none() {
             return Err(
@@ -80,14 +79,18 @@ impl Entry {
         event.insert("specversion".to_owned(), "1.0".into());
         event.insert("id".to_owned(), self.id.clone().into());
         event.insert("source".to_owned(), source_of(stream).into());
+        let mut data = ReadPayload::from(Value::Null);
         for (name, value) in &fields.0 {
-            let value = if *name == "data" { fields.json(name)? } else { (*value).into() };
-            event.insert((*name).to_owned(), value);
+            if *name == "data" {
+                data = fields.json(name)?;
+            } else {
+                event.insert((*name).to_owned(), (*value).into());
+            }
         }
-        Ok(Value::Object(event))
+        BusEvent::of(event, data).map_err(|error| error.to_string())
     }
 
-    fn mapped(&self, mapping: &StreamFields, fields: &Fields<'_>, stream: &str) -> Result<Value, String> {
+    fn mapped(&self, mapping: &StreamFields, fields: &Fields<'_>, stream: &str) -> Result<BusEvent, String> {
         let kind = mapping.kind.as_ref().ok_or("no `type` is configured")?;
         let mut event = Map::new();
         event.insert("specversion".to_owned(), "1.0".into());
@@ -104,10 +107,12 @@ impl Entry {
         }
         let data = match &mapping.data {
             Some(name) => fields.json(&name.0)?,
-            None => fields.0.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect(),
+            None => {
+                let named = |(name, value): &(&str, &str)| ((*name).to_owned(), Value::from(*value));
+                Value::Object(fields.0.iter().map(named).collect()).into()
+            }
         };
-        event.insert("data".to_owned(), data);
-        Ok(Value::Object(event))
+        BusEvent::of(event, data).map_err(|error| error.to_string())
     }
 }
 
@@ -139,9 +144,15 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn json(&self, name: &str) -> Result<Value, String> {
-        let read = serde_json::from_str(self.need(name)?);
-        read.map(|Unambiguous(value)| value).map_err(|error| format!("field `{name}` is not JSON: {error}"))
+    fn json(&self, name: &str) -> Result<ReadPayload, String> {
+        ReadPayload::parse(self.need(name)?.to_owned()).map_err(|error| format!("field `{name}` is {error}"))
+    }
+
+    fn event(&self, name: &str) -> Result<BusEvent, String> {
+        BusEvent::parse(self.need(name)?).map_err(|error| match error {
+            EventError::NotJson(_) => format!("field `{name}` is {error}"),
+            error => error.to_string(),
+        })
     }
 }
 
@@ -179,7 +190,9 @@ mod tests {
 
     fn event(mapping: Option<Value>, fields: &[(&str, &str)]) -> Result<Value, String> {
         let mapping = mapping.map(|mapping| serde_json::from_value::<StreamFields>(mapping).unwrap());
-        entry(fields).event(mapping.as_ref(), "device positions", 1000).map(|event| event.to_json())
+        entry(fields)
+            .event(mapping.as_ref(), "device positions", 1000)
+            .map(|event| serde_json::to_value(event).unwrap())
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use serde_json::{Error, Map, Value};
+use serde_json::{Error, Value};
 
 use super::super::imports::Stage;
 use super::http::{self, ExchangeFile};
@@ -25,6 +25,9 @@ const KEYS: [&str; 11] =
 /// What an event is, where a vector does not say: nobody's but the test's.
 const EVENT: [(&str, &str); 3] = [("specversion", "1.0"), ("id", "test"), ("source", "/test")];
 
+/// The fields of an event, as they are written.
+type EventFile = BTreeMap<String, Box<RawValue>>;
+
 /// The file as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +38,7 @@ struct File {
     #[serde(default, deserialize_with = "present")]
     payload: Option<Box<RawValue>>,
     action: Option<ActionFile>,
-    event: Option<Map<String, Value>>,
+    event: Option<EventFile>,
     phase: Option<PhaseFile>,
     http: Option<Vec<ExchangeFile>>,
     queries: Option<Vec<QueryFile>>,
@@ -113,7 +116,9 @@ pub(super) fn of_input(source: &Arc<SourceFile>, kind: PluginKind, context: Cont
     }
     let mut file = File::asking(kind, context);
     match (kind, value) {
-        (PluginKind::Transform, Value::Object(event)) => file.event = Some(event),
+        (PluginKind::Transform, Value::Object(_)) => {
+            file.event = Some(serde_json::from_str(&source.text).map_err(|error| mistake(source, &error))?);
+        }
         (PluginKind::Transform, _) => return Err(of_file(source, "a transform is asked about an event, an object")),
         (PluginKind::Snapshot | PluginKind::Connection, _) => {
             let message = format!("a {} is given no payload: its input is a whole vector, or none", kind.as_str());
@@ -211,7 +216,7 @@ fn question(file: &File) -> Result<Question, String> {
         PluginKind::Snapshot => Ok(Question::Snapshot { context: context(&file.context)? }),
         PluginKind::Transform => {
             let event = Box::new(event(file.event.clone().ok_or("a transform needs an `event`")?)?);
-            let payload = payload.unwrap_or_else(|| Payload::from(&event.data));
+            let payload = payload.unwrap_or_else(|| event.data.clone().into());
             Ok(Question::Transform { context: context(&file.context)?, event, payload })
         }
         PluginKind::Connection => {
@@ -235,11 +240,14 @@ fn identity(file: &File, payload: Option<Payload>) -> Result<Question, String> {
 }
 
 /// A CloudEvent, with what a test need not say filled in.
-fn event(mut fields: Map<String, Value>) -> Result<BusEvent, String> {
+fn event(mut fields: EventFile) -> Result<BusEvent, String> {
+    let told = |error: &dyn std::fmt::Display| format!("`event`: {error}");
     for (key, value) in EVENT {
-        fields.entry(key).or_insert_with(|| Value::from(value));
+        let value = serde_json::value::to_raw_value(value).map_err(|error| told(&error))?;
+        fields.entry(key.to_owned()).or_insert(value);
     }
-    BusEvent::from_json(Value::Object(fields)).map_err(|error| format!("`event`: {error}"))
+    let text = serde_json::to_string(&fields).map_err(|error| told(&error))?;
+    BusEvent::parse(&text).map_err(|error| told(&error))
 }
 
 /// The context of a call as the host makes it: from a catalog with that one channel.

@@ -79,7 +79,7 @@ fn plugin_call_shows_what_a_plugin_logs_and_prints_and_how_it_fails() {
     assert_eq!(logged["log_dropped"], 997);
     assert!(logged["memory_bytes"].as_u64().unwrap() >= 64 << 10, "{logged}");
     assert!(asked("print.json")["printed"].as_str().unwrap().starts_with("xxx"));
-    assert_eq!(asked("loop.json")["answer"]["fault"]["kind"], "timeout");
+    assert_eq!(asked("loop.json")["answer"]["fault"]["kind"], "cpu");
     let output = project.run(&["plugin", "call", "bad", "handler", "--topic", "t", "--input", "loop.json"]);
     assert_eq!(output.exit, Some(1), "{}", output.shown());
 }

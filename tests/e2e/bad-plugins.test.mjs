@@ -33,7 +33,7 @@ const DEEDS = {
   panic: ["handler_failed", "trap"],
   exit: ["handler_failed", "trap"],
   recursion: ["handler_failed", "trap"],
-  loop: ["handler_timeout", "timeout"],
+  loop: ["handler_timeout", "cpu"],
   sleep: ["handler_timeout", "timeout"],
   memory: ["handler_failed", "memory"],
   huge: ["handler_failed", "invalid_output"],

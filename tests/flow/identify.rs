@@ -102,6 +102,9 @@ async fn a_no_is_unauthenticated_and_a_plugin_that_cannot_tell_is_unavailable_an
         assert!(refusal.code.retry());
         assert!(!format!("{refusal:?}").contains("secret"), "{refusal:?}");
     }
+    let unknown = Recognition::Unknown { reason: "secret detail of the inside".to_owned() };
+    let refusal = connect(&asking(FakePlugins::recognising(Ok(unknown))).start(), &token("opaque")).await.unwrap_err();
+    assert_eq!((refusal.code, refusal.details), (Code::Unavailable, None));
 }
 
 #[tokio::test]

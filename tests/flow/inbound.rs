@@ -140,12 +140,17 @@ async fn the_authorizer_is_asked_with_the_payload_before_the_schema_and_the_hand
 }
 
 #[tokio::test]
-async fn an_authorizer_that_denies_or_faults_after_the_join_stops_the_message() {
-    for plugins in [FakePlugins::denying(), FakePlugins::authorizer_faulting(FaultKind::Timeout)] {
+async fn an_authorizer_that_denies_faults_or_cannot_tell_after_the_join_stops_the_message() {
+    for (plugins, expected) in [
+        (FakePlugins::denying(), Code::Forbidden),
+        (FakePlugins::authorizer_faulting(FaultKind::Trap), Code::Forbidden),
+        (FakePlugins::authorizer_faulting(FaultKind::Timeout), Code::Unavailable),
+        (FakePlugins::doubting(), Code::Unavailable),
+    ] {
         let server = server(FakePlugins::silent());
         let client = alice(&server, &["vault.v1"]).await;
         server.reload(CHANNELS, plugins);
-        assert_eq!(code(client.send("vault.v1", json!({ "n": 1 })).await), Code::Forbidden);
+        assert_eq!(code(client.send("vault.v1", json!({ "n": 1 })).await), expected);
         assert!(client.holds("vault.v1"), "a no to a message is no end of the subscription");
     }
 }
@@ -159,6 +164,7 @@ async fn a_handlers_fault_has_a_code_and_none_of_its_detail() {
         (FaultKind::NotGranted, Code::HandlerFailed),
         (FaultKind::Missing, Code::Unavailable),
         (FaultKind::Timeout, Code::HandlerTimeout),
+        (FaultKind::Cpu, Code::HandlerTimeout),
         (FaultKind::Overloaded, Code::Unavailable),
         (FaultKind::Paused, Code::Unavailable),
     ];

@@ -12,6 +12,7 @@ mod bus;
 mod connect;
 mod connection;
 mod decisions;
+mod doubt;
 mod drain;
 mod ending;
 mod identify;

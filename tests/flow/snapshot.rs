@@ -1,7 +1,7 @@
 //! The state of a topic for who has just subscribed: asked after the join, judged like any publication.
 
 use serde_json::json;
-use tidegate::flow::ports::FaultKind;
+use tidegate::flow::ports::{Exceeded, FaultKind};
 use tidegate::protocol::{Code, Payload, SubscribeRequest};
 
 use crate::code;
@@ -63,7 +63,17 @@ async fn a_payload_that_misses_the_schema_spoils_the_snapshot_and_nothing_is_hel
 async fn a_payload_over_the_limit_spoils_the_snapshot() {
     let plugins = FakePlugins::providing(&[json!({ "n": 1, "more": "x".repeat(100) })]);
     let server = Server::declaring(CHANNELS).plugins(plugins).limits(|limits| limits.payload_bytes_max = 100).start();
-    assert_eq!(code(server.client(user("alice")).subscribe("board.b1").await), Code::HandlerFailed);
+    let refusal = server.client(user("alice")).subscribe("board.b1").await.unwrap_err();
+    let details = json!({ "bytes": 117, "bytes_max": 100 });
+    assert_eq!((refusal.code, refusal.details), (Code::PayloadTooLarge, Some(details)));
+}
+
+#[tokio::test]
+async fn a_state_that_is_too_large_is_refused_with_the_limit() {
+    let exceeded = Exceeded { unit: "rows", found: None, max: 1000 };
+    let server = server(FakePlugins::snapshot_faulting(FaultKind::TooLarge(exceeded)));
+    let refusal = server.client(user("alice")).subscribe("board.b1").await.unwrap_err();
+    assert_eq!((refusal.code, refusal.details), (Code::PayloadTooLarge, Some(json!({ "rows_max": 1000 }))));
 }
 
 #[tokio::test]

@@ -95,22 +95,38 @@ async fn an_authorizer_that_denies_is_forbidden_to_a_user_and_unauthenticated_to
 }
 
 #[tokio::test]
-async fn an_authorizer_that_faults_in_any_way_denies() {
+async fn an_authorizers_own_fault_denies_and_one_that_could_not_be_asked_is_unavailable() {
     let kinds = [
-        FaultKind::Trap,
-        FaultKind::Timeout,
-        FaultKind::Memory,
-        FaultKind::InvalidOutput,
-        FaultKind::NotGranted,
-        FaultKind::Missing,
-        FaultKind::Overloaded,
-        FaultKind::Paused,
+        (FaultKind::Trap, Code::Forbidden),
+        (FaultKind::Cpu, Code::Forbidden),
+        (FaultKind::Memory, Code::Forbidden),
+        (FaultKind::InvalidOutput, Code::Forbidden),
+        (FaultKind::NotGranted, Code::Forbidden),
+        (FaultKind::Failed, Code::Forbidden),
+        (FaultKind::Timeout, Code::Unavailable),
+        (FaultKind::Missing, Code::Unavailable),
+        (FaultKind::Overloaded, Code::Unavailable),
+        (FaultKind::Paused, Code::Unavailable),
     ];
-    for kind in kinds {
+    for (kind, expected) in kinds {
         let client = server(FakePlugins::authorizer_faulting(kind)).client(user("alice"));
-        assert_eq!(code(client.subscribe("vault.v1").await), Code::Forbidden, "{kind:?}");
+        assert_eq!(code(client.subscribe("vault.v1").await), expected, "{kind:?}");
         assert!(!client.holds("vault.v1"));
     }
+}
+
+#[tokio::test]
+async fn an_authorizer_that_cannot_tell_lets_nobody_in_who_may_try_again_and_is_asked_each_time() {
+    let server = server(FakePlugins::doubting());
+    let client = server.client(user("alice"));
+    for asked in 1..=2 {
+        let refusal = client.subscribe("vault.v1").await.unwrap_err();
+        assert_eq!((refusal.code, refusal.details), (Code::Unavailable, None));
+        assert!(refusal.code.retry() && !refusal.message.contains("secret"), "{}", refusal.message);
+        assert_eq!(server.plugins.asked().len(), asked);
+    }
+    assert_eq!(code(server.client(None).subscribe("lobby.l1").await), Code::Unavailable);
+    assert!(!client.holds("vault.v1"));
 }
 
 #[tokio::test]

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use tidegate::flow::AuthProvider;
+use tidegate::protocol::PluginName;
 
-use crate::support::FakeProvider;
+use crate::support::{FakePlugins, FakeProvider};
 use crate::{get, post, refusal, server};
 
 #[tokio::test]
@@ -66,6 +68,30 @@ async fn a_server_whose_session_query_could_let_nobody_in_is_not_ready_and_says_
     assert_eq!(answer.details(), json!({ "away": ["sessions"] }));
     sessions.set_unfit(false);
     assert_eq!(get("/readyz").to(&server).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_server_without_a_plugin_that_a_channel_or_a_provider_needs_is_not_ready_and_says_so() {
+    let needs =
+        "feature: tests\nchannels:\n  vault.{vaultId}: { scope: authenticated, authorizer: members, payload: {} }\n";
+    let server = server().start();
+    server.reload(needs, FakePlugins::missing());
+    assert_eq!(get("/healthz").to(&server).await.status, 200);
+    let answer = get("/readyz").to(&server).await;
+    assert_eq!(answer.refused(), refusal(503, "unavailable"));
+    assert_eq!(answer.details(), json!({ "away": ["plugins"] }));
+    server.reload(needs, FakePlugins::silent());
+    assert_eq!(get("/readyz").to(&server).await.status, 200);
+    server.reload(&needs.replace("authorizer: members, ", ""), FakePlugins::missing());
+    assert_eq!(get("/readyz").to(&server).await.status, 200, "nobody needs one");
+    let with_provider = crate::server()
+        .auth(|auth| {
+            let (name, cookies) = (PluginName::new("members"), Vec::new());
+            auth.providers.push(AuthProvider::Plugin { name, cookies });
+        })
+        .plugins(FakePlugins::missing())
+        .start();
+    assert_eq!(get("/readyz").to(&with_provider).await.details(), json!({ "away": ["plugins"] }));
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ async fn an_endless_loop_is_out_of_cpu_time() {
     let plugin = load(bad(&BAD_MANIFEST.replace("wall: 1s", "wall: 30s"))).await;
     let fault = order(&plugin, "loop").await.unwrap_err();
     assert_eq!(reply(order(&plugin, "count").await), "1", "the instance of the fault was used again");
-    assert_eq!((fault.kind, fault.detail.as_str()), (FaultKind::Timeout, "used up `limits.cpu` (100 ms)"));
+    assert_eq!((fault.kind, fault.detail.as_str()), (FaultKind::Cpu, "used up `limits.cpu` (100 ms)"));
 }
 
 #[tokio::test]

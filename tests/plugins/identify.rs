@@ -34,7 +34,7 @@ async fn a_plugin_that_cannot_tell_is_a_fault_and_answers_the_next_one_all_the_s
     let plugin = load(typed()).await;
     for (token, kind) in [
         ("trap", FaultKind::Trap),
-        ("loop", FaultKind::Timeout),
+        ("loop", FaultKind::Cpu),
         ("away", FaultKind::Failed),
         ("user:", FaultKind::InvalidOutput),
         ("large", FaultKind::InvalidOutput),

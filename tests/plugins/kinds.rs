@@ -46,8 +46,8 @@ async fn a_snapshot_that_is_none_is_a_fault_and_the_next_is_given() {
     assert_eq!(kind, FaultKind::InvalidOutput);
     assert!(detail.starts_with("payload 0 of the snapshot is "), "{detail}");
     let (kind, detail) = state(&plugin, "large").await.unwrap_err();
-    assert_eq!(kind, FaultKind::InvalidOutput);
-    assert!(detail.contains("`limits.output`"), "{detail}");
+    assert!(matches!(kind, FaultKind::TooLarge(_)), "{kind:?}");
+    assert!(detail.contains("`limits.snapshot`"), "{detail}");
     assert_eq!(state(&plugin, "trap").await.unwrap_err().0, FaultKind::Trap);
     assert_eq!(state(&plugin, "1").await.unwrap(), [r#"{"n":0}"#]);
 }

@@ -123,6 +123,14 @@ pub(crate) fn asks(lines: &str) -> PluginSource {
     with_manifest(source, &format!("component: asks.wasm\n{lines}\n"))
 }
 
+/// The plugin of every kind that was made for the contract's first version, with these lines of `plugin.yaml`.
+pub(crate) fn first(lines: &str) -> PluginSource {
+    static BUILT: OnceLock<PluginSource> = OnceLock::new();
+    const MANIFEST: &str = "component: first.wasm\nbuild: cargo build --release --target wasm32-wasip2\n";
+    let source = BUILT.get_or_init(|| built(&root().join("tests/plugins/guests/first"), MANIFEST)).clone();
+    with_manifest(source, &format!("component: first.wasm\n{lines}\n"))
+}
+
 /// The same component with another `plugin.yaml`.
 pub(crate) fn with_manifest(source: PluginSource, manifest: &str) -> PluginSource {
     let file = SourceFile { path: "plugin.yaml".to_owned(), text: manifest.to_owned() };

@@ -6,6 +6,7 @@
 mod support;
 
 mod breaker;
+mod cannot_tell;
 mod compiling;
 mod contract;
 mod decisions;

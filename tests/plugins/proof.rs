@@ -80,7 +80,7 @@ async fn vectors_have_their_time_and_no_more() {
     let settings =
         HostSettings { instances_max: 2, self_test_max: Duration::from_millis(50), ..HostSettings::default() };
     let host = PluginHost::new(settings).unwrap();
-    let mistakes = host.load(with(&[("loop", r#"{ "fault": { "kind": "timeout" } }"#)])).await.unwrap_err();
+    let mistakes = host.load(with(&[("loop", r#"{ "fault": { "kind": "cpu" } }"#)])).await.unwrap_err();
     assert_eq!(told(&mistakes), ["tests/0.json:1: the 1 vectors of `bad` are not answered within 50ms"]);
     assert!(mistakes[0].hint.as_ref().unwrap().contains("limits.plugin_self_test"));
     // Without the test it serves, and the instance that was tested is gone.

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Executor as _};
 use tempfile::TempDir;
-use tidegate::flow::ports::SystemClock;
+use tidegate::flow::ports::{Exceeded, FaultKind, SystemClock};
 use tidegate::plugins::{HostSettings, NoDatabase, Plugin, PluginHost, Services, recorded};
 use tidegate::store::{SqliteLook, SqliteStore};
 use tokio::time::timeout;
 
-use crate::kit::{asks, reply, send};
+use crate::kit::{asks, context, reply, send};
 
 const ROLE: &str = "role: select role, since from members where vault = $1 and person = $2";
 /// Counts without an end, and gives no row.
@@ -255,6 +255,29 @@ async fn answers_are_bounded_in_rows_and_bytes_and_questions_in_a_second() {
     let rare = self::plugin(&directory, &["one: select 1 as one"], "queries: 1").await;
     assert_eq!(ask(&rare, "one", json!([])).await, json!([{ "one": 1 }]));
     assert_eq!(ask(&rare, "one", json!([])).await, "RateLimited");
+}
+
+#[tokio::test]
+async fn a_state_of_more_rows_or_bytes_than_a_query_may_answer_is_too_large_and_says_which_limit() {
+    let directory = tables().await;
+    let rows = "rows: with recursive n(i) as (select 1 union all select i + 1 from n where i < 2000) select i from n";
+    let state = async |limits: &str| {
+        let plugin = plugin(&directory, &[rows], limits).await;
+        let context = context("board.{query}", "board.rows", Some("u1"));
+        plugin.provide(&context).await.map(|state| state.len()).map_err(|fault| (fault.kind, fault.detail))
+    };
+    assert_eq!(state("").await, Ok(2000), "more than a thousand are no more than a board has");
+    for (limits, unit, max) in [("query_rows: 1999", "rows", 1999), ("query_bytes: 1KiB", "bytes", 1024)] {
+        let (kind, detail) = state(limits).await.unwrap_err();
+        assert_eq!(kind, FaultKind::TooLarge(Exceeded { unit, found: None, max }));
+        assert!(
+            detail.starts_with(&format!("a query answered more than {max} {unit} (`limits.query_{unit}`)")),
+            "{detail}"
+        );
+    }
+    let (kind, detail) = state("snapshot: 1KiB").await.unwrap_err();
+    assert!(matches!(kind, FaultKind::TooLarge(Exceeded { unit: "bytes", found: Some(_), max: 1024 })), "{kind:?}");
+    assert!(detail.contains("`limits.snapshot` is 1024"), "{detail}");
 }
 
 #[tokio::test]

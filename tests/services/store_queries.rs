@@ -193,14 +193,14 @@ async fn answers_are_bounded_in_rows_and_bytes() {
     let (_postgres, store) = company();
     let count = "select i from generate_series(1, $1::int) as i";
     assert_eq!(ask(&store, count, &[QueryParam::Integer(100)]).await.unwrap().as_array().unwrap().len(), 100);
-    assert_eq!(ask(&store, count, &[QueryParam::Integer(101)]).await, Err(QueryError::TooLarge));
+    assert_eq!(ask(&store, count, &[QueryParam::Integer(101)]).await, Err(QueryError::TooManyRows));
     let without_end = "select generate_series(1, $1::int) as i";
-    assert_eq!(ask(&store, without_end, &[QueryParam::Integer(2_000_000_000)]).await, Err(QueryError::TooLarge));
+    assert_eq!(ask(&store, without_end, &[QueryParam::Integer(2_000_000_000)]).await, Err(QueryError::TooManyRows));
     let long = "select repeat('x', $1::int) as x";
     // `[{"x":"` and `"}]` are ten bytes.
     assert!(ask(&store, long, &[QueryParam::Integer(1014)]).await.is_ok());
-    assert_eq!(ask(&store, long, &[QueryParam::Integer(1015)]).await, Err(QueryError::TooLarge));
-    assert_eq!(ask(&store, long, &[QueryParam::Integer(100_000_000)]).await, Err(QueryError::TooLarge));
+    assert_eq!(ask(&store, long, &[QueryParam::Integer(1015)]).await, Err(QueryError::TooManyBytes));
+    assert_eq!(ask(&store, long, &[QueryParam::Integer(100_000_000)]).await, Err(QueryError::TooManyBytes));
     let no_columns = ask(&store, "select from members", &[]).await;
     assert_eq!(no_columns, Ok(json!([{}, {}])));
 }

@@ -24,7 +24,8 @@ pub struct FakePlugins {
     /// What whoever hears of connections wants; `None` is that nobody does.
     listener: Option<Result<Vec<PluginEffect>, FaultKind>>,
     latch: Option<Latch>,
-    version: u8,
+    /// `None` is that there are none.
+    version: Option<u8>,
     calls: Mutex<Vec<Call>>,
 }
 
@@ -37,6 +38,7 @@ enum Handler {
 enum Authorizer {
     Allows(Duration),
     Denies,
+    CannotTell,
     Faults(FaultKind),
     Hangs,
 }
@@ -100,7 +102,7 @@ impl FakePlugins {
             transform: Transform::Keeps,
             listener: None,
             latch: None,
-            version: 1,
+            version: Some(1),
             calls: Mutex::default(),
         }
     }
@@ -147,12 +149,23 @@ impl FakePlugins {
 
     /// The same, of another version.
     pub fn of_version(self, version: u8) -> Self {
-        Self { version, ..self }
+        Self { version: Some(version), ..self }
+    }
+
+    /// There are no plugins.
+    pub fn missing() -> Self {
+        let missing = Self { authorizer: Authorizer::Faults(FaultKind::Missing), ..Self::faulting(FaultKind::Missing) };
+        Self { version: None, snapshot: Err(FaultKind::Missing), recognition: Err(FaultKind::Missing), ..missing }
     }
 
     /// Authorizers deny; handlers take every message.
     pub fn denying() -> Self {
         Self { authorizer: Authorizer::Denies, ..Self::silent() }
+    }
+
+    /// Authorizers cannot tell; handlers take every message.
+    pub fn doubting() -> Self {
+        Self { authorizer: Authorizer::CannotTell, ..Self::silent() }
     }
 
     /// Authorizers fault; handlers take every message.
@@ -235,7 +248,7 @@ fn fault(plugin: &PluginName, kind: FaultKind) -> Fault {
 #[async_trait]
 impl Plugins for FakePlugins {
     fn version(&self, _: &PluginName) -> Option<PluginVersion> {
-        Some(PluginVersion([self.version; 32]))
+        self.version.map(|version| PluginVersion([version; 32]))
     }
 
     async fn authorize(&self, plugin: &PluginName, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
@@ -250,6 +263,7 @@ impl Plugins for FakePlugins {
         match &self.authorizer {
             Authorizer::Allows(ttl) => Ok(Decision::allow_for(*ttl)),
             Authorizer::Denies => Ok(Decision::Deny { reason: "secret detail of the inside".to_owned() }),
+            Authorizer::CannotTell => Ok(Decision::CannotTell { reason: "secret detail of the inside".to_owned() }),
             Authorizer::Faults(kind) => Err(fault(plugin, *kind)),
             Authorizer::Hangs => std::future::pending().await,
         }

@@ -67,7 +67,7 @@ impl Queries for FakeQueries {
         self.asked.lock().push(param.clone());
         let rows = self.rows.lock().get(param).cloned().unwrap_or_default();
         if rows.len() > bounds.rows_max {
-            return Err(QueryError::TooLarge);
+            return Err(QueryError::TooManyRows);
         }
         Ok(json!(rows).to_string())
     }

@@ -82,8 +82,14 @@ impl Server {
 
     /// Puts another manifest and other plugins in force, as a reload does.
     pub fn reload(&self, manifest: &str, plugins: FakePlugins) {
-        let generation = Generation(self.gates.generation().0 + 1);
-        self.gates.replace(Serving { catalog: catalog(manifest, None, generation), plugins: Arc::new(plugins) });
+        self.serve(manifest, plugins);
+    }
+
+    /// The same, and what the plugins are asked can be looked at.
+    pub fn serve(&self, manifest: &str, plugins: FakePlugins) -> Arc<FakePlugins> {
+        let (generation, plugins) = (Generation(self.gates.generation().0 + 1), Arc::new(plugins));
+        self.gates.replace(Serving { catalog: catalog(manifest, None, generation), plugins: plugins.clone() });
+        plugins
     }
 
     /// What was delivered so far, as `(topic, payload)`.

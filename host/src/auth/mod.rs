@@ -132,7 +132,11 @@ pub async fn prepare(config: &Config, services: &AuthServices) -> Result<Provide
         cookie: config.auth.cookie.clone(),
         origins: config.auth.origins.clone(),
         providers,
-        lifetimes: Lifetimes { expiring_ahead: config.auth.expiring_ahead.get(), recheck: config.auth.recheck.get() },
+        lifetimes: Lifetimes {
+            expiring_ahead: config.auth.expiring_ahead.get(),
+            recheck: config.auth.recheck.get(),
+            recheck_grace: config.auth.recheck_grace.get(),
+        },
     };
     Ok(Providers { policy, upkeep })
 }

@@ -83,6 +83,17 @@ pub struct Resolved {
     pub params: Params,
 }
 
+impl Channel {
+    /// The plugins without which it cannot serve.
+    pub fn plugins(&self) -> impl Iterator<Item = &PluginName> {
+        let handler = self.inbound.as_ref().and_then(|inbound| match &inbound.action {
+            InboundAction::Handler(plugin) => Some(plugin),
+            InboundAction::Relay { .. } => None,
+        });
+        self.authorizer.iter().chain(&self.snapshot).chain(handler)
+    }
+}
+
 impl Catalog {
     /// `index` knows each channel by its place in `channels`.
     pub(super) fn new(generation: Generation, channels: Vec<Arc<Channel>>, index: Index, bridge: BridgeTable) -> Self {

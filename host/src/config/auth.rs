@@ -28,6 +28,9 @@ pub struct Auth {
     pub revocations_kept: HumanDuration,
     /// How often a held subscription is asked about again whose authorizer grants no time. Default 5 min; 0 s never.
     pub recheck: HumanDuration,
+    /// How long a held subscription is kept whose authorizer, asked again, cannot tell: its database is away, for one. It is
+    /// asked again all the time. Default 1 h; 0 s ends it at once.
+    pub recheck_grace: HumanDuration,
     /// The proxies in front of this server, addresses and networks: whose word is believed about the address a client
     /// comes from, for `limits.failed_connects`. Default: none.
     pub trusted_proxies: Vec<Network>,
@@ -46,6 +49,7 @@ impl Default for Auth {
             expiring_ahead: HumanDuration::new(Duration::from_secs(60)),
             revocations_kept: HumanDuration::new(Duration::from_secs(30 * 24 * 60 * 60)),
             recheck: HumanDuration::new(Duration::from_secs(5 * 60)),
+            recheck_grace: HumanDuration::new(Duration::from_secs(60 * 60)),
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
         }

@@ -9,7 +9,7 @@ use super::credential::{Credential, Handshake};
 use super::ports::{IdentifyCall, Identity, Provider, Recognition};
 use super::{Gates, Session, observe, revoke};
 use crate::protocol::{Ack, AuthenticateRequest, Code, ConnectionId, Payload, PluginName, Refusal, User};
-use crate::telemetry::Gate;
+use crate::telemetry::{self, Gate};
 
 /// How gate 1 decides.
 #[derive(Clone)]
@@ -35,11 +35,17 @@ pub struct Lifetimes {
     /// How long a subscription is held on an authorizer's yes that came without a time, before it is asked about again.
     /// Zero is for as long as it lasts.
     pub recheck: Duration,
+    /// How long a subscription is held whose authorizer, asked again, cannot tell.
+    pub recheck_grace: Duration,
 }
 
 impl Default for Lifetimes {
     fn default() -> Self {
-        Self { expiring_ahead: Duration::from_secs(60), recheck: Duration::from_secs(5 * 60) }
+        Self {
+            expiring_ahead: Duration::from_secs(60),
+            recheck: Duration::from_secs(5 * 60),
+            recheck_grace: Duration::from_secs(60 * 60),
+        }
     }
 }
 
@@ -96,6 +102,19 @@ impl Gates {
             AuthProvider::Own(provider) => provider.is_fit(),
             AuthProvider::Plugin { .. } => true,
         })
+    }
+
+    /// Whether every plugin is there that a channel or a provider needs. One that is not was kept out: what needs it is
+    /// refused.
+    #[must_use]
+    pub fn has_plugins(&self) -> bool {
+        let serving = self.serving();
+        let channels = serving.catalog.channels().flat_map(|channel| channel.plugins());
+        let providers = self.auth.providers.iter().filter_map(|provider| match provider {
+            AuthProvider::Own(_) => None,
+            AuthProvider::Plugin { name, .. } => Some(name),
+        });
+        channels.chain(providers).all(|plugin| serving.plugins.version(plugin).is_some())
     }
 
     /// Whether a page of this origin may speak to this host at all, whatever its credential.
@@ -217,6 +236,10 @@ impl Gates {
             Ok(Recognition::Refused { reason }) => {
                 tracing::debug!(%plugin, reason, "credential refused by a plugin");
                 Err(Code::Unauthenticated.into())
+            }
+            Ok(Recognition::Unknown { reason }) => {
+                telemetry::cannot_tell(plugin.as_str(), telemetry::NO_CHANNEL, "connect", None, &reason);
+                Err(Code::Unavailable.into())
             }
             Err(_fault) => Err(Code::Unavailable.into()),
         }

@@ -125,7 +125,8 @@ impl Decisions {
         let cache = self.granted.as_ref()?;
         let now = Instant::now();
         let found = cache.get(asked);
-        let holds = found.filter(|granted| granted.holds(now) && self.counts(asked.user(), &asked.topic, granted));
+        let holds =
+            found.filter(|granted| granted.holds(now) && self.counts(asked.user(), &asked.topic, granted.asked_at));
         if found.is_some() && holds.is_none() {
             cache.remove_if(asked, |granted| Some(*granted) == found);
         }
@@ -151,9 +152,15 @@ impl Decisions {
         time * (9 * TURNS + turn) / (10 * TURNS)
     }
 
-    /// Whether nothing about this user or topic was revoked since the question was asked.
-    pub(super) fn counts(&self, user: Option<&str>, topic: &Topic, granted: &Granted) -> bool {
-        granted.asked_at >= self.forgotten.read().since(user, topic)
+    /// A time and up to half of it more: what came into doubt at once is not all asked about at once.
+    pub(super) fn late(&self, time: Duration) -> Duration {
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed) % TURNS;
+        time + time * turn / (2 * TURNS)
+    }
+
+    /// Whether nothing about this user or topic was revoked since a question was asked.
+    pub(super) fn counts(&self, user: Option<&str>, topic: &Topic, asked_at: Age) -> bool {
+        asked_at >= self.forgotten.read().since(user, topic)
     }
 
     /// Where a question that is asked now stands among revocations.

@@ -154,7 +154,13 @@ impl Serving {
             Ok(Decision::Deny { reason }) => {
                 return Err(told.no("authorizer", denied, format!("{asked}, denies: {reason}")));
             }
-            Err(fault) => return Err(told.no("authorizer", denied, format!("no decision, so no: {fault}"))),
+            Ok(Decision::CannotTell { reason }) => {
+                return Err(told.no("authorizer", Code::Unavailable, format!("{asked}, cannot tell: {reason}")));
+            }
+            Err(fault) => {
+                let code = if fault.kind.is_its_own() { denied } else { Code::Unavailable };
+                return Err(told.no("authorizer", code, format!("no decision: {fault}")));
+            }
         }
         Ok(())
     }
@@ -349,6 +355,6 @@ channels:
         let explanation = explain("bob", Action::Subscribe).await;
         let last = explanation.steps.last().unwrap();
         assert_eq!(last.refused, Some("forbidden"));
-        assert_eq!(last.detail, "no decision, so no: plugin `members` trap: unreachable");
+        assert_eq!(last.detail, "no decision: plugin `members` trap: unreachable");
     }
 }

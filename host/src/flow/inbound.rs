@@ -169,7 +169,8 @@ fn bus_event(plugin: &PluginName, kind: String, subject: Option<String>, data: &
 /// The code a fault shows to the client; its detail stays inside.
 pub(super) fn refusal_of(fault: &Fault) -> Refusal {
     match fault.kind {
-        FaultKind::Timeout => Code::HandlerTimeout.into(),
+        FaultKind::Cpu | FaultKind::Timeout => Code::HandlerTimeout.into(),
+        FaultKind::TooLarge(exceeded) => Refusal::new(Code::PayloadTooLarge).with_details(exceeded.details()),
         FaultKind::Missing | FaultKind::Overloaded | FaultKind::Paused => Code::Unavailable.into(),
         FaultKind::Trap | FaultKind::Memory | FaultKind::InvalidOutput | FaultKind::NotGranted | FaultKind::Failed => {
             Code::HandlerFailed.into()

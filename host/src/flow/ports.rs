@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use super::broker::Broker;
+pub use super::fault::{Exceeded, Fault, FaultKind};
 pub use super::letters::{DeadLetters, Letters, LettersAway};
 use super::revoke::{Revocation, Revocations};
 pub use super::roster::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
 use super::{CallContext, Publication, Shown};
 use crate::protocol::{BusEvent, ConnectionId, Payload, PluginName, Topic, User};
-use crate::telemetry;
 
 /// The plugins of one generation, by name.
 ///
@@ -27,7 +27,7 @@ pub trait Plugins: Send + Sync + 'static {
     /// Asks an authorizer whether this user may do this on this topic.
     ///
     /// # Errors
-    /// [`Fault`] when there is no decision; the caller denies.
+    /// [`Fault`] when there is no decision; the caller denies where the plugin is at fault, and otherwise cannot tell.
     async fn authorize(&self, plugin: &PluginName, call: AuthorizerCall<'_>) -> Result<Decision, Fault>;
 
     /// Asks an authorizer whose a credential is.
@@ -151,6 +151,11 @@ pub enum Recognition {
         /// The plugin's own words.
         reason: String,
     },
+    /// What that depends on is away; the reason is for the log, never for the client.
+    Unknown {
+        /// The plugin's own words.
+        reason: String,
+    },
 }
 
 /// What an authorizer is asked.
@@ -191,6 +196,11 @@ pub enum Decision {
     Allow(Grant),
     /// No; the reason is for the log, never for the client.
     Deny {
+        /// The plugin's own words.
+        reason: String,
+    },
+    /// Neither: what it depends on is away. The reason is for the log, never for the client.
+    CannotTell {
         /// The plugin's own words.
         reason: String,
     },
@@ -272,67 +282,6 @@ pub enum PluginRefusal {
     Unavailable(String),
     /// The handler could not do its work; the sentence is for the log.
     Failed(String),
-}
-
-/// A plugin's failure. Already logged and counted where it was found.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("plugin `{plugin}` {}: {detail}", kind.as_str())]
-pub struct Fault {
-    /// Whose.
-    pub plugin: PluginName,
-    /// What went wrong.
-    pub kind: FaultKind,
-    /// For the log; never for a client.
-    pub detail: String,
-}
-
-impl Fault {
-    /// Logs and counts it: which version failed, on which channel's template, for whom.
-    pub fn tell(&self, version: Option<&str>, channel: &str, user: Option<&str>) {
-        let (plugin, kind, detail) = (self.plugin.as_str(), self.kind.as_str(), self.detail.as_str());
-        telemetry::plugin_fault(&telemetry::PluginFault { plugin, version, kind, channel, user, detail });
-    }
-}
-
-/// The ways a plugin fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FaultKind {
-    /// A trap: panic, unreachable, stack overflow.
-    Trap,
-    /// Out of CPU or wall time.
-    Timeout,
-    /// Out of memory.
-    Memory,
-    /// The answer is no JSON, is too large, or does not meet a schema.
-    InvalidOutput,
-    /// An effect outside the grants of `plugin.yaml`.
-    NotGranted,
-    /// No such plugin, or it lacks the export.
-    Missing,
-    /// Every instance is busy and the wait is over.
-    Overloaded,
-    /// It failed so often that it is not called for a while.
-    Paused,
-    /// The plugin itself says that it could not do its work.
-    Failed,
-}
-
-impl FaultKind {
-    /// The name in logs and metric labels.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Trap => "trap",
-            Self::Timeout => "timeout",
-            Self::Memory => "memory",
-            Self::InvalidOutput => "invalid_output",
-            Self::NotGranted => "not_granted",
-            Self::Missing => "missing",
-            Self::Overloaded => "overloaded",
-            Self::Paused => "paused",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 /// Where cleared publications go: the connections subscribed to the topic.

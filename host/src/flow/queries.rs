@@ -112,9 +112,12 @@ pub enum QueryMistake {
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// There are more rows or bytes than the bounds say.
-    #[error("the answer is too large")]
-    TooLarge,
+    /// There are more rows than the bounds say.
+    #[error("the answer has too many rows")]
+    TooManyRows,
+    /// There are more bytes than the bounds say.
+    #[error("the answer has too many bytes")]
+    TooManyBytes,
     /// A parameter is no value of the type that stands in its place.
     #[error("{0}")]
     Params(String),

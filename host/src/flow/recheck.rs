@@ -1,12 +1,15 @@
 //! After a reload, a revocation or the end of a grant: which topics a session may keep.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
+use super::doubt::Doubt;
 use super::ports::Action;
-use super::session::{Authorized, Authorizer};
+use super::session::{Authorized, Authorizer, Grounds};
 use super::{CallContext, Gates, Serving, Session};
 use crate::channels::Resolved;
-use crate::protocol::{Code, Topic, User};
+use crate::protocol::{Code, Refusal, Topic};
 use crate::telemetry;
 
 impl Gates {
@@ -40,7 +43,8 @@ impl Gates {
 
     /// Asks authorizers again about a topic that another version of them, another authorizer or none let the user
     /// into, whose grant is over, or of whose user or topic something was revoked since, and releases it when they say no.
-    /// Like the gate it fails closed.
+    /// Where they cannot tell it is kept and asked about again, until `auth.recheck_grace` is over: then it is released as
+    /// `unavailable`.
     ///
     /// The caller takes the connection out of the room and tells the client. It runs after every swap and every
     /// revocation for all topics, after every join, after the user's roles changed, and when [`Gates::next_recheck`] says.
@@ -50,46 +54,83 @@ impl Gates {
         let resolved = serving.catalog.resolve(topic.as_str())?;
         let by = serving.authorizer(&resolved);
         let user = session.user();
-        let held = session.authorized(topic)?;
-        let known = match held.as_ref().filter(|held| held.by == by && self.still_counts(user.as_deref(), topic, held))
-        {
-            Some(held) if !self.is_due(held) => return None,
+        let counts = |asked_at| self.decisions.counts(user.as_ref().map(|user| user.id.as_str()), topic, asked_at);
+        let Grounds { authorized, doubt } = session.grounds(topic)?;
+        if doubt.as_ref().is_some_and(|doubt| counts(doubt.asked_at) && doubt.waits(by.as_ref())) {
+            return None;
+        }
+        let known = match authorized.filter(|held| held.by == by && counts(held.granted.asked_at)) {
+            Some(held) if doubt.is_none() && !is_due(&held) => return None,
             Some(held) => held.granted.until,
             None => None,
         };
+        let asked_at = self.decisions.age();
         let context = CallContext { resolved, user: user.clone(), connection: session.connection().clone() };
         let answer = self.ask_authorizer_after(&serving, &context, Action::Subscribe, None, known).await;
-        telemetry::reauthorized(context.channel(), if answer.is_ok() { "kept" } else { "lost" });
         match answer {
             Ok(granted) => {
+                telemetry::reauthorized(context.channel(), "kept");
                 session.authorize(topic, user.as_ref(), Authorized { by, granted });
                 None
             }
-            Err(refusal) => session.release(topic).then_some(refusal.code),
+            Err(Refusal { code: Code::Unavailable, .. }) => {
+                let late = |time| self.decisions.late(time);
+                let doubt = Doubt::after(doubt.as_ref(), by, asked_at, self.grace(), late);
+                self.doubt(session, &context, doubt)
+            }
+            Err(refusal) => {
+                telemetry::reauthorized(context.channel(), "lost");
+                session.release(topic).then_some(refusal.code)
+            }
         }
+    }
+
+    /// Keeps a topic in doubt, or releases it where there is no more time for that.
+    fn doubt(&self, session: &Session, context: &CallContext, doubt: Option<Doubt>) -> Option<Code> {
+        let (topic, channel) = (context.topic(), context.channel());
+        match doubt {
+            Some(doubt) => {
+                telemetry::reauthorized(channel, "doubted");
+                session.doubt(topic, doubt);
+                None
+            }
+            None => {
+                telemetry::given_up(channel, topic.as_str(), context.user_id(), self.grace());
+                session.release(topic).then_some(Code::Unavailable)
+            }
+        }
+    }
+
+    /// How long what is held is kept in doubt.
+    const fn grace(&self) -> Duration {
+        self.auth.lifetimes.recheck_grace
     }
 
     /// When the first of a session's subscriptions is to be asked about again, if any is.
     ///
     /// A little before the grant is over, by up to a tenth of what is left of it: those granted at once are not all
-    /// asked about at once. Where the authorizer grants no time, `auth.recheck` after it was asked.
+    /// asked about at once. Where the authorizer grants no time, `auth.recheck` after it was asked. Where it could not tell,
+    /// sooner.
     #[must_use]
     pub fn next_recheck(&self, session: &Session) -> Option<Instant> {
-        session.granted().iter().filter_map(|held| self.due(held.as_ref()?)).min()
+        session.all_grounds().iter().filter_map(due).min()
     }
+}
 
-    fn is_due(&self, held: &Authorized) -> bool {
-        self.due(held).is_some_and(|due| due <= Instant::now())
+fn due(grounds: &Grounds) -> Option<Instant> {
+    match &grounds.doubt {
+        Some(doubt) => Some(doubt.ask_again),
+        None => ask_again(grounds.authorized.as_ref()?),
     }
+}
 
-    fn due(&self, held: &Authorized) -> Option<Instant> {
-        held.by.as_ref()?;
-        held.granted.ask_again
-    }
+fn is_due(held: &Authorized) -> bool {
+    ask_again(held).is_some_and(|due| due <= Instant::now())
+}
 
-    fn still_counts(&self, user: Option<&User>, topic: &Topic, held: &Authorized) -> bool {
-        self.decisions.counts(user.map(|user| user.id.as_str()), topic, &held.granted)
-    }
+fn ask_again(held: &Authorized) -> Option<Instant> {
+    held.by.as_ref()?;
+    held.granted.ask_again
 }
 
 impl Serving {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::decisions::Granted;
+use super::doubt::Doubt;
 use super::ports::PluginVersion;
 use crate::protocol::{Code, ConnectionId, Generation, PluginName, Topic, User};
 
@@ -42,8 +43,16 @@ struct Told {
 struct Held {
     /// The generation that last admitted the user as it is now.
     admitted_by: Generation,
-    /// The authorizer that last let the user as it is now in; `None` when that is to be asked again.
-    authorized: Option<Authorized>,
+    grounds: Grounds,
+}
+
+/// What authorizers said of a topic that is held.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Grounds {
+    /// The one that last let the user as it is now in; `None` when that is to be asked again.
+    pub(super) authorized: Option<Authorized>,
+    /// That the one that was asked since could not tell.
+    pub(super) doubt: Option<Doubt>,
 }
 
 /// Who said yes to a subscription, and for how long.
@@ -126,7 +135,10 @@ impl Session {
                 return false;
             }
             if current.roles != user.roles {
-                state.held.values_mut().for_each(|held| *held = Held { admitted_by: UNJUDGED, authorized: None });
+                state.held.values_mut().for_each(|held| {
+                    held.admitted_by = UNJUDGED;
+                    held.grounds.authorized = None;
+                });
             }
         }
         state.user = Some(user);
@@ -173,7 +185,7 @@ impl Session {
         let is_judged = state.is_of(user);
         let held = Held {
             admitted_by: if is_judged { generation } else { UNJUDGED },
-            authorized: is_judged.then_some(authorized),
+            grounds: Grounds { authorized: is_judged.then_some(authorized), doubt: None },
         };
         Ok(state.held.insert(topic.clone(), held).is_some())
     }
@@ -185,14 +197,14 @@ impl Session {
         }
     }
 
-    /// Who let the user as it is now into a topic; `None` when it is not held, `Some(None)` when nobody did.
-    pub(super) fn authorized(&self, topic: &Topic) -> Option<Option<Authorized>> {
-        self.state.lock().held.get(topic).map(|held| held.authorized.clone())
+    /// What authorizers said of a topic; `None` when it is not held.
+    pub(super) fn grounds(&self, topic: &Topic) -> Option<Grounds> {
+        self.state.lock().held.get(topic).map(|held| held.grounds.clone())
     }
 
-    /// What authorizers granted of all that is held.
-    pub(super) fn granted(&self) -> Vec<Option<Authorized>> {
-        self.state.lock().held.values().map(|held| held.authorized.clone()).collect()
+    /// What authorizers said of all that is held.
+    pub(super) fn all_grounds(&self) -> Vec<Grounds> {
+        self.state.lock().held.values().map(|held| held.grounds.clone()).collect()
     }
 
     /// Notes who let `user` into a topic still held. Another user than that is to be asked about again.
@@ -200,7 +212,14 @@ impl Session {
         let mut state = self.state.lock();
         let is_judged = state.is_of(user);
         if let Some(held) = state.held.get_mut(topic).filter(|_| is_judged) {
-            held.authorized = Some(authorized);
+            held.grounds = Grounds { authorized: Some(authorized), doubt: None };
+        }
+    }
+
+    /// Notes that a topic still held is held in doubt.
+    pub(super) fn doubt(&self, topic: &Topic, doubt: Doubt) {
+        if let Some(held) = self.state.lock().held.get_mut(topic) {
+            held.grounds.doubt = Some(doubt);
         }
     }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::broker::Sending;
 use super::inbound::{check, refusal_of};
-use super::ports::{Fault, FaultKind, PluginVersion};
+use super::ports::{Exceeded, Fault, FaultKind, PluginVersion};
 use super::{CallContext, Gates, Serving, Session};
-use crate::protocol::{Payload, PluginName, Refusal, SubscribeReceipt, Topic};
+use crate::protocol::{Code, Payload, PluginName, Refusal, SubscribeReceipt, Topic};
 
 /// A subscription that cleared gate 2, before the topic's state was asked for.
 pub struct Joined {
@@ -37,7 +37,7 @@ impl Gates {
     /// the room before, so that nothing is published between the state and the first publication it receives.
     ///
     /// # Errors
-    /// `handler_failed`, `handler_timeout`, `unavailable`: the session holds the topic no longer, unless it did before
+    /// `handler_failed`, `handler_timeout`, `payload_too_large`, `unavailable`: the session holds the topic no longer, unless it did before
     /// it subscribed this time, and the caller brings the room in line with that.
     pub async fn complete(&self, session: &Session, joined: Joined) -> Result<SubscribeReceipt, Refusal> {
         let Joined { mut receipt, is_renewed, owed } = joined;
@@ -78,9 +78,17 @@ impl Gates {
             let judged =
                 self.refuse_too_large(payload).and_then(|()| check(&context.resolved.channel.payload, payload));
             if let Err(refusal) = judged {
+                let kind = match refusal.code {
+                    Code::PayloadTooLarge => FaultKind::TooLarge(Exceeded {
+                        unit: "bytes",
+                        found: Some(payload.as_str().len()),
+                        max: self.limits.payload_bytes_max,
+                    }),
+                    _ => FaultKind::InvalidOutput,
+                };
                 let details = refusal.details.map(|details| details.to_string()).unwrap_or_default();
                 let detail = format!("payload {at} of the snapshot: {} {details}", refusal.code.as_str());
-                let fault = Fault { plugin: plugin.clone(), kind: FaultKind::InvalidOutput, detail };
+                let fault = Fault { plugin: plugin.clone(), kind, detail };
                 let version = serving.plugins.version(plugin).map(PluginVersion::short);
                 fault.tell(version.as_deref(), context.channel(), context.user_id());
                 return Err(fault);

@@ -11,14 +11,15 @@ use super::snapshot::{Joined, Owed};
 use super::{CallContext, Gates, Serving, Session, observe};
 use crate::channels::Resolved;
 use crate::protocol::{Code, Payload, Refusal, SubscribeReceipt, SubscribeRequest, Topic};
-use crate::telemetry::Gate;
+use crate::telemetry::{self, Gate};
 
 impl Gates {
     /// Gate 2. On success the session holds the topic; the caller lets the connection into the room and then ends the
     /// subscription with [`Gates::complete`].
     ///
     /// # Errors
-    /// `unknown_channel`, `unauthenticated`, `forbidden`, `token_expired`, `too_many_subscriptions`, `draining`.
+    /// `unknown_channel`, `unauthenticated`, `forbidden`, `token_expired`, `too_many_subscriptions`, `unavailable` (an
+    /// authorizer that cannot tell), `draining`.
     pub async fn subscribe(&self, session: &Session, request: &SubscribeRequest) -> Result<Joined, Refusal> {
         let started = Instant::now();
         let serving = self.serving();
@@ -85,7 +86,7 @@ impl Gates {
 
 impl Gates {
     /// Asks the channel's authorizer, if it has one, unless it has granted this very question for a time that is not
-    /// over. Fails closed: a fault denies.
+    /// over. Fails closed: a fault of its own denies; where it cannot tell, or could not be asked, that is `unavailable`.
     pub(super) async fn ask_authorizer(
         &self,
         serving: &Serving,
@@ -118,7 +119,13 @@ impl Gates {
                 tracing::debug!(%plugin, channel = context.channel(), action = action.as_str(), reason, "authorizer denied");
                 Err(denied(context))
             }
-            Err(_fault) => Err(denied(context)),
+            Ok(Decision::CannotTell { reason }) => {
+                let (channel, user) = (context.channel(), context.user_id());
+                telemetry::cannot_tell(plugin.as_str(), channel, action.as_str(), user, &reason);
+                Err(Code::Unavailable.into())
+            }
+            Err(fault) if fault.kind.is_its_own() => Err(denied(context)),
+            Err(_not_its_own) => Err(Code::Unavailable.into()),
         }
     }
 }

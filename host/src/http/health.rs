@@ -17,8 +17,8 @@ pub(super) async fn live() -> Json<Value> {
 }
 
 /// New connections are welcome; 503 `draining` once the server is about to stop, `unavailable` while its store or its
-/// broker is away, what is revoked is not loaded yet, the keys of an issuer
-/// were never read, or the query of a `session` provider does not fit or could not be looked at (`details.away` says which).
+/// broker is away, what is revoked is not loaded yet, the keys of an issuer were never read, the query of a `session`
+/// provider does not fit or could not be looked at, or a plugin that is needed was kept out (`details.away` says which).
 pub(super) async fn ready(extract::State(state): extract::State<State>) -> Result<Json<Value>, Problem> {
     if state.gates.is_draining() {
         return Err(Code::Draining.into());
@@ -29,6 +29,7 @@ pub(super) async fn ready(extract::State(state): extract::State<State>) -> Resul
         ("revocations", !state.gates.knows_revocations()),
         ("keys", !state.gates.has_keys()),
         ("sessions", !state.gates.has_fit_providers()),
+        ("plugins", !state.gates.has_plugins()),
     ];
     let away: Vec<_> = away.into_iter().filter_map(|(what, is_away)| is_away.then_some(what)).collect();
     if !away.is_empty() {

@@ -4,7 +4,7 @@ use super::contract::types;
 use super::fault::Failure;
 use super::grants::Grants;
 use super::limits::PluginLimits;
-use crate::flow::ports::{FaultKind, Outcome, PluginEffect};
+use crate::flow::ports::{Exceeded, FaultKind, Outcome, PluginEffect};
 use crate::protocol::{Payload, User};
 
 /// Largest user, in bytes: the id, the roles and the tenant together. Every connection keeps its own.
@@ -37,9 +37,14 @@ pub(super) fn take_effects(
 /// Takes the payloads of a snapshot.
 ///
 /// # Errors
-/// [`Failure`] of kind `InvalidOutput`.
-pub(super) fn take_snapshot(payloads: Vec<String>, output_bytes_max: usize) -> Result<Vec<Payload>, Failure> {
-    check_size(payloads.iter().map(String::len).sum(), output_bytes_max)?;
+/// [`Failure`] of kind `InvalidOutput` or `TooLarge`.
+pub(super) fn take_snapshot(payloads: Vec<String>, bytes_max: usize) -> Result<Vec<Payload>, Failure> {
+    let bytes = payloads.iter().map(String::len).sum();
+    if bytes > bytes_max {
+        let detail = format!("a snapshot of {bytes} bytes, `limits.snapshot` is {bytes_max}");
+        let exceeded = Exceeded { unit: "bytes", found: Some(bytes), max: bytes_max };
+        return Err(Failure::new(FaultKind::TooLarge(exceeded), detail));
+    }
     let numbered = payloads.into_iter().enumerate();
     numbered.map(|(at, text)| parse(text, &format!("payload {at} of the snapshot"))).collect()
 }
@@ -122,9 +127,9 @@ fn parse(text: String, what: &str) -> Result<Payload, Failure> {
 }
 
 fn invalid(detail: String) -> Failure {
-    Failure { kind: FaultKind::InvalidOutput, detail }
+    Failure::new(FaultKind::InvalidOutput, detail)
 }
 
 fn not_granted(detail: String) -> Failure {
-    Failure { kind: FaultKind::NotGranted, detail }
+    Failure::new(FaultKind::NotGranted, detail)
 }

@@ -14,8 +14,8 @@ use super::room::Room;
 use crate::channels::PluginKind;
 use crate::flow::CallContext;
 use crate::flow::ports::{
-    Answer, AuthorizerCall, ConnectionCall, Decision, Fault, FaultKind, HandlerCall, IdentifyCall, PluginEffect,
-    Recognition, TransformCall,
+    Answer, AuthorizerCall, ConnectionCall, Decision, Exceeded, Fault, FaultKind, HandlerCall, IdentifyCall,
+    PluginEffect, Recognition, TransformCall,
 };
 use crate::protocol::Payload;
 use crate::telemetry;
@@ -113,9 +113,10 @@ impl Plugin {
         let (mut lease, deadline) = self.lease(room).await?;
         let called =
             timeout_at(deadline, room.run(lease.instance.authorize(&context, call.action.into(), payload))).await;
-        match self.settle(lease, called, PluginKind::Authorizer)?.map_err(failed)? {
+        match self.settle_decision(lease, called)? {
             authorizer::Decision::Allow(grant) => Ok(Decision::allow_for(Duration::from_millis(grant.ttl_ms.into()))),
             authorizer::Decision::Deny(reason) => Ok(Decision::Deny { reason: shorten(reason) }),
+            authorizer::Decision::CannotTell(reason) => Ok(Decision::CannotTell { reason: shorten(reason) }),
         }
     }
 
@@ -125,12 +126,13 @@ impl Plugin {
         let room = &self.authorizers;
         let (mut lease, deadline) = self.lease(room).await?;
         let called = timeout_at(deadline, room.run(lease.instance.authorize(&context, action, credential))).await;
-        match self.settle(lease, called, PluginKind::Authorizer)?.map_err(failed)? {
+        match self.settle_decision(lease, called)? {
             authorizer::Decision::Allow(authorizer::Grant { ttl_ms, user }) => {
                 let user = user.map(answer::take_user).transpose()?;
                 Ok(Recognition::Admitted { user, ttl: Duration::from_millis(ttl_ms.into()) })
             }
             authorizer::Decision::Deny(reason) => Ok(Recognition::Refused { reason: shorten(reason) }),
+            authorizer::Decision::CannotTell(reason) => Ok(Recognition::Unknown { reason: shorten(reason) }),
         }
     }
 
@@ -140,8 +142,15 @@ impl Plugin {
         let room = &self.workers;
         let (mut lease, deadline) = self.lease(room).await?;
         let called = timeout_at(deadline, room.run(lease.instance.provide(&context))).await;
-        let payloads = self.settle(lease, called, PluginKind::Snapshot)?.map_err(failed)?;
-        answer::take_snapshot(payloads, limits.output_bytes_max)
+        let exceeded = lease.instance.guest().host.exceeded();
+        match (self.settle(lease, called, PluginKind::Snapshot), exceeded) {
+            (Ok(Ok(payloads)), _) => answer::take_snapshot(payloads, limits.snapshot_bytes_max),
+            // Whether it hands the error on or trips over it: there is more than it may read.
+            (Ok(Err(reason)), Some(exceeded)) => Err(too_large(exceeded, &reason)),
+            (Err(Failure { kind: FaultKind::Trap, detail, .. }), Some(exceeded)) => Err(too_large(exceeded, &detail)),
+            (Ok(Err(reason)), None) => Err(failed(reason)),
+            (Err(failure), _) => Err(failure),
+        }
     }
 
     async fn try_transform(&self, call: TransformCall<'_>) -> Result<Option<Payload>, Failure> {
@@ -164,6 +173,20 @@ impl Plugin {
         answer::take_effects(effects, &self.manifest.grants, limits)
     }
 
+    /// Ends a call of an authorizer. One that hands on that the host did not answer it cannot tell.
+    fn settle_decision(
+        &self,
+        mut lease: Lease<'_>,
+        called: Called<Result<authorizer::Decision, String>>,
+    ) -> Result<authorizer::Decision, Failure> {
+        let away = lease.instance.guest().host.away();
+        match (self.settle(lease, called, PluginKind::Authorizer)?, away) {
+            (Ok(decision), _) => Ok(decision),
+            (Err(reason), Some(away)) => Ok(authorizer::Decision::CannotTell(format!("{away}: {reason}"))),
+            (Err(reason), None) => Err(failed(reason)),
+        }
+    }
+
     /// Ends a call: the instance goes back when it did well, and with the failure when it did not.
     fn settle<T>(&self, mut lease: Lease<'_>, called: Called<T>, kind: PluginKind) -> Result<T, Failure> {
         let judged = self.judge(&mut lease, called, kind);
@@ -177,7 +200,8 @@ impl Plugin {
 
     fn judge<T>(&self, lease: &mut Lease<'_>, called: Called<T>, kind: PluginKind) -> Result<T, Failure> {
         let limits = &self.manifest.limits;
-        let answered = called.map_err(|_| Failure::wall(limits))?.ok_or_else(|| self.lacks(kind))?;
+        let answered = called.map_err(|_| Failure::wall_of(lease.instance.guest(), limits))?;
+        let answered = answered.ok_or_else(|| self.lacks(kind))?;
         answered.map_err(|error| Failure::of_guest(&error, lease.instance.guest(), limits))
     }
 
@@ -190,25 +214,36 @@ impl Plugin {
         call: Pin<&mut impl Future<Output = Result<T, Failure>>>,
     ) -> Result<T, Fault> {
         if self.is_trial {
-            return call.await.map_err(|Failure { kind, detail }| Fault { plugin: self.name.clone(), kind, detail });
+            return call.await.map_err(|failure| self.fault(failure));
         }
         let started = Moment::now();
         let result = self.admitted(room, call).await;
         let outcome = result.as_ref().map_or_else(|failure| failure.kind.as_str(), |_| "ok");
         telemetry::plugin_call(self.name.as_str(), kind.as_str(), outcome, started.elapsed());
-        result.map_err(|Failure { kind, detail }| {
-            let fault = Fault { plugin: self.name.clone(), kind, detail };
+        result.map_err(|failure| {
+            let fault = self.fault(failure);
             fault.tell(Some(self.version()), caller.channel, caller.user);
             fault
         })
     }
 
-    fn lacks(&self, kind: PluginKind) -> Failure {
-        Failure { kind: FaultKind::Missing, detail: format!("`{}` is no {}", self.name, kind.as_str()) }
+    fn fault(&self, failure: Failure) -> Fault {
+        Fault { plugin: self.name.clone(), kind: failure.kind, detail: failure.detail }
     }
+
+    fn lacks(&self, kind: PluginKind) -> Failure {
+        Failure::new(FaultKind::Missing, format!("`{}` is no {}", self.name, kind.as_str()))
+    }
+}
+
+/// A snapshot provider that was not told all it asked for.
+fn too_large(exceeded: Exceeded, reason: &str) -> Failure {
+    let Exceeded { unit, max, .. } = exceeded;
+    let detail = format!("a query answered more than {max} {unit} (`limits.query_{unit}`): {reason}");
+    Failure::new(FaultKind::TooLarge(exceeded), shorten(detail))
 }
 
 /// The plugin says that it could not do its work, in its own words.
 fn failed(reason: String) -> Failure {
-    Failure { kind: FaultKind::Failed, detail: shorten(reason) }
+    Failure::new(FaultKind::Failed, shorten(reason))
 }

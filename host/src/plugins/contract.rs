@@ -6,110 +6,40 @@ use crate::flow::CallContext;
 use crate::flow::ports::{Action, ConnectionCall, Phase, PluginRefusal, TransformCall};
 use crate::protocol::{ConnectionId, User};
 
-/// The bindings of a handler; they own the types all worlds share.
+/// The bindings of every kind and of every import: one world, so that all kinds share their types.
 #[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
-pub(super) mod handler_world {
+mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit",
-        world: "handler-plugin",
-        imports: { "tidegate:host/random": trappable },
-        exports: { default: async },
-    });
-}
+        inline: "
+            package tidegate:served;
 
-/// The bindings of an authorizer.
-#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
-pub(super) mod authorizer_world {
-    wasmtime::component::bindgen!({
-        path: "../wit",
-        world: "authorizer-plugin",
-        exports: { default: async },
-        with: {
-            "tidegate:plugin/types": super::handler_world::tidegate::plugin::types,
-            "tidegate:host/log": super::handler_world::tidegate::host::log,
-            "tidegate:host/config": super::handler_world::tidegate::host::config,
-            "tidegate:host/clock": super::handler_world::tidegate::host::clock,
-            "tidegate:host/random": super::handler_world::tidegate::host::random,
-        },
-    });
-}
-
-/// The bindings of a snapshot.
-#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
-pub(super) mod snapshot_world {
-    wasmtime::component::bindgen!({
-        path: "../wit",
-        world: "snapshot-plugin",
-        exports: { default: async },
-        with: {
-            "tidegate:plugin/types": super::handler_world::tidegate::plugin::types,
-            "tidegate:host/log": super::handler_world::tidegate::host::log,
-            "tidegate:host/config": super::handler_world::tidegate::host::config,
-            "tidegate:host/clock": super::handler_world::tidegate::host::clock,
-            "tidegate:host/random": super::handler_world::tidegate::host::random,
-        },
-    });
-}
-
-/// The bindings of a transform.
-#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
-pub(super) mod transform_world {
-    wasmtime::component::bindgen!({
-        path: "../wit",
-        world: "transform-plugin",
-        exports: { default: async },
-        with: {
-            "tidegate:host/log": super::handler_world::tidegate::host::log,
-            "tidegate:host/config": super::handler_world::tidegate::host::config,
-            "tidegate:host/clock": super::handler_world::tidegate::host::clock,
-            "tidegate:host/random": super::handler_world::tidegate::host::random,
-        },
-    });
-}
-
-/// The bindings of a connection.
-#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
-pub(super) mod connection_world {
-    wasmtime::component::bindgen!({
-        path: "../wit",
-        world: "connection-plugin",
-        exports: { default: async },
-        with: {
-            "tidegate:plugin/types": super::handler_world::tidegate::plugin::types,
-            "tidegate:host/log": super::handler_world::tidegate::host::log,
-            "tidegate:host/config": super::handler_world::tidegate::host::config,
-            "tidegate:host/clock": super::handler_world::tidegate::host::clock,
-            "tidegate:host/random": super::handler_world::tidegate::host::random,
-        },
-    });
-}
-
-/// The bindings of what is imported by grant.
-#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
-pub(super) mod granted_world {
-    wasmtime::component::bindgen!({
-        path: "../wit",
-        world: "granted",
+            world served {
+                include tidegate:plugin/handler-plugin@0.2.0;
+                include tidegate:plugin/authorizer-plugin@0.2.0;
+                include tidegate:plugin/snapshot-plugin@0.2.0;
+                include tidegate:plugin/transform-plugin@0.2.0;
+                include tidegate:plugin/connection-plugin@0.2.0;
+                include tidegate:plugin/granted@0.2.0;
+            }
+        ",
+        world: "tidegate:served/served",
         imports: {
+            "tidegate:host/random": trappable,
             "tidegate:kv/store": async,
             "tidegate:sql/queries": async,
             "tidegate:http/client": async,
         },
+        exports: { default: async },
     });
 }
 
-pub(super) use authorizer_world::exports::tidegate::plugin::authorizer;
-pub(super) use connection_world::exports::tidegate::plugin::connection;
-pub(super) use granted_world::tidegate::host::secrets;
-pub(super) use granted_world::tidegate::http::client;
-pub(super) use granted_world::tidegate::kv::store;
-pub(super) use granted_world::tidegate::sql::queries;
-pub(super) use handler_world::tidegate::host;
-pub(super) use handler_world::tidegate::plugin::types;
-pub(super) use transform_world::exports::tidegate::plugin::transform;
-
-/// The minor version of `tidegate:plugin` and `tidegate:host` this host serves.
-pub(super) const VERSION: semver::Version = semver::Version::new(0, 1, 0);
+pub(super) use bindings::exports::tidegate::plugin::{authorizer, connection, transform};
+pub(super) use bindings::tidegate::host::{self, secrets};
+pub(super) use bindings::tidegate::http::client;
+pub(super) use bindings::tidegate::kv::store;
+pub(super) use bindings::tidegate::plugin::types;
+pub(super) use bindings::tidegate::sql::queries;
 
 /// The context of a call, in the contract's words.
 pub(super) fn context(call: &CallContext, wall: Duration) -> types::Context {

@@ -15,37 +15,55 @@ pub(super) struct Failure {
     pub(super) kind: FaultKind,
     /// For the log.
     pub(super) detail: String,
+    /// Whether it was the host that kept the plugin waiting.
+    kept_waiting: bool,
 }
 
 impl Failure {
+    pub(super) const fn new(kind: FaultKind, detail: String) -> Self {
+        Self { kind, detail, kept_waiting: false }
+    }
+
     /// The call was still running when its time was over.
     pub(super) fn wall(limits: &PluginLimits) -> Self {
-        let detail = format!("no answer within `limits.wall` ({} ms)", limits.wall.as_millis());
-        Self { kind: FaultKind::Timeout, detail }
+        Self::new(FaultKind::Timeout, format!("no answer within `limits.wall` ({} ms)", limits.wall.as_millis()))
+    }
+
+    /// The same of a guest that was called: it is no fault of its own where the host kept it waiting for half of the time
+    /// or more.
+    pub(super) fn wall_of(guest: &Guest, limits: &PluginLimits) -> Self {
+        let waited = guest.host.waited();
+        if waited * 2 < limits.wall {
+            return Self::wall(limits);
+        }
+        let Self { kind, detail, .. } = Self::wall(limits);
+        let detail = format!("{detail}; it waited for the host for {} ms", waited.as_millis());
+        Self { kind, detail, kept_waiting: true }
     }
 
     /// Nothing became free in the time a call may wait.
     pub(super) fn overloaded(what: &str) -> Self {
-        Self { kind: FaultKind::Overloaded, detail: what.to_owned() }
+        Self::new(FaultKind::Overloaded, what.to_owned())
     }
 
     /// The breaker keeps calls from the plugin.
     pub(super) fn paused() -> Self {
-        let detail = "is paused after too many faults (`breaker`)".to_owned();
-        Self { kind: FaultKind::Paused, detail }
+        Self::new(FaultKind::Paused, "is paused after too many faults (`breaker`)".to_owned())
     }
 
     /// What the failure says of the plugin: `Some(true)` that it is at fault, `Some(false)` that it worked, `None`
-    /// nothing, because the call never came to it.
+    /// nothing, because the call never came to it, or because the host kept it waiting.
     pub(super) const fn verdict(&self) -> Option<bool> {
         match self.kind {
+            FaultKind::Timeout if self.kept_waiting => None,
             FaultKind::Trap
+            | FaultKind::Cpu
             | FaultKind::Timeout
             | FaultKind::Memory
             | FaultKind::InvalidOutput
             | FaultKind::NotGranted => Some(true),
-            // It answered that it cannot tell.
-            FaultKind::Failed => Some(false),
+            // It answered, if only that it could not do its work, or that there is too much.
+            FaultKind::Failed | FaultKind::TooLarge(_) => Some(false),
             FaultKind::Missing | FaultKind::Overloaded | FaultKind::Paused => None,
         }
     }
@@ -54,7 +72,7 @@ impl Failure {
     pub(super) fn of_guest(error: &Error, guest: &mut Guest, limits: &PluginLimits) -> Self {
         let trap = error.downcast_ref::<Trap>().copied();
         let (kind, mut detail) = if trap == Some(Trap::Interrupt) {
-            (FaultKind::Timeout, format!("used up `limits.cpu` ({} ms)", limits.cpu.as_millis()))
+            (FaultKind::Cpu, format!("used up `limits.cpu` ({} ms)", limits.cpu.as_millis()))
         } else if guest.memory.denied {
             (FaultKind::Memory, format!("wanted more than `limits.memory` ({} bytes)", limits.memory_bytes_max))
         } else if trap.is_some() || error.downcast_ref::<I32Exit>().is_some() {
@@ -68,7 +86,7 @@ impl Failure {
         if !printed.is_empty() {
             detail = format!("{detail}: {printed}");
         }
-        Self { kind, detail: shorten(detail) }
+        Self::new(kind, shorten(detail))
     }
 }
 

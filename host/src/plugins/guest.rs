@@ -13,6 +13,7 @@ use super::imports::{HostCall, LogLines, RANDOM_BYTES_MAX, Reach};
 use super::limits::PluginLimits;
 use super::output::Output;
 use super::recording;
+use crate::flow::ports::Exceeded;
 
 /// The host's side of one instance.
 pub(super) struct Guest {
@@ -33,6 +34,8 @@ pub(super) struct Guest {
     ticks_left: u32,
     /// Time spent waiting for the host, up to a tick a call, that was not yet taken off.
     waited: Duration,
+    /// What of the host kept the call waiting.
+    pub(super) host: HostShare,
     /// When the call is cut (`limits.wall`).
     deadline: Moment,
     output: Output,
@@ -71,6 +74,7 @@ impl Guest {
             log_lines_max,
             ticks_left: 0,
             waited: Duration::ZERO,
+            host: HostShare::default(),
             deadline: Moment::now() + limits.wall,
             output,
             wasi,
@@ -83,6 +87,7 @@ impl Guest {
         self.caller.set(channel, user);
         self.ticks_left = ticks;
         self.waited = Duration::ZERO;
+        self.host = HostShare::default();
         self.log = LogLines::new(self.log_lines_max);
         self.memory.denied = false;
     }
@@ -116,14 +121,22 @@ impl Guest {
 
     /// The guest waited so long for the host. It notices one tick at most when it goes on, however long that was, so one
     /// is what it gets back.
-    pub(super) fn credit(&mut self, waited: Duration) {
+    fn credit(&mut self, waited: Duration) {
         self.waited += waited.min(TICK);
     }
 
     /// Begins a call of a granted import.
-    pub(super) fn host_call(&self, import: &'static str) -> HostCall {
+    pub(super) fn begin_host_call(&mut self, import: &'static str) -> HostCall {
         recording::host_call(import);
+        self.host.begin();
         self.reach.begin(import)
+    }
+
+    /// Ends it. `outcome` is `ok` or the name of the error in the contract.
+    pub(super) fn end_host_call(&mut self, call: HostCall, outcome: &'static str) {
+        self.host.end(call.import(), outcome);
+        let waited = call.end(outcome);
+        self.credit(waited);
     }
 
     /// What the guest wrote to standard output and error since it was last asked.
@@ -135,6 +148,67 @@ impl Guest {
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// The host's share in one call: how long it kept the guest waiting, and what it did not do for it.
+#[derive(Debug, Default)]
+pub(super) struct HostShare {
+    /// Since when the guest waits now.
+    since: Option<Moment>,
+    waited: Duration,
+    /// What was asked and not answered, for reasons that are not the guest's.
+    away: Option<Away>,
+    /// The limit that an answer would have been over.
+    exceeded: Option<Exceeded>,
+}
+
+/// A call of an import that came to nothing, and not by the guest's fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Away {
+    import: &'static str,
+    outcome: &'static str,
+}
+
+/// The errors of imports that say that the host could not, or not now.
+const AWAY: [&str; 4] = ["timeout", "rate_limited", "unavailable", "unreachable"];
+
+impl HostShare {
+    fn begin(&mut self) {
+        self.since = Some(Moment::now());
+    }
+
+    fn end(&mut self, import: &'static str, outcome: &'static str) {
+        self.waited += self.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        if AWAY.contains(&outcome) {
+            self.away = Some(Away { import, outcome });
+        }
+    }
+
+    /// How long the guest waited, up to now.
+    pub(super) fn waited(&self) -> Duration {
+        self.waited + self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// The guest was not answered, because there was more than it may have.
+    pub(super) const fn exceeds(&mut self, exceeded: Exceeded) {
+        self.exceeded = Some(exceeded);
+    }
+
+    /// The limit that an answer would have been over, the last of them.
+    pub(super) const fn exceeded(&self) -> Option<Exceeded> {
+        self.exceeded
+    }
+
+    /// What the host did not do for the guest, the last of it.
+    pub(super) const fn away(&self) -> Option<Away> {
+        self.away
+    }
+}
+
+impl std::fmt::Display for Away {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` answered `{}`", self.import, self.outcome)
     }
 }
 

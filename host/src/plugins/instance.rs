@@ -14,7 +14,7 @@ use super::guest::{Guest, Identity};
 use super::imports::Reach;
 use super::limits::PluginLimits;
 use super::pool::Slot;
-use super::worlds::{Exported, Exports};
+use super::worlds::{Exported, Exports, called};
 use crate::flow::ports::FaultKind;
 
 /// What instances of one plugin are made from.
@@ -71,8 +71,7 @@ impl Blueprint {
             Err(error) => return Err(Failure::of_guest(&error, store.data_mut(), &self.limits)),
         };
         let exported = self.exports.load(&mut store, &instance);
-        let exported =
-            exported.map_err(|misfit| Failure { kind: FaultKind::InvalidOutput, detail: misfit.to_string() })?;
+        let exported = exported.map_err(|misfit| Failure::new(FaultKind::InvalidOutput, misfit.to_string()))?;
         let memory_bytes_first = store.data().memory.bytes();
         let entry = self.census.enter();
         let calls = 0;
@@ -98,7 +97,7 @@ impl Instance {
     ) -> Option<Result<Result<types::Outcome, types::Refusal>>> {
         self.begin_call_of(context);
         let handler = self.exported.handler.as_ref()?;
-        Some(handler.tidegate_plugin_handler().call_handle(&mut self.store, context, payload).await)
+        Some(called(handler, &mut self.store, (context, payload)).await)
     }
 
     /// Asks the authorizer. `None` when the component has no authorizer.
@@ -110,14 +109,14 @@ impl Instance {
     ) -> Option<Result<Result<authorizer::Decision, String>>> {
         self.begin_call_of(context);
         let authorizer = self.exported.authorizer.as_ref()?;
-        Some(authorizer.tidegate_plugin_authorizer().call_authorize(&mut self.store, context, action, payload).await)
+        Some(authorizer.call(&mut self.store, (context, action, payload)).await)
     }
 
     /// Asks for a topic's state. `None` when the component gives no snapshots.
     pub(super) async fn provide(&mut self, context: &types::Context) -> Option<Result<Result<Vec<String>, String>>> {
         self.begin_call_of(context);
         let snapshot = self.exported.snapshot.as_ref()?;
-        Some(snapshot.tidegate_plugin_snapshot().call_provide(&mut self.store, context).await)
+        Some(called(snapshot, &mut self.store, (context,)).await)
     }
 
     /// Has a payload made. `None` when the component is no transform.
@@ -128,7 +127,7 @@ impl Instance {
     ) -> Option<Result<Result<Option<String>, String>>> {
         self.begin_call(channel, None);
         let transform = self.exported.transform.as_ref()?;
-        Some(transform.tidegate_plugin_transform().call_apply(&mut self.store, crossing).await)
+        Some(called(transform, &mut self.store, (crossing,)).await)
     }
 
     /// Tells of a connection. `None` when the component does not listen.
@@ -139,7 +138,7 @@ impl Instance {
     ) -> Option<Result<Result<Vec<types::Effect>, String>>> {
         self.begin_call("", peer.user.as_ref().map(|user| user.id.as_str()));
         let connection = self.exported.connection.as_ref()?;
-        Some(connection.tidegate_plugin_connection().call_changed(&mut self.store, peer, phase).await)
+        Some(called(connection, &mut self.store, (peer, phase)).await)
     }
 
     /// The linear memory it holds, in bytes, if that is more than it began with.

@@ -7,8 +7,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::engine::{MEMORY_BYTES_MAX, TICK};
+use super::grants::Grants;
 use crate::config::{ByteSize, Diagnostic, HumanDuration, Node};
 
+/// `limits.wall` of a plugin that asks nobody.
+const WALL: Duration = Duration::from_millis(100);
+/// `limits.wall` of a plugin that asks a database or another server: they take their time.
+const WALL_ASKING: Duration = Duration::from_secs(3);
 /// Longest `limits.wall`.
 const WALL_MAX: Duration = Duration::from_secs(30);
 /// Most calls of one plugin at once.
@@ -17,6 +22,8 @@ const CONCURRENCY_MAX: u32 = 1024;
 const QUEUE_MAX: u32 = 10_000;
 /// Largest `limits.output`, in bytes.
 const OUTPUT_BYTES_MAX: usize = 2 << 20;
+/// Largest `limits.snapshot`, in bytes.
+const SNAPSHOT_BYTES_MAX: usize = 8 << 20;
 /// Most `limits.effects`.
 const EFFECTS_MAX: u32 = 10_000;
 /// Most `limits.log_lines`.
@@ -47,6 +54,7 @@ pub(super) struct PluginLimits {
     pub(super) concurrency_max: u32,
     pub(super) queue_max: u32,
     pub(super) output_bytes_max: usize,
+    pub(super) snapshot_bytes_max: usize,
     pub(super) effects_max: usize,
     pub(super) log_lines_max: u32,
     pub(super) log_lines_per_second: u32,
@@ -71,14 +79,16 @@ pub(super) struct LimitsSection {
     memory: ByteSize,
     /// Processor time of one call.
     cpu: HumanDuration,
-    /// Time of one call, waiting included.
-    wall: HumanDuration,
+    /// Time of one call, waiting included. 100 ms; 3 s for a plugin that is granted queries or HTTP.
+    wall: Option<HumanDuration>,
     /// Calls at once, authorizers apart from all others; those beyond wait, `wall` at most.
     concurrency: NonZeroU32,
     /// Calls that may wait so, authorizers apart from all others; those beyond are refused at once.
     queue: u32,
     /// Size of one answer: the reply and the effects together.
     output: ByteSize,
+    /// Size of the payloads of one snapshot together; beyond it the subscription is refused, `payload_too_large`.
+    snapshot: ByteSize,
     /// Effects of one call; one more spoils the answer.
     effects: u32,
     /// Log lines of one call; those beyond are dropped and counted.
@@ -93,7 +103,7 @@ pub(super) struct LimitsSection {
     kv_time: HumanDuration,
     /// Named queries a second, all instances together; those beyond are refused, `rate-limited`.
     queries: NonZeroU32,
-    /// How long one query may take; one that takes longer is ended and answered `timeout`.
+    /// How long one query may take, waiting for a connection included; one that takes longer is ended and answered `timeout`.
     query_time: HumanDuration,
     /// Rows of one answer; one with more is refused, `too-large`.
     query_rows: NonZeroU32,
@@ -115,10 +125,11 @@ impl Default for LimitsSection {
         Self {
             memory: ByteSize::from_bytes(64 << 20),
             cpu: HumanDuration::new(Duration::from_millis(25)),
-            wall: HumanDuration::new(Duration::from_millis(100)),
+            wall: None,
             concurrency: number(16),
             queue: 1024,
             output: ByteSize::from_bytes(256 << 10),
+            snapshot: ByteSize::from_bytes(1 << 20),
             effects: 64,
             log_lines: 64,
             log_rate: number(500),
@@ -126,9 +137,9 @@ impl Default for LimitsSection {
             kv_value: ByteSize::from_bytes(64 << 10),
             kv_time: HumanDuration::new(Duration::from_millis(50)),
             queries: number(500),
-            query_time: HumanDuration::new(Duration::from_millis(50)),
-            query_rows: number(1000),
-            query_bytes: ByteSize::from_bytes(256 << 10),
+            query_time: HumanDuration::new(Duration::from_secs(2)),
+            query_rows: number(10_000),
+            query_bytes: ByteSize::from_bytes(1 << 20),
             http: number(50),
             http_body: ByteSize::from_bytes(1 << 20),
             host_bytes: ByteSize::from_bytes(4 << 20),
@@ -143,17 +154,26 @@ const fn number(number: u32) -> NonZeroU32 {
 }
 
 /// Checks the section; what is wrong is told at its place.
-pub(super) fn check(file: &LimitsSection, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> PluginLimits {
+pub(super) fn check(
+    file: &LimitsSection,
+    grants: &Grants,
+    node: &Node,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> PluginLimits {
     let mut told = Told { node, diagnostics };
-    let (cpu, wall) = (file.cpu.get(), file.wall.get());
+    let asks = !grants.queries.is_empty() || !grants.http.is_empty();
+    let wall = file.wall.unwrap_or(HumanDuration::new(if asks { WALL_ASKING } else { WALL }));
     told.size("memory", file.memory, MEMORY_BYTES_MAX);
-    told.time("wall", file.wall, WALL_MAX);
+    told.time("wall", wall, WALL_MAX);
+    let (cpu, wall) = (file.cpu.get(), wall.get());
     if cpu < TICK || cpu > wall {
-        told.add("cpu", &format!("expected 1ms to `limits.wall` ({}), found {}", file.wall, file.cpu));
+        let most = HumanDuration::new(wall);
+        told.add("cpu", &format!("expected 1ms to `limits.wall` ({most}), found {}", file.cpu));
     }
     told.count("concurrency", file.concurrency.get(), CONCURRENCY_MAX);
     told.count("queue", file.queue, QUEUE_MAX);
     told.size("output", file.output, OUTPUT_BYTES_MAX);
+    told.size("snapshot", file.snapshot, SNAPSHOT_BYTES_MAX);
     told.count("effects", file.effects, EFFECTS_MAX);
     told.count("log_lines", file.log_lines, LOG_LINES_MAX);
     told.count("log_rate", file.log_rate.get(), RATE_MAX);
@@ -175,6 +195,7 @@ pub(super) fn check(file: &LimitsSection, node: &Node, diagnostics: &mut Vec<Dia
         concurrency_max: file.concurrency.get(),
         queue_max: file.queue,
         output_bytes_max: file.output.as_usize(),
+        snapshot_bytes_max: file.snapshot.as_usize(),
         effects_max: file.effects as usize,
         log_lines_max: file.log_lines,
         log_lines_per_second: file.log_rate.get(),

@@ -131,7 +131,7 @@ impl PluginHost {
         let misfit = |misfit: Misfit| Mistake::new(format!("does not fit the contract: {misfit}"));
         Ok(Blueprint {
             identity: Identity { plugin: candidate.name.as_str().into(), version: version.short().into() },
-            exports: Exports::find(&pre, kinds).map_err(misfit)?,
+            exports: Exports::find(pre.component(), kinds).map_err(misfit)?,
             component: pre,
             config: manifest.config.clone(),
             reach,
@@ -187,7 +187,7 @@ impl PluginHost {
                 Ok(())
             }
             // No guest code failed: what it exports has another type.
-            Ok(Err(Failure { kind: FaultKind::InvalidOutput, detail })) => {
+            Ok(Err(Failure { kind: FaultKind::InvalidOutput, detail, .. })) => {
                 Err(Mistake::new(format!("does not fit the contract: {detail}")))
             }
             Ok(Err(failure)) => Err(Mistake::new(format!("does not start: {}", failure.detail))),

@@ -153,7 +153,7 @@ fn read(source: &Arc<SourceFile>, mut node: Node, diagnostics: &mut Vec<Diagnost
         diagnostics.push(Diagnostic::at(node.nearest("/sha256").place.clone(), message));
     }
     let grants = Grants::read(file.grants, &node, diagnostics);
-    let limits = limits::check(&file.limits, &node, diagnostics);
+    let limits = limits::check(&file.limits, &grants, &node, diagnostics);
     let breaker = breaker::check(&file.breaker, &node, diagnostics);
     Some(PluginManifest {
         source: source.clone(),
@@ -247,6 +247,16 @@ mod tests {
         assert_eq!(manifest.breaker.faults_max, 20);
         assert_eq!(manifest.instances.calls_max, 10_000);
         assert_eq!(manifest.instances.isolation, Isolation::Pooled);
+    }
+
+    #[test]
+    fn a_plugin_that_asks_a_database_or_another_server_has_time_for_it() {
+        let wall = |lines: &str| read(&format!("component: a.wasm\n{lines}")).unwrap().limits.wall;
+        assert_eq!(wall("grants: { queries: { one: select 1 as one } }"), Duration::from_secs(3));
+        assert_eq!(wall("grants: { http: ['https://api.example.com'] }"), Duration::from_secs(3));
+        assert_eq!(wall("grants: { kv: [b] }"), Duration::from_millis(100));
+        assert_eq!(wall("grants: { kv: [b] }\nlimits: { wall: 1s }"), Duration::from_secs(1));
+        assert_eq!(read("component: a.wasm").unwrap().limits.query_time_max, Duration::from_secs(2));
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod roster;
 mod set;
 mod sources;
 mod vectors;
+mod versions;
 mod worlds;
 
 pub use build::{BuildError, BuildReport, WASM_TARGET, Words, build, ensure_wasm_target};

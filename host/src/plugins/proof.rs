@@ -119,7 +119,8 @@ impl PluginHost {
         let reach = Reach::new(blueprint.identity.plugin.clone(), &services, &manifest.grants, &limits).await;
         let blueprint = Blueprint {
             identity: blueprint.identity.clone(),
-            exports: Exports::find(&blueprint.component, plugin.kinds).map_err(|misfit| misfit.to_string())?,
+            exports: Exports::find(blueprint.component.component(), plugin.kinds)
+                .map_err(|misfit| misfit.to_string())?,
             component: blueprint.component.clone(),
             config: blueprint.config.clone(),
             reach: Arc::new(reach.map_err(Mistake::into_message)?.uncounted()),

@@ -1,14 +1,11 @@
-//! What a component exports, found once and loaded for each instance: one world a kind.
+//! What a component exports, found once and loaded for each instance: one function a kind.
 
-use wasmtime::Store;
-use wasmtime::component::{Instance, InstancePre};
+use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower, TypedFunc};
+use wasmtime::{Result, Store};
 
-use super::contract::authorizer_world::{AuthorizerPlugin, AuthorizerPluginIndices};
-use super::contract::connection_world::{ConnectionPlugin, ConnectionPluginIndices};
-use super::contract::handler_world::{HandlerPlugin, HandlerPluginIndices};
-use super::contract::snapshot_world::{SnapshotPlugin, SnapshotPluginIndices};
-use super::contract::transform_world::{TransformPlugin, TransformPluginIndices};
+use super::contract::{authorizer, connection, transform, types};
 use super::guest::Guest;
+use super::versions::{self, Contract, FirstDecision};
 use crate::channels::{PluginKind, PluginKinds};
 
 /// An export that is there and is not what the contract says.
@@ -19,22 +16,35 @@ pub(super) struct Misfit {
     source: wasmtime::Error,
 }
 
-/// Where the exports of a component are.
+/// Where the functions of a component are.
 pub(super) struct Exports {
-    handler: Option<HandlerPluginIndices>,
-    authorizer: Option<AuthorizerPluginIndices>,
-    snapshot: Option<SnapshotPluginIndices>,
-    transform: Option<TransformPluginIndices>,
-    connection: Option<ConnectionPluginIndices>,
+    handler: Option<ComponentExportIndex>,
+    authorizer: Option<(Contract, ComponentExportIndex)>,
+    snapshot: Option<ComponentExportIndex>,
+    transform: Option<ComponentExportIndex>,
+    connection: Option<ComponentExportIndex>,
 }
 
-/// The exports of one instance.
+/// The functions of one instance. What they are given is lent for the call, whatever the lifetimes say.
 pub(super) struct Exported {
-    pub(super) handler: Option<HandlerPlugin>,
-    pub(super) authorizer: Option<AuthorizerPlugin>,
-    pub(super) snapshot: Option<SnapshotPlugin>,
-    pub(super) transform: Option<TransformPlugin>,
-    pub(super) connection: Option<ConnectionPlugin>,
+    pub(super) handler:
+        Option<TypedFunc<(&'static types::Context, &'static str), (Result<types::Outcome, types::Refusal>,)>>,
+    pub(super) authorizer: Option<Authorize>,
+    pub(super) snapshot: Option<TypedFunc<(&'static types::Context,), (Result<Vec<String>, String>,)>>,
+    pub(super) transform: Option<TypedFunc<(&'static transform::Crossing,), (Result<Option<String>, String>,)>>,
+    pub(super) connection:
+        Option<TypedFunc<(&'static connection::Peer, connection::Phase), (Result<Vec<types::Effect>, String>,)>>,
+}
+
+/// What an authorizer is asked.
+type Question<'a> = (&'a types::Context, authorizer::Action, Option<&'a str>);
+
+/// An authorizer of either version of the contract.
+pub(super) enum Authorize {
+    /// Of 0.1.
+    First(TypedFunc<Question<'static>, (Result<FirstDecision, String>,)>),
+    /// Of 0.2.
+    Current(TypedFunc<Question<'static>, (Result<authorizer::Decision, String>,)>),
 }
 
 impl Exports {
@@ -42,14 +52,22 @@ impl Exports {
     ///
     /// # Errors
     /// [`Misfit`] when one lacks its function.
-    pub(super) fn find(pre: &InstancePre<Guest>, kinds: PluginKinds) -> Result<Self, Misfit> {
+    pub(super) fn find(component: &Component, kinds: PluginKinds) -> Result<Self, Misfit> {
         use PluginKind::{Authorizer, Connection, Handler, Snapshot, Transform};
+        let find = |kind: PluginKind, name: &str| {
+            if !kinds.has(kind) {
+                return Ok(None);
+            }
+            let lacks = || Misfit { kind, source: wasmtime::Error::msg(format!("has no function `{name}`")) };
+            versions::function(component, kind, name).ok_or_else(lacks).map(Some)
+        };
+        let alike = |kind, name| -> Result<_, Misfit> { Ok(find(kind, name)?.map(|(_, function)| function)) };
         Ok(Self {
-            handler: of(Handler, kinds, || HandlerPluginIndices::new(pre))?,
-            authorizer: of(Authorizer, kinds, || AuthorizerPluginIndices::new(pre))?,
-            snapshot: of(Snapshot, kinds, || SnapshotPluginIndices::new(pre))?,
-            transform: of(Transform, kinds, || TransformPluginIndices::new(pre))?,
-            connection: of(Connection, kinds, || ConnectionPluginIndices::new(pre))?,
+            handler: alike(Handler, "handle")?,
+            authorizer: find(Authorizer, "authorize")?,
+            snapshot: alike(Snapshot, "provide")?,
+            transform: alike(Transform, "apply")?,
+            connection: alike(Connection, "changed")?,
         })
     }
 
@@ -59,24 +77,75 @@ impl Exports {
     /// [`Misfit`] when one has another type than the contract says.
     pub(super) fn load(&self, store: &mut Store<Guest>, instance: &Instance) -> Result<Exported, Misfit> {
         use PluginKind::{Authorizer, Connection, Handler, Snapshot, Transform};
+        let authorizer = match &self.authorizer {
+            None => None,
+            Some((Contract::First, export)) => {
+                Some(Authorize::First(typed(Authorizer, export, &mut *store, instance)?))
+            }
+            Some((Contract::Current, export)) => {
+                Some(Authorize::Current(typed(Authorizer, export, &mut *store, instance)?))
+            }
+        };
         Ok(Exported {
-            handler: loaded(Handler, self.handler.as_ref().map(|export| export.load(&mut *store, instance)))?,
-            authorizer: loaded(Authorizer, self.authorizer.as_ref().map(|export| export.load(&mut *store, instance)))?,
-            snapshot: loaded(Snapshot, self.snapshot.as_ref().map(|export| export.load(&mut *store, instance)))?,
-            transform: loaded(Transform, self.transform.as_ref().map(|export| export.load(&mut *store, instance)))?,
-            connection: loaded(Connection, self.connection.as_ref().map(|export| export.load(&mut *store, instance)))?,
+            handler: self.handler.as_ref().map(|export| typed(Handler, export, &mut *store, instance)).transpose()?,
+            authorizer,
+            snapshot: self
+                .snapshot
+                .as_ref()
+                .map(|export| typed(Snapshot, export, &mut *store, instance))
+                .transpose()?,
+            transform: self
+                .transform
+                .as_ref()
+                .map(|export| typed(Transform, export, &mut *store, instance))
+                .transpose()?,
+            connection: self
+                .connection
+                .as_ref()
+                .map(|export| typed(Connection, export, &mut *store, instance))
+                .transpose()?,
         })
     }
 }
 
-fn of<T>(
-    kind: PluginKind,
-    kinds: PluginKinds,
-    find: impl FnOnce() -> wasmtime::Result<T>,
-) -> Result<Option<T>, Misfit> {
-    loaded(kind, kinds.has(kind).then(find))
+impl Authorize {
+    /// Asks it, and puts the answer into the words of the current contract.
+    pub(super) async fn call(
+        &self,
+        store: &mut Store<Guest>,
+        question: Question<'_>,
+    ) -> Result<Result<authorizer::Decision, String>> {
+        match self {
+            Self::First(function) => Ok(called(function, store, question).await?.map(Into::into)),
+            Self::Current(function) => called(function, store, question).await,
+        }
+    }
 }
 
-fn loaded<T>(kind: PluginKind, export: Option<wasmtime::Result<T>>) -> Result<Option<T>, Misfit> {
-    export.transpose().map_err(|source| Misfit { kind, source })
+/// Calls a function of one result.
+pub(super) async fn called<Params, Answer>(
+    function: &TypedFunc<Params, (Answer,)>,
+    store: &mut Store<Guest>,
+    params: Params,
+) -> Result<Answer>
+where
+    Params: ComponentNamedList + Lower + Send + Sync,
+    Answer: Lift + Send + Sync + 'static,
+    (Answer,): ComponentNamedList + Lift,
+{
+    let (answer,) = function.call_async(store, params).await?;
+    Ok(answer)
+}
+
+fn typed<Params, Return>(
+    kind: PluginKind,
+    export: &ComponentExportIndex,
+    store: &mut Store<Guest>,
+    instance: &Instance,
+) -> Result<TypedFunc<Params, Return>, Misfit>
+where
+    Params: ComponentNamedList + Lower,
+    Return: ComponentNamedList + Lift,
+{
+    instance.get_typed_func(store, export).map_err(|source| Misfit { kind, source })
 }

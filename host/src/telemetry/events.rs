@@ -21,6 +21,8 @@ static DISCONNECTS: Sampler = Sampler::new();
 static AUTH_FAILURES: Sampler = Sampler::new();
 static VIOLATIONS: Sampler = Sampler::new();
 static FAULTS: Sampler = Sampler::new();
+static CANNOT_TELL: Sampler = Sampler::new();
+static GIVEN_UP: Sampler = Sampler::new();
 static PANICS: Sampler = Sampler::new();
 static DEAD_LETTERS: Sampler = Sampler::new();
 static BROKER_REFUSALS: Sampler = Sampler::new();
@@ -125,6 +127,21 @@ pub fn plugin_fault(fault: &PluginFault<'_>) {
     let PluginFault { plugin, version, kind, channel, user, detail } = *fault;
     metrics::plugin_faulted(plugin, kind, channel);
     sampled!(FAULTS, error, "plugin failed", event = names::PLUGIN_FAULT, plugin, version, kind, channel, user, detail);
+}
+
+/// `plugin.cannot_tell`: logs and counts an authorizer that says neither yes nor no. `why` is for the operator, never for a
+/// client.
+pub fn cannot_tell(plugin: &str, channel: &str, action: &'static str, user: Option<&str>, why: &str) {
+    metrics::cannot_tell(plugin, action, channel);
+    let event = names::PLUGIN_CANNOT_TELL;
+    sampled!(CANNOT_TELL, warn, "an authorizer cannot tell", event, plugin, channel, action, user, why);
+}
+
+/// `realtime.given_up`: logs and counts a subscription that ended because no authorizer could tell about it for so long.
+pub fn given_up(channel: &str, topic: &str, user: Option<&str>, grace: Duration) {
+    metrics::reauthorized(channel, "given_up");
+    let (event, grace_s) = (names::GIVEN_UP, grace.as_secs());
+    sampled!(GIVEN_UP, warn, "no authorizer could tell for too long", event, channel, topic, user, grace_s);
 }
 
 /// `plugin.paused`: a plugin failed so often that its calls of a class are kept from it.

@@ -293,7 +293,12 @@ pub(super) fn revocation_taken(from: &'static str) {
     counter(names::REVOCATIONS_TAKEN, &[("from", from)]).increment(1);
 }
 
-/// Counts a subscription that was asked about again: `kept` or `lost`. `channel` is the template.
+/// Counts an authorizer that could not tell; [`super::cannot_tell`] does it and logs it.
+pub(super) fn cannot_tell(plugin: &str, action: &'static str, channel: &str) {
+    counter(names::CANNOT_TELL, &[("plugin", plugin), ("action", action), ("channel", channel)]).increment(1);
+}
+
+/// Counts a subscription that was asked about again: `kept`, `lost`, `doubted` or `given_up`. `channel` is the template.
 pub fn reauthorized(channel: &str, outcome: &'static str) {
     counter(names::REAUTHORIZED, &[("channel", channel), ("outcome", outcome)]).increment(1);
 }

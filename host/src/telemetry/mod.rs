@@ -15,12 +15,12 @@ pub use bus::{
     bus_away, bus_back, bus_delay, bus_events, bus_forgotten, bus_gaps, bus_missed, bus_remembered, bus_stands_by,
 };
 pub use events::{
-    PluginFault, RevocationTaken, auth_failed, boundary_violation, broker_away, broker_back, broker_refused, connected,
-    dead_letter, disconnected, draining, listening, panicked, plugin_cache_rejected, plugin_cache_unusable,
-    plugin_cleared, plugin_compiled, plugin_failing, plugin_fault, plugin_kept_out, plugin_lingers,
-    plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back,
-    plugin_tested, reload_applied, reload_held_up, reload_rejected, reload_reverted, revocation, revocation_unkept,
-    revocations_loaded, revocations_unloaded, stopped, store_away, store_back,
+    PluginFault, RevocationTaken, auth_failed, boundary_violation, broker_away, broker_back, broker_refused,
+    cannot_tell, connected, dead_letter, disconnected, draining, given_up, listening, panicked, plugin_cache_rejected,
+    plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_failing, plugin_fault, plugin_kept_out,
+    plugin_lingers, plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable, plugin_resumed,
+    plugin_rolled_back, plugin_tested, reload_applied, reload_held_up, reload_rejected, reload_reverted, revocation,
+    revocation_unkept, revocations_loaded, revocations_unloaded, stopped, store_away, store_back,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
@@ -94,6 +94,8 @@ mod tests {
             subscriptions: 0,
         });
         reauthorized("a", "kept");
+        given_up("a", "a", None, time);
+        cannot_tell("p", "a", "subscribe", None, "why");
     }
 
     fn record_providers() {

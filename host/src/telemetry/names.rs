@@ -52,6 +52,10 @@ pub(super) const PLUGIN_SECONDS: Metric =
     seconds("tidegate_plugin_call_seconds", "Time a plugin call took, by plugin and kind");
 pub(super) const PLUGIN_FAULTS: Metric =
     counter("tidegate_plugin_faults_total", "Plugin failures, by plugin, kind of fault and channel template");
+pub(super) const CANNOT_TELL: Metric = counter(
+    "tidegate_plugin_cannot_tell_total",
+    "Answers of authorizers that they cannot tell, by plugin, action (connect, subscribe, send) and channel template",
+);
 pub(super) const PLUGIN_HOST_CALLS: Metric = counter(
     "tidegate_plugin_host_calls_total",
     "Calls of granted imports, by plugin, import (secrets, kv, queries, http) and outcome (ok, the contract's error, or cancelled)",
@@ -234,7 +238,7 @@ pub(super) const REVOCATIONS_TAKEN: Metric = counter(
 );
 pub(super) const REAUTHORIZED: Metric = counter(
     "tidegate_reauthorized_total",
-    "Subscriptions asked about again, by channel template and outcome (kept, lost)",
+    "Subscriptions asked about again, by channel template and outcome (kept; lost; doubted: the authorizer could not tell, kept; given_up: it could not for auth.recheck_grace)",
 );
 pub(super) const PANICS: Metric = counter("tidegate_panics_total", "Bugs caught at a task's edge, by place");
 
@@ -251,6 +255,7 @@ pub(super) const METRICS: &[Metric] = &[
     PLUGIN_CALLS,
     PLUGIN_SECONDS,
     PLUGIN_FAULTS,
+    CANNOT_TELL,
     PLUGIN_HOST_CALLS,
     PLUGIN_HOST_SECONDS,
     PLUGIN_HTTP_REQUESTS,
@@ -325,6 +330,8 @@ pub(super) const AUTH_BACK: &str = "auth.back";
 pub(super) const AUTH_KEYS_READ: &str = "auth.keys";
 pub(super) const BOUNDARY_VIOLATION: &str = "realtime.boundary_violation";
 pub(super) const PLUGIN_FAULT: &str = "plugin.fault";
+pub(super) const PLUGIN_CANNOT_TELL: &str = "plugin.cannot_tell";
+pub(super) const GIVEN_UP: &str = "realtime.given_up";
 pub(super) const PLUGIN_COMPILED: &str = "plugin.compiled";
 pub(super) const PLUGIN_TESTED: &str = "plugin.tested";
 pub(super) const PLUGIN_ROLLED_BACK: &str = "plugin.rolled_back";

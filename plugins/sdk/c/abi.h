@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Exports and imports by the names of the contract: `tidegate:plugin/handler@0.1.0` and `handle`. */
+/* Exports and imports by the names of the contract: `tidegate:plugin/handler@0.2.0` and `handle`. */
 #define ABI_EXPORT(interface, function) __attribute__((export_name(interface "#" function)))
 /* What the host calls when it has read the answer. */
 #define ABI_AFTER(interface, function) __attribute__((export_name("cabi_post_" interface "#" function)))

@@ -1,10 +1,10 @@
 /* The export `authorizer`. */
 #include "call.h"
 
-#define AUTHORIZER "tidegate:plugin/authorizer@0.1.0"
+#define AUTHORIZER "tidegate:plugin/authorizer@0.2.0"
 
 struct tg_decision {
-  enum { UNDECIDED, ALLOWED, DENIED } is;
+  enum { UNDECIDED, ALLOWED, DENIED, UNKNOWN } is;
   uint32_t ttl_ms;
   const tg_user *user;
   const char *sentence;
@@ -20,6 +20,13 @@ void tg_deny(tg_decision *decision, const char *sentence, ...) {
   va_list arguments;
   va_start(arguments, sentence);
   *decision = (tg_decision){.is = DENIED, .sentence = tg_vformat(sentence, arguments)};
+  va_end(arguments);
+}
+
+void tg_cannot_tell(tg_decision *decision, const char *sentence, ...) {
+  va_list arguments;
+  va_start(arguments, sentence);
+  *decision = (tg_decision){.is = UNKNOWN, .sentence = tg_vformat(sentence, arguments)};
   va_end(arguments);
 }
 
@@ -54,7 +61,7 @@ typedef struct {
   };
 } decided;
 
-enum { ABI_ALLOW, ABI_DENY };
+enum { ABI_ALLOW, ABI_DENY, ABI_CANNOT_TELL };
 
 _Static_assert(sizeof(void *) != 4 || sizeof(decided) == 44, "the canonical ABI");
 
@@ -74,7 +81,8 @@ static decided lower(const tg_decision *decision) {
       lowered.decision.grant.user = lower_user(decision->user);
       return lowered;
     case DENIED:
-      lowered.decision.is = ABI_DENY;
+    case UNKNOWN:
+      lowered.decision.is = decision->is == DENIED ? ABI_DENY : ABI_CANNOT_TELL;
       lowered.decision.sentence = tg_lower_text(decision->sentence);
       return lowered;
     default:

@@ -68,7 +68,7 @@ void tg_publish(tg_answer *answer, const char *type, const char *subject, const 
 /* Refuses the message: no reply, no effects. The sentence is formatted as by printf. */
 TG_FORMAT(3) void tg_refuse(tg_answer *answer, tg_refusal why, const char *sentence, ...);
 
-/* ---- An authorizer decides. One that neither allows nor denies has not decided: a no. ---- */
+/* ---- An authorizer decides. One that says nothing has not decided: a no. ---- */
 
 typedef struct tg_decision tg_decision;
 typedef enum { TG_CONNECT, TG_SUBSCRIBE, TG_SEND } tg_action;
@@ -82,7 +82,10 @@ void tg_allow(tg_decision *decision, uint32_t ttl_ms);
 void tg_allow_user(tg_decision *decision, uint32_t ttl_ms, const tg_user *user);
 /* No. The sentence goes to the log. */
 TG_FORMAT(2) void tg_deny(tg_decision *decision, const char *sentence, ...);
-/* It could not be found out, which denies. The sentence goes to the log. */
+/* Neither: what the answer depends on is away. The client may try again; what it holds already it keeps. */
+TG_FORMAT(2) void tg_cannot_tell(tg_decision *decision, const char *sentence, ...);
+/* It could not be found out, which denies, but where the host did not answer (a query, HTTP, a bucket): that is
+ * tg_cannot_tell. The sentence goes to the log. */
 TG_FORMAT(2) void tg_fail(tg_decision *decision, const char *sentence, ...);
 
 /* ---- A snapshot provider gives the state of a topic to who subscribes. ---- */

@@ -20,9 +20,10 @@ const (
 	Send
 )
 
-// Decision is a yes or a no; the zero value is a no.
+// Decision is a yes, a no, or neither; the zero value is a no.
 type Decision struct {
 	allowed  bool
+	unknown  bool
 	ttl      time.Duration
 	user     *User
 	sentence string
@@ -41,6 +42,12 @@ func Deny(format string, values ...any) Decision {
 	return Decision{sentence: fmt.Sprintf(format, values...)}
 }
 
+// CannotTell says neither: what the answer depends on is away. The client may try again; what it holds already it keeps. The
+// sentence goes to the log. An error says the same where the host did not answer (a query, Fetch, a bucket).
+func CannotTell(format string, values ...any) Decision {
+	return Decision{unknown: true, sentence: fmt.Sprintf(format, values...)}
+}
+
 var authorize func(*Context, Action, json.RawMessage) (Decision, error)
 
 // Authorize registers the function that decides. The payload is nil unless the action has one. An error denies.
@@ -49,8 +56,9 @@ func Authorize(function func(*Context, Action, json.RawMessage) (Decision, error
 }
 
 const (
-	abiAllow = 0
-	abiDeny  = 1
+	abiAllow      = 0
+	abiDeny       = 1
+	abiCannotTell = 2
 )
 
 type allowed struct {
@@ -64,6 +72,7 @@ type allowed struct {
 	}
 }
 
+// A no, or that it cannot tell.
 type denied struct {
 	is       uint8
 	decision struct {
@@ -84,7 +93,7 @@ func failedWith(err error) unsafe.Pointer {
 	return answer(failure{is: abiError, error: lowerBytes(err.Error())})
 }
 
-//go:wasmexport tidegate:plugin/authorizer@0.1.0#authorize
+//go:wasmexport tidegate:plugin/authorizer@0.2.0#authorize
 func exportAuthorize(at unsafe.Pointer) unsafe.Pointer {
 	question := (*struct {
 		context abiContext
@@ -104,6 +113,9 @@ func exportAuthorize(at unsafe.Pointer) unsafe.Pointer {
 	if !decision.allowed {
 		no := denied{}
 		no.decision.is = abiDeny
+		if decision.unknown {
+			no.decision.is = abiCannotTell
+		}
 		no.decision.sentence = lowerBytes(decision.sentence)
 		return answer(no)
 	}
@@ -114,5 +126,5 @@ func exportAuthorize(at unsafe.Pointer) unsafe.Pointer {
 	return answer(yes)
 }
 
-//go:wasmexport cabi_post_tidegate:plugin/authorizer@0.1.0#authorize
+//go:wasmexport cabi_post_tidegate:plugin/authorizer@0.2.0#authorize
 func afterAuthorize(unsafe.Pointer) { letGo() }

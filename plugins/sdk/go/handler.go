@@ -96,7 +96,7 @@ type refused struct {
 	_ [3]uint32
 }
 
-//go:wasmexport tidegate:plugin/handler@0.1.0#handle
+//go:wasmexport tidegate:plugin/handler@0.2.0#handle
 func exportHandle(at unsafe.Pointer) unsafe.Pointer {
 	question := (*struct {
 		context abiContext
@@ -128,5 +128,5 @@ func exportHandle(at unsafe.Pointer) unsafe.Pointer {
 	return answer(no)
 }
 
-//go:wasmexport cabi_post_tidegate:plugin/handler@0.1.0#handle
+//go:wasmexport cabi_post_tidegate:plugin/handler@0.2.0#handle
 func afterHandle(unsafe.Pointer) { letGo() }

@@ -16,7 +16,7 @@ export interface Context {
 export type Effect =
   | { tag: 'emit'; val: { topic: string; payload: string; to: 'everyone' | 'others' } }
   | { tag: 'publish'; val: { kind: string; subject?: string; data: string } };
-export type Decision = { tag: 'allow'; val: { ttlMs: number; user?: User } } | { tag: 'deny'; val: string };
+export type Decision = { tag: 'allow'; val: { ttlMs: number; user?: User } } | { tag: 'deny' | 'cannot-tell'; val: string };
 export interface Outcome { reply?: unknown; effects?: Effect[] }
 
 export class Refusal extends Error {
@@ -30,6 +30,11 @@ export function publish(kind: string, data: unknown, subject?: string): Effect;
 /** `ttlMs`: how long the host may answer the same question by itself, in milliseconds. */
 export function allow(ttlMs?: number, user?: User): Decision;
 export function deny(sentence: string): Decision;
+/**
+ * Neither: what the answer depends on is away. The client may try again; what it holds already it keeps. A `HostError` of
+ * `query`, `request` or a bucket that is away (`timeout`, `rate-limited`, `unavailable`) answers so by itself.
+ */
+export function cannotTell(sentence: string): Decision;
 export const log: Record<'trace' | 'debug' | 'info' | 'warn' | 'error',
   (message: string, fields?: Record<string, string | number | boolean>) => void>;
 export function config<T = unknown>(key: string): T | undefined;

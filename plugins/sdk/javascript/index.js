@@ -1,6 +1,7 @@
 // The plugin's side of the contract in `wit/`: payloads as values instead of JSON text, exceptions as refusals.
 import { bytes, get, monotonicUs, nextU64, nowMs, write } from '#host';
 import { words } from './checked.js';
+import { HostError } from './granted.js';
 
 export { HostError, bucket, query, request, secret } from './granted.js';
 
@@ -38,6 +39,7 @@ export const allow = (ttlMs = 0, user = undefined) => {
   return { tag: 'allow', val: { ttlMs, user } };
 };
 export const deny = (sentence) => ({ tag: 'deny', val: String(sentence) });
+export const cannotTell = (sentence) => ({ tag: 'cannot-tell', val: String(sentence) });
 
 /** A line of the server's log; `fields` are strings by name. */
 const line = (level) => (message, fields = {}) =>
@@ -79,15 +81,30 @@ export const handler = (handle) => ({
   },
 });
 
-/** Makes `(context, action, payload) => allow() | deny(…)` the `authorizer` a plugin exports. What it throws denies. */
+/**
+ * Makes `(context, action, payload) => allow() | deny(…) | cannotTell(…)` the `authorizer` a plugin exports. What it throws
+ * denies, but for a HostError that says that the host is away: that cannot tell.
+ */
 export const authorizer = (authorize) => ({
   authorize: (ctx, action, payload) => worded(() => {
     const message = payload === undefined || payload === null ? undefined : JSON.parse(payload);
-    const decision = settled(authorize(plain(ctx), action, message));
-    if (decision?.tag !== 'allow' && decision?.tag !== 'deny') throw new TypeError('answer allow() or deny()');
+    const decision = decided(() => settled(authorize(plain(ctx), action, message)));
+    if (!DECISIONS.includes(decision?.tag)) throw new TypeError('answer allow(), deny() or cannotTell()');
     return decision;
   }),
 });
+
+const DECISIONS = ['allow', 'deny', 'cannot-tell'];
+const AWAY = ['rate-limited', 'timeout', 'unavailable'];
+
+function decided(decide) {
+  try {
+    return decide();
+  } catch (error) {
+    if (error instanceof HostError && AWAY.includes(error.code)) return cannotTell(told(error));
+    throw error;
+  }
+}
 
 /** Makes `(context) => [payload, …]` the `snapshot` a plugin exports. What it throws refuses the subscription. */
 export const snapshot = (provide) => ({

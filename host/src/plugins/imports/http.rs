@@ -98,15 +98,14 @@ impl HttpReach {
 
 impl client::Host for Guest {
     async fn send(&mut self, request: Request) -> Result<Response, Error> {
-        let call = self.host_call("http");
+        let call = self.begin_host_call("http");
         let (method, url) = (request.method.clone(), request.url.clone());
         let started = Moment::now();
         let reach = self.reach.clone();
         // So that the guest is told in time to answer without.
         let answer = timeout_at(self.answer_by(), reach.http.send(checked(request))).await;
         let answer = answer.unwrap_or(Err(Error::Timeout));
-        let waited = call.end(answer.as_ref().map_or_else(outcome, |_| "ok"));
-        self.credit(waited);
+        self.end_host_call(call, answer.as_ref().map_or_else(outcome, |_| "ok"));
         recording::note(|record| {
             let told = answer.as_ref().map(|response| response.status).map_err(told);
             record.http.push(HttpSeen { method, url, told, took: started.elapsed() });

@@ -117,7 +117,7 @@ impl Guest {
         admitted: Result<(), Error>,
         answer: impl Future<Output = Result<T, KvError>> + Send,
     ) -> Result<T, Error> {
-        let call = self.host_call("kv");
+        let call = self.begin_host_call("kv");
         let answer = match admitted {
             Ok(()) => {
                 let deadline = (Moment::now() + self.reach.kv.time_max).min(self.answer_by());
@@ -125,8 +125,7 @@ impl Guest {
             }
             Err(error) => Err(error),
         };
-        let waited = call.end(answer.as_ref().map_or_else(outcome, |_| "ok"));
-        self.credit(waited);
+        self.end_host_call(call, answer.as_ref().map_or_else(outcome, |_| "ok"));
         answer
     }
 }

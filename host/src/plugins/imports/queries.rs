@@ -14,6 +14,7 @@ use super::super::limits::PluginLimits;
 use super::super::load::Mistake;
 use super::rate::Rate;
 use super::staged;
+use crate::flow::ports::Exceeded;
 use crate::flow::queries::{Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
 
 /// The queries one version of a plugin may ask.
@@ -48,7 +49,14 @@ impl QueriesReach {
         Ok(Self { database, granted, bounds, rate })
     }
 
-    async fn run(&self, name: &str, params: &str, answer_by: Moment) -> Result<String, Error> {
+    /// `exceeded` becomes the bound that the answer would have been over.
+    async fn run(
+        &self,
+        name: &str,
+        params: &str,
+        answer_by: Moment,
+        exceeded: &mut Option<Exceeded>,
+    ) -> Result<String, Error> {
         let query = self.granted.get(name).ok_or(Error::Denied)?;
         let text = params;
         let params = read_params(params, query.params).map_err(Error::InvalidParams)?;
@@ -56,13 +64,24 @@ impl QueriesReach {
             return Err(Error::RateLimited);
         }
         if let Some(answer) = staged::query(name, text) {
-            return answer
+            let answer = answer
                 .and_then(|rows| if rows.len() > self.bounds.bytes_max { Err(Error::TooLarge) } else { Ok(rows) });
+            if matches!(answer, Err(Error::TooLarge)) {
+                *exceeded = Some(too_many("bytes", self.bounds.bytes_max));
+            }
+            return answer;
         }
         let deadline = (Moment::now() + self.bounds.time_max).min(answer_by);
         match timeout_at(deadline, self.database.run(query, &params, self.bounds)).await {
             Ok(Ok(rows)) => Ok(rows),
-            Ok(Err(QueryError::TooLarge)) => Err(Error::TooLarge),
+            Ok(Err(QueryError::TooManyRows)) => {
+                *exceeded = Some(too_many("rows", self.bounds.rows_max));
+                Err(Error::TooLarge)
+            }
+            Ok(Err(QueryError::TooManyBytes)) => {
+                *exceeded = Some(too_many("bytes", self.bounds.bytes_max));
+                Err(Error::TooLarge)
+            }
             Ok(Err(QueryError::Params(why))) => Err(Error::InvalidParams(why)),
             Ok(Err(QueryError::Unavailable(why))) => {
                 staged::missed(|| format!("query `{name}` with {text}: {why}; the vector's `queries` may answer it"));
@@ -71,6 +90,11 @@ impl QueriesReach {
             Err(_) => Err(Error::Timeout),
         }
     }
+}
+
+/// Nobody counts beyond the bound.
+const fn too_many(unit: &'static str, max: usize) -> Exceeded {
+    Exceeded { unit, found: None, max }
 }
 
 fn told(name: &str, mistake: &QueryMistake) -> Mistake {
@@ -83,11 +107,14 @@ fn told(name: &str, mistake: &QueryMistake) -> Mistake {
 
 impl queries::Host for Guest {
     async fn run(&mut self, name: String, params: String) -> Result<String, Error> {
-        let call = self.host_call("queries");
+        let call = self.begin_host_call("queries");
         let reach = self.reach.clone();
-        let answer = reach.queries.run(&name, &params, self.answer_by()).await;
-        let waited = call.end(answer.as_ref().map_or_else(outcome, |_| "ok"));
-        self.credit(waited);
+        let mut exceeded = None;
+        let answer = reach.queries.run(&name, &params, self.answer_by(), &mut exceeded).await;
+        if let Some(exceeded) = exceeded {
+            self.host.exceeds(exceeded);
+        }
+        self.end_host_call(call, answer.as_ref().map_or_else(outcome, |_| "ok"));
         answer
     }
 }

@@ -117,8 +117,13 @@ pub(in crate::plugins) struct HostCall {
 }
 
 impl HostCall {
+    /// The import that is called.
+    pub(in crate::plugins) const fn import(&self) -> &'static str {
+        self.import
+    }
+
     /// Counts it. `outcome` is `ok` or the name of the error in the contract. How long it took.
-    pub(super) fn end(mut self, outcome: &'static str) -> Duration {
+    pub(in crate::plugins) fn end(mut self, outcome: &'static str) -> Duration {
         self.outcome = outcome;
         self.started.elapsed()
     }

@@ -29,7 +29,7 @@ impl Secrets {
 
 impl secrets::Host for Guest {
     fn get(&mut self, name: String) -> Result<String, secrets::Error> {
-        let call = self.host_call("secrets");
+        let call = self.begin_host_call("secrets");
         let granted = self.reach.secrets.get(&name);
         let given = granted
             .map(|own| staged::secret(&name).unwrap_or_else(|| own.as_ref().map(|secret| secret.expose().to_owned())));
@@ -41,11 +41,12 @@ impl secrets::Host for Guest {
             }
             None => Err(secrets::Error::Denied),
         };
-        call.end(match &answer {
+        let outcome = match &answer {
             Ok(_) => "ok",
             Err(secrets::Error::Missing) => "missing",
             Err(secrets::Error::Denied) => "denied",
-        });
+        };
+        self.end_host_call(call, outcome);
         answer
     }
 }

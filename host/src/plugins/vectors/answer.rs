@@ -87,6 +87,7 @@ fn of_decision(decision: Decision) -> Value {
             json!({ "decision": "allow", "ttl_ms": u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX) })
         }
         Decision::Deny { reason } => json!({ "decision": "deny", "reason": reason }),
+        Decision::CannotTell { reason } => json!({ "decision": "cannot_tell", "reason": reason }),
     }
 }
 
@@ -100,6 +101,7 @@ fn of_recognition(recognition: Recognition) -> Value {
             said
         }
         Recognition::Refused { reason } => of_decision(Decision::Deny { reason }),
+        Recognition::Unknown { reason } => of_decision(Decision::CannotTell { reason }),
     }
 }
 

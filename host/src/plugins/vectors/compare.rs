@@ -92,10 +92,11 @@ enum RefusalCode {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 enum Decision {
     Allow,
     Deny,
+    CannotTell,
 }
 
 #[derive(Debug, Deserialize)]

@@ -168,14 +168,16 @@ fn mistake(error: &sqlx::Error) -> QueryMistake {
 
 /// Why a question was not answered.
 enum Unanswered {
-    TooLarge,
+    TooManyRows,
+    TooManyBytes,
     Failed(sqlx::Error),
 }
 
 impl Unanswered {
     fn told(self, failed: impl FnOnce(&sqlx::Error) -> String) -> QueryError {
         let error = match self {
-            Self::TooLarge => return QueryError::TooLarge,
+            Self::TooManyRows => return QueryError::TooManyRows,
+            Self::TooManyBytes => return QueryError::TooManyBytes,
             Self::Failed(error) => error,
         };
         let told = failed(&error);
@@ -199,14 +201,17 @@ async fn ask(asker: &PgPool, query: &Query, params: &[QueryParam], bounds: Query
     let mut answer = "[".to_owned();
     let mut count = 0;
     while let Some(row) = rows.try_next().await? {
-        let row = row.ok_or(Unanswered::TooLarge)?;
         count += 1;
+        if count > bounds.rows_max {
+            return Err(Unanswered::TooManyRows);
+        }
+        let row = row.ok_or(Unanswered::TooManyBytes)?;
         if count > 1 {
             answer.push(',');
         }
         // What encloses it still has to fit.
-        if count > bounds.rows_max || answer.len() + row.len() + "]".len() > bounds.bytes_max {
-            return Err(Unanswered::TooLarge);
+        if answer.len() + row.len() + "]".len() > bounds.bytes_max {
+            return Err(Unanswered::TooManyBytes);
         }
         answer.push_str(&row);
     }

@@ -209,7 +209,7 @@ impl Rows {
     fn push(&mut self, row: &SqliteRow) -> Result<(), QueryError> {
         self.count += 1;
         if self.count > self.bounds.rows_max {
-            return Err(QueryError::TooLarge);
+            return Err(QueryError::TooManyRows);
         }
         self.text.push_str(if self.count == 1 { "{" } else { ",{" });
         for (index, column) in row.columns().iter().enumerate() {
@@ -220,7 +220,7 @@ impl Rows {
             self.text.push_str(&format!("{}:{value}", serde_json::Value::from(column.name())));
             // What encloses it still has to fit.
             if self.text.len() + "}]".len() > self.bounds.bytes_max {
-                return Err(QueryError::TooLarge);
+                return Err(QueryError::TooManyBytes);
             }
         }
         self.text.push('}');

@@ -206,6 +206,10 @@ void tg_authorize(const tg_context *context, tg_action action, const tg_json *pa
     tg_fail(decision, "the vault is broken");
     return;
   }
+  if (strcmp(vault, "away") == 0) {
+    tg_cannot_tell(decision, "the vault is away");
+    return;
+  }
   if (action == TG_SEND && tg_get(payload, "crash")) abort();
   tg_each (member, tg_get(tg_config("members"), vault)) {
     if (context->user && strcmp(tg_text(member->value), context->user->id) == 0) {

@@ -255,6 +255,9 @@ func authorize(context *tidegate.Context, action tidegate.Action, payload json.R
 	if !ok || vault == "broken" {
 		return tidegate.Decision{}, errors.New("the vault is broken")
 	}
+	if vault == "away" {
+		return tidegate.CannotTell("the vault is away"), nil
+	}
 	var message order
 	if action == tidegate.Send && json.Unmarshal(payload, &message) == nil && message.Crash {
 		panic("crash")

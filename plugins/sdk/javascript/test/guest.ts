@@ -1,7 +1,7 @@
 // The guest of `tests/e2e/guest.mjs` in TypeScript: of every kind, and does what a message asks for.
 import {
   type Authorizer, type Connection, type Context, type Handler, HostError, Refusal, type Snapshot, type Transform, allow,
-  authorizer as decides, bucket, clock, config, connection as hears, deny, drop, emit, handler as answers, log, param, publish,
+  authorizer as decides, bucket, cannotTell, clock, config, connection as hears, deny, drop, emit, handler as answers, log, param, publish,
   query, random, request, secret, snapshot as gives, transform as makes,
 } from '../index.js';
 
@@ -118,6 +118,7 @@ export const handler: Handler = answers<Order>((context, order) => {
 export const authorizer: Authorizer = decides<Order>((context, action, message) => {
   const vault = param(context, 'vaultId');
   if (!vault || vault === 'broken') throw new Error('the vault is broken');
+  if (vault === 'away') return cannotTell('the vault is away');
   if (action === 'send' && message?.crash) misbehave(message);
   const members = config<Record<string, string[]>>('members')?.[vault] ?? [];
   return members.includes(context.user?.id ?? '') ? allow() : deny(`no member of vault \`${vault}\``);

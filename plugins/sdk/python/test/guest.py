@@ -7,7 +7,7 @@ from typing import Any
 
 from refusals import REFUSALS
 from tidegate_plugin import (
-    DROP, Action, Context, Crossing, Decision, InvalidPayload, Outcome, Peer, Phase, allow, authorizer, clock, config, connection, deny,
+    DROP, Action, Context, Crossing, Decision, InvalidPayload, Outcome, Peer, Phase, allow, authorizer, cannot_tell, clock, config, connection, deny,
     emit, handler, http, kv, log, publish, queries, random, secrets, snapshot, transform,
 )
 from tidegate_plugin.errors import Conflict, HostError
@@ -144,6 +144,8 @@ def authorize(context: Context, action: Action, payload: Any) -> Decision:
     vault = context.params.get("vaultId", "broken")
     if vault == "broken":
         raise LookupError("the vault is broken")
+    if vault == "away":
+        return cannot_tell("the vault is away")
     if action is Action.SEND and isinstance(payload, dict):
         misbehave(Order(**payload))
     if context.user is not None and context.user.id in config("members").get(vault, []):

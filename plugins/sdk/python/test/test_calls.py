@@ -4,7 +4,7 @@ import unittest
 from dataclasses import dataclass
 from typing import Any
 
-from tidegate_plugin import Context, Failed, Forbidden, InvalidPayload, Outcome, User, allow, deny, emit, log, publish, testing
+from tidegate_plugin import Context, Failed, Forbidden, InvalidPayload, Outcome, User, allow, deny, emit, errors, log, publish, testing
 from tidegate_plugin import clock, config, handler, random
 from tidegate_plugin.answers import Emit, Publish
 from tidegate_plugin.calls import authorize, handle, payload_kind
@@ -82,7 +82,7 @@ class Authorize(unittest.TestCase):
         self.assertEqual(authorize(function, Any, Context(), "subscribe", None).denied, "subscribe None")
 
     def test_what_is_no_decision_is_an_error(self) -> None:
-        with self.assertRaisesRegex(Failed, r"must return allow\(\) or deny\(\), not bool"):
+        with self.assertRaisesRegex(Failed, r"must return allow\(\), deny\(\) or cannot_tell\(\), not bool"):
             authorize(lambda *_: True, Any, Context(), "send", None)
 
         def function(context: Context, action: str, payload: Any) -> Any:
@@ -90,6 +90,18 @@ class Authorize(unittest.TestCase):
 
         with self.assertRaisesRegex(Failed, "LookupError: no list"):
             authorize(function, Any, Context(), "send", None)
+
+    def test_what_depends_on_a_host_that_is_away_cannot_be_told(self) -> None:
+        def of(error: BaseException) -> Any:
+            def function(context: Context, action: str, payload: Any) -> Any:
+                raise error
+
+            return authorize(function, Any, Context(), "subscribe", None)
+
+        for error in (errors.Timeout("late"), errors.RateLimited("often"), errors.Unavailable("away")):
+            self.assertIn(str(error), of(error).unknown)
+        with self.assertRaisesRegex(Failed, "not granted"):
+            of(errors.Denied("not granted"))
 
     def test_a_ttl_is_whole_milliseconds(self) -> None:
         for ttl_ms in (-1, 2**32, 1.5):

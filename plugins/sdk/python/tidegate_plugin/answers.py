@@ -72,11 +72,12 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What `allow` or `deny` answers."""
+    """What `allow`, `deny` or `cannot_tell` answers."""
 
-    denied: str | None
+    denied: str | None = None
     ttl_ms: int = 0
     user: User | None = None
+    unknown: str | None = None
 
 
 def allow(ttl_ms: int = 0, user: User | None = None) -> Decision:
@@ -87,12 +88,18 @@ def allow(ttl_ms: int = 0, user: User | None = None) -> Decision:
         raise ValueError(f"`ttl_ms`: expected whole milliseconds from 0 to {TTL_MS_MAX}, found {ttl_ms!r}")
     if user is not None and not isinstance(user, User):
         raise TypeError(f"`user`: expected a User, found {user!r}")
-    return Decision(None, ttl_ms, user)
+    return Decision(ttl_ms=ttl_ms, user=user)
 
 
 def deny(sentence: str) -> Decision:
     """No. The sentence goes to the log, never to the client."""
-    return Decision(str(sentence))
+    return Decision(denied=str(sentence))
+
+
+def cannot_tell(sentence: str) -> Decision:
+    """Neither: what the answer depends on is away. The client may try again; what it holds already it keeps. The sentence
+    goes to the log, never to the client. What `queries`, `http` or `kv` raise when they are away answers so by itself."""
+    return Decision(unknown=str(sentence))
 
 
 def _text(name: str, value: Any) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, get_type_hints
 
-from .answers import ABSENT, DROP, Action, Decision, Emit, Outcome, Publish, json_text
+from . import errors
+from .answers import ABSENT, DROP, Action, Decision, Emit, Outcome, Publish, cannot_tell, json_text
 from .context import Context
 from .crossing import Crossing, Peer, Phase
 from .host import utf8
@@ -44,8 +45,10 @@ def authorize(function: Callable[..., Any], kind: Any, context: Context, action:
         message = None if payload is None else decode(json.loads(payload), kind)
         decision = function(context, Action(action), message)
         if not isinstance(decision, Decision):
-            raise TypeError(f"`{function.__name__}` must return allow() or deny(), not {type(decision).__name__}")
+            raise TypeError(f"`{function.__name__}` must return allow(), deny() or cannot_tell(), not {type(decision).__name__}")
         return decision
+    except (errors.RateLimited, errors.Timeout, errors.Unavailable) as error:
+        return cannot_tell(told(error))
     except BaseException as error:
         raise Failed(told(error)) from error
 

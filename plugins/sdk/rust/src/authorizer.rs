@@ -15,7 +15,8 @@ pub trait Authorizer {
     /// Decides.
     ///
     /// # Errors
-    /// A sentence for the log when there is no decision; the host denies then.
+    /// A sentence for the log when there is no decision. The host denies then, unless it is because the host itself did not
+    /// answer (a query, an HTTP request, the key-value store): that is [`Decision::cannot_tell`] by itself.
     fn authorize(context: &Context, request: &Request) -> Result<Decision, String>;
 }
 
@@ -42,7 +43,8 @@ pub enum Credential {
 impl Request {
     /// The credential, when the action is [`Action::Connect`]. Answer with
     /// [`Decision::admit`](crate::Decision::admit), [`Decision::allow`](crate::Decision::allow) (an anonymous connection)
-    /// or [`Decision::deny`](crate::Decision::deny); an error is for when that cannot be told: the client may come back.
+    /// or [`Decision::deny`](crate::Decision::deny); where that cannot be told
+    /// [`Decision::cannot_tell`](crate::Decision::cannot_tell), or an error: the client may come back.
     ///
     /// # Errors
     /// A sentence for the log when it is another action.

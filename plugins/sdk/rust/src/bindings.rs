@@ -25,7 +25,7 @@ pub mod authorizer_world {
         export_macro_name: "export_authorizer",
         default_bindings_module: "tidegate_plugin::__private::authorizer_world",
         with: {
-            "tidegate:plugin/types@0.1.0": crate::bindings::handler_world::tidegate::plugin::types,
+            "tidegate:plugin/types@0.2.0": crate::bindings::handler_world::tidegate::plugin::types,
             "tidegate:host/log@0.1.0": crate::bindings::handler_world::tidegate::host::log,
             "tidegate:host/config@0.1.0": crate::bindings::handler_world::tidegate::host::config,
             "tidegate:host/clock@0.1.0": crate::bindings::handler_world::tidegate::host::clock,
@@ -55,7 +55,7 @@ pub mod snapshot_world {
         export_macro_name: "export_snapshot",
         default_bindings_module: "tidegate_plugin::__private::snapshot_world",
         with: {
-            "tidegate:plugin/types@0.1.0": crate::bindings::handler_world::tidegate::plugin::types,
+            "tidegate:plugin/types@0.2.0": crate::bindings::handler_world::tidegate::plugin::types,
             "tidegate:host/log@0.1.0": crate::bindings::handler_world::tidegate::host::log,
             "tidegate:host/config@0.1.0": crate::bindings::handler_world::tidegate::host::config,
             "tidegate:host/clock@0.1.0": crate::bindings::handler_world::tidegate::host::clock,
@@ -92,7 +92,7 @@ pub mod connection_world {
         export_macro_name: "export_connection",
         default_bindings_module: "tidegate_plugin::__private::connection_world",
         with: {
-            "tidegate:plugin/types@0.1.0": crate::bindings::handler_world::tidegate::plugin::types,
+            "tidegate:plugin/types@0.2.0": crate::bindings::handler_world::tidegate::plugin::types,
             "tidegate:host/log@0.1.0": crate::bindings::handler_world::tidegate::host::log,
             "tidegate:host/config@0.1.0": crate::bindings::handler_world::tidegate::host::config,
             "tidegate:host/clock@0.1.0": crate::bindings::handler_world::tidegate::host::clock,
@@ -153,5 +153,12 @@ impl Decision {
     #[must_use]
     pub fn deny(reason: impl Into<String>) -> Self {
         Self::Deny(reason.into())
+    }
+
+    /// Neither: what the answer depends on is away. The client may try again; what it holds already it keeps. The reason goes
+    /// to the server's log, never to the client.
+    #[must_use]
+    pub fn cannot_tell(reason: impl Into<String>) -> Self {
+        Self::CannotTell(reason.into())
     }
 }

@@ -20,6 +20,8 @@ class Authorizer(exports.Authorizer):
             decision = calls.authorize(FUNCTION, KIND, context(ctx), action.name.lower(), payload)
         except refusals.Refusal as refusal:
             raise Err(calls.utf8(refusal)) from None
+        if decision.unknown is not None:
+            return authorizer.Decision_CannotTell(calls.utf8(decision.unknown))
         if decision.denied is not None:
             return authorizer.Decision_Deny(calls.utf8(decision.denied))
         return authorizer.Decision_Allow(authorizer.Grant(decision.ttl_ms, wit_user(decision.user)))

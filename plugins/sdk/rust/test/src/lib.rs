@@ -245,6 +245,9 @@ impl Authorizer for Everything {
             .param("vaultId")
             .filter(|vault| *vault != "broken")
             .ok_or("the vault is broken")?;
+        if vault == "away" {
+            return Ok(Decision::cannot_tell("the vault is away"));
+        }
         let message: Option<Value> = request.payload.as_ref().map(Payload::read).transpose()?;
         assert!(
             message.is_none_or(|message| message.get("crash").is_none()),

@@ -7,10 +7,10 @@ wit_bindgen::generate!({
     inline: "
         package tests:kinds;
         world kinds {
-            include tidegate:plugin/authorizer-plugin@0.1.0;
-            include tidegate:plugin/snapshot-plugin@0.1.0;
-            include tidegate:plugin/transform-plugin@0.1.0;
-            include tidegate:plugin/connection-plugin@0.1.0;
+            include tidegate:plugin/authorizer-plugin@0.2.0;
+            include tidegate:plugin/snapshot-plugin@0.2.0;
+            include tidegate:plugin/transform-plugin@0.2.0;
+            include tidegate:plugin/connection-plugin@0.2.0;
         }
     ",
     path: "../../../../wit",
@@ -47,7 +47,7 @@ impl snapshot::Guest for Kinds {
             "error" => Err("no state".to_owned()),
             "garbage" => Ok(vec!["{ not json".to_owned()]),
             "trap" => panic!("as it was told"),
-            "large" => Ok(vec![format!("\"{}\"", "x".repeat(300 << 10))]),
+            "large" => Ok(vec![format!("\"{}\"", "x".repeat(1 << 20))]),
             count => Ok((0..count.parse().unwrap_or(0)).map(|n: u32| format!(r#"{{"n":{n}}}"#)).collect()),
         }
     }

@@ -1,0 +1,85 @@
+//! Subscriptions whose authorizer cannot tell whether they may go on: they are kept and asked about again, each time after a
+//! longer wait, until it can tell or `auth.recheck_grace` is over.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::decisions::Age;
+use super::session::Authorizer;
+
+/// How long after the first time it is asked again; twice as long after each further one.
+const AGAIN_FIRST: Duration = Duration::from_secs(1);
+/// The longest wait.
+const AGAIN_MAX: Duration = Duration::from_secs(60);
+
+/// That an authorizer could not tell about a subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Doubt {
+    /// Since when nobody could.
+    since: Instant,
+    /// How often it was asked since then.
+    times: u32,
+    /// Who was asked last.
+    by: Option<Authorizer>,
+    /// How much was revoked when it was asked.
+    pub(super) asked_at: Age,
+    /// When it is asked again.
+    pub(super) ask_again: Instant,
+}
+
+impl Doubt {
+    /// One more time; `None` when `grace` is over. `spread` lengthens a wait by its part of a second half: what came into
+    /// doubt at once is not all asked about at once.
+    pub(super) fn after(
+        before: Option<&Self>,
+        by: Option<Authorizer>,
+        asked_at: Age,
+        grace: Duration,
+        spread: impl FnOnce(Duration) -> Duration,
+    ) -> Option<Self> {
+        let now = Instant::now();
+        let since = before.map_or(now, |doubt| doubt.since);
+        let ends = since.checked_add(grace);
+        if ends.is_some_and(|ends| ends <= now) {
+            return None;
+        }
+        let times = before.map_or(0, |doubt| doubt.times).saturating_add(1);
+        let wait = AGAIN_FIRST.saturating_mul(1 << (times - 1).min(16)).min(AGAIN_MAX);
+        let again = now + spread(wait);
+        let ask_again = ends.map_or(again, |ends| again.min(ends));
+        Some(Self { since, times, by, asked_at, ask_again })
+    }
+
+    /// Whether asking this authorizer has to wait, if nothing was revoked since.
+    pub(super) fn waits(&self, by: Option<&Authorizer>) -> bool {
+        self.by.as_ref() == by && Instant::now() < self.ask_again
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+
+    #[tokio::test(start_paused = true)]
+    async fn each_wait_is_twice_the_one_before_up_to_a_minute_and_none_is_beyond_the_grace() {
+        let mut doubt: Option<Doubt> = None;
+        let mut waits = Vec::new();
+        let began = Instant::now();
+        while let Some(next) = Doubt::after(doubt.as_ref(), None, Age::default(), HOUR, |wait| wait) {
+            waits.push((next.ask_again - Instant::now()).as_secs());
+            tokio::time::advance(next.ask_again - Instant::now()).await;
+            doubt = Some(next);
+        }
+        assert_eq!(waits[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(began.elapsed(), HOUR);
+        assert!(waits.len() < 70, "{}", waits.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_grace_there_is_no_doubt() {
+        assert_eq!(Doubt::after(None, None, Age::default(), Duration::ZERO, |wait| wait), None);
+    }
+}

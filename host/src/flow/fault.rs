@@ -1,0 +1,106 @@
+//! How a plugin fails, and what that says of it.
+
+use crate::protocol::PluginName;
+use crate::telemetry;
+
+/// A plugin's failure. Already logged and counted where it was found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("plugin `{plugin}` {}: {detail}", kind.as_str())]
+pub struct Fault {
+    /// Whose.
+    pub plugin: PluginName,
+    /// What went wrong.
+    pub kind: FaultKind,
+    /// For the log; never for a client.
+    pub detail: String,
+}
+
+impl Fault {
+    /// Logs and counts it: which version failed, on which channel's template, for whom.
+    pub fn tell(&self, version: Option<&str>, channel: &str, user: Option<&str>) {
+        let (plugin, kind, detail) = (self.plugin.as_str(), self.kind.as_str(), self.detail.as_str());
+        telemetry::plugin_fault(&telemetry::PluginFault { plugin, version, kind, channel, user, detail });
+    }
+}
+
+/// The ways a plugin fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// A trap: panic, unreachable, stack overflow.
+    Trap,
+    /// It used up its processor time.
+    Cpu,
+    /// No answer in the time it had.
+    Timeout,
+    /// Out of memory.
+    Memory,
+    /// The answer is no JSON, is too large, or does not meet a schema.
+    InvalidOutput,
+    /// The state of a topic is over a limit.
+    TooLarge(Exceeded),
+    /// An effect outside the grants of `plugin.yaml`.
+    NotGranted,
+    /// No such plugin, or it lacks the export.
+    Missing,
+    /// Every instance is busy and the wait is over.
+    Overloaded,
+    /// It failed so often that it is not called for a while.
+    Paused,
+    /// The plugin itself says that it could not do its work.
+    Failed,
+}
+
+/// A limit that something is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Exceeded {
+    /// What is counted: `rows` or `bytes`.
+    pub unit: &'static str,
+    /// How many there are; `None` when nobody counted beyond the limit.
+    pub found: Option<usize>,
+    /// The limit.
+    pub max: usize,
+}
+
+impl Exceeded {
+    /// As the details of an answer: `{ "bytes": …, "bytes_max": … }`.
+    #[must_use]
+    pub fn details(self) -> serde_json::Value {
+        let found = self.found.map(|found| (self.unit.to_owned(), found));
+        found.into_iter().chain([(format!("{}_max", self.unit), self.max)]).collect()
+    }
+}
+
+impl FaultKind {
+    /// Whether the plugin itself did it. Of any other failure an authorizer's caller learns nothing: neither a yes nor a no.
+    #[must_use]
+    pub const fn is_its_own(self) -> bool {
+        match self {
+            Self::Trap
+            | Self::Cpu
+            | Self::Memory
+            | Self::InvalidOutput
+            | Self::TooLarge(_)
+            | Self::NotGranted
+            | Self::Failed => true,
+            Self::Timeout | Self::Missing | Self::Overloaded | Self::Paused => false,
+        }
+    }
+
+    /// The name in logs and metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Cpu => "cpu",
+            Self::Timeout => "timeout",
+            Self::Memory => "memory",
+            Self::InvalidOutput => "invalid_output",
+            Self::TooLarge(_) => "too_large",
+            Self::NotGranted => "not_granted",
+            Self::Missing => "missing",
+            Self::Overloaded => "overloaded",
+            Self::Paused => "paused",
+            Self::Failed => "failed",
+        }
+    }
+}

@@ -152,6 +152,19 @@ async fn without_a_time_it_is_asked_about_as_often_as_the_operator_says() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_grant_that_was_over_while_the_machine_slept_is_asked_about_again() {
+    let server = Server::declaring(CHANNELS).plugins(FakePlugins::granting(seconds(60))).start();
+    let client = server.client(user("alice"));
+    client.subscribe("vault.v1").await.unwrap();
+    server.clock.advance(7200);
+    let due = server.gates.next_recheck(&client.session).unwrap();
+    assert!(due <= server.gates.elapsed().now(), "by the monotonic clock no time has passed");
+    assert_eq!(client.reauthorize().await, []);
+    assert_eq!(server.plugins.asked().len(), 2);
+    assert!(server.gates.next_recheck(&client.session).unwrap() > server.gates.elapsed().now());
+}
+
+#[tokio::test(start_paused = true)]
 async fn those_granted_at_once_are_not_all_asked_about_at_once() {
     let server = Server::declaring(CHANNELS).plugins(FakePlugins::granting(seconds(100))).start();
     let mut moments = std::collections::BTreeSet::new();

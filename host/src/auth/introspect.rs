@@ -17,7 +17,7 @@ use super::reach::Reach;
 use crate::config::IntrospectProvider;
 use crate::flow::http_client::{HttpClient, HttpRequest};
 use crate::flow::ports::{Clock, Identity, Provider};
-use crate::flow::{EVERY_COOKIE, Shown};
+use crate::flow::{EVERY_COOKIE, Elapsed, Shown};
 use crate::protocol::{Code, User};
 use crate::telemetry;
 
@@ -29,6 +29,7 @@ pub(super) struct Introspect {
     provider: IntrospectProvider,
     http: Arc<dyn HttpClient>,
     clock: Arc<dyn Clock>,
+    elapsed: Elapsed,
     cache: Mutex<Cache>,
     /// Questions under way, so that one credential is asked about once however many connections bring it.
     flights: Mutex<HashMap<Key, Weak<Flight>>>,
@@ -50,12 +51,11 @@ struct Cache {
 }
 
 impl Cache {
-    fn get(&self, key: &Key) -> Option<User> {
-        self.users.get(key).filter(|(_, until)| Instant::now() < *until).map(|(user, _)| user.clone())
+    fn get(&self, key: &Key, now: Instant) -> Option<User> {
+        self.users.get(key).filter(|(_, until)| now < *until).map(|(user, _)| user.clone())
     }
 
-    fn put(&mut self, key: Key, user: User, ttl: Duration, entries_max: usize) {
-        let now = Instant::now();
+    fn put(&mut self, key: Key, user: User, now: Instant, ttl: Duration, entries_max: usize) {
         let until = now + ttl;
         self.users.insert(key, (user, until));
         self.order.push_back((key, until));
@@ -106,7 +106,8 @@ impl Drop for Boarding<'_> {
 impl Introspect {
     pub(super) fn new(provider: IntrospectProvider, http: Arc<dyn HttpClient>, clock: Arc<dyn Clock>) -> Self {
         let reach = Reach::new("introspect", provider.url.shown().to_owned());
-        Self { provider, http, clock, cache: Mutex::default(), flights: Mutex::default(), reach }
+        let elapsed = Elapsed::new(clock.clone());
+        Self { provider, http, clock, elapsed, cache: Mutex::default(), flights: Mutex::default(), reach }
     }
 
     /// The header fields that carry the credential on; none when there is nothing to ask about.
@@ -200,7 +201,8 @@ impl Provider for Introspect {
             return Identity::Refused(Code::Unauthenticated);
         }
         let key = hash(&headers);
-        let cached = self.cache.lock().get(&key).filter(|user| !user.is_expired(self.clock.now_unix_s()));
+        let cached =
+            self.cache.lock().get(&key, self.elapsed.now()).filter(|user| !user.is_expired(self.clock.now_unix_s()));
         if let Some(user) = cached {
             telemetry::auth_lookup("introspect", "cached");
             return Identity::User(user);
@@ -216,7 +218,7 @@ impl Provider for Introspect {
             {
                 let mut cache = self.cache.lock();
                 if cache.forgotten == forgotten {
-                    cache.put(key, user.clone(), ttl, self.provider.cache_entries);
+                    cache.put(key, user.clone(), self.elapsed.now(), ttl, self.provider.cache_entries);
                 }
             }
             identity
@@ -262,16 +264,17 @@ mod tests {
         let mut cache = Cache::default();
         let user = |id: u8| User::new(id.to_string(), Vec::new(), None);
         for id in 0..5_u8 {
-            cache.put([id; 32], user(id), Duration::from_secs(10), 3);
+            cache.put([id; 32], user(id), Instant::now(), Duration::from_secs(10), 3);
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        let kept = |cache: &Cache| (0..5_u8).filter(|id| cache.get(&[*id; 32]).is_some()).collect::<Vec<_>>();
+        let kept =
+            |cache: &Cache| (0..5_u8).filter(|id| cache.get(&[*id; 32], Instant::now()).is_some()).collect::<Vec<_>>();
         assert_eq!(kept(&cache), [2, 3, 4]);
-        cache.put([2; 32], user(2), Duration::from_secs(10), 3);
+        cache.put([2; 32], user(2), Instant::now(), Duration::from_secs(10), 3);
         assert_eq!((cache.users.len(), cache.order.len()), (3, 3));
         tokio::time::advance(Duration::from_secs(9)).await;
         assert_eq!(kept(&cache), [2], "the others are over");
-        cache.put([9; 32], user(9), Duration::from_secs(10), 3);
+        cache.put([9; 32], user(9), Instant::now(), Duration::from_secs(10), 3);
         assert_eq!(cache.users.len(), 2);
     }
 
@@ -280,13 +283,15 @@ mod tests {
         let mut cache = Cache::default();
         let user = |id: &str| User::new(id, Vec::new(), None);
         for (key, id) in [(1, "a"), (2, "b"), (3, "a")] {
-            cache.put([key; 32], user(id), Duration::from_secs(10), 3);
+            cache.put([key; 32], user(id), Instant::now(), Duration::from_secs(10), 3);
         }
         cache.forget("a");
-        let kept = |cache: &Cache| (0..9_u8).filter(|key| cache.get(&[*key; 32]).is_some()).collect::<Vec<_>>();
+        let kept = |cache: &Cache| {
+            (0..9_u8).filter(|key| cache.get(&[*key; 32], Instant::now()).is_some()).collect::<Vec<_>>()
+        };
         assert_eq!(kept(&cache), [2]);
         for key in [4, 1] {
-            cache.put([key; 32], user("a"), Duration::from_secs(10), 3);
+            cache.put([key; 32], user("a"), Instant::now(), Duration::from_secs(10), 3);
         }
         assert_eq!(kept(&cache), [1, 2, 4]);
     }

@@ -6,6 +6,7 @@
 //! that told connections apart would otherwise answer for strangers.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 use tokio::time::Instant;
 
-use super::CallContext;
 use super::ports::{Action, PluginVersion};
+use super::{CallContext, Elapsed};
 use crate::protocol::{ConnectionId, PluginName, Topic};
 use crate::telemetry;
 
@@ -36,6 +37,7 @@ pub(super) struct Decisions {
     recheck: Option<Duration>,
     /// Spreads what is to be asked again.
     turns: AtomicU32,
+    elapsed: Arc<Elapsed>,
 }
 
 /// A yes.
@@ -43,7 +45,7 @@ pub(super) struct Decisions {
 pub(super) struct Granted {
     /// How much was revoked when it was asked for: what was revoked since is not in it.
     pub(super) asked_at: Age,
-    /// Until when it answers the same question; `None` is for this once.
+    /// Until when it answers the same question, in the time of [`Decisions::now`]; `None` is for this once.
     pub(super) until: Option<Instant>,
     /// When a subscription that it let in is asked about again; `None` where nobody is to be asked.
     pub(super) ask_again: Option<Instant>,
@@ -110,20 +112,25 @@ impl Asked {
 impl Decisions {
     /// Room for so many decisions; none at all with 0. `recheck` is how long a subscription is held on a yes for this
     /// once; zero is for as long as it lasts.
-    pub(super) fn new(decisions_max: usize, recheck: Duration) -> Self {
+    pub(super) fn new(decisions_max: usize, recheck: Duration, elapsed: Arc<Elapsed>) -> Self {
         let cache = || {
-            let weight = decisions_max as u64;
-            Cache::with(decisions_max, weight, UnitWeighter, DefaultHashBuilder::default(), CountEvictions)
+            let (weight, counts) = (decisions_max as u64, CountEvictions(elapsed.clone()));
+            Cache::with(decisions_max, weight, UnitWeighter, DefaultHashBuilder::default(), counts)
         };
         let recheck = (!recheck.is_zero()).then_some(recheck);
         let granted = (decisions_max > 0).then(cache);
-        Self { granted, forgotten: RwLock::default(), recheck, turns: AtomicU32::new(0) }
+        Self { granted, forgotten: RwLock::default(), recheck, turns: AtomicU32::new(0), elapsed }
+    }
+
+    /// Now, for what was granted for a while.
+    pub(super) fn now(&self) -> Instant {
+        self.elapsed.now()
     }
 
     /// The yes that answered this very question and still holds.
     pub(super) fn find(&self, asked: &Asked) -> Option<Granted> {
         let cache = self.granted.as_ref()?;
-        let now = Instant::now();
+        let now = self.now();
         let found = cache.get(asked);
         let holds =
             found.filter(|granted| granted.holds(now) && self.counts(asked.user(), &asked.topic, granted.asked_at));
@@ -136,7 +143,7 @@ impl Decisions {
 
     /// Keeps a yes to a question of `asked_at`, an hour at most. Without a time it is for this once.
     pub(super) fn keep(&self, asked: Option<Asked>, asked_at: Age, ttl: Duration) -> Granted {
-        let (now, ttl) = (Instant::now(), ttl.min(TTL_MAX));
+        let (now, ttl) = (self.now(), ttl.min(TTL_MAX));
         let until = (!ttl.is_zero()).then(|| now + ttl);
         let ask_again = if ttl.is_zero() { self.recheck } else { Some(ttl) };
         let granted = Granted { asked_at, until, ask_again: ask_again.map(|time| now + self.early(time)) };
@@ -178,15 +185,15 @@ impl Decisions {
         }
         forgotten.now = now;
         match (user, topic) {
-            (Some(user), _) => drop(forgotten.users.insert(user.to_owned(), (now, Instant::now()))),
-            (None, Some(topic)) => drop(forgotten.topics.insert(topic.clone(), (now, Instant::now()))),
+            (Some(user), _) => drop(forgotten.users.insert(user.to_owned(), (now, self.now()))),
+            (None, Some(topic)) => drop(forgotten.topics.insert(topic.clone(), (now, self.now()))),
             (None, None) => {}
         }
     }
 
     /// Forgets what no longer holds.
     pub(super) fn sweep(&self) {
-        let now = Instant::now();
+        let now = self.now();
         if let Some(cache) = &self.granted {
             cache.retain(|_, granted| granted.holds(now));
         }
@@ -209,14 +216,14 @@ impl Granted {
 }
 
 /// Counts the decisions that had to give way to others.
-#[derive(Debug, Clone, Copy)]
-struct CountEvictions;
+#[derive(Clone)]
+struct CountEvictions(Arc<Elapsed>);
 
 impl Lifecycle<Asked, Granted> for CountEvictions {
     type RequestState = ();
 
     fn on_evict(&self, (): &mut (), asked: Asked, granted: Granted) {
-        if granted.holds(Instant::now()) {
+        if granted.holds(self.0.now()) {
             telemetry::authorizer_cache(asked.plugin.as_str(), "evicted");
         }
     }

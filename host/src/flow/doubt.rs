@@ -16,7 +16,7 @@ const AGAIN_MAX: Duration = Duration::from_secs(60);
 /// That an authorizer could not tell about a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Doubt {
-    /// Since when nobody could.
+    /// Since when nobody could, by the monotonic clock: while the machine sleeps nobody is asked.
     since: Instant,
     /// How often it was asked since then.
     times: u32,
@@ -24,36 +24,35 @@ pub(super) struct Doubt {
     by: Option<Authorizer>,
     /// How much was revoked when it was asked.
     pub(super) asked_at: Age,
-    /// When it is asked again.
+    /// When it is asked again, in the time of [`super::Gates::elapsed`].
     pub(super) ask_again: Instant,
 }
 
 impl Doubt {
-    /// One more time; `None` when `grace` is over. `spread` lengthens a wait by its part of a second half: what came into
+    /// One more time, now in the time of [`super::Gates::elapsed`]; `None` when `grace` is over. `spread` lengthens a wait by its part of a second half: what came into
     /// doubt at once is not all asked about at once.
     pub(super) fn after(
         before: Option<&Self>,
         by: Option<Authorizer>,
         asked_at: Age,
         grace: Duration,
+        now: Instant,
         spread: impl FnOnce(Duration) -> Duration,
     ) -> Option<Self> {
-        let now = Instant::now();
-        let since = before.map_or(now, |doubt| doubt.since);
-        let ends = since.checked_add(grace);
-        if ends.is_some_and(|ends| ends <= now) {
+        let since = before.map_or_else(Instant::now, |doubt| doubt.since);
+        let left = grace.saturating_sub(since.elapsed());
+        if left.is_zero() {
             return None;
         }
         let times = before.map_or(0, |doubt| doubt.times).saturating_add(1);
         let wait = AGAIN_FIRST.saturating_mul(1 << (times - 1).min(16)).min(AGAIN_MAX);
-        let again = now + spread(wait);
-        let ask_again = ends.map_or(again, |ends| again.min(ends));
+        let ask_again = now + spread(wait).min(left);
         Some(Self { since, times, by, asked_at, ask_again })
     }
 
-    /// Whether asking this authorizer has to wait, if nothing was revoked since.
-    pub(super) fn waits(&self, by: Option<&Authorizer>) -> bool {
-        self.by.as_ref() == by && Instant::now() < self.ask_again
+    /// Whether asking this authorizer has to wait at this moment, if nothing was revoked since.
+    pub(super) fn waits(&self, by: Option<&Authorizer>, now: Instant) -> bool {
+        self.by.as_ref() == by && now < self.ask_again
     }
 }
 
@@ -68,7 +67,7 @@ mod tests {
         let mut doubt: Option<Doubt> = None;
         let mut waits = Vec::new();
         let began = Instant::now();
-        while let Some(next) = Doubt::after(doubt.as_ref(), None, Age::default(), HOUR, |wait| wait) {
+        while let Some(next) = Doubt::after(doubt.as_ref(), None, Age::default(), HOUR, Instant::now(), |wait| wait) {
             waits.push((next.ask_again - Instant::now()).as_secs());
             tokio::time::advance(next.ask_again - Instant::now()).await;
             doubt = Some(next);
@@ -80,6 +79,6 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_grace_there_is_no_doubt() {
-        assert_eq!(Doubt::after(None, None, Age::default(), Duration::ZERO, |wait| wait), None);
+        assert_eq!(Doubt::after(None, None, Age::default(), Duration::ZERO, Instant::now(), |wait| wait), None);
     }
 }

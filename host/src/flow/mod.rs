@@ -12,6 +12,7 @@ mod decisions;
 mod doubt;
 mod duplicates;
 mod effects;
+mod elapsed;
 mod expiry;
 mod explain;
 mod fault;
@@ -40,6 +41,7 @@ use tokio::time::Instant;
 pub use connect::{Admission, AuthPolicy, AuthProvider, Lifetimes};
 pub use credential::{EVERY_COOKIE, Handshake, Shown};
 pub use effects::{Begun, DeadLetter, Effect, Publication, Reach};
+pub use elapsed::{Elapsed, LOOK_AGAIN};
 pub use expiry::Ending;
 pub use explain::{Explanation, Question, Step};
 pub use inbound::Receipt;
@@ -67,6 +69,7 @@ pub struct Gates {
     auth: AuthPolicy,
     rates: rate::Rates,
     decisions: decisions::Decisions,
+    elapsed: Arc<Elapsed>,
     taken: duplicates::Taken,
     limits: Limits,
     ports: Ports,
@@ -114,10 +117,13 @@ impl Gates {
     /// Opens the gates on a first generation.
     #[must_use]
     pub fn new(serving: Serving, auth: AuthPolicy, limits: Limits, ports: Ports) -> Self {
+        let elapsed = Arc::new(Elapsed::new(ports.clock.clone()));
+        let recheck = auth.lifetimes.recheck;
         Self {
             serving: ArcSwap::from_pointee(serving),
             rates: rate::Rates::default(),
-            decisions: decisions::Decisions::new(limits.authorizer_cache_max, auth.lifetimes.recheck),
+            decisions: decisions::Decisions::new(limits.authorizer_cache_max, recheck, elapsed.clone()),
+            elapsed,
             auth,
             taken: duplicates::Taken::new(limits.duplicates_max, limits.duplicates_window),
             limits,
@@ -167,6 +173,12 @@ impl Gates {
         self.decisions.sweep();
         self.rates.sweep();
         self.ports.revocations.sweep(self.ports.clock.now_unix_s());
+    }
+
+    /// What is good for a while is judged by this time.
+    #[must_use]
+    pub fn elapsed(&self) -> &Elapsed {
+        &self.elapsed
     }
 
     /// Whether other nodes cannot be reached now.

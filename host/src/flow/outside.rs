@@ -85,7 +85,7 @@ impl Gates {
         self.ports.dead_letters.settled().await;
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Milliseconds since the Unix epoch, by the wall clock.
     #[must_use]
     pub fn now_unix_ms(&self) -> u64 {
         self.ports.clock.now_unix_ms()

@@ -56,11 +56,12 @@ impl Gates {
         let user = session.user();
         let counts = |asked_at| self.decisions.counts(user.as_ref().map(|user| user.id.as_str()), topic, asked_at);
         let Grounds { authorized, doubt } = session.grounds(topic)?;
-        if doubt.as_ref().is_some_and(|doubt| counts(doubt.asked_at) && doubt.waits(by.as_ref())) {
+        let now = self.elapsed.now();
+        if doubt.as_ref().is_some_and(|doubt| counts(doubt.asked_at) && doubt.waits(by.as_ref(), now)) {
             return None;
         }
         let known = match authorized.filter(|held| held.by == by && counts(held.granted.asked_at)) {
-            Some(held) if doubt.is_none() && !is_due(&held) => return None,
+            Some(held) if doubt.is_none() && !is_due(&held, now) => return None,
             Some(held) => held.granted.until,
             None => None,
         };
@@ -75,7 +76,7 @@ impl Gates {
             }
             Err(Refusal { code: Code::Unavailable, .. }) => {
                 let late = |time| self.decisions.late(time);
-                let doubt = Doubt::after(doubt.as_ref(), by, asked_at, self.grace(), late);
+                let doubt = Doubt::after(doubt.as_ref(), by, asked_at, self.grace(), self.elapsed.now(), late);
                 self.doubt(session, &context, doubt)
             }
             Err(refusal) => {
@@ -106,7 +107,8 @@ impl Gates {
         self.auth.lifetimes.recheck_grace
     }
 
-    /// When the first of a session's subscriptions is to be asked about again, if any is.
+    /// When the first of a session's subscriptions is to be asked about again, if any is, in the time of
+    /// [`Gates::elapsed`].
     ///
     /// A little before the grant is over, by up to a tenth of what is left of it: those granted at once are not all
     /// asked about at once. Where the authorizer grants no time, `auth.recheck` after it was asked. Where it could not tell,
@@ -124,8 +126,8 @@ fn due(grounds: &Grounds) -> Option<Instant> {
     }
 }
 
-fn is_due(held: &Authorized) -> bool {
-    ask_again(held).is_some_and(|due| due <= Instant::now())
+fn is_due(held: &Authorized, now: Instant) -> bool {
+    ask_again(held).is_some_and(|due| due <= now)
 }
 
 fn ask_again(held: &Authorized) -> Option<Instant> {

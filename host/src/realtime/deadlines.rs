@@ -1,38 +1,69 @@
 //! When something is to be done with a connection: one moment a connection, in order, and one task that waits for the
 //! first. A hundred thousand connections cost no task and no timer each.
+//!
+//! The task looks at the clock again every few seconds: the one that moments are told by may have jumped.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::connections::Connection;
+use crate::flow::LOOK_AGAIN;
 use crate::protocol::ConnectionId;
 
+/// A moment, as a clock tells it.
+pub(super) trait Moment: Ord + Copy {
+    /// How long after another one it is; zero when it is before.
+    fn after(self, earlier: Self) -> Duration;
+}
+
+impl Moment for Instant {
+    fn after(self, earlier: Self) -> Duration {
+        self.saturating_duration_since(earlier)
+    }
+}
+
+/// A moment by the wall clock, in milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct UnixMs(pub(super) u64);
+
+impl Moment for UnixMs {
+    fn after(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
 /// The moments of all connections that have one.
-#[derive(Default)]
-pub(super) struct Deadlines {
+pub(super) struct Deadlines<M> {
     /// Held for a look-up and a change, never across a wait.
-    state: Mutex<State>,
+    state: Mutex<State<M>>,
     /// The first moment is another one.
     changed: Notify,
 }
 
-#[derive(Default)]
-struct State {
-    queue: BTreeMap<Key, Arc<Connection>>,
-    keys: HashMap<ConnectionId, Key>,
+struct State<M> {
+    queue: BTreeMap<Key<M>, Arc<Connection>>,
+    keys: HashMap<ConnectionId, Key<M>>,
     next: u64,
 }
 
 /// The moment, and a number that tells connections of one moment apart.
-type Key = (Instant, u64);
+type Key<M> = (M, u64);
 
-impl Deadlines {
+impl<M> Default for Deadlines<M> {
+    fn default() -> Self {
+        let state = State { queue: BTreeMap::new(), keys: HashMap::new(), next: 0 };
+        Self { state: Mutex::new(state), changed: Notify::new() }
+    }
+}
+
+impl<M: Moment> Deadlines<M> {
     /// Sets a connection's moment, whatever it was before; `None` takes it away.
-    pub(super) fn set(&self, connection: &Arc<Connection>, at: Option<Instant>) {
+    pub(super) fn set(&self, connection: &Arc<Connection>, at: Option<M>) {
         let mut state = self.state.lock();
         state.take(connection.id());
         if let Some(at) = at {
@@ -41,7 +72,7 @@ impl Deadlines {
     }
 
     /// Sets a connection's moment, unless it has an earlier one.
-    pub(super) fn set_no_later(&self, connection: &Arc<Connection>, at: Instant) {
+    pub(super) fn set_no_later(&self, connection: &Arc<Connection>, at: M) {
         let mut state = self.state.lock();
         if state.keys.get(connection.id()).is_none_or(|(earlier, _)| *earlier > at) {
             state.take(connection.id());
@@ -49,7 +80,7 @@ impl Deadlines {
         }
     }
 
-    fn insert(&self, state: &mut State, connection: &Arc<Connection>, at: Instant) {
+    fn insert(&self, state: &mut State<M>, connection: &Arc<Connection>, at: M) {
         let key = (at, state.next);
         state.next += 1;
         state.queue.insert(key, Arc::clone(connection));
@@ -59,12 +90,13 @@ impl Deadlines {
         }
     }
 
-    /// Resolves to a connection whose moment has come; it has none from then on. One task waits. Safe to cancel.
-    pub(super) async fn due(&self) -> Arc<Connection> {
+    /// Resolves to a connection whose moment has come by this clock; it has none from then on. One task waits. Safe to
+    /// cancel.
+    pub(super) async fn due(&self, now: impl Fn() -> M) -> Arc<Connection> {
         loop {
-            let first = {
+            let wait = {
                 let mut state = self.state.lock();
-                let now = Instant::now();
+                let now = now();
                 match state.queue.first_key_value() {
                     Some((&(at, _), connection)) if at <= now => {
                         let id = connection.id().clone();
@@ -73,13 +105,13 @@ impl Deadlines {
                         }
                         None
                     }
-                    Some((&(at, _), _)) => Some(at),
+                    Some((&(at, _), _)) => Some(at.after(now).min(LOOK_AGAIN)),
                     None => None,
                 }
             };
-            match first {
-                Some(at) => tokio::select! {
-                    () = sleep_until(at) => {}
+            match wait {
+                Some(wait) => tokio::select! {
+                    () = sleep(wait) => {}
                     () = self.changed.notified() => {}
                 },
                 None => self.changed.notified().await,
@@ -95,7 +127,7 @@ impl Deadlines {
     }
 }
 
-impl State {
+impl<M: Moment> State<M> {
     fn take(&mut self, connection: &ConnectionId) -> Option<Arc<Connection>> {
         let key = self.keys.remove(connection)?;
         self.queue.remove(&key)
@@ -104,7 +136,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use tokio_util::task::TaskTracker;
 
@@ -124,9 +156,9 @@ mod tests {
         Instant::now() + Duration::from_secs(seconds)
     }
 
-    async fn next(deadlines: &Deadlines) -> (String, u64) {
+    async fn next(deadlines: &Deadlines<Instant>) -> (String, u64) {
         let began = Instant::now();
-        let connection = deadlines.due().await;
+        let connection = deadlines.due(Instant::now).await;
         (connection.id().to_string(), began.elapsed().as_secs())
     }
 
@@ -168,5 +200,25 @@ mod tests {
         assert_eq!(deadlines.count(), 1);
         assert_eq!(next(&deadlines).await, ("a".to_owned(), 7));
         assert_eq!(deadlines.count(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_moment_of_the_wall_clock_comes_when_that_jumps_and_not_when_it_is_put_back() {
+        let wall = Arc::new(AtomicU64::new(7_200_000));
+        let now = {
+            let wall = wall.clone();
+            move || UnixMs(wall.load(Ordering::Relaxed))
+        };
+        let deadlines = Arc::new(Deadlines::default());
+        deadlines.set(&connection("a"), Some(UnixMs(7_260_000)));
+        let waiting = Arc::clone(&deadlines);
+        let waits = tokio::spawn(async move { waiting.due(now).await.id().to_string() });
+        wall.store(0, Ordering::Relaxed);
+        sleep(Duration::from_secs(120)).await;
+        assert!(!waits.is_finished(), "by the wall clock it is two hours off");
+        wall.store(7_300_000, Ordering::Relaxed);
+        let jumped = Instant::now();
+        assert_eq!(waits.await.unwrap(), "a");
+        assert!(jumped.elapsed() <= LOOK_AGAIN);
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connections::{Barred, Connection};
+use super::deadlines::UnixMs;
 use super::link::LinkError;
 use super::{REAUTHORIZATIONS_MAX, Realtime, socketio};
 use crate::flow::ports::{Clients, Touched};
@@ -27,13 +28,13 @@ impl Realtime {
     pub async fn keep_time(self: Arc<Self>, gates: Arc<Gates>, shutdown: CancellationToken) {
         let credentials = async {
             loop {
-                let connection = self.endings.due().await;
+                let connection = self.endings.due(|| UnixMs(gates.now_unix_ms())).await;
                 self.on_ending(&gates, &connection);
             }
         };
         let partings = async {
             loop {
-                let connection = self.partings.due().await;
+                let connection = self.partings.due(Instant::now).await;
                 self.connections.bar(connection.transport.clone(), Barred::Ended, socketio::SESSION_TIMEOUT);
                 connection.cut();
             }
@@ -47,7 +48,7 @@ impl Realtime {
         let mut asked = FuturesUnordered::new();
         loop {
             tokio::select! {
-                connection = self.rechecks.due(), if asked.len() < REAUTHORIZATIONS_MAX => {
+                connection = self.rechecks.due(|| gates.elapsed().now()), if asked.len() < REAUTHORIZATIONS_MAX => {
                     asked.push(async move {
                         self.reauthorize(gates, &connection).await;
                     });
@@ -77,8 +78,11 @@ impl Realtime {
     /// Sets the moment at which something happens because the credential ends. Whoever changes the user calls it.
     pub(super) fn await_ending(&self, gates: &Gates, connection: &Arc<Connection>) {
         let next = gates.next_ending(&connection.session).filter(|_| !connection.session.is_closed());
-        // A moment further away than the clock can tell never comes.
-        self.endings.set(connection, next.and_then(|(time, _)| Instant::now().checked_add(time)));
+        let moment = |time: Duration| {
+            let wait_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            UnixMs(gates.now_unix_ms().saturating_add(wait_ms))
+        };
+        self.endings.set(connection, next.map(|(time, _)| moment(time)));
     }
 
     /// Sets the moment at which the first of the subscriptions is asked about again.
@@ -148,7 +152,7 @@ impl Clients for Realtime {
                 None | Some(_) => {}
             }
             if user.is_some() {
-                self.rechecks.set_no_later(&connection, Instant::now());
+                self.rechecks.set_no_later(&connection, gates.elapsed().now());
                 touched.rechecked += 1;
             }
         }

@@ -37,7 +37,7 @@ use crate::telemetry;
 
 use announcer::Announcer;
 use connections::{Barred, Connection, Connections};
-use deadlines::Deadlines;
+use deadlines::{Deadlines, UnixMs};
 use failures::Failures;
 use link::LinkError;
 use rooms::Rooms;
@@ -61,12 +61,12 @@ pub struct Realtime {
     transport: OnceLock<socketio::Transport>,
     /// The gates these clients came through; weak, because they own this as their port.
     gates: OnceLock<Weak<Gates>>,
-    /// When credentials end.
-    endings: Deadlines,
-    /// When subscriptions are asked about again.
-    rechecks: Deadlines,
+    /// When credentials end, by the wall clock.
+    endings: Deadlines<UnixMs>,
+    /// When subscriptions are asked about again, in the time of [`Gates::elapsed`].
+    rechecks: Deadlines<Instant>,
     /// When the transports of clients that were told to go are cut.
-    partings: Deadlines,
+    partings: Deadlines<Instant>,
     /// The second argument of every publication.
     meta: Box<RawValue>,
 }

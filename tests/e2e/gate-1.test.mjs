@@ -80,6 +80,31 @@ describe("tokens of an issuer that publishes its keys", () => {
     await server.connect({ token: second.token("u2", claims) });
   });
 
+  test("a token of a key that was published a moment ago is let in, whoever invents names meanwhile", async () => {
+    const [old, fresh, stranger] = [new Key("ES256", "old"), new Key("Ed25519", "fresh"), new Key("ES256", "stranger")];
+    const rotating = await new Issuer().start();
+    rotating.keys = [old];
+    const jwt = { algorithm: ["ES256", "Ed25519"], jwks: rotating.jwks, refresh: "3s" };
+    const server = await Server.start({ config: withAuth({ providers: [{ jwt }] }), plugins: false });
+    try {
+      await server.connect({ token: old.token("u1") });
+      const read = rotating.requests.length;
+      const invented = Array.from({ length: 10 }, (_, n) => server.refused({ token: stranger.token("u2", {}, { kid: `invented ${n}` }) }));
+      rotating.keys = [old, fresh];
+      const socket = server.client({ token: fresh.token("u2") });
+      const refusals = [];
+      socket.on("connect_error", ({ message }) => refusals.push(message));
+      await next(socket, "connect");
+      await subscribe(socket, "e2e.inbox.u2");
+      assert.ok(!refusals.includes("unauthenticated"), refusals.join());
+      assert.deepEqual(new Set(await Promise.all(invented)), new Set(["unauthenticated"]));
+      assert.ok(rotating.requests.length <= read + 2, "it is asked as often as configured, and not by strangers");
+    } finally {
+      await server.stop();
+      await rotating.stop();
+    }
+  });
+
   test("a server that starts while the issuer is away lets its clients in as soon as it is there", async () => {
     const away = await new Issuer().start();
     away.keys = [first];

@@ -25,6 +25,9 @@ const KINDS = {
   },
 };
 
+// The newer name of the same.
+KINDS.Ed25519 = KINDS.EdDSA;
+
 export class Key {
   constructor(algorithm, kid) {
     this.algorithm = algorithm;

@@ -66,7 +66,9 @@ impl Signer {
         if let Some(kid) = kid {
             header["kid"] = json!(kid);
         }
-        self.sign(algorithm.parse().unwrap(), &header.to_string(), &alice().to_string())
+        // The newer name of the same signature.
+        let signs = if algorithm == "Ed25519" { "EdDSA" } else { algorithm };
+        self.sign(signs.parse().unwrap(), &header.to_string(), &alice().to_string())
     }
 }
 
@@ -117,7 +119,12 @@ pub(crate) struct World {
 impl Door {
     /// With this `auth:` section.
     pub(crate) async fn try_with(auth: Value, world: &World) -> Result<Self, Vec<Diagnostic>> {
-        let config: Config = serde_json::from_value(json!({ "auth": auth })).unwrap();
+        Self::configured(json!({ "auth": auth }), world).await
+    }
+
+    /// With this configuration.
+    pub(crate) async fn configured(config: Value, world: &World) -> Result<Self, Vec<Diagnostic>> {
+        let config: Config = serde_json::from_value(config).unwrap();
         let clock = Arc::new(FakeClock::stopped());
         let services = AuthServices {
             clock: clock.clone(),

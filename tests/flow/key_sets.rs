@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate::protocol::Code;
+use tokio::time::Instant;
 
 use crate::issuer::{Door, Signer, World, jwk};
 use crate::support::{FakeHttp, Reply};
@@ -101,11 +102,177 @@ async fn a_key_that_was_published_since_is_found_with_one_request_however_many_t
     let all = futures_util::future::join_all((0..50).map(|_| door.token(&new))).await;
     assert!(all.iter().all(|one| one.as_deref() == Ok("alice")), "{all:?}");
     assert_eq!(world.http.count(), 2);
-    // Who invents names has it asked once in a while, and is answered at once in between.
-    for _ in 0..100 {
-        assert_eq!(door.token(&Signer::Rsa.token("RS256", Some("invented"))).await, Err(Code::Unauthenticated));
-    }
+}
+
+/// A server whose set, with one key, was read just now; and a token of a key that is not in it.
+async fn read_just_now(world: &World) -> (Arc<Door>, String) {
+    let door = Arc::new(door(world).await);
+    assert_eq!(door.token(&Signer::P256.token("ES256", Some("old"))).await.as_deref(), Ok("alice"));
+    (door, Signer::Rsa.token("RS256", Some("new")))
+}
+
+fn old() -> World {
+    world(&[jwk(Signer::P256, "old")])
+}
+
+fn publish_new(world: &World) {
+    world.http.answer(URL, Reply::Status(200, set(&[jwk(Signer::P256, "old"), jwk(Signer::Rsa, "new")])));
+}
+
+async fn seconds(count: u64) {
+    tokio::time::sleep(Duration::from_secs(count)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_published_since_the_last_reading_is_waited_for_until_the_next_one() {
+    let world = old();
+    let (door, new) = read_just_now(&world).await;
+    seconds(6).await;
+    publish_new(&world);
+    let came = Instant::now();
+    assert_eq!(door.token(&new).await.as_deref(), Ok("alice"));
+    assert_eq!((came.elapsed().as_secs(), world.http.count()), (4, 2), "ten seconds after the last one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_next_reading_is_too_far_off_the_client_is_to_come_back_at_once_and_gets_in_then() {
+    let world = old();
+    let (door, new) = read_just_now(&world).await;
+    seconds(1).await;
+    publish_new(&world);
+    let came = Instant::now();
+    assert_eq!(door.token(&new).await, Err(Code::Unavailable), "not forged: nobody knows");
+    assert_eq!(came.elapsed(), Duration::ZERO);
+    seconds(10).await;
+    assert_eq!(world.http.count(), 2, "it was read for the token that may come back");
+    assert_eq!(door.token(&new).await.as_deref(), Ok("alice"));
     assert_eq!(world.http.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_a_reading_after_the_token_came_does_not_know_is_the_end_of_it() {
+    let world = old();
+    let (door, new) = read_just_now(&world).await;
+    seconds(6).await;
+    let came = Instant::now();
+    assert_eq!(door.token(&new).await, Err(Code::Unauthenticated));
+    assert_eq!((came.elapsed().as_secs(), world.http.count()), (4, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_reading_that_began_before_the_token_came_does_not_name_may_have_been_published_since() {
+    for (published, expected) in [("new", Ok("alice".to_owned())), ("other", Err(Code::Unavailable))] {
+        let world = old();
+        let (door, new) = read_just_now(&world).await;
+        let answer = set(&[jwk(Signer::Rsa, published)]);
+        world.http.answer(URL, Reply::Held(Box::new(Reply::Status(200, answer))));
+        seconds(299).await;
+        let http = world.http.clone();
+        tokio::spawn(async move {
+            http.until(2).await;
+            seconds(2).await;
+            http.release();
+        });
+        seconds(2).await;
+        assert_eq!(world.http.count(), 2, "the reading is under way");
+        assert_eq!(door.token(&new).await, expected, "{published}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_invents_names_all_the_time_keeps_no_new_key_out_and_has_the_set_read_no_more_often() {
+    let world = old();
+    let (door, new) = read_just_now(&world).await;
+    let strangers: Vec<_> = (0..600)
+        .map(|number| {
+            let door = door.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(100 * number)).await;
+                door.token(&Signer::OtherRsa.token("RS256", Some(&format!("invented {number}")))).await
+            })
+        })
+        .collect();
+    seconds(33).await;
+    publish_new(&world);
+    let came = Instant::now();
+    while door.token(&new).await != Ok("alice".to_owned()) {
+        seconds(2).await;
+    }
+    assert!(came.elapsed() <= Duration::from_secs(10), "{:?}", came.elapsed());
+    for stranger in strangers {
+        let answer = stranger.await.unwrap();
+        assert!(matches!(answer, Err(Code::Unauthenticated | Code::Unavailable)), "{answer:?}");
+    }
+    assert!(world.http.count() <= 7, "{} in a minute", world.http.count());
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_tokens_than_may_wait_are_told_to_come_back_at_once() {
+    let world = old();
+    let config = json!({ "auth": provider(), "limits": { "auth_waiting": 2 } });
+    let door = Door::configured(config, &world).await.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+    assert_eq!(door.token(&Signer::P256.token("ES256", Some("old"))).await.as_deref(), Ok("alice"));
+    seconds(6).await;
+    publish_new(&world);
+    let new = Signer::Rsa.token("RS256", Some("new"));
+    let (door, new) = (&door, &new);
+    let timed = |_| async move {
+        let came = Instant::now();
+        (door.token(new).await, came.elapsed().as_secs())
+    };
+    let answers = futures_util::future::join_all((0..3).map(timed)).await;
+    let alice = || Ok("alice".to_owned());
+    assert_eq!(answers, [(alice(), 4), (alice(), 4), (Err(Code::Unavailable), 0)]);
+    assert_eq!(door.token(new).await, alice(), "there is room again, and no need of it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ed25519_and_eddsa_are_one_wherever_they_stand() {
+    for configured in ["Ed25519", "EdDSA"] {
+        for published in [json!({ "alg": "Ed25519" }), json!({ "alg": "EdDSA" }), json!({})] {
+            let world = world(&[with(jwk(Signer::Ed25519, "e"), &published)]);
+            let auth = json!({ "providers": [{ "jwt": { "algorithm": configured, "jwks": URL } }] });
+            let door = Door::with(auth, &world).await;
+            for brought in ["Ed25519", "EdDSA"] {
+                let token = Signer::Ed25519.token(brought, Some("e"));
+                assert_eq!(door.token(&token).await.as_deref(), Ok("alice"), "{configured} {published} {brought}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_served_is_left_out_beside_others_and_alone_it_is_told_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("keys.json");
+    let read = async |keys: &[Value]| {
+        std::fs::write(&file, set(keys)).unwrap();
+        let auth = json!({ "providers": [{ "jwt": { "algorithm": ["RS256", "Ed25519"], "jwks": file } }] });
+        Door::try_with(auth, &World::default()).await.map_err(|mistakes| format!("{mistakes:?}"))
+    };
+    let not_served = [
+        (
+            json!({ "kty": "OKP", "crv": "Ed448", "x": "AA" }),
+            "key 1 is left out: its `kty` is `OKP`, its `crv` `Ed448`",
+        ),
+        (
+            json!({ "kty": "EC", "crv": "P-521", "alg": "ES512", "x": "AA", "y": "AA" }),
+            "its `alg` is `ES512`, signatures",
+        ),
+        (json!({ "kty": "EC", "crv": "P-256", "alg": "ESP256", "x": "AA", "y": "AA" }), "tokens name it `ES256`"),
+        (json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "AA" }), "its `alg` is `ML-DSA-44`"),
+        (jwk(Signer::P256, "p"), "no key in it checks tokens of `RS256`, `EdDSA`: key 1 is a key on P-256"),
+    ];
+    for (key, expected) in not_served {
+        let told = read(std::slice::from_ref(&key)).await.err().unwrap();
+        assert!(told.contains(expected), "{expected}: {told}");
+        let door = read(&[key, jwk(Signer::Ed25519, "e")]).await.unwrap();
+        assert_eq!(
+            door.token(&Signer::Ed25519.token("Ed25519", Some("e"))).await.as_deref(),
+            Ok("alice"),
+            "{expected}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,8 +282,22 @@ async fn a_key_that_was_withdrawn_is_no_longer_good_after_the_next_refresh() {
     let token = Signer::Rsa.token("RS256", Some("r"));
     assert_eq!(door.token(&token).await.as_deref(), Ok("alice"));
     world.http.answer(URL, Reply::Status(200, set(&[jwk(Signer::P256, "p")])));
-    tokio::time::sleep(Duration::from_secs(301)).await;
+    seconds(301).await;
+    assert_eq!(door.token(&token).await, Err(Code::Unavailable), "it may have been published again");
+    seconds(5).await;
     assert_eq!(door.token(&token).await, Err(Code::Unauthenticated));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_slept_reads_the_keys_again_within_seconds() {
+    let world = world(&[jwk(Signer::P256, "p"), jwk(Signer::Rsa, "r")]);
+    let door = door(&world).await;
+    let token = Signer::Rsa.token("RS256", Some("r"));
+    assert_eq!(door.token(&token).await.as_deref(), Ok("alice"));
+    world.http.answer(URL, Reply::Status(200, set(&[jwk(Signer::P256, "p")])));
+    door.advance(7200);
+    seconds(3).await;
+    assert_eq!(world.http.count(), 2);
 }
 
 #[tokio::test(start_paused = true)]

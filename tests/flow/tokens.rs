@@ -21,7 +21,7 @@ async fn a_token_of_every_algorithm_is_taken_with_the_issuers_public_key() {
         (include_str!("keys/rsa.pkcs1.pub.pem"), Signer::Rsa, &["RS256"]),
         (P256_PUBLIC, Signer::P256, &["ES256"]),
         (P384_PUBLIC, Signer::P384, &["ES384"]),
-        (ED25519_PUBLIC, Signer::Ed25519, &["EdDSA"]),
+        (ED25519_PUBLIC, Signer::Ed25519, &["EdDSA", "Ed25519"]),
     ];
     for (public_key, signer, algorithms) in cases {
         for algorithm in algorithms {

@@ -12,6 +12,10 @@ use crate::config::JwtAlgorithm;
 const KEYS_MAX: usize = 100;
 /// Longest `kid`, in bytes.
 const KID_BYTES_MAX: usize = 512;
+/// Keys told of when none of a set is of use.
+const TOLD_MAX: usize = 5;
+/// Longest word of a key set in a message, in characters.
+const WORD_CHARS_MAX: usize = 40;
 
 /// Reads a set. Keys that check no signature we know – of other kinds, for encryption, too short – are left out, as
 /// RFC 7517 §5 asks; so are shared secrets, which nobody publishes on purpose.
@@ -25,21 +29,27 @@ pub(super) fn read(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Keys, Str
         return Err(format!("it holds {} keys, more than {KEYS_MAX}", listed.len()));
     }
     let mut keys = Keys::default();
-    let mut left_out = String::new();
+    let mut found = Vec::new();
     for (index, jwk) in listed.iter().enumerate() {
         match key(jwk) {
-            Ok(key) => keys.add(key),
+            Ok(key) => {
+                found.push(format!("key {} is {}", index + 1, key.kind().name()));
+                keys.add(key);
+            }
             Err(why) => {
                 tracing::debug!(index, why, "a key of a key set is left out");
-                left_out = format!(" (left out: {why})");
+                found.push(format!("key {} is left out: {why}", index + 1));
             }
         }
     }
     if keys.check_some(algorithms) {
-        Ok(keys)
-    } else {
-        Err(format!("none of its {} keys checks tokens of the algorithms configured{left_out}", listed.len()))
+        return Ok(keys);
     }
+    let algorithms = algorithms.iter().map(|algorithm| format!("`{}`", algorithm.as_str())).collect::<Vec<_>>();
+    let more = if found.len() > TOLD_MAX { ", …" } else { "" };
+    found.truncate(TOLD_MAX);
+    let found = if found.is_empty() { "it has no keys".to_owned() } else { found.join(", ") };
+    Err(format!("no key in it checks tokens of {}: {found}{more}", algorithms.join(", ")))
 }
 
 fn key(jwk: &Value) -> Result<Key, String> {
@@ -52,10 +62,10 @@ fn key(jwk: &Value) -> Result<Key, String> {
     }
     let only = match text(jwk, "alg") {
         None => None,
-        Some(name) => {
-            let known = JwtAlgorithm::ALL.into_iter().find(|algorithm| algorithm.as_str() == name);
-            Some(known.ok_or("its algorithm is not known")?)
-        }
+        Some(name) => Some(JwtAlgorithm::named(name).ok_or_else(|| {
+            let why = JwtAlgorithm::not_served(name).unwrap_or("signatures of this algorithm are not served");
+            format!("its `alg` is `{}`, {why}", word(name))
+        })?),
     };
     let id = match jwk.get("kid") {
         None | Some(Value::Null) => None,
@@ -67,12 +77,20 @@ fn key(jwk: &Value) -> Result<Key, String> {
         (Some("EC"), Some("P-256")) => Key::point(KeyKind::P256, &point(jwk, 32)?),
         (Some("EC"), Some("P-384")) => Key::point(KeyKind::P384, &point(jwk, 48)?),
         (Some("OKP"), Some("Ed25519")) => Key::ed25519(&bytes(jwk, "x")?),
-        _ => Err("it is of a kind that is not taken".to_owned()),
+        (kind, curve) => {
+            let curve = curve.map(|curve| format!(", its `crv` `{}`", word(curve))).unwrap_or_default();
+            Err(format!("its `kty` is `{}`{curve}, which is not served", word(kind.unwrap_or_default())))
+        }
     }?;
     if only.is_some_and(|only| !made.checks(only)) {
         return Err("its `alg` does not go with its `kty`".to_owned());
     }
     Ok(made.named(id, only))
+}
+
+/// A word of the issuer's, to be shown.
+fn word(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_graphic()).take(WORD_CHARS_MAX).collect()
 }
 
 fn text<'a>(jwk: &'a Value, name: &str) -> Option<&'a str> {

@@ -13,6 +13,7 @@ use crate::config::{JwtAlgorithm, JwtProvider};
 use crate::flow::Shown;
 use crate::flow::ports::{Clock, Identity, Provider};
 use crate::protocol::{Code, User};
+use crate::telemetry;
 
 /// Recognises JWTs of one issuer.
 pub struct Jwt {
@@ -58,10 +59,9 @@ impl Jwt {
         Ok(user)
     }
 
-    /// The token's algorithm, if it is one of those configured: compared as it is written, `None` is not `none`.
+    /// The token's algorithm, if it is one of those configured.
     fn algorithm(&self, token: &Compact<'_>) -> Option<JwtAlgorithm> {
-        let taken = self.provider.algorithm.as_slice().iter().copied();
-        taken.into_iter().find(|taken| taken.as_str() == token.algorithm)
+        JwtAlgorithm::named(&token.algorithm).filter(|named| self.provider.algorithm.as_slice().contains(named))
     }
 
     async fn check_signature(&self, token: &Compact<'_>, algorithm: JwtAlgorithm) -> Result<(), Refused> {
@@ -71,23 +71,26 @@ impl Jwt {
             KeySource::Fixed(_) => return forged(),
             KeySource::Set(set) => set,
         };
-        let before = set.keys();
-        if before.as_ref().is_some_and(|keys| keys.signed(token, algorithm, true)) {
-            return Ok(());
-        }
         // A key that is known and did not sign it says enough. One that is not known may have been published since.
+        let is_signed = |keys: &Keys| keys.signed(token, algorithm, true);
         let is_known = |keys: &Keys| token.key_id.as_deref().is_some_and(|id| keys.know(id));
-        if before.as_deref().is_some_and(is_known) {
-            return forged();
+        let decide = |keys: &Keys| is_known(keys) || is_signed(keys);
+        let known = set.keys();
+        if known.as_deref().is_some_and(decide) {
+            return if known.as_deref().is_some_and(is_signed) { Ok(()) } else { forged() };
         }
-        let is_fresh = set.look_again().await;
-        match set.keys() {
-            Some(keys) if keys.signed(token, algorithm, true) => Ok(()),
-            Some(_) if is_fresh => forged(),
-            _ => {
-                Err(Refused(Code::Unavailable, "its key is not known, and the issuer's keys cannot be had".to_owned()))
-            }
-        }
+        let decides = set.look_again(decide).await;
+        let is_issuers = set.keys().as_deref().is_some_and(is_signed);
+        let (outcome, result) = if is_issuers {
+            ("user", Ok(()))
+        } else if decides {
+            ("refused", forged())
+        } else {
+            let why = "its key is not known, and what the issuer publishes now is not known either";
+            ("unavailable", Err(Refused(Code::Unavailable, why.to_owned())))
+        };
+        telemetry::auth_lookup("jwt", outcome);
+        result
     }
 
     /// RFC 7519 §4.1.3: who does not know its name in `aud` is not meant.
@@ -246,7 +249,8 @@ mod tests {
             queries: Arc::new(NoDatabase),
             sessions: Arc::new(crate::auth::NoSessions),
         };
-        let keys = crate::auth::key_source(&provider, &services).await.unwrap();
+        let waiting = Arc::new(tokio::sync::Semaphore::new(1));
+        let keys = crate::auth::key_source(&provider, &services, &waiting).await.unwrap();
         Jwt::new(provider, keys, clock)
     }
 

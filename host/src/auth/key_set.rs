@@ -6,20 +6,23 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use parking_lot::Mutex;
-use tokio::time::{Instant, sleep, timeout};
+use futures_util::FutureExt as _;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::jwk;
 use super::keys::Keys;
 use super::reach::Reach;
 use crate::config::{JwtAlgorithm, WebUrl};
+use crate::flow::Elapsed;
 use crate::flow::http_client::{HttpClient, HttpRequest};
+use crate::flow::ports::Clock;
 use crate::telemetry;
 
 /// Largest set, in bytes.
 pub(super) const SET_BYTES_MAX: usize = 256 << 10;
-/// How often tokens with an unknown key may have the set read again.
+/// How often tokens with an unknown key may have the set read again, from the beginning of one reading to the next.
 const ASKED_INTERVAL: Duration = Duration::from_secs(10);
 /// How often it is looked whether a file changed.
 const FILE_INTERVAL: Duration = Duration::from_secs(1);
@@ -28,15 +31,18 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The longest of these waits.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// The keys of one issuer.
+/// The keys of one issuer. One task reads them, [`KeySet::run`]; tokens ask it for a reading and wait.
 pub(super) struct KeySet {
     place: SetPlace,
     algorithms: Vec<JwtAlgorithm>,
     /// `None` until they were read for the first time.
     keys: ArcSwapOption<Keys>,
-    /// Held while somebody reads, so that nobody else does.
-    reading: tokio::sync::Mutex<()>,
-    last: Mutex<Option<Read>>,
+    readings: watch::Sender<Readings>,
+    /// A token came whose key is not known.
+    asked: Notify,
+    /// A permit for each token that may wait (`limits.auth_waiting`).
+    waiting: Arc<Semaphore>,
+    elapsed: Elapsed,
     reach: Reach,
 }
 
@@ -57,17 +63,31 @@ pub(super) enum SetPlace {
     },
 }
 
+/// How far reading has come.
+#[derive(Clone, Copy, Default)]
+struct Readings {
+    last: Option<Read>,
+    /// When the next reading begins at the latest, now that tokens ask for one; `None` while one is under way.
+    next_at: Option<Instant>,
+}
+
 /// How the last reading went.
 #[derive(Clone, Copy)]
 struct Read {
-    at: Instant,
+    /// What was published later is not in it.
+    began: Instant,
     /// Failures since the last success.
     failures: u32,
 }
 
 impl KeySet {
     /// A set that was not read yet.
-    pub(super) fn new(place: SetPlace, algorithms: Vec<JwtAlgorithm>) -> Self {
+    pub(super) fn new(
+        place: SetPlace,
+        algorithms: Vec<JwtAlgorithm>,
+        waiting: Arc<Semaphore>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let source = match &place {
             SetPlace::File(file) => file.display().to_string(),
             SetPlace::Url { url, .. } => url.shown().to_owned(),
@@ -76,8 +96,10 @@ impl KeySet {
             place,
             algorithms,
             keys: ArcSwapOption::empty(),
-            reading: tokio::sync::Mutex::default(),
-            last: Mutex::default(),
+            readings: watch::Sender::default(),
+            asked: Notify::new(),
+            waiting,
+            elapsed: Elapsed::new(clock),
             reach: Reach::new("jwt", source),
         }
     }
@@ -87,21 +109,38 @@ impl KeySet {
         self.keys.load_full()
     }
 
-    /// A token came with a key that is not known. Waits until the set is read again, at most as long as a reading may
-    /// take; who asks again soon after is answered by what is known. Whether that is what the issuer says now.
-    pub(super) async fn look_again(&self) -> bool {
-        let patience = match &self.place {
-            SetPlace::File(_) => FILE_INTERVAL,
-            SetPlace::Url { timeout, .. } => *timeout,
-        };
-        let looked = timeout(patience, async {
-            let _reading = self.reading.lock().await;
-            let is_recent = self.last.lock().is_some_and(|last| last.at.elapsed() < ASKED_INTERVAL);
-            if !is_recent {
-                self.read().await;
+    /// A token came whose key is not known: it may have been published since the set was read. Waits for keys that
+    /// decide on it, or for a reading that began after the token came; at most as long as a reading may take, and not at
+    /// all where none begins in that time, or too many wait already. Whether what is known then decides on the token.
+    pub(super) async fn look_again(&self, decide: impl Fn(&Keys) -> bool) -> bool {
+        let arrived = Instant::now();
+        let mut readings = self.readings.subscribe();
+        self.asked.notify_one();
+        let Ok(_waits) = self.waiting.try_acquire() else { return false };
+        let _is_counted = telemetry::auth_waiting();
+        let until = arrived + self.patience();
+        loop {
+            let Readings { last, next_at } = *readings.borrow_and_update();
+            if let Some(last) = last.filter(|last| last.began >= arrived) {
+                return last.failures == 0;
             }
-        });
-        looked.await.is_ok() && self.last.lock().is_some_and(|last| last.failures == 0)
+            if self.keys().is_some_and(|keys| decide(&keys)) {
+                return true;
+            }
+            if next_at.is_some_and(|next_at| next_at > until) {
+                return false;
+            }
+            if !matches!(timeout_at(until, readings.changed()).await, Ok(Ok(()))) {
+                return false;
+            }
+        }
+    }
+
+    const fn patience(&self) -> Duration {
+        match &self.place {
+            SetPlace::File(_) => FILE_INTERVAL.saturating_mul(2),
+            SetPlace::Url { timeout, .. } => *timeout,
+        }
     }
 
     /// Reads the set now.
@@ -122,23 +161,7 @@ impl KeySet {
         Ok(())
     }
 
-    /// Under the lock.
-    async fn read(&self) {
-        let result = self.load().await;
-        let mut last = self.last.lock();
-        let failures = match &result {
-            Ok(()) => 0,
-            Err(_) => last.map_or(0, |last| last.failures).saturating_add(1),
-        };
-        *last = Some(Read { at: Instant::now(), failures });
-        drop(last);
-        match result {
-            Ok(()) => self.reach.answered(),
-            Err(why) => self.reach.failed(&why),
-        }
-    }
-
-    /// Keeps the keys up to date, until `shutdown`.
+    /// Keeps the keys up to date, until `shutdown`. Run it once.
     pub(super) async fn run(&self, shutdown: CancellationToken) {
         shutdown
             .run_until_cancelled(async {
@@ -152,29 +175,53 @@ impl KeySet {
 
     async fn refresh(&self, interval: Duration) {
         loop {
-            {
-                let _reading = self.reading.lock().await;
-                // A token with an unknown key may have been faster.
-                let is_fresh = |last: Read| last.failures == 0 && last.at.elapsed() < ASKED_INTERVAL.min(interval);
-                if !self.last.lock().is_some_and(is_fresh) {
-                    self.read().await;
-                }
+            // Who asked up to now is answered by this reading; who asks while it lasts may need another.
+            let _ = self.asked.notified().now_or_never();
+            let began = Instant::now();
+            self.readings.send_modify(|readings| readings.next_at = None);
+            let failures = self.read().await;
+            let pause = wait(failures, interval);
+            let when_asked = (Instant::now() + pause).min(began + ASKED_INTERVAL);
+            self.readings.send_replace(Readings { last: Some(Read { began, failures }), next_at: Some(when_asked) });
+            let asked = async {
+                self.asked.notified().await;
+                sleep_until(when_asked).await;
+            };
+            tokio::select! {
+                () = self.elapsed.sleep(pause) => {}
+                () = asked => {}
             }
-            let failures = self.last.lock().map_or(0, |last| last.failures);
-            sleep(wait(failures, interval)).await;
         }
     }
 
     async fn follow(&self, file: &PathBuf) {
-        let mut seen = None;
+        let (mut seen, mut failures) = (None, 0);
         loop {
+            let began = Instant::now();
+            self.readings.send_modify(|readings| readings.next_at = None);
             let stamp = stamp(file).await;
             if stamp != seen {
                 seen = stamp;
-                let _reading = self.reading.lock().await;
-                self.read().await;
+                failures = self.read().await;
             }
+            let next_at = Some(Instant::now() + FILE_INTERVAL);
+            // A file that did not change says what it said.
+            self.readings.send_replace(Readings { last: Some(Read { began, failures }), next_at });
             sleep(FILE_INTERVAL).await;
+        }
+    }
+
+    /// Failures since the last success.
+    async fn read(&self) -> u32 {
+        match self.load().await {
+            Ok(()) => {
+                self.reach.answered();
+                0
+            }
+            Err(why) => {
+                self.reach.failed(&why);
+                self.readings.borrow().last.map_or(0, |last| last.failures).saturating_add(1)
+            }
         }
     }
 }

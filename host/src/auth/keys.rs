@@ -64,7 +64,7 @@ impl KeyKind {
             Self::Rsa => matches!(algorithm, A::RS256 | A::RS384 | A::RS512 | A::PS256 | A::PS384 | A::PS512),
             Self::P256 => matches!(algorithm, A::ES256),
             Self::P384 => matches!(algorithm, A::ES384),
-            Self::Ed25519 => matches!(algorithm, A::EdDSA),
+            Self::Ed25519 => matches!(algorithm, A::Ed25519),
         }
     }
 
@@ -250,7 +250,7 @@ const fn curve(algorithm: JwtAlgorithm) -> Option<&'static dyn VerificationAlgor
     match algorithm {
         JwtAlgorithm::ES256 => Some(&signature::ECDSA_P256_SHA256_FIXED),
         JwtAlgorithm::ES384 => Some(&signature::ECDSA_P384_SHA384_FIXED),
-        JwtAlgorithm::EdDSA => Some(&signature::ED25519),
+        JwtAlgorithm::Ed25519 => Some(&signature::ED25519),
         _ => None,
     }
 }

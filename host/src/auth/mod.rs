@@ -18,6 +18,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -89,9 +90,10 @@ impl Upkeep {
 /// Keys that are not there or no good.
 pub async fn prepare(config: &Config, services: &AuthServices) -> Result<Providers, Vec<Diagnostic>> {
     let (mut providers, mut mistakes, mut upkeep) = (Vec::new(), Vec::new(), Upkeep::default());
+    let waiting = Arc::new(Semaphore::new(config.limits.auth_waiting_max.min(Semaphore::MAX_PERMITS)));
     for provider in &config.auth.providers {
         match provider {
-            Provider::Jwt(jwt) => match key_source(jwt, services).await {
+            Provider::Jwt(jwt) => match key_source(jwt, services, &waiting).await {
                 Ok(keys) => {
                     if let KeySource::Set(set) = &keys {
                         upkeep.key_sets.push(set.clone());
@@ -141,13 +143,18 @@ pub async fn prepare(config: &Config, services: &AuthServices) -> Result<Provide
     Ok(Providers { policy, upkeep })
 }
 
-async fn key_source(jwt: &JwtProvider, services: &AuthServices) -> Result<KeySource, Diagnostic> {
+async fn key_source(
+    jwt: &JwtProvider,
+    services: &AuthServices,
+    waiting: &Arc<Semaphore>,
+) -> Result<KeySource, Diagnostic> {
     let mistake = |message: String| mistake_at(jwt.place.as_ref(), message);
     let algorithms = jwt.algorithm.as_slice().to_vec();
     if let Some(place) = &jwt.jwks {
         return match place {
             JwksPlace::File(file) => {
-                let set = KeySet::new(SetPlace::File(file.clone()), algorithms);
+                let set =
+                    KeySet::new(SetPlace::File(file.clone()), algorithms, waiting.clone(), services.clock.clone());
                 let loaded = set.load().await;
                 loaded.map_err(|why| mistake(format!("the key set `{}` is no good: {why}", file.display())))?;
                 Ok(KeySource::Set(Arc::new(set)))
@@ -155,7 +162,7 @@ async fn key_source(jwt: &JwtProvider, services: &AuthServices) -> Result<KeySou
             JwksPlace::Url(url) => {
                 let (timeout, refresh) = (jwt.timeout.get(), jwt.refresh.get());
                 let place = SetPlace::Url { url: url.clone(), http: services.http.clone(), timeout, refresh };
-                Ok(KeySource::Set(Arc::new(KeySet::new(place, algorithms))))
+                Ok(KeySource::Set(Arc::new(KeySet::new(place, algorithms, waiting.clone(), services.clock.clone()))))
             }
         };
     }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::auth::some_time;
-use super::{HumanDuration, OneOrMore, Place, Secret, WebUrl};
+use super::{HumanDuration, JwtAlgorithm, OneOrMore, Place, Secret, WebUrl};
 
 /// JSON Web Tokens (RFC 7519) of one issuer, checked with exactly one of `secret`, `public_key` and `jwks`.
 #[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -29,8 +29,8 @@ pub struct JwtProvider {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub jwks: Option<JwksPlace>,
-    /// How often the URL of `jwks` is asked. Default 5 min. A token with a key that is not known makes it be asked at
-    /// once, every 10 s at most.
+    /// How often the URL of `jwks` is asked. Default 5 min. A token with a key that is not known makes it be asked
+    /// earlier, every 10 s at most, and waits for the answer, `timeout` at most.
     #[serde(default = "five_minutes", deserialize_with = "some_time")]
     pub refresh: HumanDuration,
     /// How long the URL of `jwks` may take to answer. Default 5 s.
@@ -132,84 +132,6 @@ impl<'de> Deserialize<'de> for JwksPlace {
             "" => Err(serde::de::Error::custom("expected a file or a URL")),
             url if url.contains("://") => WebUrl::parse(url).map(Self::Url).map_err(serde::de::Error::custom),
             file => Ok(Self::File(file.into())),
-        }
-    }
-}
-
-/// How a token is signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, JsonSchema)]
-pub enum JwtAlgorithm {
-    /// HMAC with SHA-256.
-    #[default]
-    HS256,
-    /// HMAC with SHA-384.
-    HS384,
-    /// HMAC with SHA-512.
-    HS512,
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    RS256,
-    /// RSASSA-PKCS1-v1_5 with SHA-384.
-    RS384,
-    /// RSASSA-PKCS1-v1_5 with SHA-512.
-    RS512,
-    /// RSASSA-PSS with SHA-256.
-    PS256,
-    /// RSASSA-PSS with SHA-384.
-    PS384,
-    /// RSASSA-PSS with SHA-512.
-    PS512,
-    /// ECDSA on P-256 with SHA-256.
-    ES256,
-    /// ECDSA on P-384 with SHA-384.
-    ES384,
-    /// Ed25519.
-    EdDSA,
-}
-
-impl JwtAlgorithm {
-    /// Every one.
-    pub const ALL: [Self; 12] = [
-        Self::HS256,
-        Self::HS384,
-        Self::HS512,
-        Self::RS256,
-        Self::RS384,
-        Self::RS512,
-        Self::PS256,
-        Self::PS384,
-        Self::PS512,
-        Self::ES256,
-        Self::ES384,
-        Self::EdDSA,
-    ];
-
-    /// The shortest secret, in bytes: as long as the hash, RFC 7518 §3.2. `None` where there is no shared secret.
-    #[must_use]
-    pub const fn secret_bytes_min(self) -> Option<usize> {
-        match self {
-            Self::HS256 => Some(32),
-            Self::HS384 => Some(48),
-            Self::HS512 => Some(64),
-            _ => None,
-        }
-    }
-
-    /// The name in the configuration and in a token's header.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::HS256 => "HS256",
-            Self::HS384 => "HS384",
-            Self::HS512 => "HS512",
-            Self::RS256 => "RS256",
-            Self::RS384 => "RS384",
-            Self::RS512 => "RS512",
-            Self::PS256 => "PS256",
-            Self::PS384 => "PS384",
-            Self::PS512 => "PS512",
-            Self::ES256 => "ES256",
-            Self::ES384 => "ES384",
-            Self::EdDSA => "EdDSA",
         }
     }
 }

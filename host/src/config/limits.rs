@@ -42,6 +42,11 @@ pub struct Limits {
     #[serde(rename = "auth_requests", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub auth_requests_max: usize,
+    /// Tokens with an unknown key that wait for the issuer's keys (`jwks`) to be read again. Default 1,024; one more is
+    /// refused `unavailable` at once.
+    #[serde(rename = "auth_waiting", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub auth_waiting_max: usize,
     /// How long a client may take from opening a transport to its handshake. Default 10 s; then it is closed.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
@@ -178,6 +183,7 @@ impl Default for Limits {
             connections_max: 100_000,
             failed_connects_max: 60,
             auth_requests_max: 256,
+            auth_waiting_max: 1024,
             handshake_timeout: Duration::from_secs(10),
             inbound_queue_max: 256,
             outbound_queue_max: 1024,

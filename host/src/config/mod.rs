@@ -10,6 +10,7 @@ mod check_bus;
 mod check_limits;
 mod decode;
 mod jwt;
+mod jwt_algorithm;
 mod limits;
 mod load;
 mod network;
@@ -34,7 +35,8 @@ pub use auth::{Anonymous, Auth, ForwardedHeader, IntrospectProvider, PluginProvi
 pub use broker::{Broker, BrokerPrefix};
 pub use bus::{BusMode, BusSource, FieldName, FieldText, Name, PostgresSource, RedisSource, StreamFields, TableName};
 pub use decode::{decode, nearest_name, unknown_key};
-pub use jwt::{JwksPlace, JwtAlgorithm, JwtProvider, PublicKeyPlace};
+pub use jwt::{JwksPlace, JwtProvider, PublicKeyPlace};
+pub use jwt_algorithm::JwtAlgorithm;
 pub use limits::Limits;
 pub use load::{DEFAULT_FILE, Override};
 pub use network::{Network, NoNetwork};

@@ -41,3 +41,8 @@ pub fn auth_activity(outcome: &'static str, sessions: usize) {
 pub fn auth_http_request() -> UnderWay {
     UnderWay::begin(gauge(names::AUTH_HTTP_REQUESTS, &[]))
 }
+
+/// Counts a token that waits for an issuer's keys until this is dropped.
+pub fn auth_waiting() -> UnderWay {
+    UnderWay::begin(gauge(names::AUTH_WAITING, &[]))
+}

@@ -10,7 +10,7 @@ mod metrics;
 mod names;
 mod registry;
 
-pub use auth::{auth_activity, auth_away, auth_back, auth_http_request, auth_keys, auth_lookup, auth_up};
+pub use auth::{auth_activity, auth_away, auth_back, auth_http_request, auth_keys, auth_lookup, auth_up, auth_waiting};
 pub use bus::{
     bus_away, bus_back, bus_delay, bus_events, bus_forgotten, bus_gaps, bus_missed, bus_remembered, bus_stands_by,
 };
@@ -106,6 +106,7 @@ mod tests {
         auth_lookup("session", "user");
         auth_activity("written", 1);
         drop(auth_http_request());
+        drop(auth_waiting());
     }
 
     #[test]

@@ -192,7 +192,7 @@ pub(super) const AUTH_UP: Metric = gauge(
 pub(super) const AUTH_KEYS: Metric = gauge("tidegate_auth_keys", "Keys that tokens are checked with, by source");
 pub(super) const AUTH_LOOKUPS: Metric = counter(
     "tidegate_auth_lookups_total",
-    "Credentials looked for, by provider (introspect, session) and outcome (user, cached, refused, over, unavailable)",
+    "Credentials looked for, by provider (introspect, session; jwt where the key was not known) and outcome (user, cached, refused, over, odd, unavailable)",
 );
 pub(super) const AUTH_ACTIVITY: Metric = counter(
     "tidegate_auth_activity_total",
@@ -200,6 +200,10 @@ pub(super) const AUTH_ACTIVITY: Metric = counter(
 );
 pub(super) const AUTH_HTTP_REQUESTS: Metric =
     gauge("tidegate_auth_http_requests", "HTTP requests of providers under way now (limits.auth_requests)");
+pub(super) const AUTH_WAITING: Metric = gauge(
+    "tidegate_auth_waiting",
+    "Tokens with an unknown key that wait for the issuer's keys to be read again (limits.auth_waiting)",
+);
 pub(super) const BROKER_UP: Metric = gauge(
     "tidegate_broker_up",
     "1 while both links to the broker's Redis work and it takes what is published, else 0; not there with one node",
@@ -306,6 +310,7 @@ pub(super) const METRICS: &[Metric] = &[
     AUTH_LOOKUPS,
     AUTH_ACTIVITY,
     AUTH_HTTP_REQUESTS,
+    AUTH_WAITING,
     BROKER_UP,
     BROKER_PUBLISHED,
     BROKER_SECONDS,

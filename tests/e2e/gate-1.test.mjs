@@ -255,6 +255,36 @@ describe("the sessions of a web application that says who is logged in", () => {
   });
 });
 
+describe("pages behind a proxy that asks the server under another name", () => {
+  const page = { Origin: "https://app.example.org", "X-Forwarded-For": "192.0.2.1", "X-Forwarded-Host": "app.example.org" };
+  const behind = (trusted_proxies) => Server.start({ config: withAuth({ trusted_proxies }), plugins: false });
+
+  test("a page of the host that a trusted proxy was asked for is of the same site, and another's is not", async () => {
+    const server = await behind(["127.0.0.0/8"]);
+    try {
+      for (const transport of TRANSPORTS) {
+        await subscribe(await server.connect({ transport, extraHeaders: page }), "e2e.open");
+        const evil = { ...page, Origin: "https://evil.example" };
+        assert.equal(await server.refused({ transport, extraHeaders: evil }), "forbidden");
+      }
+      const { socket, upgraded } = await server.connectUpgrading({ extraHeaders: page });
+      await upgraded;
+      await subscribe(socket, "e2e.open");
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test("what a proxy says that nobody listed makes no page one of the same site", async () => {
+    const server = await behind([]);
+    try {
+      for (const transport of TRANSPORTS) assert.equal(await server.refused({ transport, extraHeaders: page }), "forbidden");
+    } finally {
+      await server.stop();
+    }
+  });
+});
+
 describe("failed attempts are counted by address", () => {
   const limit = (auth) => (config) => ({
     ...config, auth: { ...config.auth, ...auth }, limits: { ...config.limits, failed_connects: 2 },

@@ -179,6 +179,37 @@ async fn an_allowed_origin_is_allowed_with_its_scheme_and_port_only() {
 }
 
 #[tokio::test]
+async fn a_wildcard_is_every_host_below_that_one_with_its_scheme_and_port_and_not_that_one() {
+    let allowed = ["https://*.example.com", "http://*.example.net:8080"];
+    for origin in [
+        "https://app.example.com",
+        "https://a.b.example.com",
+        "https://APP.Example.com:443",
+        "http://app.example.net:8080",
+    ] {
+        assert!(asking(&allowed, page(origin, "api.test")).await.is_ok(), "{origin}");
+        let with_cookie = Handshake { cookie: Some("sid=good".to_owned()), ..page(origin, "api.test") };
+        assert!(asking(&allowed, with_cookie).await.is_ok(), "{origin} is listed, with its cookies");
+    }
+    for origin in [
+        "https://example.com",
+        "https://.example.com",
+        "http://app.example.com",
+        "https://app.example.com:8443",
+        "https://app.example.net:8080",
+        "http://app.example.net",
+        "https://evilexample.com",
+        "https://app.example.com.evil.com",
+        "https://evil.com/.example.com",
+        "https://evil.com@app.example.com",
+        "https://evil.com?.example.com",
+        "null",
+    ] {
+        assert_eq!(code(asking(&allowed, page(origin, "api.test")).await), Code::Forbidden, "{origin}");
+    }
+}
+
+#[tokio::test]
 async fn any_origin_is_any_but_never_with_a_cookie() {
     let from_elsewhere = page("https://elsewhere.com", "api.example.com");
     let with_cookie = Handshake { cookie: Some("sid=good".to_owned()), ..from_elsewhere.clone() };

@@ -9,6 +9,7 @@ mod dead_letters;
 mod events;
 mod health;
 mod plugins;
+mod polling;
 mod publish;
 mod refusals;
 mod revoke;

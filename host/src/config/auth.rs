@@ -14,9 +14,13 @@ use super::{HumanDuration, JwtProvider, Network, Place, WebUrl};
 pub struct Auth {
     /// Whether a connection without a credential is let in. Default `allow`: it still reaches public channels only.
     pub anonymous: Anonymous,
-    /// Who may connect from a browser page of another origin: `https://app.example.com`, or `*` for any page that
-    /// brings its credential other than by cookie. Default: same origin only.
+    /// Who may connect from a browser page of another origin: `https://app.example.com`, `https://*.example.com` for
+    /// every host below `example.com` at any depth, or `*` for any page that brings its credential other than by cookie.
+    /// Default: same origin only.
     pub origins: Vec<String>,
+    /// The headers that pages of `origins` may send along when they poll, besides `authorization` and `content-type`.
+    /// Default: whatever the page's browser asks for, as pages with tracing need it.
+    pub cors_headers: Option<Vec<String>>,
     /// The cookie that may hold the credential. Default `tidegate_token`.
     pub cookie: String,
     /// Asked in order; the first that recognises the credential decides. Default: none.
@@ -32,10 +36,11 @@ pub struct Auth {
     /// asked again all the time. Default 1 h; 0 s ends it at once.
     pub recheck_grace: HumanDuration,
     /// The proxies in front of this server, addresses and networks: whose word is believed about the address a client
-    /// comes from, for `limits.failed_connects`. Default: none.
+    /// comes from, for `limits.failed_connects`, and about the host that it asked for, for the origin of its page.
+    /// Default: none.
     pub trusted_proxies: Vec<Network>,
-    /// The header field in which they say it. They must set it themselves, whatever a client sent. Default
-    /// `x-forwarded-for`.
+    /// The header field in which they say it: `x-forwarded-for`, with the host in `x-forwarded-host`, or `forwarded`,
+    /// with both. They must set it themselves, whatever a client sent. Default `x-forwarded-for`.
     pub forwarded_header: ForwardedHeader,
 }
 
@@ -44,6 +49,7 @@ impl Default for Auth {
         Self {
             anonymous: Anonymous::default(),
             origins: Vec::new(),
+            cors_headers: None,
             cookie: "tidegate_token".to_owned(),
             providers: Vec::new(),
             expiring_ahead: HumanDuration::new(Duration::from_secs(60)),
@@ -71,10 +77,10 @@ pub enum Anonymous {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ForwardedHeader {
-    /// `X-Forwarded-For: client, proxy, …`
+    /// `X-Forwarded-For: client, proxy, …`, and `X-Forwarded-Host: host`.
     #[default]
     XForwardedFor,
-    /// `Forwarded: for=client, for=proxy, …` (RFC 7239)
+    /// `Forwarded: for=client;host=host, for=proxy, …` (RFC 7239).
     Forwarded,
 }
 

@@ -10,9 +10,16 @@ const MAKE_ONE: &str = "`openssl rand -base64 48` makes one";
 pub(super) fn check(auth: &Auth, told: &mut Told<'_>) {
     for (index, origin) in auth.origins.iter().enumerate() {
         if origin != "*" && !is_origin(origin) {
-            let message = format!("`{origin}` is no origin");
-            let hint = "an origin is a scheme, a host in lower case and perhaps a port: `https://app.example.com`";
+            let message = format!("`{origin}` is not a valid origin");
+            let hint = "an origin is a scheme, a host in lower case and perhaps a port: `https://app.example.com`; \
+                        `https://*.example.com` is every host below that one";
             told.add(&format!("/auth/origins/{index}"), &message, Some(hint));
+        }
+    }
+    for (index, name) in auth.cors_headers.iter().flatten().enumerate() {
+        if !is_header(name) {
+            let message = format!("`{name}` is not a valid name of a header");
+            told.add(&format!("/auth/cors_headers/{index}"), &message, Some("like `traceparent`"));
         }
     }
     check_cookie(&auth.cookie, "/auth/cookie", told);
@@ -155,13 +162,31 @@ fn check_cookie(name: &str, at: &str, told: &mut Told<'_>) {
     }
 }
 
-/// As browsers send it, RFC 6454 §6.2.
+/// RFC 9110 §5.6.2.
+fn is_header(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+/// As browsers send it, RFC 6454 §6.2; or every host below one, which is not the name that a whole country shares.
 fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.split_once("://") else { return false };
+    let host = match host.strip_prefix("*.") {
+        Some(above) if is_shared(above) => return false,
+        Some(above) => above,
+        None => host,
+    };
     let scheme_fits =
         !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_lowercase() || b"+-.0123456789".contains(&b));
     let host_fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._:[]".contains(&b);
     scheme_fits && !host.is_empty() && host.bytes().all(host_fits)
+}
+
+/// Whether a host has no owner of its own, as `com` has not, or is an address.
+fn is_shared(host: &str) -> bool {
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_one_label = !name.trim_matches('.').contains('.') && name != "localhost";
+    is_one_label || name.starts_with('.') || last.is_empty() || last.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -230,6 +255,13 @@ mod tests {
                 "a provider after a `plugin` is never asked",
             ),
             ("trusted_proxies: [10.0.0.1/8]", "found `10.0.0.1/8`"),
+            ("cors_headers: ['trace parent']", "`trace parent` is not a valid name of a header"),
+            ("origins: ['https://*.com']", "`https://*.com` is not a valid origin"),
+            ("origins: ['https://*.127.0.0.1']", "is not a valid origin"),
+            ("origins: ['https://*']", "is not a valid origin"),
+            ("origins: ['https://*.*.example.com']", "is not a valid origin"),
+            ("origins: ['https://a.*.example.com']", "is not a valid origin"),
+            ("origins: ['*.example.com']", "is not a valid origin"),
             ("forwarded_header: x-real-ip", "found `x-real-ip`"),
         ] {
             let told = mistakes(auth);
@@ -238,5 +270,7 @@ mod tests {
         let several = "providers: [jwt: { secret: SECRET, iss: a }, jwt: { secret: SECRET, iss: b }, jwt: { secret: SECRET }, \
                        session: { cookie: a, query: 'select $1' }, introspect: { url: 'http://a' }, plugin: { name: p }]";
         assert_eq!(mistakes(several), [""; 0]);
+        let pages = "origins: ['https://*.example.com', 'http://*.example.com:8080', 'http://*.localhost:3000', '*']";
+        assert_eq!(mistakes(pages), [""; 0]);
     }
 }

@@ -347,7 +347,7 @@ mod tests {
             "`anonymous`: expected `allow` or `deny`, found `maybe`",
             "`payload`: expected a size like `64KiB`, or a number of bytes, found string \"much\"",
             "`connections`: expected at least 1",
-            "`https://App.example.com/` is no origin",
+            "`https://App.example.com/` is not a valid origin",
             "the secret has 5 bytes, HS256 needs at least 32",
             "the key has 10 bytes, at least 16 are needed",
             "log filter `tidegate=loud`",

@@ -18,7 +18,8 @@ pub struct AuthPolicy {
     pub anonymous: bool,
     /// The cookie that may hold the credential.
     pub cookie: String,
-    /// Origins a browser page may connect from besides the server's own; `*` is any, but never with a cookie.
+    /// Origins a browser page may connect from besides the server's own: `*` is any, but never with a cookie,
+    /// `https://*.example.com` every host below that one.
     pub origins: Vec<String>,
     /// Asked in order; the first that recognises the credential decides.
     pub providers: Vec<AuthProvider>,
@@ -115,12 +116,6 @@ impl Gates {
             AuthProvider::Plugin { name, .. } => Some(name),
         });
         channels.chain(providers).all(|plugin| serving.plugins.version(plugin).is_some())
-    }
-
-    /// Whether a page of this origin may speak to this host at all, whatever its credential.
-    #[must_use]
-    pub fn admits_page(&self, handshake: &Handshake) -> bool {
-        self.auth.admits_origin(handshake, false)
     }
 
     async fn admit(&self, connection: &ConnectionId, handshake: &Handshake) -> Result<Admission, Refusal> {
@@ -291,42 +286,4 @@ impl AuthPolicy {
     fn cookie_and<'a>(&'a self, further: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = &'a str> {
         std::iter::once(self.cookie.as_str()).chain(further.into_iter().map(String::as_str))
     }
-
-    /// Browsers send `Origin`; other clients do not and are not judged by it.
-    fn admits_origin(&self, handshake: &Handshake, by_cookie: bool) -> bool {
-        let Some(origin) = handshake.origin.as_deref().map(canonical) else {
-            // Some requests of pages carry no `Origin`, an image's for one, and the user's cookies all the same.
-            let is_of_elsewhere = matches!(handshake.fetch_site.as_deref(), Some("cross-site" | "same-site"));
-            return !(by_cookie && is_of_elsewhere);
-        };
-        if handshake.host.as_deref().is_some_and(|host| is_same_host(&origin, host)) {
-            return true;
-        }
-        // Any page can make itself an opaque origin, so `null` is as good as anyone: never with the user's cookie.
-        let is_anyone = origin == "null";
-        self.origins.iter().any(|allowed| match allowed.as_str() {
-            "*" => !by_cookie,
-            allowed => canonical(allowed) == origin && !(is_anyone && by_cookie),
-        })
-    }
-}
-
-/// Whether a web page of this origin came from the host that is asked now. Behind a proxy that ends TLS the server
-/// does not know its own scheme, so that either will do.
-fn is_same_host(origin: &str, host: &str) -> bool {
-    ["http://", "https://"]
-        .iter()
-        .any(|scheme| origin.starts_with(scheme) && origin == canonical(&format!("{scheme}{host}")))
-}
-
-/// An origin as browsers write it: lower case, without the scheme's own port, without a slash at the end.
-/// <https://www.rfc-editor.org/rfc/rfc6454#section-6.2>
-fn canonical(origin: &str) -> String {
-    let origin = origin.trim().trim_end_matches('/').to_ascii_lowercase();
-    let own_port = match origin.split_once("://") {
-        Some(("http", _)) => ":80",
-        Some(("https", _)) => ":443",
-        _ => return origin,
-    };
-    origin.strip_suffix(own_port).map_or_else(|| origin.clone(), str::to_owned)
 }

@@ -20,6 +20,7 @@ pub mod http_client;
 mod inbound;
 pub mod kv;
 mod letters;
+mod origin;
 mod outside;
 pub mod ports;
 pub mod queries;

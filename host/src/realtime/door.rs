@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::connections::Barred;
 use super::origin_address::Addresses;
+use super::socketio::SESSION_TIMEOUT;
 use super::wires::SessionId;
 use super::{Peer, Realtime};
 use crate::flow::{Gates, Handshake};
@@ -31,8 +32,8 @@ pub(super) async fn door(
     next: Next,
 ) -> Response {
     let query = request.uri().query().unwrap_or_default();
+    let peer = request.extensions().get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip());
     let Some(session) = query_value(query, "sid") else {
-        let peer = request.extensions().get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip());
         let address = peer.and_then(|peer| addresses.of(peer, request.headers()));
         return match realtime.refuse_new_session(&gates, address) {
             Err(refusal) => {
@@ -47,8 +48,9 @@ pub(super) async fn door(
         return barred(why);
     }
     let connection = realtime.connections.get(&session);
-    // Gate 1 asked the page that began. Whoever has the session's id since has no business with it from elsewhere.
-    if connection.is_some() && !gates.admits_page(&page(request.headers())) {
+    // Gate 1 asks the page that began. Whoever has the session's id since has no business with it from elsewhere.
+    let is_foreign = !gates.admits_page(&page(&addresses, peer, request.headers()));
+    if is_foreign && connection.is_some() {
         telemetry::connection_refused(Code::Forbidden.as_str());
         return StatusCode::FORBIDDEN.into_response();
     }
@@ -58,7 +60,12 @@ pub(super) async fn door(
         realtime.wires.bind(&session, peer.switch());
     }
     let Some(connection) = connection else {
+        // Gate 1 refuses it, and says so with a code to a client that asked from there all along.
+        let mark = is_foreign.then(|| realtime.foreign.mark(session.clone()));
         let response = next.run(request).await;
+        if let Some(mark) = mark.filter(|_| !response.status().is_client_error()) {
+            mark.keep(realtime.limits.handshake_timeout.max(SESSION_TIMEOUT));
+        }
         // Refused meanwhile by a gate that may yet say yes: what this poll would tell is a `connect_error`.
         return match realtime.connections.barred(&session) {
             Some(why) => barred(why),
@@ -78,9 +85,9 @@ pub(super) async fn door(
 }
 
 /// Where a request says it comes from.
-fn page(headers: &HeaderMap) -> Handshake {
-    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    Handshake { origin: text(header::ORIGIN), host: text(header::HOST), ..Handshake::default() }
+fn page(addresses: &Addresses, peer: Option<IpAddr>, headers: &HeaderMap) -> Handshake {
+    let origin = headers.get(header::ORIGIN).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    Handshake { origin, host: addresses.host(peer, headers), ..Handshake::default() }
 }
 
 /// Notes that a request has come on its TCP connection.

@@ -6,10 +6,12 @@
 mod announcer;
 mod answer;
 mod connections;
+mod cors;
 mod deadlines;
 mod door;
 mod endings;
 mod failures;
+mod foreign;
 mod lanes;
 mod link;
 mod listener;
@@ -39,6 +41,7 @@ use announcer::Announcer;
 use connections::{Barred, Connection, Connections};
 use deadlines::{Deadlines, UnixMs};
 use failures::Failures;
+use foreign::Foreign;
 use link::LinkError;
 use rooms::Rooms;
 use wires::Wires;
@@ -53,6 +56,7 @@ pub struct Realtime {
     rooms: Rooms,
     wires: Arc<Wires>,
     failures: Failures,
+    foreign: Arc<Foreign>,
     /// Every task that answers events.
     tasks: TaskTracker,
     announcer: Announcer,
@@ -79,6 +83,7 @@ impl Realtime {
         Arc::new(Self {
             announcer: Announcer::new(limits.connection_events_max),
             failures: Failures::new(limits.failed_connects_max),
+            foreign: Arc::default(),
             limits,
             connections: Arc::default(),
             rooms: Rooms::new(broker),

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, header};
 use serde::ser::{Serialize, SerializeTuple, Serializer};
 use serde_json::value::RawValue;
 use socketioxide::adapter::LocalAdapter;
@@ -12,12 +12,13 @@ use socketioxide::extract::{AckSender, SocketRef, TryData};
 use socketioxide::handler::{ConnectHandler, FromConnectParts, FromMessageParts, MessageHandler, Value};
 use socketioxide::socket::{DisconnectReason, Socket};
 use socketioxide::{SendError, SocketError, SocketIo, TransportType};
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::Realtime;
 use super::answer::AckSlot;
 use super::connections::{Barred, Connection};
+use super::cors;
 use super::door;
+use super::endings::revoked;
 use super::lanes::Lanes;
 use super::link::{Link, LinkError};
 use super::listener::Peer;
@@ -74,7 +75,7 @@ impl Transport {
                 (Arc::clone(realtime), Arc::clone(gates), addresses),
                 door::door,
             ))
-            .layer(cors(&auth.origins));
+            .layer(cors::layer(gates, auth.cors_headers.as_deref()));
         (Self { io }, routes)
     }
 
@@ -82,18 +83,6 @@ impl Transport {
     pub(super) async fn close(&self) {
         self.io.close().await;
     }
-}
-
-/// Browsers on other origins may poll; with `*`, without their cookies.
-fn cors(origins: &[String]) -> CorsLayer {
-    let cors = CorsLayer::new()
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE]);
-    if origins.iter().any(|origin| origin == "*") {
-        return cors.allow_origin(AllowOrigin::any());
-    }
-    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
-    cors.allow_origin(AllowOrigin::list(origins)).allow_credentials(true)
 }
 
 /// Where connections come in.
@@ -127,8 +116,13 @@ impl Entrance {
         let parts = socket.req_parts();
         let peer = parts.extensions.get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip());
         let address = peer.and_then(|peer| self.addresses.of(peer, &parts.headers));
-        let handshake = handshake(socket, auth.0.ok());
-        let admission = match self.gates.connect(&id, &handshake).await {
+        let handshake = Handshake { host: self.addresses.host(peer, &parts.headers), ..handshake(socket, auth.0.ok()) };
+        let judged = if self.realtime.foreign.has_touched(&transport) {
+            Err(Code::Forbidden.into())
+        } else {
+            self.gates.connect(&id, &handshake).await
+        };
+        let admission = match judged {
             Ok(admission) => admission,
             Err(Refusal { code, .. }) => {
                 if code == Code::Unauthenticated && handshake.has_credential() {
@@ -191,6 +185,10 @@ impl Entrance {
         if connection.session.is_closed() {
             return self.realtime.forget(&self.gates, &connection, "transport_close");
         }
+        // While gate 1 was asked.
+        if self.realtime.foreign.has_touched(&connection.transport) {
+            return self.realtime.dismiss(&self.gates, &connection, &revoked(Code::Forbidden), "revoked");
+        }
         self.realtime.know(&self.gates, &connection);
     }
 }
@@ -214,8 +212,8 @@ fn handshake(socket: &Socket, auth: Option<serde_json::Value>) -> Handshake {
         authorization: header(header::AUTHORIZATION),
         cookie: header(header::COOKIE),
         origin: header(header::ORIGIN),
-        host: header(header::HOST),
         fetch_site: header(FETCH_SITE),
+        ..Handshake::default()
     }
 }
 

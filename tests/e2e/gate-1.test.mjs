@@ -204,6 +204,16 @@ describe("the sessions of a web application that says who is logged in", () => {
     assert.ok(inside.connected);
   });
 
+  test("an answer about one user that makes no sense refuses that user, says why, and is nobody else's matter", async () => {
+    application.users.set("odd", { id: "u9", role: { admin: true } });
+    const odd = server.logged("auth.odd");
+    assert.equal(await server.refused(cookie("app_session=odd")), "unauthenticated");
+    assert.match((await odd).why, /roles/);
+    const { text } = await server.get("/metrics");
+    assert.match(text, /tidegate_auth_up\{[^}]*provider="introspect"[^}]*\} 1/);
+    await server.connect(cookie("app_session=s1"));
+  });
+
   for (const transport of TRANSPORTS) {
     test(`who may be let in later does not come back each second, over ${transport}`, async () => {
       application.status = 503;

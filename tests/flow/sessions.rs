@@ -55,11 +55,14 @@ async fn the_columns_of_a_row() {
         (json!({ "user_id": "a", "expires_at": null }), Ok(Some(NOW + 43_200))),
         (json!({ "user_id": "a", "expires_at": NOW }), Err(Code::TokenExpired)),
         (json!({ "user_id": "a", "created_at": NOW - 43_200 }), Err(Code::TokenExpired)),
+        (json!({ "user_id": null }), Err(Code::Unauthenticated)),
+        // A row that makes no sense is nobody's; others may be good.
+        (json!({ "user_id": {} }), Err(Code::Unauthenticated)),
+        (json!({ "user_id": "a", "roles": { "x": 1 } }), Err(Code::Unauthenticated)),
+        (json!({ "user_id": "a", "tenant": [] }), Err(Code::Unauthenticated)),
         // A query that answers otherwise than it should is the operator's to mend; nobody comes in meanwhile.
         (json!({ "user_id": "a", "expires_at": "tomorrow" }), Err(Code::Unavailable)),
-        (json!({ "user_id": null }), Err(Code::Unauthenticated)),
         (json!({ "id": "a" }), Err(Code::Unavailable)),
-        (json!({ "user_id": "a", "roles": { "x": 1 } }), Err(Code::Unavailable)),
     ] {
         let world = World::default();
         world.queries.answer("s", vec![row.clone()]);
@@ -69,7 +72,7 @@ async fn the_columns_of_a_row() {
     }
     let world = World::default();
     world.queries.answer("s", vec![json!({ "user_id": "a" }), json!({ "user_id": "b" })]);
-    assert_eq!(door(&world).await.cookies("app=s").await, Err(Code::Unavailable), "whose is it?");
+    assert_eq!(door(&world).await.cookies("app=s").await, Err(Code::Unauthenticated), "whose is it?");
 }
 
 #[tokio::test(start_paused = true)]

@@ -140,30 +140,40 @@ impl Introspect {
         let patience = self.provider.timeout.get();
         let answer = match timeout(patience, self.http.exchange(&request, ANSWER_BYTES_MAX)).await {
             Ok(Ok(response)) => match response.status {
-                200 => self.read(&response.body, asked_at_unix_s),
-                401 | 403 => Ok(None),
+                200 => match strict(&response.body) {
+                    Ok(answer) => Ok(self.read(&answer, asked_at_unix_s)),
+                    Err(_) => Err("its answer is no JSON, or says something twice".to_owned()),
+                },
+                401 | 403 => Ok(Ok(None)),
                 other => Err(format!("it answers {other}")),
             },
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer within {patience:?}")),
         };
-        match answer {
-            Ok(user) => {
-                self.reach.answered();
-                telemetry::auth_lookup("introspect", if user.is_some() { "user" } else { "refused" });
-                user.map_or(Identity::Refused(Code::Unauthenticated), Identity::User)
+        let (outcome, identity) = match answer {
+            Ok(Ok(Some(user))) => ("user", Identity::User(user)),
+            Ok(Ok(None)) => ("refused", Identity::Refused(Code::Unauthenticated)),
+            // The application is there. What it says about this one credential names nobody who could be let in.
+            Ok(Err(why)) => {
+                telemetry::auth_odd("introspect", self.reach.source(), &why);
+                ("odd", Identity::Refused(Code::Unauthenticated))
             }
             Err(why) => {
                 self.reach.failed(&why);
                 telemetry::auth_lookup("introspect", "unavailable");
-                Identity::Refused(Code::Unavailable)
+                return Identity::Refused(Code::Unavailable);
             }
-        }
+        };
+        self.reach.answered();
+        telemetry::auth_lookup("introspect", outcome);
+        identity
     }
 
     /// The user that an answer names; `None` when it says that there is none.
-    fn read(&self, body: &[u8], asked_at_unix_s: u64) -> Result<Option<User>, String> {
-        let answer = strict(body).map_err(|_| "its answer is no JSON, or says something twice".to_owned())?;
+    ///
+    /// # Errors
+    /// What in it makes no sense, for the log.
+    fn read(&self, answer: &Value, asked_at_unix_s: u64) -> Result<Option<User>, String> {
         let id = match answer.pointer(&self.provider.user) {
             None | Some(Value::Null) => return Ok(None),
             Some(id) => claims::text(id).filter(|id| !id.is_empty()),

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity_log::ActivityLog;
 use super::reach::Reach;
-use super::session_row::{Unfit, judge_columns, moment, user};
+use super::session_row::{USER_ID, Unfit, judge_columns, moment, user};
 use crate::config::{HumanDuration, SessionProvider};
 use crate::flow::Shown;
 use crate::flow::ports::{Clock, Identity, Provider};
@@ -83,6 +83,8 @@ enum Found {
     Nobody,
     /// There was, and its time is over.
     Over,
+    /// Its row names nobody who could be let in; the sentence is for the log. Other rows may.
+    Odd(String),
 }
 
 impl StoredSessions {
@@ -171,12 +173,16 @@ impl StoredSessions {
             serde_json::from_str(&rows).map_err(|_| "the query's answer is not understood".to_owned())?;
         match rows.as_slice() {
             [] => Ok(Found::Nobody),
+            [row] if !row.contains_key(USER_ID) => Err(format!("the query has no column `{USER_ID}`")),
             [row] => self.judge(row, key, stored),
-            _ => Err("the query finds several rows for one session".to_owned()),
+            _ => Ok(Found::Odd("the query finds several rows for one session".to_owned())),
         }
     }
 
     /// Whether a session that is there is still good.
+    ///
+    /// # Errors
+    /// A moment that is written otherwise than the query should write it: it would be with every other session.
     fn judge(&self, row: &Map<String, Value>, key: SessionKey, stored: Option<SessionUse>) -> Result<Found, String> {
         let now_unix_s = self.clock.now_unix_s();
         let known = match (stored, self.log.used(&key)) {
@@ -198,7 +204,11 @@ impl StoredSessions {
             return Ok(Found::Over);
         }
         // Guests have a session, too.
-        let Some(user) = user(row)? else { return Ok(Found::Nobody) };
+        let user = match user(row) {
+            Ok(Some(user)) => user,
+            Ok(None) => return Ok(Found::Nobody),
+            Err(why) => return Ok(Found::Odd(why)),
+        };
         let token_id = Some(key.as_str().to_owned());
         let activity = Some(self.log.follow(key, stored, idle_s));
         // It is as old as it says: a cut-off for a user's credentials ends the sessions that began before it.
@@ -245,6 +255,10 @@ impl Provider for StoredSessions {
             Ok(Found::User(user)) => ("user", Identity::User(user)),
             Ok(Found::Nobody) => ("refused", Identity::Refused(Code::Unauthenticated)),
             Ok(Found::Over) => ("over", Identity::Refused(Code::TokenExpired)),
+            Ok(Found::Odd(why)) => {
+                telemetry::auth_odd("session", self.reach.source(), &why);
+                ("odd", Identity::Refused(Code::Unauthenticated))
+            }
             Err(why) => {
                 self.reach.failed(&why);
                 telemetry::auth_lookup("session", "unavailable");

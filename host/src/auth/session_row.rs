@@ -9,7 +9,7 @@ use crate::flow::queries::{ColumnKind, QueryColumn};
 use crate::protocol::User;
 
 /// What the query must name.
-const USER_ID: &str = "user_id";
+pub(super) const USER_ID: &str = "user_id";
 /// Moments, as columns.
 const MOMENTS: [&str; 2] = ["created_at", "expires_at"];
 
@@ -72,10 +72,7 @@ fn judge(column: &QueryColumn) -> Result<(), Unfit> {
 /// # Errors
 /// What is wrong with it, for the log.
 pub(super) fn user(row: &Map<String, Value>) -> Result<Option<User>, String> {
-    let id = row.get("user_id").ok_or("the query has no column `user_id`")?;
-    if id.is_null() {
-        return Ok(None);
-    }
+    let Some(id) = row.get(USER_ID).filter(|id| !id.is_null()) else { return Ok(None) };
     let id = claims::text(id).filter(|id| !id.is_empty()).ok_or("column `user_id` holds no id")?;
     // A database without lists keeps one as text.
     let list = row.get("roles").and_then(Value::as_str).filter(|text| text.trim_start().starts_with('['));

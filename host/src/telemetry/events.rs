@@ -19,6 +19,7 @@ static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 static CONNECTS: Sampler = Sampler::new();
 static DISCONNECTS: Sampler = Sampler::new();
 static AUTH_FAILURES: Sampler = Sampler::new();
+static ODD_ANSWERS: Sampler = Sampler::new();
 static VIOLATIONS: Sampler = Sampler::new();
 static FAULTS: Sampler = Sampler::new();
 static CANNOT_TELL: Sampler = Sampler::new();
@@ -82,6 +83,19 @@ pub fn disconnected(connection: &str, user: Option<&str>, reason: &str) {
 /// `realtime.auth_failed`: gate 1 refused a credential, an origin, or a connection without a credential.
 pub fn auth_failed(connection: Option<&str>, code: &'static str, origin: Option<&str>) {
     sampled!(AUTH_FAILURES, warn, "authentication failed", event = names::AUTH_FAILED, connection, code, origin);
+}
+
+/// `auth.odd`: what a provider was told about one credential makes no sense; it is refused, and no other.
+pub fn auth_odd(provider: &'static str, source: &str, why: &str) {
+    sampled!(
+        ODD_ANSWERS,
+        warn,
+        "a credential refused: the answer about it makes no sense",
+        event = names::AUTH_ODD,
+        provider,
+        source,
+        why
+    );
 }
 
 /// `realtime.boundary_violation`: a client tried at gate 2 or 3 what it may not. Judges by itself which codes are

@@ -15,7 +15,7 @@ pub use bus::{
     bus_away, bus_back, bus_delay, bus_events, bus_forgotten, bus_gaps, bus_missed, bus_remembered, bus_stands_by,
 };
 pub use events::{
-    PluginFault, RevocationTaken, auth_failed, boundary_violation, broker_away, broker_back, broker_refused,
+    PluginFault, RevocationTaken, auth_failed, auth_odd, boundary_violation, broker_away, broker_back, broker_refused,
     cannot_tell, connected, dead_letter, disconnected, draining, given_up, listening, panicked, plugin_cache_rejected,
     plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_failing, plugin_fault, plugin_kept_out,
     plugin_lingers, plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable, plugin_resumed,
@@ -104,6 +104,7 @@ mod tests {
         auth_up("jwt", "s", true);
         auth_keys("s", 2);
         auth_lookup("session", "user");
+        auth_odd("introspect", "s", "why");
         auth_activity("written", 1);
         drop(auth_http_request());
         drop(auth_waiting());

@@ -331,6 +331,7 @@ pub(super) const CONNECT: &str = "realtime.connect";
 pub(super) const DISCONNECT: &str = "realtime.disconnect";
 pub(super) const AUTH_FAILED: &str = "realtime.auth_failed";
 pub(super) const AUTH_AWAY: &str = "auth.away";
+pub(super) const AUTH_ODD: &str = "auth.odd";
 pub(super) const AUTH_BACK: &str = "auth.back";
 pub(super) const AUTH_KEYS_READ: &str = "auth.keys";
 pub(super) const BOUNDARY_VIOLATION: &str = "realtime.boundary_violation";

@@ -19,6 +19,7 @@ macro_rules! shown {
 
 mod call;
 mod clear;
+mod dev;
 mod inspect;
 mod list;
 mod network;
@@ -269,3 +270,14 @@ channels:
     scope: { user: nobody }
     payload: { type: strin }
 ";
+
+#[test]
+fn serve_says_which_files_a_reload_waits_for() {
+    let mut server = Project::new().env("RUST_LOG", "info").spawn(&["serve", "--listen", "127.0.0.1:0"]);
+    server.wait_for("server.listening");
+    server.project.replace("channels/wrong.yaml", "feature: wrong\nchannels:\n  a: { scop: public, payload: {} }\n");
+    let held_up = server.wait_for("reload.held_up");
+    assert!(held_up.contains("channels/wrong.yaml") && held_up.contains("unknown key `scop`"), "{held_up}");
+    let told = server.wait_for("everything that was saved waits for");
+    assert!(told.contains("waits for channels/wrong.yaml; what was served before serves on"), "{told}");
+}

@@ -58,7 +58,7 @@ async function dev() {
   const listening = new Promise((resolve, reject) => {
     lines.on("line", (line) => {
       if (process.env.TIDEGATE_E2E_LOG) console.error(`${seconds(performance.now() - began)} ${line}`);
-      address ??= line.includes("server.listening") && /127\.0\.0\.1:\d+/.exec(line)?.[0];
+      address ||= line.includes("server.listening") && /127\.0\.0\.1:\d+/.exec(line)?.[0];
       if (address) resolve();
     });
     server.once("exit", (code) => reject(new Error(`dev ended with ${code}`)));

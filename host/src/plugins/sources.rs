@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::UNIX_EPOCH;
 
@@ -57,7 +57,7 @@ impl Sources {
             |file: &Path| file.parent() == Some(&vectors) && file.extension().is_some_and(|it| it == "json");
         sources.files.retain(|file| !is_vector(file));
         for word in command.split([' ', ';', '&', '|', '\'', '"']).filter(|word| word.starts_with("../")) {
-            sources.add_sdk(&dir.join(word));
+            sources.add_sdk(&dir.join(word), dir);
         }
         let told = target_dir.join(WASM_TARGET).join("release").join(&manifest.component).with_extension("d");
         let is_cargo = dir.join(CARGO_MANIFEST).is_file();
@@ -147,12 +147,18 @@ impl Sources {
         }
     }
 
-    /// What a script elsewhere is part of: the files beside and below it, what SDKs share, the contract above.
-    fn add_sdk(&mut self, script: &Path) {
+    /// A file elsewhere that the command names, and what a script is part of: the files beside and below it, what SDKs
+    /// share, the contract above. Not what stands in a tree that builds fill, nor around the plugin in `dir`.
+    fn add_sdk(&mut self, script: &Path, dir: &Path) {
         if !script.is_file() {
             return;
         }
-        let Some(sdk) = script.parent() else { return };
+        self.add(script.to_path_buf());
+        let is_built = |part: Component<'_>| BUILD_TREES.iter().any(|tree| part.as_os_str() == *tree);
+        let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        let is_around = |sdk: &Path| whole(dir).starts_with(whole(sdk));
+        let sdk = script.parent().filter(|sdk| !sdk.components().any(is_built) && !is_around(sdk));
+        let Some(sdk) = sdk else { return };
         self.walk(sdk, 0);
         let shared = sdk.join("..").join(SHARED);
         let contracts = ["../..", "../../.."].map(|above| sdk.join(above).join(CONTRACT));
@@ -293,6 +299,17 @@ mod tests {
         let before = of(build).digest();
         write(root.path(), "sdk/go/abi.go", "another language's");
         assert_eq!(of(build).digest(), before);
+        write(root.path(), "target/release/other.wasm", "1");
+        let copied = of("cp ../target/release/other.wasm p.wasm");
+        write(root.path(), "target/release/more", "no source");
+        assert_eq!(of("cp ../target/release/other.wasm p.wasm"), copied);
+        let before = copied.digest();
+        write(root.path(), "target/release/other.wasm", "2");
+        assert_ne!(copied.digest(), before);
+        write(root.path(), "build.sh", "1");
+        let before = of("sh ../build.sh").digest();
+        write(root.path(), "another/plugin.c", "beside it");
+        assert_eq!(of("sh ../build.sh").digest(), before);
     }
 
     #[test]

@@ -140,9 +140,16 @@ pub(super) fn kinds(plugins: &[Arc<Plugin>]) -> BTreeMap<PluginName, channels::P
 }
 
 /// The plugin that was loaded from these very files, if there is one.
-pub(super) fn unchanged(previous: &[Arc<Plugin>], source: &PluginSource) -> Option<Arc<Plugin>> {
-    let mut named = previous.iter().filter(|plugin| *plugin.name() == source.name).peekable();
-    named.peek()?;
-    let fingerprint = Fingerprint::of(&source.manifest.text, &source.component);
-    named.find(|plugin| plugin.fingerprint() == fingerprint).cloned()
+fn unchanged(previous: &[Arc<Plugin>], source: &PluginSource) -> Option<Arc<Plugin>> {
+    previous.iter().find(|plugin| *plugin.name() == source.name)?;
+    of_fingerprint(previous, &source.name, &Fingerprint::of(&source.manifest.text, &source.component))
+}
+
+/// The plugin of this name that is made of this, if there is one.
+pub(super) fn of_fingerprint(
+    previous: &[Arc<Plugin>],
+    name: &PluginName,
+    fingerprint: &Fingerprint,
+) -> Option<Arc<Plugin>> {
+    previous.iter().find(|plugin| plugin.name() == name && plugin.fingerprint() == *fingerprint).cloned()
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::build::{Built, kinds, unchanged};
+use super::build::{Built, kinds, of_fingerprint};
 use super::read::Unread;
 use super::rejected::{candidates, rejected};
 use super::{Paths, Read};
@@ -34,13 +34,17 @@ pub async fn build_each(
     let is_whole = held_up.is_empty();
     let wanted = Sources { manifests, schemas, bridge, named, ..Sources::default() };
     let (mut there, mut vectors) = (There::default(), BTreeMap::new());
-    for Unread { name, mut mistakes } in unread {
-        held_up.append(&mut mistakes);
+    for Unread { name, mut mistakes, is_unbuilt } in unread {
+        // Whoever builds it tells how that goes.
+        if !is_unbuilt {
+            held_up.append(&mut mistakes);
+        }
         there.stand_in(name, previous);
     }
     for mut source in found {
         let (name, own) = (source.name.clone(), std::mem::take(&mut source.vectors));
-        let loaded = match unchanged(previous, &source) {
+        let serving = candidates.get(&name).and_then(|candidate| of_fingerprint(previous, &name, candidate));
+        let loaded = match serving {
             Some(plugin) => Ok(plugin),
             None => host.load(source).await,
         };
@@ -63,7 +67,8 @@ pub async fn build_each(
     let is_proven = |plugin: &&Arc<Plugin>| {
         let is_same = previous.iter().any(|before| Arc::ptr_eq(before, plugin));
         let before = current.and_then(|current| current.vectors.get(plugin.name()));
-        is_same && before == vectors.get(plugin.name())
+        let waits = current.is_some_and(|current| current.unproven.iter().any(|waiting| Arc::ptr_eq(waiting, plugin)));
+        is_same && !waits && before == vectors.get(plugin.name())
     };
     let unproven = plugins.iter().filter(|plugin| !is_proven(plugin)).cloned().collect();
     let rejected = rejected(&paths.plugins, &candidates, &held_up);

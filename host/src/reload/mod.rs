@@ -91,6 +91,16 @@ pub struct Told<A, R, W> {
     pub warned: W,
 }
 
+/// Why there is something to do.
+enum Woken {
+    Triggered(Trigger),
+    /// A version on probation fails, or one has stood its time.
+    Failed,
+    /// What a plugin that serves makes of its golden vectors.
+    Proven(Result<(), Vec<Diagnostic>>),
+    Ended,
+}
+
 /// What serves, and what could serve again.
 struct State {
     current: Built,
@@ -115,18 +125,29 @@ impl Reloader {
         if !state.current.held_up.is_empty() {
             reject(&state.current.held_up, &told.rejected);
         }
-        self.prove(&mut state, &told.warned).await;
         loop {
-            let trigger = tokio::select! {
-                trigger = triggers.recv() => trigger.map(Some),
-                () = self.host.quarantine().cleared() => Some(Some(Trigger::Asked)),
-                () = state.standby.changed() => Some(None),
-                () = shutdown.cancelled() => None,
+            let woken = tokio::select! {
+                trigger = triggers.recv() => trigger.map_or(Woken::Ended, Woken::Triggered),
+                () = self.host.quarantine().cleared() => Woken::Triggered(Trigger::Asked),
+                () = state.standby.changed() => Woken::Failed,
+                // A save comes first: then they are asked again.
+                proven = self.prove(&state.current), if !state.current.unproven.is_empty() => Woken::Proven(proven),
+                () = shutdown.cancelled() => Woken::Ended,
             };
-            let Some(trigger) = trigger else { return };
-            let Some(trigger) = trigger else {
-                self.take_back(&mut state, &told.applied).await;
-                continue;
+            let trigger = match woken {
+                Woken::Ended => return,
+                Woken::Triggered(trigger) => trigger,
+                Woken::Failed => {
+                    self.take_back(&mut state, &told.applied).await;
+                    continue;
+                }
+                Woken::Proven(proven) => {
+                    state.current.unproven.pop();
+                    if let Err(differences) = proven {
+                        (told.warned)(&differences);
+                    }
+                    continue;
+                }
             };
             let outcome = loop {
                 // What fails is taken back at once, whatever is being compiled; then what was read is built on that.
@@ -137,7 +158,6 @@ impl Reloader {
                 self.take_back(&mut state, &told.applied).await;
             };
             self.take_up(trigger, outcome, &mut state, &told);
-            self.prove(&mut state, &told.warned).await;
         }
     }
 
@@ -210,14 +230,11 @@ impl Reloader {
         applied(generation);
     }
 
-    /// Puts golden vectors to plugins that serve already, and tells what is answered otherwise.
-    async fn prove(&self, state: &mut State, warned: impl Fn(&[Diagnostic])) {
-        for plugin in std::mem::take(&mut state.current.unproven) {
-            let Some(vectors) = state.current.vectors.get(plugin.name()) else { continue };
-            if let Err(differences) = self.host.prove(&plugin, vectors).await {
-                warned(&differences);
-            }
-        }
+    /// Puts golden vectors to the last of the plugins that serve already and were not asked them.
+    async fn prove(&self, current: &Built) -> Result<(), Vec<Diagnostic>> {
+        let Some(plugin) = current.unproven.last() else { return Ok(()) };
+        let Some(vectors) = current.vectors.get(plugin.name()) else { return Ok(()) };
+        self.host.prove(plugin, vectors).await
     }
 
     /// Has the roster tell what serves.

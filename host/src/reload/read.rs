@@ -63,6 +63,8 @@ pub struct Unread {
     pub name: PluginName,
     /// Why.
     pub mistakes: Vec<Diagnostic>,
+    /// Whether its component is not there and its `build` would make it.
+    pub is_unbuilt: bool,
 }
 
 impl Read {
@@ -164,9 +166,17 @@ fn read_plugins(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnosti
         }
         match read_plugin(&plugin) {
             Ok(source) => found.plugins.push(source),
-            Err(mistakes) => found.unread.push(Unread { name: plugin_name(&plugin), mistakes }),
+            Err(mistakes) => {
+                let (name, is_unbuilt) = (plugin_name(&plugin), is_unbuilt(&plugin));
+                found.unread.push(Unread { name, mistakes, is_unbuilt });
+            }
         }
     }
+}
+
+fn is_unbuilt(directory: &Path) -> bool {
+    let manifest = read_text(&directory.join(PLUGIN_MANIFEST)).ok().and_then(|file| plugins::read_manifest(&file).ok());
+    manifest.is_some_and(|manifest| manifest.build.is_some() && !directory.join(&manifest.component).exists())
 }
 
 /// A plugin's name is its directory's.

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{NoSessions, Providers, Upkeep};
-use crate::bus::{MemoryBus, Queue, Sources};
+use crate::bus::{MemoryBus, Queue, Sources, Unread};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider};
 use crate::flow::ports::{Clock, DeadLetters, StoreHealth, SystemClock};
@@ -309,7 +309,10 @@ impl Server {
         let kept_out = first.kept_out.iter().map(KeptOut::status);
         roster.reject(kept_out.chain(first.rejected.iter().cloned()).collect());
         let api_keys = Arc::new(config.api_keys.clone());
-        let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins: roster.clone(), store };
+        let unread = Unread::default();
+        let bus_sources = Arc::new(unread.clone());
+        let plugins = roster.clone();
+        let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins, store, bus_sources };
         let router = realtime.attach(http::router(state), &gates, &config.auth);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
         tokio::spawn(realtime.clone().keep_time(gates.clone(), draining.clone()));
@@ -332,7 +335,7 @@ impl Server {
         let accepting = tokio::spawn(realtime::serve(tcp, router, config.limits.headers_bytes_max, closing.clone()));
 
         // Once clients can connect: what is read before has nobody to reach.
-        let sources = Sources::start(config, &gates, &draining);
+        let sources = Sources::start(config, &gates, &unread, &draining);
         telemetry::listening(&address.to_string());
         if let Some(ready) = ready {
             let _ = ready.send(address);

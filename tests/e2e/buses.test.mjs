@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 
-import { collect, KEYS, next, Server, subscribe } from "./harness.mjs";
-import { repository } from "./paths.mjs";
+import { collect, KEYS, next, Server, subscribe, token } from "./harness.mjs";
+import { binary, repository } from "./paths.mjs";
 import { PostgresServer, RedisServer } from "./services.mjs";
 
 const manual = readFileSync(join(repository, "config/README.md"), "utf8");
@@ -170,6 +170,55 @@ describe("a Postgres outbox", () => {
       where pg_visible_in_snapshot(o.xid, c.read_to) or (pg_visible_in_snapshot(o.xid, c.reading_to) and o.id <= c.after_id)`));
     assert.equal(inbox.received.length, 300 - left + behind);
     assert.equal(await server.ended(), 0);
+  });
+});
+
+describe("an outbox whose schema belongs to an administrator", () => {
+  let postgres, server;
+  before(async () => {
+    postgres = await PostgresServer.start();
+    await postgres.sql("create role tide login password 'a-role-password'; create schema app");
+    const url = postgres.url.replace(/\/\/[^@]+@/, "//tide:a-role-password@");
+    const config = (config) => ({ ...config, bus: [{ postgres: { url, outbox: "app.events" } }] });
+    server = await Server.start({ plugins: false, config });
+  });
+  after(async () => {
+    await server?.stop();
+    await postgres?.stop();
+  });
+
+  const tidegate = (...args) => promisify(execFile)(binary(), args);
+
+  test("the server is not ready and names it; the log says which role lacks what, and the command that mends it", async () => {
+    const ready = await server.get("/readyz");
+    assert.deepEqual([ready.status, ready.body.error.details], [503, { away: ["postgres:app.events"] }]);
+    const line = await server.printed("bus.away");
+    assert.match(line, /the role `tide` could not make it: .*permission denied for schema app/);
+    assert.match(line, /`tidegate schema outbox --table app.events --server tide` prints the SQL/);
+    assert.ok(!line.includes("a-role-password"));
+  });
+
+  test("the SQL that the command prints makes it, and the server reads it without a restart", async () => {
+    const read = server.printed("bus.back");
+    const { stdout } = await tidegate("schema", "outbox", "--table", "app.events", "--server", "tide");
+    await postgres.sql(stdout);
+    await read;
+    assert.equal((await server.get("/readyz")).status, 200);
+    // It may be run again.
+    await postgres.sql(stdout);
+  });
+
+  test("a right that is taken away is named with the statements that give it back", async () => {
+    await postgres.sql("revoke select on app.events from tide");
+    const line = await server.printed("permission denied for table events");
+    const statements = /the owner runs `([^`]+)`/.exec(JSON.parse(line).why ?? JSON.parse(line).fields.why)[1];
+    assert.match(line, /the role `tide` lacks a right/);
+    await postgres.sql(statements);
+    const socket = await server.connect({ token: token("u1") });
+    await subscribe(socket, "e2e.room.r1");
+    const inbox = collect(socket, "e2e.room.r1");
+    await postgres.sql(`select app.events_publish('sensor.heat', '{"room": "r1", "n": 1}')`);
+    assert.deepEqual((await inbox.count(1)).map(({ n }) => n), [1]);
   });
 });
 

@@ -1,9 +1,9 @@
-//! `GET /v1/dead-letters` and `POST /v1/dead-letters/{id}/retry`
+//! `GET /v1/dead-letters`, `POST /v1/dead-letters/{id}/retry` and `DELETE /v1/dead-letters/{id}`
 
 use serde_json::json;
 
 use crate::support::{Server, event};
-use crate::{CHANNELS, get, post, refusal, server};
+use crate::{CHANNELS, delete, get, post, refusal, server};
 
 /// Has so many events die on their way to `news`, and names their letters, newest first.
 async fn letters(server: &Server, count: usize) -> Vec<String> {
@@ -15,6 +15,10 @@ async fn letters(server: &Server, count: usize) -> Vec<String> {
 
 fn retry(id: &str) -> crate::Call {
     post(&format!("/v1/dead-letters/{id}/retry")).key("operate")
+}
+
+fn discard(id: &str) -> crate::Call {
+    delete(&format!("/v1/dead-letters/{id}")).key("operate")
 }
 
 #[tokio::test]
@@ -77,7 +81,32 @@ async fn no_such_letter_is_404() {
     let server = server().start();
     for id in ["nothing", "%20", "..%2F"] {
         assert_eq!(retry(id).to(&server).await.refused(), refusal(404, "not_found"), "{id}");
+        assert_eq!(discard(id).to(&server).await.refused(), refusal(404, "not_found"), "{id}");
     }
+}
+
+#[tokio::test]
+async fn a_letter_that_is_discarded_is_shown_once_more_and_gone_and_no_other_is() {
+    let server = server().start();
+    let ids = letters(&server, 2).await;
+    let answer = discard(&ids[0]).to(&server).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["discarded"]["id"]), (200, &json!(ids[0])));
+    assert_eq!(answer.json()["discarded"]["event"]["data"], json!({ "title": 1 }));
+    assert_eq!(discard(&ids[0]).to(&server).await.refused(), refusal(404, "not_found"));
+    assert_eq!(retry(&ids[0]).to(&server).await.refused(), refusal(404, "not_found"));
+    let kept: Vec<String> = server.dead_letters.list().into_iter().map(|letter| letter.id).collect();
+    assert_eq!(kept, ids[1..]);
+    assert!(server.delivered().is_empty());
+}
+
+#[tokio::test]
+async fn a_letter_is_discarded_by_a_key_that_may_operate_and_by_no_other() {
+    let server = server().start();
+    let ids = letters(&server, 1).await;
+    let path = format!("/v1/dead-letters/{}", ids[0]);
+    assert_eq!(delete(&path).to(&server).await.refused(), refusal(401, "unauthenticated"));
+    assert_eq!(delete(&path).key("publish").to(&server).await.refused(), refusal(403, "forbidden"));
+    assert_eq!(server.dead_letters.list().len(), 1);
 }
 
 #[tokio::test]

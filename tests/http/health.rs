@@ -95,6 +95,17 @@ async fn a_server_without_a_plugin_that_a_channel_or_a_provider_needs_is_not_rea
 }
 
 #[tokio::test]
+async fn a_server_that_never_read_a_source_of_bus_events_is_not_ready_and_names_it() {
+    let server = server().start();
+    server.bus_sources.set_unread(&["postgres:tidegate_outbox", "redis:telemetry"]);
+    let answer = get("/readyz").to(&server).await;
+    assert_eq!(answer.refused(), refusal(503, "unavailable"));
+    assert_eq!(answer.details(), json!({ "away": ["postgres:tidegate_outbox", "redis:telemetry"] }));
+    server.bus_sources.set_unread(&[]);
+    assert_eq!(get("/readyz").to(&server).await.status, 200);
+}
+
+#[tokio::test]
 async fn metrics_are_prometheus_text_and_count_requests_by_route_not_by_path() {
     let server = server().start();
     post("/v1/channels/chat.counted/publish").key("publish").body("{}").to(&server).await;

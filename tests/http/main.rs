@@ -153,6 +153,7 @@ impl Call {
             dead_letters: server.dead_letters.clone(),
             plugins: Arc::new(TwoVersions),
             store: server.store.clone(),
+            bus_sources: server.bus_sources.clone(),
         };
         let response = router(state).oneshot(self.request.body(self.body).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();

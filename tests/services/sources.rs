@@ -1,8 +1,9 @@
 //! A node that reads sources of bus events: the real bridge, rooms that record.
 
 use serde_json::{Value, json};
-use tidegate::bus::Sources;
+use tidegate::bus::{Sources, Unread};
 use tidegate::config::{Config, Limits};
+use tidegate::flow::ports::BusSources as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::Server;
@@ -21,6 +22,7 @@ const BRIDGE: &str = "rules:\n  - on: told\n    to: positions\n  - on: all.field
 pub(crate) struct Node {
     pub(crate) server: Server,
     sources: Sources,
+    unread: Unread,
     draining: CancellationToken,
 }
 
@@ -38,8 +40,9 @@ impl Node {
         let config = Config::load(Some(&file), [], &[]).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
         let server = Server::declaring(CHANNELS).bridge(BRIDGE).limits(limits).start();
         let draining = CancellationToken::new();
-        let sources = Sources::start(&config, &server.gates, &draining);
-        Self { server, sources, draining }
+        let unread = Unread::default();
+        let sources = Sources::start(&config, &server.gates, &unread, &draining);
+        Self { server, sources, unread, draining }
     }
 
     /// The numbers that were delivered so far, once there are `count`.
@@ -50,6 +53,11 @@ impl Node {
     /// The numbers that were delivered so far.
     pub(crate) fn numbers_now(&self) -> Vec<i64> {
         numbers(&self.server.delivered())
+    }
+
+    /// The sources that were not read once yet.
+    pub(crate) fn unread(&self) -> Vec<String> {
+        self.unread.unread()
     }
 
     /// Ends in order: what was read has crossed and is acknowledged.

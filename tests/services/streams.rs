@@ -52,6 +52,14 @@ async fn acknowledged(connection: &mut Connection, group: &str) {
     .await;
 }
 
+/// How many events of a source were gone before they were read, as the metrics have it.
+fn missed(source: &str) -> Option<u64> {
+    let metrics = tidegate::telemetry::render();
+    let begins = format!(r#"tidegate_bus_missed_total{{source="{source}"}}"#);
+    let line = metrics.lines().find(|line| line.starts_with(&begins));
+    line.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+}
+
 fn letters(server: &crate::support::Server) -> Vec<DeadLetter> {
     let mut letters = server.dead_letters.list();
     letters.reverse();
@@ -152,6 +160,28 @@ async fn with_shared_a_node_takes_over_what_another_left_behind() {
     assert_eq!(other.numbers(2).await, [2, 3]);
     acknowledged(&mut producer, "tidegate").await;
     other.end().await;
+}
+
+#[tokio::test]
+async fn with_shared_entries_that_were_deleted_while_a_dead_node_had_them_are_told() {
+    let redis = RedisServer::start();
+    let mut producer = connect(&redis);
+    let shared = bus_of("deleted", &redis, ", mode: shared, claim_after: 1s");
+    let node = Node::start("a", &shared);
+    group_of("deleted", &mut producer, "tidegate").await;
+    node.kill();
+    add_to("deleted", &mut producer, 1..=3);
+    let mut read = cmd("XREADGROUP");
+    read.arg("GROUP").arg("tidegate").arg("a").arg("STREAMS").arg("deleted").arg(">");
+    let _: redis::Value = read.query(&mut producer).unwrap();
+    let ids: Vec<(String, redis::Value)> = cmd("XRANGE").arg("deleted").arg("-").arg("+").query(&mut producer).unwrap();
+    let _: i64 = cmd("XDEL").arg("deleted").arg(&ids[0].0).arg(&ids[2].0).query(&mut producer).unwrap();
+    let other = Node::start("b", &shared);
+    assert_eq!(other.numbers(1).await, [2]);
+    until("the telling", async || missed("redis:deleted") == Some(2)).await;
+    until("the word to all nodes", async || !other.server.broker.told().is_empty()).await;
+    other.end().await;
+    assert_eq!(missed("redis:deleted"), Some(2));
 }
 
 #[tokio::test]
@@ -282,11 +312,6 @@ async fn a_redis_that_stands_still_holds_up_nothing_for_longer_than_that() {
 async fn entries_that_were_trimmed_before_they_were_read_are_told() {
     let redis = RedisServer::start();
     let mut producer = connect(&redis);
-    let missed = || {
-        let metrics = tidegate::telemetry::render();
-        let line = metrics.lines().find(|line| line.starts_with(r#"tidegate_bus_missed_total{source="redis:t"}"#));
-        line.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
-    };
     let bus = bus_of("t", &redis, ", batch: 10");
     let node = Node::start("a", &bus);
     group_of("t", &mut producer, "tidegate:a").await;
@@ -297,7 +322,7 @@ async fn entries_that_were_trimmed_before_they_were_read_are_told() {
     let _: i64 = cmd("XTRIM").arg("t").arg("MAXLEN").arg(40).query(&mut producer).unwrap();
     let node = Node::start("a", &bus);
     assert_eq!(node.numbers(40).await, (66..=105).collect::<Vec<_>>());
-    until("the telling", async || missed() == Some(60)).await;
+    until("the telling", async || missed("redis:t") == Some(60)).await;
     until("the gap", async || node.server.rooms.gaps() == ["positions"]).await;
     // Once, and never of a stream that was read to its end.
     let _: i64 = cmd("XTRIM").arg("t").arg("MAXLEN").arg(1).query(&mut producer).unwrap();
@@ -306,7 +331,7 @@ async fn entries_that_were_trimmed_before_they_were_read_are_told() {
     let _: String = cmd("XADD").arg("t").arg("*").arg("event").arg(told(106)).query(&mut producer).unwrap();
     node.numbers(1).await;
     node.end().await;
-    assert_eq!(missed(), Some(60));
+    assert_eq!(missed("redis:t"), Some(60));
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tidegate::flow::ports::{
-    Bus, BusFull, Clients, Clock, DeadLetters, Identity, Letters, LettersAway, Provider, Rooms, StoreHealth, Touched,
+    Bus, BusFull, BusSources, Clients, Clock, DeadLetters, Identity, Letters, LettersAway, Provider, Rooms,
+    StoreHealth, Touched,
 };
 use tidegate::flow::revoke::Revocation;
 use tidegate::flow::{DeadLetter, Publication, Shown};
@@ -127,6 +128,25 @@ impl FakeStore {
 impl StoreHealth for FakeStore {
     fn is_away(&self) -> bool {
         self.away.load(Ordering::SeqCst)
+    }
+}
+
+/// Sources of bus events that were all read, but for these.
+#[derive(Default)]
+pub struct FakeBusSources {
+    unread: Mutex<Vec<String>>,
+}
+
+impl FakeBusSources {
+    /// From now on these were not read yet.
+    pub fn set_unread(&self, sources: &[&str]) {
+        *self.unread.lock() = sources.iter().map(ToString::to_string).collect();
+    }
+}
+
+impl BusSources for FakeBusSources {
+    fn unread(&self) -> Vec<String> {
+        self.unread.lock().clone()
     }
 }
 

@@ -24,7 +24,9 @@ pub use client::Client;
 pub use fake_broker::{FakeBroker, FakeNode};
 pub use fake_http::{FakeHttp, Reply};
 pub use fake_plugins::{Call, FakePlugins, Latch, emit, publish};
-pub use fake_ports::{FakeBus, FakeClients, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms, FakeStore};
+pub use fake_ports::{
+    FakeBus, FakeBusSources, FakeClients, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms, FakeStore,
+};
 pub use fake_queries::FakeQueries;
 pub use fake_sessions::FakeSessions;
 pub use server::{Server, ServerBuilder, catalog, event, user};

@@ -12,7 +12,10 @@ use tidegate::flow::revoke::Revocations;
 use tidegate::flow::{AuthPolicy, AuthProvider, Gates, Lifetimes, Ports, Serving};
 use tidegate::protocol::{BusEvent, Generation, PluginName, User};
 
-use super::{Client, FakeBroker, FakeBus, FakeClients, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms, FakeStore};
+use super::{
+    Client, FakeBroker, FakeBus, FakeBusSources, FakeClients, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms,
+    FakeStore,
+};
 
 /// The plugins a manifest of the tests may name; each can be anything.
 const PLUGINS: [&str; 2] = ["answerer", "members"];
@@ -35,6 +38,8 @@ pub struct Server {
     pub clients: Arc<FakeClients>,
     /// Whether the store is there.
     pub store: Arc<FakeStore>,
+    /// Whether the sources of bus events were read.
+    pub bus_sources: Arc<FakeBusSources>,
     /// The plugins of the first generation.
     pub plugins: Arc<FakePlugins>,
     connections: Mutex<u32>,
@@ -181,6 +186,7 @@ impl ServerBuilder {
             clock,
             clients,
             store,
+            bus_sources: Arc::default(),
             plugins,
             connections: Mutex::default(),
         }

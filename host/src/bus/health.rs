@@ -1,10 +1,13 @@
 //! Whether a source can be read: told when it changes, and the wait until the next try.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::flow::ports::BusSources;
 use crate::telemetry;
 
 /// The wait after the first failure; it doubles.
@@ -12,26 +15,45 @@ const WAIT_MIN: Duration = Duration::from_millis(50);
 /// The longest wait: what comes back is read within this time.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// The sources that were not read once yet, by their names in the metrics.
+#[derive(Debug, Clone, Default)]
+pub struct Unread(Arc<Mutex<BTreeSet<Arc<str>>>>);
+
+impl BusSources for Unread {
+    fn unread(&self) -> Vec<String> {
+        self.0.lock().iter().map(ToString::to_string).collect()
+    }
+}
+
 /// The state of one source.
 pub(super) struct Health {
     label: Arc<str>,
+    unread: Unread,
     told: Option<String>,
     wait: Duration,
 }
 
 impl Health {
-    pub(super) const fn new(label: Arc<str>) -> Self {
-        Self { label, told: None, wait: WAIT_MIN }
+    pub(super) fn new(label: Arc<str>, unread: &Unread) -> Self {
+        unread.0.lock().insert(label.clone());
+        Self { label, unread: unread.clone(), told: None, wait: WAIT_MIN }
+    }
+
+    /// It can be read, by this process or by another one.
+    pub(super) fn reached(&self) {
+        self.unread.0.lock().remove(&self.label);
     }
 
     /// It is read, `from` says where from.
     pub(super) fn back(&mut self, from: &str) {
+        self.reached();
         telemetry::bus_back(&self.label, from);
         self.told = None;
     }
 
     /// Another node reads it, and this one would when that one is gone.
     pub(super) fn stands_by(&mut self) {
+        self.reached();
         telemetry::bus_stands_by(&self.label);
         self.told = None;
         self.works();

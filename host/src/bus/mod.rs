@@ -9,5 +9,7 @@ mod sources;
 mod streams;
 
 pub use dead_letters::MemoryDeadLetters;
+pub use health::Unread;
 pub use memory::{MemoryBus, Queue};
+pub use outbox::{OutboxRoles, outbox_sql};
 pub use sources::Sources;

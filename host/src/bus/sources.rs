@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::health::Unread;
 use super::outbox;
 use super::streams::Streams;
 use crate::config::{BusSource, Config, Name};
@@ -15,15 +16,18 @@ use crate::flow::Gates;
 pub struct Sources(JoinSet<()>);
 
 impl Sources {
-    /// Starts them. Each reads until `draining`, ends with what it has read, and acknowledges it.
+    /// Starts them. Each reads until `draining`, ends with what it has read, and acknowledges it; it is in `unread` until
+    /// it was read for the first time.
     #[must_use]
-    pub fn start(config: &Config, gates: &Arc<Gates>, draining: &CancellationToken) -> Self {
+    pub fn start(config: &Config, gates: &Arc<Gates>, unread: &Unread, draining: &CancellationToken) -> Self {
         let node = config.node.clone().unwrap_or_else(machine);
         let mut running = JoinSet::new();
         for source in &config.bus {
             match source {
-                BusSource::Redis(redis) => Streams::new(redis, &node).start(gates, draining, &mut running),
-                BusSource::Postgres(postgres) => outbox::start(postgres, &node, gates, draining, &mut running),
+                BusSource::Redis(redis) => Streams::new(redis, &node).start(gates, unread, draining, &mut running),
+                BusSource::Postgres(postgres) => {
+                    outbox::start(postgres, &node, (gates, unread), draining, &mut running);
+                }
             }
         }
         Self(running)

@@ -1,4 +1,4 @@
-//! `tidegate schema`: the JSON Schemas that editors complete and check the YAML files with.
+//! `tidegate schema`: the JSON Schemas that editors complete and check the YAML files with, and the SQL of an outbox.
 
 use std::path::{Path, PathBuf};
 
@@ -7,20 +7,31 @@ use serde_json::Value;
 
 use super::Answer;
 use super::failure::Failure;
+use crate::bus::{OutboxRoles, outbox_sql};
+use crate::config::TableName;
 use crate::{channels, config, plugins};
 
 #[derive(Debug, Args)]
 pub(super) struct Schema {
-    /// Which file's
+    /// Of which file, or `outbox` for the SQL that makes an outbox in PostgreSQL
     #[arg(value_enum, required_unless_present = "write")]
-    of: Option<File>,
+    of: Option<Of>,
     /// Write every schema beside the files it describes, below this directory
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = ".", conflicts_with = "of")]
     write: Option<PathBuf>,
+    /// The table of the outbox: `outbox` of the source in the configuration
+    #[arg(long, value_name = "TABLE", default_value = "tidegate_outbox")]
+    table: TableName,
+    /// Grant this role what the server needs of the outbox
+    #[arg(long, value_name = "ROLE")]
+    server: Option<String>,
+    /// Grant this role what an application needs to publish
+    #[arg(long, value_name = "ROLE")]
+    application: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum File {
+enum Of {
     /// channels/*.yaml
     Channel,
     /// config/bridge.yaml
@@ -29,24 +40,19 @@ enum File {
     Tidegate,
     /// plugins/*/plugin.yaml
     Plugin,
+    /// The tables and functions of an outbox, as SQL
+    Outbox,
 }
 
-impl File {
-    fn schema(self) -> Value {
+impl Of {
+    /// The schema of a YAML file, and where it is kept.
+    fn schema(self) -> Option<(&'static str, Value)> {
         match self {
-            Self::Channel => channels::manifest_schema(),
-            Self::Bridge => channels::bridge_schema(),
-            Self::Tidegate => config::schema(),
-            Self::Plugin => plugins::manifest_schema(),
-        }
-    }
-
-    const fn path(self) -> &'static str {
-        match self {
-            Self::Channel => "channels/channel.schema.json",
-            Self::Bridge => "config/bridge.schema.json",
-            Self::Tidegate => "config/tidegate.schema.json",
-            Self::Plugin => "plugins/plugin.schema.json",
+            Self::Channel => Some(("channels/channel.schema.json", channels::manifest_schema())),
+            Self::Bridge => Some(("config/bridge.schema.json", channels::bridge_schema())),
+            Self::Tidegate => Some(("config/tidegate.schema.json", config::schema())),
+            Self::Plugin => Some(("plugins/plugin.schema.json", plugins::manifest_schema())),
+            Self::Outbox => None,
         }
     }
 }
@@ -54,16 +60,24 @@ impl File {
 impl Schema {
     pub(super) fn run(self) -> Result<Answer, Failure> {
         if let Some(of) = self.of {
-            return Ok(Answer::json(&of.schema()));
+            return Ok(match of.schema() {
+                Some((_, schema)) => Answer::json(&schema),
+                None => Answer::ok(self.outbox()),
+            });
         }
         let root = self.write.unwrap_or_default();
         let mut text = String::new();
-        for file in File::value_variants() {
-            let path = root.join(file.path());
-            write(&path, &file.schema())?;
+        for (path, schema) in Of::value_variants().iter().filter_map(|of| of.schema()) {
+            let path = root.join(path);
+            write(&path, &schema)?;
             text += &format!("wrote {}\n", path.strip_prefix(".").unwrap_or(&path).display());
         }
         Ok(Answer::ok(text))
+    }
+
+    fn outbox(&self) -> String {
+        let roles = OutboxRoles { server: self.server.as_deref(), application: self.application.as_deref() };
+        outbox_sql(&self.table, roles)
     }
 }
 

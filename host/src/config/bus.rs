@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -298,17 +299,24 @@ impl Default for TableName {
 /// Longest part of a table's name, in bytes: the names of what belongs to it are longer, and PostgreSQL's end at 63.
 const TABLE_BYTES_MAX: usize = 48;
 
-impl<'de> Deserialize<'de> for TableName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+impl FromStr for TableName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         let begins = |part: &str| part.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
         let holds = |part: &str| part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         let is_name = |part: &str| part.len() <= TABLE_BYTES_MAX && begins(part) && holds(part);
         if text.split('.').count() <= 2 && text.split('.').all(is_name) {
-            return Ok(Self(text));
+            return Ok(Self(text.to_owned()));
         }
         let expected = "expected the name of a table, `outbox` or `schema.outbox`: lower-case letters, digits and `_`";
-        Err(de::Error::custom(format!("{expected}, at most {TABLE_BYTES_MAX} each")))
+        Err(format!("{expected}, at most {TABLE_BYTES_MAX} each"))
+    }
+}
+
+impl<'de> Deserialize<'de> for TableName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

@@ -372,6 +372,13 @@ pub trait StoreHealth: Send + Sync + 'static {
     fn is_away(&self) -> bool;
 }
 
+/// Whether the sources of bus events could be read.
+pub trait BusSources: Send + Sync + 'static {
+    /// The sources that this process has not read once since it started, by the names that metrics have:
+    /// `postgres:tidegate_outbox`. While there is one the server is not ready; a source that is away later leaves it ready.
+    fn unread(&self) -> Vec<String>;
+}
+
 /// The wall clock.
 pub trait Clock: Send + Sync + 'static {
     /// Seconds since the Unix epoch.

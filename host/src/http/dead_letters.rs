@@ -1,4 +1,5 @@
-//! `GET /v1/dead-letters` and `POST /v1/dead-letters/{id}/retry`: what could not cross the bridge, and another try.
+//! `GET /v1/dead-letters`, `POST /v1/dead-letters/{id}/retry`, `DELETE /v1/dead-letters/{id}`: what could not cross the
+//! bridge, another try, and its end.
 
 use axum::Json;
 use axum::extract;
@@ -13,6 +14,7 @@ use crate::config::Permission;
 use crate::flow::ports::{Letters, LettersAway};
 use crate::flow::{DeadLetter, Effect};
 use crate::protocol::Code;
+use crate::telemetry;
 
 /// Letters of one answer when the caller names no `limit`.
 const LIMIT_DEFAULT: usize = 100;
@@ -99,6 +101,20 @@ pub(super) async fn retry(
         return Err(refusal.into());
     }
     Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+/// Discards for good: 200 `{ discarded }`, the letter, whose event is nowhere else any more. The log keeps who did it.
+pub(super) async fn discard(
+    extract::State(state): extract::State<State>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Problem> {
+    let key = state.admit(&headers, Permission::Operate)?;
+    let Path(id) = id.map_err(|_| Problem::bad_request("the id in the path is not UTF-8"))?;
+    let letter = state.dead_letters.take(&id).await.map_err(away)?;
+    let letter = letter.ok_or_else(|| Problem::not_found("no such dead letter"))?;
+    telemetry::dead_letter_discarded(&letter.id, &letter.rule.on, &letter.rule.to, &key.name);
+    Ok(Json(json!({ "discarded": letter })))
 }
 
 fn away(_: LettersAway) -> Problem {

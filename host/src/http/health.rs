@@ -17,8 +17,9 @@ pub(super) async fn live() -> Json<Value> {
 }
 
 /// New connections are welcome; 503 `draining` once the server is about to stop, `unavailable` while its store or its
-/// broker is away, what is revoked is not loaded yet, the keys of an issuer were never read, the query of a `session`
-/// provider does not fit or could not be looked at, or a plugin that is needed was kept out (`details.away` says which).
+/// broker is away, what is revoked is not loaded yet, the keys of an issuer or a source of bus events were never read,
+/// the query of a `session` provider does not fit or could not be looked at, or a plugin that is needed was kept out
+/// (`details.away` says which).
 pub(super) async fn ready(extract::State(state): extract::State<State>) -> Result<Json<Value>, Problem> {
     if state.gates.is_draining() {
         return Err(Code::Draining.into());
@@ -31,7 +32,8 @@ pub(super) async fn ready(extract::State(state): extract::State<State>) -> Resul
         ("sessions", !state.gates.has_fit_providers()),
         ("plugins", !state.gates.has_plugins()),
     ];
-    let away: Vec<_> = away.into_iter().filter_map(|(what, is_away)| is_away.then_some(what)).collect();
+    let mut away: Vec<_> = away.into_iter().filter_map(|(what, is_away)| is_away.then(|| what.to_owned())).collect();
+    away.extend(state.bus_sources.unread());
     if !away.is_empty() {
         return Err(Refusal::new(Code::Unavailable).with_details(json!({ "away": away })).into());
     }

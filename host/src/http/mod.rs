@@ -24,7 +24,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::ApiKeys;
 use crate::flow::Gates;
-use crate::flow::ports::{DeadLetters, PluginRoster, StoreHealth};
+use crate::flow::ports::{BusSources, DeadLetters, PluginRoster, StoreHealth};
 use crate::protocol::Code;
 use crate::telemetry;
 use answer::Problem;
@@ -42,6 +42,8 @@ pub struct State {
     pub plugins: Arc<dyn PluginRoster>,
     /// Whether the store is there.
     pub store: Arc<dyn StoreHealth>,
+    /// Whether the sources of bus events were read.
+    pub bus_sources: Arc<dyn BusSources>,
 }
 
 /// Every resource of the server. What is no resource is answered 404, and as JSON like every other error.
@@ -51,6 +53,7 @@ pub fn router(state: State) -> Router {
         .route("/v1/events", post(events::accept))
         .route("/v1/revoke", post(revoke::accept))
         .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/{id}", delete(dead_letters::discard))
         .route("/v1/dead-letters/{id}/retry", post(dead_letters::retry))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/quarantine/{what}", delete(plugins::clear))

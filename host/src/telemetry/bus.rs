@@ -39,6 +39,11 @@ pub fn bus_stands_by(source: &str) {
     gauge(names::BUS_SOURCE_UP, &[("source", source)]).set(1.0);
 }
 
+/// `bus.outdated`: what the server made in a source's database is missing or of an earlier version, and could not be renewed.
+pub fn bus_outdated(source: &str, why: &str) {
+    tracing::warn!(event = names::BUS_OUTDATED, source, why, "the functions of an outbox could not be renewed");
+}
+
 /// `bus.missed`: events are gone that this node had not read.
 pub fn bus_missed(source: &str, events: u64, why: &str) {
     counter(names::BUS_MISSED, &[("source", source)]).increment(events.max(1));

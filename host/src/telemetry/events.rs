@@ -269,6 +269,12 @@ pub fn dead_letter(id: &str, on: &str, to: &str, reason: &str) {
     sampled!(DEAD_LETTERS, warn, "event could not cross", event = names::DEAD_LETTER, id, on, to, reason);
 }
 
+/// `bridge.discarded`: an operator discarded a dead letter; `by` is the name of the API key.
+pub fn dead_letter_discarded(id: &str, on: &str, to: &str, by: &str) {
+    metrics::dead_letter_discarded();
+    tracing::info!(event = names::DEAD_LETTER_DISCARDED, id, on, to, by, "a dead letter was discarded");
+}
+
 /// `server.panic`: a bug was caught at a task's edge; everything else goes on. `place` is one of a closed list.
 pub fn panicked(place: &'static str, detail: &str) {
     metrics::panicked(place);

@@ -377,6 +377,11 @@ pub(super) fn dead_letter_kept() {
     counter(names::DEAD_LETTERS_KEPT, &[]).increment(1);
 }
 
+/// Counts a dead letter that an operator discarded; [`super::dead_letter_discarded`] does it and logs it.
+pub(super) fn dead_letter_discarded() {
+    counter(names::DEAD_LETTERS_DISCARDED, &[]).increment(1);
+}
+
 /// Counts a dead letter pushed out by a newer one (`limits.dead_letters`).
 pub fn dead_letter_dropped() {
     counter(names::DEAD_LETTERS_DROPPED, &[]).increment(1);

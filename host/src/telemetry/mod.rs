@@ -12,13 +12,14 @@ mod registry;
 
 pub use auth::{auth_activity, auth_away, auth_back, auth_http_request, auth_keys, auth_lookup, auth_up, auth_waiting};
 pub use bus::{
-    bus_away, bus_back, bus_delay, bus_events, bus_forgotten, bus_gaps, bus_missed, bus_remembered, bus_stands_by,
+    bus_away, bus_back, bus_delay, bus_events, bus_forgotten, bus_gaps, bus_missed, bus_outdated, bus_remembered,
+    bus_stands_by,
 };
 pub use events::{
     PluginFault, RevocationTaken, auth_failed, auth_odd, boundary_violation, broker_away, broker_back, broker_refused,
-    cannot_tell, connected, dead_letter, disconnected, draining, given_up, listening, panicked, plugin_cache_rejected,
-    plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_failing, plugin_fault, plugin_kept_out,
-    plugin_lingers, plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable, plugin_resumed,
+    cannot_tell, connected, dead_letter, dead_letter_discarded, disconnected, draining, given_up, listening, panicked,
+    plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_failing, plugin_fault,
+    plugin_kept_out, plugin_lingers, plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable, plugin_resumed,
     plugin_rolled_back, plugin_tested, reload_applied, reload_held_up, reload_rejected, reload_reverted, revocation,
     revocation_unkept, revocations_loaded, revocations_unloaded, stopped, store_away, store_back,
 };
@@ -137,6 +138,7 @@ mod tests {
         dead_letters(1);
         dead_letter("id", "x", "a", "reason");
         dead_letter_dropped();
+        dead_letter_discarded("id", "x", "a", "operator");
         reload_applied(1, time);
         reload_rejected(2, "first");
         http_request("/v1/events", 202, time);

@@ -174,6 +174,8 @@ pub(super) const DEAD_LETTERS_KEPT: Metric =
     counter("tidegate_dead_letters_kept_total", "Bus events that a rule matched and that could not cross");
 pub(super) const DEAD_LETTERS_DROPPED: Metric =
     counter("tidegate_dead_letters_dropped_total", "Dead letters pushed out by newer ones (limits.dead_letters)");
+pub(super) const DEAD_LETTERS_DISCARDED: Metric =
+    counter("tidegate_dead_letters_discarded_total", "Dead letters that an operator discarded");
 pub(super) const GENERATION: Metric = gauge("tidegate_generation", "The number of the catalog in force");
 pub(super) const RELOADS: Metric = counter("tidegate_reloads_total", "Reloads, by outcome (applied, rejected)");
 pub(super) const RELOAD_SECONDS: Metric =
@@ -298,6 +300,7 @@ pub(super) const METRICS: &[Metric] = &[
     DEAD_LETTERS,
     DEAD_LETTERS_KEPT,
     DEAD_LETTERS_DROPPED,
+    DEAD_LETTERS_DISCARDED,
     GENERATION,
     RELOADS,
     RELOAD_SECONDS,
@@ -354,9 +357,11 @@ pub(super) const RELOAD_REJECTED: &str = "reload.rejected";
 pub(super) const RELOAD_HELD_UP: &str = "reload.held_up";
 pub(super) const RELOAD_REVERTED: &str = "reload.reverted";
 pub(super) const DEAD_LETTER: &str = "bridge.dead_letter";
+pub(super) const DEAD_LETTER_DISCARDED: &str = "bridge.discarded";
 pub(super) const BUS_AWAY: &str = "bus.away";
 pub(super) const BUS_BACK: &str = "bus.back";
 pub(super) const BUS_MISSED_EVENT: &str = "bus.missed";
+pub(super) const BUS_OUTDATED: &str = "bus.outdated";
 pub(super) const BUS_FORGOTTEN: &str = "bus.forgotten";
 pub(super) const STORE_AWAY: &str = "store.away";
 pub(super) const STORE_BACK: &str = "store.back";

@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 use tokio::time::timeout;
 
+use super::definition::{FUNCTIONS_VERSION, functions, parts, publish_signature, server_rights, tables};
 use crate::config::{PostgresSource, PostgresUrl, TableName};
 
 /// Why the outbox cannot be read now.
@@ -38,14 +39,43 @@ pub(super) enum ReadError {
     },
     /// The tables are not there and cannot be made.
     #[error(
-        "{place}: `{table}` or `{table}_cursors` is not there and could not be made: {cause}; \
-         hint: have a role that may run the SQL of host/src/bus/outbox/outbox.sql: `config/README.md`, \"A Postgres outbox\""
+        "{place}: `{table}` or `{table}_cursors` is not there, and the role `{role}` could not make it: {cause}; hint: \
+         `tidegate schema outbox --table {table} --server {role}` prints the SQL that an owner of the schema runs once"
     )]
     NoTable {
         /// Where, without the password.
         place: String,
         /// The table's name.
         table: String,
+        /// Who connected.
+        role: String,
+        /// What the database said.
+        cause: sqlx::Error,
+    },
+    /// The role lacks a right.
+    #[error("{place}: the role `{role}` lacks a right: {cause}; hint: the owner runs `{grants}`")]
+    NoRight {
+        /// Where, without the password.
+        place: String,
+        /// Who connected.
+        role: String,
+        /// The statements that give it all that the server needs.
+        grants: String,
+        /// What the database said.
+        cause: sqlx::Error,
+    },
+    /// The functions are missing or of an earlier version, and cannot be renewed.
+    #[error(
+        "{place}: the functions of `{table}` are missing or of an earlier version, and the role `{role}` could not renew \
+         them: {cause}; hint: `tidegate schema outbox --table {table}` prints the SQL that their owner runs once"
+    )]
+    Outdated {
+        /// Where, without the password.
+        place: String,
+        /// The table's name.
+        table: String,
+        /// Who connected.
+        role: String,
         /// What the database said.
         cause: sqlx::Error,
     },
@@ -57,10 +87,15 @@ pub(super) enum ReadError {
     },
 }
 
+/// What PostgreSQL says where a role lacks a right: `insufficient_privilege`.
+const NO_RIGHT: &str = "42501";
+
 /// The connection.
 pub(super) struct Link {
     connection: PgConnection,
     place: String,
+    role: String,
+    table: TableName,
     timeout: Duration,
 }
 
@@ -71,21 +106,36 @@ impl Link {
     /// Connects, and makes the tables where they are not there.
     pub(super) async fn open(source: &PostgresSource) -> Result<Self, ReadError> {
         let (place, limit) = (source.url.to_string(), source.timeout.get());
-        let connected = async { PgConnection::connect_with(&options(&source.url)?).await };
-        let connection = match timeout(limit, connected).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(cause)) => {
-                return Err(ReadError::Unreached { place, why: source.url.explained(&cause.to_string()) });
-            }
+        let unreached = |cause: sqlx::Error| ReadError::Unreached {
+            place: place.clone(),
+            why: source.url.explained(&cause.to_string()),
+        };
+        let options = options(&source.url).map_err(unreached)?;
+        let role = options.get_username().to_owned();
+        let connection = match timeout(limit, PgConnection::connect_with(&options)).await {
+            Ok(connected) => connected.map_err(unreached)?,
             Err(_) => return Err(ReadError::Silent { place, timeout: limit }),
         };
-        let mut link = Self { connection, place, timeout: limit };
+        let mut link = Self { connection, place, role, table: source.outbox.clone(), timeout: limit };
         match link.run(async |transaction| ensure_tables(transaction, &source.outbox).await).await {
-            Err(ReadError::Database { place, cause: cause @ sqlx::Error::Database(_) }) => {
-                Err(ReadError::NoTable { place, table: source.outbox.as_str().to_owned(), cause })
-            }
+            Err(
+                ReadError::Database { place, cause: cause @ sqlx::Error::Database(_) }
+                | ReadError::NoRight { place, cause, .. },
+            ) => Err(ReadError::NoTable { place, table: source.outbox.as_str().to_owned(), role: link.role, cause }),
             made => made.map(|()| link),
         }
+    }
+
+    /// Makes the functions anew where they are missing or of an earlier version. After an error the link is not to be used
+    /// any more.
+    pub(super) async fn renew_functions(&mut self) -> Result<(), ReadError> {
+        let table = self.table.clone();
+        self.run(async |transaction| renew_functions(transaction, &table).await).await.map_err(|error| match error {
+            ReadError::Database { place, cause } | ReadError::NoRight { place, cause, .. } => {
+                ReadError::Outdated { place, table: table.as_str().to_owned(), role: self.role.clone(), cause }
+            }
+            other => other,
+        })
     }
 
     /// Does something in a transaction of its own: a pooler gives a connection for that long. After an error the link is
@@ -103,8 +153,19 @@ impl Link {
             Ok(done)
         };
         match timeout(self.timeout, worked).await {
-            Ok(done) => done.map_err(|cause| ReadError::Database { place: self.place.clone(), cause }),
+            Ok(done) => done.map_err(|cause| self.told(cause)),
             Err(_) => Err(ReadError::Silent { place: self.place.clone(), timeout: self.timeout }),
+        }
+    }
+
+    fn told(&self, cause: sqlx::Error) -> ReadError {
+        let place = self.place.clone();
+        match cause.as_database_error().and_then(|error| error.code()).as_deref() {
+            Some(NO_RIGHT) => {
+                let grants = server_rights(&self.table, &self.role);
+                ReadError::NoRight { place, role: self.role.clone(), grants, cause }
+            }
+            _ => ReadError::Database { place, cause },
         }
     }
 }
@@ -132,27 +193,37 @@ async fn ensure_tables(transaction: &mut Transaction<'_, Postgres>, table: &Tabl
     if there(transaction).await? {
         return Ok(());
     }
-    let lock = "select pg_advisory_xact_lock(hashtext('tidegate outbox'), hashtext($1))";
-    sqlx::query(lock).bind(table.as_str()).persistent(false).execute(&mut **transaction).await?;
+    lock(transaction, table).await?;
     if !there(transaction).await? {
-        sqlx::raw_sql(AssertSqlSafe(definition(table))).execute(&mut **transaction).await?;
+        let definition = format!("{}\n{}", tables(table), functions(table));
+        sqlx::raw_sql(AssertSqlSafe(definition)).execute(&mut **transaction).await?;
     }
     Ok(())
 }
 
-/// The schema of a table, empty where it has none, and its name in it.
-fn parts(table: &TableName) -> (&str, &str) {
-    table.as_str().rsplit_once('.').unwrap_or(("", table.as_str()))
+/// The version that the comment on the function names; 0 where there is no function, or one of before there were versions.
+const VERSION: &str =
+    "select coalesce(substring(obj_description(to_regprocedure($1), 'pg_proc') from 'version (\\d+)$')::int, 0)";
+
+async fn renew_functions(transaction: &mut Transaction<'_, Postgres>, table: &TableName) -> Step<()> {
+    let is_current = async |transaction: &mut Transaction<'_, Postgres>| {
+        let version = sqlx::query_scalar::<_, i32>(VERSION).bind(publish_signature(table)).persistent(false);
+        version.fetch_one(&mut **transaction).await.map(|version| version >= FUNCTIONS_VERSION)
+    };
+    if is_current(transaction).await? {
+        return Ok(());
+    }
+    lock(transaction, table).await?;
+    if !is_current(transaction).await? {
+        sqlx::raw_sql(AssertSqlSafe(functions(table))).execute(&mut **transaction).await?;
+    }
+    Ok(())
 }
 
-/// The SQL that makes an outbox.
-fn definition(table: &TableName) -> String {
-    let name = table.as_str();
-    let (schema, base) = parts(table);
-    let publish = if base == "tidegate_outbox" { "tidegate_publish".to_owned() } else { format!("{base}_publish") };
-    let publish = if schema.is_empty() { publish } else { format!("{schema}.{publish}") };
-    // A table's name is checked where it is configured: it needs no quotes.
-    include_str!("outbox.sql").replace("OUTBOX", name).replace("BASE", base).replace("PUBLISH", &publish)
+/// Waits until no other node makes something of this outbox.
+async fn lock(transaction: &mut Transaction<'_, Postgres>, table: &TableName) -> Step<()> {
+    let lock = "select pg_advisory_xact_lock(hashtext('tidegate outbox'), hashtext($1))";
+    sqlx::query(lock).bind(table.as_str()).persistent(false).execute(&mut **transaction).await.map(drop)
 }
 
 #[cfg(test)]
@@ -160,29 +231,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_that_cannot_be_made_is_told_with_where_its_sql_is() {
-        let (place, table) = ("postgres://db/app".to_owned(), "app.events".to_owned());
-        let told = ReadError::NoTable { place, table, cause: sqlx::Error::PoolClosed }.to_string();
-        assert!(told.contains("`app.events_cursors`") && told.contains("hint: "), "{told}");
-        let heading = told.split('"').nth(1).unwrap();
-        assert!(told.contains("`config/README.md`"), "{told}");
-        assert!(include_str!("../../../../config/README.md").contains(&format!("\n## {heading}\n")), "{told}");
-    }
-
-    #[test]
-    fn what_belongs_to_an_outbox_is_named_after_it() {
-        let named = |text: &str| definition(&serde_json::from_str::<TableName>(&format!("{text:?}")).unwrap());
-        let usual = named("tidegate_outbox");
-        for part in
-            ["create table if not exists tidegate_outbox (", "function tidegate_publish(", "tidegate_outbox_xid on"]
-        {
-            assert!(usual.contains(part), "{part}");
-        }
-        let other = named("app.events");
-        for part in
-            ["create table if not exists app.events (", "function app.events_publish(", "events_xid on app.events"]
-        {
-            assert!(other.contains(part), "{part}");
-        }
+    fn a_table_that_cannot_be_made_is_told_with_the_role_and_the_command_that_prints_its_sql() {
+        let (place, table, role) = ("postgres://db/app".to_owned(), "app.events".to_owned(), "tide".to_owned());
+        let told = ReadError::NoTable { place, table, role, cause: sqlx::Error::PoolClosed }.to_string();
+        assert!(told.contains("`app.events_cursors`") && told.contains("the role `tide`"), "{told}");
+        assert!(told.contains("hint: `tidegate schema outbox --table app.events --server tide`"), "{told}");
     }
 }

@@ -19,6 +19,7 @@
 //! row is deleted once every cursor has it behind, or after `retain`; a cursor, once its node was away for `forget_after`.
 
 mod cursor;
+mod definition;
 mod link;
 mod reader;
 mod row;
@@ -30,8 +31,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use self::definition::{OutboxRoles, outbox_sql};
 use self::reader::Reader;
 use super::crossing::Crossing;
+use super::health::Unread;
 use crate::config::{Name, PostgresSource};
 use crate::flow::Gates;
 
@@ -39,7 +42,7 @@ use crate::flow::Gates;
 pub(super) fn start(
     source: &PostgresSource,
     node: &Name,
-    gates: &Arc<Gates>,
+    (gates, unread): (&Arc<Gates>, &Unread),
     draining: &CancellationToken,
     running: &mut JoinSet<()>,
 ) {
@@ -47,5 +50,5 @@ pub(super) fn start(
     let crossing = Crossing::new(gates.clone(), format!("postgres:{}", source.outbox.as_str()), source.mode);
     let woken = Arc::new(Notify::new());
     running.spawn(wake::run(source.clone(), woken.clone(), draining.clone()));
-    running.spawn(Reader::new(source, node, crossing, woken).run(draining.clone()));
+    running.spawn(Reader::new(source, node, crossing, unread, woken).run(draining.clone()));
 }

@@ -12,7 +12,7 @@ use super::cursor::{Cursor, Found};
 use super::link::{Link, ReadError};
 use super::row::Row;
 use crate::bus::crossing::{Crossed, Crossing};
-use crate::bus::health::Health;
+use crate::bus::health::{Health, Unread};
 use crate::config::{BusMode, Name, PostgresSource};
 use crate::telemetry;
 
@@ -26,6 +26,8 @@ pub(super) struct Reader {
     crossing: Crossing,
     health: Health,
     woken: Arc<Notify>,
+    /// This process has looked whether the functions are of its version.
+    has_renewed: bool,
 }
 
 /// What is done from time to time.
@@ -35,10 +37,16 @@ struct Due {
 }
 
 impl Reader {
-    pub(super) fn new(source: Arc<PostgresSource>, node: &Name, crossing: Crossing, woken: Arc<Notify>) -> Self {
+    pub(super) fn new(
+        source: Arc<PostgresSource>,
+        node: &Name,
+        crossing: Crossing,
+        unread: &Unread,
+        woken: Arc<Notify>,
+    ) -> Self {
         let cursor = Cursor::new(&source, node.as_str());
-        let health = Health::new(crossing.label.clone());
-        Self { source, node: node.as_str().to_owned(), cursor, crossing, health, woken }
+        let health = Health::new(crossing.label.clone(), unread);
+        Self { source, node: node.as_str().to_owned(), cursor, crossing, health, woken, has_renewed: false }
     }
 
     /// Reads until `draining`; what was read by then crosses, and the cursor moves behind it.
@@ -48,14 +56,19 @@ impl Reader {
                 // Another node took over while this one stood still: it stands by, which is no failure.
                 Ok(()) => {}
                 Err(ReadError::Contested { .. }) if self.source.mode == BusMode::Shared => {}
-                Err(error) => self.health.away(&error.to_string(), &draining).await,
+                Err(error) => {
+                    if matches!(error, ReadError::Contested { .. }) {
+                        self.health.reached();
+                    }
+                    self.health.away(&error.to_string(), &draining).await;
+                }
             }
         }
     }
 
     /// Reads by one connection as long as it holds.
     async fn session(&mut self, draining: &CancellationToken) -> Result<(), ReadError> {
-        let mut link = Link::open(&self.source).await?;
+        let mut link = self.open().await?;
         let Some(found) = self.take_cursor(&mut link, draining).await? else { return Ok(()) };
         self.health.back(match found {
             Found::There => "where it stopped",
@@ -75,6 +88,22 @@ impl Reader {
             self.health.works();
         }
         self.cursor.give_up(&mut link).await
+    }
+
+    /// Connects. Functions of an earlier version are made anew, once a process; where the role may not, that is told and rows
+    /// are read all the same.
+    async fn open(&mut self) -> Result<Link, ReadError> {
+        let mut link = Link::open(&self.source).await?;
+        if std::mem::replace(&mut self.has_renewed, true) {
+            return Ok(link);
+        }
+        match link.renew_functions().await {
+            Ok(()) => Ok(link),
+            Err(error) => {
+                telemetry::bus_outdated(&self.crossing.label, &error.to_string());
+                Link::open(&self.source).await
+            }
+        }
     }
 
     /// Takes the cursor. With `shared` waits while another node has it: then this one stands by, which is no failure.

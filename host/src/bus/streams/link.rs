@@ -39,6 +39,18 @@ pub(super) enum ReadError {
     },
 }
 
+/// What [`Link::claim`] took over.
+#[derive(Default)]
+pub(super) struct Claimed {
+    /// The id to go on from; none at the end.
+    pub(super) next: Option<String>,
+    /// The entries.
+    pub(super) entries: Vec<Entry>,
+    /// Entries that were deleted from the stream before anybody acknowledged them. Redis 7 takes them off the list of what
+    /// is pending and tells of them here, once; an older one gives them as entries without fields.
+    pub(super) deleted: u64,
+}
+
 /// The link.
 pub(super) struct Link {
     connection: MultiplexedConnection,
@@ -92,8 +104,7 @@ impl Link {
         Ok(stream.pop().map(Entry::list).unwrap_or_default())
     }
 
-    /// Takes over what others of the group have not acknowledged for `idle`, from an id on. Returns where to go on,
-    /// `0-0` at the end.
+    /// Takes over what others of the group have not acknowledged for `idle`, from an id on.
     pub(super) async fn claim(
         &mut self,
         group: &str,
@@ -101,13 +112,19 @@ impl Link {
         batch: usize,
         idle: Duration,
         from: &str,
-    ) -> Result<(String, Vec<Entry>), ReadError> {
+    ) -> Result<Claimed, ReadError> {
         let mut claim = cmd("XAUTOCLAIM");
         claim.arg(&self.stream).arg(group).arg(consumer).arg(idle.as_millis() as u64).arg(from).arg("COUNT").arg(batch);
-        let Reply::Array(parts) = self.ask(&claim).await? else { return Ok(("0-0".to_owned(), Vec::new())) };
+        let Reply::Array(parts) = self.ask(&claim).await? else { return Ok(Claimed::default()) };
         let mut parts = parts.into_iter();
-        let next = parts.next().and_then(|id| redis::from_redis_value(id).ok()).unwrap_or_else(|| "0-0".to_owned());
-        Ok((next, parts.next().map(Entry::list).unwrap_or_default()))
+        let next = parts.next().and_then(|id| redis::from_redis_value(id).ok());
+        let entries = parts.next().map(Entry::list).unwrap_or_default();
+        let deleted = parts.next().and_then(|ids| redis::from_redis_value::<Vec<String>>(ids).ok());
+        Ok(Claimed {
+            next: next.filter(|id: &String| id != "0-0"),
+            entries,
+            deleted: deleted.unwrap_or_default().len() as u64,
+        })
     }
 
     /// Which server this is, and which life of it: another one after it was started again. `None` where we may not ask.

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::reader::Reader;
 use super::crossing::Crossing;
+use super::health::Unread;
 use crate::config::{Name, RedisSource};
 use crate::flow::Gates;
 
@@ -37,10 +38,16 @@ impl Streams {
     }
 
     /// Reads each stream in a task and on a link of its own: a stream of the wrong type holds up no other.
-    pub(super) fn start(&self, gates: &Arc<Gates>, draining: &CancellationToken, running: &mut JoinSet<()>) {
+    pub(super) fn start(
+        &self,
+        gates: &Arc<Gates>,
+        unread: &Unread,
+        draining: &CancellationToken,
+        running: &mut JoinSet<()>,
+    ) {
         for stream in self.source.names() {
             let crossing = Crossing::new(gates.clone(), format!("redis:{stream}"), self.source.mode);
-            let reader = Reader::new(self.source.clone(), stream, &self.node, crossing);
+            let reader = Reader::new(self.source.clone(), stream, &self.node, crossing, unread);
             running.spawn(reader.run(draining.clone()));
         }
     }

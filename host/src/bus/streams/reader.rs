@@ -10,7 +10,7 @@ use super::entry::{Entry, source_of};
 use super::group::{Found, Group};
 use super::link::{Link, ReadError};
 use crate::bus::crossing::{Crossed, Crossing};
-use crate::bus::health::Health;
+use crate::bus::health::{Health, Unread};
 use crate::config::{BusMode, Name, RedisSource};
 use crate::telemetry;
 
@@ -44,9 +44,15 @@ struct Due {
 }
 
 impl Reader {
-    pub(super) fn new(source: Arc<RedisSource>, stream: &str, node: &Name, crossing: Crossing) -> Self {
+    pub(super) fn new(
+        source: Arc<RedisSource>,
+        stream: &str,
+        node: &Name,
+        crossing: Crossing,
+        unread: &Unread,
+    ) -> Self {
         let group = Group::new(source.group.as_str(), node.as_str(), stream, source.mode, source.forget_after.get());
-        let health = Health::new(crossing.label.clone());
+        let health = Health::new(crossing.label.clone(), unread);
         Self { source, stream: stream.to_owned(), group, crossing, health, position: None, server: None }
     }
 
@@ -54,6 +60,9 @@ impl Reader {
     pub(super) async fn run(mut self, draining: CancellationToken) {
         while !draining.is_cancelled() {
             if let Err(error) = self.session(&draining).await {
+                if matches!(error, ReadError::Contested { .. }) {
+                    self.health.reached();
+                }
                 self.health.away(&error.to_string(), &draining).await;
             }
         }
@@ -139,12 +148,12 @@ impl Reader {
         let mut from = BEGINNING.to_owned();
         loop {
             let idle = self.source.claim_after.get();
-            let (next, entries) =
-                link.claim(&self.group.name, &self.group.consumer, self.source.batch, idle, &from).await?;
-            self.take(link, due, entries).await?;
-            if next == BEGINNING {
-                return Ok(());
+            let claimed = link.claim(&self.group.name, &self.group.consumer, self.source.batch, idle, &from).await?;
+            if claimed.deleted > 0 {
+                self.tell_deleted(claimed.deleted).await;
             }
+            self.take(link, due, claimed.entries).await?;
+            let Some(next) = claimed.next else { return Ok(()) };
             from = next;
         }
     }
@@ -166,14 +175,17 @@ impl Reader {
 
     async fn cross(&self, entry: &Entry, crossed: &mut Crossed) {
         if entry.fields.is_none() {
-            telemetry::bus_missed(&self.crossing.label, 1, "an entry was deleted before it had crossed");
-            self.crossing.tell_gap().await;
-            return;
+            return self.tell_deleted(1).await;
         }
         match entry.event(self.source.fields.as_ref(), &self.stream, self.crossing.bytes_max()) {
             Ok(event) => self.crossing.cross(event, entry.written_unix_ms(), crossed).await,
             Err(reason) => self.crossing.bury(&entry.id, &source_of(&self.stream), entry.shown(), reason),
         }
+    }
+
+    async fn tell_deleted(&self, entries: u64) {
+        telemetry::bus_missed(&self.crossing.label, entries, "entries were deleted before they had crossed");
+        self.crossing.tell_gap().await;
     }
 
     async fn keep_hold(&self, link: &mut Link, due: &mut Due) -> Result<(), ReadError> {

@@ -21,14 +21,16 @@ export async function until(what, happened) {
 }
 
 export class Cluster {
-  // `nodes` of them on one Redis; `config` changes the configuration of each, which it is told the number of.
-  static async start({ nodes = 2, persistent = false, config = (config) => config } = {}) {
+  // `nodes` of them on one Redis; `config` changes the configuration of each, which it is told the number of; `programs` are
+  // the binaries of the first ones, where they are of other versions.
+  static async start({ nodes = 2, persistent = false, config = (config) => config, programs = [] } = {}) {
     const cluster = new Cluster();
     cluster.redis = await RedisServer.start({ persistent });
     const shared = (one) => ({ ...one, broker: cluster.redis.url, limits: { ...one.limits, broker_timeout: "1s" } });
     cluster.config = (one, index = cluster.nodes.length) => config(shared(one), index, cluster);
     cluster.nodes = await Promise.all(
-      Array.from({ length: nodes }, (_, index) => Server.start({ plugins: false, config: (one) => cluster.config(one, index) })),
+      Array.from({ length: nodes }, (_, index) =>
+        Server.start({ plugins: false, config: (one) => cluster.config(one, index), program: programs[index] })),
     );
     await cluster.ready();
     return cluster;
@@ -50,13 +52,13 @@ export class Cluster {
     socket.destroy();
   }
 
-  // A signal, and once it has ended and some time has passed the same node again on the same port.
-  async restartNode(index, { signal = "SIGKILL", killedMs = 0 } = {}) {
+  // A signal, and once it has ended and some time has passed the same node again on the same port, perhaps of another version.
+  async restartNode(index, { signal = "SIGKILL", killedMs = 0, program = this.nodes[index].program } = {}) {
     const node = this.nodes[index];
     node.signal(signal);
     await node.ended();
     await sleep(killedMs);
-    this.nodes[index] = await Server.start({ directory: node.directory, listen: node.address });
+    this.nodes[index] = await Server.start({ directory: node.directory, listen: node.address, program });
   }
 
   async stop() {

@@ -155,11 +155,14 @@ export class Server {
   #seen = [];
 
   // `config` changes the configuration, `plugins: false` leaves the shipped plugins and channels out, `env` is added to the
-  // environment, `files` adds to the directory, `patienceMs` is how long it may take until it listens.
+  // environment, `files` adds to the directory, `patienceMs` is how long it may take until it listens, `program` is the
+  // binary of another version.
   static async start({
     config, channels = {}, directory, env = {}, files, listen = "127.0.0.1:0", plugins = true, patienceMs = PATIENCE_MS,
+    program = binary(),
   } = {}) {
     const server = new Server();
+    server.program = program;
     server.env = env;
     server.patienceMs = patienceMs;
     server.directory = directory ?? mkdtempSync(join(tmpdir(), "tidegate-e2e-"));
@@ -197,7 +200,7 @@ export class Server {
 
   async #spawn(listen) {
     const args = ["serve", "--config", join(this.directory, "config/tidegate.yaml"), "--listen", listen];
-    this.process = spawn(binary(), args, {
+    this.process = spawn(this.program, args, {
       // What happens often within a second is logged at `debug` after the first few; tests wait for every one.
       env: { ...process.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info,tidegate::telemetry::events=debug", ...this.env },
       stdio: ["ignore", "inherit", "pipe"],

@@ -1,6 +1,7 @@
 // Three nodes on a Redis under a steady load, one fault after the other, and what an oracle that knows every accepted
 // publication says: FAULT_SECONDS (10) each. With FEED=streams no node is published to, and no broker is between them: each
-// reads a stream that producers add to.
+// reads a stream that producers add to. With OTHER_BIN, the binary of another version, every second node runs that one, and
+// the nodes are rolled to this version and back to the other one as well.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -49,6 +50,20 @@ const faults = {
   "node killed": (cluster) => cluster.restartNode(1, { killedMs: FAULT_MS }),
 };
 
+const OTHER_BIN = process.env.OTHER_BIN;
+const programs = Array.from({ length: NODES }, (_, index) => (index % 2 ? undefined : OTHER_BIN));
+const rolled = (programOf) => async (cluster) => {
+  for (const index of cluster.nodes.keys()) {
+    await cluster.restartNode(index, { signal: "SIGTERM", program: programOf(index) });
+    await cluster.ready();
+    await pause(FAULT_MS / NODES);
+  }
+};
+if (OTHER_BIN) {
+  faults["all rolled to this version"] = rolled(() => undefined);
+  faults["all rolled to the other"] = rolled(() => OTHER_BIN);
+}
+
 const only = process.env.FAULTS?.split(",");
 const columns = ["published", "accepted", "owed", "received", "toldOfGap", "gaps", "longestRefusedMs", "violations"];
 const row = (...cells) => console.log(cells.map((cell, index) => (index ? String(cell).padStart(17) : String(cell).padEnd(28))).join(""));
@@ -60,7 +75,7 @@ let failed = false;
 for (const [what, fault] of Object.entries(faults)) {
   if (only && !only.some((word) => what.includes(word))) continue;
   const fed = IS_FED ? { config: fedByStream() } : {};
-  const cluster = await Cluster.start({ nodes: NODES, persistent: what.endsWith("with data"), ...fed });
+  const cluster = await Cluster.start({ nodes: NODES, persistent: what.endsWith("with data"), programs, ...fed });
   const feed = IS_FED ? new StreamFeed(cluster.redis) : undefined;
   if (IS_FED) await Promise.all(cluster.nodes.map((node) => node.printed("bus.back")));
   const load = await Load.start(cluster, { topics: TOPICS, subscribers: SUBSCRIBERS, perSecond: PER_SECOND, feed });

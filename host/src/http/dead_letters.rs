@@ -51,6 +51,11 @@ pub(super) struct Retried {
     dead_letter: Option<DeadLetter>,
 }
 
+#[derive(Serialize)]
+pub(super) struct Discarded {
+    discarded: DeadLetter,
+}
+
 /// Newest first: `{ dead_letters: […], kept }`, `kept` being how many there are in all. With `complete: false` those are
 /// of this process only: the store that has the others is away.
 pub(super) async fn list(
@@ -108,13 +113,13 @@ pub(super) async fn discard(
     extract::State(state): extract::State<State>,
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Discarded>, Problem> {
     let key = state.admit(&headers, Permission::Operate)?;
     let Path(id) = id.map_err(|_| Problem::bad_request("the id in the path is not UTF-8"))?;
     let letter = state.dead_letters.take(&id).await.map_err(away)?;
     let letter = letter.ok_or_else(|| Problem::not_found("no such dead letter"))?;
     telemetry::dead_letter_discarded(&letter.id, &letter.rule.on, &letter.rule.to, &key.name);
-    Ok(Json(json!({ "discarded": letter })))
+    Ok(Json(Discarded { discarded: letter }))
 }
 
 fn away(_: LettersAway) -> Problem {

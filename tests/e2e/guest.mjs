@@ -11,6 +11,7 @@ import { after, before, describe, test } from "node:test";
 
 import { ask, collect, next, Server, subscribe, token } from "./harness.mjs";
 import { target } from "./paths.mjs";
+import { rawClient } from "./raw.mjs";
 
 // Longer than a toolchain takes to arrive and to build from nothing on a small machine.
 const BUILD_PATIENCE_MS = 600_000;
@@ -32,6 +33,9 @@ const GRANTED = {
 };
 
 const SECRET = "s3cret 🦊";
+
+// Numbers that not every language can hold.
+const NUMBERS = ["9007199254740991", "9007199254740993", "12345678901234567890", "123456789012345678901234567890", "1e400"];
 
 // More time than it needs: what these tests are about is not how busy the machine is.
 const LIMITS = { cpu: "300ms", wall: "5s", kv_time: "5s", query_time: "5s" };
@@ -232,6 +236,47 @@ export function contract({
       assert.match(first.bytes, /^[0-9a-f]{32}$/);
       assert.notEqual(first.bytes, second.bytes);
       assert.notEqual(first.number, second.number);
+    });
+
+    test("what its own language draws is another in every instance, and its clock is right", async () => {
+      const { send } = await seated();
+      const drawn = [];
+      for (let n = 0; n < 3; n += 1) {
+        // It costs the instance; its successor begins from the same component.
+        await send({ spin: true });
+        const { reply } = await send({ own: true });
+        assert.ok(Math.abs(reply.now_ms - Date.now()) < 60_000, `now is ${reply.now_ms}`);
+        drawn.push(reply.random);
+      }
+      assert.equal(new Set(drawn).size, 3, `drawn: ${drawn}`);
+    });
+
+    test("a name of an object is its own, and no other's that only looks like it", async () => {
+      const { send } = await seated();
+      assert.equal((await send({ field: { Name: "first", name: "own", NAME: "last" } })).reply, "own");
+      assert.equal((await send({ field: { NAME: "other" } })).reply, null);
+    });
+
+    test("a name that stands twice is refused before it hears of it", async () => {
+      const raw = await rawClient(server, "desk.oslo.raw");
+      const { error } = JSON.parse(await raw.ask('{"field":{"name":"one","name":"two"}}'));
+      assert.equal(error.code, "invalid_payload");
+      assert.match(JSON.stringify(error), /names a key twice/);
+      raw.close();
+    });
+
+    test("a number comes back as it went, or is refused: it is never another one", async () => {
+      const raw = await rawClient(server, "desk.oslo.raw");
+      for (const number of NUMBERS) {
+        for (const value of [number, `{"of":[${number},"${number}"]}`]) {
+          const said = await raw.ask(`{"value":${value}}`);
+          if (said === `{"ok":true,"reply":${value}}`) continue;
+          assert.equal(JSON.parse(said).error?.code, "invalid_payload", said);
+          assert.match(said, number === "1e400" ? /number out of range/ : new RegExp(`${number} is larger than .* exactly`));
+          assert.notEqual(number, NUMBERS[0], "what every language can hold is taken");
+        }
+      }
+      raw.close();
     });
 
     test("it has the secrets it was granted, and no other", async () => {

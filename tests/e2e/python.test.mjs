@@ -82,13 +82,5 @@ contract({
       await send({ crash: true });
       assert.match(await printed("ZeroDivisionError: "), /\(guest\.py:\d+\)/);
     });
-
-    test("what Python's own `random` gives is not the same in every instance", async () => {
-      const { send } = await seated();
-      const first = (await send({ host: true })).reply.python;
-      // The loop costs the instance; its successor begins from the same component.
-      await send({ spin: true });
-      assert.notEqual((await send({ host: true })).reply.python, first);
-    });
   },
 });

@@ -8,6 +8,6 @@ import { repository } from "./paths.mjs";
 
 contract({
   language: "Rust",
-  unwritable: "a value is no JSON: key must be a string",
+  unwritable: "a value is no JSON: a number is not finite",
   build: (component) => copyFileSync(cargoBuild(join(repository, "plugins/sdk/rust/test"), "guest"), component),
 });

@@ -51,3 +51,9 @@ void tg_random(void *bytes, size_t len) {
 }
 
 uint64_t tg_random_u64(void) { return import_random_next_u64(); }
+
+/* There where the plugin uses `rand`: without a seed of its own every instance would draw the same numbers. */
+__attribute__((weak)) void srand(unsigned seed);
+__attribute__((constructor)) static void tg_seed(void) {
+  if (srand) srand((unsigned)tg_random_u64());
+}

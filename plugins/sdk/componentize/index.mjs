@@ -82,12 +82,14 @@ function contract(kinds) {
   return [readFileSync(join(wit, 'plugin.wit'), 'utf8'), `world built {\n${includes}}\n`, ...deps].join('\n');
 }
 
-/** Writes the component of a core module that exports `kinds`. `adapter` is a preview 1 adapter in text form. */
+/** Writes the component of a core module that exports `kinds`. `adapter` is a preview 1 adapter in text form, which may import
+ * what every plugin may. */
 export async function componentize({ core, kinds, output, adapter }) {
   const { componentEmbed, componentNew, parse } = await tools();
   try {
-    const embedded = await componentEmbed({ binary: readFileSync(core), witSource: contract(kinds), world: 'built' });
-    const adapters = adapter ? [['wasi_snapshot_preview1', await parse(readFileSync(adapter, 'utf8'))]] : [];
+    const embed = (binary, world = 'built') => componentEmbed({ binary, witSource: contract(kinds), world });
+    const embedded = await embed(readFileSync(core));
+    const adapters = adapter ? [['wasi_snapshot_preview1', await embed(await parse(readFileSync(adapter, 'utf8')), 'base')]] : [];
     // In one step: a server that watches the directory never sees half a component.
     const aside = `${output}.${process.pid}`;
     writeFileSync(aside, await componentNew(embedded, adapters));

@@ -1,7 +1,7 @@
 package tidegate
 
 import (
-	"encoding/json"
+	"encoding/json/jsontext"
 	"fmt"
 	"math"
 	"time"
@@ -48,10 +48,11 @@ func CannotTell(format string, values ...any) Decision {
 	return Decision{unknown: true, sentence: fmt.Sprintf(format, values...)}
 }
 
-var authorize func(*Context, Action, json.RawMessage) (Decision, error)
+var authorize func(*Context, Action, jsontext.Value) (Decision, error)
 
-// Authorize registers the function that decides. The payload is nil unless the action has one. An error denies.
-func Authorize(function func(*Context, Action, json.RawMessage) (Decision, error)) {
+// Authorize registers the function that decides. The payload is nil unless the action has one; `Read` reads
+// it. An error denies.
+func Authorize(function func(*Context, Action, jsontext.Value) (Decision, error)) {
 	authorize = function
 }
 
@@ -101,7 +102,7 @@ func exportAuthorize(at unsafe.Pointer) unsafe.Pointer {
 		payload abiMaybeText
 	})(at)
 	decision, err := called("authorizer", authorize != nil, func() (Decision, error) {
-		var payload json.RawMessage
+		var payload jsontext.Value
 		if question.payload.isSome != 0 {
 			payload = liftBytes(question.payload.text)
 		}

@@ -1,10 +1,5 @@
 package tidegate
 
-import (
-	"encoding/json"
-	"fmt"
-)
-
 // Audience is who receives an emit.
 type Audience uint8
 
@@ -64,13 +59,4 @@ func (wanted effect) lower() (abiEffect, error) {
 		lowered.rest[0], lowered.rest[1], lowered.rest[2] = 1, subject.at, subject.len
 	}
 	return lowered, nil
-}
-
-// lowerJSON is a value as encoding/json writes it.
-func lowerJSON(what string, value any) (abiText, error) {
-	text, err := json.Marshal(value)
-	if err != nil {
-		return abiText{}, fmt.Errorf("%s has no JSON: %w", what, err)
-	}
-	return lowerBytes(text), nil
 }

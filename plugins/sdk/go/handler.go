@@ -1,7 +1,6 @@
 package tidegate
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"unsafe"
@@ -51,7 +50,7 @@ type Outcome struct {
 	effects Effects
 }
 
-// Reply is an outcome with a receipt for the sender, as encoding/json writes it.
+// Reply is an outcome with a receipt for the sender, as encoding/json/v2 writes it.
 func Reply(value any) Outcome { return Outcome{reply: value, replies: true} }
 
 // Emit publishes on a topic once the call succeeded. Needs the topic's channel in `grants.emit`.
@@ -71,8 +70,8 @@ var handle func(*Context, []byte) (Outcome, error)
 // Handle registers the function that answers messages. What is no Payload is refused as `invalid_payload` before it runs.
 func Handle[Payload any](function func(*Context, Payload) (Outcome, error)) {
 	handle = func(context *Context, text []byte) (Outcome, error) {
-		var payload Payload
-		if err := json.Unmarshal(text, &payload); err != nil {
+		payload, err := Read[Payload](text)
+		if err != nil {
 			return Outcome{}, InvalidPayload("%v", err)
 		}
 		return function(context, payload)

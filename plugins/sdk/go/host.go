@@ -1,7 +1,6 @@
 package tidegate
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -61,13 +60,13 @@ func Config[Value any](key string) (value Value, err error) {
 	if text.isSome == 0 {
 		return value, fmt.Errorf("`%s`: %w", key, ErrNoKey)
 	}
-	if err := json.Unmarshal(liftBytes(text.text), &value); err != nil {
+	if value, err = Read[Value](liftBytes(text.text)); err != nil {
 		return value, fmt.Errorf("config `%s`: %w", key, err)
 	}
 	return value, nil
 }
 
-// Now is the time. `time.Now` does not have it: Go's run time gets a clock that only counts its calls.
+// Now is the time. `time.Now` is that of when the call began: see wasi.wat.
 func Now() time.Time { return time.UnixMilli(int64(importClockNowMs())) }
 
 // Monotonic is the time since some moment; never goes back.
@@ -78,7 +77,7 @@ func Monotonic() time.Duration {
 // What the host gives at once.
 const randomBytesMax = 65536
 
-// Random is `count` random bytes, fit for keys. `crypto/rand` and `math/rand` are not: they repeat in every instance.
+// Random is `count` random bytes, fit for keys. `crypto/rand` reads the same source.
 func Random(count int) []byte {
 	bytes := make([]byte, 0, count)
 	for len(bytes) < count {

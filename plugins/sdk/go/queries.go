@@ -1,7 +1,7 @@
 package tidegate
 
 import (
-	"encoding/json"
+	"encoding/json/v2"
 	"fmt"
 	"unsafe"
 )
@@ -29,8 +29,8 @@ func Query[Row any](name string, params ...any) ([]Row, error) {
 	answer := asked[wordedAnswer]()
 	importQueriesRun(name, string(text), unsafe.Pointer(answer))
 	if answer.is == abiOk {
-		var rows []Row
-		if err := json.Unmarshal(liftBytes(abiText{answer.first, answer.rest[0]}), &rows); err != nil {
+		rows, err := Read[[]Row](liftBytes(abiText{answer.first, answer.rest[0]}))
+		if err != nil {
 			return nil, fmt.Errorf("%s: a row: %w", what, err)
 		}
 		return rows, nil

@@ -58,6 +58,11 @@ func (given *abiContext) lift() *Context {
 	}
 }
 
+// Sets the clock of `time.Now`: see wasi.wat.
+//
+//go:wasmimport wasi_snapshot_preview1 tidegate_call_begins
+func importCallBegins()
+
 // called runs a function of the plugin and makes an error of a panic, so that it costs no instance.
 func called[Answer any](kind string, registered bool, function func() (Answer, error)) (answer Answer, err error) {
 	defer func() {
@@ -68,6 +73,7 @@ func called[Answer any](kind string, registered bool, function func() (Answer, e
 	if !registered {
 		return answer, errors.New("the plugin registered no " + kind)
 	}
+	importCallBegins()
 	return function()
 }
 

@@ -1,7 +1,7 @@
 package tidegate
 
 import (
-	"encoding/json"
+	"encoding/json/jsontext"
 	"errors"
 	"fmt"
 	"time"
@@ -22,7 +22,7 @@ type Event struct {
 	// Time is as RFC 3339 writes it, nil where it has none.
 	Time *string
 	// Data is all of its `data`, whatever the rule's `payload` made of it.
-	Data json.RawMessage
+	Data jsontext.Value
 }
 
 // Crossing is an event on its way to a topic.
@@ -40,8 +40,8 @@ var transform func(*Crossing, []byte) (any, error)
 // ErrDrop keeps the event from crossing; another error makes it a dead letter with that sentence, as does what is no Payload.
 func Transform[Payload, Published any](function func(*Crossing, Payload) (Published, error)) {
 	transform = func(crossing *Crossing, text []byte) (any, error) {
-		var payload Payload
-		if err := json.Unmarshal(text, &payload); err != nil {
+		payload, err := Read[Payload](text)
+		if err != nil {
 			return nil, fmt.Errorf("the payload: %w", err)
 		}
 		return function(crossing, payload)

@@ -47,8 +47,12 @@ function typed() {
 }
 
 function bundled() {
-  const names = kinds.join(', ');
-  write('entry.js', [`import { ${names} } from ${JSON.stringify(entry)};`, `export { ${names} };`]);
+  write('entry.js', [
+    // First: it has to be there before the plugin's own module runs.
+    `import { live } from ${JSON.stringify(join(here, 'component.js'))};`,
+    `import { ${kinds.map((kind) => `${kind} as the_${kind}`).join(', ')} } from ${JSON.stringify(entry)};`,
+    ...kinds.map((kind) => `export const ${kind} = live(the_${kind});`),
+  ]);
   write('rolldown.config.mjs', [`export default ${JSON.stringify({
     input: join(work, 'entry.js'),
     platform: 'neutral',

@@ -1,5 +1,6 @@
 // What the server offers by grant: a plugin that uses something here needs its line in `grants` of plugin.yaml.
 import { words } from './checked.js';
+import { read, text } from './json.js';
 import { getEntry, getSecret, increment, keys, put, remove, run, send } from '#host';
 
 /** Why there is no answer: `code` is one of those in `index.d.ts`. */
@@ -62,7 +63,7 @@ export const bucket = (name) => {
 
 /** Runs one of `grants.queries`, a value a placeholder; the rows are objects. */
 export const query = (name, ...params) =>
-  JSON.parse(asked(`query \`${name}\``, () => run(words('name', name), JSON.stringify(params))));
+  read(asked(`query \`${name}\``, () => run(words('name', name), text(params))));
 
 /** Sends an HTTP request and reads the whole response. */
 export const request = ({ url, method = 'GET', headers = {}, body }) => {
@@ -84,7 +85,7 @@ const whole = (name, value, least = 0) => {
 // Bytes, and what they say as text and as JSON.
 const withText = (about, name, list) => {
   const bytes = new Uint8Array(list);
-  return { ...about, [name]: bytes, text: () => toText(bytes), json: () => JSON.parse(toText(bytes)) };
+  return { ...about, [name]: bytes, text: () => toText(bytes), json: () => read(toText(bytes)) };
 };
 
 // The engine has no TextEncoder; percent-encoding is UTF-8.

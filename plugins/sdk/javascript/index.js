@@ -2,6 +2,7 @@
 import { bytes, get, monotonicUs, nextU64, nowMs, write } from '#host';
 import { words } from './checked.js';
 import { HostError } from './granted.js';
+import { read, text } from './json.js';
 
 export { HostError, bucket, query, request, secret } from './granted.js';
 
@@ -51,7 +52,7 @@ export const log = {
 /** The value of one key of `config:`; undefined where the section has no such key. */
 export const config = (key) => {
   const value = get(key);
-  return value === undefined || value === null ? undefined : JSON.parse(value);
+  return value === undefined || value === null ? undefined : read(value);
 };
 
 export const clock = {
@@ -59,7 +60,7 @@ export const clock = {
   monotonicUs: () => Number(monotonicUs()),
 };
 
-/** The server's own randomness, good for secrets. `Math.random` is not: instances may share its seed. */
+/** The server's own randomness, good for secrets. `Math.random` is not. */
 export const random = {
   bytes: (length) => new Uint8Array(bytes(length)),
   u64: () => BigInt(nextU64()),
@@ -72,7 +73,7 @@ export const param = (context, name) => context.params.find(([key]) => key === n
 export const handler = (handle) => ({
   handle(ctx, payload) {
     try {
-      const { reply, effects = [] } = settled(handle(plain(ctx), JSON.parse(payload))) ?? {};
+      const { reply, effects = [] } = settled(handle(plain(ctx), taken(payload))) ?? {};
       return { reply: reply === undefined ? undefined : text(reply), effects: checked(effects) };
     } catch (error) {
       if (error instanceof Refusal) throw { tag: error.tag, val: error.message };
@@ -87,7 +88,7 @@ export const handler = (handle) => ({
  */
 export const authorizer = (authorize) => ({
   authorize: (ctx, action, payload) => worded(() => {
-    const message = payload === undefined || payload === null ? undefined : JSON.parse(payload);
+    const message = payload === undefined || payload === null ? undefined : read(payload);
     const decision = decided(() => settled(authorize(plain(ctx), action, message)));
     if (!DECISIONS.includes(decision?.tag)) throw new TypeError('answer allow(), deny() or cannotTell()');
     return decision;
@@ -121,8 +122,8 @@ export const drop = Symbol('drop');
 /** Makes `(crossing, payload) => published | drop` the `transform` a plugin exports. What it throws makes a dead letter. */
 export const transform = (apply) => ({
   apply: ({ payload, ...crossing }) => worded(() => {
-    const event = { ...crossing.event, data: JSON.parse(crossing.event.data) };
-    const published = settled(apply({ ...crossing, event }, JSON.parse(payload)));
+    const event = { ...crossing.event, data: read(crossing.event.data) };
+    const published = settled(apply({ ...crossing, event }, read(payload)));
     return published === drop ? undefined : text(published);
   }),
 });
@@ -131,6 +132,15 @@ export const transform = (apply) => ({
 export const connection = (changed) => ({
   changed: (peer, phase) => worded(() => checked(settled(changed(plain(peer), phase)) ?? [])),
 });
+
+// A message that JavaScript cannot hold is the sender's mistake.
+function taken(payload) {
+  try {
+    return read(payload);
+  } catch (error) {
+    throw Refusal.invalidPayload(error.message);
+  }
+}
 
 // What a function throws becomes the sentence of an error.
 function worded(call) {
@@ -154,13 +164,6 @@ function settled(value) {
 function checked(effects) {
   if (Array.isArray(effects) && effects.every((effect) => effect?.tag === 'emit' || effect?.tag === 'publish')) return effects;
   throw new TypeError('`effects`: expected a list of what emit() and publish() make');
-}
-
-// `undefined` and functions have no JSON: `JSON.stringify` answers undefined, which the host could not read.
-function text(value) {
-  const json = JSON.stringify(value);
-  if (json === undefined) throw new TypeError(`${typeof value} has no JSON`);
-  return json;
 }
 
 function told(error) {

@@ -46,6 +46,12 @@ static tg_json *host(void) {
   return tg_set_text(value, "number", tg_format("%llu", (unsigned long long)tg_random_u64()));
 }
 
+/* What the language itself draws and reads; C has no clock but the host's. */
+static tg_json *own(void) {
+  tg_json *value = tg_set_text(tg_object(), "random", tg_format("%d %d", rand(), rand()));
+  return tg_set_int(value, "now_ms", (int64_t)tg_now_ms());
+}
+
 static tg_json *failed(tg_error error) {
   static const char *const names[] = {
       [TG_ERROR_DENIED] = "denied",           [TG_ERROR_MISSING] = "missing",     [TG_ERROR_INVALID] = "invalid",
@@ -182,6 +188,12 @@ void tg_handle(const tg_context *context, const tg_json *payload, tg_answer *ans
     tg_log(TG_WARN, tg_get_text(payload, "log"), (tg_pair[]){{"colour", "blue"}, {NULL, NULL}});
   } else if (tg_get(payload, "host")) {
     tg_reply(answer, host());
+  } else if (tg_get(payload, "own")) {
+    tg_reply(answer, own());
+  } else if (tg_get(payload, "field")) {
+    tg_reply(answer, tg_get(tg_get(payload, "field"), "name"));
+  } else if (tg_get(payload, "value")) {
+    tg_reply(answer, tg_get(payload, "value"));
   } else if (tg_get_text(payload, "secret")) {
     tg_reply(answer, revealed(tg_get_text(payload, "secret")));
   } else if (tg_get(payload, "kv")) {

@@ -3,10 +3,11 @@ package main
 
 import (
 	"encoding/hex"
-	"encoding/json"
+	"encoding/json/jsontext"
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -14,16 +15,22 @@ import (
 )
 
 type order struct {
-	N       *int            `json:"n"`
-	Others  *int            `json:"others"`
-	Echo    json.RawMessage `json:"echo"`
-	Context bool            `json:"context"`
-	Config  string          `json:"config"`
-	Log     string          `json:"log"`
-	Host    bool            `json:"host"`
-	Secret  string          `json:"secret"`
-	Kv      *kvOrder        `json:"kv"`
-	Query   *struct {
+	N       *int           `json:"n"`
+	Others  *int           `json:"others"`
+	Echo    jsontext.Value `json:"echo"`
+	Context bool           `json:"context"`
+	Config  string         `json:"config"`
+	Log     string         `json:"log"`
+	Host    bool           `json:"host"`
+	Own     bool           `json:"own"`
+	// A name that is asked for exactly.
+	Field *struct {
+		Name *string `json:"name"`
+	} `json:"field"`
+	Value  any      `json:"value"`
+	Secret string   `json:"secret"`
+	Kv     *kvOrder `json:"kv"`
+	Query  *struct {
 		Name   string `json:"name"`
 		Params []any  `json:"params"`
 	} `json:"query"`
@@ -90,7 +97,7 @@ func granted(order order) (had, error) {
 	case order.Kv != nil:
 		return keep(order.Kv)
 	case order.Query != nil:
-		rows, err := tidegate.Query[json.RawMessage](order.Query.Name, order.Query.Params...)
+		rows, err := tidegate.Query[jsontext.Value](order.Query.Name, order.Query.Params...)
 		return had{"rows": rows}, err
 	case order.Fetch != nil:
 		request := tidegate.Request{Method: order.Fetch.Method, URL: order.Fetch.URL}
@@ -169,6 +176,11 @@ func host() map[string]any {
 	}
 }
 
+// What the language itself draws and reads.
+func own() map[string]any {
+	return map[string]any{"random": strconv.FormatInt(rand.Int64(), 10), "now_ms": time.Now().UnixMilli()}
+}
+
 func refuse(why string) error {
 	switch why {
 	case "invalid_payload":
@@ -233,6 +245,12 @@ func handle(context *tidegate.Context, order order) (tidegate.Outcome, error) {
 		return tidegate.Outcome{}, nil
 	case order.Host:
 		return tidegate.Reply(host()), nil
+	case order.Own:
+		return tidegate.Reply(own()), nil
+	case order.Field != nil:
+		return tidegate.Reply(order.Field.Name), nil
+	case order.Value != nil:
+		return tidegate.Reply(order.Value), nil
 	case order.Secret != "" || order.Kv != nil || order.Query != nil || order.Fetch != nil:
 		had, err := granted(order)
 		if err != nil {
@@ -240,7 +258,7 @@ func handle(context *tidegate.Context, order order) (tidegate.Outcome, error) {
 		}
 		return tidegate.Reply(had), nil
 	case order.Unwritable:
-		return tidegate.Reply(math.Inf(1)), nil
+		return tidegate.Reply(map[string]any{"n": math.NaN()}), nil
 	case order.Refuse != "":
 		refused := tidegate.Reply(true).Emit(context.Topic, pong{666}, tidegate.Everyone)
 		return refused, refuse(order.Refuse)
@@ -250,7 +268,7 @@ func handle(context *tidegate.Context, order order) (tidegate.Outcome, error) {
 }
 
 // Members of a vault may join it and send on it; nobody may say `crash` there.
-func authorize(context *tidegate.Context, action tidegate.Action, payload json.RawMessage) (tidegate.Decision, error) {
+func authorize(context *tidegate.Context, action tidegate.Action, payload jsontext.Value) (tidegate.Decision, error) {
 	vault, ok := context.Param("vaultId")
 	if !ok || vault == "broken" {
 		return tidegate.Decision{}, errors.New("the vault is broken")
@@ -258,9 +276,10 @@ func authorize(context *tidegate.Context, action tidegate.Action, payload json.R
 	if vault == "away" {
 		return tidegate.CannotTell("the vault is away"), nil
 	}
-	var message order
-	if action == tidegate.Send && json.Unmarshal(payload, &message) == nil && message.Crash {
-		panic("crash")
+	if action == tidegate.Send {
+		if message, err := tidegate.Read[order](payload); err == nil && message.Crash {
+			panic("crash")
+		}
 	}
 	members, err := tidegate.Config[map[string][]string]("members")
 	if err != nil {

@@ -13,6 +13,9 @@ interface Order {
   config?: string;
   log?: string;
   host?: boolean;
+  own?: boolean;
+  field?: { name?: string };
+  value?: unknown;
   secret?: string;
   kv?: {
     op: 'get' | 'put' | 'delete' | 'increment' | 'keys'; bucket: string; key: string; text: string; delta?: number; after?: string;
@@ -46,6 +49,9 @@ const host = () => ({
   bytes: [...random.bytes(16)].map((byte) => byte.toString(16).padStart(2, '0')).join(''),
   number: random.u64().toString(),
 });
+
+// What the language itself draws and reads.
+const own = () => ({ random: String(Math.random()), now_ms: Date.now() });
 
 function keep(order: NonNullable<Order['kv']>) {
   const { op, key, delta, after, limit, if_revision: ifRevision, ttl_ms: ttlMs } = order;
@@ -104,12 +110,15 @@ export const handler: Handler = answers<Order>((context, order) => {
   if (order.config) return { reply: config(order.config) ?? null };
   if (order.log) return log.warn(order.log, { colour: 'blue' });
   if (order.host) return { reply: host() };
+  if (order.own) return { reply: own() };
+  if (order.field) return { reply: order.field.name ?? null };
+  if (order.value !== undefined) return { reply: order.value };
   const { secret: name, kv, query: question, fetch } = order;
   if (name) return granted(() => ({ secret: secret(name) }));
   if (kv) return granted(() => keep(kv));
   if (question) return granted(() => ({ rows: query(question.name, ...question.params) }));
   if (fetch) return granted(() => fetched(fetch));
-  if (order.unwritable) return { reply: 10n };
+  if (order.unwritable) return { reply: { n: [NaN] } };
   if (order.refuse) throw refusals[order.refuse]('no 🦊 today');
   throw Refusal.invalidPayload('what is to be done?');
 });

@@ -2,8 +2,9 @@
 
 import random as python_random
 import re
+import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from refusals import REFUSALS
 from tidegate_plugin import (
@@ -11,6 +12,10 @@ from tidegate_plugin import (
     emit, handler, http, kv, log, publish, queries, random, secrets, snapshot, transform,
 )
 from tidegate_plugin.errors import Conflict, HostError
+
+
+class Field(TypedDict):
+    name: NotRequired[str]
 
 
 @dataclass
@@ -24,6 +29,9 @@ class Order:
     config: str | None = None
     log: str | None = None
     host: bool = False
+    own: bool = False
+    field: Field | None = None
+    value: Any = None
     secret: str | None = None
     kv: dict[str, Any] | None = None
     query: dict[str, Any] | None = None
@@ -45,8 +53,13 @@ def told(context: Context) -> dict[str, Any]:
 def host() -> dict[str, Any]:
     return {
         "now_ms": clock.now_ms(), "sooner_us": clock.monotonic_us(), "later_us": clock.monotonic_us(),
-        "bytes": random.bytes(16).hex(), "number": str(random.next_u64()), "python": python_random.getrandbits(48),
+        "bytes": random.bytes(16).hex(), "number": str(random.next_u64()),
     }
+
+
+def own() -> dict[str, Any]:
+    """What the language itself draws and reads."""
+    return {"random": str(python_random.getrandbits(48)), "now_ms": int(time.time() * 1000)}
 
 
 def keep(op: str, bucket: str, key: str, text: str = "", **how: Any) -> dict[str, Any]:
@@ -129,10 +142,16 @@ def handle(context: Context, order: Order) -> Outcome | None:
         return None
     if order.host:
         return Outcome(host())
+    if order.own:
+        return Outcome(own())
+    if order.field is not None:
+        return Outcome(order.field.get("name"))
+    if order.value is not None:
+        return Outcome(order.value)
     if (had := granted(order)) is not None:
         return Outcome(had)
     if order.unwritable:
-        return Outcome(float("inf"))
+        return Outcome({"n": float("nan")})
     if order.refuse is not None:
         raise REFUSALS[order.refuse]("no 🦊 today")
     raise InvalidPayload("what is to be done?")

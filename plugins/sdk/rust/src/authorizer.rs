@@ -66,7 +66,7 @@ impl Payload {
     /// # Errors
     /// serde's sentence when the payload has another shape; return it with `?` and the host denies.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, String> {
-        serde_json::from_str(&self.0).map_err(|error| error.to_string())
+        crate::json::read(&self.0)
     }
 }
 

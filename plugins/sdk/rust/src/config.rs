@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 /// A sentence naming the key when it is absent or has another shape.
 pub fn get<T: DeserializeOwned>(key: &str) -> Result<T, String> {
     let text = host_value(key).ok_or_else(|| format!("`config.{key}` is missing in plugin.yaml"))?;
-    serde_json::from_str(&text).map_err(|error| format!("`config.{key}` in plugin.yaml: {error}"))
+    crate::json::read(&text).map_err(|error| format!("`config.{key}` in plugin.yaml: {error}"))
 }
 
 #[cfg(target_arch = "wasm32")]

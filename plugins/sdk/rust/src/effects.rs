@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::bindings::{Audience, Effect, Emit, Publish};
+use crate::json;
 
 /// What should happen, in the order it was added. [`Effects::done`] ends it.
 #[derive(Debug, Default)]
@@ -50,7 +51,7 @@ impl Effects {
     /// The finished effects.
     ///
     /// # Errors
-    /// A sentence when a value could not be written as JSON (a map whose keys are no strings, say).
+    /// A sentence when a value could not be written as JSON (a map whose keys are no strings, NaN).
     pub fn done(self) -> Result<Self, String> {
         self.finish().map(|list| Self { list, unwritable: None })
     }
@@ -64,7 +65,7 @@ impl Effects {
 
     /// A value as JSON text; one that cannot be written spoils the whole.
     pub(crate) fn write(&mut self, value: &impl Serialize) -> Option<String> {
-        match serde_json::to_string(value) {
+        match json::write(value) {
             Ok(text) => Some(text),
             Err(error) => {
                 self.unwritable.get_or_insert_with(|| format!("a value is no JSON: {error}"));

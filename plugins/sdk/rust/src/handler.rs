@@ -12,7 +12,7 @@ use crate::effects::Effects;
 
 /// Answers the messages clients send on a channel.
 pub trait Handler {
-    /// What a message looks like. A message of another shape is refused as `invalid_payload` with serde's sentence.
+    /// What a message looks like. A message of another shape is refused as `invalid_payload` with its place.
     type Payload: DeserializeOwned;
 
     /// Answers one message.
@@ -71,7 +71,7 @@ impl Outcome {
     /// The finished answer.
     ///
     /// # Errors
-    /// [`Refusal::Failed`] when a value could not be written as JSON (a map whose keys are no strings, say).
+    /// [`Refusal::Failed`] when a value could not be written as JSON (a map whose keys are no strings, NaN).
     pub fn done(self) -> Result<Self, Refusal> {
         let effects = self.effects.done().map_err(Refusal::Failed)?;
         Ok(Self { effects, ..self })
@@ -90,7 +90,7 @@ pub struct Exported<T>(PhantomData<T>);
 
 impl<T: Handler> Guest for Exported<T> {
     fn handle(context: Context, payload: String) -> Result<types::Outcome, Refusal> {
-        let payload = serde_json::from_str(&payload).map_err(|error| Refusal::InvalidPayload(error.to_string()))?;
+        let payload = crate::json::read(&payload).map_err(Refusal::InvalidPayload)?;
         let Outcome { reply, effects } = T::handle(&context, payload)?;
         Ok(types::Outcome { reply, effects: effects.finish().map_err(Refusal::Failed)? })
     }
@@ -118,7 +118,7 @@ mod tests {
     fn a_payload_of_the_wrong_type_is_refused_with_the_reason() {
         let refusal = Exported::<Doubler>::handle(testing::context("doubles"), r#""two""#.to_owned()).unwrap_err();
         let Refusal::InvalidPayload(reason) = refusal else { panic!("{refusal:?}") };
-        assert!(reason.contains("expected i64"), "{reason}");
+        assert!(reason.contains("expected a whole number, found a text"), "{reason}");
     }
 
     #[test]

@@ -26,6 +26,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Refusal;
+use crate::json;
 
 #[cfg(target_arch = "wasm32")]
 use crate::bindings::granted_world::tidegate::http::client as host;
@@ -44,6 +45,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body, `limits.http_body` at most.
     pub body: Option<Vec<u8>>,
+    /// Why the body has no JSON.
+    pub(crate) unwritable: Option<String>,
 }
 
 /// A response, whatever its status.
@@ -100,7 +103,7 @@ pub fn delete(url: impl Into<String>) -> Request {
 
 /// A request with another method.
 pub fn request(method: impl Into<String>, url: impl Into<String>) -> Request {
-    Request { method: method.into(), url: url.into(), headers: Vec::new(), body: None }
+    Request { method: method.into(), url: url.into(), headers: Vec::new(), body: None, unwritable: None }
 }
 
 impl Request {
@@ -121,10 +124,15 @@ impl Request {
         self
     }
 
-    /// Sets a JSON body and its `content-type`. What does not become JSON becomes `null`.
-    pub fn json(self, body: &impl Serialize) -> Self {
-        let text = serde_json::to_vec(body).unwrap_or_else(|_| b"null".to_vec());
-        self.header("content-type", "application/json").body(text)
+    /// Sets a JSON body and its `content-type`. One that has no JSON is not sent: [`Error::Invalid`].
+    pub fn json(mut self, body: &impl Serialize) -> Self {
+        match json::write(body) {
+            Ok(text) => self.header("content-type", "application/json").body(text),
+            Err(error) => {
+                self.unwritable = Some(format!("the body has no JSON: {error}"));
+                self
+            }
+        }
     }
 
     /// Sends it and waits for the whole response.
@@ -132,7 +140,10 @@ impl Request {
     /// # Errors
     /// [`Error`]; a status of failure is none ([`Response::ok`]).
     pub fn send(self) -> Result<Response, Error> {
-        let Self { method, url, headers, body } = self;
+        let Self { method, url, headers, body, unwritable } = self;
+        if let Some(why) = unwritable {
+            return Err(Error::Invalid(why));
+        }
         let answer = host::send(&host::Request { method, url, headers, body });
         answer
             .map(|response| Response { status: response.status, headers: response.headers, body: response.body })
@@ -173,9 +184,9 @@ impl Response {
     /// The body as JSON of this type.
     ///
     /// # Errors
-    /// [`Error::Body`] with serde's sentence.
+    /// [`Error::Body`], with the place.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| Error::Body(error.to_string()))
+        json::read(self.text()?).map_err(Error::Body)
     }
 }
 

@@ -42,6 +42,7 @@ mod connection;
 mod effects;
 mod handler;
 pub mod http;
+mod json;
 pub mod kv;
 pub mod log;
 pub mod prelude;

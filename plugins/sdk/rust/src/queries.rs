@@ -32,6 +32,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Refusal;
+use crate::json;
 
 /// A query, by the name in `grants.queries`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,12 +72,11 @@ impl<'a> Query<'a> {
     /// # Errors
     /// [`Error`].
     pub fn rows<R: DeserializeOwned>(self, params: &impl Serialize) -> Result<Vec<R>, Error> {
-        let invalid = |error: serde_json::Error| Error::InvalidParams(error.to_string());
-        let params = match serde_json::to_string(params).map_err(invalid)? {
+        let params = match json::write(params).map_err(Error::InvalidParams)? {
             none if none == "null" => "[]".to_owned(),
             params => params,
         };
-        serde_json::from_str(&run(self.name, &params)?).map_err(|error| Error::Unreadable(error.to_string()))
+        json::read(&run(self.name, &params)?).map_err(Error::Unreadable)
     }
 
     /// The first row, if there is one. The others are read and dropped: let the query say `limit 1`.

@@ -26,7 +26,7 @@ pub struct Exported<T>(PhantomData<T>);
 impl<T: Snapshot> Guest for Exported<T> {
     fn provide(context: Context) -> Result<Vec<String>, String> {
         let write = |(at, payload): (usize, T::Payload)| {
-            serde_json::to_string(&payload).map_err(|error| format!("payload {at} is no JSON: {error}"))
+            crate::json::write(&payload).map_err(|error| format!("payload {at} is no JSON: {error}"))
         };
         T::provide(&context)?.into_iter().enumerate().map(write).collect()
     }

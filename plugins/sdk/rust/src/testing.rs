@@ -41,7 +41,7 @@ pub fn answer_http(method: &str, url: &str, status: u16, body: impl Into<Vec<u8>
 pub fn http_requests() -> Vec<crate::http::Request> {
     let ours = |request: http::Request| {
         let http::Request { method, url, headers, body } = request;
-        crate::http::Request { method, url, headers, body }
+        crate::http::Request { method, url, headers, body, unwritable: None }
     };
     http::sent().into_iter().map(ours).collect()
 }

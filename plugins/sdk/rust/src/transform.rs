@@ -63,7 +63,7 @@ impl<T: Transform> Guest for Exported<T> {
         let event = Event { kind, source, id, subject, time, data: Payload(data) };
         let payload = Payload(payload).read()?;
         let made = T::apply(&Crossing { event, topic, deadline_ms }, payload)?;
-        let write = |made| serde_json::to_string(&made).map_err(|error| format!("the payload is no JSON: {error}"));
+        let write = |made| crate::json::write(&made).map_err(|error| format!("the payload is no JSON: {error}"));
         made.map(write).transpose()
     }
 }
@@ -109,8 +109,8 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_and_data_of_another_shape_are_told_in_serdes_words() {
-        for (payload, data, expected) in [("7", "true", "expected a sequence"), ("[1]", "7", "expected a boolean")] {
+    fn a_payload_and_data_of_another_shape_are_told() {
+        for (payload, data, expected) in [("7", "true", "expected a list, found a number"), ("[1]", "7", "expected true or false, found a number")] {
             let error = apply(payload, data).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }

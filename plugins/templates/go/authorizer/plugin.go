@@ -2,13 +2,13 @@
 package main
 
 import (
-	"encoding/json"
+	"encoding/json/jsontext"
 	"slices"
 
 	"tidegate"
 )
 
-func authorize(context *tidegate.Context, action tidegate.Action, payload json.RawMessage) (tidegate.Decision, error) {
+func authorize(context *tidegate.Context, action tidegate.Action, payload jsontext.Value) (tidegate.Decision, error) {
 	if context.User == nil {
 		return tidegate.Deny("anonymous"), nil
 	}

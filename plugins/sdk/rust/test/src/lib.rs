@@ -1,8 +1,9 @@
 //! The guest of `tests/e2e/guest.mjs` in Rust: of every kind, and does what a message asks for.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tidegate_plugin::kv::{Bucket, Write};
@@ -26,6 +27,9 @@ enum Order {
     Config(String),
     Log(String),
     Host(bool),
+    Own(bool),
+    Field(Field),
+    Value(Value),
     Secret(String),
     Kv(Keep),
     Query {
@@ -44,6 +48,12 @@ enum Order {
     Recurse(bool),
     Spin(bool),
     Hog(bool),
+}
+
+/// A name that is asked for exactly.
+#[derive(Deserialize)]
+struct Field {
+    name: Option<String>,
 }
 
 /// What is to be done with a bucket.
@@ -99,6 +109,17 @@ fn host() -> Value {
         "later_us": u64::try_from(later.as_micros()).unwrap_or(u64::MAX),
         "bytes": hex,
         "number": random::next_u64().to_string(),
+    })
+}
+
+/// What the language itself draws and reads.
+fn own() -> Value {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    json!({
+        "random": RandomState::new().hash_one(0).to_string(),
+        "now_ms": u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
     })
 }
 
@@ -217,6 +238,9 @@ impl Handler for Everything {
                 Outcome::none().done()
             }
             Order::Host(_) => Outcome::reply(&host()).done(),
+            Order::Own(_) => Outcome::reply(&own()).done(),
+            Order::Field(field) => Outcome::reply(&field.name).done(),
+            Order::Value(value) => Outcome::reply(&value).done(),
             Order::Secret(name) => Outcome::reply(&revealed(&name)).done(),
             Order::Kv(order) => Outcome::reply(&keep(&order)).done(),
             Order::Query { name, params } => Outcome::reply(&ask(&name, &params)).done(),
@@ -226,7 +250,7 @@ impl Handler for Everything {
                 asked,
                 body,
             } => Outcome::reply(&fetch(method, url, asked, body)).done(),
-            Order::Unwritable(_) => Outcome::reply(&BTreeMap::from([((1, 2), 3)])).done(),
+            Order::Unwritable(_) => Outcome::reply(&BTreeMap::from([("n", [f64::NAN])])).done(),
             Order::Refuse(why) => Err(refusal(&why)),
             Order::Crash(_) => panic!("as it was told"),
             Order::Recurse(_) => Outcome::reply(&recurse(0)).done(),

@@ -140,6 +140,16 @@ async fn the_authorizer_is_asked_with_the_payload_before_the_schema_and_the_hand
 }
 
 #[tokio::test]
+async fn a_text_that_readers_take_differently_reaches_no_plugin() {
+    let server = server(FakePlugins::silent());
+    let client = alice(&server, &["vault.v1"]).await;
+    for text in [r#"{"n":1,"n":2}"#, r#"{"n":1,"\u006e":2}"#, r#"{"n":1e400}"#] {
+        assert_eq!(code(client.send_text("vault.v1", text).await), Code::InvalidPayload, "{text}");
+    }
+    assert_eq!(server.plugins.asked(), ["subscribe"]);
+}
+
+#[tokio::test]
 async fn an_authorizer_that_denies_faults_or_cannot_tell_after_the_join_stops_the_message() {
     for (plugins, expected) in [
         (FakePlugins::denying(), Code::Forbidden),

@@ -52,6 +52,8 @@ impl Gates {
         let inbound = channel.inbound.as_ref().ok_or(Code::NoHandler)?;
         // Size before anything that reads the payload: it bounds what the authorizer and the schema work on.
         self.refuse_too_large(payload)?;
+        // Before the authorizer, where there is one: it must not read another value than the schema and the handler do.
+        let value = channel.authorizer.as_ref().map(|_| read(payload)).transpose()?;
         self.ask_authorizer(serving, context, Action::Send, Some(payload)).await?;
         if let Some(rate) = inbound.rate {
             self.rates.take(channel.template.as_str(), rate, context)?;
@@ -63,7 +65,8 @@ impl Gates {
                 return Err(Code::RateLimited.into());
             }
         }
-        check(inbound.payload.as_ref().unwrap_or(&channel.payload), payload)?;
+        let value = value.map_or_else(|| read(payload), Ok)?;
+        check_value(inbound.payload.as_ref().unwrap_or(&channel.payload), &value)?;
         self.answer(serving, context, inbound, payload).await
     }
 
@@ -141,9 +144,13 @@ impl Gates {
 
 /// Judges a payload by a schema; the violations go to whoever sent it.
 pub(super) fn check(schema: &Schema, payload: &Payload) -> Result<(), Refusal> {
-    // A text that the parser skips over may still be no value: nested too deep, a number out of range, half a surrogate.
-    let value = payload.to_value().map_err(|error| Refusal::because(Code::InvalidPayload, error.to_string()))?;
-    check_value(schema, &value)
+    check_value(schema, &read(payload)?)
+}
+
+/// The value of a payload. A text that the parser skips over may still be none: nested too deep, a number out of range, half a
+/// surrogate, a name twice in one object.
+fn read(payload: &Payload) -> Result<serde_json::Value, Refusal> {
+    payload.to_value().map_err(|error| Refusal::because(Code::InvalidPayload, error.to_string()))
 }
 
 /// Judges a payload that was read.

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
+import { tool } from "../../plugins/sdk/javascript/tools.mjs";
 import { repository } from "./paths.mjs";
 
 const TYPES = join(repository, "tests/types");
@@ -35,7 +36,7 @@ test("the strict compiler of TypeScript takes what the schemas take, and refuses
   const refused = [...all("refuses")].map((example, number) => `// @ts-expect-error\n${typed(example, 1000 + number)}`);
   assert.ok(accepted.length > 8 && refused.length > 8);
   writeFileSync(join(directory, "use.ts"), ['import type { Channels } from "./golden.js";', ...accepted, ...refused].join("\n"));
-  const tsc = join(repository, "plugins/sdk/javascript/node_modules/typescript/bin/tsc");
+  const tsc = tool("tsc");
   const flags = ["--strict", "--noEmit", "--target", "es2022", "--module", "nodenext", "--exactOptionalPropertyTypes"];
   const { status, stdout } = spawnSync(process.execPath, [tsc, ...flags, join(directory, "use.ts")], { encoding: "utf8" });
   assert.equal(status, 0, stdout);

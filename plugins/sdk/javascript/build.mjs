@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { tool as path } from './tools.mjs';
+
 /** Kind, and the type of `index.d.ts` that its export must have. */
 const KINDS = {
   handler: 'Handler', authorizer: 'Authorizer', snapshot: 'Snapshot', transform: 'Transform', connection: 'Connection',
@@ -88,11 +90,7 @@ function write(name, lines) {
 }
 
 function tool(name, args) {
-  const ran = spawnSync(join(here, 'node_modules/.bin', name), args, { stdio: ['ignore', 'inherit', 'inherit'] });
-  if (ran.error?.code === 'ENOENT') {
-    console.error(`error: \`${name}\` is not installed\nhint: run \`npm ci\` in ${here}`);
-    return false;
-  }
+  const ran = spawnSync(path(name), args, { stdio: ['ignore', 'inherit', 'inherit'] });
   if (ran.status !== 0) console.error(`error: \`${name}\` failed on ${source}`);
   return ran.status === 0;
 }

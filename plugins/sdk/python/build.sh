@@ -31,16 +31,34 @@ command -v "$python" >/dev/null || fail 69 "\`$python\` is not installed" "insta
 
 toolchain="${XDG_CACHE_HOME:-$HOME/.cache}/tidegate/toolchains/componentize-py-$VERSION"
 if [ ! -d "$toolchain" ]; then
-  # Made aside and moved in one step: an interrupted or a second build at the same time leaves no half of it.
-  aside="$toolchain.$$"
-  trap 'rm -rf "$aside"' EXIT
   mkdir -p "$(dirname "$toolchain")"
-  "$python" -m venv "$aside" >&2 ||
-    fail 69 "\`$python -m venv\` does not work" "install Python's venv module (Debian, Ubuntu: apt install python3-venv)"
-  "$aside/bin/python" -m pip install --quiet --disable-pip-version-check "componentize-py==$VERSION" >&2 ||
-    fail 69 "componentize-py $VERSION cannot be installed" "it comes from the Python Package Index: is there a network, and what does pip say above?"
-  "$python" -c 'import os, sys; os.rename(sys.argv[1], sys.argv[2])' "$aside" "$toolchain" 2>/dev/null || [ -d "$toolchain" ]
-  rm -rf "$aside"
+  # Made aside and moved in one step, by one build at a time: an interrupted one leaves no half of it, and no lock.
+  "$python" - "$toolchain" "componentize-py==$VERSION" <<'EOF_PYTHON' || case $? in
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+
+toolchain, requirement = sys.argv[1:]
+with open(f"{toolchain}.lock", "w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not os.path.isdir(toolchain):
+        aside = f"{toolchain}.aside"
+        # What is left of a build that was killed.
+        shutil.rmtree(aside, ignore_errors=True)
+        print(f"installing {requirement} into {toolchain}", file=sys.stderr)
+        if subprocess.run([sys.executable, "-m", "venv", aside], stdout=sys.stderr).returncode:
+            sys.exit(3)
+        pip = [f"{aside}/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement]
+        if subprocess.run(pip, stdout=sys.stderr).returncode:
+            shutil.rmtree(aside)
+            sys.exit(4)
+        os.rename(aside, toolchain)
+EOF_PYTHON
+    3) fail 69 "\`$python -m venv\` does not work" "install Python's venv module (Debian, Ubuntu: apt install python3-venv)" ;;
+    *) fail 69 "componentize-py $VERSION cannot be installed" "it comes from the Python Package Index: is there a network, and what does pip say above?" ;;
+  esac
 fi
 
 sdk=$(cd "$(dirname "$0")" && pwd)

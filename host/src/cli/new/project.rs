@@ -63,7 +63,10 @@ impl Language {
         ) -> Recipe {
             Recipe { title, source, needs, template, sdk }
         }
-        const JAVASCRIPT: &[(&str, &str)] = &[("plugins/sdk/javascript/", "sdk/")];
+        const JAVASCRIPT: &[(&str, &str)] = &[
+            ("plugins/sdk/javascript/", "sdk/"),
+            ("plugins/sdk/componentize/toolchain.mjs", "sdk/componentize/toolchain.mjs"),
+        ];
         match self {
             Self::Rust => flat("Rust", "src/lib.rs", "Rust by rustup", "rust", &[("plugins/sdk/rust/", "sdk/")]),
             Self::JavaScript => flat("JavaScript", "plugin.js", "Node 20 or later", "javascript", JAVASCRIPT),

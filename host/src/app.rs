@@ -177,10 +177,10 @@ impl Prepared {
 
 fn plugin_host(config: &Config, terms: Terms, services: Services) -> Result<Arc<PluginHost>, AppError> {
     let host = PluginHost::with_services(HostSettings::from(&config.limits), services)?;
-    let quarantine = match terms {
-        Terms::Whole => Quarantine::at(config.plugin_quarantine.clone()),
-        // Whoever develops is kept from nothing.
-        Terms::EachAlone => Quarantine::default(),
+    let (host, quarantine) = match terms {
+        Terms::Whole => (host, Quarantine::at(config.plugin_quarantine.clone())),
+        // Whoever develops is kept from nothing, and sees which message a plugin failed on.
+        Terms::EachAlone => (host.showing_inputs(), Quarantine::default()),
     };
     Ok(Arc::new(host.compiling(compile_settings(config, terms)).refusing(Arc::new(quarantine))))
 }

@@ -13,6 +13,8 @@ const build = (source, component, ...kinds) =>
 
 contract({
   language: "C",
+  source: join(sdk, "test/guest.c"),
+  crash: "nowhere->next",
   unwritable: "the reply has no JSON: a number is not finite",
   build: (component) =>
     build(join(sdk, "test/guest.c"), component, "handler", "authorizer", "snapshot", "transform", "connection"),

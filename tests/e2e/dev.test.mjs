@@ -153,8 +153,19 @@ describe("dev", () => {
       /what serves goes on serving/,
     );
     assert.equal(await pong(1), 1001);
-    await dev.change(SOURCE, replaced("ping.m + 2000 }", "ping.n + 2000 }"), /built plugin `ping`/, APPLIED);
+    const divides = "ping.n + 2000 / i64::from(ping.n != 13) }";
+    await dev.change(SOURCE, replaced("ping.m + 2000 }", divides), /built plugin `ping`/, APPLIED);
     assert.equal(await pong(1), 2001);
+  });
+
+  test("a message that a plugin fails on is told, with the line that failed", async () => {
+    const source = readFileSync(join(dev.directory, SOURCE), "utf8").split("\n");
+    const told = dev.line(/plugin\.fault/);
+    assert.equal((await ask(socket, "realtime-ping", { n: 13 })).error.code, "handler_failed");
+    const { fields, level } = JSON.parse(await told);
+    assert.equal(level, "ERROR");
+    assert.match(fields.detail, new RegExp(`^panic: attempt to divide by zero, at .*src/lib.rs:${source.findIndex((line) => line.includes("!= 13")) + 1}$`));
+    assert.equal(fields.input, '{"n":13}');
   });
 
   test("a change in the SDK builds the plugins that depend on it", async () => {

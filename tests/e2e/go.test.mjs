@@ -13,7 +13,8 @@ const build = (directory, component, ...kinds) =>
 
 contract({
   language: "Go",
-  crash: "panic: runtime error: invalid memory address",
+  source: join(sdk, "test/guest.go"),
+  crash: "nowhere.Pong = 1",
   unwritable: "the reply has no JSON: ",
   build: (component) => build(join(sdk, "test"), component, "handler", "authorizer", "snapshot", "transform", "connection"),
 });

@@ -8,6 +8,8 @@ import { repository } from "./paths.mjs";
 
 contract({
   language: "Rust",
+  source: join(repository, "plugins/sdk/rust/test/src/lib.rs"),
+  crash: 'panic!("as it was told")',
   unwritable: "a value is no JSON: a number is not finite",
   build: (component) => copyFileSync(cargoBuild(join(repository, "plugins/sdk/rust/test"), "guest"), component),
 });

@@ -30,6 +30,12 @@ async fn a_panic_is_a_trap_whose_message_is_in_the_log() {
 }
 
 #[tokio::test]
+async fn what_a_guest_says_of_its_mistake_before_it_traps_is_the_faults_detail() {
+    let fault = fault("tell").await;
+    assert_eq!((fault.kind, fault.detail.as_str()), (FaultKind::Trap, "ValueError: no, at plugin.py:7"));
+}
+
+#[tokio::test]
 async fn leaving_the_process_leaves_the_call_only() {
     assert_eq!(fault("exit").await.kind, FaultKind::Trap);
 }

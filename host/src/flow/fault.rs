@@ -18,8 +18,13 @@ pub struct Fault {
 impl Fault {
     /// Logs and counts it: which version failed, on which channel's template, for whom.
     pub fn tell(&self, version: Option<&str>, channel: &str, user: Option<&str>) {
+        self.tell_with(version, channel, user, None);
+    }
+
+    /// The same, with the message that caused it.
+    pub fn tell_with(&self, version: Option<&str>, channel: &str, user: Option<&str>, input: Option<&str>) {
         let (plugin, kind, detail) = (self.plugin.as_str(), self.kind.as_str(), self.detail.as_str());
-        telemetry::plugin_fault(&telemetry::PluginFault { plugin, version, kind, channel, user, detail });
+        telemetry::plugin_fault(&telemetry::PluginFault { plugin, version, kind, channel, user, detail, input });
     }
 }
 

@@ -25,11 +25,13 @@ use crate::telemetry;
 struct Caller<'a> {
     channel: &'a str,
     user: Option<&'a str>,
+    /// What it was asked with, for a fault that shows it.
+    input: Option<&'a Payload>,
 }
 
 impl<'a> Caller<'a> {
-    fn of(context: &'a CallContext) -> Self {
-        Self { channel: context.channel(), user: context.user_id() }
+    fn of(context: &'a CallContext, input: Option<&'a Payload>) -> Self {
+        Self { channel: context.channel(), user: context.user_id(), input }
     }
 }
 
@@ -43,7 +45,7 @@ impl Plugin {
     /// [`Fault`], logged and counted.
     pub async fn handle(&self, call: HandlerCall<'_>) -> Result<Answer, Fault> {
         let work = pin!(self.try_handle(call));
-        self.observed(&self.workers, PluginKind::Handler, Caller::of(call.context), work).await
+        self.observed(&self.workers, PluginKind::Handler, Caller::of(call.context, Some(call.payload)), work).await
     }
 
     /// Asks the authorizer.
@@ -52,7 +54,7 @@ impl Plugin {
     /// [`Fault`], logged and counted.
     pub async fn authorize(&self, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {
         let work = pin!(self.try_authorize(call));
-        self.observed(&self.authorizers, PluginKind::Authorizer, Caller::of(call.context), work).await
+        self.observed(&self.authorizers, PluginKind::Authorizer, Caller::of(call.context, call.payload), work).await
     }
 
     /// Asks the authorizer whose a credential is.
@@ -60,7 +62,8 @@ impl Plugin {
     /// # Errors
     /// [`Fault`], logged and counted.
     pub async fn identify(&self, call: IdentifyCall<'_>) -> Result<Recognition, Fault> {
-        let caller = Caller { channel: telemetry::NO_CHANNEL, user: None };
+        // A credential is shown to nobody.
+        let caller = Caller { channel: telemetry::NO_CHANNEL, user: None, input: None };
         let work = pin!(self.try_identify(call));
         self.observed(&self.authorizers, PluginKind::Authorizer, caller, work).await
     }
@@ -71,7 +74,7 @@ impl Plugin {
     /// [`Fault`], logged and counted.
     pub async fn provide(&self, context: &CallContext) -> Result<Vec<Payload>, Fault> {
         let work = pin!(self.try_provide(context));
-        self.observed(&self.workers, PluginKind::Snapshot, Caller::of(context), work).await
+        self.observed(&self.workers, PluginKind::Snapshot, Caller::of(context, None), work).await
     }
 
     /// Has the payload of a bridge rule made; `None` when the event should not cross.
@@ -79,7 +82,7 @@ impl Plugin {
     /// # Errors
     /// [`Fault`], logged and counted.
     pub async fn transform(&self, call: TransformCall<'_>) -> Result<Option<Payload>, Fault> {
-        let caller = Caller { channel: call.channel, user: None };
+        let caller = Caller { channel: call.channel, user: None, input: Some(call.payload) };
         let work = pin!(self.try_transform(call));
         self.observed(&self.workers, PluginKind::Transform, caller, work).await
     }
@@ -89,7 +92,8 @@ impl Plugin {
     /// # Errors
     /// [`Fault`], logged and counted.
     pub async fn changed(&self, call: ConnectionCall<'_>) -> Result<Vec<PluginEffect>, Fault> {
-        let caller = Caller { channel: telemetry::NO_CHANNEL, user: call.user.map(|user| user.id.as_str()) };
+        let user = call.user.map(|user| user.id.as_str());
+        let caller = Caller { channel: telemetry::NO_CHANNEL, user, input: None };
         let work = pin!(self.try_changed(call));
         self.observed(&self.workers, PluginKind::Connection, caller, work).await
     }
@@ -222,7 +226,8 @@ impl Plugin {
         telemetry::plugin_call(self.name.as_str(), kind.as_str(), outcome, started.elapsed());
         result.map_err(|failure| {
             let fault = self.fault(failure);
-            fault.tell(Some(self.version()), caller.channel, caller.user);
+            let input = caller.input.filter(|_| self.shows_inputs).map(|input| shorten(input.as_str().to_owned()));
+            fault.tell_with(Some(self.version()), caller.channel, caller.user, input.as_deref());
             fault
         })
     }

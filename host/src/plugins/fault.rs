@@ -82,9 +82,13 @@ impl Failure {
             (FaultKind::InvalidOutput, in_our_words(error.root_cause().to_string(), limits))
         };
         tracing::debug!(backtrace = format!("{error:?}"), "plugin trapped");
+        // Taken either way: what an engine prints when it traps says nothing beside what the SDK said of it.
         let printed = guest.take_output();
-        if !printed.is_empty() {
-            detail = format!("{detail}: {printed}");
+        match guest.log.take_last_error() {
+            Some(told) if kind == FaultKind::Trap => detail = told,
+            Some(told) => detail = format!("{detail}; the last error it told of: {told}"),
+            None if !printed.is_empty() => detail = format!("{detail}: {printed}"),
+            None => {}
         }
         Self::new(kind, shorten(detail))
     }

@@ -83,6 +83,7 @@ impl PluginHost {
             record: Record::begin(),
             probation: Probation::default(),
             proof: Proof::default(),
+            shows_inputs: self.shows_inputs,
             is_trial: false,
         })
     }

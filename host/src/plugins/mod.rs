@@ -106,6 +106,7 @@ pub struct PluginHost {
     services: Services,
     self_test_max: Duration,
     quarantine: Arc<Quarantine>,
+    shows_inputs: bool,
 }
 
 /// A plugin as it lies in its directory, read.
@@ -155,7 +156,15 @@ impl PluginHost {
         let compiler = Compiler::new(CompileSettings::default(), &engine);
         let slots = Arc::new(Slots::new(settings.instances_max, settings.authorizer_instances));
         let quarantine = Arc::new(Quarantine::default());
-        Ok(Self { engine, linker, slots, compiler, services, self_test_max: settings.self_test_max, quarantine })
+        let self_test_max = settings.self_test_max;
+        Ok(Self { engine, linker, slots, compiler, services, self_test_max, quarantine, shows_inputs: false })
+    }
+
+    /// The same host, logging with the faults of plugins the beginning of the message that caused them. It is a client's:
+    /// for whoever develops a plugin.
+    #[must_use]
+    pub fn showing_inputs(self) -> Self {
+        Self { shows_inputs: true, ..self }
     }
 
     /// The same host, keeping these versions out.

@@ -48,6 +48,8 @@ pub struct Plugin {
     pub(super) probation: Probation,
     /// Which golden vectors it answered.
     pub(super) proof: Proof,
+    /// Whether a fault is logged with what caused it.
+    pub(super) shows_inputs: bool,
     /// Whether it only answers golden vectors, aside from what is served: its calls are no traffic.
     pub(super) is_trial: bool,
 }

@@ -144,6 +144,7 @@ impl PluginHost {
             record: Record::begin(),
             probation: Probation::default(),
             proof: Proof::default(),
+            shows_inputs: false,
             is_trial: true,
         })
     }

@@ -25,15 +25,16 @@ pub(super) struct Exports {
     connection: Option<ComponentExportIndex>,
 }
 
+/// An exported function, where the component has it.
+type Export<Given, Said, No = String> = Option<TypedFunc<Given, (Result<Said, No>,)>>;
+
 /// The functions of one instance. What they are given is lent for the call, whatever the lifetimes say.
 pub(super) struct Exported {
-    pub(super) handler:
-        Option<TypedFunc<(&'static types::Context, &'static str), (Result<types::Outcome, types::Refusal>,)>>,
+    pub(super) handler: Export<(&'static types::Context, &'static str), types::Outcome, types::Refusal>,
     pub(super) authorizer: Option<Authorize>,
-    pub(super) snapshot: Option<TypedFunc<(&'static types::Context,), (Result<Vec<String>, String>,)>>,
-    pub(super) transform: Option<TypedFunc<(&'static transform::Crossing,), (Result<Option<String>, String>,)>>,
-    pub(super) connection:
-        Option<TypedFunc<(&'static connection::Peer, connection::Phase), (Result<Vec<types::Effect>, String>,)>>,
+    pub(super) snapshot: Export<(&'static types::Context,), Vec<String>>,
+    pub(super) transform: Export<(&'static transform::Crossing,), Option<String>>,
+    pub(super) connection: Export<(&'static connection::Peer, connection::Phase), Vec<types::Effect>>,
 }
 
 /// What an authorizer is asked.

@@ -134,13 +134,16 @@ pub struct PluginFault<'a> {
     pub user: Option<&'a str>,
     /// For the operator, never for a client.
     pub detail: &'a str,
+    /// The beginning of the message that caused it, where it is shown (`tidegate dev`).
+    pub input: Option<&'a str>,
 }
 
 /// `plugin.fault`: logs and counts a plugin's failure.
 pub fn plugin_fault(fault: &PluginFault<'_>) {
-    let PluginFault { plugin, version, kind, channel, user, detail } = *fault;
+    let PluginFault { plugin, version, kind, channel, user, detail, input } = *fault;
     metrics::plugin_faulted(plugin, kind, channel);
-    sampled!(FAULTS, error, "plugin failed", event = names::PLUGIN_FAULT, plugin, version, kind, channel, user, detail);
+    let event = names::PLUGIN_FAULT;
+    sampled!(FAULTS, error, "plugin failed", event, plugin, version, kind, channel, user, detail, input);
 }
 
 /// `plugin.cannot_tell`: logs and counts an authorizer that says neither yes nor no. `why` is for the operator, never for a

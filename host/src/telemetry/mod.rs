@@ -54,6 +54,7 @@ mod tests {
             channel: "a",
             user: None,
             detail: "detail",
+            input: None,
         });
         plugin_state("p", "active", true);
         plugin_paused("p", "worker", time);

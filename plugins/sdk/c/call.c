@@ -111,6 +111,33 @@ abi_text tg_lower_json(const tg_json *value, const char *what, const char **brok
   return (abi_text){0};
 }
 
+/* ---- What a message should hold. ---- */
+
+static const char *named(const tg_json *value) {
+  static const char *const names[] = {
+      [TG_NULL] = "null", [TG_BOOL] = "true or false", [TG_NUMBER] = "a number",
+      [TG_STRING] = "a text", [TG_ARRAY] = "a list", [TG_OBJECT] = "an object",
+  };
+  for (tg_type type = TG_NULL; type <= TG_OBJECT; type++)
+    if (tg_is(value, type)) return names[type];
+  return "nothing";
+}
+
+const char *tg_want_text(const tg_json *object, const char *key, const char **why) {
+  const tg_json *value = tg_get(object, key);
+  const char *text = tg_text(value);
+  if (text) return text;
+  if (!tg_is(object, TG_OBJECT))
+    *why = tg_format("expected an object, found %s", named(object));
+  else if (!value)
+    *why = tg_format("`%s` is missing", key);
+  else if (tg_is(value, TG_STRING))
+    *why = tg_format("`%s`: a text that holds a NUL", key);
+  else
+    *why = tg_format("`%s`: expected a text, found %s", key, named(value));
+  return NULL;
+}
+
 /* ---- The context. ---- */
 
 const char *tg_param(const tg_context *context, const char *name) {

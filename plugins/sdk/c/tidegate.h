@@ -51,6 +51,9 @@ bool tg_has_role(const tg_context *context, const char *role);
 /* A string formatted as by printf. */
 TG_FORMAT(1) const char *tg_format(const char *format, ...);
 
+/* The text that an object has under a key, or NULL, and then `*why` says what is wrong: "`name`: expected a text, found a number". */
+const char *tg_want_text(const tg_json *object, const char *key, const char **why);
+
 /* ---- A handler answers messages. ---- */
 
 typedef struct tg_answer tg_answer;

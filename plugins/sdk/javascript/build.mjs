@@ -4,7 +4,8 @@
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { SourceMap } from 'node:module';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { tool as path } from './tools.mjs';
@@ -29,7 +30,7 @@ if (!existsSync(entry)) fail(66, `\`${source}\` is not there`, `run it in the pl
 const work = mkdtempSync(join(tmpdir(), 'tidegate-plugin-'));
 let exit = 0;
 try {
-  exit = typed() && bundled() && componentized() ? 0 : 1;
+  exit = typed() && bundled() && placed() && componentized() ? 0 : 1;
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
@@ -60,9 +61,32 @@ function bundled() {
     platform: 'neutral',
     // An import of the server's that is not used is none: it would need its grant.
     treeshake: { moduleSideEffects: 'no-external' },
-    output: { file: join(work, 'bundle.js'), format: 'esm', codeSplitting: false },
+    output: { file: join(work, 'bundle.js'), format: 'esm', codeSplitting: false, sourcemap: true },
   }).slice(0, -1)}, external: /^tidegate:/ };`]);
   return tool('rolldown', ['-c', join(work, 'rolldown.config.mjs'), '--log-level', 'warn']);
+}
+
+// Leaves in the bundle where its lines come from: see component.js.
+function placed() {
+  const bundle = readFileSync(join(work, 'bundle.js'), 'utf8');
+  const map = new SourceMap(JSON.parse(readFileSync(join(work, 'bundle.js.map'), 'utf8')));
+  const files = [];
+  const lines = bundle.split('\n').map((text, line) => {
+    const segments = [];
+    for (let column = 0; column <= text.length; column += 1) {
+      const { generatedLine, generatedColumn, originalSource, originalLine } = map.findEntry(line, column);
+      if (generatedLine !== line || generatedColumn !== column || !originalSource) continue;
+      const file = resolve(work, originalSource);
+      // The SDK's own say nothing to the author.
+      const own = [here, work].includes(dirname(file)) ? '' : relative(dirname(entry), file);
+      if (!files.includes(own)) files.push(own);
+      segments.push(`${column}:${files.indexOf(own)}:${originalLine + 1}`);
+    }
+    return segments.join(' ');
+  });
+  // At the end, where it moves no line.
+  write('bundle.js', [bundle, `globalThis.tidegatePlaces = ${JSON.stringify({ files, lines: lines.join('\n') })};`]);
+  return true;
 }
 
 function componentized() {

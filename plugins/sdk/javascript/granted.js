@@ -13,6 +13,9 @@ export class HostError extends Error {
   }
 }
 
+/** Whether the host's side is away, or late: what may go well later. */
+export const isAway = (error) => error instanceof HostError && ['rate-limited', 'timeout', 'unavailable'].includes(error.code);
+
 const MEANINGS = {
   denied: 'it is not in `grants`',
   missing: 'there is none',

@@ -19,12 +19,19 @@ export type Effect =
 export type Decision = { tag: 'allow'; val: { ttlMs: number; user?: User } } | { tag: 'deny' | 'cannot-tell'; val: string };
 export interface Outcome { reply?: unknown; effects?: Effect[] }
 
+/** Says no in the plugin's own words: throw one, in a function of any kind. Any other exception is a mistake. */
 export class Refusal extends Error {
   static invalidPayload(sentence: string): Refusal;
   static forbidden(sentence: string): Refusal;
   static unavailable(sentence: string): Refusal;
   static failed(sentence: string): Refusal;
 }
+/**
+ * A member of a message, of this kind. A message without it, or with something else there, is refused as `invalid_payload`
+ * with the reason: the types of a file say nothing of what clients send.
+ */
+export function field<Kind extends keyof Fields>(message: unknown, name: string, kind: Kind): Fields[Kind];
+interface Fields { string: string; number: number; boolean: boolean; array: unknown[]; object: Record<string, unknown> }
 export function emit(topic: string, payload: unknown, to?: 'everyone' | 'others'): Effect;
 export function publish(kind: string, data: unknown, subject?: string): Effect;
 /** `ttlMs`: how long the host may answer the same question by itself, in milliseconds. */

@@ -1,7 +1,7 @@
-// The plugin's side of the contract in `wit/`: payloads as values instead of JSON text, exceptions as refusals.
+// The plugin's side of the contract in `wit/`: payloads as values instead of JSON text.
 import { bytes, get, monotonicUs, nextU64, nowMs, write } from '#host';
-import { words } from './checked.js';
-import { HostError } from './granted.js';
+import { words, wrong } from './checked.js';
+import { isAway } from './granted.js';
 import { read, text } from './json.js';
 
 export { HostError, bucket, query, request, secret } from './granted.js';
@@ -19,6 +19,13 @@ export class Refusal extends Error {
   static unavailable(sentence) { return new Refusal('unavailable', sentence); }
   static failed(sentence) { return new Refusal('failed', sentence); }
 }
+
+/** A member of a message, of one of these kinds; a message without it, or with something else there, is refused. */
+export const field = (message, name, kind) => {
+  const why = wrong(message, name, kind);
+  if (why) throw Refusal.invalidPayload(why);
+  return message[name];
+};
 
 /** What the host is to do once the call succeeded. */
 export const emit = (topic, payload, to = 'everyone') => {
@@ -69,16 +76,14 @@ export const random = {
 /** What the topic puts in one place of the channel's template: `param(context, 'vaultId')` is `v1` on `vault.v1`. */
 export const param = (context, name) => context.params.find(([key]) => key === name)?.[1];
 
+// A Refusal that a function throws is its own words, whatever the kind: no fault. Any other exception is a mistake, which the
+// server logs with its place and counts as a fault.
+
 /** Makes `(context, payload) => { reply?, effects? }` the `handler` a plugin exports. */
 export const handler = (handle) => ({
   handle(ctx, payload) {
-    try {
-      const { reply, effects = [] } = settled(handle(plain(ctx), taken(payload))) ?? {};
-      return { reply: reply === undefined ? undefined : text(reply), effects: checked(effects) };
-    } catch (error) {
-      if (error instanceof Refusal) throw { tag: error.tag, val: error.message };
-      throw { tag: 'failed', val: told(error) };
-    }
+    const { reply, effects = [] } = settled(handle(plain(ctx), taken(payload))) ?? {};
+    return { reply: reply === undefined ? undefined : text(reply), effects: checked(effects) };
   },
 });
 
@@ -87,33 +92,33 @@ export const handler = (handle) => ({
  * denies, but for a HostError that says that the host is away: that cannot tell.
  */
 export const authorizer = (authorize) => ({
-  authorize: (ctx, action, payload) => worded(() => {
-    const message = payload === undefined || payload === null ? undefined : read(payload);
+  authorize: (ctx, action, payload) => {
+    const message = payload === undefined || payload === null ? undefined : taken(payload);
     const decision = decided(() => settled(authorize(plain(ctx), action, message)));
     if (!DECISIONS.includes(decision?.tag)) throw new TypeError('answer allow(), deny() or cannotTell()');
     return decision;
-  }),
+  },
 });
 
 const DECISIONS = ['allow', 'deny', 'cannot-tell'];
-const AWAY = ['rate-limited', 'timeout', 'unavailable'];
 
 function decided(decide) {
   try {
     return decide();
   } catch (error) {
-    if (error instanceof HostError && AWAY.includes(error.code)) return cannotTell(told(error));
+    if (error instanceof Refusal && error.tag === 'unavailable') return cannotTell(error.message);
+    if (isAway(error)) return cannotTell(String(error));
     throw error;
   }
 }
 
 /** Makes `(context) => [payload, …]` the `snapshot` a plugin exports. What it throws refuses the subscription. */
 export const snapshot = (provide) => ({
-  provide: (ctx) => worded(() => {
+  provide: (ctx) => {
     const payloads = settled(provide(plain(ctx)));
     if (!Array.isArray(payloads)) throw new TypeError('answer a list of payloads');
     return payloads.map(text);
-  }),
+  },
 });
 
 /** What a transform answers for an event that should not cross. */
@@ -121,33 +126,24 @@ export const drop = Symbol('drop');
 
 /** Makes `(crossing, payload) => published | drop` the `transform` a plugin exports. What it throws makes a dead letter. */
 export const transform = (apply) => ({
-  apply: ({ payload, ...crossing }) => worded(() => {
-    const event = { ...crossing.event, data: read(crossing.event.data) };
-    const published = settled(apply({ ...crossing, event }, read(payload)));
+  apply: ({ payload, ...crossing }) => {
+    const event = { ...crossing.event, data: taken(crossing.event.data) };
+    const published = settled(apply({ ...crossing, event }, taken(payload)));
     return published === drop ? undefined : text(published);
-  }),
+  },
 });
 
 /** Makes `(peer, phase) => [emit(…), …]` the `connection` a plugin exports. What it throws goes to the log. */
 export const connection = (changed) => ({
-  changed: (peer, phase) => worded(() => checked(settled(changed(plain(peer), phase)) ?? [])),
+  changed: (peer, phase) => checked(settled(changed(plain(peer), phase)) ?? []),
 });
 
-// A message that JavaScript cannot hold is the sender's mistake.
+// A message that JavaScript cannot hold is the sender's mistake, and not the plugin's.
 function taken(payload) {
   try {
     return read(payload);
   } catch (error) {
     throw Refusal.invalidPayload(error.message);
-  }
-}
-
-// What a function throws becomes the sentence of an error.
-function worded(call) {
-  try {
-    return call();
-  } catch (error) {
-    throw told(error);
   }
 }
 
@@ -164,8 +160,4 @@ function settled(value) {
 function checked(effects) {
   if (Array.isArray(effects) && effects.every((effect) => effect?.tag === 'emit' || effect?.tag === 'publish')) return effects;
   throw new TypeError('`effects`: expected a list of what emit() and publish() make');
-}
-
-function told(error) {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 }

@@ -12,12 +12,19 @@ const LINE_BYTES_MAX: usize = 4096;
 pub(in crate::plugins) struct LogLines {
     left: u32,
     dropped: u32,
+    /// The last line of the level `error`, dropped or not: what an SDK says of a mistake before it traps.
+    last_error: Option<String>,
 }
 
 impl LogLines {
     /// Room for so many lines (`limits.log_lines`).
     pub(in crate::plugins) const fn new(lines_max: u32) -> Self {
-        Self { left: lines_max, dropped: 0 }
+        Self { left: lines_max, dropped: 0, last_error: None }
+    }
+
+    /// The last line of the level `error`, if there was one.
+    pub(in crate::plugins) fn take_last_error(&mut self) -> Option<String> {
+        self.last_error.take()
     }
 
     /// Those that were dropped.
@@ -28,16 +35,15 @@ impl LogLines {
 
 impl host::log::Host for Guest {
     fn write(&mut self, level: host::log::Level, message: String, fields: Vec<(String, String)>) {
+        let line = line(message, &fields);
+        if level == host::log::Level::Error {
+            self.log.last_error = Some(line.clone());
+        }
         if self.log.left == 0 || !self.reach.log.admit() {
             self.log.dropped = self.log.dropped.saturating_add(1);
             return;
         }
         self.log.left -= 1;
-        let mut line = message;
-        for (name, value) in fields {
-            line.push_str(&format!(" {name}={value}"));
-        }
-        line.truncate(line.floor_char_boundary(LINE_BYTES_MAX));
         let (plugin, version) = (&*self.identity.plugin, &*self.identity.version);
         let (channel, user) = (self.caller.channel(), self.caller.user());
         recording::note(|record| record.log.push((word(level), line.clone())));
@@ -49,6 +55,15 @@ impl host::log::Host for Guest {
             host::log::Level::Error => tracing::error!(target: "plugin", plugin, version, channel, user, "{line}"),
         }
     }
+}
+
+fn line(message: String, fields: &[(String, String)]) -> String {
+    let mut line = message;
+    for (name, value) in fields {
+        line.push_str(&format!(" {name}={value}"));
+    }
+    line.truncate(line.floor_char_boundary(LINE_BYTES_MAX));
+    line
 }
 
 const fn word(level: host::log::Level) -> &'static str {

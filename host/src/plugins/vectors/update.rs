@@ -56,7 +56,7 @@ fn as_kept(answer: &Value, was: Option<&Value>) -> Value {
     let mut kept = answer.clone();
     for (pointer, key) in OPTIONAL {
         let same_answer =
-            was.and_then(|was| was.pointer(pointer)).filter(|at| pointer != "" || at.get("decision").is_some());
+            was.and_then(|was| was.pointer(pointer)).filter(|at| !pointer.is_empty() || at.get("decision").is_some());
         // Of another answer than before its sentence is news; how it failed inside differs from build to build.
         let stays = match same_answer {
             Some(at) => at.get(key).is_some(),

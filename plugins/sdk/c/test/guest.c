@@ -154,9 +154,14 @@ static void abort_if(uint64_t sum) {
   if (sum == 1) abort();
 }
 
+struct list {
+  struct list *next;
+};
+
 /* The mistakes. */
 static void misbehave(const tg_json *payload) {
-  if (tg_get(payload, "crash")) abort();
+  struct list *volatile nowhere = NULL;
+  if (tg_get(payload, "crash")) nowhere = nowhere->next;
   if (tg_get(payload, "recurse")) abort_if(recurse(0));
   if (tg_get(payload, "spin"))
     for (volatile uint64_t n = 0;; n++) {
@@ -222,7 +227,7 @@ void tg_authorize(const tg_context *context, tg_action action, const tg_json *pa
     tg_cannot_tell(decision, "the vault is away");
     return;
   }
-  if (action == TG_SEND && tg_get(payload, "crash")) abort();
+  if (action == TG_SEND) misbehave(payload);
   tg_each (member, tg_get(tg_config("members"), vault)) {
     if (context->user && strcmp(tg_text(member->value), context->user->id) == 0) {
       tg_allow(decision, 0);

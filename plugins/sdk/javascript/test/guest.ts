@@ -126,7 +126,7 @@ export const handler: Handler = answers<Order>((context, order) => {
 // Members of a vault may join it and send on it; nobody may say `crash` there.
 export const authorizer: Authorizer = decides<Order>((context, action, message) => {
   const vault = param(context, 'vaultId');
-  if (!vault || vault === 'broken') throw new Error('the vault is broken');
+  if (!vault || vault === 'broken') throw Refusal.failed('the vault is broken');
   if (vault === 'away') return cannotTell('the vault is away');
   if (action === 'send' && message?.crash) misbehave(message);
   const members = config<Record<string, string[]>>('members')?.[vault] ?? [];
@@ -138,7 +138,7 @@ export const snapshot: Snapshot = gives((context) => {
   const what = param(context, 'what');
   misbehave({ crash: what === 'crash' });
   const count = Number(what);
-  if (Number.isNaN(count)) throw new Error(`no state of \`${what}\``);
+  if (Number.isNaN(count)) throw Refusal.failed(`no state of \`${what}\``);
   return Array.from({ length: count }, (_, n) => ({ n, to: context.user?.id }));
 });
 
@@ -146,7 +146,7 @@ export const snapshot: Snapshot = gives((context) => {
 export const transform: Transform = makes<number | string>(({ event, topic }, cents) => {
   misbehave({ crash: cents === 'crash' });
   if (cents === 0) return drop;
-  if (typeof cents === 'number' && cents < 0) throw new Error(`a refund of ${-cents} is no order`);
+  if (typeof cents === 'number' && cents < 0) throw Refusal.failed(`a refund of ${-cents} is no order`);
   const { kind, source, id, subject = null, time = null, data } = event;
   return { cents, type: kind, source, id, subject, time, data, topic };
 });
@@ -154,7 +154,7 @@ export const transform: Transform = makes<number | string>(({ event, topic }, ce
 // Tells the lobby and the bus.
 export const connection: Connection = hears((peer, phase) => {
   const user = peer.user?.id ?? null;
-  if (user === 'broken' && phase === 'connected') throw new Error('not at home to `broken`');
+  if (user === 'broken' && phase === 'connected') throw Refusal.failed('not at home to `broken`');
   const told = { phase, user, connection: peer.connectionId };
   return [emit('lobby', told, 'others'), publish(`connection.${phase}`, told)];
 });

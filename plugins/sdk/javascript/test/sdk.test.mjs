@@ -31,6 +31,19 @@ test('a transform publishes, drops, or says why not', () => {
   assert.throws(() => transform(() => {}).apply(crossing('orders', 1)), /^TypeError: undefined has no JSON$/);
 });
 
+test('a number that JavaScript cannot hold is refused, and is no mistake of the plugin', () => {
+  const { apply } = transform((_, payload) => payload);
+  const given = (payload) => ({ ...crossing('orders', null), payload });
+  for (const number of ['9007199254740993', '-12345678901234567890', '[123456789012345678901234567890]']) {
+    assert.throws(() => apply(given(number)), { tag: 'invalid-payload', message: /is larger than JavaScript holds exactly/ });
+  }
+  for (const number of ['9007199254740992', '100000000000000000000', '0.12345678901234567890', '"12345678901234567890\\""', '1e300']) {
+    assert.ok(apply(given(number)));
+  }
+  assert.throws(() => transform(() => ({ a: [1, -Infinity] })).apply(crossing('orders', 1)), /^TypeError: `1`: -Infinity has no JSON$/);
+  assert.equal(transform(() => ({ a: null })).apply(crossing('orders', 1)), '{"a":null}');
+});
+
 test('a connection listener answers effects, or nothing', () => {
   const told = (peer, phase) => [emit('lobby', [peer.user.id, phase])];
   const [{ val }] = connection(told).changed(peer({ user: { id: 'u1', roles: [] }, receivedAtMs: 1n }), 'connected');

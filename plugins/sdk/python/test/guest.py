@@ -8,8 +8,8 @@ from typing import Any, NotRequired, TypedDict
 
 from refusals import REFUSALS
 from tidegate_plugin import (
-    DROP, Action, Context, Crossing, Decision, InvalidPayload, Outcome, Peer, Phase, allow, authorizer, cannot_tell, clock, config, connection, deny,
-    emit, handler, http, kv, log, publish, queries, random, secrets, snapshot, transform,
+    DROP, Action, Context, Crossing, Decision, Failed, InvalidPayload, Outcome, Peer, Phase, allow, authorizer, cannot_tell,
+    clock, config, connection, deny, emit, handler, http, kv, log, publish, queries, random, secrets, snapshot, transform,
 )
 from tidegate_plugin.errors import Conflict, HostError
 
@@ -162,7 +162,7 @@ def authorize(context: Context, action: Action, payload: Any) -> Decision:
     """Members of a vault may join it and send on it; nobody may say `crash` there."""
     vault = context.params.get("vaultId", "broken")
     if vault == "broken":
-        raise LookupError("the vault is broken")
+        raise Failed("the vault is broken")
     if vault == "away":
         return cannot_tell("the vault is away")
     if action is Action.SEND and isinstance(payload, dict):
@@ -178,7 +178,7 @@ def provide(context: Context) -> list[Any]:
     what = context.params["what"]
     misbehave(Order(crash=what == "crash"))
     if not what.isdecimal():
-        raise LookupError(f"no state of `{what}`")
+        raise Failed(f"no state of `{what}`")
     return [{"n": n, "to": context.user.id} for n in range(int(what))]
 
 
@@ -186,7 +186,7 @@ def provide(context: Context) -> list[Any]:
 def apply(crossing: Crossing, cents: int) -> Any:
     """Orders of 0 do not cross, and those below are none."""
     if cents < 0:
-        raise ValueError(f"a refund of {-cents} is no order")
+        raise Failed(f"a refund of {-cents} is no order")
     event = asdict(crossing.event)
     return DROP if cents == 0 else {"type": event.pop("kind")} | event | {"cents": cents, "topic": crossing.topic}
 
@@ -196,6 +196,6 @@ def changed(peer: Peer, phase: Phase) -> list[Any]:
     """Tells the lobby and the bus."""
     user = peer.user.id if peer.user else None
     if user == "broken" and phase is Phase.CONNECTED:
-        raise LookupError("not at home to `broken`")
+        raise Failed("not at home to `broken`")
     told = {"phase": phase, "user": user, "connection": peer.connection_id}
     return [emit("lobby", told, to="others"), publish(f"connection.{phase}", told)]

@@ -1,13 +1,13 @@
-"""A call answers, or refuses with a sentence; whatever a function raises, nothing else comes out of it."""
+"""A call answers, or refuses in the plugin's own words; any other exception goes through, and is told with its place."""
 
 import unittest
 from dataclasses import dataclass
 from typing import Any
 
-from tidegate_plugin import Context, Failed, Forbidden, InvalidPayload, Outcome, User, allow, deny, emit, errors, log, publish, testing
+from tidegate_plugin import Context, Failed, Forbidden, InvalidPayload, Outcome, Unavailable, User, allow, deny, emit, errors, log, publish, testing
 from tidegate_plugin import clock, config, handler, random
 from tidegate_plugin.answers import Emit, Publish
-from tidegate_plugin.calls import authorize, handle, payload_kind
+from tidegate_plugin.calls import authorize, handle, payload_kind, told
 
 
 @dataclass
@@ -47,15 +47,26 @@ class Handle(unittest.TestCase):
         with self.assertRaisesRegex(Forbidden, "not you"):
             handle(function, Any, Context(), "{}")
 
-    def test_everything_else_is_failed_with_its_name_and_line(self) -> None:
+    def test_a_mistake_goes_through_and_is_told_with_its_places(self) -> None:
         for error in (ZeroDivisionError("x"), SystemExit(3), KeyboardInterrupt(), RecursionError("deep")):
             def function(context: Context, payload: Any) -> None:
                 raise error
 
-            with self.assertRaisesRegex(Failed, rf"{type(error).__name__}: .* ?\(test_calls.py:\d+\)"):
+            line = function.__code__.co_firstlineno + 1
+            try:
+                self.fail(handle(function, Any, Context(), "{}"))
+            except type(error) as mistake:
+                self.assertRegex(told(mistake), rf"^{type(error).__name__}: .*, at test_calls.py:{line} in function, test_calls.py:")
+
+    def test_that_the_host_is_away_is_no_mistake(self) -> None:
+        for error in (errors.RateLimited("often"), errors.Timeout("late"), errors.Unavailable("away")):
+            def function(context: Context, payload: Any) -> None:
+                raise error
+
+            with self.assertRaisesRegex(Unavailable, str(error)):
                 handle(function, Any, Context(), "{}")
 
-    def test_an_answer_that_the_host_could_not_read_is_failed(self) -> None:
+    def test_an_answer_that_the_host_could_not_read_is_a_mistake(self) -> None:
         for outcome, message in (
             ({"n": 1}, "must return an Outcome or None, not dict"),
             (Outcome(object()), "not JSON serializable"),
@@ -63,7 +74,7 @@ class Handle(unittest.TestCase):
             (Outcome("\ud83e"), "surrogates not allowed"),
             (Outcome(effects=["x"]), "what emit"),
         ):
-            with self.assertRaisesRegex(Failed, message):
+            with self.assertRaisesRegex((TypeError, ValueError), message):
                 answer(outcome)
 
     def test_effects_with_mistakes_are_told_where_they_are_made(self) -> None:
@@ -82,13 +93,13 @@ class Authorize(unittest.TestCase):
         self.assertEqual(authorize(function, Any, Context(), "subscribe", None).denied, "subscribe None")
 
     def test_what_is_no_decision_is_an_error(self) -> None:
-        with self.assertRaisesRegex(Failed, r"must return allow\(\), deny\(\) or cannot_tell\(\), not bool"):
+        with self.assertRaisesRegex(TypeError, r"must return allow\(\), deny\(\) or cannot_tell\(\), not bool"):
             authorize(lambda *_: True, Any, Context(), "send", None)
 
         def function(context: Context, action: str, payload: Any) -> Any:
             raise LookupError("no list")
 
-        with self.assertRaisesRegex(Failed, "LookupError: no list"):
+        with self.assertRaisesRegex(LookupError, "no list"):
             authorize(function, Any, Context(), "send", None)
 
     def test_what_depends_on_a_host_that_is_away_cannot_be_told(self) -> None:

@@ -1,4 +1,5 @@
-"""One call from the text the host gives to the answer it gets; whatever a function raises becomes a clean refusal."""
+"""One call from the text the host gives to the answer it gets. A Refusal that a function raises is its own words, and so is
+that the host's side is away; any other exception is a mistake, which goes through."""
 
 import json
 from collections.abc import Callable
@@ -10,8 +11,11 @@ from .answers import ABSENT, DROP, Action, Decision, Emit, Outcome, Publish, can
 from .context import Context
 from .crossing import Crossing, Peer, Phase
 from .host import utf8
-from .refusals import Failed, InvalidPayload, Refusal
+from .refusals import Failed, InvalidPayload, Unavailable
 from .typed import Mismatch, decode
+
+FRAMES_MAX = 8
+AWAY = (errors.RateLimited, errors.Timeout, errors.Unavailable)
 
 
 def payload_kind(function: Callable[..., Any], position: int) -> Any:
@@ -21,47 +25,37 @@ def payload_kind(function: Callable[..., Any], position: int) -> Any:
 
 
 def handle(function: Callable[..., Any], kind: Any, context: Context, payload: str) -> tuple[str | None, list[Emit | Publish]]:
-    """Answers one message with the reply, as JSON text, and the effects. Raises nothing but refusals."""
+    """Answers one message with the reply, as JSON text, and the effects."""
     try:
-        try:
-            message = decode(json.loads(payload), kind)
-        except Mismatch as mismatch:
-            raise InvalidPayload(str(mismatch)) from mismatch
-        outcome = function(context, message)
-        if outcome is None:
-            return None, []
-        if not isinstance(outcome, Outcome):
-            raise TypeError(f"`{function.__name__}` must return an Outcome or None, not {type(outcome).__name__}")
-        return None if outcome.reply is ABSENT else json_text(outcome.reply), _effects(outcome.effects)
-    except Refusal:
-        raise
-    except BaseException as error:
-        raise Failed(told(error)) from error
+        message = decode(json.loads(payload), kind)
+    except Mismatch as mismatch:
+        raise InvalidPayload(str(mismatch)) from mismatch
+    outcome = passing(lambda: function(context, message))
+    if outcome is None:
+        return None, []
+    if not isinstance(outcome, Outcome):
+        raise TypeError(f"`{function.__name__}` must return an Outcome or None, not {type(outcome).__name__}")
+    return None if outcome.reply is ABSENT else json_text(outcome.reply), _effects(outcome.effects)
 
 
 def authorize(function: Callable[..., Any], kind: Any, context: Context, action: str, payload: str | None) -> Decision:
-    """Decides. Raises nothing but `Failed`."""
+    """Decides."""
+    message = None if payload is None else matching(payload, kind)
     try:
-        message = None if payload is None else decode(json.loads(payload), kind)
-        decision = function(context, Action(action), message)
-        if not isinstance(decision, Decision):
-            raise TypeError(f"`{function.__name__}` must return allow(), deny() or cannot_tell(), not {type(decision).__name__}")
-        return decision
-    except (errors.RateLimited, errors.Timeout, errors.Unavailable) as error:
-        return cannot_tell(told(error))
-    except BaseException as error:
-        raise Failed(told(error)) from error
+        decision = passing(lambda: function(context, Action(action), message))
+    except Unavailable as away:
+        return cannot_tell(str(away))
+    if not isinstance(decision, Decision):
+        raise TypeError(f"`{function.__name__}` must return allow(), deny() or cannot_tell(), not {type(decision).__name__}")
+    return decision
 
 
 def provide(function: Callable[..., Any], context: Context) -> list[str]:
-    """The state of a topic, payloads as JSON text. Raises nothing but `Failed`."""
-    try:
-        payloads = function(context)
-        if not isinstance(payloads, (list, tuple)):
-            raise TypeError(f"`{function.__name__}` must return a list of payloads, not {type(payloads).__name__}")
-        return [json_text(payload) for payload in payloads]
-    except BaseException as error:
-        raise Failed(told(error)) from error
+    """The state of a topic, payloads as JSON text."""
+    payloads = passing(lambda: function(context))
+    if not isinstance(payloads, (list, tuple)):
+        raise TypeError(f"`{function.__name__}` must return a list of payloads, not {type(payloads).__name__}")
+    return [json_text(payload) for payload in payloads]
 
 
 class Unread(str):
@@ -69,21 +63,34 @@ class Unread(str):
 
 
 def transform(function: Callable[..., Any], kind: Any, crossing: Crossing, payload: str) -> str | None:
-    """The payload to publish as JSON text; None when the event should not cross. Raises nothing but `Failed`."""
-    try:
-        if isinstance(crossing.event.data, Unread):
-            crossing = replace(crossing, event=replace(crossing.event, data=json.loads(crossing.event.data)))
-        published = function(crossing, decode(json.loads(payload), kind))
-        return None if published is DROP else json_text(published)
-    except BaseException as error:
-        raise Failed(told(error)) from error
+    """The payload to publish as JSON text; None when the event should not cross."""
+    if isinstance(crossing.event.data, Unread):
+        crossing = replace(crossing, event=replace(crossing.event, data=json.loads(crossing.event.data)))
+    message = matching(payload, kind)
+    published = passing(lambda: function(crossing, message))
+    return None if published is DROP else json_text(published)
 
 
 def changed(function: Callable[..., Any], peer: Peer, phase: Phase) -> list[Emit | Publish]:
-    """What should happen when a connection came or went. Raises nothing but `Failed`."""
+    """What should happen when a connection came or went."""
+    return _effects(passing(lambda: function(peer, phase)) or [])
+
+
+def matching(payload: str, kind: Any) -> Any:
+    """A payload as the annotation says, which is not the plugin's mistake where it is something else."""
     try:
-        return _effects(function(peer, phase) or [])
-    except BaseException as error:
+        return decode(json.loads(payload), kind)
+    except Mismatch as mismatch:
+        raise Failed(f"the payload: {mismatch}") from mismatch
+
+
+def passing(call: Callable[[], Any]) -> Any:
+    """What a function answers. What the host raised is no mistake of the plugin."""
+    try:
+        return call()
+    except AWAY as error:
+        raise Unavailable(told(error)) from error
+    except errors.HostError as error:
         raise Failed(told(error)) from error
 
 
@@ -96,12 +103,14 @@ def _effects(wanted: Any) -> list[Emit | Publish]:
 
 
 def told(error: BaseException) -> str:
-    """What went wrong and where: `ZeroDivisionError: division by zero (plugin.py:12)`."""
-    trace, place = error.__traceback__, ""
+    """What went wrong and where, the innermost place first: `ZeroDivisionError: division by zero, at plugin.py:12 in half`."""
+    trace, places = error.__traceback__, []
     while trace is not None:
-        file = trace.tb_frame.f_code.co_filename.rsplit("/", 1)
-        # The last line of the plugin's own; what it called in the library says less.
+        code = trace.tb_frame.f_code
+        file = code.co_filename.rsplit("/", 1)
+        # Those of the plugin's own; what it called in the library says less.
         if "tidegate_plugin" not in file[0] and "/lib/python" not in file[0] and not file[0].startswith("/python"):
-            place = f" ({file[-1]}:{trace.tb_lineno})"
+            places.insert(0, f"{file[-1]}:{trace.tb_lineno}" + ("" if code.co_name == "<module>" else f" in {code.co_name}"))
         trace = trace.tb_next
-    return utf8(f"{type(error).__name__}: {error}{place}")
+    at = f", at {', '.join(places[:FRAMES_MAX])}" if places else ""
+    return utf8(f"{type(error).__name__}: {error}{at}")

@@ -116,7 +116,14 @@ def _expect(value: Any, kind: Any, path: str, told: Any = None) -> Any:
 
 
 def _mismatch(path: str, expected: str, value: Any) -> Mismatch:
-    return Mismatch(f"{_place(path)}expected {expected}, found {NAMES.get(type(value), repr(value))}")
+    return Mismatch(f"{_place(path)}expected {expected}, found {_found(value, expected)}")
+
+
+def _found(value: Any, expected: str) -> str:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        # Which one matters where a number is what it should be.
+        return repr(value) if "number" in expected else "a number"
+    return NAMES.get(type(value), repr(value))
 
 
 def _place(path: str) -> str:

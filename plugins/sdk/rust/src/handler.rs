@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::bindings::handler_world::exports::tidegate::plugin::handler::Guest;
 use crate::bindings::handler_world::tidegate::plugin::types;
 use crate::bindings::{Context, Refusal};
+use crate::crash;
 use crate::effects::Effects;
 
 /// Answers the messages clients send on a channel.
@@ -90,6 +91,7 @@ pub struct Exported<T>(PhantomData<T>);
 
 impl<T: Handler> Guest for Exported<T> {
     fn handle(context: Context, payload: String) -> Result<types::Outcome, Refusal> {
+        crash::told();
         let payload = crate::json::read(&payload).map_err(Refusal::InvalidPayload)?;
         let Outcome { reply, effects } = T::handle(&context, payload)?;
         Ok(types::Outcome { reply, effects: effects.finish().map_err(Refusal::Failed)? })

@@ -39,6 +39,7 @@ mod bindings;
 pub mod clock;
 pub mod config;
 mod connection;
+mod crash;
 mod effects;
 mod handler;
 pub mod http;

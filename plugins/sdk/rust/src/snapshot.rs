@@ -25,6 +25,7 @@ pub struct Exported<T>(PhantomData<T>);
 
 impl<T: Snapshot> Guest for Exported<T> {
     fn provide(context: Context) -> Result<Vec<String>, String> {
+        crate::crash::told();
         let write = |(at, payload): (usize, T::Payload)| {
             crate::json::write(&payload).map_err(|error| format!("payload {at} is no JSON: {error}"))
         };

@@ -58,6 +58,7 @@ pub struct Exported<T>(PhantomData<T>);
 
 impl<T: Transform> Guest for Exported<T> {
     fn apply(crossing: transform::Crossing) -> Result<Option<String>, String> {
+        crate::crash::told();
         let transform::Crossing { event, topic, payload, deadline_ms } = crossing;
         let transform::Event { kind, source, id, subject, time, data } = event;
         let event = Event { kind, source, id, subject, time, data: Payload(data) };
@@ -110,7 +111,9 @@ mod tests {
 
     #[test]
     fn a_payload_and_data_of_another_shape_are_told() {
-        for (payload, data, expected) in [("7", "true", "expected a list, found a number"), ("[1]", "7", "expected true or false, found a number")] {
+        for (payload, data, expected) in
+            [("7", "true", "expected a list, found a number"), ("[1]", "7", "expected true or false, found a number")]
+        {
             let error = apply(payload, data).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }

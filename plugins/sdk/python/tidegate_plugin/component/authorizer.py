@@ -5,7 +5,7 @@ from wit_world import exports
 from wit_world.exports import authorizer
 from wit_world.imports import types
 
-from . import context, registered, wit_user
+from . import context, mistake, registered, wit_user
 from .. import calls, refusals
 
 FUNCTION = registered("authorizer")
@@ -20,6 +20,9 @@ class Authorizer(exports.Authorizer):
             decision = calls.authorize(FUNCTION, KIND, context(ctx), action.name.lower(), payload)
         except refusals.Refusal as refusal:
             raise Err(calls.utf8(refusal)) from None
+        except BaseException as error:
+            mistake(error)
+            raise
         if decision.unknown is not None:
             return authorizer.Decision_CannotTell(calls.utf8(decision.unknown))
         if decision.denied is not None:

@@ -5,7 +5,7 @@ from wit_world import exports
 from wit_world.exports import connection
 from wit_world.imports import types
 
-from . import registered, user, wit_effect
+from . import mistake, registered, user, wit_effect
 from .. import calls, refusals
 from ..crossing import Peer, Phase
 
@@ -21,3 +21,6 @@ class Connection(exports.Connection):
             return [wit_effect(each) for each in calls.changed(FUNCTION, told, Phase(phase.name.lower()))]
         except refusals.Refusal as refusal:
             raise Err(calls.utf8(refusal)) from None
+        except BaseException as error:
+            mistake(error)
+            raise

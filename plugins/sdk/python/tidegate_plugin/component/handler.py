@@ -4,7 +4,7 @@ from componentize_py_types import Err
 from wit_world import exports
 from wit_world.imports import types
 
-from . import context, registered, wit_effect
+from . import context, mistake, registered, wit_effect
 from .. import calls, refusals
 
 FUNCTION = registered("handler")
@@ -25,5 +25,7 @@ class Handler(exports.Handler):
         except refusals.Refusal as refusal:
             wit = next((wit for kind, wit in REFUSALS.items() if isinstance(refusal, kind)), types.Refusal_Failed)
             raise Err(wit(calls.utf8(refusal))) from None
+        except BaseException as error:
+            mistake(error)
+            raise
         return types.Outcome(reply, [wit_effect(each) for each in effects])
-

@@ -4,7 +4,7 @@ from componentize_py_types import Err
 from wit_world import exports
 from wit_world.imports import types
 
-from . import context, registered
+from . import context, mistake, registered
 from .. import calls, refusals
 
 FUNCTION = registered("snapshot")
@@ -18,3 +18,6 @@ class Snapshot(exports.Snapshot):
             return calls.provide(FUNCTION, context(ctx))
         except refusals.Refusal as refusal:
             raise Err(calls.utf8(refusal)) from None
+        except BaseException as error:
+            mistake(error)
+            raise

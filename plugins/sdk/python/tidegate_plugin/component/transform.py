@@ -4,7 +4,7 @@ from componentize_py_types import Err
 from wit_world import exports
 from wit_world.exports import transform
 
-from . import registered
+from . import mistake, registered
 from .. import calls, refusals
 from ..crossing import Crossing, Event
 
@@ -22,3 +22,6 @@ class Transform(exports.Transform):
             return calls.transform(FUNCTION, KIND, Crossing(event, crossing.topic, crossing.deadline_ms), crossing.payload)
         except refusals.Refusal as refusal:
             raise Err(calls.utf8(refusal)) from None
+        except BaseException as error:
+            mistake(error)
+            raise

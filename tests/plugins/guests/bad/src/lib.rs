@@ -18,6 +18,12 @@ impl Guest for Bad {
         match payload.trim_matches('"') {
             "count" => Ok(reply(calls.to_string())),
             "panic" => panic!("as it was told"),
+            "tell" => {
+                for line in ["an earlier one", "ValueError: no, at plugin.py:7"] {
+                    tidegate::host::log::write(tidegate::host::log::Level::Error, line, &[]);
+                }
+                panic!("what the engine prints");
+            }
             "exit" => std::process::exit(3),
             "loop" => loop {
                 std::hint::spin_loop();

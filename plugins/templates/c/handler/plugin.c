@@ -2,9 +2,9 @@
 #include "tidegate.h"
 
 void tg_handle(const tg_context *context, const tg_json *payload, tg_answer *answer) {
-  const char *name = tg_get_text(payload, "name");
+  const char *why, *name = tg_want_text(payload, "name", &why);
   if (!name) {
-    tg_refuse(answer, TG_INVALID_PAYLOAD, "`name` is missing");
+    tg_refuse(answer, TG_INVALID_PAYLOAD, "%s", why);
     return;
   }
   const char *greeting = tg_text(tg_config("greeting"));

@@ -2,9 +2,13 @@
 #include "tidegate.h"
 
 void tg_transform(const tg_crossing *crossing, const tg_json *payload, tg_passage *passage) {
-  const char *name = tg_get_text(payload, "name");
-  if (!name) {
+  if (!tg_get(payload, "name")) {
     tg_drop(passage);
+    return;
+  }
+  const char *why, *name = tg_want_text(payload, "name", &why);
+  if (!name) {
+    tg_bury(passage, "%s", why);
     return;
   }
   const char *greeting = tg_text(tg_config("greeting"));

@@ -1,7 +1,7 @@
 // Greets whoever is named in a message.
-import { Refusal, config, handler as answers } from './sdk/index.js';
+import { config, field, handler as answers } from './sdk/index.js';
 
-export const handler = answers((context, { name }) => {
-  if (typeof name !== 'string') throw Refusal.invalidPayload('`name` is missing');
+export const handler = answers((context, message) => {
+  const name = field(message, 'name', 'string');
   return { reply: { text: `${config('greeting')}, ${name}` } };
 });

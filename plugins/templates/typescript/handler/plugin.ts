@@ -1,9 +1,7 @@
 // Greets whoever is named in a message.
-import { type Handler, Refusal, config, handler as answers } from './sdk/index.js';
+import { type Handler, config, field, handler as answers } from './sdk/index.js';
 
-interface Name { name?: string }
-
-export const handler: Handler = answers<Name>((context, { name }) => {
-  if (name === undefined) throw Refusal.invalidPayload('`name` is missing');
+export const handler: Handler = answers((context, message) => {
+  const name = field(message, 'name', 'string');
   return { reply: { text: `${config<string>('greeting')}, ${name}` } };
 });

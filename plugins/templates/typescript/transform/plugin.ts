@@ -1,9 +1,8 @@
 // Makes a greeting of every event that has a name, and keeps the others from crossing.
-import { type Transform, config, drop, transform as makes } from './sdk/index.js';
+import { type Transform, config, drop, field, transform as makes } from './sdk/index.js';
 
-interface Visitor { name?: string }
-
-export const transform: Transform = makes<Visitor>((crossing, { name }) => {
-  if (name === undefined) return drop;
+export const transform: Transform = makes<{ name?: string }>((crossing, visitor) => {
+  if (visitor?.name === undefined) return drop;
+  const name = field(visitor, 'name', 'string');
   return { text: `${config<string>('greeting')}, ${name}` };
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { HostError, allow, bucket, connection, drop, emit, publish, query, request, secret, snapshot, transform } from '../index.js';
+import { HostError, allow, authorizer, bucket, cannotTell, connection, drop, emit, publish, query, request, secret, snapshot, transform } from '../index.js';
 import { clearBuckets, context, crossing, peer, setHttp, setQuery, setSecret } from '../testing.js';
 
 const code = (call) => {
@@ -42,6 +42,18 @@ test('a number that JavaScript cannot hold is refused, and is no mistake of the 
   }
   assert.throws(() => transform(() => ({ a: [1, -Infinity] })).apply(crossing('orders', 1)), /^TypeError: `1`: -Infinity has no JSON$/);
   assert.equal(transform(() => ({ a: null })).apply(crossing('orders', 1)), '{"a":null}');
+});
+
+test('an authorizer that is not answered by the host cannot tell, and one that fails in another way has not decided', () => {
+  const of = (error) => authorizer(() => { throw error; }).authorize(context('a'), 'subscribe');
+  for (const code of ['timeout', 'rate-limited', 'unavailable']) {
+    assert.deepEqual(of(new HostError(code, 'late')), { tag: 'cannot-tell', val: 'HostError: late' });
+  }
+  assert.throws(() => of(new HostError('denied', 'no grant')), /^HostError: no grant$/);
+  assert.throws(() => of(new Error('a mistake')), /^Error: a mistake$/);
+  const decided = (decision) => authorizer(() => decision).authorize(context('a'), 'subscribe');
+  assert.deepEqual(decided(cannotTell('away')), { tag: 'cannot-tell', val: 'away' });
+  assert.throws(() => decided(true), /answer allow\(\), deny\(\) or cannotTell\(\)/);
 });
 
 test('a connection listener answers effects, or nothing', () => {

@@ -167,6 +167,7 @@ impl Prepared {
         let Self { config, terms, socket, nodes, store, providers, host } = self;
         let first = first_generation(&config, terms, &host).await?;
         telemetry::reload_applied(first.serving.catalog.generation().0, started.elapsed());
+        first.tell_notes(None);
         first.kept_out.iter().for_each(KeptOut::tell);
         let server = Server::assemble(&config, terms, providers, host, first, &store, nodes);
         let served = server.serve(&config, socket, options).await;

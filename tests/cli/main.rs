@@ -99,6 +99,20 @@ fn check_tells_mistakes_to_a_script_in_json() {
     shown!(Project::new().write("channels/room.yaml", BROKEN).run(&["check", "--format", "json"]));
 }
 
+/// What is no mistake and judges nothing.
+const NOTED: &str =
+    "feature: noted\nchannels:\n  noted:\n    scope: public\n    payload: { type: object, requried: [n], x-ui: big }\n";
+
+#[test]
+fn check_notes_a_keyword_that_judges_nothing_and_fails_nothing() {
+    shown!(Project::new().write("channels/noted.yaml", NOTED).run(&["check"]));
+}
+
+#[test]
+fn check_notes_it_to_a_script_in_json() {
+    shown!(Project::new().write("channels/noted.yaml", NOTED).run(&["check", "--format", "json"]));
+}
+
 #[test]
 fn check_tells_the_mistakes_of_every_layer_of_the_configuration() {
     let project = Project::new().write("config/tidegate.yaml", "listn: 127.0.0.1:1\nlimits: { payload: much }\n");

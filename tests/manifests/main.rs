@@ -17,6 +17,8 @@ use tidegate::protocol::{Generation, PluginName};
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
 
+mod patterns;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -111,6 +113,9 @@ fn show(catalog: &Catalog) -> String {
             write!(out, " by {transform}").unwrap();
         }
         out.push('\n');
+    }
+    for note in catalog.notes() {
+        write!(out, "\n{}", note.render_as("note")).unwrap();
     }
     out
 }

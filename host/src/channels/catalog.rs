@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::index::Index;
 use super::{BridgeTable, Schema, Scope, Template};
+use crate::config::Diagnostic;
 use crate::protocol::{Generation, Params, PluginName, Topic};
 
 /// Everything declared, compiled; immutable.
@@ -17,6 +18,7 @@ pub struct Catalog {
     by_template: Vec<Arc<Channel>>,
     index: Index,
     bridge: BridgeTable,
+    notes: Vec<Diagnostic>,
 }
 
 /// One declared channel.
@@ -96,16 +98,28 @@ impl Channel {
 
 impl Catalog {
     /// `index` knows each channel by its place in `channels`.
-    pub(super) fn new(generation: Generation, channels: Vec<Arc<Channel>>, index: Index, bridge: BridgeTable) -> Self {
+    pub(super) fn new(
+        generation: Generation,
+        channels: Vec<Arc<Channel>>,
+        index: Index,
+        bridge: BridgeTable,
+        notes: Vec<Diagnostic>,
+    ) -> Self {
         let mut by_template = channels.clone();
         by_template.sort_by(|one, two| one.template.as_str().cmp(two.template.as_str()));
-        Self { generation, channels, by_template, index, bridge }
+        Self { generation, channels, by_template, index, bridge, notes }
     }
 
     /// The catalog's number.
     #[must_use]
     pub const fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// What is no mistake and worth a word, in file and line order.
+    #[must_use]
+    pub fn notes(&self) -> &[Diagnostic] {
+        &self.notes
     }
 
     /// Finds the channel that declares a topic. The cost grows with the topic's segments, not with the channels.

@@ -68,7 +68,9 @@ pub fn compile(sources: &Sources, generation: Generation) -> Result<Catalog, Vec
         return Err(diagnostics);
     }
     let channels = declared.into_iter().filter_map(|declared| declared.channel).collect();
-    Ok(Catalog::new(generation, channels, index, bridge))
+    let mut notes = schemas.into_notes();
+    in_order(&mut notes, sources);
+    Ok(Catalog::new(generation, channels, index, bridge, notes))
 }
 
 fn index(declared: &[Declared], diagnostics: &mut Vec<Diagnostic>) -> Index {

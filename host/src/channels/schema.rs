@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Retrieve, Uri};
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -28,6 +29,7 @@ pub struct Schema(Arc<Compiled>);
 struct Compiled {
     validator: jsonschema::Validator,
     branching: Branching,
+    patterns: Patterns,
 }
 
 /// One way a payload fails its schema.
@@ -49,18 +51,29 @@ pub(super) struct SchemaMistake {
 
 /// The schema files that references may lead to, by their path below the channels directory.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Documents(Arc<RwLock<HashMap<String, Value>>>);
+pub(super) struct Documents {
+    by_path: Arc<RwLock<HashMap<String, Value>>>,
+    patterns: Patterns,
+}
+
+/// What each pattern was before it was said in the engine's words.
+type Patterns = Arc<RwLock<HashMap<String, String>>>;
 
 impl Documents {
     pub(super) fn insert(&self, path: &str, document: Value) {
-        self.0.write().insert(path.to_owned(), document);
+        self.by_path.write().insert(path.to_owned(), document);
+    }
+
+    /// To add patterns to.
+    pub(super) fn patterns(&self) -> RwLockWriteGuard<'_, HashMap<String, String>> {
+        self.patterns.write()
     }
 }
 
 impl Retrieve for Documents {
     fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
         let path = uri.as_str().strip_prefix(BASE_URI).ok_or("references lead to files, nothing is fetched")?;
-        self.0.read().get(path).cloned().ok_or_else(|| "no such file".into())
+        self.by_path.read().get(path).cloned().ok_or_else(|| "no such file".into())
     }
 }
 
@@ -75,10 +88,14 @@ impl Schema {
             .should_ignore_unknown_formats(false)
             .with_retriever(documents.clone());
         let validator = options.build(schema).map_err(|error| mistake(&error))?;
-        let branching = Branching::of(schema, &|path| documents.0.read().get(path).cloned()).ok_or_else(|| {
-            SchemaMistake { pointer: String::new(), message: "is too large with its references followed".to_owned() }
-        })?;
-        Ok(Self(Arc::new(Compiled { validator, branching })))
+        let branching =
+            Branching::of(schema, &|path| documents.by_path.read().get(path).cloned()).ok_or_else(|| {
+                SchemaMistake {
+                    pointer: String::new(),
+                    message: "is too large with its references followed".to_owned(),
+                }
+            })?;
+        Ok(Self(Arc::new(Compiled { validator, branching, patterns: documents.patterns.clone() })))
     }
 
     /// Judges a payload.
@@ -98,9 +115,21 @@ impl Schema {
         }
         let violation = |error: jsonschema::ValidationError<'_>| Violation {
             path: error.instance_path().to_string(),
-            message: cropped(&error.masked().to_string()),
+            message: cropped(&self.told(&error)),
         };
         Err(self.0.validator.iter_errors(value).take(VIOLATIONS_MAX).map(violation).collect())
+    }
+}
+
+impl Schema {
+    /// What is wrong, without the payload's values; a pattern as its author wrote it.
+    fn told(&self, error: &jsonschema::ValidationError<'_>) -> String {
+        if let ValidationErrorKind::Pattern { pattern } = error.kind()
+            && let Some(written) = self.0.patterns.read().get(pattern)
+        {
+            return format!("value does not match \"{written}\"");
+        }
+        error.masked().to_string()
     }
 }
 
@@ -180,9 +209,20 @@ mod tests {
     }
 
     #[test]
+    fn the_formats_of_other_alphabets_are_checked() {
+        let takes =
+            |format: &str, text: &str| compiled(&json!({ "format": format })).unwrap().check(&json!(text)).is_ok();
+        assert!(takes("idn-email", "用户@例子.公司") && !takes("idn-email", "用户"));
+        assert!(takes("idn-hostname", "bücher.example") && !takes("idn-hostname", "-bücher.example"));
+        assert!(takes("iri", "https://bücher.example/ä") && !takes("iri", "bücher"));
+        assert!(!takes("email", "用户@例子.公司") && !takes("hostname", "bücher.example"));
+    }
+
+    #[test]
     fn a_pattern_that_needs_backtracking_is_refused() {
         assert!(compiled(&json!({ "pattern": "^(a+)+$" })).is_ok());
         assert!(compiled(&json!({ "pattern": "^(?=a)b" })).is_err());
+        assert!(compiled(&json!({ "pattern": "(a)\\1" })).is_err());
         assert!(compiled(&json!({ "pattern": "(" })).is_err());
     }
 

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use super::schema_keywords::escaped;
+
 /// Most judgements of one payload.
 const JUDGEMENTS_MAX: u64 = 1_000_000;
 /// Beyond so many judgements a payload is refused without a list of what is wrong with it: making the list costs memory
@@ -257,11 +259,6 @@ fn joined(from: &str, path: &str) -> String {
         }
     }
     parts.join("/")
-}
-
-/// A key as a step of a JSON Pointer (RFC 6901, section 3).
-fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

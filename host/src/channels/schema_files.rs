@@ -1,31 +1,56 @@
 //! Schemas as manifests give them: inline or in files, every reference followed, every mistake with its place.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::schema::{self, Documents, Schema};
+use super::schema_document::{Document, Places, pointer_of};
 use crate::config::{Diagnostic, Node, Place, SourceFile, nearest_name, parse_yaml};
 
 /// The path of a schema that stands inside a manifest: references in it start from the channels directory.
 pub(super) const INLINE: &str = "-";
-/// Keywords whose values are data, not schemas: a `$ref` in there is none.
-const DATA_KEYWORDS: [&str; 5] = ["const", "enum", "default", "example", "examples"];
 
 /// The schema files, each read and judged once, and the schemas compiled so far.
 pub(super) struct SchemaFiles<'a> {
     sources: &'a BTreeMap<String, Arc<SourceFile>>,
     documents: Documents,
-    /// Whether each file looked at so far is any good.
-    judged: HashMap<String, bool>,
+    /// Those looked at so far.
+    files: HashMap<String, File>,
     /// By the schema's text: many channels often share one.
     compiled: HashMap<String, Schema>,
+    /// What is no mistake and worth a word.
+    notes: Vec<Diagnostic>,
+}
+
+/// A part of a schema file: its path, and the JSON Pointer in it.
+type Target = (String, String);
+
+/// A schema file that something refers to.
+struct File {
+    /// `None` when it is not JSON.
+    document: Option<Document<'static>>,
+    is_good: bool,
+    /// What it refers to.
+    targets: Vec<Target>,
 }
 
 impl<'a> SchemaFiles<'a> {
     pub(super) fn new(sources: &'a BTreeMap<String, Arc<SourceFile>>) -> Self {
-        Self { sources, documents: Documents::default(), judged: HashMap::new(), compiled: HashMap::new() }
+        Self {
+            sources,
+            documents: Documents::default(),
+            files: HashMap::new(),
+            compiled: HashMap::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// What was seen that is no mistake: of each schema once.
+    pub(super) fn into_notes(self) -> Vec<Diagnostic> {
+        self.notes
     }
 
     /// Compiles the schema that a manifest gives at `node`; `None` with its mistakes told.
@@ -36,120 +61,141 @@ impl<'a> SchemaFiles<'a> {
         if let Some(compiled) = self.compiled.get(&text) {
             return Some(compiled.clone());
         }
-        let place_of = |pointer: &str| node.nearest(pointer).place.clone();
-        if !self.judge(&schema, INLINE, &place_of, Some(node), diagnostics) {
+        let places = Places { tree: Some(Cow::Borrowed(node)), start: node.place.clone() };
+        let mut document = Document::new(INLINE, schema, places);
+        let (is_good, targets) = self.look(&mut document, "", diagnostics);
+        if !self.reach(targets, diagnostics) || !is_good {
             return None;
         }
-        match Schema::compile(&schema, INLINE, &self.documents) {
-            Ok(compiled) => {
-                self.compiled.insert(text, compiled.clone());
-                Some(compiled)
-            }
-            Err(mistake) => {
-                diagnostics.push(broken(place_of(&mistake.pointer), &mistake.message));
-                None
-            }
-        }
+        let compiled = self.build(&document, diagnostics)?;
+        self.compiled.insert(text, compiled.clone());
+        Some(compiled)
     }
 
-    /// Whether a document is a schema and all its references lead somewhere good.
-    fn judge(
+    fn build(&self, document: &Document<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Schema> {
+        let schema = document.in_engine_words(&mut self.documents.patterns());
+        let compiled = Schema::compile(&schema, &document.path, &self.documents);
+        compiled
+            .map_err(|mistake| diagnostics.push(broken(document.places.of(&mistake.pointer), &mistake.message)))
+            .ok()
+    }
+
+    /// Whether the schema at a pointer and all that it holds is one, and what of other files it refers to.
+    fn look(
         &mut self,
-        schema: &Value,
-        path: &str,
-        place_of: &dyn Fn(&str) -> Place,
-        tree: Option<&Node>,
+        document: &mut Document<'_>,
+        pointer: &str,
         diagnostics: &mut Vec<Diagnostic>,
-    ) -> bool {
+    ) -> (bool, Vec<Target>) {
+        // Where a pointer leads nowhere, the compiler says so.
+        let Some(schema) = document.value.pointer(pointer) else { return (true, Vec::new()) };
         if !matches!(schema, Value::Object(_) | Value::Bool(_)) {
-            let found = tree.map_or("something else", Node::kind);
+            let found = document.places.tree.as_ref().map_or("something else", |tree| tree.nearest(pointer).kind());
             let message = format!("a schema is a mapping or a boolean, found {found}");
-            diagnostics.push(Diagnostic::at(place_of(""), message));
-            return false;
+            diagnostics.push(Diagnostic::at(document.places.of(pointer), message));
+            return (false, Vec::new());
         }
-        let mistakes = schema::mistakes(schema);
-        let mut good = mistakes.is_empty();
-        diagnostics.extend(mistakes.iter().map(|mistake| broken(place_of(&mistake.pointer), &mistake.message)));
-        if let Some(dialect) = schema.get("$schema").and_then(Value::as_str)
-            && dialect.trim_end_matches('#') != "https://json-schema.org/draft/2020-12/schema"
-        {
-            diagnostics.push(
-                Diagnostic::at(place_of("/$schema"), format!("schemas are JSON Schema 2020-12, found `{dialect}`"))
-                    .hint("write `https://json-schema.org/draft/2020-12/schema`, or leave `$schema` out"),
-            );
-            good = false;
+        let told = diagnostics.len();
+        for mistake in schema::mistakes(schema) {
+            let place = document.places.of(&format!("{pointer}{}", mistake.pointer));
+            diagnostics.push(broken(place, &mistake.message));
         }
-        let mut references = Vec::new();
-        collect_references(schema, &mut String::new(), &mut references);
-        for (pointer, reference) in references {
-            good &= self.follow(&reference, path, place_of(&pointer), diagnostics);
+        let mut seen = document.look(pointer);
+        diagnostics.append(&mut seen.mistakes);
+        self.notes.append(&mut seen.notes);
+        let mut targets = Vec::new();
+        for (reference, place) in seen.references {
+            targets.extend(self.target(&reference, &document.path, place, diagnostics));
         }
-        good
+        (diagnostics.len() == told, targets)
     }
 
-    /// Whether a `$ref` leads to a good schema file; the ones inside the same document are the compiler's.
-    fn follow(&mut self, reference: &str, from: &str, place: Place, diagnostics: &mut Vec<Diagnostic>) -> bool {
-        let file = reference.split_once('#').map_or(reference, |(file, _)| file);
-        if file.is_empty() {
-            return true;
-        }
+    /// Where a reference to another file leads; `None` with its mistake told.
+    fn target(&self, reference: &str, from: &str, place: Place, diagnostics: &mut Vec<Diagnostic>) -> Option<Target> {
+        let (file, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         let Some(path) = resolve(from, file) else {
             let message = format!("`$ref` `{reference}` leads outside the channels directory");
             let diagnostic = Diagnostic::at(place, message);
             diagnostics.push(diagnostic.hint("a schema file is named by its relative path, nothing is fetched"));
-            return false;
+            return None;
         };
-        if let Some(&good) = self.judged.get(&path) {
-            return good;
+        if self.sources.contains_key(&path) {
+            return Some((path, pointer_of(fragment)));
         }
-        let Some(source) = self.sources.get(&path).cloned() else {
-            let known: Vec<&String> = self.sources.keys().collect();
-            let diagnostic = Diagnostic::at(place, format!("`$ref`: no file `{path}` in the channels directory"));
-            diagnostics.push(match nearest_name(&path, &known) {
-                Some(nearest) => diagnostic.hint(format!("did you mean `{nearest}`?")),
-                None => diagnostic.hint("schema files end in `.json`"),
-            });
-            return false;
-        };
-        // Set before its own references are followed: files may refer to each other in a circle.
-        self.judged.insert(path.clone(), true);
-        let good = self.load(&path, &source, diagnostics);
-        self.judged.insert(path, good);
-        good
+        let known: Vec<&String> = self.sources.keys().collect();
+        let diagnostic = Diagnostic::at(place, format!("`$ref`: no file `{path}` in the channels directory"));
+        diagnostics.push(match nearest_name(&path, &known) {
+            Some(nearest) => diagnostic.hint(format!("did you mean `{nearest}`?")),
+            None => diagnostic.hint("schema files end in `.json`"),
+        });
+        None
     }
 
-    fn load(&mut self, path: &str, source: &Arc<SourceFile>, diagnostics: &mut Vec<Diagnostic>) -> bool {
-        let mut document: Value = match serde_json::from_str(&source.text) {
-            Ok(document) => document,
-            Err(error) => {
-                let place = Place {
-                    source: source.clone(),
-                    line: error.line().max(1),
-                    column: error.column().max(1),
-                    width: 1,
-                };
-                let text = error.to_string();
-                let text = text.split(" at line ").next().unwrap_or_default();
-                diagnostics.push(Diagnostic::at(place, format!("not JSON: {text}")));
+    /// Looks at what references lead to, and on from there; whether all of it is good.
+    fn reach(&mut self, targets: Vec<Target>, diagnostics: &mut Vec<Diagnostic>) -> bool {
+        let mut fresh = Vec::new();
+        let mut met: HashSet<Target> = targets.iter().cloned().collect();
+        let mut open = targets;
+        while let Some((path, pointer)) = open.pop() {
+            let mut file = self.files.remove(&path).unwrap_or_else(|| {
+                fresh.push(path.clone());
+                self.read(&path, diagnostics)
+            });
+            if let Some(document) = &mut file.document {
+                for pointer in ["", pointer.as_str()] {
+                    if !document.has_looked_at(pointer) {
+                        let (is_good, targets) = self.look(document, pointer, diagnostics);
+                        file.is_good &= is_good;
+                        file.targets.extend(targets);
+                    }
+                }
+                let schema = document.in_engine_words(&mut self.documents.patterns());
+                self.documents.insert(&path, schema);
+            }
+            open.extend(file.targets.iter().filter(|target| met.insert((*target).clone())).cloned());
+            self.files.insert(path, file);
+        }
+        for path in fresh {
+            if self.is_good(&path) {
+                let document = self.files[&path].document.as_ref();
+                let is_good = document.is_some_and(|document| self.build(document, diagnostics).is_some());
+                self.files.entry(path).and_modify(|file| file.is_good = is_good);
+            }
+        }
+        met.iter().all(|(path, _)| self.files[path].is_good)
+    }
+
+    /// Whether a file and all that it refers to is good.
+    fn is_good(&self, path: &str) -> bool {
+        let mut met = HashSet::from([path]);
+        let mut open = vec![path];
+        while let Some(file) = open.pop().map(|path| &self.files[path]) {
+            if !file.is_good {
                 return false;
             }
-        };
-        strip_id(&mut document);
-        // JSON is YAML, nearly: where it reads as such it tells the places. Where not, the file's beginning must do.
-        let tree = parse_yaml(source, &mut Vec::new());
-        let start = Place { source: source.clone(), line: 1, column: 1, width: 1 };
-        let place_of = |pointer: &str| tree.as_ref().map_or(start.clone(), |tree| tree.nearest(pointer).place.clone());
-        self.documents.insert(path, document.clone());
-        if !self.judge(&document, path, &place_of, tree.as_ref(), diagnostics) {
-            return false;
+            open.extend(file.targets.iter().map(|(path, _)| path.as_str()).filter(|path| met.insert(*path)));
         }
-        match Schema::compile(&document, path, &self.documents) {
-            Ok(_) => true,
-            Err(mistake) => {
-                diagnostics.push(broken(place_of(&mistake.pointer), &mistake.message));
-                false
+        true
+    }
+
+    fn read(&self, path: &str, diagnostics: &mut Vec<Diagnostic>) -> File {
+        let source = self.sources[path].clone();
+        let mut value: Value = match serde_json::from_str(&source.text) {
+            Ok(value) => value,
+            Err(error) => {
+                let (line, column) = (error.line().max(1), error.column().max(1));
+                let text = error.to_string();
+                let text = text.split(" at line ").next().unwrap_or_default();
+                let place = Place { source, line, column, width: 1 };
+                diagnostics.push(Diagnostic::at(place, format!("not JSON: {text}")));
+                return File { document: None, is_good: false, targets: Vec::new() };
             }
-        }
+        };
+        strip_id(&mut value);
+        // JSON is YAML, nearly: where it reads as such it tells the places.
+        let tree = parse_yaml(&source, &mut Vec::new()).map(Cow::Owned);
+        let places = Places { tree, start: Place { source, line: 1, column: 1, width: 1 } };
+        File { document: Some(Document::new(path, value, places)), is_good: true, targets: Vec::new() }
     }
 }
 
@@ -161,35 +207,6 @@ fn broken(place: Place, message: &str) -> Diagnostic {
 fn strip_id(schema: &mut Value) {
     if let Value::Object(fields) = schema {
         fields.shift_remove("$id");
-    }
-}
-
-/// Every `$ref` with its JSON Pointer.
-fn collect_references(schema: &Value, pointer: &mut String, found: &mut Vec<(String, String)>) {
-    let length = pointer.len();
-    match schema {
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                pointer.push('/');
-                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-                match value {
-                    Value::String(reference) if key == "$ref" || key == "$dynamicRef" => {
-                        found.push((pointer.clone(), reference.clone()));
-                    }
-                    _ if DATA_KEYWORDS.contains(&key.as_str()) => {}
-                    _ => collect_references(value, pointer, found),
-                }
-                pointer.truncate(length);
-            }
-        }
-        Value::Array(items) => {
-            for (index, value) in items.iter().enumerate() {
-                *pointer += &format!("/{index}");
-                collect_references(value, pointer, found);
-                pointer.truncate(length);
-            }
-        }
-        _ => {}
     }
 }
 

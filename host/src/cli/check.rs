@@ -10,6 +10,7 @@ use super::load::Load;
 use super::{Answer, Format, complain};
 use crate::app::{self, Checked};
 use crate::channels::{Catalog, judge_examples};
+use crate::config::Diagnostic;
 use crate::plugins::KeptOut;
 use crate::reload;
 
@@ -26,16 +27,20 @@ impl Check {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
         let format = self.format;
         match self.check(plugins).await {
-            Ok(counts) if format == Format::Json => Ok(Answer::json(&json!({
+            Ok((counts, notes)) if format == Format::Json => Ok(Answer::json(&json!({
                 "ok": true, "channels": counts[0], "plugins": counts[1], "bridge_rules": counts[2], "examples": counts[3],
+                "notes": failure::to_json(&notes),
             }))),
-            Ok([channels, plugins, rules, examples]) => Ok(Answer::ok(format!(
-                "ok: {}, {}, {}, {}\n",
-                counted(channels, "channel"),
-                counted(plugins, "plugin"),
-                counted(rules, "bridge rule"),
-                counted(examples, "example")
-            ))),
+            Ok(([channels, plugins, rules, examples], notes)) => {
+                notes.iter().for_each(|note| complain(&format!("{}\n", note.render_as("note"))));
+                Ok(Answer::ok(format!(
+                    "ok: {}, {}, {}, {}\n",
+                    counted(channels, "channel"),
+                    counted(plugins, "plugin"),
+                    counted(rules, "bridge rule"),
+                    counted(examples, "example")
+                )))
+            }
             Err(Failure::Mistakes(mistakes)) if format == Format::Json => {
                 let answer = Answer::json(&json!({ "ok": false, "mistakes": failure::to_json(&mistakes) }));
                 Ok(Answer { exit: Failure::Mistakes(mistakes).exit_code(plugins.as_deref()), ..answer })
@@ -44,7 +49,7 @@ impl Check {
         }
     }
 
-    async fn check(self, plugins: &mut Option<PathBuf>) -> Result<[usize; 4], Failure> {
+    async fn check(self, plugins: &mut Option<PathBuf>) -> Result<([usize; 4], Vec<Diagnostic>), Failure> {
         let config = self.load.config_to_look_at()?;
         *plugins = Some(config.plugins.clone());
         let Checked { serving, secrets_missing, store_missing, plugins: count, kept_out } = app::check(&config).await?;
@@ -65,7 +70,8 @@ impl Check {
         }
         let catalog = &serving.catalog;
         let examples = examples(&config.channels, catalog)?;
-        Ok([catalog.channels().len(), count, catalog.bridge().rules().len(), examples])
+        let counts = [catalog.channels().len(), count, catalog.bridge().rules().len(), examples];
+        Ok((counts, catalog.notes().to_vec()))
     }
 }
 

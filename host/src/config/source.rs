@@ -59,6 +59,15 @@ impl Diagnostic {
         }
     }
 
+    /// The same with the way out: `…: unknown key … (did you mean `scope`?)`.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{} ({hint})", self.summary()),
+            None => self.summary(),
+        }
+    }
+
     /// Adds another place.
     #[must_use]
     pub fn also(mut self, note: impl Into<String>, place: Place) -> Self {

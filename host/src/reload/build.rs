@@ -11,6 +11,7 @@ use crate::flow::Serving;
 use crate::flow::ports::PluginStatus;
 use crate::plugins::{Fingerprint, KeptOut, Plugin, PluginHost, PluginSet, PluginSource};
 use crate::protocol::{Generation, PluginName};
+use crate::telemetry;
 
 /// A generation ready to serve.
 #[derive(Clone)]
@@ -64,6 +65,18 @@ impl Built {
     pub(super) fn stay(&mut self, next: Self) {
         let Self { fingerprint, held_up, rejected, vectors, unproven, .. } = next;
         *self = Self { fingerprint, held_up, rejected, vectors, unproven, ..self.clone() };
+    }
+}
+
+impl Built {
+    /// Logs what is worth a word in what is declared, unless the generation before had it, too.
+    pub fn tell_notes(&self, before: Option<&Self>) {
+        let told: Vec<String> = before.iter().flat_map(|before| before.notes()).collect();
+        self.notes().filter(|note| !told.contains(note)).for_each(|note| telemetry::catalog_note(&note));
+    }
+
+    fn notes(&self) -> impl Iterator<Item = String> {
+        self.serving.catalog.notes().iter().map(Diagnostic::in_one_line)
     }
 }
 

@@ -226,6 +226,7 @@ impl Reloader {
         state.standby.swapped(&before.plugins, &state.current.plugins);
         self.serve(state);
         telemetry::reload_applied(generation.0, started.elapsed());
+        state.current.tell_notes(Some(&before));
         state.current.kept_out.iter().for_each(KeptOut::tell);
         applied(generation);
     }

@@ -293,6 +293,11 @@ pub fn reload_applied(generation: u64, elapsed: Duration) {
     tracing::info!(event = names::RELOAD_APPLIED, generation, elapsed_ms, "reload applied");
 }
 
+/// `catalog.note`: something declared is no mistake and worth a word, in one line.
+pub fn catalog_note(note: &str) {
+    tracing::warn!(event = names::CATALOG_NOTE, note, "noted in what is declared");
+}
+
 /// `reload.rejected`: what was read has mistakes, the old generation serves on. `first` is one of them, in one line.
 pub fn reload_rejected(mistakes: usize, first: &str) {
     metrics::reloaded("rejected");

@@ -17,11 +17,12 @@ pub use bus::{
 };
 pub use events::{
     PluginFault, RevocationTaken, auth_failed, auth_odd, boundary_violation, broker_away, broker_back, broker_refused,
-    cannot_tell, connected, dead_letter, dead_letter_discarded, disconnected, draining, given_up, listening, panicked,
-    plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_failing, plugin_fault,
-    plugin_kept_out, plugin_lingers, plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable, plugin_resumed,
-    plugin_rolled_back, plugin_tested, reload_applied, reload_held_up, reload_rejected, reload_reverted, revocation,
-    revocation_unkept, revocations_loaded, revocations_unloaded, stopped, store_away, store_back,
+    cannot_tell, catalog_note, connected, dead_letter, dead_letter_discarded, disconnected, draining, given_up,
+    listening, panicked, plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_failing,
+    plugin_fault, plugin_kept_out, plugin_lingers, plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable,
+    plugin_resumed, plugin_rolled_back, plugin_tested, reload_applied, reload_held_up, reload_rejected,
+    reload_reverted, revocation, revocation_unkept, revocations_loaded, revocations_unloaded, stopped, store_away,
+    store_back,
 };
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{

@@ -1,0 +1,121 @@
+//! The keywords of JSON Schema 2020-12, and where schemas stand below them.
+
+use serde_json::{Map, Value};
+
+/// What stands behind a keyword.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// A schema.
+    Schema,
+    /// A list of schemas.
+    List,
+    /// Schemas by names that are the author's own.
+    Named,
+    /// No schema.
+    Data,
+}
+
+use Holds::{Data, List, Named, Schema};
+
+/// Every keyword: those of the vocabularies of 2020-12, `definitions` of before, and `example`, which many write for people.
+const KEYWORDS: [(&str, Holds); 62] = [
+    ("$schema", Data),
+    ("$id", Data),
+    ("$ref", Data),
+    ("$anchor", Data),
+    ("$dynamicRef", Data),
+    ("$dynamicAnchor", Data),
+    ("$vocabulary", Data),
+    ("$comment", Data),
+    ("$defs", Named),
+    ("definitions", Named),
+    ("allOf", List),
+    ("anyOf", List),
+    ("oneOf", List),
+    ("not", Schema),
+    ("if", Schema),
+    ("then", Schema),
+    ("else", Schema),
+    ("dependentSchemas", Named),
+    ("prefixItems", List),
+    ("items", Schema),
+    ("contains", Schema),
+    ("properties", Named),
+    ("patternProperties", Named),
+    ("additionalProperties", Schema),
+    ("propertyNames", Schema),
+    ("unevaluatedItems", Schema),
+    ("unevaluatedProperties", Schema),
+    ("type", Data),
+    ("enum", Data),
+    ("const", Data),
+    ("multipleOf", Data),
+    ("maximum", Data),
+    ("exclusiveMaximum", Data),
+    ("minimum", Data),
+    ("exclusiveMinimum", Data),
+    ("maxLength", Data),
+    ("minLength", Data),
+    ("pattern", Data),
+    ("maxItems", Data),
+    ("minItems", Data),
+    ("uniqueItems", Data),
+    ("maxContains", Data),
+    ("minContains", Data),
+    ("maxProperties", Data),
+    ("minProperties", Data),
+    ("required", Data),
+    ("dependentRequired", Data),
+    ("title", Data),
+    ("description", Data),
+    ("default", Data),
+    ("deprecated", Data),
+    ("readOnly", Data),
+    ("writeOnly", Data),
+    ("examples", Data),
+    ("example", Data),
+    ("format", Data),
+    ("contentEncoding", Data),
+    ("contentMediaType", Data),
+    ("contentSchema", Schema),
+    ("$recursiveRef", Data),
+    ("$recursiveAnchor", Data),
+    ("dependencies", Data),
+];
+
+/// Known, but nothing to begin with.
+const OF_BEFORE: [&str; 4] = ["definitions", "dependencies", "$recursiveRef", "$recursiveAnchor"];
+
+/// Whether the keyword means anything here, or is marked as the author's own (`x-…`).
+pub(super) fn is_known(keyword: &str) -> bool {
+    keyword.starts_with("x-") || KEYWORDS.iter().any(|(known, _)| *known == keyword)
+}
+
+/// Every keyword that one may have meant.
+pub(super) fn all() -> Vec<&'static str> {
+    KEYWORDS.iter().map(|(keyword, _)| *keyword).filter(|keyword| !OF_BEFORE.contains(keyword)).collect()
+}
+
+/// The schemas right below a schema: the way to each from there, a JSON Pointer, and the schema.
+pub(super) fn below(schema: &Map<String, Value>) -> Vec<(String, &Value)> {
+    let mut found = Vec::new();
+    for (keyword, value) in schema {
+        let holds = KEYWORDS.iter().find(|(known, _)| known == keyword).map_or(Data, |(_, holds)| *holds);
+        match (holds, value) {
+            (Schema, value) => found.push((format!("/{}", escaped(keyword)), value)),
+            (List, Value::Array(items)) => {
+                found.extend(items.iter().enumerate().map(|(index, item)| (format!("/{keyword}/{index}"), item)));
+            }
+            (Named, Value::Object(fields)) => {
+                found.extend(fields.iter().map(|(name, item)| (format!("/{keyword}/{}", escaped(name)), item)));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// A key as a step of a JSON Pointer (RFC 6901, section 3).
+pub(super) fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}

@@ -53,16 +53,15 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
 const ADAPTER: &[&str] = &["flow", "channels", "protocol", "config", "telemetry"];
 
 /// Each foreign crate that has a home, and the files or directories below `host/src/` that may name it.
-const HOMES: [(&str, &[&str]); 29] = [
+const HOMES: [(&str, &[&str]); 28] = [
     ("socketioxide", &["realtime/"]),
-    ("engineioxide", &["realtime/"]),
     ("wasmtime", &["plugins/"]),
     ("wasmtime_wasi", &["plugins/"]),
     ("axum", &["http/", "realtime/"]),
     ("tower_http", &["http/", "realtime/"]),
     ("cel", &["channels/expression.rs", "channels/cel_json.rs"]),
     ("jsonschema", &["channels/schema.rs"]),
-    ("serde_saphyr", &["config/yaml.rs"]),
+    ("granit_parser", &["config/yaml.rs"]),
     ("ring", &["auth/keys.rs", "outbound/tls.rs"]),
     ("spki", &["auth/pem.rs"]),
     ("metrics", &["telemetry/"]),
@@ -299,6 +298,19 @@ fn top_level(entries: &[(String, bool, bool)], breaches: &mut Vec<Breach>) {
     }
 }
 
+/// A rule about a crate that is not there holds nothing: every crate with a home is a dependency of the host.
+fn homes(manifest: &str, homes: &[(&str, &[&str])], breaches: &mut Vec<Breach>) {
+    let lines = manifest.lines().skip_while(|line| *line != "[dependencies]").skip(1);
+    let dependencies: Vec<String> = lines
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| Some(line.split_once('=')?.0.trim().replace('-', "_")))
+        .collect();
+    for (name, _) in homes.iter().filter(|(name, _)| !dependencies.iter().any(|dependency| dependency == name)) {
+        let rule = format!("`{name}` has a home and is not a dependency of the host");
+        breaches.push(Breach { file: "tests/architecture.rs".to_owned(), line: 1, rule });
+    }
+}
+
 fn judge(sources: &[Source]) -> Vec<Breach> {
     let mut breaches = Vec::new();
     for source in sources {
@@ -342,6 +354,7 @@ fn the_house_is_in_order() {
         read_sources(folder, &mut sources);
     }
     let mut breaches = judge(&sources);
+    homes(&std::fs::read_to_string(root().join("host/Cargo.toml")).unwrap(), &HOMES, &mut breaches);
     let mut entries = BTreeSet::new();
     for entry in std::fs::read_dir(root()).unwrap() {
         let path = entry.unwrap().path();
@@ -409,6 +422,16 @@ mod checker {
         );
         assert!(breaches("host/src/http/a.rs", "use axum::Router;").is_empty());
         assert!(breaches("host/src/http/a.rs", "use super::metrics; fn a() { health::metrics::b(); }").is_empty());
+    }
+
+    #[test]
+    fn a_rule_about_a_crate_that_is_not_there_is_found() {
+        let manifest =
+            "[dependencies]\naxum = \"1\"\ntower-http = { version = \"1\" }\n\n[dev-dependencies]\ncel = \"1\"\n";
+        let mut found = Vec::new();
+        homes(manifest, &[("axum", &[]), ("tower_http", &[]), ("cel", &[])], &mut found);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].rule, "`cel` has a home and is not a dependency of the host");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tidegate::protocol::{Generation, PluginName};
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
 
+mod answers;
 mod patterns;
 
 fn root() -> PathBuf {

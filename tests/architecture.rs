@@ -86,7 +86,8 @@ const HOMES: [(&str, &[&str]); 28] = [
 ];
 
 /// What the top level holds: the folders, each with a README, and the files.
-const FOLDERS: [&str; 9] = ["host", "wit", "plugins", "channels", "config", "tests", "examples", ".cargo", ".ci"];
+const FOLDERS: [&str; 10] =
+    ["host", "wit", "plugins", "channels", "config", "tests", "examples", "findings", ".cargo", ".ci"];
 const FILES: [&str; 12] = [
     "Cargo.toml",
     "Cargo.lock",

@@ -53,7 +53,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
 const ADAPTER: &[&str] = &["flow", "channels", "protocol", "config", "telemetry"];
 
 /// Each foreign crate that has a home, and the files or directories below `host/src/` that may name it.
-const HOMES: [(&str, &[&str]); 28] = [
+const HOMES: [(&str, &[&str]); 29] = [
     ("socketioxide", &["realtime/"]),
     ("wasmtime", &["plugins/"]),
     ("wasmtime_wasi", &["plugins/"]),
@@ -67,6 +67,7 @@ const HOMES: [(&str, &[&str]); 28] = [
     ("metrics", &["telemetry/"]),
     ("metrics_exporter_prometheus", &["telemetry/"]),
     ("tracing_subscriber", &["telemetry/"]),
+    ("tracing_appender", &["telemetry/output.rs"]),
     ("governor", &["flow/rate.rs"]),
     ("quick_cache", &["flow/decisions.rs"]),
     ("notify", &["reload/"]),

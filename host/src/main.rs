@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-use tidegate::cli;
+use tidegate::{cli, telemetry};
 
 fn main() -> ExitCode {
-    // The panic's own message is on stderr by then.
-    ExitCode::from(std::panic::catch_unwind(cli::run).unwrap_or(cli::exit::BUG))
+    // The panic has told of itself by then.
+    let code = std::panic::catch_unwind(cli::run).unwrap_or(cli::exit::BUG);
+    telemetry::finish_output();
+    ExitCode::from(code)
 }

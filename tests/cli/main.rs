@@ -45,6 +45,34 @@ fn help_lists_every_command() {
 }
 
 #[test]
+fn a_command_whose_output_nobody_reads_ends_as_ever_and_quietly() {
+    let project = Project::new();
+    for arguments in [
+        &["--help"] as &[&str],
+        &["--version"],
+        &["channels"],
+        &["channels", "--format", "json"],
+        &["check"],
+        &["explain", "--user", "u1", "subscribe", "inbox.u1"],
+        &["schema", "tidegate"],
+        &["token", "--user", "u1"],
+        &["types", "--lang", "ts"],
+    ] {
+        let (read, unread) = (project.run(arguments), project.run_unread(arguments));
+        assert_ne!(read.stdout, "", "{arguments:?}: {}", read.shown());
+        assert_eq!((unread.exit, &unread.stderr), (read.exit, &read.stderr), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_mistake_that_nobody_reads_has_its_exit_code_still() {
+    let project = Project::new().write("channels/bad.yaml", "feature: bad\nchannels: { bad: { scope: nobody } }\n");
+    for arguments in [&["check"] as &[&str], &["serve"], &["dev"], &["channels", "--nonsense"]] {
+        assert_eq!(project.run_unheard(arguments), project.run(arguments).exit, "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_misspelt_flag_is_a_usage_error_with_the_nearest_one() {
     shown!(Project::new().run(&["check", "--frmat", "json"]));
 }

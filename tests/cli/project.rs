@@ -191,7 +191,26 @@ impl Project {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        let output = self.command(arguments).output().unwrap();
+        self.output(&mut self.command(arguments))
+    }
+
+    /// Runs a command whose standard output nobody reads any more.
+    pub(crate) fn run_unread(&self, arguments: &[&str]) -> Output {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        self.output(self.command(arguments).stdout(writer))
+    }
+
+    /// Runs a command of which nobody reads anything any more; its exit code.
+    pub(crate) fn run_unheard(&self, arguments: &[&str]) -> Option<i32> {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = self.command(arguments);
+        command.stdout(writer.try_clone().unwrap()).stderr(writer).status().unwrap().code()
+    }
+
+    fn output(&self, command: &mut Command) -> Output {
+        let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap();
             let text = self.hidden.iter().fold(text, |text, (hidden, name)| text.replace(hidden, name));

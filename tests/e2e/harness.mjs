@@ -5,8 +5,10 @@ import { createHmac } from "node:crypto";
 import { EventEmitter, once } from "node:events";
 import { cpSync, existsSync, mkdtempSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { createServer } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
 
 import { io } from "socket.io-client";
 
@@ -103,6 +105,27 @@ export async function within(what, promise, ms = PATIENCE_MS) {
   }
 }
 
+// Asks again and again until the answer is a yes, and returns it.
+export async function until(what, asked, ms = PATIENCE_MS) {
+  const asks = async () => {
+    for (;;) {
+      const answer = await asked();
+      if (answer) return answer;
+      await pause(20);
+    }
+  };
+  return await within(what, asks(), ms);
+}
+
+async function freePort() {
+  const holder = createServer().listen(0, "127.0.0.1");
+  await once(holder, "listening");
+  const { port } = holder.address();
+  holder.close();
+  await once(holder, "close");
+  return port;
+}
+
 // The next `event` of a socket, as the array of its arguments.
 export const next = (socket, event) =>
   within(`event \`${event}\``, new Promise((resolve) => socket.once(event, (...args) => resolve(args))));
@@ -156,10 +179,11 @@ export class Server {
 
   // `config` changes the configuration, `plugins: false` leaves the shipped plugins and channels out, `env` is added to the
   // environment, `files` adds to the directory, `patienceMs` is how long it may take until it listens, `program` is the
-  // binary of another version.
+  // binary of another version. `reader` is a shell command that the server's output is piped to in place of this test, to
+  // which nothing is `logged` then.
   static async start({
     config, channels = {}, directory, env = {}, files, listen = "127.0.0.1:0", plugins = true, patienceMs = PATIENCE_MS,
-    program = binary(),
+    program = binary(), reader,
   } = {}) {
     const server = new Server();
     server.program = program;
@@ -168,7 +192,8 @@ export class Server {
     server.directory = directory ?? mkdtempSync(join(tmpdir(), "tidegate-e2e-"));
     if (!directory) server.#lay(config, channels, plugins);
     files?.(server.directory);
-    await server.#spawn(listen);
+    if (reader) await server.#spawnPiped(reader);
+    else await server.#spawn(listen);
     return server;
   }
 
@@ -217,6 +242,21 @@ export class Server {
     );
     this.address = address;
     this.url = `http://${address}`;
+  }
+
+  async #spawnPiped(reader) {
+    const listen = `127.0.0.1:${await freePort()}`;
+    const serve = [binary(), "serve", "--config", "config/tidegate.yaml", "--listen", listen];
+    const script = `{ sh -c 'echo $$ >pid; exec "$@"' sh "$@"; echo $? >exit; } 2>&1 | { ${reader}; }`;
+    const env = { ...process.env, TIDEGATE_JWT_SECRET: SECRET, ...this.env };
+    // A group of its own: a reader that reads nothing ends with it.
+    this.process = spawn("sh", ["-c", script, "sh", ...serve], {
+      cwd: this.directory, env, stdio: ["ignore", "ignore", "inherit"], detached: true,
+    });
+    this.piped = true;
+    this.exited = once(this.process, "exit");
+    this.url = `http://${listen}`;
+    await until("an answer", () => fetch(`${this.url}/healthz`).then((response) => response.ok, () => false));
   }
 
   #line(line) {
@@ -333,20 +373,32 @@ export class Server {
     return await made;
   }
 
+  // The sum of a metric over its labels; `labels` is a part of them.
+  async metric(name, labels = "") {
+    const { text } = await this.get("/metrics");
+    const lines = text.split("\n").filter((line) => line.startsWith(name) && line.includes(labels));
+    return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+  }
+
   signal(signal) {
-    this.process.kill(signal);
+    if (this.piped) process.kill(Number(readFileSync(join(this.directory, "pid"), "utf8")), signal);
+    else this.process.kill(signal);
   }
 
   // Resolves to the exit code.
   async ended() {
+    if (this.piped) {
+      const place = join(this.directory, "exit");
+      return Number(await until("exit", () => existsSync(place) && readFileSync(place, "utf8").trim()));
+    }
     const [code] = await within("exit", this.exited);
     return code;
   }
 
   async stop({ keep = false } = {}) {
     for (const socket of this.#sockets) socket.close();
-    if (this.process.exitCode === null) {
-      this.process.kill("SIGKILL");
+    if (this.process.exitCode === null && this.process.signalCode === null) {
+      process.kill(this.piped ? -this.process.pid : this.process.pid, "SIGKILL");
       await this.exited;
     }
     if (!keep) rmSync(this.directory, { recursive: true, force: true });

@@ -17,11 +17,11 @@ mod show;
 mod token;
 mod types;
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::telemetry::{complain, say};
 use failure::Failure;
 
 /// A realtime server: channels in YAML, logic in WebAssembly components, stock Socket.IO clients.
@@ -128,14 +128,4 @@ fn execute(command: Command, plugins: &mut Option<PathBuf>) -> Result<Answer, Fa
             Command::New(new) => new.run(plugins),
         }
     })
-}
-
-/// Writes to stdout. Nobody reading is no failure of the command.
-fn say(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
-}
-
-/// Writes to stderr.
-fn complain(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

@@ -6,11 +6,11 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::load::Load;
-use super::{Answer, complain, failure};
+use super::{Answer, failure};
 use crate::app::{self, Options};
 use crate::config::{Config, Diagnostic};
 use crate::reload::{self, Terms};
-use crate::telemetry;
+use crate::telemetry::{self, complain};
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -35,7 +35,11 @@ impl Serve {
 /// `RUST_LOG` goes first.
 pub(super) fn start_logging(config: &Config) -> Result<(), Failure> {
     let asked = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
-    Ok(telemetry::init_logging(asked.as_deref().unwrap_or(&config.log.filter), config.log.format)?)
+    Ok(telemetry::init_logging(
+        asked.as_deref().unwrap_or(&config.log.filter),
+        config.log.format,
+        config.limits.log_queue_max,
+    )?)
 }
 
 /// Whoever looks at the terminal sees every mistake, and which files the others wait for.

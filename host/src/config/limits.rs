@@ -167,6 +167,11 @@ pub struct Limits {
     #[serde(rename = "connection_events", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub connection_events_max: usize,
+    /// Lines of the log, and of what `dev` prints, that wait for a reader of standard error or output. Default 8,192;
+    /// beyond it new lines are dropped, and counted.
+    #[serde(rename = "log_queue", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub log_queue_max: usize,
     /// How long a drain may take before the process exits anyway. Default 10 s.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
@@ -212,6 +217,7 @@ impl Default for Limits {
             authorizer_cache_max: 100_000,
             revocations_max: 100_000,
             connection_events_max: 10_000,
+            log_queue_max: 8192,
             drain_timeout: Duration::from_secs(10),
         }
     }

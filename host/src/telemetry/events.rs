@@ -25,6 +25,7 @@ static FAULTS: Sampler = Sampler::new();
 static CANNOT_TELL: Sampler = Sampler::new();
 static GIVEN_UP: Sampler = Sampler::new();
 static PANICS: Sampler = Sampler::new();
+static PANICS_SEEN: Sampler = Sampler::new();
 static DEAD_LETTERS: Sampler = Sampler::new();
 static BROKER_REFUSALS: Sampler = Sampler::new();
 static REVOCATIONS: Sampler = Sampler::new();
@@ -282,6 +283,17 @@ pub fn dead_letter_discarded(id: &str, on: &str, to: &str, by: &str) {
 pub fn panicked(place: &'static str, detail: &str) {
     metrics::panicked(place);
     sampled!(PANICS, error, "panicked, please report this bug", event = names::PANIC, place, detail);
+}
+
+/// `server.panic`: any panic, where it began. What became of it, its catcher tells.
+pub(super) fn panic_seen(place: &str, thread: Option<&str>, detail: &str, backtrace: Option<&str>) {
+    let event = names::PANIC;
+    sampled!(PANICS_SEEN, error, "panicked, please report this bug", event, place, thread, detail, backtrace);
+}
+
+/// `log.lines_dropped`: so many lines are missing here, or on standard output.
+pub(super) fn log_lines_dropped(lines: u64) {
+    tracing::warn!(event = names::LOG_DROPPED, lines, "lines were dropped because nobody read them in time");
 }
 
 /// `reload.applied`: a generation is in force. Start is one too.

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
+use super::{output, panics};
+
 /// What a log line looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -40,11 +42,12 @@ pub fn check_filter(filter: &str) -> Result<(), LoggingError> {
     parse(filter).map(|_| ())
 }
 
-/// Starts logging to stderr for the rest of the process. A second call changes nothing.
+/// Starts logging to stderr for the rest of the process: through a queue of `lines_max` lines, so that no reader can hold
+/// a task up. What [`super::say`] and [`super::complain`] write goes the same way. A second call changes nothing.
 ///
 /// # Errors
 /// [`LoggingError::Filter`].
-pub fn init_logging(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
+pub fn init_logging(filter: &str, format: LogFormat, lines_max: usize) -> Result<(), LoggingError> {
     let filter = parse(filter)?;
     let terminal = std::io::stderr().is_terminal();
     let json = match format {
@@ -52,7 +55,10 @@ pub fn init_logging(filter: &str, format: LogFormat) -> Result<(), LoggingError>
         LogFormat::Human => false,
         LogFormat::Json => true,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(output::start(lines_max));
+    // Of its own errors it would tell on standard error, and panic where nobody reads there.
+    let builder = builder.log_internal_errors(false);
+    panics::tell_in_log();
     // An error means that a subscriber is there already: the first one stays.
     let _ = if json {
         builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()

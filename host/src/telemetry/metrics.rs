@@ -387,6 +387,11 @@ pub fn dead_letter_dropped() {
     counter(names::DEAD_LETTERS_DROPPED, &[]).increment(1);
 }
 
+/// Counts lines that standard output or standard error did not take (`limits.log_queue`).
+pub(super) fn log_lines_dropped(lines: u64) {
+    counter(names::LOG_LINES_DROPPED, &[]).increment(lines);
+}
+
 /// Notes the number of the catalog in force.
 pub fn generation(generation: u64) {
     gauge(names::GENERATION, &[]).set(generation as f64);

@@ -8,6 +8,8 @@ mod events;
 mod logging;
 mod metrics;
 mod names;
+mod output;
+mod panics;
 mod registry;
 
 pub use auth::{auth_activity, auth_away, auth_back, auth_http_request, auth_keys, auth_lookup, auth_up, auth_waiting};
@@ -34,6 +36,7 @@ pub use metrics::{
     plugin_instances_wanted, plugin_log_dropped, plugin_state, plugin_versions_lingering, plugin_waited, reauthorized,
     revocations, session_unknown, store_swept, store_up, subscribed, unsubscribed,
 };
+pub use output::{complain, finish_output, say};
 pub use registry::render;
 
 #[cfg(test)]
@@ -147,6 +150,7 @@ mod tests {
         record_of_plugins(time);
         record_of_state(time);
         panicked("test", "detail");
+        metrics::log_lines_dropped(1);
         let text = render();
         for metric in names::METRICS {
             assert!(text.contains(&format!("# HELP {} {}", metric.name, metric.help)), "{} in {text}", metric.name);

@@ -246,6 +246,10 @@ pub(super) const REAUTHORIZED: Metric = counter(
     "tidegate_reauthorized_total",
     "Subscriptions asked about again, by channel template and outcome (kept; lost; doubted: the authorizer could not tell, kept; given_up: it could not for auth.recheck_grace)",
 );
+pub(super) const LOG_LINES_DROPPED: Metric = counter(
+    "tidegate_log_lines_dropped_total",
+    "Lines that standard error or output did not take: nobody reads, or too slowly (limits.log_queue)",
+);
 pub(super) const PANICS: Metric = counter("tidegate_panics_total", "Bugs caught at a task's edge, by place");
 
 /// Every metric there is.
@@ -327,6 +331,7 @@ pub(super) const METRICS: &[Metric] = &[
     CREDENTIALS_AHEAD,
     REVOCATIONS_TAKEN,
     REAUTHORIZED,
+    LOG_LINES_DROPPED,
     PANICS,
 ];
 
@@ -376,4 +381,5 @@ pub(super) const REVOCATION_LOADED: &str = "revocation.loaded";
 pub(super) const LISTENING: &str = "server.listening";
 pub(super) const SERVER_DRAINING: &str = "server.draining";
 pub(super) const STOPPED: &str = "server.stopped";
+pub(super) const LOG_DROPPED: &str = "log.lines_dropped";
 pub(super) const PANIC: &str = "server.panic";

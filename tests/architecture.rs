@@ -75,12 +75,15 @@ const HOMES: [(&str, &[&str]); 29] = [
     ("sqlx", &["store/", "bus/outbox/"]),
     ("redis", &["bus/", "broker/"]),
     ("url", &["config/"]),
-    ("hyper", &["outbound/", "realtime/listener.rs"]),
+    ("hyper", &["outbound/", "realtime/listener.rs", "realtime/timed_body.rs"]),
     ("hyper_util", &["outbound/", "realtime/listener.rs"]),
     ("hyper_rustls", &["outbound/"]),
     ("rustls", &["outbound/"]),
     ("rustls_native_certs", &["outbound/tls.rs"]),
-    ("rustix", &["plugins/compile/", "plugins/room.rs", "store/sqlite/dry.rs"]),
+    (
+        "rustix",
+        &["plugins/compile/", "plugins/room.rs", "store/sqlite/dry.rs", "app/descriptors.rs", "realtime/listener.rs"],
+    ),
     ("ureq", &["cli/plugin/ask.rs"]),
     // There it is a module of `ring`.
     ("hmac", &["plugins/compile/", "auth/keys.rs"]),

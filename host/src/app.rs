@@ -1,5 +1,6 @@
 //! Composition: the only place that names concrete adapters. Start, serve, reload, drain.
 
+mod descriptors;
 mod gate_one;
 mod kept;
 mod nodes;
@@ -31,8 +32,8 @@ use crate::plugins::{
     Services,
 };
 use crate::protocol::Generation;
-use crate::realtime::{self, Realtime};
-use crate::reload::{self, Built, Paths, Reloader, Terms, Told, Trigger, WatchError, Watcher};
+use crate::realtime::{self, ListenerLimits, Realtime};
+use crate::reload::{self, Built, Paths, Reloader, Terms, Told, Trigger, Watcher};
 use crate::telemetry;
 use kept::{Kept, KeptLook};
 use nodes::Nodes;
@@ -70,9 +71,6 @@ pub enum AppError {
     /// The store does not open; the sentence names it.
     #[error("failed to open the store {0}")]
     Store(String),
-    /// Files cannot be watched.
-    #[error(transparent)]
-    Watch(#[from] WatchError),
     /// The operating system refused something a server needs.
     #[error("failed to serve")]
     Io(#[from] io::Error),
@@ -333,7 +331,8 @@ impl Server {
         spawn_reloader(config, reloader, first, &realtime, draining.clone(), options)?;
         tokio::spawn(sweep(gates.clone(), draining.clone()));
         let closing = CancellationToken::new();
-        let accepting = tokio::spawn(realtime::serve(tcp, router, config.limits.headers_bytes_max, closing.clone()));
+        let bounds = ListenerLimits::new(&config.limits, descriptors::tcp_connections_max(&config.limits));
+        let accepting = tokio::spawn(realtime::serve(tcp, router, bounds, closing.clone()));
 
         // Once clients can connect: what is read before has nobody to reach.
         let sources = Sources::start(config, &gates, &unread, &draining);
@@ -377,7 +376,7 @@ fn spawn_reloader(
 ) -> Result<(), AppError> {
     let Options { on_rejected, on_warned, changed, .. } = options;
     let (sender, triggers) = mpsc::channel(TRIGGERS_MAX);
-    let watcher = Watcher::start(&paths(config), sender.clone())?;
+    let watcher = Watcher::start(&paths(config), sender.clone());
     if let Some(mut changed) = changed {
         let (sender, told) = (sender.clone(), shutdown.clone());
         tokio::spawn(async move {

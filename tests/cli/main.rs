@@ -67,7 +67,9 @@ fn a_command_whose_output_nobody_reads_ends_as_ever_and_quietly() {
 #[test]
 fn a_mistake_that_nobody_reads_has_its_exit_code_still() {
     let project = Project::new().write("channels/bad.yaml", "feature: bad\nchannels: { bad: { scope: nobody } }\n");
-    for arguments in [&["check"] as &[&str], &["serve"], &["dev"], &["channels", "--nonsense"]] {
+    let listen = ["--listen", "127.0.0.1:0"];
+    let [serve, dev] = ["serve", "dev"].map(|command| [command, listen[0], listen[1]]);
+    for arguments in [&["check"] as &[&str], &serve, &dev, &["channels", "--nonsense"]] {
         assert_eq!(project.run_unheard(arguments), project.run(arguments).exit, "{arguments:?}");
     }
 }

@@ -54,7 +54,7 @@ pub(crate) struct Output {
     pub(crate) exit: Option<i32>,
     /// Its answer.
     pub(crate) stdout: String,
-    stderr: String,
+    pub(crate) stderr: String,
 }
 
 /// A command that goes on.

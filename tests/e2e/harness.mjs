@@ -179,16 +179,18 @@ export class Server {
 
   // `config` changes the configuration, `plugins: false` leaves the shipped plugins and channels out, `env` is added to the
   // environment, `files` adds to the directory, `patienceMs` is how long it may take until it listens, `program` is the
-  // binary of another version. `reader` is a shell command that the server's output is piped to in place of this test, to
-  // which nothing is `logged` then.
+  // binary of another version, `command` is `serve` or `dev`, `under` is a command that it is run by. `reader` is a shell
+  // command that the server's output is piped to in place of this test, to which nothing is `logged` then.
   static async start({
     config, channels = {}, directory, env = {}, files, listen = "127.0.0.1:0", plugins = true, patienceMs = PATIENCE_MS,
-    program = binary(), reader,
+    program = binary(), command = "serve", reader, under = [],
   } = {}) {
     const server = new Server();
     server.program = program;
     server.env = env;
     server.patienceMs = patienceMs;
+    server.command = command;
+    server.under = under;
     server.directory = directory ?? mkdtempSync(join(tmpdir(), "tidegate-e2e-"));
     if (!directory) server.#lay(config, channels, plugins);
     files?.(server.directory);
@@ -224,8 +226,11 @@ export class Server {
   }
 
   async #spawn(listen) {
-    const args = ["serve", "--config", join(this.directory, "config/tidegate.yaml"), "--listen", listen];
-    this.process = spawn(this.program, args, {
+    const [program, ...args] = [
+      ...this.under, this.program, this.command,
+      "--config", join(this.directory, "config/tidegate.yaml"), "--listen", listen,
+    ];
+    this.process = spawn(program, args, {
       // What happens often within a second is logged at `debug` after the first few; tests wait for every one.
       env: { ...process.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info,tidegate::telemetry::events=debug", ...this.env },
       stdio: ["ignore", "inherit", "pipe"],
@@ -246,7 +251,7 @@ export class Server {
 
   async #spawnPiped(reader) {
     const listen = `127.0.0.1:${await freePort()}`;
-    const serve = [binary(), "serve", "--config", "config/tidegate.yaml", "--listen", listen];
+    const serve = [this.program, this.command, "--config", "config/tidegate.yaml", "--listen", listen];
     const script = `{ sh -c 'echo $$ >pid; exec "$@"' sh "$@"; echo $? >exit; } 2>&1 | { ${reader}; }`;
     const env = { ...process.env, TIDEGATE_JWT_SECRET: SECRET, ...this.env };
     // A group of its own: a reader that reads nothing ends with it.

@@ -17,6 +17,9 @@ const HEADERS_BYTES: RangeInclusive<usize> = 16 << 10..=256 << 10;
 /// Adds what is wrong with values that decoded well.
 pub(super) fn check(limits: &Limits, told: &mut Told<'_>) {
     let times = [
+        ("head_timeout", limits.head_timeout, PATIENCE),
+        ("idle_timeout", limits.idle_timeout, PATIENCE),
+        ("write_timeout", limits.write_timeout, PATIENCE),
         ("handshake_timeout", limits.handshake_timeout, PATIENCE),
         ("broker_timeout", limits.broker_timeout, PATIENCE),
         ("store_timeout", limits.store_timeout, PATIENCE),

@@ -28,6 +28,11 @@ pub struct Limits {
     #[serde(rename = "subscriptions_per_connection", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub subscriptions_per_connection_max: usize,
+    /// TCP connections open at once, those of websockets included. Default: what the descriptors of the process are enough
+    /// for. Beyond it a connection is answered 503 and closed; `/healthz`, `/readyz` and `/metrics` still answer.
+    #[serde(rename = "tcp_connections", deserialize_with = "some_count")]
+    #[schemars(range(min = 1))]
+    pub tcp_connections_max: Option<usize>,
     /// Open connections. Default 100,000; refused `unavailable`.
     #[serde(rename = "connections", deserialize_with = "count")]
     #[schemars(range(min = 1))]
@@ -47,6 +52,20 @@ pub struct Limits {
     #[serde(rename = "auth_waiting", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub auth_waiting_max: usize,
+    /// How long a client may take to send the head of a request: of the first from when it connected, of others from
+    /// their first byte. Default 10 s; then the connection is closed.
+    #[serde(with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub head_timeout: Duration,
+    /// How long a client may take between an answer and its next request. Default 75 s, longer than most proxies keep
+    /// connections; then the connection is closed.
+    #[serde(with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub idle_timeout: Duration,
+    /// How long a client may take none of the bytes that wait for it. Default 30 s; then the connection is closed.
+    #[serde(with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub write_timeout: Duration,
     /// How long a client may take from opening a transport to its handshake. Default 10 s; then it is closed.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
@@ -96,7 +115,7 @@ pub struct Limits {
     #[serde(rename = "batch", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub batch_bytes_max: usize,
-    /// How long an HTTP request's body may take to arrive. Default 10 s; refused 408.
+    /// How long an HTTP request's body may take to arrive, that of a client that polls included. Default 10 s; refused 408.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub body_timeout: Duration,
@@ -185,10 +204,14 @@ impl Default for Limits {
             frame_bytes_max: 2 * 1024 * 1024,
             headers_bytes_max: 64 * 1024,
             subscriptions_per_connection_max: 128,
+            tcp_connections_max: None,
             connections_max: 100_000,
             failed_connects_max: 60,
             auth_requests_max: 256,
             auth_waiting_max: 1024,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
             inbound_queue_max: 256,
             outbound_queue_max: 1024,
@@ -264,6 +287,11 @@ fn connections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Err
         connections @ 1..=1000 => Ok(connections),
         _ => Err(serde::de::Error::custom("expected a number from 1 to 1000")),
     }
+}
+
+/// A number of at least one, where there is one.
+fn some_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    count(deserializer).map(Some)
 }
 
 /// A number of at least one.

@@ -14,7 +14,7 @@ use super::connections::Barred;
 use super::origin_address::Addresses;
 use super::socketio::SESSION_TIMEOUT;
 use super::wires::SessionId;
-use super::{Peer, Realtime};
+use super::{Peer, Realtime, timed_body};
 use crate::flow::{Gates, Handshake};
 use crate::protocol::{Code, Refusal};
 use crate::telemetry;
@@ -31,11 +31,24 @@ pub(super) async fn door(
     request: Request,
     next: Next,
 ) -> Response {
+    let (parts, body) = request.into_parts();
+    let (body, arrival) = timed_body::in_time(body, realtime.limits.body_timeout);
+    let response = pass(&realtime, &gates, &addresses, Request::from_parts(parts, body), next).await;
+    if arrival.is_late() { late() } else { response }
+}
+
+async fn pass(
+    realtime: &Arc<Realtime>,
+    gates: &Gates,
+    addresses: &Addresses,
+    request: Request,
+    next: Next,
+) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let peer = request.extensions().get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip());
     let Some(session) = query_value(query, "sid") else {
         let address = peer.and_then(|peer| addresses.of(peer, request.headers()));
-        return match realtime.refuse_new_session(&gates, address) {
+        return match realtime.refuse_new_session(gates, address) {
             Err(refusal) => {
                 telemetry::connection_refused(refusal.code.as_str());
                 come_back(&refusal)
@@ -49,7 +62,7 @@ pub(super) async fn door(
     }
     let connection = realtime.connections.get(&session);
     // Gate 1 asks the page that began. Whoever has the session's id since has no business with it from elsewhere.
-    let is_foreign = !gates.admits_page(&page(&addresses, peer, request.headers()));
+    let is_foreign = !gates.admits_page(&page(addresses, peer, request.headers()));
     if is_foreign && connection.is_some() {
         telemetry::connection_refused(Code::Forbidden.as_str());
         return StatusCode::FORBIDDEN.into_response();
@@ -90,12 +103,16 @@ fn page(addresses: &Addresses, peer: Option<IpAddr>, headers: &HeaderMap) -> Han
     Handshake { origin, host: addresses.host(peer, headers), ..Handshake::default() }
 }
 
-/// Notes that a request has come on its TCP connection.
-pub(super) async fn note_request(request: Request, next: Next) -> Response {
-    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<Peer>>() {
-        peer.switch().requested();
-    }
-    next.run(request).await
+/// What a connection beyond `limits.tcp_connections` is answered.
+pub(super) fn full() -> Response {
+    come_back(&Refusal::because(Code::Unavailable, "as many connections as there may be, try again later"))
+}
+
+/// What is answered to a body that did not arrive in time. The connection ends: what comes yet is the rest of it.
+fn late() -> Response {
+    let headers = [("connection", "close"), ("content-type", "application/json")];
+    let body = r#"{"error":{"code":"request_timeout","message":"the body did not arrive in time"}}"#;
+    (StatusCode::REQUEST_TIMEOUT, headers, body).into_response()
 }
 
 /// A refusal after which the stock client tries again by itself.

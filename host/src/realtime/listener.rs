@@ -1,263 +1,241 @@
-//! The TCP side: accepts connections whose wire can be cut at any time, and that cannot stall for ever.
-//!
-//! The transport library flushes outside of any cancellation: a peer that stops reading keeps its connection, its
-//! place in the rooms and its buffers until TCP gives up, which a hostile peer prevents. So the bound is here, below it.
+//! The TCP side: accepts connections as many as there may be, and converses HTTP on each. No phase of a connection is
+//! without a deadline: the stream knows those of the head and of the silence between two requests
+//! ([`super::cuttable_stream`]), who reads a body the one of the body.
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use futures_util::task::AtomicWaker;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Sleep, sleep};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::cuttable_stream::{CuttableStream, Patience};
+use super::door;
+use crate::config::Limits;
 use crate::telemetry;
 
-/// How long a new TCP connection may take to send the head of its first request.
-const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a peer may take none of the bytes that wait for it.
-const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long it waits to accept again where the system refused, most often because no descriptor is left.
+const ACCEPT_RETRY: Duration = Duration::from_millis(200);
+/// A peer of which nothing is heard for so long is asked whether it is there…
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+/// …so often…
+const KEEPALIVE_PROBES: u32 = 4;
+/// …and this long apart, before the connection is given up.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// Connections beyond the limit that are answered at once: one request each, and only about how the server does.
+const SPARE_CONNECTIONS_MAX: usize = 16;
+/// How long such a connection lasts, all in all.
+const SPARE_TIMEOUT: Duration = Duration::from_secs(2);
+/// What is answered there.
+const SPARE_ROUTES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+/// What bounds the connections.
+#[derive(Debug, Clone, Copy)]
+pub struct ListenerLimits {
+    connections_max: usize,
+    headers_bytes_max: usize,
+    patience: Patience,
+}
+
+impl ListenerLimits {
+    /// Those of the configuration, for so many TCP connections.
+    #[must_use]
+    pub const fn new(limits: &Limits, connections_max: usize) -> Self {
+        let patience = Patience { head: limits.head_timeout, idle: limits.idle_timeout, write: limits.write_timeout };
+        Self { connections_max, headers_bytes_max: limits.headers_bytes_max, patience }
+    }
+}
 
 /// Serves HTTP and sockets until `stop`; then accepts no more and ends with the requests under way. A request whose head
-/// is larger than `headers_bytes_max` is answered 431, and its connection closed.
-pub async fn serve(mut tcp: TcpListener, router: axum::Router, headers_bytes_max: usize, stop: CancellationToken) {
+/// is larger than `limits.headers` is answered 431, and its connection closed. Beyond `limits.tcp_connections` a connection
+/// is answered 503 and closed.
+pub async fn serve(tcp: TcpListener, router: axum::Router, limits: ListenerLimits, stop: CancellationToken) {
     let mut http = http1::Builder::new();
-    http.max_header_size(headers_bytes_max);
-    let router: axum::Router = router.with_state(());
+    http.max_header_size(limits.headers_bytes_max);
+    let host = Host { http, router: router.with_state(()), patience: limits.patience, stop: stop.clone() };
+    let places = Places::new(limits.connections_max);
     let conversations = TaskTracker::new();
-    while let Some(wire) = stop.run_until_cancelled(accept(&mut tcp)).await {
-        conversations.spawn(converse(http.clone(), wire, router.clone(), stop.clone()));
-    }
+    let accepting = async {
+        loop {
+            let (stream, address) = accept(&tcp).await;
+            match places.take().await {
+                Place::Regular(place) => drop(conversations.spawn(host.clone().converse(stream, address, place))),
+                Place::Spare(place) => drop(conversations.spawn(host.clone().turn_away(stream, address, place))),
+            }
+        }
+    };
+    let _ = stop.run_until_cancelled(accepting).await;
     drop(tcp);
     conversations.close();
     conversations.wait().await;
 }
 
-async fn accept(tcp: &mut TcpListener) -> Wire {
-    // Waits where the system has no file descriptor left, and goes on.
-    let (stream, address) = axum::serve::Listener::accept(tcp).await;
-    // Without it, the first event after the handshake waits 40 ms for the peer's delayed ACK.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "failed to set TCP_NODELAY");
-    }
-    Wire::new(stream, address)
-}
-
-/// The requests of one TCP connection, until it is closed or becomes a websocket's.
-async fn converse(http: http1::Builder, wire: Wire, router: axum::Router, stop: CancellationToken) {
-    let peer = wire.peer.clone();
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer.clone()));
-        router.clone().oneshot(request.map(Body::new))
-    });
-    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(wire), service).with_upgrades());
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::trace!(%error, "a connection ended badly");
-        if error.is_parse_too_large() {
-            telemetry::http_request("-", 431, Duration::ZERO);
-        }
-    }
-}
-
-/// Who is at the other end of a TCP connection, for handlers: `ConnectInfo<Peer>`.
-#[derive(Debug, Clone)]
-pub struct Peer {
-    address: SocketAddr,
-    switch: Arc<Switch>,
-}
-
-impl Peer {
-    /// The address and port.
-    #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    pub(super) const fn switch(&self) -> &Arc<Switch> {
-        &self.switch
-    }
-}
-
-/// Cuts one TCP connection.
-#[derive(Default)]
-pub(super) struct Switch {
-    cut: AtomicBool,
-    requested: AtomicBool,
-    // Two, because the reader and the writer of a websocket are two tasks.
-    reader: AtomicWaker,
-    writer: AtomicWaker,
-    closing: Mutex<Closing>,
-}
-
-#[derive(Default)]
-struct Closing {
-    closed: bool,
-    then: Option<Box<dyn FnOnce() + Send>>,
-}
-
-impl Switch {
-    /// Ends the connection: its next read and write fail, those under way are woken to fail.
-    pub(super) fn cut(&self) {
-        self.cut.store(true, Ordering::Release);
-        self.reader.wake();
-        self.writer.wake();
-    }
-
-    /// A request's head has come: from here on it is the protocol's matter how long things take.
-    pub(super) fn requested(&self) {
-        self.requested.store(true, Ordering::Release);
-    }
-
-    /// Runs `then` when the connection ends, at once if it has ended. Replaces what was set before.
-    pub(super) fn on_close(&self, then: impl FnOnce() + Send + 'static) {
-        let mut closing = self.closing.lock();
-        if closing.closed {
-            drop(closing);
-            then();
-        } else {
-            closing.then = Some(Box::new(then));
-        }
-    }
-
-    fn closed(&self) {
-        let mut closing = self.closing.lock();
-        closing.closed = true;
-        let then = closing.then.take();
-        drop(closing);
-        if let Some(then) = then {
-            then();
-        }
-    }
-
-    fn check(&self) -> io::Result<()> {
-        if self.cut.load(Ordering::Acquire) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
-    }
-}
-
-impl std::fmt::Debug for Switch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Switch").field("cut", &self.cut).finish_non_exhaustive()
-    }
-}
-
-/// A TCP stream with a switch that cuts it.
-struct Wire {
-    tcp: TcpStream,
-    peer: Peer,
-    /// Until the first request's head has come.
-    first_request: Option<Pin<Box<Sleep>>>,
-    /// While the peer takes no bytes.
-    stalled: Option<Pin<Box<Sleep>>>,
-}
-
-impl Wire {
-    fn new(tcp: TcpStream, address: SocketAddr) -> Self {
-        let peer = Peer { address, switch: Arc::default() };
-        Self { tcp, peer, first_request: Some(Box::pin(sleep(FIRST_REQUEST_TIMEOUT))), stalled: None }
-    }
-
-    fn poll_first_request(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.peer.switch.requested.load(Ordering::Acquire) {
-            self.first_request = None;
-        }
-        match &mut self.first_request {
-            None => Poll::Pending,
-            Some(deadline) => {
-                ready!(deadline.as_mut().poll(cx));
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+/// The next connection. What the system refuses is told, and waited out.
+async fn accept(tcp: &TcpListener) -> (TcpStream, SocketAddr) {
+    let mut failures = 0;
+    loop {
+        match tcp.accept().await {
+            Ok((stream, address)) => {
+                if failures > 0 {
+                    telemetry::accepting_again(failures);
+                }
+                if let Err(error) = prepare(&stream) {
+                    tracing::debug!(%error, "failed to set an option of a TCP connection");
+                }
+                return (stream, address);
+            }
+            // The peer's own affair: it went before it was accepted.
+            Err(error) if is_of_peer(&error) => {}
+            Err(error) => {
+                failures += 1;
+                telemetry::accept_failed(&error.to_string());
+                tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }
     }
+}
 
-    fn poll_out<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        self.peer.switch.writer.register(cx.waker());
-        self.peer.switch.check()?;
-        if let Poll::Ready(done) = write(Pin::new(&mut self.tcp), cx) {
-            self.stalled = None;
-            return Poll::Ready(done);
+fn is_of_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    // Without it, the first event after the handshake waits 40 ms for the peer's delayed ACK.
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
+    Ok(())
+}
+
+/// How many connections there may be.
+struct Places {
+    regular: Arc<Semaphore>,
+    spare: Arc<Semaphore>,
+    regular_max: usize,
+}
+
+enum Place {
+    Regular(Taken),
+    Spare(Taken),
+}
+
+/// A place, and the count of it.
+struct Taken {
+    _permit: OwnedSemaphorePermit,
+    _count: telemetry::UnderWay,
+}
+
+impl Places {
+    fn new(connections_max: usize) -> Self {
+        let regular_max = connections_max.min(Semaphore::MAX_PERMITS);
+        telemetry::tcp_connections_max(regular_max);
+        let spare = Arc::new(Semaphore::new(SPARE_CONNECTIONS_MAX));
+        Self { regular: Arc::new(Semaphore::new(regular_max)), spare, regular_max }
+    }
+
+    /// A place for the connection just accepted; it waits when even the spare ones are taken, and the next ones wait with it.
+    async fn take(&self) -> Place {
+        let taken = |permit| Taken { _permit: permit, _count: telemetry::tcp_connection() };
+        if let Ok(permit) = self.regular.clone().try_acquire_owned() {
+            return Place::Regular(taken(permit));
         }
-        let deadline = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE_STALL_TIMEOUT)));
-        ready!(deadline.as_mut().poll(cx));
-        // Both tasks of a websocket have to learn of it.
-        self.peer.switch.cut();
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        telemetry::tcp_connection_refused(self.regular_max);
+        // A semaphore that nobody closes.
+        let Ok(permit) = self.spare.clone().acquire_owned().await else { return std::future::pending().await };
+        Place::Spare(taken(permit))
     }
 }
 
-impl Drop for Wire {
-    fn drop(&mut self) {
-        self.peer.switch.closed();
-        if self.peer.switch.check().is_err() {
-            // What the peer has not taken by now it never will: reset, so that it learns of the end at once.
-            let _ = self.tcp.set_zero_linger();
-        }
-    }
+/// What every connection needs.
+#[derive(Clone)]
+struct Host {
+    http: http1::Builder,
+    router: axum::Router,
+    patience: Patience,
+    stop: CancellationToken,
 }
 
-impl AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let wire = self.get_mut();
-        wire.peer.switch.reader.register(cx.waker());
-        wire.peer.switch.check()?;
-        match Pin::new(&mut wire.tcp).poll_read(cx, buf) {
-            Poll::Pending => wire.poll_first_request(cx),
-            done => done,
+impl Host {
+    /// The requests of one TCP connection, until it is closed or becomes a websocket's.
+    async fn converse(self, stream: TcpStream, address: SocketAddr, place: Taken) {
+        let router = self.router.clone();
+        self.serve(stream, address, place, move |request| {
+            let router = router.clone();
+            async move { router.oneshot(request).await.unwrap_or_else(|never| match never {}) }
+        })
+        .await;
+    }
+
+    /// One request of a connection beyond the limit.
+    async fn turn_away(mut self, stream: TcpStream, address: SocketAddr, place: Taken) {
+        self.http.keep_alive(false);
+        self.patience = Patience { head: SPARE_TIMEOUT, idle: SPARE_TIMEOUT, write: SPARE_TIMEOUT };
+        let router = self.router.clone();
+        let serving = self.serve(stream, address, place, move |request| {
+            let router = router.clone();
+            async move {
+                if SPARE_ROUTES.contains(&request.uri().path()) {
+                    return router.oneshot(request).await.unwrap_or_else(|never| match never {});
+                }
+                door::full().into_response()
+            }
+        });
+        let _ = tokio::time::timeout(SPARE_TIMEOUT, serving).await;
+    }
+
+    async fn serve<F: Future<Output = Response>>(
+        self,
+        stream: TcpStream,
+        address: SocketAddr,
+        place: Taken,
+        answer: impl Fn(hyper::Request<Body>) -> F,
+    ) {
+        let stream = CuttableStream::new(stream, address, self.patience, place);
+        let peer = stream.peer().clone();
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            peer.switch().requested();
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer.clone()));
+            let (peer, answered) = (peer.clone(), answer(request));
+            async move {
+                let response = answered.await;
+                if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    peer.switch().answered();
+                }
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        });
+        let connection = self.http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::trace!(%error, "a connection ended badly");
+            if error.is_parse_too_large() {
+                telemetry::http_request("-", 431, Duration::ZERO);
+            }
         }
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_out(cx, |tcp, cx| tcp.poll_write(cx, buf))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_out(cx, |tcp, cx| tcp.poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // TCP has nothing to flush: a task that writes waits in `poll_write`.
-        let wire = self.get_mut();
-        wire.peer.switch.check()?;
-        Pin::new(&mut wire.tcp).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_shutdown(cx)
     }
 }
 
@@ -265,13 +243,11 @@ impl AsyncWrite for Wire {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    use super::super::Peer;
     use super::*;
 
-    async fn pair() -> (Wire, TcpStream) {
-        let mut tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = tcp.local_addr().unwrap();
-        let (accepted, connected) = tokio::join!(accept(&mut tcp), TcpStream::connect(address));
-        (accepted, connected.unwrap())
+    fn limits(connections_max: usize) -> ListenerLimits {
+        ListenerLimits::new(&Limits::default(), connections_max)
     }
 
     /// What is answered to what is written, to the end of the connection.
@@ -281,7 +257,7 @@ mod tests {
         let route = axum::routing::get(async |ConnectInfo(peer): ConnectInfo<Peer>| peer.address().to_string());
         let stop = CancellationToken::new();
         let _stops = stop.clone().drop_guard();
-        tokio::spawn(serve(tcp, axum::Router::new().route("/", route), HEAD_BYTES_MAX, stop));
+        tokio::spawn(serve(tcp, axum::Router::new().route("/", route), limits(8), stop));
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(written.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
@@ -326,7 +302,7 @@ mod tests {
                 "answered"
             }
         });
-        let served = tokio::spawn(serve(tcp, axum::Router::new().route("/", route), HEAD_BYTES_MAX, stop.clone()));
+        let served = tokio::spawn(serve(tcp, axum::Router::new().route("/", route), limits(8), stop.clone()));
         let mut idle = TcpStream::connect(address).await.unwrap();
         let mut asks = TcpStream::connect(address).await.unwrap();
         asks.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
@@ -341,50 +317,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cut_ends_a_read_that_waits() {
-        let (mut wire, _peer) = pair().await;
-        let switch = Arc::clone(wire.peer.switch());
-        let reader = tokio::spawn(async move { wire.read_u8().await });
-        switch.cut();
-        assert_eq!(reader.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    }
-
-    #[tokio::test]
-    async fn a_cut_ends_a_write_to_a_peer_that_does_not_read_and_the_peer_learns_of_it() {
-        let (mut wire, mut peer) = pair().await;
-        let switch = Arc::clone(wire.peer.switch());
-        let (closed, is_closed) = tokio::sync::oneshot::channel();
-        switch.on_close(move || closed.send(()).unwrap());
-        let writer = tokio::spawn(async move {
-            loop {
-                wire.write_all(&[0; 64 * 1024]).await?;
-            }
-        });
-        peer.readable().await.unwrap();
-        switch.cut();
-        let end: io::Result<()> = writer.await.unwrap();
-        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-        is_closed.await.unwrap();
-        assert!(peer.read_to_end(&mut Vec::new()).await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_nothing_for_too_long_is_cut() {
-        let (mut wire, _peer) = pair().await;
-        wire.peer.switch().requested();
-        let end: io::Result<()> = async {
-            loop {
-                wire.write_all(&[0; 64 * 1024]).await?;
-            }
-        }
-        .await;
-        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert!(wire.peer.switch.check().is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_sends_no_request_is_let_go() {
-        let (mut wire, _peer) = pair().await;
-        assert_eq!(wire.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    async fn beyond_the_limit_a_connection_is_answered_503_and_only_how_the_server_does_is_told() {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let _stops = stop.clone().drop_guard();
+        let route = || axum::routing::get(async || "answered");
+        let router = axum::Router::new().route("/", route()).route("/healthz", route());
+        tokio::spawn(serve(tcp, router, limits(1), stop));
+        let ask = async |path: &str| {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = vec![0; 1024];
+            let bytes = stream.read(&mut answer).await.unwrap();
+            (stream, String::from_utf8_lossy(&answer[..bytes]).into_owned())
+        };
+        let (first, answer) = ask("/").await;
+        assert!(answer.ends_with("answered"), "{answer}");
+        let (_, answer) = ask("/").await;
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains(r#""code":"unavailable""#), "{answer}");
+        let (mut spare, answer) = ask("/healthz").await;
+        assert!(answer.ends_with("answered"), "{answer}");
+        assert_eq!(spare.read(&mut [0; 1]).await.unwrap(), 0, "one request each");
+        drop(first);
+        // The server learns of that end in its own time.
+        while !ask("/").await.1.ends_with("answered") {}
     }
 }

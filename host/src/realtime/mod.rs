@@ -7,6 +7,7 @@ mod announcer;
 mod answer;
 mod connections;
 mod cors;
+mod cuttable_stream;
 mod deadlines;
 mod door;
 mod endings;
@@ -18,9 +19,11 @@ mod listener;
 mod origin_address;
 mod rooms;
 mod socketio;
+mod timed_body;
 mod wires;
 
-pub use listener::{Peer, serve};
+pub use cuttable_stream::Peer;
+pub use listener::{ListenerLimits, serve};
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -107,7 +110,7 @@ impl Realtime {
         if self.transport.set(transport).is_err() {
             tracing::error!("clients are attached already, the second transport will not drain");
         }
-        router.merge(routes).layer(axum::middleware::from_fn(door::note_request))
+        router.merge(routes)
     }
 
     fn gates(&self) -> Option<Arc<Gates>> {

@@ -13,6 +13,7 @@ use socketioxide::handler::{ConnectHandler, FromConnectParts, FromMessageParts, 
 use socketioxide::socket::{DisconnectReason, Socket};
 use socketioxide::{SendError, SocketError, SocketIo, TransportType};
 
+use super::Peer;
 use super::Realtime;
 use super::answer::AckSlot;
 use super::connections::{Barred, Connection};
@@ -21,7 +22,6 @@ use super::door;
 use super::endings::revoked;
 use super::lanes::Lanes;
 use super::link::{Link, LinkError};
-use super::listener::Peer;
 use super::origin_address::Addresses;
 use super::wires::{SessionId, Wires};
 use crate::config::Auth;
@@ -59,6 +59,7 @@ impl Transport {
             .ping_interval(PING_INTERVAL)
             .ping_timeout(PING_TIMEOUT)
             .connect_timeout(limits.handshake_timeout)
+            .upgrade_timeout(limits.handshake_timeout)
             .build_svc();
         let addresses = Arc::new(Addresses::new(auth));
         let entrance =

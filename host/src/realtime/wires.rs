@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use super::listener::Switch;
+use super::cuttable_stream::Switch;
 
 /// The transport's own id of a session. Whoever knows it can poll in the session's place, so it never leaves this room:
 /// logs and plugins see the connection's id.

@@ -5,6 +5,7 @@
 
 mod build;
 mod each;
+mod look;
 mod read;
 mod rejected;
 mod standby;
@@ -22,7 +23,7 @@ pub use each::{build_each, judge_declared};
 pub use read::{
     Paths, Read, Unread, read, read_channel_examples, read_channels, read_component_file, read_plugin, read_vectors,
 };
-pub use watch::{WatchError, Watcher};
+pub use watch::Watcher;
 
 pub use rejected::{HeldUp, by_file};
 

@@ -14,6 +14,8 @@ use super::names;
 
 /// How many events of one name are logged in a second at their own level.
 const SAMPLES_PER_SECOND_MAX: u64 = 10;
+/// One of what goes on for long is logged in so many seconds.
+const RARE_PERIOD_S: u64 = 10;
 
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 static CONNECTS: Sampler = Sampler::new();
@@ -31,32 +33,45 @@ static BROKER_REFUSALS: Sampler = Sampler::new();
 static REVOCATIONS: Sampler = Sampler::new();
 static UNKEPT: Sampler = Sampler::new();
 
-/// Lets the first few of each second through and counts the others.
-struct Sampler {
-    second: AtomicU64,
+/// Lets the first few of each period through and counts the others.
+pub(super) struct Sampler {
+    period_s: u64,
+    samples_max: u64,
+    period: AtomicU64,
     seen: AtomicU64,
     suppressed: AtomicU64,
 }
 
 impl Sampler {
     const fn new() -> Self {
-        Self { second: AtomicU64::new(0), seen: AtomicU64::new(0), suppressed: AtomicU64::new(0) }
+        Self::every(1, SAMPLES_PER_SECOND_MAX)
+    }
+
+    /// For what goes on until somebody mends it.
+    pub(super) const fn rare() -> Self {
+        Self::every(RARE_PERIOD_S, 1)
+    }
+
+    const fn every(period_s: u64, samples_max: u64) -> Self {
+        let [period, seen, suppressed] = [const { AtomicU64::new(0) }; 3];
+        Self { period_s, samples_max, period, seen, suppressed }
     }
 
     /// Whether this one is logged at its level, and how many were not since the last that was. A race around the
-    /// turn of a second may let a few more through; none is forgotten in the count.
+    /// turn of a period may let a few more through; none is forgotten in the count.
     fn admit(&self, second: u64) -> Option<u64> {
-        if self.second.swap(second, Ordering::Relaxed) != second {
+        let period = second / self.period_s;
+        if self.period.swap(period, Ordering::Relaxed) != period {
             self.seen.store(0, Ordering::Relaxed);
         }
-        if self.seen.fetch_add(1, Ordering::Relaxed) < SAMPLES_PER_SECOND_MAX {
+        if self.seen.fetch_add(1, Ordering::Relaxed) < self.samples_max {
             return Some(self.suppressed.swap(0, Ordering::Relaxed));
         }
         self.suppressed.fetch_add(1, Ordering::Relaxed);
         None
     }
 
-    fn admit_now(&self) -> Option<u64> {
+    pub(super) fn admit_now(&self) -> Option<u64> {
         self.admit(STARTED.elapsed().as_secs())
     }
 }

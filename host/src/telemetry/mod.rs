@@ -5,12 +5,14 @@
 mod auth;
 mod bus;
 mod events;
+mod files;
 mod logging;
 mod metrics;
 mod names;
 mod output;
 mod panics;
 mod registry;
+mod tcp;
 
 pub use auth::{auth_activity, auth_away, auth_back, auth_http_request, auth_keys, auth_lookup, auth_up, auth_waiting};
 pub use bus::{
@@ -26,6 +28,7 @@ pub use events::{
     reload_reverted, revocation, revocation_unkept, revocations_loaded, revocations_unloaded, stopped, store_away,
     store_back,
 };
+pub use files::{files_unwatched, files_watched, files_watched_again};
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
     Gate, NO_CHANNEL, UnderWay, authorizer_cache, bridged, broker_gap, broker_heard, broker_published, broker_queue,
@@ -38,6 +41,10 @@ pub use metrics::{
 };
 pub use output::{complain, finish_output, say};
 pub use registry::render;
+pub use tcp::{
+    accept_failed, accepting_again, descriptors_too_few, tcp_connection, tcp_connection_refused, tcp_connections_max,
+    tcp_timeout,
+};
 
 #[cfg(test)]
 mod tests {
@@ -104,6 +111,17 @@ mod tests {
         cannot_tell("p", "a", "subscribe", None, "why");
     }
 
+    fn record_connections() {
+        connection_opened();
+        connection_closed("test");
+        connection_refused("unavailable");
+        drop(tcp_connection());
+        tcp_connections_max(3);
+        tcp_connection_refused(3);
+        tcp_timeout("head");
+        accept_failed("why");
+    }
+
     fn record_providers() {
         auth_away("jwt", "s", "why");
         auth_back("jwt", "s");
@@ -119,9 +137,8 @@ mod tests {
     #[test]
     fn every_metric_is_rendered_with_its_help_once_it_was_recorded() {
         let time = Duration::from_micros(30);
-        connection_opened();
-        connection_closed("test");
-        connection_refused("unavailable");
+        record_connections();
+        files_watched();
         subscribed("a");
         unsubscribed("a");
         gate(Gate::Inbound, "a", "ok", time);

@@ -178,6 +178,10 @@ pub(super) const DEAD_LETTERS_DISCARDED: Metric =
     counter("tidegate_dead_letters_discarded_total", "Dead letters that an operator discarded");
 pub(super) const GENERATION: Metric = gauge("tidegate_generation", "The number of the catalog in force");
 pub(super) const RELOADS: Metric = counter("tidegate_reloads_total", "Reloads, by outcome (applied, rejected)");
+pub(super) const FILES_WATCHED: Metric = gauge(
+    "tidegate_files_watched",
+    "1 while the system tells of changed files, 0 while they are looked at every few seconds",
+);
 pub(super) const RELOAD_SECONDS: Metric =
     seconds("tidegate_reload_seconds", "Time from the start of an applied reload to the swap");
 pub(super) const HTTP_REQUESTS: Metric = counter("tidegate_http_requests_total", "HTTP requests, by route and status");
@@ -246,6 +250,20 @@ pub(super) const REAUTHORIZED: Metric = counter(
     "tidegate_reauthorized_total",
     "Subscriptions asked about again, by channel template and outcome (kept; lost; doubted: the authorizer could not tell, kept; given_up: it could not for auth.recheck_grace)",
 );
+pub(super) const TCP_CONNECTIONS: Metric =
+    gauge("tidegate_tcp_connections", "TCP connections open now, those of websockets included");
+pub(super) const TCP_CONNECTIONS_MAX: Metric = gauge(
+    "tidegate_tcp_connections_max",
+    "TCP connections there may be (limits.tcp_connections, or what the descriptors are enough for)",
+);
+pub(super) const TCP_REFUSED: Metric =
+    counter("tidegate_tcp_refused_total", "TCP connections beyond the limit, answered 503 (limits.tcp_connections)");
+pub(super) const TCP_TIMEOUTS: Metric =
+    counter("tidegate_tcp_timeouts_total", "Waits for a peer that were given up, by phase (head, body, idle, write)");
+pub(super) const ACCEPT_ERRORS: Metric = counter(
+    "tidegate_accept_errors_total",
+    "Times the system refused a new TCP connection, most often for want of descriptors",
+);
 pub(super) const LOG_LINES_DROPPED: Metric = counter(
     "tidegate_log_lines_dropped_total",
     "Lines that standard error or output did not take: nobody reads, or too slowly (limits.log_queue)",
@@ -307,6 +325,7 @@ pub(super) const METRICS: &[Metric] = &[
     DEAD_LETTERS_DISCARDED,
     GENERATION,
     RELOADS,
+    FILES_WATCHED,
     RELOAD_SECONDS,
     HTTP_REQUESTS,
     HTTP_SECONDS,
@@ -331,6 +350,11 @@ pub(super) const METRICS: &[Metric] = &[
     CREDENTIALS_AHEAD,
     REVOCATIONS_TAKEN,
     REAUTHORIZED,
+    TCP_CONNECTIONS,
+    TCP_CONNECTIONS_MAX,
+    TCP_REFUSED,
+    TCP_TIMEOUTS,
+    ACCEPT_ERRORS,
     LOG_LINES_DROPPED,
     PANICS,
 ];
@@ -362,6 +386,8 @@ pub(super) const RELOAD_APPLIED: &str = "reload.applied";
 pub(super) const RELOAD_REJECTED: &str = "reload.rejected";
 pub(super) const RELOAD_HELD_UP: &str = "reload.held_up";
 pub(super) const RELOAD_REVERTED: &str = "reload.reverted";
+pub(super) const RELOAD_UNWATCHED: &str = "reload.unwatched";
+pub(super) const RELOAD_WATCHED: &str = "reload.watched";
 pub(super) const DEAD_LETTER: &str = "bridge.dead_letter";
 pub(super) const DEAD_LETTER_DISCARDED: &str = "bridge.discarded";
 pub(super) const BUS_AWAY: &str = "bus.away";
@@ -381,5 +407,9 @@ pub(super) const REVOCATION_LOADED: &str = "revocation.loaded";
 pub(super) const LISTENING: &str = "server.listening";
 pub(super) const SERVER_DRAINING: &str = "server.draining";
 pub(super) const STOPPED: &str = "server.stopped";
+pub(super) const SERVER_FULL: &str = "server.full";
+pub(super) const ACCEPT_FAILED: &str = "server.accept_failed";
+pub(super) const ACCEPTING: &str = "server.accepting";
+pub(super) const DESCRIPTORS: &str = "server.descriptors";
 pub(super) const LOG_DROPPED: &str = "log.lines_dropped";
 pub(super) const PANIC: &str = "server.panic";

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use super::super::complain;
 use super::super::failure::Failure;
 use super::super::plugin::{PluginDirectory, all_plugins, build_plugin, is_built, plugin_sources};
-use crate::app::AppError;
 use crate::plugins::{Sources, Words};
 use crate::reload::Watcher;
 
@@ -47,14 +46,13 @@ impl Rebuilder {
     /// the others.
     ///
     /// # Errors
-    /// That files cannot be watched, or that the directory of the plugins cannot be read.
+    /// That the directory of the plugins cannot be read.
     pub(super) fn start(plugins: PathBuf) -> Result<Self, Failure> {
         // One change waiting says as much as many.
         let (sender, changes) = sync_channel(1);
         let watcher = Watcher::calling(move |_changed| {
             let _ = sender.try_send(());
         });
-        let watcher = watcher.map_err(|error| Failure::App(AppError::Watch(error)))?;
         all_plugins(&plugins)?;
         let mut rebuilder = Self { plugins, watcher, changes, tried: BTreeMap::new() };
         rebuilder.round(&|| ());

@@ -1,0 +1,33 @@
+//! Whether the system tells of changed files.
+
+use std::time::Duration;
+
+use super::names;
+use super::registry::gauge;
+
+/// Notes that the system watches the files.
+pub fn files_watched() {
+    gauge(names::FILES_WATCHED, &[]).set(1.0);
+}
+
+/// `reload.unwatched`: the system does not watch the files, for want of `limit` where it is known; they are looked at
+/// instead.
+pub fn files_unwatched(limit: Option<&'static str>, why: &str, look_every: Duration) {
+    gauge(names::FILES_WATCHED, &[]).set(0.0);
+    let (event, limit, look_every_s) = (names::RELOAD_UNWATCHED, limit.unwrap_or("-"), look_every.as_secs());
+    let hint = "raise the limit (sysctl); SIGHUP reloads at once";
+    tracing::warn!(
+        event,
+        limit,
+        why,
+        look_every_s,
+        hint,
+        "changes of files are not told by the system, looking for them"
+    );
+}
+
+/// `reload.watched`: it watches them again.
+pub fn files_watched_again() {
+    files_watched();
+    tracing::info!(event = names::RELOAD_WATCHED, "changes of files are told by the system again");
+}

@@ -1,0 +1,56 @@
+//! The connections below everything: how many there are, what they were ended for, and where the system refuses one.
+
+use super::events::Sampler;
+use super::metrics::UnderWay;
+use super::names;
+use super::registry::{counter, gauge};
+
+static FAILURES: Sampler = Sampler::rare();
+static REFUSALS: Sampler = Sampler::rare();
+
+/// Counts a TCP connection until this is dropped.
+pub fn tcp_connection() -> UnderWay {
+    UnderWay::begin(gauge(names::TCP_CONNECTIONS, &[]))
+}
+
+/// Notes how many TCP connections there may be.
+pub fn tcp_connections_max(connections: usize) {
+    gauge(names::TCP_CONNECTIONS_MAX, &[]).set(connections as f64);
+}
+
+/// Counts a TCP connection that was ended because its peer was late; `phase` is `head`, `body`, `idle` or `write`.
+pub fn tcp_timeout(phase: &'static str) {
+    counter(names::TCP_TIMEOUTS, &[("phase", phase)]).increment(1);
+}
+
+/// `server.full`: counts a TCP connection beyond the limit.
+pub fn tcp_connection_refused(tcp_connections: usize) {
+    counter(names::TCP_REFUSED, &[]).increment(1);
+    if let Some(suppressed) = REFUSALS.admit_now() {
+        let event = names::SERVER_FULL;
+        tracing::warn!(event, tcp_connections, suppressed, "as many connections as there may be, new ones get a 503");
+    }
+}
+
+/// `server.accept_failed`: counts a connection that the system did not let the server accept; it waits and tries again.
+pub fn accept_failed(why: &str) {
+    counter(names::ACCEPT_ERRORS, &[]).increment(1);
+    if let Some(suppressed) = FAILURES.admit_now() {
+        let event = names::ACCEPT_FAILED;
+        let hint = "where it has no descriptors left, raise the limit of open files (ulimit -n, LimitNOFILE), or lower limits.tcp_connections";
+        tracing::error!(event, why, hint, suppressed, "connections cannot be accepted, trying again");
+    }
+}
+
+/// `server.accepting`: connections are accepted again, after so many failures.
+pub fn accepting_again(failures: u64) {
+    tracing::info!(event = names::ACCEPTING, failures, "connections are accepted again");
+}
+
+/// `server.descriptors`: the system lets this process have fewer descriptors than `limit`, one of the configuration, needs.
+pub fn descriptors_too_few(descriptors: u64, limit: &'static str, asked: usize, tcp_connections: usize) {
+    let event = names::DESCRIPTORS;
+    let hint = "raise the limit of open files (ulimit -Hn, LimitNOFILE)";
+    let message = "too few descriptors for what is configured";
+    tracing::warn!(event, descriptors, limit, asked, tcp_connections, hint, message);
+}

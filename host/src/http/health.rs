@@ -32,8 +32,8 @@ pub(super) async fn ready(extract::State(state): extract::State<State>) -> Resul
         ("sessions", !state.gates.has_fit_providers()),
         ("plugins", !state.gates.has_plugins()),
     ];
-    let mut away: Vec<_> = away.into_iter().filter_map(|(what, is_away)| is_away.then(|| what.to_owned())).collect();
-    away.extend(state.bus_sources.unread());
+    let away = away.into_iter().filter(|(_, is_away)| *is_away).map(|(what, _)| what.to_owned());
+    let away: Vec<String> = away.chain(state.bus_sources.unread()).collect();
     if !away.is_empty() {
         return Err(Refusal::new(Code::Unavailable).with_details(json!({ "away": away })).into());
     }

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { after, before, beforeEach, describe, test } from "node:test";
 
-import { ask, next, Server, subscribe, TRANSPORTS, token } from "./harness.mjs";
+import { ask, collect, next, now, Server, subscribe, TRANSPORTS, token } from "./harness.mjs";
 import { Issuer, Key, rows, sqlite, WebApplication } from "./identity.mjs";
 
 const SECURITY_KEY = "e2e-security-key-0123456789abcdef";
@@ -422,5 +422,55 @@ describe("a session of a web application whose user falls silent", () => {
     assert.ok(told[1].expires_at >= told[0].expires_at + 3, JSON.stringify(told));
     assert.equal(socket.active, false);
     assert.equal(await server.refused({ extraHeaders: { Cookie: "sid=s1" } }), "token_expired");
+  });
+});
+
+describe("a session of a web application whose row changes while a page is connected", () => {
+  let server;
+  const database = () => join(server.directory, "company.db");
+  const row = (change) => sqlite(database(), change);
+  before(async () => {
+    const query = "select user_id, expires as expires_at from sessions where token = $1";
+    const session = { cookie: "sid", query, idle: "0s", absolute: "0s" };
+    const config = (config) => ({
+      ...withAuth({ providers: [{ session }], expiring_ahead: "2s", recheck: "2s" })(config), store: "sqlite:../company.db",
+    });
+    const files = (directory) => sqlite(join(directory, "company.db"), "create table sessions (token text, user_id text, expires integer);");
+    server = await Server.start({ config, files, plugins: false });
+  });
+  after(() => server?.stop());
+
+  async function connected(id, seconds) {
+    row(`insert into sessions values ('${id}', 'u-${id}', unixepoch() + ${seconds});`);
+    const socket = await server.connect({ extraHeaders: { Cookie: `sid=${id}` } });
+    return { socket, told: collect(socket, "tidegate") };
+  }
+
+  test("one that is extended goes on, and nothing is told but its real end", async () => {
+    const { socket, told } = await connected("rolls", 9);
+    const ends = Number(/\d+/.exec(rows(database(), "select expires from sessions where token = 'rolls'"))[0]);
+    row("update sessions set expires = expires + 3 where token = 'rolls';");
+    const [reason] = await next(socket, "disconnect");
+    assert.equal(reason, "io server disconnect");
+    assert.deepEqual(told.received.map(({ type, expires_at }) => [type, expires_at]), [["expiring", ends + 3], ["expired", undefined]]);
+    assert.ok(now() >= ends + 3);
+  });
+
+  test("one that is deleted ends soon, with what gate 1 would say", async () => {
+    const { socket, told } = await connected("leaves", 600);
+    const gone = next(socket, "disconnect");
+    row("delete from sessions where token = 'leaves';");
+    assert.equal((await gone)[0], "io server disconnect");
+    assert.deepEqual(told.received, [{ type: "revoked", reason: "unauthenticated" }]);
+    assert.equal(await server.refused({ extraHeaders: { Cookie: "sid=leaves" } }), "unauthenticated");
+  });
+
+  test("without a token the page renews by the cookie it came with", async () => {
+    const { socket } = await connected("renews", 600);
+    row("update sessions set expires = expires + 1000 where token = 'renews';");
+    const ack = await ask(socket, "authenticate", {});
+    assert.ok(ack.ok && ack.expires_at > now() + 1000, JSON.stringify(ack));
+    const nobody = await server.connect({});
+    assert.equal((await ask(nobody, "authenticate", {})).error.code, "unauthenticated");
   });
 });

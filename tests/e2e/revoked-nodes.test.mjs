@@ -1,10 +1,13 @@
 // What is revoked on one node is revoked on all of them, within a second, and on those that start later.
 
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { Cluster, until } from "./cluster.mjs";
 import { collect, KEYS, next, now, Server, subscribe, token } from "./harness.mjs";
+import { RedisLink } from "./redis-link.mjs";
 
 const ONE_SECOND_MS = 1000;
 KEYS.security = "e2e-security-key-0123456789abcdef";
@@ -46,6 +49,26 @@ describe("two nodes on a Redis, each with a store of its own", () => {
     await b.connect({ token: token("u1", { iat: now() + 5 }) });
   });
 
+  const heard = async (node) => Number(/tidegate_revocations_total\{from="broker"\} (\d+)/.exec((await node.get("/metrics")).text)?.[1] ?? 0);
+
+  for (const ahead of [3, 30, 300]) {
+    test(`with an issuer whose clock is ${ahead} s ahead a session of before ends, its token is refused on both, and a new one is let in`, async () => {
+      const user = `ahead-${ahead}`;
+      const issued = (age) => token(user, { iat: now() + ahead + age, jti: `${user} ${age}` });
+      const old = issued(-1);
+      // Seen by one node, revoked and brought to the other.
+      const end = ended(await b.connect({ token: old }));
+      const before = await heard(a);
+      assert.equal((await revoke(a, { user })).status, 202);
+      assert.deepEqual(await end, { told: { type: "revoked", reason: "token_revoked" }, reason: "io server disconnect" });
+      await until("the other's word", async () => (await heard(a)) > before);
+      for (const node of [a, b]) {
+        assert.equal(await node.refused({ token: old }), "token_revoked");
+        await node.connect({ token: issued(0) });
+      }
+    });
+  }
+
   test("a revoked subscription is left on both, and each node acts once", async () => {
     const sockets = await Promise.all([a, b].map((node) => node.connect({ token: token("u2") })));
     for (const socket of sockets) await subscribe(socket, "e2e.room.left");
@@ -86,5 +109,82 @@ describe("two nodes on a Redis, each with a store of its own", () => {
     assert.ok(sockets[1].connected);
     await cluster.redis.restart();
     assert.equal((await there).told.reason, "token_revoked");
+  });
+});
+
+const BRIDGE = `
+rules:
+  - on: member.removed
+    revoke: e2e.room.{room}
+    params: { room: event.data.room }
+    user: event.data.user
+  - { on: user.blocked, end_sessions: { user: event.data.user } }
+`;
+
+describe("two nodes on a Redis, each of which reads the events that revoke", () => {
+  const ROUNDS = 40;
+  let cluster, a, b, link;
+  let events = 0;
+  before(async () => {
+    const reading = (config, index, { redis }) => ({
+      ...config, node: `n${index}`, bus: [{ redis: { url: redis.url, stream: "members" } }],
+    });
+    const files = (directory) => writeFileSync(join(directory, "config/bridge.yaml"), BRIDGE);
+    cluster = await Cluster.start({ config: reading, files });
+    [a, b] = cluster.nodes;
+    await Promise.all(cluster.nodes.map((node) => node.printed("bus.back")));
+    link = await RedisLink.open(cluster.redis.url);
+  });
+  after(async () => {
+    link?.close();
+    await cluster?.stop();
+  });
+
+  async function happens(type, data) {
+    events += 1;
+    const event = { specversion: "1.0", id: String(events), source: "/members", type, data };
+    await link.ask("XADD", "members", "*", "event", JSON.stringify(event));
+  }
+
+  test("who is let in again when told stays in: one event revokes once", async () => {
+    const sockets = await Promise.all([a, b, a, b].map((node) => node.connect({ token: token("u5") })));
+    const told = sockets.map((socket) => collect(socket, "tidegate"));
+    let again = 0;
+    // As an application does that takes a member out and in again, and a page that subscribes again when told.
+    for (const socket of sockets) {
+      await subscribe(socket, "e2e.room.again");
+      socket.on("tidegate", async () => {
+        await subscribe(socket, "e2e.room.again");
+        again += 1;
+      });
+    }
+    for (let round = 1; round <= ROUNDS; round += 1) {
+      await happens("member.removed", { room: "again", user: "u5" });
+      await until(`round ${round}`, () => again >= round * sockets.length);
+    }
+    const crossed = new RegExp(`tidegate_bridge_events_total\\{on="member.removed",.*outcome="revoked"\\} ${ROUNDS}\\b`);
+    for (const node of [a, b]) await until("both to have read all", async () => crossed.test((await node.get("/metrics")).text));
+    // Whatever one node still has to say to the other comes before this.
+    await happens("member.removed", { room: "other", user: "u5" });
+    const others = await b.connect({ token: token("u6") });
+    const gone = next(others, "disconnect");
+    await happens("user.blocked", { user: "u6" });
+    await gone;
+    assert.deepEqual(told.map(({ received }) => received.length), sockets.map(() => ROUNDS));
+    for (const socket of sockets) socket.close();
+  });
+
+  test("an event ends the sessions of a user on both, and who logs in again is let in", async () => {
+    const old = token("u7", { iat: now() - 10 });
+    const sockets = await Promise.all([a, b].map((node) => node.connect({ token: old })));
+    const ends = sockets.map(ended);
+    await happens("user.blocked", { user: "u7" });
+    for (const end of ends) {
+      assert.deepEqual(await end, { told: { type: "revoked", reason: "token_revoked" }, reason: "io server disconnect" });
+    }
+    for (const node of [a, b]) {
+      assert.equal(await node.refused({ token: old }), "token_revoked");
+      await node.connect({ token: token("u7", { iat: now() + 5 }) });
+    }
   });
 });

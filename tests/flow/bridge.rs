@@ -1,11 +1,13 @@
 //! Bus event → allowlisted rules → publications; what matched and cannot cross becomes a dead letter.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tidegate::flow::Effect;
 use tidegate::protocol::{BusEvent, ReadPayload};
 
 use crate::CHANNELS;
-use crate::support::{FakeClock, Server, event, user};
+use crate::support::{FakeClock, FakeProvider, Server, event, user};
 
 const RULES: &str = r#"
 rules:
@@ -256,4 +258,53 @@ async fn what_cannot_be_revoked_is_a_dead_letter_and_revokes_nobody() {
         assert!(letters[0].rule.revokes);
     }
     assert_eq!(revoked(&server), []);
+}
+
+const ENDING: &str = r#"
+rules:
+  - on: session.deleted
+    when: event.data.why != "test"
+    end_sessions: { token: event.data.id }
+  - { on: user.blocked, end_sessions: { user: event.data.user } }
+"#;
+
+/// What was revoked, as `(token, user, until when its credentials were issued)`.
+fn ended(server: &Server) -> Vec<(Option<String>, Option<String>, Option<u64>)> {
+    server.clients.revoked().into_iter().map(|one| (one.token, one.user, one.issued_before)).collect()
+}
+
+#[tokio::test]
+async fn a_rule_that_ends_sessions_ends_those_of_a_user_or_of_a_credential_once_on_every_node() {
+    let provider = || Arc::new(FakeProvider::knowing([]));
+    let start = || Server::declaring(CHANNELS).provider(provider()).bridge(ENDING).start();
+    let (here, there) = (start(), start());
+    here.bridge(&event("session.deleted", json!({ "id": "t1", "why": "left" }))).await;
+    here.bridge(&event("session.deleted", json!({ "id": "t2", "why": "test" }))).await;
+    here.bridge(&event("user.blocked", json!({ "user": 7 }))).await;
+    here.broker.play_to(&*there.gates);
+    there.bridge(&event("user.blocked", json!({ "user": 7 }))).await;
+    let until_now = Some(FakeClock::START_UNIX_S + 1);
+    for node in [&here, &there] {
+        assert_eq!(ended(node), [(Some("t1".to_owned()), None, None), (None, Some("7".to_owned()), until_now)]);
+        assert_eq!(node.delivered(), []);
+        assert!(node.dead_letters.list().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_names_nobodys_sessions_is_a_dead_letter_that_can_be_retried() {
+    let server = Server::declaring(CHANNELS).provider(Arc::new(FakeProvider::knowing([]))).bridge(ENDING).start();
+    for (kind, data, reason) in [
+        ("session.deleted", json!({ "why": "" }), "`token`: "),
+        ("user.blocked", json!({ "user": null }), "`user`: expected a text or an integer, found null"),
+        ("user.blocked", json!({ "user": "" }), "`user` is empty"),
+    ] {
+        server.bridge(&event(kind, data)).await;
+        let letter = server.dead_letters.list().remove(0);
+        assert!(letter.reason.contains(reason), "{}", letter.reason);
+        assert!(letter.rule.ends_sessions);
+        let again = server.gates.retry(&letter).await.unwrap();
+        assert!(matches!(&again[..], [Effect::Bury(_)]), "{again:?}");
+    }
+    assert_eq!(ended(&server), []);
 }

@@ -20,6 +20,7 @@ mod inbound;
 mod introspect;
 mod issuer;
 mod key_sets;
+mod look;
 mod nodes;
 mod rate;
 mod recheck;

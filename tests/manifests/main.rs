@@ -109,7 +109,13 @@ fn show(catalog: &Catalog) -> String {
         out.push('\n');
     }
     for rule in catalog.bridge().rules() {
-        write!(out, "{} {} {}", rule.id().on, if rule.revokes() { "revokes" } else { "->" }, rule.id().to).unwrap();
+        let id = rule.id();
+        let does = match id {
+            _ if id.publishes() => "->",
+            _ if id.revokes => "revokes",
+            _ => "by",
+        };
+        write!(out, "{} {does} {}", id.on, id.to).unwrap();
         if let Some(transform) = rule.transform() {
             write!(out, " by {transform}").unwrap();
         }

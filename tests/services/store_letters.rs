@@ -20,7 +20,12 @@ fn letter(id: &str) -> DeadLetter {
     let mut event = BusEvent::new(id.to_owned(), "/test".to_owned(), "a.b".to_owned(), json!({ "n": [1, "\0"] }));
     event.subject = Some("s".to_owned());
     event.attributes.insert("tenant".to_owned(), json!("t1"));
-    let rule = RuleId { on: "a.*".to_owned(), to: "b.{c}".to_owned(), revokes: id.ends_with('2') };
+    let rule = RuleId {
+        on: "a.*".to_owned(),
+        to: "b.{c}".to_owned(),
+        revokes: id.ends_with('2'),
+        ends_sessions: id.ends_with('3'),
+    };
     DeadLetter { id: id.to_owned(), rule, reason: "for the \0 test".to_owned(), at_unix_s: 7, event }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tidegate::flow::{Effect, Gates, Session};
+use tidegate::flow::{Effect, Gates, Handshake, Session};
 use tidegate::protocol::{
     Ack, AuthenticateRequest, Code, ConnectionId, Payload, Refusal, Since, SubscribeReceipt, SubscribeRequest, Topic,
     User,
@@ -20,6 +20,18 @@ impl Client {
     pub(super) fn new(gates: Arc<Gates>, number: u32, user: Option<User>) -> Self {
         let id = ConnectionId::new(format!("connection-{number}"));
         Self { session: Session::new(id, user.map(Arc::new)), gates }
+    }
+
+    /// One that gate 1 lets in with what it brings.
+    pub async fn connect(gates: &Arc<Gates>, handshake: &Handshake) -> Result<Self, Refusal> {
+        let id = ConnectionId::new("connection-0");
+        let admission = gates.connect(&id, handshake).await?;
+        Ok(Self { session: Session::admitted(id, admission), gates: gates.clone() })
+    }
+
+    /// `emit("authenticate", {})`
+    pub async fn authenticate_by_cookies(&self) -> Result<Ack, Refusal> {
+        self.gates.authenticate(&self.session, &AuthenticateRequest { token: None }).await
     }
 
     /// `emit("subscribe", { channel })`
@@ -50,7 +62,7 @@ impl Client {
 
     /// `emit("authenticate", { token })`
     pub async fn authenticate(&self, token: &str) -> Result<Ack, Refusal> {
-        self.gates.authenticate(&self.session, &AuthenticateRequest { token: token.to_owned() }).await
+        self.gates.authenticate(&self.session, &AuthenticateRequest { token: Some(token.to_owned()) }).await
     }
 
     /// `emit(topic, payload)`: through gate 3, then the effects, then the reply.

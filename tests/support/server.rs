@@ -97,6 +97,13 @@ impl Server {
         plugins
     }
 
+    /// Puts another manifest and another bridge table in force.
+    pub fn reload_with_bridge(&self, manifest: &str, bridge: &str) {
+        let generation = Generation(self.gates.generation().0 + 1);
+        let catalog = catalog(manifest, Some(bridge), generation);
+        self.gates.replace(Serving { catalog, plugins: self.plugins.clone() });
+    }
+
     /// What was delivered so far, as `(topic, payload)`.
     pub fn delivered(&self) -> Vec<(String, Value)> {
         self.rooms.delivered()

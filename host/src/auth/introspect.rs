@@ -193,6 +193,10 @@ impl Introspect {
 
 #[async_trait]
 impl Provider for Introspect {
+    fn token_id(&self, _: &str) -> Option<String> {
+        None
+    }
+
     fn cookies(&self) -> &[String] {
         &self.provider.cookies
     }

@@ -153,7 +153,8 @@ impl StoredSessions {
         self.query.get_or_try_init(prepare).await
     }
 
-    async fn find(&self, id: &str) -> Result<Found, String> {
+    /// With `known`, a user that was found by this id before, it is no use of the session.
+    async fn find(&self, id: &str, known: Option<&User>) -> Result<Found, String> {
         let query = self.query().await.map_err(|unprepared| match unprepared {
             Unprepared::Unfit(Unfit { why, .. }) | Unprepared::Away(why) => why,
         })?;
@@ -174,7 +175,7 @@ impl StoredSessions {
         match rows.as_slice() {
             [] => Ok(Found::Nobody),
             [row] if !row.contains_key(USER_ID) => Err(format!("the query has no column `{USER_ID}`")),
-            [row] => self.judge(row, key, stored),
+            [row] => self.judge(row, key, stored, known),
             _ => Ok(Found::Odd("the query finds several rows for one session".to_owned())),
         }
     }
@@ -183,9 +184,24 @@ impl StoredSessions {
     ///
     /// # Errors
     /// A moment that is written otherwise than the query should write it: it would be with every other session.
-    fn judge(&self, row: &Map<String, Value>, key: SessionKey, stored: Option<SessionUse>) -> Result<Found, String> {
+    fn judge(
+        &self,
+        row: &Map<String, Value>,
+        key: SessionKey,
+        stored: Option<SessionUse>,
+        found_before: Option<&User>,
+    ) -> Result<Found, String> {
         let now_unix_s = self.clock.now_unix_s();
-        let known = match (stored, self.log.used(&key)) {
+        let goes_on = found_before.and_then(|user| user.activity.clone());
+        if let (Some(activity), Some(stored)) = (&goes_on, stored) {
+            activity.heard(stored.last_unix_s.min(now_unix_s));
+        }
+        let here = self.log.used(&key).or_else(|| {
+            let last_unix_s = goes_on.as_ref()?.last_unix_s();
+            let first_unix_s = found_before.and_then(|user| user.issued_at).unwrap_or(last_unix_s);
+            Some(SessionUse { first_unix_s, last_unix_s })
+        });
+        let known = match (stored, here) {
             (Some(stored), Some(here)) => Some(stored.widened(here)),
             (stored, here) => stored.or(here),
         };
@@ -210,7 +226,7 @@ impl StoredSessions {
             Err(why) => return Ok(Found::Odd(why)),
         };
         let token_id = Some(key.as_str().to_owned());
-        let activity = Some(self.log.follow(key, stored, idle_s));
+        let activity = Some(goes_on.unwrap_or_else(|| self.log.follow(key, stored, idle_s)));
         // It is as old as it says: a cut-off for a user's credentials ends the sessions that began before it.
         Ok(Found::User(User { expires_at, token_id, issued_at: Some(began), activity, ..user }))
     }
@@ -240,16 +256,43 @@ impl Provider for StoredSessions {
         self.query.get().is_some()
     }
 
+    fn token_id(&self, id: &str) -> Option<String> {
+        Some(self.key(id).as_str().to_owned())
+    }
+
+    fn looks_again(&self) -> bool {
+        true
+    }
+
+    async fn look_again(&self, shown: &Shown<'_>, user: &User) -> Identity {
+        match self.id(shown) {
+            Some(id) => self.answer(id, Some(user)).await,
+            None => Identity::NotMine,
+        }
+    }
+
     async fn identify(&self, shown: &Shown<'_>) -> Identity {
-        let by_cookie = shown.cookies.first().map(|(_, id)| *id);
-        // What a page can write into a URL or a script is no cookie: who wants a stranger to use his session could.
-        let by_token = shown.token.filter(|_| self.provider.token && !shown.is_ambient);
-        let Some(id) = by_cookie.or(by_token) else { return Identity::NotMine };
+        let Some(id) = self.id(shown) else { return Identity::NotMine };
         if id.len() > ID_BYTES_MAX {
             tracing::debug!(bytes = id.len(), "session refused: its id is too long");
             return Identity::Refused(Code::Unauthenticated);
         }
-        let found = timeout(self.provider.timeout.get(), self.find(id)).await;
+        self.answer(id, None).await
+    }
+}
+
+impl StoredSessions {
+    /// The id that this is.
+    fn id<'a>(&self, shown: &Shown<'a>) -> Option<&'a str> {
+        let by_cookie = shown.cookies.first().map(|(_, id)| *id);
+        // What a page can write into a URL or a script is no cookie: who wants a stranger to use his session could.
+        let by_token = shown.token.filter(|_| self.provider.token && !shown.is_ambient);
+        by_cookie.or(by_token)
+    }
+
+    /// Whose an id is now.
+    async fn answer(&self, id: &str, known: Option<&User>) -> Identity {
+        let found = timeout(self.provider.timeout.get(), self.find(id, known)).await;
         let found = found.unwrap_or_else(|_| Err(format!("no answer within {}", self.provider.timeout)));
         let (outcome, identity) = match found {
             Ok(Found::User(user)) => ("user", Identity::User(user)),
@@ -257,7 +300,9 @@ impl Provider for StoredSessions {
             Ok(Found::Over) => ("over", Identity::Refused(Code::TokenExpired)),
             Ok(Found::Odd(why)) => {
                 telemetry::auth_odd("session", self.reach.source(), &why);
-                ("odd", Identity::Refused(Code::Unauthenticated))
+                // What was let in by a row that could be read stays until the end that was known then.
+                let code = if known.is_some() { Code::Unavailable } else { Code::Unauthenticated };
+                ("odd", Identity::Refused(code))
             }
             Err(why) => {
                 self.reach.failed(&why);

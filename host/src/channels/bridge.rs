@@ -20,23 +20,54 @@ pub struct BridgeTable {
     prefixes: HashMap<String, Vec<usize>>,
 }
 
-/// What names a rule across reloads: its `on`, and its `to` or its `revoke`. No two rules of a table share it.
+/// What names a rule across reloads: its `on`, and its `to`, its `revoke` or what it ends sessions by. No two rules of a table
+/// share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct RuleId {
     /// The event type or prefix.
     pub on: String,
-    /// The channel template.
+    /// The channel template; of a rule that ends sessions `end_sessions.user` or `end_sessions.token`.
     pub to: String,
     /// Whether it takes subscriptions of the channel away, and publishes nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub revokes: bool,
+    /// Whether it ends sessions, and publishes nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ends_sessions: bool,
+}
+
+impl RuleId {
+    /// Whether it publishes.
+    #[must_use]
+    pub const fn publishes(&self) -> bool {
+        !self.revokes && !self.ends_sessions
+    }
+}
+
+/// Whose sessions a rule ends.
+#[derive(Debug)]
+pub(super) enum Ends {
+    /// Those of a user.
+    User(Expression),
+    /// Those of one credential.
+    Token(Expression),
+}
+
+/// Whose sessions end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// Those of the user with this id.
+    User(String),
+    /// Those of the credential with this id: a token's `jti`, a session's id.
+    Token(String),
 }
 
 /// One line from a bus event to a topic.
 #[derive(Debug)]
 pub struct BridgeRule {
     pub(super) id: RuleId,
-    pub(super) to: Template,
+    /// `None` of a rule that ends sessions.
+    pub(super) to: Option<Template>,
     pub(super) when: Option<Expression>,
     /// In the order of the template's params.
     pub(super) params: Vec<Expression>,
@@ -45,6 +76,8 @@ pub struct BridgeRule {
     pub(super) transform: Option<PluginName>,
     /// Of a rule that revokes: whose subscription; `None` is everybody's.
     pub(super) user: Option<Expression>,
+    /// Of a rule that ends sessions.
+    pub(super) ends: Option<Ends>,
 }
 
 /// Why a rule that matched could not make a publication. For the dead letter; safe for operators, not for clients.
@@ -98,16 +131,10 @@ impl BridgeRule {
         &self.id
     }
 
-    /// Whether it revokes, and publishes nothing.
+    /// The channel it feeds, or takes subscriptions of away; `None` where it ends sessions.
     #[must_use]
-    pub const fn revokes(&self) -> bool {
-        self.id.revokes
-    }
-
-    /// The channel it feeds, or takes subscriptions of away.
-    #[must_use]
-    pub const fn to(&self) -> &Template {
-        &self.to
+    pub const fn to(&self) -> Option<&Template> {
+        self.to.as_ref()
     }
 
     /// The plugin that has the last word on the payload.
@@ -123,7 +150,7 @@ impl BridgeRule {
     pub fn apply(&self, event: &BusEvent) -> Result<Option<(String, ReadPayload)>, BridgeError> {
         let payload = self.payload.as_ref().filter(|payload| !payload.is_the_data());
         if self.when.is_none() && self.params.is_empty() && payload.is_none() {
-            return Ok(Some((self.to.fill(&[]), event.data.clone())));
+            return Ok(Some((self.topic_of(&[]), event.data.clone())));
         }
         let context = EventContext::new(event);
         let Some(topic) = self.topic(&context)? else { return Ok(None) };
@@ -149,34 +176,62 @@ impl BridgeRule {
         let context = EventContext::new(event);
         let Some(topic) = self.topic(&context)? else { return Ok(None) };
         let Some(user) = &self.user else { return Ok(Some((topic, None))) };
-        match evaluate("user", user, &context)? {
-            Value::String(user) if !user.is_empty() => Ok(Some((topic, Some(user)))),
-            Value::String(_) => Err(BridgeError("`user` is empty".to_owned())),
-            other => match whole(&other) {
-                Some(number) => Ok(Some((topic, Some(number)))),
-                None => Err(BridgeError(format!("`user`: expected a text or an integer, found {}", kind_of(&other)))),
-            },
+        Ok(Some((topic, Some(id("user", user, &context)?))))
+    }
+
+    /// Applies a rule that ends sessions: `None` when its condition says no, else whose.
+    ///
+    /// # Errors
+    /// [`BridgeError`] when an expression fails, or comes out as nobody.
+    pub fn apply_ending(&self, event: &BusEvent) -> Result<Option<Ended>, BridgeError> {
+        let context = EventContext::new(event);
+        if !self.is_meant(&context)? {
+            return Ok(None);
         }
+        match &self.ends {
+            None => Ok(None),
+            Some(Ends::User(user)) => Ok(Some(Ended::User(id("user", user, &context)?))),
+            Some(Ends::Token(token)) => Ok(Some(Ended::Token(id("token", token, &context)?))),
+        }
+    }
+
+    /// What the condition says.
+    fn is_meant(&self, context: &EventContext) -> Result<bool, BridgeError> {
+        let Some(when) = &self.when else { return Ok(true) };
+        match evaluate("when", when, context)? {
+            Value::Bool(yes) => Ok(yes),
+            other => Err(BridgeError(format!("`when`: expected a boolean, found {}", kind_of(&other)))),
+        }
+    }
+
+    fn topic_of(&self, values: &[String]) -> String {
+        self.to.as_ref().map(|to| to.fill(values)).unwrap_or_default()
     }
 
     /// The topic's name, when the condition says yes.
     fn topic(&self, context: &EventContext) -> Result<Option<String>, BridgeError> {
-        if let Some(when) = &self.when {
-            match evaluate("when", when, context)? {
-                Value::Bool(true) => {}
-                Value::Bool(false) => return Ok(None),
-                other => return Err(BridgeError(format!("`when`: expected a boolean, found {}", kind_of(&other)))),
-            }
+        if !self.is_meant(context)? {
+            return Ok(None);
         }
-        let params = self.to.params().zip(&self.params);
+        let params = self.to.iter().flat_map(|to| to.params()).zip(&self.params);
         let values: Result<Vec<String>, BridgeError> =
             params.map(|(name, expression)| segment(name, &evaluate_param(name, expression, context)?)).collect();
-        Ok(Some(self.to.fill(&values?)))
+        Ok(Some(self.topic_of(&values?)))
     }
 }
 
 fn evaluate(key: &str, expression: &Expression, context: &EventContext) -> Result<Value, BridgeError> {
     expression.evaluate(context).map_err(|error| BridgeError(format!("`{key}`: {error}")))
+}
+
+/// An id that an expression comes out as. A field that is missing means nobody, and never everybody.
+fn id(key: &str, expression: &Expression, context: &EventContext) -> Result<String, BridgeError> {
+    match evaluate(key, expression, context)? {
+        Value::String(id) if !id.is_empty() => Ok(id),
+        Value::String(_) => Err(BridgeError(format!("`{key}` is empty"))),
+        other => whole(&other)
+            .ok_or_else(|| BridgeError(format!("`{key}`: expected a text or an integer, found {}", kind_of(&other)))),
+    }
 }
 
 fn evaluate_param(name: &str, expression: &Expression, context: &EventContext) -> Result<Value, BridgeError> {
@@ -234,13 +289,14 @@ mod tests {
     fn rule(on: &str, to: &str, when: Option<&str>, params: &[&str], payload: Option<&str>) -> Arc<BridgeRule> {
         let expression = |text: &str| Expression::compile(text).unwrap();
         Arc::new(BridgeRule {
-            id: RuleId { on: on.to_owned(), to: to.to_owned(), revokes: false },
-            to: Template::parse(to).unwrap(),
+            id: RuleId { on: on.to_owned(), to: to.to_owned(), revokes: false, ends_sessions: false },
+            to: Some(Template::parse(to).unwrap()),
             when: when.map(expression),
             params: params.iter().map(|text| expression(text)).collect(),
             payload: payload.map(expression),
             transform: None,
             user: None,
+            ends: None,
         })
     }
 
@@ -345,6 +401,22 @@ mod tests {
         assert!(apply(&rule, json!({ "vault": "v1" })).unwrap_err().starts_with("`user`: "));
         assert!(apply(&rule, json!({ "user": "u1" })).unwrap_err().starts_with("param `vaultId`: "));
         assert_eq!(apply(&revoking(None), json!({ "vault": "v1" })), Ok(Some(("vault.v1".to_owned(), None))));
+    }
+
+    #[test]
+    fn a_rule_that_ends_sessions_names_a_user_or_a_credential_and_never_nobody() {
+        let ending = |ends: Ends| {
+            let rule = Arc::into_inner(rule("x", "a", Some("event.data.why != 'no'"), &[], None)).unwrap();
+            BridgeRule { to: None, ends: Some(ends), ..rule }
+        };
+        let expression = || Expression::compile("event.data.id").unwrap();
+        let (user, token) = (ending(Ends::User(expression())), ending(Ends::Token(expression())));
+        let apply = |rule: &BridgeRule, data| rule.apply_ending(&event(data)).map_err(|error| error.0);
+        assert_eq!(apply(&user, json!({ "why": "", "id": 7 })), Ok(Some(Ended::User("7".to_owned()))));
+        assert_eq!(apply(&token, json!({ "why": "", "id": "s1" })), Ok(Some(Ended::Token("s1".to_owned()))));
+        assert_eq!(apply(&token, json!({ "why": "no", "id": "s1" })), Ok(None));
+        assert_eq!(apply(&token, json!({ "why": "", "id": "" })), Err("`token` is empty".to_owned()));
+        assert!(apply(&user, json!({ "why": "" })).unwrap_err().starts_with("`user`: "));
     }
 
     #[test]

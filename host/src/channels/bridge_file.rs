@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::bridge::Ends;
 use super::expression::{Expression, ExpressionMistake};
 use super::manifest::{require, ticked};
 use super::plugin_kinds::named;
@@ -27,11 +28,11 @@ pub(super) struct RawBridge {
     rules: Option<Vec<Value>>,
 }
 
-/// One rule: it publishes (`to`), or takes subscriptions away (`revoke`). Expressions are CEL and see the CloudEvent as
+/// One rule: it publishes (`to`), takes subscriptions away (`revoke`), or ends sessions (`end_sessions`). Expressions are CEL and see the CloudEvent as
 /// `event`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Rule", extend("oneOf" = [{ "required": ["to"] }, { "required": ["revoke"] }]))]
+#[schemars(rename = "Rule", extend("oneOf" = [{ "required": ["to"] }, { "required": ["revoke"] }, { "required": ["end_sessions"] }]))]
 struct RawRule {
     /// The event type, or a prefix of it that ends in `.*`.
     #[schemars(required)]
@@ -42,6 +43,8 @@ struct RawRule {
     revoke: Option<String>,
     /// Whose subscription ends; everybody's without it.
     user: Option<String>,
+    /// Whose sessions end: their credentials are refused from then on.
+    end_sessions: Option<RawEnds>,
     /// Only events for which this is true cross.
     when: Option<String>,
     /// An expression for each param of `to` or `revoke`.
@@ -51,6 +54,17 @@ struct RawRule {
     payload: Option<String>,
     /// A plugin that makes of `payload` what is published, or says that the event does not cross.
     transform: Option<String>,
+}
+
+/// Whose sessions end: one of the two.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "EndSessions", extend("oneOf" = [{ "required": ["user"] }, { "required": ["token"] }]))]
+struct RawEnds {
+    /// Those of a user: all they have until now.
+    user: Option<String>,
+    /// Those of one credential: a token's `jti`, or a session's id as its cookie holds it.
+    token: Option<String>,
 }
 
 /// Reads the bridge table. `declared` are the templates of every channel named in a manifest.
@@ -80,6 +94,9 @@ impl Reader<'_> {
     fn rule(&mut self, node: &Node) -> Option<BridgeRule> {
         let revokes = node.entry("revoke").is_some();
         let raw: RawRule = decode(node, self.diagnostics)?;
+        if node.entry("end_sessions").is_some() {
+            return self.ending_rule(raw, node);
+        }
         let required: &[&str] = if revokes { &["on"] } else { &["on", "to"] };
         require(required, node, &node.place, self.diagnostics);
         self.one_purpose(node, revokes);
@@ -96,16 +113,71 @@ impl Reader<'_> {
             .zip(node.get("transform"))
             .map(|(name, node)| named(name, PluginKind::Transform, &node.place, self.sources, self.diagnostics));
         let (on, to) = (on?, to?);
-        let id = RuleId { on, to: to.as_str().to_owned(), revokes };
-        if let Some(first) = self.seen.get(&id) {
-            let what = if revokes { "that revokes" } else { "to" };
-            let message = format!("a second rule from `{}` {what} `{}`", id.on, id.to);
-            let diagnostic = Diagnostic::at(node.place.clone(), message).also("the first one is here", first.clone());
-            self.diagnostics.push(diagnostic.hint("join their conditions with `||` in one `when`"));
-        } else {
-            self.seen.insert(id.clone(), node.place.clone());
+        let id = RuleId { on, to: to.as_str().to_owned(), revokes, ends_sessions: false };
+        self.once(&id, node);
+        let (when, params, payload, user, to) = (when?, params?, payload?, user?, Some(to));
+        Some(BridgeRule { id, to, when, params, payload, transform, user, ends: None })
+    }
+
+    /// A rule that ends sessions.
+    fn ending_rule(&mut self, raw: RawRule, node: &Node) -> Option<BridgeRule> {
+        require(&["on"], node, &node.place, self.diagnostics);
+        for entry in node.entries() {
+            let (message, hint) = match entry.key.as_str() {
+                "to" | "revoke" => (
+                    "a rule publishes (`to`), revokes (`revoke`) or ends sessions (`end_sessions`): one of them"
+                        .to_owned(),
+                    "make two rules of it",
+                ),
+                "user" => (
+                    "`user` says whose subscription ends, and this rule ends sessions".to_owned(),
+                    "whose sessions end stands in `end_sessions`: `end_sessions: { user: event.data.user }`",
+                ),
+                key @ ("params" | "payload" | "transform") => {
+                    (format!("`{key}` has no meaning beside `end_sessions`: nothing is published"), "leave it out")
+                }
+                _ => continue,
+            };
+            self.diagnostics.push(Diagnostic::at(entry.key_place.clone(), message).hint(hint));
         }
-        Some(BridgeRule { id, to, when: when?, params: params?, payload: payload?, transform, user: user? })
+        let on = self.on(raw.on, node.get("on"));
+        let when = self.optional(node.get("when"), raw.when.as_deref());
+        let (to, ends) = self.ends(raw.end_sessions.unwrap_or_default(), node.entry("end_sessions")?)?;
+        let id = RuleId { on: on?, to: to.to_owned(), revokes: false, ends_sessions: true };
+        self.once(&id, node);
+        let (params, payload, transform, user) = (Vec::new(), None, None, None);
+        Some(BridgeRule { id, to: None, when: when?, params, payload, transform, user, ends: Some(ends) })
+    }
+
+    /// Whose sessions end, and what a rule that ends those is called.
+    fn ends(&mut self, raw: RawEnds, entry: &Entry) -> Option<(&'static str, Ends)> {
+        let of = |key| entry.value.get(key);
+        match (raw.user, raw.token) {
+            (Some(user), None) => Some(("end_sessions.user", Ends::User(self.expression(of("user")?, &user)?))),
+            (None, Some(token)) => Some(("end_sessions.token", Ends::Token(self.expression(of("token")?, &token)?))),
+            _ => {
+                let message = "`end_sessions` names a `user` or a `token`: one of them";
+                let hint = "like `end_sessions: { user: event.data.user }`";
+                self.diagnostics.push(Diagnostic::at(entry.key_place.clone(), message).hint(hint));
+                None
+            }
+        }
+    }
+
+    /// No two rules have one name.
+    fn once(&mut self, id: &RuleId, node: &Node) {
+        let Some(first) = self.seen.get(id) else {
+            self.seen.insert(id.clone(), node.place.clone());
+            return;
+        };
+        let what = match id {
+            RuleId { revokes: true, .. } => "that revokes",
+            RuleId { ends_sessions: true, .. } => "with",
+            _ => "to",
+        };
+        let message = format!("a second rule from `{}` {what} `{}`", id.on, id.to);
+        let diagnostic = Diagnostic::at(node.place.clone(), message).also("the first one is here", first.clone());
+        self.diagnostics.push(diagnostic.hint("join their conditions with `||` in one `when`"));
     }
 
     /// A rule publishes or revokes, and has the keys of the one only.

@@ -20,7 +20,7 @@ mod scope;
 mod template;
 mod types;
 
-pub use bridge::{BridgeError, BridgeRule, BridgeTable, RuleId};
+pub use bridge::{BridgeError, BridgeRule, BridgeTable, Ended, RuleId};
 pub use catalog::{Catalog, Channel, Inbound, InboundAction, Rate, Resolved};
 pub use compile::{Sources, bridge_schema, compile, manifest_schema};
 pub use examples::judge_examples;

@@ -30,7 +30,8 @@ pub struct Auth {
     pub expiring_ahead: HumanDuration,
     /// How long a revoked credential stays refused: at least as long as your longest-lived token is good. Default 30 days.
     pub revocations_kept: HumanDuration,
-    /// How often a held subscription is asked about again whose authorizer grants no time. Default 5 min; 0 s never.
+    /// How often a held subscription is asked about again whose authorizer grants no time, and the row of a `session`
+    /// provider's session is looked at again. Default 5 min; 0 s never.
     pub recheck: HumanDuration,
     /// How long a held subscription is kept whose authorizer, asked again, cannot tell: its database is away, for one. It is
     /// asked again all the time. Default 1 h; 0 s ends it at once.

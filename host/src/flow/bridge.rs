@@ -6,7 +6,7 @@ use super::effects::{Begun, Reach};
 use super::ports::TransformCall;
 use super::revoke::{Revocation, RevokeRequest};
 use super::{DeadLetter, Effect, Gates, Publication, Serving};
-use crate::channels::{BridgeRule, RuleId};
+use crate::channels::{BridgeRule, Ended, RuleId};
 use crate::protocol::{BusEvent, Refusal, Topic};
 use crate::telemetry;
 
@@ -39,12 +39,12 @@ impl Gates {
     /// be acknowledged where it came from.
     pub async fn bury_untaken(&self, event: &BusEvent, begun: Begun) {
         for rule in begun.untaken().await.into_iter().flatten() {
-            let RuleId { on, to, revokes } = rule.id();
+            let RuleId { on, to, .. } = rule.id();
             telemetry::bridged(on, to, "dead");
-            let reason = if *revokes {
-                "in force on one node, and neither kept nor told to the others yet"
-            } else {
+            let reason = if rule.id().publishes() {
                 "delivered on one node only: the broker did not take it"
+            } else {
+                "in force on one node, and neither kept nor told to the others yet"
             };
             let reason = reason.to_owned();
             self.ports.dead_letters.bury(self.dead_letter(rule.id(), event, reason));
@@ -56,31 +56,31 @@ impl Gates {
         let serving = self.serving();
         let mut rules = serving.catalog.bridge().rules_for(&letter.event.kind);
         let rule = rules.find(|rule| *rule.id() == letter.rule)?;
-        Some(self.cross(&serving, rule, &letter.event).await.into_iter().collect())
+        Some(self.cross(&serving, rule, &letter.event).await)
     }
 
-    async fn cross(&self, serving: &Serving, rule: &Arc<BridgeRule>, event: &BusEvent) -> Option<Effect> {
-        let RuleId { on, to, revokes } = rule.id();
-        let outcome = if *revokes {
-            let revocation = self.revocation_of(serving, rule, event);
-            revocation.map(|found| found.map(|found| Effect::Revoke(Box::new(found), Some(Arc::clone(rule)))))
-        } else {
+    /// What a rule makes of an event: nothing where its condition says no.
+    async fn cross(&self, serving: &Serving, rule: &Arc<BridgeRule>, event: &BusEvent) -> Vec<Effect> {
+        let RuleId { on, to, .. } = rule.id();
+        let by = || Some(Arc::clone(rule));
+        let outcome: Result<Vec<Effect>, String> = if rule.id().publishes() {
             let publication = self.publication(serving, rule, event).await;
-            let by = || Some(Arc::clone(rule));
-            publication.map(|found| found.map(|found| Effect::Deliver(Publication { rule: by(), ..found })))
+            publication.map(|found| {
+                found.into_iter().map(|found| Effect::Deliver(Publication { rule: by(), ..found })).collect()
+            })
+        } else {
+            let revocations = self.revocations_of(serving, rule, event);
+            revocations.map(|found| found.into_iter().map(|found| Effect::Revoke(Box::new(found), by())).collect())
         };
         match outcome {
-            Ok(None) => {
-                telemetry::bridged(on, to, "skipped");
-                None
-            }
-            Ok(Some(effect)) => {
-                telemetry::bridged(on, to, if *revokes { "revoked" } else { "crossed" });
-                Some(effect)
+            Ok(effects) => {
+                let did = if rule.id().publishes() { "crossed" } else { "revoked" };
+                telemetry::bridged(on, to, if effects.is_empty() { "skipped" } else { did });
+                effects
             }
             Err(reason) => {
                 telemetry::bridged(on, to, "dead");
-                Some(Effect::Bury(self.dead_letter(rule.id(), event, reason)))
+                vec![Effect::Bury(self.dead_letter(rule.id(), event, reason))]
             }
         }
     }
@@ -108,25 +108,39 @@ impl Gates {
         Ok(Some(publication))
     }
 
-    /// What a rule that revokes makes of an event; `None` when its condition says no.
-    fn revocation_of(
+    /// What a rule that revokes or ends sessions makes of an event; nothing when its condition says no.
+    fn revocations_of(
         &self,
         serving: &Serving,
         rule: &BridgeRule,
         event: &BusEvent,
-    ) -> Result<Option<Revocation>, String> {
-        let Some((topic, user)) = rule.apply_revoking(event).map_err(|error| error.to_string())? else {
-            return Ok(None);
+    ) -> Result<Vec<Revocation>, String> {
+        let requests = if rule.id().ends_sessions {
+            match rule.apply_ending(event).map_err(|error| error.to_string())? {
+                None => return Ok(Vec::new()),
+                Some(Ended::User(user)) => vec![RevokeRequest { user: Some(user), ..RevokeRequest::default() }],
+                Some(Ended::Token(token)) => {
+                    let ids = self.auth.token_ids(&token).into_iter();
+                    ids.map(|id| RevokeRequest { token: Some(id), ..RevokeRequest::default() }).collect()
+                }
+            }
+        } else {
+            let Some((topic, user)) = rule.apply_revoking(event).map_err(|error| error.to_string())? else {
+                return Ok(Vec::new());
+            };
+            let resolved = serving.catalog.resolve(&topic).ok_or_else(|| format!("`{topic}` is no topic"))?;
+            in_channel(rule, &resolved.topic, resolved.channel.template.as_str())?;
+            vec![RevokeRequest { user, topic: Some(topic), ..RevokeRequest::default() }]
         };
-        let resolved = serving.catalog.resolve(&topic).ok_or_else(|| format!("`{topic}` is no topic"))?;
-        in_channel(rule, &resolved.topic, resolved.channel.template.as_str())?;
         if !self.has_room_for_revocations() {
             return Err("as many are revoked as there may be, or wait to be kept (`limits.revocations`)".to_owned());
         }
         let reason = Some(format!("event {} `{}`", event.kind, event.id)).filter(|text| text.len() <= REASON_BYTES_MAX);
-        let request = RevokeRequest { user, topic: Some(topic), reason, ..RevokeRequest::default() };
-        let revocation = self.revocation(request).map_err(|error| error.to_string())?;
-        Ok(Some(revocation.said_by(event, rule.id())))
+        let revocation = |request: RevokeRequest| -> Result<Revocation, String> {
+            let revocation = self.revocation(RevokeRequest { reason: reason.clone(), ..request });
+            Ok(revocation.map_err(|error| error.to_string())?.said_by(event, rule.id()))
+        };
+        requests.into_iter().map(revocation).collect()
     }
 
     fn dead_letter(&self, rule: &RuleId, event: &BusEvent, reason: String) -> DeadLetter {
@@ -142,10 +156,11 @@ impl Gates {
 
 /// A static channel wins over a template: a param of the event must not lead into one that the rule does not name.
 fn in_channel(rule: &BridgeRule, topic: &Topic, channel: &str) -> Result<(), String> {
-    if channel == rule.to().as_str() {
+    let to = &rule.id().to;
+    if channel == to {
         return Ok(());
     }
-    Err(format!("topic `{topic}` is declared by channel `{channel}`, not by `{}`", rule.to()))
+    Err(format!("topic `{topic}` is declared by channel `{channel}`, not by `{to}`"))
 }
 
 fn not_cleared(topic: &str, refusal: &Refusal) -> String {

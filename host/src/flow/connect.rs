@@ -1,11 +1,13 @@
 //! Gate 1: credential → user, or anonymous; a bad credential is refused. And `authenticate`, its renewal.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::credential::{Credential, Handshake};
+use super::credential::{Brought, Credential, Handshake};
+use super::look::LookedAt;
 use super::ports::{IdentifyCall, Identity, Provider, Recognition};
 use super::{Gates, Session, observe, revoke};
 use crate::protocol::{Ack, AuthenticateRequest, Code, ConnectionId, Payload, PluginName, Refusal, User};
@@ -68,10 +70,29 @@ pub enum AuthProvider {
 const SHOWN_BYTES_MAX: usize = 8 * 1024;
 
 /// A connection let in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Admission {
     /// Its user; `None` is anonymous.
     pub user: Option<Arc<User>>,
+    /// The cookies it came with, where it was let in by them.
+    pub(super) cookies: Option<Arc<Brought>>,
+    /// Who can look at its credential again.
+    pub(super) looked_at: Option<LookedAt>,
+}
+
+/// Whose a credential is.
+#[derive(Default)]
+struct Recognised {
+    /// `None` is anonymous.
+    user: Option<User>,
+    /// The number of the provider that can look again.
+    looks: Option<usize>,
+}
+
+impl Recognised {
+    fn looked_at(&self, brought: &Arc<Brought>) -> Option<LookedAt> {
+        self.looks.map(|by| LookedAt { by, brought: Arc::clone(brought) })
+    }
 }
 
 impl Gates {
@@ -125,28 +146,38 @@ impl Gates {
         if !self.auth.admits_origin(handshake, credential.as_ref().is_some_and(Credential::is_ambient)) {
             return Err(Refusal::because(Code::Forbidden, "this origin may not connect"));
         }
-        let user = match credential {
-            None if self.auth.anonymous => None,
-            None => return Err(Code::Unauthenticated.into()),
-            Some(Credential::Ambiguous(name)) => {
+        let Some(credential) = credential else {
+            if self.auth.anonymous {
+                return Ok(Admission { user: None, cookies: None, looked_at: None });
+            }
+            return Err(Code::Unauthenticated.into());
+        };
+        let recognised = match &credential {
+            Credential::Ambiguous(name) => {
                 tracing::debug!(cookie = name, "credential refused: several cookies of one name say different things");
                 return Err(Code::Unauthenticated.into());
             }
-            Some(credential) => match self.identify(connection, &credential).await {
+            credential => match self.identify(connection, credential).await {
                 // Some cookie or other was asked about, and is nobody's: no credential was given.
                 Err(Refusal { code: Code::Unauthenticated, .. })
                     if self.auth.anonymous && credential.is_incidental(&cookies) =>
                 {
-                    None
+                    Recognised::default()
                 }
                 identified => identified?,
             },
         };
-        Ok(Admission { user: user.map(Arc::new) })
+        let brought = Arc::new(credential.brought());
+        let looked_at = recognised.looked_at(&brought);
+        Ok(Admission {
+            user: recognised.user.map(Arc::new),
+            cookies: credential.is_ambient().then_some(brought),
+            looked_at,
+        })
     }
 
     /// Whose a credential is; `None` is an anonymous connection.
-    async fn identify(&self, connection: &ConnectionId, credential: &Credential<'_>) -> Result<Option<User>, Refusal> {
+    async fn identify(&self, connection: &ConnectionId, credential: &Credential<'_>) -> Result<Recognised, Refusal> {
         if !self.knows_revocations() {
             // Any credential might be revoked. The client may come back with it.
             return Err(Code::Unavailable.into());
@@ -160,8 +191,8 @@ impl Gates {
         connection: &ConnectionId,
         credential: &Credential<'_>,
         now_unix_s: u64,
-    ) -> Result<Option<User>, Refusal> {
-        for provider in &self.auth.providers {
+    ) -> Result<Recognised, Refusal> {
+        for (number, provider) in self.auth.providers.iter().enumerate() {
             match provider {
                 AuthProvider::Own(provider) => {
                     let Some(shown) = credential.shown_to(&self.auth.cookie, provider.cookies()) else { continue };
@@ -175,7 +206,8 @@ impl Gates {
                             let judged = self.judge_revoked(user, now_unix_s);
                             // An answer that was asked for in the very second of a revocation is refused like one from
                             // before it, but for no longer: the next one who brings the credential is asked about anew.
-                            return judged.inspect_err(|_| provider.forget(&id)).map(Some);
+                            let user = Some(judged.inspect_err(|_| provider.forget(&id))?);
+                            return Ok(Recognised { user, looks: provider.looks_again().then_some(number) });
                         }
                         Identity::Refused(code) => return Err(code.into()),
                     }
@@ -184,7 +216,8 @@ impl Gates {
                     let cookies: Vec<&str> = self.auth.cookie_and(cookies).collect();
                     let Some(shown) = credential.shown(&cookies) else { continue };
                     let user = self.ask_plugin(name, connection, &shown, now_unix_s).await?;
-                    return user.map(|user| self.judge_revoked(user, now_unix_s)).transpose();
+                    let user = user.map(|user| self.judge_revoked(user, now_unix_s)).transpose()?;
+                    return Ok(Recognised { user, looks: None });
                 }
             }
         }
@@ -192,7 +225,7 @@ impl Gates {
     }
 
     /// The same user, unless the credential is revoked, or nothing could revoke it.
-    fn judge_revoked(&self, user: User, now_unix_s: u64) -> Result<User, Refusal> {
+    pub(super) fn judge_revoked(&self, user: User, now_unix_s: u64) -> Result<User, Refusal> {
         let Some(user) = revoke::revocable(user, now_unix_s) else {
             tracing::debug!("credential refused: no revocation could name its user or its id");
             return Err(Code::Unauthenticated.into());
@@ -240,7 +273,8 @@ impl Gates {
         }
     }
 
-    /// `authenticate`: renews the session's credential; the user must stay the same, an anonymous session gains one.
+    /// `authenticate`: renews the session's credential, by a token or by the cookies that its connection came with; the user
+    /// must stay the same, an anonymous session gains one.
     /// On success the caller runs [`Gates::recheck`]: the roles may be others.
     ///
     /// # Errors
@@ -254,11 +288,20 @@ impl Gates {
 
     async fn renew(&self, session: &Session, request: &AuthenticateRequest) -> Result<Ack, Refusal> {
         self.refuse_while_draining()?;
-        let credential = Credential::Token(&request.token);
-        let user = self.identify(session.connection(), &credential).await?.ok_or(Code::Unauthenticated)?;
+        let cookies = session.cookies();
+        let credential = match (&request.token, &cookies) {
+            (Some(token), _) => Credential::Token(token),
+            (None, Some(cookies)) => cookies.credential(),
+            (None, None) => {
+                return Err(Refusal::because(Code::Unauthenticated, "no token, and it came with no cookie"));
+            }
+        };
+        let recognised = self.identify(session.connection(), &credential).await?;
+        let looked_at = recognised.looks.map(|by| LookedAt { by, brought: Arc::new(credential.brought()) });
+        let user = recognised.user.ok_or(Code::Unauthenticated)?;
         let expires_at = user.expires_at;
-        if !session.become_user(Arc::new(user)) {
-            return Err(Refusal::because(Code::Forbidden, "the token is another user's"));
+        if !session.become_user(Arc::new(user), looked_at) {
+            return Err(Refusal::because(Code::Forbidden, "the credential is another user's"));
         }
         Ok(Ack::Authenticated { expires_at })
     }
@@ -272,6 +315,16 @@ impl AuthPolicy {
                 provider.forget(user_id);
             }
         }
+    }
+
+    /// Whatever a credential with this id of its own may be called: a token's `jti`, the id of a session.
+    pub(super) fn token_ids(&self, id: &str) -> BTreeSet<String> {
+        let own = self.providers.iter().filter_map(|provider| match provider {
+            AuthProvider::Own(provider) => provider.token_id(id),
+            AuthProvider::Plugin { .. } => None,
+        });
+        let ids: BTreeSet<String> = own.collect();
+        if ids.is_empty() { BTreeSet::from([id.to_owned()]) } else { ids }
     }
 
     /// Every cookie that may hold a credential.

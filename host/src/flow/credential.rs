@@ -35,6 +35,30 @@ pub(super) enum Credential<'a> {
     Ambiguous(&'a str),
 }
 
+/// What a connection came with, kept for as long as it lasts: to be looked at again, or to renew by.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Brought {
+    token: Option<String>,
+    cookies: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for Brought {
+    /// Without a word of it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Brought").finish_non_exhaustive()
+    }
+}
+
+impl Brought {
+    /// The credential that this was.
+    pub(super) fn credential(&self) -> Credential<'_> {
+        match &self.token {
+            Some(token) => Credential::Token(token),
+            None => Credential::Cookies(self.cookies.iter().map(|(name, value)| (&**name, &**value)).collect()),
+        }
+    }
+}
+
 /// What a provider is shown of a credential.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Shown<'a> {
@@ -90,6 +114,16 @@ impl Handshake {
 }
 
 impl Credential<'_> {
+    /// The same, to be kept.
+    pub(super) fn brought(&self) -> Brought {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        match self {
+            Self::Token(token) => Brought { token: Some((*token).to_owned()), cookies: Vec::new() },
+            Self::Cookies(found) => Brought { token: None, cookies: found.iter().map(owned).collect() },
+            Self::Ambiguous(_) => Brought { token: None, cookies: Vec::new() },
+        }
+    }
+
     /// Whether a page of anybody's could have had it sent.
     pub(super) const fn is_ambient(&self) -> bool {
         matches!(self, Self::Cookies(_) | Self::Ambiguous(_))

@@ -154,7 +154,7 @@ impl Decisions {
     }
 
     /// Nine tenths of a time and some of the last one: what was granted at once is not all asked about at once.
-    fn early(&self, time: Duration) -> Duration {
+    pub(super) fn early(&self, time: Duration) -> Duration {
         let turn = self.turns.fetch_add(1, Ordering::Relaxed) % TURNS;
         time * (9 * TURNS + turn) / (10 * TURNS)
     }

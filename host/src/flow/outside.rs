@@ -63,8 +63,8 @@ impl Gates {
     /// Tells those of this node.
     pub(super) fn tell_gap_here(&self, from: &str) {
         let serving = self.serving();
-        let rules = serving.catalog.bridge().rules().filter(|rule| !rule.revokes());
-        let channels: BTreeSet<&str> = rules.map(|rule| rule.to().as_str()).collect();
+        let rules = serving.catalog.bridge().rules().filter(|rule| rule.id().publishes());
+        let channels: BTreeSet<&str> = rules.filter_map(|rule| Some(rule.to()?.as_str())).collect();
         telemetry::bus_gaps(from, self.ports.rooms.tell_gap_in(&channels));
     }
 
@@ -73,7 +73,7 @@ impl Gates {
         telemetry::bus_events(from, "unreadable", 1);
         self.ports.dead_letters.bury(DeadLetter {
             id: uuid::Uuid::now_v7().to_string(),
-            rule: RuleId { on: NO_RULE.to_owned(), to: NO_RULE.to_owned(), revokes: false },
+            rule: RuleId { on: NO_RULE.to_owned(), to: NO_RULE.to_owned(), revokes: false, ends_sessions: false },
             reason,
             at_unix_s: self.ports.clock.now_unix_s(),
             event: shown,

@@ -344,6 +344,22 @@ pub trait Provider: Send + Sync + 'static {
         true
     }
 
+    /// What a credential with this id of its own is called in [`User::token_id`]; `None` where none has one.
+    fn token_id(&self, id: &str) -> Option<String> {
+        Some(id.to_owned())
+    }
+
+    /// Whether it can look again at a credential whose user it found.
+    fn looks_again(&self) -> bool {
+        false
+    }
+
+    /// Looks again at a credential by which it found this user. Not a use of it, and bounded in time as
+    /// [`Provider::identify`] is.
+    async fn look_again(&self, _shown: &Shown<'_>, _user: &User) -> Identity {
+        Identity::NotMine
+    }
+
     /// Whether what it asks, and is to answer, fits: not before that was looked at. Until it does nobody comes in by it, and
     /// the server is not ready.
     fn is_fit(&self) -> bool {

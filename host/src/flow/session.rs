@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::connect::Admission;
+use super::credential::Brought;
 use super::decisions::Granted;
 use super::doubt::Doubt;
+use super::look::LookedAt;
 use super::ports::PluginVersion;
 use crate::protocol::{Code, ConnectionId, Generation, PluginName, Topic, User};
 
@@ -17,6 +20,8 @@ const UNJUDGED: Generation = Generation(u64::MAX);
 #[derive(Debug)]
 pub struct Session {
     connection: ConnectionId,
+    /// The cookies of the handshake, to renew by.
+    cookies: Option<Arc<Brought>>,
     state: Mutex<State>,
 }
 
@@ -25,8 +30,12 @@ struct State {
     user: Option<Arc<User>>,
     held: HashMap<Topic, Held>,
     closed: bool,
+    /// Who can look again at the user's credential, if anybody can.
+    looked_at: Option<LookedAt>,
     /// When the client is to be told that its credential ends.
     told: Told,
+    /// The end before which its credential was looked at last, and whether that was the end itself.
+    looked_for: Option<(u64, bool)>,
 }
 
 /// When a client is to be told that its credential ends.
@@ -67,6 +76,17 @@ pub(super) struct Authorized {
 pub(super) type Authorizer = (PluginName, Option<PluginVersion>);
 
 impl State {
+    fn take_user(&mut self, user: Arc<User>) {
+        if self.user.as_ref().is_some_and(|current| current.roles != user.roles) {
+            self.held.values_mut().for_each(|held| {
+                held.admitted_by = UNJUDGED;
+                held.grounds.authorized = None;
+            });
+        }
+        self.user = Some(user);
+        self.told = Told::default();
+    }
+
     /// Whether this very user is still the session's: a renewed one is another.
     fn is_of(&self, user: Option<&Arc<User>>) -> bool {
         self.user.as_ref().map(Arc::as_ptr) == user.map(Arc::as_ptr)
@@ -77,10 +97,47 @@ impl Session {
     /// A session that holds nothing yet.
     #[must_use]
     pub fn new(connection: ConnectionId, user: Option<Arc<User>>) -> Self {
-        Self {
-            connection,
-            state: Mutex::new(State { user, held: HashMap::new(), closed: false, told: Told::default() }),
+        Self::admitted(connection, Admission { user, cookies: None, looked_at: None })
+    }
+
+    /// The session of a connection that gate 1 let in.
+    #[must_use]
+    pub fn admitted(connection: ConnectionId, admission: Admission) -> Self {
+        let Admission { user, cookies, looked_at } = admission;
+        let (held, told) = (HashMap::new(), Told::default());
+        let state = State { user, held, closed: false, looked_at, told, looked_for: None };
+        Self { connection, cookies, state: Mutex::new(state) }
+    }
+
+    /// The cookies of the handshake.
+    pub(super) fn cookies(&self) -> Option<Arc<Brought>> {
+        self.cookies.clone()
+    }
+
+    /// Who can look again at the credential of the user as it is now.
+    pub(super) fn looked_at(&self) -> Option<(LookedAt, Arc<User>)> {
+        let state = self.state.lock();
+        Some((state.looked_at.clone()?, state.user.clone()?))
+    }
+
+    /// Notes that the credential is looked at before this end, or the telling of it, takes place; false when it was.
+    pub(super) fn looks_for(&self, ends_at: u64, is_over: bool) -> bool {
+        self.state.lock().looked_for.replace((ends_at, is_over)) != Some((ends_at, is_over))
+    }
+
+    /// Whether this very user is still the session's.
+    pub(super) fn is_of(&self, user: &Arc<User>) -> bool {
+        self.state.lock().is_of(Some(user))
+    }
+
+    /// Puts what was found out about this very user in its place, unless another credential came meanwhile.
+    pub(super) fn replace_user(&self, user: &Arc<User>, found: User) -> bool {
+        let mut state = self.state.lock();
+        let is_same = state.is_of(Some(user));
+        if is_same {
+            state.take_user(Arc::new(found));
         }
+        is_same
     }
 
     /// The connection.
@@ -128,21 +185,13 @@ impl Session {
 
     /// Puts a renewed user in the place of the one there was, unless it is another's. What the old roles admitted is
     /// judged again by the next recheck.
-    pub(super) fn become_user(&self, user: Arc<User>) -> bool {
+    pub(super) fn become_user(&self, user: Arc<User>, looked_at: Option<LookedAt>) -> bool {
         let mut state = self.state.lock();
-        if let Some(current) = &state.user {
-            if (&current.id, &current.tenant) != (&user.id, &user.tenant) {
-                return false;
-            }
-            if current.roles != user.roles {
-                state.held.values_mut().for_each(|held| {
-                    held.admitted_by = UNJUDGED;
-                    held.grounds.authorized = None;
-                });
-            }
+        if state.user.as_ref().is_some_and(|current| (&current.id, &current.tenant) != (&user.id, &user.tenant)) {
+            return false;
         }
-        state.user = Some(user);
-        state.told = Told::default();
+        state.take_user(user);
+        state.looked_at = looked_at;
         true
     }
 

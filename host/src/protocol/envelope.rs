@@ -13,7 +13,7 @@ pub enum ClientEvent {
     Subscribe(SubscribeRequest),
     /// `unsubscribe { channel }`
     Unsubscribe(UnsubscribeRequest),
-    /// `authenticate { token }`
+    /// `authenticate { token? }`
     Authenticate(AuthenticateRequest),
     /// `<topic> payload`; the topic is not yet known to be one.
     Message {
@@ -49,11 +49,11 @@ pub struct UnsubscribeRequest {
     pub channel: String,
 }
 
-/// `authenticate`: a fresh token for the same user.
+/// `authenticate`: a fresh token for the same user, or a fresh look at the cookies of the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthenticateRequest {
-    /// The token, unchecked.
-    pub token: String,
+    /// The token, unchecked; `None` is the cookies.
+    pub token: Option<String>,
 }
 
 /// Why a packet is not a request. The sentence is safe to send to the client that caused it.
@@ -91,7 +91,8 @@ impl ClientEvent {
                 Ok(Self::Unsubscribe(UnsubscribeRequest { channel }))
             }
             "authenticate" => {
-                let token = string_field(&object(&argument, "{ token }")?, "token")?;
+                let fields = object(&argument, "{ token? }")?;
+                let token = fields.get("token").map(|_| string_field(&fields, "token")).transpose()?;
                 Ok(Self::Authenticate(AuthenticateRequest { token }))
             }
             _ => Ok(Self::Message { topic: name, payload: argument.into() }),
@@ -224,7 +225,8 @@ pub enum SessionEvent {
     },
     /// The session ends, and a stock client stays away: the credential was revoked, or another user's came after it.
     SessionRevoked {
-        /// Why: `token_revoked`, or `forbidden` for another user's token.
+        /// Why: `token_revoked`, `unauthenticated` when the application's session is gone, or `forbidden` when the credential is
+        /// another user's.
         reason: Code,
     },
     /// The credential ends soon; `authenticate` renews it.
@@ -326,6 +328,8 @@ mod tests {
             refused(r#"["subscribe",{"channel":"a","since":1}]"#),
             "`since` must be an object { epoch, offset }"
         );
+        assert_eq!(refused(r#"["authenticate"]"#), "the argument must be an object { token? }");
+        assert_eq!(refused(r#"["authenticate",{"token":null}]"#), "`token` must be a string");
         assert_eq!(refused(r#"["a",1,2,3]"#), "an event takes one argument, found 3");
         assert_eq!(refused("[7]"), "an event's name is a string");
         assert_eq!(refused("[]"), "an event has a name");

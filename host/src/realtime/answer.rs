@@ -116,7 +116,9 @@ impl Realtime {
             return Err(Code::RateLimited.into());
         }
         let renewed = gates.authenticate(&connection.session, request).await;
-        if renewed.as_ref().is_err_and(|refusal| refusal.code == Code::Unauthenticated) {
+        let is_no_good = renewed.as_ref().is_err_and(|refusal| refusal.code == Code::Unauthenticated);
+        // That the cookie it came with is none any more says nothing of who guesses.
+        if is_no_good && request.token.is_some() {
             self.failures.note(connection.address);
         }
         renewed

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::connections::{Barred, Connection};
 use super::deadlines::UnixMs;
 use super::link::LinkError;
-use super::{REAUTHORIZATIONS_MAX, Realtime, socketio};
+use super::{REAUTHORIZATIONS_MAX, Realtime, looks, socketio};
 use crate::flow::ports::{Clients, Touched};
 use crate::flow::revoke::Revocation;
 use crate::flow::{Ending, Gates};
@@ -39,7 +39,7 @@ impl Realtime {
                 connection.cut();
             }
         };
-        let all = async { tokio::join!(credentials, partings, self.ask_again(&gates)) };
+        let all = async { tokio::join!(credentials, partings, self.ask_again(&gates), self.look_again(&gates)) };
         shutdown.run_until_cancelled(all).await;
     }
 
@@ -58,11 +58,21 @@ impl Realtime {
         }
     }
 
-    fn on_ending(&self, gates: &Arc<Gates>, connection: &Arc<Connection>) {
+    pub(super) fn on_ending(&self, gates: &Arc<Gates>, connection: &Arc<Connection>) {
         if connection.session.is_closed() {
             return;
         }
         match gates.next_ending(&connection.session) {
+            // It may have moved since it was known.
+            Some((Duration::ZERO, ending)) if gates.looks_before(&connection.session, ending) => {
+                let patience_s = match ending {
+                    Ending::Tell { expires_in_s, .. } => looks::PATIENCE_S.min(expires_in_s),
+                    Ending::Over => looks::PATIENCE_S,
+                };
+                self.looks.set(connection, Some(Instant::now()));
+                let at_the_latest = UnixMs(gates.now_unix_ms().saturating_add(patience_s * 1000));
+                return self.endings.set(connection, Some(at_the_latest));
+            }
             Some((Duration::ZERO, Ending::Tell { expires_at, expires_in_s })) => {
                 connection.session.was_told();
                 self.tell(connection, &SessionEvent::Expiring { expires_at, expires_in_s });
@@ -102,6 +112,7 @@ impl Realtime {
             return self.dismiss(gates, connection, &revoked(Code::TokenRevoked), "revoked");
         }
         self.await_ending(gates, connection);
+        self.await_look(gates, connection);
     }
 
     /// Ends a session for good: it receives nothing more, is told why, and disconnected.

@@ -16,6 +16,7 @@ mod foreign;
 mod lanes;
 mod link;
 mod listener;
+mod looks;
 mod origin_address;
 mod rooms;
 mod socketio;
@@ -72,6 +73,8 @@ pub struct Realtime {
     endings: Deadlines<UnixMs>,
     /// When subscriptions are asked about again, in the time of [`Gates::elapsed`].
     rechecks: Deadlines<Instant>,
+    /// When credentials are looked at again.
+    looks: Deadlines<Instant>,
     /// When the transports of clients that were told to go are cut.
     partings: Deadlines<Instant>,
     /// The second argument of every publication.
@@ -97,6 +100,7 @@ impl Realtime {
             gates: OnceLock::new(),
             endings: Deadlines::default(),
             rechecks: Deadlines::default(),
+            looks: Deadlines::default(),
             partings: Deadlines::default(),
             meta: to_raw_value(&Meta).unwrap_or_default(),
         })
@@ -227,6 +231,7 @@ impl Realtime {
         self.end(connection);
         self.endings.set(connection, None);
         self.rechecks.set(connection, None);
+        self.looks.set(connection, None);
         if self.connections.remove(connection) {
             telemetry::connection_closed(reason);
             let user = connection.session.user();

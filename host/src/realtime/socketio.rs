@@ -136,7 +136,7 @@ impl Entrance {
         let wires = Arc::clone(&self.realtime.wires);
         let link = SocketIoLink { socket: Arc::downgrade(socket), session: transport.clone(), wires };
         let lanes = Lanes::new(self.realtime.limits.inbound_queue_max, self.realtime.tasks.clone());
-        let connection = Connection::new(transport, Session::new(id, admission.user), lanes, link);
+        let connection = Connection::new(transport, Session::admitted(id, admission), lanes, link);
         let connection = Arc::new(connection.at(address));
         socket.extensions.insert(Arc::clone(&connection));
         let inbound = Inbound { entrance: self.clone(), connection: Arc::clone(&connection) };

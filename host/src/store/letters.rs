@@ -229,6 +229,8 @@ async fn write(kept: Weak<Kept>, buried: Arc<Notify>) {
 
 /// What the channel of a rule that revokes has before it in its row; no template holds a space.
 const REVOKES: &str = "revoke ";
+/// The same of a rule that ends sessions.
+const ENDS_SESSIONS: &str = "end ";
 
 /// A letter as a row of its table: the id, when it died, its rule, why, and the event as JSON.
 pub(super) type Row = (String, i64, String, String, String, String);
@@ -237,9 +239,10 @@ pub(super) type Row = (String, i64, String, String, String, String);
 pub(super) fn of_row((id, at_unix_s, on, to, reason, event): Row) -> Option<DeadLetter> {
     let event = BusEvent::kept(&event)?;
     let at_unix_s = u64::try_from(at_unix_s).unwrap_or_default();
-    let rule = match to.strip_prefix(REVOKES) {
-        Some(revoked) => RuleId { on, to: revoked.to_owned(), revokes: true },
-        None => RuleId { on, to, revokes: false },
+    let rule = match (to.strip_prefix(REVOKES), to.strip_prefix(ENDS_SESSIONS)) {
+        (Some(revoked), _) => RuleId { on, to: revoked.to_owned(), revokes: true, ends_sessions: false },
+        (_, Some(ended)) => RuleId { on, to: ended.to_owned(), revokes: false, ends_sessions: true },
+        (None, None) => RuleId { on, to, revokes: false, ends_sessions: false },
     };
     Some(DeadLetter { id, rule, reason, at_unix_s, event })
 }
@@ -247,7 +250,11 @@ pub(super) fn of_row((id, at_unix_s, on, to, reason, event): Row) -> Option<Dead
 /// The row of a letter. PostgreSQL takes no NUL in a text; JSON has it escaped.
 pub(super) fn to_row(letter: &DeadLetter) -> Row {
     let plain = |text: &str| text.replace('\0', "\u{fffd}");
-    let does = if letter.rule.revokes { REVOKES } else { "" };
+    let does = match letter.rule {
+        RuleId { revokes: true, .. } => REVOKES,
+        RuleId { ends_sessions: true, .. } => ENDS_SESSIONS,
+        RuleId { .. } => "",
+    };
     let (on, to) = (plain(&letter.rule.on), format!("{does}{}", plain(&letter.rule.to)));
     let at_unix_s = i64::try_from(letter.at_unix_s).unwrap_or(i64::MAX);
     (plain(&letter.id), at_unix_s, on, to, plain(&letter.reason), letter.event.to_text())

@@ -32,6 +32,11 @@ pub fn auth_lookup(provider: &'static str, outcome: &'static str) {
     counter(names::AUTH_LOOKUPS, &[("provider", provider), ("outcome", outcome)]).increment(1);
 }
 
+/// Counts a credential that was looked at again: `same`, `renewed`, `over` or `unavailable`.
+pub fn auth_look(outcome: &'static str) {
+    counter(names::AUTH_LOOKS, &[("outcome", outcome)]).increment(1);
+}
+
 /// Counts sessions whose use was to be written back: `written`, `failed` (to be tried again) or `dropped`.
 pub fn auth_activity(outcome: &'static str, sessions: usize) {
     counter(names::AUTH_ACTIVITY, &[("outcome", outcome)]).increment(sessions as u64);

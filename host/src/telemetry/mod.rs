@@ -14,7 +14,9 @@ mod panics;
 mod registry;
 mod tcp;
 
-pub use auth::{auth_activity, auth_away, auth_back, auth_http_request, auth_keys, auth_lookup, auth_up, auth_waiting};
+pub use auth::{
+    auth_activity, auth_away, auth_back, auth_http_request, auth_keys, auth_look, auth_lookup, auth_up, auth_waiting,
+};
 pub use bus::{
     bus_away, bus_back, bus_delay, bus_events, bus_forgotten, bus_gaps, bus_missed, bus_outdated, bus_remembered,
     bus_stands_by,
@@ -128,6 +130,7 @@ mod tests {
         auth_up("jwt", "s", true);
         auth_keys("s", 2);
         auth_lookup("session", "user");
+        auth_look("same");
         auth_odd("introspect", "s", "why");
         auth_activity("written", 1);
         drop(auth_http_request());

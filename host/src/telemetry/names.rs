@@ -200,6 +200,10 @@ pub(super) const AUTH_LOOKUPS: Metric = counter(
     "tidegate_auth_lookups_total",
     "Credentials looked for, by provider (introspect, session; jwt where the key was not known) and outcome (user, cached, refused, over, odd, unavailable)",
 );
+pub(super) const AUTH_LOOKS: Metric = counter(
+    "tidegate_auth_looks_total",
+    "Credentials of open sessions looked at again, by outcome (same, renewed, over, unavailable)",
+);
 pub(super) const AUTH_ACTIVITY: Metric = counter(
     "tidegate_auth_activity_total",
     "Sessions whose use was to be written back, by outcome (written; failed: tried again; dropped: too many sessions)",
@@ -334,6 +338,7 @@ pub(super) const METRICS: &[Metric] = &[
     AUTH_UP,
     AUTH_KEYS,
     AUTH_LOOKUPS,
+    AUTH_LOOKS,
     AUTH_ACTIVITY,
     AUTH_HTTP_REQUESTS,
     AUTH_WAITING,

@@ -16,6 +16,7 @@ use tidegate::protocol::{Generation, PluginName};
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
+mod nothing;
 
 mod answers;
 mod patterns;

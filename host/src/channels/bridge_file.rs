@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use super::bridge::Ends;
 use super::expression::{Expression, ExpressionMistake};
@@ -25,7 +25,7 @@ pub(super) struct RawBridge {
     /// The rules; an event may match several, each makes its own publication.
     #[schemars(required, with = "Vec<RawRule>")]
     #[expect(dead_code, reason = "the rules are read one by one, from the tree")]
-    rules: Option<Vec<Value>>,
+    rules: Option<Vec<IgnoredAny>>,
 }
 
 /// One rule: it publishes (`to`), takes subscriptions away (`revoke`), or ends sessions (`end_sessions`). Expressions are CEL and see the CloudEvent as
@@ -78,9 +78,10 @@ pub(super) fn read(
     if decode::<RawBridge>(&tree, diagnostics).is_some() {
         require(&["rules"], &tree, &tree.place, diagnostics);
     }
-    let items = tree.get("rules").map(Node::items).unwrap_or_default();
+    // Of a rule that is nothing it was told.
+    let items = tree.get("rules").map(Node::items).unwrap_or_default().iter().filter(|item| !item.is_null());
     let mut reader = Reader { declared, sources, diagnostics, seen: HashMap::new() };
-    BridgeTable::new(items.iter().filter_map(|node| reader.rule(node)).map(Arc::new).collect())
+    BridgeTable::new(items.filter_map(|node| reader.rule(node)).map(Arc::new).collect())
 }
 
 struct Reader<'a> {
@@ -182,20 +183,21 @@ impl Reader<'_> {
 
     /// A rule publishes or revokes, and has the keys of the one only.
     fn one_purpose(&mut self, node: &Node, revokes: bool) {
+        let stands = |key: &str| node.get(key).is_some_and(|value| !value.is_null());
         let mut refuse = |entry: &Entry, message: &str, hint: &str| {
             self.diagnostics.push(Diagnostic::at(entry.key_place.clone(), message).hint(hint));
         };
         if !revokes {
-            if let Some(user) = node.entry("user") {
+            if let Some(user) = node.entry("user").filter(|user| !user.value.is_null()) {
                 refuse(user, "`user` says whose subscription ends, and this rule revokes none", "leave it out");
             }
             return;
         }
-        if let Some(to) = node.entry("to") {
+        if let Some(to) = node.entry("to").filter(|to| !to.value.is_null() && stands("revoke")) {
             refuse(to, "a rule publishes (`to`) or revokes (`revoke`), not both", "make two rules of it");
         }
         for key in OF_PAYLOADS {
-            if let Some(entry) = node.entry(key) {
+            if let Some(entry) = node.entry(key).filter(|entry| !entry.value.is_null()) {
                 refuse(entry, &format!("`{key}` has no meaning beside `revoke`: nothing is published"), "leave it out");
             }
         }
@@ -244,10 +246,12 @@ impl Reader<'_> {
             Ok(expression) => Some(expression),
             Err(mistakes) => {
                 let told = |mistake: &ExpressionMistake| {
-                    Diagnostic::at(
-                        place_in(node, text, mistake.at),
-                        format!("not a CEL expression: {}", mistake.message),
-                    )
+                    let place = place_in(node, text, mistake.at);
+                    let diagnostic = Diagnostic::at(place, format!("not a CEL expression: {}", mistake.message));
+                    match mistake.hint {
+                        Some(hint) => diagnostic.hint(hint),
+                        None => diagnostic,
+                    }
                 };
                 self.diagnostics.extend(mistakes.iter().map(told));
                 None
@@ -280,7 +284,8 @@ impl Reader<'_> {
             .or_else(|| node.entry("to"))
             .or_else(|| node.entry("revoke"))
             .map_or(&node.place, |entry| &entry.key_place);
-        for name in names.iter().filter(|name| !entries.iter().any(|entry| entry.key == **name)) {
+        let is_told = node.get("params").is_some_and(Node::is_null);
+        for name in names.iter().filter(|name| !is_told && !entries.iter().any(|entry| entry.key == **name)) {
             let diagnostic = Diagnostic::at(place.clone(), format!("param `{name}` of `{to}` has no expression"));
             self.diagnostics.push(diagnostic.hint(format!("add `{name}: event.data.{name}`, say, to `params`")));
         }

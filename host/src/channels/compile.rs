@@ -10,7 +10,7 @@ use super::manifest::{self, Declared};
 use super::plugin_kinds::{self, NamedPlugin};
 use super::schema_files::SchemaFiles;
 use super::{BridgeTable, Catalog, PluginKinds, bridge_file};
-use crate::config::{Diagnostic, SourceFile};
+use crate::config::{Diagnostic, SourceFile, editor_schema};
 use crate::protocol::{Generation, PluginName};
 
 /// Everything a catalog is compiled from, already read.
@@ -111,11 +111,11 @@ fn in_order(diagnostics: &mut [Diagnostic], sources: &Sources) {
 /// The JSON Schema of a channel manifest, for editors: `channels/channel.schema.json`.
 #[must_use]
 pub fn manifest_schema() -> Value {
-    schemars::schema_for!(manifest::RawManifest).to_value()
+    editor_schema::<manifest::RawManifest>()
 }
 
 /// The JSON Schema of the bridge table, for editors: `config/bridge.schema.json`.
 #[must_use]
 pub fn bridge_schema() -> Value {
-    schemars::schema_for!(bridge_file::RawBridge).to_value()
+    editor_schema::<bridge_file::RawBridge>()
 }

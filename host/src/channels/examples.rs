@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Catalog, Resolved, Schema};
-use crate::config::{Diagnostic, Node, SourceFile, decode, parse_yaml};
+use crate::config::{Diagnostic, Node, OrNull, SourceFile, decode, parse_yaml};
 use crate::protocol::User;
 
 /// The file as it is written.
@@ -24,8 +24,8 @@ struct File {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Scoped {
-    admits: Vec<Option<UserExample>>,
-    refuses: Vec<Option<UserExample>>,
+    admits: Vec<OrNull<UserExample>>,
+    refuses: Vec<OrNull<UserExample>>,
 }
 
 /// What meets a schema.
@@ -83,7 +83,7 @@ impl Judge<'_> {
     fn scope(&mut self, scoped: &Scoped) {
         let Resolved { channel, params, .. } = self.resolved;
         for (key, users, admitted) in [("admits", &scoped.admits, true), ("refuses", &scoped.refuses, false)] {
-            for (index, user) in users.iter().enumerate() {
+            for (index, OrNull(user)) in users.iter().enumerate() {
                 let who = user.as_ref().map_or_else(|| "nobody".to_owned(), |user| format!("`{}`", user.id));
                 let user = user.as_ref().map(UserExample::user);
                 let judged = channel.scope.admit(user.as_ref(), params);

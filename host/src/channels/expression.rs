@@ -41,6 +41,17 @@ pub(super) struct ExpressionMistake {
     /// Line and column in the expression, from 1; `None` for the whole.
     pub(super) at: Option<(usize, usize)>,
     pub(super) message: String,
+    /// The way out, where there is one.
+    pub(super) hint: Option<&'static str>,
+}
+
+impl ExpressionMistake {
+    /// YAML joins the lines of `>` and of plain texts: the rest of the expression would be part of the comment.
+    fn comment(at: (usize, usize)) -> Self {
+        let hint = "write it as a comment of YAML, `#` on a line above the key; an expression of several lines stands behind \
+                    `|`, not `>`";
+        Self { at: Some(at), message: "a comment (`//`) is not taken".to_owned(), hint: Some(hint) }
+    }
 }
 
 /// An event as expressions see it; made once for all expressions of an event.
@@ -63,9 +74,12 @@ impl EventContext {
 impl Expression {
     /// Compiles a text.
     pub(super) fn compile(text: &str) -> Result<Self, Vec<ExpressionMistake>> {
-        let whole = |message: String| vec![ExpressionMistake { at: None, message }];
+        let whole = |message: String| vec![ExpressionMistake { at: None, message, hint: None }];
         if text.len() > EXPRESSION_BYTES_MAX {
             return Err(whole(format!("longer than {EXPRESSION_BYTES_MAX} bytes")));
+        }
+        if let Some(at) = super::cel_text::comment(text) {
+            return Err(vec![ExpressionMistake::comment(at)]);
         }
         if bracket_depth(text) > BRACKETS_MAX {
             return Err(whole(format!("brackets are nested deeper than {BRACKETS_MAX}")));
@@ -137,7 +151,7 @@ fn parse(text: &str) -> Result<Program, Vec<ExpressionMistake>> {
     let depth = survey(program.expression(), &mut bound);
     if depth > DEPTH_MAX {
         let message = format!("nested deeper than {DEPTH_MAX} operators, calls, lists and maps");
-        return Err(vec![ExpressionMistake { at: None, message }]);
+        return Err(vec![ExpressionMistake { at: None, message, hint: None }]);
     }
     let references = program.references();
     let mut unknown: Vec<&str> = references.variables().into_iter().filter(|name| !bound.contains(name)).collect();
@@ -149,6 +163,7 @@ fn parse(text: &str) -> Result<Program, Vec<ExpressionMistake>> {
     let mistake = |name: &&str| ExpressionMistake {
         at: None,
         message: format!("unknown name `{name}`, an expression sees `event` only"),
+        hint: None,
     };
     Err(unknown.iter().map(mistake).collect())
 }
@@ -184,6 +199,7 @@ fn mistakes(errors: &cel::ParseErrors) -> Vec<ExpressionMistake> {
         ExpressionMistake {
             at: at.filter(|(line, column)| *line > 0 && *column > 0),
             message: error.msg.trim_start_matches("Syntax error: ").to_owned(),
+            hint: None,
         }
     };
     errors.errors.iter().map(mistake).collect()

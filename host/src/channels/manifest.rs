@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use super::plugin_kinds::named;
 use super::schema_files::SchemaFiles;
 use super::{Channel, Inbound, InboundAction, PluginKind, Rate, Schema, Scope, Sources, Template};
-use crate::config::{Diagnostic, Entry, Node, Place, Shape, SourceFile, decode, nearest_name, parse_yaml};
+use crate::config::{Diagnostic, Entry, Node, Place, Shape, SourceFile, decode, must_stay, nearest_name, parse_yaml};
 use crate::protocol::PluginName;
 
 /// Keys with a meaning that this version does not serve: accepting them in silence would promise what is not kept.
@@ -30,7 +30,7 @@ pub(super) struct RawManifest {
     /// The channels, by name template: dot-separated segments, `{name}` for one whole segment.
     #[schemars(required, with = "BTreeMap<String, RawChannel>")]
     #[expect(dead_code, reason = "the channels are read one by one, from the tree")]
-    channels: Option<BTreeMap<String, Value>>,
+    channels: Option<BTreeMap<String, IgnoredAny>>,
 }
 
 /// One channel.
@@ -48,7 +48,7 @@ struct RawChannel {
     /// JSON Schema 2020-12 of what subscribers receive, inline or `$ref: schemas/name.json`.
     #[schemars(required, schema_with = "json_schema_schema")]
     #[expect(dead_code, reason = "the schema is read from the tree, which has the places")]
-    payload: Option<Value>,
+    payload: Option<IgnoredAny>,
     /// What clients may send; nothing without it.
     inbound: Option<RawInbound>,
     /// Where the topic's state comes from, which whoever subscribes gets in the ack.
@@ -91,7 +91,7 @@ struct RawInbound {
     #[serde(default)]
     #[schemars(schema_with = "json_schema_schema")]
     #[expect(dead_code, reason = "the schema is read from the tree, which has the places")]
-    payload: Option<Value>,
+    payload: Option<IgnoredAny>,
     /// The plugin that answers.
     handler: Option<String>,
     /// No plugin: what is sent goes to the topic's subscribers.
@@ -145,7 +145,9 @@ pub(super) fn read(
     }
     let entries = tree.get("channels").map(Node::entries).unwrap_or_default();
     let mut reader = Reader { sources, schemas, diagnostics };
-    entries.iter().filter_map(|entry| reader.declared(entry, &feature)).collect()
+    // Of a channel that is nothing it was told.
+    let entries = entries.iter().filter(|entry| !entry.value.is_null());
+    entries.filter_map(|entry| reader.declared(entry, &feature)).collect()
 }
 
 /// Tells which of these keys a mapping lacks, but for those that stand there misspelt: that was told.
@@ -160,21 +162,35 @@ pub(super) fn require(keys: &[&str], node: &Node, place: &Place, diagnostics: &m
     let missing: Vec<&&str> = keys.iter().filter(|key| node.entry(key).is_none() && !misspelt(key)).collect();
     let told: Vec<Diagnostic> = missing.into_iter().map(|key| missing_key(place, key)).collect();
     diagnostics.extend(told);
+    // Of the keys that stand there with nothing behind them it was told, as if they could be left out.
+    for entry in keys.iter().filter_map(|key| node.entry(key)).filter(|entry| entry.value.is_null()) {
+        let told = diagnostics.iter_mut().find(|told| told.place.as_ref() == Some(&entry.key_place));
+        if let Some(told) = told {
+            must_stay(told);
+            let is_known = told.hint.as_deref().is_some_and(|hint| hint.starts_with("give it"));
+            told.hint = hint_for(&entry.key).filter(|_| is_known).map(str::to_owned).or(told.hint.take());
+        }
+    }
 }
 
 fn missing_key(place: &Place, key: &str) -> Diagnostic {
     let diagnostic = Diagnostic::at(place.clone(), format!("key `{key}` is missing"));
-    match key {
-        "rules" => diagnostic.hint("`rules: []` lets nothing cross"),
-        "feature" => diagnostic.hint("`feature: name`, the feature these channels belong to"),
-        "channels" => diagnostic.hint("`channels:` with one entry a channel, by its name template"),
-        "scope" => {
-            diagnostic.hint("`public`, `authenticated`, `{ role: name }`, `{ roles: [a, b] }` or `{ user: param }`")
-        }
-        "plugin" => diagnostic.hint("`snapshot: { plugin: name }`, a plugin that exports `snapshot`"),
-        "payload" => diagnostic.hint("a JSON Schema; `payload: true` takes anything"),
-        _ => diagnostic,
+    match hint_for(key) {
+        Some(hint) => diagnostic.hint(hint),
+        None => diagnostic,
     }
+}
+
+fn hint_for(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "rules" => "`rules: []` lets nothing cross",
+        "feature" => "`feature: name`, the feature these channels belong to",
+        "channels" => "`channels:` with one entry a channel, by its name template",
+        "scope" => "`public`, `authenticated`, `{ role: name }`, `{ roles: [a, b] }` or `{ user: param }`",
+        "plugin" => "`snapshot: { plugin: name }`, a plugin that exports `snapshot`",
+        "payload" => "a JSON Schema; `payload: true` takes anything",
+        _ => return None,
+    })
 }
 
 /// The node without the keys that this version does not serve, each told.
@@ -296,7 +312,7 @@ impl Reader<'_, '_> {
     }
 
     fn schema(&mut self, node: Option<&Node>) -> Option<Schema> {
-        self.schemas.compile(node?, self.diagnostics)
+        self.schemas.compile(node.filter(|node| !node.is_null())?, self.diagnostics)
     }
 
     fn inbound(&mut self, raw: Option<RawInbound>, entry: Option<&Entry>) -> Option<Inbound> {

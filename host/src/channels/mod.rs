@@ -4,6 +4,7 @@ mod bridge;
 mod bridge_file;
 mod catalog;
 mod cel_json;
+mod cel_text;
 mod compile;
 mod examples;
 mod expression;

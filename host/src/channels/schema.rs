@@ -1,6 +1,6 @@
 //! JSON Schemas (2020-12), compiled. The only home of `jsonschema`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jsonschema::error::ValidationErrorKind;
@@ -42,7 +42,7 @@ pub struct Violation {
 }
 
 /// What is wrong with a schema, and where in it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct SchemaMistake {
     /// A JSON Pointer into the schema.
     pub(super) pointer: String,
@@ -140,7 +140,11 @@ fn whole(message: &str) -> Vec<Violation> {
 
 /// Everything in a schema that JSON Schema's own schema refuses.
 pub(super) fn mistakes(schema: &Value) -> Vec<SchemaMistake> {
-    jsonschema::draft202012::meta::validator().iter_errors(schema).map(|error| mistake(&error)).collect()
+    let mut told = HashSet::new();
+    let validator = jsonschema::draft202012::meta::validator();
+    let errors = validator.iter_errors(schema);
+    // Every vocabulary of the meta-schema that leads to a place says the same of it.
+    errors.map(|error| mistake(&error)).filter(|mistake| told.insert(mistake.clone())).collect()
 }
 
 fn mistake(error: &jsonschema::ValidationError<'_>) -> SchemaMistake {

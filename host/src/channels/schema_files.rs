@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::schema::{self, Documents, Schema};
 use super::schema_document::{Document, Places, pointer_of};
-use crate::config::{Diagnostic, Node, Place, SourceFile, nearest_name, parse_yaml};
+use crate::config::{Diagnostic, Node, Place, SourceFile, nearest_name, parse_yaml, tell_nothing};
 
 /// The path of a schema that stands inside a manifest: references in it start from the channels directory.
 pub(super) const INLINE: &str = "-";
@@ -58,7 +58,8 @@ impl<'a> SchemaFiles<'a> {
         let mut schema = node.to_json();
         strip_id(&mut schema);
         let text = schema.to_string();
-        if let Some(compiled) = self.compiled.get(&text) {
+        // A key with nothing behind it has the text of a `null`, and is none.
+        if let Some(compiled) = self.compiled.get(&text).filter(|_| !node.has_nothing()) {
             return Some(compiled.clone());
         }
         let places = Places { tree: Some(Cow::Borrowed(node)), start: node.place.clone() };
@@ -96,7 +97,11 @@ impl<'a> SchemaFiles<'a> {
             return (false, Vec::new());
         }
         let told = diagnostics.len();
-        for mistake in schema::mistakes(schema) {
+        let mistakes = schema::mistakes(schema);
+        let refused = mistakes.iter().map(|mistake| mistake.pointer.as_str()).collect();
+        let tree = document.places.tree.as_ref().map(|tree| tree.nearest(pointer));
+        let nothing = tree.map(|tree| tell_nothing(tree, &refused, diagnostics)).unwrap_or_default();
+        for mistake in mistakes.iter().filter(|mistake| !nothing.contains(&mistake.pointer)) {
             let place = document.places.of(&format!("{pointer}{}", mistake.pointer));
             diagnostics.push(broken(place, &mistake.message));
         }

@@ -18,6 +18,12 @@ pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnost
     }
 }
 
+/// Whether a mistake was told of a value: of one that is nothing it was, at its key.
+#[must_use]
+pub fn is_told(node: &Node, diagnostics: &[Diagnostic]) -> bool {
+    node.is_null() || diagnostics.iter().any(|told| told.place.as_ref() == Some(&node.place))
+}
+
 /// The mistakes so far.
 pub(super) struct Told<'a> {
     root: &'a Node,
@@ -32,8 +38,7 @@ impl Told<'_> {
 
     /// Whether a mistake was told of this place.
     pub(super) fn mistaken(&self, pointer: &str) -> bool {
-        let place = &self.root.nearest(pointer).place;
-        self.diagnostics.iter().any(|told| told.place.as_ref() == Some(place))
+        is_told(self.root.nearest(pointer), self.diagnostics)
     }
 
     /// Adds a mistake at a JSON Pointer, unless another was told of the same place: a mended value is not judged.

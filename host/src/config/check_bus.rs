@@ -28,12 +28,17 @@ pub(super) fn check(config: &Config, told: &mut Told<'_>) {
 
 fn check_redis(source: &RedisSource, at: &str, told: &mut Told<'_>) {
     let names: Vec<&str> = source.names().collect();
-    if names.is_empty() {
+    let is_told = |key: &str, told: &Told<'_>| told.mistaken(&format!("{at}/{key}"));
+    if names.is_empty() && (is_told("stream", told) || is_told("streams", told)) {
+        // One that is there and could not be read was told of.
+    } else if names.is_empty() {
         told.add(at, "no stream is named", Some("`stream: NAME`, or `streams: [NAME, NAME]`"));
     } else if source.stream.is_some() && !source.streams.is_empty() {
         told.add(&format!("{at}/streams"), "both `stream` and `streams`", Some("list all of them in `streams`"));
     } else if names.iter().any(|name| name.is_empty()) {
-        told.add(at, "a stream has no name", None);
+        if !(0..names.len()).any(|index| is_told(&format!("streams/{index}"), told)) {
+            told.add(at, "a stream has no name", None);
+        }
     } else if (1..names.len()).any(|index| names[..index].contains(&names[index])) {
         told.add(&format!("{at}/streams"), "a stream is named twice", None);
     }
@@ -55,6 +60,7 @@ fn check_fields(fields: &StreamFields, at: &str, told: &mut Told<'_>) {
         (Some(_), _) if has_attributes => {
             told.add(&format!("{at}/event"), "`event` is a whole event: no other key stands beside it", None);
         }
+        (None, None) if ["event", "type"].iter().any(|key| told.mistaken(&format!("{at}/{key}"))) => {}
         (None, None) => {
             told.add(at, "key `type` is missing", Some("`type: some.type`, `type: $field`, or `event: $field`"))
         }

@@ -1,34 +1,37 @@
 //! Tree → serde types, every mistake collected in one run.
 //!
-//! Serde stops at the first mistake. So each one is noted with its place and mended in a copy of the value – an unknown
-//! key is taken out, what is wrong or missing gets a stand-in – and the decoding starts again.
+//! Serde stops at the first mistake. So each one is noted with its place and mended in a copy of the tree – what is unknown
+//! or wrong is taken out, what must be there gets a stand-in – and the decoding starts again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use super::strict::Strict;
-use super::{Diagnostic, Node, Place};
+use super::{Diagnostic, Node, Place, Shape, mend, nothing, quoting};
 
 /// Most mistakes told of one value; each costs one more decoding.
 const MISTAKES_MAX: usize = 100;
 /// What a key that must be there is mended with: one of these fits most types.
-const STAND_INS: [fn() -> Value; 6] = [
-    || Value::Null,
-    || Value::String(String::new()),
-    || Value::from(1),
-    || Value::Bool(false),
-    || Value::Array(Vec::new()),
-    || Value::Object(serde_json::Map::new()),
+const STAND_INS: [fn() -> Shape; 5] = [
+    || Shape::Scalar(Value::String(String::new())),
+    || Shape::Scalar(Value::from(1)),
+    || Shape::Scalar(Value::Bool(false)),
+    || Shape::List(Vec::new()),
+    || Shape::Map(Vec::new()),
 ];
 
 /// Decodes a tree into a type, adding every mistake to `diagnostics`.
 ///
 /// A value that comes with new diagnostics was mended: it serves for finding further mistakes and for nothing else.
 /// `None` when nothing could be mended. The type should `deny_unknown_fields` and avoid `flatten` and `untagged`,
-/// which lose the path of a mistake. A tree of nothing decodes as an empty mapping.
+/// which lose the path of a mistake.
+///
+/// Every key has something behind it. What may be left out is left out: a `null` is a value for `Value`, which takes
+/// anything, and for [`OrNull`](super::OrNull); nothing at all is a value for no type. Of what is
+/// [`IgnoredAny`](serde::de::IgnoredAny) only that is asked here.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -47,44 +50,42 @@ const STAND_INS: [fn() -> Value; 6] = [
 /// assert_eq!(diagnostics[1].hint.as_deref(), Some("did you mean `retries`?"));
 /// ```
 pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<T> {
-    let mut value = node.to_json();
-    if value.is_null() {
-        value = Value::Object(serde_json::Map::new());
-    }
+    let mut tree = node.clone();
     // What was mended, by path, with the number of stand-ins tried; a mistake at such a path was told already.
     let mut mended: HashSet<(Vec<String>, usize)> = HashSet::new();
+    // The mistakes told of keys with nothing behind them.
+    let mut of_nothing: HashMap<Vec<String>, usize> = HashMap::new();
     let mut told = 0;
     // Every round tells a mistake or tries another stand-in, so the bound is never met in earnest.
-    for _ in 0..MISTAKES_MAX * (STAND_INS.len() + 3) {
-        let error = match serde_path_to_error::deserialize::<_, T>(Strict(&value)) {
+    for _ in 0..MISTAKES_MAX * (STAND_INS.len() + 4) {
+        let error = match serde_path_to_error::deserialize::<_, T>(Strict::of(&tree)) {
             Ok(decoded) => return Some(decoded),
             Err(error) => error,
         };
-        let (path, mistake) = Mistake::read(&error, &value);
+        let (path, mistake) = Mistake::read(&error, &tree);
         let about = mistake.path(&path);
+        if let (Mistake::Missing(_), Some(&told)) = (&mistake, of_nothing.get(&about)) {
+            nothing::must_stay(&mut diagnostics[told]);
+        }
         if let Some(position) = (0..=about.len()).rev().find(|&end| mended.contains(&(about[..end].to_vec(), 0))) {
-            // A stand-in does not fit: the next one, or the entry goes, or the whole one above it.
+            // What is wrong cannot just go: the first stand-in, the next one, or the whole one above it.
             let at = &about[..position];
-            let tried = (1..=STAND_INS.len()).find(|&n| !mended.contains(&(at.to_vec(), n)));
-            match tried {
+            match (1..=STAND_INS.len()).find(|&n| !mended.contains(&(at.to_vec(), n))) {
                 Some(n) => {
                     mended.insert((at.to_vec(), n));
-                    match STAND_INS.get(n) {
-                        Some(stand_in) => replace(&mut value, at, stand_in()),
-                        None => remove(&mut value, at),
-                    }
+                    mend::replace(&mut tree, at, STAND_INS[n - 1]());
                 }
-                None if remove_parent(&mut value, at, &mut mended) => {}
+                None if remove_parent(&mut tree, at, &mut mended) => {}
                 None => return None,
             }
             continue;
         }
         // Taking the only key out of a value leaves one that is wrong itself: nothing new to tell.
-        if matches!(mistake, Mistake::Wrong(_)) && mended.iter().any(|(at, _)| at.starts_with(&about)) {
+        if mistake.is_of_value() && mended.iter().any(|(at, _)| at.starts_with(&about)) {
             if about.is_empty() {
                 return None;
             }
-            remove(&mut value, &about);
+            mend::remove(&mut tree, &about);
             mended.insert((about, 0));
             continue;
         }
@@ -93,14 +94,17 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
             return None;
         }
         told += 1;
-        diagnostics.push(mistake.tell(node, &path));
-        match mistake {
-            Mistake::Unknown { .. } => remove(&mut value, &path),
-            Mistake::Wrong(_) if path.is_empty() => return None,
-            Mistake::Missing(_) | Mistake::Wrong(_) => {
-                replace(&mut value, &about, STAND_INS[0]());
-                mended.insert((about, 0));
-            }
+        let before = diagnostics.len();
+        mistake.tell(node, &path, diagnostics);
+        if matches!(mistake, Mistake::Nothing(_)) && diagnostics.len() > before {
+            of_nothing.insert(about.clone(), before);
+        }
+        if mistake.is_of_value() && about.is_empty() {
+            return None;
+        }
+        mend::remove(&mut tree, &about);
+        if !matches!(mistake, Mistake::Unknown { .. }) {
+            mended.insert((about, 0));
         }
     }
     None
@@ -108,14 +112,19 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
 
 /// One mistake, read from serde's sentence: it has no other form.
 enum Mistake {
-    Unknown { key: String, expected: Vec<String> },
+    Unknown {
+        key: String,
+        expected: Vec<String>,
+    },
     Missing(String),
+    /// A key with nothing behind it, and what is expected there.
+    Nothing(String),
     Wrong(String),
 }
 
 impl Mistake {
-    fn read(error: &serde_path_to_error::Error<serde_json::Error>, value: &Value) -> (Vec<String>, Self) {
-        let mut path = steps(error.path().iter(), value);
+    fn read(error: &serde_path_to_error::Error<serde_json::Error>, tree: &Node) -> (Vec<String>, Self) {
+        let mut path = steps(error.path().iter(), tree);
         let text = error.inner().to_string();
         let mistake = if let Some(rest) = text.strip_prefix("unknown field `") {
             let (key, expected) = rest.rsplit_once("`, ").unwrap_or((rest, ""));
@@ -130,6 +139,8 @@ impl Mistake {
             Self::Unknown { key: key.to_owned(), expected: quoted(expected) }
         } else if let Some(rest) = text.strip_prefix("missing field `") {
             Self::Missing(rest.trim_end_matches('`').to_owned())
+        } else if let Some(expected) = text.strip_prefix("invalid type: null, expected ") {
+            Self::Nothing(expected.to_owned())
         } else {
             Self::Wrong(plain(&text))
         };
@@ -140,20 +151,41 @@ impl Mistake {
     fn path(&self, at: &[String]) -> Vec<String> {
         match self {
             Self::Missing(key) => at.iter().chain([key]).cloned().collect(),
-            Self::Unknown { .. } | Self::Wrong(_) => at.to_vec(),
+            Self::Unknown { .. } | Self::Nothing(_) | Self::Wrong(_) => at.to_vec(),
         }
     }
 
-    fn tell(&self, node: &Node, path: &[String]) -> Diagnostic {
+    /// Whether it is about a value that is there, but for one in the place of nothing.
+    const fn is_of_value(&self) -> bool {
+        matches!(self, Self::Nothing(_) | Self::Wrong(_))
+    }
+
+    fn tell(&self, node: &Node, path: &[String], diagnostics: &mut Vec<Diagnostic>) {
         let (key_place, value_place) = places(node, path);
-        match self {
+        let told = match self {
             Self::Unknown { key, expected } => unknown_key(key_place, key, expected),
             Self::Missing(key) => Diagnostic::at(key_place, format!("key `{key}` is missing")),
+            // The parser told what became of the value.
+            Self::Nothing(_) if diagnostics.iter().any(|told| told.place.as_ref() == Some(&value_place)) => return,
+            Self::Nothing(expected) => match path.split_last() {
+                Some((index, list)) if mend::at(node, list).is_some_and(|at| matches!(at.shape, Shape::List(_))) => {
+                    nothing::no_item(&value_place, index, list.last())
+                }
+                Some((key, _)) => nothing::no_value(key_place, key, expected),
+                None => Diagnostic::at(value_place, format!("{}, found nothing", expectation(expected))),
+            },
             Self::Wrong(text) => match path.last() {
-                Some(key) if text.starts_with("expected ") => Diagnostic::at(value_place, format!("`{key}`: {text}")),
+                Some(key) if text.starts_with("expected ") => {
+                    let diagnostic = Diagnostic::at(value_place.clone(), format!("`{key}`: {text}"));
+                    match quoting::flow(&value_place, text) {
+                        Some(hint) => diagnostic.hint(hint),
+                        None => diagnostic,
+                    }
+                }
                 _ => Diagnostic::at(value_place, text),
             },
-        }
+        };
+        diagnostics.push(told);
     }
 }
 
@@ -180,10 +212,10 @@ pub fn nearest_name<'a, S: AsRef<str>>(name: &str, known: &'a [S]) -> Option<&'a
     (distance <= (name.chars().count() / 3).max(1)).then_some(nearest)
 }
 
-/// Serde's path as keys and indices of the value; enum variants are keys where the value is a mapping.
-fn steps<'a>(segments: impl Iterator<Item = &'a Segment>, value: &Value) -> Vec<String> {
+/// Serde's path as keys and indices of the tree; enum variants are keys where the value is a mapping.
+fn steps<'a>(segments: impl Iterator<Item = &'a Segment>, tree: &Node) -> Vec<String> {
     let mut path = Vec::new();
-    let mut at = Some(value);
+    let mut at = Some(tree);
     for segment in segments {
         let step = match segment {
             Segment::Seq { index } => index.to_string(),
@@ -191,64 +223,21 @@ fn steps<'a>(segments: impl Iterator<Item = &'a Segment>, value: &Value) -> Vec<
             Segment::Enum { variant } if at.is_some_and(|at| at.get(variant).is_some()) => variant.clone(),
             Segment::Enum { .. } | Segment::Unknown => continue,
         };
-        at = at.and_then(|at| child(at, &step));
+        at = at.and_then(|at| mend::child(at, &step));
         path.push(step);
     }
     path
 }
 
-fn child<'a>(value: &'a Value, step: &str) -> Option<&'a Value> {
-    match value {
-        Value::Object(fields) => fields.get(step),
-        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
-        _ => None,
-    }
-}
-
-fn child_mut<'a>(value: &'a mut Value, step: &str) -> Option<&'a mut Value> {
-    match value {
-        Value::Object(fields) => fields.get_mut(step),
-        Value::Array(items) => items.get_mut(step.parse::<usize>().ok()?),
-        _ => None,
-    }
-}
-
-fn replace(value: &mut Value, path: &[String], new: Value) {
-    let Some((last, parents)) = path.split_last() else { return };
-    let parent = parents.iter().try_fold(value, |at, step| child_mut(at, step));
-    match parent {
-        Some(Value::Object(fields)) => {
-            fields.insert(last.clone(), new);
-        }
-        Some(Value::Array(items)) => {
-            if let Some(item) = last.parse::<usize>().ok().and_then(|index| items.get_mut(index)) {
-                *item = new;
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Takes a key out; an item of a list becomes null, so that the others keep their places.
-fn remove(value: &mut Value, path: &[String]) {
-    let Some((last, parents)) = path.split_last() else { return };
-    match parents.iter().try_fold(&mut *value, |at, step| child_mut(at, step)) {
-        Some(Value::Object(fields)) => {
-            fields.shift_remove(last);
-        }
-        _ => replace(value, path, Value::Null),
-    }
-}
-
 /// No stand-in fits at `path`: mends the value above it instead. `false` at the top.
-fn remove_parent(value: &mut Value, path: &[String], mended: &mut HashSet<(Vec<String>, usize)>) -> bool {
+fn remove_parent(tree: &mut Node, path: &[String], mended: &mut HashSet<(Vec<String>, usize)>) -> bool {
     let Some((_, parent)) = path.split_last() else { return false };
     if parent.is_empty() {
         return false;
     }
     mended.retain(|(at, _)| !at.starts_with(path));
     mended.insert((parent.to_vec(), 0));
-    remove(value, parent);
+    mend::remove(tree, parent);
     true
 }
 
@@ -275,31 +264,36 @@ fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
+/// What serde expected, in the operator's words.
+fn expectation(expected: &str) -> String {
+    let expected = match expected {
+        "map with a single key" => "a mapping with one key",
+        "string or map" => "a text or a mapping",
+        "a sequence" => "a list",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        name if name.starts_with("a nonzero u") => "a whole number, 1 or more",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a map" => "a mapping",
+        name if name.starts_with("struct ") => "a mapping",
+        name if name.starts_with("enum ") => "a known name",
+        other => other,
+    };
+    format!("expected {expected}")
+}
+
 /// Serde's sentence in the operator's words: what was expected first.
 fn plain(text: &str) -> String {
     let found = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
     if let Some((found, expected)) = found.and_then(|rest| rest.rsplit_once(", expected ")) {
-        let expected = match expected {
-            "map with a single key" => "a mapping with one key",
-            "string or map" => "a text or a mapping",
-            "a sequence" => "a list",
-            "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
-            name if name.starts_with("a nonzero u") => "a whole number, 1 or more",
-            "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
-            "f32" | "f64" => "a number",
-            "a map" => "a mapping",
-            name if name.starts_with("struct ") => "a mapping",
-            name if name.starts_with("enum ") => "a known name",
-            other => other,
-        };
+        let expected = expectation(expected);
         let found = match found {
-            "null" => "nothing",
-            "map" if expected == "a mapping with one key" => "one with several",
+            "map" if expected == "expected a mapping with one key" => "one with several",
             "map" => "a mapping",
             "sequence" => "a list",
             other => other,
         };
-        return format!("expected {expected}, found {found}");
+        return format!("{expected}, found {found}");
     }
     if let Some(rest) = text.strip_prefix("unknown variant `")
         && let Some((variant, expected)) = rest.split_once("`, expected ")

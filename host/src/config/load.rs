@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     Config, Diagnostic, JwksPlace, Node, Place, Provider, PublicKeyPlace, Shape, SourceFile, StorePlace, check, decode,
-    parse_yaml, redact,
+    parse_yaml, redact, yaml::parse_value,
 };
 
 /// Where the configuration is looked for when no file is named.
@@ -157,8 +157,13 @@ fn set_from_environment(
         } else if let Some(list) = list_on_the_way(root, &path) {
             let mistake = Diagnostic::at(start_of(&source), format!("`{list}` is a list, it has no keys to set"));
             diagnostics.push(mistake.hint("set it whole, as in `[a, b]`"));
-        } else if let Some(value) = parse_yaml(&source, diagnostics) {
-            root.set(&path, value);
+        } else if let Some(value) = parse_value(&source, diagnostics) {
+            if value.is_null() {
+                let mistake = Diagnostic::at(value.place, format!("environment variable `{name}` has no value"));
+                diagnostics.push(mistake.hint("unset it, or give it a value"));
+            } else {
+                root.set(&path, value);
+            }
         } else {
             secrets.extend(redact::secrets_of_text(text));
         }

@@ -16,6 +16,8 @@ pub struct Node {
 /// What a node is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shape {
+    /// Nothing at all: a key with nothing behind it, an item of a list that is none. A `null` that was written is a scalar.
+    Nothing,
     /// A text, number, boolean or null; never a JSON list or object.
     Scalar(Value),
     /// A sequence.
@@ -87,7 +89,7 @@ impl Node {
             let next = match &node.shape {
                 Shape::Map(_) => node.get(&step),
                 Shape::List(items) => step.parse::<usize>().ok().and_then(|index| items.get(index)),
-                Shape::Scalar(_) => None,
+                Shape::Scalar(_) | Shape::Nothing => None,
             };
             match next {
                 Some(next) => node = next,
@@ -106,10 +108,28 @@ impl Node {
         }
     }
 
-    /// Whether this is a mapping without entries, or nothing at all.
+    /// Whether nothing stands here, or a `null`.
+    #[must_use]
+    pub const fn is_null(&self) -> bool {
+        matches!(self.shape, Shape::Nothing | Shape::Scalar(Value::Null))
+    }
+
+    /// Whether a key below has nothing behind it, or an item is none.
+    #[must_use]
+    pub fn has_nothing(&self) -> bool {
+        match &self.shape {
+            Shape::Nothing => true,
+            Shape::Scalar(_) => false,
+            Shape::List(items) => items.iter().any(Self::has_nothing),
+            Shape::Map(entries) => entries.iter().any(|entry| entry.value.has_nothing()),
+        }
+    }
+
+    /// Whether this is a list or a mapping without entries, or nothing at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         match &self.shape {
+            Shape::Nothing => true,
             Shape::Scalar(value) => value.is_null(),
             Shape::Map(entries) => entries.is_empty(),
             Shape::List(items) => items.is_empty(),
@@ -120,6 +140,7 @@ impl Node {
     #[must_use]
     pub fn to_json(&self) -> Value {
         match &self.shape {
+            Shape::Nothing => Value::Null,
             Shape::Scalar(value) => value.clone(),
             Shape::List(items) => items.iter().map(Self::to_json).collect(),
             Shape::Map(entries) => {
@@ -154,7 +175,7 @@ impl Node {
     pub fn for_each_text(&mut self, visit: &mut dyn FnMut(&Place, &mut String)) {
         match &mut self.shape {
             Shape::Scalar(Value::String(text)) => visit(&self.place, text),
-            Shape::Scalar(_) => {}
+            Shape::Scalar(_) | Shape::Nothing => {}
             Shape::List(items) => items.iter_mut().for_each(|item| item.for_each_text(visit)),
             Shape::Map(entries) => entries.iter_mut().for_each(|entry| entry.value.for_each_text(visit)),
         }
@@ -164,7 +185,7 @@ impl Node {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match &self.shape {
-            Shape::Scalar(Value::Null) => "nothing",
+            Shape::Nothing | Shape::Scalar(Value::Null) => "nothing",
             Shape::Scalar(Value::Bool(_)) => "a boolean",
             Shape::Scalar(Value::Number(_)) => "a number",
             Shape::Scalar(_) => "a text",
@@ -176,7 +197,7 @@ impl Node {
     /// How many nodes it is made of, itself included.
     pub(super) fn size(&self) -> usize {
         let below: usize = match &self.shape {
-            Shape::Scalar(_) => 0,
+            Shape::Scalar(_) | Shape::Nothing => 0,
             Shape::List(items) => items.iter().map(Self::size).sum(),
             Shape::Map(entries) => entries.iter().map(|entry| entry.value.size()).sum(),
         };
@@ -186,7 +207,7 @@ impl Node {
     /// How many levels of collections it has.
     pub(super) fn depth(&self) -> usize {
         match &self.shape {
-            Shape::Scalar(_) => 0,
+            Shape::Scalar(_) | Shape::Nothing => 0,
             Shape::List(items) => 1 + items.iter().map(Self::depth).max().unwrap_or(0),
             Shape::Map(entries) => 1 + entries.iter().map(|entry| entry.value.depth()).max().unwrap_or(0),
         }

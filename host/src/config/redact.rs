@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Diagnostic, Node, Place, Shape, SourceFile};
+use super::{Diagnostic, Entry, Node, Place, Shape, SourceFile};
 
 /// The keys below which secrets stand, besides those that have one of [`SECRET_WORDS`] in them.
 const SECRET_KEYS: [&str; 4] = ["key", "keys", "api_key", "api_keys"];
@@ -25,6 +25,7 @@ pub(super) fn secrets(root: &Node) -> Vec<String> {
 
 fn collect(node: &Node, found: &mut Vec<String>) {
     match &node.shape {
+        Shape::Nothing => {}
         Shape::Scalar(value) => {
             found.extend(
                 value.as_str().and_then(password).filter(|password| is_looked_for(password)).map(str::to_owned),
@@ -36,6 +37,7 @@ fn collect(node: &Node, found: &mut Vec<String>) {
                 // A text in the place of the providers may be the secret of one.
                 let is_misplaced = || entry.key == "providers" && matches!(entry.value.shape, Shape::Scalar(_));
                 if sounds_secret(&entry.key) || is_misplaced() {
+                    found.extend(behind(entry));
                     everything(&entry.value, found);
                 } else {
                     collect(&entry.value, found);
@@ -45,12 +47,24 @@ fn collect(node: &Node, found: &mut Vec<String>) {
     }
 }
 
+/// The words behind a key whose value is one word or none: what YAML read as an anchor, a tag or a comment among them.
+fn behind(entry: &Entry) -> Vec<String> {
+    if !matches!(entry.value.shape, Shape::Scalar(_) | Shape::Nothing) {
+        return Vec::new();
+    }
+    let line = entry.key_place.behind();
+    let words = line.split([',', '}', ']']).next().unwrap_or_default().split_whitespace();
+    let words = words.map(|word| word.trim_matches([':', '&', '*', '!', '#', '"', '\'']).to_owned());
+    words.filter(|word| is_looked_for(word)).collect()
+}
+
 fn sounds_secret(key: &str) -> bool {
     SECRET_KEYS.contains(&key) || SECRET_WORDS.iter().any(|word| key.to_ascii_lowercase().contains(word))
 }
 
 fn everything(node: &Node, found: &mut Vec<String>) {
     match &node.shape {
+        Shape::Nothing => {}
         Shape::Scalar(value) => {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             // A number may be written otherwise than it is shown.
@@ -140,6 +154,9 @@ mod tests {
             format!("auth:\n  providers:\n    - jwt:\n        secret: SECRET: {SECRET}\n"),
             format!("auth: {{ providers: [jwt: {{ secret: [{SECRET}] }}] }}"),
             format!("auth: {{ providers: [jwt: {{ secret: *{SECRET} }}] }}"),
+            format!("auth: {{ providers: [jwt: {{ secret: &{SECRET} x }}] }}"),
+            format!("auth:\n  providers:\n  - jwt:\n      secret: !{SECRET}\n"),
+            format!("auth:\n  providers:\n  - jwt:\n      secret: #{SECRET}\n"),
             format!("auth: {{ providers: [jwt: {{ secret: {{ a: {SECRET} }} }}] }}"),
             format!("auth: {{ providers: [jwt: {{ secrett: {SECRET} }}] }}"),
             format!("auth: {{ providers: [jwt: {{ Secrets: '{SECRET}' }}] }}"),

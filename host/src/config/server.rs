@@ -148,5 +148,5 @@ impl Default for Log {
 /// The JSON Schema of `config/tidegate.yaml`, for editors.
 #[must_use]
 pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(Config).to_value()
+    super::editor_schema::<Config>()
 }

@@ -139,6 +139,12 @@ impl Place {
         if self.line == 1 { line.strip_prefix('\u{feff}').unwrap_or(line) } else { line }
     }
 
+    /// What the line has behind it.
+    #[must_use]
+    pub fn behind(&self) -> String {
+        self.line_text().chars().skip(self.column - 1 + self.width).collect()
+    }
+
     fn render(&self, arrow: &str, note: &str, out: &mut String) {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len() + 1);

@@ -1,14 +1,25 @@
-//! A JSON value as serde reads it, but with mappings read from mappings alone: serde itself takes a list for a struct,
-//! its items for the fields in the order they are declared in.
+//! A tree as serde reads it, but with mappings read from mappings alone: serde itself takes a list for a struct, its items
+//! for the fields in the order they are declared in. And with something behind every key: serde itself takes `null` for an
+//! `Option` that is absent.
 
 use serde::de::value::{BorrowedStrDeserializer, MapDeserializer, SeqDeserializer};
 use serde::de::{DeserializeSeed, EnumAccess, Error as _, IntoDeserializer, Unexpected, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 use serde_json::{Error, Value};
 
-/// Reads structs, and variants with named fields, from objects and from nothing else, however deep they stand.
+use super::nothing::NOTHING_BEHIND;
+use super::{Node, OrNull, Shape};
+
+/// Reads structs, and variants with named fields, from mappings and from nothing else, however deep they stand. A written
+/// `null` is a value for [`Value`] and for [`OrNull`] alone, and nothing at all is a value for no type.
 #[derive(Clone, Copy)]
-pub(super) struct Strict<'de>(pub(super) &'de Value);
+pub(super) struct Strict<'de> {
+    node: &'de Node,
+    /// Whether a written `null` is one of the values, as [`OrNull`] says.
+    or_null: bool,
+    /// Whether a written `null` is as good as nothing.
+    is_nothing: bool,
+}
 
 /// A key of a mapping.
 struct Key<'de>(&'de str);
@@ -16,24 +27,28 @@ struct Key<'de>(&'de str);
 /// One of an enum's variants, with what it holds.
 struct Choice<'de> {
     variant: &'de str,
-    content: Option<&'de Value>,
+    content: Option<&'de Node>,
 }
 
 impl<'de> Strict<'de> {
+    pub(super) const fn of(node: &'de Node) -> Self {
+        Self { node, or_null: false, is_nothing: false }
+    }
+
     /// What it is, as serde's sentences say it.
     fn unexpected(self) -> Unexpected<'de> {
-        match self.0 {
-            Value::Null => Unexpected::Unit,
-            Value::Bool(value) => Unexpected::Bool(*value),
-            Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
+        match &self.node.shape {
+            Shape::Nothing | Shape::Scalar(Value::Null) => Unexpected::Unit,
+            Shape::Scalar(Value::Bool(value)) => Unexpected::Bool(*value),
+            Shape::Scalar(Value::Number(number)) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
                 (Some(whole), ..) => Unexpected::Unsigned(whole),
                 (None, Some(whole), _) => Unexpected::Signed(whole),
                 (None, None, Some(number)) => Unexpected::Float(number),
                 (None, None, None) => Unexpected::Other("number"),
             },
-            Value::String(text) => Unexpected::Str(text),
-            Value::Array(_) => Unexpected::Seq,
-            Value::Object(_) => Unexpected::Map,
+            Shape::Scalar(Value::String(text)) => Unexpected::Str(text),
+            Shape::List(_) | Shape::Scalar(Value::Array(_)) => Unexpected::Seq,
+            Shape::Map(_) | Shape::Scalar(Value::Object(_)) => Unexpected::Map,
         }
     }
 }
@@ -58,20 +73,23 @@ impl<'de> Deserializer<'de> for Strict<'de> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Array(items) => {
-                let mut items = SeqDeserializer::new(items.iter().map(Self));
+        match &self.node.shape {
+            _ if self.is_nothing => Err(Error::invalid_type(Unexpected::Unit, &visitor)),
+            Shape::Nothing => Err(Error::invalid_type(Unexpected::Unit, &visitor)),
+            Shape::List(items) => {
+                let mut items = SeqDeserializer::new(items.iter().map(Self::of));
                 let value = visitor.visit_seq(&mut items)?;
                 items.end()?;
                 Ok(value)
             }
-            Value::Object(fields) => {
-                let mut fields = MapDeserializer::new(fields.iter().map(|(key, value)| (Key(key), Self(value))));
+            Shape::Map(entries) => {
+                let fields = entries.iter().map(|entry| (Key(&entry.key), Self::of(&entry.value)));
+                let mut fields = MapDeserializer::new(fields);
                 let value = visitor.visit_map(&mut fields)?;
                 fields.end()?;
                 Ok(value)
             }
-            scalar => scalar.deserialize_any(visitor),
+            Shape::Scalar(scalar) => scalar.deserialize_any(visitor),
         }
     }
 
@@ -81,18 +99,28 @@ impl<'de> Deserializer<'de> for Strict<'de> {
         _fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Array(_) => Err(Error::invalid_type(Unexpected::Seq, &visitor)),
+        match &self.node.shape {
+            Shape::List(_) => Err(Error::invalid_type(Unexpected::Seq, &visitor)),
             _ => self.deserialize_any(visitor),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+        match &self.node.shape {
+            Shape::Scalar(Value::Null) if self.or_null => visitor.visit_none(),
+            // What is optional is left out: the sentence of what should stand there tells that nothing does.
+            Shape::Scalar(Value::Null) => visitor.visit_some(Self { is_nothing: true, ..self }),
+            _ => visitor.visit_some(self),
+        }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_newtype_struct(self)
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(Self { or_null: name == OrNull::<()>::NAME, ..self })
+    }
+
+    /// What is read later, from the tree: there must be something.
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self.node.is_null() { Err(Error::invalid_type(Unexpected::Unit, &visitor)) } else { visitor.visit_unit() }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -101,14 +129,13 @@ impl<'de> Deserializer<'de> for Strict<'de> {
         _variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        let choice = match self.0 {
-            Value::String(variant) => Choice { variant, content: None },
-            Value::Object(fields) => {
-                let mut entries = fields.iter();
-                let (Some((variant, content)), None) = (entries.next(), entries.next()) else {
+        let choice = match &self.node.shape {
+            Shape::Scalar(Value::String(variant)) => Choice { variant, content: None },
+            Shape::Map(entries) => {
+                let [entry] = entries.as_slice() else {
                     return Err(Error::invalid_value(Unexpected::Map, &"map with a single key"));
                 };
-                Choice { variant, content: Some(content) }
+                Choice { variant: &entry.key, content: Some(&entry.value) }
             }
             _ => return Err(Error::invalid_type(self.unexpected(), &"string or map")),
         };
@@ -117,7 +144,7 @@ impl<'de> Deserializer<'de> for Strict<'de> {
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
-        unit unit_struct seq tuple tuple_struct map identifier ignored_any
+        unit unit_struct seq tuple tuple_struct map identifier
     }
 }
 
@@ -160,26 +187,30 @@ impl<'de> VariantAccess<'de> for Choice<'de> {
     type Error = Error;
 
     fn unit_variant(self) -> Result<(), Error> {
-        self.content.map_or(Ok(()), |content| Deserialize::deserialize(Strict(content)))
+        match self.content {
+            Some(content) if content.is_null() => Err(Error::invalid_type(Unexpected::Unit, &NOTHING_BEHIND)),
+            Some(content) => Deserialize::deserialize(Strict::of(content)),
+            None => Ok(()),
+        }
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Error> {
         match self.content {
-            Some(content) => seed.deserialize(Strict(content)),
+            Some(content) => seed.deserialize(Strict::of(content)),
             None => Err(Error::invalid_type(Unexpected::UnitVariant, &"newtype variant")),
         }
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, Error> {
         match self.content {
-            Some(content) => Strict(content).deserialize_any(visitor),
+            Some(content) => Strict::of(content).deserialize_any(visitor),
             None => Err(Error::invalid_type(Unexpected::UnitVariant, &"tuple variant")),
         }
     }
 
     fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
         match self.content {
-            Some(content) => Strict(content).deserialize_struct("", fields, visitor),
+            Some(content) => Strict::of(content).deserialize_struct("", fields, visitor),
             None => Err(Error::invalid_type(Unexpected::UnitVariant, &"struct variant")),
         }
     }

@@ -1,16 +1,17 @@
-//! YAML text → a tree that remembers where everything stands. The only home of `granit_parser`.
+//! YAML text → a tree that remembers where everything stands. The home of `granit_parser`; what its mistakes mean to who
+//! forgot quotes says `quoting.rs`.
 //!
 //! A parser of events rather than a serde one, because a mistake needs both its places (a duplicate key) and a file is
 //! read to its end to find them all. Scalars are typed by the YAML 1.2 core schema, so `on` and `no` are texts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span};
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use serde_json::Value;
 
 use super::node::{Entry, Node, Shape};
-use super::{Diagnostic, Place, SourceFile};
+use super::{Diagnostic, Place, SourceFile, quoting};
 
 /// Largest file read, in bytes.
 pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -21,8 +22,7 @@ pub const NODES_MAX: usize = 500_000;
 
 /// Reads a YAML text. Every mistake is added to `diagnostics`; of a duplicate key the first value stands.
 ///
-/// `None` when the text is no YAML at all or breaks a bound. A file without content reads as `null`, which
-/// [`decode`](super::decode) takes for an empty mapping.
+/// `None` when the text is no YAML at all or breaks a bound. A file without content reads as an empty mapping.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -36,6 +36,13 @@ pub const NODES_MAX: usize = 500_000;
 /// assert_eq!(diagnostics[0].place.as_ref().unwrap().line, 2);
 /// ```
 pub fn parse_yaml(source: &Arc<SourceFile>, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
+    let root = parse_value(source, diagnostics)?;
+    let is_empty = matches!(root.shape, Shape::Nothing);
+    Some(if is_empty { Node::new(root.place, Shape::Map(Vec::new())) } else { root })
+}
+
+/// As [`parse_yaml`], of a text that is one value of a file: without content it is nothing.
+pub(super) fn parse_value(source: &Arc<SourceFile>, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
     let start = Place { source: source.clone(), line: 1, column: 1, width: 1 };
     if source.text.len() > FILE_BYTES_MAX {
         let message = format!("the file has {} bytes, more than {FILE_BYTES_MAX}", source.text.len());
@@ -43,8 +50,17 @@ pub fn parse_yaml(source: &Arc<SourceFile>, diagnostics: &mut Vec<Diagnostic>) -
         return None;
     }
     let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
-    let mut builder = Builder { source, diagnostics, open: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None };
-    let mut parser = Parser::new_from_str(text);
+    let mut builder = Builder {
+        source,
+        diagnostics,
+        open: Vec::new(),
+        anchors: HashMap::new(),
+        names: BTreeMap::new(),
+        nodes: 0,
+        root: None,
+    };
+    let options = granit_parser::options! { emit_anchor_events: true, emit_unresolved_aliases: true };
+    let mut parser = Parser::new_from_str_with_options(text, options);
     while let Some(event) = parser.next_event() {
         match event {
             Ok((event, span)) => {
@@ -56,19 +72,23 @@ pub fn parse_yaml(source: &Arc<SourceFile>, diagnostics: &mut Vec<Diagnostic>) -
             Err(error) => {
                 let (line, column) = (error.marker().line(), error.marker().col() + 1);
                 let place = Place { source: source.clone(), line, column, width: 1 };
-                builder.diagnostics.push(syntax_error(place, &error.info()));
+                builder.diagnostics.push(syntax_error(place, &error));
                 return None;
             }
         }
     }
+    builder.refuse_anchors();
     let root = builder.root.take();
-    Some(root.unwrap_or_else(|| Node::new(start, Shape::Scalar(Value::Null))))
+    Some(root.unwrap_or_else(|| Node::new(start, Shape::Nothing)))
 }
 
-fn syntax_error(place: Place, info: &str) -> Diagnostic {
-    let tab = place.line_text().chars().take(place.column).any(|c| c == '\t');
-    let diagnostic = Diagnostic::at(place, format!("not YAML: {info}"));
-    if tab { diagnostic.hint("YAML indents with spaces, never with tabs") } else { diagnostic }
+fn syntax_error(place: Place, error: &ScanError) -> Diagnostic {
+    let is_tab = place.line_text().chars().take(place.column).any(|c| c == '\t');
+    let diagnostic = Diagnostic::at(place.clone(), format!("not YAML: {}", error.info()));
+    if is_tab {
+        return diagnostic.hint("YAML indents with spaces, never with tabs");
+    }
+    quoting::unquoted(&place, error.kind()).unwrap_or(diagnostic)
 }
 
 /// Builds the tree from the parser's events, with a stack of its own instead of recursion.
@@ -77,8 +97,16 @@ struct Builder<'a> {
     diagnostics: &'a mut Vec<Diagnostic>,
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
+    names: BTreeMap<usize, AnchorName>,
     nodes: usize,
     root: Option<Node>,
+}
+
+/// The name of an anchor, as it was written.
+struct AnchorName {
+    name: String,
+    place: Place,
+    is_used: bool,
 }
 
 /// A collection whose end has not been seen.
@@ -95,15 +123,16 @@ enum Content {
 
 impl Builder<'_> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Diagnostic> {
-        let place = self.place(span);
+        let place = self.place(span.tag_span().unwrap_or(span));
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
                 return Err(Diagnostic::at(place, "a second document begins here").hint("a file holds one document"));
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(&place, tag.is_some());
-                let value = self.scalar(&place, &text, style);
-                self.add(Node::new(place, Shape::Scalar(value)), anchor, 1)?;
+                let is_nothing = style == ScalarStyle::Plain && span.is_empty();
+                let shape = if is_nothing { Shape::Nothing } else { Shape::Scalar(self.scalar(&place, &text, style)) };
+                self.add(Node::new(place, shape), anchor, 1)?;
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.refuse_tag(&place, tag.is_some());
@@ -116,7 +145,17 @@ impl Builder<'_> {
                 self.open(place, anchor, content)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.close()?,
+            Event::Anchor(id, name) => {
+                self.names.insert(id, AnchorName { name: name.into_owned(), place, is_used: false });
+            }
+            Event::UnresolvedAlias(name) => {
+                self.diagnostics.push(quoting::unknown_alias(&place, &name));
+                self.add(Node::new(place, Shape::Nothing), 0, 1)?;
+            }
             Event::Alias(id) => {
+                if let Some(name) = self.names.get_mut(&id) {
+                    name.is_used = true;
+                }
                 let Some(node) = self.anchors.get(&id) else {
                     return Err(Diagnostic::at(place, "an alias stands inside the node it names"));
                 };
@@ -143,8 +182,17 @@ impl Builder<'_> {
 
     fn refuse_tag(&mut self, place: &Place, tagged: bool) {
         if tagged {
-            let diagnostic = Diagnostic::at(place.clone(), "YAML tags (`!…`) are not taken");
-            self.diagnostics.push(diagnostic.hint("quote a value to make it a text"));
+            self.diagnostics.push(quoting::tag(place));
+        }
+    }
+
+    /// Tells of every anchor that is probably none: its name is not a word, or nothing refers to it.
+    fn refuse_anchors(&mut self) {
+        for AnchorName { name, place, is_used } in self.names.values() {
+            let is_word = name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
+            if !is_used || !is_word {
+                self.diagnostics.push(quoting::anchor(place, name));
+            }
         }
     }
 
@@ -223,7 +271,7 @@ impl Builder<'_> {
             return Value::String(text.to_owned());
         }
         match text {
-            "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+            "~" | "null" | "Null" | "NULL" => return Value::Null,
             "true" | "True" | "TRUE" => return Value::Bool(true),
             "false" | "False" | "FALSE" => return Value::Bool(false),
             _ => {}
@@ -356,9 +404,10 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_skipped_and_a_file_without_content_reads_as_null() {
+    fn a_byte_order_mark_is_skipped_and_a_file_without_content_is_an_empty_mapping() {
         assert_eq!(json_of("\u{feff}a: 1"), json!({ "a": 1 }));
-        assert_eq!(json_of(""), json!(null));
-        assert_eq!(json_of("# nothing\n"), json!(null));
+        for nothing in ["", "# nothing\n", "---\n"] {
+            assert_eq!(json_of(nothing), json!({}));
+        }
     }
 }

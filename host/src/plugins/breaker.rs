@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::Instant as Moment;
 
-use crate::config::{Diagnostic, HumanDuration, Node};
+use crate::config::{Diagnostic, HumanDuration, Node, is_told};
 
 /// The longest pause: each that ends in another fault is twice as long as the one before, up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -52,9 +52,12 @@ pub(super) struct BreakerSettings {
 pub(super) fn check(file: &BreakerSection, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> BreakerSettings {
     for (key, found, most) in [("window", file.window, WINDOW_MAX), ("pause", file.pause, PAUSE_MAX)] {
         if found.get().is_zero() || found.get() > most {
-            let place = node.nearest(&format!("/breaker/{key}")).place.clone();
+            let node = node.nearest(&format!("/breaker/{key}"));
+            if is_told(node, diagnostics) {
+                continue;
+            }
             let message = format!("`breaker.{key}`: expected 1ms to {}, found {found}", HumanDuration::new(most));
-            diagnostics.push(Diagnostic::at(place, message));
+            diagnostics.push(Diagnostic::at(node.place.clone(), message));
         }
     }
     BreakerSettings { faults_max: file.faults.get(), window: file.window.get(), pause: file.pause.get() }

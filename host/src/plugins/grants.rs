@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::channels::Template;
-use crate::config::{Diagnostic, Node, Origin};
+use crate::config::{Diagnostic, Node, Origin, is_told};
 
 /// Longest name of a bucket, a query or a secret, in bytes.
 const NAME_BYTES_MAX: usize = 128;
@@ -130,8 +130,11 @@ struct Told<'a> {
 
 impl Told<'_> {
     fn add(&mut self, key: &str, at: impl std::fmt::Display, message: &str, hint: Option<&str>) {
-        let place = self.node.nearest(&format!("/grants/{key}/{at}")).place.clone();
-        let diagnostic = Diagnostic::at(place, format!("`grants.{key}`: {message}"));
+        let node = self.node.nearest(&format!("/grants/{key}/{at}"));
+        if is_told(node, self.diagnostics) {
+            return;
+        }
+        let diagnostic = Diagnostic::at(node.place.clone(), format!("`grants.{key}`: {message}"));
         self.diagnostics.push(match hint {
             Some(hint) => diagnostic.hint(hint),
             None => diagnostic,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::engine::{MEMORY_BYTES_MAX, TICK};
 use super::grants::Grants;
-use crate::config::{ByteSize, Diagnostic, HumanDuration, Node};
+use crate::config::{ByteSize, Diagnostic, HumanDuration, Node, is_told};
 
 /// `limits.wall` of a plugin that asks nobody.
 const WALL: Duration = Duration::from_millis(100);
@@ -220,8 +220,10 @@ struct Told<'a> {
 
 impl Told<'_> {
     fn add(&mut self, key: &str, message: &str) {
-        let place = self.node.nearest(&format!("/limits/{key}")).place.clone();
-        self.diagnostics.push(Diagnostic::at(place, format!("`limits.{key}`: {message}")));
+        let node = self.node.nearest(&format!("/limits/{key}"));
+        if !is_told(node, self.diagnostics) {
+            self.diagnostics.push(Diagnostic::at(node.place.clone(), format!("`limits.{key}`: {message}")));
+        }
     }
 
     fn size(&mut self, key: &str, size: ByteSize, bytes_max: usize) {

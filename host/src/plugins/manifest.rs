@@ -13,7 +13,9 @@ use super::breaker::{self, BreakerSection, BreakerSettings};
 use super::grants::{Grants, GrantsSection};
 use super::limits::{self, LimitsSection, PluginLimits};
 use crate::channels::PluginKind;
-use crate::config::{ByteSize, Diagnostic, HumanDuration, Node, Shape, SourceFile, decode, parse_yaml};
+use crate::config::{
+    ByteSize, Diagnostic, HumanDuration, Node, Shape, SourceFile, decode, editor_schema, is_told, parse_yaml,
+};
 
 /// Longest `instances.idle`.
 const IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -138,7 +140,7 @@ pub fn read_manifest(source: &Arc<SourceFile>) -> Result<PluginManifest, Vec<Dia
 /// The JSON Schema of `plugin.yaml`, for editors.
 #[must_use]
 pub fn manifest_schema() -> Value {
-    schemars::schema_for!(File).to_value()
+    editor_schema::<File>()
 }
 
 fn read(source: &Arc<SourceFile>, mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<PluginManifest> {
@@ -148,9 +150,12 @@ fn read(source: &Arc<SourceFile>, mut node: Node, diagnostics: &mut Vec<Diagnost
     let file: File = decode(&node, diagnostics)?;
     check_component(&file.component, &node, diagnostics);
     let sha256 = file.sha256.as_deref().map(str::to_ascii_lowercase);
-    if sha256.as_ref().is_some_and(|pin| pin.len() != 64 || !pin.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+    let pin = node.nearest("/sha256");
+    if !is_told(pin, diagnostics)
+        && sha256.as_ref().is_some_and(|pin| pin.len() != 64 || !pin.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    {
         let message = "`sha256`: expected 64 hexadecimal digits";
-        diagnostics.push(Diagnostic::at(node.nearest("/sha256").place.clone(), message));
+        diagnostics.push(Diagnostic::at(pin.place.clone(), message));
     }
     let grants = Grants::read(file.grants, &node, diagnostics);
     let limits = limits::check(&file.limits, &grants, &node, diagnostics);
@@ -191,8 +196,10 @@ fn check_instances(
 ) -> Instances {
     let most = ByteSize::from_bytes(limits.memory_bytes_max as u64);
     let mut told = |key: &str, message: String| {
-        let place = node.nearest(&format!("/instances/{key}")).place.clone();
-        diagnostics.push(Diagnostic::at(place, format!("`instances.{key}`: {message}")));
+        let node = node.nearest(&format!("/instances/{key}"));
+        if !is_told(node, diagnostics) {
+            diagnostics.push(Diagnostic::at(node.place.clone(), format!("`instances.{key}`: {message}")));
+        }
     };
     if file.idle.get().is_zero() || file.idle.get() > IDLE_MAX {
         told("idle", format!("expected 1s to {}, found {}", HumanDuration::new(IDLE_MAX), file.idle));
@@ -209,11 +216,13 @@ fn check_instances(
 }
 
 fn check_component(name: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let at = node.nearest("/component");
     let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
-    if !is_plain {
+    // Of one that is missing, too, it was told.
+    if !is_plain && node.get("component").is_some() && !is_told(at, diagnostics) {
         let message = format!("`component`: expected a file name, found `{name}`");
         let hint = "the component lies beside plugin.yaml";
-        diagnostics.push(Diagnostic::at(node.nearest("/component").place.clone(), message).hint(hint));
+        diagnostics.push(Diagnostic::at(at.place.clone(), message).hint(hint));
     }
 }
 

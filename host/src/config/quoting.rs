@@ -1,0 +1,198 @@
+//! What YAML makes of a text that should have been quoted, and the text in quotes as the way out. Expressions of CEL begin
+//! with much that YAML has a meaning for: `!`, `&`, `*`, `"`, `{`, `[`.
+
+use granit_parser::ErrorKind;
+
+use super::{Diagnostic, Place};
+
+/// The mistake of a value that YAML cannot read because nobody quoted it; `None` where quotes would not help.
+pub(super) fn unquoted(place: &Place, kind: &ErrorKind) -> Option<Diagnostic> {
+    let start = value_place(place);
+    let value: String = start.line_text().chars().skip(start.column - 1).collect();
+    let first = value.chars().next()?;
+    let reads = match (first, kind) {
+        ('{', ErrorKind::ExpectedBlockMappingKey | ErrorKind::ExpectedFlowMappingSeparator) => {
+            "reads a value that begins with `{` as a mapping".to_owned()
+        }
+        ('[', ErrorKind::ExpectedBlockMappingKey | ErrorKind::ExpectedFlowSequenceSeparator) => {
+            "reads a value that begins with `[` as a list".to_owned()
+        }
+        ('"' | '\'', ErrorKind::InvalidTrailingDoubleQuotedScalar | ErrorKind::InvalidTrailingSingleQuotedScalar) => {
+            format!("ends a value that begins with `{first}` at the next `{first}`")
+        }
+        ('|' | '>', ErrorKind::InvalidBlockScalarHeader) => {
+            format!("reads `{first}` as the beginning of a text that stands on the lines below")
+        }
+        ('!', ErrorKind::InvalidTagTerminator) => "reads a value that begins with `!` as a tag".to_owned(),
+        ('*', ErrorKind::MissingAnchorOrAliasName) => "reads `*` as a reference to an anchor".to_owned(),
+        ('&', ErrorKind::MissingAnchorOrAliasName) => "reads `&` as an anchor".to_owned(),
+        ('-', ErrorKind::BlockSequenceEntryNotAllowed) => "reads `- ` as an item of a list".to_owned(),
+        ('?', ErrorKind::MappingKeyNotAllowed) => "reads `? ` as a key".to_owned(),
+        ('`', _) => "has no value that begins with a backtick".to_owned(),
+        ('%' | '@' | ',' | ']' | '}', _) => format!("has no value that begins with `{first}`"),
+        ('[' | '{', _) => return None,
+        (_, ErrorKind::MappingValueNotAllowed) if value.contains(": ") && place.column > start.column => {
+            "reads `: ` in a value as the end of a key".to_owned()
+        }
+        _ => return None,
+    };
+    Some(Diagnostic::at(place.clone(), format!("not YAML: YAML {reads}")).hint(quote(&start)))
+}
+
+/// The mistake of a tag: `when: !has(event.data.x)`.
+pub(super) fn tag(place: &Place) -> Diagnostic {
+    let diagnostic = Diagnostic::at(place.clone(), "YAML reads what begins with `!` as a tag, and tags are not taken");
+    let is_type = rest(place).starts_with("!!");
+    diagnostic.hint(if is_type { "quote a value to make it a text".to_owned() } else { quote(place) })
+}
+
+/// The mistake of an anchor that nothing refers to: `when: && event.data.x`.
+pub(super) fn anchor(place: &Place, name: &str) -> Diagnostic {
+    let message = format!("YAML reads `&{name}` as an anchor, and nothing refers to it with `*{name}`");
+    let is_value = is_at_value(place);
+    Diagnostic::at(place.clone(), message).hint(if is_value {
+        format!("{}, or take the anchor out", quote(place))
+    } else {
+        "take the anchor out".to_owned()
+    })
+}
+
+/// The mistake of a reference that leads nowhere: `on: *.created`.
+pub(super) fn unknown_alias(place: &Place, name: &str) -> Diagnostic {
+    let message = format!("YAML reads `*{name}` as a reference, and there is no anchor `&{name}` before it");
+    Diagnostic::at(place.clone(), message).hint(quote(place))
+}
+
+/// The way out for a text that YAML reads as something else, with the text itself where it is plain where it ends.
+pub(super) fn quote(start: &Place) -> String {
+    let before: String = start.line_text().chars().take(start.column - 1).collect();
+    let text = rest(start);
+    let is_whole = is_at_value(start) && !before.contains(['{', '[']);
+    if !is_whole || text.is_empty() {
+        return "quote the whole value".to_owned();
+    }
+    let quoted = match (text.contains('\''), text.contains(['"', '\\'])) {
+        (false, _) => format!("'{text}'"),
+        (true, false) => format!("\"{text}\""),
+        (true, true) => format!("'{}'", text.replace('\'', "''")),
+    };
+    format!("quote the whole value: `{}{quoted}`", before.trim_start())
+}
+
+/// From a place to the end of its line, without a comment.
+fn rest(place: &Place) -> String {
+    let text: String = place.line_text().chars().skip(place.column - 1).collect();
+    text.split(" #").next().unwrap_or_default().trim_end().to_owned()
+}
+
+/// Whether a place is where the value of its line begins.
+fn is_at_value(place: &Place) -> bool {
+    value_place(place).column == place.column
+}
+
+/// Where the value begins on the line of a place: behind `key: `, or behind the `- ` of an item.
+fn value_place(place: &Place) -> Place {
+    let line = place.line_text();
+    let indent = line.len() - line.trim_start_matches([' ', '-']).len();
+    let after_key = line[indent..].find(": ").map(|colon| indent + colon + 2);
+    let from = after_key.unwrap_or(indent);
+    let from = from + (line[from..].len() - line[from..].trim_start().len());
+    let column = line[..from].chars().count() + 1;
+    Place { column, width: 1, ..place.clone() }
+}
+
+/// The way out where a text is expected and YAML read `{…}` or `[…]` as something else.
+pub(super) fn flow(place: &Place, told: &str) -> Option<String> {
+    let found = told.strip_prefix("expected a string, found ")?;
+    let (first, what) = [('{', "a mapping"), ('[', "a list")].into_iter().find(|(_, what)| *what == found)?;
+    let hint =
+        || format!("YAML reads a value that begins with `{first}` as {what}; where a text is meant, {}", quote(place));
+    rest(place).starts_with(first).then(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::config::{SourceFile, parse_yaml};
+
+    /// Every mistake of a text as place, message and hint.
+    fn told(text: &str) -> Vec<String> {
+        let source = Arc::new(SourceFile { path: "a.yaml".to_owned(), text: text.to_owned() });
+        let mut diagnostics = Vec::new();
+        let _ = parse_yaml(&source, &mut diagnostics);
+        let line = |diagnostic: &crate::config::Diagnostic| {
+            let place = diagnostic.place.as_ref().unwrap();
+            let hint = diagnostic.hint.as_deref().unwrap_or_default();
+            format!("{}:{} {} | {hint}", place.line, place.column, diagnostic.message)
+        };
+        diagnostics.iter().map(line).collect()
+    }
+
+    #[test]
+    fn an_expression_that_yaml_reads_otherwise_is_told_with_its_quotes() {
+        for (value, message, quoted) in [
+            ("!has(event.data.x)", "YAML reads what begins with `!` as a tag", "'!has(event.data.x)'"),
+            ("! event.data.x", "YAML reads what begins with `!` as a tag", "'! event.data.x'"),
+            ("!\"a\" in event.data", "YAML reads a value that begins with `!` as a tag", "'!\"a\" in event.data'"),
+            ("&& event.data.x # both", "YAML reads `&&` as an anchor, and nothing refers", "'&& event.data.x'"),
+            ("& event.data.x", "YAML reads `&` as an anchor", "'& event.data.x'"),
+            ("*.created", "YAML reads `*.created` as a reference, and there is no anchor", "'*.created'"),
+            ("* event.data.x", "YAML reads `*` as a reference to an anchor", "'* event.data.x'"),
+            ("%x", "YAML has no value that begins with `%`", "'%x'"),
+            ("@x", "YAML has no value that begins with `@`", "'@x'"),
+            ("`x`", "YAML has no value that begins with a backtick", "'`x`'"),
+            (
+                "\"a\" == event.type",
+                "YAML ends a value that begins with `\"` at the next `\"`",
+                "'\"a\" == event.type'",
+            ),
+            ("'a' == event.type", "YAML ends a value that begins with `'` at the next `'`", "\"'a' == event.type\""),
+            ("'a' == \"b\"", "YAML ends a value that begins with `'`", "'''a'' == \"b\"'"),
+            ("event.data.s == 'x: y'", "YAML reads `: ` in a value as the end of a key", "\"event.data.s == 'x: y'\""),
+            ("event.x ? 1 : 2", "YAML reads `: ` in a value as the end of a key", "'event.x ? 1 : 2'"),
+            (
+                "[1, 2].exists(x, x == 1)",
+                "YAML reads a value that begins with `[` as a list",
+                "'[1, 2].exists(x, x == 1)'",
+            ),
+            ("[a.{b}]", "YAML reads a value that begins with `[` as a list", "'[a.{b}]'"),
+            (
+                "{\"a\": [1].map(x, x)}",
+                "YAML reads a value that begins with `{` as a mapping",
+                "'{\"a\": [1].map(x, x)}'",
+            ),
+            ("{}.x == 1", "YAML reads a value that begins with `{` as a mapping", "'{}.x == 1'"),
+            (">= 5", "YAML reads `>` as the beginning of a text that stands on the lines below", "'>= 5'"),
+            ("- event.data.x", "YAML reads `- ` as an item of a list", "'- event.data.x'"),
+            ("? event.data.x", "YAML reads `? ` as a key", "'? event.data.x'"),
+            (", x", "YAML has no value that begins with `,`", "', x'"),
+            ("] x", "YAML has no value that begins with `]`", "'] x'"),
+        ] {
+            let told = told(&format!("rules:\n  - on: a\n    when: {value}\n"));
+            let [told] = told.as_slice() else { panic!("{value}: {told:#?}") };
+            assert!(told.contains(message), "{value}: {told}");
+            assert!(told.contains(&format!("| quote the whole value: `when: {quoted}`")), "{value}: {told}");
+        }
+    }
+
+    #[test]
+    fn an_anchor_that_nothing_refers_to_is_told_and_one_that_is_used_is_not() {
+        assert_eq!(told("a: &x 1\nb: *x\n"), Vec::<String>::new());
+        assert_eq!(
+            told("a: &x 1\n"),
+            ["1:4 YAML reads `&x` as an anchor, and nothing refers to it with `*x` | \
+              quote the whole value: `a: '&x 1'`, or take the anchor out"]
+        );
+        assert_eq!(told("a: &&x 1\nb: *&x\n").len(), 1, "a name that is not a word is a slip, even a used one");
+        assert_eq!(told("a: [&x 1]\n")[0].split(" | ").nth(1), Some("take the anchor out"));
+    }
+
+    #[test]
+    fn a_mistake_that_quotes_would_not_mend_has_no_quotes_as_its_way_out() {
+        for text in ["a: [1, 2\n", "a: {b: 1\n", "a: 'x\n", "a: x\n  b: y\n", "a: b\n c: d\n", "a: [b: c: d]\n"] {
+            let told = told(text);
+            assert!(!told.is_empty() && !told[0].contains("quote the whole"), "{text}: {told:?}");
+        }
+    }
+}

@@ -29,6 +29,7 @@ mod project;
 mod store;
 mod store_server;
 mod types;
+mod volume;
 
 #[path = "../support/services/mod.rs"]
 #[allow(dead_code, unused_imports, unreachable_pub, reason = "each test target uses its part of the kit")]

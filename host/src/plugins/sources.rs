@@ -79,7 +79,8 @@ impl Sources {
     /// Whether a path may be a source or a directory of sources, by its name.
     #[must_use]
     pub fn may_hold(path: &Path) -> bool {
-        is_source(path)
+        // The links of a mounted volume (`..data`) are no sources, and lead to them.
+        is_source(path) || path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".."))
     }
 
     /// Where the files are: a change of one, and a new one, is a change in one of these.
@@ -137,13 +138,22 @@ impl Sources {
         self.directories.insert(directory.to_path_buf());
         let Ok(entries) = fs::read_dir(directory) else { return };
         for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_source(path)) {
-            // Not through links: where they lead is not the plugin's.
             let Ok(kind) = fs::symlink_metadata(&path).map(|metadata| metadata.file_type()) else { continue };
             if kind.is_dir() && depth < DEPTH_MAX {
                 self.walk(&path, depth + 1);
+            } else if kind.is_symlink() && path.is_dir() && depth < DEPTH_MAX {
+                self.walk_link(&path, directory, depth);
             } else if !kind.is_dir() {
                 self.files.insert(path);
             }
+        }
+    }
+
+    /// A directory that a link leads to, where it lies beside the link or below: what is elsewhere is not the plugin's.
+    fn walk_link(&mut self, link: &Path, directory: &Path, depth: usize) {
+        let (Ok(real), Ok(home)) = (link.canonicalize(), directory.canonicalize()) else { return };
+        if real.starts_with(&home) && real != home && !self.directories.contains(&real) {
+            self.walk(&real, depth + 1);
         }
     }
 
@@ -274,6 +284,22 @@ mod tests {
         assert_ne!(sources(root.path()).digest(), second);
         write(root.path(), "p/tests/test_main.py", "4");
         assert_ne!(sources(root.path()).digest(), second);
+    }
+
+    #[test]
+    fn what_links_inside_the_directory_lead_to_is_a_source_too() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "p/..1/src/main.py", "1");
+        write(root.path(), "elsewhere/x.py", "1");
+        for (to, link) in [("..1", "p/..data"), ("..data/src", "p/src"), (".", "p/again"), ("../elsewhere", "p/out")] {
+            std::os::unix::fs::symlink(to, root.path().join(link)).unwrap();
+        }
+        let first = sources(root.path()).digest();
+        write(root.path(), "elsewhere/x.py", "2");
+        assert_eq!(sources(root.path()).digest(), first);
+        write(root.path(), "p/..1/src/main.py", "2");
+        assert_ne!(sources(root.path()).digest(), first);
+        assert!(Sources::may_hold(Path::new("p/..data")) && !Sources::may_hold(Path::new("p/.git")));
     }
 
     #[test]

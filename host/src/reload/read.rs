@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
+use std::ffi::OsStr;
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::links::{Home, LeadsOut};
 use crate::channels::NamedPlugin;
 use crate::config::{self, ByteSize, Diagnostic, SourceFile};
 use crate::plugins::{self, PluginSource};
@@ -16,7 +18,9 @@ use crate::protocol::PluginName;
 /// Largest manifest or schema file read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Deepest directory below `channels/` that is looked at for schemas.
-const DEPTH_MAX: usize = 8;
+pub(super) const DEPTH_MAX: usize = 8;
+/// Most files and directories below `channels/` that are looked at: links may lead to one directory in many ways.
+const ENTRIES_MAX: usize = 50_000;
 /// The file that makes a directory a plugin.
 const PLUGIN_MANIFEST: &str = "plugin.yaml";
 /// Where a plugin's golden vectors are, in its directory.
@@ -124,32 +128,67 @@ fn read_manifests(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnos
             return;
         }
     };
-    for path in entries {
-        if is_manifest(&path) {
-            match read_text(&path) {
-                Ok(file) => found.manifests.push(file),
-                Err(error) => mistakes.push(unreadable("channel manifest", &path, &error)),
+    let home = Home::of(directory);
+    for path in entries.into_iter().filter(|path| has_extension(path, &["yaml", "yml"])) {
+        match home.real(&path).and_then(|real| if real.is_dir() { Ok(None) } else { read_text(&path).map(Some) }) {
+            Ok(file) => found.manifests.extend(file),
+            Err(error) => mistakes.push(unreadable("channel manifest", &path, &error)),
+        }
+    }
+    let mut schemas = Schemas { root: directory, home: &home, entries: 0, found: &mut found.schemas, mistakes };
+    schemas.read(directory, &mut vec![]);
+}
+
+/// Reads every schema below the channels directory.
+struct Schemas<'a> {
+    root: &'a Path,
+    home: &'a Home,
+    entries: usize,
+    found: &'a mut BTreeMap<String, Arc<SourceFile>>,
+    mistakes: &'a mut Vec<Diagnostic>,
+}
+
+impl Schemas<'_> {
+    /// Reads those of a directory; `above` are the real paths of the directories around it.
+    fn read(&mut self, directory: &Path, above: &mut Vec<PathBuf>) {
+        let Ok(entries) = sorted_entries(directory) else { return };
+        for path in entries {
+            self.entries += 1;
+            if self.entries == ENTRIES_MAX {
+                let message = format!("`{}` has more than {ENTRIES_MAX} files and directories", show(self.root));
+                self.mistakes.push(Diagnostic::new(message).hint("does a link lead back into it?"));
+            }
+            if self.entries >= ENTRIES_MAX {
+                return;
+            }
+            let is_json = has_extension(&path, &["json"]);
+            match self.home.real(&path) {
+                Ok(real) if real.is_dir() => self.below(&path, real, above),
+                Ok(real) if is_json && real.is_file() => self.file(&path),
+                Ok(_) => {}
+                Err(error) if is_json || LeadsOut::is_of_directory(&error) => {
+                    self.mistakes.push(unreadable("schema", &path, &error));
+                }
+                Err(_) => {}
             }
         }
     }
-    read_schemas(directory, directory, 0, found, mistakes);
-}
 
-fn read_schemas(root: &Path, directory: &Path, depth: usize, found: &mut Read, mistakes: &mut Vec<Diagnostic>) {
-    let Ok(entries) = sorted_entries(directory) else { return };
-    for path in entries {
-        let is_json = path.extension().is_some_and(|extension| extension == "json");
-        // Not through links: a schema is a file inside the directory.
-        let Ok(kind) = fs::symlink_metadata(&path).map(|metadata| metadata.file_type()) else { continue };
-        if kind.is_dir() && depth < DEPTH_MAX {
-            read_schemas(root, &path, depth + 1, found, mistakes);
-        } else if kind.is_file() && is_json {
-            match read_text(&path) {
-                Ok(file) => {
-                    found.schemas.insert(relative(root, &path), file);
-                }
-                Err(error) => mistakes.push(unreadable("schema", &path, &error)),
+    /// A link to a directory around it leads to nothing new.
+    fn below(&mut self, path: &Path, real: PathBuf, above: &mut Vec<PathBuf>) {
+        if above.len() < DEPTH_MAX && !above.contains(&real) {
+            above.push(real);
+            self.read(path, above);
+            above.pop();
+        }
+    }
+
+    fn file(&mut self, path: &Path) {
+        match read_text(path) {
+            Ok(file) => {
+                self.found.insert(relative(self.root, path), file);
             }
+            Err(error) => self.mistakes.push(unreadable("schema", path, &error)),
         }
     }
 }
@@ -161,7 +200,8 @@ fn read_plugins(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnosti
         Err(error) => return mistakes.push(unreadable("plugins directory", directory, &error)),
     };
     for plugin in entries {
-        if !plugin.join(PLUGIN_MANIFEST).exists() {
+        // A link that leads nowhere is a plugin, too, with a mistake.
+        if fs::symlink_metadata(plugin.join(PLUGIN_MANIFEST)).is_err() {
             continue;
         }
         match read_plugin(&plugin) {
@@ -179,20 +219,14 @@ fn is_unbuilt(directory: &Path) -> bool {
     manifest.is_some_and(|manifest| manifest.build.is_some() && !directory.join(&manifest.component).exists())
 }
 
-/// A plugin's name is its directory's.
-fn plugin_name(directory: &Path) -> PluginName {
-    // `.` has no name of its own.
-    let named = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
-    PluginName::new(named.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
-}
-
 /// Reads the plugin of a directory: its `plugin.yaml`, the component that names, and its golden vectors.
 ///
 /// # Errors
 /// Every mistake of the manifest, or what cannot be read.
 pub fn read_plugin(directory: &Path) -> Result<PluginSource, Vec<Diagnostic>> {
-    let path = directory.join(PLUGIN_MANIFEST);
-    let manifest = read_text(&path).map_err(|error| vec![unreadable("plugin manifest", &path, &error)])?;
+    let (path, home) = (directory.join(PLUGIN_MANIFEST), plugin_home(directory));
+    let manifest = home.real(&path).and_then(|_| read_text(&path));
+    let manifest = manifest.map_err(|error| vec![unreadable("plugin manifest", &path, &error)])?;
     let (component, vectors) = (read_component(directory, plugin_name(directory), manifest), read_vectors(directory));
     match (component, vectors) {
         (Ok(source), Ok(vectors)) => Ok(PluginSource { vectors, ..source }),
@@ -201,6 +235,21 @@ pub fn read_plugin(directory: &Path) -> Result<PluginSource, Vec<Diagnostic>> {
             Err(mistakes.into_iter().flatten().flatten().collect())
         }
     }
+}
+
+/// The name of the plugin in a directory: the directory's own, or that of a link to it.
+#[must_use]
+pub fn plugin_name(directory: &Path) -> PluginName {
+    // `.` has no name of its own.
+    let name = directory.file_name().map(OsStr::to_owned);
+    let name = name.or_else(|| directory.canonicalize().ok()?.file_name().map(OsStr::to_owned));
+    PluginName::new(name.unwrap_or_default().to_string_lossy())
+}
+
+/// Where the files of a plugin may be: in its directory, and in the one of all plugins.
+fn plugin_home(directory: &Path) -> Home {
+    let absolute = std::path::absolute(directory).unwrap_or_default();
+    Home::of(directory).or(absolute.parent().unwrap_or(directory))
 }
 
 /// Reads a component that no `plugin.yaml` names.
@@ -216,7 +265,7 @@ pub fn read_component_file(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Every file that cannot be read.
 pub fn read_vectors(directory: &Path) -> Result<Vec<Arc<SourceFile>>, Vec<Diagnostic>> {
-    read_json(&directory.join(PLUGIN_VECTORS), "vector")
+    read_json(&directory.join(PLUGIN_VECTORS), "vector", &plugin_home(directory))
 }
 
 /// Reads the examples of channels: `tests/*.json` below the channels directory, by name.
@@ -224,20 +273,20 @@ pub fn read_vectors(directory: &Path) -> Result<Vec<Arc<SourceFile>>, Vec<Diagno
 /// # Errors
 /// Every file that cannot be read.
 pub fn read_channel_examples(channels: &Path) -> Result<Vec<Arc<SourceFile>>, Vec<Diagnostic>> {
-    read_json(&channels.join(CHANNEL_EXAMPLES), "example")
+    read_json(&channels.join(CHANNEL_EXAMPLES), "example", &Home::of(channels))
 }
 
 /// Every JSON file of a directory; none where there is no directory.
-fn read_json(directory: &Path, what: &str) -> Result<Vec<Arc<SourceFile>>, Vec<Diagnostic>> {
+fn read_json(directory: &Path, what: &str, home: &Home) -> Result<Vec<Arc<SourceFile>>, Vec<Diagnostic>> {
     let entries = match sorted_entries(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(vec![unreadable(&format!("directory of {what}s"), directory, &error)]),
     };
     let (mut files, mut mistakes) = (Vec::new(), Vec::new());
-    for path in entries.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
-        match read_text(path) {
-            Ok(file) => files.push(file),
+    for path in entries.iter().filter(|path| has_extension(path, &["json"])) {
+        match home.real(path).and_then(|real| if real.is_dir() { Ok(None) } else { read_text(path).map(Some) }) {
+            Ok(file) => files.extend(file),
             Err(error) => mistakes.push(unreadable(what, path, &error)),
         }
     }
@@ -251,7 +300,7 @@ fn read_component(
 ) -> Result<PluginSource, Vec<Diagnostic>> {
     let declared = plugins::read_manifest(&manifest)?;
     let path = directory.join(&declared.component);
-    match read_bounded(&path) {
+    match plugin_home(directory).real(&path).and_then(|_| read_bounded(&path)) {
         Ok(component) => {
             Ok(PluginSource { name, manifest, component_path: show(&path), component, vectors: Vec::new() })
         }
@@ -283,15 +332,19 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(component)
 }
 
-/// `*.yaml` and `*.yml`, but not an editor's hidden or backup file.
-fn is_manifest(path: &Path) -> bool {
-    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-    !hidden && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") && path.is_file()
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    path.extension().is_some_and(|extension| extensions.iter().any(|one| extension == *one))
+}
+
+/// Whether a name begins with a dot: an editor's file, or one of a volume's (`..data`), whose files have other names, too.
+pub(super) fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'))
 }
 
 fn sorted_entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut entries: Vec<PathBuf> =
         fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    entries.retain(|path| !is_hidden(path));
     entries.sort();
     Ok(entries)
 }
@@ -305,7 +358,8 @@ fn read_text(path: &Path) -> io::Result<Arc<SourceFile>> {
 }
 
 fn unreadable(what: &str, path: &Path, error: &io::Error) -> Diagnostic {
-    Diagnostic::new(format!("failed to read {what} `{}`: {error}", show(path)))
+    let diagnostic = Diagnostic::new(format!("failed to read {what} `{}`: {error}", show(path)));
+    if LeadsOut::of(error).is_some() { diagnostic.hint(LeadsOut::HINT) } else { diagnostic }
 }
 
 fn relative(root: &Path, path: &Path) -> String {
@@ -313,10 +367,14 @@ fn relative(root: &Path, path: &Path) -> String {
     parts.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect::<Vec<_>>().join("/")
 }
 
-/// The path as a person would type it: without `config/../`, relative to the working directory where it is below it.
+/// The path as a person would type it: without `config/../`, relative to the working directory where it is below it. Of a
+/// link its own: where it leads changes.
 fn show(path: &Path) -> String {
-    let Ok(full) = path.canonicalize() else { return path.display().to_string() };
-    let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
+    let mut full = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    if full.components().any(|step| step == Component::ParentDir) {
+        full = full.canonicalize().unwrap_or(full);
+    }
+    let here = std::env::current_dir().unwrap_or_default();
     full.strip_prefix(&here).unwrap_or(&full).display().to_string()
 }
 

@@ -12,8 +12,8 @@ use notify::{EventHandler, RecursiveMode};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::interest::Interest;
 use super::look::Look;
-use super::read::PLUGIN_VECTORS;
 use super::{Paths, Trigger};
 use crate::telemetry;
 
@@ -33,6 +33,8 @@ pub struct Watcher {
     inner: Arc<Mutex<Inner>>,
     changed: Arc<Changed>,
     look_interval: Duration,
+    /// What of the directories that are watched matters.
+    interest: Arc<Mutex<Interest>>,
 }
 
 struct Inner {
@@ -50,12 +52,14 @@ impl Watcher {
     /// Starts watching; each change sends one trigger, and those that find the queue full are part of that burst.
     #[must_use]
     pub fn start(paths: &Paths, triggers: mpsc::Sender<Trigger>) -> Self {
-        let surroundings = Surroundings::of(paths);
+        let interest = Arc::new(Mutex::new(Interest::default()));
+        let matters = interest.clone();
         let watch = Self::calling(move |changed| {
-            if !surroundings.cover(changed) {
+            if matters.lock().is_touched_by(changed) {
                 let _ = triggers.try_send(Trigger::Files);
             }
         });
+        let watch = Self { interest, ..watch };
         watch.follow(paths);
         watch
     }
@@ -75,12 +79,15 @@ impl Watcher {
 
     fn asking(ask: Box<Ask>, changed: Arc<Changed>, look_interval: Duration) -> Self {
         let inner = Inner { ask, system: None, wanted: BTreeSet::new(), followed: BTreeSet::new(), is_looking: false };
-        Self { inner: Arc::new(Mutex::new(inner)), changed, look_interval }
+        Self { inner: Arc::new(Mutex::new(inner)), changed, look_interval, interest: Arc::default() }
     }
 
-    /// Watches directories that appeared since, and forgets those that went away.
+    /// Watches directories that appeared since, and forgets those that went away. Where links lead is looked at again.
     pub fn follow(&self, paths: &Paths) {
-        self.follow_directories(directories(paths));
+        let interest = Interest::of(paths);
+        let directories = interest.directories();
+        *self.interest.lock() = interest;
+        self.follow_directories(directories);
     }
 
     /// Watches these directories and no others.
@@ -198,63 +205,6 @@ impl Looker {
                 telemetry::files_watched_again();
                 return;
             }
-        }
-    }
-}
-
-/// The directories around those that are read. They are watched because a directory that is taken away and made anew
-/// shows only there; nothing else in them matters.
-struct Surroundings {
-    parents: Vec<PathBuf>,
-    directories: [PathBuf; 2],
-}
-
-impl Surroundings {
-    fn of(paths: &Paths) -> Self {
-        let directories = [&paths.channels, &paths.plugins].map(absolute);
-        let bridge = absolute(&paths.bridge);
-        let around = directories.iter().filter_map(|directory| directory.parent());
-        // The directory of the bridge table is read itself.
-        let parents = around.filter(|parent| bridge.parent() != Some(*parent)).map(PathBuf::from).collect();
-        Self { parents, directories }
-    }
-
-    /// Whether an event is of something beside the directories that are read.
-    fn cover(&self, changed: &[PathBuf]) -> bool {
-        let is_beside = |path: &PathBuf| {
-            let is_around = path.parent().is_some_and(|parent| self.parents.iter().any(|around| around == parent));
-            is_around && !self.directories.contains(path)
-        };
-        !changed.is_empty() && changed.iter().all(is_beside)
-    }
-}
-
-/// Not recursive: below a plugin's directory lie build trees of thousands of files.
-fn directories(paths: &Paths) -> BTreeSet<PathBuf> {
-    let mut found = BTreeSet::new();
-    let [channels, plugins, bridge] = [&paths.channels, &paths.plugins, &paths.bridge].map(absolute);
-    below(&channels, usize::MAX, &mut found);
-    below(&plugins, 1, &mut found);
-    let vectors: Vec<_> = found.iter().map(|plugin| plugin.join(PLUGIN_VECTORS)).collect();
-    found.extend(vectors);
-    for path in [bridge, channels, plugins] {
-        found.extend(path.parent().map(PathBuf::from));
-    }
-    found.retain(|path| path.is_dir());
-    found
-}
-
-/// From the root on: of a name alone the directory it is in could not be named.
-fn absolute(path: &PathBuf) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.clone())
-}
-
-fn below(directory: &PathBuf, depth: usize, found: &mut BTreeSet<PathBuf>) {
-    found.insert(directory.clone());
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if depth > 0 && path.is_dir() && !path.is_symlink() {
-            below(&path, depth - 1, found);
         }
     }
 }

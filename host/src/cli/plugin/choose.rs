@@ -10,6 +10,7 @@ use super::super::load::Load;
 use crate::config::{Limits, nearest_name};
 use crate::flow::queries::Queries;
 use crate::plugins::{CompilePlace, CompileSettings, Effort, HostSettings, PluginHost, Quarantine, Secrets, Services};
+use crate::reload;
 use crate::store::{PostgresLook, PostgresSettings, SqliteLook};
 
 /// The file that makes a directory a plugin.
@@ -66,8 +67,7 @@ pub(in crate::cli) struct PluginDirectory {
 
 impl PluginDirectory {
     fn new(path: PathBuf) -> Self {
-        let named = path.canonicalize().unwrap_or_else(|_| path.clone());
-        let name = named.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = reload::plugin_name(&path).to_string();
         Self { name, path }
     }
 

@@ -1,14 +1,13 @@
 //! Composition: the only place that names concrete adapters. Start, serve, reload, drain.
 
+mod check;
 mod descriptors;
 mod gate_one;
 mod kept;
 mod nodes;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,13 +17,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{NoSessions, Providers, Upkeep};
+use crate::auth::{Providers, Upkeep};
 use crate::bus::{MemoryBus, Queue, Sources, Unread};
 use crate::channels::{NamedPlugin, PluginKind};
 use crate::config::{Config, Diagnostic, PluginProvider, Provider};
 use crate::flow::ports::{Clock, DeadLetters, StoreHealth, SystemClock};
 use crate::flow::revoke::{Keeper, Revocations};
-use crate::flow::{Gates, Ports, Serving};
+use crate::flow::{Gates, Ports};
 use crate::http;
 use crate::outbound::{Asker, Outbound, OutboundError, OutboundSettings, SystemResolver};
 use crate::plugins::{
@@ -35,7 +34,8 @@ use crate::protocol::Generation;
 use crate::realtime::{self, ListenerLimits, Realtime};
 use crate::reload::{self, Built, Paths, Reloader, Terms, Told, Trigger, Watcher};
 use crate::telemetry;
-use kept::{Kept, KeptLook};
+pub use check::{Checked, check};
+use kept::Kept;
 use nodes::Nodes;
 
 /// Triggers waiting to be taken up; more say nothing that one does not.
@@ -90,39 +90,6 @@ pub struct Options {
     pub on_warned: Option<Show>,
     /// Says that files changed, where the watch may not have seen it.
     pub changed: Option<mpsc::Receiver<()>>,
-}
-
-/// What would be served.
-pub struct Checked {
-    /// What would stand behind the gates.
-    pub serving: Serving,
-    /// Secrets that plugins are granted and that this environment does not have: a start with it would be refused.
-    pub secrets_missing: BTreeSet<String>,
-    /// The store's file, when queries of plugins were not prepared because it is not there.
-    pub store_missing: Option<PathBuf>,
-    /// How many plugins would serve.
-    pub plugins: usize,
-    /// The plugins whose file is quarantined: they would be missing.
-    pub kept_out: Vec<KeptOut>,
-}
-
-/// Builds what would be served, by the same path as a start, and serves nothing. Secrets of plugins may be missing, as
-/// they do where a change is checked before it goes out.
-///
-/// # Errors
-/// [`AppError::Diagnostics`] with every mistake.
-pub async fn check(config: &Config) -> Result<Checked, AppError> {
-    // The keys of this host are its own, and it only looks at the database: a check makes none.
-    let mut offered = Services { may_lack_secrets: true, ..services() };
-    let look = KeptLook::at(config);
-    look.could_open().await?;
-    offered.queries = look.queries();
-    gate_one::providers(config, offered.queries.clone(), Arc::new(NoSessions)).await?;
-    let host = plugin_host(config, Terms::Whole, offered)?;
-    let Built { serving, plugins, kept_out, .. } = first_generation(config, Terms::Whole, &host).await?;
-    look.has_room_for(&plugins)?;
-    let secrets_missing = plugins.iter().flat_map(|plugin| plugin.secrets_missing()).map(str::to_owned).collect();
-    Ok(Checked { serving, secrets_missing, store_missing: look.missing(), plugins: plugins.len(), kept_out })
 }
 
 /// A server that has all it needs but the files of plugins and channels: its address and its store are its own.

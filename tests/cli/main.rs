@@ -86,6 +86,34 @@ fn check_counts_what_is_declared() {
 }
 
 #[test]
+fn check_tells_every_mistake_of_every_file_in_one_run() {
+    let component = "component: p.wasm\n";
+    let project = Project::new()
+        .write("config/tidegate.yaml", "auth:\n  anonymus: deny\nlimits:\n  payload:\n")
+        .write("channels/a.yaml", "feature: a\nchannels: { a: { scope: public, payload: true, scop: x }\n")
+        .write(
+            "channels/b.yaml",
+            "feature: b\nchannels:\n  b: { scop: public, payload: { $ref: schemas/bytes.json } }\n",
+        )
+        .write_bytes("channels/c.yaml", b"feature: \xff\n")
+        .write_bytes("channels/schemas/bytes.json", b"\xff")
+        .write("channels/tests/b.json", "{ \"topic\": \"room.1\", \"payload\": { \"acepts\": [] } }")
+        .write(
+            "config/bridge.yaml",
+            "rules:\n  - on: a.b\n    to: of-a\n    wen: x\n  - on: c.d\n    to: room.{roomId}\n",
+        )
+        .write("plugins/one/plugin.yaml", &format!("{component}build: make\nlimts: {{}}\nlimits: {{ cpu: }}\n"))
+        .write("plugins/one/tests/wrong.json", "{ \"kind\": \"handlr\" }")
+        .write("plugins/two/plugin.yaml", component)
+        .write_bytes("plugins/two/tests/bytes.json", b"\xff")
+        .write("plugins/three/plugin.yaml", "component: [p\n")
+        .write("plugins/four/plugin.yaml", &format!("{component}sha256: abc\n"))
+        .write("plugins/four/p.wasm", "no component")
+        .write("plugins/five/plugin.yaml", "build: make\n");
+    shown!(project.run(&["check"]));
+}
+
+#[test]
 fn check_answers_a_script_in_json() {
     shown!(Project::new().run(&["check", "--format", "json"]));
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use tidegate::channels::{self, PluginKind, Sources};
-use tidegate::config::{Config, Diagnostic, SourceFile};
+use tidegate::config::{Config, Diagnostic, Override, SourceFile};
 use tidegate::plugins;
 use tidegate::protocol::{Generation, PluginName};
 
@@ -334,4 +334,18 @@ fn an_environment_variable_of_nothing_is_a_mistake() {
         assert_eq!(told[0].message, "environment variable `TIDEGATE__NODE` has no value");
         assert_eq!(told[0].hint.as_deref(), Some("unset it, or give it a value"));
     }
+}
+
+#[test]
+fn a_flag_of_nothing_and_an_empty_path_are_mistakes() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tidegate.yaml");
+    let load = |text: &str, overrides: &[Override]| {
+        std::fs::write(&file, text).unwrap();
+        let told = Config::load(Some(&file), [], overrides).err().unwrap_or_default();
+        told.into_iter().map(|told| told.message).collect::<Vec<_>>()
+    };
+    let bridge = Override { flag: "--bridge", path: &["bridge"], value: String::new() };
+    assert_eq!(load("", &[bridge]), ["flag `--bridge` has no value"]);
+    assert_eq!(load("plugins: ''\n", &[]), ["`plugins` is empty, expected a path"]);
 }

@@ -1,6 +1,5 @@
 //! A server without sockets: the real catalog and gates, fakes around them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -205,11 +204,9 @@ pub fn catalog(manifest: &str, bridge: Option<&str>, generation: Generation) -> 
     let file = |path: &str, text: &str| Arc::new(SourceFile { path: path.to_owned(), text: text.to_owned() });
     let sources = Sources {
         manifests: vec![file("channels/test.yaml", manifest)],
-        schemas: BTreeMap::new(),
         bridge: bridge.map(|text| file("bridge.yaml", text)),
         plugins: PLUGINS.into_iter().map(|name| (PluginName::new(name), PluginKinds::ALL)).collect(),
-        unloadable: Vec::new(),
-        named: Vec::new(),
+        ..Sources::default()
     };
     Arc::new(channels::compile(&sources, generation).unwrap_or_else(|mistakes| panic!("{mistakes:#?}")))
 }

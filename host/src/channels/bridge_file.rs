@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::bridge::Ends;
+use super::compile::Missed;
 use super::expression::{Expression, ExpressionMistake};
 use super::manifest::{require, ticked};
 use super::plugin_kinds::named;
@@ -67,10 +68,12 @@ struct RawEnds {
     token: Option<String>,
 }
 
-/// Reads the bridge table. `declared` are the templates of every channel named in a manifest.
+/// Reads the bridge table. `declared` are the templates of every channel named in a manifest, `missed` those that
+/// may be.
 pub(super) fn read(
     source: &Arc<SourceFile>,
     declared: &HashMap<&str, &Template>,
+    missed: &Missed,
     sources: &Sources,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> BridgeTable {
@@ -80,12 +83,13 @@ pub(super) fn read(
     }
     // Of a rule that is nothing it was told.
     let items = tree.get("rules").map(Node::items).unwrap_or_default().iter().filter(|item| !item.is_null());
-    let mut reader = Reader { declared, sources, diagnostics, seen: HashMap::new() };
+    let mut reader = Reader { declared, missed, sources, diagnostics, seen: HashMap::new() };
     BridgeTable::new(items.filter_map(|node| reader.rule(node)).map(Arc::new).collect())
 }
 
 struct Reader<'a> {
     declared: &'a HashMap<&'a str, &'a Template>,
+    missed: &'a Missed,
     sources: &'a Sources,
     diagnostics: &'a mut Vec<Diagnostic>,
     seen: HashMap<RuleId, Place>,
@@ -219,6 +223,9 @@ impl Reader<'_> {
         let (to, node) = (to?, node?);
         if let Some(template) = self.declared.get(to.as_str()) {
             return Some((*template).clone());
+        }
+        if self.missed.all || self.missed.names.contains(&to) {
+            return None;
         }
         let mut known: Vec<&str> = self.declared.keys().copied().collect();
         known.sort_unstable();

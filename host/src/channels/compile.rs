@@ -1,6 +1,6 @@
 //! Manifests, schemas and the bridge table → one catalog, or everything that is wrong with them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -28,6 +28,19 @@ pub struct Sources {
     pub unloadable: Vec<PluginName>,
     /// Plugins that the configuration names.
     pub named: Vec<NamedPlugin>,
+    /// What is there and could not be read: its own mistakes are told elsewhere, and naming what may stand in it is none.
+    pub unread: UnreadFiles,
+}
+
+/// Files that are there and could not be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnreadFiles {
+    /// Whether a manifest is among them, or the directory of all.
+    pub manifests: bool,
+    /// The schemas among them, by their path below the channels directory.
+    pub schemas: BTreeSet<String>,
+    /// Whether the directory of the plugins is one.
+    pub plugins: bool,
 }
 
 /// Compiles a catalog.
@@ -49,14 +62,17 @@ pub struct Sources {
 /// ```
 pub fn compile(sources: &Sources, generation: Generation) -> Result<Catalog, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
-    let mut schemas = SchemaFiles::new(&sources.schemas);
-    let read = |source| manifest::read(source, sources, &mut schemas, &mut diagnostics);
-    let declared: Vec<Declared> = sources.manifests.iter().flat_map(read).collect();
+    let mut schemas = SchemaFiles::new(&sources.schemas, &sources.unread.schemas);
+    let mut declared = Vec::new();
+    let mut missed = Missed { all: sources.unread.manifests, names: BTreeSet::new() };
+    for source in &sources.manifests {
+        declared.append(&mut manifest::read(source, sources, &mut schemas, &mut missed, &mut diagnostics));
+    }
     let index = index(&declared, &mut diagnostics);
     let bridge = match &sources.bridge {
         Some(source) => {
             let templates = declared.iter().map(|declared| (declared.template.as_str(), &declared.template)).collect();
-            bridge_file::read(source, &templates, sources, &mut diagnostics)
+            bridge_file::read(source, &templates, &missed, sources, &mut diagnostics)
         }
         None => BridgeTable::default(),
     };
@@ -71,6 +87,14 @@ pub fn compile(sources: &Sources, generation: Generation) -> Result<Catalog, Vec
     let mut notes = schemas.into_notes();
     in_order(&mut notes, sources);
     Ok(Catalog::new(generation, channels, index, bridge, notes))
+}
+
+/// Channels that may be declared where a mistake keeps them from being read: that a rule names one is no mistake of its own.
+pub(super) struct Missed {
+    /// Whether it may be any.
+    pub(super) all: bool,
+    /// Names that are none, as they stand in manifests.
+    pub(super) names: BTreeSet<String>,
 }
 
 fn index(declared: &[Declared], diagnostics: &mut Vec<Diagnostic>) -> Index {

@@ -51,17 +51,13 @@ struct UserExample {
 /// # Errors
 /// A mistake for everything that is wrong with the file, and for every example that the catalog judges otherwise.
 pub fn judge_examples(source: &Arc<SourceFile>, catalog: &Catalog) -> Result<usize, Vec<Diagnostic>> {
-    let mut mistakes = Vec::new();
-    // JSON is YAML, which knows its places.
-    let tree = parse_yaml(source, &mut mistakes);
-    let file: Option<File> = tree.as_ref().and_then(|tree| decode(tree, &mut mistakes));
-    let (Some(tree), Some(file), true) = (tree, file, mistakes.is_empty()) else { return Err(mistakes) };
+    let (tree, file) = read(source)?;
     let Some(resolved) = catalog.resolve(&file.topic) else {
         let place = tree.nearest("/topic").place.clone();
         let message = format!("no channel declares the topic `{}`", file.topic);
         return Err(vec![Diagnostic::at(place, message).hint("`tidegate channels` lists what is declared")]);
     };
-    let mut judge = Judge { tree: &tree, resolved: &resolved, held: 0, mistakes };
+    let mut judge = Judge { tree: &tree, resolved: &resolved, held: 0, mistakes: Vec::new() };
     judge.scope(&file.scope.unwrap_or_default());
     if let Some(taken) = &file.payload {
         judge.taken("payload", &resolved.channel.payload, taken);
@@ -70,6 +66,25 @@ pub fn judge_examples(source: &Arc<SourceFile>, catalog: &Catalog) -> Result<usi
         judge.inbound(taken);
     }
     if judge.mistakes.is_empty() { Ok(judge.held) } else { Err(judge.mistakes) }
+}
+
+/// What is wrong with a file of examples by itself, whatever is declared.
+///
+/// # Errors
+/// Every mistake.
+pub fn read_examples(source: &Arc<SourceFile>) -> Result<(), Vec<Diagnostic>> {
+    read(source).map(drop)
+}
+
+fn read(source: &Arc<SourceFile>) -> Result<(Node, File), Vec<Diagnostic>> {
+    let mut mistakes = Vec::new();
+    // JSON is YAML, which knows its places.
+    let tree = parse_yaml(source, &mut mistakes);
+    let file = tree.as_ref().and_then(|tree| decode(tree, &mut mistakes));
+    match (tree, file) {
+        (Some(tree), Some(file)) if mistakes.is_empty() => Ok((tree, file)),
+        _ => Err(mistakes),
+    }
 }
 
 struct Judge<'a> {

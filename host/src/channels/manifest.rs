@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::compile::Missed;
 use super::plugin_kinds::named;
 use super::schema_files::SchemaFiles;
 use super::{Channel, Inbound, InboundAction, PluginKind, Rate, Schema, Scope, Sources, Template};
@@ -130,9 +131,13 @@ pub(super) fn read(
     source: &Arc<SourceFile>,
     sources: &Sources,
     schemas: &mut SchemaFiles<'_>,
+    missed: &mut Missed,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Declared> {
-    let Some(tree) = parse_yaml(source, diagnostics) else { return Vec::new() };
+    let Some(tree) = parse_yaml(source, diagnostics) else {
+        missed.all = true;
+        return Vec::new();
+    };
     let manifest: Option<RawManifest> = decode(&tree, diagnostics);
     if manifest.is_some() {
         require(&["feature", "channels"], &tree, &tree.place, diagnostics);
@@ -144,9 +149,12 @@ pub(super) fn read(
         diagnostics.push(Diagnostic::at(node.place.clone(), "`feature` is empty"));
     }
     let entries = tree.get("channels").map(Node::entries).unwrap_or_default();
-    let mut reader = Reader { sources, schemas, diagnostics };
+    // Channels may stand there in another form, or behind a misspelt key.
+    missed.all |= tree.get("channels").is_none_or(|channels| !matches!(channels.shape, Shape::Map(_)));
     // Of a channel that is nothing it was told.
+    missed.names.extend(entries.iter().filter(|entry| entry.value.is_null()).map(|entry| entry.key.clone()));
     let entries = entries.iter().filter(|entry| !entry.value.is_null());
+    let mut reader = Reader { sources, schemas, missed, diagnostics };
     entries.filter_map(|entry| reader.declared(entry, &feature)).collect()
 }
 
@@ -223,6 +231,7 @@ fn refuse_retained_snapshot(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> N
 struct Reader<'a, 'f> {
     sources: &'a Sources,
     schemas: &'a mut SchemaFiles<'f>,
+    missed: &'a mut Missed,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 
@@ -234,6 +243,7 @@ impl Reader<'_, '_> {
             Err(error) => {
                 let message = format!("`{}` is no channel name: {error}", entry.key);
                 self.diagnostics.push(Diagnostic::at(entry.key_place.clone(), message));
+                self.missed.names.insert(entry.key.clone());
                 None
             }
         };

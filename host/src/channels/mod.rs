@@ -23,8 +23,8 @@ mod types;
 
 pub use bridge::{BridgeError, BridgeRule, BridgeTable, Ended, RuleId};
 pub use catalog::{Catalog, Channel, Inbound, InboundAction, Rate, Resolved};
-pub use compile::{Sources, bridge_schema, compile, manifest_schema};
-pub use examples::judge_examples;
+pub use compile::{Sources, UnreadFiles, bridge_schema, compile, manifest_schema};
+pub use examples::{judge_examples, read_examples};
 pub use plugin_kinds::{NamedPlugin, PluginKind, PluginKinds};
 pub use schema::{Schema, Violation};
 pub use scope::Scope;

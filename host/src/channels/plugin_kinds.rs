@@ -129,7 +129,7 @@ pub(super) fn named(
 ) -> PluginName {
     let name = PluginName::new(name);
     match sources.plugins.get(&name) {
-        None if sources.unloadable.contains(&name) => {}
+        None if sources.unread.plugins || sources.unloadable.contains(&name) => {}
         None => {
             let known: Vec<&str> = sources.plugins.keys().map(PluginName::as_str).collect();
             let diagnostic = Diagnostic::at(place.clone(), format!("no plugin is called `{name}`"));

@@ -1,7 +1,7 @@
 //! Schemas as manifests give them: inline or in files, every reference followed, every mistake with its place.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -16,6 +16,8 @@ pub(super) const INLINE: &str = "-";
 /// The schema files, each read and judged once, and the schemas compiled so far.
 pub(super) struct SchemaFiles<'a> {
     sources: &'a BTreeMap<String, Arc<SourceFile>>,
+    /// Files that are there and could not be read; that was told.
+    unread: &'a BTreeSet<String>,
     documents: Documents,
     /// Those looked at so far.
     files: HashMap<String, File>,
@@ -38,9 +40,10 @@ struct File {
 }
 
 impl<'a> SchemaFiles<'a> {
-    pub(super) fn new(sources: &'a BTreeMap<String, Arc<SourceFile>>) -> Self {
+    pub(super) fn new(sources: &'a BTreeMap<String, Arc<SourceFile>>, unread: &'a BTreeSet<String>) -> Self {
         Self {
             sources,
+            unread,
             documents: Documents::default(),
             files: HashMap::new(),
             compiled: HashMap::new(),
@@ -108,11 +111,21 @@ impl<'a> SchemaFiles<'a> {
         let mut seen = document.look(pointer);
         diagnostics.append(&mut seen.mistakes);
         self.notes.append(&mut seen.notes);
-        let mut targets = Vec::new();
+        let (mut targets, mut is_read) = (Vec::new(), true);
         for (reference, place) in seen.references {
-            targets.extend(self.target(&reference, &document.path, place, diagnostics));
+            // Of a file that could not be read it was told.
+            if self.is_unread(&reference, &document.path) {
+                is_read = false;
+            } else {
+                targets.extend(self.target(&reference, &document.path, place, diagnostics));
+            }
         }
-        (diagnostics.len() == told, targets)
+        (is_read && diagnostics.len() == told, targets)
+    }
+
+    fn is_unread(&self, reference: &str, from: &str) -> bool {
+        let file = reference.split_once('#').map_or(reference, |(file, _)| file);
+        resolve(from, file).is_some_and(|path| self.unread.contains(&path))
     }
 
     /// Where a reference to another file leads; `None` with its mistake told.

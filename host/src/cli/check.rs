@@ -1,6 +1,7 @@
 //! `tidegate check`: the same path as a start, and nothing is served.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -8,9 +9,9 @@ use serde_json::json;
 use super::failure::{self, Failure};
 use super::load::Load;
 use super::{Answer, Format, complain};
-use crate::app::{self, Checked};
-use crate::channels::{Catalog, judge_examples};
-use crate::config::Diagnostic;
+use crate::app::{self, AppError, Checked};
+use crate::channels::{Catalog, judge_examples, read_examples};
+use crate::config::{Diagnostic, Failed};
 use crate::plugins::KeptOut;
 use crate::reload;
 
@@ -49,42 +50,72 @@ impl Check {
         }
     }
 
+    /// Every mistake of every file is told, whatever is wrong with the others.
     async fn check(self, plugins: &mut Option<PathBuf>) -> Result<([usize; 4], Vec<Diagnostic>), Failure> {
-        let config = self.load.config_to_look_at()?;
+        let (config, mut mistakes) = match self.load.config_despite() {
+            Ok(config) => (config, Vec::new()),
+            Err(Failed { mistakes, rest: Some(rest) }) => (*rest, mistakes),
+            Err(Failed { mistakes, rest: None }) => return Err(Failure::Mistakes(mistakes)),
+        };
         *plugins = Some(config.plugins.clone());
-        let Checked { serving, secrets_missing, store_missing, plugins: count, kept_out } = app::check(&config).await?;
-        for name in secrets_missing {
-            complain(&format!("note: `{name}` is not set; `tidegate serve` will need it, a plugin is granted it\n"));
-        }
-        if let Some(file) = store_missing {
-            let file = file.display();
-            complain(&format!(
-                "note: `{file}` is not there, so the queries that plugins are granted were not prepared\n"
-            ));
-        }
-        for KeptOut { plugin, reason, .. } in kept_out {
-            complain(&format!(
-                "note: plugin `{plugin}` is quarantined: {reason}; `tidegate serve` would start without it and refuse what \
-                 needs it, until another file lies there or `tidegate plugin clear {plugin}` lets it in\n"
-            ));
-        }
-        let catalog = &serving.catalog;
-        let examples = examples(&config.channels, catalog)?;
-        let counts = [catalog.channels().len(), count, catalog.bridge().rules().len(), examples];
+        let checked = match app::check(&config).await {
+            Ok(checked) => Some(checked),
+            Err(AppError::Diagnostics(mut others)) => {
+                mistakes.append(&mut others);
+                None
+            }
+            Err(failure) if mistakes.is_empty() => return Err(failure.into()),
+            Err(_) => None,
+        };
+        let catalog = match &checked {
+            Some(checked) => Some(checked.serving.catalog.clone()),
+            // Whatever the plugins are.
+            None => Load::channels_alone(&config).map(Arc::new),
+        };
+        let examples = examples(&config.channels, catalog.as_deref(), &mut mistakes);
+        let Some(checked) = checked.filter(|_| mistakes.is_empty()) else { return Err(Failure::Mistakes(mistakes)) };
+        note(&checked);
+        let catalog = &checked.serving.catalog;
+        let counts = [catalog.channels().len(), checked.plugins, catalog.bridge().rules().len(), examples];
         Ok((counts, catalog.notes().to_vec()))
     }
 }
 
-/// Judges every example of every channel, and counts those that hold.
-fn examples(channels: &Path, catalog: &Catalog) -> Result<usize, Failure> {
-    let (mut held, mut mistakes) = (0, Vec::new());
-    for file in reload::read_channel_examples(channels).map_err(Failure::Mistakes)? {
-        match judge_examples(&file, catalog) {
+/// What is no mistake here, and would be one where this is served.
+fn note(checked: &Checked) {
+    for name in &checked.secrets_missing {
+        complain(&format!("note: `{name}` is not set; `tidegate serve` will need it, a plugin is granted it\n"));
+    }
+    if let Some(file) = &checked.store_missing {
+        let file = file.display();
+        complain(&format!("note: `{file}` is not there, so the queries that plugins are granted were not prepared\n"));
+    }
+    for KeptOut { plugin, reason, .. } in &checked.kept_out {
+        complain(&format!(
+            "note: plugin `{plugin}` is quarantined: {reason}; `tidegate serve` would start without it and refuse what \
+             needs it, until another file lies there or `tidegate plugin clear {plugin}` lets it in\n"
+        ));
+    }
+}
+
+/// Judges every example of every channel, and counts those that hold. Where the channels are not known, the files alone.
+fn examples(channels: &Path, catalog: Option<&Catalog>, mistakes: &mut Vec<Diagnostic>) -> usize {
+    let mut held = 0;
+    let files = reload::read_channel_examples(channels).unwrap_or_else(|mut unreadable| {
+        mistakes.append(&mut unreadable);
+        Vec::new()
+    });
+    for file in files {
+        let judged = match catalog {
+            Some(catalog) => judge_examples(&file, catalog),
+            None => read_examples(&file).map(|()| 0),
+        };
+        match judged {
             Ok(count) => held += count,
             Err(mut others) => mistakes.append(&mut others),
         }
     }
-    if mistakes.is_empty() { Ok(held) } else { Err(Failure::Mistakes(mistakes)) }
+    held
 }
 
 fn counted(count: usize, what: &str) -> String {

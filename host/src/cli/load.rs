@@ -7,9 +7,9 @@ use clap::Args;
 use super::complain;
 use super::failure::Failure;
 use super::plugin::all_plugins;
-use crate::channels::Sources;
-use crate::config::{Config, DEV_SECRETS, Override};
-use crate::protocol::PluginName;
+use crate::channels::{self, Catalog, Sources};
+use crate::config::{Config, DEV_SECRETS, Diagnostic, Failed, Override};
+use crate::protocol::{Generation, PluginName};
 use crate::reload;
 
 /// Where the configuration is, and what of it is overridden.
@@ -65,12 +65,24 @@ impl Load {
     /// # Errors
     /// [`Failure::Mistakes`].
     pub(super) fn config_to_look_at(&self) -> Result<Config, Failure> {
-        let strict = self.config(None, &[]);
+        self.config_despite().map_err(|failed| Failure::Mistakes(failed.mistakes))
+    }
+
+    /// The same, and on a mistake what of it is good.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub(super) fn config_despite(&self) -> Result<Config, Failed> {
+        let load = |env: &[(String, String)]| {
+            let env = env.iter().cloned().chain(environment());
+            Config::load_despite(self.config.as_deref(), env, &self.overrides(None))
+        };
+        let strict = load(&[]);
         let missing = made_up_secrets();
         if strict.is_ok() || missing.is_empty() {
             return strict;
         }
-        let config = self.config(None, &missing)?;
+        let config = load(&missing)?;
         for (name, _) in &missing {
             complain(&format!("note: `{name}` is not set; `tidegate serve` will need it\n"));
         }
@@ -86,12 +98,22 @@ impl Load {
     /// [`Failure::Mistakes`] of the configuration, and of files that cannot be read.
     pub(super) fn channel_sources(&self, plugins: &mut Option<PathBuf>) -> Result<(PathBuf, Sources), Failure> {
         let config = self.places()?;
-        let read = reload::read_channels(&config.channels).map_err(Failure::Mistakes)?;
-        let there = all_plugins(plugins.insert(config.plugins)).unwrap_or_default();
-        let unloadable = there.into_iter().map(|plugin| PluginName::new(plugin.name)).collect();
-        let sources = Sources { manifests: read.manifests, schemas: read.schemas, unloadable, ..Sources::default() };
+        *plugins = Some(config.plugins.clone());
+        let sources = sources(&config).map_err(Failure::Mistakes)?;
         Ok((config.channels, sources))
     }
+
+    /// What the manifests declare, whatever the plugins are; `None` where they have mistakes.
+    pub(super) fn channels_alone(config: &Config) -> Option<Catalog> {
+        channels::compile(&sources(config).ok()?, Generation(0)).ok()
+    }
+}
+
+fn sources(config: &Config) -> Result<Sources, Vec<Diagnostic>> {
+    let read = reload::read_channels(&config.channels)?;
+    let there = all_plugins(&config.plugins).unwrap_or_default();
+    let unloadable = there.into_iter().map(|plugin| PluginName::new(plugin.name)).collect();
+    Ok(Sources { manifests: read.manifests, schemas: read.schemas, unloadable, ..Sources::default() })
 }
 
 /// The environment of the process, as far as it is text.

@@ -6,9 +6,19 @@ use crate::telemetry;
 /// Shortest API key, in bytes.
 const API_KEY_BYTES_MIN: usize = 16;
 
+/// The keys whose values are paths: an empty one would be the directory of the file.
+const PATHS: [&str; 5] = ["channels", "plugins", "bridge", "plugin_cache", "plugin_quarantine"];
+
 /// Adds what is wrong with values that decoded well.
 pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnostic>) {
     let mut told = Told { root, diagnostics };
+    for key in PATHS.into_iter().filter(|key| root.get(key).and_then(Node::as_str).is_some_and(str::is_empty)) {
+        told.add(
+            &format!("/{key}"),
+            &format!("`{key}` is empty, expected a path"),
+            Some("leave it out for the default"),
+        );
+    }
     check_auth::check(&config.auth, &mut told);
     check_api_keys(config, &mut told);
     check_bus::check(config, &mut told);

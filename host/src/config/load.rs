@@ -1,12 +1,12 @@
 //! The layers of the configuration: defaults → file → environment → flags. Later wins; every mistake is told in one run.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    Config, Diagnostic, JwksPlace, Node, Place, Provider, PublicKeyPlace, Shape, SourceFile, StorePlace, check, decode,
-    parse_yaml, redact, yaml::parse_value,
+    Config, Diagnostic, Failed, JwksPlace, Node, Place, Provider, PublicKeyPlace, Shape, SourceFile, StorePlace, check,
+    decode, despite::good_sections, parse_yaml, places::join, redact, yaml::parse_value,
 };
 
 /// Where the configuration is looked for when no file is named.
@@ -37,7 +37,7 @@ impl Config {
         env: impl IntoIterator<Item = (String, String)>,
         overrides: &[Override],
     ) -> Result<Self, Vec<Diagnostic>> {
-        Self::load_keys(None, file, env, overrides)
+        Self::load_keys(None, file, env, overrides).map_err(|failed| failed.mistakes)
     }
 
     /// The same of these keys only, where there are some.
@@ -46,19 +46,25 @@ impl Config {
         file: Option<&Path>,
         env: impl IntoIterator<Item = (String, String)>,
         overrides: &[Override],
-    ) -> Result<Self, Vec<Diagnostic>> {
+    ) -> Result<Self, Failed> {
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-        let source = read(path, file.is_some()).map_err(|diagnostic| vec![diagnostic])?;
+        let source = read(path, file.is_some()).map_err(|mistake| Failed { mistakes: vec![mistake], rest: None })?;
         let env: BTreeMap<String, String> = env.into_iter().collect();
         let mut diagnostics = Vec::new();
         let parsed = parse_yaml(&source, &mut diagnostics);
         // Taken before other layers hide them: the line a mistake is shown with is the file's.
         let mut secrets = parsed.as_ref().map_or_else(|| redact::secrets_of_text(&source.text), redact::secrets);
+        let is_yaml = parsed.is_some();
         let mut root = parsed.unwrap_or_else(|| Node::new(start_of(&source), Shape::Map(Vec::new())));
         secrets.extend(set_from_environment(&mut root, &env, &mut diagnostics));
         for Override { flag, path, value } in overrides {
-            let source = SourceFile { path: format!("flag `{flag}`"), text: value.clone() };
-            root.set(path, Node::text(start_of(&Arc::new(source)), value.clone()));
+            let place = start_of(&Arc::new(SourceFile { path: format!("flag `{flag}`"), text: value.clone() }));
+            if value.trim().is_empty() {
+                let mistake = Diagnostic::at(place, format!("flag `{flag}` has no value"));
+                diagnostics.push(mistake.hint("leave it out, or give it a value"));
+            } else {
+                root.set(path, Node::text(place, value.clone()));
+            }
         }
         if let (Some(only), Shape::Map(entries)) = (only, &mut root.shape) {
             entries.retain(|entry| only.contains(&entry.key.as_str()));
@@ -71,7 +77,12 @@ impl Config {
         }
         match config {
             Some(config) if diagnostics.is_empty() => Ok(config.resolve(path, &source, &root)),
-            _ => Err(diagnostics.into_iter().map(|diagnostic| redact::redact(diagnostic, &secrets)).collect()),
+            _ => {
+                let rest = good_sections(&root, &diagnostics).filter(|_| is_yaml);
+                let rest = rest.map(|(config, root)| Box::new(config.resolve(path, &source, &root)));
+                let mistakes = diagnostics.into_iter().map(|diagnostic| redact::redact(diagnostic, &secrets)).collect();
+                Err(Failed { mistakes, rest })
+            }
         }
     }
 
@@ -232,23 +243,10 @@ fn how_to_set(name: &str) -> String {
     }
 }
 
-/// Joins and takes `x/..` out, unless `x` is a link and the way back leads elsewhere.
-fn join(directory: &Path, path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in directory.join(path).components() {
-        let back = part == std::path::Component::ParentDir;
-        let named = matches!(out.components().next_back(), Some(std::path::Component::Normal(_)));
-        if back && named && !out.is_symlink() {
-            out.pop();
-        } else if part != std::path::Component::CurDir {
-            out.push(part);
-        }
-    }
-    if out.as_os_str().is_empty() { PathBuf::from(".") } else { out }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::config::{Broker, Limits, Provider};
 

@@ -1,6 +1,6 @@
 //! Where a configuration says that things are, for commands that serve nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Config, Diagnostic, Override};
 
@@ -18,8 +18,23 @@ impl Config {
         env: impl IntoIterator<Item = (String, String)>,
         overrides: &[Override],
     ) -> Result<Self, Vec<Diagnostic>> {
-        Self::load_keys(Some(&PLACES), file, env, overrides)
+        Self::load_keys(Some(&PLACES), file, env, overrides).map_err(|failed| failed.mistakes)
     }
+}
+
+/// Joins and takes `x/..` out, unless `x` is a link and the way back leads elsewhere.
+pub(super) fn join(directory: &Path, path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in directory.join(path).components() {
+        let back = part == std::path::Component::ParentDir;
+        let named = matches!(out.components().next_back(), Some(std::path::Component::Normal(_)));
+        if back && named && !out.is_symlink() {
+            out.pop();
+        } else if part != std::path::Component::CurDir {
+            out.push(part);
+        }
+    }
+    if out.as_os_str().is_empty() { PathBuf::from(".") } else { out }
 }
 
 #[cfg(test)]

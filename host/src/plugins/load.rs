@@ -22,9 +22,9 @@ use super::proof::Proof;
 use super::record::Record;
 use super::room::{Class, Room};
 use super::worlds::{Exports, Misfit};
-use super::{PluginHost, PluginSource, exports, imports};
+use super::{PluginHost, PluginSource, exports, imports, vectors};
 use crate::channels::PluginKinds;
-use crate::config::{ByteSize, Diagnostic};
+use crate::config::{ByteSize, Diagnostic, Node, SourceFile, parse_yaml};
 use crate::flow::ports::{FaultKind, PluginVersion};
 use crate::protocol::PluginName;
 use crate::telemetry;
@@ -45,14 +45,28 @@ impl PluginHost {
     /// Compiles as the host's [`CompileSettings`](super::CompileSettings) say, one component at a time.
     ///
     /// # Errors
-    /// Every mistake of `plugin.yaml`, or the first of the component, at the key that names it, or every golden vector
-    /// that it does not answer.
+    /// Every mistake of `plugin.yaml`, the first of the component, at the key that names it, and every golden vector
+    /// that is none or that it does not answer: each file is judged whatever is wrong with the others.
     pub async fn load(&self, source: PluginSource) -> Result<Arc<Plugin>, Vec<Diagnostic>> {
-        let manifest = read_manifest(&source.manifest)?;
-        let candidate = Candidate { name: source.name, path: source.component_path, manifest };
-        let plugin = self.load_component(&candidate, source.component).await;
-        let plugin = plugin.map(Arc::new).map_err(|mistake| vec![candidate.tell(mistake)])?;
-        self.prove(&plugin, &source.vectors).await?;
+        let PluginSource { name, manifest, component_path: path, component, vectors } = source;
+        let manifest = match read_manifest(&manifest) {
+            Ok(manifest) => manifest,
+            Err(mut mistakes) => {
+                // Of the component only what no key of `plugin.yaml` has a say in.
+                mistakes
+                    .extend(check_preamble(&name, &component).err().map(|mistake| mistake.told_of(&manifest, &path)));
+                mistakes.extend(vectors::mistakes(&vectors));
+                return Err(mistakes);
+            }
+        };
+        let candidate = Candidate { name, path, manifest };
+        let plugin = self.load_component(&candidate, component).await.map(Arc::new);
+        let plugin = plugin.map_err(|mistake| {
+            let mut mistakes = vec![candidate.tell(mistake)];
+            mistakes.extend(vectors::mistakes(&vectors));
+            mistakes
+        })?;
+        self.prove(&plugin, &vectors).await?;
         Ok(plugin)
     }
 
@@ -213,7 +227,7 @@ impl Candidate {
 
     /// A mistake at the key of `plugin.yaml` that it is about.
     pub(super) fn tell(&self, mistake: Mistake) -> Diagnostic {
-        mistake.told(&self.manifest, &format!("component `{}`", self.path))
+        mistake.told(&self.manifest.node, &format!("component `{}`", self.path))
     }
 }
 
@@ -231,9 +245,18 @@ impl Mistake {
         self.message
     }
 
+    /// Told of a component where a `plugin.yaml` that has mistakes of its own names it.
+    fn told_of(self, manifest: &Arc<SourceFile>, path: &str) -> Diagnostic {
+        let whose = format!("component `{path}`");
+        match parse_yaml(manifest, &mut Vec::new()) {
+            Some(node) => self.told(&node, &whose),
+            None => Diagnostic { hint: self.hint, ..Diagnostic::new(format!("{whose}: {}", self.message)) },
+        }
+    }
+
     /// Told of `whose` at its key of `plugin.yaml`.
-    fn told(self, manifest: &PluginManifest, whose: &str) -> Diagnostic {
-        let place = manifest.node.nearest(&self.key).place.clone();
+    fn told(self, manifest: &Node, whose: &str) -> Diagnostic {
+        let place = manifest.nearest(&self.key).place.clone();
         let mut diagnostic = Diagnostic::at(place, format!("{whose}: {}", self.message));
         diagnostic.hint = self.hint;
         diagnostic
@@ -268,7 +291,7 @@ impl Plugin {
             (true, false) => without_store("/grants/queries", "queries", &why),
             (true, true) => return None,
         };
-        Some(mistake.told(&self.manifest, &format!("plugin `{}`", self.name)))
+        Some(mistake.told(&self.manifest.node, &format!("plugin `{}`", self.name)))
     }
 }
 

@@ -137,6 +137,15 @@ pub fn read_manifest(source: &Arc<SourceFile>) -> Result<PluginManifest, Vec<Dia
     }
 }
 
+/// The component that a `plugin.yaml` names and the command that builds it, whatever else is wrong with the file; `None`
+/// where it names none.
+#[must_use]
+pub fn component_named(source: &Arc<SourceFile>) -> Option<(String, Option<String>)> {
+    let tree = parse_yaml(source, &mut Vec::new())?;
+    let text = |key: &str| tree.get(key).and_then(Node::as_str).map(str::to_owned);
+    Some((text("component").filter(|name| is_plain(name))?, text("build")))
+}
+
 /// The JSON Schema of `plugin.yaml`, for editors.
 #[must_use]
 pub fn manifest_schema() -> Value {
@@ -217,13 +226,17 @@ fn check_instances(
 
 fn check_component(name: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     let at = node.nearest("/component");
-    let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
     // Of one that is missing, too, it was told.
-    if !is_plain && node.get("component").is_some() && !is_told(at, diagnostics) {
+    if !is_plain(name) && node.get("component").is_some() && !is_told(at, diagnostics) {
         let message = format!("`component`: expected a file name, found `{name}`");
         let hint = "the component lies beside plugin.yaml";
         diagnostics.push(Diagnostic::at(at.place.clone(), message).hint(hint));
     }
+}
+
+/// Whether it is a file name and nothing more.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
 }
 
 #[cfg(test)]

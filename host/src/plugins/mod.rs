@@ -45,7 +45,7 @@ pub use compile::{CompileOrder, CompileOrderError, CompilePlace, CompileSettings
 pub use imports::{MemoryKv, NoDatabase, Secrets, Services, Standing};
 pub use inspect::{Inspection, InstanceCost};
 pub use load::COMPONENT_BYTES_MAX;
-pub use manifest::{PluginManifest, manifest_schema, read_manifest};
+pub use manifest::{PluginManifest, component_named, manifest_schema, read_manifest};
 pub use needs::Needs;
 pub use plugin::{Digest, Fingerprint, Plugin};
 pub use quarantine::{KeptOut, Quarantine, Quarantined};

@@ -93,9 +93,7 @@ pub async fn build(
     previous: &[Arc<Plugin>],
 ) -> Result<Built, Vec<Diagnostic>> {
     let fingerprint = Some(read.fingerprint());
-    let Read { manifests, schemas, bridge, named, plugins: found, unread, mut mistakes } = read;
-    // What is declared in a file that could not be read would be missed in the others.
-    let is_declared_whole = mistakes.is_empty();
+    let Read { manifests, schemas, bridge, named, plugins: found, unread, missed, mut mistakes } = read;
     let mut plugins = Vec::new();
     let mut unloadable = Vec::new();
     let mut kept_out = Vec::new();
@@ -131,10 +129,7 @@ pub async fn build(
             }
         }
     }
-    if !is_declared_whole {
-        return Err(mistakes);
-    }
-    let sources = Sources { manifests, schemas, bridge, plugins: kinds(&plugins), unloadable, named };
+    let sources = Sources { manifests, schemas, bridge, plugins: kinds(&plugins), unloadable, named, unread: missed };
     match channels::compile(&sources, generation) {
         Ok(catalog) if mistakes.is_empty() => {
             Ok(Built { fingerprint, kept_out, ..Built::new(catalog, plugins, sources) })

@@ -29,7 +29,7 @@ pub async fn build_each(
     let fingerprint = Some(read.fingerprint());
     let candidates = candidates(&read.plugins);
     let previous: &[Arc<Plugin>] = current.map_or(&[], |current| &current.plugins);
-    let Read { manifests, schemas, bridge, named, plugins: found, unread, mistakes: mut held_up } = read;
+    let Read { manifests, schemas, bridge, named, plugins: found, unread, mistakes: mut held_up, .. } = read;
     // What stands in a file that could not be read would be missed in the others.
     let is_whole = held_up.is_empty();
     let wanted = Sources { manifests, schemas, bridge, named, ..Sources::default() };
@@ -190,11 +190,10 @@ fn compiled(
 /// # Errors
 /// Every mistake.
 pub fn judge_declared(read: Read) -> Result<(), Vec<Diagnostic>> {
-    let Read { manifests, schemas, bridge, named, plugins, unread, mistakes } = read;
-    if !mistakes.is_empty() {
-        return Err(mistakes);
-    }
+    let Read { manifests, schemas, bridge, named, plugins, unread, missed, mut mistakes } = read;
     let unloadable = plugins.into_iter().map(|plugin| plugin.name).chain(unread.into_iter().map(|plugin| plugin.name));
-    let sources = Sources { manifests, schemas, bridge, named, unloadable: unloadable.collect(), ..Sources::default() };
-    channels::compile(&sources, Generation(0)).map(drop)
+    let (unloadable, plugins) = (unloadable.collect(), BTreeMap::new());
+    let sources = Sources { manifests, schemas, bridge, named, unloadable, plugins, unread: missed };
+    mistakes.extend(channels::compile(&sources, Generation(0)).err().unwrap_or_default());
+    if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
 }

@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 pub use build::{Built, build};
 pub use each::{build_each, judge_declared};
 pub use read::{
-    Paths, Read, Unread, plugin_name, read, read_channel_examples, read_channels, read_component_file, read_plugin,
-    read_vectors,
+    Paths, Read, Unread, is_hidden, plugin_name, read, read_channel_examples, read_channels, read_component_file,
+    read_plugin, read_vectors,
 };
 pub use watch::Watcher;
 

@@ -10,9 +10,9 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::links::{Home, LeadsOut};
-use crate::channels::NamedPlugin;
+use crate::channels::{NamedPlugin, UnreadFiles};
 use crate::config::{self, ByteSize, Diagnostic, SourceFile};
-use crate::plugins::{self, PluginSource};
+use crate::plugins::{self, PluginSource, Vector};
 use crate::protocol::PluginName;
 
 /// Largest manifest or schema file read, in bytes.
@@ -56,6 +56,8 @@ pub struct Read {
     pub named: Vec<NamedPlugin>,
     /// Plugins that are there and could not be read.
     pub unread: Vec<Unread>,
+    /// What else could not be read, as far as others may name what stands in it.
+    pub missed: UnreadFiles,
     /// Everything else that could not be read.
     pub mistakes: Vec<Diagnostic>,
 }
@@ -121,6 +123,7 @@ fn read_manifests(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnos
     let entries = match sorted_entries(directory) {
         Ok(entries) => entries,
         Err(error) => {
+            found.missed.manifests = true;
             mistakes.push(
                 unreadable("channels directory", directory, &error)
                     .hint("`channels:` in the configuration names it, relative to the configuration file"),
@@ -130,13 +133,16 @@ fn read_manifests(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnos
     };
     let home = Home::of(directory);
     for path in entries.into_iter().filter(|path| has_extension(path, &["yaml", "yml"])) {
-        match home.real(&path).and_then(|real| if real.is_dir() { Ok(None) } else { read_text(&path).map(Some) }) {
+        match read_file(&home, &path) {
             Ok(file) => found.manifests.extend(file),
-            Err(error) => mistakes.push(unreadable("channel manifest", &path, &error)),
+            Err(error) => {
+                found.missed.manifests = true;
+                mistakes.push(unreadable("channel manifest", &path, &error));
+            }
         }
     }
-    let mut schemas = Schemas { root: directory, home: &home, entries: 0, found: &mut found.schemas, mistakes };
-    schemas.read(directory, &mut vec![]);
+    Schemas { root: directory, home: &home, entries: 0, found, mistakes }
+        .read(directory, &mut directory.canonicalize().into_iter().collect());
 }
 
 /// Reads every schema below the channels directory.
@@ -144,7 +150,7 @@ struct Schemas<'a> {
     root: &'a Path,
     home: &'a Home,
     entries: usize,
-    found: &'a mut BTreeMap<String, Arc<SourceFile>>,
+    found: &'a mut Read,
     mistakes: &'a mut Vec<Diagnostic>,
 }
 
@@ -166,9 +172,7 @@ impl Schemas<'_> {
                 Ok(real) if real.is_dir() => self.below(&path, real, above),
                 Ok(real) if is_json && real.is_file() => self.file(&path),
                 Ok(_) => {}
-                Err(error) if is_json || LeadsOut::is_of_directory(&error) => {
-                    self.mistakes.push(unreadable("schema", &path, &error));
-                }
+                Err(error) if is_json || LeadsOut::is_of_directory(&error) => self.missed(&path, &error),
                 Err(_) => {}
             }
         }
@@ -176,7 +180,7 @@ impl Schemas<'_> {
 
     /// A link to a directory around it leads to nothing new.
     fn below(&mut self, path: &Path, real: PathBuf, above: &mut Vec<PathBuf>) {
-        if above.len() < DEPTH_MAX && !above.contains(&real) {
+        if above.len() <= DEPTH_MAX && !above.contains(&real) {
             above.push(real);
             self.read(path, above);
             above.pop();
@@ -186,10 +190,15 @@ impl Schemas<'_> {
     fn file(&mut self, path: &Path) {
         match read_text(path) {
             Ok(file) => {
-                self.found.insert(relative(self.root, path), file);
+                self.found.schemas.insert(relative(self.root, path), file);
             }
-            Err(error) => self.mistakes.push(unreadable("schema", path, &error)),
+            Err(error) => self.missed(path, &error),
         }
+    }
+
+    fn missed(&mut self, path: &Path, error: &io::Error) {
+        self.found.missed.schemas.insert(relative(self.root, path));
+        self.mistakes.push(unreadable("schema", path, error));
     }
 }
 
@@ -197,7 +206,10 @@ fn read_plugins(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnosti
     let entries = match sorted_entries(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-        Err(error) => return mistakes.push(unreadable("plugins directory", directory, &error)),
+        Err(error) => {
+            found.missed.plugins = true;
+            return mistakes.push(unreadable("plugins directory", directory, &error));
+        }
     };
     for plugin in entries {
         // A link that leads nowhere is a plugin, too, with a mistake.
@@ -222,17 +234,25 @@ fn is_unbuilt(directory: &Path) -> bool {
 /// Reads the plugin of a directory: its `plugin.yaml`, the component that names, and its golden vectors.
 ///
 /// # Errors
-/// Every mistake of the manifest, or what cannot be read.
+/// Every file that cannot be read, and what is wrong with the others as they stand.
 pub fn read_plugin(directory: &Path) -> Result<PluginSource, Vec<Diagnostic>> {
     let (path, home) = (directory.join(PLUGIN_MANIFEST), plugin_home(directory));
     let manifest = home.real(&path).and_then(|_| read_text(&path));
-    let manifest = manifest.map_err(|error| vec![unreadable("plugin manifest", &path, &error)])?;
-    let (component, vectors) = (read_component(directory, plugin_name(directory), manifest), read_vectors(directory));
-    match (component, vectors) {
+    let manifest = manifest.map_err(|error| vec![unreadable("plugin manifest", &path, &error)]);
+    let component = manifest.and_then(|manifest| read_component(directory, plugin_name(directory), manifest));
+    match (component, read_vectors(directory)) {
         (Ok(source), Ok(vectors)) => Ok(PluginSource { vectors, ..source }),
-        (component, vectors) => {
-            let mistakes = [component.err(), vectors.err()];
-            Err(mistakes.into_iter().flatten().flatten().collect())
+        (Ok(source), Err(mut mistakes)) => {
+            mistakes.extend(plugins::read_manifest(&source.manifest).err().unwrap_or_default());
+            Err(mistakes)
+        }
+        (Err(mut mistakes), Ok(vectors)) => {
+            mistakes.extend(vectors.iter().filter_map(|vector| Vector::read(vector).err()));
+            Err(mistakes)
+        }
+        (Err(mut mistakes), Err(mut others)) => {
+            mistakes.append(&mut others);
+            Err(mistakes)
         }
     }
 }
@@ -285,7 +305,7 @@ fn read_json(directory: &Path, what: &str, home: &Home) -> Result<Vec<Arc<Source
     };
     let (mut files, mut mistakes) = (Vec::new(), Vec::new());
     for path in entries.iter().filter(|path| has_extension(path, &["json"])) {
-        match home.real(path).and_then(|real| if real.is_dir() { Ok(None) } else { read_text(path).map(Some) }) {
+        match read_file(home, path) {
             Ok(file) => files.extend(file),
             Err(error) => mistakes.push(unreadable(what, path, &error)),
         }
@@ -298,21 +318,23 @@ fn read_component(
     name: PluginName,
     manifest: Arc<SourceFile>,
 ) -> Result<PluginSource, Vec<Diagnostic>> {
-    let declared = plugins::read_manifest(&manifest)?;
-    let path = directory.join(&declared.component);
+    let mistakes = || plugins::read_manifest(&manifest).err().unwrap_or_default();
+    // Whatever else is wrong with the manifest, which is judged when the plugin is loaded.
+    let Some((component, build)) = plugins::component_named(&manifest) else { return Err(mistakes()) };
+    let path = directory.join(&component);
     match plugin_home(directory).real(&path).and_then(|_| read_bounded(&path)) {
         Ok(component) => {
             Ok(PluginSource { name, manifest, component_path: show(&path), component, vectors: Vec::new() })
         }
         Err(error) => {
             let mut mistake = unreadable(&format!("component of plugin `{name}`"), &path, &error);
-            let manifest = config::parse_yaml(&manifest, &mut Vec::new());
-            mistake.place = manifest.and_then(|root| Some(root.get("component")?.place.clone()));
-            if let (io::ErrorKind::NotFound, Some(build)) = (error.kind(), &declared.build) {
+            let tree = config::parse_yaml(&manifest, &mut Vec::new());
+            mistake.place = tree.and_then(|root| Some(root.get("component")?.place.clone()));
+            if let (io::ErrorKind::NotFound, Some(build)) = (error.kind(), &build) {
                 mistake = mistake
                     .hint(format!("build it: `tidegate plugin build {name}` runs `{build}` in the plugin's directory"));
             }
-            Err(vec![mistake])
+            Err([mistakes(), vec![mistake]].concat())
         }
     }
 }
@@ -337,7 +359,8 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
 }
 
 /// Whether a name begins with a dot: an editor's file, or one of a volume's (`..data`), whose files have other names, too.
-pub(super) fn is_hidden(path: &Path) -> bool {
+#[must_use]
+pub fn is_hidden(path: &Path) -> bool {
     path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'))
 }
 
@@ -347,6 +370,11 @@ fn sorted_entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
     entries.retain(|path| !is_hidden(path));
     entries.sort();
     Ok(entries)
+}
+
+/// Reads a file that is at home there; `None` when it is something else than a file.
+fn read_file(home: &Home, path: &Path) -> io::Result<Option<Arc<SourceFile>>> {
+    if home.real(path)?.is_file() { read_text(path).map(Some) } else { Ok(None) }
 }
 
 fn read_text(path: &Path) -> io::Result<Arc<SourceFile>> {

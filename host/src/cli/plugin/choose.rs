@@ -144,7 +144,7 @@ pub(in crate::cli) fn all(directory: &Path) -> Result<Vec<PluginDirectory>, Fail
     let unreadable = |source| Failure::File { path: directory.display().to_string(), source };
     let entries = std::fs::read_dir(directory).map_err(unreadable)?;
     let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    found.retain(|path| path.join(MANIFEST).is_file());
+    found.retain(|path| !reload::is_hidden(path) && path.join(MANIFEST).is_file());
     found.sort();
     Ok(found.into_iter().map(PluginDirectory::new).collect())
 }

@@ -173,6 +173,11 @@ impl Vector {
     }
 }
 
+/// What is wrong with the files themselves, whatever a plugin would answer.
+pub(super) fn mistakes(files: &[Arc<SourceFile>]) -> Vec<Diagnostic> {
+    files.iter().filter_map(|file| Vector::read(file).err()).collect()
+}
+
 /// Runs every vector, and stops at none.
 ///
 /// # Errors

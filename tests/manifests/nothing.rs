@@ -106,7 +106,7 @@ impl Walk<'_> {
     }
 
     /// The ways of an `anyOf` or `oneOf` that are schemas of their own.
-    fn ways<'s>(schema: &'s Value) -> Vec<&'s Value> {
+    fn ways(schema: &Value) -> Vec<&Value> {
         let ways = ["anyOf", "oneOf"].into_iter().filter_map(|key| schema[key].as_array()).flatten();
         ways.filter(|way| way.get("required").is_none() || way.get("properties").is_some()).collect()
     }

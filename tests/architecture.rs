@@ -61,7 +61,7 @@ const HOMES: [(&str, &[&str]); 29] = [
     ("tower_http", &["http/", "realtime/"]),
     ("cel", &["channels/expression.rs", "channels/cel_json.rs"]),
     ("jsonschema", &["channels/schema.rs"]),
-    ("granit_parser", &["config/yaml.rs"]),
+    ("granit_parser", &["config/yaml.rs", "config/quoting.rs"]),
     ("ring", &["auth/keys.rs", "outbound/tls.rs"]),
     ("spki", &["auth/pem.rs"]),
     ("metrics", &["telemetry/"]),

@@ -206,7 +206,7 @@ fn completed(schema: &Value, key: &str, mut object: Value) -> Value {
     if has("subject") {
         add(&["event"], "type", json!("a.b"));
     }
-    if has("revoke") {
+    if has("revoke") && key != "end_sessions" {
         add(&["params"], "params", json!({ "b": "event.data.b" }));
         add(&["to", "revoke", "user"], "to", json!("a.{b}"));
         if key == "user" {

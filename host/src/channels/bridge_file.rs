@@ -99,8 +99,9 @@ impl Reader<'_> {
     fn rule(&mut self, node: &Node) -> Option<BridgeRule> {
         let revokes = node.entry("revoke").is_some();
         let raw: RawRule = decode(node, self.diagnostics)?;
-        if node.entry("end_sessions").is_some() {
-            return self.ending_rule(raw, node);
+        if let Some(entry) = node.entry("end_sessions") {
+            // What has nothing behind it was told.
+            return if entry.value.is_null() { None } else { self.ending_rule(raw, node) };
         }
         let required: &[&str] = if revokes { &["on"] } else { &["on", "to"] };
         require(required, node, &node.place, self.diagnostics);
@@ -160,6 +161,8 @@ impl Reader<'_> {
         match (raw.user, raw.token) {
             (Some(user), None) => Some(("end_sessions.user", Ends::User(self.expression(of("user")?, &user)?))),
             (None, Some(token)) => Some(("end_sessions.token", Ends::Token(self.expression(of("token")?, &token)?))),
+            // A key that has nothing behind it was told.
+            (None, None) if of("user").or(of("token")).is_some() => None,
             _ => {
                 let message = "`end_sessions` names a `user` or a `token`: one of them";
                 let hint = "like `end_sessions: { user: event.data.user }`";

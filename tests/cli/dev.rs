@@ -4,8 +4,8 @@ use std::net::TcpListener;
 
 use crate::project::Project;
 
-/// Notes that it was built, and is `ping`.
-const COPIES: &str = "component: made.wasm\nbuild: echo built >> ../../builds && cp ../../seed.wasm made.wasm\n\
+/// Notes that it was built, in a file that does not count as a source, and is `ping`.
+const COPIES: &str = "component: made.wasm\nbuild: echo built >> $PWD/../../builds && cp ../../seed.wasm made.wasm\n\
     grants: { emit: [realtime-ping], publish: [ping.seen] }\n";
 const DEV: [&str; 3] = ["dev", "--listen", "127.0.0.1:0"];
 

@@ -35,7 +35,7 @@ struct Streams {
     _guards: [WorkerGuard; 2],
 }
 
-/// Writes to standard output: through the queue once [`start`] was called, else at once. Never fails: a reader that is
+/// Writes to standard output: through the queue once logging was started, else at once. Never fails: a reader that is
 /// gone is not this process's mistake.
 pub fn say(text: &str) {
     match STREAMS.get() {

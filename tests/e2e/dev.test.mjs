@@ -162,10 +162,10 @@ describe("dev", () => {
     const source = readFileSync(join(dev.directory, SOURCE), "utf8").split("\n");
     const told = dev.line(/plugin\.fault/);
     assert.equal((await ask(socket, "realtime-ping", { n: 13 })).error.code, "handler_failed");
-    const { fields, level } = JSON.parse(await told);
+    const { detail, input, level } = JSON.parse(await told);
     assert.equal(level, "ERROR");
-    assert.match(fields.detail, new RegExp(`^panic: attempt to divide by zero, at .*src/lib.rs:${source.findIndex((line) => line.includes("!= 13")) + 1}$`));
-    assert.equal(fields.input, '{"n":13}');
+    assert.match(detail, new RegExp(`^panic: attempt to divide by zero, at .*src/lib.rs:${source.findIndex((line) => line.includes("!= 13")) + 1}$`));
+    assert.equal(input, '{"n":13}');
   });
 
   test("a change in the SDK builds the plugins that depend on it", async () => {

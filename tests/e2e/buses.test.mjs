@@ -177,7 +177,7 @@ describe("an outbox whose schema belongs to an administrator", () => {
   let postgres, server;
   before(async () => {
     postgres = await PostgresServer.start();
-    await postgres.sql("create role tide login password 'a-role-password'; create schema app");
+    await postgres.sql("create role tide login password 'a-role-password'; create role shop; create schema app");
     const url = postgres.url.replace(/\/\/[^@]+@/, "//tide:a-role-password@");
     const config = (config) => ({ ...config, bus: [{ postgres: { url, outbox: "app.events" } }] });
     server = await Server.start({ plugins: false, config });
@@ -200,7 +200,7 @@ describe("an outbox whose schema belongs to an administrator", () => {
 
   test("the SQL that the command prints makes it, and the server reads it without a restart", async () => {
     const read = server.printed("bus.back");
-    const { stdout } = await tidegate("schema", "outbox", "--table", "app.events", "--server", "tide");
+    const { stdout } = await tidegate("schema", "outbox", "--table", "app.events", "--server", "tide", "--application", "shop");
     await postgres.sql(stdout);
     await read;
     assert.equal((await server.get("/readyz")).status, 200);
@@ -217,7 +217,7 @@ describe("an outbox whose schema belongs to an administrator", () => {
     const socket = await server.connect({ token: token("u1") });
     await subscribe(socket, "e2e.room.r1");
     const inbox = collect(socket, "e2e.room.r1");
-    await postgres.sql(`select app.events_publish('sensor.heat', '{"room": "r1", "n": 1}')`);
+    await postgres.sql(`set role shop; select app.events_publish('sensor.heat', '{"room": "r1", "n": 1}')`);
     assert.deepEqual((await inbox.count(1)).map(({ n }) => n), [1]);
   });
 });

@@ -25,6 +25,7 @@ const COMMANDS = {
   "tidegate plugin test hello": "tests/e2e/new-plugin.test.mjs, in every language",
   "redis-cli -u \"$REDIS_URL\" xadd telemetry maxlen '~' 100000 '*' device d1 position '{\"lat\": 52.5, \"lon\": 13.4}'":
     "tests/e2e/buses.test.mjs",
+  "tidegate schema outbox --server tidegate --application shop | psql …": "tests/e2e/buses.test.mjs, of another table and server's role",
   "tests/run.sh": ".ci/run",
   "tests/run.sh rust": ".ci/run, with the other stages",
   "tidegate new channel shop 'shop.cart.{userId}' user:userId": "tests/cli/new.rs",

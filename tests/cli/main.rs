@@ -142,7 +142,7 @@ fn check_asks_no_server_that_serve_starts_without_and_says_so() {
     // However wide the terminal is.
     let words: Vec<&str> = help.stdout.split_whitespace().collect();
     assert!(
-        words.join(" ").contains("not asked: the Redis of `broker`, the sources of `bus`, the URLs of"),
+        words.join(" ").contains("the Redis of `broker`, the sources of `bus`, and the URLs of"),
         "{}",
         help.stdout
     );

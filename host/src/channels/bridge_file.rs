@@ -1,4 +1,4 @@
-//! `bridge.yaml`: what may stand in it, read and judged. `#[schemars]` and the doc comments here are what editors show.
+//! `bridge.yaml`: its keys, read and checked. Editors show what `#[schemars]` and the doc comments here say.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,22 +15,22 @@ use super::plugin_kinds::named;
 use super::{BridgeRule, BridgeTable, PluginKind, RuleId, Sources, Template};
 use crate::config::{Diagnostic, Entry, Node, Place, SourceFile, decode, nearest_name, parse_yaml};
 
-/// Keys about a payload: a rule that revokes has none.
+/// Keys about a payload. A rule that revokes has no payload.
 const OF_PAYLOADS: [&str; 2] = ["payload", "transform"];
 
-/// The bridge table: which bus events cross to clients. What is not listed does not cross.
+/// The bridge table: which bus events reach clients. Events without a rule do not.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Tidegate bridge table", rename = "Bridge")]
 pub(super) struct RawBridge {
-    /// The rules; an event may match several, each makes its own publication.
+    /// The rules. An event may match several rules; each of them makes its own publication.
     #[schemars(required, with = "Vec<RawRule>")]
     #[expect(dead_code, reason = "the rules are read one by one, from the tree")]
     rules: Option<Vec<IgnoredAny>>,
 }
 
-/// One rule: it publishes (`to`), takes subscriptions away (`revoke`), or ends sessions (`end_sessions`). Expressions are CEL and see the CloudEvent as
-/// `event`.
+/// One rule. It publishes (`to`), ends subscriptions (`revoke`) or ends sessions (`end_sessions`). Expressions are CEL
+/// and see the CloudEvent as `event`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Rule", extend("oneOf" = [{ "required": ["to"] }, { "required": ["revoke"] }, { "required": ["end_sessions"] }]))]
@@ -38,38 +38,38 @@ struct RawRule {
     /// The event type, or a prefix of it that ends in `.*`.
     #[schemars(required)]
     on: Option<String>,
-    /// The channel that is published on, exactly as a manifest declares it.
+    /// The channel to publish on, exactly as a manifest declares it.
     to: Option<String>,
     /// The channel whose subscriptions end, exactly as a manifest declares it.
     revoke: Option<String>,
-    /// Whose subscription ends; everybody's without it.
+    /// An expression for the user whose subscription ends. Default: the subscriptions of all users end.
     user: Option<String>,
-    /// Whose sessions end: their credentials are refused from then on.
+    /// The sessions that end. The server refuses their credentials from then on.
     end_sessions: Option<RawEnds>,
-    /// Only events for which this is true cross.
+    /// An expression: the rule applies only to events for which it is true.
     when: Option<String>,
     /// An expression for each param of `to` or `revoke`.
     #[expect(dead_code, reason = "the expressions are read from the tree, which has the places")]
     params: Option<BTreeMap<String, String>>,
-    /// What is published; the event's data without it.
+    /// An expression for the payload to publish. Default: the event's data.
     payload: Option<String>,
-    /// A plugin that makes of `payload` what is published, or says that the event does not cross.
+    /// A plugin that turns `payload` into the payload to publish, or drops the event.
     transform: Option<String>,
 }
 
-/// Whose sessions end: one of the two.
+/// The sessions that end: name one of the two.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "EndSessions", extend("oneOf" = [{ "required": ["user"] }, { "required": ["token"] }]))]
 struct RawEnds {
-    /// Those of a user: all they have until now.
+    /// An expression for a user: all current sessions of this user end.
     user: Option<String>,
-    /// Those of one credential: a token's `jti`, or a session's id as its cookie holds it.
+    /// An expression for a credential: the `jti` of a token, or a session's id as the session's cookie holds it.
     token: Option<String>,
 }
 
-/// Reads the bridge table. `declared` are the templates of every channel named in a manifest, `missed` those that
-/// may be.
+/// Reads the bridge table. `declared` holds the templates of all channels in the manifests, `missed` the templates that
+/// may exist in manifests with errors.
 pub(super) fn read(
     source: &Arc<SourceFile>,
     declared: &HashMap<&str, &Template>,
@@ -155,7 +155,7 @@ impl Reader<'_> {
         Some(BridgeRule { id, to: None, when: when?, params, payload, transform, user, ends: Some(ends) })
     }
 
-    /// Whose sessions end, and what a rule that ends those is called.
+    /// Which sessions end, and the name of a rule that ends them.
     fn ends(&mut self, raw: RawEnds, entry: &Entry) -> Option<(&'static str, Ends)> {
         let of = |key| entry.value.get(key);
         match (raw.user, raw.token) {
@@ -172,7 +172,7 @@ impl Reader<'_> {
         }
     }
 
-    /// No two rules have one name.
+    /// Reports two rules with the same name.
     fn once(&mut self, id: &RuleId, node: &Node) {
         let Some(first) = self.seen.get(id) else {
             self.seen.insert(id.clone(), node.place.clone());
@@ -188,7 +188,7 @@ impl Reader<'_> {
         self.diagnostics.push(diagnostic.hint("join their conditions with `||` in one `when`"));
     }
 
-    /// A rule publishes or revokes, and has the keys of the one only.
+    /// Checks that a rule either publishes or revokes, and has only the keys of that one.
     fn one_purpose(&mut self, node: &Node, revokes: bool) {
         let stands = |key: &str| node.get(key).is_some_and(|value| !value.is_null());
         let mut refuse = |entry: &Entry, message: &str, hint: &str| {
@@ -243,7 +243,7 @@ impl Reader<'_> {
         None
     }
 
-    /// `None` when the expression is wrong, `Some(None)` when there is none.
+    /// `None` when the expression has an error, `Some(None)` when there is no expression.
     fn optional(&mut self, node: Option<&Node>, text: Option<&str>) -> Option<Option<Expression>> {
         match (node, text) {
             (Some(node), Some(text)) => self.expression(node, text).map(Some),
@@ -303,7 +303,7 @@ impl Reader<'_> {
     }
 }
 
-/// The place of a mistake inside an expression: exact where the text stands in the file as it is, on one line.
+/// The place of an error inside an expression: exact if the expression stands in the file literally and on one line.
 fn place_in(node: &Node, text: &str, at: Option<(usize, usize)>) -> Place {
     let whole = node.place.clone();
     let quotes = match whole.width.checked_sub(text.chars().count()) {

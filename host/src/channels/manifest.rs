@@ -1,5 +1,4 @@
-//! One manifest file: what may stand in it, read and judged. `#[schemars]` and the doc comments here are what editors
-//! show.
+//! One manifest file: its keys, read and checked. Editors show what `#[schemars]` and the doc comments here say.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -17,7 +16,8 @@ use super::{Channel, Inbound, InboundAction, PluginKind, Rate, Schema, Scope, So
 use crate::config::{Diagnostic, Entry, Node, Place, Shape, SourceFile, decode, must_stay, nearest_name, parse_yaml};
 use crate::protocol::PluginName;
 
-/// Keys with a meaning that this version does not serve: accepting them in silence would promise what is not kept.
+/// Keys that this version does not serve yet. To accept them in silence would promise behaviour that clients do not
+/// get.
 const NOT_SERVED: [&str; 3] = ["history", "delivery", "presence"];
 
 /// A channel manifest: what a feature lets clients subscribe to, receive and send.
@@ -25,10 +25,10 @@ const NOT_SERVED: [&str; 3] = ["history", "delivery", "presence"];
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Tidegate channel manifest", rename = "Manifest")]
 pub(super) struct RawManifest {
-    /// The feature these channels belong to, for people and for logs.
+    /// The feature that these channels belong to, for people and for logs.
     #[schemars(required, length(min = 1))]
     feature: Option<String>,
-    /// The channels, by name template: dot-separated segments, `{name}` for one whole segment.
+    /// The channels, by name template: segments separated by dots; `{name}` stands for one whole segment.
     #[schemars(required, with = "BTreeMap<String, RawChannel>")]
     #[expect(dead_code, reason = "the channels are read one by one, from the tree")]
     channels: Option<BTreeMap<String, IgnoredAny>>,
@@ -39,29 +39,29 @@ pub(super) struct RawManifest {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Channel")]
 struct RawChannel {
-    /// What it is for.
+    /// The purpose of the channel.
     description: Option<String>,
     /// Who may join.
     #[schemars(required)]
     scope: Option<RawScope>,
-    /// A plugin that is asked after the scope, for every subscription and every message.
+    /// A plugin that decides after the scope, on every subscription and every message.
     authorizer: Option<String>,
     /// JSON Schema 2020-12 of what subscribers receive, inline or `$ref: schemas/name.json`.
     #[schemars(required, schema_with = "json_schema_schema")]
     #[expect(dead_code, reason = "the schema is read from the tree, which has the places")]
     payload: Option<IgnoredAny>,
-    /// What clients may send; nothing without it.
+    /// What clients may send. Without it clients may send nothing.
     inbound: Option<RawInbound>,
-    /// Where the topic's state comes from, which whoever subscribes gets in the ack.
+    /// The source of the topic's state, which a new subscriber receives in the ack.
     snapshot: Option<RawSnapshot>,
 }
 
-/// Where a topic's state comes from.
+/// The source of a topic's state.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Snapshot")]
 struct RawSnapshot {
-    /// The plugin that gives it.
+    /// The plugin that returns the state.
     #[schemars(required)]
     plugin: Option<String>,
 }
@@ -83,31 +83,31 @@ enum RawScope {
     User(String),
 }
 
-/// What clients may send on a channel: exactly one of `handler` and `relay` says what happens with it.
+/// What clients may send on a channel. Exactly one of `handler` and `relay` says what happens with it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Inbound")]
 struct RawInbound {
-    /// JSON Schema 2020-12 of what clients send; a relay may leave it out, then the channel's own payload stands.
+    /// JSON Schema 2020-12 of what clients send. A relay may leave it out: then the channel's own `payload` applies.
     #[serde(default)]
     #[schemars(schema_with = "json_schema_schema")]
     #[expect(dead_code, reason = "the schema is read from the tree, which has the places")]
     payload: Option<IgnoredAny>,
-    /// The plugin that answers.
+    /// The plugin that handles the message and answers it.
     handler: Option<String>,
-    /// No plugin: what is sent goes to the topic's subscribers.
+    /// Sends the message to the topic's subscribers, without a plugin.
     relay: Option<RawRelay>,
     /// How often one user may send on this channel: `20/s`, `100/m`, `1000/h`.
     #[schemars(regex(pattern = r"^[1-9][0-9]*/[smh]$"))]
     rate: Option<String>,
 }
 
-/// Who receives what is relayed.
+/// Who receives a relayed message.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Relay")]
 enum RawRelay {
-    /// Every subscriber but the sender.
+    /// Every subscriber except the sender.
     Others,
     /// Every subscriber.
     All,
@@ -122,7 +122,7 @@ pub(super) struct Declared {
     pub(super) template: Template,
     /// Where the template stands.
     pub(super) place: Place,
-    /// `None` when something else about the channel is wrong; that was told.
+    /// `None` when the channel has another error, which has been reported already.
     pub(super) channel: Option<Arc<Channel>>,
 }
 
@@ -158,7 +158,7 @@ pub(super) fn read(
     entries.filter_map(|entry| reader.declared(entry, &feature)).collect()
 }
 
-/// Tells which of these keys a mapping lacks, but for those that stand there misspelt: that was told.
+/// Reports which of these keys a mapping lacks, except for misspelt keys, which have been reported already.
 pub(super) fn require(keys: &[&str], node: &Node, place: &Place, diagnostics: &mut Vec<Diagnostic>) {
     let misspelt = |key: &str| {
         let hint = format!("did you mean `{key}`?");
@@ -201,7 +201,7 @@ fn hint_for(key: &str) -> Option<&'static str> {
     })
 }
 
-/// The node without the keys that this version does not serve, each told.
+/// Returns the node without the keys that this version does not serve, and reports each of them.
 pub(super) fn refuse_not_served(node: &Node, refused: &[&str], diagnostics: &mut Vec<Diagnostic>) -> Node {
     let is_refused = |entry: &&Entry| refused.contains(&entry.key.as_str());
     for entry in node.entries().iter().filter(is_refused) {
@@ -215,7 +215,7 @@ pub(super) fn refuse_not_served(node: &Node, refused: &[&str], diagnostics: &mut
     node.clone()
 }
 
-/// A snapshot of what the server itself kept needs the values kept, which this version does not do.
+/// Reports `snapshot: retained`: this version keeps no values of a topic.
 fn refuse_retained_snapshot(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Node {
     let retains = |entry: &&Entry| entry.key == "snapshot" && entry.value.entry("retain").is_some();
     let Some(retain) = node.entries().iter().find(retains).and_then(|entry| entry.value.entry("retain")) else {
@@ -310,7 +310,7 @@ impl Reader<'_, '_> {
         })
     }
 
-    /// A plugin that is there and is of the kind asked for.
+    /// Returns a plugin that exists and is of the required kind.
     fn plugin(&mut self, name: Option<String>, node: Option<&Node>, kind: PluginKind) -> Option<PluginName> {
         Some(named(&name?, kind, &node?.place, self.sources, self.diagnostics))
     }

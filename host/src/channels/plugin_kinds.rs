@@ -1,4 +1,4 @@
-//! What a plugin can be, and whether one that is named is there and is that.
+//! The kinds of plugins, and the check that a named plugin exists and is of the right kind.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use super::manifest::ticked;
 use crate::config::{Diagnostic, Place, nearest_name};
 use crate::protocol::PluginName;
 
-/// One thing a plugin can be: an interface of the contract.
+/// A kind of plugin: an interface of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PluginKind {
@@ -16,34 +16,34 @@ pub enum PluginKind {
     Handler,
     /// It decides who may join and send.
     Authorizer,
-    /// It gives the state of a topic to who has just subscribed.
+    /// It gives the state of a topic to a new subscriber.
     Snapshot,
     /// It makes the payload of a bridge rule.
     Transform,
-    /// It hears of connections that came and went.
+    /// It learns of opened and closed connections.
     Connection,
 }
 
-/// What a plugin's component exports.
+/// The kinds that a plugin's component exports.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PluginKinds {
     /// It answers messages.
     pub handler: bool,
     /// It decides who may join and send.
     pub authorizer: bool,
-    /// It gives the state of a topic to who has just subscribed.
+    /// It gives the state of a topic to a new subscriber.
     pub snapshot: bool,
     /// It makes the payload of a bridge rule.
     pub transform: bool,
-    /// It hears of connections that came and went.
+    /// It learns of opened and closed connections.
     pub connection: bool,
 }
 
 impl PluginKind {
-    /// Every kind, in the order they are told.
+    /// Every kind, in the order in which messages list them.
     pub const ALL: [Self; 5] = [Self::Handler, Self::Authorizer, Self::Snapshot, Self::Transform, Self::Connection];
 
-    /// The name of its interface, and of the key that asks for it.
+    /// The name of the kind's interface, and of the key that asks for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -57,10 +57,10 @@ impl PluginKind {
 }
 
 impl PluginKinds {
-    /// Every kind at once.
+    /// All kinds at once.
     pub const ALL: Self = Self { handler: true, authorizer: true, snapshot: true, transform: true, connection: true };
 
-    /// Whether it is of this kind.
+    /// Whether the plugin is of this kind.
     #[must_use]
     pub const fn has(self, kind: PluginKind) -> bool {
         match kind {
@@ -72,7 +72,7 @@ impl PluginKinds {
         }
     }
 
-    /// Notes that it is of this kind, too.
+    /// Adds a kind.
     pub const fn add(&mut self, kind: PluginKind) {
         *match kind {
             PluginKind::Handler => &mut self.handler,
@@ -83,7 +83,7 @@ impl PluginKinds {
         } = true;
     }
 
-    /// The kinds it is of.
+    /// The kinds of the plugin.
     pub fn iter(self) -> impl Iterator<Item = PluginKind> {
         PluginKind::ALL.into_iter().filter(move |kind| self.has(*kind))
     }
@@ -108,18 +108,19 @@ impl FromIterator<PluginKind> for PluginKinds {
     }
 }
 
-/// A plugin that is named outside of manifests and the bridge table.
+/// A plugin that the configuration names, outside of the manifests and the bridge table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedPlugin {
     /// The name.
     pub name: String,
-    /// What it has to be.
+    /// The kind that it must have.
     pub kind: PluginKind,
-    /// Where it is named.
+    /// Where the configuration names it.
     pub place: Place,
 }
 
-/// A plugin that a manifest, the bridge table or the configuration names, told where it is not there or not of that kind.
+/// Checks a plugin that a manifest, the bridge table or the configuration names. Reports it if there is no such plugin,
+/// or if it is of another kind.
 pub(super) fn named(
     name: &str,
     kind: PluginKind,

@@ -1,4 +1,4 @@
-//! `tidegate channels`: what is declared, as a table.
+//! `tidegate channels`: the declared channels as a table.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use crate::channels::{Channel, InboundAction, Scope};
 
 #[derive(Debug, Args)]
 pub(super) struct Channels {
-    /// How the answer is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     #[command(flatten)]
@@ -80,7 +80,7 @@ fn scope(scope: &Scope) -> String {
     }
 }
 
-/// As a manifest writes it.
+/// The scope as a manifest writes it.
 fn scope_to_json(scope: &Scope) -> Value {
     match scope {
         Scope::Public => json!("public"),

@@ -1,4 +1,4 @@
-//! `tidegate check`: the same path as a start, and nothing is served.
+//! `tidegate check`: runs the same steps as a start, but serves nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::reload;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// How the answer is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     #[command(flatten)]
@@ -50,7 +50,7 @@ impl Check {
         }
     }
 
-    /// Every mistake of every file is told, whatever is wrong with the others.
+    /// Reports the errors of every file, even if other files have errors, too.
     async fn check(self, plugins: &mut Option<PathBuf>) -> Result<([usize; 4], Vec<Diagnostic>), Failure> {
         let (config, mut mistakes) = match self.load.config_despite() {
             Ok(config) => (config, Vec::new()),
@@ -81,7 +81,7 @@ impl Check {
     }
 }
 
-/// What is no mistake here, and would be one where this is served.
+/// What is not an error here, but would be one where the server runs.
 fn note(checked: &Checked) {
     for name in &checked.secrets_missing {
         complain(&format!("note: `{name}` is not set; `tidegate serve` will need it, a plugin is granted it\n"));
@@ -98,7 +98,8 @@ fn note(checked: &Checked) {
     }
 }
 
-/// Judges every example of every channel, and counts those that hold. Where the channels are not known, the files alone.
+/// Checks every example of every channel, and counts the valid ones. If the channels are not known, it checks only the
+/// form of the files.
 fn examples(channels: &Path, catalog: Option<&Catalog>, mistakes: &mut Vec<Diagnostic>) -> usize {
     let mut held = 0;
     let files = reload::read_channel_examples(channels).unwrap_or_else(|mut unreadable| {

@@ -1,16 +1,16 @@
-//! The exit codes, as sysexits names them where it has a name.
+//! The exit codes. Where sysexits has a name for a code, it is used.
 
-/// Done; of `explain`: yes.
+/// Success; for `explain`: yes.
 pub const OK: u8 = 0;
-/// Of `explain`: no; of `plugin test` and `plugin call`: an answer differs, or is a fault.
+/// For `explain`: no. For `plugin test` and `plugin call`: an answer differs, or is a fault.
 pub const NO: u8 = 1;
-/// The command line is wrong (clap's own).
+/// The command line is not valid (clap's own code).
 pub const USAGE: u8 = 2;
 /// A plugin does not build or does not load.
 pub const PLUGIN: u8 = 65;
-/// The address is taken, or something else the server needs is not there.
+/// The address is in use, or something else that the server needs is missing.
 pub const UNAVAILABLE: u8 = 69;
 /// A bug in Tidegate.
 pub const BUG: u8 = 70;
-/// The configuration, a manifest or the bridge table has mistakes.
+/// The configuration, a manifest or the bridge table has errors.
 pub const CONFIG: u8 = 78;

@@ -1,4 +1,4 @@
-//! `tidegate explain`: may this user subscribe or send here, and which rule or plugin says so.
+//! `tidegate explain`: whether a user may subscribe or send, and which rule or plugin decides.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ pub(super) struct Explain {
     /// The user's tenant
     #[arg(long, requires = "user")]
     tenant: Option<String>,
-    /// A connection without a credential
+    /// Explain for a connection without a credential
     #[arg(long)]
     anonymous: bool,
-    /// How the answer is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     #[command(flatten)]
@@ -41,16 +41,16 @@ pub(super) struct Explain {
 
 #[derive(Debug, Subcommand)]
 enum Asked {
-    /// May they subscribe?
+    /// Whether the user may subscribe
     Subscribe {
-        /// The topic: a concrete name, `vault.v1`
+        /// The topic: a concrete name, such as `vault.v1`
         topic: String,
     },
-    /// May they send?
+    /// Whether the user may send
     Send {
-        /// The topic: a concrete name, `realtime-ping`
+        /// The topic: a concrete name, such as `realtime-ping`
         topic: String,
-        /// What they send; its schema is judged
+        /// The payload; it is checked against the channel's schema
         #[arg(long, value_name = "JSON")]
         payload: Option<String>,
     },

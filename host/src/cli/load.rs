@@ -1,4 +1,4 @@
-//! The flags that find and override the configuration, the same for every command that needs one.
+//! The flags that find and override the configuration. They are the same for every command that needs a configuration.
 
 use std::path::PathBuf;
 
@@ -12,25 +12,26 @@ use crate::config::{Config, DEV_SECRETS, Diagnostic, Failed, Override};
 use crate::protocol::{Generation, PluginName};
 use crate::reload;
 
-/// Where the configuration is, and what of it is overridden.
+/// Where the configuration is, and which of its values are overridden.
 #[derive(Debug, Args)]
 pub(super) struct Load {
-    /// The configuration [default: config/tidegate.yaml]
+    /// The configuration file [default: config/tidegate.yaml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The directory of the channel manifests, in place of the configuration's
+    /// The directory of the channel manifests; overrides the configuration
     #[arg(long, value_name = "DIR")]
     channels: Option<String>,
-    /// The directory of the plugins, in place of the configuration's
+    /// The directory of the plugins; overrides the configuration
     #[arg(long, value_name = "DIR")]
     plugins: Option<String>,
-    /// The bridge table, in place of the configuration's
+    /// The bridge table; overrides the configuration
     #[arg(long, value_name = "FILE")]
     bridge: Option<String>,
 }
 
 impl Load {
-    /// The configuration; `listen` overrides its address, `env` is taken where the process's environment has nothing.
+    /// Reads the configuration. `listen` overrides its address. `env` supplies variables that the process's environment
+    /// does not have.
     ///
     /// # Errors
     /// [`Failure::Mistakes`].
@@ -39,11 +40,10 @@ impl Load {
         Config::load(self.config.as_deref(), env, &self.overrides(listen)).map_err(Failure::Mistakes)
     }
 
-    /// Where things are, for a command that serves nothing and looks at no secret: of the rest of the configuration
-    /// nothing is asked.
+    /// Reads only the paths, for a command that serves nothing and needs no secret.
     ///
     /// # Errors
-    /// [`Failure::Mistakes`] of the keys that say it.
+    /// [`Failure::Mistakes`] of the keys for these paths.
     pub(super) fn places(&self) -> Result<Config, Failure> {
         Config::load_places(self.config.as_deref(), environment(), &self.overrides(None)).map_err(Failure::Mistakes)
     }
@@ -59,8 +59,8 @@ impl Load {
         given.filter_map(|(flag, path, value)| Some(Override { flag, path, value: value?.clone() })).collect()
     }
 
-    /// The configuration for a command that serves nothing: a secret that only `serve` needs may be missing, as it
-    /// does where a change is checked before it goes out.
+    /// Reads the configuration for a command that serves nothing. A secret that only `serve` needs may be missing, as
+    /// it is where somebody checks a change before deployment.
     ///
     /// # Errors
     /// [`Failure::Mistakes`].
@@ -68,7 +68,7 @@ impl Load {
         self.config_despite().map_err(|failed| Failure::Mistakes(failed.mistakes))
     }
 
-    /// The same, and on a mistake what of it is good.
+    /// Like [`Load::config_to_look_at`]; on an error it also returns the valid part.
     ///
     /// # Errors
     /// [`Failed`].
@@ -91,8 +91,8 @@ impl Load {
 }
 
 impl Load {
-    /// The channels directory, and what its manifests and schemas are compiled from. Plugins are taken to be what the
-    /// manifests ask of them. `plugins` is set to the configuration's directory.
+    /// The channels directory, and the files that its manifests and schemas are compiled from. Every plugin is assumed
+    /// to exist and to be of the kind that the manifests need. `plugins` is set to the configuration's directory.
     ///
     /// # Errors
     /// [`Failure::Mistakes`] of the configuration, and of files that cannot be read.
@@ -103,7 +103,7 @@ impl Load {
         Ok((config.channels, sources))
     }
 
-    /// What the manifests declare, whatever the plugins are; `None` where they have mistakes.
+    /// The channels of the manifests, whatever the plugins are; `None` if the manifests have errors.
     pub(super) fn channels_alone(config: &Config) -> Option<Catalog> {
         channels::compile(&sources(config).ok()?, Generation(0)).ok()
     }
@@ -116,18 +116,18 @@ fn sources(config: &Config) -> Result<Sources, Vec<Diagnostic>> {
     Ok(Sources { manifests: read.manifests, schemas: read.schemas, unloadable, ..Sources::default() })
 }
 
-/// The environment of the process, as far as it is text.
+/// The environment of the process, without the variables that are not text.
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// Secrets for this run, for the variables of [`DEV_SECRETS`] that are not set.
+/// Random secrets for this run, for the variables of [`DEV_SECRETS`] that are not set.
 pub(super) fn made_up_secrets() -> Vec<(String, String)> {
     let missing = DEV_SECRETS.into_iter().filter(|name| std::env::var_os(name).is_none_or(|value| value.is_empty()));
     missing.map(|name| (name.to_owned(), random())).collect()
 }
 
-/// 64 random characters of 244 bits.
+/// 64 random characters with 244 bits of entropy.
 fn random() -> String {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }

@@ -1,6 +1,6 @@
-//! The command line: one file a command. Exit codes are in [`exit`].
+//! The command line, one file for each command. Exit codes are in [`exit`].
 //!
-//! A command returns what it has to say; it is written here, so that a closed pipe is no bug.
+//! A command returns its output. This module prints it, so that a closed pipe does not look like a bug.
 
 mod channels;
 mod check;
@@ -34,31 +34,32 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve until SIGTERM, then drain; files are watched and reloaded
+    /// Serve until SIGTERM, then drain; reload files when they change
     Serve(serve::Serve),
-    /// Build the plugins, make up secrets, print tokens to try, and serve
+    /// Build the plugins, generate missing secrets, print test tokens, and serve
     Dev(dev::Dev),
-    /// Say every mistake in the configuration, the manifests, the bridge table and the plugins
+    /// Report every error in the configuration, the manifests, the bridge table and the plugins
     ///
-    /// It says no where `serve` would refuse to start. So a PostgreSQL that is the `store` has to be there, and queries of
-    /// plugins and of `session` providers are prepared where the store is.
+    /// The command fails if `serve` would refuse to start. So if `store` is a PostgreSQL database, the database must be
+    /// reachable; `check` prepares the queries of plugins and of `session` providers there.
     ///
-    /// What `serve` starts without is not asked: the Redis of `broker`, the sources of `bus`, the URLs of `jwks` and
-    /// `introspect`. `GET /readyz`, the metrics and the log of a server tell of those.
+    /// `check` does not contact the services that `serve` can start without: the Redis of `broker`, the sources of
+    /// `bus`, and the URLs of `jwks` and `introspect`. `GET /readyz`, the metrics and the log of a running server
+    /// report their state.
     Check(check::Check),
     /// List the channels
     Channels(channels::Channels),
-    /// Print the JSON Schema of a file, for editors, or write them all
+    /// Print the JSON Schema of a YAML file for editors, or write all schemas
     Schema(schema::Schema),
-    /// Write the payloads of the channels as types of a language
+    /// Generate types for the payloads of the channels
     Types(types::Types),
-    /// Sign a token to try things with
+    /// Sign a token for tests
     Token(token::Token),
-    /// Say whether a user may subscribe or send, and which rule or plugin decides
+    /// Explain whether a user may subscribe or send, and which rule or plugin decides
     Explain(explain::Explain),
     /// Build, check and try plugins
     Plugin(plugin::Plugin),
-    /// Make the first files of a channel or a plugin
+    /// Create the first files of a channel or a plugin
     New(new::New),
 }
 
@@ -72,7 +73,7 @@ enum Format {
     Json,
 }
 
-/// What a command has to say on stdout, and its exit code.
+/// What a command prints on stdout, and its exit code.
 struct Answer {
     text: String,
     exit: u8,

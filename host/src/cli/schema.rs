@@ -1,4 +1,4 @@
-//! `tidegate schema`: the JSON Schemas that editors complete and check the YAML files with, and the SQL of an outbox.
+//! `tidegate schema`: the JSON Schemas with which editors complete and check the YAML files, and the SQL of an outbox.
 
 use std::path::{Path, PathBuf};
 
@@ -13,19 +13,19 @@ use crate::{channels, config, plugins};
 
 #[derive(Debug, Args)]
 pub(super) struct Schema {
-    /// Of which file, or `outbox` for the SQL that makes an outbox in PostgreSQL
+    /// The file to describe, or `outbox` for the SQL that creates an outbox in PostgreSQL
     #[arg(value_enum, required_unless_present = "write")]
     of: Option<Of>,
-    /// Write every schema beside the files it describes, below this directory
+    /// Write every schema next to the files that it describes, below this directory
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = ".", conflicts_with = "of")]
     write: Option<PathBuf>,
-    /// The table of the outbox: `outbox` of the source in the configuration
+    /// The table of the outbox, as `outbox` in the configuration names it
     #[arg(long, value_name = "TABLE", default_value = "tidegate_outbox")]
     table: TableName,
-    /// Grant this role what the server needs of the outbox
+    /// Grant this role what the server needs for the outbox
     #[arg(long, value_name = "ROLE")]
     server: Option<String>,
-    /// Grant this role what an application needs to publish
+    /// Grant this role what an application needs for publishing
     #[arg(long, value_name = "ROLE")]
     application: Option<String>,
 }
@@ -45,7 +45,7 @@ enum Of {
 }
 
 impl Of {
-    /// The schema of a YAML file, and where it is kept.
+    /// The schema of a YAML file, and the path where it is kept.
     fn schema(self) -> Option<(&'static str, Value)> {
         match self {
             Self::Channel => Some(("channels/channel.schema.json", channels::manifest_schema())),

@@ -14,7 +14,7 @@ use crate::telemetry::{self, complain};
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// The address and port clients connect to, in place of the configuration's
+    /// The address and port that clients connect to; overrides the configuration
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     #[command(flatten)]
@@ -32,7 +32,7 @@ impl Serve {
     }
 }
 
-/// `RUST_LOG` goes first.
+/// `RUST_LOG` overrides the configuration.
 pub(super) fn start_logging(config: &Config) -> Result<(), Failure> {
     let asked = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     Ok(telemetry::init_logging(
@@ -42,7 +42,7 @@ pub(super) fn start_logging(config: &Config) -> Result<(), Failure> {
     )?)
 }
 
-/// Whoever looks at the terminal sees every mistake, and which files the others wait for.
+/// Shows every error on the terminal, and which files the others wait for.
 fn show_rejected(mistakes: &[Diagnostic]) {
     let files = reload::by_file(mistakes);
     let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).filter(|path| !path.is_empty()).collect();

@@ -1,4 +1,4 @@
-//! `tidegate token`: a token to try things with.
+//! `tidegate token`: signs a token for tests.
 
 use std::time::Duration;
 
@@ -24,10 +24,10 @@ pub(super) struct Token {
     /// The user's tenant
     #[arg(long)]
     tenant: Option<String>,
-    /// How long the token is good
+    /// How long the token is valid
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     ttl: Duration,
-    /// How the answer is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     #[command(flatten)]
@@ -55,7 +55,7 @@ impl Token {
     }
 }
 
-/// The provider that signs: the first with a shared secret. Of the others only the issuer can.
+/// The provider that signs: the first with a shared secret. For the other providers only the issuer can sign.
 pub(super) fn jwt_provider(config: &Config) -> Result<&JwtProvider, Failure> {
     let mut providers = config.auth.providers.iter();
     let jwt = providers.find_map(|provider| match provider {

@@ -1,4 +1,4 @@
-//! `tidegate types`: the payloads of the channels as types of a language.
+//! `tidegate types`: types for the payloads of the channels.
 
 use std::path::PathBuf;
 
@@ -13,13 +13,13 @@ use crate::protocol::Generation;
 
 #[derive(Debug, Args)]
 pub(super) struct Types {
-    /// What the types are written in
+    /// The language of the types
     #[arg(long, value_enum)]
     lang: Language,
-    /// Where they are written [default: stdout]
+    /// The file to write [default: stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Of this channel only, by its name in the manifest: vault.{vaultId}; may be given again
+    /// Only this channel, by its name in the manifest: vault.{vaultId}; repeat the option for more
     #[arg(long, value_name = "CHANNEL")]
     channel: Vec<String>,
     #[command(flatten)]
@@ -48,10 +48,10 @@ impl Types {
     }
 }
 
-/// The types of what was read; of all channels where none is named.
+/// The types of the manifests' payloads; of all channels if none is named.
 ///
 /// # Errors
-/// [`Failure::Mistakes`] when the manifests do not compile, [`Failure::NoChannel`].
+/// [`Failure::Mistakes`] if the manifests do not compile, [`Failure::NoChannel`].
 pub(super) fn written(sources: &Sources, language: Language, channels: &[String]) -> Result<Written, Failure> {
     channels::compile(sources, Generation(1)).map_err(Failure::Mistakes)?;
     let (language, word) = match language {

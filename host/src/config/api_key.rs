@@ -40,11 +40,11 @@ impl Permission {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {
-    /// The name, for logs.
+    /// The name of the key in logs.
     pub name: String,
-    /// The key itself: what a caller sends as its bearer token.
+    /// The key itself: the caller sends it as its bearer token.
     pub key: Secret,
-    /// What it may do; everything when left out.
+    /// What the caller may do. Default: everything.
     #[serde(default = "everything")]
     pub may: Vec<Permission>,
 }
@@ -54,21 +54,21 @@ fn everything() -> Vec<Permission> {
 }
 
 impl ApiKey {
-    /// Whether it may.
+    /// Whether the key has this permission.
     #[must_use]
     pub fn may(&self, permission: Permission) -> bool {
         self.may.contains(&permission)
     }
 }
 
-/// Every key.
+/// All keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ApiKeys(pub Vec<ApiKey>);
 
 impl ApiKeys {
-    /// The key that was presented. Each is compared in constant time and all of them are, so that the time taken
-    /// tells neither how much of a guess was right nor which key it was.
+    /// The key that equals the presented one. The function compares every key, and each in constant time: the time
+    /// taken reveals neither how much of a guess was right nor which key it was.
     #[must_use]
     pub fn find(&self, bearer: &str) -> Option<&ApiKey> {
         let same = |key: &ApiKey| bool::from(key.key.expose().as_bytes().ct_eq(bearer.as_bytes()));

@@ -12,36 +12,39 @@ use super::{HumanDuration, JwtProvider, Network, Place, WebUrl};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// Whether a connection without a credential is let in. Default `allow`: it still reaches public channels only.
+    /// Whether a connection without a credential is accepted. Default `allow`: it can then join public channels only.
     pub anonymous: Anonymous,
-    /// Who may connect from a browser page of another origin: `https://app.example.com`, `https://*.example.com` for
-    /// every host below `example.com` at any depth, or `*` for any page that brings its credential other than by cookie.
-    /// Default: same origin only.
+    /// Pages of other origins that may connect: `https://app.example.com`; `https://*.example.com` for every host below
+    /// `example.com`, at any depth; or `*` for any page that does not send its credential as a cookie. Default: only
+    /// pages of the server's own origin.
     pub origins: Vec<String>,
-    /// The headers that pages of `origins` may send along when they poll, besides `authorization` and `content-type`.
-    /// Default: whatever the page's browser asks for, as pages with tracing need it.
+    /// Request headers that pages of `origins` may send when they poll, in addition to `authorization` and
+    /// `content-type`. Default: every header that the browser asks for, because pages with tracing need it.
     pub cors_headers: Option<Vec<String>>,
     /// The cookie that may hold the credential. Default `tidegate_token`.
     pub cookie: String,
-    /// Asked in order; the first that recognises the credential decides. Default: none.
+    /// The identity providers, asked in order. The first provider that recognises the credential decides. Default:
+    /// none.
     pub providers: Vec<Provider>,
-    /// How long before its credential ends a session is told (`expiring`); at half the credential's time when that is
-    /// less. Default 1 min; 0 s tells nobody.
+    /// How long before its credential expires a session receives `expiring`; at half the credential's lifetime if that
+    /// is shorter. Default 1 min; with 0 s no session receives it.
     pub expiring_ahead: HumanDuration,
-    /// How long a revoked credential stays refused: at least as long as your longest-lived token is good. Default 30 days.
+    /// How long the server refuses a revoked credential. Set it to at least the lifetime of your longest-lived token.
+    /// Default 30 days.
     pub revocations_kept: HumanDuration,
-    /// How often a held subscription is asked about again whose authorizer grants no time, and the row of a `session`
-    /// provider's session is looked at again. Default 5 min; 0 s never.
+    /// How often the server re-authorizes a held subscription whose authorizer grants no time (`ttl-ms`), and how often
+    /// it checks the row of a session of the `session` provider again. Default 5 min; 0 s: never.
     pub recheck: HumanDuration,
-    /// How long a held subscription is kept whose authorizer, asked again, cannot tell: its database is away, for one. It is
-    /// asked again all the time. Default 1 h; 0 s ends it at once.
+    /// How long the server keeps a held subscription while its authorizer cannot decide, for example because its
+    /// database is away. The server keeps asking. Default 1 h; 0 s ends the subscription at once.
     pub recheck_grace: HumanDuration,
-    /// The proxies in front of this server, addresses and networks: whose word is believed about the address a client
-    /// comes from, for `limits.failed_connects`, and about the host that it asked for, for the origin of its page.
+    /// The proxies in front of this server: addresses and networks. The server believes what they report about the
+    /// client's address, for `limits.failed_connects`, and about the requested host, for the origin of the page.
     /// Default: none.
     pub trusted_proxies: Vec<Network>,
-    /// The header field in which they say it: `x-forwarded-for`, with the host in `x-forwarded-host`, or `forwarded`,
-    /// with both. They must set it themselves, whatever a client sent. Default `x-forwarded-for`.
+    /// The header field in which the trusted proxies report it: `x-forwarded-for`, with the host in `x-forwarded-host`;
+    /// or `forwarded`, with both. The proxies must set the field themselves and overwrite what a client sent. Default
+    /// `x-forwarded-for`.
     pub forwarded_header: ForwardedHeader,
 }
 
@@ -63,18 +66,18 @@ impl Default for Auth {
     }
 }
 
-/// Whether a connection without a credential is let in.
+/// Whether a connection without a credential is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Anonymous {
-    /// Let in, without a user.
+    /// Accepted, without a user.
     #[default]
     Allow,
-    /// Refused, `unauthenticated`.
+    /// Refused with `unauthenticated`.
     Deny,
 }
 
-/// Where a proxy says whom it speaks for.
+/// The header field in which a proxy reports the client that it forwards for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ForwardedHeader {
@@ -91,72 +94,73 @@ pub enum ForwardedHeader {
 pub enum Provider {
     /// JSON Web Tokens.
     Jwt(Box<JwtProvider>),
-    /// The sessions of a web application, in the store.
+    /// The sessions of a web application, read from the store.
     Session(SessionProvider),
-    /// A web application that is asked whose a credential is.
+    /// A web application that the server asks who the user is.
     Introspect(IntrospectProvider),
-    /// A plugin that is an authorizer.
+    /// An authorizer plugin.
     Plugin(PluginProvider),
 }
 
-/// A plugin that says whose a credential is: an authorizer, asked with the action `connect`. It decides on every
-/// credential that no provider before it recognised, so it stands last.
+/// An authorizer plugin that identifies users: the server asks it with the action `connect`. It decides on every
+/// credential that no earlier provider recognised, so it must be the last provider.
 #[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PluginProvider {
-    /// The plugin: its directory's name.
+    /// The name of the plugin's directory.
     pub name: String,
-    /// Cookies it is shown besides `auth.cookie`, where the client gave no token. Default: none.
+    /// Cookies that the plugin receives in addition to `auth.cookie` if the client sent no token. Default: none.
     #[serde(default)]
     pub cookies: Vec<String>,
-    /// Where the plugin is named, for whoever finds that it is not there.
+    /// Where the configuration names the plugin, for the error when there is no such plugin.
     #[serde(skip)]
     pub place: Option<Place>,
 }
 
 impl fmt::Debug for PluginProvider {
-    /// Without the text of the file that the place is in.
+    /// Leaves out the text of the file that the place is in.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, cookies, place: _ } = self;
         f.debug_struct("PluginProvider").field("name", name).field("cookies", cookies).finish_non_exhaustive()
     }
 }
 
-/// The sessions of a web application: a cookie whose value a query finds in the store. The value is looked for nowhere
-/// else: not in a URL, and in `auth.token` or a bearer token only with `token`.
+/// The sessions of a web application: a query finds the value of a cookie in the store. The server never takes the
+/// value from a URL, and takes it from `auth.token` or a bearer token only with `token: true`.
 #[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionProvider {
     /// The cookie that holds the session's id.
     pub cookie: String,
-    /// The question to the store; `$1` is the session's id. No row: there is no such session. The row's columns:
-    /// `user_id`; and where there are such, `roles` (a list, a JSON list as text, or a text separated by spaces or
+    /// The SQL query for a session; `$1` is the session's id. No row means that there is no such session. Columns of
+    /// the row: `user_id` and, all optional, `roles` (a list, a JSON list as text, or a text separated by spaces or
     /// commas), `tenant`, `created_at` and `expires_at` (both in seconds since the Unix epoch, or a `timestamptz`).
     pub query: String,
-    /// How long a session may go without anything from its user; then it ends. Default 30 min, `0s` for ever.
+    /// How long a session may be without activity of its user before it ends. Default 30 min; `0s`: no limit.
     #[serde(default = "half_an_hour")]
     pub idle: HumanDuration,
-    /// How long a session lasts at most, from `created_at`, or from when it was first seen here where the query has no
-    /// such column. Default 12 h, `0s` for ever.
+    /// The longest lifetime of a session, counted from `created_at`, or from the first time this server saw the session
+    /// if the query has no such column. Default 12 h; `0s`: no limit.
     #[serde(default = "half_a_day")]
     pub absolute: HumanDuration,
-    /// Whether the session's id is also taken as `auth.token`, from a bearer token and from `authenticate`, as apps
-    /// without cookies send it. Default `false`.
+    /// Whether clients may also send the session's id as `auth.token`, as a bearer token and with `authenticate`, as
+    /// apps without cookies do. Default `false`.
     #[serde(default)]
     pub token: bool,
-    /// How often activity is written back to the store. Default 10 s.
+    /// How often the server writes activity back to the store. Default 10 s.
     #[serde(default = "ten_seconds", deserialize_with = "some_time")]
     pub write_back: HumanDuration,
-    /// How long the store may take to answer; then new connections are refused `unavailable`. Default 2 s.
+    /// How long the store may take to answer; after that the server refuses new connections with `unavailable`. Default
+    /// 2 s.
     #[serde(default = "two_seconds", deserialize_with = "some_time")]
     pub timeout: HumanDuration,
-    /// Where it stands, for whoever finds that the database does not understand the query.
+    /// Where the query stands, for the error when the database does not understand it.
     #[serde(skip)]
     pub place: Option<Place>,
 }
 
 impl fmt::Debug for SessionProvider {
-    /// Without the text of the file that the place is in.
+    /// Leaves out the text of the file that the place is in.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionProvider")
             .field("cookie", &self.cookie)
@@ -165,44 +169,45 @@ impl fmt::Debug for SessionProvider {
     }
 }
 
-/// A web application that is asked whose a credential is: its own page about the user that is logged in.
+/// A web application that the server asks who the user is: its own endpoint about the logged-in user.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IntrospectProvider {
-    /// What is asked, with `GET`. May be on a private network. No redirect is followed.
+    /// The URL that the server requests with `GET`. It may be on a private network. The server follows no redirects.
     #[schemars(with = "String")]
     pub url: WebUrl,
-    /// The cookies that are sent along, and no others. Default `["*"]`: all there are.
+    /// The cookies that the server forwards; it forwards no others. Default `["*"]`: all cookies.
     #[serde(default = "every_cookie")]
     pub cookies: Vec<String>,
-    /// Whether a token (`auth.token`, a bearer token, `auth.cookie` or the one of `authenticate`) is sent along, as
-    /// `Authorization: Bearer`. Default `true`.
+    /// Whether the server forwards a token (`auth.token`, a bearer token, `auth.cookie`, or the token of
+    /// `authenticate`) as `Authorization: Bearer`. Default `true`.
     #[serde(default = "yes")]
     pub bearer: bool,
-    /// Where the user's id is in the answer, a JSON Pointer. Default `/id`.
+    /// Where the answer holds the user's id: a JSON Pointer. Default `/id`.
     #[serde(default = "id")]
     pub user: String,
-    /// Where the roles are: a list of texts, or one text separated by spaces or commas. Default `/roles`.
+    /// Where the answer holds the roles: a list of texts, or one text separated by spaces or commas. Default `/roles`.
     #[serde(default = "roles")]
     pub roles: String,
-    /// Where the tenant is. Default: nowhere.
+    /// Where the answer holds the tenant. Default: nowhere.
     #[serde(default)]
     pub tenant: Option<String>,
-    /// How long an answer is good for other connections with the same credential. Default 30 s; `0s` keeps none.
+    /// How long the server reuses an answer for other connections with the same credential. Default 30 s; `0s`: never.
     #[serde(default = "thirty_seconds")]
     pub cache: HumanDuration,
-    /// Answers kept; those kept for longest give way. Default 10,000.
+    /// The most answers in the cache; when it is full, the oldest answers are dropped. Default 10,000.
     #[serde(default = "ten_thousand")]
     pub cache_entries: usize,
-    /// How long the whole answer may take; then new connections are refused `unavailable`. Default 2 s.
+    /// How long the whole answer may take; after that the server refuses new connections with `unavailable`. Default 2
+    /// s.
     #[serde(default = "two_seconds", deserialize_with = "some_time")]
     pub timeout: HumanDuration,
-    /// How long a connection that was let in may stay until it must show its credential again. Default: for ever.
+    /// How long an accepted connection may stay open before it must show its credential again. Default: no limit.
     #[serde(default)]
     pub lifetime: Option<HumanDuration>,
 }
 
-/// A time that is not nothing.
+/// A time span longer than zero.
 pub(super) fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HumanDuration, D::Error> {
     let time = HumanDuration::deserialize(deserializer)?;
     if time.get().is_zero() { Err(serde::de::Error::custom("expected more than 0 s")) } else { Ok(time) }

@@ -10,7 +10,7 @@ use super::RedisUrl;
 /// How publications reach other nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Broker {
-    /// There are none.
+    /// There are no other nodes.
     #[default]
     Memory,
     /// Through this Redis.
@@ -42,8 +42,8 @@ impl JsonSchema for Broker {
     }
 }
 
-/// What every key and channel in Redis begins with, so that several installations can share one: letters, digits, `-`
-/// and `_`, at most 64.
+/// The prefix of every key and channel in Redis, so that several installations can share one Redis: letters, digits,
+/// `-` and `_`, at most 64.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerPrefix(String);
 
@@ -84,7 +84,7 @@ impl JsonSchema for BrokerPrefix {
         json_schema!({
             "type": "string",
             "pattern": "^[A-Za-z0-9_-]{1,64}$",
-            "description": "What every key and channel in Redis begins with.",
+            "description": "The prefix of every key and channel in Redis.",
         })
     }
 }

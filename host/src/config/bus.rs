@@ -1,4 +1,4 @@
-//! The `bus` key: where bus events come from besides the in-process bus, which is always there.
+//! The `bus` key: the sources of bus events in addition to the in-process bus, which is always there.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,56 +17,59 @@ const NAME_BYTES_MAX: usize = 63;
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BusSource {
-    /// Streams of a Redis.
+    /// Streams in Redis.
     Redis(RedisSource),
-    /// An outbox table of a PostgreSQL database.
+    /// An outbox table in a PostgreSQL database.
     Postgres(PostgresSource),
 }
 
-/// Who of several nodes gets an event.
+/// Which of several nodes receives an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BusMode {
-    /// Every node, each for its own sockets.
+    /// Every node receives it, for its own clients.
     #[default]
     FanOut,
-    /// One of them. With several nodes a `broker` takes what it leads to the others.
+    /// One of the nodes receives it. With several nodes a `broker` must carry the resulting publications to the others.
     Shared,
 }
 
-/// Streams of a Redis, 6.2 or later, each read by a consumer group.
+/// Streams in Redis 6.2 or later. A consumer group reads each of them.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedisSource {
-    /// Where it is.
+    /// The URL of the Redis server.
     pub url: RedisUrl,
-    /// The stream to read, or `streams` for several.
+    /// The stream to read; use `streams` for several.
     #[serde(default)]
     pub stream: Option<String>,
-    /// The streams to read, each for itself: what is wrong with one holds up no other.
+    /// The streams to read. The server reads each of them separately: an error in one does not stop the others.
     #[serde(default)]
     pub streams: Vec<String>,
-    /// Who of several nodes gets an entry. Default `fan-out`.
+    /// Which of several nodes receives an entry. Default `fan-out`.
     #[serde(default)]
     pub mode: BusMode,
-    /// The consumer group; with `fan-out` what the name of each node's group begins with. Default `tidegate`.
+    /// The consumer group; with `fan-out`, the prefix of the name of each node's group. Default `tidegate`.
     #[serde(default = "group")]
     pub group: Name,
-    /// How an entry becomes an event. Default: the producers speak `CloudEvents`, a whole one as JSON in the field `event`,
-    /// or an attribute a field.
+    /// How an entry becomes an event. Default: producers write `CloudEvents`, either a whole event as JSON in the field
+    /// `event`, or one field for each attribute.
     #[serde(default)]
     pub fields: Option<StreamFields>,
-    /// Entries read at once, 1 to 10,000: so many are read again after a crash. Default 100.
+    /// Entries that the server reads at once, from 1 to 10,000; after a crash it reads at most so many again. Default
+    /// 100.
     #[serde(default = "batch", deserialize_with = "batch_of")]
     #[schemars(range(min = 1, max = 10_000))]
     pub batch: usize,
-    /// With `shared`, how long a node may have an entry and not acknowledge it until another takes it over. Default 30 s.
+    /// With `shared`: how long a node may hold an entry without acknowledging it before another node takes the entry
+    /// over. Default 30 s.
     #[serde(default = "claim_after")]
     pub claim_after: HumanDuration,
-    /// How long a node may be gone until what is kept for it is removed: with `fan-out` its group. Default 1 h.
+    /// How long a node may be away before the server removes the state kept for it: with `fan-out`, its group. Default
+    /// 1 h.
     #[serde(default = "forget_after")]
     pub forget_after: HumanDuration,
-    /// How long an answer may take; then the link is made anew. Default 5 s.
+    /// How long Redis may take to answer before the server connects again. Default 5 s.
     #[serde(default = "timeout")]
     pub timeout: HumanDuration,
 }
@@ -78,35 +81,36 @@ impl RedisSource {
     }
 }
 
-/// An outbox: a table that applications insert events into within their own transactions.
+/// An outbox: a table into which applications insert events within their own transactions.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresSource {
-    /// The database; through a pooler, too.
+    /// The database. A connection pooler in front of it is possible.
     pub url: PostgresUrl,
-    /// The database for `LISTEN`, not through a pooler that gives a connection to several. Default: `url`.
+    /// The database for `LISTEN`. It must not go through a pooler that shares connections. Default: `url`.
     #[serde(default)]
     pub listen_url: Option<PostgresUrl>,
-    /// The table, `outbox` or `schema.outbox`; made at start when it is not there. Default `tidegate_outbox`.
+    /// The table, `outbox` or `schema.outbox`. The server creates it at its start if it does not exist. Default
+    /// `tidegate_outbox`.
     #[serde(default)]
     pub outbox: TableName,
-    /// Who of several nodes gets a row. Default `fan-out`.
+    /// Which of several nodes receives a row. Default `fan-out`.
     #[serde(default)]
     pub mode: BusMode,
-    /// Rows read at once, 1 to 10,000: so many are read again after a crash. Default 100.
+    /// Rows that the server reads at once, from 1 to 10,000; after a crash it reads at most so many again. Default 100.
     #[serde(default = "batch", deserialize_with = "batch_of")]
     #[schemars(range(min = 1, max = 10_000))]
     pub batch: usize,
-    /// How often is looked for new rows, at least 10 ms; a notification makes it at once. Default 1 s.
+    /// How often the server looks for new rows, at least 10 ms; with a notification it looks at once. Default 1 s.
     #[serde(default = "poll")]
     pub poll: HumanDuration,
-    /// How long a row is kept that not every node has read. Default 7 days.
+    /// How long the server keeps a row that not every node has read. Default 7 days.
     #[serde(default = "retain")]
     pub retain: HumanDuration,
-    /// How long a node may be gone until rows are no longer kept for it. Default 1 h.
+    /// How long a node may be away before the server stops keeping rows for it. Default 1 h.
     #[serde(default = "forget_after")]
     pub forget_after: HumanDuration,
-    /// How long an answer may take; then the link is made anew. Default 5 s.
+    /// How long the database may take to answer before the server connects again. Default 5 s.
     #[serde(default = "timeout")]
     pub timeout: HumanDuration,
 }
@@ -146,40 +150,40 @@ fn batch_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Erro
     }
 }
 
-/// How an entry of a stream becomes an event: `event` alone, or `type` and perhaps others. `$name` is the field of that
-/// name, any other text is the text itself (`$$` for one that begins with a `$`).
+/// How an entry of a stream becomes an event: either `event` alone, or `type` with any of the others. `$name` stands
+/// for the value of the field of that name; any other text stands for itself (`$$` for a text that begins with `$`).
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StreamFields {
     /// The field that holds a whole `CloudEvent` as JSON.
     #[serde(default)]
     pub event: Option<FieldName>,
-    /// The type.
+    /// The event's type.
     #[serde(default, rename = "type")]
     pub kind: Option<FieldText>,
-    /// The id. Default: the id of the entry.
+    /// The event's id. Default: the id of the entry.
     #[serde(default)]
     pub id: Option<FieldText>,
-    /// The source, a URI reference. Default: `/redis/` and the stream.
+    /// The event's source, a URI reference. Default: `/redis/` and the name of the stream.
     #[serde(default)]
     pub source: Option<FieldText>,
-    /// The subject. Default: none.
+    /// The event's subject. Default: none.
     #[serde(default)]
     pub subject: Option<FieldText>,
-    /// The time, RFC 3339. Default: none.
+    /// The event's time, RFC 3339. Default: none.
     #[serde(default)]
     pub time: Option<FieldText>,
-    /// The field that holds the data as JSON. Default: every field of the entry, as texts.
+    /// The field that holds the event's data as JSON. Default: all fields of the entry, as texts.
     #[serde(default)]
     pub data: Option<FieldName>,
 }
 
-/// A text, or the field that holds it.
+/// A text, or the field that holds the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FieldText {
     /// This text for every entry.
     Always(String),
-    /// What the field of this name holds.
+    /// The value of the field with this name.
     Field(String),
 }
 
@@ -202,7 +206,7 @@ impl JsonSchema for FieldText {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "description": "A text, or `$name` for what the field of that name holds." })
+        json_schema!({ "type": "string", "description": "A text, or `$name` for the value of the field of that name." })
     }
 }
 
@@ -225,7 +229,7 @@ impl JsonSchema for FieldName {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": r"^\$[^$]", "description": "`$name`, the field of that name." })
+        json_schema!({ "type": "string", "pattern": r"^\$[^$]", "description": "`$name`: the field of that name." })
     }
 }
 
@@ -240,7 +244,7 @@ impl Name {
         &self.0
     }
 
-    /// A name made of another text: what a name does not hold becomes `-`.
+    /// Makes a name from another text: replaces every character that a name cannot hold with `-`.
     #[must_use]
     pub fn made_of(text: &str) -> Self {
         let fitting = text.chars().map(|c| if c.is_ascii() && fits(c as u8) { c } else { '-' });
@@ -278,12 +282,13 @@ impl JsonSchema for Name {
     }
 }
 
-/// The name of a table, as it needs no quotes: lower-case letters, digits and `_`, perhaps behind a schema and a dot.
+/// The name of a table that needs no quotes in SQL: lower-case letters, digits and `_`, with an optional schema and dot
+/// in front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableName(String);
 
 impl TableName {
-    /// The text: it stands in SQL as it is.
+    /// The text, which SQL statements hold unquoted.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -296,7 +301,8 @@ impl Default for TableName {
     }
 }
 
-/// Longest part of a table's name, in bytes: the names of what belongs to it are longer, and PostgreSQL's end at 63.
+/// Longest part of a table's name, in bytes. The names of the objects that belong to the table are longer, and
+/// PostgreSQL cuts names at 63 bytes.
 const TABLE_BYTES_MAX: usize = 48;
 
 impl FromStr for TableName {
@@ -329,7 +335,7 @@ impl JsonSchema for TableName {
         json_schema!({
             "type": "string",
             "pattern": "^[a-z_][a-z0-9_]{0,47}(\\.[a-z_][a-z0-9_]{0,47})?$",
-            "description": "The name of a table, perhaps behind a schema and a dot.",
+            "description": "The name of a table: `table` or `schema.table`.",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The `jwt` provider: which tokens are taken, and where the keys are that they are checked with.
+//! The `jwt` provider: which tokens it accepts, and where the keys are that check them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,23 +14,24 @@ use super::{HumanDuration, JwtAlgorithm, OneOrMore, Place, Secret, WebUrl};
 #[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JwtProvider {
-    /// The algorithm that tokens must be signed with, or a list of them. Default `HS256`, which needs a `secret`.
+    /// The algorithm that tokens must be signed with, or a list of algorithms. Default `HS256`, which needs a `secret`.
     #[serde(default = "hs256")]
     pub algorithm: OneOrMore<JwtAlgorithm>,
-    /// The shared secret of HS256, HS384 and HS512, at least as long as the algorithm's hash (RFC 7518 §3.2).
+    /// The shared secret for HS256, HS384 and HS512. It must be at least as long as the algorithm's hash (RFC 7518
+    /// §3.2).
     #[serde(default)]
     pub secret: Option<Secret>,
-    /// The issuer's public key: its PEM text, or the file that holds it.
+    /// The issuer's public key: the PEM text, or the file that holds it.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub public_key: Option<PublicKeyPlace>,
-    /// The issuer's public keys, a JSON Web Key Set (RFC 7517): a file, read again when it changes, or a URL, asked now
-    /// and then. The URL may be on a private network.
+    /// The issuer's public keys as a JSON Web Key Set (RFC 7517): a file, which the server reads again when it changes,
+    /// or a URL, which the server fetches regularly. The URL may be on a private network.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub jwks: Option<JwksPlace>,
-    /// How often the URL of `jwks` is asked. Default 5 min. A token with a key that is not known makes it be asked
-    /// earlier, every 10 s at most, and waits for the answer, `timeout` at most.
+    /// How often the server fetches the URL of `jwks`. Default 5 min. A token with an unknown key triggers an earlier
+    /// fetch, at most every 10 s, and waits for the result, at most `timeout`.
     #[serde(default = "five_minutes", deserialize_with = "some_time")]
     pub refresh: HumanDuration,
     /// How long the URL of `jwks` may take to answer. Default 5 s.
@@ -39,28 +40,30 @@ pub struct JwtProvider {
     /// The claim that holds the user's id, or a JSON Pointer into the claims (`/data/id`). Default `sub`.
     #[serde(default = "sub")]
     pub user: String,
-    /// The claim of the roles: a list, or one text separated by spaces or commas; or a JSON Pointer. Default `roles`.
+    /// The claim that holds the roles: a list, or one text separated by spaces or commas; or a JSON Pointer. Default
+    /// `roles`.
     #[serde(default = "roles")]
     pub roles: String,
-    /// The claim of the tenant, or a JSON Pointer. Default: none.
+    /// The claim that holds the tenant, or a JSON Pointer. Default: none.
     #[serde(default)]
     pub tenant: Option<String>,
-    /// The `iss` a token must have; a token of another issuer is left to the next provider. Default: any.
+    /// The required `iss`. The provider leaves a token of another issuer to the next provider. Default: any issuer.
     #[serde(default)]
     pub iss: Option<String>,
-    /// The `aud` a token must have among its own, or a list of which it must have one. Default: a token must have none.
+    /// The audience that a token must name in `aud`, or a list of audiences of which it must name one. Default: a token
+    /// must have no `aud`.
     #[serde(default)]
     pub aud: Option<OneOrMore<String>>,
     /// How far the clocks of the issuer and of this server may differ. Default 0 s.
     #[serde(default)]
     pub leeway: Option<HumanDuration>,
-    /// Where the key is configured, for whoever finds that it is no good.
+    /// Where the key is configured, for the error when the key is not valid.
     #[serde(skip)]
     pub place: Option<Place>,
 }
 
 impl fmt::Debug for JwtProvider {
-    /// Without the text of the file that the place is in.
+    /// Leaves out the text of the file that the place is in.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("JwtProvider");
         shown.field("algorithm", &self.algorithm).field("public_key", &self.public_key).field("jwks", &self.jwks);
@@ -95,7 +98,7 @@ impl JwtProvider {
 pub enum PublicKeyPlace {
     /// The PEM text itself.
     Pem(String),
-    /// A file that holds it.
+    /// A file that holds the PEM text.
     File(PathBuf),
 }
 

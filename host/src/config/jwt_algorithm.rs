@@ -1,11 +1,11 @@
-//! How a token is signed, by the names that tokens, key sets and the configuration use (RFC 7518, RFC 9864).
+//! The signature algorithms, by the names that tokens, key sets and the configuration use (RFC 7518, RFC 9864).
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error as _};
 
-/// How a token is signed.
+/// A signature algorithm of tokens. `Ed25519` and `EdDSA` are the same.
 ///
 /// ```
 /// use tidegate::config::JwtAlgorithm;
@@ -38,11 +38,11 @@ pub enum JwtAlgorithm {
     ES256,
     /// ECDSA on P-384 with SHA-384.
     ES384,
-    /// Ed25519. Also the meaning of `EdDSA`, its older name: the other curve of that name, Ed448, is not served.
+    /// Ed25519. `EdDSA` is its older name. The other curve of that name, Ed448, is not supported.
     Ed25519,
 }
 
-/// Every name there is a signature for. The first name of an algorithm is how the server writes it.
+/// Every supported name. The server itself writes the first name of an algorithm.
 const NAMES: [(&str, JwtAlgorithm); 13] = [
     ("HS256", JwtAlgorithm::HS256),
     ("HS384", JwtAlgorithm::HS384),
@@ -60,14 +60,13 @@ const NAMES: [(&str, JwtAlgorithm); 13] = [
 ];
 
 impl JwtAlgorithm {
-    /// The algorithm of this name, compared as it is written: `None` is not `none`. `Ed25519` (RFC 9864) and `EdDSA` are
-    /// one.
+    /// The algorithm with this name. Case matters: `None` is not `none`. `Ed25519` (RFC 9864) and `EdDSA` are the same.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, algorithm)| algorithm)
     }
 
-    /// What is to be said of a name of no algorithm here; `None` when it is not known as a name of any.
+    /// Why the server does not support an algorithm of this name; `None` if the name is unknown.
     #[must_use]
     pub fn not_served(name: &str) -> Option<&'static str> {
         match name {
@@ -82,7 +81,8 @@ impl JwtAlgorithm {
         }
     }
 
-    /// The shortest secret, in bytes: as long as the hash, RFC 7518 §3.2. `None` where there is no shared secret.
+    /// The shortest secret, in bytes: as long as the hash, RFC 7518 §3.2. `None` if the algorithm uses no shared
+    /// secret.
     #[must_use]
     pub const fn secret_bytes_min(self) -> Option<usize> {
         match self {
@@ -93,7 +93,7 @@ impl JwtAlgorithm {
         }
     }
 
-    /// The name in messages, and in the header of a token that is signed here.
+    /// The name in messages, and in the header of a token that the server signs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         NAMES.into_iter().find(|(_, algorithm)| *algorithm == self).map_or("-", |(name, _)| name)
@@ -120,7 +120,7 @@ impl JsonSchema for JwtAlgorithm {
         json_schema!({
             "type": "string",
             "enum": NAMES.map(|(name, _)| name),
-            "description": "How a token is signed. `Ed25519` and `EdDSA` are one."
+            "description": "A signature algorithm of tokens. `Ed25519` and `EdDSA` are the same."
         })
     }
 }

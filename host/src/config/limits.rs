@@ -1,4 +1,4 @@
-//! Every bound of the server that an operator can move, with its default.
+//! Every limit of the server that an operator can change, with its default.
 
 use std::time::Duration;
 
@@ -11,183 +11,192 @@ use super::{ByteSize, HumanDuration};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Largest payload of a client, a backend or a plugin, in bytes. Default 64 KiB; refused `payload_too_large`.
+    /// Largest payload of a client, a backend or a plugin, in bytes. Default 64 KiB; a larger one is refused with
+    /// `payload_too_large`.
     #[serde(rename = "payload", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub payload_bytes_max: usize,
-    /// Largest Socket.IO message read at all, in bytes. Default 2 MiB; beyond it the transport closes.
+    /// Largest Socket.IO message that the server reads, in bytes. Default 2 MiB; a larger one closes the transport.
     #[serde(rename = "frame", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub frame_bytes_max: usize,
-    /// Largest head of an HTTP request, its line and its headers, in bytes. Default 64 KiB, from 16 KiB to 256 KiB; beyond
-    /// it 431, and the connection is closed.
+    /// Largest head of an HTTP request (request line and headers), in bytes. Default 64 KiB, from 16 KiB to 256 KiB; a
+    /// larger one is answered with 431, and the connection is closed.
     #[serde(rename = "headers", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub headers_bytes_max: usize,
-    /// Topics one connection may hold. Default 128; refused `too_many_subscriptions`.
+    /// Topics that one connection may hold. Default 128; one more is refused with `too_many_subscriptions`.
     #[serde(rename = "subscriptions_per_connection", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub subscriptions_per_connection_max: usize,
-    /// TCP connections open at once, those of websockets included. Default: what the descriptors of the process are enough
-    /// for. Beyond it a connection is answered 503 and closed; `/healthz`, `/readyz` and `/metrics` still answer.
+    /// TCP connections open at once, websockets included. Default: as many as the file descriptors of the process
+    /// allow. The server answers one more with 503 and closes it; `/healthz`, `/readyz` and `/metrics` still answer.
     #[serde(rename = "tcp_connections", deserialize_with = "some_count")]
     #[schemars(range(min = 1))]
     pub tcp_connections_max: Option<usize>,
-    /// Open connections. Default 100,000; refused `unavailable`.
+    /// Open client connections. Default 100,000; one more is refused with `unavailable`.
     #[serde(rename = "connections", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub connections_max: usize,
-    /// Credentials that are no good, of one address (of IPv6: one /64) in a minute; then its new connections and its
-    /// `authenticate` are refused `rate_limited` until the minute is over. Default 60; 0 counts none. Behind a proxy list
-    /// it in `auth.trusted_proxies`.
+    /// Failed logins (refused credentials) of one address in one minute; for IPv6, of one /64 network. After that the
+    /// server refuses its new connections and its `authenticate` with `rate_limited` until the minute is over. Default
+    /// 60; 0: no limit. Behind a proxy, list the proxy in `auth.trusted_proxies`.
     #[serde(rename = "failed_connects")]
     pub failed_connects_max: u32,
-    /// HTTP requests of providers (`jwks`, `introspect`) under way at once. Default 256; those beyond wait, and who waits
-    /// longer than the provider's `timeout` is refused `unavailable`.
+    /// HTTP requests of identity providers (`jwks`, `introspect`) at once. Default 256. More requests wait; a client
+    /// that waits longer than the provider's `timeout` is refused with `unavailable`.
     #[serde(rename = "auth_requests", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub auth_requests_max: usize,
-    /// Tokens with an unknown key that wait for the issuer's keys (`jwks`) to be read again. Default 1,024; one more is
-    /// refused `unavailable` at once.
+    /// Tokens with an unknown key that wait for the next fetch of the issuer's keys (`jwks`). Default 1,024; one more
+    /// is refused with `unavailable` at once.
     #[serde(rename = "auth_waiting", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub auth_waiting_max: usize,
-    /// How long a client may take to send the head of a request: of the first from when it connected, of others from
-    /// their first byte. Default 10 s; then the connection is closed.
+    /// How long a client may take to send the head of a request, counted from connecting for the first request and from
+    /// the first byte for the others. Default 10 s; then the server closes the connection.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub head_timeout: Duration,
     /// How long a client may take between an answer and its next request. Default 75 s, longer than most proxies keep
-    /// connections; then the connection is closed.
+    /// idle connections; then the server closes the connection.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub idle_timeout: Duration,
-    /// How long a client may take none of the bytes that wait for it. Default 30 s; then the connection is closed.
+    /// How long a client may go without reading any of the bytes that wait for it. Default 30 s; then the server closes
+    /// the connection.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub write_timeout: Duration,
-    /// How long a client may take from opening a transport to its handshake. Default 10 s; then it is closed.
+    /// How long a client may take from opening a transport to its handshake. Default 10 s; then the server closes the
+    /// transport.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub handshake_timeout: Duration,
-    /// Client events of one connection waiting or being answered. Default 256; refused `rate_limited`.
+    /// Client events of one connection that wait or are being answered. Default 256; one more is refused with
+    /// `rate_limited`.
     #[serde(rename = "inbound_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub inbound_queue_max: usize,
-    /// Packets waiting to be written to one connection. Default 1,024; beyond it the connection is closed.
+    /// Packets that wait to be written to one connection. Default 1,024; one more closes the connection.
     #[serde(rename = "outbound_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub outbound_queue_max: usize,
-    /// Bus events waiting for the bridge. Default 10,000; refused `unavailable`.
+    /// Bus events that wait for the bridge. Default 10,000; one more is refused with `unavailable`.
     #[serde(rename = "bus_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub bus_queue_max: usize,
-    /// Bus events remembered so that the same one, by `source` and `id`, is taken once. Default 100,000; the oldest are
-    /// forgotten first, and with 0 every one is taken.
+    /// Bus events that the server remembers to ignore duplicates (same `source` and `id`). Default 100,000; the oldest
+    /// are forgotten first. With 0 the server does not look for duplicates.
     #[serde(rename = "duplicates")]
     pub duplicates_max: usize,
-    /// How long they are remembered. Default 10 min.
+    /// How long the server remembers a bus event to ignore duplicates. Default 10 min.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub duplicates_window: Duration,
-    /// Publications and other words waiting for the broker's Redis. Default 10,000; refused `unavailable`.
+    /// Publications and other commands that wait for the broker's Redis. Default 10,000; one more is refused with
+    /// `unavailable`.
     #[serde(rename = "broker_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub broker_queue_max: usize,
-    /// Bytes of them. Default 64 MiB, no less than `payload`; refused `unavailable`.
+    /// Bytes of the publications and commands that wait for the broker's Redis. Default 64 MiB, at least `payload`;
+    /// more is refused with `unavailable`.
     #[serde(rename = "broker_queue_bytes", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub broker_queue_bytes_max: usize,
-    /// How long the broker's Redis may take to answer, and a link to it to be made. Default 2 s; then the link is given
-    /// up, and who waits is refused `unavailable`.
+    /// How long the broker's Redis may take to answer or to accept a connection. Default 2 s; then the server drops the
+    /// connection, and refuses what waits for it with `unavailable`.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub broker_timeout: Duration,
-    /// How long a node still hears of a topic whose last subscriber left. Default 5 s.
+    /// How long a node keeps listening to a topic after its last subscriber left. Default 5 s.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub broker_linger: Duration,
-    /// Events of one batch. Default 1,000; refused 413.
+    /// Events in one batch. Default 1,000; a larger batch is answered with 413.
     #[serde(rename = "events_per_batch", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub events_per_batch_max: usize,
-    /// Largest body of `POST /v1/events`, in bytes. Default 4 MiB; refused 413.
+    /// Largest body of `POST /v1/events`, in bytes. Default 4 MiB; a larger one is answered with 413.
     #[serde(rename = "batch", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub batch_bytes_max: usize,
-    /// How long an HTTP request's body may take to arrive, that of a client that polls included. Default 10 s; refused 408.
+    /// How long the body of an HTTP request may take to arrive, polling clients included. Default 10 s; then the server
+    /// answers 408.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub body_timeout: Duration,
-    /// Dead letters kept; the oldest goes first. Default 1,000.
+    /// Dead letters that the server keeps; the oldest are dropped first. Default 1,000.
     #[serde(rename = "dead_letters")]
     pub dead_letters_max: usize,
-    /// Connections to a PostgreSQL `store` of this node, besides those for named queries. Default 8; a call that finds
-    /// none free waits `store_timeout` and is then told `unavailable`.
+    /// This node's connections to a PostgreSQL `store`, without those for named queries. Default 8. A call that finds
+    /// no free connection waits up to `store_timeout` and then fails with `unavailable`.
     #[serde(rename = "store_connections", deserialize_with = "connections")]
     #[schemars(range(min = 1, max = 1000))]
     pub store_connections_max: u32,
-    /// Connections to a PostgreSQL `store` that answer named queries of plugins. Default 4; one more query waits, as long
-    /// as it may take.
+    /// This node's connections to a PostgreSQL `store` for named queries of plugins. Default 4; one more query waits,
+    /// at most as long as the query may take.
     #[serde(rename = "store_query_connections", deserialize_with = "connections")]
     #[schemars(range(min = 1, max = 1000))]
     pub store_query_connections_max: u32,
-    /// How long a call of a PostgreSQL `store` may take, the wait for a connection included. Default 3 s; then it is told
-    /// `unavailable`.
+    /// How long a call of a PostgreSQL `store` may take, including the wait for a connection. Default 3 s; then it
+    /// fails with `unavailable`.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub store_timeout: Duration,
-    /// Plugin instances alive at once, all plugins together. Default 256; a call that finds none free waits for its
-    /// wall time and is then refused `unavailable`.
+    /// Plugin instances alive at once, for all plugins together. Default 256. A call that finds no free instance waits,
+    /// at most its wall time, and is then refused with `unavailable`.
     #[serde(rename = "plugin_instances", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub plugin_instances_max: usize,
-    /// Of those, the ones that only authorizers may have, fewer than all. Default: one in eight.
+    /// How many of `plugin_instances` are reserved for authorizers; fewer than all. Default: one in eight.
     #[serde(rename = "plugin_authorizer_instances")]
     pub plugin_authorizer_instances: Option<usize>,
-    /// How long a version that was replaced may take to end its last call. Default 2 min; then it is told of.
+    /// How long a replaced plugin version may take to finish its last call. Default 2 min; then the server logs a
+    /// warning.
     #[serde(rename = "plugin_drain", with = "time")]
     #[schemars(with = "HumanDuration")]
     pub plugin_drain_max: Duration,
-    /// HTTP requests of plugins under way at once, all plugins together. Default 256; one more waits as long as its
-    /// call has, and is then told `timeout`.
+    /// HTTP requests of plugins at once, for all plugins together. Default 256; one more waits as long as its call has
+    /// time, and then fails with `timeout`.
     #[serde(rename = "plugin_requests", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub plugin_requests_max: usize,
-    /// Memory (address space) of the process that compiles a plugin. Default 2 GiB; a component that needs more does
-    /// not load.
+    /// Memory (address space) of the process that compiles a plugin. Default 2 GiB; a component that needs more is not
+    /// loaded.
     #[serde(rename = "plugin_compile_memory", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub plugin_compile_memory_bytes_max: usize,
-    /// How long a plugin may take to compile. Default 60 s; a component that takes longer does not load.
+    /// How long a plugin may take to compile. Default 60 s; a component that takes longer is not loaded.
     #[serde(rename = "plugin_compile_time", with = "time")]
     #[schemars(with = "HumanDuration")]
     pub plugin_compile_time_max: Duration,
-    /// How long the golden vectors of one plugin may take, all together, before it serves. Default 10 s; a plugin that
-    /// takes longer does not load.
+    /// How long all golden vectors of one plugin together may take before the plugin serves. Default 10 s; a plugin
+    /// that takes longer is not loaded.
     #[serde(rename = "plugin_self_test", with = "time")]
     #[schemars(with = "HumanDuration")]
     pub plugin_self_test_max: Duration,
-    /// Size of the compiled plugins that are kept, in bytes; those not used for longest go first. Default 1 GiB.
+    /// Size of the cache of compiled plugins, in bytes; the least recently used are removed first. Default 1 GiB.
     #[serde(rename = "plugin_cache", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub plugin_cache_bytes_max: usize,
-    /// Answers of authorizers kept for the time they were granted for. Default 100,000; those used least give way, and
-    /// with 0 every question is asked.
+    /// Answers of authorizers in the cache, each kept for the time that it was granted for. Default 100,000; the least
+    /// used are dropped first. With 0 the server asks every time.
     #[serde(rename = "authorizer_cache")]
     pub authorizer_cache_max: usize,
-    /// Revocations that still matter (`auth.revocations_kept`), and credentials that are remembered because an issuer's clock
-    /// is ahead. Default 100,000; one revocation more is refused `unavailable`, the oldest credentials are forgotten.
+    /// Revocations in force (`auth.revocations_kept`), plus credentials that the server remembers because their
+    /// issuer's clock is ahead. Default 100,000; one more revocation is refused with `unavailable`, and the oldest
+    /// credentials are forgotten.
     #[serde(rename = "revocations", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub revocations_max: usize,
-    /// Connections that plugins have not been told of yet. Default 10,000; beyond it a connection is announced neither
-    /// when it comes nor when it goes.
+    /// Opened and closed connections that wait to be announced to plugins. Default 10,000; beyond that the server
+    /// announces neither the opening nor the closing of a connection.
     #[serde(rename = "connection_events", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub connection_events_max: usize,
-    /// Lines of the log, and of what `dev` prints, that wait for a reader of standard error or output. Default 8,192;
-    /// beyond it new lines are dropped, and counted.
+    /// Lines of the log, and of the output of `dev`, that wait to be read from standard error or output. Default 8,192;
+    /// beyond that the server drops new lines and counts them.
     #[serde(rename = "log_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub log_queue_max: usize,

@@ -1,4 +1,5 @@
-//! An origin as operators write it: scheme, host and port, nothing after. With the other addresses here the only home of `url`.
+//! An origin as operators write it: scheme, host and port, and nothing after them. With the other addresses in this
+//! folder, the only home of `url`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,8 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer};
 use url::Url;
 
-/// Scheme, host and port of an HTTP server: `https://api.example.com`, `http://127.0.0.1:8080`. Two are equal when a
-/// browser would call them the same origin (RFC 6454).
+/// Scheme, host and port of an HTTP server: `https://api.example.com`, `http://127.0.0.1:8080`. Two origins are equal
+/// when a browser treats them as the same origin (RFC 6454).
 ///
 /// ```
 /// use tidegate::config::Origin;
@@ -21,13 +22,13 @@ use url::Url;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin(String);
 
-/// The text is no origin.
+/// The text is not a valid origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected an origin like `https://api.example.com` or `http://127.0.0.1:8080`, found `{0}`")]
 pub struct NoOrigin(String);
 
 impl Origin {
-    /// The origin of a URL; `None` when it is not of `http` or `https`.
+    /// The origin of a URL; `None` if its scheme is neither `http` nor `https`.
     #[must_use]
     pub fn of(url: &Url) -> Option<Self> {
         let is_web = matches!(url.scheme(), "http" | "https") && url.host().is_some();
@@ -71,7 +72,7 @@ impl JsonSchema for Origin {
         json_schema!({
             "type": "string",
             "pattern": "^https?://[^/?#@\\\\*\\s]+$",
-            "description": "Scheme, host and perhaps a port: `https://api.example.com`."
+            "description": "Scheme, host and optional port: `https://api.example.com`."
         })
     }
 }

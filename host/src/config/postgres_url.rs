@@ -148,7 +148,7 @@ impl JsonSchema for PostgresUrl {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "description": format!("`{EXAMPLE}?sslmode=verify-full`; `${{NAME}}` takes it from the environment.") })
+        json_schema!({ "type": "string", "description": format!("`{EXAMPLE}?sslmode=verify-full`; `${{NAME}}` is replaced by the environment variable.") })
     }
 }
 

@@ -91,7 +91,8 @@ impl JsonSchema for RedisUrl {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let about = "The URL of a Redis, `rediss://` for TLS; `${NAME}` takes it from the environment.";
+        let about =
+            "The URL of a Redis server, `rediss://` for TLS; `${NAME}` is replaced by the environment variable.";
         json_schema!({ "type": "string", "description": about })
     }
 }

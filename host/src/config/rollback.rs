@@ -1,4 +1,4 @@
-//! When a new version of a plugin is taken back: the `rollback:` section.
+//! When the server rolls a new plugin version back: the `rollback:` section.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -8,16 +8,17 @@ use serde::{Deserialize, Deserializer};
 
 use super::HumanDuration;
 
-/// A new version of a plugin that faults is replaced by the one before, by itself, and is quarantined.
+/// The server rolls a new plugin version that faults back to the version before, and quarantines the new one.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rollback {
-    /// How long after a swap the new version is watched and the one before is kept. Default 5 min; 0 s takes nothing back.
+    /// How long after a swap the server watches the new version and keeps the version before ready. Default 5 min; with
+    /// 0 s the server never rolls back.
     pub probation: HumanDuration,
-    /// Faults of its own in that time after which it is taken back, if it faults more often than the one before did.
-    /// Default 10. A version whose breaker opens is taken back at once.
+    /// Faults of the new version during the probation before the server rolls it back, provided that it also faults
+    /// more often than the version before. Default 10. A version whose breaker opens is rolled back at once.
     pub faults: NonZeroU32,
-    /// The least share of its calls that those faults must be, in percent. Default 20.
+    /// The least share of its calls that must fault, in percent, before the server rolls it back. Default 20.
     #[serde(deserialize_with = "percent")]
     #[schemars(range(max = 100))]
     pub percent: u8,

@@ -71,7 +71,7 @@ impl JsonSchema for Secret {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "description": "A secret; `${NAME}` takes it from the environment." })
+        json_schema!({ "type": "string", "description": "A secret; `${NAME}` is replaced by the environment variable." })
     }
 }
 

@@ -14,50 +14,53 @@ use crate::telemetry::LogFormat;
 #[serde(default, deny_unknown_fields)]
 #[schemars(title = "Tidegate server configuration")]
 pub struct Config {
-    /// The address and port clients connect to. Default `127.0.0.1:3000`; port 0 takes a free one.
+    /// The address and port that clients connect to. Default `127.0.0.1:3000`; port 0 picks a free port.
     #[serde(deserialize_with = "address")]
     #[schemars(with = "String")]
     pub listen: SocketAddr,
-    /// The directory of the channel manifests. Default `../channels`, relative to this file as every path here.
+    /// The directory of the channel manifests. Default `../channels`; like every path here it is relative to this file.
     pub channels: PathBuf,
-    /// The directory of the plugins, one directory each. Default `../plugins`.
+    /// The directory of the plugins: each plugin has its own directory in it. Default `../plugins`.
     pub plugins: PathBuf,
-    /// Where compiled plugins are kept, a directory of the server's user alone. Default: `$CACHE_DIRECTORY`,
-    /// `$XDG_CACHE_HOME/tidegate` or `~/.cache/tidegate`, the first there is; without any, every start compiles.
+    /// The directory for compiled plugins; only the server's user may have access to it. Default: the first of
+    /// `$CACHE_DIRECTORY`, `$XDG_CACHE_HOME/tidegate` and `~/.cache/tidegate` that is set. Without a cache every start
+    /// compiles again.
     pub plugin_cache: Option<PathBuf>,
-    /// Where it stands which versions of plugins are not let in again, a file. Default `../tidegate.quarantine.json`.
+    /// The file that lists the quarantined plugin versions, which the server does not load. Default
+    /// `../tidegate.quarantine.json`.
     pub plugin_quarantine: PathBuf,
-    /// The bridge table. Default `bridge.yaml`; without the file nothing crosses.
+    /// The bridge table. Default `bridge.yaml`. Without the file no bus event reaches clients.
     pub bridge: PathBuf,
     /// Who may connect.
     pub auth: Auth,
-    /// The keys of backends and operators, for the HTTP endpoints.
+    /// The keys with which backends and operators call the HTTP endpoints.
     pub api_keys: ApiKeys,
-    /// Origins on private networks that plugins may reach when they are granted them: `http://10.0.0.7:8080`. Every
-    /// other private, loopback or link-local address is never connected to. Default: none.
+    /// Origins on private networks that a plugin may reach if it is granted them: `http://10.0.0.7:8080`. The server
+    /// never connects to any other private, loopback or link-local address for a plugin. Default: none.
     pub private_origins: Vec<Origin>,
-    /// Where the keys of plugins live, and the tables that their queries ask: `sqlite:PATH`; a PostgreSQL database that
-    /// nodes share, `postgres://user:password@host/database?sslmode=verify-full`; or `sqlite::memory:`, which is gone with
-    /// the process. Default `sqlite:../tidegate.db`; the file is made when the first plugin that is granted a bucket or a
-    /// query loads.
+    /// The database for the plugins' keys and for the tables that their queries read: `sqlite:PATH`;
+    /// `postgres://user:password@host/database?sslmode=verify-full`, a PostgreSQL database that nodes share; or
+    /// `sqlite::memory:`, which is lost when the process ends. Default `sqlite:../tidegate.db`. The server creates the
+    /// file when it loads the first plugin with a granted bucket or query.
     #[schemars(with = "String")]
     pub store: StorePlace,
-    /// How publications reach other nodes: `memory` is one node, `redis://[user:password@]host[:port][/database]` and
-    /// `rediss://…` are as many as name the same. Default `memory`.
+    /// How publications reach other nodes. `memory`: there is only one node.
+    /// `redis://[user:password@]host[:port][/database]` or `rediss://…`: all nodes with the same URL work together.
+    /// Default `memory`.
     pub broker: Broker,
-    /// The name of this node among others, the same after a restart: what was read for it is kept by this name. Default:
-    /// the name of the machine.
+    /// The name of this node. It must differ from the other nodes' names and stay the same after a restart, because the
+    /// node continues reading where it stopped under this name. Default: the machine's name.
     pub node: Option<Name>,
-    /// What every key and channel of the broker in Redis begins with: installations that share a Redis have one each.
-    /// Default `tidegate`.
+    /// The prefix of every key and channel of the broker in Redis. Installations that share a Redis need different
+    /// prefixes. Default `tidegate`.
     pub broker_prefix: BrokerPrefix,
-    /// Where bus events come from besides the in-process bus, which is always there. Default: nowhere.
+    /// Sources of bus events in addition to the in-process bus, which is always there. Default: none.
     pub bus: Vec<BusSource>,
-    /// When a new version of a plugin is taken back.
+    /// When the server rolls a new plugin version back.
     pub rollback: Rollback,
-    /// The bounds of the server.
+    /// The limits of the server.
     pub limits: Limits,
-    /// What is logged.
+    /// What the server logs.
     pub log: Log,
 }
 
@@ -92,14 +95,14 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::
     })
 }
 
-/// Where what survives a restart lives.
+/// Where the server keeps the data that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StorePlace {
     /// A SQLite database in this file.
     Sqlite(PathBuf),
     /// A PostgreSQL database, which nodes may share.
     Postgres(PostgresUrl),
-    /// In memory: nothing survives.
+    /// In memory: nothing survives a restart.
     Memory,
 }
 
@@ -133,9 +136,9 @@ impl<'de> Deserialize<'de> for StorePlace {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// A level (`info`), or levels by module (`info,tidegate::flow=debug`). Default `info`; `RUST_LOG` goes first.
+    /// A level (`info`), or levels by module (`info,tidegate::flow=debug`). Default `info`; `RUST_LOG` overrides it.
     pub filter: String,
-    /// What a line looks like. Default `auto`.
+    /// The format of a log line. Default `auto`.
     pub format: LogFormat,
 }
 

@@ -1,6 +1,7 @@
-//! Stops calling a plugin that keeps failing, and tries it again after a pause.
+//! Stops calling a plugin that keeps failing, and tries again after a pause.
 //!
-//! Closed, it counts; open, it answers for the plugin; after the pause it lets one call through, which decides.
+//! Closed, it counts calls and faults. Open, it refuses calls. After the pause it lets one call through: that call
+//! decides whether it closes.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::time::Instant as Moment;
 
 use crate::config::{Diagnostic, HumanDuration, Node, is_told};
 
-/// The longest pause: each that ends in another fault is twice as long as the one before, up to this.
+/// The longest pause. Each pause that ends in another fault doubles the next one, up to this limit.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Longest `breaker.window`.
 const WINDOW_MAX: Duration = Duration::from_secs(300);
@@ -21,12 +22,12 @@ const WINDOW_MAX: Duration = Duration::from_secs(300);
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct BreakerSection {
-    /// Faults within `window` after which the plugin is not called, if they are half of its calls or more.
+    /// How many faults within `window` open the breaker, if they are at least half of the calls.
     faults: NonZeroU32,
-    /// The time calls and faults are counted in.
+    /// The time in which the breaker counts calls and faults.
     window: HumanDuration,
-    /// How long it is not called, the first time; then one call is tried. Twice as long after each that fails, up to
-    /// a minute.
+    /// How long the first pause lasts; then the breaker tries one call. Each failed try doubles the pause, up to a
+    /// minute.
     pause: HumanDuration,
 }
 
@@ -40,7 +41,7 @@ impl Default for BreakerSection {
     }
 }
 
-/// When it opens, and for how long.
+/// When the breaker opens, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BreakerSettings {
     pub(super) faults_max: u32,
@@ -48,7 +49,7 @@ pub(super) struct BreakerSettings {
     pub(super) pause: Duration,
 }
 
-/// Checks the section; what is wrong is told at its place.
+/// Checks the section and reports each error at its place.
 pub(super) fn check(file: &BreakerSection, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> BreakerSettings {
     for (key, found, most) in [("window", file.window, WINDOW_MAX), ("pause", file.pause, PAUSE_MAX)] {
         if found.get().is_zero() || found.get() > most {
@@ -63,7 +64,7 @@ pub(super) fn check(file: &BreakerSection, node: &Node, diagnostics: &mut Vec<Di
     BreakerSettings { faults_max: file.faults.get(), window: file.window.get(), pause: file.pause.get() }
 }
 
-/// The breaker of one room of one plugin.
+/// The breaker of one call class of one plugin.
 #[derive(Debug)]
 pub(super) struct Breaker {
     settings: BreakerSettings,
@@ -72,25 +73,25 @@ pub(super) struct Breaker {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// Calls go through and are counted.
+    /// Calls go through, and the breaker counts them.
     Closed { since: Moment, calls: u32, faults: u32 },
-    /// No call goes through.
+    /// The breaker refuses all calls.
     Open { until: Moment, pause: Duration },
-    /// One call is under way that decides.
+    /// One call is running, and its result decides.
     Trying { pause: Duration },
 }
 
-/// What a call's end made of the breaker.
+/// What a call's end changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turned {
-    /// The plugin is not called any more, for this long.
+    /// The breaker opened: the plugin is not called for this long.
     Open(Duration),
-    /// It is called again.
+    /// The breaker closed: the plugin is called again.
     Closed,
 }
 
-/// A call that was let through. Dropped without [`Admission::end`], the call says nothing: it was cancelled, or it never
-/// came to the plugin.
+/// An admitted call. If it is dropped without [`Admission::end`], it does not count: it was cancelled, or it never
+/// reached the plugin.
 #[derive(Debug)]
 pub(super) struct Admission<'a> {
     breaker: &'a Breaker,
@@ -103,7 +104,7 @@ impl Breaker {
         Self { settings, state: Mutex::new(state) }
     }
 
-    /// Lets a call through, or does not.
+    /// Admits a call, or refuses it.
     pub(super) fn admit(&self) -> Option<Admission<'_>> {
         let mut state = self.state.lock();
         match *state {
@@ -116,7 +117,7 @@ impl Breaker {
         }
     }
 
-    /// Whether calls are kept from the plugin.
+    /// Whether the breaker is open.
     pub(super) fn is_open(&self) -> bool {
         !matches!(*self.state.lock(), State::Closed { .. })
     }
@@ -153,7 +154,7 @@ impl Breaker {
 }
 
 impl Admission<'_> {
-    /// The call ended, in a fault of the plugin's own or not.
+    /// Ends the call; `fault` is whether the plugin itself failed.
     pub(super) fn end(mut self, fault: bool) -> Option<Turned> {
         let turned = if self.decides { self.breaker.decide(fault) } else { self.breaker.count(fault) };
         self.decides = false;

@@ -1,4 +1,4 @@
-//! What a plugin may do: its effects, and what it may reach beyond itself.
+//! What a plugin may do: its effects, and the resources it may use outside its sandbox.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,35 +10,36 @@ use crate::config::{Diagnostic, Node, Origin, is_told};
 
 /// Longest name of a bucket, a query or a secret, in bytes.
 const NAME_BYTES_MAX: usize = 128;
-/// What the names of the server's own secrets begin with; no plugin gets one of them.
+/// The prefix of the server's own secrets. No plugin receives one of them.
 const OWN_SECRETS: &str = "TIDEGATE_";
 
-/// The section as it is written.
+/// The `grants:` section of `plugin.yaml`. A plugin may do nothing that this section does not list.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct GrantsSection {
-    /// Channels it may publish to: `realtime-ping`, `vault.{vaultId}`.
+    /// Channels that the plugin may publish to: `realtime-ping`, `vault.{vaultId}`.
     emit: Vec<String>,
-    /// Types of bus events it may publish: `ping.seen`, or a prefix, `ping.*`.
+    /// Types of bus events that the plugin may publish: `ping.seen`, or a prefix, `ping.*`.
     publish: Vec<String>,
-    /// Buckets of the key-value store it may read and write.
+    /// Buckets of the key-value store that the plugin may read and write.
     kv: Vec<String>,
-    /// Questions it may ask the store's database, by name: `select role from members where user_id = $1`.
+    /// SQL queries that the plugin may run on the store's database, by name: `select role from members where user_id =
+    /// $1`.
     queries: BTreeMap<String, String>,
-    /// Origins it may send HTTP requests to: `https://api.example.com`.
+    /// Origins that the plugin may send HTTP requests to: `https://api.example.com`.
     http: Vec<Origin>,
-    /// Variables of the server's environment it may read.
+    /// Environment variables of the server that the plugin may read.
     secrets: Vec<String>,
 }
 
-/// The grants of one plugin; nothing else is allowed.
+/// The grants of one plugin. Everything else is forbidden.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Grants {
     emit: Vec<Template>,
     publish: Vec<EventTypes>,
     /// Buckets.
     pub(super) kv: BTreeSet<String>,
-    /// SQL by name.
+    /// SQL, by the query's name.
     pub(super) queries: BTreeMap<String, String>,
     /// Origins.
     pub(super) http: BTreeSet<Origin>,
@@ -46,12 +47,12 @@ pub(super) struct Grants {
     pub(super) secrets: BTreeSet<String>,
 }
 
-/// The types of bus events a grant covers.
+/// The types of bus events that a grant covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum EventTypes {
     /// `ping.seen`.
     One(String),
-    /// `ping.*`, kept as `ping.`.
+    /// `ping.*`, stored as `ping.`.
     Below(String),
 }
 

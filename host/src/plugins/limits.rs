@@ -1,4 +1,4 @@
-//! `limits:` of `plugin.yaml`: how much of the machine, of the host and of what lies behind it a plugin may use.
+//! `limits:` of `plugin.yaml`: how much of the machine, of the host and of the services behind it a plugin may use.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use super::engine::{MEMORY_BYTES_MAX, TICK};
 use super::grants::Grants;
 use crate::config::{ByteSize, Diagnostic, HumanDuration, Node, is_told};
 
-/// `limits.wall` of a plugin that asks nobody.
+/// `limits.wall` of a plugin without queries and HTTP.
 const WALL: Duration = Duration::from_millis(100);
-/// `limits.wall` of a plugin that asks a database or another server: they take their time.
+/// `limits.wall` of a plugin with queries or HTTP: a database or another server takes its time.
 const WALL_ASKING: Duration = Duration::from_secs(3);
 /// Longest `limits.wall`.
 const WALL_MAX: Duration = Duration::from_secs(30);
-/// Most calls of one plugin at once.
+/// Most concurrent calls of one plugin.
 const CONCURRENCY_MAX: u32 = 1024;
 /// Most `limits.queue`.
 const QUEUE_MAX: u32 = 10_000;
@@ -28,7 +28,7 @@ const SNAPSHOT_BYTES_MAX: usize = 8 << 20;
 const EFFECTS_MAX: u32 = 10_000;
 /// Most `limits.log_lines`.
 const LOG_LINES_MAX: u32 = 10_000;
-/// Most `limits.log_rate`, `kv`, `queries` and `http`, a second.
+/// Highest `limits.log_rate`, `kv`, `queries` and `http`, a second.
 const RATE_MAX: u32 = 1_000_000;
 /// Most `limits.query_rows`.
 const QUERY_ROWS_MAX: u32 = 100_000;
@@ -71,52 +71,55 @@ pub(super) struct PluginLimits {
     pub(super) handles_max: usize,
 }
 
-/// The section as it is written.
+/// The `limits:` section of `plugin.yaml`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LimitsSection {
-    /// Memory of one instance, all its memories together.
+    /// Memory of one instance, all its linear memories together.
     memory: ByteSize,
-    /// Processor time of one call.
+    /// CPU time of one call.
     cpu: HumanDuration,
-    /// Time of one call, waiting included. 100 ms; 3 s for a plugin that is granted queries or HTTP.
+    /// Wall-clock time of one call, waiting included. Default 100 ms; 3 s for a plugin that is granted queries or HTTP.
     wall: Option<HumanDuration>,
-    /// Calls at once, authorizers apart from all others; those beyond wait, `wall` at most.
+    /// Concurrent calls. Calls of authorizers count separately. More calls wait, at most `wall`.
     concurrency: NonZeroU32,
-    /// Calls that may wait so, authorizers apart from all others; those beyond are refused at once.
+    /// Calls that may wait for their turn. Calls of authorizers count separately. The server refuses more calls at
+    /// once.
     queue: u32,
     /// Size of one answer: the reply and the effects together.
     output: ByteSize,
-    /// Size of the payloads of one snapshot together; beyond it the subscription is refused, `payload_too_large`.
+    /// Size of all payloads of one snapshot together. A larger snapshot refuses the subscription with
+    /// `payload_too_large`.
     snapshot: ByteSize,
-    /// Effects of one call; one more spoils the answer.
+    /// Effects of one call. An answer with more effects is not valid.
     effects: u32,
-    /// Log lines of one call; those beyond are dropped and counted.
+    /// Log lines of one call. The server drops further lines and counts them.
     log_lines: u32,
-    /// Log lines a second, all instances together; those beyond are dropped and counted.
+    /// Log lines a second of all instances together. The server drops further lines and counts them.
     log_rate: NonZeroU32,
-    /// Calls of the key-value store a second, all instances together; those beyond are refused, `rate-limited`.
+    /// Calls of the key-value store a second, all instances together. Further calls fail with `rate-limited`.
     kv: NonZeroU32,
-    /// Size of one value of the key-value store; a larger one is refused, `too-large`.
+    /// Size of one value in the key-value store. A larger value fails with `too-large`.
     kv_value: ByteSize,
-    /// How long one call of the key-value store may take; one that takes longer is refused, `unavailable`.
+    /// How long one call of the key-value store may take. A longer call fails with `unavailable`.
     kv_time: HumanDuration,
-    /// Named queries a second, all instances together; those beyond are refused, `rate-limited`.
+    /// Named queries a second, all instances together. Further queries fail with `rate-limited`.
     queries: NonZeroU32,
-    /// How long one query may take, waiting for a connection included; one that takes longer is ended and answered `timeout`.
+    /// How long one query may take, including the wait for a connection. The server ends a longer query, which fails
+    /// with `timeout`.
     query_time: HumanDuration,
-    /// Rows of one answer; one with more is refused, `too-large`.
+    /// Rows of one query's answer. A larger answer fails with `too-large`.
     query_rows: NonZeroU32,
-    /// Size of one answer as JSON; a larger one is refused, `too-large`.
+    /// Size of one query's answer as JSON. A larger answer fails with `too-large`.
     query_bytes: ByteSize,
-    /// HTTP requests a second, all instances together, those that follow a redirect among them; those beyond are refused,
-    /// `rate-limited`.
+    /// HTTP requests a second, all instances together, including the requests that follow a redirect. Further requests
+    /// fail with `rate-limited`.
     http: NonZeroU32,
-    /// Size of the body of one HTTP request, and of one response.
+    /// Size of the body of one HTTP request, and of the body of one response.
     http_body: ByteSize,
-    /// What a plugin may hand the host at once: the arguments of one host call, or one answer.
+    /// How much data a plugin may pass to the host at once: the arguments of one host call, or one answer.
     host_bytes: ByteSize,
-    /// Component handles one instance may hold.
+    /// Component handles that one instance may hold.
     handles: NonZeroU32,
 }
 
@@ -153,7 +156,7 @@ const fn number(number: u32) -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(number - 1)
 }
 
-/// Checks the section; what is wrong is told at its place.
+/// Checks the section and reports each error at its place.
 pub(super) fn check(
     file: &LimitsSection,
     grants: &Grants,

@@ -1,4 +1,4 @@
-//! `plugin.yaml`: what a plugin is built from, what it may do, and how much of the machine it gets.
+//! `plugin.yaml`: how a plugin is built, what it may do, and how much of the machine it may use.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -19,14 +19,14 @@ use crate::config::{
 
 /// Longest `instances.idle`.
 const IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// Keys that later versions honour; until then asking for one is an error, never silence.
+/// Keys that later versions will honour. Until then they are errors, never ignored.
 const NOT_SERVED: [(&[&str], &str); 1] =
     [(&["on_failure"], "an authorizer that fails denies, a handler that fails answers `handler_failed`")];
 
 /// A `plugin.yaml`, read and checked.
 #[derive(Debug, Clone)]
 pub struct PluginManifest {
-    /// The file it came from.
+    /// The file that the manifest was read from.
     pub source: Arc<SourceFile>,
     /// The component's file name, in the plugin's directory.
     pub component: String,
@@ -36,7 +36,7 @@ pub struct PluginManifest {
     pub build: Option<String>,
     /// The component's expected SHA-256, 64 lower-case hexadecimal digits.
     pub sha256: Option<String>,
-    /// What `tidegate:host/config` answers: each top-level value as JSON text.
+    /// The answers of `tidegate:host/config`: each top-level value as JSON text.
     pub(super) config: Arc<BTreeMap<String, String>>,
     pub(super) grants: Grants,
     pub(super) limits: PluginLimits,
@@ -45,13 +45,13 @@ pub struct PluginManifest {
     pub(super) node: Node,
 }
 
-/// How instances are kept.
+/// How the server keeps instances.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Instances {
     pub(super) isolation: Isolation,
     pub(super) calls_max: u32,
     pub(super) idle: Duration,
-    /// An instance that grew beyond this is not kept.
+    /// The server drops an instance that grew beyond this size.
     pub(super) memory_bytes_max: usize,
 }
 
@@ -59,43 +59,43 @@ pub(super) struct Instances {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Isolation {
-    /// An instance serves call after call: what a call leaves in the plugin's globals, the next one finds.
+    /// An instance serves many calls. What one call leaves in the plugin's globals, the next call finds there.
     #[default]
     Pooled,
-    /// Every call gets a fresh instance and leaves nothing behind.
+    /// Each call has a fresh instance, and leaves nothing behind.
     PerCall,
 }
 
-/// The file as it is written.
+/// The manifest of a plugin, `plugin.yaml`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Tidegate plugin.yaml")]
 struct File {
-    /// The component's file name, in this directory; `build` makes it, or it is shipped as it is.
+    /// The component's file name in this directory. `build` creates the file, or you ship it ready-made.
     component: String,
-    /// The command that builds the component, run in this directory.
+    /// The command that builds the component. `tidegate plugin build` and `tidegate dev` run it in this directory.
     #[serde(default)]
     build: Option<String>,
-    /// What the component must export; one that lacks any of it is refused.
+    /// The kinds that the component must export. The server refuses a component that lacks one of them.
     #[serde(default)]
     kinds: Vec<PluginKind>,
-    /// The component's SHA-256. Another component is refused.
+    /// The SHA-256 of the component. The server refuses any other component.
     #[serde(default)]
     #[schemars(regex(pattern = "^[0-9a-fA-F]{64}$"))]
     sha256: Option<String>,
-    /// What the plugin reads with `config.get`.
+    /// The values that the plugin reads with `config.get`.
     #[serde(default)]
     config: BTreeMap<String, Value>,
-    /// What the plugin may do. Nothing that is not listed.
+    /// What the plugin may do. It may do nothing that is not listed here.
     #[serde(default)]
     grants: GrantsSection,
-    /// What the plugin may use of the machine.
+    /// How much of the machine the plugin may use.
     #[serde(default)]
     limits: LimitsSection,
-    /// When a plugin that keeps failing is not called for a while; authorizers apart from all others.
+    /// When the server pauses a plugin that keeps failing. Calls of authorizers count separately.
     #[serde(default)]
     breaker: BreakerSection,
-    /// How instances are kept.
+    /// How the server keeps instances.
     #[serde(default)]
     instances: InstancesSection,
 }
@@ -105,11 +105,12 @@ struct File {
 struct InstancesSection {
     /// Whether calls share instances.
     isolation: Isolation,
-    /// Calls an instance serves before a fresh one takes its place.
+    /// How many calls an instance serves before a fresh instance replaces it.
     max_calls: NonZeroU32,
-    /// How long an instance may rest without a call before it goes.
+    /// How long an instance may be idle before the server drops it.
     idle: HumanDuration,
-    /// Memory beyond which an instance that grew is not kept for another call. Three quarters of `limits.memory`.
+    /// The memory size beyond which the server drops an instance after its call. Default: three quarters of
+    /// `limits.memory`.
     memory: Option<ByteSize>,
 }
 
@@ -127,7 +128,7 @@ impl Default for InstancesSection {
 /// Reads a `plugin.yaml`.
 ///
 /// # Errors
-/// Every mistake of the file, each with its place.
+/// All errors of the file, each with its place.
 pub fn read_manifest(source: &Arc<SourceFile>) -> Result<PluginManifest, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
     let manifest = parse_yaml(source, &mut diagnostics).and_then(|node| read(source, node, &mut diagnostics));
@@ -137,8 +138,8 @@ pub fn read_manifest(source: &Arc<SourceFile>) -> Result<PluginManifest, Vec<Dia
     }
 }
 
-/// The component that a `plugin.yaml` names and the command that builds it, whatever else is wrong with the file; `None`
-/// where it names none.
+/// The component that a `plugin.yaml` names and the command that builds it, even if the file has other errors; `None`
+/// if it names no component.
 #[must_use]
 pub fn component_named(source: &Arc<SourceFile>) -> Option<(String, Option<String>)> {
     let tree = parse_yaml(source, &mut Vec::new())?;
@@ -184,7 +185,7 @@ fn read(source: &Arc<SourceFile>, mut node: Node, diagnostics: &mut Vec<Diagnost
     })
 }
 
-/// Tells of a key that is not honoured yet, and takes it out so that it is told once.
+/// Reports a key that is not served yet, and removes it so that it is reported only once.
 fn refuse(node: &mut Node, path: &[&str], meanwhile: &str, diagnostics: &mut Vec<Diagnostic>) {
     let [key, below @ ..] = path else { return };
     let Shape::Map(entries) = &mut node.shape else { return };
@@ -234,7 +235,7 @@ fn check_component(name: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Whether it is a file name and nothing more.
+/// Whether the text is a plain file name without a path.
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
 }

@@ -8,33 +8,33 @@ use tracing_subscriber::EnvFilter;
 
 use super::{output, panics};
 
-/// What a log line looks like.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// Human on a terminal, JSON otherwise.
+    /// Readable lines on a terminal, JSON otherwise.
     #[default]
     Auto,
-    /// One coloured line an event.
+    /// One coloured line for each event.
     Human,
-    /// One JSON object an event.
+    /// One JSON object for each event.
     Json,
 }
 
-/// Why logs cannot be written.
+/// Why the server cannot write logs.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// The filter does not parse.
+    /// The filter is not valid.
     #[error("log filter `{filter}`: {source}")]
     Filter {
-        /// As given.
+        /// The filter as given.
         filter: String,
-        /// Why not.
+        /// The reason.
         source: tracing_subscriber::filter::ParseError,
     },
 }
 
-/// Whether a text is a log filter: a level (`info`), or levels by module (`info,tidegate::flow=debug`).
+/// Whether a text is a valid log filter: a level (`info`), or levels by module (`info,tidegate::flow=debug`).
 ///
 /// # Errors
 /// [`LoggingError::Filter`].
@@ -42,8 +42,9 @@ pub fn check_filter(filter: &str) -> Result<(), LoggingError> {
     parse(filter).map(|_| ())
 }
 
-/// Starts logging to stderr for the rest of the process: through a queue of `lines_max` lines, so that no reader can hold
-/// a task up. What [`super::say`] and [`super::complain`] write goes the same way. A second call changes nothing.
+/// Starts logging to stderr for the rest of the process. Lines go through a queue of `lines_max` lines, so that a slow
+/// reader cannot block a task. The output of [`super::say`] and [`super::complain`] goes through the same queue. A
+/// second call changes nothing.
 ///
 /// # Errors
 /// [`LoggingError::Filter`].

@@ -1,4 +1,4 @@
-//! `tidegate dev`: everything a newcomer needs, in one command.
+//! `tidegate dev`: everything for a quick start in one command.
 
 mod rebuild;
 
@@ -21,22 +21,22 @@ use crate::flow::ports::{Clock, SystemClock};
 use crate::reload::Terms;
 use rebuild::Rebuilder;
 
-/// How long the tokens printed are good.
+/// How long the printed tokens are valid.
 const TOKEN_TTL: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// Who the tokens printed are for. Alice and Bob are members of the shipped vault `v1`.
+/// The users of the printed tokens. Alice and Bob are members of the shipped vault `v1`.
 const USERS: [(&str, &[&str]); 3] = [("alice", &[]), ("bob", &[]), ("erin", &["editor"])];
 
-/// Where the shipped example looks for the server until `URL` says otherwise.
+/// The server's address in the shipped example; `URL` overrides it.
 const EXAMPLE_URL: &str = "http://127.0.0.1:3000";
-/// The shipped example, where it is there.
+/// The shipped example, if the repository's examples are here.
 const EXAMPLE: &str = "examples/realtime-ping/package.json";
-/// The page of the shipped example, where it is there.
+/// The page of the shipped example, if the repository's examples are here.
 const EXAMPLE_PAGE: &str = "examples/realtime-ping/index.html";
 
 #[derive(Debug, Args)]
 pub(super) struct Dev {
-    /// The address and port clients connect to, in place of the configuration's
+    /// The address and port that clients connect to; overrides the configuration
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     #[command(flatten)]
@@ -78,7 +78,7 @@ impl Dev {
     }
 }
 
-/// What is bad holds up itself alone.
+/// An error stops only the part that it is in.
 fn show_held_up(mistakes: &[Diagnostic]) {
     complain(&format!(
         "{}what is good is live; in place of the rest serves what did before\n",
@@ -86,12 +86,12 @@ fn show_held_up(mistakes: &[Diagnostic]) {
     ));
 }
 
-/// Golden vectors that are answered otherwise: the author may have meant it.
+/// Golden vectors with a different answer: the author may have intended the change.
 fn show_warned(differences: &[Diagnostic]) {
     complain(&differences.iter().map(|difference| difference.render_as("warning")).collect::<String>());
 }
 
-/// What is printed once clients can connect.
+/// What `dev` prints once clients can connect.
 struct Banner {
     tokens: Vec<(String, String)>,
     api_key: Option<String>,

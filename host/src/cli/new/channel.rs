@@ -1,5 +1,5 @@
-//! `tidegate new channel`: an entry in a feature's manifest, the schema of its payload, and examples that `tidegate check`
-//! judges. Nothing that is there is changed but for the lines that are added, and nothing at all unless the result loads.
+//! `tidegate new channel`: adds an entry to a feature's manifest, with the schema of its payload, and examples for
+//! `tidegate check`. It changes nothing else in existing files, and writes nothing unless the result loads.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -22,23 +22,23 @@ const FEATURE_CHARS_MAX: usize = 64;
 
 #[derive(Debug, Args)]
 pub(super) struct Channel {
-    /// The feature; its manifest is made if there is none
+    /// The feature; its manifest is created if there is none
     feature: String,
     /// The channel's name: vault.{vaultId}
     name: String,
     /// Who may join: public, authenticated, role:editor, roles:editor,admin, user:userId
     scope: String,
-    /// How the answer is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     #[command(flatten)]
     load: Load,
 }
 
-/// What is to be written.
+/// What the command writes.
 struct Plan {
     manifest: PathBuf,
-    /// The whole of it, the new entry included.
+    /// The whole manifest, including the new entry.
     text: String,
     is_new: bool,
     schema: (PathBuf, String),
@@ -123,7 +123,7 @@ fn feature(source: &Arc<SourceFile>) -> String {
     tree.and_then(|tree| tree.get("feature")?.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// The manifest with the entry behind its last channel. Every other line stays.
+/// The manifest with the entry after its last channel. All other lines stay the same.
 fn appended(source: &Arc<SourceFile>, entry: &str) -> Result<String, Failure> {
     let cannot = || Failure::New {
         what: format!("`{}` cannot be added to by its lines", source.path),
@@ -169,7 +169,7 @@ fn channels_of(manifest: &Value) -> usize {
 }
 
 impl Plan {
-    /// Whether all of it loads, and its examples hold.
+    /// Checks that everything loads, and that the examples match their schemas.
     fn check(&self, directory: &Path, mut sources: Sources) -> Result<(), Failure> {
         let shown = self.manifest.display().to_string();
         let manifest = Arc::new(SourceFile { path: shown.clone(), text: self.text.clone() });
@@ -187,7 +187,7 @@ impl Plan {
         judge_examples(&Arc::new(examples), &catalog).map(|_| ()).map_err(Failure::Mistakes)
     }
 
-    /// The manifest last: what it names is there by then.
+    /// Writes the files; the manifest last, because it names the others.
     fn write(&self) -> Result<(), Failure> {
         let mut made = Vec::new();
         let written = self.write_all(&mut made);
@@ -215,7 +215,7 @@ impl Plan {
     }
 }
 
-/// Writes a file that is not there yet.
+/// Writes a file that does not exist yet.
 fn create(path: &Path, text: &str) -> Result<(), Failure> {
     let directory = path.parent().unwrap_or(path);
     fs::create_dir_all(directory).map_err(|source| failed(directory, source))?;

@@ -1,4 +1,4 @@
-//! `tidegate new`: the first files of what a feature team adds, one file a thing.
+//! `tidegate new`: creates the first files of a channel or a plugin, one file of code for each.
 
 mod channel;
 mod entry;
@@ -21,9 +21,9 @@ pub(super) struct New {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// A channel: an entry in a feature's manifest, with its schema and examples that `check` judges
+    /// Create a channel: an entry in a feature's manifest, with its schema and examples for `check`
     Channel(channel::Channel),
-    /// A plugin: a project that builds, with a unit test and golden vectors
+    /// Create a plugin: a project that builds, with a unit test and golden vectors
     Plugin(plugin::Plugin),
 }
 

@@ -1,4 +1,4 @@
-//! `tidegate new plugin`: a project in the plugins directory, in the language and of the kind asked for.
+//! `tidegate new plugin`: creates a project in the plugins directory, for a language and a kind.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,7 +15,7 @@ use super::typed::Typed;
 
 /// The length of a name, in characters.
 const NAME_CHARS_MAX: usize = 64;
-/// Names that a project's own parts have, or that cargo has a crate of.
+/// Names that the project's own parts use, or that are crates for cargo.
 const TAKEN: [&str; 12] = [
     "alloc",
     "core",
@@ -30,25 +30,26 @@ const TAKEN: [&str; 12] = [
     "tidegate",
     "tidegate-plugin",
 ];
-/// Where a manifest names a plugin.
+/// Where to name the plugin in a manifest.
 const CHANNEL: &str = "put it to work in a channel's manifest";
-/// Written last: a directory is a plugin once it has one, and a running server looks.
+/// The command writes this file last: a directory is a plugin once it has one, and a running server watches for it.
 const MANIFEST: &str = "plugin.yaml";
 
 #[derive(Debug, Args)]
 pub(super) struct Plugin {
-    /// Its name, and that of its directory
+    /// The name of the plugin and of its directory
     name: String,
-    /// What it is written in
+    /// The language
     #[arg(long, value_enum)]
     lang: Language,
-    /// What it does
+    /// The kind
     #[arg(long, value_enum)]
     kind: Kind,
-    /// Of a handler in Rust, TypeScript or Python: the channel it answers, whose payloads are its types
+    /// For a handler in Rust, TypeScript or Python: the channel whose messages it handles; the project gets types for
+    /// its payloads
     #[arg(long, value_name = "CHANNEL")]
     channel: Option<String>,
-    /// How the answer is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     #[command(flatten)]
@@ -98,7 +99,7 @@ impl Plugin {
     }
 }
 
-/// Whether it can be a directory, a cargo package and an npm package, and is no part of one.
+/// Whether the name is possible for a directory, a cargo package and an npm package, and free.
 fn is_name(name: &str) -> bool {
     name.len() <= NAME_CHARS_MAX
         && name.starts_with(|first: char| first.is_ascii_lowercase())

@@ -1,16 +1,16 @@
-//! The files of a new plugin: the template of its language and kind, and a copy of the SDK and the contract, so that it
-//! builds wherever it lies.
+//! The files of a new plugin: the template of its language and kind, and a copy of the SDK and the contract. With those
+//! the plugin builds in any directory.
 
 use clap::ValueEnum;
 
 use super::typed::Typed;
 
-/// Every file that goes into projects, by its path in the repository; listed by `build.rs`.
+/// Every file that projects can contain, by its path in the repository; `build.rs` lists them.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/new_plugin_files.rs"));
 /// Where the SDKs find the contract in the repository, and in a project.
 const CONTRACT: (&str, &str) = ("../../../wit", "wit");
 
-/// What a plugin is written in.
+/// The language of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Language {
     Rust,
@@ -24,31 +24,31 @@ pub(super) enum Language {
     C,
 }
 
-/// What a plugin does.
+/// The kind of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Kind {
     /// Answers the messages of a channel
     Handler,
     /// Decides who may join a topic and send on it
     Authorizer,
-    /// Gives the state of a topic to who subscribes
+    /// Gives the state of a topic to a new subscriber
     Snapshot,
-    /// Makes the payload of bus events that cross to a topic
+    /// Makes the payload of bus events for a topic
     Transform,
-    /// Hears of connections that come and go
+    /// Learns of opened and closed connections
     Connection,
 }
 
-/// What projects of a language are made of.
+/// The parts of a project in a language.
 struct Recipe {
     title: &'static str,
     /// The file that the author writes.
     source: &'static str,
-    /// What the build finds on the machine.
+    /// The tools that the build needs on the machine.
     needs: &'static str,
     /// The directory of its templates.
     template: &'static str,
-    /// What of the repository is copied, and where to.
+    /// The files that are copied from the repository, and their target paths.
     sdk: &'static [(&'static str, &'static str)],
 }
 
@@ -95,7 +95,7 @@ impl Language {
         }
     }
 
-    /// Its name in a sentence.
+    /// The name for a sentence.
     pub(super) const fn title(self) -> &'static str {
         self.recipe().title
     }
@@ -105,14 +105,14 @@ impl Language {
         self.recipe().source
     }
 
-    /// What the build finds on the machine.
+    /// The tools that the build needs on the machine.
     pub(super) const fn needs(self) -> &'static str {
         self.recipe().needs
     }
 }
 
 impl Kind {
-    /// Its name on the command line and in `plugin.yaml`.
+    /// The name on the command line and in `plugin.yaml`.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Handler => "handler",
@@ -154,7 +154,7 @@ pub(super) fn files(language: Language, kind: Kind, name: &str, typed: Option<&T
     files
 }
 
-/// The workspace of the shipped plugins as a project has it, with the SDK as its one member.
+/// The workspace of the shipped plugins, changed for a project: the SDK is its only member.
 fn workspace() -> String {
     let lines = repository_file("plugins/Cargo.toml").lines().map(|line| {
         let line = if line.starts_with("members = ") { r#"members = ["sdk"]"# } else { line };

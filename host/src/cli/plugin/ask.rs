@@ -1,4 +1,4 @@
-//! How a running server is asked about its plugins.
+//! How a command asks a running server about its plugins.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -16,15 +16,15 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct Ask {
-    /// Where the server is; plain HTTP, as it serves it [default: where the configuration has it listen]
+    /// The URL of the server, plain HTTP [default: the configuration's listen address]
     #[arg(long, value_name = "URL", value_parser = server_url)]
     url: Option<String>,
-    /// An API key that may `operate`
+    /// An API key with the permission `operate`
     #[arg(long, value_name = "KEY", env = "TIDEGATE_API_KEY", hide_env_values = true)]
     key: Option<String>,
 }
 
-/// A URL at which a server may be.
+/// A possible URL of a server.
 fn server_url(text: &str) -> Result<String, String> {
     let url = WebUrl::parse(text).map_err(|why| format!("{why}; a server is at `http://ADDRESS:PORT`"))?;
     if !url.as_str().starts_with("http://") {
@@ -33,15 +33,15 @@ fn server_url(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A server to be asked.
+/// The server to ask.
 pub(super) struct Asked {
-    /// Where it is.
+    /// Its URL.
     pub(super) url: String,
     key: Option<String>,
 }
 
 impl Ask {
-    /// The server that is meant: where it is said to be, or where its configuration has it listen.
+    /// The server at the given URL, or where its configuration makes it listen.
     pub(super) fn server(self, load: &Load) -> Asked {
         let configured = || {
             // Without a configuration it is where a server is that has none either.
@@ -64,19 +64,19 @@ impl Asked {
         self.key.as_deref().filter(|key| !key.is_empty()).ok_or(Failure::NoApiKey)
     }
 
-    /// The list of this name in the answer to `GET`.
+    /// The list with this name in the answer to `GET`.
     ///
     /// # Errors
-    /// [`Failure::NoApiKey`], [`Failure::NoServer`], or [`Failure::Refused`] with what the server said.
+    /// [`Failure::NoApiKey`], [`Failure::NoServer`], or [`Failure::Refused`] with the server's message.
     pub(super) fn get(&self, path: &str, list: &str) -> Result<Value, Failure> {
         let key = self.key()?;
         self.answer(path, list, |agent, url| agent.get(url).header("authorization", format!("Bearer {key}")).call())
     }
 
-    /// The list of this name in the answer to `DELETE`; without a key the server says that it needs one.
+    /// The list with this name in the answer to `DELETE`. Without a key the server answers that it needs one.
     ///
     /// # Errors
-    /// [`Failure::NoServer`], or [`Failure::Refused`] with what the server said.
+    /// [`Failure::NoServer`], or [`Failure::Refused`] with the server's message.
     pub(super) fn delete(&self, path: &str, list: &str) -> Result<Value, Failure> {
         let key = self.key().unwrap_or_default();
         self.answer(path, list, |agent, url| agent.delete(url).header("authorization", format!("Bearer {key}")).call())

@@ -1,4 +1,4 @@
-//! `tidegate plugin build`: from source to component, by the command of `plugin.yaml`.
+//! `tidegate plugin build`: builds a component from source with the command of `plugin.yaml`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use crate::plugins::{self, PluginManifest, Sources, WASM_TARGET, Words};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Build {
-    /// How the answer is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     #[command(flatten)]
     choose: Choose,
 }
 
-/// What became of one plugin.
+/// The result for one plugin.
 struct Built {
     name: String,
     component: PathBuf,
-    /// `None`: its plugin.yaml has no `build`, it is shipped as it is.
+    /// `None`: its `plugin.yaml` has no `build`, because the component is shipped ready-made.
     changed: Option<bool>,
     bytes: u64,
     took: Duration,
@@ -87,10 +87,10 @@ impl Built {
     }
 }
 
-/// Builds one plugin, and says what became of it in a line; nothing of one that is shipped as it is.
+/// Builds one plugin and prints the result in a line; prints nothing for a plugin that is shipped ready-made.
 ///
 /// # Errors
-/// [`Failure::Build`], or the mistakes of its `plugin.yaml`.
+/// [`Failure::Build`], or the errors of its `plugin.yaml`.
 pub(in crate::cli) fn build_plugin(plugin: &PluginDirectory, words: Words<'_>) -> Result<String, Failure> {
     let built = build(plugin, words)?;
     let (name, took) = (&built.name, show::duration(built.took));
@@ -101,8 +101,8 @@ pub(in crate::cli) fn build_plugin(plugin: &PluginDirectory, words: Words<'_>) -
     })
 }
 
-/// What a plugin is built from; `None` when its `plugin.yaml` cannot be read or has mistakes, and when it is shipped as it
-/// is.
+/// The files that a plugin is built from; `None` if its `plugin.yaml` cannot be read or has errors, or if the component
+/// is shipped ready-made.
 pub(in crate::cli) fn plugin_sources(plugin: &PluginDirectory) -> Option<Sources> {
     sources(plugin, &manifest(plugin).ok()?)
 }
@@ -111,7 +111,7 @@ fn sources(plugin: &PluginDirectory, manifest: &PluginManifest) -> Option<Source
     manifest.build.as_ref().map(|_| Sources::of(&plugin.path, manifest, &plugin.target()))
 }
 
-/// Whether the component that is there was built from these sources.
+/// Whether the existing component was built from these sources.
 pub(in crate::cli) fn is_built(plugin: &PluginDirectory, digest: &str) -> bool {
     manifest(plugin).is_ok_and(|manifest| Sources::made(digest, &plugin.path.join(&manifest.component)))
 }
@@ -149,10 +149,10 @@ fn run(
     plugins::build(&plugin.path, manifest, &plugin.target(), words)
 }
 
-/// The plugin's `plugin.yaml`, read.
+/// Reads the plugin's `plugin.yaml`.
 ///
 /// # Errors
-/// Its mistakes, or that it cannot be read.
+/// The errors of the file, or the reason that it cannot be read.
 pub(super) fn manifest(plugin: &PluginDirectory) -> Result<PluginManifest, Failure> {
     let path = plugin.path.join("plugin.yaml");
     let unreadable = |source| Failure::File { path: path.display().to_string(), source };

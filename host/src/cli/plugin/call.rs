@@ -1,4 +1,4 @@
-//! `tidegate plugin call`: one question to a plugin, by the server's own way, and everything it did.
+//! `tidegate plugin call`: asks a plugin one question in the same way as the server, and shows everything it did.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use crate::store::SqliteStore;
 
 /// Largest input read, in bytes.
 const INPUT_BYTES_MAX: u64 = 4 << 20;
-/// Most calls asked for at once.
+/// Most calls in one run.
 const CALLS_MAX: i64 = 1_000_000;
 
 #[derive(Debug, Args)]
@@ -33,49 +33,49 @@ pub(super) struct Call {
     /// The plugin: its name, or its directory (with a `/`)
     #[arg(value_name = "NAME|DIR")]
     plugin: String,
-    /// What it is asked to be
+    /// The kind of question
     #[arg(value_enum)]
     kind: Kind,
-    /// The payload (of a transform: the event), or a whole vector as in tests/*.json, which brings its own context; `-` reads it from stdin.
-    /// An authorizer without it is asked about a subscription, with a payload about sending it
+    /// The payload (for a transform: the event), or a whole vector as in tests/*.json, which has its own context; `-`
+    /// reads it from stdin. Without it an authorizer is asked about subscribing, with it about sending
     #[arg(long, value_name = "FILE|-", required_if_eq_any([("kind", "handler"), ("kind", "transform")]))]
     input: Option<String>,
-    /// The topic: vault.v1
+    /// The topic, such as vault.v1
     #[arg(long)]
     topic: Option<String>,
-    /// The channel of a topic that no manifest of the configuration declares: vault.{vaultId}
+    /// The channel of the topic, if no manifest of the configuration declares it: vault.{vaultId}
     #[arg(long)]
     channel: Option<String>,
     /// The user's id; without it the connection is anonymous
     #[arg(long)]
     user: Option<String>,
-    /// A role of the user; may be given again
+    /// A role of the user; repeat the option for more
     #[arg(long, requires = "user")]
     role: Vec<String>,
     /// The user's tenant
     #[arg(long, requires = "user")]
     tenant: Option<String>,
-    /// What a connection did [default: connected]
+    /// What the connection did [default: connected]
     #[arg(long, value_enum)]
     phase: Option<PhaseFlag>,
-    /// Ask so many times, and say how long the calls took
+    /// Call so many times, and show how long the calls took
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=CALLS_MAX))]
     repeat: Option<u32>,
-    /// Ask so many times an instance that is used again and again, and as often a fresh one each time: an answer that differs
-    /// comes from what a call left behind, from the time or from chance
+    /// Call one reused instance so many times, and a fresh instance as often, and compare: a different answer comes
+    /// from state that an earlier call left behind, from the time, or from chance
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=CALLS_MAX))]
     fresh_vs_reused: Option<u32>,
     #[command(flatten)]
     database: Database,
-    /// A store of a server whose keys the plugin reads and really writes, if it is granted buckets; without it they are
-    /// kept in memory and forgotten
+    /// The store of a server: the plugin really reads and writes its keys there if it is granted buckets; without it
+    /// keys are kept in memory only
     #[arg(long, value_name = "FILE")]
     kv: Option<PathBuf>,
-    /// An origin that the plugin may really send HTTP requests to, if it is granted it; may be given again, and may be on
-    /// this machine. Without it no request is sent
+    /// An origin that the plugin may really send HTTP requests to, if it is granted the origin; it may be on this
+    /// machine; repeat the option for more. Without it no request is sent
     #[arg(long, value_name = "ORIGIN")]
     http: Vec<Origin>,
-    /// How the answer is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     #[command(flatten)]
@@ -90,9 +90,9 @@ enum Kind {
     Authorizer,
     /// Gives the state of a topic
     Snapshot,
-    /// Makes the payload of an event that crosses to a topic
+    /// Makes the payload of a bus event for a topic
     Transform,
-    /// Hears of a connection
+    /// Learns of a connection
     Connection,
 }
 
@@ -102,20 +102,20 @@ enum PhaseFlag {
     Disconnected,
 }
 
-/// One call and what came of it.
+/// One call and its result.
 struct Called {
     answer: Value,
     did: Recorded,
     took: Duration,
 }
 
-/// How long calls took, sorted.
+/// How long the calls took, sorted.
 struct Times(Vec<Duration>);
 
-/// What `--fresh-vs-reused` found.
+/// The result of `--fresh-vs-reused`.
 struct Compared {
     calls: u32,
-    /// The first call, from 1, whose answers differ, and how.
+    /// The first call, counted from 1, with different answers, and how they differ.
     different: Option<(u32, Vec<String>)>,
 }
 
@@ -162,8 +162,8 @@ impl Call {
         Ok(if is_fault || differs { Answer { exit: exit::NO, ..answer } } else { answer })
     }
 
-    /// The channel of the topic: the one that is named, that the manifests declare, or the topic itself where it is one
-    /// segment. A longer one may be of a channel with params, and a plugin would find none of them.
+    /// The topic's channel: the named one, the one that the manifests declare, or the topic itself if it is one
+    /// segment. A longer topic may belong to a channel with params, which the plugin would then miss.
     fn channel(&self) -> Result<Option<String>, Failure> {
         let named = self.channel.is_some() || self.kind == Kind::Connection;
         let Some(topic) = self.topic.as_ref().filter(|_| !named) else { return Ok(self.channel.clone()) };
@@ -180,7 +180,7 @@ impl Call {
         Err(Failure::Mistakes(vec![Diagnostic::new(format!("{why} the channel of `{topic}`")).hint(hint)]))
     }
 
-    /// The question, of the input and the flags.
+    /// The question, from the input and the flags.
     fn vector(&self) -> Result<Vector, Failure> {
         let kind = match self.kind {
             Kind::Handler => PluginKind::Handler,
@@ -223,7 +223,7 @@ impl Call {
     }
 }
 
-/// The keys of a store that is there: a mistyped path makes none.
+/// The keys of an existing store: a mistyped path must not create a store.
 fn kept(file: &Path) -> Result<Arc<SqliteStore>, Failure> {
     let there = std::fs::metadata(file);
     there.map_err(|source| Failure::File { path: file.display().to_string(), source })?;
@@ -318,7 +318,7 @@ impl Times {
         Self(times)
     }
 
-    /// The time that so many of a hundred calls did not exceed.
+    /// The time within which so many of a hundred calls ended.
     fn percentile(&self, percent: usize) -> Duration {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);
         self.0.get(rank - 1).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! `tidegate plugin check`: the server's own way to load a plugin, and nothing is served.
+//! `tidegate plugin check`: loads plugins in the same way as the server, but serves nothing.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::reload;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// How the answer is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     #[command(flatten)]

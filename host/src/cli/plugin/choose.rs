@@ -1,4 +1,4 @@
-//! Which plugins a command is about: names below the plugins directory, directories, or all there are.
+//! Which plugins a command works on: names in the plugins directory, directories, or all plugins.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,32 +15,32 @@ use crate::store::{PostgresLook, PostgresSettings, SqliteLook};
 
 /// The file that makes a directory a plugin.
 const MANIFEST: &str = "plugin.yaml";
-/// Live instances of a command that calls plugins: it serves nobody.
+/// The most live instances of a command that calls plugins; it serves nobody.
 const INSTANCES_MAX: u32 = 16;
 
 #[derive(Debug, Args)]
 pub(super) struct Choose {
-    /// Plugins by name, or their directories (with a `/`); all of the configuration's when there is none
+    /// Plugins by name, or their directories (with a `/`); default: all plugins of the configuration
     #[arg(value_name = "NAME|DIR")]
     names: Vec<String>,
     #[command(flatten)]
     load: Load,
 }
 
-/// What a command offers the plugins it calls or loads.
+/// The database that a command offers to the plugins that it calls or loads.
 #[derive(Debug, Default, Args)]
 pub(super) struct Database {
-    /// A database whose tables queries of plugins ask: a SQLite file, or `postgres://…`; without one they are answered
+    /// A database for the plugins' queries: a SQLite file, or `postgres://…`; without it queries fail with
     /// `unavailable`
     #[arg(long, value_name = "FILE|URL")]
     store: Option<String>,
 }
 
 impl Database {
-    /// Has queries ask the database, which is only looked at.
+    /// Lets queries read the database; they cannot change it.
     ///
     /// # Errors
-    /// [`Failure::File`] when the database is not there, [`Failure::Store`] when its address is none.
+    /// [`Failure::File`] if the database does not exist, [`Failure::Store`] if its address is not valid.
     pub(super) fn look(&self, services: Services) -> Result<Services, Failure> {
         let queries: Arc<dyn Queries> = match self.store.as_deref() {
             Some(url) if url.starts_with("postgres") && url.contains("://") => {
@@ -60,7 +60,7 @@ impl Database {
 /// A directory with a `plugin.yaml`.
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct PluginDirectory {
-    /// Its own name: the plugin's.
+    /// The directory's own name, which is the plugin's name.
     pub(in crate::cli) name: String,
     pub(super) path: PathBuf,
 }
@@ -71,7 +71,7 @@ impl PluginDirectory {
         Self { name, path }
     }
 
-    /// Where the plugin's cargo builds: one directory for all plugins that lie side by side.
+    /// Where the plugin's cargo builds: one target directory for all plugins in the same directory.
     pub(super) fn target(&self) -> PathBuf {
         let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
         path.parent().unwrap_or(&path).join("target")
@@ -79,10 +79,11 @@ impl PluginDirectory {
 }
 
 impl Choose {
-    /// The plugins, by name where all are meant. `plugins` is set to the configuration's directory, if it was asked.
+    /// The plugins. If the command works on all of them, they are sorted by name. `plugins` is set to the
+    /// configuration's directory, if the configuration was read.
     ///
     /// # Errors
-    /// [`Failure::Mistakes`] of the configuration, which is read only where a name or all plugins are meant;
+    /// [`Failure::Mistakes`] of the configuration, which is read only for a plugin's name or for all plugins;
     /// [`Failure::NoPlugin`].
     pub(super) fn plugins(&self, plugins: &mut Option<PathBuf>) -> Result<Vec<PluginDirectory>, Failure> {
         if self.names.is_empty() {
@@ -91,7 +92,8 @@ impl Choose {
         self.names.iter().map(|name| one(&self.load, name, plugins)).collect()
     }
 
-    /// What the configuration keeps out; nothing where only directories are meant and there is no configuration.
+    /// The configuration's quarantine. It is empty if the command works on directories only and there is no
+    /// configuration.
     ///
     /// # Errors
     /// [`Failure::Mistakes`] of the configuration, where it is needed.
@@ -103,7 +105,7 @@ impl Choose {
         Ok(Quarantine::at(config?.plugin_quarantine))
     }
 
-    /// Where compiled plugins are kept.
+    /// The directory of compiled plugins.
     pub(super) fn cache(&self) -> Option<PathBuf> {
         cache(&self.load)
     }
@@ -116,7 +118,7 @@ impl Choose {
 /// One plugin, by name or directory.
 ///
 /// # Errors
-/// As [`Choose::plugins`].
+/// Like [`Choose::plugins`].
 pub(super) fn one(load: &Load, name: &str, plugins: &mut Option<PathBuf>) -> Result<PluginDirectory, Failure> {
     if is_path(name) {
         let path = PathBuf::from(name);
@@ -154,9 +156,9 @@ pub(super) fn is_path(argument: &str) -> bool {
     argument == "." || argument.contains(['/', '\\'])
 }
 
-/// The engine, for a command that serves nobody, with what its plugins reach. Secrets are those of the environment; one
-/// that is not there keeps no plugin from being looked at. What the server or another command compiled is not compiled
-/// again, and what this one compiles is kept in `cache` for them.
+/// The engine for a command that serves nobody, with the services that its plugins use. Secrets come from the
+/// environment; a missing secret does not stop a plugin from loading. The command uses what the server or another
+/// command has compiled, and stores its own compiled plugins in `cache` for them.
 ///
 /// # Errors
 /// [`Failure::App`] when this machine cannot run WebAssembly.

@@ -1,5 +1,5 @@
-//! `tidegate plugin clear`: lets versions in again that failed and were taken back, through the server or, where none
-//! runs, in the file of the configuration.
+//! `tidegate plugin clear`: re-admits plugin versions that were rolled back: through the server, or in the quarantine
+//! file of the configuration if no server runs.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -12,12 +12,12 @@ use crate::plugins::Quarantine;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Clear {
-    /// A plugin's name, or 12 or more digits of the digest of a component or version
+    /// The name of a plugin, or at least 12 digits of the digest of a component or version
     #[arg(value_name = "NAME|DIGEST")]
     what: String,
     #[command(flatten)]
     ask: Ask,
-    /// How the answer is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     #[command(flatten)]
@@ -55,7 +55,7 @@ impl Clear {
     }
 }
 
-/// Clears in the file of the configuration, for no server is at this URL.
+/// Clears the entry in the configuration's quarantine file, because no server runs at this URL.
 fn in_file(what: String, load: &Load, url: &str) -> Result<(Vec<(String, String)>, String), Failure> {
     let file = load.places()?.plugin_quarantine;
     let place = file.display().to_string();
@@ -75,7 +75,7 @@ fn pairs(cleared: &Value) -> Vec<(String, String)> {
     entries.map(|entry| (word(&entry["name"]), word(&entry["digest"]))).collect()
 }
 
-/// A text as one segment of a path.
+/// A text, escaped as one segment of a path.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for byte in text.bytes() {

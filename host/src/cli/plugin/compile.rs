@@ -1,4 +1,5 @@
-//! `tidegate plugin compile`: the server's child that compiles a component. Not for people: it limits itself first.
+//! `tidegate plugin compile`: the child process in which the server compiles a component. Not for people. It limits its
+//! own resources first.
 
 use std::path::PathBuf;
 
@@ -12,16 +13,16 @@ pub(super) struct Compile {
     /// The component
     #[arg(long = "in", value_name = "FILE")]
     input: PathBuf,
-    /// Where the native code goes
+    /// Where to write the native code
     #[arg(long = "out", value_name = "FILE")]
     output: PathBuf,
     /// Address space, in bytes
     #[arg(long, value_name = "BYTES")]
     memory: u64,
-    /// Processor time, in seconds
+    /// CPU time, in seconds
     #[arg(long, value_name = "SECONDS")]
     cpu: u64,
-    /// Without optimising: the native code is there soon and is slower
+    /// Compile without optimisation: faster to compile, slower to run
     #[arg(long)]
     quick: bool,
 }

@@ -1,4 +1,4 @@
-//! `tidegate plugin inspect`: what a component is, what it needs and what it costs.
+//! `tidegate plugin inspect`: what a component exports, imports, needs and costs.
 
 use std::path::{Path, PathBuf};
 
@@ -16,10 +16,10 @@ use crate::reload;
 
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
-    /// The plugin: its name, its directory (with a `/`), or a component's file
+    /// The plugin: its name, its directory (with a `/`), or the file of a component
     #[arg(value_name = "NAME|DIR|FILE.wasm")]
     what: String,
-    /// How the answer is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `tidegate plugin list`: what a running server says of its plugins.
+//! `tidegate plugin list`: the plugins of a running server.
 
 use clap::Args;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::cli::{Answer, Format, show};
 pub(in crate::cli) struct List {
     #[command(flatten)]
     ask: Ask,
-    /// How the answer is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     #[command(flatten)]
@@ -29,7 +29,7 @@ impl List {
     }
 }
 
-/// A table, and below it why versions were rejected or quarantined and what failed last.
+/// A table, followed by the reasons why versions were rejected or quarantined, and the latest failures.
 fn text(answer: &Value) -> String {
     let plugins = answer["plugins"].as_array().map(Vec::as_slice).unwrap_or_default();
     if plugins.is_empty() {

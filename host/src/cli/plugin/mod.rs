@@ -1,4 +1,4 @@
-//! `tidegate plugin`: what feature teams do with plugins, one file a command.
+//! `tidegate plugin`: commands for authors of plugins, one file for each.
 
 mod ask;
 mod build;
@@ -30,21 +30,21 @@ pub(super) struct Plugin {
 
 #[derive(Debug, Subcommand)]
 enum PluginCommand {
-    /// Build plugins with the command of their plugin.yaml
+    /// Build plugins with the `build` command of their plugin.yaml
     Build(build::Build),
-    /// Say what a component exports, imports, needs of the pool and costs
+    /// Show what a component exports, imports, needs from the pool and costs
     Inspect(inspect::Inspect),
-    /// Load plugins as the server would, and say every mistake
+    /// Load plugins as the server does, and report every error
     Check(check::Check),
-    /// Ask plugins what their golden vectors say, tests/*.json, and compare the answers
+    /// Run the golden vectors of plugins, tests/*.json, and compare the answers
     Test(test::Test),
-    /// List what a running server has: versions, states, calls, faults
+    /// List the plugins of a running server: versions, states, calls, faults
     List(list::List),
-    /// Let versions in again that failed and were taken back
+    /// Re-admit plugin versions that were rolled back
     Clear(clear::Clear),
-    /// Ask a plugin once, and show its answer and everything it did
+    /// Call a plugin once, and show its answer and everything it did
     Call(Box<call::Call>),
-    /// Compile a component to native code, under limits: what the server runs for itself
+    /// Compile a component to native code under limits; the server runs this itself
     #[command(hide = true)]
     Compile(compile::Compile),
 }

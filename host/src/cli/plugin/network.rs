@@ -1,4 +1,4 @@
-//! The network of `tidegate plugin call`: the origins that were named on the command line, and no other.
+//! The network of `tidegate plugin call`: only the origins that the command line names.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use crate::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse}
 use crate::outbound::{Asker, Outbound, OutboundSettings, SystemResolver};
 use crate::plugins::Services;
 
-/// Requests under way at once: as many as a command that calls plugins has instances.
+/// The most requests at once: as many as the command has instances.
 const REQUESTS_MAX: usize = 16;
 
-/// Sends what goes to a named origin.
+/// Sends requests to the named origins.
 struct Named {
     client: Outbound,
     origins: BTreeSet<Origin>,
 }
 
-/// What a plugin reaches: nothing, or these origins, on whatever address.
+/// The services for a plugin: no network, or these origins at any address.
 ///
 /// # Errors
-/// [`Failure::App`] when there is no TLS.
+/// [`Failure::App`] if TLS cannot be set up.
 pub(super) fn services(origins: &[Origin]) -> Result<Services, Failure> {
     if origins.is_empty() {
         return Ok(Services::in_memory());

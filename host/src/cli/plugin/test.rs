@@ -1,4 +1,4 @@
-//! `tidegate plugin test`: the golden vectors beside each plugin, run against the real host.
+//! `tidegate plugin test`: runs the golden vectors of each plugin on the real host.
 
 use std::path::PathBuf;
 
@@ -14,17 +14,17 @@ use crate::reload;
 
 #[derive(Debug, Args)]
 pub(super) struct Test {
-    /// Write what is answered now into the vectors
+    /// Write the present answers into the vectors
     #[arg(long)]
     update: bool,
-    /// How the answer is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     #[command(flatten)]
     choose: Choose,
 }
 
-/// What became of one vector.
+/// The result of one vector.
 struct Ran {
     plugin: String,
     vector: String,

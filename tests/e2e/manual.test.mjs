@@ -1,4 +1,4 @@
-// The plugin of each section of `plugins/README.md`, built as the section says from the files it shows, and served.
+// The first plugin of each language's page in `plugins/`, built as the page says from the files it shows, and served.
 
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
@@ -15,19 +15,17 @@ const BUILD_PATIENCE_MS = 600_000;
 // An interpreter is 18 MB of WebAssembly: the binary of the tests, which is not optimised, compiles it for a while.
 const COMPILE_PATIENCE_MS = 300_000;
 
-const manual = readFileSync(join(repository, "plugins/README.md"), "utf8");
-
-// Each language's section, and the block of it that each file is.
-const SECTIONS = {
-  rust: ["A first plugin in Rust", { "Cargo.toml": "toml", "src/lib.rs": "rust", "plugin.yaml": "yaml" }],
-  typescript: ["In TypeScript or JavaScript", { "plugin.ts": "ts", "plugin.yaml": "yaml" }],
-  python: ["In Python", { "plugin.py": "python", "plugin.yaml": "yaml" }],
-  c: ["In C", { "plugin.c": "c", "plugin.yaml": "yaml" }],
-  go: ["In Go", { "go.mod": "text", "plugin.go": "go", "plugin.yaml": "yaml" }],
+// Each language's page, and the block of its first plugin that each file is.
+const PAGES = {
+  rust: ["RUST.md", { "Cargo.toml": "toml", "src/lib.rs": "rust", "plugin.yaml": "yaml" }],
+  typescript: ["JAVASCRIPT.md", { "plugin.ts": "ts", "plugin.yaml": "yaml" }],
+  python: ["PYTHON.md", { "plugin.py": "python", "plugin.yaml": "yaml" }],
+  c: ["C.md", { "plugin.c": "c", "plugin.yaml": "yaml" }],
+  go: ["GO.md", { "go.mod": "text", "plugin.go": "go", "plugin.yaml": "yaml" }],
 };
 
-function block(section, language) {
-  const text = manual.split(`\n## ${section}\n`)[1].split("\n## ")[0];
+function block(page, language) {
+  const text = readFileSync(join(repository, "plugins", page), "utf8").split("\n## A first plugin\n")[1].split("\n## ")[0];
   return new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, "s").exec(text)[1];
 }
 
@@ -51,13 +49,13 @@ describe("the plugin of the manual", () => {
   const tidegate = (...args) =>
     promisify(execFile)(binary(), args, { cwd: server.directory, env: { ...process.env, CARGO_TARGET_DIR: components.shipped.target } });
 
-  for (const [language, [section, files]] of Object.entries(SECTIONS)) {
+  for (const [language, [page, files]] of Object.entries(PAGES)) {
     test(`in ${language} is built by its \`build\``, { timeout: BUILD_PATIENCE_MS }, async () => {
       const directory = join(server.directory, "plugins", language);
       mkdirSync(join(directory, "src"), { recursive: true });
       for (const [file, fence] of Object.entries(files)) {
         // Under the name of its language instead of `hello`; more time than it needs, on a busy machine.
-        const text = block(section, fence).replaceAll("hello.wasm", `${language}.wasm`).replace('name = "hello"', `name = "${language}"`);
+        const text = block(page, fence).replaceAll("hello.wasm", `${language}.wasm`).replace('name = "hello"', `name = "${language}"`);
         const greets = file === "plugin.yaml" ? `${text.replace(/^config:.*\n/m, "")}config: { greeting: hello }\nlimits: { cpu: 2s, wall: 10s }\n` : text;
         writeFileSync(join(directory, file), greets);
       }
@@ -69,11 +67,11 @@ describe("the plugin of the manual", () => {
     const channel = (handler) => ({
       scope: "public", payload: {}, inbound: { handler, payload: { type: "object", properties: { name: { type: "string" } } } },
     });
-    const channels = Object.fromEntries(Object.keys(SECTIONS).map((language) => [`greet-${language}`, channel(language)]));
+    const channels = Object.fromEntries(Object.keys(PAGES).map((language) => [`greet-${language}`, channel(language)]));
     server.write("channels/manual.yaml", JSON.stringify({ feature: "manual", channels }));
     server = await Server.start({ directory: server.directory, patienceMs: COMPILE_PATIENCE_MS });
     const socket = await server.connect();
-    for (const language of Object.keys(SECTIONS)) {
+    for (const language of Object.keys(PAGES)) {
       const topic = `greet-${language}`;
       assert.equal((await ask(socket, "subscribe", { channel: topic })).ok, true, language);
       assert.deepEqual(await ask(socket, topic, { name: "Ada" }), { ok: true, reply: "hello, Ada" }, language);

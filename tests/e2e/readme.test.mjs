@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 
@@ -13,7 +13,7 @@ import { binary, repository } from "./paths.mjs";
 // Longer than building the shipped plugins from nothing takes on a small machine.
 const BUILD_PATIENCE_MS = 300_000;
 
-// Every command line of every README, and what runs it. One that is not here is a command that nobody has tried.
+// Every command line of the manual, and what runs it. One that is not here is a command that nobody has tried.
 const COMMANDS = {
   "cargo run --release -- dev": "the first minute, below, with the binary of the tests",
   "cd examples/realtime-ping": "the first minute, below",
@@ -35,18 +35,48 @@ const COMMANDS = {
   "cargo +nightly fuzz run --fuzz-dir tests/fuzz envelope -- -max_total_time=60": "fuzzing is no test; its bodies run over the corpus in tests/manifests",
 };
 
-function commandsOfTheManual() {
-  const pages = ["", "host", "wit", "plugins", "channels", "config", "tests", "examples"].map((folder) => join(repository, folder));
+// Pages whose commands measure or show something and are no test.
+const MEASURES = ["tests/load/", "findings/"];
+
+// The pages of the manual, by their paths: every `*.md` of the top level, of a folder, and of an example.
+function pagesOfTheManual() {
+  const folders = ["", "host", "wit", "plugins", "channels", "config", "tests", "tests/load", "examples", "findings"];
   const examples = readdirSync(join(repository, "examples"), { withFileTypes: true });
-  pages.push(...examples.filter((entry) => entry.isDirectory()).map(({ name }) => join(repository, "examples", name)));
-  const texts = pages.map((folder) => readFileSync(join(folder, "README.md"), "utf8"));
-  const blocks = texts.flatMap((text) => [...text.matchAll(/```sh\n(.*?)```/gs)]);
+  folders.push(...examples.filter((entry) => entry.isDirectory()).map(({ name }) => join("examples", name)));
+  const pages = folders.flatMap((folder) => readdirSync(join(repository, folder)).map((name) => join(folder, name)));
+  return new Map(pages.filter((page) => page.endsWith(".md")).map((page) => [page, readFileSync(join(repository, page), "utf8")]));
+}
+
+function commandsOfTheManual() {
+  const judged = [...pagesOfTheManual()].filter(([page]) => !MEASURES.some((folder) => page.startsWith(folder)));
+  const blocks = judged.flatMap(([, text]) => [...text.matchAll(/```sh\n(.*?)```/gs)]);
   const lines = blocks.flatMap(([, block]) => block.split("\n"));
   return new Set(lines.map((line) => line.replace(/\s+# .*$/, "").trim()).filter((line) => line && !line.startsWith("#")));
 }
 
 test("every command of the manual is run by a test", () => {
   assert.deepEqual([...commandsOfTheManual()].sort(), Object.keys(COMMANDS).sort());
+});
+
+// Where links may lead in a page: its headings, as GitHub names them.
+function anchors(text) {
+  const headings = text.replace(/```.*?```/gs, "").matchAll(/^#+ (.*)$/gm);
+  return new Set([...headings].map(([, heading]) => heading.toLowerCase().replace(/[^\p{L}\p{N}_ -]/gu, "").replaceAll(" ", "-")));
+}
+
+test("every link of the manual leads to a file and a heading that are there", () => {
+  const pages = pagesOfTheManual();
+  const broken = [];
+  for (const [page, text] of pages) {
+    for (const [, target] of text.replace(/```.*?```/gs, "").matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(target)) continue;
+      const [path, anchor] = target.split("#");
+      const file = path ? join(dirname(page), path) : page;
+      const isThere = existsSync(join(repository, file)) && (!anchor || (pages.has(file) && anchors(pages.get(file)).has(anchor)));
+      if (!isThere) broken.push(`${page}: ${target}`);
+    }
+  }
+  assert.deepEqual(broken, []);
 });
 
 describe("the first minute", () => {

@@ -93,7 +93,7 @@ writeFileSync(join(directory, "channels/load.yaml"), `feature: load\nchannels:\n
 const server = await Server.start({ directory });
 
 console.log(`\na swap, from the file written to the first ack of the new version, while ${CLIENTS} clients send a message every ${EVERY_MS} ms\n`);
-row("", "compiled anew", "from the cache", "longest ack meanwhile", "longest ack without a swap");
+row("", "compiled again", "from the cache", "longest ack meanwhile", "longest ack without a swap");
 row("---", "---", "---", "---", "---");
 for (const [turn, language] of languages.entries()) {
   const waiting = Array.from({ length: CLIENTS }, () => new Map());

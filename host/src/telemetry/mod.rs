@@ -1,6 +1,6 @@
 //! What an operator sees: every metric and event name in one place. No tokens, no payloads.
 //!
-//! The tables of metrics and events, and what their labels and fields hold, are in `host/README.md`.
+//! The tables of metrics and events, and what their labels and fields hold, are in `host/OPERATING.md`.
 
 mod auth;
 mod bus;
@@ -181,10 +181,10 @@ mod tests {
 
     #[test]
     fn every_metric_stands_in_the_manual() {
-        let manual = include_str!("../../README.md");
+        let manual = include_str!("../../OPERATING.md");
         for metric in names::METRICS {
             let row = format!("| `{}` | {} |", metric.name, metric.help);
-            assert!(manual.contains(&row), "host/README.md lacks the row: {row}");
+            assert!(manual.contains(&row), "host/OPERATING.md lacks the row: {row}");
         }
     }
 

@@ -144,3 +144,8 @@ macro_rules! __register_kind {
         ));
     };
 }
+
+/// The examples of the manual, which compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../RUST.md")]
+struct Manual;

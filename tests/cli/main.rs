@@ -22,6 +22,7 @@ mod clear;
 mod dev;
 mod inspect;
 mod list;
+mod manual;
 mod network;
 mod new;
 mod plugin;

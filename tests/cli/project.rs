@@ -308,7 +308,12 @@ fn without_measures(text: &str) -> String {
     shown
 }
 
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 /// A file of the repository.
 pub(crate) fn committed(path: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
+    std::fs::read_to_string(root().join(path)).unwrap()
 }

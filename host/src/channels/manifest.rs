@@ -41,7 +41,7 @@ pub(super) struct RawManifest {
 struct RawChannel {
     /// The purpose of the channel.
     description: Option<String>,
-    /// Who may join.
+    /// Who may join: `public`, `authenticated`, `{ role: … }`, `{ roles: […] }` or `{ user: … }`.
     #[schemars(required)]
     scope: Option<RawScope>,
     /// A plugin that decides after the scope, on every subscription and every message.

@@ -21,14 +21,14 @@ pub(super) struct GrantsSection {
     emit: Vec<String>,
     /// Types of bus events that the plugin may publish: `ping.seen`, or a prefix, `ping.*`.
     publish: Vec<String>,
-    /// Buckets of the key-value store that the plugin may read and write.
+    /// Buckets of the key-value store that the plugin may read and write. Plugins with the same bucket share it.
     kv: Vec<String>,
     /// SQL queries that the plugin may run on the store's database, by name: `select role from members where user_id =
     /// $1`.
     queries: BTreeMap<String, String>,
     /// Origins that the plugin may send HTTP requests to: `https://api.example.com`.
     http: Vec<Origin>,
-    /// Environment variables of the server that the plugin may read.
+    /// Environment variables of the server that the plugin may read; none that begins with `TIDEGATE_`.
     secrets: Vec<String>,
 }
 

@@ -75,23 +75,24 @@ pub(super) struct PluginLimits {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LimitsSection {
-    /// Memory of one instance, all its linear memories together.
+    /// Memory of one instance, all its linear memories together; at most 256 MiB.
     memory: ByteSize,
-    /// CPU time of one call.
+    /// CPU time of one call, in steps of 1 ms. Waiting for the host does not count.
     cpu: HumanDuration,
-    /// Wall-clock time of one call, waiting included. Default 100 ms; 3 s for a plugin that is granted queries or HTTP.
+    /// Wall-clock time of one call, waiting included; at most 30 s. Default 100 ms; 3 s for a plugin that is granted
+    /// queries or HTTP.
     wall: Option<HumanDuration>,
-    /// Concurrent calls. Calls of authorizers count separately. More calls wait, at most `wall`.
+    /// Concurrent calls, at most 1,024. Calls of authorizers count separately. More calls wait, at most `wall`.
     concurrency: NonZeroU32,
-    /// Calls that may wait for their turn. Calls of authorizers count separately. The server refuses more calls at
-    /// once.
+    /// Calls that may wait for their turn, at most 10,000. Calls of authorizers count separately. The server refuses
+    /// more calls at once (`overloaded`).
     queue: u32,
-    /// Size of one answer: the reply and the effects together.
+    /// Size of one answer: the reply and the effects together; at most 2 MiB.
     output: ByteSize,
-    /// Size of all payloads of one snapshot together. A larger snapshot refuses the subscription with
+    /// Size of all payloads of one snapshot together; at most 8 MiB. A larger snapshot refuses the subscription with
     /// `payload_too_large`.
     snapshot: ByteSize,
-    /// Effects of one call. An answer with more effects is not valid.
+    /// Effects of one call, at most 10,000. An answer with more effects is a fault.
     effects: u32,
     /// Log lines of one call. The server drops further lines and counts them.
     log_lines: u32,
@@ -99,25 +100,26 @@ pub(super) struct LimitsSection {
     log_rate: NonZeroU32,
     /// Calls of the key-value store a second, all instances together. Further calls fail with `rate-limited`.
     kv: NonZeroU32,
-    /// Size of one value in the key-value store. A larger value fails with `too-large`.
+    /// Size of one value in the key-value store, at most 1 MiB. A larger value fails with `too-large`.
     kv_value: ByteSize,
-    /// How long one call of the key-value store may take. A longer call fails with `unavailable`.
+    /// How long one call of the key-value store may take, at most 10 s. A longer call fails with `unavailable`.
     kv_time: HumanDuration,
     /// Named queries a second, all instances together. Further queries fail with `rate-limited`.
     queries: NonZeroU32,
-    /// How long one query may take, including the wait for a connection. The server ends a longer query, which fails
-    /// with `timeout`.
+    /// How long one query may take, including the wait for a connection; at most 10 s. The server ends a longer query,
+    /// which fails with `timeout`.
     query_time: HumanDuration,
-    /// Rows of one query's answer. A larger answer fails with `too-large`.
+    /// Rows of one query's answer, at most 100,000. A larger answer fails with `too-large`.
     query_rows: NonZeroU32,
-    /// Size of one query's answer as JSON. A larger answer fails with `too-large`.
+    /// Size of one query's answer as JSON, at most 16 MiB. A larger answer fails with `too-large`.
     query_bytes: ByteSize,
     /// HTTP requests a second, all instances together, including the requests that follow a redirect. Further requests
     /// fail with `rate-limited`.
     http: NonZeroU32,
-    /// Size of the body of one HTTP request, and of the body of one response.
+    /// Size of the body of one HTTP request, and of the body of one response; at most 16 MiB.
     http_body: ByteSize,
-    /// How much data a plugin may pass to the host at once: the arguments of one host call, or one answer.
+    /// How much data a plugin may pass to the host at once, at most 64 MiB: the arguments of one host call, or one
+    /// answer.
     host_bytes: ByteSize,
     /// Component handles that one instance may hold.
     handles: NonZeroU32,

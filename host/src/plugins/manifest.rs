@@ -79,7 +79,7 @@ struct File {
     /// The kinds that the component must export. The server refuses a component that lacks one of them.
     #[serde(default)]
     kinds: Vec<PluginKind>,
-    /// The SHA-256 of the component. The server refuses any other component.
+    /// The SHA-256 of the component, 64 hexadecimal digits. The server refuses any other component.
     #[serde(default)]
     #[schemars(regex(pattern = "^[0-9a-fA-F]{64}$"))]
     sha256: Option<String>,
@@ -103,11 +103,12 @@ struct File {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct InstancesSection {
-    /// Whether calls share instances.
+    /// Whether calls share instances: `pooled`, an instance serves call after call; or `per-call`, each call has a fresh
+    /// instance. Default `pooled`.
     isolation: Isolation,
     /// How many calls an instance serves before a fresh instance replaces it.
     max_calls: NonZeroU32,
-    /// How long an instance may be idle before the server drops it.
+    /// How long an instance may be idle before the server drops it, at most a day.
     idle: HumanDuration,
     /// The memory size beyond which the server drops an instance after its call. Default: three quarters of
     /// `limits.memory`.

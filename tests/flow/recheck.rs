@@ -3,8 +3,8 @@
 use tidegate::flow::ports::FaultKind;
 use tidegate::protocol::{Code, User};
 
-use crate::CHANNELS;
 use crate::support::{Client, FakePlugins, Server, user};
+use crate::{CHANNELS, code};
 
 async fn holding(server: &Server, user: impl Into<Option<User>>, topics: &[&str]) -> Client {
     let client = server.client(user);
@@ -106,8 +106,31 @@ async fn a_join_decided_before_the_swap_is_judged_again_after_it() {
         assert_eq!(client.recheck(), [], "the sweep comes before the join");
         latch.release();
     });
-    assert!(joined.is_ok());
-    assert_eq!(client.recheck(), [("vault.v1".to_owned(), Code::UnknownChannel)]);
+    assert_eq!(code(joined), Code::UnknownChannel);
+    assert!(!client.holds("vault.v1") && !client.is_in_room("vault.v1"));
+    assert_eq!(client.told(), [], "the answer says it");
+}
+
+#[tokio::test]
+async fn a_join_that_finds_other_topics_lost_tells_of_each_and_leaves_their_rooms() {
+    const LOST: [&str; 4] = ["vault.v2", "vault.v3", "vault.v4", "vault.v5"];
+    let (plugins, latch) = FakePlugins::silent().held();
+    let server = Server::declaring(CHANNELS).plugins(plugins).start();
+    let client = server.client(user("alice"));
+    for topic in LOST {
+        latch.release();
+        client.subscribe(topic).await.unwrap();
+        latch.call_arrived().await;
+        assert!(client.is_in_room(topic));
+    }
+    let (joined, ()) = tokio::join!(client.subscribe("vault.v1"), async {
+        latch.call_arrived().await;
+        server.reload(&CHANNELS.replace("vault.{vaultId}", "safe.{vaultId}"), FakePlugins::silent());
+        latch.release();
+    });
+    assert_eq!(code(joined), Code::UnknownChannel);
+    assert_eq!(client.told(), LOST.map(|topic| (topic.to_owned(), Code::UnknownChannel)));
+    assert!(!LOST.iter().any(|topic| client.is_in_room(topic)));
 }
 
 #[tokio::test]

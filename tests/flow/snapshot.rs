@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tidegate::flow::ports::{Exceeded, FaultKind};
-use tidegate::protocol::{Code, Payload, SubscribeRequest};
+use tidegate::protocol::{Code, Payload, Topic};
 
 use crate::code;
 use crate::support::{FakePlugins, Server, user};
@@ -89,7 +89,7 @@ async fn every_fault_has_its_code_and_leaves_the_topic() {
         let client = server.client(user("alice"));
         let refusal = client.subscribe("board.b1").await.unwrap_err();
         assert_eq!((refusal.code, refusal.details), (expected, None), "{fault:?}: the detail stays inside");
-        assert!(!client.holds("board.b1"), "{fault:?}");
+        assert!(!client.holds("board.b1") && !client.is_in_room("board.b1"), "{fault:?}");
     }
 }
 
@@ -100,7 +100,7 @@ async fn a_topic_that_was_held_before_stays_held_when_its_snapshot_fails() {
     client.subscribe("board.b1").await.unwrap();
     server.reload(CHANNELS, FakePlugins::snapshot_faulting(FaultKind::Trap));
     assert_eq!(code(client.subscribe("board.b1").await), Code::HandlerFailed);
-    assert!(client.holds("board.b1"));
+    assert!(client.holds("board.b1") && client.is_in_room("board.b1"));
 }
 
 #[tokio::test]
@@ -108,23 +108,46 @@ async fn the_topic_is_held_before_its_state_is_asked_for() {
     let (plugins, latch) = FakePlugins::providing(&[json!({ "n": 1 })]).held();
     let server = server(plugins);
     let client = server.client(user("alice"));
-    let request = SubscribeRequest { channel: "board.b1".to_owned(), since: None };
-    // The authorizer's call.
-    latch.release();
-    let joined = server.gates.subscribe(&client.session, &request).await.unwrap();
-    assert!(client.holds("board.b1"), "what is published from here on reaches the client");
-    assert_eq!(server.plugins.asked(), ["subscribe"], "the state is asked for after the caller let it into the room");
-    latch.release();
-    assert!(server.gates.complete(&client.session, joined).await.unwrap().snapshot.is_some());
+    let (receipt, ()) = tokio::join!(client.subscribe("board.b1"), async {
+        latch.call_arrived().await;
+        assert!(!client.is_in_room("board.b1"), "the authorizer was not done");
+        latch.release();
+        latch.call_arrived().await;
+        assert_eq!(server.plugins.asked(), ["subscribe", "snapshot"]);
+        assert!(client.holds("board.b1"));
+        assert!(client.is_in_room("board.b1"), "what is published from here on reaches the client");
+        latch.release();
+    });
+    assert!(receipt.unwrap().snapshot.is_some());
+}
+
+#[tokio::test]
+async fn a_topic_that_is_revoked_while_its_state_is_asked_for_is_not_subscribed() {
+    let (plugins, latch) = FakePlugins::providing(&[json!({ "n": 1 })]).held();
+    let server = server(plugins);
+    let client = server.client(user("alice"));
+    let (receipt, ()) = tokio::join!(client.subscribe("board.b1"), async {
+        latch.call_arrived().await;
+        latch.release();
+        latch.call_arrived().await;
+        assert!(server.gates.withdraw(&client, &Topic::parse("board.b1").unwrap()));
+        assert!(!client.is_in_room("board.b1"));
+        assert_eq!(client.told(), [("board.b1".to_owned(), Code::Forbidden)]);
+        latch.release();
+    });
+    assert_eq!(code(receipt), Code::Unavailable);
 }
 
 #[tokio::test]
 async fn the_generation_that_admitted_a_subscription_gives_its_state() {
-    let server = server(FakePlugins::providing(&[json!({ "n": 1 })]));
+    let (plugins, latch) = FakePlugins::providing(&[json!({ "n": 1 })]).held();
+    let server = server(plugins);
     let client = server.client(user("alice"));
-    let request = SubscribeRequest { channel: "board.b1".to_owned(), since: None };
-    let joined = server.gates.subscribe(&client.session, &request).await.unwrap();
-    server.reload(CHANNELS, FakePlugins::providing(&[json!({ "n": 2 })]));
-    let receipt = server.gates.complete(&client.session, joined).await.unwrap();
-    assert_eq!(receipt.snapshot, Some(vec![Payload::from(&json!({ "n": 1 }))]));
+    let (receipt, ()) = tokio::join!(client.subscribe("board.b1"), async {
+        latch.call_arrived().await;
+        server.reload(CHANNELS, FakePlugins::providing(&[json!({ "n": 2 })]));
+        latch.release();
+        latch.release();
+    });
+    assert_eq!(receipt.unwrap().snapshot, Some(vec![Payload::from(&json!({ "n": 1 }))]));
 }

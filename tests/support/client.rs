@@ -1,9 +1,11 @@
 //! A client without a socket: does for its connection what the transport does.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde_json::Value;
-use tidegate::flow::{Effect, Gates, Handshake, Session};
+use tidegate::flow::{Effect, Gates, Handshake, Membership, Session};
 use tidegate::protocol::{
     Ack, AuthenticateRequest, Code, ConnectionId, Payload, Refusal, Since, SubscribeReceipt, SubscribeRequest, Topic,
     User,
@@ -14,19 +16,25 @@ pub struct Client {
     /// What the gates remember of it.
     pub session: Session,
     gates: Arc<Gates>,
+    rooms: Mutex<HashSet<Topic>>,
+    told: Mutex<Vec<(Topic, Code)>>,
 }
 
 impl Client {
     pub(super) fn new(gates: Arc<Gates>, number: u32, user: Option<User>) -> Self {
         let id = ConnectionId::new(format!("connection-{number}"));
-        Self { session: Session::new(id, user.map(Arc::new)), gates }
+        Self::holding(Session::new(id, user.map(Arc::new)), gates)
     }
 
     /// One that gate 1 lets in with what it brings.
     pub async fn connect(gates: &Arc<Gates>, handshake: &Handshake) -> Result<Self, Refusal> {
         let id = ConnectionId::new("connection-0");
         let admission = gates.connect(&id, handshake).await?;
-        Ok(Self { session: Session::admitted(id, admission), gates: gates.clone() })
+        Ok(Self::holding(Session::admitted(id, admission), gates.clone()))
+    }
+
+    fn holding(session: Session, gates: Arc<Gates>) -> Self {
+        Self { session, gates, rooms: Mutex::default(), told: Mutex::default() }
     }
 
     /// `emit("authenticate", {})`
@@ -45,19 +53,12 @@ impl Client {
     }
 
     async fn join(&self, request: SubscribeRequest) -> Result<SubscribeReceipt, Refusal> {
-        let joined = self.gates.subscribe(&self.session, &request).await?;
-        if let Some(listening) = self.gates.listening(&joined.receipt().channel)
-            && listening.await.is_err()
-        {
-            self.gates.give_up(&self.session, &joined);
-            return Err(Code::Unavailable.into());
-        }
-        self.gates.complete(&self.session, joined).await
+        self.gates.subscribe(self, &request).await
     }
 
     /// `emit("unsubscribe", { channel })`
     pub fn unsubscribe(&self, topic: &str) -> Result<Topic, Refusal> {
-        self.gates.unsubscribe(&self.session, topic)
+        self.gates.unsubscribe(self, topic)
     }
 
     /// `emit("authenticate", { token })`
@@ -85,23 +86,51 @@ impl Client {
 
     /// What a reload took away: `(topic, code)`, ordered by topic.
     pub fn recheck(&self) -> Vec<(String, Code)> {
-        let mut lost: Vec<_> = self.gates.recheck(&self.session).into_iter().map(|(t, c)| (t.to_string(), c)).collect();
-        lost.sort();
-        lost
+        self.told();
+        self.gates.recheck(self);
+        self.told()
     }
 
     /// What authorizers that are others since a reload took away: `(topic, code)`, ordered by topic.
     pub async fn reauthorize(&self) -> Vec<(String, Code)> {
-        let mut lost = Vec::new();
-        for topic in self.session.topics() {
-            lost.extend(self.gates.reauthorize(&self.session, &topic).await.map(|code| (topic.to_string(), code)));
-        }
-        lost.sort();
-        lost
+        self.told();
+        self.gates.reauthorize(self).await;
+        self.told()
+    }
+
+    /// The topics that the client was told it lost since this was asked last: `(topic, code)`, ordered by topic.
+    pub fn told(&self) -> Vec<(String, Code)> {
+        let mut told: Vec<_> = self.told.lock().drain(..).map(|(topic, code)| (topic.to_string(), code)).collect();
+        told.sort();
+        told
+    }
+
+    /// Whether what is published on the topic reaches the client.
+    pub fn is_in_room(&self, topic: &str) -> bool {
+        self.rooms.lock().iter().any(|room| room.as_str() == topic)
     }
 
     /// Whether gate 2 was cleared for the topic and not lost since.
     pub fn holds(&self, topic: &str) -> bool {
         self.session.holds(&Topic::parse(topic).unwrap())
+    }
+}
+
+impl Membership for Client {
+    fn session(&self) -> &Session {
+        &self.session
+    }
+
+    fn settle(&self, topic: &Topic) {
+        let mut rooms = self.rooms.lock();
+        if self.session.holds(topic) {
+            rooms.insert(topic.clone())
+        } else {
+            rooms.remove(topic)
+        };
+    }
+
+    fn tell_revoked(&self, topic: Topic, reason: Code) {
+        self.told.lock().push((topic, reason));
     }
 }

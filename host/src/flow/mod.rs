@@ -33,6 +33,7 @@ mod session;
 pub mod sessions;
 mod snapshot;
 mod subscribe;
+mod subscription;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +51,7 @@ pub use inbound::Receipt;
 pub use look::Looked;
 pub use ports::Ports;
 pub use session::Session;
-pub use snapshot::Joined;
+pub use subscription::Membership;
 
 use crate::channels::{Catalog, Resolved};
 use crate::config::Limits;
@@ -171,7 +172,7 @@ impl Gates {
     }
 
     /// Forgets what is too old to matter: rate windows of users that fell silent, decisions and revocations whose
-    /// time is over.     /// Call it once a minute or so.
+    /// time is over. Call it once a minute or so.
     pub fn sweep(&self) {
         self.decisions.sweep();
         self.rates.sweep();

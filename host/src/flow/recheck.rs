@@ -7,30 +7,35 @@ use tokio::time::Instant;
 use super::doubt::Doubt;
 use super::ports::Action;
 use super::session::{Authorized, Authorizer, Grounds};
-use super::{CallContext, Gates, Serving, Session};
+use super::{CallContext, Gates, Membership, Serving, Session};
 use crate::channels::Resolved;
 use crate::protocol::{Code, Refusal, Topic};
 use crate::telemetry;
 
 impl Gates {
-    /// Judges again, by the catalog now in force, every topic that an older one admitted, and releases those that
-    /// are no longer declared (`unknown_channel`) or whose scope no longer admits the user. No plugin is asked: that is
-    /// [`Gates::reauthorize`].
+    /// Judges again, by the catalog now in force, every topic that an older one admitted, and takes away the topics that
+    /// no channel declares any more (`unknown_channel`) or whose scope no longer admits the user. It asks no plugin: that
+    /// is [`Gates::reauthorize`].
     ///
-    /// The caller takes the connection out of the rooms returned and tells the client. It runs after every swap, and
-    /// after every join: a join decided just before a swap would escape the sweep otherwise.
-    #[must_use]
-    pub fn recheck(&self, session: &Session) -> Vec<(Topic, Code)> {
+    /// It runs after every swap, and after every join: a join decided just before a swap would escape the sweep otherwise.
+    pub fn recheck(&self, member: &dyn Membership) {
+        for (topic, reason) in self.release_lost(member.session()) {
+            member.settle(&topic);
+            member.tell_revoked(topic, reason);
+        }
+    }
+
+    /// Releases what [`Gates::recheck`] takes away. The caller settles the rooms and tells the client.
+    pub(super) fn release_lost(&self, session: &Session) -> Vec<(Topic, Code)> {
         let serving = self.serving();
         let generation = serving.catalog.generation();
         let mut lost = Vec::new();
         for topic in session.held_before(generation) {
-            let verdict = match serving.catalog.resolve(topic.as_str()) {
-                None => Err(Code::UnknownChannel),
-                Some(resolved) => resolved.channel.scope.admit(session.user().as_deref(), &resolved.params),
-            };
+            let verdict = serving.catalog.resolve(topic.as_str()).ok_or(Code::UnknownChannel).and_then(|resolved| {
+                resolved.channel.scope.admit(session.user().as_deref(), &resolved.params).map(|()| resolved)
+            });
             match verdict {
-                Ok(()) => session.renew(&topic, generation),
+                Ok(resolved) => session.renew(&resolved, generation),
                 Err(code) => {
                     if session.release(&topic) {
                         lost.push((topic, code));
@@ -41,14 +46,24 @@ impl Gates {
         lost
     }
 
-    /// Asks authorizers again about a topic that another version of them, another authorizer or none let the user
-    /// into, whose grant is over, or of whose user or topic something was revoked since, and releases it when they say no.
-    /// Where they cannot tell it is kept and asked about again, until `auth.recheck_grace` is over: then it is released as
-    /// `unavailable`.
+    /// Asks authorizers again about each topic held whose authorizer is another or of another version now, whose grant is
+    /// over, or of whose user or topic something was revoked since, and takes the topic away when they say no. Where they
+    /// cannot tell, the session keeps the topic and they are asked again, until `auth.recheck_grace` is over: then the topic
+    /// goes as `unavailable`.
     ///
-    /// The caller takes the connection out of the room and tells the client. It runs after every swap and every
-    /// revocation for all topics, after every join, after the user's roles changed, and when [`Gates::next_recheck`] says.
-    pub async fn reauthorize(&self, session: &Session, topic: &Topic) -> Option<Code> {
+    /// It runs after every swap, after every revocation, after the user's roles changed, and when [`Gates::next_recheck`]
+    /// says.
+    pub async fn reauthorize(&self, member: &dyn Membership) {
+        for topic in member.session().topics() {
+            if let Some(reason) = self.reauthorize_topic(member.session(), &topic).await {
+                member.settle(&topic);
+                member.tell_revoked(topic, reason);
+            }
+        }
+    }
+
+    /// The same for one topic, which it releases. The caller settles the room and tells the client.
+    pub(super) async fn reauthorize_topic(&self, session: &Session, topic: &Topic) -> Option<Code> {
         let serving = self.serving();
         // A topic that is no longer declared is for the recheck.
         let resolved = serving.catalog.resolve(topic.as_str())?;

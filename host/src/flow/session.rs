@@ -11,6 +11,7 @@ use super::decisions::Granted;
 use super::doubt::Doubt;
 use super::look::LookedAt;
 use super::ports::PluginVersion;
+use crate::channels::{Channel, Resolved};
 use crate::protocol::{Code, ConnectionId, Generation, PluginName, Topic, User};
 
 /// No catalog has this number: a topic held under it is judged by the next recheck.
@@ -50,6 +51,8 @@ struct Told {
 /// On what grounds a topic is held.
 #[derive(Debug)]
 struct Held {
+    /// The channel that declares it, of that generation.
+    channel: Arc<Channel>,
     /// The generation that last admitted the user as it is now.
     admitted_by: Generation,
     grounds: Grounds,
@@ -158,6 +161,12 @@ impl Session {
         self.state.lock().held.contains_key(topic)
     }
 
+    /// The channel of a topic that is held, as last admitted; `None` when the topic is not held.
+    #[must_use]
+    pub fn channel(&self, topic: &Topic) -> Option<Arc<Channel>> {
+        self.state.lock().held.get(topic).map(|held| Arc::clone(&held.channel))
+    }
+
     /// Every topic held.
     #[must_use]
     pub fn topics(&self) -> Vec<Topic> {
@@ -217,12 +226,13 @@ impl Session {
     /// `max` are held already. Says whether it was held before.
     pub(super) fn hold(
         &self,
-        topic: &Topic,
+        resolved: &Resolved,
         user: Option<&Arc<User>>,
         generation: Generation,
         authorized: Authorized,
         max: usize,
     ) -> Result<bool, Code> {
+        let (topic, channel) = (&resolved.topic, Arc::clone(&resolved.channel));
         let mut state = self.state.lock();
         if state.closed {
             return Err(Code::Unavailable);
@@ -233,6 +243,7 @@ impl Session {
         // The user was renewed while the gate decided on the old one: what follows the join decides again.
         let is_judged = state.is_of(user);
         let held = Held {
+            channel,
             admitted_by: if is_judged { generation } else { UNJUDGED },
             grounds: Grounds { authorized: is_judged.then_some(authorized), doubt: None },
         };
@@ -240,8 +251,9 @@ impl Session {
     }
 
     /// Notes that `generation` admits a topic still held.
-    pub(super) fn renew(&self, topic: &Topic, generation: Generation) {
-        if let Some(held) = self.state.lock().held.get_mut(topic) {
+    pub(super) fn renew(&self, resolved: &Resolved, generation: Generation) {
+        if let Some(held) = self.state.lock().held.get_mut(&resolved.topic) {
+            held.channel = Arc::clone(&resolved.channel);
             held.admitted_by = generation;
         }
     }

@@ -7,20 +7,28 @@ use tokio::time::Instant;
 use super::decisions::{Asked, Granted};
 use super::ports::{Action, AuthorizerCall, Decision};
 use super::session::Authorized;
-use super::snapshot::{Joined, Owed};
+use super::snapshot::Owed;
 use super::{CallContext, Gates, Serving, Session, observe};
 use crate::channels::Resolved;
-use crate::protocol::{Code, Payload, Refusal, SubscribeReceipt, SubscribeRequest, Topic};
+use crate::protocol::{Code, Payload, Refusal, SubscribeReceipt, SubscribeRequest};
 use crate::telemetry::{self, Gate};
 
+/// A subscription that cleared gate 2.
+pub(super) struct Joined {
+    pub(super) receipt: SubscribeReceipt,
+    /// Whether the session held the topic before.
+    pub(super) is_renewed: bool,
+    /// `None` when the channel has no snapshot.
+    pub(super) owed: Option<Owed>,
+}
+
 impl Gates {
-    /// Gate 2. On success the session holds the topic; the caller lets the connection into the room and then ends the
-    /// subscription with [`Gates::complete`].
-    ///
-    /// # Errors
-    /// `unknown_channel`, `unauthenticated`, `forbidden`, `token_expired`, `too_many_subscriptions`, `unavailable` (an
-    /// authorizer that cannot tell), `draining`.
-    pub async fn subscribe(&self, session: &Session, request: &SubscribeRequest) -> Result<Joined, Refusal> {
+    /// Gate 2. On success the session holds the topic; what follows is in `subscription.rs`.
+    pub(super) async fn clear_subscribe(
+        &self,
+        session: &Session,
+        request: &SubscribeRequest,
+    ) -> Result<Joined, Refusal> {
         let started = Instant::now();
         let serving = self.serving();
         let resolved = serving.catalog.resolve(&request.channel);
@@ -49,8 +57,8 @@ impl Gates {
         }
         let granted = self.ask_authorizer(serving, &context, Action::Subscribe, None).await?;
         let authorized = Authorized { by: serving.authorizer(&context.resolved), granted };
-        let is_renewed =
-            session.hold(context.topic(), context.user.as_ref(), serving.catalog.generation(), authorized, max)?;
+        let (resolved, generation) = (&context.resolved, serving.catalog.generation());
+        let is_renewed = session.hold(resolved, context.user.as_ref(), generation, authorized, max)?;
         let receipt = SubscribeReceipt {
             channel: context.topic().clone(),
             params: context.params().clone(),
@@ -63,28 +71,6 @@ impl Gates {
         Ok(Joined { receipt, is_renewed, owed })
     }
 
-    /// Takes a topic from a session that was revoked from it. False when it does not hold it; otherwise the caller takes
-    /// the connection out of the room and tells the client, who may subscribe again if the gates let it.
-    #[must_use]
-    pub fn withdraw(&self, session: &Session, topic: &Topic) -> bool {
-        session.release(topic)
-    }
-
-    /// `unsubscribe`. On success the caller takes the connection out of the room.
-    ///
-    /// # Errors
-    /// `not_subscribed` when the session does not hold the topic.
-    pub fn unsubscribe(&self, session: &Session, channel: &str) -> Result<Topic, Refusal> {
-        // Whoever it is may leave; but it is a word of the user like any other.
-        let _ = self.user_of(session);
-        match Topic::parse(channel) {
-            Ok(topic) if session.release(&topic) => Ok(topic),
-            _ => Err(Code::NotSubscribed.into()),
-        }
-    }
-}
-
-impl Gates {
     /// Asks the channel's authorizer, if it has one, unless it has granted this very question for a time that is not
     /// over. Fails closed: a fault of its own denies; where it cannot tell, or could not be asked, that is `unavailable`.
     pub(super) async fn ask_authorizer(

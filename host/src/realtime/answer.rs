@@ -10,10 +10,7 @@ use super::endings::revoked;
 use super::lanes::{Job, LanesFull};
 use super::link::LinkError;
 use crate::flow::Gates;
-use crate::protocol::{
-    Ack, AuthenticateRequest, ClientEvent, Code, Payload, Refusal, SessionEvent, SubscribeReceipt, SubscribeRequest,
-    Topic,
-};
+use crate::protocol::{Ack, AuthenticateRequest, ClientEvent, Code, Payload, Refusal, SessionEvent};
 use crate::telemetry::{self, Gate};
 
 /// What an event's packet may be longer than its payload: the topic's name, brackets, quotes.
@@ -72,12 +69,13 @@ impl Realtime {
             ClientEvent::Unsubscribe(_) | ClientEvent::Authenticate(_) => (Gate::Connect, String::new()),
         };
         let answer = match event {
-            ClientEvent::Subscribe(request) => self.subscribe(&gates, &connection, &request).await.map(Ack::Subscribed),
+            ClientEvent::Subscribe(request) => {
+                let receipt = gates.subscribe(&self.member(&connection), &request).await;
+                self.await_recheck(&gates, &connection);
+                receipt.map(Ack::Subscribed)
+            }
             ClientEvent::Unsubscribe(request) => {
-                gates.unsubscribe(&connection.session, &request.channel).map(|topic| {
-                    self.settle(&gates, &connection, &topic);
-                    Ack::Unsubscribed(topic)
-                })
+                gates.unsubscribe(&self.member(&connection), &request.channel).map(Ack::Unsubscribed)
             }
             ClientEvent::Authenticate(request) => {
                 let renewed = self.authenticate(&gates, &connection, &request).await;
@@ -91,7 +89,7 @@ impl Realtime {
                     Err(_) => {}
                 }
                 // Other roles may hold fewer topics.
-                self.recheck(&gates, &connection);
+                gates.recheck(&self.member(&connection));
                 self.reauthorize(&gates, &connection).await;
                 renewed
             }
@@ -122,68 +120,6 @@ impl Realtime {
             self.failures.note(connection.address);
         }
         renewed
-    }
-
-    /// Gate 2, then the room, then other nodes' publications, then the topic's state, then the ack: nothing is missed
-    /// between the state and the ack.
-    async fn subscribe(
-        &self,
-        gates: &Gates,
-        connection: &Arc<Connection>,
-        request: &SubscribeRequest,
-    ) -> Result<SubscribeReceipt, Refusal> {
-        let joined = gates.subscribe(&connection.session, request).await?;
-        let channel = joined.receipt().channel.clone();
-        self.settle(gates, connection, &channel);
-        self.recheck_after_join(gates, connection, &channel)?;
-        if let Some(reason) = gates.reauthorize(&connection.session, &channel).await {
-            self.settle(gates, connection, &channel);
-            return Err(reason.into());
-        }
-        if let Some(listening) = gates.listening(&channel)
-            && listening.await.is_err()
-        {
-            gates.give_up(&connection.session, &joined);
-            self.settle(gates, connection, &channel);
-            return Err(Code::Unavailable.into());
-        }
-        let completed = gates.complete(&connection.session, joined).await;
-        if completed.is_err() {
-            self.settle(gates, connection, &channel);
-        } else if !connection.session.holds(&channel) {
-            // A reload or a revocation took it away while the plugin gave the state; the client was told.
-            return Err(Code::Unavailable.into());
-        }
-        self.await_recheck(gates, connection);
-        completed
-    }
-
-    /// A reload may have swapped between the gate's decision and the room: its sweep has not seen the topic then.
-    fn recheck_after_join(&self, gates: &Gates, connection: &Arc<Connection>, channel: &Topic) -> Result<(), Refusal> {
-        for (topic, reason) in gates.recheck(&connection.session) {
-            self.settle(gates, connection, &topic);
-            if topic == *channel {
-                return Err(reason.into());
-            }
-            self.tell(connection, &SessionEvent::Revoked { channel: topic, reason });
-        }
-        if !connection.session.holds(channel) {
-            // The sweep was faster, or the connection is over.
-            return Err(Code::Unavailable.into());
-        }
-        Ok(())
-    }
-
-    /// Brings a room in line with what the session holds. Whoever changes what a session holds calls it afterwards:
-    /// of two at the same time the later one looks at the latest truth.
-    pub(super) fn settle(&self, gates: &Gates, connection: &Arc<Connection>, topic: &Topic) {
-        let _membership = connection.membership();
-        if !connection.session.holds(topic) {
-            return self.rooms.leave(topic, connection.id());
-        }
-        let resolved = gates.serving().catalog.resolve(topic.as_str());
-        let channel = resolved.as_ref().map_or(telemetry::NO_CHANNEL, |resolved| resolved.channel.template.as_str());
-        self.rooms.join(topic, channel, connection);
     }
 
     fn reply(&self, connection: &Arc<Connection>, event: String, ack: Option<AckSlot>, answer: Ack) {

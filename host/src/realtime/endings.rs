@@ -154,10 +154,7 @@ impl Clients for Realtime {
                     touched.sessions += 1;
                     continue;
                 }
-                Some(topic) if is_covered && gates.withdraw(&connection.session, topic) => {
-                    self.settle(&gates, &connection, topic);
-                    let event = SessionEvent::Revoked { channel: topic.clone(), reason: Code::Forbidden };
-                    self.tell(&connection, &event);
+                Some(topic) if is_covered && gates.withdraw(&self.member(&connection), topic) => {
                     touched.subscriptions += 1;
                 }
                 None | Some(_) => {}

@@ -46,7 +46,7 @@ impl Realtime {
             Looked::Over(code) => self.dismiss(gates, connection, &revoked(code), "revoked"),
             Looked::Renewed => {
                 self.know(gates, connection);
-                self.recheck(gates, connection);
+                gates.recheck(&self.member(connection));
                 self.reauthorize(gates, connection).await;
             }
             // An end that waited for this takes place now.

@@ -17,6 +17,7 @@ mod lanes;
 mod link;
 mod listener;
 mod looks;
+mod membership;
 mod origin_address;
 mod rooms;
 mod socketio;
@@ -130,7 +131,7 @@ impl Realtime {
     /// After a reload: ends the subscriptions that the catalog now in force no longer admits, and tells the clients.
     pub fn recheck_all(&self, gates: &Gates) {
         for connection in self.connections.all() {
-            self.recheck(gates, &connection);
+            gates.recheck(&self.member(&connection));
         }
     }
 
@@ -143,12 +144,7 @@ impl Realtime {
     }
 
     async fn reauthorize(&self, gates: &Gates, connection: &Arc<Connection>) {
-        for topic in connection.session.topics() {
-            if let Some(reason) = gates.reauthorize(&connection.session, &topic).await {
-                self.settle(gates, connection, &topic);
-                self.tell(connection, &SessionEvent::Revoked { channel: topic, reason });
-            }
-        }
+        gates.reauthorize(&self.member(connection)).await;
         self.await_recheck(gates, connection);
     }
 
@@ -191,13 +187,6 @@ impl Realtime {
             if !self.wires.carries(&connection.transport) {
                 connection.heard_last_word().await;
             }
-        }
-    }
-
-    fn recheck(&self, gates: &Gates, connection: &Arc<Connection>) {
-        for (topic, reason) in gates.recheck(&connection.session) {
-            self.settle(gates, connection, &topic);
-            self.tell(connection, &SessionEvent::Revoked { channel: topic, reason });
         }
     }
 

@@ -1,0 +1,130 @@
+//! A subscription, from the request to the receipt. The one place that knows the order:
+//!
+//! 1. gate 2: the session holds the topic from here on;
+//! 2. the room: the client receives what this node publishes;
+//! 3. the catalog again: a reload between 1 and 2 did not see this topic in its sweep;
+//! 4. the authorizer again, if another version of it is in force by now, or something was revoked;
+//! 5. the other nodes: the client receives what they publish, too;
+//! 6. the snapshot, last: nothing is published between the state and the first publication that follows it;
+//! 7. the receipt.
+//!
+//! A subscription that fails after step 1 is released, unless the session held the topic before, and the client leaves
+//! the room.
+
+use super::subscribe::Joined;
+use super::{Gates, Session};
+use crate::protocol::{Code, Refusal, SubscribeReceipt, SubscribeRequest, Topic};
+
+/// One connection as the gates see it: its session, and what follows from the topics that the session holds.
+pub trait Membership: Sync {
+    /// Its session.
+    fn session(&self) -> &Session;
+
+    /// Brings the room of a topic in line with the session: in while [`Session::channel`] has the topic, and out
+    /// otherwise. The gates call it after each change; of two calls at the same time the later one sees the latest truth.
+    fn settle(&self, topic: &Topic);
+
+    /// Tells the client that it lost a topic.
+    fn tell_revoked(&self, topic: Topic, reason: Code);
+}
+
+impl Gates {
+    /// `subscribe`, whole.
+    ///
+    /// # Errors
+    /// Those of gate 2: `unknown_channel`, `unauthenticated`, `forbidden`, `token_expired`, `too_many_subscriptions`,
+    /// `unavailable` (an authorizer that cannot tell), `draining`. Those of the snapshot: `handler_failed`,
+    /// `handler_timeout`, `payload_too_large`, `unavailable`. `unavailable` too when other nodes cannot be heard.
+    pub async fn subscribe(
+        &self,
+        member: &dyn Membership,
+        request: &SubscribeRequest,
+    ) -> Result<SubscribeReceipt, Refusal> {
+        let joined = self.clear_subscribe(member.session(), request).await?;
+        let topic = joined.receipt.channel.clone();
+        member.settle(&topic);
+        let completed = self.complete(member, joined).await;
+        if completed.is_err() {
+            member.settle(&topic);
+        }
+        completed
+    }
+
+    /// The steps after the room.
+    async fn complete(&self, member: &dyn Membership, joined: Joined) -> Result<SubscribeReceipt, Refusal> {
+        let (session, topic) = (member.session(), joined.receipt.channel.clone());
+        self.recheck_after_join(member, &topic)?;
+        if let Some(reason) = self.reauthorize_topic(session, &topic).await {
+            return Err(reason.into());
+        }
+        let is_renewed = joined.is_renewed;
+        let completed = self.hear_and_provide(joined).await;
+        if completed.is_err() && !is_renewed {
+            session.release(&topic);
+        } else if completed.is_ok() && !session.holds(&topic) {
+            // A reload or a revocation took it away while the plugin gave the state; the client was told.
+            return Err(Code::Unavailable.into());
+        }
+        completed
+    }
+
+    fn recheck_after_join(&self, member: &dyn Membership, joined: &Topic) -> Result<(), Refusal> {
+        let session = member.session();
+        let mut lost = None;
+        for (topic, reason) in self.release_lost(session) {
+            if topic == *joined {
+                lost = Some(reason);
+                continue;
+            }
+            member.settle(&topic);
+            member.tell_revoked(topic, reason);
+        }
+        match lost {
+            Some(reason) => Err(reason.into()),
+            None if session.holds(joined) => Ok(()),
+            // The sweep was faster, or the connection is over.
+            None => Err(Code::Unavailable.into()),
+        }
+    }
+
+    async fn hear_and_provide(&self, joined: Joined) -> Result<SubscribeReceipt, Refusal> {
+        let Joined { mut receipt, owed, .. } = joined;
+        if let Some(listening) = self.ports.broker.listening(&receipt.channel)
+            && listening.await.is_err()
+        {
+            return Err(Code::Unavailable.into());
+        }
+        if let Some(owed) = &owed {
+            receipt.snapshot = Some(self.provide(owed).await?);
+        }
+        Ok(receipt)
+    }
+
+    /// `unsubscribe`.
+    ///
+    /// # Errors
+    /// `not_subscribed` when the session does not hold the topic.
+    pub fn unsubscribe(&self, member: &dyn Membership, topic: &str) -> Result<Topic, Refusal> {
+        let session = member.session();
+        // Whoever it is may leave; but it is a word of the user like any other.
+        let _ = self.user_of(session);
+        match Topic::parse(topic) {
+            Ok(topic) if session.release(&topic) => {
+                member.settle(&topic);
+                Ok(topic)
+            }
+            _ => Err(Code::NotSubscribed.into()),
+        }
+    }
+
+    /// Takes a topic that was revoked from a session, and tells the client, who may subscribe again if the gates let it.
+    /// False when the session does not hold the topic.
+    pub fn withdraw(&self, member: &dyn Membership, topic: &Topic) -> bool {
+        let is_released = member.session().release(topic);
+        if is_released {
+            member.settle(topic);
+            member.tell_revoked(topic.clone(), Code::Forbidden);
+        }
+        is_released
+    }
+}

@@ -1,11 +1,15 @@
-//! The tables of keys in the manual say what the schemas for editors say, so neither drifts from the types.
+//! What the manual says of keys, codes, events and files is what there is.
 //!
-//! A page marks the place of a table: `<!-- generated: config/tidegate.schema.json#Limits -->` up to `<!-- end -->`. Without
-//! `#Name` the table is about the whole file. `without a b.c` leaves out keys that have a table of their own.
+//! The tables of keys are made from the schemas for editors. A page marks the place of a table:
+//! `<!-- generated: config/tidegate.schema.json#Limits -->` up to `<!-- end -->`. Without `#Name` the table is about the
+//! whole file. `without a b.c` leaves out keys that have a table of their own.
 //!
 //! After a wanted change: `TIDEGATE_UPDATE=1 cargo test --test cli`, and read the difference.
 
+use std::path::Path;
+
 use serde_json::Value;
+use tidegate::protocol::Code;
 
 use crate::project::{Project, committed, root};
 
@@ -27,6 +31,72 @@ fn the_tables_of_keys_in_the_manual_are_those_of_the_types() {
             assert!(made == kept, "{page}: `TIDEGATE_UPDATE=1 cargo test --test cli` writes its tables:\n{made}");
         }
     }
+}
+
+#[test]
+fn the_table_of_codes_in_the_manual_has_every_code_and_says_whether_to_retry() {
+    let rows = table(&committed("README.md"), "| code | means | retry |");
+    let said: Vec<(String, bool)> = rows.iter().map(|row| (row[0].replace('`', ""), row[2] == "yes")).collect();
+    let codes: Vec<(String, bool)> = Code::ALL.iter().map(|code| (code.as_str().to_owned(), code.retry())).collect();
+    assert_eq!(said, codes);
+}
+
+#[test]
+fn the_table_of_log_events_in_the_manual_has_every_event_and_no_other() {
+    let rows = table(&committed("host/OPERATING.md"), "| event | level | fields | |");
+    let mut said: Vec<String> = rows.iter().map(|row| row[0].replace('`', "")).collect();
+    let names = host_files().into_iter().find(|file| file.ends_with("telemetry/names.rs")).unwrap();
+    let constants = committed(&format!("host/{names}"));
+    let is_name = |line: &&str| line.contains("const ") && line.contains(": &str = \"");
+    let mut events: Vec<String> =
+        constants.lines().filter(is_name).map(|line| line.split('"').nth(1).unwrap().to_owned()).collect();
+    said.sort();
+    events.sort();
+    assert_eq!(said, events);
+}
+
+#[test]
+fn the_files_of_the_host_that_the_manual_names_are_there() {
+    let files = host_files();
+    for page in ["host/README.md", "wit/README.md"] {
+        let text = committed(page);
+        for named in text.split('`').skip(1).step_by(2).filter(|code| code.ends_with(".rs")) {
+            let path = format!("/{}", named.strip_prefix("host/").unwrap_or(named));
+            let is_there = root().join(named).exists() || files.iter().any(|file| format!("/{file}").ends_with(&path));
+            assert!(is_there, "{page}: there is no `{named}`");
+        }
+    }
+}
+
+/// The cells of a table's rows.
+fn table(page: &str, head: &str) -> Vec<Vec<String>> {
+    let rows = page.lines().skip_while(|line| *line != head).skip(2).take_while(|line| line.starts_with('|'));
+    let cells = |row: &str| row.split('|').skip(1).map(|cell| cell.trim().to_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.map(cells).collect();
+    assert!(!rows.is_empty(), "no table has the head {head}");
+    rows
+}
+
+/// The source files below `host/`, relative to it.
+fn host_files() -> Vec<String> {
+    let host = root().join("host");
+    let mut files = Vec::new();
+    let mut folders = vec![host.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension() == Some("rs".as_ref()) {
+                files.push(below(&host, &path));
+            }
+        }
+    }
+    files
+}
+
+fn below(folder: &Path, path: &Path) -> String {
+    path.strip_prefix(folder).unwrap().to_string_lossy().replace('\\', "/")
 }
 
 /// The page with each of its tables made from its schema.

@@ -50,6 +50,7 @@ pub use tcp::{
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::time::Duration;
 
     use super::*;
@@ -180,11 +181,29 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_stands_in_the_manual() {
-        let manual = include_str!("../../OPERATING.md");
+    fn the_table_of_metrics_in_the_manual_is_the_list() {
+        let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let page = folders.find_map(|folder| Some(folder.join("OPERATING.md")).filter(|page| page.exists())).unwrap();
+        let kept = std::fs::read_to_string(&page).unwrap();
+        let (before, rest) = kept.split_once("<!-- generated: metrics -->\n").unwrap();
+        let (_, after) = rest.split_once("<!-- end -->").unwrap();
+        let mut made = format!("{before}<!-- generated: metrics -->\n| metric | type | |\n|---|---|---|\n");
         for metric in names::METRICS {
-            let row = format!("| `{}` | {} |", metric.name, metric.help);
-            assert!(manual.contains(&row), "host/OPERATING.md lacks the row: {row}");
+            let kind = match metric.kind {
+                names::Kind::Counter => "counter",
+                names::Kind::Gauge => "gauge",
+                names::Kind::Seconds => "histogram",
+            };
+            made += &format!("| `{}` | {kind} | {} |\n", metric.name, metric.help);
+        }
+        made += &format!("<!-- end -->{after}");
+        if std::env::var_os("TIDEGATE_UPDATE").is_some() {
+            std::fs::write(&page, &made).unwrap();
+        } else {
+            assert!(
+                made == kept,
+                "`TIDEGATE_UPDATE=1 cargo test` writes the table of metrics in OPERATING.md:\n{made}"
+            );
         }
     }
 

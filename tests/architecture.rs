@@ -8,85 +8,75 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+#[cfg(test)]
+#[path = "architecture/checker.rs"]
+mod checker;
+#[path = "architecture/crates.rs"]
+mod crates;
 #[path = "architecture/source.rs"]
 mod source;
 
 use source::Source;
 
-/// Each module of the host and the modules it may import. Arrows run down; adapters do not know one another.
-const MAY_IMPORT: [(&str, &[&str]); 15] = [
-    ("protocol", &[]),
-    ("telemetry", &[]),
-    ("config", &["protocol", "telemetry"]),
-    ("channels", &["protocol", "config", "telemetry"]),
-    ("flow", &["channels", "protocol", "config", "telemetry"]),
-    ("auth", &["flow", "protocol", "config", "telemetry"]),
-    ("realtime", ADAPTER),
-    ("http", ADAPTER),
-    ("plugins", ADAPTER),
-    ("bus", ADAPTER),
-    ("broker", ADAPTER),
-    ("store", ADAPTER),
-    ("outbound", ADAPTER),
-    // It loads the plugins of the next generation.
-    ("reload", &["plugins", "flow", "channels", "protocol", "config", "telemetry"]),
-    (
-        "app",
-        &[
-            "realtime",
-            "http",
-            "plugins",
-            "auth",
-            "bus",
-            "broker",
-            "store",
-            "outbound",
-            "reload",
-            "flow",
-            "channels",
-            "protocol",
-            "config",
-            "telemetry",
-        ],
-    ),
+/// Each module of a crate with several floors, and the modules of its crate that it may import. Arrows run down;
+/// adapters do not know one another. Arrows between crates are in `architecture/crates.rs`.
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
+    ("core/protocol", &[]),
+    ("core/telemetry", &[]),
+    ("core/config", &["protocol", "telemetry"]),
+    ("core/channels", &["protocol", "config", "telemetry"]),
+    ("core/flow", &["channels", "protocol", "config", "telemetry"]),
+    ("backends/bus", &[]),
+    ("backends/broker", &[]),
+    ("backends/store", &[]),
+    ("server/auth", &[]),
+    ("server/http", &[]),
+    ("server/outbound", &[]),
+    ("server/reload", &[]),
+    ("server/app", &["auth", "http", "outbound", "reload"]),
 ];
-const ADAPTER: &[&str] = &["flow", "channels", "protocol", "config", "telemetry"];
 
-/// Each foreign crate that has a home, and the files or directories below `host/src/` that may name it.
-const HOMES: [(&str, &[&str]); 29] = [
+/// Each foreign crate that has a home, and the files or directories that may name it, below `host/` and without `src/`.
+pub(crate) const HOMES: [(&str, &[&str]); 29] = [
     ("socketioxide", &["realtime/"]),
-    ("wasmtime", &["plugins/"]),
-    ("wasmtime_wasi", &["plugins/"]),
-    ("axum", &["http/", "realtime/"]),
-    ("tower_http", &["http/", "realtime/"]),
-    ("cel", &["channels/expression.rs", "channels/cel_json.rs"]),
-    ("jsonschema", &["channels/schema.rs"]),
-    ("granit_parser", &["config/yaml.rs", "config/quoting.rs"]),
-    ("ring", &["auth/keys.rs", "outbound/tls.rs"]),
-    ("spki", &["auth/pem.rs"]),
-    ("metrics", &["telemetry/"]),
-    ("metrics_exporter_prometheus", &["telemetry/"]),
-    ("tracing_subscriber", &["telemetry/"]),
-    ("tracing_appender", &["telemetry/output.rs"]),
-    ("governor", &["flow/rate.rs"]),
-    ("quick_cache", &["flow/decisions.rs"]),
-    ("notify", &["reload/"]),
-    ("clap", &["cli/"]),
-    ("sqlx", &["store/", "bus/outbox/"]),
-    ("redis", &["bus/", "broker/"]),
-    ("url", &["config/"]),
-    ("hyper", &["outbound/", "realtime/listener.rs", "realtime/timed_body.rs"]),
-    ("hyper_util", &["outbound/", "realtime/listener.rs"]),
-    ("hyper_rustls", &["outbound/"]),
-    ("rustls", &["outbound/"]),
-    ("rustls_native_certs", &["outbound/tls.rs"]),
+    ("wasmtime", &["wasm/"]),
+    ("wasmtime_wasi", &["wasm/"]),
+    ("axum", &["server/http/", "realtime/"]),
+    ("tower_http", &["server/http/", "realtime/"]),
+    ("cel", &["core/channels/expression.rs", "core/channels/cel_json.rs"]),
+    ("jsonschema", &["core/channels/schema.rs"]),
+    ("granit_parser", &["core/config/yaml.rs", "core/config/quoting.rs"]),
+    ("ring", &["server/auth/keys.rs", "server/outbound/tls.rs"]),
+    ("spki", &["server/auth/pem.rs"]),
+    ("metrics", &["core/telemetry/"]),
+    ("metrics_exporter_prometheus", &["core/telemetry/"]),
+    ("tracing_subscriber", &["core/telemetry/"]),
+    ("tracing_appender", &["core/telemetry/output.rs"]),
+    ("governor", &["core/flow/rate.rs"]),
+    ("quick_cache", &["core/flow/decisions.rs"]),
+    ("notify", &["server/reload/"]),
+    ("clap", &["server/cli/"]),
+    ("sqlx", &["backends/store/", "backends/bus/outbox/"]),
+    ("redis", &["backends/bus/", "backends/broker/"]),
+    ("url", &["core/config/"]),
+    ("hyper", &["server/outbound/", "realtime/listener.rs", "realtime/timed_body.rs"]),
+    ("hyper_util", &["server/outbound/", "realtime/listener.rs"]),
+    ("hyper_rustls", &["server/outbound/"]),
+    ("rustls", &["server/outbound/"]),
+    ("rustls_native_certs", &["server/outbound/tls.rs"]),
     (
         "rustix",
-        &["plugins/compile/", "plugins/room.rs", "store/sqlite/dry.rs", "app/descriptors.rs", "realtime/listener.rs"],
+        &[
+            "wasm/compile/",
+            "wasm/room.rs",
+            "backends/store/sqlite/dry.rs",
+            "server/app/descriptors.rs",
+            "realtime/listener.rs",
+        ],
     ),
-    ("ureq", &["cli/plugin/ask.rs"]),
+    ("ureq", &["server/cli/plugin/ask.rs"]),
     // There it is a module of `ring`.
-    ("hmac", &["plugins/compile/", "auth/keys.rs"]),
+    ("hmac", &["wasm/compile/", "server/auth/keys.rs"]),
 ];
 
 /// What the top level holds: the folders, each with a README, and the files.
@@ -133,14 +123,14 @@ impl fmt::Display for Breach {
     }
 }
 
-/// Arrows run down: which module of the host may import which.
+/// Arrows run down: which module of a crate may import which.
 fn imports(source: &Source, breaches: &mut Vec<Breach>) {
-    let Some(module) = source.module() else { return };
-    if matches!(module, "lib" | "main" | "cli") {
+    let Some((of_crate, module)) = source.floor() else { return };
+    if matches!(module, "lib" | "main" | "cli") || !crates::HAVE_FLOORS.contains(&of_crate) {
         return;
     }
-    let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == module) else {
-        breaches.push(source.breach(1, format!("`{module}` is no module of the house")));
+    let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == format!("{of_crate}/{module}")) else {
+        breaches.push(source.breach(1, format!("`{of_crate}/{module}` is no module of the house")));
         return;
     };
     for (line, imported) in imported_modules(source) {
@@ -193,7 +183,7 @@ fn after_root(source: &Source, position: usize) -> Option<usize> {
 
 /// A foreign crate that has a home is named nowhere else.
 fn foreign_crates(source: &Source, breaches: &mut Vec<Breach>) {
-    let Some(below) = source.in_host() else { return };
+    let Some(below) = source.in_host().filter(|below| !below.starts_with("testkit/")) else { return };
     for (position, token) in source.tokens.iter().enumerate() {
         let Some((name, homes)) = HOMES.iter().find(|(name, _)| token.text == *name) else { continue };
         let goes_on = source.text_at(position + 1) == "::";
@@ -207,7 +197,10 @@ fn foreign_crates(source: &Source, breaches: &mut Vec<Breach>) {
 
 /// No way to panic on purpose, no printing past the command line and the log.
 fn panics_and_prints(source: &Source, breaches: &mut Vec<Breach>) {
-    let Some(module) = source.module() else { return };
+    let Some((of_crate, module)) = source.floor() else { return };
+    if of_crate == "testkit" {
+        return;
+    }
     for (position, token) in source.tokens.iter().enumerate() {
         let name = token.text.as_str();
         if matches!(name, "unwrap" | "expect") && position > 0 && source.at(position - 1, &[".", name, "("]) {
@@ -276,8 +269,8 @@ fn body_of_function(source: &Source, position: usize) -> Option<usize> {
 
 /// A trait is a port only with a fake beside the real thing.
 fn fakes(sources: &[Source], breaches: &mut Vec<Breach>) {
-    let Some(ports) = sources.iter().find(|source| source.path == "host/src/flow/ports.rs") else { return };
-    let kit = || sources.iter().filter(|source| source.path.starts_with("tests/support/"));
+    let Some(ports) = sources.iter().find(|source| source.path == "host/core/src/flow/ports.rs") else { return };
+    let kit = || sources.iter().filter(|source| source.path.starts_with("host/testkit/src/"));
     for (position, token) in ports.tokens.iter().enumerate().filter(|(_, token)| token.text == "trait") {
         let port = ports.text_at(position + 1);
         let has_fake = kit().any(|source| {
@@ -285,7 +278,7 @@ fn fakes(sources: &[Source], breaches: &mut Vec<Breach>) {
                 .any(|at| source.at(at, &["impl", port, "for"]) && source.text_at(at + 3).starts_with("Fake"))
         });
         if !has_fake {
-            breaches.push(ports.breach(token.line, format!("port `{port}` has no fake in tests/support/")));
+            breaches.push(ports.breach(token.line, format!("port `{port}` has no fake in host/testkit/")));
         }
     }
 }
@@ -300,19 +293,6 @@ fn top_level(entries: &[(String, bool, bool)], breaches: &mut Vec<Breach>) {
         } else if *is_folder && !has_readme && !name.starts_with('.') {
             breaches.push(breach("a top-level folder has a README.md that is its part of the manual"));
         }
-    }
-}
-
-/// A rule about a crate that is not there holds nothing: every crate with a home is a dependency of the host.
-fn homes(manifest: &str, homes: &[(&str, &[&str])], breaches: &mut Vec<Breach>) {
-    let lines = manifest.lines().skip_while(|line| *line != "[dependencies]").skip(1);
-    let dependencies: Vec<String> = lines
-        .take_while(|line| !line.starts_with('['))
-        .filter_map(|line| Some(line.split_once('=')?.0.trim().replace('-', "_")))
-        .collect();
-    for (name, _) in homes.iter().filter(|(name, _)| !dependencies.iter().any(|dependency| dependency == name)) {
-        let rule = format!("`{name}` has a home and is not a dependency of the host");
-        breaches.push(Breach { file: "tests/architecture.rs".to_owned(), line: 1, rule });
     }
 }
 
@@ -332,7 +312,7 @@ fn judge(sources: &[Source]) -> Vec<Breach> {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
 fn read_sources(folder: &Path, sources: &mut Vec<Source>) {
@@ -359,7 +339,7 @@ fn the_house_is_in_order() {
         read_sources(folder, &mut sources);
     }
     let mut breaches = judge(&sources);
-    homes(&std::fs::read_to_string(root().join("host/Cargo.toml")).unwrap(), &HOMES, &mut breaches);
+    crates::arrows_and_homes(&crates::read(&root().join("host")), &HOMES, &mut breaches);
     let mut entries = BTreeSet::new();
     for entry in std::fs::read_dir(root()).unwrap() {
         let path = entry.unwrap().path();
@@ -371,128 +351,4 @@ fn the_house_is_in_order() {
     top_level(&entries.into_iter().collect::<Vec<_>>(), &mut breaches);
     let report: Vec<String> = breaches.iter().map(ToString::to_string).collect();
     assert!(report.is_empty(), "{} breaches\n{}", report.len(), report.join("\n"));
-}
-
-/// That the checker sees what it should: each test breaks one rule in a small text.
-#[cfg(test)]
-mod checker {
-    use super::*;
-
-    /// The breaches of one file, as `line: rule`.
-    fn breaches(path: &str, text: &str) -> Vec<String> {
-        let found = judge(&[Source::new(path, &format!("//! Owns a test.\n{text}"))]);
-        found.into_iter().map(|breach| format!("{}: {}", breach.line, breach.rule)).collect()
-    }
-
-    #[test]
-    fn an_arrow_that_runs_up_or_sideways_is_found_however_it_is_written() {
-        let flow_imports_http = ["2: `flow` may not import `http`"];
-        assert_eq!(breaches("host/src/flow/a.rs", "use crate::http::State;"), flow_imports_http);
-        assert_eq!(breaches("host/src/flow/a.rs", "use crate::{channels::Catalog, http};"), flow_imports_http);
-        assert_eq!(breaches("host/src/flow/a.rs", "use super::super::http::State;"), flow_imports_http);
-        assert_eq!(breaches("host/src/flow/mod.rs", "use super::http::State;"), flow_imports_http);
-        assert_eq!(breaches("host/src/flow/a.rs", "fn a() { let x = crate::http::new(); }"), flow_imports_http);
-        assert_eq!(
-            breaches("host/src/flow/a.rs", "fn a() { select! { x = crate::http::new() => {} } }"),
-            flow_imports_http
-        );
-        assert_eq!(breaches("host/src/flow/a.rs", "fn a(b: crate::http::State) {}"), flow_imports_http);
-        assert_eq!(breaches("host/src/bus/mod.rs", "use crate::http::State;"), ["2: `bus` may not import `http`"]);
-        assert_eq!(breaches("host/src/lounge/mod.rs", ""), ["1: `lounge` is no module of the house"]);
-    }
-
-    #[test]
-    fn arrows_that_run_down_are_fine() {
-        let none: [&str; 0] = [];
-        assert_eq!(
-            breaches("host/src/flow/a.rs", "use super::Gates; use crate::{channels::{a, http}, protocol};"),
-            none
-        );
-        assert_eq!(breaches("host/src/reload/mod.rs", "use crate::plugins::Plugins;"), none);
-        assert_eq!(breaches("host/src/cli/serve.rs", "use crate::app; use crate::http;"), none);
-        assert_eq!(breaches("host/src/flow/a.rs", "// use crate::http;\nconst A: &str = \"crate::http::a\";"), none);
-        assert_eq!(breaches("host/src/flow/a.rs", "#[cfg(test)]\nmod tests { use crate::http::State; }"), none);
-    }
-
-    #[test]
-    fn a_foreign_crate_away_from_home_is_found() {
-        assert_eq!(breaches("host/src/bus/a.rs", "use axum::Router;"), ["2: `axum` is named in http/, realtime/ only"]);
-        assert_eq!(breaches("host/src/bus/a.rs", "use axum;"), ["2: `axum` is named in http/, realtime/ only"]);
-        let expected = ["2: `axum` is named in http/, realtime/ only"];
-        assert_eq!(breaches("host/src/app.rs", "fn a(b: axum::Router) {}"), expected);
-        assert_eq!(breaches("host/src/app.rs", "fn a(b: ::axum::Router) {}"), expected);
-        assert_eq!(
-            breaches("host/src/channels/a.rs", "fn a() -> cel::Program { todo() }"),
-            ["2: `cel` is named in channels/expression.rs, channels/cel_json.rs only"]
-        );
-        assert!(breaches("host/src/http/a.rs", "use axum::Router;").is_empty());
-        assert!(breaches("host/src/http/a.rs", "use super::metrics; fn a() { health::metrics::b(); }").is_empty());
-    }
-
-    #[test]
-    fn a_rule_about_a_crate_that_is_not_there_is_found() {
-        let manifest =
-            "[dependencies]\naxum = \"1\"\ntower-http = { version = \"1\" }\n\n[dev-dependencies]\ncel = \"1\"\n";
-        let mut found = Vec::new();
-        homes(manifest, &[("axum", &[]), ("tower_http", &[]), ("cel", &[])], &mut found);
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].rule, "`cel` has a home and is not a dependency of the host");
-    }
-
-    #[test]
-    fn what_panics_or_prints_is_found_outside_tests() {
-        let text = "fn a() { b.unwrap(); c.expect(\"d\"); panic!(); println!(); assert!(a != b); }";
-        let expected = [
-            "2: `.expect()` stands in tests only",
-            "2: `.unwrap()` stands in tests only",
-            "2: `panic!` stands in tests only",
-            "2: `println!` stands in cli/ only",
-        ];
-        assert_eq!(breaches("host/src/flow/a.rs", text), expected);
-        assert!(breaches("host/src/flow/a.rs", &format!("#[cfg(test)]\nmod tests {{ {text} }}")).is_empty());
-        assert!(breaches("host/src/cli/a.rs", "fn a() { println!(); b.unwrap_or(1); }").is_empty());
-    }
-
-    #[test]
-    fn names_that_say_nothing_are_found() {
-        assert_eq!(breaches("tests/flow/helpers.rs", ""), ["1: `helpers` says nothing: name the file after its job"]);
-        let text = "mod common; struct RoomManager;";
-        let rule = |name| format!("2: `{name}` says nothing: name it after its job");
-        assert_eq!(breaches("host/src/flow/a.rs", text), [rule("RoomManager"), rule("common")]);
-    }
-
-    #[test]
-    fn what_is_too_long_or_has_no_opening_is_found() {
-        let body = |lines: usize| format!("fn a<T>(b: [T; 1]) -> C where T: D {{\n{}}}", "x();\n".repeat(lines));
-        assert!(breaches("host/src/flow/a.rs", &body(70)).is_empty());
-        let expected = ["2: `a` has 71 lines; a function has at most 70"];
-        assert_eq!(breaches("host/src/flow/a.rs", &body(71)), expected);
-        let long = "\n".repeat(500);
-        assert_eq!(breaches("host/src/flow/a.rs", &long), ["501: 501 lines; a file has at most 500"]);
-        let bare = judge(&[Source::new("host/src/flow/a.rs", "fn a() {}")]);
-        assert_eq!(bare[0].rule, "a file opens with a `//!` comment that says what it owns");
-    }
-
-    #[test]
-    fn a_port_without_a_fake_is_found() {
-        let ports = || Source::new("host/src/flow/ports.rs", "//! Ports.\npub trait Rooms { fn a(); }");
-        let kit = |text: &str| Source::new("tests/support/mod.rs", &format!("//! Kit.\n{text}"));
-        let expected = "host/src/flow/ports.rs:2: port `Rooms` has no fake in tests/support/";
-        assert_eq!(judge(&[ports(), kit("impl Bus for FakeRooms {}")])[0].to_string(), expected);
-        assert!(judge(&[ports(), kit("impl Rooms for FakeRooms {}")]).is_empty());
-    }
-
-    #[test]
-    fn a_stranger_at_the_top_level_and_a_folder_without_a_readme_are_found() {
-        let mut found = Vec::new();
-        let entry = |name: &str, is_folder, has_readme| (name.to_owned(), is_folder, has_readme);
-        top_level(&[entry("host", true, true), entry("Cargo.toml", false, false)], &mut found);
-        assert_eq!(found, []);
-        top_level(
-            &[entry("docs", true, true), entry("wit", true, false), entry("notes.txt", false, false)],
-            &mut found,
-        );
-        let files: Vec<&str> = found.iter().map(|breach| breach.file.as_str()).collect();
-        assert_eq!(files, ["docs", "wit", "notes.txt"]);
-    }
 }

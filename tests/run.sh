@@ -68,7 +68,7 @@ fi
 
 # The binary as the tests build it: `cargo build` would compile every dependency a second time, without the features
 # that only tests ask for.
-build_binary() { cargo test --locked --quiet --no-run --test cli; }
+build_binary() { cargo test --workspace --locked --quiet --no-run --test cli; }
 
 if wanted lint; then
   step "format"
@@ -77,7 +77,7 @@ if wanted lint; then
   step "lints: host"
   cargo clippy --workspace --all-targets --locked -- -D warnings
   step "documentation"
-  RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --quiet
+  RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 fi
 
 if wanted rust; then

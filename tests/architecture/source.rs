@@ -23,20 +23,26 @@ impl Source {
         Self { path: path.to_owned(), text: text.to_owned(), tokens }
     }
 
-    /// The path below `host/src/`, for a file of the host.
-    pub(crate) fn in_host(&self) -> Option<&str> {
-        self.path.strip_prefix("host/src/")
+    /// The path below `host/` without `src/`, for a file of the host: `core/flow/rate.rs`.
+    pub(crate) fn in_host(&self) -> Option<String> {
+        let (of_crate, below) = self.in_crate()?;
+        Some(format!("{of_crate}/{below}"))
     }
 
-    /// The module of the host that the file belongs to: `flow` for `host/src/flow/rate.rs`.
-    pub(crate) fn module(&self) -> Option<&str> {
-        let below = self.in_host()?;
-        Some(below.split_once('/').map_or_else(|| below.trim_end_matches(".rs"), |(module, _)| module))
+    fn in_crate(&self) -> Option<(&str, &str)> {
+        self.path.strip_prefix("host/")?.split_once("/src/")
+    }
+
+    /// The crate and its module that the file belongs to: `core` and `flow` for `host/core/src/flow/rate.rs`.
+    pub(crate) fn floor(&self) -> Option<(&str, &str)> {
+        let (of_crate, below) = self.in_crate()?;
+        let module = below.split_once('/').map_or_else(|| below.trim_end_matches(".rs"), |(module, _)| module);
+        Some((of_crate, module))
     }
 
     /// How many `super` lead from the file to the crate's root.
     pub(crate) fn depth(&self) -> usize {
-        let below = self.in_host().unwrap_or_default();
+        let below = self.in_crate().map_or("", |(_, below)| below);
         let own_name = !matches!(below.rsplit('/').next(), Some("mod.rs" | "lib.rs" | "main.rs"));
         below.matches('/').count() + usize::from(own_name)
     }

@@ -32,10 +32,6 @@ mod store_server;
 mod types;
 mod volume;
 
-#[path = "../support/services/mod.rs"]
-#[allow(dead_code, unused_imports, unreachable_pub, reason = "each test target uses its part of the kit")]
-mod services;
-
 use std::net::TcpListener;
 
 use project::{Project, committed};

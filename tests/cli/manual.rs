@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tidegate::protocol::Code;
+use tidegate_core::protocol::Code;
 
 use crate::project::{Project, committed, root};
 

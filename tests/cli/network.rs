@@ -16,7 +16,7 @@ use crate::project::Project;
 
 /// The certificate and the key of `localhost`, for tests and for nothing else.
 fn tls(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/support/tls").join(file)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testkit/tls").join(file)
 }
 
 /// A web server over TLS that answers every request with `hello`. Its port.

@@ -1,7 +1,7 @@
 //! `tidegate plugin`: what feature teams do with plugins without a server.
 
 use serde_json::Value;
-use tidegate::plugins::Digest;
+use tidegate_wasm::Digest;
 
 use crate::project::Project;
 

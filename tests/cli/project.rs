@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
-use tidegate::config::SourceFile;
-use tidegate::plugins::{Digest, Fingerprint, Words, build, ensure_wasm_target, read_manifest};
+use tidegate_core::config::SourceFile;
+use tidegate_wasm::{Digest, Fingerprint, Words, build, ensure_wasm_target, read_manifest};
 
 const CONFIG: &str = "\
 auth:
@@ -133,7 +133,7 @@ impl Project {
     fn with_built(self, name: &str, from: &str, text: &str) -> Self {
         static BUILDING: std::sync::Mutex<()> = std::sync::Mutex::new(());
         let _one_at_a_time = BUILDING.lock().unwrap();
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(from);
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(from);
         let source = SourceFile { path: "plugin.yaml".to_owned(), text: text.to_owned() };
         let manifest = read_manifest(&source.into()).unwrap();
         ensure_wasm_target(&directory).unwrap();
@@ -155,7 +155,7 @@ impl Project {
     /// The golden vectors of a shipped plugin.
     pub(crate) fn with_vectors(self, name: &str) -> Self {
         let directory = format!("plugins/{name}/tests");
-        let entries = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(&directory)).unwrap();
+        let entries = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(&directory)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let paths = names.map(|name| format!("{directory}/{name}"));
         paths.fold(self, |project, path| project.write(&path, &committed(&path)))
@@ -310,7 +310,7 @@ fn without_measures(text: &str) -> String {
 
 /// The repository.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// A file of the repository.

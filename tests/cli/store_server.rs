@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::project::{Project, Server};
-use crate::services::PostgresServer;
+use tidegate_testkit::PostgresServer;
 
 const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
 const PASSWORD: &str = "a-postgres-password";

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tidegate::channels::{Sources, compile};
-use tidegate::config::SourceFile;
-use tidegate::protocol::Generation;
+use tidegate_core::channels::{Sources, compile};
+use tidegate_core::config::SourceFile;
+use tidegate_core::protocol::Generation;
 
 use crate::project::{Project, committed};
 
@@ -39,7 +39,7 @@ fn types_are_those_of_the_golden_files_in_every_language() {
         assert_eq!(output.exit, Some(0), "{}", output.shown());
         let path = format!("tests/types/{file}");
         if std::env::var_os("TIDEGATE_UPDATE").is_some() {
-            std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(&path), &output.stdout).unwrap();
+            std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(&path), &output.stdout).unwrap();
         }
         assert_eq!(output.stdout, committed(&path), "{path}");
         assert_eq!(project().run(&["types", "--lang", language]).stdout, output.stdout, "twice the same");

@@ -232,7 +232,7 @@ export class Server {
     ];
     this.process = spawn(program, args, {
       // What happens often within a second is logged at `debug` after the first few; tests wait for every one.
-      env: { ...process.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info,tidegate::telemetry::events=debug", ...this.env },
+      env: { ...process.env, TIDEGATE_JWT_SECRET: SECRET, RUST_LOG: "info,tidegate_core::telemetry::events=debug", ...this.env },
       stdio: ["ignore", "inherit", "pipe"],
     });
     this.exited = once(this.process, "exit");

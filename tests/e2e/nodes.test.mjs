@@ -146,12 +146,12 @@ describe("two nodes whose Redis goes away", () => {
 
 // One that speaks TLS only, with the certificate of the tests.
 class TlsRedis extends RedisServer {
-  static certificate = join(repository, "tests/support/tls/localhost.crt");
+  static certificate = join(repository, "host/testkit/tls/localhost.crt");
 
   command() {
     const file = (name) => {
       const copy = join(this.directory, name);
-      copyFileSync(join(repository, "tests/support/tls", name), copy);
+      copyFileSync(join(repository, "host/testkit/tls", name), copy);
       chmodSync(copy, 0o644);
       return copy;
     };

@@ -271,11 +271,11 @@ export class PostgresServer extends Service {
   }
 
   // What the server of the tests shows who it is with.
-  static certificate = join(repository, "tests/support/tls/localhost.crt");
+  static certificate = join(repository, "host/testkit/tls/localhost.crt");
 
   #layTls() {
     for (const name of ["localhost.crt", "localhost.key"]) {
-      writeFileSync(join(this.data, name), readFileSync(join(repository, "tests/support/tls", name)), { mode: 0o600 });
+      writeFileSync(join(this.data, name), readFileSync(join(repository, "host/testkit/tls", name)), { mode: 0o600 });
     }
     const access = join(this.data, "pg_hba.conf");
     writeFileSync(access, readFileSync(access, "utf8").replaceAll(/^host /gm, "hostssl "));

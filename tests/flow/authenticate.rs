@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tidegate::protocol::{Ack, Code, User};
+use tidegate_core::protocol::{Ack, Code, User};
 
-use crate::support::{FakeClock, FakePlugins, FakeProvider, Server, ServerBuilder, user};
-use crate::{CHANNELS, code};
+use tidegate_testkit::{CHANNELS, FakeClock, FakePlugins, FakeProvider, Server, ServerBuilder, code, user};
 
 fn editor(id: &str) -> User {
     User { roles: vec!["editor".to_owned()], ..user(id) }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tidegate::flow::Effect;
-use tidegate::protocol::{BusEvent, ReadPayload};
+use tidegate_core::flow::Effect;
+use tidegate_core::protocol::{BusEvent, ReadPayload};
 
-use crate::CHANNELS;
-use crate::support::{FakeClock, FakeProvider, Server, event, user};
+use tidegate_testkit::{CHANNELS, FakeClock, FakeProvider, Server, event, user};
 
 const RULES: &str = r#"
 rules:

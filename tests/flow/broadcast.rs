@@ -1,11 +1,10 @@
 //! Gate 4: nothing reaches a room without having met the channel's schema.
 
 use serde_json::{Value, json};
-use tidegate::flow::Publication;
-use tidegate::protocol::{Code, ReadPayload, Refusal};
+use tidegate_core::flow::Publication;
+use tidegate_core::protocol::{Code, ReadPayload, Refusal};
 
-use crate::support::Server;
-use crate::{CHANNELS, code};
+use tidegate_testkit::{CHANNELS, Server, code};
 
 fn broadcast(topic: &str, payload: &Value) -> Result<Publication, Refusal> {
     Server::declaring(CHANNELS).start().gates.broadcast(topic, ReadPayload::from(payload.clone()))

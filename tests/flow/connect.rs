@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use tidegate::flow::{Admission, Handshake};
-use tidegate::protocol::{Code, Refusal, User};
+use tidegate_core::flow::{Admission, Handshake};
+use tidegate_core::protocol::{Code, Refusal, User};
 
-use crate::support::{FakeClock, FakeProvider, Server, ServerBuilder, user};
-use crate::{CHANNELS, code, connection};
+use tidegate_testkit::{CHANNELS, FakeClock, FakeProvider, Server, ServerBuilder, code, connection, user};
 
 fn provider() -> FakeProvider {
     FakeProvider::knowing([("good", user("alice")), ("other", user("bob"))]).refusing("forged", Code::Unauthenticated)

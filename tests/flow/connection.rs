@@ -1,10 +1,9 @@
 //! Plugins that hear of connections: what they want happens, and what goes wrong stops nothing.
 
 use serde_json::json;
-use tidegate::flow::ports::{FaultKind, Phase};
+use tidegate_core::flow::ports::{FaultKind, Phase};
 
-use crate::CHANNELS;
-use crate::support::{FakePlugins, Server, emit, publish, user};
+use tidegate_testkit::{CHANNELS, FakePlugins, Server, emit, publish, user};
 
 fn server(plugins: FakePlugins) -> Server {
     let rules = "rules:\n  - { on: connection.came, to: desk }\n";

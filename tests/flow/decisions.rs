@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tidegate::flow::ports::FaultKind;
-use tidegate::protocol::{Code, User};
+use tidegate_core::flow::ports::FaultKind;
+use tidegate_core::protocol::{Code, User};
 
-use crate::support::{FakePlugins, Server, user};
-use crate::{CHANNELS, code};
+use tidegate_testkit::{CHANNELS, FakePlugins, Server, code, user};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

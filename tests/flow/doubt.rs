@@ -4,13 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::flow::ports::FaultKind;
-use tidegate::protocol::{Code, User};
+use tidegate_core::flow::ports::FaultKind;
+use tidegate_core::protocol::{Code, User};
 use tokio::time::Instant;
 
-use crate::CHANNELS;
-use crate::revoke::revoke;
-use crate::support::{Client, FakePlugins, FakeProvider, Server, user};
+use tidegate_testkit::{CHANNELS, Client, FakePlugins, FakeProvider, Server, user};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const RECHECK: Duration = Duration::from_secs(10);
@@ -140,7 +138,7 @@ async fn a_revocation_asks_at_once_about_everything_else_the_user_holds_and_keep
     let client = member(&server, "alice").await;
     let doubting = server.serve(CHANNELS, FakePlugins::doubting().of_version(2));
     assert_eq!(client.reauthorize().await, []);
-    revoke(&server, serde_json::json!({ "user": "alice", "topic": "vault.v2" }));
+    server.revoke(serde_json::json!({ "user": "alice", "topic": "vault.v2" }));
     assert_eq!(client.reauthorize().await, []);
     assert_eq!(doubting.asked().len(), 2, "what was answered before the revocation counts no more");
     assert_eq!(client.reauthorize().await, []);

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tidegate::flow::{Effect, Handshake};
-use tidegate::protocol::{Code, ReadPayload};
+use tidegate_core::flow::{Effect, Handshake};
+use tidegate_core::protocol::{Code, ReadPayload};
 
-use crate::support::{FakeProvider, Server, event, user};
-use crate::{CHANNELS, code, connection};
+use tidegate_testkit::{CHANNELS, FakeProvider, Server, code, connection, event, user};
 
 #[tokio::test]
 async fn every_gate_answers_draining_whatever_it_would_have_said() {

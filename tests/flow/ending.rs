@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use tidegate::flow::Ending;
-use tidegate::protocol::{Code, User};
+use tidegate_core::flow::Ending;
+use tidegate_core::protocol::{Code, User};
 use tokio::time::Instant;
 
-use crate::CHANNELS;
-use crate::support::{Client, FakeClock, FakePlugins, Server, user};
+use tidegate_testkit::{CHANNELS, Client, FakeClock, FakePlugins, Server, user};
 
 const NOW: u64 = FakeClock::START_UNIX_S;
 const fn seconds(seconds: u64) -> Duration {
@@ -85,7 +84,7 @@ fn nobody_is_told_ahead_where_the_operator_wants_none_told() {
 async fn a_renewed_session_is_told_again_of_the_new_end() {
     use std::sync::Arc;
     let fresh = until(NOW + 7200, Some(NOW));
-    let provider = Arc::new(crate::support::FakeProvider::knowing([("fresh", fresh)]));
+    let provider = Arc::new(tidegate_testkit::FakeProvider::knowing([("fresh", fresh)]));
     let server = Server::declaring(CHANNELS).provider(provider).start();
     let client = server.client(until(NOW + 30, Some(NOW - 3570)));
     client.session.was_told();

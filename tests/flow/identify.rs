@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tidegate::flow::ports::{FaultKind, Recognition};
-use tidegate::flow::{AuthProvider, Handshake, Serving};
-use tidegate::protocol::{Ack, Code, Generation, PluginName, Refusal, User};
+use tidegate_core::flow::ports::{FaultKind, Recognition};
+use tidegate_core::flow::{AuthProvider, Handshake, Serving};
+use tidegate_core::protocol::{Ack, Code, Generation, PluginName, Refusal, User};
 
-use crate::revoke::revoke;
-use crate::support::{FakeClock, FakePlugins, FakeProvider, Server, ServerBuilder, catalog, user};
-use crate::{CHANNELS, code, connection};
+use tidegate_testkit::{
+    CHANNELS, FakeClock, FakePlugins, FakeProvider, Server, ServerBuilder, catalog, code, connection, user,
+};
 
 const NOW: u64 = FakeClock::START_UNIX_S;
 
@@ -73,7 +73,7 @@ async fn a_plugin_that_was_asked_before_a_revocation_vouches_for_nobody_after_it
     let (came, ()) = tokio::join!(connect(&server, &handshake), async {
         latch.call_arrived().await;
         server.clock.advance(1);
-        revoke(&server, json!({ "user": "alice" }));
+        server.revoke(json!({ "user": "alice" }));
         server.clock.advance(1);
         latch.release();
     });

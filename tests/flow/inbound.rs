@@ -1,12 +1,11 @@
 //! Gate 3: scope and authorizer again → schema → handler → reply and effects.
 
 use serde_json::{Value, json};
-use tidegate::flow::Effect;
-use tidegate::flow::ports::{FaultKind, PluginEffect, PluginRefusal};
-use tidegate::protocol::{Code, Refusal, User};
+use tidegate_core::flow::Effect;
+use tidegate_core::flow::ports::{FaultKind, PluginEffect, PluginRefusal};
+use tidegate_core::protocol::{Code, Refusal, User};
 
-use crate::support::{Client, FakeBus, FakeClock, FakePlugins, Server, emit, event, publish, user};
-use crate::{CHANNELS, code};
+use tidegate_testkit::{CHANNELS, Client, FakeBus, FakeClock, FakePlugins, Server, code, emit, event, publish, user};
 
 const RULES: &str = "rules:\n  - { on: ping.seen, to: news }\n  - { on: pong.*, to: news }\n";
 

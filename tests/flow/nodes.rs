@@ -1,15 +1,11 @@
 //! Other nodes: what goes out to them, and what a publish is answered that they did not get.
 
 use serde_json::json;
-use tidegate::bus::MemoryBus;
-use tidegate::flow::Reach;
-use tidegate::flow::broker::Broker as _;
-use tidegate::flow::ports::Bus as _;
-use tidegate::protocol::{Code, ReadPayload};
-use tokio_util::sync::CancellationToken;
+use tidegate_core::flow::Reach;
+use tidegate_core::flow::broker::Broker as _;
+use tidegate_core::protocol::{Code, ReadPayload};
 
-use crate::support::{FakeBroker, FakeNode, FakePlugins, Server, emit, event, user};
-use crate::{CHANNELS, code};
+use tidegate_testkit::{CHANNELS, FakeBroker, FakeNode, FakePlugins, Server, code, emit, event, user};
 
 const RULES: &str = "rules:\n  - { on: article.published, to: news }\n";
 
@@ -43,25 +39,6 @@ async fn a_message_that_the_broker_does_not_take_is_delivered_here_and_answered_
     assert_eq!(server.delivered(), [("echo".to_owned(), json!({ "n": 1 }))]);
     server.broker.set_away(false);
     assert!(client.send("echo", json!({ "n": 2 })).await.is_ok());
-}
-
-#[tokio::test]
-async fn a_bus_event_that_the_broker_does_not_take_is_a_dead_letter_that_can_be_retried() {
-    let server = server();
-    let (bus, queue) = MemoryBus::new(8);
-    bus.publish(vec![event("article.published", json!({ "title": "x" }))]).unwrap();
-    server.broker.set_away(true);
-    let shutdown = CancellationToken::new();
-    shutdown.cancel();
-    queue.run(server.gates.clone(), shutdown).await;
-    assert_eq!(server.delivered().len(), 1);
-    let letter = server.dead_letters.list().pop().unwrap();
-    assert_eq!((letter.rule.on.as_str(), letter.rule.to.as_str()), ("article.published", "news"));
-    assert!(letter.reason.contains("on one node only"), "{}", letter.reason);
-    server.broker.set_away(false);
-    let effects = server.gates.retry(&letter).await.unwrap();
-    server.gates.perform(effects).await.unwrap();
-    assert_eq!(server.broker.published(), [("news".to_owned(), json!({ "title": "x" }))]);
 }
 
 #[tokio::test]

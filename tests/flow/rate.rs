@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tidegate::protocol::{Code, User};
+use tidegate_core::protocol::{Code, User};
 
-use crate::support::{Client, FakePlugins, Server, user};
-use crate::{CHANNELS, code};
+use tidegate_testkit::{CHANNELS, Client, FakePlugins, Server, code, user};
 
 async fn joined(server: &Server, user: impl Into<Option<User>>) -> Client {
     let client = server.client(user);

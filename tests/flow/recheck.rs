@@ -1,10 +1,9 @@
 //! After a reload: which topics a session may keep.
 
-use tidegate::flow::ports::FaultKind;
-use tidegate::protocol::{Code, User};
+use tidegate_core::flow::ports::FaultKind;
+use tidegate_core::protocol::{Code, User};
 
-use crate::support::{Client, FakePlugins, Server, user};
-use crate::{CHANNELS, code};
+use tidegate_testkit::{CHANNELS, Client, FakePlugins, Server, code, user};
 
 async fn holding(server: &Server, user: impl Into<Option<User>>, topics: &[&str]) -> Client {
     let client = server.client(user);

@@ -1,10 +1,9 @@
 //! `relay`: a message is published on its own topic with no plugin at all.
 
 use serde_json::json;
-use tidegate::protocol::Code;
+use tidegate_core::protocol::Code;
 
-use crate::support::{Client, Server, user};
-use crate::{CHANNELS, code};
+use tidegate_testkit::{CHANNELS, Client, Server, code, user};
 
 async fn joined(server: &Server, topic: &str) -> Client {
     let client = server.client(user("alice"));

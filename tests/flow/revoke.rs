@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidegate::flow::Handshake;
-use tidegate::flow::revoke::{Kept, Revocation, RevocationStore, Revocations, RevokeRequest, StoreAway};
-use tidegate::protocol::{Code, User};
+use tidegate_core::flow::Handshake;
+use tidegate_core::flow::revoke::{Kept, Revocation, RevocationStore, Revocations, RevokeRequest, StoreAway};
+use tidegate_core::protocol::{Code, User};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{FakeClock, FakePlugins, FakeProvider, Server, ServerBuilder, user};
-use crate::{CHANNELS, code, connection};
+use tidegate_testkit::{CHANNELS, FakeClock, FakePlugins, FakeProvider, Server, ServerBuilder, code, connection, user};
 
 const NOW: u64 = FakeClock::START_UNIX_S;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -33,12 +32,6 @@ fn server() -> ServerBuilder {
 /// `POST /v1/revoke` with these fields.
 fn asking(fields: serde_json::Value) -> RevokeRequest {
     serde_json::from_value(fields).unwrap()
-}
-
-pub(crate) fn revoke(server: &Server, fields: serde_json::Value) -> Revocation {
-    let revocation = server.gates.revocation(asking(fields)).unwrap();
-    server.gates.enforce(revocation.clone(), "http");
-    revocation
 }
 
 async fn connects(server: &Server, token: &str) -> Result<(), Code> {
@@ -75,7 +68,7 @@ async fn a_credential_of_the_far_future_is_older_than_every_revocation() {
     let known = [("in milliseconds", of("alice", None, Some(NOW * 1000)))];
     let server = Server::declaring(CHANNELS).provider(Arc::new(FakeProvider::knowing(known))).start();
     assert_eq!(connects(&server, "in milliseconds").await, Ok(()));
-    revoke(&server, serde_json::json!({ "user": "alice" }));
+    server.revoke(serde_json::json!({ "user": "alice" }));
     assert_eq!(connects(&server, "in milliseconds").await, REVOKED);
 }
 
@@ -94,7 +87,7 @@ async fn whatever_the_issuers_clock_says_a_session_of_before_ends_and_its_token_
         let user = admitted(&server, "0").await;
         let client = server.client((*user).clone());
         assert_eq!(server.gates.still_good(&client.session), Ok(()));
-        revoke(&server, serde_json::json!({ "user": "alice" }));
+        server.revoke(serde_json::json!({ "user": "alice" }));
         assert_eq!(server.gates.still_good(&client.session), Err(Code::TokenRevoked), "{ahead} s ahead");
         server.clock.advance(1);
         for later in [0, 10, 290, 100_000] {
@@ -109,7 +102,7 @@ async fn whatever_the_issuers_clock_says_a_session_of_before_ends_and_its_token_
 #[tokio::test]
 async fn who_logs_in_again_comes_in_as_soon_as_an_issuer_whose_clock_is_behind_has_come_to_the_revocation() {
     let server = issuer_ahead(-2).start();
-    revoke(&server, serde_json::json!({ "user": "alice" }));
+    server.revoke(serde_json::json!({ "user": "alice" }));
     for (seconds_later, expected) in [("1", REVOKED), ("2", REVOKED), ("3", Ok(()))] {
         assert_eq!(connects(&server, seconds_later).await, expected, "{seconds_later} s later");
     }
@@ -121,7 +114,7 @@ async fn a_session_of_before_ends_even_where_the_revocation_is_heard_of_when_its
     let of_before = there.client((*admitted(&there, "0").await).clone());
     here.clock.advance(1);
     there.clock.advance(1);
-    revoke(&here, serde_json::json!({ "user": "alice" }));
+    here.revoke(serde_json::json!({ "user": "alice" }));
     there.clock.advance(1);
     let of_after = there.client((*admitted(&there, "2").await).clone());
     there.clock.advance(1000);
@@ -138,7 +131,7 @@ async fn a_token_that_one_node_saw_before_is_refused_by_every_node_and_after_a_r
         (keeping_with(issuer_ahead(30), &mine), keeping_with(issuer_ahead(30), &theirs));
     until(|| saw_it.gates.knows_revocations() && asked.gates.knows_revocations()).await;
     assert_eq!(connects(&saw_it, "0").await, Ok(()));
-    revoke(&asked, serde_json::json!({ "user": "alice" }));
+    asked.revoke(serde_json::json!({ "user": "alice" }));
     asked.broker.play_to(&*saw_it.gates);
     saw_it.broker.play_to(&*asked.gates);
     until(|| mine.kept.lock().len() == 2 && theirs.kept.lock().len() == 2).await;
@@ -156,7 +149,7 @@ async fn a_token_that_one_node_saw_before_is_refused_by_every_node_and_after_a_r
 async fn a_revoked_user_is_refused_with_every_credential_up_to_now_and_let_in_with_a_later_one() {
     let server = server().start();
     assert_eq!(connects(&server, "old").await, Ok(()));
-    revoke(&server, serde_json::json!({ "user": "alice" }));
+    server.revoke(serde_json::json!({ "user": "alice" }));
     for token in ["old", "of now", "undated"] {
         assert_eq!(connects(&server, token).await, REVOKED, "{token}");
     }
@@ -167,7 +160,7 @@ async fn a_revoked_user_is_refused_with_every_credential_up_to_now_and_let_in_wi
 #[tokio::test]
 async fn with_a_time_only_credentials_issued_before_it_are_meant() {
     let server = server().start();
-    revoke(&server, serde_json::json!({ "user": "alice", "issued_before": NOW }));
+    server.revoke(serde_json::json!({ "user": "alice", "issued_before": NOW }));
     assert_eq!(connects(&server, "old").await, REVOKED);
     assert_eq!(connects(&server, "undated").await, REVOKED);
     assert_eq!(connects(&server, "of now").await, Ok(()));
@@ -176,10 +169,10 @@ async fn with_a_time_only_credentials_issued_before_it_are_meant() {
 #[tokio::test]
 async fn a_revoked_token_is_refused_and_no_other() {
     let server = server().start();
-    revoke(&server, serde_json::json!({ "token": "t1" }));
+    server.revoke(serde_json::json!({ "token": "t1" }));
     assert_eq!(connects(&server, "old").await, REVOKED);
     assert_eq!(connects(&server, "of now").await, Ok(()));
-    revoke(&server, serde_json::json!({ "token": "t2", "user": "bob" }));
+    server.revoke(serde_json::json!({ "token": "t2", "user": "bob" }));
     assert_eq!(connects(&server, "of now").await, Ok(()), "the token of that id is not bob's");
 }
 
@@ -187,7 +180,7 @@ async fn a_revoked_token_is_refused_and_no_other() {
 async fn a_revoked_token_renews_no_session() {
     let server = server().start();
     let client = server.client(of("alice", Some("t3"), Some(NOW + 1)));
-    revoke(&server, serde_json::json!({ "user": "alice" }));
+    server.revoke(serde_json::json!({ "user": "alice" }));
     assert_eq!(code(client.authenticate("old").await), Code::TokenRevoked);
     assert!(client.authenticate("new").await.is_ok());
 }
@@ -195,7 +188,7 @@ async fn a_revoked_token_renews_no_session() {
 #[tokio::test]
 async fn a_subscription_revoked_keeps_nobody_out() {
     let server = server().start();
-    revoke(&server, serde_json::json!({ "user": "alice", "topic": "vault.v1" }));
+    server.revoke(serde_json::json!({ "user": "alice", "topic": "vault.v1" }));
     assert_eq!(connects(&server, "old").await, Ok(()));
     assert_eq!(server.clients.revoked()[0].topic.as_ref().map(|topic| topic.as_str()), Some("vault.v1"));
 }
@@ -231,7 +224,7 @@ async fn what_is_no_revocation_is_told_apart() {
 async fn it_is_forgotten_when_it_matters_no_more() {
     let revocations = Arc::new(Revocations::unkept(10, DAY));
     let server = server().revocations(revocations).start();
-    revoke(&server, serde_json::json!({ "token": "t1" }));
+    server.revoke(serde_json::json!({ "token": "t1" }));
     server.clock.advance(DAY.as_secs() - 1);
     server.gates.sweep();
     assert_eq!(connects(&server, "old").await, REVOKED);
@@ -242,9 +235,9 @@ async fn it_is_forgotten_when_it_matters_no_more() {
 #[tokio::test]
 async fn beyond_the_limit_there_is_no_room_until_some_matter_no_more() {
     let server = server().revocations(Arc::new(Revocations::unkept(2, DAY))).start();
-    revoke(&server, serde_json::json!({ "token": "a" }));
+    server.revoke(serde_json::json!({ "token": "a" }));
     assert!(server.gates.has_room_for_revocations());
-    revoke(&server, serde_json::json!({ "token": "b" }));
+    server.revoke(serde_json::json!({ "token": "b" }));
     assert!(!server.gates.has_room_for_revocations());
     server.clock.advance(DAY.as_secs());
     server.gates.sweep();
@@ -258,7 +251,7 @@ async fn decisions_of_before_answer_for_the_revoked_user_no_more() {
     let (alice, bob) = (server.client(user("alice")), server.client(user("bob")));
     alice.subscribe("vault.v1").await.unwrap();
     bob.subscribe("vault.v1").await.unwrap();
-    revoke(&server, serde_json::json!({ "user": "alice", "topic": "news" }));
+    server.revoke(serde_json::json!({ "user": "alice", "topic": "news" }));
     assert_eq!(server.plugins.asked().len(), 2);
     assert_eq!(alice.reauthorize().await, []);
     assert_eq!(bob.reauthorize().await, []);
@@ -266,7 +259,7 @@ async fn decisions_of_before_answer_for_the_revoked_user_no_more() {
     assert_eq!(alice.reauthorize().await, []);
     alice.subscribe("vault.v1").await.unwrap();
     assert_eq!(server.plugins.asked().len(), 3, "and the new answer serves again");
-    revoke(&server, serde_json::json!({ "topic": "vault.v1" }));
+    server.revoke(serde_json::json!({ "topic": "vault.v1" }));
     assert_eq!(bob.reauthorize().await, []);
     assert_eq!(server.plugins.asked().len(), 4, "a topic's revocation is about everybody");
 }
@@ -278,7 +271,7 @@ async fn a_join_decided_before_a_revocation_is_asked_about_again_after_it() {
     let client = server.client(user("alice"));
     let (joined, ()) = tokio::join!(client.subscribe("vault.v1"), async {
         latch.call_arrived().await;
-        revoke(&server, serde_json::json!({ "user": "alice", "topic": "vault.v1" }));
+        server.revoke(serde_json::json!({ "user": "alice", "topic": "vault.v1" }));
         latch.release();
         latch.call_arrived().await;
         assert!(client.is_in_room("vault.v1"), "the second question is about a topic that is held");
@@ -443,7 +436,7 @@ async fn while_the_broker_is_away_the_others_are_told_as_soon_as_it_is_back_and_
 #[tokio::test]
 async fn what_another_version_says_is_no_harm() {
     let server = server().start();
-    use tidegate::flow::broker::HearsNodes as _;
+    use tidegate_core::flow::broker::HearsNodes as _;
     for word in [&b"no json"[..], b"{}", br#"{"unheard_of":{}}"#, br#"{"revoke":{"id":"1"}}"#] {
         server.gates.hear(word);
     }

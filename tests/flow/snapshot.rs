@@ -1,11 +1,10 @@
 //! The state of a topic for who has just subscribed: asked after the join, judged like any publication.
 
 use serde_json::json;
-use tidegate::flow::ports::{Exceeded, FaultKind};
-use tidegate::protocol::{Code, Payload, Topic};
+use tidegate_core::flow::ports::{Exceeded, FaultKind};
+use tidegate_core::protocol::{Code, Payload, Topic};
 
-use crate::code;
-use crate::support::{FakePlugins, Server, user};
+use tidegate_testkit::{FakePlugins, Server, code, user};
 
 const CHANNELS: &str = "
 feature: test

@@ -1,10 +1,9 @@
 //! Gate 2: topic → channel and params → scope → authorizer → the session holds the topic.
 
-use tidegate::flow::ports::FaultKind;
-use tidegate::protocol::{Code, Since, User};
+use tidegate_core::flow::ports::FaultKind;
+use tidegate_core::protocol::{Code, Since, User};
 
-use crate::support::{FakeClock, FakePlugins, Server, user};
-use crate::{CHANNELS, code};
+use tidegate_testkit::{CHANNELS, FakeClock, FakePlugins, Server, code, user};
 
 fn server(plugins: FakePlugins) -> Server {
     Server::declaring(CHANNELS).plugins(plugins).start()

@@ -1,13 +1,10 @@
 //! Bridge rules whose payload a plugin makes.
 
 use serde_json::json;
-use tidegate::bus::MemoryBus;
-use tidegate::flow::Effect;
-use tidegate::flow::ports::{Bus, FaultKind};
-use tokio_util::sync::CancellationToken;
+use tidegate_core::flow::Effect;
+use tidegate_core::flow::ports::FaultKind;
 
-use crate::CHANNELS;
-use crate::support::{FakePlugins, Server, event};
+use tidegate_testkit::{CHANNELS, FakePlugins, Server, event};
 
 const RULES: &str = "
 rules:
@@ -85,21 +82,4 @@ async fn a_retry_goes_through_the_transform_again() {
         matches!(&effects[..], [Effect::Deliver(publication)] if publication.payload.as_str() == r#"{"title":"made"}"#)
     );
     assert_eq!(mended.plugins.asked(), ["transform"]);
-}
-
-#[tokio::test]
-async fn an_event_waits_for_the_transform_of_the_one_before() {
-    let (plugins, latch) = FakePlugins::silent().held();
-    let server = server(plugins);
-    let (bus, queue) = MemoryBus::new(8);
-    bus.publish(vec![event("article.published", json!({ "title": "1" })), event("told", json!({ "n": 2 }))]).unwrap();
-    let shutdown = CancellationToken::new();
-    shutdown.cancel();
-    let running = tokio::spawn(queue.run(server.gates.clone(), shutdown));
-    latch.call_arrived().await;
-    assert_eq!(server.delivered(), [], "the second, which needs no plugin, does not overtake the first");
-    latch.release();
-    running.await.unwrap();
-    let topics: Vec<String> = server.delivered().into_iter().map(|(topic, _)| topic).collect();
-    assert_eq!(topics, ["news", "desk"]);
 }

@@ -1,9 +1,8 @@
 //! `unsubscribe`: the session lets go of a topic.
 
-use tidegate::protocol::{Code, User};
+use tidegate_core::protocol::{Code, User};
 
-use crate::support::{FakeClock, Server, user};
-use crate::{CHANNELS, code};
+use tidegate_testkit::{CHANNELS, FakeClock, Server, code, user};
 
 #[tokio::test]
 async fn a_topic_that_is_held_is_let_go_of_once() {

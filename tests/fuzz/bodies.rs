@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tidegate::channels::{Sources, compile};
-use tidegate::config::SourceFile;
-use tidegate::protocol::{ClientEvent, Generation};
+use tidegate_core::channels::{Sources, compile};
+use tidegate_core::config::SourceFile;
+use tidegate_core::protocol::{ClientEvent, Generation};
 
 /// Whatever the text, `compile` answers; every mistake can be shown. Taken as a manifest and as the bridge table.
 pub(crate) fn manifests(bytes: &[u8]) {

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::{Server, event};
 use crate::{CHANNELS, delete, get, post, refusal, server};
+use tidegate_testkit::{Server, event};
 
 /// Has so many events die on their way to `news`, and names their letters, newest first.
 async fn letters(server: &Server, count: usize) -> Vec<String> {
@@ -50,11 +50,11 @@ async fn a_limit_cuts_the_list_and_says_how_many_there_are() {
 async fn a_letter_that_can_cross_now_is_delivered_and_gone() {
     let server = server().start();
     let ids = letters(&server, 1).await;
-    server.gates.replace(tidegate::flow::Serving {
-        catalog: crate::support::catalog(
+    server.gates.replace(tidegate_core::flow::Serving {
+        catalog: tidegate_testkit::catalog(
             &CHANNELS.replace("{ type: string }", "{}"),
             Some("rules:\n  - { on: article.published, to: news }\n"),
-            tidegate::protocol::Generation(2),
+            tidegate_core::protocol::Generation(2),
         ),
         plugins: server.plugins.clone(),
     });
@@ -113,7 +113,7 @@ async fn a_letter_is_discarded_by_a_key_that_may_operate_and_by_no_other() {
 async fn a_letter_whose_rule_is_gone_is_404_and_kept() {
     let server = server().start();
     let ids = letters(&server, 1).await;
-    server.reload(CHANNELS, crate::support::FakePlugins::silent());
+    server.reload(CHANNELS, tidegate_testkit::FakePlugins::silent());
     let answer = retry(&ids[0]).to(&server).await;
     assert_eq!(answer.refused(), refusal(404, "not_found"));
     assert!(answer.text.contains("kept"));
@@ -134,7 +134,7 @@ async fn a_letter_that_the_broker_does_not_take_is_kept() {
     let server = server().start();
     let event = event("article.published", json!({ "title": "x" }));
     server.broker.set_away(true);
-    let begun = server.gates.carry(&event, tidegate::flow::Reach::EveryNode).await.unwrap();
+    let begun = server.gates.carry(&event, tidegate_core::flow::Reach::EveryNode).await.unwrap();
     server.gates.bury_untaken(&event, begun).await;
     let id = server.dead_letters.list()[0].id.clone();
     assert_eq!(retry(&id).to(&server).await.refused(), refusal(503, "unavailable"));

@@ -1,10 +1,10 @@
 //! `POST /v1/events`
 
 use serde_json::{Value, json};
-use tidegate::protocol::{BusEvent, ReadPayload};
+use tidegate_core::protocol::{BusEvent, ReadPayload};
 
-use crate::support::{FakeBus, Server};
 use crate::{Answer, CHANNELS, get, post, refusal, server};
+use tidegate_testkit::{FakeBus, Server};
 
 const ONE: &str = "application/cloudevents+json";
 const BATCH: &str = "application/cloudevents-batch+json";

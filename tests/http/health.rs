@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tidegate::flow::AuthProvider;
-use tidegate::protocol::PluginName;
+use tidegate_core::flow::AuthProvider;
+use tidegate_core::protocol::PluginName;
 
-use crate::support::{FakePlugins, FakeProvider};
 use crate::{get, post, refusal, server};
+use tidegate_testkit::{FakePlugins, FakeProvider};
 
 #[tokio::test]
 async fn a_server_is_live_and_ready_without_a_key() {

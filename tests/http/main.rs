@@ -2,9 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod dead_letters;
 mod events;
 mod health;
@@ -19,12 +16,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::Value;
-use tidegate::config::{ApiKey, ApiKeys, Permission, Secret};
-use tidegate::flow::ports::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
 use tidegate::http::{State, router};
+use tidegate_core::config::{ApiKey, ApiKeys, Permission, Secret};
+use tidegate_core::flow::ports::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
 use tower::ServiceExt as _;
 
-use support::{Server, ServerBuilder};
+use tidegate_testkit::{Server, ServerBuilder};
 
 const CHANNELS: &str = r#"
 feature: test

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
-use tidegate::broker::MemoryBroker;
-use tidegate::config::{Auth, Limits};
-use tidegate::protocol::User;
-use tidegate::realtime::Realtime;
+use tidegate_backends::broker::MemoryBroker;
+use tidegate_core::config::{Auth, Limits};
+use tidegate_core::protocol::User;
+use tidegate_realtime::Realtime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::support::{FakeClock, FakeProvider, Server, user};
 use crate::{CHANNELS, server};
+use tidegate_testkit::{FakeClock, FakeProvider, Server, user};
 
 const PATH: &str = "/socket.io/?EIO=4&transport=polling";
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::Server;
 use crate::{Answer, CHANNELS, post, refusal, server};
+use tidegate_testkit::Server;
 
 async fn publish(server: &Server, topic: &str, body: &str) -> Answer {
     post(&format!("/v1/channels/{topic}/publish")).key("publish").body(body.to_owned()).to(server).await

@@ -1,6 +1,6 @@
 //! What every resource that needs a key has in common, and what is no resource.
 
-use tidegate::config::ApiKeys;
+use tidegate_core::config::ApiKeys;
 
 use crate::{Call, get, post, refusal, server};
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate::flow::revoke::Revocations;
+use tidegate_core::flow::revoke::Revocations;
 
-use crate::support::{FakeClock, Server};
 use crate::{Answer, post, refusal, server};
+use tidegate_testkit::{FakeClock, Server};
 
 const NOW: u64 = FakeClock::START_UNIX_S;
 const MONTH_S: u64 = 30 * 24 * 60 * 60;

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tidegate::channels::{self, Sources};
-use tidegate::config::SourceFile;
-use tidegate::protocol::{BusEvent, Generation, ReadPayload};
+use tidegate_core::channels::{self, Sources};
+use tidegate_core::config::SourceFile;
+use tidegate_core::protocol::{BusEvent, Generation, ReadPayload};
 
 use crate::patterns::schema;
 

@@ -10,19 +10,20 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidegate::channels::{self, Catalog, InboundAction, PluginKind, PluginKinds, Sources};
-use tidegate::config::SourceFile;
-use tidegate::protocol::{Generation, PluginName};
+use tidegate_core::channels::{self, Catalog, InboundAction, PluginKind, PluginKinds, Sources};
+use tidegate_core::config::SourceFile;
+use tidegate_core::protocol::{Generation, PluginName};
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
+mod holes;
 mod nothing;
 
 mod answers;
 mod patterns;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn updating() -> bool {
@@ -181,7 +182,7 @@ fn the_schema_for_editors_takes_every_case_that_compiles() {
         if channels::compile(&sources, Generation(1)).is_err() {
             continue;
         }
-        let json = |file: &Arc<SourceFile>| tidegate::config::parse_yaml(file, &mut Vec::new()).unwrap().to_json();
+        let json = |file: &Arc<SourceFile>| tidegate_core::config::parse_yaml(file, &mut Vec::new()).unwrap().to_json();
         for manifest in &sources.manifests {
             schema.validate(&json(manifest)).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
             taken += 1;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate::channels::{self, Sources};
-use tidegate::config::{Diagnostic, SourceFile};
-use tidegate::protocol::Generation;
+use tidegate_core::channels::{self, Sources};
+use tidegate_core::config::{Diagnostic, SourceFile};
+use tidegate_core::protocol::Generation;
 
 /// What `ask.mjs` writes.
 #[derive(Deserialize)]

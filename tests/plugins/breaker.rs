@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tidegate::flow::ports::{FaultKind, PluginState};
-use tidegate::plugins::Plugin;
+use tidegate_core::flow::ports::{FaultKind, PluginState};
+use tidegate_wasm::Plugin;
 use tokio::time::advance;
 
 use crate::kit::{BAD_MANIFEST, bad, load, order, reply};

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tidegate::flow::ports::{
+use tidegate_backends::store::SqliteStore;
+use tidegate_core::flow::ports::{
     ConnectionCall, Decision, FaultKind, IdentifyCall, Phase, PluginState, Recognition, SystemClock, TransformCall,
 };
-use tidegate::plugins::{HostSettings, NoDatabase, Plugin, PluginHost, PluginSource, Services};
-use tidegate::protocol::{BusEvent, ConnectionId, Payload};
-use tidegate::store::SqliteStore;
+use tidegate_core::protocol::{BusEvent, ConnectionId, Payload};
+use tidegate_wasm::{HostSettings, NoDatabase, Plugin, PluginHost, PluginSource, Services};
 
 use crate::kit::{ask, asks, context, first, reply, send};
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::plugins::{CompilePlace, CompileSettings, Effort, HostSettings, Plugin, PluginHost};
+use tidegate_wasm::{CompilePlace, CompileSettings, Effort, HostSettings, Plugin, PluginHost};
 use tokio::time::Instant;
 
 use crate::kit::{BAD_MANIFEST, bad, bytes, order, reply, shipped};

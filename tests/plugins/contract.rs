@@ -1,8 +1,8 @@
 //! What the shipped plugins answer, and what a plugin is told.
 
-use tidegate::flow::ports::{Decision, FaultKind, PluginEffect, PluginRefusal, Plugins};
-use tidegate::plugins::{Fingerprint, PluginSet};
-use tidegate::protocol::{Payload, PluginName};
+use tidegate_core::flow::ports::{Decision, FaultKind, PluginEffect, PluginRefusal, Plugins};
+use tidegate_core::protocol::{Payload, PluginName};
+use tidegate_wasm::{Fingerprint, PluginSet};
 
 use crate::kit::{BAD_MANIFEST, ask, bad, context, load, order, reply, send, send_on, shipped, with_manifest};
 
@@ -104,7 +104,7 @@ async fn a_set_finds_plugins_by_name_and_says_what_is_missing() {
     let set = PluginSet::new([load(shipped("vault-members")).await]);
     let context = context("vault.{vaultId}", "vault.v1", Some("alice"));
     let payload = Payload::parse("1".to_owned()).unwrap();
-    let call = tidegate::flow::ports::HandlerCall { context: &context, payload: &payload };
+    let call = tidegate_core::flow::ports::HandlerCall { context: &context, payload: &payload };
     let fault = set.handle(&PluginName::new("nobody"), call).await.unwrap_err();
     assert_eq!((fault.kind, fault.detail.as_str()), (FaultKind::Missing, "is not loaded"));
     let fault = set.handle(&PluginName::new("vault-members"), call).await.unwrap_err();

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use tidegate::flow::Serving;
-use tidegate::plugins::PluginSet;
-use tidegate::protocol::{Code, Generation, User};
+use tidegate_core::flow::Serving;
+use tidegate_core::protocol::{Code, Generation, User};
+use tidegate_wasm::PluginSet;
 
 use crate::kit::{KINDS_MANIFEST, kinds, load};
-use crate::support::{Server, catalog, user};
+use tidegate_testkit::{Server, catalog, user};
 
 const CHANNELS: &str = "
 feature: tests

@@ -1,7 +1,7 @@
 //! While somebody writes plugins each stands alone: what is good goes live, what is bad serves as it was before, golden
 //! vectors hold nothing up, and nothing is taken back.
 
-use tidegate::flow::ports::PluginState::{Active, Rejected};
+use tidegate_core::flow::ports::PluginState::{Active, Rejected};
 
 use crate::kit::{BAD_MANIFEST, KINDS_MANIFEST, kinds};
 use crate::site::{Outcome, Site, SiteBuilder, version_of};
@@ -63,7 +63,7 @@ async fn a_start_without_a_plugin_that_cannot_be_read_serves_the_others_and_take
     let Outcome::Rejected(reasons) = site.outcome().await else { panic!("it was not told") };
     assert!(reasons[0].contains("unknown key `built`"), "{reasons:?}");
     assert!(site.lets_in("alice").await);
-    assert_eq!(site.order("count").await, Err(tidegate::protocol::Code::Unavailable));
+    assert_eq!(site.order("count").await, Err(tidegate_core::protocol::Code::Unavailable));
     site.write("plugins/bad/plugin.yaml", BAD_MANIFEST);
     assert_eq!(site.reload().await, Outcome::Applied(2));
     site.order("count").await.unwrap();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tidegate::flow::ports::{Fault, FaultKind};
-use tidegate::plugins::recorded;
+use tidegate_core::flow::ports::{Fault, FaultKind};
+use tidegate_wasm::recorded;
 
 use crate::kit::{BAD_MANIFEST, bad, keys, load, order, reply, send, shipped};
 
@@ -203,7 +203,7 @@ async fn bad_calls_at_once_leave_every_place_free_again() {
 }
 
 /// The bad plugin with these limits, and time enough on a busy machine.
-fn limited(limits: &str) -> tidegate::plugins::PluginSource {
+fn limited(limits: &str) -> tidegate_wasm::PluginSource {
     bad(&BAD_MANIFEST.replace("cpu: 100ms, wall: 1s", &format!("cpu: 5s, wall: 5s, {limits}")))
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tidegate::config::Secret;
-use tidegate::plugins::{HostSettings, Plugin, PluginHost, Secrets, Services};
+use tidegate_core::config::Secret;
+use tidegate_wasm::{HostSettings, Plugin, PluginHost, Secrets, Services};
 
 use crate::kit::{order, reaching, reply};
 

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use tidegate::config::WebUrl;
-use tidegate::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
 use tidegate::outbound::{Outbound, OutboundSettings, Resolve};
-use tidegate::plugins::{HostSettings, Plugin, PluginHost, Services, recorded};
+use tidegate_core::config::WebUrl;
+use tidegate_core::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
+use tidegate_wasm::{HostSettings, Plugin, PluginHost, Services, recorded};
 use tokio::time::timeout;
 
 use crate::kit::{context, fetching, order, reply, typed};
-use crate::support::Web;
+use tidegate_testkit::Web;
 
 /// Host names of the tests and what they stand for; every other name does not resolve.
 const NAMES: [(&str, &str); 4] = [

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::config::SourceFile;
-use tidegate::flow::ports::{Fault, FaultKind, IdentifyCall, Recognition};
-use tidegate::plugins::{Plugin, Vector};
-use tidegate::protocol::{ConnectionId, Payload, User};
+use tidegate_core::config::SourceFile;
+use tidegate_core::flow::ports::{Fault, FaultKind, IdentifyCall, Recognition};
+use tidegate_core::protocol::{ConnectionId, Payload, User};
+use tidegate_wasm::{Plugin, Vector};
 
 use crate::kit::{load, typed};
 

@@ -1,9 +1,9 @@
 //! What calls share, and what they do not.
 
-use tidegate::flow::ports::TransformCall;
-use tidegate::plugins::{HostSettings, Plugin, PluginHost, PluginSource};
-use tidegate::protocol::{BusEvent, Payload, PluginName};
-use tidegate::telemetry;
+use tidegate_core::flow::ports::TransformCall;
+use tidegate_core::protocol::{BusEvent, Payload, PluginName};
+use tidegate_core::telemetry;
+use tidegate_wasm::{HostSettings, Plugin, PluginHost, PluginSource};
 
 use crate::kit::{BAD_MANIFEST, bad, load, order, reply, text, with_manifest};
 

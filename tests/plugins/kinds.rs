@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use tidegate::flow::ports::{ConnectionCall, FaultKind, Phase, PluginEffect, Plugins, TransformCall};
-use tidegate::plugins::{Plugin, PluginSet};
-use tidegate::protocol::{BusEvent, ConnectionId, Payload, PluginName};
+use tidegate_core::flow::ports::{ConnectionCall, FaultKind, Phase, PluginEffect, Plugins, TransformCall};
+use tidegate_core::protocol::{BusEvent, ConnectionId, Payload, PluginName};
+use tidegate_wasm::{Plugin, PluginSet};
 
 use crate::kit::{KINDS_MANIFEST, ask, context, kinds, load, refused, reply, send, shipped, typed};
-use crate::support::user;
+use tidegate_testkit::user;
 
 async fn state(plugin: &Plugin, what: &str) -> Result<Vec<String>, (FaultKind, String)> {
     let context = context("board.{what}", &format!("board.{what}"), Some("u1"));
@@ -130,10 +130,10 @@ async fn the_listeners_of_a_generation_are_the_plugins_that_export_it() {
 #[tokio::test]
 async fn one_component_of_the_rust_sdk_can_be_everything() {
     let plugin: Arc<Plugin> = load(typed()).await;
-    assert_eq!(plugin.kinds(), tidegate::channels::PluginKinds::ALL);
+    assert_eq!(plugin.kinds(), tidegate_core::channels::PluginKinds::ALL);
     assert_eq!(reply(send(&plugin, r#"{"n":1}"#).await), r#"{"n":2}"#);
     let decision = ask(&plugin, &context("a", "a", Some("alice"))).await.unwrap();
-    assert_eq!(decision, tidegate::flow::ports::Decision::allow());
+    assert_eq!(decision, tidegate_core::flow::ports::Decision::allow());
 
     assert_eq!(state(&plugin, "2").await.unwrap(), [r#"{"n":0}"#, r#"{"n":1}"#]);
     assert_eq!(state(&plugin, "x").await, Err((FaultKind::Failed, "`x`: invalid digit found in string".to_owned())));

@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use tidegate::channels::{Sources, compile};
-use tidegate::config::{Diagnostic, SourceFile};
-use tidegate::flow::CallContext;
-use tidegate::flow::ports::{Action, Answer, AuthorizerCall, Decision, Fault, HandlerCall, Outcome};
-use tidegate::plugins::{
-    HostSettings, Plugin, PluginHost, PluginSource, Words, build, ensure_wasm_target, read_manifest,
-};
-use tidegate::protocol::{ConnectionId, Generation, Payload, PluginName, User};
+use tidegate_core::channels::{Sources, compile};
+use tidegate_core::config::{Diagnostic, SourceFile};
+use tidegate_core::flow::CallContext;
+use tidegate_core::flow::ports::{Action, Answer, AuthorizerCall, Decision, Fault, HandlerCall, Outcome};
+use tidegate_core::protocol::{ConnectionId, Generation, Payload, PluginName, User};
+use tidegate_wasm::{HostSettings, Plugin, PluginHost, PluginSource, Words, build, ensure_wasm_target, read_manifest};
 
 /// The plugin that misbehaves as its payload says, with grants for some of it.
 pub(crate) const BAD_MANIFEST: &str = "
@@ -24,7 +22,7 @@ limits: { memory: 16MiB, cpu: 100ms, wall: 1s }
 
 /// The repository.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// Where guests are built: below the target directory of the tests, so that they are built once a checkout.

@@ -8,10 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use tempfile::TempDir;
-use tidegate::flow::kv::{KeyValue, KvEntry, KvError, KvKey};
-use tidegate::flow::ports::{Clock, SystemClock};
-use tidegate::plugins::{HostSettings, MemoryKv, Plugin, PluginHost, Services, recorded};
-use tidegate::store::SqliteStore;
+use tidegate_backends::store::SqliteStore;
+use tidegate_core::flow::MemoryKv;
+use tidegate_core::flow::kv::{KeyValue, KvEntry, KvError, KvKey};
+use tidegate_core::flow::ports::{Clock, SystemClock};
+use tidegate_wasm::{HostSettings, Plugin, PluginHost, Services, recorded};
 use tokio::time::timeout;
 
 use crate::kit::{keys, order, reply};

@@ -1,6 +1,6 @@
 //! What does not load, and what it says.
 
-use tidegate::plugins::{HostSettings, PluginHost, PluginSource, manifest_schema};
+use tidegate_wasm::{HostSettings, PluginHost, PluginSource, manifest_schema};
 
 use crate::kit::{BAD_MANIFEST, bad, bytes, host, load, refused, root, shipped, text, with_manifest};
 

@@ -2,9 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod breaker;
 mod cannot_tell;
 mod compiling;
@@ -20,6 +17,7 @@ mod kinds;
 mod kit;
 mod kv;
 mod loading;
+mod nothing;
 mod proof;
 mod queries;
 mod rollback;
@@ -29,3 +27,6 @@ mod site;
 mod staged;
 mod states;
 mod store;
+
+#[path = "../manifests/holes.rs"]
+mod holes;

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::config::{Diagnostic, SourceFile};
-use tidegate::flow::ports::PluginState;
-use tidegate::plugins::{HostSettings, Plugin, PluginHost, PluginSource, Vector};
-use tidegate::protocol::Generation;
 use tidegate::reload::{self, Built, Paths};
-use tidegate::telemetry;
+use tidegate_core::config::{Diagnostic, SourceFile};
+use tidegate_core::flow::ports::PluginState;
+use tidegate_core::protocol::Generation;
+use tidegate_core::telemetry;
+use tidegate_wasm::{HostSettings, Plugin, PluginHost, PluginSource, Vector};
 
 use crate::kit::{BAD_MANIFEST, bad, fetching, host, keys, order, reply, root};
 

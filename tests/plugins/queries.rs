@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Executor as _};
 use tempfile::TempDir;
-use tidegate::flow::ports::{Exceeded, FaultKind, SystemClock};
-use tidegate::plugins::{HostSettings, NoDatabase, Plugin, PluginHost, Services, recorded};
-use tidegate::store::{SqliteLook, SqliteStore};
+use tidegate_backends::store::{SqliteLook, SqliteStore};
+use tidegate_core::flow::ports::{Exceeded, FaultKind, SystemClock};
+use tidegate_wasm::{HostSettings, NoDatabase, Plugin, PluginHost, Services, recorded};
 use tokio::time::timeout;
 
 use crate::kit::{asks, context, reply, send};

@@ -4,12 +4,12 @@ use std::future::ready;
 use std::pin::pin;
 use std::time::Duration;
 
-use tidegate::flow::ports::{PluginRoster as _, PluginState};
-use tidegate::protocol::Code;
+use tidegate_core::flow::ports::{PluginRoster as _, PluginState};
+use tidegate_core::protocol::Code;
 
 use crate::kit::{KINDS_MANIFEST, kinds};
 use crate::site::{Outcome, Restarted, Site, version_of};
-use crate::support::user;
+use tidegate_testkit::user;
 
 use PluginState::{Active, Quarantined, Standby};
 
@@ -137,7 +137,7 @@ async fn what_was_cleared_while_no_server_ran_is_let_in() {
     let mut site = Site::of_both().start().await;
     swap_and_fail(&mut site).await;
     let digest = site.statuses("bad")[1].digest.clone().unwrap();
-    let offline = tidegate::plugins::Quarantine::at(site.path("quarantine.json"));
+    let offline = tidegate_wasm::Quarantine::at(site.path("quarantine.json"));
     assert_eq!(offline.clear(&digest[..12]).unwrap().len(), 1);
     assert_eq!(site.restart().await.kept_out, []);
     assert_eq!(site.reload().await, Outcome::Applied(4), "a server that ran all the same sees it at its next reload");

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tidegate::flow::ports::FaultKind;
-use tidegate::plugins::{HostSettings, PluginHost};
+use tidegate_core::flow::ports::FaultKind;
+use tidegate_wasm::{HostSettings, PluginHost};
 
 use crate::kit::{BAD_MANIFEST, ask, bad, context, order, shipped, with_manifest};
 

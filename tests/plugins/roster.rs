@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::flow::ports::{PluginRoster as _, PluginState};
-use tidegate::plugins::{PluginSource, Roster};
-use tidegate::protocol::PluginName;
-use tidegate::telemetry;
+use tidegate_core::flow::ports::{PluginRoster as _, PluginState};
+use tidegate_core::protocol::PluginName;
+use tidegate_core::telemetry;
+use tidegate_wasm::{PluginSource, Roster};
 
 use crate::kit::{BAD_MANIFEST, bad, load, order};
 

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tidegate::config::{Diagnostic, HumanDuration, Rollback};
-use tidegate::flow::ports::{PluginRoster as _, PluginState, PluginStatus};
-use tidegate::plugins::{HostSettings, PluginHost, PluginSource, Quarantine, Roster};
-use tidegate::protocol::{Code, Generation};
 use tidegate::reload::{self, Built, Paths, Reloader, Terms, Told, Trigger};
+use tidegate_core::config::{Diagnostic, HumanDuration, Rollback};
+use tidegate_core::flow::ports::{PluginRoster as _, PluginState, PluginStatus};
+use tidegate_core::protocol::{Code, Generation};
+use tidegate_wasm::{HostSettings, PluginHost, PluginSource, Quarantine, Roster};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::kit::{BAD_MANIFEST, KINDS_MANIFEST, bad, kinds};
-use crate::support::{Server, user};
+use tidegate_testkit::{Server, user};
 
 /// A channel the bad plugin handles, and one whose authorizer is the plugin of the other kinds.
 const CHANNELS: &str = "

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tidegate::config::SourceFile;
-use tidegate::plugins::{HostSettings, PluginHost, PluginSource, Services};
+use tidegate_core::config::SourceFile;
+use tidegate_wasm::{HostSettings, PluginHost, PluginSource, Services};
 
 use crate::kit::{asks, host, keys, reaching};
 

@@ -1,6 +1,6 @@
 //! What becomes of files that are not, or not yet, what they should be.
 
-use tidegate::flow::ports::PluginState;
+use tidegate_core::flow::ports::PluginState;
 
 use crate::kit::{BAD_MANIFEST, bad};
 use crate::site::{Outcome, Site};

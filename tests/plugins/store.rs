@@ -7,7 +7,7 @@ use std::str::FromStr as _;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Executor as _, SqliteConnection};
-use tidegate::flow::ports::StoreHealth as _;
+use tidegate_core::flow::ports::StoreHealth as _;
 
 use crate::kit::{keys, shipped};
 use crate::kv::{GRANTED, file, host, told};

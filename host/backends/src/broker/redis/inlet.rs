@@ -1,0 +1,335 @@
+//! What comes in: one link that listens to the topics of this node, made again when it is lost.
+//!
+//! Messages are delivered where they are read, before the next one is: a node that cannot keep up leaves them with Redis,
+//! which ends the link when they are too many (`client-output-buffer-limit pubsub`), and then gaps are told.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::streams::StreamReadReply;
+use ::redis::{AsyncConnectionConfig, Client, FromRedisValue, PushInfo, PushKind, RedisResult, Value};
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use super::interest::Heard;
+use super::message::{Body, Message};
+use super::outlet::{Lost, no_answer, told};
+use super::{PROBE_INTERVAL, State, pause, scripts};
+use tidegate_core::flow::Publication;
+use tidegate_core::flow::broker::HearsNodes;
+use tidegate_core::flow::ports::Rooms;
+use tidegate_core::protocol::{ConnectionId, Payload, Topic};
+use tidegate_core::telemetry;
+
+/// Topics that are asked for at once.
+const TOPICS_PER_ASK: usize = 500;
+/// Words to nodes that are read at once.
+const WORDS_PER_READ: usize = 100;
+
+/// The link in.
+pub(super) struct Inlet {
+    client: Client,
+    state: Arc<State>,
+    /// Which Redis the last link was to: another one after every start of it.
+    run: Option<String>,
+    /// The last word to nodes that was read.
+    read_up_to: String,
+}
+
+/// Where messages go while one link lasts.
+struct Ear {
+    state: Arc<State>,
+    rooms: Arc<dyn Rooms>,
+    /// The link is in use; what one says that was given up is too late.
+    is_live: AtomicBool,
+    began: Instant,
+    /// When something was heard, in ms after `began`.
+    heard_ms: AtomicU64,
+    lost: Notify,
+    /// There is something new for every node.
+    words: Notify,
+}
+
+/// A link and its ear; what the ear hears counts no more once this is gone.
+struct Link {
+    redis: MultiplexedConnection,
+    ear: Arc<Ear>,
+    timeout: Duration,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.ear.is_live.store(false, Ordering::Release);
+    }
+}
+
+impl Inlet {
+    pub(super) fn new(client: Client, state: Arc<State>) -> Self {
+        Self { client, state, run: None, read_up_to: "0-0".to_owned() }
+    }
+
+    /// Makes the link and keeps it, for ever.
+    pub(super) async fn run(mut self, rooms: Arc<dyn Rooms>, node: Option<Arc<dyn HearsNodes>>) {
+        let mut failures = 0;
+        loop {
+            let state = Arc::clone(&self.state);
+            let lost = match self.connect(&rooms, node.as_deref()).await {
+                Ok((mut link, gaps)) => {
+                    failures = 0;
+                    state.note("in", &state.inlet_up, Ok(gaps));
+                    match self.serve(&mut link, node.as_deref()).await {
+                        Ok(never) => match never {},
+                        Err(lost) => lost,
+                    }
+                }
+                Err(lost) => {
+                    failures += 1;
+                    lost
+                }
+            };
+            state.note("in", &state.inlet_up, Err(&lost));
+            state.interest.lost();
+            state.interest.take_left();
+            sleep(pause(failures)).await;
+        }
+    }
+
+    /// A link that listens to all there is to listen to, and the number of topics whose subscribers were told of a gap.
+    async fn connect(&mut self, rooms: &Arc<dyn Rooms>, node: Option<&dyn HearsNodes>) -> Result<(Link, usize), Lost> {
+        let within = self.state.timeout;
+        let ear = Arc::new(Ear::new(Arc::clone(&self.state), Arc::clone(rooms)));
+        let hears = Arc::clone(&ear);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(within))
+            .set_response_timeout(None)
+            .set_push_sender(move |push| {
+                hears.hear(&push);
+                Ok::<(), ::redis::aio::SendError>(())
+            });
+        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
+        let redis = timeout(within, connecting).await.map_err(|_| no_answer(within))?.map_err(told)?;
+        let mut link = Link { redis, ear, timeout: within };
+        self.recognise(&mut link).await?;
+        link.subscribe(&[self.state.names.nodes()]).await?;
+        link.probe(&self.state).await?;
+        let mut gaps = 0;
+        loop {
+            let wanted = self.state.interest.take_wanted(TOPICS_PER_ASK);
+            if wanted.is_empty() {
+                break;
+            }
+            gaps += self.listen(&mut link, wanted).await?;
+        }
+        self.state.interest.found();
+        self.read_words(&mut link, node).await?;
+        Ok((link, gaps))
+    }
+
+    /// Finds out whether this is the Redis of the last link, with what it had in mind.
+    async fn recognise(&mut self, link: &mut Link) -> Result<(), Lost> {
+        let info: String = link.ask(::redis::cmd("INFO").arg("server")).await?;
+        let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().trim().to_owned();
+        if self.run.as_ref().is_some_and(|before| *before != run) {
+            self.state.interest.forgot();
+            self.read_up_to = "0-0".to_owned();
+        }
+        self.run = Some(run);
+        Ok(())
+    }
+
+    /// Listens to topics, and tells the subscribers of those that missed something. Returns how many those are.
+    async fn listen(&self, link: &mut Link, topics: Vec<Topic>) -> Result<usize, Lost> {
+        let names = &self.state.names;
+        let channels: Vec<String> = topics.iter().map(|topic| names.channel(topic)).collect();
+        link.subscribe(&channels).await?;
+        // Counted after the subscription: whatever comes after this count is heard.
+        let mut counts = ::redis::cmd("MGET");
+        topics.iter().for_each(|topic| {
+            counts.arg(names.count(topic));
+        });
+        let counts: Vec<Option<u64>> = link.ask(&counts).await?;
+        let missed = self.state.interest.heard(topics.into_iter().zip(counts));
+        missed.iter().for_each(|topic| link.ear.tell_gap(topic));
+        Ok(missed.len())
+    }
+
+    async fn serve(
+        &mut self,
+        link: &mut Link,
+        node: Option<&dyn HearsNodes>,
+    ) -> Result<std::convert::Infallible, Lost> {
+        let mut probes = interval(PROBE_INTERVAL);
+        probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let state = Arc::clone(&self.state);
+        let ear = Arc::clone(&link.ear);
+        loop {
+            tokio::select! {
+                () = ear.lost.notified() => return Err("the connection was closed".to_owned()),
+                () = ear.words.notified() => self.read_words(link, node).await?,
+                () = state.interest.wanted.notified() => {
+                    loop {
+                        let wanted = state.interest.take_wanted(TOPICS_PER_ASK);
+                        if wanted.is_empty() {
+                            break;
+                        }
+                        self.listen(link, wanted).await?;
+                    }
+                }
+                _ = probes.tick() => {
+                    link.probe(&state).await?;
+                    for left in state.interest.take_left().chunks(TOPICS_PER_ASK) {
+                        let channels: Vec<String> = left.iter().map(|topic| state.names.channel(topic)).collect();
+                        link.unsubscribe(&channels).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads what nodes told each other since it was last read.
+    async fn read_words(&mut self, link: &mut Link, node: Option<&dyn HearsNodes>) -> Result<(), Lost> {
+        let Some(node) = node else { return Ok(()) };
+        loop {
+            let mut read = ::redis::cmd("XREAD");
+            read.arg("COUNT").arg(WORDS_PER_READ).arg("STREAMS").arg(self.state.names.control()).arg(&self.read_up_to);
+            let reply: Option<StreamReadReply> = link.ask(&read).await?;
+            let Some(stream) = reply.and_then(|mut reply| reply.keys.pop()) else { return Ok(()) };
+            for word in stream.ids {
+                if let Some(Value::BulkString(message)) = word.map.get("m") {
+                    node.hear(message);
+                }
+                self.read_up_to = word.id;
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Asks Redis something. A link on which messages come is there, however long the answer waits behind them.
+    async fn ask<T: FromRedisValue>(&mut self, command: &::redis::Cmd) -> Result<T, Lost> {
+        let (timeout, ear) = (self.timeout, Arc::clone(&self.ear));
+        let answer = command.query_async(&mut self.redis);
+        patiently(timeout, &ear, answer).await
+    }
+
+    /// Whether it is there, and lets the counts of topics be read.
+    async fn probe(&mut self, state: &State) -> Result<(), Lost> {
+        let answer: Result<Value, Lost> = self.ask(::redis::cmd("MGET").arg(state.names.probe())).await;
+        answer.map(drop)
+    }
+
+    async fn subscribe(&mut self, channels: &[String]) -> Result<(), Lost> {
+        let (timeout, ear) = (self.timeout, Arc::clone(&self.ear));
+        patiently(timeout, &ear, self.redis.subscribe(channels)).await
+    }
+
+    async fn unsubscribe(&mut self, channels: &[String]) -> Result<(), Lost> {
+        let (timeout, ear) = (self.timeout, Arc::clone(&self.ear));
+        patiently(timeout, &ear, self.redis.unsubscribe(channels)).await
+    }
+}
+
+async fn patiently<T>(within: Duration, ear: &Ear, answer: impl Future<Output = RedisResult<T>>) -> Result<T, Lost> {
+    let mut answer = std::pin::pin!(answer);
+    let mut wait = within;
+    loop {
+        match timeout(wait, &mut answer).await {
+            Ok(answer) => return answer.map_err(told),
+            Err(_) => {
+                let silent = ear.silent_for();
+                if silent >= within {
+                    return Err(no_answer(within));
+                }
+                wait = within - silent;
+            }
+        }
+    }
+}
+
+impl Ear {
+    fn new(state: Arc<State>, rooms: Arc<dyn Rooms>) -> Self {
+        Self {
+            state,
+            rooms,
+            is_live: AtomicBool::new(true),
+            began: Instant::now(),
+            heard_ms: AtomicU64::new(0),
+            lost: Notify::new(),
+            words: Notify::new(),
+        }
+    }
+
+    fn silent_for(&self) -> Duration {
+        self.began.elapsed().saturating_sub(Duration::from_millis(self.heard_ms.load(Ordering::Relaxed)))
+    }
+
+    /// Called in order by the task that reads the link. A panic is a bug of the server; it costs the one message.
+    fn hear(&self, push: &PushInfo) {
+        if !self.is_live.load(Ordering::Acquire) {
+            return;
+        }
+        match push.kind {
+            PushKind::Disconnection => self.lost.notify_one(),
+            PushKind::Message => {
+                let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                self.heard_ms.store(now_ms, Ordering::Relaxed);
+                if let [Value::BulkString(channel), Value::BulkString(text)] = push.data.as_slice()
+                    && let (Ok(channel), Ok(text)) = (std::str::from_utf8(channel), std::str::from_utf8(text))
+                    && catch_unwind(AssertUnwindSafe(|| self.take(channel, text))).is_err()
+                {
+                    telemetry::panicked("broker", "delivering what another node published");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn take(&self, channel: &str, text: &str) {
+        let Some(topic) = self.state.names.topic(channel) else { return self.take_word(text) };
+        let Some(message) = Message::read(text) else {
+            return tracing::warn!(topic, "what was heard is no message of this version");
+        };
+        let Some(Heard { topic, channel, is_gap }) = self.state.interest.counted(topic, message.before, message.count)
+        else {
+            return;
+        };
+        if is_gap {
+            self.tell_gap(&topic);
+        }
+        // Its own subscribers have had it.
+        if message.node == self.state.node {
+            return;
+        }
+        telemetry::broker_heard();
+        match message.body {
+            Body::Gap => self.tell_gap(&topic),
+            Body::Publication { except, payload } => match Payload::parse(payload.to_owned()) {
+                Ok(payload) => self.rooms.deliver(&Publication {
+                    topic,
+                    channel: channel.as_ref().to_owned(),
+                    payload,
+                    except: except.map(ConnectionId::new),
+                    rule: None,
+                }),
+                Err(error) => tracing::error!(%topic, %error, "another node published no JSON"),
+            },
+        }
+    }
+
+    /// What is said to every node.
+    fn take_word(&self, text: &str) {
+        match text {
+            scripts::READ => self.words.notify_one(),
+            scripts::GAP_EVERYWHERE => self.state.interest.all().iter().for_each(|topic| self.tell_gap(topic)),
+            _ => {}
+        }
+    }
+
+    fn tell_gap(&self, topic: &Topic) {
+        telemetry::broker_gap();
+        self.rooms.tell_gap(topic);
+    }
+}

@@ -1,0 +1,84 @@
+//! What things are called in Redis.
+
+use tidegate_core::protocol::{Topic, User};
+
+/// The names of one installation.
+#[derive(Debug)]
+pub(super) struct Names {
+    prefix: String,
+    topics: String,
+}
+
+impl Names {
+    /// Names that begin with `prefix`. Pub/Sub knows no databases, so another one than 0 is part of every name.
+    pub(super) fn new(prefix: &str, database: i64) -> Self {
+        let prefix = if database == 0 { prefix.to_owned() } else { format!("{prefix}:{database}") };
+        Self { topics: format!("{prefix}:t:"), prefix }
+    }
+
+    /// The Pub/Sub channel of a topic.
+    pub(super) fn channel(&self, topic: &Topic) -> String {
+        format!("{}{topic}", self.topics)
+    }
+
+    /// The topic of a Pub/Sub channel.
+    pub(super) fn topic<'a>(&self, channel: &'a str) -> Option<&'a str> {
+        channel.strip_prefix(&self.topics)
+    }
+
+    /// The key of a topic's count of publications.
+    pub(super) fn count(&self, topic: &Topic) -> String {
+        format!("{}:n:{topic}", self.prefix)
+    }
+
+    /// The key of a user's window on a channel.
+    pub(super) fn window(&self, channel: &str, user: &User) -> String {
+        format!("{}:r:{channel}:{:?}", self.prefix, (&user.tenant, &user.id))
+    }
+
+    /// The stream of what nodes tell each other.
+    pub(super) fn control(&self) -> String {
+        format!("{}:control", self.prefix)
+    }
+
+    /// The key, and the Pub/Sub channel that nobody listens to, with which is tried what Redis takes.
+    pub(super) fn probe(&self) -> String {
+        format!("{}:probe", self.prefix)
+    }
+
+    /// The stream for the same.
+    pub(super) fn probe_stream(&self) -> String {
+        format!("{}:probe:control", self.prefix)
+    }
+
+    /// The Pub/Sub channel that every node listens to.
+    pub(super) fn nodes(&self) -> String {
+        format!("{}:nodes", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_and_installations_share_no_name() {
+        let topic = Topic::parse("chat.a").unwrap();
+        let names = Names::new("tidegate", 0);
+        assert_eq!(names.channel(&topic), "tidegate:t:chat.a");
+        assert_eq!(names.topic("tidegate:t:chat.a"), Some("chat.a"));
+        assert_eq!(names.topic("other:t:chat.a"), None);
+        assert_eq!(Names::new("tidegate", 3).count(&topic), "tidegate:3:n:chat.a");
+    }
+
+    #[test]
+    fn users_of_two_tenants_share_no_window() {
+        let names = Names::new("tidegate", 0);
+        let user = |tenant: Option<&str>, id: &str| {
+            names.window("chat.{room}", &User::new(id, Vec::new(), tenant.map(str::to_owned)))
+        };
+        let windows = [user(None, "a"), user(Some("a"), "a"), user(Some("b"), "a"), user(Some("a"), "b")];
+        let different: std::collections::BTreeSet<_> = windows.iter().collect();
+        assert_eq!(different.len(), windows.len());
+    }
+}

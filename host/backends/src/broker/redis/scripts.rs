@@ -1,0 +1,115 @@
+//! What is done in Redis in one step.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{Cmd, RedisResult, Script};
+
+use super::names::Names;
+use tidegate_core::channels::Rate;
+
+/// How long a topic's count is kept after its last publication.
+pub(super) const COUNT_TTL: Duration = Duration::from_secs(3600);
+/// Messages that the stream of what nodes tell each other keeps, about, and for how long after the last one.
+const CONTROL_MESSAGES_MAX: u32 = 10_000;
+const CONTROL_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long what a probe writes is kept.
+const PROBE_TTL: Duration = Duration::from_secs(60);
+/// What is said on the channel of all nodes: there is something new in the stream.
+pub(super) const READ: &str = "read";
+/// And: a node has so much to make up for that every topic may have missed something.
+pub(super) const GAP_EVERYWHERE: &str = "gap";
+
+/// Counts a publication and sends it. A count that is not there begins at the time, so that it never comes by a number
+/// that one of its name had before. KEYS: count. ARGV: time in µs, TTL in s, channel, message.
+static PUBLISH: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local count = redis.call('INCR', KEYS[1])
+local before = count - 1
+if before == 0 then
+  count = tonumber(ARGV[1])
+  redis.call('SET', KEYS[1], ARGV[1])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('PUBLISH', ARGV[3], string.format('%.0f %.0f ', before, count) .. ARGV[4])
+return 1",
+    )
+});
+
+/// Takes one out of a window (the generic cell rate algorithm, <https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>):
+/// 1 when there was one left. KEYS: window. ARGV: time a message in µs, messages of a burst.
+static TAKE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local each = tonumber(ARGV[1])
+local at = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now) + each
+if at - now > each * tonumber(ARGV[2]) then return 0 end
+redis.call('SET', KEYS[1], string.format('%.0f', at), 'PX', math.ceil((at - now) / 1000))
+return 1",
+    )
+});
+
+/// Tells every node. KEYS: stream. ARGV: messages kept, TTL in s, message, channel of all nodes, what is said there.
+static TELL: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'm', ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('PUBLISH', ARGV[4], ARGV[5])
+return 1",
+    )
+});
+
+/// Does what the others do, where it changes nothing for anybody. KEYS: value, stream. ARGV: TTL in s, channel.
+const PROBE: &str = "local time = redis.call('TIME')
+redis.call('SET', KEYS[1], time[1], 'EX', ARGV[1])
+redis.call('INCR', KEYS[1])
+redis.call('XADD', KEYS[2], 'MAXLEN', 1, '*', 'm', redis.call('GET', KEYS[1]))
+redis.call('EXPIRE', KEYS[2], ARGV[1])
+redis.call('PUBLISH', ARGV[2], '')
+return 1";
+
+/// Puts every script where `EVALSHA` finds it.
+pub(super) async fn load(link: &mut MultiplexedConnection) -> RedisResult<()> {
+    for script in [&PUBLISH, &TAKE, &TELL] {
+        script.load_async(link).await?;
+    }
+    Ok(())
+}
+
+fn call(script: &Script, key: &str) -> Cmd {
+    let mut command = ::redis::cmd("EVALSHA");
+    command.arg(script.get_hash()).arg(1).arg(key);
+    command
+}
+
+/// Counts and sends a message.
+pub(super) fn publish(count: &str, channel: &str, message: &str, now_us: u64) -> Cmd {
+    let mut command = call(&PUBLISH, count);
+    command.arg(now_us).arg(COUNT_TTL.as_secs()).arg(channel).arg(message);
+    command
+}
+
+/// Tries what everything else needs. Not by the script's name: it is there even where the others were taken away.
+pub(super) fn probe(names: &Names) -> Cmd {
+    let mut command = ::redis::cmd("EVAL");
+    command.arg(PROBE).arg(2).arg(names.probe()).arg(names.probe_stream());
+    command.arg(PROBE_TTL.as_secs()).arg(names.probe());
+    command
+}
+
+/// Takes one out of a window.
+pub(super) fn take(window: &str, rate: Rate) -> Cmd {
+    let each = (rate.per / rate.messages.get()).as_micros().max(1);
+    let mut command = call(&TAKE, window);
+    command.arg(u64::try_from(each).unwrap_or(u64::MAX)).arg(rate.messages.get());
+    command
+}
+
+/// Tells every node.
+pub(super) fn tell(names: &Names, message: &[u8]) -> Cmd {
+    let mut command = call(&TELL, &names.control());
+    command.arg(CONTROL_MESSAGES_MAX).arg(CONTROL_TTL.as_secs()).arg(message).arg(names.nodes()).arg(READ);
+    command
+}

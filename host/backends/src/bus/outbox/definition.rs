@@ -1,0 +1,127 @@
+//! The SQL of an outbox: its tables, its functions, and the rights that roles need.
+
+use tidegate_core::config::TableName;
+
+/// The version of what `functions.sql` makes. Raise it with every change there: a database that has an earlier one gets the
+/// new one, and nodes of an earlier version leave a later one alone.
+pub(super) const FUNCTIONS_VERSION: i32 = 2;
+
+/// The roles that SQL for an administrator grants rights to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OutboxRoles<'a> {
+    /// The server's: it reads rows, deletes them and keeps its cursors.
+    pub server: Option<&'a str>,
+    /// The application's: it publishes, and reads nothing.
+    pub application: Option<&'a str>,
+}
+
+/// What an administrator runs to make an outbox, as often as wanted, with the rights of these roles.
+#[must_use]
+pub fn outbox_sql(table: &TableName, roles: OutboxRoles<'_>) -> String {
+    let mut sql = format!("begin;\n\n{}\n{}", tables(table), functions(table));
+    for (role, rights) in [(roles.server, SERVER_RIGHTS), (roles.application, APPLICATION_RIGHTS)] {
+        if let Some(role) = role {
+            sql.push('\n');
+            sql.push_str(&named(&rights_in(table, rights), table).replace("ROLE", &quoted(role)));
+        }
+    }
+    sql.push_str("\ncommit;\n");
+    sql
+}
+
+/// The statements that give a role what the server needs of an outbox, in one line.
+pub(super) fn server_rights(table: &TableName, role: &str) -> String {
+    let rights = rights_in(table, SERVER_RIGHTS);
+    let statements = rights.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join(" ");
+    named(&statements, table).replace("ROLE", &quoted(role))
+}
+
+/// The tables.
+pub(super) fn tables(table: &TableName) -> String {
+    named(include_str!("tables.sql"), table)
+}
+
+/// The functions and the trigger.
+pub(super) fn functions(table: &TableName) -> String {
+    named(include_str!("functions.sql"), table).replace("VERSION", &FUNCTIONS_VERSION.to_string())
+}
+
+/// The function that publishes, as `to_regprocedure` looks for it.
+pub(super) fn publish_signature(table: &TableName) -> String {
+    named("PUBLISH(text,jsonb,text,text,text,text)", table)
+}
+
+/// The schema of a table, empty where it has none, and its name in it.
+pub(super) fn parts(table: &TableName) -> (&str, &str) {
+    table.as_str().rsplit_once('.').unwrap_or(("", table.as_str()))
+}
+
+const SERVER_RIGHTS: &str = "-- The server's role.
+grant usage on schema SCHEMA to ROLE;
+grant select, update, delete on OUTBOX to ROLE;
+grant select, insert, update, delete on OUTBOX_cursors to ROLE;
+";
+
+const APPLICATION_RIGHTS: &str = "-- The application's role.
+grant usage on schema SCHEMA to ROLE;
+grant insert on OUTBOX to ROLE;
+";
+
+/// The statements on the schema are for a table that names one.
+fn rights_in(table: &TableName, rights: &str) -> String {
+    match parts(table).0 {
+        "" => rights.lines().filter(|line| !line.contains("SCHEMA")).map(|line| format!("{line}\n")).collect(),
+        schema => rights.replace("SCHEMA", schema),
+    }
+}
+
+/// Puts the names in. A table's name is checked where it is configured: it needs no quotes.
+fn named(sql: &str, table: &TableName) -> String {
+    let (schema, base) = parts(table);
+    let publish = if base == "tidegate_outbox" { "tidegate_publish".to_owned() } else { format!("{base}_publish") };
+    let publish = if schema.is_empty() { publish } else { format!("{schema}.{publish}") };
+    sql.replace("OUTBOX", table.as_str()).replace("BASE", base).replace("PUBLISH", &publish)
+}
+
+/// A role's name as SQL takes any.
+fn quoted(role: &str) -> String {
+    format!("\"{}\"", role.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(name: &str) -> TableName {
+        serde_json::from_str(&format!("{name:?}")).unwrap()
+    }
+
+    #[test]
+    fn what_belongs_to_an_outbox_is_named_after_it() {
+        let usual = outbox_sql(&table("tidegate_outbox"), OutboxRoles::default());
+        for part in
+            ["create table if not exists tidegate_outbox (", "function tidegate_publish(", "tidegate_outbox_xid on"]
+        {
+            assert!(usual.contains(part), "{part}");
+        }
+        let other = outbox_sql(&table("app.events"), OutboxRoles::default());
+        for part in
+            ["create table if not exists app.events (", "function app.events_publish(", "events_xid on app.events"]
+        {
+            assert!(other.contains(part), "{part}");
+        }
+        for left in ["OUTBOX", "BASE", "PUBLISH", "VERSION", "SCHEMA", "ROLE"] {
+            assert!(!usual.contains(left) && !other.contains(left), "{left}");
+        }
+    }
+
+    #[test]
+    fn the_rights_of_a_role_are_those_on_its_schema_too_and_any_name_is_quoted() {
+        let rights = server_rights(&table("app.events"), "the \"server\"");
+        assert_eq!(
+            rights,
+            r#"grant usage on schema app to "the ""server"""; grant select, update, delete on app.events to "the ""server"""; grant select, insert, update, delete on app.events_cursors to "the ""server""";"#
+        );
+        assert!(!server_rights(&table("events"), "server").contains("schema"));
+    }
+}

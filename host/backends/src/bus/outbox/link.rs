@@ -1,0 +1,240 @@
+//! A connection to the outbox's database: made, looked after for the table, every answer in time or it is over.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
+use tokio::time::timeout;
+
+use super::definition::{FUNCTIONS_VERSION, functions, parts, publish_signature, server_rights, tables};
+use tidegate_core::config::{PostgresSource, PostgresUrl, TableName};
+
+/// Why the outbox cannot be read now.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    /// The database is away, or says no.
+    #[error("{place}: {cause}")]
+    Database {
+        /// Where, without the password.
+        place: String,
+        /// What it said.
+        cause: sqlx::Error,
+    },
+    /// It did not answer.
+    #[error("{place}: no answer for {timeout:?}")]
+    Silent {
+        /// Where, without the password.
+        place: String,
+        /// How long.
+        timeout: Duration,
+    },
+    /// No connection can be made.
+    #[error("{place}: {why}")]
+    Unreached {
+        /// Where, without the password.
+        place: String,
+        /// What it said, and perhaps the way out.
+        why: String,
+    },
+    /// The tables are not there and cannot be made.
+    #[error(
+        "{place}: `{table}` or `{table}_cursors` is not there, and the role `{role}` could not make it: {cause}; hint: \
+         `tidegate schema outbox --table {table} --server {role}` prints the SQL that an owner of the schema runs once"
+    )]
+    NoTable {
+        /// Where, without the password.
+        place: String,
+        /// The table's name.
+        table: String,
+        /// Who connected.
+        role: String,
+        /// What the database said.
+        cause: sqlx::Error,
+    },
+    /// The role lacks a right.
+    #[error("{place}: the role `{role}` lacks a right: {cause}; hint: the owner runs `{grants}`")]
+    NoRight {
+        /// Where, without the password.
+        place: String,
+        /// Who connected.
+        role: String,
+        /// The statements that give it all that the server needs.
+        grants: String,
+        /// What the database said.
+        cause: sqlx::Error,
+    },
+    /// The functions are missing or of an earlier version, and cannot be renewed.
+    #[error(
+        "{place}: the functions of `{table}` are missing or of an earlier version, and the role `{role}` could not renew \
+         them: {cause}; hint: `tidegate schema outbox --table {table}` prints the SQL that their owner runs once"
+    )]
+    Outdated {
+        /// Where, without the password.
+        place: String,
+        /// The table's name.
+        table: String,
+        /// Who connected.
+        role: String,
+        /// What the database said.
+        cause: sqlx::Error,
+    },
+    /// Another process reads under this node's name.
+    #[error("another process reads as node `{node}`: give each node its own `node`, or wait until that one is gone")]
+    Contested {
+        /// The name.
+        node: String,
+    },
+}
+
+/// What PostgreSQL says where a role lacks a right: `insufficient_privilege`.
+const NO_RIGHT: &str = "42501";
+
+/// The connection.
+pub(super) struct Link {
+    connection: PgConnection,
+    place: String,
+    role: String,
+    table: TableName,
+    timeout: Duration,
+}
+
+/// What a step of work answers.
+pub(super) type Step<T> = Result<T, sqlx::Error>;
+
+impl Link {
+    /// Connects, and makes the tables where they are not there.
+    pub(super) async fn open(source: &PostgresSource) -> Result<Self, ReadError> {
+        let (place, limit) = (source.url.to_string(), source.timeout.get());
+        let unreached = |cause: sqlx::Error| ReadError::Unreached {
+            place: place.clone(),
+            why: source.url.explained(&cause.to_string()),
+        };
+        let options = options(&source.url).map_err(unreached)?;
+        let role = options.get_username().to_owned();
+        let connection = match timeout(limit, PgConnection::connect_with(&options)).await {
+            Ok(connected) => connected.map_err(unreached)?,
+            Err(_) => return Err(ReadError::Silent { place, timeout: limit }),
+        };
+        let mut link = Self { connection, place, role, table: source.outbox.clone(), timeout: limit };
+        match link.run(async |transaction| ensure_tables(transaction, &source.outbox).await).await {
+            Err(
+                ReadError::Database { place, cause: cause @ sqlx::Error::Database(_) }
+                | ReadError::NoRight { place, cause, .. },
+            ) => Err(ReadError::NoTable { place, table: source.outbox.as_str().to_owned(), role: link.role, cause }),
+            made => made.map(|()| link),
+        }
+    }
+
+    /// Makes the functions anew where they are missing or of an earlier version. After an error the link is not to be used
+    /// any more.
+    pub(super) async fn renew_functions(&mut self) -> Result<(), ReadError> {
+        let table = self.table.clone();
+        self.run(async |transaction| renew_functions(transaction, &table).await).await.map_err(|error| match error {
+            ReadError::Database { place, cause } | ReadError::NoRight { place, cause, .. } => {
+                ReadError::Outdated { place, table: table.as_str().to_owned(), role: self.role.clone(), cause }
+            }
+            other => other,
+        })
+    }
+
+    /// Does something in a transaction of its own: a pooler gives a connection for that long. After an error the link is
+    /// not to be used any more.
+    pub(super) async fn run<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Transaction<'_, Postgres>) -> Step<T>,
+    ) -> Result<T, ReadError> {
+        let worked = async {
+            let mut transaction = self.connection.begin().await?;
+            let looks = sqlx::query(PostgresUrl::PASSES_OWN_SCHEMA).bind(true).persistent(false);
+            looks.execute(&mut *transaction).await?;
+            let done = work(&mut transaction).await?;
+            transaction.commit().await?;
+            Ok(done)
+        };
+        match timeout(self.timeout, worked).await {
+            Ok(done) => done.map_err(|cause| self.told(cause)),
+            Err(_) => Err(ReadError::Silent { place: self.place.clone(), timeout: self.timeout }),
+        }
+    }
+
+    fn told(&self, cause: sqlx::Error) -> ReadError {
+        let place = self.place.clone();
+        match cause.as_database_error().and_then(|error| error.code()).as_deref() {
+            Some(NO_RIGHT) => {
+                let grants = server_rights(&self.table, &self.role);
+                ReadError::NoRight { place, role: self.role.clone(), grants, cause }
+            }
+            _ => ReadError::Database { place, cause },
+        }
+    }
+}
+
+/// How this database is connected to.
+pub(super) fn options(url: &PostgresUrl) -> Step<PgConnectOptions> {
+    // What a pooler does not know it refuses, and no fraction is read.
+    Ok(PgConnectOptions::from_str(url.expose())?.application_name("tidegate").extra_float_digits(None))
+}
+
+/// Whether the table and its cursors are there. Not by `to_regclass`, which remembers for the length of a transaction what
+/// others changed since.
+const ARE_THERE: &str = "select count(distinct c.relname) = 2 from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relname in ($2, $2 || '_cursors') and c.relkind in ('r', 'p', 'v', 'f')
+    and case when $1 = '' then n.nspname = any (current_schemas(false)) else n.nspname = $1 end";
+
+/// Makes the tables unless they are there, both or the one that somebody dropped; of several nodes that come at once, one does.
+async fn ensure_tables(transaction: &mut Transaction<'_, Postgres>, table: &TableName) -> Step<()> {
+    let (schema, base) = parts(table);
+    let there = async |transaction: &mut Transaction<'_, Postgres>| {
+        let there = sqlx::query_scalar::<_, bool>(ARE_THERE).bind(schema).bind(base).persistent(false);
+        there.fetch_one(&mut **transaction).await
+    };
+    if there(transaction).await? {
+        return Ok(());
+    }
+    lock(transaction, table).await?;
+    if !there(transaction).await? {
+        let definition = format!("{}\n{}", tables(table), functions(table));
+        sqlx::raw_sql(AssertSqlSafe(definition)).execute(&mut **transaction).await?;
+    }
+    Ok(())
+}
+
+/// The version that the comment on the function names; 0 where there is no function, or one of before there were versions.
+const VERSION: &str =
+    "select coalesce(substring(obj_description(to_regprocedure($1), 'pg_proc') from 'version (\\d+)$')::int, 0)";
+
+async fn renew_functions(transaction: &mut Transaction<'_, Postgres>, table: &TableName) -> Step<()> {
+    let is_current = async |transaction: &mut Transaction<'_, Postgres>| {
+        let version = sqlx::query_scalar::<_, i32>(VERSION).bind(publish_signature(table)).persistent(false);
+        version.fetch_one(&mut **transaction).await.map(|version| version >= FUNCTIONS_VERSION)
+    };
+    if is_current(transaction).await? {
+        return Ok(());
+    }
+    lock(transaction, table).await?;
+    if !is_current(transaction).await? {
+        sqlx::raw_sql(AssertSqlSafe(functions(table))).execute(&mut **transaction).await?;
+    }
+    Ok(())
+}
+
+/// Waits until no other node makes something of this outbox.
+async fn lock(transaction: &mut Transaction<'_, Postgres>, table: &TableName) -> Step<()> {
+    let lock = "select pg_advisory_xact_lock(hashtext('tidegate outbox'), hashtext($1))";
+    sqlx::query(lock).bind(table.as_str()).persistent(false).execute(&mut **transaction).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_cannot_be_made_is_told_with_the_role_and_the_command_that_prints_its_sql() {
+        let (place, table, role) = ("postgres://db/app".to_owned(), "app.events".to_owned(), "tide".to_owned());
+        let told = ReadError::NoTable { place, table, role, cause: sqlx::Error::PoolClosed }.to_string();
+        assert!(told.contains("`app.events_cursors`") && told.contains("the role `tide`"), "{told}");
+        assert!(told.contains("hint: `tidegate schema outbox --table app.events --server tide`"), "{told}");
+    }
+}

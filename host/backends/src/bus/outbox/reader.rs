@@ -1,0 +1,191 @@
+//! The reader of an outbox: connects, holds its cursor, reads, takes across, moves the cursor; from the beginning when one
+//! fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::cursor::{Cursor, Found};
+use super::link::{Link, ReadError};
+use super::row::Row;
+use crate::bus::crossing::{Crossed, Crossing};
+use crate::bus::health::{Health, Unread};
+use tidegate_core::config::{BusMode, Name, PostgresSource};
+use tidegate_core::telemetry;
+
+/// How often is looked what can be deleted.
+const CLEAR_INTERVAL: Duration = Duration::from_secs(10);
+
+pub(super) struct Reader {
+    source: Arc<PostgresSource>,
+    node: String,
+    cursor: Cursor,
+    crossing: Crossing,
+    health: Health,
+    woken: Arc<Notify>,
+    /// This process has looked whether the functions are of its version.
+    has_renewed: bool,
+}
+
+/// What is done from time to time.
+struct Due {
+    hold: Instant,
+    clear: Instant,
+}
+
+impl Reader {
+    pub(super) fn new(
+        source: Arc<PostgresSource>,
+        node: &Name,
+        crossing: Crossing,
+        unread: &Unread,
+        woken: Arc<Notify>,
+    ) -> Self {
+        let cursor = Cursor::new(&source, node.as_str());
+        let health = Health::new(crossing.label.clone(), unread);
+        Self { source, node: node.as_str().to_owned(), cursor, crossing, health, woken, has_renewed: false }
+    }
+
+    /// Reads until `draining`; what was read by then crosses, and the cursor moves behind it.
+    pub(super) async fn run(mut self, draining: CancellationToken) {
+        while !draining.is_cancelled() {
+            match self.session(&draining).await {
+                // Another node took over while this one stood still: it stands by, which is no failure.
+                Ok(()) => {}
+                Err(ReadError::Contested { .. }) if self.source.mode == BusMode::Shared => {}
+                Err(error) => {
+                    if matches!(error, ReadError::Contested { .. }) {
+                        self.health.reached();
+                    }
+                    self.health.away(&error.to_string(), &draining).await;
+                }
+            }
+        }
+    }
+
+    /// Reads by one connection as long as it holds.
+    async fn session(&mut self, draining: &CancellationToken) -> Result<(), ReadError> {
+        let mut link = self.open().await?;
+        let Some(found) = self.take_cursor(&mut link, draining).await? else { return Ok(()) };
+        self.health.back(match found {
+            Found::There => "where it stopped",
+            Found::New if self.source.mode == BusMode::Shared => "its beginning",
+            Found::New => "now on",
+            Found::Gone => "where this process stopped: its cursor was gone",
+            Found::Unknown => "its beginning: nobody knows any more who read what",
+            Found::Restored => "its beginning: the database was restored",
+        });
+        if matches!(found, Found::Gone | Found::Restored) {
+            self.crossing.tell_gap().await;
+        }
+        let now = Instant::now();
+        let mut due = Due { hold: now + Cursor::HOLD_AGAIN, clear: now };
+        while !draining.is_cancelled() {
+            self.round(&mut link, &mut due, draining).await?;
+            self.health.works();
+        }
+        self.cursor.give_up(&mut link).await
+    }
+
+    /// Connects. Functions of an earlier version are made anew, once a process; where the role may not, that is told and rows
+    /// are read all the same.
+    async fn open(&mut self) -> Result<Link, ReadError> {
+        let mut link = Link::open(&self.source).await?;
+        if std::mem::replace(&mut self.has_renewed, true) {
+            return Ok(link);
+        }
+        match link.renew_functions().await {
+            Ok(()) => Ok(link),
+            Err(error) => {
+                telemetry::bus_outdated(&self.crossing.label, &error.to_string());
+                Link::open(&self.source).await
+            }
+        }
+    }
+
+    /// Takes the cursor. With `shared` waits while another node has it: then this one stands by, which is no failure.
+    async fn take_cursor(&mut self, link: &mut Link, draining: &CancellationToken) -> Result<Option<Found>, ReadError> {
+        loop {
+            let found = self.cursor.begin(link).await?;
+            if found.is_some() || draining.is_cancelled() {
+                return Ok(found);
+            }
+            if self.source.mode == BusMode::FanOut {
+                return Err(self.contested());
+            }
+            self.health.stands_by();
+            draining.run_until_cancelled(sleep(Cursor::HOLD_AGAIN)).await;
+        }
+    }
+
+    fn contested(&self) -> ReadError {
+        ReadError::Contested { node: self.node.clone() }
+    }
+
+    /// Keeps house where it is time, takes across what has come, and waits where nothing has.
+    async fn round(&mut self, link: &mut Link, due: &mut Due, draining: &CancellationToken) -> Result<(), ReadError> {
+        self.keep_hold(link, due).await?;
+        if Instant::now() >= due.clear {
+            self.clear(link).await?;
+            due.clear = Instant::now() + CLEAR_INTERVAL;
+        }
+        let rows = self.cursor.read(link, self.source.batch, self.crossing.bytes_max()).await?;
+        let is_all = rows.len() < self.source.batch;
+        let last = rows.last().map(|row| row.id);
+        self.take(link, due, rows).await?;
+        if self.cursor.is_reading() && !self.cursor.advance(link, last, is_all).await? {
+            return Err(self.contested());
+        }
+        if last.is_none() {
+            tokio::select! {
+                () = self.woken.notified() => {}
+                () = sleep(self.source.poll.get()) => {}
+                () = draining.cancelled() => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes rows across, one after the other.
+    async fn take(&self, link: &mut Link, due: &mut Due, rows: Vec<Row>) -> Result<(), ReadError> {
+        let mut crossed = Crossed::default();
+        for row in rows {
+            // A process that was stopped in between may no longer be the one that reads.
+            self.keep_hold(link, due).await?;
+            match row.event(self.crossing.bytes_max()) {
+                Ok(event) => self.crossing.cross(event, row.written_unix_ms(), &mut crossed).await,
+                Err(reason) => {
+                    let source = format!("/postgres/{}", self.source.outbox.as_str());
+                    self.crossing.bury(&row.id.to_string(), &source, row.shown(), reason);
+                }
+            }
+        }
+        self.crossing.settle(crossed).await;
+        Ok(())
+    }
+
+    async fn keep_hold(&self, link: &mut Link, due: &mut Due) -> Result<(), ReadError> {
+        if Instant::now() >= due.hold {
+            if !self.cursor.hold(link).await? {
+                return Err(self.contested());
+            }
+            due.hold = Instant::now() + Cursor::HOLD_AGAIN;
+        }
+        Ok(())
+    }
+
+    async fn clear(&self, link: &mut Link) -> Result<(), ReadError> {
+        let removed = self.cursor.clear(link, self.source.retain.get(), self.source.forget_after.get()).await?;
+        for node in &removed.nodes {
+            telemetry::bus_forgotten(&self.crossing.label, node);
+        }
+        if removed.unread > 0 {
+            let why = "rows were kept for as long as `retain` says, and a node had not read them";
+            telemetry::bus_missed(&self.crossing.label, removed.unread, why);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! The sources that the configuration names, each running by itself.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::health::Unread;
+use super::outbox;
+use super::streams::Streams;
+use tidegate_core::config::{BusSource, Config, Name};
+use tidegate_core::flow::Gates;
+
+/// Every source that runs.
+#[derive(Default)]
+pub struct Sources(JoinSet<()>);
+
+impl Sources {
+    /// Starts them. Each reads until `draining`, ends with what it has read, and acknowledges it; it is in `unread` until
+    /// it was read for the first time.
+    #[must_use]
+    pub fn start(config: &Config, gates: &Arc<Gates>, unread: &Unread, draining: &CancellationToken) -> Self {
+        let node = config.node.clone().unwrap_or_else(machine);
+        let mut running = JoinSet::new();
+        for source in &config.bus {
+            match source {
+                BusSource::Redis(redis) => Streams::new(redis, &node).start(gates, unread, draining, &mut running),
+                BusSource::Postgres(postgres) => {
+                    outbox::start(postgres, &node, (gates, unread), draining, &mut running);
+                }
+            }
+        }
+        Self(running)
+    }
+
+    /// Waits until all have ended.
+    pub async fn ended(mut self) {
+        while self.0.join_next().await.is_some() {}
+    }
+}
+
+/// The name of the machine: in a container that of the container.
+fn machine() -> Name {
+    let named =
+        std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::fs::read_to_string("/etc/hostname"));
+    let named = named.ok().or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
+    match named.trim() {
+        "" => Name::made_of("node"),
+        named => Name::made_of(named),
+    }
+}

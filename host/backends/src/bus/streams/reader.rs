@@ -1,0 +1,220 @@
+//! The reader of one stream: links, holds its name, reads, takes across, acknowledges; from the beginning when one fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::entry::{Entry, source_of};
+use super::group::{Found, Group};
+use super::link::{Link, ReadError};
+use crate::bus::crossing::{Crossed, Crossing};
+use crate::bus::health::{Health, Unread};
+use tidegate_core::config::{BusMode, Name, RedisSource};
+use tidegate_core::telemetry;
+
+/// Longest time between two looks at which nodes are gone.
+const FORGET_INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// Shortest time between two looks for what others have and do not acknowledge.
+const CLAIM_INTERVAL_MIN: Duration = Duration::from_millis(500);
+
+/// Where a list of entries begins.
+const BEGINNING: &str = "0-0";
+
+pub(super) struct Reader {
+    source: Arc<RedisSource>,
+    stream: String,
+    group: Group,
+    crossing: Crossing,
+    health: Health,
+    /// The last entry that this process knows to be read: where the group was, then what it took across.
+    position: Option<String>,
+    /// The server that this process read from last, as [`Link::server`] knows it.
+    server: Option<String>,
+}
+
+/// What is done from time to time.
+struct Due {
+    hold: Instant,
+    forget: Instant,
+    claim: Instant,
+    /// The last read took all it could: there may be more, and some of it may have been trimmed.
+    is_behind: bool,
+}
+
+impl Reader {
+    pub(super) fn new(
+        source: Arc<RedisSource>,
+        stream: &str,
+        node: &Name,
+        crossing: Crossing,
+        unread: &Unread,
+    ) -> Self {
+        let group = Group::new(source.group.as_str(), node.as_str(), stream, source.mode, source.forget_after.get());
+        let health = Health::new(crossing.label.clone(), unread);
+        Self { source, stream: stream.to_owned(), group, crossing, health, position: None, server: None }
+    }
+
+    /// Reads until `draining`; what was read by then crosses and is acknowledged.
+    pub(super) async fn run(mut self, draining: CancellationToken) {
+        while !draining.is_cancelled() {
+            if let Err(error) = self.session(&draining).await {
+                if matches!(error, ReadError::Contested { .. }) {
+                    self.health.reached();
+                }
+                self.health.away(&error.to_string(), &draining).await;
+            }
+        }
+    }
+
+    /// Reads by one link as long as it holds.
+    async fn session(&mut self, draining: &CancellationToken) -> Result<(), ReadError> {
+        let mut link = Link::open(&self.source.url, &self.stream, self.source.timeout.get()).await?;
+        self.group.hold(&mut link).await?;
+        let found = self.group.ensure(&mut link, &mut self.position).await?;
+        self.tell(&found).await;
+        self.compare(&mut link, &found).await?;
+        self.health.back(match found {
+            Found::There => "where it stopped",
+            Found::New => "now on",
+            Found::Again => "where this process stopped",
+            Found::Lost => "its beginning",
+        });
+        let now = Instant::now();
+        let mut due = Due { hold: now + Group::HOLD_AGAIN, forget: now, claim: now, is_behind: true };
+        self.read_own(&mut link, &mut due).await?;
+        while !draining.is_cancelled() {
+            match self.round(&mut link, &mut due).await {
+                Err(ReadError::NoGroup) => {
+                    let found = self.group.ensure(&mut link, &mut self.position).await?;
+                    self.tell(&found).await;
+                    due.is_behind = true;
+                }
+                read => read?,
+            }
+            self.health.works();
+        }
+        self.group.give_up(&mut link).await
+    }
+
+    /// Keeps house where it is time, and takes across what has come.
+    async fn round(&mut self, link: &mut Link, due: &mut Due) -> Result<(), ReadError> {
+        self.keep_hold(link, due).await?;
+        let now = Instant::now();
+        if now >= due.forget {
+            for node in self.group.forget(link).await? {
+                telemetry::bus_forgotten(&self.crossing.label, &node);
+            }
+            due.forget = now + (self.source.forget_after.get() / 4).min(FORGET_INTERVAL_MAX);
+        }
+        if self.group.mode == BusMode::Shared && now >= due.claim {
+            self.claim(link, due).await?;
+            due.claim = Instant::now() + (self.source.claim_after.get() / 2).max(CLAIM_INTERVAL_MIN);
+        }
+        let entries = link.read_new(&self.group.name, &self.group.consumer, self.source.batch).await?;
+        let is_full = entries.len() >= self.source.batch;
+        if let Some(last) = self.take(link, due, entries).await? {
+            self.position = Some(last);
+        }
+        if due.is_behind && !is_full {
+            if let Some(events) = self.group.missed(link).await? {
+                due.is_behind = false;
+                if events > 0 {
+                    telemetry::bus_missed(&self.crossing.label, events, "the stream was trimmed before they were read");
+                    self.crossing.tell_gap().await;
+                }
+            }
+        } else {
+            due.is_behind |= is_full;
+        }
+        Ok(())
+    }
+
+    /// What this consumer read and did not acknowledge, in an earlier life or before the link was lost.
+    async fn read_own(&mut self, link: &mut Link, due: &mut Due) -> Result<(), ReadError> {
+        let mut after = BEGINNING.to_owned();
+        loop {
+            let entries = link.read_own(&self.group.name, &self.group.consumer, self.source.batch, &after).await?;
+            match self.take(link, due, entries).await? {
+                Some(last) => after = last,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// What others have and do not acknowledge.
+    async fn claim(&mut self, link: &mut Link, due: &mut Due) -> Result<(), ReadError> {
+        let mut from = BEGINNING.to_owned();
+        loop {
+            let idle = self.source.claim_after.get();
+            let claimed = link.claim(&self.group.name, &self.group.consumer, self.source.batch, idle, &from).await?;
+            if claimed.deleted > 0 {
+                self.tell_deleted(claimed.deleted).await;
+            }
+            self.take(link, due, claimed.entries).await?;
+            let Some(next) = claimed.next else { return Ok(()) };
+            from = next;
+        }
+    }
+
+    /// Takes entries across, one after the other, then acknowledges them. Returns the id of the last.
+    async fn take(&self, link: &mut Link, due: &mut Due, entries: Vec<Entry>) -> Result<Option<String>, ReadError> {
+        let mut ids = Vec::with_capacity(entries.len());
+        let mut crossed = Crossed::default();
+        for entry in entries {
+            // A process that was stopped in between may no longer be the one that reads.
+            self.keep_hold(link, due).await?;
+            self.cross(&entry, &mut crossed).await;
+            ids.push(entry.id);
+        }
+        self.crossing.settle(crossed).await;
+        link.acknowledge(&self.group.name, &ids).await?;
+        Ok(ids.pop())
+    }
+
+    async fn cross(&self, entry: &Entry, crossed: &mut Crossed) {
+        if entry.fields.is_none() {
+            return self.tell_deleted(1).await;
+        }
+        match entry.event(self.source.fields.as_ref(), &self.stream, self.crossing.bytes_max()) {
+            Ok(event) => self.crossing.cross(event, entry.written_unix_ms(), crossed).await,
+            Err(reason) => self.crossing.bury(&entry.id, &source_of(&self.stream), entry.shown(), reason),
+        }
+    }
+
+    async fn tell_deleted(&self, entries: u64) {
+        telemetry::bus_missed(&self.crossing.label, entries, "entries were deleted before they had crossed");
+        self.crossing.tell_gap().await;
+    }
+
+    async fn keep_hold(&self, link: &mut Link, due: &mut Due) -> Result<(), ReadError> {
+        if Instant::now() >= due.hold {
+            self.group.hold(link).await?;
+            due.hold = Instant::now() + Group::HOLD_AGAIN;
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, found: &Found) {
+        if *found == Found::Lost {
+            let why =
+                "the stream and its consumer group were gone: what was not read is lost, reading on from its beginning";
+            telemetry::bus_missed(&self.crossing.label, 1, why);
+            self.crossing.tell_gap().await;
+        }
+    }
+
+    /// Tells a gap where the server is another one than before, or was started again: one that does not keep each write at
+    /// once, or does not have it from the one that was, may have lost what was added last and nobody can tell. A stream that
+    /// is lost was told.
+    async fn compare(&mut self, link: &mut Link, found: &Found) -> Result<(), ReadError> {
+        let server = link.server().await?;
+        let is_another = self.server.is_some() && server.is_some() && self.server != server;
+        if is_another && *found != Found::Lost {
+            self.crossing.tell_gap().await;
+        }
+        self.server = server.or(self.server.take());
+        Ok(())
+    }
+}

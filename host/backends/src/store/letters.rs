@@ -1,0 +1,261 @@
+//! Dead letters in a database: taken at once, written by a task of their own, so that nobody who buries one waits for a disk.
+//!
+//! What is not written yet waits in memory, as many as `limits.dead_letters` says, while the store is away too.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::availability::Watching;
+use tidegate_core::channels::RuleId;
+use tidegate_core::flow::DeadLetter;
+use tidegate_core::flow::ports::{DeadLetters, Letters, LettersAway};
+use tidegate_core::protocol::BusEvent;
+use tidegate_core::telemetry;
+
+/// How long whoever waits for letters to be written does so at most.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How soon what could not be written is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Letters of one write.
+const BATCH_MAX: usize = 100;
+
+/// The table of dead letters in one database. Calls are bounded in time.
+#[async_trait]
+pub(super) trait LetterTable: Send + Sync + 'static {
+    /// Makes it ready for use, if there is one or `make` says to make it. Whether it is there.
+    async fn open(&self, make: bool) -> Result<bool, String>;
+
+    /// Writes letters, each unless it was written before, and lets the oldest beyond `max` go.
+    async fn insert(&self, letters: &[DeadLetter], max: usize) -> Result<Written, String>;
+
+    /// The newest, newest first, and how many there are in all.
+    async fn newest(&self, limit: usize) -> Result<(Vec<DeadLetter>, usize), String>;
+
+    /// One of them.
+    async fn find(&self, id: &str) -> Result<Option<DeadLetter>, String>;
+
+    /// Takes one out; of several that ask at once one gets it.
+    async fn take(&self, id: &str) -> Result<Option<DeadLetter>, String>;
+}
+
+/// What a write did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    /// The oldest that went.
+    pub(super) dropped: u64,
+    /// How many there are now.
+    pub(super) kept: usize,
+}
+
+/// Dead letters that outlive the process, and that nodes which share a database have in common.
+pub struct KeptDeadLetters {
+    kept: Arc<Kept>,
+    _writing: Watching,
+}
+
+struct Kept {
+    table: Arc<dyn LetterTable>,
+    max: usize,
+    /// Those that are not written yet, oldest first.
+    waiting: Mutex<VecDeque<DeadLetter>>,
+    /// Has the writer look.
+    buried: Arc<Notify>,
+    /// Whether the last write failed, and was told of.
+    is_failing: AtomicBool,
+    /// Held while letters go from memory into the table: whoever takes one must find it in one of the two only.
+    moving: tokio::sync::Mutex<()>,
+}
+
+impl KeptDeadLetters {
+    /// Letters in this table, at most `max` of them (`limits.dead_letters`); with 0 each is counted and dropped. Needs a
+    /// runtime: the writer begins at once.
+    pub(super) fn new(table: Arc<dyn LetterTable>, max: usize) -> Self {
+        let buried = Arc::new(Notify::new());
+        let kept = Arc::new(Kept {
+            table,
+            max,
+            waiting: Mutex::default(),
+            buried: buried.clone(),
+            is_failing: AtomicBool::new(false),
+            moving: tokio::sync::Mutex::default(),
+        });
+        let writing = Watching::over(write(Arc::downgrade(&kept), buried));
+        Self { kept, _writing: writing }
+    }
+}
+
+#[async_trait]
+impl DeadLetters for KeptDeadLetters {
+    fn bury(&self, letter: DeadLetter) {
+        self.kept.bury(letter);
+    }
+
+    async fn settled(&self) {
+        // Tried now: the store may be back since the writer's last try. What cannot be written is written later.
+        let _ = timeout(SETTLE_TIMEOUT, self.kept.write_all()).await;
+    }
+
+    async fn newest(&self, limit: usize) -> Letters {
+        let mut letters = self.kept.waiting_newest();
+        let (table, complete) = match self.kept.newest_of_table(limit).await {
+            Ok(found) => (found, true),
+            Err(_) => ((Vec::new(), 0), false),
+        };
+        // Some may have been written meanwhile.
+        let written: HashSet<&str> = table.0.iter().map(|letter| letter.id.as_str()).collect();
+        letters.retain(|letter| !written.contains(letter.id.as_str()));
+        let kept = letters.len() + table.1;
+        letters.extend(table.0);
+        letters.truncate(limit);
+        Letters { letters, kept, complete }
+    }
+
+    async fn find(&self, id: &str) -> Result<Option<DeadLetter>, LettersAway> {
+        let waiting = self.kept.waiting.lock().iter().find(|letter| letter.id == id).cloned();
+        if waiting.is_some() || !self.kept.open(false).await? {
+            return Ok(waiting);
+        }
+        self.kept.table.find(id).await.map_err(LettersAway)
+    }
+
+    async fn take(&self, id: &str) -> Result<Option<DeadLetter>, LettersAway> {
+        let still = timeout(SETTLE_TIMEOUT, self.kept.moving.lock()).await;
+        let _still = still.map_err(|_| LettersAway("the store does not answer".to_owned()))?;
+        let waiting = self.kept.take_waiting(id);
+        if waiting.is_some() || !self.kept.open(false).await? {
+            return Ok(waiting);
+        }
+        let taken = self.kept.table.take(id).await.map_err(LettersAway)?;
+        if let Ok((_, kept)) = self.kept.table.newest(0).await {
+            telemetry::dead_letters(kept);
+        }
+        Ok(taken)
+    }
+}
+
+impl Kept {
+    fn bury(&self, letter: DeadLetter) {
+        let mut waiting = self.waiting.lock();
+        // Under the lock: whoever lists the letters after the event finds this one.
+        telemetry::dead_letter(&letter.id, &letter.rule.on, &letter.rule.to, &letter.reason);
+        waiting.push_back(letter);
+        if waiting.len() > self.max {
+            waiting.pop_front();
+            telemetry::dead_letter_dropped();
+        }
+        self.buried.notify_one();
+    }
+
+    fn waiting_newest(&self) -> Vec<DeadLetter> {
+        self.waiting.lock().iter().rev().cloned().collect()
+    }
+
+    fn take_waiting(&self, id: &str) -> Option<DeadLetter> {
+        let mut waiting = self.waiting.lock();
+        let at = waiting.iter().position(|letter| letter.id == id)?;
+        waiting.remove(at)
+    }
+
+    async fn open(&self, make: bool) -> Result<bool, LettersAway> {
+        self.table.open(make).await.map_err(LettersAway)
+    }
+
+    async fn newest_of_table(&self, limit: usize) -> Result<(Vec<DeadLetter>, usize), LettersAway> {
+        if !self.open(false).await? {
+            return Ok((Vec::new(), 0));
+        }
+        self.table.newest(limit).await.map_err(LettersAway)
+    }
+
+    /// Writes what waits. Whether anything is left to be tried again.
+    async fn write_all(&self) -> bool {
+        loop {
+            let _moving = self.moving.lock().await;
+            let batch: Vec<DeadLetter> = self.waiting.lock().iter().take(BATCH_MAX).cloned().collect();
+            if batch.is_empty() {
+                return false;
+            }
+            let written = match self.table.open(true).await {
+                Ok(_) => self.table.insert(&batch, self.max).await,
+                Err(why) => Err(why),
+            };
+            match written {
+                Ok(Written { dropped, kept }) => {
+                    let written: HashSet<&str> = batch.iter().map(|letter| letter.id.as_str()).collect();
+                    let mut waiting = self.waiting.lock();
+                    waiting.retain(|letter| !written.contains(letter.id.as_str()));
+                    (0..dropped).for_each(|_| telemetry::dead_letter_dropped());
+                    telemetry::dead_letters(waiting.len() + kept);
+                    self.is_failing.store(false, Ordering::Relaxed);
+                }
+                Err(why) => {
+                    if !self.is_failing.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(why, "dead letters cannot be written, they wait in memory");
+                    }
+                    return true;
+                }
+            }
+        }
+    }
+}
+
+/// Writes letters as they come, and again and again while they cannot be written.
+async fn write(kept: Weak<Kept>, buried: Arc<Notify>) {
+    if let Some(kept) = kept.upgrade() {
+        // Those of before count from the start.
+        match kept.newest_of_table(0).await {
+            Ok((_, count)) => telemetry::dead_letters(count),
+            Err(LettersAway(why)) => tracing::warn!(why, "the dead letters of before cannot be read yet"),
+        }
+    }
+    loop {
+        let Some(letters) = kept.upgrade() else { return };
+        let is_left = letters.write_all().await;
+        drop(letters);
+        if is_left {
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        } else {
+            buried.notified().await;
+        }
+    }
+}
+
+/// What the channel of a rule that revokes has before it in its row; no template holds a space.
+const REVOKES: &str = "revoke ";
+/// The same of a rule that ends sessions.
+const ENDS_SESSIONS: &str = "end ";
+
+/// A letter as a row of its table: the id, when it died, its rule, why, and the event as JSON.
+pub(super) type Row = (String, i64, String, String, String, String);
+
+/// What a row says; `None` for one that nobody here wrote.
+pub(super) fn of_row((id, at_unix_s, on, to, reason, event): Row) -> Option<DeadLetter> {
+    let event = BusEvent::kept(&event)?;
+    let at_unix_s = u64::try_from(at_unix_s).unwrap_or_default();
+    let rule = match (to.strip_prefix(REVOKES), to.strip_prefix(ENDS_SESSIONS)) {
+        (Some(revoked), _) => RuleId { on, to: revoked.to_owned(), revokes: true, ends_sessions: false },
+        (_, Some(ended)) => RuleId { on, to: ended.to_owned(), revokes: false, ends_sessions: true },
+        (None, None) => RuleId { on, to, revokes: false, ends_sessions: false },
+    };
+    Some(DeadLetter { id, rule, reason, at_unix_s, event })
+}
+
+/// The row of a letter. PostgreSQL takes no NUL in a text; JSON has it escaped.
+pub(super) fn to_row(letter: &DeadLetter) -> Row {
+    let plain = |text: &str| text.replace('\0', "\u{fffd}");
+    let does = match letter.rule {
+        RuleId { revokes: true, .. } => REVOKES,
+        RuleId { ends_sessions: true, .. } => ENDS_SESSIONS,
+        RuleId { .. } => "",
+    };
+    let (on, to) = (plain(&letter.rule.on), format!("{does}{}", plain(&letter.rule.to)));
+    let at_unix_s = i64::try_from(letter.at_unix_s).unwrap_or(i64::MAX);
+    (plain(&letter.id), at_unix_s, on, to, plain(&letter.reason), letter.event.to_text())
+}

@@ -1,0 +1,91 @@
+//! What a configuration must be beyond its types.
+
+use super::{Config, Diagnostic, Node, check_auth, check_bus, check_limits};
+use crate::telemetry;
+
+/// Shortest API key, in bytes.
+const API_KEY_BYTES_MIN: usize = 16;
+
+/// The keys whose values are paths: an empty one would be the directory of the file.
+const PATHS: [&str; 5] = ["channels", "plugins", "bridge", "plugin_cache", "plugin_quarantine"];
+
+/// Adds what is wrong with values that decoded well.
+pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let mut told = Told { root, diagnostics };
+    for key in PATHS.into_iter().filter(|key| root.get(key).and_then(Node::as_str).is_some_and(str::is_empty)) {
+        told.add(
+            &format!("/{key}"),
+            &format!("`{key}` is empty, expected a path"),
+            Some("leave it out for the default"),
+        );
+    }
+    check_auth::check(&config.auth, &mut told);
+    check_api_keys(config, &mut told);
+    check_bus::check(config, &mut told);
+    check_limits::check(&config.limits, &mut told);
+    if let Err(error) = telemetry::check_filter(&config.log.filter) {
+        told.add(
+            "/log/filter",
+            &error.to_string(),
+            Some("a level, or levels by module: `info,tidegate_core::flow=debug`"),
+        );
+    }
+}
+
+/// Whether a mistake was told of a value: of one that is nothing it was, at its key.
+#[must_use]
+pub fn is_told(node: &Node, diagnostics: &[Diagnostic]) -> bool {
+    node.is_null() || diagnostics.iter().any(|told| told.place.as_ref() == Some(&node.place))
+}
+
+/// The mistakes so far.
+pub(super) struct Told<'a> {
+    root: &'a Node,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Told<'_> {
+    /// Whether nothing was wrong so far.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.diagnostics.is_empty()
+    }
+
+    /// Whether a mistake was told of this place.
+    pub(super) fn mistaken(&self, pointer: &str) -> bool {
+        is_told(self.root.nearest(pointer), self.diagnostics)
+    }
+
+    /// Adds a mistake at a JSON Pointer, unless another was told of the same place: a mended value is not judged.
+    pub(super) fn add(&mut self, pointer: &str, message: &str, hint: Option<&str>) {
+        if self.mistaken(pointer) {
+            return;
+        }
+        let diagnostic = Diagnostic::at(self.root.nearest(pointer).place.clone(), message);
+        self.diagnostics.push(match hint {
+            Some(hint) => diagnostic.hint(hint),
+            None => diagnostic,
+        });
+    }
+}
+
+fn check_api_keys(config: &Config, told: &mut Told<'_>) {
+    let keys = &config.api_keys.0;
+    for (index, key) in keys.iter().enumerate() {
+        if keys[..index].iter().any(|other| other.name == key.name) {
+            let message = format!("two API keys are named `{}`", key.name);
+            told.add(&format!("/api_keys/{index}/name"), &message, None);
+        }
+        let at = format!("/api_keys/{index}/key");
+        let bytes = key.key.expose().len();
+        if bytes < API_KEY_BYTES_MIN {
+            let message = format!("the key has {bytes} bytes, at least {API_KEY_BYTES_MIN} are needed");
+            told.add(&at, &message, Some("`openssl rand -base64 48` makes one"));
+        }
+        if let Some(other) = keys[..index].iter().find(|other| other.key == key.key) {
+            told.add(&at, &format!("the same key as `{}` has", other.name), None);
+        }
+        if key.may.is_empty() {
+            told.add(&format!("/api_keys/{index}/may"), "a key that may do nothing", Some("leave `may` out for all"));
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The address of a PostgreSQL database with its credential, as `libpq` and every driver write it. It is shown without the
+//! password.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer};
+use url::Url;
+
+use super::Secret;
+
+const EXAMPLE: &str = "postgres://user:password@host:5432/database";
+/// What may stand behind the `?`.
+const PARAMETERS: [&str; 7] = ["sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "host", "options"];
+const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
+/// What is to be done about TLS that failed, by a part of what is said then.
+const WAYS_OUT: [(&str, &str); 6] = [
+    ("UnknownIssuer", NAME_THE_AUTHORITY),
+    ("no root trust anchors", NAME_THE_AUTHORITY),
+    ("not valid for name", "connect by a name that the certificate is for, or check no name: `sslmode=verify-ca`"),
+    (
+        "CaUsedAsEndEntity",
+        "the certificate is one of an authority: let that sign one for the server, or make it with `basicConstraints=CA:FALSE`",
+    ),
+    ("Expired", "have a new certificate made for the server"),
+    ("does not support TLS", "have the server speak TLS (`ssl = on`), or take `sslmode` out of the address"),
+];
+const NAME_THE_AUTHORITY: &str =
+    "name the authority that signed the server's certificate: `sslrootcert=/path/ca.crt` behind the `?`";
+/// A certificate or key that is named and not there.
+const NO_FILE: &str = "is there a file where `sslrootcert`, `sslcert`, `sslkey` say? A path that begins without a `/` does where the server was started";
+
+/// `postgres://user:password@host:5432/database?sslmode=verify-full`, or `postgresql://`.
+///
+/// ```
+/// use tidegate_core::config::PostgresUrl;
+///
+/// let url: PostgresUrl = "postgres://tidegate:s3cret@db.example.com/app".parse().unwrap();
+/// assert_eq!(url.to_string(), "postgres://tidegate@db.example.com/app");
+/// assert!("postgres://db.example.com".parse::<PostgresUrl>().is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostgresUrl {
+    text: Secret,
+    shown: String,
+}
+
+/// The text is no such address. No variant shows it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoPostgresUrl {
+    /// It does not parse, or is of another scheme.
+    #[error("expected `{EXAMPLE}`; in a name or a password `@ : / ? # %` are written `%40 %3A %2F %3F %23 %25`")]
+    Malformed,
+    /// It says of no server where it is.
+    #[error("names no host: expected `{EXAMPLE}`, or `postgres:///database?host=/run/postgresql` for a socket")]
+    NoHost,
+    /// It names no database.
+    #[error("names no database: expected `{EXAMPLE}`")]
+    NoDatabase,
+    /// A parameter that would be ignored.
+    #[error("does not take the parameter `{name}`, only {}", PARAMETERS.join(", "))]
+    Parameter {
+        /// Its name.
+        name: String,
+    },
+    /// No such mode.
+    #[error("knows no such `sslmode`, only {}", SSL_MODES.join(", "))]
+    SslMode,
+}
+
+impl PostgresUrl {
+    /// To be run on every connection, `$1` being whether for the transaction only: takes the server's own schema out of where unqualified names are looked for. A role
+    /// called `tidegate` has it there first, and the company's `sessions` would be ours.
+    pub const PASSES_OWN_SCHEMA: &str = "SELECT set_config('search_path', coalesce(string_agg(part, ',' ORDER BY place), ''), $1) \
+         FROM unnest(string_to_array(current_setting('search_path'), ',')) WITH ORDINALITY AS path (part, place) \
+         WHERE replace(btrim(part, ' \"'), '$user', current_user) <> 'tidegate'";
+
+    /// Why no connection was made, with the way out where one is known: what TLS says names neither keys nor files.
+    #[must_use]
+    pub fn explained(&self, cause: &str) -> String {
+        let way_out = WAYS_OUT.iter().find(|(part, _)| cause.contains(part)).map(|(_, way_out)| *way_out);
+        let names_files = || ["sslrootcert=", "sslcert=", "sslkey="].iter().any(|name| self.expose().contains(name));
+        let way_out = way_out.or_else(|| (cause.contains("os error 2)") && names_files()).then_some(NO_FILE));
+        way_out.map_or_else(|| cause.to_owned(), |way_out| format!("{cause}; hint: {way_out}"))
+    }
+
+    /// The address with the password, for the one place that connects.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.text.expose()
+    }
+}
+
+impl std::str::FromStr for PostgresUrl {
+    type Err = NoPostgresUrl;
+
+    fn from_str(text: &str) -> Result<Self, NoPostgresUrl> {
+        let (scheme, _) = text.split_once("://").ok_or(NoPostgresUrl::Malformed)?;
+        let mut url = Url::parse(text).map_err(|_| NoPostgresUrl::Malformed)?;
+        if !matches!(scheme, "postgres" | "postgresql") || url.fragment().is_some() {
+            return Err(NoPostgresUrl::Malformed);
+        }
+        let mut has_host = url.host_str().is_some_and(|host| !host.is_empty());
+        for (name, value) in url.query_pairs() {
+            if !PARAMETERS.contains(&&*name) {
+                return Err(NoPostgresUrl::Parameter { name: name.into_owned() });
+            }
+            if name == "sslmode" && !SSL_MODES.contains(&&*value) {
+                return Err(NoPostgresUrl::SslMode);
+            }
+            has_host |= name == "host" && !value.is_empty();
+        }
+        if !has_host {
+            return Err(NoPostgresUrl::NoHost);
+        }
+        if url.path().trim_matches('/').is_empty() {
+            return Err(NoPostgresUrl::NoDatabase);
+        }
+        // An address without a host holds none.
+        let _ = url.set_password(None);
+        Ok(Self { text: text.to_owned().into(), shown: url.to_string() })
+    }
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl<'de> Deserialize<'de> for PostgresUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Secret::deserialize(deserializer)?.expose().parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for PostgresUrl {
+    fn schema_name() -> Cow<'static, str> {
+        "PostgresUrl".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": format!("`{EXAMPLE}?sslmode=verify-full`; `${{NAME}}` is replaced by the environment variable.") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        for (text, shown) in [
+            ("postgres://u:p%40ss@db:5433/app?sslmode=require", "postgres://u@db:5433/app?sslmode=require"),
+            ("postgresql://u@db/app", "postgresql://u@db/app"),
+            ("postgres://db/app", "postgres://db/app"),
+            ("postgres://u:secret@[::1]/app", "postgres://u@[::1]/app"),
+            ("postgres:///app?host=/run/postgresql", "postgres:///app?host=/run/postgresql"),
+        ] {
+            let url: PostgresUrl = text.parse().unwrap();
+            assert_eq!((url.to_string().as_str(), format!("{url:?}").as_str()), (shown, shown), "{text}");
+            assert_eq!(url.expose(), text);
+        }
+    }
+
+    #[test]
+    fn an_address_that_leads_nowhere_is_refused_with_the_reason_and_is_not_shown() {
+        for (text, reason) in [
+            ("mysql://u:hunter2@db/app", NoPostgresUrl::Malformed),
+            ("postgres:u:hunter2@db/app", NoPostgresUrl::Malformed),
+            ("postgres://u:hunter2#@db/app", NoPostgresUrl::Malformed),
+            ("postgres://u:hunter2@db:port/app", NoPostgresUrl::Malformed),
+            ("postgres:///app", NoPostgresUrl::NoHost),
+            ("postgres://u:hunter2@db", NoPostgresUrl::NoDatabase),
+            ("postgres://u:hunter2@db/", NoPostgresUrl::NoDatabase),
+            ("postgres://u:hunter2@db/app?sslmod=require", NoPostgresUrl::Parameter { name: "sslmod".to_owned() }),
+            ("postgres://u@db/app?password=hunter2", NoPostgresUrl::Parameter { name: "password".to_owned() }),
+            ("postgres://u:hunter2@db/app?sslmode=on", NoPostgresUrl::SslMode),
+        ] {
+            let told = text.parse::<PostgresUrl>().unwrap_err();
+            assert_eq!(told, reason, "{text}");
+            assert!(!told.to_string().contains("hunter2"), "{told}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The four gates and the bridge: decides, and returns effects. No socket, no wasm, no database.
+//!
+//! One file a verb. Every verb loads the [`Serving`] once, so one event sees one generation from beginning to end.
+
+mod bridge;
+mod broadcast;
+pub mod broker;
+mod connect;
+mod connection;
+mod credential;
+mod decisions;
+mod doubt;
+mod duplicates;
+mod effects;
+mod elapsed;
+mod expiry;
+mod explain;
+mod fault;
+pub mod http_client;
+mod inbound;
+pub mod kv;
+mod kv_memory;
+mod letters;
+mod look;
+mod origin;
+mod outside;
+pub mod ports;
+pub mod queries;
+mod rate;
+mod recheck;
+pub mod revoke;
+mod roster;
+mod session;
+pub mod sessions;
+mod snapshot;
+mod subscribe;
+mod subscription;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use tokio::time::Instant;
+
+pub use connect::{Admission, AuthPolicy, AuthProvider, Lifetimes};
+pub use credential::{EVERY_COOKIE, Handshake, Shown};
+pub use effects::{Begun, DeadLetter, Effect, Publication, Reach};
+pub use elapsed::{Elapsed, LOOK_AGAIN};
+pub use expiry::Ending;
+pub use explain::{Explanation, Question, Step};
+pub use inbound::Receipt;
+pub use kv_memory::MemoryKv;
+pub use look::Looked;
+pub use ports::Ports;
+pub use session::Session;
+pub use subscription::Membership;
+
+use crate::channels::{Catalog, Resolved};
+use crate::config::Limits;
+use crate::protocol::{Code, ConnectionId, Generation, Params, Refusal, Topic, User};
+use crate::telemetry::{self, Gate};
+
+/// What one generation serves: what is declared, and the plugins that answer. Swapped whole.
+#[derive(Clone)]
+pub struct Serving {
+    /// What is declared.
+    pub catalog: Arc<Catalog>,
+    /// What answers.
+    pub plugins: Arc<dyn ports::Plugins>,
+}
+
+/// The keeper of the four gates.
+pub struct Gates {
+    serving: ArcSwap<Serving>,
+    auth: AuthPolicy,
+    rates: rate::Rates,
+    decisions: decisions::Decisions,
+    elapsed: Arc<Elapsed>,
+    taken: duplicates::Taken,
+    limits: Limits,
+    ports: Ports,
+    draining: AtomicBool,
+}
+
+/// Who calls a plugin, on which topic.
+#[derive(Debug, Clone)]
+pub struct CallContext {
+    /// The topic with its channel and params.
+    pub resolved: Resolved,
+    /// The user, if the connection has one.
+    pub user: Option<Arc<User>>,
+    /// The connection.
+    pub connection: ConnectionId,
+}
+
+impl CallContext {
+    /// The topic.
+    #[must_use]
+    pub const fn topic(&self) -> &Topic {
+        &self.resolved.topic
+    }
+
+    /// The topic's params.
+    #[must_use]
+    pub const fn params(&self) -> &Params {
+        &self.resolved.params
+    }
+
+    /// The user's id.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.user.as_deref().map(|user| user.id.as_str())
+    }
+
+    /// The channel's template, as declared.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        self.resolved.channel.template.as_str()
+    }
+}
+
+impl Gates {
+    /// Opens the gates on a first generation.
+    #[must_use]
+    pub fn new(serving: Serving, auth: AuthPolicy, limits: Limits, ports: Ports) -> Self {
+        let elapsed = Arc::new(Elapsed::new(ports.clock.clone()));
+        let recheck = auth.lifetimes.recheck;
+        Self {
+            serving: ArcSwap::from_pointee(serving),
+            rates: rate::Rates::default(),
+            decisions: decisions::Decisions::new(limits.authorizer_cache_max, recheck, elapsed.clone()),
+            elapsed,
+            auth,
+            taken: duplicates::Taken::new(limits.duplicates_max, limits.duplicates_window),
+            limits,
+            ports,
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// What is served now. Hold it for one event, not longer: a reload replaces it.
+    #[must_use]
+    pub fn serving(&self) -> Arc<Serving> {
+        self.serving.load_full()
+    }
+
+    /// The number of what is served now.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.serving.load().catalog.generation()
+    }
+
+    /// Puts the next generation in force. Events under way end on the one they began with.
+    pub fn replace(&self, serving: Serving) {
+        self.rates.keep_only(&serving.catalog);
+        self.serving.store(Arc::new(serving));
+    }
+
+    /// The bounds in force.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// From now on every gate answers `draining`.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Gates::drain`] was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Forgets what is too old to matter: rate windows of users that fell silent, decisions and revocations whose
+    /// time is over. Call it once a minute or so.
+    pub fn sweep(&self) {
+        self.decisions.sweep();
+        self.rates.sweep();
+        self.ports.revocations.sweep(self.ports.clock.now_unix_s());
+    }
+
+    /// What is good for a while is judged by this time.
+    #[must_use]
+    pub fn elapsed(&self) -> &Elapsed {
+        &self.elapsed
+    }
+
+    /// Whether other nodes cannot be reached now.
+    #[must_use]
+    pub fn is_broker_away(&self) -> bool {
+        self.ports.broker.is_away()
+    }
+
+    fn refuse_while_draining(&self) -> Result<(), Refusal> {
+        if self.is_draining() { Err(Code::Draining.into()) } else { Ok(()) }
+    }
+
+    /// The session's user, refused once the credential has expired. Something came from it: a credential that ends when
+    /// nothing does goes on.
+    fn user_of(&self, session: &Session) -> Result<Option<Arc<User>>, Refusal> {
+        let user = session.user();
+        if let Some(user) = &user {
+            let now_unix_s = self.ports.clock.now_unix_s();
+            if user.is_expired(now_unix_s) {
+                return Err(Code::TokenExpired.into());
+            }
+            if let Some(activity) = &user.activity {
+                activity.heard(now_unix_s);
+            }
+        }
+        Ok(user)
+    }
+}
+
+/// Counts a gate's outcome and time. `channel` is the template, never the topic: labels stay bounded.
+fn observe<T>(gate: Gate, channel: Option<&str>, started: Instant, result: &Result<T, Refusal>) {
+    let outcome = result.as_ref().map_or_else(|refusal| refusal.code.as_str(), |_| "ok");
+    telemetry::gate(gate, channel.unwrap_or(telemetry::NO_CHANNEL), outcome, started.elapsed());
+}

@@ -1,0 +1,162 @@
+//! One client event: read, put into its lane, taken through the gates, answered. Nothing here knows the transport.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+
+use super::Realtime;
+use super::connections::Connection;
+use super::endings::revoked;
+use super::lanes::{Job, LanesFull};
+use super::link::LinkError;
+use tidegate_core::flow::Gates;
+use tidegate_core::protocol::{Ack, AuthenticateRequest, ClientEvent, Code, Payload, Refusal, SessionEvent};
+use tidegate_core::telemetry::{self, Gate};
+
+/// What an event's packet may be longer than its payload: the topic's name, brackets, quotes.
+const ENVELOPE_BYTES_MAX: usize = 1024;
+
+/// Answers an event's ack, where the client asked for one.
+pub(super) type AckSlot = Box<dyn FnOnce(&Ack) -> Result<(), LinkError> + Send>;
+
+impl Realtime {
+    /// Takes one event packet, `["name", …arguments]`, or why it is none. It is answered, whatever it is.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        gates: &Arc<Gates>,
+        connection: &Arc<Connection>,
+        packet: Result<&str, Refusal>,
+        ack: Option<AckSlot>,
+    ) {
+        let name = if ack.is_none() {
+            packet.as_ref().map_or_else(|_| String::new(), |text| event_name(text))
+        } else {
+            String::new()
+        };
+        let reply = {
+            let (realtime, connection) = (Arc::clone(self), Arc::clone(connection));
+            move |answer: Ack| realtime.reply(&connection, name, ack, answer)
+        };
+        let event = match packet.and_then(|text| self.read(text)) {
+            Ok(event) => event,
+            Err(refusal) => {
+                violated(gates, connection, Gate::Inbound, "", refusal.code);
+                return reply(refusal.into());
+            }
+        };
+        let topic = event.topic().to_owned();
+        let work = Arc::clone(self).answer(Arc::clone(gates), Arc::clone(connection), event).boxed();
+        if let Err(LanesFull(job)) = connection.lanes.push(&topic, Job { work, reply: Box::new(reply) }) {
+            telemetry::inbound_overflow();
+            (job.reply)(Refusal::new(Code::RateLimited).into());
+        }
+    }
+
+    /// Reads a packet. What is too large goes no further: the lanes' bound is one of bytes, too.
+    fn read(&self, packet: &str) -> Result<ClientEvent, Refusal> {
+        let bytes_max = self.limits.payload_bytes_max;
+        if packet.len() > bytes_max + ENVELOPE_BYTES_MAX {
+            let details = serde_json::json!({ "bytes": packet.len(), "bytes_max": bytes_max });
+            return Err(Refusal::new(Code::PayloadTooLarge).with_details(details));
+        }
+        Ok(ClientEvent::parse(packet)?)
+    }
+
+    async fn answer(self: Arc<Self>, gates: Arc<Gates>, connection: Arc<Connection>, event: ClientEvent) -> Ack {
+        let (gate, topic) = match &event {
+            ClientEvent::Subscribe(request) => (Gate::Subscribe, request.channel.clone()),
+            ClientEvent::Message { topic, .. } => (Gate::Inbound, topic.clone()),
+            ClientEvent::Unsubscribe(_) | ClientEvent::Authenticate(_) => (Gate::Connect, String::new()),
+        };
+        let answer = match event {
+            ClientEvent::Subscribe(request) => {
+                let receipt = gates.subscribe(&self.member(&connection), &request).await;
+                self.await_recheck(&gates, &connection);
+                receipt.map(Ack::Subscribed)
+            }
+            ClientEvent::Unsubscribe(request) => {
+                gates.unsubscribe(&self.member(&connection), &request.channel).map(Ack::Unsubscribed)
+            }
+            ClientEvent::Authenticate(request) => {
+                let renewed = self.authenticate(&gates, &connection, &request).await;
+                match &renewed {
+                    Ok(_) => self.know(&gates, &connection),
+                    // Another user's: what the one before may see is nothing to this one.
+                    Err(refusal) if refusal.code == Code::Forbidden => {
+                        self.end(&connection);
+                        connection.is_to_go();
+                    }
+                    Err(_) => {}
+                }
+                // Other roles may hold fewer topics.
+                gates.recheck(&self.member(&connection));
+                self.reauthorize(&gates, &connection).await;
+                renewed
+            }
+            ClientEvent::Message { topic, payload } => message(&gates, &connection, &topic, &payload).await,
+        };
+        answer.unwrap_or_else(|refusal| {
+            if gate != Gate::Connect {
+                violated(&gates, &connection, gate, &topic, refusal.code);
+            }
+            refusal.into()
+        })
+    }
+
+    /// A fresh credential, unless so many of this address were no good that it has to wait.
+    async fn authenticate(
+        &self,
+        gates: &Gates,
+        connection: &Connection,
+        request: &AuthenticateRequest,
+    ) -> Result<Ack, Refusal> {
+        if !self.failures.admits(connection.address) {
+            return Err(Code::RateLimited.into());
+        }
+        let renewed = gates.authenticate(&connection.session, request).await;
+        let is_no_good = renewed.as_ref().is_err_and(|refusal| refusal.code == Code::Unauthenticated);
+        // That the cookie it came with is none any more says nothing of who guesses.
+        if is_no_good && request.token.is_some() {
+            self.failures.note(connection.address);
+        }
+        renewed
+    }
+
+    fn reply(&self, connection: &Arc<Connection>, event: String, ack: Option<AckSlot>, answer: Ack) {
+        let sent = match (ack, answer) {
+            (Some(ack), answer) => ack(&answer),
+            (None, Ack::Refused(error)) => connection.tell(&SessionEvent::Error { event, error }),
+            (None, _) => Ok(()),
+        };
+        if let Err(error) = sent {
+            self.cut(connection, error);
+        }
+        if connection.goes()
+            && let Some(gates) = self.gates()
+        {
+            self.dismiss(&gates, connection, &revoked(Code::Forbidden), "revoked");
+        }
+    }
+}
+
+/// Gate 3, then the effects, then the ack.
+async fn message(gates: &Gates, connection: &Connection, topic: &str, payload: &Payload) -> Result<Ack, Refusal> {
+    let receipt = gates.inbound(&connection.session, topic, payload).await?;
+    gates.perform(receipt.effects).await?;
+    Ok(Ack::Accepted { reply: receipt.reply })
+}
+
+fn violated(gates: &Gates, connection: &Connection, gate: Gate, topic: &str, code: Code) {
+    let resolved = gates.serving().catalog.resolve(topic);
+    let channel = resolved.as_ref().map_or(telemetry::NO_CHANNEL, |resolved| resolved.channel.template.as_str());
+    let user = connection.session.user();
+    let user = user.as_ref().map(|user| user.id.as_str());
+    telemetry::boundary_violation(gate, connection.id().as_str(), user, channel, code.as_str());
+}
+
+/// The name in an event packet, empty when it has none; for telling a client which event was refused.
+fn event_name(packet: &str) -> String {
+    let inside = packet.trim_start().strip_prefix('[').unwrap_or_default();
+    let first = serde_json::Deserializer::from_str(inside).into_iter::<String>().next();
+    first.and_then(Result::ok).unwrap_or_default()
+}

@@ -1,0 +1,42 @@
+//! What browsers are told when a page of another origin polls (CORS): whether it may, with its cookies or without, and
+//! which headers it may send along. <https://fetch.spec.whatwg.org/#http-cors-protocol>
+//!
+//! Pages are judged by gate 1, whatever this says; here a browser learns that it may let the page see the answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use tower_http::cors::{AllowCredentials, AllowHeaders, AllowOrigin, CorsLayer};
+
+use tidegate_core::flow::Gates;
+
+/// How long a browser may remember the answer. Without it each poll of a page that sends headers of its own is two requests.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// Pages of the origins listed may poll, with the headers that they ask for, or with `headers` only.
+pub(super) fn layer(gates: &Arc<Gates>, headers: Option<&[String]>) -> CorsLayer {
+    CorsLayer::new()
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(allowed(headers))
+        .allow_origin(AllowOrigin::predicate(listed(gates, false)))
+        .allow_credentials(AllowCredentials::predicate(listed(gates, true)))
+        .max_age(REMEMBERED)
+}
+
+/// Those of the transport itself are allowed in any case: clients that poll send them.
+fn allowed(headers: Option<&[String]>) -> AllowHeaders {
+    let Some(headers) = headers else { return AllowHeaders::mirror_request() };
+    let own = [header::AUTHORIZATION, header::CONTENT_TYPE];
+    let further = headers.iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+    AllowHeaders::list(own.into_iter().chain(further))
+}
+
+fn listed(
+    gates: &Arc<Gates>,
+    by_cookie: bool,
+) -> impl Fn(&HeaderValue, &Parts) -> bool + Clone + Send + Sync + 'static {
+    let gates = Arc::clone(gates);
+    move |origin, _| origin.to_str().is_ok_and(|origin| gates.lists_origin(origin, by_cookie))
+}

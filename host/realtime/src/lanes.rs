@@ -1,0 +1,206 @@
+//! The order of one connection's events: those on one topic one after the other, those on different topics in
+//! parallel, and not more of them than `limits.inbound_queue`.
+//!
+//! A lane is a topic's queue. It exists while it has work: its first event starts the task that empties it, and the
+//! task ends with the last. An idle connection costs no task.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio_util::task::TaskTracker;
+
+use tidegate_core::protocol::{Ack, Code, Refusal};
+
+/// One event to answer.
+pub(super) struct Job {
+    /// Finds the answer.
+    pub(super) work: BoxFuture<'static, Ack>,
+    /// Takes the answer to the client.
+    pub(super) reply: Box<dyn FnOnce(Ack) + Send>,
+}
+
+/// The lanes of one connection.
+pub(super) struct Lanes {
+    /// Held for a look-up and a push or pop, never across work.
+    state: Mutex<State>,
+    jobs_max: usize,
+    tasks: TaskTracker,
+}
+
+#[derive(Default)]
+struct State {
+    /// Waiting jobs by topic; a topic is here exactly while a task empties its lane.
+    waiting: HashMap<String, VecDeque<Job>>,
+    /// Jobs waiting or running.
+    jobs: usize,
+    closed: bool,
+}
+
+/// The connection has `limits.inbound_queue` events waiting or running. The job comes back, to be refused.
+pub(super) struct LanesFull(pub(super) Job);
+
+impl Lanes {
+    /// Lanes for at most `jobs_max` jobs; their tasks are tracked by `tasks`.
+    pub(super) fn new(jobs_max: usize, tasks: TaskTracker) -> Self {
+        Self { state: Mutex::default(), jobs_max, tasks }
+    }
+
+    /// Puts a job at the end of its topic's lane. Once closed, drops it: there is nobody to answer.
+    ///
+    /// # Errors
+    /// [`LanesFull`] with the job.
+    pub(super) fn push(self: &Arc<Self>, topic: &str, job: Job) -> Result<(), LanesFull> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Ok(());
+        }
+        if state.jobs >= self.jobs_max {
+            return Err(LanesFull(job));
+        }
+        state.jobs += 1;
+        if let Some(lane) = state.waiting.get_mut(topic) {
+            lane.push_back(job);
+            return Ok(());
+        }
+        state.waiting.insert(topic.to_owned(), VecDeque::new());
+        drop(state);
+        self.tasks.spawn(Arc::clone(self).empty(topic.to_owned(), job));
+        Ok(())
+    }
+
+    /// Drops what waits; what runs comes to its end.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let dropped: Vec<_> = state.waiting.drain().collect();
+        drop(state);
+        drop(dropped);
+    }
+
+    async fn empty(self: Arc<Self>, topic: String, first: Job) {
+        let mut next = Some(first);
+        while let Some(job) = next {
+            let answer = AssertUnwindSafe(job.work).catch_unwind().await.unwrap_or_else(|_panic| {
+                tracing::error!(topic, "answering an event panicked");
+                Ack::Refused(Refusal::new(Code::Internal))
+            });
+            (job.reply)(answer);
+            next = self.after(&topic);
+        }
+    }
+
+    /// Counts a job as done and takes the lane's next, or ends the lane.
+    fn after(&self, topic: &str) -> Option<Job> {
+        let mut state = self.state.lock();
+        state.jobs -= 1;
+        let next = state.waiting.get_mut(topic).and_then(VecDeque::pop_front);
+        if next.is_none() {
+            state.waiting.remove(topic);
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::*;
+
+    struct Bench {
+        lanes: Arc<Lanes>,
+        answers: mpsc::Receiver<&'static str>,
+        to_answers: mpsc::Sender<&'static str>,
+    }
+
+    impl Bench {
+        fn new(jobs_max: usize) -> Self {
+            let (to_answers, answers) = mpsc::channel(16);
+            Self { lanes: Arc::new(Lanes::new(jobs_max, TaskTracker::new())), answers, to_answers }
+        }
+
+        /// Pushes a job that is answered once the sender is used; its answer shows as `name`, a panic's as `internal`.
+        fn push(&self, topic: &str, name: &'static str) -> Result<oneshot::Sender<()>, LanesFull> {
+            let (finish, finished) = oneshot::channel::<()>();
+            let work = async move {
+                finished.await.expect("the test drops the sender to make the job panic");
+                Ack::Accepted { reply: None }
+            };
+            let answers = self.to_answers.clone();
+            let reply = move |ack: Ack| {
+                let shown = if ack == Ack::Refused(Code::Internal.into()) { "internal" } else { name };
+                answers.try_send(shown).unwrap();
+            };
+            self.lanes.push(topic, Job { work: work.boxed(), reply: Box::new(reply) }).map(|()| finish)
+        }
+
+        async fn next(&mut self) -> &'static str {
+            self.answers.recv().await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn events_on_one_topic_are_answered_in_the_order_they_were_sent() {
+        let mut bench = Bench::new(8);
+        let first = bench.push("a", "first").ok().unwrap();
+        let second = bench.push("a", "second").ok().unwrap();
+        second.send(()).unwrap();
+        first.send(()).unwrap();
+        assert_eq!(bench.next().await, "first");
+        assert_eq!(bench.next().await, "second");
+    }
+
+    #[tokio::test]
+    async fn events_on_another_topic_do_not_wait() {
+        let mut bench = Bench::new(8);
+        let slow = bench.push("a", "slow").ok().unwrap();
+        bench.push("b", "quick").ok().unwrap().send(()).unwrap();
+        assert_eq!(bench.next().await, "quick");
+        slow.send(()).unwrap();
+        assert_eq!(bench.next().await, "slow");
+    }
+
+    #[tokio::test]
+    async fn more_events_than_the_bound_come_back_and_room_made_is_used_again() {
+        let mut bench = Bench::new(2);
+        let running = bench.push("a", "running").ok().unwrap();
+        let waiting = bench.push("a", "waiting").ok().unwrap();
+        assert!(bench.push("b", "too many").is_err());
+        running.send(()).unwrap();
+        assert_eq!(bench.next().await, "running");
+        waiting.send(()).unwrap();
+        assert_eq!(bench.next().await, "waiting");
+        bench.lanes.tasks.close();
+        bench.lanes.tasks.wait().await;
+        bench.push("b", "again").ok().unwrap().send(()).unwrap();
+        assert_eq!(bench.next().await, "again");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_internal_and_the_lane_goes_on() {
+        let mut bench = Bench::new(8);
+        drop(bench.push("a", "panics").ok().unwrap());
+        bench.push("a", "next").ok().unwrap().send(()).unwrap();
+        assert_eq!(bench.next().await, "internal");
+        assert_eq!(bench.next().await, "next");
+    }
+
+    #[tokio::test]
+    async fn a_closed_connection_drops_what_waits_and_leaves_no_task() {
+        let mut bench = Bench::new(8);
+        let running = bench.push("a", "running").ok().unwrap();
+        let waiting = bench.push("a", "waiting").ok().unwrap();
+        bench.lanes.close();
+        running.send(()).unwrap();
+        assert_eq!(bench.next().await, "running");
+        bench.lanes.tasks.close();
+        bench.lanes.tasks.wait().await;
+        assert!(waiting.is_closed());
+        assert!(bench.push("a", "late").is_ok());
+        assert!(bench.lanes.tasks.is_empty());
+    }
+}

@@ -1,0 +1,347 @@
+//! The TCP side: accepts connections as many as there may be, and converses HTTP on each. No phase of a connection is
+//! without a deadline: the stream knows those of the head and of the silence between two requests
+//! ([`super::cuttable_stream`]), who reads a body the one of the body.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustix::net::sockopt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use super::cuttable_stream::{CuttableStream, Patience};
+use super::door;
+use tidegate_core::config::Limits;
+use tidegate_core::telemetry;
+
+/// How long it waits to accept again where the system refused, most often because no descriptor is left.
+const ACCEPT_RETRY: Duration = Duration::from_millis(200);
+/// A peer of which nothing is heard for so long is asked whether it is there…
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+/// …so often…
+const KEEPALIVE_PROBES: u32 = 4;
+/// …and this long apart, before the connection is given up.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// Connections beyond the limit that are answered at once: one request each, and only about how the server does.
+const SPARE_CONNECTIONS_MAX: usize = 16;
+/// How long such a connection lasts, all in all.
+const SPARE_TIMEOUT: Duration = Duration::from_secs(2);
+/// What is answered there.
+const SPARE_ROUTES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+/// What bounds the connections.
+#[derive(Debug, Clone, Copy)]
+pub struct ListenerLimits {
+    connections_max: usize,
+    headers_bytes_max: usize,
+    patience: Patience,
+}
+
+impl ListenerLimits {
+    /// Those of the configuration, for so many TCP connections.
+    #[must_use]
+    pub const fn new(limits: &Limits, connections_max: usize) -> Self {
+        let patience = Patience { head: limits.head_timeout, idle: limits.idle_timeout, write: limits.write_timeout };
+        Self { connections_max, headers_bytes_max: limits.headers_bytes_max, patience }
+    }
+}
+
+/// Serves HTTP and sockets until `stop`; then accepts no more and ends with the requests under way. A request whose head
+/// is larger than `limits.headers` is answered 431, and its connection closed. Beyond `limits.tcp_connections` a connection
+/// is answered 503 and closed.
+pub async fn serve(tcp: TcpListener, router: axum::Router, limits: ListenerLimits, stop: CancellationToken) {
+    let mut http = http1::Builder::new();
+    http.max_header_size(limits.headers_bytes_max);
+    let host = Host { http, router: router.with_state(()), patience: limits.patience, stop: stop.clone() };
+    let places = Places::new(limits.connections_max);
+    let conversations = TaskTracker::new();
+    let accepting = async {
+        loop {
+            let (stream, address) = accept(&tcp).await;
+            match places.take().await {
+                Place::Regular(place) => drop(conversations.spawn(host.clone().converse(stream, address, place))),
+                Place::Spare(place) => drop(conversations.spawn(host.clone().turn_away(stream, address, place))),
+            }
+        }
+    };
+    let _ = stop.run_until_cancelled(accepting).await;
+    drop(tcp);
+    conversations.close();
+    conversations.wait().await;
+}
+
+/// The next connection. What the system refuses is told, and waited out.
+async fn accept(tcp: &TcpListener) -> (TcpStream, SocketAddr) {
+    let mut failures = 0;
+    loop {
+        match tcp.accept().await {
+            Ok((stream, address)) => {
+                if failures > 0 {
+                    telemetry::accepting_again(failures);
+                }
+                if let Err(error) = prepare(&stream) {
+                    tracing::debug!(%error, "failed to set an option of a TCP connection");
+                }
+                return (stream, address);
+            }
+            // The peer's own affair: it went before it was accepted.
+            Err(error) if is_of_peer(&error) => {}
+            Err(error) => {
+                failures += 1;
+                telemetry::accept_failed(&error.to_string());
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+fn is_of_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    // Without it, the first event after the handshake waits 40 ms for the peer's delayed ACK.
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
+    Ok(())
+}
+
+/// How many connections there may be.
+struct Places {
+    regular: Arc<Semaphore>,
+    spare: Arc<Semaphore>,
+    regular_max: usize,
+}
+
+enum Place {
+    Regular(Taken),
+    Spare(Taken),
+}
+
+/// A place, and the count of it.
+struct Taken {
+    _permit: OwnedSemaphorePermit,
+    _count: telemetry::UnderWay,
+}
+
+impl Places {
+    fn new(connections_max: usize) -> Self {
+        let regular_max = connections_max.min(Semaphore::MAX_PERMITS);
+        telemetry::tcp_connections_max(regular_max);
+        let spare = Arc::new(Semaphore::new(SPARE_CONNECTIONS_MAX));
+        Self { regular: Arc::new(Semaphore::new(regular_max)), spare, regular_max }
+    }
+
+    /// A place for the connection just accepted; it waits when even the spare ones are taken, and the next ones wait with it.
+    async fn take(&self) -> Place {
+        let taken = |permit| Taken { _permit: permit, _count: telemetry::tcp_connection() };
+        if let Ok(permit) = self.regular.clone().try_acquire_owned() {
+            return Place::Regular(taken(permit));
+        }
+        telemetry::tcp_connection_refused(self.regular_max);
+        // A semaphore that nobody closes.
+        let Ok(permit) = self.spare.clone().acquire_owned().await else { return std::future::pending().await };
+        Place::Spare(taken(permit))
+    }
+}
+
+/// What every connection needs.
+#[derive(Clone)]
+struct Host {
+    http: http1::Builder,
+    router: axum::Router,
+    patience: Patience,
+    stop: CancellationToken,
+}
+
+impl Host {
+    /// The requests of one TCP connection, until it is closed or becomes a websocket's.
+    async fn converse(self, stream: TcpStream, address: SocketAddr, place: Taken) {
+        let router = self.router.clone();
+        self.serve(stream, address, place, move |request| {
+            let router = router.clone();
+            async move { router.oneshot(request).await.unwrap_or_else(|never| match never {}) }
+        })
+        .await;
+    }
+
+    /// One request of a connection beyond the limit.
+    async fn turn_away(mut self, stream: TcpStream, address: SocketAddr, place: Taken) {
+        self.http.keep_alive(false);
+        self.patience = Patience { head: SPARE_TIMEOUT, idle: SPARE_TIMEOUT, write: SPARE_TIMEOUT };
+        let router = self.router.clone();
+        let serving = self.serve(stream, address, place, move |request| {
+            let router = router.clone();
+            async move {
+                if SPARE_ROUTES.contains(&request.uri().path()) {
+                    return router.oneshot(request).await.unwrap_or_else(|never| match never {});
+                }
+                door::full().into_response()
+            }
+        });
+        let _ = tokio::time::timeout(SPARE_TIMEOUT, serving).await;
+    }
+
+    async fn serve<F: Future<Output = Response>>(
+        self,
+        stream: TcpStream,
+        address: SocketAddr,
+        place: Taken,
+        answer: impl Fn(hyper::Request<Body>) -> F,
+    ) {
+        let stream = CuttableStream::new(stream, address, self.patience, place);
+        let peer = stream.peer().clone();
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            peer.switch().requested();
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer.clone()));
+            let (peer, answered) = (peer.clone(), answer(request));
+            async move {
+                let response = answered.await;
+                if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    peer.switch().answered();
+                }
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        });
+        let connection = self.http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::trace!(%error, "a connection ended badly");
+            if error.is_parse_too_large() {
+                telemetry::http_request("-", 431, Duration::ZERO);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::super::Peer;
+    use super::*;
+
+    fn limits(connections_max: usize) -> ListenerLimits {
+        ListenerLimits::new(&Limits::default(), connections_max)
+    }
+
+    /// What is answered to what is written, to the end of the connection.
+    async fn exchange(written: &str) -> String {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let route = axum::routing::get(async |ConnectInfo(peer): ConnectInfo<Peer>| peer.address().to_string());
+        let stop = CancellationToken::new();
+        let _stops = stop.clone().drop_guard();
+        tokio::spawn(serve(tcp, axum::Router::new().route("/", route), limits(8), stop));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(written.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // What the server did not read any more may end the connection otherwise than in order.
+        while matches!(stream.read_buf(&mut answer).await, Ok(1..)) {}
+        String::from_utf8(answer).unwrap().replace(&stream.local_addr().unwrap().to_string(), "PEER")
+    }
+
+    const HEAD_BYTES_MAX: usize = 64 << 10;
+    const HEAD: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nauthorization: Bearer ";
+
+    #[tokio::test]
+    async fn a_request_with_a_long_token_is_answered_and_its_handler_knows_the_peer() {
+        for bytes in [8 << 10, 60 << 10, HEAD_BYTES_MAX - HEAD.len() - 4] {
+            let answer = exchange(&format!("{HEAD}{}\r\n\r\n", "x".repeat(bytes))).await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("PEER"), "{bytes}: {answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_large_is_answered_431_before_its_end() {
+        let whole = format!("{HEAD}{}\r\n\r\n", "x".repeat(HEAD_BYTES_MAX - HEAD.len() - 3));
+        let begun = format!("{HEAD}{}", "x".repeat(HEAD_BYTES_MAX - HEAD.len()));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(101));
+        for head in [whole, begun, many] {
+            let answer = exchange(&head).await;
+            assert!(answer.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_connections_without_a_request_and_lets_one_under_way_be_answered() {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let (begins, stops) = (Arc::new(tokio::sync::Notify::new()), stop.clone());
+        let route = axum::routing::get({
+            let begins = begins.clone();
+            async move || {
+                begins.notify_one();
+                stops.cancelled().await;
+                "answered"
+            }
+        });
+        let served = tokio::spawn(serve(tcp, axum::Router::new().route("/", route), limits(8), stop.clone()));
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        let mut asks = TcpStream::connect(address).await.unwrap();
+        asks.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        begins.notified().await;
+        stop.cancel();
+        let mut answer = String::new();
+        asks.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("answered"), "{answer}");
+        assert_eq!(idle.read(&mut [0; 1]).await.unwrap(), 0);
+        served.await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err(), "nobody is let in any more");
+    }
+
+    #[tokio::test]
+    async fn beyond_the_limit_a_connection_is_answered_503_and_only_how_the_server_does_is_told() {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let _stops = stop.clone().drop_guard();
+        let route = || axum::routing::get(async || "answered");
+        let router = axum::Router::new().route("/", route()).route("/healthz", route());
+        tokio::spawn(serve(tcp, router, limits(1), stop));
+        let ask = async |path: &str| {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = vec![0; 1024];
+            let bytes = stream.read(&mut answer).await.unwrap();
+            (stream, String::from_utf8_lossy(&answer[..bytes]).into_owned())
+        };
+        let (first, answer) = ask("/").await;
+        assert!(answer.ends_with("answered"), "{answer}");
+        let (_, answer) = ask("/").await;
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains(r#""code":"unavailable""#), "{answer}");
+        let (mut spare, answer) = ask("/healthz").await;
+        assert!(answer.ends_with("answered"), "{answer}");
+        assert_eq!(spare.read(&mut [0; 1]).await.unwrap(), 0, "one request each");
+        drop(first);
+        // The server learns of that end in its own time.
+        while !ask("/").await.1.ends_with("answered") {}
+    }
+}

@@ -1,0 +1,39 @@
+//! A connection's rooms follow what its session holds.
+
+use std::sync::Arc;
+
+use super::Realtime;
+use super::connections::Connection;
+use tidegate_core::flow::{Membership, Session};
+use tidegate_core::protocol::{Code, SessionEvent, Topic};
+
+/// A connection and the rooms it is in.
+pub(super) struct Member<'a> {
+    realtime: &'a Realtime,
+    connection: &'a Arc<Connection>,
+}
+
+impl Realtime {
+    /// The connection as the gates see it.
+    pub(super) const fn member<'a>(&'a self, connection: &'a Arc<Connection>) -> Member<'a> {
+        Member { realtime: self, connection }
+    }
+}
+
+impl Membership for Member<'_> {
+    fn session(&self) -> &Session {
+        &self.connection.session
+    }
+
+    fn settle(&self, topic: &Topic) {
+        let _membership = self.connection.membership();
+        match self.session().channel(topic) {
+            Some(channel) => self.realtime.rooms.join(topic, channel.template.as_str(), self.connection),
+            None => self.realtime.rooms.leave(topic, self.connection.id()),
+        }
+    }
+
+    fn tell_revoked(&self, topic: Topic, reason: Code) {
+        self.realtime.tell(self.connection, &SessionEvent::Revoked { channel: topic, reason });
+    }
+}

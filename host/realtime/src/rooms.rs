@@ -1,0 +1,193 @@
+//! Who receives what: the subscribers of each topic, a room by the name `ch:<topic>` in Socket.IO's words.
+//!
+//! The rooms are kept here and not in the transport, because a broadcast there says how many sends failed and never
+//! whose: a subscriber that missed a publication has to be known, so that it can be made to come back.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use serde_json::value::RawValue;
+
+use super::connections::Connection;
+use super::link::LinkError;
+use tidegate_core::flow::Publication;
+use tidegate_core::flow::broker::Broker;
+use tidegate_core::protocol::{ConnectionId, Topic};
+use tidegate_core::telemetry;
+
+/// The subscribers of every topic that has any.
+pub(super) struct Rooms {
+    by_topic: DashMap<Topic, Room>,
+    /// Told of every topic's first and last subscriber, under the lock of its room: in the order it happened.
+    broker: Arc<dyn Broker>,
+}
+
+struct Room {
+    /// The channel's template, for metrics.
+    channel: String,
+    members: HashMap<ConnectionId, Arc<Connection>>,
+}
+
+impl Rooms {
+    /// Rooms without anybody in them.
+    pub(super) fn new(broker: Arc<dyn Broker>) -> Self {
+        Self { by_topic: DashMap::new(), broker }
+    }
+
+    /// Lets a connection into a topic's room. `channel` is the template, for metrics.
+    pub(super) fn join(&self, topic: &Topic, channel: &str, connection: &Arc<Connection>) {
+        let mut room = self.by_topic.entry(topic.clone()).or_insert_with(|| {
+            self.broker.subscribed(topic, channel);
+            Room { channel: channel.to_owned(), members: HashMap::new() }
+        });
+        if room.members.insert(connection.id().clone(), Arc::clone(connection)).is_none() {
+            telemetry::subscribed(&room.channel);
+        }
+    }
+
+    /// Takes a connection out of a topic's room. The last to leave takes the room along.
+    pub(super) fn leave(&self, topic: &Topic, connection: &ConnectionId) {
+        let Entry::Occupied(mut entry) = self.by_topic.entry(topic.clone()) else { return };
+        let room = entry.get_mut();
+        if room.members.remove(connection).is_some() {
+            telemetry::unsubscribed(&room.channel);
+        }
+        if room.members.is_empty() {
+            self.broker.unsubscribed(topic);
+            entry.remove();
+        }
+    }
+
+    /// Those in a topic's room now; no lock is held while the caller walks them.
+    pub(super) fn members(&self, topic: &Topic) -> Vec<Arc<Connection>> {
+        self.by_topic.get(topic).map_or_else(Vec::new, |room| room.members.values().cloned().collect())
+    }
+
+    /// The topics of some channels, named by their templates, that have subscribers.
+    pub(super) fn topics_of(&self, channels: &BTreeSet<&str>) -> Vec<Topic> {
+        let of_them = self.by_topic.iter().filter(|room| channels.contains(room.channel.as_str()));
+        of_them.map(|room| room.key().clone()).collect()
+    }
+
+    /// Queues a publication for every member but `except`. Returns those that did not take it, each with the reason.
+    ///
+    /// The members are copied first: a room of thousands takes milliseconds to fill, and nobody who joins or leaves
+    /// meanwhile should wait for that.
+    pub(super) fn deliver(&self, publication: &Publication, meta: &RawValue) -> Vec<(Arc<Connection>, LinkError)> {
+        let members = self.members(&publication.topic);
+        if members.is_empty() {
+            return Vec::new();
+        }
+        let args = [publication.payload.as_raw(), meta];
+        let mut queued = 0;
+        let mut missed = Vec::new();
+        for connection in members {
+            if publication.except.as_ref() == Some(connection.id()) {
+                continue;
+            }
+            match connection.emit(publication.topic.as_str(), &args) {
+                Ok(()) => queued += 1,
+                Err(error) => missed.push((connection, error)),
+            }
+        }
+        telemetry::delivered(&publication.channel, queued, missed.len());
+        missed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::to_raw_value;
+    use tokio_util::task::TaskTracker;
+
+    use super::super::lanes::Lanes;
+    use super::super::link::fake::FakeLink;
+    use super::super::wires::SessionId;
+    use super::*;
+    use tidegate_core::flow::Session;
+    use tidegate_core::protocol::{Meta, Payload};
+    use tidegate_testkit::FakeBroker;
+
+    fn rooms() -> Rooms {
+        Rooms::new(Arc::new(FakeBroker::default()))
+    }
+
+    fn connection(id: &str, link: &FakeLink) -> Arc<Connection> {
+        let session = Session::new(ConnectionId::new(id), None);
+        Arc::new(Connection::new(SessionId::new(id), session, Lanes::new(8, TaskTracker::new()), link.clone()))
+    }
+
+    fn topic(name: &str) -> Topic {
+        Topic::parse(name).unwrap()
+    }
+
+    fn deliver(rooms: &Rooms, to: &str, except: Option<&str>) -> Vec<(String, LinkError)> {
+        let publication = Publication {
+            topic: topic(to),
+            channel: "feed.{id}".to_owned(),
+            payload: Payload::parse("1".to_owned()).unwrap(),
+            except: except.map(ConnectionId::new),
+            rule: None,
+        };
+        let missed = rooms.deliver(&publication, &to_raw_value(&Meta).unwrap());
+        missed.into_iter().map(|(connection, error)| (connection.id().to_string(), error)).collect()
+    }
+
+    #[test]
+    fn a_publication_reaches_the_subscribers_of_its_topic_and_nobody_else() {
+        let (rooms, here, there) = (rooms(), FakeLink::default(), FakeLink::default());
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("here", &here));
+        rooms.join(&topic("feed.b"), "feed.{id}", &connection("there", &there));
+        assert_eq!(deliver(&rooms, "feed.a", None), []);
+        assert_eq!(here.events(), ["feed.a(1, {})"]);
+        assert!(there.events().is_empty());
+    }
+
+    #[test]
+    fn the_topics_of_a_channel_are_those_that_somebody_subscribes_to() {
+        let (rooms, link) = (rooms(), FakeLink::default());
+        let (one, other) = (connection("one", &link), connection("other", &link));
+        rooms.join(&topic("feed.a"), "feed.{id}", &one);
+        rooms.join(&topic("feed.b"), "feed.{id}", &other);
+        rooms.join(&topic("news"), "news", &one);
+        let mut of_feed = rooms.topics_of(&BTreeSet::from(["feed.{id}", "nobody.here"]));
+        of_feed.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        assert_eq!(of_feed, [topic("feed.a"), topic("feed.b")]);
+        rooms.leave(&topic("feed.b"), other.id());
+        assert_eq!(rooms.topics_of(&BTreeSet::from(["feed.{id}"])), [topic("feed.a")]);
+    }
+
+    #[test]
+    fn the_sender_can_be_left_out() {
+        let (rooms, sender, other) = (rooms(), FakeLink::default(), FakeLink::default());
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("sender", &sender));
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("other", &other));
+        assert_eq!(deliver(&rooms, "feed.a", Some("sender")), []);
+        assert!(sender.events().is_empty());
+        assert_eq!(other.events().len(), 1);
+    }
+
+    #[test]
+    fn who_missed_a_publication_is_named_with_the_reason() {
+        let rooms = rooms();
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("full", &FakeLink::full()));
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("fine", &FakeLink::default()));
+        assert_eq!(deliver(&rooms, "feed.a", None), [("full".to_owned(), LinkError::Full)]);
+    }
+
+    #[test]
+    fn joining_twice_is_joining_once_and_the_last_to_leave_takes_the_room_along() {
+        let (rooms, link) = (rooms(), FakeLink::default());
+        let connection = connection("one", &link);
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection);
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection);
+        deliver(&rooms, "feed.a", None);
+        assert_eq!(link.events().len(), 1);
+        rooms.leave(&topic("feed.a"), connection.id());
+        deliver(&rooms, "feed.a", None);
+        assert_eq!(link.events().len(), 1);
+        assert!(rooms.by_topic.is_empty());
+    }
+}

@@ -1,0 +1,65 @@
+//! Lists the files that `tidegate new plugin` writes: the SDKs, the contract, the templates. A file that is added to one
+//! of them is in the projects without being named anywhere.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+/// What is listed, below the repository.
+const LISTED: [&str; 10] = [
+    "plugins/Cargo.toml",
+    "plugins/Cargo.lock",
+    "plugins/sdk/c",
+    "plugins/sdk/componentize",
+    "plugins/sdk/go",
+    "plugins/sdk/javascript",
+    "plugins/sdk/python",
+    "plugins/sdk/rust",
+    "plugins/templates",
+    "wit",
+];
+/// Directories that are build output, or tests of the SDK itself.
+const LEFT_OUT: [&str; 5] = ["__pycache__", "node_modules", "target", "test", "tests"];
+/// Where tests are part of what is written.
+const TEMPLATES: &str = "plugins/templates";
+
+fn main() -> io::Result<()> {
+    let repository = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("../..").canonicalize()?;
+    let mut files = Vec::new();
+    for listed in LISTED {
+        list(&repository, Path::new(listed), &mut files)?;
+    }
+    files.sort();
+    let mut table = String::from("&[\n");
+    for file in &files {
+        println!("cargo::rerun-if-changed={}", repository.join(file).display());
+        let _ = writeln!(table, "    ({file:?}, include_str!({:?})),", repository.join(file));
+    }
+    table.push(']');
+    fs::write(Path::new(&variable("OUT_DIR")?).join("new_plugin_files.rs"), table)
+}
+
+/// Every file at or below a path.
+fn list(repository: &Path, path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    let whole = repository.join(path);
+    if whole.is_file() {
+        files.push(path.to_path_buf());
+        return Ok(());
+    }
+    // Cargo would look into every file of the installed packages.
+    if !whole.join("package-lock.json").exists() {
+        println!("cargo::rerun-if-changed={}", whole.display());
+    }
+    for entry in fs::read_dir(&whole)? {
+        let name = entry?.file_name();
+        let left_out = LEFT_OUT.iter().any(|left_out| name == *left_out);
+        if !left_out || path.starts_with(TEMPLATES) {
+            list(repository, &path.join(name), files)?;
+        }
+    }
+    Ok(())
+}
+
+fn variable(name: &str) -> io::Result<String> {
+    env::var(name).map_err(|error| io::Error::other(format!("{name}: {error}")))
+}

@@ -1,0 +1,72 @@
+//! How many descriptors the system lets this process have, and how many TCP connections they are enough for.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use tidegate_core::config::Limits;
+use tidegate_core::telemetry;
+
+/// As many as are asked for where the system says that there is no limit: what Linux allows a process as shipped.
+const DESCRIPTORS_MAX: u64 = 1 << 20;
+/// Kept for all but clients – files, databases, brokers, requests to others – are one in four…
+const KEPT_SHARE: u64 = 4;
+/// …and this many where there are plenty.
+const KEPT_MAX: u64 = 1024;
+
+/// Raises the limit of open descriptors to what the system allows, and returns it.
+fn raise() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(DESCRIPTORS_MAX);
+    if limit.current.is_some_and(|current| current < most) {
+        // Where that is refused, what was allowed before is.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum });
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(DESCRIPTORS_MAX)
+}
+
+/// How many TCP connections there may be: those configured, or fewer where the descriptors are not enough, which is told.
+pub(super) fn tcp_connections_max(limits: &Limits) -> usize {
+    fitting(raise(), limits)
+}
+
+fn fitting(descriptors: u64, limits: &Limits) -> usize {
+    let room = room(descriptors);
+    let max = limits.tcp_connections_max.map_or(room, |asked| asked.min(room));
+    if let Some(asked) = limits.tcp_connections_max.filter(|asked| *asked > room) {
+        telemetry::descriptors_too_few(descriptors, "limits.tcp_connections", asked, max);
+    } else if limits.tcp_connections_max.is_none() && limits.connections_max > room {
+        telemetry::descriptors_too_few(descriptors, "limits.connections", limits.connections_max, max);
+    }
+    max
+}
+
+fn room(descriptors: u64) -> usize {
+    let kept = (descriptors / KEPT_SHARE).min(KEPT_MAX);
+    usize::try_from(descriptors - kept).unwrap_or(usize::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_leave_descriptors_for_everything_else() {
+        assert_eq!(room(200), 150);
+        assert_eq!(room(1024), 768);
+        assert_eq!(room(1 << 20), (1 << 20) - 1024);
+        assert_eq!(room(0), 1);
+    }
+
+    #[test]
+    fn the_limit_configured_counts_where_the_descriptors_are_enough() {
+        let limits = |max| Limits { tcp_connections_max: max, ..Limits::default() };
+        assert_eq!(fitting(1024, &limits(None)), 768);
+        assert_eq!(fitting(1024, &limits(Some(100))), 100);
+        assert_eq!(fitting(1024, &limits(Some(1000))), 768);
+    }
+
+    #[test]
+    fn the_limit_is_raised_to_what_the_system_allows() {
+        let descriptors = raise();
+        assert!(getrlimit(Resource::Nofile).maximum.is_none_or(|most| descriptors == most), "{descriptors}");
+    }
+}

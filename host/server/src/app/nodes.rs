@@ -1,0 +1,46 @@
+//! The broker that the configuration names, and its links.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::AppError;
+use tidegate_backends::broker::{MemoryBroker, RedisBroker, RedisBrokerSettings, RedisLinks};
+use tidegate_core::config::{self, Config};
+use tidegate_core::flow::broker::{Broker, HearsNodes};
+use tidegate_core::flow::ports::Rooms;
+
+/// The way to the other nodes.
+pub(super) struct Nodes {
+    /// The port.
+    pub(super) broker: Arc<dyn Broker>,
+    links: Option<RedisLinks>,
+}
+
+impl Nodes {
+    /// Connects nowhere yet.
+    pub(super) fn new(config: &Config) -> Result<Self, AppError> {
+        match &config.broker {
+            config::Broker::Memory => Ok(Self { broker: Arc::new(MemoryBroker), links: None }),
+            config::Broker::Redis(url) => {
+                let prefix = config.broker_prefix.as_str();
+                let settings = RedisBrokerSettings::new(url.clone(), prefix, &config.limits);
+                let (broker, links) =
+                    RedisBroker::new(settings).map_err(|error| AppError::Broker(error.to_string()))?;
+                Ok(Self { broker, links: Some(links) })
+            }
+        }
+    }
+
+    /// Makes the links and keeps them until `shutdown`: beside the server, which starts without them and is not ready.
+    pub(super) fn link(
+        &mut self,
+        rooms: Arc<dyn Rooms>,
+        node: Option<Arc<dyn HearsNodes>>,
+        shutdown: CancellationToken,
+    ) {
+        if let Some(links) = self.links.take() {
+            tokio::spawn(links.run(rooms, node, shutdown));
+        }
+    }
+}

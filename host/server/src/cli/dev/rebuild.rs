@@ -1,0 +1,167 @@
+//! Builds plugins again when their source changes. The ordinary reload swaps what comes of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::super::complain;
+use super::super::failure::Failure;
+use super::super::plugin::{PluginDirectory, all_plugins, build_plugin, is_built, plugin_sources};
+use crate::reload::Watcher;
+use tidegate_wasm::{Sources, Words};
+
+/// Editors save several files at once: a build begins once nothing has changed for this long…
+const QUIET: Duration = Duration::from_millis(40);
+/// …or this long after the first change.
+const QUIET_MAX: Duration = Duration::from_secs(2);
+/// Most builds at once: a toolchain uses several cores by itself.
+const BUILDS_MAX: usize = 4;
+
+/// Builds what is due. What changes during a build is built after it, so the newest source wins.
+pub(super) struct Rebuilder {
+    plugins: PathBuf,
+    watcher: Watcher,
+    changes: Receiver<()>,
+    /// The digest of the sources from which each plugin was last built, well or not.
+    tried: BTreeMap<String, String>,
+}
+
+/// A plugin to be built.
+struct Due {
+    plugin: PluginDirectory,
+    /// Of its sources.
+    digest: String,
+}
+
+impl Rebuilder {
+    /// Watches, and builds every plugin whose component is not what its sources make. One that fails is told, and leaves
+    /// the others.
+    ///
+    /// # Errors
+    /// That the directory of the plugins cannot be read.
+    pub(super) fn start(plugins: PathBuf) -> Result<Self, Failure> {
+        // One change waiting says as much as many.
+        let (sender, changes) = sync_channel(1);
+        let watcher = Watcher::calling(move |_changed| {
+            let _ = sender.try_send(());
+        });
+        all_plugins(&plugins)?;
+        let mut rebuilder = Self { plugins, watcher, changes, tried: BTreeMap::new() };
+        rebuilder.round(&|| ());
+        Ok(rebuilder)
+    }
+
+    /// Goes on until the process ends: on a thread of its own, which a build may block. `changed` is told of every
+    /// build that ended.
+    pub(super) fn spawn(mut self, changed: mpsc::Sender<()>) -> std::io::Result<()> {
+        let work = move || {
+            while self.settled() {
+                let built = || {
+                    // Full: it is told already.
+                    let _ = changed.try_send(());
+                };
+                while self.round(&built) {}
+            }
+        };
+        thread::Builder::new().name("rebuild".to_owned()).spawn(work).map(drop)
+    }
+
+    /// Waits for a change and for the end of its burst.
+    fn settled(&self) -> bool {
+        if self.changes.recv().is_err() {
+            return false;
+        }
+        let deadline = Instant::now() + QUIET_MAX;
+        loop {
+            match self.changes.recv_timeout(QUIET) {
+                Ok(()) if Instant::now() < deadline => {}
+                Ok(()) | Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+
+    /// Builds what is due, side by side; `true` when something was built, well or not.
+    fn round(&mut self, built: &(dyn Fn() + Sync)) -> bool {
+        self.watch();
+        let due = self.due();
+        self.tried.extend(due.iter().map(|due| (due.plugin.name.clone(), due.digest.clone())));
+        let at_once = thread::available_parallelism().map_or(1, usize::from).clamp(1, BUILDS_MAX);
+        let (count, waiting) = (due.len(), Mutex::new(due.into_iter()));
+        let work = || {
+            loop {
+                let next = waiting.lock().next();
+                let Some(due) = next else { return };
+                build(&due.plugin, count > 1);
+                built();
+            }
+        };
+        thread::scope(|scope| {
+            // One of them is this thread.
+            for _ in 1..at_once.min(count) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        count > 0
+    }
+
+    /// The plugins whose component is not what their sources make, and which were not tried with these sources.
+    fn due(&self) -> Vec<Due> {
+        let due = |plugin: PluginDirectory| {
+            // A mistake in plugin.yaml is told by the reload.
+            let sources = plugin_sources(&plugin)?;
+            let digest = self.digest(&sources);
+            let was_tried = self.tried.get(&plugin.name) == Some(&digest);
+            let is_made = sources.is_complete() && is_built(&plugin, &digest);
+            (!was_tried && !is_made).then_some(Due { plugin, digest })
+        };
+        self.all().into_iter().filter_map(due).collect()
+    }
+
+    /// Of what a plugin is built from: of everything, as long as that is not known.
+    fn digest(&self, sources: &Sources) -> String {
+        if sources.is_complete() {
+            return sources.digest();
+        }
+        let mut hash = Sha256::new();
+        for sources in self.all().iter().filter_map(plugin_sources) {
+            hash.update(sources.digest());
+        }
+        format!("{:x}", hash.finalize())
+    }
+
+    /// Follows every directory that holds a source, and those where a plugin may appear.
+    fn watch(&self) {
+        let mut directories = BTreeSet::from([self.plugins.clone()]);
+        let entries = fs::read_dir(&self.plugins).into_iter().flatten().flatten().map(|entry| entry.path());
+        directories.extend(entries.filter(|path| path.is_dir() && Sources::may_hold(path)));
+        for plugin in self.all() {
+            directories.extend(plugin_sources(&plugin).into_iter().flat_map(|sources| sources.directories().clone()));
+        }
+        self.watcher.follow_directories(directories);
+    }
+
+    fn all(&self) -> Vec<PluginDirectory> {
+        // A directory that cannot be read is told by the reload.
+        all_plugins(&self.plugins).unwrap_or_default()
+    }
+}
+
+/// Builds a plugin and says what became of it; beside others with its name before each line of its toolchain.
+fn build(plugin: &PluginDirectory, is_beside_others: bool) {
+    let named = |line: &str| complain(&format!("{}: {line}\n", plugin.name));
+    let words = if is_beside_others { Words::Lines(&named) } else { Words::Through };
+    match build_plugin(plugin, words) {
+        Ok(built) => complain(&built),
+        Err(failure) => complain(&format!("{}what serves goes on serving\n", failure.render())),
+    }
+}

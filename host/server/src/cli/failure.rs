@@ -1,0 +1,274 @@
+//! Why a command failed: what stands on stderr, and the exit code.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::exit;
+use crate::app::AppError;
+use crate::auth::SignError;
+use tidegate_core::config::{Diagnostic, NoPostgresUrl, Place};
+use tidegate_core::protocol::PayloadError;
+use tidegate_core::telemetry::LoggingError;
+use tidegate_wasm::{BuildError, Quarantine};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// Mistakes in files, the environment or flags; all of them.
+    #[error("{} mistakes", .0.len())]
+    Mistakes(Vec<Diagnostic>),
+    /// The server does not start.
+    #[error(transparent)]
+    App(AppError),
+    /// A plugin does not build.
+    #[error("plugin `{plugin}` does not build")]
+    Build {
+        /// Its directory's name.
+        plugin: String,
+        /// Why.
+        source: BuildError,
+    },
+    /// No such plugin.
+    #[error("no plugin `{name}`")]
+    NoPlugin {
+        /// As it was asked for.
+        name: String,
+        /// Those that are there.
+        known: Vec<String>,
+        /// The one that was probably meant.
+        nearest: Option<String>,
+    },
+    /// No manifest declares this channel.
+    #[error("no channel `{name}`")]
+    NoChannel {
+        /// As it was asked for.
+        name: String,
+        /// Those that are declared.
+        known: Vec<String>,
+        /// The one that was probably meant.
+        nearest: Option<String>,
+    },
+    /// No API key to ask a server with.
+    #[error("no API key to ask the server with")]
+    NoApiKey,
+    /// No server answers.
+    #[error("no server answers at `{url}`: {why}")]
+    NoServer {
+        /// Where it was looked for.
+        url: String,
+        /// What the network said.
+        why: String,
+        /// Whether that machine says that nobody listens there.
+        nobody: bool,
+    },
+    /// A server answers, but not what was asked.
+    #[error("`{url}` answers {status}: {said}")]
+    Refused {
+        /// What was asked.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// Its own words.
+        said: String,
+    },
+    /// Nothing of that name or digest is quarantined.
+    #[error("nothing of `{what}` is quarantined, says {place}")]
+    NotQuarantined {
+        /// As it was asked for.
+        what: String,
+        /// The server or the file.
+        place: String,
+    },
+    /// A new plugin cannot be called that.
+    #[error("a plugin cannot be named `{name}`")]
+    NewName {
+        /// As it was asked for.
+        name: String,
+    },
+    /// Something new cannot be made so.
+    #[error("{what}")]
+    New {
+        /// What is wrong.
+        what: String,
+        /// The way out.
+        hint: String,
+    },
+    /// What is to be made is there already.
+    #[error("`{path}` is there already")]
+    Exists {
+        /// Where.
+        path: String,
+    },
+    /// No provider can sign a token.
+    #[error("no `jwt` provider with a `secret` is configured")]
+    NoJwtProvider,
+    /// A token was not signed.
+    #[error("no token for this user")]
+    Sign(#[from] SignError),
+    /// A payload given as an argument is no JSON.
+    #[error("the payload is not JSON")]
+    Payload(#[source] PayloadError),
+    /// A file cannot be read or written.
+    #[error("cannot access `{path}`")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An address given as an argument is none of a database.
+    #[error("`--store`")]
+    Store(#[source] NoPostgresUrl),
+    /// The log filter of `RUST_LOG` does not parse.
+    #[error("`RUST_LOG` is wrong")]
+    Logging(#[from] LoggingError),
+    /// The operating system refused something.
+    #[error("cannot run")]
+    Io(#[from] std::io::Error),
+}
+
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Diagnostics(diagnostics) => Self::Mistakes(diagnostics),
+            other => Self::App(other),
+        }
+    }
+}
+
+impl Failure {
+    /// The exit code. Mistakes below the plugins' directory only are a plugin that does not load.
+    pub(super) fn exit_code(&self, plugins: Option<&Path>) -> u8 {
+        match self {
+            Self::Mistakes(diagnostics) => {
+                let plugins = plugins.and_then(|plugins| plugins.canonicalize().ok());
+                let of_plugin = |diagnostic: &Diagnostic| {
+                    let path =
+                        diagnostic.place.as_ref().and_then(|place| Path::new(&place.source.path).canonicalize().ok());
+                    path.zip(plugins.as_ref()).is_some_and(|(path, plugins)| path.starts_with(plugins))
+                };
+                if diagnostics.iter().all(of_plugin) { exit::PLUGIN } else { exit::CONFIG }
+            }
+            Self::Build { .. } => exit::PLUGIN,
+            Self::NoJwtProvider | Self::Sign(_) | Self::Logging(_) => exit::CONFIG,
+            Self::NotQuarantined { .. } => exit::NO,
+            Self::Payload(_)
+            | Self::Store(_)
+            | Self::NoPlugin { .. }
+            | Self::NoChannel { .. }
+            | Self::NoApiKey
+            | Self::NewName { .. }
+            | Self::New { .. }
+            | Self::Exists { .. } => exit::USAGE,
+            Self::App(_) | Self::File { .. } | Self::Io(_) | Self::NoServer { .. } | Self::Refused { .. } => {
+                exit::UNAVAILABLE
+            }
+        }
+    }
+
+    /// What stands on stderr: `error:`, `caused by:`, `hint:`; of mistakes every one, and how many.
+    pub(super) fn render(&self) -> String {
+        if let Self::Mistakes(diagnostics) = self {
+            return render(diagnostics);
+        }
+        let mut text = format!("error: {self}\n");
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let said = error.to_string();
+            // Some libraries put their cause into their own sentence.
+            if !text.trim_end().ends_with(&said) {
+                text += &format!("  caused by: {said}\n");
+            }
+            cause = error.source();
+        }
+        if let Some(hint) = self.hint() {
+            text += &format!("hint: {hint}\n");
+        }
+        text
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        if let Self::NoPlugin { name, known, nearest } = self {
+            return Some(Cow::Owned(match nearest {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None if known.is_empty() => format!("a plugin is a directory with a plugin.yaml; `{name}` has none"),
+                None => format!("there are {}; a path holds a `/`", known.join(", ")),
+            }));
+        }
+        if let Self::NoChannel { known, nearest, .. } = self {
+            return Some(Cow::Owned(match nearest {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => format!("there are {}", known.join(", ")),
+            }));
+        }
+        if let Self::NotQuarantined { what, .. } = self
+            && what.len() < Quarantine::DIGITS_MIN
+            && what.bytes().all(|byte| byte.is_ascii_hexdigit())
+        {
+            let (fewest, digits) = (Quarantine::DIGITS_MIN, what.len());
+            return Some(Cow::Owned(format!(
+                "a digest is meant by {fewest} or more of its digits, these are {digits}"
+            )));
+        }
+        if let Self::New { hint, .. } = self {
+            return Some(Cow::Owned(hint.clone()));
+        }
+        let hint = match self {
+            Self::App(AppError::Bind { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => {
+                Some("another process listens there; stop it, or choose another address with `--listen ADDRESS:PORT`")
+            }
+            Self::App(AppError::Store(_)) => Some(
+                "`store` in tidegate.yaml, or TIDEGATE__STORE, says which; config/README.md, which rights it needs",
+            ),
+            Self::NoApiKey => Some("set TIDEGATE_API_KEY, or give `--key KEY`: one of `api_keys:` that may `operate`"),
+            Self::NoServer { .. } => {
+                Some("start it with `tidegate serve`, or say where it is with `--url http://ADDRESS:PORT`")
+            }
+            Self::Refused { status: 401, .. } => {
+                Some("the key is none of `api_keys:` of that server; give it with `--key KEY`")
+            }
+            Self::Refused { status: 403, .. } => Some("give the key the permission: `may: [operate]` in `api_keys:`"),
+            Self::Refused { .. } => Some("is this the address of a tidegate of this version? give it with `--url`"),
+            Self::NotQuarantined { .. } => Some("`tidegate plugin list` shows what is, of a running server"),
+            Self::NewName { .. } => Some(
+                "lower-case letters, digits and dashes, a letter first; no part of a project (`sdk`, `target`) or crate it needs",
+            ),
+            Self::Exists { .. } => Some("choose another name, or move it away"),
+            Self::NoJwtProvider => {
+                Some("add one under `auth: providers:` in the configuration; of public keys only the issuer can sign")
+            }
+            Self::Sign(SignError::NoTenantClaim) => Some("name one: `jwt: { tenant: … }`, or leave `--tenant` out"),
+            Self::Payload(_) => Some("quote it for the shell: `--payload '{\"n\": 1}'`"),
+            _ => None,
+        };
+        hint.map(Cow::Borrowed)
+    }
+}
+
+/// Every mistake, and how many there are.
+pub(super) fn render(diagnostics: &[Diagnostic]) -> String {
+    let shown: Vec<String> = diagnostics.iter().map(Diagnostic::render).collect();
+    let count = match diagnostics.len() {
+        1 => "1 mistake".to_owned(),
+        count => format!("{count} mistakes"),
+    };
+    format!("{}\n{count}\n", shown.join("\n"))
+}
+
+/// Every mistake, for a script.
+pub(super) fn to_json(diagnostics: &[Diagnostic]) -> Value {
+    let place = |place: &Place| json!({ "file": place.source.path, "line": place.line, "column": place.column });
+    let one = |diagnostic: &Diagnostic| {
+        let related = diagnostic.related.iter().map(|(note, at)| json!({ "note": note, "place": place(at) }));
+        json!({
+            "message": diagnostic.message,
+            "place": diagnostic.place.as_ref().map(place),
+            "related": related.collect::<Vec<_>>(),
+            "hint": diagnostic.hint,
+        })
+    };
+    diagnostics.iter().map(one).collect()
+}

@@ -1,0 +1,152 @@
+//! The texts of a new channel: its entry, its schema, its examples.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+
+use serde_json::{Value, json};
+
+use super::super::failure::Failure;
+use tidegate_core::channels::Template;
+
+/// What is kept of a channel's name in a file's, in bytes: file systems take 255, and editors add to them.
+const FILE_NAME_BYTES_MAX: usize = 180;
+/// What makes editors complete a manifest.
+pub(super) const EDITORS: &str = "# yaml-language-server: $schema=channel.schema.json\n";
+/// The user of the examples, and one who is somebody else.
+const USERS: [&str; 2] = ["alice", "mallory"];
+
+/// Who may join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Scope {
+    Public,
+    Authenticated,
+    Roles(Vec<String>),
+    User(String),
+}
+
+impl Scope {
+    /// Reads `public`, `authenticated`, `role:editor`, `roles:editor,admin`, `user:userId`.
+    ///
+    /// # Errors
+    /// [`Failure::New`] saying what the scopes are, or the params that there are.
+    pub(super) fn parse(text: &str, template: &Template) -> Result<Self, Failure> {
+        let wrong = |hint: &str| Failure::New { what: format!("`{text}` is no scope"), hint: hint.to_owned() };
+        let is_role =
+            |role: &&str| !role.is_empty() && !role.contains(|c: char| c.is_control() || "{}[]:\"".contains(c));
+        match text.split_once(':') {
+            None if text == "public" => Ok(Self::Public),
+            None if text == "authenticated" => Ok(Self::Authenticated),
+            Some(("role", role)) if is_role(&role) => Ok(Self::Roles(vec![role.to_owned()])),
+            Some(("roles", roles)) if roles.split(',').all(|role| is_role(&role)) => {
+                Ok(Self::Roles(roles.split(',').map(str::to_owned).collect()))
+            }
+            Some(("user", param)) if template.params().any(|known| known == param) => Ok(Self::User(param.to_owned())),
+            Some(("user", _)) => {
+                let params: Vec<&str> = template.params().collect();
+                Err(wrong(&match &params[..] {
+                    [] => "`user:` names a param of the channel's name, which has none: `inbox.{userId}`".to_owned(),
+                    params => format!("`user:` names a param of the channel's name: {}", params.join(", ")),
+                }))
+            }
+            _ => Err(wrong("`public`, `authenticated`, `role:editor`, `roles:editor,admin` or `user:userId`")),
+        }
+    }
+
+    /// As a manifest writes it.
+    fn in_yaml(&self) -> String {
+        let quoted = |role: &String| Value::from(role.as_str()).to_string();
+        match self {
+            Self::Public => "public".to_owned(),
+            Self::Authenticated => "authenticated".to_owned(),
+            Self::Roles(roles) => match &roles[..] {
+                [role] => format!("{{ role: {} }}", quoted(role)),
+                roles => format!("{{ roles: [{}] }}", roles.iter().map(quoted).collect::<Vec<_>>().join(", ")),
+            },
+            Self::User(param) => format!("{{ user: {param} }}"),
+        }
+    }
+
+    /// Whom it admits and whom not.
+    fn examples(&self) -> Value {
+        let [alice, mallory] = USERS.map(|id| json!({ "id": id }));
+        match self {
+            Self::Public => json!({ "admits": [null, alice] }),
+            Self::Authenticated => json!({ "admits": [alice], "refuses": [null] }),
+            Self::User(_) => json!({ "admits": [alice], "refuses": [mallory, null] }),
+            Self::Roles(roles) => {
+                let admitted = roles.iter().map(|role| json!({ "id": USERS[0], "roles": [role] }));
+                json!({ "admits": admitted.collect::<Vec<_>>(), "refuses": [mallory, null] })
+            }
+        }
+    }
+}
+
+/// `vault.{vaultId}` as `vault-vaultId`: what the files of a channel are called. A name that is longer than a file's may
+/// be is cut, and told from others that begin so by a hash.
+pub(super) fn file_name(template: &Template) -> String {
+    let name = template.as_str().replace('.', "-").replace(['{', '}'], "");
+    // A template is ASCII.
+    match name.get(..FILE_NAME_BYTES_MAX) {
+        Some(begins) if name.len() > FILE_NAME_BYTES_MAX => {
+            let mut hasher = DefaultHasher::new();
+            template.as_str().hash(&mut hasher);
+            format!("{begins}-{:016x}", hasher.finish())
+        }
+        _ => name,
+    }
+}
+
+/// The lines of a manifest.
+pub(super) fn manifest_entry(template: &Template, scope: &Scope, schema: &str) -> String {
+    let name = template.as_str();
+    // What begins otherwise may mean something to YAML.
+    let is_plain = name.starts_with(|first: char| first.is_ascii_alphabetic());
+    let key = if is_plain { name.to_owned() } else { format!("'{name}'") };
+    format!("  {key}:\n    scope: {}\n    payload: {{ $ref: {schema} }}\n", scope.in_yaml())
+}
+
+/// A schema to begin with: one text, nothing else.
+pub(super) fn schema(template: &Template) -> String {
+    let schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "description": format!("What subscribers of {template} receive."),
+        "type": "object",
+        "required": ["text"],
+        "properties": { "text": { "type": "string", "maxLength": 1000 } },
+        "additionalProperties": false,
+    });
+    format!("{schema:#}\n")
+}
+
+/// Examples to begin with: of the scope, and of that schema.
+pub(super) fn examples(template: &Template, scope: &Scope) -> String {
+    let topic = template.as_str().split('.').map(|segment| match segment.strip_prefix('{') {
+        Some(param) if *scope == Scope::User(param.trim_end_matches('}').to_owned()) => USERS[0],
+        Some(_) => "1",
+        None => segment,
+    });
+    let examples = json!({
+        "topic": topic.collect::<Vec<_>>().join("."),
+        "scope": scope.examples(),
+        "payload": { "accepts": [{ "text": "hello" }], "refuses": [{}, { "text": 1 }] },
+    });
+    format!("{examples:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_written_as_a_manifest_has_it() {
+        let template = Template::parse("inbox.{userId}").unwrap();
+        let scope = |text: &str| Scope::parse(text, &template).map(|scope| scope.in_yaml()).ok();
+        assert_eq!(scope("public").as_deref(), Some("public"));
+        assert_eq!(scope("role:editor").as_deref(), Some(r#"{ role: "editor" }"#));
+        assert_eq!(scope("roles:a,b").as_deref(), Some(r#"{ roles: ["a", "b"] }"#));
+        assert_eq!(scope("user:userId").as_deref(), Some("{ user: userId }"));
+        for wrong in ["", "nobody", "role:", "roles:a,,b", "user:", "user:other", "public:x", "role:a:b"] {
+            assert_eq!(scope(wrong), None, "{wrong}");
+        }
+    }
+}

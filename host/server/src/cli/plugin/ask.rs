@@ -1,0 +1,112 @@
+//! How a command asks a running server about its plugins.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::cli::failure::Failure;
+use crate::cli::load::Load;
+use tidegate_core::config::WebUrl;
+
+/// How long the server may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Args)]
+pub(super) struct Ask {
+    /// The URL of the server, plain HTTP [default: the configuration's listen address]
+    #[arg(long, value_name = "URL", value_parser = server_url)]
+    url: Option<String>,
+    /// An API key with the permission `operate`
+    #[arg(long, value_name = "KEY", env = "TIDEGATE_API_KEY", hide_env_values = true)]
+    key: Option<String>,
+}
+
+/// A possible URL of a server.
+fn server_url(text: &str) -> Result<String, String> {
+    let url = WebUrl::parse(text).map_err(|why| format!("{why}; a server is at `http://ADDRESS:PORT`"))?;
+    if !url.as_str().starts_with("http://") {
+        return Err("a server speaks plain HTTP: `http://ADDRESS:PORT`".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// The server to ask.
+pub(super) struct Asked {
+    /// Its URL.
+    pub(super) url: String,
+    key: Option<String>,
+}
+
+impl Ask {
+    /// The server at the given URL, or where its configuration makes it listen.
+    pub(super) fn server(self, load: &Load) -> Asked {
+        let configured = || {
+            // Without a configuration it is where a server is that has none either.
+            let mut address = load.places().unwrap_or_default().listen;
+            if address.ip().is_unspecified() {
+                address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+            }
+            format!("http://{address}")
+        };
+        Asked { url: self.url.unwrap_or_else(configured), key: self.key }
+    }
+}
+
+impl Asked {
+    /// The API key.
+    ///
+    /// # Errors
+    /// [`Failure::NoApiKey`].
+    pub(super) fn key(&self) -> Result<&str, Failure> {
+        self.key.as_deref().filter(|key| !key.is_empty()).ok_or(Failure::NoApiKey)
+    }
+
+    /// The list with this name in the answer to `GET`.
+    ///
+    /// # Errors
+    /// [`Failure::NoApiKey`], [`Failure::NoServer`], or [`Failure::Refused`] with the server's message.
+    pub(super) fn get(&self, path: &str, list: &str) -> Result<Value, Failure> {
+        let key = self.key()?;
+        self.answer(path, list, |agent, url| agent.get(url).header("authorization", format!("Bearer {key}")).call())
+    }
+
+    /// The list with this name in the answer to `DELETE`. Without a key the server answers that it needs one.
+    ///
+    /// # Errors
+    /// [`Failure::NoServer`], or [`Failure::Refused`] with the server's message.
+    pub(super) fn delete(&self, path: &str, list: &str) -> Result<Value, Failure> {
+        let key = self.key().unwrap_or_default();
+        self.answer(path, list, |agent, url| agent.delete(url).header("authorization", format!("Bearer {key}")).call())
+    }
+
+    fn answer(
+        &self,
+        path: &str,
+        list: &str,
+        ask: impl FnOnce(&ureq::Agent, &str) -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Value, Failure> {
+        // No proxy: it is asked beside the server, where a proxy would not know the way.
+        let config =
+            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
+        let agent: ureq::Agent = config.build().into();
+        let url = format!("{}{path}", self.url.trim_end_matches('/'));
+        let unreachable = |error: ureq::Error| {
+            let nobody = matches!(&error, ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused);
+            Failure::NoServer { url: self.url.clone(), why: error.to_string(), nobody }
+        };
+        let mut response = ask(&agent, &url).map_err(unreachable)?;
+        let status = response.status().as_u16();
+        let answer: Option<Value> = response.body_mut().read_json().ok();
+        match answer {
+            Some(answer) if status == 200 && answer[list].is_array() => Ok(answer),
+            answer => {
+                let said = answer.and_then(|answer| Some(answer["error"]["message"].as_str()?.to_owned()));
+                let said = said.unwrap_or_else(|| "no answer of a tidegate".to_owned());
+                Err(Failure::Refused { url, status, said })
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Errors as HTTP says them: a status and `{ error: { code, message, retry, details? } }`, the shape of a refused ack.
+
+use std::borrow::Cow;
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+
+use tidegate_core::protocol::{Code, Refusal};
+
+/// How long a caller should wait before it tries again what the server has no room for now.
+const RETRY_AFTER_S: u64 = 1;
+
+/// A request that was not served.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    error: Box<ErrorBody>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorBody {
+    code: &'static str,
+    message: Cow<'static, str>,
+    retry: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Value>,
+}
+
+impl Problem {
+    /// A refusal under another status than the one its code has by itself.
+    pub(super) fn with_status(status: StatusCode, refusal: Refusal) -> Self {
+        let Refusal { code, message, details } = refusal;
+        Self { status, error: Box::new(ErrorBody { code: code.as_str(), message, retry: code.retry(), details }) }
+    }
+
+    /// What only HTTP can get wrong, and no code of the closed list means: `not_found`, `method_not_allowed`,
+    /// `unsupported_media_type`, `request_timeout`.
+    pub(super) fn of_http(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, error: Box::new(ErrorBody { code, message: message.into(), retry: false, details: None }) }
+    }
+
+    /// A request that cannot be read at all.
+    pub(super) fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::with_status(StatusCode::BAD_REQUEST, Refusal::because(Code::InvalidPayload, message))
+    }
+
+    /// Something that is not there.
+    pub(super) fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::of_http(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    pub(super) fn with_details(mut self, details: Value) -> Self {
+        self.error.details = Some(details);
+        self
+    }
+
+    fn extra_header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self.status {
+            // RFC 9110, 11.6.1: a 401 names how to authenticate.
+            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))),
+            _ => None,
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self::with_status(status_of(refusal.code), refusal)
+    }
+}
+
+impl From<Code> for Problem {
+    fn from(code: Code) -> Self {
+        Refusal::new(code).into()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let extra = self.extra_header();
+        let mut response = (self.status, Json(serde_json::json!({ "error": self.error }))).into_response();
+        if let Some((name, value)) = extra {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+const fn status_of(code: Code) -> StatusCode {
+    match code {
+        Code::Unauthenticated | Code::TokenExpired | Code::TokenRevoked => StatusCode::UNAUTHORIZED,
+        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::UnknownChannel => StatusCode::NOT_FOUND,
+        Code::NotSubscribed | Code::NoHandler | Code::TooManySubscriptions => StatusCode::CONFLICT,
+        Code::InvalidPayload => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Code::HandlerFailed => StatusCode::BAD_GATEWAY,
+        Code::HandlerTimeout => StatusCode::GATEWAY_TIMEOUT,
+        Code::Unavailable | Code::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

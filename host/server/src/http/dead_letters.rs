@@ -1,0 +1,127 @@
+//! `GET /v1/dead-letters`, `POST /v1/dead-letters/{id}/retry`, `DELETE /v1/dead-letters/{id}`: what could not cross the
+//! bridge, another try, and its end.
+
+use axum::Json;
+use axum::extract;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query};
+use axum::http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::State;
+use super::answer::Problem;
+use tidegate_core::config::Permission;
+use tidegate_core::flow::ports::{Letters, LettersAway};
+use tidegate_core::flow::{DeadLetter, Effect};
+use tidegate_core::protocol::Code;
+use tidegate_core::telemetry;
+
+/// Letters of one answer when the caller names no `limit`.
+const LIMIT_DEFAULT: usize = 100;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    #[serde(default = "limit_default")]
+    limit: usize,
+}
+
+const fn limit_default() -> usize {
+    LIMIT_DEFAULT
+}
+
+/// Written as it is, and not by way of a tree: the numbers of an event keep their digits.
+#[derive(Serialize)]
+pub(super) struct Listed {
+    dead_letters: Vec<DeadLetter>,
+    kept: usize,
+    #[serde(skip_serializing_if = "is_true")]
+    complete: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_true(complete: &bool) -> bool {
+    *complete
+}
+
+#[derive(Serialize)]
+pub(super) struct Retried {
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letter: Option<DeadLetter>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Discarded {
+    discarded: DeadLetter,
+}
+
+/// Newest first: `{ dead_letters: […], kept }`, `kept` being how many there are in all. With `complete: false` those are
+/// of this process only: the store that has the others is away.
+pub(super) async fn list(
+    extract::State(state): extract::State<State>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Json<Listed>, Problem> {
+    state.admit(&headers, Permission::Operate)?;
+    let Query(query) = query.map_err(|_| Problem::bad_request("the query takes `limit`, a whole number"))?;
+    let Letters { letters, kept, complete } = state.dead_letters.newest(query.limit).await;
+    Ok(Json(Listed { dead_letters: letters, kept, complete }))
+}
+
+/// Crosses again by the letter's own rule: 202 `{ outcome: "crossed" | "skipped" | "dead", dead_letter? }`. When it
+/// dies again the new letter is in the answer; when the rule is gone (404) or the broker is away (503) the letter is kept.
+pub(super) async fn retry(
+    extract::State(state): extract::State<State>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<(StatusCode, Json<Retried>), Problem> {
+    state.admit(&headers, Permission::Operate)?;
+    if state.gates.is_draining() {
+        return Err(Code::Draining.into());
+    }
+    let Path(id) = id.map_err(|_| Problem::bad_request("the id in the path is not UTF-8"))?;
+    let none = || Problem::not_found("no such dead letter");
+    let letter = state.dead_letters.find(&id).await.map_err(away)?.ok_or_else(none)?;
+    let Some(effects) = state.gates.retry(&letter).await else {
+        let why = if !letter.has_rule() {
+            "it was no event, which no retry can mend; the dead letter is kept"
+        } else {
+            "the bridge table has this rule no longer; the dead letter is kept"
+        };
+        return Err(Problem::not_found(why));
+    };
+    // Of two retries at once the one that takes the letter out performs.
+    let letter = state.dead_letters.take(&id).await.map_err(away)?.ok_or_else(none)?;
+    let answer = match effects.first() {
+        None => Retried { outcome: "skipped", dead_letter: None },
+        Some(Effect::Bury(again)) => Retried { outcome: "dead", dead_letter: Some(again.clone()) },
+        Some(Effect::Deliver(_) | Effect::Publish(_) | Effect::Revoke(..)) => {
+            Retried { outcome: "crossed", dead_letter: None }
+        }
+    };
+    if let Err(refusal) = state.gates.perform(effects).await {
+        // It did not reach every node, and can be tried again.
+        state.dead_letters.bury(letter);
+        return Err(refusal.into());
+    }
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+/// Discards for good: 200 `{ discarded }`, the letter, whose event is nowhere else any more. The log keeps who did it.
+pub(super) async fn discard(
+    extract::State(state): extract::State<State>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Json<Discarded>, Problem> {
+    let key = state.admit(&headers, Permission::Operate)?;
+    let Path(id) = id.map_err(|_| Problem::bad_request("the id in the path is not UTF-8"))?;
+    let letter = state.dead_letters.take(&id).await.map_err(away)?;
+    let letter = letter.ok_or_else(|| Problem::not_found("no such dead letter"))?;
+    telemetry::dead_letter_discarded(&letter.id, &letter.rule.on, &letter.rule.to, &key.name);
+    Ok(Json(Discarded { discarded: letter }))
+}
+
+fn away(_: LettersAway) -> Problem {
+    Code::Unavailable.into()
+}

@@ -1,0 +1,46 @@
+//! `GET /healthz`, `/readyz` and `/metrics`: for machines that watch. They need no key.
+
+use axum::Json;
+use axum::extract;
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde_json::{Value, json};
+
+use super::State;
+use super::answer::Problem;
+use tidegate_core::protocol::{Code, Refusal};
+use tidegate_core::telemetry;
+
+/// The process answers.
+pub(super) async fn live() -> Json<Value> {
+    Json(json!({ "live": true }))
+}
+
+/// New connections are welcome; 503 `draining` once the server is about to stop, `unavailable` while its store or its
+/// broker is away, what is revoked is not loaded yet, the keys of an issuer or a source of bus events were never read,
+/// the query of a `session` provider does not fit or could not be looked at, or a plugin that is needed was kept out
+/// (`details.away` says which).
+pub(super) async fn ready(extract::State(state): extract::State<State>) -> Result<Json<Value>, Problem> {
+    if state.gates.is_draining() {
+        return Err(Code::Draining.into());
+    }
+    let away = [
+        ("store", state.store.is_away()),
+        ("broker", state.gates.is_broker_away()),
+        ("revocations", !state.gates.knows_revocations()),
+        ("keys", !state.gates.has_keys()),
+        ("sessions", !state.gates.has_fit_providers()),
+        ("plugins", !state.gates.has_plugins()),
+    ];
+    let away = away.into_iter().filter(|(_, is_away)| *is_away).map(|(what, _)| what.to_owned());
+    let away: Vec<String> = away.chain(state.bus_sources.unread()).collect();
+    if !away.is_empty() {
+        return Err(Refusal::new(Code::Unavailable).with_details(json!({ "away": away })).into());
+    }
+    Ok(Json(json!({ "ready": true, "generation": state.gates.generation().0 })))
+}
+
+/// The Prometheus text format, version 0.0.4.
+pub(super) async fn metrics() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::render())
+}

@@ -1,0 +1,89 @@
+//! The HTTP side: backends publish, send events and revoke, operators look after dead letters, machines ask how it goes.
+//!
+//! One file a resource. Nothing here knows a socket: a delivery goes through the gates like any other.
+
+mod answer;
+mod body;
+mod caller;
+mod dead_letters;
+mod events;
+mod health;
+mod plugins;
+mod publish;
+mod revoke;
+
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Router, middleware};
+use tokio::time::Instant;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use answer::Problem;
+use tidegate_core::config::ApiKeys;
+use tidegate_core::flow::Gates;
+use tidegate_core::flow::ports::{BusSources, DeadLetters, PluginRoster, StoreHealth};
+use tidegate_core::protocol::Code;
+use tidegate_core::telemetry;
+
+/// What the resources work with.
+#[derive(Clone)]
+pub struct State {
+    /// The gates.
+    pub gates: Arc<Gates>,
+    /// Who may call; with no key at all every call that needs one is answered 401.
+    pub api_keys: Arc<ApiKeys>,
+    /// What could not cross the bridge.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// The versions of the plugins.
+    pub plugins: Arc<dyn PluginRoster>,
+    /// Whether the store is there.
+    pub store: Arc<dyn StoreHealth>,
+    /// Whether the sources of bus events were read.
+    pub bus_sources: Arc<dyn BusSources>,
+}
+
+/// Every resource of the server. What is no resource is answered 404, and as JSON like every other error.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/v1/channels/{topic}/publish", post(publish::publish))
+        .route("/v1/events", post(events::accept))
+        .route("/v1/revoke", post(revoke::accept))
+        .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/{id}", delete(dead_letters::discard))
+        .route("/v1/dead-letters/{id}/retry", post(dead_letters::retry))
+        .route("/v1/plugins", get(plugins::list))
+        .route("/v1/plugins/quarantine/{what}", delete(plugins::clear))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(async || Problem::not_found("no such resource"))
+        .method_not_allowed_fallback(async || {
+            Problem::of_http(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this resource takes another method")
+        })
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(count))
+        .with_state(state)
+}
+
+/// A panic is a bug of the server; it costs the one request that met it.
+fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("an http request panicked");
+    Problem::from(Code::Internal).into_response()
+}
+
+/// Counts every answer by its route's pattern; what matched no route is `-`.
+async fn count(request: Request, next: middleware::Next) -> Response {
+    let started = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    telemetry::http_request(
+        route.as_ref().map_or("-", MatchedPath::as_str),
+        response.status().as_u16(),
+        started.elapsed(),
+    );
+    response
+}

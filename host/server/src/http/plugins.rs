@@ -1,0 +1,43 @@
+//! `GET /v1/plugins`: every version of every plugin, and how it fares; `DELETE /v1/plugins/quarantine/{what}`: lets
+//! versions in again that were taken back.
+
+use axum::Json;
+use axum::extract;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::http::HeaderMap;
+use serde_json::{Value, json};
+
+use super::State;
+use super::answer::Problem;
+use tidegate_core::config::Permission;
+use tidegate_core::protocol::{Code, Refusal};
+
+/// By name, of one name the active version first: `{ plugins: […] }`.
+pub(super) async fn list(
+    extract::State(state): extract::State<State>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Problem> {
+    state.admit(&headers, Permission::Operate)?;
+    Ok(Json(json!({ "plugins": state.plugins.list() })))
+}
+
+/// `what` is a plugin's name, or 12 or more digits of a component's or a version's digest: `{ cleared: […] }`, each as
+/// in the list. The files are read again at once. 404 when nothing of it is quarantined.
+pub(super) async fn clear(
+    extract::State(state): extract::State<State>,
+    what: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Problem> {
+    state.admit(&headers, Permission::Operate)?;
+    let Path(what) = what.map_err(|_| Problem::bad_request("the name in the path is not UTF-8"))?;
+    let plugins = state.plugins.clone();
+    let cleared = tokio::task::spawn_blocking(move || plugins.clear(&what)).await.map_err(|_| Code::Internal)?;
+    let cleared = cleared.map_err(|error| {
+        Refusal::because(Code::Unavailable, format!("the quarantine cannot be written, nothing was cleared: {error}"))
+    })?;
+    if cleared.is_empty() {
+        return Err(Problem::not_found("nothing of that name or digest is quarantined"));
+    }
+    Ok(Json(json!({ "cleared": cleared })))
+}

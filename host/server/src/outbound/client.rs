@@ -1,0 +1,142 @@
+//! The client: a request out, a bounded response back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{HeaderName, HeaderValue, USER_AGENT};
+use hyper::{Request, Response};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+
+use super::connect::Guarded;
+use super::resolve::Resolve;
+use super::{tls, words};
+use tidegate_core::config::Origin;
+use tidegate_core::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
+use tidegate_core::telemetry;
+
+/// What a server is told who asks, unless the request says.
+const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
+/// Largest head of a response, in bytes; also how much is read at once.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// How long a connection is kept that nobody uses.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+/// Connections kept so, for one origin.
+const IDLE_PER_ORIGIN_MAX: usize = 8;
+
+/// How far requests may go.
+#[derive(Debug, Clone, Default)]
+pub struct OutboundSettings {
+    /// Origins that are reached although their addresses are private.
+    pub private_origins: BTreeSet<Origin>,
+    /// Requests under way at once; those beyond wait.
+    pub requests_max: usize,
+    /// Whose requests they are.
+    pub asker: Asker,
+}
+
+/// Who sends requests, for what an operator sees of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Asker {
+    /// Plugins, by grant.
+    #[default]
+    Plugins,
+    /// Providers of gate 1, as configured.
+    Providers,
+}
+
+impl Asker {
+    fn under_way(self) -> telemetry::UnderWay {
+        match self {
+            Self::Plugins => telemetry::plugin_http_request(),
+            Self::Providers => telemetry::auth_http_request(),
+        }
+    }
+}
+
+/// Sends requests over HTTP/1.1, with TLS where the URL says so.
+pub struct Outbound {
+    client: Client<HttpsConnector<Guarded>, Full<Bytes>>,
+    places: Semaphore,
+    asker: Asker,
+}
+
+/// There is no client.
+#[derive(Debug, thiserror::Error)]
+#[error("TLS cannot be set up: {0}")]
+pub struct OutboundError(#[from] rustls::Error);
+
+impl Outbound {
+    /// A client. The first of the process reads the certificate authorities of the system.
+    ///
+    /// # Errors
+    /// [`OutboundError`].
+    pub fn new(settings: OutboundSettings, resolver: Arc<dyn Resolve>) -> Result<Self, OutboundError> {
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls::config()?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(Guarded::new(resolver, settings.private_origins));
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_MAX)
+            .pool_max_idle_per_host(IDLE_PER_ORIGIN_MAX)
+            .http1_max_buf_size(HEAD_BYTES_MAX)
+            .build(connector);
+        Ok(Self { client, places: Semaphore::new(settings.requests_max), asker: settings.asker })
+    }
+}
+
+#[async_trait]
+impl HttpClient for Outbound {
+    async fn exchange(&self, request: &HttpRequest, body_bytes_max: usize) -> Result<HttpResponse, HttpError> {
+        let request = prepared(request)?;
+        let away = |_| HttpError::Unreachable("the client is closed".to_owned());
+        let _place = self.places.acquire().await.map_err(away)?;
+        let _under_way = self.asker.under_way();
+        let response = self.client.request(request).await.map_err(|error| {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a request failed");
+            words::of_client(&error)
+        })?;
+        received(response, body_bytes_max).await
+    }
+}
+
+fn prepared(request: &HttpRequest) -> Result<Request<Full<Bytes>>, HttpError> {
+    let mut builder = Request::builder().method(request.method.as_str()).uri(request.url.as_str());
+    if let Some(headers) = builder.headers_mut() {
+        for (name, value) in &request.headers {
+            let name = HeaderName::try_from(name.as_str())
+                .map_err(|_| HttpError::Invalid(format!("`{name}` is no name of a header field")))?;
+            let value = HeaderValue::try_from(value.as_str())
+                .map_err(|_| HttpError::Invalid(format!("the value of `{name}` is none of a header field")))?;
+            headers.append(name, value);
+        }
+        headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+    }
+    let body = Full::new(request.body.clone().unwrap_or_default());
+    builder.body(body).map_err(|_| HttpError::Invalid("it is no HTTP request: look at its method and URL".to_owned()))
+}
+
+/// Reads the body as it is: nothing is unpacked, so what arrives is what there is.
+async fn received(response: Response<Incoming>, body_bytes_max: usize) -> Result<HttpResponse, HttpError> {
+    let (head, body) = response.into_parts();
+    // What was announced need not be waited for.
+    if body.size_hint().lower() > body_bytes_max as u64 {
+        return Err(HttpError::TooLarge);
+    }
+    let body = Limited::new(body, body_bytes_max).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() { HttpError::TooLarge } else { words::of_client(error.as_ref()) }
+    })?;
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
+    Ok(HttpResponse { status: head.status.as_u16(), headers: headers.collect(), body: body.to_bytes() })
+}

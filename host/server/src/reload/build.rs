@@ -1,0 +1,163 @@
+//! Builds a generation aside from what is served: plugins first, for the catalog asks what each can be. A generation is
+//! good as a whole here; where each plugin stands alone it is built by [`each`](super::each).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Read;
+use tidegate_core::channels::{self, Catalog, Sources};
+use tidegate_core::config::{Diagnostic, SourceFile};
+use tidegate_core::flow::Serving;
+use tidegate_core::flow::ports::PluginStatus;
+use tidegate_core::protocol::{Generation, PluginName};
+use tidegate_core::telemetry;
+use tidegate_wasm::{Fingerprint, KeptOut, Plugin, PluginHost, PluginSet, PluginSource};
+
+/// A generation ready to serve.
+#[derive(Clone)]
+pub struct Built {
+    /// What goes behind the gates.
+    pub serving: Serving,
+    /// Its plugins, kept by the next generation where they did not change.
+    pub plugins: Vec<Arc<Plugin>>,
+    /// What its catalog was compiled from.
+    pub sources: Sources,
+    /// Of the files it was built from; `None` when it was built from none, after a plugin was taken back.
+    pub fingerprint: Option<u64>,
+    /// What lies in a plugin's directory and is quarantined: the version of `previous` serves on, or none.
+    pub kept_out: Vec<KeptOut>,
+    /// What was wrong with files that have no part in it. None where a generation is good as a whole.
+    pub held_up: Vec<Diagnostic>,
+    /// The plugins that these mistakes are of.
+    pub rejected: Vec<PluginStatus>,
+    /// The golden vectors of its plugins, where those serve whatever they answer.
+    pub vectors: BTreeMap<PluginName, Vec<Arc<SourceFile>>>,
+    /// Those that were not put to their plugins yet.
+    pub unproven: Vec<Arc<Plugin>>,
+}
+
+impl Built {
+    pub(super) fn new(catalog: Catalog, plugins: Vec<Arc<Plugin>>, sources: Sources) -> Self {
+        let set = PluginSet::new(plugins.iter().cloned());
+        Self {
+            serving: Serving { catalog: catalog.into(), plugins: Arc::new(set) },
+            plugins,
+            sources,
+            fingerprint: None,
+            kept_out: Vec::new(),
+            held_up: Vec::new(),
+            rejected: Vec::new(),
+            vectors: BTreeMap::new(),
+            unproven: Vec::new(),
+        }
+    }
+
+    /// Whether nothing would change for anybody if this took the place of another.
+    pub(super) fn serves_as(&self, other: &Self) -> bool {
+        let same_plugins = self.plugins.len() == other.plugins.len()
+            && self.plugins.iter().zip(&other.plugins).all(|(one, other)| Arc::ptr_eq(one, other));
+        let (one, other) = (&self.sources, &other.sources);
+        let same_files = one.manifests == other.manifests && one.schemas == other.schemas && one.bridge == other.bridge;
+        !self.held_up.is_empty() && same_plugins && same_files
+    }
+
+    /// Goes on serving; of the generation that would serve the same it takes what is known of the files.
+    pub(super) fn stay(&mut self, next: Self) {
+        let Self { fingerprint, held_up, rejected, vectors, unproven, .. } = next;
+        *self = Self { fingerprint, held_up, rejected, vectors, unproven, ..self.clone() };
+    }
+}
+
+impl Built {
+    /// Logs what is worth a word in what is declared, unless the generation before had it, too.
+    pub fn tell_notes(&self, before: Option<&Self>) {
+        let told: Vec<String> = before.iter().flat_map(|before| before.notes()).collect();
+        self.notes().filter(|note| !told.contains(note)).for_each(|note| telemetry::catalog_note(&note));
+    }
+
+    fn notes(&self) -> impl Iterator<Item = String> {
+        self.serving.catalog.notes().iter().map(Diagnostic::in_one_line)
+    }
+}
+
+/// Builds a generation. A plugin of `previous` that did not change keeps its warm instances. One whose file is quarantined
+/// holds up nothing else: the first of its name in `previous` serves on; where there is none the plugin is missing, and
+/// what needs it is refused.
+///
+/// # Errors
+/// Every mistake of every file: plugins, manifests and bridge in one run.
+pub async fn build(
+    host: &PluginHost,
+    read: Read,
+    generation: Generation,
+    previous: &[Arc<Plugin>],
+) -> Result<Built, Vec<Diagnostic>> {
+    let fingerprint = Some(read.fingerprint());
+    let Read { manifests, schemas, bridge, named, plugins: found, unread, missed, mut mistakes } = read;
+    let mut plugins = Vec::new();
+    let mut unloadable = Vec::new();
+    let mut kept_out = Vec::new();
+    for mut plugin in unread {
+        unloadable.push(plugin.name);
+        mistakes.append(&mut plugin.mistakes);
+    }
+    for source in found {
+        let name = source.name.clone();
+        let unchanged = unchanged(previous, &source);
+        if unchanged.is_none()
+            && let Some(mut kept) = host.kept_out(&source)
+        {
+            let serving = previous.iter().find(|plugin| *plugin.name() == name);
+            kept.serving = serving.map(|plugin| plugin.version().to_owned());
+            kept_out.push(kept);
+            match serving {
+                Some(plugin) => plugins.push(plugin.clone()),
+                None => unloadable.push(name),
+            }
+            continue;
+        }
+        let loaded = match unchanged {
+            // What it must answer may have changed alone.
+            Some(plugin) => host.prove(&plugin, &source.vectors).await.map(|()| plugin),
+            None => host.load(source).await,
+        };
+        match loaded {
+            Ok(plugin) => plugins.push(plugin),
+            Err(mut errors) => {
+                unloadable.push(name);
+                mistakes.append(&mut errors);
+            }
+        }
+    }
+    let sources = Sources { manifests, schemas, bridge, plugins: kinds(&plugins), unloadable, named, unread: missed };
+    match channels::compile(&sources, generation) {
+        Ok(catalog) if mistakes.is_empty() => {
+            Ok(Built { fingerprint, kept_out, ..Built::new(catalog, plugins, sources) })
+        }
+        Ok(_) => Err(mistakes),
+        Err(mut errors) => {
+            mistakes.append(&mut errors);
+            Err(mistakes)
+        }
+    }
+}
+
+/// What each plugin can be.
+pub(super) fn kinds(plugins: &[Arc<Plugin>]) -> BTreeMap<PluginName, channels::PluginKinds> {
+    plugins.iter().map(|plugin| (plugin.name().clone(), plugin.kinds())).collect()
+}
+
+/// The plugin that was loaded from these very files, if there is one.
+fn unchanged(previous: &[Arc<Plugin>], source: &PluginSource) -> Option<Arc<Plugin>> {
+    previous.iter().find(|plugin| *plugin.name() == source.name)?;
+    of_fingerprint(previous, &source.name, &Fingerprint::of(&source.manifest.text, &source.component))
+}
+
+/// The plugin of this name that is made of this, if there is one.
+pub(super) fn of_fingerprint(
+    previous: &[Arc<Plugin>],
+    name: &PluginName,
+    fingerprint: &Fingerprint,
+) -> Option<Arc<Plugin>> {
+    previous.iter().find(|plugin| plugin.name() == name && plugin.fingerprint() == *fingerprint).cloned()
+}

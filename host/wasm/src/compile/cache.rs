@@ -1,0 +1,239 @@
+//! Compiled components, kept between runs. A `.cwasm` file is native code: whoever writes one runs code as this server.
+//! So the directory must be this user's alone to write to, each entry carries a MAC under a key that was made here, and
+//! an entry is used only for the component, the settings and the exact engine it was made for.
+//!
+//! ```text
+//! <cache>/mac.key                    32 random bytes, made at first use
+//! <cache>/<key>/component.cwasm      the native code
+//! <cache>/<key>/mac                  HMAC-SHA256 of the key and of every byte; its time is that of the last use
+//! <cache>/work-<random>/             a compilation under way; renamed to <key> as a whole
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{Hash as _, Hasher};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use hmac::{Hmac, Mac as _};
+use sha2::{Digest as _, Sha256};
+use wasmtime::Engine;
+
+use super::Effort;
+use crate::engine::WASMTIME_VERSION;
+use crate::plugin::Digest;
+use tidegate_core::telemetry;
+
+/// The native code of an entry.
+pub(super) const NATIVE: &str = "component.cwasm";
+const MAC: &str = "mac";
+const KEY_FILE: &str = "mac.key";
+const KEY_BYTES: usize = 32;
+/// What the names of directories under construction begin with.
+const WORK: &str = "work-";
+/// A compilation that began longer ago was cut off by the end of its server.
+const WORK_AGE_MAX: Duration = Duration::from_secs(60 * 60);
+/// The layout of this directory; another number finds nothing of this one.
+const LAYOUT: &str = "tidegate cache 1";
+
+/// A directory of compiled components.
+#[derive(Debug)]
+pub(super) struct Cache {
+    directory: PathBuf,
+    bytes_max: u64,
+    key: [u8; KEY_BYTES],
+    /// Of the engine and all that native code depends on.
+    engine: [u8; 32],
+}
+
+/// Makes a directory that only this user may enter.
+///
+/// # Errors
+/// The operating system's.
+pub(super) fn make_private(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(directory)
+}
+
+impl Cache {
+    /// Opens or makes the directory.
+    ///
+    /// # Errors
+    /// When it cannot be made, or somebody else may write to it.
+    pub(super) fn open(directory: &Path, bytes_max: u64, engine: &Engine) -> io::Result<Self> {
+        if let Some(parent) = directory.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        match make_private(directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let metadata = fs::metadata(directory)?;
+        if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
+            let why = "another user may write to it, and what lies there is run: give it to the server's user alone (`chmod 700`)";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        let cache = Self {
+            directory: directory.to_owned(),
+            bytes_max,
+            key: read_key(directory)?,
+            engine: engine_digest(engine),
+        };
+        cache.remove_abandoned();
+        Ok(cache)
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The native code of a component, unchanged since it was kept.
+    pub(super) fn find(&self, component: &Digest, effort: Effort) -> Option<PathBuf> {
+        let (name, entry) = self.entry(component, effort);
+        let native = entry.join(NATIVE);
+        let kept = fs::read(entry.join(MAC)).ok();
+        if kept.is_none() && !entry.exists() {
+            return None;
+        }
+        let verified =
+            kept.is_some_and(|kept| self.mac(&name, &native).is_ok_and(|mac| mac.verify_slice(&kept).is_ok()));
+        if !verified {
+            self.reject(component, effort, "it is not what was kept");
+            return None;
+        }
+        // The time of the last use, for what goes first when there is no room.
+        let touched = File::options().append(true).open(entry.join(MAC));
+        let _ = touched.and_then(|mac| mac.set_modified(SystemTime::now()));
+        Some(native)
+    }
+
+    /// Removes an entry that cannot be used; the component is compiled anew.
+    pub(super) fn reject(&self, component: &Digest, effort: Effort, why: &str) {
+        telemetry::plugin_cache_rejected(component.short(), why);
+        let _ = fs::remove_dir_all(self.entry(component, effort).1);
+    }
+
+    /// Makes a work directory with native code in it the entry of a component, and makes room.
+    ///
+    /// # Errors
+    /// The operating system's; then there is no entry.
+    pub(super) fn keep(&self, component: &Digest, effort: Effort, work: &Path) -> io::Result<()> {
+        let (name, entry) = self.entry(component, effort);
+        let mac = self.mac(&name, &work.join(NATIVE))?.finalize().into_bytes();
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(work.join(MAC))?.write_all(&mac)?;
+        if entry.exists() {
+            let old = self.directory.join(format!("{WORK}{}", uuid::Uuid::new_v4().simple()));
+            fs::rename(&entry, &old)?;
+            let _ = fs::remove_dir_all(old);
+        }
+        fs::rename(work, &entry)?;
+        self.make_room();
+        Ok(())
+    }
+
+    /// The name and the path of a component's entry.
+    fn entry(&self, component: &Digest, effort: Effort) -> (String, PathBuf) {
+        let mut hash = Sha256::new();
+        let quick: &[&[u8]] = if effort == Effort::Quick { &[b"quick"] } else { &[] };
+        let parts = [LAYOUT.as_bytes(), component.as_str().as_bytes(), WASMTIME_VERSION.as_bytes(), &self.engine];
+        for part in parts.iter().chain(quick) {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        let name = Digest::hexadecimal(&hash.finalize());
+        let path = self.directory.join(&name);
+        (name, path)
+    }
+
+    fn mac(&self, name: &str, native: &Path) -> io::Result<Hmac<Sha256>> {
+        // Any length of key is taken.
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).map_err(io::Error::other)?;
+        mac.update(name.as_bytes());
+        let mut file = File::open(native)?;
+        let mut chunk = vec![0; 64 << 10];
+        loop {
+            match file.read(&mut chunk)? {
+                0 => return Ok(mac),
+                bytes => mac.update(&chunk[..bytes]),
+            }
+        }
+    }
+
+    /// Removes what was not used for longest until the rest fits.
+    fn make_room(&self) {
+        let mut entries: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
+        for entry in self.entries().filter(|entry| !is_work(entry)) {
+            let (Ok(native), Ok(mac)) = (fs::metadata(entry.join(NATIVE)), fs::metadata(entry.join(MAC))) else {
+                continue;
+            };
+            entries.push((mac.modified().unwrap_or(SystemTime::UNIX_EPOCH), native.len(), entry));
+        }
+        entries.sort();
+        let mut bytes: u64 = entries.iter().map(|(_, bytes, _)| bytes).sum();
+        for (_, size, entry) in entries {
+            if bytes <= self.bytes_max {
+                return;
+            }
+            bytes -= size;
+            // A component that is loaded keeps its pages: the name goes, the file stays until nothing maps it.
+            let _ = fs::remove_dir_all(entry);
+        }
+    }
+
+    fn remove_abandoned(&self) {
+        for work in self.entries().filter(|entry| is_work(entry)) {
+            let begun = fs::metadata(&work).and_then(|metadata| metadata.modified());
+            if begun.is_ok_and(|begun| begun.elapsed().is_ok_and(|age| age > WORK_AGE_MAX)) {
+                let _ = fs::remove_dir_all(work);
+            }
+        }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = PathBuf> {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir())
+    }
+}
+
+fn is_work(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(WORK))
+}
+
+/// Reads the key, or makes one; of two servers that begin at once both use one key.
+fn read_key(directory: &Path) -> io::Result<[u8; KEY_BYTES]> {
+    let path = directory.join(KEY_FILE);
+    if !path.exists() {
+        let fresh = directory.join(format!("{KEY_FILE}.{}", uuid::Uuid::new_v4().simple()));
+        let mut key = [0; KEY_BYTES];
+        getrandom::fill(&mut key).map_err(io::Error::other)?;
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?.write_all(&key)?;
+        // A link, because it never takes the place of a key that is there.
+        let linked = fs::hard_link(&fresh, &path);
+        let _ = fs::remove_file(&fresh);
+        match linked {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    let key = fs::read(&path)?;
+    key.try_into()
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("`{}` is damaged, remove it", path.display())))
+}
+
+/// All that native code depends on, beside the version of the engine.
+fn engine_digest(engine: &Engine) -> [u8; 32] {
+    struct Feed(Sha256);
+    impl Hasher for Feed {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+
+        fn finish(&self) -> u64 {
+            // Nobody asks: the digest is taken whole.
+            0
+        }
+    }
+    let mut feed = Feed(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut feed);
+    feed.0.finalize().into()
+}

@@ -1,0 +1,232 @@
+//! `tidegate:http/client`: requests to the granted origins, within a rate, sizes and the time of the call.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::{Instant as Moment, timeout_at};
+
+use super::super::contract::client::{self, Error, Request, Response};
+use super::super::grants::Grants;
+use super::super::guest::Guest;
+use super::super::limits::PluginLimits;
+use super::super::recording::{self, HttpSeen};
+use super::http_canned;
+use super::http_redirect::follow;
+use super::rate::Rate;
+use tidegate_core::config::{Origin, WebUrl};
+use tidegate_core::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
+
+/// Redirects that are followed, one after the other.
+const REDIRECTS_MAX: usize = 5;
+/// Longest URL, in bytes.
+const URL_BYTES_MAX: usize = 8 << 10;
+/// Most header fields of a request.
+const HEADERS_MAX: usize = 64;
+/// Largest header of a request, names and values together, in bytes.
+const HEADER_BYTES_MAX: usize = 16 << 10;
+/// Longest method, in bytes.
+const METHOD_BYTES_MAX: usize = 32;
+/// Methods that are about the connection or show what a server was sent.
+const METHODS_REFUSED: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
+/// Header fields that belong to the connection: who could set them could say where a request ends, or whom it is for.
+const HEADERS_REFUSED: [&str; 14] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
+/// What one version of a plugin reaches over HTTP.
+pub(super) struct HttpReach {
+    client: Arc<dyn HttpClient>,
+    origins: BTreeSet<Origin>,
+    body_bytes_max: usize,
+    rate: Rate,
+}
+
+impl HttpReach {
+    pub(super) fn new(client: Arc<dyn HttpClient>, grants: &Grants, limits: &PluginLimits) -> Self {
+        Self {
+            client,
+            origins: grants.http.clone(),
+            body_bytes_max: limits.http_body_bytes_max,
+            rate: Rate::new(limits.http_per_second),
+        }
+    }
+
+    /// Sends a request and follows where it leads, judging each step as if the plugin had asked for it.
+    async fn send(&self, request: Result<HttpRequest, Error>) -> Result<HttpResponse, Error> {
+        let mut request = request?;
+        if !self.origins.contains(request.url.origin()) {
+            return Err(Error::Denied(format!("`{}` is not in `grants.http`", request.url.origin())));
+        }
+        if request.body.as_ref().is_some_and(|body| body.len() > self.body_bytes_max) {
+            return Err(Error::TooLarge);
+        }
+        for _ in 0..=REDIRECTS_MAX {
+            if !self.rate.admit() {
+                return Err(Error::RateLimited);
+            }
+            let response = match http_canned::answer(&request, self.body_bytes_max) {
+                Some(answer) => answer?,
+                None => self.client.exchange(&request, self.body_bytes_max).await?,
+            };
+            let next = follow(&request, &response);
+            let Some(next) = next.map_err(|why| Error::Denied(format!("a redirect is not followed: {why}")))? else {
+                return Ok(response);
+            };
+            if !self.origins.contains(next.url.origin()) {
+                let origin = next.url.origin();
+                return Err(Error::Denied(format!("a redirect leads to `{origin}`, which is not in `grants.http`")));
+            }
+            request = next;
+        }
+        Err(Error::Denied(format!("more than {REDIRECTS_MAX} redirects")))
+    }
+}
+
+impl client::Host for Guest {
+    async fn send(&mut self, request: Request) -> Result<Response, Error> {
+        let call = self.begin_host_call("http");
+        let (method, url) = (request.method.clone(), request.url.clone());
+        let started = Moment::now();
+        let reach = self.reach.clone();
+        // So that the guest is told in time to answer without.
+        let answer = timeout_at(self.answer_by(), reach.http.send(checked(request))).await;
+        let answer = answer.unwrap_or(Err(Error::Timeout));
+        self.end_host_call(call, answer.as_ref().map_or_else(outcome, |_| "ok"));
+        recording::note(|record| {
+            let told = answer.as_ref().map(|response| response.status).map_err(told);
+            record.http.push(HttpSeen { method, url, told, took: started.elapsed() });
+        });
+        answer.map(|HttpResponse { status, headers, body }| Response { status, headers, body: body.into() })
+    }
+}
+
+/// The request, if it is one.
+fn checked(request: Request) -> Result<HttpRequest, Error> {
+    let Request { method, url, headers, body } = request;
+    let is_word = !method.is_empty() && method.len() <= METHOD_BYTES_MAX && method.bytes().all(is_token);
+    if !is_word || METHODS_REFUSED.iter().any(|refused| method.eq_ignore_ascii_case(refused)) {
+        return Err(Error::Invalid("there is no such method".to_owned()));
+    }
+    if url.len() > URL_BYTES_MAX {
+        return Err(Error::Invalid(format!("the URL is longer than {URL_BYTES_MAX} bytes")));
+    }
+    let url = WebUrl::parse(&url).map_err(|why| Error::Invalid(format!("the URL is not taken: {why}")))?;
+    check_headers(&headers)?;
+    Ok(HttpRequest { method, url, headers, body: body.map(Bytes::from) })
+}
+
+fn check_headers(headers: &[(String, String)]) -> Result<(), Error> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if headers.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
+        let most = format!("more than {HEADERS_MAX} header fields, or {HEADER_BYTES_MAX} bytes of them");
+        return Err(Error::Invalid(most));
+    }
+    for (name, value) in headers {
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return Err(Error::Invalid(format!("`{}` is no name of a header field", name.escape_debug())));
+        }
+        if HEADERS_REFUSED.iter().any(|refused| name.eq_ignore_ascii_case(refused)) {
+            return Err(Error::Invalid(format!("the header field `{name}` is the host's own")));
+        }
+        // RFC 9110 §5.5: no control characters, above all no line ends.
+        if value.bytes().any(|byte| byte != b'\t' && (byte < b' ' || byte == 0x7f)) {
+            return Err(Error::Invalid(format!("the value of the header field `{name}` holds a control character")));
+        }
+    }
+    Ok(())
+}
+
+/// RFC 9110 §5.6.2.
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+}
+
+/// The error's name in metrics.
+const fn outcome(error: &Error) -> &'static str {
+    match error {
+        Error::Invalid(_) => "invalid",
+        Error::Denied(_) => "denied",
+        Error::TooLarge => "too_large",
+        Error::RateLimited => "rate_limited",
+        Error::Timeout => "timeout",
+        Error::Unreachable(_) => "unreachable",
+    }
+}
+
+/// The error for people.
+fn told(error: &Error) -> String {
+    match error {
+        Error::Invalid(why) | Error::Denied(why) | Error::Unreachable(why) => format!("{}: {why}", outcome(error)),
+        Error::TooLarge | Error::RateLimited | Error::Timeout => outcome(error).to_owned(),
+    }
+}
+
+impl From<HttpError> for Error {
+    fn from(error: HttpError) -> Self {
+        match error {
+            HttpError::Invalid(why) => Self::Invalid(why),
+            HttpError::Private(why) => Self::Denied(why),
+            HttpError::TooLarge => Self::TooLarge,
+            HttpError::Unreachable(why) => Self::Unreachable(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Request {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Request { method: method.to_owned(), url: url.to_owned(), headers, body: None }
+    }
+
+    fn refused(method: &str, url: &str, headers: &[(&str, &str)]) -> String {
+        match checked(request(method, url, headers)) {
+            Err(Error::Invalid(why)) => why,
+            other => panic!("{method} {url} {headers:?} is taken: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_the_connection_is_the_hosts_own() {
+        for name in HEADERS_REFUSED.into_iter().chain(["Host", "Content-Length", "TRANSFER-ENCODING"]) {
+            assert!(refused("GET", "https://a/", &[(name, "x")]).contains("the host's own"), "{name}");
+        }
+        for method in ["CONNECT", "connect", "TRACE", "", "GE T", "GET / HTTP/1.1\r\nHost: b\r\n\r\n"] {
+            assert_eq!(refused(method, "https://a/", &[]), "there is no such method");
+        }
+        for name in ["", " host", "host ", "a:b", "a\r\nb", "é"] {
+            assert!(refused("GET", "https://a/", &[(name, "x")]).contains("no name of a header field"), "{name}");
+        }
+        for value in ["x\r\nhost: b", "x\n", "\0", "\u{7f}"] {
+            assert!(refused("GET", "https://a/", &[("x", value)]).contains("control character"), "{value:?}");
+        }
+        assert!(checked(request("PATCH", "https://a/", &[("Authorization", "Bearer \tx"), ("x_y", "é")])).is_ok());
+    }
+
+    #[test]
+    fn a_request_is_bounded_before_it_is_sent() {
+        assert!(refused("GET", &format!("https://a/{}", "x".repeat(URL_BYTES_MAX)), &[]).contains("longer than 8192"));
+        let long = "x".repeat(HEADER_BYTES_MAX);
+        assert!(refused("GET", "https://a/", &[("x", &long)]).contains("more than 64 header fields"));
+        assert!(refused("GET", "https://a/", &[("x", "y"); HEADERS_MAX + 1]).contains("more than 64 header fields"));
+        assert!(refused("GET", "https://u:p@a/", &[]).contains("belong into a header"));
+        assert!(refused("GET", "ftp://a/", &[]).contains("no URL of `http` or `https`"));
+    }
+}

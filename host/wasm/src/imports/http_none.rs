@@ -1,0 +1,16 @@
+//! No HTTP at all: for tests, and for calls outside a server.
+
+use async_trait::async_trait;
+
+use tidegate_core::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
+
+/// Answers every request that there is no network.
+pub(super) struct NoHttp;
+
+#[async_trait]
+impl HttpClient for NoHttp {
+    async fn exchange(&self, _: &HttpRequest, _: usize) -> Result<HttpResponse, HttpError> {
+        let why = "no request is sent here: a server sends them, and `tidegate plugin call --http ORIGIN`";
+        Err(HttpError::Unreachable(why.to_owned()))
+    }
+}

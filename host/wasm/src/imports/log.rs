@@ -1,0 +1,77 @@
+//! `tidegate:host/log`: a plugin's lines in the server's log, bounded.
+
+use super::super::contract::host;
+use super::super::guest::Guest;
+use super::super::recording;
+
+/// Longest log line, in bytes, fields included; the rest is cut.
+const LINE_BYTES_MAX: usize = 4096;
+
+/// The log lines of one call.
+#[derive(Debug)]
+pub(crate) struct LogLines {
+    left: u32,
+    dropped: u32,
+    /// The last line of the level `error`, dropped or not: what an SDK says of a mistake before it traps.
+    last_error: Option<String>,
+}
+
+impl LogLines {
+    /// Room for so many lines (`limits.log_lines`).
+    pub(crate) const fn new(lines_max: u32) -> Self {
+        Self { left: lines_max, dropped: 0, last_error: None }
+    }
+
+    /// The last line of the level `error`, if there was one.
+    pub(crate) fn take_last_error(&mut self) -> Option<String> {
+        self.last_error.take()
+    }
+
+    /// Those that were dropped.
+    pub(crate) const fn dropped(&self) -> u32 {
+        self.dropped
+    }
+}
+
+impl host::log::Host for Guest {
+    fn write(&mut self, level: host::log::Level, message: String, fields: Vec<(String, String)>) {
+        let line = line(message, &fields);
+        if level == host::log::Level::Error {
+            self.log.last_error = Some(line.clone());
+        }
+        if self.log.left == 0 || !self.reach.log.admit() {
+            self.log.dropped = self.log.dropped.saturating_add(1);
+            return;
+        }
+        self.log.left -= 1;
+        let (plugin, version) = (&*self.identity.plugin, &*self.identity.version);
+        let (channel, user) = (self.caller.channel(), self.caller.user());
+        recording::note(|record| record.log.push((word(level), line.clone())));
+        match level {
+            host::log::Level::Trace => tracing::trace!(target: "plugin", plugin, version, channel, user, "{line}"),
+            host::log::Level::Debug => tracing::debug!(target: "plugin", plugin, version, channel, user, "{line}"),
+            host::log::Level::Info => tracing::info!(target: "plugin", plugin, version, channel, user, "{line}"),
+            host::log::Level::Warn => tracing::warn!(target: "plugin", plugin, version, channel, user, "{line}"),
+            host::log::Level::Error => tracing::error!(target: "plugin", plugin, version, channel, user, "{line}"),
+        }
+    }
+}
+
+fn line(message: String, fields: &[(String, String)]) -> String {
+    let mut line = message;
+    for (name, value) in fields {
+        line.push_str(&format!(" {name}={value}"));
+    }
+    line.truncate(line.floor_char_boundary(LINE_BYTES_MAX));
+    line
+}
+
+const fn word(level: host::log::Level) -> &'static str {
+    match level {
+        host::log::Level::Trace => "trace",
+        host::log::Level::Debug => "debug",
+        host::log::Level::Info => "info",
+        host::log::Level::Warn => "warn",
+        host::log::Level::Error => "error",
+    }
+}

@@ -1,0 +1,205 @@
+//! `tidegate:sql/queries`: questions to the store's database, by grant and by name, within a rate, a time and sizes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::time::{Instant as Moment, timeout_at};
+
+use super::super::contract::queries::{self, Error};
+use super::super::grants::Grants;
+use super::super::guest::Guest;
+use super::super::limits::PluginLimits;
+use super::super::load::Mistake;
+use super::rate::Rate;
+use super::staged;
+use tidegate_core::flow::ports::Exceeded;
+use tidegate_core::flow::queries::{Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
+
+/// The queries one version of a plugin may ask.
+pub(crate) struct QueriesReach {
+    database: Arc<dyn Queries>,
+    granted: BTreeMap<String, Query>,
+    bounds: QueryBounds,
+    rate: Rate,
+}
+
+impl QueriesReach {
+    /// Prepares what is granted.
+    ///
+    /// # Errors
+    /// [`Mistake`] naming the first query that is none, at its line.
+    pub(super) async fn new(
+        database: Arc<dyn Queries>,
+        grants: &Grants,
+        limits: &PluginLimits,
+    ) -> Result<Self, Mistake> {
+        let mut granted = BTreeMap::new();
+        for (name, sql) in &grants.queries {
+            let query = database.prepare(sql).await.map_err(|mistake| told(name, &mistake))?;
+            granted.insert(name.clone(), query);
+        }
+        let bounds = QueryBounds {
+            rows_max: limits.query_rows_max,
+            bytes_max: limits.query_bytes_max,
+            time_max: limits.query_time_max,
+        };
+        let rate = Rate::new(limits.queries_per_second);
+        Ok(Self { database, granted, bounds, rate })
+    }
+
+    /// `exceeded` becomes the bound that the answer would have been over.
+    async fn run(
+        &self,
+        name: &str,
+        params: &str,
+        answer_by: Moment,
+        exceeded: &mut Option<Exceeded>,
+    ) -> Result<String, Error> {
+        let query = self.granted.get(name).ok_or(Error::Denied)?;
+        let text = params;
+        let params = read_params(params, query.params).map_err(Error::InvalidParams)?;
+        if !self.rate.admit() {
+            return Err(Error::RateLimited);
+        }
+        if let Some(answer) = staged::query(name, text) {
+            let answer = answer
+                .and_then(|rows| if rows.len() > self.bounds.bytes_max { Err(Error::TooLarge) } else { Ok(rows) });
+            if matches!(answer, Err(Error::TooLarge)) {
+                *exceeded = Some(too_many("bytes", self.bounds.bytes_max));
+            }
+            return answer;
+        }
+        let deadline = (Moment::now() + self.bounds.time_max).min(answer_by);
+        match timeout_at(deadline, self.database.run(query, &params, self.bounds)).await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(QueryError::TooManyRows)) => {
+                *exceeded = Some(too_many("rows", self.bounds.rows_max));
+                Err(Error::TooLarge)
+            }
+            Ok(Err(QueryError::TooManyBytes)) => {
+                *exceeded = Some(too_many("bytes", self.bounds.bytes_max));
+                Err(Error::TooLarge)
+            }
+            Ok(Err(QueryError::Params(why))) => Err(Error::InvalidParams(why)),
+            Ok(Err(QueryError::Unavailable(why))) => {
+                staged::missed(|| format!("query `{name}` with {text}: {why}; the vector's `queries` may answer it"));
+                Err(Error::Unavailable(why))
+            }
+            Err(_) => Err(Error::Timeout),
+        }
+    }
+}
+
+/// Nobody counts beyond the bound.
+const fn too_many(unit: &'static str, max: usize) -> Exceeded {
+    Exceeded { unit, found: None, max }
+}
+
+fn told(name: &str, mistake: &QueryMistake) -> Mistake {
+    let hint = match mistake {
+        QueryMistake::Refused(_) => "a query is one `select` over tables of the database that `store` names",
+        QueryMistake::Unavailable(_) => "`store` in tidegate.yaml names the database",
+    };
+    Mistake::at(format!("/grants/queries/{name}"), format!("query `{name}`: {mistake}")).hint(hint)
+}
+
+impl queries::Host for Guest {
+    async fn run(&mut self, name: String, params: String) -> Result<String, Error> {
+        let call = self.begin_host_call("queries");
+        let reach = self.reach.clone();
+        let mut exceeded = None;
+        let answer = reach.queries.run(&name, &params, self.answer_by(), &mut exceeded).await;
+        if let Some(exceeded) = exceeded {
+            self.host.exceeds(exceeded);
+        }
+        self.end_host_call(call, answer.as_ref().map_or_else(outcome, |_| "ok"));
+        answer
+    }
+}
+
+fn outcome(error: &Error) -> &'static str {
+    match error {
+        Error::Denied => "denied",
+        Error::InvalidParams(_) => "invalid_params",
+        Error::TooLarge => "too_large",
+        Error::RateLimited => "rate_limited",
+        Error::Timeout => "timeout",
+        Error::Unavailable(_) => "unavailable",
+    }
+}
+
+/// Reads a JSON array of so many plain values; `None` takes any number.
+fn read_params(params: &str, expected: Option<usize>) -> Result<Vec<QueryParam>, String> {
+    let values: Vec<Value> = serde_json::from_str(params).map_err(|error| format!("no JSON array: {error}"))?;
+    if let Some(expected) = expected.filter(|expected| *expected != values.len()) {
+        return Err(format!("the query takes {expected} parameters, {} were given", values.len()));
+    }
+    let read = |(index, value)| read_param(value).map_err(|what| format!("`${}` is {what}", index + 1));
+    values.into_iter().enumerate().map(read).collect()
+}
+
+fn read_param(value: Value) -> Result<QueryParam, &'static str> {
+    match value {
+        Value::Null => Ok(QueryParam::Null),
+        Value::Bool(value) => Ok(QueryParam::Bool(value)),
+        Value::String(value) => Ok(QueryParam::Text(value)),
+        Value::Number(value) if value.is_u64() && !value.is_i64() => Err("an integer beyond 64 bits with sign"),
+        Value::Number(value) => match (value.as_i64(), value.as_f64()) {
+            (Some(value), _) => Ok(QueryParam::Integer(value)),
+            (None, Some(value)) => Ok(QueryParam::Real(value)),
+            (None, None) => Err("a number beyond 64 bits"),
+        },
+        Value::Array(_) => Err("an array: give it as JSON text, and take it apart with `json_each`"),
+        Value::Object(_) => Err("an object: give it as JSON text, and take it apart with `json_each`"),
+    }
+}
+
+/// Where there is no database to ask.
+#[derive(Debug, Clone, Copy)]
+pub enum NoDatabase {
+    /// Plugins load, and asking is answered `unavailable` with this sentence: where nothing is served.
+    Unavailable(&'static str),
+    /// No plugin that is granted a query loads; the sentence says why.
+    Refused(&'static str),
+}
+
+#[async_trait]
+impl Queries for NoDatabase {
+    async fn prepare(&self, sql: &str) -> Result<Query, QueryMistake> {
+        match self {
+            Self::Unavailable(_) => Ok(Query { sql: sql.into(), params: None, columns: None }),
+            Self::Refused(why) => Err(QueryMistake::Unavailable((*why).to_owned())),
+        }
+    }
+
+    async fn run(&self, _: &Query, _: &[QueryParam], _: QueryBounds) -> Result<String, QueryError> {
+        let (Self::Unavailable(why) | Self::Refused(why)) = self;
+        Err(QueryError::Unavailable((*why).to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_plain_values_as_many_as_the_query_takes() {
+        let read = |params| read_params(params, Some(2));
+        assert_eq!(read("[null, true]"), Ok(vec![QueryParam::Null, QueryParam::Bool(true)]));
+        assert_eq!(read("[-7, 1.5]"), Ok(vec![QueryParam::Integer(-7), QueryParam::Real(1.5)]));
+        assert_eq!(read(r#"["a", 1e3]"#), Ok(vec![QueryParam::Text("a".to_owned()), QueryParam::Real(1000.0)]));
+        for (params, reason) in [
+            ("[1]", "the query takes 2 parameters, 1 were given"),
+            ("{}", "no JSON array"),
+            ("", "no JSON array"),
+            ("[1, [2]]", "`$2` is an array"),
+            ("[{}, 1]", "`$1` is an object"),
+            ("[18446744073709551615, 1]", "`$1` is an integer beyond"),
+        ] {
+            let told = read(params).unwrap_err();
+            assert!(told.starts_with(reason), "{params}: {told}");
+        }
+    }
+}

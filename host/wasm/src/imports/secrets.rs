@@ -1,0 +1,52 @@
+//! `tidegate:host/secrets`: what the server's environment holds for a plugin, by grant.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::contract::secrets;
+use super::super::guest::Guest;
+use super::staged;
+use tidegate_core::config::Secret;
+
+/// Where the secrets of plugins come from.
+#[derive(Debug, Clone)]
+pub enum Secrets {
+    /// The environment of the process.
+    Environment,
+    /// These, for tests and for calls outside a server.
+    Given(Arc<BTreeMap<String, Secret>>),
+}
+
+impl Secrets {
+    /// The secret of this name; an empty variable is none.
+    pub(crate) fn find(&self, name: &str) -> Option<Secret> {
+        match self {
+            Self::Environment => std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::from),
+            Self::Given(secrets) => secrets.get(name).cloned(),
+        }
+    }
+}
+
+impl secrets::Host for Guest {
+    fn get(&mut self, name: String) -> Result<String, secrets::Error> {
+        let call = self.begin_host_call("secrets");
+        let granted = self.reach.secrets.get(&name);
+        let given = granted
+            .map(|own| staged::secret(&name).unwrap_or_else(|| own.as_ref().map(|secret| secret.expose().to_owned())));
+        let answer = match given {
+            Some(Some(secret)) => Ok(secret),
+            Some(None) => {
+                staged::missed(|| format!("secret `{name}` is not there: the vector's `secrets` may give it"));
+                Err(secrets::Error::Missing)
+            }
+            None => Err(secrets::Error::Denied),
+        };
+        let outcome = match &answer {
+            Ok(_) => "ok",
+            Err(secrets::Error::Missing) => "missing",
+            Err(secrets::Error::Denied) => "denied",
+        };
+        self.end_host_call(call, outcome);
+        answer
+    }
+}

@@ -1,0 +1,163 @@
+//! What a component is, what it needs and what it costs, told to whoever wrote it. Nothing of it serves.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wasmtime::component::Component;
+
+use super::compile::Compiled;
+use super::exports;
+use super::imports::{self, Standing};
+use super::instance::{Blueprint, Instance};
+use super::load::{Candidate, Mistake, check_pin, check_preamble};
+use super::manifest::read_manifest;
+use super::needs::Needs;
+use super::plugin::Digest;
+use super::room::Class;
+use super::{PluginHost, PluginSource};
+use tidegate_core::channels::PluginKinds;
+use tidegate_core::config::{Diagnostic, SourceFile};
+use tidegate_core::protocol::PluginName;
+
+/// Fresh instances that are made to tell how long one takes.
+const FRESH_INSTANCES: usize = 20;
+/// How long one instance may be waited for; nobody else uses the host.
+const SLOT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a component is, needs and costs.
+#[derive(Debug)]
+pub struct Inspection {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size, in bytes.
+    pub component_bytes: usize,
+    /// What compiling it took.
+    pub compile: Duration,
+    /// The size of its native code and data, in bytes.
+    pub native_bytes: usize,
+    /// The kinds it exports.
+    pub kinds: PluginKinds,
+    /// What it imports, and how `plugin.yaml` stands to each.
+    pub imports: Vec<(String, Standing)>,
+    /// What one instance takes of the pool; `None` when that depends on modules it imports.
+    pub needs: Option<Needs>,
+    /// Its instances, if there can be any.
+    pub instance: Option<InstanceCost>,
+    /// Why the server would not load it; `None` when it would.
+    pub mistake: Option<Diagnostic>,
+}
+
+/// What instances of a component cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InstanceCost {
+    /// Core instances of one; `None` on a machine without the pool.
+    pub core_instances: Option<u64>,
+    /// Linear memory of a fresh one, in bytes, all its memories together.
+    pub memory_bytes: usize,
+    /// What the first one took.
+    pub first: Duration,
+    /// What a later one takes: the median of twenty.
+    pub fresh: Duration,
+}
+
+/// Whose component it is.
+enum Owner {
+    /// A plugin's, whose grants are known.
+    Plugin,
+    /// Nobody's: a file, to which no grants belong.
+    Nobody,
+}
+
+impl PluginHost {
+    /// Looks at a plugin: compiles it, and makes instances of it.
+    ///
+    /// # Errors
+    /// The mistakes of `plugin.yaml`, or why the component is no plugin at all. What only keeps it from being loaded
+    /// is told in [`Inspection::mistake`].
+    pub async fn inspect(&self, source: PluginSource) -> Result<Inspection, Vec<Diagnostic>> {
+        let manifest = read_manifest(&source.manifest)?;
+        let candidate = Candidate { name: source.name, path: source.component_path, manifest };
+        let looked = self.look(&candidate, source.component, &Owner::Plugin).await;
+        looked.map_err(|mistake| vec![candidate.tell(mistake)])
+    }
+
+    /// Looks at a component without a `plugin.yaml`, which so lacks no grant.
+    ///
+    /// # Errors
+    /// Why the component is no plugin at all.
+    pub async fn inspect_component(&self, path: &str, component: Vec<u8>) -> Result<Inspection, Vec<Diagnostic>> {
+        let manifest = SourceFile { path: path.to_owned(), text: "component: component.wasm".to_owned() };
+        let manifest = read_manifest(&Arc::new(manifest))?;
+        // Files are mostly named after their plugin, and what is wrong is mended by building that.
+        let name = Path::new(path).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let candidate = Candidate { name: PluginName::new(name), path: path.to_owned(), manifest };
+        let placeless = |mistake: Diagnostic| Diagnostic { place: None, ..mistake };
+        match self.look(&candidate, component, &Owner::Nobody).await {
+            Ok(inspection) => Ok(Inspection { mistake: inspection.mistake.map(placeless), ..inspection }),
+            Err(mistake) => Err(vec![placeless(candidate.tell(mistake))]),
+        }
+    }
+
+    async fn look(&self, candidate: &Candidate, bytes: Vec<u8>, owner: &Owner) -> Result<Inspection, Mistake> {
+        check_preamble(&candidate.name, &bytes)?;
+        let (digest, component_bytes) = (Digest::of(&bytes), bytes.len());
+        let Compiled { component, elapsed, .. } = self.compiler.compile(&self.engine, &digest, bytes).await?;
+        let kinds = exports::kinds(&component, &self.engine)?;
+        let grants = &candidate.manifest.grants;
+        let granted = match owner {
+            Owner::Plugin => {
+                check_pin(&candidate.manifest, &digest).and_then(|()| imports::check(&component, &self.engine, grants))
+            }
+            Owner::Nobody => Ok(()),
+        };
+        // Instances are made whatever is granted: nothing of the plugin is called, but for its start functions.
+        let (instance, fault) = match self.prepare(candidate, candidate.version(&digest), &component, kinds).await {
+            Ok(blueprint) => (self.cost(&blueprint).await, None),
+            Err(mistake) => (None, Some(mistake)),
+        };
+        Ok(Inspection {
+            digest,
+            component_bytes,
+            compile: elapsed,
+            native_bytes: native_bytes(&component),
+            kinds,
+            imports: imports::standings(&component, &self.engine, grants),
+            needs: Needs::of(&component),
+            instance,
+            mistake: granted.err().or(fault).map(|mistake| candidate.tell(mistake)),
+        })
+    }
+
+    async fn cost(&self, blueprint: &Blueprint) -> Option<InstanceCost> {
+        let before = self.core_instances();
+        let (mut instance, first) = self.timed(blueprint).await?;
+        let core_instances = before.and_then(|before| self.core_instances()?.checked_sub(before));
+        let memory_bytes = instance.guest().memory.bytes();
+        drop(instance);
+        let mut times = Vec::new();
+        for _ in 0..FRESH_INSTANCES {
+            let (_instance, took) = self.timed(blueprint).await?;
+            times.push(took);
+        }
+        times.sort_unstable();
+        Some(InstanceCost { core_instances, memory_bytes, first, fresh: times[FRESH_INSTANCES / 2] })
+    }
+
+    async fn timed(&self, blueprint: &Blueprint) -> Option<(Box<Instance>, Duration)> {
+        let slot = self.slots.take(Class::Authorizer, blueprint.places, Instant::now() + SLOT_TIMEOUT).await.ok()?;
+        let started = Instant::now();
+        let instance = blueprint.instantiate(slot).await.ok()?;
+        Some((instance, started.elapsed()))
+    }
+
+    fn core_instances(&self) -> Option<u64> {
+        Some(self.engine.pooling_allocator_metrics()?.core_instances())
+    }
+}
+
+fn native_bytes(component: &Component) -> usize {
+    let image = component.image_range();
+    (image.end as usize).saturating_sub(image.start as usize)
+}

@@ -1,0 +1,208 @@
+//! The time after a swap in which a version may be taken back: counts how it does, and says when it does badly.
+//!
+//! A version that is not watched costs each call one look at a flag.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant as Moment;
+
+use super::plugin::Plugin;
+use super::quarantine::Quarantined;
+use tidegate_core::config::Rollback;
+
+/// How a version does since it was swapped in.
+#[derive(Debug, Default)]
+pub(super) struct Probation {
+    watched: AtomicBool,
+    calls: AtomicU32,
+    faults: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    watch: Option<Watch>,
+    failed: Option<Failed>,
+}
+
+/// What it is measured against.
+#[derive(Debug)]
+struct Watch {
+    until: Moment,
+    faults_max: u32,
+    percent: u8,
+    /// Of the version before.
+    before: Counts,
+    tell: Arc<Notify>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) calls: u64,
+    pub(super) faults: u64,
+}
+
+/// A version that did badly.
+#[derive(Debug, Clone, Copy)]
+struct Failed {
+    counts: Counts,
+    paused: bool,
+}
+
+impl Counts {
+    /// Whether a larger share of these calls were faults.
+    fn worse_than(self, other: Self) -> bool {
+        u128::from(self.faults) * u128::from(other.calls.max(1)) > u128::from(other.faults) * u128::from(self.calls)
+    }
+}
+
+impl Probation {
+    /// Notes the end of a call: `fault` as [`Failure::verdict`](super::fault::Failure::verdict) says, and whether it made
+    /// the breaker open.
+    pub(super) fn note(&self, fault: Option<bool>, opened: bool) {
+        if !self.watched.load(Ordering::Relaxed) {
+            return;
+        }
+        let Some(fault) = fault else { return };
+        let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        if fault {
+            let faults = self.faults.fetch_add(1, Ordering::Relaxed) + 1;
+            self.judge(Counts { calls: calls.into(), faults: faults.into() }, opened);
+        }
+    }
+
+    fn judge(&self, counts: Counts, opened: bool) {
+        let mut state = self.state.lock();
+        let Some(watch) = &state.watch else { return };
+        if Moment::now() >= watch.until {
+            self.watched.store(false, Ordering::Relaxed);
+            return;
+        }
+        let too_many = counts.faults >= watch.faults_max.into();
+        let too_often = counts.faults * 100 >= counts.calls * u64::from(watch.percent);
+        if (opened || too_many && too_often) && counts.worse_than(watch.before) {
+            self.watched.store(false, Ordering::Relaxed);
+            let tell = watch.tell.clone();
+            *state = State { watch: None, failed: Some(Failed { counts, paused: opened }) };
+            tell.notify_one();
+        }
+    }
+}
+
+impl Plugin {
+    /// Watches this version from now on, which took the place of `before` if of any. Whoever is told asks
+    /// [`Plugin::has_failed`].
+    pub fn watch(&self, terms: &Rollback, before: Option<&Self>, tell: &Arc<Notify>) {
+        let mut state = self.probation.state.lock();
+        self.probation.calls.store(0, Ordering::Relaxed);
+        self.probation.faults.store(0, Ordering::Relaxed);
+        let watch = Watch {
+            until: Moment::now() + terms.probation.get(),
+            faults_max: terms.faults.get(),
+            percent: terms.percent,
+            before: before.map(|before| before.record.counts()).unwrap_or_default(),
+            tell: tell.clone(),
+        };
+        *state = State { watch: Some(watch), failed: None };
+        self.probation.watched.store(true, Ordering::Relaxed);
+    }
+
+    /// Watches it no longer.
+    pub fn unwatch(&self) {
+        self.probation.watched.store(false, Ordering::Relaxed);
+        *self.probation.state.lock() = State::default();
+    }
+
+    /// Whether it did so badly while it was watched that it is to be taken back.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.probation.state.lock().failed.is_some()
+    }
+
+    /// This version, which is taken back for `good`, with what it did.
+    #[must_use]
+    pub fn quarantined(&self, good: &Self) -> Quarantined {
+        Quarantined::new(self, good, format!("taken back: {}", self.failing()))
+    }
+
+    /// What it did since the swap, in a sentence.
+    #[must_use]
+    pub fn failing(&self) -> String {
+        let failed = self.probation.state.lock().failed;
+        let Counts { calls, faults } = failed.map_or_else(|| self.record.counts(), |failed| failed.counts);
+        let mut reason = format!("{faults} of {calls} calls after the swap were faults");
+        if failed.is_some_and(|failed| failed.paused) {
+            reason += " and its breaker opened";
+        }
+        if let Some(last) = self.record.last_fault() {
+            reason += &format!("; the last: {}: {}", last.kind, last.detail);
+        }
+        reason
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use super::*;
+    use tidegate_core::config::HumanDuration;
+
+    fn watched(faults_max: u32, percent: u8, before: Counts) -> Probation {
+        let terms = Rollback::default();
+        let until = Moment::now() + HumanDuration::new(Duration::from_secs(10)).get();
+        let faults_max = NonZeroU32::new(faults_max).unwrap_or(terms.faults).get();
+        let watch = Watch { until, faults_max, percent, before, tell: Arc::default() };
+        let state = Mutex::new(State { watch: Some(watch), failed: None });
+        Probation { watched: AtomicBool::new(true), state, ..Probation::default() }
+    }
+
+    fn fail(probation: &Probation, times: u32) -> bool {
+        (0..times).for_each(|_| probation.note(Some(true), false));
+        probation.state.lock().failed.is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_fails_by_its_number_of_faults() {
+        let probation = watched(3, 20, Counts::default());
+        assert!(!fail(&probation, 2));
+        probation.note(None, false);
+        assert!(fail(&probation, 1));
+        assert!(!probation.watched.load(Ordering::Relaxed), "it is told once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rare_faults_are_not_held_against_it() {
+        let probation = watched(3, 20, Counts::default());
+        (0..12).for_each(|_| probation.note(Some(false), false));
+        assert!(!fail(&probation, 2));
+        assert!(fail(&probation, 1), "3 of 15 are 20 percent");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_no_worse_than_the_one_before_stays() {
+        let probation = watched(3, 20, Counts { calls: 10, faults: 10 });
+        assert!(!fail(&probation, 50));
+        probation.note(Some(true), true);
+        assert!(probation.state.lock().failed.is_none(), "that its breaker opens says no more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_breaker_needs_no_more_faults() {
+        let probation = watched(100, 20, Counts { calls: 1000, faults: 1 });
+        probation.note(Some(true), true);
+        assert!(probation.state.lock().failed.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_happens_after_its_time_is_for_the_breaker_alone() {
+        let probation = watched(1, 0, Counts::default());
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!(!fail(&probation, 5));
+        assert!(!probation.watched.load(Ordering::Relaxed));
+    }
+}

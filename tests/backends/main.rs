@@ -1,0 +1,19 @@
+//! What stores, buses and brokers promise: in memory, and beside a real Redis and a real PostgreSQL that are started here,
+//! killed, frozen and started again.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod broker;
+mod memory_bus;
+mod outbox;
+mod servers;
+mod sources;
+mod store_kit;
+mod store_kv;
+mod store_letters;
+mod store_outages;
+mod store_queries;
+mod store_revocations;
+mod store_sessions;
+mod store_tables;
+mod streams;

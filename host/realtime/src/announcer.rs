@@ -1,8 +1,8 @@
-//! Telling plugins of connections: of each first that it came, then that it went, a few at a time.
+//! Announces connections to plugins: for each connection first that it opened, then that it closed, a few at a time.
 //!
-//! A connection costs a task only while a plugin is told of it. When too many wait to be told of, a new connection is
-//! announced neither way, so that every `disconnected` has its `connected`; one that was announced is always told of
-//! again when it ends.
+//! A connection costs a task only while a plugin is being called for it. If too many connections wait, a new one is
+//! announced neither way, so that every `disconnected` has its `connected`. The end of an announced connection is
+//! always announced, too.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use tidegate_core::flow::Session;
 use tidegate_core::flow::ports::Phase;
 use tidegate_core::telemetry;
 
-/// Connections that plugins are told of at the same time. A storm of reconnects must not take all of a plugin's turns.
+/// Connections that are announced at the same time. A storm of reconnects must not take all turns of a plugin.
 const TELLERS: usize = 8;
 
-/// Who hears of connections.
+/// Listens for connections.
 pub(super) trait Listener: Send + Sync + 'static {
-    /// Whether anybody does.
+    /// Whether anybody listens.
     fn listens(&self) -> bool;
 
-    /// Tells them.
+    /// Announces a connection.
     fn tell<'a>(&'a self, session: &'a Session, phase: Phase) -> BoxFuture<'a, ()>;
 }
 
@@ -40,38 +40,38 @@ impl Listener for Gates {
     }
 }
 
-/// How far plugins were told of one connection.
+/// The state of announcing one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Announced {
-    /// Not at all.
+    /// Not announced.
     #[default]
     No,
-    /// They are being told that it came.
+    /// Its opening is being announced.
     Coming,
-    /// It ended while they are being told that it came: its task tells that, too.
+    /// It closed while its opening is being announced: the same task will announce that, too.
     ComingAndGone,
-    /// They know that it is there.
+    /// Its opening was announced.
     Here,
-    /// Nothing is left to tell.
+    /// Nothing is left to announce.
     Over,
 }
 
 /// Tells of connections.
 pub(super) struct Announcer {
-    /// Places for connections that plugins have not been told of yet (`limits.connection_events`).
+    /// Places for connections that wait to be announced (`limits.connection_events`).
     places: Arc<Semaphore>,
     tellers: Arc<Semaphore>,
     tasks: TaskTracker,
 }
 
 impl Announcer {
-    /// An announcer with this many places for connections that wait to be told of.
+    /// An announcer with this many places for waiting connections.
     pub(super) fn new(places: usize) -> Self {
         let places = Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
         Self { places, tellers: Arc::new(Semaphore::new(TELLERS)), tasks: TaskTracker::new() }
     }
 
-    /// A connection cleared gate 1. Never waits.
+    /// Called when a connection cleared gate 1. Never waits.
     pub(super) fn came<L: Listener>(&self, listener: &Arc<L>, connection: &Arc<Connection>) {
         if !listener.listens() {
             return;
@@ -103,7 +103,7 @@ impl Announcer {
         });
     }
 
-    /// A connection is over. Never waits; whatever comes after the first time does nothing.
+    /// Called when a connection has ended. Never waits; only the first call has an effect.
     pub(super) fn went<L: Listener>(&self, listener: &Arc<L>, connection: &Arc<Connection>) {
         {
             let mut announced = connection.announced();
@@ -121,18 +121,22 @@ impl Announcer {
         self.tasks.spawn(async move { tell(&tellers, &*listener, &connection, Phase::Disconnected).await });
     }
 
-    /// Resolves once everything is told that is to be told.
+    /// Resolves when everything was announced.
     pub(super) async fn all_told(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }
 }
 
-/// A panic is a bug of the server; it costs this one word, and not what comes after it.
+/// A panic is a bug of the server; it costs only this announcement.
 async fn tell(tellers: &Semaphore, listener: &impl Listener, connection: &Connection, phase: Phase) {
     let Ok(_teller) = tellers.acquire().await else { return };
     if AssertUnwindSafe(listener.tell(&connection.session, phase)).catch_unwind().await.is_err() {
-        tracing::error!(connection = connection.id().as_str(), phase = phase.as_str(), "telling plugins panicked");
+        tracing::error!(
+            connection = connection.id().as_str(),
+            phase = phase.as_str(),
+            "announcing a connection to plugins panicked"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! One client event: read, put into its lane, taken through the gates, answered. Nothing here knows the transport.
+//! One client event: it is read, put into its lane, taken through the gates and answered. This file knows nothing of
+//! the transport.
 
 use std::sync::Arc;
 
@@ -13,14 +14,14 @@ use tidegate_core::flow::Gates;
 use tidegate_core::protocol::{Ack, AuthenticateRequest, ClientEvent, Code, Payload, Refusal, SessionEvent};
 use tidegate_core::telemetry::{self, Gate};
 
-/// What an event's packet may be longer than its payload: the topic's name, brackets, quotes.
+/// How much longer than its payload an event's packet may be: the topic's name, brackets, quotes.
 const ENVELOPE_BYTES_MAX: usize = 1024;
 
-/// Answers an event's ack, where the client asked for one.
+/// Sends an event's ack, if the client asked for one.
 pub(super) type AckSlot = Box<dyn FnOnce(&Ack) -> Result<(), LinkError> + Send>;
 
 impl Realtime {
-    /// Takes one event packet, `["name", …arguments]`, or why it is none. It is answered, whatever it is.
+    /// Takes one event packet, `["name", …arguments]`, or the reason why it is not one. It is answered in any case.
     pub(super) fn take(
         self: &Arc<Self>,
         gates: &Arc<Gates>,
@@ -52,7 +53,7 @@ impl Realtime {
         }
     }
 
-    /// Reads a packet. What is too large goes no further: the lanes' bound is one of bytes, too.
+    /// Reads a packet. A packet that is too large goes no further, because the lanes' limit is also one of bytes.
     fn read(&self, packet: &str) -> Result<ClientEvent, Refusal> {
         let bytes_max = self.limits.payload_bytes_max;
         if packet.len() > bytes_max + ENVELOPE_BYTES_MAX {
@@ -81,14 +82,14 @@ impl Realtime {
                 let renewed = self.authenticate(&gates, &connection, &request).await;
                 match &renewed {
                     Ok(_) => self.know(&gates, &connection),
-                    // Another user's: what the one before may see is nothing to this one.
+                    // The credential of another user: this client must not learn what the former user may see.
                     Err(refusal) if refusal.code == Code::Forbidden => {
                         self.end(&connection);
                         connection.is_to_go();
                     }
                     Err(_) => {}
                 }
-                // Other roles may hold fewer topics.
+                // With other roles the user may hold fewer topics.
                 gates.recheck(&self.member(&connection));
                 self.reauthorize(&gates, &connection).await;
                 renewed
@@ -103,7 +104,7 @@ impl Realtime {
         })
     }
 
-    /// A fresh credential, unless so many of this address were no good that it has to wait.
+    /// A fresh credential, unless this address had so many failed logins that it must wait.
     async fn authenticate(
         &self,
         gates: &Gates,
@@ -115,7 +116,7 @@ impl Realtime {
         }
         let renewed = gates.authenticate(&connection.session, request).await;
         let is_no_good = renewed.as_ref().is_err_and(|refusal| refusal.code == Code::Unauthenticated);
-        // That the cookie it came with is none any more says nothing of who guesses.
+        // A cookie that is not valid any more is not a guess.
         if is_no_good && request.token.is_some() {
             self.failures.note(connection.address);
         }
@@ -154,7 +155,7 @@ fn violated(gates: &Gates, connection: &Connection, gate: Gate, topic: &str, cod
     telemetry::boundary_violation(gate, connection.id().as_str(), user, channel, code.as_str());
 }
 
-/// The name in an event packet, empty when it has none; for telling a client which event was refused.
+/// The name in an event packet, empty if it has none; for telling a client which event was refused.
 fn event_name(packet: &str) -> String {
     let inside = packet.trim_start().strip_prefix('[').unwrap_or_default();
     let first = serde_json::Deserializer::from_str(inside).into_iter::<String>().next();

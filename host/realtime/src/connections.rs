@@ -1,4 +1,4 @@
-//! The open connections: each with its session, its link and its lanes.
+//! The open connections, each with its session, its link and its lanes.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,29 +21,29 @@ use tidegate_core::protocol::{Code, ConnectionId, SessionEvent};
 
 /// One client, from the answer of gate 1 to the end of its transport.
 pub(super) struct Connection {
-    /// The transport's name for it.
+    /// Its id in the transport.
     pub(super) transport: SessionId,
-    /// Its standing with the gates.
+    /// Its state at the gates.
     pub(super) session: Session,
-    /// Where it comes from, where that is known.
+    /// Its address, if known.
     pub(super) address: Option<IpAddr>,
-    /// Its events under way.
+    /// Its running events.
     pub(super) lanes: Arc<Lanes>,
     link: Box<dyn Link>,
-    /// Held while rooms are brought in line with what the session holds, so that the last to look decides.
+    /// Held while rooms are updated to match what the session holds, so that the last look decides.
     membership: Mutex<()>,
-    /// How far plugins were told of it.
+    /// The state of announcing it to plugins.
     announced: Mutex<Announced>,
-    /// By what it can be found.
+    /// The keys by which it can be found.
     indexed: Mutex<Vec<Subject>>,
-    /// Another user's credential came: the client goes once it was answered.
+    /// Another user's credential came: the client is disconnected after the answer.
     is_to_go: AtomicBool,
     cut: CancellationToken,
     heard: CancellationToken,
 }
 
 impl Connection {
-    /// A connection that gate 1 let in.
+    /// A connection that gate 1 accepted.
     pub(super) fn new(transport: SessionId, session: Session, lanes: Lanes, link: impl Link) -> Self {
         Self {
             transport,
@@ -60,7 +60,7 @@ impl Connection {
         }
     }
 
-    /// The same, from this address.
+    /// The same with this address.
     pub(super) fn at(self, address: Option<IpAddr>) -> Self {
         Self { address, ..self }
     }
@@ -88,7 +88,7 @@ impl Connection {
         self.link.emit("tidegate", &[&text])
     }
 
-    /// Queues the word that it is disconnected for good; whatever was queued before arrives before.
+    /// Queues the message that it is disconnected for good; everything queued before arrives before it.
     ///
     /// # Errors
     /// As [`Link::disconnect`].
@@ -96,22 +96,22 @@ impl Connection {
         self.link.disconnect()
     }
 
-    /// It goes once what it asked last was answered.
+    /// Disconnect it after its last request was answered.
     pub(super) fn is_to_go(&self) {
         self.is_to_go.store(true, Ordering::Release);
     }
 
-    /// Whether [`Connection::is_to_go`] was called; true once.
+    /// Whether [`Connection::is_to_go`] was called; `true` only once.
     pub(super) fn goes(&self) -> bool {
         self.is_to_go.swap(false, Ordering::AcqRel)
     }
 
-    /// While the guard lives nobody else brings this connection's rooms in line.
+    /// While the guard lives, nobody else updates this connection's rooms.
     pub(super) fn membership(&self) -> MutexGuard<'_, ()> {
         self.membership.lock()
     }
 
-    /// How far plugins were told of it; held for a look, never across a call.
+    /// The state of announcing it; hold it for a look only, never across a call.
     pub(super) fn announced(&self) -> MutexGuard<'_, Announced> {
         self.announced.lock()
     }
@@ -127,12 +127,12 @@ impl Connection {
         self.cut.cancelled().await;
     }
 
-    /// A client that polls took what was queued for it while the server drains.
+    /// Notes that a polling client took what was queued for it while the server drains.
     pub(super) fn took_last_word(&self) {
         self.heard.cancel();
     }
 
-    /// Resolves once [`Connection::took_last_word`] was called, or the connection is over.
+    /// Resolves when [`Connection::took_last_word`] was called, or the connection has ended.
     pub(super) async fn heard_last_word(&self) {
         tokio::select! {
             () = self.heard.cancelled() => {}
@@ -141,7 +141,7 @@ impl Connection {
     }
 }
 
-/// What a revocation may name of a session.
+/// The part of a session that a revocation can name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Subject {
     /// The user's id.
@@ -154,35 +154,35 @@ enum Subject {
 #[derive(Default)]
 pub(super) struct Connections {
     open: DashMap<SessionId, Arc<Connection>>,
-    /// Those that have a user, by what a revocation may name.
+    /// Those with a user, by what a revocation can name.
     by_subject: DashMap<Subject, HashMap<ConnectionId, Arc<Connection>>>,
     barred: DashMap<SessionId, Barred>,
 }
 
-/// Why a session is answered no more polls.
+/// Why polls of a session are not answered any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Barred {
-    /// It is over: the client left by its own word, or was told to go.
+    /// It has ended: the client left, or was disconnected.
     Ended,
-    /// Gate 1 refused it and may yet say yes.
+    /// Gate 1 refused it, but may accept it later.
     Refused(Code),
 }
 
 impl Connections {
-    /// Adds one.
+    /// Adds a connection.
     pub(super) fn insert(&self, connection: Arc<Connection>) {
         self.open.insert(connection.transport.clone(), connection);
     }
 
-    /// Forgets one; false when it is not there. Another of the same transport stays.
+    /// Removes a connection; `false` if it is not there. Another one of the same transport stays.
     pub(super) fn remove(&self, connection: &Arc<Connection>) -> bool {
         let was_open = self.open.remove_if(&connection.transport, |_, open| Arc::ptr_eq(open, connection)).is_some();
-        // After that: whoever indexes it meanwhile sees that it is gone, or was before this.
+        // Afterwards: whoever indexes it meanwhile sees that it is gone, or was earlier than this.
         self.unindex(connection, &mut connection.indexed.lock());
         was_open
     }
 
-    /// Finds an open one by its user and its credential as they are now, and no longer by those of before.
+    /// Makes an open connection findable by its present user and credential, and no longer by earlier ones.
     pub(super) fn index(&self, connection: &Arc<Connection>) {
         let mut indexed = connection.indexed.lock();
         self.unindex(connection, &mut indexed);
@@ -206,12 +206,12 @@ impl Connections {
         }
     }
 
-    /// Those of a user, of every tenant.
+    /// The connections of a user, of every tenant.
     pub(super) fn of_user(&self, user: &str) -> Vec<Arc<Connection>> {
         self.of(&Subject::User(user.to_owned()))
     }
 
-    /// Those whose credential has this id.
+    /// The connections whose credential has this id.
     pub(super) fn of_token(&self, token: &str) -> Vec<Arc<Connection>> {
         self.of(&Subject::Token(token.to_owned()))
     }
@@ -220,12 +220,12 @@ impl Connections {
         self.by_subject.get(subject).map(|found| found.values().cloned().collect()).unwrap_or_default()
     }
 
-    /// Finds one.
+    /// Finds a connection.
     pub(super) fn get(&self, session: &SessionId) -> Option<Arc<Connection>> {
         self.open.get(session).map(|found| Arc::clone(&found))
     }
 
-    /// Those open now; no lock is held while the caller walks them.
+    /// The open connections; no lock is held while the caller walks them.
     pub(super) fn all(&self) -> Vec<Arc<Connection>> {
         self.open.iter().map(|found| Arc::clone(&found)).collect()
     }
@@ -235,7 +235,7 @@ impl Connections {
         self.open.len()
     }
 
-    /// Answers no more polls of a session for this long, by when the transport has forgotten it.
+    /// Answers no more polls of a session for this time, after which the transport has forgotten it.
     pub(super) fn bar(self: &Arc<Self>, session: SessionId, why: Barred, time: Duration) {
         let connections = Arc::clone(self);
         connections.barred.insert(session.clone(), why);

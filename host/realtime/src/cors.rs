@@ -1,7 +1,7 @@
-//! What browsers are told when a page of another origin polls (CORS): whether it may, with its cookies or without, and
-//! which headers it may send along. <https://fetch.spec.whatwg.org/#http-cors-protocol>
+//! The CORS answers for polling pages of other origins: whether they may poll, with or without cookies, and which
+//! headers they may send. <https://fetch.spec.whatwg.org/#http-cors-protocol>
 //!
-//! Pages are judged by gate 1, whatever this says; here a browser learns that it may let the page see the answers.
+//! Gate 1 checks pages independently of this; here a browser learns whether the page may see the answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use tower_http::cors::{AllowCredentials, AllowHeaders, AllowOrigin, CorsLayer};
 
 use tidegate_core::flow::Gates;
 
-/// How long a browser may remember the answer. Without it each poll of a page that sends headers of its own is two requests.
+/// How long a browser may remember the answer. Without it each poll of a page with its own headers takes two requests.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
-/// Pages of the origins listed may poll, with the headers that they ask for, or with `headers` only.
+/// Pages of the listed origins may poll, with any headers that they ask for, or only with `headers`.
 pub(super) fn layer(gates: &Arc<Gates>, headers: Option<&[String]>) -> CorsLayer {
     CorsLayer::new()
         .allow_methods([Method::GET, Method::POST])
@@ -25,7 +25,7 @@ pub(super) fn layer(gates: &Arc<Gates>, headers: Option<&[String]>) -> CorsLayer
         .max_age(REMEMBERED)
 }
 
-/// Those of the transport itself are allowed in any case: clients that poll send them.
+/// The headers of the transport itself are always allowed, because polling clients send them.
 fn allowed(headers: Option<&[String]>) -> AllowHeaders {
     let Some(headers) = headers else { return AllowHeaders::mirror_request() };
     let own = [header::AUTHORIZATION, header::CONTENT_TYPE];

@@ -1,8 +1,8 @@
-//! A TCP stream that can be cut at any time, and on which nothing is waited for without a deadline.
+//! A TCP stream that can be cut at any time, and on which every wait has a deadline.
 //!
-//! The transport library flushes outside of any cancellation: a peer that stops reading keeps its connection, its
-//! place in the rooms and its buffers until TCP gives up, which a hostile peer prevents. And HTTP waits for a head, or for
-//! the next request, as long as the peer likes. So the bounds are here, below both.
+//! The transport library flushes outside of any cancellation: a peer that stops reading keeps its connection, its place
+//! in the rooms and its buffers until TCP gives up, which a hostile peer prevents. And HTTP waits for a head, or for
+//! the next request, as long as the peer likes. So the limits are here, below both.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,24 +20,25 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use tidegate_core::telemetry;
 
-/// How long a peer may take for what it owes.
+/// How long a peer may take for each step.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// For the head of a request: the first from the connection's beginning, others from their first byte.
+    /// To send the head of a request: for the first request counted from the beginning of the connection, for others
+    /// from their first byte.
     pub(super) head: Duration,
-    /// For the next request, after an answer.
+    /// To send the next request after an answer.
     pub(super) idle: Duration,
-    /// For taking any of the bytes that wait for it.
+    /// To read any of the bytes that wait for it.
     pub(super) write: Duration,
 }
 
-/// What a connection is about, seen from HTTP.
+/// The phase of a connection, as HTTP sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Phase {
-    /// A head is awaited, or its rest.
+    /// Waiting for a head, or for the rest of it.
     Head,
-    /// A request is under way, or a websocket has taken over: how long things take is the matter of who serves it.
+    /// A request is running, or a websocket has taken over: whoever serves it limits the time.
     Serving,
     /// The last request was answered; the next may come.
     Idle,
@@ -53,7 +54,7 @@ impl Phase {
     }
 }
 
-/// Who is at the other end of a TCP connection, for handlers: `ConnectInfo<Peer>`.
+/// The other end of a TCP connection, for handlers: `ConnectInfo<Peer>`.
 #[derive(Debug, Clone)]
 pub struct Peer {
     address: SocketAddr,
@@ -90,26 +91,26 @@ struct Closing {
 }
 
 impl Switch {
-    /// Ends the connection: its next read and write fail, those under way are woken to fail.
+    /// Ends the connection: its next read and write fail, and running ones are woken to fail.
     pub(super) fn cut(&self) {
         self.cut.store(true, Ordering::Release);
         self.reader.wake();
         self.writer.wake();
     }
 
-    /// A request's head has come: from here on it is the matter of who serves it how long things take.
+    /// The head of a request has arrived: from here on whoever serves it limits the time.
     pub(super) fn requested(&self) {
         self.phase.store(Phase::Serving as u8, Ordering::Release);
     }
 
-    /// The request was answered, and the connection is HTTP's still.
+    /// The request was answered, and the connection still belongs to HTTP.
     pub(super) fn answered(&self) {
         self.phase.store(Phase::Idle as u8, Ordering::Release);
-        // Whoever reads waits for bytes only, and would not look at the deadline before some come.
+        // The reader waits for bytes only, and would not look at the deadline before some come.
         self.reader.wake();
     }
 
-    /// Bytes have come; after an answer they are the next head's.
+    /// Bytes have arrived; after an answer they belong to the next head.
     fn received(&self) {
         let (idle, head) = (Phase::Idle as u8, Phase::Head as u8);
         let _ = self.phase.compare_exchange(idle, head, Ordering::AcqRel, Ordering::Relaxed);
@@ -123,7 +124,7 @@ impl Switch {
         }
     }
 
-    /// Runs `then` when the connection ends, at once if it has ended. Replaces what was set before.
+    /// Runs `then` when the connection ends, or at once if it has ended. Replaces an earlier one.
     pub(super) fn on_close(&self, then: impl FnOnce() + Send + 'static) {
         let mut closing = self.closing.lock();
         if closing.closed {
@@ -160,20 +161,20 @@ pub(super) struct CuttableStream {
     tcp: TcpStream,
     peer: Peer,
     patience: Patience,
-    /// The phase that the deadline is of.
+    /// The phase of the deadline.
     phase: Phase,
-    /// Until the peer sends what is awaited.
+    /// Until when the peer must send what is expected.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// When the peer last took bytes, since the deadline was looked at.
+    /// When the peer last read bytes, since the deadline was checked.
     took_bytes_at: Option<Instant>,
-    /// While the peer takes no bytes.
+    /// Runs while the peer reads no bytes.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Goes when the connection does.
+    /// Dropped together with the connection.
     _place: Box<dyn Send>,
 }
 
 impl CuttableStream {
-    /// A connection that has just come, and waits for its first request. `place` is kept as long as it lasts.
+    /// A new connection that waits for its first request. `place` is kept as long as it lasts.
     pub(super) fn new(tcp: TcpStream, address: SocketAddr, patience: Patience, place: impl Send + 'static) -> Self {
         let peer = Peer { address, switch: Arc::default() };
         let deadline = Some(Box::pin(sleep(patience.head)));
@@ -193,7 +194,7 @@ impl CuttableStream {
         &self.peer
     }
 
-    /// Waits no longer for what the peer owes than it may take.
+    /// Ends a wait for the peer at its deadline.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let phase = self.peer.switch.phase();
         if phase != self.phase {
@@ -207,7 +208,7 @@ impl CuttableStream {
         }
         let Some(deadline) = &mut self.deadline else { return Poll::Pending };
         ready!(deadline.as_mut().poll(cx));
-        // A peer that still took its answer meanwhile has its whole time from then on.
+        // A peer that was still reading its answer meanwhile has its whole time from then on.
         if let Some(patient_until) = self.took_bytes_at.take().map(|at| at + self.patience.idle)
             && phase == Phase::Idle
             && patient_until > Instant::now()
@@ -235,7 +236,7 @@ impl CuttableStream {
         let deadline = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(deadline.as_mut().poll(cx));
         telemetry::tcp_timeout("write");
-        // Both tasks of a websocket have to learn of it.
+        // Both tasks of a websocket must learn of it.
         self.peer.switch.cut();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -245,7 +246,7 @@ impl Drop for CuttableStream {
     fn drop(&mut self) {
         self.peer.switch.closed();
         if self.peer.switch.check().is_err() {
-            // What the peer has not taken by now it never will: reset, so that it learns of the end at once.
+            // The peer will never read what it has not read by now: a reset tells it the end at once.
             let _ = self.tcp.set_zero_linger();
         }
     }
@@ -283,7 +284,7 @@ impl AsyncWrite for CuttableStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // TCP has nothing to flush: a task that writes waits in `poll_write`.
+        // TCP has nothing to flush: a writing task waits in `poll_write`.
         let wire = self.get_mut();
         wire.peer.switch.check()?;
         Pin::new(&mut wire.tcp).poll_flush(cx)

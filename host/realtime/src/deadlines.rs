@@ -1,7 +1,7 @@
-//! When something is to be done with a connection: one moment a connection, in order, and one task that waits for the
-//! first. A hundred thousand connections cost no task and no timer each.
+//! A timer queue for connections: at most one moment for each connection, in order, and one task that waits for the
+//! first. A hundred thousand connections need no task and no timer each.
 //!
-//! The task looks at the clock again every few seconds: the one that moments are told by may have jumped.
+//! The task looks at the clock again every few seconds, because the clock may have jumped.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use super::connections::Connection;
 use tidegate_core::flow::LOOK_AGAIN;
 use tidegate_core::protocol::ConnectionId;
 
-/// A moment, as a clock tells it.
+/// A moment of a clock.
 pub(super) trait Moment: Ord + Copy {
-    /// How long after another one it is; zero when it is before.
+    /// How long after an earlier moment it is; zero if it is before that.
     fn after(self, earlier: Self) -> Duration;
 }
 
@@ -41,7 +41,7 @@ impl Moment for UnixMs {
 pub(super) struct Deadlines<M> {
     /// Held for a look-up and a change, never across a wait.
     state: Mutex<State<M>>,
-    /// The first moment is another one.
+    /// Notified when the first moment has changed.
     changed: Notify,
 }
 
@@ -51,7 +51,7 @@ struct State<M> {
     next: u64,
 }
 
-/// The moment, and a number that tells connections of one moment apart.
+/// The moment, and a number that distinguishes connections with the same moment.
 type Key<M> = (M, u64);
 
 impl<M> Default for Deadlines<M> {
@@ -62,7 +62,7 @@ impl<M> Default for Deadlines<M> {
 }
 
 impl<M: Moment> Deadlines<M> {
-    /// Sets a connection's moment, whatever it was before; `None` takes it away.
+    /// Sets a connection's moment and replaces an earlier setting; `None` removes it.
     pub(super) fn set(&self, connection: &Arc<Connection>, at: Option<M>) {
         let mut state = self.state.lock();
         state.take(connection.id());
@@ -90,8 +90,8 @@ impl<M: Moment> Deadlines<M> {
         }
     }
 
-    /// Resolves to a connection whose moment has come by this clock; it has none from then on. One task waits. Safe to
-    /// cancel.
+    /// Resolves to a connection whose moment has come by this clock, and removes the moment. Only one task waits. Safe
+    /// to cancel.
     pub(super) async fn due(&self, now: impl Fn() -> M) -> Arc<Connection> {
         loop {
             let wait = {

@@ -1,5 +1,5 @@
-//! What stands before the transport: refuses new sessions that cannot be served, notes which TCP connection carries
-//! an upgraded session, and ends the polling of a session that was cut.
+//! The admission in front of the transport: refuses new sessions that cannot be served, notes which TCP connection
+//! carries an upgraded session, and ends the polling of a session that was cut.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use tidegate_core::flow::{Gates, Handshake};
 use tidegate_core::protocol::{Code, Refusal};
 use tidegate_core::telemetry;
 
-/// Longest body of a refusal of the transport itself.
+/// Longest body of a refusal by the transport itself.
 const REFUSAL_BYTES_MAX: usize = 1024;
 
 /// Lets a transport request through, or answers it.
 ///
-/// A new session that comes at the wrong time gets a 503 and no Socket.IO refusal: the stock client tries again by
-/// itself after a failed transport, and never after a `connect_error`.
+/// A new session that cannot be served now gets a 503 and not a Socket.IO refusal: the stock client tries again by
+/// itself after a failed transport, but never after a `connect_error`.
 pub(super) async fn door(
     State((realtime, gates, addresses)): State<(Arc<Realtime>, Arc<Gates>, Arc<Addresses>)>,
     request: Request,
@@ -61,7 +61,8 @@ async fn pass(
         return barred(why);
     }
     let connection = realtime.connections.get(&session);
-    // Gate 1 asks the page that began. Whoever has the session's id since has no business with it from elsewhere.
+    // Gate 1 checks the page that began the session. Later requests with the session's id must not come from another
+    // page.
     let is_foreign = !gates.admits_page(&page(addresses, peer, request.headers()));
     if is_foreign && connection.is_some() {
         telemetry::connection_refused(Code::Forbidden.as_str());
@@ -73,20 +74,20 @@ async fn pass(
         realtime.wires.bind(&session, peer.switch());
     }
     let Some(connection) = connection else {
-        // Gate 1 refuses it, and says so with a code to a client that asked from there all along.
+        // Gate 1 refuses it, and a client that asked from there from the beginning gets a code.
         let mark = is_foreign.then(|| realtime.foreign.mark(session.clone()));
         let response = next.run(request).await;
         if let Some(mark) = mark.filter(|_| !response.status().is_client_error()) {
             mark.keep(realtime.limits.handshake_timeout.max(SESSION_TIMEOUT));
         }
-        // Refused meanwhile by a gate that may yet say yes: what this poll would tell is a `connect_error`.
+        // A gate refused it meanwhile, but may accept it later: this poll would return a `connect_error`.
         return match realtime.connections.barred(&session) {
             Some(why) => barred(why),
             None => explained(response).await,
         };
     };
     let response = tokio::select! {
-        // What is ready for the client goes out first: the word that the server drains, and the close itself.
+        // Whatever is ready for the client goes out first: the message that the server drains, and the close itself.
         biased;
         response = next.run(request) => response,
         () = connection.was_cut() => session_unknown(),
@@ -97,18 +98,18 @@ async fn pass(
     response
 }
 
-/// Where a request says it comes from.
+/// The origin that a request names.
 fn page(addresses: &Addresses, peer: Option<IpAddr>, headers: &HeaderMap) -> Handshake {
     let origin = headers.get(header::ORIGIN).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     Handshake { origin, host: addresses.host(peer, headers), ..Handshake::default() }
 }
 
-/// What a connection beyond `limits.tcp_connections` is answered.
+/// The answer to a connection beyond `limits.tcp_connections`.
 pub(super) fn full() -> Response {
-    come_back(&Refusal::because(Code::Unavailable, "as many connections as there may be, try again later"))
+    come_back(&Refusal::because(Code::Unavailable, "the limit of connections is reached, try again later"))
 }
 
-/// What is answered to a body that did not arrive in time. The connection ends: what comes yet is the rest of it.
+/// The answer when a body did not arrive in time. The connection ends, because only the rest of the body could follow.
 fn late() -> Response {
     let headers = [("connection", "close"), ("content-type", "application/json")];
     let body = r#"{"error":{"code":"request_timeout","message":"the body did not arrive in time"}}"#;
@@ -129,8 +130,8 @@ fn barred(why: Barred) -> Response {
     }
 }
 
-/// What the transport answers, with a way out where it does not have the session: each request of a client that polls
-/// comes to another node behind a balancer that was not told otherwise, and the client never gets in.
+/// Explains `Session ID unknown`: without sticky sessions a load balancer sends each poll to another node and the
+/// client never connects.
 async fn explained(response: Response) -> Response {
     if response.status() != StatusCode::BAD_REQUEST {
         return response;
@@ -144,10 +145,10 @@ async fn explained(response: Response) -> Response {
     Response::from_parts(parts, bytes.into())
 }
 
-/// What is answered to a request of a session that is not here: the client begins a new one.
+/// The answer to a request of an unknown session: the client begins a new one.
 /// <https://github.com/socketio/socket.io/tree/main/docs/engine.io-protocol>
 fn session_unknown() -> Response {
-    let body = r#"{"code":1,"message":"Session ID unknown: it has ended, or it is another node's: a balancer before several nodes needs sticky sessions, or clients that connect with transports: [\"websocket\"]"}"#;
+    let body = r#"{"code":1,"message":"Session ID unknown: it has ended, or it belongs to another node. A load balancer in front of several nodes needs sticky sessions, or clients must connect with transports: [\"websocket\"]"}"#;
     (StatusCode::BAD_REQUEST, [("content-type", "application/json")], body).into_response()
 }
 
@@ -164,7 +165,7 @@ impl Realtime {
             return Err(Code::Unavailable.into());
         }
         if !self.failures.admits(address) {
-            return Err(Refusal::because(Code::RateLimited, "too many credentials that were no good, wait a minute"));
+            return Err(Refusal::because(Code::RateLimited, "too many failed logins, try again in a minute"));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! Sessions that end from the server's side, for good: their credential is over, was revoked, or another user's came.
-//! And subscriptions that do, because something was revoked or an authorizer's grant is over.
+//! Sessions that the server ends for good: their credential has expired or was revoked, or another user's credential
+//! came. And subscriptions that end because of a revocation or the end of an authorizer's grant.
 //!
-//! Such an end is terminal: the client is told, then disconnected by Socket.IO, and a stock client stays away.
+//! Such an end is final: the client is informed, then disconnected by Socket.IO, and a stock client stays away.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use tidegate_core::flow::revoke::Revocation;
 use tidegate_core::flow::{Ending, Gates};
 use tidegate_core::protocol::{Code, SessionEvent};
 
-/// How long a client that was told to go may take to hear it, before its transport is cut.
+/// How long a dismissed client may take to receive the message before its transport is cut.
 const PARTING: Duration = Duration::from_secs(5);
 
 impl Realtime {
@@ -43,7 +43,8 @@ impl Realtime {
         shutdown.run_until_cancelled(all).await;
     }
 
-    /// Asks about subscriptions whose moment has come, of some connections at a time: authorizers have others to answer.
+    /// Re-authorizes subscriptions whose moment has come, of some connections at a time, because authorizers have other
+    /// work, too.
     async fn ask_again(&self, gates: &Gates) {
         let mut asked = FuturesUnordered::new();
         loop {
@@ -63,7 +64,7 @@ impl Realtime {
             return;
         }
         match gates.next_ending(&connection.session) {
-            // It may have moved since it was known.
+            // It may have moved since.
             Some((Duration::ZERO, ending)) if gates.looks_before(&connection.session, ending) => {
                 let patience_s = match ending {
                     Ending::Tell { expires_in_s, .. } => looks::PATIENCE_S.min(expires_in_s),
@@ -85,7 +86,7 @@ impl Realtime {
         self.await_ending(gates, connection);
     }
 
-    /// Sets the moment at which something happens because the credential ends. Whoever changes the user calls it.
+    /// Sets the next moment for the end of the credential. Whoever changes the user calls it.
     pub(super) fn await_ending(&self, gates: &Gates, connection: &Arc<Connection>) {
         let next = gates.next_ending(&connection.session).filter(|_| !connection.session.is_closed());
         let moment = |time: Duration| {
@@ -95,7 +96,7 @@ impl Realtime {
         self.endings.set(connection, next.map(|(time, _)| moment(time)));
     }
 
-    /// Sets the moment at which the first of the subscriptions is asked about again.
+    /// Sets the moment at which the first subscription is re-authorized.
     pub(super) fn await_recheck(&self, gates: &Gates, connection: &Arc<Connection>) {
         if let Some(at) = gates.next_recheck(&connection.session)
             && !connection.session.is_closed()
@@ -104,8 +105,8 @@ impl Realtime {
         }
     }
 
-    /// A connection that came, or has another credential: found by it from now on, and ended if that was revoked before
-    /// it could be found.
+    /// Registers a connection that opened, or has another credential: from now on it can be found by the credential,
+    /// and it ends if the credential was revoked before.
     pub(super) fn know(&self, gates: &Arc<Gates>, connection: &Arc<Connection>) {
         self.connections.index(connection);
         if gates.still_good(&connection.session) == Err(Code::TokenRevoked) {
@@ -115,7 +116,7 @@ impl Realtime {
         self.await_look(gates, connection);
     }
 
-    /// Ends a session for good: it receives nothing more, is told why, and disconnected.
+    /// Ends a session for good: it receives nothing more except the reason, and is disconnected.
     pub(super) fn dismiss(
         &self,
         gates: &Arc<Gates>,
@@ -129,7 +130,7 @@ impl Realtime {
         match told {
             // Its transport has no more use: without a connection it would count in no limit.
             Ok(()) => self.partings.set(connection, Some(Instant::now() + PARTING)),
-            // It comes back, and hears it from gate 1.
+            // It comes back, and learns it from gate 1.
             Err(LinkError::Full | LinkError::Closed) => connection.cut(),
         }
     }
@@ -168,7 +169,7 @@ impl Clients for Realtime {
     }
 }
 
-/// The end of a session that was revoked.
+/// The end of a revoked session.
 pub(super) const fn revoked(reason: Code) -> SessionEvent {
     SessionEvent::SessionRevoked { reason }
 }

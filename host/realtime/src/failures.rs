@@ -1,5 +1,5 @@
-//! How often an address failed to say who it is: who guesses credentials is slowed down before anything is asked about
-//! the next guess.
+//! Counts failed logins by address: an address that guesses credentials must wait, before its next guess causes any
+//! work.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,15 +8,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// What is counted together.
+/// The time in which failures are counted together.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses remembered. Beyond them, those whose minute is over are forgotten; with none of these, no further one is
-/// counted: whoever has so many addresses is not stopped by counting them.
+/// Most addresses in memory. Beyond that number the addresses whose minute has passed are forgotten; if there are none,
+/// no further address is counted: counting does not stop an attacker with so many addresses.
 const ADDRESSES_MAX: usize = 50_000;
 
-/// Failed attempts of the last minute, by address.
+/// Failed logins of the last minute, by address.
 pub(super) struct Failures {
-    /// Failures a minute after which an address waits for the next; 0 counts nothing.
+    /// Failures a minute after which an address must wait; 0: no limit.
     per_minute_max: u32,
     by_address: Mutex<HashMap<IpAddr, Window>>,
 }
@@ -27,7 +27,7 @@ struct Window {
 }
 
 impl Failures {
-    /// `limits.failed_connects`; 0 lets everybody fail as often as they like.
+    /// `limits.failed_connects`; 0: no limit.
     pub(super) fn new(per_minute_max: u32) -> Self {
         Self { per_minute_max, by_address: Mutex::default() }
     }
@@ -41,7 +41,7 @@ impl Failures {
             .is_none_or(|window| window.began.elapsed() >= WINDOW || window.failures < self.per_minute_max)
     }
 
-    /// Notes that this address brought a credential that was no good.
+    /// Records a failed login of this address.
     pub(super) fn note(&self, address: Option<IpAddr>) {
         let Some(address) = address.filter(|_| self.per_minute_max > 0) else { return };
         let address = network(address);
@@ -60,7 +60,7 @@ impl Failures {
     }
 }
 
-/// What one party has: an IPv4 address, or the /64 of an IPv6 one.
+/// The network of one party: an IPv4 address, or the /64 of an IPv6 address.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),

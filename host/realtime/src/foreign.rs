@@ -1,4 +1,4 @@
-//! Sessions that gate 1 has not judged yet and that a page of a foreign origin had a hand in: it asked, posted or upgraded
+//! Sessions that gate 1 has not checked yet and that a page of a foreign origin has used: it polled, posted or upgraded
 //! with the session's id. Gate 1 refuses them like a session that such a page began.
 
 use std::sync::Arc;
@@ -15,10 +15,10 @@ pub(super) struct Foreign {
     marked: DashMap<SessionId, Marks>,
 }
 
-/// Who holds a session's mark.
+/// The holders of a session's mark.
 #[derive(Default)]
 struct Marks {
-    /// Requests under way.
+    /// Running requests.
     requests: usize,
     /// A timer.
     is_kept: bool,
@@ -37,7 +37,7 @@ impl Foreign {
         Mark { foreign: Arc::clone(self), session }
     }
 
-    /// Whether a foreign page had a hand in this session.
+    /// Whether a foreign page has used this session.
     pub(super) fn has_touched(&self, session: &SessionId) -> bool {
         self.marked.contains_key(session)
     }
@@ -52,7 +52,7 @@ impl Foreign {
 }
 
 impl Mark {
-    /// The session exists: it stays marked for so long.
+    /// The session exists: it stays marked for this time.
     pub(super) fn keep(self, time: Duration) {
         let (foreign, session) = (Arc::clone(&self.foreign), self.session.clone());
         let was_kept = match foreign.marked.get_mut(&session) {

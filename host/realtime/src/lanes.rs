@@ -1,8 +1,8 @@
-//! The order of one connection's events: those on one topic one after the other, those on different topics in
-//! parallel, and not more of them than `limits.inbound_queue`.
+//! The order of one connection's events: events on the same topic run one after another, events on different topics in
+//! parallel, and at most `limits.inbound_queue` in total.
 //!
-//! A lane is a topic's queue. It exists while it has work: its first event starts the task that empties it, and the
-//! task ends with the last. An idle connection costs no task.
+//! A lane is the queue of a topic. It exists while it has work: its first event starts the task that empties it, and
+//! the task ends with the last. An idle connection needs no task.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -17,15 +17,15 @@ use tidegate_core::protocol::{Ack, Code, Refusal};
 
 /// One event to answer.
 pub(super) struct Job {
-    /// Finds the answer.
+    /// Computes the answer.
     pub(super) work: BoxFuture<'static, Ack>,
-    /// Takes the answer to the client.
+    /// Sends the answer to the client.
     pub(super) reply: Box<dyn FnOnce(Ack) + Send>,
 }
 
 /// The lanes of one connection.
 pub(super) struct Lanes {
-    /// Held for a look-up and a push or pop, never across work.
+    /// Held for a look-up and a push or pop, never while working.
     state: Mutex<State>,
     jobs_max: usize,
     tasks: TaskTracker,
@@ -33,23 +33,24 @@ pub(super) struct Lanes {
 
 #[derive(Default)]
 struct State {
-    /// Waiting jobs by topic; a topic is here exactly while a task empties its lane.
+    /// Waiting jobs by topic; a topic is in the map exactly while a task empties its lane.
     waiting: HashMap<String, VecDeque<Job>>,
-    /// Jobs waiting or running.
+    /// Waiting and running jobs.
     jobs: usize,
     closed: bool,
 }
 
-/// The connection has `limits.inbound_queue` events waiting or running. The job comes back, to be refused.
+/// The connection has `limits.inbound_queue` waiting or running events. The job comes back, to be refused.
 pub(super) struct LanesFull(pub(super) Job);
 
 impl Lanes {
-    /// Lanes for at most `jobs_max` jobs; their tasks are tracked by `tasks`.
+    /// Lanes for at most `jobs_max` jobs; `tasks` tracks their tasks.
     pub(super) fn new(jobs_max: usize, tasks: TaskTracker) -> Self {
         Self { state: Mutex::default(), jobs_max, tasks }
     }
 
-    /// Puts a job at the end of its topic's lane. Once closed, drops it: there is nobody to answer.
+    /// Puts a job at the end of its topic's lane. After [`Lanes::close`] it drops the job, because there is nobody to
+    /// answer.
     ///
     /// # Errors
     /// [`LanesFull`] with the job.
@@ -72,7 +73,7 @@ impl Lanes {
         Ok(())
     }
 
-    /// Drops what waits; what runs comes to its end.
+    /// Drops the waiting jobs; running jobs finish.
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
@@ -93,7 +94,7 @@ impl Lanes {
         }
     }
 
-    /// Counts a job as done and takes the lane's next, or ends the lane.
+    /// Counts a job as done and takes the lane's next one, or ends the lane.
     fn after(&self, topic: &str) -> Option<Job> {
         let mut state = self.state.lock();
         state.jobs -= 1;

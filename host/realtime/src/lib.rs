@@ -1,7 +1,7 @@
 //! Stock Socket.IO clients in, publications out. The only home of socketioxide and of axum's socket side.
 //!
-//! `link` is the port to one client's transport and `socketio` its implementation; everything between them and the
-//! flow (`answer`, `lanes`, `rooms`, `connections`) does not know which transport it is.
+//! `link` is the port to one client's transport, and `socketio` implements it. Everything between them and the flow
+//! (`answer`, `lanes`, `rooms`, `connections`) is independent of the transport.
 
 mod announcer;
 mod answer;
@@ -51,7 +51,8 @@ use link::LinkError;
 use rooms::Rooms;
 use wires::Wires;
 
-/// Connections whose subscriptions are asked about at once after a reload; authorizers have others to answer.
+/// Connections whose subscriptions are re-authorized at the same time after a reload, because authorizers have other
+/// work, too.
 const REAUTHORIZATIONS_MAX: usize = 16;
 
 /// The clients of this server.
@@ -62,29 +63,29 @@ pub struct Realtime {
     wires: Arc<Wires>,
     failures: Failures,
     foreign: Arc<Foreign>,
-    /// Every task that answers events.
+    /// All tasks that answer events.
     tasks: TaskTracker,
     announcer: Announcer,
-    /// The server drains and every client has been told.
+    /// The server drains, and every client was informed.
     drain_told: AtomicBool,
     transport: OnceLock<socketio::Transport>,
-    /// The gates these clients came through; weak, because they own this as their port.
+    /// The gates of these clients; weak, because the gates own this as their port.
     gates: OnceLock<Weak<Gates>>,
     /// When credentials end, by the wall clock.
     endings: Deadlines<UnixMs>,
-    /// When subscriptions are asked about again, in the time of [`Gates::elapsed`].
+    /// When subscriptions are re-authorized, in the time of [`Gates::elapsed`].
     rechecks: Deadlines<Instant>,
-    /// When credentials are looked at again.
+    /// When credentials are checked again.
     looks: Deadlines<Instant>,
-    /// When the transports of clients that were told to go are cut.
+    /// When the transports of dismissed clients are cut.
     partings: Deadlines<Instant>,
     /// The second argument of every publication.
     meta: Box<RawValue>,
 }
 
 impl Realtime {
-    /// No client yet; `broker` is told which topics have subscribers. It is the [`ports::Rooms`] of the gates, which are made after it and given to
-    /// [`Realtime::attach`].
+    /// No clients yet; `broker` learns which topics have subscribers. This is the [`ports::Rooms`] of the gates, which
+    /// are created after it and passed to [`Realtime::attach`].
     #[must_use]
     pub fn new(limits: Limits, broker: Arc<dyn Broker>) -> Arc<Self> {
         Arc::new(Self {
@@ -107,13 +108,13 @@ impl Realtime {
         })
     }
 
-    /// Adds `/socket.io/` to a router. `auth` says which origins may poll, and which proxies are believed. Call it once;
+    /// Adds `/socket.io/` to a router. `auth` says which origins may poll, and which proxies are trusted. Call it once;
     /// the result is for [`serve`], without which a client that does not read cannot be cut.
     pub fn attach(self: &Arc<Self>, router: axum::Router, gates: &Arc<Gates>, auth: &Auth) -> axum::Router {
         let _ = self.gates.set(Arc::downgrade(gates));
         let (transport, routes) = socketio::Transport::new(self, gates, auth);
         if self.transport.set(transport).is_err() {
-            tracing::error!("clients are attached already, the second transport will not drain");
+            tracing::error!("clients are attached already, so the second transport will not drain");
         }
         router.merge(routes)
     }
@@ -128,15 +129,15 @@ impl Realtime {
         self.connections.count()
     }
 
-    /// After a reload: ends the subscriptions that the catalog now in force no longer admits, and tells the clients.
+    /// After a reload: ends the subscriptions that the current catalog no longer admits, and informs the clients.
     pub fn recheck_all(&self, gates: &Gates) {
         for connection in self.connections.all() {
             gates.recheck(&self.member(&connection));
         }
     }
 
-    /// After a reload: asks authorizers that are others now about the subscriptions the old ones let in, some
-    /// connections at a time, ends those they refuse, and tells the clients.
+    /// After a reload: re-authorizes the subscriptions whose authorizers changed, some connections at a time, ends
+    /// those that are refused, and informs the clients.
     pub async fn reauthorize_all(&self, gates: &Gates) {
         let connections = futures_util::stream::iter(self.connections.all());
         let ask = |connection| async move { self.reauthorize(gates, &connection).await };
@@ -148,10 +149,10 @@ impl Realtime {
         self.await_recheck(gates, connection);
     }
 
-    /// Tells every client that the server is about to stop, lets the events under way be answered, and closes the
-    /// transports, so that stock clients reconnect. New sessions are refused from the start; keep serving HTTP until
-    /// it is done, because clients that poll need it to hear of it. Last, plugins are told that the connections are
-    /// over. Ends within `limits.drain_timeout`; returns how many connections had to be cut.
+    /// Tells every client that the server is about to stop, waits for running events to be answered, and closes the
+    /// transports, so that stock clients reconnect. New sessions are refused from the beginning. Keep serving HTTP
+    /// until it is done, because polling clients need it to learn of it. At the end the closed connections are
+    /// announced to plugins. Ends within `limits.drain_timeout`; returns how many connections had to be cut.
     pub async fn drain(&self, gates: &Arc<Gates>) -> usize {
         let began = Instant::now();
         let part = self.limits.drain_timeout / 4;
@@ -162,11 +163,11 @@ impl Realtime {
         }
         self.drain_told.store(true, Ordering::Release);
         self.tasks.close();
-        // What is still running after that is answered by nobody; the client asks again elsewhere.
+        // Events that still run after that get no answer; the client asks again elsewhere.
         let _ = timeout_at(began + part, self.tasks.wait()).await;
         let _ = timeout_at(began + part * 2, self.polls_taken()).await;
         let Some(transport) = self.transport.get() else { return 0 };
-        // Closing waits for every peer to take what is queued, so one that does not read would hold it for ever.
+        // Closing waits until every peer has read what is queued, so a peer that does not read would delay it for ever.
         let closed = timeout_at(began + part * 3, transport.close()).await;
         let mut cut = 0;
         for connection in self.connections.all() {
@@ -175,13 +176,13 @@ impl Realtime {
             connection.cut();
             self.announcer.went(gates, &connection);
         }
-        // What is not told by then is told by nobody: a plugin that is slow does not hold up the end.
+        // What was not announced by then is not announced: a slow plugin does not delay the end.
         let _ = timeout_at(began + part * 4, self.announcer.all_told()).await;
         cut
     }
 
-    /// Waits until the clients that poll have asked for what is queued: between two polls there is no way to reach
-    /// them, and closing drops what waits.
+    /// Waits until polling clients have fetched what is queued: between two polls they cannot be reached, and closing
+    /// drops what waits.
     async fn polls_taken(&self) {
         for connection in self.connections.all() {
             if !self.wires.carries(&connection.transport) {
@@ -190,14 +191,14 @@ impl Realtime {
         }
     }
 
-    /// Tells a client what concerns its session. One that cannot be told is made to come back.
+    /// Sends a client a message about its session. If that fails, the client is made to reconnect.
     fn tell(&self, connection: &Arc<Connection>, event: &SessionEvent) {
         if let Err(error) = connection.tell(event) {
             self.cut(connection, error);
         }
     }
 
-    /// A client was not told something: it has to reconnect, and so learns that it missed something.
+    /// A client did not receive something: it must reconnect, and so learns that it missed something.
     fn cut(&self, connection: &Arc<Connection>, error: LinkError) {
         if error == LinkError::Full && !connection.session.is_closed() {
             telemetry::outbound_overflow();
@@ -206,7 +207,7 @@ impl Realtime {
         connection.cut();
     }
 
-    /// The connection holds nothing from now on. It stays known until its transport is gone.
+    /// From now on the connection holds nothing. It stays known until its transport is gone.
     fn end(&self, connection: &Arc<Connection>) {
         for topic in connection.session.close() {
             let _membership = connection.membership();
@@ -230,8 +231,8 @@ impl Realtime {
         }
     }
 
-    /// The client left by its own word. Its transport has no more use: without a connection it would count in no
-    /// limit, so it goes too.
+    /// The client left by itself. Its transport has no more use: without a connection it would count in no limit, so it
+    /// is closed, too.
     fn hang_up(&self, gates: &Arc<Gates>, connection: &Arc<Connection>, reason: &'static str) {
         self.forget(gates, connection, reason);
         self.connections.bar(connection.transport.clone(), Barred::Ended, socketio::SESSION_TIMEOUT);

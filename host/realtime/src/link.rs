@@ -1,32 +1,33 @@
-//! The narrow port to one client's transport: what the rest of this room knows of it, so that it can be changed.
+//! The narrow port to one client's transport. The rest of this folder knows nothing else of the transport, so that it
+//! can be replaced.
 
 use serde_json::value::RawValue;
 
-/// One client, as reached through a transport.
+/// One client, reached through a transport.
 pub(super) trait Link: Send + Sync + 'static {
-    /// Queues an event with its arguments, each already JSON. Never waits.
+    /// Queues an event with its arguments, each of them JSON already. Never waits.
     ///
     /// # Errors
-    /// [`LinkError`]; nothing was queued then.
+    /// [`LinkError`]; then nothing was queued.
     fn emit(&self, event: &str, args: &[&RawValue]) -> Result<(), LinkError>;
 
-    /// Queues the word that the client is disconnected: a stock client stays away. The transport is left to the client.
+    /// Queues the message that the client is disconnected: a stock client stays away. The client closes the transport.
     ///
     /// # Errors
-    /// [`LinkError`]; nothing was queued then.
+    /// [`LinkError`]; then nothing was queued.
     fn disconnect(&self) -> Result<(), LinkError>;
 
-    /// Drops the transport, so that a stock client reconnects. It works on a peer that has stopped reading, too.
+    /// Drops the transport, so that a stock client reconnects. This also works on a peer that has stopped reading.
     fn kill(&self);
 }
 
-/// Why a link took nothing.
+/// Why a link accepted nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LinkError {
-    /// `limits.outbound_queue` packets wait already: the peer does not read.
+    /// `limits.outbound_queue` packets wait already: the client reads too slowly.
     #[error("the outbound queue is full")]
     Full,
-    /// The link is over.
+    /// The link has ended.
     #[error("the link is closed")]
     Closed,
 }
@@ -40,7 +41,7 @@ pub(super) mod fake {
 
     use super::{Link, LinkError};
 
-    /// A link that remembers what it was told. Clones are the same link.
+    /// A link that records what it received. Clones are the same link.
     #[derive(Clone, Default)]
     pub(crate) struct FakeLink(Arc<Mutex<Told>>);
 
@@ -52,7 +53,7 @@ pub(super) mod fake {
     }
 
     impl FakeLink {
-        /// A link whose peer does not read.
+        /// A link whose client does not read.
         pub(crate) fn full() -> Self {
             let link = Self::default();
             link.0.lock().is_full = true;

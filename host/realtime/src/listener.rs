@@ -1,6 +1,6 @@
-//! The TCP side: accepts connections as many as there may be, and converses HTTP on each. No phase of a connection is
-//! without a deadline: the stream knows those of the head and of the silence between two requests
-//! ([`super::cuttable_stream`]), who reads a body the one of the body.
+//! The TCP side: accepts connections up to the limit, and speaks HTTP on each. Every phase of a connection has a
+//! deadline: the stream has those for the head and for the silence between two requests ([`super::cuttable_stream`]);
+//! the reader of a body has the deadline of the body.
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,22 +27,22 @@ use super::door;
 use tidegate_core::config::Limits;
 use tidegate_core::telemetry;
 
-/// How long it waits to accept again where the system refused, most often because no descriptor is left.
+/// How long to wait before accepting again after the system refused, mostly because file descriptors ran out.
 const ACCEPT_RETRY: Duration = Duration::from_millis(200);
-/// A peer of which nothing is heard for so long is asked whether it is there…
+/// A peer that was silent for this long is probed…
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-/// …so often…
+/// …this often…
 const KEEPALIVE_PROBES: u32 = 4;
-/// …and this long apart, before the connection is given up.
+/// …and at these intervals, before the connection is dropped.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// Connections beyond the limit that are answered at once: one request each, and only about how the server does.
+/// Connections beyond the limit that are served at the same time: one request each, and only for the server's state.
 const SPARE_CONNECTIONS_MAX: usize = 16;
-/// How long such a connection lasts, all in all.
+/// How long such a connection may last in total.
 const SPARE_TIMEOUT: Duration = Duration::from_secs(2);
-/// What is answered there.
+/// The routes that are answered there.
 const SPARE_ROUTES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
-/// What bounds the connections.
+/// The limits of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ListenerLimits {
     connections_max: usize,
@@ -51,7 +51,7 @@ pub struct ListenerLimits {
 }
 
 impl ListenerLimits {
-    /// Those of the configuration, for so many TCP connections.
+    /// The limits of the configuration, with this number of TCP connections.
     #[must_use]
     pub const fn new(limits: &Limits, connections_max: usize) -> Self {
         let patience = Patience { head: limits.head_timeout, idle: limits.idle_timeout, write: limits.write_timeout };
@@ -59,9 +59,9 @@ impl ListenerLimits {
     }
 }
 
-/// Serves HTTP and sockets until `stop`; then accepts no more and ends with the requests under way. A request whose head
-/// is larger than `limits.headers` is answered 431, and its connection closed. Beyond `limits.tcp_connections` a connection
-/// is answered 503 and closed.
+/// Serves HTTP and sockets until `stop`; then accepts no more connections and finishes the running requests. A request
+/// with a head larger than `limits.headers` is answered with 431, and its connection is closed. A connection beyond
+/// `limits.tcp_connections` is answered with 503 and closed.
 pub async fn serve(tcp: TcpListener, router: axum::Router, limits: ListenerLimits, stop: CancellationToken) {
     let mut http = http1::Builder::new();
     http.max_header_size(limits.headers_bytes_max);
@@ -83,7 +83,7 @@ pub async fn serve(tcp: TcpListener, router: axum::Router, limits: ListenerLimit
     conversations.wait().await;
 }
 
-/// The next connection. What the system refuses is told, and waited out.
+/// The next connection. If the system refuses one, this is reported, and the server waits.
 async fn accept(tcp: &TcpListener) -> (TcpStream, SocketAddr) {
     let mut failures = 0;
     loop {
@@ -97,7 +97,7 @@ async fn accept(tcp: &TcpListener) -> (TcpStream, SocketAddr) {
                 }
                 return (stream, address);
             }
-            // The peer's own affair: it went before it was accepted.
+            // The peer's own doing: it left before it was accepted.
             Err(error) if is_of_peer(&error) => {}
             Err(error) => {
                 failures += 1;
@@ -123,7 +123,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// How many connections there may be.
+/// The places for connections.
 struct Places {
     regular: Arc<Semaphore>,
     spare: Arc<Semaphore>,
@@ -135,7 +135,7 @@ enum Place {
     Spare(Taken),
 }
 
-/// A place, and the count of it.
+/// A place, counted while it lives.
 struct Taken {
     _permit: OwnedSemaphorePermit,
     _count: telemetry::UnderWay,
@@ -149,14 +149,15 @@ impl Places {
         Self { regular: Arc::new(Semaphore::new(regular_max)), spare, regular_max }
     }
 
-    /// A place for the connection just accepted; it waits when even the spare ones are taken, and the next ones wait with it.
+    /// A place for the connection that was just accepted. It waits if even the spare places are taken, and the next
+    /// connections wait with it.
     async fn take(&self) -> Place {
         let taken = |permit| Taken { _permit: permit, _count: telemetry::tcp_connection() };
         if let Ok(permit) = self.regular.clone().try_acquire_owned() {
             return Place::Regular(taken(permit));
         }
         telemetry::tcp_connection_refused(self.regular_max);
-        // A semaphore that nobody closes.
+        // Nobody closes this semaphore.
         let Ok(permit) = self.spare.clone().acquire_owned().await else { return std::future::pending().await };
         Place::Spare(taken(permit))
     }
@@ -172,7 +173,7 @@ struct Host {
 }
 
 impl Host {
-    /// The requests of one TCP connection, until it is closed or becomes a websocket's.
+    /// The requests of one TCP connection, until it is closed or becomes a websocket.
     async fn converse(self, stream: TcpStream, address: SocketAddr, place: Taken) {
         let router = self.router.clone();
         self.serve(stream, address, place, move |request| {
@@ -231,7 +232,7 @@ impl Host {
             }
         };
         if let Err(error) = ended {
-            tracing::trace!(%error, "a connection ended badly");
+            tracing::trace!(%error, "a connection ended with an error");
             if error.is_parse_too_large() {
                 telemetry::http_request("-", 431, Duration::ZERO);
             }

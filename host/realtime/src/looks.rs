@@ -1,6 +1,6 @@
-//! Credentials that are looked at again while their sessions last: every `auth.recheck`, and before an end is told.
+//! Checks credentials again while their sessions last: every `auth.recheck`, and before an end is announced.
 //!
-//! Some connections at a time: the store has others to answer.
+//! Some connections at a time, because the store has other work, too.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use super::endings::revoked;
 use tidegate_core::flow::{Gates, Looked};
 use tidegate_core::protocol::{Code, SessionEvent};
 
-/// Connections whose credentials are looked at at once.
+/// Connections whose credentials are checked at the same time.
 const LOOKS_MAX: usize = 16;
-/// How long an end waits for the look before it, in seconds. Then it takes place, as far as it is known.
+/// How long an end waits for the check before it, in seconds. Then it takes place as far as it is known.
 pub(super) const PATIENCE_S: u64 = 3;
 
 impl Realtime {
-    /// Looks at credentials whose moment has come.
+    /// Checks the credentials whose moment has come.
     pub(super) async fn look_again(&self, gates: &Arc<Gates>) {
         let mut under_way = FuturesUnordered::new();
         loop {
@@ -57,7 +57,7 @@ impl Realtime {
         }
     }
 
-    /// Sets the moment at which the credential is looked at again, unless an earlier one is set.
+    /// Sets the moment at which the credential is checked again, unless an earlier one is set.
     pub(super) fn await_look(&self, gates: &Gates, connection: &Arc<Connection>) {
         if let Some(time) = gates.next_look(&connection.session)
             && !connection.session.is_closed()

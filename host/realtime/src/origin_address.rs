@@ -1,5 +1,5 @@
-//! Where a client comes from, and which host it asked for: the other end of its TCP connection and its `Host`, or what a
-//! trusted proxy there says.
+//! The address of a client and the host that it asked for: the other end of its TCP connection and its `Host`, or what
+//! a trusted proxy there reports.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,12 +8,12 @@ use axum::http::{HeaderMap, HeaderName, header};
 
 use tidegate_core::config::{Auth, ForwardedHeader, Network};
 
-/// Most proxies in a row that are believed.
+/// Longest chain of trusted proxies.
 const HOPS_MAX: usize = 32;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Knows whose word counts.
+/// Knows the trusted proxies.
 pub(super) struct Addresses {
     trusted: Vec<Network>,
     header: ForwardedHeader,
@@ -26,14 +26,14 @@ impl Addresses {
         Self { trusted, header: auth.forwarded_header, has_warned: AtomicBool::new(false) }
     }
 
-    /// The client's address; `None` when it is not known, and then nothing is held against it.
+    /// The client's address; `None` if it is unknown, and then no failures are counted for it.
     pub(super) fn of(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let peer = peer.to_canonical();
         if self.is_trusted(peer) {
             return self.told(headers).map_or(Some(peer), |told| told.address);
         }
-        // A proxy that nobody listed: all its clients have its address, and one that guesses would shut out the others.
-        // On the Internet this may as well be the one that guesses.
+        // An unlisted proxy: all its clients have its address, and one that guesses would block the others. On the
+        // Internet the proxy itself may be the one that guesses.
         let is_told = headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(header::FORWARDED);
         if !is_told || !is_inside(peer) {
             return Some(peer);
@@ -41,7 +41,7 @@ impl Addresses {
         if !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 %peer,
-                "clients come through a proxy that `auth.trusted_proxies` does not list: whose credentials are no good is not counted",
+                "clients connect through a proxy that `auth.trusted_proxies` does not list: their failed logins are not counted",
             );
         }
         None
@@ -51,12 +51,12 @@ impl Addresses {
         self.trusted.iter().any(|network| network.contains(address))
     }
 
-    /// The host that the client asked for: what the outermost of the trusted proxies was asked for, where they say it. A
+    /// The host that the client asked for: what the outermost trusted proxy was asked for, if the proxies report it. A
     /// proxy may ask this server under another name.
     pub(super) fn host(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<String> {
         let peer = peer.map(|peer| peer.to_canonical());
         let told = peer.filter(|peer| self.is_trusted(*peer)).and_then(|_| match self.header {
-            // Each proxy adds what it was asked for, or replaces what there is.
+            // Each proxy adds what it was asked for, or replaces what is there.
             ForwardedHeader::XForwardedFor => {
                 let hosts: Vec<String> = lines(headers, &X_FORWARDED_HOST);
                 let proxies = self.told(headers).map_or(0, |told| told.proxies);
@@ -70,8 +70,8 @@ impl Addresses {
         })
     }
 
-    /// The last address that no trusted proxy has, from the end: everything before it is what somebody claims. `None`
-    /// when the proxy says nothing.
+    /// The last address that does not belong to a trusted proxy, from the end: anybody can claim everything before it.
+    /// `None` if the proxy reports nothing.
     fn told(&self, headers: &HeaderMap) -> Option<Told> {
         let name = match self.header {
             ForwardedHeader::XForwardedFor => X_FORWARDED_FOR,
@@ -84,7 +84,7 @@ impl Addresses {
                 ForwardedHeader::Forwarded => (named(hop, "for"), named(hop, "host").map(str::to_owned)),
             };
             let address = text.and_then(address);
-            // A proxy that does not say what it was asked for did not change it.
+            // A proxy that does not report what it was asked for did not change it.
             let host = host.or_else(|| farthest.take().and_then(|nearer| nearer.host));
             farthest = Some(Told { address, proxies, host });
             if !address.is_some_and(|address| self.is_trusted(address)) {
@@ -95,13 +95,13 @@ impl Addresses {
     }
 }
 
-/// What trusted proxies say of a client.
+/// What trusted proxies report about a client.
 struct Told {
-    /// `None` when they do not know.
+    /// `None` if they do not know it.
     address: Option<IpAddr>,
-    /// How many of them there are behind the one that is connected.
+    /// How many proxies there are behind the connected one.
     proxies: usize,
-    /// The host it asked for; `None` when they do not say.
+    /// The host that it asked for; `None` if they do not report it.
     host: Option<String>,
 }
 
@@ -118,19 +118,19 @@ fn named<'a>(hop: &'a str, wanted: &str) -> Option<&'a str> {
     Some(value.trim().trim_matches('"'))
 }
 
-/// An address, perhaps with a port.
+/// An address, with an optional port.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
     address.ok().map(|address| address.to_canonical())
 }
 
-/// Whether an address is of this machine or of a private network.
+/// Whether an address belongs to this machine or a private network.
 const fn is_inside(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
             let [first, second, ..] = address.octets();
-            // RFC 6598: where container networks and carriers have theirs.
+            // RFC 6598: container networks and carriers use these addresses.
             let is_shared = first == 100 && second & 0b1100_0000 == 64;
             address.is_loopback() || address.is_private() || address.is_link_local() || is_shared
         }

@@ -1,7 +1,7 @@
-//! Who receives what: the subscribers of each topic, a room by the name `ch:<topic>` in Socket.IO's words.
+//! The subscribers of each topic: a room, in Socket.IO's terms with the name `ch:<topic>`.
 //!
-//! The rooms are kept here and not in the transport, because a broadcast there says how many sends failed and never
-//! whose: a subscriber that missed a publication has to be known, so that it can be made to come back.
+//! The rooms are kept here and not in the transport, because a broadcast there says how many sends failed but never
+//! whose: a subscriber that missed a publication must be known, so that it can be made to reconnect.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -20,7 +20,8 @@ use tidegate_core::telemetry;
 /// The subscribers of every topic that has any.
 pub(super) struct Rooms {
     by_topic: DashMap<Topic, Room>,
-    /// Told of every topic's first and last subscriber, under the lock of its room: in the order it happened.
+    /// Learns of every topic's first and last subscriber, under the lock of its room: in the order in which it
+    /// happened.
     broker: Arc<dyn Broker>,
 }
 
@@ -31,12 +32,12 @@ struct Room {
 }
 
 impl Rooms {
-    /// Rooms without anybody in them.
+    /// Empty rooms.
     pub(super) fn new(broker: Arc<dyn Broker>) -> Self {
         Self { by_topic: DashMap::new(), broker }
     }
 
-    /// Lets a connection into a topic's room. `channel` is the template, for metrics.
+    /// Adds a connection to a topic's room. `channel` is the template, for metrics.
     pub(super) fn join(&self, topic: &Topic, channel: &str, connection: &Arc<Connection>) {
         let mut room = self.by_topic.entry(topic.clone()).or_insert_with(|| {
             self.broker.subscribed(topic, channel);
@@ -47,7 +48,7 @@ impl Rooms {
         }
     }
 
-    /// Takes a connection out of a topic's room. The last to leave takes the room along.
+    /// Removes a connection from a topic's room. The last one to leave removes the room.
     pub(super) fn leave(&self, topic: &Topic, connection: &ConnectionId) {
         let Entry::Occupied(mut entry) = self.by_topic.entry(topic.clone()) else { return };
         let room = entry.get_mut();
@@ -60,20 +61,21 @@ impl Rooms {
         }
     }
 
-    /// Those in a topic's room now; no lock is held while the caller walks them.
+    /// The present members of a topic's room; no lock is held while the caller walks them.
     pub(super) fn members(&self, topic: &Topic) -> Vec<Arc<Connection>> {
         self.by_topic.get(topic).map_or_else(Vec::new, |room| room.members.values().cloned().collect())
     }
 
-    /// The topics of some channels, named by their templates, that have subscribers.
+    /// The topics with subscribers of some channels, named by their templates.
     pub(super) fn topics_of(&self, channels: &BTreeSet<&str>) -> Vec<Topic> {
         let of_them = self.by_topic.iter().filter(|room| channels.contains(room.channel.as_str()));
         of_them.map(|room| room.key().clone()).collect()
     }
 
-    /// Queues a publication for every member but `except`. Returns those that did not take it, each with the reason.
+    /// Queues a publication for every member except `except`. Returns the members that did not accept it, each with the
+    /// reason.
     ///
-    /// The members are copied first: a room of thousands takes milliseconds to fill, and nobody who joins or leaves
+    /// The members are copied first: a room of thousands takes milliseconds to serve, and nobody who joins or leaves
     /// meanwhile should wait for that.
     pub(super) fn deliver(&self, publication: &Publication, meta: &RawValue) -> Vec<(Arc<Connection>, LinkError)> {
         let members = self.members(&publication.topic);

@@ -1,4 +1,4 @@
-//! Socket.IO on socketioxide: the engine's settings, gate 1 at the handshake, events in, the link out.
+//! Socket.IO on socketioxide: the engine's settings, gate 1 at the handshake, incoming events, the outgoing link.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -29,15 +29,15 @@ use tidegate_core::flow::{Gates, Handshake, Session};
 use tidegate_core::protocol::{Code, ConnectionId, Refusal};
 use tidegate_core::telemetry;
 
-/// Which page had a browser send this. <https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header>
+/// Which page made the browser send this. <https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header>
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const PING_INTERVAL: Duration = Duration::from_secs(25);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// A session that is silent for this long is over.
+/// A session that is silent for this long has ended.
 pub(super) const SESSION_TIMEOUT: Duration = PING_INTERVAL.saturating_add(PING_TIMEOUT);
-/// How long a client that may come back waits for the end of its transport. To the stock client a transport that opened
-/// is a success, after which it waits a second and no longer, however often that happens. Longer would keep those waiting
-/// who could have come in by now.
+/// How long a refused client that may come back waits for the end of its transport. For the stock client an opened
+/// transport is a success, after which it waits at most a second, however often that happens. A longer wait would delay
+/// clients that could be accepted by now.
 const RETRY_HELD_BACK: Duration = Duration::from_secs(2);
 const WS_READ_BUFFER_BYTES: usize = 4 * 1024;
 
@@ -47,7 +47,7 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    /// The server, and the routes it answers.
+    /// The server, and the routes that it answers.
     pub(super) fn new(realtime: &Arc<Realtime>, gates: &Arc<Gates>, auth: &Auth) -> (Self, axum::Router) {
         let limits = &realtime.limits;
         let (service, io) = SocketIo::builder()
@@ -68,7 +68,7 @@ impl Transport {
             let entrance = entrance.clone();
             move |socket: Raw, auth: TryData<serde_json::Value>| async move { entrance.admit(&socket.0, auth).await }
         };
-        // The root namespace only: others would be made before any gate has been asked.
+        // The root namespace only: other namespaces would be created before any gate is asked.
         io.ns("/", (move |socket: SocketRef| async move { entrance.opened(&socket) }).with(admit));
         let routes = axum::Router::new()
             .route_service("/socket.io/", service)
@@ -80,13 +80,13 @@ impl Transport {
         (Self { io }, routes)
     }
 
-    /// Closes every transport once what is queued for it is written. Waits for ever on a peer that does not read.
+    /// Closes every transport once everything queued for it is written. Waits for ever on a peer that does not read.
     pub(super) async fn close(&self) {
         self.io.close().await;
     }
 }
 
-/// Where connections come in.
+/// Receives new connections.
 #[derive(Clone)]
 struct Entrance {
     realtime: Arc<Realtime>,
@@ -94,7 +94,7 @@ struct Entrance {
     addresses: Arc<Addresses>,
 }
 
-/// The code alone: the transport sends it as `err.message`.
+/// Only the code: the transport sends it as `err.message`.
 struct Refused(Code);
 
 impl std::fmt::Display for Refused {
@@ -104,8 +104,8 @@ impl std::fmt::Display for Refused {
 }
 
 impl Entrance {
-    /// Gate 1. The handlers are registered here and not once connected: by then the client's first events may have
-    /// come and found none.
+    /// Gate 1. The handlers are registered here and not later: otherwise the client's first events may come before
+    /// there is a handler.
     async fn admit(&self, socket: &Arc<Socket>, auth: TryData<serde_json::Value>) -> Result<(), Refused> {
         let transport = SessionId::new(socket.id.to_string());
         let id = ConnectionId::new(uuid::Uuid::new_v4().simple().to_string());
@@ -142,7 +142,8 @@ impl Entrance {
         let inbound = Inbound { entrance: self.clone(), connection: Arc::clone(&connection) };
         socket.on_fallback(inbound);
         let (realtime, gates) = (Arc::clone(&self.realtime), Arc::clone(&self.gates));
-        // It takes nothing that can fail, and cannot fail: the transport would keep the socket for ever.
+        // This closure takes nothing that can fail, and cannot fail: otherwise the transport would keep the socket for
+        // ever.
         socket.on_disconnect(move |reason: DisconnectReason| async move {
             match reason {
                 DisconnectReason::ClientNSDisconnect => realtime.hang_up(&gates, &connection, reason_label(reason)),
@@ -152,8 +153,8 @@ impl Entrance {
         Ok(())
     }
 
-    /// Has the client come back later where that may help: the stock client does so after a closed transport, never after
-    /// a `connect_error`.
+    /// Makes the client come back later if that may help: the stock client does so after a closed transport, never
+    /// after a `connect_error`.
     async fn refuse(&self, transport: &SessionId, code: Code) -> Refused {
         telemetry::connection_refused(code.as_str());
         if code.retry() {
@@ -169,8 +170,8 @@ impl Entrance {
         Refused(code)
     }
 
-    /// The client has been told that it is connected. It runs beside the disconnect handler, in any order; the
-    /// session says whether that came first.
+    /// The client knows that it is connected. This runs concurrently with the disconnect handler, in any order; the
+    /// session says which came first.
     fn opened(&self, socket: &SocketRef) {
         let Some(connection) = socket.extensions.get::<Arc<Connection>>() else { return };
         self.realtime.connections.insert(Arc::clone(&connection));
@@ -196,7 +197,7 @@ impl Entrance {
 
 fn handshake(socket: &Socket, auth: Option<serde_json::Value>) -> Handshake {
     let headers = &socket.req_parts().headers;
-    // A header that is no text is a credential that no provider recognises, not the absence of one.
+    // A header that is not text is a credential that no provider recognises, and not a missing one.
     let header = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let token = match auth {
         Some(serde_json::Value::Null) => None,
@@ -205,7 +206,7 @@ fn handshake(socket: &Socket, auth: Option<serde_json::Value>) -> Handshake {
             Some(serde_json::Value::String(token)) => Some(token),
             Some(other) => Some(other.to_string()),
         },
-        // An `auth` that cannot be read, or is no object, is a bad credential and not the absence of one.
+        // An `auth` that cannot be read, or is not an object, is a bad credential and not a missing one.
         Some(_) | None => Some("?".to_owned()),
     };
     Handshake {
@@ -231,7 +232,7 @@ const fn reason_label(reason: DisconnectReason) -> &'static str {
     }
 }
 
-/// The socket itself, which a link needs weakly.
+/// The socket itself, to which a link needs a weak reference.
 struct Raw(Arc<Socket>);
 
 impl FromConnectParts<LocalAdapter> for Raw {
@@ -242,7 +243,7 @@ impl FromConnectParts<LocalAdapter> for Raw {
     }
 }
 
-/// Every event of one connection. Called in order by the task that reads the transport, and so never waits.
+/// Every event of one connection. The task that reads the transport calls it in order, so it never waits.
 struct Inbound {
     entrance: Entrance,
     connection: Arc<Connection>,
@@ -257,7 +258,7 @@ impl MessageHandler<LocalAdapter, ()> for Inbound {
         let packet = match &value {
             Value::Str(text, None) => Ok(text.as_str()),
             Value::Str(_, Some(_)) | Value::Bytes(_) => {
-                Err(Refusal::because(Code::InvalidPayload, "binary is not taken: a payload is JSON"))
+                Err(Refusal::because(Code::InvalidPayload, "binary payloads are not supported: a payload must be JSON"))
             }
         };
         self.entrance.realtime.take(&self.entrance.gates, &self.connection, packet, ack);
@@ -284,7 +285,7 @@ impl Link for SocketIoLink {
     }
 
     fn kill(&self) {
-        // A session that polls has no wire of its own; the door ends it.
+        // A polling session has no wire of its own; the door ends it.
         self.wires.cut(&self.session);
     }
 }
@@ -294,13 +295,13 @@ fn link_error(error: &SendError) -> LinkError {
         SendError::Socket(SocketError::InternalChannelFull) => LinkError::Full,
         SendError::Socket(SocketError::Closed) => LinkError::Closed,
         SendError::Serialize(error) => {
-            tracing::error!(%error, "an answer does not serialise");
+            tracing::error!(%error, "an answer cannot be serialised");
             LinkError::Closed
         }
     }
 }
 
-/// Arguments one beside the other, as the transport spreads a tuple.
+/// Several arguments, serialised like a tuple for the transport.
 struct Spread<'a>(&'a [&'a RawValue]);
 
 impl Serialize for Spread<'_> {

@@ -1,4 +1,4 @@
-//! A request's body that has to arrive in time. Whoever reads it otherwise waits for its end as long as the peer likes.
+//! A request's body with a deadline. Otherwise its reader would wait for its end as long as the peer likes.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ impl Late {
     }
 }
 
-/// Gives a body so much time from now on; afterwards reading it fails.
+/// Gives a body this much time from now on; afterwards reading it fails.
 pub(super) fn in_time(body: Body, time: Duration) -> (Body, Late) {
     let late = Late::default();
     let timed = TimedBody { body, deadline: Box::pin(sleep(time)), late: late.clone() };
@@ -40,7 +40,7 @@ impl HttpBody for TimedBody {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        // First of all: a peer that always has another byte is late, too.
+        // Checked first: a peer that always has another byte is late, too.
         if self.deadline.as_mut().poll(cx).is_ready() {
             if !self.late.0.swap(true, Ordering::AcqRel) {
                 telemetry::tcp_timeout("body");

@@ -60,10 +60,14 @@ fn the_files_of_the_host_that_the_manual_names_are_there() {
     let files = host_files();
     for page in ["host/README.md", "wit/README.md"] {
         let text = committed(page);
-        for named in text.split('`').skip(1).step_by(2).filter(|code| code.ends_with(".rs")) {
+        let is_path = |code: &&str| !code.starts_with('/') && (code.ends_with(".rs") || code.ends_with('/'));
+        for named in text.split('`').skip(1).step_by(2).filter(is_path) {
             let path = format!("/{}", named.strip_prefix("host/").unwrap_or(named));
-            let is_there = root().join(named).exists() || files.iter().any(|file| format!("/{file}").ends_with(&path));
-            assert!(is_there, "{page}: there is no `{named}`");
+            let is_it = |file: &String| match format!("/{file}") {
+                file if path.ends_with('/') => file.contains(&path),
+                file => file.ends_with(&path),
+            };
+            assert!(root().join(named).exists() || files.iter().any(is_it), "{page}: there is no `{named}`");
         }
     }
 }

@@ -25,7 +25,7 @@ async fn mistakes(columns: &[(&str, ColumnKind)]) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn a_query_that_names_no_user_is_a_mistake_that_says_which_column_may_be_meant() {
     let told = mistakes(&[("userId", Text), ("roles", List)]).await;
-    assert_eq!(told, ["the query of the sessions has no column `user_id`; name it so: `\"userId\" as user_id`"]);
+    assert_eq!(told, ["the query for sessions has no column `user_id`; rename the column: `\"userId\" as user_id`"]);
     assert!(mistakes(&[("x", Text)]).await[0].contains("no column `user_id`"));
 }
 

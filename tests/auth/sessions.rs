@@ -339,7 +339,7 @@ async fn a_store_that_is_away_refuses_new_connections_for_now_and_harms_nobody_c
 async fn a_query_that_the_database_refuses_is_a_mistake_and_a_database_that_is_away_is_none() {
     let world = world();
     for (query, expected) in [
-        ("delete from sessions where token = $1", "is no question"),
+        ("delete from sessions where token = $1", "is not a query"),
         ("select 1 where a = $1 and b = $2", "takes 2 parameters"),
     ] {
         let mistakes = Door::try_with(auth(json!({ "query": query })), &world).await.err();

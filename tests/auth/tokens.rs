@@ -57,12 +57,12 @@ async fn a_public_key_is_read_from_a_file_and_a_list_of_algorithms_is_taken_whol
 async fn a_key_that_is_no_good_is_a_mistake_at_the_start() {
     let cases = [
         (json!({ "algorithm": "RS256", "public_key": include_str!("keys/rsa-short.pub.pem") }), "has 1024 bits"),
-        (json!({ "algorithm": "ES256", "public_key": include_str!("keys/p521.pub.pem") }), "not P-256 and not P-384"),
-        (json!({ "algorithm": "ES256", "public_key": P384_PUBLIC }), "`ES256` does not go with the public key"),
-        (json!({ "algorithm": ["RS256", "EdDSA"], "public_key": RSA_PUBLIC }), "`EdDSA` does not go with"),
+        (json!({ "algorithm": "ES256", "public_key": include_str!("keys/p521.pub.pem") }), "neither P-256 nor P-384"),
+        (json!({ "algorithm": "ES256", "public_key": P384_PUBLIC }), "`ES256` does not work with the public key"),
+        (json!({ "algorithm": ["RS256", "EdDSA"], "public_key": RSA_PUBLIC }), "`EdDSA` does not work with"),
         (
             json!({ "algorithm": "RS256", "public_key": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----" }),
-            "no good",
+            "is not valid",
         ),
         (
             json!({ "algorithm": "RS256", "public_key": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----" }),

@@ -324,7 +324,7 @@ async fn a_row_that_is_no_event_is_a_dead_letter_and_stops_nothing() {
     let reasons: Vec<&str> = letters.iter().rev().map(|letter| letter.reason.as_str()).collect();
     assert_eq!(reasons.len(), 7, "{reasons:#?}");
     const PARTS: [&str; 7] =
-        ["`type`", "`source`", "limits.payload", "invalid_payload", "no point in time", "no point in time", "`type`"];
+        ["`type`", "`source`", "limits.payload", "invalid_payload", "not a valid time", "not a valid time", "`type`"];
     for (reason, part) in reasons.iter().zip(PARTS) {
         assert!(reason.contains(part), "{reason}");
     }

@@ -92,7 +92,7 @@ async fn a_role_that_may_not_make_tables_is_told_the_way_out_and_the_way_out_is_
     postgres.sql("create role guest login password 'guest'; revoke create on database tidegate from public");
     let url = postgres.url().replace("tidegate:a-postgres-password", "guest:guest");
     let told = node(&url).open().await.unwrap_err();
-    assert!(told.contains("the role `guest` may not make the tables"), "{told}");
+    assert!(told.contains("the role `guest` may not create the server's tables"), "{told}");
     assert!(told.starts_with("`postgres://guest@127.0.0.1:") && !told.contains("guest:guest"), "{told}");
     let look = PostgresLook::at(url.parse().unwrap(), SETTINGS);
     let checked = look.could_serve().await.unwrap_err();
@@ -132,7 +132,7 @@ async fn a_database_that_cannot_be_used_is_told_with_its_address_and_the_reason(
     postgres.sql("create schema tidegate; create table tidegate.migrations (step bigint, name text)");
     postgres.sql("insert into tidegate.migrations values (1000, 'of tomorrow')");
     let told = node(&postgres.url()).open().await.unwrap_err();
-    assert!(told.contains("a newer version of Tidegate made its tables"), "{told}");
+    assert!(told.contains("a newer version of Tidegate created its tables"), "{told}");
     postgres.sql("drop schema tidegate cascade; alter database tidegate set default_transaction_read_only = on");
     let told = node(&postgres.url()).open().await.unwrap_err();
     assert!(told.contains("read-only") || told.contains("only reads"), "{told}");

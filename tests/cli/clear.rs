@@ -58,6 +58,6 @@ fn plugin_clear_says_how_many_digits_a_digest_needs() {
     let project = Project::new().write("tidegate.quarantine.json", &kept_out("ping", 'a'));
     let output = project.run(&["plugin", "clear", "aaaaaaaaaaa", "--url", &url]);
     assert_eq!(output.exit, Some(1));
-    let hint = "hint: a digest is meant by 12 or more of its digits, these are 11";
+    let hint = "hint: give at least 12 digits of the digest; these are 11";
     assert!(output.shown().contains(hint), "{}", output.shown());
 }

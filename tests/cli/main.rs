@@ -348,6 +348,6 @@ fn serve_says_which_files_a_reload_waits_for() {
     server.project.replace("channels/wrong.yaml", "feature: wrong\nchannels:\n  a: { scop: public, payload: {} }\n");
     let held_up = server.wait_for("reload.held_up");
     assert!(held_up.contains("channels/wrong.yaml") && held_up.contains("unknown key `scop`"), "{held_up}");
-    let told = server.wait_for("everything that was saved waits for");
-    assert!(told.contains("waits for channels/wrong.yaml; what was served before serves on"), "{told}");
+    let told = server.wait_for("all saved changes wait for");
+    assert!(told.contains("wait for channels/wrong.yaml; the server continues with what it served before"), "{told}");
 }

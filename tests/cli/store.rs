@@ -52,7 +52,7 @@ async fn check_prepares_queries_where_there_is_a_database_and_says_where_there_i
     let project = asking();
     let unprepared = project.run(&["check"]);
     assert_eq!(unprepared.exit, Some(0), "{}", unprepared.shown());
-    assert!(unprepared.shown().contains("so the queries that plugins are granted were not prepared"));
+    assert!(unprepared.shown().contains("so the queries of plugins were not checked"));
     assert!(!database(&project).exists());
     make_table(&project).await;
     let prepared = project.run(&["check"]);
@@ -77,10 +77,10 @@ fn check_refuses_a_store_that_a_start_would_refuse() {
         assert!(checked.shown().contains(why), "{}", checked.shown());
         assert!(checked.shown().contains("hint: `store` in tidegate.yaml names the file"), "{}", checked.shown());
     };
-    told(&with_store(keys(), "../nowhere/x.db"), "nowhere`: there is no such directory");
+    told(&with_store(keys(), "../nowhere/x.db"), "nowhere`: the directory does not exist");
     told(&with_store(keys(), "../channels"), "channels`: it is a directory");
     told(&with_store(keys(), "../channels/f.yaml"), "f.yaml`: file is not a database");
-    told(&with_store(asking(), "../nowhere/x.db"), "is granted queries of the store, which does not open");
+    told(&with_store(asking(), "../nowhere/x.db"), "is granted queries of the store, but the store does not open");
     let fits = with_store(keys(), "../new.db");
     assert_eq!(fits.run(&["check"]).exit, Some(0));
     assert!(!fits.path("new.db").exists(), "a check makes nothing");
@@ -93,7 +93,7 @@ fn check_refuses_a_granted_query_where_there_are_no_tables() {
     let project = project.write("config/tidegate.yaml", &config);
     let (checked, served) = (project.run(&["check"]), project.run(&["serve"]));
     assert_eq!((checked.exit, served.exit), (Some(65), Some(65)), "{}\n{}", checked.shown(), served.shown());
-    assert!(checked.shown().contains("`store: sqlite::memory:` has no tables to ask"), "{}", checked.shown());
+    assert!(checked.shown().contains("`store: sqlite::memory:` has no tables for queries"), "{}", checked.shown());
 }
 
 #[test]
@@ -184,7 +184,7 @@ async fn check_and_serve_refuse_a_session_query_that_could_let_nobody_in_and_sho
         project.replace("config/tidegate.yaml", &session);
     };
     for (columns, why) in [
-        ("userId", "the query of the sessions has no column `user_id`"),
+        ("userId", "the query for sessions has no column `user_id`"),
         ("userId as user_id, until as expires_at", "column `expires_at` is `datetime`"),
         ("userId as user_id, id as created_at", "column `created_at` is `text`"),
     ] {

@@ -193,7 +193,7 @@ describe("an outbox whose schema belongs to an administrator", () => {
     const ready = await server.get("/readyz");
     assert.deepEqual([ready.status, ready.body.error.details], [503, { away: ["postgres:app.events"] }]);
     const line = await server.printed("bus.away");
-    assert.match(line, /the role `tide` could not make it: .*permission denied for schema app/);
+    assert.match(line, /the role `tide` may not create it: .*permission denied for schema app/);
     assert.match(line, /`tidegate schema outbox --table app.events --server tide` prints the SQL/);
     assert.ok(!line.includes("a-role-password"));
   });

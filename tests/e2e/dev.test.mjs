@@ -122,7 +122,7 @@ describe("dev", () => {
     socket.on("disconnect", () => (dropped += 1));
     assert.equal(await pong(1), 1);
     const edit = replaced("pong: ping.n }", "pong: ping.n + 1000 }");
-    await dev.change(SOURCE, edit, /built plugin `ping`/, APPLIED, /warning: is answered otherwise: .*found 1007/, /plugin test ping --update/);
+    await dev.change(SOURCE, edit, /built plugin `ping`/, APPLIED, /warning: is answered differently: .*found 1007/, /plugin test ping --update/);
     assert.equal(await pong(1), 1001);
     assert.equal(dropped, 0);
   });
@@ -135,7 +135,7 @@ describe("dev", () => {
 
   test("a plugin with a mistake is told once and keeps no other from going live", async () => {
     const manifest = readFileSync(join(dev.directory, "plugins/vault-members/plugin.yaml"), "utf8");
-    await dev.change("plugins/vault-members/plugin.yaml", `${manifest}oops: 1\n`, /unknown key `oops`/, /in place of the rest serves what did before/);
+    await dev.change("plugins/vault-members/plugin.yaml", `${manifest}oops: 1\n`, /unknown key `oops`/, /the server continues with the version before/);
     const lines = dev.seen.length;
     await dev.change(SOURCE, replaced("ping.n + 1000 }", "ping.n + 1001 }"), /built plugin `ping`/, APPLIED);
     assert.equal(await pong(1), 1002);
@@ -150,7 +150,7 @@ describe("dev", () => {
       replaced("ping.n + 1000 }", "ping.m + 2000 }"),
       /no field `m` on type/,
       /plugin `ping` does not build/,
-      /what serves goes on serving/,
+      /the server continues with the version before/,
     );
     assert.equal(await pong(1), 1001);
     const divides = "ping.n + 2000 / i64::from(ping.n != 13) }";

@@ -75,7 +75,7 @@ describe("plugins that are no handlers", () => {
 
     for (const [what, how, expected = "handler_failed"] of [
       ["error", "that is not to be had"], ["garbage", "that is no JSON"], ["trap", "whose plugin traps"],
-      ["large", "beyond `limits.output`", "payload_too_large"], ["9", "of which one payload does not meet the schema"],
+      ["large", "beyond `limits.output`", "payload_too_large"], ["9", "of which one payload does not match the schema"],
     ]) {
       test(`${how} refuses the subscription, and nothing reaches who asked`, async () => {
         const socket = await server.connect();

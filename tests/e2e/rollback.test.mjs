@@ -73,7 +73,7 @@ describe("rollback", () => {
       server.plugin("ping", components.faulty);
       writeFileSync(join(server.directory, "channels/news.yaml"), "feature: news\nchannels: { news: { scope: public, payload: {} } }\n");
     });
-    assert.match((await kept).reason, /^taken back: \d+ of \d+ calls/);
+    assert.match((await kept).reason, /^rolled back: \d+ of \d+ calls/);
     const socket = await server.connect({ token: token("u1") });
     await subscribe(socket, "news");
     await subscribe(socket, "realtime-ping");
@@ -93,7 +93,7 @@ describe("rollback", () => {
     await subscribe(socket, "realtime-ping");
     assert.equal((await ask(socket, "realtime-ping", { n: 2 })).error.code, "unavailable");
     const checked = await promisify(execFile)(binary(), ["check", "--config", join(directory, "config/tidegate.yaml")]);
-    assert.match(checked.stderr, /note: plugin `ping` is quarantined: taken back: /);
+    assert.match(checked.stderr, /note: plugin `ping` is quarantined: rolled back: /);
     await server.reload(() => server.plugin("ping"));
     assert.equal((await ask(socket, "realtime-ping", { n: 2 })).reply.pong, 2, "the good file serves at once");
     socket.close();

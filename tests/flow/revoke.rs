@@ -203,20 +203,20 @@ async fn what_is_no_revocation_is_told_apart() {
         let told = wrong(serde_json::json!({ "topic": pattern, "user": "alice" }));
         assert_eq!(
             told,
-            "`topic` is one topic and never a pattern; to take all from a user, revoke `{ \"user\": \"…\" }`"
+            "`topic` must be one topic, never a pattern; to end all sessions of a user, revoke `{ \"user\": \"…\" }`"
         );
     }
     assert_eq!(
         wrong(serde_json::json!({ "topic": "a b" })),
-        "`topic` is no topic: holds white space, a control character or a brace"
+        "`topic` is not a valid topic: holds white space, a control character or a brace"
     );
     assert_eq!(
         wrong(serde_json::json!({ "token": "t", "issued_before": 5 })),
-        "`issued_before` is about the credentials of a `user`, and there is none"
+        "`issued_before` needs a `user`: it selects this user's credentials"
     );
     assert_eq!(
         wrong(serde_json::json!({ "user": "a", "issued_before": NOW * 1000 })),
-        "`issued_before` lies in the future; it is in seconds since the Unix epoch"
+        "`issued_before` is in the future; give it in seconds since the Unix epoch"
     );
 }
 

@@ -49,19 +49,19 @@ async fn a_subscription_is_revoked_by_its_topic_of_one_user_or_of_all() {
 async fn what_is_no_revocation_is_400_with_the_words_to_mend_it() {
     let server = server().start();
     let cases = [
-        ("", "no revocation: EOF"),
-        (r#"["a",null,null,null,null]"#, "no revocation: invalid type: sequence, expected a map"),
+        ("", "not a valid revocation: EOF"),
+        (r#"["a",null,null,null,null]"#, "not a valid revocation: invalid type: sequence, expected a map"),
         (r#"{"user":"a\u0000b"}"#, "`user` must be a text of 1 to 1024 bytes, without NUL"),
-        (r#"{"user":null,"topic":"vault.v1"}"#, "`user` is null; leave it out when nothing is meant"),
-        (r#"{"user":"a","topic":null}"#, "`topic` is null; leave it out when nothing is meant"),
+        (r#"{"user":null,"topic":"vault.v1"}"#, "`user` is null; leave it out if you do not need it"),
+        (r#"{"user":"a","topic":null}"#, "`topic` is null; leave it out if you do not need it"),
         ("{}", "at least one of `user`, `token` and `topic` is needed"),
         (r#"{"reason":"left"}"#, "at least one of `user`, `token` and `topic` is needed"),
-        (r#"{"user":7}"#, "no revocation: invalid type: integer `7`, expected a string"),
+        (r#"{"user":7}"#, "not a valid revocation: invalid type: integer `7`, expected a string"),
         (r#"{"user":"a","users":["b"]}"#, "unknown field `users`"),
         (r#"{"user":"a","issued_before":-1}"#, "invalid value: integer `-1`"),
         (r#"{"user":"a","issued_before":"now"}"#, "invalid type: string"),
         (r#"{"user":"a","user":"b"}"#, "an object names a key twice"),
-        (r#"{"topic":"a..b"}"#, "`topic` is no topic: a segment is empty"),
+        (r#"{"topic":"a..b"}"#, "`topic` is not a valid topic: a segment is empty"),
     ];
     for (body, words) in cases {
         let answer = revoke(&server, body).await;

@@ -19,7 +19,7 @@ async fn an_answer_that_golden_vectors_do_not_have_is_live_and_told_with_the_com
     site.write("plugins/bad/tests/one.json", SAYS_OTHERWISE);
     let mut site = started(site).await;
     let otherwise =
-        || Outcome::Warned(vec![r#"is answered otherwise: /reply: expected "ill", found "well""#.to_owned()]);
+        || Outcome::Warned(vec![r#"is answered differently: /reply: expected "ill", found "well""#.to_owned()]);
     assert_eq!(site.outcome().await, otherwise(), "at the start");
     site.write_version("two");
     assert_eq!(site.reload().await, Outcome::Applied(2));

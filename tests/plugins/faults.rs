@@ -59,7 +59,7 @@ async fn a_sleeper_is_out_of_wall_time() {
 async fn a_memory_hog_is_stopped_at_its_limit() {
     let fault = fault("memory").await;
     assert_eq!(fault.kind, FaultKind::Memory);
-    assert!(fault.detail.starts_with("wanted more than `limits.memory` (16777216 bytes)"), "{}", fault.detail);
+    assert!(fault.detail.starts_with("needed more than `limits.memory` (16777216 bytes)"), "{}", fault.detail);
 }
 
 #[tokio::test]
@@ -117,7 +117,10 @@ async fn a_reply_that_is_no_json_is_invalid_output() {
 #[tokio::test]
 async fn a_flood_of_effects_is_invalid_output() {
     let fault = refused_output("effects").await;
-    assert_eq!((fault.kind, fault.detail.as_str()), (FaultKind::InvalidOutput, "1000 effects, `limits.effects` is 64"));
+    assert_eq!(
+        (fault.kind, fault.detail.as_str()),
+        (FaultKind::InvalidOutput, "the answer has 1000 effects, `limits.effects` is 64")
+    );
 }
 
 #[tokio::test]
@@ -214,7 +217,7 @@ async fn an_answer_beyond_host_bytes_is_not_even_read() {
     let fault = order(&plugin, "large").await.unwrap_err();
     assert_eq!(
         (fault.kind, fault.detail.as_str()),
-        (FaultKind::InvalidOutput, "handed over more at once than `limits.host_bytes` (102400 bytes)")
+        (FaultKind::InvalidOutput, "passed more data at once than `limits.host_bytes` (102400 bytes)")
     );
     assert_eq!(reply(order(&plugin, "count").await), "1", "the instance of the fault was used again");
     let plugin = load(limited("output: 1MiB, host_bytes: 1MiB")).await;
@@ -240,7 +243,7 @@ async fn an_instance_holds_no_more_handles_than_its_limit() {
     let fault = order(&plugin, "nap").await.unwrap_err();
     assert_eq!(
         (fault.kind, fault.detail.as_str()),
-        (FaultKind::InvalidOutput, "wanted more than `limits.handles` (1)")
+        (FaultKind::InvalidOutput, "needed more than `limits.handles` (1)")
     );
     assert_eq!(reply(order(&*load(limited("handles: 8")).await, "nap").await), "\"rested\"");
 }

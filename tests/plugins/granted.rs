@@ -36,7 +36,10 @@ async fn a_granted_secret_that_is_not_set_is_named_at_load() {
     let source = reaching("grants:\n  secrets: [API_TOKEN]");
     let mistakes = host(Services::in_memory()).load(source.clone()).await.unwrap_err();
     assert_eq!(mistakes.len(), 1);
-    assert_eq!(mistakes[0].message, "component `reach.wasm`: is granted secret `API_TOKEN`, which is not set");
+    assert_eq!(
+        mistakes[0].message,
+        "component `reach.wasm`: is granted the secret `API_TOKEN`, but this variable is not set"
+    );
     assert_eq!(mistakes[0].place.as_ref().unwrap().line, 3);
     // Where nothing is served it may be missing: a change is checked without the secrets of production.
     let lenient = host(Services { may_lack_secrets: true, ..Services::in_memory() });

@@ -234,7 +234,7 @@ async fn a_request_that_finds_no_place_among_those_under_way_waits_for_one() {
 async fn a_server_that_is_away_or_speaks_nonsense_is_unreachable() {
     let story = Story::begin().await;
     let no_host = story.get("nobody.test", "/").await;
-    assert_eq!(no_host, "Error::Unreachable(\"there is no host `nobody.test`\")");
+    assert_eq!(no_host, "Error::Unreachable(\"the host `nobody.test` does not exist\")");
     for path in ["/nonsense", "/endless-head"] {
         let answer = story.get("api.test", path).await;
         assert!(answer.starts_with("Error::Unreachable(\"the answer is no HTTP"), "{path}: {answer}");
@@ -282,5 +282,5 @@ async fn where_nothing_is_served_nothing_is_sent() {
     let host = PluginHost::new(HostSettings { instances_max: 4, ..HostSettings::default() }).unwrap();
     let plugin = host.load(fetching("grants: { http: ['http://api.test'] }")).await.unwrap();
     let answer = reply(order(&plugin, "GET http://api.test/").await);
-    assert!(answer.contains("no request is sent here"), "{answer}");
+    assert!(answer.contains("this command sends no requests"), "{answer}");
 }

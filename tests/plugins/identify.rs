@@ -63,5 +63,5 @@ async fn a_golden_vector_says_whose_a_credential_is() {
     assert_ne!(differences(&plugin, r#"{"token":"user:alice"}"#, r#"{"decision":"allow"}"#).await, [""; 0]);
     let text = r#"{"kind":"authorizer","action":"connect","payload":{},"context":{"topic":"t"},"expect":{}}"#;
     let file = Arc::new(SourceFile { path: "v.json".to_owned(), text: text.to_owned() });
-    assert!(Vector::read(&file).unwrap_err().message.contains("`context` is not for the action `connect`"));
+    assert!(Vector::read(&file).unwrap_err().message.contains("the action `connect` has no `context`"));
 }

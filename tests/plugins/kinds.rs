@@ -85,7 +85,7 @@ async fn a_transform_that_fails_is_a_fault_in_its_own_words_and_the_next_is_made
 async fn a_kind_that_plugin_yaml_asks_for_and_the_component_lacks_is_told_with_what_it_exports() {
     let manifest = "component: kinds.wasm\nbuild: cargo build\nkinds: [snapshot, handler]\n";
     let (message, line, hint) = refused(kinds("state", manifest)).await;
-    assert!(message.ends_with("does not export `handler`, which `kinds` asks for"), "{message}");
+    assert!(message.ends_with("does not export `handler`, which `kinds` requires"), "{message}");
     assert_eq!((line, hint.as_str()), (3, "it exports `authorizer`, `snapshot`, `transform` and `connection`"));
 }
 

@@ -276,7 +276,7 @@ async fn a_store_that_takes_too_long_is_unavailable_and_the_plugin_goes_on() {
     let (store, cut) = slow(HOUR);
     let plugin = plugin(store, "grants: { kv: [b] }\nlimits: { wall: 20s, kv_time: 20ms }").await;
     let told = told(&plugin, "get b k").await;
-    assert_eq!(told, r#"Err(Unavailable("no answer in time (`limits.kv_time`, `limits.wall`)"))"#);
+    assert_eq!(told, r#"Err(Unavailable("the store did not answer in time (`limits.kv_time`, `limits.wall`)"))"#);
     assert!(cut.load(Ordering::SeqCst));
 }
 

@@ -16,7 +16,7 @@ async fn bytes_that_are_no_webassembly_are_refused() {
 #[tokio::test]
 async fn a_component_of_unreasonable_size_is_refused_unread() {
     let message = refused(bytes(vec![0; (64 << 20) + 1])).await.0;
-    assert_eq!(message, "component `x.wasm`: has 67108865 bytes, at most 64MiB are taken");
+    assert_eq!(message, "component `x.wasm`: has 67108865 bytes, at most 64MiB are allowed");
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn half_a_component_is_refused() {
 #[tokio::test]
 async fn a_component_without_a_kind_is_refused_with_what_it_exports() {
     let (message, ..) = refused(text("(component)")).await;
-    assert_eq!(message, "component `x.wasm`: is no kind of plugin: it exports nothing");
+    assert_eq!(message, "component `x.wasm`: is not a plugin of any kind: it exports nothing");
     let source = text(r#"(component (instance $i) (export "acme:things/thing@1.0.0" (instance $i)))"#);
     let message = refused(source).await.0;
     assert!(message.ends_with("it exports `acme:things/thing@1.0.0`"), "{message}");
@@ -50,7 +50,7 @@ async fn another_version_of_the_contract_is_named() {
     let (message, _, hint) = refused(source).await;
     assert_eq!(
         message,
-        "component `x.wasm`: exports `tidegate:plugin/handler@0.3.0`, this host serves versions 0.1 and 0.2 of \
+        "component `x.wasm`: exports `tidegate:plugin/handler@0.3.0`, but this server supports versions 0.1 and 0.2 of \
          `tidegate:plugin`"
     );
     assert!(hint.contains("SDK"), "{hint}");
@@ -67,7 +67,7 @@ async fn an_import_of_another_version_is_named() {
     let (message, _, hint) = refused(source).await;
     assert_eq!(
         message,
-        "component `x.wasm`: imports `tidegate:host/log@0.2.0`, this host serves version 0.1 of `tidegate:host`"
+        "component `x.wasm`: imports `tidegate:host/log@0.2.0`, but this server supports version 0.1 of `tidegate:host`"
     );
     assert!(hint.contains("SDK"), "{hint}");
 }
@@ -110,7 +110,7 @@ async fn an_import_nobody_grants_is_named() {
             (export "tidegate:plugin/handler@0.1.0" (instance $i)))"#,
     );
     let (message, line, hint) = refused(source).await;
-    assert_eq!(message, "component `x.wasm`: imports `tidegate:kv/store@0.1.0`, and `grants.kv` grants nothing");
+    assert_eq!(message, "component `x.wasm`: imports `tidegate:kv/store@0.1.0`, but `grants.kv` grants nothing");
     assert_eq!((line, hint.as_str()), (1, "add to `grants:` in plugin.yaml: `kv: [bucket]`"));
 }
 
@@ -141,7 +141,7 @@ async fn every_grant_that_an_import_needs_is_named() {
 #[tokio::test]
 async fn an_import_nobody_offers_is_named() {
     let (message, _, hint) = refused(importing("acme:things/thing@1.0.0")).await;
-    assert_eq!(message, "component `x.wasm`: imports `acme:things/thing@1.0.0`, which nobody offers");
+    assert_eq!(message, "component `x.wasm`: imports `acme:things/thing@1.0.0`, which the server does not offer");
     assert!(hint.contains("tidegate:kv"), "{hint}");
 }
 
@@ -149,7 +149,7 @@ async fn an_import_nobody_offers_is_named() {
 async fn a_memory_beyond_the_limit_is_refused_at_load() {
     let (message, line, _) = refused(with_manifest(shipped("ping"), "component: a\nlimits: { memory: 64KiB }")).await;
     assert_eq!(line, 1);
-    assert!(message.contains("wanted more than `limits.memory` (65536 bytes)"), "{message}");
+    assert!(message.contains("needed more than `limits.memory` (65536 bytes)"), "{message}");
 }
 
 /// A handler, as far as its exports tell, whose instances have so many memories.
@@ -168,7 +168,7 @@ async fn a_component_that_takes_more_of_the_pool_than_there_is_says_what() {
     let mistakes = small.load(with_memories(9)).await.unwrap_err();
     assert_eq!(
         mistakes[0].message,
-        "component `x.wasm`: one instance takes the places of 3 (9 memories, 0 tables), and there are 1"
+        "component `x.wasm`: one instance needs the places of 3 instances (9 memories, 0 tables), but there are only 1"
     );
     assert!(mistakes[0].hint.as_ref().unwrap().contains("`limits.plugin_instances`"));
     let (message, ..) = refused(with_memories(65)).await;

@@ -58,8 +58,8 @@ async fn every_vector_that_is_answered_otherwise_is_told_with_its_file_and_both_
     assert_eq!(
         told(&mistakes),
         [
-            "tests/0.json:4: is answered otherwise: /reply: expected 7, found 1",
-            "tests/2.json:4: is answered otherwise: /reply: expected 1, found nothing; /effects: expected [], found \
+            "tests/0.json:4: is answered differently: /reply: expected 7, found 1",
+            "tests/2.json:4: is answered differently: /reply: expected 1, found nothing; /effects: expected [], found \
              nothing; /refusal: expected nothing, found {\"code\":\"forbidden\"}; it says: not you",
         ]
     );
@@ -81,7 +81,7 @@ async fn vectors_have_their_time_and_no_more() {
         HostSettings { instances_max: 2, self_test_max: Duration::from_millis(50), ..HostSettings::default() };
     let host = PluginHost::new(settings).unwrap();
     let mistakes = host.load(with(&[("loop", r#"{ "fault": { "kind": "cpu" } }"#)])).await.unwrap_err();
-    assert_eq!(told(&mistakes), ["tests/0.json:1: the 1 vectors of `bad` are not answered within 50ms"]);
+    assert_eq!(told(&mistakes), ["tests/0.json:1: `bad` did not answer its 1 vectors within 50ms"]);
     assert!(mistakes[0].hint.as_ref().unwrap().contains("limits.plugin_self_test"));
     // Without the test it serves, and the instance that was tested is gone.
     host.load(with(&[])).await.unwrap();
@@ -180,7 +180,7 @@ async fn requests_are_answered_as_the_vector_says_and_no_other_way() {
     ] {
         let told = with_answers(payload, &http, json).await;
         assert!(
-            told[0].contains("Unreachable(") && told[0].contains("`http` has no answer (left) for this `GET https"),
+            told[0].contains("Unreachable(") && told[0].contains("`http` has no (more) answers for `GET https"),
             "{told:?}"
         );
     }
@@ -217,9 +217,15 @@ async fn canned_answers_may_be_errors_and_redirects_and_meet_the_limits() {
 async fn an_http_section_that_says_nothing_clear_is_told() {
     for (exchange, why) in [
         (r#"{ "request": { "url": "/me" }, "answer": { "status": 200 } }"#, "`http/0/request/url`: it is no URL"),
-        (r#"{ "request": { "url": "https://a/" }, "answer": {} }"#, "`http/0/answer`: it has a `status` or an `error`"),
-        (r#"{ "request": { "url": "https://a/" }, "answer": { "status": 42 } }"#, "a `status` is 100 to 599"),
-        (r#"{ "request": { "url": "https://a/" }, "answer": { "error": "timeout", "body": 1 } }"#, "has no headers"),
+        (
+            r#"{ "request": { "url": "https://a/" }, "answer": {} }"#,
+            "`http/0/answer`: it needs either a `status` or an `error`",
+        ),
+        (r#"{ "request": { "url": "https://a/" }, "answer": { "status": 42 } }"#, "`status` must be 100 to 599"),
+        (
+            r#"{ "request": { "url": "https://a/" }, "answer": { "error": "timeout", "body": 1 } }"#,
+            "may have no headers",
+        ),
         (r#"{ "request": { "url": "https://a/", "query": 1 }, "answer": {} }"#, "unknown field `query`"),
     ] {
         let told = with_answers("GET https://api.test/", &format!("[{exchange}]"), "").await;

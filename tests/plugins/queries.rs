@@ -134,7 +134,7 @@ async fn parameters_that_do_not_fit_are_told_and_not_guessed() {
         (json!(["v1"]), "the query takes 2 parameters, 1 were given"),
         (json!(["v1", "u1", 3]), "the query takes 2 parameters, 3 were given"),
         (json!(["v1", { "a": 1 }]), "`$2` is an object"),
-        (json!({ "vault": "v1" }), "no JSON array"),
+        (json!({ "vault": "v1" }), "not a JSON array"),
     ] {
         let answer = ask(&plugin, "role", params).await;
         let answer = answer.as_str().unwrap();
@@ -149,16 +149,19 @@ async fn a_query_that_is_none_is_told_at_its_line_with_its_name() {
     assert_eq!(message, "component `asks.wasm`: query `gone`: no such table: nowhere");
     assert_eq!(line, 4);
     for (query, told) in [
-        ("q: selec role from members", "is no question"),
+        ("q: selec role from members", "is not a query"),
         ("q: select role fro members", "syntax error"),
         ("q: select team from members", "no such column: team"),
         ("q: select role from members; select 1", "is more than one statement"),
-        ("q: delete from members", "is no question"),
-        ("q: pragma journal_mode = delete", "is no question"),
-        ("q: attach database 'other.db' as other", "is no question"),
-        ("q: vacuum into 'copy.db'", "is no question"),
-        ("q: with x as (select 1) insert into members select 1, 2, 3, 4, 5 from x", "writes; a query only reads"),
-        ("q: with x as (select 1) delete from members returning *", "writes; a query only reads"),
+        ("q: delete from members", "is not a query"),
+        ("q: pragma journal_mode = delete", "is not a query"),
+        ("q: attach database 'other.db' as other", "is not a query"),
+        ("q: vacuum into 'copy.db'", "is not a query"),
+        (
+            "q: with x as (select 1) insert into members select 1, 2, 3, 4, 5 from x",
+            "writes, but a query may only read",
+        ),
+        ("q: with x as (select 1) delete from members returning *", "writes, but a query may only read"),
         ("q: select $2 as a", "has `$2` and no `$1`"),
         ("q: select role, vault as role from members", "has two columns `role`"),
     ] {
@@ -271,7 +274,7 @@ async fn a_state_of_more_rows_or_bytes_than_a_query_may_answer_is_too_large_and_
         let (kind, detail) = state(limits).await.unwrap_err();
         assert_eq!(kind, FaultKind::TooLarge(Exceeded { unit, found: None, max }));
         assert!(
-            detail.starts_with(&format!("a query answered more than {max} {unit} (`limits.query_{unit}`)")),
+            detail.starts_with(&format!("the answer of a query has more than {max} {unit} (`limits.query_{unit}`)")),
             "{detail}"
         );
     }

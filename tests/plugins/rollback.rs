@@ -39,7 +39,7 @@ async fn a_version_that_fails_after_the_swap_is_taken_back_and_the_one_before_se
     assert_eq!((active.version, active.since_unix_s), (first.version, first.since_unix_s));
     assert_eq!(active.service.unwrap().calls, first.service.unwrap().calls + 1, "it is the same, not loaded anew");
     let reason = &quarantined.reasons[0];
-    assert!(reason.starts_with("taken back: 10 of 10 calls after the swap were faults; the last: trap: "), "{reason}");
+    assert!(reason.starts_with("rolled back: 10 of 10 calls after the swap failed; the last: trap: "), "{reason}");
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn what_was_taken_back_is_kept_out_at_the_next_reload_and_after_a_restart_
 
     let restarted = site.restart().await;
     let (plugin, reason) = &restarted.kept_out[0];
-    assert!(plugin == "bad" && reason.starts_with("taken back: 10 of 10 calls"), "{reason}");
+    assert!(plugin == "bad" && reason.starts_with("rolled back: 10 of 10 calls"), "{reason}");
 
     assert_eq!(site.roster.clear("kinds").unwrap(), []);
     let cleared = site.roster.clear("bad").unwrap();

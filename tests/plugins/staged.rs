@@ -51,8 +51,8 @@ async fn a_query_is_answered_as_the_vector_says() {
 async fn a_query_without_an_answer_is_the_reason_that_is_shown() {
     let other = r#""queries": [{ "query": "role", "params": ["v2", "u1"], "answer": [] }],"#;
     for (beside, why) in [
-        (other, r#"the vector's `queries` has no answer (left) for `role` with ["v1","u1"]"#),
-        ("", r#"query `role` with ["v1","u1"]: there is no database here; the vector's `queries` may answer it"#),
+        (other, r#"the vector's `queries` has no (more) answers for `role` with ["v1","u1"]"#),
+        ("", r#"query `role` with ["v1","u1"]: there is no database; give an answer in the vector's `queries`"#),
     ] {
         let told = told(asking(), ASK, beside, "[]").await;
         assert!(told[0].contains("/reply: expected [], found") && told[0].ends_with(why), "{told:?}");

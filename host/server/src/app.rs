@@ -49,7 +49,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// Mistakes in the files; all of them.
-    #[error("{} mistakes in what is declared", .0.len())]
+    #[error("{} errors in the declared files", .0.len())]
     Diagnostics(Vec<Diagnostic>),
     /// The plugin engine cannot run here.
     #[error("failed to start the plugin engine")]
@@ -58,7 +58,7 @@ pub enum AppError {
     #[error("failed to start the HTTP client")]
     Outbound(#[from] OutboundError),
     /// The broker's URL is none that its driver takes.
-    #[error("failed to make a broker of `broker`: {0}")]
+    #[error("failed to set up the broker of `broker`: {0}")]
     Broker(String),
     /// The address cannot be listened on.
     #[error("failed to listen on `{address}`")]

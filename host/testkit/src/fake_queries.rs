@@ -53,7 +53,7 @@ impl Queries for FakeQueries {
             return Err(QueryMistake::Unavailable("the database is away".to_owned()));
         }
         if !sql.starts_with("select") {
-            return Err(QueryMistake::Refused("is no question".to_owned()));
+            return Err(QueryMistake::Refused("is not a query".to_owned()));
         }
         let columns = self.columns.lock().clone();
         Ok(Query { sql: sql.into(), params: Some(sql.matches('$').count()), columns })

@@ -1,4 +1,4 @@
-//! What a plugin answered, checked before anyone acts on it: its size, its JSON, its grants.
+//! Checks a plugin's answer before anyone acts on it: its size, its JSON, its grants.
 
 use super::contract::types;
 use super::fault::Failure;
@@ -7,10 +7,10 @@ use super::limits::PluginLimits;
 use tidegate_core::flow::ports::{Exceeded, FaultKind, Outcome, PluginEffect};
 use tidegate_core::protocol::{Payload, User};
 
-/// Largest user, in bytes: the id, the roles and the tenant together. Every connection keeps its own.
+/// Largest user, in bytes: the id, the roles and the tenant together. Every connection keeps its user.
 const USER_BYTES_MAX: usize = 8 << 10;
 
-/// Takes a handler's outcome. One effect that is not granted spoils the whole.
+/// Takes a handler's outcome. One effect without a grant makes the whole outcome invalid.
 ///
 /// # Errors
 /// [`Failure`] of kind `InvalidOutput` or `NotGranted`.
@@ -21,7 +21,8 @@ pub(super) fn take(answer: types::Outcome, grants: &Grants, limits: &PluginLimit
     Ok(Outcome { reply, effects: take_granted(answer.effects, grants, limits.effects_max)? })
 }
 
-/// Takes the effects of a plugin that answers with nothing else. One that is not granted spoils the whole.
+/// Takes the effects of a plugin whose answer is only effects. One effect without a grant makes the whole answer
+/// invalid.
 ///
 /// # Errors
 /// [`Failure`] of kind `InvalidOutput` or `NotGranted`.
@@ -41,7 +42,7 @@ pub(super) fn take_effects(
 pub(super) fn take_snapshot(payloads: Vec<String>, bytes_max: usize) -> Result<Vec<Payload>, Failure> {
     let bytes = payloads.iter().map(String::len).sum();
     if bytes > bytes_max {
-        let detail = format!("a snapshot of {bytes} bytes, `limits.snapshot` is {bytes_max}");
+        let detail = format!("the snapshot has {bytes} bytes, `limits.snapshot` is {bytes_max}");
         let exceeded = Exceeded { unit: "bytes", found: Some(bytes), max: bytes_max };
         return Err(Failure::new(FaultKind::TooLarge(exceeded), detail));
     }
@@ -65,18 +66,18 @@ pub(super) fn take_payload(text: String, output_bytes_max: usize) -> Result<Payl
 pub(super) fn take_user(user: types::User) -> Result<User, Failure> {
     let types::User { id, roles, tenant } = user;
     if id.is_empty() {
-        return Err(invalid("a user without an id".to_owned()));
+        return Err(invalid("the user has no id".to_owned()));
     }
     let bytes = id.len() + roles.iter().map(String::len).sum::<usize>() + tenant.as_ref().map_or(0, String::len);
     if bytes > USER_BYTES_MAX {
-        return Err(invalid(format!("a user of {bytes} bytes, at most {USER_BYTES_MAX} are kept of a connection's")));
+        return Err(invalid(format!("the user has {bytes} bytes, at most {USER_BYTES_MAX} are possible")));
     }
     Ok(User::new(id, roles, tenant))
 }
 
 fn check_size(bytes: usize, output_bytes_max: usize) -> Result<(), Failure> {
     if bytes > output_bytes_max {
-        return Err(invalid(format!("an answer of {bytes} bytes, `limits.output` is {output_bytes_max}")));
+        return Err(invalid(format!("the answer has {bytes} bytes, `limits.output` is {output_bytes_max}")));
     }
     Ok(())
 }
@@ -88,7 +89,7 @@ fn take_granted(
 ) -> Result<Vec<PluginEffect>, Failure> {
     let count = effects.len();
     if count > effects_max {
-        return Err(invalid(format!("{count} effects, `limits.effects` is {effects_max}")));
+        return Err(invalid(format!("the answer has {count} effects, `limits.effects` is {effects_max}")));
     }
     effects.into_iter().map(|effect| take_effect(effect, grants)).collect()
 }

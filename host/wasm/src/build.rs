@@ -1,4 +1,4 @@
-//! Builds a plugin with the command of its `plugin.yaml`, and puts the component where the manifest says.
+//! Builds a plugin with the command of its `plugin.yaml`, and puts the component in the place that the manifest names.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -13,8 +13,8 @@ use super::PluginManifest;
 /// The target of Rust plugins.
 pub const WASM_TARGET: &str = "wasm32-wasip2";
 
-/// What an outer cargo or rustup leaves in the environment and an inner one must not find: flags for another target,
-/// facts about another package. Names, and prefixes that end in `_`.
+/// Variables of an outer cargo or rustup that an inner one must not see: flags for another target, facts about another
+/// package. Names, and prefixes that end in `_`.
 const OUTER_CARGO: [&str; 17] = [
     "CARGO",
     "CARGO_BIN_",
@@ -35,25 +35,25 @@ const OUTER_CARGO: [&str; 17] = [
     "RUSTUP_TOOLCHAIN",
 ];
 
-/// Where the words of a toolchain go.
+/// Where the output of a toolchain goes.
 #[derive(Clone, Copy)]
 pub enum Words<'a> {
-    /// To standard error, as they are.
+    /// To standard error, unchanged.
     Through,
-    /// Here, line by line: several builds at once would mix theirs.
+    /// To this function, line by line, so that concurrent builds do not mix their lines.
     Lines(&'a (dyn Fn(&str) + Sync)),
 }
 
-/// What a build did.
+/// The result of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildReport {
     /// The component.
     pub component: PathBuf,
-    /// Whether it is another one than before.
+    /// Whether the component has changed.
     pub changed: bool,
 }
 
-/// Why a plugin was not built.
+/// Why a plugin could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The command did not start.
@@ -64,28 +64,28 @@ pub enum BuildError {
         /// Why.
         source: io::Error,
     },
-    /// The command failed; what it wrote to standard error said why.
+    /// The command failed; it wrote the reason to standard error.
     #[error("`{command}` failed: {status}")]
     Failed {
         /// The command.
         command: String,
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
     },
     /// The Rust toolchain cannot build for WebAssembly.
     #[error("the Rust target `{WASM_TARGET}` is not installed; add it with `rustup target add {WASM_TARGET}`")]
     NoWasmTarget,
-    /// The command went well, and the component is neither in the target directory nor in the plugin's.
-    #[error("`{command}` left no component at `{built}` nor `{component}`")]
+    /// The command succeeded, but the component is neither in the target directory nor in the plugin's directory.
+    #[error("`{command}` created no component, neither at `{built}` nor at `{component}`")]
     NoComponent {
         /// The command.
         command: String,
         /// Where cargo would have put it.
         built: PathBuf,
-        /// Where the manifest says it is.
+        /// Where the manifest expects it.
         component: PathBuf,
     },
-    /// The component was built and could not be put in its place.
+    /// The component was built, but could not be put in its place.
     #[error("cannot write `{path}`: {source}")]
     Write {
         /// Where.
@@ -96,11 +96,11 @@ pub enum BuildError {
 }
 
 /// Runs the manifest's `build` in the plugin's directory with `CARGO_TARGET_DIR` set to `target_dir`, and copies what
-/// cargo built to `component`. A manifest without `build` is shipped as it is: nothing happens. Blocks; what the
-/// command writes goes where `words` says.
+/// cargo built to `component`. For a manifest without `build` nothing happens. Blocks; the command's output goes to
+/// `words`.
 ///
 /// # Errors
-/// [`BuildError`] when there is no new component; an older one stays as it was.
+/// [`BuildError`] if there is no new component; an older one stays unchanged.
 pub fn build(
     dir: &Path,
     manifest: &PluginManifest,
@@ -122,7 +122,7 @@ pub fn build(
             Ok(BuildReport { component, changed: true })
         }
         (Some(_), _) => Ok(BuildReport { component, changed: false }),
-        // Another toolchain than cargo puts it in place by itself.
+        // Toolchains other than cargo write to the right place themselves.
         (None, before) => match fs::read(&component) {
             Ok(now) => Ok(BuildReport { component, changed: before != Some(now) }),
             Err(_) => Err(BuildError::NoComponent { command: command.clone(), built, component }),
@@ -130,11 +130,11 @@ pub fn build(
     }
 }
 
-/// Installs the WebAssembly target for the toolchain of a directory, where it is missing and rustup is there.
-/// `true` when it had to be installed.
+/// Installs the WebAssembly target for the toolchain of a directory, if it is missing and rustup exists. Returns `true`
+/// if it was installed.
 ///
 /// # Errors
-/// [`BuildError::NoWasmTarget`] when it is missing still.
+/// [`BuildError::NoWasmTarget`] if it is still missing.
 pub fn ensure_wasm_target(dir: &Path) -> Result<bool, BuildError> {
     if has_wasm_target(dir) {
         return Ok(false);
@@ -146,14 +146,14 @@ pub fn ensure_wasm_target(dir: &Path) -> Result<bool, BuildError> {
     Err(BuildError::NoWasmTarget)
 }
 
-/// What `rustc` says that it is; empty where there is none.
+/// The version that `rustc` reports; empty if there is no `rustc`.
 pub(super) fn rust_version() -> String {
     let output = clean(Command::new("rustc")).arg("-vV").stderr(Stdio::null()).output();
     output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
 fn has_wasm_target(dir: &Path) -> bool {
-    /// Directories whose toolchain has it: asking takes as long as compiling a small plugin.
+    /// Directories whose toolchain has the target. Asking takes as long as compiling a small plugin.
     static HAVE_IT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     if HAVE_IT.lock().contains(dir) {
         return true;
@@ -182,12 +182,12 @@ fn run(command: &str, dir: &Path, target_dir: &Path, words: Words<'_>) -> Result
     if status.success() { Ok(()) } else { Err(BuildError::Failed { command: command.to_owned(), status }) }
 }
 
-/// Runs a command to its end and tells what it writes, a line at a time.
+/// Runs a command to its end and reports its output line by line.
 fn run_telling(mut command: Command, tell: &(dyn Fn(&str) + Sync)) -> io::Result<ExitStatus> {
     let (reader, writer) = io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer);
     let mut child = command.spawn()?;
-    // It holds the writing ends, and the lines would have no end.
+    // The command holds the writing ends of the pipes; with them open the lines would never end.
     drop(command);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -210,7 +210,7 @@ fn clean(mut command: Command) -> Command {
     command
 }
 
-/// Whoever reads the component meanwhile sees the old one or the new one, never half of it.
+/// A concurrent reader of the component sees the old one or the new one, never a part of it.
 fn put(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
     let fresh = path.with_extension("wasm.new");
     let written = fs::write(&fresh, bytes).and_then(|()| fs::rename(&fresh, path));

@@ -1,4 +1,4 @@
-//! How a plugin is called, one method a kind, and what becomes of each call.
+//! The calls of a plugin, one method for each kind, and their results.
 
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -20,12 +20,12 @@ use tidegate_core::flow::ports::{
 use tidegate_core::protocol::Payload;
 use tidegate_core::telemetry;
 
-/// For whom a plugin is called.
+/// The caller of a plugin.
 #[derive(Clone, Copy)]
 struct Caller<'a> {
     channel: &'a str,
     user: Option<&'a str>,
-    /// What it was asked with, for a fault that shows it.
+    /// The input of the call, for a fault that shows it.
     input: Option<&'a Payload>,
 }
 
@@ -35,11 +35,11 @@ impl<'a> Caller<'a> {
     }
 }
 
-/// What an instance answered: in time or not, an export that is there or not, a guest that did well or not.
+/// An instance's answer: in time or not, with the export or without, successful or failed.
 type Called<T> = Result<Option<wasmtime::Result<T>>, Elapsed>;
 
 impl Plugin {
-    /// Has the handler answer a message.
+    /// Lets the handler answer a message.
     ///
     /// # Errors
     /// [`Fault`], logged and counted.
@@ -57,18 +57,18 @@ impl Plugin {
         self.observed(&self.authorizers, PluginKind::Authorizer, Caller::of(call.context, call.payload), work).await
     }
 
-    /// Asks the authorizer whose a credential is.
+    /// Asks the authorizer to identify the user of a credential.
     ///
     /// # Errors
     /// [`Fault`], logged and counted.
     pub async fn identify(&self, call: IdentifyCall<'_>) -> Result<Recognition, Fault> {
-        // A credential is shown to nobody.
+        // A credential is never logged.
         let caller = Caller { channel: telemetry::NO_CHANNEL, user: None, input: None };
         let work = pin!(self.try_identify(call));
         self.observed(&self.authorizers, PluginKind::Authorizer, caller, work).await
     }
 
-    /// Asks for a topic's state.
+    /// Asks the snapshot plugin for a topic's state.
     ///
     /// # Errors
     /// [`Fault`], logged and counted.
@@ -77,7 +77,7 @@ impl Plugin {
         self.observed(&self.workers, PluginKind::Snapshot, Caller::of(context, None), work).await
     }
 
-    /// Has the payload of a bridge rule made; `None` when the event should not cross.
+    /// Lets the transform make the payload of a bridge rule; `None` if the event should not cross.
     ///
     /// # Errors
     /// [`Fault`], logged and counted.
@@ -87,7 +87,7 @@ impl Plugin {
         self.observed(&self.workers, PluginKind::Transform, caller, work).await
     }
 
-    /// Tells of a connection that came or went.
+    /// Announces an opened or closed connection.
     ///
     /// # Errors
     /// [`Fault`], logged and counted.
@@ -149,7 +149,7 @@ impl Plugin {
         let exceeded = lease.instance.guest().host.exceeded();
         match (self.settle(lease, called, PluginKind::Snapshot), exceeded) {
             (Ok(Ok(payloads)), _) => answer::take_snapshot(payloads, limits.snapshot_bytes_max),
-            // Whether it hands the error on or trips over it: there is more than it may read.
+            // Whether the plugin returns the error or fails on it: there is more than it may read.
             (Ok(Err(reason)), Some(exceeded)) => Err(too_large(exceeded, &reason)),
             (Err(Failure { kind: FaultKind::Trap, detail, .. }), Some(exceeded)) => Err(too_large(exceeded, &detail)),
             (Ok(Err(reason)), None) => Err(failed(reason)),
@@ -177,7 +177,7 @@ impl Plugin {
         answer::take_effects(effects, &self.manifest.grants, limits)
     }
 
-    /// Ends a call of an authorizer. One that hands on that the host did not answer it cannot tell.
+    /// Ends a call of an authorizer. If the authorizer reports that the host did not answer it, it cannot decide.
     fn settle_decision(
         &self,
         mut lease: Lease<'_>,
@@ -191,7 +191,7 @@ impl Plugin {
         }
     }
 
-    /// Ends a call: the instance goes back when it did well, and with the failure when it did not.
+    /// Ends a call: after success the instance goes back to the pool, after a failure it is dropped.
     fn settle<T>(&self, mut lease: Lease<'_>, called: Called<T>, kind: PluginKind) -> Result<T, Failure> {
         let judged = self.judge(&mut lease, called, kind);
         if judged.is_ok() {
@@ -237,18 +237,18 @@ impl Plugin {
     }
 
     fn lacks(&self, kind: PluginKind) -> Failure {
-        Failure::new(FaultKind::Missing, format!("`{}` is no {}", self.name, kind.as_str()))
+        Failure::new(FaultKind::Missing, format!("`{}` does not export `{}`", self.name, kind.as_str()))
     }
 }
 
-/// A snapshot provider that was not told all it asked for.
+/// The failure of a snapshot plugin that did not get the whole answer of a query.
 fn too_large(exceeded: Exceeded, reason: &str) -> Failure {
     let Exceeded { unit, max, .. } = exceeded;
-    let detail = format!("a query answered more than {max} {unit} (`limits.query_{unit}`): {reason}");
+    let detail = format!("the answer of a query has more than {max} {unit} (`limits.query_{unit}`): {reason}");
     Failure::new(FaultKind::TooLarge(exceeded), shorten(detail))
 }
 
-/// The plugin says that it could not do its work, in its own words.
+/// The failure of a plugin that reports itself that it could not do its work.
 fn failed(reason: String) -> Failure {
     Failure::new(FaultKind::Failed, shorten(reason))
 }

@@ -1,5 +1,5 @@
-//! How many instances of a version are alive, and what became of those that are not. Counting costs a call nothing: it
-//! is done when an instance is made and when it goes.
+//! Counts the live instances of a version, and why others were dropped. This costs a call nothing: it happens when an
+//! instance is created and when it is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,15 +9,15 @@ use tidegate_core::telemetry;
 /// The instances of one version of a plugin.
 #[derive(Debug)]
 pub(super) struct Census {
-    /// The plugin; `None` of a trial, whose instances are nobody's business.
+    /// The plugin; `None` for a trial, whose instances are not counted in metrics.
     plugin: Option<Arc<str>>,
     alive: AtomicU32,
 }
 
-/// Why an instance goes.
+/// Why an instance is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retired {
-    /// Its call failed, timed out or was cancelled: its store is poisoned.
+    /// Its call failed, timed out or was cancelled: its store is not usable any more.
     Failed,
     /// It served `instances.max_calls`.
     Calls,
@@ -29,7 +29,7 @@ pub(super) enum Retired {
     PerCall,
     /// Another plugin waited for its place.
     Wanted,
-    /// Its version went.
+    /// Its version was dropped.
     Replaced,
     /// It only showed that its version starts.
     Trial,
@@ -51,27 +51,27 @@ impl Retired {
 }
 
 impl Census {
-    /// Of a version that serves.
+    /// The census of a version that serves.
     pub(super) fn of(plugin: Arc<str>) -> Arc<Self> {
         Arc::new(Self { plugin: Some(plugin), alive: AtomicU32::new(0) })
     }
 
-    /// Of a trial.
+    /// The census of a trial.
     pub(super) fn silent() -> Arc<Self> {
         Arc::new(Self { plugin: None, alive: AtomicU32::new(0) })
     }
 
-    /// The plugin's name; of a trial there is none.
+    /// The plugin's name; `None` for a trial.
     pub(super) const fn plugin(&self) -> Option<&Arc<str>> {
         self.plugin.as_ref()
     }
 
-    /// How many are alive, at work or at rest.
+    /// How many instances are alive, working or resting.
     pub(super) fn alive(&self) -> u32 {
         self.alive.load(Ordering::Relaxed)
     }
 
-    /// Enters an instance that was made.
+    /// Counts a new instance.
     pub(super) fn enter(self: &Arc<Self>) -> Entry {
         self.alive.fetch_add(1, Ordering::Relaxed);
         if let Some(plugin) = &self.plugin {
@@ -85,7 +85,7 @@ impl Census {
 #[derive(Debug)]
 pub(super) struct Entry {
     census: Arc<Census>,
-    /// Why it goes, if it goes now.
+    /// The reason, if the instance is dropped now.
     pub(super) reason: Retired,
 }
 

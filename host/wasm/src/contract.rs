@@ -1,4 +1,4 @@
-//! `wit/` as Rust: the generated bindings, and the flow's words put into the contract's.
+//! `wit/` as Rust: the generated bindings, and translations from the flow's types to the contract's types.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -41,7 +41,7 @@ pub(super) use bindings::tidegate::kv::store;
 pub(super) use bindings::tidegate::plugin::types;
 pub(super) use bindings::tidegate::sql::queries;
 
-/// The context of a call, in the contract's words.
+/// The context of a call, in the contract's types.
 pub(super) fn context(call: &CallContext, wall: Duration) -> types::Context {
     types::Context {
         topic: call.topic().as_str().to_owned(),
@@ -55,7 +55,7 @@ pub(super) fn context(call: &CallContext, wall: Duration) -> types::Context {
     }
 }
 
-/// The context of a connection that wants in, in the contract's words: there is no topic and no user yet.
+/// The context of a connection at gate 1, in the contract's types: there is no topic and no user yet.
 pub(super) fn entrance(connection: &ConnectionId, wall: Duration) -> types::Context {
     types::Context {
         topic: String::new(),
@@ -69,7 +69,7 @@ pub(super) fn entrance(connection: &ConnectionId, wall: Duration) -> types::Cont
     }
 }
 
-/// A connection that came or went, in the contract's words.
+/// An opened or closed connection, in the contract's types.
 pub(super) fn peer(call: &ConnectionCall<'_>, wall: Duration) -> connection::Peer {
     connection::Peer {
         connection_id: call.connection.as_str().to_owned(),
@@ -79,7 +79,7 @@ pub(super) fn peer(call: &ConnectionCall<'_>, wall: Duration) -> connection::Pee
     }
 }
 
-/// An event on its way to a topic, in the contract's words.
+/// An event on its way to a topic, in the contract's types.
 pub(super) fn crossing(call: &TransformCall<'_>, wall: Duration) -> transform::Crossing {
     let event = call.event;
     transform::Crossing {
@@ -142,7 +142,7 @@ impl From<types::Refusal> for PluginRefusal {
     }
 }
 
-/// Longest sentence of a plugin that is kept, in bytes; the rest is cut.
+/// Longest sentence of a plugin that the server keeps, in bytes; the rest is cut.
 pub(super) const SENTENCE_BYTES_MAX: usize = 1024;
 
 /// Cuts a plugin's sentence to [`SENTENCE_BYTES_MAX`].

@@ -1,5 +1,5 @@
-//! The one wasmtime engine of the process: what guests may use of WebAssembly, how instances are allocated, and the
-//! ticker of the epochs that stops endless loops.
+//! The only wasmtime engine of the process: the WebAssembly features of guests, the allocation of instances, and the
+//! epoch ticker that stops endless loops.
 
 use std::num::NonZeroUsize;
 use std::thread;
@@ -10,34 +10,34 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
-/// The length of an epoch: how often a running guest lets others run and has its CPU budget checked.
+/// The length of an epoch. After each epoch a running guest yields and its CPU budget is checked.
 pub(super) const TICK: Duration = Duration::from_millis(1);
-/// The version of wasmtime, all of it: by itself it tells native code of one major version from another only.
+/// The full version of wasmtime. Wasmtime itself distinguishes native code by major version only.
 pub(super) const WASMTIME_VERSION: &str = locked_version(include_str!("../../../Cargo.lock"));
 /// Largest `limits.memory`, in bytes: the pool's slots are this large.
 pub(super) const MEMORY_BYTES_MAX: usize = 256 << 20;
 /// Most elements of one table. CPython needs 5,672.
 pub(super) const TABLE_ELEMENTS_MAX: usize = 20_000;
-/// Most memories or tables of one component that the engine looks at; the places they take bound them far below.
+/// The most memories or tables of one component for the engine; the places of the pool limit them far below.
 pub(super) const PARTS_MAX: u32 = u16::MAX as u32;
 /// Most core instances of one component. A stubbed CPython component needs 38.
 pub(super) const CORE_INSTANCES_MAX: u32 = 64;
 
-/// What the pool holds for each instance – a stubbed QuickJS component needs 3 memories; one that needs more takes the
-/// places of several. Core instances are only
-/// counted, so there is room for the most that any component may have.
+/// What the pool holds for each instance. A stubbed QuickJS component needs 3 memories; a component that needs more
+/// takes the places of several instances. Core instances are only counted, so there is room for the most that any
+/// component may have.
 pub(super) const MEMORIES_PER_INSTANCE: u32 = 3;
 pub(super) const TABLES_PER_INSTANCE: u32 = 4;
-/// Wasm's own stack; the rest of the fiber's is for host functions, whose overflow would abort the process.
+/// The WebAssembly stack. The rest of the fiber's stack is for host functions, whose overflow would abort the process.
 const WASM_STACK_BYTES: usize = 512 << 10;
 const FIBER_STACK_BYTES: usize = 2 << 20;
 const BACKTRACE_FRAMES_MAX: usize = 16;
 
-/// Builds the engine. Where the address space for a pool cannot be reserved (`RLIMIT_AS`, 39-bit machines) instances
-/// are allocated on demand: slower, and bounded by the same number of instances.
+/// Builds the engine. If the address space for a pool cannot be reserved (`RLIMIT_AS`, 39-bit machines), instances are
+/// allocated on demand: that is slower, and limited to the same number of instances.
 ///
 /// # Errors
-/// Wasmtime's, when it takes the configuration on no terms.
+/// Wasmtime's error, if it refuses the configuration in both forms.
 pub(super) fn build(instances_max: u32) -> wasmtime::Result<Engine> {
     let mut pooled = config();
     pooled.allocation_strategy(pool(instances_max));
@@ -52,15 +52,15 @@ pub(super) fn build(instances_max: u32) -> wasmtime::Result<Engine> {
     Ok(engine)
 }
 
-/// What native code is made for. The server and the child that compiles for it both use this, and it reserves nothing.
+/// The configuration that native code is made for. The server and the compiling child both use it; it reserves nothing.
 pub(super) fn config() -> Config {
     let mut config = Config::new();
-    // Never an error: the version is shorter than the 255 bytes it may have.
+    // Never an error: the version is shorter than the allowed 255 bytes.
     let _ = config.module_version(ModuleVersionStrategy::Custom(WASMTIME_VERSION.to_owned()));
     config.strategy(Strategy::Cranelift).cranelift_opt_level(OptLevel::Speed);
     config.epoch_interruption(true).consume_fuel(false);
-    // Off is what no guest toolchain needs and advisories were about. Multi-memory stays on: without it the compiler
-    // panics on components of several modules.
+    // Features are off that no guest toolchain needs and that had security advisories. Multi-memory stays on: without
+    // it the compiler panics on components of several modules.
     config.wasm_memory64(false).wasm_tail_call(false).wasm_relaxed_simd(false).wasm_wide_arithmetic(false);
     config.shared_memory(false).concurrency_support(false);
     config.max_wasm_stack(WASM_STACK_BYTES).async_stack_size(FIBER_STACK_BYTES);
@@ -70,7 +70,7 @@ pub(super) fn config() -> Config {
     config
 }
 
-/// The same for native code that is wanted soon: it is slower, and the server takes it all the same.
+/// The same for a quick compilation: the code is slower, and the server accepts it nevertheless.
 pub(super) fn quick_config() -> Config {
     let mut quick = config();
     quick.cranelift_opt_level(OptLevel::None);
@@ -93,18 +93,18 @@ fn pool(instances_max: u32) -> PoolingAllocationConfig {
         .table_elements(TABLE_ELEMENTS_MAX)
         .max_component_instance_size(10 << 20)
         .max_core_instance_size(10 << 20)
-        // The default gives pages back to the kernel after each call, which gets slower with every thread.
+        // By default pages go back to the kernel after each call, which gets slower with every thread.
         .linear_memory_keep_resident(2 << 20)
         .table_keep_resident(64 << 10)
         .decommit_batch_size(1)
         .max_unused_warm_slots(instances_max / 4)
-        // On, it may leave pages that were swapped out to the next instance (wasmtime pull request 14357).
+        // Turned on, it may leave swapped-out pages to the next instance (wasmtime pull request 14357).
         .pagemap_scan(Enabled::No);
     pool
 }
 
-/// Ticks on a thread of its own as long as anything of the engine lives. On the async runtime a guest that never
-/// yields would stop the very clock that is to stop it.
+/// Ticks on its own thread as long as the engine is in use. On the async runtime a guest that never yields would stop
+/// the clock that must stop the guest.
 fn tick(engine: EngineWeak) -> std::io::Result<()> {
     thread::Builder::new().name("plugin-epochs".to_owned()).spawn(move || {
         while let Some(engine) = engine.upgrade() {

@@ -1,4 +1,5 @@
-//! What a component is, read from what it exports, and whether what it imports is of a version this host serves.
+//! The kinds of a component, by its exports, and whether its imports and exports have a version that this host
+//! supports.
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -10,10 +11,10 @@ use tidegate_core::channels::{PluginKind, PluginKinds};
 /// The WIT package of the contract.
 const PACKAGE: &str = "tidegate:plugin/";
 
-/// The kinds of plugin a component is.
+/// The kinds of plugin that a component is.
 ///
 /// # Errors
-/// [`Mistake`] when it is none, or an export or import of it is of another version of the contract.
+/// [`Mistake`] if it is none, or if one of its exports or imports has an unsupported version of the contract.
 pub(super) fn kinds(component: &Component, engine: &Engine) -> Result<PluginKinds, Mistake> {
     let component_type = component.component_type();
     let exports: Vec<String> = component_type.exports(engine).map(|(name, _)| name.to_owned()).collect();
@@ -28,22 +29,22 @@ pub(super) fn kinds(component: &Component, engine: &Engine) -> Result<PluginKind
         versions::check("imports", import)?;
     }
     if kinds == PluginKinds::default() {
-        return Err(Mistake::new(format!("is no kind of plugin: it exports {}", list(&exports)))
-            .hint("in Rust, `register!(MyPlugin: handler)` makes the export"));
+        return Err(Mistake::new(format!("is not a plugin of any kind: it exports {}", list(&exports)))
+            .hint("in Rust, `register!(MyPlugin: handler)` creates the export"));
     }
     Ok(kinds)
 }
 
-/// Whether the component is all that `kinds` of its `plugin.yaml` asks for.
+/// Whether the component has all `kinds` of its `plugin.yaml`.
 ///
 /// # Errors
-/// [`Mistake`] that names what is missing and what is there.
+/// [`Mistake`] that names the missing and the existing kinds.
 pub(super) fn check_asked(kinds: PluginKinds, asked: &[PluginKind]) -> Result<(), Mistake> {
     let missing: PluginKinds = asked.iter().copied().filter(|kind| !kinds.has(*kind)).collect();
     if missing == PluginKinds::default() {
         return Ok(());
     }
-    let message = format!("does not export {}, which `kinds` asks for", missing.in_words());
+    let message = format!("does not export {}, which `kinds` requires", missing.in_words());
     Err(Mistake::at("/kinds", message).hint(&format!("it exports {}", kinds.in_words())))
 }
 

@@ -72,17 +72,17 @@ impl Grants {
                 Some(types) => grants.publish.push(types),
                 None => {
                     let hint = "write a type, `ping.seen`, or a prefix, `ping.*`";
-                    told.add("publish", index, &format!("`{types}` is no event type"), Some(hint));
+                    told.add("publish", index, &format!("`{types}` is not a valid event type"), Some(hint));
                 }
             }
         }
         for (index, bucket) in section.kv.iter().enumerate() {
             if !is_name(bucket) {
-                told.add("kv", index, &format!("`{bucket}` is no name of a bucket"), Some(NAME_HINT));
+                told.add("kv", index, &format!("`{bucket}` is not a valid bucket name"), Some(NAME_HINT));
             }
         }
         for name in section.queries.keys().filter(|name| !is_name(name)) {
-            told.add("queries", name, &format!("`{name}` is no name of a query"), Some(NAME_HINT));
+            told.add("queries", name, &format!("`{name}` is not a valid query name"), Some(NAME_HINT));
         }
         for (index, name) in section.secrets.iter().enumerate() {
             check_secret(name, index, &mut told);
@@ -107,7 +107,7 @@ impl Grants {
     }
 }
 
-const NAME_HINT: &str = "letters, digits, `-`, `_` and `.`, at most 128";
+const NAME_HINT: &str = "use letters, digits, `-`, `_` and `.`, at most 128";
 
 fn is_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -116,11 +116,11 @@ fn is_name(text: &str) -> bool {
 
 fn check_secret(name: &str, index: usize, told: &mut Told<'_>) {
     if !is_name(name) || name.contains(['-', '.']) || name.starts_with(|c: char| c.is_ascii_digit()) {
-        let hint = "the name of an environment variable: `API_TOKEN`";
-        told.add("secrets", index, &format!("`{name}` is no name of a secret"), Some(hint));
+        let hint = "use the name of an environment variable, like `API_TOKEN`";
+        told.add("secrets", index, &format!("`{name}` is not a valid secret name"), Some(hint));
     } else if name.to_ascii_uppercase().starts_with(OWN_SECRETS) {
-        let hint = "give the plugin a secret of its own, under another name";
-        told.add("secrets", index, &format!("`{name}` is the server's own"), Some(hint));
+        let hint = "give the plugin its own secret with another name";
+        told.add("secrets", index, &format!("`{name}` is a secret of the server"), Some(hint));
     }
 }
 

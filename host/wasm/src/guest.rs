@@ -1,4 +1,4 @@
-//! What the host keeps for one instance: its memory account, its CPU budget, its empty WASI, its log and its config.
+//! The host's data for one instance: its memory account, its CPU budget, its empty WASI, its log and its config.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,26 +17,26 @@ use tidegate_core::flow::ports::Exceeded;
 
 /// The host's side of one instance.
 pub(super) struct Guest {
-    /// Whose instance it is, for the log.
+    /// The instance's plugin and version, for the log.
     pub(super) identity: Identity,
-    /// For whom it is called, for the log.
+    /// The caller, for the log.
     pub(super) caller: Caller,
     /// The `config:` section, each value as JSON text.
     pub(super) config: Arc<BTreeMap<String, String>>,
-    /// What it may reach.
+    /// The services that it may use.
     pub(super) reach: Arc<Reach>,
     /// The log lines of the call.
     pub(super) log: LogLines,
     /// The memory account.
     pub(super) memory: MemoryAccount,
     log_lines_max: u32,
-    /// Epochs the call may still run.
+    /// Epochs that the call may still run.
     ticks_left: u32,
-    /// Time spent waiting for the host, up to a tick a call, that was not yet taken off.
+    /// Waiting time for the host, up to a tick for each call, that was not deducted yet.
     waited: Duration,
-    /// What of the host kept the call waiting.
+    /// The part of the host in the duration of the call.
     pub(super) host: HostShare,
-    /// When the call is cut (`limits.wall`).
+    /// When the call is cut off (`limits.wall`).
     deadline: Moment,
     output: Output,
     wasi: WasiCtx,
@@ -82,7 +82,7 @@ impl Guest {
         }
     }
 
-    /// Sets the budgets of the next call, and for whom it is.
+    /// Sets the budgets of the next call, and its caller.
     pub(super) fn begin_call(&mut self, ticks: u32, channel: &str, user: Option<&str>) {
         self.caller.set(channel, user);
         self.ticks_left = ticks;
@@ -92,18 +92,18 @@ impl Guest {
         self.memory.denied = false;
     }
 
-    /// Says when the call is cut.
+    /// Sets when the call is cut off.
     pub(super) const fn ends_at(&mut self, deadline: Moment) {
         self.deadline = deadline;
     }
 
-    /// Until when an import may keep the guest waiting: a tenth of what is left of the call is the guest's, to answer.
+    /// Until when an import may keep the guest waiting: a tenth of the remaining time is for the guest, to answer.
     pub(super) fn answer_by(&self) -> Moment {
         let left = self.deadline.saturating_duration_since(Moment::now());
         self.deadline - left / 10
     }
 
-    /// Takes one epoch from the budget; `false` when there is none left. One that passed while the guest waited for the
+    /// Takes one epoch from the budget; `false` if none is left. An epoch that passed while the guest waited for the
     /// host is free.
     pub(super) fn spend_tick(&mut self) -> bool {
         if let Some(waited) = self.waited.checked_sub(TICK) {
@@ -119,8 +119,8 @@ impl Guest {
         }
     }
 
-    /// The guest waited so long for the host. It notices one tick at most when it goes on, however long that was, so one
-    /// is what it gets back.
+    /// Credits the guest's waiting time. When the guest continues, it is charged at most one tick, however long it
+    /// waited, so it gets back at most one.
     fn credit(&mut self, waited: Duration) {
         self.waited += waited.min(TICK);
     }
@@ -139,7 +139,7 @@ impl Guest {
         self.credit(waited);
     }
 
-    /// What the guest wrote to standard output and error since it was last asked.
+    /// What the guest wrote to standard output and error since the last call of this function.
     pub(super) fn take_output(&mut self) -> String {
         self.output.take()
     }
@@ -151,26 +151,26 @@ impl WasiView for Guest {
     }
 }
 
-/// The host's share in one call: how long it kept the guest waiting, and what it did not do for it.
+/// The part of the host in one call: how long it kept the guest waiting, and what it did not do for the guest.
 #[derive(Debug, Default)]
 pub(super) struct HostShare {
-    /// Since when the guest waits now.
+    /// Since when the guest has been waiting.
     since: Option<Moment>,
     waited: Duration,
-    /// What was asked and not answered, for reasons that are not the guest's.
+    /// A request that was not answered for reasons outside the guest.
     away: Option<Away>,
-    /// The limit that an answer would have been over.
+    /// The limit that an answer would have exceeded.
     exceeded: Option<Exceeded>,
 }
 
-/// A call of an import that came to nothing, and not by the guest's fault.
+/// A call of an import that failed, but not because of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Away {
     import: &'static str,
     outcome: &'static str,
 }
 
-/// The errors of imports that say that the host could not, or not now.
+/// The errors of imports which mean that the host could not answer, or not now.
 const AWAY: [&str; 4] = ["timeout", "rate_limited", "unavailable", "unreachable"];
 
 impl HostShare {
@@ -185,22 +185,22 @@ impl HostShare {
         }
     }
 
-    /// How long the guest waited, up to now.
+    /// How long the guest has waited so far.
     pub(super) fn waited(&self) -> Duration {
         self.waited + self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// The guest was not answered, because there was more than it may have.
+    /// The guest received no answer because the answer exceeded a limit.
     pub(super) const fn exceeds(&mut self, exceeded: Exceeded) {
         self.exceeded = Some(exceeded);
     }
 
-    /// The limit that an answer would have been over, the last of them.
+    /// The last limit that an answer would have exceeded.
     pub(super) const fn exceeded(&self) -> Option<Exceeded> {
         self.exceeded
     }
 
-    /// What the host did not do for the guest, the last of it.
+    /// The last request of the guest that the host did not answer.
     pub(super) const fn away(&self) -> Option<Away> {
         self.away
     }
@@ -212,17 +212,17 @@ impl std::fmt::Display for Away {
     }
 }
 
-/// Whose instance it is.
+/// The plugin and version of an instance.
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
     /// The plugin's name.
     pub(super) plugin: Arc<str>,
-    /// The version that serves: the first digits of the component's digest.
+    /// The version that serves: the first digits of the digest of component and manifest.
     pub(super) version: Arc<str>,
 }
 
-/// For whom an instance is called. Kept as plain text in buffers that stay: a span for each call would write the same
-/// for every call, and few log anything.
+/// The caller of an instance. Kept as plain text in reused buffers: a span for each call would write the same for every
+/// call, but few calls log anything.
 #[derive(Debug, Default)]
 pub(super) struct Caller {
     channel: String,
@@ -237,7 +237,7 @@ impl Caller {
         self.user.push_str(user.unwrap_or_default());
     }
 
-    /// The template of the channel; empty when the call is for none.
+    /// The template of the channel; empty if the call belongs to none.
     pub(super) fn channel(&self) -> &str {
         &self.channel
     }
@@ -252,7 +252,7 @@ impl Caller {
 pub(super) struct MemoryAccount {
     bytes: usize,
     bytes_max: usize,
-    /// Whether the guest asked for more than it may have since the call began.
+    /// Whether the guest asked for more memory than allowed since the call began.
     pub(super) denied: bool,
 }
 
@@ -270,7 +270,7 @@ impl ResourceLimiter for MemoryAccount {
             self.denied = true;
             return Ok(false);
         }
-        // Beyond the memory's own maximum the growth fails after this, and must not be on the account.
+        // Beyond the memory's own maximum the growth fails after this point, and must not be counted.
         if maximum.is_none_or(|maximum| desired <= maximum) {
             self.bytes = wanted;
         }

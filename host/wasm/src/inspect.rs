@@ -1,4 +1,4 @@
-//! What a component is, what it needs and what it costs, told to whoever wrote it. Nothing of it serves.
+//! What a component is, needs and costs, for its author. Nothing of it serves.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use tidegate_core::channels::PluginKinds;
 use tidegate_core::config::{Diagnostic, SourceFile};
 use tidegate_core::protocol::PluginName;
 
-/// Fresh instances that are made to tell how long one takes.
+/// Fresh instances to create for measuring.
 const FRESH_INSTANCES: usize = 20;
-/// How long one instance may be waited for; nobody else uses the host.
+/// How long to wait for one instance; nobody else uses the host.
 const SLOT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a component is, needs and costs.
@@ -33,49 +33,49 @@ pub struct Inspection {
     pub digest: Digest,
     /// Its size, in bytes.
     pub component_bytes: usize,
-    /// What compiling it took.
+    /// How long compiling it took.
     pub compile: Duration,
     /// The size of its native code and data, in bytes.
     pub native_bytes: usize,
     /// The kinds it exports.
     pub kinds: PluginKinds,
-    /// What it imports, and how `plugin.yaml` stands to each.
+    /// Its imports, and the state of each for `plugin.yaml`.
     pub imports: Vec<(String, Standing)>,
-    /// What one instance takes of the pool; `None` when that depends on modules it imports.
+    /// What one instance takes from the pool; `None` if that depends on modules that it imports.
     pub needs: Option<Needs>,
-    /// Its instances, if there can be any.
+    /// Its instances, if any can be created.
     pub instance: Option<InstanceCost>,
-    /// Why the server would not load it; `None` when it would.
+    /// Why the server would not load it; `None` if it would.
     pub mistake: Option<Diagnostic>,
 }
 
 /// What instances of a component cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InstanceCost {
-    /// Core instances of one; `None` on a machine without the pool.
+    /// Core instances of one instance; `None` on a machine without the pool.
     pub core_instances: Option<u64>,
-    /// Linear memory of a fresh one, in bytes, all its memories together.
+    /// Linear memory of a fresh instance, in bytes, all its memories together.
     pub memory_bytes: usize,
-    /// What the first one took.
+    /// How long the first instance took.
     pub first: Duration,
-    /// What a later one takes: the median of twenty.
+    /// How long a later instance takes: the median of twenty.
     pub fresh: Duration,
 }
 
-/// Whose component it is.
+/// The owner of a component.
 enum Owner {
-    /// A plugin's, whose grants are known.
+    /// A plugin, whose grants are known.
     Plugin,
-    /// Nobody's: a file, to which no grants belong.
+    /// Nobody: a file without grants.
     Nobody,
 }
 
 impl PluginHost {
-    /// Looks at a plugin: compiles it, and makes instances of it.
+    /// Inspects a plugin: compiles it, and creates instances of it.
     ///
     /// # Errors
-    /// The mistakes of `plugin.yaml`, or why the component is no plugin at all. What only keeps it from being loaded
-    /// is told in [`Inspection::mistake`].
+    /// The errors of `plugin.yaml`, or the reason that the component is not a plugin at all. An error that only stops
+    /// it from being loaded is in [`Inspection::mistake`].
     pub async fn inspect(&self, source: PluginSource) -> Result<Inspection, Vec<Diagnostic>> {
         let manifest = read_manifest(&source.manifest)?;
         let candidate = Candidate { name: source.name, path: source.component_path, manifest };
@@ -83,14 +83,14 @@ impl PluginHost {
         looked.map_err(|mistake| vec![candidate.tell(mistake)])
     }
 
-    /// Looks at a component without a `plugin.yaml`, which so lacks no grant.
+    /// Inspects a component without a `plugin.yaml`; so it lacks no grants.
     ///
     /// # Errors
-    /// Why the component is no plugin at all.
+    /// Why the component is not a plugin at all.
     pub async fn inspect_component(&self, path: &str, component: Vec<u8>) -> Result<Inspection, Vec<Diagnostic>> {
         let manifest = SourceFile { path: path.to_owned(), text: "component: component.wasm".to_owned() };
         let manifest = read_manifest(&Arc::new(manifest))?;
-        // Files are mostly named after their plugin, and what is wrong is mended by building that.
+        // Files are mostly named after their plugin, so a hint can name the plugin to build.
         let name = Path::new(path).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let candidate = Candidate { name: PluginName::new(name), path: path.to_owned(), manifest };
         let placeless = |mistake: Diagnostic| Diagnostic { place: None, ..mistake };
@@ -112,7 +112,7 @@ impl PluginHost {
             }
             Owner::Nobody => Ok(()),
         };
-        // Instances are made whatever is granted: nothing of the plugin is called, but for its start functions.
+        // Instances are created whatever is granted: no function of the plugin is called, except its start functions.
         let (instance, fault) = match self.prepare(candidate, candidate.version(&digest), &component, kinds).await {
             Ok(blueprint) => (self.cost(&blueprint).await, None),
             Err(mistake) => (None, Some(mistake)),

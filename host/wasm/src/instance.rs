@@ -1,4 +1,4 @@
-//! One live instance of a component, and what is needed to make another.
+//! One live instance of a component, and everything that is needed to create another one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::pool::Slot;
 use super::worlds::{Exported, Exports, called};
 use tidegate_core::flow::ports::FaultKind;
 
-/// What instances of one plugin are made from.
+/// The parts from which instances of one plugin are created.
 pub(super) struct Blueprint {
     pub(super) identity: Identity,
     pub(super) component: InstancePre<Guest>,
@@ -25,34 +25,35 @@ pub(super) struct Blueprint {
     pub(super) config: Arc<BTreeMap<String, String>>,
     pub(super) reach: Arc<Reach>,
     pub(super) limits: PluginLimits,
-    /// Who counts its instances.
+    /// Counts its instances.
     pub(super) census: Arc<Census>,
-    /// The places that one instance takes.
+    /// How many places one instance takes.
     pub(super) places: u32,
 }
 
-/// A live instance. After any error, and after a call whose future was dropped, it is poisoned and must be dropped.
+/// A live instance. After any error, and after a call whose future was dropped, it is not usable any more and must be
+/// dropped.
 pub(super) struct Instance {
     store: Store<Guest>,
     exported: Exported,
     /// Calls it has served.
     pub(super) calls: u32,
-    /// The sweep after which it was put to rest.
+    /// The sweep after which it began to rest.
     pub(super) rests_since: u32,
     ticks_per_call: u32,
-    /// Linear memory it began with, in bytes.
+    /// Linear memory at its creation, in bytes.
     memory_bytes_first: usize,
     pub(super) entry: Entry,
-    /// Its place among the process's instances; the next may have it when this one is gone. Declared after the store,
-    /// so that it is given up after the store's memory was.
+    /// Its place among the process's instances; another instance can have it after this one is gone. Declared after the
+    /// store, so that the place becomes free after the store's memory.
     _slot: Slot,
 }
 
 impl Blueprint {
-    /// Makes an instance. Start functions run here, on the budgets of a call.
+    /// Creates an instance. Start functions run here, with the budgets of a call.
     ///
     /// # Errors
-    /// [`Failure`] when a start function fails or an export has another type than the contract says.
+    /// [`Failure`] if a start function fails or an export has another type than in the contract.
     pub(super) async fn instantiate(&self, slot: Slot) -> Result<Box<Instance>, Failure> {
         let guest = Guest::new(self.identity.clone(), self.config.clone(), self.reach.clone(), &self.limits);
         let mut store = Store::new(self.component.engine(), guest);
@@ -60,7 +61,7 @@ impl Blueprint {
         store.set_hostcall_fuel(self.limits.host_bytes_max);
         store.set_max_component_handles(self.limits.handles_max);
         store.epoch_deadline_callback(|mut guest| {
-            // Yielding at every tick keeps other tasks, and the timeout of this very call, running.
+            // Yielding at every tick keeps other tasks running, and the timeout of this very call.
             Ok(if guest.data_mut().spend_tick() { UpdateDeadline::Yield(1) } else { UpdateDeadline::Interrupt })
         });
         let ticks_per_call = u32::try_from(self.limits.cpu.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX);
@@ -89,7 +90,7 @@ impl Blueprint {
 }
 
 impl Instance {
-    /// Has the handler answer a message. `None` when the component has no handler.
+    /// Lets the handler answer a message. `None` if the component has no handler.
     pub(super) async fn handle(
         &mut self,
         context: &types::Context,
@@ -100,7 +101,7 @@ impl Instance {
         Some(called(handler, &mut self.store, (context, payload)).await)
     }
 
-    /// Asks the authorizer. `None` when the component has no authorizer.
+    /// Asks the authorizer. `None` if the component has no authorizer.
     pub(super) async fn authorize(
         &mut self,
         context: &types::Context,
@@ -112,14 +113,14 @@ impl Instance {
         Some(authorizer.call(&mut self.store, (context, action, payload)).await)
     }
 
-    /// Asks for a topic's state. `None` when the component gives no snapshots.
+    /// Asks for a topic's state. `None` if the component has no snapshot.
     pub(super) async fn provide(&mut self, context: &types::Context) -> Option<Result<Result<Vec<String>, String>>> {
         self.begin_call_of(context);
         let snapshot = self.exported.snapshot.as_ref()?;
         Some(called(snapshot, &mut self.store, (context,)).await)
     }
 
-    /// Has a payload made. `None` when the component is no transform.
+    /// Lets the transform make a payload. `None` if the component has no transform.
     pub(super) async fn apply(
         &mut self,
         channel: &str,
@@ -130,7 +131,7 @@ impl Instance {
         Some(called(transform, &mut self.store, (crossing,)).await)
     }
 
-    /// Tells of a connection. `None` when the component does not listen.
+    /// Announces a connection. `None` if the component does not listen for connections.
     pub(super) async fn changed(
         &mut self,
         peer: &connection::Peer,
@@ -141,7 +142,7 @@ impl Instance {
         Some(called(connection, &mut self.store, (peer, phase)).await)
     }
 
-    /// The linear memory it holds, in bytes, if that is more than it began with.
+    /// Its linear memory in bytes, if that has grown since its creation.
     pub(super) fn grown_to(&mut self) -> Option<usize> {
         let bytes = self.store.data().memory.bytes();
         (bytes > self.memory_bytes_first).then_some(bytes)

@@ -1,9 +1,9 @@
-//! Plugins: WebAssembly components, loaded, called within their limits, and dropped when they fail.
-//! The only home of wasmtime.
+//! Plugins: WebAssembly components. They are loaded, called within their limits, and dropped when they fail. The only
+//! home of wasmtime.
 //!
 //! A plugin's bytes become a [`Plugin`] through [`PluginHost::load`]; the plugins of a generation are a [`PluginSet`],
-//! which is what the flow calls. This module reads no files but what [`build`] is told to build, what
-//! [`Sources`] it is built from, and what [`CompileSettings::cache`] keeps.
+//! which the flow calls. This module reads no files, except for [`build`], for [`Sources`] and for
+//! [`CompileSettings::cache`].
 
 mod answer;
 mod breaker;
@@ -67,13 +67,13 @@ use pool::Slots;
 use tidegate_core::config::{Limits, SourceFile};
 use tidegate_core::protocol::PluginName;
 
-/// What the operator may set of the plugin host.
+/// The settings of the plugin host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostSettings {
-    /// Live instances of all plugins together, at work or at rest. Default 512. A call that finds none free waits as
-    /// long as its plugin's `limits.wall`; then it is a fault of kind `overloaded`.
+    /// Live instances of all plugins together, working or resting. Default 512. A call that finds no free instance
+    /// waits as long as its plugin's `limits.wall`; then it is a fault of kind `overloaded`.
     pub instances_max: u32,
-    /// Of those, the ones only authorizers may have; at least one is for all others. Default: one in eight.
+    /// How many of those are reserved for authorizers; at least one is for all other kinds. Default: one in eight.
     pub authorizer_instances: Option<u32>,
     /// How long all golden vectors of one plugin may take together before it serves. Default 10 s.
     pub self_test_max: Duration,
@@ -97,7 +97,7 @@ impl From<&Limits> for HostSettings {
     }
 }
 
-/// What loads plugins. One a process: it owns the engine.
+/// Loads plugins. There is one in a process: it owns the engine.
 pub struct PluginHost {
     engine: Engine,
     linker: Linker<Guest>,
@@ -109,7 +109,7 @@ pub struct PluginHost {
     shows_inputs: bool,
 }
 
-/// A plugin as it lies in its directory, read.
+/// A plugin as read from its directory.
 #[derive(Debug, Clone)]
 pub struct PluginSource {
     /// The directory's name.
@@ -120,12 +120,12 @@ pub struct PluginSource {
     pub component_path: String,
     /// The component.
     pub component: Vec<u8>,
-    /// Its golden vectors: it serves only if it answers them. None where they do not matter.
+    /// Its golden vectors: it serves only if it passes them. Empty if they do not matter.
     pub vectors: Vec<Arc<SourceFile>>,
 }
 
 impl PluginSource {
-    /// The same without its golden vectors, to be asked whatever it answers to them.
+    /// The same without its golden vectors: it loads whether it passes them or not.
     #[must_use]
     pub fn unproven(self) -> Self {
         Self { vectors: Vec::new(), ..self }
@@ -160,35 +160,35 @@ impl PluginHost {
         Ok(Self { engine, linker, slots, compiler, services, self_test_max, quarantine, shows_inputs: false })
     }
 
-    /// The same host, logging with the faults of plugins the beginning of the message that caused them. It is a client's:
-    /// for whoever develops a plugin.
+    /// The same host, but it logs the beginning of the message that caused a plugin's fault. The message comes from a
+    /// client, so this is only for developers of plugins.
     #[must_use]
     pub fn showing_inputs(self) -> Self {
         Self { shows_inputs: true, ..self }
     }
 
-    /// The same host, keeping these versions out.
+    /// The same host, but it does not load these versions.
     #[must_use]
     pub fn refusing(self, quarantine: Arc<Quarantine>) -> Self {
         Self { quarantine, ..self }
     }
 
-    /// How often [`PluginHost::sweep`] is to be called.
+    /// How often to call [`PluginHost::sweep`].
     pub const SWEEP_INTERVAL: Duration = pool::SWEEP_INTERVAL;
 
-    /// Drops the instances that rested too long (`instances.idle`), and tells the metrics how many there are. Blocks as
-    /// long as that takes.
+    /// Drops the instances that rested too long (`instances.idle`), and reports the number of instances to the metrics.
+    /// Blocks for that time.
     pub fn sweep(&self) {
         self.slots.sweep();
     }
 
-    /// The versions it keeps out.
+    /// The versions that it does not load.
     #[must_use]
     pub const fn quarantine(&self) -> &Arc<Quarantine> {
         &self.quarantine
     }
 
-    /// The same host, compiling elsewhere than in this process, or keeping what it compiled.
+    /// The same host with these settings for compiling.
     #[must_use]
     pub fn compiling(self, settings: CompileSettings) -> Self {
         let compiler = Compiler::new(settings, &self.engine);

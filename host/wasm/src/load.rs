@@ -31,8 +31,8 @@ use tidegate_core::telemetry;
 
 /// Largest component, in bytes. A CPython one has 18 MB.
 pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
-/// How long a trial instance may take. The CPU limit of a call holds for it; the wall limit does not, because a
-/// machine that is compiling is slow.
+/// How long a trial instance may take. The CPU limit of a call applies; the wall limit does not, because a compiling
+/// machine is slow.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The first bytes of a component, and of a core module: magic, version, layer.
 /// <https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md#component-definitions>
@@ -42,17 +42,17 @@ const MODULE_PREAMBLE: [u8; 8] = *b"\0asm\x01\0\0\0";
 impl PluginHost {
     /// Loads a plugin. Nothing of it serves before the caller puts it into a [`PluginSet`](super::PluginSet).
     ///
-    /// Compiles as the host's [`CompileSettings`](super::CompileSettings) say, one component at a time.
+    /// Compiles according to the host's [`CompileSettings`](super::CompileSettings), one component at a time.
     ///
     /// # Errors
-    /// Every mistake of `plugin.yaml`, the first of the component, at the key that names it, and every golden vector
-    /// that is none or that it does not answer: each file is judged whatever is wrong with the others.
+    /// All errors of `plugin.yaml`, the first error of the component, at the key that names it, and all golden vectors
+    /// that are invalid or that the plugin fails: each file is checked whatever is wrong with the others.
     pub async fn load(&self, source: PluginSource) -> Result<Arc<Plugin>, Vec<Diagnostic>> {
         let PluginSource { name, manifest, component_path: path, component, vectors } = source;
         let manifest = match read_manifest(&manifest) {
             Ok(manifest) => manifest,
             Err(mut mistakes) => {
-                // Of the component only what no key of `plugin.yaml` has a say in.
+                // Of the component only the checks that do not depend on `plugin.yaml`.
                 mistakes
                     .extend(check_preamble(&name, &component).err().map(|mistake| mistake.told_of(&manifest, &path)));
                 mistakes.extend(vectors::mistakes(&vectors));
@@ -102,18 +102,18 @@ impl PluginHost {
         })
     }
 
-    /// Keeps out what was taken back before.
+    /// Refuses a version that was rolled back before.
     fn check_quarantine(&self, name: &PluginName, digest: &Digest, version: PluginVersion) -> Result<(), Mistake> {
         let Some(kept_out) = self.quarantine.find(name, digest, version) else { return Ok(()) };
         Err(Mistake::new(format!("is quarantined: {}", kept_out.reason())).hint(&format!(
-            "build it anew, put the version before in its place, or let it in again: `tidegate plugin clear {name}`"
+            "build a corrected version, restore the version before, or re-admit this one: `tidegate plugin clear {name}`"
         )))
     }
 
-    /// What is asked of a compiled component once its imports are its to have: that it is of the kinds asked for, links and starts.
+    /// Checks a compiled component whose imports were checked: it has the required kinds, links and starts.
     ///
     /// # Errors
-    /// [`Mistake`], the first.
+    /// The first [`Mistake`].
     pub(super) async fn prepare(
         &self,
         candidate: &Candidate,
@@ -128,7 +128,7 @@ impl PluginHost {
         Ok(blueprint)
     }
 
-    /// Links a component: what its instances are made from.
+    /// Links a component: instances are created from the result.
     fn blueprint(
         &self,
         candidate: &Candidate,
@@ -141,7 +141,7 @@ impl PluginHost {
         let places = self.places(component)?;
         let pre = self.linker.instantiate_pre(component).map_err(|error| {
             Mistake::new(format!("does not link: {error:#}"))
-                .hint("build it with the SDK of this server's version; of WASI there is 0.2, empty")
+                .hint("build it with the SDK of this server's version; of WASI the server offers only an empty 0.2")
         })?;
         let misfit = |misfit: Misfit| Mistake::new(format!("does not fit the contract: {misfit}"));
         Ok(Blueprint {
@@ -156,15 +156,14 @@ impl PluginHost {
         })
     }
 
-    /// The places one instance of a component takes: one, unless it takes more of the pool than an instance has on
-    /// average.
+    /// How many places of the pool one instance takes: one, unless it needs more of the pool than an average instance.
     fn places(&self, component: &Component) -> Result<u32, Mistake> {
-        // What depends on modules it imports does not link.
+        // A component that depends on modules that it imports does not link.
         let Some(needs) = Needs::of(component) else { return Ok(1) };
         let (places, most) = (needs.places(), self.slots.workers_max());
         if places > most {
             let message = format!(
-                "one instance takes the places of {places} ({} memories, {} tables), and there are {most}",
+                "one instance needs the places of {places} instances ({} memories, {} tables), but there are only {most}",
                 needs.memories, needs.tables
             );
             return Err(Mistake::new(message).hint("raise `limits.plugin_instances` in the server's configuration"));
@@ -172,7 +171,7 @@ impl PluginHost {
         Ok(places)
     }
 
-    /// What the plugin reaches of the host's services: they are made ready for it.
+    /// Prepares the services of the host that the plugin may use.
     async fn reach(&self, candidate: &Candidate) -> Result<Arc<Reach>, Mistake> {
         let manifest = &candidate.manifest;
         if !manifest.grants.kv.is_empty() {
@@ -181,16 +180,19 @@ impl PluginHost {
         let plugin = candidate.name.as_str().into();
         let reach = Reach::new(plugin, &self.services, &manifest.grants, &manifest.limits).await?;
         if let Some(name) = reach.secrets_missing().next().filter(|_| !self.services.may_lack_secrets) {
-            return Err(Mistake::at("/grants/secrets", format!("is granted secret `{name}`, which is not set"))
-                .hint(&format!("`export {name}=…` before the server starts")));
+            return Err(Mistake::at(
+                "/grants/secrets",
+                format!("is granted the secret `{name}`, but this variable is not set"),
+            )
+            .hint(&format!("run `export {name}=…` before you start the server")));
         }
         Ok(Arc::new(reach))
     }
 
-    /// Instantiates once: an export of another type than the contract's shows only here.
+    /// Creates one instance: only this shows an export with another type than in the contract.
     async fn try_out(&self, blueprint: &Blueprint) -> Result<(), Mistake> {
         let deadline = Moment::now() + TRIAL_TIMEOUT;
-        // From the places that busy handlers never take: else a flood would keep the better version out.
+        // From the places that busy handlers never take; otherwise a flood would keep the better version out.
         let slot = self
             .slots
             .take(Class::Authorizer, blueprint.places, deadline)
@@ -201,7 +203,7 @@ impl PluginHost {
                 instance.entry.reason = Retired::Trial;
                 Ok(())
             }
-            // No guest code failed: what it exports has another type.
+            // No code of the guest failed: its export has another type.
             Ok(Err(Failure { kind: FaultKind::InvalidOutput, detail, .. })) => {
                 Err(Mistake::new(format!("does not fit the contract: {detail}")))
             }
@@ -211,30 +213,30 @@ impl PluginHost {
     }
 }
 
-/// What is being loaded.
+/// A plugin that is being loaded.
 pub(super) struct Candidate {
     pub(super) name: PluginName,
-    /// The component's, as messages show it.
+    /// The component's path, for messages.
     pub(super) path: String,
     pub(super) manifest: PluginManifest,
 }
 
 impl Candidate {
-    /// The version it is with a component of this digest.
+    /// The version that it is with a component of this digest.
     pub(super) fn version(&self, digest: &Digest) -> PluginVersion {
         Fingerprint::new(digest.clone(), &self.manifest.source.text).version()
     }
 
-    /// A mistake at the key of `plugin.yaml` that it is about.
+    /// Reports an error at the key of `plugin.yaml` that it belongs to.
     pub(super) fn tell(&self, mistake: Mistake) -> Diagnostic {
         mistake.told(&self.manifest.node, &format!("component `{}`", self.path))
     }
 }
 
-/// What is wrong with a component.
+/// An error in a component.
 #[derive(Debug)]
 pub(super) struct Mistake {
-    /// The key of `plugin.yaml` it is told at, as a JSON Pointer.
+    /// The key of `plugin.yaml` where it is reported, as a JSON Pointer.
     key: Cow<'static, str>,
     message: String,
     hint: Option<String>,
@@ -245,7 +247,7 @@ impl Mistake {
         self.message
     }
 
-    /// Told of a component where a `plugin.yaml` that has mistakes of its own names it.
+    /// For a component whose `plugin.yaml` has errors of its own.
     fn told_of(self, manifest: &Arc<SourceFile>, path: &str) -> Diagnostic {
         let whose = format!("component `{path}`");
         match parse_yaml(manifest, &mut Vec::new()) {
@@ -254,7 +256,7 @@ impl Mistake {
         }
     }
 
-    /// Told of `whose` at its key of `plugin.yaml`.
+    /// For `whose`, at its key of `plugin.yaml`.
     fn told(self, manifest: &Node, whose: &str) -> Diagnostic {
         let place = manifest.nearest(&self.key).place.clone();
         let mut diagnostic = Diagnostic::at(place, format!("{whose}: {}", self.message));
@@ -275,14 +277,14 @@ impl Mistake {
     }
 }
 
-/// A store that is needed for a grant and is none.
+/// A grant needs the store, but there is none.
 fn without_store(key: &'static str, what: &str, why: &dyn std::fmt::Display) -> Mistake {
-    Mistake::at(key, format!("is granted {what} of the store, which does not open: {why}"))
-        .hint("`store` in tidegate.yaml names the file; the server must be able to make and write it")
+    Mistake::at(key, format!("is granted {what} of the store, but the store does not open: {why}"))
+        .hint("`store` in tidegate.yaml names the file; the server must be able to create and write it")
 }
 
 impl Plugin {
-    /// What a start is told where the store does not open, for this reason; `None` when the plugin needs none.
+    /// The error of a start if the store does not open, for this reason; `None` if the plugin does not need the store.
     #[must_use]
     pub fn without_store(&self, why: &str) -> Option<Diagnostic> {
         let grants = &self.manifest.grants;
@@ -295,28 +297,28 @@ impl Plugin {
     }
 }
 
-/// Whether it is the component that was pinned, if one was.
+/// Whether the component is the pinned one, if there is a pin.
 ///
 /// # Errors
-/// [`Mistake`] with the digest it has.
+/// [`Mistake`] with the component's digest.
 pub(super) fn check_pin(manifest: &PluginManifest, digest: &Digest) -> Result<(), Mistake> {
     if manifest.sha256.as_ref().is_some_and(|pin| pin != digest.as_str()) {
         return Err(Mistake::at("/sha256", format!("the component's SHA-256 is {}", digest.as_str()))
-            .hint("build the component that was pinned, or pin this one"));
+            .hint("build the pinned component, or pin this one"));
     }
     Ok(())
 }
 
-/// Whether the bytes may be a component at all.
+/// Whether the bytes may be a component.
 ///
 /// # Errors
-/// [`Mistake`] when they are too many, or something else.
+/// [`Mistake`] if they are too many, or something else.
 pub(super) fn check_preamble(plugin: &PluginName, bytes: &[u8]) -> Result<(), Mistake> {
     let none =
         |what: &str| Mistake::new(what.to_owned()).hint(&format!("build it with `tidegate plugin build {plugin}`"));
     if bytes.len() > COMPONENT_BYTES_MAX {
         let (bytes, most) = (bytes.len(), ByteSize::from_bytes(COMPONENT_BYTES_MAX as u64));
-        return Err(Mistake::new(format!("has {bytes} bytes, at most {most} are taken")));
+        return Err(Mistake::new(format!("has {bytes} bytes, at most {most} are allowed")));
     }
     match bytes.first_chunk::<8>() {
         Some(&COMPONENT_PREAMBLE) => Ok(()),
@@ -326,10 +328,10 @@ pub(super) fn check_preamble(plugin: &PluginName, bytes: &[u8]) -> Result<(), Mi
     }
 }
 
-/// The linker of every plugin, built once.
+/// The linker for all plugins, built once.
 ///
 /// # Errors
-/// Wasmtime's, when two imports have one name.
+/// Wasmtime's error, if two imports have the same name.
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<wasmtime::component::Linker<Guest>> {
     let mut linker = wasmtime::component::Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;

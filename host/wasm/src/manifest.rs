@@ -195,7 +195,7 @@ fn refuse(node: &mut Node, path: &[&str], meanwhile: &str, diagnostics: &mut Vec
         return refuse(&mut entries[position].value, below, meanwhile, diagnostics);
     }
     let entry = entries.remove(position);
-    let message = format!("`{key}` is not served by this version");
+    let message = format!("this version does not support `{key}`");
     diagnostics.push(Diagnostic::at(entry.key_place, message).hint(format!("leave it out: {meanwhile}")));
 }
 
@@ -228,10 +228,10 @@ fn check_instances(
 
 fn check_component(name: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     let at = node.nearest("/component");
-    // Of one that is missing, too, it was told.
+    // A missing `component` was reported already.
     if !is_plain(name) && node.get("component").is_some() && !is_told(at, diagnostics) {
         let message = format!("`component`: expected a file name, found `{name}`");
-        let hint = "the component lies beside plugin.yaml";
+        let hint = "the component must be in the same directory as plugin.yaml";
         diagnostics.push(Diagnostic::at(at.place.clone(), message).hint(hint));
     }
 }
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn keys_of_later_versions_are_refused_and_not_ignored() {
         let told = read("component: a.wasm\non_failure: drop\n").unwrap_err();
-        assert_eq!(told, ["2: `on_failure` is not served by this version"]);
+        assert_eq!(told, ["2: this version does not support `on_failure`"]);
     }
 
     #[test]

@@ -1,19 +1,19 @@
-//! What the pool must hold for one instance of a component: the one place that reads it.
+//! What the pool must hold for one instance of a component. The only place that reads this from a component.
 
 use wasmtime::component::Component;
 
 use super::engine::{MEMORIES_PER_INSTANCE, TABLES_PER_INSTANCE};
 
-/// What one instance of a component takes of the pool.
+/// What one instance of a component takes from the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
     /// Linear memories.
     pub memories: u32,
     /// Tables.
     pub tables: u32,
-    /// The size the largest memory begins with, in bytes.
+    /// The initial size of the largest memory, in bytes.
     pub memory_bytes_initial: u64,
-    /// The elements the largest table begins with.
+    /// The initial number of elements of the largest table.
     pub table_elements_initial: u64,
 }
 
@@ -27,7 +27,7 @@ impl Needs {
         memories.max(self.tables.div_ceil(TABLES_PER_INSTANCE)).max(1)
     }
 
-    /// What an instance of this component takes; `None` when that depends on modules it imports.
+    /// What an instance of this component takes; `None` if that depends on modules that it imports.
     pub(super) fn of(component: &Component) -> Option<Self> {
         let required = component.resources_required()?;
         Some(Self {

@@ -1,4 +1,4 @@
-//! Standard output and error of a guest: a bounded buffer that is logged, and quoted when the guest traps.
+//! Standard output and error of a guest: a bounded buffer, which is logged, and quoted when the guest traps.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,18 +10,17 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-/// Most bytes kept between two takes; what is beyond is dropped.
+/// Most bytes in the buffer; more are dropped.
 const OUTPUT_BYTES_MAX: usize = 4096;
-/// Most bytes a guest may hand over at once.
+/// Most bytes that a guest may write at once.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
-/// Both streams of one instance. Writing never fails and never waits: a guest that prints too much loses text, not
-/// its life.
+/// Both streams of one instance. Writing never fails and never waits: a guest that prints too much only loses text.
 #[derive(Clone, Default)]
 pub(super) struct Output(Arc<Mutex<Vec<u8>>>);
 
 impl Output {
-    /// What was written since the last take.
+    /// Everything written since the last call.
     pub(super) fn take(&self) -> String {
         let mut kept = self.0.lock();
         if kept.is_empty() {

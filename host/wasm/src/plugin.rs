@@ -1,4 +1,4 @@
-//! A loaded plugin: what it is made of, and the instances it lends to calls.
+//! A loaded plugin: its parts, and the instances that it lends to calls.
 
 use std::fmt::Write as _;
 use std::pin::Pin;
@@ -25,7 +25,7 @@ use tidegate_core::flow::ports::{PluginService, PluginState, PluginStatus, Plugi
 use tidegate_core::protocol::PluginName;
 use tidegate_core::telemetry;
 
-/// Largest memory of a failed instance, in bytes, that is given back on the thread that called it.
+/// Largest memory of a failed instance, in bytes, that the calling thread frees itself.
 const DROPPED_HERE_BYTES_MAX: usize = 4 << 20;
 
 /// The SHA-256 of a component, in lower-case hexadecimal digits.
@@ -46,15 +46,16 @@ pub struct Plugin {
     pub(super) workers: Room,
     pub(super) record: Record,
     pub(super) probation: Probation,
-    /// Which golden vectors it answered.
+    /// The golden vectors that it passed.
     pub(super) proof: Proof,
-    /// Whether a fault is logged with what caused it.
+    /// Whether a fault is logged with its input.
     pub(super) shows_inputs: bool,
-    /// Whether it only answers golden vectors, aside from what is served: its calls are no traffic.
+    /// Whether it is only a trial for golden vectors: its calls are not real traffic.
     pub(super) is_trial: bool,
 }
 
-/// What a plugin is made of: equal fingerprints serve alike, so a reload keeps the one with the warm instances.
+/// The identity of a plugin: plugins with equal fingerprints behave alike, so a reload keeps the one with the warm
+/// instances.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
     digest: Digest,
@@ -92,7 +93,7 @@ impl Digest {
 }
 
 impl Fingerprint {
-    /// The fingerprint a plugin of this manifest and component will have.
+    /// The fingerprint of a plugin with this manifest and component.
     #[must_use]
     pub fn of(manifest: &str, component: &[u8]) -> Self {
         Self::new(Digest::of(component), manifest)
@@ -102,7 +103,7 @@ impl Fingerprint {
         Self { digest, manifest: manifest.to_owned() }
     }
 
-    /// The component's.
+    /// The digest of the component.
     #[must_use]
     pub const fn digest(&self) -> &Digest {
         &self.digest
@@ -121,18 +122,18 @@ impl std::fmt::Debug for Plugin {
     }
 }
 
-/// An instance during a call. Dropped before [`Lease::end`] – by an error, a timeout or a caller that went away – the
-/// instance goes with it: its store is poisoned.
+/// An instance during a call. If it is dropped before [`Lease::end`] – after an error, a timeout or a cancelled call –
+/// the instance is dropped, too: its store is not usable any more.
 pub(super) struct Lease<'a> {
     plugin: &'a Plugin,
     room: &'a Room,
-    /// Boxed: it is moved on every way, and is large.
+    /// Boxed because it is large and is moved often.
     pub(super) instance: Box<Instance>,
     _call: SemaphorePermit<'a>,
 }
 
 impl Lease<'_> {
-    /// The call went well: the instance may serve another, unless it has served enough.
+    /// Ends a successful call: the instance may serve another call, unless it has served enough.
     pub(super) fn end(mut self) {
         self.plugin.log_output(&mut self.instance);
         match self.retires() {
@@ -141,17 +142,17 @@ impl Lease<'_> {
         }
     }
 
-    /// The call failed, and the instance with it. Giving much memory back takes the kernel its time, which others would
-    /// wait for on this thread.
+    /// Ends a failed call and drops the instance. Freeing much memory takes the kernel time, for which others would
+    /// wait on this thread.
     pub(super) fn discard(self) {
         let Self { mut instance, .. } = self;
         if instance.guest().memory.bytes() > DROPPED_HERE_BYTES_MAX {
-            // Bounded by the places that instances have; it is gone when the runtime is.
+            // Limited by the places for instances; it is gone when the runtime is.
             drop(spawn_blocking(move || drop(instance)));
         }
     }
 
-    /// Why the instance serves no more, if it does not.
+    /// Why the instance serves no further call, if so.
     fn retires(&mut self) -> Option<Retired> {
         let instances = &self.plugin.manifest.instances;
         if instances.isolation == Isolation::PerCall {
@@ -161,7 +162,7 @@ impl Lease<'_> {
         } else if self.instance.grown_to().is_some_and(|bytes| bytes > instances.memory_bytes_max) {
             Some(Retired::Memory)
         } else if self.plugin.slots.wanted() {
-            // Kept, it would keep the place that another plugin waits for.
+            // If it stayed, it would keep the place that another plugin waits for.
             Some(Retired::Wanted)
         } else {
             None
@@ -170,13 +171,13 @@ impl Lease<'_> {
 }
 
 impl Plugin {
-    /// The name: the plugin's directory.
+    /// The name: that of the plugin's directory.
     #[must_use]
     pub const fn name(&self) -> &PluginName {
         &self.name
     }
 
-    /// What logs and people tell versions apart by: see [`PluginVersion::short`].
+    /// The version for logs and people: see [`PluginVersion::short`].
     #[must_use]
     pub fn version(&self) -> &str {
         &self.blueprint.identity.version
@@ -200,18 +201,18 @@ impl Plugin {
         self.kinds
     }
 
-    /// The granted secrets that the server does not have. None where plugins are served.
+    /// The granted secrets that the server does not have. Empty where plugins are served.
     pub fn secrets_missing(&self) -> impl Iterator<Item = &str> {
         self.blueprint.reach.secrets_missing()
     }
 
-    /// What the plugin is made of.
+    /// The plugin's identity.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::new(self.digest.clone(), &self.manifest.source.text)
     }
 
-    /// What an operator is told of it.
+    /// The plugin's status for an operator.
     #[must_use]
     pub fn status(&self, state: PluginState) -> PluginStatus {
         PluginStatus {
@@ -238,14 +239,14 @@ impl Plugin {
         }
     }
 
-    /// Drops the instances at rest: the next call makes a fresh one.
+    /// Drops the resting instances: the next call creates a fresh one.
     pub fn drop_resting(&self) {
         for room in [&self.authorizers, &self.workers] {
             while room.pool.take().is_some() {}
         }
     }
 
-    /// An instance to call, and until when the call may take. Waiting for the plugin's turn comes before that time.
+    /// An instance to call, and until when the call may take. The wait for the plugin's turn counts for that time.
     pub(super) async fn lease<'a>(&'a self, room: &'a Room) -> Result<(Lease<'a>, Moment), Failure> {
         let wall = if self.is_trial { proof::CALL_TIMEOUT } else { self.manifest.limits.wall };
         let began = Moment::now();
@@ -281,20 +282,20 @@ impl Plugin {
         instance.map_err(|_| Failure::wall(&self.manifest.limits))?
     }
 
-    /// Notes how long a call waited, for its turn or for an instance.
+    /// Records how long a call waited, for its turn or for an instance.
     fn waited(&self, what: &'static str, since: Moment) {
         if !self.is_trial {
             telemetry::plugin_waited(self.name.as_str(), what, since.elapsed());
         }
     }
 
-    /// How many instances are alive, at work or at rest.
+    /// How many instances are alive, working or resting.
     #[must_use]
     pub fn instances(&self) -> u32 {
         self.blueprint.census.alive()
     }
 
-    /// Has the breaker let the call through, or answer for the plugin; learns from how it ends.
+    /// Runs a call if the breaker admits it, and reports its end to the breaker.
     pub(super) async fn admitted<T>(
         &self,
         room: &Room,

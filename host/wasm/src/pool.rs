@@ -1,4 +1,4 @@
-//! Instances at rest, and the number of instances of the whole process.
+//! Resting instances, and the number of instances of the whole process.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,27 +15,28 @@ use super::instance::Instance;
 use super::room::{Class, Place, Turns};
 use tidegate_core::telemetry;
 
-/// How often resting instances are looked through. Resting is timed in these, so that a call need not ask for the time.
+/// How often resting instances are checked. Resting time is counted in these, so that a call need not read the clock.
 pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// Without another number, one instance in so many is for authorizers only.
+/// By default one instance in so many is reserved for authorizers.
 const RESERVED_SHARE: u32 = 8;
 
-/// The instances of one class of one version that wait for a call. The one used last goes first: its memory is warm.
+/// The instances of one class of one version that wait for a call. The last used one is taken first, because its memory
+/// is warm.
 pub(super) struct Pool {
     class: Class,
     census: Arc<Census>,
     #[allow(clippy::vec_box, reason = "an instance is large, and goes in and out for every call")]
     resting: Mutex<Vec<Box<Instance>>>,
-    /// Sweeps after which a resting instance goes.
+    /// After so many sweeps a resting instance is dropped.
     sweeps_max: u32,
-    /// Sweeps there were.
+    /// The number of sweeps so far.
     sweeps: Arc<AtomicU32>,
     /// Calls that wait for their turn (`limits.concurrency`).
     pub(super) waiting: AtomicU32,
 }
 
 impl Pool {
-    /// Takes an instance out. Whoever took it puts it back only after a call that went well.
+    /// Takes an instance out. The caller puts it back only after a successful call.
     pub(super) fn take(&self) -> Option<Box<Instance>> {
         let mut instance = self.resting.lock().pop()?;
         instance.entry.reason = Retired::Failed;
@@ -53,7 +54,7 @@ impl Pool {
         self.resting.lock().len()
     }
 
-    /// Takes out those that rested too long: the ones at the bottom, which no call reached.
+    /// Takes out the instances that rested too long: those at the bottom, which no call reached.
     #[allow(clippy::vec_box, reason = "as they rest")]
     fn take_idle(&self) -> Vec<Box<Instance>> {
         let now = self.sweeps.load(Ordering::Relaxed);
@@ -67,24 +68,25 @@ impl Pool {
     }
 }
 
-/// The places for instances, shared by all plugins. Running out of them would be an error of the allocator, so every
-/// instance holds as many as its component takes. Some are kept for authorizers: handlers, however busy, never take them.
+/// The places for instances, shared by all plugins. Without a place an allocation would fail, so every instance holds
+/// as many places as its component needs. Some are reserved for authorizers: handlers never take them, however busy
+/// they are.
 pub(super) struct Slots {
     free: Arc<Semaphore>,
-    /// Those that are not only for authorizers.
+    /// The places that are not reserved for authorizers.
     workers: Arc<Semaphore>,
     workers_max: u32,
     /// Calls that wait for a place.
     waiting: AtomicU32,
-    /// Bounded by the plugins that are loaded; the dead ones go whenever one is added.
+    /// Limited by the number of loaded plugins; dead entries are removed whenever one is added.
     pools: Mutex<Vec<Weak<Pool>>>,
     sweeps: Arc<AtomicU32>,
-    /// What the last sweep told of.
+    /// What the last sweep reported.
     told: Mutex<BTreeMap<Arc<str>, Count>>,
     turns: BTreeMap<Class, Turns>,
 }
 
-/// The instances and the calls of one plugin, all its versions together.
+/// The instances and calls of one plugin, all its versions together.
 #[derive(Debug, Clone, Default)]
 struct Count {
     alive: u32,
@@ -92,16 +94,16 @@ struct Count {
     waiting: BTreeMap<Class, u32>,
 }
 
-/// The places of an instance, free again when dropped.
+/// The places of an instance, free again on drop.
 pub(super) struct Slot {
     _places: OwnedSemaphorePermit,
     _of_workers: Option<OwnedSemaphorePermit>,
 }
 
 impl Slots {
-    /// So many places, of which `reserved` are for authorizers only: one in eight without a number.
+    /// This many places, of which `reserved` are for authorizers only; by default one in eight.
     pub(super) fn new(instances_max: u32, reserved: Option<u32>) -> Self {
-        // A host of one instance has none to spare.
+        // A host with one instance cannot reserve any.
         let usual = if instances_max > 1 { instances_max.div_ceil(RESERVED_SHARE) } else { 0 };
         let reserved = reserved.unwrap_or(usual).min(instances_max.saturating_sub(1));
         telemetry::plugin_instances_max("all", instances_max);
@@ -118,13 +120,12 @@ impl Slots {
         }
     }
 
-    /// The places there are for instances that are not authorizers.
+    /// The places for instances that are not authorizers.
     pub(super) const fn workers_max(&self) -> u32 {
         self.workers_max
     }
 
-    /// Makes a pool whose resting instances give way when another plugin needs their places, and go by themselves after
-    /// `idle`.
+    /// Creates a pool. Its resting instances are dropped when another plugin needs their places, or after `idle`.
     pub(super) fn pool(&self, class: Class, census: Arc<Census>, idle: Duration) -> Arc<Pool> {
         let sweeps_max = idle.as_nanos().div_ceil(SWEEP_INTERVAL.as_nanos());
         let pool = Arc::new(Pool {
@@ -141,17 +142,17 @@ impl Slots {
         pool
     }
 
-    /// Turns at the processor for the long calls of a class.
+    /// CPU turns for the long calls of a class.
     pub(super) fn turns(&self, class: Class) -> Turns {
         self.turns.get(&class).cloned().unwrap_or_else(Turns::new)
     }
 
-    /// Whether calls wait for a place; an instance whose call ends then gives its place up.
+    /// Whether calls wait for a place; an instance whose call ends then gives up its place.
     pub(super) fn wanted(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// So many places, if they are free.
+    /// This many places, if they are free.
     pub(super) fn take_now(&self, class: Class, places: u32) -> Option<Slot> {
         let of = |semaphore: &Arc<Semaphore>| semaphore.clone().try_acquire_many_owned(places).ok();
         let of_workers = match class {
@@ -161,14 +162,14 @@ impl Slots {
         Some(Slot { _places: of(&self.free)?, _of_workers: of_workers })
     }
 
-    /// Waits for so many places, `deadline` at most.
+    /// Waits for this many places, at most until `deadline`.
     ///
     /// # Errors
-    /// [`Failure`] of kind `Overloaded` when they did not become free.
+    /// [`Failure`] of kind `Overloaded` if they did not become free.
     pub(super) async fn take(&self, class: Class, places: u32, deadline: Moment) -> Result<Slot, Failure> {
         let of_workers = match class {
             Class::Authorizer => None,
-            // Only what workers hold makes room among the places of workers.
+            // Only instances of workers make room among the places of workers.
             Class::Worker => Some(self.places(&self.workers, places, |class| class == Class::Worker, deadline).await?),
         };
         let places = self.places(&self.free, places, |_| true, deadline).await?;
@@ -185,7 +186,7 @@ impl Slots {
         if let Ok(places) = of.clone().try_acquire_many_owned(places) {
             return Ok(places);
         }
-        // First, so that whatever ends from now on is not put to rest.
+        // First, so that no instance that ends from now on begins to rest.
         let _waiting = Place::wait(&self.waiting);
         (0..places).for_each(|_| self.evict(&evicts));
         match timeout_at(deadline, of.clone().acquire_many_owned(places)).await {
@@ -196,7 +197,7 @@ impl Slots {
         }
     }
 
-    /// Drops one resting instance, of the pool that has most.
+    /// Drops one resting instance of the pool with the most.
     fn evict(&self, evicts: impl Fn(Class) -> bool) {
         let pools = self.pools().into_iter().filter(|pool| evicts(pool.class));
         if let Some(mut instance) = pools.max_by_key(|pool| pool.len()).and_then(|pool| pool.take()) {
@@ -208,7 +209,7 @@ impl Slots {
         self.pools.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Drops the instances that rested too long, and tells how many there are. Blocks as long as that takes.
+    /// Drops the instances that rested too long, and reports the number of instances. Blocks for that time.
     pub(super) fn sweep(&self) {
         self.sweeps.fetch_add(1, Ordering::Relaxed);
         let mut counts: BTreeMap<Arc<str>, Count> = BTreeMap::new();
@@ -219,7 +220,7 @@ impl Slots {
             let count = counts.entry(plugin.clone()).or_default();
             count.resting += u32::try_from(pool.len()).unwrap_or(u32::MAX);
             *count.waiting.entry(pool.class).or_default() += pool.waiting.load(Ordering::Relaxed);
-            // The two pools of a version have one census.
+            // The two pools of a version share one census.
             if !counted.contains(&Arc::as_ptr(&pool.census)) {
                 counted.push(Arc::as_ptr(&pool.census));
                 count.alive += pool.census.alive();
@@ -233,7 +234,7 @@ impl Slots {
         let mut told = self.told.lock();
         let gone = told.keys().filter(|plugin| !counts.contains_key(*plugin)).map(|plugin| (plugin, Count::default()));
         for (plugin, count) in gone.chain(counts.iter().map(|(plugin, count)| (plugin, count.clone()))) {
-            // An instance may have been put to rest between the two counts.
+            // An instance may have begun to rest between the two counts.
             telemetry::plugin_instances(plugin, count.alive.saturating_sub(count.resting), count.resting);
             for class in [Class::Authorizer, Class::Worker] {
                 let waiting = count.waiting.get(&class).copied().unwrap_or_default();

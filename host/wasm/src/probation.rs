@@ -1,6 +1,7 @@
-//! The time after a swap in which a version may be taken back: counts how it does, and says when it does badly.
+//! The probation after a swap, in which a version may be rolled back: counts its calls and faults, and reports a bad
+//! version.
 //!
-//! A version that is not watched costs each call one look at a flag.
+//! For a version that is not watched each call costs one look at a flag.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -13,7 +14,7 @@ use super::plugin::Plugin;
 use super::quarantine::Quarantined;
 use tidegate_core::config::Rollback;
 
-/// How a version does since it was swapped in.
+/// How a version has done since its swap.
 #[derive(Debug, Default)]
 pub(super) struct Probation {
     watched: AtomicBool,
@@ -28,13 +29,13 @@ struct State {
     failed: Option<Failed>,
 }
 
-/// What it is measured against.
+/// What it is compared with.
 #[derive(Debug)]
 struct Watch {
     until: Moment,
     faults_max: u32,
     percent: u8,
-    /// Of the version before.
+    /// The counts of the version before.
     before: Counts,
     tell: Arc<Notify>,
 }
@@ -45,7 +46,7 @@ pub(super) struct Counts {
     pub(super) faults: u64,
 }
 
-/// A version that did badly.
+/// A version that failed its probation.
 #[derive(Debug, Clone, Copy)]
 struct Failed {
     counts: Counts,
@@ -60,8 +61,8 @@ impl Counts {
 }
 
 impl Probation {
-    /// Notes the end of a call: `fault` as [`Failure::verdict`](super::fault::Failure::verdict) says, and whether it made
-    /// the breaker open.
+    /// Records the end of a call: `fault` as in [`Failure::verdict`](super::fault::Failure::verdict), and whether it
+    /// opened the breaker.
     pub(super) fn note(&self, fault: Option<bool>, opened: bool) {
         if !self.watched.load(Ordering::Relaxed) {
             return;
@@ -93,7 +94,7 @@ impl Probation {
 }
 
 impl Plugin {
-    /// Watches this version from now on, which took the place of `before` if of any. Whoever is told asks
+    /// Starts watching this version, which replaced `before`, if any. `tell` is notified; its receiver asks
     /// [`Plugin::has_failed`].
     pub fn watch(&self, terms: &Rollback, before: Option<&Self>, tell: &Arc<Notify>) {
         let mut state = self.probation.state.lock();
@@ -110,22 +111,22 @@ impl Plugin {
         self.probation.watched.store(true, Ordering::Relaxed);
     }
 
-    /// Watches it no longer.
+    /// Stops watching it.
     pub fn unwatch(&self) {
         self.probation.watched.store(false, Ordering::Relaxed);
         *self.probation.state.lock() = State::default();
     }
 
-    /// Whether it did so badly while it was watched that it is to be taken back.
+    /// Whether it failed while it was watched, so that it must be rolled back.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.probation.state.lock().failed.is_some()
     }
 
-    /// This version, which is taken back for `good`, with what it did.
+    /// This version as a quarantined one, rolled back to `good`, with the reason.
     #[must_use]
     pub fn quarantined(&self, good: &Self) -> Quarantined {
-        Quarantined::new(self, good, format!("taken back: {}", self.failing()))
+        Quarantined::new(self, good, format!("rolled back: {}", self.failing()))
     }
 
     /// What it did since the swap, in a sentence.
@@ -133,7 +134,7 @@ impl Plugin {
     pub fn failing(&self) -> String {
         let failed = self.probation.state.lock().failed;
         let Counts { calls, faults } = failed.map_or_else(|| self.record.counts(), |failed| failed.counts);
-        let mut reason = format!("{faults} of {calls} calls after the swap were faults");
+        let mut reason = format!("{faults} of {calls} calls after the swap failed");
         if failed.is_some_and(|failed| failed.paused) {
             reason += " and its breaker opened";
         }

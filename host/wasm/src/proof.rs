@@ -1,8 +1,8 @@
-//! What a version must answer before it serves: its golden vectors, put to a trial of it that nobody else calls.
+//! The self-test of a version before it serves: its golden vectors run on a trial of it that nobody else calls.
 //!
-//! The trial has instances of its own and services in memory, the secrets apart, so that a test changes nothing that is
-//! kept; it takes the places that busy handlers never take, and more time than a call: what is tested is what it answers, not how busy the
-//! machine is.
+//! The trial has its own instances and its own services in memory (except for secrets), so a test changes nothing
+//! permanent. It uses the places that busy handlers never take, and more time than a call: the test checks answers, not
+//! how busy the machine is.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -28,12 +28,12 @@ use super::worlds::Exports;
 use tidegate_core::config::{Diagnostic, HumanDuration, Place, SourceFile};
 use tidegate_core::telemetry;
 
-/// How long one call of a trial may take, in place of `limits.wall`.
+/// How long one call of a trial may take, instead of `limits.wall`.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often `limits.cpu` a call of a trial may use: the first calls of a component read its code from the disk.
+/// How many times `limits.cpu` a call of a trial may use: the first calls of a component read its code from the disk.
 const CPU_FACTOR: u32 = 10;
 
-/// The vectors a version answered.
+/// The vectors that a version passed.
 #[derive(Debug, Default)]
 pub(super) struct Proof(Mutex<Proven>);
 
@@ -65,11 +65,11 @@ fn fingerprint(vectors: &[Arc<SourceFile>]) -> u64 {
 }
 
 impl PluginHost {
-    /// Has a plugin answer its golden vectors, [`HostSettings::self_test_max`](super::HostSettings::self_test_max) at
-    /// most. Those it answered before are not asked again. Calls of the plugin itself see nothing of it.
+    /// Runs a plugin's golden vectors, for [`HostSettings::self_test_max`](super::HostSettings::self_test_max) at most.
+    /// Vectors that it passed before do not run again. Calls of the plugin itself are not affected.
     ///
     /// # Errors
-    /// Every vector that is none or that is answered otherwise, at its place.
+    /// Every invalid vector and every vector with a different answer, at its place.
     pub async fn prove(&self, plugin: &Plugin, vectors: &[Arc<SourceFile>]) -> Result<(), Vec<Diagnostic>> {
         if plugin.proof.is_of(vectors) {
             return Ok(());
@@ -98,18 +98,17 @@ impl PluginHost {
             Err(_) => {
                 told(vectors.len());
                 let most = HumanDuration::new(self.self_test_max);
-                let message = format!("the {} vectors of `{name}` are not answered within {most}", vectors.len());
-                let hint =
-                    "`tidegate plugin test` shows which takes long; `limits.plugin_self_test` is the time for all";
+                let message = format!("`{name}` did not answer its {} vectors within {most}", vectors.len());
+                let hint = "`tidegate plugin test` shows which vector takes long; `limits.plugin_self_test` is the time for all vectors";
                 Err(vec![Diagnostic::at(at, message).hint(hint)])
             }
         }
     }
 
-    /// A copy of a plugin to be asked in its place, with the time of a trial.
+    /// A copy of a plugin for a test, with the time of a trial.
     ///
     /// # Errors
-    /// A sentence, when the component no longer fits the contract.
+    /// A sentence, if the component no longer fits the contract.
     pub async fn trial(&self, plugin: &Plugin) -> Result<Plugin, String> {
         let Plugin { manifest, blueprint, .. } = plugin;
         let mut services = Services::in_memory();

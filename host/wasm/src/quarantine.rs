@@ -1,7 +1,8 @@
-//! Which versions of plugins are not let in again, and why: a file, a line a version, that outlives the server.
+//! The quarantined plugin versions, which are not loaded again, and why: a file with a line for each version, which
+//! survives the server.
 //!
-//! A line is a JSON object. It is written beside the file, synced, and put in its place in one step; a line that cannot
-//! be read – somebody else's editor, a broken disk – costs itself and not the others.
+//! A line is a JSON object. The server writes a new file next to the old one, syncs it, and replaces the old one in one
+//! step. A line that cannot be read – somebody's editor, a broken disk – is lost, but not the others.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -17,27 +18,27 @@ use tidegate_core::flow::ports::{Clock as _, PluginState, PluginStatus, PluginVe
 use tidegate_core::protocol::PluginName;
 use tidegate_core::telemetry;
 
-/// Most versions kept; the oldest goes first.
+/// Most versions in the file; the oldest is dropped first.
 const ENTRIES_MAX: usize = 1000;
 
-/// The versions that are kept out.
+/// The quarantined versions.
 #[derive(Debug, Default)]
 pub struct Quarantine {
-    /// Where they are kept; `None` keeps them in memory.
+    /// The file; `None` keeps them in memory.
     path: Option<PathBuf>,
     entries: Mutex<Vec<Quarantined>>,
-    /// One change of the file at a time.
+    /// Only one change of the file at a time.
     changing: Mutex<()>,
     cleared: Notify,
 }
 
-/// A version that is kept out.
+/// A quarantined version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quarantined {
     /// The plugin.
     plugin: String,
-    /// What is kept out.
+    /// What is quarantined.
     scope: Scope,
     /// The SHA-256 of the component.
     digest: String,
@@ -52,30 +53,30 @@ pub struct Quarantined {
     unsaved: bool,
 }
 
-/// A version that lies in its plugin's directory and is kept out.
+/// A version in its plugin's directory that is quarantined and therefore not loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptOut {
     /// The plugin.
     pub plugin: PluginName,
     /// Why, in a sentence.
     pub reason: String,
-    /// The version that serves in its place; `None` when nothing does.
+    /// The version that serves instead; `None` if none does.
     pub serving: Option<String>,
     candidate: Fingerprint,
 }
 
-/// What of a version is kept out.
+/// Which part of a version is quarantined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Scope {
-    /// The component, under any `plugin.yaml` of this plugin.
+    /// The component, with any `plugin.yaml` of this plugin.
     Component,
-    /// This component under this `plugin.yaml`: the version before had the same component.
+    /// This component with this `plugin.yaml`: the version before had the same component.
     Version,
 }
 
 impl Quarantined {
-    /// The version `bad`, which was taken back for `good`.
+    /// The version `bad`, which was rolled back to `good`.
     pub(super) fn new(bad: &Plugin, good: &Plugin, reason: String) -> Self {
         let scope = if bad.digest() == good.digest() { Scope::Version } else { Scope::Component };
         Self {
@@ -101,7 +102,7 @@ impl Quarantined {
         (&self.plugin, &self.digest)
     }
 
-    /// What an operator is told of it.
+    /// The status for an operator.
     pub(super) fn status(&self) -> PluginStatus {
         PluginStatus {
             name: self.plugin.clone(),
@@ -122,7 +123,7 @@ impl Quarantined {
         self.plugin == plugin.as_str() && same
     }
 
-    /// Whether a plugin's name or the beginning of a digest means this one.
+    /// Whether a plugin's name or the beginning of a digest matches this version.
     fn is_meant_by(&self, what: &str) -> bool {
         let digits = what.to_ascii_lowercase();
         let begins = |digest: &str| digits.len() >= Quarantine::DIGITS_MIN && digest.starts_with(&digits);
@@ -131,10 +132,10 @@ impl Quarantined {
 }
 
 impl Quarantine {
-    /// Fewest digits that mean a digest.
+    /// The fewest digits that select a digest.
     pub const DIGITS_MIN: usize = 12;
 
-    /// What the file holds. One that is not there holds nothing; what cannot be read of it is logged. Blocks.
+    /// Reads the file. A missing file is an empty quarantine; unreadable parts are logged. Blocks.
     #[must_use]
     pub fn at(path: PathBuf) -> Self {
         let quarantine = Self { path: Some(path), ..Self::default() };
@@ -148,28 +149,28 @@ impl Quarantine {
         self.replace(self.kept());
     }
 
-    /// Those that are kept out.
+    /// All quarantined versions.
     #[must_use]
     pub fn list(&self) -> Vec<Quarantined> {
         self.entries.lock().clone()
     }
 
-    /// Waits until something was let in again.
+    /// Waits until a version was re-admitted.
     pub async fn cleared(&self) {
         self.cleared.notified().await;
     }
 
-    /// Whether anything of a plugin is kept out.
+    /// Whether any version of a plugin is quarantined.
     fn knows(&self, plugin: &PluginName) -> bool {
         self.entries.lock().iter().any(|entry| entry.plugin == plugin.as_str())
     }
 
-    /// Why a version is kept out, if it is.
+    /// Why a version is quarantined, if it is.
     pub(super) fn find(&self, plugin: &PluginName, digest: &Digest, version: PluginVersion) -> Option<Quarantined> {
         self.entries.lock().iter().find(|entry| entry.covers(plugin, digest, version)).cloned()
     }
 
-    /// Keeps a version out from now on. Where the file cannot be written that is logged, and it holds until the server
+    /// Quarantines a version. If the file cannot be written, that is logged, and the quarantine lasts until the server
     /// ends. Blocks.
     pub fn add(&self, entry: Quarantined) {
         let _one = self.changing.lock();
@@ -187,10 +188,10 @@ impl Quarantine {
         self.replace(entries);
     }
 
-    /// Lets those in again that a plugin's name, or 12 or more digits of a digest, mean. Blocks.
+    /// Re-admits the versions that a plugin's name, or 12 or more digits of a digest, match. Blocks.
     ///
     /// # Errors
-    /// The operating system's; then nothing was cleared.
+    /// The operating system's error; then nothing was cleared.
     pub fn clear(&self, what: &str) -> io::Result<Vec<Quarantined>> {
         let changing = self.changing.lock();
         let (cleared, mut left): (Vec<_>, Vec<_>) = self.kept().into_iter().partition(|entry| entry.is_meant_by(what));
@@ -207,7 +208,7 @@ impl Quarantine {
         Ok(cleared)
     }
 
-    /// What the file holds now, and what it should; what is known where it cannot be read.
+    /// What the file contains now, plus what it should contain; the known versions if it cannot be read.
     fn kept(&self) -> Vec<Quarantined> {
         let known = self.list();
         let Some(path) = &self.path else { return known };
@@ -234,7 +235,7 @@ impl Quarantine {
         *known = entries;
     }
 
-    /// Writes all of them and notes that they are.
+    /// Writes all of them, and notes that they are saved.
     fn write(&self, entries: &mut [Quarantined]) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let fresh = path.with_added_extension("new");
@@ -245,7 +246,7 @@ impl Quarantine {
         }
         file.sync_all()?;
         fs::rename(&fresh, path)?;
-        // The name itself must outlive a power cut too.
+        // The file's name itself must survive a power cut, too.
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(directory)?.sync_all()?;
         entries.iter_mut().for_each(|entry| entry.unsaved = false);
@@ -258,11 +259,11 @@ impl Quarantine {
 }
 
 impl PluginHost {
-    /// Why what lies there is kept out, if it is; such a source does not load.
+    /// Why this source is quarantined, if it is; such a source does not load.
     #[must_use]
     pub fn kept_out(&self, source: &PluginSource) -> Option<KeptOut> {
         let quarantine = self.quarantine();
-        // Most are never taken back: their digest is taken once, where they load.
+        // Most are never quarantined: their digest is computed once, when they load.
         if !quarantine.knows(&source.name) {
             return None;
         }
@@ -273,7 +274,7 @@ impl PluginHost {
 }
 
 impl KeptOut {
-    /// What an operator is told of it.
+    /// The status for an operator.
     #[must_use]
     pub fn status(&self) -> PluginStatus {
         PluginStatus {
@@ -287,14 +288,14 @@ impl KeptOut {
         }
     }
 
-    /// Notes it in the log.
+    /// Logs it.
     pub fn tell(&self) {
         let component = self.candidate.digest().short();
         telemetry::plugin_kept_out(self.plugin.as_str(), component, &self.reason, self.serving.as_deref());
     }
 }
 
-/// The whole lines of a file.
+/// The complete lines of a file.
 fn read(path: &Path) -> io::Result<Vec<Quarantined>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -341,7 +342,7 @@ mod tests {
         let quarantine = Quarantine::at(path.clone());
         quarantine.add(entry("a", 'a'));
         quarantine.add(entry("b", 'b'));
-        // A server that ended while it wrote leaves this beside the file.
+        // A server that ended while writing leaves this next to the file.
         fs::write(path.with_added_extension("new"), "{\"plugin\":\"a").unwrap();
         assert_eq!(plugins(&Quarantine::at(path.clone())), ["a", "b"]);
         Quarantine::at(path.clone()).add(entry("c", 'c'));

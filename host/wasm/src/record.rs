@@ -1,4 +1,4 @@
-//! What a plugin did since it was loaded.
+//! What a plugin did since it was loaded: calls and faults.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,14 +16,14 @@ pub(super) struct Record {
     pub(super) loaded_at_unix_s: u64,
     calls: AtomicU64,
     faults: AtomicU64,
-    /// Of those, what the plugin is at fault for, and what says nothing of it.
+    /// Faults that the plugin caused, and calls that say nothing about it.
     blamed: AtomicU64,
     unjudged: AtomicU64,
     last_fault: Mutex<Option<LastFault>>,
 }
 
 impl Record {
-    /// Of a plugin that was loaded just now.
+    /// The record of a plugin that was just loaded.
     pub(super) fn begin() -> Self {
         Self {
             loaded_at_unix_s: SystemClock.now_unix_s(),
@@ -35,7 +35,7 @@ impl Record {
         }
     }
 
-    /// Notes the end of a call.
+    /// Records the end of a call.
     pub(super) fn note(&self, failure: Option<&Failure>) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         if let Some(failure) = failure {
@@ -51,7 +51,7 @@ impl Record {
         }
     }
 
-    /// The calls that came to it, and those that were its own faults.
+    /// The calls that reached it, and the faults that it caused.
     pub(super) fn counts(&self) -> Counts {
         let calls = self.calls().saturating_sub(self.unjudged.load(Ordering::Relaxed));
         Counts { calls, faults: self.blamed.load(Ordering::Relaxed) }

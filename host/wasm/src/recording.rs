@@ -1,7 +1,7 @@
-//! What a plugin does during one call, kept for whoever asked: `tidegate plugin call` shows it.
+//! Records what a plugin does during one call, for `tidegate plugin call`.
 //!
-//! A call runs in the task of its caller, imports included, so the record belongs to the task. Where nobody records, noting
-//! costs one look at a thread-local.
+//! A call runs in the task of its caller, imports included, so the record belongs to the task. If nobody records, a
+//! note costs one look at a thread-local.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ tokio::task_local! {
 /// What a plugin did while it was recorded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// Its log lines, level and text, in order; those beyond `limits.log_lines` and `limits.log_rate` are not there.
+    /// Its log lines, level and text, in order, without those beyond `limits.log_lines` and `limits.log_rate`.
     pub log: Vec<(&'static str, String)>,
     /// Log lines that were dropped.
     pub log_dropped: u32,
@@ -22,26 +22,26 @@ pub struct Recorded {
     pub printed: String,
     /// How often it called each import.
     pub host_calls: BTreeMap<&'static str, u32>,
-    /// The HTTP requests it sent and what came of each, in order.
+    /// The HTTP requests that it sent and their results, in order.
     pub http: Vec<HttpSeen>,
-    /// Linear memory of the instance that was called last, in bytes; `None` when no call ended well.
+    /// Linear memory of the instance that was called last, in bytes; `None` if no call succeeded.
     pub memory_bytes: Option<usize>,
 }
 
-/// An HTTP request of a plugin, and what it was told.
+/// An HTTP request of a plugin and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpSeen {
     /// The method.
     pub method: String,
     /// The URL.
     pub url: String,
-    /// The status of the response; or why there is none, in the words of the contract.
+    /// The status of the response, or the error in the words of the contract.
     pub told: Result<u16, String>,
     /// How long it took.
     pub took: Duration,
 }
 
-/// Runs calls of plugins, and keeps what they did.
+/// Runs calls of plugins, and records what they do.
 pub async fn recorded<T>(calls: impl Future<Output = T>) -> (T, Recorded) {
     RECORD
         .scope(RefCell::default(), async {
@@ -51,12 +51,12 @@ pub async fn recorded<T>(calls: impl Future<Output = T>) -> (T, Recorded) {
         .await
 }
 
-/// Notes something, where somebody records.
+/// Records something, if somebody records.
 pub(super) fn note(what: impl FnOnce(&mut Recorded)) {
     let _ = RECORD.try_with(|record| what(&mut record.borrow_mut()));
 }
 
-/// Notes a call of an import.
+/// Records a call of an import.
 pub(super) fn host_call(import: &'static str) {
     note(|record| *record.host_calls.entry(import).or_default() += 1);
 }

@@ -1,6 +1,6 @@
-//! Who waits for whom: calls at once, the queue before them, and turns at the processor. Authorizers have a room of
-//! their own in every plugin and in the process, so that a flood on handlers never keeps them from answering; calls that
-//! are long take their turns apart from those that are short.
+//! Limits of concurrent calls: calls at once, the queue in front of them, and turns at the CPU. In every plugin and in
+//! the process authorizers have their own limits, so that a flood of handler calls never delays them. Long calls take
+//! their turns separately from short ones.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -24,14 +24,14 @@ use super::fault::Failure;
 use super::manifest::PluginManifest;
 use super::pool::{Pool, Slots};
 
-/// So many calls in a row that took a millisecond, and the next is expected to be another. A busy machine makes a short
-/// call look long: only several in a row are the plugin's doing.
+/// After so many calls in a row that took a millisecond, the next call is expected to be long. A busy machine makes a
+/// short call look long; only several in a row are caused by the plugin.
 const LONG_CALLS: u32 = 3;
 
-/// Whose calls a room is for.
+/// The class of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {
-    /// Authorizers: a client waits at a gate for each.
+    /// Authorizers: for each call a client waits at a gate.
     Authorizer,
     /// Everything else.
     Worker,
@@ -47,12 +47,12 @@ impl Class {
     }
 }
 
-/// What the calls of one class of one plugin share.
+/// The limits that the calls of one class of one plugin share.
 pub(super) struct Room {
     pub(super) class: Class,
     pub(super) breaker: Breaker,
     pub(super) pool: Arc<Pool>,
-    /// One permit a call at once (`limits.concurrency`).
+    /// One permit for each concurrent call (`limits.concurrency`).
     calls: Semaphore,
     concurrency_max: u32,
     queue_max: u32,
@@ -62,7 +62,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// The room of a class of calls of the version that `census` counts the instances of.
+    /// The limits for a class of calls of the version whose instances `census` counts.
     pub(super) fn new(class: Class, manifest: &PluginManifest, census: &Arc<Census>, slots: &Slots) -> Self {
         let limits = &manifest.limits;
         Self {
@@ -73,44 +73,41 @@ impl Room {
             concurrency_max: limits.concurrency_max,
             queue_max: limits.queue_max,
             turns: slots.turns(class),
-            // Nothing is known of it: until a call was short, it may be one that burns the processor.
+            // Nothing is known about it: until its first short call it may be one that burns CPU.
             long_calls: AtomicU32::new(LONG_CALLS),
         }
     }
 
-    /// This plugin's turn, if it is there without waiting.
+    /// A turn of this plugin, if one is free.
     pub(super) fn enter_now(&self) -> Option<SemaphorePermit<'_>> {
         self.calls.try_acquire().ok()
     }
 
-    /// Waits for this plugin's turn, `deadline` at most.
+    /// Waits for a turn of this plugin, at most until `deadline`.
     ///
     /// # Errors
-    /// [`Failure`] of kind `Overloaded`, at once when the queue is full.
+    /// [`Failure`] of kind `Overloaded`, at once if the queue is full.
     pub(super) async fn enter(&self, deadline: Moment) -> Result<SemaphorePermit<'_>, Failure> {
         let most = self.concurrency_max;
         let _place = Place::take(&self.pool.waiting, self.queue_max).ok_or_else(|| {
             let waiting = self.queue_max;
-            Failure::overloaded(&format!(
-                "{most} calls at once (`limits.concurrency`), {waiting} waiting (`limits.queue`)"
-            ))
+            Failure::overloaded(&format!("{most} calls run (`limits.concurrency`), {waiting} wait (`limits.queue`)"))
         })?;
         match timeout_at(deadline, self.calls.acquire()).await {
             Ok(Ok(call)) => Ok(call),
-            Ok(Err(_)) | Err(_) => Err(Failure::overloaded(&format!("{most} calls at once (`limits.concurrency`)"))),
+            Ok(Err(_)) | Err(_) => Err(Failure::overloaded(&format!("{most} calls run (`limits.concurrency`)"))),
         }
     }
 
-    /// Runs a guest. One that is short runs at once, where its caller is. One that is long goes on turn by turn: it yields
-    /// every millisecond, and of those that want to go on only as many as there are turns stand in the runtime's queue, so
-    /// that whatever else the process has to do waits for those few and not for every busy guest.
+    /// Runs a guest. A short call runs at once in its caller's task. A long call yields every millisecond and needs a
+    /// turn to resume. There are fewer turns than cores, so other work waits for at most that many guests.
     pub(super) async fn run<T>(&self, call: impl Future<Output = T>) -> T {
         let mut call = pin!(call);
         let before = self.long_calls.load(Ordering::Relaxed);
         let mut turns = (before >= LONG_CALLS).then(|| self.turns.queue());
         let (mut ran, mut is_told) = (Duration::ZERO, false);
         let answer = poll_fn(|task| {
-            // Held while the guest runs, given up whenever it waits.
+            // Held while the guest runs, released whenever it waits.
             let turn = match &mut turns {
                 Some(turns) => ready!(turns.poll_acquire(task)),
                 None => None,
@@ -121,7 +118,7 @@ impl Room {
             };
             ran += took;
             if ran >= TICK && !is_told {
-                // Noted now, as one that is cut never comes to its end.
+                // Recorded now, because a cut-off call never comes to its end.
                 is_told = true;
                 self.long_calls.store((before + 1).min(LONG_CALLS), Ordering::Relaxed);
                 turns = Some(self.turns.queue());
@@ -136,16 +133,15 @@ impl Room {
     }
 }
 
-/// Polls, and says how long that took by the clock on the wall: it costs next to nothing to read, and a busy machine makes
-/// a short call look long.
+/// Polls, and measures the wall-clock time, which is cheap to read. A busy machine makes a short call look long.
 fn poll_here<T>(call: Pin<&mut impl Future<Output = T>>, task: &mut Context<'_>) -> (Poll<T>, Duration) {
     let began = Moment::now();
     let polled = call.poll(task);
     (polled, began.elapsed())
 }
 
-/// Polls what will keep the thread for as long as a guest may, with the thread out of the runtime: the tasks that waited
-/// for it, and the sockets it watched, go to another. Says how much of the processor that took, on however busy a machine.
+/// Polls a guest that will occupy the thread for as long as it may. The thread leaves the runtime for that time: other
+/// threads take over its waiting tasks and its sockets. Returns the CPU time used, however busy the machine is.
 fn poll_apart<T>(call: Pin<&mut impl Future<Output = T>>, task: &mut Context<'_>) -> (Poll<T>, Duration) {
     let poll = || {
         let before = processor_time();
@@ -157,7 +153,7 @@ fn poll_apart<T>(call: Pin<&mut impl Future<Output = T>>, task: &mut Context<'_>
         _ => block_in_place(|| {
             let polled = poll();
             if polled.0.is_pending() {
-                // Whoever else wants this processor has it first: a thread that burns it would be left on it for longer.
+                // Other threads get this CPU first: a thread that burns CPU would otherwise stay on it for longer.
                 thread::yield_now();
             }
             polled
@@ -165,20 +161,19 @@ fn poll_apart<T>(call: Pin<&mut impl Future<Output = T>>, task: &mut Context<'_>
     }
 }
 
-/// What this thread has had of the processor.
+/// The CPU time that this thread has used.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), nanos)
 }
 
-/// Turns at the processor for the long calls of one class.
+/// CPU turns for the long calls of one class.
 #[derive(Clone)]
 pub(super) struct Turns(Arc<Semaphore>);
 
 impl Turns {
-    /// One less than there are processors, so that those who wait for something short do not wait for the end of
-    /// something long.
+    /// One less than the number of CPUs, so that short work does not wait for the end of long work.
     pub(super) fn new() -> Self {
         let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self(Arc::new(Semaphore::new((processors - 1).max(1))))
@@ -189,11 +184,11 @@ impl Turns {
     }
 }
 
-/// A place in a queue, given up when dropped.
+/// A place in a queue, released on drop.
 pub(super) struct Place<'a>(&'a AtomicU32);
 
 impl<'a> Place<'a> {
-    /// A place in a queue without an end.
+    /// A place in an unlimited queue.
     pub(super) fn wait(waiting: &'a AtomicU32) -> Self {
         waiting.fetch_add(1, Ordering::Relaxed);
         Self(waiting)
@@ -201,7 +196,7 @@ impl<'a> Place<'a> {
 
     fn take(waiting: &'a AtomicU32, most: u32) -> Option<Self> {
         let place = Self(waiting);
-        // Counted first: of many at once none slips in beyond the last place.
+        // Counted first: of many concurrent callers none slips in beyond the last place.
         (waiting.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
     }
 }

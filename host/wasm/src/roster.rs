@@ -1,5 +1,4 @@
-//! Which versions of the plugins there are: those that serve, those that were replaced while they worked or are kept in case
-//! what replaced them fails, those the last reload could not have, and those that are not let in again.
+//! The plugin versions of a server: active, draining, standby, rejected and quarantined versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -24,21 +23,21 @@ pub struct Roster {
 #[derive(Debug, Default)]
 struct Versions {
     active: Vec<Arc<Plugin>>,
-    /// Replaced, and kept in case what replaced them fails.
+    /// Replaced versions, kept ready in case their successors fail.
     standby: Vec<Arc<Plugin>>,
-    /// Replaced; gone once the last call has ended.
+    /// Replaced versions; each is dropped when its last call has ended.
     draining: Vec<Draining>,
     rejected: Vec<PluginStatus>,
-    /// The plugins that a version of lingers.
+    /// The plugins with a lingering version.
     lingering: BTreeSet<PluginName>,
 }
 
-/// A version that was replaced.
+/// A replaced version.
 #[derive(Debug)]
 struct Draining {
     plugin: Weak<Plugin>,
     since: Instant,
-    /// That it takes too long.
+    /// Whether it was reported that it takes too long.
     told: bool,
 }
 
@@ -49,13 +48,13 @@ impl Draining {
 }
 
 impl Roster {
-    /// Nothing yet but what is kept out.
+    /// Empty, except for the quarantined versions.
     #[must_use]
     pub fn new(quarantine: Arc<Quarantine>) -> Self {
         Self { quarantine, versions: Mutex::default() }
     }
 
-    /// These serve from now on, those stand by, and nothing is wanted beside them.
+    /// Sets the active and the standby versions, and removes the rejected ones.
     pub fn serve(&self, plugins: &[Arc<Plugin>], standby: Vec<Arc<Plugin>>) {
         let mut versions = self.versions.lock();
         for old in &versions.active {
@@ -75,7 +74,7 @@ impl Roster {
         versions.reject(Vec::new());
     }
 
-    /// Of what was replaced only these stand by from now on.
+    /// Sets the standby versions.
     pub fn stand_by(&self, standby: Vec<Arc<Plugin>>) {
         let mut versions = self.versions.lock();
         let known = std::mem::replace(&mut versions.standby, standby);
@@ -84,8 +83,8 @@ impl Roster {
         versions.forget_drained();
     }
 
-    /// Tells of versions that were replaced longer than `drain_max` ago and still have calls: once in the log, and in the
-    /// metrics as long as it lasts. Call it every second or so.
+    /// Reports replaced versions that still have calls after `drain_max`: once in the log, and in the metrics as long
+    /// as it lasts. Call it about once a second.
     pub fn sweep(&self, drain_max: Duration) {
         let mut versions = self.versions.lock();
         let known: BTreeSet<PluginName> = std::mem::take(&mut versions.lingering);
@@ -106,14 +105,14 @@ impl Roster {
         versions.lingering = lingering.into_keys().collect();
     }
 
-    /// The last reload wanted these and could not have them; what serves goes on.
+    /// Sets the versions that the last reload could not load; the active ones stay.
     pub fn reject(&self, rejected: Vec<PluginStatus>) {
         self.versions.lock().reject(rejected);
     }
 }
 
 impl Versions {
-    /// Keeps of those that drain the ones that do.
+    /// Forgets the versions that have drained.
     fn forget_drained(&mut self) {
         let kept: Vec<_> = self.active.iter().chain(&self.standby).map(Arc::as_ptr).collect();
         let mut seen = Vec::new();
@@ -142,7 +141,7 @@ impl PluginRoster for Roster {
         let standby = versions.standby.iter().map(|plugin| plugin.status(PluginState::Standby));
         let draining = versions.draining.iter().filter_map(|old| old.plugin.upgrade());
         let draining = draining.map(|plugin| plugin.status(PluginState::Draining));
-        // That a version is kept out says why the last reload could not have it.
+        // The quarantine is the reason why the last reload could not load it.
         let same = |one: &PluginStatus, other: &PluginStatus| one.name == other.name && one.version == other.version;
         let rejected = versions.rejected.iter().filter(|wanted| !quarantined.iter().any(|kept| same(wanted, kept)));
         let mut statuses: Vec<_> = active.chain(standby).chain(draining).chain(rejected.cloned()).collect();

@@ -15,7 +15,7 @@ use tidegate_core::flow::ports::{
 use tidegate_core::protocol::{Payload, PluginName};
 use tidegate_core::telemetry;
 
-/// Plugins by name. Immutable: the next generation has its own set, which shares the plugins that did not change.
+/// Plugins by name. Immutable: the next generation has its own set, which shares the unchanged plugins.
 #[derive(Debug, Default, Clone)]
 pub struct PluginSet(BTreeMap<PluginName, Member>);
 
@@ -26,7 +26,7 @@ struct Member {
 }
 
 impl PluginSet {
-    /// The set of these plugins; of two with one name the last stays.
+    /// A set of these plugins; of two with the same name the last one stays.
     #[must_use]
     pub fn new(plugins: impl IntoIterator<Item = Arc<Plugin>>) -> Self {
         let member = |plugin: Arc<Plugin>| {
@@ -47,7 +47,7 @@ impl PluginSet {
         self.0.values().map(|member| &member.plugin)
     }
 
-    /// What each can be, as the catalog asks.
+    /// The kinds of each plugin, for the catalog.
     #[must_use]
     pub fn kinds(&self) -> BTreeMap<PluginName, PluginKinds> {
         self.0.iter().map(|(name, member)| (name.clone(), member.plugin.kinds())).collect()

@@ -1,5 +1,6 @@
-//! What a plugin is built from: its build command, the files of its own directory, those cargo says it read elsewhere,
-//! and the SDK that the command runs. What a component was built from is kept beside it, so that nothing is built twice.
+//! The files that a plugin is built from: its build command, the files of its own directory, the files elsewhere that
+//! cargo read, and the SDK that the command runs. The digest of a component's sources is stored next to it, so that
+//! nothing is built twice.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
@@ -12,24 +13,24 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Digest, PluginManifest, WASM_TARGET};
 
-/// Deepest directory below a plugin's that is looked at.
+/// The deepest level below a plugin's directory that is read.
 const DEPTH_MAX: usize = 8;
-/// Largest file that is compared by its content, in bytes; of a larger one, size and time.
+/// Largest file that is compared by content, in bytes; a larger one is compared by size and time.
 const CONTENT_BYTES_MAX: u64 = 4 << 20;
 /// Directories that builds fill.
 const BUILD_TREES: [&str; 3] = ["target", "node_modules", "__pycache__"];
-/// What makes a directory a cargo package.
+/// The file that makes a directory a cargo package.
 const CARGO_MANIFEST: &str = "Cargo.toml";
-/// What is read of a plugin and does not make its component: its manifest, of which the build command counts, and its
-/// golden vectors, of which no file is a source but one that cargo read.
+/// Files of a plugin that do not affect its component: its manifest, of which only the build command counts, and its
+/// golden vectors, unless cargo read them.
 const MANIFEST: &str = "plugin.yaml";
 const VECTORS: &str = "tests";
-/// Files above a cargo package that change what is built.
+/// Files above a cargo package that affect the build.
 const ABOVE: [&str; 4] = ["Cargo.lock", "rust-toolchain.toml", "rust-toolchain", ".cargo/config.toml"];
-/// Beside an SDK: what SDKs share. Above it: the contract.
+/// Next to an SDK: the files that SDKs share. Above it: the contract.
 const SHARED: &str = "componentize";
 const CONTRACT: &str = "wit";
-/// The form of what is kept beside a component; another number means another digest.
+/// The format of the note next to a component; another number means another digest.
 const FORM: &str = "tidegate build 1";
 
 /// What a plugin is built from.
@@ -39,13 +40,13 @@ pub struct Sources {
     command: [String; 2],
     files: BTreeSet<PathBuf>,
     directories: BTreeSet<PathBuf>,
-    /// Whether the files elsewhere are known: only a cargo build that went well tells them.
+    /// Whether the files elsewhere are known: only a successful cargo build lists them.
     complete: bool,
 }
 
 impl Sources {
-    /// The sources of the plugin in `dir`, which builds into `target_dir`. Not among them: hidden files, what builds
-    /// leave (`target/`, `node_modules/`, `__pycache__/`), editors' backups, components, `plugin.yaml` and golden vectors.
+    /// The sources of the plugin in `dir`, which builds into `target_dir`. Excluded are hidden files, build output
+    /// (`target/`, `node_modules/`, `__pycache__/`), editors' backups, components, `plugin.yaml` and golden vectors.
     #[must_use]
     pub fn of(dir: &Path, manifest: &PluginManifest, target_dir: &Path) -> Self {
         let command = manifest.build.clone().unwrap_or_default();
@@ -79,23 +80,24 @@ impl Sources {
     /// Whether a path may be a source or a directory of sources, by its name.
     #[must_use]
     pub fn may_hold(path: &Path) -> bool {
-        // The links of a mounted volume (`..data`) are no sources, and lead to them.
+        // The links of a mounted volume (`..data`) are not sources, but lead to them.
         is_source(path) || path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".."))
     }
 
-    /// Where the files are: a change of one, and a new one, is a change in one of these.
+    /// The directories of the files: every changed or new file is a change in one of them.
     #[must_use]
     pub const fn directories(&self) -> &BTreeSet<PathBuf> {
         &self.directories
     }
 
-    /// Whether all files are known. Those elsewhere are not before the first build that went well.
+    /// Whether all files are known. Files elsewhere are known only after the first successful build.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// Equal for equal contents: of the command, of every file, and of the version of Rust where cargo builds.
+    /// A digest of the command, of all files, and of the version of Rust if cargo builds. Equal contents give equal
+    /// digests.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
@@ -119,17 +121,17 @@ impl Sources {
         Digest::hexadecimal(&hash.finalize())
     }
 
-    /// Whether a component was built from sources of this digest, and is as that build left it.
+    /// Whether a component was built from sources with this digest, and has not changed since.
     #[must_use]
     pub fn made(digest: &str, component: &Path) -> bool {
         let Ok(metadata) = fs::metadata(component) else { return false };
         fs::read_to_string(kept_beside(component)).is_ok_and(|kept| kept == note(digest, &metadata))
     }
 
-    /// Notes beside a component what it was built from.
+    /// Stores the digest of a component's sources next to it.
     ///
     /// # Errors
-    /// The operating system's; then the next `dev` builds it again.
+    /// The operating system's error; then the next `dev` builds it again.
     pub fn keep(digest: &str, component: &Path) -> io::Result<()> {
         fs::write(kept_beside(component), note(digest, &fs::metadata(component)?))
     }
@@ -149,7 +151,7 @@ impl Sources {
         }
     }
 
-    /// A directory that a link leads to, where it lies beside the link or below: what is elsewhere is not the plugin's.
+    /// A directory behind a link, if it is next to the link or below: files elsewhere do not belong to the plugin.
     fn walk_link(&mut self, link: &Path, directory: &Path, depth: usize) {
         let (Ok(real), Ok(home)) = (link.canonicalize(), directory.canonicalize()) else { return };
         if real.starts_with(&home) && real != home && !self.directories.contains(&real) {
@@ -157,8 +159,8 @@ impl Sources {
         }
     }
 
-    /// A file elsewhere that the command names, and what a script is part of: the files beside and below it, what SDKs
-    /// share, the contract above. Not what stands in a tree that builds fill, nor around the plugin in `dir`.
+    /// A script elsewhere that the command names, and its related files: those next to it and below, the files that
+    /// SDKs share, and the contract above. Not files in a tree that builds fill, nor files around the plugin in `dir`.
     fn add_sdk(&mut self, script: &Path, dir: &Path) {
         if !script.is_file() {
             return;
@@ -182,7 +184,7 @@ impl Sources {
         self.files.insert(file);
     }
 
-    /// The manifests above a file: of its package, and of the workspace that may hold it.
+    /// The manifests above a file: of its package, and of the workspace that may contain it.
     fn add_package_of(&mut self, file: &Path) {
         let manifests = file.ancestors().skip(1).map(|above| above.join(CARGO_MANIFEST));
         for manifest in manifests.filter(|manifest| manifest.is_file()).take(2).collect::<Vec<_>>() {
@@ -191,7 +193,7 @@ impl Sources {
     }
 }
 
-/// `.hello.wasm.built`: hidden, for no build reads it.
+/// `.hello.wasm.built`: hidden, so that no build reads it.
 fn kept_beside(component: &Path) -> PathBuf {
     let name = component.file_name().unwrap_or_default().to_string_lossy();
     component.with_file_name(format!(".{name}.built"))
@@ -201,19 +203,19 @@ fn note(digest: &str, component: &Metadata) -> String {
     format!("{digest} {}\n", state(component))
 }
 
-/// Size and time: another build, or another hand, changes them.
+/// Size and time: another build, or a manual change, changes them.
 fn state(file: &Metadata) -> String {
     let modified = file.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
     format!("{} {}", file.len(), modified.as_nanos())
 }
 
-/// The version of the Rust that builds, as it says it; asked once.
+/// The version of the Rust compiler, in its own words; asked once.
 fn rust_version() -> &'static str {
     static VERSION: OnceLock<String> = OnceLock::new();
     VERSION.get_or_init(super::build::rust_version)
 }
 
-/// Not what builds, editors and version control leave.
+/// Excludes what builds, editors and version control leave behind.
 fn is_source(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_component = name.ends_with(".wasm") || name.ends_with(".wasm.new");
@@ -272,7 +274,7 @@ mod tests {
         for built in ["p/p.wasm", "p/target/x", "p/node_modules/x/y.js", "p/.venv/z", "p/src/main.py~", "p/.main.swp"] {
             write(root.path(), built, "built");
         }
-        // What is read of the plugin, and makes no component.
+        // Files that are read but do not affect the component.
         for read in ["p/plugin.yaml", "p/tests/answers.json"] {
             write(root.path(), read, "read");
         }

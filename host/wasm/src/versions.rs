@@ -1,8 +1,8 @@
-//! Which versions of the contract this host serves, and what it does for a component of an older one.
+//! The versions of the contract that this host supports, and the translation for components of an older one.
 //!
-//! A component's types must be the host's to the field. Of `tidegate:plugin` two minor versions are served side by side;
-//! they differ in the answer of an authorizer and in nothing else, so every other export is called with the same types,
-//! under whichever name the component gives it.
+//! A component's types must match the host's types exactly. The host supports two minor versions of `tidegate:plugin`;
+//! they differ only in the answer of an authorizer, so every other export is called with the same types, under
+//! whichever name the component has it.
 
 use semver::Version;
 use wasmtime::component::{Component, ComponentExportIndex, ComponentType, Lift};
@@ -11,12 +11,12 @@ use super::contract::authorizer;
 use super::load::Mistake;
 use tidegate_core::channels::PluginKind;
 
-/// What every package of the contract begins with.
+/// The prefix of all packages of the contract.
 const OURS: &str = "tidegate:";
-/// The package of what plugins export.
+/// The package of a plugin's exports.
 const PLUGIN: &str = "tidegate:plugin";
 
-/// A version of the contract, major and minor; the patch makes no difference.
+/// A version of the contract, major and minor; the patch number does not matter.
 type Served = (u64, u64);
 
 /// The versions of `tidegate:plugin`, the oldest first.
@@ -24,11 +24,11 @@ const OF_PLUGIN: [Served; 2] = [(0, 1), (0, 2)];
 /// The versions of every other package.
 const OF_IMPORTS: [Served; 1] = [(0, 1)];
 
-/// Checks the version of what a component exports or imports. A name of another's package, and a version that is none, are
-/// for the linker to judge.
+/// Checks the version of an export or import of a component. Names of other packages, and invalid versions, are left to
+/// the linker.
 ///
 /// # Errors
-/// [`Mistake`] that names what is served.
+/// [`Mistake`] that names the supported versions.
 pub(super) fn check(how: &str, name: &str) -> Result<(), Mistake> {
     let Some((interface, version)) = name.split_once('@').filter(|_| name.starts_with(OURS)) else { return Ok(()) };
     let Ok(version) = version.parse::<Version>() else { return Ok(()) };
@@ -37,7 +37,7 @@ pub(super) fn check(how: &str, name: &str) -> Result<(), Mistake> {
     if served.contains(&(version.major, version.minor)) {
         return Ok(());
     }
-    let message = format!("{how} `{name}`, this host serves {} of `{package}`", in_words(served));
+    let message = format!("{how} `{name}`, but this server supports {} of `{package}`", in_words(served));
     Err(Mistake::new(message).hint("build it with the SDK of this server's version"))
 }
 
@@ -51,7 +51,7 @@ fn in_words(served: &[Served]) -> String {
     format!("{noun} {}", numbers.join(" and "))
 }
 
-/// The function of a kind's export, under the newest version that the component has it in.
+/// The function of a kind's export, in the newest version that the component has.
 pub(super) fn function(
     component: &Component,
     kind: PluginKind,
@@ -59,7 +59,7 @@ pub(super) fn function(
 ) -> Option<(Contract, ComponentExportIndex)> {
     [Contract::Current, Contract::First].into_iter().find_map(|contract| {
         let (major, minor) = contract.version();
-        // Names of one major and minor version are found whatever their patch.
+        // Names with the same major and minor version match whatever their patch number.
         let interface = component.get_export_index(None, &*format!("{PLUGIN}/{}@{major}.{minor}.0", kind.as_str()))?;
         Some((contract, component.get_export_index(Some(&interface), name)?))
     })
@@ -70,7 +70,7 @@ pub(super) fn function(
 pub(super) enum Contract {
     /// 0.1: an authorizer says yes or no.
     First,
-    /// 0.2: or that it cannot tell.
+    /// 0.2: an authorizer may also say that it cannot decide.
     Current,
 }
 
@@ -83,7 +83,7 @@ impl Contract {
     }
 }
 
-/// What an authorizer of 0.1 answers.
+/// The answer of an authorizer of 0.1.
 #[derive(Debug, Clone, ComponentType, Lift)]
 #[component(variant)]
 pub(super) enum FirstDecision {

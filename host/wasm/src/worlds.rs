@@ -1,4 +1,4 @@
-//! What a component exports, found once and loaded for each instance: one function a kind.
+//! The exports of a component, found once and loaded for each instance: one function for each kind.
 
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower, TypedFunc};
 use wasmtime::{Result, Store};
@@ -8,7 +8,7 @@ use super::guest::Guest;
 use super::versions::{self, Contract, FirstDecision};
 use tidegate_core::channels::{PluginKind, PluginKinds};
 
-/// An export that is there and is not what the contract says.
+/// An export that exists but does not fit the contract.
 #[derive(Debug, thiserror::Error)]
 #[error("export `tidegate:plugin/{}`: {source:#}", kind.as_str())]
 pub(super) struct Misfit {
@@ -25,10 +25,10 @@ pub(super) struct Exports {
     connection: Option<ComponentExportIndex>,
 }
 
-/// An exported function, where the component has it.
+/// An exported function, if the component has it.
 type Export<Given, Said, No = String> = Option<TypedFunc<Given, (Result<Said, No>,)>>;
 
-/// The functions of one instance. What they are given is lent for the call, whatever the lifetimes say.
+/// The functions of one instance. Their arguments are lent for the call, whatever the lifetimes say.
 pub(super) struct Exported {
     pub(super) handler: Export<(&'static types::Context, &'static str), types::Outcome, types::Refusal>,
     pub(super) authorizer: Option<Authorize>,
@@ -37,7 +37,7 @@ pub(super) struct Exported {
     pub(super) connection: Export<(&'static connection::Peer, connection::Phase), Vec<types::Effect>>,
 }
 
-/// What an authorizer is asked.
+/// The question to an authorizer.
 type Question<'a> = (&'a types::Context, authorizer::Action, Option<&'a str>);
 
 /// An authorizer of either version of the contract.
@@ -52,7 +52,7 @@ impl Exports {
     /// Finds the exports of these kinds.
     ///
     /// # Errors
-    /// [`Misfit`] when one lacks its function.
+    /// [`Misfit`] if one lacks its function.
     pub(super) fn find(component: &Component, kinds: PluginKinds) -> Result<Self, Misfit> {
         use PluginKind::{Authorizer, Connection, Handler, Snapshot, Transform};
         let find = |kind: PluginKind, name: &str| {
@@ -75,7 +75,7 @@ impl Exports {
     /// Loads the exports of an instance.
     ///
     /// # Errors
-    /// [`Misfit`] when one has another type than the contract says.
+    /// [`Misfit`] if one has another type than in the contract.
     pub(super) fn load(&self, store: &mut Store<Guest>, instance: &Instance) -> Result<Exported, Misfit> {
         use PluginKind::{Authorizer, Connection, Handler, Snapshot, Transform};
         let authorizer = match &self.authorizer {
@@ -110,7 +110,7 @@ impl Exports {
 }
 
 impl Authorize {
-    /// Asks it, and puts the answer into the words of the current contract.
+    /// Asks the authorizer, and translates the answer to the current contract.
     pub(super) async fn call(
         &self,
         store: &mut Store<Guest>,
@@ -123,7 +123,7 @@ impl Authorize {
     }
 }
 
-/// Calls a function of one result.
+/// Calls a function with one result.
 pub(super) async fn called<Params, Answer>(
     function: &TypedFunc<Params, (Answer,)>,
     store: &mut Store<Guest>,

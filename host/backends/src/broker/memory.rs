@@ -1,4 +1,4 @@
-//! One node: there is nobody to tell, and nothing is waited for.
+//! The broker of a single node: there are no other nodes, and nothing to wait for.
 
 use futures_util::future::BoxFuture;
 
@@ -7,7 +7,7 @@ use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::{Broker, Sending};
 use tidegate_core::protocol::{Topic, User};
 
-/// The broker of one node.
+/// The broker of a single node.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MemoryBroker;
 

@@ -1,4 +1,4 @@
-//! The way of an event from a source across the bridge, and what becomes of one that is none.
+//! The way of an event from a source across the bridge, and of an entry that is not an event.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use tidegate_core::flow::{Begun, Gates, Reach};
 use tidegate_core::protocol::BusEvent;
 use tidegate_core::telemetry;
 
-/// Most bytes of a field of a thing that is no event, in its dead letter, and most fields.
+/// Most bytes of a field, and most fields, that a dead letter shows of an entry that is not an event.
 const SHOWN_BYTES_MAX: usize = 1024;
 const SHOWN_FIELDS_MAX: usize = 16;
-/// The type in a dead letter of what is no event.
+/// The type in a dead letter of an entry that is not an event.
 const UNREADABLE: &str = "unreadable";
 
 /// The bridge, as one source sees it.
 #[derive(Clone)]
 pub(super) struct Crossing {
     gates: Arc<Gates>,
-    /// What metrics and the log call the source: `redis:telemetry`.
+    /// The name of the source in metrics and the log: `redis:telemetry`.
     pub(super) label: Arc<str>,
     reach: Reach,
 }
 
-/// Events that have crossed, and that other nodes may not have yet.
+/// Events that have crossed but that other nodes may not have yet.
 #[derive(Default)]
 pub(super) struct Crossed(Vec<(BusEvent, Begun)>);
 
@@ -45,8 +45,8 @@ impl Crossing {
         self.gates.limits().payload_bytes_max
     }
 
-    /// Takes an event across. A panic is a bug of the server; it costs the one event that met it, and not the source.
-    /// `written_unix_ms` is when it was written, where that is known.
+    /// Takes an event across the bridge. A panic is a bug of the server; it costs only this event, not the source.
+    /// `written_unix_ms` is when the event was written, if known.
     pub(super) async fn cross(&self, event: BusEvent, written_unix_ms: Option<u64>, crossed: &mut Crossed) {
         match AssertUnwindSafe(self.gates.accept(&self.label, &event, self.reach)).catch_unwind().await {
             Ok(Ok(begun)) if begun.is_over() => {}
@@ -56,18 +56,20 @@ impl Crossing {
                     kind = event.kind,
                     id = event.id,
                     code = refusal.code.as_str(),
-                    "an event did not cross"
+                    "a bus event did not cross the bridge"
                 );
             }
-            Err(_) => tracing::error!(kind = event.kind, id = event.id, "crossing the bridge panicked"),
+            Err(_) => {
+                tracing::error!(kind = event.kind, id = event.id, "a bus event panicked while crossing the bridge")
+            }
         }
         if let Some(delay_ms) = written_unix_ms.and_then(|at| self.gates.now_unix_ms().checked_sub(at)) {
             telemetry::bus_delay(&self.label, Duration::from_millis(delay_ms));
         }
     }
 
-    /// Waits until other nodes have what events led to, where they should, and dead letters are written. Then they can be
-    /// acknowledged.
+    /// Waits until other nodes have the publications of these events, if they need them, and until dead letters are
+    /// written. After that the events can be acknowledged.
     pub(super) async fn settle(&self, crossed: Crossed) {
         for (event, begun) in crossed.0 {
             self.gates.bury_untaken(&event, begun).await;
@@ -75,12 +77,13 @@ impl Crossing {
         self.gates.letters_settled().await;
     }
 
-    /// Tells the subscribers of everything that events of the source may lead to that they may have missed some.
+    /// Sends a gap to the subscribers of every channel that events of this source may be published on.
     pub(super) async fn tell_gap(&self) {
         self.gates.tell_gap_of(&self.label, self.reach).await;
     }
 
-    /// Keeps what is no event: `id` and `source` say where it was, `fields` what it held.
+    /// Keeps an entry that is not an event as a dead letter: `id` and `source` say where it was, `fields` what it
+    /// contained.
     pub(super) fn bury(&self, id: &str, source: &str, fields: impl Iterator<Item = (String, String)>, reason: String) {
         let shown: Map<String, Value> =
             fields.take(SHOWN_FIELDS_MAX).map(|(name, value)| (cut(name), Value::String(cut(value)))).collect();

@@ -1,4 +1,4 @@
-//! Dead letters in memory: a ring, the oldest goes for the newest.
+//! Dead letters in memory: a ring, in which the newest replaces the oldest.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use tidegate_core::flow::DeadLetter;
 use tidegate_core::flow::ports::{DeadLetters, Letters, LettersAway};
 use tidegate_core::telemetry;
 
-/// Keeps at most `max` letters; they end with the process.
+/// Keeps at most `max` letters. They are lost when the process ends.
 #[derive(Debug)]
 pub struct MemoryDeadLetters {
     letters: Mutex<VecDeque<DeadLetter>>,
@@ -28,7 +28,7 @@ impl MemoryDeadLetters {
 impl DeadLetters for MemoryDeadLetters {
     fn bury(&self, letter: DeadLetter) {
         let mut letters = self.letters.lock();
-        // Under the lock: whoever lists the letters after the event finds this one.
+        // Under the lock: whoever lists the letters after seeing the log event finds this one.
         telemetry::dead_letter(&letter.id, &letter.rule.on, &letter.rule.to, &letter.reason);
         letters.push_back(letter);
         if letters.len() > self.max {

@@ -1,4 +1,4 @@
-//! Whether a source can be read: told when it changes, and the wait until the next try.
+//! Whether a source can be read: reports changes, and waits until the next attempt.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tidegate_core::flow::ports::BusSources;
 use tidegate_core::telemetry;
 
-/// The wait after the first failure; it doubles.
+/// The wait after the first failure; it doubles each time.
 const WAIT_MIN: Duration = Duration::from_millis(50);
-/// The longest wait: what comes back is read within this time.
+/// The longest wait: a source that comes back is read within this time.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// The sources that were not read once yet, by their names in the metrics.
+/// The sources that were not read yet, by their names in the metrics.
 #[derive(Debug, Clone, Default)]
 pub struct Unread(Arc<Mutex<BTreeSet<Arc<str>>>>);
 
@@ -39,19 +39,19 @@ impl Health {
         Self { label, unread: unread.clone(), told: None, wait: WAIT_MIN }
     }
 
-    /// It can be read, by this process or by another one.
+    /// The source can be read, by this process or another one.
     pub(super) fn reached(&self) {
         self.unread.0.lock().remove(&self.label);
     }
 
-    /// It is read, `from` says where from.
+    /// This process reads the source; `from` says from which position.
     pub(super) fn back(&mut self, from: &str) {
         self.reached();
         telemetry::bus_back(&self.label, from);
         self.told = None;
     }
 
-    /// Another node reads it, and this one would when that one is gone.
+    /// Another node reads the source, and this one would if that one ended.
     pub(super) fn stands_by(&mut self) {
         self.reached();
         telemetry::bus_stands_by(&self.label);
@@ -59,18 +59,18 @@ impl Health {
         self.works();
     }
 
-    /// It does its work: the next failure is a first one.
+    /// The source works: the next failure counts as the first one.
     pub(super) const fn works(&mut self) {
         self.wait = WAIT_MIN;
     }
 
-    /// It cannot be read; waits until it should be tried again. The same reason is told once.
+    /// The source cannot be read; waits until the next attempt. The same reason is reported once.
     pub(super) async fn away(&mut self, why: &str, draining: &CancellationToken) {
         if self.told.as_deref() != Some(why) {
             telemetry::bus_away(&self.label, why);
             self.told = Some(why.to_owned());
         }
-        // Nodes that lost the same server at once do not come back at once.
+        // Nodes that lost the same server at the same time do not all come back at the same time.
         let wait = self.wait.mul_f64(0.5 + f64::from(random_byte()) / 256.0);
         self.wait = (self.wait * 2).min(WAIT_MAX);
         draining.run_until_cancelled(tokio::time::sleep(wait)).await;
@@ -79,7 +79,7 @@ impl Health {
 
 fn random_byte() -> u8 {
     let mut byte = [0];
-    // Without randomness they do come back at once.
+    // Without randomness they do come back at the same time.
     let _ = getrandom::fill(&mut byte);
     byte[0]
 }

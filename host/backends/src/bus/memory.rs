@@ -1,4 +1,4 @@
-//! The in-process bus: one bounded queue, emptied in order by the bridge.
+//! The in-process bus: one bounded queue, which the bridge empties in order.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use tidegate_core::flow::{Gates, Reach};
 use tidegate_core::protocol::BusEvent;
 use tidegate_core::telemetry;
 
-/// Events whose publications other nodes have not answered for; with as many the bus waits.
+/// Events whose publications other nodes have not confirmed. At this number the bus waits.
 const CROSSING_MAX: usize = 1024;
 
-/// The end that takes events: `POST /v1/events` and the `publish` effects of handlers.
+/// The end that accepts events: `POST /v1/events` and the `publish` effects of handlers.
 #[derive(Debug, Clone)]
 pub struct MemoryBus {
     events: mpsc::Sender<BusEvent>,
@@ -52,8 +52,8 @@ impl Bus for MemoryBus {
 }
 
 impl Queue {
-    /// Takes events across the bridge, one after the other, until `shutdown`; then takes no more, ends with those it
-    /// accepted, and returns. It goes on while other nodes have yet to answer for events before.
+    /// Takes events across the bridge, one after another, until `shutdown`; then accepts no more, finishes the accepted
+    /// ones, and returns. It continues while other nodes have not confirmed earlier events yet.
     pub async fn run(mut self, gates: Arc<Gates>, shutdown: CancellationToken) {
         let mut crossing = FuturesUnordered::new();
         loop {
@@ -73,16 +73,21 @@ impl Queue {
     }
 }
 
-/// Takes an event across; what is returned ends once other nodes have what it led to. A panic is a bug of the
-/// server; it costs the one event that met it, counted, and not the bus.
+/// Takes an event across the bridge; the returned future ends when other nodes have its publications. A panic is a bug
+/// of the server; it is counted and costs only this event, not the bus.
 async fn cross(gates: &Gates, event: BusEvent) -> Option<impl Future<Output = ()>> {
     match AssertUnwindSafe(gates.carry(&event, Reach::EveryNode)).catch_unwind().await {
         Ok(Ok(begun)) if begun.is_over() => {}
         Ok(Ok(begun)) => return Some(async move { gates.bury_untaken(&event, begun).await }),
         Ok(Err(refusal)) => {
-            tracing::error!(kind = event.kind, id = event.id, code = refusal.code.as_str(), "an event did not cross");
+            tracing::error!(
+                kind = event.kind,
+                id = event.id,
+                code = refusal.code.as_str(),
+                "a bus event did not cross the bridge"
+            );
         }
-        Err(_) => tracing::error!(kind = event.kind, id = event.id, "crossing the bridge panicked"),
+        Err(_) => tracing::error!(kind = event.kind, id = event.id, "a bus event panicked while crossing the bridge"),
     }
     None
 }

@@ -1,4 +1,4 @@
-//! Sources of bus events, and where those go that cannot cross the bridge.
+//! Sources of bus events, and dead letters for events that cannot cross the bridge.
 
 mod crossing;
 mod dead_letters;

@@ -1,4 +1,4 @@
-//! The sources that the configuration names, each running by itself.
+//! The sources that the configuration names. Each runs on its own.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use super::streams::Streams;
 use tidegate_core::config::{BusSource, Config, Name};
 use tidegate_core::flow::Gates;
 
-/// Every source that runs.
+/// All running sources.
 #[derive(Default)]
 pub struct Sources(JoinSet<()>);
 
 impl Sources {
-    /// Starts them. Each reads until `draining`, ends with what it has read, and acknowledges it; it is in `unread` until
-    /// it was read for the first time.
+    /// Starts them. Each reads until `draining`, finishes what it has read, and acknowledges it. It is in `unread`
+    /// until it was read for the first time.
     #[must_use]
     pub fn start(config: &Config, gates: &Arc<Gates>, unread: &Unread, draining: &CancellationToken) -> Self {
         let node = config.node.clone().unwrap_or_else(machine);
@@ -39,7 +39,7 @@ impl Sources {
     }
 }
 
-/// The name of the machine: in a container that of the container.
+/// The name of the machine, or of the container.
 fn machine() -> Name {
     let named =
         std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::fs::read_to_string("/etc/hostname"));

@@ -197,7 +197,7 @@ impl Kept {
                 }
                 Err(why) => {
                     if !self.is_failing.swap(true, Ordering::Relaxed) {
-                        tracing::warn!(why, "dead letters cannot be written, they wait in memory");
+                        tracing::warn!(why, "dead letters cannot be written, so they wait in memory");
                     }
                     return true;
                 }
@@ -212,7 +212,7 @@ async fn write(kept: Weak<Kept>, buried: Arc<Notify>) {
         // Those of before count from the start.
         match kept.newest_of_table(0).await {
             Ok((_, count)) => telemetry::dead_letters(count),
-            Err(LettersAway(why)) => tracing::warn!(why, "the dead letters of before cannot be read yet"),
+            Err(LettersAway(why)) => tracing::warn!(why, "the dead letters from before the start cannot be read yet"),
         }
     }
     loop {

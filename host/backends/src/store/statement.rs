@@ -38,7 +38,7 @@ impl<'a> Question<'a> {
         let mut words = Words { rest: sql, dialect };
         let first = words.next().transpose()?.ok_or("is empty")?;
         if !matches!(first, Word::Name(name) if QUESTIONS.iter().any(|question| name.eq_ignore_ascii_case(question))) {
-            return Err("is no question: it must begin with `select`, `with` or `values`".to_owned());
+            return Err("is not a query: it must begin with `select`, `with` or `values`".to_owned());
         }
         let mut question = Self { sql, places: Vec::new(), params: 0, names: BTreeSet::new() };
         let mut ended = false;
@@ -64,7 +64,7 @@ impl<'a> Question<'a> {
     fn counted(&self) -> Result<usize, String> {
         let params: BTreeSet<usize> = self.places.iter().map(|(_, param)| *param).collect();
         match params.iter().copied().zip(1..).find(|(param, expected)| param != expected) {
-            Some((param, missing)) => Err(format!("has `${param}` and no `${missing}`")),
+            Some((param, missing)) => Err(format!("has `${param}` but no `${missing}`")),
             None if params.len() > PARAMS_MAX => Err(format!("has more than {PARAMS_MAX} parameters")),
             None => Ok(params.len()),
         }
@@ -283,12 +283,12 @@ mod tests {
         for (sql, reason) in [
             ("", "is empty"),
             ("  -- nothing\n", "is empty"),
-            ("delete from t", "is no question"),
-            ("PRAGMA query_only = off", "is no question"),
-            ("attach 'x.db' as x", "is no question"),
-            ("begin", "is no question"),
-            ("explain select 1", "is no question"),
-            ("selection", "is no question"),
+            ("delete from t", "is not a query"),
+            ("PRAGMA query_only = off", "is not a query"),
+            ("attach 'x.db' as x", "is not a query"),
+            ("begin", "is not a query"),
+            ("explain select 1", "is not a query"),
+            ("selection", "is not a query"),
             ("select 1; delete from t", "is more than one statement"),
             ("select 1;;x", "is more than one statement"),
             ("select '1", "has a quote that is not closed"),

@@ -252,7 +252,7 @@ fn segment(name: &str, value: &Value) -> Result<String, BridgeError> {
         return Err(BridgeError(format!("param `{name}` is empty")));
     }
     if text.contains('.') {
-        return Err(BridgeError(format!("param `{name}` holds a dot, it would be two segments")));
+        return Err(BridgeError(format!("param `{name}` contains a dot, so it would become two segments")));
     }
     Ok(text)
 }
@@ -341,7 +341,7 @@ mod tests {
         assert!(apply(json!({})).unwrap_err().starts_with("`when`: "));
         assert!(apply(json!({ "status": "live" })).unwrap_err().starts_with("param `vaultId`: "));
         let with_id = |id: Value| apply(json!({ "status": "live", "vaultId": id, "n": 1 })).unwrap_err();
-        assert_eq!(with_id(json!("a.b")), "param `vaultId` holds a dot, it would be two segments");
+        assert_eq!(with_id(json!("a.b")), "param `vaultId` contains a dot, so it would become two segments");
         assert_eq!(with_id(json!("")), "param `vaultId` is empty");
         assert_eq!(with_id(json!(1.5)), "param `vaultId`: expected a text, an integer or a boolean, found a number");
     }

@@ -131,16 +131,16 @@ impl Reader<'_> {
         for entry in node.entries() {
             let (message, hint) = match entry.key.as_str() {
                 "to" | "revoke" => (
-                    "a rule publishes (`to`), revokes (`revoke`) or ends sessions (`end_sessions`): one of them"
+                    "a rule may do only one of these: publish (`to`), revoke (`revoke`) or end sessions (`end_sessions`)"
                         .to_owned(),
-                    "make two rules of it",
+                    "split it into two rules",
                 ),
                 "user" => (
-                    "`user` says whose subscription ends, and this rule ends sessions".to_owned(),
-                    "whose sessions end stands in `end_sessions`: `end_sessions: { user: event.data.user }`",
+                    "`user` names the user whose subscription ends, but this rule ends sessions".to_owned(),
+                    "name the user in `end_sessions`: `end_sessions: { user: event.data.user }`",
                 ),
                 key @ ("params" | "payload" | "transform") => {
-                    (format!("`{key}` has no meaning beside `end_sessions`: nothing is published"), "leave it out")
+                    (format!("`{key}` has no effect with `end_sessions`: the rule publishes nothing"), "leave it out")
                 }
                 _ => continue,
             };
@@ -164,8 +164,8 @@ impl Reader<'_> {
             // A key that has nothing behind it was told.
             (None, None) if of("user").or(of("token")).is_some() => None,
             _ => {
-                let message = "`end_sessions` names a `user` or a `token`: one of them";
-                let hint = "like `end_sessions: { user: event.data.user }`";
+                let message = "`end_sessions` needs exactly one of `user` and `token`";
+                let hint = "write, for example, `end_sessions: { user: event.data.user }`";
                 self.diagnostics.push(Diagnostic::at(entry.key_place.clone(), message).hint(hint));
                 None
             }
@@ -184,7 +184,7 @@ impl Reader<'_> {
             _ => "to",
         };
         let message = format!("a second rule from `{}` {what} `{}`", id.on, id.to);
-        let diagnostic = Diagnostic::at(node.place.clone(), message).also("the first one is here", first.clone());
+        let diagnostic = Diagnostic::at(node.place.clone(), message).also("the first rule is here", first.clone());
         self.diagnostics.push(diagnostic.hint("join their conditions with `||` in one `when`"));
     }
 
@@ -196,16 +196,24 @@ impl Reader<'_> {
         };
         if !revokes {
             if let Some(user) = node.entry("user").filter(|user| !user.value.is_null()) {
-                refuse(user, "`user` says whose subscription ends, and this rule revokes none", "leave it out");
+                refuse(
+                    user,
+                    "`user` names the user whose subscription ends, but this rule revokes nothing",
+                    "leave it out",
+                );
             }
             return;
         }
         if let Some(to) = node.entry("to").filter(|to| !to.value.is_null() && stands("revoke")) {
-            refuse(to, "a rule publishes (`to`) or revokes (`revoke`), not both", "make two rules of it");
+            refuse(to, "a rule either publishes (`to`) or revokes (`revoke`), not both", "split it into two rules");
         }
         for key in OF_PAYLOADS {
             if let Some(entry) = node.entry(key).filter(|entry| !entry.value.is_null()) {
-                refuse(entry, &format!("`{key}` has no meaning beside `revoke`: nothing is published"), "leave it out");
+                refuse(
+                    entry,
+                    &format!("`{key}` has no effect with `revoke`: the rule publishes nothing"),
+                    "leave it out",
+                );
             }
         }
     }
@@ -215,7 +223,7 @@ impl Reader<'_> {
         let stem = on.strip_suffix(".*").unwrap_or(&on);
         if stem.is_empty() || stem.contains('*') || stem.contains(char::is_whitespace) {
             let message = format!("`{on}` is neither an event type nor a prefix");
-            let hint = "an exact type like `article.published`, or a prefix like `article.*`";
+            let hint = "write an exact type like `article.published`, or a prefix like `article.*`";
             self.diagnostics.push(Diagnostic::at(node.place.clone(), message).hint(hint));
             return None;
         }
@@ -238,7 +246,8 @@ impl Reader<'_> {
             .and_then(|template| known.iter().find(|other| self.declared[**other].overlaps(&template)).copied());
         self.diagnostics.push(match same.or_else(|| nearest_name(&to, &known)) {
             Some(nearest) => diagnostic.hint(format!("did you mean `{nearest}`?")),
-            None => diagnostic.hint(format!("`{key}` names a channel exactly as its manifest does, params and all")),
+            None => diagnostic
+                .hint(format!("`{key}` must name a channel exactly as its manifest does, including its params")),
         });
         None
     }
@@ -285,7 +294,7 @@ impl Reader<'_> {
             let diagnostic = Diagnostic::at(entry.key_place.clone(), message);
             self.diagnostics.push(match (nearest_name(&entry.key, &names), names.is_empty()) {
                 (Some(nearest), _) => diagnostic.hint(format!("did you mean `{nearest}`?")),
-                (None, true) => diagnostic.hint("it has none at all, leave it out"),
+                (None, true) => diagnostic.hint("the channel has no params: leave it out"),
                 (None, false) => diagnostic.hint(format!("its params: {}", ticked(&names))),
             });
         }
@@ -297,7 +306,8 @@ impl Reader<'_> {
         let is_told = node.get("params").is_some_and(Node::is_null);
         for name in names.iter().filter(|name| !is_told && !entries.iter().any(|entry| entry.key == **name)) {
             let diagnostic = Diagnostic::at(place.clone(), format!("param `{name}` of `{to}` has no expression"));
-            self.diagnostics.push(diagnostic.hint(format!("add `{name}: event.data.{name}`, say, to `params`")));
+            self.diagnostics
+                .push(diagnostic.hint(format!("add it to `params`, for example `{name}: event.data.{name}`")));
         }
         names.iter().map(|name| compiled.remove(name)).collect()
     }

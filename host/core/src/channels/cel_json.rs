@@ -108,7 +108,7 @@ pub(super) struct Json<'a>(pub(super) &'a cel::Value);
 
 impl Serialize for Json<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let none = || S::Error::custom(format!("a {} is no JSON value", self.0.type_of()));
+        let none = || S::Error::custom(format!("a {} is not a JSON value", self.0.type_of()));
         match self.0 {
             cel::Value::List(items) => serializer.collect_seq(items.iter().map(Json)),
             cel::Value::Map(map) => {
@@ -122,7 +122,7 @@ impl Serialize for Json<'_> {
                 fields.end()
             }
             cel::Value::Float(float) if !float.is_finite() => {
-                Err(S::Error::custom(format!("{float} is no JSON number")))
+                Err(S::Error::custom(format!("{float} is not a JSON number")))
             }
             cel::Value::Opaque(opaque) => {
                 let number = opaque.downcast_ref::<LongNumber>().ok_or_else(none)?;

@@ -107,16 +107,12 @@ fn index(declared: &[Declared], diagnostics: &mut Vec<Diagnostic>) -> Index {
             let diagnostic = if other.template.as_str() == template.as_str() {
                 Diagnostic::at(place.clone(), format!("channel `{template}` is declared twice"))
             } else {
-                let message = format!("one topic can be both `{template}` and `{}`", other.template);
-                let hint = "give them different static segments; only a name without params may stand beside one with";
+                let message = format!("the same topic can match both `{template}` and `{}`", other.template);
+                let hint = "give them different static segments; only a name without params may overlap with a name with params";
                 Diagnostic::at(place.clone(), message).hint(hint)
             };
-            let diagnostic = diagnostic.also("the other one is declared here", other.place.clone());
-            diagnostics.push(if many {
-                diagnostic.hint("there may be more that it conflicts with")
-            } else {
-                diagnostic
-            });
+            let diagnostic = diagnostic.also("the other channel is declared here", other.place.clone());
+            diagnostics.push(if many { diagnostic.hint("it may conflict with more channels") } else { diagnostic });
         }
     }
     index

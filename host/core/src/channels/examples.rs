@@ -55,7 +55,7 @@ pub fn judge_examples(source: &Arc<SourceFile>, catalog: &Catalog) -> Result<usi
     let Some(resolved) = catalog.resolve(&file.topic) else {
         let place = tree.nearest("/topic").place.clone();
         let message = format!("no channel declares the topic `{}`", file.topic);
-        return Err(vec![Diagnostic::at(place, message).hint("`tidegate channels` lists what is declared")]);
+        return Err(vec![Diagnostic::at(place, message).hint("`tidegate channels` lists the declared channels")]);
     };
     let mut judge = Judge { tree: &tree, resolved: &resolved, held: 0, mistakes: Vec::new() };
     judge.scope(&file.scope.unwrap_or_default());

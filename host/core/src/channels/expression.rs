@@ -48,9 +48,9 @@ pub(super) struct ExpressionMistake {
 impl ExpressionMistake {
     /// YAML joins the lines of `>` and of plain texts: the rest of the expression would be part of the comment.
     fn comment(at: (usize, usize)) -> Self {
-        let hint = "write it as a comment of YAML, `#` on a line above the key; an expression of several lines stands behind \
+        let hint = "use a YAML comment, `#` on a line above the key; write an expression of several lines after \
                     `|`, not `>`";
-        Self { at: Some(at), message: "a comment (`//`) is not taken".to_owned(), hint: Some(hint) }
+        Self { at: Some(at), message: "a comment (`//`) is not allowed".to_owned(), hint: Some(hint) }
     }
 }
 
@@ -92,8 +92,8 @@ impl Expression {
         });
         match compiled {
             Ok(Ok(program)) => program.map(Self),
-            Ok(Err(_)) => Err(whole("the parser gave up on it".to_owned())),
-            Err(error) => Err(whole(format!("no thread to parse it on: {error}"))),
+            Ok(Err(_)) => Err(whole("the parser failed on it".to_owned())),
+            Err(error) => Err(whole(format!("no thread for parsing it: {error}"))),
         }
     }
 
@@ -128,7 +128,7 @@ impl Expression {
         let result = result.map_err(|_| "the interpreter panicked".to_owned())?;
         result.map_err(|error| match &event.long_number {
             Some(number) => format!(
-                "{error}; the number {} has more digits than CEL keeps, it can only be passed on or compared with `==`",
+                "{error}; the number {} has more digits than CEL keeps, so you can only pass it on or compare it with `==`",
                 cropped(number)
             ),
             None => error.to_string(),
@@ -162,7 +162,7 @@ fn parse(text: &str) -> Result<Program, Vec<ExpressionMistake>> {
     }
     let mistake = |name: &&str| ExpressionMistake {
         at: None,
-        message: format!("unknown name `{name}`, an expression sees `event` only"),
+        message: format!("unknown name `{name}`: an expression knows only `event`"),
         hint: None,
     };
     Err(unknown.iter().map(mistake).collect())
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(mistakes[0].at.map(|(line, _)| line), Some(1), "{mistakes:?}");
         assert!(Expression::compile("").is_err());
         let unknown = Expression::compile("evnt.data == [1].map(x, x)[0] && type(1) == int").unwrap_err();
-        assert_eq!(unknown[0].message, "unknown name `evnt`, an expression sees `event` only");
+        assert_eq!(unknown[0].message, "unknown name `evnt`: an expression knows only `event`");
     }
 
     #[test]

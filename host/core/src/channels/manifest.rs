@@ -191,12 +191,12 @@ fn missing_key(place: &Place, key: &str) -> Diagnostic {
 
 fn hint_for(key: &str) -> Option<&'static str> {
     Some(match key {
-        "rules" => "`rules: []` lets nothing cross",
-        "feature" => "`feature: name`, the feature these channels belong to",
-        "channels" => "`channels:` with one entry a channel, by its name template",
-        "scope" => "`public`, `authenticated`, `{ role: name }`, `{ roles: [a, b] }` or `{ user: param }`",
-        "plugin" => "`snapshot: { plugin: name }`, a plugin that exports `snapshot`",
-        "payload" => "a JSON Schema; `payload: true` takes anything",
+        "rules" => "`rules: []` is a table without rules",
+        "feature" => "add `feature: name`, the feature that these channels belong to",
+        "channels" => "add `channels:` with one entry for each channel, by its name template",
+        "scope" => "use `public`, `authenticated`, `{ role: name }`, `{ roles: [a, b] }` or `{ user: param }`",
+        "plugin" => "add `snapshot: { plugin: name }` with a plugin that exports `snapshot`",
+        "payload" => "add a JSON Schema; `payload: true` accepts any payload",
         _ => return None,
     })
 }
@@ -205,7 +205,7 @@ fn hint_for(key: &str) -> Option<&'static str> {
 pub(super) fn refuse_not_served(node: &Node, refused: &[&str], diagnostics: &mut Vec<Diagnostic>) -> Node {
     let is_refused = |entry: &&Entry| refused.contains(&entry.key.as_str());
     for entry in node.entries().iter().filter(is_refused) {
-        let message = format!("`{}` is not served by this version of Tidegate", entry.key);
+        let message = format!("this version of Tidegate does not support `{}`", entry.key);
         diagnostics.push(Diagnostic::at(entry.key_place.clone(), message).hint("leave it out"));
     }
     if node.entries().iter().any(|entry| is_refused(&entry)) {
@@ -221,8 +221,8 @@ fn refuse_retained_snapshot(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> N
     let Some(retain) = node.entries().iter().find(retains).and_then(|entry| entry.value.entry("retain")) else {
         return node.clone();
     };
-    let message = "`retain` is not served by this version of Tidegate: it keeps no values";
-    let hint = "a plugin that keeps them can give the snapshot: `snapshot: { plugin: name }`";
+    let message = "this version of Tidegate does not support `retain`: it keeps no values";
+    let hint = "a plugin can keep the values and return the snapshot: `snapshot: { plugin: name }`";
     diagnostics.push(Diagnostic::at(retain.key_place.clone(), message).hint(hint));
     let kept = node.entries().iter().filter(|entry| !retains(entry)).cloned().collect();
     Node::new(node.place.clone(), Shape::Map(kept))
@@ -241,7 +241,7 @@ impl Reader<'_, '_> {
         let template = match Template::parse(&entry.key) {
             Ok(template) => Some(template),
             Err(error) => {
-                let message = format!("`{}` is no channel name: {error}", entry.key);
+                let message = format!("`{}` is not a valid channel name: {error}", entry.key);
                 self.diagnostics.push(Diagnostic::at(entry.key_place.clone(), message));
                 self.missed.names.insert(entry.key.clone());
                 None
@@ -297,7 +297,7 @@ impl Reader<'_, '_> {
                 let params: Vec<&str> = template?.params().collect();
                 let given = value.get("user").is_some_and(|node| node.as_str().is_some());
                 if given && !params.contains(&param.as_str()) {
-                    let message = format!("scope `user`: `{param}` is no param of the channel's name");
+                    let message = format!("scope `user`: the channel's name has no param `{param}`");
                     let hint = match (nearest_name(&param, &params), params.is_empty()) {
                         (Some(nearest), _) => format!("did you mean `{nearest}`?"),
                         (None, true) => format!("the name needs a segment `{{{param}}}`"),
@@ -332,13 +332,13 @@ impl Reader<'_, '_> {
         let rate = self.rate(raw.rate.as_deref(), node.get("rate"));
         match (node.entry("handler"), node.entry("relay")) {
             (Some(handler), Some(relay)) => {
-                let message = "`handler` and `relay` exclude each other";
+                let message = "`handler` and `relay` cannot be used together";
                 let diagnostic = Diagnostic::at(relay.key_place.clone(), message);
                 self.diagnostics.push(diagnostic.also("the handler is here", handler.key_place.clone()));
             }
             (None, None) => {
-                let message = "`inbound` says neither `handler` nor `relay`";
-                let hint = "`handler: plugin`, or `relay: others` or `relay: all` with no plugin at all";
+                let message = "`inbound` has neither `handler` nor `relay`";
+                let hint = "add `handler: plugin`, or, without a plugin, `relay: others` or `relay: all`";
                 self.diagnostics.push(Diagnostic::at(entry.key_place.clone(), message).hint(hint));
             }
             (Some(_), None) => require(&["payload"], node, &entry.key_place, self.diagnostics),
@@ -356,8 +356,8 @@ impl Reader<'_, '_> {
         let (text, node) = (text?, node?);
         let rate = parse_rate(text);
         if rate.is_none() {
-            let message = format!("`{text}` is no rate");
-            let hint = "a number from 1 to 4294967295 per second, minute or hour: `20/s`, `100/m`, `1000/h`";
+            let message = format!("`{text}` is not a valid rate");
+            let hint = "write a number from 1 to 4294967295 per second, minute or hour: `20/s`, `100/m`, `1000/h`";
             self.diagnostics.push(Diagnostic::at(node.place.clone(), message).hint(hint));
         }
         rate

@@ -133,10 +133,10 @@ pub(super) fn named(
         None if sources.unread.plugins || sources.unloadable.contains(&name) => {}
         None => {
             let known: Vec<&str> = sources.plugins.keys().map(PluginName::as_str).collect();
-            let diagnostic = Diagnostic::at(place.clone(), format!("no plugin is called `{name}`"));
+            let diagnostic = Diagnostic::at(place.clone(), format!("there is no plugin `{name}`"));
             diagnostics.push(match (nearest_name(name.as_str(), &known), known.is_empty()) {
                 (Some(nearest), _) => diagnostic.hint(format!("did you mean `{nearest}`?")),
-                (None, true) => diagnostic.hint("no plugin is loaded"),
+                (None, true) => diagnostic.hint("no plugin is loaded at all"),
                 (None, false) => diagnostic.hint(format!("plugins: {}", ticked(&known))),
             });
         }

@@ -72,7 +72,8 @@ impl Documents {
 
 impl Retrieve for Documents {
     fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
-        let path = uri.as_str().strip_prefix(BASE_URI).ok_or("references lead to files, nothing is fetched")?;
+        let path =
+            uri.as_str().strip_prefix(BASE_URI).ok_or("a reference must lead to a file; the server fetches nothing")?;
         self.by_path.read().get(path).cloned().ok_or_else(|| "no such file".into())
     }
 }
@@ -92,7 +93,7 @@ impl Schema {
             Branching::of(schema, &|path| documents.by_path.read().get(path).cloned()).ok_or_else(|| {
                 SchemaMistake {
                     pointer: String::new(),
-                    message: "is too large with its references followed".to_owned(),
+                    message: "is too large after following its references".to_owned(),
                 }
             })?;
         Ok(Self(Arc::new(Compiled { validator, branching, patterns: documents.patterns.clone() })))
@@ -105,13 +106,13 @@ impl Schema {
     pub fn check(&self, value: &Value) -> Result<(), Vec<Violation>> {
         let judging = self.0.branching.admits(value);
         if judging == Judging::TooMuch {
-            return Err(whole("nests too deep for a schema that recurses in more than one way at once"));
+            return Err(whole("is nested too deep for a schema with more than one recursion at once"));
         }
         if self.0.validator.is_valid(value) {
             return Ok(());
         }
         if judging == Judging::Unlisted {
-            return Err(whole("does not meet the schema"));
+            return Err(whole("does not match the schema"));
         }
         let violation = |error: jsonschema::ValidationError<'_>| Violation {
             path: error.instance_path().to_string(),
@@ -238,7 +239,7 @@ mod tests {
             { "type": "integer", "minimum": 5 },
         ] });
         let nested = |depth| (0..depth).fold(json!(1), |inner, _| json!([inner]));
-        for (depth, told) in [(60, "nests too deep"), (16, "does not meet the schema"), (1, "value is not valid")] {
+        for (depth, told) in [(60, "nests too deep"), (16, "does not match the schema"), (1, "value is not valid")] {
             let violations = violations(&two, &nested(depth));
             assert!(violations[0].1.starts_with(told), "{violations:?}");
         }

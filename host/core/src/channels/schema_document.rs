@@ -189,8 +189,8 @@ impl Part<'_> {
     fn dialect(&self, mistakes: &mut Vec<Diagnostic>) {
         let Some(dialect) = self.schema.get("$schema").and_then(Value::as_str) else { return };
         if dialect.trim_end_matches('#') != DIALECT {
-            let message = format!("schemas are JSON Schema 2020-12, found `{dialect}`");
-            let hint = format!("write `{DIALECT}`, or leave `$schema` out");
+            let message = format!("schemas must be JSON Schema 2020-12, found `{dialect}`");
+            let hint = format!("write `{DIALECT}`, or leave out `$schema`");
             mistakes.push(Diagnostic::at(self.place("$schema"), message).hint(hint));
         }
     }
@@ -198,8 +198,8 @@ impl Part<'_> {
     /// A keyword that the engine honours and 2020-12 does not have.
     fn dependencies(&self, mistakes: &mut Vec<Diagnostic>) {
         if self.schema.contains_key("dependencies") {
-            let message = "JSON Schema 2020-12 has no `dependencies`, some tools honour it and others do not";
-            let hint = "write `dependentSchemas` for schemas, `dependentRequired` for lists of names";
+            let message = "JSON Schema 2020-12 has no `dependencies`: some tools apply it and others do not";
+            let hint = "use `dependentSchemas` for schemas, and `dependentRequired` for lists of names";
             let place = self.places.of_key(self.pointer, "dependencies");
             mistakes.push(Diagnostic::at(place, message).hint(hint));
         }
@@ -225,7 +225,7 @@ impl Part<'_> {
 
     fn unknown_keywords(&self, notes: &mut Vec<Diagnostic>) {
         for keyword in self.schema.keys().filter(|keyword| !is_known(keyword)) {
-            let message = format!("`{keyword}` is not a keyword of JSON Schema 2020-12, it judges nothing");
+            let message = format!("`{keyword}` is not a keyword of JSON Schema 2020-12, so it has no effect");
             let note = Diagnostic::at(self.places.of_key(self.pointer, keyword), message);
             notes.push(note.hint(way_out(keyword)));
         }
@@ -237,11 +237,11 @@ fn way_out(keyword: &str) -> String {
         return format!("did you mean `{known}: {value}`, with a space?");
     }
     match keyword {
-        "nullable" => "a value that may be null has `type: [string, \"null\"]`, say".to_owned(),
-        "additionalItems" => "items after those of `prefixItems` are judged by `items`".to_owned(),
+        "nullable" => "for a value that may be null write, for example, `type: [string, \"null\"]`".to_owned(),
+        "additionalItems" => "`items` checks the items after those of `prefixItems`".to_owned(),
         _ => match nearest_name(keyword, &all()) {
             Some(nearest) => format!("did you mean `{nearest}`?"),
-            None => "keywords of your own begin with `x-`".to_owned(),
+            None => "begin your own keywords with `x-`".to_owned(),
         },
     }
 }

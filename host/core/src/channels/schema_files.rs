@@ -95,7 +95,7 @@ impl<'a> SchemaFiles<'a> {
         let Some(schema) = document.value.pointer(pointer) else { return (true, Vec::new()) };
         if !matches!(schema, Value::Object(_) | Value::Bool(_)) {
             let found = document.places.tree.as_ref().map_or("something else", |tree| tree.nearest(pointer).kind());
-            let message = format!("a schema is a mapping or a boolean, found {found}");
+            let message = format!("a schema must be a mapping or a boolean, found {found}");
             diagnostics.push(Diagnostic::at(document.places.of(pointer), message));
             return (false, Vec::new());
         }
@@ -134,14 +134,14 @@ impl<'a> SchemaFiles<'a> {
         let Some(path) = resolve(from, file) else {
             let message = format!("`$ref` `{reference}` leads outside the channels directory");
             let diagnostic = Diagnostic::at(place, message);
-            diagnostics.push(diagnostic.hint("a schema file is named by its relative path, nothing is fetched"));
+            diagnostics.push(diagnostic.hint("name a schema file by its relative path; the server fetches nothing"));
             return None;
         };
         if self.sources.contains_key(&path) {
             return Some((path, pointer_of(fragment)));
         }
         let known: Vec<&String> = self.sources.keys().collect();
-        let diagnostic = Diagnostic::at(place, format!("`$ref`: no file `{path}` in the channels directory"));
+        let diagnostic = Diagnostic::at(place, format!("`$ref`: there is no file `{path}` in the channels directory"));
         diagnostics.push(match nearest_name(&path, &known) {
             Some(nearest) => diagnostic.hint(format!("did you mean `{nearest}`?")),
             None => diagnostic.hint("schema files end in `.json`"),

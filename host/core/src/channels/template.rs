@@ -28,10 +28,10 @@ pub enum InvalidTemplate {
     #[error("a segment is empty")]
     EmptySegment,
     /// A segment that is neither text nor one param.
-    #[error("segment `{0}` is neither letters, digits, `_` and `-` nor one whole `{{param}}`")]
+    #[error("segment `{0}` must be letters, digits, `_` and `-`, or one whole `{{param}}`")]
     Segment(String),
     /// A param whose name is not `[A-Za-z_][A-Za-z0-9_]*`.
-    #[error("param name `{0}` is not a letter or `_` followed by letters, digits and `_`")]
+    #[error("param name `{0}` must be a letter or `_`, followed by letters, digits and `_`")]
     ParamName(String),
     /// A param given twice.
     #[error("param `{0}` is given twice")]

@@ -23,7 +23,7 @@ impl<'de> Deserialize<'de> for Broker {
         if text == "memory" {
             return Ok(Self::Memory);
         }
-        let told = |no_url| de::Error::custom(format!("{no_url}, or `memory` for one node"));
+        let told = |no_url| de::Error::custom(format!("{no_url}, or `memory` for a single node"));
         RedisUrl::parse(&text).map(Self::Redis).map_err(told)
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnost
         told.add(
             &format!("/{key}"),
             &format!("`{key}` is empty, expected a path"),
-            Some("leave it out for the default"),
+            Some("leave it out to use the default"),
         );
     }
     check_auth::check(&config.auth, &mut told);
@@ -27,7 +27,7 @@ pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnost
         told.add(
             "/log/filter",
             &error.to_string(),
-            Some("a level, or levels by module: `info,tidegate_core::flow=debug`"),
+            Some("use a level, or levels by module: `info,tidegate_core::flow=debug`"),
         );
     }
 }
@@ -78,14 +78,18 @@ fn check_api_keys(config: &Config, told: &mut Told<'_>) {
         let at = format!("/api_keys/{index}/key");
         let bytes = key.key.expose().len();
         if bytes < API_KEY_BYTES_MIN {
-            let message = format!("the key has {bytes} bytes, at least {API_KEY_BYTES_MIN} are needed");
-            told.add(&at, &message, Some("`openssl rand -base64 48` makes one"));
+            let message = format!("the key has {bytes} bytes, but needs at least {API_KEY_BYTES_MIN}");
+            told.add(&at, &message, Some("create one with `openssl rand -base64 48`"));
         }
         if let Some(other) = keys[..index].iter().find(|other| other.key == key.key) {
-            told.add(&at, &format!("the same key as `{}` has", other.name), None);
+            told.add(&at, &format!("`{}` has the same key", other.name), None);
         }
         if key.may.is_empty() {
-            told.add(&format!("/api_keys/{index}/may"), "a key that may do nothing", Some("leave `may` out for all"));
+            told.add(
+                &format!("/api_keys/{index}/may"),
+                "this key may do nothing",
+                Some("leave out `may` to allow everything"),
+            );
         }
     }
 }

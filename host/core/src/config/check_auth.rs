@@ -4,21 +4,21 @@ use super::check::Told;
 use super::{Anonymous, Auth, IntrospectProvider, JwtAlgorithm, JwtProvider, Provider, SessionProvider};
 
 /// Makes a secret that is long enough.
-const MAKE_ONE: &str = "`openssl rand -base64 48` makes one";
+const MAKE_ONE: &str = "create one with `openssl rand -base64 48`";
 
 /// Adds what is wrong with values that decoded well.
 pub(super) fn check(auth: &Auth, told: &mut Told<'_>) {
     for (index, origin) in auth.origins.iter().enumerate() {
         if origin != "*" && !is_origin(origin) {
             let message = format!("`{origin}` is not a valid origin");
-            let hint = "an origin is a scheme, a host in lower case and perhaps a port: `https://app.example.com`; \
+            let hint = "an origin is a scheme, a host in lower case and an optional port: `https://app.example.com`; \
                         `https://*.example.com` is every host below that one";
             told.add(&format!("/auth/origins/{index}"), &message, Some(hint));
         }
     }
     for (index, name) in auth.cors_headers.iter().flatten().enumerate() {
         if !is_header(name) {
-            let message = format!("`{name}` is not a valid name of a header");
+            let message = format!("`{name}` is not a valid header name");
             told.add(&format!("/auth/cors_headers/{index}"), &message, Some("like `traceparent`"));
         }
     }
@@ -46,7 +46,7 @@ fn check_provider(provider: &Provider, index: usize, before: &[Provider], told: 
             check_key(jwt, &at, told);
             for (key, claim) in [("user", &jwt.user), ("roles", &jwt.roles)] {
                 if claim.is_empty() {
-                    told.add(&format!("{at}/{key}"), &format!("`{key}` names no claim"), None);
+                    told.add(&format!("{at}/{key}"), &format!("`{key}` is empty, expected the name of a claim"), None);
                 }
             }
         }
@@ -67,12 +67,12 @@ fn check_reached(jwt: &JwtProvider, before: &[Provider], at: &str, told: &mut To
         let hint = "give each of them the `iss` of its tokens";
         told.add(
             at,
-            "this `jwt` provider is never asked: one before it, without `iss`, decides on every JWT",
+            "this `jwt` provider is never asked: an earlier provider without `iss` decides on every JWT",
             Some(hint),
         );
     } else if jwt.iss.is_some() && jwts().any(|other| other.iss == jwt.iss) {
         let hint = "put the keys of one issuer into one `jwks`";
-        told.add(at, "this `jwt` provider is never asked: one before it has the same `iss`", Some(hint));
+        told.add(at, "this `jwt` provider is never asked: an earlier provider has the same `iss`", Some(hint));
     }
 }
 
@@ -85,24 +85,24 @@ fn check_key(jwt: &JwtProvider, at: &str, told: &mut Told<'_>) {
         // One that is there and could not be read was told of.
         [] if keys.iter().any(|(key, _)| told.mistaken(&format!("{at}/{key}"))) => return,
         [] => {
-            let hint = "`secret` for HS256, HS384 and HS512; `public_key` or `jwks` for the others";
+            let hint = "use `secret` for HS256, HS384 and HS512; `public_key` or `jwks` for the others";
             return told.add(at, "a `jwt` provider needs one of `secret`, `public_key` and `jwks`", Some(hint));
         }
         [key] => *key,
         [.., last] => {
-            let message = format!("`{}` are given, tokens are checked with exactly one of them", given.join("` and `"));
-            return told.add(&format!("{at}/{last}"), &message, Some("leave all but one out"));
+            let message = format!("`{}` are both given, but only one of them can check tokens", given.join("` and `"));
+            return told.add(&format!("{at}/{last}"), &message, Some("keep only one of them"));
         }
     };
     for algorithm in jwt.algorithm.as_slice() {
         let (name, is_shared) = (algorithm.as_str(), algorithm.secret_bytes_min().is_some());
         // Whoever knows a public key could sign with it as if it were a secret: the two never go together.
         if is_shared != (key == "secret") {
-            let message = format!("`{name}` does not go with `{key}`");
+            let message = format!("`{name}` does not work with `{key}`");
             let hint = if is_shared {
-                "name what the issuer signs with, like `algorithm: RS256` or `algorithm: [RS256, ES256]`"
+                "name the algorithm that the issuer signs with, like `algorithm: RS256` or `algorithm: [RS256, ES256]`"
             } else {
-                "a `secret` goes with HS256, HS384 and HS512; this one needs the issuer's `public_key` or `jwks`"
+                "a `secret` works with HS256, HS384 and HS512; this algorithm needs the issuer's `public_key` or `jwks`"
             };
             return told.add(&format!("{at}/algorithm"), &message, Some(hint));
         }
@@ -115,7 +115,7 @@ fn check_key(jwt: &JwtProvider, at: &str, told: &mut Told<'_>) {
 fn check_secret(bytes: usize, algorithms: &[JwtAlgorithm], at: &str, told: &mut Told<'_>) {
     let needs = algorithms.iter().filter_map(|algorithm| Some((algorithm.secret_bytes_min()?, algorithm.as_str())));
     if let Some((bytes_min, name)) = needs.max().filter(|(bytes_min, _)| bytes < *bytes_min) {
-        let message = format!("the secret has {bytes} bytes, {name} needs at least {bytes_min}");
+        let message = format!("the secret has {bytes} bytes, but {name} needs at least {bytes_min}");
         told.add(&format!("{at}/secret"), &message, Some(MAKE_ONE));
     }
 }
@@ -133,15 +133,15 @@ fn check_introspect(introspect: &IntrospectProvider, before: &[Provider], at: &s
         check_cookie(cookie, &format!("{at}/cookies/{number}"), told);
     }
     if introspect.cookies.is_empty() && !introspect.bearer {
-        let hint = "list `cookies`, or leave `bearer` out";
+        let hint = "list `cookies`, or leave out `bearer`";
         told.add(at, "nothing is forwarded: no `cookies`, and `bearer: false`", Some(hint));
     }
     let pointers =
         [("user", Some(&introspect.user)), ("roles", Some(&introspect.roles)), ("tenant", introspect.tenant.as_ref())];
     for (key, pointer) in pointers {
         if pointer.is_some_and(|pointer| !pointer.starts_with('/')) {
-            let message = format!("`{key}` is no JSON Pointer");
-            told.add(&format!("{at}/{key}"), &message, Some("it begins with `/`: `/data/id`"));
+            let message = format!("`{key}` is not a valid JSON Pointer");
+            told.add(&format!("{at}/{key}"), &message, Some("it must begin with `/`, like `/data/id`"));
         }
     }
     // It decides on every token and on every one of its cookies.
@@ -150,7 +150,7 @@ fn check_introspect(introspect: &IntrospectProvider, before: &[Provider], at: &s
         _ => false,
     };
     if before.iter().any(decided) {
-        let hint = "let one of them have `bearer: false`";
+        let hint = "set `bearer: false` for one of them";
         told.add(at, "a second `introspect` provider is never asked about tokens: the first decides", Some(hint));
     }
 }
@@ -158,7 +158,7 @@ fn check_introspect(introspect: &IntrospectProvider, before: &[Provider], at: &s
 fn check_cookie(name: &str, at: &str, told: &mut Told<'_>) {
     let fits = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && !b"=;,\"\\".contains(&b));
     if !fits {
-        told.add(at, &format!("`{name}` is no name of a cookie"), None);
+        told.add(at, &format!("`{name}` is not a valid cookie name"), None);
     }
 }
 
@@ -211,15 +211,15 @@ mod tests {
             ("{}", "a `jwt` provider needs one of `secret`, `public_key` and `jwks`"),
             ("{ algorithm: RS256, public_key: a.pem, jwks: keys.json }", "`public_key` and `jwks` are given"),
             ("{ secret: SECRET, jwks: keys.json }", "`secret` and `jwks` are given"),
-            ("{ jwks: keys.json }", "`HS256` does not go with `jwks`"),
-            ("{ algorithm: [RS256, HS256], public_key: a.pem }", "`HS256` does not go with `public_key`"),
-            ("{ algorithm: ES256, secret: SECRET }", "`ES256` does not go with `secret`"),
-            ("{ algorithm: [HS256, HS512], secret: SECRET }", "the secret has 36 bytes, HS512 needs at least 64"),
+            ("{ jwks: keys.json }", "`HS256` does not work with `jwks`"),
+            ("{ algorithm: [RS256, HS256], public_key: a.pem }", "`HS256` does not work with `public_key`"),
+            ("{ algorithm: ES256, secret: SECRET }", "`ES256` does not work with `secret`"),
+            ("{ algorithm: [HS256, HS512], secret: SECRET }", "the secret has 36 bytes, but HS512 needs at least 64"),
             ("{ algorithm: none, secret: SECRET }", "found `none`"),
             ("{ algorithm: [], secret: SECRET }", "found an empty list"),
-            ("{ algorithm: RS256, jwks: 'ftp://a/keys' }", "it is no URL of `http` or `https`"),
+            ("{ algorithm: RS256, jwks: 'ftp://a/keys' }", "it is not a valid `http` or `https` URL"),
             ("{ algorithm: RS256, jwks: 'https://u:p@a/keys' }", "a user name or a password"),
-            ("{ algorithm: RS256, public_key: '-----BEGIN PRIVATE KEY-----' }", "this is a private one"),
+            ("{ algorithm: RS256, public_key: '-----BEGIN PRIVATE KEY-----' }", "found a private key"),
             ("{ algorithm: RS256, jwks: 'https://a/keys', refresh: 0s }", "expected more than 0 s"),
         ] {
             let told = mistakes(&format!("providers: [jwt: {jwt}]"));
@@ -235,27 +235,27 @@ mod tests {
         for (auth, expected) in [
             (
                 "providers: [jwt: { secret: SECRET }, jwt: { secret: SECRET, iss: a }]",
-                "is never asked: one before it, without `iss`",
+                "is never asked: an earlier provider without `iss`",
             ),
             (
                 "providers: [jwt: { secret: SECRET, iss: a }, jwt: { secret: SECRET, iss: a }]",
-                "one before it has the same `iss`",
+                "an earlier provider has the same `iss`",
             ),
             (
                 "providers: [introspect: { url: 'http://a' }, introspect: { url: 'http://b' }]",
                 "is never asked about tokens",
             ),
             ("providers: [introspect: { url: 'http://a', bearer: false, cookies: [] }]", "nothing is forwarded"),
-            ("providers: [introspect: { url: 'http://a', user: id }]", "`user` is no JSON Pointer"),
-            ("providers: [introspect: { url: 'http://a', cookies: ['a b'] }]", "`a b` is no name of a cookie"),
-            ("providers: [session: { cookie: 'a;b', query: 'select $1' }]", "`a;b` is no name of a cookie"),
+            ("providers: [introspect: { url: 'http://a', user: id }]", "`user` is not a valid JSON Pointer"),
+            ("providers: [introspect: { url: 'http://a', cookies: ['a b'] }]", "`a b` is not a valid cookie name"),
+            ("providers: [session: { cookie: 'a;b', query: 'select $1' }]", "`a;b` is not a valid cookie name"),
             ("providers: [session: { cookie: a, query: 'select 1' }]", "it has no `$1`"),
             (
                 "providers: [plugin: { name: p }, session: { cookie: a, query: 'select $1' }]",
                 "a provider after a `plugin` is never asked",
             ),
             ("trusted_proxies: [10.0.0.1/8]", "found `10.0.0.1/8`"),
-            ("cors_headers: ['trace parent']", "`trace parent` is not a valid name of a header"),
+            ("cors_headers: ['trace parent']", "`trace parent` is not a valid header name"),
             ("origins: ['https://*.com']", "`https://*.com` is not a valid origin"),
             ("origins: ['https://*.127.0.0.1']", "is not a valid origin"),
             ("origins: ['https://*']", "is not a valid origin"),

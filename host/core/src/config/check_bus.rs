@@ -20,8 +20,8 @@ pub(super) fn check(config: &Config, told: &mut Told<'_>) {
             BusSource::Postgres(postgres) => check_postgres(postgres, &format!("{at}/postgres"), told),
         }
         if config.bus[..index].iter().any(|other| reads_the_same(other, source)) {
-            let hint = "name it once, or give each its own `group`";
-            told.add(&at, "a second source that reads the same: they would take events from one another", Some(hint));
+            let hint = "name it once, or give each source its own `group`";
+            told.add(&at, "a second source reads the same: they would take each other's events", Some(hint));
         }
     }
 }
@@ -32,18 +32,26 @@ fn check_redis(source: &RedisSource, at: &str, told: &mut Told<'_>) {
     if names.is_empty() && (is_told("stream", told) || is_told("streams", told)) {
         // One that is there and could not be read was told of.
     } else if names.is_empty() {
-        told.add(at, "no stream is named", Some("`stream: NAME`, or `streams: [NAME, NAME]`"));
+        told.add(at, "this source names no stream", Some("add `stream: NAME` or `streams: [NAME, NAME]`"));
     } else if source.stream.is_some() && !source.streams.is_empty() {
-        told.add(&format!("{at}/streams"), "both `stream` and `streams`", Some("list all of them in `streams`"));
+        told.add(
+            &format!("{at}/streams"),
+            "`stream` and `streams` are both given",
+            Some("list all streams in `streams`"),
+        );
     } else if names.iter().any(|name| name.is_empty()) {
         if !(0..names.len()).any(|index| is_told(&format!("streams/{index}"), told)) {
-            told.add(at, "a stream has no name", None);
+            told.add(at, "the name of a stream is empty", None);
         }
     } else if (1..names.len()).any(|index| names[..index].contains(&names[index])) {
-        told.add(&format!("{at}/streams"), "a stream is named twice", None);
+        told.add(&format!("{at}/streams"), "the same stream is named twice", None);
     }
     if names.len() > STREAMS_MAX {
-        told.add(&format!("{at}/streams"), &format!("more than {STREAMS_MAX} streams"), Some("make two sources of it"));
+        told.add(
+            &format!("{at}/streams"),
+            &format!("more than {STREAMS_MAX} streams"),
+            Some("split them into two sources"),
+        );
     }
     check_time(source.claim_after.get(), Duration::from_secs(1), &format!("{at}/claim_after"), told);
     check_time(source.forget_after.get(), FORGET_MIN, &format!("{at}/forget_after"), told);
@@ -58,11 +66,11 @@ fn check_fields(fields: &StreamFields, at: &str, told: &mut Told<'_>) {
     let has_attributes = [kind, id, source, subject, time].iter().any(|text| text.is_some()) || data.is_some();
     match (event, kind) {
         (Some(_), _) if has_attributes => {
-            told.add(&format!("{at}/event"), "`event` is a whole event: no other key stands beside it", None);
+            told.add(&format!("{at}/event"), "`event` holds a whole event: no other key is possible beside it", None);
         }
         (None, None) if ["event", "type"].iter().any(|key| told.mistaken(&format!("{at}/{key}"))) => {}
         (None, None) => {
-            told.add(at, "key `type` is missing", Some("`type: some.type`, `type: $field`, or `event: $field`"))
+            told.add(at, "key `type` is missing", Some("add `type: some.type`, `type: $field`, or `event: $field`"))
         }
         _ => {}
     }

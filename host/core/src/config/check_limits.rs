@@ -59,8 +59,8 @@ fn check_room(limits: &Limits, told: &mut Told<'_>) {
     }
     let (instances, reserved) = (limits.plugin_instances_max, limits.plugin_authorizer_instances);
     if reserved.is_some_and(|reserved| reserved >= instances) && !told.mistaken("/limits/plugin_instances") {
-        let message = "`plugin_authorizer_instances` leaves no other plugin an instance";
-        let hint = format!("`plugin_instances` is {instances}: reserve fewer, or leave it out for one in eight");
+        let message = "`plugin_authorizer_instances` leaves no instance for other plugins";
+        let hint = format!("`plugin_instances` is {instances}: reserve fewer, or leave it out to reserve one in eight");
         told.add("/limits/plugin_authorizer_instances", message, Some(&hint));
     }
 }

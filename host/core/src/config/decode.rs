@@ -90,7 +90,7 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
             continue;
         }
         if told == MISTAKES_MAX {
-            diagnostics.push(Diagnostic::new(format!("more than {MISTAKES_MAX} mistakes, the rest is not told")));
+            diagnostics.push(Diagnostic::new(format!("more than {MISTAKES_MAX} errors, the others are not shown")));
             return None;
         }
         told += 1;
@@ -288,7 +288,7 @@ fn plain(text: &str) -> String {
     if let Some((found, expected)) = found.and_then(|rest| rest.rsplit_once(", expected ")) {
         let expected = expectation(expected);
         let found = match found {
-            "map" if expected == "expected a mapping with one key" => "one with several",
+            "map" if expected == "expected a mapping with one key" => "a mapping with several keys",
             "map" => "a mapping",
             "sequence" => "a list",
             other => other,

@@ -108,11 +108,11 @@ impl<'de> Deserialize<'de> for PublicKeyPlace {
         if text.contains("PRIVATE KEY-----") {
             // Serde's sentences show values, this one does not.
             return Err(serde::de::Error::custom(
-                "expected a public key: this is a private one, which only the issuer has",
+                "expected a public key, found a private key, which only the issuer should have",
             ));
         }
         match text.trim() {
-            "" => Err(serde::de::Error::custom("expected the PEM text of a public key, or a file")),
+            "" => Err(serde::de::Error::custom("expected the PEM text of a public key, or the path of a file")),
             pem if pem.starts_with("-----BEGIN") => Ok(Self::Pem(pem.to_owned())),
             file => Ok(Self::File(file.into())),
         }
@@ -132,7 +132,7 @@ impl<'de> Deserialize<'de> for JwksPlace {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         match text.trim() {
-            "" => Err(serde::de::Error::custom("expected a file or a URL")),
+            "" => Err(serde::de::Error::custom("expected the path of a file, or a URL")),
             url if url.contains("://") => WebUrl::parse(url).map(Self::Url).map_err(serde::de::Error::custom),
             file => Ok(Self::File(file.into())),
         }

@@ -70,13 +70,13 @@ impl JwtAlgorithm {
     #[must_use]
     pub fn not_served(name: &str) -> Option<&'static str> {
         match name {
-            "ES512" | "ES256K" | "Ed448" => Some("signatures of this algorithm are not served"),
-            "ESP256" => Some("this is its name in COSE, tokens name it `ES256`"),
-            "ESP384" => Some("this is its name in COSE, tokens name it `ES384`"),
+            "ES512" | "ES256K" | "Ed448" => Some("signatures of this algorithm are not supported"),
+            "ESP256" => Some("this is its name in COSE, but tokens name it `ES256`"),
+            "ESP384" => Some("this is its name in COSE, but tokens name it `ES384`"),
             "ESP512" | "ESB256" | "ESB320" | "ESB384" | "ESB512" => {
-                Some("this is a name of COSE, and signatures of this algorithm are not served")
+                Some("this is a name of COSE, and signatures of this algorithm are not supported")
             }
-            "none" => Some("a token without a signature is not taken"),
+            "none" => Some("tokens without a signature are refused"),
             _ => None,
         }
     }
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_name_that_is_not_served_is_told_as_that() {
         let told = |name: &str| serde_json::from_value::<JwtAlgorithm>(name.into()).unwrap_err().to_string();
-        assert!(told("Ed448").ends_with("found `Ed448`: signatures of this algorithm are not served"));
+        assert!(told("Ed448").ends_with("found `Ed448`: signatures of this algorithm are not supported"));
         assert!(told("ESP256").ends_with("tokens name it `ES256`"));
         assert!(told("rs256").ends_with("`EdDSA`, `Ed25519`, found `rs256`"));
     }

@@ -138,7 +138,7 @@ fn read(path: &Path, named: bool) -> Result<Arc<SourceFile>, Diagnostic> {
         Ok(text) => Ok(Arc::new(SourceFile { path: shown, text })),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => {
             Err(Diagnostic::new(format!("there is no `{shown}` in this directory")).hint(
-                "run this in a directory that has one, name a file with `--config FILE`, or begin with a copy of \
+                "run the command in a directory that has this file, name a file with `--config FILE`, or begin with a copy of \
                  `config/`, `channels/` and `plugins/` of the Tidegate repository",
             ))
         }
@@ -163,11 +163,11 @@ fn set_from_environment(
         let keys = keys.to_lowercase();
         let path: Vec<&str> = keys.split("__").collect();
         if path.iter().any(|key| key.is_empty()) {
-            let mistake = Diagnostic::at(start_of(&source), format!("`{name}` names no key"));
-            diagnostics.push(mistake.hint("keys are joined by two underscores: `TIDEGATE__LIMITS__PAYLOAD`"));
+            let mistake = Diagnostic::at(start_of(&source), format!("`{name}` does not name a key"));
+            diagnostics.push(mistake.hint("join keys with two underscores: `TIDEGATE__LIMITS__PAYLOAD`"));
         } else if let Some(list) = list_on_the_way(root, &path) {
-            let mistake = Diagnostic::at(start_of(&source), format!("`{list}` is a list, it has no keys to set"));
-            diagnostics.push(mistake.hint("set it whole, as in `[a, b]`"));
+            let mistake = Diagnostic::at(start_of(&source), format!("`{list}` is a list, so it has no keys to set"));
+            diagnostics.push(mistake.hint("set the whole list, like `[a, b]`"));
         } else if let Some(value) = parse_value(&source, diagnostics) {
             if value.is_null() {
                 let mistake = Diagnostic::at(value.place, format!("environment variable `{name}` has no value"));
@@ -223,7 +223,7 @@ fn expand(text: &str, env: &BTreeMap<String, String>) -> Result<String, (String,
         }
         out += &rest[..at];
         let Some((name, after)) = rest[at + 2..].split_once('}') else {
-            return Err(("`${` without a `}`".to_owned(), "write `$${` for the characters themselves".to_owned()));
+            return Err(("`${` without a `}`".to_owned(), "write `$${` for a literal `${`".to_owned()));
         };
         match env.get(name).map(String::as_str) {
             Some("") => return Err((format!("environment variable `{name}` is empty"), how_to_set(name))),
@@ -237,7 +237,7 @@ fn expand(text: &str, env: &BTreeMap<String, String>) -> Result<String, (String,
 
 fn how_to_set(name: &str) -> String {
     if super::DEV_SECRETS.contains(&name) {
-        format!("`export {name}=\"$(openssl rand -base64 48)\"`, or run `tidegate dev`, which makes its own")
+        format!("`export {name}=\"$(openssl rand -base64 48)\"`, or run `tidegate dev`, which generates its own")
     } else {
         format!("`export {name}=…`")
     }
@@ -330,8 +330,8 @@ mod tests {
         assert_eq!(
             load("listn: 127.0.0.1:1\n", &env, &[]).unwrap_err(),
             [
-                "environment variable `TIDEGATE____X`:1:1 `TIDEGATE____X` names no key \
-                 (keys are joined by two underscores: `TIDEGATE__LIMITS__PAYLOAD`)",
+                "environment variable `TIDEGATE____X`:1:1 `TIDEGATE____X` does not name a key \
+                 (join keys with two underscores: `TIDEGATE__LIMITS__PAYLOAD`)",
                 "tidegate.yaml:1:1 unknown key `listn` (did you mean `listen`?)",
                 "environment variable `TIDEGATE__LIMITS__PAYLODA`:1:1 unknown key `payloda` (did you mean `payload`?)",
             ]
@@ -351,8 +351,8 @@ mod tests {
             "`payload`: expected a size like `64KiB`, or a number of bytes, found string \"much\"",
             "`connections`: expected at least 1",
             "`https://App.example.com/` is not a valid origin",
-            "the secret has 5 bytes, HS256 needs at least 32",
-            "the key has 10 bytes, at least 16 are needed",
+            "the secret has 5 bytes, but HS256 needs at least 32",
+            "the key has 10 bytes, but needs at least 16",
             "log filter `tidegate=loud`",
         ];
         assert_eq!(told.len(), expected.len(), "{told:#?}");
@@ -368,8 +368,7 @@ mod tests {
         assert_eq!(config.auth.cookie, "a-${B}");
         let Provider::Jwt(jwt) = &config.auth.providers[0] else { panic!("{config:?}") };
         assert_eq!(jwt.secret.as_ref().map(crate::config::Secret::expose), Some(SECRET));
-        let way_out =
-            "(`export TIDEGATE_JWT_SECRET=\"$(openssl rand -base64 48)\"`, or run `tidegate dev`, which makes its own)";
+        let way_out = "(`export TIDEGATE_JWT_SECRET=\"$(openssl rand -base64 48)\"`, or run `tidegate dev`, which generates its own)";
         for (value, what) in [(None, "not set"), (Some(""), "empty")] {
             let env: Vec<_> =
                 [("A", "a")].into_iter().chain(value.map(|value| ("TIDEGATE_JWT_SECRET", value))).collect();
@@ -465,8 +464,8 @@ mod tests {
         let told = load("limits: { plugin_instances: 4, plugin_authorizer_instances: 4 }\n", &[], &[]).unwrap_err();
         assert_eq!(
             told,
-            ["tidegate.yaml:1:61 `plugin_authorizer_instances` leaves no other plugin an instance \
-              (`plugin_instances` is 4: reserve fewer, or leave it out for one in eight)"]
+            ["tidegate.yaml:1:61 `plugin_authorizer_instances` leaves no instance for other plugins \
+              (`plugin_instances` is 4: reserve fewer, or leave it out to reserve one in eight)"]
         );
         let reserved = load("limits: { plugin_instances: 4, plugin_authorizer_instances: 0 }\n", &[], &[]).unwrap();
         assert_eq!(reserved.limits.plugin_authorizer_instances, Some(0));
@@ -476,7 +475,9 @@ mod tests {
     fn a_list_has_no_keys_to_set_from_the_environment() {
         let env = [("TIDEGATE__AUTH__ORIGINS__0", "https://a"), ("TIDEGATE__AUTH__COOKIE", "c")];
         let told = load("auth: { origins: [] }\n", &env, &[]).unwrap_err();
-        assert!(told[0].ends_with("`auth.origins` is a list, it has no keys to set (set it whole, as in `[a, b]`)"));
+        assert!(
+            told[0].ends_with("`auth.origins` is a list, so it has no keys to set (set the whole list, like `[a, b]`)")
+        );
         let env = [("TIDEGATE__AUTH__ORIGINS", "[https://a, https://b]")];
         assert_eq!(load("", &env, &[]).unwrap().auth.origins, ["https://a", "https://b"]);
     }

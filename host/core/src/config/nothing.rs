@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Diagnostic, Node, Place, Shape};
 
 /// How the way out begins for what may be left out.
-const TAKE_OUT: &str = "take it out, or ";
+const TAKE_OUT: &str = "remove it, or ";
 /// What serde says that a value of any kind is.
 const ANYTHING: &str = "any valid JSON value";
 /// What is expected behind a name that stands alone, as `public`.
@@ -31,9 +31,9 @@ pub(super) fn no_value(key_place: Place, key: &str, expected: &str) -> Diagnosti
         "a sequence" => format!("write `{key}: []`"),
         "a map" => format!("write `{key}: {{}}`"),
         of if of.starts_with("struct ") => "give it its keys".to_owned(),
-        ANYTHING if is_comment => "write `null`, or quote what begins with `#`".to_owned(),
+        ANYTHING if is_comment => "write `null`, or quote a value that begins with `#`".to_owned(),
         ANYTHING => "write `null`".to_owned(),
-        _ if is_comment => "quote what begins with `#`".to_owned(),
+        _ if is_comment => "quote a value that begins with `#`".to_owned(),
         _ => "give it a value".to_owned(),
     };
     mistake.hint(format!("{TAKE_OUT}{instead}"))
@@ -50,7 +50,7 @@ pub(super) fn no_item(place: &Place, index: &str, list: Option<&String>) -> Diag
     let dash = before.rfind('-').filter(|_| is_comment || text.is_empty());
     let column = dash.map_or(place.column, |dash| dash + 1);
     let place = Place { column, width: 1, ..place.clone() };
-    let instead = if is_comment { "quote what begins with `#`" } else { "give it a value" };
+    let instead = if is_comment { "quote a value that begins with `#`" } else { "give it a value" };
     Diagnostic::at(place, format!("item {number}{of} has no value")).hint(format!("{TAKE_OUT}{instead}"))
 }
 

@@ -19,18 +19,21 @@ const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-c
 const WAYS_OUT: [(&str, &str); 6] = [
     ("UnknownIssuer", NAME_THE_AUTHORITY),
     ("no root trust anchors", NAME_THE_AUTHORITY),
-    ("not valid for name", "connect by a name that the certificate is for, or check no name: `sslmode=verify-ca`"),
+    (
+        "not valid for name",
+        "connect with a host name that the certificate contains, or do not check the name: `sslmode=verify-ca`",
+    ),
     (
         "CaUsedAsEndEntity",
-        "the certificate is one of an authority: let that sign one for the server, or make it with `basicConstraints=CA:FALSE`",
+        "this is the certificate of an authority: let the authority sign one for the server, or create it with `basicConstraints=CA:FALSE`",
     ),
-    ("Expired", "have a new certificate made for the server"),
-    ("does not support TLS", "have the server speak TLS (`ssl = on`), or take `sslmode` out of the address"),
+    ("Expired", "create a new certificate for the server"),
+    ("does not support TLS", "turn TLS on in the server (`ssl = on`), or remove `sslmode` from the address"),
 ];
 const NAME_THE_AUTHORITY: &str =
-    "name the authority that signed the server's certificate: `sslrootcert=/path/ca.crt` behind the `?`";
+    "name the authority that signed the server's certificate: add `sslrootcert=/path/ca.crt` after the `?`";
 /// A certificate or key that is named and not there.
-const NO_FILE: &str = "is there a file where `sslrootcert`, `sslcert`, `sslkey` say? A path that begins without a `/` does where the server was started";
+const NO_FILE: &str = "do the files of `sslrootcert`, `sslcert` and `sslkey` exist? A path without a leading `/` is relative to the directory in which the server was started";
 
 /// `postgres://user:password@host:5432/database?sslmode=verify-full`, or `postgresql://`.
 ///
@@ -51,7 +54,7 @@ pub struct PostgresUrl {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoPostgresUrl {
     /// It does not parse, or is of another scheme.
-    #[error("expected `{EXAMPLE}`; in a name or a password `@ : / ? # %` are written `%40 %3A %2F %3F %23 %25`")]
+    #[error("expected `{EXAMPLE}`; in a name or a password write `@ : / ? # %` as `%40 %3A %2F %3F %23 %25`")]
     Malformed,
     /// It says of no server where it is.
     #[error("names no host: expected `{EXAMPLE}`, or `postgres:///database?host=/run/postgresql` for a socket")]
@@ -60,13 +63,13 @@ pub enum NoPostgresUrl {
     #[error("names no database: expected `{EXAMPLE}`")]
     NoDatabase,
     /// A parameter that would be ignored.
-    #[error("does not take the parameter `{name}`, only {}", PARAMETERS.join(", "))]
+    #[error("does not support the parameter `{name}`, only {}", PARAMETERS.join(", "))]
     Parameter {
         /// Its name.
         name: String,
     },
     /// No such mode.
-    #[error("knows no such `sslmode`, only {}", SSL_MODES.join(", "))]
+    #[error("does not support this `sslmode`, only {}", SSL_MODES.join(", "))]
     SslMode,
 }
 

@@ -21,15 +21,15 @@ pub(super) fn unquoted(place: &Place, kind: &ErrorKind) -> Option<Diagnostic> {
             format!("ends a value that begins with `{first}` at the next `{first}`")
         }
         ('|' | '>', ErrorKind::InvalidBlockScalarHeader) => {
-            format!("reads `{first}` as the beginning of a text that stands on the lines below")
+            format!("reads `{first}` as the beginning of a text on the following lines")
         }
         ('!', ErrorKind::InvalidTagTerminator) => "reads a value that begins with `!` as a tag".to_owned(),
         ('*', ErrorKind::MissingAnchorOrAliasName) => "reads `*` as a reference to an anchor".to_owned(),
         ('&', ErrorKind::MissingAnchorOrAliasName) => "reads `&` as an anchor".to_owned(),
         ('-', ErrorKind::BlockSequenceEntryNotAllowed) => "reads `- ` as an item of a list".to_owned(),
         ('?', ErrorKind::MappingKeyNotAllowed) => "reads `? ` as a key".to_owned(),
-        ('`', _) => "has no value that begins with a backtick".to_owned(),
-        ('%' | '@' | ',' | ']' | '}', _) => format!("has no value that begins with `{first}`"),
+        ('`', _) => "allows no value that begins with a backtick".to_owned(),
+        ('%' | '@' | ',' | ']' | '}', _) => format!("allows no value that begins with `{first}`"),
         ('[' | '{', _) => return None,
         (_, ErrorKind::MappingValueNotAllowed) if value.contains(": ") && place.column > start.column => {
             "reads `: ` in a value as the end of a key".to_owned()
@@ -41,25 +41,28 @@ pub(super) fn unquoted(place: &Place, kind: &ErrorKind) -> Option<Diagnostic> {
 
 /// The mistake of a tag: `when: !has(event.data.x)`.
 pub(super) fn tag(place: &Place) -> Diagnostic {
-    let diagnostic = Diagnostic::at(place.clone(), "YAML reads what begins with `!` as a tag, and tags are not taken");
+    let diagnostic = Diagnostic::at(
+        place.clone(),
+        "YAML reads a value that begins with `!` as a tag, and Tidegate supports no tags",
+    );
     let is_type = rest(place).starts_with("!!");
     diagnostic.hint(if is_type { "quote a value to make it a text".to_owned() } else { quote(place) })
 }
 
 /// The mistake of an anchor that nothing refers to: `when: && event.data.x`.
 pub(super) fn anchor(place: &Place, name: &str) -> Diagnostic {
-    let message = format!("YAML reads `&{name}` as an anchor, and nothing refers to it with `*{name}`");
+    let message = format!("YAML reads `&{name}` as an anchor, but nothing refers to it with `*{name}`");
     let is_value = is_at_value(place);
     Diagnostic::at(place.clone(), message).hint(if is_value {
-        format!("{}, or take the anchor out", quote(place))
+        format!("{}, or remove the anchor", quote(place))
     } else {
-        "take the anchor out".to_owned()
+        "remove the anchor".to_owned()
     })
 }
 
 /// The mistake of a reference that leads nowhere: `on: *.created`.
 pub(super) fn unknown_alias(place: &Place, name: &str) -> Diagnostic {
-    let message = format!("YAML reads `*{name}` as a reference, and there is no anchor `&{name}` before it");
+    let message = format!("YAML reads `*{name}` as a reference, but there is no anchor `&{name}` before it");
     Diagnostic::at(place.clone(), message).hint(quote(place))
 }
 
@@ -106,7 +109,7 @@ pub(super) fn flow(place: &Place, told: &str) -> Option<String> {
     let found = told.strip_prefix("expected a string, found ")?;
     let (first, what) = [('{', "a mapping"), ('[', "a list")].into_iter().find(|(_, what)| *what == found)?;
     let hint =
-        || format!("YAML reads a value that begins with `{first}` as {what}; where a text is meant, {}", quote(place));
+        || format!("YAML reads a value that begins with `{first}` as {what}; if you mean a text, {}", quote(place));
     rest(place).starts_with(first).then(hint)
 }
 
@@ -132,16 +135,16 @@ mod tests {
     #[test]
     fn an_expression_that_yaml_reads_otherwise_is_told_with_its_quotes() {
         for (value, message, quoted) in [
-            ("!has(event.data.x)", "YAML reads what begins with `!` as a tag", "'!has(event.data.x)'"),
-            ("! event.data.x", "YAML reads what begins with `!` as a tag", "'! event.data.x'"),
+            ("!has(event.data.x)", "YAML reads a value that begins with `!` as a tag", "'!has(event.data.x)'"),
+            ("! event.data.x", "YAML reads a value that begins with `!` as a tag", "'! event.data.x'"),
             ("!\"a\" in event.data", "YAML reads a value that begins with `!` as a tag", "'!\"a\" in event.data'"),
-            ("&& event.data.x # both", "YAML reads `&&` as an anchor, and nothing refers", "'&& event.data.x'"),
+            ("&& event.data.x # both", "YAML reads `&&` as an anchor, but nothing refers", "'&& event.data.x'"),
             ("& event.data.x", "YAML reads `&` as an anchor", "'& event.data.x'"),
-            ("*.created", "YAML reads `*.created` as a reference, and there is no anchor", "'*.created'"),
+            ("*.created", "YAML reads `*.created` as a reference, but there is no anchor", "'*.created'"),
             ("* event.data.x", "YAML reads `*` as a reference to an anchor", "'* event.data.x'"),
-            ("%x", "YAML has no value that begins with `%`", "'%x'"),
-            ("@x", "YAML has no value that begins with `@`", "'@x'"),
-            ("`x`", "YAML has no value that begins with a backtick", "'`x`'"),
+            ("%x", "YAML allows no value that begins with `%`", "'%x'"),
+            ("@x", "YAML allows no value that begins with `@`", "'@x'"),
+            ("`x`", "YAML allows no value that begins with a backtick", "'`x`'"),
             (
                 "\"a\" == event.type",
                 "YAML ends a value that begins with `\"` at the next `\"`",
@@ -163,11 +166,11 @@ mod tests {
                 "'{\"a\": [1].map(x, x)}'",
             ),
             ("{}.x == 1", "YAML reads a value that begins with `{` as a mapping", "'{}.x == 1'"),
-            (">= 5", "YAML reads `>` as the beginning of a text that stands on the lines below", "'>= 5'"),
+            (">= 5", "YAML reads `>` as the beginning of a text on the following lines", "'>= 5'"),
             ("- event.data.x", "YAML reads `- ` as an item of a list", "'- event.data.x'"),
             ("? event.data.x", "YAML reads `? ` as a key", "'? event.data.x'"),
-            (", x", "YAML has no value that begins with `,`", "', x'"),
-            ("] x", "YAML has no value that begins with `]`", "'] x'"),
+            (", x", "YAML allows no value that begins with `,`", "', x'"),
+            ("] x", "YAML allows no value that begins with `]`", "'] x'"),
         ] {
             let told = told(&format!("rules:\n  - on: a\n    when: {value}\n"));
             let [told] = told.as_slice() else { panic!("{value}: {told:#?}") };
@@ -181,11 +184,11 @@ mod tests {
         assert_eq!(told("a: &x 1\nb: *x\n"), Vec::<String>::new());
         assert_eq!(
             told("a: &x 1\n"),
-            ["1:4 YAML reads `&x` as an anchor, and nothing refers to it with `*x` | \
-              quote the whole value: `a: '&x 1'`, or take the anchor out"]
+            ["1:4 YAML reads `&x` as an anchor, but nothing refers to it with `*x` | \
+              quote the whole value: `a: '&x 1'`, or remove the anchor"]
         );
         assert_eq!(told("a: &&x 1\nb: *&x\n").len(), 1, "a name that is not a word is a slip, even a used one");
-        assert_eq!(told("a: [&x 1]\n")[0].split(" | ").nth(1), Some("take the anchor out"));
+        assert_eq!(told("a: [&x 1]\n")[0].split(" | ").nth(1), Some("remove the anchor"));
     }
 
     #[test]

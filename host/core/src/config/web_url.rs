@@ -28,10 +28,10 @@ pub struct WebUrl {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoWebUrl {
     /// It is no URL of `http` or `https`.
-    #[error("it is no URL of `http` or `https`")]
+    #[error("it is not a valid `http` or `https` URL")]
     Malformed,
     /// It holds a user name or a password.
-    #[error("it holds a user name or a password, which belong into a header")]
+    #[error("it contains a user name or a password; send those in a header instead")]
     Credentials,
 }
 

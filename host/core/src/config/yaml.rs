@@ -45,7 +45,7 @@ pub fn parse_yaml(source: &Arc<SourceFile>, diagnostics: &mut Vec<Diagnostic>) -
 pub(super) fn parse_value(source: &Arc<SourceFile>, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
     let start = Place { source: source.clone(), line: 1, column: 1, width: 1 };
     if source.text.len() > FILE_BYTES_MAX {
-        let message = format!("the file has {} bytes, more than {FILE_BYTES_MAX}", source.text.len());
+        let message = format!("the file has {} bytes, at most {FILE_BYTES_MAX} are allowed", source.text.len());
         diagnostics.push(Diagnostic { place: Some(start), ..Diagnostic::new(message) });
         return None;
     }
@@ -126,7 +126,9 @@ impl Builder<'_> {
         let place = self.place(span.tag_span().unwrap_or(span));
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
-                return Err(Diagnostic::at(place, "a second document begins here").hint("a file holds one document"));
+                return Err(
+                    Diagnostic::at(place, "a second document begins here").hint("a file may hold only one document")
+                );
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(&place, tag.is_some());
@@ -157,7 +159,7 @@ impl Builder<'_> {
                     name.is_used = true;
                 }
                 let Some(node) = self.anchors.get(&id) else {
-                    return Err(Diagnostic::at(place, "an alias stands inside the node it names"));
+                    return Err(Diagnostic::at(place, "an alias is inside the node that it names"));
                 };
                 // Counted before it is copied: a bomb stops here.
                 let (size, depth) = (node.size(), node.depth());
@@ -200,7 +202,7 @@ impl Builder<'_> {
         self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > NODES_MAX {
             return Err(Diagnostic::at(place.clone(), format!("the file has more than {NODES_MAX} values"))
-                .hint("every use of an alias counts as if it were written out"));
+                .hint("each use of an alias counts as if it were written out"));
         }
         Ok(())
     }
@@ -280,7 +282,7 @@ impl Builder<'_> {
             Some(Ok(number)) => Value::Number(number),
             Some(Err(())) => {
                 let message = format!("number `{text}` is out of range");
-                self.diagnostics.push(Diagnostic::at(place.clone(), message).hint("quote it if it is a text"));
+                self.diagnostics.push(Diagnostic::at(place.clone(), message).hint("quote it if you mean a text"));
                 Value::Null
             }
             None => Value::String(text.to_owned()),
@@ -294,7 +296,7 @@ fn merge_sources(node: Node, diagnostics: &mut Vec<Diagnostic>) -> Vec<Node> {
         _ => vec![node],
     };
     let (maps, others): (Vec<_>, Vec<_>) = sources.into_iter().partition(|node| matches!(node.shape, Shape::Map(_)));
-    diagnostics.extend(others.into_iter().map(|node| Diagnostic::at(node.place, "`<<` merges mappings only")));
+    diagnostics.extend(others.into_iter().map(|node| Diagnostic::at(node.place, "`<<` can merge only mappings")));
     maps
 }
 
@@ -386,7 +388,7 @@ mod tests {
         );
         assert_eq!(read("a: !!str 5").1.len(), 1);
         assert_eq!(read("a: *nowhere").1.len(), 1);
-        assert_eq!(read("a: &a [*a]").1, ["1:8 an alias stands inside the node it names"]);
+        assert_eq!(read("a: &a [*a]").1, ["1:8 an alias is inside the node that it names"]);
         assert!(read("a:\n\t- b").1[0].starts_with("2:"), "{:?}", read("a:\n\t- b").1);
     }
 

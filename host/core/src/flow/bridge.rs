@@ -1,4 +1,5 @@
-//! Bus event → allowlisted rules → publications; what matched and cannot cross becomes a dead letter.
+//! From bus events to publications, by the rules of the bridge table. An event that matches a rule but cannot cross
+//! becomes a dead letter.
 
 use std::sync::Arc;
 
@@ -10,12 +11,12 @@ use crate::channels::{BridgeRule, Ended, RuleId};
 use crate::protocol::{BusEvent, Refusal, Topic};
 use crate::telemetry;
 
-/// Longest reason that an event is named in; the id of a longer one is not worth it.
+/// The longest reason that may name an event. Longer ids are left out.
 const REASON_BYTES_MAX: usize = 1024;
 
 impl Gates {
-    /// Takes an event across: one effect for each rule that matched, in table order. An event that no rule lists goes
-    /// no further.
+    /// Applies the bridge table to an event: one effect for each matching rule, in table order. An event without a rule
+    /// is dropped.
     pub async fn bridge(&self, event: &BusEvent) -> Vec<Effect> {
         let serving = self.serving();
         let mut effects = Vec::new();
@@ -25,8 +26,8 @@ impl Gates {
         effects
     }
 
-    /// Takes an event across and begins what it leads to. End it with [`Gates::bury_untaken`], at once or later: the
-    /// publications have their places already.
+    /// Applies the bridge table to an event and starts its effects. End it with [`Gates::bury_untaken`], at once or
+    /// later: the publications have their place in the order already.
     ///
     /// # Errors
     /// As [`Gates::begin`].
@@ -34,24 +35,24 @@ impl Gates {
         self.begin(self.bridge(event).await, reach)
     }
 
-    /// Waits until other nodes have what an event led to. What the broker did not take becomes a dead letter: this
-    /// node's subscribers have it, and an event that was read again would reach them twice. After this the event can
-    /// be acknowledged where it came from.
+    /// Waits until other nodes have the publications of an event. A publication that the broker did not accept becomes
+    /// a dead letter: this node's subscribers have it already, and reading the event again would deliver it to them
+    /// twice. After this the caller can acknowledge the event at its source.
     pub async fn bury_untaken(&self, event: &BusEvent, begun: Begun) {
         for rule in begun.untaken().await.into_iter().flatten() {
             let RuleId { on, to, .. } = rule.id();
             telemetry::bridged(on, to, "dead");
             let reason = if rule.id().publishes() {
-                "delivered on one node only: the broker did not take it"
+                "delivered on one node only: the broker did not accept it"
             } else {
-                "in force on one node, and neither kept nor told to the others yet"
+                "in force on one node, but not yet stored or sent to the others"
             };
             let reason = reason.to_owned();
             self.ports.dead_letters.bury(self.dead_letter(rule.id(), event, reason));
         }
     }
 
-    /// Takes a dead letter across again, by its own rule only. `None` when the table no longer has that rule.
+    /// Applies only the letter's own rule again. `None` if the table no longer has this rule.
     pub async fn retry(&self, letter: &DeadLetter) -> Option<Vec<Effect>> {
         let serving = self.serving();
         let mut rules = serving.catalog.bridge().rules_for(&letter.event.kind);
@@ -59,7 +60,7 @@ impl Gates {
         Some(self.cross(&serving, rule, &letter.event).await)
     }
 
-    /// What a rule makes of an event: nothing where its condition says no.
+    /// The effects of one rule for an event: none if its condition is false.
     async fn cross(&self, serving: &Serving, rule: &Arc<BridgeRule>, event: &BusEvent) -> Vec<Effect> {
         let RuleId { on, to, .. } = rule.id();
         let by = || Some(Arc::clone(rule));
@@ -85,7 +86,7 @@ impl Gates {
         }
     }
 
-    /// What a rule makes of an event; `None` when its condition or its transform says that it should not cross.
+    /// The publication of one rule for an event; `None` if the rule's condition or transform drops it.
     async fn publication(
         &self,
         serving: &Serving,
@@ -108,7 +109,7 @@ impl Gates {
         Ok(Some(publication))
     }
 
-    /// What a rule that revokes or ends sessions makes of an event; nothing when its condition says no.
+    /// The revocations of a rule that revokes or ends sessions; none if its condition is false.
     fn revocations_of(
         &self,
         serving: &Serving,
@@ -128,12 +129,13 @@ impl Gates {
             let Some((topic, user)) = rule.apply_revoking(event).map_err(|error| error.to_string())? else {
                 return Ok(Vec::new());
             };
-            let resolved = serving.catalog.resolve(&topic).ok_or_else(|| format!("`{topic}` is no topic"))?;
+            let resolved = serving.catalog.resolve(&topic).ok_or_else(|| format!("`{topic}` is not a valid topic"))?;
             in_channel(rule, &resolved.topic, resolved.channel.template.as_str())?;
             vec![RevokeRequest { user, topic: Some(topic), ..RevokeRequest::default() }]
         };
         if !self.has_room_for_revocations() {
-            return Err("as many are revoked as there may be, or wait to be kept (`limits.revocations`)".to_owned());
+            return Err("the limit of revocations is reached, in force or waiting to be stored (`limits.revocations`)"
+                .to_owned());
         }
         let reason = Some(format!("event {} `{}`", event.kind, event.id)).filter(|text| text.len() <= REASON_BYTES_MAX);
         let revocation = |request: RevokeRequest| -> Result<Revocation, String> {
@@ -154,13 +156,14 @@ impl Gates {
     }
 }
 
-/// A static channel wins over a template: a param of the event must not lead into one that the rule does not name.
+/// Refuses a topic of another channel. A channel without params wins over a template, so a param from the event could
+/// otherwise lead into a channel that the rule does not name.
 fn in_channel(rule: &BridgeRule, topic: &Topic, channel: &str) -> Result<(), String> {
     let to = &rule.id().to;
     if channel == to {
         return Ok(());
     }
-    Err(format!("topic `{topic}` is declared by channel `{channel}`, not by `{to}`"))
+    Err(format!("topic `{topic}` belongs to channel `{channel}`, not to `{to}`"))
 }
 
 fn not_cleared(topic: &str, refusal: &Refusal) -> String {

@@ -1,4 +1,4 @@
-//! Gate 4: nothing reaches a room without having met the channel's schema.
+//! Gate 4: no payload reaches a room unless it matches the channel's schema.
 
 use tokio::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::protocol::{Code, Payload, ReadPayload, Refusal};
 use crate::telemetry::Gate;
 
 impl Gates {
-    /// A backend's publish: gate 4 for one payload. The caller performs the delivery.
+    /// Publishes for a backend: gate 4 for one payload. The caller performs the delivery.
     ///
     /// # Errors
     /// `unknown_channel`, `payload_too_large`, `invalid_payload` with the violations, `draining`.

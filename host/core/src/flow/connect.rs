@@ -1,4 +1,5 @@
-//! Gate 1: credential → user, or anonymous; a bad credential is refused. And `authenticate`, its renewal.
+//! Gate 1: from a credential to a user, or to an anonymous connection; a bad credential is refused. Also
+//! `authenticate`, which renews a credential.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,32 +14,32 @@ use super::{Gates, Session, observe, revoke};
 use crate::protocol::{Ack, AuthenticateRequest, Code, ConnectionId, Payload, PluginName, Refusal, User};
 use crate::telemetry::{self, Gate};
 
-/// How gate 1 decides.
+/// The rules of gate 1.
 #[derive(Clone)]
 pub struct AuthPolicy {
-    /// Whether a connection without a credential is let in.
+    /// Whether a connection without a credential is accepted.
     pub anonymous: bool,
     /// The cookie that may hold the credential.
     pub cookie: String,
-    /// Origins a browser page may connect from besides the server's own: `*` is any, but never with a cookie,
-    /// `https://*.example.com` every host below that one.
+    /// Origins of browser pages that may connect, in addition to the server's own: `*` is any origin, but never with a
+    /// cookie; `https://*.example.com` is every host below `example.com`.
     pub origins: Vec<String>,
-    /// Asked in order; the first that recognises the credential decides.
+    /// The providers, asked in order. The first provider that recognises the credential decides.
     pub providers: Vec<AuthProvider>,
-    /// How long what gates decided is good for.
+    /// How long decisions of the gates are valid.
     pub lifetimes: Lifetimes,
 }
 
-/// How long what gates decided is good for.
+/// How long decisions of the gates are valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetimes {
-    /// How long before the end of its credential a session is told of it; at half the credential's time when that is
-    /// less. Zero tells nobody.
+    /// How long before the end of its credential a session receives `expiring`; at half the credential's lifetime if
+    /// that is shorter. Zero: never.
     pub expiring_ahead: Duration,
-    /// How long a subscription is held on an authorizer's yes that came without a time, before it is asked about again.
-    /// Zero is for as long as it lasts.
+    /// How long a subscription is held before it is re-authorized, if the authorizer allowed it without a time. Zero:
+    /// for as long as it lasts.
     pub recheck: Duration,
-    /// How long a subscription is held whose authorizer, asked again, cannot tell.
+    /// How long a subscription is held while its authorizer, asked again, cannot decide.
     pub recheck_grace: Duration,
 }
 
@@ -52,40 +53,40 @@ impl Default for Lifetimes {
     }
 }
 
-/// What recognises credentials.
+/// A provider that recognises credentials.
 #[derive(Clone)]
 pub enum AuthProvider {
-    /// Something of the server's own, which may leave a credential to the next.
+    /// One of the server's own providers, which may leave a credential to the next one.
     Own(Arc<dyn Provider>),
-    /// An authorizer plugin. It decides on every credential that comes to it.
+    /// An authorizer plugin. It decides on every credential that reaches it.
     Plugin {
         /// The plugin.
         name: PluginName,
-        /// Cookies it is shown besides [`AuthPolicy::cookie`].
+        /// The cookies that it receives in addition to [`AuthPolicy::cookie`].
         cookies: Vec<String>,
     },
 }
 
-/// Longest credential that a plugin is shown, in bytes. Tokens travel in headers, which no server takes much longer.
+/// Longest credential for a plugin, in bytes. Tokens travel in headers, and few servers accept longer headers.
 const SHOWN_BYTES_MAX: usize = 8 * 1024;
 
-/// A connection let in.
+/// An accepted connection.
 #[derive(Debug, Clone)]
 pub struct Admission {
-    /// Its user; `None` is anonymous.
+    /// The user; `None` for an anonymous connection.
     pub user: Option<Arc<User>>,
-    /// The cookies it came with, where it was let in by them.
+    /// The cookies of the connection, if it was accepted by them.
     pub(super) cookies: Option<Arc<Brought>>,
-    /// Who can look at its credential again.
+    /// The provider that can check the credential again.
     pub(super) looked_at: Option<LookedAt>,
 }
 
-/// Whose a credential is.
+/// The result of recognising a credential.
 #[derive(Default)]
 struct Recognised {
-    /// `None` is anonymous.
+    /// `None` for an anonymous connection.
     user: Option<User>,
-    /// The number of the provider that can look again.
+    /// The index of the provider that can check the credential again.
     looks: Option<usize>,
 }
 
@@ -96,11 +97,11 @@ impl Recognised {
 }
 
 impl Gates {
-    /// Gate 1. `connection` names the connection to plugins.
+    /// Gate 1. `connection` is the connection's name for plugins.
     ///
     /// # Errors
     /// `unauthenticated`, `token_expired`, `token_revoked`, `forbidden` (origin), `unavailable` (a plugin that should
-    /// decide, revocations not loaded yet), `draining`.
+    /// decide is unavailable, or revocations are not loaded yet), `draining`.
     pub async fn connect(&self, connection: &ConnectionId, handshake: &Handshake) -> Result<Admission, Refusal> {
         let started = Instant::now();
         let result = self.admit(connection, handshake).await;
@@ -108,7 +109,8 @@ impl Gates {
         result
     }
 
-    /// Whether every provider has the keys it checks credentials with. Until then nobody who brings one of its comes in.
+    /// Whether every provider has the keys that it checks credentials with. Until then credentials of a provider
+    /// without keys are refused.
     #[must_use]
     pub fn has_keys(&self) -> bool {
         self.auth.providers.iter().all(|provider| match provider {
@@ -117,7 +119,8 @@ impl Gates {
         })
     }
 
-    /// Whether what providers ask is known to fit. Until it is nobody comes in by one of which it is not.
+    /// Whether every provider is known to work with its source, such as the session query. Until then credentials of
+    /// the other providers are refused.
     #[must_use]
     pub fn has_fit_providers(&self) -> bool {
         self.auth.providers.iter().all(|provider| match provider {
@@ -126,8 +129,8 @@ impl Gates {
         })
     }
 
-    /// Whether every plugin is there that a channel or a provider needs. One that is not was kept out: what needs it is
-    /// refused.
+    /// Whether all plugins that a channel or a provider needs are loaded. Requests that need a missing (quarantined)
+    /// plugin are refused.
     #[must_use]
     pub fn has_plugins(&self) -> bool {
         let serving = self.serving();
@@ -154,11 +157,14 @@ impl Gates {
         };
         let recognised = match &credential {
             Credential::Ambiguous(name) => {
-                tracing::debug!(cookie = name, "credential refused: several cookies of one name say different things");
+                tracing::debug!(
+                    cookie = name,
+                    "credential refused: several cookies with the same name have different values"
+                );
                 return Err(Code::Unauthenticated.into());
             }
             credential => match self.identify(connection, credential).await {
-                // Some cookie or other was asked about, and is nobody's: no credential was given.
+                // The provider looked at some cookies, and none is a credential: the client gave none.
                 Err(Refusal { code: Code::Unauthenticated, .. })
                     if self.auth.anonymous && credential.is_incidental(&cookies) =>
                 {
@@ -176,7 +182,7 @@ impl Gates {
         })
     }
 
-    /// Whose a credential is; `None` is an anonymous connection.
+    /// Recognises a credential; `None` is an anonymous connection.
     async fn identify(&self, connection: &ConnectionId, credential: &Credential<'_>) -> Result<Recognised, Refusal> {
         if !self.knows_revocations() {
             // Any credential might be revoked. The client may come back with it.
@@ -185,7 +191,7 @@ impl Gates {
         self.recognise(connection, credential, self.ports.clock.now_unix_s()).await
     }
 
-    /// Asks the providers from `now_unix_s` on.
+    /// Asks the providers in order. `now_unix_s` is the time when the asking began.
     async fn recognise(
         &self,
         connection: &ConnectionId,
@@ -204,8 +210,8 @@ impl Gates {
                         Identity::User(user) => {
                             let id = user.id.clone();
                             let judged = self.judge_revoked(user, now_unix_s);
-                            // An answer that was asked for in the very second of a revocation is refused like one from
-                            // before it, but for no longer: the next one who brings the credential is asked about anew.
+                            // An answer requested in the very second of a revocation is refused like an earlier one.
+                            // The provider forgets it, so that the next attempt with this credential asks again.
                             let user = Some(judged.inspect_err(|_| provider.forget(&id))?);
                             return Ok(Recognised { user, looks: provider.looks_again().then_some(number) });
                         }
@@ -224,10 +230,10 @@ impl Gates {
         Err(Code::Unauthenticated.into())
     }
 
-    /// The same user, unless the credential is revoked, or nothing could revoke it.
+    /// Returns the user unless the credential is revoked, or could never be revoked.
     pub(super) fn judge_revoked(&self, user: User, now_unix_s: u64) -> Result<User, Refusal> {
         let Some(user) = revoke::revocable(user, now_unix_s) else {
-            tracing::debug!("credential refused: no revocation could name its user or its id");
+            tracing::debug!("credential refused: a revocation could not name its user or its id");
             return Err(Code::Unauthenticated.into());
         };
         let user = self.ports.revocations.seen(user, now_unix_s);
@@ -235,8 +241,8 @@ impl Gates {
         Ok(user)
     }
 
-    /// Asks a plugin whose a credential is. Fails closed: a fault says nothing of the credential and lets nobody in; the
-    /// client may come back with it.
+    /// Asks a plugin to identify the user of a credential. Fails closed: after a fault nobody is accepted, because a
+    /// fault says nothing about the credential; the client may come back with it.
     async fn ask_plugin(
         &self,
         plugin: &PluginName,
@@ -248,15 +254,15 @@ impl Gates {
             tracing::debug!(bytes = credential.as_str().len(), "credential refused: it is too long");
             return Err(Code::Unauthenticated.into());
         }
-        // No decision about a credential is kept: it is asked about again wherever it comes again.
+        // Decisions about credentials are not kept: the plugin is asked each time.
         match self.serving().plugins.identify(plugin, IdentifyCall { connection, credential }).await {
             Ok(Recognition::Admitted { user: Some(user), ttl }) => {
-                // Whole seconds, like every credential: rounded down, so that it never lasts longer than was granted.
+                // Whole seconds, like every credential, rounded down: a credential never lasts longer than granted.
                 let now_unix_s = self.ports.clock.now_unix_s();
                 let ends_at = now_unix_s.saturating_add(ttl.as_secs().max(1));
                 let expires_at = (!ttl.is_zero()).then_some(ends_at);
-                // It is asked every time, and vouches for the credential as of then: what was revoked meanwhile it may
-                // not have known.
+                // The plugin is asked every time, and its answer counts as of this moment: it may not know of
+                // revocations after it.
                 Ok(Some(User { expires_at, issued_at: Some(asked_at_unix_s), ..user }))
             }
             Ok(Recognition::Admitted { user: None, .. }) if self.auth.anonymous => Ok(None),
@@ -273,12 +279,12 @@ impl Gates {
         }
     }
 
-    /// `authenticate`: renews the session's credential, by a token or by the cookies that its connection came with; the user
-    /// must stay the same, an anonymous session gains one.
-    /// On success the caller runs [`Gates::recheck`]: the roles may be others.
+    /// `authenticate`: renews the session's credential with a token, or with the cookies of its connection. The user
+    /// must stay the same; an anonymous session gets a user. On success the caller runs [`Gates::recheck`], because the
+    /// roles may have changed.
     ///
     /// # Errors
-    /// As gate 1; `forbidden` when the token is another user's: the caller ends the session.
+    /// As gate 1; `forbidden` if the token belongs to another user: then the caller ends the session.
     pub async fn authenticate(&self, session: &Session, request: &AuthenticateRequest) -> Result<Ack, Refusal> {
         let started = Instant::now();
         let result = self.renew(session, request).await;
@@ -293,7 +299,10 @@ impl Gates {
             (Some(token), _) => Credential::Token(token),
             (None, Some(cookies)) => cookies.credential(),
             (None, None) => {
-                return Err(Refusal::because(Code::Unauthenticated, "no token, and it came with no cookie"));
+                return Err(Refusal::because(
+                    Code::Unauthenticated,
+                    "there is no token, and no cookie came with the connection",
+                ));
             }
         };
         let recognised = self.identify(session.connection(), &credential).await?;
@@ -301,14 +310,14 @@ impl Gates {
         let user = recognised.user.ok_or(Code::Unauthenticated)?;
         let expires_at = user.expires_at;
         if !session.become_user(Arc::new(user), looked_at) {
-            return Err(Refusal::because(Code::Forbidden, "the credential is another user's"));
+            return Err(Refusal::because(Code::Forbidden, "the credential belongs to another user"));
         }
         Ok(Ack::Authenticated { expires_at })
     }
 }
 
 impl AuthPolicy {
-    /// Something of this user was revoked: no provider answers with what it knew before.
+    /// Called after a revocation for this user: no provider may use its earlier answers about the user.
     pub(super) fn forget(&self, user_id: &str) {
         for provider in &self.providers {
             if let AuthProvider::Own(provider) = provider {
@@ -317,7 +326,7 @@ impl AuthPolicy {
         }
     }
 
-    /// Whatever a credential with this id of its own may be called: a token's `jti`, the id of a session.
+    /// Every name that a credential with this id may have: a token's `jti`, or the id of a session.
     pub(super) fn token_ids(&self, id: &str) -> BTreeSet<String> {
         let own = self.providers.iter().filter_map(|provider| match provider {
             AuthProvider::Own(provider) => provider.token_id(id),

@@ -1,5 +1,5 @@
-//! Telling plugins of connections that came and went. They refuse nobody: what they want to happen is done, and what
-//! goes wrong is logged.
+//! Announces opened and closed connections to plugins. These plugins cannot refuse a connection: their effects happen,
+//! and their errors are logged.
 
 use super::ports::{ConnectionCall, Phase};
 use super::{Gates, Session};
@@ -7,22 +7,22 @@ use crate::protocol::PluginName;
 use crate::telemetry;
 
 impl Gates {
-    /// Whether any plugin of the generation in force hears of connections.
+    /// Whether a plugin of the current generation listens for connections.
     #[must_use]
     pub fn has_listeners(&self) -> bool {
         !self.serving().plugins.listeners().is_empty()
     }
 
-    /// Tells every plugin of the generation in force that hears of connections, one after the other, and does what
-    /// each wants. A plugin that fails costs the others nothing.
+    /// Announces a connection to every plugin of the current generation that listens, one after another, and performs
+    /// the effects of each. An error in one plugin does not affect the others.
     ///
-    /// The caller sees to it that a connection's [`Phase::Disconnected`] comes once, after its [`Phase::Connected`].
+    /// The caller makes sure that a connection's [`Phase::Disconnected`] comes once, after its [`Phase::Connected`].
     pub async fn tell_plugins(&self, session: &Session, phase: Phase) {
         let serving = self.serving();
         let user = session.user();
         let call = ConnectionCall { connection: session.connection(), user: user.as_deref(), phase };
         for plugin in serving.plugins.listeners() {
-            // A fault is logged and counted where it was found.
+            // The fault was logged and counted where it occurred.
             let Ok(effects) = serving.plugins.changed(&plugin, call).await else { continue };
             let cleared = self.clear(&serving, &plugin, call.connection, telemetry::NO_CHANNEL, effects);
             let performed = match cleared {
@@ -37,5 +37,5 @@ impl Gates {
 }
 
 fn lost(plugin: &PluginName, phase: Phase, code: &'static str) {
-    tracing::warn!(%plugin, phase = phase.as_str(), code, "what a plugin wanted on a connection did not happen");
+    tracing::warn!(%plugin, phase = phase.as_str(), code, "an effect of a plugin on a connection failed");
 }

@@ -1,13 +1,13 @@
-//! What a client brings to gate 1, and which of it is the credential.
+//! What a client presents at gate 1, and which part of it is the credential.
 
 use serde_json::{Map, Value, json};
 
 use crate::protocol::Payload;
 
-/// In a list of cookies: all there are.
+/// In a list of cookies: all cookies.
 pub const EVERY_COOKIE: &str = "*";
 
-/// What a client brings: the places a credential may be in, and where its page came from.
+/// What a client presents: the places that may hold a credential, and the origin of its page.
 #[derive(Debug, Clone, Default)]
 pub struct Handshake {
     /// `auth.token` of the Socket.IO handshake.
@@ -27,15 +27,16 @@ pub struct Handshake {
 /// The credential of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Credential<'a> {
-    /// The client gave it.
+    /// A token that the client gave.
     Token(&'a str),
-    /// A browser sent it along, whoever's page asked: names and values.
+    /// Cookies (names and values). A browser sends them by itself, whichever page made the request.
     Cookies(Vec<(&'a str, &'a str)>),
-    /// A browser sent along several cookies of this name that say different things.
+    /// A browser sent several cookies with this name and different values.
     Ambiguous(&'a str),
 }
 
-/// What a connection came with, kept for as long as it lasts: to be looked at again, or to renew by.
+/// What a connection was opened with. It is kept for the whole connection, to check the credential again or to renew
+/// it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Brought {
     token: Option<String>,
@@ -43,7 +44,7 @@ pub(super) struct Brought {
 }
 
 impl std::fmt::Debug for Brought {
-    /// Without a word of it.
+    /// Hides all of it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Brought").finish_non_exhaustive()
     }
@@ -59,19 +60,19 @@ impl Brought {
     }
 }
 
-/// What a provider is shown of a credential.
+/// The part of a credential that a provider receives.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Shown<'a> {
-    /// The token: the client gave it, or it is the value of `auth.cookie`.
+    /// The token: from the client, or the value of `auth.cookie`.
     pub token: Option<&'a str>,
-    /// Names and values of the cookies that the provider asked for; none where the client gave a token.
+    /// Names and values of the cookies that the provider asked for; none if the client gave a token.
     pub cookies: Vec<(&'a str, &'a str)>,
-    /// Whether a browser sent all this along by itself, whoever's page asked.
+    /// Whether a browser sent all of this by itself, whichever page made the request.
     pub is_ambient: bool,
 }
 
 impl<'a> Shown<'a> {
-    /// Just a token that the client gave.
+    /// A token that the client gave, and nothing else.
     #[must_use]
     pub const fn token(token: &'a str) -> Self {
         Self { token: Some(token), cookies: Vec::new(), is_ambient: false }
@@ -79,16 +80,16 @@ impl<'a> Shown<'a> {
 }
 
 impl Handshake {
-    /// Whether there is anything that may be a credential.
+    /// Whether this may contain a credential.
     #[must_use]
     pub const fn has_credential(&self) -> bool {
         self.token.is_some() || self.authorization.is_some() || self.cookie.is_some()
     }
 
-    /// The credential: `auth.token`, else a bearer token, else the cookies of these names. An empty one counts as none
-    /// given. Several cookies of one name must say the same: a page of a neighbouring host can set one that goes before
-    /// or after the real one (RFC 6265 §8.6), and neither order says which is meant. With [`EVERY_COOKIE`] those that are
-    /// not named come along as they are.
+    /// Finds the credential: `auth.token`, else a bearer token, else the cookies of these names. An empty value counts
+    /// as missing. Several cookies with the same name must have the same value: a page of a neighbouring host can set a
+    /// cookie that comes before or after the real one (RFC 6265 §8.6), and the order does not say which is real. With
+    /// [`EVERY_COOKIE`] all other cookies come along unchecked.
     pub(super) fn credential<'a>(&'a self, cookies: &[&'a str]) -> Option<Credential<'a>> {
         let token = self.token.as_deref().filter(|token| !token.is_empty());
         if let Some(text) = token.or_else(|| bearer(self.authorization.as_deref()?)) {
@@ -114,7 +115,7 @@ impl Handshake {
 }
 
 impl Credential<'_> {
-    /// The same, to be kept.
+    /// Copies what was presented, to keep it.
     pub(super) fn brought(&self) -> Brought {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         match self {
@@ -124,17 +125,17 @@ impl Credential<'_> {
         }
     }
 
-    /// Whether a page of anybody's could have had it sent.
+    /// Whether any page could have made the browser send it.
     pub(super) const fn is_ambient(&self) -> bool {
         matches!(self, Self::Cookies(_) | Self::Ambiguous(_))
     }
 
-    /// Whether it is cookies that just happen to be there: none of them is named.
+    /// Whether it consists of cookies that merely happen to exist: none of them is named.
     pub(super) fn is_incidental(&self, cookies: &[&str]) -> bool {
         matches!(self, Self::Cookies(found) if !found.iter().any(|(name, _)| cookies.contains(name)))
     }
 
-    /// What a provider is shown that asks for these cookies besides the one that may hold a token; `None` when there is
+    /// The part for a provider that asks for these cookies in addition to the token's cookie; `None` if there is
     /// nothing for it.
     pub(super) fn shown_to(&self, cookie: &str, wanted: &[String]) -> Option<Shown<'_>> {
         match self {
@@ -151,7 +152,7 @@ impl Credential<'_> {
         }
     }
 
-    /// As plugins are shown it: `{"token": "…"}`, or those of these cookies that are there, `{"cookies": {"sid": "…"}}`.
+    /// The form for plugins: `{"token": "…"}`, or the existing ones of these cookies, `{"cookies": {"sid": "…"}}`.
     pub(super) fn shown(&self, cookies: &[&str]) -> Option<Payload> {
         let shown = match self {
             Self::Token(text) => json!({ "token": text }),
@@ -169,7 +170,7 @@ impl Credential<'_> {
     }
 }
 
-/// The cookies that say something.
+/// The cookies with a value.
 fn pairs(header: &str) -> impl Iterator<Item = (&str, &str)> {
     let pairs = header.split(';').filter_map(|pair| pair.split_once('='));
     pairs.map(|(name, value)| (name.trim(), unquoted(value.trim()))).filter(|(_, value)| !value.is_empty())

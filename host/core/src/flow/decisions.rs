@@ -1,9 +1,9 @@
-//! What authorizers have granted for a while: a yes is kept for the time its plugin gave it, a no never. The only home
+//! Cached grants of authorizers: a yes is kept for the time that its plugin granted, a no is never kept. The only home
 //! of `quick_cache`.
 //!
-//! A decision is about a question: plugin and version, action, topic, channel, and who asks – the user with the roles
-//! the plugin was shown. A connection without a user is nobody but itself, so its decisions are its own: an authorizer
-//! that told connections apart would otherwise answer for strangers.
+//! The key of a decision is the whole question: plugin and version, action, topic, channel, and the user with the roles
+//! that the plugin saw. A connection without a user has its own decisions, because an authorizer may tell such
+//! connections apart.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,46 +22,47 @@ use crate::telemetry;
 
 /// Longest time a decision is kept, whatever the plugin grants.
 pub(super) const TTL_MAX: Duration = Duration::from_secs(60 * 60);
-/// Users and topics whose decisions of before count no more. Beyond them nobody's do: it costs plugin calls and lets
-/// nobody in.
+/// Most users and topics whose earlier decisions are void. Beyond this number all earlier decisions are void: that
+/// costs plugin calls, but admits nobody wrongly.
 const FORGOTTEN_MAX: usize = 100_000;
-/// Into how many moments the last tenth of a grant is divided.
+/// The last tenth of a grant is divided into so many moments.
 const TURNS: u32 = 1000;
 
-/// Decisions that may be reused, `limits.authorizer_cache` at most; the ones used least give way.
+/// The reusable decisions, at most `limits.authorizer_cache`. The least used are dropped first.
 pub(super) struct Decisions {
-    /// `None` when the operator allows none.
+    /// `None` if the operator turned the cache off.
     granted: Option<Cache<Asked, Granted, UnitWeighter, DefaultHashBuilder, CountEvictions>>,
     forgotten: RwLock<Forgotten>,
-    /// After how long a subscription is asked about again whose authorizer grants no time; `None` is never.
+    /// After how long a subscription is re-authorized if its authorizer grants no time; `None`: never.
     recheck: Option<Duration>,
-    /// Spreads what is to be asked again.
+    /// Spreads re-authorizations over time.
     turns: AtomicU32,
     elapsed: Arc<Elapsed>,
 }
 
-/// A yes.
+/// A yes of an authorizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Granted {
-    /// How much was revoked when it was asked for: what was revoked since is not in it.
+    /// The age of the question among revocations: the answer knows nothing of later ones.
     pub(super) asked_at: Age,
-    /// Until when it answers the same question, in the time of [`Decisions::now`]; `None` is for this once.
+    /// Until when it answers the same question, in the time of [`Decisions::now`]; `None`: only this once.
     pub(super) until: Option<Instant>,
-    /// When a subscription that it let in is asked about again; `None` where nobody is to be asked.
+    /// When a subscription that rests on it must be re-authorized; `None`: never.
     pub(super) ask_again: Option<Instant>,
 }
 
-/// A moment among revocations.
+/// A point in the sequence of revocations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Age(u64);
 
-/// Whose decisions of before count no more. An entry matters until the last of them would have been over.
+/// The users and topics whose earlier decisions are void. An entry matters until the last of those decisions would have
+/// ended.
 #[derive(Default)]
 struct Forgotten {
     now: Age,
     users: HashMap<String, (Age, Instant)>,
     topics: HashMap<Topic, (Age, Instant)>,
-    /// Everybody's.
+    /// For all users and topics.
     all: Age,
 }
 
@@ -80,7 +81,7 @@ pub(super) struct Asked {
     version: PluginVersion,
     action: Action,
     topic: Topic,
-    /// A reload may declare the topic by another channel, with other params.
+    /// A reload may declare the topic with another channel and other params.
     channel: String,
     by: Asker,
 }
@@ -110,8 +111,8 @@ impl Asked {
 }
 
 impl Decisions {
-    /// Room for so many decisions; none at all with 0. `recheck` is how long a subscription is held on a yes for this
-    /// once; zero is for as long as it lasts.
+    /// Room for at most `decisions_max` decisions; 0 turns the cache off. `recheck` is how long a subscription is held
+    /// on a yes without a time; zero: for as long as it lasts.
     pub(super) fn new(decisions_max: usize, recheck: Duration, elapsed: Arc<Elapsed>) -> Self {
         let cache = || {
             let (weight, counts) = (decisions_max as u64, CountEvictions(elapsed.clone()));
@@ -122,12 +123,12 @@ impl Decisions {
         Self { granted, forgotten: RwLock::default(), recheck, turns: AtomicU32::new(0), elapsed }
     }
 
-    /// Now, for what was granted for a while.
+    /// The present time for grants.
     pub(super) fn now(&self) -> Instant {
         self.elapsed.now()
     }
 
-    /// The yes that answered this very question and still holds.
+    /// A yes that answered exactly this question and is still valid.
     pub(super) fn find(&self, asked: &Asked) -> Option<Granted> {
         let cache = self.granted.as_ref()?;
         let now = self.now();
@@ -141,7 +142,7 @@ impl Decisions {
         holds
     }
 
-    /// Keeps a yes to a question of `asked_at`, an hour at most. Without a time it is for this once.
+    /// Keeps a yes to a question of age `asked_at`, for an hour at most. Without a time it is only for this once.
     pub(super) fn keep(&self, asked: Option<Asked>, asked_at: Age, ttl: Duration) -> Granted {
         let (now, ttl) = (self.now(), ttl.min(TTL_MAX));
         let until = (!ttl.is_zero()).then(|| now + ttl);
@@ -153,30 +154,31 @@ impl Decisions {
         granted
     }
 
-    /// Nine tenths of a time and some of the last one: what was granted at once is not all asked about at once.
+    /// Nine tenths of a time plus a part of the last tenth, so that subscriptions granted at the same time are not all
+    /// re-authorized at the same time.
     pub(super) fn early(&self, time: Duration) -> Duration {
         let turn = self.turns.fetch_add(1, Ordering::Relaxed) % TURNS;
         time * (9 * TURNS + turn) / (10 * TURNS)
     }
 
-    /// A time and up to half of it more: what came into doubt at once is not all asked about at once.
+    /// A time plus up to half of it, so that subscriptions that fell into doubt at the same time are not all asked
+    /// about at the same time.
     pub(super) fn late(&self, time: Duration) -> Duration {
         let turn = self.turns.fetch_add(1, Ordering::Relaxed) % TURNS;
         time + time * turn / (2 * TURNS)
     }
 
-    /// Whether nothing about this user or topic was revoked since a question was asked.
+    /// Whether no revocation has affected this user or topic since the question was asked.
     pub(super) fn counts(&self, user: Option<&str>, topic: &Topic, asked_at: Age) -> bool {
         asked_at >= self.forgotten.read().since(user, topic)
     }
 
-    /// Where a question that is asked now stands among revocations.
+    /// The present point in the sequence of revocations.
     pub(super) fn age(&self) -> Age {
         self.forgotten.read().now
     }
 
-    /// What was decided up to now about a user's subscriptions, or about those of a topic when nobody is named, counts no
-    /// more.
+    /// Voids all decisions so far about a user's subscriptions, or, without a user, about those of a topic.
     pub(super) fn forget(&self, user: Option<&str>, topic: Option<&Topic>) {
         let mut forgotten = self.forgotten.write();
         let now = Age(forgotten.now.0 + 1);
@@ -191,7 +193,7 @@ impl Decisions {
         }
     }
 
-    /// Forgets what no longer holds.
+    /// Removes expired decisions.
     pub(super) fn sweep(&self) {
         let now = self.now();
         if let Some(cache) = &self.granted {
@@ -205,7 +207,7 @@ impl Decisions {
 }
 
 impl Granted {
-    /// Where nobody has to be asked.
+    /// A grant where no authorizer is needed.
     pub(super) const fn to_everyone(asked_at: Age) -> Self {
         Self { asked_at, until: None, ask_again: None }
     }
@@ -215,7 +217,7 @@ impl Granted {
     }
 }
 
-/// Counts the decisions that had to give way to others.
+/// Counts the decisions that the cache dropped for others.
 #[derive(Clone)]
 struct CountEvictions(Arc<Elapsed>);
 

@@ -1,5 +1,5 @@
-//! Subscriptions whose authorizer cannot tell whether they may go on: they are kept and asked about again, each time after a
-//! longer wait, until it can tell or `auth.recheck_grace` is over.
+//! Subscriptions whose authorizer cannot decide whether they may continue. They are kept, and the authorizer is asked
+//! again after growing waits, until it decides or `auth.recheck_grace` ends.
 
 use std::time::Duration;
 
@@ -8,29 +8,29 @@ use tokio::time::Instant;
 use super::decisions::Age;
 use super::session::Authorizer;
 
-/// How long after the first time it is asked again; twice as long after each further one.
+/// The first wait; each further wait is twice as long.
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
 /// The longest wait.
 const AGAIN_MAX: Duration = Duration::from_secs(60);
 
-/// That an authorizer could not tell about a subscription.
+/// The state of a subscription whose authorizer could not decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Doubt {
-    /// Since when nobody could, by the monotonic clock: while the machine sleeps nobody is asked.
+    /// When the doubt began, by the monotonic clock: nobody is asked while the machine sleeps.
     since: Instant,
-    /// How often it was asked since then.
+    /// How often the authorizer was asked since then.
     times: u32,
-    /// Who was asked last.
+    /// The authorizer that was asked last.
     by: Option<Authorizer>,
-    /// How much was revoked when it was asked.
+    /// The age of the last question among revocations.
     pub(super) asked_at: Age,
-    /// When it is asked again, in the time of [`super::Gates::elapsed`].
+    /// When to ask again, in the time of [`super::Gates::elapsed`].
     pub(super) ask_again: Instant,
 }
 
 impl Doubt {
-    /// One more time, now in the time of [`super::Gates::elapsed`]; `None` when `grace` is over. `spread` lengthens a wait by its part of a second half: what came into
-    /// doubt at once is not all asked about at once.
+    /// The next doubt, now in the time of [`super::Gates::elapsed`]; `None` when `grace` has ended. `spread` lengthens
+    /// the wait by up to half, so that doubts of the same moment are not all asked about at the same moment.
     pub(super) fn after(
         before: Option<&Self>,
         by: Option<Authorizer>,
@@ -50,7 +50,7 @@ impl Doubt {
         Some(Self { since, times, by, asked_at, ask_again })
     }
 
-    /// Whether asking this authorizer has to wait at this moment, if nothing was revoked since.
+    /// Whether this authorizer must not be asked yet, provided that nothing was revoked since.
     pub(super) fn waits(&self, by: Option<&Authorizer>, now: Instant) -> bool {
         self.by.as_ref() == by && now < self.ask_again
     }

@@ -1,8 +1,8 @@
-//! Which bus events were taken already, by `source` and `id`: those of the last while, as many as fit.
+//! Ignores duplicate bus events, by `source` and `id`: it remembers the events of the last while, as many as fit.
 //!
-//! Sources deliver at least once, and the same event may come by two roads. An event counts as taken from the moment it
-//! has its place: on the queue, or on its way across the bridge, where it ends as a publication or as a dead letter.
-//! Until then a second one is taken, too: nothing is lost to a first that was refused.
+//! Sources deliver at least once, and the same event may come from two sources. An event counts as taken once it has
+//! its place: on the queue, or on its way across the bridge, where it ends as a publication or as a dead letter. Until
+//! then a second copy is taken, too, so that nothing is lost if the first copy was refused.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -14,10 +14,11 @@ use tokio::time::Instant;
 use crate::protocol::BusEvent;
 use crate::telemetry;
 
-/// What an event is known by: 128 bits under keys of this process, so that nobody can make two that are alike.
+/// The fingerprint of an event: 128 bits with keys of this process, so that nobody can construct two events with the
+/// same one.
 type Print = (u64, u64);
 
-/// The events taken last.
+/// The events that were taken last.
 pub(super) struct Taken {
     keys: (RandomState, RandomState),
     window: Duration,
@@ -27,21 +28,21 @@ pub(super) struct Taken {
 
 #[derive(Default)]
 struct Remembered {
-    /// With the number under which each stands in the order.
+    /// Each fingerprint with its number in the order.
     prints: HashMap<Print, u64>,
-    /// Oldest first; one that was given back stands here until its time is over.
+    /// The oldest comes first. An event that was given back stays here until its time ends.
     order: VecDeque<(Print, u64, Instant)>,
     next: u64,
 }
 
 impl Taken {
-    /// Remembers at most `events_max` events, each for `window`; with 0 none.
+    /// Remembers at most `events_max` events, each for `window`; 0 remembers none.
     pub(super) fn new(events_max: usize, window: Duration) -> Self {
         let keys = (RandomState::new(), RandomState::new());
         Self { keys, window, events_max, remembered: Mutex::default() }
     }
 
-    /// Whether an event is to be taken: it is remembered from now on. `false` when it was before.
+    /// Whether to take an event; from now on it is remembered. `false` if it is a duplicate.
     pub(super) fn take(&self, event: &BusEvent) -> bool {
         let print = self.print(event);
         let mut remembered = self.remembered.lock();
@@ -58,8 +59,8 @@ impl Taken {
         self.remembered.lock().prints.remove(&self.print(event));
     }
 
-    /// Has those put somewhere that were not taken before, each once; they are remembered only when that succeeds.
-    /// `put` is called under a lock, so that no other caller takes for a duplicate what it is about to refuse.
+    /// Passes the events that are not duplicates to `put`, each once, and remembers them only if `put` succeeds. `put`
+    /// runs under a lock: no other caller can ignore an event as a duplicate that `put` is about to refuse.
     pub(super) fn take_all<T, E>(
         &self,
         mut events: Vec<BusEvent>,
@@ -70,7 +71,7 @@ impl Taken {
         let mut fresh = HashSet::with_capacity(events.len());
         events.retain(|event| {
             let print = self.print(event);
-            // Where none is remembered, one is not remembered either within its own batch.
+            // If the server remembers no events, it does not look for duplicates within a batch either.
             !remembered.prints.contains_key(&print) && (fresh.insert(print) || self.events_max == 0)
         });
         let put = put(events)?;
@@ -109,7 +110,7 @@ impl Taken {
 impl Remembered {
     fn drop_oldest(&mut self) {
         let Some((print, number, _)) = self.order.pop_front() else { return };
-        // Given back and taken again, it stands further behind.
+        // An event that was given back and taken again has a later place.
         if self.prints.get(&print) == Some(&number) {
             self.prints.remove(&print);
         }
@@ -135,7 +136,7 @@ mod tests {
         assert!(!taken.take(&event("/a", "1")));
         assert!(taken.take(&event("/a", "2")));
         assert!(taken.take(&event("/b", "1")));
-        // Source and id do not run into one another.
+        // Source and id must not run into each other.
         assert!(taken.take(&event("/", "a1")));
         tokio::time::advance(WINDOW).await;
         assert!(taken.take(&event("/a", "1")));

@@ -1,4 +1,4 @@
-//! What the gates want to happen, as data, and the one place that hands it to the ports.
+//! The effects that the gates decide on, as data, and the only place that passes them to the ports.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use crate::channels::{BridgeRule, Resolved, RuleId};
 use crate::protocol::{BusEvent, Code, ConnectionId, Payload, Refusal, Topic};
 use crate::telemetry;
 
-/// The label of what comes over HTTP, beside the configured sources.
+/// The label of events that come over HTTP, next to the configured sources.
 const HTTP: &str = "http";
 
-/// Something a gate decided should happen.
+/// An effect that a gate decided on.
 #[derive(Debug, Clone)]
 pub enum Effect {
     /// Deliver a publication to its room.
     Deliver(Publication),
     /// Put an event on the bus.
     Publish(BusEvent),
-    /// Keep a bus event that could not cross.
+    /// Keep a bus event that could not cross as a dead letter.
     Bury(DeadLetter),
-    /// Put a revocation in force; with the rule that led to it.
+    /// Put a revocation in force; with the rule that caused it, if any.
     Revoke(Box<Revocation>, Option<Arc<BridgeRule>>),
 }
 
@@ -35,11 +35,11 @@ pub struct Publication {
     pub topic: Topic,
     /// The channel's template, for metrics.
     pub channel: String,
-    /// The payload; it met the channel's schema.
+    /// The payload; it matches the channel's schema.
     pub payload: Payload,
-    /// A connection to leave out: the sender of an emit to the others.
+    /// A connection to leave out: the sender, in an emit to the others.
     pub except: Option<ConnectionId>,
-    /// The rule that took it across the bridge, if one did.
+    /// The bridge rule that made it, if any.
     pub rule: Option<Arc<BridgeRule>>,
 }
 
@@ -48,22 +48,22 @@ pub struct Publication {
 pub enum Reach {
     /// To the subscribers on every node.
     EveryNode,
-    /// To the subscribers on this node: every other has what led to them, too.
+    /// To the subscribers on this node only, because every other node makes the same publication itself.
     ThisNode,
 }
 
-/// Effects that were handed to the ports; other nodes may not have all of them yet.
+/// Effects that were passed to the ports. Other nodes may not have all of them yet.
 #[must_use]
 pub struct Begun(Vec<(Option<Arc<BridgeRule>>, Sending)>);
 
 impl Begun {
-    /// Whether nothing is waited for: with one node, always.
+    /// Whether there is nothing to wait for; always so with one node.
     #[must_use]
     pub const fn is_over(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Waits for the answers of the broker. Returns, for each publication that it did not take, the rule that led to it.
+    /// Waits for the broker's answers. Returns, for each publication that the broker refused, the rule that made it.
     pub async fn untaken(self) -> Vec<Option<Arc<BridgeRule>>> {
         let mut untaken = Vec::new();
         for (rule, sending) in self.0 {
@@ -75,7 +75,7 @@ impl Begun {
     }
 }
 
-/// What a publish is answered that the broker did not take.
+/// The answer to a publish that the broker refused.
 fn here_only() -> Refusal {
     Refusal::because(Code::Unavailable, "delivered on this node only: the other nodes cannot be reached now")
 }
@@ -96,10 +96,10 @@ impl Publication {
     }
 }
 
-/// A bus event that a rule matched and that could not become a publication.
+/// A bus event that matched a rule but could not become a publication.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeadLetter {
-    /// Unique; what a retry names.
+    /// The unique id, which a retry names.
     pub id: String,
     /// The rule.
     pub rule: RuleId,
@@ -112,22 +112,22 @@ pub struct DeadLetter {
 }
 
 impl Gates {
-    /// Hands effects to the ports, and waits until the other nodes have what is for them.
+    /// Passes effects to the ports, and waits until the other nodes have their part.
     ///
     /// # Errors
-    /// `unavailable` when the bus is full: nothing was done then. `unavailable` when the broker did not take a
-    /// publication: all was done on this node then, and the sentence says so.
+    /// `unavailable` if the bus is full: then nothing happened. `unavailable` if the broker refused a publication: then
+    /// all effects happened on this node, and the message says so.
     pub async fn perform(&self, effects: Vec<Effect>) -> Result<(), Refusal> {
         let untaken = self.begin(effects, Reach::EveryNode)?.untaken().await;
         if untaken.is_empty() { Ok(()) } else { Err(here_only()) }
     }
 
-    /// Hands effects to the ports: the bus takes all of its events or the whole is refused before anything happens.
-    /// Every publication has reached this node's subscribers when this returns, and has its place in the order of
-    /// those that go to other nodes.
+    /// Passes effects to the ports. The bus takes all of its events, or everything is refused before any effect. When
+    /// this returns, every publication has reached this node's subscribers and has its place in the order of
+    /// publications to other nodes.
     ///
     /// # Errors
-    /// `unavailable` when the bus is full; nothing was done then.
+    /// `unavailable` if the bus is full; then nothing happened.
     pub fn begin(&self, effects: Vec<Effect>, reach: Reach) -> Result<Begun, Refusal> {
         let mut events = Vec::new();
         let mut rest = Vec::with_capacity(effects.len());
@@ -162,11 +162,11 @@ impl Gates {
         Ok(Begun(sendings))
     }
 
-    /// Puts the events that a bridge rule lists on the bus, all or none. The others can cross nowhere: they are
-    /// counted and take no place that a listed one could need. So are those that were taken before.
+    /// Puts the events with a bridge rule on the bus, all or none. The others cannot cross: they are counted and use no
+    /// room on the bus. The same goes for duplicates.
     ///
     /// # Errors
-    /// `unavailable` when the bus has no room for all of them, `draining` when the server is about to stop.
+    /// `unavailable` if the bus has no room for all events, `draining` if the server is about to stop.
     pub fn publish_events(&self, mut events: Vec<BusEvent>) -> Result<(), Refusal> {
         let offered = events.len();
         let serving = self.serving();

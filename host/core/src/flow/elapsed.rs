@@ -1,8 +1,9 @@
-//! How much time has passed, the time included that the machine slept: for what is good for a while.
+//! Measures how much time has passed, including the time while the machine slept: for everything that is valid for a
+//! while.
 //!
-//! The monotonic clock stands still while a machine is suspended, and a virtual one may not notice at all. The wall clock
-//! tells, but it can be put back, and then a minute would last for hours. So time passes by the monotonic clock, and where
-//! the wall clock has run ahead of it, by that much more.
+//! The monotonic clock stops while a machine is suspended, and a virtual machine may not notice a suspension at all.
+//! The wall clock shows it, but somebody can set it back, and then a minute would last for hours. So time passes by the
+//! monotonic clock, plus whatever the wall clock ran ahead of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +13,15 @@ use tokio::time::{Instant, sleep};
 
 use super::ports::Clock;
 
-/// What waits for a moment looks at the clocks again at the latest after so long.
+/// Every wait for a moment looks at the clocks again after at most this time.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// Less than this is how far clocks are apart that are put right little by little.
+/// Smaller differences come from clocks that are adjusted gradually.
 const AHEAD_MIN: Duration = Duration::from_secs(1);
 
-/// Time that passes while the machine sleeps, too.
+/// Time that also passes while the machine sleeps.
 pub struct Elapsed {
     clock: Arc<dyn Clock>,
-    /// Held for a look.
+    /// Locked for a short look only.
     seen: Mutex<Seen>,
 }
 
@@ -28,19 +29,19 @@ pub struct Elapsed {
 struct Seen {
     at: Instant,
     at_unix_ms: u64,
-    /// What the monotonic clock did not see pass.
+    /// The time that the monotonic clock missed.
     missed: Duration,
 }
 
 impl Elapsed {
-    /// Begins now.
+    /// Starts now.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let seen = Seen { at: Instant::now(), at_unix_ms: clock.now_unix_ms(), missed: Duration::ZERO };
         Self { clock, seen: Mutex::new(seen) }
     }
 
-    /// Now. To be compared with other moments of the same `Elapsed` only.
+    /// The present moment. Compare it only with other moments of the same `Elapsed`.
     #[must_use]
     pub fn now(&self) -> Instant {
         let mut seen = self.seen.lock();
@@ -52,7 +53,7 @@ impl Elapsed {
         now.checked_add(missed).unwrap_or(now)
     }
 
-    /// Waits so long.
+    /// Waits for this time.
     pub async fn sleep(&self, time: Duration) {
         let began = self.now();
         loop {

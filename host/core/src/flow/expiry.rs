@@ -1,4 +1,4 @@
-//! The end of a session's credential: told ahead, and on time.
+//! The end of a session's credential: the announcement before it, and the end on time.
 
 use std::time::Duration;
 
@@ -8,21 +8,22 @@ use crate::protocol::{Code, User};
 /// What happens next to a session because its credential ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It is told, so that it can renew.
+    /// The session receives `expiring`, so that it can renew.
     Tell {
-        /// When the credential ends, as things stand, in seconds since the Unix epoch.
+        /// When the credential ends, as known now, in seconds since the Unix epoch.
         expires_at: u64,
-        /// How long it is good still, in seconds, rounded up.
+        /// How long it is still valid, in seconds, rounded up.
         expires_in_s: u64,
     },
-    /// It is over.
+    /// The credential has ended.
     Over,
 }
 
 impl Gates {
-    /// What happens next because the session's credential ends, and in how long; `None` when it never does. The caller
-    /// does it then and asks again, and asks anew whenever the user was renewed. A session is told once an end: one that
-    /// comes of silence moves on with every word of the user, and is told ahead of again when it comes near again.
+    /// What happens next because the session's credential ends, and when; `None` if it never ends. The caller does it
+    /// at that time and asks again; it also asks again whenever the user was renewed. A session receives `expiring`
+    /// once for each end. An end caused by idleness moves on with every message of the user, and is announced again
+    /// when it comes near again.
     #[must_use]
     pub fn next_ending(&self, session: &Session) -> Option<(Duration, Ending)> {
         let user = session.user()?;
@@ -40,8 +41,8 @@ impl Gates {
         })
     }
 
-    /// `auth.expiring_ahead` before the end, or when half of the credential's time, or of the user's silence, is over;
-    /// `None` when nobody is told.
+    /// `auth.expiring_ahead` before the end, or when half of the credential's lifetime, or of the idle time, has
+    /// passed; `None` if nothing is to be announced.
     fn tell_ms(&self, user: &User, ends_at: u64, now_ms: u64) -> Option<u64> {
         let ahead_ms = u64::try_from(self.auth.lifetimes.expiring_ahead.as_millis()).unwrap_or(u64::MAX);
         let began = match &user.activity {
@@ -54,7 +55,7 @@ impl Gates {
         (ahead_ms > 0).then(|| ends_ms.saturating_sub(ahead_ms.min(half_ms)))
     }
 
-    /// Whether the session's credential is over, or was revoked since gate 1 took it.
+    /// Checks that the session's credential has not ended and was not revoked since gate 1 accepted it.
     ///
     /// # Errors
     /// `token_expired`, `token_revoked`.

@@ -1,7 +1,8 @@
-//! Why a user may or may not subscribe or send: the gates' checks one by one, as data. Nothing happens.
+//! Explains why a user may or may not subscribe or send: the checks of the gates one by one, as data. Nothing else
+//! happens.
 //!
-//! The checks are those of the gates, in their order; what only a live connection knows (its subscriptions, its rate)
-//! is said, not judged. Authorizers are asked for real, handlers are not.
+//! The checks are those of the gates, in the same order. Facts that only a live connection has (its subscriptions, its
+//! rate) are reported, not checked. Authorizers are really asked; handlers are not called.
 
 use std::sync::Arc;
 
@@ -13,18 +14,18 @@ use super::{CallContext, Serving};
 use crate::channels::{Inbound, InboundAction, Resolved, Schema, Scope};
 use crate::protocol::{Code, ConnectionId, Payload, User};
 
-/// What is asked.
+/// The question to explain.
 #[derive(Debug, Clone)]
 pub struct Question {
-    /// Who; `None` is anonymous.
+    /// The user; `None` is anonymous.
     pub user: Option<Arc<User>>,
-    /// Whether gate 1 lets connections without a credential in.
+    /// Whether gate 1 accepts connections without a credential.
     pub anonymous: bool,
-    /// To subscribe, or to send. Who sends has to subscribe first.
+    /// To subscribe or to send. A sender must subscribe first.
     pub action: Action,
-    /// Where.
+    /// The topic.
     pub topic: String,
-    /// What is sent, if it is to be judged.
+    /// The payload, if it is to be checked.
     pub payload: Option<Payload>,
     /// `limits.payload`.
     pub payload_bytes_max: usize,
@@ -35,14 +36,14 @@ pub struct Question {
 pub struct Step {
     /// What was checked: `connect`, `topic`, `scope`, `authorizer`, `inbound`, `payload`, `rate`, `handler`, `relay`.
     pub check: &'static str,
-    /// The code a client would see, when the answer is no.
+    /// The code that a client would see if the answer is no.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<&'static str>,
-    /// Why, for an operator: it may name what a client is not told.
+    /// The reason, for an operator: it may contain what a client must not learn.
     pub detail: String,
 }
 
-/// Every check that was made, in order; the last one may be a no.
+/// All checks that were made, in order. Only the last one can be a no.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// The checks.
@@ -70,10 +71,10 @@ impl Explanation {
 }
 
 impl Serving {
-    /// Walks the gates without going through them.
+    /// Makes the checks of the gates without any effect.
     pub async fn explain(&self, question: &Question) -> Explanation {
         let mut told = Explanation::default();
-        // A no is in the steps already.
+        // The steps contain a no already.
         let _: Result<(), Stop> = self.walk(question, &mut told).await;
         told
     }
@@ -114,9 +115,9 @@ impl Serving {
     ) -> Result<(), Stop> {
         let channel = &context.resolved.channel;
         let Some(inbound) = &channel.inbound else {
-            return Err(told.no("inbound", Code::NoHandler, "the channel takes no messages from clients"));
+            return Err(told.no("inbound", Code::NoHandler, "the channel accepts no messages from clients"));
         };
-        told.yes("inbound", "the channel takes messages, from who has subscribed");
+        told.yes("inbound", "the channel accepts messages from its subscribers");
         if let Some(payload) = &question.payload
             && payload.as_str().len() > question.payload_bytes_max
         {
@@ -126,8 +127,10 @@ impl Serving {
         }
         self.explain_authorizer(context, Action::Send, question.payload.as_ref(), told).await?;
         match inbound.rate {
-            Some(rate) => told.yes("rate", format!("at most {} messages in {:?} a user", rate.messages, rate.per)),
-            None => told.yes("rate", "as often as they like"),
+            Some(rate) => {
+                told.yes("rate", format!("each user may send at most {} messages in {:?}", rate.messages, rate.per))
+            }
+            None => told.yes("rate", "no limit"),
         }
         let own = inbound.payload.as_ref();
         judge(own.unwrap_or(&channel.payload), question.payload.as_ref(), told)?;
@@ -145,7 +148,7 @@ impl Serving {
         let asked = format!("plugin `{plugin}`, asked about {}", action.as_str());
         let denied = if context.user.is_some() { Code::Forbidden } else { Code::Unauthenticated };
         match self.plugins.authorize(plugin, AuthorizerCall { context, action, payload }).await {
-            // Asked for real, whatever the server remembers of an earlier answer.
+            // Really asked, whatever answers the server has cached.
             Ok(Decision::Allow(grant)) if grant.ttl.is_zero() => told.yes("authorizer", format!("{asked}, allows")),
             Ok(Decision::Allow(grant)) => {
                 let for_s = grant.ttl.min(TTL_MAX).as_secs_f64();
@@ -155,7 +158,7 @@ impl Serving {
                 return Err(told.no("authorizer", denied, format!("{asked}, denies: {reason}")));
             }
             Ok(Decision::CannotTell { reason }) => {
-                return Err(told.no("authorizer", Code::Unavailable, format!("{asked}, cannot tell: {reason}")));
+                return Err(told.no("authorizer", Code::Unavailable, format!("{asked}, cannot decide: {reason}")));
             }
             Err(fault) => {
                 let code = if fault.kind.is_its_own() { denied } else { Code::Unavailable };
@@ -165,7 +168,7 @@ impl Serving {
         Ok(())
     }
 
-    /// The template that the topic was probably meant to match: as many segments, and few letters apart.
+    /// The template that the topic was probably meant to match: it has as many segments, and differs in few letters.
     fn nearest_channel(&self, topic: &str) -> Option<String> {
         let segments: Vec<&str> = topic.split('.').collect();
         let channels = self.catalog.channels().map(|channel| channel.template.as_str());
@@ -187,7 +190,9 @@ fn explain_action(
     told: &mut Explanation,
 ) -> Result<(), Stop> {
     match &inbound.action {
-        InboundAction::Handler(plugin) => told.yes("handler", format!("plugin `{plugin}` would answer (not called)")),
+        InboundAction::Handler(plugin) => {
+            told.yes("handler", format!("plugin `{plugin}` would handle it (not called)"))
+        }
         InboundAction::Relay { others_only } => {
             if inbound.payload.is_some() {
                 judge(channel, payload, told)?;
@@ -201,14 +206,14 @@ fn explain_action(
 
 fn judge(schema: &Schema, payload: Option<&Payload>, told: &mut Explanation) -> Result<(), Stop> {
     let Some(payload) = payload else {
-        told.yes("payload", "not judged: none was given");
+        told.yes("payload", "not checked: there is no payload");
         return Ok(());
     };
     let Ok(value) = payload.to_value() else {
-        return Err(told.no("payload", Code::InvalidPayload, "it nests too deep"));
+        return Err(told.no("payload", Code::InvalidPayload, "it is nested too deep"));
     };
     match schema.check(&value) {
-        Ok(()) => told.yes("payload", "it meets the schema"),
+        Ok(()) => told.yes("payload", "it matches the schema"),
         Err(violations) => {
             let each = violations.iter().map(|violation| {
                 let path = if violation.path.is_empty() { "payload" } else { &violation.path };

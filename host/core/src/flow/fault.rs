@@ -1,13 +1,13 @@
-//! How a plugin fails, and what that says of it.
+//! The ways in which a plugin fails, and what each of them means.
 
 use crate::protocol::PluginName;
 use crate::telemetry;
 
-/// A plugin's failure. Already logged and counted where it was found.
+/// A plugin's failure. It was logged and counted where it occurred.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("plugin `{plugin}` {}: {detail}", kind.as_str())]
 pub struct Fault {
-    /// Whose.
+    /// The plugin.
     pub plugin: PluginName,
     /// What went wrong.
     pub kind: FaultKind,
@@ -16,12 +16,12 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Logs and counts it: which version failed, on which channel's template, for whom.
+    /// Logs and counts the fault: which version failed, on which channel's template, for whom.
     pub fn tell(&self, version: Option<&str>, channel: &str, user: Option<&str>) {
         self.tell_with(version, channel, user, None);
     }
 
-    /// The same, with the message that caused it.
+    /// The same, with the message that caused the fault.
     pub fn tell_with(&self, version: Option<&str>, channel: &str, user: Option<&str>, input: Option<&str>) {
         let (plugin, kind, detail) = (self.plugin.as_str(), self.kind.as_str(), self.detail.as_str());
         telemetry::plugin_fault(&telemetry::PluginFault { plugin, version, kind, channel, user, detail, input });
@@ -33,41 +33,41 @@ impl Fault {
 pub enum FaultKind {
     /// A trap: panic, unreachable, stack overflow.
     Trap,
-    /// It used up its processor time.
+    /// It used up its CPU time.
     Cpu,
-    /// No answer in the time it had.
+    /// It did not answer in time.
     Timeout,
-    /// Out of memory.
+    /// It ran out of memory.
     Memory,
-    /// The answer is no JSON, is too large, or does not meet a schema.
+    /// The answer is not JSON, is too large, or does not match a schema.
     InvalidOutput,
-    /// The state of a topic is over a limit.
+    /// The state of a topic exceeds a limit.
     TooLarge(Exceeded),
-    /// An effect outside the grants of `plugin.yaml`.
+    /// An effect that `plugin.yaml` does not grant.
     NotGranted,
-    /// No such plugin, or it lacks the export.
+    /// There is no such plugin, or it lacks the export.
     Missing,
-    /// Every instance is busy and the wait is over.
+    /// Every instance is busy, and the wait has ended.
     Overloaded,
-    /// It failed so often that it is not called for a while.
+    /// It failed so often that it is paused.
     Paused,
-    /// The plugin itself says that it could not do its work.
+    /// The plugin itself reports that it could not do its work.
     Failed,
 }
 
-/// A limit that something is over.
+/// A limit that was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Exceeded {
     /// What is counted: `rows` or `bytes`.
     pub unit: &'static str,
-    /// How many there are; `None` when nobody counted beyond the limit.
+    /// How many there are; `None` if nobody counted beyond the limit.
     pub found: Option<usize>,
     /// The limit.
     pub max: usize,
 }
 
 impl Exceeded {
-    /// As the details of an answer: `{ "bytes": …, "bytes_max": … }`.
+    /// The details for an answer: `{ "bytes": …, "bytes_max": … }`.
     #[must_use]
     pub fn details(self) -> serde_json::Value {
         let found = self.found.map(|found| (self.unit.to_owned(), found));
@@ -76,7 +76,8 @@ impl Exceeded {
 }
 
 impl FaultKind {
-    /// Whether the plugin itself did it. Of any other failure an authorizer's caller learns nothing: neither a yes nor a no.
+    /// Whether the plugin itself caused the failure. After any other failure of an authorizer its caller knows neither
+    /// a yes nor a no.
     #[must_use]
     pub const fn is_its_own(self) -> bool {
         match self {

@@ -1,5 +1,5 @@
-//! HTTP to other servers as a port: what lies behind `tidegate:http`. Grants, rates, redirects and time are the caller's
-//! business.
+//! HTTP to other servers as a port: the service behind `tidegate:http`. The caller checks grants, rates, redirects and
+//! time.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,9 +9,9 @@ use crate::config::WebUrl;
 /// Sends requests to other servers.
 #[async_trait]
 pub trait HttpClient: Send + Sync + 'static {
-    /// Sends a request and reads the whole response, `body_bytes_max` at most. Follows no redirect, decodes no content
-    /// encoding, keeps no cookies. An implementation that leaves the process reaches no private address but those the
-    /// operator listed. Dropping the future ends the request.
+    /// Sends a request and reads the whole response, at most `body_bytes_max`. It follows no redirects, decodes no
+    /// content encoding and keeps no cookies. A real implementation reaches no private address except the listed ones.
+    /// Dropping the future ends the request.
     ///
     /// # Errors
     /// [`HttpError`].
@@ -25,7 +25,7 @@ pub struct HttpRequest {
     pub method: String,
     /// Where to.
     pub url: WebUrl,
-    /// Header fields, without those that belong to the connection.
+    /// Header fields, without those of the connection itself.
     pub headers: Vec<(String, String)>,
     /// The body; `None` is an empty one.
     pub body: Option<Bytes>,
@@ -50,19 +50,19 @@ impl HttpResponse {
     }
 }
 
-/// Why there is no response. The sentences name no address that a host name stands for.
+/// Why there is no response. The messages do not reveal the address of a host name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
-    /// The request is no HTTP request.
+    /// The request is not a valid HTTP request.
     #[error("{0}")]
     Invalid(String),
-    /// There are only addresses behind the host that are not to be reached.
+    /// The host has only addresses that must not be reached.
     #[error("{0}")]
     Private(String),
-    /// The body of the response is larger than was asked for.
+    /// The body of the response is larger than allowed.
     #[error("the body of the response is too large")]
     TooLarge,
-    /// There was no connection, or it broke.
+    /// No connection was possible, or it broke.
     #[error("{0}")]
     Unreachable(String),
 }

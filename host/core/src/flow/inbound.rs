@@ -9,12 +9,12 @@ use crate::channels::{Inbound, InboundAction, Resolved, Schema};
 use crate::protocol::{BusEvent, Code, ConnectionId, Payload, PluginName, ReadPayload, Refusal};
 use crate::telemetry::{self, Gate};
 
-/// What a message that cleared gate 3 leads to. The caller performs the effects, then acks the reply.
+/// The result of a message that cleared gate 3. The caller performs the effects, then acknowledges with the reply.
 #[derive(Debug, Clone, Default)]
 pub struct Receipt {
-    /// The handler's receipt for the sender.
+    /// The handler's reply to the sender.
     pub reply: Option<Payload>,
-    /// What should happen; all of it cleared gate 4.
+    /// The effects; all of them cleared gate 4.
     pub effects: Vec<Effect>,
 }
 
@@ -50,14 +50,15 @@ impl Gates {
             return Err(Code::NotSubscribed.into());
         }
         let inbound = channel.inbound.as_ref().ok_or(Code::NoHandler)?;
-        // Size before anything that reads the payload: it bounds what the authorizer and the schema work on.
+        // The size comes first, before anything reads the payload: it limits the work of the authorizer and the schema.
         self.refuse_too_large(payload)?;
-        // Before the authorizer, where there is one: it must not read another value than the schema and the handler do.
+        // The payload is read before the authorizer sees it: the authorizer must see the same value as the schema and
+        // the handler.
         let value = channel.authorizer.as_ref().map(|_| read(payload)).transpose()?;
         self.ask_authorizer(serving, context, Action::Send, Some(payload)).await?;
         if let Some(rate) = inbound.rate {
             self.rates.take(channel.template.as_str(), rate, context)?;
-            // A connection without a user is on this node alone, and so is its window.
+            // A connection without a user exists on this node only, and so does its window.
             if let Some(user) = &context.user
                 && let Some(asked) = self.ports.broker.take(channel.template.as_str(), user, rate)
                 && !asked.await
@@ -99,8 +100,8 @@ impl Gates {
         }
     }
 
-    /// Gate 4 for every effect of a plugin, before any of them happens. `connection` is whom an emit to the others
-    /// leaves out, `channel` the template that a fault is counted under.
+    /// Gate 4 for every effect of a plugin, before any of them happens. An emit to the others leaves out `connection`;
+    /// `channel` is the template for counting faults.
     pub(super) fn clear(
         &self,
         serving: &Serving,
@@ -142,18 +143,18 @@ impl Gates {
     }
 }
 
-/// Judges a payload by a schema; the violations go to whoever sent it.
+/// Checks a payload against a schema. The violations go to the sender.
 pub(super) fn check(schema: &Schema, payload: &Payload) -> Result<(), Refusal> {
     check_value(schema, &read(payload)?)
 }
 
-/// The value of a payload. A text that the parser skips over may still be none: nested too deep, a number out of range, half a
-/// surrogate, a name twice in one object.
+/// Reads the value of a payload. A text that passed the parser before may still not be a value: it may be nested too
+/// deep, or have a number out of range, half a surrogate, or the same name twice in an object.
 fn read(payload: &Payload) -> Result<serde_json::Value, Refusal> {
     payload.to_value().map_err(|error| Refusal::because(Code::InvalidPayload, error.to_string()))
 }
 
-/// Judges a payload that was read.
+/// Checks a payload that was read already.
 pub(super) fn check_value(schema: &Schema, value: &serde_json::Value) -> Result<(), Refusal> {
     schema.check(value).map_err(|violations| {
         Refusal::new(Code::InvalidPayload).with_details(serde_json::json!({ "violations": violations }))
@@ -173,7 +174,7 @@ fn bus_event(plugin: &PluginName, kind: String, subject: Option<String>, data: &
     Ok(Effect::Publish(event))
 }
 
-/// The code a fault shows to the client; its detail stays inside.
+/// The code that the client sees for a fault; the detail stays inside.
 pub(super) fn refusal_of(fault: &Fault) -> Refusal {
     match fault.kind {
         FaultKind::Cpu | FaultKind::Timeout => Code::HandlerTimeout.into(),
@@ -185,7 +186,7 @@ pub(super) fn refusal_of(fault: &Fault) -> Refusal {
     }
 }
 
-/// The code a handler's own no shows to the client; only what is meant for the client goes with it.
+/// The code that the client sees for a handler's refusal, with only the part that is meant for the client.
 fn translate(plugin: &PluginName, context: &CallContext, refusal: PluginRefusal) -> Refusal {
     let (code, detail) = match refusal {
         PluginRefusal::InvalidPayload(message) => {

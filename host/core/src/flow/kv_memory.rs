@@ -1,4 +1,4 @@
-//! A key-value store that is gone with the process: for tests, and for calls outside a server.
+//! A key-value store in memory, lost when the process ends: for tests, and for calls outside a server.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::kv::{KeyValue, KvEntry, KvError, KvKey, add, expect_revision, expiry_ms};
 use super::ports::{Clock, StoreHealth};
 
-/// Writes after which the keys whose time is over are taken away.
+/// After so many writes expired keys are removed.
 const SWEEP_EVERY: u64 = 1024;
 
 /// Keys with values in the memory of the process.
@@ -33,18 +33,18 @@ struct Kept {
 }
 
 impl MemoryKv {
-    /// An empty store that takes the time from here.
+    /// An empty store with this clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, state: Mutex::default() }
     }
 
-    /// Puts a key there, for good.
+    /// Puts a key into the store, without expiry.
     pub fn lay(&self, key: KvKey<'_>, value: Vec<u8>) {
         self.state.lock().write(key, value, self.clock.now_unix_ms(), None);
     }
 
-    /// The same keys, for somebody else to change.
+    /// A copy of the keys that can change independently.
     #[must_use]
     pub fn copied(&self) -> Self {
         Self { clock: self.clock.clone(), state: Mutex::new(self.state.lock().clone()) }
@@ -52,7 +52,7 @@ impl MemoryKv {
 }
 
 impl State {
-    /// The key, unless its time is over; then it goes.
+    /// The key, unless it has expired; then it is removed.
     fn find(&mut self, key: KvKey<'_>, now_ms: u64) -> Option<&Kept> {
         let name = named(key);
         if self.kept.get(&name).is_some_and(|kept| kept.is_over(now_ms)) {

@@ -1,43 +1,43 @@
-//! Dead letters as a port: where bus events go that a rule matched and that could not cross.
+//! Dead letters as a port: the place for bus events that matched a rule but could not cross.
 
 use async_trait::async_trait;
 
 use super::DeadLetter;
 
-/// Where dead letters are kept. Bounded (`limits.dead_letters`).
+/// Keeps dead letters, at most `limits.dead_letters`.
 #[async_trait]
 pub trait DeadLetters: Send + Sync + 'static {
-    /// Takes one, and never waits; when there is no room the oldest goes, counted.
+    /// Stores a dead letter without waiting. If there is no room, the oldest is dropped and counted.
     fn bury(&self, letter: DeadLetter);
 
-    /// Returns once what was taken is where it outlives the process, or cannot be for now; after a few seconds in any
-    /// case. Who holds an event elsewhere waits for this before letting go of it.
+    /// Returns when the accepted letters are stored where they survive the process, or cannot be stored for now; after
+    /// a few seconds in any case. A source waits for this before it acknowledges an event.
     async fn settled(&self);
 
-    /// The newest of those kept, newest first, `limit` at most.
+    /// The newest dead letters, newest first, at most `limit`.
     async fn newest(&self, limit: usize) -> Letters;
 
-    /// One of those kept, to be looked at before a retry.
+    /// One dead letter, for a look before a retry.
     ///
     /// # Errors
     /// [`LettersAway`].
     async fn find(&self, id: &str) -> Result<Option<DeadLetter>, LettersAway>;
 
-    /// Takes one out, for a retry. Of several that ask for it at once one gets it.
+    /// Takes a dead letter out, for a retry. Of several concurrent callers only one gets it.
     ///
     /// # Errors
     /// [`LettersAway`].
     async fn take(&self, id: &str) -> Result<Option<DeadLetter>, LettersAway>;
 }
 
-/// Some of the letters that are kept.
+/// A part of the dead letters.
 #[derive(Debug, Clone)]
 pub struct Letters {
     /// Newest first.
     pub letters: Vec<DeadLetter>,
-    /// How many there are in all.
+    /// How many dead letters there are in total.
     pub kept: usize,
-    /// Whether these are all there are: `false` while the store is away, and those in it cannot be seen.
+    /// Whether this list is complete: `false` while the store is away, because its letters are not visible then.
     pub complete: bool,
 }
 

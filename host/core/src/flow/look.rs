@@ -1,7 +1,8 @@
-//! Looking again at what a session was let in by: a row that the application extended, changed or deleted since.
+//! Checks the credential of a session again, for example a row that the application has extended, changed or deleted
+//! since.
 //!
-//! It happens before the end of a credential is told, and every `auth.recheck`. No credential is used by it. What cannot be
-//! found out changes nothing: the session lasts until the end that is known.
+//! This happens before the end of a credential is announced, and every `auth.recheck`. It does not count as activity.
+//! If the check gives no result, nothing changes: the session lasts until its known end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,28 +14,28 @@ use super::{Ending, Gates, Session};
 use crate::protocol::{Code, User};
 use crate::telemetry;
 
-/// What was found out about a session's credential.
+/// The result of checking a session's credential again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Looked {
-    /// All is as it was, or nobody can tell.
+    /// Nothing has changed, or nobody can tell.
     Same,
-    /// It has another end, other roles: the session goes on with them. As after [`Gates::authenticate`], the caller has
-    /// everything that hangs on the user looked at.
+    /// It has another end or other roles, and the session continues with them. As after [`Gates::authenticate`], the
+    /// caller checks again everything that depends on the user.
     Renewed,
-    /// It is no good any more, as gate 1 would say now.
+    /// It is not valid any more, as gate 1 would say now.
     Over(Code),
 }
 
-/// Who can look again at a session's credential, and at what.
+/// The provider that can check a session's credential again, and the data for it.
 #[derive(Debug, Clone)]
 pub(super) struct LookedAt {
-    /// The number of the provider.
+    /// The index of the provider.
     pub(super) by: usize,
     pub(super) brought: Arc<Brought>,
 }
 
 impl Gates {
-    /// Looks again at a session's credential.
+    /// Checks a session's credential again.
     pub async fn look_again(&self, session: &Session) -> Looked {
         let Some((looked_at, user)) = session.looked_at() else { return Looked::Same };
         let Some(provider) = self.looks(&looked_at) else { return Looked::Same };
@@ -51,7 +52,7 @@ impl Gates {
             Identity::Refused(code) => (Looked::Over(code), "over"),
         };
         telemetry::auth_look(outcome);
-        // Another credential came meanwhile: this one says nothing of it.
+        // Another credential came meanwhile; this result says nothing about it.
         if session.is_of(&user) || looked == Looked::Renewed { looked } else { Looked::Same }
     }
 
@@ -68,7 +69,8 @@ impl Gates {
         if found == **user || !session.replace_user(user, found) { Looked::Same } else { Looked::Renewed }
     }
 
-    /// How long until a session's credential is to be looked at again; `None` where nobody can, or is to.
+    /// How long until a session's credential is checked again; `None` if no provider can check it, or it should not be
+    /// checked.
     #[must_use]
     pub fn next_look(&self, session: &Session) -> Option<Duration> {
         let (looked_at, _) = session.looked_at()?;
@@ -77,7 +79,7 @@ impl Gates {
         (!recheck.is_zero()).then(|| self.decisions.early(recheck))
     }
 
-    /// Whether a session's credential is to be looked at before this ending takes place; yes once for each.
+    /// Whether a session's credential is to be checked before this ending takes place; `true` once for each ending.
     #[must_use]
     pub fn looks_before(&self, session: &Session, ending: Ending) -> bool {
         let Some((looked_at, user)) = session.looked_at() else { return false };

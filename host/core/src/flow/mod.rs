@@ -1,6 +1,7 @@
-//! The four gates and the bridge: decides, and returns effects. No socket, no wasm, no database.
+//! The four gates and the bridge. They decide and return effects; they use no socket, no WebAssembly and no database.
 //!
-//! One file a verb. Every verb loads the [`Serving`] once, so one event sees one generation from beginning to end.
+//! There is one file for each verb. Every verb loads the [`Serving`] once, so that one event sees one generation from
+//! beginning to end.
 
 mod bridge;
 mod broadcast;
@@ -60,16 +61,16 @@ use crate::config::Limits;
 use crate::protocol::{Code, ConnectionId, Generation, Params, Refusal, Topic, User};
 use crate::telemetry::{self, Gate};
 
-/// What one generation serves: what is declared, and the plugins that answer. Swapped whole.
+/// What one generation serves: the declared channels, and the plugins that answer. It is replaced as a whole.
 #[derive(Clone)]
 pub struct Serving {
-    /// What is declared.
+    /// The declared channels and rules.
     pub catalog: Arc<Catalog>,
-    /// What answers.
+    /// The plugins.
     pub plugins: Arc<dyn ports::Plugins>,
 }
 
-/// The keeper of the four gates.
+/// The four gates.
 pub struct Gates {
     serving: ArcSwap<Serving>,
     auth: AuthPolicy,
@@ -82,7 +83,7 @@ pub struct Gates {
     draining: AtomicBool,
 }
 
-/// Who calls a plugin, on which topic.
+/// The context of a plugin call: who calls, on which topic.
 #[derive(Debug, Clone)]
 pub struct CallContext {
     /// The topic with its channel and params.
@@ -120,7 +121,7 @@ impl CallContext {
 }
 
 impl Gates {
-    /// Opens the gates on a first generation.
+    /// Opens the gates with a first generation.
     #[must_use]
     pub fn new(serving: Serving, auth: AuthPolicy, limits: Limits, ports: Ports) -> Self {
         let elapsed = Arc::new(Elapsed::new(ports.clock.clone()));
@@ -138,25 +139,25 @@ impl Gates {
         }
     }
 
-    /// What is served now. Hold it for one event, not longer: a reload replaces it.
+    /// The current generation. Hold it for one event and no longer: a reload replaces it.
     #[must_use]
     pub fn serving(&self) -> Arc<Serving> {
         self.serving.load_full()
     }
 
-    /// The number of what is served now.
+    /// The number of the current generation.
     #[must_use]
     pub fn generation(&self) -> Generation {
         self.serving.load().catalog.generation()
     }
 
-    /// Puts the next generation in force. Events under way end on the one they began with.
+    /// Puts the next generation in force. Running events finish on the generation that they began with.
     pub fn replace(&self, serving: Serving) {
         self.rates.keep_only(&serving.catalog);
         self.serving.store(Arc::new(serving));
     }
 
-    /// The bounds in force.
+    /// The limits in force.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
@@ -181,13 +182,13 @@ impl Gates {
         self.ports.revocations.sweep(self.ports.clock.now_unix_s());
     }
 
-    /// What is good for a while is judged by this time.
+    /// The time for everything that is valid for a while.
     #[must_use]
     pub fn elapsed(&self) -> &Elapsed {
         &self.elapsed
     }
 
-    /// Whether other nodes cannot be reached now.
+    /// Whether other nodes are unreachable now.
     #[must_use]
     pub fn is_broker_away(&self) -> bool {
         self.ports.broker.is_away()
@@ -197,8 +198,8 @@ impl Gates {
         if self.is_draining() { Err(Code::Draining.into()) } else { Ok(()) }
     }
 
-    /// The session's user, refused once the credential has expired. Something came from it: a credential that ends when
-    /// nothing does goes on.
+    /// The session's user; refused if the credential has expired. This counts as activity: a credential that ends when
+    /// the user is idle lasts longer now.
     fn user_of(&self, session: &Session) -> Result<Option<Arc<User>>, Refusal> {
         let user = session.user();
         if let Some(user) = &user {
@@ -214,7 +215,8 @@ impl Gates {
     }
 }
 
-/// Counts a gate's outcome and time. `channel` is the template, never the topic: labels stay bounded.
+/// Counts a gate's outcome and time. `channel` is the template, never the topic, so that the number of labels stays
+/// bounded.
 fn observe<T>(gate: Gate, channel: Option<&str>, started: Instant, result: &Result<T, Refusal>) {
     let outcome = result.as_ref().map_or_else(|refusal| refusal.code.as_str(), |_| "ok");
     telemetry::gate(gate, channel.unwrap_or(telemetry::NO_CHANNEL), outcome, started.elapsed());

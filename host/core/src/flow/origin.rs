@@ -1,15 +1,15 @@
-//! Whose page may speak to this server: the server's own, and those of the origins that are listed.
+//! Which web pages may use this server: its own pages, and pages of the listed origins.
 
 use super::{AuthPolicy, Gates, Handshake};
 
 impl Gates {
-    /// Whether a page of this origin may speak to this host at all, whatever its credential.
+    /// Whether a page of this origin may use this host at all, whatever its credential.
     #[must_use]
     pub fn admits_page(&self, handshake: &Handshake) -> bool {
         self.auth.admits_origin(handshake, false)
     }
 
-    /// Whether pages of this origin are listed; with a cookie where `by_cookie` says so.
+    /// Whether pages of this origin are listed; `by_cookie`: for requests with a cookie.
     #[must_use]
     pub fn lists_origin(&self, origin: &str, by_cookie: bool) -> bool {
         self.auth.lists_origin(&canonical(origin), by_cookie)
@@ -17,10 +17,11 @@ impl Gates {
 }
 
 impl AuthPolicy {
-    /// Browsers send `Origin`; other clients do not and are not judged by it.
+    /// Browsers send `Origin`. Other clients do not send it and are not checked by it.
     pub(super) fn admits_origin(&self, handshake: &Handshake, by_cookie: bool) -> bool {
         let Some(origin) = handshake.origin.as_deref().map(canonical) else {
-            // Some requests of pages carry no `Origin`, an image's for one, and the user's cookies all the same.
+            // Some requests of pages, for example for an image, have no `Origin`, but carry the user's cookies
+            // nevertheless.
             let is_of_elsewhere = matches!(handshake.fetch_site.as_deref(), Some("cross-site" | "same-site"));
             return !(by_cookie && is_of_elsewhere);
         };
@@ -28,10 +29,11 @@ impl AuthPolicy {
             || self.lists_origin(&origin, by_cookie)
     }
 
-    /// Whether an origin, in its canonical form, is one of those listed. `*` is any, but never with a cookie;
-    /// `https://*.example.com` is every host below that one, at any depth, and not that one itself.
+    /// Whether an origin, in canonical form, is listed. `*` is any origin, but never with a cookie;
+    /// `https://*.example.com` is every host below `example.com` at any depth, but not that host itself.
     fn lists_origin(&self, origin: &str, by_cookie: bool) -> bool {
-        // Any page can make itself an opaque origin, so `null` is as good as anyone: never with the user's cookie.
+        // Any page can give itself an opaque origin, so `null` counts as any page: it is never accepted with the user's
+        // cookie.
         let is_anyone = origin == "null";
         self.origins.iter().any(|allowed| match allowed.as_str() {
             "*" => !by_cookie,
@@ -43,7 +45,7 @@ impl AuthPolicy {
     }
 }
 
-/// Whether an origin is of this scheme and of a host below that one, on the same port.
+/// Whether an origin has this scheme and port, and a host below this one.
 fn is_below(origin: &str, scheme: &str, above: &str) -> bool {
     let above = canonical(&format!("{scheme}://{above}"));
     let Some((scheme, above)) = above.split_once("://") else { return false };
@@ -54,16 +56,16 @@ fn is_below(origin: &str, scheme: &str, above: &str) -> bool {
     host.strip_suffix(above).and_then(|rest| rest.strip_suffix('.')).is_some_and(is_name)
 }
 
-/// Whether a web page of this origin came from the host that is asked now. Behind a proxy that ends TLS the server
-/// does not know its own scheme, so that either will do.
+/// Whether a web page of this origin came from the requested host. Behind a proxy that ends TLS the server does not
+/// know its own scheme, so both schemes are accepted.
 fn is_same_host(origin: &str, host: &str) -> bool {
     ["http://", "https://"]
         .iter()
         .any(|scheme| origin.starts_with(scheme) && origin == canonical(&format!("{scheme}{host}")))
 }
 
-/// An origin as browsers write it: lower case, without the scheme's own port, without a slash at the end.
-/// <https://www.rfc-editor.org/rfc/rfc6454#section-6.2>
+/// The canonical form of an origin, as browsers write it: lower case, without the scheme's default port, without a
+/// trailing slash. <https://www.rfc-editor.org/rfc/rfc6454#section-6.2>
 fn canonical(origin: &str) -> String {
     let origin = origin.trim().trim_end_matches('/').to_ascii_lowercase();
     let own_port = match origin.split_once("://") {

@@ -1,4 +1,5 @@
-//! Events of sources outside: each crosses the bridge once, and what is no event is kept for whoever looks after it.
+//! Events of external sources: each of them crosses the bridge once. An entry that is not an event is kept as a dead
+//! letter for the operator.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +8,11 @@ use crate::channels::RuleId;
 use crate::protocol::{BusEvent, Refusal};
 use crate::telemetry;
 
-/// What a dead letter names where no rule made it: the thing was no event, so no rule was asked.
+/// The rule name in a dead letter of an entry that was not an event: no rule was asked.
 const NO_RULE: &str = "-";
 
 impl DeadLetter {
-    /// Whether it died by a rule, by which it can be tried again. What was no event has none.
+    /// Whether a rule failed on the event, so that the rule can be retried. An entry that was not an event has no rule.
     #[must_use]
     pub fn has_rule(&self) -> bool {
         self.rule.on != NO_RULE
@@ -19,11 +20,11 @@ impl DeadLetter {
 }
 
 impl Gates {
-    /// Takes an event of a source across, as [`Gates::carry`] does, unless it was taken before (by `source` and `id`) or
-    /// no rule lists it.
+    /// Takes an event from a source across the bridge, as [`Gates::carry`] does, unless it is a duplicate (by `source`
+    /// and `id`) or has no rule.
     ///
     /// # Errors
-    /// When what it leads to was refused: it was not taken then, and can be brought again.
+    /// If its effects were refused: then the event was not taken and can be delivered again.
     pub async fn accept(&self, from: &str, event: &BusEvent, reach: Reach) -> Result<Begun, Refusal> {
         if !self.serving().catalog.bridge().lists(&event.kind) {
             telemetry::bus_unlisted(1);
@@ -42,9 +43,9 @@ impl Gates {
         begun
     }
 
-    /// Tells the subscribers of every channel that a bridge rule publishes on that they may have missed publications: events
-    /// of a source are gone, and nobody knows any more which. With [`Reach::EveryNode`] those of all nodes, or of this one
-    /// where the broker does not take it.
+    /// Sends a gap to the subscribers of every channel that a bridge rule publishes on: events of a source were lost,
+    /// and nobody knows which. With [`Reach::EveryNode`] to the subscribers of all nodes, or of this node if the broker
+    /// refuses it.
     pub async fn tell_gap_of(&self, from: &str, reach: Reach) {
         let told = match reach {
             Reach::EveryNode => self.tell_nodes_missed(from),
@@ -54,13 +55,13 @@ impl Gates {
             Some(told) => told.await.is_ok(),
             None => false,
         };
-        // Where it is, this node hears it, too.
+        // If the broker accepts it, this node receives it, too.
         if !is_told {
             self.tell_gap_here(from);
         }
     }
 
-    /// Tells those of this node.
+    /// Sends the gap to this node's subscribers.
     pub(super) fn tell_gap_here(&self, from: &str) {
         let serving = self.serving();
         let rules = serving.catalog.bridge().rules().filter(|rule| rule.id().publishes());
@@ -68,7 +69,7 @@ impl Gates {
         telemetry::bus_gaps(from, self.ports.rooms.tell_gap_in(&channels));
     }
 
-    /// Keeps what a source held and is no event, as far as it can be shown. No retry can mend it.
+    /// Keeps an entry of a source that is not an event, as far as it can be shown. A retry cannot succeed.
     pub fn bury_unreadable(&self, from: &str, shown: BusEvent, reason: String) {
         telemetry::bus_events(from, "unreadable", 1);
         self.ports.dead_letters.bury(DeadLetter {
@@ -80,7 +81,7 @@ impl Gates {
         });
     }
 
-    /// Waits, a while at most, until dead letters are where they outlive the process.
+    /// Waits, for a limited time, until the dead letters are stored where they survive the process.
     pub async fn letters_settled(&self) {
         self.ports.dead_letters.settled().await;
     }

@@ -1,4 +1,4 @@
-//! What the flow needs of the world, as traits: each has a real implementation in an adapter and a fake in the tests.
+//! What the flow needs from the world, as traits. Each has a real implementation in an adapter and a fake in the tests.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,50 +17,52 @@ use crate::protocol::{BusEvent, ConnectionId, Payload, PluginName, Topic, User};
 
 /// The plugins of one generation, by name.
 ///
-/// An implementation enforces grants and limits, and logs and counts every fault; the flow only maps a fault to a
+/// An implementation enforces grants and limits, and logs and counts every fault. The flow only translates a fault to a
 /// code. Calls must be safe to cancel by dropping the future.
 #[async_trait]
 pub trait Plugins: Send + Sync + 'static {
-    /// What tells this plugin from every other that ever bore its name; `None` when there is none of that name.
+    /// The version of a plugin, which differs from every other version of that name; `None` if there is no such plugin.
     fn version(&self, plugin: &PluginName) -> Option<PluginVersion>;
 
     /// Asks an authorizer whether this user may do this on this topic.
     ///
     /// # Errors
-    /// [`Fault`] when there is no decision; the caller denies where the plugin is at fault, and otherwise cannot tell.
+    /// [`Fault`] if there is no decision. The caller denies if the plugin caused the fault; otherwise it treats the
+    /// decision as unknown.
     async fn authorize(&self, plugin: &PluginName, call: AuthorizerCall<'_>) -> Result<Decision, Fault>;
 
-    /// Asks an authorizer whose a credential is.
+    /// Asks an authorizer to identify the user of a credential.
     ///
     /// # Errors
-    /// [`Fault`] when there is no decision; the caller lets nobody in.
+    /// [`Fault`] if there is no decision; the caller accepts nobody.
     async fn identify(&self, plugin: &PluginName, call: IdentifyCall<'_>) -> Result<Recognition, Fault>;
 
-    /// Has a handler answer a message that met its schema.
+    /// Lets a handler answer a message that matches its schema.
     ///
     /// # Errors
-    /// [`Fault`] when the plugin failed; none of its effects may happen.
+    /// [`Fault`] if the plugin failed; none of its effects may happen.
     async fn handle(&self, plugin: &PluginName, call: HandlerCall<'_>) -> Result<Answer, Fault>;
 
-    /// Has a snapshot provider give a topic's state, not yet checked against the channel's schema.
+    /// Lets a snapshot plugin return a topic's state, not yet checked against the channel's schema.
     ///
     /// # Errors
-    /// [`Fault`] when there is none to be had; the caller refuses the subscription.
+    /// [`Fault`] if it returned none; the caller refuses the subscription.
     async fn provide(&self, plugin: &PluginName, context: &CallContext) -> Result<Vec<Payload>, Fault>;
 
-    /// Has a transform make the payload of a bridge rule; `None` when the event should not cross.
+    /// Lets a transform make the payload of a bridge rule; `None` if the event should not cross.
     ///
     /// # Errors
-    /// [`Fault`] when it failed; the event goes to the dead letters.
+    /// [`Fault`] if it failed; the event becomes a dead letter.
     async fn transform(&self, plugin: &PluginName, call: TransformCall<'_>) -> Result<Option<Payload>, Fault>;
 
-    /// The plugins that hear of connections, in the order they are told.
+    /// The plugins that listen for connections, in the order in which they are called.
     fn listeners(&self) -> Vec<PluginName>;
 
-    /// Tells a plugin of a connection, and returns what it wants to happen: granted, not yet checked against schemas.
+    /// Announces a connection to a plugin, and returns the effects that it asks for: they are granted, but not yet
+    /// checked against schemas.
     ///
     /// # Errors
-    /// [`Fault`] when the plugin failed; none of its effects may happen.
+    /// [`Fault`] if the plugin failed; none of its effects may happen.
     async fn changed(&self, plugin: &PluginName, call: ConnectionCall<'_>) -> Result<Vec<PluginEffect>, Fault>;
 }
 
@@ -71,13 +73,13 @@ pub struct TransformCall<'a> {
     pub channel: &'a str,
     /// The event.
     pub event: &'a BusEvent,
-    /// The topic the rule leads to.
+    /// The topic that the rule leads to.
     pub topic: &'a str,
-    /// What the rule's `payload` made of the event.
+    /// The result of the rule's `payload`.
     pub payload: &'a Payload,
 }
 
-/// A connection that came or went.
+/// An opened or closed connection.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionCall<'a> {
     /// The connection.
@@ -88,7 +90,7 @@ pub struct ConnectionCall<'a> {
     pub phase: Phase,
 }
 
-/// What a connection did.
+/// What happened to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// It cleared gate 1.
@@ -108,12 +110,12 @@ impl Phase {
     }
 }
 
-/// What a plugin is made of, component and manifest, as a digest.
+/// The version of a plugin: a digest of its component and its manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PluginVersion(pub [u8; 32]);
 
 impl PluginVersion {
-    /// The first 12 hexadecimal digits: what logs and people tell versions apart by.
+    /// The first 12 hexadecimal digits, by which logs and people tell versions apart.
     #[must_use]
     pub fn short(self) -> String {
         self.to_string()[..12].to_owned()
@@ -127,49 +129,49 @@ impl std::fmt::Display for PluginVersion {
     }
 }
 
-/// A credential to be recognised.
+/// A credential to identify.
 #[derive(Debug, Clone, Copy)]
 pub struct IdentifyCall<'a> {
-    /// The connection that brought it.
+    /// The connection that presented it.
     pub connection: &'a ConnectionId,
-    /// The credential as the contract has it: `{"token": "…"}` or `{"cookies": {"sid": "…"}}`.
+    /// The credential in the form of the contract: `{"token": "…"}` or `{"cookies": {"sid": "…"}}`.
     pub credential: &'a Payload,
 }
 
-/// What an authorizer makes of a credential.
+/// An authorizer's answer about a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recognition {
-    /// It is good.
+    /// The credential is valid.
     Admitted {
-        /// Whose it is; `None` is nobody's in particular: an anonymous connection. Its `expires_at` is not set.
+        /// The user; `None` for an anonymous connection. Its `expires_at` is not set.
         user: Option<User>,
-        /// How long it is good; zero is as long as the connection lasts.
+        /// How long the credential is valid; zero: for as long as the connection lasts.
         ttl: Duration,
     },
-    /// It is not; the reason is for the log, never for the client.
+    /// The credential is not valid. The reason is for the log, never for the client.
     Refused {
         /// The plugin's own words.
         reason: String,
     },
-    /// What that depends on is away; the reason is for the log, never for the client.
+    /// A service that the answer depends on is away. The reason is for the log, never for the client.
     Unknown {
         /// The plugin's own words.
         reason: String,
     },
 }
 
-/// What an authorizer is asked.
+/// The question to an authorizer.
 #[derive(Debug, Clone, Copy)]
 pub struct AuthorizerCall<'a> {
     /// Who asks, on which topic.
     pub context: &'a CallContext,
-    /// What they want to do.
+    /// What the user wants to do.
     pub action: Action,
     /// The message, when the action is [`Action::Send`].
     pub payload: Option<&'a Payload>,
 }
 
-/// What an authorizer decides on.
+/// The actions that an authorizer decides on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Gate 2.
@@ -199,7 +201,8 @@ pub enum Decision {
         /// The plugin's own words.
         reason: String,
     },
-    /// Neither: what it depends on is away. The reason is for the log, never for the client.
+    /// Neither yes nor no: a service that the decision depends on is away. The reason is for the log, never for the
+    /// client.
     CannotTell {
         /// The plugin's own words.
         reason: String,
@@ -209,46 +212,46 @@ pub enum Decision {
 /// How far a yes goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Grant {
-    /// How long the same question has the same answer; zero is for this once. An hour at most counts.
+    /// How long the same question has the same answer; zero: only this once. At most an hour counts.
     pub ttl: Duration,
 }
 
 impl Decision {
-    /// Yes, for this once.
+    /// Yes, only for this once.
     #[must_use]
     pub const fn allow() -> Self {
         Self::allow_for(Duration::ZERO)
     }
 
-    /// Yes, and for so long.
+    /// Yes, for this time.
     #[must_use]
     pub const fn allow_for(ttl: Duration) -> Self {
         Self::Allow(Grant { ttl })
     }
 }
 
-/// What a handler is asked.
+/// The question to a handler.
 #[derive(Debug, Clone, Copy)]
 pub struct HandlerCall<'a> {
     /// Who sends, on which topic.
     pub context: &'a CallContext,
-    /// The message, having met the channel's inbound schema.
+    /// The message; it matches the channel's inbound schema.
     pub payload: &'a Payload,
 }
 
-/// A handler's answer: it took the message, or it refused it.
+/// A handler's answer: it accepted the message, or refused it.
 pub type Answer = Result<Outcome, PluginRefusal>;
 
-/// What a handler that took the message wants to happen, granted but not yet checked against schemas.
+/// The effects of a handler that accepted the message. They are granted, but not yet checked against schemas.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outcome {
-    /// The receipt for the sender.
+    /// The reply to the sender.
     pub reply: Option<Payload>,
-    /// In the order the plugin returned them.
+    /// In the order in which the plugin returned them.
     pub effects: Vec<PluginEffect>,
 }
 
-/// One effect, as a plugin asks for it.
+/// One effect that a plugin asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PluginEffect {
     /// Publish a payload on a topic.
@@ -271,54 +274,54 @@ pub enum PluginEffect {
     },
 }
 
-/// A handler's no. The client sees a code; only the sentence of `InvalidPayload` reaches it.
+/// A handler's refusal. The client sees a code; only the sentence of `InvalidPayload` reaches the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PluginRefusal {
     /// The message is not acceptable; the sentence tells the client why.
     InvalidPayload(String),
-    /// This user may not; the sentence is for the log.
+    /// This user may not do it; the sentence is for the log.
     Forbidden(String),
-    /// Not now; the sentence is for the log.
+    /// Not possible now; the sentence is for the log.
     Unavailable(String),
     /// The handler could not do its work; the sentence is for the log.
     Failed(String),
 }
 
-/// Where cleared publications go: the connections subscribed to the topic.
+/// Delivers cleared publications to the connections that are subscribed to the topic.
 pub trait Rooms: Send + Sync + 'static {
     /// Queues a publication for every subscriber of its topic; never waits.
     fn deliver(&self, publication: &Publication);
-    /// Tells every subscriber of a topic that it may have missed publications; never waits.
+    /// Sends a gap to every subscriber of a topic: it may have missed publications. Never waits.
     fn tell_gap(&self, topic: &Topic);
-    /// Tells every subscriber of every topic of these channels, named by their templates, the same; never waits. Returns
-    /// how many topics that were.
+    /// Sends a gap to every subscriber of every topic of these channels, named by their templates. Never waits. Returns
+    /// how many topics those are.
     fn tell_gap_in(&self, channels: &BTreeSet<&str>) -> usize;
 }
 
 /// The clients connected to this node.
 pub trait Clients: Send + Sync + 'static {
-    /// Ends the sessions whose credential a revocation covers, or takes its topic from whom it covers, tells them, and has
-    /// the gates of what its user holds besides asked again, soon. Never waits.
+    /// Ends the sessions whose credential a revocation covers, or ends the subscriptions that it covers; informs those
+    /// clients, and has the other subscriptions of its user checked again soon. Never waits.
     fn revoke(&self, revocation: &Arc<Revocation>) -> Touched;
 }
 
-/// What a revocation ended on this node.
+/// What a revocation changed on this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Touched {
-    /// Sessions ended.
+    /// Ended sessions.
     pub sessions: usize,
-    /// Subscriptions left, in sessions that go on.
+    /// Ended subscriptions, in sessions that continue.
     pub subscriptions: usize,
-    /// Sessions that go on and whose subscriptions are judged again.
+    /// Sessions that continue and whose subscriptions are checked again.
     pub rechecked: usize,
 }
 
-/// Where bus events go: the queue the bridge reads.
+/// The queue of bus events that the bridge reads.
 pub trait Bus: Send + Sync + 'static {
-    /// Queues all of the events or none.
+    /// Queues all events or none.
     ///
     /// # Errors
-    /// [`BusFull`] when there is no room for all of them.
+    /// [`BusFull`] if there is no room for all of them.
     fn publish(&self, events: Vec<BusEvent>) -> Result<(), BusFull>;
 }
 
@@ -330,68 +333,69 @@ pub struct BusFull;
 /// Recognises one kind of credential.
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {
-    /// The cookies it is shown besides `auth.cookie`, where the client gave no token.
+    /// The cookies that it receives in addition to `auth.cookie`, if the client gave no token.
     fn cookies(&self) -> &[String] {
         &[]
     }
 
-    /// Looks at a credential. Bounds the time it takes by itself, below the time a handshake may take.
+    /// Identifies the user of a credential. It limits its own time to less than the time of a handshake.
     async fn identify(&self, shown: &Shown<'_>) -> Identity;
 
-    /// Whether it can judge credentials at all: not before the keys it checks them with were read for the first time.
-    /// Until it can, the server is not ready.
+    /// Whether it can check credentials at all, which needs a first successful read of its keys. Until then the server
+    /// is not ready.
     fn has_keys(&self) -> bool {
         true
     }
 
-    /// What a credential with this id of its own is called in [`User::token_id`]; `None` where none has one.
+    /// The value in [`User::token_id`] for a credential with this id; `None` if its credentials have no ids.
     fn token_id(&self, id: &str) -> Option<String> {
         Some(id.to_owned())
     }
 
-    /// Whether it can look again at a credential whose user it found.
+    /// Whether it can check a credential again whose user it found.
     fn looks_again(&self) -> bool {
         false
     }
 
-    /// Looks again at a credential by which it found this user. Not a use of it, and bounded in time as
-    /// [`Provider::identify`] is.
+    /// Checks a credential again by which it found this user. This is not a use of the credential. Its time is limited
+    /// as in [`Provider::identify`].
     async fn look_again(&self, _shown: &Shown<'_>, _user: &User) -> Identity {
         Identity::NotMine
     }
 
-    /// Whether what it asks, and is to answer, fits: not before that was looked at. Until it does nobody comes in by it, and
-    /// the server is not ready.
+    /// Whether it is known to work with its source, such as a query with the right columns. Until then it accepts
+    /// nobody, and the server is not ready.
     fn is_fit(&self) -> bool {
         true
     }
 
-    /// Something of this user was revoked: answers about them that are kept, or asked for and not there yet, answer for
-    /// nobody who comes from now on. Never waits.
+    /// Called after a revocation for this user: drops cached answers about the user, and ignores answers that are on
+    /// their way. Never waits.
     fn forget(&self, _user_id: &str) {}
 }
 
-/// What a provider makes of a credential.
+/// A provider's answer about a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
-    /// Another kind of credential; ask the next provider.
+    /// Another kind of credential: ask the next provider.
     NotMine,
     /// This user.
     User(User),
-    /// This kind of credential, but no good.
+    /// A credential of this kind, but not a valid one.
     Refused(crate::protocol::Code),
 }
 
-/// Whether what survives a restart can be reached.
+/// Whether the store is reachable.
 pub trait StoreHealth: Send + Sync + 'static {
-    /// Whether the store was opened and does not work now. Until it does, the server is not ready.
+    /// Whether the store was opened but does not work now. Until it does, the server is not ready.
     fn is_away(&self) -> bool;
 }
 
 /// Whether the sources of bus events could be read.
 pub trait BusSources: Send + Sync + 'static {
-    /// The sources that this process has not read once since it started, by the names that metrics have:
-    /// `postgres:tidegate_outbox`. While there is one the server is not ready; a source that is away later leaves it ready.
+    /// The sources that this process has not read since its start, by the names that metrics use:
+    /// `postgres:tidegate_outbox`. While there is one, the server is not ready. A source that goes away later leaves
+    /// the server ready.
     fn unread(&self) -> Vec<String>;
 }
 
@@ -421,21 +425,21 @@ impl Clock for SystemClock {
     }
 }
 
-/// The ports of a gate keeper, chosen once in `app`.
+/// The ports of the gates, chosen once in `app`.
 #[derive(Clone)]
 pub struct Ports {
-    /// Publications out.
+    /// Outgoing publications.
     pub rooms: Arc<dyn Rooms>,
     /// The other nodes.
     pub broker: Arc<dyn Broker>,
-    /// Bus events out.
+    /// Outgoing bus events.
     pub bus: Arc<dyn Bus>,
     /// Bus events that could not cross.
     pub dead_letters: Arc<dyn DeadLetters>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Sessions and subscriptions that end before their time.
+    /// The sessions and subscriptions of this node, for revocations.
     pub clients: Arc<dyn Clients>,
-    /// What is revoked.
+    /// The revocations in force.
     pub revocations: Arc<Revocations>,
 }

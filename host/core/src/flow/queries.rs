@@ -1,36 +1,36 @@
-//! Named queries as a port: what lies behind `tidegate:sql`. Grants, rates and the time a query may take are the caller's
-//! business.
+//! Named queries as a port: the service behind `tidegate:sql`. The caller checks grants, rates and the time of a query.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-/// Questions to a database, which they never change.
+/// Queries to a database, which they never change.
 #[async_trait]
 pub trait Queries: Send + Sync + 'static {
-    /// Makes sure that this is one question which the database can answer. Called before the plugin that is granted it
+    /// Checks that this is a single query that the database can answer. Called before the plugin with this grant
     /// serves.
     ///
     /// # Errors
     /// [`QueryMistake`].
     async fn prepare(&self, sql: &str) -> Result<Query, QueryMistake>;
 
-    /// Asks it. `params` are as many as the query takes. Dropping the future ends the work of the database as well.
+    /// Runs the query. `params` has as many values as the query has parameters. Dropping the future also ends the work
+    /// of the database.
     ///
     /// # Errors
     /// [`QueryError`].
     async fn run(&self, query: &Query, params: &[QueryParam], bounds: QueryBounds) -> Result<String, QueryError>;
 }
 
-/// A question that was prepared.
+/// A prepared query.
 #[derive(Debug, Clone)]
 pub struct Query {
-    /// The statement, as the database is asked it.
+    /// The statement as the database receives it.
     pub sql: Arc<str>,
-    /// How many parameters it takes; `None` when nobody looked.
+    /// How many parameters it has; `None` if nobody checked.
     pub params: Option<usize>,
-    /// What a row of its answer is; `None` when nobody looked.
+    /// The columns of a row; `None` if nobody checked.
     pub columns: Option<Vec<QueryColumn>>,
 }
 
@@ -39,9 +39,9 @@ pub struct Query {
 pub struct QueryColumn {
     /// Its name.
     pub name: String,
-    /// What it holds, as far as the database says.
+    /// The kind of its values, as far as the database says.
     pub kind: ColumnKind,
-    /// The type as the database calls it.
+    /// The name of the type in the database.
     pub called: String,
 }
 
@@ -50,11 +50,11 @@ pub struct QueryColumn {
 pub enum ColumnKind {
     /// Integers.
     Integer,
-    /// Numbers that keep their digits.
+    /// Numbers with exact digits.
     Decimal,
-    /// Numbers that do not.
+    /// Numbers without exact digits.
     Float,
-    /// Texts, and what is written as one.
+    /// Texts, and types that are written as texts.
     Text,
     /// Truth values.
     Bool,
@@ -64,15 +64,15 @@ pub enum ColumnKind {
     List,
     /// Bytes.
     Bytes,
-    /// Moments; they are answered as RFC 3339 with an offset.
+    /// Moments; answers have them as RFC 3339 with an offset.
     Moment,
-    /// Dates and times that do not say of which zone, and spans of time.
+    /// Dates and times without a time zone, and intervals.
     LocalTime,
-    /// Anything: the database does not say, or it is a type of the company's.
+    /// Anything: the database does not say, or it is a custom type.
     Unknown,
 }
 
-/// A value in place of `$1`.
+/// A value for `$1`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum QueryParam {
     /// NULL.
@@ -87,24 +87,24 @@ pub enum QueryParam {
     Text(String),
 }
 
-/// How much one answer may be.
+/// The limits of one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryBounds {
     /// Rows.
     pub rows_max: usize,
     /// The whole answer as JSON text, in bytes.
     pub bytes_max: usize,
-    /// The time; the caller goes away by itself then, and the database need not work any longer.
+    /// The time. The caller stops waiting after it by itself, and the database should stop working.
     pub time_max: Duration,
 }
 
 /// Why a query cannot be granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryMistake {
-    /// It is no single question, or the database does not understand it.
+    /// It is not a single query, or the database does not understand it.
     #[error("{0}")]
     Refused(String),
-    /// The database is away; nothing was found out about the query.
+    /// The database is away, so the query could not be checked.
     #[error("{0}")]
     Unavailable(String),
 }
@@ -112,16 +112,16 @@ pub enum QueryMistake {
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// There are more rows than the bounds say.
+    /// There are more rows than the limit.
     #[error("the answer has too many rows")]
     TooManyRows,
-    /// There are more bytes than the bounds say.
+    /// There are more bytes than the limit.
     #[error("the answer has too many bytes")]
     TooManyBytes,
-    /// A parameter is no value of the type that stands in its place.
+    /// A parameter's value does not fit its type.
     #[error("{0}")]
     Params(String),
-    /// The database is away, or refused.
+    /// The database is away, or refused the query.
     #[error("{0}")]
     Unavailable(String),
 }

@@ -1,4 +1,4 @@
-//! How often one user may send on one channel. The only home of `governor`.
+//! Limits how often one user may send on one channel. The only home of `governor`.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::CallContext;
 use crate::channels::{Catalog, Rate};
 use crate::protocol::{Code, Refusal};
 
-/// The windows of every rated channel. They outlive a reload that leaves the channel's rate as it was.
+/// The windows of all channels with a rate. A window survives a reload that does not change the channel's rate.
 #[derive(Default)]
 pub(super) struct Rates {
     by_channel: DashMap<(String, Rate), Arc<Windows>>,
@@ -28,7 +28,7 @@ type Windows = RateLimiter<
 >;
 
 impl Rates {
-    /// Takes one message out of the sender's window: the user's, or the connection's when it is anonymous.
+    /// Takes one message from the sender's window: the window of the user, or of the connection if it is anonymous.
     pub(super) fn take(&self, channel: &str, rate: Rate, context: &CallContext) -> Result<(), Refusal> {
         let windows = self.windows(channel, rate);
         let sender = match &context.user {
@@ -47,14 +47,14 @@ impl Rates {
         entry.or_insert_with(|| Arc::new(RateLimiter::dashmap_with_clock(quota(rate), TokioClock::new()))).clone()
     }
 
-    /// Forgets the windows of senders that fell silent.
+    /// Removes the windows of silent senders.
     pub(super) fn sweep(&self) {
         for windows in &self.by_channel {
             windows.retain_recent();
         }
     }
 
-    /// Forgets channels that a new catalog no longer has, or has at another rate.
+    /// Removes the windows of channels that a new catalog no longer has, or has with another rate.
     pub(super) fn keep_only(&self, catalog: &Catalog) {
         let rated: std::collections::HashSet<(String, Rate)> = catalog
             .channels()
@@ -68,7 +68,7 @@ impl Rates {
 }
 
 fn quota(rate: Rate) -> Quota {
-    // A rate finer than a nanosecond a message is no rate; the floor keeps the quota well-defined.
+    // A rate with less than a nanosecond for a message is not a useful rate; the floor keeps the quota well-defined.
     let period = (rate.per / rate.messages.get()).max(Duration::from_nanos(1));
     Quota::with_period(period).unwrap_or_else(|| Quota::per_second(NonZeroU32::MAX)).allow_burst(rate.messages)
 }

@@ -1,4 +1,4 @@
-//! After a reload, a revocation or the end of a grant: which topics a session may keep.
+//! Which topics a session may keep after a reload, a revocation or the end of a grant.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ impl Gates {
     /// The same for one topic, which it releases. The caller settles the room and tells the client.
     pub(super) async fn reauthorize_topic(&self, session: &Session, topic: &Topic) -> Option<Code> {
         let serving = self.serving();
-        // A topic that is no longer declared is for the recheck.
+        // A topic that is no longer declared is the business of `recheck`.
         let resolved = serving.catalog.resolve(topic.as_str())?;
         let by = serving.authorizer(&resolved);
         let user = session.user();
@@ -101,7 +101,7 @@ impl Gates {
         }
     }
 
-    /// Keeps a topic in doubt, or releases it where there is no more time for that.
+    /// Keeps a topic in doubt, or releases it if the time for that has ended.
     fn doubt(&self, session: &Session, context: &CallContext, doubt: Option<Doubt>) -> Option<Code> {
         let (topic, channel) = (context.topic(), context.channel());
         match doubt {
@@ -117,17 +117,16 @@ impl Gates {
         }
     }
 
-    /// How long what is held is kept in doubt.
+    /// How long a topic may be kept in doubt.
     const fn grace(&self) -> Duration {
         self.auth.lifetimes.recheck_grace
     }
 
-    /// When the first of a session's subscriptions is to be asked about again, if any is, in the time of
-    /// [`Gates::elapsed`].
+    /// When the first subscription of a session must be re-authorized, if any, in the time of [`Gates::elapsed`].
     ///
-    /// A little before the grant is over, by up to a tenth of what is left of it: those granted at once are not all
-    /// asked about at once. Where the authorizer grants no time, `auth.recheck` after it was asked. Where it could not tell,
-    /// sooner.
+    /// That is a little before the grant ends, by up to a tenth of the remaining time, so that subscriptions granted at
+    /// the same time are not all re-authorized at the same time. If the authorizer grants no time, `auth.recheck` after
+    /// it was asked. If it could not decide, sooner.
     #[must_use]
     pub fn next_recheck(&self, session: &Session) -> Option<Instant> {
         session.all_grounds().iter().filter_map(due).min()
@@ -151,7 +150,7 @@ fn ask_again(held: &Authorized) -> Option<Instant> {
 }
 
 impl Serving {
-    /// Who has to say yes to a subscription.
+    /// The authorizer that must say yes to a subscription.
     pub(super) fn authorizer(&self, resolved: &Resolved) -> Option<Authorizer> {
         let plugin = resolved.channel.authorizer.as_ref();
         plugin.map(|plugin| (plugin.clone(), self.plugins.version(plugin)))

@@ -1,19 +1,19 @@
-//! What an operator is told of the plugins: which versions there are, what became of each, and how it fares.
+//! The plugin versions for operators: active, standby, draining, rejected and quarantined versions, and how they do.
 
 use std::io;
 
 use serde::Serialize;
 
-/// Who knows the versions of the plugins.
+/// Knows the versions of the plugins.
 pub trait PluginRoster: Send + Sync + 'static {
-    /// Every version there is something to say about, by name; of one name the active version first.
+    /// All known versions, sorted by name; for one name the active version comes first.
     fn list(&self) -> Vec<PluginStatus>;
 
-    /// Lets versions in again that are quarantined, all that a plugin's name or 12 or more digits of a digest mean, and
-    /// returns them. Blocks.
+    /// Re-admits the quarantined versions that a plugin's name, or 12 or more digits of a digest, match, and returns
+    /// them. Blocks.
     ///
     /// # Errors
-    /// The operating system's, when that cannot be kept; then none is let in.
+    /// The operating system's error if the change cannot be stored; then no version is re-admitted.
     fn clear(&self, what: &str) -> io::Result<Vec<PluginStatus>>;
 }
 
@@ -22,33 +22,34 @@ pub trait PluginRoster: Send + Sync + 'static {
 pub struct PluginStatus {
     /// Its directory's name.
     pub name: String,
-    /// What became of it.
+    /// The state of the version.
     pub state: PluginState,
-    /// Component and `plugin.yaml` together, 64 hexadecimal digits; `None` when one of them could not be read.
+    /// The digest of component and `plugin.yaml` together, 64 hexadecimal digits; `None` if one of them could not be
+    /// read.
     pub version: Option<String>,
     /// The SHA-256 of the component, 64 hexadecimal digits; `None` as above.
     pub digest: Option<String>,
     /// When it was loaded, rejected or quarantined, in seconds since the Unix epoch.
     pub since_unix_s: u64,
-    /// Why it was rejected or quarantined; nothing in every other state.
+    /// Why it was rejected or quarantined; empty in every other state.
     pub reasons: Vec<String>,
-    /// What it did since it was loaded; `None` when it was rejected or quarantined.
+    /// What it did since it was loaded; `None` if it was rejected or quarantined.
     pub service: Option<PluginService>,
 }
 
-/// What became of a version.
+/// The state of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PluginState {
     /// New calls go to it.
     Active,
-    /// Replaced not long ago, and kept whole in case the active one fails.
+    /// It was replaced recently, and is kept ready in case the active version fails.
     Standby,
-    /// Calls that began before it was replaced still run.
+    /// It was replaced, and calls that began before still run.
     Draining,
-    /// The last reload wanted it and could not have it.
+    /// The last reload tried to load it, but could not.
     Rejected,
-    /// It failed after a swap and was taken back; it is not let in again until somebody clears it.
+    /// It failed after a swap and was rolled back. It is not loaded again until somebody clears it.
     Quarantined,
 }
 
@@ -66,20 +67,20 @@ impl PluginState {
     }
 }
 
-/// What a version that was loaded did since.
+/// What a loaded version did since it was loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PluginService {
-    /// What it can be, in the contract's words.
+    /// Its kinds, in the words of the contract.
     pub kinds: Vec<&'static str>,
     /// Whether its native code came from the cache.
     pub cached: bool,
-    /// Golden vectors it answered before it served.
+    /// Golden vectors that it passed before it served.
     pub vectors: usize,
-    /// Instances alive, at work or at rest.
+    /// Live instances, working or resting.
     pub instances: u32,
-    /// Whose calls are kept from it after too many faults: `authorizer`, `worker` (every other kind).
+    /// The classes of calls that are paused after too many faults: `authorizer`, `worker` (every other kind).
     pub paused: Vec<&'static str>,
-    /// Calls that ended, well or not.
+    /// Ended calls, successful or not.
     pub calls: u64,
     /// Calls that ended in a fault.
     pub faults: u64,
@@ -87,12 +88,12 @@ pub struct PluginService {
     pub last_fault: Option<LastFault>,
 }
 
-/// A fault that is remembered.
+/// A remembered fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LastFault {
     /// `trap`, `timeout`, …
     pub kind: &'static str,
-    /// For the operator; bounded.
+    /// For the operator; of limited length.
     pub detail: String,
     /// When, in seconds since the Unix epoch.
     pub at_unix_s: u64,

@@ -1,4 +1,4 @@
-//! What the gates remember of one connection: its user and the topics it cleared gate 2 for.
+//! What the gates remember of one connection: its user, and the topics for which it cleared gate 2.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use super::ports::PluginVersion;
 use crate::channels::{Channel, Resolved};
 use crate::protocol::{Code, ConnectionId, Generation, PluginName, Topic, User};
 
-/// No catalog has this number: a topic held under it is judged by the next recheck.
+/// No catalog has this number: the next recheck checks every topic that is held with it.
 const UNJUDGED: Generation = Generation(u64::MAX);
 
-/// One connection's standing with the gates. Shared by the connection's tasks; every method is short.
+/// The state of one connection at the gates. The connection's tasks share it; every method is short.
 #[derive(Debug)]
 pub struct Session {
     connection: ConnectionId,
-    /// The cookies of the handshake, to renew by.
+    /// The cookies of the handshake, for renewing.
     cookies: Option<Arc<Brought>>,
     state: Mutex<State>,
 }
@@ -31,24 +31,24 @@ struct State {
     user: Option<Arc<User>>,
     held: HashMap<Topic, Held>,
     closed: bool,
-    /// Who can look again at the user's credential, if anybody can.
+    /// The provider that can check the user's credential again, if any.
     looked_at: Option<LookedAt>,
-    /// When the client is to be told that its credential ends.
+    /// When to announce the end of the credential to the client.
     told: Told,
-    /// The end before which its credential was looked at last, and whether that was the end itself.
+    /// The end before which the credential was checked last, and whether that was the end itself.
     looked_for: Option<(u64, bool)>,
 }
 
-/// When a client is to be told that its credential ends.
+/// When to announce the end of a credential to the client.
 #[derive(Debug, Clone, Copy, Default)]
 struct Told {
-    /// The end that this is about, in seconds since the Unix epoch; `None` when nothing is decided.
+    /// The end that this is about, in seconds since the Unix epoch; `None` if nothing is decided yet.
     ends_at: Option<u64>,
-    /// The moment, in milliseconds since the Unix epoch; `None` is never, or it was told.
+    /// The moment, in milliseconds since the Unix epoch; `None`: never, or it was announced already.
     at_ms: Option<u64>,
 }
 
-/// On what grounds a topic is held.
+/// The reasons for holding a topic.
 #[derive(Debug)]
 struct Held {
     /// The channel that declares it, of that generation.
@@ -58,24 +58,24 @@ struct Held {
     grounds: Grounds,
 }
 
-/// What authorizers said of a topic that is held.
+/// The answers of authorizers about a held topic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Grounds {
-    /// The one that last let the user as it is now in; `None` when that is to be asked again.
+    /// The authorizer that last admitted the present user; `None` if it must be asked again.
     pub(super) authorized: Option<Authorized>,
-    /// That the one that was asked since could not tell.
+    /// The doubt, if the authorizer asked since could not decide.
     pub(super) doubt: Option<Doubt>,
 }
 
-/// Who said yes to a subscription, and for how long.
+/// The authorizer that said yes to a subscription, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Authorized {
-    /// `None` where nobody has to.
+    /// `None` if no authorizer is needed.
     pub(super) by: Option<Authorizer>,
     pub(super) granted: Granted,
 }
 
-/// An authorizer, and which version of it.
+/// An authorizer and its version.
 pub(super) type Authorizer = (PluginName, Option<PluginVersion>);
 
 impl State {
@@ -90,20 +90,20 @@ impl State {
         self.told = Told::default();
     }
 
-    /// Whether this very user is still the session's: a renewed one is another.
+    /// Whether exactly this user is still the session's user. A renewed user is another one.
     fn is_of(&self, user: Option<&Arc<User>>) -> bool {
         self.user.as_ref().map(Arc::as_ptr) == user.map(Arc::as_ptr)
     }
 }
 
 impl Session {
-    /// A session that holds nothing yet.
+    /// A session that holds no topics yet.
     #[must_use]
     pub fn new(connection: ConnectionId, user: Option<Arc<User>>) -> Self {
         Self::admitted(connection, Admission { user, cookies: None, looked_at: None })
     }
 
-    /// The session of a connection that gate 1 let in.
+    /// The session of a connection that gate 1 accepted.
     #[must_use]
     pub fn admitted(connection: ConnectionId, admission: Admission) -> Self {
         let Admission { user, cookies, looked_at } = admission;
@@ -117,23 +117,24 @@ impl Session {
         self.cookies.clone()
     }
 
-    /// Who can look again at the credential of the user as it is now.
+    /// The provider that can check the present user's credential again.
     pub(super) fn looked_at(&self) -> Option<(LookedAt, Arc<User>)> {
         let state = self.state.lock();
         Some((state.looked_at.clone()?, state.user.clone()?))
     }
 
-    /// Notes that the credential is looked at before this end, or the telling of it, takes place; false when it was.
+    /// Notes that the credential is checked before this end, or before its announcement; `false` if it was noted
+    /// already.
     pub(super) fn looks_for(&self, ends_at: u64, is_over: bool) -> bool {
         self.state.lock().looked_for.replace((ends_at, is_over)) != Some((ends_at, is_over))
     }
 
-    /// Whether this very user is still the session's.
+    /// Whether exactly this user is still the session's user.
     pub(super) fn is_of(&self, user: &Arc<User>) -> bool {
         self.state.lock().is_of(Some(user))
     }
 
-    /// Puts what was found out about this very user in its place, unless another credential came meanwhile.
+    /// Replaces exactly this user with what was found out, unless another credential came meanwhile.
     pub(super) fn replace_user(&self, user: &Arc<User>, found: User) -> bool {
         let mut state = self.state.lock();
         let is_same = state.is_of(Some(user));
@@ -155,7 +156,7 @@ impl Session {
         self.state.lock().user.clone()
     }
 
-    /// Whether gate 2 was cleared for the topic and not lost since.
+    /// Whether the session holds the topic: it cleared gate 2 and has not lost it since.
     #[must_use]
     pub fn holds(&self, topic: &Topic) -> bool {
         self.state.lock().held.contains_key(topic)
@@ -173,13 +174,13 @@ impl Session {
         self.state.lock().held.keys().cloned().collect()
     }
 
-    /// How many topics are held.
+    /// The number of held topics.
     #[must_use]
     pub fn topics_count(&self) -> usize {
         self.state.lock().held.len()
     }
 
-    /// Ends the session: from now on it takes no topic. Returns those it held.
+    /// Ends the session: from now on it takes no topics. Returns the topics that it held.
     pub fn close(&self) -> Vec<Topic> {
         let mut state = self.state.lock();
         state.closed = true;
@@ -192,8 +193,8 @@ impl Session {
         self.state.lock().closed
     }
 
-    /// Puts a renewed user in the place of the one there was, unless it is another's. What the old roles admitted is
-    /// judged again by the next recheck.
+    /// Replaces the user with a renewed one, unless the session belongs to another user. The next recheck checks again
+    /// what the old roles admitted.
     pub(super) fn become_user(&self, user: Arc<User>, looked_at: Option<LookedAt>) -> bool {
         let mut state = self.state.lock();
         if state.user.as_ref().is_some_and(|current| (&current.id, &current.tenant) != (&user.id, &user.tenant)) {
@@ -204,8 +205,8 @@ impl Session {
         true
     }
 
-    /// When this user is to be told that its credential ends at `ends_at`, decided the first time; `None` when never, when
-    /// it was, and when the session has another user now.
+    /// When to announce to this user that its credential ends at `ends_at`, decided on the first call; `None` if never,
+    /// if it was announced already, and if the session has another user now.
     pub(super) fn tell_at(&self, user: &Arc<User>, ends_at: u64, decide: impl FnOnce() -> Option<u64>) -> Option<u64> {
         let mut state = self.state.lock();
         if !state.is_of(Some(user)) {
@@ -217,13 +218,13 @@ impl Session {
         state.told.at_ms
     }
 
-    /// The client was told that its credential ends.
+    /// Notes that the end of the credential was announced to the client.
     pub fn was_told(&self) {
         self.state.lock().told.at_ms = None;
     }
 
-    /// Takes a topic that `generation` admitted `user` to and `authorized` let it into, unless the session is over or
-    /// `max` are held already. Says whether it was held before.
+    /// Takes a topic to which `generation` admitted `user` and for which `authorized` said yes, unless the session has
+    /// ended or holds `max` topics already. Returns whether it held the topic before.
     pub(super) fn hold(
         &self,
         resolved: &Resolved,
@@ -240,7 +241,7 @@ impl Session {
         if state.held.len() >= max && !state.held.contains_key(topic) {
             return Err(Code::TooManySubscriptions);
         }
-        // The user was renewed while the gate decided on the old one: what follows the join decides again.
+        // The user was renewed while the gate decided on the old one; the check after the join decides again.
         let is_judged = state.is_of(user);
         let held = Held {
             channel,
@@ -258,17 +259,17 @@ impl Session {
         }
     }
 
-    /// What authorizers said of a topic; `None` when it is not held.
+    /// The answers of authorizers about a topic; `None` if it is not held.
     pub(super) fn grounds(&self, topic: &Topic) -> Option<Grounds> {
         self.state.lock().held.get(topic).map(|held| held.grounds.clone())
     }
 
-    /// What authorizers said of all that is held.
+    /// The answers of authorizers about all held topics.
     pub(super) fn all_grounds(&self) -> Vec<Grounds> {
         self.state.lock().held.values().map(|held| held.grounds.clone()).collect()
     }
 
-    /// Notes who let `user` into a topic still held. Another user than that is to be asked about again.
+    /// Notes which authorizer admitted `user` to a topic that is still held. Another user must be re-authorized.
     pub(super) fn authorize(&self, topic: &Topic, user: Option<&Arc<User>>, authorized: Authorized) {
         let mut state = self.state.lock();
         let is_judged = state.is_of(user);
@@ -277,7 +278,7 @@ impl Session {
         }
     }
 
-    /// Notes that a topic still held is held in doubt.
+    /// Notes that a topic that is still held is in doubt.
     pub(super) fn doubt(&self, topic: &Topic, doubt: Doubt) {
         if let Some(held) = self.state.lock().held.get_mut(topic) {
             held.grounds.doubt = Some(doubt);
@@ -288,7 +289,7 @@ impl Session {
         self.state.lock().held.remove(topic).is_some()
     }
 
-    /// The topics last admitted by another generation than `generation`.
+    /// The topics that another generation than `generation` admitted last.
     pub(super) fn held_before(&self, generation: Generation) -> Vec<Topic> {
         let state = self.state.lock();
         state.held.iter().filter(|(_, held)| held.admitted_by != generation).map(|(topic, _)| topic.clone()).collect()

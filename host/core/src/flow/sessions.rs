@@ -1,31 +1,33 @@
-//! When the sessions of a web application were used, as a port: what lies behind the idle and absolute timeouts of the
-//! `session` provider. Whose a session is, its query says ([`super::queries`]); this is the server's own record beside it.
+//! The use of a web application's sessions, as a port: the data behind the idle and absolute timeouts of the `session`
+//! provider. The provider's query says whose a session is ([`super::queries`]); this is the server's own record next to
+//! it.
 
 use async_trait::async_trait;
 
-/// Remembers when sessions were first and last used, for all nodes that share the store, through restarts.
+/// Remembers when sessions were first and last used, for all nodes that share the store, also after restarts.
 #[async_trait]
 pub trait Sessions: Send + Sync + 'static {
-    /// Makes it ready for use; nothing when it is. Called before a session is looked for.
+    /// Opens the store, if it is not open. Called before a session is looked up.
     ///
     /// # Errors
     /// [`SessionsError`].
     async fn open(&self) -> Result<(), SessionsError>;
 
-    /// When a session was used, as far as it was written back; `None` when it never was.
+    /// When a session was used, as far as it was written back; `None` if it never was.
     ///
     /// # Errors
     /// [`SessionsError`].
     async fn used(&self, key: &SessionKey) -> Result<Option<SessionUse>, SessionsError>;
 
-    /// Writes back when these sessions were used, at most [`BATCH_MAX`] of them, each key once. Widens what is known:
-    /// `first` never gets later and `last` never earlier, in whatever order nodes write. All are written or none.
+    /// Writes back when these sessions were used, at most [`BATCH_MAX`] of them, each key once. It only widens the
+    /// known time: `first` never gets later and `last` never earlier, in whatever order nodes write. It writes all of
+    /// them or none.
     ///
     /// # Errors
     /// [`SessionsError`].
     async fn write_back(&self, used: &[(SessionKey, SessionUse)]) -> Result<(), SessionsError>;
 
-    /// Forgets sessions last used before this time. How many there were.
+    /// Removes sessions last used before this time. Returns how many there were.
     ///
     /// # Errors
     /// [`SessionsError`].
@@ -35,8 +37,8 @@ pub trait Sessions: Send + Sync + 'static {
 /// Most sessions of one [`Sessions::write_back`].
 pub const BATCH_MAX: usize = 500;
 
-/// Names a session without being its id: the SHA-256 of the cookie's name and the id, in hex. Who reads the table can
-/// use nobody's session.
+/// Names a session without revealing its id: the SHA-256 of the cookie's name and the id, in hex. A reader of the table
+/// cannot use anybody's session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionKey(String);
 
@@ -47,7 +49,7 @@ impl SessionKey {
         Self(hash.into())
     }
 
-    /// As it is stored.
+    /// The stored form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -64,7 +66,7 @@ pub struct SessionUse {
 }
 
 impl SessionUse {
-    /// Both what this and what another node knows.
+    /// The union of what this node and another node know.
     #[must_use]
     pub fn widened(self, other: Self) -> Self {
         Self {

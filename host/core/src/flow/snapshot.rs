@@ -1,4 +1,4 @@
-//! The state of a topic for who has just joined it: asked of a plugin, judged like any publication.
+//! The state of a topic for a new subscriber: a plugin returns it, and it is checked like any publication.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::ports::{Exceeded, Fault, FaultKind, PluginVersion};
 use super::{CallContext, Gates, Serving};
 use crate::protocol::{Code, Payload, PluginName, Refusal};
 
-/// A snapshot to be asked for, of the generation that admitted the subscription.
+/// A snapshot to request, for the generation that admitted the subscription.
 pub(super) struct Owed {
     pub(super) serving: Arc<Serving>,
     pub(super) context: CallContext,

@@ -50,7 +50,7 @@ impl Gates {
         let user = self.user_of(session)?;
         let context = CallContext { resolved, user, connection: session.connection().clone() };
         context.resolved.channel.scope.admit(context.user.as_deref(), context.params())?;
-        // Before the authorizer, so that a client over its limit costs no plugin call; `hold` decides again.
+        // Before the authorizer, so that a client over its limit causes no plugin call; `hold` checks the limit again.
         let max = self.limits.subscriptions_per_connection_max;
         if session.topics_count() >= max && !session.holds(context.topic()) {
             return Err(Code::TooManySubscriptions.into());
@@ -62,7 +62,7 @@ impl Gates {
         let receipt = SubscribeReceipt {
             channel: context.topic().clone(),
             params: context.params().clone(),
-            // No channel keeps history: whoever asks for what it missed is told that it is gone.
+            // No channel keeps history: a client that asks for missed publications learns that they are gone.
             unrecovered: request.since.as_ref().map(|_| "expired"),
             snapshot: None,
         };
@@ -83,7 +83,7 @@ impl Gates {
         self.ask_authorizer_after(serving, context, action, payload, None).await
     }
 
-    /// The same, not content with an answer that holds no longer than until `known`.
+    /// The same, but ignores a grant that ends no later than `known`.
     pub(super) async fn ask_authorizer_after(
         &self,
         serving: &Serving,
@@ -116,7 +116,7 @@ impl Gates {
     }
 }
 
-/// A gate that needs a user and has none says `unauthenticated`; one that has a user and refuses says `forbidden`.
+/// A gate that needs a user but has none answers `unauthenticated`; a gate that refuses a user answers `forbidden`.
 pub(super) fn denied(context: &CallContext) -> Refusal {
     if context.user.is_some() { Code::Forbidden.into() } else { Code::Unauthenticated.into() }
 }

@@ -103,7 +103,7 @@ impl Code {
             Self::UnknownChannel => "no channel has this name",
             Self::NotSubscribed => "not subscribed to this topic",
             Self::NoHandler => "this channel takes no messages",
-            Self::InvalidPayload => "the payload does not meet the schema",
+            Self::InvalidPayload => "the payload does not match the schema",
             Self::PayloadTooLarge => "the payload is too large",
             Self::RateLimited => "too many messages, slow down",
             Self::TooManySubscriptions => "too many subscriptions on this connection",

@@ -60,7 +60,7 @@ pub enum EventError {
     #[error("`specversion` must be \"1.0\", found {0}")]
     Version(String),
     /// `data_base64`: schemas judge JSON only.
-    #[error("`data_base64` is not taken: the data must be JSON")]
+    #[error("`data_base64` is not supported: the data must be JSON")]
     Binary,
     /// Extension names are lower-case letters and digits.
     #[error("attribute `{0}` must be named with lower-case letters and digits")]
@@ -69,7 +69,7 @@ pub enum EventError {
     #[error("attribute `{0}` must be a string, a boolean or a number")]
     AttributeValue(String),
     /// A number that neither a 64-bit integer nor a double holds.
-    #[error("attribute `{0}` is a number of more digits than are kept; send it as a string")]
+    #[error("attribute `{0}` is a number with too many digits; send it as a string")]
     AttributeDigits(String),
 }
 
@@ -238,7 +238,7 @@ mod tests {
             "attribute `Bad_Name` must be named with lower-case letters and digits"
         );
         let digits = BusEvent::parse(r#"{"specversion":"1.0","n":100000000000000000001}"#).unwrap_err().to_string();
-        assert_eq!(digits, "attribute `n` is a number of more digits than are kept; send it as a string");
+        assert_eq!(digits, "attribute `n` is a number with too many digits; send it as a string");
         assert!(
             BusEvent::parse(r#"{"id":1,"id":2}"#).unwrap_err().to_string().starts_with("not JSON: an object names")
         );

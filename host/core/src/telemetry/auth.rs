@@ -7,12 +7,12 @@ use super::registry::{counter, gauge};
 /// `auth.away`: what a provider asks does not answer, or nothing that makes sense. Who is connected stays.
 pub fn auth_away(provider: &'static str, source: &str, why: &str) {
     let event = names::AUTH_AWAY;
-    tracing::error!(event, provider, source, why, "what a provider asks is away");
+    tracing::error!(event, provider, source, why, "the source of a provider is away");
 }
 
 /// `auth.back`: it answers again.
 pub fn auth_back(provider: &'static str, source: &str) {
-    tracing::info!(event = names::AUTH_BACK, provider, source, "what a provider asks is back");
+    tracing::info!(event = names::AUTH_BACK, provider, source, "the source of a provider is back");
 }
 
 /// Notes whether what a provider asks answers.
@@ -24,7 +24,7 @@ pub fn auth_up(provider: &'static str, source: &str, up: bool) {
 pub fn auth_keys(source: &str, keys: usize) {
     #[expect(clippy::cast_precision_loss, reason = "a hundred at most")]
     gauge(names::AUTH_KEYS, &[("source", source)]).set(keys as f64);
-    tracing::info!(event = names::AUTH_KEYS_READ, source, keys, "keys of an issuer read");
+    tracing::info!(event = names::AUTH_KEYS_READ, source, keys, "read the keys of an issuer");
 }
 
 /// Counts a credential that was looked for: `user`, `cached`, `refused`, `over` or `unavailable`.

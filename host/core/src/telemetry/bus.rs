@@ -31,7 +31,7 @@ pub fn bus_away(source: &str, why: &str) {
 /// `bus.back`: it is read, for the first time or again.
 pub fn bus_back(source: &str, from: &str) {
     gauge(names::BUS_SOURCE_UP, &[("source", source)]).set(1.0);
-    tracing::info!(event = names::BUS_BACK, source, from, "a source of bus events is read");
+    tracing::info!(event = names::BUS_BACK, source, from, "reading a source of bus events");
 }
 
 /// Notes that another node reads a source that is shared: it is up.
@@ -41,7 +41,7 @@ pub fn bus_stands_by(source: &str) {
 
 /// `bus.outdated`: what the server made in a source's database is missing or of an earlier version, and could not be renewed.
 pub fn bus_outdated(source: &str, why: &str) {
-    tracing::warn!(event = names::BUS_OUTDATED, source, why, "the functions of an outbox could not be renewed");
+    tracing::warn!(event = names::BUS_OUTDATED, source, why, "the functions of an outbox could not be updated");
 }
 
 /// `bus.missed`: events are gone that this node had not read.
@@ -57,5 +57,5 @@ pub fn bus_gaps(source: &str, topics: usize) {
 
 /// `bus.forgotten`: what was kept for a node that is gone was removed.
 pub fn bus_forgotten(source: &str, node: &str) {
-    tracing::info!(event = names::BUS_FORGOTTEN, source, node, "nothing is kept any more for a node that is gone");
+    tracing::info!(event = names::BUS_FORGOTTEN, source, node, "removed the state of a node that is gone");
 }

@@ -106,7 +106,7 @@ pub fn auth_odd(provider: &'static str, source: &str, why: &str) {
     sampled!(
         ODD_ANSWERS,
         warn,
-        "a credential refused: the answer about it makes no sense",
+        "refused a credential: the answer about it makes no sense",
         event = names::AUTH_ODD,
         provider,
         source,
@@ -124,7 +124,7 @@ pub fn boundary_violation(gate: Gate, connection: &str, user: Option<&str>, chan
         sampled!(
             VIOLATIONS,
             warn,
-            "refused at the boundary",
+            "refused a request at the boundary",
             event = names::BOUNDARY_VIOLATION,
             gate,
             connection,
@@ -167,14 +167,23 @@ pub fn plugin_fault(fault: &PluginFault<'_>) {
 pub fn cannot_tell(plugin: &str, channel: &str, action: &'static str, user: Option<&str>, why: &str) {
     metrics::cannot_tell(plugin, action, channel);
     let event = names::PLUGIN_CANNOT_TELL;
-    sampled!(CANNOT_TELL, warn, "an authorizer cannot tell", event, plugin, channel, action, user, why);
+    sampled!(CANNOT_TELL, warn, "an authorizer cannot decide", event, plugin, channel, action, user, why);
 }
 
 /// `realtime.given_up`: logs and counts a subscription that ended because no authorizer could tell about it for so long.
 pub fn given_up(channel: &str, topic: &str, user: Option<&str>, grace: Duration) {
     metrics::reauthorized(channel, "given_up");
     let (event, grace_s) = (names::GIVEN_UP, grace.as_secs());
-    sampled!(GIVEN_UP, warn, "no authorizer could tell for too long", event, channel, topic, user, grace_s);
+    sampled!(
+        GIVEN_UP,
+        warn,
+        "ended a subscription: no authorizer could decide for too long",
+        event,
+        channel,
+        topic,
+        user,
+        grace_s
+    );
 }
 
 /// `plugin.paused`: a plugin failed so often that its calls of a class are kept from it.
@@ -187,7 +196,7 @@ pub fn plugin_paused(plugin: &str, class: &'static str, pause: Duration) {
 /// `plugin.resumed`: the call that was tried went well, all others go to the plugin again.
 pub fn plugin_resumed(plugin: &str, class: &'static str) {
     metrics::plugin_breaker(plugin, class, "resumed");
-    tracing::info!(event = names::PLUGIN_RESUMED, plugin, class, "plugin called again");
+    tracing::info!(event = names::PLUGIN_RESUMED, plugin, class, "plugin is called again");
 }
 
 /// `plugin.rolled_back`: a version failed after a swap, the one before serves again. `from` and `to` are versions.
@@ -195,7 +204,7 @@ pub fn plugin_rolled_back(plugin: &str, from: &str, to: &str, generation: u64, r
     metrics::plugin_rolled_back(plugin, "rolled_back");
     metrics::generation(generation);
     let event = names::PLUGIN_ROLLED_BACK;
-    tracing::error!(event, plugin, from, to, generation, reason, "plugin taken back, the version before serves again");
+    tracing::error!(event, plugin, from, to, generation, reason, "plugin rolled back, the version before serves again");
 }
 
 /// `plugin.rolled_back`: a version failed after a swap and goes on, because the one before does not fit what is declared
@@ -203,7 +212,7 @@ pub fn plugin_rolled_back(plugin: &str, from: &str, to: &str, generation: u64, r
 pub fn plugin_not_rolled_back(plugin: &str, from: &str, why: &str) {
     metrics::plugin_rolled_back(plugin, "kept");
     let event = names::PLUGIN_ROLLED_BACK;
-    tracing::error!(event, plugin, from, why, "plugin fails, and the version before does not fit what is declared now");
+    tracing::error!(event, plugin, from, why, "plugin fails, and the version before does not fit the present channels");
 }
 
 /// `plugin.failing`: a version fails since it was swapped in, and serves on: nothing is taken back from who develops.
@@ -214,7 +223,7 @@ pub fn plugin_failing(plugin: &str, version: &str, reason: &str) {
         plugin,
         version,
         reason,
-        "plugin fails since the swap, and serves on until another is saved"
+        "plugin fails since the swap, and serves on until you save another version"
     );
 }
 
@@ -222,12 +231,12 @@ pub fn plugin_failing(plugin: &str, version: &str, reason: &str) {
 pub fn plugin_lingers(plugin: &str, version: &str, instances: u32, elapsed: Duration) {
     let elapsed_s = elapsed.as_secs();
     let event = names::PLUGIN_LINGERS;
-    tracing::warn!(event, plugin, version, instances, elapsed_s, "a replaced version of a plugin does not end");
+    tracing::warn!(event, plugin, version, instances, elapsed_s, "a replaced plugin version still has running calls");
 }
 
 /// `plugin.cleared`: a quarantined version is let in again.
 pub fn plugin_cleared(plugin: &str, component: &str) {
-    tracing::info!(event = names::PLUGIN_CLEARED, plugin, component, "plugin let in again");
+    tracing::info!(event = names::PLUGIN_CLEARED, plugin, component, "plugin version re-admitted");
 }
 
 /// `plugin.kept_out`: what lies in a plugin's directory is quarantined. The version `serving` goes on; without one the
@@ -236,11 +245,12 @@ pub fn plugin_kept_out(plugin: &str, component: &str, reason: &str, serving: Opt
     let event = names::PLUGIN_KEPT_OUT;
     match serving {
         Some(serving) => {
-            let message = "a quarantined version is kept out, the one before serves on";
+            let message = "a quarantined version is not loaded, the version before serves on";
             tracing::warn!(event, plugin, component, reason, serving, message);
         }
         None => {
-            let message = "a quarantined version is kept out and there is no other: what needs the plugin is refused";
+            let message =
+                "a quarantined version is not loaded and there is no other: requests that need the plugin are refused";
             tracing::error!(event, plugin, component, reason, message);
         }
     }
@@ -248,7 +258,7 @@ pub fn plugin_kept_out(plugin: &str, component: &str, reason: &str, serving: Opt
 
 /// `plugin.quarantine`: the file of quarantined versions, or a line of it, cannot be read or written.
 pub fn plugin_quarantine_unusable(file: &str, why: &str) {
-    tracing::error!(event = names::PLUGIN_QUARANTINE, file, why, "the quarantine of plugins cannot be kept");
+    tracing::error!(event = names::PLUGIN_QUARANTINE, file, why, "the quarantine of plugins cannot be read or written");
 }
 
 /// `plugin.compiled`: the native code of a component is there, from the compiler or, `cached`, from before.
@@ -264,17 +274,22 @@ pub fn plugin_tested(plugin: &str, component: &str, vectors: usize, failed: usiz
     let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
     if failed == 0 {
         let event = names::PLUGIN_TESTED;
-        tracing::info!(event, plugin, component, vectors, failed, elapsed_ms, "plugin answers its vectors");
+        tracing::info!(event, plugin, component, vectors, failed, elapsed_ms, "plugin passed its golden vectors");
     } else {
         let event = names::PLUGIN_TESTED;
-        tracing::warn!(event, plugin, component, vectors, failed, elapsed_ms, "plugin does not answer its vectors");
+        tracing::warn!(event, plugin, component, vectors, failed, elapsed_ms, "plugin failed its golden vectors");
     }
 }
 
 /// `plugin.cache`: an entry was not what the server had kept; the component is compiled anew.
 pub fn plugin_cache_rejected(component: &str, why: &str) {
     metrics::plugin_cache_rejected();
-    tracing::warn!(event = names::PLUGIN_CACHE, component, why, "compiled plugin not used, compiling it anew");
+    tracing::warn!(
+        event = names::PLUGIN_CACHE,
+        component,
+        why,
+        "compiled plugin in the cache is not used, compiling it again"
+    );
 }
 
 /// `plugin.cache`: compiled components cannot be kept; every start compiles.
@@ -285,13 +300,22 @@ pub fn plugin_cache_unusable(directory: &str, why: &str) {
 /// `bridge.dead_letter`: logs and counts a bus event that a rule matched and that could not cross.
 pub fn dead_letter(id: &str, on: &str, to: &str, reason: &str) {
     metrics::dead_letter_kept();
-    sampled!(DEAD_LETTERS, warn, "event could not cross", event = names::DEAD_LETTER, id, on, to, reason);
+    sampled!(
+        DEAD_LETTERS,
+        warn,
+        "bus event could not cross the bridge",
+        event = names::DEAD_LETTER,
+        id,
+        on,
+        to,
+        reason
+    );
 }
 
 /// `bridge.discarded`: an operator discarded a dead letter; `by` is the name of the API key.
 pub fn dead_letter_discarded(id: &str, on: &str, to: &str, by: &str) {
     metrics::dead_letter_discarded();
-    tracing::info!(event = names::DEAD_LETTER_DISCARDED, id, on, to, by, "a dead letter was discarded");
+    tracing::info!(event = names::DEAD_LETTER_DISCARDED, id, on, to, by, "dead letter discarded");
 }
 
 /// `server.panic`: a bug was caught at a task's edge; everything else goes on. `place` is one of a closed list.
@@ -308,7 +332,7 @@ pub(super) fn panic_seen(place: &str, thread: Option<&str>, detail: &str, backtr
 
 /// `log.lines_dropped`: so many lines are missing here, or on standard output.
 pub(super) fn log_lines_dropped(lines: u64) {
-    tracing::warn!(event = names::LOG_DROPPED, lines, "lines were dropped because nobody read them in time");
+    tracing::warn!(event = names::LOG_DROPPED, lines, "lines dropped because nobody read them in time");
 }
 
 /// `reload.applied`: a generation is in force. Start is one too.
@@ -322,7 +346,7 @@ pub fn reload_applied(generation: u64, elapsed: Duration) {
 
 /// `catalog.note`: something declared is no mistake and worth a word, in one line.
 pub fn catalog_note(note: &str) {
-    tracing::warn!(event = names::CATALOG_NOTE, note, "noted in what is declared");
+    tracing::warn!(event = names::CATALOG_NOTE, note, "a note on the declared channels");
 }
 
 /// `reload.rejected`: what was read has mistakes, the old generation serves on. `first` is one of them, in one line.
@@ -339,7 +363,7 @@ pub fn reload_held_up(file: &str, mistakes: usize, first: &str) {
 
 /// `reload.reverted`: after a rejected reload the files are again what the server serves.
 pub fn reload_reverted(generation: u64) {
-    tracing::info!(event = names::RELOAD_REVERTED, generation, "the files are again what is served");
+    tracing::info!(event = names::RELOAD_REVERTED, generation, "the files match the current generation again");
 }
 
 /// `store.away`: the store stopped working; keys of plugins are refused as `unavailable` and the server is not ready.
@@ -361,12 +385,12 @@ pub fn broker_away(place: &str, link: &'static str, why: &str) {
 /// `broker.back`: the link works, again or for the first time. The subscribers of so many topics were told that they may
 /// have missed something.
 pub fn broker_back(place: &str, link: &'static str, gaps: usize) {
-    tracing::info!(event = names::BROKER_BACK, place, link, gaps, "the broker is there");
+    tracing::info!(event = names::BROKER_BACK, place, link, gaps, "the broker is back");
 }
 
 /// `broker.refused`: Redis answered, and with an error: no memory, no permission, a replica that takes no writes.
 pub fn broker_refused(why: &str) {
-    sampled!(BROKER_REFUSALS, error, "the broker's Redis refused", event = names::BROKER_REFUSED, why);
+    sampled!(BROKER_REFUSALS, error, "the broker's Redis refused a command", event = names::BROKER_REFUSED, why);
 }
 
 /// A revocation that is in force, as it is logged.
@@ -413,14 +437,14 @@ pub fn revocation(taken: &RevocationTaken<'_>) {
 
 /// `revocation.unkept`: a revocation is in force and not kept; it is tried again until the server stops.
 pub fn revocation_unkept(id: &str, why: &str) {
-    sampled!(UNKEPT, error, "a revocation is not kept yet", event = names::REVOCATION_UNKEPT, id, why);
+    sampled!(UNKEPT, error, "a revocation is not stored yet", event = names::REVOCATION_UNKEPT, id, why);
 }
 
 /// `revocation.unloaded`: the revocations of before cannot be read. Until they can, credentials are refused `unavailable`
 /// and the server is not ready.
 pub fn revocations_unloaded(why: &str) {
     let event = names::REVOCATION_UNLOADED;
-    tracing::error!(event, why, "revocations cannot be loaded, nobody with a credential is let in");
+    tracing::error!(event, why, "revocations cannot be loaded, so nobody with a credential can connect");
 }
 
 /// `revocation.loaded`: the revocations of before are in force; told when there are any, or when it took a second try.

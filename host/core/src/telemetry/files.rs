@@ -22,12 +22,12 @@ pub fn files_unwatched(limit: Option<&'static str>, why: &str, look_every: Durat
         why,
         look_every_s,
         hint,
-        "changes of files are not told by the system, looking for them"
+        "the system does not report changed files, checking them every few seconds"
     );
 }
 
 /// `reload.watched`: it watches them again.
 pub fn files_watched_again() {
     files_watched();
-    tracing::info!(event = names::RELOAD_WATCHED, "changes of files are told by the system again");
+    tracing::info!(event = names::RELOAD_WATCHED, "the system reports changed files again");
 }

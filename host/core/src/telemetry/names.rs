@@ -31,248 +31,251 @@ const fn seconds(name: &'static str, help: &'static str) -> Metric {
     Metric { name, kind: Kind::Seconds, help }
 }
 
-pub(super) const CONNECTIONS: Metric = gauge("tidegate_connections", "Connections open now");
-pub(super) const CONNECTIONS_OPENED: Metric = counter("tidegate_connections_opened_total", "Connections let in");
+pub(super) const CONNECTIONS: Metric = gauge("tidegate_connections", "Open client connections");
+pub(super) const CONNECTIONS_OPENED: Metric =
+    counter("tidegate_connections_opened_total", "Accepted client connections");
 pub(super) const CONNECTIONS_CLOSED: Metric =
-    counter("tidegate_connections_closed_total", "Connections ended, by reason");
+    counter("tidegate_connections_closed_total", "Closed client connections, by reason");
 pub(super) const CONNECTIONS_REFUSED: Metric =
-    counter("tidegate_connections_refused_total", "Connections refused, by code");
+    counter("tidegate_connections_refused_total", "Refused client connections, by code");
 pub(super) const SESSIONS_UNKNOWN: Metric = counter(
     "tidegate_sessions_unknown_total",
-    "Requests of sessions that are not here: ended, or another node's behind a balancer without sticky sessions",
+    "Requests for an unknown session: it has ended, or belongs to another node because the load balancer has no sticky sessions",
 );
-pub(super) const SUBSCRIPTIONS: Metric = gauge("tidegate_subscriptions", "Subscriptions held now, by channel template");
-pub(super) const GATE_DECISIONS: Metric =
-    counter("tidegate_gate_decisions_total", "Decisions, by gate, channel template and outcome (ok or a code)");
+pub(super) const SUBSCRIPTIONS: Metric = gauge("tidegate_subscriptions", "Current subscriptions, by channel template");
+pub(super) const GATE_DECISIONS: Metric = counter(
+    "tidegate_gate_decisions_total",
+    "Decisions of the gates, by gate, channel template and outcome (ok or a code)",
+);
 pub(super) const GATE_SECONDS: Metric =
-    seconds("tidegate_gate_seconds", "Time a gate took to decide, plugins included, by gate and channel template");
+    seconds("tidegate_gate_seconds", "Time for a gate's decision, including plugins, by gate and channel template");
 pub(super) const PLUGIN_CALLS: Metric =
     counter("tidegate_plugin_calls_total", "Plugin calls, by plugin, kind and outcome");
 pub(super) const PLUGIN_SECONDS: Metric =
-    seconds("tidegate_plugin_call_seconds", "Time a plugin call took, by plugin and kind");
+    seconds("tidegate_plugin_call_seconds", "Duration of plugin calls, by plugin and kind");
 pub(super) const PLUGIN_FAULTS: Metric =
-    counter("tidegate_plugin_faults_total", "Plugin failures, by plugin, kind of fault and channel template");
+    counter("tidegate_plugin_faults_total", "Faults of plugins, by plugin, kind of fault and channel template");
 pub(super) const CANNOT_TELL: Metric = counter(
     "tidegate_plugin_cannot_tell_total",
-    "Answers of authorizers that they cannot tell, by plugin, action (connect, subscribe, send) and channel template",
+    "Calls in which an authorizer could not decide, by plugin, action (connect, subscribe, send) and channel template",
 );
 pub(super) const PLUGIN_HOST_CALLS: Metric = counter(
     "tidegate_plugin_host_calls_total",
-    "Calls of granted imports, by plugin, import (secrets, kv, queries, http) and outcome (ok, the contract's error, or cancelled)",
+    "Calls of granted imports, by plugin, import (secrets, kv, queries, http) and outcome (ok, an error of the contract, or cancelled)",
 );
 pub(super) const PLUGIN_HOST_SECONDS: Metric =
-    seconds("tidegate_plugin_host_call_seconds", "Time a call of a granted import took, by plugin and import");
+    seconds("tidegate_plugin_host_call_seconds", "Duration of calls of granted imports, by plugin and import");
 pub(super) const PLUGIN_HTTP_REQUESTS: Metric =
-    gauge("tidegate_plugin_http_requests", "HTTP requests of plugins under way now (limits.plugin_requests)");
+    gauge("tidegate_plugin_http_requests", "Running HTTP requests of plugins (limits.plugin_requests)");
 pub(super) const PLUGIN_LOG_DROPPED: Metric = counter(
     "tidegate_plugin_log_lines_dropped_total",
-    "Log lines of plugins beyond limits.log_lines or limits.log_rate, by plugin",
+    "Dropped log lines of plugins, beyond limits.log_lines or limits.log_rate, by plugin",
 );
-pub(super) const PLUGIN_COMPILES: Metric = counter(
-    "tidegate_plugin_compiles_total",
-    "Plugins made ready, by where the native code came from (compiler, cache)",
-);
+pub(super) const PLUGIN_COMPILES: Metric =
+    counter("tidegate_plugin_compiles_total", "Plugins made ready, by source of the native code (compiler, cache)");
 pub(super) const PLUGIN_COMPILE_SECONDS: Metric =
-    seconds("tidegate_plugin_compile_seconds", "Time it took to have a plugin's native code, by where it came from");
+    seconds("tidegate_plugin_compile_seconds", "Time to get a plugin's native code, by its source");
 pub(super) const PLUGIN_CACHE_REJECTED: Metric = counter(
     "tidegate_plugin_cache_rejected_total",
-    "Compiled plugins in the cache that were not what the server had kept, and were compiled anew",
+    "Cache entries that failed verification; the server compiled these plugins again",
 );
 pub(super) const PLUGIN_SELF_TESTS: Metric = counter(
     "tidegate_plugin_self_tests_total",
-    "Runs of a plugin's golden vectors before it serves, by plugin and outcome (passed, failed)",
+    "Self-tests of plugins (golden vectors) before they serve, by plugin and outcome (passed, failed)",
 );
 pub(super) const PLUGIN_ROLLBACKS: Metric = counter(
     "tidegate_plugin_rollbacks_total",
-    "Versions that failed after a swap, by plugin and outcome (rolled_back; kept: the one before does not fit any more)",
+    "Plugin versions that failed after a swap, by plugin and outcome (rolled_back; kept: the version before does not fit any more)",
 );
 pub(super) const PLUGIN_BREAKER: Metric = counter(
     "tidegate_plugin_breaker_total",
-    "Plugins paused after too many faults and called again, by plugin, class (authorizer, worker) and outcome (paused, resumed)",
+    "Pauses of plugins after too many faults, and their ends, by plugin, class (authorizer, worker) and outcome (paused, resumed)",
 );
 pub(super) const PLUGIN_INSTANCES: Metric =
-    gauge("tidegate_plugin_instances", "Instances alive now, by plugin and state (working, resting)");
+    gauge("tidegate_plugin_instances", "Live plugin instances, by plugin and state (working, resting)");
 pub(super) const PLUGIN_INSTANCES_MAX: Metric = gauge(
     "tidegate_plugin_instances_max",
-    "Instances there may be, for all (limits.plugin_instances), and of those for authorizers only (limits.plugin_authorizer_instances)",
+    "Most plugin instances: in total (limits.plugin_instances), and reserved for authorizers (limits.plugin_authorizer_instances)",
 );
 pub(super) const PLUGIN_INSTANCES_CREATED: Metric =
-    counter("tidegate_plugin_instances_created_total", "Instances made, by plugin");
+    counter("tidegate_plugin_instances_created_total", "Created plugin instances, by plugin");
 pub(super) const PLUGIN_INSTANCES_RETIRED: Metric = counter(
     "tidegate_plugin_instances_retired_total",
-    "Instances gone, by plugin and reason (failed, calls, memory, idle, per_call, wanted, replaced, trial)",
+    "Dropped plugin instances, by plugin and reason (failed, calls, memory, idle, per_call, wanted, replaced, trial)",
 );
 pub(super) const PLUGIN_INSTANCES_WANTED: Metric = gauge(
     "tidegate_plugin_instances_wanted",
-    "Calls of all plugins that wait for an instance (limits.plugin_instances)",
+    "Calls that wait for a free instance, for all plugins together (limits.plugin_instances)",
 );
 pub(super) const PLUGIN_CALLS_WAITING: Metric = gauge(
     "tidegate_plugin_calls_waiting",
-    "Calls that wait for their turn (limits.concurrency of the plugin), by plugin and class (authorizer, worker)",
+    "Calls that wait for their turn (the plugin's limits.concurrency), by plugin and class (authorizer, worker)",
 );
 pub(super) const PLUGIN_WAIT_SECONDS: Metric = seconds(
     "tidegate_plugin_wait_seconds",
-    "Time calls waited that could not begin at once, by plugin and what for (turn, instance)",
+    "Waiting time of calls that could not begin at once, by plugin and reason (turn, instance)",
 );
 pub(super) const PLUGIN_VERSIONS_LINGERING: Metric = gauge(
     "tidegate_plugin_versions_lingering",
-    "Versions replaced longer than limits.plugin_drain ago whose calls still run, by plugin",
+    "Replaced plugin versions with calls that still run after limits.plugin_drain, by plugin",
 );
 pub(super) const PLUGIN_STATE: Metric = gauge(
     "tidegate_plugin_state",
-    "1 when a version of the plugin is in the state (active, rejected, quarantined), else 0",
+    "1 if a version of the plugin is in this state (active, rejected, quarantined), else 0",
 );
 pub(super) const AUTHORIZER_CACHE: Metric = counter(
     "tidegate_authorizer_cache_total",
-    "Granted answers looked up and given way (limits.authorizer_cache), by plugin and outcome (hit, miss, evicted)",
+    "Lookups and evictions in the cache of granted answers (limits.authorizer_cache), by plugin and outcome (hit, miss, evicted)",
 );
 pub(super) const DELIVERIES: Metric =
     counter("tidegate_deliveries_total", "Publications queued for a subscriber, by channel template");
 pub(super) const DELIVERIES_FAILED: Metric = counter(
     "tidegate_deliveries_failed_total",
-    "Publications that a subscriber's queue did not take, by channel template",
+    "Publications that did not fit into a subscriber's queue, by channel template",
 );
 pub(super) const OUTBOUND_OVERFLOWS: Metric = counter(
     "tidegate_outbound_overflows_total",
-    "Connections closed because they did not read (limits.outbound_queue)",
+    "Connections closed because the client reads too slowly (limits.outbound_queue)",
 );
-pub(super) const INBOUND_OVERFLOWS: Metric = counter(
-    "tidegate_inbound_overflows_total",
-    "Client events refused because too many were waiting (limits.inbound_queue)",
-);
+pub(super) const INBOUND_OVERFLOWS: Metric =
+    counter("tidegate_inbound_overflows_total", "Client events refused because too many waited (limits.inbound_queue)");
 pub(super) const CONNECTIONS_UNANNOUNCED: Metric = counter(
     "tidegate_connections_unannounced_total",
-    "Connections that plugins do not hear of because too many were waiting (limits.connection_events)",
+    "Connections not announced to plugins because too many waited (limits.connection_events)",
 );
 pub(super) const BRIDGED: Metric = counter(
     "tidegate_bridge_events_total",
-    "Bus events a bridge rule matched, by rule (on, to) and outcome (crossed, revoked, skipped, dead)",
+    "Bus events that a bridge rule matched, by rule (on, to) and outcome (crossed, revoked, skipped, dead)",
 );
-pub(super) const BUS_QUEUE: Metric = gauge("tidegate_bus_queue_events", "Bus events waiting for the bridge");
+pub(super) const BUS_QUEUE: Metric = gauge("tidegate_bus_queue_events", "Bus events that wait for the bridge");
 pub(super) const BUS_REFUSED: Metric =
     counter("tidegate_bus_refused_total", "Bus events refused because the queue was full (limits.bus_queue)");
 pub(super) const BUS_UNLISTED: Metric =
-    counter("tidegate_bus_unlisted_total", "Bus events that no bridge rule lists; they go nowhere");
+    counter("tidegate_bus_unlisted_total", "Bus events without a bridge rule; the server drops them");
 pub(super) const BUS_EVENTS: Metric = counter(
     "tidegate_bus_events_total",
-    "Bus events from outside, by source and outcome (taken, duplicate, unlisted, unreadable)",
+    "Bus events received, by source and outcome (taken, duplicate, unlisted, unreadable)",
 );
 pub(super) const BUS_DELAY: Metric =
-    seconds("tidegate_bus_delay_seconds", "Time from when a bus event was written until it had crossed, by source");
+    seconds("tidegate_bus_delay_seconds", "Time from writing a bus event until it crossed the bridge, by source");
 pub(super) const BUS_REMEMBERED: Metric =
-    gauge("tidegate_bus_remembered_events", "Bus events remembered, so that none is taken twice (limits.duplicates)");
-pub(super) const BUS_SOURCE_UP: Metric =
-    gauge("tidegate_bus_source_up", "1 while a source of bus events is read, 0 while it is away, by source");
+    gauge("tidegate_bus_remembered_events", "Bus events remembered to ignore duplicates (limits.duplicates)");
+pub(super) const BUS_SOURCE_UP: Metric = gauge(
+    "tidegate_bus_source_up",
+    "1 while the server reads a source of bus events, 0 while the source is away, by source",
+);
 pub(super) const BUS_MISSED: Metric =
-    counter("tidegate_bus_missed_total", "Bus events that were gone before this node read them, at least, by source");
+    counter("tidegate_bus_missed_total", "Bus events lost before this node read them, by source; a lower bound");
 pub(super) const BUS_GAPS: Metric = counter(
     "tidegate_bus_gaps_total",
-    "Topics whose subscribers here were told that they may have missed bus events, by source",
+    "Topics whose subscribers here received a gap because of missed bus events, by source",
 );
-pub(super) const DEAD_LETTERS: Metric = gauge("tidegate_dead_letters", "Dead letters kept now");
-pub(super) const DEAD_LETTERS_KEPT: Metric =
-    counter("tidegate_dead_letters_kept_total", "Bus events that a rule matched and that could not cross");
+pub(super) const DEAD_LETTERS: Metric = gauge("tidegate_dead_letters", "Current dead letters");
+pub(super) const DEAD_LETTERS_KEPT: Metric = counter(
+    "tidegate_dead_letters_kept_total",
+    "New dead letters: bus events that a rule matched but that could not cross",
+);
 pub(super) const DEAD_LETTERS_DROPPED: Metric =
-    counter("tidegate_dead_letters_dropped_total", "Dead letters pushed out by newer ones (limits.dead_letters)");
+    counter("tidegate_dead_letters_dropped_total", "Dead letters dropped for newer ones (limits.dead_letters)");
 pub(super) const DEAD_LETTERS_DISCARDED: Metric =
     counter("tidegate_dead_letters_discarded_total", "Dead letters that an operator discarded");
-pub(super) const GENERATION: Metric = gauge("tidegate_generation", "The number of the catalog in force");
+pub(super) const GENERATION: Metric = gauge("tidegate_generation", "The number of the current catalog");
 pub(super) const RELOADS: Metric = counter("tidegate_reloads_total", "Reloads, by outcome (applied, rejected)");
 pub(super) const FILES_WATCHED: Metric = gauge(
     "tidegate_files_watched",
-    "1 while the system tells of changed files, 0 while they are looked at every few seconds",
+    "1 while the system reports changed files, 0 while the server checks them every few seconds",
 );
 pub(super) const RELOAD_SECONDS: Metric =
     seconds("tidegate_reload_seconds", "Time from the start of an applied reload to the swap");
 pub(super) const HTTP_REQUESTS: Metric = counter("tidegate_http_requests_total", "HTTP requests, by route and status");
-pub(super) const HTTP_SECONDS: Metric = seconds("tidegate_http_request_seconds", "Time an HTTP answer took, by route");
+pub(super) const HTTP_SECONDS: Metric = seconds("tidegate_http_request_seconds", "Duration of HTTP requests, by route");
 
 pub(super) const STORE_UP: Metric =
-    gauge("tidegate_store_up", "1 while the store works, 0 while it is away; not there before it is first needed");
+    gauge("tidegate_store_up", "1 while the store works, 0 while it is away; absent until the store is first needed");
 pub(super) const STORE_SWEPT: Metric =
-    counter("tidegate_store_swept_total", "Keys of plugins taken out of the store because their time was over");
+    counter("tidegate_store_swept_total", "Expired keys of plugins that the server removed from the store");
 pub(super) const AUTH_UP: Metric = gauge(
     "tidegate_auth_up",
-    "1 while what a provider asks answers, 0 while it is away, by provider and source; not there before it was asked",
+    "1 while the source that a provider asks answers, 0 while it is away, by provider and source; absent until first asked",
 );
-pub(super) const AUTH_KEYS: Metric = gauge("tidegate_auth_keys", "Keys that tokens are checked with, by source");
+pub(super) const AUTH_KEYS: Metric = gauge("tidegate_auth_keys", "Keys for checking tokens, by source");
 pub(super) const AUTH_LOOKUPS: Metric = counter(
     "tidegate_auth_lookups_total",
-    "Credentials looked for, by provider (introspect, session; jwt where the key was not known) and outcome (user, cached, refused, over, odd, unavailable)",
+    "Lookups of credentials, by provider (introspect, session; jwt for an unknown key) and outcome (user, cached, refused, over, odd, unavailable)",
 );
 pub(super) const AUTH_LOOKS: Metric = counter(
     "tidegate_auth_looks_total",
-    "Credentials of open sessions looked at again, by outcome (same, renewed, over, unavailable)",
+    "Repeated checks of the credentials of open sessions, by outcome (same, renewed, over, unavailable)",
 );
 pub(super) const AUTH_ACTIVITY: Metric = counter(
     "tidegate_auth_activity_total",
-    "Sessions whose use was to be written back, by outcome (written; failed: tried again; dropped: too many sessions)",
+    "Sessions whose activity was due for writing back, by outcome (written; failed: the server tries again; dropped: too many sessions)",
 );
 pub(super) const AUTH_HTTP_REQUESTS: Metric =
-    gauge("tidegate_auth_http_requests", "HTTP requests of providers under way now (limits.auth_requests)");
+    gauge("tidegate_auth_http_requests", "Running HTTP requests of identity providers (limits.auth_requests)");
 pub(super) const AUTH_WAITING: Metric = gauge(
     "tidegate_auth_waiting",
-    "Tokens with an unknown key that wait for the issuer's keys to be read again (limits.auth_waiting)",
+    "Tokens with an unknown key that wait for the next fetch of the issuer's keys (limits.auth_waiting)",
 );
 pub(super) const BROKER_UP: Metric = gauge(
     "tidegate_broker_up",
-    "1 while both links to the broker's Redis work and it takes what is published, else 0; not there with one node",
+    "1 while both connections to the broker's Redis work and it accepts publications, else 0; absent with one node",
 );
 pub(super) const BROKER_PUBLISHED: Metric = counter(
     "tidegate_broker_published_total",
-    "Publications for other nodes, by outcome (taken; refused: the broker was away, its queue full or its time over)",
+    "Publications for other nodes, by outcome (taken; refused: the broker was away, its queue was full, or it did not answer in time)",
 );
 pub(super) const BROKER_SECONDS: Metric =
-    seconds("tidegate_broker_publish_seconds", "Time until the broker took a publication for other nodes");
-pub(super) const BROKER_HEARD: Metric = counter("tidegate_broker_heard_total", "Messages heard from other nodes");
+    seconds("tidegate_broker_publish_seconds", "Time until the broker accepted a publication for other nodes");
+pub(super) const BROKER_HEARD: Metric = counter("tidegate_broker_heard_total", "Messages received from other nodes");
 pub(super) const BROKER_QUEUE: Metric =
-    gauge("tidegate_broker_queue", "Words waiting for the broker's Redis (limits.broker_queue)");
+    gauge("tidegate_broker_queue", "Commands that wait for the broker's Redis (limits.broker_queue)");
 pub(super) const BROKER_QUEUE_BYTES: Metric = gauge(
     "tidegate_broker_queue_bytes",
-    "Bytes waiting for the broker's Redis or on their way to it (limits.broker_queue_bytes)",
+    "Bytes that wait for the broker's Redis or are on their way to it (limits.broker_queue_bytes)",
 );
-pub(super) const BROKER_TOPICS: Metric = gauge("tidegate_broker_topics", "Topics this node listens to now");
+pub(super) const BROKER_TOPICS: Metric = gauge("tidegate_broker_topics", "Topics that this node listens to");
 pub(super) const BROKER_GAPS: Metric = counter(
     "tidegate_broker_gaps_total",
-    "Topics whose subscribers here were told that they may have missed something",
+    "Topics whose subscribers here received a gap because of missed publications",
 );
 pub(super) const BROKER_RATES: Metric = counter(
     "tidegate_broker_rates_total",
-    "Messages of users looked up in windows that all nodes share, by outcome (ok, limited; unasked: the broker was away)",
+    "Messages of users checked against rate limits that all nodes share, by outcome (ok, limited; unasked: the broker was away)",
 );
-pub(super) const REVOCATIONS: Metric =
-    gauge("tidegate_revocations", "Revocations that still matter (limits.revocations)");
+pub(super) const REVOCATIONS: Metric = gauge("tidegate_revocations", "Revocations in force (limits.revocations)");
 pub(super) const CREDENTIALS_AHEAD: Metric = gauge(
     "tidegate_credentials_ahead",
-    "Credentials remembered because they were issued ahead of this server's clock: an issuer's clock is not in step (limits.revocations)",
+    "Credentials remembered because their issuer's clock is ahead of this server's clock (limits.revocations)",
 );
-pub(super) const REVOCATIONS_TAKEN: Metric = counter(
-    "tidegate_revocations_total",
-    "Revocations put in force, by where they came from (http, bridge, store, broker, start)",
-);
+pub(super) const REVOCATIONS_TAKEN: Metric =
+    counter("tidegate_revocations_total", "Revocations put in force, by origin (http, bridge, store, broker, start)");
 pub(super) const REAUTHORIZED: Metric = counter(
     "tidegate_reauthorized_total",
-    "Subscriptions asked about again, by channel template and outcome (kept; lost; doubted: the authorizer could not tell, kept; given_up: it could not for auth.recheck_grace)",
+    "Subscriptions re-authorized, by channel template and outcome (kept; lost; doubted: kept because the authorizer could not decide; given_up: it could not for auth.recheck_grace)",
 );
 pub(super) const TCP_CONNECTIONS: Metric =
-    gauge("tidegate_tcp_connections", "TCP connections open now, those of websockets included");
+    gauge("tidegate_tcp_connections", "Open TCP connections, websockets included");
 pub(super) const TCP_CONNECTIONS_MAX: Metric = gauge(
     "tidegate_tcp_connections_max",
-    "TCP connections there may be (limits.tcp_connections, or what the descriptors are enough for)",
+    "Most TCP connections (limits.tcp_connections, or as many as the file descriptors allow)",
 );
-pub(super) const TCP_REFUSED: Metric =
-    counter("tidegate_tcp_refused_total", "TCP connections beyond the limit, answered 503 (limits.tcp_connections)");
+pub(super) const TCP_REFUSED: Metric = counter(
+    "tidegate_tcp_refused_total",
+    "TCP connections beyond the limit, answered with 503 (limits.tcp_connections)",
+);
 pub(super) const TCP_TIMEOUTS: Metric =
-    counter("tidegate_tcp_timeouts_total", "Waits for a peer that were given up, by phase (head, body, idle, write)");
+    counter("tidegate_tcp_timeouts_total", "Waits for a client that timed out, by phase (head, body, idle, write)");
 pub(super) const ACCEPT_ERRORS: Metric = counter(
     "tidegate_accept_errors_total",
-    "Times the system refused a new TCP connection, most often for want of descriptors",
+    "New TCP connections that the system refused, mostly because file descriptors ran out",
 );
 pub(super) const LOG_LINES_DROPPED: Metric = counter(
     "tidegate_log_lines_dropped_total",
-    "Lines that standard error or output did not take: nobody reads, or too slowly (limits.log_queue)",
+    "Dropped lines of standard error or output: the reader is gone or too slow (limits.log_queue)",
 );
-pub(super) const PANICS: Metric = counter("tidegate_panics_total", "Bugs caught at a task's edge, by place");
+pub(super) const PANICS: Metric =
+    counter("tidegate_panics_total", "Panics (bugs) caught at the edge of a task, by place");
 
 /// Every metric there is.
 pub(super) const METRICS: &[Metric] = &[

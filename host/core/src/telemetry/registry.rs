@@ -113,6 +113,6 @@ fn keep_folding(handle: PrometheusHandle) {
     });
     if let Err(error) = started {
         // Scrapes fold too; without any, memory grows.
-        tracing::error!(%error, "no thread for folding metrics");
+        tracing::error!(%error, "the thread that folds metrics does not start");
     }
 }

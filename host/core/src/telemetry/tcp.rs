@@ -28,7 +28,12 @@ pub fn tcp_connection_refused(tcp_connections: usize) {
     counter(names::TCP_REFUSED, &[]).increment(1);
     if let Some(suppressed) = REFUSALS.admit_now() {
         let event = names::SERVER_FULL;
-        tracing::warn!(event, tcp_connections, suppressed, "as many connections as there may be, new ones get a 503");
+        tracing::warn!(
+            event,
+            tcp_connections,
+            suppressed,
+            "the limit of TCP connections is reached, new ones are answered with 503"
+        );
     }
 }
 
@@ -37,20 +42,20 @@ pub fn accept_failed(why: &str) {
     counter(names::ACCEPT_ERRORS, &[]).increment(1);
     if let Some(suppressed) = FAILURES.admit_now() {
         let event = names::ACCEPT_FAILED;
-        let hint = "where it has no descriptors left, raise the limit of open files (ulimit -n, LimitNOFILE), or lower limits.tcp_connections";
-        tracing::error!(event, why, hint, suppressed, "connections cannot be accepted, trying again");
+        let hint = "if the file descriptors ran out, raise the limit of open files (ulimit -n, LimitNOFILE), or lower limits.tcp_connections";
+        tracing::error!(event, why, hint, suppressed, "the system refuses new connections, trying again");
     }
 }
 
 /// `server.accepting`: connections are accepted again, after so many failures.
 pub fn accepting_again(failures: u64) {
-    tracing::info!(event = names::ACCEPTING, failures, "connections are accepted again");
+    tracing::info!(event = names::ACCEPTING, failures, "new connections are accepted again");
 }
 
 /// `server.descriptors`: the system lets this process have fewer descriptors than `limit`, one of the configuration, needs.
 pub fn descriptors_too_few(descriptors: u64, limit: &'static str, asked: usize, tcp_connections: usize) {
     let event = names::DESCRIPTORS;
     let hint = "raise the limit of open files (ulimit -Hn, LimitNOFILE)";
-    let message = "too few descriptors for what is configured";
+    let message = "the limit of file descriptors is too low for the configuration";
     tracing::warn!(event, descriptors, limit, asked, tcp_connections, hint, message);
 }

@@ -19,7 +19,7 @@ use tidegate_core::flow::sessions::Sessions;
 use tidegate_wasm::{NoDatabase, Plugin};
 
 /// What answers queries where keys are in memory.
-const NO_TABLES: NoDatabase = NoDatabase::Refused("`store: sqlite::memory:` has no tables to ask");
+const NO_TABLES: NoDatabase = NoDatabase::Refused("`store: sqlite::memory:` has no tables for queries");
 
 /// The store of a server.
 pub(super) struct Kept {

@@ -137,7 +137,11 @@ impl ActivityLog {
             };
             if let Some(why) = why {
                 telemetry::auth_activity("failed", batch.len());
-                tracing::debug!(why, sessions = batch.len(), "the activity of sessions is not written back yet");
+                tracing::debug!(
+                    why,
+                    sessions = batch.len(),
+                    "the activity of sessions is not written back yet, trying again"
+                );
                 break;
             }
             telemetry::auth_activity("written", batch.len());
@@ -168,7 +172,7 @@ impl ActivityLog {
             match timeout(self.patience, self.sessions.used(&key)).await {
                 Ok(Ok(Some(used))) => activity.heard(used.last_unix_s.min(now_unix_s)),
                 Ok(Ok(None)) => {}
-                Ok(Err(_)) | Err(_) => tracing::debug!("whether a session is used on another node is not known"),
+                Ok(Err(_)) | Err(_) => tracing::debug!("cannot find out whether a session is used on another node"),
             }
         };
         futures_util::stream::iter(silent).for_each_concurrent(ASKED_AT_ONCE_MAX, ask).await;
@@ -185,7 +189,7 @@ impl ActivityLog {
                 since_forgotten = Duration::ZERO;
                 let before = self.clock.now_unix_s().saturating_sub(self.kept.as_secs());
                 if let Ok(Err(error)) = timeout(self.patience, self.sessions.forget(before)).await {
-                    tracing::debug!(%error, "old sessions are not forgotten yet");
+                    tracing::debug!(%error, "old sessions are not removed yet, trying again");
                 }
             }
         }

@@ -47,9 +47,9 @@ impl<'a> Compact<'a> {
         }
         let malformed = |why| move |_: serde_json::Error| NotTaken::Malformed(why);
         // Two parsers that read different values into one token are how a forged one gets past one of them.
-        let header = strict(&header).map_err(malformed("its header says something twice"))?;
+        let header = strict(&header).map_err(malformed("its header is not valid JSON, or has a key twice"))?;
         let Some(algorithm) = header["alg"].as_str().map(str::to_owned) else {
-            return Err(NotTaken::Malformed("its algorithm is no text"));
+            return Err(NotTaken::Malformed("its algorithm is not a text"));
         };
         // RFC 7515 §4.1.11: an extension that must be understood and is not.
         if header.get("crit").is_some() {
@@ -58,12 +58,13 @@ impl<'a> Compact<'a> {
         let key_id = match header.get("kid") {
             None => None,
             Some(Value::String(id)) if id.len() <= KID_BYTES_MAX => Some(id.clone()),
-            Some(_) => return Err(NotTaken::Malformed("its `kid` is no text, or too long")),
+            Some(_) => return Err(NotTaken::Malformed("its `kid` is not a text, or too long")),
         };
-        let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| NotTaken::Malformed("its claims are not encoded"))?;
-        let claims = strict(&claims).map_err(malformed("its claims are no JSON, or say something twice"))?;
+        let claims =
+            URL_SAFE_NO_PAD.decode(claims).map_err(|_| NotTaken::Malformed("its claims are not valid base64url"))?;
+        let claims = strict(&claims).map_err(malformed("its claims are not valid JSON, or have a key twice"))?;
         if !claims.is_object() {
-            return Err(NotTaken::Malformed("its claims are no JSON object"));
+            return Err(NotTaken::Malformed("its claims are not a JSON object"));
         }
         Ok(Self { message: message.as_bytes(), signature, algorithm, key_id, claims })
     }

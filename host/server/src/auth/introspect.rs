@@ -142,7 +142,7 @@ impl Introspect {
             Ok(Ok(response)) => match response.status {
                 200 => match strict(&response.body) {
                     Ok(answer) => Ok(self.read(&answer, asked_at_unix_s)),
-                    Err(_) => Err("its answer is no JSON, or says something twice".to_owned()),
+                    Err(_) => Err("its answer is not valid JSON, or has a key twice".to_owned()),
                 },
                 401 | 403 => Ok(Ok(None)),
                 other => Err(format!("it answers {other}")),
@@ -178,12 +178,12 @@ impl Introspect {
             None | Some(Value::Null) => return Ok(None),
             Some(id) => claims::text(id).filter(|id| !id.is_empty()),
         };
-        let id = id.ok_or_else(|| format!("`{}` of its answer is no id", self.provider.user))?;
+        let id = id.ok_or_else(|| format!("`{}` of its answer is not a valid id", self.provider.user))?;
         let roles = claims::roles(answer.pointer(&self.provider.roles));
-        let roles = roles.ok_or_else(|| format!("`{}` of its answer holds no roles", self.provider.roles))?;
+        let roles = roles.ok_or_else(|| format!("`{}` of its answer is not a list of roles", self.provider.roles))?;
         let tenant = match self.provider.tenant.as_ref().and_then(|at| answer.pointer(at)) {
             None | Some(Value::Null) => None,
-            Some(tenant) => Some(claims::text(tenant).ok_or("the tenant of its answer is no text")?),
+            Some(tenant) => Some(claims::text(tenant).ok_or("the tenant of its answer is not a text")?),
         };
         let lifetime_s = self.provider.lifetime.map(|lifetime| lifetime.get().as_secs().max(1));
         let expires_at = lifetime_s.map(|lifetime_s| asked_at_unix_s.saturating_add(lifetime_s));

@@ -23,8 +23,8 @@ const WORD_CHARS_MAX: usize = 40;
 /// # Errors
 /// What is wrong with it; also when it holds no key that tokens of one of these algorithms are checked with.
 pub(super) fn read(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Keys, String> {
-    let set = strict(text).map_err(|error| format!("it is no JSON, or says something twice: {error}"))?;
-    let listed = set.get("keys").and_then(Value::as_array).ok_or("it is no key set: it has no list `keys`")?;
+    let set = strict(text).map_err(|error| format!("it is not valid JSON, or has a key twice: {error}"))?;
+    let listed = set.get("keys").and_then(Value::as_array).ok_or("it is not a key set: it has no list `keys`")?;
     if listed.len() > KEYS_MAX {
         return Err(format!("it holds {} keys, more than {KEYS_MAX}", listed.len()));
     }
@@ -37,8 +37,8 @@ pub(super) fn read(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Keys, Str
                 keys.add(key);
             }
             Err(why) => {
-                tracing::debug!(index, why, "a key of a key set is left out");
-                found.push(format!("key {} is left out: {why}", index + 1));
+                tracing::debug!(index, why, "ignored a key of a key set");
+                found.push(format!("key {} is ignored: {why}", index + 1));
             }
         }
     }
@@ -54,23 +54,23 @@ pub(super) fn read(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Keys, Str
 
 fn key(jwk: &Value) -> Result<Key, String> {
     if text(jwk, "use").is_some_and(|usage| usage != "sig") {
-        return Err("it is not for signatures".to_owned());
+        return Err("it is not meant for signatures".to_owned());
     }
     let operations = jwk.get("key_ops").and_then(Value::as_array);
     if operations.is_some_and(|operations| !operations.iter().any(|operation| operation == "verify")) {
-        return Err("it is not for checking signatures".to_owned());
+        return Err("it is not meant for checking signatures".to_owned());
     }
     let only = match text(jwk, "alg") {
         None => None,
         Some(name) => Some(JwtAlgorithm::named(name).ok_or_else(|| {
-            let why = JwtAlgorithm::not_served(name).unwrap_or("signatures of this algorithm are not served");
+            let why = JwtAlgorithm::not_served(name).unwrap_or("signatures of this algorithm are not supported");
             format!("its `alg` is `{}`, {why}", word(name))
         })?),
     };
     let id = match jwk.get("kid") {
         None | Some(Value::Null) => None,
         Some(Value::String(id)) if id.len() <= KID_BYTES_MAX => Some(id.clone()),
-        Some(_) => return Err("its `kid` is no text, or too long".to_owned()),
+        Some(_) => return Err("its `kid` is not a text, or too long".to_owned()),
     };
     let made = match (text(jwk, "kty"), text(jwk, "crv")) {
         (Some("RSA"), _) => Key::rsa(&bytes(jwk, "n")?, &bytes(jwk, "e")?),
@@ -79,11 +79,11 @@ fn key(jwk: &Value) -> Result<Key, String> {
         (Some("OKP"), Some("Ed25519")) => Key::ed25519(&bytes(jwk, "x")?),
         (kind, curve) => {
             let curve = curve.map(|curve| format!(", its `crv` `{}`", word(curve))).unwrap_or_default();
-            Err(format!("its `kty` is `{}`{curve}, which is not served", word(kind.unwrap_or_default())))
+            Err(format!("its `kty` is `{}`{curve}, which is not supported", word(kind.unwrap_or_default())))
         }
     }?;
     if only.is_some_and(|only| !made.checks(only)) {
-        return Err("its `alg` does not go with its `kty`".to_owned());
+        return Err("its `alg` does not fit its `kty`".to_owned());
     }
     Ok(made.named(id, only))
 }
@@ -99,14 +99,14 @@ fn text<'a>(jwk: &'a Value, name: &str) -> Option<&'a str> {
 
 fn bytes(jwk: &Value, name: &str) -> Result<Vec<u8>, String> {
     let encoded = text(jwk, name).ok_or_else(|| format!("it has no `{name}`"))?;
-    URL_SAFE_NO_PAD.decode(encoded).map_err(|_| format!("its `{name}` is not encoded as it should be"))
+    URL_SAFE_NO_PAD.decode(encoded).map_err(|_| format!("its `{name}` is not valid base64url"))
 }
 
 /// SEC 1 §2.3.3, uncompressed.
 fn point(jwk: &Value, coordinate_bytes: usize) -> Result<Vec<u8>, String> {
     let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
     if x.len() != coordinate_bytes || y.len() != coordinate_bytes {
-        return Err("its point has not the size of its curve".to_owned());
+        return Err("its point does not have the size of its curve".to_owned());
     }
     Ok([&[4], x.as_slice(), y.as_slice()].concat())
 }

@@ -43,7 +43,7 @@ impl Jwt {
     }
 
     async fn verify(&self, token: &Compact<'_>) -> Result<User, Refused> {
-        let algorithm = self.algorithm(token).ok_or_else(|| unusable("its algorithm is not taken"))?;
+        let algorithm = self.algorithm(token).ok_or_else(|| unusable("its algorithm is not allowed"))?;
         self.check_signature(token, algorithm).await?;
         self.check_audience(&token.claims)?;
         let now_unix_s = self.clock.now_unix_s();
@@ -86,7 +86,7 @@ impl Jwt {
         } else if decides {
             ("refused", forged())
         } else {
-            let why = "its key is not known, and what the issuer publishes now is not known either";
+            let why = "its key is not known, and the issuer's present keys cannot be fetched";
             ("unavailable", Err(Refused(Code::Unavailable, why.to_owned())))
         };
         telemetry::auth_lookup("jwt", outcome);
@@ -100,7 +100,7 @@ impl Jwt {
             Some(Value::String(one)) => vec![one],
             Some(Value::Array(list)) => {
                 let texts: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
-                texts.ok_or_else(|| unusable("claim `aud` is no list of texts"))?
+                texts.ok_or_else(|| unusable("claim `aud` is not a list of texts"))?
             }
             Some(_) => return Err(unusable("claim `aud` is neither a text nor a list")),
         };
@@ -143,7 +143,7 @@ impl Provider for Jwt {
             }
         };
         if !self.is_ours(&token) {
-            tracing::debug!(iss = self.provider.iss, "token left to the next provider: it is of another issuer");
+            tracing::debug!(iss = self.provider.iss, "token left to the next provider: it has another issuer");
             return Identity::NotMine;
         }
         match self.verify(&token).await {
@@ -163,7 +163,7 @@ pub(super) fn time(claims: &Value, name: &str) -> Result<Option<u64>, String> {
         Some(value) => match value.as_f64() {
             // What lies before the epoch is over: a cast of a negative number is 0, of a huge one the maximum.
             Some(seconds) => Ok(Some(value.as_u64().unwrap_or(seconds as u64))),
-            None => Err(format!("claim `{name}` is no number")),
+            None => Err(format!("claim `{name}` is not a number")),
         },
     }
 }

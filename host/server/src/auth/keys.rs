@@ -96,7 +96,7 @@ impl Key {
         let exponent = without_zeros(exponent);
         let small = exponent.len() <= 4 && exponent.last().is_some_and(|last| last % 2 == 1) && exponent != [1];
         if !small {
-            return Err("the exponent of the RSA key is none that is in use".to_owned());
+            return Err("the RSA key has an unusual exponent".to_owned());
         }
         Ok(Self::of(KeyKind::Rsa, Material::Rsa(modulus.to_vec(), exponent.to_vec())))
     }

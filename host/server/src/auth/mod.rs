@@ -107,7 +107,7 @@ pub async fn prepare(config: &Config, services: &AuthServices) -> Result<Provide
                 let AuthServices { clock, queries, sessions, .. } = services.clone();
                 let stored = Arc::new(StoredSessions::new(session.clone(), queries, sessions, clock));
                 if let Err(Unfit { why, hint }) = stored.check().await {
-                    let mistake = mistake_at(session.place.as_ref(), format!("the query of the sessions {why}"));
+                    let mistake = mistake_at(session.place.as_ref(), format!("the query for sessions {why}"));
                     mistakes.push(match hint {
                         Some(hint) => mistake.hint(hint),
                         None => mistake,
@@ -156,7 +156,7 @@ async fn key_source(
                 let set =
                     KeySet::new(SetPlace::File(file.clone()), algorithms, waiting.clone(), services.clock.clone());
                 let loaded = set.load().await;
-                loaded.map_err(|why| mistake(format!("the key set `{}` is no good: {why}", file.display())))?;
+                loaded.map_err(|why| mistake(format!("the key set `{}` is not valid: {why}", file.display())))?;
                 Ok(KeySource::Set(Arc::new(set)))
             }
             JwksPlace::Url(url) => {
@@ -169,17 +169,17 @@ async fn key_source(
     let key = match (&jwt.secret, &jwt.public_key) {
         (Some(secret), _) => Key::secret(secret.expose().as_bytes()),
         (None, Some(PublicKeyPlace::Pem(pem))) => {
-            pem::read(pem).map_err(|why| mistake(format!("the public key is no good: {why}")))?
+            pem::read(pem).map_err(|why| mistake(format!("the public key is not valid: {why}")))?
         }
         (None, Some(PublicKeyPlace::File(file))) => {
             let read = read_bounded(file, SET_BYTES_MAX as u64).and_then(|text| pem::read(&text));
-            read.map_err(|why| mistake(format!("the public key `{}` is no good: {why}", file.display())))?
+            read.map_err(|why| mistake(format!("the public key `{}` is not valid: {why}", file.display())))?
         }
         (None, None) => return Err(mistake("a `jwt` provider needs a key".to_owned())),
     };
     if let Some(unfit) = algorithms.iter().find(|algorithm| !key.checks(**algorithm)) {
         let (name, kind) = (unfit.as_str(), key.kind().name());
-        let message = format!("`{name}` does not go with the public key, which is {kind}");
+        let message = format!("`{name}` does not work with the public key, which is {kind}");
         return Err(mistake(message).hint("name the algorithm that the issuer signs with"));
     }
     Ok(KeySource::Fixed(Keys::one(key)))

@@ -17,28 +17,30 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 /// # Errors
 /// What is wrong with it.
 pub(super) fn read(text: &str) -> Result<Key, String> {
-    let (label, der) = pem::decode_vec(text.trim().as_bytes()).map_err(|error| format!("it is no PEM: {error}"))?;
+    let (label, der) = pem::decode_vec(text.trim().as_bytes()).map_err(|error| format!("it is not PEM: {error}"))?;
     match label {
         "PUBLIC KEY" => any(&der),
         "RSA PUBLIC KEY" => rsa(&der),
-        "CERTIFICATE" => Err("it is a certificate: `openssl x509 -pubkey -noout` takes its public key out".to_owned()),
+        "CERTIFICATE" => {
+            Err("it is a certificate: extract its public key with `openssl x509 -pubkey -noout`".to_owned())
+        }
         other => Err(format!("it is `{other}`, not `PUBLIC KEY`")),
     }
 }
 
 fn any(der: &[u8]) -> Result<Key, String> {
-    let malformed = |error: spki::der::Error| format!("it is no public key: {error}");
+    let malformed = |error: spki::der::Error| format!("it is not a public key: {error}");
     let key = SubjectPublicKeyInfoRef::from_der(der).map_err(malformed)?;
-    let bytes = key.subject_public_key.as_bytes().ok_or("it is no public key")?;
+    let bytes = key.subject_public_key.as_bytes().ok_or("it is not a public key")?;
     match key.algorithm.oid {
         RSA => rsa(bytes),
         ED25519 => Key::ed25519(bytes),
         EC => match key.algorithm.parameters_oid() {
             Ok(P256) => Key::point(KeyKind::P256, bytes),
             Ok(P384) => Key::point(KeyKind::P384, bytes),
-            _ => Err("it is on a curve that is not P-256 and not P-384".to_owned()),
+            _ => Err("its curve is neither P-256 nor P-384".to_owned()),
         },
-        other => Err(format!("it is of a kind that is not known: {other}")),
+        other => Err(format!("it is a key of an unknown kind: {other}")),
     }
 }
 
@@ -51,6 +53,6 @@ fn rsa(der: &[u8]) -> Result<Key, String> {
         })?;
         reader.finish(parts)
     };
-    let (modulus, exponent) = read().map_err(|error| format!("it is no RSA key: {error}"))?;
+    let (modulus, exponent) = read().map_err(|error| format!("it is not an RSA key: {error}"))?;
     Key::rsa(&modulus, &exponent)
 }

@@ -34,7 +34,12 @@ impl Reach {
     pub(super) fn failed(&self, why: &str) {
         telemetry::auth_up(self.provider, &self.source, false);
         if self.is_away.swap(true, Ordering::AcqRel) {
-            tracing::debug!(provider = self.provider, source = self.source, why, "still away");
+            tracing::debug!(
+                provider = self.provider,
+                source = self.source,
+                why,
+                "the source of a provider is still away"
+            );
         } else {
             telemetry::auth_away(self.provider, &self.source, why);
         }

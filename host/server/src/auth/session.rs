@@ -144,7 +144,7 @@ impl StoredSessions {
                 QueryMistake::Unavailable(why) => Unprepared::Away(why),
             })?;
             if let Some(params) = query.params.filter(|params| *params != 1) {
-                let why = format!("takes {params} parameters, and is given the session's id");
+                let why = format!("has {params} parameters, but receives only the session's id");
                 return Err(Unprepared::Unfit(Unfit::new(why)));
             }
             judge_columns(query.columns.as_deref()).map_err(Unprepared::Unfit)?;
@@ -171,7 +171,7 @@ impl StoredSessions {
         };
         let stored = stored.map_err(|error| error.to_string())?;
         let rows: Vec<Map<String, Value>> =
-            serde_json::from_str(&rows).map_err(|_| "the query's answer is not understood".to_owned())?;
+            serde_json::from_str(&rows).map_err(|_| "the query's answer cannot be read".to_owned())?;
         match rows.as_slice() {
             [] => Ok(Found::Nobody),
             [row] if !row.contains_key(USER_ID) => Err(format!("the query has no column `{USER_ID}`")),

@@ -32,7 +32,7 @@ pub(super) fn judge_columns(columns: Option<&[QueryColumn]>) -> Result<(), Unfit
     if !columns.iter().any(|column| column.name == USER_ID) {
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let hint = match nearest_name(USER_ID, &names) {
-            Some(near) => format!("name it so: `\"{near}\" as user_id`"),
+            Some(near) => format!("rename the column: `\"{near}\" as user_id`"),
             None => "name the column that holds the user's id: `… as user_id`".to_owned(),
         };
         return Err(Unfit { why: "has no column `user_id`".to_owned(), hint: Some(hint) });
@@ -60,8 +60,8 @@ fn judge(column: &QueryColumn) -> Result<(), Unfit> {
     }
     let hint = is_moment.then(|| {
         format!(
-            "in PostgreSQL `floor(extract(epoch from {name}))::bigint as {name}` (a `timestamp` counts as UTC so), in SQLite \
-             `unixepoch({name}) as {name}` where it holds texts and `cast({name} as integer) as {name}` where it holds seconds"
+            "in PostgreSQL use `floor(extract(epoch from {name}))::bigint as {name}` (which reads a `timestamp` as UTC), in SQLite \
+             `unixepoch({name}) as {name}` for texts and `cast({name} as integer) as {name}` for seconds"
         )
     });
     Err(Unfit { why: format!("column `{name}` is `{called}`, expected {wanted}"), hint })
@@ -73,14 +73,15 @@ fn judge(column: &QueryColumn) -> Result<(), Unfit> {
 /// What is wrong with it, for the log.
 pub(super) fn user(row: &Map<String, Value>) -> Result<Option<User>, String> {
     let Some(id) = row.get(USER_ID).filter(|id| !id.is_null()) else { return Ok(None) };
-    let id = claims::text(id).filter(|id| !id.is_empty()).ok_or("column `user_id` holds no id")?;
+    let id = claims::text(id).filter(|id| !id.is_empty()).ok_or("column `user_id` does not contain an id")?;
     // A database without lists keeps one as text.
     let list = row.get("roles").and_then(Value::as_str).filter(|text| text.trim_start().starts_with('['));
     let list = list.and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let roles = claims::roles(list.as_ref().or_else(|| row.get("roles"))).ok_or("column `roles` holds no roles")?;
+    let roles =
+        claims::roles(list.as_ref().or_else(|| row.get("roles"))).ok_or("column `roles` does not contain roles")?;
     let tenant = match row.get("tenant") {
         None | Some(Value::Null) => None,
-        Some(tenant) => Some(claims::text(tenant).ok_or("column `tenant` holds no text")?),
+        Some(tenant) => Some(claims::text(tenant).ok_or("column `tenant` does not contain a text")?),
     };
     Ok(Some(User::new(id, roles, tenant)))
 }

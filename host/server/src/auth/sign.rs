@@ -26,10 +26,10 @@ pub struct TokenRequest {
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
     /// There is no claim to put the tenant in.
-    #[error("the provider names no claim for a tenant")]
+    #[error("the provider has no claim for a tenant")]
     NoTenantClaim,
     /// Only the issuer can sign.
-    #[error("the provider has the issuer's public key only, the issuer signs")]
+    #[error("the provider has only the issuer's public key; only the issuer can sign")]
     NoSecret,
 }
 

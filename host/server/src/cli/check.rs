@@ -84,16 +84,18 @@ impl Check {
 /// What is not an error here, but would be one where the server runs.
 fn note(checked: &Checked) {
     for name in &checked.secrets_missing {
-        complain(&format!("note: `{name}` is not set; `tidegate serve` will need it, a plugin is granted it\n"));
+        complain(&format!(
+            "note: `{name}` is not set; `tidegate serve` will need it for a plugin that is granted it\n"
+        ));
     }
     if let Some(file) = &checked.store_missing {
         let file = file.display();
-        complain(&format!("note: `{file}` is not there, so the queries that plugins are granted were not prepared\n"));
+        complain(&format!("note: `{file}` does not exist, so the queries of plugins were not checked\n"));
     }
     for KeptOut { plugin, reason, .. } in &checked.kept_out {
         complain(&format!(
-            "note: plugin `{plugin}` is quarantined: {reason}; `tidegate serve` would start without it and refuse what \
-             needs it, until another file lies there or `tidegate plugin clear {plugin}` lets it in\n"
+            "note: plugin `{plugin}` is quarantined: {reason}; `tidegate serve` would start without it and refuse \
+             requests that need it, until you replace the component or run `tidegate plugin clear {plugin}`\n"
         ));
     }
 }

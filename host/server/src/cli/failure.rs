@@ -32,7 +32,7 @@ pub(super) enum Failure {
         source: BuildError,
     },
     /// No such plugin.
-    #[error("no plugin `{name}`")]
+    #[error("there is no plugin `{name}`")]
     NoPlugin {
         /// As it was asked for.
         name: String,
@@ -42,7 +42,7 @@ pub(super) enum Failure {
         nearest: Option<String>,
     },
     /// No manifest declares this channel.
-    #[error("no channel `{name}`")]
+    #[error("there is no channel `{name}`")]
     NoChannel {
         /// As it was asked for.
         name: String,
@@ -52,7 +52,7 @@ pub(super) enum Failure {
         nearest: Option<String>,
     },
     /// No API key to ask a server with.
-    #[error("no API key to ask the server with")]
+    #[error("an API key for the server is missing")]
     NoApiKey,
     /// No server answers.
     #[error("no server answers at `{url}`: {why}")]
@@ -75,7 +75,7 @@ pub(super) enum Failure {
         said: String,
     },
     /// Nothing of that name or digest is quarantined.
-    #[error("nothing of `{what}` is quarantined, says {place}")]
+    #[error("{place} has no quarantined version of `{what}`")]
     NotQuarantined {
         /// As it was asked for.
         what: String,
@@ -97,7 +97,7 @@ pub(super) enum Failure {
         hint: String,
     },
     /// What is to be made is there already.
-    #[error("`{path}` is there already")]
+    #[error("`{path}` exists already")]
     Exists {
         /// Where.
         path: String,
@@ -106,7 +106,7 @@ pub(super) enum Failure {
     #[error("no `jwt` provider with a `secret` is configured")]
     NoJwtProvider,
     /// A token was not signed.
-    #[error("no token for this user")]
+    #[error("cannot sign a token for this user")]
     Sign(#[from] SignError),
     /// A payload given as an argument is no JSON.
     #[error("the payload is not JSON")]
@@ -123,7 +123,7 @@ pub(super) enum Failure {
     #[error("`--store`")]
     Store(#[source] NoPostgresUrl),
     /// The log filter of `RUST_LOG` does not parse.
-    #[error("`RUST_LOG` is wrong")]
+    #[error("`RUST_LOG` is not valid")]
     Logging(#[from] LoggingError),
     /// The operating system refused something.
     #[error("cannot run")]
@@ -194,14 +194,16 @@ impl Failure {
         if let Self::NoPlugin { name, known, nearest } = self {
             return Some(Cow::Owned(match nearest {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
-                None if known.is_empty() => format!("a plugin is a directory with a plugin.yaml; `{name}` has none"),
-                None => format!("there are {}; a path holds a `/`", known.join(", ")),
+                None if known.is_empty() => {
+                    format!("a plugin is a directory with a file plugin.yaml; `{name}` has none")
+                }
+                None => format!("the plugins are: {}; a path must contain a `/`", known.join(", ")),
             }));
         }
         if let Self::NoChannel { known, nearest, .. } = self {
             return Some(Cow::Owned(match nearest {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
-                None => format!("there are {}", known.join(", ")),
+                None => format!("the channels are: {}", known.join(", ")),
             }));
         }
         if let Self::NotQuarantined { what, .. } = self
@@ -209,39 +211,43 @@ impl Failure {
             && what.bytes().all(|byte| byte.is_ascii_hexdigit())
         {
             let (fewest, digits) = (Quarantine::DIGITS_MIN, what.len());
-            return Some(Cow::Owned(format!(
-                "a digest is meant by {fewest} or more of its digits, these are {digits}"
-            )));
+            return Some(Cow::Owned(format!("give at least {fewest} digits of the digest; these are {digits}")));
         }
         if let Self::New { hint, .. } = self {
             return Some(Cow::Owned(hint.clone()));
         }
         let hint = match self {
-            Self::App(AppError::Bind { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => {
-                Some("another process listens there; stop it, or choose another address with `--listen ADDRESS:PORT`")
-            }
-            Self::App(AppError::Store(_)) => Some(
-                "`store` in tidegate.yaml, or TIDEGATE__STORE, says which; config/README.md, which rights it needs",
+            Self::App(AppError::Bind { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => Some(
+                "another process listens at this address; stop it, or choose another address with `--listen ADDRESS:PORT`",
             ),
-            Self::NoApiKey => Some("set TIDEGATE_API_KEY, or give `--key KEY`: one of `api_keys:` that may `operate`"),
+            Self::App(AppError::Store(_)) => Some(
+                "`store` in tidegate.yaml or TIDEGATE__STORE names the store; config/README.md lists the rights that the server needs",
+            ),
+            Self::NoApiKey => Some("set TIDEGATE_API_KEY, or use `--key KEY`: a key in `api_keys:` that may `operate`"),
             Self::NoServer { .. } => {
-                Some("start it with `tidegate serve`, or say where it is with `--url http://ADDRESS:PORT`")
+                Some("start it with `tidegate serve`, or give its address with `--url http://ADDRESS:PORT`")
             }
             Self::Refused { status: 401, .. } => {
-                Some("the key is none of `api_keys:` of that server; give it with `--key KEY`")
+                Some("the server does not know this key; use a key of its `api_keys:` with `--key KEY`")
             }
             Self::Refused { status: 403, .. } => Some("give the key the permission: `may: [operate]` in `api_keys:`"),
-            Self::Refused { .. } => Some("is this the address of a tidegate of this version? give it with `--url`"),
-            Self::NotQuarantined { .. } => Some("`tidegate plugin list` shows what is, of a running server"),
-            Self::NewName { .. } => Some(
-                "lower-case letters, digits and dashes, a letter first; no part of a project (`sdk`, `target`) or crate it needs",
-            ),
-            Self::Exists { .. } => Some("choose another name, or move it away"),
-            Self::NoJwtProvider => {
-                Some("add one under `auth: providers:` in the configuration; of public keys only the issuer can sign")
+            Self::Refused { .. } => {
+                Some("does a Tidegate server of this version run at this address? give another address with `--url`")
             }
-            Self::Sign(SignError::NoTenantClaim) => Some("name one: `jwt: { tenant: … }`, or leave `--tenant` out"),
-            Self::Payload(_) => Some("quote it for the shell: `--payload '{\"n\": 1}'`"),
+            Self::NotQuarantined { .. } => {
+                Some("`tidegate plugin list` shows the quarantined versions of a running server")
+            }
+            Self::NewName { .. } => Some(
+                "use lower-case letters, digits and dashes, and begin with a letter; names of parts of a project (`sdk`, `target`) and of crates that it needs are reserved",
+            ),
+            Self::Exists { .. } => Some("choose another name, or move the existing one away"),
+            Self::NoJwtProvider => Some(
+                "add one under `auth: providers:` in the configuration; with a public key only the issuer can sign",
+            ),
+            Self::Sign(SignError::NoTenantClaim) => {
+                Some("name the claim: `jwt: { tenant: … }`, or leave out `--tenant`")
+            }
+            Self::Payload(_) => Some("quote the payload for the shell: `--payload '{\"n\": 1}'`"),
             _ => None,
         };
         hint.map(Cow::Borrowed)
@@ -252,8 +258,8 @@ impl Failure {
 pub(super) fn render(diagnostics: &[Diagnostic]) -> String {
     let shown: Vec<String> = diagnostics.iter().map(Diagnostic::render).collect();
     let count = match diagnostics.len() {
-        1 => "1 mistake".to_owned(),
-        count => format!("{count} mistakes"),
+        1 => "1 error".to_owned(),
+        count => format!("{count} errors"),
     };
     format!("{}\n{count}\n", shown.join("\n"))
 }

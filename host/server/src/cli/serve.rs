@@ -46,10 +46,7 @@ pub(super) fn start_logging(config: &Config) -> Result<(), Failure> {
 fn show_rejected(mistakes: &[Diagnostic]) {
     let files = reload::by_file(mistakes);
     let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).filter(|path| !path.is_empty()).collect();
-    let waits = if names.is_empty() {
-        String::new()
-    } else {
-        format!("everything that was saved waits for {}; ", names.join(", "))
-    };
-    complain(&format!("{}{waits}what was served before serves on\n", failure::render(mistakes)));
+    let waits =
+        if names.is_empty() { String::new() } else { format!("all saved changes wait for {}; ", names.join(", ")) };
+    complain(&format!("{}{waits}the server continues with what it served before\n", failure::render(mistakes)));
 }

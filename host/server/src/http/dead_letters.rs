@@ -64,7 +64,7 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Json<Listed>, Problem> {
     state.admit(&headers, Permission::Operate)?;
-    let Query(query) = query.map_err(|_| Problem::bad_request("the query takes `limit`, a whole number"))?;
+    let Query(query) = query.map_err(|_| Problem::bad_request("the query may have `limit`, a whole number"))?;
     let Letters { letters, kept, complete } = state.dead_letters.newest(query.limit).await;
     Ok(Json(Listed { dead_letters: letters, kept, complete }))
 }
@@ -85,9 +85,9 @@ pub(super) async fn retry(
     let letter = state.dead_letters.find(&id).await.map_err(away)?.ok_or_else(none)?;
     let Some(effects) = state.gates.retry(&letter).await else {
         let why = if !letter.has_rule() {
-            "it was no event, which no retry can mend; the dead letter is kept"
+            "the entry was not a valid event, so a retry cannot succeed; the dead letter stays"
         } else {
-            "the bridge table has this rule no longer; the dead letter is kept"
+            "the bridge table no longer has this rule; the dead letter stays"
         };
         return Err(Problem::not_found(why));
     };

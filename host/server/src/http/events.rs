@@ -45,7 +45,7 @@ pub(super) async fn accept(
 fn mode(headers: &HeaderMap) -> Result<Mode, Problem> {
     if headers.contains_key("ce-specversion") {
         return Err(unsupported(
-            "the binary content mode is not taken: put the attributes beside `data` in a JSON body",
+            "the binary content mode is not supported: put the attributes next to `data` in a JSON body",
         ));
     }
     let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return Ok(Mode::Either) };
@@ -71,9 +71,9 @@ fn read(text: &str, mode: Mode, limits: &Limits) -> Result<Vec<BusEvent>, Proble
     let is_batch = text.trim_ascii_start().starts_with('[');
     match mode {
         Mode::One if is_batch => {
-            return Err(Problem::bad_request("a batch is sent as application/cloudevents-batch+json"));
+            return Err(Problem::bad_request("send a batch as application/cloudevents-batch+json"));
         }
-        Mode::Batch if !is_batch => return Err(Problem::bad_request("a batch is a JSON array of CloudEvents")),
+        Mode::Batch if !is_batch => return Err(Problem::bad_request("a batch must be a JSON array of CloudEvents")),
         _ => {}
     }
     let events: Vec<&RawValue> =
@@ -107,6 +107,6 @@ fn read_each(texts: &[&RawValue]) -> Result<Vec<BusEvent>, Problem> {
     if mistakes.is_empty() {
         return Ok(events);
     }
-    let problem = Problem::bad_request("not every event is a CloudEvent; none was taken");
+    let problem = Problem::bad_request("not every event is a valid CloudEvent; the server accepted none of them");
     Err(problem.with_details(json!({ "events": mistakes })))
 }

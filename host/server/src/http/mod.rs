@@ -60,9 +60,9 @@ pub fn router(state: State) -> Router {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .fallback(async || Problem::not_found("no such resource"))
+        .fallback(async || Problem::not_found("there is no such resource"))
         .method_not_allowed_fallback(async || {
-            Problem::of_http(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this resource takes another method")
+            Problem::of_http(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this resource needs another method")
         })
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(count))

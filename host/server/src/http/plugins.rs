@@ -34,10 +34,13 @@ pub(super) async fn clear(
     let plugins = state.plugins.clone();
     let cleared = tokio::task::spawn_blocking(move || plugins.clear(&what)).await.map_err(|_| Code::Internal)?;
     let cleared = cleared.map_err(|error| {
-        Refusal::because(Code::Unavailable, format!("the quarantine cannot be written, nothing was cleared: {error}"))
+        Refusal::because(
+            Code::Unavailable,
+            format!("the server cannot write the quarantine, so nothing was cleared: {error}"),
+        )
     })?;
     if cleared.is_empty() {
-        return Err(Problem::not_found("nothing of that name or digest is quarantined"));
+        return Err(Problem::not_found("no plugin version with this name or digest is quarantined"));
     }
     Ok(Json(json!({ "cleared": cleared })))
 }

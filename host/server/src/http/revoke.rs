@@ -30,7 +30,7 @@ pub(super) async fn accept(
     // A user whom the caller did not find must not become everybody.
     if let Some((name, _)) = fields.iter().find(|(_, value)| value.is_null()) {
         return Err(Problem::bad_request(format!(
-            "no revocation: `{name}` is null; leave it out when nothing is meant"
+            "not a valid revocation: `{name}` is null; leave it out if you do not need it"
         )));
     }
     let request: RevokeRequest = serde_json::from_value(Value::Object(fields)).map_err(no_revocation)?;
@@ -40,15 +40,15 @@ pub(super) async fn accept(
         return Err(Code::UnknownChannel.into());
     }
     if !state.gates.has_room_for_revocations() {
-        return Err(Refusal::because(Code::Unavailable, "as many are revoked as there may be").into());
+        return Err(Refusal::because(Code::Unavailable, "the limit of revocations is reached").into());
     }
     let shown = shown(&revocation);
     let enforced = state.gates.enforce(revocation, "http");
     let here = enforced.touched;
     if let Err(away) = enforced.kept().await {
-        tracing::debug!(why = away.0, "a revocation was not kept while its caller waited");
-        let message = "in force on this node, and not kept, or not told to every other node, yet: that is tried every second, \
-            and forgotten with this process; send it again";
+        tracing::debug!(why = away.0, "a revocation was not stored while its caller waited");
+        let message = "in force on this node, but not yet stored or not yet sent to every other node; the server tries again every second, \
+            but only until this process ends: send the revocation again";
         let problem = Problem::from(Refusal::because(Code::Unavailable, message));
         return Err(problem.with_details(json!({ "revocation": shown, "here": here })));
     }
@@ -56,7 +56,7 @@ pub(super) async fn accept(
 }
 
 fn no_revocation(error: serde_json::Error) -> Problem {
-    Problem::bad_request(format!("no revocation: {error}"))
+    Problem::bad_request(format!("not a valid revocation: {error}"))
 }
 
 /// What was decided, without what was not asked for.

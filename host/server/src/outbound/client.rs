@@ -115,15 +115,17 @@ fn prepared(request: &HttpRequest) -> Result<Request<Full<Bytes>>, HttpError> {
     if let Some(headers) = builder.headers_mut() {
         for (name, value) in &request.headers {
             let name = HeaderName::try_from(name.as_str())
-                .map_err(|_| HttpError::Invalid(format!("`{name}` is no name of a header field")))?;
+                .map_err(|_| HttpError::Invalid(format!("`{name}` is not a valid header name")))?;
             let value = HeaderValue::try_from(value.as_str())
-                .map_err(|_| HttpError::Invalid(format!("the value of `{name}` is none of a header field")))?;
+                .map_err(|_| HttpError::Invalid(format!("the value of the header `{name}` is not valid")))?;
             headers.append(name, value);
         }
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
     }
     let body = Full::new(request.body.clone().unwrap_or_default());
-    builder.body(body).map_err(|_| HttpError::Invalid("it is no HTTP request: look at its method and URL".to_owned()))
+    builder
+        .body(body)
+        .map_err(|_| HttpError::Invalid("it is not a valid HTTP request: check its method and URL".to_owned()))
 }
 
 /// Reads the body as it is: nothing is unpacked, so what arrives is what there is.

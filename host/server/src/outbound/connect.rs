@@ -36,16 +36,16 @@ pub(super) struct Guarded {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     /// It is no URL of a web server.
-    #[error("it is no URL of `http` or `https`")]
+    #[error("it is not a valid `http` or `https` URL")]
     NoOrigin,
     /// The name does not resolve.
-    #[error("there is no host `{0}`")]
+    #[error("the host `{0}` does not exist")]
     NoHost(String),
     /// It resolves, to nothing that is to be reached.
-    #[error("the address of `{0}` is private, and `private_origins` in tidegate.yaml does not list it")]
+    #[error("the address of `{0}` is private, and `private_origins` in tidegate.yaml does not list its origin")]
     Private(String),
     /// Nobody answered there.
-    #[error("`{0}` does not take connections: {1}")]
+    #[error("`{0}` refuses connections: {1}")]
     Refused(String, io::ErrorKind),
 }
 
@@ -82,7 +82,7 @@ impl Guarded {
             addresses.retain(|address| {
                 let judged = is_public(*address);
                 if !judged {
-                    tracing::debug!(host, %address, "an address is private and is not connected to");
+                    tracing::debug!(host, %address, "did not connect to a private address");
                 }
                 judged
             });

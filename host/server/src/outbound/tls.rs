@@ -25,7 +25,10 @@ fn read_authorities() -> RootCertStore {
     let (taken, _) = roots.add_parsable_certificates(native.certs);
     if taken == 0 {
         let error = native.errors.first().map_or_else(|| "there is none".to_owned(), ToString::to_string);
-        tracing::warn!(error, "no certificate authority of this system can be read: no https origin is reached");
+        tracing::warn!(
+            error,
+            "cannot read the certificate authorities of this system: plugins and providers cannot reach any https origin"
+        );
     }
     roots
 }

@@ -24,7 +24,7 @@ pub(super) fn of_client(error: &(dyn Error + 'static)) -> HttpError {
         if let Some(http) = error.downcast_ref::<hyper::Error>()
             && http.is_parse()
         {
-            said = "the answer is no HTTP, or its head is too large".to_owned();
+            said = "the answer is not HTTP, or its head is too large".to_owned();
         }
         cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),

@@ -44,7 +44,7 @@ impl Home {
 
 /// A link that leads out of the directory it stands in.
 #[derive(Debug, thiserror::Error)]
-#[error("it is a link out of `{}`", directory.display())]
+#[error("it is a link that leads out of `{}`", directory.display())]
 pub(super) struct LeadsOut {
     directory: PathBuf,
     is_directory: bool,
@@ -52,8 +52,7 @@ pub(super) struct LeadsOut {
 
 impl LeadsOut {
     /// The way out of it.
-    pub(super) const HINT: &str =
-        "put a copy there, or make the whole directory a link: links to files are followed inside the directory only";
+    pub(super) const HINT: &str = "replace it with a copy, or make the whole directory a link: links to files may lead only to places inside the directory";
 
     /// Whether an error is of a link to a directory elsewhere.
     pub(super) fn is_of_directory(error: &io::Error) -> bool {

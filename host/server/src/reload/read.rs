@@ -120,17 +120,17 @@ pub fn read_channels(directory: &Path) -> Result<Read, Vec<Diagnostic>> {
 }
 
 fn read_manifests(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnostic>) {
-    let entries = match sorted_entries(directory) {
-        Ok(entries) => entries,
-        Err(error) => {
-            found.missed.manifests = true;
-            mistakes.push(
-                unreadable("channels directory", directory, &error)
-                    .hint("`channels:` in the configuration names it, relative to the configuration file"),
-            );
-            return;
-        }
-    };
+    let entries =
+        match sorted_entries(directory) {
+            Ok(entries) => entries,
+            Err(error) => {
+                found.missed.manifests = true;
+                mistakes.push(unreadable("channels directory", directory, &error).hint(
+                    "set it with `channels:` in the configuration; the path is relative to the configuration file",
+                ));
+                return;
+            }
+        };
     let home = Home::of(directory);
     for path in entries.into_iter().filter(|path| has_extension(path, &["yaml", "yml"])) {
         match read_file(&home, &path) {
@@ -162,7 +162,7 @@ impl Schemas<'_> {
             self.entries += 1;
             if self.entries == ENTRIES_MAX {
                 let message = format!("`{}` has more than {ENTRIES_MAX} files and directories", show(self.root));
-                self.mistakes.push(Diagnostic::new(message).hint("does a link lead back into it?"));
+                self.mistakes.push(Diagnostic::new(message).hint("does a link inside it lead back to it?"));
             }
             if self.entries >= ENTRIES_MAX {
                 return;
@@ -348,7 +348,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let bytes = file.metadata()?.len();
     if bytes > bytes_max {
         let most = ByteSize::from_bytes(bytes_max);
-        return Err(io::Error::other(format!("it has {bytes} bytes, at most {most} are taken")));
+        return Err(io::Error::other(format!("it has {bytes} bytes, at most {most} are allowed")));
     }
     let mut component = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut component)?;
@@ -381,7 +381,7 @@ fn read_file(home: &Home, path: &Path) -> io::Result<Option<Arc<SourceFile>>> {
 fn read_text(path: &Path) -> io::Result<Arc<SourceFile>> {
     let bytes = fs::metadata(path)?.len();
     if bytes > FILE_BYTES_MAX {
-        return Err(io::Error::other(format!("{bytes} bytes, more than the {FILE_BYTES_MAX} a manifest may have")));
+        return Err(io::Error::other(format!("it has {bytes} bytes, at most {FILE_BYTES_MAX} are allowed")));
     }
     Ok(Arc::new(SourceFile { path: show(path), text: fs::read_to_string(path)? }))
 }

@@ -113,7 +113,7 @@ impl Watcher {
             seen: Look::at(wanted),
         };
         let started = thread::Builder::new().name("look".to_owned()).spawn(move || looker.run());
-        started.inspect_err(|error| tracing::error!(%error, "files are not looked at")).is_ok()
+        started.inspect_err(|error| tracing::error!(%error, "the thread that checks files does not start")).is_ok()
     }
 }
 
@@ -151,7 +151,7 @@ impl Inner {
                     self.followed.insert(path.clone());
                 }
                 Err(error) if limit_behind(&error).is_some() => refused = Some(error),
-                Err(error) => tracing::warn!(path = %path.display(), %error, "not watching a directory"),
+                Err(error) => tracing::warn!(path = %path.display(), %error, "cannot watch a directory"),
             }
         }
         refused

@@ -1,12 +1,13 @@
-//! Compiled components, kept between runs. A `.cwasm` file is native code: whoever writes one runs code as this server.
-//! So the directory must be this user's alone to write to, each entry carries a MAC under a key that was made here, and
-//! an entry is used only for the component, the settings and the exact engine it was made for.
+//! The cache of compiled components, kept between runs. A `.cwasm` file is native code: whoever can write one runs code
+//! as this server. So only the server's user may have write access to the directory, each entry has a MAC with a key
+//! that was created here, and an entry is used only for the component, the settings and the exact engine that it was
+//! made for.
 //!
 //! ```text
-//! <cache>/mac.key                    32 random bytes, made at first use
+//! <cache>/mac.key                    32 random bytes, created at first use
 //! <cache>/<key>/component.cwasm      the native code
 //! <cache>/<key>/mac                  HMAC-SHA256 of the key and of every byte; its time is that of the last use
-//! <cache>/work-<random>/             a compilation under way; renamed to <key> as a whole
+//! <cache>/work-<random>/             a running compilation; renamed to <key> as a whole
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -30,11 +31,11 @@ pub(super) const NATIVE: &str = "component.cwasm";
 const MAC: &str = "mac";
 const KEY_FILE: &str = "mac.key";
 const KEY_BYTES: usize = 32;
-/// What the names of directories under construction begin with.
+/// The prefix of directories under construction.
 const WORK: &str = "work-";
-/// A compilation that began longer ago was cut off by the end of its server.
+/// A compilation that began earlier was cut off when its server ended.
 const WORK_AGE_MAX: Duration = Duration::from_secs(60 * 60);
-/// The layout of this directory; another number finds nothing of this one.
+/// The layout of this directory. Versions with another number do not use these entries.
 const LAYOUT: &str = "tidegate cache 1";
 
 /// A directory of compiled components.
@@ -43,23 +44,23 @@ pub(super) struct Cache {
     directory: PathBuf,
     bytes_max: u64,
     key: [u8; KEY_BYTES],
-    /// Of the engine and all that native code depends on.
+    /// A digest of the engine and of everything that native code depends on.
     engine: [u8; 32],
 }
 
-/// Makes a directory that only this user may enter.
+/// Creates a directory that only this user may enter.
 ///
 /// # Errors
-/// The operating system's.
+/// The operating system's error.
 pub(super) fn make_private(directory: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(directory)
 }
 
 impl Cache {
-    /// Opens or makes the directory.
+    /// Opens or creates the directory.
     ///
     /// # Errors
-    /// When it cannot be made, or somebody else may write to it.
+    /// If it cannot be created, or if another user may write to it.
     pub(super) fn open(directory: &Path, bytes_max: u64, engine: &Engine) -> io::Result<Self> {
         if let Some(parent) = directory.parent() {
             fs::create_dir_all(parent)?;
@@ -70,7 +71,7 @@ impl Cache {
         }
         let metadata = fs::metadata(directory)?;
         if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
-            let why = "another user may write to it, and what lies there is run: give it to the server's user alone (`chmod 700`)";
+            let why = "other users may write to it, and the server runs the code in it: allow only the server's user (`chmod 700`)";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
         let cache = Self {
@@ -87,7 +88,7 @@ impl Cache {
         &self.directory
     }
 
-    /// The native code of a component, unchanged since it was kept.
+    /// The native code of a component, verified.
     pub(super) fn find(&self, component: &Digest, effort: Effort) -> Option<PathBuf> {
         let (name, entry) = self.entry(component, effort);
         let native = entry.join(NATIVE);
@@ -98,25 +99,25 @@ impl Cache {
         let verified =
             kept.is_some_and(|kept| self.mac(&name, &native).is_ok_and(|mac| mac.verify_slice(&kept).is_ok()));
         if !verified {
-            self.reject(component, effort, "it is not what was kept");
+            self.reject(component, effort, "it failed verification");
             return None;
         }
-        // The time of the last use, for what goes first when there is no room.
+        // The time of the last use decides what is removed first when there is no room.
         let touched = File::options().append(true).open(entry.join(MAC));
         let _ = touched.and_then(|mac| mac.set_modified(SystemTime::now()));
         Some(native)
     }
 
-    /// Removes an entry that cannot be used; the component is compiled anew.
+    /// Removes an entry that cannot be used; the component is compiled again.
     pub(super) fn reject(&self, component: &Digest, effort: Effort, why: &str) {
         telemetry::plugin_cache_rejected(component.short(), why);
         let _ = fs::remove_dir_all(self.entry(component, effort).1);
     }
 
-    /// Makes a work directory with native code in it the entry of a component, and makes room.
+    /// Turns a work directory with native code into the entry of a component, and makes room.
     ///
     /// # Errors
-    /// The operating system's; then there is no entry.
+    /// The operating system's error; then there is no entry.
     pub(super) fn keep(&self, component: &Digest, effort: Effort, work: &Path) -> io::Result<()> {
         let (name, entry) = self.entry(component, effort);
         let mac = self.mac(&name, &work.join(NATIVE))?.finalize().into_bytes();
@@ -146,7 +147,7 @@ impl Cache {
     }
 
     fn mac(&self, name: &str, native: &Path) -> io::Result<Hmac<Sha256>> {
-        // Any length of key is taken.
+        // Every key length is valid.
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).map_err(io::Error::other)?;
         mac.update(name.as_bytes());
         let mut file = File::open(native)?;
@@ -159,7 +160,7 @@ impl Cache {
         }
     }
 
-    /// Removes what was not used for longest until the rest fits.
+    /// Removes the least recently used entries until the rest fits.
     fn make_room(&self) {
         let mut entries: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
         for entry in self.entries().filter(|entry| !is_work(entry)) {
@@ -175,7 +176,7 @@ impl Cache {
                 return;
             }
             bytes -= size;
-            // A component that is loaded keeps its pages: the name goes, the file stays until nothing maps it.
+            // A loaded component keeps its pages: only the name is removed, and the file exists until nothing maps it.
             let _ = fs::remove_dir_all(entry);
         }
     }
@@ -199,7 +200,7 @@ fn is_work(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(WORK))
 }
 
-/// Reads the key, or makes one; of two servers that begin at once both use one key.
+/// Reads the key, or creates it. If two servers start at the same time, both use one key.
 fn read_key(directory: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let path = directory.join(KEY_FILE);
     if !path.exists() {
@@ -207,7 +208,7 @@ fn read_key(directory: &Path) -> io::Result<[u8; KEY_BYTES]> {
         let mut key = [0; KEY_BYTES];
         getrandom::fill(&mut key).map_err(io::Error::other)?;
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?.write_all(&key)?;
-        // A link, because it never takes the place of a key that is there.
+        // A link, because it never replaces an existing key.
         let linked = fs::hard_link(&fresh, &path);
         let _ = fs::remove_file(&fresh);
         match linked {
@@ -220,7 +221,7 @@ fn read_key(directory: &Path) -> io::Result<[u8; KEY_BYTES]> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("`{}` is damaged, remove it", path.display())))
 }
 
-/// All that native code depends on, beside the version of the engine.
+/// Everything that native code depends on, in addition to the version of the engine.
 fn engine_digest(engine: &Engine) -> [u8; 32] {
     struct Feed(Sha256);
     impl Hasher for Feed {
@@ -229,7 +230,7 @@ fn engine_digest(engine: &Engine) -> [u8; 32] {
         }
 
         fn finish(&self) -> u64 {
-            // Nobody asks: the digest is taken whole.
+            // Nobody asks for it: the whole digest is used.
             0
         }
     }

@@ -1,5 +1,5 @@
-//! The child process that compiles: what the server tells it, and what it does. The limits are the child's own,
-//! set before it reads a byte of the component.
+//! The child process that compiles: the server's side and the child's side. The child sets its own limits before it
+//! reads a byte of the component.
 
 use std::fs;
 use std::io;
@@ -19,41 +19,41 @@ use tidegate_core::config::ByteSize;
 
 /// Threads of the compiler.
 const THREADS: u32 = 2;
-/// Below every process that serves.
+/// Lower than every process that serves.
 const NICENESS: i32 = 10;
 /// Largest compiled component, in bytes. `StarlingMonkey` makes 37 MB.
 const NATIVE_BYTES_MAX: u64 = 512 << 20;
-/// What is kept of what the child wrote to standard error, in bytes.
+/// How much of the child's standard error is kept, in bytes.
 const STDERR_BYTES_MAX: u64 = 4096;
-/// The exit code of a component that is at fault, and of a bug (a panic), as `cli/exit.rs` has them.
+/// The exit codes for an error in the component, and for a bug (a panic), as in `cli/exit.rs`.
 const EXIT_COMPONENT: i32 = 65;
 const EXIT_PANIC: i32 = 70;
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 const SIGXCPU: i32 = 24;
 
-/// What a child is to do.
+/// The order for a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompileOrder {
     /// The component.
     pub input: PathBuf,
-    /// Where the native code goes.
+    /// Where to write the native code.
     pub output: PathBuf,
     /// Address space, in bytes.
     pub memory_bytes_max: u64,
-    /// Processor time of all threads together, in seconds.
+    /// CPU time of all threads together, in seconds.
     pub cpu_s_max: u64,
-    /// How good the native code is to be.
+    /// How well to optimise the native code.
     pub effort: Effort,
 }
 
 /// Why a child did not compile.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileOrderError {
-    /// The component is at fault.
+    /// An error in the component.
     #[error("{0}")]
     Component(String),
-    /// Something else is.
+    /// Another error.
     #[error("{0}")]
     Machine(#[from] io::Error),
 }
@@ -61,18 +61,19 @@ pub enum CompileOrderError {
 /// The child's side: limits itself, then compiles. Call it in a process of its own.
 ///
 /// # Errors
-/// [`CompileOrderError`]; a limit that is met ends the process instead.
+/// [`CompileOrderError`]; a reached limit ends the process instead.
 pub fn compile_here(order: &CompileOrder) -> Result<(), CompileOrderError> {
     let limit = |resource, most| {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).map_err(io::Error::from)
     };
-    // A core dump of a compiler is gigabytes of nothing.
+    // A core dump of a compiler is gigabytes of useless data.
     limit(Resource::Core, 0)?;
     limit(Resource::Fsize, NATIVE_BYTES_MAX)?;
     limit(Resource::Cpu, order.cpu_s_max)?;
     limit(Resource::As, order.memory_bytes_max)?;
     if order.effort == Effort::Full {
-        // Refused where a sandbox forbids it; the other limits hold. Where it is to be quick somebody waits.
+        // A sandbox may forbid it; the other limits apply nevertheless. In a quick compilation somebody waits, so it
+        // keeps its priority.
         let _ = nice(NICENESS);
     }
     let bytes = fs::read(&order.input)?;
@@ -90,7 +91,7 @@ pub fn compile_here(order: &CompileOrder) -> Result<(), CompileOrderError> {
 /// The server's side: runs the child and waits for it, as long as it may take.
 ///
 /// # Errors
-/// [`Mistake`] that says which limit was met, or what the child said.
+/// [`Mistake`] with the reached limit, or with the child's message.
 pub(super) async fn run(program: &Path, settings: &CompileSettings, work: &Work) -> Result<(), Mistake> {
     let wall_s = settings.wall_max.as_secs().max(1);
     let mut command = Command::new(program);
@@ -100,12 +101,13 @@ pub(super) async fn run(program: &Path, settings: &CompileSettings, work: &Work)
     if settings.effort == Effort::Quick {
         command.arg("--quick");
     }
-    // Nothing of the server's secrets goes along.
+    // The child receives none of the server's secrets.
     command.env_clear().env("RAYON_NUM_THREADS", THREADS.to_string());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| {
-        let message = format!("was not compiled: `{}` does not start: {error}", program.display());
-        Mistake::new(message).hint("the server compiles plugins by running itself again; let it execute its own binary")
+        let message = format!("cannot be compiled: `{}` does not start: {error}", program.display());
+        Mistake::new(message)
+            .hint("the server starts its own binary again to compile plugins; allow it to execute this binary")
     })?;
     let mut said = String::new();
     let running = async {
@@ -120,7 +122,7 @@ pub(super) async fn run(program: &Path, settings: &CompileSettings, work: &Work)
     match tokio::time::timeout(settings.wall_max, running).await {
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(judge(status, &said, settings)),
-        Ok(Err(error)) => Err(Mistake::new(format!("was not compiled: {error}"))),
+        Ok(Err(error)) => Err(Mistake::new(format!("cannot be compiled: {error}"))),
         Err(_) => {
             let _ = child.kill().await;
             Err(too_slow(settings.wall_max))
@@ -130,7 +132,7 @@ pub(super) async fn run(program: &Path, settings: &CompileSettings, work: &Work)
 
 fn too_slow(wall_max: Duration) -> Mistake {
     Mistake::new(format!("takes longer to compile than {} s", wall_max.as_secs_f64()))
-        .hint("build it smaller, without debug information, or raise `limits.plugin_compile_time`")
+        .hint("make it smaller, for example without debug information, or raise `limits.plugin_compile_time`")
 }
 
 fn judge(status: ExitStatus, said: &str, settings: &CompileSettings) -> Mistake {
@@ -142,11 +144,11 @@ fn judge(status: ExitStatus, said: &str, settings: &CompileSettings) -> Mistake 
     if memory.iter().any(|sign| said.contains(sign)) {
         let most = ByteSize::from_bytes(settings.memory_bytes_max);
         return Mistake::new(format!("needs more than {most} of memory to compile"))
-            .hint("build it smaller, without debug information, or raise `limits.plugin_compile_memory`");
+            .hint("make it smaller, for example without debug information, or raise `limits.plugin_compile_memory`");
     }
     match (status.code(), signal) {
         (_, Some(SIGXCPU | SIGKILL)) => too_slow(settings.wall_max),
         (Some(EXIT_PANIC), _) | (_, Some(SIGABRT)) => panics(),
-        _ => Mistake::new(format!("was not compiled: the compiler ended with {status}: {said}")),
+        _ => Mistake::new(format!("cannot be compiled: the compiler ended with {status}: {said}")),
     }
 }

@@ -1,5 +1,5 @@
-//! From a component's bytes to native code: in a child process under limits, or from the cache of what such a child
-//! made before. The compiler is not sandboxed; what it does wrong, or for too long, costs the child.
+//! From a component's bytes to native code: in a child process with limits, or from the cache. The compiler is not
+//! sandboxed; if it fails or takes too long, only the child is lost.
 
 mod cache;
 mod child;
@@ -28,42 +28,41 @@ use tidegate_core::telemetry;
 pub struct CompileSettings {
     /// Where the compiler runs. Default: in this process.
     pub place: CompilePlace,
-    /// How good the native code is to be. Default: as good as can be.
+    /// How well to optimise the native code. Default: fully.
     pub effort: Effort,
-    /// Address space of the child, in bytes. Default 2 GiB; a component that needs more does not load.
+    /// Address space of the child, in bytes. Default 2 GiB; a component that needs more is not loaded.
     pub memory_bytes_max: u64,
-    /// How long a compilation may take. Default 60 s; a component that takes longer does not load.
+    /// How long a compilation may take. Default 60 s; a component that takes longer is not loaded.
     pub wall_max: Duration,
-    /// Where compiled components are kept, the directory of nobody else. Default: nowhere.
+    /// The directory for compiled components, which nothing else uses. Default: none.
     pub cache: Option<PathBuf>,
-    /// The size of that directory, in bytes. Default 1 GiB; the components not used for longest go first.
+    /// The size of that directory, in bytes. Default 1 GiB; the least recently used components are removed first.
     pub cache_bytes_max: u64,
 }
 
-/// How good native code is to be.
+/// How well to optimise native code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Effort {
-    /// As good as can be: what serves.
+    /// Fully, for plugins that serve.
     #[default]
     Full,
-    /// There soon, for an author who waits. Better code that is kept already is taken; a child compiles without
-    /// optimising.
+    /// Fast, for an author who waits. Better code from the cache is used; a child compiles without optimisation.
     Quick,
 }
 
 /// Where the compiler runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum CompilePlace {
-    /// In this process, without limits: for tests and tools that are no `tidegate` binary.
+    /// In this process, without limits: for tests and for tools that are not the `tidegate` binary.
     #[default]
     Here,
-    /// In a child process: this program, run with the arguments of `tidegate plugin compile`.
+    /// In a child process: this program with the arguments of `tidegate plugin compile`.
     Child(PathBuf),
 }
 
 impl CompilePlace {
-    /// In children of the program that runs; here where nobody says which that is. On Linux whatever runs now, even when
-    /// its file was replaced since: another build makes other native code.
+    /// In children of the running program; in this process if the program's path is unknown. On Linux it is the program
+    /// that runs now, even if its file was replaced since: another build makes different native code.
     #[must_use]
     pub fn this_program() -> Self {
         let running = PathBuf::from("/proc/self/exe");
@@ -73,7 +72,7 @@ impl CompilePlace {
 }
 
 impl CompileSettings {
-    /// Where compiled plugins are kept: where the operator says, or where this user's caches are.
+    /// The directory for compiled plugins: the operator's choice, or this user's cache directory.
     #[must_use]
     pub fn cache_place(configured: Option<PathBuf>) -> Option<PathBuf> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -100,20 +99,20 @@ impl Default for CompileSettings {
 pub(super) struct Compiler {
     settings: CompileSettings,
     cache: Option<Arc<Cache>>,
-    /// One at a time: a large component takes seconds of every core and hundreds of megabytes.
+    /// One compilation at a time: a large component takes seconds of every core and hundreds of megabytes.
     turn: Mutex<()>,
 }
 
-/// A component as it came from the compiler or from the cache.
+/// A component from the compiler or from the cache.
 pub(super) struct Compiled {
     pub(super) component: Component,
-    /// Whether it was compiled before, by this server or one that ran earlier.
+    /// Whether it was compiled before, by this server or by an earlier one.
     pub(super) cached: bool,
     pub(super) elapsed: Duration,
 }
 
 impl Compiler {
-    /// A cache that cannot be used is logged, and everything is compiled.
+    /// If the cache cannot be used, this is logged, and every component is compiled.
     pub(super) fn new(settings: CompileSettings, engine: &Engine) -> Self {
         let cache = settings.cache.as_ref().and_then(|directory| {
             match Cache::open(directory, settings.cache_bytes_max, engine) {
@@ -127,10 +126,10 @@ impl Compiler {
         Self { settings, cache, turn: Mutex::new(()) }
     }
 
-    /// Takes a component from the cache, or compiles it and keeps it there.
+    /// Takes a component from the cache, or compiles it and stores it there.
     ///
     /// # Errors
-    /// [`Mistake`] when it does not compile within the limits.
+    /// [`Mistake`] if it does not compile within the limits.
     pub(super) async fn compile(&self, engine: &Engine, digest: &Digest, bytes: Vec<u8>) -> Result<Compiled, Mistake> {
         let started = Instant::now();
         let done = |component, cached| Compiled { component, cached, elapsed: started.elapsed() };
@@ -155,7 +154,7 @@ impl Compiler {
             }
         }
         let (engine, cache, digest) = (engine.clone(), self.cache.clone(), digest.clone());
-        // In this process the engine compiles as it does for all.
+        // In this process the engine compiles everything in the same way.
         let effort = if self.settings.place == CompilePlace::Here { Effort::Full } else { self.settings.effort };
         let adopting = blocking(move || adopt(&engine, cache.as_deref(), &digest, effort, work));
         adopting.await.map(|component| done(component, false))
@@ -185,7 +184,7 @@ impl Compiler {
     }
 }
 
-/// A directory for one compilation, ours alone, gone when this is dropped unless it became an entry of the cache.
+/// A directory for one compilation. It is removed on drop, unless it became an entry of the cache.
 pub(super) struct Work(PathBuf);
 
 impl Work {
@@ -218,7 +217,7 @@ impl Drop for Work {
     }
 }
 
-/// Loads what was compiled just now, and keeps it if there is a cache.
+/// Loads what was just compiled, and stores it if there is a cache.
 fn adopt(
     engine: &Engine,
     cache: Option<&Cache>,
@@ -239,15 +238,15 @@ fn adopt(
 /// Maps native code into this process.
 #[expect(unsafe_code, reason = "native code is trusted: see below")]
 fn load_native(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: the file holds what this program's own compiler wrote: either its child did a moment ago, in a directory
-    // only this user can write to, or the cache found the code that this server kept, by a MAC over every byte. It is
-    // never written to again: entries are replaced as directories, and removed by name.
+    // SAFETY: the file contains the output of this program's own compiler: either its child wrote it a moment ago into
+    // a directory that only this user can write to, or the cache verified the code that this server stored, with a MAC
+    // over every byte. Nobody writes to it again: entries are replaced as directories, and removed by name.
     unsafe { Component::deserialize_file(engine, path) }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Mistake> + Send + 'static) -> Result<T, Mistake> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|_| Err(Mistake::new("was not compiled: the server is shutting down".to_owned())))
+    done.unwrap_or_else(|_| Err(Mistake::new("cannot be compiled: the server is shutting down".to_owned())))
 }
 
 fn precompile(engine: &Engine, bytes: &[u8], output: &Path) -> Result<(), Mistake> {
@@ -256,7 +255,7 @@ fn precompile(engine: &Engine, bytes: &[u8], output: &Path) -> Result<(), Mistak
 }
 
 fn guarded<T>(compile: impl FnOnce() -> wasmtime::Result<T>) -> Result<T, Mistake> {
-    // In this process a component that makes the compiler panic must not take the others along.
+    // In this process a component that makes the compiler panic must not end the others.
     match catch_unwind(AssertUnwindSafe(compile)) {
         Ok(Ok(compiled)) => Ok(compiled),
         Ok(Err(error)) => Err(does_not_compile(&error.root_cause().to_string())),
@@ -264,30 +263,30 @@ fn guarded<T>(compile: impl FnOnce() -> wasmtime::Result<T>) -> Result<T, Mistak
     }
 }
 
-/// What the engine says of a component that the pool has no room for.
+/// The engine's message for a component that does not fit into the pool.
 const TOO_LARGE: &str = "in the pooling allocator";
 
 fn does_not_compile(why: &str) -> Mistake {
     if why.contains(TOO_LARGE) {
         return Mistake::new(format!("needs too much for one instance: {why}"))
-            .hint("link it of fewer and smaller modules");
+            .hint("build it from fewer and smaller modules");
     }
 
-    Mistake::new(format!("does not compile: {why}")).hint("the file may be half-written or damaged: build it again")
+    Mistake::new(format!("does not compile: {why}")).hint("the file may be incomplete or damaged: build it again")
 }
 
 fn does_not_load(why: &str) -> Mistake {
     if why.contains(TOO_LARGE) {
         does_not_compile(why)
     } else {
-        Mistake::new(format!("was compiled and does not load: {why}"))
+        Mistake::new(format!("was compiled but does not load: {why}"))
     }
 }
 
 fn panics() -> Mistake {
-    Mistake::new("makes the compiler panic".to_owned())
+    Mistake::new("causes the compiler to panic".to_owned())
 }
 
 fn cannot(what: &str, error: &io::Error) -> Mistake {
-    Mistake::new(format!("was not compiled: cannot {what} its files: {error}"))
+    Mistake::new(format!("cannot be compiled: cannot {what} its files: {error}"))
 }

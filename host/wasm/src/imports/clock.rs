@@ -9,7 +9,7 @@ use super::super::contract::host;
 use super::super::guest::Guest;
 use super::super::recording;
 
-/// Where the monotonic clock of every plugin begins.
+/// The zero point of every plugin's monotonic clock.
 static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl host::clock::Host for Guest {

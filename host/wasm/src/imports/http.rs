@@ -17,7 +17,7 @@ use super::rate::Rate;
 use tidegate_core::config::{Origin, WebUrl};
 use tidegate_core::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
 
-/// Redirects that are followed, one after the other.
+/// Most redirects that the host follows for one request.
 const REDIRECTS_MAX: usize = 5;
 /// Longest URL, in bytes.
 const URL_BYTES_MAX: usize = 8 << 10;
@@ -27,9 +27,9 @@ const HEADERS_MAX: usize = 64;
 const HEADER_BYTES_MAX: usize = 16 << 10;
 /// Longest method, in bytes.
 const METHOD_BYTES_MAX: usize = 32;
-/// Methods that are about the connection or show what a server was sent.
+/// Methods about the connection, or methods that reveal what a server received.
 const METHODS_REFUSED: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
-/// Header fields that belong to the connection: who could set them could say where a request ends, or whom it is for.
+/// Header fields of the connection itself: with them a plugin could control where a request ends, or who receives it.
 const HEADERS_REFUSED: [&str; 14] = [
     "connection",
     "content-length",
@@ -47,7 +47,7 @@ const HEADERS_REFUSED: [&str; 14] = [
     "via",
 ];
 
-/// What one version of a plugin reaches over HTTP.
+/// The HTTP access of one plugin version.
 pub(super) struct HttpReach {
     client: Arc<dyn HttpClient>,
     origins: BTreeSet<Origin>,
@@ -65,7 +65,7 @@ impl HttpReach {
         }
     }
 
-    /// Sends a request and follows where it leads, judging each step as if the plugin had asked for it.
+    /// Sends a request and follows redirects. Each step is checked as if the plugin had asked for it.
     async fn send(&self, request: Result<HttpRequest, Error>) -> Result<HttpResponse, Error> {
         let mut request = request?;
         if !self.origins.contains(request.url.origin()) {
@@ -83,12 +83,14 @@ impl HttpReach {
                 None => self.client.exchange(&request, self.body_bytes_max).await?,
             };
             let next = follow(&request, &response);
-            let Some(next) = next.map_err(|why| Error::Denied(format!("a redirect is not followed: {why}")))? else {
+            let Some(next) =
+                next.map_err(|why| Error::Denied(format!("the host does not follow the redirect: {why}")))?
+            else {
                 return Ok(response);
             };
             if !self.origins.contains(next.url.origin()) {
                 let origin = next.url.origin();
-                return Err(Error::Denied(format!("a redirect leads to `{origin}`, which is not in `grants.http`")));
+                return Err(Error::Denied(format!("the redirect leads to `{origin}`, which is not in `grants.http`")));
             }
             request = next;
         }
@@ -102,7 +104,7 @@ impl client::Host for Guest {
         let (method, url) = (request.method.clone(), request.url.clone());
         let started = Moment::now();
         let reach = self.reach.clone();
-        // So that the guest is told in time to answer without.
+        // Early enough that the guest can still answer without the response.
         let answer = timeout_at(self.answer_by(), reach.http.send(checked(request))).await;
         let answer = answer.unwrap_or(Err(Error::Timeout));
         self.end_host_call(call, answer.as_ref().map_or_else(outcome, |_| "ok"));
@@ -114,17 +116,17 @@ impl client::Host for Guest {
     }
 }
 
-/// The request, if it is one.
+/// The request, if it is valid.
 fn checked(request: Request) -> Result<HttpRequest, Error> {
     let Request { method, url, headers, body } = request;
     let is_word = !method.is_empty() && method.len() <= METHOD_BYTES_MAX && method.bytes().all(is_token);
     if !is_word || METHODS_REFUSED.iter().any(|refused| method.eq_ignore_ascii_case(refused)) {
-        return Err(Error::Invalid("there is no such method".to_owned()));
+        return Err(Error::Invalid("this method does not exist".to_owned()));
     }
     if url.len() > URL_BYTES_MAX {
         return Err(Error::Invalid(format!("the URL is longer than {URL_BYTES_MAX} bytes")));
     }
-    let url = WebUrl::parse(&url).map_err(|why| Error::Invalid(format!("the URL is not taken: {why}")))?;
+    let url = WebUrl::parse(&url).map_err(|why| Error::Invalid(format!("the URL is not accepted: {why}")))?;
     check_headers(&headers)?;
     Ok(HttpRequest { method, url, headers, body: body.map(Bytes::from) })
 }
@@ -137,14 +139,14 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), Error> {
     }
     for (name, value) in headers {
         if name.is_empty() || !name.bytes().all(is_token) {
-            return Err(Error::Invalid(format!("`{}` is no name of a header field", name.escape_debug())));
+            return Err(Error::Invalid(format!("`{}` is not a valid header name", name.escape_debug())));
         }
         if HEADERS_REFUSED.iter().any(|refused| name.eq_ignore_ascii_case(refused)) {
-            return Err(Error::Invalid(format!("the header field `{name}` is the host's own")));
+            return Err(Error::Invalid(format!("only the host may set the header field `{name}`")));
         }
         // RFC 9110 §5.5: no control characters, above all no line ends.
         if value.bytes().any(|byte| byte != b'\t' && (byte < b' ' || byte == 0x7f)) {
-            return Err(Error::Invalid(format!("the value of the header field `{name}` holds a control character")));
+            return Err(Error::Invalid(format!("the value of the header field `{name}` contains a control character")));
         }
     }
     Ok(())
@@ -168,7 +170,7 @@ const fn outcome(error: &Error) -> &'static str {
     }
 }
 
-/// The error for people.
+/// The error as text for people.
 fn told(error: &Error) -> String {
     match error {
         Error::Invalid(why) | Error::Denied(why) | Error::Unreachable(why) => format!("{}: {why}", outcome(error)),
@@ -209,10 +211,10 @@ mod tests {
             assert!(refused("GET", "https://a/", &[(name, "x")]).contains("the host's own"), "{name}");
         }
         for method in ["CONNECT", "connect", "TRACE", "", "GE T", "GET / HTTP/1.1\r\nHost: b\r\n\r\n"] {
-            assert_eq!(refused(method, "https://a/", &[]), "there is no such method");
+            assert_eq!(refused(method, "https://a/", &[]), "this method does not exist");
         }
         for name in ["", " host", "host ", "a:b", "a\r\nb", "é"] {
-            assert!(refused("GET", "https://a/", &[(name, "x")]).contains("no name of a header field"), "{name}");
+            assert!(refused("GET", "https://a/", &[(name, "x")]).contains("not a valid header name"), "{name}");
         }
         for value in ["x\r\nhost: b", "x\n", "\0", "\u{7f}"] {
             assert!(refused("GET", "https://a/", &[("x", value)]).contains("control character"), "{value:?}");
@@ -226,7 +228,7 @@ mod tests {
         let long = "x".repeat(HEADER_BYTES_MAX);
         assert!(refused("GET", "https://a/", &[("x", &long)]).contains("more than 64 header fields"));
         assert!(refused("GET", "https://a/", &[("x", "y"); HEADERS_MAX + 1]).contains("more than 64 header fields"));
-        assert!(refused("GET", "https://u:p@a/", &[]).contains("belong into a header"));
+        assert!(refused("GET", "https://u:p@a/", &[]).contains("send those in a header"));
         assert!(refused("GET", "ftp://a/", &[]).contains("no URL of `http` or `https`"));
     }
 }

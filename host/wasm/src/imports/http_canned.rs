@@ -1,8 +1,8 @@
-//! HTTP answers that stand in a golden vector: what a plugin's requests are answered while it is asked that vector, and
-//! nothing leaves the process.
+//! The HTTP answers of a golden vector: a plugin's requests receive them while the vector runs, and nothing leaves the
+//! process.
 //!
-//! A call runs in the task of its caller, imports included, so the answers belong to the task, as what
-//! [`recorded`](super::super::recording::recorded) keeps does.
+//! A call runs in the task of its caller, imports included, so the answers belong to the task, like the record of
+//! [`recorded`](super::super::recording::recorded).
 
 use std::cell::RefCell;
 
@@ -18,19 +18,19 @@ tokio::task_local! {
     static LEFT: RefCell<Vec<Canned>>;
 }
 
-/// A request that is expected, and its answer.
+/// An expected request and its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Canned {
     pub(crate) method: String,
     pub(crate) url: WebUrl,
-    /// Header fields the request must have, names in lower case, among any others.
+    /// Header fields that the request must have, with names in lower case; it may have more.
     pub(crate) headers: Vec<(String, String)>,
-    /// The body it must have: a text to the letter, anything else as JSON; `None` takes any.
+    /// The body that it must have: a text literally, anything else as JSON; `None` accepts any body.
     pub(crate) body: Option<Value>,
     pub(crate) answer: CannedAnswer,
 }
 
-/// What is answered.
+/// The answer.
 #[derive(Debug, Clone)]
 pub(crate) enum CannedAnswer {
     Response(HttpResponse),
@@ -40,12 +40,12 @@ pub(crate) enum CannedAnswer {
     Unreachable,
 }
 
-/// Asks, and answers the HTTP requests of what is asked from these, each of them once and in their order.
+/// Runs a future and answers its HTTP requests with these answers, each once and in order.
 pub(crate) async fn answering<T>(canned: Vec<Canned>, asked: impl Future<Output = T>) -> T {
     LEFT.scope(RefCell::new(canned), asked).await
 }
 
-/// What a request is answered while a vector with answers is asked; `None` at any other time.
+/// The answer to a request while a vector with answers runs; `None` at any other time.
 pub(super) fn answer(request: &HttpRequest, body_bytes_max: usize) -> Option<Result<HttpResponse, Error>> {
     let found = LEFT.try_with(|left| {
         let mut left = left.borrow_mut();
@@ -55,7 +55,7 @@ pub(super) fn answer(request: &HttpRequest, body_bytes_max: usize) -> Option<Res
     let answer = match found.ok()? {
         None => {
             let HttpRequest { method, url, .. } = request;
-            let why = format!("the vector's `http` has no answer (left) for this `{method} {url}`");
+            let why = format!("the vector's `http` has no (more) answers for `{method} {url}`");
             staged::missed(|| why.clone());
             Err(Error::Unreachable(why))
         }

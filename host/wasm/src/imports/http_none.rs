@@ -10,7 +10,7 @@ pub(super) struct NoHttp;
 #[async_trait]
 impl HttpClient for NoHttp {
     async fn exchange(&self, _: &HttpRequest, _: usize) -> Result<HttpResponse, HttpError> {
-        let why = "no request is sent here: a server sends them, and `tidegate plugin call --http ORIGIN`";
+        let why = "this command sends no requests; a server does, and `tidegate plugin call --http ORIGIN`";
         Err(HttpError::Unreachable(why.to_owned()))
     }
 }

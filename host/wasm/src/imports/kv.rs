@@ -19,7 +19,7 @@ const KEY_BYTES_MAX: usize = 512;
 /// Most keys one call lists.
 const KEYS_MAX: u32 = 1000;
 
-/// The buckets one version of a plugin reaches.
+/// The buckets of one plugin version.
 pub(crate) struct KvReach {
     store: Arc<dyn KeyValue>,
     buckets: BTreeSet<String>,
@@ -39,12 +39,12 @@ impl KvReach {
         }
     }
 
-    /// The keys it reaches: those of the vector that is asked, if it has any.
+    /// The keys: those of the running vector, if it has any.
     fn store(&self) -> Arc<dyn KeyValue> {
         staged::kv().unwrap_or_else(|| self.store.clone())
     }
 
-    /// Whether the plugin may ask this now.
+    /// Whether the plugin may make this call now.
     fn admit(&self, bucket: &str, key: &str, value: &[u8]) -> Result<(), Error> {
         if !self.buckets.contains(bucket) {
             return Err(Error::Denied);
@@ -111,7 +111,7 @@ impl store::Host for Guest {
 }
 
 impl Guest {
-    /// Asks the store when the call was admitted, and accounts for it either way.
+    /// Asks the store if the call was admitted, and counts it in both cases.
     async fn ask<T>(
         &mut self,
         admitted: Result<(), Error>,
@@ -134,7 +134,9 @@ impl Guest {
 async fn in_time<T>(deadline: Moment, answer: impl Future<Output = Result<T, KvError>>) -> Result<T, Error> {
     match timeout_at(deadline, answer).await {
         Ok(answer) => answer.map_err(Error::from),
-        Err(_) => Err(Error::Unavailable("no answer in time (`limits.kv_time`, `limits.wall`)".to_owned())),
+        Err(_) => {
+            Err(Error::Unavailable("the store did not answer in time (`limits.kv_time`, `limits.wall`)".to_owned()))
+        }
     }
 }
 

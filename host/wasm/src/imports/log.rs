@@ -1,4 +1,4 @@
-//! `tidegate:host/log`: a plugin's lines in the server's log, bounded.
+//! `tidegate:host/log`: a plugin's lines in the server's log, limited in number and size.
 
 use super::super::contract::host;
 use super::super::guest::Guest;
@@ -12,22 +12,22 @@ const LINE_BYTES_MAX: usize = 4096;
 pub(crate) struct LogLines {
     left: u32,
     dropped: u32,
-    /// The last line of the level `error`, dropped or not: what an SDK says of a mistake before it traps.
+    /// The last line of level `error`, dropped or not: the SDK's message before it traps.
     last_error: Option<String>,
 }
 
 impl LogLines {
-    /// Room for so many lines (`limits.log_lines`).
+    /// Room for this many lines (`limits.log_lines`).
     pub(crate) const fn new(lines_max: u32) -> Self {
         Self { left: lines_max, dropped: 0, last_error: None }
     }
 
-    /// The last line of the level `error`, if there was one.
+    /// The last line of level `error`, if there was one.
     pub(crate) fn take_last_error(&mut self) -> Option<String> {
         self.last_error.take()
     }
 
-    /// Those that were dropped.
+    /// How many lines were dropped.
     pub(crate) const fn dropped(&self) -> u32 {
         self.dropped
     }

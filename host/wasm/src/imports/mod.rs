@@ -1,4 +1,4 @@
-//! What a plugin may call of the host, one file an interface of `wit/deps/`.
+//! The functions of the host that a plugin may call, one file for each interface of `wit/deps/`.
 
 mod clock;
 mod config;
@@ -32,10 +32,11 @@ use wasmtime::component::{HasSelf, Linker};
 use super::contract::host;
 use super::guest::Guest;
 
-/// Adds every interface to the linker of all plugins. Which of them a plugin may import is judged before it is linked.
+/// Adds every interface to the linker of all plugins. Before linking, a separate check decides which of them a plugin
+/// may import.
 ///
 /// # Errors
-/// Wasmtime's, when two imports have one name.
+/// Wasmtime's error, if two imports have the same name.
 pub(super) fn add_to(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     host::log::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     host::config::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;

@@ -1,4 +1,4 @@
-//! Whether a component imports only what there is, and what it was granted: judged before anything is linked.
+//! Checks before linking that a component imports only what the server offers and what it was granted.
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -16,34 +16,34 @@ const GRANTED: [(&str, &str, &str); 4] = [
     ("tidegate:http/client", "http", "http: [\"https://api.example.com\"]"),
 ];
 
-/// How a `plugin.yaml` stands to something its component imports.
+/// The state of an import for a `plugin.yaml`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Every plugin has it.
+    /// Every plugin may import it.
     Everyone,
-    /// WASI: it is there, and empty.
+    /// WASI: it exists, but is empty.
     Empty,
     /// `plugin.yaml` grants it.
     Granted {
         /// The key of `grants:`.
         grant: &'static str,
     },
-    /// It needs a grant that is not there.
+    /// It needs a grant that is missing.
     NotGranted {
         /// The key of `grants:`.
         grant: &'static str,
         /// The line to add.
         line: &'static str,
     },
-    /// Nobody offers it.
+    /// The server does not offer it.
     Nobody,
 }
 
-/// Checks the imports of a component against the grants of its manifest; their versions were checked with the exports'. WASI is left to the linker, which has all of
-/// 0.2, empty.
+/// Checks the imports of a component against the grants of its manifest. Their versions were checked together with
+/// those of the exports. WASI is left to the linker, which has an empty 0.2.
 ///
 /// # Errors
-/// [`Mistake`] naming the first import that is not there for it, and the line that would grant it.
+/// [`Mistake`] naming the first import without permission, and the line that would grant it.
 pub(crate) fn check(component: &Component, engine: &Engine, grants: &Grants) -> Result<(), Mistake> {
     let component_type = component.component_type();
     for (import, _) in component_type.imports(engine) {
@@ -52,7 +52,7 @@ pub(crate) fn check(component: &Component, engine: &Engine, grants: &Grants) -> 
     Ok(())
 }
 
-/// How the manifest stands to each import of a component, but for types: in the component's order.
+/// The state of each import of a component, except for types, in the component's order.
 pub(crate) fn standings(component: &Component, engine: &Engine, grants: &Grants) -> Vec<(String, Standing)> {
     let component_type = component.component_type();
     let imports = component_type.imports(engine).map(|(import, _)| import.to_owned());
@@ -60,7 +60,7 @@ pub(crate) fn standings(component: &Component, engine: &Engine, grants: &Grants)
     standings.filter_map(|(standing, import)| Some((import, standing?))).collect()
 }
 
-/// `None` for types only: what the exports of the contract are made of.
+/// `None` for imports of types only, which the exports of the contract use.
 fn standing(import: &str, grants: &Grants) -> Option<Standing> {
     let interface = import.split('@').next().unwrap_or(import);
     if interface == "tidegate:plugin/types" {
@@ -84,12 +84,12 @@ fn standing(import: &str, grants: &Grants) -> Option<Standing> {
 fn check_one(import: &str, grants: &Grants) -> Result<(), Mistake> {
     match standing(import, grants) {
         None | Some(Standing::Empty | Standing::Everyone | Standing::Granted { .. }) => Ok(()),
-        Some(Standing::Nobody) => Err(Mistake::new(format!("imports `{import}`, which nobody offers")).hint(
-            "a plugin has `tidegate:host` (log, config, clock, random), by grant `tidegate:host/secrets`, \
+        Some(Standing::Nobody) => Err(Mistake::new(format!("imports `{import}`, which the server does not offer")).hint(
+            "a plugin may import `tidegate:host` (log, config, clock, random), with a grant `tidegate:host/secrets`, \
              `tidegate:kv`, `tidegate:sql` and `tidegate:http`, and an empty WASI 0.2",
         )),
         Some(Standing::NotGranted { grant, line }) => {
-            let message = format!("imports `{import}`, and `grants.{grant}` grants nothing");
+            let message = format!("imports `{import}`, but `grants.{grant}` grants nothing");
             Err(Mistake::at("/grants", message).hint(&format!("add to `grants:` in plugin.yaml: `{line}`")))
         }
     }

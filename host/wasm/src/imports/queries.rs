@@ -1,4 +1,4 @@
-//! `tidegate:sql/queries`: questions to the store's database, by grant and by name, within a rate, a time and sizes.
+//! `tidegate:sql/queries`: named queries to the store's database, by grant, with limits of rate, time and size.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::staged;
 use tidegate_core::flow::ports::Exceeded;
 use tidegate_core::flow::queries::{Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
 
-/// The queries one version of a plugin may ask.
+/// The queries of one plugin version.
 pub(crate) struct QueriesReach {
     database: Arc<dyn Queries>,
     granted: BTreeMap<String, Query>,
@@ -26,10 +26,10 @@ pub(crate) struct QueriesReach {
 }
 
 impl QueriesReach {
-    /// Prepares what is granted.
+    /// Prepares the granted queries.
     ///
     /// # Errors
-    /// [`Mistake`] naming the first query that is none, at its line.
+    /// [`Mistake`] naming the first invalid query, at its line.
     pub(super) async fn new(
         database: Arc<dyn Queries>,
         grants: &Grants,
@@ -49,7 +49,7 @@ impl QueriesReach {
         Ok(Self { database, granted, bounds, rate })
     }
 
-    /// `exceeded` becomes the bound that the answer would have been over.
+    /// `exceeded` becomes the limit that the answer would have exceeded.
     async fn run(
         &self,
         name: &str,
@@ -84,7 +84,9 @@ impl QueriesReach {
             }
             Ok(Err(QueryError::Params(why))) => Err(Error::InvalidParams(why)),
             Ok(Err(QueryError::Unavailable(why))) => {
-                staged::missed(|| format!("query `{name}` with {text}: {why}; the vector's `queries` may answer it"));
+                staged::missed(|| {
+                    format!("query `{name}` with {text}: {why}; give an answer in the vector's `queries`")
+                });
                 Err(Error::Unavailable(why))
             }
             Err(_) => Err(Error::Timeout),
@@ -92,14 +94,14 @@ impl QueriesReach {
     }
 }
 
-/// Nobody counts beyond the bound.
+/// Nobody counts beyond the limit.
 const fn too_many(unit: &'static str, max: usize) -> Exceeded {
     Exceeded { unit, found: None, max }
 }
 
 fn told(name: &str, mistake: &QueryMistake) -> Mistake {
     let hint = match mistake {
-        QueryMistake::Refused(_) => "a query is one `select` over tables of the database that `store` names",
+        QueryMistake::Refused(_) => "a query must be a single `select` on tables of the database in `store`",
         QueryMistake::Unavailable(_) => "`store` in tidegate.yaml names the database",
     };
     Mistake::at(format!("/grants/queries/{name}"), format!("query `{name}`: {mistake}")).hint(hint)
@@ -130,9 +132,10 @@ fn outcome(error: &Error) -> &'static str {
     }
 }
 
-/// Reads a JSON array of so many plain values; `None` takes any number.
+/// Reads a JSON array of this many plain values; with `None`, of any number.
 fn read_params(params: &str, expected: Option<usize>) -> Result<Vec<QueryParam>, String> {
-    let values: Vec<Value> = serde_json::from_str(params).map_err(|error| format!("no JSON array: {error}"))?;
+    let values: Vec<Value> =
+        serde_json::from_str(params).map_err(|error| format!("the parameters are not a JSON array: {error}"))?;
     if let Some(expected) = expected.filter(|expected| *expected != values.len()) {
         return Err(format!("the query takes {expected} parameters, {} were given", values.len()));
     }
@@ -145,23 +148,23 @@ fn read_param(value: Value) -> Result<QueryParam, &'static str> {
         Value::Null => Ok(QueryParam::Null),
         Value::Bool(value) => Ok(QueryParam::Bool(value)),
         Value::String(value) => Ok(QueryParam::Text(value)),
-        Value::Number(value) if value.is_u64() && !value.is_i64() => Err("an integer beyond 64 bits with sign"),
+        Value::Number(value) if value.is_u64() && !value.is_i64() => Err("an integer beyond signed 64 bits"),
         Value::Number(value) => match (value.as_i64(), value.as_f64()) {
             (Some(value), _) => Ok(QueryParam::Integer(value)),
             (None, Some(value)) => Ok(QueryParam::Real(value)),
             (None, None) => Err("a number beyond 64 bits"),
         },
-        Value::Array(_) => Err("an array: give it as JSON text, and take it apart with `json_each`"),
-        Value::Object(_) => Err("an object: give it as JSON text, and take it apart with `json_each`"),
+        Value::Array(_) => Err("an array: pass it as JSON text, and read it with `json_each`"),
+        Value::Object(_) => Err("an object: pass it as JSON text, and read it with `json_each`"),
     }
 }
 
-/// Where there is no database to ask.
+/// Stands in if there is no database.
 #[derive(Debug, Clone, Copy)]
 pub enum NoDatabase {
-    /// Plugins load, and asking is answered `unavailable` with this sentence: where nothing is served.
+    /// Plugins load, and queries fail with `unavailable` and this sentence: for commands that serve nothing.
     Unavailable(&'static str),
-    /// No plugin that is granted a query loads; the sentence says why.
+    /// Plugins with granted queries do not load; the sentence says why.
     Refused(&'static str),
 }
 
@@ -192,8 +195,8 @@ mod tests {
         assert_eq!(read(r#"["a", 1e3]"#), Ok(vec![QueryParam::Text("a".to_owned()), QueryParam::Real(1000.0)]));
         for (params, reason) in [
             ("[1]", "the query takes 2 parameters, 1 were given"),
-            ("{}", "no JSON array"),
-            ("", "no JSON array"),
+            ("{}", "not a JSON array"),
+            ("", "not a JSON array"),
             ("[1, [2]]", "`$2` is an array"),
             ("[{}, 1]", "`$1` is an object"),
             ("[18446744073709551615, 1]", "`$1` is an integer beyond"),

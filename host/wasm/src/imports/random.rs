@@ -13,7 +13,7 @@ impl host::random::Host for Guest {
     fn bytes(&mut self, len: u32) -> Result<Vec<u8>> {
         recording::host_call("random");
         if len > RANDOM_BYTES_MAX {
-            wasmtime::bail!("asked for {len} random bytes, at most {RANDOM_BYTES_MAX} are given at once");
+            wasmtime::bail!("asked for {len} random bytes, at most {RANDOM_BYTES_MAX} are possible at once");
         }
         let mut bytes = vec![0; len as usize];
         fill(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! What one plugin reaches beyond itself: the services of the host, cut down to its grants, with its rates.
+//! The services that one plugin may use outside its sandbox: those of the host, limited to its grants, with its rates.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,15 +23,16 @@ use tidegate_core::flow::ports::SystemClock;
 use tidegate_core::flow::queries::Queries;
 use tidegate_core::telemetry;
 
-/// What the host offers its plugins, each by grant. [`Services::in_memory`] reaches nothing outside the process.
+/// The services of the host for its plugins, each by grant. [`Services::in_memory`] uses nothing outside the process.
 #[derive(Clone)]
 pub struct Services {
     /// `tidegate:host/secrets`.
     pub secrets: Secrets,
-    /// Whether a plugin loads whose secrets are not there: so it does where nothing is served. It is told which
-    /// ([`Plugin::secrets_missing`](crate::Plugin::secrets_missing)), and asking for one answers `missing`.
+    /// Whether a plugin loads although its secrets are missing, which is so for commands that serve nothing. The
+    /// missing secrets are reported ([`Plugin::secrets_missing`](crate::plugins::Plugin::secrets_missing)), and reading
+    /// one answers `missing`.
     pub may_lack_secrets: bool,
-    /// `tidegate:kv`; opened when the first plugin that is granted a bucket loads.
+    /// `tidegate:kv`; opened when the first plugin with a granted bucket loads.
     pub kv: Arc<dyn KeyValue>,
     /// `tidegate:sql`.
     pub queries: Arc<dyn Queries>,
@@ -40,14 +41,14 @@ pub struct Services {
 }
 
 impl Services {
-    /// No secrets, an empty key-value store, no database, and nothing that leaves the process.
+    /// No secrets, an empty key-value store, no database and no network.
     #[must_use]
     pub fn in_memory() -> Self {
         Self {
             secrets: Secrets::Given(Arc::default()),
             may_lack_secrets: false,
             kv: Arc::new(MemoryKv::new(Arc::new(SystemClock))),
-            queries: Arc::new(NoDatabase::Unavailable("there is no database here")),
+            queries: Arc::new(NoDatabase::Unavailable("there is no database")),
             http: Arc::new(NoHttp),
         }
     }
@@ -59,12 +60,12 @@ impl std::fmt::Debug for Services {
     }
 }
 
-/// What one version of a plugin reaches; shared by its instances.
+/// The services of one plugin version; its instances share them.
 pub(crate) struct Reach {
     plugin: Arc<str>,
-    /// Whether its calls of imports are traffic, and counted.
+    /// Whether its calls of imports are real traffic, and counted.
     is_counted: bool,
-    /// Every granted secret; `None` when the server has none of this name.
+    /// All granted secrets; `None` if the server does not have the secret.
     pub(super) secrets: BTreeMap<String, Option<Secret>>,
     pub(super) log: Rate,
     pub(super) kv: KvReach,
@@ -73,7 +74,7 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    /// Cuts the services down to what the grants say.
+    /// Limits the services to the grants.
     ///
     /// # Errors
     /// [`Mistake`] naming the first query that cannot be granted.
@@ -90,7 +91,7 @@ impl Reach {
         Ok(Self { plugin, is_counted: true, secrets, log: Rate::new(limits.log_lines_per_second), kv, queries, http })
     }
 
-    /// The same for a trial: no metric tells of it.
+    /// The same for a trial: its calls do not count in metrics.
     pub(crate) fn uncounted(self) -> Self {
         Self { is_counted: false, ..self }
     }
@@ -100,13 +101,13 @@ impl Reach {
         self.secrets.iter().filter(|(_, secret)| secret.is_none()).map(|(name, _)| name.as_str())
     }
 
-    /// Begins the account of a call of a granted import.
+    /// Starts measuring a call of a granted import.
     pub(crate) fn begin(self: &Arc<Self>, import: &'static str) -> HostCall {
         HostCall { reach: self.clone(), import, started: Instant::now(), outcome: "cancelled" }
     }
 }
 
-/// A call of a granted import under way. Dropped before its end, the call was cut by `limits.wall`: it is counted as
+/// A running call of a granted import. If it is dropped before its end, `limits.wall` cut it off: it counts as
 /// `cancelled`.
 #[must_use]
 pub(crate) struct HostCall {
@@ -117,12 +118,12 @@ pub(crate) struct HostCall {
 }
 
 impl HostCall {
-    /// The import that is called.
+    /// The called import.
     pub(crate) const fn import(&self) -> &'static str {
         self.import
     }
 
-    /// Counts it. `outcome` is `ok` or the name of the error in the contract. How long it took.
+    /// Counts it. `outcome` is `ok` or the name of the error in the contract. Returns how long it took.
     pub(crate) fn end(mut self, outcome: &'static str) -> Duration {
         self.outcome = outcome;
         self.started.elapsed()

@@ -1,4 +1,4 @@
-//! `tidegate:host/secrets`: what the server's environment holds for a plugin, by grant.
+//! `tidegate:host/secrets`: environment variables of the server for a plugin, by grant.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use super::super::guest::Guest;
 use super::staged;
 use tidegate_core::config::Secret;
 
-/// Where the secrets of plugins come from.
+/// The source of the plugins' secrets.
 #[derive(Debug, Clone)]
 pub enum Secrets {
     /// The environment of the process.
     Environment,
-    /// These, for tests and for calls outside a server.
+    /// These secrets, for tests and for calls outside a server.
     Given(Arc<BTreeMap<String, Secret>>),
 }
 
 impl Secrets {
-    /// The secret of this name; an empty variable is none.
+    /// The secret with this name; an empty variable counts as missing.
     pub(crate) fn find(&self, name: &str) -> Option<Secret> {
         match self {
             Self::Environment => std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::from),
@@ -36,7 +36,7 @@ impl secrets::Host for Guest {
         let answer = match given {
             Some(Some(secret)) => Ok(secret),
             Some(None) => {
-                staged::missed(|| format!("secret `{name}` is not there: the vector's `secrets` may give it"));
+                staged::missed(|| format!("secret `{name}` is missing: set it in the vector's `secrets`"));
                 Err(secrets::Error::Missing)
             }
             None => Err(secrets::Error::Denied),

@@ -1,8 +1,8 @@
-//! What the host's services are while a golden vector is asked: the answers of queries, keys and secrets that stand in
-//! it, and what the plugin asked for that has no answer there.
+//! The host's services while a golden vector runs: the vector's answers for queries, keys and secrets, and a list of
+//! what the plugin asked for without an answer in the vector.
 //!
-//! A call runs in the task of its caller, imports included, so the stage belongs to the task, as what
-//! [`recorded`](super::super::recording::recorded) keeps does.
+//! A call runs in the task of its caller, imports included, so the stage belongs to the task, like the record of
+//! [`recorded`](super::super::recording::recorded).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,35 +14,35 @@ use super::super::contract::queries::Error;
 use tidegate_core::flow::MemoryKv;
 use tidegate_core::flow::kv::KeyValue;
 
-/// Most things without an answer that are told of one vector.
+/// Most missing answers that are reported for one vector.
 const MISSED_MAX: usize = 8;
 
 tokio::task_local! {
     static STAGE: RefCell<State>;
 }
 
-/// What stands in a vector.
+/// The answers of a vector.
 #[derive(Clone, Default)]
 pub(crate) struct Stage {
-    /// What queries are answered, each once; `None` asks the database, where there is one.
+    /// The answers for queries, each used once; `None` asks the database, if there is one.
     pub(crate) queries: Option<Vec<StagedQuery>>,
-    /// The keys that are there before the call; `None` where the vector says nothing of them.
+    /// The keys that exist before the call; `None` if the vector does not mention keys.
     pub(crate) kv: Option<Arc<MemoryKv>>,
-    /// Secrets in the place of those of the environment; `None` where the vector says nothing of them.
+    /// Secrets that replace those of the environment; `None` if the vector does not mention secrets.
     pub(crate) secrets: Option<BTreeMap<String, String>>,
 }
 
-/// A query that is expected, and its answer.
+/// An expected query and its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct StagedQuery {
     /// Its name in `grants.queries`.
     pub(crate) query: String,
-    /// The params it must be asked with; `None` takes any.
+    /// The params that the query must have; `None` accepts any.
     pub(crate) params: Option<Vec<Value>>,
     pub(crate) answer: StagedAnswer,
 }
 
-/// What a query is answered.
+/// The answer to a query.
 #[derive(Debug, Clone)]
 pub(crate) enum StagedAnswer {
     /// Rows, as JSON.
@@ -59,7 +59,7 @@ struct State {
     missed: Vec<String>,
 }
 
-/// Asks on this stage; also what was asked for and had no answer.
+/// Runs a future on this stage. Also returns what it asked for without an answer.
 pub(crate) async fn staged<T>(stage: Stage, asked: impl Future<Output = T>) -> (T, Vec<String>) {
     STAGE
         .scope(RefCell::new(State { stage, missed: Vec::new() }), async {
@@ -69,7 +69,7 @@ pub(crate) async fn staged<T>(stage: Stage, asked: impl Future<Output = T>) -> (
         .await
 }
 
-/// Notes that something had no answer, where a vector is asked.
+/// Notes a request without an answer, if a vector runs.
 pub(super) fn missed(what: impl FnOnce() -> String) {
     let _ = STAGE.try_with(|state| {
         let missed = &mut state.borrow_mut().missed;
@@ -79,7 +79,7 @@ pub(super) fn missed(what: impl FnOnce() -> String) {
     });
 }
 
-/// What a query is answered while a vector is asked that answers queries; `None` at any other time.
+/// The answer to a query while a vector with queries runs; `None` at any other time.
 pub(super) fn query(name: &str, params: &str) -> Option<Result<String, Error>> {
     let found = STAGE.try_with(|state| {
         let mut state = state.borrow_mut();
@@ -97,7 +97,7 @@ pub(super) fn query(name: &str, params: &str) -> Option<Result<String, Error>> {
         Some(StagedAnswer::Timeout) => Err(Error::Timeout),
         Some(StagedAnswer::Unavailable) => Err(Error::Unavailable("as the vector's `queries` says".to_owned())),
         None => {
-            let why = format!("the vector's `queries` has no answer (left) for `{name}` with {params}");
+            let why = format!("the vector's `queries` has no (more) answers for `{name}` with {params}");
             missed(|| why.clone());
             Err(Error::Unavailable(why))
         }
@@ -105,12 +105,12 @@ pub(super) fn query(name: &str, params: &str) -> Option<Result<String, Error>> {
     Some(answer)
 }
 
-/// The keys of a vector; `None` where none is asked, or where it says nothing of keys.
+/// The keys of a vector; `None` if none runs, or if it does not mention keys.
 pub(super) fn kv() -> Option<Arc<dyn KeyValue>> {
     STAGE.try_with(|state| state.borrow().stage.kv.clone()).ok()?.map(|kv| kv as Arc<dyn KeyValue>)
 }
 
-/// What a granted secret is while a vector is asked that has secrets: the inner `None` where it has none of this name.
+/// A granted secret while a vector with secrets runs: the inner `None` if it does not have this name.
 pub(super) fn secret(name: &str) -> Option<Option<String>> {
     STAGE.try_with(|state| state.borrow().stage.secrets.as_ref().map(|secrets| secrets.get(name).cloned())).ok()?
 }

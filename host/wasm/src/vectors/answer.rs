@@ -1,4 +1,4 @@
-//! Asks a plugin, and puts what it answers into the words of `expect`.
+//! Asks a plugin, and puts its answer into the form of `expect`.
 
 use serde_json::{Map, Value, json};
 
@@ -113,7 +113,7 @@ fn of_fault(fault: Fault) -> Value {
     json!({ "fault": { "kind": fault.kind.as_str(), "detail": fault.detail } })
 }
 
-/// The payload as a tree; one too deep for a tree is kept as its text.
+/// The payload as a JSON tree; a payload nested too deep is kept as text.
 fn value(payload: &Payload) -> Value {
     payload.to_value().unwrap_or_else(|_| Value::from(payload.as_str()))
 }

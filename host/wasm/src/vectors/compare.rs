@@ -1,4 +1,4 @@
-//! What a vector expects, and how an answer differs from it.
+//! The expected answer of a vector, and how an answer differs from it.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
@@ -7,14 +7,14 @@ use tidegate_core::channels::PluginKind;
 
 /// Longest value shown in a difference, in characters.
 const SHOWN_CHARS_MAX: usize = 200;
-/// Most differences told of one answer.
+/// Most differences reported for one answer.
 const DIFFERENCES_MAX: usize = 20;
-/// What is compared only where a vector has it: sentences for people, which change with their wording, and how long a
-/// yes is good.
+/// Values that are compared only if the vector has them: sentences for people, whose wording changes, and how long a
+/// yes is valid.
 pub(super) const OPTIONAL: [(&str, &str); 4] =
     [("/refusal", "message"), ("/fault", "detail"), ("", "reason"), ("", "ttl_ms")];
 
-/// The keys of `expect`, for their spelling; values are compared as JSON.
+/// The keys of `expect`, for checking their spelling; values are compared as JSON.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expect {
@@ -36,7 +36,7 @@ pub(super) struct Expect {
     fault: Option<Fault>,
 }
 
-/// A value that is there, `null` included.
+/// An existing value, `null` included.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
@@ -108,10 +108,10 @@ struct Fault {
 }
 
 impl Expect {
-    /// Why no answer of this kind of plugin can be like this.
+    /// Why no answer of this kind of plugin can look like this.
     pub(super) fn misfit(&self, kind: PluginKind) -> Option<String> {
         use PluginKind::{Authorizer, Connection, Handler, Snapshot, Transform};
-        // What an answer is, whether the file says so, and which kinds answer so.
+        // The parts of an answer: whether the file has them, and which kinds answer with them.
         let answers: [(bool, &[PluginKind]); 5] = [
             (self.reply.is_some() || self.refusal.is_some(), &[Handler]),
             (self.effects.is_some(), &[Handler, Connection]),
@@ -124,10 +124,10 @@ impl Expect {
         let [payload, crosses] = [self.payload.is_some(), self.crosses.is_some()];
         let ways = [outcome, refusal, self.decision.is_some(), self.snapshot.is_some(), payload, crosses, fault];
         if ways.into_iter().filter(|is| *is).count() > 1 {
-            return Some("`expect` has one answer, or a `fault`".to_owned());
+            return Some("`expect` may have only one answer, or a `fault`".to_owned());
         }
         if self.crosses == Some(true) {
-            return Some("`expect`: an event that crosses has a `payload`".to_owned());
+            return Some("`expect`: an event that crosses needs a `payload`".to_owned());
         }
         let owes = match kind {
             Handler => "`reply` and `effects`, or a `refusal`",
@@ -137,7 +137,7 @@ impl Expect {
             Connection => "`effects`",
         };
         let wrong = answers.into_iter().any(|(says, kinds)| says && !kinds.contains(&kind));
-        wrong.then(|| format!("`expect`: a plugin of this kind, `{}`, answers {owes}", kind.as_str()))
+        wrong.then(|| format!("`expect`: a plugin of the kind `{}` answers {owes}", kind.as_str()))
     }
 }
 
@@ -157,7 +157,8 @@ pub(super) fn expected(expect: &Value, answer: &Value) -> Vec<String> {
     differences(&expect, &answer)
 }
 
-/// The words of an answer that are not compared, because what is expected has none: they say why it is another.
+/// The sentences of an answer that are not compared, because the vector does not expect any: they explain the
+/// difference.
 pub(super) fn said(expect: &Value, answer: &Value) -> Option<String> {
     let mut words = OPTIONAL.into_iter().filter(|(_, key)| *key != "ttl_ms").filter_map(|(pointer, key)| {
         let is_compared = expect.pointer(pointer).is_some_and(|at| at.get(key).is_some());
@@ -167,7 +168,7 @@ pub(super) fn said(expect: &Value, answer: &Value) -> Option<String> {
     words.next()
 }
 
-/// What a vector may leave out of an outcome: no effects, an emit to everyone.
+/// Adds what a vector may leave out of an outcome: no effects, an emit to everyone.
 fn complete(expect: &mut Value) {
     let Value::Object(keys) = expect else { return };
     if keys.is_empty() || keys.contains_key("reply") {
@@ -180,7 +181,7 @@ fn complete(expect: &mut Value) {
     }
 }
 
-/// How two values differ, a line each, by JSON Pointer.
+/// How two values differ, one line for each difference, by JSON Pointer.
 pub(super) fn differences(expected: &Value, found: &Value) -> Vec<String> {
     let mut told = Vec::new();
     descend("", expected, found, &mut told);
@@ -235,7 +236,7 @@ fn tell(at: &str, expected: Option<&Value>, found: Option<&Value>, told: &mut Ve
     told.push(format!("{at}: expected {}, found {}", shown(expected), shown(found)));
 }
 
-/// As much of a text as is shown.
+/// A text, cut to the length that is shown.
 fn cut(text: &str) -> String {
     let mut cut: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     if cut.len() < text.len() {

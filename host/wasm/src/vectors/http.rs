@@ -1,4 +1,4 @@
-//! The `http` of a vector: requests the plugin is expected to send, and what they are answered.
+//! The `http` of a vector: the expected requests of the plugin, and their answers.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::super::imports::{Canned, CannedAnswer};
 use tidegate_core::config::WebUrl;
 use tidegate_core::flow::http_client::HttpResponse;
 
-/// One request and its answer, as they are written.
+/// One request and its answer, as written in the file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExchangeFile {
@@ -55,7 +55,7 @@ fn get() -> String {
 /// Reads them.
 ///
 /// # Errors
-/// What is wrong with the first that is wrong, with its number.
+/// The error of the first invalid exchange, with its number.
 pub(super) fn read(exchanges: &[ExchangeFile]) -> Result<Vec<Canned>, String> {
     let one =
         |(number, exchange): (usize, &ExchangeFile)| canned(exchange).map_err(|why| format!("`http/{number}/{why}"));
@@ -78,7 +78,7 @@ impl AnswerFile {
         match (self.status, self.error) {
             (Some(status @ 100..=599), None) => Ok(CannedAnswer::Response(self.response(status))),
             (None, Some(_)) if self.body.is_some() || !self.headers.is_empty() => {
-                Err("an `error` has no headers and no body")
+                Err("an `error` may have no headers and no body")
             }
             (None, Some(error)) => Ok(match error {
                 ErrorFile::TooLarge => CannedAnswer::TooLarge,
@@ -86,12 +86,12 @@ impl AnswerFile {
                 ErrorFile::Timeout => CannedAnswer::Timeout,
                 ErrorFile::Unreachable => CannedAnswer::Unreachable,
             }),
-            (Some(_), None) => Err("a `status` is 100 to 599"),
-            _ => Err("it has a `status` or an `error`"),
+            (Some(_), None) => Err("`status` must be 100 to 599"),
+            _ => Err("it needs either a `status` or an `error`"),
         }
     }
 
-    /// A body that is no text is sent as JSON, and says so unless it says otherwise.
+    /// A body that is not a text is sent as JSON, with that content type unless the vector gives another.
     fn response(&self, status: u16) -> HttpResponse {
         let mut headers = lower_case(&self.headers);
         let body = match &self.body {

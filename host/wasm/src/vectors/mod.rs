@@ -1,4 +1,4 @@
-//! Golden vectors: a question to a plugin and the answer it owes, one JSON file each in the plugin's `tests/`.
+//! Golden vectors: a question to a plugin and the expected answer, each in a JSON file in the plugin's `tests/`.
 //!
 //! `tidegate plugin test` runs them, and so does the server before a plugin serves.
 
@@ -23,43 +23,43 @@ use tidegate_core::protocol::{BusEvent, ConnectionId, Payload, User};
 
 pub use read::{ContextFile, UserFile};
 
-/// A question to a plugin, and the answer it owes.
+/// A question to a plugin, and the expected answer.
 #[derive(Clone)]
 pub struct Vector {
     /// The file it came from, for messages.
     source: Arc<SourceFile>,
     question: Question,
-    /// What its HTTP requests are answered; `None` where the file does not say.
+    /// The answers to its HTTP requests; `None` if the file has none.
     http: Option<Vec<Canned>>,
-    /// What it finds where it asks the host for anything else.
+    /// The answers to its other requests to the host.
     stage: Stage,
-    /// What the file expects, as it stands there; `None` when nobody said yet.
+    /// The expected answer as in the file; `None` if there is none yet.
     expect: Option<Value>,
 }
 
-/// What a plugin answered to a vector.
+/// The result of a vector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
-    /// The answer, in the words of `expect`.
+    /// The answer, in the form of `expect`.
     pub answer: Value,
-    /// What it asked the host for that had no answer, a sentence each.
+    /// Its requests to the host without an answer, a sentence for each.
     missed: Vec<String>,
 }
 
-/// What a plugin is asked.
+/// The question to a plugin.
 #[derive(Debug, Clone)]
 enum Question {
-    /// To answer a message.
+    /// Handle a message.
     Handler { context: CallContext, payload: Payload },
-    /// To decide.
+    /// Decide about a user's action.
     Authorizer { context: CallContext, action: Action, payload: Option<Payload> },
-    /// To say whose a credential is.
+    /// Identify the user of a credential.
     Identity { connection: ConnectionId, credential: Payload },
-    /// To give the state of a topic.
+    /// Return the state of a topic.
     Snapshot { context: CallContext },
-    /// To make the payload of an event that crosses to a topic.
+    /// Make the payload of a bus event for a topic.
     Transform { context: CallContext, event: Box<BusEvent>, payload: Payload },
-    /// To hear of a connection.
+    /// Learn of a connection.
     Connection { connection: ConnectionId, user: Option<User>, phase: Phase },
 }
 
@@ -78,8 +78,8 @@ impl Vector {
         read::read(source)
     }
 
-    /// The question of an input that is a whole vector, or, where it is none, of a payload alone (of a transform: an
-    /// event), of this kind and in this context.
+    /// The question of an input: a whole vector, or otherwise only a payload (for a transform: an event) with this kind
+    /// and context.
     ///
     /// # Errors
     /// What is wrong with the input, and where.
@@ -87,8 +87,8 @@ impl Vector {
         read::of_input(source, kind, context)
     }
 
-    /// The question that needs no input: of an authorizer whether this user may subscribe, of a snapshot for the topic's
-    /// state, of a connection that it came or went.
+    /// A question without an input: for an authorizer whether this user may subscribe, for a snapshot the topic's
+    /// state, for a connection that it was opened or closed.
     ///
     /// # Errors
     /// What is wrong with the context.
@@ -114,13 +114,13 @@ impl Vector {
         }
     }
 
-    /// Whether the file says what it expects.
+    /// Whether the file has an expected answer.
     #[must_use]
     pub const fn expects(&self) -> bool {
         self.expect.is_some()
     }
 
-    /// Where the file says what it expects.
+    /// The place of the expected answer in the file.
     fn expect_place(&self) -> Place {
         let before = self.source.text.find("\"expect\"").map_or("", |at| &self.source.text[..at]);
         let line = before.matches('\n').count() + 1;
@@ -128,12 +128,12 @@ impl Vector {
         Place { source: self.source.clone(), line, column, width: 1 }
     }
 
-    /// Asks the plugin. What it answers is in the words of `expect`.
+    /// Asks the plugin. Returns its answer in the form of `expect`.
     pub async fn ask(&self, plugin: &Plugin) -> Value {
         self.ask_and_tell(plugin).await.answer
     }
 
-    /// Asks the plugin, and keeps why it may have answered so.
+    /// Asks the plugin, and keeps what may explain the answer.
     pub async fn ask_and_tell(&self, plugin: &Plugin) -> Asked {
         let stage = Stage { kv: self.stage.kv.as_ref().map(|keys| Arc::new(keys.copied())), ..self.stage.clone() };
         let asked = async {
@@ -146,7 +146,8 @@ impl Vector {
         Asked { answer, missed }
     }
 
-    /// How an answer differs from what is expected, a line each, and why it may; none when it does not.
+    /// How an answer differs from the expected one, one line for each difference, and possible reasons; empty if it
+    /// does not differ.
     #[must_use]
     pub fn judge(&self, asked: &Asked) -> Vec<String> {
         let mut told = self.differences(&asked.answer);
@@ -157,7 +158,7 @@ impl Vector {
         told
     }
 
-    /// How an answer differs from what is expected, a line each; none when it does not.
+    /// How an answer differs from the expected one, one line for each difference; empty if it does not differ.
     #[must_use]
     pub fn differences(&self, answer: &Value) -> Vec<String> {
         match &self.expect {
@@ -166,22 +167,22 @@ impl Vector {
         }
     }
 
-    /// The text of its file with this answer as what is expected; all else in it stays as it is.
+    /// The text of its file with this answer as the expected one; everything else stays unchanged.
     #[must_use]
     pub fn updated(&self, answer: &Value) -> String {
         update::updated(&self.source.text, answer)
     }
 }
 
-/// What is wrong with the files themselves, whatever a plugin would answer.
+/// The errors in the files themselves, whatever a plugin would answer.
 pub(super) fn mistakes(files: &[Arc<SourceFile>]) -> Vec<Diagnostic> {
     files.iter().filter_map(|file| Vector::read(file).err()).collect()
 }
 
-/// Runs every vector, and stops at none.
+/// Runs all vectors, and does not stop at a failed one.
 ///
 /// # Errors
-/// A mistake for every file that is no vector and for every answer that differs, at its place.
+/// An error for every invalid file and for every different answer, at its place.
 pub(super) async fn self_test(plugin: &Plugin, files: &[Arc<SourceFile>]) -> Result<(), Vec<Diagnostic>> {
     let mut mistakes = Vec::new();
     for file in files {
@@ -198,14 +199,14 @@ pub(super) async fn self_test(plugin: &Plugin, files: &[Arc<SourceFile>]) -> Res
     if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
 }
 
-/// How two answers to one question differ, a line each.
+/// How two answers to one question differ, one line for each difference.
 #[must_use]
 pub fn differences(one: &Value, other: &Value) -> Vec<String> {
     compare::differences(one, other)
 }
 
 fn mismatch(plugin: &Plugin, vector: &Vector, differences: &[String]) -> Diagnostic {
-    let message = format!("is answered otherwise: {}", differences.join("; "));
+    let message = format!("is answered differently: {}", differences.join("; "));
     Diagnostic::at(vector.expect_place(), message)
-        .hint(format!("`tidegate plugin test {} --update` writes what is answered now into the file", plugin.name()))
+        .hint(format!("`tidegate plugin test {} --update` writes the present answer into the file", plugin.name()))
 }

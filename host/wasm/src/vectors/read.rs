@@ -1,4 +1,4 @@
-//! A vector's file → the question it asks. Every key is known, every mistake has its place.
+//! From a vector's file to its question. Every key is checked, and every error has its place.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use tidegate_core::flow::CallContext;
 use tidegate_core::flow::ports::{Action, Phase};
 use tidegate_core::protocol::{BusEvent, ConnectionId, Generation, Payload, User};
 
-/// The connection every vector is asked from.
+/// The connection of every vector.
 const CONNECTION: &str = "test";
-/// The keys of a vector: an input that has others is a payload.
+/// The keys of a vector. An input with other keys is a payload.
 const KEYS: [&str; 11] =
     ["kind", "context", "payload", "action", "event", "phase", "http", "queries", "kv", "secrets", "expect"];
-/// What an event is, where a vector does not say: nobody's but the test's.
+/// Defaults for the attributes of an event that a vector leaves out.
 const EVENT: [(&str, &str); 3] = [("specversion", "1.0"), ("id", "test"), ("source", "/test")];
 
-/// The fields of an event, as they are written.
+/// The fields of an event, as written in the file.
 type EventFile = BTreeMap<String, Box<RawValue>>;
 
-/// The file as it is written.
+/// The file as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -62,17 +62,17 @@ enum PhaseFile {
     Disconnected,
 }
 
-/// Who asks, and where: the `context` of a vector.
+/// The user and the topic: the `context` of a vector.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ContextFile {
     /// The topic: `vault.v1`.
     pub topic: Option<String>,
-    /// The channel: `vault.{vaultId}`. The topic itself, where it is absent.
+    /// The channel: `vault.{vaultId}`. Default: the topic itself.
     pub channel: Option<String>,
-    /// What the topic puts in the channel's places; only checked.
+    /// The values of the channel's params in the topic; only checked.
     pub params: BTreeMap<String, String>,
-    /// The user; none is an anonymous connection.
+    /// The user; `None` is an anonymous connection.
     pub user: Option<UserFile>,
 }
 
@@ -90,7 +90,7 @@ pub struct UserFile {
     pub tenant: Option<String>,
 }
 
-/// A value that is there, `null` included.
+/// An existing value, `null` included.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::<RawValue>::deserialize(deserializer).map(Some)
 }
@@ -119,9 +119,9 @@ pub(super) fn of_input(source: &Arc<SourceFile>, kind: PluginKind, context: Cont
         (PluginKind::Transform, Value::Object(_)) => {
             file.event = Some(serde_json::from_str(&source.text).map_err(|error| mistake(source, &error))?);
         }
-        (PluginKind::Transform, _) => return Err(of_file(source, "a transform is asked about an event, an object")),
+        (PluginKind::Transform, _) => return Err(of_file(source, "a transform needs an event, which is an object")),
         (PluginKind::Snapshot | PluginKind::Connection, _) => {
-            let message = format!("a {} is given no payload: its input is a whole vector, or none", kind.as_str());
+            let message = format!("a {} takes no payload: its input must be a whole vector, or nothing", kind.as_str());
             return Err(of_file(source, &message));
         }
         (PluginKind::Handler | PluginKind::Authorizer, _) => {
@@ -163,7 +163,7 @@ impl File {
         }
     }
 
-    /// Tells of what stands there and is for other kinds.
+    /// Reports keys that belong to other kinds.
     fn refuse_others(&self) -> Result<(), String> {
         use PluginKind::{Authorizer, Connection, Handler, Snapshot, Transform};
         let context = &self.context;
@@ -187,7 +187,7 @@ impl File {
     }
 }
 
-/// Whether an input is a whole vector: a `kind` we know, and no key we do not.
+/// Whether an input is a whole vector: it has a known `kind`, and no unknown keys.
 fn is_vector(value: &Value) -> bool {
     let Value::Object(keys) = value else { return false };
     let is_kind = keys.get("kind").is_some_and(|kind| serde_json::from_value::<PluginKind>(kind.clone()).is_ok());
@@ -209,7 +209,7 @@ fn question(file: &File) -> Result<Question, String> {
                 ActionFile::Send => Action::Send,
             };
             if (action == Action::Send) != payload.is_some() {
-                return Err("a `payload` belongs to the action `send`, and to no other".to_owned());
+                return Err("the action `send` needs a `payload`, and no other action may have one".to_owned());
             }
             Ok(Question::Authorizer { context: context(&file.context)?, action, payload })
         }
@@ -230,16 +230,16 @@ fn question(file: &File) -> Result<Question, String> {
     }
 }
 
-/// The question whose a credential is.
+/// The question about the user of a credential.
 fn identity(file: &File, payload: Option<Payload>) -> Result<Question, String> {
     if file.context.topic.is_some() || file.context.channel.is_some() || file.context.user.is_some() {
-        return Err("`context` is not for the action `connect`: there is no topic and no user yet".to_owned());
+        return Err("the action `connect` has no `context`: there is no topic and no user yet".to_owned());
     }
     let credential = payload.ok_or("the action `connect` needs a `payload`: `{ \"token\": \"…\" }`")?;
     Ok(Question::Identity { connection: ConnectionId::new(CONNECTION), credential })
 }
 
-/// A CloudEvent, with what a test need not say filled in.
+/// A CloudEvent, with defaults for what a vector leaves out.
 fn event(mut fields: EventFile) -> Result<BusEvent, String> {
     let told = |error: &dyn std::fmt::Display| format!("`event`: {error}");
     for (key, value) in EVENT {
@@ -250,7 +250,7 @@ fn event(mut fields: EventFile) -> Result<BusEvent, String> {
     BusEvent::parse(&text).map_err(|error| told(&error))
 }
 
-/// The context of a call as the host makes it: from a catalog with that one channel.
+/// The context of a call, made as the host makes it: from a catalog with this one channel.
 fn context(file: &ContextFile) -> Result<CallContext, String> {
     let topic = file.topic.as_deref().ok_or("`context.topic` is missing")?;
     let channel = file.channel.as_deref().unwrap_or(topic);
@@ -260,15 +260,15 @@ fn context(file: &ContextFile) -> Result<CallContext, String> {
     let catalog = compile(&Sources { manifests: vec![manifest], ..Sources::default() }, Generation(1));
     let catalog = catalog.map_err(|mistakes| {
         let why = mistakes.first().map(|mistake| mistake.message.clone()).unwrap_or_default();
-        format!("`context.channel` `{channel}` is none: {why}")
+        format!("`context.channel` `{channel}` is not valid: {why}")
     })?;
     let resolved = catalog.resolve(topic).ok_or_else(|| {
-        format!("`context.topic` `{topic}` is none of the channel `{channel}`; `context.channel` names its channel")
+        format!("`context.topic` `{topic}` does not belong to the channel `{channel}`; name its channel in `context.channel`")
     })?;
     let wrong = file.params.iter().find(|(name, value)| resolved.params.get(name) != Some(value.as_str()));
     if let Some((name, value)) = wrong {
         let has = resolved.params.get(name).map_or_else(|| "none".to_owned(), |has| format!("`{has}`"));
-        return Err(format!("`context.params.{name}` is `{value}`, the topic has {has}"));
+        return Err(format!("`context.params.{name}` is `{value}`, but the topic has {has}"));
     }
     let user = file.user.clone().map(User::from);
     Ok(CallContext { resolved, user: user.map(Arc::new), connection: ConnectionId::new(CONNECTION) })

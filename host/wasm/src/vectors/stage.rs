@@ -1,4 +1,4 @@
-//! The `queries`, `kv` and `secrets` of a vector: what the plugin finds where it asks the host.
+//! The `queries`, `kv` and `secrets` of a vector: the answers to the plugin's requests to the host.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tidegate_core::flow::MemoryKv;
 use tidegate_core::flow::kv::KvKey;
 use tidegate_core::flow::ports::SystemClock;
 
-/// One query and its answer, as they are written.
+/// One query and its answer, as written in the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QueryFile {
@@ -21,7 +21,7 @@ pub(super) struct QueryFile {
     answer: Box<RawValue>,
 }
 
-/// An answer that is no list of rows.
+/// An answer that is not a list of rows.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ErrorFile {
@@ -37,13 +37,13 @@ enum ErrorKind {
     Unavailable,
 }
 
-/// Keys by bucket: a text is kept as it is, anything else as JSON.
+/// Keys by bucket: a text is stored literally, anything else as JSON.
 pub(super) type KvFile = BTreeMap<String, BTreeMap<String, Value>>;
 
 /// Sets the stage.
 ///
 /// # Errors
-/// What is wrong with the first query that is wrong, with its number.
+/// The error of the first invalid query, with its number.
 pub(super) fn read(
     queries: Option<&[QueryFile]>,
     kv: Option<&KvFile>,
@@ -62,7 +62,7 @@ impl QueryFile {
             StagedAnswer::Rows(text.to_owned())
         } else {
             let refused = serde_json::from_str::<ErrorFile>(text);
-            match refused.map_err(|_| "a list of rows, each an object, or `{ \"error\": … }`: too-large, rate-limited, timeout, unavailable")?.error {
+            match refused.map_err(|_| "expected a list of rows, each an object, or `{ \"error\": … }`: too-large, rate-limited, timeout, unavailable")?.error {
                 ErrorKind::TooLarge => StagedAnswer::TooLarge,
                 ErrorKind::RateLimited => StagedAnswer::RateLimited,
                 ErrorKind::Timeout => StagedAnswer::Timeout,

@@ -1,4 +1,4 @@
-//! Writes an answer into a vector's file: in the place of what was expected, and every other byte stays.
+//! Writes an answer into a vector's file in place of the expected one; every other byte stays unchanged.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -8,22 +8,22 @@ use std::io::{self, Write};
 
 use super::compare::OPTIONAL;
 
-/// Longest answer that is written in one line, in bytes.
+/// Longest answer that is written on one line, in bytes.
 const LINE_BYTES_MAX: usize = 100;
 
-/// Where the file says what it expects.
+/// The place of the expected answer in the file.
 #[derive(Deserialize)]
 struct Stands<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     expect: Option<&'a RawValue>,
 }
 
-/// A value that is there, `null` included.
+/// An existing value, `null` included.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// The text of a vector with this answer as what is expected.
+/// The text of a vector with this answer as the expected one.
 pub(super) fn updated(text: &str, answer: &Value) -> String {
     let stands = serde_json::from_str::<Stands<'_>>(text).ok().and_then(|stands| stands.expect);
     let was = stands.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok()).filter(Value::is_object);
@@ -40,7 +40,7 @@ pub(super) fn updated(text: &str, answer: &Value) -> String {
     }
 }
 
-/// With `expect` as the last key.
+/// Adds `expect` as the last key.
 fn appended(text: &str, answer: &Value) -> String {
     let Some(end) = text.rfind('}') else { return text.to_owned() };
     let before = text[..end].trim_end();
@@ -50,14 +50,14 @@ fn appended(text: &str, answer: &Value) -> String {
     format!("{lead}{}\n{}", written(answer, &lead, start, true), &text[end..])
 }
 
-/// The answer as it is kept: what is compared only where it stands is left out where it did not stand, and so is what
-/// goes without saying.
+/// The answer in the form for the file: optional values are left out if the file did not have them, and so are
+/// defaults.
 fn as_kept(answer: &Value, was: Option<&Value>) -> Value {
     let mut kept = answer.clone();
     for (pointer, key) in OPTIONAL {
         let same_answer =
             was.and_then(|was| was.pointer(pointer)).filter(|at| !pointer.is_empty() || at.get("decision").is_some());
-        // Of another answer than before its sentence is news; how it failed inside differs from build to build.
+        // If the answer is a different one, its sentence is new; how it failed inside differs from build to build.
         let stays = match same_answer {
             Some(at) => at.get(key).is_some(),
             None => !matches!(key, "detail" | "ttl_ms"),
@@ -78,7 +78,7 @@ fn as_kept(answer: &Value, was: Option<&Value>) -> Value {
     kept
 }
 
-/// The answer in one line, where it fits and the line was one before; else over several, indented as the file is.
+/// The answer on one line if it fits and was on one line before; otherwise on several, indented like the file.
 fn written(answer: &Value, text: &str, start: usize, is_one_line: bool) -> String {
     let line = serialized(answer, Spaced::default());
     if is_one_line && line.len() <= LINE_BYTES_MAX || is_scalar(answer) {
@@ -96,7 +96,7 @@ fn is_scalar(value: &Value) -> bool {
 fn serialized(value: &Value, formatter: impl Formatter) -> String {
     let mut bytes = Vec::new();
     let done = serde::Serialize::serialize(value, &mut Serializer::with_formatter(&mut bytes, formatter));
-    // A tree of JSON has a text.
+    // A JSON tree can always be written as text.
     done.ok().and_then(|()| String::from_utf8(bytes).ok()).unwrap_or_default()
 }
 

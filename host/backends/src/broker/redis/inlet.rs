@@ -1,7 +1,9 @@
-//! What comes in: one link that listens to the topics of this node, made again when it is lost.
+//! Incoming messages: one connection that listens to the topics of this node. It connects again when the connection is
+//! lost.
 //!
-//! Messages are delivered where they are read, before the next one is: a node that cannot keep up leaves them with Redis,
-//! which ends the link when they are too many (`client-output-buffer-limit pubsub`), and then gaps are told.
+//! The task that reads a message delivers it before it reads the next one. If a node cannot keep up, messages wait in
+//! Redis, which closes the connection when there are too many (`client-output-buffer-limit pubsub`); then gaps are
+//! sent.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,36 +26,36 @@ use tidegate_core::flow::ports::Rooms;
 use tidegate_core::protocol::{ConnectionId, Payload, Topic};
 use tidegate_core::telemetry;
 
-/// Topics that are asked for at once.
+/// Topics that are subscribed to at once.
 const TOPICS_PER_ASK: usize = 500;
-/// Words to nodes that are read at once.
+/// Messages between nodes that are read at once.
 const WORDS_PER_READ: usize = 100;
 
-/// The link in.
+/// The incoming connection.
 pub(super) struct Inlet {
     client: Client,
     state: Arc<State>,
-    /// Which Redis the last link was to: another one after every start of it.
+    /// The run of the last Redis: it differs after every start of Redis.
     run: Option<String>,
-    /// The last word to nodes that was read.
+    /// The last message between nodes that was read.
     read_up_to: String,
 }
 
-/// Where messages go while one link lasts.
+/// Receives the messages of one connection.
 struct Ear {
     state: Arc<State>,
     rooms: Arc<dyn Rooms>,
-    /// The link is in use; what one says that was given up is too late.
+    /// The connection is in use. Messages of an abandoned connection come too late.
     is_live: AtomicBool,
     began: Instant,
-    /// When something was heard, in ms after `began`.
+    /// When something was received, in ms after `began`.
     heard_ms: AtomicU64,
     lost: Notify,
-    /// There is something new for every node.
+    /// There is a new message for every node.
     words: Notify,
 }
 
-/// A link and its ear; what the ear hears counts no more once this is gone.
+/// A connection and its receiver. When this is dropped, messages of the receiver no longer count.
 struct Link {
     redis: MultiplexedConnection,
     ear: Arc<Ear>,
@@ -71,7 +73,7 @@ impl Inlet {
         Self { client, state, run: None, read_up_to: "0-0".to_owned() }
     }
 
-    /// Makes the link and keeps it, for ever.
+    /// Connects and stays connected, for ever.
     pub(super) async fn run(mut self, rooms: Arc<dyn Rooms>, node: Option<Arc<dyn HearsNodes>>) {
         let mut failures = 0;
         loop {
@@ -97,7 +99,7 @@ impl Inlet {
         }
     }
 
-    /// A link that listens to all there is to listen to, and the number of topics whose subscribers were told of a gap.
+    /// A connection that listens to all topics of this node, and the number of topics whose subscribers received a gap.
     async fn connect(&mut self, rooms: &Arc<dyn Rooms>, node: Option<&dyn HearsNodes>) -> Result<(Link, usize), Lost> {
         let within = self.state.timeout;
         let ear = Arc::new(Ear::new(Arc::clone(&self.state), Arc::clone(rooms)));
@@ -128,7 +130,7 @@ impl Inlet {
         Ok((link, gaps))
     }
 
-    /// Finds out whether this is the Redis of the last link, with what it had in mind.
+    /// Finds out whether this is the same Redis as before, with its data.
     async fn recognise(&mut self, link: &mut Link) -> Result<(), Lost> {
         let info: String = link.ask(::redis::cmd("INFO").arg("server")).await?;
         let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().trim().to_owned();
@@ -140,12 +142,13 @@ impl Inlet {
         Ok(())
     }
 
-    /// Listens to topics, and tells the subscribers of those that missed something. Returns how many those are.
+    /// Listens to topics, and sends a gap to the subscribers of those that missed something. Returns how many those
+    /// are.
     async fn listen(&self, link: &mut Link, topics: Vec<Topic>) -> Result<usize, Lost> {
         let names = &self.state.names;
         let channels: Vec<String> = topics.iter().map(|topic| names.channel(topic)).collect();
         link.subscribe(&channels).await?;
-        // Counted after the subscription: whatever comes after this count is heard.
+        // Read after the subscription: every message after this count is received.
         let mut counts = ::redis::cmd("MGET");
         topics.iter().for_each(|topic| {
             counts.arg(names.count(topic));
@@ -189,7 +192,7 @@ impl Inlet {
         }
     }
 
-    /// Reads what nodes told each other since it was last read.
+    /// Reads the new messages between nodes.
     async fn read_words(&mut self, link: &mut Link, node: Option<&dyn HearsNodes>) -> Result<(), Lost> {
         let Some(node) = node else { return Ok(()) };
         loop {
@@ -208,14 +211,14 @@ impl Inlet {
 }
 
 impl Link {
-    /// Asks Redis something. A link on which messages come is there, however long the answer waits behind them.
+    /// Asks Redis something. A connection that receives messages is alive, however long the answer waits behind them.
     async fn ask<T: FromRedisValue>(&mut self, command: &::redis::Cmd) -> Result<T, Lost> {
         let (timeout, ear) = (self.timeout, Arc::clone(&self.ear));
         let answer = command.query_async(&mut self.redis);
         patiently(timeout, &ear, answer).await
     }
 
-    /// Whether it is there, and lets the counts of topics be read.
+    /// Checks that Redis is there and lets this node read the counts of topics.
     async fn probe(&mut self, state: &State) -> Result<(), Lost> {
         let answer: Result<Value, Lost> = self.ask(::redis::cmd("MGET").arg(state.names.probe())).await;
         answer.map(drop)
@@ -266,7 +269,8 @@ impl Ear {
         self.began.elapsed().saturating_sub(Duration::from_millis(self.heard_ms.load(Ordering::Relaxed)))
     }
 
-    /// Called in order by the task that reads the link. A panic is a bug of the server; it costs the one message.
+    /// Called in order by the task that reads the connection. A panic is a bug of the server; it costs only this
+    /// message.
     fn hear(&self, push: &PushInfo) {
         if !self.is_live.load(Ordering::Acquire) {
             return;
@@ -290,7 +294,7 @@ impl Ear {
     fn take(&self, channel: &str, text: &str) {
         let Some(topic) = self.state.names.topic(channel) else { return self.take_word(text) };
         let Some(message) = Message::read(text) else {
-            return tracing::warn!(topic, "what was heard is no message of this version");
+            return tracing::warn!(topic, "received a message that this version does not understand");
         };
         let Some(Heard { topic, channel, is_gap }) = self.state.interest.counted(topic, message.before, message.count)
         else {
@@ -299,7 +303,7 @@ impl Ear {
         if is_gap {
             self.tell_gap(&topic);
         }
-        // Its own subscribers have had it.
+        // This node's own subscribers have had it.
         if message.node == self.state.node {
             return;
         }
@@ -314,12 +318,12 @@ impl Ear {
                     except: except.map(ConnectionId::new),
                     rule: None,
                 }),
-                Err(error) => tracing::error!(%topic, %error, "another node published no JSON"),
+                Err(error) => tracing::error!(%topic, %error, "another node published a payload that is not JSON"),
             },
         }
     }
 
-    /// What is said to every node.
+    /// Handles a message for every node.
     fn take_word(&self, text: &str) {
         match text {
             scripts::READ => self.words.notify_one(),

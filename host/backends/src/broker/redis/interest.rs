@@ -1,6 +1,6 @@
-//! Which topics this node listens to: those that have subscribers here, and for a while those that had.
+//! The topics that this node listens to: those with subscribers here, and for a while those that had some.
 //!
-//! It keeps each topic's last count, which says after a lost link whether something was missed.
+//! It keeps each topic's last count, which shows after a lost connection whether something was missed.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,25 +14,26 @@ use super::scripts::COUNT_TTL;
 use tidegate_core::protocol::Topic;
 use tidegate_core::telemetry;
 
-/// Subscribers waiting for one topic to be heard; beyond them one is told as all.
+/// Most subscribers that wait for one topic. Beyond that number one of them is told that it is ready, and all of them
+/// ask again.
 const WAITERS_KEPT: usize = 64;
 
 /// The topics.
 pub(super) struct Interest {
     state: Mutex<State>,
     linger: Duration,
-    /// There are topics to listen to.
+    /// Notified when there are topics to listen to.
     pub(super) wanted: Notify,
 }
 
 #[derive(Default)]
 struct State {
     topics: HashMap<Topic, Entry>,
-    /// Topics that no link listens to yet; perhaps not wanted any more.
+    /// Topics that no connection listens to yet; some may not be wanted any more.
     wanted: Vec<Topic>,
-    /// Topics whose last subscriber left, each once, by the time they are looked at.
+    /// Topics whose last subscriber left, each once, in the order in which they are to be checked.
     leaving: VecDeque<(Instant, Topic)>,
-    /// Since when there is no link.
+    /// Since when there has been no connection.
     lost_at: Option<Instant>,
 }
 
@@ -40,34 +41,34 @@ struct Entry {
     /// The channel's template, for metrics.
     channel: Arc<str>,
     is_heard: bool,
-    /// Since when it has no subscriber.
+    /// Since when it has had no subscribers.
     left_at: Option<Instant>,
-    /// Whether it stands in `leaving`.
+    /// Whether it is in `leaving`.
     is_leaving: bool,
-    /// The highest count seen; `None` while it was never listened to.
+    /// The highest count seen; `None` while this node has never listened to it.
     last: Option<u64>,
-    /// When that was.
+    /// When that was seen.
     last_at: Instant,
-    /// Redis forgot the counts since it was last listened to: something may have been missed.
+    /// Redis lost the counts since this node last listened: something may have been missed.
     owes_gap: bool,
     waiting: Vec<oneshot::Sender<()>>,
 }
 
-/// A message's topic, as this node knows it.
+/// The topic of a received message, as this node knows it.
 pub(super) struct Heard {
     pub(super) topic: Topic,
     pub(super) channel: Arc<str>,
-    /// Something before it was not heard.
+    /// A message before it was missed.
     pub(super) is_gap: bool,
 }
 
 impl Interest {
-    /// No topic yet; one is heard for `linger` after its last subscriber left.
+    /// No topics yet. A node listens to a topic for `linger` after its last subscriber left.
     pub(super) fn new(linger: Duration) -> Self {
         Self { state: Mutex::default(), linger, wanted: Notify::new() }
     }
 
-    /// A topic has its first subscriber.
+    /// Called when a topic has its first subscriber.
     pub(super) fn subscribed(&self, topic: &Topic, channel: &str) {
         let mut state = self.state.lock();
         if let Some(entry) = state.topics.get_mut(topic) {
@@ -90,7 +91,7 @@ impl Interest {
         self.wanted.notify_one();
     }
 
-    /// A topic has no subscriber any more.
+    /// Called when a topic has no more subscribers.
     pub(super) fn unsubscribed(&self, topic: &Topic) {
         let mut state = self.state.lock();
         let now = Instant::now();
@@ -101,11 +102,11 @@ impl Interest {
         }
     }
 
-    /// Resolves once a topic with subscribers is heard; `None` when it is.
+    /// Resolves when the node listens to a topic with subscribers; `None` if it does already.
     pub(super) fn listening(&self, topic: &Topic) -> Option<oneshot::Receiver<()>> {
         let mut state = self.state.lock();
         let (sender, receiver) = oneshot::channel();
-        // Without an entry nobody is subscribed any more: the receiver fails.
+        // Without an entry there are no subscribers any more: the receiver fails.
         if let Some(entry) = state.topics.get_mut(topic) {
             if entry.is_heard {
                 return None;
@@ -118,8 +119,8 @@ impl Interest {
         Some(receiver)
     }
 
-    /// Topics to listen to, at most `max`, that were not taken before. Those that the link could not be told of come
-    /// again after [`Interest::lost`].
+    /// Takes at most `max` topics to listen to, each once. Topics for which the subscription failed come again after
+    /// [`Interest::lost`].
     pub(super) fn take_wanted(&self, max: usize) -> Vec<Topic> {
         let mut state = self.state.lock();
         let mut taken = Vec::new();
@@ -133,8 +134,8 @@ impl Interest {
         taken
     }
 
-    /// The link listens to these, and these are their counts in Redis. Returns the topics of which something was
-    /// missed while it did not.
+    /// Called when the connection listens to these topics, with their counts in Redis. Returns the topics that missed
+    /// something while it did not listen.
     pub(super) fn heard(&self, counts: impl IntoIterator<Item = (Topic, Option<u64>)>) -> Vec<Topic> {
         let mut state = self.state.lock();
         let now = Instant::now();
@@ -157,14 +158,14 @@ impl Interest {
         missed
     }
 
-    /// A message was heard on a topic. `None` when the topic is not listened to any more.
+    /// Called for each received message of a topic. `None` if the node does not listen to the topic any more.
     pub(super) fn counted(&self, topic: &str, before: u64, count: u64) -> Option<Heard> {
         let mut state = self.state.lock();
         let (topic, _) = state.topics.get_key_value(topic)?;
         let topic = topic.clone();
         let entry = state.topics.get_mut(&topic)?;
         let is_gap = match entry.last {
-            // It was begun anew: nothing was missed while it was listened to.
+            // The count started again: nothing was missed while the node listened.
             Some(last) if before == 0 => !entry.is_heard && last != 0,
             Some(last) => before > last,
             None => false,
@@ -174,7 +175,8 @@ impl Interest {
         Some(Heard { topic, channel: Arc::clone(&entry.channel), is_gap })
     }
 
-    /// The topics that have had no subscriber for long enough; they are forgotten. Returns those the link listens to.
+    /// Takes the topics without subscribers for long enough, and forgets them. Returns those that the connection
+    /// listens to.
     pub(super) fn take_left(&self) -> Vec<Topic> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -199,7 +201,7 @@ impl Interest {
         left
     }
 
-    /// There is no link: nothing is heard, and all of it is wanted again.
+    /// Called when the connection is lost: all topics are wanted again.
     pub(super) fn lost(&self) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -208,27 +210,28 @@ impl Interest {
         state.topics.values_mut().for_each(|entry| entry.is_heard = false);
     }
 
-    /// The Redis of the next link is another one, or was started again: counts that were seen before say nothing.
+    /// Called when the next Redis is another one, or was restarted: earlier counts mean nothing.
     pub(super) fn forgot(&self) {
         for entry in self.state.lock().topics.values_mut() {
             entry.owes_gap |= entry.last.take().is_some();
         }
     }
 
-    /// All that was wanted when the link was made is heard again.
+    /// Called when all topics that were wanted are listened to again.
     pub(super) fn found(&self) {
         self.state.lock().lost_at = None;
     }
 
-    /// Every topic, for when each may have missed something.
+    /// Every topic, for when each of them may have missed something.
     pub(super) fn all(&self) -> Vec<Topic> {
         self.state.lock().topics.keys().cloned().collect()
     }
 }
 
 impl Entry {
-    /// Whether a count says that something was sent after `last`. One that went on while its answer came is no miss;
-    /// one that is gone is none when it had time to go and the link was not away for so long.
+    /// Whether a count shows that something was sent after `last`. A count that grew while its answer was on the way is
+    /// not a miss. A count that is gone is not a miss if it had time to expire and the connection was not away that
+    /// long.
     fn has_missed(&self, last: u64, count: Option<u64>, away: Duration, now: Instant) -> bool {
         match count {
             _ if away >= COUNT_TTL => true,
@@ -356,7 +359,7 @@ mod tests {
         assert!(!interest.counted("a", 7, 8).unwrap().is_gap);
         assert!(interest.counted("a", 10, 11).unwrap().is_gap);
         assert!(!interest.counted("a", 11, 12).unwrap().is_gap);
-        // Of two links at once, the answer with the count may come before the message that was counted.
+        // Of two concurrent connections, the answer with the count may come before the counted message.
         let interest = listening_to("a", Some(8));
         assert!(!interest.counted("a", 7, 8).unwrap().is_gap);
     }

@@ -1,7 +1,7 @@
-//! What goes through a topic's channel: `<before> <count> <node> <kind> <except> <payload>`.
+//! The messages of a topic's Pub/Sub channel: `<before> <count> <node> <kind> <except> <payload>`.
 //!
-//! The first two are written by the script that counts: the topic's count before and after; a count before of 0 says that
-//! it was begun anew.
+//! The script that counts writes the first two: the topic's count before and after this message. A count before of 0
+//! means that the count has just started.
 
 use tidegate_core::protocol::{ConnectionId, Payload};
 
@@ -9,20 +9,20 @@ const PUBLICATION: &str = "p";
 const GAP: &str = "g";
 const NOBODY: &str = "-";
 
-/// A message as it was heard.
+/// A received message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Message<'a> {
-    /// The topic's count before it; 0 when there was none.
+    /// The topic's count before it; 0 if there was none.
     pub(super) before: u64,
-    /// The topic's count with it.
+    /// The topic's count including it.
     pub(super) count: u64,
     /// The node that sent it.
     pub(super) node: &'a str,
-    /// What it says.
+    /// The content.
     pub(super) body: Body<'a>,
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Body<'a> {
     /// A publication.
@@ -32,12 +32,12 @@ pub(super) enum Body<'a> {
         /// The payload's text.
         payload: &'a str,
     },
-    /// The node published something that Redis did not take.
+    /// The node published something that Redis did not accept.
     Gap,
 }
 
 impl<'a> Message<'a> {
-    /// Reads a message; `None` when it is of no version that this one knows.
+    /// Reads a message; `None` if its version is unknown.
     pub(super) fn read(text: &'a str) -> Option<Self> {
         let mut parts = text.splitn(6, ' ');
         let mut part = || parts.next();
@@ -52,13 +52,13 @@ impl<'a> Message<'a> {
     }
 }
 
-/// What a node writes of a publication; the script puts the counts before it.
+/// A publication as a node writes it; the script puts the counts in front.
 pub(super) fn publication(node: &str, except: Option<&ConnectionId>, payload: &Payload) -> String {
     let except = except.map_or(NOBODY, ConnectionId::as_str);
     format!("{node} {PUBLICATION} {except} {}", payload.as_str())
 }
 
-/// What a node writes where something of its own did not reach the others.
+/// The message of a node after one of its publications did not reach the others.
 pub(super) fn gap(node: &str) -> String {
     format!("{node} {GAP} {NOBODY} ")
 }

@@ -1,8 +1,9 @@
-//! Nodes that share a Redis: publications by Pub/Sub, one channel a topic; words for every node by a stream.
+//! Nodes that share a Redis: publications go through Pub/Sub, one channel for each topic; messages to every node go
+//! through a stream.
 //!
-//! Two links. The [`outlet`] carries what goes out, pipelined, in order. The [`inlet`] hears the topics that have
-//! subscribers here. A number for each topic is counted in Redis beside each publication, so that a node knows after a
-//! lost link which topics missed something, and tells their subscribers.
+//! There are two connections. The [`outlet`] sends, pipelined and in order. The [`inlet`] receives the topics with
+//! subscribers here. With each publication Redis counts a number for the topic. After a lost connection a node sees by
+//! these numbers which topics missed something, and sends their subscribers a gap.
 
 mod inlet;
 mod interest;
@@ -37,31 +38,31 @@ use tidegate_core::flow::ports::Rooms;
 use tidegate_core::protocol::{Topic, User};
 use tidegate_core::telemetry;
 
-/// How long a link that failed is left alone before it is made again: the first time, and at most.
+/// How long to wait before a failed connection is tried again: the first time, and at most.
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
-/// How often it is tried on a link that is idle whether Redis is still there, and takes what links carry.
+/// How often an idle connection is checked: is Redis there, and does it accept what connections carry.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a broker is made of.
+/// The settings of a broker.
 #[derive(Debug, Clone)]
 pub struct RedisBrokerSettings {
     /// Where the Redis is.
     pub url: RedisUrl,
-    /// What its keys and channels begin with.
+    /// The prefix of its keys and channels.
     pub prefix: String,
-    /// Words that may wait for it, and their bytes.
+    /// How many commands may wait for Redis, and how many bytes.
     pub queue_max: usize,
     /// See `queue_max`.
     pub queue_bytes_max: usize,
-    /// How long it may take to answer, and a link to be made.
+    /// How long Redis may take to answer, or to accept a connection.
     pub timeout: Duration,
-    /// How long a topic is still heard whose last subscriber left.
+    /// How long to listen to a topic after its last subscriber left.
     pub linger: Duration,
 }
 
 impl RedisBrokerSettings {
-    /// Those of a configuration.
+    /// The settings of a configuration.
     #[must_use]
     pub fn new(url: RedisUrl, prefix: &str, limits: &Limits) -> Self {
         Self {
@@ -81,16 +82,16 @@ pub struct RedisBroker {
     state: Arc<State>,
 }
 
-/// The links to Redis. Nothing goes out or comes in before [`RedisLinks::run`].
+/// The connections to Redis. Nothing is sent or received before [`RedisLinks::run`].
 pub struct RedisLinks {
     outlet: Outlet,
     inlet: Inlet,
 }
 
-/// What the port and the links share.
+/// What the port and the connections share.
 struct State {
     names: Names,
-    /// Tells this node's publications from others'.
+    /// Distinguishes this node's publications from others'.
     node: String,
     timeout: Duration,
     interest: Interest,
@@ -98,15 +99,15 @@ struct State {
     waiting: Arc<Waiting>,
     outlet_up: Health,
     inlet_up: Health,
-    /// Where the Redis is, without its password.
+    /// The address of Redis, without its password.
     place: String,
 }
 
 impl RedisBroker {
-    /// A broker and its links.
+    /// A broker and its connections.
     ///
     /// # Errors
-    /// The driver's, when the URL is none that it takes.
+    /// The driver's error, if it does not accept the URL.
     pub fn new(settings: RedisBrokerSettings) -> Result<(Arc<Self>, RedisLinks), ::redis::RedisError> {
         let client = client(&settings.url)?;
         let state = Arc::new(State {
@@ -126,7 +127,8 @@ impl RedisBroker {
         Ok((Arc::new(Self { orders, state }), RedisLinks { outlet, inlet }))
     }
 
-    /// Puts a word into the queue of the outlet. A link that is known to be lost takes none: nobody waits for it.
+    /// Puts a command into the queue of the outlet. While the connection is known to be lost it refuses at once, so
+    /// that nobody waits.
     fn send(&self, word: Word) -> Result<oneshot::Receiver<bool>, BrokerAway> {
         if !self.state.outlet_up.is_up() {
             return Err(BrokerAway);
@@ -224,8 +226,8 @@ impl State {
         !(self.outlet_up.is_up() && self.inlet_up.is_up())
     }
 
-    /// Notes that a link works, with the number of topics whose subscribers were told of a gap, or why it does not; and
-    /// tells of it, once for each reason.
+    /// Records that a connection works, with the number of topics whose subscribers received a gap, or why it does not
+    /// work; and reports it, once for each reason.
     fn note(&self, link: &'static str, health: &Health, outcome: Result<usize, &str>) {
         let was = std::mem::replace(&mut *health.away_for.lock(), outcome.err().map(str::to_owned));
         health.is_up.store(outcome.is_ok(), Ordering::Release);
@@ -238,11 +240,11 @@ impl State {
     }
 }
 
-/// Whether a link works.
+/// Whether a connection works.
 #[derive(Default)]
 struct Health {
     is_up: AtomicBool,
-    /// Why not, as it was told last.
+    /// Why not, as it was reported last.
     away_for: Mutex<Option<String>>,
 }
 
@@ -253,8 +255,7 @@ impl Health {
 }
 
 impl RedisLinks {
-    /// Makes the links and keeps them, until `shutdown`. What comes in goes to `rooms`, and what nodes tell each other to
-    /// `node`.
+    /// Connects and stays connected until `shutdown`. Publications go to `rooms`, messages between nodes to `node`.
     pub async fn run(self, rooms: Arc<dyn Rooms>, node: Option<Arc<dyn HearsNodes>>, shutdown: CancellationToken) {
         let Self { outlet, inlet } = self;
         tokio::join!(shutdown.run_until_cancelled(outlet.run()), shutdown.run_until_cancelled(inlet.run(rooms, node)));
@@ -264,12 +265,12 @@ impl RedisLinks {
 fn client(url: &RedisUrl) -> Result<Client, ::redis::RedisError> {
     let info = url.expose().into_connection_info()?;
     let tcp = info.tcp_settings().clone().set_nodelay(true);
-    // Messages and answers on one link, in the order they happened.
+    // Messages and answers come on one connection, in the order in which they happened.
     let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     Client::open(info.set_tcp_settings(tcp).set_redis_settings(redis))
 }
 
-/// How long to leave a link alone that failed so often in a row.
+/// How long to wait after so many failures in a row.
 fn pause(failures: u32) -> Duration {
     RETRY_MIN.saturating_mul(1 << failures.min(10)).min(RETRY_MAX)
 }

@@ -1,4 +1,4 @@
-//! What things are called in Redis.
+//! The names of keys and channels in Redis.
 
 use tidegate_core::protocol::{Topic, User};
 
@@ -10,7 +10,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Names that begin with `prefix`. Pub/Sub knows no databases, so another one than 0 is part of every name.
+    /// Names with this prefix. Pub/Sub does not separate databases, so a database other than 0 is a part of every name.
     pub(super) fn new(prefix: &str, database: i64) -> Self {
         let prefix = if database == 0 { prefix.to_owned() } else { format!("{prefix}:{database}") };
         Self { topics: format!("{prefix}:t:"), prefix }
@@ -26,27 +26,27 @@ impl Names {
         channel.strip_prefix(&self.topics)
     }
 
-    /// The key of a topic's count of publications.
+    /// The key of a topic's number of publications.
     pub(super) fn count(&self, topic: &Topic) -> String {
         format!("{}:n:{topic}", self.prefix)
     }
 
-    /// The key of a user's window on a channel.
+    /// The key of a user's rate window on a channel.
     pub(super) fn window(&self, channel: &str, user: &User) -> String {
         format!("{}:r:{channel}:{:?}", self.prefix, (&user.tenant, &user.id))
     }
 
-    /// The stream of what nodes tell each other.
+    /// The stream of messages between nodes.
     pub(super) fn control(&self) -> String {
         format!("{}:control", self.prefix)
     }
 
-    /// The key, and the Pub/Sub channel that nobody listens to, with which is tried what Redis takes.
+    /// The key, and the Pub/Sub channel without listeners, that test what Redis accepts.
     pub(super) fn probe(&self) -> String {
         format!("{}:probe", self.prefix)
     }
 
-    /// The stream for the same.
+    /// The stream for the same test.
     pub(super) fn probe_stream(&self) -> String {
         format!("{}:probe:control", self.prefix)
     }

@@ -1,4 +1,4 @@
-//! What goes out: one link, one queue, one batch under way. While Redis answers a batch the next one gathers.
+//! Outgoing commands: one connection, one queue, one running batch. While Redis answers a batch, the next one gathers.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -17,34 +17,34 @@ use tidegate_core::channels::Rate;
 use tidegate_core::protocol::{ConnectionId, Payload, Topic};
 use tidegate_core::telemetry;
 
-/// Words of one batch, and about how many bytes.
+/// The most commands of one batch, and about how many bytes.
 const BATCH_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 1 << 20;
-/// Topics that are made up for one by one; more are made up for by telling of every topic.
+/// Most topics whose gaps are sent one by one; with more, every topic gets a gap.
 const OWED_MAX: usize = 10_000;
 
-/// Something to say to Redis, and where the answer goes: whether it was a 1. Dropped when there is none.
+/// A command for Redis, and the receiver of its answer: whether it was a 1. Dropped if there is no answer.
 pub(super) struct Order {
     pub(super) word: Word,
     pub(super) answer: oneshot::Sender<bool>,
     /// When nobody waits for the answer any more.
     pub(super) until: Instant,
-    /// What it takes up of the bytes that may wait.
+    /// Its part of the bytes that may wait.
     pub(super) _room: Room,
 }
 
-/// What there is to say.
+/// The command.
 pub(super) enum Word {
     /// A publication for the other nodes.
     Publish { topic: Topic, except: Option<ConnectionId>, payload: Payload },
-    /// One out of a window.
+    /// Take one message from a rate window.
     Take { window: String, rate: Rate },
     /// A message for every node.
     Tell { message: Vec<u8> },
 }
 
 impl Word {
-    /// About what it weighs.
+    /// Its approximate size.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Publish { payload, .. } => payload.as_str().len(),
@@ -54,8 +54,8 @@ impl Word {
     }
 }
 
-/// The topics on which something was published that Redis may not have taken: their subscribers on other nodes are told
-/// of a gap once it takes something again.
+/// The topics with publications that Redis may not have accepted: their subscribers on other nodes receive a gap as
+/// soon as Redis accepts messages again.
 #[derive(Default)]
 pub(super) struct Owed {
     topics: Mutex<HashSet<Topic>>,
@@ -63,7 +63,7 @@ pub(super) struct Owed {
 }
 
 impl Owed {
-    /// Something of this topic did not go out.
+    /// A publication of this topic was not sent.
     pub(super) fn owe(&self, topic: Topic) {
         let mut topics = self.topics.lock();
         if topics.len() < OWED_MAX {
@@ -77,7 +77,7 @@ impl Owed {
         self.topics.lock().is_empty() && !self.every_topic.load(Ordering::Acquire)
     }
 
-    /// What to make up for: some topics, or all of them.
+    /// The gaps to send: for some topics, or for all of them.
     fn take(&self) -> (Vec<Topic>, bool) {
         let topics = std::mem::take(&mut *self.topics.lock()).into_iter().collect();
         (topics, self.every_topic.swap(false, Ordering::AcqRel))
@@ -89,14 +89,14 @@ impl Owed {
     }
 }
 
-/// The link out.
+/// The outgoing connection.
 pub(super) struct Outlet {
     client: Client,
     state: Arc<State>,
     orders: mpsc::Receiver<Order>,
 }
 
-/// Why a link is given up.
+/// Why a connection is abandoned.
 pub(super) type Lost = String;
 
 impl Outlet {
@@ -104,7 +104,7 @@ impl Outlet {
         Self { client, state, orders }
     }
 
-    /// Makes the link and keeps it, for ever.
+    /// Connects and stays connected, for ever.
     pub(super) async fn run(mut self) {
         let mut failures = 0;
         loop {
@@ -122,10 +122,10 @@ impl Outlet {
         }
     }
 
-    /// A link with the scripts in place, and everything made up for that is owed.
+    /// A connection with the scripts loaded and all pending gaps sent.
     async fn connect(&self) -> Result<MultiplexedConnection, Lost> {
         let within = self.state.timeout;
-        // The link's own bound on an answer is one over all of it: a batch is asked for as one.
+        // The connection's own limit for an answer covers a whole batch.
         let config =
             AsyncConnectionConfig::new().set_connection_timeout(Some(within)).set_response_timeout(Some(within));
         let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
@@ -136,22 +136,22 @@ impl Outlet {
         Ok(link)
     }
 
-    /// Whether Redis takes what is published. One that answers need not: a replica after a failover, one without memory,
-    /// or without permission for this user.
+    /// Checks that Redis accepts publications. A Redis that answers may still refuse them: a replica after a failover,
+    /// one without memory, or one without permission for this user.
     async fn probe(&self, link: &mut MultiplexedConnection) -> Result<(), Lost> {
         let answers = batch(link, [scripts::probe(&self.state.names)].into_iter()).await.map_err(told)?;
         match answers.into_iter().next() {
             Some(Value::ServerError(error)) => {
                 let details = error.details().unwrap_or_default();
-                // Which line of which script it was says nothing to anybody.
+                // The line number in a script helps nobody.
                 let why = details.split(" script: ").next().unwrap_or_default();
-                Err(format!("it does not take what is published: {} {why}", error.code()))
+                Err(format!("it does not accept publications: {} {why}", error.code()))
             }
             _ => Ok(()),
         }
     }
 
-    /// Tells the other nodes of what did not go out. What Redis refuses stays owed.
+    /// Sends the pending gaps to the other nodes. Gaps that Redis refuses stay pending.
     async fn make_up(&self, link: &mut MultiplexedConnection) -> RedisResult<()> {
         let owed = self.state.owed.take();
         match self.tell_of(link, &owed).await {
@@ -181,14 +181,14 @@ impl Outlet {
         Ok(answers.iter().all(|answer| matches!(answer, Value::Int(_))))
     }
 
-    /// Takes what waits to Redis, until the link is lost.
+    /// Sends the waiting commands to Redis until the connection is lost.
     async fn serve(&mut self, mut link: MultiplexedConnection) -> Lost {
         let mut orders = Vec::with_capacity(BATCH_MAX);
         loop {
             let said = match timeout(PROBE_INTERVAL, self.orders.recv_many(&mut orders, BATCH_MAX)).await {
-                // Nothing to say: would it be taken?
+                // Nothing to send: check whether Redis would accept it.
                 Err(_) => self.probe(&mut link).await,
-                // Nobody is left who could say anything.
+                // Nobody is left who could send anything.
                 Ok(0) => std::future::pending().await,
                 Ok(_) => {
                     let said = self.say_all(&mut link, &mut orders).await;
@@ -206,10 +206,10 @@ impl Outlet {
         }
     }
 
-    /// Says what gathered, some bytes at a time.
+    /// Sends the gathered commands, a limited number of bytes at a time.
     async fn say_all(&self, link: &mut MultiplexedConnection, orders: &mut Vec<Order>) -> Result<(), Lost> {
         let now = Instant::now();
-        // Whoever waited for so long was told that it did not go out.
+        // Callers that waited too long were told already that it was not sent.
         let (orders, late): (Vec<_>, Vec<_>) = orders.drain(..).partition(|order| order.until > now);
         self.owe(late);
         let mut orders = VecDeque::from(orders);
@@ -241,7 +241,7 @@ impl Outlet {
         for (order, answer) in orders.into_iter().zip(answers) {
             match answer {
                 Value::Int(answer) => drop(order.answer.send(answer == 1)),
-                // Nothing was done: the scripts were taken away. Once more, in the same order.
+                // Nothing was done, because the scripts were removed. Send once more, in the same order.
                 Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript) => unknown.push(order),
                 other => {
                     refused.get_or_insert_with(|| format!("{other:?}"));
@@ -250,8 +250,8 @@ impl Outlet {
             }
         }
         if let Some(why) = refused {
-            // Of one word, as where its key holds something else? Or of all: another Redis may have taken its place, and
-            // a new link leads there.
+            // An error of one command, for example because its key holds something else, or of all: another Redis may
+            // have taken its place, and a new connection leads there.
             if let Err(lost) = self.probe(link).await {
                 self.owe(unknown);
                 return Err(lost);
@@ -280,7 +280,7 @@ impl Outlet {
         }
     }
 
-    /// Those that wait learn at once that there is no link.
+    /// The waiting callers learn at once that there is no connection.
     fn refuse_waiting(&mut self) {
         let mut waiting = Vec::new();
         while let Ok(order) = self.orders.try_recv() {
@@ -290,7 +290,7 @@ impl Outlet {
         telemetry::broker_queue(self.orders.len(), self.state.waiting.bytes());
     }
 
-    /// Remembers of which topics something did not go out, or may not have.
+    /// Remembers the topics with publications that were not sent, or may not have been.
     fn owe(&self, orders: impl IntoIterator<Item = Order>) {
         for order in orders {
             if let Word::Publish { topic, .. } = order.word {
@@ -300,7 +300,7 @@ impl Outlet {
     }
 }
 
-/// Asks all of it at once; an error of one is its answer.
+/// Sends all commands at once; an error of one command is its answer.
 async fn batch(link: &mut MultiplexedConnection, commands: impl Iterator<Item = Cmd>) -> RedisResult<Vec<Value>> {
     let mut pipeline = Pipeline::new();
     pipeline.ignore_errors();
@@ -310,12 +310,12 @@ async fn batch(link: &mut MultiplexedConnection, commands: impl Iterator<Item = 
     if pipeline.is_empty() { Ok(Vec::new()) } else { pipeline.query_async(link).await }
 }
 
-/// The error in words, without what the driver thinks of it.
+/// The error as text, without the driver's own remarks.
 pub(super) fn told(error: ::redis::RedisError) -> Lost {
     error.to_string()
 }
 
-/// What is told where nothing came.
+/// The message when no answer came.
 pub(super) fn no_answer(within: Duration) -> Lost {
     format!("no answer within {within:?} (limits.broker_timeout)")
 }

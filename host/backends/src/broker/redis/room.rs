@@ -1,34 +1,34 @@
-//! How many bytes wait for Redis, and may.
+//! How many bytes wait for Redis, and the limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The bytes of all words that wait, or are under way.
+/// The bytes of all commands that wait or are on their way.
 pub(super) struct Waiting {
     bytes: AtomicUsize,
     bytes_max: usize,
 }
 
-/// The room that one word takes up. Dropped with the word, it is free again.
+/// The bytes of one command; free again when the command is dropped.
 pub(super) struct Room {
     waiting: Arc<Waiting>,
     bytes: usize,
 }
 
 impl Waiting {
-    /// Nothing yet, and so much at most.
+    /// Empty, with this limit.
     pub(super) const fn new(bytes_max: usize) -> Self {
         Self { bytes: AtomicUsize::new(0), bytes_max }
     }
 
-    /// Room for so much more; `None` when there is none.
+    /// Room for so many more bytes; `None` if there is none.
     pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Option<Room> {
         let more = |waiting: usize| waiting.checked_add(bytes).filter(|more| *more <= self.bytes_max);
         self.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
         Some(Room { waiting: Arc::clone(self), bytes })
     }
 
-    /// How much there is.
+    /// How many bytes there are.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Acquire)
     }

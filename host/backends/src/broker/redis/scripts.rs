@@ -1,4 +1,4 @@
-//! What is done in Redis in one step.
+//! The Lua scripts: operations that Redis does in one step.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use tidegate_core::channels::Rate;
 
 /// How long a topic's count is kept after its last publication.
 pub(super) const COUNT_TTL: Duration = Duration::from_secs(3600);
-/// Messages that the stream of what nodes tell each other keeps, about, and for how long after the last one.
+/// About how many messages the stream between nodes keeps, and for how long after the last one.
 const CONTROL_MESSAGES_MAX: u32 = 10_000;
 const CONTROL_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How long what a probe writes is kept.
+/// How long the data of a test is kept.
 const PROBE_TTL: Duration = Duration::from_secs(60);
-/// What is said on the channel of all nodes: there is something new in the stream.
+/// The message on the channel of all nodes: there is something new in the stream.
 pub(super) const READ: &str = "read";
-/// And: a node has so much to make up for that every topic may have missed something.
+/// The other message: a node has so many gaps to send that every topic may have missed something.
 pub(super) const GAP_EVERYWHERE: &str = "gap";
 
-/// Counts a publication and sends it. A count that is not there begins at the time, so that it never comes by a number
-/// that one of its name had before. KEYS: count. ARGV: time in µs, TTL in s, channel, message.
+/// Counts a publication and sends it. A missing count starts at the present time, so that it never repeats a number
+/// that the topic had before. KEYS: count. ARGV: time in µs, TTL in s, channel, message.
 static PUBLISH: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local count = redis.call('INCR', KEYS[1])
@@ -37,8 +37,9 @@ return 1",
     )
 });
 
-/// Takes one out of a window (the generic cell rate algorithm, <https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>):
-/// 1 when there was one left. KEYS: window. ARGV: time a message in µs, messages of a burst.
+/// Takes one message from a window (the generic cell rate algorithm,
+/// <https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>): 1 if one was left. KEYS: window. ARGV: time for each
+/// message in µs, messages of a burst.
 static TAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local time = redis.call('TIME')
@@ -51,7 +52,8 @@ return 1",
     )
 });
 
-/// Tells every node. KEYS: stream. ARGV: messages kept, TTL in s, message, channel of all nodes, what is said there.
+/// Sends a message to every node. KEYS: stream. ARGV: messages kept, TTL in s, message, channel of all nodes, text for
+/// the channel.
 static TELL: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'm', ARGV[3])
@@ -61,7 +63,8 @@ return 1",
     )
 });
 
-/// Does what the others do, where it changes nothing for anybody. KEYS: value, stream. ARGV: TTL in s, channel.
+/// Does the same operations as the other scripts, without an effect for anybody. KEYS: value, stream. ARGV: TTL in s,
+/// channel.
 const PROBE: &str = "local time = redis.call('TIME')
 redis.call('SET', KEYS[1], time[1], 'EX', ARGV[1])
 redis.call('INCR', KEYS[1])
@@ -70,7 +73,7 @@ redis.call('EXPIRE', KEYS[2], ARGV[1])
 redis.call('PUBLISH', ARGV[2], '')
 return 1";
 
-/// Puts every script where `EVALSHA` finds it.
+/// Loads every script, so that `EVALSHA` finds it.
 pub(super) async fn load(link: &mut MultiplexedConnection) -> RedisResult<()> {
     for script in [&PUBLISH, &TAKE, &TELL] {
         script.load_async(link).await?;
@@ -91,7 +94,8 @@ pub(super) fn publish(count: &str, channel: &str, message: &str, now_us: u64) ->
     command
 }
 
-/// Tries what everything else needs. Not by the script's name: it is there even where the others were taken away.
+/// Tests the operations that everything else needs. Sent as text, so that it works even if the loaded scripts were
+/// removed.
 pub(super) fn probe(names: &Names) -> Cmd {
     let mut command = ::redis::cmd("EVAL");
     command.arg(PROBE).arg(2).arg(names.probe()).arg(names.probe_stream());
@@ -99,7 +103,7 @@ pub(super) fn probe(names: &Names) -> Cmd {
     command
 }
 
-/// Takes one out of a window.
+/// Takes one message from a window.
 pub(super) fn take(window: &str, rate: Rate) -> Cmd {
     let each = (rate.per / rate.messages.get()).as_micros().max(1);
     let mut command = call(&TAKE, window);
@@ -107,7 +111,7 @@ pub(super) fn take(window: &str, rate: Rate) -> Cmd {
     command
 }
 
-/// Tells every node.
+/// Sends a message to every node.
 pub(super) fn tell(names: &Names, message: &[u8]) -> Cmd {
     let mut command = call(&TELL, &names.control());
     command.arg(CONTROL_MESSAGES_MAX).arg(CONTROL_TTL.as_secs()).arg(message).arg(names.nodes()).arg(READ);

@@ -1,4 +1,5 @@
-//! The cursor of a node in an outbox: held, read from, moved; and what is behind every cursor, deleted.
+//! The cursor of a node in an outbox: taking it, reading from it, moving it; and deleting the rows that every cursor
+//! has passed.
 
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use super::link::{Link, ReadError, Step};
 use super::row::Row;
 use tidegate_core::config::{BusMode, PostgresSource};
 
-/// How long a process holds a cursor without saying so again.
+/// How long a process holds a cursor without renewing its claim.
 const HOLD: Duration = Duration::from_secs(5);
-/// The cursor of all nodes together. No node is called so.
+/// The cursor that all nodes share. No node has this name.
 const SHARED: &str = "*";
 /// A snapshot before every transaction: nothing is visible in it.
 const BEFORE_ALL: &str = "1:1:";
@@ -19,47 +20,47 @@ const NOTHING_READ: &str = "'1:1:'::pg_snapshot";
 /// Rows deleted in one step.
 const DELETED_MAX: i64 = 1000;
 
-/// A cursor, and where it is as this process knows it.
+/// A cursor, and its position as this process knows it.
 pub(super) struct Cursor {
     table: String,
     node: String,
     mode: BusMode,
-    /// This process, among those that would hold the cursor.
+    /// Identifies this process among those that want the cursor.
     token: String,
-    /// Empty until it was held once.
+    /// Empty until the process has held the cursor once.
     read_to: String,
     reading_to: Option<String>,
-    /// The last row that was read of what is visible in `reading_to`. Any number is the id of a row: none is `None`, in the
-    /// table any number beside a `reading_to` that is null.
+    /// The last row that was read of the rows visible in `reading_to`. Any number can be the id of a row: `None` means
+    /// no row; in the table any number next to a null `reading_to` means the same.
     after_id: Option<i64>,
 }
 
 /// What [`Cursor::begin`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The cursor, where it stopped.
+    /// The cursor, at its position.
     There,
-    /// None: it begins with what comes now, or, shared, with all there is.
+    /// No cursor: it begins with the rows from now on, or, if shared, with all rows.
     New,
-    /// None any more: it goes on where this process was, and rows may have been deleted meanwhile.
+    /// The cursor is gone: it continues at the position of this process, and rows may have been deleted meanwhile.
     Gone,
-    /// Nobody's any more: they were lost together, and it begins with all there is.
+    /// All cursors are gone: they were lost together, and it begins with all rows.
     Unknown,
-    /// A cursor of another life of the database, from before it was restored: it begins with all there is.
+    /// A cursor from before the database was restored: it begins with all rows.
     Restored,
 }
 
 /// What was removed.
 #[derive(Debug, Default)]
 pub(super) struct Removed {
-    /// Nodes that were away for too long.
+    /// Nodes that were away too long.
     pub(super) nodes: Vec<String>,
-    /// Rows that were kept for longer than `retain` and that a node had not read.
+    /// Rows that were kept longer than `retain` and that a node had not read.
     pub(super) unread: u64,
 }
 
 impl Cursor {
-    /// After so long the cursor must be held again; a process that was stopped for longer may have lost it.
+    /// After this time the claim on the cursor must be renewed. A process that was stopped longer may have lost it.
     pub(super) const HOLD_AGAIN: Duration = Duration::from_secs(2);
 
     pub(super) fn new(source: &PostgresSource, node: &str) -> Self {
@@ -78,7 +79,7 @@ impl Cursor {
         }
     }
 
-    /// Takes the cursor, making it where it is not there. `None` when another process holds it.
+    /// Takes the cursor, and creates it if it does not exist. `None` if another process holds it.
     pub(super) async fn begin(&mut self, link: &mut Link) -> Result<Option<Found>, ReadError> {
         link.run(async |transaction| {
             let is_known = !self.read_to.is_empty();
@@ -86,7 +87,7 @@ impl Cursor {
                 BusMode::FanOut => "pg_current_snapshot()",
                 BusMode::Shared => NOTHING_READ,
             };
-            // Under no name stands that nobody knows any more who read what.
+            // A cursor without a name means that the reading positions are lost.
             let make = format!(
                 "insert into CURSORS (node, read_to, reading_to, after_id)
                 select $1, coalesce($2::text::pg_snapshot, (select read_to from CURSORS where node = ''), {begins}),
@@ -114,7 +115,7 @@ impl Cursor {
         .await
     }
 
-    /// What is being read and the last row that was read of it, as the table has it: nothing where no row was.
+    /// The snapshot that is being read and the last row that was read of it, as in the table: empty if none was read.
     fn begun(&self) -> (Option<&str>, i64) {
         match (&self.reading_to, self.after_id) {
             (Some(reading_to), Some(after_id)) => (Some(reading_to), after_id),
@@ -122,7 +123,7 @@ impl Cursor {
         }
     }
 
-    /// Learns where the cursor is. Whether that is in another life of the database.
+    /// Reads the cursor's position, and whether that is from before the database was restored.
     async fn load(&mut self, transaction: &mut Transaction<'_, Postgres>) -> Step<bool> {
         let place = "select read_to::text, reading_to::text, after_id,
             pg_snapshot_xmax(read_to)::text::numeric > pg_snapshot_xmax(pg_current_snapshot())::text::numeric
@@ -134,7 +135,7 @@ impl Cursor {
         Ok(is_restored)
     }
 
-    /// In a database that was restored, transactions have numbers that the cursors and rows know from another life.
+    /// In a restored database transactions have numbers that cursors and rows know from before.
     async fn start_over(&mut self, transaction: &mut Transaction<'_, Postgres>) -> Step<()> {
         let stamp = self.sql("update OUTBOX set xid = pg_current_xact_id()");
         sqlx::query(stamp).persistent(false).execute(&mut **transaction).await?;
@@ -144,7 +145,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// Says again that this process holds the cursor. `false` when it does not any more.
+    /// Renews this process's claim on the cursor. `false` if it has lost it.
     pub(super) async fn hold(&self, link: &mut Link) -> Result<bool, ReadError> {
         link.run(async |transaction| self.hold_in(transaction).await).await
     }
@@ -156,7 +157,7 @@ impl Cursor {
         Ok(held.persistent(false).execute(&mut **transaction).await?.rows_affected() == 1)
     }
 
-    /// Gives the cursor up for the next process. It stays where it is.
+    /// Releases the cursor for the next process. Its position stays.
     pub(super) async fn give_up(&self, link: &mut Link) -> Result<(), ReadError> {
         link.run(async |transaction| {
             let give_up = self.sql("update CURSORS set owner = null where node = $1 and owner = $2");
@@ -166,7 +167,7 @@ impl Cursor {
         .await
     }
 
-    /// The next rows, in their order.
+    /// The next rows, in order.
     pub(super) async fn read(
         &mut self,
         link: &mut Link,
@@ -191,7 +192,7 @@ impl Cursor {
             let read = sqlx::query_as(self.sql(&read)).bind(bytes_max as i64).bind(&self.read_to).bind(&target);
             let read = read.bind(self.after_id).bind(batch as i64).persistent(false);
             let rows = read.fetch_all(&mut **transaction).await?;
-            // Where nothing came, the place is as good as a newer one, and nothing is written.
+            // If there are no rows, the old position is as good as a newer one, and nothing is written.
             if !rows.is_empty() {
                 self.reading_to = Some(target);
             }
@@ -200,8 +201,8 @@ impl Cursor {
         .await
     }
 
-    /// Moves behind rows that have crossed; `is_all` when no more were visible in what is being read. `false` when this
-    /// process does not hold the cursor any more.
+    /// Moves the cursor behind rows that have crossed; `is_all` if no more rows were visible in the present snapshot.
+    /// `false` if this process does not hold the cursor any more.
     pub(super) async fn advance(
         &mut self,
         link: &mut Link,
@@ -224,12 +225,12 @@ impl Cursor {
         .await
     }
 
-    /// Whether a list of rows was begun and not ended.
+    /// Whether a list of rows was begun and is not finished.
     pub(super) const fn is_reading(&self) -> bool {
         self.reading_to.is_some()
     }
 
-    /// Deletes cursors of nodes that are gone, rows that every cursor has behind it, and rows that are too old.
+    /// Deletes cursors of nodes that are gone, rows that every cursor has passed, and rows that are too old.
     pub(super) async fn clear(
         &self,
         link: &mut Link,
@@ -258,7 +259,7 @@ impl Cursor {
         }
     }
 
-    /// Deletes rows of at least this age for which something holds.
+    /// Deletes rows of at least this age that meet a condition.
     async fn delete(&self, link: &mut Link, holds: &str, age: Duration) -> Result<u64, ReadError> {
         let delete = format!(
             "delete from OUTBOX where id in (select o.id from OUTBOX o where {holds}
@@ -271,7 +272,7 @@ impl Cursor {
         .await
     }
 
-    /// SQL of this outbox. The table's name is checked where it is configured; everything else is bound.
+    /// SQL for this outbox. The table's name was checked in the configuration; everything else is bound.
     fn sql(&self, text: &str) -> AssertSqlSafe<String> {
         let cursors = format!("{}_cursors", self.table);
         AssertSqlSafe(text.replace("CURSORS", &cursors).replace("OUTBOX", &self.table))

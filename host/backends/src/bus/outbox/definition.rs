@@ -2,20 +2,20 @@
 
 use tidegate_core::config::TableName;
 
-/// The version of what `functions.sql` makes. Raise it with every change there: a database that has an earlier one gets the
-/// new one, and nodes of an earlier version leave a later one alone.
+/// The version of the functions in `functions.sql`. Raise it with every change there: a database with an earlier
+/// version is updated, and nodes of an earlier version do not touch a later one.
 pub(super) const FUNCTIONS_VERSION: i32 = 2;
 
-/// The roles that SQL for an administrator grants rights to.
+/// The roles for which an administrator's SQL grants rights.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OutboxRoles<'a> {
-    /// The server's: it reads rows, deletes them and keeps its cursors.
+    /// The server's role: it reads and deletes rows and keeps its cursors.
     pub server: Option<&'a str>,
-    /// The application's: it publishes, and reads nothing.
+    /// The application's role: it publishes, and reads nothing.
     pub application: Option<&'a str>,
 }
 
-/// What an administrator runs to make an outbox, as often as wanted, with the rights of these roles.
+/// The SQL with which an administrator creates an outbox, with the rights of these roles. It can run repeatedly.
 #[must_use]
 pub fn outbox_sql(table: &TableName, roles: OutboxRoles<'_>) -> String {
     let mut sql = format!("begin;\n\n{}\n{}", tables(table), functions(table));
@@ -29,7 +29,7 @@ pub fn outbox_sql(table: &TableName, roles: OutboxRoles<'_>) -> String {
     sql
 }
 
-/// The statements that give a role what the server needs of an outbox, in one line.
+/// The statements that grant a role the server's rights on an outbox, in one line.
 pub(super) fn server_rights(table: &TableName, role: &str) -> String {
     let rights = rights_in(table, SERVER_RIGHTS);
     let statements = rights.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join(" ");
@@ -46,12 +46,12 @@ pub(super) fn functions(table: &TableName) -> String {
     named(include_str!("functions.sql"), table).replace("VERSION", &FUNCTIONS_VERSION.to_string())
 }
 
-/// The function that publishes, as `to_regprocedure` looks for it.
+/// The signature of the function that publishes, for `to_regprocedure`.
 pub(super) fn publish_signature(table: &TableName) -> String {
     named("PUBLISH(text,jsonb,text,text,text,text)", table)
 }
 
-/// The schema of a table, empty where it has none, and its name in it.
+/// The schema of a table (empty if it has none) and its name in it.
 pub(super) fn parts(table: &TableName) -> (&str, &str) {
     table.as_str().rsplit_once('.').unwrap_or(("", table.as_str()))
 }
@@ -67,7 +67,7 @@ grant usage on schema SCHEMA to ROLE;
 grant insert on OUTBOX to ROLE;
 ";
 
-/// The statements on the schema are for a table that names one.
+/// The statements about the schema are only for a table that names one.
 fn rights_in(table: &TableName, rights: &str) -> String {
     match parts(table).0 {
         "" => rights.lines().filter(|line| !line.contains("SCHEMA")).map(|line| format!("{line}\n")).collect(),
@@ -75,7 +75,7 @@ fn rights_in(table: &TableName, rights: &str) -> String {
     }
 }
 
-/// Puts the names in. A table's name is checked where it is configured: it needs no quotes.
+/// Puts the names in. A table's name was checked in the configuration: it needs no quotes.
 fn named(sql: &str, table: &TableName) -> String {
     let (schema, base) = parts(table);
     let publish = if base == "tidegate_outbox" { "tidegate_publish".to_owned() } else { format!("{base}_publish") };
@@ -83,7 +83,7 @@ fn named(sql: &str, table: &TableName) -> String {
     sql.replace("OUTBOX", table.as_str()).replace("BASE", base).replace("PUBLISH", &publish)
 }
 
-/// A role's name as SQL takes any.
+/// A role's name, quoted for SQL.
 fn quoted(role: &str) -> String {
     format!("\"{}\"", role.replace('"', "\"\""))
 }

@@ -1,4 +1,4 @@
-//! A connection to the outbox's database: made, looked after for the table, every answer in time or it is over.
+//! A connection to the outbox's database: it connects, checks the table, and limits the time of every answer.
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use tidegate_core::config::{PostgresSource, PostgresUrl, TableName};
 /// Why the outbox cannot be read now.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
-    /// The database is away, or says no.
+    /// The database is away, or refuses.
     #[error("{place}: {cause}")]
     Database {
         /// Where, without the password.
         place: String,
-        /// What it said.
+        /// The database's message.
         cause: sqlx::Error,
     },
     /// It did not answer.
@@ -29,17 +29,17 @@ pub(super) enum ReadError {
         /// How long.
         timeout: Duration,
     },
-    /// No connection can be made.
+    /// A connection is not possible.
     #[error("{place}: {why}")]
     Unreached {
         /// Where, without the password.
         place: String,
-        /// What it said, and perhaps the way out.
+        /// The message, and a hint if there is one.
         why: String,
     },
-    /// The tables are not there and cannot be made.
+    /// The tables do not exist and cannot be created.
     #[error(
-        "{place}: `{table}` or `{table}_cursors` is not there, and the role `{role}` could not make it: {cause}; hint: \
+        "{place}: `{table}` or `{table}_cursors` does not exist, and the role `{role}` may not create it: {cause}; hint: \
          `tidegate schema outbox --table {table} --server {role}` prints the SQL that an owner of the schema runs once"
     )]
     NoTable {
@@ -47,9 +47,9 @@ pub(super) enum ReadError {
         place: String,
         /// The table's name.
         table: String,
-        /// Who connected.
+        /// The role of the connection.
         role: String,
-        /// What the database said.
+        /// The database's message.
         cause: sqlx::Error,
     },
     /// The role lacks a right.
@@ -57,16 +57,16 @@ pub(super) enum ReadError {
     NoRight {
         /// Where, without the password.
         place: String,
-        /// Who connected.
+        /// The role of the connection.
         role: String,
-        /// The statements that give it all that the server needs.
+        /// The statements that grant it everything that the server needs.
         grants: String,
-        /// What the database said.
+        /// The database's message.
         cause: sqlx::Error,
     },
-    /// The functions are missing or of an earlier version, and cannot be renewed.
+    /// The functions are missing or from an earlier version, and cannot be updated.
     #[error(
-        "{place}: the functions of `{table}` are missing or of an earlier version, and the role `{role}` could not renew \
+        "{place}: the functions of `{table}` are missing or from an earlier version, and the role `{role}` may not update \
          them: {cause}; hint: `tidegate schema outbox --table {table}` prints the SQL that their owner runs once"
     )]
     Outdated {
@@ -74,20 +74,22 @@ pub(super) enum ReadError {
         place: String,
         /// The table's name.
         table: String,
-        /// Who connected.
+        /// The role of the connection.
         role: String,
-        /// What the database said.
+        /// The database's message.
         cause: sqlx::Error,
     },
     /// Another process reads under this node's name.
-    #[error("another process reads as node `{node}`: give each node its own `node`, or wait until that one is gone")]
+    #[error(
+        "another process reads as node `{node}`: give each node its own `node`, or wait until the other process has ended"
+    )]
     Contested {
         /// The name.
         node: String,
     },
 }
 
-/// What PostgreSQL says where a role lacks a right: `insufficient_privilege`.
+/// PostgreSQL's code for a missing right: `insufficient_privilege`.
 const NO_RIGHT: &str = "42501";
 
 /// The connection.
@@ -99,11 +101,11 @@ pub(super) struct Link {
     timeout: Duration,
 }
 
-/// What a step of work answers.
+/// The result of a step.
 pub(super) type Step<T> = Result<T, sqlx::Error>;
 
 impl Link {
-    /// Connects, and makes the tables where they are not there.
+    /// Connects, and creates the tables if they do not exist.
     pub(super) async fn open(source: &PostgresSource) -> Result<Self, ReadError> {
         let (place, limit) = (source.url.to_string(), source.timeout.get());
         let unreached = |cause: sqlx::Error| ReadError::Unreached {
@@ -126,8 +128,7 @@ impl Link {
         }
     }
 
-    /// Makes the functions anew where they are missing or of an earlier version. After an error the link is not to be used
-    /// any more.
+    /// Creates or updates the functions. After an error do not use the connection any more.
     pub(super) async fn renew_functions(&mut self) -> Result<(), ReadError> {
         let table = self.table.clone();
         self.run(async |transaction| renew_functions(transaction, &table).await).await.map_err(|error| match error {
@@ -138,8 +139,8 @@ impl Link {
         })
     }
 
-    /// Does something in a transaction of its own: a pooler gives a connection for that long. After an error the link is
-    /// not to be used any more.
+    /// Runs something in its own transaction: a pooler lends a connection for that long. After an error do not use the
+    /// connection any more.
     pub(super) async fn run<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut Transaction<'_, Postgres>) -> Step<T>,
@@ -170,20 +171,21 @@ impl Link {
     }
 }
 
-/// How this database is connected to.
+/// The options of a connection to this database.
 pub(super) fn options(url: &PostgresUrl) -> Step<PgConnectOptions> {
-    // What a pooler does not know it refuses, and no fraction is read.
+    // A pooler refuses settings that it does not know, and fractions are never read.
     Ok(PgConnectOptions::from_str(url.expose())?.application_name("tidegate").extra_float_digits(None))
 }
 
-/// Whether the table and its cursors are there. Not by `to_regclass`, which remembers for the length of a transaction what
-/// others changed since.
+/// Whether the table and its cursors exist. Not with `to_regclass`, which remembers for the length of a transaction
+/// what others have changed since.
 const ARE_THERE: &str = "select count(distinct c.relname) = 2 from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relname in ($2, $2 || '_cursors') and c.relkind in ('r', 'p', 'v', 'f')
     and case when $1 = '' then n.nspname = any (current_schemas(false)) else n.nspname = $1 end";
 
-/// Makes the tables unless they are there, both or the one that somebody dropped; of several nodes that come at once, one does.
+/// Creates the tables that do not exist: both, or the one that somebody dropped. Of several nodes that start at the
+/// same time only one does it.
 async fn ensure_tables(transaction: &mut Transaction<'_, Postgres>, table: &TableName) -> Step<()> {
     let (schema, base) = parts(table);
     let there = async |transaction: &mut Transaction<'_, Postgres>| {
@@ -201,7 +203,7 @@ async fn ensure_tables(transaction: &mut Transaction<'_, Postgres>, table: &Tabl
     Ok(())
 }
 
-/// The version that the comment on the function names; 0 where there is no function, or one of before there were versions.
+/// The version in the comment on the function; 0 if there is no function, or one from before versions.
 const VERSION: &str =
     "select coalesce(substring(obj_description(to_regprocedure($1), 'pg_proc') from 'version (\\d+)$')::int, 0)";
 
@@ -220,7 +222,7 @@ async fn renew_functions(transaction: &mut Transaction<'_, Postgres>, table: &Ta
     Ok(())
 }
 
-/// Waits until no other node makes something of this outbox.
+/// Waits until no other node is creating something of this outbox.
 async fn lock(transaction: &mut Transaction<'_, Postgres>, table: &TableName) -> Step<()> {
     let lock = "select pg_advisory_xact_lock(hashtext('tidegate outbox'), hashtext($1))";
     sqlx::query(lock).bind(table.as_str()).persistent(false).execute(&mut **transaction).await.map(drop)

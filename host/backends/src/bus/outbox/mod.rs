@@ -1,22 +1,25 @@
 //! An outbox table in a PostgreSQL database. With `store/` the home of `sqlx`.
 //!
-//! **No row is passed over.** Ids come from a sequence, and sequences do not know of transactions: the row with id 5 may
-//! be committed after the one with id 6 was read, so "everything above the last id" would lose it. Nor does it help to
-//! wait for older transactions: one that began earlier may insert later. So a cursor is no id but a *snapshot*: the list
-//! of transactions that had committed when it last looked, which PostgreSQL gives and compares (`pg_current_snapshot`,
-//! `pg_visible_in_snapshot`). What is visible now and was not visible then is new, exactly, whatever its id; a long
-//! transaction holds up nothing but its own rows.
+//! **No row is skipped.** Ids come from a sequence, and sequences ignore transactions: the row with id 5 may be
+//! committed after the row with id 6 was read, so "everything above the last id" would lose it. Waiting for older
+//! transactions does not help either: a transaction that began earlier may insert later. So a cursor is not an id but a
+//! *snapshot*: the list of transactions that had committed when the node last looked. PostgreSQL creates and compares
+//! snapshots (`pg_current_snapshot`, `pg_visible_in_snapshot`). Rows that are visible now and were not visible then are
+//! exactly the new ones, whatever their ids; a long transaction delays only its own rows.
 //!
-//! **Order**: by id within what became visible together, and in the order of becoming visible between. For the rows of
-//! one key this is the order of their inserts whenever the transactions have one: if the second could only insert after
-//! the first had committed (it changed the same row, held the same lock), the first is visible to whoever sees the second,
-//! with the lower id. Transactions that overlap and share nothing have no order that anybody could know.
+//! **Order**: by id within the rows that became visible together, and otherwise in the order of becoming visible. For
+//! the rows of one key this is the order of their inserts whenever their transactions have an order: if the second
+//! could insert only after the first had committed (it changed the same row, or held the same lock), then whoever sees
+//! the second also sees the first, with the lower id. Transactions that overlap and share nothing have no order that
+//! anybody could know.
 //!
-//! **Acknowledgement**: the cursor moves after a batch has crossed, each row as a publication or a dead letter; after a
-//! crash the last batch crosses again. **Back-pressure**: nothing is read while a batch crosses; rows wait in the table.
+//! **Acknowledgement**: the cursor moves after a batch has crossed, each row as a publication or a dead letter. After a
+//! crash the last batch crosses again. **Back-pressure**: nothing is read while a batch crosses; rows wait in the
+//! table.
 //!
-//! `fan-out`: a cursor a node. `shared`: one cursor for all, moved by the one node that holds it; the others stand by. A
-//! row is deleted once every cursor has it behind, or after `retain`; a cursor, once its node was away for `forget_after`.
+//! `fan-out`: one cursor for each node. `shared`: one cursor for all nodes; the node that holds it moves it, and the
+//! others stand by. A row is deleted after every cursor has passed it, or after `retain`; a cursor is deleted after its
+//! node was away for `forget_after`.
 
 mod cursor;
 mod definition;
@@ -38,7 +41,7 @@ use super::health::Unread;
 use tidegate_core::config::{Name, PostgresSource};
 use tidegate_core::flow::Gates;
 
-/// Starts reading an outbox, in a task; another waits for notifications.
+/// Starts a task that reads an outbox, and another one that waits for notifications.
 pub(super) fn start(
     source: &PostgresSource,
     node: &Name,

@@ -1,5 +1,5 @@
-//! The reader of an outbox: connects, holds its cursor, reads, takes across, moves the cursor; from the beginning when one
-//! fails.
+//! The reader of an outbox: connects, takes its cursor, reads rows, takes them across the bridge, moves the cursor; and
+//! starts over after a failure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::bus::health::{Health, Unread};
 use tidegate_core::config::{BusMode, Name, PostgresSource};
 use tidegate_core::telemetry;
 
-/// How often is looked what can be deleted.
+/// How often to look for rows that can be deleted.
 const CLEAR_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Reader {
@@ -26,11 +26,11 @@ pub(super) struct Reader {
     crossing: Crossing,
     health: Health,
     woken: Arc<Notify>,
-    /// This process has looked whether the functions are of its version.
+    /// Whether this process has checked the version of the functions.
     has_renewed: bool,
 }
 
-/// What is done from time to time.
+/// Periodic work.
 struct Due {
     hold: Instant,
     clear: Instant,
@@ -49,11 +49,11 @@ impl Reader {
         Self { source, node: node.as_str().to_owned(), cursor, crossing, health, woken, has_renewed: false }
     }
 
-    /// Reads until `draining`; what was read by then crosses, and the cursor moves behind it.
+    /// Reads until `draining`; the rows that were read by then cross, and the cursor moves behind them.
     pub(super) async fn run(mut self, draining: CancellationToken) {
         while !draining.is_cancelled() {
             match self.session(&draining).await {
-                // Another node took over while this one stood still: it stands by, which is no failure.
+                // Another node took over while this one was stopped: it stands by, which is not a failure.
                 Ok(()) => {}
                 Err(ReadError::Contested { .. }) if self.source.mode == BusMode::Shared => {}
                 Err(error) => {
@@ -66,7 +66,7 @@ impl Reader {
         }
     }
 
-    /// Reads by one connection as long as it holds.
+    /// Reads with one connection as long as it lasts.
     async fn session(&mut self, draining: &CancellationToken) -> Result<(), ReadError> {
         let mut link = self.open().await?;
         let Some(found) = self.take_cursor(&mut link, draining).await? else { return Ok(()) };
@@ -74,9 +74,9 @@ impl Reader {
             Found::There => "where it stopped",
             Found::New if self.source.mode == BusMode::Shared => "its beginning",
             Found::New => "now on",
-            Found::Gone => "where this process stopped: its cursor was gone",
-            Found::Unknown => "its beginning: nobody knows any more who read what",
-            Found::Restored => "its beginning: the database was restored",
+            Found::Gone => "where this process stopped, because its cursor was gone",
+            Found::Unknown => "its beginning, because the reading positions are lost",
+            Found::Restored => "its beginning, because the database was restored",
         });
         if matches!(found, Found::Gone | Found::Restored) {
             self.crossing.tell_gap().await;
@@ -90,8 +90,8 @@ impl Reader {
         self.cursor.give_up(&mut link).await
     }
 
-    /// Connects. Functions of an earlier version are made anew, once a process; where the role may not, that is told and rows
-    /// are read all the same.
+    /// Connects. Functions of an earlier version are updated, once in each process. If the role may not do that, it is
+    /// reported and rows are read nevertheless.
     async fn open(&mut self) -> Result<Link, ReadError> {
         let mut link = Link::open(&self.source).await?;
         if std::mem::replace(&mut self.has_renewed, true) {
@@ -106,7 +106,7 @@ impl Reader {
         }
     }
 
-    /// Takes the cursor. With `shared` waits while another node has it: then this one stands by, which is no failure.
+    /// Takes the cursor. With `shared` it waits while another node has it: this node stands by, which is not a failure.
     async fn take_cursor(&mut self, link: &mut Link, draining: &CancellationToken) -> Result<Option<Found>, ReadError> {
         loop {
             let found = self.cursor.begin(link).await?;
@@ -125,7 +125,7 @@ impl Reader {
         ReadError::Contested { node: self.node.clone() }
     }
 
-    /// Keeps house where it is time, takes across what has come, and waits where nothing has.
+    /// Does the periodic work that is due, takes new rows across, and waits if there are none.
     async fn round(&mut self, link: &mut Link, due: &mut Due, draining: &CancellationToken) -> Result<(), ReadError> {
         self.keep_hold(link, due).await?;
         if Instant::now() >= due.clear {
@@ -149,11 +149,11 @@ impl Reader {
         Ok(())
     }
 
-    /// Takes rows across, one after the other.
+    /// Takes rows across, one after another.
     async fn take(&self, link: &mut Link, due: &mut Due, rows: Vec<Row>) -> Result<(), ReadError> {
         let mut crossed = Crossed::default();
         for row in rows {
-            // A process that was stopped in between may no longer be the one that reads.
+            // A process that was stopped in between may have lost the right to read.
             self.keep_hold(link, due).await?;
             match row.event(self.crossing.bytes_max()) {
                 Ok(event) => self.crossing.cross(event, row.written_unix_ms(), &mut crossed).await,
@@ -183,7 +183,7 @@ impl Reader {
             telemetry::bus_forgotten(&self.crossing.label, node);
         }
         if removed.unread > 0 {
-            let why = "rows were kept for as long as `retain` says, and a node had not read them";
+            let why = "rows were removed after `retain` before a node had read them";
             telemetry::bus_missed(&self.crossing.label, removed.unread, why);
         }
         Ok(())

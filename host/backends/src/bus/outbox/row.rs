@@ -1,4 +1,4 @@
-//! A row of the outbox, and the event it holds.
+//! A row of the outbox, and the event in it.
 
 use serde_json::Map;
 use sqlx::postgres::PgRow;
@@ -6,11 +6,11 @@ use sqlx::{FromRow, Row as _};
 
 use tidegate_core::protocol::{BusEvent, ReadPayload};
 
-/// One row. Its data is not read at all when it is too large.
+/// One row. Its data is not read if it is too large.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) id: i64,
-    /// `None` for a time that is no point in time: `infinity`.
+    /// `None` for a value that is not a point in time: `infinity`.
     created_unix_ms: Option<i64>,
     event_id: String,
     source: String,
@@ -40,7 +40,7 @@ impl FromRow<'_, PgRow> for Row {
 }
 
 impl Row {
-    /// The columns, in terms of the table; `$1` is the largest data in bytes.
+    /// The columns; `$1` is the largest data in bytes.
     pub(super) const COLUMNS: &str = "id, \
         case when isfinite(created_at) then (extract(epoch from created_at) * 1000)::bigint end as created_unix_ms, event_id, \
         source, type as kind, subject, key, \
@@ -52,7 +52,7 @@ impl Row {
         self.created_unix_ms.and_then(|at| u64::try_from(at).ok())
     }
 
-    /// What it holds, for a dead letter.
+    /// Its content, for a dead letter.
     pub(super) fn shown(&self) -> impl Iterator<Item = (String, String)> {
         let fields = [
             ("event_id", Some(&self.event_id)),
@@ -65,7 +65,7 @@ impl Row {
         fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone())))
     }
 
-    /// The event it holds, or what is wrong with it.
+    /// The event in it, or what is wrong with it.
     pub(super) fn event(&self, bytes_max: usize) -> Result<BusEvent, String> {
         let Some(data) = &self.data else {
             return Err(format!("the data has {} bytes, limits.payload is {bytes_max}", self.data_bytes));
@@ -75,7 +75,7 @@ impl Row {
         event.insert("id".to_owned(), self.event_id.clone().into());
         event.insert("source".to_owned(), self.source.clone().into());
         event.insert("type".to_owned(), self.kind.clone().into());
-        let time = self.time.as_ref().ok_or("`time` is no point in time")?;
+        let time = self.time.as_ref().ok_or("`time` is not a valid time")?;
         event.insert("time".to_owned(), time.clone().into());
         for (name, value) in [("subject", &self.subject), ("partitionkey", &self.key)] {
             if let Some(value) = value {

@@ -1,5 +1,5 @@
-//! `LISTEN`: wakes the reader as soon as a transaction with new rows commits. It looks by itself, too; nothing that goes
-//! wrong here is more than a delay.
+//! `LISTEN`: wakes the reader as soon as a transaction with new rows commits. The reader also looks by itself, so an
+//! error here only causes a delay.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +18,8 @@ const WAIT: Duration = Duration::from_secs(1);
 pub(super) async fn run(source: Arc<PostgresSource>, woken: Arc<Notify>, draining: CancellationToken) {
     while !draining.is_cancelled() {
         if let Some(Err(error)) = draining.run_until_cancelled(listen(&source, &woken)).await {
-            // The reader tells when the database is away; this one is told only to whoever looks closely.
-            tracing::debug!(source = source.outbox.as_str(), error = %error, "not listening for rows of the outbox");
+            // The reader reports when the database is away; this message is only for debugging.
+            tracing::debug!(source = source.outbox.as_str(), error = %error, "not listening for notifications of the outbox");
             draining.run_until_cancelled(tokio::time::sleep(WAIT)).await;
         }
     }
@@ -32,7 +32,7 @@ async fn listen(source: &PostgresSource, woken: &Notify) -> Result<(), sqlx::Err
     let mut listener = PgListener::connect_with(&pool.connect_with(options(url)?).await?).await?;
     listener.listen(source.outbox.as_str()).await?;
     loop {
-        // What was notified before, or while the connection was lost, is not told again.
+        // Notifications from before, or from while the connection was lost, do not come again.
         woken.notify_one();
         listener.try_recv().await?;
     }

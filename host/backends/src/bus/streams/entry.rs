@@ -1,4 +1,4 @@
-//! An entry of a stream, and the event it holds.
+//! An entry of a stream, and the event in it.
 
 use redis::Value as Reply;
 use serde_json::{Map, Value};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use tidegate_core::config::{FieldText, StreamFields};
 use tidegate_core::protocol::{BusEvent, EventError, ReadPayload};
 
-/// The field that holds a whole event where nothing else is configured.
+/// The field that holds a whole event if no `fields` are configured.
 const EVENT: &str = "event";
 
 /// One entry.
@@ -14,12 +14,12 @@ const EVENT: &str = "event";
 pub(super) struct Entry {
     /// `1700000000000-0`.
     pub(super) id: String,
-    /// In their order; `None` when the entry was deleted before it was read.
+    /// In order; `None` if the entry was deleted before it was read.
     pub(super) fields: Option<Vec<(Vec<u8>, Vec<u8>)>>,
 }
 
 impl Entry {
-    /// The entries of an answer, a list of `[id, [name, value, …]]`; what is none of that is left out.
+    /// The entries of an answer, a list of `[id, [name, value, …]]`; anything else is left out.
     pub(super) fn list(reply: Reply) -> Vec<Self> {
         let Reply::Array(entries) = reply else { return Vec::new() };
         entries.into_iter().filter_map(Self::one).collect()
@@ -39,18 +39,18 @@ impl Entry {
         Some(Self { id, fields })
     }
 
-    /// When Redis took it, in milliseconds since the Unix epoch, unless its producer chose the id.
+    /// When Redis accepted it, in milliseconds since the Unix epoch, unless its producer chose the id.
     pub(super) fn written_unix_ms(&self) -> Option<u64> {
         self.id.split_once('-')?.0.parse().ok()
     }
 
-    /// What it holds, as far as it is text, for a dead letter.
+    /// Its content as far as it is text, for a dead letter.
     pub(super) fn shown(&self) -> impl Iterator<Item = (String, String)> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         self.fields.iter().flatten().map(move |(name, value)| (text(name), text(value)))
     }
 
-    /// The event it holds, or what is wrong with it.
+    /// The event in it, or what is wrong with it.
     pub(super) fn event(
         &self,
         mapping: Option<&StreamFields>,
@@ -65,14 +65,14 @@ impl Entry {
         }
     }
 
-    /// Of a producer that speaks `CloudEvents`: a whole event in one field, or an attribute a field.
+    /// The event of a producer that writes `CloudEvents`: a whole event in one field, or one field for each attribute.
     fn spoken(&self, fields: &Fields<'_>, stream: &str) -> Result<BusEvent, String> {
         if fields.get(EVENT).is_some() {
             return fields.event(EVENT);
         }
         if fields.get("type").is_none() {
             return Err(
-                "neither a field `event` nor a field `type`: no CloudEvent, and no `fields` are configured".into()
+                "there is neither a field `event` nor a field `type`: the entry is not a CloudEvent, and no `fields` are configured".into()
             );
         }
         let mut event = Map::new();
@@ -100,7 +100,7 @@ impl Entry {
         let source = mapping.source.as_ref().map(|source| fields.text(source)).transpose()?;
         event.insert("source".to_owned(), source.map_or_else(|| source_of(stream), str::to_owned).into());
         for (name, text) in [("subject", &mapping.subject), ("time", &mapping.time)] {
-            // What an entry may lack.
+            // Fields that an entry may lack.
             if let Some(text) = text.as_ref().and_then(|text| fields.text(text).ok()).filter(|text| !text.is_empty()) {
                 event.insert(name.to_owned(), text.into());
             }
@@ -156,7 +156,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The source of events that name none: a URI reference whatever the stream is called.
+/// The source of events without one: a URI reference for any name of a stream.
 pub(super) fn source_of(stream: &str) -> String {
     let mut source = "/redis/".to_owned();
     for b in stream.bytes() {

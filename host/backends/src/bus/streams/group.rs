@@ -1,4 +1,5 @@
-//! The consumer group of a stream: made, held, looked after. What must be one step is one script.
+//! The consumer group of a stream: creating it, holding it, removing old ones. Operations that must be one step are
+//! scripts.
 
 use std::time::Duration;
 
@@ -7,19 +8,19 @@ use redis::{Script, Value as Reply, from_redis_value};
 use super::link::{Link, ReadError};
 use tidegate_core::config::BusMode;
 
-/// How long a process holds a node's name without saying so again.
+/// How long a process holds a node's name without renewing its claim.
 const HOLD: Duration = Duration::from_secs(5);
-/// Who holds a name that was given up in order.
+/// The holder of a name that was released properly.
 const NOBODY: &str = "-";
 
-/// The group that a node reads by.
+/// The group with which a node reads.
 pub(super) struct Group {
     pub(super) name: String,
     pub(super) consumer: String,
     pub(super) mode: BusMode,
-    /// The hash of nodes beside the stream.
+    /// The hash of nodes next to the stream.
     nodes: String,
-    /// This process, among those of the same name.
+    /// Identifies this process among those with the same name.
     token: String,
     forget_after: Duration,
     scripts: Scripts,
@@ -37,13 +38,13 @@ struct Scripts {
 /// What [`Group::ensure`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The group, where it stopped.
+    /// The group, at its position.
     There,
-    /// No group, and this process had read nothing yet: it begins with what comes now.
+    /// No group, and this process has read nothing yet: it begins with the entries from now on.
     New,
-    /// No group any more, the stream goes on: it was made again where this process stopped.
+    /// No group, but the stream continues: the group was created again at the position of this process.
     Again,
-    /// No group and nothing of what this process had read: what was there is lost, all that is there now is new.
+    /// No group, and none of the entries that this process had read: the old data is lost, and all entries are new.
     Lost,
 }
 
@@ -64,8 +65,8 @@ impl Group {
         }
     }
 
-    /// Makes the group unless it is there. `position` is the last entry that this process knows to be read; it is set to
-    /// where the group is.
+    /// Creates the group if it does not exist. `position` is the last entry that this process knows to be read; it is
+    /// set to the group's position.
     pub(super) async fn ensure(&self, link: &mut Link, position: &mut Option<String>) -> Result<Found, ReadError> {
         let args = [self.name.as_str(), self.consumer.as_str(), position.as_deref().unwrap_or_default()];
         let answer = link.run(&self.scripts.ensure, &[], &args).await?;
@@ -79,8 +80,8 @@ impl Group {
         })
     }
 
-    /// Takes or keeps the right to read under the node's name: two processes that read by one group would each miss
-    /// what the other has. How often it must be said again is [`Group::HOLD_AGAIN`].
+    /// Takes or keeps the right to read with the node's name: two processes with one group would each miss what the
+    /// other one has. Repeat it every [`Group::HOLD_AGAIN`].
     pub(super) async fn hold(&self, link: &mut Link) -> Result<(), ReadError> {
         if self.mode == BusMode::Shared {
             return Ok(());
@@ -92,10 +93,11 @@ impl Group {
         }
     }
 
-    /// After so long the name must be held again; a process that was stopped for longer may have lost it.
+    /// After this time the claim on the name must be renewed. A process that was stopped longer may have lost it.
     pub(super) const HOLD_AGAIN: Duration = Duration::from_secs(2);
 
-    /// Gives the name up for the next process that has it. The group stays: the next one reads on where this one stopped.
+    /// Releases the name for the next process with the same name. The group stays: the next process continues where
+    /// this one stopped.
     pub(super) async fn give_up(&self, link: &mut Link) -> Result<(), ReadError> {
         if self.mode == BusMode::Shared {
             return Ok(());
@@ -103,8 +105,8 @@ impl Group {
         link.run(&self.scripts.give_up, &[&self.nodes], &[&self.name, &self.token]).await.map(drop)
     }
 
-    /// Removes what is kept for nodes that were not seen for `forget_after`: groups, or consumers that have nothing.
-    /// In one step with looking, so that a node that comes back meanwhile keeps its own. Returns their names.
+    /// Removes the state of nodes that were not seen for `forget_after`: groups, or consumers without entries. Checking
+    /// and removing are one step, so that a node that comes back meanwhile keeps its state. Returns their names.
     pub(super) async fn forget(&self, link: &mut Link) -> Result<Vec<String>, ReadError> {
         let forget_ms = self.forget_after.as_millis().to_string();
         let gone = match self.mode {
@@ -117,8 +119,8 @@ impl Group {
         Ok(from_redis_value(gone).unwrap_or_default())
     }
 
-    /// How many entries were trimmed before the group read them, told once, when it has read all there is. `None` when it
-    /// has not, or this Redis does not count (before 7.0).
+    /// How many entries were trimmed before the group read them, reported once, when it has read all entries. `None` if
+    /// it has not, or if this Redis does not count them (before 7.0).
     pub(super) async fn missed(&self, link: &mut Link) -> Result<Option<u64>, ReadError> {
         Ok(u64::try_from(number(link.run(&self.scripts.missed, &[], &[&self.name]).await?)).ok())
     }
@@ -145,7 +147,8 @@ impl Scripts {
     }
 }
 
-/// Group, consumer, position. Returns what it found, and where the group is now. A group is never without a consumer.
+/// Arguments: group, consumer, position. Returns what it found, and the group's position. A group always has a
+/// consumer.
 const ENSURE: &str = "
 local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '$', 'MKSTREAM')
 if made.err and not string.find(made.err, 'BUSYGROUP') then return made end
@@ -167,7 +170,7 @@ for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
 end
 ";
 
-/// Group, token, how long a hold lasts in ms. In the hash stands of each group who holds it and when that was said.
+/// Arguments: group, token, how long a hold lasts in ms. For each group the hash says who holds it and since when.
 const HOLD_SCRIPT: &str = "
 local held = redis.call('HGET', KEYS[2], ARGV[1])
 if held then
@@ -178,7 +181,7 @@ redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. string.format(' %.0f', now))
 return 1
 ";
 
-/// Group, token.
+/// Arguments: group, token.
 const GIVE_UP: &str = "
 local held = redis.call('HGET', KEYS[2], ARGV[1])
 if held and string.find(held, ARGV[2], 1, true) == 1 then
@@ -187,7 +190,7 @@ end
 return 1
 ";
 
-/// The group of whoever asks, how long the others may be gone in ms.
+/// Arguments: the caller's group, how long others may be away in ms.
 const FORGET_NODES: &str = "
 local gone = {}
 local nodes = redis.call('HGETALL', KEYS[2])
@@ -202,8 +205,8 @@ end
 return gone
 ";
 
-/// Group, the consumer that asks, how long the others may be idle in ms. One that has entries keeps them: they are
-/// claimed, and with the consumer they would be gone.
+/// Arguments: group, the calling consumer, how long others may be idle in ms. A consumer with entries stays: its
+/// entries are claimed, and would be lost with the consumer.
 const FORGET_CONSUMERS: &str = "
 local gone = {}
 for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
@@ -217,8 +220,9 @@ end
 return gone
 ";
 
-/// Group. Redis counts what was ever added and what the group has read; trimmed entries that nobody read are the
-/// difference once the group has read all there is. Then the count is put right, so that they are told once.
+/// Argument: group. Redis counts the entries that were ever added, and those that the group has read. Once the group
+/// has read all entries, the difference is the trimmed entries that nobody read. Then the count is corrected, so that
+/// they are reported once.
 const MISSED: &str = "
 local stream = redis.call('XINFO', 'STREAM', KEYS[1])
 local added

@@ -1,4 +1,5 @@
-//! A link to a Redis: the commands that reading a stream takes, each answered in time or the link is over.
+//! A connection to Redis with the commands for reading a stream. An answer that does not come in time ends the
+//! connection.
 
 use std::time::Duration;
 
@@ -8,31 +9,33 @@ use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Script, ScriptInvoca
 use super::entry::Entry;
 use tidegate_core::config::RedisUrl;
 
-/// Longest wait for entries. A drain waits for its end, and so does what is done from time to time.
+/// Longest wait for entries. A drain waits for its end, and so does the periodic work.
 const BLOCK_MAX: Duration = Duration::from_millis(500);
 
 /// Why a stream cannot be read now.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
-    /// Redis is away, or says no.
+    /// Redis is away, or refuses.
     #[error("{place}: {cause}")]
     Redis {
         /// Where, without the password.
         place: String,
-        /// What it said.
+        /// The message of Redis.
         cause: RedisError,
     },
-    /// The group is gone: Redis lost what it held, or somebody removed it.
+    /// The group is gone: Redis lost its data, or somebody removed it.
     #[error("the consumer group is gone")]
     NoGroup,
-    /// Something else has the stream's name.
-    #[error("`{stream}` is no stream: another kind of key has that name")]
+    /// A key of another kind has the stream's name.
+    #[error("`{stream}` is not a stream: a key of another kind has this name")]
     NoStream {
         /// The name.
         stream: String,
     },
     /// Another process reads under this node's name.
-    #[error("another process reads as node `{node}`: give each node its own `node`, or wait until that one is gone")]
+    #[error(
+        "another process reads as node `{node}`: give each node its own `node`, or wait until the other process has ended"
+    )]
     Contested {
         /// The name.
         node: String,
@@ -42,12 +45,12 @@ pub(super) enum ReadError {
 /// What [`Link::claim`] took over.
 #[derive(Default)]
 pub(super) struct Claimed {
-    /// The id to go on from; none at the end.
+    /// The id to continue with; `None` at the end.
     pub(super) next: Option<String>,
     /// The entries.
     pub(super) entries: Vec<Entry>,
-    /// Entries that were deleted from the stream before anybody acknowledged them. Redis 7 takes them off the list of what
-    /// is pending and tells of them here, once; an older one gives them as entries without fields.
+    /// Entries that were deleted from the stream before anybody acknowledged them. Redis 7 removes them from the
+    /// pending entries and reports them here, once; an older version returns them as entries without fields.
     pub(super) deleted: u64,
 }
 
@@ -71,7 +74,7 @@ impl Link {
         Ok(Self { connection, place, stream: stream.to_owned(), block: BLOCK_MAX.min(timeout / 2) })
     }
 
-    /// Entries that no consumer of the group has, as soon as there is one; none when none comes for a while.
+    /// Entries that no consumer of the group has, as soon as there is one; none if none comes for a while.
     pub(super) async fn read_new(
         &mut self,
         group: &str,
@@ -84,7 +87,7 @@ impl Link {
         self.read(&read).await
     }
 
-    /// Entries that this consumer has and did not acknowledge, those after an id.
+    /// Entries after an id that this consumer has and did not acknowledge.
     pub(super) async fn read_own(
         &mut self,
         group: &str,
@@ -98,13 +101,13 @@ impl Link {
     }
 
     async fn read(&mut self, read: &Cmd) -> Result<Vec<Entry>, ReadError> {
-        // A list of streams, of which there is one, each with its entries; nothing when there are none.
+        // A list of streams, here only one, each with its entries; null if there are none.
         let Reply::Array(streams) = self.ask(read).await? else { return Ok(Vec::new()) };
         let Some(Reply::Array(mut stream)) = streams.into_iter().next() else { return Ok(Vec::new()) };
         Ok(stream.pop().map(Entry::list).unwrap_or_default())
     }
 
-    /// Takes over what others of the group have not acknowledged for `idle`, from an id on.
+    /// Takes over entries that other consumers of the group have not acknowledged for `idle`, starting at an id.
     pub(super) async fn claim(
         &mut self,
         group: &str,
@@ -127,7 +130,7 @@ impl Link {
         })
     }
 
-    /// Which server this is, and which life of it: another one after it was started again. `None` where we may not ask.
+    /// The server and its run, which changes with every restart. `None` if the user may not ask.
     pub(super) async fn server(&mut self) -> Result<Option<String>, ReadError> {
         let told = match self.ask(cmd("INFO").arg("server")).await {
             Ok(told) => redis::from_redis_value::<String>(told).unwrap_or_default(),
@@ -145,7 +148,7 @@ impl Link {
         self.ask(cmd("XACK").arg(&self.stream).arg(group).arg(ids)).await.map(drop)
     }
 
-    /// Runs a script on the stream's key and others.
+    /// Runs a script with the stream's key and others.
     pub(super) async fn run(&mut self, script: &Script, more_keys: &[&str], args: &[&str]) -> Result<Reply, ReadError> {
         let mut invocation: ScriptInvocation<'_> = script.key(&self.stream);
         more_keys.iter().for_each(|key| {
@@ -164,7 +167,7 @@ impl Link {
 
     fn told(&self, cause: RedisError) -> ReadError {
         match cause.code() {
-            // Whoever waits for entries is told `UNBLOCKED` when the stream goes.
+            // A client that waits for entries gets `UNBLOCKED` when the stream is deleted.
             Some("NOGROUP" | "UNBLOCKED") => ReadError::NoGroup,
             Some("WRONGTYPE") => ReadError::NoStream { stream: self.stream.clone() },
             _ => ReadError::Redis { place: self.place.clone(), cause },

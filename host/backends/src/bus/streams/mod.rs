@@ -1,14 +1,15 @@
-//! Redis Streams, read by consumer groups. With `entry` and `link` here the home of `redis` on the bus.
+//! Redis Streams, read with consumer groups. With `entry` and `link` here the home of `redis` on the bus.
 //!
-//! **Order**: the entries of a stream cross in their order, one after the other; streams are independent of one another.
-//! **Acknowledgement**: after a batch has crossed, each of its entries as a publication or a dead letter. What was not
-//! acknowledged is read again: after a crash the last batch crosses twice, unless the memory of duplicates holds it.
-//! **Back-pressure**: nothing is read while a batch crosses; entries wait in Redis.
+//! **Order**: the entries of a stream cross in order, one after another; streams are independent of each other.
+//! **Acknowledgement**: after a batch has crossed, each of its entries as a publication or a dead letter. Entries
+//! without acknowledgement are read again: after a crash the last batch crosses twice, unless the memory of duplicates
+//! contains it. **Back-pressure**: nothing is read while a batch crosses; entries wait in Redis.
 //!
-//! `fan-out`: each node has a group of its own, `GROUP:NODE`, which stays when the node ends, so that it reads on where it
-//! stopped. A hash beside the stream says which nodes there are and when each was last seen; whoever holds an entry there
-//! is the one process that reads for that name, and a node that was not seen for `forget_after` loses its group.
-//! `shared`: one group, a consumer a node; what a node has and does not acknowledge is taken over by another.
+//! `fan-out`: each node has its own group, `GROUP:NODE`. The group stays when the node ends, so that the node continues
+//! where it stopped. A hash next to the stream lists the nodes and when each was last seen. The process that holds a
+//! node's entry there is the only one that reads with its name; a node that was not seen for `forget_after` loses its
+//! group. `shared`: one group with a consumer for each node; entries that a node has and does not acknowledge are taken
+//! over by another one.
 
 mod entry;
 mod group;
@@ -37,7 +38,8 @@ impl Streams {
         Self { source: Arc::new(source.clone()), node: node.clone() }
     }
 
-    /// Reads each stream in a task and on a link of its own: a stream of the wrong type holds up no other.
+    /// Reads each stream in its own task and with its own connection: a stream of the wrong type does not stop the
+    /// others.
     pub(super) fn start(
         &self,
         gates: &Arc<Gates>,

@@ -1,4 +1,5 @@
-//! The reader of one stream: links, holds its name, reads, takes across, acknowledges; from the beginning when one fails.
+//! The reader of one stream: connects, takes its name, reads entries, takes them across the bridge, acknowledges them;
+//! and starts over after a failure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +15,12 @@ use crate::bus::health::{Health, Unread};
 use tidegate_core::config::{BusMode, Name, RedisSource};
 use tidegate_core::telemetry;
 
-/// Longest time between two looks at which nodes are gone.
+/// Longest time between two checks for nodes that are gone.
 const FORGET_INTERVAL_MAX: Duration = Duration::from_secs(60);
-/// Shortest time between two looks for what others have and do not acknowledge.
+/// Shortest time between two checks for unacknowledged entries of others.
 const CLAIM_INTERVAL_MIN: Duration = Duration::from_millis(500);
 
-/// Where a list of entries begins.
+/// The beginning of a list of entries.
 const BEGINNING: &str = "0-0";
 
 pub(super) struct Reader {
@@ -28,18 +29,19 @@ pub(super) struct Reader {
     group: Group,
     crossing: Crossing,
     health: Health,
-    /// The last entry that this process knows to be read: where the group was, then what it took across.
+    /// The last entry that this process knows to be read: the group's position at first, then the last one that it took
+    /// across.
     position: Option<String>,
-    /// The server that this process read from last, as [`Link::server`] knows it.
+    /// The server that this process read from last, as in [`Link::server`].
     server: Option<String>,
 }
 
-/// What is done from time to time.
+/// Periodic work.
 struct Due {
     hold: Instant,
     forget: Instant,
     claim: Instant,
-    /// The last read took all it could: there may be more, and some of it may have been trimmed.
+    /// The last read returned as many entries as possible: there may be more, and some may have been trimmed.
     is_behind: bool,
 }
 
@@ -56,7 +58,7 @@ impl Reader {
         Self { source, stream: stream.to_owned(), group, crossing, health, position: None, server: None }
     }
 
-    /// Reads until `draining`; what was read by then crosses and is acknowledged.
+    /// Reads until `draining`; the entries that were read by then cross and are acknowledged.
     pub(super) async fn run(mut self, draining: CancellationToken) {
         while !draining.is_cancelled() {
             if let Err(error) = self.session(&draining).await {
@@ -68,7 +70,7 @@ impl Reader {
         }
     }
 
-    /// Reads by one link as long as it holds.
+    /// Reads with one connection as long as it lasts.
     async fn session(&mut self, draining: &CancellationToken) -> Result<(), ReadError> {
         let mut link = Link::open(&self.source.url, &self.stream, self.source.timeout.get()).await?;
         self.group.hold(&mut link).await?;
@@ -98,7 +100,7 @@ impl Reader {
         self.group.give_up(&mut link).await
     }
 
-    /// Keeps house where it is time, and takes across what has come.
+    /// Does the periodic work that is due, and takes new entries across.
     async fn round(&mut self, link: &mut Link, due: &mut Due) -> Result<(), ReadError> {
         self.keep_hold(link, due).await?;
         let now = Instant::now();
@@ -121,7 +123,11 @@ impl Reader {
             if let Some(events) = self.group.missed(link).await? {
                 due.is_behind = false;
                 if events > 0 {
-                    telemetry::bus_missed(&self.crossing.label, events, "the stream was trimmed before they were read");
+                    telemetry::bus_missed(
+                        &self.crossing.label,
+                        events,
+                        "the stream was trimmed before this node read them",
+                    );
                     self.crossing.tell_gap().await;
                 }
             }
@@ -131,7 +137,8 @@ impl Reader {
         Ok(())
     }
 
-    /// What this consumer read and did not acknowledge, in an earlier life or before the link was lost.
+    /// Reads the entries that this consumer has not acknowledged, from an earlier run or from before the connection was
+    /// lost.
     async fn read_own(&mut self, link: &mut Link, due: &mut Due) -> Result<(), ReadError> {
         let mut after = BEGINNING.to_owned();
         loop {
@@ -143,7 +150,7 @@ impl Reader {
         }
     }
 
-    /// What others have and do not acknowledge.
+    /// Takes over the unacknowledged entries of others.
     async fn claim(&mut self, link: &mut Link, due: &mut Due) -> Result<(), ReadError> {
         let mut from = BEGINNING.to_owned();
         loop {
@@ -158,12 +165,12 @@ impl Reader {
         }
     }
 
-    /// Takes entries across, one after the other, then acknowledges them. Returns the id of the last.
+    /// Takes entries across, one after another, then acknowledges them. Returns the id of the last one.
     async fn take(&self, link: &mut Link, due: &mut Due, entries: Vec<Entry>) -> Result<Option<String>, ReadError> {
         let mut ids = Vec::with_capacity(entries.len());
         let mut crossed = Crossed::default();
         for entry in entries {
-            // A process that was stopped in between may no longer be the one that reads.
+            // A process that was stopped in between may have lost the right to read.
             self.keep_hold(link, due).await?;
             self.cross(&entry, &mut crossed).await;
             ids.push(entry.id);
@@ -184,7 +191,7 @@ impl Reader {
     }
 
     async fn tell_deleted(&self, entries: u64) {
-        telemetry::bus_missed(&self.crossing.label, entries, "entries were deleted before they had crossed");
+        telemetry::bus_missed(&self.crossing.label, entries, "entries were deleted before they crossed the bridge");
         self.crossing.tell_gap().await;
     }
 
@@ -199,15 +206,14 @@ impl Reader {
     async fn tell(&self, found: &Found) {
         if *found == Found::Lost {
             let why =
-                "the stream and its consumer group were gone: what was not read is lost, reading on from its beginning";
+                "the stream and its consumer group were gone: unread entries are lost, reading from the beginning";
             telemetry::bus_missed(&self.crossing.label, 1, why);
             self.crossing.tell_gap().await;
         }
     }
 
-    /// Tells a gap where the server is another one than before, or was started again: one that does not keep each write at
-    /// once, or does not have it from the one that was, may have lost what was added last and nobody can tell. A stream that
-    /// is lost was told.
+    /// If Redis restarted or failed over, its last writes may be lost and we cannot tell which, so report a gap. The
+    /// loss of a whole stream was reported already.
     async fn compare(&mut self, link: &mut Link, found: &Found) -> Result<(), ReadError> {
         let server = link.server().await?;
         let is_another = self.server.is_some() && server.is_some() && self.server != server;

@@ -25,7 +25,7 @@ const NOTICES_HANGUP: &str = "SELECT set_config('client_connection_check_interva
 
 /// Refusals of a prepared statement that is another's, or gone: duplicate, and unknown.
 const OF_ANOTHERS_STATEMENT: [&str; 2] = ["42P05", "26000"];
-const NO_POOLER: &str = "a pooler in transaction mode gives this connection to others, too; `store` needs the address of the server \
+const NO_POOLER: &str = "a pooler in transaction mode shares this connection with others; `store` needs the address of the server \
      itself, or of a pool in session mode";
 
 /// Makes connections to one database.
@@ -102,7 +102,7 @@ impl Pools {
         let closed =
             async { tokio::join!(self.main.close(), self.asker.close(), self.watcher.close(), self.ear.close()) };
         if timeout(CLOSE_TIMEOUT, closed).await.is_err() {
-            tracing::debug!("a connection to the store does not end, it is left behind");
+            tracing::debug!("a connection to the store does not close, it is abandoned");
         }
     }
 }

@@ -106,7 +106,8 @@ pub(super) async fn may_use(connection: &mut PgConnection) -> Result<(), String>
     .await;
     match asked {
         Ok((true, _)) => {
-            Err("it only reads: a standby, or a role or database with `default_transaction_read_only`".to_owned())
+            Err("it is read-only: a standby server, or a role or database with `default_transaction_read_only`"
+                .to_owned())
         }
         Ok((false, true)) => Ok(()),
         Ok((false, false)) => Err(may_not_use(&role(connection).await?)),
@@ -169,7 +170,9 @@ impl Found {
             self.taken.last().filter(|step| usize::try_from(**step).is_ok_and(|step| step > STEPS.len()))
         {
             let known = STEPS.len();
-            return Err(format!("a newer version of Tidegate made its tables (step {step}, this one knows {known})"));
+            return Err(format!(
+                "a newer version of Tidegate created its tables (step {step}, this version knows {known})"
+            ));
         }
         let (taken, untaken): (Vec<_>, Vec<_>) = (1..).zip(&STEPS).partition(|(step, _)| self.taken.contains(step));
         let gone: BTreeSet<&str> = taken.iter().map(|(_, step)| step.table).filter(|table| !self.has(table)).collect();
@@ -220,14 +223,14 @@ async fn role(connection: &mut PgConnection) -> Result<String, String> {
 
 fn may_not_make(role: &str, why: &str) -> String {
     format!(
-        "the role `{role}` may not make the tables of the server ({why}); an owner of the database lets it: \
+        "the role `{role}` may not create the server's tables ({why}); an owner of the database can allow it: \
          `CREATE SCHEMA IF NOT EXISTS tidegate; ALTER SCHEMA tidegate OWNER TO \"{role}\"`"
     )
 }
 
 fn may_not_use(role: &str) -> String {
     format!(
-        "the role `{role}` may not use the tables of the schema `tidegate`; their owner lets it: \
+        "the role `{role}` may not use the tables of the schema `tidegate`; their owner can allow it: \
          `GRANT USAGE ON SCHEMA tidegate TO \"{role}\"; \
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tidegate TO \"{role}\"; \
          GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA tidegate TO \"{role}\"`"
@@ -238,9 +241,10 @@ fn may_not_use(role: &str) -> String {
 fn tables_gone(gone: &BTreeSet<&str>) -> String {
     let tables = listed(gone.iter().map(|table| format!("`tidegate.{table}`")));
     let noted = listed(gone.iter().map(|table| format!("'{table}'")));
-    let are_let_in = if gone.contains("revocations") { "; what was revoked is let in again then" } else { "" };
+    let are_let_in =
+        if gone.contains("revocations") { "; the server then accepts revoked credentials again" } else { "" };
     format!(
-        "somebody dropped {tables}; hint: restore it from a backup, or have it made again, empty, by \
+        "somebody dropped {tables}; hint: restore it from a backup, or let the server create it again, empty, with \
          `DELETE FROM tidegate.migrations WHERE name IN ({noted})`{are_let_in}"
     )
 }
@@ -251,9 +255,9 @@ fn notes_gone(steps: &[(i64, &Step)]) -> String {
     let tables = listed(made.map(|(_, step)| format!("`tidegate.{}`", step.table)));
     let notes = listed(steps.iter().map(|(number, step)| format!("({number}, '{}')", step.table)));
     format!(
-        "there is {tables}, and no note in `tidegate.migrations` that the server made it; hint: restore that table from a \
-         backup, or, where this version made the tables, note it by \
-         `{NOTES}; INSERT INTO tidegate.migrations (step, name) VALUES {notes}`; tables of something else need another schema"
+        "{tables} exists, but `tidegate.migrations` does not say that the server created it; hint: restore that table from a \
+         backup, or, if this version created the tables, record it with \
+         `{NOTES}; INSERT INTO tidegate.migrations (step, name) VALUES {notes}`; tables of another program need another schema"
     )
 }
 
@@ -262,6 +266,6 @@ fn listed(parts: impl Iterator<Item = String>) -> String {
 }
 
 /// A revision is never given twice.
-const REVISIONS_GONE: &str = "somebody dropped `tidegate.kv_revision`; hint: make it again, beyond every revision there was, by \
+const REVISIONS_GONE: &str = "somebody dropped `tidegate.kv_revision`; hint: create it again, beyond every earlier revision, with \
      `CREATE SEQUENCE tidegate.kv_revision; \
      SELECT setval('tidegate.kv_revision', coalesce(max(revision), 0) + 1000000000) FROM tidegate.kv`";

@@ -53,7 +53,7 @@ const ACTS: [&str; 30] = [
 pub(super) fn read(sql: &str) -> Result<Question<'_>, String> {
     let question = Question::read(sql, Dialect::Postgres)?;
     match ACTS.iter().find(|name| question.names().contains(**name)) {
-        Some(name) => Err(format!("calls `{name}`, which does more than ask")),
+        Some(name) => Err(format!("calls `{name}`, which does more than read")),
         None => Ok(question),
     }
 }
@@ -119,7 +119,7 @@ mod tests {
         for sql in ["select pg_sleep(9)", "select pg_catalog.PG_SLEEP ( 9 )", "select \"set_config\"('a', 'b', false)"]
         {
             let told = read(sql).unwrap_err();
-            assert!(told.ends_with("which does more than ask"), "{sql}: {told}");
+            assert!(told.ends_with("which does more than read"), "{sql}: {told}");
         }
         assert!(read("select 'pg_sleep' as name").is_ok());
     }

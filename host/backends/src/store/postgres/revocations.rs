@@ -128,7 +128,7 @@ impl RevocationStore for PostgresStore {
 /// A row that somebody spoiled is no reason to let in whom it was about.
 fn read((id, user, token, topic, issued_before, reason, at, until): Row) -> Result<Revocation, StoreAway> {
     let topic = topic.as_deref().map(Topic::parse).transpose();
-    let topic = topic.map_err(|_| StoreAway(format!("revocation `{id}`: `topic` is no topic")))?;
+    let topic = topic.map_err(|_| StoreAway(format!("revocation `{id}`: `topic` is not a valid topic")))?;
     let (at_unix_s, until_unix_s) = (unsigned(at), unsigned(until));
     Ok(Revocation {
         id,

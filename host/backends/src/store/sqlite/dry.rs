@@ -19,9 +19,9 @@ pub fn sqlite_could_open(file: &Path) -> Result<(), String> {
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match fs::metadata(directory) {
         Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => return Err(told(directory, &"it is no directory")),
+        Ok(_) => return Err(told(directory, &"it is not a directory")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(told(directory, &"there is no such directory"));
+            return Err(told(directory, &"the directory does not exist"));
         }
         Err(error) => return Err(told(directory, &error)),
     }
@@ -55,8 +55,8 @@ mod tests {
             assert_eq!(sqlite_could_open(&at(fits)), Ok(()), "{fits}");
         }
         for (wrong, why) in [
-            ("nowhere/x.db", "no such directory"),
-            ("text/x.db", "no directory"),
+            ("nowhere/x.db", "the directory does not exist"),
+            ("text/x.db", "not a directory"),
             (".", "it is a directory"),
             ("text", "file is not a database"),
         ] {

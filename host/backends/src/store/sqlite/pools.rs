@@ -83,7 +83,7 @@ impl Pools {
     pub(super) async fn close(&self) {
         let closed = async { tokio::join!(self.writer.close(), self.reader.close(), self.asker.close()) };
         if timeout(CLOSE_TIMEOUT, closed).await.is_err() {
-            tracing::warn!("a query is still at work, its connection is left behind");
+            tracing::warn!("a query is still running, its connection is abandoned");
         }
     }
 }
@@ -150,7 +150,7 @@ pub(super) fn cause(error: &sqlx::Error) -> String {
 fn cause_of_migration(error: &MigrateError) -> String {
     match error {
         MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
-            format!("a newer version of Tidegate made its tables ({error})")
+            format!("a newer version of Tidegate created its tables ({error})")
         }
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => cause(error),
         other => other.to_string(),

@@ -75,7 +75,7 @@ impl SqliteLook {
         let file = self.file.as_ref().map_err(|why| (*why).to_owned())?;
         if !file.exists() {
             self.found_no_file.store(true, Ordering::Relaxed);
-            return Err(format!("`{}` is not there", file.display()));
+            return Err(format!("`{}` does not exist", file.display()));
         }
         Ok(self.asker.get_or_init(|| askers(file)))
     }
@@ -157,7 +157,7 @@ async fn examine(asker: &SqlitePool, sql: &str) -> Result<Vec<QueryColumn>, Quer
         let opcode: String = step.try_get("opcode").map_err(refused)?;
         let writes: i64 = step.try_get("p2").map_err(refused)?;
         if opcode == BEGINS && writes != 0 {
-            return Err(QueryMistake::Refused("writes; a query only reads".to_owned()));
+            return Err(QueryMistake::Refused("writes, but a query may only read".to_owned()));
         }
     }
     Ok(columns)

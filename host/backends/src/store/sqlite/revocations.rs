@@ -76,7 +76,8 @@ impl SqliteStore {
 /// A row that somebody spoiled is no reason to let in whom it was about.
 fn read((id, user, token, topic, issued_before, reason, at, until): Row) -> Result<Revocation, StoreAway> {
     let unreadable = |what: &str| StoreAway(format!("revocation `{id}` in tidegate_revocations: {what}"));
-    let topic = topic.as_deref().map(Topic::parse).transpose().map_err(|_| unreadable("`topic` is no topic"))?;
+    let topic =
+        topic.as_deref().map(Topic::parse).transpose().map_err(|_| unreadable("`topic` is not a valid topic"))?;
     let unsigned = |time: i64| u64::try_from(time).map_err(|_| unreadable("a time before 1970"));
     let issued_before = issued_before.map(unsigned).transpose()?;
     let (at_unix_s, until_unix_s) = (unsigned(at)?, unsigned(until)?);

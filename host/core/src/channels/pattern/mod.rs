@@ -96,7 +96,7 @@ impl Reader {
         if let Some(assertion) = self.assertion() {
             self.out += assertion;
             if matches!(self.peek(), Some('*' | '+' | '?' | '{')) {
-                return Err(mistake("a quantifier has nothing to repeat but an assertion"));
+                return Err(mistake("a quantifier repeats only an assertion"));
             }
             return Ok(());
         }
@@ -131,7 +131,7 @@ impl Reader {
         }
         for look in ["?=", "?!", "?<=", "?<!"] {
             if self.takes(look) {
-                return Err(not_served(format!("`({look}` looks around, which this server does not do")));
+                return Err(not_served(format!("`({look}` is a lookaround, which this server does not support")));
             }
         }
         if self.takes("?<") {
@@ -141,8 +141,8 @@ impl Reader {
             self.out += "(?:";
         } else if self.peek() == Some('?') {
             return Err(PatternMistake {
-                message: "`(?` does not begin a group that every browser knows".to_owned(),
-                hint: Some("flags inside a pattern are not taken; write `[aA]` for a letter of either case"),
+                message: "this `(?` group does not work in every browser".to_owned(),
+                hint: Some("flags inside a pattern are not supported; write `[aA]` for a letter of either case"),
             });
         } else {
             self.out.push('(');
@@ -164,7 +164,7 @@ impl Reader {
         let is_first = |c: char| c.is_alphabetic() || matches!(c, '$' | '_');
         let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '$' | '_');
         if !self.takes(">") || !name.starts_with(is_first) || !name.chars().all(goes_on) {
-            return Err(mistake(format!("`{name}` is not a name of a group")));
+            return Err(mistake(format!("`{name}` is not a valid name of a group")));
         }
         if self.names.insert(name.clone()) { Ok(()) } else { Err(mistake(format!("two groups are named `{name}`"))) }
     }
@@ -182,7 +182,7 @@ impl Reader {
                     return Err(lone('{'));
                 }
                 if !is_open && most < least {
-                    return Err(mistake(format!("`{}` counts down", self.text_since(start))));
+                    return Err(mistake(format!("the range of `{}` is in descending order", self.text_since(start))));
                 }
             }
             _ => return Ok(()),
@@ -228,11 +228,13 @@ impl Reader {
             let Some(last) = self.class_atom()? else { return Err(mistake("a class is not closed")) };
             match (first, last) {
                 (Escaped::Char(first), Escaped::Char(last)) if first <= last => set.add_range(first, last),
-                (Escaped::Char(_), Escaped::Char(_)) => return Err(mistake("a range in a class counts down")),
+                (Escaped::Char(_), Escaped::Char(_)) => {
+                    return Err(mistake("a range in a class is in descending order"));
+                }
                 _ => {
                     return Err(PatternMistake {
                         message: "a range in a class begins or ends with a class".to_owned(),
-                        hint: Some("a hyphen that means itself is written `\\-`, or last in the class"),
+                        hint: Some("write a literal hyphen as `\\-`, or put it last in the class"),
                     });
                 }
             }
@@ -268,13 +270,16 @@ impl Reader {
             'r' => char('\r'),
             'c' => match self.next() {
                 Some(letter) if letter.is_ascii_alphabetic() => Ok(Escaped::Char(u32::from(letter) % 32)),
-                _ => Err(mistake("`\\c` is followed by a letter")),
+                _ => Err(mistake("`\\c` must be followed by a letter")),
             },
             '0' if !self.peek().is_some_and(|c| c.is_ascii_digit()) => char('\0'),
-            'x' => self.hex(2).map(Escaped::Char).ok_or_else(|| mistake("`\\x` is followed by two hexadecimal digits")),
+            'x' => self
+                .hex(2)
+                .map(Escaped::Char)
+                .ok_or_else(|| mistake("`\\x` must be followed by two hexadecimal digits")),
             'u' => self.unicode().map(Escaped::Char),
             '1'..='9' | 'k' => {
-                Err(not_served(format!("`\\{c}` refers back to a group, which this server does not do")))
+                Err(not_served(format!("`\\{c}` refers back to a group, which this server does not support")))
             }
             '^' | '$' | '\\' | '.' | '*' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | '/' => char(c),
             other => Err(meaningless(other)),
@@ -300,7 +305,7 @@ impl Reader {
             let number = number.filter(|_| self.takes("}"));
             return number.ok_or_else(|| mistake(format!("`\\u{{{digits}` does not name a code point")));
         }
-        let first = self.hex(4).ok_or_else(|| mistake("`\\u` is followed by four hexadecimal digits"))?;
+        let first = self.hex(4).ok_or_else(|| mistake("`\\u` must be followed by four hexadecimal digits"))?;
         let after_first = self.at;
         if (0xD800..0xDC00).contains(&first) && self.takes("\\u") {
             if let Some(second) = self.hex(4).filter(|second| (0xDC00..0xE000).contains(second)) {
@@ -332,7 +337,9 @@ impl Reader {
         self.takes("}");
         Err(PatternMistake {
             message: format!("`{}` does not name a property of Unicode", self.text_since(start)),
-            hint: Some("as in `\\p{Letter}`, `\\p{Lu}`, `\\p{Script=Greek}` or `\\p{Alphabetic}`, letters as in these"),
+            hint: Some(
+                "write, for example, `\\p{Letter}`, `\\p{Lu}`, `\\p{Script=Greek}` or `\\p{Alphabetic}`, with upper and lower case as here",
+            ),
         })
     }
 }
@@ -342,31 +349,32 @@ fn mistake(message: impl Into<String>) -> PatternMistake {
 }
 
 fn not_served(message: String) -> PatternMistake {
-    let hint =
-        Some("patterns run in a time that grows with the text alone; say it with other keywords, or in a handler");
+    let hint = Some(
+        "a pattern's running time may grow only with the length of the text; use other keywords, or check it in a handler",
+    );
     PatternMistake { message, hint }
 }
 
 fn lone(bracket: char) -> PatternMistake {
     let hint = match bracket {
-        '{' => "write `\\{` where it means itself",
-        '}' => "write `\\}` where it means itself",
-        ']' => "write `\\]` where it means itself",
-        _ => "write `\\)` where it means itself",
+        '{' => "write `\\{` for the literal character",
+        '}' => "write `\\}` for the literal character",
+        ']' => "write `\\]` for the literal character",
+        _ => "write `\\)` for the literal character",
     };
-    PatternMistake { message: format!("`{bracket}` stands alone"), hint: Some(hint) }
+    PatternMistake { message: format!("`{bracket}` has no partner"), hint: Some(hint) }
 }
 
 fn nothing_to_repeat(quantifier: char) -> PatternMistake {
-    let hint = Some("there are no possessive quantifiers; a character that means itself is written with `\\`");
+    let hint = Some("possessive quantifiers do not exist; write a literal character with `\\`");
     PatternMistake { message: format!("`{quantifier}` has nothing to repeat"), hint }
 }
 
 fn meaningless(escaped: char) -> PatternMistake {
     let hint = match escaped {
-        'A' => Some("the beginning of the text is `^`"),
-        'z' | 'Z' => Some("the end of the text is `$`"),
-        '-' => Some("outside a class a hyphen is written `-`"),
+        'A' => Some("write `^` for the beginning of the text"),
+        'z' | 'Z' => Some("write `$` for the end of the text"),
+        '-' => Some("outside a class write a hyphen as `-`"),
         c if c.is_alphanumeric() => None,
         _ => Some("write the character without `\\`"),
     };

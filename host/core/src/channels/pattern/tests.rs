@@ -10,10 +10,10 @@ fn what_is_wrong_is_named_with_a_way_out() {
         assert_eq!(told(pattern), Err((message.to_owned(), hint)), "{pattern}");
     };
     is(r"\<", r"`\<` has no meaning in ECMA-262", r"write the character without `\`");
-    is(r"\A", r"`\A` has no meaning in ECMA-262", "the beginning of the text is `^`");
-    is(r"a\-b", r"`\-` has no meaning in ECMA-262", "outside a class a hyphen is written `-`");
-    is("a}", "`}` stands alone", r"write `\}` where it means itself");
-    is("[b-a]", "a range in a class counts down", "");
+    is(r"\A", r"`\A` has no meaning in ECMA-262", "write `^` for the beginning of the text");
+    is(r"a\-b", r"`\-` has no meaning in ECMA-262", "outside a class write a hyphen as `-`");
+    is("a}", "`}` has no partner", r"write `\}` where it means itself");
+    is("[b-a]", "a range in a class is in descending order", "");
     is("(a", "a group is not closed", "");
 }
 

@@ -1,4 +1,4 @@
-//! What a revocation does on this node: in force at once, then on its way to where it is kept.
+//! What a revocation does on this node: it is in force at once, and is then stored and sent to other nodes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,26 +14,26 @@ use crate::flow::ports::Touched;
 use crate::protocol::Topic;
 use crate::telemetry;
 
-/// How long whoever revokes waits until it is kept. It is in force on this node before.
+/// How long a caller waits until a revocation is stored. It is in force on this node before.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A revocation that is in force on this node.
 pub struct Enforced {
-    /// What it ended here.
+    /// What it ended on this node.
     pub touched: Touched,
     kept: oneshot::Receiver<Result<(), StoreAway>>,
 }
 
-/// What nodes tell each other.
+/// The messages between nodes.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Word {
     Revoke(Revocation),
-    /// Events of this source are gone that every node would have had something of.
+    /// Events of this source were lost, which every node would have needed.
     Missed(String),
 }
 
-/// The same, to be told.
+/// The same, for sending.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum WordRef<'a> {
@@ -42,26 +42,26 @@ enum WordRef<'a> {
 }
 
 impl Enforced {
-    /// Resolves once it is kept, for a restart, and the other nodes are told.
+    /// Resolves when the revocation is stored and the other nodes have it.
     ///
     /// # Errors
-    /// Why it is not; it will be as soon as that is over, unless the server stops before.
+    /// Why it is not yet; it will be as soon as the cause is gone, unless the server stops before.
     pub async fn kept(self) -> Result<(), StoreAway> {
         match timeout(KEEP_TIMEOUT, self.kept).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(StoreAway("the server stops".to_owned())),
+            Ok(Err(_)) => Err(StoreAway("the server is shutting down".to_owned())),
             Err(_) => Err(StoreAway(format!("no answer within {} s", KEEP_TIMEOUT.as_secs()))),
         }
     }
 }
 
 impl Gates {
-    /// The time by the port's clock, in seconds since the Unix epoch.
+    /// The time of the port's clock, in seconds since the Unix epoch.
     pub(super) fn now_unix_s(&self) -> u64 {
         self.ports.clock.now_unix_s()
     }
 
-    /// Makes a revocation of what is asked for. Nothing happens yet: that is [`Gates::enforce`].
+    /// Makes a revocation from a request. Nothing happens yet: that is [`Gates::enforce`].
     ///
     /// # Errors
     /// [`InvalidRevocation`].
@@ -69,57 +69,57 @@ impl Gates {
         request.judge(self.now_unix_s(), self.ports.revocations.kept_for())
     }
 
-    /// Whether a channel has this topic, by the catalog now in force.
+    /// Whether the current catalog has a channel for this topic.
     #[must_use]
     pub fn declares(&self, topic: &Topic) -> bool {
         self.serving().catalog.resolve(topic.as_str()).is_some()
     }
 
-    /// Whether one more revocation can be taken (`limits.revocations`, and what waits to be kept).
+    /// Whether there is room for one more revocation (`limits.revocations`, and those that wait to be stored).
     #[must_use]
     pub fn has_room_for_revocations(&self) -> bool {
         self.ports.revocations.has_room()
     }
 
-    /// Whether the revocations of before are known, so that credentials can be judged.
+    /// Whether the earlier revocations are loaded, so that credentials can be checked.
     #[must_use]
     pub fn knows_revocations(&self) -> bool {
         self.ports.revocations.is_loaded()
     }
 
-    /// Puts a revocation of this node's own in force and hands it to where it is kept. Never waits. `from` is where it
-    /// came from, one of a closed list.
+    /// Puts a revocation of this node in force and passes it on to be stored. Never waits. `from` is its origin, one of
+    /// a closed list.
     pub fn enforce(&self, revocation: Revocation, from: &'static str) -> Enforced {
         let revocation = Arc::new(revocation);
-        // Before others are told: what they hear comes back to this node, and would be first to act.
+        // Before the other nodes hear of it: their copy comes back to this node and would be first otherwise.
         let touched = self.act_on(&revocation, from).unwrap_or_default();
         let told = self.tell_nodes(&revocation);
         let kept = self.ports.revocations.keep(&revocation, told);
         Enforced { touched, kept }
     }
 
-    /// Hands a revocation to the other nodes; `None` when there are none that hear of it so.
+    /// Sends a revocation to the other nodes; `None` if there are none.
     pub(super) fn tell_nodes(&self, revocation: &Revocation) -> Option<Sending> {
         let word = serde_json::to_vec(&WordRef::Revoke(revocation)).ok()?;
         self.ports.broker.tell(word)
     }
 
-    /// Tells the other nodes that events of a source are gone; `None` when there are none that hear of it so.
+    /// Tells the other nodes that events of a source were lost; `None` if there are none.
     pub(in crate::flow) fn tell_nodes_missed(&self, source: &str) -> Option<Sending> {
         let word = serde_json::to_vec(&WordRef::Missed(source)).ok()?;
         self.ports.broker.tell(word)
     }
 
-    /// Puts in force what is kept already.
+    /// Puts revocations in force that are stored already.
     pub(super) fn learn_of(&self, revocations: Vec<Revocation>, from: &'static str) {
         for revocation in revocations {
             self.act_on(&Arc::new(revocation), from);
         }
     }
 
-    /// `None` when it is in force already, or matters no more.
+    /// `None` if it is in force already, or does not matter any more.
     fn act_on(&self, revocation: &Arc<Revocation>, from: &'static str) -> Option<Touched> {
-        // First the set: a connection that comes in meanwhile is refused by it, or seen by what follows.
+        // The set comes first: a connection that opens meanwhile is either refused by it, or seen by the next step.
         if !self.ports.revocations.take(revocation, self.now_unix_s()) {
             return None;
         }
@@ -143,7 +143,7 @@ impl Gates {
         Some(touched)
     }
 
-    /// From now on credentials are judged.
+    /// From now on credentials can be checked.
     pub(super) fn revocations_loaded(&self, found: usize, was_late: bool) {
         self.ports.revocations.loaded();
         telemetry::revocations_loaded(found, was_late);
@@ -156,12 +156,12 @@ impl HearsNodes for Gates {
             Ok(Word::Revoke(revocation)) => {
                 let revocation = Arc::new(revocation);
                 if self.act_on(&revocation, "broker").is_some() {
-                    // Every node keeps it, whether they share a store or not: twice is once.
+                    // Every node stores it, whether nodes share a store or not: storing it twice changes nothing.
                     drop(self.ports.revocations.keep(&revocation, None));
                 }
             }
             Ok(Word::Missed(source)) => self.tell_gap_here(&source),
-            Err(error) => tracing::warn!(%error, "another node said what this version does not understand"),
+            Err(error) => tracing::warn!(%error, "another node sent a message that this version does not understand"),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Credentials that say that they were issued later than it is here: the issuer's clock is ahead. A revocation cannot tell
-//! by their time of issue that they are older than itself, so this remembers which of them were seen, and when.
+//! Credentials with a time of issue in the future: the issuer's clock is ahead. By their time of issue a revocation
+//! cannot tell that they are older than itself, so this remembers which of them the server saw, and when.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,14 +11,15 @@ use super::record::print_of;
 use crate::protocol::User;
 use crate::telemetry;
 
-/// What the name of a credential begins with that has perhaps no `jti`.
+/// The prefix of the name of a credential that may have no `jti`.
 const PRINT: &str = "seen:";
-/// How long one is remembered after its time of issue has come, in seconds: other nodes' revocations may come late.
+/// How long a credential is remembered after its time of issue has come, in seconds, because revocations of other nodes
+/// may come late.
 const LATE_S: u64 = 300;
-/// Credentials of one user that a revocation names one by one. Beyond them it is about all up to the last one.
+/// Credentials of one user that a revocation names one by one. With more of them it covers all up to the last one.
 const NAMED_MAX: usize = 16;
 
-/// The credentials issued ahead of this server's clock that were seen here.
+/// The credentials that this server saw before their time of issue.
 #[derive(Default)]
 pub(super) struct IssuedAhead {
     state: Mutex<State>,
@@ -39,10 +40,10 @@ struct Seen {
     first_unix_s: u64,
 }
 
-/// What names a credential that a revocation is about and that may have no name of its own: a hash of what it says.
-/// Unlike a hash of its text it cannot be changed by whoever holds it: not all of a signature's text counts.
+/// A name for a credential that may have no id: a hash of its claims. Unlike a hash of its text the holder cannot
+/// change it, because not every bit of a signature's text counts.
 pub(super) fn print(user: &User) -> String {
-    // The end of one that has a name may move.
+    // The end of a credential with an id may move.
     let ends_at = user.expires_at.filter(|_| user.token_id.is_none());
     print_of(PRINT, &json!([user.id, user.tenant, user.token_id, user.issued_at, ends_at]))
 }
@@ -53,8 +54,8 @@ pub(super) fn is_print(token: &str) -> bool {
 }
 
 impl IssuedAhead {
-    /// When this credential was seen first, itself included; `None` for one whose time of issue has come. At most `max`
-    /// are remembered, the oldest are forgotten first.
+    /// When this credential was first seen, counting this time; `None` if its time of issue has come. At most `max`
+    /// credentials are remembered; the oldest are forgotten first.
     pub(super) fn see(&self, user: &User, now_unix_s: u64, max: usize) -> Option<u64> {
         let issued_at = user.issued_at.filter(|at| *at > now_unix_s)?;
         let print = print(user);
@@ -74,8 +75,8 @@ impl IssuedAhead {
         Some(now_unix_s)
     }
 
-    /// What a revocation of all that a user has is about besides, because it was seen before it: named, so that every node
-    /// refuses it, also after a restart.
+    /// The further credentials that a revocation of a user covers, because they were seen before it. Each is named, so
+    /// that every node refuses it, also after a restart.
     pub(super) fn seen_before(&self, revocation: &Revocation) -> Vec<Revocation> {
         let Some(user) = revocation.user.as_ref().filter(|_| revocation.is_of_all_until_now()) else {
             return Vec::new();
@@ -97,7 +98,7 @@ impl IssuedAhead {
         seen.into_iter().map(|(print, _)| besides(Some(print.clone()), None, print)).collect()
     }
 
-    /// Forgets those whose time of issue came so long ago that no revocation needs them.
+    /// Removes credentials whose time of issue came so long ago that no revocation needs them.
     pub(super) fn sweep(&self, now_unix_s: u64) {
         let mut state = self.state.lock();
         while state.order.first_key_value().is_some_and(|((issued_at, _), _)| issued_at + LATE_S < now_unix_s) {

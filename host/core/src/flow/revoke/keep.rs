@@ -1,5 +1,5 @@
-//! Where revocations are kept, as a port, and the task between it and the gates: it loads those of before, keeps new
-//! ones, and learns of those that other nodes keep in the same place.
+//! The store of revocations, as a port, and the task between it and the gates: it loads earlier revocations, stores new
+//! ones, and learns of those that other nodes store in the same place.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,54 +16,54 @@ use crate::flow::Gates;
 use crate::flow::broker::Sending;
 use crate::telemetry;
 
-/// How long to wait before a store that was away is tried again.
+/// How long to wait before trying again after the store was away.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a start waits for those of before.
+/// How long a start waits for the earlier revocations.
 const FIRST_TRY: Duration = Duration::from_secs(5);
-/// How often those that matter no more are taken out of the store.
+/// How often revocations that do not matter any more are removed from the store.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
-/// Revocations that are being kept at once.
+/// Revocations that are stored at the same time.
 const AT_ONCE_MAX: usize = 64;
-/// How long what waits to be kept gets when the server stops.
+/// The time for storing the waiting revocations when the server stops.
 const LAST_TRY: Duration = Duration::from_secs(2);
 
-/// Where revocations outlive the process, and where nodes that share it find those of one another.
+/// Stores revocations so that they survive the process, and so that nodes with a shared store find each other's.
 ///
-/// Calls must be safe to cancel by dropping the future, and bounded in time.
+/// Calls must be safe to cancel by dropping the future, and of limited time.
 #[async_trait]
 pub trait RevocationStore: Send + Sync + 'static {
-    /// Keeps one; nothing when there is one of that id.
+    /// Stores a revocation; does nothing if one with this id exists.
     ///
     /// # Errors
     /// [`StoreAway`].
     async fn keep(&self, revocation: &Revocation) -> Result<(), StoreAway>;
 
-    /// Those kept that matter still at `now_unix_s`: all, or those that may have come since an earlier answer with this
-    /// `mark`. Some may come again; none may be left out.
+    /// The stored revocations that still matter at `now_unix_s`: all of them, or those that may be new since an earlier
+    /// answer with this `mark`. Some may come again; none may be missing.
     ///
     /// # Errors
     /// [`StoreAway`].
     async fn kept(&self, mark: Option<u64>, now_unix_s: u64) -> Result<Kept, StoreAway>;
 
-    /// Takes out those that matter no more at `now_unix_s`, and says how many there were.
+    /// Removes the revocations that do not matter any more at `now_unix_s`, and returns how many there were.
     ///
     /// # Errors
     /// [`StoreAway`].
     async fn forget(&self, now_unix_s: u64) -> Result<u64, StoreAway>;
 
-    /// Resolves when others may have kept one since it was called last: at once when it hears of it, after half a second
-    /// at most where others may and it cannot hear. Never where this process is the only one.
+    /// Resolves when other nodes may have stored a revocation since the last call: at once if the store reports it,
+    /// else after half a second at most. Never resolves if this process is the only one.
     async fn news(&self) {
         std::future::pending().await
     }
 }
 
-/// What a store has.
+/// The revocations of a store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
     /// The revocations.
     pub revocations: Vec<Revocation>,
-    /// Where the next question goes on. The store's own business.
+    /// Where the next question continues. Only the store understands it.
     pub mark: u64,
 }
 
@@ -72,7 +72,7 @@ pub struct Kept {
 #[error("{0}")]
 pub struct StoreAway(pub String);
 
-/// Keeps nothing: `store: sqlite::memory:`.
+/// A store that stores nothing: `store: sqlite::memory:`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NothingKept;
 
@@ -91,12 +91,12 @@ impl RevocationStore for NothingKept {
     }
 }
 
-/// A revocation that is to be kept.
+/// A revocation that must be stored.
 pub(in crate::flow) struct ToKeep {
     pub(super) revocation: Arc<Revocation>,
-    /// The first try to tell the other nodes; `None` where there are none, or they know.
+    /// The first attempt to send it to the other nodes; `None` if there are none, or they have it.
     pub(super) told: Option<Sending>,
-    /// Hears of the first try, whatever came of it.
+    /// Receives the result of the first attempt.
     pub(super) kept: oneshot::Sender<Result<(), StoreAway>>,
 }
 
@@ -104,7 +104,7 @@ pub(in crate::flow) struct ToKeep {
 pub struct Keeper {
     store: Arc<dyn RevocationStore>,
     to_keep: mpsc::Receiver<ToKeep>,
-    /// Where the next question to the store goes on, once it was asked.
+    /// Where the next question to the store continues, once it was asked.
     mark: Option<u64>,
 }
 
@@ -113,7 +113,8 @@ impl Keeper {
         Self { store, to_keep, mark: None }
     }
 
-    /// Tries once to load those of before, so that the first client finds them loaded where the store is there.
+    /// Tries once to load the earlier revocations, so that they are loaded before the first client connects, if the
+    /// store is reachable.
     pub async fn load(&mut self, gates: &Gates) {
         match timeout(FIRST_TRY, self.store.kept(None, gates.now_unix_s())).await {
             Ok(Ok(kept)) => self.mark = Some(take(kept, gates, false)),
@@ -122,7 +123,8 @@ impl Keeper {
         }
     }
 
-    /// Loads what [`Keeper::load`] could not, keeps and learns until `shutdown`; then keeps what waits, for a moment.
+    /// Loads what [`Keeper::load`] could not load, and stores and learns until `shutdown`; then stores the waiting
+    /// revocations for a moment.
     pub async fn run(self, gates: Arc<Gates>, shutdown: CancellationToken) {
         let Self { store, mut to_keep, mark } = self;
         let keep = async {
@@ -137,7 +139,8 @@ impl Keeper {
     }
 }
 
-/// Keeps what comes, some at once: one that cannot be kept holds no other up. After `shutdown` it ends with what waits.
+/// Stores what comes, several at the same time: a revocation that cannot be stored does not delay the others. After
+/// `shutdown` it ends with what is waiting.
 async fn keep_all(
     store: &dyn RevocationStore,
     gates: &Gates,
@@ -158,8 +161,8 @@ async fn keep_all(
     while under_way.next().await.is_some() {}
 }
 
-/// Keeps one and tells the other nodes, however long the store or the broker is away; whoever waits for it hears of the
-/// first try.
+/// Stores a revocation and sends it to the other nodes, however long the store or the broker is away. The waiting
+/// caller learns of the first attempt only.
 async fn keep(store: &dyn RevocationStore, gates: &Gates, next: ToKeep) {
     let ToKeep { revocation, told, kept } = next;
     let tell_first = async {
@@ -205,31 +208,31 @@ async fn learn(store: &dyn RevocationStore, gates: &Gates, mark: Option<u64>) {
                 }
                 Err(StoreAway(why)) => {
                     if !std::mem::replace(&mut was_away, true) {
-                        tracing::warn!(why, "what other nodes revoke is not heard of while the store is away");
+                        tracing::warn!(why, "this node does not learn of other nodes' revocations while the store is away");
                     }
                     sleep(RETRY_INTERVAL).await;
                 }
             },
             _ = forgets.tick() => {
-                // Why it cannot is why the store is away, which it says by itself.
+                // If it fails, the store is away, and reports that itself.
                 let _ = store.forget(gates.now_unix_s()).await;
             }
         }
     }
 }
 
-/// Until it is done nobody with a credential is let in.
+/// Until this is done nobody with a credential is accepted.
 async fn load(store: &dyn RevocationStore, gates: &Gates) -> u64 {
     loop {
         sleep(RETRY_INTERVAL).await;
-        // Why it cannot was told.
+        // The reason for a failure was reported already.
         if let Ok(kept) = store.kept(None, gates.now_unix_s()).await {
             return take(kept, gates, true);
         }
     }
 }
 
-/// Puts those of before in force.
+/// Puts the earlier revocations in force.
 fn take(kept: Kept, gates: &Gates, was_late: bool) -> u64 {
     let found = kept.revocations.len();
     gates.learn_of(kept.revocations, "start");

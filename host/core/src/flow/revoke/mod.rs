@@ -1,9 +1,9 @@
-//! Revocations: a credential, a user's credentials or subscriptions withdrawn before their time, decided here, in force
-//! at once on this node, kept for as long as they matter.
+//! Revocations: the early end of a credential, or of a user's credentials or subscriptions. They are decided here, in
+//! force on this node at once, and kept for as long as they matter.
 //!
-//! `record.rs` says what one is and whom it is about, `act.rs` what it does, `set.rs` remembers those in force for gate 1, `ahead.rs` which
-//! credentials of an issuer whose clock is ahead were seen before; `keep.rs` is the port to where revocations are kept and the
-//! task that takes them there and learns of those of other nodes.
+//! `record.rs` defines a revocation and whom it covers; `act.rs` puts it into effect; `set.rs` remembers those in force
+//! for gate 1; `ahead.rs` remembers credentials of an issuer whose clock is ahead; `keep.rs` is the port to the store
+//! and the task that stores revocations and learns of those of other nodes.
 
 mod act;
 mod ahead;

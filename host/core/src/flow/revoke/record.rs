@@ -69,16 +69,18 @@ pub enum InvalidRevocation {
     #[error("`{0}` must be a text of 1 to {TEXT_BYTES_MAX} bytes, without NUL")]
     Text(&'static str),
     /// No name a topic can have.
-    #[error("`topic` is no topic: {0}")]
+    #[error("`topic` is not a valid topic: {0}")]
     Topic(#[from] crate::protocol::InvalidName),
     /// A pattern of topics.
-    #[error("`topic` is one topic and never a pattern; to take all from a user, revoke `{{ \"user\": \"…\" }}`")]
+    #[error(
+        "`topic` must be one topic, never a pattern; to end all sessions of a user, revoke `{{ \"user\": \"…\" }}`"
+    )]
     Pattern,
     /// A time of issue without a user.
-    #[error("`issued_before` is about the credentials of a `user`, and there is none")]
+    #[error("`issued_before` needs a `user`: it selects this user's credentials")]
     NobodysTime,
     /// A time of issue that has not come.
-    #[error("`issued_before` lies in the future; it is in seconds since the Unix epoch")]
+    #[error("`issued_before` is in the future; give it in seconds since the Unix epoch")]
     Future,
 }
 

@@ -150,7 +150,7 @@ impl Revocations {
             return hears;
         };
         if let Err(refused) = queue.try_send(ToKeep { revocation: revocation.clone(), told, kept }) {
-            let why = StoreAway("too many are waiting to be kept".to_owned());
+            let why = StoreAway("too many revocations wait to be stored".to_owned());
             telemetry::revocation_unkept(&revocation.id, &why.0);
             let (mpsc::error::TrySendError::Full(unkept) | mpsc::error::TrySendError::Closed(unkept)) = refused;
             let _ = unkept.kept.send(Err(why));

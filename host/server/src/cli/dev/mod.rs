@@ -81,7 +81,7 @@ impl Dev {
 /// An error stops only the part that it is in.
 fn show_held_up(mistakes: &[Diagnostic]) {
     complain(&format!(
-        "{}what is good is live; in place of the rest serves what did before\n",
+        "{}the parts without errors are live; for the others the server continues with the version before\n",
         failure::render(mistakes)
     ));
 }
@@ -119,17 +119,17 @@ impl Banner {
         let url = format!("http://{address}");
         let elsewhere = if url == EXAMPLE_URL { String::new() } else { format!("URL={url} ") };
         let mut text = format!(
-            "\nTidegate listens on {url}. Save a file and it is reloaded, a plugin's source and it is built; Ctrl-C stops.\n"
+            "\nTidegate listens on {url}. It reloads every file that you save, and builds a plugin when you save its source. Ctrl-C stops it.\n"
         );
         if !self.tokens.is_empty() {
-            text += "\nTokens, good for 12 hours:\n";
+            text += "\nTokens, valid for 12 hours:\n";
         }
         for (user, token) in &self.tokens {
             text += &format!("\n  {user}\n  {token}\n");
         }
         let is_there = |path: &str| Path::new(path).is_file();
         if let Some((_, token)) = self.tokens.first().filter(|_| is_there(EXAMPLE)) {
-            text += "\nTry it, in another terminal:\n\n";
+            text += "\nTry it in another terminal:\n\n";
             text += &format!("  cd examples/realtime-ping && npm install && {elsewhere}TOKEN={token} npm start\n");
         }
         if is_there(EXAMPLE_PAGE) {
@@ -139,7 +139,7 @@ impl Banner {
             );
         }
         if let Some(key) = &self.api_key {
-            text += &format!("\nThe API key of a backend:\n\n  {key}\n\nPublish an event as a backend does:\n\n");
+            text += &format!("\nThe API key of a backend:\n\n  {key}\n\nPublish an event like a backend:\n\n");
             text += &curl(address, key);
         }
         text += "\n";

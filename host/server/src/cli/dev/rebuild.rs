@@ -162,6 +162,6 @@ fn build(plugin: &PluginDirectory, is_beside_others: bool) {
     let words = if is_beside_others { Words::Lines(&named) } else { Words::Through };
     match build_plugin(plugin, words) {
         Ok(built) => complain(&built),
-        Err(failure) => complain(&format!("{}what serves goes on serving\n", failure.render())),
+        Err(failure) => complain(&format!("{}the server continues with the version before\n", failure.render())),
     }
 }

@@ -53,8 +53,8 @@ impl Channel {
         // Mistakes that are there already would be told as if this had made them.
         let catalog = channels::compile(&sources, Generation(1)).map_err(Failure::Mistakes)?;
         if let Some(declared) = catalog.channels().find(|channel| channel.template == template) {
-            let what = format!("channel `{template}` is there already, of feature `{}`", declared.feature);
-            return Err(Failure::New { what, hint: "choose another name, or change that one".to_owned() });
+            let what = format!("channel `{template}` exists already, in feature `{}`", declared.feature);
+            return Err(Failure::New { what, hint: "choose another name, or change the existing channel".to_owned() });
         }
         let plan = self.plan(&directory, &sources, &template, &scope)?;
         plan.check(&directory, sources)?;
@@ -70,10 +70,10 @@ impl Channel {
             })),
             Format::Text => {
                 let [manifest, schema, examples] = written;
-                let done = if plan.is_new { "written" } else { "one channel more" };
+                let done = if plan.is_new { "created" } else { "one channel added" };
                 Answer::ok(format!(
-                    "{manifest}: {done}\n{schema}: what subscribers receive; write what that is\n{examples}: whom it \
-                     admits and what it takes\n\nThen:\n\n  tidegate check    # judges the examples, too\n"
+                    "{manifest}: {done}\n{schema}: the payload that subscribers receive; write its schema\n{examples}: examples of \
+                     users and payloads\n\nThen:\n\n  tidegate check    # checks the examples, too\n"
                 ))
             }
         })
@@ -85,12 +85,13 @@ impl Channel {
             && feature.starts_with(|first: char| first.is_ascii_alphanumeric())
             && feature.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
         if !is_name {
-            let hint = format!("letters, digits, `-` and `_`, at most {FEATURE_CHARS_MAX}: it is a file's name");
+            let hint =
+                format!("use letters, digits, `-` and `_`, at most {FEATURE_CHARS_MAX}: it becomes the name of a file");
             return Err(Failure::New { what: format!("a feature cannot be named `{feature}`"), hint });
         }
         Template::parse(&self.name).map_err(|error| Failure::New {
             what: format!("a channel cannot be named `{}`: {error}", self.name),
-            hint: "segments between dots, each letters, digits, `_` and `-` or one `{param}`: `vault.{vaultId}`"
+            hint: "write segments separated by dots; each is letters, digits, `_` and `-`, or one `{param}`: `vault.{vaultId}`"
                 .to_owned(),
         })
     }
@@ -126,7 +127,7 @@ fn feature(source: &Arc<SourceFile>) -> String {
 /// The manifest with the entry after its last channel. All other lines stay the same.
 fn appended(source: &Arc<SourceFile>, entry: &str) -> Result<String, Failure> {
     let cannot = || Failure::New {
-        what: format!("`{}` cannot be added to by its lines", source.path),
+        what: format!("the command cannot insert lines into `{}`", source.path),
         hint: format!("add this to its `channels:` yourself:\n\n{}", entry.trim_end()),
     };
     let before = parse_yaml(source, &mut Vec::new()).ok_or_else(cannot)?;

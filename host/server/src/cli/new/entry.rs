@@ -30,7 +30,7 @@ impl Scope {
     /// # Errors
     /// [`Failure::New`] saying what the scopes are, or the params that there are.
     pub(super) fn parse(text: &str, template: &Template) -> Result<Self, Failure> {
-        let wrong = |hint: &str| Failure::New { what: format!("`{text}` is no scope"), hint: hint.to_owned() };
+        let wrong = |hint: &str| Failure::New { what: format!("`{text}` is not a valid scope"), hint: hint.to_owned() };
         let is_role =
             |role: &&str| !role.is_empty() && !role.contains(|c: char| c.is_control() || "{}[]:\"".contains(c));
         match text.split_once(':') {
@@ -44,11 +44,12 @@ impl Scope {
             Some(("user", _)) => {
                 let params: Vec<&str> = template.params().collect();
                 Err(wrong(&match &params[..] {
-                    [] => "`user:` names a param of the channel's name, which has none: `inbox.{userId}`".to_owned(),
-                    params => format!("`user:` names a param of the channel's name: {}", params.join(", ")),
+                    [] => "`user:` needs a param of the channel's name, and this name has none; like `inbox.{userId}`"
+                        .to_owned(),
+                    params => format!("`user:` needs a param of the channel's name: {}", params.join(", ")),
                 }))
             }
-            _ => Err(wrong("`public`, `authenticated`, `role:editor`, `roles:editor,admin` or `user:userId`")),
+            _ => Err(wrong("use `public`, `authenticated`, `role:editor`, `roles:editor,admin` or `user:userId`")),
         }
     }
 

@@ -31,7 +31,7 @@ const TAKEN: [&str; 12] = [
     "tidegate-plugin",
 ];
 /// Where to name the plugin in a manifest.
-const CHANNEL: &str = "put it to work in a channel's manifest";
+const CHANNEL: &str = "use it in a channel's manifest";
 /// The command writes this file last: a directory is a plugin once it has one, and a running server watches for it.
 const MANIFEST: &str = "plugin.yaml";
 
@@ -83,10 +83,11 @@ impl Plugin {
             Kind::Handler => (CHANNEL, format!("inbound: {{ handler: {name}, payload: {{ type: object }} }}")),
             Kind::Authorizer => (CHANNEL, format!("authorizer: {name}")),
             Kind::Snapshot => (CHANNEL, format!("snapshot: {{ plugin: {name} }}")),
-            Kind::Transform => ("put it to work in a rule of the bridge table", format!("transform: {name}")),
-            Kind::Connection => {
-                ("carry what it publishes to a channel, with a rule of the bridge table", "on: visitor.*".to_owned())
-            }
+            Kind::Transform => ("use it in a rule of the bridge table", format!("transform: {name}")),
+            Kind::Connection => (
+                "bring the events that it publishes to a channel, with a rule of the bridge table",
+                "on: visitor.*".to_owned(),
+            ),
         };
         format!(
             "{directory}: a plugin in {language}\n\nWrite {source}. Then:\n\n  tidegate plugin build {name}    \

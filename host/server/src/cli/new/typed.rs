@@ -40,8 +40,8 @@ impl Typed {
             (Language::TypeScript, Kind::Handler) => (TypesLanguage::TypeScript, "types.ts"),
             (Language::Python, Kind::Handler) => (TypesLanguage::Python, "channel_types.py"),
             _ => {
-                let what = "`--channel` is for handlers in Rust, TypeScript and Python".to_owned();
-                let hint = "leave it out; `tidegate types` writes the types of any channel".to_owned();
+                let what = "`--channel` works only for handlers in Rust, TypeScript and Python".to_owned();
+                let hint = "leave it out; `tidegate types` generates the types of any channel".to_owned();
                 return Err(Failure::New { what, hint });
             }
         };
@@ -52,7 +52,7 @@ impl Typed {
         let named = written.channels.into_iter().find_map(|types| Some((types.payload, types.inbound?)));
         let Some((payload, inbound)) = named else {
             let what = format!("clients may send nothing on `{channel}`");
-            let hint = format!("give it an `inbound: {{ handler: {plugin}, payload: … }}` first");
+            let hint = format!("give the channel an `inbound: {{ handler: {plugin}, payload: … }}` first");
             return Err(Failure::New { what, hint });
         };
         let catalog = channels::compile(&sources, Generation(1)).map_err(Failure::Mistakes)?;

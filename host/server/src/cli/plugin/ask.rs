@@ -26,7 +26,7 @@ pub(super) struct Ask {
 
 /// A possible URL of a server.
 fn server_url(text: &str) -> Result<String, String> {
-    let url = WebUrl::parse(text).map_err(|why| format!("{why}; a server is at `http://ADDRESS:PORT`"))?;
+    let url = WebUrl::parse(text).map_err(|why| format!("{why}; a server's URL is `http://ADDRESS:PORT`"))?;
     if !url.as_str().starts_with("http://") {
         return Err("a server speaks plain HTTP: `http://ADDRESS:PORT`".to_owned());
     }
@@ -104,7 +104,7 @@ impl Asked {
             Some(answer) if status == 200 && answer[list].is_array() => Ok(answer),
             answer => {
                 let said = answer.and_then(|answer| Some(answer["error"]["message"].as_str()?.to_owned()));
-                let said = said.unwrap_or_else(|| "no answer of a tidegate".to_owned());
+                let said = said.unwrap_or_else(|| "this is not an answer of a Tidegate server".to_owned());
                 Err(Failure::Refused { url, status, said })
             }
         }

@@ -176,7 +176,7 @@ impl Call {
             return Ok(None);
         }
         let why = if catalog.is_some() { "no manifest declares" } else { "there are no manifests here that declare" };
-        let hint = format!("`--channel` names it: `--channel 'vault.{{vaultId}}'`, or `--channel {topic}` itself");
+        let hint = format!("name the channel: `--channel 'vault.{{vaultId}}'`, or `--channel {topic}` itself");
         Err(Failure::Mistakes(vec![Diagnostic::new(format!("{why} the channel of `{topic}`")).hint(hint)]))
     }
 
@@ -190,7 +190,7 @@ impl Call {
             Kind::Connection => PluginKind::Connection,
         };
         if self.phase.is_some() && kind != PluginKind::Connection {
-            return Err(Failure::Mistakes(vec![Diagnostic::new("`--phase` is for a plugin's `connection`")]));
+            return Err(Failure::Mistakes(vec![Diagnostic::new("`--phase` works only with `connection`")]));
         }
         let phase = match self.phase {
             Some(PhaseFlag::Disconnected) => Phase::Disconnected,
@@ -208,15 +208,19 @@ impl Call {
             None => Vector::without_input(kind, context, phase),
         };
         let told = |mistake: Diagnostic| {
-            let hint = "`--topic` names it, as in `--topic vault.v1 --channel 'vault.{vaultId}'`";
+            let hint = "give it with `--topic`, like `--topic vault.v1 --channel 'vault.{vaultId}'`";
             let lacks = mistake.message.contains("`context.topic`") && !mistake.message.contains("` is for `");
             let about_topic = lacks && mistake.hint.is_none();
             Failure::Mistakes(vec![if about_topic { mistake.hint(hint) } else { mistake }])
         };
         let vector = vector.map_err(told)?;
         if vector.kind() != kind {
-            let message =
-                format!("`{}` is for a plugin's {}, not its {}", vector.path(), vector.kind().as_str(), kind.as_str());
+            let message = format!(
+                "`{}` is a vector for the kind `{}`, not for `{}`",
+                vector.path(),
+                vector.kind().as_str(),
+                kind.as_str()
+            );
             return Err(Failure::Mistakes(vec![Diagnostic::new(message)]));
         }
         Ok(vector)
@@ -242,7 +246,7 @@ fn read(input: &str) -> Result<SourceFile, Failure> {
     match read {
         Ok(bytes) if bytes as u64 > INPUT_BYTES_MAX => {
             let most = ByteSize::from_bytes(INPUT_BYTES_MAX);
-            Err(Failure::File { path, source: std::io::Error::other(format!("an input has at most {most}")) })
+            Err(Failure::File { path, source: std::io::Error::other(format!("an input may have at most {most}")) })
         }
         Ok(_) => Ok(SourceFile { path, text }),
         Err(source) => Err(Failure::File { path, source }),
@@ -354,14 +358,14 @@ impl Compared {
 
     fn text(&self) -> String {
         match &self.different {
-            None => format!("fresh   {} calls: a fresh instance answers as one that is reused\n", self.calls),
+            None => format!("fresh   {} calls: a fresh instance answers like a reused one\n", self.calls),
             Some((call, found)) => {
                 // The answer of the reused instance differs from the fresh one's, which is what is expected.
                 let found = found.iter().map(|line| format!("          {line}\n")).collect::<String>();
                 let said =
-                    format!("differs call {call} of a reused instance answers otherwise than a fresh one:\n{found}");
+                    format!("differs call {call}: a reused instance answers differently from a fresh one:\n{found}");
                 complain(
-                    "hint: keep nothing between calls, or set `instances: { isolation: per-call }` in plugin.yaml\n",
+                    "hint: keep no state between calls, or set `instances: { isolation: per-call }` in plugin.yaml\n",
                 );
                 said
             }

@@ -51,7 +51,7 @@ impl Database {
                 std::fs::metadata(file).map_err(|source| Failure::File { path: file.to_owned(), source })?;
                 Arc::new(SqliteLook::at(file.into()))
             }
-            None => Arc::new(SqliteLook::nowhere("no database here: give one with `--store FILE|URL`")),
+            None => Arc::new(SqliteLook::nowhere("there is no database: give one with `--store FILE|URL`")),
         };
         Ok(Services { queries, ..services })
     }

@@ -106,7 +106,7 @@ fn pool(needs: Option<Needs>, core_instances: Option<u64>) -> String {
             parts.push(counted(needs.memories, "memory", "memories"));
             parts.push(counted(needs.tables, "table", "tables"));
         }
-        None => parts.push("depends on modules it imports".to_owned()),
+        None => parts.push("depends on modules that it imports".to_owned()),
     }
     parts.join(", ")
 }
@@ -114,10 +114,10 @@ fn pool(needs: Option<Needs>, core_instances: Option<u64>) -> String {
 fn in_words(standing: Standing) -> String {
     match standing {
         Standing::Everyone => "none needed".to_owned(),
-        Standing::Empty => "none needed, each is empty".to_owned(),
+        Standing::Empty => "none needed, each of them is empty".to_owned(),
         Standing::Granted { grant } => format!("`{grant}`, granted"),
         Standing::NotGranted { grant, line } => format!("`{grant}`, not granted: `{line}`"),
-        Standing::Nobody => "nobody offers it".to_owned(),
+        Standing::Nobody => "the server does not offer it".to_owned(),
     }
 }
 

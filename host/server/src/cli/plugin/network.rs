@@ -45,6 +45,6 @@ impl HttpClient for Named {
         if self.origins.contains(origin) {
             return self.client.exchange(request, body_bytes_max).await;
         }
-        Err(HttpError::Unreachable(format!("no request is sent there: add `--http {origin}`")))
+        Err(HttpError::Unreachable(format!("the command sends no request there; to allow it, add `--http {origin}`")))
     }
 }

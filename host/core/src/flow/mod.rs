@@ -174,8 +174,8 @@ impl Gates {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Forgets what is too old to matter: rate windows of users that fell silent, decisions and revocations whose
-    /// time is over. Call it once a minute or so.
+    /// Removes data that is too old to matter: rate windows of silent users, expired decisions and revocations. Call it
+    /// about once a minute.
     pub fn sweep(&self) {
         self.decisions.sweep();
         self.rates.sweep();

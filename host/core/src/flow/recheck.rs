@@ -13,11 +13,12 @@ use crate::protocol::{Code, Refusal, Topic};
 use crate::telemetry;
 
 impl Gates {
-    /// Judges again, by the catalog now in force, every topic that an older one admitted, and takes away the topics that
-    /// no channel declares any more (`unknown_channel`) or whose scope no longer admits the user. It asks no plugin: that
-    /// is [`Gates::reauthorize`].
+    /// Checks every topic that an older catalog admitted against the current catalog. Takes away topics that no channel
+    /// declares any more (`unknown_channel`) or whose scope no longer admits the user. It asks no plugin: that is
+    /// [`Gates::reauthorize`].
     ///
-    /// It runs after every swap, and after every join: a join decided just before a swap would escape the sweep otherwise.
+    /// It runs after every swap, and after every join: otherwise a join decided just before a swap would escape the
+    /// check.
     pub fn recheck(&self, member: &dyn Membership) {
         for (topic, reason) in self.release_lost(member.session()) {
             member.settle(&topic);
@@ -25,7 +26,7 @@ impl Gates {
         }
     }
 
-    /// Releases what [`Gates::recheck`] takes away. The caller settles the rooms and tells the client.
+    /// Releases what [`Gates::recheck`] takes away. The caller settles the rooms and informs the client.
     pub(super) fn release_lost(&self, session: &Session) -> Vec<(Topic, Code)> {
         let serving = self.serving();
         let generation = serving.catalog.generation();
@@ -46,13 +47,12 @@ impl Gates {
         lost
     }
 
-    /// Asks authorizers again about each topic held whose authorizer is another or of another version now, whose grant is
-    /// over, or of whose user or topic something was revoked since, and takes the topic away when they say no. Where they
-    /// cannot tell, the session keeps the topic and they are asked again, until `auth.recheck_grace` is over: then the topic
-    /// goes as `unavailable`.
+    /// Re-authorizes every held topic if its authorizer changed, its grant expired, or the user or topic was revoked
+    /// since. Takes it away on a no. While the authorizer cannot decide, the session keeps the topic and the authorizer
+    /// is asked again, until `auth.recheck_grace` ends: then the topic goes with `unavailable`.
     ///
-    /// It runs after every swap, after every revocation, after the user's roles changed, and when [`Gates::next_recheck`]
-    /// says.
+    /// It runs after every swap, after every revocation, after the user's roles changed, and when
+    /// [`Gates::next_recheck`] says.
     pub async fn reauthorize(&self, member: &dyn Membership) {
         for topic in member.session().topics() {
             if let Some(reason) = self.reauthorize_topic(member.session(), &topic).await {
@@ -62,7 +62,7 @@ impl Gates {
         }
     }
 
-    /// The same for one topic, which it releases. The caller settles the room and tells the client.
+    /// The same for one topic, which it releases. The caller settles the room and informs the client.
     pub(super) async fn reauthorize_topic(&self, session: &Session, topic: &Topic) -> Option<Code> {
         let serving = self.serving();
         // A topic that is no longer declared is the business of `recheck`.

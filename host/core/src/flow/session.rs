@@ -51,9 +51,9 @@ struct Told {
 /// The reasons for holding a topic.
 #[derive(Debug)]
 struct Held {
-    /// The channel that declares it, of that generation.
+    /// The channel of the topic, from that generation.
     channel: Arc<Channel>,
-    /// The generation that last admitted the user as it is now.
+    /// The generation that last admitted the present user.
     admitted_by: Generation,
     grounds: Grounds,
 }
@@ -162,13 +162,13 @@ impl Session {
         self.state.lock().held.contains_key(topic)
     }
 
-    /// The channel of a topic that is held, as last admitted; `None` when the topic is not held.
+    /// The channel of a held topic, as last admitted; `None` if the topic is not held.
     #[must_use]
     pub fn channel(&self, topic: &Topic) -> Option<Arc<Channel>> {
         self.state.lock().held.get(topic).map(|held| Arc::clone(&held.channel))
     }
 
-    /// Every topic held.
+    /// All held topics.
     #[must_use]
     pub fn topics(&self) -> Vec<Topic> {
         self.state.lock().held.keys().cloned().collect()
@@ -251,7 +251,7 @@ impl Session {
         Ok(state.held.insert(topic.clone(), held).is_some())
     }
 
-    /// Notes that `generation` admits a topic still held.
+    /// Notes that `generation` admits a topic that is still held.
     pub(super) fn renew(&self, resolved: &Resolved, generation: Generation) {
         if let Some(held) = self.state.lock().held.get_mut(&resolved.topic) {
             held.channel = Arc::clone(&resolved.channel);

@@ -15,7 +15,7 @@ pub(super) struct Owed {
 }
 
 impl Gates {
-    /// Asks for a topic's state and judges it.
+    /// Requests a topic's state and checks it.
     ///
     /// # Errors
     /// `handler_failed`, `handler_timeout`, `payload_too_large`, `unavailable`.

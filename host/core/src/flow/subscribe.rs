@@ -23,7 +23,7 @@ pub(super) struct Joined {
 }
 
 impl Gates {
-    /// Gate 2. On success the session holds the topic; what follows is in `subscription.rs`.
+    /// Gate 2. On success the session holds the topic; `subscription.rs` does the rest.
     pub(super) async fn clear_subscribe(
         &self,
         session: &Session,
@@ -71,8 +71,8 @@ impl Gates {
         Ok(Joined { receipt, is_renewed, owed })
     }
 
-    /// Asks the channel's authorizer, if it has one, unless it has granted this very question for a time that is not
-    /// over. Fails closed: a fault of its own denies; where it cannot tell, or could not be asked, that is `unavailable`.
+    /// Asks the channel's authorizer, if there is one, unless a valid grant for exactly this question exists. Fails closed:
+    /// a fault of the plugin denies; an authorizer that cannot decide, or cannot be asked, means `unavailable`.
     pub(super) async fn ask_authorizer(
         &self,
         serving: &Serving,

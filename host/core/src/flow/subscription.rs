@@ -20,8 +20,9 @@ pub trait Membership: Sync {
     /// Its session.
     fn session(&self) -> &Session;
 
-    /// Brings the room of a topic in line with the session: in while [`Session::channel`] has the topic, and out
-    /// otherwise. The gates call it after each change; of two calls at the same time the later one sees the latest truth.
+    /// Updates the room of a topic to match the session: the connection is in the room while [`Session::channel`] has
+    /// the topic, otherwise not. The gates call it after each change; of two concurrent calls the later one sees the
+    /// latest state.
     fn settle(&self, topic: &Topic);
 
     /// Tells the client that it lost a topic.
@@ -29,12 +30,12 @@ pub trait Membership: Sync {
 }
 
 impl Gates {
-    /// `subscribe`, whole.
+    /// `subscribe` as a whole.
     ///
     /// # Errors
-    /// Those of gate 2: `unknown_channel`, `unauthenticated`, `forbidden`, `token_expired`, `too_many_subscriptions`,
-    /// `unavailable` (an authorizer that cannot tell), `draining`. Those of the snapshot: `handler_failed`,
-    /// `handler_timeout`, `payload_too_large`, `unavailable`. `unavailable` too when other nodes cannot be heard.
+    /// From gate 2: `unknown_channel`, `unauthenticated`, `forbidden`, `token_expired`, `too_many_subscriptions`,
+    /// `unavailable` (an authorizer cannot decide), `draining`. From the snapshot: `handler_failed`, `handler_timeout`,
+    /// `payload_too_large`, `unavailable`. Also `unavailable` if this node cannot receive from other nodes.
     pub async fn subscribe(
         &self,
         member: &dyn Membership,
@@ -62,7 +63,7 @@ impl Gates {
         if completed.is_err() && !is_renewed {
             session.release(&topic);
         } else if completed.is_ok() && !session.holds(&topic) {
-            // A reload or a revocation took it away while the plugin gave the state; the client was told.
+            // A reload or a revocation took the topic away while the plugin returned the state; the client knows.
             return Err(Code::Unavailable.into());
         }
         completed
@@ -82,7 +83,7 @@ impl Gates {
         match lost {
             Some(reason) => Err(reason.into()),
             None if session.holds(joined) => Ok(()),
-            // The sweep was faster, or the connection is over.
+            // The check was faster, or the connection has ended.
             None => Err(Code::Unavailable.into()),
         }
     }
@@ -103,10 +104,10 @@ impl Gates {
     /// `unsubscribe`.
     ///
     /// # Errors
-    /// `not_subscribed` when the session does not hold the topic.
+    /// `not_subscribed` if the session does not hold the topic.
     pub fn unsubscribe(&self, member: &dyn Membership, topic: &str) -> Result<Topic, Refusal> {
         let session = member.session();
-        // Whoever it is may leave; but it is a word of the user like any other.
+        // Every user may leave; but leaving counts as activity of the user.
         let _ = self.user_of(session);
         match Topic::parse(topic) {
             Ok(topic) if session.release(&topic) => {
@@ -117,8 +118,8 @@ impl Gates {
         }
     }
 
-    /// Takes a topic that was revoked from a session, and tells the client, who may subscribe again if the gates let it.
-    /// False when the session does not hold the topic.
+    /// Takes a revoked topic from a session, and informs the client, which may subscribe again if the gates admit it.
+    /// `false` if the session does not hold the topic.
     pub fn withdraw(&self, member: &dyn Membership, topic: &Topic) -> bool {
         let is_released = member.session().release(topic);
         if is_released {

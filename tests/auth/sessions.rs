@@ -340,7 +340,7 @@ async fn a_query_that_the_database_refuses_is_a_mistake_and_a_database_that_is_a
     let world = world();
     for (query, expected) in [
         ("delete from sessions where token = $1", "is not a query"),
-        ("select 1 where a = $1 and b = $2", "takes 2 parameters"),
+        ("select 1 where a = $1 and b = $2", "has 2 parameters"),
     ] {
         let mistakes = Door::try_with(auth(json!({ "query": query })), &world).await.err();
         assert!(format!("{mistakes:?}").contains(expected), "{mistakes:?}");

@@ -121,7 +121,7 @@ async fn what_is_no_question_is_refused_before_it_is_asked() {
         ("select pg_advisory_lock(1) as x", "does more than read"),
         ("select nextval('numbers') as x", "does more than read"),
         ("select role, vault as role from members", "has two columns `role`"),
-        ("select $2::int as a", "has `$2` and no `$1`"),
+        ("select $2::int as a", "has `$2` but no `$1`"),
         ("select 1) as a, (select 2", "syntax error"),
     ] {
         match store.prepare(sql).await {

@@ -245,8 +245,8 @@ async fn what_cannot_be_revoked_is_a_dead_letter_and_revokes_nobody() {
     let cases = [
         (json!({ "vaultId": "v1", "why": "" }), "`user`: "),
         (json!({ "vaultId": "v1", "userId": null, "why": "" }), "`user`: expected a text or an integer, found null"),
-        (json!({ "vaultId": "v.1", "userId": "u1", "why": "" }), "param `vaultId` holds a dot"),
-        (json!({ "vaultId": "v 1", "userId": "u1", "why": "" }), "`vault.v 1` is no topic"),
+        (json!({ "vaultId": "v.1", "userId": "u1", "why": "" }), "param `vaultId` contains a dot"),
+        (json!({ "vaultId": "v 1", "userId": "u1", "why": "" }), "`vault.v 1` is not a valid topic"),
         (json!({ "vaultId": "v1", "userId": "u".repeat(2000), "why": "" }), "`user` must be a text"),
     ];
     for (number, (data, reason)) in cases.into_iter().enumerate() {

@@ -116,7 +116,7 @@ async fn a_letter_whose_rule_is_gone_is_404_and_kept() {
     server.reload(CHANNELS, tidegate_testkit::FakePlugins::silent());
     let answer = retry(&ids[0]).to(&server).await;
     assert_eq!(answer.refused(), refusal(404, "not_found"));
-    assert!(answer.text.contains("kept"));
+    assert!(answer.text.contains("the dead letter stays"));
     assert_eq!(server.dead_letters.list().len(), 1);
 }
 

@@ -108,7 +108,7 @@ async fn a_set_finds_plugins_by_name_and_says_what_is_missing() {
     let fault = set.handle(&PluginName::new("nobody"), call).await.unwrap_err();
     assert_eq!((fault.kind, fault.detail.as_str()), (FaultKind::Missing, "is not loaded"));
     let fault = set.handle(&PluginName::new("vault-members"), call).await.unwrap_err();
-    assert_eq!((fault.kind, fault.detail.as_str()), (FaultKind::Missing, "`vault-members` is no handler"));
+    assert_eq!((fault.kind, fault.detail.as_str()), (FaultKind::Missing, "`vault-members` does not export `handler`"));
     assert!(set.kinds()[&PluginName::new("vault-members")].authorizer);
 }
 

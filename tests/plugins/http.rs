@@ -237,7 +237,7 @@ async fn a_server_that_is_away_or_speaks_nonsense_is_unreachable() {
     assert_eq!(no_host, "Error::Unreachable(\"the host `nobody.test` does not exist\")");
     for path in ["/nonsense", "/endless-head"] {
         let answer = story.get("api.test", path).await;
-        assert!(answer.starts_with("Error::Unreachable(\"the answer is no HTTP"), "{path}: {answer}");
+        assert!(answer.starts_with("Error::Unreachable(\"the answer is not HTTP"), "{path}: {answer}");
     }
 }
 

@@ -93,7 +93,7 @@ async fn a_kind_that_plugin_yaml_asks_for_and_the_component_lacks_is_told_with_w
 async fn a_plugin_that_is_no_handler_does_not_answer_messages() {
     let plugin = load(kinds("state", KINDS_MANIFEST)).await;
     let fault = send(&plugin, "1").await.unwrap_err();
-    assert_eq!((fault.kind, fault.detail.as_str()), (FaultKind::Missing, "`state` is no handler"));
+    assert_eq!((fault.kind, fault.detail.as_str()), (FaultKind::Missing, "`state` does not export `handler`"));
 }
 
 #[tokio::test]

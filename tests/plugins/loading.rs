@@ -32,7 +32,7 @@ async fn half_a_component_is_refused() {
     source.component.truncate(source.component.len() / 2);
     let (message, _, hint) = refused(source).await;
     assert!(message.starts_with("component `ping.wasm`: does not compile: "), "{message}");
-    assert!(hint.contains("half-written"), "{hint}");
+    assert!(hint.contains("incomplete"), "{hint}");
 }
 
 #[tokio::test]

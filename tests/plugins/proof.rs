@@ -216,7 +216,7 @@ async fn canned_answers_may_be_errors_and_redirects_and_meet_the_limits() {
 #[tokio::test]
 async fn an_http_section_that_says_nothing_clear_is_told() {
     for (exchange, why) in [
-        (r#"{ "request": { "url": "/me" }, "answer": { "status": 200 } }"#, "`http/0/request/url`: it is no URL"),
+        (r#"{ "request": { "url": "/me" }, "answer": { "status": 200 } }"#, "`http/0/request/url`: it is not a valid"),
         (
             r#"{ "request": { "url": "https://a/" }, "answer": {} }"#,
             "`http/0/answer`: it needs either a `status` or an `error`",

@@ -162,7 +162,7 @@ async fn a_query_that_is_none_is_told_at_its_line_with_its_name() {
             "writes, but a query may only read",
         ),
         ("q: with x as (select 1) delete from members returning *", "writes, but a query may only read"),
-        ("q: select $2 as a", "has `$2` and no `$1`"),
+        ("q: select $2 as a", "has `$2` but no `$1`"),
         ("q: select role, vault as role from members", "has two columns `role`"),
     ] {
         let (message, _) = refused(&directory, query).await;

@@ -292,7 +292,7 @@ mod tests {
             ("select 1; delete from t", "is more than one statement"),
             ("select 1;;x", "is more than one statement"),
             ("select '1", "has a quote that is not closed"),
-            ("select $1, $3", "has `$3` and no `$2`"),
+            ("select $1, $3", "has `$3` but no `$2`"),
             ("select $name", "has `$name`"),
             ("select $0", "has `$0`"),
             ("select $01", "has `$01`"),

@@ -239,7 +239,8 @@ mod tests {
             { "type": "integer", "minimum": 5 },
         ] });
         let nested = |depth| (0..depth).fold(json!(1), |inner, _| json!([inner]));
-        for (depth, told) in [(60, "nests too deep"), (16, "does not match the schema"), (1, "value is not valid")] {
+        for (depth, told) in [(60, "is nested too deep"), (16, "does not match the schema"), (1, "value is not valid")]
+        {
             let violations = violations(&two, &nested(depth));
             assert!(violations[0].1.starts_with(told), "{violations:?}");
         }

@@ -90,7 +90,7 @@ fn check_key(jwt: &JwtProvider, at: &str, told: &mut Told<'_>) {
         }
         [key] => *key,
         [.., last] => {
-            let message = format!("`{}` are both given, but only one of them can check tokens", given.join("` and `"));
+            let message = format!("`{}` are given, but only one of them can check tokens", given.join("` and `"));
             return told.add(&format!("{at}/{last}"), &message, Some("keep only one of them"));
         }
     };

@@ -195,8 +195,8 @@ mod tests {
         assert_eq!(read(r#"["a", 1e3]"#), Ok(vec![QueryParam::Text("a".to_owned()), QueryParam::Real(1000.0)]));
         for (params, reason) in [
             ("[1]", "the query takes 2 parameters, 1 were given"),
-            ("{}", "not a JSON array"),
-            ("", "not a JSON array"),
+            ("{}", "the parameters are not a JSON array"),
+            ("", "the parameters are not a JSON array"),
             ("[1, [2]]", "`$2` is an array"),
             ("[{}, 1]", "`$1` is an object"),
             ("[18446744073709551615, 1]", "`$1` is an integer beyond"),

@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn what_is_no_event_is_told() {
         let told = |mapping, fields: &[(&str, &str)]| event(mapping, fields).unwrap_err();
-        assert!(told(None, &[("x", "1")]).starts_with("neither a field `event` nor a field `type`"));
+        assert!(told(None, &[("x", "1")]).starts_with("there is neither a field `event` nor a field `type`"));
         assert!(told(None, &[("event", "{")]).starts_with("field `event` is not JSON: "));
         assert!(told(None, &[("type", "a"), ("data", "x")]).starts_with("field `data` is not JSON: "));
         assert_eq!(told(None, &[("event", "{}")]), "attribute `specversion` is missing");

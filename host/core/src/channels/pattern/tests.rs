@@ -12,7 +12,7 @@ fn what_is_wrong_is_named_with_a_way_out() {
     is(r"\<", r"`\<` has no meaning in ECMA-262", r"write the character without `\`");
     is(r"\A", r"`\A` has no meaning in ECMA-262", "write `^` for the beginning of the text");
     is(r"a\-b", r"`\-` has no meaning in ECMA-262", "outside a class write a hyphen as `-`");
-    is("a}", "`}` has no partner", r"write `\}` where it means itself");
+    is("a}", "`}` has no partner", r"write `\}` for the literal character");
     is("[b-a]", "a range in a class is in descending order", "");
     is("(a", "a group is not closed", "");
 }

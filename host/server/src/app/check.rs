@@ -1,4 +1,4 @@
-//! A look at what would be served: the same path as a start, and one mistake hides no other.
+//! Checks what would be served: the same steps as a start. One error hides no other.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -13,31 +13,31 @@ use tidegate_core::config::{Config, Diagnostic};
 use tidegate_core::flow::Serving;
 use tidegate_wasm::{KeptOut, Services};
 
-/// What would be served.
+/// The result of a check.
 pub struct Checked {
     /// What would stand behind the gates.
     pub serving: Serving,
     /// Secrets that plugins are granted and that this environment does not have: a start with it would be refused.
     pub secrets_missing: BTreeSet<String>,
-    /// The store's file, when queries of plugins were not prepared because it is not there.
+    /// The store's file, if queries of plugins were not checked because the file does not exist.
     pub store_missing: Option<PathBuf>,
     /// How many plugins would serve.
     pub plugins: usize,
-    /// The plugins whose file is quarantined: they would be missing.
+    /// The quarantined plugins: they would not be loaded.
     pub kept_out: Vec<KeptOut>,
 }
 
-/// Builds what would be served, by the same path as a start, and serves nothing. Secrets of plugins may be missing, as
-/// they do where a change is checked before it goes out.
+/// Builds everything in the same way as a start, but serves nothing. Secrets of plugins may be missing, as they are
+/// where somebody checks a change before deployment.
 ///
 /// # Errors
-/// [`AppError::Diagnostics`] with every mistake.
+/// [`AppError::Diagnostics`] with every error.
 pub async fn check(config: &Config) -> Result<Checked, AppError> {
-    // The keys of this host are its own, and it only looks at the database: a check makes none.
+    // This host has its own keys and only looks at the database: a check creates none.
     let mut offered = Services { may_lack_secrets: true, ..services() };
     let look = KeptLook::at(config);
     let mut found = Found::default();
-    // Of a store that does not open nothing is asked: what is wrong with files is told all the same.
+    // If the store does not open, no queries are asked; errors in files are reported nevertheless.
     offered.queries = match found.note(look.could_open().await) {
         Some(()) => look.queries(),
         None => Arc::new(SqliteLook::nowhere("the store does not open")),
@@ -56,7 +56,7 @@ pub async fn check(config: &Config) -> Result<Checked, AppError> {
     Ok(Checked { serving, secrets_missing, store_missing: look.missing(), plugins: plugins.len(), kept_out })
 }
 
-/// What a check found so far: one mistake hides no other.
+/// The errors found so far: one error hides no other.
 #[derive(Default)]
 struct Found {
     mistakes: Vec<Diagnostic>,
@@ -64,7 +64,7 @@ struct Found {
 }
 
 impl Found {
-    /// Notes what is wrong.
+    /// Records an error.
     fn note<T>(&mut self, outcome: Result<T, AppError>) -> Option<T> {
         match outcome {
             Ok(good) => return Some(good),

@@ -1,29 +1,30 @@
-//! How many descriptors the system lets this process have, and how many TCP connections they are enough for.
+//! How many file descriptors this process may have, and how many TCP connections they allow.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use tidegate_core::config::Limits;
 use tidegate_core::telemetry;
 
-/// As many as are asked for where the system says that there is no limit: what Linux allows a process as shipped.
+/// The number to ask for if the system has no limit: what Linux allows a process by default.
 const DESCRIPTORS_MAX: u64 = 1 << 20;
-/// Kept for all but clients – files, databases, brokers, requests to others – are one in four…
+/// One in four is reserved for everything except clients – files, databases, brokers, requests to others – …
 const KEPT_SHARE: u64 = 4;
-/// …and this many where there are plenty.
+/// …and at most this many.
 const KEPT_MAX: u64 = 1024;
 
-/// Raises the limit of open descriptors to what the system allows, and returns it.
+/// Raises the limit of open file descriptors to what the system allows, and returns it.
 fn raise() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let most = limit.maximum.unwrap_or(DESCRIPTORS_MAX);
     if limit.current.is_some_and(|current| current < most) {
-        // Where that is refused, what was allowed before is.
+        // If that is refused, the earlier limit stays.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum });
     }
     getrlimit(Resource::Nofile).current.unwrap_or(DESCRIPTORS_MAX)
 }
 
-/// How many TCP connections there may be: those configured, or fewer where the descriptors are not enough, which is told.
+/// The limit of TCP connections: the configured one, or a lower one if there are not enough file descriptors, which is
+/// reported.
 pub(super) fn tcp_connections_max(limits: &Limits) -> usize {
     fitting(raise(), limits)
 }

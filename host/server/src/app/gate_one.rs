@@ -1,4 +1,4 @@
-//! What the providers of gate 1 are given.
+//! Creates the providers of gate 1.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use tidegate_core::flow::ports::SystemClock;
 use tidegate_core::flow::queries::Queries;
 use tidegate_core::flow::sessions::Sessions;
 
-/// The providers that the configuration asks for.
+/// The providers of the configuration.
 pub(super) async fn providers(
     config: &Config,
     queries: Arc<dyn Queries>,
     sessions: Arc<dyn Sessions>,
 ) -> Result<Providers, AppError> {
-    // Who writes a URL into the server's own configuration means it, wherever it leads.
+    // An operator who writes a URL into the server's own configuration means it, wherever it leads.
     let private_origins: BTreeSet<Origin> = config.auth.providers.iter().filter_map(origin_asked).collect();
     let requests_max = config.limits.auth_requests_max;
     let settings = OutboundSettings { private_origins, requests_max, asker: Asker::Providers };

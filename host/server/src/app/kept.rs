@@ -1,4 +1,4 @@
-//! Where things are kept, as the ports see it: one place to choose between the back ends of the store.
+//! The store, as the ports see it: the only place that chooses between its back ends.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tidegate_core::flow::revoke::{NothingKept, RevocationStore};
 use tidegate_core::flow::sessions::Sessions;
 use tidegate_wasm::{NoDatabase, Plugin};
 
-/// What answers queries where keys are in memory.
+/// The answer to queries if keys are in memory.
 const NO_TABLES: NoDatabase = NoDatabase::Refused("`store: sqlite::memory:` has no tables for queries");
 
 /// The store of a server.
@@ -39,7 +39,7 @@ enum Database {
 }
 
 impl Kept {
-    /// Opens nothing that is not there yet.
+    /// Opens only what exists already.
     pub(super) fn at(config: &Config) -> Self {
         let clock = Arc::new(SystemClock);
         let letters_max = config.limits.dead_letters_max;
@@ -68,7 +68,8 @@ impl Kept {
         }
     }
 
-    /// Connects where a server was named: whoever names one means to use it. A file is opened when it is first needed.
+    /// Connects if a server is configured: whoever configures one means to use it. A file is opened when it is first
+    /// needed.
     ///
     /// # Errors
     /// [`AppError::Store`].
@@ -79,7 +80,7 @@ impl Kept {
         }
     }
 
-    /// Writes what is to be written, and gives the connections back.
+    /// Writes what waits to be written, and closes the connections.
     pub(super) async fn close(&self) {
         self.dead_letters.settled().await;
         match &self.database {
@@ -90,7 +91,7 @@ impl Kept {
     }
 }
 
-/// The store of a server that need not run, looked at from outside.
+/// The store of a server that need not run, for a look from outside.
 pub(super) enum KeptLook {
     Sqlite(PathBuf, Arc<SqliteLook>),
     Postgres(Arc<PostgresLook>),
@@ -109,7 +110,7 @@ impl KeptLook {
         }
     }
 
-    /// What answers queries, or refuses them.
+    /// Answers queries, or refuses them.
     pub(super) fn queries(&self) -> Arc<dyn Queries> {
         match self {
             Self::Sqlite(_, look) => look.clone(),
@@ -118,7 +119,7 @@ impl KeptLook {
         }
     }
 
-    /// Whether a start could open what a start opens.
+    /// Whether a start could open what it needs at once.
     ///
     /// # Errors
     /// [`AppError::Store`].
@@ -132,7 +133,7 @@ impl KeptLook {
     /// Whether a start could open what these plugins need.
     ///
     /// # Errors
-    /// [`AppError::Diagnostics`], one a plugin that would lack the store.
+    /// [`AppError::Diagnostics`], one for each plugin that would lack the store.
     pub(super) fn has_room_for(&self, plugins: &[Arc<Plugin>]) -> Result<(), AppError> {
         let Self::Sqlite(file, _) = self else { return Ok(()) };
         let Err(why) = sqlite_could_open(file) else { return Ok(()) };
@@ -140,7 +141,7 @@ impl KeptLook {
         if mistakes.is_empty() { Ok(()) } else { Err(AppError::Diagnostics(mistakes)) }
     }
 
-    /// The file, when queries were not prepared because it is not there.
+    /// The file, if queries were not checked because it does not exist.
     pub(super) fn missing(self) -> Option<PathBuf> {
         match self {
             Self::Sqlite(file, look) => look.has_skipped().then_some(file),

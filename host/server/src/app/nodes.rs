@@ -1,4 +1,4 @@
-//! The broker that the configuration names, and its links.
+//! The broker of the configuration, and its connections.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tidegate_core::config::{self, Config};
 use tidegate_core::flow::broker::{Broker, HearsNodes};
 use tidegate_core::flow::ports::Rooms;
 
-/// The way to the other nodes.
+/// The connection to the other nodes.
 pub(super) struct Nodes {
     /// The port.
     pub(super) broker: Arc<dyn Broker>,
@@ -18,7 +18,7 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    /// Connects nowhere yet.
+    /// Does not connect yet.
     pub(super) fn new(config: &Config) -> Result<Self, AppError> {
         match &config.broker {
             config::Broker::Memory => Ok(Self { broker: Arc::new(MemoryBroker), links: None }),
@@ -32,7 +32,7 @@ impl Nodes {
         }
     }
 
-    /// Makes the links and keeps them until `shutdown`: beside the server, which starts without them and is not ready.
+    /// Connects and stays connected until `shutdown`. The server starts without it, but is not ready.
     pub(super) fn link(
         &mut self,
         rooms: Arc<dyn Rooms>,

@@ -1,4 +1,4 @@
-//! Errors as HTTP says them: a status and `{ error: { code, message, retry, details? } }`, the shape of a refused ack.
+//! Errors in HTTP answers: a status and `{ error: { code, message, retry, details? } }`, the shape of a refused ack.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use tidegate_core::protocol::{Code, Refusal};
 
-/// How long a caller should wait before it tries again what the server has no room for now.
+/// How long a caller should wait before trying again when the server has no room now.
 const RETRY_AFTER_S: u64 = 1;
 
 /// A request that was not served.
@@ -30,13 +30,13 @@ struct ErrorBody {
 }
 
 impl Problem {
-    /// A refusal under another status than the one its code has by itself.
+    /// A refusal with another status than the usual one of its code.
     pub(super) fn with_status(status: StatusCode, refusal: Refusal) -> Self {
         let Refusal { code, message, details } = refusal;
         Self { status, error: Box::new(ErrorBody { code: code.as_str(), message, retry: code.retry(), details }) }
     }
 
-    /// What only HTTP can get wrong, and no code of the closed list means: `not_found`, `method_not_allowed`,
+    /// Errors that exist only in HTTP, with codes outside the closed list: `not_found`, `method_not_allowed`,
     /// `unsupported_media_type`, `request_timeout`.
     pub(super) fn of_http(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self { status, error: Box::new(ErrorBody { code, message: message.into(), retry: false, details: None }) }
@@ -47,7 +47,7 @@ impl Problem {
         Self::with_status(StatusCode::BAD_REQUEST, Refusal::because(Code::InvalidPayload, message))
     }
 
-    /// Something that is not there.
+    /// Something that does not exist.
     pub(super) fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
         Self::of_http(StatusCode::NOT_FOUND, "not_found", message)
     }
@@ -59,7 +59,7 @@ impl Problem {
 
     fn extra_header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self.status {
-            // RFC 9110, 11.6.1: a 401 names how to authenticate.
+            // RFC 9110, 11.6.1: a 401 says how to authenticate.
             StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))),
             _ => None,

@@ -1,4 +1,4 @@
-//! Reads a request's body: bounded in bytes before anything is kept, and in time.
+//! Reads a request's body, with a limit of bytes and of time.
 
 use std::error::Error as _;
 
@@ -12,7 +12,7 @@ use tidegate_core::protocol::{Code, Refusal};
 /// Reads a body of at most `bytes_max` bytes of UTF-8 within `limits.body_timeout`.
 ///
 /// # Errors
-/// 413 as soon as it is known to be larger, 408 when it does not arrive in time, 400 when it is no UTF-8 or breaks off.
+/// 413 as soon as it is known to be larger, 408 if it does not arrive in time, 400 if it is not UTF-8 or breaks off.
 pub(super) async fn read(body: Body, bytes_max: usize, limits: &Limits) -> Result<String, Problem> {
     if HttpBody::size_hint(&body).lower() > bytes_max as u64 {
         return Err(too_large(bytes_max));
@@ -31,7 +31,7 @@ pub(super) async fn read(body: Body, bytes_max: usize, limits: &Limits) -> Resul
     String::from_utf8(bytes.into()).map_err(|_| Problem::bad_request("the body is not UTF-8"))
 }
 
-/// 413, with the bound.
+/// 413, with the limit.
 pub(super) fn too_large(bytes_max: usize) -> Problem {
     let details = serde_json::json!({ "bytes_max": bytes_max });
     Problem::from(Refusal::new(Code::PayloadTooLarge)).with_details(details)

@@ -1,4 +1,4 @@
-//! Who calls: the API key of the `Authorization` header, and what it may do.
+//! The caller: the API key of the `Authorization` header, and its permissions.
 
 use axum::http::{HeaderMap, header};
 
@@ -8,10 +8,10 @@ use tidegate_core::config::{ApiKey, Permission};
 use tidegate_core::protocol::{Code, Refusal};
 
 impl State {
-    /// Lets a caller in whose key has the permission. Call it before the body is read.
+    /// Admits a caller whose key has the permission. Call it before reading the body.
     ///
     /// # Errors
-    /// 401 when the bearer is no key, 403 when the key may not do this.
+    /// 401 if the bearer token is not a key, 403 if the key lacks the permission.
     pub(super) fn admit(&self, headers: &HeaderMap, permission: Permission) -> Result<&ApiKey, Problem> {
         let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let key = header.and_then(bearer).and_then(|bearer| self.api_keys.find(bearer));

@@ -1,5 +1,5 @@
-//! `GET /v1/dead-letters`, `POST /v1/dead-letters/{id}/retry`, `DELETE /v1/dead-letters/{id}`: what could not cross the
-//! bridge, another try, and its end.
+//! `GET /v1/dead-letters`, `POST /v1/dead-letters/{id}/retry`, `DELETE /v1/dead-letters/{id}`: lists, retries and
+//! discards bus events that could not cross the bridge.
 
 use axum::Json;
 use axum::extract;
@@ -16,7 +16,7 @@ use tidegate_core::flow::{DeadLetter, Effect};
 use tidegate_core::protocol::Code;
 use tidegate_core::telemetry;
 
-/// Letters of one answer when the caller names no `limit`.
+/// Letters in one answer if the caller gives no `limit`.
 const LIMIT_DEFAULT: usize = 100;
 
 #[derive(Debug, Deserialize)]
@@ -30,7 +30,7 @@ const fn limit_default() -> usize {
     LIMIT_DEFAULT
 }
 
-/// Written as it is, and not by way of a tree: the numbers of an event keep their digits.
+/// Written as text and not through a JSON tree: the numbers of an event keep their digits.
 #[derive(Serialize)]
 pub(super) struct Listed {
     dead_letters: Vec<DeadLetter>,
@@ -56,8 +56,8 @@ pub(super) struct Discarded {
     discarded: DeadLetter,
 }
 
-/// Newest first: `{ dead_letters: […], kept }`, `kept` being how many there are in all. With `complete: false` those are
-/// of this process only: the store that has the others is away.
+/// Newest first: `{ dead_letters: […], kept }`; `kept` is the total number. With `complete: false` the list has only
+/// the letters of this process, because the store with the others is away.
 pub(super) async fn list(
     extract::State(state): extract::State<State>,
     query: Result<Query<ListQuery>, QueryRejection>,
@@ -69,8 +69,8 @@ pub(super) async fn list(
     Ok(Json(Listed { dead_letters: letters, kept, complete }))
 }
 
-/// Crosses again by the letter's own rule: 202 `{ outcome: "crossed" | "skipped" | "dead", dead_letter? }`. When it
-/// dies again the new letter is in the answer; when the rule is gone (404) or the broker is away (503) the letter is kept.
+/// Applies the letter's own rule again: 202 `{ outcome: "crossed" | "skipped" | "dead", dead_letter? }`. If it fails
+/// again, the answer has the new letter. If the rule is gone (404) or the broker is away (503), the letter stays.
 pub(super) async fn retry(
     extract::State(state): extract::State<State>,
     id: Result<Path<String>, PathRejection>,
@@ -91,7 +91,7 @@ pub(super) async fn retry(
         };
         return Err(Problem::not_found(why));
     };
-    // Of two retries at once the one that takes the letter out performs.
+    // Of two concurrent retries only the one that takes the letter out continues.
     let letter = state.dead_letters.take(&id).await.map_err(away)?.ok_or_else(none)?;
     let answer = match effects.first() {
         None => Retried { outcome: "skipped", dead_letter: None },
@@ -101,14 +101,15 @@ pub(super) async fn retry(
         }
     };
     if let Err(refusal) = state.gates.perform(effects).await {
-        // It did not reach every node, and can be tried again.
+        // It did not reach every node, and can be retried.
         state.dead_letters.bury(letter);
         return Err(refusal.into());
     }
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
-/// Discards for good: 200 `{ discarded }`, the letter, whose event is nowhere else any more. The log keeps who did it.
+/// Discards a letter for good: 200 `{ discarded }` with the letter, whose event exists nowhere else. The log records
+/// who did it.
 pub(super) async fn discard(
     extract::State(state): extract::State<State>,
     id: Result<Path<String>, PathRejection>,

@@ -1,4 +1,4 @@
-//! `POST /v1/events`: CloudEvents onto the bus, one or a batch, all or none.
+//! `POST /v1/events`: puts CloudEvents on the bus, one or a batch, all or none.
 //!
 //! Structured and batched content modes of the HTTP binding:
 //! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>
@@ -16,10 +16,10 @@ use super::body;
 use tidegate_core::config::{Limits, Permission};
 use tidegate_core::protocol::{BusEvent, Code, Refusal};
 
-/// Mistakes told of one batch; the rest would only repeat them.
+/// Most errors reported for one batch; more would only repeat them.
 const MISTAKES_MAX: usize = 10;
 
-/// What the content type lets the body be.
+/// What the body may be, by its content type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     One,
@@ -66,7 +66,7 @@ fn unsupported(message: &'static str) -> Problem {
     Problem::of_http(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
 }
 
-/// Reads every event of a body, or says what is wrong with which.
+/// Reads every event of a body, or reports which are invalid and why.
 fn read(text: &str, mode: Mode, limits: &Limits) -> Result<Vec<BusEvent>, Problem> {
     let is_batch = text.trim_ascii_start().starts_with('[');
     match mode {

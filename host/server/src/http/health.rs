@@ -1,4 +1,4 @@
-//! `GET /healthz`, `/readyz` and `/metrics`: for machines that watch. They need no key.
+//! `GET /healthz`, `/readyz` and `/metrics`: for monitoring. They need no key.
 
 use axum::Json;
 use axum::extract;
@@ -16,10 +16,10 @@ pub(super) async fn live() -> Json<Value> {
     Json(json!({ "live": true }))
 }
 
-/// New connections are welcome; 503 `draining` once the server is about to stop, `unavailable` while its store or its
-/// broker is away, what is revoked is not loaded yet, the keys of an issuer or a source of bus events were never read,
-/// the query of a `session` provider does not fit or could not be looked at, or a plugin that is needed was kept out
-/// (`details.away` says which).
+/// Whether the server accepts new connections. 503 `draining` when it is about to stop. 503 `unavailable` (with
+/// `details.away`) while its store or its broker is away, while revocations are not loaded, while the keys of an issuer
+/// or a source of bus events were never read, while the query of a `session` provider does not fit or could not be
+/// checked, or while a needed plugin is quarantined.
 pub(super) async fn ready(extract::State(state): extract::State<State>) -> Result<Json<Value>, Problem> {
     if state.gates.is_draining() {
         return Err(Code::Draining.into());

@@ -1,6 +1,7 @@
-//! The HTTP side: backends publish, send events and revoke, operators look after dead letters, machines ask how it goes.
+//! The HTTP API: backends publish, send events and revoke; operators handle dead letters and plugins; machines ask for
+//! the server's state.
 //!
-//! One file a resource. Nothing here knows a socket: a delivery goes through the gates like any other.
+//! There is one file for each resource. This code knows no sockets: a delivery goes through the gates like any other.
 
 mod answer;
 mod body;
@@ -29,14 +30,14 @@ use tidegate_core::flow::ports::{BusSources, DeadLetters, PluginRoster, StoreHea
 use tidegate_core::protocol::Code;
 use tidegate_core::telemetry;
 
-/// What the resources work with.
+/// What the resources need.
 #[derive(Clone)]
 pub struct State {
     /// The gates.
     pub gates: Arc<Gates>,
-    /// Who may call; with no key at all every call that needs one is answered 401.
+    /// The API keys; without any key every call that needs one is answered with 401.
     pub api_keys: Arc<ApiKeys>,
-    /// What could not cross the bridge.
+    /// The dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
     /// The versions of the plugins.
     pub plugins: Arc<dyn PluginRoster>,
@@ -46,7 +47,7 @@ pub struct State {
     pub bus_sources: Arc<dyn BusSources>,
 }
 
-/// Every resource of the server. What is no resource is answered 404, and as JSON like every other error.
+/// Every resource of the server. Other paths are answered with 404, in JSON like every other error.
 pub fn router(state: State) -> Router {
     Router::new()
         .route("/v1/channels/{topic}/publish", post(publish::publish))
@@ -69,13 +70,13 @@ pub fn router(state: State) -> Router {
         .with_state(state)
 }
 
-/// A panic is a bug of the server; it costs the one request that met it.
+/// A panic is a bug of the server; it costs only this request.
 fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("an http request panicked");
     Problem::from(Code::Internal).into_response()
 }
 
-/// Counts every answer by its route's pattern; what matched no route is `-`.
+/// Counts every answer by its route's pattern; `-` for requests without a route.
 async fn count(request: Request, next: middleware::Next) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();

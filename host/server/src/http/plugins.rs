@@ -1,5 +1,5 @@
-//! `GET /v1/plugins`: every version of every plugin, and how it fares; `DELETE /v1/plugins/quarantine/{what}`: lets
-//! versions in again that were taken back.
+//! `GET /v1/plugins`: every version of every plugin, and how it does; `DELETE /v1/plugins/quarantine/{what}`: re-admits
+//! versions that were rolled back.
 
 use axum::Json;
 use axum::extract;
@@ -13,7 +13,7 @@ use super::answer::Problem;
 use tidegate_core::config::Permission;
 use tidegate_core::protocol::{Code, Refusal};
 
-/// By name, of one name the active version first: `{ plugins: […] }`.
+/// Sorted by name; for one name the active version comes first: `{ plugins: […] }`.
 pub(super) async fn list(
     extract::State(state): extract::State<State>,
     headers: HeaderMap,
@@ -23,7 +23,7 @@ pub(super) async fn list(
 }
 
 /// `what` is a plugin's name, or 12 or more digits of a component's or a version's digest: `{ cleared: […] }`, each as
-/// in the list. The files are read again at once. 404 when nothing of it is quarantined.
+/// in the list. The files are read again at once. 404 if no such version is quarantined.
 pub(super) async fn clear(
     extract::State(state): extract::State<State>,
     what: Result<Path<String>, PathRejection>,

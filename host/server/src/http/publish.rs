@@ -1,4 +1,4 @@
-//! `POST /v1/channels/{topic}/publish`: a backend's payload through gate 4 to the topic's subscribers.
+//! `POST /v1/channels/{topic}/publish`: takes a backend's payload through gate 4 to the topic's subscribers.
 
 use axum::Json;
 use axum::body::Body;
@@ -25,7 +25,8 @@ pub(super) async fn publish(
     let Path(topic) = topic.map_err(|_| Problem::bad_request("the topic in the path is not UTF-8"))?;
     let limits = state.gates.limits();
     let text = body::read(body, limits.payload_bytes_max, limits).await?;
-    // Once, for what it is and for gate 4: a number out of range, half a surrogate or a key named twice is no value.
+    // Parsed once, for its form and for gate 4: a number out of range, half a surrogate or the same key twice is not a
+    // valid value.
     let read = ReadPayload::parse(text).map_err(|error| Problem::bad_request(error.to_string()))?;
     let publication = state.gates.broadcast(&topic, read)?;
     state.gates.perform(vec![Effect::Deliver(publication)]).await?;

@@ -1,4 +1,4 @@
-//! `POST /v1/revoke`: a user's credentials, one credential, or subscriptions, withdrawn before their time.
+//! `POST /v1/revoke`: ends a user's credentials, one credential, or subscriptions early.
 
 use axum::Json;
 use axum::body::Body;
@@ -13,9 +13,9 @@ use tidegate_core::config::Permission;
 use tidegate_core::flow::revoke::{Revocation, RevokeRequest};
 use tidegate_core::protocol::{Code, Refusal, Unambiguous};
 
-/// `{ user?, token?, topic?, issued_before?, reason? }`, at least one of the first three: 202 `{ revocation, here }` once
-/// it is in force and kept, with what it ended on this node. 503 when it is in force and not kept, or when there is no
-/// room for it; 404 when no channel has the topic.
+/// `{ user?, token?, topic?, issued_before?, reason? }`, at least one of the first three: 202 `{ revocation, here }`
+/// once the revocation is in force and stored, with what it ended on this node. 503 if it is in force but not stored,
+/// or if there is no room for it; 404 if no channel has the topic.
 pub(super) async fn accept(
     extract::State(state): extract::State<State>,
     headers: HeaderMap,
@@ -25,9 +25,9 @@ pub(super) async fn accept(
     let limits = state.gates.limits();
     let text = body::read(body, limits.payload_bytes_max, limits).await?;
     let Unambiguous(fields) = serde_json::from_str(&text).map_err(no_revocation)?;
-    // By way of an object: a list of values in their order would pass for one.
+    // Through an object: a list of values in the right order would be accepted otherwise.
     let fields: Map<String, Value> = serde_json::from_value(fields).map_err(no_revocation)?;
-    // A user whom the caller did not find must not become everybody.
+    // A user whom the caller did not find must not become all users.
     if let Some((name, _)) = fields.iter().find(|(_, value)| value.is_null()) {
         return Err(Problem::bad_request(format!(
             "not a valid revocation: `{name}` is null; leave it out if you do not need it"
@@ -35,7 +35,7 @@ pub(super) async fn accept(
     }
     let request: RevokeRequest = serde_json::from_value(Value::Object(fields)).map_err(no_revocation)?;
     let revocation = state.gates.revocation(request).map_err(|error| Problem::bad_request(error.to_string()))?;
-    // Nobody holds it, and whoever mistyped it would think that nobody does any more.
+    // Nobody holds such a topic, and a caller who mistyped it would think that the revocation worked.
     if revocation.topic.as_ref().is_some_and(|topic| !state.gates.declares(topic)) {
         return Err(Code::UnknownChannel.into());
     }
@@ -59,7 +59,7 @@ fn no_revocation(error: serde_json::Error) -> Problem {
     Problem::bad_request(format!("not a valid revocation: {error}"))
 }
 
-/// What was decided, without what was not asked for.
+/// The revocation, without the keys that were not given.
 fn shown(revocation: &Revocation) -> Value {
     let mut shown = serde_json::to_value(revocation).unwrap_or_default();
     if let Value::Object(fields) = &mut shown {

@@ -1,5 +1,5 @@
-//! Builds a generation aside from what is served: plugins first, for the catalog asks what each can be. A generation is
-//! good as a whole here; where each plugin stands alone it is built by [`each`](super::each).
+//! Builds a generation while the old one serves: plugins first, because the catalog needs their kinds. Here a
+//! generation is valid only as a whole; [`each`](super::each) builds it where each plugin stands alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,23 +16,23 @@ use tidegate_wasm::{Fingerprint, KeptOut, Plugin, PluginHost, PluginSet, PluginS
 /// A generation ready to serve.
 #[derive(Clone)]
 pub struct Built {
-    /// What goes behind the gates.
+    /// Goes behind the gates.
     pub serving: Serving,
-    /// Its plugins, kept by the next generation where they did not change.
+    /// Its plugins; the next generation keeps those that did not change.
     pub plugins: Vec<Arc<Plugin>>,
-    /// What its catalog was compiled from.
+    /// The files that its catalog was compiled from.
     pub sources: Sources,
-    /// Of the files it was built from; `None` when it was built from none, after a plugin was taken back.
+    /// The fingerprint of its files; `None` if it was built without files, after a rollback.
     pub fingerprint: Option<u64>,
-    /// What lies in a plugin's directory and is quarantined: the version of `previous` serves on, or none.
+    /// Quarantined versions in plugins' directories: the version of `previous` serves on, or none.
     pub kept_out: Vec<KeptOut>,
-    /// What was wrong with files that have no part in it. None where a generation is good as a whole.
+    /// Errors in files that are not part of it. Empty where a generation is valid only as a whole.
     pub held_up: Vec<Diagnostic>,
-    /// The plugins that these mistakes are of.
+    /// The plugins with these errors.
     pub rejected: Vec<PluginStatus>,
-    /// The golden vectors of its plugins, where those serve whatever they answer.
+    /// The golden vectors of its plugins, where plugins serve whatever they answer.
     pub vectors: BTreeMap<PluginName, Vec<Arc<SourceFile>>>,
-    /// Those that were not put to their plugins yet.
+    /// The plugins whose vectors did not run yet.
     pub unproven: Vec<Arc<Plugin>>,
 }
 
@@ -52,7 +52,7 @@ impl Built {
         }
     }
 
-    /// Whether nothing would change for anybody if this took the place of another.
+    /// Whether this could replace another generation without any visible change.
     pub(super) fn serves_as(&self, other: &Self) -> bool {
         let same_plugins = self.plugins.len() == other.plugins.len()
             && self.plugins.iter().zip(&other.plugins).all(|(one, other)| Arc::ptr_eq(one, other));
@@ -61,7 +61,7 @@ impl Built {
         !self.held_up.is_empty() && same_plugins && same_files
     }
 
-    /// Goes on serving; of the generation that would serve the same it takes what is known of the files.
+    /// Continues to serve, and takes over what is known of the files from an equal generation.
     pub(super) fn stay(&mut self, next: Self) {
         let Self { fingerprint, held_up, rejected, vectors, unproven, .. } = next;
         *self = Self { fingerprint, held_up, rejected, vectors, unproven, ..self.clone() };
@@ -69,7 +69,7 @@ impl Built {
 }
 
 impl Built {
-    /// Logs what is worth a word in what is declared, unless the generation before had it, too.
+    /// Logs the notes on the declared channels that the generation before did not have.
     pub fn tell_notes(&self, before: Option<&Self>) {
         let told: Vec<String> = before.iter().flat_map(|before| before.notes()).collect();
         self.notes().filter(|note| !told.contains(note)).for_each(|note| telemetry::catalog_note(&note));
@@ -80,12 +80,12 @@ impl Built {
     }
 }
 
-/// Builds a generation. A plugin of `previous` that did not change keeps its warm instances. One whose file is quarantined
-/// holds up nothing else: the first of its name in `previous` serves on; where there is none the plugin is missing, and
-/// what needs it is refused.
+/// Builds a generation. A plugin of `previous` that did not change keeps its warm instances. A quarantined version does
+/// not stop the rest: the first of its name in `previous` serves on; if there is none, the plugin is missing, and
+/// requests that need it are refused.
 ///
 /// # Errors
-/// Every mistake of every file: plugins, manifests and bridge in one run.
+/// All errors of all files: plugins, manifests and bridge in one run.
 pub async fn build(
     host: &PluginHost,
     read: Read,
@@ -117,7 +117,7 @@ pub async fn build(
             continue;
         }
         let loaded = match unchanged {
-            // What it must answer may have changed alone.
+            // Perhaps only its vectors have changed.
             Some(plugin) => host.prove(&plugin, &source.vectors).await.map(|()| plugin),
             None => host.load(source).await,
         };
@@ -142,18 +142,18 @@ pub async fn build(
     }
 }
 
-/// What each plugin can be.
+/// The kinds of each plugin.
 pub(super) fn kinds(plugins: &[Arc<Plugin>]) -> BTreeMap<PluginName, channels::PluginKinds> {
     plugins.iter().map(|plugin| (plugin.name().clone(), plugin.kinds())).collect()
 }
 
-/// The plugin that was loaded from these very files, if there is one.
+/// The plugin that was loaded from exactly these files, if there is one.
 fn unchanged(previous: &[Arc<Plugin>], source: &PluginSource) -> Option<Arc<Plugin>> {
     previous.iter().find(|plugin| *plugin.name() == source.name)?;
     of_fingerprint(previous, &source.name, &Fingerprint::of(&source.manifest.text, &source.component))
 }
 
-/// The plugin of this name that is made of this, if there is one.
+/// The plugin with this name and fingerprint, if there is one.
 pub(super) fn of_fingerprint(
     previous: &[Arc<Plugin>],
     name: &PluginName,

@@ -1,5 +1,5 @@
-//! Builds a generation in which each plugin stands alone, as somebody who writes plugins wants it: what is good goes
-//! live, what is bad serves as it was before, and golden vectors hold nothing up.
+//! Builds a generation in which each plugin stands alone, for people who write plugins: valid parts go live, parts with
+//! errors stay as they were, and failed golden vectors stop nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use tidegate_core::config::Diagnostic;
 use tidegate_core::protocol::{Generation, PluginName};
 use tidegate_wasm::{Plugin, PluginHost};
 
-/// Builds a generation. Of a plugin that cannot be had the version of `current` goes on; where there is none the plugin
-/// is missing, and what needs it is refused. Manifests and the bridge table are one thing: a mistake in any of them
-/// leaves all of them as they are in `current`.
+/// Builds a generation. If a plugin cannot be loaded, its version of `current` serves on; if there is none, the plugin
+/// is missing, and requests that need it are refused. Manifests and the bridge table belong together: an error in any
+/// of them leaves all of them as in `current`.
 ///
 /// # Errors
-/// The mistakes of the manifests and the bridge table, where `current` has none to go on with.
+/// The errors of the manifests and the bridge table, if `current` has none to continue with.
 pub async fn build_each(
     host: &PluginHost,
     paths: &Paths,
@@ -30,12 +30,12 @@ pub async fn build_each(
     let candidates = candidates(&read.plugins);
     let previous: &[Arc<Plugin>] = current.map_or(&[], |current| &current.plugins);
     let Read { manifests, schemas, bridge, named, plugins: found, unread, mistakes: mut held_up, .. } = read;
-    // What stands in a file that could not be read would be missed in the others.
+    // The other files may refer to content of a file that could not be read.
     let is_whole = held_up.is_empty();
     let wanted = Sources { manifests, schemas, bridge, named, ..Sources::default() };
     let (mut there, mut vectors) = (There::default(), BTreeMap::new());
     for Unread { name, mut mistakes, is_unbuilt } in unread {
-        // Whoever builds it tells how that goes.
+        // Whoever builds it reports the result.
         if !is_unbuilt {
             held_up.append(&mut mistakes);
         }
@@ -75,15 +75,15 @@ pub async fn build_each(
     Ok(Built { fingerprint, held_up, rejected, vectors, unproven, ..Built::new(catalog, plugins, sources) })
 }
 
-/// The plugins there are for a generation.
+/// The plugins for a generation.
 #[derive(Clone, Default)]
 struct There {
     plugins: Vec<Arc<Plugin>>,
-    /// Those of which there is no version at all.
+    /// Plugins without any version.
     missing: Vec<PluginName>,
 }
 
-/// Plugins and what is declared, made one.
+/// Plugins and declared channels that fit together.
 struct Fitted {
     catalog: Catalog,
     plugins: Vec<Arc<Plugin>>,
@@ -91,7 +91,7 @@ struct Fitted {
 }
 
 impl There {
-    /// Has the version before go on, if there is one.
+    /// Lets the version before serve on, if there is one.
     fn stand_in(&mut self, name: PluginName, previous: &[Arc<Plugin>]) {
         match previous.iter().find(|plugin| *plugin.name() == name) {
             Some(plugin) => self.plugins.push(plugin.clone()),
@@ -99,8 +99,8 @@ impl There {
         }
     }
 
-    /// Makes one of what is wanted and of the plugins there are. A plugin that changed and no longer fits goes back;
-    /// where none changed, what is wanted is at fault, and what is declared now stays.
+    /// Fits the new channels and the plugins together. A changed plugin that no longer fits goes back to its earlier
+    /// version; if no plugin changed, the new channels have the error, and the present ones stay.
     fn fit(
         self,
         wanted: Option<&Sources>,
@@ -125,8 +125,8 @@ impl There {
         fitting.compile(&current.sources, generation).ok()
     }
 
-    /// Has the version before stand in for every plugin that what is declared cannot have. One that has none which fits
-    /// is missing, where that is to be; else there is no fit.
+    /// Replaces every plugin that the channels cannot use with its earlier version. A plugin without a fitting version
+    /// is missing, if that is allowed; otherwise there is no fit.
     fn fitting(self, declared: &Sources, previous: &[Arc<Plugin>], may_miss: bool) -> Option<Self> {
         let names: Vec<PluginName> = self.names().cloned().collect();
         let fits = |plugin: &Arc<Plugin>| {
@@ -147,7 +147,7 @@ impl There {
         Some(fitting)
     }
 
-    /// With those that are in no directory any more, for what is declared may name them.
+    /// Adds plugins whose directories are gone, because the channels may name them.
     fn and_gone(mut self, current: &Built) -> Self {
         let is_there = |there: &Self, name: &PluginName| there.names().any(|known| known == name);
         for plugin in &current.plugins {
@@ -174,7 +174,7 @@ impl There {
     }
 }
 
-/// What is declared, with these plugins.
+/// The channels, compiled with these plugins.
 fn compiled(
     declared: &Sources,
     plugins: BTreeMap<PluginName, PluginKinds>,
@@ -185,10 +185,10 @@ fn compiled(
     Ok((channels::compile(&sources, generation)?, sources))
 }
 
-/// The mistakes of the manifests and the bridge table alone: of plugins nothing is known but that they are there.
+/// The errors of the manifests and the bridge table alone: every plugin is assumed to exist.
 ///
 /// # Errors
-/// Every mistake.
+/// All errors.
 pub fn judge_declared(read: Read) -> Result<(), Vec<Diagnostic>> {
     let Read { manifests, schemas, bridge, named, plugins, unread, missed, mut mistakes } = read;
     let unloadable = plugins.into_iter().map(|plugin| plugin.name).chain(unread.into_iter().map(|plugin| plugin.name));

@@ -1,4 +1,4 @@
-//! What of the file system matters to a generation: the directories it is read from, and every link on the way to a file.
+//! The parts of the file system that a generation depends on: its directories, and every link on the way to a file.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,24 +8,24 @@ use super::Paths;
 use super::links::{Way, way};
 use super::read::{DEPTH_MAX, PLUGIN_VECTORS, is_hidden};
 
-/// Real paths, as events of the file system have them.
+/// Real paths, as in the events of the file system.
 #[derive(Debug, Default)]
 pub(super) struct Interest {
     /// Directories in which every change matters.
     whole: BTreeSet<PathBuf>,
-    /// Files, directories and links that matter wherever they stand: in a directory beside others that do not.
+    /// Files, directories and links that matter on their own, in a directory with others that do not.
     names: BTreeSet<PathBuf>,
 }
 
 impl Interest {
-    /// What matters now; a link that leads elsewhere later makes it another one.
+    /// What matters now; it changes when a link leads elsewhere.
     pub(super) fn of(paths: &Paths) -> Self {
         let mut interest = Self::default();
         interest.lead_to(&paths.bridge);
         let channels = interest.lead_to(&paths.channels);
         interest.below(&channels, DEPTH_MAX, &channels);
         let plugins = interest.lead_to(&paths.plugins);
-        // Not recursive: below a plugin's directory lie build trees of thousands of files.
+        // Not recursive: below a plugin's directory there are build trees of thousands of files.
         for plugin in interest.directory(&plugins) {
             interest.directory(&plugin);
             let vectors = interest.lead_to(&plugin.join(PLUGIN_VECTORS));
@@ -34,13 +34,13 @@ impl Interest {
         interest
     }
 
-    /// What is to be watched for it. A directory that is taken away and made anew shows only in the one around it.
+    /// The directories to watch. If a directory is deleted and created again, only the directory around it shows that.
     pub(super) fn directories(&self) -> BTreeSet<PathBuf> {
         let around = self.names.iter().filter_map(|name| name.parent()).map(PathBuf::from);
         self.whole.iter().cloned().chain(around).filter(|path| path.is_dir()).collect()
     }
 
-    /// Whether a change of these paths matters; of none, something was missed.
+    /// Whether a change of these paths matters; an empty list means that changes were missed.
     pub(super) fn is_touched_by(&self, changed: &[PathBuf]) -> bool {
         let matters = |path: &PathBuf| {
             self.names.contains(path) || path.parent().is_some_and(|directory| self.whole.contains(directory))
@@ -48,7 +48,7 @@ impl Interest {
         changed.is_empty() || changed.iter().any(matters)
     }
 
-    /// Notes every link on the way to a path, and its end, which it returns.
+    /// Adds every link on the way to a path, and returns the path's end.
     fn lead_to(&mut self, path: &Path) -> PathBuf {
         let Way { links, end } = way(path);
         self.names.extend(links);
@@ -56,7 +56,7 @@ impl Interest {
         end
     }
 
-    /// Notes a directory; returns the directories in it, and those that links in it lead to.
+    /// Adds a directory; returns the directories in it, including those behind links.
     fn directory(&mut self, directory: &Path) -> Vec<PathBuf> {
         let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
         if !self.whole.insert(directory.to_path_buf()) {
@@ -67,7 +67,7 @@ impl Interest {
         ends.filter(|end| end.is_dir()).collect()
     }
 
-    /// Notes a directory and those below it, but for what links lead to elsewhere.
+    /// Adds a directory and those below it, except behind links that lead elsewhere.
     fn below(&mut self, directory: &Path, depth: usize, home: &Path) {
         for child in self.directory(directory) {
             if depth > 0 && child.starts_with(home) {

@@ -1,5 +1,5 @@
-//! Links among the files of a generation. Those that stay inside a directory are followed, as the ones of a mounted volume
-//! are: `order.json -> ..data/order.json`, `..data -> ..2026_11_29`. A link out of it is a mistake.
+//! Links among the files of a generation. Links that stay inside a directory are followed, like those of a mounted
+//! volume: `order.json -> ..data/order.json`, `..data -> ..2026_11_29`. A link that leads out of it is an error.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -9,10 +9,10 @@ use std::{env, fs, io};
 /// Most links on the way to one file, as Linux has it.
 const LINKS_MAX: usize = 40;
 
-/// Where files may lead: a directory, which may be a link itself.
+/// A directory that files must stay in; it may be a link itself.
 #[derive(Debug, Clone)]
 pub(super) struct Home {
-    /// As messages name it.
+    /// The name for messages.
     name: PathBuf,
     real: Vec<PathBuf>,
 }
@@ -23,16 +23,16 @@ impl Home {
         Self { name: directory.to_path_buf(), real: directory.canonicalize().into_iter().collect() }
     }
 
-    /// Or this one.
+    /// Also allows this directory.
     pub(super) fn or(mut self, directory: &Path) -> Self {
         self.real.extend(directory.canonicalize());
         self
     }
 
-    /// Where a path leads.
+    /// The real path behind a path.
     ///
     /// # Errors
-    /// When it leads nowhere, or out of the directory: [`LeadsOut`] then.
+    /// If it leads nowhere, or out of the directory ([`LeadsOut`]).
     pub(super) fn real(&self, path: &Path) -> io::Result<PathBuf> {
         let real = path.canonicalize()?;
         if self.real.iter().any(|home| real.starts_with(home)) {
@@ -42,7 +42,7 @@ impl Home {
     }
 }
 
-/// A link that leads out of the directory it stands in.
+/// A link that leads out of its directory.
 #[derive(Debug, thiserror::Error)]
 #[error("it is a link that leads out of `{}`", directory.display())]
 pub(super) struct LeadsOut {
@@ -51,24 +51,24 @@ pub(super) struct LeadsOut {
 }
 
 impl LeadsOut {
-    /// The way out of it.
+    /// The hint for it.
     pub(super) const HINT: &str = "replace it with a copy, or make the whole directory a link: links to files may lead only to places inside the directory";
 
-    /// Whether an error is of a link to a directory elsewhere.
+    /// Whether an error is about a link to a directory elsewhere.
     pub(super) fn is_of_directory(error: &io::Error) -> bool {
         Self::of(error).is_some_and(|out| out.is_directory)
     }
 
-    /// What an error says of a link that leads out.
+    /// The link of an error, if it leads out.
     pub(super) fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
 }
 
-/// The way to a file or a directory, which need not be there.
+/// The way to a file or a directory, which need not exist.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Way {
-    /// Every link on it, by the real path of the directory it stands in.
+    /// Every link on it, by the real path of the link's directory.
     pub(super) links: Vec<PathBuf>,
     /// Where it ends.
     pub(super) end: PathBuf,
@@ -85,7 +85,7 @@ pub(super) fn way(path: &Path) -> Way {
             way.end.pop();
             continue;
         }
-        // An absolute step begins anew.
+        // An absolute step starts over.
         way.end.push(&step);
         if way.links.len() < LINKS_MAX
             && let Ok(target) = fs::read_link(&way.end)

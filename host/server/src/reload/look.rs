@@ -1,18 +1,18 @@
-//! What directories look like from outside, for when the system tells of no change: looked at every few seconds, two looks
-//! say what changed between them.
+//! A snapshot of directories, for systems that do not report changes: it is taken every few seconds, and the difference
+//! of two shows what changed between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// One look at what lies in directories, not below them.
+/// A snapshot of the entries of directories, not below them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Look {
     entries: BTreeMap<PathBuf, Seen>,
 }
 
-/// What a change of an entry shows in.
+/// The properties that show a change of an entry.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
     File {
@@ -21,22 +21,22 @@ enum Seen {
         modified_ns: i128,
         changed_ns: i128,
     },
-    /// Its own entries are looked at where they matter.
+    /// Its own entries are checked if they matter.
     Directory {
         inode: u64,
     },
-    /// It is there, and leads nowhere.
+    /// It exists, but leads nowhere.
     Nothing,
 }
 
 impl Look {
-    /// Looks. What cannot be read is as good as empty.
+    /// Takes a snapshot. An unreadable directory counts as empty.
     pub(super) fn at(directories: &BTreeSet<PathBuf>) -> Self {
         let entries = directories.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten();
         Self { entries: entries.map(|entry| entry.path()).map(|path| (path.clone(), Seen::of(&path))).collect() }
     }
 
-    /// The paths that came, went or changed between another look and this one.
+    /// The paths that were created, deleted or changed between another snapshot and this one.
     pub(super) fn changed_since(&self, before: &Self) -> Vec<PathBuf> {
         let came = self.entries.iter().filter(|(path, seen)| before.entries.get(*path) != Some(*seen));
         let went = before.entries.keys().filter(|path| !self.entries.contains_key(*path));
@@ -45,7 +45,7 @@ impl Look {
 }
 
 impl Seen {
-    /// Of what a link leads to: a link that was turned elsewhere has another inode behind it.
+    /// The properties of a link's target: a changed link has another inode behind it.
     fn of(path: &Path) -> Self {
         let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
         match fs::metadata(path) {
@@ -80,7 +80,7 @@ mod tests {
         let before = Look::at(&directories);
         assert_eq!(Look::at(&directories).changed_since(&before), Vec::<PathBuf>::new());
 
-        // As long as before: only the time tells.
+        // The same length as before: only the time differs.
         fs::write(at("changed"), "TEXT").unwrap();
         fs::write(at("came"), "text").unwrap();
         fs::write(at("directory/within"), "text").unwrap();

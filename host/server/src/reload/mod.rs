@@ -1,7 +1,7 @@
-//! Watch → read → build → swap. A start is a reload from an empty catalog; any error keeps the old generation. A plugin
-//! that fails after the swap is taken back: the version before serves again, and the one that failed is quarantined.
-//! Where each plugin stands alone ([`Terms::EachAlone`]) what is good is swapped whatever else is bad, and nothing is
-//! taken back.
+//! Watch → read → build → swap. A start is a reload from an empty catalog; after any error the old generation stays. A
+//! plugin that fails after the swap is rolled back: the version before serves again, and the failed one is quarantined.
+//! Where each plugin stands alone ([`Terms::EachAlone`]), valid parts are swapped whatever else has errors, and nothing
+//! is rolled back.
 
 mod build;
 mod each;
@@ -39,24 +39,24 @@ use tidegate_core::protocol::Generation;
 use tidegate_core::telemetry;
 use tidegate_wasm::{KeptOut, PluginHost, Quarantined, Roster};
 
-/// Editors and compilers write in bursts: a change is taken up once nothing has changed for this long…
+/// Editors and compilers write in bursts: a change is handled once nothing has changed for this long…
 const QUIET: Duration = Duration::from_millis(200);
 /// …or this long after the first change of the burst.
 const QUIET_MAX: Duration = Duration::from_secs(2);
 
-/// Most files of one reload that the log tells of.
+/// Most files of one reload that the log names.
 const FILES_TOLD_MAX: usize = 20;
-/// The same as `QUIET` where somebody waits who just saved a file.
+/// The same as `QUIET`, but for an author who waits after saving a file.
 const QUIET_FOR_AUTHORS: Duration = Duration::from_millis(40);
 
-/// What a mistake in a file holds up.
+/// What an error in a file holds up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Terms {
-    /// Everything: a generation is good as a whole, or the one before serves on. A version that fails is taken back.
+    /// Everything: a generation is valid as a whole, or the one before serves on. A failing version is rolled back.
     #[default]
     Whole,
-    /// Itself alone: what is good goes live, what is bad serves as it was before, and golden vectors that are answered
-    /// otherwise are told and hold nothing up. A version that fails is told and serves on.
+    /// Only itself: valid parts go live, parts with errors stay as they were, and failed golden vectors are reported
+    /// but stop nothing. A failing version is reported and serves on.
     EachAlone,
 }
 
@@ -69,7 +69,7 @@ pub enum Trigger {
     Asked,
 }
 
-/// Keeps what is served in step with the files.
+/// Keeps the served generation up to date with the files.
 pub struct Reloader {
     /// Where the files are.
     pub paths: Paths,
@@ -77,30 +77,30 @@ pub struct Reloader {
     pub host: Arc<PluginHost>,
     /// What is swapped.
     pub gates: Arc<Gates>,
-    /// Told which versions serve and which could not be had.
+    /// Keeps the list of serving and rejected versions.
     pub roster: Arc<Roster>,
-    /// When a new version of a plugin is taken back.
+    /// When to roll a new plugin version back.
     pub rollback: Rollback,
-    /// What a mistake holds up.
+    /// What an error holds up.
     pub terms: Terms,
 }
 
-/// Who hears of what becomes of reloads.
+/// Receives the results of reloads.
 pub struct Told<A, R, W> {
-    /// After each swap, with the new generation in force.
+    /// Called after each swap, with the new generation in force.
     pub applied: A,
-    /// Every mistake that held up a reload, or a part of it. Mistakes that are still the same are not told again.
+    /// Called with every error that held up a reload, or a part of it. Unchanged errors are not reported again.
     pub rejected: R,
-    /// What is answered otherwise than golden vectors say, and serves all the same.
+    /// Called with failed golden vectors of plugins that serve nevertheless.
     pub warned: W,
 }
 
 /// Why there is something to do.
 enum Woken {
     Triggered(Trigger),
-    /// A version on probation fails, or one has stood its time.
+    /// A version on probation failed, or one has ended its probation.
     Failed,
-    /// What a plugin that serves makes of its golden vectors.
+    /// The result of a serving plugin's golden vectors.
     Proven(Result<(), Vec<Diagnostic>>),
     Ended,
 }
@@ -109,12 +109,12 @@ enum Woken {
 struct State {
     current: Built,
     standby: Standby,
-    /// Why the last reload was not applied; empty when it was.
+    /// Why the last reload was not applied; empty if it was.
     rejected: Vec<Diagnostic>,
 }
 
 impl Reloader {
-    /// Takes up changes until `shutdown`, and takes back the plugins that fail after one.
+    /// Handles changes until `shutdown`, and rolls back plugins that fail after one.
     pub async fn run(
         self,
         current: Built,
@@ -134,7 +134,7 @@ impl Reloader {
                 trigger = triggers.recv() => trigger.map_or(Woken::Ended, Woken::Triggered),
                 () = self.host.quarantine().cleared() => Woken::Triggered(Trigger::Asked),
                 () = state.standby.changed() => Woken::Failed,
-                // A save comes first: then they are asked again.
+                // A saved file has priority: the vectors run again afterwards.
                 proven = self.prove(&state.current), if !state.current.unproven.is_empty() => Woken::Proven(proven),
                 () = shutdown.cancelled() => Woken::Ended,
             };
@@ -154,7 +154,8 @@ impl Reloader {
                 }
             };
             let outcome = loop {
-                // What fails is taken back at once, whatever is being compiled; then what was read is built on that.
+                // A failed version is rolled back at once, whatever is being compiled; then the files that were read
+                // are built on that.
                 tokio::select! {
                     () = state.standby.changed() => {}
                     outcome = self.settled(&mut triggers, watcher.as_ref(), &state, trigger) => break outcome,
@@ -165,7 +166,7 @@ impl Reloader {
         }
     }
 
-    /// Waits for the end of a burst of changes, and tries what there is then.
+    /// Waits for the end of a burst of changes, and then tries the present files.
     async fn settled(
         &self,
         triggers: &mut mpsc::Receiver<Trigger>,
@@ -175,7 +176,7 @@ impl Reloader {
     ) -> (Instant, Result<Option<Built>, Vec<Diagnostic>>) {
         settle(triggers, self.terms).await;
         if let Some(watcher) = watcher {
-            // Before anything is read: what changes from here on is a trigger of its own.
+            // Before reading anything: every change from here on is a trigger of its own.
             watcher.follow(&self.paths);
         }
         let started = Instant::now();
@@ -194,7 +195,7 @@ impl Reloader {
         let is_news = |mistake: &&Diagnostic| trigger == Trigger::Asked || !before.contains(mistake);
         match outcome {
             Ok(None) => {
-                // What was rejected before is taken back.
+                // The files match again what is served: the earlier rejection is void.
                 self.serve(state);
                 if !before.is_empty() && state.current.held_up.is_empty() {
                     telemetry::reload_reverted(state.current.serving.catalog.generation().0);
@@ -213,7 +214,7 @@ impl Reloader {
                 }
             }
             Err(mistakes) => {
-                // The same files, looked at again: one save is several changes of a directory.
+                // The same files again: one save causes several changes of a directory.
                 let is_told = trigger == Trigger::Files && mistakes == before;
                 if !is_told {
                     reject(&mistakes, &told.rejected);
@@ -235,22 +236,22 @@ impl Reloader {
         applied(generation);
     }
 
-    /// Puts golden vectors to the last of the plugins that serve already and were not asked them.
+    /// Runs the golden vectors of the last serving plugin whose vectors did not run yet.
     async fn prove(&self, current: &Built) -> Result<(), Vec<Diagnostic>> {
         let Some(plugin) = current.unproven.last() else { return Ok(()) };
         let Some(vectors) = current.vectors.get(plugin.name()) else { return Ok(()) };
         self.host.prove(plugin, vectors).await
     }
 
-    /// Has the roster tell what serves.
+    /// Updates the roster with what serves.
     fn serve(&self, state: &State) {
         self.roster.serve(&state.current.plugins, state.standby.plugins());
         let kept_out = state.current.kept_out.iter().map(KeptOut::status);
         self.roster.reject(kept_out.chain(state.current.rejected.iter().cloned()).collect());
     }
 
-    /// Puts the version before in the place of every plugin that failed on probation, and lets those go that stood by
-    /// long enough.
+    /// Replaces every plugin that failed on probation with the version before, and drops the standby versions whose
+    /// time has ended.
     async fn take_back(&self, state: &mut State, applied: impl Fn(Generation)) {
         while let Some((bad, good)) = state.standby.take_failed(&state.current.plugins) {
             let Some(good) = good else {
@@ -281,13 +282,13 @@ impl Reloader {
         self.roster.stand_by(state.standby.plugins());
     }
 
-    /// Writes down that a version is not let in again.
+    /// Quarantines a version.
     async fn keep_out(&self, entry: Quarantined) {
         let quarantine = self.host.quarantine().clone();
         let _ = tokio::task::spawn_blocking(move || quarantine.add(entry)).await;
     }
 
-    /// Reads and builds the next generation aside; `None` when nothing changed.
+    /// Reads and builds the next generation while the present one serves; `None` if nothing changed.
     async fn attempt(&self, state: &State, trigger: Trigger) -> Result<Option<Built>, Vec<Diagnostic>> {
         let current = &state.current;
         let (paths, quarantine) = (self.paths.clone(), self.host.quarantine().clone());
@@ -309,14 +310,14 @@ impl Reloader {
         built.map(Some).map_err(|mistakes| self.reject(&candidates, mistakes))
     }
 
-    /// Has the roster tell of the plugins that could not be had.
+    /// Updates the roster with the plugins that could not be loaded.
     fn reject(&self, candidates: &Candidates, mistakes: Vec<Diagnostic>) -> Vec<Diagnostic> {
         self.roster.reject(rejected::rejected(&self.paths.plugins, candidates, &mistakes));
         mistakes
     }
 }
 
-/// Tells of mistakes, of each file by itself.
+/// Reports errors, separately for each file.
 fn reject(mistakes: &[Diagnostic], rejected: impl Fn(&[Diagnostic])) {
     let first = mistakes.first().map(|mistake| mistake.summary()).unwrap_or_default();
     telemetry::reload_rejected(mistakes.len(), &first);

@@ -1,4 +1,4 @@
-//! Reads every file a generation is built from. What cannot be read is a diagnostic, not a panic and not a guess.
+//! Reads every file that a generation is built from. An unreadable file is a diagnostic, not a panic and not a guess.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
@@ -17,9 +17,9 @@ use tidegate_wasm::{PluginSource, Vector};
 
 /// Largest manifest or schema file read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// Deepest directory below `channels/` that is looked at for schemas.
+/// The deepest level below `channels/` at which schemas are read.
 pub(super) const DEPTH_MAX: usize = 8;
-/// Most files and directories below `channels/` that are looked at: links may lead to one directory in many ways.
+/// Most files and directories below `channels/`: links may lead to one directory in many ways.
 const ENTRIES_MAX: usize = 50_000;
 /// The file that makes a directory a plugin.
 const PLUGIN_MANIFEST: &str = "plugin.yaml";
@@ -33,7 +33,7 @@ const CHANNEL_EXAMPLES: &str = "tests";
 pub struct Paths {
     /// The manifests and their schemas.
     pub channels: PathBuf,
-    /// One directory a plugin.
+    /// The directory with one directory for each plugin.
     pub plugins: PathBuf,
     /// The bridge table.
     pub bridge: PathBuf,
@@ -41,24 +41,24 @@ pub struct Paths {
     pub named: Vec<NamedPlugin>,
 }
 
-/// Everything read, nothing judged.
+/// The files as read, not checked.
 #[derive(Debug, Clone, Default)]
 pub struct Read {
     /// `channels/*.yaml`, by path.
     pub manifests: Vec<Arc<SourceFile>>,
     /// Schema files by their path below `channels/`.
     pub schemas: BTreeMap<String, Arc<SourceFile>>,
-    /// The bridge table, when there is one.
+    /// The bridge table, if there is one.
     pub bridge: Option<Arc<SourceFile>>,
     /// Every plugin.
     pub plugins: Vec<PluginSource>,
     /// Plugins that must be among them.
     pub named: Vec<NamedPlugin>,
-    /// Plugins that are there and could not be read.
+    /// Plugins that exist but could not be read.
     pub unread: Vec<Unread>,
-    /// What else could not be read, as far as others may name what stands in it.
+    /// Other unreadable files, as far as other files may refer to their content.
     pub missed: UnreadFiles,
-    /// Everything else that could not be read.
+    /// All other errors of reading.
     pub mistakes: Vec<Diagnostic>,
 }
 
@@ -69,12 +69,12 @@ pub struct Unread {
     pub name: PluginName,
     /// Why.
     pub mistakes: Vec<Diagnostic>,
-    /// Whether its component is not there and its `build` would make it.
+    /// Whether its component is missing and its `build` would create it.
     pub is_unbuilt: bool,
 }
 
 impl Read {
-    /// Equal for equal contents, so that a touched file is no reload.
+    /// Equal contents give equal fingerprints, so that a file with a new time but the same content causes no reload.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -94,7 +94,7 @@ impl Read {
     }
 }
 
-/// Reads all of it. What could not be read stands in it, too: one file hides no mistake of another.
+/// Reads all files. The result also has the errors: one file hides no error of another.
 #[must_use]
 pub fn read(paths: &Paths) -> Read {
     let mut found = Read { named: paths.named.clone(), ..Read::default() };
@@ -109,7 +109,7 @@ pub fn read(paths: &Paths) -> Read {
     Read { mistakes, ..found }
 }
 
-/// Reads the manifests and their schemas alone.
+/// Reads only the manifests and their schemas.
 ///
 /// # Errors
 /// Every file and directory that could not be read.
@@ -155,7 +155,7 @@ struct Schemas<'a> {
 }
 
 impl Schemas<'_> {
-    /// Reads those of a directory; `above` are the real paths of the directories around it.
+    /// Reads the schemas of a directory; `above` holds the real paths of the directories around it.
     fn read(&mut self, directory: &Path, above: &mut Vec<PathBuf>) {
         let Ok(entries) = sorted_entries(directory) else { return };
         for path in entries {
@@ -178,7 +178,7 @@ impl Schemas<'_> {
         }
     }
 
-    /// A link to a directory around it leads to nothing new.
+    /// A link to a surrounding directory leads to nothing new.
     fn below(&mut self, path: &Path, real: PathBuf, above: &mut Vec<PathBuf>) {
         if above.len() <= DEPTH_MAX && !above.contains(&real) {
             above.push(real);
@@ -212,7 +212,7 @@ fn read_plugins(directory: &Path, found: &mut Read, mistakes: &mut Vec<Diagnosti
         }
     };
     for plugin in entries {
-        // A link that leads nowhere is a plugin, too, with a mistake.
+        // A link that leads nowhere counts as a plugin, too, with an error.
         if fs::symlink_metadata(plugin.join(PLUGIN_MANIFEST)).is_err() {
             continue;
         }
@@ -232,10 +232,10 @@ fn is_unbuilt(directory: &Path) -> bool {
     manifest.is_some_and(|manifest| manifest.build.is_some() && !directory.join(&manifest.component).exists())
 }
 
-/// Reads the plugin of a directory: its `plugin.yaml`, the component that names, and its golden vectors.
+/// Reads the plugin of a directory: its `plugin.yaml`, its component, and its golden vectors.
 ///
 /// # Errors
-/// Every file that cannot be read, and what is wrong with the others as they stand.
+/// Every file that cannot be read, and the errors of the others.
 pub fn read_plugin(directory: &Path) -> Result<PluginSource, Vec<Diagnostic>> {
     let (path, home) = (directory.join(PLUGIN_MANIFEST), plugin_home(directory));
     let manifest = home.real(&path).and_then(|_| read_text(&path));
@@ -258,7 +258,7 @@ pub fn read_plugin(directory: &Path) -> Result<PluginSource, Vec<Diagnostic>> {
     }
 }
 
-/// The name of the plugin in a directory: the directory's own, or that of a link to it.
+/// The name of the plugin in a directory: the directory's own name, or that of a link to it.
 #[must_use]
 pub fn plugin_name(directory: &Path) -> PluginName {
     // `.` has no name of its own.
@@ -267,16 +267,16 @@ pub fn plugin_name(directory: &Path) -> PluginName {
     PluginName::new(name.unwrap_or_default().to_string_lossy())
 }
 
-/// Where the files of a plugin may be: in its directory, and in the one of all plugins.
+/// The directories that a plugin's files may be in: its own, and that of all plugins.
 fn plugin_home(directory: &Path) -> Home {
     let absolute = std::path::absolute(directory).unwrap_or_default();
     Home::of(directory).or(absolute.parent().unwrap_or(directory))
 }
 
-/// Reads a component that no `plugin.yaml` names.
+/// Reads a component without a `plugin.yaml`.
 ///
 /// # Errors
-/// The file system's.
+/// The file system's error.
 pub fn read_component_file(path: &Path) -> io::Result<Vec<u8>> {
     read_bounded(path)
 }
@@ -297,7 +297,7 @@ pub fn read_channel_examples(channels: &Path) -> Result<Vec<Arc<SourceFile>>, Ve
     read_json(&channels.join(CHANNEL_EXAMPLES), "example", &Home::of(channels))
 }
 
-/// Every JSON file of a directory; none where there is no directory.
+/// Every JSON file of a directory; none if there is no directory.
 fn read_json(directory: &Path, what: &str, home: &Home) -> Result<Vec<Arc<SourceFile>>, Vec<Diagnostic>> {
     let entries = match sorted_entries(directory) {
         Ok(entries) => entries,
@@ -320,7 +320,7 @@ fn read_component(
     manifest: Arc<SourceFile>,
 ) -> Result<PluginSource, Vec<Diagnostic>> {
     let mistakes = || tidegate_wasm::read_manifest(&manifest).err().unwrap_or_default();
-    // Whatever else is wrong with the manifest, which is judged when the plugin is loaded.
+    // Whatever other errors the manifest has: they are reported when the plugin is loaded.
     let Some((component, build)) = tidegate_wasm::component_named(&manifest) else { return Err(mistakes()) };
     let path = directory.join(&component);
     match plugin_home(directory).real(&path).and_then(|_| read_bounded(&path)) {
@@ -340,8 +340,8 @@ fn read_component(
     }
 }
 
-/// One byte more than a component may have, at most, whatever is written to the file meanwhile. What is larger already is
-/// refused unread: nobody takes its digest.
+/// Reads at most one byte more than a component may have, even if the file grows meanwhile. A file that is too large
+/// from the beginning is not read: nobody needs its digest.
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let bytes_max = tidegate_wasm::COMPONENT_BYTES_MAX as u64;
     let file = fs::File::open(path)?;
@@ -359,7 +359,8 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     path.extension().is_some_and(|extension| extensions.iter().any(|one| extension == *one))
 }
 
-/// Whether a name begins with a dot: an editor's file, or one of a volume's (`..data`), whose files have other names, too.
+/// Whether a name begins with a dot: an editor's file, or a mounted volume's file (`..data`), which has another name,
+/// too.
 #[must_use]
 pub fn is_hidden(path: &Path) -> bool {
     path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'))
@@ -373,7 +374,7 @@ fn sorted_entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(entries)
 }
 
-/// Reads a file that is at home there; `None` when it is something else than a file.
+/// Reads a file that stays in its directory; `None` if it is not a file.
 fn read_file(home: &Home, path: &Path) -> io::Result<Option<Arc<SourceFile>>> {
     if home.real(path)?.is_file() { read_text(path).map(Some) } else { Ok(None) }
 }
@@ -396,8 +397,8 @@ fn relative(root: &Path, path: &Path) -> String {
     parts.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect::<Vec<_>>().join("/")
 }
 
-/// The path as a person would type it: without `config/../`, relative to the working directory where it is below it. Of a
-/// link its own: where it leads changes.
+/// The path as a person would type it: without `config/../`, and relative to the working directory if it is below it.
+/// For a link the link's own path, because its target changes.
 fn show(path: &Path) -> String {
     let mut full = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     if full.components().any(|step| step == Component::ParentDir) {

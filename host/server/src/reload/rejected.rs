@@ -1,4 +1,4 @@
-//! Which plugins a reload wanted and could not have, and why.
+//! The plugins that a reload could not load, and why.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,10 +8,10 @@ use tidegate_core::flow::ports::{Clock as _, PluginState, PluginStatus, SystemCl
 use tidegate_core::protocol::PluginName;
 use tidegate_wasm::{Fingerprint, PluginSource};
 
-/// Most reasons that are kept of one plugin.
+/// Most reasons that are kept for one plugin.
 const REASONS_MAX: usize = 8;
 
-/// What the candidates of a reload are made of; of one that could not be read nothing is known.
+/// The fingerprints of a reload's candidates; unreadable plugins are missing.
 pub(super) type Candidates = BTreeMap<PluginName, Fingerprint>;
 
 /// What would be loaded from these files.
@@ -20,7 +20,7 @@ pub(super) fn candidates(sources: &[PluginSource]) -> Candidates {
     sources.iter().map(|source| (source.name.clone(), fingerprint(source))).collect()
 }
 
-/// The plugins whose own files hold mistakes.
+/// The plugins with errors in their own files.
 pub(super) fn rejected(plugins: &Path, candidates: &Candidates, mistakes: &[Diagnostic]) -> Vec<PluginStatus> {
     let mut reasons: BTreeMap<PluginName, Vec<String>> = BTreeMap::new();
     for mistake in mistakes {
@@ -46,15 +46,15 @@ pub(super) fn rejected(plugins: &Path, candidates: &Candidates, mistakes: &[Diag
 /// A file that holds up a reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldUp {
-    /// Its path; empty for mistakes that are of no place in a file.
+    /// Its path; empty for errors without a place in a file.
     pub path: String,
-    /// How many mistakes are in it.
+    /// How many errors it has.
     pub mistakes: usize,
     /// The first of them, in one line.
     pub first: String,
 }
 
-/// What holds up a reload, a file each, in the order of the mistakes.
+/// The files that hold up a reload, in the order of their errors.
 #[must_use]
 pub fn by_file(mistakes: &[Diagnostic]) -> Vec<HeldUp> {
     let mut files: Vec<HeldUp> = Vec::new();
@@ -68,7 +68,7 @@ pub fn by_file(mistakes: &[Diagnostic]) -> Vec<HeldUp> {
     files
 }
 
-/// The plugin in whose directory a mistake is.
+/// The plugin whose directory contains an error.
 fn plugin_of(plugins: &Path, mistake: &Diagnostic) -> Option<PluginName> {
     let file = Path::new(&mistake.place.as_ref()?.source.path);
     let directory = file.strip_prefix(plugins).ok()?.components().next()?;

@@ -1,4 +1,4 @@
-//! The versions that were replaced not long ago, kept whole in case what replaced them fails.
+//! Versions that were replaced recently, kept ready in case their successors fail.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use tidegate_core::config::{Diagnostic, Rollback};
 use tidegate_core::protocol::{Generation, PluginName};
 use tidegate_wasm::Plugin;
 
-/// The last good version of every plugin whose present one is on probation. Where each plugin stands alone none is
-/// kept: every version is watched, and nothing is gone back to.
+/// The last good version of every plugin whose present version is on probation. Where each plugin stands alone none is
+/// kept: every version is watched, but never rolled back.
 pub(super) struct Standby {
     rollback: Rollback,
     terms: Terms,
-    /// Told when one that is on probation fails.
+    /// Notified when a version on probation fails.
     failed: Arc<Notify>,
     kept: BTreeMap<PluginName, Kept>,
 }
 
 struct Kept {
-    /// `None` where nothing is gone back to.
+    /// `None` if there is no version to roll back to.
     plugin: Option<Arc<Plugin>>,
     until: Instant,
 }
@@ -33,12 +33,12 @@ impl Standby {
         Self { rollback, terms, failed: Arc::default(), kept: BTreeMap::new() }
     }
 
-    /// The versions that are kept.
+    /// The standby versions.
     pub(super) fn plugins(&self) -> Vec<Arc<Plugin>> {
         self.kept.values().filter_map(|kept| kept.plugin.clone()).collect()
     }
 
-    /// Waits until a version on probation fails, or until one has stood its time.
+    /// Waits until a version on probation fails, or until one ends its probation.
     pub(super) async fn changed(&self) {
         let first = self.kept.values().map(|kept| kept.until).min();
         let over = async {
@@ -53,8 +53,8 @@ impl Standby {
         }
     }
 
-    /// Puts the versions that are new on probation, and keeps those they replaced. Of a version that was itself on
-    /// probation nobody knows that it is good: the one before it stays.
+    /// Puts new versions on probation, and keeps those that they replaced. A version that was itself on probation is
+    /// not known to be good: the one before it stays.
     pub(super) fn swapped(&mut self, before: &[Arc<Plugin>], now: &[Arc<Plugin>]) {
         let mut stood = std::mem::take(&mut self.kept);
         let until = Instant::now() + self.rollback.probation.get();
@@ -82,13 +82,13 @@ impl Standby {
         }
     }
 
-    /// Lets those go that are needed no more.
+    /// Drops the versions that are not needed any more.
     pub(super) fn expire(&mut self) {
         let now = Instant::now();
         self.kept.retain(|_, kept| now < kept.until);
     }
 
-    /// A version that failed, and the one to go back to, if any; each is told once.
+    /// A failed version and the one to roll back to, if any; each is returned once.
     pub(super) fn take_failed(&mut self, serving: &[Arc<Plugin>]) -> Option<(Arc<Plugin>, Option<Arc<Plugin>>)> {
         let failed = serving.iter().find(|plugin| plugin.has_failed() && self.kept.contains_key(plugin.name()))?;
         let kept = self.kept.remove(failed.name())?;
@@ -96,10 +96,10 @@ impl Standby {
     }
 }
 
-/// The generation that serves, with one plugin as it was before. Nothing is read and nothing compiled but the catalog.
+/// The serving generation with one plugin as it was before. Only the catalog is compiled; nothing is read.
 ///
 /// # Errors
-/// Why what is declared now does not fit that version.
+/// Why the present channels do not fit that version.
 pub(super) fn without(current: &Built, bad: &Arc<Plugin>, good: &Arc<Plugin>) -> Result<Built, Vec<Diagnostic>> {
     let swap = |plugin: &Arc<Plugin>| if Arc::ptr_eq(plugin, bad) { good.clone() } else { plugin.clone() };
     let plugins: Vec<_> = current.plugins.iter().map(swap).collect();

@@ -1,5 +1,5 @@
-//! Notices changed files: told of by the system, or, where it refuses to, by looking every few seconds. The only home of
-//! `notify`.
+//! Notices changed files: the system reports them, or, if it refuses to, the server checks every few seconds. The only
+//! home of `notify`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,39 +17,39 @@ use super::look::Look;
 use super::{Paths, Trigger};
 use tidegate_core::telemetry;
 
-/// How often the files are looked at where the system does not tell of changes.
+/// How often the files are checked if the system does not report changes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
-/// The errors of a system that lacks descriptors, or watches.
+/// The errors of a system without enough descriptors, or watches.
 const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
 
-/// Called with the paths of a change; with none when something was missed.
+/// Called with the paths of a change; with an empty list if changes were missed.
 type Changed = dyn Fn(&[PathBuf]) + Send + Sync;
-/// Asks the system for what tells of changes.
+/// Asks the system for a watcher.
 type Ask = dyn Fn() -> notify::Result<Box<dyn notify::Watcher + Send>> + Send + Sync;
 
-/// Watches the directories a generation is read from. Dropping it ends the watch.
+/// Watches the directories that a generation is read from. Dropping it ends the watch.
 pub struct Watcher {
     inner: Arc<Mutex<Inner>>,
     changed: Arc<Changed>,
     look_interval: Duration,
-    /// What of the directories that are watched matters.
+    /// The relevant parts of the watched directories.
     interest: Arc<Mutex<Interest>>,
 }
 
 struct Inner {
     ask: Box<Ask>,
-    /// None while the system refuses one.
+    /// `None` while the system refuses one.
     system: Option<Box<dyn notify::Watcher + Send>>,
     wanted: BTreeSet<PathBuf>,
-    /// Of the wanted ones those that the system watches.
+    /// The wanted directories that the system watches.
     followed: BTreeSet<PathBuf>,
-    /// A thread looks at the wanted ones until the system watches them all.
+    /// Whether a thread checks the wanted directories until the system watches them all.
     is_looking: bool,
 }
 
 impl Watcher {
-    /// Starts watching; each change sends one trigger, and those that find the queue full are part of that burst.
+    /// Starts watching. Each change sends one trigger; changes that find the queue full belong to that burst.
     #[must_use]
     pub fn start(paths: &Paths, triggers: mpsc::Sender<Trigger>) -> Self {
         let interest = Arc::new(Mutex::new(Interest::default()));
@@ -64,7 +64,7 @@ impl Watcher {
         watch
     }
 
-    /// Watches nothing yet; calls `changed` with the paths of each change in the directories it is told to
+    /// Watches nothing yet; calls `changed` with the paths of each change in the directories that it should
     /// [follow](Self::follow_directories).
     #[must_use]
     pub fn calling(changed: impl Fn(&[PathBuf]) + Send + Sync + 'static) -> Self {
@@ -82,7 +82,7 @@ impl Watcher {
         Self { inner: Arc::new(Mutex::new(inner)), changed, look_interval, interest: Arc::default() }
     }
 
-    /// Watches directories that appeared since, and forgets those that went away. Where links lead is looked at again.
+    /// Watches directories that appeared since, and forgets those that disappeared. Links are resolved again.
     pub fn follow(&self, paths: &Paths) {
         let interest = Interest::of(paths);
         let directories = interest.directories();
@@ -102,7 +102,7 @@ impl Watcher {
         }
     }
 
-    /// Looks from now on, on a thread of its own.
+    /// Checks the files from now on, on its own thread.
     fn look(&self, wanted: &BTreeSet<PathBuf>, refused: &notify::Error) -> bool {
         let limit = limit_behind(refused);
         telemetry::files_unwatched(limit, &refused.to_string(), self.look_interval);
@@ -117,19 +117,20 @@ impl Watcher {
     }
 }
 
-/// Hands on what the system tells.
+/// Passes on the events of the system.
 fn teller(changed: Arc<Changed>) -> impl EventHandler {
     move |event: notify::Result<notify::Event>| match event {
-        // Reading a file is an event too, and the reload itself reads.
+        // Reading a file is an event, too, and the reload itself reads.
         Ok(event) if event.kind.is_access() => {}
         Ok(event) => changed(&event.paths),
-        // Something was missed.
+        // Events were missed.
         Err(_) => changed(&[]),
     }
 }
 
 impl Inner {
-    /// Has the system watch what is wanted; an error when it refuses for want of something.
+    /// Makes the system watch the wanted directories; returns an error if the system refuses because a limit is
+    /// reached.
     fn follow(&mut self) -> Option<notify::Error> {
         if self.system.is_none() {
             match (self.ask)() {
@@ -145,7 +146,7 @@ impl Inner {
         }
         let mut refused = None;
         for path in &self.wanted {
-            // Again even when it is followed: a directory that was replaced has the same name and no watch.
+            // Again even if it is watched: a directory that was replaced has the same name but no watch.
             match system.watch(path, RecursiveMode::NonRecursive) {
                 Ok(()) => {
                     self.followed.insert(path.clone());
@@ -158,14 +159,14 @@ impl Inner {
     }
 }
 
-/// The limit that the system refused a watch for, where it is one.
+/// The limit behind a refused watch, if it is one.
 fn limit_behind(refused: &notify::Error) -> Option<&'static str> {
     const WATCHES: &str = "fs.inotify.max_user_watches";
     match &refused.kind {
         notify::ErrorKind::MaxFilesWatch => Some(WATCHES),
         notify::ErrorKind::Io(error) => match error.raw_os_error() {
             Some(ENOSPC) => Some(WATCHES),
-            // One error for two limits: the process's own is met by any file.
+            // One error for two limits: if the process's own is reached, no file can be opened.
             Some(EMFILE) if fs::File::open("/dev/null").is_ok() => Some("fs.inotify.max_user_instances"),
             Some(EMFILE) => Some("open files (ulimit -n)"),
             _ => None,
@@ -174,7 +175,7 @@ fn limit_behind(refused: &notify::Error) -> Option<&'static str> {
     }
 }
 
-/// Looks at the files in the system's place.
+/// Checks the files instead of the system.
 struct Looker {
     inner: Weak<Mutex<Inner>>,
     changed: Arc<Changed>,
@@ -183,7 +184,7 @@ struct Looker {
 }
 
 impl Looker {
-    /// Until the watcher is gone, or the system watches again.
+    /// Runs until the watcher is gone, or the system watches again.
     fn run(mut self) {
         loop {
             thread::sleep(self.interval);
@@ -194,7 +195,7 @@ impl Looker {
                 inner.is_looking = !is_watched;
                 (inner.wanted.clone(), is_watched)
             };
-            // Once more where the system watches by now: what changed before that it does not tell.
+            // Once more when the system watches: it does not report earlier changes.
             let now = Look::at(&wanted);
             let changed = now.changed_since(&self.seen);
             if !changed.is_empty() {

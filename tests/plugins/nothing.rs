@@ -35,5 +35,5 @@ fn a_plugins_own_configuration_may_hold_null_and_not_nothing() {
     let told = plugin("# hello");
     assert_eq!(told.len(), 1, "{told:#?}");
     assert_eq!(told[0].summary(), "plugin.yaml:3:3: `greeting` has no value");
-    assert_eq!(told[0].hint.as_deref(), Some("take it out, or write `null`, or quote what begins with `#`"));
+    assert_eq!(told[0].hint.as_deref(), Some("remove it, or write `null`, or quote a value that begins with `#`"));
 }

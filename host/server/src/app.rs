@@ -38,29 +38,29 @@ use tidegate_wasm::{
     Services,
 };
 
-/// Triggers waiting to be taken up; more say nothing that one does not.
+/// Most waiting triggers; more of them say nothing new.
 const TRIGGERS_MAX: usize = 1;
 /// Connections that may wait to be accepted; the operating system may have a lower limit.
 const ACCEPT_QUEUE_MAX: u32 = 1024;
-/// How often silent users' rate windows are forgotten.
+/// How often the rate windows of silent users are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Why the server does not start or did not go on.
+/// Why the server does not start or did not continue.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// Mistakes in the files; all of them.
+    /// All errors in the files.
     #[error("{} errors in the declared files", .0.len())]
     Diagnostics(Vec<Diagnostic>),
     /// The plugin engine cannot run here.
     #[error("failed to start the plugin engine")]
     Engine(#[from] HostError),
-    /// Plugins could not send HTTP requests.
+    /// HTTP requests of plugins are not possible.
     #[error("failed to start the HTTP client")]
     Outbound(#[from] OutboundError),
-    /// The broker's URL is none that its driver takes.
+    /// The driver does not accept the broker's URL.
     #[error("failed to set up the broker of `broker`: {0}")]
     Broker(String),
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     #[error("failed to listen on `{address}`")]
     Bind {
         /// The address.
@@ -68,31 +68,31 @@ pub enum AppError {
         /// Why.
         source: io::Error,
     },
-    /// The store does not open; the sentence names it.
+    /// The store does not open; the message names it.
     #[error("failed to open the store {0}")]
     Store(String),
-    /// The operating system refused something a server needs.
+    /// The operating system refused something that a server needs.
     #[error("failed to serve")]
     Io(#[from] io::Error),
 }
 
-/// Shown mistakes.
+/// Shows errors to a person.
 pub type Show = Box<dyn Fn(&[Diagnostic]) + Send + Sync>;
 
-/// What differs between `serve` and `dev`.
+/// The differences between `serve` and `dev`.
 #[derive(Default)]
 pub struct Options {
-    /// Told the address once clients can connect.
+    /// Receives the address once clients can connect.
     pub ready: Option<oneshot::Sender<SocketAddr>>,
-    /// Shown the mistakes that hold up a reload.
+    /// Shows the errors that hold up a reload.
     pub on_rejected: Option<Show>,
-    /// Shown what is answered otherwise than golden vectors say, and serves all the same.
+    /// Shows failed golden vectors of plugins that serve nevertheless.
     pub on_warned: Option<Show>,
-    /// Says that files changed, where the watch may not have seen it.
+    /// Reports changed files that the watch may have missed.
     pub changed: Option<mpsc::Receiver<()>>,
 }
 
-/// A server that has all it needs but the files of plugins and channels: its address and its store are its own.
+/// A server that has everything except the files of plugins and channels: its address and its store are reserved.
 pub struct Prepared {
     config: Config,
     terms: Terms,
@@ -103,10 +103,10 @@ pub struct Prepared {
     host: Arc<PluginHost>,
 }
 
-/// Takes the address and opens the store: what can be known to fail before anything is built, is.
+/// Binds the address and opens the store: errors that can be known early appear before anything is built.
 ///
 /// # Errors
-/// [`AppError`] when it cannot start.
+/// [`AppError`] if it cannot start.
 pub async fn prepare(config: Config, terms: Terms) -> Result<Prepared, AppError> {
     let socket = bind(config.listen)?;
     if terms == Terms::EachAlone {
@@ -126,7 +126,7 @@ impl Prepared {
     /// Serves until SIGTERM or SIGINT, then drains.
     ///
     /// # Errors
-    /// [`AppError`] when it cannot start; once it serves, mistakes in the files no longer end it.
+    /// [`AppError`] if it cannot start; once it serves, errors in the files no longer end it.
     pub async fn run(self, options: Options) -> Result<(), AppError> {
         let started = Instant::now();
         let Self { config, terms, socket, nodes, store, providers, host } = self;
@@ -145,18 +145,18 @@ fn plugin_host(config: &Config, terms: Terms, services: Services) -> Result<Arc<
     let host = PluginHost::with_services(HostSettings::from(&config.limits), services)?;
     let (host, quarantine) = match terms {
         Terms::Whole => (host, Quarantine::at(config.plugin_quarantine.clone())),
-        // Whoever develops is kept from nothing, and sees which message a plugin failed on.
+        // A developer may load every version, and sees the message that a plugin failed on.
         Terms::EachAlone => (host.showing_inputs(), Quarantine::default()),
     };
     Ok(Arc::new(host.compiling(compile_settings(config, terms)).refusing(Arc::new(quarantine))))
 }
 
-/// What plugins reach beyond themselves, by grant.
+/// The services that plugins may use, by grant.
 fn services() -> Services {
     Services { secrets: Secrets::Environment, ..Services::in_memory() }
 }
 
-/// What sends the HTTP requests of plugins.
+/// The client for the HTTP requests of plugins.
 fn outbound(config: &Config) -> Result<Arc<Outbound>, OutboundError> {
     let private_origins = config.private_origins.iter().cloned().collect();
     let settings =
@@ -164,7 +164,7 @@ fn outbound(config: &Config) -> Result<Arc<Outbound>, OutboundError> {
     Outbound::new(settings, Arc::new(SystemResolver::default())).map(Arc::new)
 }
 
-/// Compiles in children of this very program, and keeps what they make.
+/// Compiles in children of this program, and caches the result.
 fn compile_settings(config: &Config, terms: Terms) -> CompileSettings {
     let limits = &config.limits;
     CompileSettings {
@@ -202,7 +202,7 @@ fn paths(config: &Config) -> Paths {
     }
 }
 
-/// The adapters around one keeper of the gates.
+/// The adapters around the gates.
 struct Server {
     gates: Arc<Gates>,
     realtime: Arc<Realtime>,
@@ -301,7 +301,7 @@ impl Server {
         let bounds = ListenerLimits::new(&config.limits, descriptors::tcp_connections_max(&config.limits));
         let accepting = tokio::spawn(tidegate_realtime::serve(tcp, router, bounds, closing.clone()));
 
-        // Once clients can connect: what is read before has nobody to reach.
+        // Once clients can connect: before that nobody could receive what is read.
         let sources = Sources::start(config, &gates, &unread, &draining);
         telemetry::listening(&address.to_string());
         if let Some(ready) = ready {
@@ -311,11 +311,11 @@ impl Server {
 
         gates.drain();
         draining.cancel();
-        // Events that were accepted first: what they lead to still reaches the rooms. Then the sockets, while clients
-        // that poll can still hear of it; new sessions are refused meanwhile. Then HTTP requests under way.
+        // First the accepted events: their publications still reach the rooms. Then the sockets, while polling clients
+        // can still learn of it; new sessions are refused meanwhile. Then the running HTTP requests.
         let orderly = async {
             let _ = bridge.await;
-            // A server of theirs that stands still takes no time from the sockets; what it was not told is read again.
+            // A frozen server of a source takes no time from the sockets; what it did not learn is read again.
             let _ = tokio::time::timeout(config.limits.drain_timeout / 2, sources.ended()).await;
             let cut = realtime.drain(&gates).await;
             closing.cancel();
@@ -377,11 +377,11 @@ fn spawn_reloader(
     Ok(())
 }
 
-/// Takes the address. Nobody can connect yet.
+/// Binds the address. Nobody can connect yet.
 fn bind(address: SocketAddr) -> Result<TcpSocket, AppError> {
     let bound = || -> io::Result<TcpSocket> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // A server that ended a moment ago keeps nobody out.
+        // A server that ended a moment ago does not block the address.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         Ok(socket)
@@ -404,7 +404,7 @@ async fn sweep_plugins(host: Arc<PluginHost>, roster: Arc<Roster>, drain_max: Du
     let mut ticks = tokio::time::interval(PluginHost::SWEEP_INTERVAL);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         let (host, roster) = (host.clone(), roster.clone());
-        // Dropping instances gives their memory back, which takes its time.
+        // Dropping instances frees their memory, which takes time.
         let swept = tokio::task::spawn_blocking(move || {
             host.sweep();
             roster.sweep(drain_max);

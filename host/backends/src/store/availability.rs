@@ -1,4 +1,4 @@
-//! Whether the store works, as the rest of the server sees it: told in the log and the metrics when it changes.
+//! Whether the store works, for the rest of the server: changes are logged and counted.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::task::AbortHandle;
 
 use tidegate_core::telemetry;
 
-/// A task that looks after a store. It ends when this is dropped.
+/// A task that watches a store. It ends when this is dropped.
 pub(super) struct Watching(AbortHandle);
 
 impl Watching {
@@ -24,31 +24,31 @@ impl Drop for Watching {
 
 /// Why a store is away, while it is.
 pub(super) struct Availability {
-    /// The store, for the log: its file, or its address without a password.
+    /// The store's name in the log: its file, or its address without a password.
     store: String,
     /// `None` while it works, and before it was opened.
     away: watch::Sender<Option<Arc<str>>>,
 }
 
 impl Availability {
-    /// Of a store that was not opened.
+    /// For a store that was not opened.
     pub(super) fn of(store: String) -> Self {
         let (away, _) = watch::channel(None);
         Self { store, away }
     }
 
-    /// Why the store is away; `None` when it is not.
+    /// Why the store is away; `None` if it is not.
     pub(super) fn away(&self) -> Option<Arc<str>> {
         self.away.borrow().clone()
     }
 
-    /// Returns when the store is away, or when it is not: what is asked for.
+    /// Returns when the store is away, or when it is not, depending on `away`.
     pub(super) async fn until_away(&self, away: bool) {
-        // It cannot fail: the sender is our own.
+        // It cannot fail: this struct owns the sender.
         let _ = self.away.subscribe().wait_for(|now| now.is_some() == away).await;
     }
 
-    /// Notes whether the store works: why it does not.
+    /// Records whether the store works, or why it does not.
     pub(super) fn set(&self, why: Option<&str>) {
         let changed = self.away.send_if_modified(|now| {
             let changed = now.is_some() != why.is_some();
@@ -65,7 +65,7 @@ impl Availability {
         }
     }
 
-    /// Puts the store's name before what is said of it.
+    /// Puts the store's name in front of a message.
     pub(super) fn told(&self, why: &str) -> String {
         format!("`{}`: {why}", self.store)
     }

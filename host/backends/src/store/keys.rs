@@ -1,32 +1,33 @@
-//! What both back ends make of keys: their order is the order of their bytes, so that a prefix is a range.
+//! How both back ends treat keys: their order is the order of their bytes, so a prefix is a range.
 
-/// The keys that begin with a prefix and come after one: from the first of these, up to the second and without it.
+/// The range of keys that begin with a prefix and come after a key: from the first value, up to but not including the
+/// second.
 pub(super) fn range(prefix: &str, after: Option<&str>) -> (Vec<u8>, Vec<u8>) {
     let start = match after {
-        // The next key there can be.
+        // The next possible key.
         Some(after) if after >= prefix => [after.as_bytes(), b"\0"].concat(),
         _ => prefix.as_bytes().to_vec(),
     };
     (start, after_all_of(prefix))
 }
 
-/// Bytes greater than every text that begins with the prefix, and no greater than any other text that is.
+/// Bytes greater than every text that begins with the prefix, and not greater than any other greater text.
 fn after_all_of(prefix: &str) -> Vec<u8> {
     let mut bytes = prefix.as_bytes().to_vec();
     match bytes.last_mut() {
-        // No byte of UTF-8 is 255: the last one can grow.
+        // No byte of UTF-8 is 255, so the last one can grow.
         Some(last) => *last += 1,
         None => bytes.push(u8::MAX),
     }
     bytes
 }
 
-/// As databases have numbers.
+/// A number in the type of databases.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// As the ports have them.
+/// A number in the type of the ports.
 pub(super) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }

@@ -1,6 +1,7 @@
-//! Dead letters in a database: taken at once, written by a task of their own, so that nobody who buries one waits for a disk.
+//! Dead letters in a database. They are accepted at once and written by a separate task, so that nobody waits for a
+//! disk.
 //!
-//! What is not written yet waits in memory, as many as `limits.dead_letters` says, while the store is away too.
+//! Unwritten letters wait in memory, at most `limits.dead_letters`, also while the store is away.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,42 +20,42 @@ use tidegate_core::flow::ports::{DeadLetters, Letters, LettersAway};
 use tidegate_core::protocol::BusEvent;
 use tidegate_core::telemetry;
 
-/// How long whoever waits for letters to be written does so at most.
+/// How long a caller waits at most until letters are written.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How soon what could not be written is tried again.
+/// How soon a failed write is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Letters of one write.
 const BATCH_MAX: usize = 100;
 
-/// The table of dead letters in one database. Calls are bounded in time.
+/// The table of dead letters in one database. Calls have a limited time.
 #[async_trait]
 pub(super) trait LetterTable: Send + Sync + 'static {
-    /// Makes it ready for use, if there is one or `make` says to make it. Whether it is there.
+    /// Opens the table, if it exists or `make` says to create it. Returns whether it exists.
     async fn open(&self, make: bool) -> Result<bool, String>;
 
-    /// Writes letters, each unless it was written before, and lets the oldest beyond `max` go.
+    /// Writes the letters that were not written before, and drops the oldest beyond `max`.
     async fn insert(&self, letters: &[DeadLetter], max: usize) -> Result<Written, String>;
 
-    /// The newest, newest first, and how many there are in all.
+    /// The newest letters, newest first, and the total number.
     async fn newest(&self, limit: usize) -> Result<(Vec<DeadLetter>, usize), String>;
 
     /// One of them.
     async fn find(&self, id: &str) -> Result<Option<DeadLetter>, String>;
 
-    /// Takes one out; of several that ask at once one gets it.
+    /// Takes one out; of several concurrent callers only one gets it.
     async fn take(&self, id: &str) -> Result<Option<DeadLetter>, String>;
 }
 
-/// What a write did.
+/// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Written {
-    /// The oldest that went.
+    /// How many of the oldest were dropped.
     pub(super) dropped: u64,
     /// How many there are now.
     pub(super) kept: usize,
 }
 
-/// Dead letters that outlive the process, and that nodes which share a database have in common.
+/// Dead letters that survive the process. Nodes with a shared database share them.
 pub struct KeptDeadLetters {
     kept: Arc<Kept>,
     _writing: Watching,
@@ -63,19 +64,19 @@ pub struct KeptDeadLetters {
 struct Kept {
     table: Arc<dyn LetterTable>,
     max: usize,
-    /// Those that are not written yet, oldest first.
+    /// Unwritten letters, oldest first.
     waiting: Mutex<VecDeque<DeadLetter>>,
-    /// Has the writer look.
+    /// Wakes the writer.
     buried: Arc<Notify>,
-    /// Whether the last write failed, and was told of.
+    /// Whether the last write failed, and was reported.
     is_failing: AtomicBool,
-    /// Held while letters go from memory into the table: whoever takes one must find it in one of the two only.
+    /// Held while letters move from memory into the table: whoever takes one must find it in only one of the two.
     moving: tokio::sync::Mutex<()>,
 }
 
 impl KeptDeadLetters {
-    /// Letters in this table, at most `max` of them (`limits.dead_letters`); with 0 each is counted and dropped. Needs a
-    /// runtime: the writer begins at once.
+    /// Letters in this table, at most `max` of them (`limits.dead_letters`); with 0 each is counted and dropped. Needs
+    /// a runtime: the writer starts at once.
     pub(super) fn new(table: Arc<dyn LetterTable>, max: usize) -> Self {
         let buried = Arc::new(Notify::new());
         let kept = Arc::new(Kept {
@@ -98,7 +99,8 @@ impl DeadLetters for KeptDeadLetters {
     }
 
     async fn settled(&self) {
-        // Tried now: the store may be back since the writer's last try. What cannot be written is written later.
+        // Tried now, because the store may be back since the writer's last attempt. Otherwise the letters are written
+        // later.
         let _ = timeout(SETTLE_TIMEOUT, self.kept.write_all()).await;
     }
 
@@ -143,7 +145,7 @@ impl DeadLetters for KeptDeadLetters {
 impl Kept {
     fn bury(&self, letter: DeadLetter) {
         let mut waiting = self.waiting.lock();
-        // Under the lock: whoever lists the letters after the event finds this one.
+        // Under the lock: whoever lists the letters after seeing the log event finds this one.
         telemetry::dead_letter(&letter.id, &letter.rule.on, &letter.rule.to, &letter.reason);
         waiting.push_back(letter);
         if waiting.len() > self.max {
@@ -174,7 +176,7 @@ impl Kept {
         self.table.newest(limit).await.map_err(LettersAway)
     }
 
-    /// Writes what waits. Whether anything is left to be tried again.
+    /// Writes the waiting letters. Returns whether any are left to try again.
     async fn write_all(&self) -> bool {
         loop {
             let _moving = self.moving.lock().await;
@@ -206,10 +208,10 @@ impl Kept {
     }
 }
 
-/// Writes letters as they come, and again and again while they cannot be written.
+/// Writes letters as they come, and tries again while they cannot be written.
 async fn write(kept: Weak<Kept>, buried: Arc<Notify>) {
     if let Some(kept) = kept.upgrade() {
-        // Those of before count from the start.
+        // Earlier letters count from the start.
         match kept.newest_of_table(0).await {
             Ok((_, count)) => telemetry::dead_letters(count),
             Err(LettersAway(why)) => tracing::warn!(why, "the dead letters from before the start cannot be read yet"),
@@ -227,15 +229,15 @@ async fn write(kept: Weak<Kept>, buried: Arc<Notify>) {
     }
 }
 
-/// What the channel of a rule that revokes has before it in its row; no template holds a space.
+/// The prefix of the channel in the row of a rule that revokes; no template contains a space.
 const REVOKES: &str = "revoke ";
-/// The same of a rule that ends sessions.
+/// The same for a rule that ends sessions.
 const ENDS_SESSIONS: &str = "end ";
 
-/// A letter as a row of its table: the id, when it died, its rule, why, and the event as JSON.
+/// A letter as a row of its table: the id, the time, the rule, the reason, and the event as JSON.
 pub(super) type Row = (String, i64, String, String, String, String);
 
-/// What a row says; `None` for one that nobody here wrote.
+/// The letter of a row; `None` if the server did not write the row.
 pub(super) fn of_row((id, at_unix_s, on, to, reason, event): Row) -> Option<DeadLetter> {
     let event = BusEvent::kept(&event)?;
     let at_unix_s = u64::try_from(at_unix_s).unwrap_or_default();
@@ -247,7 +249,7 @@ pub(super) fn of_row((id, at_unix_s, on, to, reason, event): Row) -> Option<Dead
     Some(DeadLetter { id, rule, reason, at_unix_s, event })
 }
 
-/// The row of a letter. PostgreSQL takes no NUL in a text; JSON has it escaped.
+/// The row of a letter. PostgreSQL accepts no NUL in a text; JSON escapes it.
 pub(super) fn to_row(letter: &DeadLetter) -> Row {
     let plain = |text: &str| text.replace('\0', "\u{fffd}");
     let does = match letter.rule {

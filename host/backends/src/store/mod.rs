@@ -1,8 +1,8 @@
-//! The store: what survives a restart. Two databases keep it below the same ports: `sqlite/`, a file of one node, and
-//! `postgres/`, a server that several share. The only home of sqlx but for the outbox.
+//! The store: data that survives a restart. Two databases keep it behind the same ports: `sqlite/`, a file of one node,
+//! and `postgres/`, a server that several nodes share. The only home of sqlx, except for the outbox.
 //!
-//! Beside them lies what both make use of. A database may hold tables of the company's own; those of the server are told
-//! apart by their names, and nothing else is ever written to.
+//! Next to them is the code that both use. A database may also have tables of the company; the server's own tables
+//! differ by their names, and the server never writes to others.
 
 mod availability;
 mod keys;

@@ -1,15 +1,17 @@
-//! A granted statement, looked at before the database sees it: that it is one, that it asks, and which parameters it takes.
+//! Checks a granted statement before the database sees it: it is a single statement, it only reads, and which
+//! parameters it has.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// What a question begins with. All else is refused by its first word, also what changes no table: `ATTACH`, `SET`, `BEGIN`.
+/// The first word of a query. Every other statement is refused by its first word, including those that change no table:
+/// `ATTACH`, `SET`, `BEGIN`.
 const QUESTIONS: [&str; 3] = ["select", "with", "values"];
 /// Most parameters of one statement.
 const PARAMS_MAX: usize = 100;
 const PARAM_HINT: &str = "write parameters as `$1`, `$2`, …";
 
-/// Whose words a statement is in.
+/// The SQL dialect of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// <https://www.sqlite.org/syntax.html>
@@ -18,12 +20,12 @@ pub(super) enum Dialect {
     Postgres,
 }
 
-/// One statement that asks. Whether what follows `with` writes is for the database to say.
+/// One statement that reads. Whether the part after `with` writes is for the database to say.
 #[derive(Debug)]
 pub(super) struct Question<'a> {
-    /// Without the `;` and what is behind it.
+    /// Without the `;` and everything after it.
     sql: &'a str,
-    /// Every place of a parameter, in order.
+    /// The place of every parameter, in order.
     places: Vec<(Range<usize>, usize)>,
     params: usize,
     names: BTreeSet<String>,
@@ -43,7 +45,7 @@ impl<'a> Question<'a> {
         let mut question = Self { sql, places: Vec::new(), params: 0, names: BTreeSet::new() };
         let mut ended = false;
         while let Some(word) = words.next().transpose()? {
-            // What was read ends where the rest begins.
+            // The part that was read ends where the rest begins.
             let end = sql.len() - words.rest.len();
             match word {
                 Word::End if !ended => {
@@ -70,17 +72,17 @@ impl<'a> Question<'a> {
         }
     }
 
-    /// How many parameters it takes.
+    /// How many parameters it has.
     pub(super) const fn params(&self) -> usize {
         self.params
     }
 
-    /// Every name in it but the first word, and every quoted one, in lower case.
+    /// Every name in it except the first word, and every quoted name, in lower case.
     pub(super) const fn names(&self) -> &BTreeSet<String> {
         &self.names
     }
 
-    /// The statement with something else in the place of each parameter, and without a `;`.
+    /// The statement with a replacement for each parameter, and without a `;`.
     pub(super) fn with_params(&self, write: impl Fn(usize) -> String) -> String {
         let mut written = String::with_capacity(self.sql.len());
         let mut from = 0;
@@ -94,12 +96,12 @@ impl<'a> Question<'a> {
     }
 }
 
-/// As much as is to be known of a statement's parts.
+/// As much as must be known of a statement's parts.
 #[derive(Debug, PartialEq, Eq)]
 enum Word<'a> {
-    /// A keyword, a name, perhaps in double quotes, or a number.
+    /// A keyword, a name (perhaps in double quotes), or a number.
     Name(&'a str),
-    /// `$1`, as it stands there.
+    /// `$1`, as written.
     Param(&'a str, usize),
     /// `;`
     End,
@@ -153,7 +155,7 @@ impl<'a> Words<'a> {
         word
     }
 
-    /// What stands from here on of one name.
+    /// The rest of a name from here on.
     fn name(&self, from: usize) -> &'a str {
         let rest = &self.rest[from..];
         // In PostgreSQL, `a$1` is one name.
@@ -180,7 +182,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// A quoted text or name. A doubled quote within it begins the next, which is as good.
+    /// A quoted text or name. A doubled quote in it begins another one, which makes no difference.
     fn quoted(&mut self, close: char) -> Result<Word<'a>, String> {
         let within = &self.rest[1..];
         let end = within.find(close).ok_or_else(|| not_closed(close))?;
@@ -188,7 +190,7 @@ impl<'a> Words<'a> {
         Ok(self.take(1 + end + 1, word))
     }
 
-    /// A text in which a backslash keeps the next character from meaning anything, `E'it\'s'`.
+    /// A text in which a backslash escapes the next character, `E'it\'s'`.
     fn escaped(&mut self) -> Result<Word<'a>, String> {
         let mut kept = false;
         for (at, c) in self.rest.char_indices().skip(1) {
@@ -213,14 +215,14 @@ impl<'a> Words<'a> {
     }
 }
 
-/// What stands behind a comment. One that is not closed ends with the text: SQLite takes that, PostgreSQL says so itself.
+/// The rest after a comment. An open comment ends with the text: SQLite accepts that, PostgreSQL reports it itself.
 fn after_comment(comment: &str, dialect: Dialect) -> &str {
     let mut rest = comment;
     let mut open = 1;
     while open > 0 {
         let Some(closes) = rest.find("*/") else { return "" };
         match rest.find("/*") {
-            // In PostgreSQL they nest.
+            // In PostgreSQL comments nest.
             Some(opens) if opens < closes && dialect == Dialect::Postgres => {
                 open += 1;
                 rest = &rest[opens + 2..];

@@ -1,7 +1,7 @@
-//! One function a thing that is logged under a stable name. None takes a token or a payload.
+//! One function for each log event with a stable name. None of them takes a token or a payload.
 //!
-//! What clients can cause at will is sampled: the first few of a second are logged at the level an operator reads, the
-//! others at `debug`, and the next one logged says how many there were (`suppressed`).
+//! Events that clients can cause at will are sampled: the first few of a second are logged at their level, the others
+//! at `debug`, and the next logged one says how many there were (`suppressed`).
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use super::metrics::{self, Gate};
 use super::names;
 
-/// How many events of one name are logged in a second at their own level.
+/// How many events of one name are logged at their own level in a second.
 const SAMPLES_PER_SECOND_MAX: u64 = 10;
-/// One of what goes on for long is logged in so many seconds.
+/// Events that continue for long are logged once in so many seconds.
 const RARE_PERIOD_S: u64 = 10;
 
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -33,7 +33,7 @@ static BROKER_REFUSALS: Sampler = Sampler::new();
 static REVOCATIONS: Sampler = Sampler::new();
 static UNKEPT: Sampler = Sampler::new();
 
-/// Lets the first few of each period through and counts the others.
+/// Admits the first few events of each period and counts the others.
 pub(super) struct Sampler {
     period_s: u64,
     samples_max: u64,
@@ -47,7 +47,7 @@ impl Sampler {
         Self::every(1, SAMPLES_PER_SECOND_MAX)
     }
 
-    /// For what goes on until somebody mends it.
+    /// For events that continue until somebody fixes the cause.
     pub(super) const fn rare() -> Self {
         Self::every(RARE_PERIOD_S, 1)
     }
@@ -57,8 +57,8 @@ impl Sampler {
         Self { period_s, samples_max, period, seen, suppressed }
     }
 
-    /// Whether this one is logged at its level, and how many were not since the last that was. A race around the
-    /// turn of a period may let a few more through; none is forgotten in the count.
+    /// Whether this event is logged at its level, and how many were not since the last one that was. A race at the turn
+    /// of a period may admit a few more; the count loses none.
     fn admit(&self, second: u64) -> Option<u64> {
         let period = second / self.period_s;
         if self.period.swap(period, Ordering::Relaxed) != period {
@@ -76,7 +76,7 @@ impl Sampler {
     }
 }
 
-/// A macro, because the level of an event is a constant of the place it is logged at.
+/// A macro, because the level of an event must be a constant where it is logged.
 macro_rules! sampled {
     ($sampler:expr, $level:ident, $message:literal, $($field:tt)*) => {
         match $sampler.admit_now() {
@@ -86,7 +86,7 @@ macro_rules! sampled {
     };
 }
 
-/// `realtime.connect`: gate 1 let a connection in. `user` is its id, `None` is anonymous.
+/// `realtime.connect`: gate 1 accepted a connection. `user` is its id, `None` is anonymous.
 pub fn connected(connection: &str, user: Option<&str>, transport: &str) {
     sampled!(CONNECTS, info, "connected", event = names::CONNECT, connection, user, transport);
 }
@@ -101,7 +101,7 @@ pub fn auth_failed(connection: Option<&str>, code: &'static str, origin: Option<
     sampled!(AUTH_FAILURES, warn, "authentication failed", event = names::AUTH_FAILED, connection, code, origin);
 }
 
-/// `auth.odd`: what a provider was told about one credential makes no sense; it is refused, and no other.
+/// `auth.odd`: a provider's answer about one credential makes no sense; only this credential is refused.
 pub fn auth_odd(provider: &'static str, source: &str, why: &str) {
     sampled!(
         ODD_ANSWERS,
@@ -114,8 +114,8 @@ pub fn auth_odd(provider: &'static str, source: &str, why: &str) {
     );
 }
 
-/// `realtime.boundary_violation`: a client tried at gate 2 or 3 what it may not. Judges by itself which codes are
-/// one: `forbidden`, `unauthenticated`, `unknown_channel`, `invalid_payload`, `payload_too_large`.
+/// `realtime.boundary_violation`: a client tried something at gate 2 or 3 that it may not do. Only these codes count:
+/// `forbidden`, `unauthenticated`, `unknown_channel`, `invalid_payload`, `payload_too_large`.
 pub fn boundary_violation(gate: Gate, connection: &str, user: Option<&str>, channel: &str, code: &'static str) {
     let violates =
         ["forbidden", "unauthenticated", "unknown_channel", "invalid_payload", "payload_too_large"].contains(&code);
@@ -135,22 +135,22 @@ pub fn boundary_violation(gate: Gate, connection: &str, user: Option<&str>, chan
     }
 }
 
-/// A plugin's failure, as it is logged.
+/// A plugin's failure, for the log.
 #[derive(Debug, Clone, Copy)]
 pub struct PluginFault<'a> {
-    /// Whose.
+    /// The plugin.
     pub plugin: &'a str,
-    /// Of which version; `None` when it is not loaded.
+    /// The version; `None` if it is not loaded.
     pub version: Option<&'a str>,
     /// One of a closed list.
     pub kind: &'static str,
-    /// The template of the channel the call was for.
+    /// The template of the call's channel.
     pub channel: &'a str,
-    /// The id of the user the call was for.
+    /// The id of the call's user.
     pub user: Option<&'a str>,
     /// For the operator, never for a client.
     pub detail: &'a str,
-    /// The beginning of the message that caused it, where it is shown (`tidegate dev`).
+    /// The beginning of the message that caused it, if it is shown (`tidegate dev`).
     pub input: Option<&'a str>,
 }
 
@@ -162,15 +162,15 @@ pub fn plugin_fault(fault: &PluginFault<'_>) {
     sampled!(FAULTS, error, "plugin failed", event, plugin, version, kind, channel, user, detail, input);
 }
 
-/// `plugin.cannot_tell`: logs and counts an authorizer that says neither yes nor no. `why` is for the operator, never for a
-/// client.
+/// `plugin.cannot_tell`: logs and counts an authorizer's answer that is neither yes nor no. `why` is for the operator,
+/// never for a client.
 pub fn cannot_tell(plugin: &str, channel: &str, action: &'static str, user: Option<&str>, why: &str) {
     metrics::cannot_tell(plugin, action, channel);
     let event = names::PLUGIN_CANNOT_TELL;
     sampled!(CANNOT_TELL, warn, "an authorizer cannot decide", event, plugin, channel, action, user, why);
 }
 
-/// `realtime.given_up`: logs and counts a subscription that ended because no authorizer could tell about it for so long.
+/// `realtime.given_up`: logs and counts a subscription that ended because no authorizer could decide for too long.
 pub fn given_up(channel: &str, topic: &str, user: Option<&str>, grace: Duration) {
     metrics::reauthorized(channel, "given_up");
     let (event, grace_s) = (names::GIVEN_UP, grace.as_secs());
@@ -186,20 +186,21 @@ pub fn given_up(channel: &str, topic: &str, user: Option<&str>, grace: Duration)
     );
 }
 
-/// `plugin.paused`: a plugin failed so often that its calls of a class are kept from it.
+/// `plugin.paused`: a plugin failed so often that a class of its calls is paused.
 pub fn plugin_paused(plugin: &str, class: &'static str, pause: Duration) {
     metrics::plugin_breaker(plugin, class, "paused");
     let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
     tracing::warn!(event = names::PLUGIN_PAUSED, plugin, class, pause_ms, "plugin paused after too many faults");
 }
 
-/// `plugin.resumed`: the call that was tried went well, all others go to the plugin again.
+/// `plugin.resumed`: the tried call succeeded, and all calls go to the plugin again.
 pub fn plugin_resumed(plugin: &str, class: &'static str) {
     metrics::plugin_breaker(plugin, class, "resumed");
     tracing::info!(event = names::PLUGIN_RESUMED, plugin, class, "plugin is called again");
 }
 
-/// `plugin.rolled_back`: a version failed after a swap, the one before serves again. `from` and `to` are versions.
+/// `plugin.rolled_back`: a version failed after a swap, and the version before serves again. `from` and `to` are
+/// versions.
 pub fn plugin_rolled_back(plugin: &str, from: &str, to: &str, generation: u64, reason: &str) {
     metrics::plugin_rolled_back(plugin, "rolled_back");
     metrics::generation(generation);
@@ -207,15 +208,15 @@ pub fn plugin_rolled_back(plugin: &str, from: &str, to: &str, generation: u64, r
     tracing::error!(event, plugin, from, to, generation, reason, "plugin rolled back, the version before serves again");
 }
 
-/// `plugin.rolled_back`: a version failed after a swap and goes on, because the one before does not fit what is declared
-/// now. Only its breaker is left.
+/// `plugin.rolled_back`: a version failed after a swap but serves on, because the version before does not fit the
+/// present channels. Only its breaker is left.
 pub fn plugin_not_rolled_back(plugin: &str, from: &str, why: &str) {
     metrics::plugin_rolled_back(plugin, "kept");
     let event = names::PLUGIN_ROLLED_BACK;
     tracing::error!(event, plugin, from, why, "plugin fails, and the version before does not fit the present channels");
 }
 
-/// `plugin.failing`: a version fails since it was swapped in, and serves on: nothing is taken back from who develops.
+/// `plugin.failing`: a version fails since it was swapped in, and serves on: in `dev` nothing is rolled back.
 pub fn plugin_failing(plugin: &str, version: &str, reason: &str) {
     let event = names::PLUGIN_FAILING;
     tracing::error!(
@@ -227,20 +228,20 @@ pub fn plugin_failing(plugin: &str, version: &str, reason: &str) {
     );
 }
 
-/// `plugin.lingers`: a version was replaced long ago and calls of it still run (`limits.plugin_drain`).
+/// `plugin.lingers`: a version was replaced long ago, and its calls still run (`limits.plugin_drain`).
 pub fn plugin_lingers(plugin: &str, version: &str, instances: u32, elapsed: Duration) {
     let elapsed_s = elapsed.as_secs();
     let event = names::PLUGIN_LINGERS;
     tracing::warn!(event, plugin, version, instances, elapsed_s, "a replaced plugin version still has running calls");
 }
 
-/// `plugin.cleared`: a quarantined version is let in again.
+/// `plugin.cleared`: a quarantined version was re-admitted.
 pub fn plugin_cleared(plugin: &str, component: &str) {
     tracing::info!(event = names::PLUGIN_CLEARED, plugin, component, "plugin version re-admitted");
 }
 
-/// `plugin.kept_out`: what lies in a plugin's directory is quarantined. The version `serving` goes on; without one the
-/// plugin is missing.
+/// `plugin.kept_out`: the version in a plugin's directory is quarantined. The version `serving` serves on; without one
+/// the plugin is missing.
 pub fn plugin_kept_out(plugin: &str, component: &str, reason: &str, serving: Option<&str>) {
     let event = names::PLUGIN_KEPT_OUT;
     match serving {
@@ -261,14 +262,14 @@ pub fn plugin_quarantine_unusable(file: &str, why: &str) {
     tracing::error!(event = names::PLUGIN_QUARANTINE, file, why, "the quarantine of plugins cannot be read or written");
 }
 
-/// `plugin.compiled`: the native code of a component is there, from the compiler or, `cached`, from before.
+/// `plugin.compiled`: the native code of a component is ready, from the compiler or, if `cached`, from the cache.
 pub fn plugin_compiled(plugin: &str, component: &str, cached: bool, elapsed: Duration) {
     metrics::plugin_compiled(if cached { "cache" } else { "compiler" }, elapsed);
     let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
     tracing::info!(event = names::PLUGIN_COMPILED, plugin, component, cached, elapsed_ms, "plugin compiled");
 }
 
-/// `plugin.tested`: a version answered its golden vectors, or some of them otherwise (`failed`) and does not serve.
+/// `plugin.tested`: a version passed its golden vectors, or failed some (`failed`) and does not serve.
 pub fn plugin_tested(plugin: &str, component: &str, vectors: usize, failed: usize, elapsed: Duration) {
     metrics::plugin_tested(plugin, if failed == 0 { "passed" } else { "failed" });
     let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
@@ -281,7 +282,7 @@ pub fn plugin_tested(plugin: &str, component: &str, vectors: usize, failed: usiz
     }
 }
 
-/// `plugin.cache`: an entry was not what the server had kept; the component is compiled anew.
+/// `plugin.cache`: an entry failed verification; the component is compiled again.
 pub fn plugin_cache_rejected(component: &str, why: &str) {
     metrics::plugin_cache_rejected();
     tracing::warn!(
@@ -292,12 +293,12 @@ pub fn plugin_cache_rejected(component: &str, why: &str) {
     );
 }
 
-/// `plugin.cache`: compiled components cannot be kept; every start compiles.
+/// `plugin.cache`: compiled components cannot be stored; every start compiles.
 pub fn plugin_cache_unusable(directory: &str, why: &str) {
     tracing::warn!(event = names::PLUGIN_CACHE, directory, why, "the cache of compiled plugins cannot be used");
 }
 
-/// `bridge.dead_letter`: logs and counts a bus event that a rule matched and that could not cross.
+/// `bridge.dead_letter`: logs and counts a bus event that matched a rule but could not cross.
 pub fn dead_letter(id: &str, on: &str, to: &str, reason: &str) {
     metrics::dead_letter_kept();
     sampled!(
@@ -318,24 +319,24 @@ pub fn dead_letter_discarded(id: &str, on: &str, to: &str, by: &str) {
     tracing::info!(event = names::DEAD_LETTER_DISCARDED, id, on, to, by, "dead letter discarded");
 }
 
-/// `server.panic`: a bug was caught at a task's edge; everything else goes on. `place` is one of a closed list.
+/// `server.panic`: a bug was caught at the edge of a task; everything else continues. `place` is one of a closed list.
 pub fn panicked(place: &'static str, detail: &str) {
     metrics::panicked(place);
     sampled!(PANICS, error, "panicked, please report this bug", event = names::PANIC, place, detail);
 }
 
-/// `server.panic`: any panic, where it began. What became of it, its catcher tells.
+/// `server.panic`: any panic, where it began. Its catcher reports the consequences.
 pub(super) fn panic_seen(place: &str, thread: Option<&str>, detail: &str, backtrace: Option<&str>) {
     let event = names::PANIC;
     sampled!(PANICS_SEEN, error, "panicked, please report this bug", event, place, thread, detail, backtrace);
 }
 
-/// `log.lines_dropped`: so many lines are missing here, or on standard output.
+/// `log.lines_dropped`: this number of lines is missing in the log, or on standard output.
 pub(super) fn log_lines_dropped(lines: u64) {
     tracing::warn!(event = names::LOG_DROPPED, lines, "lines dropped because nobody read them in time");
 }
 
-/// `reload.applied`: a generation is in force. Start is one too.
+/// `reload.applied`: a generation is in force; also at the start.
 pub fn reload_applied(generation: u64, elapsed: Duration) {
     metrics::generation(generation);
     metrics::reloaded("applied");
@@ -344,71 +345,71 @@ pub fn reload_applied(generation: u64, elapsed: Duration) {
     tracing::info!(event = names::RELOAD_APPLIED, generation, elapsed_ms, "reload applied");
 }
 
-/// `catalog.note`: something declared is no mistake and worth a word, in one line.
+/// `catalog.note`: a note on a declared channel that is not an error, in one line.
 pub fn catalog_note(note: &str) {
     tracing::warn!(event = names::CATALOG_NOTE, note, "a note on the declared channels");
 }
 
-/// `reload.rejected`: what was read has mistakes, the old generation serves on. `first` is one of them, in one line.
+/// `reload.rejected`: the files have errors, and the old generation serves on. `first` is one of the errors, in one
+/// line.
 pub fn reload_rejected(mistakes: usize, first: &str) {
     metrics::reloaded("rejected");
     tracing::error!(event = names::RELOAD_REJECTED, mistakes, first, "reload rejected, the old generation serves on");
 }
 
-/// `reload.held_up`: a file that holds up the reload, `first` being the first of its mistakes. `file` is empty for those
-/// of no place in a file.
+/// `reload.held_up`: a file holds up the reload; `first` is the first of its errors. `file` is empty for errors without
+/// a place in a file.
 pub fn reload_held_up(file: &str, mistakes: usize, first: &str) {
     tracing::error!(event = names::RELOAD_HELD_UP, file, mistakes, first, "a file holds up the reload");
 }
 
-/// `reload.reverted`: after a rejected reload the files are again what the server serves.
+/// `reload.reverted`: after a rejected reload the files match the served generation again.
 pub fn reload_reverted(generation: u64) {
     tracing::info!(event = names::RELOAD_REVERTED, generation, "the files match the current generation again");
 }
 
-/// `store.away`: the store stopped working; keys of plugins are refused as `unavailable` and the server is not ready.
+/// `store.away`: the store stopped working; the keys of plugins fail with `unavailable`, and the server is not ready.
 pub fn store_away(store: &str, why: &str) {
     tracing::error!(event = names::STORE_AWAY, store, why, "the store is away");
 }
 
-/// `store.back`: it works again.
+/// `store.back`: the store works again.
 pub fn store_back(store: &str) {
     tracing::info!(event = names::STORE_BACK, store, "the store is back");
 }
 
-/// `broker.away`: a link to the broker's Redis is lost; until it is back other nodes cannot be reached. `link` is `in` or
-/// `out`.
+/// `broker.away`: a connection to the broker's Redis is lost; until it is back other nodes cannot be reached. `link` is
+/// `in` or `out`.
 pub fn broker_away(place: &str, link: &'static str, why: &str) {
     tracing::error!(event = names::BROKER_AWAY, place, link, why, "the broker is away");
 }
 
-/// `broker.back`: the link works, again or for the first time. The subscribers of so many topics were told that they may
-/// have missed something.
+/// `broker.back`: the connection works, again or for the first time. The subscribers of `gaps` topics received a gap.
 pub fn broker_back(place: &str, link: &'static str, gaps: usize) {
     tracing::info!(event = names::BROKER_BACK, place, link, gaps, "the broker is back");
 }
 
-/// `broker.refused`: Redis answered, and with an error: no memory, no permission, a replica that takes no writes.
+/// `broker.refused`: Redis answered with an error: no memory, no permission, a replica that refuses writes.
 pub fn broker_refused(why: &str) {
     sampled!(BROKER_REFUSALS, error, "the broker's Redis refused a command", event = names::BROKER_REFUSED, why);
 }
 
-/// A revocation that is in force, as it is logged.
+/// A revocation in force, for the log.
 #[derive(Debug, Clone, Copy)]
 pub struct RevocationTaken<'a> {
-    /// Which.
+    /// Its id.
     pub id: &'a str,
-    /// Whose.
+    /// The user.
     pub user: Option<&'a str>,
-    /// Of which topic.
+    /// The topic.
     pub topic: Option<&'a str>,
-    /// Why, in the words of who revoked.
+    /// The reason, in the words of the caller.
     pub reason: Option<&'a str>,
     /// `http`, `bridge`, `store`, `broker` or `start`.
     pub from: &'static str,
-    /// Sessions it ended here.
+    /// Sessions that it ended on this node.
     pub sessions: usize,
-    /// Subscriptions it ended here, in sessions that go on.
+    /// Subscriptions that it ended on this node, in sessions that continue.
     pub subscriptions: usize,
 }
 
@@ -417,7 +418,7 @@ pub fn revocation(taken: &RevocationTaken<'_>) {
     let RevocationTaken { id, user, topic, reason, from, sessions, subscriptions } = *taken;
     metrics::revocation_taken(from);
     if from == "start" {
-        // It was told when it was made; how many there were is told once all are loaded.
+        // It was reported when it was made; the number of loaded ones is reported once.
         return;
     }
     sampled!(
@@ -435,19 +436,19 @@ pub fn revocation(taken: &RevocationTaken<'_>) {
     );
 }
 
-/// `revocation.unkept`: a revocation is in force and not kept; it is tried again until the server stops.
+/// `revocation.unkept`: a revocation is in force but not stored; the server tries again until it stops.
 pub fn revocation_unkept(id: &str, why: &str) {
     sampled!(UNKEPT, error, "a revocation is not stored yet", event = names::REVOCATION_UNKEPT, id, why);
 }
 
-/// `revocation.unloaded`: the revocations of before cannot be read. Until they can, credentials are refused `unavailable`
-/// and the server is not ready.
+/// `revocation.unloaded`: the earlier revocations cannot be read. Until they can, credentials are refused with
+/// `unavailable`, and the server is not ready.
 pub fn revocations_unloaded(why: &str) {
     let event = names::REVOCATION_UNLOADED;
     tracing::error!(event, why, "revocations cannot be loaded, so nobody with a credential can connect");
 }
 
-/// `revocation.loaded`: the revocations of before are in force; told when there are any, or when it took a second try.
+/// `revocation.loaded`: the earlier revocations are in force; logged if there are any, or if it took a second attempt.
 pub fn revocations_loaded(found: usize, was_late: bool) {
     if found > 0 || was_late {
         tracing::info!(event = names::REVOCATION_LOADED, found, "revocations loaded");
@@ -459,7 +460,7 @@ pub fn listening(address: &str) {
     tracing::info!(event = names::LISTENING, address, "listening");
 }
 
-/// `server.draining`: no new connections; the open ones are told.
+/// `server.draining`: no new connections; the open ones were informed.
 pub fn draining(connections: usize) {
     tracing::info!(event = names::SERVER_DRAINING, connections, "draining");
 }

@@ -1,17 +1,17 @@
-//! Whether the system tells of changed files.
+//! Whether the system reports changed files.
 
 use std::time::Duration;
 
 use super::names;
 use super::registry::gauge;
 
-/// Notes that the system watches the files.
+/// Records that the system watches the files.
 pub fn files_watched() {
     gauge(names::FILES_WATCHED, &[]).set(1.0);
 }
 
-/// `reload.unwatched`: the system does not watch the files, for want of `limit` where it is known; they are looked at
-/// instead.
+/// `reload.unwatched`: the system does not watch the files, because `limit` (if known) is reached; the server checks
+/// them instead.
 pub fn files_unwatched(limit: Option<&'static str>, why: &str, look_every: Duration) {
     gauge(names::FILES_WATCHED, &[]).set(0.0);
     let (event, limit, look_every_s) = (names::RELOAD_UNWATCHED, limit.unwrap_or("-"), look_every.as_secs());
@@ -26,7 +26,7 @@ pub fn files_unwatched(limit: Option<&'static str>, why: &str, look_every: Durat
     );
 }
 
-/// `reload.watched`: it watches them again.
+/// `reload.watched`: the system watches them again.
 pub fn files_watched_again() {
     files_watched();
     tracing::info!(event = names::RELOAD_WATCHED, "the system reports changed files again");

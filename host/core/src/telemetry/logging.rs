@@ -57,10 +57,10 @@ pub fn init_logging(filter: &str, format: LogFormat, lines_max: usize) -> Result
         LogFormat::Json => true,
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(output::start(lines_max));
-    // Of its own errors it would tell on standard error, and panic where nobody reads there.
+    // It would report its own errors on standard error, and panic if nobody reads there.
     let builder = builder.log_internal_errors(false);
     panics::tell_in_log();
-    // An error means that a subscriber is there already: the first one stays.
+    // An error means that there is a subscriber already: the first one stays.
     let _ = if json {
         builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
     } else {
@@ -70,7 +70,8 @@ pub fn init_logging(filter: &str, format: LogFormat, lines_max: usize) -> Result
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, LoggingError> {
-    // A watched directory that goes away is told by the reload; `notify` tells it as well, with paths of its own source.
+    // The reload reports a watched directory that disappears; `notify` reports it as well, with paths of its own
+    // source.
     EnvFilter::try_new(format!("notify=error,{filter}"))
         .map_err(|source| LoggingError::Filter { filter: filter.to_owned(), source })
 }

@@ -1,4 +1,4 @@
-//! One function a thing that is counted.
+//! One function for each thing that is counted.
 
 use std::time::Duration;
 
@@ -75,12 +75,12 @@ pub fn plugin_host_call(plugin: &str, import: &'static str, outcome: &'static st
     });
 }
 
-/// Counts an HTTP request of a plugin that is under way until this is dropped.
+/// Counts a running HTTP request of a plugin, until this is dropped.
 pub fn plugin_http_request() -> UnderWay {
     UnderWay::begin(gauge(names::PLUGIN_HTTP_REQUESTS, &[]))
 }
 
-/// Something that is counted while it lasts.
+/// Something that is counted while it lives.
 #[must_use]
 pub struct UnderWay(::metrics::Gauge);
 
@@ -102,7 +102,7 @@ pub fn plugin_log_dropped(plugin: &str, lines: u32) {
     counter(names::PLUGIN_LOG_DROPPED, &[("plugin", plugin)]).increment(lines.into());
 }
 
-/// Counts what became of an authorizer's granted answer: `hit`, `miss` or `evicted`.
+/// Counts a lookup or an eviction in the cache of granted answers: `hit`, `miss` or `evicted`.
 pub fn authorizer_cache(plugin: &str, outcome: &'static str) {
     let slot = Slot { counter: names::AUTHORIZER_CACHE.name, what: "", outcome };
     let make = || Handles {
@@ -112,17 +112,17 @@ pub fn authorizer_cache(plugin: &str, outcome: &'static str) {
     hot(plugin, slot, make, |handles| handles.counter.increment(1));
 }
 
-/// Counts a request of a session that this node does not have.
+/// Counts a request of a session that this node does not know.
 pub fn session_unknown() {
     counter(names::SESSIONS_UNKNOWN, &[]).increment(1);
 }
 
-/// Notes whether other nodes can be reached.
+/// Records whether other nodes can be reached.
 pub fn broker_up(is_up: bool) {
     gauge(names::BROKER_UP, &[]).set(if is_up { 1.0 } else { 0.0 });
 }
 
-/// Counts a publication for other nodes, and the time until the broker took it or did not.
+/// Counts a publication for other nodes, and the time until the broker accepted or refused it.
 pub fn broker_published(is_taken: bool, elapsed: Duration) {
     let outcome = if is_taken { "taken" } else { "refused" };
     let slot = Slot { counter: names::BROKER_PUBLISHED.name, what: "", outcome };
@@ -138,33 +138,33 @@ pub fn broker_published(is_taken: bool, elapsed: Duration) {
     });
 }
 
-/// Counts a message of another node.
+/// Counts a message from another node.
 pub fn broker_heard() {
     count(names::BROKER_HEARD, "", &[], 1);
 }
 
-/// Notes how many words wait for the broker, and how many bytes wait or are under way.
+/// Records how many commands wait for the broker, and how many bytes wait or are on their way.
 pub fn broker_queue(words: usize, bytes: usize) {
     gauge(names::BROKER_QUEUE, &[]).set(words as f64);
     gauge(names::BROKER_QUEUE_BYTES, &[]).set(bytes as f64);
 }
 
-/// Notes how many topics are listened to.
+/// Records how many topics this node listens to.
 pub fn broker_topics(topics: usize) {
     gauge(names::BROKER_TOPICS, &[]).set(topics as f64);
 }
 
-/// Counts a topic whose subscribers were told of a gap.
+/// Counts a topic whose subscribers received a gap.
 pub fn broker_gap() {
     counter(names::BROKER_GAPS, &[]).increment(1);
 }
 
-/// Counts a look at a window that all nodes share: `ok`, `limited` or `unasked`.
+/// Counts a look-up of a rate window that all nodes share: `ok`, `limited` or `unasked`.
 pub fn broker_rate(outcome: &'static str) {
     counter(names::BROKER_RATES, &[("outcome", outcome)]).increment(1);
 }
 
-/// Counts a publication's way to the subscribers of its topic: how many queues took it and how many did not.
+/// Counts the delivery of a publication: how many queues accepted it and how many did not.
 pub fn delivered(channel: &str, queued: usize, failed: usize) {
     count_by_channel(names::DELIVERIES, channel, queued);
     count_by_channel(names::DELIVERIES_FAILED, channel, failed);
@@ -176,52 +176,52 @@ fn count_by_channel(metric: Metric, channel: &str, by: usize) {
     }
 }
 
-/// Counts on the hot path; `label` is the one label that is no constant, empty where there is none.
+/// Counts on the hot path; `label` is the only label that is not constant, empty if there is none.
 fn count(metric: Metric, label: &str, labels: &[(&'static str, &str)], by: usize) {
     let slot = Slot { counter: metric.name, what: "", outcome: "" };
     let make = || Handles { counter: counter(metric, labels), seconds: ::metrics::Histogram::noop() };
     hot(label, slot, make, |handles| handles.counter.increment(by as u64));
 }
 
-/// Counts a plugin that is not called for a while, or again; [`super::plugin_paused`] and [`super::plugin_resumed`] do
-/// it and log it.
+/// Counts a plugin that was paused or resumed; [`super::plugin_paused`] and [`super::plugin_resumed`] call this and log
+/// it.
 pub(super) fn plugin_breaker(plugin: &str, class: &'static str, outcome: &'static str) {
     counter(names::PLUGIN_BREAKER, &[("plugin", plugin), ("class", class), ("outcome", outcome)]).increment(1);
 }
 
-/// Notes whether a version of a plugin is in a state: `active`, `rejected` or `quarantined`.
+/// Records whether a version of a plugin is in a state: `active`, `rejected` or `quarantined`.
 pub fn plugin_state(plugin: &str, state: &'static str, is: bool) {
     gauge(names::PLUGIN_STATE, &[("plugin", plugin), ("state", state)]).set(f64::from(u8::from(is)));
 }
 
-/// Counts a plugin's fault; [`super::plugin_fault`] does it and logs it.
+/// Counts a plugin's fault; [`super::plugin_fault`] calls this and logs it.
 pub(super) fn plugin_faulted(plugin: &str, kind: &'static str, channel: &str) {
     counter(names::PLUGIN_FAULTS, &[("plugin", plugin), ("kind", kind), ("channel", channel)]).increment(1);
 }
 
-/// Counts a plugin's native code; [`super::plugin_compiled`] does it and logs it.
+/// Counts a plugin's native code; [`super::plugin_compiled`] calls this and logs it.
 pub(super) fn plugin_compiled(from: &'static str, elapsed: Duration) {
     counter(names::PLUGIN_COMPILES, &[("from", from)]).increment(1);
     seconds(names::PLUGIN_COMPILE_SECONDS, &[("from", from)]).record(elapsed);
 }
 
-/// Counts a run of a plugin's golden vectors; [`super::plugin_tested`] does it and logs it.
+/// Counts a run of a plugin's golden vectors; [`super::plugin_tested`] calls this and logs it.
 pub(super) fn plugin_tested(plugin: &str, outcome: &'static str) {
     counter(names::PLUGIN_SELF_TESTS, &[("plugin", plugin), ("outcome", outcome)]).increment(1);
 }
 
-/// Counts a version that failed after a swap; [`super::plugin_rolled_back`] and [`super::plugin_not_rolled_back`] do it
-/// and log it.
+/// Counts a version that failed after a swap; [`super::plugin_rolled_back`] and [`super::plugin_not_rolled_back`] call
+/// this and log it.
 pub(super) fn plugin_rolled_back(plugin: &str, outcome: &'static str) {
     counter(names::PLUGIN_ROLLBACKS, &[("plugin", plugin), ("outcome", outcome)]).increment(1);
 }
 
-/// Counts an instance that was made.
+/// Counts a created instance.
 pub fn plugin_instance_created(plugin: &str) {
     count(names::PLUGIN_INSTANCES_CREATED, plugin, &[("plugin", plugin)], 1);
 }
 
-/// Counts an instance that went. `reason` is one of a closed list.
+/// Counts a dropped instance. `reason` is one of a closed list.
 pub fn plugin_instance_retired(plugin: &str, reason: &'static str) {
     let slot = Slot { counter: names::PLUGIN_INSTANCES_RETIRED.name, what: "", outcome: reason };
     let make = || Handles {
@@ -231,79 +231,79 @@ pub fn plugin_instance_retired(plugin: &str, reason: &'static str) {
     hot(plugin, slot, make, |handles| handles.counter.increment(1));
 }
 
-/// Notes how many instances of a plugin are at work and at rest.
+/// Records how many instances of a plugin are working and resting.
 pub fn plugin_instances(plugin: &str, working: u32, resting: u32) {
     for (state, instances) in [("working", working), ("resting", resting)] {
         gauge(names::PLUGIN_INSTANCES, &[("plugin", plugin), ("state", state)]).set(f64::from(instances));
     }
 }
 
-/// Notes how many instances there may be, `all` and of those for `authorizers` only.
+/// Records the limits of instances: for `all`, and reserved for `authorizers`.
 pub fn plugin_instances_max(of: &'static str, instances: u32) {
     gauge(names::PLUGIN_INSTANCES_MAX, &[("for", of)]).set(f64::from(instances));
 }
 
-/// Notes how many calls of all plugins wait for an instance (`limits.plugin_instances`).
+/// Records how many calls of all plugins wait for an instance (`limits.plugin_instances`).
 pub fn plugin_instances_wanted(calls: u32) {
     gauge(names::PLUGIN_INSTANCES_WANTED, &[]).set(f64::from(calls));
 }
 
-/// Notes how many calls of a class of a plugin wait for their turn (`limits.concurrency`).
+/// Records how many calls of a class of a plugin wait for their turn (`limits.concurrency`).
 pub fn plugin_calls_waiting(plugin: &str, class: &'static str, calls: u32) {
     gauge(names::PLUGIN_CALLS_WAITING, &[("plugin", plugin), ("class", class)]).set(f64::from(calls));
 }
 
-/// Notes how long a call waited for its `turn`, or for an `instance`; calls that need not wait are not noted.
+/// Records how long a call waited for its `turn`, or for an `instance`; calls that need not wait are not recorded.
 pub fn plugin_waited(plugin: &str, what: &'static str, elapsed: Duration) {
     seconds(names::PLUGIN_WAIT_SECONDS, &[("plugin", plugin), ("for", what)]).record(elapsed);
 }
 
-/// Notes how many versions of a plugin were replaced too long ago to have calls still (`limits.plugin_drain`).
+/// Records how many replaced versions of a plugin still have calls after `limits.plugin_drain`.
 pub fn plugin_versions_lingering(plugin: &str, versions: usize) {
     gauge(names::PLUGIN_VERSIONS_LINGERING, &[("plugin", plugin)]).set(versions as f64);
 }
 
-/// Counts an entry of the cache that was not used; [`super::plugin_cache_rejected`] does it and logs it.
+/// Counts a cache entry that was not used; [`super::plugin_cache_rejected`] calls this and logs it.
 pub(super) fn plugin_cache_rejected() {
     counter(names::PLUGIN_CACHE_REJECTED, &[]).increment(1);
 }
 
-/// Notes whether the store works.
+/// Records whether the store works.
 pub fn store_up(up: bool) {
     gauge(names::STORE_UP, &[]).set(f64::from(u8::from(up)));
 }
 
-/// Counts keys taken out of the store because their time was over.
+/// Counts expired keys that were removed from the store.
 pub fn store_swept(keys: u64) {
     counter(names::STORE_SWEPT, &[]).increment(keys);
 }
 
-/// Notes how many revocations there are that still matter.
+/// Records how many revocations are in force.
 pub fn revocations(known: usize) {
     gauge(names::REVOCATIONS, &[]).set(known as f64);
 }
 
-/// Notes how many credentials are remembered whose issuer's clock is ahead.
+/// Records how many credentials are remembered whose issuer's clock is ahead.
 pub fn credentials_ahead(remembered: usize) {
     gauge(names::CREDENTIALS_AHEAD, &[]).set(remembered as f64);
 }
 
-/// Counts a revocation; [`super::revocation`] does it and logs it.
+/// Counts a revocation; [`super::revocation`] calls this and logs it.
 pub(super) fn revocation_taken(from: &'static str) {
     counter(names::REVOCATIONS_TAKEN, &[("from", from)]).increment(1);
 }
 
-/// Counts an authorizer that could not tell; [`super::cannot_tell`] does it and logs it.
+/// Counts an authorizer that could not decide; [`super::cannot_tell`] calls this and logs it.
 pub(super) fn cannot_tell(plugin: &str, action: &'static str, channel: &str) {
     counter(names::CANNOT_TELL, &[("plugin", plugin), ("action", action), ("channel", channel)]).increment(1);
 }
 
-/// Counts a subscription that was asked about again: `kept`, `lost`, `doubted` or `given_up`. `channel` is the template.
+/// Counts a re-authorized subscription: `kept`, `lost`, `doubted` or `given_up`. `channel` is the template.
 pub fn reauthorized(channel: &str, outcome: &'static str) {
     counter(names::REAUTHORIZED, &[("channel", channel), ("outcome", outcome)]).increment(1);
 }
 
-/// Counts a connection let in.
+/// Counts an accepted connection.
 pub fn connection_opened() {
     gauge(names::CONNECTIONS, &[]).increment(1.0);
     counter(names::CONNECTIONS_OPENED, &[]).increment(1);
@@ -315,7 +315,7 @@ pub fn connection_closed(reason: &'static str) {
     counter(names::CONNECTIONS_CLOSED, &[("reason", reason)]).increment(1);
 }
 
-/// Counts a connection refused, by gate 1 or by a limit.
+/// Counts a connection that gate 1 or a limit refused.
 pub fn connection_refused(code: &'static str) {
     counter(names::CONNECTIONS_REFUSED, &[("code", code)]).increment(1);
 }
@@ -330,27 +330,27 @@ pub fn unsubscribed(channel: &str) {
     gauge(names::SUBSCRIPTIONS, &[("channel", channel)]).decrement(1.0);
 }
 
-/// Counts a connection closed because it did not read (`limits.outbound_queue`).
+/// Counts a connection that was closed because the client reads too slowly (`limits.outbound_queue`).
 pub fn outbound_overflow() {
     counter(names::OUTBOUND_OVERFLOWS, &[]).increment(1);
 }
 
-/// Counts a client event refused because too many were waiting (`limits.inbound_queue`).
+/// Counts a client event that was refused because too many waited (`limits.inbound_queue`).
 pub fn inbound_overflow() {
     counter(names::INBOUND_OVERFLOWS, &[]).increment(1);
 }
 
-/// Counts a connection that plugins do not hear of because too many were waiting (`limits.connection_events`).
+/// Counts a connection that is not announced to plugins because too many waited (`limits.connection_events`).
 pub fn connection_unannounced() {
     counter(names::CONNECTIONS_UNANNOUNCED, &[]).increment(1);
 }
 
-/// Counts what a bridge rule made of an event: `crossed`, `revoked`, `skipped` or `dead`.
+/// Counts the result of a bridge rule for an event: `crossed`, `revoked`, `skipped` or `dead`.
 pub fn bridged(on: &str, to: &str, outcome: &'static str) {
     counter(names::BRIDGED, &[("on", on), ("to", to), ("outcome", outcome)]).increment(1);
 }
 
-/// Notes how many bus events wait for the bridge.
+/// Records how many bus events wait for the bridge.
 pub fn bus_queue(events: usize) {
     gauge(names::BUS_QUEUE, &[]).set(events as f64);
 }
@@ -360,39 +360,39 @@ pub fn bus_refused(events: usize) {
     counter(names::BUS_REFUSED, &[]).increment(events as u64);
 }
 
-/// Counts bus events that no bridge rule lists.
+/// Counts bus events without a bridge rule.
 pub fn bus_unlisted(events: usize) {
     if events > 0 {
         count(names::BUS_UNLISTED, "", &[], events);
     }
 }
 
-/// Notes how many dead letters are kept now.
+/// Records how many dead letters there are.
 pub fn dead_letters(kept: usize) {
     gauge(names::DEAD_LETTERS, &[]).set(kept as f64);
 }
 
-/// Counts a dead letter kept; [`super::dead_letter`] does it and logs it.
+/// Counts a new dead letter; [`super::dead_letter`] calls this and logs it.
 pub(super) fn dead_letter_kept() {
     counter(names::DEAD_LETTERS_KEPT, &[]).increment(1);
 }
 
-/// Counts a dead letter that an operator discarded; [`super::dead_letter_discarded`] does it and logs it.
+/// Counts a dead letter that an operator discarded; [`super::dead_letter_discarded`] calls this and logs it.
 pub(super) fn dead_letter_discarded() {
     counter(names::DEAD_LETTERS_DISCARDED, &[]).increment(1);
 }
 
-/// Counts a dead letter pushed out by a newer one (`limits.dead_letters`).
+/// Counts a dead letter that was dropped for a newer one (`limits.dead_letters`).
 pub fn dead_letter_dropped() {
     counter(names::DEAD_LETTERS_DROPPED, &[]).increment(1);
 }
 
-/// Counts lines that standard output or standard error did not take (`limits.log_queue`).
+/// Counts lines that standard output or standard error did not accept (`limits.log_queue`).
 pub(super) fn log_lines_dropped(lines: u64) {
     counter(names::LOG_LINES_DROPPED, &[]).increment(lines);
 }
 
-/// Notes the number of the catalog in force.
+/// Records the number of the current catalog.
 pub fn generation(generation: u64) {
     gauge(names::GENERATION, &[]).set(generation as f64);
 }
@@ -409,7 +409,8 @@ pub(super) fn reload_took(elapsed: Duration) {
     seconds(names::RELOAD_SECONDS, &[]).record(elapsed);
 }
 
-/// Counts one answered HTTP request. `route` is the route's pattern, never the path: labels stay bounded.
+/// Counts one answered HTTP request. `route` is the route's pattern, never the path, so that the number of labels stays
+/// bounded.
 pub fn http_request(route: &str, status: u16, elapsed: Duration) {
     counter(names::HTTP_REQUESTS, &[("route", route), ("status", &status.to_string())]).increment(1);
     seconds(names::HTTP_SECONDS, &[("route", route)]).record(elapsed);

@@ -1,6 +1,6 @@
-//! What an operator sees: every metric and event name in one place. No tokens, no payloads.
+//! Everything that an operator sees: the names of all metrics and events in one place. No tokens, no payloads.
 //!
-//! The tables of metrics and events, and what their labels and fields hold, are in `host/OPERATING.md`.
+//! The tables of metrics and events, with their labels and fields, are in `host/OPERATING.md`.
 
 mod auth;
 mod bus;

@@ -3,7 +3,7 @@
 /// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Only ever grows.
+    /// Only grows.
     Counter,
     /// Goes up and down.
     Gauge,

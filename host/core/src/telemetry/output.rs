@@ -1,8 +1,8 @@
-//! What a process that serves writes to its standard streams. Whoever reads them slowly, no longer or not at all costs
-//! lines, and never a task. The only home of `tracing-appender`.
+//! The output of a serving process to its standard streams. A reader that is slow or gone costs lines, but never blocks
+//! a task. The only home of `tracing-appender`.
 //!
-//! Lines wait in a bounded queue for a thread of their own, which alone may block. A line that finds the queue full is
-//! dropped, as is a line that the system does not take; both are counted, and the log says how many there were.
+//! Lines wait in a bounded queue for a thread of their own, which is the only one that may block. A line is dropped if
+//! the queue is full, or if the system does not accept it; both are counted, and the log says how many there were.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -18,11 +18,12 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::{events, metrics};
 
-/// How long the end of the process waits for a reader to take the last lines.
+/// How long the end of the process waits for a reader to read the last lines.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often it looks whether they are taken, and a writer whether a stream that must not block takes bytes again.
+/// How often it checks whether they were read, and how often a writer checks whether a non-blocking stream accepts
+/// bytes again.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
-/// How often the log says at most that lines were dropped.
+/// The shortest time between two log messages about dropped lines.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 static STREAMS: OnceLock<Streams> = OnceLock::new();
@@ -31,12 +32,12 @@ static STREAMS: OnceLock<Streams> = OnceLock::new();
 struct Streams {
     out: Output,
     err: Output,
-    /// Never dropped, like everything static: when its queue is full, the guard itself prints to standard output.
+    /// Never dropped, like everything static: if its queue is full, the guard itself prints to standard output.
     _guards: [WorkerGuard; 2],
 }
 
-/// Writes to standard output: through the queue once logging was started, else at once. Never fails: a reader that is
-/// gone is not this process's mistake.
+/// Writes to standard output: through the queue once logging was started, before that directly. Never fails: a missing
+/// reader is not an error of this process.
 pub fn say(text: &str) {
     match STREAMS.get() {
         Some(streams) => streams.out.offer(text.as_bytes()),
@@ -44,7 +45,7 @@ pub fn say(text: &str) {
     }
 }
 
-/// Writes to standard error, as [`say`] does to standard output.
+/// Writes to standard error, like [`say`] to standard output.
 pub fn complain(text: &str) {
     match STREAMS.get() {
         Some(streams) => streams.err.offer(text.as_bytes()),
@@ -52,7 +53,7 @@ pub fn complain(text: &str) {
     }
 }
 
-/// Waits until the lines of both streams are written, but not for ever. The last act of a process.
+/// Waits for a limited time until the lines of both streams are written. The last step of a process.
 pub fn finish_output() {
     let Some(streams) = STREAMS.get() else { return };
     let deadline = Instant::now() + LAST_LINES_TIMEOUT;
@@ -61,8 +62,8 @@ pub fn finish_output() {
     }
 }
 
-/// Puts a queue of `lines_max` lines before each standard stream, and returns standard error's. A second call changes
-/// nothing.
+/// Puts a queue of `lines_max` lines in front of each standard stream, and returns that of standard error. A second
+/// call changes nothing.
 pub(super) fn start(lines_max: usize) -> Output {
     let streams = STREAMS.get_or_init(|| {
         metrics::log_lines_dropped(0);
@@ -73,7 +74,7 @@ pub(super) fn start(lines_max: usize) -> Output {
     streams.err.clone()
 }
 
-/// A descriptor of its own: the standard library's holds a lock for as long as a write blocks.
+/// A separate descriptor: the one of the standard library holds a lock for as long as a write blocks.
 fn writable(stream: impl AsFd + Write + Send + 'static) -> Box<dyn Write + Send> {
     match stream.as_fd().try_clone_to_owned() {
         Ok(descriptor) => Box::new(File::from(descriptor)),
@@ -81,23 +82,23 @@ fn writable(stream: impl AsFd + Write + Send + 'static) -> Box<dyn Write + Send>
     }
 }
 
-/// One standard stream, written by a thread of its own. A clone writes to the same.
+/// One standard stream with its own writing thread. A clone writes to the same stream.
 #[derive(Clone)]
 pub(super) struct Output {
     queue: NonBlocking,
     account: Arc<Account>,
 }
 
-/// What became of the lines of one stream.
+/// The account of one stream's lines.
 #[derive(Default)]
 struct Account {
-    /// Given to the queue, which may have dropped them.
+    /// Passed to the queue, which may have dropped them.
     offered: AtomicU64,
-    /// Taken out of the queue, and written or not.
+    /// Taken out of the queue, whether written or not.
     done: AtomicU64,
-    /// Of these, the lines that the system did not take.
+    /// Those of them that the system did not accept.
     failed: AtomicU64,
-    /// Lines dropped that the metric has.
+    /// Dropped lines that the metric has counted.
     counted: AtomicU64,
 }
 
@@ -112,7 +113,7 @@ impl Output {
 
     fn offer(&self, line: &[u8]) {
         if line.is_empty() {
-            // Nothing that would ever be written.
+            // Nobody would ever write it.
             return;
         }
         self.account.offered.fetch_add(1, Ordering::Relaxed);
@@ -121,7 +122,7 @@ impl Output {
         self.count_dropped();
     }
 
-    /// Whether lines still wait, or are being written.
+    /// Whether lines wait or are being written.
     fn is_behind(&self) -> bool {
         let settled = self.account.done.load(Ordering::Acquire) + self.refused();
         settled < self.account.offered.load(Ordering::Relaxed)
@@ -132,7 +133,7 @@ impl Output {
         self.queue.error_counter().dropped_lines() as u64
     }
 
-    /// Counts each lost line once, whoever comes first.
+    /// Counts each lost line once, whoever calls first.
     fn count_dropped(&self) {
         let lost = self.refused() + self.account.failed.load(Ordering::Relaxed);
         if lost > self.account.counted.load(Ordering::Relaxed) {
@@ -151,7 +152,7 @@ impl<'a> MakeWriter<'a> for Output {
 }
 
 impl Write for Output {
-    /// Takes a line whole, or drops it whole.
+    /// Takes a whole line, or drops it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.offer(line);
         Ok(line.len())
@@ -162,11 +163,11 @@ impl Write for Output {
     }
 }
 
-/// The thread's side: writes line by line, and goes on whatever the stream does.
+/// The thread's side: writes line by line, and continues whatever the stream does.
 struct Writer<W> {
     stream: W,
     account: Arc<Account>,
-    /// Lines lost that the log has told of, and when it last did.
+    /// Lost lines that the log has reported, and when it last did.
     told: u64,
     told_at: Option<Instant>,
 }
@@ -178,7 +179,7 @@ impl<W: Write> Writer<W> {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => line = &line[written..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Another process has made the stream one that does not block.
+                // Another process has made the stream non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(LOOK_INTERVAL),
                 Err(error) => return Err(error),
             }
@@ -186,7 +187,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Tells in the log itself that lines are missing in it, now that somebody reads.
+    /// Reports in the log itself that lines are missing, now that somebody reads.
     fn tell_dropped(&mut self) {
         let lost = self.account.counted.load(Ordering::Relaxed);
         let is_due = self.told_at.is_none_or(|last| last.elapsed() >= TOLD_EVERY);

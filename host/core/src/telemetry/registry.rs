@@ -1,7 +1,7 @@
-//! Where metrics are kept and rendered. The only home of the `metrics` crates.
+//! Stores and renders metrics. The only home of the `metrics` crates.
 //!
-//! The recorder is this module's own, not the process-wide one of the `metrics` crate: nothing has to be installed, and
-//! a test sees it as the server does.
+//! The recorder belongs to this module and is not the process-wide one of the `metrics` crate: nothing has to be
+//! installed, and a test sees the same as the server.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 
 use super::names::{Kind, METRICS, Metric};
 
-/// Upper bounds in seconds: from a gate that asks no plugin (microseconds) to a reload that compiles several.
+/// Upper bounds in seconds: from a gate without a plugin (microseconds) to a reload that compiles several plugins.
 const BUCKETS_SECONDS: [f64; 17] = [
     0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05,
     0.1, 0.5, 2.5, 10.0,
@@ -27,9 +27,9 @@ const METADATA: Metadata<'static> = Metadata::new("tidegate", Level::INFO, None)
 static RECORDER: LazyLock<PrometheusRecorder> = LazyLock::new(recorder);
 
 thread_local! {
-    /// Handles of the metrics of the hot path, by the one label that is no constant. A look-up takes no lock and
-    /// allocates nothing. It never shrinks: neither does the registry behind it, and both are bounded by what was
-    /// ever declared.
+    /// Handles of the metrics on the hot path, by the only label that is not constant. A look-up takes no lock and
+    /// allocates nothing. It never shrinks: neither does the registry behind it, and both are bounded by what was ever
+    /// declared.
     static HOT: RefCell<HashMap<Box<str>, Slots>> = RefCell::default();
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Slot {
     pub(super) outcome: &'static str,
 }
 
-/// A counter and, where the metric is timed, the histogram beside it.
+/// A counter and, if the metric is timed, its histogram.
 pub(super) struct Handles {
     pub(super) counter: Counter,
     pub(super) seconds: Histogram,
@@ -67,7 +67,7 @@ pub(super) fn seconds(metric: Metric, labels: &[(&'static str, &str)]) -> Histog
     RECORDER.register_histogram(&key(metric, labels), &METADATA)
 }
 
-/// Uses a hot metric's handles, made by `make` the first time this thread meets the labels.
+/// Uses a hot metric's handles, which `make` creates when this thread meets the labels for the first time.
 pub(super) fn hot(label: &str, slot: Slot, make: impl FnOnce() -> Handles, record: impl FnOnce(&Handles)) {
     HOT.with_borrow_mut(|hot| {
         let known = hot.get(label).and_then(|slots| slots.iter().find(|(known, _)| *known == slot));
@@ -102,7 +102,7 @@ fn recorder() -> PrometheusRecorder {
     recorder
 }
 
-/// Folds on a thread of its own, so that it needs no runtime and no caller can forget it.
+/// Folds on its own thread, so that it needs no runtime and no caller can forget it.
 fn keep_folding(handle: PrometheusHandle) {
     let thread = std::thread::Builder::new().name("telemetry".to_owned());
     let started = thread.spawn(move || {
@@ -112,7 +112,7 @@ fn keep_folding(handle: PrometheusHandle) {
         }
     });
     if let Err(error) = started {
-        // Scrapes fold too; without any, memory grows.
+        // Scrapes fold, too; without them memory grows.
         tracing::error!(%error, "the thread that folds metrics does not start");
     }
 }

@@ -1,4 +1,4 @@
-//! The connections below everything: how many there are, what they were ended for, and where the system refuses one.
+//! TCP connections: how many there are, why they ended, and when the system refuses one.
 
 use super::events::Sampler;
 use super::metrics::UnderWay;
@@ -13,12 +13,12 @@ pub fn tcp_connection() -> UnderWay {
     UnderWay::begin(gauge(names::TCP_CONNECTIONS, &[]))
 }
 
-/// Notes how many TCP connections there may be.
+/// Records the limit of TCP connections.
 pub fn tcp_connections_max(connections: usize) {
     gauge(names::TCP_CONNECTIONS_MAX, &[]).set(connections as f64);
 }
 
-/// Counts a TCP connection that was ended because its peer was late; `phase` is `head`, `body`, `idle` or `write`.
+/// Counts a TCP connection that ended because its peer was too slow; `phase` is `head`, `body`, `idle` or `write`.
 pub fn tcp_timeout(phase: &'static str) {
     counter(names::TCP_TIMEOUTS, &[("phase", phase)]).increment(1);
 }
@@ -37,7 +37,7 @@ pub fn tcp_connection_refused(tcp_connections: usize) {
     }
 }
 
-/// `server.accept_failed`: counts a connection that the system did not let the server accept; it waits and tries again.
+/// `server.accept_failed`: counts a connection that the system refused; the server waits and tries again.
 pub fn accept_failed(why: &str) {
     counter(names::ACCEPT_ERRORS, &[]).increment(1);
     if let Some(suppressed) = FAILURES.admit_now() {
@@ -47,12 +47,12 @@ pub fn accept_failed(why: &str) {
     }
 }
 
-/// `server.accepting`: connections are accepted again, after so many failures.
+/// `server.accepting`: new connections are accepted again, after so many failures.
 pub fn accepting_again(failures: u64) {
     tracing::info!(event = names::ACCEPTING, failures, "new connections are accepted again");
 }
 
-/// `server.descriptors`: the system lets this process have fewer descriptors than `limit`, one of the configuration, needs.
+/// `server.descriptors`: the system allows this process fewer file descriptors than `limit` in the configuration needs.
 pub fn descriptors_too_few(descriptors: u64, limit: &'static str, asked: usize, tcp_connections: usize) {
     let event = names::DESCRIPTORS;
     let hint = "raise the limit of open files (ulimit -Hn, LimitNOFILE)";

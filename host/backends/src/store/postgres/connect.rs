@@ -1,4 +1,4 @@
-//! Connections to a PostgreSQL database: how they are made, what they may, and what their failures mean.
+//! Connections to a PostgreSQL database: how they are made, their settings, and the meaning of their failures.
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use tokio::time::timeout;
 use super::PostgresSettings;
 use tidegate_core::config::PostgresUrl;
 
-/// How the server sees us, unless the address says otherwise.
+/// The name under which the database server sees this one, unless the address gives another.
 const APPLICATION_NAME: &str = "tidegate";
 /// How long connecting may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the connections get to end.
+/// How long the connections may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// A node that stops in the middle of a write lets go of what it locked after this time.
+/// If a node stops in the middle of a write, its locks are released after this time.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Has the server notice during a query that nobody waits for it any more. There since version 14.
+/// Makes the database server notice during a query that nobody waits for it any more. Exists since version 14.
 const NOTICES_HANGUP: &str = "SELECT set_config('client_connection_check_interval', '250', false) \
      FROM pg_settings WHERE name = 'client_connection_check_interval'";
 
-/// Refusals of a prepared statement that is another's, or gone: duplicate, and unknown.
+/// Errors for a prepared statement that belongs to another client, or is gone: duplicate, and unknown.
 const OF_ANOTHERS_STATEMENT: [&str; 2] = ["42P05", "26000"];
 const NO_POOLER: &str = "a pooler in transaction mode shares this connection with others; `store` needs the address of the server \
      itself, or of a pool in session mode";
@@ -34,14 +34,14 @@ pub(super) struct Connector {
     pub(super) settings: PostgresSettings,
 }
 
-/// The connections of a database that is there. Each is made when it is first needed.
+/// The connections of a reachable database. Each is made when it is first needed.
 pub(super) struct Pools {
     pub(super) main: PgPool,
-    /// For named queries, so that slow ones keep no key waiting.
+    /// For named queries, so that slow ones do not delay calls for keys.
     pub(super) asker: PgPool,
-    /// One, for the watch: a store that is busy is not away.
+    /// One connection for the watch: a busy store is not away.
     pub(super) watcher: PgPool,
-    /// One, that listens.
+    /// One connection that listens.
     pub(super) ear: PgPool,
 }
 
@@ -50,7 +50,7 @@ impl Connector {
         Self { url, settings }
     }
 
-    /// One connection, of no pool.
+    /// One connection outside of the pools.
     ///
     /// # Errors
     /// Why there is none, in words for an operator.
@@ -74,7 +74,7 @@ impl Connector {
     pub(super) fn pools(&self) -> Result<Pools, String> {
         let (options, settings) = (self.options()?, self.settings);
         let main = pool(settings.connections_max, settings.timeout, settings.timeout);
-        // A query brings its own time.
+        // A query has its own time limit.
         let asker = pool(settings.query_connections_max, CONNECT_TIMEOUT, CONNECT_TIMEOUT);
         let watcher = pool(1, settings.timeout, settings.timeout);
         Ok(Pools {
@@ -87,7 +87,8 @@ impl Connector {
 
     fn options(&self) -> Result<PgConnectOptions, String> {
         let options = PgConnectOptions::from_str(self.url.expose()).map_err(|error| cause(&error))?;
-        // What a pooler does not know it refuses; a server of today shows every fraction whole without being asked to.
+        // A pooler refuses settings that it does not know; a present-day server shows every fraction in full by
+        // default.
         let options = options.disable_statement_logging().extra_float_digits(None);
         Ok(match options.get_application_name() {
             Some(_) => options,
@@ -97,7 +98,7 @@ impl Connector {
 }
 
 impl Pools {
-    /// Ends every connection after what is under way, [`CLOSE_TIMEOUT`] at most.
+    /// Closes every connection after its running work, within [`CLOSE_TIMEOUT`].
     pub(super) async fn close(&self) {
         let closed =
             async { tokio::join!(self.main.close(), self.asker.close(), self.watcher.close(), self.ear.close()) };
@@ -118,7 +119,7 @@ fn pool(connections_max: u32, acquire_timeout: Duration, statement_timeout: Dura
     PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(acquire_timeout)
-        // What breaks is noticed by whoever uses it next, and by the watch.
+        // The next user of a broken connection notices it, and so does the watch.
         .test_before_acquire(false)
         .after_connect(move |connection, _| {
             let session = sqlx::AssertSqlSafe(session.clone());
@@ -135,7 +136,7 @@ async fn pass_own_schema(connection: &mut PgConnection) -> Result<(), sqlx::Erro
     sqlx::query(PostgresUrl::PASSES_OWN_SCHEMA).bind(false).persistent(false).execute(connection).await.map(drop)
 }
 
-/// Why the database did not answer, without the layers around it. Names no server: plugins may read it.
+/// Why the database did not answer, without the layers around the error. Names no server, because plugins may read it.
 pub(super) fn cause(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) if error.code().is_some_and(|code| OF_ANOTHERS_STATEMENT.contains(&&*code)) => {
@@ -153,12 +154,12 @@ pub(super) fn sqlstate(error: &sqlx::Error) -> Option<String> {
     error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())
 }
 
-/// Whether the error says nothing against the database: others were first, what was asked took too long or was wrong, or
-/// the connections were being replaced.
+/// Whether the error does not mean that the database is away: others were first, the request took too long or was
+/// wrong, or the connections were being replaced.
 pub(super) fn is_passing(error: &sqlx::Error) -> bool {
     if matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) {
         return true;
     }
-    // Data that does not fit, a rollback, a lock that was not to be had, a statement that was cancelled.
+    // Data that does not fit, a rollback, a lock that was not available, a cancelled statement.
     sqlstate(error).is_some_and(|code| ["22", "23", "40", "55P03", "57014"].iter().any(|class| code.starts_with(class)))
 }

@@ -1,5 +1,5 @@
-//! One PostgreSQL database through everything that may happen to it: connected when it is first needed, watched from then
-//! on, away when it is away, and connected anew when it is back.
+//! One PostgreSQL database over its whole life: connected when it is first needed, watched from then on, away while it
+//! is away, and connected again when it is back.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -17,15 +17,15 @@ use super::migrate::{may_use, migrate};
 use tidegate_core::flow::ports::Clock;
 use tidegate_core::telemetry;
 
-/// How often the database is looked after: how long it takes at most until it is noticed that it is away, or back.
+/// How often the database is checked: the longest time until the server notices that it is away, or back.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// How long one look may take; a server that is frozen is away.
+/// How long one check may take; a frozen server is away.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long the tables may take to be made, another node's turn included.
+/// How long creating the tables may take, including the turn of another node.
 const MIGRATE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Keys whose time is over that one sweep takes away.
+/// How many expired keys one sweep removes.
 const SWEEP_KEYS_MAX: u64 = 500;
-/// Sweeps of one look: as many keys go as ten plugins at the default `limits.kv` can make.
+/// Sweeps of one check: together they remove as many keys as ten plugins can create with the default `limits.kv`.
 const SWEEPS_MAX: u32 = 20;
 
 /// A database, and the connections to it once it was opened.
@@ -35,9 +35,9 @@ pub(super) struct Database {
     /// `None` before it was opened, and while it is away.
     pools: ArcSwapOption<Pools>,
     availability: Availability,
-    /// Has the watch look now: something failed.
+    /// Makes the watch check now, because something failed.
     failed: Arc<Notify>,
-    /// Held while connections are made or given up.
+    /// Held while connections are made or closed.
     opening: Mutex<Option<Watching>>,
 }
 
@@ -48,7 +48,7 @@ impl Database {
         Self { connector, clock, pools, availability, failed, opening: Mutex::new(None) }
     }
 
-    /// Connects, and makes the tables that are not there; nothing when that was done.
+    /// Connects, and creates missing tables; does nothing if that was done.
     ///
     /// # Errors
     /// Why it cannot, or that it is away, with the address.
@@ -72,7 +72,7 @@ impl Database {
         }
     }
 
-    /// Why the store is away; `None` when it is not.
+    /// Why the store is away; `None` if it is not.
     pub(super) fn away(&self) -> Option<Arc<str>> {
         self.availability.away()
     }
@@ -86,10 +86,10 @@ impl Database {
         i64::try_from(self.clock.now_unix_ms()).unwrap_or(i64::MAX)
     }
 
-    /// Has the database do something, within `limits.store_timeout`.
+    /// Runs a call on the database within `limits.store_timeout`.
     ///
     /// # Errors
-    /// Why it did not.
+    /// Why it failed.
     pub(super) async fn call<T, F>(&self, call: impl FnOnce(PgPool) -> F) -> Result<T, String>
     where
         F: Future<Output = Result<T, sqlx::Error>>,
@@ -105,7 +105,7 @@ impl Database {
         }
     }
 
-    /// The connections that answer named queries.
+    /// The connections for named queries.
     ///
     /// # Errors
     /// Why there are none.
@@ -113,7 +113,7 @@ impl Database {
         Ok(self.pools()?.asker.clone())
     }
 
-    /// The connection that listens.
+    /// The listening connection.
     ///
     /// # Errors
     /// Why there is none.
@@ -121,7 +121,7 @@ impl Database {
         Ok(self.pools()?.ear.clone())
     }
 
-    /// Says why a call failed, and has the watch look when the database may be why.
+    /// Explains why a call failed, and makes the watch check if the database may be the cause.
     pub(super) fn failed(&self, error: &sqlx::Error) -> String {
         if !is_passing(error) || matches!(error, sqlx::Error::PoolTimedOut) {
             self.failed.notify_one();
@@ -136,7 +136,7 @@ impl Database {
         self.pools.load_full().ok_or_else(|| "it is not open".to_owned())
     }
 
-    /// Finds out whether the store works. Connects anew when it did not.
+    /// Finds out whether the store works. Connects again if it did not.
     async fn look(&self) {
         let looked = match self.pools.load_full() {
             Some(pools) => within(LOOK_TIMEOUT, try_out(&pools)).await,
@@ -159,16 +159,16 @@ impl Database {
         Ok(())
     }
 
-    /// Connections to a database whose tables are there.
+    /// Connects to a database whose tables exist.
     async fn connect(&self) -> Result<Pools, String> {
         let mut first = self.connector.connect().await?;
         within(MIGRATE_TIMEOUT, migrate(&mut first)).await?;
-        // It is there to be closed in order.
+        // It exists only to be closed properly.
         let _ = timeout(LOOK_TIMEOUT, first.close()).await;
         self.connector.pools()
     }
 
-    /// Takes away keys whose time is over.
+    /// Removes expired keys.
     async fn sweep(&self) -> Result<(), String> {
         for _ in 0..SWEEPS_MAX {
             let now_ms = self.now_ms();
@@ -192,14 +192,14 @@ async fn within(time_max: Duration, work: impl Future<Output = Result<(), String
     worked.unwrap_or_else(|_| Err(format!("it did not answer within {} s", time_max.as_secs())))
 }
 
-/// Looks after the database as long as there is one: every so often, and when something failed.
+/// Checks the database for as long as it is in use: periodically, and when something failed.
 async fn watch_over(database: Weak<Database>, failed: Arc<Notify>) {
     loop {
         let in_time = timeout(WATCH_INTERVAL, failed.notified()).await.is_err();
         let Some(database) = database.upgrade() else { return };
         database.look().await;
         if in_time {
-            // Why it cannot sweep is why it is away, which was logged.
+            // If it cannot sweep, the store is away, which was logged.
             let _ = database.sweep().await;
         }
     }

@@ -1,5 +1,5 @@
-//! Keys with values and revisions in PostgreSQL. Each verb is one statement, so that nodes that write at once find a row as
-//! another left it, and none waits for another between two statements.
+//! Keys with values and revisions in PostgreSQL. Each operation is one statement, so that concurrent nodes see complete
+//! rows, and no node waits for another between two statements.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use super::super::keys::{range, signed, unsigned};
 use super::PostgresStore;
 use tidegate_core::flow::kv::{KeyValue, KvEntry, KvError, KvKey, expiry_ms};
 
-/// Writes the row, whatever was there. First the row that is there is looked for, so that of two revisions taken none is
-/// wasted; should another node make it meanwhile, it is written over.
+/// Writes the row, whatever was there. It first looks for an existing row, so that only one of two revisions is used;
+/// if another node creates the row meanwhile, it is overwritten.
 const PUT: &str = "WITH updated AS (
     UPDATE tidegate.kv SET value = $3, revision = nextval('tidegate.kv_revision'), expires_at_ms = $4
     WHERE bucket = $1 AND key = $2 RETURNING revision
@@ -23,7 +23,7 @@ const PUT: &str = "WITH updated AS (
     RETURNING revision
 ) SELECT revision FROM updated UNION ALL SELECT revision FROM inserted";
 
-/// Makes the row where there is none, or only one whose time is over; no row otherwise.
+/// Creates the row if there is none, or only an expired one; returns no row otherwise.
 const PUT_NEW: &str = "WITH updated AS (
     UPDATE tidegate.kv SET value = $3, revision = nextval('tidegate.kv_revision'), expires_at_ms = $4
     WHERE bucket = $1 AND key = $2 AND expires_at_ms <= $5 RETURNING revision
@@ -36,13 +36,13 @@ const PUT_NEW: &str = "WITH updated AS (
     RETURNING revision
 ) SELECT revision FROM updated UNION ALL SELECT revision FROM inserted";
 
-/// Writes the row that has this revision; no row when it has another.
+/// Writes the row with this revision; returns no row if it has another one.
 const PUT_OVER: &str = "UPDATE tidegate.kv
     SET value = $3, revision = nextval('tidegate.kv_revision'), expires_at_ms = $4
     WHERE bucket = $1 AND key = $2 AND coalesce(expires_at_ms > $5, true) AND revision = $6 RETURNING revision";
 
-/// Adds to the number that a row is, or makes it; no row when it is no number, or the sum too large. A value is bytes: what
-/// is no digit of ASCII in them is none in their escaped text either.
+/// Adds to the number in a row, or creates the row; returns no row if the value is not a number, or if the sum is too
+/// large. A value is bytes: if they are not ASCII digits, their escaped text has no digits either.
 const INCREMENT: &str = "WITH updated AS (
     UPDATE tidegate.kv AS kv SET
         value = CASE WHEN expires_at_ms <= $5 THEN convert_to($3::text, 'UTF8')
@@ -138,7 +138,8 @@ impl KeyValue for PostgresStore {
     async fn increment(&self, key: KvKey<'_>, delta: i64, ttl: Option<Duration>) -> Result<i64, KvError> {
         let now_ms = self.database.now_ms();
         let expires_at_ms = expiry_ms(unsigned(now_ms), ttl).map(signed);
-        // Of nodes that find no row at once one makes it, and the others add to it in their second try.
+        // Of several nodes that find no row at the same time one creates it, and the others add to it in their second
+        // attempt.
         for _ in 0..2 {
             let sum: Option<i64> = self
                 .kv(|pool| async move {
@@ -178,7 +179,7 @@ impl PostgresStore {
         self.database.call(call).await.map_err(KvError::Unavailable)
     }
 
-    /// The revision that a key has now, for whoever expected another.
+    /// The present revision of a key, for a caller that expected another one.
     async fn conflict(&self, key: KvKey<'_>) -> KvError {
         match self.get(key).await {
             Ok(found) => KvError::Conflict(found.map_or(0, |entry| entry.revision)),
@@ -187,8 +188,8 @@ impl PostgresStore {
     }
 }
 
-/// Takes away at most so many keys whose time is over, and says how many there were. Keys that another node takes away are
-/// left to it.
+/// Removes at most so many expired keys, and returns how many there were. Keys that another node is removing are left
+/// to it.
 pub(super) async fn sweep(pool: &PgPool, now_ms: i64, keys_max: u64) -> Result<u64, sqlx::Error> {
     sqlx::query(
         "DELETE FROM tidegate.kv WHERE (bucket, key) IN (SELECT bucket, key FROM tidegate.kv \

@@ -1,4 +1,4 @@
-//! Dead letters in PostgreSQL, which nodes have in common.
+//! Dead letters in PostgreSQL, shared by the nodes.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use super::super::letters::{LetterTable, Row, Written, of_row, to_row};
 use super::database::Database;
 use tidegate_core::flow::DeadLetter;
 
-/// Writes letters. One that was written by a try before is left as it is, and so is one that another node wrote: where
-/// each node reads every event for itself, an event that cannot cross dies on each, and retried by one it reaches all.
+/// Writes letters. A letter from an earlier attempt, or from another node, stays unchanged: where each node reads every
+/// event for itself, an event that cannot cross fails on each node, and one retry reaches all.
 const INSERT: &str = "INSERT INTO tidegate.dead_letters (id, at_unix_s, rule_on, rule_to, reason, event, digest) \
      SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[]) \
      ON CONFLICT DO NOTHING";
@@ -86,7 +86,7 @@ async fn insert(pool: &PgPool, letters: &[DeadLetter], max: usize) -> Result<Wri
     Ok(Written { dropped, kept: usize::try_from(kept).unwrap_or_default() })
 }
 
-/// Equal for the letters that nodes make of one event and one rule.
+/// Equal for the letters of different nodes about the same event and rule.
 fn digest(on: &str, to: &str, event: &str) -> Vec<u8> {
     let mut digest = Sha256::new();
     for part in [on, to, event] {

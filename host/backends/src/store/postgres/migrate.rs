@@ -1,4 +1,5 @@
-//! The tables of the server, in their schema: made at the start, under a lock, because nodes start at once.
+//! The server's tables in their schema. They are created at the start, under a lock, because nodes start at the same
+//! time.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,8 @@ use sqlx::{Connection as _, Executor as _};
 
 use super::connect::{cause, sqlstate};
 
-/// What makes the tables, in order; the number of a step is its place, from 1 on. Steps are never changed, only added.
+/// The steps that create the tables, in order; the number of a step is its place, counted from 1. Steps are only added,
+/// never changed.
 const STEPS: [Step; 5] = [
     Step::making("kv", include_str!("migrations/0001_kv.sql")),
     Step::making("revocations", include_str!("migrations/0002_revocations.sql")),
@@ -15,25 +17,25 @@ const STEPS: [Step; 5] = [
     Step::making("sessions", include_str!("migrations/0004_sessions.sql")),
     Step::changing("dead_letters", include_str!("migrations/0005_dead_letter_digests.sql")),
 ];
-/// Every table of the server, for whoever looks whether it may use them.
+/// Every table of the server, for checking the rights to use them.
 const TABLES: [&str; 5] =
     ["tidegate.migrations", "tidegate.kv", "tidegate.revocations", "tidegate.dead_letters", "tidegate.sessions"];
-/// The steps that were taken.
+/// The completed steps.
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS tidegate.migrations (step bigint PRIMARY KEY, name text NOT NULL, \
      taken_at timestamptz NOT NULL DEFAULT now())";
-/// A number of our own among the locks of the database: `tidegate` as bytes.
+/// The server's own number among the locks of the database: `tidegate` as bytes.
 const LOCK: i64 = i64::from_be_bytes(*b"tidegate");
-/// The server's answer to what a role may not.
+/// The database's code for a missing right.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
-/// And to a table that is not there.
+/// The database's code for a missing table.
 const UNDEFINED_TABLE: &str = "42P01";
 
-/// Which relations there are in the schema. Not by `to_regclass`, which remembers for the length of a transaction what others
-/// changed since.
+/// The existing relations in the schema. Not with `to_regclass`, which remembers for the length of a transaction what
+/// others have changed since.
 const RELATIONS: &str = "SELECT relname::text FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p', 'v', 'f', 'S') \
      AND relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'tidegate')";
 
-/// One step: a table is made, or one that is there is changed.
+/// One step: it creates a table, or changes an existing one.
 struct Step {
     table: &'static str,
     makes: bool,
@@ -50,16 +52,16 @@ impl Step {
     }
 }
 
-/// What there is of the tables.
+/// The existing tables and steps.
 struct Found {
     relations: BTreeSet<String>,
     taken: BTreeSet<i64>,
 }
 
-/// Makes what is not there. Several nodes may do so at once.
+/// Creates what does not exist. Several nodes may do this at the same time.
 ///
 /// # Errors
-/// Why it cannot, with a way out.
+/// Why it cannot, with a hint.
 pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), String> {
     if is_behind(connection).await? {
         let role = role(connection).await?;
@@ -71,10 +73,10 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), String>
     may_use(connection).await
 }
 
-/// Finds out whether [`migrate`] could do its work, and makes nothing.
+/// Finds out whether [`migrate`] could do its work, without creating anything.
 ///
 /// # Errors
-/// Why it could not, with a way out.
+/// Why it could not, with a hint.
 pub(super) async fn could_migrate(connection: &mut PgConnection) -> Result<(), String> {
     if !is_behind(connection).await? {
         return may_use(connection).await;
@@ -90,7 +92,7 @@ pub(super) async fn could_migrate(connection: &mut PgConnection) -> Result<(), S
     if may { Ok(()) } else { Err(may_not_make(&role(connection).await?, "permission denied")) }
 }
 
-/// Finds out whether the database can be worked with: that it takes writes, and that the tables are ours to use.
+/// Finds out whether the database is usable: it accepts writes, and this role may use the tables.
 ///
 /// # Errors
 /// Why not.
@@ -115,7 +117,7 @@ pub(super) async fn may_use(connection: &mut PgConnection) -> Result<(), String>
     }
 }
 
-/// Whether steps are to be taken.
+/// Whether steps are missing.
 async fn is_behind(connection: &mut PgConnection) -> Result<bool, String> {
     match found(connection).await {
         Ok(found) => Ok(!found.untaken()?.is_empty()),
@@ -123,7 +125,7 @@ async fn is_behind(connection: &mut PgConnection) -> Result<bool, String> {
     }
 }
 
-/// Says why a look at the tables failed.
+/// Explains why a look at the tables failed.
 async fn told(connection: &mut PgConnection, error: &sqlx::Error) -> String {
     match sqlstate(error).as_deref() {
         Some(INSUFFICIENT_PRIVILEGE) => role(connection).await.map_or_else(|_| cause(error), |role| may_not_use(&role)),
@@ -135,7 +137,7 @@ async fn told(connection: &mut PgConnection, error: &sqlx::Error) -> String {
     }
 }
 
-/// What there is, all at one moment: other nodes may be at work.
+/// Everything at one moment, because other nodes may be working.
 async fn found(connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
     let mut look = connection.begin().await?;
     look.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
@@ -160,11 +162,12 @@ impl Found {
         self.relations.contains(relation)
     }
 
-    /// The steps to be taken.
+    /// The missing steps.
     ///
     /// # Errors
-    /// That somebody or a newer version was at the tables: what was lost, and the way out. Nothing is made in its place
-    /// unasked, because a backup may have what it held, and because without their table revocations would count no more.
+    /// If somebody or a newer version changed the tables: what was lost, and what to do. Nothing is created in its
+    /// place automatically, because a backup may have its content, and because revocations would be void without their
+    /// table.
     fn untaken(&self) -> Result<Vec<(i64, &'static Step)>, String> {
         if let Some(step) =
             self.taken.last().filter(|step| usize::try_from(**step).is_ok_and(|step| step > STEPS.len()))
@@ -190,7 +193,7 @@ impl Found {
     }
 }
 
-/// Takes the steps that were not taken, all or none. Others wait, and find them taken.
+/// Runs the missing steps, all or none. Others wait, and find them done.
 async fn apply(connection: &mut PgConnection) -> Result<Result<(), String>, sqlx::Error> {
     let mut all = connection.begin().await?;
     all.execute("SET LOCAL lock_timeout = '30s'").await?;
@@ -237,7 +240,7 @@ fn may_not_use(role: &str) -> String {
     )
 }
 
-/// What was made and is not there any more.
+/// The message for tables that were created but do not exist any more.
 fn tables_gone(gone: &BTreeSet<&str>) -> String {
     let tables = listed(gone.iter().map(|table| format!("`tidegate.{table}`")));
     let noted = listed(gone.iter().map(|table| format!("'{table}'")));
@@ -249,7 +252,7 @@ fn tables_gone(gone: &BTreeSet<&str>) -> String {
     )
 }
 
-/// What is there, and nothing says that the server made it.
+/// The message for tables that exist, but that the server did not record.
 fn notes_gone(steps: &[(i64, &Step)]) -> String {
     let made = steps.iter().filter(|(_, step)| step.makes);
     let tables = listed(made.map(|(_, step)| format!("`tidegate.{}`", step.table)));
@@ -265,7 +268,7 @@ fn listed(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-/// A revision is never given twice.
+/// A revision must never be used twice.
 const REVISIONS_GONE: &str = "somebody dropped `tidegate.kv_revision`; hint: create it again, beyond every earlier revision, with \
      `CREATE SEQUENCE tidegate.kv_revision; \
      SELECT setval('tidegate.kv_revision', coalesce(max(revision), 0) + 1000000000) FROM tidegate.kv`";

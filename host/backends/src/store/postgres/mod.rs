@@ -1,7 +1,8 @@
-//! What survives a restart, in a PostgreSQL database that several nodes may share.
+//! The store in a PostgreSQL database, which several nodes may share.
 //!
-//! `database.rs` connects and watches over it, `migrate.rs` makes the tables, `kv.rs` keeps the keys of plugins in them,
-//! `queries.rs` answers their questions. The tables of the server are in the schema `tidegate`, and named with it.
+//! `database.rs` connects and watches the database, `migrate.rs` creates the tables, `kv.rs` stores the keys of
+//! plugins, `queries.rs` runs their queries. The server's tables are in the schema `tidegate`, and always named with
+//! it.
 
 mod connect;
 mod database;
@@ -25,14 +26,14 @@ use revocations::Ear;
 use tidegate_core::config::{Limits, PostgresUrl};
 use tidegate_core::flow::ports::{Clock, StoreHealth};
 
-/// The bounds of one node's use of the database.
+/// The limits of one node's use of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PostgresSettings {
-    /// Connections besides those for named queries (`limits.store_connections`), at least 1.
+    /// Connections, without those for named queries (`limits.store_connections`), at least 1.
     pub connections_max: u32,
     /// Connections for named queries (`limits.store_query_connections`), at least 1.
     pub query_connections_max: u32,
-    /// How long a call may take, the wait for a connection included (`limits.store_timeout`).
+    /// How long a call may take, including the wait for a connection (`limits.store_timeout`).
     pub timeout: Duration,
 }
 
@@ -49,7 +50,7 @@ impl From<&Limits> for PostgresSettings {
 /// A store in a PostgreSQL database.
 pub struct PostgresStore {
     database: Arc<Database>,
-    /// Hears of the revocations of other nodes, once somebody asks for news.
+    /// Receives the revocations of other nodes, once somebody asks for news.
     ear: OnceLock<Ear>,
 }
 
@@ -60,7 +61,7 @@ impl PostgresStore {
         Self { database: Arc::new(Database::new(Connector::new(url, settings), clock)), ear: OnceLock::new() }
     }
 
-    /// Connects, and makes the tables that are not there; nothing when that was done.
+    /// Connects, and creates missing tables; does nothing if that was done.
     ///
     /// # Errors
     /// Why it cannot, with the address but without the password.
@@ -74,12 +75,12 @@ impl PostgresStore {
         KeptDeadLetters::new(Arc::new(PostgresLetters(self.database.clone())), max)
     }
 
-    /// Gives the connections back, after what is under way.
+    /// Closes the connections after their running work.
     pub async fn close(&self) {
         self.database.close().await;
     }
 
-    /// Returns when the store is away, or when it is not: what is asked for.
+    /// Returns when the store is away, or when it is not, depending on `away`.
     pub async fn until_away(&self, away: bool) {
         self.database.until_away(away).await;
     }

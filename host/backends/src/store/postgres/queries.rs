@@ -1,4 +1,4 @@
-//! Named queries: questions to tables of the company's own, each in a transaction that only reads, with the time it may take.
+//! Named queries on the company's tables, each in a read-only transaction with a time limit.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ use tidegate_core::flow::queries::{
     ColumnKind, Queries, Query, QueryBounds, QueryColumn, QueryError, QueryMistake, QueryParam,
 };
 
-/// How long making sure of a query may take.
+/// How long checking a query may take.
 const PREPARE_TIME_MAX: Duration = Duration::from_secs(5);
-/// Ends what a query began, whatever it was: settings go with the transaction, locks of the session do not.
+/// Ends what a query began, whatever it was: settings end with the transaction, locks of the session do not.
 const END: &str = "ROLLBACK; SELECT pg_advisory_unlock_all()";
-/// Refusals that say something of the statement: syntax and names and rights, values, what is not supported, writing where
-/// only reading is allowed, and limits.
+/// Error classes caused by the statement: syntax and names and rights, values, unsupported features, writing in a
+/// read-only transaction, and limits.
 const OF_THE_STATEMENT: [&str; 5] = ["42", "22", "0A", "25", "54"];
-/// Refusals of a text that is no value of the type a parameter has: its form, its range, its date, its characters.
+/// Errors for a text that is not a value of the parameter's type: its form, its range, its date, its characters.
 const OF_A_PARAMETER: [&str; 5] = ["22P02", "22003", "22007", "22008", "22021"];
 
 #[async_trait]
@@ -46,7 +46,7 @@ impl Queries for PostgresStore {
     }
 }
 
-/// The database of a server that need not run, looked at from outside: nothing is made and nothing is written.
+/// The database of a server that need not run, seen from outside: nothing is created and nothing is written.
 pub struct PostgresLook {
     connector: Connector,
     pools: OnceCell<Pools>,
@@ -70,7 +70,7 @@ impl PostgresLook {
 
     async fn asker(&self) -> Result<PgPool, String> {
         let pools = self.pools.get_or_try_init(async || {
-            // A pool would try again and again, and not say why.
+            // A pool would try again and again, and not say why it fails.
             self.connector.connect().await?;
             self.connector.pools()
         });
@@ -91,8 +91,8 @@ impl Queries for PostgresLook {
     }
 }
 
-/// Makes sure that the statement is understood, that the role may ask it, that it changes nothing, and that it answers in
-/// columns that have names of their own. What is kept of it takes texts and answers JSON.
+/// Checks that the database understands the statement, that the role may run it, that it changes nothing, and that its
+/// columns have different names. The result takes texts and answers JSON.
 async fn prepare(asker: &PgPool, sql: &str) -> Result<Query, QueryMistake> {
     let question = read(sql).map_err(QueryMistake::Refused)?;
     let mut asking = Asking::begin(asker, PREPARE_TIME_MAX).await.map_err(|error| mistake(&error))?;
@@ -118,11 +118,11 @@ async fn examine(
     };
     let in_json = in_json(question, &types, prepared.columns());
     let columns = prepared.columns().iter().map(column).collect();
-    // Begins it and takes no row: that is when rights are looked at, and what would write is refused.
+    // Starts it and takes no row: at that moment the database checks rights and refuses writes.
     let nothing = vec![QueryParam::Null; question.params()];
     let begun = sqlx::query_with(AssertSqlSafe(format!("{in_json} LIMIT 0")), bound(&nothing)).persistent(false);
     match begun.execute(connection).await {
-        // A type may take no null, which says nothing of the statement.
+        // A type may not accept null, which says nothing about the statement.
         Err(error) if sqlstate(&error).is_some_and(|code| code.starts_with("22") || code.starts_with("23")) => {
             Ok((in_json, columns))
         }
@@ -149,7 +149,7 @@ fn column(column: &PgColumn) -> QueryColumn {
     QueryColumn { name: column.name().to_owned(), kind, called: called.to_lowercase() }
 }
 
-/// What the types are called, as a cast takes them.
+/// The names of the types, as a cast needs them.
 async fn type_names(connection: &mut PgConnection, types: &[PgTypeInfo]) -> Result<Vec<String>, sqlx::Error> {
     let oids: Vec<Oid> = types.iter().map(|kind| kind.oid().unwrap_or(Oid(0))).collect();
     sqlx::query_scalar(
@@ -166,7 +166,7 @@ fn mistake(error: &sqlx::Error) -> QueryMistake {
     if of_the_statement { QueryMistake::Refused(cause(error)) } else { QueryMistake::Unavailable(cause(error)) }
 }
 
-/// Why a question was not answered.
+/// Why a query was not answered.
 enum Unanswered {
     TooManyRows,
     TooManyBytes,
@@ -195,7 +195,7 @@ impl From<sqlx::Error> for Unanswered {
 async fn ask(asker: &PgPool, query: &Query, params: &[QueryParam], bounds: QueryBounds) -> Result<String, Unanswered> {
     let mut asking = Asking::begin(asker, bounds.time_max).await?;
     let sql = AssertSqlSafe(bounded(&query.sql, bounds.rows_max, bounds.bytes_max));
-    // Not kept prepared: the company's tables change, and with them what a `*` stands for.
+    // Not kept prepared: the company's tables change, and with them the meaning of `*`.
     let asked = sqlx::query_scalar_with::<_, Option<String>, _>(sql, bound(params)).persistent(false);
     let mut rows = asked.fetch(asking.connection());
     let mut answer = "[".to_owned();
@@ -209,7 +209,7 @@ async fn ask(asker: &PgPool, query: &Query, params: &[QueryParam], bounds: Query
         if count > 1 {
             answer.push(',');
         }
-        // What encloses it still has to fit.
+        // The enclosing characters must still fit.
         if answer.len() + row.len() + "]".len() > bounds.bytes_max {
             return Err(Unanswered::TooManyBytes);
         }
@@ -221,7 +221,8 @@ async fn ask(asker: &PgPool, query: &Query, params: &[QueryParam], bounds: Query
     Ok(answer)
 }
 
-/// A transaction that only reads. Dropped before its end, the connection is closed, which has the server stop working.
+/// A read-only transaction. If it is dropped before its end, the connection is closed, which makes the server stop
+/// working.
 struct Asking {
     connection: PoolConnection<Postgres>,
     ended: bool,
@@ -240,7 +241,7 @@ impl Asking {
         &mut self.connection
     }
 
-    /// Gives the connection back as it was.
+    /// Returns the connection in its original state.
     async fn end(mut self) -> Result<(), sqlx::Error> {
         self.connection().execute(sqlx::raw_sql(END)).await?;
         self.ended = true;
@@ -256,7 +257,7 @@ impl Drop for Asking {
     }
 }
 
-/// Parameters as texts; the statement takes them so.
+/// Parameters as texts; the statement takes them in this form.
 fn bound(params: &[QueryParam]) -> PgArguments {
     let mut arguments = PgArguments::default();
     for param in params {

@@ -1,18 +1,19 @@
-//! A granted statement as PostgreSQL is asked it: with parameters that come as text, and answering a row as one JSON text.
+//! A granted statement in the form for PostgreSQL: parameters are texts, and each row is answered as one JSON text.
 //!
-//! The server itself turns texts into what the statement takes and rows into JSON: it knows every type there is, those of
-//! the company included.
+//! The database server itself turns texts into the types of the statement and rows into JSON: it knows all types,
+//! including the company's.
 
 use sqlx::postgres::PgColumn;
 use sqlx::{Column as _, TypeInfo as _};
 
 use super::super::statement::{Dialect, Question};
 
-/// The rows of the statement. Longer than a name of the company's would be: a column of the same name would be taken for it.
+/// The name of the statement's rows. Longer than a name of the company would be, because a column of the same name
+/// would be taken for it.
 const ROWS: &str = "tidegate_rows_of_the_question";
 
-/// Functions that do more than ask, and that any role may call: they change the session or others, wait, or outlive the
-/// transaction. What else does is the business of whoever grants rights to the server's role.
+/// Functions that do more than read, and that any role may call: they change the session or others, wait, or outlive
+/// the transaction. Other such functions are the business of whoever grants rights to the server's role.
 const ACTS: [&str; 30] = [
     "set_config",
     "pg_sleep",
@@ -58,7 +59,7 @@ pub(super) fn read(sql: &str) -> Result<Question<'_>, String> {
     }
 }
 
-/// Has a statement take texts, `types` being what it takes, and answer each of its rows, `columns`, as one JSON text.
+/// Makes a statement take texts (`types` are its types), and answer each row (`columns`) as one JSON text.
 pub(super) fn in_json(question: &Question<'_>, types: &[String], columns: &[PgColumn]) -> String {
     let asked = question.with_params(|param| match types.get(param - 1) {
         Some(kind) => format!("CAST(${param}::text AS {kind})"),
@@ -74,7 +75,8 @@ pub(super) fn in_json(question: &Question<'_>, types: &[String], columns: &[PgCo
     format!("SELECT ({row})::text AS answer FROM (\n{asked}\n) AS {ROWS}")
 }
 
-/// The same with bounds. A row that is too long is answered as none, and never sent; of rows that are too many one is.
+/// The same with limits. A row that is too long is answered as null, and never sent; if there are too many rows, one
+/// more than allowed is sent.
 pub(super) fn bounded(in_json: &str, rows_max: usize, bytes_max: usize) -> String {
     let limit = rows_max.saturating_add(1);
     format!(
@@ -83,8 +85,8 @@ pub(super) fn bounded(in_json: &str, rows_max: usize, bytes_max: usize) -> Strin
     )
 }
 
-/// A column that PostgreSQL has another JSON of than the contract: bytes are base64, and a number that is none in JSON,
-/// infinite or not a number, is null.
+/// A column whose JSON in PostgreSQL differs from the contract: bytes are base64, and a number that JSON does not have
+/// (infinite or not a number) is null.
 fn as_elsewhere(column: &PgColumn) -> Option<String> {
     let name = column.name();
     let quoted = format!("{ROWS}.\"{}\"", name.replace('"', "\"\""));

@@ -1,5 +1,4 @@
-//! Revocations in PostgreSQL, where nodes that share it find those of one another: `NOTIFY` wakes them up, and what they then
-//! find in the table is what counts.
+//! Revocations in PostgreSQL, where nodes find each other's: `NOTIFY` wakes them up, and the rows in the table decide.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +15,13 @@ use super::database::Database;
 use tidegate_core::flow::revoke::{Kept, Revocation, RevocationStore, StoreAway};
 use tidegate_core::protocol::Topic;
 
-/// How often is looked whether another node kept one, where nothing was heard: what is not heard is found in time.
+/// How often to look for revocations of other nodes without a notification, because a notification may be lost.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// How long to wait before listening again where it ended.
+/// How long to wait before listening again after it ended.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 const CHANNEL: &str = "tidegate_revocations";
 
-/// Keeps one, unless there is one of that id, and wakes up the other nodes once it is there to be found.
+/// Stores a revocation, unless one with this id exists, and wakes up the other nodes when it is visible.
 const KEEP: &str = "WITH kept AS (
     INSERT INTO tidegate.revocations
         (id, user_id, token_id, topic, issued_before, reason, at_unix_s, until_unix_s, kept_by)
@@ -30,9 +29,9 @@ const KEEP: &str = "WITH kept AS (
     ON CONFLICT (id) DO NOTHING RETURNING id
 ) SELECT pg_notify('tidegate_revocations', '') FROM kept";
 
-/// Those of transactions that had not ended when the mark was made, and of later ones. A transaction that is not seen yet is
-/// no older than the new mark, so none is ever left out. A mark of another server's, or of one that was set back, is ahead of
-/// all there is: then all are told.
+/// The revocations of transactions that had not ended when the mark was made, and of later ones. An invisible
+/// transaction is not older than the new mark, so none is ever left out. A mark of another server, or of a restored
+/// one, is ahead of everything: then all revocations are returned.
 const FIND: &str = "SELECT id, user_id, token_id, topic, issued_before, reason, at_unix_s, until_unix_s
     FROM tidegate.revocations
     WHERE until_unix_s > $1 AND (kept_by >= $2::text::xid8 OR $2::text::xid8 > pg_snapshot_xmin(pg_current_snapshot()))
@@ -41,7 +40,7 @@ const FIND: &str = "SELECT id, user_id, token_id, topic, issued_before, reason, 
 /// A revocation as a row: id, user, token, topic, issued_before, reason, at, until.
 type Row = (String, Option<String>, Option<String>, Option<String>, Option<i64>, Option<String>, i64, i64);
 
-/// Hears of what other nodes keep.
+/// Listens for revocations that other nodes store.
 pub(super) struct Ear {
     heard: Arc<Notify>,
     _listening: Watching,
@@ -56,14 +55,14 @@ impl Ear {
     }
 }
 
-/// Says so each time something is heard. The connection is apart from all others, and made again when it breaks.
+/// Notifies each time something is received. It has its own connection, which is made again when it breaks.
 async fn listen(database: Arc<Database>, heard: Arc<Notify>) {
     loop {
         if let Ok(pool) = database.ear()
             && let Ok(mut listener) = PgListener::connect_with(&pool).await
             && listener.listen(CHANNEL).await.is_ok()
         {
-            // What was kept before it listened is found by the look that follows.
+            // What was stored before it listened is found by the look that follows.
             heard.notify_one();
             while let Ok(Some(_)) = listener.try_recv().await {
                 heard.notify_one();
@@ -95,7 +94,7 @@ impl RevocationStore for PostgresStore {
         let (rows, mark) = self
             .database
             .call(|pool| async move {
-                // Before the rows: whoever commits in between is found by the next look once more.
+                // Before the rows: what commits in between is found again by the next look.
                 let next: String =
                     sqlx::query_scalar("SELECT pg_snapshot_xmin(pg_current_snapshot())::text").fetch_one(&pool).await?;
                 let rows: Vec<Row> = sqlx::query_as(FIND)
@@ -120,12 +119,12 @@ impl RevocationStore for PostgresStore {
 
     async fn news(&self) {
         let ear = self.ear.get_or_init(|| Ear::of(&self.database));
-        // Nothing heard is no reason not to look.
+        // Without a notification it looks nevertheless.
         let _ = timeout(POLL_INTERVAL, ear.heard.notified()).await;
     }
 }
 
-/// A row that somebody spoiled is no reason to let in whom it was about.
+/// A damaged row must not re-admit the user or credential that it was about.
 fn read((id, user, token, topic, issued_before, reason, at, until): Row) -> Result<Revocation, StoreAway> {
     let topic = topic.as_deref().map(Topic::parse).transpose();
     let topic = topic.map_err(|_| StoreAway(format!("revocation `{id}`: `topic` is not a valid topic")))?;

@@ -1,4 +1,5 @@
-//! When sessions of a web application were used, in PostgreSQL: nodes write what they know, and what is known only widens.
+//! When sessions of a web application were used, in PostgreSQL: nodes write what they know, and the known time only
+//! widens.
 
 use async_trait::async_trait;
 
@@ -6,7 +7,8 @@ use super::super::keys::{signed, unsigned};
 use super::PostgresStore;
 use tidegate_core::flow::sessions::{SessionKey, SessionUse, Sessions, SessionsError};
 
-/// In the order of the keys: nodes that write some of the same sessions at once wait for one another in turn.
+/// In the order of the keys, so that nodes that write some of the same sessions at the same time wait for each other in
+/// turn.
 const WRITE_BACK: &str = "INSERT INTO tidegate.sessions AS known (key, first_unix_s, last_unix_s)
     SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS used (key, first, last) ORDER BY key
     ON CONFLICT (key) DO UPDATE SET

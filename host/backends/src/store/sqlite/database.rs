@@ -1,5 +1,5 @@
-//! One SQLite file through everything that may happen to it: opened when it is first needed, watched from then on, away
-//! when it is away, and opened again when it is back.
+//! One SQLite file over its whole life: opened when it is first needed, watched from then on, away while it is away,
+//! and opened again when it is back.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,28 +18,28 @@ use super::pools::{Missing, Pools, cause, is_passing};
 use tidegate_core::flow::ports::Clock;
 use tidegate_core::telemetry;
 
-/// How often the file is looked after: how long it takes at most until it is noticed that it is away, or back.
+/// How often the file is checked: the longest time until the server notices that it is away, or back.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// How long one look may take; a file on a disk that hangs is away.
+/// How long one check may take; a file on a hanging disk is away.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
-/// A write begins by taking its turn: two that read first would each wait for the other.
+/// A write begins by taking its turn: two writes that read first would each wait for the other.
 const BEGIN: &str = "BEGIN IMMEDIATE";
 
-/// Keys whose time is over that one sweep takes away, so that no write waits long for it.
+/// How many expired keys one sweep removes; few, so that no write waits long for it.
 const SWEEP_KEYS_MAX: u64 = 500;
-/// Sweeps of one look: as many keys go as ten plugins at the default `limits.kv` can make.
+/// Sweeps of one check: together they remove as many keys as ten plugins can create with the default `limits.kv`.
 const SWEEPS_MAX: u32 = 20;
 
 /// A file, and the connections to it once it was opened.
 pub(super) struct Database {
     file: PathBuf,
     clock: Arc<dyn Clock>,
-    /// `None` before it was opened, and while the file is gone or broken.
+    /// `None` before it was opened, and while the file is missing or broken.
     pools: ArcSwapOption<Pools>,
-    /// Whether it was open at any time.
+    /// Whether it was ever open.
     was_open: AtomicBool,
     availability: Availability,
-    /// Held while connections are made or given up.
+    /// Held while connections are made or closed.
     opening: Mutex<Option<Watching>>,
 }
 
@@ -50,7 +50,7 @@ impl Database {
         Self { file, clock, pools, was_open, availability, opening: Mutex::new(None) }
     }
 
-    /// Opens the file, and makes it when there is none; nothing when it was opened.
+    /// Opens the file, and creates it if it does not exist; does nothing if it is open.
     ///
     /// # Errors
     /// Why it does not open, or that it is away, with its name.
@@ -71,7 +71,7 @@ impl Database {
         self.away().map_or(Ok(()), |why| Err(told(&why)))
     }
 
-    /// Whether there is anything that could hold something: a file, or one that was opened and is away.
+    /// Whether there can be any data: there is a file, or one that was opened and is away.
     pub(super) fn is_there(&self) -> bool {
         self.pools.load().is_some() || self.away().is_some() || self.file.exists()
     }
@@ -84,7 +84,7 @@ impl Database {
         }
     }
 
-    /// Why the store is away; `None` when it is not.
+    /// Why the store is away; `None` if it is not.
     pub(super) fn away(&self) -> Option<Arc<str>> {
         self.availability.away()
     }
@@ -98,7 +98,7 @@ impl Database {
         i64::try_from(self.clock.now_unix_ms()).unwrap_or(i64::MAX)
     }
 
-    /// The connections that read. They go on while another process keeps writers waiting.
+    /// The connections for reading. They continue while another process delays writers.
     ///
     /// # Errors
     /// Why there are none.
@@ -106,7 +106,7 @@ impl Database {
         Ok(self.pools()?.reader.clone())
     }
 
-    /// The connections that answer named queries.
+    /// The connections for named queries.
     ///
     /// # Errors
     /// Why there are none.
@@ -114,7 +114,7 @@ impl Database {
         Ok(self.pools()?.asker.clone())
     }
 
-    /// Begins a write, which has the database to itself. Dropped before it is committed, it did not happen.
+    /// Begins a write, which has the database to itself. If it is dropped before it is committed, it did not happen.
     ///
     /// # Errors
     /// Why it cannot.
@@ -126,8 +126,8 @@ impl Database {
         begun.map_err(|error| self.failed(&error))
     }
 
-    /// Says why a call failed. Unless it says nothing against the file, the store is away from now on, until the watch opens
-    /// it anew.
+    /// Explains why a call failed. If the file may be the cause, the store is away from now on, until the watch opens
+    /// it again.
     pub(super) fn failed(&self, error: &sqlx::Error) -> String {
         let why = cause(error);
         if !is_passing(error) && self.give_up() {
@@ -143,7 +143,7 @@ impl Database {
         })
     }
 
-    /// Lets go of the file. Whether there was one.
+    /// Closes the file. Returns whether it was open.
     fn give_up(&self) -> bool {
         let given_up = self.pools.swap(None);
         let was_open = given_up.is_some();
@@ -153,7 +153,7 @@ impl Database {
         was_open
     }
 
-    /// Finds out whether the store works. Opens it anew when it was given up or when its file is another one now.
+    /// Finds out whether the store works. Opens it again if it was closed, or if another file is in its place now.
     async fn look(&self) {
         let looked = timeout(LOOK_TIMEOUT, self.try_out()).await;
         let looked = looked.unwrap_or_else(|_| Err(format!("it did not answer within {} s", LOOK_TIMEOUT.as_secs())));
@@ -171,14 +171,14 @@ impl Database {
         if !is_anew {
             return write.rollback().await.map_err(|error| cause(&error));
         }
-        // Whether a disk takes writes shows only by one.
+        // Only a write shows whether a disk accepts writes.
         let written = sqlx::query(NEXT_REVISION).execute(&mut *write).await;
         written.map_err(|error| self.failed(&error))?;
         write.commit().await.map_err(|error| self.failed(&error))
     }
 
-    /// Opens the file, again where it was open before. One that is gone is not made anew: whoever took it away means to bring
-    /// it back.
+    /// Opens the file, even if it was open before. A missing file is not created again: whoever took it away will
+    /// probably bring it back.
     async fn open_anew(&self) -> Result<Arc<Pools>, String> {
         let _alone = self.opening.lock().await;
         self.give_up();
@@ -189,7 +189,7 @@ impl Database {
         Ok(anew)
     }
 
-    /// Takes away keys whose time is over.
+    /// Removes expired keys.
     async fn sweep(&self) -> Result<(), String> {
         for _ in 0..SWEEPS_MAX {
             let mut write = self.write().await?;
@@ -204,7 +204,7 @@ impl Database {
     }
 }
 
-/// Looks after the database as long as there is one.
+/// Checks the database as long as it is in use.
 async fn watch_over(database: Weak<Database>) {
     let mut ticks = interval(WATCH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -212,7 +212,7 @@ async fn watch_over(database: Weak<Database>) {
         ticks.tick().await;
         let Some(database) = database.upgrade() else { return };
         database.look().await;
-        // Why it cannot sweep is why it is away, which was logged.
+        // If it cannot sweep, the store is away, which was logged.
         let _ = database.sweep().await;
     }
 }

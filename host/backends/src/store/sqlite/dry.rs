@@ -1,5 +1,5 @@
-//! Whether a store could be opened, found out without making or changing anything: `tidegate check` runs where the server
-//! need not.
+//! Whether a store could be opened, found out without creating or changing anything: `tidegate check` runs where the
+//! server need not.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -7,13 +7,14 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
-/// What every SQLite database begins with that holds anything. <https://www.sqlite.org/fileformat2.html#magic_header_string>
+/// The first bytes of every SQLite database that is not empty.
+/// <https://www.sqlite.org/fileformat2.html#magic_header_string>
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// Whether this process could open the file as a store, or make it.
+/// Whether this process could open the file as a store, or create it.
 ///
 /// # Errors
-/// Why not, in words for an operator, with the path that is in the way.
+/// Why not, in words for an operator, with the path that causes it.
 pub fn sqlite_could_open(file: &Path) -> Result<(), String> {
     let told = |path: &Path, why: &dyn std::fmt::Display| format!("`{}`: {why}", path.display());
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -25,7 +26,7 @@ pub fn sqlite_could_open(file: &Path) -> Result<(), String> {
         }
         Err(error) => return Err(told(directory, &error)),
     }
-    // Beside the file SQLite keeps its log.
+    // SQLite keeps its log next to the file.
     access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| told(directory, &error))?;
     match fs::metadata(file) {
         Ok(metadata) if metadata.is_dir() => return Err(told(file, &"it is a directory")),

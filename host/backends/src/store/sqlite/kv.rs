@@ -12,7 +12,7 @@ use tidegate_core::flow::kv::{KeyValue, KvEntry, KvError, KvKey, add, expect_rev
 /// Takes the next revision of all keys.
 pub(super) const NEXT_REVISION: &str = "UPDATE tidegate_kv_revision SET revision = revision + 1 RETURNING revision";
 
-/// A key that is there.
+/// An existing key.
 struct Found {
     entry: KvEntry,
     expires_at_ms: Option<i64>,
@@ -126,7 +126,7 @@ async fn find(connection: &mut SqliteConnection, key: KvKey<'_>, now_ms: i64) ->
     }))
 }
 
-/// Writes the key under the next revision, and tells it.
+/// Writes the key with the next revision, and returns the revision.
 async fn upsert(
     connection: &mut SqliteConnection,
     key: KvKey<'_>,
@@ -149,7 +149,7 @@ async fn upsert(
     Ok(unsigned(revision))
 }
 
-/// Takes away at most so many keys whose time is over, and says how many there were.
+/// Removes at most so many expired keys, and returns how many there were.
 pub(super) async fn sweep(connection: &mut SqliteConnection, now_ms: i64, keys_max: u64) -> Result<u64, sqlx::Error> {
     sqlx::query(
         "DELETE FROM tidegate_kv WHERE rowid IN (SELECT rowid FROM tidegate_kv WHERE expires_at_ms <= ? LIMIT ?)",

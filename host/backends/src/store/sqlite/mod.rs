@@ -1,7 +1,7 @@
-//! What survives a restart, in one SQLite file.
+//! The store in one SQLite file.
 //!
-//! `database.rs` opens the file and watches over it, `kv.rs` keeps the keys of plugins in it, `queries.rs` answers
-//! their questions from it, `revocations.rs` keeps what was revoked. The tables of the server begin with `tidegate_`.
+//! `database.rs` opens and watches the file, `kv.rs` stores the keys of plugins, `queries.rs` runs their queries,
+//! `revocations.rs` stores revocations. The names of the server's tables begin with `tidegate_`.
 
 mod database;
 mod dry;
@@ -22,8 +22,8 @@ use letters::SqliteLetters;
 pub use queries::SqliteLook;
 use tidegate_core::flow::ports::{Clock, StoreHealth};
 
-/// A store in one SQLite file. It is opened, and made when there is none, by the first plugin or revocation
-/// that needs it.
+/// A store in one SQLite file. The first plugin or revocation that needs the file opens it, and creates it if it does
+/// not exist.
 pub struct SqliteStore {
     database: Arc<Database>,
 }
@@ -41,12 +41,12 @@ impl SqliteStore {
         KeptDeadLetters::new(Arc::new(SqliteLetters(self.database.clone())), max)
     }
 
-    /// Gives the connections back, after what is under way. What was committed is in the file.
+    /// Closes the connections after their running work. Committed data is in the file.
     pub async fn close(&self) {
         self.database.close().await;
     }
 
-    /// Returns when the store is away, or when it is not: what is asked for.
+    /// Returns when the store is away, or when it is not, depending on `away`.
     pub async fn until_away(&self, away: bool) {
         self.database.until_away(away).await;
     }

@@ -1,4 +1,4 @@
-//! Connections to a SQLite file: one that writes, a few that read, and the tables of the server made ready.
+//! Connections to a SQLite file: one that writes, a few that read; and the server's tables.
 
 use std::fs;
 use std::io;
@@ -10,23 +10,24 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use tokio::time::timeout;
 
-/// Connections that read at once.
+/// Concurrent connections that read.
 const READERS_MAX: u32 = 4;
-/// Connections that answer named queries at once. They are apart from the readers, so that a slow query keeps no key waiting.
+/// Concurrent connections for named queries. They are separate from the readers, so that a slow query does not delay
+/// calls for keys.
 const ASKERS_MAX: u32 = 4;
-/// Rows that SQLite may be ahead of whoever reads them.
+/// How many rows SQLite may be ahead of their reader.
 const ROWS_AHEAD_MAX: usize = 16;
 /// How long a call waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the connections get to end.
+/// How long the connections may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a write waits for another process that has the database locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-/// What SQLite answers to a write while another process writes: `SQLITE_BUSY` and `SQLITE_LOCKED`.
+/// SQLite's codes for a write while another process writes: `SQLITE_BUSY` and `SQLITE_LOCKED`.
 /// <https://www.sqlite.org/rescode.html>
 const BUSY: [i32; 2] = [5, 6];
 
-/// What makes the tables, in order. Steps are never changed, only added.
+/// The steps that create the tables, in order. Steps are only added, never changed.
 const STEPS: [(&str, &str); 4] = [
     ("kv", include_str!("migrations/0001_kv.sql")),
     ("revocations", include_str!("migrations/0002_revocations.sql")),
@@ -34,7 +35,7 @@ const STEPS: [(&str, &str); 4] = [
     ("sessions", include_str!("migrations/0004_sessions.sql")),
 ];
 
-/// Whether a file that is not there is made.
+/// Whether a missing file is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missing {
     Make,
@@ -45,13 +46,13 @@ pub(super) enum Missing {
 pub(super) struct Pools {
     pub(super) writer: SqlitePool,
     pub(super) reader: SqlitePool,
-    /// For named queries: they cannot write, and what they do can be ended.
+    /// For named queries: they cannot write, and their work can be ended.
     pub(super) asker: SqlitePool,
     file: FileId,
 }
 
 impl Pools {
-    /// Opens the file and makes the tables that are not there.
+    /// Opens the file and creates missing tables.
     ///
     /// # Errors
     /// Why it does not open, in words for an operator.
@@ -60,7 +61,7 @@ impl Pools {
             .filename(path)
             .create_if_missing(missing == Missing::Make)
             .busy_timeout(BUSY_TIMEOUT)
-            // With the write-ahead log, NORMAL loses the last writes when the machine loses power, and nothing when the
+            // With the write-ahead log, NORMAL loses the last writes if the machine loses power, and nothing if the
             // server is killed.
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal);
@@ -74,12 +75,12 @@ impl Pools {
         Ok(Self { writer, reader, asker: askers(path), file })
     }
 
-    /// Whether the path leads to the file that is open.
+    /// Whether the path leads to the open file.
     pub(super) fn are_of(&self, path: &Path) -> bool {
         FileId::of(path).is_ok_and(|file| file == self.file)
     }
 
-    /// Ends every connection after what is under way, [`CLOSE_TIMEOUT`] at most: what was committed is in the file.
+    /// Closes every connection after its running work, within [`CLOSE_TIMEOUT`]: committed data is in the file.
     pub(super) async fn close(&self) {
         let closed = async { tokio::join!(self.writer.close(), self.reader.close(), self.asker.close()) };
         if timeout(CLOSE_TIMEOUT, closed).await.is_err() {
@@ -88,7 +89,7 @@ impl Pools {
     }
 }
 
-/// What tells a file from another of the same name.
+/// Distinguishes a file from another one with the same name.
 #[derive(Debug, PartialEq, Eq)]
 struct FileId {
     device: u64,
@@ -102,10 +103,10 @@ impl FileId {
     }
 }
 
-/// Connections that answer named queries from a file that is there.
+/// Connections for named queries on an existing file.
 pub(super) fn askers(path: &Path) -> SqlitePool {
     let options = reading(path).pragma("query_only", "on").row_buffer_size(ROWS_AHEAD_MAX);
-    // What ended the query before would end the next one, too: it stays with the connection.
+    // What ended the query before would also end the next one, because it stays with the connection.
     let asking = pool(ASKERS_MAX).before_acquire(|asker, _| {
         Box::pin(async move {
             asker.lock_handle().await?.remove_progress_handler();
@@ -120,7 +121,7 @@ fn reading(path: &Path) -> SqliteConnectOptions {
 }
 
 fn pool(connections_max: u32) -> SqlitePoolOptions {
-    // A connection costs a thread and some memory; one that is idle keeps its prepared statements.
+    // A connection costs a thread and some memory; an idle one keeps its prepared statements.
     SqlitePoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -138,7 +139,7 @@ fn migrations() -> Migrator {
     migrator
 }
 
-/// Why the database did not answer, without the layers around it. Names no file: plugins may read it.
+/// Why the database did not answer, without the layers around the error. Names no file, because plugins may read it.
 pub(super) fn cause(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) => error.message().to_owned(),
@@ -157,7 +158,7 @@ fn cause_of_migration(error: &MigrateError) -> String {
     }
 }
 
-/// Whether the error says nothing against the file: others were first, or the connections were being replaced.
+/// Whether the error does not mean that the file is away: others were first, or the connections were being replaced.
 pub(super) fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,

@@ -1,4 +1,4 @@
-//! Named queries: questions to tables of the company's own, over connections that cannot write.
+//! Named queries on the company's tables, over connections that cannot write.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,9 +19,9 @@ use tidegate_core::flow::queries::{
     ColumnKind, Queries, Query, QueryBounds, QueryColumn, QueryError, QueryMistake, QueryParam,
 };
 
-/// How many steps of SQLite's machine go by until it is seen that nobody waits any more: some tens of microseconds.
+/// How many steps of SQLite's machine pass until it notices that nobody waits any more: some tens of microseconds.
 const STEPS_PER_LOOK: i32 = 1000;
-/// The step of a statement's program that begins a transaction; its second operand is not 0 when it is to write.
+/// The step of a statement's program that begins a transaction; its second operand is not 0 if the transaction writes.
 /// <https://www.sqlite.org/opcode.html#Transaction>
 const BEGINS: &str = "Transaction";
 
@@ -45,7 +45,7 @@ fn params_of(sql: &str) -> Result<usize, QueryMistake> {
     Ok(Question::read(sql, Dialect::Sqlite).map_err(QueryMistake::Refused)?.params())
 }
 
-/// The database of a server that need not run, looked at from outside: nothing is made and nothing is written.
+/// The database of a server that need not run, seen from outside: nothing is created and nothing is written.
 pub struct SqliteLook {
     /// The file, or why there is none.
     file: Result<PathBuf, &'static str>,
@@ -60,13 +60,13 @@ impl SqliteLook {
         Self { file: Ok(file), asker: OnceLock::new(), found_no_file: AtomicBool::new(false) }
     }
 
-    /// A look where there is no database: a query must be one, and asking is answered with why.
+    /// A look without a database: a query must be valid, and running it fails with `why`.
     #[must_use]
     pub fn nowhere(why: &'static str) -> Self {
         Self { file: Err(why), asker: OnceLock::new(), found_no_file: AtomicBool::new(false) }
     }
 
-    /// Whether queries were not prepared, because there is no file.
+    /// Whether queries were not checked because there is no file.
     pub fn has_skipped(&self) -> bool {
         self.found_no_file.load(Ordering::Relaxed)
     }
@@ -104,13 +104,13 @@ async fn ask(
     bounds: QueryBounds,
 ) -> Result<String, QueryError> {
     let mut snapshot = snapshot(asker).await.map_err(|error| away(&error))?;
-    // However this ends, the connection stops working for it.
+    // However this ends, the connection stops working on it.
     let cut = CutOnDrop(Arc::default());
     let is_cut = cut.0.clone();
     let mut handle = snapshot.lock_handle().await.map_err(|error| away(&error))?;
     handle.set_progress_handler(STEPS_PER_LOOK, move || !is_cut.load(Ordering::Relaxed));
     drop(handle);
-    // Not kept prepared: the company's tables change, and with them what a `*` stands for.
+    // Not kept prepared: the company's tables change, and with them the meaning of `*`.
     let asked = sqlx::query_with(AssertSqlSafe(query.sql.clone()), bound(params)).persistent(false);
     let mut rows = asked.fetch(&mut *snapshot);
     let mut answer = Rows::new(bounds);
@@ -118,16 +118,16 @@ async fn ask(
         answer.push(&row)?;
     }
     drop(rows);
-    // Rows also end when the connection breaks. Had it, this would say so.
+    // Rows also end when the connection breaks. This call would fail then.
     snapshot.rollback().await.map_err(|error| away(&error))?;
     Ok(answer.end())
 }
 
-/// Begins to read a state of the database in which nothing changes any more, the tables themselves included: sqlx breaks
-/// the connection when a statement has other columns when it runs than when it was prepared.
+/// Starts reading a fixed state of the database, including the tables themselves: sqlx breaks the connection if a
+/// statement has other columns when it runs than when it was prepared.
 async fn snapshot(asker: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
     let mut snapshot = asker.begin_with("BEGIN DEFERRED").await?;
-    // The first read takes the snapshot, and notices that the tables are others than the connection remembers.
+    // The first read takes the snapshot, and notices changed tables.
     sqlx::query("SELECT 1 FROM sqlite_schema LIMIT 1").fetch_optional(&mut *snapshot).await?;
     Ok(snapshot)
 }
@@ -141,7 +141,7 @@ impl Drop for CutOnDrop {
     }
 }
 
-/// Makes sure that the statement is understood, changes nothing, and answers in columns that have names of their own.
+/// Checks that SQLite understands the statement, that it changes nothing, and that its columns have different names.
 async fn examine(asker: &SqlitePool, sql: &str) -> Result<Vec<QueryColumn>, QueryMistake> {
     let mut snapshot = snapshot(asker).await.map_err(|error| QueryMistake::Unavailable(cause(&error)))?;
     let refused = |error| QueryMistake::Refused(cause(&error));
@@ -163,7 +163,7 @@ async fn examine(asker: &SqlitePool, sql: &str) -> Result<Vec<QueryColumn>, Quer
     Ok(columns)
 }
 
-/// As it is declared, which says what its values are and not more: what is computed is of no declared type.
+/// As declared: this says what its stored values are. A computed column has no declared type.
 fn column(column: &SqliteColumn) -> QueryColumn {
     let called = column.type_info().name();
     let kind = match called {
@@ -194,7 +194,7 @@ fn bound(params: &[QueryParam]) -> SqliteArguments {
     arguments
 }
 
-/// An answer as it grows: a JSON array of objects, one a row.
+/// A growing answer: a JSON array of objects, one for each row.
 struct Rows {
     text: String,
     count: usize,
@@ -218,7 +218,7 @@ impl Rows {
             }
             let value = value(row, index).map_err(|error| away(&error))?;
             self.text.push_str(&format!("{}:{value}", serde_json::Value::from(column.name())));
-            // What encloses it still has to fit.
+            // The enclosing characters must still fit.
             if self.text.len() + "}]".len() > self.bounds.bytes_max {
                 return Err(QueryError::TooManyBytes);
             }
@@ -233,7 +233,8 @@ impl Rows {
     }
 }
 
-/// A value as JSON: of its own type, whatever the column was declared as, but for truth values, which SQLite has as 0 and 1.
+/// A value as JSON, of its own type whatever the column was declared as, except for truth values, which SQLite stores
+/// as 0 and 1.
 fn value(row: &SqliteRow, index: usize) -> Result<serde_json::Value, sqlx::Error> {
     let raw = row.try_get_raw(index)?;
     if raw.is_null() {
@@ -246,7 +247,7 @@ fn value(row: &SqliteRow, index: usize) -> Result<serde_json::Value, sqlx::Error
             number @ (0 | 1) if is_declared_bool => (number == 1).into(),
             number => number.into(),
         },
-        // One that is no number in JSON, infinite or none, is null.
+        // A number that JSON does not have (infinite or not a number) is null.
         "REAL" => read::<f64>(&value)?.into(),
         "BLOB" => STANDARD.encode(read::<Vec<u8>>(&value)?).into(),
         _ => read::<String>(&value)?.into(),

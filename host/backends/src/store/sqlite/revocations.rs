@@ -34,7 +34,7 @@ impl RevocationStore for SqliteStore {
     }
 
     async fn kept(&self, _: Option<u64>, now_unix_s: u64) -> Result<Kept, StoreAway> {
-        // A file that was never made holds none, and is not made to find that out.
+        // A missing file has no revocations, and is not created to find that out.
         if !self.database.is_there() {
             return Ok(Kept::default());
         }
@@ -73,7 +73,7 @@ impl SqliteStore {
     }
 }
 
-/// A row that somebody spoiled is no reason to let in whom it was about.
+/// A damaged row must not re-admit the user or credential that it was about.
 fn read((id, user, token, topic, issued_before, reason, at, until): Row) -> Result<Revocation, StoreAway> {
     let unreadable = |what: &str| StoreAway(format!("revocation `{id}` in tidegate_revocations: {what}"));
     let topic =

@@ -36,7 +36,7 @@ fn plugin_call_finds_the_channel_of_a_topic_in_the_manifests_or_says_how_to_name
     let output = project.run(&unknown);
     assert_eq!(output.exit, Some(78), "{}", output.shown());
     assert!(output.shown().contains("no manifest declares the channel of `vaults.v1`"), "{}", output.shown());
-    assert!(output.shown().contains("hint: `--channel` names it"), "{}", output.shown());
+    assert!(output.shown().contains("hint: name the channel: `--channel"), "{}", output.shown());
     let named = [&unknown[..], &["--channel", "vaults.{vaultId}"]].concat();
     assert_eq!(project.run(&named).exit, Some(0));
 }

@@ -41,7 +41,7 @@ fn plugin_clear_leaves_the_file_alone_where_a_server_may_still_be() {
     let project = Project::new().write(file, &kept_out("ping", 'a'));
     // No URL, not of ours, and a host that nobody knows.
     for (url, exit, why) in [
-        ("localhost:3000", 2, "no URL of `http` or `https`"),
+        ("localhost:3000", 2, "not a valid `http` or `https` URL"),
         ("https://127.0.0.1:3000", 2, "plain HTTP"),
         ("http://nowhere.invalid:3000", 69, "no server answers at"),
     ] {

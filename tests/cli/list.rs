@@ -102,7 +102,7 @@ fn plugin_list_says_that_the_key_is_not_known() {
         server.project.run(&["plugin", "list", "--url", &url, "--key", "another key of thirty-two bytes and more"]);
     assert_eq!(output.exit, Some(69), "{}", output.shown());
     assert!(
-        output.shown().contains("answers 401") && output.shown().contains("hint: the key is none of"),
+        output.shown().contains("answers 401") && output.shown().contains("hint: the server does not know this key"),
         "{}",
         output.shown()
     );

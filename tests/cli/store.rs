@@ -57,7 +57,7 @@ async fn check_prepares_queries_where_there_is_a_database_and_says_where_there_i
     make_table(&project).await;
     let prepared = project.run(&["check"]);
     assert_eq!(prepared.exit, Some(0), "{}", prepared.shown());
-    assert!(!prepared.shown().contains("not prepared"), "{}", prepared.shown());
+    assert!(!prepared.shown().contains("not checked"), "{}", prepared.shown());
     project.replace("plugins/asks/plugin.yaml", &ASKS.replace("members", "nowhere"));
     let wrong = project.run(&["check"]);
     assert_eq!(wrong.exit, Some(65), "{}", wrong.shown());

@@ -297,7 +297,7 @@ async fn where_nothing_is_served_queries_are_prepared_when_there_is_a_database_a
     assert!(load("t.db", "q: select x from nowhere").await.0.is_err());
     let (loaded, skipped) = load("none.db", ROLE).await;
     assert!(skipped && !directory.path().join("none.db").exists());
-    assert!(ask(&loaded.unwrap(), "role", json!(["v1", "u2"])).await.as_str().unwrap().contains("is not there"));
+    assert!(ask(&loaded.unwrap(), "role", json!(["v1", "u2"])).await.as_str().unwrap().contains("does not exist"));
     assert!(load("none.db", "q: drop table members").await.0.is_err());
 }
 

@@ -90,8 +90,11 @@ async fn the_secrets_of_a_vector_are_those_that_are_granted() {
 #[tokio::test]
 async fn a_stage_that_says_nothing_clear_is_told() {
     for (beside, why) in [
-        (r#""queries": [{ "query": "role", "answer": 7 }],"#, "`queries/0/answer`: a list of rows"),
-        (r#""queries": [{ "query": "role", "answer": { "error": "oops" } }],"#, "`queries/0/answer`: a list of rows"),
+        (r#""queries": [{ "query": "role", "answer": 7 }],"#, "`queries/0/answer`: expected a list of rows"),
+        (
+            r#""queries": [{ "query": "role", "answer": { "error": "oops" } }],"#,
+            "`queries/0/answer`: expected a list of rows",
+        ),
         (r#""queries": [{ "name": "role", "answer": [] }],"#, "unknown field `name`"),
         (r#""kv": { "b": 7 },"#, "invalid type"),
     ] {

@@ -1,47 +1,47 @@
-//! When the user of a connection was last heard of, for credentials that end when nothing comes from them.
+//! The last activity of a connection's user, for credentials that end when the user is idle.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A moment that moves on with everything the user does, shared by every connection with the same credential.
+/// The time of the user's last activity, shared by every connection with the same credential.
 #[derive(Debug, Clone)]
 pub struct Activity(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     last_unix_s: AtomicU64,
-    /// 0 is for ever.
+    /// 0: no limit.
     idle_s: u64,
 }
 
 impl Activity {
-    /// Heard of at `now_unix_s`; over when nothing comes for `idle_s` seconds, never where that is 0.
+    /// Active at `now_unix_s`; ends after `idle_s` seconds without activity, never if that is 0.
     #[must_use]
     pub fn new(now_unix_s: u64, idle_s: u64) -> Self {
         Self(Arc::new(Inner { last_unix_s: AtomicU64::new(now_unix_s), idle_s }))
     }
 
-    /// Something came from the user.
+    /// Records an activity of the user.
     pub fn heard(&self, now_unix_s: u64) {
-        // Most messages come within the second of the one before: those only read.
+        // Most messages come within the same second as the one before: those only read.
         if self.0.last_unix_s.load(Ordering::Relaxed) < now_unix_s {
             self.0.last_unix_s.fetch_max(now_unix_s, Ordering::Relaxed);
         }
     }
 
-    /// When something last came, in seconds since the Unix epoch.
+    /// The time of the last activity, in seconds since the Unix epoch.
     #[must_use]
     pub fn last_unix_s(&self) -> u64 {
         self.0.last_unix_s.load(Ordering::Relaxed)
     }
 
-    /// When it ends if nothing comes any more; `None` is never.
+    /// When it ends if there is no further activity; `None`: never.
     #[must_use]
     pub fn ends_at(&self) -> Option<u64> {
         (self.0.idle_s > 0).then(|| self.last_unix_s().saturating_add(self.0.idle_s))
     }
 
-    /// Whether nobody else has it any more.
+    /// Whether nobody else shares it any more.
     #[must_use]
     pub fn is_left(&self) -> bool {
         Arc::strong_count(&self.0) == 1
@@ -49,7 +49,7 @@ impl Activity {
 }
 
 impl PartialEq for Activity {
-    /// The same one, not one that happens to be as old.
+    /// The same object, not another one with the same time.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

@@ -1,4 +1,4 @@
-//! The closed list of codes a client may see, and the refusal that carries one.
+//! The closed list of codes for clients, and the refusal that carries one.
 
 use std::borrow::Cow;
 
@@ -8,33 +8,33 @@ use serde_json::Value;
 /// Why a client was refused. The list is closed: a new meaning needs a new line in the manual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Code {
-    /// The gate needs a user and the connection has none, or the credential is no good.
+    /// The gate needs a user and the connection has none, or the credential is not valid.
     Unauthenticated,
-    /// The credential was good once; its time is over.
+    /// The credential has expired.
     TokenExpired,
-    /// The credential was withdrawn.
+    /// The credential was revoked.
     TokenRevoked,
     /// There is a user, and the gate refuses it. Never says why.
     Forbidden,
     /// No declared channel has this name.
     UnknownChannel,
-    /// The connection does not hold the topic it speaks of.
+    /// The connection does not hold the topic.
     NotSubscribed,
-    /// The channel takes no messages from clients.
+    /// The channel accepts no messages from clients.
     NoHandler,
-    /// The payload does not meet the declared schema, or the envelope is malformed.
+    /// The payload does not match the declared schema, or the envelope is malformed.
     InvalidPayload,
     /// The payload is larger than `limits.payload`.
     PayloadTooLarge,
-    /// More messages than the channel's rate or the connection's queue takes.
+    /// More messages than the channel's rate or the connection's queue allows.
     RateLimited,
     /// The connection already holds `limits.subscriptions_per_connection` topics.
     TooManySubscriptions,
-    /// The handler faulted; none of its effects happened.
+    /// The handler failed; none of its effects happened.
     HandlerFailed,
     /// The handler ran out of time; none of its effects happened.
     HandlerTimeout,
-    /// Something the answer needs is away or full.
+    /// Something that the answer needs is away or full.
     Unavailable,
     /// The server is shutting down; another one, or this one later, will answer.
     Draining,
@@ -86,13 +86,13 @@ impl Code {
         }
     }
 
-    /// Whether the same request may succeed later without the client changing anything.
+    /// Whether the same request may succeed later without a change by the client.
     #[must_use]
     pub const fn retry(self) -> bool {
         matches!(self, Self::RateLimited | Self::HandlerTimeout | Self::Unavailable | Self::Draining | Self::Internal)
     }
 
-    /// What a person reads; the same for everyone, so it tells nothing of the inside.
+    /// The message for people. It is the same for everyone, so it reveals nothing internal.
     #[must_use]
     pub const fn message(self) -> &'static str {
         match self {
@@ -116,27 +116,27 @@ impl Code {
     }
 }
 
-/// A no that a client sees: a code, a sentence and, where it helps, details.
+/// A refusal for a client: a code, a message and, where it helps, details.
 ///
 /// On the wire: `{ code, message, retry, details? }`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refusal {
     /// The code.
     pub code: Code,
-    /// The sentence; the code's own unless something more helpful is safe to say.
+    /// The message: the code's own, unless a more helpful one is safe.
     pub message: Cow<'static, str>,
-    /// Structured details: the violations of a schema, say. Never anything of the inside.
+    /// Structured details, for example the violations of a schema. Never anything internal.
     pub details: Option<Value>,
 }
 
 impl Refusal {
-    /// A refusal with the code's own sentence.
+    /// A refusal with the code's own message.
     #[must_use]
     pub const fn new(code: Code) -> Self {
         Self { code, message: Cow::Borrowed(code.message()), details: None }
     }
 
-    /// A refusal with a sentence of its own, for what the client can mend.
+    /// A refusal with its own message, for errors that the client can fix.
     #[must_use]
     pub fn because(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), details: None }

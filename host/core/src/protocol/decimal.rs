@@ -1,4 +1,4 @@
-//! What a JSON number says, digit by digit, whatever a machine's numbers can hold of it.
+//! The exact value of a JSON number, digit by digit, even if it does not fit into a machine number.
 
 /// A decimal number, exact: `±digits × 10^exponent`. `7`, `7.0` and `70e-1` are the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct Decimal {
 }
 
 impl Decimal {
-    /// Reads a number of a JSON text. An exponent beyond the 64-bit integers counts as the last of them.
+    /// Reads a number of a JSON text. An exponent beyond the 64-bit integers counts as the largest or smallest of them.
     #[must_use]
     pub fn read(number: &str) -> Self {
         let (is_negative, number) = number.strip_prefix('-').map_or((false, number), |rest| (true, rest));
@@ -28,7 +28,7 @@ impl Decimal {
         Self { is_negative, exponent: exponent.saturating_sub(length(fraction)).saturating_add(zeros), digits }
     }
 
-    /// The number where it is whole and has at most 38 digits.
+    /// The number, if it is whole and has at most 38 digits.
     #[must_use]
     pub fn whole(&self) -> Option<i128> {
         let zeros = usize::try_from(self.exponent).ok()?;
@@ -42,8 +42,8 @@ impl Decimal {
         Some(if self.is_negative { -number } else { number })
     }
 
-    /// The double that is written as this number again, if there is one. `0.1` has one, for nothing shorter is written
-    /// for its double; a number of 30 digits has none.
+    /// The double that is written as this number again, if there is one. `0.1` has one, because its double has no
+    /// shorter form; a number of 30 digits has none.
     #[must_use]
     pub fn double(&self) -> Option<f64> {
         let sign = if self.is_negative { "-" } else { "" };
@@ -60,7 +60,7 @@ fn length(digits: &str) -> i64 {
     i64::try_from(digits.len()).unwrap_or(i64::MAX)
 }
 
-/// The numbers of a JSON text, as they are written and in their order. The text must be JSON.
+/// The numbers of a JSON text, as written and in order. The text must be JSON.
 pub fn numbers(json: &str) -> impl Iterator<Item = &str> {
     let mut rest = json;
     std::iter::from_fn(move || {
@@ -78,7 +78,7 @@ pub fn numbers(json: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What follows the end of a JSON text whose opening quote was read.
+/// The rest after the end of a JSON text whose opening quote was read.
 fn after_text(mut rest: &str) -> &str {
     while let Some(at) = rest.find(['"', '\\']) {
         let is_end = rest.as_bytes()[at] == b'"';

@@ -1,4 +1,4 @@
-//! What client and server say to each other: requests read without trust, acks and session events written.
+//! The messages between client and server: requests, read without trust; acks and session events, written.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
@@ -15,11 +15,11 @@ pub enum ClientEvent {
     Unsubscribe(UnsubscribeRequest),
     /// `authenticate { token? }`
     Authenticate(AuthenticateRequest),
-    /// `<topic> payload`; the topic is not yet known to be one.
+    /// `<topic> payload`; the topic is not checked yet.
     Message {
         /// The event's name as the client sent it.
         topic: String,
-        /// The one argument, `null` when there was none.
+        /// The only argument, `null` if there was none.
         payload: Payload,
     },
 }
@@ -49,14 +49,14 @@ pub struct UnsubscribeRequest {
     pub channel: String,
 }
 
-/// `authenticate`: a fresh token for the same user, or a fresh look at the cookies of the handshake.
+/// `authenticate`: a new token for the same user, or a request to check the cookies of the handshake again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthenticateRequest {
-    /// The token, unchecked; `None` is the cookies.
+    /// The token, unchecked; `None` means the cookies.
     pub token: Option<String>,
 }
 
-/// Why a packet is not a request. The sentence is safe to send to the client that caused it.
+/// Why a packet is not a valid request. The message is safe to send to the client that caused it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct RequestError(String);
@@ -71,7 +71,7 @@ impl ClientEvent {
     /// Reads the text of an event packet, `["name", …arguments]`, whatever the client put in it.
     ///
     /// # Errors
-    /// [`RequestError`] when it is not an event of this protocol.
+    /// [`RequestError`] if it is not an event of this protocol.
     pub fn parse(packet: &str) -> Result<Self, RequestError> {
         let mut parts: Vec<Box<RawValue>> =
             serde_json::from_str(packet).map_err(|_| error("an event is a JSON array of a name and arguments"))?;
@@ -99,7 +99,7 @@ impl ClientEvent {
         }
     }
 
-    /// The topic this event is about: events about one topic are handled in the order they were sent.
+    /// The topic of this event: events on one topic are handled in the order in which they were sent.
     #[must_use]
     pub fn topic(&self) -> &str {
         match self {
@@ -147,16 +147,16 @@ fn string_field(fields: &serde_json::Map<String, Value>, name: &str) -> Result<S
     }
 }
 
-/// What a cleared `subscribe` answers.
+/// The answer to a `subscribe` that cleared the gates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SubscribeReceipt {
     /// The topic.
     pub channel: Topic,
     /// The template's params.
     pub params: Params,
-    /// `Some(reason)` when the client asked for recovery and cannot have it.
+    /// `Some(reason)` if the client asked for recovery and cannot have it.
     pub unrecovered: Option<&'static str>,
-    /// The topic's state, where the channel has a snapshot.
+    /// The topic's state, if the channel has a snapshot.
     pub snapshot: Option<Vec<Payload>>,
 }
 
@@ -174,7 +174,7 @@ pub enum Ack {
     },
     /// `{ ok: true, reply? }`
     Accepted {
-        /// The handler's receipt.
+        /// The handler's reply.
         reply: Option<Payload>,
     },
     /// `{ ok: false, error }`
@@ -213,41 +213,42 @@ impl From<Refusal> for Ack {
     }
 }
 
-/// What the server says about the session itself, as event `tidegate`: `{ type, … }`.
+/// Events about the session itself, sent as event `tidegate`: `{ type, … }`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SessionEvent {
-    /// A subscription ended from the server's side.
+    /// The server ended a subscription.
     Revoked {
         /// The topic that was left.
         channel: Topic,
-        /// Why: `unknown_channel` when it is no longer declared, `forbidden` when a gate no longer admits or it was revoked.
+        /// The reason: `unknown_channel` if it is no longer declared, `forbidden` if a gate no longer admits it or it
+        /// was revoked.
         reason: Code,
     },
-    /// The session ends, and a stock client stays away: the credential was revoked, or another user's came after it.
+    /// The session ends, and a stock client stays away: the credential was revoked, or another user's credential came.
     SessionRevoked {
-        /// Why: `token_revoked`, `unauthenticated` when the application's session is gone, or `forbidden` when the credential is
-        /// another user's.
+        /// The reason: `token_revoked`, `unauthenticated` if the application's session is gone, or `forbidden` if the
+        /// credential belongs to another user.
         reason: Code,
     },
-    /// The credential ends soon; `authenticate` renews it.
+    /// The credential expires soon; `authenticate` renews it.
     Expiring {
         /// When, in seconds since the Unix epoch.
         expires_at: u64,
         /// In how many seconds, rounded up, for clients whose clock is off.
         expires_in_s: u64,
     },
-    /// The credential's time is over. The session ends, and a stock client stays away.
+    /// The credential has expired. The session ends, and a stock client stays away.
     Expired,
-    /// Publications of a topic may have been missed: what the client knows of it may be old.
+    /// Publications of a topic may have been missed: the client's state of it may be old.
     Gap {
         /// The topic.
         channel: Topic,
     },
-    /// A refusal of an event that asked for no ack.
+    /// The refusal of an event without an ack.
     Error {
-        /// The event's name, empty when it had none.
+        /// The event's name, empty if it had none.
         event: String,
-        /// What the ack would have said.
+        /// The content that the ack would have had.
         error: Refusal,
     },
     /// The server is about to close; the stock client reconnects by itself.
@@ -288,7 +289,7 @@ impl Serialize for SessionEvent {
     }
 }
 
-/// The second argument of every publication: an object, empty while the channel keeps no history.
+/// The second argument of every publication: an object, empty as long as the channel keeps no history.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Meta;
 

@@ -15,11 +15,11 @@ use super::{Decimal, Payload, ReadPayload, Unambiguous};
 pub struct BusEvent {
     /// Always `1.0`.
     specversion: &'static str,
-    /// Unique per source.
+    /// Unique for each source.
     pub id: String,
-    /// Who it came from, a URI reference.
+    /// The source, a URI reference.
     pub source: String,
-    /// What happened: what bridge rules match on.
+    /// The type, which bridge rules match.
     #[serde(rename = "type")]
     pub kind: String,
     /// What it is about.
@@ -28,7 +28,7 @@ pub struct BusEvent {
     /// When it happened, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
-    /// The JSON data, its text as it came; `null` when there was none.
+    /// The JSON data, as its original text; `null` if there was none.
     pub data: ReadPayload,
     /// `datacontenttype`, `dataschema` and extension attributes.
     #[serde(flatten)]
@@ -38,7 +38,7 @@ pub struct BusEvent {
 /// Why a JSON value is not a CloudEvent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    /// No JSON, or an object in it names a key twice.
+    /// Not JSON, or an object in it has the same key twice.
     #[error("not JSON: {0}")]
     NotJson(String),
     /// Not an object.
@@ -50,16 +50,16 @@ pub enum EventError {
     /// An attribute is not a non-empty string.
     #[error("attribute `{0}` must be a non-empty string")]
     NotAString(String),
-    /// `source` is no URI reference (RFC 3986).
+    /// `source` is not a URI reference (RFC 3986).
     #[error("attribute `source` must be a URI reference")]
     NotAUri,
-    /// `time` is no timestamp (RFC 3339).
+    /// `time` is not a timestamp (RFC 3339).
     #[error("attribute `time` must be an RFC 3339 timestamp")]
     NotATime,
     /// Another version of the specification.
     #[error("`specversion` must be \"1.0\", found {0}")]
     Version(String),
-    /// `data_base64`: schemas judge JSON only.
+    /// `data_base64`: schemas check only JSON.
     #[error("`data_base64` is not supported: the data must be JSON")]
     Binary,
     /// Extension names are lower-case letters and digits.
@@ -68,13 +68,13 @@ pub enum EventError {
     /// Extension values are strings, booleans or numbers.
     #[error("attribute `{0}` must be a string, a boolean or a number")]
     AttributeValue(String),
-    /// A number that neither a 64-bit integer nor a double holds.
+    /// A number that neither a 64-bit integer nor a double can hold.
     #[error("attribute `{0}` is a number with too many digits; send it as a string")]
     AttributeDigits(String),
 }
 
 impl BusEvent {
-    /// An event of the server's own making.
+    /// An event that the server itself makes.
     #[must_use]
     pub fn new(id: String, source: String, kind: String, data: impl Into<ReadPayload>) -> Self {
         let data = data.into();
@@ -84,7 +84,7 @@ impl BusEvent {
     /// Reads the text of one structured event, and keeps the text of its data.
     ///
     /// # Errors
-    /// [`EventError`] naming the attribute that is wrong.
+    /// [`EventError`] naming the invalid attribute.
     pub fn parse(text: &str) -> Result<Self, EventError> {
         let (mut fields, texts) = fields_of(text)?;
         for (name, value) in &fields {
@@ -97,10 +97,10 @@ impl BusEvent {
         Self::of(fields, data)
     }
 
-    /// An event of its attributes and its data.
+    /// An event with these attributes and data.
     ///
     /// # Errors
-    /// [`EventError`] naming the attribute that is wrong.
+    /// [`EventError`] naming the invalid attribute.
     pub fn of(mut fields: Map<String, Value>, data: ReadPayload) -> Result<Self, EventError> {
         match fields.remove("specversion") {
             Some(Value::String(version)) if version == "1.0" => {}
@@ -120,7 +120,7 @@ impl BusEvent {
             data,
             attributes: Map::new(),
         };
-        // The characters that RFC 3986 leaves out, section 2.
+        // The characters that RFC 3986 does not allow, section 2.
         if event.source.bytes().any(|b| !b.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&b)) {
             return Err(EventError::NotAUri);
         }
@@ -138,15 +138,15 @@ impl BusEvent {
         Ok(Self { attributes: fields, ..event })
     }
 
-    /// The event as JSON, its data as it came.
+    /// The event as JSON, with the original text of its data.
     #[must_use]
     pub fn to_text(&self) -> String {
-        // Texts, a tree and a text that is JSON already always print as JSON.
+        // Texts, a tree and a text that is JSON already can always be printed as JSON.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Reads what [`Self::to_text`] wrote, unchecked: what was kept was perhaps no event in every respect. `None`
-    /// for anything else.
+    /// Reads the output of [`Self::to_text`] without checks: a stored dead letter may not be a valid event. `None` for
+    /// anything else.
     #[must_use]
     pub fn kept(text: &str) -> Option<Self> {
         let (mut fields, texts) = fields_of(text).ok()?;
@@ -162,10 +162,10 @@ impl BusEvent {
     }
 }
 
-/// The fields of a JSON object, as they are written.
+/// The fields of a JSON object, as written.
 type Texts<'t> = HashMap<String, &'t RawValue>;
 
-/// The fields of a JSON object, each once: their values, and their texts.
+/// The fields of a JSON object, each once: their values and their texts.
 fn fields_of(text: &str) -> Result<(Map<String, Value>, Texts<'_>), EventError> {
     let not_json = |error: serde_json::Error| EventError::NotJson(error.to_string());
     let Unambiguous(value) = serde_json::from_str(text).map_err(not_json)?;

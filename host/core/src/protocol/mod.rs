@@ -1,4 +1,4 @@
-//! The words every part shares: ids, names, codes, envelopes, bus events. No logic of a gate, no I/O.
+//! The vocabulary that all parts share: ids, names, codes, envelopes, bus events. No logic of a gate, no I/O.
 
 mod activity;
 mod code;

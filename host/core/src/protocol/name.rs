@@ -9,10 +9,10 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// Longest topic in bytes. A longer name matches no channel.
 pub const TOPIC_BYTES_MAX: usize = 255;
-/// Most dot-separated segments of a topic; it bounds the work of one look-up.
+/// Most segments of a topic, separated by dots; this limits the work of one look-up.
 pub const TOPIC_SEGMENTS_MAX: usize = 16;
 
-/// Names no topic can have: the protocol's own events and those Socket.IO reserves.
+/// Names that no topic can have: the protocol's own events, and those that Socket.IO reserves.
 pub const RESERVED_EVENTS: [&str; 10] = [
     "subscribe",
     "unsubscribe",
@@ -26,22 +26,22 @@ pub const RESERVED_EVENTS: [&str; 10] = [
     "removeListener",
 ];
 
-/// A concrete name a client subscribes to: `notifications.user.u42`.
+/// A concrete name that a client subscribes to: `notifications.user.u42`.
 ///
-/// Dot-separated, non-empty segments without white space, control characters or braces.
+/// Non-empty segments separated by dots, without white space, control characters or braces.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topic(Arc<str>);
 
 /// Why a text is not a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
-    /// Empty, or an empty segment (`a..b`).
+    /// Empty, or with an empty segment (`a..b`).
     #[error("a segment is empty")]
     EmptySegment,
     /// White space, a control character or a brace.
     #[error("holds white space, a control character or a brace")]
     Character,
-    /// Longer than [`TOPIC_BYTES_MAX`] or of more than [`TOPIC_SEGMENTS_MAX`] segments.
+    /// Longer than [`TOPIC_BYTES_MAX`], or with more than [`TOPIC_SEGMENTS_MAX`] segments.
     #[error("is too long")]
     TooLong,
     /// One of [`RESERVED_EVENTS`].
@@ -53,7 +53,7 @@ impl Topic {
     /// Reads a topic.
     ///
     /// # Errors
-    /// [`InvalidName`] when the text is not a topic name.
+    /// [`InvalidName`] if the text is not a valid topic.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         if text.len() > TOPIC_BYTES_MAX || text.split('.').count() > TOPIC_SEGMENTS_MAX {
             return Err(InvalidName::TooLong);
@@ -77,7 +77,7 @@ impl Topic {
     }
 }
 
-/// Characters that show as nothing or turn the direction of a line: two topics that look alike must be one.
+/// Characters that are invisible or change the direction of a line: two topics that look alike must be the same.
 /// Unicode Standard Annex 9, section 2; zero-width characters and the byte order mark.
 const fn is_invisible(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -107,7 +107,7 @@ impl<'de> Deserialize<'de> for Topic {
     }
 }
 
-/// What a topic put in the places of its template: `{ userId: "u42" }`, in template order.
+/// The values of the template's params in a topic: `{ userId: "u42" }`, in template order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params(Vec<(Arc<str>, String)>);
 
@@ -188,7 +188,7 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// The number of a catalog: 1 is the one the server started with, each applied reload adds one.
+/// The number of a catalog: the server starts with 1, and each applied reload adds one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Generation(pub u64);
 

@@ -8,11 +8,11 @@ use serde_json::value::RawValue;
 
 use super::Unambiguous;
 
-/// One JSON value, kept as the text it arrived in.
+/// One JSON value, kept as its original text.
 #[derive(Debug, Clone)]
 pub struct Payload(Arc<RawValue>);
 
-/// Why a text is not a payload. The display says what is wrong and where in the text.
+/// Why a text is not a payload. The message says what is wrong and where in the text.
 #[derive(Debug, thiserror::Error)]
 #[error("not JSON: {0}")]
 pub struct PayloadError(#[from] serde_json::Error);
@@ -21,7 +21,7 @@ impl Payload {
     /// Takes a JSON text.
     ///
     /// # Errors
-    /// [`PayloadError`] when the text is not one JSON value.
+    /// [`PayloadError`] if the text is not one JSON value.
     pub fn parse(text: String) -> Result<Self, PayloadError> {
         Ok(Self(RawValue::from_string(text)?.into()))
     }
@@ -38,18 +38,19 @@ impl Payload {
         &self.0
     }
 
-    /// The value read into a tree, as schemas and expressions want it.
+    /// Reads the value into a tree, for schemas and expressions.
     ///
     /// # Errors
-    /// [`PayloadError`] when the text nests deeper than the parser goes (128 levels), or names a key of an object twice:
-    /// it travels verbatim, and a reader that takes the first of the two would see a value that nobody judged.
+    /// [`PayloadError`] if the text is nested deeper than the parser goes (128 levels), or has the same key of an
+    /// object twice: the text travels verbatim, and a reader that takes the first of the two would see a value that
+    /// nobody checked.
     pub fn to_value(&self) -> Result<Value, PayloadError> {
         let Unambiguous(value) = serde_json::from_str(self.as_str())?;
         Ok(value)
     }
 }
 
-/// A payload with its value, so that whoever judges it need not read it again. Cheap to clone.
+/// A payload with its value, so that it need not be read again for a check. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReadPayload {
     payload: Payload,
@@ -79,7 +80,7 @@ impl ReadPayload {
         Self { payload, value: value.into() }
     }
 
-    /// Its value. A number that no machine's number holds is only near it: its digits are in the text.
+    /// Its value. A number that does not fit into a machine number is only approximate; the text has its digits.
     #[must_use]
     pub fn value(&self) -> &Value {
         &self.value
@@ -137,7 +138,7 @@ impl From<Box<RawValue>> for Payload {
 impl From<&Value> for Payload {
     fn from(value: &Value) -> Self {
         let text = value.to_string();
-        // A tree always prints as JSON.
+        // A tree can always be printed as JSON.
         Self(RawValue::from_string(text).unwrap_or_default().into())
     }
 }

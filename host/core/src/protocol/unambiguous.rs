@@ -1,4 +1,4 @@
-//! JSON that every reader understands alike.
+//! JSON that every reader understands in the same way.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// A JSON tree whose objects name each key once, read with `serde_json`. Two readers that take different values for a key named
-/// twice are how something gets past one of them (RFC 7519 §4 asks the same of a token).
+/// A JSON tree whose objects have each key only once, read with `serde_json`. If two readers take different values for
+/// a repeated key, something can slip past one of them (RFC 7519 §4 demands the same for a token).
 pub struct Unambiguous(pub Value);
 
 impl<'de> Deserialize<'de> for Unambiguous {

@@ -1,4 +1,4 @@
-//! When sessions were used: kept in memory while their connections last, written back in batches.
+//! When sessions were used: kept in memory while their connections last, and written back in batches.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,14 +15,16 @@ use tidegate_core::flow::sessions::{BATCH_MAX, SessionKey, SessionUse, Sessions}
 use tidegate_core::protocol::Activity;
 use tidegate_core::telemetry;
 
-/// Sessions followed at once. Of one beyond them only the connection itself knows when it was used.
+/// Most sessions in memory. For further ones only the connection itself knows when it was used.
 const SESSIONS_MAX: usize = 200_000;
-/// How long a session's record outlives its last use, beyond its longest timeout: as long as nobody may bring it back.
+/// How long a session's record outlives its last use, beyond its longest timeout: as long as it must not be accepted
+/// again.
 const KEPT_BEYOND: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-/// Sessions that the store is asked about in one interval, and at once: who falls silent does not do so with everybody.
+/// Most sessions that the store is asked about in one interval; the sessions of different users rarely become idle at
+/// the same time.
 const ASKED_MAX: usize = 1000;
 const ASKED_AT_ONCE_MAX: usize = 16;
-/// How often what is too old is forgotten.
+/// How often old records are removed.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// The sessions with connections, and those whose last use is not written back yet.
@@ -30,28 +32,28 @@ pub(super) struct ActivityLog {
     sessions: Arc<dyn Sessions>,
     clock: Arc<dyn Clock>,
     followed: Mutex<HashMap<SessionKey, Followed>>,
-    /// First uses are not to wait for the next time.
+    /// Notified when first uses should be written at once.
     hurry: Notify,
     /// How often it is written back, and how long that may take.
     interval: Duration,
     patience: Duration,
-    /// How long a record is of any use after its last change.
+    /// How long a record is useful after its last change.
     kept: Duration,
 }
 
-/// What is written back.
+/// What to write back.
 #[derive(Clone, Copy)]
 enum What {
-    /// Sessions that the store knows nothing of.
+    /// Sessions that the store does not know.
     FirstUses,
-    /// Those that were used since.
+    /// All sessions that were used since.
     All,
 }
 
 struct Followed {
     activity: Activity,
     first_unix_s: u64,
-    /// The last use that the store knows of.
+    /// The last use that the store knows.
     written_unix_s: u64,
     /// When the store was last asked about uses on other nodes.
     asked_unix_s: u64,
@@ -62,7 +64,8 @@ impl Followed {
         let Some(ends_at) = self.activity.ends_at().filter(|_| !self.activity.is_left()) else { return false };
         let last_unix_s = self.activity.last_unix_s();
         let half_unix_s = last_unix_s + (ends_at - last_unix_s) / 2;
-        // What another node heard it may not have written for one interval, and this one asks again after another.
+        // Another node may have written its latest activity up to one interval late, and this node asks again after
+        // another interval.
         let soon_unix_s = ends_at.saturating_sub(interval.saturating_mul(2).as_secs().max(1));
         now_unix_s < ends_at
             && now_unix_s >= half_unix_s
@@ -82,14 +85,14 @@ impl ActivityLog {
         Self { sessions, clock, followed: Mutex::default(), hurry: Notify::new(), interval, patience, kept }
     }
 
-    /// What is known of a session that has or had a connection here.
+    /// The known use of a session that has or had a connection here.
     pub(super) fn used(&self, key: &SessionKey) -> Option<SessionUse> {
         let followed = self.followed.lock();
         let session = followed.get(key)?;
         Some(SessionUse { first_unix_s: session.first_unix_s, last_unix_s: session.activity.last_unix_s() })
     }
 
-    /// A session is used now, and `stored` is what the store knows of it.
+    /// A session is used now; `stored` is its use in the store.
     pub(super) fn follow(&self, key: SessionKey, stored: Option<SessionUse>, idle_s: u64) -> Activity {
         let now_unix_s = self.clock.now_unix_s();
         let mut followed = self.followed.lock();
@@ -109,12 +112,12 @@ impl ActivityLog {
         activity
     }
 
-    /// Has sessions written that were first used since it was last written.
+    /// Writes sessions with a new first use at once.
     pub(super) fn write_first_uses_now(&self) {
         self.hurry.notify_one();
     }
 
-    /// Writes back what changed, batch by batch; what cannot be written waits for the next time.
+    /// Writes changes back, batch by batch; what cannot be written waits for the next time.
     async fn write_back(&self, what: What) {
         let changed: Vec<(SessionKey, SessionUse)> = {
             let followed = self.followed.lock();
@@ -157,8 +160,8 @@ impl ActivityLog {
         self.followed.lock().retain(|_, session| is_wanted(session));
     }
 
-    /// Hears of uses on other nodes, before a session would end here that goes on there. Of those whose silence is half
-    /// over, once, and every time of those that end soon.
+    /// Asks the store about uses on other nodes, before a session would end here that is used there: once for sessions
+    /// at half of their idle time, and every time for those that end soon.
     async fn hear_of_others(&self) {
         let now_unix_s = self.clock.now_unix_s();
         let mut silent = Vec::new();
@@ -178,7 +181,7 @@ impl ActivityLog {
         futures_util::stream::iter(silent).for_each_concurrent(ASKED_AT_ONCE_MAX, ask).await;
     }
 
-    /// Writes back now and then, and once more at the end.
+    /// Writes back periodically, and once more at the end.
     pub(super) async fn run(&self, shutdown: CancellationToken) {
         let mut since_forgotten = Duration::ZERO;
         while shutdown.run_until_cancelled(self.pause()).await.is_some() {
@@ -196,7 +199,7 @@ impl ActivityLog {
         self.write_back(What::All).await;
     }
 
-    /// Until everything is to be written back. What is to be written at once is, meanwhile.
+    /// Waits until everything should be written back. First uses are written meanwhile.
     async fn pause(&self) {
         let over = sleep(self.interval);
         tokio::pin!(over);

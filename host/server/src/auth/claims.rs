@@ -1,4 +1,4 @@
-//! Claims → user, and back: which claim holds what is the configuration's choice.
+//! From claims to a user, and back: the configuration says which claim contains what.
 
 use serde_json::{Map, Value};
 
@@ -6,10 +6,10 @@ use super::jwt::time;
 use tidegate_core::config::JwtProvider;
 use tidegate_core::protocol::User;
 
-/// The user that verified claims name.
+/// The user of verified claims.
 ///
 /// # Errors
-/// What is wrong with them, for the log: it names claims and shows no values.
+/// What is wrong with them, for the log: it names claims but shows no values.
 pub(super) fn user(provider: &JwtProvider, claims: &Value, expires_at: Option<u64>) -> Result<User, String> {
     let id = find(claims, &provider.user).and_then(text);
     let id = id.filter(|id| !id.is_empty()).ok_or_else(|| format!("claim `{}` names no user", provider.user))?;
@@ -19,7 +19,7 @@ pub(super) fn user(provider: &JwtProvider, claims: &Value, expires_at: Option<u6
         None | Some(Value::Null) => None,
         Some(value) => Some(text(value).ok_or("the claim of the tenant is neither a text nor an integer")?),
     };
-    // What cannot be read could not be revoked either.
+    // An unreadable id could not be revoked either.
     let token_id = match claims.get("jti") {
         None | Some(Value::Null) => None,
         Some(value) => Some(text(value).ok_or("claim `jti` is neither a text nor an integer")?),
@@ -28,7 +28,7 @@ pub(super) fn user(provider: &JwtProvider, claims: &Value, expires_at: Option<u6
     Ok(User { expires_at, token_id, issued_at, ..User::new(id, roles, tenant) })
 }
 
-/// Sets a claim at its name, or at its JSON Pointer, making the objects on the way.
+/// Sets a claim by its name, or by its JSON Pointer, creating the objects on the way.
 pub(super) fn set(claims: &mut Map<String, Value>, name: &str, value: Value) {
     let Some(path) = name.strip_prefix('/') else {
         claims.insert(name.to_owned(), value);

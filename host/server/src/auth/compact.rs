@@ -1,4 +1,4 @@
-//! A JSON Web Token as it travels (RFC 7515 §7.1), taken apart strictly and not yet believed.
+//! A JSON Web Token in its compact form (RFC 7515 §7.1), parsed strictly but not verified yet.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,18 +6,18 @@ use serde_json::{Map, Value};
 
 use tidegate_core::protocol::Unambiguous;
 
-/// Longest token looked at, in bytes. Tokens travel in headers, which no server takes much longer.
+/// Longest token in bytes. Tokens travel in headers, and few servers accept longer headers.
 pub(super) const TOKEN_BYTES_MAX: usize = 8 * 1024;
-/// Longest `kid`, in bytes: it is only ever compared.
+/// Longest `kid`, in bytes: it is only compared.
 const KID_BYTES_MAX: usize = 512;
 
 /// The parts of a token.
 pub(super) struct Compact<'a> {
-    /// What was signed: header and claims, as they travelled.
+    /// The signed part: header and claims, in their original form.
     pub(super) message: &'a [u8],
     /// The signature, still encoded.
     pub(super) signature: &'a str,
-    /// `alg`, whatever it says.
+    /// `alg`, with any value.
     pub(super) algorithm: String,
     /// `kid`.
     pub(super) key_id: Option<String>,
@@ -25,17 +25,17 @@ pub(super) struct Compact<'a> {
     pub(super) claims: Value,
 }
 
-/// Why a text is not taken.
+/// Why a text is not accepted.
 pub(super) enum NotTaken {
-    /// It is no JSON Web Token.
+    /// It is not a JSON Web Token.
     Other,
-    /// It is one, and no good; the sentence is for the log.
+    /// It is one, but not a valid one; the message is for the log.
     Malformed(&'static str),
 }
 
 impl<'a> Compact<'a> {
-    /// Takes a token apart. It is one when its first part of three is a JSON object that names an algorithm, whichever:
-    /// `none` is a JWT too, and refused.
+    /// Parses a token. A text is a token if the first of its three parts is a JSON object that names an algorithm,
+    /// whichever: `none` is a JWT, too, and refused.
     pub(super) fn read(text: &'a str) -> Result<Self, NotTaken> {
         let (message, signature) = text.rsplit_once('.').ok_or(NotTaken::Other)?;
         let (header, claims) =
@@ -46,12 +46,12 @@ impl<'a> Compact<'a> {
             return Err(NotTaken::Other);
         }
         let malformed = |why| move |_: serde_json::Error| NotTaken::Malformed(why);
-        // Two parsers that read different values into one token are how a forged one gets past one of them.
+        // If two parsers read different values from one token, a forged token may slip past one of them.
         let header = strict(&header).map_err(malformed("its header is not valid JSON, or has a key twice"))?;
         let Some(algorithm) = header["alg"].as_str().map(str::to_owned) else {
             return Err(NotTaken::Malformed("its algorithm is not a text"));
         };
-        // RFC 7515 §4.1.11: an extension that must be understood and is not.
+        // RFC 7515 §4.1.11: an extension that must be understood, but is not.
         if header.get("crit").is_some() {
             return Err(NotTaken::Malformed("it has critical extensions"));
         }
@@ -70,7 +70,7 @@ impl<'a> Compact<'a> {
     }
 }
 
-/// Reads JSON in which no object has a name twice (RFC 7519 §4).
+/// Reads JSON in which no object has the same key twice (RFC 7519 §4).
 pub(super) fn strict(text: &[u8]) -> Result<Value, serde_json::Error> {
     serde_json::from_slice(text).map(|Unambiguous(value)| value)
 }

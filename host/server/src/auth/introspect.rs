@@ -1,4 +1,4 @@
-//! The `introspect` provider: a web application is asked whose a credential is.
+//! The `introspect` provider: asks a web application who the user of a credential is.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
@@ -21,7 +21,7 @@ use tidegate_core::flow::{EVERY_COOKIE, Elapsed, Shown};
 use tidegate_core::protocol::{Code, User};
 use tidegate_core::telemetry;
 
-/// Largest answer read, in bytes.
+/// Largest answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Asks a URL.
@@ -31,22 +31,22 @@ pub(super) struct Introspect {
     clock: Arc<dyn Clock>,
     elapsed: Elapsed,
     cache: Mutex<Cache>,
-    /// Questions under way, so that one credential is asked about once however many connections bring it.
+    /// Running requests, so that one credential is asked about only once, however many connections present it.
     flights: Mutex<HashMap<Key, Weak<Flight>>>,
     reach: Reach,
 }
 
-/// The SHA-256 of what is forwarded: the credential itself is kept nowhere.
+/// The SHA-256 of the forwarded data: the credential itself is not kept.
 type Key = [u8; 32];
 type Flight = OnceCell<Identity>;
 
-/// Answers that are still good, by the credential's hash.
+/// Answers that are still valid, by the credential's hash.
 #[derive(Default)]
 struct Cache {
     users: HashMap<Key, (User, Instant)>,
-    /// In the order in which they end.
+    /// In the order in which they expire.
     order: VecDeque<(Key, Instant)>,
-    /// How often answers were forgotten: one that was asked for before is not kept after.
+    /// How often answers were dropped: an answer that was requested before that is not kept.
     forgotten: u64,
 }
 
@@ -61,7 +61,7 @@ impl Cache {
         self.order.push_back((key, until));
         while self.order.front().is_some_and(|(_, until)| *until <= now || self.order.len() > entries_max) {
             let Some((oldest, ended)) = self.order.pop_front() else { break };
-            // It may have been asked for again since, and be in the order once more.
+            // It may have been requested again since, and be in the order once more.
             if self.users.get(&oldest).is_some_and(|(_, until)| *until == ended) {
                 self.users.remove(&oldest);
             }
@@ -76,7 +76,7 @@ impl Cache {
     }
 }
 
-/// A place in a question under way. The last to leave takes it away.
+/// A place in a running request. The last one to leave removes the request.
 struct Boarding<'a> {
     flights: &'a Mutex<HashMap<Key, Weak<Flight>>>,
     key: Key,
@@ -110,13 +110,13 @@ impl Introspect {
         Self { provider, http, clock, elapsed, cache: Mutex::default(), flights: Mutex::default(), reach }
     }
 
-    /// The header fields that carry the credential on; none when there is nothing to ask about.
+    /// The header fields that forward the credential; empty if there is nothing to ask about.
     fn forwarded(&self, shown: &Shown<'_>) -> Vec<(String, String)> {
         let mut headers = Vec::new();
         if let Some(token) = shown.token.filter(|_| self.provider.bearer) {
             headers.push(("authorization".to_owned(), format!("Bearer {token}")));
         }
-        // Whatever else a browser has must not keep its user out.
+        // Other cookies of a browser must not keep its user out.
         let goes = |pair: &String| !self.takes_every_cookie() || is_plain(pair);
         let pairs = shown.cookies.iter().map(|(name, value)| format!("{name}={value}"));
         let pairs: Vec<String> = pairs.filter(goes).collect();
@@ -131,7 +131,7 @@ impl Introspect {
     }
 
     async fn ask(&self, headers: Vec<(String, String)>) -> Identity {
-        // What it says it may have known before it was asked, but not before that: what was revoked meanwhile counts.
+        // The application may have known its answer before it was asked, but not earlier: revocations since then count.
         let asked_at_unix_s = self.clock.now_unix_s();
         let accept = ("accept".to_owned(), "application/json".to_owned());
         let headers = headers.into_iter().chain([accept]).collect();
@@ -153,7 +153,7 @@ impl Introspect {
         let (outcome, identity) = match answer {
             Ok(Ok(Some(user))) => ("user", Identity::User(user)),
             Ok(Ok(None)) => ("refused", Identity::Refused(Code::Unauthenticated)),
-            // The application is there. What it says about this one credential names nobody who could be let in.
+            // The application answers. Its answer about this one credential names no user that could be accepted.
             Ok(Err(why)) => {
                 telemetry::auth_odd("introspect", self.reach.source(), &why);
                 ("odd", Identity::Refused(Code::Unauthenticated))
@@ -169,7 +169,7 @@ impl Introspect {
         identity
     }
 
-    /// The user that an answer names; `None` when it says that there is none.
+    /// The user in an answer; `None` if the answer says that there is none.
     ///
     /// # Errors
     /// What in it makes no sense, for the log.
@@ -238,7 +238,7 @@ impl Provider for Introspect {
             identity
         };
         match flight.get_or_init(ask).await.clone() {
-            // Among all the cookies of a browser there need not be a session's.
+            // The cookies of a browser need not include a session's cookie.
             Identity::Refused(Code::Unauthenticated) if shown.token.is_none() && self.takes_every_cookie() => {
                 Identity::NotMine
             }
@@ -248,12 +248,12 @@ impl Provider for Introspect {
 
     fn forget(&self, user_id: &str) {
         self.cache.lock().forget(user_id);
-        // Who boarded waits for the answer; who comes from now on asks anew.
+        // Waiting callers get this answer; later callers ask again.
         self.flights.lock().clear();
     }
 }
 
-/// What could begin another header field, or be read as another value, is not sent anywhere.
+/// Text that could begin another header field, or be read as another value, is not sent anywhere.
 fn is_plain(value: &str) -> bool {
     value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
 }

@@ -1,4 +1,4 @@
-//! A JSON Web Key Set (RFC 7517) as issuers publish it: which of its keys tokens are checked with.
+//! A JSON Web Key Set (RFC 7517) as issuers publish it, and its keys for checking tokens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,20 +8,20 @@ use super::compact::strict;
 use super::keys::{Key, KeyKind, Keys};
 use tidegate_core::config::JwtAlgorithm;
 
-/// Most keys of a set. Issuers have a handful; each is compared with every token.
+/// Most keys of a set. Issuers have a few; each may be tried for every token.
 const KEYS_MAX: usize = 100;
 /// Longest `kid`, in bytes.
 const KID_BYTES_MAX: usize = 512;
-/// Keys told of when none of a set is of use.
+/// Most keys that are named if none of a set is usable.
 const TOLD_MAX: usize = 5;
 /// Longest word of a key set in a message, in characters.
 const WORD_CHARS_MAX: usize = 40;
 
-/// Reads a set. Keys that check no signature we know – of other kinds, for encryption, too short – are left out, as
-/// RFC 7517 §5 asks; so are shared secrets, which nobody publishes on purpose.
+/// Reads a set. Keys for which there is no supported signature – of other kinds, for encryption, too short – are
+/// ignored, as RFC 7517 §5 demands; so are shared secrets, which nobody publishes on purpose.
 ///
 /// # Errors
-/// What is wrong with it; also when it holds no key that tokens of one of these algorithms are checked with.
+/// What is wrong with it; also if it has no key for tokens of these algorithms.
 pub(super) fn read(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Keys, String> {
     let set = strict(text).map_err(|error| format!("it is not valid JSON, or has a key twice: {error}"))?;
     let listed = set.get("keys").and_then(Value::as_array).ok_or("it is not a key set: it has no list `keys`")?;
@@ -88,7 +88,7 @@ fn key(jwk: &Value) -> Result<Key, String> {
     Ok(made.named(id, only))
 }
 
-/// A word of the issuer's, to be shown.
+/// A word from the issuer, for a message.
 fn word(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_graphic()).take(WORD_CHARS_MAX).collect()
 }

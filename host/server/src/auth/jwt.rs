@@ -15,7 +15,7 @@ use tidegate_core::flow::ports::{Clock, Identity, Provider};
 use tidegate_core::protocol::{Code, User};
 use tidegate_core::telemetry;
 
-/// Recognises JWTs of one issuer.
+/// Recognises the JWTs of one issuer.
 pub struct Jwt {
     provider: JwtProvider,
     keys: KeySource,
@@ -24,9 +24,9 @@ pub struct Jwt {
 
 /// Where the keys come from.
 pub(super) enum KeySource {
-    /// One key that was configured; what a token calls its key does not matter.
+    /// One configured key; the key id in a token does not matter.
     Fixed(Keys),
-    /// The set that the issuer publishes, now and in future.
+    /// The issuer's published set, now and in future.
     Set(Arc<KeySet>),
 }
 
@@ -59,7 +59,7 @@ impl Jwt {
         Ok(user)
     }
 
-    /// The token's algorithm, if it is one of those configured.
+    /// The token's algorithm, if it is a configured one.
     fn algorithm(&self, token: &Compact<'_>) -> Option<JwtAlgorithm> {
         JwtAlgorithm::named(&token.algorithm).filter(|named| self.provider.algorithm.as_slice().contains(named))
     }
@@ -71,7 +71,8 @@ impl Jwt {
             KeySource::Fixed(_) => return forged(),
             KeySource::Set(set) => set,
         };
-        // A key that is known and did not sign it says enough. One that is not known may have been published since.
+        // If the key is known and the signature does not match, the token is refused. An unknown key may have been
+        // published since.
         let is_signed = |keys: &Keys| keys.signed(token, algorithm, true);
         let is_known = |keys: &Keys| token.key_id.as_deref().is_some_and(|id| keys.know(id));
         let decide = |keys: &Keys| is_known(keys) || is_signed(keys);
@@ -93,7 +94,7 @@ impl Jwt {
         result
     }
 
-    /// RFC 7519 §4.1.3: who does not know its name in `aud` is not meant.
+    /// RFC 7519 §4.1.3: a recipient that is not named in `aud` must refuse the token.
     fn check_audience(&self, claims: &Value) -> Result<(), Refused> {
         let named: Vec<&str> = match claims.get("aud") {
             None => Vec::new(),
@@ -112,7 +113,7 @@ impl Jwt {
         if meant { Ok(()) } else { Err(unusable("it is for another audience")) }
     }
 
-    /// Whether a token says that it is of this provider's issuer. Only the signature makes it so.
+    /// Whether a token claims to be from this provider's issuer. Only the signature proves it.
     fn is_ours(&self, token: &Compact<'_>) -> bool {
         self.provider.iss.as_deref().is_none_or(|iss| token.claims.get("iss").and_then(Value::as_str) == Some(iss))
     }
@@ -120,7 +121,7 @@ impl Jwt {
 
 #[async_trait]
 impl Provider for Jwt {
-    /// The last good keys are as good as any: a set that was read once and cannot be had any more keeps nobody out.
+    /// The last valid keys stay in use: a set that was read once and is unreachable now keeps nobody out.
     fn has_keys(&self) -> bool {
         match &self.keys {
             KeySource::Fixed(_) => true,
@@ -161,7 +162,7 @@ pub(super) fn time(claims: &Value, name: &str) -> Result<Option<u64>, String> {
     match claims.get(name) {
         None => Ok(None),
         Some(value) => match value.as_f64() {
-            // What lies before the epoch is over: a cast of a negative number is 0, of a huge one the maximum.
+            // A time before the epoch is over: a cast turns a negative number into 0, and a huge one into the maximum.
             Some(seconds) => Ok(Some(value.as_u64().unwrap_or(seconds as u64))),
             None => Err(format!("claim `{name}` is not a number")),
         },

@@ -1,5 +1,5 @@
-//! The keys that an issuer publishes, in a file or at a URL: kept at hand, read again in the background, and the last
-//! good ones stay when there are no better.
+//! The keys that an issuer publishes, in a file or at a URL: kept in memory and read again in the background; the last
+//! valid keys stay if there are no new ones.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,23 +22,23 @@ use tidegate_core::telemetry;
 
 /// Largest set, in bytes.
 pub(super) const SET_BYTES_MAX: usize = 256 << 10;
-/// How often tokens with an unknown key may have the set read again, from the beginning of one reading to the next.
+/// How often tokens with an unknown key may trigger a new reading, from the beginning of one reading to the next.
 const ASKED_INTERVAL: Duration = Duration::from_secs(10);
-/// How often it is looked whether a file changed.
+/// How often to check whether a file has changed.
 const FILE_INTERVAL: Duration = Duration::from_secs(1);
-/// The first wait after a URL failed; each further one is twice as long.
+/// The wait after the first failure of a URL; each further one is twice as long.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The longest of these waits.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// The keys of one issuer. One task reads them, [`KeySet::run`]; tokens ask it for a reading and wait.
+/// The keys of one issuer. Only one task reads them, [`KeySet::run`]; tokens request a reading and wait.
 pub(super) struct KeySet {
     place: SetPlace,
     algorithms: Vec<JwtAlgorithm>,
     /// `None` until they were read for the first time.
     keys: ArcSwapOption<Keys>,
     readings: watch::Sender<Readings>,
-    /// A token came whose key is not known.
+    /// Notified when a token with an unknown key came.
     asked: Notify,
     /// A permit for each token that may wait (`limits.auth_waiting`).
     waiting: Arc<Semaphore>,
@@ -54,27 +54,27 @@ pub(super) enum SetPlace {
     Url {
         /// The URL.
         url: WebUrl,
-        /// What asks it.
+        /// The client for it.
         http: Arc<dyn HttpClient>,
-        /// How long it may take.
+        /// How long it may take to answer.
         timeout: Duration,
-        /// How often it is asked.
+        /// How often it is fetched.
         refresh: Duration,
     },
 }
 
-/// How far reading has come.
+/// The state of reading.
 #[derive(Clone, Copy, Default)]
 struct Readings {
     last: Option<Read>,
-    /// When the next reading begins at the latest, now that tokens ask for one; `None` while one is under way.
+    /// When the next reading begins at the latest, now that tokens have requested one; `None` while one is running.
     next_at: Option<Instant>,
 }
 
-/// How the last reading went.
+/// The result of the last reading.
 #[derive(Clone, Copy)]
 struct Read {
-    /// What was published later is not in it.
+    /// Keys that were published later are not in it.
     began: Instant,
     /// Failures since the last success.
     failures: u32,
@@ -104,14 +104,15 @@ impl KeySet {
         }
     }
 
-    /// The last good keys.
+    /// The last valid keys.
     pub(super) fn keys(&self) -> Option<Arc<Keys>> {
         self.keys.load_full()
     }
 
-    /// A token came whose key is not known: it may have been published since the set was read. Waits for keys that
-    /// decide on it, or for a reading that began after the token came; at most as long as a reading may take, and not at
-    /// all where none begins in that time, or too many wait already. Whether what is known then decides on the token.
+    /// Called for a token with an unknown key: the key may have been published since the last reading. Waits for keys
+    /// that decide about the token, or for a reading that began after the token came; at most as long as a reading may
+    /// take, and not at all if none will begin in that time, or if too many tokens wait already. Returns whether the
+    /// keys known then decide about the token.
     pub(super) async fn look_again(&self, decide: impl Fn(&Keys) -> bool) -> bool {
         let arrived = Instant::now();
         let mut readings = self.readings.subscribe();
@@ -146,7 +147,7 @@ impl KeySet {
     /// Reads the set now.
     ///
     /// # Errors
-    /// Why there are no keys in it; the last good ones stay.
+    /// Why there are no keys in it; the last valid ones stay.
     pub(super) async fn load(&self) -> Result<(), String> {
         let text = match &self.place {
             SetPlace::File(file) => bytes_of(file.clone()).await?,
@@ -161,7 +162,7 @@ impl KeySet {
         Ok(())
     }
 
-    /// Keeps the keys up to date, until `shutdown`. Run it once.
+    /// Keeps the keys up to date until `shutdown`. Run it once.
     pub(super) async fn run(&self, shutdown: CancellationToken) {
         shutdown
             .run_until_cancelled(async {
@@ -175,7 +176,7 @@ impl KeySet {
 
     async fn refresh(&self, interval: Duration) {
         loop {
-            // Who asked up to now is answered by this reading; who asks while it lasts may need another.
+            // This reading answers the requests so far; a request that comes during the reading may need another one.
             let _ = self.asked.notified().now_or_never();
             let began = Instant::now();
             self.readings.send_modify(|readings| readings.next_at = None);
@@ -205,7 +206,7 @@ impl KeySet {
                 failures = self.read().await;
             }
             let next_at = Some(Instant::now() + FILE_INTERVAL);
-            // A file that did not change says what it said.
+            // An unchanged file has the same content.
             self.readings.send_replace(Readings { last: Some(Read { began, failures }), next_at });
             sleep(FILE_INTERVAL).await;
         }
@@ -250,7 +251,7 @@ async fn bytes_of(file: PathBuf) -> Result<Vec<u8>, String> {
     read.await.map_err(|error| error.to_string())?.map(String::into_bytes)
 }
 
-/// What changes when a file does; `None` when there is none.
+/// A value that changes with the file; `None` if there is no file.
 async fn stamp(file: &PathBuf) -> Option<(SystemTime, u64)> {
     let meta = tokio::fs::metadata(file).await.ok()?;
     Some((meta.modified().ok()?, meta.len()))

@@ -1,5 +1,5 @@
-//! Keys that tokens are checked with: which of them may check which token. A key is used for its own kind of algorithm
-//! and for nothing else, whatever a token says.
+//! Keys for checking tokens, and which tokens each of them may check. A key is used only for its own kind of algorithm,
+//! whatever a token says.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,9 +10,9 @@ use ring::{agreement, hmac};
 use super::compact::Compact;
 use tidegate_core::config::JwtAlgorithm;
 
-/// Keys tried for one token. Beyond them it would be cheap to have us work.
+/// Most keys that are tried for one token, so that a token cannot cause much work.
 const TRIED_MAX: usize = 4;
-/// RSA keys, in bits: what RFC 7518 §3.3 asks for at least, and what can be checked at most.
+/// Sizes of RSA keys in bits: at least what RFC 7518 §3.3 demands, at most what can be checked.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// A key, and the tokens that it may check.
@@ -20,23 +20,23 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 pub(super) struct Key {
     id: Option<String>,
     kind: KeyKind,
-    /// The one algorithm that the key itself says it is for.
+    /// The only algorithm that the key itself allows.
     only: Option<JwtAlgorithm>,
     material: Material,
 }
 
-/// What signatures are checked with.
+/// The data for checking signatures.
 #[derive(Clone, PartialEq, Eq)]
 enum Material {
     /// A shared secret.
     Secret(Vec<u8>),
     /// Modulus and exponent, big-endian.
     Rsa(Vec<u8>, Vec<u8>),
-    /// A point on a curve, as its algorithm has it.
+    /// A point on a curve, in the form of its algorithm.
     Point(Vec<u8>),
 }
 
-/// What a key is mathematically.
+/// The mathematical kind of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyKind {
     /// A shared secret.
@@ -51,12 +51,12 @@ pub(super) enum KeyKind {
     Ed25519,
 }
 
-/// Keys from one place, in its order.
+/// Keys from one source, in order.
 #[derive(Clone, Default)]
 pub(super) struct Keys(Vec<Key>);
 
 impl KeyKind {
-    /// Whether keys of this kind check signatures of an algorithm.
+    /// Whether keys of this kind can check signatures of an algorithm.
     const fn checks(self, algorithm: JwtAlgorithm) -> bool {
         use JwtAlgorithm as A;
         match self {
@@ -68,7 +68,7 @@ impl KeyKind {
         }
     }
 
-    /// For people.
+    /// The name for people.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Secret => "a shared secret",
@@ -124,7 +124,7 @@ impl Key {
         Self { id: None, kind, only: None, material }
     }
 
-    /// As a key set names it: its `kid`, and its `alg`.
+    /// Sets the names from a key set: its `kid`, and its `alg`.
     pub(super) fn named(self, id: Option<String>, only: Option<JwtAlgorithm>) -> Self {
         Self { id, only, ..self }
     }
@@ -139,7 +139,7 @@ impl Key {
         self.kind.checks(algorithm) && self.only.is_none_or(|only| only == algorithm)
     }
 
-    /// Whether this is its signature of a message.
+    /// Whether this key signed a message.
     fn signed(&self, message: &[u8], signature: &[u8], algorithm: JwtAlgorithm) -> bool {
         match &self.material {
             Material::Secret(secret) => hash(algorithm)
@@ -158,12 +158,12 @@ impl Key {
 }
 
 impl Keys {
-    /// The one key there is.
+    /// A single key.
     pub(super) fn one(key: Key) -> Self {
         Self(vec![key])
     }
 
-    /// Adds one, unless it is there.
+    /// Adds a key, unless it is there already.
     pub(super) fn add(&mut self, key: Key) {
         if !self.0.iter().any(|other| other.is_same(&key)) {
             self.0.push(key);
@@ -185,13 +185,13 @@ impl Keys {
         self.0.iter().any(|key| algorithms.iter().any(|algorithm| key.checks(*algorithm)))
     }
 
-    /// Whether one of them has this name.
+    /// Whether one of them has this id.
     pub(super) fn know(&self, id: &str) -> bool {
         self.0.iter().any(|key| key.id.as_deref() == Some(id))
     }
 
-    /// The keys that may have signed a token: those of its `kid`, or all where it names none; of a key that stands
-    /// alone the name does not matter.
+    /// The keys that may have signed a token: those with its `kid`, or all if it names none. For a single key the name
+    /// does not matter.
     fn for_token(&self, algorithm: JwtAlgorithm, id: Option<&str>, by_name: bool) -> impl Iterator<Item = &Key> {
         let fits = move |key: &&Key| match id {
             Some(id) if by_name => key.id.as_deref() == Some(id),
@@ -200,7 +200,8 @@ impl Keys {
         self.0.iter().filter(move |key| key.checks(algorithm)).filter(fits).take(TRIED_MAX)
     }
 
-    /// Whether one of the keys signed this token. With `by_name` a token that names a key is checked with that one only.
+    /// Whether one of the keys signed this token. With `by_name`, a token that names a key is checked with that key
+    /// only.
     pub(super) fn signed(&self, token: &Compact<'_>, algorithm: JwtAlgorithm, by_name: bool) -> bool {
         let Ok(signature) = URL_SAFE_NO_PAD.decode(token.signature) else { return false };
         let mut keys = self.for_token(algorithm, token.key_id.as_deref(), by_name);
@@ -213,14 +214,15 @@ fn without_zeros(bytes: &[u8]) -> &[u8] {
     &bytes[zeros..]
 }
 
-/// Whether a point, uncompressed, lies on a curve: an agreement looks before it agrees. What is agreed on is of no use.
+/// Whether an uncompressed point lies on a curve: a key agreement checks that first. The agreement's result is not
+/// used.
 fn is_on(curve: &'static agreement::Algorithm, point: &[u8]) -> bool {
     let ours = agreement::EphemeralPrivateKey::generate(curve, &SystemRandom::new());
     let theirs = agreement::UnparsedPublicKey::new(curve, point);
     ours.is_ok_and(|ours| agreement::agree_ephemeral(ours, &theirs, |_| ()).is_ok())
 }
 
-/// The signature of a message with a shared secret, for `tidegate token`; `None` for algorithms of other keys.
+/// Signs a message with a shared secret, for `tidegate token`; `None` for algorithms of other keys.
 pub(super) fn sign(algorithm: JwtAlgorithm, secret: &[u8], message: &[u8]) -> Option<hmac::Tag> {
     Some(hmac::sign(&hmac::Key::new(hash(algorithm)?, secret), message))
 }

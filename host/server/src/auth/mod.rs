@@ -1,4 +1,4 @@
-//! Gate 1's providers: what recognises a credential, and the policy they make up.
+//! The providers of gate 1, which recognise credentials, and the policy made from them.
 
 mod activity_log;
 mod claims;
@@ -40,28 +40,28 @@ use tidegate_core::flow::sessions::Sessions;
 use tidegate_core::flow::{AuthPolicy, AuthProvider, Lifetimes};
 use tidegate_core::protocol::PluginName;
 
-/// What providers need of the world.
+/// The services that providers need.
 #[derive(Clone)]
 pub struct AuthServices {
-    /// What times are judged by.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// What asks the URLs that are configured, private ones too.
+    /// The client for configured URLs, including private ones.
     pub http: Arc<dyn HttpClient>,
-    /// What finds sessions.
+    /// Finds sessions.
     pub queries: Arc<dyn Queries>,
-    /// What remembers when they were used.
+    /// Remembers when sessions were used.
     pub sessions: Arc<dyn Sessions>,
 }
 
-/// The providers of a configuration, ready to be asked.
+/// The providers of a configuration, ready for use.
 pub struct Providers {
-    /// How gate 1 decides.
+    /// The rules of gate 1.
     pub policy: AuthPolicy,
-    /// What has to go on beside it.
+    /// The tasks that must run next to it.
     pub upkeep: Upkeep,
 }
 
-/// What keeps providers up to date.
+/// The tasks that keep providers up to date.
 #[derive(Default)]
 pub struct Upkeep {
     key_sets: Vec<Arc<KeySet>>,
@@ -69,7 +69,7 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// Begins, and goes on until `shutdown`; the tasks end by themselves then.
+    /// Starts the tasks; they run until `shutdown`.
     pub fn spawn(self, shutdown: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         for set in self.key_sets {
@@ -84,10 +84,10 @@ impl Upkeep {
     }
 }
 
-/// Makes the providers that a configuration asks for. Reads the files of keys; URLs are asked later.
+/// Creates the providers of a configuration. Reads the files of keys; URLs are fetched later.
 ///
 /// # Errors
-/// Keys that are not there or no good.
+/// Missing or invalid keys.
 pub async fn prepare(config: &Config, services: &AuthServices) -> Result<Providers, Vec<Diagnostic>> {
     let (mut providers, mut mistakes, mut upkeep) = (Vec::new(), Vec::new(), Upkeep::default());
     let waiting = Arc::new(Semaphore::new(config.limits.auth_waiting_max.min(Semaphore::MAX_PERMITS)));

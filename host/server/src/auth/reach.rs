@@ -1,10 +1,10 @@
-//! Whether what a provider asks can be reached: told once when it goes away, and once when it is back.
+//! Whether the source of a provider is reachable: reported once when it goes away, and once when it is back.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tidegate_core::telemetry;
 
-/// One thing that a provider asks.
+/// A source that a provider asks.
 pub(super) struct Reach {
     provider: &'static str,
     source: String,
@@ -12,17 +12,17 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// `source` is configured, and shown in logs and metrics.
+    /// `source` is the configured name, for logs and metrics.
     pub(super) fn new(provider: &'static str, source: String) -> Self {
         Self { provider, source, is_away: AtomicBool::new(false) }
     }
 
-    /// What is asked.
+    /// The name of the source.
     pub(super) fn source(&self) -> &str {
         &self.source
     }
 
-    /// It answered.
+    /// Records an answer.
     pub(super) fn answered(&self) {
         telemetry::auth_up(self.provider, &self.source, true);
         if self.is_away.swap(false, Ordering::AcqRel) {
@@ -30,7 +30,7 @@ impl Reach {
         }
     }
 
-    /// It did not answer, or nothing that makes sense.
+    /// Records a missing answer, or one that makes no sense.
     pub(super) fn failed(&self, why: &str) {
         telemetry::auth_up(self.provider, &self.source, false);
         if self.is_away.swap(true, Ordering::AcqRel) {

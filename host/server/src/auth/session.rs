@@ -1,4 +1,4 @@
-//! The `session` provider: the sessions of a web application, found in the store by a query.
+//! The `session` provider: finds the sessions of a web application in the store, with a query.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +23,13 @@ use tidegate_core::telemetry;
 
 /// Longest id of a session, in bytes.
 const ID_BYTES_MAX: usize = 1024;
-/// What one session may be: a second row says that the query finds several.
+/// One session has one row: a second row shows that the query finds several.
 const ROWS_MAX: usize = 2;
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// How often a query is looked at that the database could not look at before.
+/// How often a query is checked again that the database could not check before.
 const PREPARE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Remembers nothing, for where nobody connects: a check of the configuration, a store in memory.
+/// Remembers nothing, for cases without connections: a check of the configuration, a store in memory.
 pub struct NoSessions;
 
 fn nothing_kept<T>() -> Result<T, SessionsError> {
@@ -60,7 +60,7 @@ pub(super) struct StoredSessions {
     provider: SessionProvider,
     cookies: [String; 1],
     queries: Arc<dyn Queries>,
-    /// Prepared at the start, or as soon as the store is there.
+    /// Prepared at the start, or as soon as the store is reachable.
     query: OnceCell<Query>,
     sessions: Arc<dyn Sessions>,
     log: ActivityLog,
@@ -68,22 +68,22 @@ pub(super) struct StoredSessions {
     reach: Reach,
 }
 
-/// Why the query cannot be asked.
+/// Why the query cannot be used.
 enum Unprepared {
-    /// It never can: it has a mistake.
+    /// Never: it has an error.
     Unfit(Unfit),
-    /// The database does not say.
+    /// The database could not be asked.
     Away(String),
 }
 
-/// What became of a session's id.
+/// The result for a session's id.
 enum Found {
     User(User),
     /// There is no such session.
     Nobody,
-    /// There was, and its time is over.
+    /// There was one, but it has ended.
     Over,
-    /// Its row names nobody who could be let in; the sentence is for the log. Other rows may.
+    /// Its row names no user that could be accepted; the message is for the log. Other rows may.
     Odd(String),
 }
 
@@ -102,7 +102,7 @@ impl StoredSessions {
         Self { provider, cookies, queries, query: OnceCell::new(), sessions, log, clock, reach }
     }
 
-    /// Has the database look at the query. A store that is away says nothing of it: it is looked at later.
+    /// Lets the database check the query. If the store is away, the query is checked later.
     ///
     /// # Errors
     /// What is wrong with the query.
@@ -124,12 +124,12 @@ impl StoredSessions {
         }
     }
 
-    /// Looks at the query until it is known to be fit, then writes down when sessions are used; until `shutdown`.
+    /// Checks the query until it is known to fit, then records when sessions are used, until `shutdown`.
     pub(super) async fn run(&self, shutdown: CancellationToken) {
         let prepared = async {
             while self.query.get().is_none() {
                 sleep(PREPARE_INTERVAL).await;
-                // Why it cannot is told.
+                // The reason for a failure was reported.
                 let _ = self.check().await;
             }
             self.reach.answered();
@@ -153,7 +153,7 @@ impl StoredSessions {
         self.query.get_or_try_init(prepare).await
     }
 
-    /// With `known`, a user that was found by this id before, it is no use of the session.
+    /// With `known`, the user found earlier by this id, this does not count as a use of the session.
     async fn find(&self, id: &str, known: Option<&User>) -> Result<Found, String> {
         let query = self.query().await.map_err(|unprepared| match unprepared {
             Unprepared::Unfit(Unfit { why, .. }) | Unprepared::Away(why) => why,
@@ -165,7 +165,7 @@ impl StoredSessions {
         let bounds = QueryBounds { rows_max: ROWS_MAX, bytes_max: ANSWER_BYTES_MAX, time_max };
         let (rows, stored) = tokio::join!(self.queries.run(query, &params, bounds), self.sessions.used(&key));
         let rows = match rows {
-            // What is no id at all, where ids are UUIDs for instance, is nobody's.
+            // A text that is not an id at all, for example where ids are UUIDs, belongs to nobody.
             Err(QueryError::Params(_)) => return Ok(Found::Nobody),
             rows => rows.map_err(|error| error.to_string())?,
         };
@@ -180,10 +180,10 @@ impl StoredSessions {
         }
     }
 
-    /// Whether a session that is there is still good.
+    /// Checks that an existing session is still valid.
     ///
     /// # Errors
-    /// A moment that is written otherwise than the query should write it: it would be with every other session.
+    /// A time in another form than the query should return: then every other session would have it, too.
     fn judge(
         &self,
         row: &Map<String, Value>,
@@ -227,7 +227,7 @@ impl StoredSessions {
         };
         let token_id = Some(key.as_str().to_owned());
         let activity = Some(goes_on.unwrap_or_else(|| self.log.follow(key, stored, idle_s)));
-        // It is as old as it says: a cut-off for a user's credentials ends the sessions that began before it.
+        // Its age is what it says: revoking a user's credentials ends the sessions that began before.
         Ok(Found::User(User { expires_at, token_id, issued_at: Some(began), activity, ..user }))
     }
 
@@ -242,8 +242,8 @@ impl StoredSessions {
 
 #[async_trait]
 impl Provider for StoredSessions {
-    /// A session that does not say when it began is as old as its first use. Other nodes have to know of that before its
-    /// user comes to them, or it would be a new one there.
+    /// The age of a session without a beginning is its first use. Other nodes must know it before the user comes to
+    /// them: otherwise it would be a new session there.
     fn forget(&self, _user_id: &str) {
         self.log.write_first_uses_now();
     }
@@ -282,15 +282,16 @@ impl Provider for StoredSessions {
 }
 
 impl StoredSessions {
-    /// The id that this is.
+    /// The session's id in a credential.
     fn id<'a>(&self, shown: &Shown<'a>) -> Option<&'a str> {
         let by_cookie = shown.cookies.first().map(|(_, id)| *id);
-        // What a page can write into a URL or a script is no cookie: who wants a stranger to use his session could.
+        // A page can write a value into a URL or a script, which is different from a cookie: an attacker could make a
+        // stranger use the attacker's session.
         let by_token = shown.token.filter(|_| self.provider.token && !shown.is_ambient);
         by_cookie.or(by_token)
     }
 
-    /// Whose an id is now.
+    /// The user of an id now.
     async fn answer(&self, id: &str, known: Option<&User>) -> Identity {
         let found = timeout(self.provider.timeout.get(), self.find(id, known)).await;
         let found = found.unwrap_or_else(|_| Err(format!("no answer within {}", self.provider.timeout)));
@@ -300,7 +301,7 @@ impl StoredSessions {
             Ok(Found::Over) => ("over", Identity::Refused(Code::TokenExpired)),
             Ok(Found::Odd(why)) => {
                 telemetry::auth_odd("session", self.reach.source(), &why);
-                // What was let in by a row that could be read stays until the end that was known then.
+                // A connection that was accepted by a readable row stays until the end that was known then.
                 let code = if known.is_some() { Code::Unavailable } else { Code::Unauthenticated };
                 ("odd", Identity::Refused(code))
             }
@@ -316,7 +317,7 @@ impl StoredSessions {
     }
 }
 
-/// In seconds, begun ones counted: less than one is not for ever.
+/// In whole seconds, rounded up: less than one second does not mean no limit.
 fn whole_s(time: HumanDuration) -> u64 {
     let time = time.get();
     time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))

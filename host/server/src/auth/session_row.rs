@@ -1,4 +1,4 @@
-//! A row of the `session` provider's query: whether the query can answer one, and what one says.
+//! A row of the `session` provider's query: whether the query can return a valid one, and the meaning of one.
 
 use chrono::DateTime;
 use serde_json::{Map, Value};
@@ -8,9 +8,9 @@ use tidegate_core::config::nearest_name;
 use tidegate_core::flow::queries::{ColumnKind, QueryColumn};
 use tidegate_core::protocol::User;
 
-/// What the query must name.
+/// The column that the query must have.
 pub(super) const USER_ID: &str = "user_id";
-/// Moments, as columns.
+/// Columns with times.
 const MOMENTS: [&str; 2] = ["created_at", "expires_at"];
 
 /// What is wrong with a query, in words for an operator.
@@ -26,7 +26,7 @@ impl Unfit {
     }
 }
 
-/// Whether rows in these columns name users. What the database does not say is judged row by row.
+/// Whether rows with these columns can name users. What the database does not know is checked row by row.
 pub(super) fn judge_columns(columns: Option<&[QueryColumn]>) -> Result<(), Unfit> {
     let Some(columns) = columns else { return Ok(()) };
     if !columns.iter().any(|column| column.name == USER_ID) {
@@ -67,14 +67,14 @@ fn judge(column: &QueryColumn) -> Result<(), Unfit> {
     Err(Unfit { why: format!("column `{name}` is `{called}`, expected {wanted}"), hint })
 }
 
-/// Whom a row names; `None` when that is nobody.
+/// The user of a row; `None` if it names nobody.
 ///
 /// # Errors
 /// What is wrong with it, for the log.
 pub(super) fn user(row: &Map<String, Value>) -> Result<Option<User>, String> {
     let Some(id) = row.get(USER_ID).filter(|id| !id.is_null()) else { return Ok(None) };
     let id = claims::text(id).filter(|id| !id.is_empty()).ok_or("column `user_id` does not contain an id")?;
-    // A database without lists keeps one as text.
+    // A database without lists stores a list as text.
     let list = row.get("roles").and_then(Value::as_str).filter(|text| text.trim_start().starts_with('['));
     let list = list.and_then(|text| serde_json::from_str::<Value>(text).ok());
     let roles =
@@ -86,7 +86,7 @@ pub(super) fn user(row: &Map<String, Value>) -> Result<Option<User>, String> {
     Ok(Some(User::new(id, roles, tenant)))
 }
 
-/// A column that says when, in seconds since the Unix epoch; fractions are cut off.
+/// A column with a time, in seconds since the Unix epoch; fractions are cut off.
 ///
 /// # Errors
 /// What is wrong with it, for the log.
@@ -100,12 +100,12 @@ pub(super) fn moment(row: &Map<String, Value>, column: &str) -> Result<Option<u6
             "-infinity" => Ok(Some(0)),
             text => {
                 let at = DateTime::parse_from_rfc3339(text).map_err(|_| unclear())?;
-                // Before the epoch is long over.
+                // A time before the epoch is long over.
                 Ok(Some(u64::try_from(at.timestamp()).unwrap_or(0)))
             }
         },
         Some(value) => match value.as_f64() {
-            // As above: of a negative number the cast makes 0.
+            // As above: the cast turns a negative number into 0.
             Some(seconds) => Ok(Some(value.as_u64().unwrap_or(seconds as u64))),
             None => Err(unclear()),
         },

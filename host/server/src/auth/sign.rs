@@ -1,4 +1,4 @@
-//! Signs tokens, for trying things out: `tidegate token` and `tidegate dev`.
+//! Signs tokens for tests: `tidegate token` and `tidegate dev`.
 
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use serde_json::{Map, Value, json};
 use super::{claims, keys};
 use tidegate_core::config::JwtProvider;
 
-/// What a token is to say.
+/// The content of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRequest {
     /// The user's id.
     pub user: String,
     /// The user's roles.
     pub roles: Vec<String>,
-    /// The user's tenant, if there is one and the provider names a claim for it.
+    /// The user's tenant, if there is one and the provider has a claim for it.
     pub tenant: Option<String>,
-    /// How long the token is good.
+    /// How long the token is valid.
     pub ttl: Duration,
 }
 
 /// Why a token could not be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    /// There is no claim to put the tenant in.
+    /// There is no claim for the tenant.
     #[error("the provider has no claim for a tenant")]
     NoTenantClaim,
     /// Only the issuer can sign.

@@ -1,8 +1,8 @@
-//! Which addresses are public: the only ones a request reaches unless the operator listed its origin.
+//! Which addresses are public. A request reaches no other address unless the operator listed its origin.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// IPv4 networks that are not for everyone, by first address and prefix length.
+/// IPv4 networks that are not public, by first address and prefix length.
 /// <https://www.iana.org/assignments/iana-ipv4-special-registry>
 const CLOSED_V4: [([u8; 4], u32); 17] = [
     ([0, 0, 0, 0], 8),        // this network
@@ -24,7 +24,7 @@ const CLOSED_V4: [([u8; 4], u32); 17] = [
     ([240, 0, 0, 0], 4),      // reserved, and broadcast
 ];
 
-/// What is not for everyone of the IPv6 networks that are, `2000::/3`.
+/// Networks within the public IPv6 network `2000::/3` that are not public.
 /// <https://www.iana.org/assignments/iana-ipv6-special-registry>
 const CLOSED_V6: [([u16; 3], u32); 4] = [
     ([0x2001, 0x0000, 0], 23), // protocol assignments: Teredo, ORCHID, benchmarks
@@ -33,8 +33,8 @@ const CLOSED_V6: [([u16; 3], u32); 4] = [
     ([0x3fff, 0x0000, 0], 20), // documentation
 ];
 
-/// Whether anybody on the Internet may call this address theirs: not private, loopback, link-local, shared, multicast,
-/// reserved or a cloud's metadata, in whatever form it is written.
+/// Whether an address is public: not private, loopback, link-local, shared, multicast, reserved or a cloud's metadata
+/// address, in whatever form it is written.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -63,8 +63,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         })
 }
 
-/// The IPv4 address that an IPv6 one is another form of: IPv4-mapped (RFC 4291), or behind the well-known prefix of
-/// NAT64 (RFC 6052), which is how a network without IPv4 shows the rest of the world. Any other form is not public.
+/// The IPv4 address inside an IPv6 address: IPv4-mapped (RFC 4291), or behind the well-known prefix of NAT64 (RFC
+/// 6052), with which a network without IPv4 reaches the rest of the world. Any other form is not public.
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     const NAT64: u128 = 0x0064_ff9b << 96;
     let bits = address.to_bits();

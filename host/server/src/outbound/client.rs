@@ -22,27 +22,27 @@ use tidegate_core::config::Origin;
 use tidegate_core::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
 use tidegate_core::telemetry;
 
-/// What a server is told who asks, unless the request says.
+/// The default user agent of a request.
 const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
 /// Largest head of a response, in bytes; also how much is read at once.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// How long a connection is kept that nobody uses.
+/// How long an unused connection is kept.
 const IDLE_MAX: Duration = Duration::from_secs(30);
-/// Connections kept so, for one origin.
+/// Most unused connections for one origin.
 const IDLE_PER_ORIGIN_MAX: usize = 8;
 
-/// How far requests may go.
+/// The limits of requests.
 #[derive(Debug, Clone, Default)]
 pub struct OutboundSettings {
-    /// Origins that are reached although their addresses are private.
+    /// Origins that may be reached although their addresses are private.
     pub private_origins: BTreeSet<Origin>,
-    /// Requests under way at once; those beyond wait.
+    /// Most concurrent requests; more of them wait.
     pub requests_max: usize,
-    /// Whose requests they are.
+    /// Who sends these requests.
     pub asker: Asker,
 }
 
-/// Who sends requests, for what an operator sees of them.
+/// Who sends requests, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Asker {
     /// Plugins, by grant.
@@ -61,20 +61,20 @@ impl Asker {
     }
 }
 
-/// Sends requests over HTTP/1.1, with TLS where the URL says so.
+/// Sends requests over HTTP/1.1, with TLS if the URL says so.
 pub struct Outbound {
     client: Client<HttpsConnector<Guarded>, Full<Bytes>>,
     places: Semaphore,
     asker: Asker,
 }
 
-/// There is no client.
+/// The client cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[error("TLS cannot be set up: {0}")]
 pub struct OutboundError(#[from] rustls::Error);
 
 impl Outbound {
-    /// A client. The first of the process reads the certificate authorities of the system.
+    /// Creates a client. The first one of the process reads the certificate authorities of the system.
     ///
     /// # Errors
     /// [`OutboundError`].
@@ -128,10 +128,10 @@ fn prepared(request: &HttpRequest) -> Result<Request<Full<Bytes>>, HttpError> {
         .map_err(|_| HttpError::Invalid("it is not a valid HTTP request: check its method and URL".to_owned()))
 }
 
-/// Reads the body as it is: nothing is unpacked, so what arrives is what there is.
+/// Reads the body without decoding it, so that its size is the received size.
 async fn received(response: Response<Incoming>, body_bytes_max: usize) -> Result<HttpResponse, HttpError> {
     let (head, body) = response.into_parts();
-    // What was announced need not be waited for.
+    // An announced size that is too large need not be waited for.
     if body.size_hint().lower() > body_bytes_max as u64 {
         return Err(HttpError::TooLarge);
     }

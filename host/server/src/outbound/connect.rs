@@ -1,4 +1,4 @@
-//! From a URL to a connection: resolves, leaves out what is not to be reached, and connects to what is left.
+//! From a URL to a connection: resolves the host, removes forbidden addresses, and connects to one of the others.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -22,10 +22,10 @@ use tidegate_core::config::Origin;
 
 /// Most addresses of one host that are tried.
 const ADDRESSES_MAX: usize = 6;
-/// How much later each next address is tried while the earlier ones have not answered (RFC 8305 §5).
+/// The delay before each further address is tried while the earlier ones have not answered (RFC 8305 §5).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Makes connections, to public addresses and to the origins the operator listed.
+/// Connects to public addresses and to the origins that the operator listed.
 #[derive(Clone)]
 pub(super) struct Guarded {
     resolver: Arc<dyn Resolve>,
@@ -35,13 +35,13 @@ pub(super) struct Guarded {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
-    /// It is no URL of a web server.
+    /// It is not a URL of a web server.
     #[error("it is not a valid `http` or `https` URL")]
     NoOrigin,
     /// The name does not resolve.
     #[error("the host `{0}` does not exist")]
     NoHost(String),
-    /// It resolves, to nothing that is to be reached.
+    /// It resolves only to forbidden addresses.
     #[error("the address of `{0}` is private, and `private_origins` in tidegate.yaml does not list its origin")]
     Private(String),
     /// Nobody answered there.
@@ -60,12 +60,12 @@ impl Guarded {
         let addresses = self.addresses(host, is_listed).await?;
         let stream = first_of(addresses.into_iter().map(|address| SocketAddr::new(address, port))).await;
         let stream = stream.map_err(|error| ConnectError::Refused(host.to_owned(), error.kind()))?;
-        // Small requests are not held back for what may follow them.
+        // Small requests are not delayed for data that may follow.
         let _ = stream.set_nodelay(true);
         Ok(TokioIo::new(stream))
     }
 
-    /// The addresses to connect to; resolved once, so that what was judged is what is connected to.
+    /// The addresses to connect to. They are resolved once, so that the checked address is the one that is used.
     async fn addresses(&self, host: &str, is_listed: bool) -> Result<Vec<IpAddr>, ConnectError> {
         let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         let mut addresses = match literal {
@@ -92,7 +92,8 @@ impl Guarded {
     }
 }
 
-/// Connects to each address in turn, the next one while the ones before are still trying, and keeps the first that answers.
+/// Connects to the addresses in turn, starts the next one while earlier ones still try, and keeps the first that
+/// answers.
 async fn first_of(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
     let tries = (0_u32..).zip(addresses).map(|(position, address)| async move {
         sleep(STAGGER * position).await;
@@ -165,7 +166,7 @@ mod tests {
     async fn of_the_addresses_of_a_name_only_the_public_ones_are_connected_to() {
         let guarded = guarded(&[&["127.0.0.1", "1.1.1.1", "fd00::1"], &["10.0.0.1"]], &[]);
         assert_eq!(guarded.addresses("a.example.com", false).await.unwrap(), ["1.1.1.1".parse::<IpAddr>().unwrap()]);
-        // The name answers otherwise now, and is judged by that.
+        // The name has other addresses now, and these are checked.
         assert!(matches!(guarded.addresses("a.example.com", false).await, Err(ConnectError::Private(_))));
         assert!(matches!(guarded.addresses("a.example.com", false).await, Err(ConnectError::NoHost(_))));
     }

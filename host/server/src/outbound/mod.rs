@@ -1,8 +1,8 @@
-//! Requests to other servers: the only home of the HTTP client, of its TLS and of the name resolution behind both.
+//! Requests to other servers: the only home of the HTTP client, of its TLS and of name resolution.
 //!
-//! Where a request may go is judged twice. Its origin is the caller's to judge, by grants. Its address is judged here,
-//! after the name was resolved and on the very address that is connected to, so that a name which answers differently
-//! each time gains nothing. Proxies of the environment are not used: a proxy would connect in our place, unjudged.
+//! The target of a request is checked twice. The caller checks its origin, by grants. This module checks its address,
+//! after the name was resolved and exactly the address that is used, so that a name with changing addresses gains
+//! nothing. Proxies of the environment are not used: a proxy would connect in our place, unchecked.
 
 mod address;
 mod client;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
-/// Lookups under way at once. One that nobody waits for any more still holds its thread until the system gives up.
+/// Most concurrent lookups. An abandoned lookup still holds its thread until the system gives up.
 const LOOKUPS_MAX: usize = 32;
 
 /// Knows the addresses behind a host name.
@@ -16,7 +16,7 @@ pub trait Resolve: Send + Sync + 'static {
     /// Every address of a host, best first.
     ///
     /// # Errors
-    /// The resolver's, when there is no such host or nobody to ask.
+    /// The resolver's error, if there is no such host or no resolver.
     async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 }
 
@@ -38,7 +38,7 @@ impl Resolve for SystemResolver {
         let place = self.lookups.clone().acquire_owned().await.map_err(io::Error::other)?;
         let host = host.to_owned();
         let lookup = tokio::task::spawn_blocking(move || {
-            // Held by the thread and not by who asked: that one may be gone long before the system answers.
+            // The thread holds it and not the caller, who may be gone long before the system answers.
             let _place = place;
             (host.as_str(), 0).to_socket_addrs().map(|addresses| addresses.map(|address| address.ip()).collect())
         });

@@ -5,14 +5,15 @@ use std::sync::{Arc, LazyLock};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Whom this system trusts. Read once: there are hundreds of certificates, and every client trusts the same.
+/// The authorities that this system trusts. Read once: there are hundreds of certificates, and every client trusts the
+/// same.
 static AUTHORITIES: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| Arc::new(read_authorities()));
 
-/// A configuration that trusts whom the operating system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise).
-/// Without any certificate authority it trusts nobody; `https` is unreachable then, and the log says why.
+/// A configuration that trusts the same authorities as the operating system (`SSL_CERT_FILE` and `SSL_CERT_DIR` change
+/// that). Without any certificate authority it trusts nobody: then `https` is unreachable, and the log says why.
 ///
 /// # Errors
-/// rustls's, when it was built without what TLS needs.
+/// rustls's error, if it was built without what TLS needs.
 pub(super) fn config() -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions()?;

@@ -1,4 +1,4 @@
-//! What went wrong on the way to another server, in words that name no address.
+//! Errors on the way to another server, as messages without addresses.
 
 use std::error::Error;
 use std::io;

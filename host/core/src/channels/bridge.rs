@@ -1,4 +1,4 @@
-//! The bridge table, compiled: which bus events cross, to which topics, as what.
+//! The compiled bridge table: which bus events cross, to which topics, and with which payload.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use crate::protocol::{BusEvent, PluginName, ReadPayload};
 pub struct BridgeTable {
     /// In table order.
     rules: Vec<Arc<BridgeRule>>,
-    /// Rules by the whole type they ask for.
+    /// Rules by the whole type that they match.
     exact: HashMap<String, Vec<usize>>,
-    /// Rules by prefix, its last dot included.
+    /// Rules by prefix, including its last dot.
     prefixes: HashMap<String, Vec<usize>>,
 }
 
-/// What names a rule across reloads: its `on`, and its `to`, its `revoke` or what it ends sessions by. No two rules of a table
-/// share it.
+/// The identity of a rule across reloads: its `on`, and its `to`, its `revoke` or what it ends sessions by. Two rules
+/// of a table never share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct RuleId {
     /// The event type or prefix.
     pub on: String,
-    /// The channel template; of a rule that ends sessions `end_sessions.user` or `end_sessions.token`.
+    /// The channel template; for a rule that ends sessions `end_sessions.user` or `end_sessions.token`.
     pub to: String,
-    /// Whether it takes subscriptions of the channel away, and publishes nothing.
+    /// Whether it ends subscriptions of the channel, and publishes nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub revokes: bool,
     /// Whether it ends sessions, and publishes nothing.
@@ -44,43 +44,43 @@ impl RuleId {
     }
 }
 
-/// Whose sessions a rule ends.
+/// The sessions that a rule ends.
 #[derive(Debug)]
 pub(super) enum Ends {
-    /// Those of a user.
+    /// The sessions of a user.
     User(Expression),
-    /// Those of one credential.
+    /// The sessions of one credential.
     Token(Expression),
 }
 
-/// Whose sessions end.
+/// The sessions that end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// Those of the user with this id.
+    /// The sessions of the user with this id.
     User(String),
-    /// Those of the credential with this id: a token's `jti`, a session's id.
+    /// The sessions of the credential with this id: a token's `jti`, or a session's id.
     Token(String),
 }
 
-/// One line from a bus event to a topic.
+/// One rule, from a bus event to a topic.
 #[derive(Debug)]
 pub struct BridgeRule {
     pub(super) id: RuleId,
-    /// `None` of a rule that ends sessions.
+    /// `None` for a rule that ends sessions.
     pub(super) to: Option<Template>,
     pub(super) when: Option<Expression>,
     /// In the order of the template's params.
     pub(super) params: Vec<Expression>,
-    /// `None` is `event.data`.
+    /// `None` means `event.data`.
     pub(super) payload: Option<Expression>,
     pub(super) transform: Option<PluginName>,
-    /// Of a rule that revokes: whose subscription; `None` is everybody's.
+    /// For a rule that revokes: the user whose subscription ends; `None` means all users.
     pub(super) user: Option<Expression>,
-    /// Of a rule that ends sessions.
+    /// For a rule that ends sessions.
     pub(super) ends: Option<Ends>,
 }
 
-/// Why a rule that matched could not make a publication. For the dead letter; safe for operators, not for clients.
+/// Why a matching rule could not make a publication. For the dead letter: operators may see it, clients not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BridgeError(pub String);
@@ -99,7 +99,7 @@ impl BridgeTable {
     }
 
     /// The rules for an event type, in table order: exact ones and prefixes. The cost grows with the type's dots and
-    /// with the rules found, not with the table.
+    /// the rules found, not with the table.
     pub fn rules_for<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Arc<BridgeRule>> {
         let by_prefix = prefixes_of(kind).filter_map(|prefix| self.prefixes.get(prefix));
         let mut numbers: Vec<usize> = self.exact.get(kind).into_iter().chain(by_prefix).flatten().copied().collect();
@@ -107,7 +107,7 @@ impl BridgeTable {
         numbers.into_iter().map(|number| &self.rules[number])
     }
 
-    /// Whether any rule asks for this event type; one that none asks for can cross nowhere.
+    /// Whether any rule matches this event type; an event without a rule cannot cross.
     #[must_use]
     pub fn lists(&self, kind: &str) -> bool {
         self.exact.contains_key(kind) || prefixes_of(kind).any(|prefix| self.prefixes.contains_key(prefix))
@@ -131,22 +131,23 @@ impl BridgeRule {
         &self.id
     }
 
-    /// The channel it feeds, or takes subscriptions of away; `None` where it ends sessions.
+    /// The channel that it publishes on, or whose subscriptions it ends; `None` if it ends sessions.
     #[must_use]
     pub const fn to(&self) -> Option<&Template> {
         self.to.as_ref()
     }
 
-    /// The plugin that has the last word on the payload.
+    /// The plugin that makes the final payload.
     #[must_use]
     pub const fn transform(&self) -> Option<&PluginName> {
         self.transform.as_ref()
     }
 
-    /// Applies the rule, but for its transform: `None` when its condition says no, else the topic's name and the payload.
+    /// Applies the rule without its transform: `None` if its condition is false, otherwise the topic's name and the
+    /// payload.
     ///
     /// # Errors
-    /// [`BridgeError`] when an expression fails or a param is no segment of a topic.
+    /// [`BridgeError`] if an expression fails or a param is not a valid segment of a topic.
     pub fn apply(&self, event: &BusEvent) -> Result<Option<(String, ReadPayload)>, BridgeError> {
         let payload = self.payload.as_ref().filter(|payload| !payload.is_the_data());
         if self.when.is_none() && self.params.is_empty() && payload.is_none() {
@@ -166,12 +167,12 @@ impl BridgeRule {
 }
 
 impl BridgeRule {
-    /// Applies a rule that revokes: `None` when its condition says no, else the topic's name and whose subscription of
-    /// it ends, everybody's with `None`.
+    /// Applies a rule that revokes: `None` if its condition is false, otherwise the topic's name and the user whose
+    /// subscription ends (`None`: all users).
     ///
     /// # Errors
-    /// [`BridgeError`] when an expression fails, a param is no segment of a topic or `user` comes out as no user: a
-    /// field that is missing means nobody, and never everybody.
+    /// [`BridgeError`] if an expression fails, a param is not a valid segment of a topic, or `user` is not a valid id:
+    /// a missing field means nobody, never everybody.
     pub fn apply_revoking(&self, event: &BusEvent) -> Result<Option<(String, Option<String>)>, BridgeError> {
         let context = EventContext::new(event);
         let Some(topic) = self.topic(&context)? else { return Ok(None) };
@@ -179,10 +180,10 @@ impl BridgeRule {
         Ok(Some((topic, Some(id("user", user, &context)?))))
     }
 
-    /// Applies a rule that ends sessions: `None` when its condition says no, else whose.
+    /// Applies a rule that ends sessions: `None` if its condition is false, otherwise the sessions.
     ///
     /// # Errors
-    /// [`BridgeError`] when an expression fails, or comes out as nobody.
+    /// [`BridgeError`] if an expression fails, or its value is not a valid id.
     pub fn apply_ending(&self, event: &BusEvent) -> Result<Option<Ended>, BridgeError> {
         let context = EventContext::new(event);
         if !self.is_meant(&context)? {
@@ -195,7 +196,7 @@ impl BridgeRule {
         }
     }
 
-    /// What the condition says.
+    /// The value of the condition.
     fn is_meant(&self, context: &EventContext) -> Result<bool, BridgeError> {
         let Some(when) = &self.when else { return Ok(true) };
         match evaluate("when", when, context)? {
@@ -208,7 +209,7 @@ impl BridgeRule {
         self.to.as_ref().map(|to| to.fill(values)).unwrap_or_default()
     }
 
-    /// The topic's name, when the condition says yes.
+    /// The topic's name, if the condition is true.
     fn topic(&self, context: &EventContext) -> Result<Option<String>, BridgeError> {
         if !self.is_meant(context)? {
             return Ok(None);
@@ -224,7 +225,7 @@ fn evaluate(key: &str, expression: &Expression, context: &EventContext) -> Resul
     expression.evaluate(context).map_err(|error| BridgeError(format!("`{key}`: {error}")))
 }
 
-/// An id that an expression comes out as. A field that is missing means nobody, and never everybody.
+/// An id from an expression. A missing field means nobody, never everybody.
 fn id(key: &str, expression: &Expression, context: &EventContext) -> Result<String, BridgeError> {
     match evaluate(key, expression, context)? {
         Value::String(id) if !id.is_empty() => Ok(id),
@@ -238,7 +239,7 @@ fn evaluate_param(name: &str, expression: &Expression, context: &EventContext) -
     expression.evaluate(context).map_err(|error| BridgeError(format!("param `{name}`: {error}")))
 }
 
-/// A value as one segment of a topic. What else a topic may not hold is judged when the topic is resolved.
+/// A value as one segment of a topic. Other rules for topics are checked when the topic is resolved.
 fn segment(name: &str, value: &Value) -> Result<String, BridgeError> {
     let text = match value {
         Value::String(text) => text.clone(),
@@ -257,7 +258,8 @@ fn segment(name: &str, value: &Value) -> Result<String, BridgeError> {
     Ok(text)
 }
 
-/// A whole number as a text, without a point: also of a double that came out whole, as far as doubles count one by one.
+/// A whole number as a text without a point; also from a double with a whole value, in the range where doubles
+/// represent every whole number.
 fn whole(value: &Value) -> Option<String> {
     const DOUBLES_COUNT_TO: f64 = 9_007_199_254_740_992.0;
     let number = value.as_number()?;

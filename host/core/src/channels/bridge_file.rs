@@ -81,7 +81,7 @@ pub(super) fn read(
     if decode::<RawBridge>(&tree, diagnostics).is_some() {
         require(&["rules"], &tree, &tree.place, diagnostics);
     }
-    // Of a rule that is nothing it was told.
+    // An empty rule was reported already.
     let items = tree.get("rules").map(Node::items).unwrap_or_default().iter().filter(|item| !item.is_null());
     let mut reader = Reader { declared, missed, sources, diagnostics, seen: HashMap::new() };
     BridgeTable::new(items.filter_map(|node| reader.rule(node)).map(Arc::new).collect())
@@ -100,7 +100,7 @@ impl Reader<'_> {
         let revokes = node.entry("revoke").is_some();
         let raw: RawRule = decode(node, self.diagnostics)?;
         if let Some(entry) = node.entry("end_sessions") {
-            // What has nothing behind it was told.
+            // A key without a value was reported already.
             return if entry.value.is_null() { None } else { self.ending_rule(raw, node) };
         }
         let required: &[&str] = if revokes { &["on"] } else { &["on", "to"] };
@@ -161,7 +161,7 @@ impl Reader<'_> {
         match (raw.user, raw.token) {
             (Some(user), None) => Some(("end_sessions.user", Ends::User(self.expression(of("user")?, &user)?))),
             (None, Some(token)) => Some(("end_sessions.token", Ends::Token(self.expression(of("token")?, &token)?))),
-            // A key that has nothing behind it was told.
+            // A key without a value was reported already.
             (None, None) if of("user").or(of("token")).is_some() => None,
             _ => {
                 let message = "`end_sessions` needs exactly one of `user` and `token`";

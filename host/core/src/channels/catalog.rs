@@ -1,4 +1,4 @@
-//! The catalog: every channel by its template, found by topic.
+//! The catalog: all channels by template, found by topic.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use super::{BridgeTable, Schema, Scope, Template};
 use crate::config::Diagnostic;
 use crate::protocol::{Generation, Params, PluginName, Topic};
 
-/// Everything declared, compiled; immutable.
+/// All declared channels and rules, compiled; immutable.
 #[derive(Debug, Default)]
 pub struct Catalog {
     generation: Generation,
-    /// By the numbers of the index: file order.
+    /// By their numbers in the index: in file order.
     channels: Vec<Arc<Channel>>,
     by_template: Vec<Arc<Channel>>,
     index: Index,
@@ -28,7 +28,7 @@ pub struct Channel {
     pub template: Template,
     /// The feature whose manifest declares it.
     pub feature: String,
-    /// For people.
+    /// A description for people.
     pub description: Option<String>,
     /// Who may join.
     pub scope: Scope,
@@ -45,20 +45,21 @@ pub struct Channel {
 /// What clients may send on a channel.
 #[derive(Debug)]
 pub struct Inbound {
-    /// What they may send; `None` for a relay without a schema of its own, whose payload meets the channel's.
+    /// The schema of what clients may send; `None` for a relay without its own schema, which uses the channel's payload
+    /// schema.
     pub payload: Option<Schema>,
-    /// What happens with it.
+    /// What happens with a message.
     pub action: InboundAction,
     /// How often one user may send on the channel, all its topics together; `None` is unlimited.
     pub rate: Option<Rate>,
 }
 
-/// What happens with a message that met its schema.
+/// What happens with a message that matches its schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InboundAction {
     /// A plugin answers it.
     Handler(PluginName),
-    /// It is published on the same topic, with no plugin at all.
+    /// It is published on the same topic, without a plugin.
     Relay {
         /// Leave the sender out.
         others_only: bool,
@@ -81,12 +82,12 @@ pub struct Resolved {
     pub topic: Topic,
     /// The channel.
     pub channel: Arc<Channel>,
-    /// What the topic put in the template's places.
+    /// The values of the template's params in the topic.
     pub params: Params,
 }
 
 impl Channel {
-    /// The plugins without which it cannot serve.
+    /// The plugins that it needs.
     pub fn plugins(&self) -> impl Iterator<Item = &PluginName> {
         let handler = self.inbound.as_ref().and_then(|inbound| match &inbound.action {
             InboundAction::Handler(plugin) => Some(plugin),
@@ -97,7 +98,7 @@ impl Channel {
 }
 
 impl Catalog {
-    /// `index` knows each channel by its place in `channels`.
+    /// `index` knows each channel by its position in `channels`.
     pub(super) fn new(
         generation: Generation,
         channels: Vec<Arc<Channel>>,
@@ -116,13 +117,13 @@ impl Catalog {
         self.generation
     }
 
-    /// What is no mistake and worth a word, in file and line order.
+    /// Notes that are not errors, in file and line order.
     #[must_use]
     pub fn notes(&self) -> &[Diagnostic] {
         &self.notes
     }
 
-    /// Finds the channel that declares a topic. The cost grows with the topic's segments, not with the channels.
+    /// Finds the channel of a topic. The cost grows with the topic's segments, not with the number of channels.
     #[must_use]
     pub fn resolve(&self, topic: &str) -> Option<Resolved> {
         let channel = self.channels.get(self.index.find(topic)?)?;

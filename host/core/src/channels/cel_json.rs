@@ -1,8 +1,8 @@
-//! JSON into CEL's values and back. With `expression.rs` the only home of `cel`.
+//! From JSON to CEL's values and back. With `expression.rs` the only home of `cel`.
 //!
-//! No number changes on the way. A whole number is an `int` however it is written (`7`, `7.0`, `70e-1`), a `uint`
-//! above that; any other is a `double` where the double is written as the same number again. What neither holds goes
-//! through as it is: an expression can pass it on and compare it with `==`, everything else with it fails.
+//! No number changes on the way. A whole number is an `int` however it is written (`7`, `7.0`, `70e-1`), or a `uint`
+//! above that; any other is a `double` if the double is written as the same number again. Other numbers go through
+//! unchanged: an expression can pass such a number on and compare it with `==`; every other use of it fails.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use serde_json::value::RawValue;
 
 use crate::protocol::{BusEvent, Decimal, ReadPayload, numbers};
 
-/// A number that CEL's own do not hold.
+/// A number that CEL's own types cannot hold.
 #[derive(Debug, PartialEq, Eq)]
 struct LongNumber {
     number: Decimal,
-    /// As it is written.
+    /// As written.
     text: Box<str>,
 }
 
@@ -29,7 +29,7 @@ impl Opaque for LongNumber {
     }
 }
 
-/// An event as expressions see it, and the first number in its data that CEL does not hold.
+/// An event for expressions, and the first number in its data that CEL cannot hold.
 pub(super) fn from_event(event: &BusEvent) -> (cel::Value, Option<String>) {
     let mut fields = HashMap::new();
     let mut put = |name: &str, value| drop(fields.insert(Key::String(Arc::new(name.to_owned())), value));
@@ -51,14 +51,14 @@ pub(super) fn from_event(event: &BusEvent) -> (cel::Value, Option<String>) {
     (cel::Value::Map(Map { map: Arc::new(fields) }), long)
 }
 
-/// A JSON value as CEL's, and the first number in it that CEL does not hold.
+/// A JSON value as CEL's value, and the first number in it that CEL cannot hold.
 fn from_json(json: &ReadPayload) -> (cel::Value, Option<String>) {
     let mut reader = Reader { numbers: numbers(json.as_str()), long: None };
     let value = reader.value(json.value());
     (value, reader.long)
 }
 
-/// Walks a tree beside the numbers of its text: no key is named twice and none was moved, so both have one order.
+/// Walks a tree along with the numbers of its text: no key is repeated and none was moved, so both have the same order.
 struct Reader<I> {
     numbers: I,
     long: Option<String>,
@@ -103,7 +103,7 @@ impl<'a, I: Iterator<Item = &'a str>> Reader<I> {
     }
 }
 
-/// A value of CEL, to be written as JSON. The keys of a map come out sorted, for CEL keeps no order.
+/// A value of CEL, to be written as JSON. The keys of a map are sorted, because CEL keeps no order.
 pub(super) struct Json<'a>(pub(super) &'a cel::Value);
 
 impl Serialize for Json<'_> {

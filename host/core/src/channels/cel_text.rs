@@ -1,4 +1,4 @@
-//! The text of a CEL expression before it is parsed: where a comment begins, outside its texts.
+//! The text of a CEL expression before parsing: where a comment begins, outside of string literals.
 
 /// The line and column, from 1, of the first comment: `//` outside a text like `"https://x"`.
 ///
@@ -28,12 +28,12 @@ const fn is_of_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// Whether a text behind this prefix takes a backslash as it is.
+/// Whether a string literal with this prefix takes a backslash literally.
 fn is_raw(prefix: &str) -> bool {
     ["r", "rb", "br"].iter().any(|raw| prefix.eq_ignore_ascii_case(raw))
 }
 
-/// The bytes of a text that begins here, both quotes included; to the end where it does not end.
+/// The bytes of a string literal that begins here, both quotes included; to the end if it is not closed.
 fn literal(text: &str, quote: char, raw: bool) -> usize {
     let triple = String::from(quote).repeat(3);
     let end = if text.starts_with(&triple) { triple.as_str() } else { &triple[..1] };

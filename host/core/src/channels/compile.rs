@@ -1,4 +1,4 @@
-//! Manifests, schemas and the bridge table → one catalog, or everything that is wrong with them.
+//! Compiles manifests, schemas and the bridge table to one catalog, or reports all their errors.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,29 +13,30 @@ use super::{BridgeTable, Catalog, PluginKinds, bridge_file};
 use crate::config::{Diagnostic, SourceFile, editor_schema};
 use crate::protocol::{Generation, PluginName};
 
-/// Everything a catalog is compiled from, already read.
+/// Everything that a catalog is compiled from, already read.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// `channels/*.yaml`.
     pub manifests: Vec<Arc<SourceFile>>,
     /// Every JSON file below the channels directory, by its path relative to that directory, `/`-separated.
     pub schemas: BTreeMap<String, Arc<SourceFile>>,
-    /// `bridge.yaml`, when there is one.
+    /// `bridge.yaml`, if there is one.
     pub bridge: Option<Arc<SourceFile>>,
-    /// The plugins that will serve, with what each can be.
+    /// The plugins that will serve, with their kinds.
     pub plugins: BTreeMap<PluginName, PluginKinds>,
-    /// Plugins that are there and did not load: their own mistakes are told elsewhere, naming them is none.
+    /// Plugins that exist but did not load: their own errors are reported elsewhere, and naming them is not an error.
     pub unloadable: Vec<PluginName>,
     /// Plugins that the configuration names.
     pub named: Vec<NamedPlugin>,
-    /// What is there and could not be read: its own mistakes are told elsewhere, and naming what may stand in it is none.
+    /// Files that exist but could not be read: their own errors are reported elsewhere, and naming their possible
+    /// content is not an error.
     pub unread: UnreadFiles,
 }
 
-/// Files that are there and could not be read.
+/// Files that exist but could not be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnreadFiles {
-    /// Whether a manifest is among them, or the directory of all.
+    /// Whether a manifest is among them, or the directory of all manifests.
     pub manifests: bool,
     /// The schemas among them, by their path below the channels directory.
     pub schemas: BTreeSet<String>,
@@ -89,11 +90,11 @@ pub fn compile(sources: &Sources, generation: Generation) -> Result<Catalog, Vec
     Ok(Catalog::new(generation, channels, index, bridge, notes))
 }
 
-/// Channels that may be declared where a mistake keeps them from being read: that a rule names one is no mistake of its own.
+/// Channels that may be declared in files with errors: a rule that names one of them is not an error.
 pub(super) struct Missed {
-    /// Whether it may be any.
+    /// Whether it may be any channel.
     pub(super) all: bool,
-    /// Names that are none, as they stand in manifests.
+    /// Invalid names, as in the manifests.
     pub(super) names: BTreeSet<String>,
 }
 
@@ -118,7 +119,7 @@ fn index(declared: &[Declared], diagnostics: &mut Vec<Diagnostic>) -> Index {
     index
 }
 
-/// Sorts by file as given (manifests, schemas, bridge table) and by place in it.
+/// Sorts by file in the given order (manifests, schemas, bridge table), and by the place in the file.
 fn in_order(diagnostics: &mut [Diagnostic], sources: &Sources) {
     let files = sources.manifests.iter().chain(sources.schemas.values()).chain(&sources.bridge);
     let rank: HashMap<*const SourceFile, usize> = files.enumerate().map(|(at, file)| (Arc::as_ptr(file), at)).collect();

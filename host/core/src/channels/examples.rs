@@ -1,5 +1,5 @@
-//! Examples of a channel: whom it admits and what it takes, judged by what is declared. One JSON file a channel, or more,
-//! in `channels/tests/`.
+//! The examples of a channel: users that it admits and payloads that it accepts, checked against the declarations. One
+//! or more JSON files for each channel, in `channels/tests/`.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{Catalog, Resolved, Schema};
 use crate::config::{Diagnostic, Node, OrNull, SourceFile, decode, parse_yaml};
 use crate::protocol::User;
 
-/// The file as it is written.
+/// The file as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -20,7 +20,7 @@ struct File {
     inbound: Option<Taken>,
 }
 
-/// Who may join by the scope; `null` is a connection without a user.
+/// Users that the scope admits or refuses; `null` is a connection without a user.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Scoped {
@@ -28,7 +28,7 @@ struct Scoped {
     refuses: Vec<OrNull<UserExample>>,
 }
 
-/// What meets a schema.
+/// Payloads that match a schema.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Taken {
@@ -44,12 +44,12 @@ struct UserExample {
     roles: Vec<String>,
 }
 
-/// Judges a file of examples. Plugins are not asked: an authorizer may refuse whom the scope admits.
+/// Checks a file of examples. Plugins are not asked: an authorizer may refuse a user that the scope admits.
 ///
-/// Returns how many examples hold.
+/// Returns how many examples are right.
 ///
 /// # Errors
-/// A mistake for everything that is wrong with the file, and for every example that the catalog judges otherwise.
+/// An error for everything that is wrong with the file, and for every example with another result.
 pub fn judge_examples(source: &Arc<SourceFile>, catalog: &Catalog) -> Result<usize, Vec<Diagnostic>> {
     let (tree, file) = read(source)?;
     let Some(resolved) = catalog.resolve(&file.topic) else {
@@ -68,17 +68,17 @@ pub fn judge_examples(source: &Arc<SourceFile>, catalog: &Catalog) -> Result<usi
     if judge.mistakes.is_empty() { Ok(judge.held) } else { Err(judge.mistakes) }
 }
 
-/// What is wrong with a file of examples by itself, whatever is declared.
+/// The errors in a file of examples itself, whatever is declared.
 ///
 /// # Errors
-/// Every mistake.
+/// All errors.
 pub fn read_examples(source: &Arc<SourceFile>) -> Result<(), Vec<Diagnostic>> {
     read(source).map(drop)
 }
 
 fn read(source: &Arc<SourceFile>) -> Result<(Node, File), Vec<Diagnostic>> {
     let mut mistakes = Vec::new();
-    // JSON is YAML, which knows its places.
+    // JSON is also YAML, whose parser knows the places.
     let tree = parse_yaml(source, &mut mistakes);
     let file = tree.as_ref().and_then(|tree| decode(tree, &mut mistakes));
     match (tree, file) {
@@ -117,7 +117,7 @@ impl Judge<'_> {
             let message = format!("clients may send nothing on `{}`: it has no `inbound`", channel.template);
             return self.note("/inbound", false, message);
         };
-        // What a relay takes without a schema of its own meets the channel's.
+        // A relay without its own schema uses the channel's.
         let schema = inbound.payload.as_ref().unwrap_or(&channel.payload).clone();
         self.taken("inbound", &schema, taken);
     }

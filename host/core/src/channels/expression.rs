@@ -1,9 +1,9 @@
-//! CEL expressions over a bus event, compiled. With `cel_json.rs` the only home of `cel`.
+//! Compiled CEL expressions over a bus event. With `cel_json.rs` the only home of `cel`.
 //!
-//! What bounds an expression: its text (1 KiB, brackets nested 32 deep, operators 48: parser and interpreter recurse
-//! with it), and that it has no loops but the macros over lists and maps, so it always ends; nested macros multiply their work, which
-//! is the rule author's to keep small. `matches` runs in time that grows with its text. A panic inside the interpreter
-//! counts as a failure.
+//! The limits of an expression: its text (1 KiB, brackets nested 32 deep, operators 48, because parser and interpreter
+//! recurse with it). It has no loops except the macros over lists and maps, so it always ends; nested macros multiply
+//! their work, which the author of the rule must keep small. `matches` runs in a time that grows with its text. A panic
+//! inside the interpreter counts as a failure.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,9 +24,9 @@ const BRACKETS_MAX: usize = 32;
 const DEPTH_MAX: usize = 48;
 /// Longest part of a number that an error shows, in characters.
 const NUMBER_CHARS_MAX: usize = 48;
-/// What an expression may name besides `event` and the variables of its own macros.
+/// The names that an expression may use in addition to `event` and the variables of its own macros.
 const TYPE_NAMES: [&str; 10] = ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type"];
-/// The stack an expression is parsed on: the parser takes some 20 KiB a level.
+/// The stack for parsing an expression: the parser needs some 20 KiB for each level.
 const PARSER_STACK_BYTES: usize = 16 * 1024 * 1024;
 
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
@@ -35,13 +35,13 @@ static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 #[derive(Debug)]
 pub(super) struct Expression(Program);
 
-/// What is wrong with an expression's text, and where in it.
+/// What is wrong with an expression's text, and where.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ExpressionMistake {
     /// Line and column in the expression, from 1; `None` for the whole.
     pub(super) at: Option<(usize, usize)>,
     pub(super) message: String,
-    /// The way out, where there is one.
+    /// The hint, if there is one.
     pub(super) hint: Option<&'static str>,
 }
 
@@ -54,10 +54,10 @@ impl ExpressionMistake {
     }
 }
 
-/// An event as expressions see it; made once for all expressions of an event.
+/// An event for expressions; made once for all expressions of an event.
 pub(super) struct EventContext {
     context: Context<'static, 'static>,
-    /// The first number of the event that CEL does not hold.
+    /// The first number of the event that CEL cannot hold.
     long_number: Option<String>,
 }
 
@@ -84,8 +84,8 @@ impl Expression {
         if bracket_depth(text) > BRACKETS_MAX {
             return Err(whole(format!("brackets are nested deeper than {BRACKETS_MAX}")));
         }
-        // A thread of its own: the caller's stack may be a test's or a runtime worker's. What is too deep is dropped
-        // there as well.
+        // On its own thread, because the caller's stack may be that of a test or a runtime worker. An expression that
+        // is too deep is dropped there as well.
         let compiled = std::thread::scope(|scope| {
             let parser = std::thread::Builder::new().stack_size(PARSER_STACK_BYTES);
             parser.spawn_scoped(scope, || parse(text)).map(std::thread::ScopedJoinHandle::join)
@@ -97,7 +97,7 @@ impl Expression {
         }
     }
 
-    /// Whether it is `event.data` and nothing else.
+    /// Whether it is exactly `event.data`.
     pub(super) fn is_the_data(&self) -> bool {
         let Expr::Select(select) = &self.0.expression().expr else { return false };
         let of_event = matches!(&select.operand.expr, Expr::Ident(name) if name == "event");
@@ -136,7 +136,7 @@ impl Expression {
     }
 }
 
-/// The beginning of a number, as much of it as a reason has room for.
+/// The beginning of a number, cut to the length that an error shows.
 fn cropped(number: &str) -> String {
     match number.get(..NUMBER_CHARS_MAX) {
         Some(start) => format!("{start}…"),
@@ -168,7 +168,7 @@ fn parse(text: &str) -> Result<Program, Vec<ExpressionMistake>> {
     Err(unknown.iter().map(mistake).collect())
 }
 
-/// How deep an expression nests; notes the variables its macros bind.
+/// How deep an expression is nested; notes the variables that its macros bind.
 fn survey<'e>(node: &'e IdedExpr, bound: &mut HashSet<&'e str>) -> usize {
     let parts: Vec<&IdedExpr> = match &node.expr {
         Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => Vec::new(),
@@ -205,7 +205,7 @@ fn mistakes(errors: &cel::ParseErrors) -> Vec<ExpressionMistake> {
     errors.errors.iter().map(mistake).collect()
 }
 
-/// How deep brackets nest, those inside texts counted too.
+/// How deep brackets are nested, including those in string literals.
 fn bracket_depth(text: &str) -> usize {
     let mut deepest = 0;
     let mut depth = 0_usize;

@@ -1,19 +1,19 @@
-//! Topic → channel, and which templates conflict: by segment, never by going through the channels.
+//! From a topic to its channel, and which templates conflict: by segment, without going through all channels.
 
 use std::collections::HashMap;
 
 use super::template::{Segment, Template};
 use crate::protocol::{TOPIC_BYTES_MAX, TOPIC_SEGMENTS_MAX};
 
-/// Most conflicts told of one template.
+/// Most conflicts that are reported for one template.
 pub(super) const CONFLICTS_MAX: usize = 10;
 
 /// Finds a template by a topic's name.
 ///
-/// Templates without params sit in a hash map: one look-up, and they win. The others sit in one trie for each number
-/// of segments. A look-up there walks down one segment at a time, the static branch first and then the param branch;
-/// it turns back only where both exist and the rest does not fit, so it visits at most 2^segments nodes (segments
-/// being bounded by [`TOPIC_SEGMENTS_MAX`]), and one a segment where no param stands beside a text.
+/// Templates without params are in a hash map: one look-up, and they win. The others are in one trie for each number of
+/// segments. A look-up there walks down one segment at a time, first the static branch and then the param branch. It
+/// turns back only if both exist and the rest does not fit, so it visits at most 2^segments nodes (segments are bounded
+/// by [`TOPIC_SEGMENTS_MAX`]), and one for each segment if no param stands next to a text.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     fixed: HashMap<Box<str>, usize>,
@@ -33,12 +33,12 @@ struct TrieNode {
 }
 
 impl Index {
-    /// Adds a template under a number. The ones added before that it conflicts with are returned, at most
-    /// [`CONFLICTS_MAX`]; then the index finds further conflicts, but no topics: which one wins is undecided. A
-    /// template without params conflicts only with its own like.
+    /// Adds a template with a number. Returns earlier templates that it conflicts with, at most [`CONFLICTS_MAX`]; then
+    /// the index finds further conflicts, but no topics, because it is undecided which template wins. A template
+    /// without params conflicts only with an equal one.
     ///
-    /// The cost of the search grows with the template's segments, except where its params stand across from many
-    /// different texts: those it has to visit.
+    /// The cost of the search grows with the template's segments, except where its params meet many different texts: it
+    /// must visit all of those.
     pub(super) fn add(&mut self, template: &Template, number: usize) -> Vec<usize> {
         if template.is_static() {
             if let Some(&other) = self.fixed.get(template.as_str()) {
@@ -237,7 +237,7 @@ mod tests {
                 let in_the_way = |other: &&(usize, &Template)| {
                     other.1.is_static() == template.is_static() && other.1.overlaps(template)
                 };
-                // The index of a catalog that stands holds no conflict.
+                // The index of a valid catalog has no conflicts.
                 if added.iter().any(|other| in_the_way(&other)) {
                     continue;
                 }

@@ -120,7 +120,7 @@ fn json_schema_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 /// A channel as declared.
 pub(super) struct Declared {
     pub(super) template: Template,
-    /// Where the template stands.
+    /// The place of the template.
     pub(super) place: Place,
     /// `None` when the channel has another error, which has been reported already.
     pub(super) channel: Option<Arc<Channel>>,
@@ -149,9 +149,9 @@ pub(super) fn read(
         diagnostics.push(Diagnostic::at(node.place.clone(), "`feature` is empty"));
     }
     let entries = tree.get("channels").map(Node::entries).unwrap_or_default();
-    // Channels may stand there in another form, or behind a misspelt key.
+    // Channels may be there in another form, or under a misspelt key.
     missed.all |= tree.get("channels").is_none_or(|channels| !matches!(channels.shape, Shape::Map(_)));
-    // Of a channel that is nothing it was told.
+    // An empty channel was reported already.
     missed.names.extend(entries.iter().filter(|entry| entry.value.is_null()).map(|entry| entry.key.clone()));
     let entries = entries.iter().filter(|entry| !entry.value.is_null());
     let mut reader = Reader { sources, schemas, missed, diagnostics };
@@ -170,7 +170,7 @@ pub(super) fn require(keys: &[&str], node: &Node, place: &Place, diagnostics: &m
     let missing: Vec<&&str> = keys.iter().filter(|key| node.entry(key).is_none() && !misspelt(key)).collect();
     let told: Vec<Diagnostic> = missing.into_iter().map(|key| missing_key(place, key)).collect();
     diagnostics.extend(told);
-    // Of the keys that stand there with nothing behind them it was told, as if they could be left out.
+    // Keys without a value were reported as if they could be left out.
     for entry in keys.iter().filter_map(|key| node.entry(key)).filter(|entry| entry.value.is_null()) {
         let told = diagnostics.iter_mut().find(|told| told.place.as_ref() == Some(&entry.key_place));
         if let Some(told) = told {
@@ -255,7 +255,7 @@ impl Reader<'_, '_> {
     fn channel(&mut self, entry: &Entry, template: Option<&Template>, feature: &str) -> Option<Channel> {
         let node = &refuse_not_served(&entry.value, &NOT_SERVED, self.diagnostics);
         let node = &refuse_retained_snapshot(node, self.diagnostics);
-        // What cannot be a channel at all is told by its type, without a list of what it lacks.
+        // A value that cannot be a channel at all is reported by its type, without a list of missing keys.
         let raw: RawChannel = decode(node, self.diagnostics)?;
         require(&["scope", "payload"], node, &entry.key_place, self.diagnostics);
         let scope = self.scope(raw.scope, node, template);
@@ -278,7 +278,7 @@ impl Reader<'_, '_> {
     fn scope(&mut self, raw: Option<RawScope>, node: &Node, template: Option<&Template>) -> Option<Scope> {
         let value = node.get("scope")?;
         let place_of = |key: &str| value.get(key).map_or(&value.place, |node| &node.place).clone();
-        // From the tree, not from what was decoded: a value of the wrong type was told and mended.
+        // From the tree and not from the decoded value: a value of the wrong type was reported and replaced.
         let role_nodes = value.get("role").into_iter().chain(value.get("roles").map(Node::items).unwrap_or_default());
         let empty = role_nodes.filter(|node| node.as_str() == Some(""));
         self.diagnostics.extend(empty.map(|node| Diagnostic::at(node.place.clone(), "a role is empty")));
@@ -372,7 +372,7 @@ fn parse_rate(text: &str) -> Option<Rate> {
         "h" => 3600,
         _ => return None,
     };
-    // `u32` would read `+5` as well.
+    // `u32` would also accept `+5`.
     let messages =
         messages.parse::<NonZeroU32>().ok().filter(|_| messages.starts_with(|c: char| c.is_ascii_digit()))?;
     Some(Rate { messages, per: Duration::from_secs(seconds) })

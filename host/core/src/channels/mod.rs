@@ -1,4 +1,4 @@
-//! YAML → [`Catalog`]: what is declared, compiled, immutable. No I/O.
+//! From YAML to the [`Catalog`]: the declared channels and rules, compiled and immutable. No I/O.
 
 mod bridge;
 mod bridge_file;

@@ -11,17 +11,18 @@ use serde_json::Value;
 
 use super::schema_cost::{Branching, Judging};
 
-/// Most violations told of one payload.
+/// Most violations reported for one payload.
 const VIOLATIONS_MAX: usize = 10;
 /// Longest message of a violation, in characters.
 const MESSAGE_CHARS_MAX: usize = 200;
-/// What schema files are resolved against; never leaves the process.
+/// The base of references between schema files; it never leaves the process.
 const BASE_URI: &str = "tidegate:///";
 
 /// A compiled JSON Schema. Cheap to clone.
 ///
-/// `format` is checked (an unknown one is a mistake at load). `pattern` runs on an engine whose time grows with the
-/// text alone, so no payload can make it backtrack; nor can one make a recursive schema judge it without end. Nothing is ever fetched: references lead to files already read.
+/// `format` is checked (an unknown one is an error at load). `pattern` runs on an engine whose time grows only with the
+/// text, so no payload can make it backtrack; nor can a payload make a recursive schema run without end. Nothing is
+/// ever fetched: references lead to files that were read already.
 #[derive(Debug, Clone)]
 pub struct Schema(Arc<Compiled>);
 
@@ -32,12 +33,12 @@ struct Compiled {
     patterns: Patterns,
 }
 
-/// One way a payload fails its schema.
+/// One violation of a schema by a payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// Where, a JSON Pointer into the payload; empty for the payload itself.
+    /// Where it is, as a JSON Pointer into the payload; empty for the payload itself.
     pub path: String,
-    /// What is wrong; never repeats the payload's values.
+    /// What is wrong; never contains the payload's values.
     pub message: String,
 }
 
@@ -49,14 +50,14 @@ pub(super) struct SchemaMistake {
     pub(super) message: String,
 }
 
-/// The schema files that references may lead to, by their path below the channels directory.
+/// The schema files for references, by their path below the channels directory.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Documents {
     by_path: Arc<RwLock<HashMap<String, Value>>>,
     patterns: Patterns,
 }
 
-/// What each pattern was before it was said in the engine's words.
+/// The original of each translated pattern.
 type Patterns = Arc<RwLock<HashMap<String, String>>>;
 
 impl Documents {
@@ -79,7 +80,7 @@ impl Retrieve for Documents {
 }
 
 impl Schema {
-    /// Compiles a schema that stands at `path` below the channels directory; `-` for one inside a manifest.
+    /// Compiles a schema at `path` below the channels directory; `-` for a schema inside a manifest.
     pub(super) fn compile(schema: &Value, path: &str, documents: &Documents) -> Result<Self, SchemaMistake> {
         let options = jsonschema::options()
             .with_draft(Draft::Draft202012)
@@ -99,7 +100,7 @@ impl Schema {
         Ok(Self(Arc::new(Compiled { validator, branching, patterns: documents.patterns.clone() })))
     }
 
-    /// Judges a payload.
+    /// Checks a payload.
     ///
     /// # Errors
     /// The first violations, at most 10, in the order of the schema.
@@ -123,7 +124,7 @@ impl Schema {
 }
 
 impl Schema {
-    /// What is wrong, without the payload's values; a pattern as its author wrote it.
+    /// What is wrong, without the payload's values, and with a pattern as its author wrote it.
     fn told(&self, error: &jsonschema::ValidationError<'_>) -> String {
         if let ValidationErrorKind::Pattern { pattern } = error.kind()
             && let Some(written) = self.0.patterns.read().get(pattern)
@@ -134,23 +135,23 @@ impl Schema {
     }
 }
 
-/// A violation by the payload as a whole.
+/// A violation of the payload as a whole.
 fn whole(message: &str) -> Vec<Violation> {
     vec![Violation { path: String::new(), message: message.to_owned() }]
 }
 
-/// Everything in a schema that JSON Schema's own schema refuses.
+/// Everything in a schema that JSON Schema's meta-schema refuses.
 pub(super) fn mistakes(schema: &Value) -> Vec<SchemaMistake> {
     let mut told = HashSet::new();
     let validator = jsonschema::draft202012::meta::validator();
     let errors = validator.iter_errors(schema);
-    // Every vocabulary of the meta-schema that leads to a place says the same of it.
+    // Several vocabularies of the meta-schema may report the same error at the same place.
     errors.map(|error| mistake(&error)).filter(|mistake| told.insert(mistake.clone())).collect()
 }
 
 fn mistake(error: &jsonschema::ValidationError<'_>) -> SchemaMistake {
     let message = error.to_string();
-    // What follows speaks to whoever configures the library.
+    // The rest is for people who configure the library.
     let message = message.split(". Adjust configuration").next().unwrap_or_default();
     SchemaMistake { pointer: error.instance_path().to_string(), message: cropped(message) }
 }

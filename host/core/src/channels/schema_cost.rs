@@ -1,8 +1,8 @@
-//! How much work a schema makes of a payload, so that no payload can make it too much.
+//! Limits how much work a payload can cause for a schema.
 //!
-//! A schema that refers back to itself by two ways that look at the same part of a payload (`anyOf` with two branches
-//! that recurse, say) judges each level twice, and so the innermost of 60 levels 2^60 times. Such a schema is
-//! *branching*; what it is given to judge is bounded by [`Branching::admits`].
+//! If a schema refers back to itself in two ways that check the same part of a payload (for example `anyOf` with two
+//! branches that recurse), it checks each level twice, and so the innermost of 60 levels 2^60 times. Such a schema is
+//! called *branching*; [`Branching::admits`] limits the payloads that it checks.
 
 use std::collections::HashMap;
 
@@ -10,38 +10,38 @@ use serde_json::{Map, Value};
 
 use super::schema_keywords::escaped;
 
-/// Most judgements of one payload.
+/// Most checks for one payload.
 const JUDGEMENTS_MAX: u64 = 1_000_000;
-/// Beyond so many judgements a payload is refused without a list of what is wrong with it: making the list costs memory
-/// for each.
+/// Beyond this number of checks a payload is refused without a list of violations, because the list costs memory for
+/// each.
 const JUDGEMENTS_LISTED_MAX: u64 = 10_000;
-/// Most parts of a schema that are looked at, its references followed.
+/// Most parts of a schema that are analysed, including those behind references.
 const PARTS_MAX: usize = 100_000;
 
-/// How often one level of a payload is judged for each time the level around it is: 1 for all but branching schemas.
+/// How often one level of a payload is checked for each check of the level around it: 1 except for branching schemas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Branching(u64);
 
-/// Whether a payload may be judged.
+/// Whether a payload may be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judging {
-    /// Yes, with a list of what is wrong.
+    /// Yes, with a list of violations.
     Listed,
-    /// Yes, without one.
+    /// Yes, without a list.
     Unlisted,
     /// No.
     TooMuch,
 }
 
 impl Branching {
-    /// Looks through a schema and what its references lead to; `resolve` finds a document by its path, `""` is the
-    /// schema itself. `None` when there is too much of it.
+    /// Analyses a schema and the targets of its references; `resolve` finds a document by its path, and `""` is the
+    /// schema itself. `None` if it is too large.
     pub(super) fn of(schema: &Value, resolve: &dyn Fn(&str) -> Option<Value>) -> Option<Self> {
         let graph = Graph::of(schema, resolve)?;
         Some(Self(graph.branching()))
     }
 
-    /// Judges the shape of a payload: its parts, each as often as the schema may come to it.
+    /// Judges the shape of a payload: counts its parts, each as often as the schema may check it.
     pub(super) fn admits(self, payload: &Value) -> Judging {
         if self.0 <= 1 {
             return Judging::Listed;
@@ -54,7 +54,7 @@ impl Branching {
     }
 }
 
-/// The parser bounds how deep this goes.
+/// The parser limits how deep this recurses.
 fn judgements(value: &Value, times: u64, branching: u64) -> u64 {
     let inner = times.saturating_mul(branching);
     let children = |sum: u64, child: &Value| {
@@ -70,13 +70,14 @@ fn judgements(value: &Value, times: u64, branching: u64) -> u64 {
 /// A part of a schema: its document and the JSON Pointer in it.
 type Part = (String, String);
 
-/// The parts of a schema, and which of them judge together with or below which.
+/// The parts of a schema, and which of them check together with or below others.
 #[derive(Default)]
 struct Graph {
     numbers: HashMap<Part, usize>,
-    /// For each part, groups of parts that see the same: of one group at most one member looks at any part of a payload.
+    /// For each part, groups of parts that see the same data: at most one member of a group checks any part of a
+    /// payload.
     groups: Vec<Vec<Vec<usize>>>,
-    /// Whether a part judges what is below it a second time, to know what is left (`unevaluated…`).
+    /// Whether a part checks the parts below it a second time, to find out what is left (`unevaluated…`).
     repeats: Vec<bool>,
 }
 
@@ -123,7 +124,7 @@ impl Graph {
         (number, number == next)
     }
 
-    /// The product over all parts of how many of their groups lead back to them.
+    /// The product over all parts of the number of their groups that lead back to them.
     fn branching(&self) -> u64 {
         let cycles = self.cycles();
         let mut product: u64 = 1;
@@ -186,8 +187,8 @@ fn repeats(fields: &Map<String, Value>) -> bool {
     fields.contains_key("unevaluatedProperties") || fields.contains_key("unevaluatedItems")
 }
 
-/// The parts below a part, grouped so that two groups may look at the same part of a payload and two members of one
-/// group never do.
+/// The parts below a part in groups: two groups may check the same part of a payload, two members of one group never
+/// do.
 fn exclusive_groups(part: &Part, fields: &Map<String, Value>, document: Option<&Value>) -> Vec<Vec<Part>> {
     let below = |path: &str| (part.0.clone(), format!("{}/{path}", part.1));
     let mut groups = Vec::new();
@@ -201,7 +202,7 @@ fn exclusive_groups(part: &Part, fields: &Map<String, Value>, document: Option<&
             "not" | "if" | "contains" | "propertyNames" | "unevaluatedProperties" | "unevaluatedItems" => {
                 groups.push(vec![below(keyword)]);
             }
-            // Only one of the two is looked at.
+            // Only one of the two is checked.
             "then" => groups.push(vec![below("then"), below("else")]),
             "else" if !fields.contains_key("then") => groups.push(vec![below("else")]),
             "properties" => properties.extend(keys().map(|path| below(&path))),
@@ -247,7 +248,7 @@ fn anchor(value: &Value, name: &str, pointer: String) -> Option<String> {
     }
 }
 
-/// A path relative to the file it stands in, or to the channels directory when it begins with a slash.
+/// A path relative to its file, or to the channels directory if it begins with a slash.
 fn joined(from: &str, path: &str) -> String {
     let folder = from.rsplit_once('/').filter(|_| !path.starts_with('/')).map_or("", |(folder, _)| folder);
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();

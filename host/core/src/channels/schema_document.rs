@@ -1,5 +1,5 @@
-//! One text of schemas, inside a manifest or a file of its own: looked through for what JSON Schema's own schema lets
-//! pass and nobody can mean, and said again with its patterns in the engine's words.
+//! One document with schemas, inside a manifest or as a file: it is checked for things that JSON Schema's meta-schema
+//! accepts but that nobody can mean, and rewritten with its patterns in the engine's form.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -12,9 +12,9 @@ use crate::config::{Diagnostic, Node, Place, nearest_name};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// Where the parts of a document stand.
+/// The places of a document's parts.
 pub(super) struct Places<'n> {
-    /// `None` where the text did not read as YAML, as JSON nearly always does: `start` must do then.
+    /// `None` if the text could not be read as YAML, which is rare for JSON: then `start` is used.
     pub(super) tree: Option<Cow<'n, Node>>,
     /// The beginning.
     pub(super) start: Place,
@@ -32,24 +32,24 @@ impl Places<'_> {
     }
 }
 
-/// Schemas, and where each part of them stands.
+/// Schemas, and the place of each part.
 pub(super) struct Document<'n> {
     /// Its path below the channels directory.
     pub(super) path: String,
-    /// As it is written.
+    /// As written.
     pub(super) value: Value,
     pub(super) places: Places<'n>,
-    /// The schemas in it that were looked at, by their JSON Pointers.
+    /// The schemas in it that were checked, by JSON Pointer.
     looked_at: HashSet<String>,
 }
 
-/// What was seen in schemas that had not been looked at.
+/// The findings in schemas that had not been checked before.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) mistakes: Vec<Diagnostic>,
-    /// What is no mistake and judges nothing.
+    /// Notes on keywords without effect, which are not errors.
     pub(super) notes: Vec<Diagnostic>,
-    /// References to other files, and where they stand.
+    /// References to other files, and their places.
     pub(super) references: Vec<(String, Place)>,
 }
 
@@ -62,7 +62,7 @@ impl<'n> Document<'n> {
         self.looked_at.contains(pointer)
     }
 
-    /// Looks at the schema at a pointer, at those below it and at those of this document that they refer to; at each once.
+    /// Checks the schema at a pointer, the schemas below it and those of this document that they refer to, each once.
     pub(super) fn look(&mut self, pointer: &str) -> Seen {
         let mut seen = Seen::default();
         let mut open = vec![pointer.to_owned()];
@@ -88,7 +88,7 @@ impl<'n> Document<'n> {
         seen
     }
 
-    /// The document with every pattern of the schemas looked at in the engine's words; `patterns` gets what each was.
+    /// The document with every pattern of the checked schemas in the engine's form; `patterns` receives the originals.
     pub(super) fn in_engine_words(&self, patterns: &mut HashMap<String, String>) -> Value {
         self.said(&self.value, &mut String::new(), patterns)
     }
@@ -128,7 +128,7 @@ impl<'n> Document<'n> {
     }
 }
 
-/// A fragment as a JSON Pointer; an anchor leads nowhere new, for it stands at a schema that is looked at anyway.
+/// A fragment as a JSON Pointer; an anchor leads nowhere new, because its schema is checked anyway.
 pub(super) fn pointer_of(fragment: &str) -> String {
     let mut bytes = Vec::with_capacity(fragment.len());
     let mut rest = fragment.as_bytes();
@@ -149,7 +149,7 @@ pub(super) fn pointer_of(fragment: &str) -> String {
     if pointer.starts_with('/') { pointer } else { String::new() }
 }
 
-/// What does not read as a pattern stays as it is: it was told, and nothing with it compiles.
+/// An invalid pattern stays unchanged: it was reported, and no schema with it compiles.
 fn engine_word(pattern: &str, patterns: &mut HashMap<String, String>) -> String {
     match pattern::translate(pattern) {
         Ok(said) if said != pattern => {
@@ -164,7 +164,7 @@ fn by_engine_word(by_pattern: Map<String, Value>, patterns: &mut HashMap<String,
     let mut said = Map::new();
     for (pattern, value) in by_pattern {
         let mut word = engine_word(&pattern, patterns);
-        // Two patterns that are one to the engine judge by both schemas.
+        // Two patterns that are equal for the engine check with both schemas.
         while said.contains_key(&word) {
             word += "(?:)";
         }
@@ -185,7 +185,7 @@ impl Part<'_> {
         self.places.of(&format!("{}/{}", self.pointer, escaped(keyword)))
     }
 
-    /// The engine would judge a part by the draft that it names.
+    /// The engine would check a part by the draft that it names.
     fn dialect(&self, mistakes: &mut Vec<Diagnostic>) {
         let Some(dialect) = self.schema.get("$schema").and_then(Value::as_str) else { return };
         if dialect.trim_end_matches('#') != DIALECT {
@@ -195,7 +195,7 @@ impl Part<'_> {
         }
     }
 
-    /// A keyword that the engine honours and 2020-12 does not have.
+    /// A keyword that the engine applies but 2020-12 does not have.
     fn dependencies(&self, mistakes: &mut Vec<Diagnostic>) {
         if self.schema.contains_key("dependencies") {
             let message = "JSON Schema 2020-12 has no `dependencies`: some tools apply it and others do not";

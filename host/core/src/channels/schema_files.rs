@@ -1,4 +1,4 @@
-//! Schemas as manifests give them: inline or in files, every reference followed, every mistake with its place.
+//! The schemas of manifests: inline or in files. Every reference is followed, and every error has its place.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -10,20 +10,20 @@ use super::schema::{self, Documents, Schema};
 use super::schema_document::{Document, Places, pointer_of};
 use crate::config::{Diagnostic, Node, Place, SourceFile, nearest_name, parse_yaml, tell_nothing};
 
-/// The path of a schema that stands inside a manifest: references in it start from the channels directory.
+/// The path of a schema inside a manifest: its references start from the channels directory.
 pub(super) const INLINE: &str = "-";
 
-/// The schema files, each read and judged once, and the schemas compiled so far.
+/// The schema files, each read and checked once, and the schemas compiled so far.
 pub(super) struct SchemaFiles<'a> {
     sources: &'a BTreeMap<String, Arc<SourceFile>>,
-    /// Files that are there and could not be read; that was told.
+    /// Files that exist but could not be read, which was reported.
     unread: &'a BTreeSet<String>,
     documents: Documents,
-    /// Those looked at so far.
+    /// The files checked so far.
     files: HashMap<String, File>,
-    /// By the schema's text: many channels often share one.
+    /// By the schema's text, because many channels often share one schema.
     compiled: HashMap<String, Schema>,
-    /// What is no mistake and worth a word.
+    /// Notes that are not errors.
     notes: Vec<Diagnostic>,
 }
 
@@ -35,7 +35,7 @@ struct File {
     /// `None` when it is not JSON.
     document: Option<Document<'static>>,
     is_good: bool,
-    /// What it refers to.
+    /// The targets of its references.
     targets: Vec<Target>,
 }
 
@@ -51,17 +51,17 @@ impl<'a> SchemaFiles<'a> {
         }
     }
 
-    /// What was seen that is no mistake: of each schema once.
+    /// The notes, once for each schema.
     pub(super) fn into_notes(self) -> Vec<Diagnostic> {
         self.notes
     }
 
-    /// Compiles the schema that a manifest gives at `node`; `None` with its mistakes told.
+    /// Compiles the schema of a manifest at `node`; `None` after reporting its errors.
     pub(super) fn compile(&mut self, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Schema> {
         let mut schema = node.to_json();
         strip_id(&mut schema);
         let text = schema.to_string();
-        // A key with nothing behind it has the text of a `null`, and is none.
+        // A key without a value has the text of a `null`, but is not one.
         if let Some(compiled) = self.compiled.get(&text).filter(|_| !node.has_nothing()) {
             return Some(compiled.clone());
         }
@@ -84,14 +84,14 @@ impl<'a> SchemaFiles<'a> {
             .ok()
     }
 
-    /// Whether the schema at a pointer and all that it holds is one, and what of other files it refers to.
+    /// Whether the schema at a pointer and everything in it is valid, and its references to other files.
     fn look(
         &mut self,
         document: &mut Document<'_>,
         pointer: &str,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> (bool, Vec<Target>) {
-        // Where a pointer leads nowhere, the compiler says so.
+        // If a pointer leads nowhere, the compiler reports it.
         let Some(schema) = document.value.pointer(pointer) else { return (true, Vec::new()) };
         if !matches!(schema, Value::Object(_) | Value::Bool(_)) {
             let found = document.places.tree.as_ref().map_or("something else", |tree| tree.nearest(pointer).kind());
@@ -113,7 +113,7 @@ impl<'a> SchemaFiles<'a> {
         self.notes.append(&mut seen.notes);
         let (mut targets, mut is_read) = (Vec::new(), true);
         for (reference, place) in seen.references {
-            // Of a file that could not be read it was told.
+            // The file could not be read, which was reported.
             if self.is_unread(&reference, &document.path) {
                 is_read = false;
             } else {
@@ -128,7 +128,7 @@ impl<'a> SchemaFiles<'a> {
         resolve(from, file).is_some_and(|path| self.unread.contains(&path))
     }
 
-    /// Where a reference to another file leads; `None` with its mistake told.
+    /// The target of a reference to another file; `None` after reporting its error.
     fn target(&self, reference: &str, from: &str, place: Place, diagnostics: &mut Vec<Diagnostic>) -> Option<Target> {
         let (file, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         let Some(path) = resolve(from, file) else {
@@ -149,7 +149,7 @@ impl<'a> SchemaFiles<'a> {
         None
     }
 
-    /// Looks at what references lead to, and on from there; whether all of it is good.
+    /// Checks the targets of references, and from there on; returns whether all of them are valid.
     fn reach(&mut self, targets: Vec<Target>, diagnostics: &mut Vec<Diagnostic>) -> bool {
         let mut fresh = Vec::new();
         let mut met: HashSet<Target> = targets.iter().cloned().collect();
@@ -183,7 +183,7 @@ impl<'a> SchemaFiles<'a> {
         met.iter().all(|(path, _)| self.files[path].is_good)
     }
 
-    /// Whether a file and all that it refers to is good.
+    /// Whether a file and everything that it refers to is valid.
     fn is_good(&self, path: &str) -> bool {
         let mut met = HashSet::from([path]);
         let mut open = vec![path];
@@ -210,7 +210,7 @@ impl<'a> SchemaFiles<'a> {
             }
         };
         strip_id(&mut value);
-        // JSON is YAML, nearly: where it reads as such it tells the places.
+        // JSON is almost always YAML: then the YAML parser knows the places.
         let tree = parse_yaml(&source, &mut Vec::new()).map(Cow::Owned);
         let places = Places { tree, start: Place { source, line: 1, column: 1, width: 1 } };
         File { document: Some(Document::new(path, value, places)), is_good: true, targets: Vec::new() }
@@ -221,14 +221,14 @@ fn broken(place: Place, message: &str) -> Diagnostic {
     Diagnostic::at(place, format!("the schema does not compile: {message}"))
 }
 
-/// A file is known by its path: an `$id` would make its references start from somewhere else.
+/// A file is known by its path: an `$id` would move the base of its references.
 fn strip_id(schema: &mut Value) {
     if let Value::Object(fields) = schema {
         fields.shift_remove("$id");
     }
 }
 
-/// The path below the channels directory that `file` means when it stands in `from`; `None` when it leads outside.
+/// The path below the channels directory that `file` means in the file `from`; `None` if it leads outside.
 pub(super) fn resolve(from: &str, file: &str) -> Option<String> {
     if file.starts_with('/') || file.contains([':', '\\', '?', '%']) {
         return None;

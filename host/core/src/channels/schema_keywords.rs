@@ -1,15 +1,15 @@
-//! The keywords of JSON Schema 2020-12, and where schemas stand below them.
+//! The keywords of JSON Schema 2020-12, and which of them contain schemas.
 
 use serde_json::{Map, Value};
 
-/// What stands behind a keyword.
+/// The content of a keyword.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Holds {
     /// A schema.
     Schema,
     /// A list of schemas.
     List,
-    /// Schemas by names that are the author's own.
+    /// Schemas by names that the author chooses.
     Named,
     /// No schema.
     Data,
@@ -17,7 +17,8 @@ enum Holds {
 
 use Holds::{Data, List, Named, Schema};
 
-/// Every keyword: those of the vocabularies of 2020-12, `definitions` of before, and `example`, which many write for people.
+/// Every keyword: those of the vocabularies of 2020-12, the older `definitions`, and `example`, which many authors
+/// write for people.
 const KEYWORDS: [(&str, Holds); 62] = [
     ("$schema", Data),
     ("$id", Data),
@@ -83,20 +84,20 @@ const KEYWORDS: [(&str, Holds); 62] = [
     ("dependencies", Data),
 ];
 
-/// Known, but nothing to begin with.
+/// Known from earlier drafts, but not suggested.
 const OF_BEFORE: [&str; 4] = ["definitions", "dependencies", "$recursiveRef", "$recursiveAnchor"];
 
-/// Whether the keyword means anything here, or is marked as the author's own (`x-…`).
+/// Whether the keyword has a meaning here, or is marked as the author's own (`x-…`).
 pub(super) fn is_known(keyword: &str) -> bool {
     keyword.starts_with("x-") || KEYWORDS.iter().any(|(known, _)| *known == keyword)
 }
 
-/// Every keyword that one may have meant.
+/// Every keyword that an author may have meant.
 pub(super) fn all() -> Vec<&'static str> {
     KEYWORDS.iter().map(|(keyword, _)| *keyword).filter(|keyword| !OF_BEFORE.contains(keyword)).collect()
 }
 
-/// The schemas right below a schema: the way to each from there, a JSON Pointer, and the schema.
+/// The schemas directly below a schema: the JSON Pointer to each, and the schema.
 pub(super) fn below(schema: &Map<String, Value>) -> Vec<(String, &Value)> {
     let mut found = Vec::new();
     for (keyword, value) in schema {

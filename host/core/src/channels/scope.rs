@@ -1,4 +1,4 @@
-//! Who may join a channel, decided from the user and the topic's params alone.
+//! Who may join a channel, decided only from the user and the topic's params.
 
 use crate::protocol::{Code, Params, User};
 
@@ -13,7 +13,7 @@ pub enum Scope {
     AnyRole(Vec<String>),
     /// The user whose id is the value of this param.
     User {
-        /// The param's name; it is in the template, that was checked at load.
+        /// The param's name, which was checked to be in the template.
         param: String,
     },
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::protocol::{Params, RESERVED_EVENTS, TOPIC_BYTES_MAX, TOPIC_SEGMENTS_MAX};
 
-/// A channel's name template: dot-separated segments, `{name}` standing for one whole segment.
+/// A channel's name template: segments separated by dots; `{name}` stands for one whole segment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Template {
     text: Arc<str>,
@@ -15,16 +15,16 @@ pub struct Template {
 /// One segment of a template.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Segment {
-    /// This very text.
+    /// Exactly this text.
     Static(Box<str>),
-    /// Any one segment, under this name.
+    /// Any segment, with this name.
     Param(Arc<str>),
 }
 
-/// Why a text is no template.
+/// Why a text is not a valid template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTemplate {
-    /// Empty, or an empty segment (`a..b`).
+    /// Empty, or with an empty segment (`a..b`).
     #[error("a segment is empty")]
     EmptySegment,
     /// A segment that is neither text nor one param.
@@ -94,13 +94,13 @@ impl Template {
         self.param_names().map(|name| &**name)
     }
 
-    /// Whether it has no params, so that it names one topic.
+    /// Whether it has no params, so that it is the name of one topic.
     #[must_use]
     pub fn is_static(&self) -> bool {
         self.params().next().is_none()
     }
 
-    /// The params of a topic it matches. The topic is taken for a well-formed one.
+    /// The params of a matching topic. The topic must be well-formed.
     #[must_use]
     pub fn matches(&self, topic: &str) -> Option<Params> {
         let mut parts = topic.split('.');
@@ -128,7 +128,7 @@ impl Template {
         params.collect()
     }
 
-    /// The topic that has these values in the params' places, in order.
+    /// The topic with these values for the params, in order.
     pub(super) fn fill(&self, values: &[String]) -> String {
         let mut values = values.iter();
         let parts = self.segments.iter().map(|segment| match segment {

@@ -1,10 +1,10 @@
-//! Sets of characters, as ECMA-262 defines them, written for the engine without any name that it reads its own way.
+//! Sets of characters as in ECMA-262, written for the engine without names that the engine interprets differently.
 
 use std::fmt::Write as _;
 
 use super::Escaped;
 
-/// Ranges of code points, both ends included, in order and apart.
+/// Ranges of code points, both ends included, in order and not touching.
 pub(super) struct Ranges(&'static [(u32, u32)]);
 
 /// `\d`.
@@ -24,7 +24,7 @@ pub(super) const WHITE_SPACE: Ranges = Ranges(&[
     (0x3000, 0x3000),
     (0xFEFF, 0xFEFF),
 ]);
-/// `LineTerminator`: what `.` leaves out.
+/// `LineTerminator`: the characters that `.` does not match.
 pub(super) const LINE_END: Ranges = Ranges(&[(0xA, 0xA), (0xD, 0xD), (0x2028, 0x2029)]);
 
 const LAST: u32 = 0x0010_FFFF;
@@ -34,7 +34,7 @@ impl Ranges {
         Set { ranges: self.0.to_vec(), properties: Vec::new() }
     }
 
-    /// The set, or all that is not in it.
+    /// The set, or its complement.
     pub(super) fn or_not(&self, is_negated: bool) -> Set {
         if !is_negated {
             return self.set();
@@ -52,11 +52,11 @@ impl Ranges {
     }
 }
 
-/// What a class holds.
+/// The content of a character class.
 #[derive(Default)]
 pub(super) struct Set {
     ranges: Vec<(u32, u32)>,
-    /// As the engine writes them, `\p{…}`.
+    /// In the engine's form, `\p{…}`.
     properties: Vec<String>,
 }
 
@@ -80,7 +80,7 @@ impl Set {
         self.properties.push(format!("\\{letter}{{{name}}}"));
     }
 
-    /// Writes the class. Surrogates are left out: no text here holds one.
+    /// Writes the class without surrogates, because no text here contains one.
     pub(super) fn write(&self, is_negated: bool, out: &mut String) {
         let mut inside = self.properties.concat();
         for &(first, last) in &self.ranges {

@@ -1,9 +1,9 @@
-//! `pattern` as JSON Schema means it: a regular expression of ECMA-262, with its `u` flag, read here and said again in
-//! the words of the engine that judges (crate `regex`, whose time grows with the text alone).
+//! `pattern` of JSON Schema: a regular expression of ECMA-262 with its `u` flag, parsed here and translated for the
+//! engine that runs it (crate `regex`, whose time grows only with the text).
 //!
-//! A pattern means here what it means in a browser (`new RegExp(pattern, "u")`) or it is a mistake: a text that ECMA-262 refuses,
-//! and what the engine cannot do (look-around, back-references). What comes out holds no word that the two engines
-//! understand differently: classes are written out as ranges, `.` and `\b` as what ECMA-262 says they are.
+//! A pattern means the same as in a browser (`new RegExp(pattern, "u")`), or it is an error: a text that ECMA-262
+//! refuses, and features that the engine does not have (look-around, back-references). The output contains nothing that
+//! the two engines understand differently: classes are written as ranges, and `.` and `\b` as ECMA-262 defines them.
 
 mod class;
 mod properties;
@@ -21,13 +21,13 @@ const GROUPS_MAX: usize = 100;
 pub(super) struct PatternMistake {
     /// What is wrong, in a sentence that names the part.
     pub(super) message: String,
-    /// The way out.
+    /// The hint.
     pub(super) hint: Option<&'static str>,
 }
 
 type Outcome<T> = Result<T, PatternMistake>;
 
-/// Says a pattern again in the engine's words.
+/// Translates a pattern for the engine.
 pub(super) fn translate(pattern: &str) -> Outcome<String> {
     let mut reader = Reader { chars: pattern.chars().collect(), at: 0, out: String::new(), names: HashSet::new() };
     reader.alternatives(0)?;
@@ -37,9 +37,9 @@ pub(super) fn translate(pattern: &str) -> Outcome<String> {
     Ok(reader.out)
 }
 
-/// What an escape stands for.
+/// The meaning of an escape.
 enum Escaped {
-    /// A code point; half of a surrogate pair is one, too, and no text here holds it.
+    /// A code point, or half of a surrogate pair, which no text here contains.
     Char(u32),
     /// Any of these characters.
     Set(Set),
@@ -49,7 +49,7 @@ struct Reader {
     chars: Vec<char>,
     at: usize,
     out: String,
-    /// Of the groups read so far.
+    /// The names of the groups so far.
     names: HashSet<String>,
 }
 
@@ -76,7 +76,7 @@ impl Reader {
         self.chars[start..self.at].iter().collect()
     }
 
-    /// Up to the end, or to the bracket that closes the group around.
+    /// Reads up to the end, or to the bracket that closes the surrounding group.
     fn alternatives(&mut self, depth: usize) -> Outcome<()> {
         while let Some(c) = self.peek() {
             match c {
@@ -119,7 +119,7 @@ impl Reader {
         self.quantifier()
     }
 
-    /// `^` and `$` are the ends of the text for both engines; what a word is made of they see differently.
+    /// `^` and `$` are the ends of the text for both engines; they differ in what a word is.
     fn assertion(&mut self) -> Option<&'static str> {
         let said = [("^", "^"), ("$", "$"), (r"\b", r"(?-u:\b)"), (r"\B", r"(?-u:\B)")];
         said.into_iter().find(|(text, _)| self.takes(text)).map(|(_, said)| said)
@@ -188,7 +188,7 @@ impl Reader {
             _ => return Ok(()),
         }
         self.out.extend(&self.chars[start..self.at]);
-        // How much is taken first makes no difference to whether anything can be.
+        // How much is matched first makes no difference to whether there is a match.
         self.takes("?");
         Ok(())
     }
@@ -198,7 +198,7 @@ impl Reader {
         while self.peek().is_some_and(|c| c.is_ascii_digit()) {
             self.at += 1;
         }
-        // A number beyond all bounds is one that the engine refuses.
+        // The engine refuses a number beyond all limits.
         (start < self.at).then(|| self.text_since(start).parse().unwrap_or(u64::MAX))
     }
 
@@ -212,13 +212,13 @@ impl Reader {
         }
     }
 
-    /// After the opening bracket: what is in a class, and whether it is what the class leaves out.
+    /// After the opening bracket: the content of a class, and whether the class is negated.
     fn class(&mut self) -> Outcome<(Set, bool)> {
         let is_negated = self.takes("^");
         let mut set = Set::default();
         loop {
             let Some(first) = self.class_atom()? else { return Ok((set, is_negated)) };
-            // A hyphen before the end of the class is itself.
+            // A hyphen before the end of the class is a literal one.
             let is_range = self.peek() == Some('-') && self.chars.get(self.at + 1) != Some(&']');
             if !is_range {
                 set.add(first);
@@ -293,7 +293,7 @@ impl Reader {
         Some(number)
     }
 
-    /// After `\u`: four digits, two times four that make a pair, or any number of them in braces.
+    /// After `\u`: four digits, two times four digits for a surrogate pair, or any number of digits in braces.
     fn unicode(&mut self) -> Outcome<u32> {
         if self.takes("{") {
             let start = self.at;
@@ -326,7 +326,7 @@ impl Reader {
             if let Some(said) = properties::said(&name).filter(|_| self.takes("}")) {
                 let mut set = Set::default();
                 match (said.as_str(), is_negated) {
-                    // The engine has no word for surrogates, and no text here holds one.
+                    // The engine cannot express surrogates, and no text here contains one.
                     ("gc=Cs" | "gc=Surrogate", true) => set.add_range(0, 0x0010_FFFF),
                     ("gc=Cs" | "gc=Surrogate", false) => {}
                     _ => set.add_property(&said, is_negated),

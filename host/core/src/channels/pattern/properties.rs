@@ -1,4 +1,4 @@
-//! The properties of Unicode that `\p{…}` may name: those of ECMA-262, with its spelling and no other.
+//! The Unicode properties for `\p{…}`: exactly those of ECMA-262, with its spelling.
 
 /// Values of `General_Category`, long and short.
 const CATEGORIES: &str = "\
@@ -50,7 +50,7 @@ const BINARY: &str = "\
     Regional_Indicator SD STerm Sentence_Terminal Soft_Dotted Term Terminal_Punctuation UIdeo Unified_Ideograph \
     Upper Uppercase VS Variation_Selector White_Space XIDC XIDS XID_Continue XID_Start space";
 
-/// The property as the engine writes it, between the braces.
+/// The property in the engine's form, between the braces.
 pub(super) fn said(name: &str) -> Option<String> {
     let is_in = |names: &str, name: &str| names.split_whitespace().any(|known| known == name);
     match name.split_once('=') {

@@ -1,4 +1,5 @@
-//! What ECMA-262 says of patterns is asked of Node: `tests/manifests/patterns.rs`. Here stand the words of the mistakes.
+//! Node answers what ECMA-262 says about patterns (`tests/manifests/patterns.rs`). Here are tests of the error
+//! messages.
 
 use super::*;
 

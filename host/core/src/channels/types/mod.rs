@@ -1,5 +1,5 @@
-//! Types for the payloads of channels, in the languages of those who send and receive them: schemas → one model →
-//! a printer for each language.
+//! Types for the payloads of channels, in the languages of their senders and receivers: from schemas through one model
+//! to a printer for each language.
 
 mod model;
 mod names;
@@ -18,7 +18,7 @@ use model::Model;
 use names::{Names, pascal};
 use read::Reader;
 
-/// A language that types are written in.
+/// A language for types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TypesLanguage {
     /// TypeScript.
@@ -29,12 +29,12 @@ pub enum TypesLanguage {
     Python,
 }
 
-/// Types, written.
+/// Generated types.
 #[derive(Debug, Clone)]
 pub struct Types {
     /// A module of the language.
     pub text: String,
-    /// The channels it has the types of, by name.
+    /// The channels with types in it, by name.
     pub channels: Vec<ChannelTypes>,
 }
 
@@ -54,17 +54,17 @@ struct Written {
     channel: String,
     description: Option<String>,
     payload: Value,
-    /// What clients may send, if they may; `None` inside for what a relay takes without a schema of its own.
+    /// The schema of what clients may send, if they may send; the inner `None` for a relay without its own schema.
     inbound: Option<Option<Value>>,
 }
 
-/// The types of the channels of `sources`, which must compile; of those named in `channels` only, where any is.
+/// The types of the channels of `sources`, which must compile; only of those named in `channels`, if any.
 ///
-/// A channel `vault.{vaultId}` gives `VaultVaultIdPayload`, and `VaultVaultIdInbound` where clients may send. A type
-/// takes every payload that its schema takes; it may take more, for a schema says more than types can.
+/// A channel `vault.{vaultId}` gives `VaultVaultIdPayload`, and `VaultVaultIdInbound` if clients may send. A type
+/// accepts every payload that its schema accepts; it may accept more, because a schema can say more than types.
 ///
 /// # Errors
-/// The first of `channels` that no manifest declares, by its name, and the channels that there are.
+/// The name of the first of `channels` that no manifest declares, and the existing channels.
 pub fn types(
     sources: &Sources,
     language: TypesLanguage,
@@ -87,7 +87,7 @@ pub fn types(
     Ok(Types { text, channels: model.channels })
 }
 
-/// Every channel has its names, whichever are printed, so that a name means the same wherever it is.
+/// All channels get their names, whichever are printed, so that a name means the same everywhere.
 fn model(sources: &Sources, written: &[Written], channels: &[String]) -> Model {
     let mut names = Names::default();
     let mut named = Vec::new();

@@ -1,14 +1,14 @@
-//! The types between schemas and languages: what every printer can say in its own words.
+//! The types between schemas and languages: everything that each printer can express.
 
 use serde_json::Value;
 
 use super::ChannelTypes;
 
-/// A type where it is used. What needs a name in any language – objects, unions, lists of values – has one in all of
-/// them.
+/// A type at the place of its use. Types that need a name in any language – objects, unions, lists of values – have one
+/// in all of them.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Type {
-    /// Any JSON; why nothing more can be said, where there is a reason.
+    /// Any JSON; with the reason why nothing more can be said, if there is one.
     Unknown(Option<String>),
     /// `null`, and nothing else.
     Null,
@@ -21,35 +21,35 @@ pub(super) enum Type {
     Text,
     List(Box<Type>),
     Tuple(Tuple),
-    /// An object with keys that no schema names.
+    /// An object with arbitrary keys.
     Map(Box<Type>),
-    /// Or `null`.
+    /// A type or `null`.
     Nullable(Box<Type>),
-    /// A declaration, by its name.
+    /// A declared type, by its name.
     Named(String),
 }
 
-/// A list whose first elements have types of their own.
+/// A list whose first elements have their own types.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tuple {
     pub(super) items: Vec<Type>,
-    /// So many of them are always there.
+    /// How many of them are always there.
     pub(super) required: usize,
-    /// What may follow; nothing without it.
+    /// The type of further elements; `None`: there are none.
     pub(super) rest: Option<Box<Type>>,
 }
 
 /// A type with a name.
 #[derive(Debug, Clone)]
 pub(super) struct Declaration {
-    /// In `PascalCase`, letters and digits of ASCII, no word of any of the languages.
+    /// In `PascalCase`, only ASCII letters and digits, and not a keyword of any language.
     pub(super) name: String,
-    /// For people, line by line.
+    /// A description for people, line by line.
     pub(super) doc: Vec<String>,
     pub(super) body: Body,
 }
 
-/// What a name stands for.
+/// The meaning of a name.
 #[derive(Debug, Clone)]
 pub(super) enum Body {
     Record(Record),
@@ -60,7 +60,7 @@ pub(super) enum Body {
     Alias(Type),
 }
 
-/// An object with keys that have names.
+/// An object with named keys.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) fields: Vec<Field>,
@@ -77,7 +77,7 @@ pub(super) struct Field {
     pub(super) required: bool,
 }
 
-/// What an object may hold beside its named keys.
+/// The other keys of an object.
 #[derive(Debug, Clone)]
 pub(super) enum Rest {
     /// Nothing.
@@ -96,7 +96,8 @@ pub(super) struct Model {
 }
 
 impl Type {
-    /// Visits every name used, and whether its value stands in place: not behind a list or a map, whose elements lie elsewhere.
+    /// Visits every used name, with whether its value is stored in place: not behind a list or a map, whose elements
+    /// are stored elsewhere.
     pub(super) fn names<'a>(&'a self, in_place: bool, visit: &mut impl FnMut(&'a str, bool)) {
         match self {
             Self::Named(name) => visit(name, in_place),
@@ -132,7 +133,7 @@ impl Declaration {
 }
 
 impl Body {
-    /// The types it is made of.
+    /// The types in it.
     pub(super) fn types(&self) -> Vec<&Type> {
         match self {
             Self::Record(record) => {
@@ -155,7 +156,7 @@ impl Model {
         self.declarations.iter().find(|declaration| declaration.name == name)
     }
 
-    /// Whether `from` holds `to`, itself or by what it holds; only what stands in place where that is asked for.
+    /// Whether `from` contains `to`, directly or indirectly; on request only in place.
     pub(super) fn reaches(&self, from: &str, to: &str, in_place_only: bool) -> bool {
         let (mut seen, mut waiting) = (Vec::new(), vec![from]);
         while let Some(declaration) = waiting.pop().and_then(|name| self.find(name)) {

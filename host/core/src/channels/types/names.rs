@@ -1,8 +1,8 @@
-//! From channels, files and keys to names that every language takes.
+//! From channels, files and keys to names that are valid in every language.
 
 use std::collections::BTreeSet;
 
-/// What a type's name may not be: words that mean something where types are written, in any of the languages.
+/// Names that a type must not have: words with a meaning in types of any of the languages.
 const TAKEN: [&str; 54] = [
     "Any",
     "Array",
@@ -65,7 +65,7 @@ const TAKEN: [&str; 54] = [
 pub(super) struct Names(BTreeSet<String>);
 
 impl Names {
-    /// A name that nothing else has: this one, or with a number behind it.
+    /// A unique name: the wanted one, or with a number after it.
     pub(super) fn claim(&mut self, wanted: &str) -> String {
         let wanted = if TAKEN.contains(&wanted) { format!("{wanted}Type") } else { wanted.to_owned() };
         let numbered = (2_u32..).map(|number| format!("{wanted}{number}"));
@@ -75,7 +75,7 @@ impl Names {
         name
     }
 
-    /// Takes a name back that was not needed.
+    /// Returns a name that was not needed.
     pub(super) fn release(&mut self, name: &str) {
         self.0.remove(name);
     }
@@ -114,7 +114,7 @@ pub(super) fn snake(text: &str) -> String {
     if name.starts_with(|first: char| first.is_ascii_digit()) { format!("n{name}") } else { name.to_owned() }
 }
 
-/// Whether every language but for its own keywords takes it as it is.
+/// Whether it is valid in every language, apart from keywords.
 pub(super) fn is_identifier(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

@@ -1,4 +1,4 @@
-//! Schemas of objects, put together from `properties`, `$ref` and `allOf`.
+//! The schemas of objects, merged from `properties`, `$ref` and `allOf`.
 
 use std::collections::BTreeSet;
 
@@ -7,24 +7,25 @@ use serde_json::{Map, Value};
 use super::parts::{Placed, alternatives};
 use super::read::Reader;
 
-/// Deepest nesting of `allOf` and `$ref` that is put together; a schema that goes on is left as it is.
+/// Deepest nesting of `allOf` and `$ref` that is merged; a deeper schema stays as it is.
 const DEPTH_MAX: usize = 32;
-/// Most schemas put together to one object: `allOf` of references to `allOf`s could go on for ever, nearly.
+/// Most schemas that are merged into one object, because `allOf` of references to `allOf`s could grow almost without
+/// end.
 const SCHEMAS_MAX: usize = 1024;
-/// Keywords of what is no object.
+/// Keywords of schemas that are not objects.
 const OF_OTHERS: [&str; 5] = ["enum", "const", "items", "prefixItems", "$dynamicRef"];
 
-/// What several schemas together say of one object.
+/// Several schemas of one object, merged.
 #[derive(Debug)]
 pub(super) struct Objects {
-    /// The schemas of each key, in the order they stand there.
+    /// The schemas of each key, in their original order.
     pub(super) properties: Vec<(String, Vec<Placed>)>,
     pub(super) required: BTreeSet<String>,
     pub(super) others: Others,
     schemas: usize,
 }
 
-/// What keys without a schema of their own may hold.
+/// The content of keys without their own schema.
 #[derive(Debug)]
 pub(super) enum Others {
     Any,
@@ -33,8 +34,8 @@ pub(super) enum Others {
 }
 
 impl Objects {
-    /// Puts together the schema of an object; `None` when it is of something else, too, or is one reference and so has
-    /// a name of its own.
+    /// Merges the schema of an object; `None` if it also is of another type, or if it is a single reference and so has
+    /// its own name.
     pub(super) fn gather(reader: &mut Reader<'_>, placed: &Placed) -> Option<Self> {
         let keys = placed.schema.as_object()?;
         if keys.contains_key("$ref") && !keys.contains_key("allOf") && super::parts::parts(&placed.schema).len() == 1 {
@@ -76,7 +77,7 @@ impl Objects {
     fn add_keys(&mut self, keys: &Map<String, Value>, placed: &Placed, is_object: &mut bool) {
         for (key, schema) in keys.get("properties").and_then(Value::as_object).into_iter().flatten() {
             *is_object = true;
-            // A key that nothing is valid for is never there.
+            // A key for which no value is valid never exists.
             if *schema == Value::Bool(false) {
                 continue;
             }

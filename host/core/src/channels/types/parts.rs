@@ -1,4 +1,4 @@
-//! One schema taken apart: what of it says what a value is, and what only describes it.
+//! The parts of one schema: which of them define the type of a value, and which only describe it.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::names::pascal;
 
-/// Keywords that say of what type a value is.
+/// Keywords that define the type of a value.
 const TYPING: [&str; 13] = [
     "type",
     "properties",
@@ -28,7 +28,7 @@ const TYPING: [&str; 13] = [
 pub(super) struct Document {
     /// Its path below the channels directory.
     pub(super) path: String,
-    /// What the names of its parts begin with.
+    /// The prefix of the names of its parts.
     pub(super) name: String,
     pub(super) root: Value,
 }
@@ -47,7 +47,7 @@ impl Placed {
     }
 }
 
-/// The schemas that must all hold and say something of the type: what stands beside `$ref` and `allOf`, and these.
+/// The schemas that must all match and define the type: the keywords next to `$ref` and `allOf`, and those.
 pub(super) fn parts(schema: &Value) -> Vec<Value> {
     let Value::Object(keys) = schema else { return vec![schema.clone()] };
     let mut own = keys.clone();
@@ -69,13 +69,13 @@ fn says_type(schema: &Value) -> bool {
     says || alternatives(schema).is_some()
 }
 
-/// Whether a part says more of the type than its one word.
+/// Whether a part says more about the type than its `type` keyword.
 pub(super) fn says_more_than_its_type(part: &Value) -> bool {
     part.as_object()
         .is_none_or(|keys| keys.keys().any(|key| key == "$ref" || key != "type" && TYPING.contains(&&**key)))
 }
 
-/// The alternatives of `oneOf` or `anyOf`; `None` where they are only conditions on one type.
+/// The alternatives of `oneOf` or `anyOf`; `None` if they are only conditions on one type.
 pub(super) fn alternatives(schema: &Value) -> Option<Vec<Value>> {
     let all = schema.get("oneOf").or_else(|| schema.get("anyOf"))?.as_array()?;
     let is_condition = |alternative: &Value| {
@@ -93,7 +93,7 @@ pub(super) fn literals(schema: &Value) -> Option<Vec<Value>> {
     schema.get("enum")?.as_array().cloned()
 }
 
-/// What an alternative is called: by its title, or by the one value of a key, such as `kind`.
+/// The name of an alternative: its title, or the only value of a key such as `kind`.
 pub(super) fn label(alternative: &Value) -> Option<String> {
     if let Some(title) = alternative.get("title").and_then(Value::as_str) {
         return Some(pascal(title));
@@ -102,13 +102,13 @@ pub(super) fn label(alternative: &Value) -> Option<String> {
     properties.find_map(|property| Some(pascal(property.get("const")?.as_str()?)))
 }
 
-/// A schema's description, line by line, without what no comment takes.
+/// A schema's description, line by line, without characters that a comment cannot contain.
 pub(super) fn description(schema: &Value) -> Vec<String> {
     let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
     lines(text)
 }
 
-/// A text for people, line by line: no control characters, none that end a line elsewhere.
+/// A text for people, line by line: without control characters, and without characters that end a line elsewhere.
 pub(super) fn lines(text: &str) -> Vec<String> {
     let plain = |c: char| if c.is_control() || c == '\u{2028}' || c == '\u{2029}' { ' ' } else { c };
     let lines = text.trim().lines().map(|line| line.chars().map(plain).collect::<String>().trim_end().to_owned());

@@ -1,4 +1,4 @@
-//! What a configuration must be beyond its types.
+//! The rules for a configuration beyond its types.
 
 use super::{Config, Diagnostic, Node, check_auth, check_bus, check_limits};
 use crate::telemetry;
@@ -6,10 +6,10 @@ use crate::telemetry;
 /// Shortest API key, in bytes.
 const API_KEY_BYTES_MIN: usize = 16;
 
-/// The keys whose values are paths: an empty one would be the directory of the file.
+/// The keys with paths: an empty path would be the directory of the file.
 const PATHS: [&str; 5] = ["channels", "plugins", "bridge", "plugin_cache", "plugin_quarantine"];
 
-/// Adds what is wrong with values that decoded well.
+/// Reports errors in values that were decoded.
 pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnostic>) {
     let mut told = Told { root, diagnostics };
     for key in PATHS.into_iter().filter(|key| root.get(key).and_then(Node::as_str).is_some_and(str::is_empty)) {
@@ -32,30 +32,31 @@ pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnost
     }
 }
 
-/// Whether a mistake was told of a value: of one that is nothing it was, at its key.
+/// Whether an error was reported for a value; for a missing value the error is at its key.
 #[must_use]
 pub fn is_told(node: &Node, diagnostics: &[Diagnostic]) -> bool {
     node.is_null() || diagnostics.iter().any(|told| told.place.as_ref() == Some(&node.place))
 }
 
-/// The mistakes so far.
+/// The errors so far.
 pub(super) struct Told<'a> {
     root: &'a Node,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 
 impl Told<'_> {
-    /// Whether nothing was wrong so far.
+    /// Whether there are no errors so far.
     pub(super) const fn is_empty(&self) -> bool {
         self.diagnostics.is_empty()
     }
 
-    /// Whether a mistake was told of this place.
+    /// Whether an error was reported at this place.
     pub(super) fn mistaken(&self, pointer: &str) -> bool {
         is_told(self.root.nearest(pointer), self.diagnostics)
     }
 
-    /// Adds a mistake at a JSON Pointer, unless another was told of the same place: a mended value is not judged.
+    /// Adds an error at a JSON Pointer, unless another one was reported at the same place: a replaced value is not
+    /// checked.
     pub(super) fn add(&mut self, pointer: &str, message: &str, hint: Option<&str>) {
         if self.mistaken(pointer) {
             return;

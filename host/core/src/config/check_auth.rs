@@ -1,12 +1,12 @@
-//! What the `auth:` section must be beyond its types.
+//! The rules for the `auth:` section beyond its types.
 
 use super::check::Told;
 use super::{Anonymous, Auth, IntrospectProvider, JwtAlgorithm, JwtProvider, Provider, SessionProvider};
 
-/// Makes a secret that is long enough.
+/// A command that creates a long enough secret.
 const MAKE_ONE: &str = "create one with `openssl rand -base64 48`";
 
-/// Adds what is wrong with values that decoded well.
+/// Reports errors in values that were decoded.
 pub(super) fn check(auth: &Auth, told: &mut Told<'_>) {
     for (index, origin) in auth.origins.iter().enumerate() {
         if origin != "*" && !is_origin(origin) {
@@ -26,7 +26,7 @@ pub(super) fn check(auth: &Auth, told: &mut Told<'_>) {
     for (index, provider) in auth.providers.iter().enumerate() {
         check_provider(provider, index, &auth.providers[..index], told);
     }
-    // A provider that was refused is none here, and is what must be mended.
+    // A refused provider is missing here, but its error must be fixed first.
     if auth.anonymous == Anonymous::Deny && auth.providers.is_empty() && told.is_empty() {
         let hint = "list a provider, or allow anonymous connections";
         told.add("/auth/anonymous", "nobody could connect: `anonymous: deny` without a provider", Some(hint));
@@ -60,7 +60,7 @@ fn check_provider(provider: &Provider, index: usize, before: &[Provider], told: 
     }
 }
 
-/// Whether any token gets as far as this provider.
+/// Checks that any token reaches this provider.
 fn check_reached(jwt: &JwtProvider, before: &[Provider], at: &str, told: &mut Told<'_>) {
     let jwts = || before.iter().filter_map(|other| if let Provider::Jwt(other) = other { Some(other) } else { None });
     if jwts().any(|other| other.iss.is_none()) {
@@ -76,13 +76,13 @@ fn check_reached(jwt: &JwtProvider, before: &[Provider], at: &str, told: &mut To
     }
 }
 
-/// Exactly one key, and algorithms that go with it.
+/// Checks that there is exactly one key, with algorithms that work with it.
 fn check_key(jwt: &JwtProvider, at: &str, told: &mut Told<'_>) {
     let keys =
         [("secret", jwt.secret.is_some()), ("public_key", jwt.public_key.is_some()), ("jwks", jwt.jwks.is_some())];
     let given: Vec<&str> = keys.into_iter().filter(|(_, is_given)| *is_given).map(|(key, _)| key).collect();
     let key = match given.as_slice() {
-        // One that is there and could not be read was told of.
+        // An unreadable key was reported already.
         [] if keys.iter().any(|(key, _)| told.mistaken(&format!("{at}/{key}"))) => return,
         [] => {
             let hint = "use `secret` for HS256, HS384 and HS512; `public_key` or `jwks` for the others";
@@ -96,7 +96,7 @@ fn check_key(jwt: &JwtProvider, at: &str, told: &mut Told<'_>) {
     };
     for algorithm in jwt.algorithm.as_slice() {
         let (name, is_shared) = (algorithm.as_str(), algorithm.secret_bytes_min().is_some());
-        // Whoever knows a public key could sign with it as if it were a secret: the two never go together.
+        // If both were allowed, anybody with the public key could sign with it as a shared secret.
         if is_shared != (key == "secret") {
             let message = format!("`{name}` does not work with `{key}`");
             let hint = if is_shared {
@@ -144,7 +144,7 @@ fn check_introspect(introspect: &IntrospectProvider, before: &[Provider], at: &s
             told.add(&format!("{at}/{key}"), &message, Some("it must begin with `/`, like `/data/id`"));
         }
     }
-    // It decides on every token and on every one of its cookies.
+    // It decides on every token and on each of its cookies.
     let decided = |other: &Provider| match other {
         Provider::Introspect(other) => other.bearer && introspect.bearer,
         _ => false,
@@ -167,7 +167,7 @@ fn is_header(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-/// As browsers send it, RFC 6454 §6.2; or every host below one, which is not the name that a whole country shares.
+/// An origin in the form of browsers, RFC 6454 §6.2; or every host below one, but not below a whole country's domain.
 fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.split_once("://") else { return false };
     let host = match host.strip_prefix("*.") {
@@ -181,7 +181,7 @@ fn is_origin(text: &str) -> bool {
     scheme_fits && !host.is_empty() && host.bytes().all(host_fits)
 }
 
-/// Whether a host has no owner of its own, as `com` has not, or is an address.
+/// Whether a host belongs to many owners, like `com`, or is an address.
 fn is_shared(host: &str) -> bool {
     let name = host.split_once(':').map_or(host, |(name, _)| name);
     let last = name.rsplit('.').next().unwrap_or_default();

@@ -1,15 +1,15 @@
-//! What the sources of bus events must be beyond their types.
+//! The rules for the sources of bus events beyond their types.
 
 use std::time::Duration;
 
 use super::check::Told;
 use super::{BusSource, Config, PostgresSource, RedisSource, StreamFields};
 
-/// Streams of one source: each is read on a link of its own.
+/// Most streams of one source: each is read with its own connection.
 const STREAMS_MAX: usize = 64;
-/// Looking more often than this would be all that the database does.
+/// With a shorter interval the database would do nothing else.
 const POLL_MIN: Duration = Duration::from_millis(10);
-/// A node that a pause of this length makes a stranger would lose its place all the time.
+/// With a shorter time a short pause would already cost a node its position.
 const FORGET_MIN: Duration = Duration::from_secs(60);
 
 pub(super) fn check(config: &Config, told: &mut Told<'_>) {
@@ -30,7 +30,7 @@ fn check_redis(source: &RedisSource, at: &str, told: &mut Told<'_>) {
     let names: Vec<&str> = source.names().collect();
     let is_told = |key: &str, told: &Told<'_>| told.mistaken(&format!("{at}/{key}"));
     if names.is_empty() && (is_told("stream", told) || is_told("streams", told)) {
-        // One that is there and could not be read was told of.
+        // An unreadable name was reported already.
     } else if names.is_empty() {
         told.add(at, "this source names no stream", Some("add `stream: NAME` or `streams: [NAME, NAME]`"));
     } else if source.stream.is_some() && !source.streams.is_empty() {

@@ -1,4 +1,4 @@
-//! What the `limits:` section must be beyond its types: times that leave a chance, and limits that leave each other room.
+//! The rules for the `limits:` section beyond its types: times that can be met, and limits that fit together.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 use super::check::Told;
 use super::{ByteSize, HumanDuration, Limits};
 
-/// What has to happen within a time: in less of it nothing does, and beyond it nobody waits.
+/// The range of times in which something must happen: less is never enough, and nobody waits for more.
 const PATIENCE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60 * 60);
-/// A time that may as well be none.
+/// The range of times that may also be zero.
 const WHILE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(24 * 60 * 60);
-/// The head of a request, in bytes: a token of 8 KiB and what a browser sends besides must pass, and what the HTTP server
-/// has room for is more.
+/// The head of a request, in bytes: a token of 8 KiB plus a browser's other headers must fit, and the HTTP server must
+/// have room for it.
 const HEADERS_BYTES: RangeInclusive<usize> = 16 << 10..=256 << 10;
 
-/// Adds what is wrong with values that decoded well.
+/// Reports errors in values that were decoded.
 pub(super) fn check(limits: &Limits, told: &mut Told<'_>) {
     let times = [
         ("head_timeout", limits.head_timeout, PATIENCE),
@@ -45,7 +45,7 @@ pub(super) fn check(limits: &Limits, told: &mut Told<'_>) {
     check_room(limits, told);
 }
 
-/// What has to fit into something else.
+/// Checks the limits that must fit into other limits.
 fn check_room(limits: &Limits, told: &mut Told<'_>) {
     let payload = limits.payload_bytes_max;
     for (name, bytes, could) in [

@@ -1,7 +1,7 @@
-//! Tree → serde types, every mistake collected in one run.
+//! From a tree to serde types, with all errors in one run.
 //!
-//! Serde stops at the first mistake. So each one is noted with its place and mended in a copy of the tree – what is unknown
-//! or wrong is taken out, what must be there gets a stand-in – and the decoding starts again.
+//! Serde stops at the first error. So each error is noted with its place and repaired in a copy of the tree – unknown
+//! or invalid values are removed, required values are replaced with a stand-in – and decoding starts again.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,9 +12,9 @@ use serde_path_to_error::Segment;
 use super::strict::Strict;
 use super::{Diagnostic, Node, Place, Shape, mend, nothing, quoting};
 
-/// Most mistakes told of one value; each costs one more decoding.
+/// Most errors reported for one value; each costs one more decoding.
 const MISTAKES_MAX: usize = 100;
-/// What a key that must be there is mended with: one of these fits most types.
+/// Stand-ins for a required key: one of these fits most types.
 const STAND_INS: [fn() -> Shape; 5] = [
     || Shape::Scalar(Value::String(String::new())),
     || Shape::Scalar(Value::from(1)),
@@ -51,12 +51,12 @@ const STAND_INS: [fn() -> Shape; 5] = [
 /// ```
 pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<T> {
     let mut tree = node.clone();
-    // What was mended, by path, with the number of stand-ins tried; a mistake at such a path was told already.
+    // The repaired paths, with the number of stand-ins tried; an error at such a path was reported already.
     let mut mended: HashSet<(Vec<String>, usize)> = HashSet::new();
-    // The mistakes told of keys with nothing behind them.
+    // The reported errors about keys without a value.
     let mut of_nothing: HashMap<Vec<String>, usize> = HashMap::new();
     let mut told = 0;
-    // Every round tells a mistake or tries another stand-in, so the bound is never met in earnest.
+    // Every round reports an error or tries another stand-in, so the limit is never reached in practice.
     for _ in 0..MISTAKES_MAX * (STAND_INS.len() + 4) {
         let error = match serde_path_to_error::deserialize::<_, T>(Strict::of(&tree)) {
             Ok(decoded) => return Some(decoded),
@@ -68,7 +68,8 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
             nothing::must_stay(&mut diagnostics[told]);
         }
         if let Some(position) = (0..=about.len()).rev().find(|&end| mended.contains(&(about[..end].to_vec(), 0))) {
-            // What is wrong cannot just go: the first stand-in, the next one, or the whole one above it.
+            // A required value cannot be removed: the first stand-in is used, then the next one, then the whole value
+            // above it is replaced.
             let at = &about[..position];
             match (1..=STAND_INS.len()).find(|&n| !mended.contains(&(at.to_vec(), n))) {
                 Some(n) => {
@@ -80,7 +81,7 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
             }
             continue;
         }
-        // Taking the only key out of a value leaves one that is wrong itself: nothing new to tell.
+        // If removing the only key makes the value itself invalid, that is not a new error.
         if mistake.is_of_value() && mended.iter().any(|(at, _)| at.starts_with(&about)) {
             if about.is_empty() {
                 return None;
@@ -110,14 +111,14 @@ pub fn decode<T: DeserializeOwned>(node: &Node, diagnostics: &mut Vec<Diagnostic
     None
 }
 
-/// One mistake, read from serde's sentence: it has no other form.
+/// One error, read from serde's message, because it has no other form.
 enum Mistake {
     Unknown {
         key: String,
         expected: Vec<String>,
     },
     Missing(String),
-    /// A key with nothing behind it, and what is expected there.
+    /// A key without a value, and the expected value.
     Nothing(String),
     Wrong(String),
 }
@@ -128,7 +129,7 @@ impl Mistake {
         let text = error.inner().to_string();
         let mistake = if let Some(rest) = text.strip_prefix("unknown field `") {
             let (key, expected) = rest.rsplit_once("`, ").unwrap_or((rest, ""));
-            // With several names expected the last separator stands inside their list.
+            // With several expected names the last separator is inside their list.
             let (key, expected) = match rest.find("`, expected ").or_else(|| rest.find("`, there are no fields")) {
                 Some(end) => (&rest[..end], &rest[end + 2..]),
                 None => (key, expected),
@@ -147,7 +148,7 @@ impl Mistake {
         (path, mistake)
     }
 
-    /// Where it is to be mended.
+    /// Where it must be repaired.
     fn path(&self, at: &[String]) -> Vec<String> {
         match self {
             Self::Missing(key) => at.iter().chain([key]).cloned().collect(),
@@ -155,7 +156,7 @@ impl Mistake {
         }
     }
 
-    /// Whether it is about a value that is there, but for one in the place of nothing.
+    /// Whether it is about an existing value, but not about a missing one.
     const fn is_of_value(&self) -> bool {
         matches!(self, Self::Nothing(_) | Self::Wrong(_))
     }
@@ -165,7 +166,7 @@ impl Mistake {
         let told = match self {
             Self::Unknown { key, expected } => unknown_key(key_place, key, expected),
             Self::Missing(key) => Diagnostic::at(key_place, format!("key `{key}` is missing")),
-            // The parser told what became of the value.
+            // The parser has reported what happened to the value.
             Self::Nothing(_) if diagnostics.iter().any(|told| told.place.as_ref() == Some(&value_place)) => return,
             Self::Nothing(expected) => match path.split_last() {
                 Some((index, list)) if mend::at(node, list).is_some_and(|at| matches!(at.shape, Shape::List(_))) => {
@@ -189,7 +190,7 @@ impl Mistake {
     }
 }
 
-/// The sentence about a key that is not known, with the nearest known one as the way out.
+/// The error about an unknown key, with the nearest known key as the hint.
 #[must_use]
 pub fn unknown_key<S: AsRef<str>>(place: Place, key: &str, known: &[S]) -> Diagnostic {
     let diagnostic = Diagnostic::at(place, format!("unknown key `{key}`"));
@@ -212,7 +213,7 @@ pub fn nearest_name<'a, S: AsRef<str>>(name: &str, known: &'a [S]) -> Option<&'a
     (distance <= (name.chars().count() / 3).max(1)).then_some(nearest)
 }
 
-/// Serde's path as keys and indices of the tree; enum variants are keys where the value is a mapping.
+/// Serde's path as keys and indices of the tree; enum variants are keys if the value is a mapping.
 fn steps<'a>(segments: impl Iterator<Item = &'a Segment>, tree: &Node) -> Vec<String> {
     let mut path = Vec::new();
     let mut at = Some(tree);
@@ -229,7 +230,7 @@ fn steps<'a>(segments: impl Iterator<Item = &'a Segment>, tree: &Node) -> Vec<St
     path
 }
 
-/// No stand-in fits at `path`: mends the value above it instead. `false` at the top.
+/// No stand-in fits at `path`: repairs the value above it instead. `false` at the top.
 fn remove_parent(tree: &mut Node, path: &[String], mended: &mut HashSet<(Vec<String>, usize)>) -> bool {
     let Some((_, parent)) = path.split_last() else { return false };
     if parent.is_empty() {
@@ -241,7 +242,7 @@ fn remove_parent(tree: &mut Node, path: &[String], mended: &mut HashSet<(Vec<Str
     true
 }
 
-/// The place of a path's last key and of its value; the nearest above where the file has no such thing.
+/// The places of a path's last key and of its value; the nearest places above if the file does not have them.
 fn places(node: &Node, path: &[String]) -> (Place, Place) {
     let mut at = node;
     let mut key_place = node.place.clone();
@@ -264,7 +265,7 @@ fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// What serde expected, in the operator's words.
+/// What serde expected, in words for an operator.
 fn expectation(expected: &str) -> String {
     let expected = match expected {
         "map with a single key" => "a mapping with one key",
@@ -282,7 +283,7 @@ fn expectation(expected: &str) -> String {
     format!("expected {expected}")
 }
 
-/// Serde's sentence in the operator's words: what was expected first.
+/// Serde's message in words for an operator: the expected value first.
 fn plain(text: &str) -> String {
     let found = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
     if let Some((found, expected)) = found.and_then(|rest| rest.rsplit_once(", expected ")) {

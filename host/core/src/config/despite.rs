@@ -1,23 +1,23 @@
-//! What of a configuration is good whatever is wrong with the rest, for who looks at other files.
+//! The valid part of a configuration with errors, for commands that check other files.
 
 use std::path::Path;
 
 use super::{Config, Diagnostic, Entry, Node, Override, Shape, check, decode};
 
-/// A configuration that is not good.
+/// A configuration with errors.
 #[derive(Debug)]
 pub struct Failed {
-    /// Every mistake of every layer.
+    /// All errors of all layers.
     pub mistakes: Vec<Diagnostic>,
-    /// The sections without mistakes, the others at their defaults; `None` where one of the others says where files are.
+    /// The sections without errors, the others at their defaults; `None` if a section with errors says where files are.
     pub rest: Option<Box<Config>>,
 }
 
 impl Config {
-    /// As [`Config::load`], for who looks at other files whatever is wrong with this one.
+    /// Like [`Config::load`], for commands that check other files whatever errors this one has.
     ///
     /// # Errors
-    /// Every mistake, and the configuration without the sections that have some.
+    /// All errors, and the configuration without the sections that have some.
     pub fn load_despite(
         file: Option<&Path>,
         env: impl IntoIterator<Item = (String, String)>,
@@ -27,7 +27,7 @@ impl Config {
     }
 }
 
-/// The configuration without the sections of a tree that have mistakes.
+/// The configuration without the sections of a tree that have errors.
 pub(super) fn good_sections(root: &Node, diagnostics: &[Diagnostic]) -> Option<(Config, Node)> {
     let entries = root.entries();
     let is_bad = |entry: &Entry| {

@@ -1,5 +1,4 @@
-//! The JSON Schemas that editors know the files by: those of the types, without `null`, for every key has something
-//! behind it.
+//! The JSON Schemas for editors: the schemas of the types, without `null`, because every key must have a value.
 
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
@@ -12,7 +11,7 @@ pub fn editor_schema<T: JsonSchema>() -> Value {
     settings.into_generator().into_root_schema_for::<T>().to_value()
 }
 
-/// Of an `Option` the value alone: what is optional is left out.
+/// For an `Option` only the schema of the value: an optional key is left out.
 fn without_null(schema: &mut Schema) {
     let Some(keywords) = schema.as_object_mut() else { return };
     if keywords.get("default").is_some_and(Value::is_null) {

@@ -1,4 +1,5 @@
-//! The layers of the configuration: defaults → file → environment → flags. Later wins; every mistake is told in one run.
+//! The layers of the configuration: defaults → file → environment → flags. A later layer overrides an earlier one; all
+//! errors are reported in one run.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,10 +10,10 @@ use super::{
     decode, despite::good_sections, parse_yaml, places::join, redact, yaml::parse_value,
 };
 
-/// Where the configuration is looked for when no file is named.
+/// The configuration file if none is named.
 pub const DEFAULT_FILE: &str = "config/tidegate.yaml";
 
-/// What the names of environment variables begin with that set a key: `TIDEGATE__LIMITS__PAYLOAD=1MiB`.
+/// The prefix of environment variables that set a key: `TIDEGATE__LIMITS__PAYLOAD=1MiB`.
 const ENV_PREFIX: &str = "TIDEGATE__";
 
 /// A key set by a flag of the command line.
@@ -27,11 +28,11 @@ pub struct Override {
 }
 
 impl Config {
-    /// Loads the configuration. `file` is [`DEFAULT_FILE`] when none is named; `env` is the process's environment, or
-    /// a test's. Paths of the result are relative to the working directory or absolute.
+    /// Loads the configuration. `file` is [`DEFAULT_FILE`] if none is named; `env` is the process's environment, or
+    /// that of a test. Paths in the result are relative to the working directory or absolute.
     ///
     /// # Errors
-    /// Every mistake of every layer, with its place. None shows a secret.
+    /// All errors of all layers, each with its place. None of them shows a secret.
     pub fn load(
         file: Option<&Path>,
         env: impl IntoIterator<Item = (String, String)>,
@@ -40,7 +41,7 @@ impl Config {
         Self::load_keys(None, file, env, overrides).map_err(|failed| failed.mistakes)
     }
 
-    /// The same of these keys only, where there are some.
+    /// The same, but only these keys if there are some.
     pub(super) fn load_keys(
         only: Option<&[&str]>,
         file: Option<&Path>,
@@ -52,7 +53,7 @@ impl Config {
         let env: BTreeMap<String, String> = env.into_iter().collect();
         let mut diagnostics = Vec::new();
         let parsed = parse_yaml(&source, &mut diagnostics);
-        // Taken before other layers hide them: the line a mistake is shown with is the file's.
+        // Collected before other layers hide them, because an error shows a line of the file.
         let mut secrets = parsed.as_ref().map_or_else(|| redact::secrets_of_text(&source.text), redact::secrets);
         let is_yaml = parsed.is_some();
         let mut root = parsed.unwrap_or_else(|| Node::new(start_of(&source), Shape::Map(Vec::new())));
@@ -86,8 +87,9 @@ impl Config {
         }
     }
 
-    /// Notes where a plugin is named, and makes the paths relative to the working directory: those of the file are relative to the file, those of the
-    /// environment and of flags to the working directory already, as everywhere on a command line.
+    /// Notes where a plugin is named, and makes the paths relative to the working directory. Paths in the file are
+    /// relative to the file; those of the environment and of flags are relative to the working directory, as usual on a
+    /// command line.
     fn resolve(mut self, file: &Path, source: &Arc<SourceFile>, root: &Node) -> Self {
         let directory = file.parent().unwrap_or(Path::new(""));
         let paths = [
@@ -150,7 +152,7 @@ fn start_of(source: &Arc<SourceFile>) -> Place {
     Place { source: source.clone(), line: 1, column: 1, width: 1 }
 }
 
-/// Returns what may be a secret in variables that could not be read.
+/// Returns possible secrets in variables that could not be read.
 fn set_from_environment(
     root: &mut Node,
     env: &BTreeMap<String, String>,
@@ -193,8 +195,8 @@ fn list_on_the_way(root: &Node, path: &[&str]) -> Option<String> {
     None
 }
 
-/// Puts variables in the place of `${NAME}` in the texts of the file; `$${` stands for `${`. What the environment and
-/// flags set is taken as it is.
+/// Replaces `${NAME}` in the texts of the file with variables; `$${` stands for `${`. Values from the environment and
+/// flags are not changed.
 fn substitute(
     root: &mut Node,
     file: &Arc<SourceFile>,

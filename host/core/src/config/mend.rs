@@ -1,15 +1,15 @@
-//! Paths of keys and indices in a tree: what stands there, and how it is replaced or taken out.
+//! Paths of keys and indices in a tree: finds, replaces and removes the value at a path.
 
 use serde_json::Value;
 
 use super::{Entry, Node, Shape};
 
-/// What stands at a path.
+/// The value at a path.
 pub(super) fn at<'a>(node: &'a Node, path: &[String]) -> Option<&'a Node> {
     path.iter().try_fold(node, |at, step| child(at, step))
 }
 
-/// What stands one step below.
+/// The value one step below.
 pub(super) fn child<'a>(node: &'a Node, step: &str) -> Option<&'a Node> {
     match &node.shape {
         Shape::Map(_) => node.get(step),
@@ -26,7 +26,7 @@ fn child_mut<'a>(node: &'a mut Node, step: &str) -> Option<&'a mut Node> {
     }
 }
 
-/// Puts a value at a path, behind a new key where there is none.
+/// Puts a value at a path, with a new key if there is none.
 pub(super) fn replace(node: &mut Node, path: &[String], shape: Shape) {
     let Some((last, parents)) = path.split_last() else { return };
     let Some(parent) = parents.iter().try_fold(node, |at, step| child_mut(at, step)) else { return };
@@ -40,7 +40,7 @@ pub(super) fn replace(node: &mut Node, path: &[String], shape: Shape) {
     }
 }
 
-/// Takes a key out; an item of a list becomes null, so that the others keep their places.
+/// Removes a key. An item of a list becomes null, so that the others keep their positions.
 pub(super) fn remove(node: &mut Node, path: &[String]) {
     let Some((last, parents)) = path.split_last() else { return };
     let Some(parent) = parents.iter().try_fold(node, |at, step| child_mut(at, step)) else { return };

@@ -62,6 +62,6 @@ pub use units::{ByteSize, HumanDuration};
 pub use web_url::{NoWebUrl, WebUrl};
 pub use yaml::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX, parse_yaml};
 
-/// The variables whose secrets the shipped configuration takes from the environment, and `tidegate dev` makes up:
-/// the one JWTs are signed with, and an API key.
+/// The variables with the secrets of the shipped configuration, which `tidegate dev` generates: the one that signs
+/// JWTs, and an API key.
 pub const DEV_SECRETS: [&str; 2] = ["TIDEGATE_JWT_SECRET", "TIDEGATE_API_KEY"];

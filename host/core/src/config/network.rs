@@ -25,13 +25,13 @@ pub struct Network {
     prefix_bits: u32,
 }
 
-/// The text is no network.
+/// The text is not a valid network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected an address or a network like `192.0.2.7`, `10.0.0.0/8` or `fd00::/8`, found `{0}`")]
 pub struct NoNetwork(String);
 
 impl Network {
-    /// Whether an address is in it, in whichever form it is written.
+    /// Whether the network contains an address, in whichever form it is written.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.first, address.to_canonical()) {

@@ -1,4 +1,4 @@
-//! A file's content as a tree, each part with its place.
+//! The content of a file as a tree; every part knows its place.
 
 use serde_json::Value;
 
@@ -9,14 +9,14 @@ use super::Place;
 pub struct Node {
     /// Where it begins.
     pub place: Place,
-    /// What it is.
+    /// Its kind and content.
     pub shape: Shape,
 }
 
-/// What a node is.
+/// The kind and content of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shape {
-    /// Nothing at all: a key with nothing behind it, an item of a list that is none. A `null` that was written is a scalar.
+    /// Nothing: a key without a value, or an empty item of a list. A written `null` is a scalar.
     Nothing,
     /// A text, number, boolean or null; never a JSON list or object.
     Scalar(Value),
@@ -31,7 +31,7 @@ pub enum Shape {
 pub struct Entry {
     /// The key.
     pub key: String,
-    /// Where the key stands.
+    /// The place of the key.
     pub key_place: Place,
     /// The value.
     pub value: Node,
@@ -44,7 +44,7 @@ impl Node {
         Self { place, shape }
     }
 
-    /// A text at a place, for values that come from elsewhere than a file.
+    /// A text at a place, for values that do not come from a file.
     #[must_use]
     pub fn text(place: Place, text: impl Into<String>) -> Self {
         Self::new(place, Shape::Scalar(Value::String(text.into())))
@@ -80,7 +80,7 @@ impl Node {
         self.entry(key).map(|entry| &entry.value)
     }
 
-    /// The node at a JSON Pointer (RFC 6901), `/limits/payload`; the nearest one above it when the path ends early.
+    /// The node at a JSON Pointer (RFC 6901), `/limits/payload`; the nearest one above it if the path ends early.
     #[must_use]
     pub fn nearest(&self, pointer: &str) -> &Self {
         let mut node = self;
@@ -108,13 +108,13 @@ impl Node {
         }
     }
 
-    /// Whether nothing stands here, or a `null`.
+    /// Whether the value is missing or `null`.
     #[must_use]
     pub const fn is_null(&self) -> bool {
         matches!(self.shape, Shape::Nothing | Shape::Scalar(Value::Null))
     }
 
-    /// Whether a key below has nothing behind it, or an item is none.
+    /// Whether a key below has no value, or an item is empty.
     #[must_use]
     pub fn has_nothing(&self) -> bool {
         match &self.shape {
@@ -149,8 +149,8 @@ impl Node {
         }
     }
 
-    /// Sets the value at a path of keys, making the mappings on the way: how a later layer overrides an earlier one.
-    /// What stands in the way and is no mapping is replaced.
+    /// Sets the value at a path of keys, creating the mappings on the way: so a later layer overrides an earlier one. A
+    /// value on the way that is not a mapping is replaced.
     pub fn set(&mut self, path: &[&str], value: Self) {
         let Some((key, rest)) = path.split_first() else {
             *self = value;
@@ -171,7 +171,7 @@ impl Node {
         entries[index].value.set(rest, value);
     }
 
-    /// Visits every text, to put something else in its place (`${NAME}`). Keys are not visited.
+    /// Visits every text, to replace something in it (`${NAME}`). Keys are not visited.
     pub fn for_each_text(&mut self, visit: &mut dyn FnMut(&Place, &mut String)) {
         match &mut self.shape {
             Shape::Scalar(Value::String(text)) => visit(&self.place, text),
@@ -181,7 +181,7 @@ impl Node {
         }
     }
 
-    /// What it is, as errors say it.
+    /// Its kind, for errors.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match &self.shape {
@@ -194,7 +194,7 @@ impl Node {
         }
     }
 
-    /// How many nodes it is made of, itself included.
+    /// The number of nodes in it, including itself.
     pub(super) fn size(&self) -> usize {
         let below: usize = match &self.shape {
             Shape::Scalar(_) | Shape::Nothing => 0,
@@ -204,7 +204,7 @@ impl Node {
         1 + below
     }
 
-    /// How many levels of collections it has.
+    /// The number of nested collections.
     pub(super) fn depth(&self) -> usize {
         match &self.shape {
             Shape::Scalar(_) | Shape::Nothing => 0,

@@ -1,11 +1,11 @@
-//! What YAML makes of a text that should have been quoted, and the text in quotes as the way out. Expressions of CEL begin
-//! with much that YAML has a meaning for: `!`, `&`, `*`, `"`, `{`, `[`.
+//! What YAML makes of a text without its necessary quotes, and the quoted text as the hint. Expressions of CEL often
+//! begin with characters that have a meaning in YAML: `!`, `&`, `*`, `"`, `{`, `[`.
 
 use granit_parser::ErrorKind;
 
 use super::{Diagnostic, Place};
 
-/// The mistake of a value that YAML cannot read because nobody quoted it; `None` where quotes would not help.
+/// The error for a value that YAML cannot read without quotes; `None` if quotes would not help.
 pub(super) fn unquoted(place: &Place, kind: &ErrorKind) -> Option<Diagnostic> {
     let start = value_place(place);
     let value: String = start.line_text().chars().skip(start.column - 1).collect();
@@ -39,7 +39,7 @@ pub(super) fn unquoted(place: &Place, kind: &ErrorKind) -> Option<Diagnostic> {
     Some(Diagnostic::at(place.clone(), format!("not YAML: YAML {reads}")).hint(quote(&start)))
 }
 
-/// The mistake of a tag: `when: !has(event.data.x)`.
+/// The error for a tag: `when: !has(event.data.x)`.
 pub(super) fn tag(place: &Place) -> Diagnostic {
     let diagnostic = Diagnostic::at(
         place.clone(),
@@ -49,7 +49,7 @@ pub(super) fn tag(place: &Place) -> Diagnostic {
     diagnostic.hint(if is_type { "quote a value to make it a text".to_owned() } else { quote(place) })
 }
 
-/// The mistake of an anchor that nothing refers to: `when: && event.data.x`.
+/// The error for an anchor without references: `when: && event.data.x`.
 pub(super) fn anchor(place: &Place, name: &str) -> Diagnostic {
     let message = format!("YAML reads `&{name}` as an anchor, but nothing refers to it with `*{name}`");
     let is_value = is_at_value(place);
@@ -60,13 +60,13 @@ pub(super) fn anchor(place: &Place, name: &str) -> Diagnostic {
     })
 }
 
-/// The mistake of a reference that leads nowhere: `on: *.created`.
+/// The error for a reference without an anchor: `on: *.created`.
 pub(super) fn unknown_alias(place: &Place, name: &str) -> Diagnostic {
     let message = format!("YAML reads `*{name}` as a reference, but there is no anchor `&{name}` before it");
     Diagnostic::at(place.clone(), message).hint(quote(place))
 }
 
-/// The way out for a text that YAML reads as something else, with the text itself where it is plain where it ends.
+/// The hint for a text that YAML reads as something else, with the text itself if its end is clear.
 pub(super) fn quote(start: &Place) -> String {
     let before: String = start.line_text().chars().take(start.column - 1).collect();
     let text = rest(start);
@@ -93,7 +93,7 @@ fn is_at_value(place: &Place) -> bool {
     value_place(place).column == place.column
 }
 
-/// Where the value begins on the line of a place: behind `key: `, or behind the `- ` of an item.
+/// Where the value begins on the line of a place: after `key: `, or after the `- ` of an item.
 fn value_place(place: &Place) -> Place {
     let line = place.line_text();
     let indent = line.len() - line.trim_start_matches([' ', '-']).len();
@@ -104,7 +104,7 @@ fn value_place(place: &Place) -> Place {
     Place { column, width: 1, ..place.clone() }
 }
 
-/// The way out where a text is expected and YAML read `{…}` or `[…]` as something else.
+/// The hint if a text is expected but YAML read `{…}` or `[…]` as something else.
 pub(super) fn flow(place: &Place, told: &str) -> Option<String> {
     let found = told.strip_prefix("expected a string, found ")?;
     let (first, what) = [('{', "a mapping"), ('[', "a list")].into_iter().find(|(_, what)| *what == found)?;

@@ -1,22 +1,22 @@
-//! Keeps secrets out of errors: a mistake shows the line it is on, and a secret may stand on the same line.
+//! Keeps secrets out of errors: an error shows its line, and a secret may be on the same line.
 
 use std::sync::Arc;
 
 use super::{Diagnostic, Entry, Node, Place, Shape, SourceFile};
 
-/// The keys below which secrets stand, besides those that have one of [`SECRET_WORDS`] in them.
+/// The keys with secrets below them, in addition to those with one of [`SECRET_WORDS`].
 const SECRET_KEYS: [&str; 4] = ["key", "keys", "api_key", "api_keys"];
-/// What keys have in them whose values are secrets, mistyped ones too.
+/// Parts of keys whose values are secrets, also of misspelt keys.
 const SECRET_WORDS: [&str; 2] = ["secret", "password"];
-/// What stands beside secrets and is none.
+/// Keys next to secrets that are not secrets.
 const PLAIN_KEYS: [&str; 2] = ["name", "may"];
-/// What a line has in it behind which secrets may stand, where a text could not be read.
+/// Words in a line after which secrets may follow, in a text that could not be read.
 const TELLING_WORDS: [&str; 4] = ["secret", "password", "key", "token"];
 
-/// Shorter texts are not looked for: they would blank half of the message and were no secret to begin with.
+/// Shorter texts are ignored: replacing them would blank half of the message, and they were never real secrets.
 const SECRET_CHARS_MIN: usize = 4;
 
-/// Every secret of a tree, as it stands in the file or the environment; the passwords of addresses wherever they stand.
+/// Every secret of a tree, as in the file or the environment; also all passwords in addresses.
 pub(super) fn secrets(root: &Node) -> Vec<String> {
     let mut found = Vec::new();
     collect(root, &mut found);
@@ -34,7 +34,7 @@ fn collect(node: &Node, found: &mut Vec<String>) {
         Shape::List(items) => items.iter().for_each(|item| collect(item, found)),
         Shape::Map(entries) => {
             for entry in entries {
-                // A text in the place of the providers may be the secret of one.
+                // A text in place of the providers may be the secret of one.
                 let is_misplaced = || entry.key == "providers" && matches!(entry.value.shape, Shape::Scalar(_));
                 if sounds_secret(&entry.key) || is_misplaced() {
                     found.extend(behind(entry));
@@ -47,7 +47,7 @@ fn collect(node: &Node, found: &mut Vec<String>) {
     }
 }
 
-/// The words behind a key whose value is one word or none: what YAML read as an anchor, a tag or a comment among them.
+/// The words after a key whose value is at most one word: YAML may have read them as an anchor, a tag or a comment.
 fn behind(entry: &Entry) -> Vec<String> {
     if !matches!(entry.value.shape, Shape::Scalar(_) | Shape::Nothing) {
         return Vec::new();
@@ -67,7 +67,7 @@ fn everything(node: &Node, found: &mut Vec<String>) {
         Shape::Nothing => {}
         Shape::Scalar(value) => {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            // A number may be written otherwise than it is shown.
+            // A number may be written differently from how it is shown.
             found.extend([text, written(&node.place)].into_iter().filter(|text| is_looked_for(text)));
         }
         Shape::List(items) => items.iter().for_each(|item| everything(item, found)),
@@ -78,7 +78,7 @@ fn everything(node: &Node, found: &mut Vec<String>) {
     }
 }
 
-/// What stands at a place, up to the next space or comma.
+/// The text at a place, up to the next space or comma.
 fn written(place: &Place) -> String {
     let line = place.source.text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();
     let from = line.chars().skip(place.column.saturating_sub(1));
@@ -86,8 +86,8 @@ fn written(place: &Place) -> String {
     text.trim_matches(['"', '\'']).to_owned()
 }
 
-/// Whatever may be a secret in a text that could not be read: the words behind a key that sounds like one, to the end of
-/// the line, and the passwords of addresses.
+/// Everything that may be a secret in a text that could not be read: the words after a key that sounds like one, to the
+/// end of the line, and the passwords in addresses.
 pub(super) fn secrets_of_text(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for line in text.lines() {
@@ -105,19 +105,19 @@ pub(super) fn secrets_of_text(text: &str) -> Vec<String> {
 }
 
 fn is_looked_for(text: &str) -> bool {
-    // `${NAME}` is where a secret is, not one.
+    // `${NAME}` stands for a secret, but is not one.
     text.chars().count() >= SECRET_CHARS_MIN && !text.starts_with("${")
 }
 
-/// What stands between the user's name and the host of an address. Whoever forgot to escape an `@` or a `/` in it has no
-/// less of a secret.
+/// The part between the user's name and the host of an address. It is a secret even if somebody forgot to escape an `@`
+/// or a `/` in it.
 fn password(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once("://")?;
     let (credential, _) = rest.rsplit_once('@')?;
     credential.split_once(':').map(|(_, password)| password)
 }
 
-/// The mistake with a star for each character of a secret.
+/// The error with a star for each character of a secret.
 pub(super) fn redact(mut diagnostic: Diagnostic, secrets: &[String]) -> Diagnostic {
     diagnostic.message = blank(&diagnostic.message, secrets);
     diagnostic.hint = diagnostic.hint.map(|hint| blank(&hint, secrets));

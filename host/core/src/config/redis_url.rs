@@ -1,4 +1,4 @@
-//! Where a Redis is, as operators write it. The password is never shown.
+//! The address of a Redis server as operators write it. The password is never shown.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use url::Url;
 
 use super::Secret;
 
-/// The port of a Redis whose URL names none.
+/// The default port of Redis.
 const PORT: u16 = 6379;
 
 /// `redis://[user:password@]host[:port][/database]`, or `rediss://…` for TLS. Shown without user and password.
@@ -29,7 +29,7 @@ pub struct RedisUrl {
     database: i64,
 }
 
-/// The text is no URL of a Redis. It may hold a password, so it is not shown.
+/// The text is not a valid URL of Redis. It may contain a password, so it is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected `redis://[user:password@]host[:port][/database]`, or `rediss://…` for TLS")]
 pub struct NoRedisUrl;
@@ -54,7 +54,7 @@ impl RedisUrl {
         Ok(Self { whole: Secret::from(text.to_owned()), shown, database })
     }
 
-    /// All of it with the password, for the one place that connects.
+    /// The whole URL with the password, for the only place that connects.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.whole.expose()

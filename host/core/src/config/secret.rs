@@ -11,7 +11,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself, for the one place that needs it.
+    /// The text itself, for the only place that needs it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -44,7 +44,7 @@ impl<'de> Deserialize<'de> for Secret {
                 Ok(Secret(text.to_owned()))
             }
 
-            // Serde's own sentences show the value they did not like.
+            // Serde's own messages would show the invalid value.
             fn visit_bool<E: de::Error>(self, _: bool) -> Result<Secret, E> {
                 Err(E::custom("expected a text, found a boolean"))
             }

@@ -1,8 +1,8 @@
-//! A file as the operator wrote it, and what is wrong with it, as a text to show.
+//! A file as the operator wrote it, and the errors in it as texts.
 
 use std::sync::Arc;
 
-/// A file that was read whole.
+/// A file that was read completely.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
     /// The path as errors show it: relative to the working directory where that is shorter.
@@ -24,33 +24,33 @@ pub struct Place {
     pub width: usize,
 }
 
-/// One mistake in what the operator wrote: shown as `error:` with its place and line, other places, and a `hint:`.
+/// One error in the operator's files: shown as `error:` with its place and line, other places, and a `hint:`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// What is wrong: a lower-case fragment, literals in backticks, no full stop.
     pub message: String,
-    /// Where; `None` when it is about no file in particular.
+    /// The place; `None` if the error is not about a particular file.
     pub place: Option<Place>,
     /// Other places that matter (`also declared here`), each with its note.
     pub related: Vec<(String, Place)>,
-    /// The way out, where there is one.
+    /// The hint, if there is one.
     pub hint: Option<String>,
 }
 
 impl Diagnostic {
-    /// A mistake at a place.
+    /// An error at a place.
     #[must_use]
     pub fn at(place: Place, message: impl Into<String>) -> Self {
         Self { message: message.into(), place: Some(place), related: Vec::new(), hint: None }
     }
 
-    /// A mistake of no place.
+    /// An error without a place.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), place: None, related: Vec::new(), hint: None }
     }
 
-    /// The mistake in one line, for logs: `channels/blog.yaml:4:5: unknown key …`.
+    /// The error in one line, for logs: `channels/blog.yaml:4:5: unknown key …`.
     #[must_use]
     pub fn summary(&self) -> String {
         match &self.place {
@@ -59,7 +59,7 @@ impl Diagnostic {
         }
     }
 
-    /// The same with the way out: `…: unknown key … (did you mean `scope`?)`.
+    /// The same with the hint: `…: unknown key … (did you mean `scope`?)`.
     #[must_use]
     pub fn in_one_line(&self) -> String {
         match &self.hint {
@@ -75,7 +75,7 @@ impl Diagnostic {
         self
     }
 
-    /// Adds the way out.
+    /// Adds the hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -98,7 +98,7 @@ impl Diagnostic {
         self.render_as("error")
     }
 
-    /// The same under another word than `error`: where it holds nothing up.
+    /// The same with another word than `error`, for messages that stop nothing.
     #[must_use]
     pub fn render_as(&self, word: &str) -> String {
         let mut out = format!("{word}: {}\n", visible(&self.message));
@@ -115,15 +115,15 @@ impl Diagnostic {
     }
 }
 
-/// Most characters of a line that are shown; of a longer one those around the place.
+/// Most characters of a line that are shown; of a longer line the part around the place.
 const LINE_CHARS_MAX: usize = 120;
 
-/// The text with every control character as a space, so that a file cannot steer the terminal.
+/// The text with a space for every control character, so that a file cannot control the terminal.
 fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
 }
 
-/// The columns a character takes on a terminal, near enough: East Asian wide characters and emoji take two.
+/// The approximate width of a character on a terminal: East Asian wide characters and emoji take two columns.
 fn columns(c: char) -> usize {
     let wide = matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}'
         | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' | '\u{1f300}'..='\u{1faff}'
@@ -139,7 +139,7 @@ impl Place {
         if self.line == 1 { line.strip_prefix('\u{feff}').unwrap_or(line) } else { line }
     }
 
-    /// What the line has behind it.
+    /// The rest of the line after the place.
     #[must_use]
     pub fn behind(&self) -> String {
         self.line_text().chars().skip(self.column - 1 + self.width).collect()

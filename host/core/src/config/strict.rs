@@ -1,6 +1,5 @@
-//! A tree as serde reads it, but with mappings read from mappings alone: serde itself takes a list for a struct, its items
-//! for the fields in the order they are declared in. And with something behind every key: serde itself takes `null` for an
-//! `Option` that is absent.
+//! A tree for serde, but with structs read only from mappings: serde itself accepts a list for a struct, with its items
+//! for the fields in their order. And with a value for every key: serde itself accepts `null` for a missing `Option`.
 
 use serde::de::value::{BorrowedStrDeserializer, MapDeserializer, SeqDeserializer};
 use serde::de::{DeserializeSeed, EnumAccess, Error as _, IntoDeserializer, Unexpected, VariantAccess, Visitor};
@@ -10,21 +9,21 @@ use serde_json::{Error, Value};
 use super::nothing::NOTHING_BEHIND;
 use super::{Node, OrNull, Shape};
 
-/// Reads structs, and variants with named fields, from mappings and from nothing else, however deep they stand. A written
-/// `null` is a value for [`Value`] and for [`OrNull`] alone, and nothing at all is a value for no type.
+/// Reads structs, and variants with named fields, only from mappings, however deep they are. Only [`Value`] and
+/// [`OrNull`] accept a written `null`, and no type accepts a missing value.
 #[derive(Clone, Copy)]
 pub(super) struct Strict<'de> {
     node: &'de Node,
-    /// Whether a written `null` is one of the values, as [`OrNull`] says.
+    /// Whether a written `null` is one of the values, as in [`OrNull`].
     or_null: bool,
-    /// Whether a written `null` is as good as nothing.
+    /// Whether a written `null` counts as missing.
     is_nothing: bool,
 }
 
 /// A key of a mapping.
 struct Key<'de>(&'de str);
 
-/// One of an enum's variants, with what it holds.
+/// One of an enum's variants, with its content.
 struct Choice<'de> {
     variant: &'de str,
     content: Option<&'de Node>,
@@ -35,7 +34,7 @@ impl<'de> Strict<'de> {
         Self { node, or_null: false, is_nothing: false }
     }
 
-    /// What it is, as serde's sentences say it.
+    /// Its kind, in the words of serde's messages.
     fn unexpected(self) -> Unexpected<'de> {
         match &self.node.shape {
             Shape::Nothing | Shape::Scalar(Value::Null) => Unexpected::Unit,
@@ -108,7 +107,7 @@ impl<'de> Deserializer<'de> for Strict<'de> {
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.node.shape {
             Shape::Scalar(Value::Null) if self.or_null => visitor.visit_none(),
-            // What is optional is left out: the sentence of what should stand there tells that nothing does.
+            // An optional key should be left out: the message about the expected value says that it is missing.
             Shape::Scalar(Value::Null) => visitor.visit_some(Self { is_nothing: true, ..self }),
             _ => visitor.visit_some(self),
         }
@@ -118,7 +117,7 @@ impl<'de> Deserializer<'de> for Strict<'de> {
         visitor.visit_newtype_struct(Self { or_null: name == OrNull::<()>::NAME, ..self })
     }
 
-    /// What is read later, from the tree: there must be something.
+    /// A part that is read later from the tree: it must not be missing.
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         if self.node.is_null() { Err(Error::invalid_type(Unexpected::Unit, &visitor)) } else { visitor.visit_unit() }
     }

@@ -21,7 +21,7 @@ use serde::ser::{Serialize, Serializer};
 pub struct ByteSize(u64);
 
 impl ByteSize {
-    /// That many bytes.
+    /// This number of bytes.
     #[must_use]
     pub const fn from_bytes(bytes: u64) -> Self {
         Self(bytes)
@@ -33,7 +33,7 @@ impl ByteSize {
         self.0
     }
 
-    /// The number of bytes, for what lives in memory; saturates on a machine that cannot address so many.
+    /// The number of bytes, for data in memory; limited to what the machine can address.
     #[must_use]
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
@@ -110,13 +110,13 @@ impl JsonSchema for ByteSize {
 pub struct HumanDuration(Duration);
 
 impl HumanDuration {
-    /// That long.
+    /// This time span.
     #[must_use]
     pub const fn new(duration: Duration) -> Self {
         Self(duration)
     }
 
-    /// How long.
+    /// The time span.
     #[must_use]
     pub const fn get(self) -> Duration {
         self.0
@@ -150,7 +150,7 @@ impl<'de> Deserialize<'de> for HumanDuration {
                 span.map(HumanDuration).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
             }
         }
-        // `any`, so that a plain number is told apart from a text: it has no unit.
+        // `any`, so that a plain number, which has no unit, differs from a text.
         deserializer.deserialize_any(Span)
     }
 }

@@ -1,4 +1,4 @@
-//! A web address as programs write it: an origin and everything after. Parsed as browsers do (WHATWG URL).
+//! A web address as programs write it: an origin and everything after it. Parsed as in browsers (WHATWG URL).
 
 use std::fmt;
 
@@ -24,19 +24,19 @@ pub struct WebUrl {
     origin: Origin,
 }
 
-/// The text is no web address that is taken.
+/// The text is not an accepted web address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoWebUrl {
-    /// It is no URL of `http` or `https`.
+    /// It is not an `http` or `https` URL.
     #[error("it is not a valid `http` or `https` URL")]
     Malformed,
-    /// It holds a user name or a password.
+    /// It contains a user name or a password.
     #[error("it contains a user name or a password; send those in a header instead")]
     Credentials,
 }
 
 impl WebUrl {
-    /// Reads an absolute URL. A fragment, which no server is sent, is left out.
+    /// Reads an absolute URL. A fragment is left out, because servers never receive it.
     ///
     /// # Errors
     /// [`NoWebUrl`].
@@ -44,7 +44,7 @@ impl WebUrl {
         Url::parse(text).map_err(|_| NoWebUrl::Malformed).and_then(Self::of)
     }
 
-    /// What a link found at this address means: `/login`, `?page=2` or another absolute URL.
+    /// Resolves a link found at this address: `/login`, `?page=2` or another absolute URL.
     ///
     /// # Errors
     /// [`NoWebUrl`].
@@ -67,13 +67,13 @@ impl WebUrl {
         &self.origin
     }
 
-    /// All but the query, which may hold a key: for logs and metrics.
+    /// Everything except the query, which may contain a key: for logs and metrics.
     #[must_use]
     pub fn shown(&self) -> &str {
         self.url.as_str().split('?').next().unwrap_or_default()
     }
 
-    /// All of it, in the one way it is written.
+    /// The whole URL in its normal form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.url.as_str()
@@ -88,7 +88,7 @@ impl fmt::Display for WebUrl {
 
 impl<'de> Deserialize<'de> for WebUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // The sentence shows nothing of the text: it may hold a password.
+        // The message shows nothing of the text, because it may contain a password.
         Self::parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }

@@ -1,8 +1,9 @@
-//! YAML text → a tree that remembers where everything stands. The home of `granit_parser`; what its mistakes mean to who
-//! forgot quotes says `quoting.rs`.
+//! From YAML text to a tree that knows the place of every part. The home of `granit_parser`; `quoting.rs` explains the
+//! parser's errors to people who forgot quotes.
 //!
-//! A parser of events rather than a serde one, because a mistake needs both its places (a duplicate key) and a file is
-//! read to its end to find them all. Scalars are typed by the YAML 1.2 core schema, so `on` and `no` are texts.
+//! It uses a parser of events and not a serde one, because an error needs all its places (for a duplicate key two), and
+//! because a file is read to its end to find all errors. Scalars are typed by the YAML 1.2 core schema, so `on` and
+//! `no` are texts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,11 +14,11 @@ use serde_json::Value;
 use super::node::{Entry, Node, Shape};
 use super::{Diagnostic, Place, SourceFile, quoting};
 
-/// Largest file read, in bytes.
+/// Largest file, in bytes.
 pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Deepest nesting.
 pub const DEPTH_MAX: usize = 64;
-/// Most nodes of one file, every use of an alias counted again.
+/// Most nodes of one file; each use of an alias counts again.
 pub const NODES_MAX: usize = 500_000;
 
 /// Reads a YAML text. Every mistake is added to `diagnostics`; of a duplicate key the first value stands.
@@ -41,7 +42,7 @@ pub fn parse_yaml(source: &Arc<SourceFile>, diagnostics: &mut Vec<Diagnostic>) -
     Some(if is_empty { Node::new(root.place, Shape::Map(Vec::new())) } else { root })
 }
 
-/// As [`parse_yaml`], of a text that is one value of a file: without content it is nothing.
+/// Like [`parse_yaml`], for a text that is one value of a file: without content it is missing.
 pub(super) fn parse_value(source: &Arc<SourceFile>, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
     let start = Place { source: source.clone(), line: 1, column: 1, width: 1 };
     if source.text.len() > FILE_BYTES_MAX {
@@ -91,7 +92,7 @@ fn syntax_error(place: Place, error: &ScanError) -> Diagnostic {
     quoting::unquoted(&place, error.kind()).unwrap_or(diagnostic)
 }
 
-/// Builds the tree from the parser's events, with a stack of its own instead of recursion.
+/// Builds the tree from the parser's events, with its own stack instead of recursion.
 struct Builder<'a> {
     source: &'a Arc<SourceFile>,
     diagnostics: &'a mut Vec<Diagnostic>,
@@ -102,14 +103,14 @@ struct Builder<'a> {
     root: Option<Node>,
 }
 
-/// The name of an anchor, as it was written.
+/// The name of an anchor, as written.
 struct AnchorName {
     name: String,
     place: Place,
     is_used: bool,
 }
 
-/// A collection whose end has not been seen.
+/// A collection whose end was not seen yet.
 struct Open {
     place: Place,
     anchor: usize,
@@ -161,7 +162,7 @@ impl Builder<'_> {
                 let Some(node) = self.anchors.get(&id) else {
                     return Err(Diagnostic::at(place, "an alias is inside the node that it names"));
                 };
-                // Counted before it is copied: a bomb stops here.
+                // Counted before it is copied, which stops an alias bomb here.
                 let (size, depth) = (node.size(), node.depth());
                 self.count(size, &place)?;
                 if depth + self.open.len() > DEPTH_MAX {
@@ -188,7 +189,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Tells of every anchor that is probably none: its name is not a word, or nothing refers to it.
+    /// Reports every anchor that was probably not meant: its name is not a word, or nothing refers to it.
     fn refuse_anchors(&mut self) {
         for AnchorName { name, place, is_used } in self.names.values() {
             let is_word = name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
@@ -229,7 +230,7 @@ impl Builder<'_> {
         self.add(Node::new(place, shape), anchor, 1)
     }
 
-    /// Puts a finished node where it belongs: into the collection that is open, or at the root.
+    /// Adds a finished node to the open collection, or at the root.
     fn add(&mut self, node: Node, anchor: usize, count: usize) -> Result<(), Diagnostic> {
         self.count(count, &node.place)?;
         if anchor != 0 {
@@ -300,7 +301,7 @@ fn merge_sources(node: Node, diagnostics: &mut Vec<Diagnostic>) -> Vec<Node> {
     maps
 }
 
-/// `None` when the text is no number, `Some(Err)` when no JSON number holds it.
+/// `None` if the text is not a number, `Some(Err)` if JSON cannot hold the number.
 fn number(text: &str) -> Option<Result<serde_json::Number, ()>> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if matches!(digits, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN") {
@@ -324,7 +325,7 @@ fn number(text: &str) -> Option<Result<serde_json::Number, ()>> {
         let whole = unsigned.parse::<u64>().map(Into::into).or_else(|_| unsigned.parse::<i64>().map(Into::into));
         return Some(whole.map_err(|_| ()));
     }
-    // Rust's grammar of floats is the core schema's; `inf` and `nan` were sorted out by the first character.
+    // Rust's grammar of floats is that of the core schema; `inf` and `nan` were excluded by the first character.
     let float = unsigned.parse::<f64>().ok()?;
     Some(serde_json::Number::from_f64(float).ok_or(()))
 }

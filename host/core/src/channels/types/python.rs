@@ -1,4 +1,4 @@
-//! The types in Python 3.11: what `json.loads` gives is already of them.
+//! The types in Python 3.11: values from `json.loads` already have them.
 
 use std::fmt::Write as _;
 
@@ -13,8 +13,8 @@ const KEYWORDS: [&str; 35] = [
     "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
 ];
 
-/// Prints a module: TypedDicts first, which may name what comes later, then the names of other types, each after those
-/// it is made of. So nothing but a TypedDict holds a name in quotes, which only this module could resolve.
+/// Prints a module: first the TypedDicts, which may use later names, then the other types, each after the types in it.
+/// So only TypedDicts contain names in quotes, which only this module can resolve.
 pub(super) fn print(model: &Model, header: &str) -> String {
     let mut text = format!("# {header}\n\nfrom typing import Any, Literal, NotRequired, Optional, TypedDict, Union\n");
     let is_record = |declaration: &&Declaration| matches!(declaration.body, Body::Record(_));
@@ -32,7 +32,7 @@ pub(super) fn print(model: &Model, header: &str) -> String {
     text
 }
 
-/// Prints what a name stands for, after what that is made of. `begun` are the names on the way here.
+/// Prints the type of a name, after the types in it. `begun` holds the names on the way here.
 fn print_alias<'a>(
     model: &'a Model,
     declaration: &'a Declaration,
@@ -69,13 +69,13 @@ fn print_alias<'a>(
 
 /// Where a type is written.
 enum Place<'a> {
-    /// In a TypedDict, where names in quotes are looked up when they are needed.
+    /// In a TypedDict, where names in quotes are resolved when they are needed.
     TypedDict,
-    /// Behind a `=`, where a name must be there already.
+    /// After a `=`, where a name must exist already.
     Alias { printed: &'a [&'a str] },
 }
 
-/// Whether every key can be a name in a class: no keyword, and none that Python would change for being private.
+/// Whether every key can be a name in a class: not a keyword, and not a private name that Python would change.
 fn is_class(record: &Record) -> bool {
     record
         .fields

@@ -1,5 +1,5 @@
-//! JSON Schema → types. A type takes everything the schema takes; what the schema says beyond a type (`minimum`,
-//! `pattern`, `if`) is left to the gates.
+//! From JSON Schema to types. A type accepts everything that the schema accepts; the gates check what the schema says
+//! beyond a type (`minimum`, `pattern`, `if`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::parts::{Document, Placed, alternatives, description, label, literals,
 use crate::channels::schema_files::{INLINE, resolve};
 use crate::config::SourceFile;
 
-/// What a schema is: a type that can stand where it is used, or one that needs a name.
+/// The type of a schema: one that can be written at its use, or one that needs a name.
 struct Shape {
     of: Of,
     is_nullable: bool,
@@ -24,11 +24,11 @@ enum Of {
     Body(Body),
 }
 
-/// Reads schemas, and declares what needs a name.
+/// Reads schemas, and declares the types that need a name.
 pub(super) struct Reader<'a> {
     files: &'a BTreeMap<String, Arc<SourceFile>>,
     documents: HashMap<String, Arc<Document>>,
-    /// The name of each schema that is referred to, by the name of its document and its pointer.
+    /// The name of each referenced schema, by the name of its document and its pointer.
     referred: HashMap<(String, String), String>,
     pub(super) names: Names,
     pub(super) declarations: Vec<Declaration>,
@@ -39,20 +39,20 @@ impl<'a> Reader<'a> {
         Self { files, documents: HashMap::new(), referred: HashMap::new(), names, declarations: Vec::new() }
     }
 
-    /// Declares the type of a schema inside a manifest, under a name that was claimed for it.
+    /// Declares the type of a schema inside a manifest, with a reserved name.
     pub(super) fn declare_root(&mut self, schema: Value, name: &str, doc: Vec<String>) {
         let document = Document { path: INLINE.to_owned(), name: name.to_owned(), root: schema.clone() };
         self.referred.insert((name.to_owned(), String::new()), name.to_owned());
         self.declare(&Placed { schema, document: Arc::new(document) }, name, doc);
     }
 
-    /// Declares a name that stands for another.
+    /// Declares a second name for a type.
     pub(super) fn declare_alias(&mut self, name: &str, of: &str, doc: Vec<String>) {
         let body = Body::Alias(Type::Named(of.to_owned()));
         self.declarations.push(Declaration { name: name.to_owned(), doc, body });
     }
 
-    /// Declares a schema under a name that was claimed for it.
+    /// Declares a schema with a reserved name.
     fn declare(&mut self, placed: &Placed, name: &str, mut doc: Vec<String>) {
         let described = description(&placed.schema);
         doc.extend(described.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>());
@@ -68,11 +68,11 @@ impl<'a> Reader<'a> {
                 Body::Alias(nullable(Type::Named(inner), true))
             }
         };
-        // Before its parts: a reader begins with the whole.
+        // Before its parts, because people read the whole first.
         self.declarations.insert(at, Declaration { name: name.to_owned(), doc, body });
     }
 
-    /// The type of a schema where it is used; what needs a name is declared, `name` if that is free.
+    /// The type of a schema at its use. A type that needs a name is declared, as `name` if that is free.
     pub(super) fn type_of(&mut self, placed: &Placed, name: &str) -> Type {
         let claimed = self.names.claim(name);
         let at = self.declarations.len();
@@ -118,7 +118,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Of several schemas at once that are no objects, the first that says something: what meets them all meets it.
+    /// For several schemas that are not objects, the first one that says something: a value that matches all of them
+    /// also matches it.
     fn all_of(&mut self, placed: &Placed, parts: &[Value], name: &str) -> Type {
         let mut known = Type::Unknown(None);
         for part in parts {
@@ -250,12 +251,12 @@ impl<'a> Reader<'a> {
         Shape { of: Of::Body(Body::Record(Record { fields, rest })), is_nullable: false }
     }
 
-    /// The type that a reference leads to, declared when it is first met.
+    /// The type of a reference's target, declared at its first use.
     fn named(&mut self, reference: &str, from: &Placed) -> Type {
         let Some((target, pointer)) = self.follow(reference, from) else {
             return unknown(&format!("`$ref` {reference}"));
         };
-        // Through nothing but references back to where it stands: it says nothing of a value.
+        // Only references that lead back to their beginning: they say nothing about a value.
         if self.leads_to_itself(&target) {
             return unknown("`$ref` of itself");
         }
@@ -272,7 +273,7 @@ impl<'a> Reader<'a> {
         Type::Named(name)
     }
 
-    /// Whether a schema is a reference, to a reference, and so on until one was met before.
+    /// Whether a schema is a reference to a reference and so on, back to one of them.
     fn leads_to_itself(&mut self, from: &Placed) -> bool {
         let (mut at, mut met) = (from.clone(), Vec::new());
         while let Some(reference) = only_reference(&at.schema) {
@@ -287,7 +288,7 @@ impl<'a> Reader<'a> {
         false
     }
 
-    /// Where a reference leads, with the pointer into its document; `None` for what is no pointer.
+    /// The target of a reference, with the pointer into its document; `None` if it is not a pointer.
     pub(super) fn follow(&mut self, reference: &str, from: &Placed) -> Option<(Placed, String)> {
         let (file, pointer) = reference.split_once('#').unwrap_or((reference, ""));
         let document =
@@ -302,7 +303,7 @@ impl<'a> Reader<'a> {
         }
         let root: Value = serde_json::from_str(&self.files.get(path)?.text).ok()?;
         let stem = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".json");
-        // Claimed here, so that the names of its parts tell one file from another.
+        // Reserved here, so that the names of its parts distinguish one file from another.
         let name = self.names.claim(&pascal(stem));
         let document = Arc::new(Document { path: path.to_owned(), name, root });
         self.documents.insert(path.to_owned(), document.clone());
@@ -310,7 +311,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The reference that a schema is and says nothing beside it that is a type.
+/// The reference of a schema that has no other keyword about its type.
 fn only_reference(schema: &Value) -> Option<String> {
     match &parts(schema)[..] {
         [Value::Object(only)] if only.keys().all(|key| key == "$ref" || key == "$defs") => {

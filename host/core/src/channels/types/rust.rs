@@ -15,7 +15,7 @@ const KEYWORDS: [&str; 48] = [
     "mut", "override", "priv", "pub", "ref", "return", "static", "struct", "trait", "true", "try", "type", "typeof",
     "union", "unsafe", "unsized", "use", "virtual", "where", "while",
 ];
-/// Keywords that no `r#` makes names.
+/// Keywords that are not valid names even with `r#`.
 const PATH_WORDS: [&str; 4] = ["self", "super", "crate", "_"];
 
 /// Prints a module.
@@ -85,7 +85,7 @@ impl Printer<'_> {
         text
     }
 
-    /// Tried in order: what asks for more keys comes first, what takes anything last.
+    /// Tried in order: types with more keys come first, the type that accepts anything last.
     fn union(&self, types: &[Type]) -> String {
         let mut types: Vec<&Type> = types.iter().collect();
         types.sort_by_key(|of| std::cmp::Reverse(self.keys_asked_for(of)));
@@ -93,7 +93,7 @@ impl Printer<'_> {
         let mut names = BTreeSet::new();
         for of in types {
             let whole = variant(of);
-            // Named after the union, it need not say so again.
+            // The union's name need not be repeated in it.
             let own = whole.strip_prefix(self.declaration.name.as_str()).map(pascal);
             let name = unique(&own.filter(|own| own != "N").unwrap_or(whole), &mut names);
             let _ = writeln!(text, "    {name}({}),", self.of(of, true));
@@ -140,14 +140,14 @@ impl Printer<'_> {
 
     fn alias(&self, of: &Type) -> String {
         let name = &self.declaration.name;
-        // A `type` that holds itself is none.
+        // A `type` cannot contain itself.
         if self.model.reaches(name, name, false) {
             return format!("{DERIVE}#[serde(transparent)]\npub struct {name}(pub {});\n", self.of(of, true));
         }
         format!("pub type {name} = {};\n", self.of(of, false))
     }
 
-    /// `in_place`: whether it is part of the declared type's own bytes, so that it must not hold that type unboxed.
+    /// `in_place`: whether it is stored inside the declared type, so that it must box that type.
     fn of(&self, of: &Type, in_place: bool) -> String {
         match of {
             Type::Unknown(_) => "serde_json::Value".to_owned(),
@@ -194,7 +194,7 @@ fn variant(of: &Type) -> String {
     }
 }
 
-/// A name that nothing else of the struct or enum has.
+/// A unique name within the struct or enum.
 fn unique(wanted: &str, names: &mut BTreeSet<String>) -> String {
     let wanted = if wanted == "Self" { "SelfValue" } else { wanted };
     let mut candidates = std::iter::once(wanted.to_owned()).chain((2_u32..).map(|number| format!("{wanted}{number}")));
@@ -203,7 +203,7 @@ fn unique(wanted: &str, names: &mut BTreeSet<String>) -> String {
     name
 }
 
-/// A text as Rust writes it.
+/// A Rust string literal.
 fn text_literal(text: &str) -> String {
     if is_identifier(text) { format!("\"{text}\"") } else { format!("{text:?}") }
 }

@@ -44,7 +44,7 @@ fn interface(name: &str, record: &Record) -> String {
         let _ = writeln!(text, "  {}{mark}: {};", key(name), of(kind));
     }
     if let Rest::Of(rest) = &record.rest {
-        // What is looked up by any key may be one of the named ones.
+        // A look-up by any key may find one of the named keys.
         let mut all = vec![of(rest)];
         for field in &record.fields {
             let kinds = [Some(of(&field.of)), (!field.required).then(|| "undefined".to_owned())];

@@ -1,4 +1,4 @@
-//! A key with nothing behind it, and an item of a list that is none: a mistake in every file, for what was meant is lost.
+//! A key without a value, and an empty item of a list: an error in every file, because the meaning is lost.
 
 use std::collections::HashSet;
 
@@ -6,23 +6,23 @@ use serde::Deserialize;
 
 use super::{Diagnostic, Node, Place, Shape};
 
-/// How the way out begins for what may be left out.
+/// The beginning of the hint for a key that may be left out.
 const TAKE_OUT: &str = "remove it, or ";
-/// What serde says that a value of any kind is.
+/// Serde's words for a value of any kind.
 const ANYTHING: &str = "any valid JSON value";
-/// What is expected behind a name that stands alone, as `public`.
+/// The expected form of a name without a value, such as `public`.
 pub(super) const NOTHING_BEHIND: &str = "the name alone";
 
-/// A value that may be `null`, which is one of its values: `[null, { id: u1 }]`. Of an `Option` a `null` is a mistake.
+/// A value that may also be `null`: `[null, { id: u1 }]`. For an `Option` a `null` is an error.
 #[derive(Debug, Deserialize)]
 pub struct OrNull<T>(pub Option<T>);
 
 impl<T> OrNull<T> {
-    /// The name serde knows it by.
+    /// The name by which serde knows it.
     pub(super) const NAME: &str = "OrNull";
 }
 
-/// The mistake of a key with nothing behind it; `expected` is what serde says that should stand there.
+/// The error about a key without a value; `expected` is what serde expects there.
 pub(super) fn no_value(key_place: Place, key: &str, expected: &str) -> Diagnostic {
     let is_comment = key_place.behind().trim_start_matches([':', ' ', '\t', '"', '\'']).starts_with('#');
     let mistake = Diagnostic::at(key_place, format!("`{key}` has no value"));
@@ -39,14 +39,14 @@ pub(super) fn no_value(key_place: Place, key: &str, expected: &str) -> Diagnosti
     mistake.hint(format!("{TAKE_OUT}{instead}"))
 }
 
-/// The mistake of an item that is none: `- ` and the end of the line.
+/// The error about an empty item: `- ` and the end of the line.
 pub(super) fn no_item(place: &Place, index: &str, list: Option<&String>) -> Diagnostic {
     let number = index.parse::<usize>().map_or(0, |index| index + 1);
     let of = list.map(|list| format!(" of `{list}`")).unwrap_or_default();
     let line = place.line_text();
     let text = line.trim_start_matches([' ', '-']);
     let (before, is_comment) = (&line[..line.len() - text.len()], text.starts_with('#'));
-    // A comment behind the `-` is no part of it.
+    // A comment after the `-` is not a part of it.
     let dash = before.rfind('-').filter(|_| is_comment || text.is_empty());
     let column = dash.map_or(place.column, |dash| dash + 1);
     let place = Place { column, width: 1, ..place.clone() };
@@ -54,16 +54,16 @@ pub(super) fn no_item(place: &Place, index: &str, list: Option<&String>) -> Diag
     Diagnostic::at(place, format!("item {number}{of} has no value")).hint(format!("{TAKE_OUT}{instead}"))
 }
 
-/// Of a key that must be there it is no way out to take it out.
+/// A required key must not be removed, so the hint must not say that.
 pub fn must_stay(told: &mut Diagnostic) {
     if let Some(instead) = told.hint.as_ref().and_then(|hint| hint.strip_prefix(TAKE_OUT)) {
         told.hint = Some(instead.to_owned());
     }
 }
 
-/// Tells of what has nothing behind it in a tree that no type reads: a JSON Schema. Returns the pointers of what was told.
+/// Reports missing values in a tree that no type reads: a JSON Schema. Returns the pointers of the reported values.
 ///
-/// `refused` are the pointers where a written `null` is a mistake as well; elsewhere it may be one of the values.
+/// `refused` holds the pointers where a written `null` is an error as well; elsewhere it may be one of the values.
 pub fn tell_nothing(tree: &Node, refused: &HashSet<&str>, diagnostics: &mut Vec<Diagnostic>) -> HashSet<String> {
     let mut walk = Walk { refused, diagnostics, told: HashSet::new() };
     walk.below(tree, "");
@@ -99,7 +99,7 @@ impl Walk<'_> {
             Shape::Scalar(value) if value.is_null() && is_refused => {}
             _ => return self.below(node, &at),
         }
-        // What the parser told is nothing, too.
+        // A value with an error of the parser is missing, too.
         if !self.diagnostics.iter().any(|told| told.place.as_ref() == Some(&node.place)) {
             self.diagnostics.push(mistake(is_refused));
         }

@@ -11,11 +11,11 @@ use url::Url;
 use super::Secret;
 
 const EXAMPLE: &str = "postgres://user:password@host:5432/database";
-/// What may stand behind the `?`.
+/// The possible parameters after the `?`.
 const PARAMETERS: [&str; 7] = ["sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "host", "options"];
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
-/// What is to be done about TLS that failed, by a part of what is said then.
+/// Hints for TLS errors, by a part of the error's message.
 const WAYS_OUT: [(&str, &str); 6] = [
     ("UnknownIssuer", NAME_THE_AUTHORITY),
     ("no root trust anchors", NAME_THE_AUTHORITY),
@@ -32,7 +32,7 @@ const WAYS_OUT: [(&str, &str); 6] = [
 ];
 const NAME_THE_AUTHORITY: &str =
     "name the authority that signed the server's certificate: add `sslrootcert=/path/ca.crt` after the `?`";
-/// A certificate or key that is named and not there.
+/// The hint for a certificate or key file that does not exist.
 const NO_FILE: &str = "do the files of `sslrootcert`, `sslcert` and `sslkey` exist? A path without a leading `/` is relative to the directory in which the server was started";
 
 /// `postgres://user:password@host:5432/database?sslmode=verify-full`, or `postgresql://`.
@@ -50,13 +50,13 @@ pub struct PostgresUrl {
     shown: String,
 }
 
-/// The text is no such address. No variant shows it.
+/// The text is not a valid address. No variant shows it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoPostgresUrl {
-    /// It does not parse, or is of another scheme.
+    /// It cannot be parsed, or has another scheme.
     #[error("expected `{EXAMPLE}`; in a name or a password write `@ : / ? # %` as `%40 %3A %2F %3F %23 %25`")]
     Malformed,
-    /// It says of no server where it is.
+    /// It names no server.
     #[error("names no host: expected `{EXAMPLE}`, or `postgres:///database?host=/run/postgresql` for a socket")]
     NoHost,
     /// It names no database.
@@ -68,19 +68,20 @@ pub enum NoPostgresUrl {
         /// Its name.
         name: String,
     },
-    /// No such mode.
+    /// An unknown mode.
     #[error("does not support this `sslmode`, only {}", SSL_MODES.join(", "))]
     SslMode,
 }
 
 impl PostgresUrl {
-    /// To be run on every connection, `$1` being whether for the transaction only: takes the server's own schema out of where unqualified names are looked for. A role
-    /// called `tidegate` has it there first, and the company's `sessions` would be ours.
+    /// To be run on every connection; `$1` is whether only for the transaction. It removes the server's own schema from
+    /// the search path of unqualified names. A role called `tidegate` has that schema first, so the company's
+    /// `sessions` would be the server's table.
     pub const PASSES_OWN_SCHEMA: &str = "SELECT set_config('search_path', coalesce(string_agg(part, ',' ORDER BY place), ''), $1) \
          FROM unnest(string_to_array(current_setting('search_path'), ',')) WITH ORDINALITY AS path (part, place) \
          WHERE replace(btrim(part, ' \"'), '$user', current_user) <> 'tidegate'";
 
-    /// Why no connection was made, with the way out where one is known: what TLS says names neither keys nor files.
+    /// Why a connection was not possible, with a hint if one is known: the messages of TLS name neither keys nor files.
     #[must_use]
     pub fn explained(&self, cause: &str) -> String {
         let way_out = WAYS_OUT.iter().find(|(part, _)| cause.contains(part)).map(|(_, way_out)| *way_out);
@@ -89,7 +90,7 @@ impl PostgresUrl {
         way_out.map_or_else(|| cause.to_owned(), |way_out| format!("{cause}; hint: {way_out}"))
     }
 
-    /// The address with the password, for the one place that connects.
+    /// The address with the password, for the only place that connects.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.text.expose()
@@ -121,7 +122,7 @@ impl std::str::FromStr for PostgresUrl {
         if url.path().trim_matches('/').is_empty() {
             return Err(NoPostgresUrl::NoDatabase);
         }
-        // An address without a host holds none.
+        // An address without a host has none.
         let _ = url.set_password(None);
         Ok(Self { text: text.to_owned().into(), shown: url.to_string() })
     }

@@ -1,4 +1,4 @@
-//! Why a command failed: what stands on stderr, and the exit code.
+//! Why a command failed: its output on stderr, and the exit code.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -17,7 +17,7 @@ use tidegate_wasm::{BuildError, Quarantine};
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// Mistakes in files, the environment or flags; all of them.
+    /// All errors in files, the environment or flags.
     #[error("{} mistakes", .0.len())]
     Mistakes(Vec<Diagnostic>),
     /// The server does not start.
@@ -26,17 +26,17 @@ pub(super) enum Failure {
     /// A plugin does not build.
     #[error("plugin `{plugin}` does not build")]
     Build {
-        /// Its directory's name.
+        /// The name of its directory.
         plugin: String,
-        /// Why.
+        /// The reason.
         source: BuildError,
     },
-    /// No such plugin.
+    /// There is no such plugin.
     #[error("there is no plugin `{name}`")]
     NoPlugin {
-        /// As it was asked for.
+        /// The name as given.
         name: String,
-        /// Those that are there.
+        /// The existing plugins.
         known: Vec<String>,
         /// The one that was probably meant.
         nearest: Option<String>,
@@ -44,62 +44,62 @@ pub(super) enum Failure {
     /// No manifest declares this channel.
     #[error("there is no channel `{name}`")]
     NoChannel {
-        /// As it was asked for.
+        /// The name as given.
         name: String,
-        /// Those that are declared.
+        /// The declared channels.
         known: Vec<String>,
         /// The one that was probably meant.
         nearest: Option<String>,
     },
-    /// No API key to ask a server with.
+    /// The API key for a server is missing.
     #[error("an API key for the server is missing")]
     NoApiKey,
     /// No server answers.
     #[error("no server answers at `{url}`: {why}")]
     NoServer {
-        /// Where it was looked for.
+        /// The URL.
         url: String,
-        /// What the network said.
+        /// The network's error.
         why: String,
-        /// Whether that machine says that nobody listens there.
+        /// Whether the machine says that nobody listens there.
         nobody: bool,
     },
-    /// A server answers, but not what was asked.
+    /// A server answers, but not with the requested data.
     #[error("`{url}` answers {status}: {said}")]
     Refused {
-        /// What was asked.
+        /// The requested URL.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// Its own words.
+        /// The server's message.
         said: String,
     },
-    /// Nothing of that name or digest is quarantined.
+    /// No quarantined version has this name or digest.
     #[error("{place} has no quarantined version of `{what}`")]
     NotQuarantined {
-        /// As it was asked for.
+        /// The name as given.
         what: String,
         /// The server or the file.
         place: String,
     },
-    /// A new plugin cannot be called that.
+    /// A new plugin cannot have this name.
     #[error("a plugin cannot be named `{name}`")]
     NewName {
-        /// As it was asked for.
+        /// The name as given.
         name: String,
     },
-    /// Something new cannot be made so.
+    /// Something new cannot be created in this way.
     #[error("{what}")]
     New {
         /// What is wrong.
         what: String,
-        /// The way out.
+        /// The hint.
         hint: String,
     },
-    /// What is to be made is there already.
+    /// The new file or directory exists already.
     #[error("`{path}` exists already")]
     Exists {
-        /// Where.
+        /// Its path.
         path: String,
     },
     /// No provider can sign a token.
@@ -108,7 +108,7 @@ pub(super) enum Failure {
     /// A token was not signed.
     #[error("cannot sign a token for this user")]
     Sign(#[from] SignError),
-    /// A payload given as an argument is no JSON.
+    /// A payload given as an argument is not JSON.
     #[error("the payload is not JSON")]
     Payload(#[source] PayloadError),
     /// A file cannot be read or written.
@@ -116,13 +116,13 @@ pub(super) enum Failure {
     File {
         /// The file.
         path: String,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
-    /// An address given as an argument is none of a database.
+    /// An address given as an argument is not one of a database.
     #[error("`--store`")]
     Store(#[source] NoPostgresUrl),
-    /// The log filter of `RUST_LOG` does not parse.
+    /// The log filter of `RUST_LOG` is not valid.
     #[error("`RUST_LOG` is not valid")]
     Logging(#[from] LoggingError),
     /// The operating system refused something.
@@ -140,7 +140,7 @@ impl From<AppError> for Failure {
 }
 
 impl Failure {
-    /// The exit code. Mistakes below the plugins' directory only are a plugin that does not load.
+    /// The exit code. If all errors are below the plugins' directory, it is that of a plugin that does not load.
     pub(super) fn exit_code(&self, plugins: Option<&Path>) -> u8 {
         match self {
             Self::Mistakes(diagnostics) => {
@@ -169,7 +169,7 @@ impl Failure {
         }
     }
 
-    /// What stands on stderr: `error:`, `caused by:`, `hint:`; of mistakes every one, and how many.
+    /// The output on stderr: `error:`, `caused by:`, `hint:`; for several errors all of them, and their number.
     pub(super) fn render(&self) -> String {
         if let Self::Mistakes(diagnostics) = self {
             return render(diagnostics);
@@ -178,7 +178,7 @@ impl Failure {
         let mut cause = self.source();
         while let Some(error) = cause {
             let said = error.to_string();
-            // Some libraries put their cause into their own sentence.
+            // Some libraries put their cause into their own message.
             if !text.trim_end().ends_with(&said) {
                 text += &format!("  caused by: {said}\n");
             }
@@ -254,7 +254,7 @@ impl Failure {
     }
 }
 
-/// Every mistake, and how many there are.
+/// Every error, and how many there are.
 pub(super) fn render(diagnostics: &[Diagnostic]) -> String {
     let shown: Vec<String> = diagnostics.iter().map(Diagnostic::render).collect();
     let count = match diagnostics.len() {
@@ -264,7 +264,7 @@ pub(super) fn render(diagnostics: &[Diagnostic]) -> String {
     format!("{}\n{count}\n", shown.join("\n"))
 }
 
-/// Every mistake, for a script.
+/// Every error, for a script.
 pub(super) fn to_json(diagnostics: &[Diagnostic]) -> Value {
     let place = |place: &Place| json!({ "file": place.source.path, "line": place.line, "column": place.column });
     let one = |diagnostic: &Diagnostic| {

@@ -1,4 +1,4 @@
-//! How tables, sizes and times look in every command's answer.
+//! The format of tables, sizes and times in the answers of all commands.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ pub(super) fn table<const N: usize>(rows: Vec<[String; N]>) -> String {
         std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
     let mut text = String::new();
     for row in rows {
-        // By hand: a format's width ends at 65,535, and a description or a payload may be longer.
+        // Not with a format's width, which ends at 65,535: a description or a payload may be longer.
         let padded = |(cell, width): (&String, usize)| {
             let padding = width - cell.chars().count();
             format!("{cell}{}", " ".repeat(padding))
@@ -19,7 +19,7 @@ pub(super) fn table<const N: usize>(rows: Vec<[String; N]>) -> String {
     text
 }
 
-/// A size, three digits or so: `812 B`, `84.3 KiB`, `1.6 MiB`.
+/// A size with about three digits: `812 B`, `84.3 KiB`, `1.6 MiB`.
 #[expect(clippy::cast_precision_loss, reason = "a size for people")]
 pub(super) fn bytes(bytes: u64) -> String {
     match bytes {
@@ -29,7 +29,7 @@ pub(super) fn bytes(bytes: u64) -> String {
     }
 }
 
-/// A time, three digits or so: `4.1 µs`, `36.2 ms`, `2.3 s`.
+/// A time with about three digits: `4.1 µs`, `36.2 ms`, `2.3 s`.
 pub(super) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds < 1e-3 {

@@ -1,4 +1,4 @@
-//! One revocation: what it names, whom it is about, and for how long it matters.
+//! One revocation: what it names, whom it covers, and how long it matters.
 
 use std::time::Duration;
 
@@ -12,28 +12,29 @@ use crate::protocol::{BusEvent, Topic, User};
 
 /// Longest user id, token id or reason, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
-/// How far `issued_before` may lie ahead: clocks differ, but what is not issued yet cannot be withdrawn. It tells
-/// milliseconds from seconds, too.
+/// How far `issued_before` may be in the future: clocks differ, but a credential that is not issued yet cannot be
+/// revoked. This also distinguishes milliseconds from seconds.
 const AHEAD_S_MAX: u64 = 300;
-/// How long a subscription's revocation matters: no node has a decision of an authorizer from before for longer.
+/// How long the revocation of a subscription matters: no node holds an earlier decision of an authorizer for longer.
 const SUBSCRIPTION_S: u64 = super::super::decisions::TTL_MAX.as_secs();
 
-/// What is withdrawn, as it is kept and carried from node to node.
+/// A revocation, as it is stored and sent between nodes.
 ///
-/// Without a topic it is about credentials: sessions with one of them end, and gate 1 refuses it. With a topic it is
-/// about subscriptions: those who are meant leave the topic, and may subscribe again if the gates let them.
+/// Without a topic it covers credentials: sessions with one of them end, and gate 1 refuses the credential. With a
+/// topic it covers subscriptions: the covered clients leave the topic, and may subscribe again if the gates admit them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
-    /// Unique; a node that is told twice acts once. One that a bus event says is the same on every node that reads it.
+    /// Unique; a node that receives it twice acts once. A revocation from a bus event has the same id on every node
+    /// that reads the event.
     pub id: String,
-    /// The user's id. Of every tenant.
+    /// The user's id, in every tenant.
     pub user: Option<String>,
-    /// The credential's own id (`jti`), or what this server calls one that was seen before (`ahead.rs`).
+    /// The credential's own id (`jti`), or this server's name for a credential that was seen before (`ahead.rs`).
     pub token: Option<String>,
     /// The topic.
     pub topic: Option<Topic>,
-    /// Only credentials issued before, in seconds since the Unix epoch, or not saying when. The second after
-    /// [`Revocation::at_unix_s`] means all until now, whatever they say: those that were seen before, too.
+    /// Only credentials issued before this time, in seconds since the Unix epoch, or without a time. The second after
+    /// [`Revocation::at_unix_s`] means all until now, whatever time they have: also those that were seen before.
     pub issued_before: Option<u64>,
     /// For operators; never shown to clients.
     pub reason: Option<String>,
@@ -43,32 +44,32 @@ pub struct Revocation {
     pub until_unix_s: u64,
 }
 
-/// A revocation as somebody asks for it.
+/// A requested revocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RevokeRequest {
-    /// As [`Revocation::user`].
+    /// Like [`Revocation::user`].
     pub user: Option<String>,
-    /// As [`Revocation::token`].
+    /// Like [`Revocation::token`].
     pub token: Option<String>,
-    /// As [`Revocation::topic`], unchecked.
+    /// Like [`Revocation::topic`], unchecked.
     pub topic: Option<String>,
-    /// As [`Revocation::issued_before`].
+    /// Like [`Revocation::issued_before`].
     pub issued_before: Option<u64>,
-    /// As [`Revocation::reason`].
+    /// Like [`Revocation::reason`].
     pub reason: Option<String>,
 }
 
-/// Why a request is no revocation. Safe to tell whoever made it.
+/// Why a request is not a valid revocation. The caller may see it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRevocation {
     /// It names nothing.
     #[error("at least one of `user`, `token` and `topic` is needed")]
     Nothing,
-    /// A text that is empty, or longer than any.
+    /// A text that is empty or too long.
     #[error("`{0}` must be a text of 1 to {TEXT_BYTES_MAX} bytes, without NUL")]
     Text(&'static str),
-    /// No name a topic can have.
+    /// Not a valid topic.
     #[error("`topic` is not a valid topic: {0}")]
     Topic(#[from] crate::protocol::InvalidName),
     /// A pattern of topics.
@@ -79,20 +80,20 @@ pub enum InvalidRevocation {
     /// A time of issue without a user.
     #[error("`issued_before` needs a `user`: it selects this user's credentials")]
     NobodysTime,
-    /// A time of issue that has not come.
+    /// A time of issue in the future.
     #[error("`issued_before` is in the future; give it in seconds since the Unix epoch")]
     Future,
 }
 
-/// A user whom a revocation can reach; `None` when no revocation could name the user or the credential. An issuer whose
-/// clock is ahead by more than clocks are has no say about when: its credentials count as issued before every revocation.
+/// A user that a revocation can cover; `None` if no revocation could name the user or the credential. If an issuer's
+/// clock is too far ahead, its times are ignored: its credentials count as issued before every revocation.
 pub(in crate::flow) fn revocable(mut user: User, now_unix_s: u64) -> Option<User> {
     let can_be_named = is_text(&user.id) && user.token_id.as_deref().is_none_or(is_text);
     user.issued_at = user.issued_at.filter(|at| *at <= now_unix_s.saturating_add(AHEAD_S_MAX));
     can_be_named.then_some(user)
 }
 
-/// A name made of what something says: the same on every node.
+/// A name made from a value: the same on every node.
 pub(super) fn print_of(prefix: &str, says: &Value) -> String {
     let hash = Sha256::digest(says.to_string().as_bytes());
     hash.iter().take(20).fold(prefix.to_owned(), |text, byte| text + &format!("{byte:02x}"))
@@ -107,10 +108,11 @@ fn is_text(text: &str) -> bool {
 }
 
 impl RevokeRequest {
-    /// Makes it a revocation as of now. `kept` is how long one of credentials matters (`auth.revocations_kept`).
+    /// Makes it a revocation as of now. `kept` is how long a revocation of credentials matters
+    /// (`auth.revocations_kept`).
     ///
-    /// All credentials of a user are meant up to now when no time is named. The current second counts as before: a token
-    /// of it may be older than the revocation.
+    /// Without a time it covers all credentials of a user up to now. The current second counts as before: a token from
+    /// this second may be older than the revocation.
     ///
     /// # Errors
     /// [`InvalidRevocation`].
@@ -144,7 +146,7 @@ impl RevokeRequest {
 }
 
 impl Revocation {
-    /// Whether it is about this user's credential, or about a connection without one.
+    /// Whether it covers this user's credential, or a connection without one.
     #[must_use]
     pub fn covers(&self, user: Option<&User>) -> bool {
         let Some(user) = user else { return self.user.is_none() && self.token.is_none() };
@@ -153,20 +155,20 @@ impl Revocation {
             && self.issued_before.is_none_or(|before| user.issued_at.is_none_or(|at| at < before) || self.saw(user))
     }
 
-    /// Whether it withdraws all that a user has, as of when it was made.
+    /// Whether it covers everything that a user has at the time of the revocation.
     pub(super) fn is_of_all_until_now(&self) -> bool {
         let is_of_user = self.user.is_some() && self.token.is_none() && self.topic.is_none();
         is_of_user && self.issued_before == Some(self.at_unix_s.saturating_add(1))
     }
 
-    /// Whether a credential that seems to be issued later than this was made was here before. Of those of its very second
-    /// [`ahead::IssuedAhead`] knows which were.
+    /// Whether a credential with a later time of issue existed before this revocation. For credentials from the very
+    /// same second [`ahead::IssuedAhead`] knows that.
     fn saw(&self, user: &User) -> bool {
         self.is_of_all_until_now() && user.seen_at.is_some_and(|at| at < self.at_unix_s)
     }
 
-    /// The same, said by a bus event: whichever nodes take it across, and however often, it is one revocation. What it is
-    /// about stands in the name, too: a source that gives two events one id revokes twice.
+    /// The same, as a bus event requests it: whichever nodes take the event across, and however often, it is one
+    /// revocation. Its content is a part of its id, too: a source that uses one id for two events revokes twice.
     #[must_use]
     pub(in crate::flow) fn said_by(self, event: &BusEvent, rule: &RuleId) -> Self {
         let BusEvent { source, id, time, kind, .. } = event;
@@ -174,13 +176,13 @@ impl Revocation {
         Self { id: print_of("event:", &says), ..self }
     }
 
-    /// Whether it withdraws credentials, and not subscriptions.
+    /// Whether it covers credentials, not subscriptions.
     #[must_use]
     pub const fn is_of_credentials(&self) -> bool {
         self.topic.is_none()
     }
 
-    /// Whether it matters no more.
+    /// Whether it does not matter any more.
     #[must_use]
     pub const fn is_over(&self, now_unix_s: u64) -> bool {
         self.until_unix_s <= now_unix_s

@@ -1,4 +1,4 @@
-//! The revocations in force, in memory: gate 1 asks it about every credential and never waits.
+//! The revocations in force, in memory: gate 1 checks every credential against them and never waits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,52 +14,53 @@ use crate::flow::broker::Sending;
 use crate::protocol::{Code, User};
 use crate::telemetry;
 
-/// The revocations in force, and the way to where they are kept.
+/// The revocations in force, and the queue to the task that stores them.
 pub struct Revocations {
     /// Held for look-ups and changes, never across a wait.
     state: RwLock<State>,
-    /// Credentials that revocations know only if they were seen.
+    /// Credentials that revocations cover only if the server has seen them.
     ahead: IssuedAhead,
-    /// Those there may be, and credentials that are remembered (`limits.revocations`).
+    /// The most revocations and remembered credentials (`limits.revocations`).
     max: usize,
-    /// How long one of credentials matters (`auth.revocations_kept`).
+    /// How long a revocation of credentials matters (`auth.revocations_kept`).
     kept: Duration,
-    /// Whether those made before this process began are known.
+    /// Whether the revocations from before this process are loaded.
     loaded: AtomicBool,
-    /// `None` when nothing is kept.
+    /// `None` if nothing is stored.
     to_keep: Option<mpsc::Sender<ToKeep>>,
-    /// Until the task that keeps them takes it.
+    /// Until the task that stores them takes it.
     keeper: Mutex<Option<mpsc::Receiver<ToKeep>>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// All there are by id, each until when it matters.
+    /// All revocations by id, with the time until which each matters.
     known: HashMap<String, u64>,
-    /// Those of credentials that name a user, by user.
+    /// Revocations of credentials that name a user, by user.
     by_user: HashMap<String, Vec<Arc<Revocation>>>,
-    /// Those of credentials that name a token alone.
+    /// Revocations of credentials that name only a token.
     by_token: HashMap<String, Vec<Arc<Revocation>>>,
 }
 
 impl Revocations {
-    /// None in force, and none kept: for a server without a store.
+    /// No revocations, and none are stored: for a server without a store.
     #[must_use]
     pub fn unkept(max: usize, kept: Duration) -> Self {
         let (state, ahead, loaded) = (RwLock::default(), IssuedAhead::default(), AtomicBool::new(true));
         Self { state, ahead, max, kept, loaded, to_keep: None, keeper: Mutex::new(None) }
     }
 
-    /// None in force until [`Keeper::run`] has loaded those that are kept: credentials are refused `unavailable` so long.
+    /// No revocations until [`Keeper::run`] has loaded the stored ones: until then credentials are refused with
+    /// `unavailable`.
     #[must_use]
     pub fn kept(max: usize, kept: Duration) -> Self {
-        // All there may be: a node that starts late hears at once of every one that other nodes made.
+        // Room for all of them: a node that starts late receives all revocations of other nodes at once.
         let (sender, receiver) = mpsc::channel(max.clamp(1, Semaphore::MAX_PERMITS));
         let loaded = AtomicBool::new(false);
         Self { loaded, to_keep: Some(sender), keeper: Mutex::new(Some(receiver)), ..Self::unkept(max, kept) }
     }
 
-    /// The task that keeps them in `store`; `None` when there is one already, or nothing is kept.
+    /// The task that stores them in `store`; `None` if there is one already, or nothing is stored.
     #[must_use]
     pub fn keeper(&self, store: Arc<dyn RevocationStore>) -> Option<Keeper> {
         self.keeper.lock().take().map(|receiver| Keeper::new(store, receiver))
@@ -71,7 +72,7 @@ impl Revocations {
         self.kept
     }
 
-    /// Whether those made before this process began are known.
+    /// Whether the revocations from before this process are loaded.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
         self.loaded.load(Ordering::Acquire)
@@ -81,27 +82,27 @@ impl Revocations {
         self.loaded.store(true, Ordering::Release);
     }
 
-    /// Whether there is room for one more, here and on the way to where they are kept.
+    /// Whether there is room for one more, in force and in the queue to the store.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.state.read().known.len() < self.max && self.to_keep.as_ref().is_none_or(|queue| queue.capacity() > 0)
     }
 
-    /// The same user, with when the credential was first seen here where its issuer's clock is ahead. To be called before
-    /// [`Revocations::judge`]: a revocation that does not find it remembered is found by that.
+    /// The same user, with the time when the credential was first seen here, if its issuer's clock is ahead. Call it
+    /// before [`Revocations::judge`]: a concurrent revocation that misses the remembered credential is found there.
     pub(in crate::flow) fn seen(&self, user: User, now_unix_s: u64) -> User {
         User { seen_at: self.ahead.see(&user, now_unix_s, self.max), ..user }
     }
 
-    /// What a revocation is about besides, because it was seen before it.
+    /// The further credentials that a revocation covers, because they were seen before it.
     pub(super) fn seen_before(&self, revocation: &Revocation) -> Vec<Revocation> {
         self.ahead.seen_before(revocation)
     }
 
-    /// Gate 1's question about a credential that is good otherwise.
+    /// Gate 1's check of a credential that is valid otherwise.
     ///
     /// # Errors
-    /// `token_revoked`; `unavailable` while it is not known.
+    /// `token_revoked`; `unavailable` until the revocations are loaded.
     pub fn judge(&self, user: &User, now_unix_s: u64) -> Result<(), Code> {
         if !self.is_loaded() {
             return Err(Code::Unavailable);
@@ -114,7 +115,7 @@ impl Revocations {
         if is_revoked { Err(Code::TokenRevoked) } else { Ok(()) }
     }
 
-    /// Puts one in force. False when it is already, or matters no more.
+    /// Puts a revocation in force. `false` if it is in force already, or does not matter any more.
     pub(in crate::flow) fn take(&self, revocation: &Arc<Revocation>, now_unix_s: u64) -> bool {
         if revocation.is_over(now_unix_s) {
             return false;
@@ -137,8 +138,8 @@ impl Revocations {
         true
     }
 
-    /// Hands one to where they are kept, with the first try to tell other nodes; the receiver hears what became of it.
-    /// Nothing is waited for.
+    /// Passes a revocation on to be stored, with the first attempt to send it to other nodes; the receiver gets the
+    /// result. Does not wait.
     pub(in crate::flow) fn keep(
         &self,
         revocation: &Arc<Revocation>,
@@ -158,7 +159,7 @@ impl Revocations {
         hears
     }
 
-    /// Forgets those that matter no more.
+    /// Removes the revocations that do not matter any more.
     pub(in crate::flow) fn sweep(&self, now_unix_s: u64) {
         self.ahead.sweep(now_unix_s);
         let mut state = self.state.write();
@@ -174,7 +175,7 @@ impl Revocations {
     }
 }
 
-/// Whether all that the older one refuses, and for as long, the newer one of the same user or token refuses too.
+/// Whether the newer revocation of the same user or token refuses everything that the older one refuses, for as long.
 fn is_contained(older: &Revocation, newer: &Revocation) -> bool {
     let refuses_more = match (older.issued_before, newer.issued_before) {
         (_, None) => true,
@@ -183,7 +184,7 @@ fn is_contained(older: &Revocation, newer: &Revocation) -> bool {
     };
     let is_as_wide = (newer.user.is_none() || older.user == newer.user)
         && (newer.token.is_none() || older.token == newer.token)
-        // What it saw before it says nothing of what was seen before the older one.
+        // The credentials that it saw say nothing about those that were seen before the older one.
         && !(older.is_of_all_until_now() && newer.issued_before.is_some() && !newer.is_of_all_until_now());
     refuses_more && older.until_unix_s <= newer.until_unix_s && is_as_wide
 }

@@ -1,4 +1,4 @@
-//! Builds plugins again when their source changes. The ordinary reload swaps what comes of it.
+//! Builds plugins again when their source changes. The ordinary reload swaps the result in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,30 +25,30 @@ const QUIET_MAX: Duration = Duration::from_secs(2);
 /// Most builds at once: a toolchain uses several cores by itself.
 const BUILDS_MAX: usize = 4;
 
-/// Builds what is due. What changes during a build is built after it, so the newest source wins.
+/// Builds the plugins that are due. A change during a build is built after it, so the newest source wins.
 pub(super) struct Rebuilder {
     plugins: PathBuf,
     watcher: Watcher,
     changes: Receiver<()>,
-    /// The digest of the sources from which each plugin was last built, well or not.
+    /// The digest of the sources from which each plugin was last built, successfully or not.
     tried: BTreeMap<String, String>,
 }
 
-/// A plugin to be built.
+/// A plugin to build.
 struct Due {
     plugin: PluginDirectory,
-    /// Of its sources.
+    /// The digest of its sources.
     digest: String,
 }
 
 impl Rebuilder {
-    /// Watches, and builds every plugin whose component is not what its sources make. One that fails is told, and leaves
-    /// the others.
+    /// Watches the sources, and builds every plugin whose component was not built from its present sources. A failed
+    /// build is reported and does not stop the others.
     ///
     /// # Errors
-    /// That the directory of the plugins cannot be read.
+    /// If the directory of the plugins cannot be read.
     pub(super) fn start(plugins: PathBuf) -> Result<Self, Failure> {
-        // One change waiting says as much as many.
+        // One waiting change says as much as many.
         let (sender, changes) = sync_channel(1);
         let watcher = Watcher::calling(move |_changed| {
             let _ = sender.try_send(());
@@ -59,13 +59,13 @@ impl Rebuilder {
         Ok(rebuilder)
     }
 
-    /// Goes on until the process ends: on a thread of its own, which a build may block. `changed` is told of every
-    /// build that ended.
+    /// Runs until the process ends, on its own thread, which a build may block. `changed` is notified of every finished
+    /// build.
     pub(super) fn spawn(mut self, changed: mpsc::Sender<()>) -> std::io::Result<()> {
         let work = move || {
             while self.settled() {
                 let built = || {
-                    // Full: it is told already.
+                    // If it is full, the receiver knows already.
                     let _ = changed.try_send(());
                 };
                 while self.round(&built) {}
@@ -89,7 +89,7 @@ impl Rebuilder {
         }
     }
 
-    /// Builds what is due, side by side; `true` when something was built, well or not.
+    /// Builds the due plugins in parallel; `true` if any was built, successfully or not.
     fn round(&mut self, built: &(dyn Fn() + Sync)) -> bool {
         self.watch();
         let due = self.due();
@@ -105,7 +105,7 @@ impl Rebuilder {
             }
         };
         thread::scope(|scope| {
-            // One of them is this thread.
+            // This thread is one of them.
             for _ in 1..at_once.min(count) {
                 scope.spawn(work);
             }
@@ -114,10 +114,11 @@ impl Rebuilder {
         count > 0
     }
 
-    /// The plugins whose component is not what their sources make, and which were not tried with these sources.
+    /// The plugins whose component was not built from their present sources, and that were not tried with these
+    /// sources.
     fn due(&self) -> Vec<Due> {
         let due = |plugin: PluginDirectory| {
-            // A mistake in plugin.yaml is told by the reload.
+            // The reload reports errors in plugin.yaml.
             let sources = plugin_sources(&plugin)?;
             let digest = self.digest(&sources);
             let was_tried = self.tried.get(&plugin.name) == Some(&digest);
@@ -127,7 +128,7 @@ impl Rebuilder {
         self.all().into_iter().filter_map(due).collect()
     }
 
-    /// Of what a plugin is built from: of everything, as long as that is not known.
+    /// The digest of a plugin's sources, as far as they are known.
     fn digest(&self, sources: &Sources) -> String {
         if sources.is_complete() {
             return sources.digest();
@@ -139,7 +140,7 @@ impl Rebuilder {
         format!("{:x}", hash.finalize())
     }
 
-    /// Follows every directory that holds a source, and those where a plugin may appear.
+    /// Watches every directory with a source, and those where a plugin may appear.
     fn watch(&self) {
         let mut directories = BTreeSet::from([self.plugins.clone()]);
         let entries = fs::read_dir(&self.plugins).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -151,12 +152,13 @@ impl Rebuilder {
     }
 
     fn all(&self) -> Vec<PluginDirectory> {
-        // A directory that cannot be read is told by the reload.
+        // The reload reports a directory that cannot be read.
         all_plugins(&self.plugins).unwrap_or_default()
     }
 }
 
-/// Builds a plugin and says what became of it; beside others with its name before each line of its toolchain.
+/// Builds a plugin and prints the result; if others are built at the same time, with its name in front of each line of
+/// its toolchain.
 fn build(plugin: &PluginDirectory, is_beside_others: bool) {
     let named = |line: &str| complain(&format!("{}: {line}\n", plugin.name));
     let words = if is_beside_others { Words::Lines(&named) } else { Words::Through };

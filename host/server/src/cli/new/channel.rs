@@ -17,7 +17,7 @@ use tidegate_core::channels::{self, Sources, Template, judge_examples};
 use tidegate_core::config::{SourceFile, parse_yaml};
 use tidegate_core::protocol::Generation;
 
-/// The length of a feature's name, in characters: it is a file's.
+/// The longest name of a feature, in characters, because it becomes the name of a file.
 const FEATURE_CHARS_MAX: usize = 64;
 
 #[derive(Debug, Args)]
@@ -50,7 +50,7 @@ impl Channel {
         let template = self.template()?;
         let scope = Scope::parse(&self.scope, &template)?;
         let (directory, sources) = self.load.channel_sources(plugins)?;
-        // Mistakes that are there already would be told as if this had made them.
+        // Existing errors would look as if this command had caused them.
         let catalog = channels::compile(&sources, Generation(1)).map_err(Failure::Mistakes)?;
         if let Some(declared) = catalog.channels().find(|channel| channel.template == template) {
             let what = format!("channel `{template}` exists already, in feature `{}`", declared.feature);
@@ -136,7 +136,7 @@ fn appended(source: &Arc<SourceFile>, entry: &str) -> Result<String, Failure> {
     let next = before.entries().iter().map(|entry| entry.key_place.line).filter(|line| *line > at.key_place.line).min();
     let lines: Vec<&str> = source.text.lines().collect();
     let mut end = next.map_or(lines.len(), |line| line - 1);
-    // Comments and empty lines before that key are the key's; at the end of the file they are the channels'.
+    // Comments and empty lines before that key belong to the key; at the end of the file they belong to the channels.
     let is_blank = |line: &str| line.trim().is_empty() || (next.is_some() && line.starts_with('#'));
     while end > at.key_place.line && is_blank(lines[end - 1]) {
         end -= 1;
@@ -194,7 +194,7 @@ impl Plan {
         let written = self.write_all(&mut made);
         if written.is_err() {
             for path in made {
-                // What cannot be removed is found by whoever looks at the mistake told.
+                // A file that cannot be removed is found by whoever reads the reported error.
                 let _ = fs::remove_file(path);
             }
         }
@@ -209,7 +209,7 @@ impl Plan {
         if self.is_new {
             return create(&self.manifest, &self.text);
         }
-        // In one step, so that a server that watches sees the one or the other.
+        // In one step, so that a watching server sees either the old file or the new one.
         let beside = self.manifest.with_extension("yaml.new");
         let replaced = fs::write(&beside, &self.text).and_then(|()| fs::rename(&beside, &self.manifest));
         replaced.map_err(|source| failed(&self.manifest, source))

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use super::super::failure::Failure;
 use tidegate_core::channels::Template;
 
-/// What is kept of a channel's name in a file's, in bytes: file systems take 255, and editors add to them.
+/// How much of a channel's name goes into a file's name, in bytes: file systems allow 255, and editors add to them.
 const FILE_NAME_BYTES_MAX: usize = 180;
-/// What makes editors complete a manifest.
+/// The comment with which editors complete a manifest.
 pub(super) const EDITORS: &str = "# yaml-language-server: $schema=channel.schema.json\n";
-/// The user of the examples, and one who is somebody else.
+/// The user of the examples, and another user.
 const USERS: [&str; 2] = ["alice", "mallory"];
 
 /// Who may join.
@@ -28,7 +28,7 @@ impl Scope {
     /// Reads `public`, `authenticated`, `role:editor`, `roles:editor,admin`, `user:userId`.
     ///
     /// # Errors
-    /// [`Failure::New`] saying what the scopes are, or the params that there are.
+    /// [`Failure::New`] naming the possible scopes, or the existing params.
     pub(super) fn parse(text: &str, template: &Template) -> Result<Self, Failure> {
         let wrong = |hint: &str| Failure::New { what: format!("`{text}` is not a valid scope"), hint: hint.to_owned() };
         let is_role =
@@ -53,7 +53,7 @@ impl Scope {
         }
     }
 
-    /// As a manifest writes it.
+    /// The scope as a manifest writes it.
     fn in_yaml(&self) -> String {
         let quoted = |role: &String| Value::from(role.as_str()).to_string();
         match self {
@@ -67,7 +67,7 @@ impl Scope {
         }
     }
 
-    /// Whom it admits and whom not.
+    /// Users that it admits and refuses.
     fn examples(&self) -> Value {
         let [alice, mallory] = USERS.map(|id| json!({ "id": id }));
         match self {
@@ -82,8 +82,8 @@ impl Scope {
     }
 }
 
-/// `vault.{vaultId}` as `vault-vaultId`: what the files of a channel are called. A name that is longer than a file's may
-/// be is cut, and told from others that begin so by a hash.
+/// `vault.{vaultId}` as `vault-vaultId`: the name of a channel's files. A name that is too long is cut, and a hash
+/// distinguishes it from others with the same beginning.
 pub(super) fn file_name(template: &Template) -> String {
     let name = template.as_str().replace('.', "-").replace(['{', '}'], "");
     // A template is ASCII.
@@ -100,13 +100,13 @@ pub(super) fn file_name(template: &Template) -> String {
 /// The lines of a manifest.
 pub(super) fn manifest_entry(template: &Template, scope: &Scope, schema: &str) -> String {
     let name = template.as_str();
-    // What begins otherwise may mean something to YAML.
+    // Other beginnings may have a meaning in YAML.
     let is_plain = name.starts_with(|first: char| first.is_ascii_alphabetic());
     let key = if is_plain { name.to_owned() } else { format!("'{name}'") };
     format!("  {key}:\n    scope: {}\n    payload: {{ $ref: {schema} }}\n", scope.in_yaml())
 }
 
-/// A schema to begin with: one text, nothing else.
+/// A first schema: an object with one text.
 pub(super) fn schema(template: &Template) -> String {
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -119,7 +119,7 @@ pub(super) fn schema(template: &Template) -> String {
     format!("{schema:#}\n")
 }
 
-/// Examples to begin with: of the scope, and of that schema.
+/// First examples: of the scope, and of that schema.
 pub(super) fn examples(template: &Template, scope: &Scope) -> String {
     let topic = template.as_str().split('.').map(|segment| match segment.strip_prefix('{') {
         Some(param) if *scope == Scope::User(param.trim_end_matches('}').to_owned()) => USERS[0],

@@ -141,13 +141,13 @@ pub(super) fn files(language: Language, kind: Kind, name: &str, typed: Option<&T
     }
     files.extend(typed.into_iter().flat_map(|typed| typed.files.clone()));
     for (from, to) in sdk {
-        // What is left of the path to the contract leads into the project's own copy of it.
+        // The rest of the path to the contract leads into the project's own copy of it.
         files.extend(below(from).map(|(path, text)| (format!("{to}{path}"), text.replace(CONTRACT.0, CONTRACT.1))));
     }
     let contract = below("wit/").filter(|(path, _)| path.ends_with(".wit"));
     files.extend(contract.map(|(path, text)| (format!("sdk/wit/{path}"), text.to_owned())));
     if language == Language::Rust {
-        // The versions that the SDK is tested with; cargo leaves out what the project does not need.
+        // The versions that the SDK is tested with; cargo ignores what the project does not need.
         files.push(("Cargo.lock".to_owned(), repository_file("plugins/Cargo.lock").to_owned()));
     }
     files.sort();
@@ -180,7 +180,7 @@ mod tests {
         for language in Language::value_variants() {
             for kind in Kind::value_variants() {
                 let files = files(*language, *kind, "my-plugin", None);
-                // `{{name}}`; Go's own `{{` opens a list of structs.
+                // `{{name}}`; in Go, `{{` also begins a list of structs.
                 let is_name =
                     |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
                 let holds_one = |text: &str| {

@@ -1,5 +1,5 @@
-//! What a plugin for one channel holds beside its template: the types of the channel's payloads, and a golden vector of
-//! the first example of what clients send there.
+//! The additional files of a plugin for one channel: the types of the channel's payloads, and a golden vector from the
+//! first example of a client's message.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::reload;
 use tidegate_core::channels::{self, Catalog};
 use tidegate_core::protocol::{Generation, PluginName};
 
-/// The files of one channel, and the words of its templates.
+/// The files for one channel, and the values for its templates.
 #[derive(Debug)]
 pub(super) struct Typed {
     channel: String,
@@ -46,7 +46,7 @@ impl Typed {
             }
         };
         let (directory, mut sources) = load.channel_sources(plugins)?;
-        // The channel may name its handler before that is there.
+        // The channel may name its handler before the handler exists.
         sources.unloadable.push(PluginName::new(plugin));
         let written = types::written(&sources, types, &[channel.to_owned()])?;
         let named = written.channels.into_iter().find_map(|types| Some((types.payload, types.inbound?)));
@@ -63,17 +63,18 @@ impl Typed {
         Ok(Self { channel: channel.to_owned(), payload, inbound, files })
     }
 
-    /// The text of a template with the channel's words in it.
+    /// The text of a template with the channel's values.
     pub(super) fn fill(&self, text: &str) -> String {
         let text = text.replace("{{channel}}", &self.channel);
         text.replace("{{payload}}", &self.payload).replace("{{inbound}}", &self.inbound)
     }
 }
 
-/// A question of the first example of a message on the channel, and the answer of the template, which is the message.
+/// A vector with the first example of a message on the channel as question, and the answer of the template, which is
+/// the message itself.
 fn vector(directory: &Path, catalog: &Catalog, channel: &str) -> Result<Option<String>, Failure> {
     for file in reload::read_channel_examples(directory).map_err(Failure::Mistakes)? {
-        // What is wrong with an example is told by `check`.
+        // `check` reports errors in examples.
         let Ok(examples) = serde_json::from_str::<Value>(&file.text) else { continue };
         let topic = examples["topic"].as_str().unwrap_or_default();
         let is_of_channel = catalog.resolve(topic).is_some_and(|found| found.channel.template.as_str() == channel);

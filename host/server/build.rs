@@ -20,7 +20,7 @@ const LISTED: [&str; 10] = [
 ];
 /// Directories that are build output, or tests of the SDK itself.
 const LEFT_OUT: [&str; 5] = ["__pycache__", "node_modules", "target", "test", "tests"];
-/// Where tests are part of what is written.
+/// The directory in which tests belong to the written files.
 const TEMPLATES: &str = "plugins/templates";
 
 fn main() -> io::Result<()> {

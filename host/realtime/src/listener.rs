@@ -251,7 +251,7 @@ mod tests {
         ListenerLimits::new(&Limits::default(), connections_max)
     }
 
-    /// What is answered to what is written, to the end of the connection.
+    /// The answer to the written bytes, to the end of the connection.
     async fn exchange(written: &str) -> String {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap();

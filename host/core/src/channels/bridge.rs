@@ -20,7 +20,7 @@ pub struct BridgeTable {
     prefixes: HashMap<String, Vec<usize>>,
 }
 
-/// The identity of a rule across reloads: its `on`, and its `to`, its `revoke` or what it ends sessions by. Two rules
+/// The identity of a rule across reloads: its `on`, and its `to`, its `revoke` or the key of `end_sessions`. Two rules
 /// of a table never share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct RuleId {

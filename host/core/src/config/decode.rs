@@ -23,15 +23,14 @@ const STAND_INS: [fn() -> Shape; 5] = [
     || Shape::Map(Vec::new()),
 ];
 
-/// Decodes a tree into a type, adding every mistake to `diagnostics`.
+/// Decodes a tree into a type, and adds every error to `diagnostics`.
 ///
-/// A value that comes with new diagnostics was mended: it serves for finding further mistakes and for nothing else.
-/// `None` when nothing could be mended. The type should `deny_unknown_fields` and avoid `flatten` and `untagged`,
-/// which lose the path of a mistake.
+/// A value that comes with new diagnostics was repaired: use it only to find further errors. `None` if nothing could be
+/// repaired. The type should `deny_unknown_fields` and avoid `flatten` and `untagged`, which lose the path of an error.
 ///
-/// Every key has something behind it. What may be left out is left out: a `null` is a value for `Value`, which takes
-/// anything, and for [`OrNull`](super::OrNull); nothing at all is a value for no type. Of what is
-/// [`IgnoredAny`](serde::de::IgnoredAny) only that is asked here.
+/// Every key must have a value, and an optional key is left out. Only `Value`, which accepts anything, and
+/// [`OrNull`](super::OrNull) accept a `null`; no type accepts a missing value. For
+/// [`IgnoredAny`](serde::de::IgnoredAny) only this is checked.
 ///
 /// ```
 /// use std::sync::Arc;

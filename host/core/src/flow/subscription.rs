@@ -15,7 +15,7 @@ use super::subscribe::Joined;
 use super::{Gates, Session};
 use crate::protocol::{Code, Refusal, SubscribeReceipt, SubscribeRequest, Topic};
 
-/// One connection as the gates see it: its session, and what follows from the topics that the session holds.
+/// One connection for the gates: its session, and the effects of the topics that the session holds.
 pub trait Membership: Sync {
     /// Its session.
     fn session(&self) -> &Session;

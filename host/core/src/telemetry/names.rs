@@ -11,7 +11,7 @@ pub(super) enum Kind {
     Seconds,
 }
 
-/// One metric: its name, what it is, and its `# HELP`.
+/// One metric: its name, its kind, and its `# HELP`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Metric {
     pub(super) name: &'static str,

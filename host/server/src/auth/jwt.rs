@@ -188,7 +188,7 @@ mod tests {
     const NOW: u64 = 1_000_000;
     const SECRET: &str = "a secret of sixty-four bytes, which is enough for every algorithm";
 
-    /// Nothing is asked.
+    /// A client that sends nothing.
     struct NoHttp;
 
     #[async_trait]

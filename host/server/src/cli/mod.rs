@@ -95,7 +95,7 @@ pub fn run() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are no mistake; clap writes them to stdout.
+            // Help and version are not errors; clap writes them to stdout.
             let _ = error.print();
             return u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
         }

@@ -221,7 +221,7 @@ mod tests {
     /// Longer than anything takes; a test that runs into it has found a hang.
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// Watches as many directories as there are watches, and never tells.
+    /// Accepts as many watches as the system has, and never reports a change.
     struct Silent {
         watches: usize,
     }
@@ -248,7 +248,7 @@ mod tests {
         }
     }
 
-    /// A watcher of a system that is asked with `ask`, and the changes it tells of.
+    /// A watcher of a system that `ask` stands for, and the changes that it reports.
     fn watcher(
         ask: impl Fn(Arc<Changed>) -> notify::Result<Box<dyn notify::Watcher + Send>> + Send + Sync + 'static,
     ) -> (Watcher, Receiver<Vec<PathBuf>>) {
@@ -262,7 +262,7 @@ mod tests {
         notify::Error::io(std::io::Error::from_raw_os_error(EMFILE))
     }
 
-    /// Waits until a change of this file was told of.
+    /// Waits until a change of this file was reported.
     fn await_change(changes: &Receiver<Vec<PathBuf>>, path: &PathBuf) {
         while !changes.recv_timeout(PATIENCE).unwrap().contains(path) {}
     }

@@ -14,8 +14,7 @@ use super::scripts::COUNT_TTL;
 use tidegate_core::protocol::Topic;
 use tidegate_core::telemetry;
 
-/// Most subscribers that wait for one topic. Beyond that number one of them is told that it is ready, and all of them
-/// ask again.
+/// Most subscribers that wait for one topic. Beyond that number one of them is released, and all of them check again.
 const WAITERS_KEPT: usize = 64;
 
 /// The topics.

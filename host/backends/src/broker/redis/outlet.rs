@@ -209,7 +209,7 @@ impl Outlet {
     /// Sends the gathered commands, a limited number of bytes at a time.
     async fn say_all(&self, link: &mut MultiplexedConnection, orders: &mut Vec<Order>) -> Result<(), Lost> {
         let now = Instant::now();
-        // Callers that waited too long were told already that it was not sent.
+        // Callers that waited too long know already that it was not sent.
         let (orders, late): (Vec<_>, Vec<_>) = orders.drain(..).partition(|order| order.until > now);
         self.owe(late);
         let mut orders = VecDeque::from(orders);

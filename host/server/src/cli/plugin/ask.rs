@@ -88,7 +88,7 @@ impl Asked {
         list: &str,
         ask: impl FnOnce(&ureq::Agent, &str) -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<Value, Failure> {
-        // No proxy: it is asked beside the server, where a proxy would not know the way.
+        // No proxy: the command runs on the server's machine, where a proxy would not know the way.
         let config =
             ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
         let agent: ureq::Agent = config.build().into();

@@ -122,7 +122,7 @@ fn build(plugin: &PluginDirectory, words: Words<'_>) -> Result<Built, Failure> {
     let started = Instant::now();
     let before = sources(plugin, &manifest).map(|sources| (sources.digest(), sources));
     let report = run(plugin, &manifest, words).map_err(|source| Failure::Build { plugin: name.clone(), source })?;
-    // Cargo tells only now what it read; of what was saved meanwhile nobody knows whether it was.
+    // Cargo lists only now what it read; a file saved meanwhile may or may not be in the build.
     if let (Some((digest, before)), Some(now)) = (before, sources(plugin, &manifest))
         && now.is_complete()
         && before.digest() == digest

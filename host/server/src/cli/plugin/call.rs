@@ -237,7 +237,7 @@ fn kept(file: &Path) -> Result<Arc<SqliteStore>, Failure> {
 fn read(input: &str) -> Result<SourceFile, Failure> {
     let path = if input == "-" { "stdin" } else { input }.to_owned();
     let mut text = String::new();
-    // One byte more than is taken shows that there is more.
+    // One byte more than allowed shows that there is more.
     let read = if input == "-" {
         std::io::stdin().lock().take(INPUT_BYTES_MAX + 1).read_to_string(&mut text)
     } else {
@@ -360,7 +360,8 @@ impl Compared {
         match &self.different {
             None => format!("fresh   {} calls: a fresh instance answers like a reused one\n", self.calls),
             Some((call, found)) => {
-                // The answer of the reused instance differs from the fresh one's, which is what is expected.
+                // The answer of the reused instance differs from the fresh one's; that of the fresh one is the expected
+                // answer.
                 let found = found.iter().map(|line| format!("          {line}\n")).collect::<String>();
                 let said =
                     format!("differs call {call}: a reused instance answers differently from a fresh one:\n{found}");

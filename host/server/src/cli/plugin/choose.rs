@@ -173,16 +173,15 @@ fn engine(services: Services) -> Result<PluginHost, Failure> {
     PluginHost::with_services(settings, services).map_err(|error| Failure::App(error.into()))
 }
 
-/// Where the server of this configuration keeps what it compiled; without a configuration, where this user's is kept.
+/// Where the server of this configuration stores compiled plugins; without a configuration, this user's cache.
 pub(super) fn cache(load: &Load) -> Option<PathBuf> {
     CompileSettings::cache_place(load.places().ok().and_then(|places| places.plugin_cache))
 }
 
-/// The engine of a command that tells what compiling costs: as the server does it, in a child with limits, and from no
-/// cache.
+/// The engine of a command that measures compiling: as in the server, in a child with limits, but without a cache.
 ///
 /// # Errors
-/// As [`host`].
+/// Like [`host`].
 pub(super) fn inspecting_host() -> Result<PluginHost, Failure> {
     host(Services::in_memory(), None, Effort::Full)
 }

@@ -30,7 +30,7 @@ impl Inspect {
     pub(super) async fn run(self, plugins: &mut Option<PathBuf>) -> Result<Answer, Failure> {
         let host = choose::inspecting_host()?;
         let path = Path::new(&self.what);
-        // A name has no extension, and a directory is no file.
+        // A plugin's name has no extension, and a directory is not a file.
         let is_file = path.extension().is_some_and(|extension| extension == "wasm") || path.is_file();
         let inspected = if is_file {
             let read = reload::read_component_file(path);
@@ -82,7 +82,7 @@ fn text(inspection: &Inspection) -> String {
         let memory = format!("{} of memory, made in {fresh}, the first in {first}", bytes(memory_bytes));
         rows.push(["instance".to_owned(), memory]);
     }
-    // WASI's many interfaces are one thing to whoever asks: nothing is behind any of them.
+    // WASI's many interfaces are shown as one: all of them are empty.
     let (wasi, ours): (Vec<_>, Vec<_>) =
         inspection.imports.iter().partition(|(_, standing)| *standing == Standing::Empty);
     let mut imports = vec![["IMPORT", "GRANT"].map(str::to_owned)];

@@ -68,7 +68,7 @@ pub(crate) const HOMES: [(&str, &[&str]); 29] = [
         "rustix",
         &[
             "wasm/compile/",
-            "wasm/room.rs",
+            "wasm/run/cpu_turns.rs",
             "backends/store/sqlite/dry.rs",
             "server/app/descriptors.rs",
             "realtime/listener.rs",

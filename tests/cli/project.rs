@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 use tidegate_core::config::SourceFile;
-use tidegate_wasm::{Digest, Fingerprint, Words, build, ensure_wasm_target, read_manifest};
+use tidegate_wasm::{BuildOutput, Digest, Fingerprint, build, ensure_wasm_target, read_manifest};
 
 const CONFIG: &str = "\
 auth:
@@ -138,7 +138,7 @@ impl Project {
         let manifest = read_manifest(&source.into()).unwrap();
         ensure_wasm_target(&directory).unwrap();
         let report =
-            build(&directory, &manifest, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests"), Words::Through)
+            build(&directory, &manifest, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests"), BuildOutput::Inherit)
                 .unwrap();
         let component = std::fs::read(report.component).unwrap();
         // Builds differ from machine to machine, by their paths.

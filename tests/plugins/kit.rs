@@ -8,7 +8,9 @@ use tidegate_core::config::{Diagnostic, SourceFile};
 use tidegate_core::flow::CallContext;
 use tidegate_core::flow::ports::{Action, Answer, AuthorizerCall, Decision, Fault, HandlerCall, Outcome};
 use tidegate_core::protocol::{ConnectionId, Generation, Payload, PluginName, User};
-use tidegate_wasm::{HostSettings, Plugin, PluginHost, PluginSource, Words, build, ensure_wasm_target, read_manifest};
+use tidegate_wasm::{
+    BuildOutput, HostSettings, Plugin, PluginHost, PluginSource, build, ensure_wasm_target, read_manifest,
+};
 
 /// The plugin that misbehaves as its payload says, with grants for some of it.
 pub(crate) const BAD_MANIFEST: &str = "
@@ -35,7 +37,7 @@ fn built(dir: &Path, manifest: &str) -> PluginSource {
     let source = Arc::new(SourceFile { path: "plugin.yaml".to_owned(), text: manifest.to_owned() });
     let read = read_manifest(&source).unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}"));
     ensure_wasm_target(dir).unwrap();
-    let report = build(dir, &read, &target_dir(), Words::Through).unwrap();
+    let report = build(dir, &read, &target_dir(), BuildOutput::Inherit).unwrap();
     let name = dir.file_name().unwrap().to_str().unwrap();
     let component = std::fs::read(&report.component).unwrap();
     PluginSource {

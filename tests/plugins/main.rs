@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod breaker;
+mod bulkhead;
 mod cannot_tell;
 mod compiling;
 mod contract;
@@ -13,16 +14,15 @@ mod granted;
 mod http;
 mod identify;
 mod instances;
+mod inventory;
 mod kinds;
 mod kit;
 mod kv;
 mod loading;
 mod nothing;
-mod proof;
 mod queries;
 mod rollback;
-mod room;
-mod roster;
+mod self_test;
 mod site;
 mod staged;
 mod states;

@@ -58,8 +58,8 @@ async fn what_was_taken_back_is_kept_out_at_the_next_reload_and_after_a_restart_
     let (plugin, reason) = &restarted.kept_out[0];
     assert!(plugin == "bad" && reason.starts_with("rolled back: 10 of 10 calls"), "{reason}");
 
-    assert_eq!(site.roster.clear("kinds").unwrap(), []);
-    let cleared = site.roster.clear("bad").unwrap();
+    assert_eq!(site.inventory.clear("kinds").unwrap(), []);
+    let cleared = site.inventory.clear("bad").unwrap();
     assert_eq!((cleared.len(), cleared[0].state), (1, Quarantined));
     assert_eq!(site.outcome().await, Outcome::Applied(5), "the files are read again by themselves");
     assert_eq!(site.states("bad"), [Active, Standby]);

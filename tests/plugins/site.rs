@@ -9,7 +9,7 @@ use tidegate::reload::{self, Built, Paths, Reloader, Terms, Told, Trigger};
 use tidegate_core::config::{Diagnostic, HumanDuration, Rollback};
 use tidegate_core::flow::ports::{PluginRoster as _, PluginState, PluginStatus};
 use tidegate_core::protocol::{Code, Generation};
-use tidegate_wasm::{HostSettings, PluginHost, PluginSource, Quarantine, Roster};
+use tidegate_wasm::{HostSettings, Inventory, PluginHost, PluginSource, Quarantine};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Site {
     root: TempDir,
     pub(crate) server: Server,
-    pub(crate) roster: Arc<Roster>,
+    pub(crate) inventory: Arc<Inventory>,
     triggers: mpsc::Sender<Trigger>,
     outcomes: mpsc::Receiver<Outcome>,
     shutdown: CancellationToken,
@@ -131,7 +131,7 @@ impl Site {
     }
 
     pub(crate) fn statuses(&self, plugin: &str) -> Vec<PluginStatus> {
-        self.roster.list().into_iter().filter(|status| status.name == plugin).collect()
+        self.inventory.list().into_iter().filter(|status| status.name == plugin).collect()
     }
 
     /// What starts from the files as they are now, on a server of its own.
@@ -183,13 +183,13 @@ impl SiteBuilder {
         let first = first.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
         let server = Server::declaring("feature: none\nchannels: {}\n").start();
         server.gates.replace(first.serving.clone());
-        let roster = Arc::new(Roster::new(host.quarantine().clone()));
-        roster.serve(&first.plugins, Vec::new());
+        let inventory = Arc::new(Inventory::new(host.quarantine().clone()));
+        inventory.serve(&first.plugins, Vec::new());
         let (triggers, triggered) = mpsc::channel(8);
         let (told, outcomes) = mpsc::channel(64);
         let shutdown = CancellationToken::new();
         let gates = server.gates.clone();
-        let reloader = Reloader { paths, host, gates, roster: roster.clone(), rollback, terms };
+        let reloader = Reloader { paths, host, gates, inventory: inventory.clone(), rollback, terms };
         let (on_applied, on_rejected, on_warned) = (told.clone(), told.clone(), told);
         let messages = |mistakes: &[Diagnostic]| mistakes.iter().map(|mistake| mistake.message.clone()).collect();
         let told = Told {
@@ -202,7 +202,7 @@ impl SiteBuilder {
             },
         };
         tokio::spawn(reloader.run(first, triggered, None, shutdown.clone(), told));
-        Site { root, server, roster, triggers, outcomes, shutdown }
+        Site { root, server, inventory, triggers, outcomes, shutdown }
     }
 }
 

@@ -34,8 +34,8 @@ use tidegate_core::protocol::Generation;
 use tidegate_core::telemetry;
 use tidegate_realtime::{ListenerLimits, Realtime};
 use tidegate_wasm::{
-    CompilePlace, CompileSettings, Effort, HostError, HostSettings, KeptOut, PluginHost, Quarantine, Roster, Secrets,
-    Services,
+    CompilePlace, CompileSettings, Effort, HostError, HostSettings, Inventory, KeptOut, PluginHost, Quarantine,
+    Secrets, Services,
 };
 
 /// Most waiting triggers; more of them say nothing new.
@@ -270,14 +270,14 @@ impl Server {
         let draining = CancellationToken::new();
         let upkeep = upkeep.spawn(&draining);
 
-        let roster = Arc::new(Roster::new(host.quarantine().clone()));
-        roster.serve(&first.plugins, Vec::new());
+        let inventory = Arc::new(Inventory::new(host.quarantine().clone()));
+        inventory.serve(&first.plugins, Vec::new());
         let kept_out = first.kept_out.iter().map(KeptOut::status);
-        roster.reject(kept_out.chain(first.rejected.iter().cloned()).collect());
+        inventory.reject(kept_out.chain(first.rejected.iter().cloned()).collect());
         let api_keys = Arc::new(config.api_keys.clone());
         let unread = Unread::default();
         let bus_sources = Arc::new(unread.clone());
-        let plugins = roster.clone();
+        let plugins = inventory.clone();
         let state = http::State { gates: gates.clone(), api_keys, dead_letters, plugins, store, bus_sources };
         let router = realtime.attach(http::router(state), &gates, &config.auth);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
@@ -293,8 +293,8 @@ impl Server {
         let keeper = keeper.map(|keeper| tokio::spawn(keeper.run(gates.clone(), ended.clone())));
         let ready = options.ready.take();
         let rollback = config.rollback.clone();
-        tokio::spawn(sweep_plugins(host.clone(), roster.clone(), config.limits.plugin_drain_max, draining.clone()));
-        let reloader = Reloader { paths: paths(config), host, gates: gates.clone(), roster, rollback, terms };
+        tokio::spawn(sweep_plugins(host.clone(), inventory.clone(), config.limits.plugin_drain_max, draining.clone()));
+        let reloader = Reloader { paths: paths(config), host, gates: gates.clone(), inventory, rollback, terms };
         spawn_reloader(config, reloader, first, &realtime, draining.clone(), options)?;
         tokio::spawn(sweep(gates.clone(), draining.clone()));
         let closing = CancellationToken::new();
@@ -400,14 +400,19 @@ async fn sweep(gates: Arc<Gates>, shutdown: CancellationToken) {
     }
 }
 
-async fn sweep_plugins(host: Arc<PluginHost>, roster: Arc<Roster>, drain_max: Duration, shutdown: CancellationToken) {
+async fn sweep_plugins(
+    host: Arc<PluginHost>,
+    inventory: Arc<Inventory>,
+    drain_max: Duration,
+    shutdown: CancellationToken,
+) {
     let mut ticks = tokio::time::interval(PluginHost::SWEEP_INTERVAL);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        let (host, roster) = (host.clone(), roster.clone());
+        let (host, inventory) = (host.clone(), inventory.clone());
         // Dropping instances frees their memory, which takes time.
         let swept = tokio::task::spawn_blocking(move || {
             host.sweep();
-            roster.sweep(drain_max);
+            inventory.sweep(drain_max);
         });
         let _ = swept.await;
     }

@@ -1,59 +1,36 @@
-//! Plugins: WebAssembly components. They are loaded, called within their limits, and dropped when they fail. The only
-//! home of wasmtime.
+//! Plugins: WebAssembly components, loaded, called within their limits, and dropped when they fail.
+//! The only home of wasmtime.
 //!
-//! A plugin's bytes become a [`Plugin`] through [`PluginHost::load`]; the plugins of a generation are a [`PluginSet`],
-//! which the flow calls. This module reads no files, except for [`build`], for [`Sources`] and for
-//! [`CompileSettings::cache`].
+//! [`PluginHost::load`] makes a [`Plugin`] of the bytes of a component. The plugins of a generation are a
+//! [`PluginSet`], which the flow calls. This crate reads no files except the sources of plugins ([`build`],
+//! [`BuildInputs`]), the cache of [`CompileSettings::cache`] and the list of [`Quarantine`].
 
-mod answer;
-mod breaker;
-mod build;
-mod calls;
-mod census;
 mod compile;
 mod contract;
-mod engine;
-mod exports;
-mod fault;
-mod grants;
-mod guest;
 mod imports;
-mod inspect;
-mod instance;
-mod limits;
-mod load;
+mod kinds;
+mod lifecycle;
 mod manifest;
-mod needs;
-mod output;
+mod mistake;
 mod plugin;
-mod pool;
-mod probation;
-mod proof;
-mod quarantine;
-mod record;
-mod recording;
-mod room;
-mod roster;
+mod run;
 mod set;
-mod sources;
 mod vectors;
-mod versions;
-mod worlds;
+mod version;
 
-pub use build::{BuildError, BuildReport, WASM_TARGET, Words, build, ensure_wasm_target};
-pub use compile::{CompileOrder, CompileOrderError, CompilePlace, CompileSettings, Effort, compile_here};
-pub use imports::{NoDatabase, Secrets, Services, Standing};
-pub use inspect::{Inspection, InstanceCost};
-pub use load::COMPONENT_BYTES_MAX;
+pub use compile::{CompileOrder, CompileOrderError, CompilePlace, CompileSettings, Effort, Needs, compile_here};
+pub use contract::Standing;
+pub use imports::{NoDatabase, Secrets, Services};
+pub use lifecycle::{
+    BuildError, BuildInputs, BuildOutput, BuildReport, COMPONENT_BYTES_MAX, Inspection, InstanceCost, Inventory,
+    KeptOut, Quarantine, Quarantined, WASM_TARGET, build, ensure_wasm_target,
+};
 pub use manifest::{PluginManifest, component_named, manifest_schema, read_manifest};
-pub use needs::Needs;
-pub use plugin::{Digest, Fingerprint, Plugin};
-pub use quarantine::{KeptOut, Quarantine, Quarantined};
-pub use recording::{HttpSeen, Recorded, recorded};
-pub use roster::Roster;
+pub use plugin::Plugin;
+pub use run::recording::{HttpSeen, Recorded, recorded};
 pub use set::PluginSet;
-pub use sources::Sources;
 pub use vectors::{Asked, ContextFile, UserFile, Vector, differences};
+pub use version::{Digest, Fingerprint};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,21 +38,20 @@ use std::time::Duration;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use compile::Compiler;
-use guest::Guest;
-use pool::Slots;
+use compile::{Compiler, engine};
+use run::{Guest, SWEEP_INTERVAL, Slots};
 use tidegate_core::config::{Limits, SourceFile};
 use tidegate_core::protocol::PluginName;
 
 /// The settings of the plugin host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostSettings {
-    /// Live instances of all plugins together, working or resting. Default 512. A call that finds no free instance
-    /// waits as long as its plugin's `limits.wall`; then it is a fault of kind `overloaded`.
+    /// Most live instances of all plugins together, busy or resting. Default 512. A call that finds none free waits at
+    /// most `limits.wall` of its plugin; then it ends as a fault of kind `overloaded`.
     pub instances_max: u32,
-    /// How many of those are reserved for authorizers; at least one is for all other kinds. Default: one in eight.
+    /// How many of those only authorizers may have; at least one remains for all others. Default: one in eight.
     pub authorizer_instances: Option<u32>,
-    /// How long all golden vectors of one plugin may take together before it serves. Default 10 s.
+    /// How long the self-test of a plugin may take: all its golden vectors together. Default 10 s.
     pub self_test_max: Duration,
 }
 
@@ -97,7 +73,7 @@ impl From<&Limits> for HostSettings {
     }
 }
 
-/// Loads plugins. There is one in a process: it owns the engine.
+/// Loads plugins. A process has one, because it owns the engine.
 pub struct PluginHost {
     engine: Engine,
     linker: Linker<Guest>,
@@ -109,7 +85,7 @@ pub struct PluginHost {
     shows_inputs: bool,
 }
 
-/// A plugin as read from its directory.
+/// The files of a plugin.
 #[derive(Debug, Clone)]
 pub struct PluginSource {
     /// The directory's name.
@@ -120,14 +96,14 @@ pub struct PluginSource {
     pub component_path: String,
     /// The component.
     pub component: Vec<u8>,
-    /// Its golden vectors: it serves only if it passes them. Empty if they do not matter.
+    /// Its golden vectors. It serves only if it answers them as expected. Empty to skip the self-test.
     pub vectors: Vec<Arc<SourceFile>>,
 }
 
 impl PluginSource {
-    /// The same without its golden vectors: it loads whether it passes them or not.
+    /// The same without golden vectors, to load it without the self-test.
     #[must_use]
-    pub fn unproven(self) -> Self {
+    pub fn without_vectors(self) -> Self {
         Self { vectors: Vec::new(), ..self }
     }
 }
@@ -152,7 +128,7 @@ impl PluginHost {
     /// [`HostError`] when this machine cannot run WebAssembly, or the thread of the clock cannot be started.
     pub fn with_services(settings: HostSettings, services: Services) -> Result<Self, HostError> {
         let engine = engine::build(settings.instances_max)?;
-        let linker = load::linker(&engine)?;
+        let linker = lifecycle::linker(&engine)?;
         let compiler = Compiler::new(CompileSettings::default(), &engine);
         let slots = Arc::new(Slots::new(settings.instances_max, settings.authorizer_instances));
         let quarantine = Arc::new(Quarantine::default());
@@ -160,35 +136,34 @@ impl PluginHost {
         Ok(Self { engine, linker, slots, compiler, services, self_test_max, quarantine, shows_inputs: false })
     }
 
-    /// The same host, but it logs the beginning of the message that caused a plugin's fault. The message comes from a
-    /// client, so this is only for developers of plugins.
+    /// The same host, but a log line about a fault shows the beginning of the message that caused it. Only for
+    /// development: the message is private to a client.
     #[must_use]
     pub fn showing_inputs(self) -> Self {
         Self { shows_inputs: true, ..self }
     }
 
-    /// The same host, but it does not load these versions.
+    /// The same host, which does not load quarantined versions.
     #[must_use]
     pub fn refusing(self, quarantine: Arc<Quarantine>) -> Self {
         Self { quarantine, ..self }
     }
 
-    /// How often to call [`PluginHost::sweep`].
-    pub const SWEEP_INTERVAL: Duration = pool::SWEEP_INTERVAL;
+    /// The time between two calls of [`PluginHost::sweep`].
+    pub const SWEEP_INTERVAL: Duration = SWEEP_INTERVAL;
 
-    /// Drops the instances that rested too long (`instances.idle`), and reports the number of instances to the metrics.
-    /// Blocks for that time.
+    /// Drops the instances that rested too long (`instances.idle`), and updates the metrics of instances. Blocks.
     pub fn sweep(&self) {
         self.slots.sweep();
     }
 
-    /// The versions that it does not load.
+    /// The quarantined versions.
     #[must_use]
     pub const fn quarantine(&self) -> &Arc<Quarantine> {
         &self.quarantine
     }
 
-    /// The same host with these settings for compiling.
+    /// The same host with these settings of the compiler.
     #[must_use]
     pub fn compiling(self, settings: CompileSettings) -> Self {
         let compiler = Compiler::new(settings, &self.engine);

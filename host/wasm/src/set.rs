@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::Plugin;
+use crate::plugin::Plugin;
 use tidegate_core::channels::PluginKinds;
 use tidegate_core::flow::CallContext;
 use tidegate_core::flow::ports::{
@@ -15,42 +15,32 @@ use tidegate_core::flow::ports::{
 use tidegate_core::protocol::{Payload, PluginName};
 use tidegate_core::telemetry;
 
-/// Plugins by name. Immutable: the next generation has its own set, which shares the unchanged plugins.
+/// Plugins by name. Immutable: the next generation has its own set, which shares the plugins that did not change.
 #[derive(Debug, Default, Clone)]
-pub struct PluginSet(BTreeMap<PluginName, Member>);
-
-#[derive(Debug, Clone)]
-struct Member {
-    plugin: Arc<Plugin>,
-    version: PluginVersion,
-}
+pub struct PluginSet(BTreeMap<PluginName, Arc<Plugin>>);
 
 impl PluginSet {
-    /// A set of these plugins; of two with the same name the last one stays.
+    /// The set of these plugins. Of two plugins with one name, the last stays.
     #[must_use]
     pub fn new(plugins: impl IntoIterator<Item = Arc<Plugin>>) -> Self {
-        let member = |plugin: Arc<Plugin>| {
-            let version = plugin.version;
-            (plugin.name().clone(), Member { plugin, version })
-        };
-        Self(plugins.into_iter().map(member).collect())
+        Self(plugins.into_iter().map(|plugin| (plugin.name().clone(), plugin)).collect())
     }
 
-    /// One plugin.
+    /// The plugin of this name.
     #[must_use]
     pub fn get(&self, name: &PluginName) -> Option<&Arc<Plugin>> {
-        self.0.get(name).map(|member| &member.plugin)
+        self.0.get(name)
     }
 
     /// Every plugin, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Plugin>> {
-        self.0.values().map(|member| &member.plugin)
+        self.0.values()
     }
 
     /// The kinds of each plugin, for the catalog.
     #[must_use]
     pub fn kinds(&self) -> BTreeMap<PluginName, PluginKinds> {
-        self.0.iter().map(|(name, member)| (name.clone(), member.plugin.kinds())).collect()
+        self.0.iter().map(|(name, plugin)| (name.clone(), plugin.kinds())).collect()
     }
 
     fn find(&self, name: &PluginName, channel: &str) -> Result<&Plugin, Fault> {
@@ -65,7 +55,7 @@ impl PluginSet {
 #[async_trait]
 impl Plugins for PluginSet {
     fn version(&self, plugin: &PluginName) -> Option<PluginVersion> {
-        self.0.get(plugin).map(|member| member.version)
+        self.get(plugin).map(|plugin| plugin.version)
     }
 
     async fn authorize(&self, plugin: &PluginName, call: AuthorizerCall<'_>) -> Result<Decision, Fault> {

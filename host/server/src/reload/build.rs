@@ -33,7 +33,7 @@ pub struct Built {
     /// The golden vectors of its plugins, where plugins serve whatever they answer.
     pub vectors: BTreeMap<PluginName, Vec<Arc<SourceFile>>>,
     /// The plugins whose vectors did not run yet.
-    pub unproven: Vec<Arc<Plugin>>,
+    pub untested: Vec<Arc<Plugin>>,
 }
 
 impl Built {
@@ -48,7 +48,7 @@ impl Built {
             held_up: Vec::new(),
             rejected: Vec::new(),
             vectors: BTreeMap::new(),
-            unproven: Vec::new(),
+            untested: Vec::new(),
         }
     }
 
@@ -63,8 +63,8 @@ impl Built {
 
     /// Continues to serve, and takes over what is known of the files from an equal generation.
     pub(super) fn stay(&mut self, next: Self) {
-        let Self { fingerprint, held_up, rejected, vectors, unproven, .. } = next;
-        *self = Self { fingerprint, held_up, rejected, vectors, unproven, ..self.clone() };
+        let Self { fingerprint, held_up, rejected, vectors, untested, .. } = next;
+        *self = Self { fingerprint, held_up, rejected, vectors, untested, ..self.clone() };
     }
 }
 
@@ -118,7 +118,7 @@ pub async fn build(
         }
         let loaded = match unchanged {
             // Perhaps only its vectors have changed.
-            Some(plugin) => host.prove(&plugin, &source.vectors).await.map(|()| plugin),
+            Some(plugin) => host.self_test(&plugin, &source.vectors).await.map(|()| plugin),
             None => host.load(source).await,
         };
         match loaded {

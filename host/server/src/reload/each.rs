@@ -64,15 +64,15 @@ pub async fn build_each(
     else {
         return Err(held_up);
     };
-    let is_proven = |plugin: &&Arc<Plugin>| {
+    let is_tested = |plugin: &&Arc<Plugin>| {
         let is_same = previous.iter().any(|before| Arc::ptr_eq(before, plugin));
         let before = current.and_then(|current| current.vectors.get(plugin.name()));
-        let waits = current.is_some_and(|current| current.unproven.iter().any(|waiting| Arc::ptr_eq(waiting, plugin)));
+        let waits = current.is_some_and(|current| current.untested.iter().any(|waiting| Arc::ptr_eq(waiting, plugin)));
         is_same && !waits && before == vectors.get(plugin.name())
     };
-    let unproven = plugins.iter().filter(|plugin| !is_proven(plugin)).cloned().collect();
+    let untested = plugins.iter().filter(|plugin| !is_tested(plugin)).cloned().collect();
     let rejected = rejected(&paths.plugins, &candidates, &held_up);
-    Ok(Built { fingerprint, held_up, rejected, vectors, unproven, ..Built::new(catalog, plugins, sources) })
+    Ok(Built { fingerprint, held_up, rejected, vectors, untested, ..Built::new(catalog, plugins, sources) })
 }
 
 /// The plugins for a generation.

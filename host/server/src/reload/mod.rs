@@ -37,7 +37,7 @@ use tidegate_core::config::{Diagnostic, Rollback};
 use tidegate_core::flow::Gates;
 use tidegate_core::protocol::Generation;
 use tidegate_core::telemetry;
-use tidegate_wasm::{KeptOut, PluginHost, Quarantined, Roster};
+use tidegate_wasm::{Inventory, KeptOut, PluginHost, Quarantined};
 
 /// Editors and compilers write in bursts: a change is handled once nothing has changed for this long…
 const QUIET: Duration = Duration::from_millis(200);
@@ -78,7 +78,7 @@ pub struct Reloader {
     /// What is swapped.
     pub gates: Arc<Gates>,
     /// Keeps the list of serving and rejected versions.
-    pub roster: Arc<Roster>,
+    pub inventory: Arc<Inventory>,
     /// When to roll a new plugin version back.
     pub rollback: Rollback,
     /// What an error holds up.
@@ -101,7 +101,7 @@ enum Woken {
     /// A version on probation failed, or one has ended its probation.
     Failed,
     /// The result of a serving plugin's golden vectors.
-    Proven(Result<(), Vec<Diagnostic>>),
+    Tested(Result<(), Vec<Diagnostic>>),
     Ended,
 }
 
@@ -135,7 +135,7 @@ impl Reloader {
                 () = self.host.quarantine().cleared() => Woken::Triggered(Trigger::Asked),
                 () = state.standby.changed() => Woken::Failed,
                 // A saved file has priority: the vectors run again afterwards.
-                proven = self.prove(&state.current), if !state.current.unproven.is_empty() => Woken::Proven(proven),
+                tested = self.self_test(&state.current), if !state.current.untested.is_empty() => Woken::Tested(tested),
                 () = shutdown.cancelled() => Woken::Ended,
             };
             let trigger = match woken {
@@ -145,9 +145,9 @@ impl Reloader {
                     self.take_back(&mut state, &told.applied).await;
                     continue;
                 }
-                Woken::Proven(proven) => {
-                    state.current.unproven.pop();
-                    if let Err(differences) = proven {
+                Woken::Tested(tested) => {
+                    state.current.untested.pop();
+                    if let Err(differences) = tested {
                         (told.warned)(&differences);
                     }
                     continue;
@@ -237,17 +237,17 @@ impl Reloader {
     }
 
     /// Runs the golden vectors of the last serving plugin whose vectors did not run yet.
-    async fn prove(&self, current: &Built) -> Result<(), Vec<Diagnostic>> {
-        let Some(plugin) = current.unproven.last() else { return Ok(()) };
+    async fn self_test(&self, current: &Built) -> Result<(), Vec<Diagnostic>> {
+        let Some(plugin) = current.untested.last() else { return Ok(()) };
         let Some(vectors) = current.vectors.get(plugin.name()) else { return Ok(()) };
-        self.host.prove(plugin, vectors).await
+        self.host.self_test(plugin, vectors).await
     }
 
-    /// Updates the roster with what serves.
+    /// Updates the inventory with what serves.
     fn serve(&self, state: &State) {
-        self.roster.serve(&state.current.plugins, state.standby.plugins());
+        self.inventory.serve(&state.current.plugins, state.standby.plugins());
         let kept_out = state.current.kept_out.iter().map(KeptOut::status);
-        self.roster.reject(kept_out.chain(state.current.rejected.iter().cloned()).collect());
+        self.inventory.reject(kept_out.chain(state.current.rejected.iter().cloned()).collect());
     }
 
     /// Replaces every plugin that failed on probation with the version before, and drops the standby versions whose
@@ -279,7 +279,7 @@ impl Reloader {
             bad.unwatch();
         }
         state.standby.expire();
-        self.roster.stand_by(state.standby.plugins());
+        self.inventory.stand_by(state.standby.plugins());
     }
 
     /// Quarantines a version.
@@ -310,9 +310,9 @@ impl Reloader {
         built.map(Some).map_err(|mistakes| self.reject(&candidates, mistakes))
     }
 
-    /// Updates the roster with the plugins that could not be loaded.
+    /// Updates the inventory with the plugins that could not be loaded.
     fn reject(&self, candidates: &Candidates, mistakes: Vec<Diagnostic>) -> Vec<Diagnostic> {
-        self.roster.reject(rejected::rejected(&self.paths.plugins, candidates, &mistakes));
+        self.inventory.reject(rejected::rejected(&self.paths.plugins, candidates, &mistakes));
         mistakes
     }
 }

@@ -1,13 +1,12 @@
-//! The cache of compiled components, kept between runs. A `.cwasm` file is native code: whoever can write one runs code
-//! as this server. So only the server's user may have write access to the directory, each entry has a MAC with a key
-//! that was created here, and an entry is used only for the component, the settings and the exact engine that it was
-//! made for.
+//! The cache of compiled components, which outlives the server. A `.cwasm` file is native code: whoever writes such a
+//! file runs code as this server. So only this user may write to the directory, each entry carries a MAC with a key of
+//! this directory, and the server uses an entry only for the same component, settings and exact engine.
 //!
 //! ```text
-//! <cache>/mac.key                    32 random bytes, created at first use
+//! <cache>/mac.key                    32 random bytes, made at first use
 //! <cache>/<key>/component.cwasm      the native code
 //! <cache>/<key>/mac                  HMAC-SHA256 of the key and of every byte; its time is that of the last use
-//! <cache>/work-<random>/             a running compilation; renamed to <key> as a whole
+//! <cache>/work-<random>/             a compilation under way; renamed to <key> as a whole
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -22,8 +21,8 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
 use super::Effort;
-use crate::engine::WASMTIME_VERSION;
-use crate::plugin::Digest;
+use super::engine::WASMTIME_VERSION;
+use crate::version::Digest;
 use tidegate_core::telemetry;
 
 /// The native code of an entry.
@@ -31,11 +30,11 @@ pub(super) const NATIVE: &str = "component.cwasm";
 const MAC: &str = "mac";
 const KEY_FILE: &str = "mac.key";
 const KEY_BYTES: usize = 32;
-/// The prefix of directories under construction.
+/// The beginning of the names of work directories.
 const WORK: &str = "work-";
-/// A compilation that began earlier was cut off when its server ended.
+/// A work directory older than this belongs to a server that ended during the compilation.
 const WORK_AGE_MAX: Duration = Duration::from_secs(60 * 60);
-/// The layout of this directory. Versions with another number do not use these entries.
+/// The layout of this directory. A new number makes the server ignore all older entries.
 const LAYOUT: &str = "tidegate cache 1";
 
 /// A directory of compiled components.
@@ -44,23 +43,23 @@ pub(super) struct Cache {
     directory: PathBuf,
     bytes_max: u64,
     key: [u8; KEY_BYTES],
-    /// A digest of the engine and of everything that native code depends on.
+    /// A digest of the engine and of everything else that native code depends on.
     engine: [u8; 32],
 }
 
-/// Creates a directory that only this user may enter.
+/// Makes a directory that only this user may enter.
 ///
 /// # Errors
-/// The operating system's error.
+/// The operating system's.
 pub(super) fn make_private(directory: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(directory)
 }
 
 impl Cache {
-    /// Opens or creates the directory.
+    /// Opens or makes the directory.
     ///
     /// # Errors
-    /// If it cannot be created, or if another user may write to it.
+    /// When the directory cannot be made, or another user may write to it.
     pub(super) fn open(directory: &Path, bytes_max: u64, engine: &Engine) -> io::Result<Self> {
         if let Some(parent) = directory.parent() {
             fs::create_dir_all(parent)?;
@@ -88,7 +87,7 @@ impl Cache {
         &self.directory
     }
 
-    /// The native code of a component, verified.
+    /// Finds the native code of a component, and verifies that it is unchanged.
     pub(super) fn find(&self, component: &Digest, effort: Effort) -> Option<PathBuf> {
         let (name, entry) = self.entry(component, effort);
         let native = entry.join(NATIVE);
@@ -102,22 +101,22 @@ impl Cache {
             self.reject(component, effort, "it failed verification");
             return None;
         }
-        // The time of the last use decides what is removed first when there is no room.
+        // The time of the last use: the entry with the oldest time goes first when the cache is full.
         let touched = File::options().append(true).open(entry.join(MAC));
         let _ = touched.and_then(|mac| mac.set_modified(SystemTime::now()));
         Some(native)
     }
 
-    /// Removes an entry that cannot be used; the component is compiled again.
+    /// Removes an entry that cannot be used; the server compiles the component again.
     pub(super) fn reject(&self, component: &Digest, effort: Effort, why: &str) {
         telemetry::plugin_cache_rejected(component.short(), why);
         let _ = fs::remove_dir_all(self.entry(component, effort).1);
     }
 
-    /// Turns a work directory with native code into the entry of a component, and makes room.
+    /// Turns a work directory that holds native code into the entry of a component, and makes room.
     ///
     /// # Errors
-    /// The operating system's error; then there is no entry.
+    /// The operating system's; then there is no entry.
     pub(super) fn keep(&self, component: &Digest, effort: Effort, work: &Path) -> io::Result<()> {
         let (name, entry) = self.entry(component, effort);
         let mac = self.mac(&name, &work.join(NATIVE))?.finalize().into_bytes();
@@ -147,7 +146,7 @@ impl Cache {
     }
 
     fn mac(&self, name: &str, native: &Path) -> io::Result<Hmac<Sha256>> {
-        // Every key length is valid.
+        // HMAC takes a key of any length.
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).map_err(io::Error::other)?;
         mac.update(name.as_bytes());
         let mut file = File::open(native)?;
@@ -160,7 +159,7 @@ impl Cache {
         }
     }
 
-    /// Removes the least recently used entries until the rest fits.
+    /// Removes the entries that were not used for the longest time, until the rest fits.
     fn make_room(&self) {
         let mut entries: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
         for entry in self.entries().filter(|entry| !is_work(entry)) {
@@ -176,7 +175,7 @@ impl Cache {
                 return;
             }
             bytes -= size;
-            // A loaded component keeps its pages: only the name is removed, and the file exists until nothing maps it.
+            // A loaded component keeps its pages: the file stays on the disk until nobody maps it.
             let _ = fs::remove_dir_all(entry);
         }
     }
@@ -200,7 +199,7 @@ fn is_work(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(WORK))
 }
 
-/// Reads the key, or creates it. If two servers start at the same time, both use one key.
+/// Reads the key, or makes it. Two servers that start at the same time use the same key.
 fn read_key(directory: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let path = directory.join(KEY_FILE);
     if !path.exists() {
@@ -208,7 +207,7 @@ fn read_key(directory: &Path) -> io::Result<[u8; KEY_BYTES]> {
         let mut key = [0; KEY_BYTES];
         getrandom::fill(&mut key).map_err(io::Error::other)?;
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?.write_all(&key)?;
-        // A link, because it never replaces an existing key.
+        // A hard link never replaces an existing key.
         let linked = fs::hard_link(&fresh, &path);
         let _ = fs::remove_file(&fresh);
         match linked {
@@ -221,7 +220,7 @@ fn read_key(directory: &Path) -> io::Result<[u8; KEY_BYTES]> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("`{}` is damaged, remove it", path.display())))
 }
 
-/// Everything that native code depends on, in addition to the version of the engine.
+/// A digest of everything that native code depends on, besides the version of the engine.
 fn engine_digest(engine: &Engine) -> [u8; 32] {
     struct Feed(Sha256);
     impl Hasher for Feed {
@@ -230,7 +229,7 @@ fn engine_digest(engine: &Engine) -> [u8; 32] {
         }
 
         fn finish(&self) -> u64 {
-            // Nobody asks for it: the whole digest is used.
+            // Unused: the caller takes the whole digest.
             0
         }
     }

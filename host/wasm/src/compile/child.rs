@@ -1,5 +1,5 @@
-//! The child process that compiles: the server's side and the child's side. The child sets its own limits before it
-//! reads a byte of the component.
+//! The child process that compiles: its order, its side and the server's side. The child limits itself before it reads
+//! the first byte of the component.
 
 use std::fs;
 use std::io;
@@ -12,48 +12,48 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 use wasmtime::Engine;
 
+use super::engine;
 use super::{CompileSettings, Effort, Work, does_not_compile, panics};
-use crate::engine;
-use crate::load::Mistake;
+use crate::mistake::Mistake;
 use tidegate_core::config::ByteSize;
 
-/// Threads of the compiler.
+/// The threads of the compiler.
 const THREADS: u32 = 2;
-/// Lower than every process that serves.
+/// The priority of the child, lower than that of every server.
 const NICENESS: i32 = 10;
 /// Largest compiled component, in bytes. `StarlingMonkey` makes 37 MB.
 const NATIVE_BYTES_MAX: u64 = 512 << 20;
-/// How much of the child's standard error is kept, in bytes.
+/// How much of the child's standard error the server keeps, in bytes.
 const STDERR_BYTES_MAX: u64 = 4096;
-/// The exit codes for an error in the component, and for a bug (a panic), as in `cli/exit.rs`.
+/// The exit codes for a bad component and for a bug (a panic), the same as in `cli/exit.rs`.
 const EXIT_COMPONENT: i32 = 65;
 const EXIT_PANIC: i32 = 70;
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 const SIGXCPU: i32 = 24;
 
-/// The order for a child.
+/// The order to a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompileOrder {
     /// The component.
     pub input: PathBuf,
-    /// Where to write the native code.
+    /// The file for the native code.
     pub output: PathBuf,
     /// Address space, in bytes.
     pub memory_bytes_max: u64,
     /// CPU time of all threads together, in seconds.
     pub cpu_s_max: u64,
-    /// How well to optimise the native code.
+    /// How much to optimise.
     pub effort: Effort,
 }
 
 /// Why a child did not compile.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileOrderError {
-    /// An error in the component.
+    /// The component is at fault.
     #[error("{0}")]
     Component(String),
-    /// Another error.
+    /// The machine, or the order, is at fault.
     #[error("{0}")]
     Machine(#[from] io::Error),
 }
@@ -61,19 +61,19 @@ pub enum CompileOrderError {
 /// The child's side: limits itself, then compiles. Call it in a process of its own.
 ///
 /// # Errors
-/// [`CompileOrderError`]; a reached limit ends the process instead.
+/// [`CompileOrderError`]; a child that exceeds a limit ends instead.
 pub fn compile_here(order: &CompileOrder) -> Result<(), CompileOrderError> {
     let limit = |resource, most| {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).map_err(io::Error::from)
     };
-    // A core dump of a compiler is gigabytes of useless data.
+    // A core dump of the compiler is gigabytes, and helps nobody.
     limit(Resource::Core, 0)?;
     limit(Resource::Fsize, NATIVE_BYTES_MAX)?;
     limit(Resource::Cpu, order.cpu_s_max)?;
     limit(Resource::As, order.memory_bytes_max)?;
     if order.effort == Effort::Full {
-        // A sandbox may forbid it; the other limits apply nevertheless. In a quick compilation somebody waits, so it
-        // keeps its priority.
+        // A sandbox may forbid this; the other limits still hold. A quick compilation keeps its priority: an author
+        // waits for it.
         let _ = nice(NICENESS);
     }
     let bytes = fs::read(&order.input)?;
@@ -88,10 +88,10 @@ pub fn compile_here(order: &CompileOrder) -> Result<(), CompileOrderError> {
     Ok(())
 }
 
-/// The server's side: runs the child and waits for it, as long as it may take.
+/// The server's side: runs the child, and waits until it ends or its time is over.
 ///
 /// # Errors
-/// [`Mistake`] with the reached limit, or with the child's message.
+/// [`Mistake`] with the limit that the child exceeded, or with what the child wrote.
 pub(super) async fn run(program: &Path, settings: &CompileSettings, work: &Work) -> Result<(), Mistake> {
     let wall_s = settings.wall_max.as_secs().max(1);
     let mut command = Command::new(program);
@@ -101,7 +101,7 @@ pub(super) async fn run(program: &Path, settings: &CompileSettings, work: &Work)
     if settings.effort == Effort::Quick {
         command.arg("--quick");
     }
-    // The child receives none of the server's secrets.
+    // The child gets none of the server's secrets.
     command.env_clear().env("RAYON_NUM_THREADS", THREADS.to_string());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| {

@@ -1,8 +1,10 @@
-//! From a component's bytes to native code: in a child process with limits, or from the cache. The compiler is not
-//! sandboxed; if it fails or takes too long, only the child is lost.
+//! From the bytes of a component to native code: compiled in a child process under limits, or taken from the cache. The
+//! compiler has no sandbox, so its crash or its endless loop only ends the child.
 
 mod cache;
 mod child;
+pub(crate) mod engine;
+mod needs;
 
 use std::fs;
 use std::io;
@@ -17,9 +19,10 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 pub use child::{CompileOrder, CompileOrderError, compile_here};
+pub use needs::Needs;
 
-use super::load::Mistake;
-use super::plugin::Digest;
+use crate::mistake::Mistake;
+use crate::version::Digest;
 use cache::Cache;
 use tidegate_core::telemetry;
 
@@ -28,41 +31,43 @@ use tidegate_core::telemetry;
 pub struct CompileSettings {
     /// Where the compiler runs. Default: in this process.
     pub place: CompilePlace,
-    /// How well to optimise the native code. Default: fully.
+    /// How much the compiler optimises. Default: fully.
     pub effort: Effort,
-    /// Address space of the child, in bytes. Default 2 GiB; a component that needs more is not loaded.
+    /// Address space of the child, in bytes. Default 2 GiB. A component that needs more does not load.
     pub memory_bytes_max: u64,
-    /// How long a compilation may take. Default 60 s; a component that takes longer is not loaded.
+    /// How long a compilation may take. Default 60 s; a component that takes longer does not load.
     pub wall_max: Duration,
-    /// The directory for compiled components, which nothing else uses. Default: none.
+    /// The cache of compiled components, a directory that only the server uses. Default: no cache.
     pub cache: Option<PathBuf>,
-    /// The size of that directory, in bytes. Default 1 GiB; the least recently used components are removed first.
+    /// The size of that directory, in bytes. Default 1 GiB; the components that were not used for the longest time go
+    /// first.
     pub cache_bytes_max: u64,
 }
 
-/// How well to optimise native code.
+/// How much the compiler optimises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Effort {
-    /// Fully, for plugins that serve.
+    /// Fully: for plugins that serve.
     #[default]
     Full,
-    /// Fast, for an author who waits. Better code from the cache is used; a child compiles without optimisation.
+    /// Quickly, for an author who waits. Optimised code in the cache is taken; a child compiles without optimising.
     Quick,
 }
 
 /// Where the compiler runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum CompilePlace {
-    /// In this process, without limits: for tests and for tools that are not the `tidegate` binary.
+    /// In this process, without limits: for tests, and for tools other than the `tidegate` binary.
     #[default]
     Here,
-    /// In a child process: this program with the arguments of `tidegate plugin compile`.
+    /// In a child process: this program, with the arguments of `tidegate plugin compile`.
     Child(PathBuf),
 }
 
 impl CompilePlace {
-    /// In children of the running program; in this process if the program's path is unknown. On Linux it is the program
-    /// that runs now, even if its file was replaced since: another build makes different native code.
+    /// In children that run the same program; in this process if the operating system does not say which program that
+    /// is. On Linux the children run the same build even if its file was replaced, because another build makes other
+    /// native code.
     #[must_use]
     pub fn this_program() -> Self {
         let running = PathBuf::from("/proc/self/exe");
@@ -72,7 +77,7 @@ impl CompilePlace {
 }
 
 impl CompileSettings {
-    /// The directory for compiled plugins: the operator's choice, or this user's cache directory.
+    /// The directory of the cache: the configured directory, or one among the caches of this user.
     #[must_use]
     pub fn cache_place(configured: Option<PathBuf>) -> Option<PathBuf> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -96,24 +101,24 @@ impl Default for CompileSettings {
 }
 
 /// The compiler of one engine.
-pub(super) struct Compiler {
+pub(crate) struct Compiler {
     settings: CompileSettings,
     cache: Option<Arc<Cache>>,
-    /// One compilation at a time: a large component takes seconds of every core and hundreds of megabytes.
+    /// One at a time: a large component takes seconds of every core and hundreds of megabytes.
     turn: Mutex<()>,
 }
 
-/// A component from the compiler or from the cache.
-pub(super) struct Compiled {
-    pub(super) component: Component,
-    /// Whether it was compiled before, by this server or by an earlier one.
-    pub(super) cached: bool,
-    pub(super) elapsed: Duration,
+/// A compiled component.
+pub(crate) struct Compiled {
+    pub(crate) component: Component,
+    /// Whether the native code came from the cache.
+    pub(crate) cached: bool,
+    pub(crate) elapsed: Duration,
 }
 
 impl Compiler {
-    /// If the cache cannot be used, this is logged, and every component is compiled.
-    pub(super) fn new(settings: CompileSettings, engine: &Engine) -> Self {
+    /// Without a usable cache the server logs the reason, and compiles everything.
+    pub(crate) fn new(settings: CompileSettings, engine: &Engine) -> Self {
         let cache = settings.cache.as_ref().and_then(|directory| {
             match Cache::open(directory, settings.cache_bytes_max, engine) {
                 Ok(cache) => Some(Arc::new(cache)),
@@ -126,11 +131,11 @@ impl Compiler {
         Self { settings, cache, turn: Mutex::new(()) }
     }
 
-    /// Takes a component from the cache, or compiles it and stores it there.
+    /// Takes a component from the cache, or compiles it and puts it there.
     ///
     /// # Errors
-    /// [`Mistake`] if it does not compile within the limits.
-    pub(super) async fn compile(&self, engine: &Engine, digest: &Digest, bytes: Vec<u8>) -> Result<Compiled, Mistake> {
+    /// [`Mistake`] when it does not compile within the limits.
+    pub(crate) async fn compile(&self, engine: &Engine, digest: &Digest, bytes: Vec<u8>) -> Result<Compiled, Mistake> {
         let started = Instant::now();
         let done = |component, cached| Compiled { component, cached, elapsed: started.elapsed() };
         if let Some(component) = self.find_kept(engine, digest).await {
@@ -154,7 +159,7 @@ impl Compiler {
             }
         }
         let (engine, cache, digest) = (engine.clone(), self.cache.clone(), digest.clone());
-        // In this process the engine compiles everything in the same way.
+        // This process has one engine, which always optimises fully.
         let effort = if self.settings.place == CompilePlace::Here { Effort::Full } else { self.settings.effort };
         let adopting = blocking(move || adopt(&engine, cache.as_deref(), &digest, effort, work));
         adopting.await.map(|component| done(component, false))
@@ -184,8 +189,8 @@ impl Compiler {
     }
 }
 
-/// A directory for one compilation. It is removed on drop, unless it became an entry of the cache.
-pub(super) struct Work(PathBuf);
+/// A private directory for one compilation. Dropping it removes the directory, unless it became an entry of the cache.
+pub(crate) struct Work(PathBuf);
 
 impl Work {
     fn begin(cache: Option<&Cache>) -> io::Result<Self> {
@@ -217,7 +222,7 @@ impl Drop for Work {
     }
 }
 
-/// Loads what was just compiled, and stores it if there is a cache.
+/// Loads fresh native code, and puts it into the cache.
 fn adopt(
     engine: &Engine,
     cache: Option<&Cache>,
@@ -238,9 +243,9 @@ fn adopt(
 /// Maps native code into this process.
 #[expect(unsafe_code, reason = "native code is trusted: see below")]
 fn load_native(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: the file contains the output of this program's own compiler: either its child wrote it a moment ago into
-    // a directory that only this user can write to, or the cache verified the code that this server stored, with a MAC
-    // over every byte. Nobody writes to it again: entries are replaced as directories, and removed by name.
+    // SAFETY: the compiler of this program wrote the file: either a moment ago, in a directory that only this user can
+    // write to, or earlier, and the cache verified every byte by its MAC. Nobody writes to the file again: the cache
+    // replaces entries as whole directories, and removes them by name.
     unsafe { Component::deserialize_file(engine, path) }
 }
 
@@ -255,7 +260,7 @@ fn precompile(engine: &Engine, bytes: &[u8], output: &Path) -> Result<(), Mistak
 }
 
 fn guarded<T>(compile: impl FnOnce() -> wasmtime::Result<T>) -> Result<T, Mistake> {
-    // In this process a component that makes the compiler panic must not end the others.
+    // In this process a panic of the compiler on one component must not end the others.
     match catch_unwind(AssertUnwindSafe(compile)) {
         Ok(Ok(compiled)) => Ok(compiled),
         Ok(Err(error)) => Err(does_not_compile(&error.root_cause().to_string())),
@@ -263,7 +268,7 @@ fn guarded<T>(compile: impl FnOnce() -> wasmtime::Result<T>) -> Result<T, Mistak
     }
 }
 
-/// The engine's message for a component that does not fit into the pool.
+/// Part of the engine's error about a component that is too large for the pool.
 const TOO_LARGE: &str = "in the pooling allocator";
 
 fn does_not_compile(why: &str) -> Mistake {

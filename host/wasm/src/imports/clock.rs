@@ -5,11 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use super::super::contract::host;
-use super::super::guest::Guest;
-use super::super::recording;
+use crate::contract::host;
+use crate::run::Guest;
+use crate::run::recording;
 
-/// The zero point of every plugin's monotonic clock.
+/// Where the monotonic clock of every plugin begins.
 static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl host::clock::Host for Guest {

@@ -1,8 +1,8 @@
 //! `tidegate:host/config`: the `config:` section of `plugin.yaml`.
 
-use super::super::contract::host;
-use super::super::guest::Guest;
-use super::super::recording;
+use crate::contract::host;
+use crate::run::Guest;
+use crate::run::recording;
 
 impl host::config::Host for Guest {
     fn get(&mut self, key: String) -> Option<String> {

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::{Instant as Moment, timeout_at};
 
-use super::super::contract::client::{self, Error, Request, Response};
-use super::super::grants::Grants;
-use super::super::guest::Guest;
-use super::super::limits::PluginLimits;
-use super::super::recording::{self, HttpSeen};
 use super::http_canned;
 use super::http_redirect::follow;
 use super::rate::Rate;
+use crate::contract::client::{self, Error, Request, Response};
+use crate::manifest::Grants;
+use crate::manifest::PluginLimits;
+use crate::run::Guest;
+use crate::run::recording::{self, HttpSeen};
 use tidegate_core::config::{Origin, WebUrl};
 use tidegate_core::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
 
-/// Most redirects that the host follows for one request.
+/// Most redirects of one request.
 const REDIRECTS_MAX: usize = 5;
 /// Longest URL, in bytes.
 const URL_BYTES_MAX: usize = 8 << 10;
@@ -27,9 +27,10 @@ const HEADERS_MAX: usize = 64;
 const HEADER_BYTES_MAX: usize = 16 << 10;
 /// Longest method, in bytes.
 const METHOD_BYTES_MAX: usize = 32;
-/// Methods about the connection, or methods that reveal what a server received.
+/// Methods that concern the connection, or that make a server repeat the request.
 const METHODS_REFUSED: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
-/// Header fields of the connection itself: with them a plugin could control where a request ends, or who receives it.
+/// Header fields that belong to the connection. A plugin that sets them could change where a request ends, or which
+/// server it is for.
 const HEADERS_REFUSED: [&str; 14] = [
     "connection",
     "content-length",
@@ -47,15 +48,15 @@ const HEADERS_REFUSED: [&str; 14] = [
     "via",
 ];
 
-/// The HTTP access of one plugin version.
-pub(super) struct HttpReach {
+/// The HTTP requests that one version of a plugin may send.
+pub(super) struct HttpGrant {
     client: Arc<dyn HttpClient>,
     origins: BTreeSet<Origin>,
     body_bytes_max: usize,
     rate: Rate,
 }
 
-impl HttpReach {
+impl HttpGrant {
     pub(super) fn new(client: Arc<dyn HttpClient>, grants: &Grants, limits: &PluginLimits) -> Self {
         Self {
             client,
@@ -65,7 +66,7 @@ impl HttpReach {
         }
     }
 
-    /// Sends a request and follows redirects. Each step is checked as if the plugin had asked for it.
+    /// Sends a request and follows its redirects. The grants and the rate apply to each of them.
     async fn send(&self, request: Result<HttpRequest, Error>) -> Result<HttpResponse, Error> {
         let mut request = request?;
         if !self.origins.contains(request.url.origin()) {
@@ -103,9 +104,9 @@ impl client::Host for Guest {
         let call = self.begin_host_call("http");
         let (method, url) = (request.method.clone(), request.url.clone());
         let started = Moment::now();
-        let reach = self.reach.clone();
-        // Early enough that the guest can still answer without the response.
-        let answer = timeout_at(self.answer_by(), reach.http.send(checked(request))).await;
+        let capabilities = self.capabilities.clone();
+        // The guest gets the error early enough to answer without the response.
+        let answer = timeout_at(self.answer_by(), capabilities.http.send(checked(request))).await;
         let answer = answer.unwrap_or(Err(Error::Timeout));
         self.end_host_call(call, answer.as_ref().map_or_else(outcome, |_| "ok"));
         recording::note(|record| {
@@ -170,7 +171,7 @@ const fn outcome(error: &Error) -> &'static str {
     }
 }
 
-/// The error as text for people.
+/// The error as `tidegate plugin call` shows it.
 fn told(error: &Error) -> String {
     match error {
         Error::Invalid(why) | Error::Denied(why) | Error::Unreachable(why) => format!("{}: {why}", outcome(error)),

@@ -1,16 +1,16 @@
-//! The HTTP answers of a golden vector: a plugin's requests receive them while the vector runs, and nothing leaves the
-//! process.
+//! The HTTP answers of a golden vector: while the plugin answers the vector, its requests get these answers, and
+//! nothing leaves the process.
 //!
-//! A call runs in the task of its caller, imports included, so the answers belong to the task, like the record of
-//! [`recorded`](super::super::recording::recorded).
+//! A call runs in the task of its caller, and so do its host calls. So the answers belong to the task, like the records
+//! of [`recorded`](crate::recorded).
 
 use std::cell::RefCell;
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::super::contract::client::Error;
 use super::staged;
+use crate::contract::client::Error;
 use tidegate_core::config::WebUrl;
 use tidegate_core::flow::http_client::{HttpRequest, HttpResponse};
 
@@ -18,19 +18,19 @@ tokio::task_local! {
     static LEFT: RefCell<Vec<Canned>>;
 }
 
-/// An expected request and its answer.
+/// An expected request, and its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Canned {
     pub(crate) method: String,
     pub(crate) url: WebUrl,
-    /// Header fields that the request must have, with names in lower case; it may have more.
+    /// Header fields that the request must have, names in lower case. It may have more.
     pub(crate) headers: Vec<(String, String)>,
-    /// The body that it must have: a text literally, anything else as JSON; `None` accepts any body.
+    /// The body that the request must have: a text exactly, any other value as JSON. `None` allows any body.
     pub(crate) body: Option<Value>,
     pub(crate) answer: CannedAnswer,
 }
 
-/// The answer.
+/// An answer.
 #[derive(Debug, Clone)]
 pub(crate) enum CannedAnswer {
     Response(HttpResponse),
@@ -40,12 +40,12 @@ pub(crate) enum CannedAnswer {
     Unreachable,
 }
 
-/// Runs a future and answers its HTTP requests with these answers, each once and in order.
+/// Runs `asked`, and answers its HTTP requests with these answers, each of them once and in order.
 pub(crate) async fn answering<T>(canned: Vec<Canned>, asked: impl Future<Output = T>) -> T {
     LEFT.scope(RefCell::new(canned), asked).await
 }
 
-/// The answer to a request while a vector with answers runs; `None` at any other time.
+/// The answer to a request while a vector with HTTP answers runs; `None` at any other time.
 pub(super) fn answer(request: &HttpRequest, body_bytes_max: usize) -> Option<Result<HttpResponse, Error>> {
     let found = LEFT.try_with(|left| {
         let mut left = left.borrow_mut();

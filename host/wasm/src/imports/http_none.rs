@@ -1,10 +1,10 @@
-//! No HTTP at all: for tests, and for calls outside a server.
+//! The HTTP client that sends nothing, for tests and for calls outside a server.
 
 use async_trait::async_trait;
 
 use tidegate_core::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
 
-/// Answers every request that there is no network.
+/// Fails every request: there is no network.
 pub(super) struct NoHttp;
 
 #[async_trait]

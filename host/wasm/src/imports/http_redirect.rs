@@ -1,18 +1,18 @@
-//! The target of a redirect and the parts of the request that go with it, as in browsers
-//! (<https://fetch.spec.whatwg.org/#http-redirect-fetch>). The caller decides whether to follow it.
+//! The next request after a redirect, as browsers make it (<https://fetch.spec.whatwg.org/#http-redirect-fetch>). The
+//! caller judges whether the plugin may send it.
 
 use tidegate_core::config::{NoWebUrl, WebUrl};
 use tidegate_core::flow::http_client::{HttpRequest, HttpResponse};
 
-/// Header fields that may go to another origin. Every other field may be a credential, whatever its name.
+/// Header fields that the host sends to another origin too. Any other field may be a credential, whatever its name.
 const CROSSES: [&str; 5] = ["accept", "accept-language", "content-language", "content-type", "user-agent"];
-/// Header fields about a body, which go with the body.
+/// Header fields that describe the body, and are dropped with it.
 const ABOUT_BODY: [&str; 4] = ["content-encoding", "content-language", "content-location", "content-type"];
 
-/// The request for a redirect response; `None` if the response is not a redirect.
+/// The request that a response asks for; `None` when it does not redirect.
 ///
 /// # Errors
-/// [`NoWebUrl`] if the redirect does not lead to a web address.
+/// [`NoWebUrl`] when the redirect leads to something other than a web address.
 pub(super) fn follow(request: &HttpRequest, response: &HttpResponse) -> Result<Option<HttpRequest>, NoWebUrl> {
     if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
@@ -54,8 +54,8 @@ mod tests {
 
     const HEADERS: [&str; 5] = ["Accept", "Authorization", "Content-Type", "Cookie", "X-Api-Key"];
 
-    /// What happens to a request with a body and credentials: method, URL, names of header fields, whether the body
-    /// goes with it.
+    /// The next request after one with a body and credentials: method, URL, names of header fields, whether it has the
+    /// body.
     fn followed(method: &str, status: u16, location: &str) -> Option<(String, String, Vec<String>, bool)> {
         let request = HttpRequest {
             method: method.to_owned(),

@@ -1,10 +1,10 @@
-//! `tidegate:host/log`: a plugin's lines in the server's log, limited in number and size.
+//! `tidegate:host/log`: the lines of a plugin in the server's log, within limits.
 
-use super::super::contract::host;
-use super::super::guest::Guest;
-use super::super::recording;
+use crate::contract::host;
+use crate::run::Guest;
+use crate::run::recording;
 
-/// Longest log line, in bytes, fields included; the rest is cut.
+/// Longest log line with its fields, in bytes. The host cuts the rest.
 const LINE_BYTES_MAX: usize = 4096;
 
 /// The log lines of one call.
@@ -12,22 +12,22 @@ const LINE_BYTES_MAX: usize = 4096;
 pub(crate) struct LogLines {
     left: u32,
     dropped: u32,
-    /// The last line of level `error`, dropped or not: the SDK's message before it traps.
+    /// The last line of the level `error`, even if it was dropped: an SDK writes it before it traps.
     last_error: Option<String>,
 }
 
 impl LogLines {
-    /// Room for this many lines (`limits.log_lines`).
+    /// Allows so many lines (`limits.log_lines`).
     pub(crate) const fn new(lines_max: u32) -> Self {
         Self { left: lines_max, dropped: 0, last_error: None }
     }
 
-    /// The last line of level `error`, if there was one.
+    /// The last line of the level `error`, if there was one.
     pub(crate) fn take_last_error(&mut self) -> Option<String> {
         self.last_error.take()
     }
 
-    /// How many lines were dropped.
+    /// The number of dropped lines.
     pub(crate) const fn dropped(&self) -> u32 {
         self.dropped
     }
@@ -39,7 +39,7 @@ impl host::log::Host for Guest {
         if level == host::log::Level::Error {
             self.log.last_error = Some(line.clone());
         }
-        if self.log.left == 0 || !self.reach.log.admit() {
+        if self.log.left == 0 || !self.capabilities.log.admit() {
             self.log.dropped = self.log.dropped.saturating_add(1);
             return;
         }

@@ -1,4 +1,5 @@
-//! `tidegate:sql/queries`: named queries to the store's database, by grant, with limits of rate, time and size.
+//! `tidegate:sql/queries`: the granted queries on the store's database, called by name, within a rate, a time and
+//! sizes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,29 +8,29 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::time::{Instant as Moment, timeout_at};
 
-use super::super::contract::queries::{self, Error};
-use super::super::grants::Grants;
-use super::super::guest::Guest;
-use super::super::limits::PluginLimits;
-use super::super::load::Mistake;
 use super::rate::Rate;
 use super::staged;
+use crate::contract::queries::{self, Error};
+use crate::manifest::Grants;
+use crate::manifest::PluginLimits;
+use crate::mistake::Mistake;
+use crate::run::Guest;
 use tidegate_core::flow::ports::Exceeded;
 use tidegate_core::flow::queries::{Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
 
-/// The queries of one plugin version.
-pub(crate) struct QueriesReach {
+/// The queries that one version of a plugin may run.
+pub(crate) struct QueriesGrant {
     database: Arc<dyn Queries>,
     granted: BTreeMap<String, Query>,
     bounds: QueryBounds,
     rate: Rate,
 }
 
-impl QueriesReach {
+impl QueriesGrant {
     /// Prepares the granted queries.
     ///
     /// # Errors
-    /// [`Mistake`] naming the first invalid query, at its line.
+    /// [`Mistake`] with the first query that the database refuses, at its line.
     pub(super) async fn new(
         database: Arc<dyn Queries>,
         grants: &Grants,
@@ -49,7 +50,7 @@ impl QueriesReach {
         Ok(Self { database, granted, bounds, rate })
     }
 
-    /// `exceeded` becomes the limit that the answer would have exceeded.
+    /// Sets `exceeded` to the limit that the answer would have exceeded.
     async fn run(
         &self,
         name: &str,
@@ -94,7 +95,7 @@ impl QueriesReach {
     }
 }
 
-/// Nobody counts beyond the limit.
+/// The database stops at the limit, so the actual number is unknown.
 const fn too_many(unit: &'static str, max: usize) -> Exceeded {
     Exceeded { unit, found: None, max }
 }
@@ -110,9 +111,9 @@ fn told(name: &str, mistake: &QueryMistake) -> Mistake {
 impl queries::Host for Guest {
     async fn run(&mut self, name: String, params: String) -> Result<String, Error> {
         let call = self.begin_host_call("queries");
-        let reach = self.reach.clone();
+        let capabilities = self.capabilities.clone();
         let mut exceeded = None;
-        let answer = reach.queries.run(&name, &params, self.answer_by(), &mut exceeded).await;
+        let answer = capabilities.queries.run(&name, &params, self.answer_by(), &mut exceeded).await;
         if let Some(exceeded) = exceeded {
             self.host.exceeds(exceeded);
         }
@@ -132,7 +133,7 @@ fn outcome(error: &Error) -> &'static str {
     }
 }
 
-/// Reads a JSON array of this many plain values; with `None`, of any number.
+/// Reads a JSON array of so many plain values; `None` allows any number.
 fn read_params(params: &str, expected: Option<usize>) -> Result<Vec<QueryParam>, String> {
     let values: Vec<Value> =
         serde_json::from_str(params).map_err(|error| format!("the parameters are not a JSON array: {error}"))?;
@@ -159,12 +160,12 @@ fn read_param(value: Value) -> Result<QueryParam, &'static str> {
     }
 }
 
-/// Stands in if there is no database.
+/// Stands in for the database where there is none.
 #[derive(Debug, Clone, Copy)]
 pub enum NoDatabase {
-    /// Plugins load, and queries fail with `unavailable` and this sentence: for commands that serve nothing.
+    /// Plugins load, and their queries fail with `unavailable` and this sentence. For tools that serve nothing.
     Unavailable(&'static str),
-    /// Plugins with granted queries do not load; the sentence says why.
+    /// A plugin with a granted query does not load, for this reason.
     Refused(&'static str),
 }
 

@@ -1,12 +1,12 @@
-//! `tidegate:host/random`: randomness of the operating system.
+//! `tidegate:host/random`: random bytes of the operating system.
 
 use wasmtime::Result;
 
-use super::super::contract::host;
-use super::super::guest::Guest;
-use super::super::recording;
+use crate::contract::host;
+use crate::run::Guest;
+use crate::run::recording;
 
-/// Most bytes of randomness a guest gets at once.
+/// Most random bytes that a guest gets at once.
 pub(crate) const RANDOM_BYTES_MAX: u32 = 64 << 10;
 
 impl host::random::Host for Guest {

@@ -1,9 +1,9 @@
-//! Limits how often a plugin may do something: so many times a second, all its instances together.
+//! Rates of a plugin: how often all its instances together may do something in a second.
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// A token bucket that holds one second's worth and fills evenly.
+/// A token bucket that holds the tokens of one second and fills evenly.
 #[derive(Debug)]
 pub(crate) struct Rate {
     per_second: f64,
@@ -16,7 +16,7 @@ impl Rate {
         Self { per_second, state: Mutex::new((Instant::now(), per_second)) }
     }
 
-    /// Takes a token; `false` if there is none.
+    /// Takes a token; `false` when there is none.
     pub(crate) fn admit(&self) -> bool {
         let now = Instant::now();
         let mut state = self.state.lock();

@@ -1,24 +1,24 @@
-//! `tidegate:host/secrets`: environment variables of the server for a plugin, by grant.
+//! `tidegate:host/secrets`: the granted environment variables of the server.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::contract::secrets;
-use super::super::guest::Guest;
 use super::staged;
+use crate::contract::secrets;
+use crate::run::Guest;
 use tidegate_core::config::Secret;
 
-/// The source of the plugins' secrets.
+/// The source of secrets.
 #[derive(Debug, Clone)]
 pub enum Secrets {
     /// The environment of the process.
     Environment,
-    /// These secrets, for tests and for calls outside a server.
+    /// These, for tests and for calls outside a server.
     Given(Arc<BTreeMap<String, Secret>>),
 }
 
 impl Secrets {
-    /// The secret with this name; an empty variable counts as missing.
+    /// The secret of this name. An empty variable counts as missing.
     pub(crate) fn find(&self, name: &str) -> Option<Secret> {
         match self {
             Self::Environment => std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::from),
@@ -30,7 +30,7 @@ impl Secrets {
 impl secrets::Host for Guest {
     fn get(&mut self, name: String) -> Result<String, secrets::Error> {
         let call = self.begin_host_call("secrets");
-        let granted = self.reach.secrets.get(&name);
+        let granted = self.capabilities.secrets.get(&name);
         let given = granted
             .map(|own| staged::secret(&name).unwrap_or_else(|| own.as_ref().map(|secret| secret.expose().to_owned())));
         let answer = match given {

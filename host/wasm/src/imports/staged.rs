@@ -1,8 +1,8 @@
-//! The host's services while a golden vector runs: the vector's answers for queries, keys and secrets, and a list of
-//! what the plugin asked for without an answer in the vector.
+//! The services of the host while a plugin answers a golden vector: the query answers, keys and secrets of the vector,
+//! and a list of what the plugin asked for in vain.
 //!
-//! A call runs in the task of its caller, imports included, so the stage belongs to the task, like the record of
-//! [`recorded`](super::super::recording::recorded).
+//! A call runs in the task of its caller, and so do its host calls. So the stage belongs to the task, like the records
+//! of [`recorded`](crate::recorded).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,34 +10,34 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::super::contract::queries::Error;
+use crate::contract::queries::Error;
 use tidegate_core::flow::MemoryKv;
 use tidegate_core::flow::kv::KeyValue;
 
-/// Most missing answers that are reported for one vector.
+/// Most missing answers that the report of one vector lists.
 const MISSED_MAX: usize = 8;
 
 tokio::task_local! {
     static STAGE: RefCell<State>;
 }
 
-/// The answers of a vector.
+/// The services of one vector.
 #[derive(Clone, Default)]
 pub(crate) struct Stage {
-    /// The answers for queries, each used once; `None` asks the database, if there is one.
+    /// The answers to queries, each used once; `None` asks the database, if there is one.
     pub(crate) queries: Option<Vec<StagedQuery>>,
-    /// The keys that exist before the call; `None` if the vector does not mention keys.
+    /// The keys before the call; `None` if the vector has no keys.
     pub(crate) kv: Option<Arc<MemoryKv>>,
-    /// Secrets that replace those of the environment; `None` if the vector does not mention secrets.
+    /// Secrets instead of those of the environment; `None` if the vector has no secrets.
     pub(crate) secrets: Option<BTreeMap<String, String>>,
 }
 
-/// An expected query and its answer.
+/// An expected query, and its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct StagedQuery {
     /// Its name in `grants.queries`.
     pub(crate) query: String,
-    /// The params that the query must have; `None` accepts any.
+    /// The params that the query must have; `None` allows any.
     pub(crate) params: Option<Vec<Value>>,
     pub(crate) answer: StagedAnswer,
 }
@@ -59,7 +59,7 @@ struct State {
     missed: Vec<String>,
 }
 
-/// Runs a future on this stage. Also returns what it asked for without an answer.
+/// Runs `asked` on this stage. Also gives what it asked for without an answer.
 pub(crate) async fn staged<T>(stage: Stage, asked: impl Future<Output = T>) -> (T, Vec<String>) {
     STAGE
         .scope(RefCell::new(State { stage, missed: Vec::new() }), async {
@@ -69,7 +69,7 @@ pub(crate) async fn staged<T>(stage: Stage, asked: impl Future<Output = T>) -> (
         .await
 }
 
-/// Notes a request without an answer, if a vector runs.
+/// Notes a missing answer, if a vector runs.
 pub(super) fn missed(what: impl FnOnce() -> String) {
     let _ = STAGE.try_with(|state| {
         let missed = &mut state.borrow_mut().missed;
@@ -79,7 +79,7 @@ pub(super) fn missed(what: impl FnOnce() -> String) {
     });
 }
 
-/// The answer to a query while a vector with queries runs; `None` at any other time.
+/// The answer to a query while a vector with query answers runs; `None` at any other time.
 pub(super) fn query(name: &str, params: &str) -> Option<Result<String, Error>> {
     let found = STAGE.try_with(|state| {
         let mut state = state.borrow_mut();
@@ -105,12 +105,13 @@ pub(super) fn query(name: &str, params: &str) -> Option<Result<String, Error>> {
     Some(answer)
 }
 
-/// The keys of a vector; `None` if none runs, or if it does not mention keys.
+/// The keys of the vector that runs; `None` if no vector runs, or if it has no keys.
 pub(super) fn kv() -> Option<Arc<dyn KeyValue>> {
     STAGE.try_with(|state| state.borrow().stage.kv.clone()).ok()?.map(|kv| kv as Arc<dyn KeyValue>)
 }
 
-/// A granted secret while a vector with secrets runs: the inner `None` if it does not have this name.
+/// A granted secret while a vector with secrets runs. The inner `None` says that the vector lacks a secret of this
+/// name.
 pub(super) fn secret(name: &str) -> Option<Option<String>> {
     STAGE.try_with(|state| state.borrow().stage.secrets.as_ref().map(|secrets| secrets.get(name).cloned())).ok()?
 }

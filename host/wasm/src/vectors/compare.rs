@@ -1,4 +1,4 @@
-//! The expected answer of a vector, and how an answer differs from it.
+//! The `expect` of a vector, and how an answer differs from it.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
@@ -7,14 +7,14 @@ use tidegate_core::channels::PluginKind;
 
 /// Longest value shown in a difference, in characters.
 const SHOWN_CHARS_MAX: usize = 200;
-/// Most differences reported for one answer.
+/// Most differences that the report of one answer lists.
 const DIFFERENCES_MAX: usize = 20;
-/// Values that are compared only if the vector has them: sentences for people, whose wording changes, and how long a
-/// yes is valid.
+/// Keys that are compared only if the vector has them: sentences for people, which change with their wording, and how
+/// long a yes lasts.
 pub(super) const OPTIONAL: [(&str, &str); 4] =
     [("/refusal", "message"), ("/fault", "detail"), ("", "reason"), ("", "ttl_ms")];
 
-/// The keys of `expect`, for checking their spelling; values are compared as JSON.
+/// The keys of `expect`, to check their spelling. Values are compared as JSON.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expect {
@@ -36,7 +36,7 @@ pub(super) struct Expect {
     fault: Option<Fault>,
 }
 
-/// An existing value, `null` included.
+/// A value that is there, `null` included.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
@@ -108,10 +108,10 @@ struct Fault {
 }
 
 impl Expect {
-    /// Why no answer of this kind of plugin can look like this.
+    /// Why no answer of this kind of plugin can be like this.
     pub(super) fn misfit(&self, kind: PluginKind) -> Option<String> {
         use PluginKind::{Authorizer, Connection, Handler, Snapshot, Transform};
-        // The parts of an answer: whether the file has them, and which kinds answer with them.
+        // For each form of answer: whether the file has it, and which kinds answer so.
         let answers: [(bool, &[PluginKind]); 5] = [
             (self.reply.is_some() || self.refusal.is_some(), &[Handler]),
             (self.effects.is_some(), &[Handler, Connection]),
@@ -157,8 +157,7 @@ pub(super) fn expected(expect: &Value, answer: &Value) -> Vec<String> {
     differences(&expect, &answer)
 }
 
-/// The sentences of an answer that are not compared, because the vector does not expect any: they explain the
-/// difference.
+/// The sentence of an answer that was not compared. It may say why the answer differs.
 pub(super) fn said(expect: &Value, answer: &Value) -> Option<String> {
     let mut words = OPTIONAL.into_iter().filter(|(_, key)| *key != "ttl_ms").filter_map(|(pointer, key)| {
         let is_compared = expect.pointer(pointer).is_some_and(|at| at.get(key).is_some());
@@ -168,7 +167,7 @@ pub(super) fn said(expect: &Value, answer: &Value) -> Option<String> {
     words.next()
 }
 
-/// Adds what a vector may leave out of an outcome: no effects, an emit to everyone.
+/// Adds what a vector may leave out: empty effects, an emit to everyone.
 fn complete(expect: &mut Value) {
     let Value::Object(keys) = expect else { return };
     if keys.is_empty() || keys.contains_key("reply") {
@@ -181,7 +180,7 @@ fn complete(expect: &mut Value) {
     }
 }
 
-/// How two values differ, one line for each difference, by JSON Pointer.
+/// How two values differ, a line each, by JSON Pointer.
 pub(super) fn differences(expected: &Value, found: &Value) -> Vec<String> {
     let mut told = Vec::new();
     descend("", expected, found, &mut told);
@@ -236,7 +235,7 @@ fn tell(at: &str, expected: Option<&Value>, found: Option<&Value>, told: &mut Ve
     told.push(format!("{at}: expected {}, found {}", shown(expected), shown(found)));
 }
 
-/// A text, cut to the length that is shown.
+/// Cuts a text to the length that is shown.
 fn cut(text: &str) -> String {
     let mut cut: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     if cut.len() < text.len() {

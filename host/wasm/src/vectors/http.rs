@@ -6,11 +6,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::imports::{Canned, CannedAnswer};
+use crate::imports::{Canned, CannedAnswer};
 use tidegate_core::config::WebUrl;
 use tidegate_core::flow::http_client::HttpResponse;
 
-/// One request and its answer, as written in the file.
+/// One request and its answer, as they are written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExchangeFile {
@@ -52,10 +52,10 @@ fn get() -> String {
     "GET".to_owned()
 }
 
-/// Reads them.
+/// Reads the exchanges.
 ///
 /// # Errors
-/// The error of the first invalid exchange, with its number.
+/// The first mistake, with the number of its exchange.
 pub(super) fn read(exchanges: &[ExchangeFile]) -> Result<Vec<Canned>, String> {
     let one =
         |(number, exchange): (usize, &ExchangeFile)| canned(exchange).map_err(|why| format!("`http/{number}/{why}"));
@@ -91,7 +91,7 @@ impl AnswerFile {
         }
     }
 
-    /// A body that is not a text is sent as JSON, with that content type unless the vector gives another.
+    /// A body that is not a text is sent as JSON, with that content type unless the headers name another.
     fn response(&self, status: u16) -> HttpResponse {
         let mut headers = lower_case(&self.headers);
         let body = match &self.body {

@@ -1,8 +1,8 @@
-//! Golden vectors: a question to a plugin and the expected answer, each in a JSON file in the plugin's `tests/`.
+//! Golden vectors: a question to a plugin and the expected answer, each in a JSON file of the plugin's `tests/`.
 //!
 //! `tidegate plugin test` runs them, and so does the server before a plugin serves.
 
-mod answer;
+mod ask;
 mod compare;
 mod http;
 mod read;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Plugin;
-use super::imports::{Canned, Stage, answering, staged};
+use crate::Plugin;
+use crate::imports::{Canned, Stage, answering, staged};
 use tidegate_core::channels::PluginKind;
 use tidegate_core::config::{Diagnostic, Place, SourceFile};
 use tidegate_core::flow::CallContext;
@@ -31,35 +31,35 @@ pub struct Vector {
     question: Question,
     /// The answers to its HTTP requests; `None` if the file has none.
     http: Option<Vec<Canned>>,
-    /// The answers to its other requests to the host.
+    /// The other services of the host.
     stage: Stage,
-    /// The expected answer as in the file; `None` if there is none yet.
+    /// The `expect` of the file, if it has one.
     expect: Option<Value>,
 }
 
-/// The result of a vector.
+/// The answer of a plugin to a vector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
-    /// The answer, in the form of `expect`.
+    /// The answer, in the words of `expect`.
     pub answer: Value,
-    /// Its requests to the host without an answer, a sentence for each.
+    /// What it asked the host for in vain, a sentence each.
     missed: Vec<String>,
 }
 
-/// The question to a plugin.
+/// A question to a plugin.
 #[derive(Debug, Clone)]
 enum Question {
-    /// Handle a message.
+    /// To answer a message.
     Handler { context: CallContext, payload: Payload },
-    /// Decide about a user's action.
+    /// To decide.
     Authorizer { context: CallContext, action: Action, payload: Option<Payload> },
-    /// Identify the user of a credential.
+    /// To say whose a credential is.
     Identity { connection: ConnectionId, credential: Payload },
-    /// Return the state of a topic.
+    /// To give the state of a topic.
     Snapshot { context: CallContext },
-    /// Make the payload of a bus event for a topic.
+    /// To make the payload of an event that crosses to a topic.
     Transform { context: CallContext, event: Box<BusEvent>, payload: Payload },
-    /// Learn of a connection.
+    /// To learn of a connection.
     Connection { connection: ConnectionId, user: Option<User>, phase: Phase },
 }
 
@@ -73,25 +73,24 @@ impl Vector {
     /// Reads a vector file.
     ///
     /// # Errors
-    /// What is wrong with it, and where.
+    /// The first mistake of the file, at its place.
     pub fn read(source: &Arc<SourceFile>) -> Result<Self, Diagnostic> {
         read::read(source)
     }
 
-    /// The question of an input: a whole vector, or otherwise only a payload (for a transform: an event) with this kind
-    /// and context.
+    /// Reads an input: a whole vector, or only a payload (for a transform: an event) of this kind and in this context.
     ///
     /// # Errors
-    /// What is wrong with the input, and where.
+    /// The first mistake of the input, at its place.
     pub fn of_input(source: &Arc<SourceFile>, kind: PluginKind, context: ContextFile) -> Result<Self, Diagnostic> {
         read::of_input(source, kind, context)
     }
 
-    /// A question without an input: for an authorizer whether this user may subscribe, for a snapshot the topic's
-    /// state, for a connection that it was opened or closed.
+    /// A question without input: whether this user may subscribe (authorizer), the state of the topic (snapshot), or
+    /// that a connection opened or closed.
     ///
     /// # Errors
-    /// What is wrong with the context.
+    /// The first mistake of the context.
     pub fn without_input(kind: PluginKind, context: ContextFile, phase: Phase) -> Result<Self, Diagnostic> {
         read::without_input(kind, context, phase)
     }
@@ -114,13 +113,13 @@ impl Vector {
         }
     }
 
-    /// Whether the file has an expected answer.
+    /// Whether the file has an `expect`.
     #[must_use]
     pub const fn expects(&self) -> bool {
         self.expect.is_some()
     }
 
-    /// The place of the expected answer in the file.
+    /// The place of `expect` in the file.
     fn expect_place(&self) -> Place {
         let before = self.source.text.find("\"expect\"").map_or("", |at| &self.source.text[..at]);
         let line = before.matches('\n').count() + 1;
@@ -128,26 +127,25 @@ impl Vector {
         Place { source: self.source.clone(), line, column, width: 1 }
     }
 
-    /// Asks the plugin. Returns its answer in the form of `expect`.
+    /// Asks the plugin. The answer is in the words of `expect`.
     pub async fn ask(&self, plugin: &Plugin) -> Value {
         self.ask_and_tell(plugin).await.answer
     }
 
-    /// Asks the plugin, and keeps what may explain the answer.
+    /// Asks the plugin, and keeps what may explain its answer.
     pub async fn ask_and_tell(&self, plugin: &Plugin) -> Asked {
         let stage = Stage { kv: self.stage.kv.as_ref().map(|keys| Arc::new(keys.copied())), ..self.stage.clone() };
         let asked = async {
             match &self.http {
-                Some(canned) => answering(canned.clone(), answer::ask(plugin, &self.question)).await,
-                None => answer::ask(plugin, &self.question).await,
+                Some(canned) => answering(canned.clone(), ask::ask(plugin, &self.question)).await,
+                None => ask::ask(plugin, &self.question).await,
             }
         };
         let (answer, missed) = staged(stage, asked).await;
         Asked { answer, missed }
     }
 
-    /// How an answer differs from the expected one, one line for each difference, and possible reasons; empty if it
-    /// does not differ.
+    /// How an answer differs from `expect`, and possible reasons, a line each. Empty if it does not differ.
     #[must_use]
     pub fn judge(&self, asked: &Asked) -> Vec<String> {
         let mut told = self.differences(&asked.answer);
@@ -158,7 +156,7 @@ impl Vector {
         told
     }
 
-    /// How an answer differs from the expected one, one line for each difference; empty if it does not differ.
+    /// How an answer differs from `expect`, a line each. Empty if it does not differ.
     #[must_use]
     pub fn differences(&self, answer: &Value) -> Vec<String> {
         match &self.expect {
@@ -167,23 +165,23 @@ impl Vector {
         }
     }
 
-    /// The text of its file with this answer as the expected one; everything else stays unchanged.
+    /// The text of its file with this answer as `expect`. Everything else stays.
     #[must_use]
     pub fn updated(&self, answer: &Value) -> String {
         update::updated(&self.source.text, answer)
     }
 }
 
-/// The errors in the files themselves, whatever a plugin would answer.
-pub(super) fn mistakes(files: &[Arc<SourceFile>]) -> Vec<Diagnostic> {
+/// The mistakes of the files themselves.
+pub(crate) fn mistakes(files: &[Arc<SourceFile>]) -> Vec<Diagnostic> {
     files.iter().filter_map(|file| Vector::read(file).err()).collect()
 }
 
-/// Runs all vectors, and does not stop at a failed one.
+/// Asks every vector, whatever the answers.
 ///
 /// # Errors
-/// An error for every invalid file and for every different answer, at its place.
-pub(super) async fn self_test(plugin: &Plugin, files: &[Arc<SourceFile>]) -> Result<(), Vec<Diagnostic>> {
+/// Every file that is not a valid vector, and every answer that differs, at its place.
+pub(crate) async fn judge_all(plugin: &Plugin, files: &[Arc<SourceFile>]) -> Result<(), Vec<Diagnostic>> {
     let mut mistakes = Vec::new();
     for file in files {
         match Vector::read(file) {
@@ -199,7 +197,7 @@ pub(super) async fn self_test(plugin: &Plugin, files: &[Arc<SourceFile>]) -> Res
     if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
 }
 
-/// How two answers to one question differ, one line for each difference.
+/// How two answers to one question differ, a line each.
 #[must_use]
 pub fn differences(one: &Value, other: &Value) -> Vec<String> {
     compare::differences(one, other)

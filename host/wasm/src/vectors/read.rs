@@ -1,4 +1,4 @@
-//! From a vector's file to its question. Every key is checked, and every error has its place.
+//! From the file of a vector to its question. Unknown keys are mistakes, and every mistake has its place.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Error, Value};
 
-use super::super::imports::Stage;
 use super::http::{self, ExchangeFile};
 use super::stage::{self, KvFile, QueryFile};
 use super::{Question, Vector, compare};
+use crate::imports::Stage;
 use tidegate_core::channels::{PluginKind, PluginKinds, Sources, compile};
 use tidegate_core::config::{Diagnostic, Place, SourceFile};
 use tidegate_core::flow::CallContext;
@@ -22,13 +22,13 @@ const CONNECTION: &str = "test";
 /// The keys of a vector. An input with other keys is a payload.
 const KEYS: [&str; 11] =
     ["kind", "context", "payload", "action", "event", "phase", "http", "queries", "kv", "secrets", "expect"];
-/// Defaults for the attributes of an event that a vector leaves out.
+/// The keys of an event that a vector may leave out, and their values.
 const EVENT: [(&str, &str); 3] = [("specversion", "1.0"), ("id", "test"), ("source", "/test")];
 
-/// The fields of an event, as written in the file.
+/// The fields of an event in the file.
 type EventFile = BTreeMap<String, Box<RawValue>>;
 
-/// The file as written.
+/// The file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -62,17 +62,17 @@ enum PhaseFile {
     Disconnected,
 }
 
-/// The user and the topic: the `context` of a vector.
+/// Who asks, and where: the `context` of a vector.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ContextFile {
     /// The topic: `vault.v1`.
     pub topic: Option<String>,
-    /// The channel: `vault.{vaultId}`. Default: the topic itself.
+    /// The channel: `vault.{vaultId}`. Default: the topic.
     pub channel: Option<String>,
-    /// The values of the channel's params in the topic; only checked.
+    /// The params of the topic. They are only checked.
     pub params: BTreeMap<String, String>,
-    /// The user; `None` is an anonymous connection.
+    /// The user; without one the connection is anonymous.
     pub user: Option<UserFile>,
 }
 
@@ -90,7 +90,7 @@ pub struct UserFile {
     pub tenant: Option<String>,
 }
 
-/// An existing value, `null` included.
+/// A value that is there, `null` included.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::<RawValue>::deserialize(deserializer).map(Some)
 }
@@ -163,7 +163,7 @@ impl File {
         }
     }
 
-    /// Reports keys that belong to other kinds.
+    /// Refuses keys that belong to other kinds.
     fn refuse_others(&self) -> Result<(), String> {
         use PluginKind::{Authorizer, Connection, Handler, Snapshot, Transform};
         let context = &self.context;
@@ -187,7 +187,7 @@ impl File {
     }
 }
 
-/// Whether an input is a whole vector: it has a known `kind`, and no unknown keys.
+/// Whether an input is a whole vector: it has a known `kind`, and only known keys.
 fn is_vector(value: &Value) -> bool {
     let Value::Object(keys) = value else { return false };
     let is_kind = keys.get("kind").is_some_and(|kind| serde_json::from_value::<PluginKind>(kind.clone()).is_ok());
@@ -230,7 +230,7 @@ fn question(file: &File) -> Result<Question, String> {
     }
 }
 
-/// The question about the user of a credential.
+/// The question whose a credential is.
 fn identity(file: &File, payload: Option<Payload>) -> Result<Question, String> {
     if file.context.topic.is_some() || file.context.channel.is_some() || file.context.user.is_some() {
         return Err("the action `connect` has no `context`: there is no topic and no user yet".to_owned());
@@ -239,7 +239,7 @@ fn identity(file: &File, payload: Option<Payload>) -> Result<Question, String> {
     Ok(Question::Identity { connection: ConnectionId::new(CONNECTION), credential })
 }
 
-/// A CloudEvent, with defaults for what a vector leaves out.
+/// A CloudEvent, with the default keys added.
 fn event(mut fields: EventFile) -> Result<BusEvent, String> {
     let told = |error: &dyn std::fmt::Display| format!("`event`: {error}");
     for (key, value) in EVENT {
@@ -250,7 +250,7 @@ fn event(mut fields: EventFile) -> Result<BusEvent, String> {
     BusEvent::parse(&text).map_err(|error| told(&error))
 }
 
-/// The context of a call, made as the host makes it: from a catalog with this one channel.
+/// The context of a call as the host makes it: from a catalog with that one channel.
 fn context(file: &ContextFile) -> Result<CallContext, String> {
     let topic = file.topic.as_deref().ok_or("`context.topic` is missing")?;
     let channel = file.channel.as_deref().unwrap_or(topic);

@@ -1,4 +1,4 @@
-//! The `queries`, `kv` and `secrets` of a vector: the answers to the plugin's requests to the host.
+//! The `queries`, `kv` and `secrets` of a vector.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::super::imports::{Stage, StagedAnswer, StagedQuery};
+use crate::imports::{Stage, StagedAnswer, StagedQuery};
 use tidegate_core::flow::MemoryKv;
 use tidegate_core::flow::kv::KvKey;
 use tidegate_core::flow::ports::SystemClock;
 
-/// One query and its answer, as written in the file.
+/// One query and its answer in the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QueryFile {
@@ -21,7 +21,7 @@ pub(super) struct QueryFile {
     answer: Box<RawValue>,
 }
 
-/// An answer that is not a list of rows.
+/// An answer with an error.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ErrorFile {
@@ -37,13 +37,13 @@ enum ErrorKind {
     Unavailable,
 }
 
-/// Keys by bucket: a text is stored literally, anything else as JSON.
+/// Keys by bucket. A text is stored as it is, any other value as JSON.
 pub(super) type KvFile = BTreeMap<String, BTreeMap<String, Value>>;
 
-/// Sets the stage.
+/// Makes the stage of a vector.
 ///
 /// # Errors
-/// The error of the first invalid query, with its number.
+/// The first mistake, with the number of its query.
 pub(super) fn read(
     queries: Option<&[QueryFile]>,
     kv: Option<&KvFile>,

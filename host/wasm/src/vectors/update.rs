@@ -1,4 +1,4 @@
-//! Writes an answer into a vector's file in place of the expected one; every other byte stays unchanged.
+//! Writes an answer into the file of a vector as its `expect`. Every other byte stays.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -8,29 +8,29 @@ use std::io::{self, Write};
 
 use super::compare::OPTIONAL;
 
-/// Longest answer that is written on one line, in bytes.
+/// Longest answer on one line, in bytes.
 const LINE_BYTES_MAX: usize = 100;
 
-/// The place of the expected answer in the file.
+/// The `expect` of the file.
 #[derive(Deserialize)]
 struct Stands<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     expect: Option<&'a RawValue>,
 }
 
-/// An existing value, `null` included.
+/// A value that is there, `null` included.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// The text of a vector with this answer as the expected one.
+/// The text of a vector with this answer as `expect`.
 pub(super) fn updated(text: &str, answer: &Value) -> String {
     let stands = serde_json::from_str::<Stands<'_>>(text).ok().and_then(|stands| stands.expect);
     let was = stands.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok()).filter(Value::is_object);
     let answer = as_kept(answer, was.as_ref());
     match stands {
         Some(raw) => {
-            // It is borrowed from the text.
+            // `raw` is borrowed from `text`.
             let start = raw.get().as_ptr() as usize - text.as_ptr() as usize;
             let end = start + raw.get().len();
             let is_one_line = !raw.get().contains('\n');
@@ -40,7 +40,7 @@ pub(super) fn updated(text: &str, answer: &Value) -> String {
     }
 }
 
-/// Adds `expect` as the last key.
+/// With `expect` as the last key.
 fn appended(text: &str, answer: &Value) -> String {
     let Some(end) = text.rfind('}') else { return text.to_owned() };
     let before = text[..end].trim_end();
@@ -50,14 +50,13 @@ fn appended(text: &str, answer: &Value) -> String {
     format!("{lead}{}\n{}", written(answer, &lead, start, true), &text[end..])
 }
 
-/// The answer in the form for the file: optional values are left out if the file did not have them, and so are
-/// defaults.
+/// The answer for the file: without optional keys that the old `expect` lacked, and without defaults.
 fn as_kept(answer: &Value, was: Option<&Value>) -> Value {
     let mut kept = answer.clone();
     for (pointer, key) in OPTIONAL {
         let same_answer =
             was.and_then(|was| was.pointer(pointer)).filter(|at| !pointer.is_empty() || at.get("decision").is_some());
-        // If the answer is a different one, its sentence is new; how it failed inside differs from build to build.
+        // The sentence of a new kind of answer is news. The detail of a fault differs between builds.
         let stays = match same_answer {
             Some(at) => at.get(key).is_some(),
             None => !matches!(key, "detail" | "ttl_ms"),
@@ -78,7 +77,7 @@ fn as_kept(answer: &Value, was: Option<&Value>) -> Value {
     kept
 }
 
-/// The answer on one line if it fits and was on one line before; otherwise on several, indented like the file.
+/// The answer on one line, if it fits and was on one line before; else on several, indented like the file.
 fn written(answer: &Value, text: &str, start: usize, is_one_line: bool) -> String {
     let line = serialized(answer, Spaced::default());
     if is_one_line && line.len() <= LINE_BYTES_MAX || is_scalar(answer) {
@@ -96,7 +95,7 @@ fn is_scalar(value: &Value) -> bool {
 fn serialized(value: &Value, formatter: impl Formatter) -> String {
     let mut bytes = Vec::new();
     let done = serde::Serialize::serialize(value, &mut Serializer::with_formatter(&mut bytes, formatter));
-    // A JSON tree can always be written as text.
+    // Serializing a JSON tree never fails.
     done.ok().and_then(|()| String::from_utf8(bytes).ok()).unwrap_or_default()
 }
 

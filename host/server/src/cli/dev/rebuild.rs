@@ -16,7 +16,7 @@ use super::super::complain;
 use super::super::failure::Failure;
 use super::super::plugin::{PluginDirectory, all_plugins, build_plugin, is_built, plugin_sources};
 use crate::reload::Watcher;
-use tidegate_wasm::{Sources, Words};
+use tidegate_wasm::{BuildInputs, BuildOutput};
 
 /// Editors save several files at once: a build begins once nothing has changed for this long…
 const QUIET: Duration = Duration::from_millis(40);
@@ -129,7 +129,7 @@ impl Rebuilder {
     }
 
     /// The digest of a plugin's sources, as far as they are known.
-    fn digest(&self, sources: &Sources) -> String {
+    fn digest(&self, sources: &BuildInputs) -> String {
         if sources.is_complete() {
             return sources.digest();
         }
@@ -144,7 +144,7 @@ impl Rebuilder {
     fn watch(&self) {
         let mut directories = BTreeSet::from([self.plugins.clone()]);
         let entries = fs::read_dir(&self.plugins).into_iter().flatten().flatten().map(|entry| entry.path());
-        directories.extend(entries.filter(|path| path.is_dir() && Sources::may_hold(path)));
+        directories.extend(entries.filter(|path| path.is_dir() && BuildInputs::may_hold(path)));
         for plugin in self.all() {
             directories.extend(plugin_sources(&plugin).into_iter().flat_map(|sources| sources.directories().clone()));
         }
@@ -161,8 +161,8 @@ impl Rebuilder {
 /// its toolchain.
 fn build(plugin: &PluginDirectory, is_beside_others: bool) {
     let named = |line: &str| complain(&format!("{}: {line}\n", plugin.name));
-    let words = if is_beside_others { Words::Lines(&named) } else { Words::Through };
-    match build_plugin(plugin, words) {
+    let output = if is_beside_others { BuildOutput::Lines(&named) } else { BuildOutput::Inherit };
+    match build_plugin(plugin, output) {
         Ok(built) => complain(&built),
         Err(failure) => complain(&format!("{}the server continues with the version before\n", failure.render())),
     }

@@ -13,7 +13,7 @@ use super::super::show;
 use super::super::{Answer, Format, complain, exit};
 use super::choose::{Choose, PluginDirectory};
 use tidegate_core::config::SourceFile;
-use tidegate_wasm::{PluginManifest, Sources, WASM_TARGET, Words};
+use tidegate_wasm::{BuildInputs, BuildOutput, PluginManifest, WASM_TARGET};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Build {
@@ -40,7 +40,7 @@ impl Build {
         let mut built = Vec::new();
         let mut failed = Vec::new();
         for plugin in &chosen {
-            match build(plugin, Words::Through) {
+            match build(plugin, BuildOutput::Inherit) {
                 Ok(one) => built.push(one),
                 Err(failure) => {
                     complain(&failure.render());
@@ -91,8 +91,8 @@ impl Built {
 ///
 /// # Errors
 /// [`Failure::Build`], or the errors of its `plugin.yaml`.
-pub(in crate::cli) fn build_plugin(plugin: &PluginDirectory, words: Words<'_>) -> Result<String, Failure> {
-    let built = build(plugin, words)?;
+pub(in crate::cli) fn build_plugin(plugin: &PluginDirectory, output: BuildOutput<'_>) -> Result<String, Failure> {
+    let built = build(plugin, output)?;
     let (name, took) = (&built.name, show::duration(built.took));
     Ok(match built.changed {
         Some(true) => format!("built plugin `{name}`: {} in {took}\n", show::bytes(built.bytes)),
@@ -103,32 +103,32 @@ pub(in crate::cli) fn build_plugin(plugin: &PluginDirectory, words: Words<'_>) -
 
 /// The files that a plugin is built from; `None` if its `plugin.yaml` cannot be read or has errors, or if the component
 /// is shipped ready-made.
-pub(in crate::cli) fn plugin_sources(plugin: &PluginDirectory) -> Option<Sources> {
+pub(in crate::cli) fn plugin_sources(plugin: &PluginDirectory) -> Option<BuildInputs> {
     sources(plugin, &manifest(plugin).ok()?)
 }
 
-fn sources(plugin: &PluginDirectory, manifest: &PluginManifest) -> Option<Sources> {
-    manifest.build.as_ref().map(|_| Sources::of(&plugin.path, manifest, &plugin.target()))
+fn sources(plugin: &PluginDirectory, manifest: &PluginManifest) -> Option<BuildInputs> {
+    manifest.build.as_ref().map(|_| BuildInputs::of(&plugin.path, manifest, &plugin.target()))
 }
 
 /// Whether the existing component was built from these sources.
 pub(in crate::cli) fn is_built(plugin: &PluginDirectory, digest: &str) -> bool {
-    manifest(plugin).is_ok_and(|manifest| Sources::made(digest, &plugin.path.join(&manifest.component)))
+    manifest(plugin).is_ok_and(|manifest| BuildInputs::made(digest, &plugin.path.join(&manifest.component)))
 }
 
-fn build(plugin: &PluginDirectory, words: Words<'_>) -> Result<Built, Failure> {
+fn build(plugin: &PluginDirectory, output: BuildOutput<'_>) -> Result<Built, Failure> {
     let manifest = manifest(plugin)?;
     let name = plugin.name.clone();
     let started = Instant::now();
     let before = sources(plugin, &manifest).map(|sources| (sources.digest(), sources));
-    let report = run(plugin, &manifest, words).map_err(|source| Failure::Build { plugin: name.clone(), source })?;
+    let report = run(plugin, &manifest, output).map_err(|source| Failure::Build { plugin: name.clone(), source })?;
     // Cargo lists only now what it read; a file saved meanwhile may or may not be in the build.
     if let (Some((digest, before)), Some(now)) = (before, sources(plugin, &manifest))
         && now.is_complete()
         && before.digest() == digest
     {
         // Where it cannot be kept it is built once more.
-        let _ = Sources::keep(&now.digest(), &report.component);
+        let _ = BuildInputs::keep(&now.digest(), &report.component);
     }
     let bytes = std::fs::metadata(&report.component).map_or(0, |metadata| metadata.len());
     let changed = manifest.build.is_some().then_some(report.changed);
@@ -138,7 +138,7 @@ fn build(plugin: &PluginDirectory, words: Words<'_>) -> Result<Built, Failure> {
 fn run(
     plugin: &PluginDirectory,
     manifest: &PluginManifest,
-    words: Words<'_>,
+    output: BuildOutput<'_>,
 ) -> Result<tidegate_wasm::BuildReport, tidegate_wasm::BuildError> {
     if let Some(command) = &manifest.build {
         complain(&format!("building plugin `{}`: {command}\n", plugin.name));
@@ -146,7 +146,7 @@ fn run(
             tidegate_wasm::ensure_wasm_target(&plugin.path)?;
         }
     }
-    tidegate_wasm::build(&plugin.path, manifest, &plugin.target(), words)
+    tidegate_wasm::build(&plugin.path, manifest, &plugin.target(), output)
 }
 
 /// Reads the plugin's `plugin.yaml`.

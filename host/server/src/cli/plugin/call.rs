@@ -132,7 +132,7 @@ impl Call {
         let effort = if self.repeat.is_some() { Effort::Full } else { Effort::Quick };
         let host = choose::host(services, choose::cache(&self.load), effort)?;
         let source = reload::read_plugin(&directory.path).map_err(Failure::Mistakes)?;
-        let plugin = host.load(source.unproven()).await.map_err(Failure::Mistakes)?;
+        let plugin = host.load(source.without_vectors()).await.map_err(Failure::Mistakes)?;
         let called = Called::once(&plugin, &vector).await;
         let times = match self.repeat {
             Some(calls) => Some(Times::of(&plugin, &vector, calls).await),

@@ -1,0 +1,64 @@
+//! Listeners: they learn of opened and closed connections.
+
+use std::time::Duration;
+
+use super::functions::{Function, called};
+use super::{Caller, EndedCall, Question, checks, failed};
+use crate::contract::{connection, deadline_ms, now_ms, types, user};
+use crate::plugin::Plugin;
+use crate::run::{Failure, Ready};
+use tidegate_core::channels::PluginKind;
+use tidegate_core::flow::ports::{ConnectionCall, Fault, Phase, PluginEffect};
+
+type Said = Result<Vec<types::Effect>, String>;
+/// `changed` of the contract.
+pub(super) type Changed = Function<(&'static connection::Peer, connection::Phase), Said>;
+
+impl Plugin {
+    /// Tells the listener of an opened or closed connection, and gives the effects that it asks for.
+    ///
+    /// # Errors
+    /// [`Fault`], logged and counted.
+    pub async fn changed(&self, call: ConnectionCall<'_>) -> Result<Vec<PluginEffect>, Fault> {
+        self.ask(call).await
+    }
+}
+
+impl Question for ConnectionCall<'_> {
+    const KIND: PluginKind = PluginKind::Connection;
+    type Given = connection::Peer;
+    type Said = Said;
+    type Answer = Vec<PluginEffect>;
+
+    fn caller(&self) -> Caller<'_> {
+        Caller { channel: None, user: self.user.map(|user| user.id.as_str()), input: None }
+    }
+
+    fn given(&self, wall: Duration) -> connection::Peer {
+        connection::Peer {
+            connection_id: self.connection.as_str().to_owned(),
+            user: self.user.map(user),
+            received_at_ms: now_ms(),
+            deadline_ms: deadline_ms(wall),
+        }
+    }
+
+    async fn call(&self, given: &connection::Peer, instance: Ready<'_>) -> Option<wasmtime::Result<Said>> {
+        Some(called(instance.functions.connection.as_ref()?, instance.store, (given, self.phase.into())).await)
+    }
+
+    fn answer(&self, said: Result<Said, Failure>, ended: &EndedCall<'_>) -> Result<Vec<PluginEffect>, Failure> {
+        let effects = said?.map_err(failed)?;
+        checks::size(checks::effects_bytes(&effects), ended.manifest)?;
+        checks::granted(effects, ended.manifest)
+    }
+}
+
+impl From<Phase> for connection::Phase {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Connected => Self::Connected,
+            Phase::Disconnected => Self::Disconnected,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Handlers: they answer the messages of clients.
+
+use std::time::Duration;
+
+use super::functions::{Function, called};
+use super::{Caller, EndedCall, Question, checks};
+use crate::contract::{context, shorten, types};
+use crate::plugin::Plugin;
+use crate::run::{Failure, Ready};
+use tidegate_core::channels::PluginKind;
+use tidegate_core::flow::ports::{Answer, Fault, HandlerCall, Outcome, PluginRefusal};
+
+type Said = Result<types::Outcome, types::Refusal>;
+/// `handle` of the contract.
+pub(super) type Handle = Function<(&'static types::Context, &'static str), Said>;
+
+impl Plugin {
+    /// Asks the handler to answer a message.
+    ///
+    /// # Errors
+    /// [`Fault`], logged and counted.
+    pub async fn handle(&self, call: HandlerCall<'_>) -> Result<Answer, Fault> {
+        self.ask(call).await
+    }
+}
+
+impl Question for HandlerCall<'_> {
+    const KIND: PluginKind = PluginKind::Handler;
+    type Given = types::Context;
+    type Said = Said;
+    type Answer = Answer;
+
+    fn caller(&self) -> Caller<'_> {
+        Caller::of(self.context, Some(self.payload))
+    }
+
+    fn given(&self, wall: Duration) -> types::Context {
+        context(self.context, wall)
+    }
+
+    async fn call(&self, given: &types::Context, instance: Ready<'_>) -> Option<wasmtime::Result<Said>> {
+        Some(called(instance.functions.handler.as_ref()?, instance.store, (given, self.payload.as_str())).await)
+    }
+
+    fn answer(&self, said: Result<Said, Failure>, ended: &EndedCall<'_>) -> Result<Answer, Failure> {
+        let types::Outcome { reply, effects } = match said? {
+            Ok(outcome) => outcome,
+            Err(refusal) => return Ok(Err(refusal.into())),
+        };
+        let reply_bytes = reply.as_ref().map_or(0, String::len);
+        checks::size(reply_bytes + checks::effects_bytes(&effects), ended.manifest)?;
+        let reply = reply.map(|text| checks::json(text, "the reply")).transpose()?;
+        Ok(Ok(Outcome { reply, effects: checks::granted(effects, ended.manifest)? }))
+    }
+}
+
+impl From<types::Refusal> for PluginRefusal {
+    fn from(refusal: types::Refusal) -> Self {
+        match refusal {
+            types::Refusal::InvalidPayload(reason) => Self::InvalidPayload(shorten(reason)),
+            types::Refusal::Forbidden(reason) => Self::Forbidden(shorten(reason)),
+            types::Refusal::Unavailable(reason) => Self::Unavailable(shorten(reason)),
+            types::Refusal::Failed(reason) => Self::Failed(shorten(reason)),
+        }
+    }
+}

@@ -59,8 +59,13 @@ impl BuildInputs {
         let is_vector =
             |file: &Path| file.parent() == Some(&vectors) && file.extension().is_some_and(|it| it == "json");
         inputs.files.retain(|file| !is_vector(file));
-        for word in command.split([' ', ';', '&', '|', '\'', '"']).filter(|word| word.starts_with("../")) {
-            inputs.add_sdk(&dir.join(word), dir);
+        let words: Vec<&str> = command.split([' ', ';', '&', '|', '\'', '"']).filter(|word| !word.is_empty()).collect();
+        let is_written = |at: usize| at > 0 && words[at - 1].ends_with('>');
+        for (at, word) in words.iter().enumerate().filter(|(_, word)| word.starts_with("../")) {
+            // The output of the build would start the next build.
+            if !is_written(at) {
+                inputs.add_sdk(&dir.join(word), dir);
+            }
         }
         let told = target_dir.join(WASM_TARGET).join("release").join(&manifest.component).with_extension("d");
         let is_cargo = dir.join(CARGO_MANIFEST).is_file();
@@ -337,6 +342,12 @@ mod tests {
         let before = copied.digest();
         write(root.path(), "target/release/other.wasm", "2");
         assert_ne!(copied.digest(), before);
+        write(root.path(), "build.log", "1");
+        for build in ["sh build.sh > ../build.log", "sh build.sh 2>> ../build.log"] {
+            let before = of(build).digest();
+            write(root.path(), "build.log", build);
+            assert_eq!(of(build).digest(), before, "{build}");
+        }
         write(root.path(), "build.sh", "1");
         let before = of("sh ../build.sh").digest();
         write(root.path(), "another/plugin.c", "beside it");

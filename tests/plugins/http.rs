@@ -246,9 +246,9 @@ async fn what_is_sent_while_a_call_is_recorded_is_told_with_what_came_of_it() {
     let story = Story::begin().await;
     let (_, record) = recorded(story.get("api.test", "/to?=/echo")).await;
     let [seen] = &record.http[..] else { panic!("{record:?}") };
-    assert_eq!((seen.method.as_str(), &seen.told), ("GET", &Ok(200)));
+    assert_eq!((seen.method.as_str(), &seen.result), ("GET", &Ok(200)));
     let (_, record) = recorded(story.get("inside.test", "/echo")).await;
-    let denied = record.http[0].told.as_ref().unwrap_err();
+    let denied = record.http[0].result.as_ref().unwrap_err();
     assert!(denied.starts_with("denied: the address of `inside.test` is private"), "{denied}");
     assert_eq!(record.host_calls["http"], 1);
 }

@@ -1,4 +1,4 @@
-//! Who waits for whom.
+//! The bulkheads of a plugin: which calls run, wait and are refused.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What an operator is told of the plugins: versions, states, calls and faults.
+//! The inventory: versions, states, calls and faults of plugins.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -20,16 +20,16 @@ impl Mistake {
     }
 
     /// Reports the mistake where a `plugin.yaml` with mistakes of its own names the component.
-    pub(crate) fn told_of(self, manifest: &Arc<SourceFile>, path: &str) -> Diagnostic {
+    pub(crate) fn report_in_file(self, manifest: &Arc<SourceFile>, path: &str) -> Diagnostic {
         let whose = format!("component `{path}`");
         match parse_yaml(manifest, &mut Vec::new()) {
-            Some(node) => self.told(&node, &whose),
+            Some(node) => self.report(&node, &whose),
             None => Diagnostic { hint: self.hint, ..Diagnostic::new(format!("{whose}: {}", self.message)) },
         }
     }
 
     /// Reports the mistake of `whose` at its key of `plugin.yaml`.
-    pub(crate) fn told(self, manifest: &Node, whose: &str) -> Diagnostic {
+    pub(crate) fn report(self, manifest: &Node, whose: &str) -> Diagnostic {
         let place = manifest.nearest(&self.key).place.clone();
         let mut diagnostic = Diagnostic::at(place, format!("{whose}: {}", self.message));
         diagnostic.hint = self.hint;

@@ -110,8 +110,8 @@ impl client::Host for Guest {
         let answer = answer.unwrap_or(Err(Error::Timeout));
         self.end_host_call(call, answer.as_ref().map_or_else(outcome, |_| "ok"));
         recording::note(|record| {
-            let told = answer.as_ref().map(|response| response.status).map_err(told);
-            record.http.push(HttpSeen { method, url, told, took: started.elapsed() });
+            let result = answer.as_ref().map(|response| response.status).map_err(in_words);
+            record.http.push(HttpSeen { method, url, result, took: started.elapsed() });
         });
         answer.map(|HttpResponse { status, headers, body }| Response { status, headers, body: body.into() })
     }
@@ -172,7 +172,7 @@ const fn outcome(error: &Error) -> &'static str {
 }
 
 /// The error as `tidegate plugin call` shows it.
-fn told(error: &Error) -> String {
+fn in_words(error: &Error) -> String {
     match error {
         Error::Invalid(why) | Error::Denied(why) | Error::Unreachable(why) => format!("{}: {why}", outcome(error)),
         Error::TooLarge | Error::RateLimited | Error::Timeout => outcome(error).to_owned(),

@@ -38,7 +38,7 @@ impl QueriesGrant {
     ) -> Result<Self, Mistake> {
         let mut granted = BTreeMap::new();
         for (name, sql) in &grants.queries {
-            let query = database.prepare(sql).await.map_err(|mistake| told(name, &mistake))?;
+            let query = database.prepare(sql).await.map_err(|mistake| refused(name, &mistake))?;
             granted.insert(name.clone(), query);
         }
         let bounds = QueryBounds {
@@ -100,7 +100,7 @@ const fn too_many(unit: &'static str, max: usize) -> Exceeded {
     Exceeded { unit, found: None, max }
 }
 
-fn told(name: &str, mistake: &QueryMistake) -> Mistake {
+fn refused(name: &str, mistake: &QueryMistake) -> Mistake {
     let hint = match mistake {
         QueryMistake::Refused(_) => "a query must be a single `select` on tables of the database in `store`",
         QueryMistake::Unavailable(_) => "`store` in tidegate.yaml names the database",

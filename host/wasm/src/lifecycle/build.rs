@@ -176,14 +176,14 @@ fn run(command: &str, dir: &Path, target_dir: &Path, output: BuildOutput<'_>) ->
     shell.current_dir(dir).env("CARGO_TARGET_DIR", target_dir).stdin(Stdio::null());
     let status = match output {
         BuildOutput::Inherit => shell.stdout(io::stderr()).status(),
-        BuildOutput::Lines(tell) => run_telling(shell, tell),
+        BuildOutput::Lines(on_line) => run_by_line(shell, on_line),
     };
     let status = status.map_err(|source| BuildError::Start { command: command.to_owned(), source })?;
     if status.success() { Ok(()) } else { Err(BuildError::Failed { command: command.to_owned(), status }) }
 }
 
 /// Runs a command to its end, and passes its output on line by line.
-fn run_telling(mut command: Command, tell: &(dyn Fn(&str) + Sync)) -> io::Result<ExitStatus> {
+fn run_by_line(mut command: Command, on_line: &(dyn Fn(&str) + Sync)) -> io::Result<ExitStatus> {
     let (reader, writer) = io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer);
     let mut child = command.spawn()?;
@@ -192,7 +192,7 @@ fn run_telling(mut command: Command, tell: &(dyn Fn(&str) + Sync)) -> io::Result
     thread::scope(|scope| {
         scope.spawn(|| {
             for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
-                tell(&String::from_utf8_lossy(&line));
+                on_line(&String::from_utf8_lossy(&line));
             }
         });
         child.wait()

@@ -67,9 +67,9 @@ impl BuildInputs {
                 inputs.add_sdk(&dir.join(word), dir);
             }
         }
-        let told = target_dir.join(WASM_TARGET).join("release").join(&manifest.component).with_extension("d");
+        let dep_info = target_dir.join(WASM_TARGET).join("release").join(&manifest.component).with_extension("d");
         let is_cargo = dir.join(CARGO_MANIFEST).is_file();
-        if let (true, Ok(text)) = (is_cargo, fs::read_to_string(told)) {
+        if let (true, Ok(text)) = (is_cargo, fs::read_to_string(dep_info)) {
             inputs.complete = true;
             for file in prerequisites(&text) {
                 inputs.add_package_of(&file);

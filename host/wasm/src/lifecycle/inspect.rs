@@ -79,7 +79,7 @@ impl PluginHost {
         let manifest = read_manifest(&source.manifest)?;
         let candidate = Candidate { name: source.name, path: source.component_path, manifest };
         let looked = self.look(&candidate, source.component, &Owner::Plugin).await;
-        looked.map_err(|mistake| vec![candidate.tell(mistake)])
+        looked.map_err(|mistake| vec![candidate.report(mistake)])
     }
 
     /// Looks at a component without a `plugin.yaml`. Its imports need no grants.
@@ -95,7 +95,7 @@ impl PluginHost {
         let placeless = |mistake: Diagnostic| Diagnostic { place: None, ..mistake };
         match self.look(&candidate, component, &Owner::Nobody).await {
             Ok(inspection) => Ok(Inspection { mistake: inspection.mistake.map(placeless), ..inspection }),
-            Err(mistake) => Err(vec![placeless(candidate.tell(mistake))]),
+            Err(mistake) => Err(vec![placeless(candidate.report(mistake))]),
         }
     }
 
@@ -125,7 +125,7 @@ impl PluginHost {
             imports: standings(&component, &self.engine, grants),
             needs: Needs::of(&component),
             instance,
-            mistake: granted.err().or(fault).map(|mistake| candidate.tell(mistake)),
+            mistake: granted.err().or(fault).map(|mistake| candidate.report(mistake)),
         })
     }
 

@@ -39,12 +39,12 @@ struct Draining {
     plugin: Weak<Plugin>,
     since: Instant,
     /// Whether the log says that it lingers.
-    told: bool,
+    is_logged: bool,
 }
 
 impl Draining {
     fn begin(plugin: &Arc<Plugin>) -> Self {
-        Self { plugin: Arc::downgrade(plugin), since: Instant::now(), told: false }
+        Self { plugin: Arc::downgrade(plugin), since: Instant::now(), is_logged: false }
     }
 }
 
@@ -94,7 +94,7 @@ impl Inventory {
         for old in versions.draining.iter_mut().filter(|old| old.since.elapsed() > drain_max) {
             let Some(plugin) = old.plugin.upgrade() else { continue };
             *lingering.entry(plugin.name().clone()).or_default() += 1;
-            if !std::mem::replace(&mut old.told, true) {
+            if !std::mem::replace(&mut old.is_logged, true) {
                 let (name, version) = (plugin.name().as_str(), plugin.version());
                 telemetry::plugin_lingers(name, version, plugin.instances(), old.since.elapsed());
             }

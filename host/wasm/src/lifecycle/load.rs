@@ -50,8 +50,9 @@ impl PluginHost {
             Ok(manifest) => manifest,
             Err(mut mistakes) => {
                 // Of the component only the mistakes that do not depend on `plugin.yaml`.
-                mistakes
-                    .extend(check_preamble(&name, &component).err().map(|mistake| mistake.told_of(&manifest, &path)));
+                mistakes.extend(
+                    check_preamble(&name, &component).err().map(|mistake| mistake.report_in_file(&manifest, &path)),
+                );
                 mistakes.extend(vectors::mistakes(&vectors));
                 return Err(mistakes);
             }
@@ -59,7 +60,7 @@ impl PluginHost {
         let candidate = Candidate { name, path, manifest };
         let plugin = self.load_component(&candidate, component).await.map(Arc::new);
         let plugin = plugin.map_err(|mistake| {
-            let mut mistakes = vec![candidate.tell(mistake)];
+            let mut mistakes = vec![candidate.report(mistake)];
             mistakes.extend(vectors::mistakes(&vectors));
             mistakes
         })?;
@@ -226,8 +227,8 @@ impl Candidate {
     }
 
     /// Places a mistake at its key of `plugin.yaml`.
-    pub(crate) fn tell(&self, mistake: Mistake) -> Diagnostic {
-        mistake.told(&self.manifest.node, &format!("component `{}`", self.path))
+    pub(crate) fn report(&self, mistake: Mistake) -> Diagnostic {
+        mistake.report(&self.manifest.node, &format!("component `{}`", self.path))
     }
 }
 
@@ -247,7 +248,7 @@ impl Plugin {
             (true, false) => without_store("/grants/queries", "queries", &why),
             (true, true) => return None,
         };
-        Some(mistake.told(&self.manifest.node, &format!("plugin `{}`", self.name)))
+        Some(mistake.report(&self.manifest.node, &format!("plugin `{}`", self.name)))
     }
 }
 

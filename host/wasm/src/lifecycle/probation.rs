@@ -38,7 +38,7 @@ struct Watch {
     percent: u8,
     /// The counts of the version before.
     before: Counts,
-    tell: Arc<Notify>,
+    notify: Arc<Notify>,
 }
 
 /// A failed probation.
@@ -74,17 +74,17 @@ impl Probation {
         let too_often = counts.faults * 100 >= counts.calls * u64::from(watch.percent);
         if (opened || too_many && too_often) && counts.worse_than(watch.before) {
             self.watched.store(false, Ordering::Relaxed);
-            let tell = watch.tell.clone();
+            let notify = watch.notify.clone();
             *state = State { watch: None, failed: Some(Failed { counts, paused: opened }) };
-            tell.notify_one();
+            notify.notify_one();
         }
     }
 }
 
 impl Plugin {
-    /// Begins the probation of this version, which replaced `before`. A notification of `tell` means that
+    /// Begins the probation of this version, which replaced `before`. A notification of `notify` means that
     /// [`Plugin::has_failed`] may have changed.
-    pub fn watch(&self, terms: &Rollback, before: Option<&Self>, tell: &Arc<Notify>) {
+    pub fn watch(&self, terms: &Rollback, before: Option<&Self>, notify: &Arc<Notify>) {
         let mut state = self.probation.state.lock();
         self.probation.calls.store(0, Ordering::Relaxed);
         self.probation.faults.store(0, Ordering::Relaxed);
@@ -93,7 +93,7 @@ impl Plugin {
             faults_max: terms.faults.get(),
             percent: terms.percent,
             before: before.map(|before| before.statistics.counts()).unwrap_or_default(),
-            tell: tell.clone(),
+            notify: notify.clone(),
         };
         *state = State { watch: Some(watch), failed: None };
         self.probation.watched.store(true, Ordering::Relaxed);
@@ -145,7 +145,7 @@ mod tests {
         let terms = Rollback::default();
         let until = Moment::now() + HumanDuration::new(Duration::from_secs(10)).get();
         let faults_max = NonZeroU32::new(faults_max).unwrap_or(terms.faults).get();
-        let watch = Watch { until, faults_max, percent, before, tell: Arc::default() };
+        let watch = Watch { until, faults_max, percent, before, notify: Arc::default() };
         let state = Mutex::new(State { watch: Some(watch), failed: None });
         Probation { watched: AtomicBool::new(true), state, ..Probation::default() }
     }

@@ -82,19 +82,19 @@ impl PluginHost {
         let trial = self.trial(plugin).await.map_err(|error| vec![Diagnostic::at(at.clone(), error)])?;
         let tested = timeout(self.self_test_max, vectors::judge_all(&trial, vectors).instrument(span)).await;
         let (name, component) = (plugin.name().as_str(), plugin.digest().short());
-        let told = |failed| telemetry::plugin_tested(name, component, vectors.len(), failed, started.elapsed());
+        let report = |failed| telemetry::plugin_tested(name, component, vectors.len(), failed, started.elapsed());
         match tested {
             Ok(Ok(())) => {
-                told(0);
+                report(0);
                 plugin.self_test.remember(vectors);
                 Ok(())
             }
             Ok(Err(mistakes)) => {
-                told(mistakes.len());
+                report(mistakes.len());
                 Err(mistakes)
             }
             Err(_) => {
-                told(vectors.len());
+                report(vectors.len());
                 let most = HumanDuration::new(self.self_test_max);
                 let message = format!("`{name}` did not answer its {} vectors within {most}", vectors.len());
                 let hint = "`tidegate plugin test` shows which vector takes long; `limits.plugin_self_test` is the time for all vectors";

@@ -82,7 +82,7 @@ pub(crate) struct Slots {
     pools: Mutex<Vec<Weak<Pool>>>,
     sweeps: Arc<AtomicU32>,
     /// What the last sweep reported.
-    told: Mutex<BTreeMap<Arc<str>, Count>>,
+    reported: Mutex<BTreeMap<Arc<str>, Count>>,
     turns: BTreeMap<Class, CpuTurns>,
 }
 
@@ -115,7 +115,7 @@ impl Slots {
             waiting: AtomicU32::new(0),
             pools: Mutex::default(),
             sweeps: Arc::default(),
-            told: Mutex::default(),
+            reported: Mutex::default(),
             turns: [Class::Authorizer, Class::Worker].map(|class| (class, CpuTurns::new())).into(),
         }
     }
@@ -226,13 +226,14 @@ impl Slots {
                 count.alive += pool.instance_count.alive();
             }
         }
-        self.tell(counts);
+        self.report(counts);
     }
 
-    fn tell(&self, counts: BTreeMap<Arc<str>, Count>) {
+    fn report(&self, counts: BTreeMap<Arc<str>, Count>) {
         telemetry::plugin_instances_wanted(self.waiting.load(Ordering::Relaxed));
-        let mut told = self.told.lock();
-        let gone = told.keys().filter(|plugin| !counts.contains_key(*plugin)).map(|plugin| (plugin, Count::default()));
+        let mut reported = self.reported.lock();
+        let gone =
+            reported.keys().filter(|plugin| !counts.contains_key(*plugin)).map(|plugin| (plugin, Count::default()));
         for (plugin, count) in gone.chain(counts.iter().map(|(plugin, count)| (plugin, count.clone()))) {
             // An instance may have come to rest between the two counts.
             telemetry::plugin_instances(plugin, count.alive.saturating_sub(count.resting), count.resting);
@@ -241,7 +242,7 @@ impl Slots {
                 telemetry::plugin_calls_waiting(plugin, class.as_str(), waiting);
             }
         }
-        *told = counts;
+        *reported = counts;
     }
 }
 

@@ -36,7 +36,7 @@ pub struct HttpSeen {
     /// The URL.
     pub url: String,
     /// The status of the response; or the error, in the words of the contract.
-    pub told: Result<u16, String>,
+    pub result: Result<u16, String>,
     /// How long it took.
     pub took: Duration,
 }

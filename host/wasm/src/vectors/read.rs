@@ -241,13 +241,13 @@ fn identity(file: &File, payload: Option<Payload>) -> Result<Question, String> {
 
 /// A CloudEvent, with the default keys added.
 fn event(mut fields: EventFile) -> Result<BusEvent, String> {
-    let told = |error: &dyn std::fmt::Display| format!("`event`: {error}");
+    let mistake = |error: &dyn std::fmt::Display| format!("`event`: {error}");
     for (key, value) in EVENT {
-        let value = serde_json::value::to_raw_value(value).map_err(|error| told(&error))?;
+        let value = serde_json::value::to_raw_value(value).map_err(|error| mistake(&error))?;
         fields.entry(key.to_owned()).or_insert(value);
     }
-    let text = serde_json::to_string(&fields).map_err(|error| told(&error))?;
-    BusEvent::parse(&text).map_err(|error| told(&error))
+    let text = serde_json::to_string(&fields).map_err(|error| mistake(&error))?;
+    BusEvent::parse(&text).map_err(|error| mistake(&error))
 }
 
 /// The context of a call as the host makes it: from a catalog with that one channel.

@@ -283,7 +283,7 @@ impl Called {
             row("called", format!("{import}, {count}×"));
         }
         for seen in &self.did.http {
-            let told = seen.told.as_ref().map_or_else(Clone::clone, ToString::to_string);
+            let told = seen.result.as_ref().map_or_else(Clone::clone, ToString::to_string);
             row("http", format!("{} {} → {told}, {}", seen.method, seen.url, show::duration(seen.took)));
         }
         row("time", format!("{}, a fresh instance included", show::duration(self.took)));
@@ -384,7 +384,7 @@ impl Compared {
 }
 
 fn http_json(seen: &HttpSeen) -> Value {
-    let (status, error) = (seen.told.as_ref().ok(), seen.told.as_ref().err());
+    let (status, error) = (seen.result.as_ref().ok(), seen.result.as_ref().err());
     let took_us = micros(seen.took);
     json!({ "method": seen.method, "url": seen.url, "status": status, "error": error, "took_us": took_us })
 }

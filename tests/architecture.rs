@@ -269,16 +269,17 @@ fn body_of_function(source: &Source, position: usize) -> Option<usize> {
 
 /// A trait is a port only with a fake beside the real thing.
 fn fakes(sources: &[Source], breaches: &mut Vec<Breach>) {
-    let Some(ports) = sources.iter().find(|source| source.path == "host/core/src/flow/ports.rs") else { return };
     let kit = || sources.iter().filter(|source| source.path.starts_with("host/testkit/src/"));
-    for (position, token) in ports.tokens.iter().enumerate().filter(|(_, token)| token.text == "trait") {
-        let port = ports.text_at(position + 1);
-        let has_fake = kit().any(|source| {
-            (0..source.tokens.len())
-                .any(|at| source.at(at, &["impl", port, "for"]) && source.text_at(at + 3).starts_with("Fake"))
-        });
-        if !has_fake {
-            breaches.push(ports.breach(token.line, format!("port `{port}` has no fake in host/testkit/")));
+    for ports in sources.iter().filter(|source| source.path.starts_with("host/core/src/flow/ports/")) {
+        for (position, token) in ports.tokens.iter().enumerate().filter(|(_, token)| token.text == "trait") {
+            let port = ports.text_at(position + 1);
+            let has_fake = kit().any(|source| {
+                (0..source.tokens.len())
+                    .any(|at| source.at(at, &["impl", port, "for"]) && source.text_at(at + 3).starts_with("Fake"))
+            });
+            if !has_fake {
+                breaches.push(ports.breach(token.line, format!("port `{port}` has no fake in host/testkit/")));
+            }
         }
     }
 }

@@ -142,9 +142,9 @@ fn what_is_too_long_or_has_no_opening_is_found() {
 
 #[test]
 fn a_port_without_a_fake_is_found() {
-    let ports = || Source::new("host/core/src/flow/ports.rs", "//! Ports.\npub trait Rooms { fn a(); }");
+    let ports = || Source::new("host/core/src/flow/ports/rooms.rs", "//! Ports.\npub trait Rooms { fn a(); }");
     let kit = |text: &str| Source::new("host/testkit/src/lib.rs", &format!("//! Kit.\n{text}"));
-    let expected = "host/core/src/flow/ports.rs:2: port `Rooms` has no fake in host/testkit/";
+    let expected = "host/core/src/flow/ports/rooms.rs:2: port `Rooms` has no fake in host/testkit/";
     assert_eq!(judge(&[ports(), kit("impl Bus for FakeRooms {}")])[0].to_string(), expected);
     assert!(judge(&[ports(), kit("impl Rooms for FakeRooms {}")]).is_empty());
 }

@@ -1,6 +1,5 @@
 //! Nodes that share a real Redis: who hears what, and what is told when the Redis goes away.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +9,12 @@ use tidegate_core::channels::Rate;
 use tidegate_core::config::{Limits, RedisUrl};
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::{Broker, BrokerAway, HearsNodes};
-use tidegate_core::flow::ports::Rooms;
-use tidegate_core::protocol::{ConnectionId, Payload, Topic};
+use tidegate_core::protocol::{ConnectionId, Generation, Payload, Topic};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use tidegate_testkit::{RedisServer, user};
+use tidegate_testkit::{RedisServer, catalog, user};
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,23 +40,17 @@ impl Record {
     }
 }
 
-impl Rooms for Record {
-    fn deliver(&self, publication: &Publication) {
-        let except = publication.except.as_ref().map(|except| format!(" but {}", except.as_str())).unwrap_or_default();
-        self.add(format!("{} {}{except}", publication.topic, publication.payload.as_str()));
+impl HearsNodes for Record {
+    fn hear_publication(&self, topic: &Topic, payload: Payload, except: Option<ConnectionId>) {
+        let except = except.map(|except| format!(" but {}", except.as_str())).unwrap_or_default();
+        self.add(format!("{topic} {}{except}", payload.as_str()));
     }
 
-    fn tell_gap(&self, topic: &Topic) {
+    fn hear_gap(&self, topic: &Topic) {
         self.add(format!("gap {topic}"));
     }
 
-    fn tell_gap_in(&self, _: &BTreeSet<&str>) -> usize {
-        unreachable!("a broker knows its topics")
-    }
-}
-
-impl HearsNodes for Record {
-    fn hear(&self, message: &[u8]) {
+    fn hear_control(&self, message: &[u8]) {
         self.add(format!("word {}", String::from_utf8_lossy(message)));
     }
 }
@@ -82,7 +74,7 @@ impl Node {
         let (broker, links) = RedisBroker::new(RedisBrokerSettings::new(url, "test", &limits)).unwrap();
         let record = Record(Arc::new(watch::Sender::new(Vec::new())));
         let shutdown = CancellationToken::new();
-        tokio::spawn(links.run(Arc::new(record.clone()), Some(Arc::new(record.clone())), shutdown.clone()));
+        tokio::spawn(links.run(Arc::new(record.clone()), shutdown.clone()));
         Self { broker, record, _links: shutdown.drop_guard() }
     }
 
@@ -98,7 +90,7 @@ impl Node {
 
     /// Has a first subscriber on a topic, and hears it.
     async fn listen(&self, name: &str) {
-        self.broker.subscribed(&topic(name), name);
+        self.broker.subscribed(&topic(name));
         let listening = self.broker.listening(&topic(name));
         if let Some(listening) = listening {
             listening.await.unwrap();
@@ -115,13 +107,10 @@ fn topic(name: &str) -> Topic {
 }
 
 fn publication(name: &str, payload: &str, except: Option<&str>) -> Publication {
-    Publication {
-        topic: topic(name),
-        channel: name.to_owned(),
-        payload: Payload::parse(payload.to_owned()).unwrap(),
-        except: except.map(ConnectionId::new),
-        rule: None,
-    }
+    let manifest = format!("feature: test\nchannels:\n  {name}: {{ scope: public, payload: true }}\n");
+    let resolved = catalog(&manifest, None, Generation(1)).resolve(name).unwrap();
+    let payload = Payload::parse(payload.to_owned()).unwrap();
+    Publication::new(&resolved, payload).except(except.map(ConnectionId::new))
 }
 
 /// Two nodes that are there.
@@ -234,7 +223,7 @@ async fn every_topic_is_told_after(mut redis: RedisServer) {
     a.away(true).await;
     b.away(true).await;
     assert_eq!(a.publish("feed", "2").await, Err(BrokerAway));
-    b.broker.subscribed(&topic("new"), "new");
+    b.broker.subscribed(&topic("new"));
     assert_eq!(b.broker.listening(&topic("new")).unwrap().await, Err(BrokerAway));
     redis.restart();
     a.away(false).await;

@@ -78,7 +78,7 @@ async fn after_the_shutdown_the_bus_takes_no_more_and_ends() {
 }
 
 #[tokio::test]
-async fn what_cannot_cross_is_buried_and_the_next_one_crosses() {
+async fn what_cannot_cross_becomes_a_dead_letter_and_the_next_one_crosses() {
     let server = server();
     let (bus, queue) = MemoryBus::new(8);
     bus.publish(vec![event("article.published", json!({ "title": 7 })), article("2")]).unwrap();

@@ -29,11 +29,11 @@ fn letter(id: &str) -> DeadLetter {
     DeadLetter { id: id.to_owned(), rule, reason: "for the \0 test".to_owned(), at_unix_s: 7, event }
 }
 
-async fn bury(letters: &dyn DeadLetters, ids: &[&str]) {
+async fn add(letters: &dyn DeadLetters, ids: &[&str]) {
     for id in ids {
-        letters.bury(letter(id));
+        letters.add(letter(id));
     }
-    letters.settled().await;
+    letters.flush().await;
 }
 
 async fn ids(letters: &dyn DeadLetters) -> Vec<String> {
@@ -43,7 +43,7 @@ async fn ids(letters: &dyn DeadLetters) -> Vec<String> {
 /// What holds over each back end: `first` and `again` are two processes, one after the other or side by side.
 async fn holds(first: &dyn DeadLetters, again: &dyn DeadLetters) {
     assert_eq!(ids(again).await, Vec::<String>::new());
-    bury(first, &["1", "2", "3", "4"]).await;
+    add(first, &["1", "2", "3", "4"]).await;
     assert_eq!(ids(first).await, ["4", "3", "2"]);
     let kept = again.newest(1).await;
     assert_eq!((kept.letters.len(), kept.kept, kept.complete), (1, 3, true));
@@ -54,7 +54,7 @@ async fn holds(first: &dyn DeadLetters, again: &dyn DeadLetters) {
     let (one, other) = tokio::join!(first.take("3"), again.take("3"));
     assert_eq!(usize::from(one.unwrap().is_some()) + usize::from(other.unwrap().is_some()), 1);
     assert_eq!(ids(again).await, ["4", "2"]);
-    bury(again, &["5", "6"]).await;
+    add(again, &["5", "6"]).await;
     assert_eq!(ids(first).await, ["6", "5", "4"]);
 }
 
@@ -86,15 +86,15 @@ async fn an_event_that_dies_on_every_node_of_a_database_is_one_letter_until_it_i
     let postgres = PostgresServer::start();
     let (one, other) = (node(&postgres.url()), node(&postgres.url()));
     let (here, there) = (one.dead_letters(MAX), other.dead_letters(MAX));
-    bury(&here, &["1"]).await;
+    add(&here, &["1"]).await;
     let twin = |id: &str, of: &str| DeadLetter { id: id.to_owned(), at_unix_s: 8, ..letter(of) };
-    there.bury(twin("2", "1"));
-    there.bury(DeadLetter { rule: RuleId { on: "a.b".to_owned(), ..letter("1").rule }, ..twin("3", "1") });
-    there.settled().await;
+    there.add(twin("2", "1"));
+    there.add(DeadLetter { rule: RuleId { on: "a.b".to_owned(), ..letter("1").rule }, ..twin("3", "1") });
+    there.flush().await;
     assert_eq!(ids(&there).await, ["3", "1"], "the same event by another rule is another letter");
     assert!(here.take("1").await.unwrap().is_some());
-    there.bury(twin("4", "1"));
-    there.settled().await;
+    there.add(twin("4", "1"));
+    there.flush().await;
     assert_eq!(ids(&here).await, ["4", "3"], "retried, it may die again");
 }
 
@@ -103,11 +103,11 @@ async fn while_the_store_is_away_letters_wait_in_memory_and_are_written_when_it_
     let mut postgres = PostgresServer::start();
     let store = node(&postgres.url());
     let letters = store.dead_letters(MAX);
-    bury(&letters, &["1"]).await;
+    add(&letters, &["1"]).await;
     postgres.kill();
     timeout(Duration::from_secs(30), store.until_away(true)).await.unwrap();
     // It is told that they cannot be written, in a few seconds, and the bridge goes on.
-    bury(&letters, &["2", "3", "4", "5"]).await;
+    add(&letters, &["2", "3", "4", "5"]).await;
     let newest = letters.newest(9).await;
     assert_eq!(newest.letters.iter().map(|letter| letter.id.as_str()).collect::<Vec<_>>(), ["5", "4", "3"]);
     assert!(!newest.complete);
@@ -129,6 +129,6 @@ async fn a_store_that_never_was_there_keeps_nobody_waiting() {
     let directory = tempfile::tempdir().unwrap();
     let nowhere = SqliteStore::new(directory.path().join("nowhere/t.db"), Arc::new(SystemClock));
     let letters = nowhere.dead_letters(MAX);
-    timeout(Duration::from_secs(10), bury(&letters, &["1", "2"])).await.unwrap();
+    timeout(Duration::from_secs(10), add(&letters, &["1", "2"])).await.unwrap();
     assert_eq!(ids(&letters).await, ["2", "1"]);
 }

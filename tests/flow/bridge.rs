@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tidegate_core::flow::Effect;
-use tidegate_core::protocol::{BusEvent, ReadPayload};
+use tidegate_core::protocol::{BusEvent, Payload};
 
 use tidegate_testkit::{CHANNELS, FakeClock, FakeProvider, Server, event, user};
 
@@ -63,7 +63,7 @@ async fn integers_of_an_event_are_integers_in_an_expression() {
 async fn a_whole_number_is_an_integer_however_its_producer_writes_it() {
     for (n, text) in [("41", "42"), ("41.0", "42"), ("41.00", "42"), ("4.1e1", "42"), ("-0", "1"), ("1e2", "101")] {
         let server = server();
-        let data = ReadPayload::parse(format!(r#"{{"room":7.0,"n":{n}}}"#)).unwrap();
+        let data = Payload::read(format!(r#"{{"room":7.0,"n":{n}}}"#)).unwrap();
         server.bridge(&BusEvent::new("1".to_owned(), "/test".to_owned(), "counted".to_owned(), data)).await;
         assert_eq!(server.delivered(), [("chat.7".to_owned(), json!({ "text": text }))], "{n}");
     }
@@ -72,7 +72,7 @@ async fn a_whole_number_is_an_integer_however_its_producer_writes_it() {
 #[tokio::test]
 async fn a_number_that_an_expression_would_change_is_a_dead_letter_that_shows_it() {
     let server = server();
-    let data = ReadPayload::parse(r#"{"room":"a","n":123456789012345678901234567890}"#.to_owned()).unwrap();
+    let data = Payload::read(r#"{"room":"a","n":123456789012345678901234567890}"#.to_owned()).unwrap();
     server.bridge(&BusEvent::new("1".to_owned(), "/test".to_owned(), "counted".to_owned(), data)).await;
     assert_eq!(server.delivered(), []);
     let reason = &server.dead_letters.list()[0].reason;
@@ -147,7 +147,7 @@ async fn a_dead_letter_crosses_again_by_its_own_rule_once_it_can() {
     server.bridge(&event("article.published", json!({ "title": 7 }))).await;
     let letter = server.dead_letters.list().remove(0);
     let again = server.gates.retry(&letter).await.unwrap();
-    assert!(matches!(&again[..], [Effect::Bury(second)] if second.id != letter.id), "{again:?}");
+    assert!(matches!(&again[..], [Effect::DeadLetter(second)] if second.id != letter.id), "{again:?}");
 
     let lenient = CHANNELS.replace("title: { type: string }", "title: {}");
     let server = Server::declaring(&lenient).bridge(RULES).start();
@@ -303,7 +303,7 @@ async fn what_names_nobodys_sessions_is_a_dead_letter_that_can_be_retried() {
         assert!(letter.reason.contains(reason), "{}", letter.reason);
         assert!(letter.rule.ends_sessions);
         let again = server.gates.retry(&letter).await.unwrap();
-        assert!(matches!(&again[..], [Effect::Bury(_)]), "{again:?}");
+        assert!(matches!(&again[..], [Effect::DeadLetter(_)]), "{again:?}");
     }
     assert_eq!(ended(&server), []);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tidegate_core::flow::{Effect, Handshake};
-use tidegate_core::protocol::{Code, ReadPayload};
+use tidegate_core::protocol::{Code, Payload};
 
 use tidegate_testkit::{CHANNELS, FakeProvider, Server, code, connection, event, user};
 
@@ -24,7 +24,7 @@ async fn every_gate_answers_draining_whatever_it_would_have_said() {
     for topic in ["ping", "news", "nothing"] {
         assert_eq!(code(client.send(topic, json!({ "n": 1 })).await), Code::Draining, "{topic}");
     }
-    assert_eq!(code(server.gates.broadcast("news", ReadPayload::from(json!({ "title": "x" })))), Code::Draining);
+    assert_eq!(code(server.gates.broadcast("news", Payload::from(json!({ "title": "x" })))), Code::Draining);
     assert_eq!(code(server.gates.publish_events(vec![event("a.b", json!(null))])), Code::Draining);
     assert_eq!(provider.asked(), Vec::<String>::new());
     assert_eq!(server.plugins.asked(), Vec::<&str>::new());
@@ -33,7 +33,7 @@ async fn every_gate_answers_draining_whatever_it_would_have_said() {
 #[tokio::test]
 async fn what_was_accepted_before_is_still_delivered() {
     let server = Server::declaring(CHANNELS).start();
-    let publication = server.gates.broadcast("news", ReadPayload::from(json!({ "title": "x" }))).unwrap();
+    let publication = server.gates.broadcast("news", Payload::from(json!({ "title": "x" }))).unwrap();
     server.gates.drain();
     server.gates.perform(vec![Effect::Deliver(publication)]).await.unwrap();
     assert_eq!(server.delivered(), [("news".to_owned(), json!({ "title": "x" }))]);

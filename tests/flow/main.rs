@@ -11,6 +11,7 @@ mod decisions;
 mod doubt;
 mod drain;
 mod ending;
+mod explain;
 mod identify;
 mod inbound;
 mod nodes;

@@ -1,9 +1,9 @@
 //! Other nodes: what goes out to them, and what a publish is answered that they did not get.
 
 use serde_json::json;
-use tidegate_core::flow::Reach;
-use tidegate_core::flow::broker::Broker as _;
-use tidegate_core::protocol::{Code, ReadPayload};
+use tidegate_core::flow::Audience;
+use tidegate_core::flow::broker::{Broker as _, HearsNodes as _};
+use tidegate_core::protocol::{Code, ConnectionId, Payload, Topic};
 
 use tidegate_testkit::{CHANNELS, FakeBroker, FakeNode, FakePlugins, Server, code, emit, event, user};
 
@@ -42,11 +42,27 @@ async fn a_message_that_the_broker_does_not_take_is_delivered_here_and_answered_
 }
 
 #[tokio::test]
+async fn what_another_node_published_is_delivered_here_by_the_catalog_in_force_and_goes_no_further() {
+    let server = server();
+    let hear = |topic: &str, payload: serde_json::Value| {
+        let except = Some(ConnectionId::new("there"));
+        server.gates.hear_publication(&Topic::parse(topic).unwrap(), Payload::from(payload), except);
+    };
+    hear("chat.a", json!({ "text": "hi" }));
+    hear("nothing.declared", json!({}));
+    let publications = server.rooms.publications();
+    assert_eq!(server.delivered(), [("chat.a".to_owned(), json!({ "text": "hi" }))]);
+    assert_eq!(publications[0].channel.template.as_str(), "chat.{room}");
+    assert_eq!(publications[0].except, Some(ConnectionId::new("there")));
+    assert_eq!(server.broker.published(), []);
+}
+
+#[tokio::test]
 async fn what_every_node_reads_for_itself_goes_to_no_other() {
     let server = server();
     let event = event("article.published", json!({ "title": "x" }));
-    let begun = server.gates.carry(&event, Reach::ThisNode).await.unwrap();
-    assert!(begun.is_over());
+    let pending = server.gates.carry(&event, Audience::ThisNode).await.unwrap();
+    assert!(pending.is_over());
     assert_eq!((server.delivered().len(), server.broker.published().len()), (1, 0));
 }
 
@@ -91,24 +107,24 @@ async fn nodes_hear_what_was_told_in_order() {
 #[tokio::test]
 async fn a_publish_of_a_backend_is_cleared_before_it_goes_anywhere() {
     let server = server();
-    assert_eq!(code(server.gates.broadcast("news", ReadPayload::from(json!({})))), Code::InvalidPayload);
+    assert_eq!(code(server.gates.broadcast("news", Payload::from(json!({})))), Code::InvalidPayload);
     assert_eq!(server.broker.published(), []);
 }
 
 #[tokio::test]
 async fn what_a_source_lost_is_told_on_every_node_and_on_this_one_where_the_others_cannot_be_told() {
     let (server, other) = (server(), server());
-    server.gates.tell_gap_of("redis:s", Reach::EveryNode).await;
+    server.gates.tell_gap_of("redis:s", Audience::EveryNode).await;
     assert!(server.rooms.gaps().is_empty(), "it hears it as the others do");
     for node in [&server, &other] {
         server.broker.play_to(&*node.gates);
         assert_eq!(node.rooms.gaps(), ["news"]);
     }
     server.broker.set_away(true);
-    server.gates.tell_gap_of("redis:s", Reach::EveryNode).await;
+    server.gates.tell_gap_of("redis:s", Audience::EveryNode).await;
     assert_eq!(server.rooms.gaps(), ["news", "news"]);
     server.broker.set_away(false);
     let told = server.broker.told();
-    server.gates.tell_gap_of("redis:s", Reach::ThisNode).await;
+    server.gates.tell_gap_of("redis:s", Audience::ThisNode).await;
     assert_eq!((server.rooms.gaps().len(), server.broker.told()), (3, told), "every node finds out by itself");
 }

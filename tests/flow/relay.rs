@@ -26,7 +26,7 @@ async fn relay_others_leaves_the_sender_out() {
     client.send("chat.a", json!({ "text": "hello" })).await.unwrap();
     let publications = server.rooms.publications();
     assert_eq!(publications[0].except.as_ref(), Some(client.session.connection()));
-    assert_eq!((publications[0].topic.as_str(), publications[0].channel.as_str()), ("chat.a", "chat.{room}"));
+    assert_eq!((publications[0].topic.as_str(), publications[0].channel.template.as_str()), ("chat.a", "chat.{room}"));
     assert_eq!(server.plugins.asked(), Vec::<&str>::new());
 }
 

@@ -438,7 +438,7 @@ async fn what_another_version_says_is_no_harm() {
     let server = server().start();
     use tidegate_core::flow::broker::HearsNodes as _;
     for word in [&b"no json"[..], b"{}", br#"{"unheard_of":{}}"#, br#"{"revoke":{"id":"1"}}"#] {
-        server.gates.hear(word);
+        server.gates.hear_control(word);
     }
     assert_eq!(server.clients.revoked(), []);
 }

@@ -13,7 +13,7 @@ fn server(plugins: FakePlugins) -> Server {
 async fn a_topic_of_a_public_channel_is_held_by_anyone_who_asks() {
     let client = server(FakePlugins::silent()).client(None);
     let receipt = client.subscribe("news").await.unwrap();
-    assert_eq!(receipt.channel.as_str(), "news");
+    assert_eq!(receipt.topic.as_str(), "news");
     assert_eq!(receipt.params.iter().count(), 0);
     assert!(client.holds("news"));
 }

@@ -134,8 +134,8 @@ async fn a_letter_that_the_broker_does_not_take_is_kept() {
     let server = server().start();
     let event = event("article.published", json!({ "title": "x" }));
     server.broker.set_away(true);
-    let begun = server.gates.carry(&event, tidegate_core::flow::Reach::EveryNode).await.unwrap();
-    server.gates.bury_untaken(&event, begun).await;
+    let pending = server.gates.carry(&event, tidegate_core::flow::Audience::EveryNode).await.unwrap();
+    server.gates.dead_letter_untaken(&event, pending).await;
     let id = server.dead_letters.list()[0].id.clone();
     assert_eq!(retry(&id).to(&server).await.refused(), refusal(503, "unavailable"));
     server.broker.set_away(false);

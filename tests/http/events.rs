@@ -1,7 +1,7 @@
 //! `POST /v1/events`
 
 use serde_json::{Value, json};
-use tidegate_core::protocol::{BusEvent, ReadPayload};
+use tidegate_core::protocol::{BusEvent, Payload};
 
 use crate::{Answer, CHANNELS, get, post, refusal, server};
 use tidegate_testkit::{FakeBus, Server};
@@ -44,7 +44,7 @@ async fn the_data_of_an_event_crosses_letter_by_letter_and_so_it_stands_in_a_dea
 
     let dead = data.replace("\"x\"", "5");
     let event =
-        BusEvent::new("2".into(), "/cms".into(), "article.published".into(), ReadPayload::parse(dead.clone()).unwrap());
+        BusEvent::new("2".into(), "/cms".into(), "article.published".into(), Payload::read(dead.clone()).unwrap());
     server.bridge(&event).await;
     let letters = get("/v1/dead-letters").key("operate").to(&server).await;
     assert!(letters.text.contains(&dead), "{}", letters.text);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tidegate_core::channels::{self, Sources};
 use tidegate_core::config::SourceFile;
-use tidegate_core::protocol::{BusEvent, Generation, ReadPayload};
+use tidegate_core::protocol::{BusEvent, Generation, Payload};
 
 use crate::patterns::schema;
 
@@ -16,7 +16,7 @@ fn made(expression: &str, data: &str) -> String {
     let manifest = json!({ "feature": "a", "channels": { "a": { "scope": "public", "payload": true } } });
     let bridge = json!({ "rules": [{ "on": "t", "to": "a", "payload": expression }] });
     let sources = Sources { manifests: vec![file(manifest)], bridge: Some(file(bridge)), ..Sources::default() };
-    let data = ReadPayload::parse(data.to_owned()).unwrap();
+    let data = Payload::read(data.to_owned()).unwrap();
     let event = BusEvent::new("1".to_owned(), "/a".to_owned(), "t".to_owned(), data);
     let Ok(catalog) = channels::compile(&sources, Generation(1)) else { return "error".to_owned() };
     let applied = catalog.bridge().rules().next().unwrap().apply(&event);

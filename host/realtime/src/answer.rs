@@ -65,7 +65,7 @@ impl Realtime {
 
     async fn answer(self: Arc<Self>, gates: Arc<Gates>, connection: Arc<Connection>, event: ClientEvent) -> Ack {
         let (gate, topic) = match &event {
-            ClientEvent::Subscribe(request) => (Gate::Subscribe, request.channel.clone()),
+            ClientEvent::Subscribe(request) => (Gate::Subscribe, request.topic.clone()),
             ClientEvent::Message { topic, .. } => (Gate::Inbound, topic.clone()),
             ClientEvent::Unsubscribe(_) | ClientEvent::Authenticate(_) => (Gate::Connect, String::new()),
         };
@@ -76,7 +76,7 @@ impl Realtime {
                 receipt.map(Ack::Subscribed)
             }
             ClientEvent::Unsubscribe(request) => {
-                gates.unsubscribe(&self.member(&connection), &request.channel).map(Ack::Unsubscribed)
+                gates.unsubscribe(&self.member(&connection), &request.topic).map(Ack::Unsubscribed)
             }
             ClientEvent::Authenticate(request) => {
                 let renewed = self.authenticate(&gates, &connection, &request).await;

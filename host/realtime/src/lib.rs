@@ -248,7 +248,7 @@ impl ports::Rooms for Realtime {
     }
 
     fn tell_gap(&self, topic: &Topic) {
-        let event = SessionEvent::Gap { channel: topic.clone() };
+        let event = SessionEvent::Gap { topic: topic.clone() };
         for connection in self.rooms.members(topic) {
             self.tell(&connection, &event);
         }
@@ -266,7 +266,7 @@ mod tests {
     use super::link::fake::FakeLink;
     use super::*;
     use tidegate_core::flow::Session;
-    use tidegate_core::protocol::{ConnectionId, Payload};
+    use tidegate_core::protocol::ConnectionId;
     use tidegate_testkit::FakeBroker;
 
     /// No plugin hears of connections.
@@ -290,25 +290,16 @@ mod tests {
         connection
     }
 
-    fn publication() -> Publication {
-        Publication {
-            topic: Topic::parse("feed").unwrap(),
-            channel: "feed".to_owned(),
-            payload: Payload::parse(r#"{"n": 1}"#.to_owned()).unwrap(),
-            except: None,
-            rule: None,
-        }
-    }
-
     #[test]
     fn a_subscriber_that_does_not_read_is_cut_and_the_others_receive() {
         let realtime = Realtime::new(Limits::default(), Arc::new(FakeBroker::default()));
         let (reads, reads_not) = (FakeLink::default(), FakeLink::full());
-        let topic = publication().topic;
+        let publication = rooms::fixture::publication("feed", "feed", r#"{"n": 1}"#);
+        let topic = &publication.topic;
         let slow = connect(&realtime, "slow", &reads_not);
-        realtime.rooms.join(&topic, "feed", &connect(&realtime, "fast", &reads));
-        realtime.rooms.join(&topic, "feed", &slow);
-        ports::Rooms::deliver(&*realtime, &publication());
+        realtime.rooms.join(topic, "feed", &connect(&realtime, "fast", &reads));
+        realtime.rooms.join(topic, "feed", &slow);
+        ports::Rooms::deliver(&*realtime, &publication);
         assert_eq!(reads.events(), [r#"feed({"n": 1}, {})"#]);
         assert!(!reads.is_killed());
         assert!(reads_not.is_killed());

@@ -34,6 +34,6 @@ impl Membership for Member<'_> {
     }
 
     fn tell_revoked(&self, topic: Topic, reason: Code) {
-        self.realtime.tell(self.connection, &SessionEvent::Revoked { channel: topic, reason });
+        self.realtime.tell(self.connection, &SessionEvent::Revoked { topic, reason });
     }
 }

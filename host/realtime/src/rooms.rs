@@ -40,7 +40,7 @@ impl Rooms {
     /// Adds a connection to a topic's room. `channel` is the template, for metrics.
     pub(super) fn join(&self, topic: &Topic, channel: &str, connection: &Arc<Connection>) {
         let mut room = self.by_topic.entry(topic.clone()).or_insert_with(|| {
-            self.broker.subscribed(topic, channel);
+            self.broker.subscribed(topic);
             Room { channel: channel.to_owned(), members: HashMap::new() }
         });
         if room.members.insert(connection.id().clone(), Arc::clone(connection)).is_none() {
@@ -94,8 +94,23 @@ impl Rooms {
                 Err(error) => missed.push((connection, error)),
             }
         }
-        telemetry::delivered(&publication.channel, queued, missed.len());
+        telemetry::delivered(publication.channel.template.as_str(), queued, missed.len());
         missed
+    }
+}
+
+/// Publications for the unit tests.
+#[cfg(test)]
+pub(crate) mod fixture {
+    use tidegate_core::flow::Publication;
+    use tidegate_core::protocol::{Generation, Payload};
+    use tidegate_testkit::catalog;
+
+    /// A payload on a topic of a public channel that takes anything.
+    pub(crate) fn publication(channel: &str, topic: &str, payload: &str) -> Publication {
+        let manifest = format!("feature: test\nchannels:\n  {channel}: {{ scope: public, payload: true }}\n");
+        let resolved = catalog(&manifest, None, Generation(1)).resolve(topic).unwrap();
+        Publication::new(&resolved, Payload::parse(payload.to_owned()).unwrap())
     }
 }
 
@@ -107,9 +122,10 @@ mod tests {
     use super::super::lanes::Lanes;
     use super::super::link::fake::FakeLink;
     use super::super::wires::SessionId;
+    use super::fixture::publication;
     use super::*;
     use tidegate_core::flow::Session;
-    use tidegate_core::protocol::{Meta, Payload};
+    use tidegate_core::protocol::Meta;
     use tidegate_testkit::FakeBroker;
 
     fn rooms() -> Rooms {
@@ -126,13 +142,7 @@ mod tests {
     }
 
     fn deliver(rooms: &Rooms, to: &str, except: Option<&str>) -> Vec<(String, LinkError)> {
-        let publication = Publication {
-            topic: topic(to),
-            channel: "feed.{id}".to_owned(),
-            payload: Payload::parse("1".to_owned()).unwrap(),
-            except: except.map(ConnectionId::new),
-            rule: None,
-        };
+        let publication = publication("feed.{id}", to, "1").except(except.map(ConnectionId::new));
         let missed = rooms.deliver(&publication, &to_raw_value(&Meta).unwrap());
         missed.into_iter().map(|(connection, error)| (connection.id().to_string(), error)).collect()
     }

@@ -288,7 +288,7 @@ impl Server {
             keeper.load(&gates).await;
         }
         let linked = CancellationToken::new();
-        nodes.link(realtime.clone(), Some(gates.clone()), linked.clone());
+        nodes.link(gates.clone(), linked.clone());
         let _until_the_end = linked.drop_guard();
         let keeper = keeper.map(|keeper| tokio::spawn(keeper.run(gates.clone(), ended.clone())));
         let ready = options.ready.take();

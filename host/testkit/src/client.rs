@@ -44,12 +44,12 @@ impl Client {
 
     /// `emit("subscribe", { channel })`
     pub async fn subscribe(&self, topic: &str) -> Result<SubscribeReceipt, Refusal> {
-        self.join(SubscribeRequest { channel: topic.to_owned(), since: None }).await
+        self.join(SubscribeRequest { topic: topic.to_owned(), since: None }).await
     }
 
     /// `emit("subscribe", { channel, since })`
     pub async fn subscribe_since(&self, topic: &str, since: Since) -> Result<SubscribeReceipt, Refusal> {
-        self.join(SubscribeRequest { channel: topic.to_owned(), since: Some(since) }).await
+        self.join(SubscribeRequest { topic: topic.to_owned(), since: Some(since) }).await
     }
 
     async fn join(&self, request: SubscribeRequest) -> Result<SubscribeReceipt, Refusal> {
@@ -76,7 +76,7 @@ impl Client {
         let payload = Payload::parse(payload.to_owned()).unwrap();
         let receipt = self.gates.inbound(&self.session, topic, &payload).await?;
         self.gates.perform(receipt.effects).await?;
-        Ok(receipt.reply.map(|reply| reply.to_value().unwrap()))
+        Ok(receipt.reply.map(|reply| reply.value().unwrap().clone()))
     }
 
     /// The effects gate 3 decides on, not performed.
@@ -110,7 +110,7 @@ impl Client {
         self.rooms.lock().iter().any(|room| room.as_str() == topic)
     }
 
-    /// Whether gate 2 was cleared for the topic and not lost since.
+    /// Whether the session holds the topic: it cleared gate 2 and has not lost it since.
     pub fn holds(&self, topic: &str) -> bool {
         self.session.holds(&Topic::parse(topic).unwrap())
     }

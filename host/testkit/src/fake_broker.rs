@@ -10,7 +10,7 @@ use serde_json::Value;
 use tidegate_core::channels::Rate;
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::{Broker, BrokerAway, HearsNodes, Sending};
-use tidegate_core::protocol::{Topic, User};
+use tidegate_core::protocol::{ConnectionId, Payload, Topic, User};
 
 /// A broker that records what it is handed.
 #[derive(Default)]
@@ -36,7 +36,7 @@ impl FakeBroker {
     /// Every publication it took, as `(topic, payload)`.
     pub fn published(&self) -> Vec<(String, Value)> {
         let published = self.published.lock();
-        published.iter().map(|p| (p.topic.as_str().to_owned(), p.payload.to_value().unwrap())).collect()
+        published.iter().map(|p| (p.topic.as_str().to_owned(), p.payload.value().unwrap().clone())).collect()
     }
 
     /// Every window it was asked about, as `(channel, user)`.
@@ -46,7 +46,7 @@ impl FakeBroker {
 
     /// Has a node hear all that was told.
     pub fn play_to(&self, node: &dyn HearsNodes) {
-        self.told.lock().iter().for_each(|message| node.hear(message));
+        self.told.lock().iter().for_each(|message| node.hear_control(message));
     }
 
     /// How often it was asked to tell something.
@@ -68,7 +68,7 @@ impl Broker for FakeBroker {
         self.answer()
     }
 
-    fn subscribed(&self, _: &Topic, _: &str) {}
+    fn subscribed(&self, _: &Topic) {}
 
     fn unsubscribed(&self, _: &Topic) {}
 
@@ -91,7 +91,7 @@ impl Broker for FakeBroker {
     }
 }
 
-/// A node that remembers what it heard.
+/// A node that remembers the control messages it heard.
 #[derive(Clone, Default)]
 pub struct FakeNode {
     heard: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -105,7 +105,15 @@ impl FakeNode {
 }
 
 impl HearsNodes for FakeNode {
-    fn hear(&self, message: &[u8]) {
+    fn hear_publication(&self, _: &Topic, _: Payload, _: Option<ConnectionId>) {
+        unreachable!("this broker has no other nodes")
+    }
+
+    fn hear_gap(&self, _: &Topic) {
+        unreachable!("this broker has no other nodes")
+    }
+
+    fn hear_control(&self, message: &[u8]) {
         self.heard.lock().push(message.to_vec());
     }
 }

@@ -30,7 +30,7 @@ impl FakeRooms {
     /// Every delivery so far, as `(topic, payload)`.
     pub fn delivered(&self) -> Vec<(String, Value)> {
         let delivered = self.delivered.lock();
-        delivered.iter().map(|p| (p.topic.as_str().to_owned(), p.payload.to_value().unwrap())).collect()
+        delivered.iter().map(|p| (p.topic.as_str().to_owned(), p.payload.value().unwrap().clone())).collect()
     }
 
     /// Every delivery so far, as `(topic, the payload's text)`.
@@ -204,11 +204,11 @@ impl FakeDeadLetters {
 
 #[async_trait]
 impl DeadLetters for FakeDeadLetters {
-    fn bury(&self, letter: DeadLetter) {
+    fn add(&self, letter: DeadLetter) {
         self.letters.lock().push(letter);
     }
 
-    async fn settled(&self) {}
+    async fn flush(&self) {}
 
     async fn newest(&self, limit: usize) -> Letters {
         let letters = self.list();

@@ -16,7 +16,7 @@ impl Broker for MemoryBroker {
         None
     }
 
-    fn subscribed(&self, _: &Topic, _: &str) {}
+    fn subscribed(&self, _: &Topic) {}
 
     fn unsubscribed(&self, _: &Topic) {}
 

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use serde_json::{Map, Value};
 
 use tidegate_core::config::BusMode;
-use tidegate_core::flow::{Begun, Gates, Reach};
+use tidegate_core::flow::{Audience, Gates, PendingPublish};
 use tidegate_core::protocol::BusEvent;
 use tidegate_core::telemetry;
 
@@ -24,20 +24,20 @@ pub(super) struct Crossing {
     gates: Arc<Gates>,
     /// The name of the source in metrics and the log: `redis:telemetry`.
     pub(super) label: Arc<str>,
-    reach: Reach,
+    audience: Audience,
 }
 
 /// Events that have crossed but that other nodes may not have yet.
 #[derive(Default)]
-pub(super) struct Crossed(Vec<(BusEvent, Begun)>);
+pub(super) struct Crossed(Vec<(BusEvent, PendingPublish)>);
 
 impl Crossing {
     pub(super) fn new(gates: Arc<Gates>, label: String, mode: BusMode) -> Self {
-        let reach = match mode {
-            BusMode::FanOut => Reach::ThisNode,
-            BusMode::Shared => Reach::EveryNode,
+        let audience = match mode {
+            BusMode::FanOut => Audience::ThisNode,
+            BusMode::Shared => Audience::EveryNode,
         };
-        Self { gates, label: label.into(), reach }
+        Self { gates, label: label.into(), audience }
     }
 
     /// Largest event, in bytes.
@@ -48,9 +48,9 @@ impl Crossing {
     /// Takes an event across the bridge. A panic is a bug of the server; it costs only this event, not the source.
     /// `written_unix_ms` is when the event was written, if known.
     pub(super) async fn cross(&self, event: BusEvent, written_unix_ms: Option<u64>, crossed: &mut Crossed) {
-        match AssertUnwindSafe(self.gates.accept(&self.label, &event, self.reach)).catch_unwind().await {
-            Ok(Ok(begun)) if begun.is_over() => {}
-            Ok(Ok(begun)) => crossed.0.push((event, begun)),
+        match AssertUnwindSafe(self.gates.accept(&self.label, &event, self.audience)).catch_unwind().await {
+            Ok(Ok(pending)) if pending.is_over() => {}
+            Ok(Ok(pending)) => crossed.0.push((event, pending)),
             Ok(Err(refusal)) => {
                 tracing::error!(
                     kind = event.kind,
@@ -71,24 +71,30 @@ impl Crossing {
     /// Waits until other nodes have the publications of these events, if they need them, and until dead letters are
     /// written. After that the events can be acknowledged.
     pub(super) async fn settle(&self, crossed: Crossed) {
-        for (event, begun) in crossed.0 {
-            self.gates.bury_untaken(&event, begun).await;
+        for (event, pending) in crossed.0 {
+            self.gates.dead_letter_untaken(&event, pending).await;
         }
-        self.gates.letters_settled().await;
+        self.gates.flush_dead_letters().await;
     }
 
     /// Sends a gap to the subscribers of every channel that events of this source may be published on.
     pub(super) async fn tell_gap(&self) {
-        self.gates.tell_gap_of(&self.label, self.reach).await;
+        self.gates.tell_gap_of(&self.label, self.audience).await;
     }
 
     /// Keeps an entry that is not an event as a dead letter: `id` and `source` say where it was, `fields` what it
     /// contained.
-    pub(super) fn bury(&self, id: &str, source: &str, fields: impl Iterator<Item = (String, String)>, reason: String) {
+    pub(super) fn dead_letter(
+        &self,
+        id: &str,
+        source: &str,
+        fields: impl Iterator<Item = (String, String)>,
+        reason: String,
+    ) {
         let shown: Map<String, Value> =
             fields.take(SHOWN_FIELDS_MAX).map(|(name, value)| (cut(name), Value::String(cut(value)))).collect();
         let shown = BusEvent::new(id.to_owned(), source.to_owned(), UNREADABLE.to_owned(), Value::Object(shown));
-        self.gates.bury_unreadable(&self.label, shown, reason);
+        self.gates.dead_letter_unreadable(&self.label, shown, reason);
     }
 }
 

@@ -26,7 +26,7 @@ impl MemoryDeadLetters {
 
 #[async_trait]
 impl DeadLetters for MemoryDeadLetters {
-    fn bury(&self, letter: DeadLetter) {
+    fn add(&self, letter: DeadLetter) {
         let mut letters = self.letters.lock();
         // Under the lock: whoever lists the letters after seeing the log event finds this one.
         telemetry::dead_letter(&letter.id, &letter.rule.on, &letter.rule.to, &letter.reason);
@@ -38,7 +38,7 @@ impl DeadLetters for MemoryDeadLetters {
         telemetry::dead_letters(letters.len());
     }
 
-    async fn settled(&self) {}
+    async fn flush(&self) {}
 
     async fn newest(&self, limit: usize) -> Letters {
         let letters = self.letters.lock();
@@ -85,7 +85,7 @@ mod tests {
     async fn letters_are_listed_newest_first_and_the_oldest_goes_when_there_is_no_room() {
         let letters = MemoryDeadLetters::new(2);
         for id in ["1", "2", "3"] {
-            letters.bury(letter(id));
+            letters.add(letter(id));
         }
         assert_eq!(ids(&letters).await, ["3", "2"]);
     }
@@ -93,8 +93,8 @@ mod tests {
     #[tokio::test]
     async fn a_letter_is_taken_once() {
         let letters = MemoryDeadLetters::new(8);
-        letters.bury(letter("1"));
-        letters.bury(letter("2"));
+        letters.add(letter("1"));
+        letters.add(letter("2"));
         assert_eq!(letters.take("1").await.unwrap().map(|letter| letter.id).as_deref(), Some("1"));
         assert!(letters.take("1").await.unwrap().is_none());
         assert_eq!(ids(&letters).await, ["2"]);
@@ -103,7 +103,7 @@ mod tests {
     #[tokio::test]
     async fn a_ring_of_none_keeps_none() {
         let letters = MemoryDeadLetters::new(0);
-        letters.bury(letter("1"));
+        letters.add(letter("1"));
         assert!(ids(&letters).await.is_empty());
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use tidegate_core::flow::ports::{Bus, BusFull};
-use tidegate_core::flow::{Gates, Reach};
+use tidegate_core::flow::{Audience, Gates};
 use tidegate_core::protocol::BusEvent;
 use tidegate_core::telemetry;
 
@@ -76,9 +76,9 @@ impl Queue {
 /// Takes an event across the bridge; the returned future ends when other nodes have its publications. A panic is a bug
 /// of the server; it is counted and costs only this event, not the bus.
 async fn cross(gates: &Gates, event: BusEvent) -> Option<impl Future<Output = ()>> {
-    match AssertUnwindSafe(gates.carry(&event, Reach::EveryNode)).catch_unwind().await {
-        Ok(Ok(begun)) if begun.is_over() => {}
-        Ok(Ok(begun)) => return Some(async move { gates.bury_untaken(&event, begun).await }),
+    match AssertUnwindSafe(gates.carry(&event, Audience::EveryNode)).catch_unwind().await {
+        Ok(Ok(pending)) if pending.is_over() => {}
+        Ok(Ok(pending)) => return Some(async move { gates.dead_letter_untaken(&event, pending).await }),
         Ok(Err(refusal)) => {
             tracing::error!(
                 kind = event.kind,

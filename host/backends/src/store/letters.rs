@@ -67,7 +67,7 @@ struct Kept {
     /// Unwritten letters, oldest first.
     waiting: Mutex<VecDeque<DeadLetter>>,
     /// Wakes the writer.
-    buried: Arc<Notify>,
+    added: Arc<Notify>,
     /// Whether the last write failed, and was reported.
     is_failing: AtomicBool,
     /// Held while letters move from memory into the table: whoever takes one must find it in only one of the two.
@@ -78,27 +78,27 @@ impl KeptDeadLetters {
     /// Letters in this table, at most `max` of them (`limits.dead_letters`); with 0 each is counted and dropped. Needs
     /// a runtime: the writer starts at once.
     pub(super) fn new(table: Arc<dyn LetterTable>, max: usize) -> Self {
-        let buried = Arc::new(Notify::new());
+        let added = Arc::new(Notify::new());
         let kept = Arc::new(Kept {
             table,
             max,
             waiting: Mutex::default(),
-            buried: buried.clone(),
+            added: added.clone(),
             is_failing: AtomicBool::new(false),
             moving: tokio::sync::Mutex::default(),
         });
-        let writing = Watching::over(write(Arc::downgrade(&kept), buried));
+        let writing = Watching::over(write(Arc::downgrade(&kept), added));
         Self { kept, _writing: writing }
     }
 }
 
 #[async_trait]
 impl DeadLetters for KeptDeadLetters {
-    fn bury(&self, letter: DeadLetter) {
-        self.kept.bury(letter);
+    fn add(&self, letter: DeadLetter) {
+        self.kept.add(letter);
     }
 
-    async fn settled(&self) {
+    async fn flush(&self) {
         // Tried now, because the store may be back since the writer's last attempt. Otherwise the letters are written
         // later.
         let _ = timeout(SETTLE_TIMEOUT, self.kept.write_all()).await;
@@ -143,7 +143,7 @@ impl DeadLetters for KeptDeadLetters {
 }
 
 impl Kept {
-    fn bury(&self, letter: DeadLetter) {
+    fn add(&self, letter: DeadLetter) {
         let mut waiting = self.waiting.lock();
         // Under the lock: whoever lists the letters after seeing the log event finds this one.
         telemetry::dead_letter(&letter.id, &letter.rule.on, &letter.rule.to, &letter.reason);
@@ -152,7 +152,7 @@ impl Kept {
             waiting.pop_front();
             telemetry::dead_letter_dropped();
         }
-        self.buried.notify_one();
+        self.added.notify_one();
     }
 
     fn waiting_newest(&self) -> Vec<DeadLetter> {
@@ -209,7 +209,7 @@ impl Kept {
 }
 
 /// Writes letters as they come, and tries again while they cannot be written.
-async fn write(kept: Weak<Kept>, buried: Arc<Notify>) {
+async fn write(kept: Weak<Kept>, added: Arc<Notify>) {
     if let Some(kept) = kept.upgrade() {
         // Earlier letters count from the start.
         match kept.newest_of_table(0).await {
@@ -224,7 +224,7 @@ async fn write(kept: Weak<Kept>, buried: Arc<Notify>) {
         if is_left {
             tokio::time::sleep(RETRY_INTERVAL).await;
         } else {
-            buried.notified().await;
+            added.notified().await;
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Template;
 use super::expression::{EventContext, Expression};
-use crate::protocol::{BusEvent, PluginName, ReadPayload};
+use crate::protocol::{BusEvent, Payload, PluginName};
 
 /// Every bridge rule, found by event type.
 #[derive(Debug, Default)]
@@ -148,7 +148,7 @@ impl BridgeRule {
     ///
     /// # Errors
     /// [`BridgeError`] if an expression fails or a param is not a valid segment of a topic.
-    pub fn apply(&self, event: &BusEvent) -> Result<Option<(String, ReadPayload)>, BridgeError> {
+    pub fn apply(&self, event: &BusEvent) -> Result<Option<(String, Payload)>, BridgeError> {
         let payload = self.payload.as_ref().filter(|payload| !payload.is_the_data());
         if self.when.is_none() && self.params.is_empty() && payload.is_none() {
             return Ok(Some((self.topic_of(&[]), event.data.clone())));
@@ -302,13 +302,13 @@ mod tests {
         })
     }
 
-    fn event(data: impl Into<ReadPayload>) -> BusEvent {
+    fn event(data: impl Into<Payload>) -> BusEvent {
         BusEvent::new("1".to_owned(), "/test".to_owned(), "vault.source.added".to_owned(), data)
     }
 
     fn crossed(rule: &BridgeRule, data: Value) -> Result<Option<(String, Value)>, String> {
         let made = rule.apply(&event(data)).map_err(|error| error.0)?;
-        Ok(made.map(|(topic, payload)| (topic, payload.value().clone())))
+        Ok(made.map(|(topic, payload)| (topic, payload.value().unwrap().clone())))
     }
 
     #[test]
@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn what_no_expression_touches_crosses_letter_by_letter() {
         let data = r#"{ "price": 7.10, "id": 123456789012345678901234567890, "n": [7.0, 1E2, -0] }"#;
-        let event = event(ReadPayload::parse(data.to_owned()).unwrap());
+        let event = event(Payload::read(data.to_owned()).unwrap());
         let always = Some("event.data.n[0] == 7");
         for (when, payload) in
             [(None, None), (None, Some("event.data")), (always, None), (always, Some(" event . data "))]
@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn a_whole_number_names_a_topic_without_a_point() {
         let topic = |text: &str, expression: &str| {
-            let event = event(ReadPayload::parse(text.to_owned()).unwrap());
+            let event = event(Payload::read(text.to_owned()).unwrap());
             let made = rule("vault.source.*", "vault.{vaultId}", None, &[expression], None).apply(&event);
             made.map(|made| made.unwrap().0).map_err(|error| error.0)
         };

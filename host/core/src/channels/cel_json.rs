@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::protocol::{BusEvent, Decimal, ReadPayload, numbers};
+use crate::protocol::{BusEvent, Decimal, numbers};
 
 /// A number that CEL's own types cannot hold.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,17 +44,22 @@ pub(super) fn from_event(event: &BusEvent) -> (cel::Value, Option<String>) {
         }
     }
     for (name, value) in &event.attributes {
-        put(name, from_json(&value.clone().into()).0);
+        put(name, from_json(&value.to_string(), value).0);
     }
-    let (data, long) = from_json(&event.data);
-    put("data", data);
+    // Data that cannot be read is not there: an expression that asks for it fails.
+    let mut long = None;
+    if let Ok(data) = event.data.value() {
+        let (data, first_long) = from_json(event.data.as_str(), data);
+        put("data", data);
+        long = first_long;
+    }
     (cel::Value::Map(Map { map: Arc::new(fields) }), long)
 }
 
 /// A JSON value as CEL's value, and the first number in it that CEL cannot hold.
-fn from_json(json: &ReadPayload) -> (cel::Value, Option<String>) {
-    let mut reader = Reader { numbers: numbers(json.as_str()), long: None };
-    let value = reader.value(json.value());
+fn from_json(text: &str, value: &Value) -> (cel::Value, Option<String>) {
+    let mut reader = Reader { numbers: numbers(text), long: None };
+    let value = reader.value(value);
     (value, reader.long)
 }
 

@@ -14,7 +14,7 @@ use cel::{Context, Env, Program};
 use serde_json::Value;
 
 use super::cel_json::{self, Json};
-use crate::protocol::{BusEvent, ReadPayload};
+use crate::protocol::{BusEvent, Payload};
 
 /// Longest expression, in bytes.
 const EXPRESSION_BYTES_MAX: usize = 1024;
@@ -117,10 +117,10 @@ impl Expression {
     ///
     /// # Errors
     /// What went wrong, for operators.
-    pub(super) fn evaluate_payload(&self, event: &EventContext) -> Result<ReadPayload, String> {
+    pub(super) fn evaluate_payload(&self, event: &EventContext) -> Result<Payload, String> {
         let value = self.execute(event)?;
         let text = serde_json::to_string(&Json(&value)).map_err(|error| error.to_string())?;
-        ReadPayload::parse(text).map_err(|error| error.to_string())
+        Payload::read(text).map_err(|error| error.to_string())
     }
 
     fn execute(&self, event: &EventContext) -> Result<cel::Value, String> {
@@ -234,7 +234,7 @@ mod tests {
 
     /// What an expression makes of `event.data` of this text, as a payload.
     fn made(expression: &str, data: &str) -> Result<String, String> {
-        let data = ReadPayload::parse(data.to_owned()).unwrap();
+        let data = Payload::read(data.to_owned()).unwrap();
         let event = BusEvent::new("1".to_owned(), "/a".to_owned(), "t".to_owned(), data);
         let payload = Expression::compile(expression).unwrap().evaluate_payload(&EventContext::new(&event))?;
         Ok(payload.as_str().to_owned())

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::effects::{Begun, Reach};
+use super::effects::{Audience, PendingPublish};
 use super::ports::TransformCall;
 use super::revoke::{Revocation, RevokeRequest};
 use super::{DeadLetter, Effect, Gates, Publication, Serving};
-use crate::channels::{BridgeRule, Ended, RuleId};
+use crate::channels::{BridgeRule, Channel, Ended, RuleId};
 use crate::protocol::{BusEvent, Refusal, Topic};
 use crate::telemetry;
 
@@ -26,20 +26,20 @@ impl Gates {
         effects
     }
 
-    /// Applies the bridge table to an event and starts its effects. End it with [`Gates::bury_untaken`], at once or
-    /// later: the publications have their place in the order already.
+    /// Applies the bridge table to an event and starts its effects. End it with [`Gates::dead_letter_untaken`], at once
+    /// or later: the publications have their place in the order already.
     ///
     /// # Errors
     /// As [`Gates::begin`].
-    pub async fn carry(&self, event: &BusEvent, reach: Reach) -> Result<Begun, Refusal> {
-        self.begin(self.bridge(event).await, reach)
+    pub async fn carry(&self, event: &BusEvent, audience: Audience) -> Result<PendingPublish, Refusal> {
+        self.begin(self.bridge(event).await, audience)
     }
 
     /// Waits until other nodes have the publications of an event. A publication that the broker did not accept becomes
     /// a dead letter: this node's subscribers have it already, and reading the event again would deliver it to them
     /// twice. After this the caller can acknowledge the event at its source.
-    pub async fn bury_untaken(&self, event: &BusEvent, begun: Begun) {
-        for rule in begun.untaken().await.into_iter().flatten() {
+    pub async fn dead_letter_untaken(&self, event: &BusEvent, pending: PendingPublish) {
+        for rule in pending.untaken().await.into_iter().flatten() {
             let RuleId { on, to, .. } = rule.id();
             telemetry::bridged(on, to, "dead");
             let reason = if rule.id().publishes() {
@@ -48,7 +48,7 @@ impl Gates {
                 "in force on one node, but not yet stored or sent to the others"
             };
             let reason = reason.to_owned();
-            self.ports.dead_letters.bury(self.dead_letter(rule.id(), event, reason));
+            self.ports.dead_letters.add(self.dead_letter(rule.id(), event, reason));
         }
     }
 
@@ -81,7 +81,7 @@ impl Gates {
             }
             Err(reason) => {
                 telemetry::bridged(on, to, "dead");
-                vec![Effect::Bury(self.dead_letter(rule.id(), event, reason))]
+                vec![Effect::DeadLetter(self.dead_letter(rule.id(), event, reason))]
             }
         }
     }
@@ -95,9 +95,9 @@ impl Gates {
     ) -> Result<Option<Publication>, String> {
         let Some((topic, payload)) = rule.apply(event).map_err(|error| error.to_string())? else { return Ok(None) };
         let cleared = match rule.transform() {
-            None => self.clear_read(serving, &topic, payload),
+            None => self.clear_broadcast(serving, &topic, payload),
             Some(plugin) => {
-                let call = TransformCall { channel: &rule.id().to, event, topic: &topic, payload: payload.as_ref() };
+                let call = TransformCall { channel: &rule.id().to, event, topic: &topic, payload: &payload };
                 match serving.plugins.transform(plugin, call).await.map_err(|fault| fault.to_string())? {
                     Some(made) => self.clear_broadcast(serving, &topic, made),
                     None => return Ok(None),
@@ -130,7 +130,7 @@ impl Gates {
                 return Ok(Vec::new());
             };
             let resolved = serving.catalog.resolve(&topic).ok_or_else(|| format!("`{topic}` is not a valid topic"))?;
-            in_channel(rule, &resolved.topic, resolved.channel.template.as_str())?;
+            in_channel(rule, &resolved.topic, &resolved.channel)?;
             vec![RevokeRequest { user, topic: Some(topic), ..RevokeRequest::default() }]
         };
         if !self.has_room_for_revocations() {
@@ -158,12 +158,12 @@ impl Gates {
 
 /// Refuses a topic of another channel. A channel without params wins over a template, so a param from the event could
 /// otherwise lead into a channel that the rule does not name.
-fn in_channel(rule: &BridgeRule, topic: &Topic, channel: &str) -> Result<(), String> {
-    let to = &rule.id().to;
-    if channel == to {
+fn in_channel(rule: &BridgeRule, topic: &Topic, channel: &Channel) -> Result<(), String> {
+    let (to, template) = (&rule.id().to, channel.template.as_str());
+    if template == to {
         return Ok(());
     }
-    Err(format!("topic `{topic}` belongs to channel `{channel}`, not to `{to}`"))
+    Err(format!("topic `{topic}` belongs to channel `{template}`, not to `{to}`"))
 }
 
 fn not_cleared(topic: &str, refusal: &Refusal) -> String {

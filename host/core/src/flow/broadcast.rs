@@ -2,10 +2,9 @@
 
 use tokio::time::Instant;
 
-use super::inbound::{check, check_value};
+use super::inbound::check;
 use super::{Gates, Publication, Serving, observe};
-use crate::channels::Schema;
-use crate::protocol::{Code, Payload, ReadPayload, Refusal};
+use crate::protocol::{Code, Payload, Refusal};
 use crate::telemetry::Gate;
 
 impl Gates {
@@ -13,14 +12,9 @@ impl Gates {
     ///
     /// # Errors
     /// `unknown_channel`, `payload_too_large`, `invalid_payload` with the violations, `draining`.
-    pub fn broadcast(&self, topic: &str, read: ReadPayload) -> Result<Publication, Refusal> {
+    pub fn broadcast(&self, topic: &str, payload: Payload) -> Result<Publication, Refusal> {
         self.refuse_while_draining()?;
-        self.clear_read(&self.serving(), topic, read)
-    }
-
-    pub(super) fn clear_read(&self, serving: &Serving, topic: &str, read: ReadPayload) -> Result<Publication, Refusal> {
-        let judge = |schema: &Schema, read: &ReadPayload| check_value(schema, read.value());
-        self.judged(serving, topic, read, judge)
+        self.clear_broadcast(&self.serving(), topic, payload)
     }
 
     pub(super) fn clear_broadcast(
@@ -29,24 +23,14 @@ impl Gates {
         topic: &str,
         payload: Payload,
     ) -> Result<Publication, Refusal> {
-        self.judged(serving, topic, payload, check)
-    }
-
-    fn judged<P: Into<Payload> + AsRef<Payload>>(
-        &self,
-        serving: &Serving,
-        topic: &str,
-        payload: P,
-        judge: impl FnOnce(&Schema, &P) -> Result<(), Refusal>,
-    ) -> Result<Publication, Refusal> {
         let started = Instant::now();
         let resolved = serving.catalog.resolve(topic);
         let result = match &resolved {
             None => Err(Code::UnknownChannel.into()),
             Some(resolved) => self
-                .refuse_too_large(payload.as_ref())
-                .and_then(|()| judge(&resolved.channel.payload, &payload))
-                .map(|()| Publication::new(resolved, payload.into())),
+                .refuse_too_large(&payload)
+                .and_then(|()| check(&resolved.channel.payload, &payload))
+                .map(|()| Publication::new(resolved, payload)),
         };
         let template = resolved.as_ref().map(|resolved| resolved.channel.template.as_str());
         observe(Gate::Broadcast, template, started, &result);

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::Publication;
 use crate::channels::Rate;
-use crate::protocol::{Topic, User};
+use crate::protocol::{ConnectionId, Payload, Topic, User};
 
 /// Resolves when the broker accepted or refused something. It refuses while it is away, while its queue is full
 /// (`limits.broker_queue`), or when Redis does not answer in time (`limits.broker_timeout`). In the last case the
@@ -25,8 +25,8 @@ pub trait Broker: Send + Sync + 'static {
     /// the order of its topic; the answer need not be awaited for that. `None`: there are no other nodes.
     fn publish(&self, publication: &Publication) -> Option<Sending>;
 
-    /// Called when a topic has its first subscriber on this node. `channel` is the template, for metrics.
-    fn subscribed(&self, topic: &Topic, channel: &str);
+    /// Called when a topic has its first subscriber on this node.
+    fn subscribed(&self, topic: &Topic);
 
     /// Called when a topic has no more subscribers on this node.
     fn unsubscribed(&self, topic: &Topic);
@@ -49,8 +49,14 @@ pub trait Broker: Send + Sync + 'static {
     fn is_away(&self) -> bool;
 }
 
-/// Receives the messages that nodes send with [`Broker::tell`].
+/// Receives from the other nodes. Calls come in order. Must not block.
 pub trait HearsNodes: Send + Sync + 'static {
-    /// Receives one message, perhaps for a second time. Calls come in order. Must not block.
-    fn hear(&self, message: &[u8]);
+    /// Receives a publication that cleared gate 4 on another node; `except` is a connection to leave out.
+    fn hear_publication(&self, topic: &Topic, payload: Payload, except: Option<ConnectionId>);
+
+    /// Called when this node may have missed publications on a topic.
+    fn hear_gap(&self, topic: &Topic);
+
+    /// Receives a control message that a node sent with [`Broker::tell`], perhaps for a second time.
+    fn hear_control(&self, message: &[u8]);
 }

@@ -166,7 +166,7 @@ impl Credential<'_> {
             }
             Self::Ambiguous(_) => return None,
         };
-        Some(Payload::from(&shown))
+        Some(Payload::from(shown))
     }
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::decisions::TTL_MAX;
 use super::ports::{Action, AuthorizerCall, Decision};
+use super::subscribe::denied;
 use super::{CallContext, Serving};
 use crate::channels::{Inbound, InboundAction, Resolved, Schema, Scope};
 use crate::protocol::{Code, ConnectionId, Payload, User};
@@ -146,7 +147,7 @@ impl Serving {
     ) -> Result<(), Stop> {
         let Some(plugin) = &context.resolved.channel.authorizer else { return Ok(()) };
         let asked = format!("plugin `{plugin}`, asked about {}", action.as_str());
-        let denied = if context.user.is_some() { Code::Forbidden } else { Code::Unauthenticated };
+        let denied = denied(context).code;
         match self.plugins.authorize(plugin, AuthorizerCall { context, action, payload }).await {
             // Really asked, whatever answers the server has cached.
             Ok(Decision::Allow(grant)) if grant.ttl.is_zero() => told.yes("authorizer", format!("{asked}, allows")),
@@ -209,10 +210,10 @@ fn judge(schema: &Schema, payload: Option<&Payload>, told: &mut Explanation) -> 
         told.yes("payload", "not checked: there is no payload");
         return Ok(());
     };
-    let Ok(value) = payload.to_value() else {
+    let Ok(value) = payload.value() else {
         return Err(told.no("payload", Code::InvalidPayload, "it is nested too deep"));
     };
-    match schema.check(&value) {
+    match schema.check(value) {
         Ok(()) => told.yes("payload", "it matches the schema"),
         Err(violations) => {
             let each = violations.iter().map(|violation| {

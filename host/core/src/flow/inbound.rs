@@ -6,7 +6,7 @@ use super::ports::{Action, Fault, FaultKind, HandlerCall, Outcome, PluginEffect,
 use super::subscribe::denied;
 use super::{CallContext, Effect, Gates, Publication, Serving, Session, observe};
 use crate::channels::{Inbound, InboundAction, Resolved, Schema};
-use crate::protocol::{BusEvent, Code, ConnectionId, Payload, PluginName, ReadPayload, Refusal};
+use crate::protocol::{BusEvent, Code, ConnectionId, Payload, PluginName, Refusal};
 use crate::telemetry::{self, Gate};
 
 /// The result of a message that cleared gate 3. The caller performs the effects, then acknowledges with the reply.
@@ -54,7 +54,9 @@ impl Gates {
         self.refuse_too_large(payload)?;
         // The payload is read before the authorizer sees it: the authorizer must see the same value as the schema and
         // the handler.
-        let value = channel.authorizer.as_ref().map(|_| read(payload)).transpose()?;
+        if channel.authorizer.is_some() {
+            read(payload)?;
+        }
         self.ask_authorizer(serving, context, Action::Send, Some(payload)).await?;
         if let Some(rate) = inbound.rate {
             self.rates.take(channel.template.as_str(), rate, context)?;
@@ -66,8 +68,7 @@ impl Gates {
                 return Err(Code::RateLimited.into());
             }
         }
-        let value = value.map_or_else(|| read(payload), Ok)?;
-        check_value(inbound.payload.as_ref().unwrap_or(&channel.payload), &value)?;
+        check(inbound.payload.as_ref().unwrap_or(&channel.payload), payload)?;
         self.answer(serving, context, inbound, payload).await
     }
 
@@ -83,8 +84,8 @@ impl Gates {
                 if inbound.payload.is_some() {
                     check(&context.resolved.channel.payload, payload)?;
                 }
-                let publication = Publication::new(&context.resolved, payload.clone());
-                let publication = publication.sent_by(&context.connection, *others_only);
+                let sender = others_only.then(|| context.connection.clone());
+                let publication = Publication::new(&context.resolved, payload.clone()).except(sender);
                 Ok(Receipt { reply: None, effects: vec![Effect::Deliver(publication)] })
             }
             InboundAction::Handler(plugin) => {
@@ -119,9 +120,9 @@ impl Gates {
                 }
                 PluginEffect::Emit { topic, payload, others_only } => self
                     .clear_broadcast(serving, &topic, payload)
-                    .map(|publication| Effect::Deliver(publication.sent_by(connection, others_only)))
+                    .map(|publication| Effect::Deliver(publication.except(others_only.then(|| connection.clone()))))
                     .map_err(|refusal| emitted_badly(&topic, &refusal)),
-                PluginEffect::Publish { kind, subject, data } => bus_event(plugin, kind, subject, &data),
+                PluginEffect::Publish { kind, subject, data } => bus_event(plugin, kind, subject, data),
             };
             effects.push(cleared.map_err(|detail| {
                 let fault = Fault { plugin: plugin.clone(), kind: FaultKind::InvalidOutput, detail };
@@ -145,20 +146,15 @@ impl Gates {
 
 /// Checks a payload against a schema. The violations go to the sender.
 pub(super) fn check(schema: &Schema, payload: &Payload) -> Result<(), Refusal> {
-    check_value(schema, &read(payload)?)
+    schema.check(read(payload)?).map_err(|violations| {
+        Refusal::new(Code::InvalidPayload).with_details(serde_json::json!({ "violations": violations }))
+    })
 }
 
 /// Reads the value of a payload. A text that passed the parser before may still not be a value: it may be nested too
 /// deep, or have a number out of range, half a surrogate, or the same name twice in an object.
-fn read(payload: &Payload) -> Result<serde_json::Value, Refusal> {
-    payload.to_value().map_err(|error| Refusal::because(Code::InvalidPayload, error.to_string()))
-}
-
-/// Checks a payload that was read already.
-pub(super) fn check_value(schema: &Schema, value: &serde_json::Value) -> Result<(), Refusal> {
-    schema.check(value).map_err(|violations| {
-        Refusal::new(Code::InvalidPayload).with_details(serde_json::json!({ "violations": violations }))
-    })
+fn read(payload: &Payload) -> Result<&serde_json::Value, Refusal> {
+    payload.value().map_err(|error| Refusal::because(Code::InvalidPayload, error.to_string()))
 }
 
 fn emitted_badly(topic: &str, refusal: &Refusal) -> String {
@@ -166,8 +162,8 @@ fn emitted_badly(topic: &str, refusal: &Refusal) -> String {
     format!("emit to `{topic}`: {} {details}", refusal.code.as_str())
 }
 
-fn bus_event(plugin: &PluginName, kind: String, subject: Option<String>, data: &Payload) -> Result<Effect, String> {
-    let data = ReadPayload::read(data.clone()).map_err(|error| format!("publish `{kind}`: {error}"))?;
+fn bus_event(plugin: &PluginName, kind: String, subject: Option<String>, data: Payload) -> Result<Effect, String> {
+    data.value().map_err(|error| format!("publish `{kind}`: {error}"))?;
     let id = uuid::Uuid::now_v7().to_string();
     let mut event = BusEvent::new(id, format!("/plugins/{plugin}"), kind, data);
     event.subject = subject.filter(|subject| !subject.is_empty());

@@ -34,14 +34,14 @@ struct State {
     /// The provider that can check the user's credential again, if any.
     looked_at: Option<LookedAt>,
     /// When to announce the end of the credential to the client.
-    told: Told,
+    notice: Notice,
     /// The end before which the credential was checked last, and whether that was the end itself.
     looked_for: Option<(u64, bool)>,
 }
 
 /// When to announce the end of a credential to the client.
 #[derive(Debug, Clone, Copy, Default)]
-struct Told {
+struct Notice {
     /// The end that this is about, in seconds since the Unix epoch; `None` if nothing is decided yet.
     ends_at: Option<u64>,
     /// The moment, in milliseconds since the Unix epoch; `None`: never, or it was announced already.
@@ -87,7 +87,7 @@ impl State {
             });
         }
         self.user = Some(user);
-        self.told = Told::default();
+        self.notice = Notice::default();
     }
 
     /// Whether exactly this user is still the session's user. A renewed user is another one.
@@ -107,8 +107,8 @@ impl Session {
     #[must_use]
     pub fn admitted(connection: ConnectionId, admission: Admission) -> Self {
         let Admission { user, cookies, looked_at } = admission;
-        let (held, told) = (HashMap::new(), Told::default());
-        let state = State { user, held, closed: false, looked_at, told, looked_for: None };
+        let (held, notice) = (HashMap::new(), Notice::default());
+        let state = State { user, held, closed: false, looked_at, notice, looked_for: None };
         Self { connection, cookies, state: Mutex::new(state) }
     }
 
@@ -212,15 +212,15 @@ impl Session {
         if !state.is_of(Some(user)) {
             return None;
         }
-        if state.told.ends_at != Some(ends_at) {
-            state.told = Told { ends_at: Some(ends_at), at_ms: decide() };
+        if state.notice.ends_at != Some(ends_at) {
+            state.notice = Notice { ends_at: Some(ends_at), at_ms: decide() };
         }
-        state.told.at_ms
+        state.notice.at_ms
     }
 
     /// Notes that the end of the credential was announced to the client.
     pub fn was_told(&self) {
-        self.state.lock().told.at_ms = None;
+        self.state.lock().notice.at_ms = None;
     }
 
     /// Takes a topic to which `generation` admitted `user` and for which `authorized` said yes, unless the session has

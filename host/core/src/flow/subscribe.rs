@@ -31,7 +31,7 @@ impl Gates {
     ) -> Result<Joined, Refusal> {
         let started = Instant::now();
         let serving = self.serving();
-        let resolved = serving.catalog.resolve(&request.channel);
+        let resolved = serving.catalog.resolve(&request.topic);
         let channel = resolved.as_ref().map(|resolved| resolved.channel.clone());
         let result = self.join(&serving, session, request, resolved).await;
         observe(Gate::Subscribe, channel.as_ref().map(|channel| channel.template.as_str()), started, &result);
@@ -60,7 +60,7 @@ impl Gates {
         let (resolved, generation) = (&context.resolved, serving.catalog.generation());
         let is_renewed = session.hold(resolved, context.user.as_ref(), generation, authorized, max)?;
         let receipt = SubscribeReceipt {
-            channel: context.topic().clone(),
+            topic: context.topic().clone(),
             params: context.params().clone(),
             // No channel keeps history: a client that asks for missed publications learns that they are gone.
             unrecovered: request.since.as_ref().map(|_| "expired"),

@@ -42,7 +42,7 @@ impl Gates {
         request: &SubscribeRequest,
     ) -> Result<SubscribeReceipt, Refusal> {
         let joined = self.clear_subscribe(member.session(), request).await?;
-        let topic = joined.receipt.channel.clone();
+        let topic = joined.receipt.topic.clone();
         member.settle(&topic);
         let completed = self.complete(member, joined).await;
         if completed.is_err() {
@@ -53,7 +53,7 @@ impl Gates {
 
     /// The steps after the room.
     async fn complete(&self, member: &dyn Membership, joined: Joined) -> Result<SubscribeReceipt, Refusal> {
-        let (session, topic) = (member.session(), joined.receipt.channel.clone());
+        let (session, topic) = (member.session(), joined.receipt.topic.clone());
         self.recheck_after_join(member, &topic)?;
         if let Some(reason) = self.reauthorize_topic(session, &topic).await {
             return Err(reason.into());
@@ -90,7 +90,7 @@ impl Gates {
 
     async fn hear_and_provide(&self, joined: Joined) -> Result<SubscribeReceipt, Refusal> {
         let Joined { mut receipt, owed, .. } = joined;
-        if let Some(listening) = self.ports.broker.listening(&receipt.channel)
+        if let Some(listening) = self.ports.broker.listening(&receipt.topic)
             && listening.await.is_err()
         {
             return Err(Code::Unavailable.into());

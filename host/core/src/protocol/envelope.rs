@@ -27,8 +27,8 @@ pub enum ClientEvent {
 /// `subscribe`: the topic and, after a reconnect, the last position seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SubscribeRequest {
-    /// The topic's name, unchecked.
-    pub channel: String,
+    /// The topic's name, unchecked; `channel` on the wire.
+    pub topic: String,
     /// Where the client left off.
     pub since: Option<Since>,
 }
@@ -45,8 +45,8 @@ pub struct Since {
 /// `unsubscribe`: the topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnsubscribeRequest {
-    /// The topic's name, unchecked.
-    pub channel: String,
+    /// The topic's name, unchecked; `channel` on the wire.
+    pub topic: String,
 }
 
 /// `authenticate`: a new token for the same user, or a request to check the cookies of the handshake again.
@@ -87,8 +87,8 @@ impl ClientEvent {
         match name.as_str() {
             "subscribe" => Ok(Self::Subscribe(SubscribeRequest::read(&argument)?)),
             "unsubscribe" => {
-                let channel = string_field(&object(&argument, "{ channel }")?, "channel")?;
-                Ok(Self::Unsubscribe(UnsubscribeRequest { channel }))
+                let topic = string_field(&object(&argument, "{ channel }")?, "channel")?;
+                Ok(Self::Unsubscribe(UnsubscribeRequest { topic }))
             }
             "authenticate" => {
                 let fields = object(&argument, "{ token? }")?;
@@ -103,8 +103,8 @@ impl ClientEvent {
     #[must_use]
     pub fn topic(&self) -> &str {
         match self {
-            Self::Subscribe(request) => &request.channel,
-            Self::Unsubscribe(request) => &request.channel,
+            Self::Subscribe(request) => &request.topic,
+            Self::Unsubscribe(request) => &request.topic,
             Self::Authenticate(_) => "authenticate",
             Self::Message { topic, .. } => topic,
         }
@@ -114,7 +114,7 @@ impl ClientEvent {
 impl SubscribeRequest {
     fn read(argument: &RawValue) -> Result<Self, RequestError> {
         let fields = object(argument, "{ channel, since? }")?;
-        let channel = string_field(&fields, "channel")?;
+        let topic = string_field(&fields, "channel")?;
         let since = match fields.get("since") {
             None | Some(Value::Null) => None,
             Some(Value::Object(since)) => {
@@ -127,7 +127,7 @@ impl SubscribeRequest {
             }
             Some(_) => return Err(error("`since` must be an object { epoch, offset }")),
         };
-        Ok(Self { channel, since })
+        Ok(Self { topic, since })
     }
 }
 
@@ -150,8 +150,8 @@ fn string_field(fields: &serde_json::Map<String, Value>, name: &str) -> Result<S
 /// The answer to a `subscribe` that cleared the gates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SubscribeReceipt {
-    /// The topic.
-    pub channel: Topic,
+    /// The topic; `channel` on the wire.
+    pub topic: Topic,
     /// The template's params.
     pub params: Params,
     /// `Some(reason)` if the client asked for recovery and cannot have it.
@@ -187,7 +187,7 @@ impl Serialize for Ack {
         out.serialize_entry("ok", &!matches!(self, Self::Refused(_)))?;
         match self {
             Self::Subscribed(receipt) => {
-                out.serialize_entry("channel", &receipt.channel)?;
+                out.serialize_entry("channel", &receipt.topic)?;
                 out.serialize_entry("params", &receipt.params)?;
                 if let Some(reason) = receipt.unrecovered {
                     out.serialize_entry("recovered", &false)?;
@@ -219,7 +219,7 @@ pub enum SessionEvent {
     /// The server ended a subscription.
     Revoked {
         /// The topic that was left.
-        channel: Topic,
+        topic: Topic,
         /// The reason: `unknown_channel` if it is no longer declared, `forbidden` if a gate no longer admits it or it
         /// was revoked.
         reason: Code,
@@ -242,7 +242,7 @@ pub enum SessionEvent {
     /// Publications of a topic may have been missed: the client's state of it may be old.
     Gap {
         /// The topic.
-        channel: Topic,
+        topic: Topic,
     },
     /// The refusal of an event without an ack.
     Error {
@@ -259,14 +259,14 @@ impl Serialize for SessionEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_map(None)?;
         match self {
-            Self::Revoked { channel, reason } => {
+            Self::Revoked { topic, reason } => {
                 out.serialize_entry("type", "revoked")?;
-                out.serialize_entry("channel", channel)?;
+                out.serialize_entry("channel", topic)?;
                 out.serialize_entry("reason", reason.as_str())?;
             }
-            Self::Gap { channel } => {
+            Self::Gap { topic } => {
                 out.serialize_entry("type", "gap")?;
-                out.serialize_entry("channel", channel)?;
+                out.serialize_entry("channel", topic)?;
             }
             Self::Error { event, error } => {
                 out.serialize_entry("type", "error")?;
@@ -350,7 +350,7 @@ mod tests {
         let show = |ack: Ack| serde_json::to_string(&ack).unwrap();
         let topic = Topic::parse("vault.v1").unwrap();
         let params: Params = [("vaultId".into(), "v1".to_owned())].into_iter().collect();
-        let receipt = SubscribeReceipt { channel: topic.clone(), params, unrecovered: None, snapshot: None };
+        let receipt = SubscribeReceipt { topic: topic.clone(), params, unrecovered: None, snapshot: None };
         assert_eq!(show(Ack::Subscribed(receipt)), r#"{"ok":true,"channel":"vault.v1","params":{"vaultId":"v1"}}"#);
         assert_eq!(show(Ack::Unsubscribed(topic)), r#"{"ok":true,"channel":"vault.v1"}"#);
         assert_eq!(show(Ack::Accepted { reply: None }), r#"{"ok":true}"#);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Decimal, Payload, ReadPayload, Unambiguous};
+use super::{Decimal, Payload, Unambiguous};
 
 /// One CloudEvent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,7 +29,7 @@ pub struct BusEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
     /// The JSON data, as its original text; `null` if there was none.
-    pub data: ReadPayload,
+    pub data: Payload,
     /// `datacontenttype`, `dataschema` and extension attributes.
     #[serde(flatten)]
     pub attributes: Map<String, Value>,
@@ -76,7 +76,7 @@ pub enum EventError {
 impl BusEvent {
     /// An event that the server itself makes.
     #[must_use]
-    pub fn new(id: String, source: String, kind: String, data: impl Into<ReadPayload>) -> Self {
+    pub fn new(id: String, source: String, kind: String, data: impl Into<Payload>) -> Self {
         let data = data.into();
         Self { specversion: "1.0", id, source, kind, subject: None, time: None, data, attributes: Map::new() }
     }
@@ -101,7 +101,7 @@ impl BusEvent {
     ///
     /// # Errors
     /// [`EventError`] naming the invalid attribute.
-    pub fn of(mut fields: Map<String, Value>, data: ReadPayload) -> Result<Self, EventError> {
+    pub fn of(mut fields: Map<String, Value>, data: Payload) -> Result<Self, EventError> {
         match fields.remove("specversion") {
             Some(Value::String(version)) if version == "1.0" => {}
             Some(other) => return Err(EventError::Version(other.to_string())),
@@ -173,9 +173,9 @@ fn fields_of(text: &str) -> Result<(Map<String, Value>, Texts<'_>), EventError> 
     Ok((fields, serde_json::from_str(text).map_err(not_json)?))
 }
 
-fn take_data(fields: &mut Map<String, Value>, texts: &Texts<'_>) -> ReadPayload {
+fn take_data(fields: &mut Map<String, Value>, texts: &Texts<'_>) -> Payload {
     match (fields.remove("data"), texts.get("data")) {
-        (Some(value), Some(text)) => ReadPayload::with_value(Payload::from((*text).to_owned()), value),
+        (Some(value), Some(text)) => Payload::with_value((*text).to_owned(), value),
         _ => Value::Null.into(),
     }
 }

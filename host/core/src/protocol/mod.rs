@@ -22,6 +22,6 @@ pub use name::{
     ConnectionId, Generation, InvalidName, Params, PluginName, RESERVED_EVENTS, TOPIC_BYTES_MAX, TOPIC_SEGMENTS_MAX,
     Topic,
 };
-pub use payload::{Payload, PayloadError, ReadPayload};
+pub use payload::{Payload, PayloadError};
 pub use unambiguous::Unambiguous;
 pub use user::User;

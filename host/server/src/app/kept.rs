@@ -82,7 +82,7 @@ impl Kept {
 
     /// Writes what waits to be written, and closes the connections.
     pub(super) async fn close(&self) {
-        self.dead_letters.settled().await;
+        self.dead_letters.flush().await;
         match &self.database {
             Database::Sqlite(store) => store.close().await,
             Database::Postgres(store) => store.close().await,

@@ -8,7 +8,6 @@ use super::AppError;
 use tidegate_backends::broker::{MemoryBroker, RedisBroker, RedisBrokerSettings, RedisLinks};
 use tidegate_core::config::{self, Config};
 use tidegate_core::flow::broker::{Broker, HearsNodes};
-use tidegate_core::flow::ports::Rooms;
 
 /// The connection to the other nodes.
 pub(super) struct Nodes {
@@ -33,14 +32,9 @@ impl Nodes {
     }
 
     /// Connects and stays connected until `shutdown`. The server starts without it, but is not ready.
-    pub(super) fn link(
-        &mut self,
-        rooms: Arc<dyn Rooms>,
-        node: Option<Arc<dyn HearsNodes>>,
-        shutdown: CancellationToken,
-    ) {
+    pub(super) fn link(&mut self, node: Arc<dyn HearsNodes>, shutdown: CancellationToken) {
         if let Some(links) = self.links.take() {
-            tokio::spawn(links.run(rooms, node, shutdown));
+            tokio::spawn(links.run(node, shutdown));
         }
     }
 }

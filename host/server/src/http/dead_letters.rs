@@ -95,14 +95,14 @@ pub(super) async fn retry(
     let letter = state.dead_letters.take(&id).await.map_err(away)?.ok_or_else(none)?;
     let answer = match effects.first() {
         None => Retried { outcome: "skipped", dead_letter: None },
-        Some(Effect::Bury(again)) => Retried { outcome: "dead", dead_letter: Some(again.clone()) },
+        Some(Effect::DeadLetter(again)) => Retried { outcome: "dead", dead_letter: Some(again.clone()) },
         Some(Effect::Deliver(_) | Effect::Publish(_) | Effect::Revoke(..)) => {
             Retried { outcome: "crossed", dead_letter: None }
         }
     };
     if let Err(refusal) = state.gates.perform(effects).await {
         // It did not reach every node, and can be retried.
-        state.dead_letters.bury(letter);
+        state.dead_letters.add(letter);
         return Err(refusal.into());
     }
     Ok((StatusCode::ACCEPTED, Json(answer)))

@@ -13,7 +13,7 @@ use super::answer::Problem;
 use super::body;
 use tidegate_core::config::Permission;
 use tidegate_core::flow::Effect;
-use tidegate_core::protocol::ReadPayload;
+use tidegate_core::protocol::Payload;
 
 pub(super) async fn publish(
     extract::State(state): extract::State<State>,
@@ -27,8 +27,8 @@ pub(super) async fn publish(
     let text = body::read(body, limits.payload_bytes_max, limits).await?;
     // Parsed once, for its form and for gate 4: a number out of range, half a surrogate or the same key twice is not a
     // valid value.
-    let read = ReadPayload::parse(text).map_err(|error| Problem::bad_request(error.to_string()))?;
-    let publication = state.gates.broadcast(&topic, read)?;
+    let payload = Payload::read(text).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let publication = state.gates.broadcast(&topic, payload)?;
     state.gates.perform(vec![Effect::Deliver(publication)]).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({}))))
 }

@@ -115,5 +115,5 @@ fn of_fault(fault: Fault) -> Value {
 
 /// The payload as a tree; a payload that is too deep for a tree as text.
 fn value(payload: &Payload) -> Value {
-    payload.to_value().unwrap_or_else(|_| Value::from(payload.as_str()))
+    payload.value().cloned().unwrap_or_else(|_| Value::from(payload.as_str()))
 }

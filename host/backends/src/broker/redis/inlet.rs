@@ -20,9 +20,7 @@ use super::interest::Heard;
 use super::message::{Body, Message};
 use super::outlet::{Lost, no_answer, told};
 use super::{PROBE_INTERVAL, State, pause, scripts};
-use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::HearsNodes;
-use tidegate_core::flow::ports::Rooms;
 use tidegate_core::protocol::{ConnectionId, Payload, Topic};
 use tidegate_core::telemetry;
 
@@ -44,7 +42,7 @@ pub(super) struct Inlet {
 /// Receives the messages of one connection.
 struct Ear {
     state: Arc<State>,
-    rooms: Arc<dyn Rooms>,
+    node: Arc<dyn HearsNodes>,
     /// The connection is in use. Messages of an abandoned connection come too late.
     is_live: AtomicBool,
     began: Instant,
@@ -74,15 +72,15 @@ impl Inlet {
     }
 
     /// Connects and stays connected, for ever.
-    pub(super) async fn run(mut self, rooms: Arc<dyn Rooms>, node: Option<Arc<dyn HearsNodes>>) {
+    pub(super) async fn run(mut self, node: Arc<dyn HearsNodes>) {
         let mut failures = 0;
         loop {
             let state = Arc::clone(&self.state);
-            let lost = match self.connect(&rooms, node.as_deref()).await {
+            let lost = match self.connect(&node).await {
                 Ok((mut link, gaps)) => {
                     failures = 0;
                     state.note("in", &state.inlet_up, Ok(gaps));
-                    match self.serve(&mut link, node.as_deref()).await {
+                    match self.serve(&mut link).await {
                         Ok(never) => match never {},
                         Err(lost) => lost,
                     }
@@ -100,9 +98,9 @@ impl Inlet {
     }
 
     /// A connection that listens to all topics of this node, and the number of topics whose subscribers received a gap.
-    async fn connect(&mut self, rooms: &Arc<dyn Rooms>, node: Option<&dyn HearsNodes>) -> Result<(Link, usize), Lost> {
+    async fn connect(&mut self, node: &Arc<dyn HearsNodes>) -> Result<(Link, usize), Lost> {
         let within = self.state.timeout;
-        let ear = Arc::new(Ear::new(Arc::clone(&self.state), Arc::clone(rooms)));
+        let ear = Arc::new(Ear::new(Arc::clone(&self.state), Arc::clone(node)));
         let hears = Arc::clone(&ear);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(within))
@@ -126,7 +124,7 @@ impl Inlet {
             gaps += self.listen(&mut link, wanted).await?;
         }
         self.state.interest.found();
-        self.read_words(&mut link, node).await?;
+        self.read_control(&mut link).await?;
         Ok((link, gaps))
     }
 
@@ -159,11 +157,7 @@ impl Inlet {
         Ok(missed.len())
     }
 
-    async fn serve(
-        &mut self,
-        link: &mut Link,
-        node: Option<&dyn HearsNodes>,
-    ) -> Result<std::convert::Infallible, Lost> {
+    async fn serve(&mut self, link: &mut Link) -> Result<std::convert::Infallible, Lost> {
         let mut probes = interval(PROBE_INTERVAL);
         probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let state = Arc::clone(&self.state);
@@ -171,7 +165,7 @@ impl Inlet {
         loop {
             tokio::select! {
                 () = ear.lost.notified() => return Err("the connection was closed".to_owned()),
-                () = ear.words.notified() => self.read_words(link, node).await?,
+                () = ear.words.notified() => self.read_control(link).await?,
                 () = state.interest.wanted.notified() => {
                     loop {
                         let wanted = state.interest.take_wanted(TOPICS_PER_ASK);
@@ -193,8 +187,7 @@ impl Inlet {
     }
 
     /// Reads the new messages between nodes.
-    async fn read_words(&mut self, link: &mut Link, node: Option<&dyn HearsNodes>) -> Result<(), Lost> {
-        let Some(node) = node else { return Ok(()) };
+    async fn read_control(&mut self, link: &mut Link) -> Result<(), Lost> {
         loop {
             let mut read = ::redis::cmd("XREAD");
             read.arg("COUNT").arg(WORDS_PER_READ).arg("STREAMS").arg(self.state.names.control()).arg(&self.read_up_to);
@@ -202,7 +195,7 @@ impl Inlet {
             let Some(stream) = reply.and_then(|mut reply| reply.keys.pop()) else { return Ok(()) };
             for word in stream.ids {
                 if let Some(Value::BulkString(message)) = word.map.get("m") {
-                    node.hear(message);
+                    link.ear.node.hear_control(message);
                 }
                 self.read_up_to = word.id;
             }
@@ -253,10 +246,10 @@ async fn patiently<T>(within: Duration, ear: &Ear, answer: impl Future<Output = 
 }
 
 impl Ear {
-    fn new(state: Arc<State>, rooms: Arc<dyn Rooms>) -> Self {
+    fn new(state: Arc<State>, node: Arc<dyn HearsNodes>) -> Self {
         Self {
             state,
-            rooms,
+            node,
             is_live: AtomicBool::new(true),
             began: Instant::now(),
             heard_ms: AtomicU64::new(0),
@@ -296,8 +289,7 @@ impl Ear {
         let Some(message) = Message::read(text) else {
             return tracing::warn!(topic, "received a message that this version does not understand");
         };
-        let Some(Heard { topic, channel, is_gap }) = self.state.interest.counted(topic, message.before, message.count)
-        else {
+        let Some(Heard { topic, is_gap }) = self.state.interest.counted(topic, message.before, message.count) else {
             return;
         };
         if is_gap {
@@ -311,13 +303,7 @@ impl Ear {
         match message.body {
             Body::Gap => self.tell_gap(&topic),
             Body::Publication { except, payload } => match Payload::parse(payload.to_owned()) {
-                Ok(payload) => self.rooms.deliver(&Publication {
-                    topic,
-                    channel: channel.as_ref().to_owned(),
-                    payload,
-                    except: except.map(ConnectionId::new),
-                    rule: None,
-                }),
+                Ok(payload) => self.node.hear_publication(&topic, payload, except.map(ConnectionId::new)),
                 Err(error) => tracing::error!(%topic, %error, "another node published a payload that is not JSON"),
             },
         }
@@ -334,6 +320,6 @@ impl Ear {
 
     fn tell_gap(&self, topic: &Topic) {
         telemetry::broker_gap();
-        self.rooms.tell_gap(topic);
+        self.node.hear_gap(topic);
     }
 }

@@ -3,7 +3,6 @@
 //! It keeps each topic's last count, which shows after a lost connection whether something was missed.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -37,8 +36,6 @@ struct State {
 }
 
 struct Entry {
-    /// The channel's template, for metrics.
-    channel: Arc<str>,
     is_heard: bool,
     /// Since when it has had no subscribers.
     left_at: Option<Instant>,
@@ -56,7 +53,6 @@ struct Entry {
 /// The topic of a received message, as this node knows it.
 pub(super) struct Heard {
     pub(super) topic: Topic,
-    pub(super) channel: Arc<str>,
     /// A message before it was missed.
     pub(super) is_gap: bool,
 }
@@ -68,14 +64,13 @@ impl Interest {
     }
 
     /// Called when a topic has its first subscriber.
-    pub(super) fn subscribed(&self, topic: &Topic, channel: &str) {
+    pub(super) fn subscribed(&self, topic: &Topic) {
         let mut state = self.state.lock();
         if let Some(entry) = state.topics.get_mut(topic) {
             entry.left_at = None;
             return;
         }
         let entry = Entry {
-            channel: channel.into(),
             is_heard: false,
             left_at: None,
             is_leaving: false,
@@ -171,7 +166,7 @@ impl Interest {
         };
         entry.last = Some(if before == 0 { count } else { entry.last.unwrap_or(0).max(count) });
         entry.last_at = Instant::now();
-        Some(Heard { topic, channel: Arc::clone(&entry.channel), is_gap })
+        Some(Heard { topic, is_gap })
     }
 
     /// Takes the topics without subscribers for long enough, and forgets them. Returns those that the connection
@@ -253,7 +248,7 @@ mod tests {
     /// An interest in one topic that was listened to when its count was this.
     fn listening_to(name: &str, count: Option<u64>) -> Interest {
         let interest = Interest::new(LINGER);
-        interest.subscribed(&topic(name), name);
+        interest.subscribed(&topic(name));
         assert_eq!(interest.take_wanted(8), [topic(name)]);
         assert_eq!(interest.heard([(topic(name), count)]), []);
         interest
@@ -275,7 +270,7 @@ mod tests {
     async fn a_subscriber_waits_until_the_topic_is_heard_and_the_next_one_does_not() {
         let interest = Interest::new(LINGER);
         assert!(interest.listening(&topic("a")).unwrap().await.is_err(), "nobody is subscribed");
-        interest.subscribed(&topic("a"), "a");
+        interest.subscribed(&topic("a"));
         let waiting = interest.listening(&topic("a")).unwrap();
         assert_eq!(interest.take_wanted(8), [topic("a")]);
         assert_eq!(interest.take_wanted(8), []);
@@ -291,7 +286,7 @@ mod tests {
         let interest = listening_to("a", None);
         interest.unsubscribed(&topic("a"));
         tokio::time::advance(LINGER / 2).await;
-        interest.subscribed(&topic("a"), "a");
+        interest.subscribed(&topic("a"));
         interest.unsubscribed(&topic("a"));
         tokio::time::advance(LINGER / 2).await;
         assert_eq!(interest.take_left(), [], "it was left again meanwhile");
@@ -300,7 +295,7 @@ mod tests {
         assert!(interest.counted("a", 1, 2).is_none());
         let interest = listening_to("a", None);
         interest.unsubscribed(&topic("a"));
-        interest.subscribed(&topic("a"), "a");
+        interest.subscribed(&topic("a"));
         tokio::time::advance(LINGER * 2).await;
         assert_eq!(interest.take_left(), []);
         assert!(interest.take_wanted(8).is_empty(), "the link listens to it all the time");
@@ -366,7 +361,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_new_topic_has_missed_nothing_even_when_redis_was_started_again() {
         let interest = Interest::new(LINGER);
-        interest.subscribed(&topic("a"), "a");
+        interest.subscribed(&topic("a"));
         interest.forgot();
         interest.take_wanted(8);
         assert_eq!(interest.heard([(topic("a"), Some(100))]), []);

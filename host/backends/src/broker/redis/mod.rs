@@ -34,7 +34,6 @@ use tidegate_core::channels::Rate;
 use tidegate_core::config::{Limits, RedisUrl};
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::{Broker, BrokerAway, HearsNodes, Sending};
-use tidegate_core::flow::ports::Rooms;
 use tidegate_core::protocol::{Topic, User};
 use tidegate_core::telemetry;
 
@@ -153,7 +152,7 @@ impl Broker for RedisBroker {
     fn publish(&self, publication: &Publication) -> Option<Sending> {
         let started = Instant::now();
         let Publication { topic, except, payload, .. } = publication;
-        let word = Word::Publish { topic: topic.clone(), except: except.clone(), payload: payload.clone() };
+        let word = Word::Publish { topic: topic.clone(), except: except.clone(), payload: payload.unread() };
         let sent = self.send(word);
         if sent.is_err() {
             self.state.owed.owe(topic.clone());
@@ -170,8 +169,8 @@ impl Broker for RedisBroker {
         Some(sending.boxed())
     }
 
-    fn subscribed(&self, topic: &Topic, channel: &str) {
-        self.state.interest.subscribed(topic, channel);
+    fn subscribed(&self, topic: &Topic) {
+        self.state.interest.subscribed(topic);
     }
 
     fn unsubscribed(&self, topic: &Topic) {
@@ -255,10 +254,10 @@ impl Health {
 }
 
 impl RedisLinks {
-    /// Connects and stays connected until `shutdown`. Publications go to `rooms`, messages between nodes to `node`.
-    pub async fn run(self, rooms: Arc<dyn Rooms>, node: Option<Arc<dyn HearsNodes>>, shutdown: CancellationToken) {
+    /// Connects and stays connected until `shutdown`. Publications, gaps and control messages go to `node`.
+    pub async fn run(self, node: Arc<dyn HearsNodes>, shutdown: CancellationToken) {
         let Self { outlet, inlet } = self;
-        tokio::join!(shutdown.run_until_cancelled(outlet.run()), shutdown.run_until_cancelled(inlet.run(rooms, node)));
+        tokio::join!(shutdown.run_until_cancelled(outlet.run()), shutdown.run_until_cancelled(inlet.run(node)));
     }
 }
 

@@ -159,7 +159,7 @@ impl Reader {
                 Ok(event) => self.crossing.cross(event, row.written_unix_ms(), &mut crossed).await,
                 Err(reason) => {
                     let source = format!("/postgres/{}", self.source.outbox.as_str());
-                    self.crossing.bury(&row.id.to_string(), &source, row.shown(), reason);
+                    self.crossing.dead_letter(&row.id.to_string(), &source, row.shown(), reason);
                 }
             }
         }

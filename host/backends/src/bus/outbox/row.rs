@@ -4,7 +4,7 @@ use serde_json::Map;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row as _};
 
-use tidegate_core::protocol::{BusEvent, ReadPayload};
+use tidegate_core::protocol::{BusEvent, Payload};
 
 /// One row. Its data is not read if it is too large.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ impl Row {
                 event.insert(name.to_owned(), value.clone().into());
             }
         }
-        let data = ReadPayload::parse(data.clone()).map_err(|error| format!("the data is {error}"))?;
+        let data = Payload::read(data.clone()).map_err(|error| format!("the data is {error}"))?;
         BusEvent::of(event, data).map_err(|error| error.to_string())
     }
 }

@@ -4,7 +4,7 @@ use redis::Value as Reply;
 use serde_json::{Map, Value};
 
 use tidegate_core::config::{FieldText, StreamFields};
-use tidegate_core::protocol::{BusEvent, EventError, ReadPayload};
+use tidegate_core::protocol::{BusEvent, EventError, Payload};
 
 /// The field that holds a whole event if no `fields` are configured.
 const EVENT: &str = "event";
@@ -79,7 +79,7 @@ impl Entry {
         event.insert("specversion".to_owned(), "1.0".into());
         event.insert("id".to_owned(), self.id.clone().into());
         event.insert("source".to_owned(), source_of(stream).into());
-        let mut data = ReadPayload::from(Value::Null);
+        let mut data = Payload::from(Value::Null);
         for (name, value) in &fields.0 {
             if *name == "data" {
                 data = fields.json(name)?;
@@ -144,8 +144,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn json(&self, name: &str) -> Result<ReadPayload, String> {
-        ReadPayload::parse(self.need(name)?.to_owned()).map_err(|error| format!("field `{name}` is {error}"))
+    fn json(&self, name: &str) -> Result<Payload, String> {
+        Payload::read(self.need(name)?.to_owned()).map_err(|error| format!("field `{name}` is {error}"))
     }
 
     fn event(&self, name: &str) -> Result<BusEvent, String> {

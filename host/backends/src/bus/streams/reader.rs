@@ -186,7 +186,7 @@ impl Reader {
         }
         match entry.event(self.source.fields.as_ref(), &self.stream, self.crossing.bytes_max()) {
             Ok(event) => self.crossing.cross(event, entry.written_unix_ms(), crossed).await,
-            Err(reason) => self.crossing.bury(&entry.id, &source_of(&self.stream), entry.shown(), reason),
+            Err(reason) => self.crossing.dead_letter(&entry.id, &source_of(&self.stream), entry.shown(), reason),
         }
     }
 

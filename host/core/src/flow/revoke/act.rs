@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{InvalidRevocation, Revocation, RevokeRequest, StoreAway};
 use crate::flow::Gates;
-use crate::flow::broker::{HearsNodes, Sending};
 use crate::flow::ports::Touched;
 use crate::protocol::Topic;
 use crate::telemetry;
@@ -22,23 +20,6 @@ pub struct Enforced {
     /// What it ended on this node.
     pub touched: Touched,
     kept: oneshot::Receiver<Result<(), StoreAway>>,
-}
-
-/// The messages between nodes.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Word {
-    Revoke(Revocation),
-    /// Events of this source were lost, which every node would have needed.
-    Missed(String),
-}
-
-/// The same, for sending.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum WordRef<'a> {
-    Revoke(&'a Revocation),
-    Missed(&'a str),
 }
 
 impl Enforced {
@@ -98,18 +79,6 @@ impl Gates {
         Enforced { touched, kept }
     }
 
-    /// Sends a revocation to the other nodes; `None` if there are none.
-    pub(super) fn tell_nodes(&self, revocation: &Revocation) -> Option<Sending> {
-        let word = serde_json::to_vec(&WordRef::Revoke(revocation)).ok()?;
-        self.ports.broker.tell(word)
-    }
-
-    /// Tells the other nodes that events of a source were lost; `None` if there are none.
-    pub(in crate::flow) fn tell_nodes_missed(&self, source: &str) -> Option<Sending> {
-        let word = serde_json::to_vec(&WordRef::Missed(source)).ok()?;
-        self.ports.broker.tell(word)
-    }
-
     /// Puts revocations in force that are stored already.
     pub(super) fn learn_of(&self, revocations: Vec<Revocation>, from: &'static str) {
         for revocation in revocations {
@@ -143,25 +112,18 @@ impl Gates {
         Some(touched)
     }
 
+    /// Puts a revocation of another node in force.
+    pub(in crate::flow) fn hear_revocation(&self, revocation: Revocation) {
+        let revocation = Arc::new(revocation);
+        if self.act_on(&revocation, "broker").is_some() {
+            // Every node stores it, whether nodes share a store or not: storing it twice changes nothing.
+            drop(self.ports.revocations.keep(&revocation, None));
+        }
+    }
+
     /// From now on credentials can be checked.
     pub(super) fn revocations_loaded(&self, found: usize, was_late: bool) {
         self.ports.revocations.loaded();
         telemetry::revocations_loaded(found, was_late);
-    }
-}
-
-impl HearsNodes for Gates {
-    fn hear(&self, message: &[u8]) {
-        match serde_json::from_slice(message) {
-            Ok(Word::Revoke(revocation)) => {
-                let revocation = Arc::new(revocation);
-                if self.act_on(&revocation, "broker").is_some() {
-                    // Every node stores it, whether nodes share a store or not: storing it twice changes nothing.
-                    drop(self.ports.revocations.keep(&revocation, None));
-                }
-            }
-            Ok(Word::Missed(source)) => self.tell_gap_here(&source),
-            Err(error) => tracing::warn!(%error, "another node sent a message that this version does not understand"),
-        }
     }
 }

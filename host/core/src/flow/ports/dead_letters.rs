@@ -2,17 +2,17 @@
 
 use async_trait::async_trait;
 
-use super::DeadLetter;
+use crate::flow::DeadLetter;
 
 /// Keeps dead letters, at most `limits.dead_letters`.
 #[async_trait]
 pub trait DeadLetters: Send + Sync + 'static {
     /// Stores a dead letter without waiting. If there is no room, the oldest is dropped and counted.
-    fn bury(&self, letter: DeadLetter);
+    fn add(&self, letter: DeadLetter);
 
     /// Returns when the accepted letters are stored where they survive the process, or cannot be stored for now; after
     /// a few seconds in any case. A source waits for this before it acknowledges an event.
-    async fn settled(&self);
+    async fn flush(&self);
 
     /// The newest dead letters, newest first, at most `limit`.
     async fn newest(&self, limit: usize) -> Letters;

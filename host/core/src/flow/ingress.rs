@@ -1,12 +1,15 @@
-//! Events of external sources: each of them crosses the bridge once. An entry that is not an event is kept as a dead
-//! letter for the operator.
+//! Events from outside, over HTTP or from a source: each crosses the bridge once, and what is not an event is kept for the
+//! operator.
 
 use std::collections::BTreeSet;
 
-use super::{Begun, DeadLetter, Gates, Reach};
+use super::{Audience, DeadLetter, Gates, PendingPublish};
 use crate::channels::RuleId;
 use crate::protocol::{BusEvent, Refusal};
 use crate::telemetry;
+
+/// The label of events that come over HTTP, next to the configured sources.
+const HTTP: &str = "http";
 
 /// The rule name in a dead letter of an entry that was not an event: no rule was asked.
 const NO_RULE: &str = "-";
@@ -20,36 +23,57 @@ impl DeadLetter {
 }
 
 impl Gates {
+    /// Puts the events with a bridge rule on the bus, all or none. The others cannot cross: they are counted and use no
+    /// room on the bus. The same goes for duplicates.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus has no room for all events, `draining` if the server is about to stop.
+    pub fn publish_events(&self, mut events: Vec<BusEvent>) -> Result<(), Refusal> {
+        let offered = events.len();
+        let serving = self.serving();
+        events.retain(|event| serving.catalog.bridge().lists(&event.kind));
+        telemetry::bus_unlisted(offered - events.len());
+        telemetry::bus_events(HTTP, "unlisted", offered - events.len());
+        let listed = events.len();
+        let taken = self.taken.take_all(events, |fresh| {
+            let taken = fresh.len();
+            self.put_on_bus(fresh).map(|()| taken)
+        })?;
+        telemetry::bus_events(HTTP, "taken", taken);
+        telemetry::bus_events(HTTP, "duplicate", listed - taken);
+        Ok(())
+    }
+
     /// Takes an event from a source across the bridge, as [`Gates::carry`] does, unless it is a duplicate (by `source`
     /// and `id`) or has no rule.
     ///
     /// # Errors
     /// If its effects were refused: then the event was not taken and can be delivered again.
-    pub async fn accept(&self, from: &str, event: &BusEvent, reach: Reach) -> Result<Begun, Refusal> {
+    pub async fn accept(&self, from: &str, event: &BusEvent, audience: Audience) -> Result<PendingPublish, Refusal> {
         if !self.serving().catalog.bridge().lists(&event.kind) {
             telemetry::bus_unlisted(1);
             telemetry::bus_events(from, "unlisted", 1);
-            return self.begin(Vec::new(), reach);
+            return self.begin(Vec::new(), audience);
         }
         if !self.taken.take(event) {
             telemetry::bus_events(from, "duplicate", 1);
-            return self.begin(Vec::new(), reach);
+            return self.begin(Vec::new(), audience);
         }
-        let begun = self.carry(event, reach).await;
-        match &begun {
+        let pending = self.carry(event, audience).await;
+        match &pending {
             Ok(_) => telemetry::bus_events(from, "taken", 1),
             Err(_) => self.taken.give_back(event),
         }
-        begun
+        pending
     }
 
     /// Sends a gap to the subscribers of every channel that a bridge rule publishes on: events of a source were lost,
-    /// and nobody knows which. With [`Reach::EveryNode`] to the subscribers of all nodes, or of this node if the broker
-    /// refuses it.
-    pub async fn tell_gap_of(&self, from: &str, reach: Reach) {
-        let told = match reach {
-            Reach::EveryNode => self.tell_nodes_missed(from),
-            Reach::ThisNode => None,
+    /// and nobody knows which. With [`Audience::EveryNode`] to the subscribers of all nodes, or of this node if the
+    /// broker refuses it.
+    pub async fn tell_gap_of(&self, from: &str, audience: Audience) {
+        let told = match audience {
+            Audience::EveryNode => self.tell_nodes_missed(from),
+            Audience::ThisNode => None,
         };
         let is_told = match told {
             Some(told) => told.await.is_ok(),
@@ -70,9 +94,9 @@ impl Gates {
     }
 
     /// Keeps an entry of a source that is not an event, as far as it can be shown. A retry cannot succeed.
-    pub fn bury_unreadable(&self, from: &str, shown: BusEvent, reason: String) {
+    pub fn dead_letter_unreadable(&self, from: &str, shown: BusEvent, reason: String) {
         telemetry::bus_events(from, "unreadable", 1);
-        self.ports.dead_letters.bury(DeadLetter {
+        self.ports.dead_letters.add(DeadLetter {
             id: uuid::Uuid::now_v7().to_string(),
             rule: RuleId { on: NO_RULE.to_owned(), to: NO_RULE.to_owned(), revokes: false, ends_sessions: false },
             reason,
@@ -82,8 +106,8 @@ impl Gates {
     }
 
     /// Waits, for a limited time, until the dead letters are stored where they survive the process.
-    pub async fn letters_settled(&self) {
-        self.ports.dead_letters.settled().await;
+    pub async fn flush_dead_letters(&self) {
+        self.ports.dead_letters.flush().await;
     }
 
     /// Milliseconds since the Unix epoch, by the wall clock.

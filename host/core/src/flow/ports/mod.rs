@@ -1,0 +1,50 @@
+//! What the flow needs of the world, as traits, one file a port: each has a real implementation in an adapter and a fake
+//! in the tests.
+
+mod bus;
+mod clients;
+mod clock;
+mod dead_letters;
+mod fault;
+mod plugins;
+mod provider;
+mod rooms;
+mod store_health;
+
+use std::sync::Arc;
+
+pub use super::roster::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
+pub use bus::{Bus, BusFull, BusSources};
+pub use clients::{Clients, Touched};
+pub use clock::{Clock, SystemClock};
+pub use dead_letters::{DeadLetters, Letters, LettersAway};
+pub use fault::{Exceeded, Fault, FaultKind};
+pub use plugins::{
+    Action, Answer, AuthorizerCall, ConnectionCall, Decision, Grant, HandlerCall, IdentifyCall, Outcome, Phase,
+    PluginEffect, PluginRefusal, PluginVersion, Plugins, Recognition, TransformCall,
+};
+pub use provider::{Identity, Provider};
+pub use rooms::Rooms;
+pub use store_health::StoreHealth;
+
+use super::broker::Broker;
+use super::revoke::Revocations;
+
+/// The ports of the gates, chosen once in `app`.
+#[derive(Clone)]
+pub struct Ports {
+    /// Outgoing publications.
+    pub rooms: Arc<dyn Rooms>,
+    /// The other nodes.
+    pub broker: Arc<dyn Broker>,
+    /// Outgoing bus events.
+    pub bus: Arc<dyn Bus>,
+    /// Bus events that could not cross.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The sessions and subscriptions of this node, for revocations.
+    pub clients: Arc<dyn Clients>,
+    /// The revocations in force.
+    pub revocations: Arc<Revocations>,
+}

@@ -1,0 +1,17 @@
+//! The subscribers on this node, as a port.
+
+use std::collections::BTreeSet;
+
+use crate::flow::Publication;
+use crate::protocol::Topic;
+
+/// Delivers cleared publications to the connections that are subscribed to the topic.
+pub trait Rooms: Send + Sync + 'static {
+    /// Queues a publication for every subscriber of its topic; never waits.
+    fn deliver(&self, publication: &Publication);
+    /// Sends a gap to every subscriber of a topic: it may have missed publications. Never waits.
+    fn tell_gap(&self, topic: &Topic);
+    /// Sends a gap to every subscriber of every topic of these channels, named by their templates. Never waits. Returns
+    /// how many topics those are.
+    fn tell_gap_in(&self, channels: &BTreeSet<&str>) -> usize;
+}

@@ -73,7 +73,7 @@ async fn a_table_of_somebody_elses_is_not_taken_for_the_servers() {
     let postgres = PostgresServer::start();
     postgres.sql("create schema tidegate; create table tidegate.sessions (token text)");
     let (told, _) = refused(&postgres, "CREATE TABLE").await;
-    assert!(told.contains("there is `tidegate.sessions`") && told.contains("another schema"), "{told}");
+    assert!(told.contains("`tidegate.sessions` exists") && told.contains("another schema"), "{told}");
     assert_eq!(postgres.sql("select to_regclass('tidegate.kv') is null"), "t", "nothing was made");
 }
 

@@ -38,7 +38,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
 
 /// Each foreign crate that has a home, and the files or directories that may name it, below `host/` and without `src/`.
 pub(crate) const HOMES: [(&str, &[&str]); 29] = [
-    ("socketioxide", &["realtime/"]),
+    ("socketioxide", &["realtime/socketio.rs"]),
     ("wasmtime", &["wasm/"]),
     ("wasmtime_wasi", &["wasm/"]),
     ("axum", &["server/http/", "realtime/"]),

@@ -1,4 +1,4 @@
-//! The open connections, each with its session, its link and its lanes.
+//! The open connections, each with its session, its inbound queue and its link.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,26 +9,25 @@ use std::time::Duration;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::{Mutex, MutexGuard};
-use serde_json::value::{RawValue, to_raw_value};
 use tokio_util::sync::CancellationToken;
 
-use super::announcer::Announced;
-use super::lanes::Lanes;
-use super::link::{Link, LinkError};
-use super::wires::SessionId;
+use super::connection_events::Announced;
+use super::frame::Frame;
+use super::inbound_queue::InboundQueue;
+use super::link::{EngineId, Link, WriteError};
 use tidegate_core::flow::Session;
-use tidegate_core::protocol::{Code, ConnectionId, SessionEvent};
+use tidegate_core::protocol::{Code, ConnectionId};
 
 /// One client, from the answer of gate 1 to the end of its transport.
 pub(super) struct Connection {
     /// Its id in the transport.
-    pub(super) transport: SessionId,
+    pub(super) engine: EngineId,
     /// Its state at the gates.
     pub(super) session: Session,
     /// Its address, if known.
     pub(super) address: Option<IpAddr>,
-    /// Its running events.
-    pub(super) lanes: Arc<Lanes>,
+    /// Its events that run or wait.
+    pub(super) inbound: Arc<InboundQueue>,
     link: Box<dyn Link>,
     /// Held while rooms are updated to match what the session holds, so that the last look decides.
     membership: Mutex<()>,
@@ -36,28 +35,36 @@ pub(super) struct Connection {
     announced: Mutex<Announced>,
     /// The keys by which it can be found.
     indexed: Mutex<Vec<Subject>>,
-    /// Another user's credential came: the client is disconnected after the answer.
-    is_to_go: AtomicBool,
+    /// Another user's credential came: the client is evicted after the answer.
+    is_evicted_next: AtomicBool,
     cut: CancellationToken,
-    heard: CancellationToken,
+    /// Cancelled when a polling client has fetched the message that the server drains.
+    heard_drain: CancellationToken,
 }
 
 impl Connection {
     /// A connection that gate 1 accepted.
-    pub(super) fn new(transport: SessionId, session: Session, lanes: Lanes, link: impl Link) -> Self {
+    pub(super) fn new(engine: EngineId, session: Session, inbound: InboundQueue, link: impl Link) -> Self {
         Self {
-            transport,
+            engine,
             session,
             address: None,
-            lanes: Arc::new(lanes),
+            inbound: Arc::new(inbound),
             link: Box::new(link),
             membership: Mutex::default(),
             announced: Mutex::default(),
             indexed: Mutex::default(),
-            is_to_go: AtomicBool::new(false),
+            is_evicted_next: AtomicBool::new(false),
             cut: CancellationToken::new(),
-            heard: CancellationToken::new(),
+            heard_drain: CancellationToken::new(),
         }
+    }
+
+    /// A connection without a user, for the unit tests.
+    #[cfg(test)]
+    pub(super) fn over(link: impl Link, id: &str) -> Arc<Self> {
+        let inbound = InboundQueue::new(8, tokio_util::task::TaskTracker::new());
+        Arc::new(Self::new(EngineId::new(id), Session::new(ConnectionId::new(id), None), inbound, link))
     }
 
     /// The same with this address.
@@ -70,40 +77,26 @@ impl Connection {
         self.session.connection()
     }
 
-    /// Queues an event.
+    /// Sends a frame. Frames arrive in the order of these calls.
     ///
     /// # Errors
-    /// As [`Link::emit`].
-    pub(super) fn emit(&self, event: &str, args: &[&RawValue]) -> Result<(), LinkError> {
-        self.link.emit(event, args)
+    /// [`SendError`]: the client did not receive it, and has to be made to reconnect. A client whose link is not ready
+    /// is a slow consumer, because no frame waits here.
+    pub(super) fn send(&self, frame: &Frame) -> Result<(), SendError> {
+        self.link.write(frame).map_err(|error| match error {
+            WriteError::NotReady => SendError::SlowConsumer,
+            WriteError::Closed => SendError::Closed,
+        })
     }
 
-    /// Queues what concerns the session, as event `tidegate`.
-    ///
-    /// # Errors
-    /// As [`Link::emit`].
-    pub(super) fn tell(&self, event: &SessionEvent) -> Result<(), LinkError> {
-        // A session event is strings in a map: it always serialises.
-        let text = to_raw_value(event).unwrap_or_default();
-        self.link.emit("tidegate", &[&text])
+    /// Notes that the client is evicted after the answer to the event that is being handled.
+    pub(super) fn evict_after_answer(&self) {
+        self.is_evicted_next.store(true, Ordering::Release);
     }
 
-    /// Queues the message that it is disconnected for good; everything queued before arrives before it.
-    ///
-    /// # Errors
-    /// As [`Link::disconnect`].
-    pub(super) fn disconnect(&self) -> Result<(), LinkError> {
-        self.link.disconnect()
-    }
-
-    /// Disconnect it after its last request was answered.
-    pub(super) fn is_to_go(&self) {
-        self.is_to_go.store(true, Ordering::Release);
-    }
-
-    /// Whether [`Connection::is_to_go`] was called; `true` only once.
-    pub(super) fn goes(&self) -> bool {
-        self.is_to_go.swap(false, Ordering::AcqRel)
+    /// Whether [`Connection::evict_after_answer`] was called; `true` only once.
+    pub(super) fn takes_eviction(&self) -> bool {
+        self.is_evicted_next.swap(false, Ordering::AcqRel)
     }
 
     /// While the guard lives, nobody else updates this connection's rooms.
@@ -127,18 +120,27 @@ impl Connection {
         self.cut.cancelled().await;
     }
 
-    /// Notes that a polling client took what was queued for it while the server drains.
-    pub(super) fn took_last_word(&self) {
-        self.heard.cancel();
+    /// Notes that a polling client fetched what was queued for it while the server drains.
+    pub(super) fn note_drain_heard(&self) {
+        self.heard_drain.cancel();
     }
 
-    /// Resolves when [`Connection::took_last_word`] was called, or the connection has ended.
-    pub(super) async fn heard_last_word(&self) {
+    /// Resolves when [`Connection::note_drain_heard`] was called, or the connection has ended.
+    pub(super) async fn drain_heard(&self) {
         tokio::select! {
-            () = self.heard.cancelled() => {}
+            () = self.heard_drain.cancelled() => {}
             () = self.cut.cancelled() => {}
         }
     }
+}
+
+/// Why a client did not receive a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SendError {
+    /// The client reads slower than the server sends to it.
+    SlowConsumer,
+    /// The connection is over.
+    Closed,
 }
 
 /// The part of a session that a revocation can name.
@@ -153,10 +155,10 @@ enum Subject {
 /// Every open connection by its transport's session, and the sessions that ended before their transport did.
 #[derive(Default)]
 pub(super) struct Connections {
-    open: DashMap<SessionId, Arc<Connection>>,
+    open: DashMap<EngineId, Arc<Connection>>,
     /// Those with a user, by what a revocation can name.
     by_subject: DashMap<Subject, HashMap<ConnectionId, Arc<Connection>>>,
-    barred: DashMap<SessionId, Barred>,
+    barred: DashMap<EngineId, Barred>,
 }
 
 /// Why polls of a session are not answered any more.
@@ -171,12 +173,12 @@ pub(super) enum Barred {
 impl Connections {
     /// Adds a connection.
     pub(super) fn insert(&self, connection: Arc<Connection>) {
-        self.open.insert(connection.transport.clone(), connection);
+        self.open.insert(connection.engine.clone(), connection);
     }
 
     /// Removes a connection; `false` if it is not there. Another one of the same transport stays.
     pub(super) fn remove(&self, connection: &Arc<Connection>) -> bool {
-        let was_open = self.open.remove_if(&connection.transport, |_, open| Arc::ptr_eq(open, connection)).is_some();
+        let was_open = self.open.remove_if(&connection.engine, |_, open| Arc::ptr_eq(open, connection)).is_some();
         // Afterwards: whoever indexes it meanwhile sees that it is gone, or was earlier than this.
         self.unindex(connection, &mut connection.indexed.lock());
         was_open
@@ -186,7 +188,7 @@ impl Connections {
     pub(super) fn index(&self, connection: &Arc<Connection>) {
         let mut indexed = connection.indexed.lock();
         self.unindex(connection, &mut indexed);
-        let is_open = self.open.get(&connection.transport).is_some_and(|open| Arc::ptr_eq(&open, connection));
+        let is_open = self.open.get(&connection.engine).is_some_and(|open| Arc::ptr_eq(&open, connection));
         let Some(user) = connection.session.user().filter(|_| is_open) else { return };
         let subjects = [Some(Subject::User(user.id.clone())), user.token_id.clone().map(Subject::Token)];
         for subject in subjects.into_iter().flatten() {
@@ -221,7 +223,7 @@ impl Connections {
     }
 
     /// Finds a connection.
-    pub(super) fn get(&self, session: &SessionId) -> Option<Arc<Connection>> {
+    pub(super) fn get(&self, session: &EngineId) -> Option<Arc<Connection>> {
         self.open.get(session).map(|found| Arc::clone(&found))
     }
 
@@ -236,7 +238,7 @@ impl Connections {
     }
 
     /// Answers no more polls of a session for this time, after which the transport has forgotten it.
-    pub(super) fn bar(self: &Arc<Self>, session: SessionId, why: Barred, time: Duration) {
+    pub(super) fn bar(self: &Arc<Self>, session: EngineId, why: Barred, time: Duration) {
         let connections = Arc::clone(self);
         connections.barred.insert(session.clone(), why);
         tokio::spawn(async move {
@@ -246,7 +248,7 @@ impl Connections {
     }
 
     /// Why a session is barred, if it is.
-    pub(super) fn barred(&self, session: &SessionId) -> Option<Barred> {
+    pub(super) fn barred(&self, session: &EngineId) -> Option<Barred> {
         self.barred.get(session).map(|why| *why)
     }
 }

@@ -8,16 +8,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::task::AtomicWaker;
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::kill_switch::{KillSwitch, Phase};
 use tidegate_core::telemetry;
 
 /// How long a peer may take for each step.
@@ -32,33 +30,11 @@ pub(super) struct Patience {
     pub(super) write: Duration,
 }
 
-/// The phase of a connection, as HTTP sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Phase {
-    /// Waiting for a head, or for the rest of it.
-    Head,
-    /// A request is running, or a websocket has taken over: whoever serves it limits the time.
-    Serving,
-    /// The last request was answered; the next may come.
-    Idle,
-}
-
-impl Phase {
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Head => "head",
-            Self::Serving => "serving",
-            Self::Idle => "idle",
-        }
-    }
-}
-
 /// The other end of a TCP connection, for handlers: `ConnectInfo<Peer>`.
 #[derive(Debug, Clone)]
 pub struct Peer {
     address: SocketAddr,
-    switch: Arc<Switch>,
+    switch: Arc<KillSwitch>,
 }
 
 impl Peer {
@@ -68,91 +44,8 @@ impl Peer {
         self.address
     }
 
-    pub(super) const fn switch(&self) -> &Arc<Switch> {
+    pub(super) const fn switch(&self) -> &Arc<KillSwitch> {
         &self.switch
-    }
-}
-
-/// Cuts one TCP connection.
-#[derive(Default)]
-pub(super) struct Switch {
-    cut: AtomicBool,
-    phase: AtomicU8,
-    // Two, because the reader and the writer of a websocket are two tasks.
-    reader: AtomicWaker,
-    writer: AtomicWaker,
-    closing: Mutex<Closing>,
-}
-
-#[derive(Default)]
-struct Closing {
-    closed: bool,
-    then: Option<Box<dyn FnOnce() + Send>>,
-}
-
-impl Switch {
-    /// Ends the connection: its next read and write fail, and running ones are woken to fail.
-    pub(super) fn cut(&self) {
-        self.cut.store(true, Ordering::Release);
-        self.reader.wake();
-        self.writer.wake();
-    }
-
-    /// The head of a request has arrived: from here on whoever serves it limits the time.
-    pub(super) fn requested(&self) {
-        self.phase.store(Phase::Serving as u8, Ordering::Release);
-    }
-
-    /// The request was answered, and the connection still belongs to HTTP.
-    pub(super) fn answered(&self) {
-        self.phase.store(Phase::Idle as u8, Ordering::Release);
-        // The reader waits for bytes only, and would not look at the deadline before some come.
-        self.reader.wake();
-    }
-
-    /// Bytes have arrived; after an answer they belong to the next head.
-    fn received(&self) {
-        let (idle, head) = (Phase::Idle as u8, Phase::Head as u8);
-        let _ = self.phase.compare_exchange(idle, head, Ordering::AcqRel, Ordering::Relaxed);
-    }
-
-    fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Acquire) {
-            0 => Phase::Head,
-            1 => Phase::Serving,
-            _ => Phase::Idle,
-        }
-    }
-
-    /// Runs `then` when the connection ends, or at once if it has ended. Replaces an earlier one.
-    pub(super) fn on_close(&self, then: impl FnOnce() + Send + 'static) {
-        let mut closing = self.closing.lock();
-        if closing.closed {
-            drop(closing);
-            then();
-        } else {
-            closing.then = Some(Box::new(then));
-        }
-    }
-
-    fn closed(&self) {
-        let mut closing = self.closing.lock();
-        closing.closed = true;
-        let then = closing.then.take();
-        drop(closing);
-        if let Some(then) = then {
-            then();
-        }
-    }
-
-    fn check(&self) -> io::Result<()> {
-        if self.cut.load(Ordering::Acquire) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
-    }
-}
-
-impl std::fmt::Debug for Switch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Switch").field("cut", &self.cut).finish_non_exhaustive()
     }
 }
 
@@ -254,13 +147,13 @@ impl Drop for CuttableStream {
 
 impl AsyncRead for CuttableStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let wire = self.get_mut();
-        wire.peer.switch.reader.register(cx.waker());
-        wire.peer.switch.check()?;
+        let stream = self.get_mut();
+        stream.peer.switch.reader.register(cx.waker());
+        stream.peer.switch.check()?;
         let before = buf.filled().len();
-        let Poll::Ready(read) = Pin::new(&mut wire.tcp).poll_read(cx, buf) else { return wire.poll_deadline(cx) };
+        let Poll::Ready(read) = Pin::new(&mut stream.tcp).poll_read(cx, buf) else { return stream.poll_deadline(cx) };
         if buf.filled().len() > before {
-            wire.peer.switch.received();
+            stream.peer.switch.received();
         }
         Poll::Ready(read)
     }
@@ -285,9 +178,9 @@ impl AsyncWrite for CuttableStream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // TCP has nothing to flush: a writing task waits in `poll_write`.
-        let wire = self.get_mut();
-        wire.peer.switch.check()?;
-        Pin::new(&mut wire.tcp).poll_flush(cx)
+        let stream = self.get_mut();
+        stream.peer.switch.check()?;
+        Pin::new(&mut stream.tcp).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -319,22 +212,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_cut_ends_a_read_that_waits() {
-        let (mut wire, _peer) = pair().await;
-        let switch = Arc::clone(wire.peer.switch());
-        let reader = tokio::spawn(async move { wire.read_u8().await });
+        let (mut stream, _peer) = pair().await;
+        let switch = Arc::clone(stream.peer.switch());
+        let reader = tokio::spawn(async move { stream.read_u8().await });
         switch.cut();
         assert_eq!(reader.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[tokio::test]
     async fn a_cut_ends_a_write_to_a_peer_that_does_not_read_and_the_peer_learns_of_it() {
-        let (mut wire, mut peer) = pair().await;
-        let switch = Arc::clone(wire.peer.switch());
+        let (mut stream, mut peer) = pair().await;
+        let switch = Arc::clone(stream.peer.switch());
         let (closed, is_closed) = tokio::sync::oneshot::channel();
         switch.on_close(move || closed.send(()).unwrap());
         let writer = tokio::spawn(async move {
             loop {
-                wire.write_all(&[0; 64 * 1024]).await?;
+                stream.write_all(&[0; 64 * 1024]).await?;
             }
         });
         peer.readable().await.unwrap();
@@ -347,28 +240,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_for_too_long_is_cut() {
-        let (mut wire, _peer) = pair().await;
-        wire.peer.switch().requested();
+        let (mut stream, _peer) = pair().await;
+        stream.peer.switch().requested();
         let end: io::Result<()> = async {
             loop {
-                wire.write_all(&[0; 64 * 1024]).await?;
+                stream.write_all(&[0; 64 * 1024]).await?;
             }
         }
         .await;
         assert_eq!(end.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert!(wire.peer.switch.check().is_err());
+        assert!(stream.peer.switch.check().is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_sends_no_request_is_let_go() {
-        let (mut wire, _peer) = pair().await;
-        assert_eq!(wire.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let (mut stream, _peer) = pair().await;
+        assert_eq!(stream.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
     /// How long it took until a read was given up.
-    async fn given_up(wire: &mut CuttableStream) -> Duration {
+    async fn given_up(stream: &mut CuttableStream) -> Duration {
         let began = Instant::now();
-        assert_eq!(wire.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(stream.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         began.elapsed()
     }
 
@@ -378,55 +271,55 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_that_comes_a_byte_at_a_time_has_no_more_time_than_another() {
-        let (mut wire, mut peer) = pair_with(Patience { head: Duration::from_millis(300), ..PATIENCE }).await;
+        let (mut stream, mut peer) = pair_with(Patience { head: Duration::from_millis(300), ..PATIENCE }).await;
         let drips = tokio::spawn(async move {
             while peer.write_u8(b'a').await.is_ok() {
                 sleep(Duration::from_millis(20)).await
             }
         });
         let end = loop {
-            if let Err(error) = wire.read_u8().await {
+            if let Err(error) = stream.read_u8().await {
                 break error;
             }
         };
         assert_eq!(end.kind(), io::ErrorKind::TimedOut);
-        drop(wire);
+        drop(stream);
         drips.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_under_way_has_no_deadline_of_the_stream() {
-        let (mut wire, _peer) = pair().await;
-        wire.peer.switch().requested();
-        let waits = tokio::time::timeout(Duration::from_secs(24 * 60 * 60), wire.read_u8()).await;
+        let (mut stream, _peer) = pair().await;
+        stream.peer.switch().requested();
+        let waits = tokio::time::timeout(Duration::from_secs(24 * 60 * 60), stream.read_u8()).await;
         assert!(waits.is_err(), "{waits:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn after_an_answer_the_next_request_may_wait() {
-        let (mut wire, _peer) = pair().await;
-        wire.peer.switch().requested();
-        wire.peer.switch().answered();
-        assert!(is_about(given_up(&mut wire).await, PATIENCE.idle));
+        let (mut stream, _peer) = pair().await;
+        stream.peer.switch().requested();
+        stream.peer.switch().answered();
+        assert!(is_about(given_up(&mut stream).await, PATIENCE.idle));
     }
 
     #[tokio::test]
     async fn the_head_of_the_next_request_has_its_own_time_once_it_begins() {
-        let (mut wire, mut peer) = pair_with(Patience { head: Duration::from_millis(50), ..PATIENCE }).await;
-        wire.peer.switch().requested();
-        wire.peer.switch().answered();
+        let (mut stream, mut peer) = pair_with(Patience { head: Duration::from_millis(50), ..PATIENCE }).await;
+        stream.peer.switch().requested();
+        stream.peer.switch().answered();
         peer.write_u8(b'a').await.unwrap();
-        wire.read_u8().await.unwrap();
-        assert!(given_up(&mut wire).await < PATIENCE.idle);
+        stream.read_u8().await.unwrap();
+        assert!(given_up(&mut stream).await < PATIENCE.idle);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_still_takes_its_answer_is_not_idle() {
-        let (wire, _peer) = pair().await;
-        wire.peer.switch().requested();
-        wire.peer.switch().answered();
+        let (stream, _peer) = pair().await;
+        stream.peer.switch().requested();
+        stream.peer.switch().answered();
         let began = Instant::now();
-        let (mut reads, mut writes) = tokio::io::split(wire);
+        let (mut reads, mut writes) = tokio::io::split(stream);
         let waits = tokio::spawn(async move { reads.read_u8().await });
         sleep(PATIENCE.idle / 2).await;
         writes.write_all(b"the rest of the answer").await.unwrap();

@@ -1,33 +1,50 @@
-//! The narrow port to one client's transport. The rest of this folder knows nothing else of the transport, so that it
-//! can be replaced.
+//! The port to one client's transport. Nothing else in this crate knows the transport, so that it can be replaced.
 
-use serde_json::value::RawValue;
+use std::sync::Arc;
 
-/// One client, reached through a transport.
+use super::frame::Frame;
+
+/// The transport's own id of a session. Whoever knows it can poll in the session's place, so it never leaves this
+/// crate: logs and plugins see the connection's id.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct EngineId(Arc<str>);
+
+impl EngineId {
+    /// Takes the id in the transport's form.
+    pub(super) fn new(id: impl Into<Arc<str>>) -> Self {
+        Self(id.into())
+    }
+}
+
+/// The transport of one client. Answers, messages about the session and publications are all written here.
+///
+/// A transport promises:
+///
+/// - **One order.** The client receives frames in the order in which [`Link::write`] took them, whatever they are.
+/// - **Whole frames.** A write takes the frame as a whole or nothing of it, and never waits. The transport may keep the
+///   frame, whose texts are shared, until it has sent it.
+/// - **It says when it is ready.** It is ready while its buffer has room. When it is not, a write answers
+///   [`WriteError::NotReady`], and it is for the connection to decide what happens to the frame. socketioxide can say
+///   this only in answer to a write; it does not report that its buffer has room again.
+/// - **A cut always works.** [`Link::kill`] ends the transport of a client that has stopped reading, too.
 pub(super) trait Link: Send + Sync + 'static {
-    /// Queues an event with its arguments, each of them JSON already. Never waits.
+    /// Takes a frame. Never waits.
     ///
     /// # Errors
-    /// [`LinkError`]; then nothing was queued.
-    fn emit(&self, event: &str, args: &[&RawValue]) -> Result<(), LinkError>;
+    /// [`WriteError`]; then the link took nothing.
+    fn write(&self, frame: &Frame) -> Result<(), WriteError>;
 
-    /// Queues the message that the client is disconnected: a stock client stays away. The client closes the transport.
-    ///
-    /// # Errors
-    /// [`LinkError`]; then nothing was queued.
-    fn disconnect(&self) -> Result<(), LinkError>;
-
-    /// Drops the transport, so that a stock client reconnects. This also works on a peer that has stopped reading.
+    /// Closes the transport, so that a stock client reconnects.
     fn kill(&self);
 }
 
-/// Why a link accepted nothing.
+/// Why a link took nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum LinkError {
-    /// `limits.outbound_queue` packets wait already: the client reads too slowly.
-    #[error("the outbound queue is full")]
-    Full,
-    /// The link has ended.
+pub(super) enum WriteError {
+    /// The buffer of the transport is full.
+    #[error("the link is not ready")]
+    NotReady,
+    /// The link is closed.
     #[error("the link is closed")]
     Closed,
 }
@@ -37,19 +54,19 @@ pub(super) mod fake {
     use std::sync::Arc;
 
     use parking_lot::Mutex;
-    use serde_json::value::RawValue;
 
-    use super::{Link, LinkError};
+    use super::super::frame::Frame;
+    use super::{Link, WriteError};
 
-    /// A link that records what it received. Clones are the same link.
+    /// A link that remembers what was written to it. Clones are the same link.
     #[derive(Clone, Default)]
-    pub(crate) struct FakeLink(Arc<Mutex<Told>>);
+    pub(crate) struct FakeLink(Arc<Mutex<State>>);
 
     #[derive(Default)]
-    struct Told {
-        events: Vec<String>,
+    struct State {
+        frames: Vec<Frame>,
         is_full: bool,
-        killed: bool,
+        is_killed: bool,
     }
 
     impl FakeLink {
@@ -60,38 +77,44 @@ pub(super) mod fake {
             link
         }
 
-        /// Each event as `name(argument, …)`, in order.
-        pub(crate) fn events(&self) -> Vec<String> {
-            self.0.lock().events.clone()
+        /// The frames in order: an event as `name(argument, …)`, an answer as `ack(id, answer)`.
+        pub(crate) fn frames(&self) -> Vec<String> {
+            self.0.lock().frames.iter().map(shown).collect()
+        }
+
+        /// The last frame.
+        pub(crate) fn last(&self) -> Frame {
+            self.0.lock().frames.last().unwrap().clone()
         }
 
         pub(crate) fn is_killed(&self) -> bool {
-            self.0.lock().killed
+            self.0.lock().is_killed
         }
     }
 
     impl Link for FakeLink {
-        fn emit(&self, event: &str, args: &[&RawValue]) -> Result<(), LinkError> {
-            let mut told = self.0.lock();
-            if told.is_full {
-                return Err(LinkError::Full);
+        fn write(&self, frame: &Frame) -> Result<(), WriteError> {
+            let mut state = self.0.lock();
+            if state.is_full {
+                return Err(WriteError::NotReady);
             }
-            let args: Vec<&str> = args.iter().map(|arg| arg.get()).collect();
-            told.events.push(format!("{event}({})", args.join(", ")));
-            Ok(())
-        }
-
-        fn disconnect(&self) -> Result<(), LinkError> {
-            let mut told = self.0.lock();
-            if told.is_full {
-                return Err(LinkError::Full);
-            }
-            told.events.push("disconnect".to_owned());
+            state.frames.push(frame.clone());
             Ok(())
         }
 
         fn kill(&self) {
-            self.0.lock().killed = true;
+            self.0.lock().is_killed = true;
+        }
+    }
+
+    fn shown(frame: &Frame) -> String {
+        match frame {
+            Frame::Event(event) => {
+                let args: Vec<&str> = event.args.iter().map(|arg| arg.as_str()).collect();
+                format!("{}({})", event.name, args.join(", "))
+            }
+            Frame::Ack(id, answer) => format!("ack({}, {answer})", id.0),
+            Frame::Disconnect => "disconnect".to_owned(),
         }
     }
 }

@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::admission;
 use super::cuttable_stream::{CuttableStream, Patience};
-use super::door;
 use tidegate_core::config::Limits;
 use tidegate_core::telemetry;
 
@@ -194,7 +194,7 @@ impl Host {
                 if SPARE_ROUTES.contains(&request.uri().path()) {
                     return router.oneshot(request).await.unwrap_or_else(|never| match never {});
                 }
-                door::full().into_response()
+                admission::full().into_response()
             }
         });
         let _ = tokio::time::timeout(SPARE_TIMEOUT, serving).await;

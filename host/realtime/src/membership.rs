@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Realtime;
 use super::connections::Connection;
+use super::frame::Frame;
 use tidegate_core::flow::{Membership, Session};
 use tidegate_core::protocol::{Code, SessionEvent, Topic};
 
@@ -34,6 +35,7 @@ impl Membership for Member<'_> {
     }
 
     fn tell_revoked(&self, topic: Topic, reason: Code) {
-        self.realtime.tell(self.connection, &SessionEvent::Revoked { topic, reason });
+        let event = SessionEvent::Revoked { topic, reason };
+        self.realtime.send(self.connection, &Frame::session_event(&event));
     }
 }

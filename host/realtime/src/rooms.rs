@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use serde_json::value::RawValue;
 
-use super::connections::Connection;
-use super::link::LinkError;
+use super::connections::{Connection, SendError};
+use super::frame::Frame;
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::Broker;
 use tidegate_core::protocol::{ConnectionId, Topic};
@@ -72,29 +71,29 @@ impl Rooms {
         of_them.map(|room| room.key().clone()).collect()
     }
 
-    /// Queues a publication for every member except `except`. Returns the members that did not accept it, each with the
-    /// reason.
+    /// Sends a publication to every member except `except`, as one frame that they share. Returns the members that did
+    /// not receive it, each with the reason.
     ///
     /// The members are copied first: a room of thousands takes milliseconds to serve, and nobody who joins or leaves
     /// meanwhile should wait for that.
-    pub(super) fn deliver(&self, publication: &Publication, meta: &RawValue) -> Vec<(Arc<Connection>, LinkError)> {
+    pub(super) fn deliver(&self, publication: &Publication) -> Vec<(Arc<Connection>, SendError)> {
         let members = self.members(&publication.topic);
         if members.is_empty() {
             return Vec::new();
         }
-        let args = [publication.payload.as_raw(), meta];
-        let mut queued = 0;
+        let frame = Frame::publication(publication);
+        let mut sent = 0;
         let mut missed = Vec::new();
         for connection in members {
             if publication.except.as_ref() == Some(connection.id()) {
                 continue;
             }
-            match connection.emit(publication.topic.as_str(), &args) {
-                Ok(()) => queued += 1,
+            match connection.send(&frame) {
+                Ok(()) => sent += 1,
                 Err(error) => missed.push((connection, error)),
             }
         }
-        telemetry::delivered(publication.channel.template.as_str(), queued, missed.len());
+        telemetry::delivered(publication.channel.template.as_str(), sent, missed.len());
         missed
     }
 }
@@ -116,16 +115,9 @@ pub(crate) mod fixture {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::to_raw_value;
-    use tokio_util::task::TaskTracker;
-
-    use super::super::lanes::Lanes;
     use super::super::link::fake::FakeLink;
-    use super::super::wires::SessionId;
     use super::fixture::publication;
     use super::*;
-    use tidegate_core::flow::Session;
-    use tidegate_core::protocol::Meta;
     use tidegate_testkit::FakeBroker;
 
     fn rooms() -> Rooms {
@@ -133,17 +125,16 @@ mod tests {
     }
 
     fn connection(id: &str, link: &FakeLink) -> Arc<Connection> {
-        let session = Session::new(ConnectionId::new(id), None);
-        Arc::new(Connection::new(SessionId::new(id), session, Lanes::new(8, TaskTracker::new()), link.clone()))
+        Connection::over(link.clone(), id)
     }
 
     fn topic(name: &str) -> Topic {
         Topic::parse(name).unwrap()
     }
 
-    fn deliver(rooms: &Rooms, to: &str, except: Option<&str>) -> Vec<(String, LinkError)> {
+    fn deliver(rooms: &Rooms, to: &str, except: Option<&str>) -> Vec<(String, SendError)> {
         let publication = publication("feed.{id}", to, "1").except(except.map(ConnectionId::new));
-        let missed = rooms.deliver(&publication, &to_raw_value(&Meta).unwrap());
+        let missed = rooms.deliver(&publication);
         missed.into_iter().map(|(connection, error)| (connection.id().to_string(), error)).collect()
     }
 
@@ -153,8 +144,18 @@ mod tests {
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("here", &here));
         rooms.join(&topic("feed.b"), "feed.{id}", &connection("there", &there));
         assert_eq!(deliver(&rooms, "feed.a", None), []);
-        assert_eq!(here.events(), ["feed.a(1, {})"]);
-        assert!(there.events().is_empty());
+        assert_eq!(here.frames(), ["feed.a(1, {})"]);
+        assert!(there.frames().is_empty());
+    }
+
+    #[test]
+    fn the_subscribers_of_a_topic_share_one_frame() {
+        let (rooms, one, other) = (rooms(), FakeLink::default(), FakeLink::default());
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("one", &one));
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("other", &other));
+        deliver(&rooms, "feed.a", None);
+        let (Frame::Event(one), Frame::Event(other)) = (one.last(), other.last()) else { panic!("two events") };
+        assert!(Arc::ptr_eq(&one, &other));
     }
 
     #[test]
@@ -177,8 +178,8 @@ mod tests {
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("sender", &sender));
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("other", &other));
         assert_eq!(deliver(&rooms, "feed.a", Some("sender")), []);
-        assert!(sender.events().is_empty());
-        assert_eq!(other.events().len(), 1);
+        assert!(sender.frames().is_empty());
+        assert_eq!(other.frames().len(), 1);
     }
 
     #[test]
@@ -186,7 +187,7 @@ mod tests {
         let rooms = rooms();
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("full", &FakeLink::full()));
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("fine", &FakeLink::default()));
-        assert_eq!(deliver(&rooms, "feed.a", None), [("full".to_owned(), LinkError::Full)]);
+        assert_eq!(deliver(&rooms, "feed.a", None), [("full".to_owned(), SendError::SlowConsumer)]);
     }
 
     #[test]
@@ -196,10 +197,10 @@ mod tests {
         rooms.join(&topic("feed.a"), "feed.{id}", &connection);
         rooms.join(&topic("feed.a"), "feed.{id}", &connection);
         deliver(&rooms, "feed.a", None);
-        assert_eq!(link.events().len(), 1);
+        assert_eq!(link.frames().len(), 1);
         rooms.leave(&topic("feed.a"), connection.id());
         deliver(&rooms, "feed.a", None);
-        assert_eq!(link.events().len(), 1);
+        assert_eq!(link.frames().len(), 1);
         assert!(rooms.by_topic.is_empty());
     }
 }

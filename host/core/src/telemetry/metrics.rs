@@ -330,8 +330,8 @@ pub fn unsubscribed(channel: &str) {
     gauge(names::SUBSCRIPTIONS, &[("channel", channel)]).decrement(1.0);
 }
 
-/// Counts a connection that was closed because the client reads too slowly (`limits.outbound_queue`).
-pub fn outbound_overflow() {
+/// Counts a connection that was closed because the client is a slow consumer (`limits.outbound_queue`).
+pub fn slow_consumer() {
     counter(names::OUTBOUND_OVERFLOWS, &[]).increment(1);
 }
 

@@ -38,7 +38,7 @@ impl Moment for UnixMs {
 }
 
 /// The moments of all connections that have one.
-pub(super) struct Deadlines<M> {
+pub(super) struct TimerQueue<M> {
     /// Held for a look-up and a change, never across a wait.
     state: Mutex<State<M>>,
     /// Notified when the first moment has changed.
@@ -54,14 +54,14 @@ struct State<M> {
 /// The moment, and a number that distinguishes connections with the same moment.
 type Key<M> = (M, u64);
 
-impl<M> Default for Deadlines<M> {
+impl<M> Default for TimerQueue<M> {
     fn default() -> Self {
         let state = State { queue: BTreeMap::new(), keys: HashMap::new(), next: 0 };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
 }
 
-impl<M: Moment> Deadlines<M> {
+impl<M: Moment> TimerQueue<M> {
     /// Sets a connection's moment and replaces an earlier setting; `None` removes it.
     pub(super) fn set(&self, connection: &Arc<Connection>, at: Option<M>) {
         let mut state = self.state.lock();
@@ -138,68 +138,61 @@ impl<M: Moment> State<M> {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use tokio_util::task::TaskTracker;
-
-    use super::super::lanes::Lanes;
     use super::super::link::fake::FakeLink;
-    use super::super::wires::SessionId;
     use super::*;
-    use tidegate_core::flow::Session;
 
     fn connection(id: &str) -> Arc<Connection> {
-        let session = Session::new(ConnectionId::new(id), None);
-        let lanes = Lanes::new(8, TaskTracker::new());
-        Arc::new(Connection::new(SessionId::new(id), session, lanes, FakeLink::default()))
+        Connection::over(FakeLink::default(), id)
     }
 
     fn after(seconds: u64) -> Instant {
         Instant::now() + Duration::from_secs(seconds)
     }
 
-    async fn next(deadlines: &Deadlines<Instant>) -> (String, u64) {
+    async fn next(timers: &TimerQueue<Instant>) -> (String, u64) {
         let began = Instant::now();
-        let connection = deadlines.due(Instant::now).await;
+        let connection = timers.due(Instant::now).await;
         (connection.id().to_string(), began.elapsed().as_secs())
     }
 
     #[tokio::test(start_paused = true)]
     async fn connections_come_when_their_moment_does_in_order_and_once() {
-        let deadlines = Deadlines::default();
+        let timers = TimerQueue::default();
         let (a, b, c) = (connection("a"), connection("b"), connection("c"));
-        deadlines.set(&a, Some(after(3)));
-        deadlines.set(&b, Some(after(1)));
-        deadlines.set(&c, Some(after(1)));
-        assert_eq!(next(&deadlines).await, ("b".to_owned(), 1));
-        assert_eq!(next(&deadlines).await, ("c".to_owned(), 0));
-        assert_eq!(next(&deadlines).await, ("a".to_owned(), 2));
-        assert_eq!(deadlines.count(), 0);
+        timers.set(&a, Some(after(3)));
+        timers.set(&b, Some(after(1)));
+        timers.set(&c, Some(after(1)));
+        assert_eq!(next(&timers).await, ("b".to_owned(), 1));
+        assert_eq!(next(&timers).await, ("c".to_owned(), 0));
+        assert_eq!(next(&timers).await, ("a".to_owned(), 2));
+        assert_eq!(timers.count(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_earlier_moment_that_comes_while_it_waits_is_not_missed() {
-        let deadlines = Arc::new(Deadlines::default());
+        let timers = Arc::new(TimerQueue::default());
         let (late, soon) = (connection("late"), connection("soon"));
-        deadlines.set(&late, Some(after(100)));
-        let waiting = Arc::clone(&deadlines);
+        timers.set(&late, Some(after(100)));
+        let waiting = Arc::clone(&timers);
         let waits = tokio::spawn(async move { next(&waiting).await });
         tokio::task::yield_now().await;
-        deadlines.set(&soon, Some(after(5)));
+        timers.set(&soon, Some(after(5)));
         assert_eq!(waits.await.unwrap(), ("soon".to_owned(), 5));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_has_one_moment_and_loses_it_with_its_end() {
-        let deadlines = Deadlines::default();
+        let timers = TimerQueue::default();
         let (a, b) = (connection("a"), connection("b"));
-        deadlines.set(&a, Some(after(1)));
-        deadlines.set(&a, Some(after(9)));
-        deadlines.set_no_later(&a, after(20));
-        deadlines.set_no_later(&a, after(7));
-        deadlines.set(&b, Some(after(2)));
-        deadlines.set(&b, None);
-        assert_eq!(deadlines.count(), 1);
-        assert_eq!(next(&deadlines).await, ("a".to_owned(), 7));
-        assert_eq!(deadlines.count(), 0);
+        timers.set(&a, Some(after(1)));
+        timers.set(&a, Some(after(9)));
+        timers.set_no_later(&a, after(20));
+        timers.set_no_later(&a, after(7));
+        timers.set(&b, Some(after(2)));
+        timers.set(&b, None);
+        assert_eq!(timers.count(), 1);
+        assert_eq!(next(&timers).await, ("a".to_owned(), 7));
+        assert_eq!(timers.count(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -209,9 +202,9 @@ mod tests {
             let wall = wall.clone();
             move || UnixMs(wall.load(Ordering::Relaxed))
         };
-        let deadlines = Arc::new(Deadlines::default());
-        deadlines.set(&connection("a"), Some(UnixMs(7_260_000)));
-        let waiting = Arc::clone(&deadlines);
+        let timers = Arc::new(TimerQueue::default());
+        timers.set(&connection("a"), Some(UnixMs(7_260_000)));
+        let waiting = Arc::clone(&timers);
         let waits = tokio::spawn(async move { waiting.due(now).await.id().to_string() });
         wall.store(0, Ordering::Relaxed);
         sleep(Duration::from_secs(120)).await;

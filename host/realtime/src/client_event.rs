@@ -1,5 +1,5 @@
-//! One client event: it is read, put into its lane, taken through the gates and answered. This file knows nothing of
-//! the transport.
+//! One client event: it is read, put into the inbound queue, taken through the gates and answered. This file knows
+//! nothing of the transport.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use futures_util::FutureExt;
 
 use super::Realtime;
 use super::connections::Connection;
-use super::endings::revoked;
-use super::lanes::{Job, LanesFull};
-use super::link::LinkError;
+use super::eviction::revoked;
+use super::frame::{AckId, Frame};
+use super::inbound_queue::{InboundQueueFull, Job};
 use tidegate_core::flow::Gates;
 use tidegate_core::protocol::{Ack, AuthenticateRequest, ClientEvent, Code, Payload, Refusal, SessionEvent};
 use tidegate_core::telemetry::{self, Gate};
@@ -17,17 +17,15 @@ use tidegate_core::telemetry::{self, Gate};
 /// How much longer than its payload an event's packet may be: the topic's name, brackets, quotes.
 const ENVELOPE_BYTES_MAX: usize = 1024;
 
-/// Sends an event's ack, if the client asked for one.
-pub(super) type AckSlot = Box<dyn FnOnce(&Ack) -> Result<(), LinkError> + Send>;
-
 impl Realtime {
-    /// Takes one event packet, `["name", …arguments]`, or the reason why it is not one. It is answered in any case.
-    pub(super) fn take(
+    /// Receives one event packet, `["name", …arguments]`, or the reason why it is not one. It is answered in any case,
+    /// with an ack if the client asked for one.
+    pub(super) fn receive(
         self: &Arc<Self>,
         gates: &Arc<Gates>,
         connection: &Arc<Connection>,
         packet: Result<&str, Refusal>,
-        ack: Option<AckSlot>,
+        ack: Option<AckId>,
     ) {
         let name = if ack.is_none() {
             packet.as_ref().map_or_else(|_| String::new(), |text| event_name(text))
@@ -47,13 +45,13 @@ impl Realtime {
         };
         let topic = event.topic().to_owned();
         let work = Arc::clone(self).answer(Arc::clone(gates), Arc::clone(connection), event).boxed();
-        if let Err(LanesFull(job)) = connection.lanes.push(&topic, Job { work, reply: Box::new(reply) }) {
+        if let Err(InboundQueueFull(job)) = connection.inbound.push(&topic, Job { work, reply: Box::new(reply) }) {
             telemetry::inbound_overflow();
             (job.reply)(Refusal::new(Code::RateLimited).into());
         }
     }
 
-    /// Reads a packet. A packet that is too large goes no further, because the lanes' limit is also one of bytes.
+    /// Reads a packet. A packet that is too large goes no further, because the limit of the queue is also one of bytes.
     fn read(&self, packet: &str) -> Result<ClientEvent, Refusal> {
         let bytes_max = self.limits.payload_bytes_max;
         if packet.len() > bytes_max + ENVELOPE_BYTES_MAX {
@@ -72,7 +70,7 @@ impl Realtime {
         let answer = match event {
             ClientEvent::Subscribe(request) => {
                 let receipt = gates.subscribe(&self.member(&connection), &request).await;
-                self.await_recheck(&gates, &connection);
+                self.schedule_recheck(&gates, &connection);
                 receipt.map(Ack::Subscribed)
             }
             ClientEvent::Unsubscribe(request) => {
@@ -81,11 +79,11 @@ impl Realtime {
             ClientEvent::Authenticate(request) => {
                 let renewed = self.authenticate(&gates, &connection, &request).await;
                 match &renewed {
-                    Ok(_) => self.know(&gates, &connection),
+                    Ok(_) => self.register(&gates, &connection),
                     // The credential of another user: this client must not learn what the former user may see.
                     Err(refusal) if refusal.code == Code::Forbidden => {
                         self.end(&connection);
-                        connection.is_to_go();
+                        connection.evict_after_answer();
                     }
                     Err(_) => {}
                 }
@@ -111,31 +109,30 @@ impl Realtime {
         connection: &Connection,
         request: &AuthenticateRequest,
     ) -> Result<Ack, Refusal> {
-        if !self.failures.admits(connection.address) {
+        if !self.failed_logins.admits(connection.address) {
             return Err(Code::RateLimited.into());
         }
         let renewed = gates.authenticate(&connection.session, request).await;
-        let is_no_good = renewed.as_ref().is_err_and(|refusal| refusal.code == Code::Unauthenticated);
+        let is_failed_login = renewed.as_ref().is_err_and(|refusal| refusal.code == Code::Unauthenticated);
         // A cookie that is not valid any more is not a guess.
-        if is_no_good && request.token.is_some() {
-            self.failures.note(connection.address);
+        if is_failed_login && request.token.is_some() {
+            self.failed_logins.note(connection.address);
         }
         renewed
     }
 
-    fn reply(&self, connection: &Arc<Connection>, event: String, ack: Option<AckSlot>, answer: Ack) {
-        let sent = match (ack, answer) {
-            (Some(ack), answer) => ack(&answer),
-            (None, Ack::Refused(error)) => connection.tell(&SessionEvent::Error { event, error }),
-            (None, _) => Ok(()),
-        };
-        if let Err(error) = sent {
-            self.cut(connection, error);
+    fn reply(&self, connection: &Arc<Connection>, event: String, ack: Option<AckId>, answer: Ack) {
+        match (ack, answer) {
+            (Some(id), answer) => self.send(connection, &Frame::ack(id, &answer)),
+            (None, Ack::Refused(error)) => {
+                self.send(connection, &Frame::session_event(&SessionEvent::Error { event, error }));
+            }
+            (None, _) => {}
         }
-        if connection.goes()
+        if connection.takes_eviction()
             && let Some(gates) = self.gates()
         {
-            self.dismiss(&gates, connection, &revoked(Code::Forbidden), "revoked");
+            self.evict(&gates, connection, &revoked(Code::Forbidden), "revoked");
         }
     }
 }

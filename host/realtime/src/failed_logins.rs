@@ -15,8 +15,8 @@ const WINDOW: Duration = Duration::from_secs(60);
 const ADDRESSES_MAX: usize = 50_000;
 
 /// Failed logins of the last minute, by address.
-pub(super) struct Failures {
-    /// Failures a minute after which an address must wait; 0: no limit.
+pub(super) struct FailedLogins {
+    /// FailedLogins a minute after which an address must wait; 0: no limit.
     per_minute_max: u32,
     by_address: Mutex<HashMap<IpAddr, Window>>,
 }
@@ -26,7 +26,7 @@ struct Window {
     failures: u32,
 }
 
-impl Failures {
+impl FailedLogins {
     /// `limits.failed_connects`; 0: no limit.
     pub(super) fn new(per_minute_max: u32) -> Self {
         Self { per_minute_max, by_address: Mutex::default() }
@@ -78,7 +78,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_failed_too_often_waits_for_the_next_minute_and_nobody_else_does() {
-        let failures = Failures::new(3);
+        let failures = FailedLogins::new(3);
         let (guesser, other) = (address("192.0.2.1"), address("192.0.2.2"));
         for _ in 0..3 {
             assert!(failures.admits(guesser));
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_is_one_party() {
-        let failures = Failures::new(1);
+        let failures = FailedLogins::new(1);
         failures.note(address("2001:db8:1:2::1"));
         assert!(!failures.admits(address("2001:db8:1:2:ffff::9")));
         assert!(failures.admits(address("2001:db8:1:3::1")));
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn without_a_limit_nothing_is_counted() {
-        let failures = Failures::new(0);
+        let failures = FailedLogins::new(0);
         (0..100).for_each(|_| failures.note(address("192.0.2.1")));
         assert!(failures.admits(address("192.0.2.1")));
         assert!(failures.by_address.lock().is_empty());
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn as_many_addresses_are_remembered_and_no_more() {
-        let failures = Failures::new(1);
+        let failures = FailedLogins::new(1);
         for bits in 0..u32::try_from(ADDRESSES_MAX).unwrap() + 10 {
             failures.note(Some(IpAddr::V4(bits.into())));
         }

@@ -1,8 +1,8 @@
 //! The order of one connection's events: events on the same topic run one after another, events on different topics in
 //! parallel, and at most `limits.inbound_queue` in total.
 //!
-//! A lane is the queue of a topic. It exists while it has work: its first event starts the task that empties it, and
-//! the task ends with the last. An idle connection needs no task.
+//! The first event of a topic starts the task that handles the topic's events, and the task ends with the last of them.
+//! An idle connection needs no task.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -23,8 +23,8 @@ pub(super) struct Job {
     pub(super) reply: Box<dyn FnOnce(Ack) + Send>,
 }
 
-/// The lanes of one connection.
-pub(super) struct Lanes {
+/// The events of one connection that wait or run.
+pub(super) struct InboundQueue {
     /// Held for a look-up and a push or pop, never while working.
     state: Mutex<State>,
     jobs_max: usize,
@@ -33,7 +33,7 @@ pub(super) struct Lanes {
 
 #[derive(Default)]
 struct State {
-    /// Waiting jobs by topic; a topic is in the map exactly while a task empties its lane.
+    /// Waiting jobs by topic; a topic is in the map exactly while a task handles its jobs.
     waiting: HashMap<String, VecDeque<Job>>,
     /// Waiting and running jobs.
     jobs: usize,
@@ -41,35 +41,35 @@ struct State {
 }
 
 /// The connection has `limits.inbound_queue` waiting or running events. The job comes back, to be refused.
-pub(super) struct LanesFull(pub(super) Job);
+pub(super) struct InboundQueueFull(pub(super) Job);
 
-impl Lanes {
-    /// Lanes for at most `jobs_max` jobs; `tasks` tracks their tasks.
+impl InboundQueue {
+    /// A queue for at most `jobs_max` jobs; `tasks` tracks their tasks.
     pub(super) fn new(jobs_max: usize, tasks: TaskTracker) -> Self {
         Self { state: Mutex::default(), jobs_max, tasks }
     }
 
-    /// Puts a job at the end of its topic's lane. After [`Lanes::close`] it drops the job, because there is nobody to
-    /// answer.
+    /// Puts a job behind the others of its topic. After [`InboundQueue::close`] it drops the job, because there is nobody
+    /// to answer.
     ///
     /// # Errors
-    /// [`LanesFull`] with the job.
-    pub(super) fn push(self: &Arc<Self>, topic: &str, job: Job) -> Result<(), LanesFull> {
+    /// [`InboundQueueFull`] with the job.
+    pub(super) fn push(self: &Arc<Self>, topic: &str, job: Job) -> Result<(), InboundQueueFull> {
         let mut state = self.state.lock();
         if state.closed {
             return Ok(());
         }
         if state.jobs >= self.jobs_max {
-            return Err(LanesFull(job));
+            return Err(InboundQueueFull(job));
         }
         state.jobs += 1;
-        if let Some(lane) = state.waiting.get_mut(topic) {
-            lane.push_back(job);
+        if let Some(jobs) = state.waiting.get_mut(topic) {
+            jobs.push_back(job);
             return Ok(());
         }
         state.waiting.insert(topic.to_owned(), VecDeque::new());
         drop(state);
-        self.tasks.spawn(Arc::clone(self).empty(topic.to_owned(), job));
+        self.tasks.spawn(Arc::clone(self).run(topic.to_owned(), job));
         Ok(())
     }
 
@@ -82,7 +82,7 @@ impl Lanes {
         drop(dropped);
     }
 
-    async fn empty(self: Arc<Self>, topic: String, first: Job) {
+    async fn run(self: Arc<Self>, topic: String, first: Job) {
         let mut next = Some(first);
         while let Some(job) = next {
             let answer = AssertUnwindSafe(job.work).catch_unwind().await.unwrap_or_else(|_panic| {
@@ -94,7 +94,7 @@ impl Lanes {
         }
     }
 
-    /// Counts a job as done and takes the lane's next one, or ends the lane.
+    /// Counts a job as done and takes the topic's next one, or removes the topic.
     fn after(&self, topic: &str) -> Option<Job> {
         let mut state = self.state.lock();
         state.jobs -= 1;
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     struct Bench {
-        lanes: Arc<Lanes>,
+        queue: Arc<InboundQueue>,
         answers: mpsc::Receiver<&'static str>,
         to_answers: mpsc::Sender<&'static str>,
     }
@@ -121,11 +121,11 @@ mod tests {
     impl Bench {
         fn new(jobs_max: usize) -> Self {
             let (to_answers, answers) = mpsc::channel(16);
-            Self { lanes: Arc::new(Lanes::new(jobs_max, TaskTracker::new())), answers, to_answers }
+            Self { queue: Arc::new(InboundQueue::new(jobs_max, TaskTracker::new())), answers, to_answers }
         }
 
         /// Pushes a job that is answered once the sender is used; its answer shows as `name`, a panic's as `internal`.
-        fn push(&self, topic: &str, name: &'static str) -> Result<oneshot::Sender<()>, LanesFull> {
+        fn push(&self, topic: &str, name: &'static str) -> Result<oneshot::Sender<()>, InboundQueueFull> {
             let (finish, finished) = oneshot::channel::<()>();
             let work = async move {
                 finished.await.expect("the test drops the sender to make the job panic");
@@ -136,7 +136,7 @@ mod tests {
                 let shown = if ack == Ack::Refused(Code::Internal.into()) { "internal" } else { name };
                 answers.try_send(shown).unwrap();
             };
-            self.lanes.push(topic, Job { work: work.boxed(), reply: Box::new(reply) }).map(|()| finish)
+            self.queue.push(topic, Job { work: work.boxed(), reply: Box::new(reply) }).map(|()| finish)
         }
 
         async fn next(&mut self) -> &'static str {
@@ -175,8 +175,8 @@ mod tests {
         assert_eq!(bench.next().await, "running");
         waiting.send(()).unwrap();
         assert_eq!(bench.next().await, "waiting");
-        bench.lanes.tasks.close();
-        bench.lanes.tasks.wait().await;
+        bench.queue.tasks.close();
+        bench.queue.tasks.wait().await;
         bench.push("b", "again").ok().unwrap().send(()).unwrap();
         assert_eq!(bench.next().await, "again");
     }
@@ -195,13 +195,13 @@ mod tests {
         let mut bench = Bench::new(8);
         let running = bench.push("a", "running").ok().unwrap();
         let waiting = bench.push("a", "waiting").ok().unwrap();
-        bench.lanes.close();
+        bench.queue.close();
         running.send(()).unwrap();
         assert_eq!(bench.next().await, "running");
-        bench.lanes.tasks.close();
-        bench.lanes.tasks.wait().await;
+        bench.queue.tasks.close();
+        bench.queue.tasks.wait().await;
         assert!(waiting.is_closed());
         assert!(bench.push("a", "late").is_ok());
-        assert!(bench.lanes.tasks.is_empty());
+        assert!(bench.queue.tasks.is_empty());
     }
 }

@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -11,9 +10,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::connections::Barred;
+use super::link::EngineId;
 use super::origin_address::Addresses;
 use super::socketio::SESSION_TIMEOUT;
-use super::wires::SessionId;
 use super::{Peer, Realtime, timed_body};
 use tidegate_core::flow::{Gates, Handshake};
 use tidegate_core::protocol::{Code, Refusal};
@@ -26,7 +25,7 @@ const REFUSAL_BYTES_MAX: usize = 1024;
 ///
 /// A new session that cannot be served now gets a 503 and not a Socket.IO refusal: the stock client tries again by
 /// itself after a failed transport, but never after a `connect_error`.
-pub(super) async fn door(
+pub(super) async fn admit(
     State((realtime, gates, addresses)): State<(Arc<Realtime>, Arc<Gates>, Arc<Addresses>)>,
     request: Request,
     next: Next,
@@ -56,7 +55,7 @@ async fn pass(
             Ok(()) => next.run(request).await,
         };
     };
-    let session = SessionId::new(session);
+    let session = EngineId::new(session);
     if let Some(why) = realtime.connections.barred(&session) {
         return barred(why);
     }
@@ -71,11 +70,11 @@ async fn pass(
     let polls = query_value(query, "transport") != Some("websocket");
     let takes = polls && request.method() == Method::GET;
     if !polls && let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<Peer>>() {
-        realtime.wires.bind(&session, peer.switch());
+        realtime.kill_switches.bind(&session, peer.switch());
     }
     let Some(connection) = connection else {
         // Gate 1 refuses it, and a client that asked from there from the beginning gets a code.
-        let mark = is_foreign.then(|| realtime.foreign.mark(session.clone()));
+        let mark = is_foreign.then(|| realtime.foreign_pages.mark(session.clone()));
         let response = next.run(request).await;
         if let Some(mark) = mark.filter(|_| !response.status().is_client_error()) {
             mark.keep(realtime.limits.handshake_timeout.max(SESSION_TIMEOUT));
@@ -92,8 +91,8 @@ async fn pass(
         response = next.run(request) => response,
         () = connection.was_cut() => session_unknown(),
     };
-    if takes && realtime.drain_told.load(Ordering::Acquire) {
-        connection.took_last_word();
+    if takes && realtime.drain.is_announced() {
+        connection.note_drain_heard();
     }
     response
 }
@@ -164,7 +163,7 @@ impl Realtime {
         if self.connections.count() >= self.limits.connections_max {
             return Err(Code::Unavailable.into());
         }
-        if !self.failures.admits(address) {
+        if !self.failed_logins.admits(address) {
             return Err(Refusal::because(Code::RateLimited, "too many failed logins, try again in a minute"));
         }
         Ok(())

@@ -1,0 +1,204 @@
+//! How a connection ends. A client that left, and a client whose transport is gone, are forgotten. A slow consumer is
+//! cut, so that it reconnects. A client whose credential has expired or was revoked is evicted for good: it learns why
+//! and is disconnected by Socket.IO, and a stock client stays away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::connections::{Barred, Connection, SendError};
+use super::frame::Frame;
+use super::{Realtime, connection_events, socketio};
+use tidegate_core::flow::Gates;
+use tidegate_core::flow::ports::{Clients, Touched};
+use tidegate_core::flow::revoke::Revocation;
+use tidegate_core::protocol::{Code, SessionEvent};
+use tidegate_core::telemetry;
+
+/// How long an evicted client may take to receive the message before its transport is cut.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The end of a revoked session.
+pub(super) const fn revoked(reason: Code) -> SessionEvent {
+    SessionEvent::SessionRevoked { reason }
+}
+
+impl Realtime {
+    /// Sends a client a frame. A client that does not receive it must reconnect, and so learns that it missed something.
+    pub(super) fn send(&self, connection: &Arc<Connection>, frame: &Frame) {
+        if let Err(error) = connection.send(frame) {
+            self.cut(connection, error);
+        }
+    }
+
+    /// Makes a client reconnect that did not receive a frame.
+    pub(super) fn cut(&self, connection: &Arc<Connection>, error: SendError) {
+        if error == SendError::SlowConsumer && !connection.session.is_closed() {
+            telemetry::slow_consumer();
+        }
+        self.end(connection);
+        connection.cut();
+    }
+
+    /// From now on the connection holds nothing. It stays known until its transport is gone.
+    pub(super) fn end(&self, connection: &Arc<Connection>) {
+        for topic in connection.session.close() {
+            let _membership = connection.membership();
+            self.rooms.leave(&topic, connection.id());
+        }
+        connection.inbound.close();
+    }
+
+    /// The transport is gone.
+    pub(super) fn forget<L: connection_events::Listener>(
+        &self,
+        listener: &Arc<L>,
+        connection: &Arc<Connection>,
+        reason: &'static str,
+    ) {
+        self.end(connection);
+        self.expiry.forget(connection);
+        if self.connections.remove(connection) {
+            telemetry::connection_closed(reason);
+            let user = connection.session.user();
+            let user = user.as_ref().map(|user| user.id.as_str());
+            telemetry::disconnected(connection.id().as_str(), user, reason);
+            self.connection_events.closed(listener, connection);
+        }
+    }
+
+    /// The client left by itself. Its transport has no more use: without a connection it would count in no limit, so it
+    /// is closed, too.
+    pub(super) fn hang_up(&self, gates: &Arc<Gates>, connection: &Arc<Connection>, reason: &'static str) {
+        self.forget(gates, connection, reason);
+        self.bar_and_cut(connection);
+    }
+
+    /// Ends a session for good: it receives nothing more except the reason, and is disconnected.
+    pub(super) fn evict(
+        &self,
+        gates: &Arc<Gates>,
+        connection: &Arc<Connection>,
+        event: &SessionEvent,
+        reason: &'static str,
+    ) {
+        self.end(connection);
+        let sent = connection.send(&Frame::session_event(event)).and_then(|()| connection.send(&Frame::Disconnect));
+        self.forget(gates, connection, reason);
+        match sent {
+            // Its transport has no more use: without a connection it would count in no limit.
+            Ok(()) => self.expiry.evictions.set(connection, Some(Instant::now() + GRACE)),
+            // It comes back, and learns it from gate 1.
+            Err(SendError::SlowConsumer | SendError::Closed) => connection.cut(),
+        }
+    }
+
+    /// Cuts the transports of evicted clients when their time to go is over.
+    pub(super) async fn cut_evicted(&self) {
+        loop {
+            let connection = self.expiry.evictions.due(Instant::now).await;
+            self.bar_and_cut(&connection);
+        }
+    }
+
+    fn bar_and_cut(&self, connection: &Connection) {
+        self.connections.bar(connection.engine.clone(), Barred::Ended, socketio::SESSION_TIMEOUT);
+        connection.cut();
+    }
+}
+
+impl Clients for Realtime {
+    fn revoke(&self, revocation: &Arc<Revocation>) -> Touched {
+        let mut touched = Touched::default();
+        let Some(gates) = self.gates() else { return touched };
+        let Revocation { user, token, topic, .. } = &**revocation;
+        let meant = match (user, token, topic) {
+            (Some(user), _, _) => self.connections.of_user(user),
+            (None, Some(token), _) => self.connections.of_token(token),
+            (None, None, Some(topic)) => self.rooms.members(topic),
+            (None, None, None) => Vec::new(),
+        };
+        for connection in meant {
+            let is_covered = revocation.covers(connection.session.user().as_deref());
+            match topic {
+                None if is_covered => {
+                    self.evict(&gates, &connection, &revoked(Code::TokenRevoked), "revoked");
+                    touched.sessions += 1;
+                    continue;
+                }
+                Some(topic) if is_covered && gates.withdraw(&self.member(&connection), topic) => {
+                    touched.subscriptions += 1;
+                }
+                None | Some(_) => {}
+            }
+            if user.is_some() {
+                self.expiry.rechecks.set_no_later(&connection, gates.elapsed().now());
+                touched.rechecked += 1;
+            }
+        }
+        touched
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::link::fake::FakeLink;
+    use super::super::rooms::fixture::publication;
+    use super::*;
+    use futures_util::future::BoxFuture;
+    use tidegate_core::config::Limits;
+    use tidegate_core::flow::Session;
+    use tidegate_core::flow::ports::{self, Rooms as _};
+    use tidegate_testkit::FakeBroker;
+
+    /// No plugin hears of connections.
+    struct Nobody;
+
+    impl connection_events::Listener for Nobody {
+        fn listens(&self) -> bool {
+            false
+        }
+
+        fn announce<'a>(&'a self, _: &'a Session, _: ports::Phase) -> BoxFuture<'a, ()> {
+            unreachable!("nobody listens")
+        }
+    }
+
+    fn realtime() -> Arc<Realtime> {
+        Realtime::new(Limits::default(), Arc::new(FakeBroker::default()))
+    }
+
+    fn connect(realtime: &Arc<Realtime>, id: &str, link: &FakeLink) -> Arc<Connection> {
+        let connection = Connection::over(link.clone(), id);
+        realtime.connections.insert(Arc::clone(&connection));
+        connection
+    }
+
+    #[test]
+    fn a_slow_consumer_is_cut_and_the_others_receive() {
+        let realtime = realtime();
+        let (reads, reads_not) = (FakeLink::default(), FakeLink::full());
+        let publication = publication("feed", "feed", r#"{"n": 1}"#);
+        let topic = &publication.topic;
+        let slow = connect(&realtime, "slow", &reads_not);
+        realtime.rooms.join(topic, "feed", &connect(&realtime, "fast", &reads));
+        realtime.rooms.join(topic, "feed", &slow);
+        realtime.deliver(&publication);
+        assert_eq!(reads.frames(), [r#"feed({"n": 1}, {})"#]);
+        assert!(!reads.is_killed());
+        assert!(reads_not.is_killed());
+        assert!(slow.session.is_closed());
+    }
+
+    #[tokio::test]
+    async fn a_cut_connection_is_known_until_its_transport_is_gone() {
+        let realtime = realtime();
+        let connection = connect(&realtime, "slow", &FakeLink::full());
+        realtime.send(&connection, &Frame::session_event(&SessionEvent::Draining));
+        connection.was_cut().await;
+        assert_eq!(realtime.connections_count(), 1);
+        realtime.forget(&Arc::new(Nobody), &connection, "transport_close");
+        assert_eq!(realtime.connections_count(), 0);
+    }
+}

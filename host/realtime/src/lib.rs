@@ -102,7 +102,7 @@ impl Realtime {
     }
 
     /// Adds `/socket.io/` to a router. `auth` says which origins may poll, and which proxies are trusted. Call it once;
-    /// the result is for [`serve`], without which a client that does not read cannot be cut.
+    /// the result is for [`serve`], without which a slow consumer cannot be cut.
     pub fn attach(self: &Arc<Self>, router: axum::Router, gates: &Arc<Gates>, auth: &Auth) -> axum::Router {
         let _ = self.gates.set(Arc::downgrade(gates));
         let (transport, routes) = socketio::Transport::new(self, gates, auth);

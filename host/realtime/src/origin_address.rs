@@ -30,12 +30,12 @@ impl Addresses {
     pub(super) fn of(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let peer = peer.to_canonical();
         if self.is_trusted(peer) {
-            return self.told(headers).map_or(Some(peer), |told| told.address);
+            return self.forwarded(headers).map_or(Some(peer), |forwarded| forwarded.address);
         }
         // An unlisted proxy: all its clients have its address, and one that guesses would block the others. On the
         // Internet the proxy itself may be the one that guesses.
-        let is_told = headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(header::FORWARDED);
-        if !is_told || !is_inside(peer) {
+        let is_forwarded = headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(header::FORWARDED);
+        if !is_forwarded || !is_inside(peer) {
             return Some(peer);
         }
         if !self.has_warned.swap(true, Ordering::Relaxed) {
@@ -55,16 +55,16 @@ impl Addresses {
     /// proxy may ask this server under another name.
     pub(super) fn host(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<String> {
         let peer = peer.map(|peer| peer.to_canonical());
-        let told = peer.filter(|peer| self.is_trusted(*peer)).and_then(|_| match self.header {
+        let forwarded = peer.filter(|peer| self.is_trusted(*peer)).and_then(|_| match self.header {
             // Each proxy adds what it was asked for, or replaces what is there.
             ForwardedHeader::XForwardedFor => {
                 let hosts: Vec<String> = lines(headers, &X_FORWARDED_HOST);
-                let proxies = self.told(headers).map_or(0, |told| told.proxies);
+                let proxies = self.forwarded(headers).map_or(0, |forwarded| forwarded.proxies);
                 hosts.len().checked_sub(1).map(|last| hosts[last.saturating_sub(proxies)].clone())
             }
-            ForwardedHeader::Forwarded => self.told(headers)?.host,
+            ForwardedHeader::Forwarded => self.forwarded(headers)?.host,
         });
-        told.filter(|host| !host.is_empty()).or_else(|| {
+        forwarded.filter(|host| !host.is_empty()).or_else(|| {
             let host = headers.get(header::HOST)?;
             Some(String::from_utf8_lossy(host.as_bytes()).into_owned())
         })
@@ -72,12 +72,12 @@ impl Addresses {
 
     /// The last address that does not belong to a trusted proxy, from the end: anybody can claim everything before it.
     /// `None` if the proxy reports nothing.
-    fn told(&self, headers: &HeaderMap) -> Option<Told> {
+    fn forwarded(&self, headers: &HeaderMap) -> Option<Forwarded> {
         let name = match self.header {
             ForwardedHeader::XForwardedFor => X_FORWARDED_FOR,
             ForwardedHeader::Forwarded => header::FORWARDED,
         };
-        let mut farthest: Option<Told> = None;
+        let mut farthest: Option<Forwarded> = None;
         for (proxies, hop) in lines(headers, &name).iter().rev().take(HOPS_MAX).enumerate() {
             let (text, host) = match self.header {
                 ForwardedHeader::XForwardedFor => (Some(hop.as_str()), None),
@@ -86,7 +86,7 @@ impl Addresses {
             let address = text.and_then(address);
             // A proxy that does not report what it was asked for did not change it.
             let host = host.or_else(|| farthest.take().and_then(|nearer| nearer.host));
-            farthest = Some(Told { address, proxies, host });
+            farthest = Some(Forwarded { address, proxies, host });
             if !address.is_some_and(|address| self.is_trusted(address)) {
                 break;
             }
@@ -96,7 +96,7 @@ impl Addresses {
 }
 
 /// What trusted proxies report about a client.
-struct Told {
+struct Forwarded {
     /// `None` if they do not know it.
     address: Option<IpAddr>,
     /// How many proxies there are behind the connected one.
@@ -157,18 +157,18 @@ mod tests {
 
     #[test]
     fn a_trusted_proxy_is_believed_and_what_a_client_claims_is_not() {
-        let told = |peer: &str, line: &str| {
+        let forwarded = |peer: &str, line: &str| {
             of(&["10.0.0.0/8"], ForwardedHeader::XForwardedFor, peer, &[("x-forwarded-for", line)])
         };
-        assert_eq!(told("10.0.0.1", "192.0.2.1"), "192.0.2.1");
-        assert_eq!(told("10.0.0.1", "1.1.1.1, 192.0.2.1"), "192.0.2.1", "the client wrote the first one");
-        assert_eq!(told("10.0.0.1", "1.1.1.1, 192.0.2.1, 10.0.0.2"), "192.0.2.1");
-        assert_eq!(told("10.0.0.1", "10.0.0.3, 10.0.0.2"), "10.0.0.3", "somebody inside");
-        assert_eq!(told("::ffff:10.0.0.1", "192.0.2.1:4711"), "192.0.2.1");
-        assert_eq!(told("10.0.0.1", "[2001:db8::1]:4711"), "2001:db8::1");
-        assert_eq!(told("10.0.0.1", "192.0.2.1, unknown"), "unknown");
-        assert_eq!(told("10.0.0.1", ""), "unknown");
-        assert_eq!(told("203.0.113.9", "192.0.2.1"), "203.0.113.9", "not a proxy of ours, whatever it says");
+        assert_eq!(forwarded("10.0.0.1", "192.0.2.1"), "192.0.2.1");
+        assert_eq!(forwarded("10.0.0.1", "1.1.1.1, 192.0.2.1"), "192.0.2.1", "the client wrote the first one");
+        assert_eq!(forwarded("10.0.0.1", "1.1.1.1, 192.0.2.1, 10.0.0.2"), "192.0.2.1");
+        assert_eq!(forwarded("10.0.0.1", "10.0.0.3, 10.0.0.2"), "10.0.0.3", "somebody inside");
+        assert_eq!(forwarded("::ffff:10.0.0.1", "192.0.2.1:4711"), "192.0.2.1");
+        assert_eq!(forwarded("10.0.0.1", "[2001:db8::1]:4711"), "2001:db8::1");
+        assert_eq!(forwarded("10.0.0.1", "192.0.2.1, unknown"), "unknown");
+        assert_eq!(forwarded("10.0.0.1", ""), "unknown");
+        assert_eq!(forwarded("203.0.113.9", "192.0.2.1"), "203.0.113.9", "not a proxy of ours, whatever it says");
         let two = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "192.0.2.1")];
         assert_eq!(of(&["10.0.0.1"], ForwardedHeader::XForwardedFor, "10.0.0.1", &two), "192.0.2.1");
         assert_eq!(of(&["10.0.0.1"], ForwardedHeader::XForwardedFor, "10.0.0.1", &[]), "10.0.0.1");
@@ -235,11 +235,11 @@ mod tests {
 
     #[test]
     fn behind_a_proxy_that_nobody_listed_no_address_is_held_against_anybody() {
-        let told = [("x-forwarded-for", "192.0.2.1")];
+        let forwarded = [("x-forwarded-for", "192.0.2.1")];
         for peer in ["127.0.0.1", "::1", "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "fd00::1", "fe80::1"] {
-            assert_eq!(of(&[], ForwardedHeader::XForwardedFor, peer, &told), "unknown", "{peer}");
+            assert_eq!(of(&[], ForwardedHeader::XForwardedFor, peer, &forwarded), "unknown", "{peer}");
             assert_eq!(of(&[], ForwardedHeader::XForwardedFor, peer, &[]), peer);
         }
-        assert_eq!(of(&[], ForwardedHeader::XForwardedFor, "8.8.8.8", &told), "8.8.8.8");
+        assert_eq!(of(&[], ForwardedHeader::XForwardedFor, "8.8.8.8", &forwarded), "8.8.8.8");
     }
 }

@@ -36,7 +36,7 @@ impl Frame {
     /// A publication: the event has the topic's name, and the arguments are the payload and what is known about it.
     pub(super) fn publication(publication: &Publication) -> Self {
         let meta = Payload::from(to_raw_value(&Meta).unwrap_or_default());
-        Self::event(publication.topic.as_str(), vec![publication.payload.clone(), meta])
+        Self::event(publication.topic.as_str(), vec![publication.payload.unread(), meta])
     }
 
     /// A message about the session.

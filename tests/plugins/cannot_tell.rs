@@ -104,7 +104,7 @@ async fn what_the_host_did_not_do_in_one_call_says_nothing_of_the_next() {
 async fn waiting_past_its_time_is_no_fault_of_the_plugin_however_often() {
     let directory = tempfile::tempdir().unwrap();
     let source =
-        asks(&format!("{GRANTS}limits: {{ cpu: 100ms, query_time: 10s, wall: 200ms }}\nbreaker: {{ faults: 1 }}"));
+        asks(&format!("{GRANTS}limits: {{ cpu: 100ms, query_time: 10s, wall: 1s }}\nbreaker: {{ faults: 1 }}"));
     let plugin = load(source, database(&directory)).await;
     for _ in 0..3 {
         assert_eq!(decided(&plugin, "patient").await, Err(FaultKind::Timeout));

@@ -4,6 +4,17 @@
 //! [`PluginHost::load`] makes a [`Plugin`] of the bytes of a component. The plugins of a generation are a
 //! [`PluginSet`], which the flow calls. This crate reads no files except the sources of plugins ([`build`],
 //! [`BuildInputs`]), the cache of [`CompileSettings::cache`] and the list of [`Quarantine`].
+//!
+//! | room | what it owns |
+//! |---|---|
+//! | `compile` | from bytes to native code: the engine, the child process, the cache |
+//! | `contract` | `wit/` as Rust: bindings, versions, what a component may export and import |
+//! | `manifest` | `plugin.yaml` and its sections |
+//! | `imports` | the host functions that plugins call, one file for each interface |
+//! | `run` | instances, and the calls that lease them: pool, bulkhead, turns at the CPU, breaker, faults |
+//! | `kinds` | one file for each kind of plugin: its function, its question, its answer |
+//! | `lifecycle` | build, load, self-test, probation, quarantine, inventory |
+//! | `vectors` | golden vectors |
 
 mod compile;
 mod contract;

@@ -7,7 +7,7 @@ use tidegate_core::protocol::{ConnectionId, User};
 
 /// The bindings of every kind and of every import: one world, so that all kinds share their types.
 #[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from wit/")]
-mod bindings {
+mod generated {
     wasmtime::component::bindgen!({
         path: "../../wit",
         inline: "
@@ -33,12 +33,12 @@ mod bindings {
     });
 }
 
-pub(crate) use bindings::exports::tidegate::plugin::{authorizer, connection, transform};
-pub(crate) use bindings::tidegate::host::{self, secrets};
-pub(crate) use bindings::tidegate::http::client;
-pub(crate) use bindings::tidegate::kv::store;
-pub(crate) use bindings::tidegate::plugin::types;
-pub(crate) use bindings::tidegate::sql::queries;
+pub(crate) use generated::exports::tidegate::plugin::{authorizer, connection, transform};
+pub(crate) use generated::tidegate::host::{self, secrets};
+pub(crate) use generated::tidegate::http::client;
+pub(crate) use generated::tidegate::kv::store;
+pub(crate) use generated::tidegate::plugin::types;
+pub(crate) use generated::tidegate::sql::queries;
 
 /// The context of a call, in the words of the contract.
 pub(crate) fn context(call: &CallContext, wall: Duration) -> types::Context {

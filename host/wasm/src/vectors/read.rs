@@ -216,7 +216,7 @@ fn question(file: &File) -> Result<Question, String> {
         PluginKind::Snapshot => Ok(Question::Snapshot { context: context(&file.context)? }),
         PluginKind::Transform => {
             let event = Box::new(event(file.event.clone().ok_or("a transform needs an `event`")?)?);
-            let payload = payload.unwrap_or_else(|| event.data.clone().into());
+            let payload = payload.unwrap_or_else(|| event.data.clone());
             Ok(Question::Transform { context: context(&file.context)?, event, payload })
         }
         PluginKind::Connection => {

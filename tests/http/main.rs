@@ -10,6 +10,7 @@ mod polling;
 mod publish;
 mod refusals;
 mod revoke;
+mod shutdown;
 
 use std::sync::Arc;
 

@@ -22,6 +22,7 @@ use tidegate_wasm::{NoDatabase, Plugin};
 const NO_TABLES: NoDatabase = NoDatabase::Refused("`store: sqlite::memory:` has no tables for queries");
 
 /// The store of a server.
+#[derive(Clone)]
 pub(super) struct Kept {
     pub(super) kv: Arc<dyn KeyValue>,
     pub(super) queries: Arc<dyn Queries>,
@@ -32,6 +33,7 @@ pub(super) struct Kept {
     database: Database,
 }
 
+#[derive(Clone)]
 enum Database {
     Sqlite(Arc<SqliteStore>),
     Postgres(Arc<PostgresStore>),

@@ -14,6 +14,7 @@ mod plugin;
 mod schema;
 mod serve;
 mod show;
+mod signals;
 mod token;
 mod types;
 

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::load::Load;
+use super::signals::serve_until_signal;
 use super::{Answer, failure};
 use crate::app::{self, Options};
 use crate::reload::{self, Terms};
@@ -26,8 +27,9 @@ impl Serve {
         let config = self.load.config(self.listen.as_ref(), &[])?;
         *plugins = Some(config.plugins.clone());
         start_logging(&config)?;
-        let prepared = app::prepare(config, Terms::Whole).await?;
-        prepared.run(Options { on_rejected: Some(Box::new(show_rejected)), ..Options::default() }).await?;
+        let server = app::prepare(config, Terms::Whole).await?.build().await?;
+        let options = Options { on_rejected: Some(Box::new(show_rejected)), ..Options::default() };
+        serve_until_signal(server, options).await?;
         Ok(Answer::ok(""))
     }
 }

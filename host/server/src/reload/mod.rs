@@ -69,6 +69,24 @@ pub enum Trigger {
     Asked,
 }
 
+/// Most waiting triggers; more of them say nothing new.
+const TRIGGERS_MAX: usize = 1;
+
+/// The queue of triggers.
+pub struct Triggers {
+    /// Asks for a reload. If the queue is full, one that has not begun is asked for already.
+    pub sender: mpsc::Sender<Trigger>,
+    /// For [`Reloader::run`].
+    pub receiver: mpsc::Receiver<Trigger>,
+}
+
+impl Default for Triggers {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::channel(TRIGGERS_MAX);
+        Self { sender, receiver }
+    }
+}
+
 /// Keeps the served generation up to date with the files.
 pub struct Reloader {
     /// Where the files are.

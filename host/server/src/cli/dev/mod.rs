@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::failure::Failure;
 use super::load::{Load, made_up_secrets};
 use super::serve::start_logging;
+use super::signals::serve_until_signal;
 use super::token::jwt_provider;
 use super::{Answer, complain, failure, say};
 use crate::app::{self, Options};
 use crate::auth::{self, TokenRequest};
-use crate::reload::Terms;
+use crate::reload::{Terms, Triggers};
 use rebuild::Rebuilder;
 use tidegate_core::config::{Config, Diagnostic};
 use tidegate_core::flow::ports::{Clock, SystemClock};
@@ -63,15 +64,15 @@ impl Dev {
                 say(&banner.text(address));
             }
         });
-        let (sender, changed) = mpsc::channel(1);
-        rebuilder.spawn(sender)?;
+        let triggers = Triggers::default();
+        rebuilder.spawn(triggers.sender.clone())?;
         let options = Options {
             ready: Some(ready),
             on_rejected: Some(Box::new(show_held_up)),
             on_warned: Some(Box::new(show_warned)),
-            changed: Some(changed),
+            triggers,
         };
-        let served = prepared.run(options).await;
+        let served = serve_until_signal(prepared.build().await?, options).await;
         greeting.abort();
         served?;
         Ok(Answer::ok(""))

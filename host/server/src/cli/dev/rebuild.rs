@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::super::complain;
 use super::super::failure::Failure;
 use super::super::plugin::{PluginDirectory, all_plugins, build_plugin, is_built, plugin_sources};
-use crate::reload::Watcher;
+use crate::reload::{Trigger, Watcher};
 use tidegate_wasm::{BuildInputs, BuildOutput};
 
 /// Editors save several files at once: a build begins once nothing has changed for this long…
@@ -59,14 +59,13 @@ impl Rebuilder {
         Ok(rebuilder)
     }
 
-    /// Runs until the process ends, on its own thread, which a build may block. `changed` is notified of every finished
-    /// build.
-    pub(super) fn spawn(mut self, changed: mpsc::Sender<()>) -> std::io::Result<()> {
+    /// Runs until the process ends, on its own thread, which a build may block. Every finished build asks for a reload.
+    pub(super) fn spawn(mut self, triggers: mpsc::Sender<Trigger>) -> std::io::Result<()> {
         let work = move || {
             while self.settled() {
                 let built = || {
-                    // If it is full, the receiver knows already.
-                    let _ = changed.try_send(());
+                    // If it is full, a reload is due already.
+                    let _ = triggers.try_send(Trigger::Files);
                 };
                 while self.round(&built) {}
             }

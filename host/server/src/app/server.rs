@@ -1,0 +1,220 @@
+//! A server that is built: the adapters around one set of gates. It serves until it is told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio_util::sync::CancellationToken;
+
+use super::kept::Kept;
+use super::nodes::Nodes;
+use super::shutdown::{Phase, Running, Shutdown};
+use super::{AppError, Options, Prepared, Show, descriptors, paths};
+use crate::auth::{Providers, Upkeep};
+use crate::http;
+use crate::reload::{Built, Reloader, Terms, Told, Triggers, Watcher};
+use tidegate_backends::bus::{MemoryBus, Queue, Sources, Unread};
+use tidegate_core::config::{Config, Diagnostic};
+use tidegate_core::flow::ports::SystemClock;
+use tidegate_core::flow::revoke::{Keeper, Revocations};
+use tidegate_core::flow::{Gates, Ports};
+use tidegate_core::protocol::Generation;
+use tidegate_core::telemetry;
+use tidegate_realtime::{ListenerLimits, Realtime};
+use tidegate_wasm::{Inventory, KeptOut, PluginHost};
+
+/// Connections that may wait to be accepted; the operating system may have a lower limit.
+const ACCEPT_QUEUE_MAX: u32 = 1024;
+/// How often the gates remove the rate windows of silent users.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A server with its first generation. Nobody can connect before [`Server::serve`].
+pub struct Server {
+    config: Config,
+    terms: Terms,
+    socket: TcpSocket,
+    store: Kept,
+    nodes: Nodes,
+    host: Arc<PluginHost>,
+    first: Built,
+    gates: Arc<Gates>,
+    realtime: Arc<Realtime>,
+    bus: Queue,
+    upkeep: Upkeep,
+    /// Stores revocations, where a store keeps them.
+    keeper: Option<Keeper>,
+}
+
+impl Server {
+    pub(super) fn assemble(prepared: Prepared, first: Built) -> Self {
+        let Prepared { config, terms, socket, nodes, store, providers, host } = prepared;
+        let realtime = Realtime::new(config.limits.clone(), nodes.broker.clone());
+        let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
+        let revocations = Revocations::kept(config.limits.revocations_max, config.auth.revocations_kept.get());
+        let revocations = Arc::new(revocations);
+        let keeper = revocations.keeper(store.revocations.clone());
+        let ports = Ports {
+            clients: realtime.clone(),
+            revocations,
+            rooms: realtime.clone(),
+            broker: nodes.broker.clone(),
+            bus: Arc::new(bus),
+            dead_letters: store.dead_letters.clone(),
+            clock: Arc::new(SystemClock),
+        };
+        let Providers { policy, upkeep } = providers;
+        let gates = Arc::new(Gates::new(first.serving.clone(), policy, config.limits.clone(), ports));
+        Self { config, terms, socket, store, nodes, host, first, gates, realtime, bus: queue, upkeep, keeper }
+    }
+
+    /// Serves until `stop` ends. Then the server passes the phases of its shutdown and closes the store.
+    ///
+    /// # Errors
+    /// [`AppError`] if the server cannot listen. Once it serves, errors in the files do not end it.
+    pub async fn serve(self, stop: impl Future<Output = ()>, options: Options) -> Result<(), AppError> {
+        let (store, shutdown) = (self.store.clone(), Shutdown::default());
+        let served = match self.start(&shutdown, options).await {
+            Ok(running) => {
+                stop.await;
+                running.stop(shutdown).await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        store.close().await;
+        served
+    }
+
+    /// Starts every task of the server. The sources come last: before clients can connect, their events have no receiver.
+    async fn start(self, shutdown: &Shutdown, options: Options) -> Result<Running, AppError> {
+        let Self { config, terms, socket, store, mut nodes, host, first, gates, realtime, bus, upkeep, keeper } = self;
+        let tcp = listen(socket, config.listen)?;
+        let address = tcp.local_addr()?;
+        let draining = shutdown.at(Phase::Draining);
+        let upkeep = upkeep.spawn(&draining);
+        let inventory = inventory(&host, &first);
+        let unread = Unread::default();
+        let state = http::State {
+            gates: gates.clone(),
+            api_keys: Arc::new(config.api_keys.clone()),
+            dead_letters: store.dead_letters,
+            plugins: inventory.clone(),
+            store: store.health,
+            bus_sources: Arc::new(unread.clone()),
+        };
+        let router = realtime.attach(http::router(state), &gates, &config.auth);
+        let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
+        tokio::spawn(realtime.clone().keep_time(gates.clone(), draining.clone()));
+        let keeper = match keeper {
+            Some(mut keeper) => {
+                keeper.load(&gates).await;
+                Some(tokio::spawn(keeper.run(gates.clone(), shutdown.at(Phase::Storing))))
+            }
+            None => None,
+        };
+        nodes.link(gates.clone(), shutdown.at(Phase::Leaving));
+        tokio::spawn(sweep_plugins(host.clone(), inventory.clone(), config.limits.plugin_drain_max, draining.clone()));
+        tokio::spawn(sweep(gates.clone(), draining.clone()));
+        let Options { ready, on_rejected, on_warned, triggers } = options;
+        let (paths, rollback) = (paths(&config), config.rollback.clone());
+        let reloader = Reloader { paths, host, gates: gates.clone(), inventory, rollback, terms };
+        spawn_reloader(reloader, first, triggers, draining.clone(), told(&gates, &realtime, on_rejected, on_warned));
+        let bounds = ListenerLimits::new(&config.limits, descriptors::tcp_connections_max(&config.limits));
+        let listener = tokio::spawn(tidegate_realtime::serve(tcp, router, bounds, shutdown.at(Phase::Closing)));
+        let sources = Sources::start(&config, &gates, &unread, &draining);
+        telemetry::listening(&address.to_string());
+        if let Some(ready) = ready {
+            let _ = ready.send(address);
+        }
+        let drain_timeout = config.limits.drain_timeout;
+        Ok(Running { gates, realtime, bridge, sources, listener, upkeep, keeper, drain_timeout })
+    }
+}
+
+/// The inventory of the first generation.
+fn inventory(host: &PluginHost, first: &Built) -> Arc<Inventory> {
+    let inventory = Inventory::new(host.quarantine().clone());
+    inventory.serve(&first.plugins, Vec::new());
+    let kept_out = first.kept_out.iter().map(KeptOut::status);
+    inventory.reject(kept_out.chain(first.rejected.iter().cloned()).collect());
+    Arc::new(inventory)
+}
+
+type Applied = Box<dyn Fn(Generation) + Send + Sync>;
+type Shown = Box<dyn Fn(&[Diagnostic]) + Send + Sync>;
+
+/// What follows from a reload: sessions are checked against the new generation, and mistakes are shown.
+fn told(
+    gates: &Arc<Gates>,
+    realtime: &Arc<Realtime>,
+    rejected: Option<Show>,
+    warned: Option<Show>,
+) -> Told<Applied, Shown, Shown> {
+    let (gates, realtime) = (gates.clone(), realtime.clone());
+    let applied = move |_generation| {
+        realtime.recheck_all(&gates);
+        let (gates, realtime) = (gates.clone(), realtime.clone());
+        tokio::spawn(async move { realtime.reauthorize_all(&gates).await });
+    };
+    let shown = |show: Option<Show>| show.unwrap_or_else(|| Box::new(|_| {}));
+    Told { applied: Box::new(applied), rejected: shown(rejected), warned: shown(warned) }
+}
+
+fn spawn_reloader(
+    reloader: Reloader,
+    first: Built,
+    triggers: Triggers,
+    shutdown: CancellationToken,
+    told: Told<Applied, Shown, Shown>,
+) {
+    let Triggers { sender, receiver } = triggers;
+    let watcher = Watcher::start(&reloader.paths, sender.clone());
+    tokio::spawn(async move {
+        // The reloader ends when the last sender is gone, and this may be the only one.
+        let _sender = sender;
+        reloader.run(first, receiver, Some(watcher), shutdown, told).await;
+    });
+}
+
+/// Takes the address. Nobody can connect yet.
+pub(super) fn bind(address: SocketAddr) -> Result<TcpSocket, AppError> {
+    let bound = || -> io::Result<TcpSocket> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A server that ended a moment ago may still hold the address; the next one takes it over.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    bound().map_err(|source| AppError::Bind { address, source })
+}
+
+fn listen(socket: TcpSocket, address: SocketAddr) -> Result<TcpListener, AppError> {
+    socket.listen(ACCEPT_QUEUE_MAX).map_err(|source| AppError::Bind { address, source })
+}
+
+async fn sweep(gates: Arc<Gates>, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        gates.sweep();
+    }
+}
+
+async fn sweep_plugins(
+    host: Arc<PluginHost>,
+    inventory: Arc<Inventory>,
+    drain_max: Duration,
+    shutdown: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(PluginHost::SWEEP_INTERVAL);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        let (host, inventory) = (host.clone(), inventory.clone());
+        // Instances that are dropped give their memory back, which blocks for a while.
+        let swept = tokio::task::spawn_blocking(move || {
+            host.sweep();
+            inventory.sweep(drain_max);
+        });
+        let _ = swept.await;
+    }
+}

@@ -1,34 +1,10 @@
-//! Nodes at a PostgreSQL store, and a clock that stands still.
+//! Nodes at a PostgreSQL store.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate_backends::store::{PostgresSettings, PostgresStore};
 use tidegate_core::flow::ports::{Clock, SystemClock};
-
-/// A clock that stands still until it is moved.
-pub(crate) struct StandingClock(AtomicU64);
-
-impl StandingClock {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicU64::new(1_000_000)))
-    }
-
-    pub(crate) fn advance(&self, ms: u64) {
-        self.0.fetch_add(ms, Ordering::SeqCst);
-    }
-}
-
-impl Clock for StandingClock {
-    fn now_unix_s(&self) -> u64 {
-        self.now_unix_ms() / 1000
-    }
-
-    fn now_unix_ms(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 /// What a node may use, with the time that a busy machine may take.
 pub(crate) const SETTINGS: PostgresSettings =

@@ -9,19 +9,20 @@ use tidegate_backends::store::{PostgresStore, SqliteStore};
 use tidegate_core::flow::MemoryKv;
 use tidegate_core::flow::kv::{KeyValue, KvEntry, KvError, KvKey};
 
-use crate::store_kit::{StandingClock, node, node_at};
-use tidegate_testkit::PostgresServer;
+use crate::store_kit::{node, node_at};
+use tidegate_testkit::{FakeClock, PostgresServer};
 
 /// Every back end, with the clock of all.
 struct Everywhere {
     backends: Vec<(&'static str, Arc<dyn KeyValue>)>,
-    clock: Arc<StandingClock>,
+    clock: Arc<FakeClock>,
     _postgres: PostgresServer,
     _directory: TempDir,
 }
 
 async fn everywhere() -> Everywhere {
-    let (clock, directory, postgres) = (StandingClock::new(), tempfile::tempdir().unwrap(), PostgresServer::start());
+    let (clock, directory, postgres) =
+        (Arc::new(FakeClock::stopped()), tempfile::tempdir().unwrap(), PostgresServer::start());
     let backends: Vec<(&'static str, Arc<dyn KeyValue>)> = vec![
         ("memory", Arc::new(MemoryKv::new(clock.clone()))),
         ("sqlite", Arc::new(SqliteStore::new(directory.path().join("t.db"), clock.clone()))),
@@ -86,18 +87,18 @@ async fn a_key_whose_time_is_over_is_as_good_as_deleted() {
     for (name, kv) in &everywhere.backends {
         let first = kv.put(key("k"), b"v", None, ttl(500)).await.unwrap();
         assert_eq!(kv.increment(key("n"), 5, ttl(500)).await, Ok(5), "{name}");
-        everywhere.clock.advance(499);
+        everywhere.clock.advance_ms(499);
         assert!(kv.get(key("k")).await.unwrap().is_some(), "{name}");
         // A key that is there keeps the time it has.
         assert_eq!(kv.increment(key("n"), -7, ttl(9000)).await, Ok(-2), "{name}");
-        everywhere.clock.advance(1);
+        everywhere.clock.advance_ms(1);
         assert_eq!(kv.get(key("k")).await, Ok(None), "{name}");
         assert_eq!(kv.keys("b", "", None, 9).await.unwrap(), Vec::<String>::new(), "{name}");
         assert_eq!(kv.put(key("k"), b"v", Some(first), None).await, Err(KvError::Conflict(0)), "{name}");
         assert_eq!(kv.delete(key("k"), None).await, Ok(false), "{name}");
         assert_eq!(kv.increment(key("n"), 1, None).await, Ok(1), "{name}");
         assert!(kv.put(key("k"), b"v", Some(0), None).await.unwrap() > first, "{name}");
-        everywhere.clock.advance(10_000);
+        everywhere.clock.advance_ms(10_000);
         assert_eq!(kv.increment(key("n"), 1, None).await, Ok(2), "{name}: made anew, it has no time");
     }
 }

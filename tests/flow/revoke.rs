@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tidegate_core::flow::Handshake;
-use tidegate_core::flow::revoke::{Kept, Revocation, RevocationStore, Revocations, RevokeRequest, StoreAway};
+use tidegate_core::flow::revoke::{Revocation, RevocationStore, Revocations, RevokeRequest};
 use tidegate_core::protocol::{Code, User};
 use tokio_util::sync::CancellationToken;
 
-use tidegate_testkit::{CHANNELS, FakeClock, FakePlugins, FakeProvider, Server, ServerBuilder, code, connection, user};
+use tidegate_testkit::{
+    CHANNELS, FakeClock, FakePlugins, FakeProvider, FakeRevocationStore, Server, ServerBuilder, code, connection, user,
+};
 
 const NOW: u64 = FakeClock::START_UNIX_S;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -126,7 +127,7 @@ async fn a_session_of_before_ends_even_where_the_revocation_is_heard_of_when_its
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_one_node_saw_before_is_refused_by_every_node_and_after_a_restart() {
-    let (mine, theirs) = (Arc::new(FakeStore::default()), Arc::new(FakeStore::default()));
+    let (mine, theirs) = (Arc::new(FakeRevocationStore::default()), Arc::new(FakeRevocationStore::default()));
     let ((saw_it, _runs), (asked, _runs_too)) =
         (keeping_with(issuer_ahead(30), &mine), keeping_with(issuer_ahead(30), &theirs));
     until(|| saw_it.gates.knows_revocations() && asked.gates.knows_revocations()).await;
@@ -134,7 +135,7 @@ async fn a_token_that_one_node_saw_before_is_refused_by_every_node_and_after_a_r
     asked.revoke(serde_json::json!({ "user": "alice" }));
     asked.broker.play_to(&*saw_it.gates);
     saw_it.broker.play_to(&*asked.gates);
-    until(|| mine.kept.lock().len() == 2 && theirs.kept.lock().len() == 2).await;
+    until(|| mine.stored().len() == 2 && theirs.stored().len() == 2).await;
     for store in [&mine, &theirs] {
         let (restarted, _runs) = keeping_with(issuer_ahead(30), store);
         until(|| restarted.gates.knows_revocations()).await;
@@ -281,53 +282,12 @@ async fn a_join_decided_before_a_revocation_is_asked_about_again_after_it() {
     assert_eq!(server.plugins.asked(), ["subscribe", "subscribe"]);
 }
 
-/// A store that holds what it is given, or is away.
-#[derive(Default)]
-struct FakeStore {
-    kept: Mutex<Vec<Revocation>>,
-    away: Mutex<bool>,
-    news: tokio::sync::Notify,
-}
-
-impl FakeStore {
-    fn there(&self) -> Result<(), StoreAway> {
-        if *self.away.lock() { Err(StoreAway("the disk is gone".to_owned())) } else { Ok(()) }
-    }
-}
-
-#[async_trait::async_trait]
-impl RevocationStore for FakeStore {
-    async fn keep(&self, revocation: &Revocation) -> Result<(), StoreAway> {
-        self.there()?;
-        let mut kept = self.kept.lock();
-        if kept.iter().all(|other| other.id != revocation.id) {
-            kept.push(revocation.clone());
-        }
-        Ok(())
-    }
-
-    async fn kept(&self, _: Option<u64>, now_unix_s: u64) -> Result<Kept, StoreAway> {
-        self.there()?;
-        let revocations = self.kept.lock().iter().filter(|one| !one.is_over(now_unix_s)).cloned().collect();
-        Ok(Kept { revocations, mark: 1 })
-    }
-
-    async fn forget(&self, now_unix_s: u64) -> Result<u64, StoreAway> {
-        self.kept.lock().retain(|one| !one.is_over(now_unix_s));
-        Ok(0)
-    }
-
-    async fn news(&self) {
-        self.news.notified().await;
-    }
-}
-
 /// A server with this store, whose keeper runs until the guard is dropped.
-fn keeping(store: &Arc<FakeStore>) -> (Server, tokio_util::sync::DropGuard) {
+fn keeping(store: &Arc<FakeRevocationStore>) -> (Server, tokio_util::sync::DropGuard) {
     keeping_with(server(), store)
 }
 
-fn keeping_with(server: ServerBuilder, store: &Arc<FakeStore>) -> (Server, tokio_util::sync::DropGuard) {
+fn keeping_with(server: ServerBuilder, store: &Arc<FakeRevocationStore>) -> (Server, tokio_util::sync::DropGuard) {
     let revocations = Arc::new(Revocations::kept(10, DAY));
     let server = server.revocations(revocations.clone()).start();
     let shutdown = CancellationToken::new();
@@ -345,7 +305,7 @@ async fn until(mut is_so: impl FnMut() -> bool) {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_started_anew_knows_what_was_revoked_before() {
-    let store = Arc::new(FakeStore::default());
+    let store = Arc::new(FakeRevocationStore::default());
     let (first, _runs) = keeping(&store);
     until(|| first.gates.knows_revocations()).await;
     let revocation = first.gates.revocation(asking(serde_json::json!({ "user": "alice" }))).unwrap();
@@ -358,50 +318,50 @@ async fn a_server_started_anew_knows_what_was_revoked_before() {
 
 #[tokio::test(start_paused = true)]
 async fn until_they_are_loaded_nobody_with_a_credential_is_let_in() {
-    let store = Arc::new(FakeStore::default());
-    *store.away.lock() = true;
+    let store = Arc::new(FakeRevocationStore::default());
+    store.set_away(true);
     let (server, _runs) = keeping(&store);
     assert!(!server.gates.knows_revocations());
     assert_eq!(connects(&server, "bob").await, Err(Code::Unavailable));
     assert!(server.gates.connect(&connection(), &Handshake::default()).await.is_ok(), "nobody's is not revoked");
-    *store.away.lock() = false;
+    store.set_away(false);
     until(|| server.gates.knows_revocations()).await;
     assert_eq!(connects(&server, "bob").await, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn while_the_store_is_away_a_revocation_is_in_force_and_kept_as_soon_as_it_is_back() {
-    let store = Arc::new(FakeStore::default());
+    let store = Arc::new(FakeRevocationStore::default());
     let (server, _runs) = keeping(&store);
     until(|| server.gates.knows_revocations()).await;
-    *store.away.lock() = true;
+    store.set_away(true);
     let revocation = server.gates.revocation(asking(serde_json::json!({ "token": "t1" }))).unwrap();
     let enforced = server.gates.enforce(revocation.clone(), "http");
     assert_eq!(connects(&server, "old").await, REVOKED);
     assert_eq!(enforced.kept().await, Err(StoreAway("the disk is gone".to_owned())));
-    *store.away.lock() = false;
-    until(|| !store.kept.lock().is_empty()).await;
-    assert_eq!(*store.kept.lock(), [revocation]);
+    store.set_away(false);
+    until(|| !store.stored().is_empty()).await;
+    assert_eq!(store.stored(), [revocation]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_another_node_keeps_is_acted_on_once() {
-    let store = Arc::new(FakeStore::default());
+    let store = Arc::new(FakeRevocationStore::default());
     let (server, _runs) = keeping(&store);
     until(|| server.gates.knows_revocations()).await;
     let revocation = server.gates.revocation(asking(serde_json::json!({ "token": "t1" }))).unwrap();
     store.keep(&revocation).await.unwrap();
-    store.news.notify_one();
+    store.tell_news();
     until(|| !server.clients.revoked().is_empty()).await;
     assert_eq!(connects(&server, "old").await, REVOKED);
-    store.news.notify_one();
+    store.tell_news();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(server.clients.revoked(), [revocation]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn other_nodes_are_told_and_act_once_each_and_keep_it_themselves() {
-    let (mine, theirs) = (Arc::new(FakeStore::default()), Arc::new(FakeStore::default()));
+    let (mine, theirs) = (Arc::new(FakeRevocationStore::default()), Arc::new(FakeRevocationStore::default()));
     let ((here, _runs), (there, _runs_too)) = (keeping(&mine), keeping(&theirs));
     until(|| here.gates.knows_revocations() && there.gates.knows_revocations()).await;
     let revocation = here.gates.revocation(asking(serde_json::json!({ "token": "t1" }))).unwrap();
@@ -413,13 +373,13 @@ async fn other_nodes_are_told_and_act_once_each_and_keep_it_themselves() {
     assert_eq!(connects(&there, "old").await, REVOKED);
     assert_eq!(there.clients.revoked(), std::slice::from_ref(&revocation));
     assert_eq!(here.clients.revoked(), std::slice::from_ref(&revocation));
-    until(|| !theirs.kept.lock().is_empty()).await;
-    assert_eq!(*theirs.kept.lock(), [revocation]);
+    until(|| !theirs.stored().is_empty()).await;
+    assert_eq!(theirs.stored(), [revocation]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn while_the_broker_is_away_the_others_are_told_as_soon_as_it_is_back_and_the_caller_hears_of_it() {
-    let store = Arc::new(FakeStore::default());
+    let store = Arc::new(FakeRevocationStore::default());
     let (server, _runs) = keeping(&store);
     until(|| server.gates.knows_revocations()).await;
     server.broker.set_away(true);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,37 +11,15 @@ use tempfile::TempDir;
 use tidegate_backends::store::SqliteStore;
 use tidegate_core::flow::MemoryKv;
 use tidegate_core::flow::kv::{KeyValue, KvEntry, KvError, KvKey};
-use tidegate_core::flow::ports::{Clock, SystemClock};
+use tidegate_core::flow::ports::SystemClock;
 use tidegate_wasm::{HostSettings, Plugin, PluginHost, Services, recorded};
 use tokio::time::timeout;
 
 use crate::kit::{keys, order, reply};
+use tidegate_testkit::FakeClock;
 
 /// What every plugin here is granted, with the time that a busy machine may take.
 pub(crate) const GRANTED: &str = "grants: { kv: [b] }\nlimits: { cpu: 5s, wall: 30s, kv_time: 10s, concurrency: 64 }";
-
-/// A clock that stands still until it is moved.
-struct StandingClock(AtomicU64);
-
-impl StandingClock {
-    fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicU64::new(1_000_000)))
-    }
-
-    fn advance(&self, ms: u64) {
-        self.0.fetch_add(ms, Ordering::SeqCst);
-    }
-}
-
-impl Clock for StandingClock {
-    fn now_unix_s(&self) -> u64 {
-        self.now_unix_ms() / 1000
-    }
-
-    fn now_unix_ms(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 pub(crate) fn host(kv: Arc<dyn KeyValue>) -> PluginHost {
     let services = Services { kv, ..Services::in_memory() };
@@ -54,8 +32,8 @@ async fn plugin(kv: Arc<dyn KeyValue>, lines: &str) -> Arc<Plugin> {
 }
 
 /// A plugin over either store, and the clock of both. The directory is the second's.
-async fn over_both() -> (Vec<Arc<Plugin>>, Arc<StandingClock>, TempDir) {
-    let (clock, directory) = (StandingClock::new(), tempfile::tempdir().unwrap());
+async fn over_both() -> (Vec<Arc<Plugin>>, Arc<FakeClock>, TempDir) {
+    let (clock, directory) = (Arc::new(FakeClock::stopped()), tempfile::tempdir().unwrap());
     let memory = plugin(Arc::new(MemoryKv::new(clock.clone())), GRANTED).await;
     let sqlite = plugin(Arc::new(SqliteStore::new(directory.path().join("t.db"), clock.clone())), GRANTED).await;
     (vec![memory, sqlite], clock, directory)
@@ -125,10 +103,10 @@ async fn a_key_is_gone_when_its_time_is_over() {
     let (plugins, clock, _directory) = over_both().await;
     for plugin in plugins {
         assert_eq!(told(&plugin, "put b k v - 500").await, "Ok(1)");
-        clock.advance(499);
+        clock.advance_ms(499);
         assert!(told(&plugin, "get b k").await.starts_with("Ok(Some("));
         assert_eq!(told(&plugin, "keys b k - 9").await, r#"Ok(["k"])"#);
-        clock.advance(1);
+        clock.advance_ms(1);
         assert_eq!(told(&plugin, "get b k").await, "Ok(None)");
         assert_eq!(told(&plugin, "keys b k - 9").await, "Ok([])");
         assert_eq!(told(&plugin, "put b k v 1 -").await, "Err(Conflict(0))");
@@ -143,7 +121,7 @@ async fn an_increment_counts_and_keeps_the_time_the_key_has() {
         assert_eq!(told(&plugin, "increment b n 5 100").await, "Ok(5)");
         assert_eq!(told(&plugin, "increment b n -7 9000").await, "Ok(-2)");
         assert_eq!(told(&plugin, "get b n").await, "Ok(Some(Entry { value: [45, 50], revision: 2 }))");
-        clock.advance(100);
+        clock.advance_ms(100);
         assert_eq!(told(&plugin, "increment b n 1 -").await, "Ok(1)");
         assert_eq!(told(&plugin, &format!("increment b n {} -", i64::MAX)).await, "Err(NotAnInteger)");
         told(&plugin, "put b text v - -").await;

@@ -114,18 +114,18 @@ impl Clients for FakeClients {
 
 /// A store that goes away when it is told to.
 #[derive(Default)]
-pub struct FakeStore {
+pub struct FakeStoreHealth {
     away: AtomicBool,
 }
 
-impl FakeStore {
+impl FakeStoreHealth {
     /// From now on it is away, or back.
     pub fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
     }
 }
 
-impl StoreHealth for FakeStore {
+impl StoreHealth for FakeStoreHealth {
     fn is_away(&self) -> bool {
         self.away.load(Ordering::SeqCst)
     }
@@ -229,7 +229,7 @@ impl DeadLetters for FakeDeadLetters {
 
 /// A wall clock that stands still until it is moved.
 pub struct FakeClock {
-    now_unix_s: AtomicU64,
+    now_unix_ms: AtomicU64,
 }
 
 impl FakeClock {
@@ -238,18 +238,27 @@ impl FakeClock {
 
     /// A clock that stands at [`Self::START_UNIX_S`].
     pub fn stopped() -> Self {
-        Self { now_unix_s: AtomicU64::new(Self::START_UNIX_S) }
+        Self { now_unix_ms: AtomicU64::new(Self::START_UNIX_S * 1000) }
     }
 
     /// Moves on.
     pub fn advance(&self, seconds: u64) {
-        self.now_unix_s.fetch_add(seconds, Ordering::Relaxed);
+        self.advance_ms(seconds * 1000);
+    }
+
+    /// Moves on by milliseconds.
+    pub fn advance_ms(&self, milliseconds: u64) {
+        self.now_unix_ms.fetch_add(milliseconds, Ordering::SeqCst);
     }
 }
 
 impl Clock for FakeClock {
     fn now_unix_s(&self) -> u64 {
-        self.now_unix_s.load(Ordering::Relaxed)
+        self.now_unix_ms() / 1000
+    }
+
+    fn now_unix_ms(&self) -> u64 {
+        self.now_unix_ms.load(Ordering::SeqCst)
     }
 }
 

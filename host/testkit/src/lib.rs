@@ -16,6 +16,7 @@ mod fake_http;
 mod fake_plugins;
 mod fake_ports;
 mod fake_queries;
+mod fake_revocation_store;
 mod fake_sessions;
 mod server;
 mod services;
@@ -27,9 +28,10 @@ pub use fake_broker::{FakeBroker, FakeNode};
 pub use fake_http::{FakeHttp, Reply};
 pub use fake_plugins::{Call, FakePlugins, Latch, emit, publish};
 pub use fake_ports::{
-    FakeBus, FakeBusSources, FakeClients, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms, FakeStore,
+    FakeBus, FakeBusSources, FakeClients, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms, FakeStoreHealth,
 };
 pub use fake_queries::FakeQueries;
+pub use fake_revocation_store::FakeRevocationStore;
 pub use fake_sessions::FakeSessions;
 pub use server::{Server, ServerBuilder, catalog, event, user};
 pub use services::{PostgresServer, RedisServer};

@@ -13,7 +13,7 @@ use tidegate_core::protocol::{BusEvent, Generation, PluginName, User};
 
 use super::{
     Client, FakeBroker, FakeBus, FakeBusSources, FakeClients, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms,
-    FakeStore,
+    FakeStoreHealth,
 };
 
 /// The plugins a manifest of the tests may name; each can be anything.
@@ -36,7 +36,7 @@ pub struct Server {
     /// What clients were revoked from.
     pub clients: Arc<FakeClients>,
     /// Whether the store is there.
-    pub store: Arc<FakeStore>,
+    pub store: Arc<FakeStoreHealth>,
     /// Whether the sources of bus events were read.
     pub bus_sources: Arc<FakeBusSources>,
     /// The plugins of the first generation.
@@ -189,7 +189,7 @@ impl ServerBuilder {
         let catalog = catalog(&self.manifest, self.bridge.as_deref(), Generation(1));
         let serving = Serving { catalog, plugins: plugins.clone() };
         let gates = Arc::new(Gates::new(serving, self.auth, self.limits, ports));
-        let store = Arc::new(FakeStore::default());
+        let store = Arc::new(FakeStoreHealth::default());
         Server {
             gates,
             rooms,

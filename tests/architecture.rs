@@ -31,9 +31,9 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("backends/store", &[]),
     ("server/auth", &[]),
     ("server/http", &[]),
-    ("server/outbound", &[]),
+    ("server/egress", &[]),
     ("server/reload", &[]),
-    ("server/app", &["auth", "http", "outbound", "reload"]),
+    ("server/app", &["auth", "egress", "http", "reload"]),
 ];
 
 /// Each foreign crate that has a home, and the files or directories that may name it, below `host/` and without `src/`.
@@ -46,7 +46,7 @@ pub(crate) const HOMES: [(&str, &[&str]); 29] = [
     ("cel", &["core/channels/expression.rs", "core/channels/cel_json.rs"]),
     ("jsonschema", &["core/channels/schema.rs"]),
     ("granit_parser", &["core/config/yaml.rs", "core/config/quoting.rs"]),
-    ("ring", &["server/auth/keys.rs", "server/outbound/tls.rs"]),
+    ("ring", &["server/auth/keys.rs", "server/egress/tls.rs"]),
     ("spki", &["server/auth/pem.rs"]),
     ("metrics", &["core/telemetry/"]),
     ("metrics_exporter_prometheus", &["core/telemetry/"]),
@@ -59,11 +59,11 @@ pub(crate) const HOMES: [(&str, &[&str]); 29] = [
     ("sqlx", &["backends/store/", "backends/bus/outbox/"]),
     ("redis", &["backends/bus/", "backends/broker/"]),
     ("url", &["core/config/"]),
-    ("hyper", &["server/outbound/", "realtime/listener.rs", "realtime/timed_body.rs"]),
-    ("hyper_util", &["server/outbound/", "realtime/listener.rs"]),
-    ("hyper_rustls", &["server/outbound/"]),
-    ("rustls", &["server/outbound/"]),
-    ("rustls_native_certs", &["server/outbound/tls.rs"]),
+    ("hyper", &["server/egress/", "realtime/listener.rs", "realtime/timed_body.rs"]),
+    ("hyper_util", &["server/egress/", "realtime/listener.rs"]),
+    ("hyper_rustls", &["server/egress/"]),
+    ("rustls", &["server/egress/"]),
+    ("rustls_native_certs", &["server/egress/tls.rs"]),
     (
         "rustix",
         &[

@@ -55,7 +55,7 @@ impl HearsNodes for Record {
     }
 }
 
-/// One node: a broker with its links, and what it was handed.
+/// One node: a broker with its connections, and what it was handed.
 struct Node {
     broker: Arc<RedisBroker>,
     record: Record,
@@ -71,10 +71,10 @@ impl Node {
         let mut limits = Limits { broker_timeout: Duration::from_secs(1), ..Limits::default() };
         change(&mut limits);
         let url = RedisUrl::parse(&redis.url()).unwrap();
-        let (broker, links) = RedisBroker::new(RedisBrokerSettings::new(url, "test", &limits)).unwrap();
+        let (broker, connections) = RedisBroker::new(RedisBrokerSettings::new(url, "test", &limits)).unwrap();
         let record = Record(Arc::new(watch::Sender::new(Vec::new())));
         let shutdown = CancellationToken::new();
-        tokio::spawn(links.run(Arc::new(record.clone()), shutdown.clone()));
+        tokio::spawn(connections.run(Arc::new(record.clone()), shutdown.clone()));
         Self { broker, record, _links: shutdown.drop_guard() }
     }
 
@@ -188,7 +188,7 @@ async fn after_a_lost_link_exactly_the_topics_that_missed_something_are_told_of_
     a.publish("missed", "1").await.unwrap();
     a.publish("quiet", "1").await.unwrap();
     b.record.has(&["missed 1", "quiet 1"]).await;
-    // In one step, so that nobody is back in between: its links end, and something is published.
+    // In one step, so that nobody is back in between: its connections end, and something is published.
     let mut at_once = redis::pipe();
     at_once.atomic().cmd("CLIENT").arg(&["KILL", "TYPE", "pubsub"]);
     at_once.cmd("INCR").arg("test:n:missed").cmd("PUBLISH").arg("test:t:missed").arg("1 2 another p - 2");

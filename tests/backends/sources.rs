@@ -1,7 +1,7 @@
 //! A node that reads sources of bus events: the real bridge, rooms that record.
 
 use serde_json::{Value, json};
-use tidegate_backends::bus::{Sources, Unread};
+use tidegate_backends::bus::{Consumers, Unread};
 use tidegate_core::config::{Config, Limits};
 use tidegate_core::flow::ports::BusSources as _;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ const BRIDGE: &str = "rules:\n  - on: told\n    to: positions\n  - on: all.field
 /// A node that runs.
 pub(crate) struct Node {
     pub(crate) server: Server,
-    sources: Sources,
+    sources: Consumers,
     unread: Unread,
     draining: CancellationToken,
 }
@@ -41,7 +41,7 @@ impl Node {
         let server = Server::declaring(CHANNELS).bridge(BRIDGE).limits(limits).start();
         let draining = CancellationToken::new();
         let unread = Unread::default();
-        let sources = Sources::start(&config, &server.gates, &unread, &draining);
+        let sources = Consumers::start(&config, &server.gates, &unread, &draining);
         Self { server, sources, unread, draining }
     }
 

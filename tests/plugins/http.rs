@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use tidegate::outbound::{Outbound, OutboundSettings, Resolve};
+use tidegate::egress::{Egress, EgressSettings, Resolve};
 use tidegate_core::config::WebUrl;
-use tidegate_core::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
+use tidegate_core::flow::http_client::{HttpClient, HttpRequest};
 use tidegate_wasm::{HostSettings, Plugin, PluginHost, Services, recorded};
 use tokio::time::timeout;
 
 use crate::kit::{context, fetching, order, reply, typed};
-use tidegate_testkit::Web;
+use tidegate_testkit::{FakeHttp, Web};
 
 /// Host names of the tests and what they stand for; every other name does not resolve.
 const NAMES: [(&str, &str); 4] = [
@@ -36,12 +36,11 @@ impl Resolve for Names {
 }
 
 /// The real client, in a network of these names, whose operator lists the server under three of them.
-fn outbound(web: &Web, requests_max: usize) -> Outbound {
+fn egress(web: &Web, requests_max: usize) -> Egress {
     let listed = ["api.test", "other.test", "nobody.test"].map(|host| web.origin(host));
     let private_origins: BTreeSet<_> = listed.iter().map(|origin| origin.parse().unwrap()).collect();
     let names = Names(NAMES.into_iter().map(|(name, address)| (name, address.parse().unwrap())).collect());
-    Outbound::new(OutboundSettings { private_origins, requests_max, ..OutboundSettings::default() }, Arc::new(names))
-        .unwrap()
+    Egress::new(EgressSettings { private_origins, requests_max, ..EgressSettings::default() }, Arc::new(names)).unwrap()
 }
 
 /// A server, and a plugin that may reach it as `api.test` and `other.test`; it is granted `inside.test` and `cloud.test`
@@ -56,7 +55,7 @@ struct Story {
 impl Story {
     async fn with(limits: &str, requests_max: usize) -> Self {
         let web = Web::start().await;
-        let services = Services { http: Arc::new(outbound(&web, requests_max)), ..Services::in_memory() };
+        let services = Services { http: Arc::new(egress(&web, requests_max)), ..Services::in_memory() };
         let host =
             PluginHost::with_services(HostSettings { instances_max: 16, ..HostSettings::default() }, services).unwrap();
         let hosts = ["api.test", "other.test", "inside.test", "cloud.test", "nobody.test", "127.0.0.1", "[::1]"];
@@ -212,7 +211,7 @@ async fn requests_beyond_the_rate_are_refused_and_redirects_count() {
 #[tokio::test]
 async fn a_request_that_finds_no_place_among_those_under_way_waits_for_one() {
     let web = Web::start().await;
-    let client = Arc::new(outbound(&web, 1));
+    let client = Arc::new(egress(&web, 1));
     let get = |path| {
         let (method, url) = ("GET".to_owned(), WebUrl::parse(&web.url("api.test", path)).unwrap());
         let (client, request) = (client.clone(), HttpRequest { method, url, headers: Vec::new(), body: None });
@@ -253,28 +252,19 @@ async fn what_is_sent_while_a_call_is_recorded_is_told_with_what_came_of_it() {
     assert_eq!(record.host_calls["http"], 1);
 }
 
-/// Answers with the request itself: its method, URL, header and body become the body.
-struct FakeHttp;
-
-#[async_trait]
-impl HttpClient for FakeHttp {
-    async fn exchange(&self, request: &HttpRequest, _: usize) -> Result<HttpResponse, HttpError> {
-        assert_eq!((request.method.as_str(), request.url.as_str()), ("POST", "http://api.test/count"));
-        let header: Vec<&str> = request.headers.iter().map(|(_, value)| value.as_str()).collect();
-        assert_eq!(header, ["Bearer t", "application/json"]);
-        let body = format!("[{}]", str::from_utf8(request.body.as_ref().unwrap()).unwrap()).into();
-        Ok(HttpResponse { status: 200, headers: Vec::new(), body })
-    }
-}
-
 #[tokio::test]
 async fn a_plugin_written_with_the_rust_sdk_sends_and_reads_json() {
-    let services = Services { http: Arc::new(FakeHttp), ..Services::in_memory() };
+    let http = FakeHttp::serving("http://api.test/count", r#"[{"n":1}]"#);
+    let services = Services { http: http.clone(), ..Services::in_memory() };
     let host =
         PluginHost::with_services(HostSettings { instances_max: 4, ..HostSettings::default() }, services).unwrap();
     let plugin = host.load(typed()).await.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
     let payloads = plugin.provide(&context("count.{what}", "count.http", None)).await.unwrap();
     assert_eq!(payloads.iter().map(|payload| payload.as_str()).collect::<Vec<_>>(), [r#"{"n":1}"#]);
+    let [request] = &http.seen()[..] else { panic!("{} requests", http.count()) };
+    let headers: Vec<&str> = request.headers.iter().map(|(_, value)| value.as_str()).collect();
+    assert_eq!((request.method.as_str(), headers), ("POST", vec!["Bearer t", "application/json"]));
+    assert_eq!(request.body.as_deref(), Some(r#"{"n":1}"#.as_bytes()));
 }
 
 #[tokio::test]

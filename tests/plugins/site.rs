@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tidegate::reload::{self, Built, Paths, Reloader, Terms, Told, Trigger};
+use tidegate::reload::{self, Built, Observer, Paths, Reloader, Terms, Trigger};
 use tidegate_core::config::{Diagnostic, HumanDuration, Rollback};
 use tidegate_core::flow::ports::{PluginRoster as _, PluginState, PluginStatus};
 use tidegate_core::protocol::{Code, Generation};
@@ -192,7 +192,7 @@ impl SiteBuilder {
         let reloader = Reloader { paths, host, gates, inventory: inventory.clone(), rollback, terms };
         let (on_applied, on_rejected, on_warned) = (told.clone(), told.clone(), told);
         let messages = |mistakes: &[Diagnostic]| mistakes.iter().map(|mistake| mistake.message.clone()).collect();
-        let told = Told {
+        let told = Observer {
             applied: move |generation: Generation| on_applied.try_send(Outcome::Applied(generation.0)).unwrap(),
             rejected: move |mistakes: &[Diagnostic]| {
                 on_rejected.try_send(Outcome::Rejected(messages(mistakes))).unwrap();

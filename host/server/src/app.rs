@@ -4,10 +4,10 @@
 mod check;
 mod descriptors;
 mod gate_one;
-mod kept;
 mod nodes;
 mod server;
 mod shutdown;
+mod stores;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,12 +18,12 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::auth::Providers;
-use crate::outbound::{Asker, Outbound, OutboundError, OutboundSettings, SystemResolver};
+use crate::egress::{Asker, Egress, EgressError, EgressSettings, SystemResolver};
 use crate::reload::{self, Built, Paths, Terms, Triggers};
 pub use check::{Checked, check};
-use kept::Kept;
 use nodes::Nodes;
 pub use server::Server;
+use stores::Stores;
 use tidegate_core::channels::{NamedPlugin, PluginKind};
 use tidegate_core::config::{Config, Diagnostic, PluginProvider, Provider};
 use tidegate_core::protocol::Generation;
@@ -43,7 +43,7 @@ pub enum AppError {
     Engine(#[from] HostError),
     /// HTTP requests of plugins are not possible.
     #[error("failed to start the HTTP client")]
-    Outbound(#[from] OutboundError),
+    Egress(#[from] EgressError),
     /// The driver does not accept the broker's URL.
     #[error("failed to set up the broker of `broker`: {0}")]
     Broker(String),
@@ -85,7 +85,7 @@ pub struct Prepared {
     terms: Terms,
     socket: TcpSocket,
     nodes: Nodes,
-    store: Kept,
+    store: Stores,
     providers: Providers,
     host: Arc<PluginHost>,
 }
@@ -101,11 +101,11 @@ pub async fn prepare(config: Config, terms: Terms) -> Result<Prepared, AppError>
         reload::judge_declared(reload::read(&paths(&config))).map_err(AppError::Diagnostics)?;
     }
     let nodes = Nodes::new(&config)?;
-    let store = Kept::at(&config);
+    let store = Stores::at(&config);
     store.open().await?;
     let (kv, queries) = (store.kv.clone(), store.queries.clone());
     let providers = gate_one::providers(&config, queries.clone(), store.sessions.clone()).await?;
-    let host = plugin_host(&config, terms, Services { kv, queries, http: outbound(&config)?, ..services() })?;
+    let host = plugin_host(&config, terms, Services { kv, queries, http: egress(&config)?, ..services() })?;
     Ok(Prepared { config, terms, socket, nodes, store, providers, host })
 }
 
@@ -140,11 +140,11 @@ fn services() -> Services {
 }
 
 /// The client for the HTTP requests of plugins.
-fn outbound(config: &Config) -> Result<Arc<Outbound>, OutboundError> {
+fn egress(config: &Config) -> Result<Arc<Egress>, EgressError> {
     let private_origins = config.private_origins.iter().cloned().collect();
     let settings =
-        OutboundSettings { private_origins, requests_max: config.limits.plugin_requests_max, asker: Asker::Plugins };
-    Outbound::new(settings, Arc::new(SystemResolver::default())).map(Arc::new)
+        EgressSettings { private_origins, requests_max: config.limits.plugin_requests_max, asker: Asker::Plugins };
+    Egress::new(settings, Arc::new(SystemResolver::default())).map(Arc::new)
 }
 
 /// Compiles in children of this program, and caches the result.

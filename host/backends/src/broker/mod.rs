@@ -4,4 +4,4 @@ mod memory;
 mod redis;
 
 pub use memory::MemoryBroker;
-pub use redis::{RedisBroker, RedisBrokerSettings, RedisLinks};
+pub use redis::{RedisBroker, RedisBrokerSettings, RedisConnections};

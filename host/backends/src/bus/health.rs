@@ -25,6 +25,12 @@ impl BusSources for Unread {
     }
 }
 
+/// Why a reader's session ended.
+pub(super) trait SessionError: std::error::Error {
+    /// Whether another process reads the source under this node's name.
+    fn is_contested(&self) -> bool;
+}
+
 /// The state of one source.
 pub(super) struct Health {
     label: Arc<str>,
@@ -40,7 +46,7 @@ impl Health {
     }
 
     /// The source can be read, by this process or another one.
-    pub(super) fn reached(&self) {
+    fn reached(&self) {
         self.unread.0.lock().remove(&self.label);
     }
 
@@ -64,8 +70,16 @@ impl Health {
         self.wait = WAIT_MIN;
     }
 
+    /// A session of the reader ended with an error. If another process reads the source, the source counts as reached.
+    pub(super) async fn failed(&mut self, error: &impl SessionError, draining: &CancellationToken) {
+        if error.is_contested() {
+            self.reached();
+        }
+        self.away(&error.to_string(), draining).await;
+    }
+
     /// The source cannot be read; waits until the next attempt. The same reason is reported once.
-    pub(super) async fn away(&mut self, why: &str, draining: &CancellationToken) {
+    async fn away(&mut self, why: &str, draining: &CancellationToken) {
         if self.told.as_deref() != Some(why) {
             telemetry::bus_away(&self.label, why);
             self.told = Some(why.to_owned());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::kept::KeptLook;
+use super::stores::StoresLook;
 use super::{AppError, first_generation, gate_one, plugin_host, services};
 use crate::auth::NoSessions;
 use crate::reload::{Built, Terms};
@@ -35,7 +35,7 @@ pub struct Checked {
 pub async fn check(config: &Config) -> Result<Checked, AppError> {
     // This host has its own keys and only looks at the database: a check creates none.
     let mut offered = Services { may_lack_secrets: true, ..services() };
-    let look = KeptLook::at(config);
+    let look = StoresLook::at(config);
     let mut found = Found::default();
     // If the store does not open, no queries are asked; errors in files are reported nevertheless.
     offered.queries = match found.note(look.could_open().await) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::AppError;
 use crate::auth::{self, AuthServices, Providers};
-use crate::outbound::{Asker, Outbound, OutboundSettings, SystemResolver};
+use crate::egress::{Asker, Egress, EgressSettings, SystemResolver};
 use tidegate_core::config::{Config, JwksPlace, Origin, Provider};
 use tidegate_core::flow::ports::SystemClock;
 use tidegate_core::flow::queries::Queries;
@@ -20,8 +20,8 @@ pub(super) async fn providers(
     // An operator who writes a URL into the server's own configuration means it, wherever it leads.
     let private_origins: BTreeSet<Origin> = config.auth.providers.iter().filter_map(origin_asked).collect();
     let requests_max = config.limits.auth_requests_max;
-    let settings = OutboundSettings { private_origins, requests_max, asker: Asker::Providers };
-    let http = Outbound::new(settings, Arc::new(SystemResolver::default()))?;
+    let settings = EgressSettings { private_origins, requests_max, asker: Asker::Providers };
+    let http = Egress::new(settings, Arc::new(SystemResolver::default()))?;
     let services = AuthServices { clock: Arc::new(SystemClock), http: Arc::new(http), queries, sessions };
     auth::prepare(config, &services).await.map_err(AppError::Diagnostics)
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
-use super::kept::Kept;
 use super::nodes::Nodes;
 use super::shutdown::{Phase, Running, Shutdown};
+use super::stores::Stores;
 use super::{AppError, Options, Prepared, Show, descriptors, paths};
 use crate::auth::{Providers, Upkeep};
 use crate::http;
-use crate::reload::{Built, Reloader, Terms, Told, Triggers, Watcher};
-use tidegate_backends::bus::{MemoryBus, Queue, Sources, Unread};
+use crate::reload::{Built, Observer, Reloader, Terms, Triggers, Watcher};
+use tidegate_backends::bus::{Consumers, MemoryBus, Queue, Unread};
 use tidegate_core::config::{Config, Diagnostic};
 use tidegate_core::flow::ports::SystemClock;
 use tidegate_core::flow::revoke::{Keeper, Revocations};
@@ -35,7 +35,7 @@ pub struct Server {
     config: Config,
     terms: Terms,
     socket: TcpSocket,
-    store: Kept,
+    store: Stores,
     nodes: Nodes,
     host: Arc<PluginHost>,
     first: Built,
@@ -114,22 +114,28 @@ impl Server {
             }
             None => None,
         };
-        nodes.link(gates.clone(), shutdown.at(Phase::Leaving));
+        nodes.connect(gates.clone(), shutdown.at(Phase::Leaving));
         tokio::spawn(sweep_plugins(host.clone(), inventory.clone(), config.limits.plugin_drain_max, draining.clone()));
         tokio::spawn(sweep(gates.clone(), draining.clone()));
         let Options { ready, on_rejected, on_warned, triggers } = options;
         let (paths, rollback) = (paths(&config), config.rollback.clone());
         let reloader = Reloader { paths, host, gates: gates.clone(), inventory, rollback, terms };
-        spawn_reloader(reloader, first, triggers, draining.clone(), told(&gates, &realtime, on_rejected, on_warned));
+        spawn_reloader(
+            reloader,
+            first,
+            triggers,
+            draining.clone(),
+            observer(&gates, &realtime, on_rejected, on_warned),
+        );
         let bounds = ListenerLimits::new(&config.limits, descriptors::tcp_connections_max(&config.limits));
         let listener = tokio::spawn(tidegate_realtime::serve(tcp, router, bounds, shutdown.at(Phase::Closing)));
-        let sources = Sources::start(&config, &gates, &unread, &draining);
+        let consumers = Consumers::start(&config, &gates, &unread, &draining);
         telemetry::listening(&address.to_string());
         if let Some(ready) = ready {
             let _ = ready.send(address);
         }
         let drain_timeout = config.limits.drain_timeout;
-        Ok(Running { gates, realtime, bridge, sources, listener, upkeep, keeper, drain_timeout })
+        Ok(Running { gates, realtime, bridge, consumers, listener, upkeep, keeper, drain_timeout })
     }
 }
 
@@ -146,12 +152,12 @@ type Applied = Box<dyn Fn(Generation) + Send + Sync>;
 type Shown = Box<dyn Fn(&[Diagnostic]) + Send + Sync>;
 
 /// What follows from a reload: sessions are checked against the new generation, and mistakes are shown.
-fn told(
+fn observer(
     gates: &Arc<Gates>,
     realtime: &Arc<Realtime>,
     rejected: Option<Show>,
     warned: Option<Show>,
-) -> Told<Applied, Shown, Shown> {
+) -> Observer<Applied, Shown, Shown> {
     let (gates, realtime) = (gates.clone(), realtime.clone());
     let applied = move |_generation| {
         realtime.recheck_all(&gates);
@@ -159,7 +165,7 @@ fn told(
         tokio::spawn(async move { realtime.reauthorize_all(&gates).await });
     };
     let shown = |show: Option<Show>| show.unwrap_or_else(|| Box::new(|_| {}));
-    Told { applied: Box::new(applied), rejected: shown(rejected), warned: shown(warned) }
+    Observer { applied: Box::new(applied), rejected: shown(rejected), warned: shown(warned) }
 }
 
 fn spawn_reloader(
@@ -167,14 +173,14 @@ fn spawn_reloader(
     first: Built,
     triggers: Triggers,
     shutdown: CancellationToken,
-    told: Told<Applied, Shown, Shown>,
+    observer: Observer<Applied, Shown, Shown>,
 ) {
     let Triggers { sender, receiver } = triggers;
     let watcher = Watcher::start(&reloader.paths, sender.clone());
     tokio::spawn(async move {
         // The reloader ends when the last sender is gone, and this may be the only one.
         let _sender = sender;
-        reloader.run(first, receiver, Some(watcher), shutdown, told).await;
+        reloader.run(first, receiver, Some(watcher), shutdown, observer).await;
     });
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use tidegate_backends::bus::Sources;
+use tidegate_backends::bus::Consumers;
 use tidegate_core::flow::Gates;
 use tidegate_core::telemetry;
 use tidegate_realtime::Realtime;
@@ -70,7 +70,7 @@ pub(super) struct Running {
     /// Bridges the events of the bus.
     pub(super) bridge: JoinHandle<()>,
     /// Read events from outside.
-    pub(super) sources: Sources,
+    pub(super) consumers: Consumers,
     /// Accepts connections, and answers requests.
     pub(super) listener: JoinHandle<()>,
     /// Keeps the providers of gate 1 up to date.
@@ -84,13 +84,13 @@ pub(super) struct Running {
 impl Running {
     /// Passes the phases.
     pub(super) async fn stop(self, shutdown: Shutdown) {
-        let Self { gates, realtime, bridge, sources, listener, upkeep, keeper, drain_timeout } = self;
+        let Self { gates, realtime, bridge, consumers, listener, upkeep, keeper, drain_timeout } = self;
         gates.drain();
         shutdown.begin(Phase::Draining);
         let orderly = async {
             let _ = bridge.await;
             // A source whose server does not answer takes no time from the clients; unacknowledged events are read again.
-            let _ = tokio::time::timeout(drain_timeout / 2, sources.ended()).await;
+            let _ = tokio::time::timeout(drain_timeout / 2, consumers.ended()).await;
             shutdown.begin(Phase::Disconnecting);
             let cut = realtime.drain(&gates).await;
             shutdown.begin(Phase::Closing);

@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::jwt::time;
 use tidegate_core::config::JwtProvider;
 use tidegate_core::protocol::User;
 
@@ -44,6 +43,18 @@ pub(super) fn set(claims: &mut Map<String, Value>, name: &str, value: Value) {
         let below = at.entry(step).or_insert_with(|| Value::Object(Map::new()));
         let Value::Object(below) = below else { return };
         at = below;
+    }
+}
+
+/// A NumericDate, RFC 7519 §2: seconds since the Unix epoch, possibly with a fraction.
+pub(super) fn time(claims: &Value, name: &str) -> Result<Option<u64>, String> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(value) => match value.as_f64() {
+            // A time before the epoch is over: a cast turns a negative number into 0, and a huge one into the maximum.
+            Some(seconds) => Ok(Some(value.as_u64().unwrap_or(seconds as u64))),
+            None => Err(format!("claim `{name}` is not a number")),
+        },
     }
 }
 

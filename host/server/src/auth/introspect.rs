@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::claims;
 use super::compact::{TOKEN_BYTES_MAX, strict};
-use super::reach::Reach;
+use super::health::Health;
 use tidegate_core::config::IntrospectProvider;
 use tidegate_core::flow::http_client::{HttpClient, HttpRequest};
 use tidegate_core::flow::ports::{Clock, Identity, Provider};
@@ -33,7 +33,7 @@ pub(super) struct Introspect {
     cache: Mutex<Cache>,
     /// Running requests, so that one credential is asked about only once, however many connections present it.
     flights: Mutex<HashMap<Key, Weak<Flight>>>,
-    reach: Reach,
+    health: Health,
 }
 
 /// The SHA-256 of the forwarded data: the credential itself is not kept.
@@ -105,9 +105,9 @@ impl Drop for Boarding<'_> {
 
 impl Introspect {
     pub(super) fn new(provider: IntrospectProvider, http: Arc<dyn HttpClient>, clock: Arc<dyn Clock>) -> Self {
-        let reach = Reach::new("introspect", provider.url.shown().to_owned());
+        let health = Health::new("introspect", provider.url.shown().to_owned());
         let elapsed = Elapsed::new(clock.clone());
-        Self { provider, http, clock, elapsed, cache: Mutex::default(), flights: Mutex::default(), reach }
+        Self { provider, http, clock, elapsed, cache: Mutex::default(), flights: Mutex::default(), health }
     }
 
     /// The header fields that forward the credential; empty if there is nothing to ask about.
@@ -155,16 +155,16 @@ impl Introspect {
             Ok(Ok(None)) => ("refused", Identity::Refused(Code::Unauthenticated)),
             // The application answers. Its answer about this one credential names no user that could be accepted.
             Ok(Err(why)) => {
-                telemetry::auth_odd("introspect", self.reach.source(), &why);
+                telemetry::auth_odd("introspect", self.health.source(), &why);
                 ("odd", Identity::Refused(Code::Unauthenticated))
             }
             Err(why) => {
-                self.reach.failed(&why);
+                self.health.failed(&why);
                 telemetry::auth_lookup("introspect", "unavailable");
                 return Identity::Refused(Code::Unavailable);
             }
         };
-        self.reach.answered();
+        self.health.answered();
         telemetry::auth_lookup("introspect", outcome);
         identity
     }

@@ -48,10 +48,13 @@ impl Jwt {
         self.check_audience(&token.claims)?;
         let now_unix_s = self.clock.now_unix_s();
         let leeway_s = self.provider.leeway.map_or(0, |leeway| leeway.get().as_secs());
-        if time(&token.claims, "nbf").map_err(unusable)?.is_some_and(|nbf| now_unix_s.saturating_add(leeway_s) < nbf) {
+        if claims::time(&token.claims, "nbf")
+            .map_err(unusable)?
+            .is_some_and(|nbf| now_unix_s.saturating_add(leeway_s) < nbf)
+        {
             return Err(unusable("it is not valid yet"));
         }
-        let ends_at = time(&token.claims, "exp").map_err(unusable)?.map(|exp| exp.saturating_add(leeway_s));
+        let ends_at = claims::time(&token.claims, "exp").map_err(unusable)?.map(|exp| exp.saturating_add(leeway_s));
         let user = claims::user(&self.provider, &token.claims, ends_at).map_err(unusable)?;
         if user.is_expired(now_unix_s) {
             return Err(Refused(Code::TokenExpired, "it has expired".to_owned()));
@@ -157,21 +160,8 @@ impl Provider for Jwt {
     }
 }
 
-/// A NumericDate, RFC 7519 §2: seconds since the Unix epoch, possibly with a fraction.
-pub(super) fn time(claims: &Value, name: &str) -> Result<Option<u64>, String> {
-    match claims.get(name) {
-        None => Ok(None),
-        Some(value) => match value.as_f64() {
-            // A time before the epoch is over: a cast turns a negative number into 0, and a huge one into the maximum.
-            Some(seconds) => Ok(Some(value.as_u64().unwrap_or(seconds as u64))),
-            None => Err(format!("claim `{name}` is not a number")),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
     use base64::Engine as _;
@@ -182,44 +172,10 @@ mod tests {
     use super::*;
     use crate::auth::{AuthServices, TokenRequest, sign};
     use tidegate_core::config::{HumanDuration, OneOrMore, Secret};
-    use tidegate_core::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
-    use tidegate_core::flow::queries::{Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
+    use tidegate_testkit::{FakeClock, FakeHttp, FakeQueries};
 
-    const NOW: u64 = 1_000_000;
+    const NOW: u64 = FakeClock::START_UNIX_S;
     const SECRET: &str = "a secret of sixty-four bytes, which is enough for every algorithm";
-
-    /// A client that sends nothing.
-    struct NoHttp;
-
-    #[async_trait]
-    impl HttpClient for NoHttp {
-        async fn exchange(&self, _: &HttpRequest, _: usize) -> Result<HttpResponse, HttpError> {
-            Err(HttpError::Unreachable("there is no network".to_owned()))
-        }
-    }
-
-    /// Nothing is found.
-    struct NoDatabase;
-
-    #[async_trait]
-    impl Queries for NoDatabase {
-        async fn prepare(&self, _: &str) -> Result<Query, QueryMistake> {
-            Err(QueryMistake::Refused("there is no database".to_owned()))
-        }
-
-        async fn run(&self, _: &Query, _: &[QueryParam], _: QueryBounds) -> Result<String, QueryError> {
-            Err(QueryError::Unavailable("there is no database".to_owned()))
-        }
-    }
-
-    #[derive(Default)]
-    struct Stopped(AtomicU64);
-
-    impl Clock for Stopped {
-        fn now_unix_s(&self) -> u64 {
-            NOW + self.0.load(Ordering::Relaxed)
-        }
-    }
 
     fn provider() -> JwtProvider {
         let secret = Secret::from(SECRET.to_owned());
@@ -240,14 +196,14 @@ mod tests {
     }
 
     async fn identify(provider: JwtProvider, credential: &str) -> Identity {
-        jwt(provider, Arc::new(Stopped::default())).await.identify(&Shown::token(credential)).await
+        jwt(provider, Arc::new(FakeClock::stopped())).await.identify(&Shown::token(credential)).await
     }
 
     async fn jwt(provider: JwtProvider, clock: Arc<dyn Clock>) -> Jwt {
         let services = AuthServices {
             clock: clock.clone(),
-            http: Arc::new(NoHttp),
-            queries: Arc::new(NoDatabase),
+            http: Arc::new(FakeHttp::default()),
+            queries: Arc::new(FakeQueries::default()),
             sessions: Arc::new(crate::auth::NoSessions),
         };
         let waiting = Arc::new(tokio::sync::Semaphore::new(1));
@@ -372,12 +328,12 @@ mod tests {
             let leeway = Some(HumanDuration::new(Duration::from_secs(leeway_s)));
             assert_eq!(identify(JwtProvider { leeway, ..provider() }, &hs256(&claims)).await, expected, "{claims}");
         }
-        let clock = Arc::new(Stopped::default());
+        let clock = Arc::new(FakeClock::stopped());
         let jwt = jwt(provider(), clock.clone()).await;
         let token = hs256(&json!({ "sub": "u", "exp": NOW + 60 }));
-        clock.0.store(59, Ordering::Relaxed);
+        clock.advance(59);
         assert_eq!(jwt.identify(&Shown::token(&token)).await, user("u", &[], None, Some(NOW + 60)));
-        clock.0.store(60, Ordering::Relaxed);
+        clock.advance(1);
         assert_eq!(jwt.identify(&Shown::token(&token)).await, Identity::Refused(Code::TokenExpired));
     }
 

@@ -11,9 +11,9 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::health::Health;
 use super::jwk;
 use super::keys::Keys;
-use super::reach::Reach;
 use tidegate_core::config::{JwtAlgorithm, WebUrl};
 use tidegate_core::flow::Elapsed;
 use tidegate_core::flow::http_client::{HttpClient, HttpRequest};
@@ -43,7 +43,7 @@ pub(super) struct KeySet {
     /// A permit for each token that may wait (`limits.auth_waiting`).
     waiting: Arc<Semaphore>,
     elapsed: Elapsed,
-    reach: Reach,
+    health: Health,
 }
 
 /// Where a set is.
@@ -100,7 +100,7 @@ impl KeySet {
             asked: Notify::new(),
             waiting,
             elapsed: Elapsed::new(clock),
-            reach: Reach::new("jwt", source),
+            health: Health::new("jwt", source),
         }
     }
 
@@ -157,7 +157,7 @@ impl KeySet {
         let count = keys.count();
         if !self.keys().is_some_and(|before| before.are_same(&keys)) {
             self.keys.store(Some(Arc::new(keys)));
-            telemetry::auth_keys(self.reach.source(), count);
+            telemetry::auth_keys(self.health.source(), count);
         }
         Ok(())
     }
@@ -216,11 +216,11 @@ impl KeySet {
     async fn read(&self) -> u32 {
         match self.load().await {
             Ok(()) => {
-                self.reach.answered();
+                self.health.answered();
                 0
             }
             Err(why) => {
-                self.reach.failed(&why);
+                self.health.failed(&why);
                 self.readings.borrow().last.map_or(0, |last| last.failures).saturating_add(1)
             }
         }

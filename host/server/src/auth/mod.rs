@@ -3,16 +3,16 @@
 mod activity_log;
 mod claims;
 mod compact;
+mod health;
 mod introspect;
 mod jwk;
 mod jwt;
 mod key_set;
 mod keys;
 mod pem;
-mod reach;
-mod session;
-mod session_row;
 mod sign;
+mod web_session;
+mod web_session_row;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -23,15 +23,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use jwt::Jwt;
-pub use session::NoSessions;
 pub use sign::{SignError, TokenRequest, sign};
+pub use web_session::NoSessions;
 
 use introspect::Introspect;
 use jwt::KeySource;
 use key_set::{KeySet, SET_BYTES_MAX, SetPlace};
 use keys::{Key, Keys};
-use session::StoredSessions;
-use session_row::Unfit;
 use tidegate_core::config::{Anonymous, Config, Diagnostic, JwksPlace, JwtProvider, Place, Provider, PublicKeyPlace};
 use tidegate_core::flow::http_client::HttpClient;
 use tidegate_core::flow::ports::Clock;
@@ -39,6 +37,8 @@ use tidegate_core::flow::queries::Queries;
 use tidegate_core::flow::sessions::Sessions;
 use tidegate_core::flow::{AuthPolicy, AuthProvider, Lifetimes};
 use tidegate_core::protocol::PluginName;
+use web_session::WebSessions;
+use web_session_row::Unfit;
 
 /// The services that providers need.
 #[derive(Clone)]
@@ -65,7 +65,7 @@ pub struct Providers {
 #[derive(Default)]
 pub struct Upkeep {
     key_sets: Vec<Arc<KeySet>>,
-    stored: Vec<Arc<StoredSessions>>,
+    stored: Vec<Arc<WebSessions>>,
 }
 
 impl Upkeep {
@@ -105,7 +105,7 @@ pub async fn prepare(config: &Config, services: &AuthServices) -> Result<Provide
             },
             Provider::Session(session) => {
                 let AuthServices { clock, queries, sessions, .. } = services.clone();
-                let stored = Arc::new(StoredSessions::new(session.clone(), queries, sessions, clock));
+                let stored = Arc::new(WebSessions::new(session.clone(), queries, sessions, clock));
                 if let Err(Unfit { why, hint }) = stored.check().await {
                     let mistake = mistake_at(session.place.as_ref(), format!("the query for sessions {why}"));
                     mistakes.push(match hint {

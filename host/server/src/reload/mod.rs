@@ -104,7 +104,7 @@ pub struct Reloader {
 }
 
 /// Receives the results of reloads.
-pub struct Told<A, R, W> {
+pub struct Observer<A, R, W> {
     /// Called after each swap, with the new generation in force.
     pub applied: A,
     /// Called with every error that held up a reload, or a part of it. Unchanged errors are not reported again.
@@ -139,13 +139,17 @@ impl Reloader {
         mut triggers: mpsc::Receiver<Trigger>,
         watcher: Option<Watcher>,
         shutdown: CancellationToken,
-        told: Told<impl Fn(Generation) + Send, impl Fn(&[Diagnostic]) + Send, impl Fn(&[Diagnostic]) + Send + Sync>,
+        observer: Observer<
+            impl Fn(Generation) + Send,
+            impl Fn(&[Diagnostic]) + Send,
+            impl Fn(&[Diagnostic]) + Send + Sync,
+        >,
     ) {
         let standby = Standby::new(self.rollback.clone(), self.terms);
         let mut state = State { current, standby, rejected: Vec::new() };
         state.standby.swapped(&[], &state.current.plugins);
         if !state.current.held_up.is_empty() {
-            reject(&state.current.held_up, &told.rejected);
+            reject(&state.current.held_up, &observer.rejected);
         }
         loop {
             let woken = tokio::select! {
@@ -160,13 +164,13 @@ impl Reloader {
                 Woken::Ended => return,
                 Woken::Triggered(trigger) => trigger,
                 Woken::Failed => {
-                    self.take_back(&mut state, &told.applied).await;
+                    self.take_back(&mut state, &observer.applied).await;
                     continue;
                 }
                 Woken::Tested(tested) => {
                     state.current.untested.pop();
                     if let Err(differences) = tested {
-                        (told.warned)(&differences);
+                        (observer.warned)(&differences);
                     }
                     continue;
                 }
@@ -178,9 +182,9 @@ impl Reloader {
                     () = state.standby.changed() => {}
                     outcome = self.settled(&mut triggers, watcher.as_ref(), &state, trigger) => break outcome,
                 }
-                self.take_back(&mut state, &told.applied).await;
+                self.take_back(&mut state, &observer.applied).await;
             };
-            self.take_up(trigger, outcome, &mut state, &told);
+            self.take_up(trigger, outcome, &mut state, &observer);
         }
     }
 
@@ -206,7 +210,7 @@ impl Reloader {
         trigger: Trigger,
         (started, outcome): (Instant, Result<Option<Built>, Vec<Diagnostic>>),
         state: &mut State,
-        told: &Told<impl Fn(Generation), impl Fn(&[Diagnostic]), impl Fn(&[Diagnostic])>,
+        observer: &Observer<impl Fn(Generation), impl Fn(&[Diagnostic]), impl Fn(&[Diagnostic])>,
     ) {
         let mut before = std::mem::take(&mut state.rejected);
         before.extend(state.current.held_up.iter().cloned());
@@ -225,17 +229,17 @@ impl Reloader {
                     state.current.stay(next);
                     self.serve(state);
                 } else {
-                    self.swap(next, started, state, &told.applied);
+                    self.swap(next, started, state, &observer.applied);
                 }
                 if !held_up.is_empty() {
-                    reject(&held_up, &told.rejected);
+                    reject(&held_up, &observer.rejected);
                 }
             }
             Err(mistakes) => {
                 // The same files again: one save causes several changes of a directory.
                 let is_told = trigger == Trigger::Files && mistakes == before;
                 if !is_told {
-                    reject(&mistakes, &told.rejected);
+                    reject(&mistakes, &observer.rejected);
                 }
                 state.rejected = mistakes;
             }

@@ -254,7 +254,7 @@ mod tests {
         interest
     }
 
-    /// The link is lost, and back when the count is this.
+    /// The connection is lost, and back when the count is this.
     fn back_at(interest: &Interest, name: &str, count: Option<u64>, forgot: bool) -> Vec<Topic> {
         interest.lost();
         if forgot {
@@ -278,7 +278,7 @@ mod tests {
         waiting.await.unwrap();
         assert!(interest.listening(&topic("a")).is_none());
         interest.lost();
-        assert!(interest.listening(&topic("a")).is_some(), "it is not heard without a link");
+        assert!(interest.listening(&topic("a")).is_some(), "it is not heard without a connection");
     }
 
     #[tokio::test(start_paused = true)]
@@ -298,11 +298,11 @@ mod tests {
         interest.subscribed(&topic("a"));
         tokio::time::advance(LINGER * 2).await;
         assert_eq!(interest.take_left(), []);
-        assert!(interest.take_wanted(8).is_empty(), "the link listens to it all the time");
+        assert!(interest.take_wanted(8).is_empty(), "the connection listens to it all the time");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn after_a_lost_link_exactly_the_topics_that_went_on_missed_something() {
+    async fn after_a_lost_connection_exactly_the_topics_that_went_on_missed_something() {
         for (before, after, missed) in
             [(Some(7), Some(7), false), (Some(7), Some(8), true), (None, None, false), (None, Some(9), true)]
         {
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_heard_before_the_link_was_lost_was_not_missed() {
+    async fn what_was_heard_before_the_connection_was_lost_was_not_missed() {
         let interest = listening_to("a", Some(7));
         assert!(!interest.counted("a", 7, 8).unwrap().is_gap);
         assert_eq!(back_at(&interest, "a", Some(8), false), []);
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_link_that_was_away_longer_than_counts_are_kept_missed_something_everywhere() {
+    async fn a_connection_that_was_away_longer_than_counts_are_kept_missed_something_everywhere() {
         let interest = listening_to("a", None);
         interest.lost();
         tokio::time::advance(COUNT_TTL).await;

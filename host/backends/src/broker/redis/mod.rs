@@ -1,16 +1,17 @@
 //! Nodes that share a Redis: publications go through Pub/Sub, one channel for each topic; messages to every node go
 //! through a stream.
 //!
-//! There are two connections. The [`outlet`] sends, pipelined and in order. The [`inlet`] receives the topics with
+//! There are two connections. The [`publisher`] sends, pipelined and in order. The [`subscriber`] receives the topics with
 //! subscribers here. With each publication Redis counts a number for the topic. After a lost connection a node sees by
 //! these numbers which topics missed something, and sends their subscribers a gap.
 
-mod inlet;
+mod byte_budget;
 mod interest;
 mod message;
 mod names;
-mod outlet;
-mod room;
+mod publisher;
+mod subscriber;
+
 mod scripts;
 
 use std::sync::Arc;
@@ -25,11 +26,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use inlet::Inlet;
+use byte_budget::ByteBudget;
 use interest::Interest;
 use names::Names;
-use outlet::{Order, Outlet, Word};
-use room::Waiting;
+use publisher::{Command, Publisher, QueuedCommand};
+use subscriber::Subscriber;
 use tidegate_core::channels::Rate;
 use tidegate_core::config::{Limits, RedisUrl};
 use tidegate_core::flow::Publication;
@@ -75,16 +76,16 @@ impl RedisBrokerSettings {
     }
 }
 
-/// The port; [`RedisLinks`] does the work.
+/// The port; [`RedisConnections`] does the work.
 pub struct RedisBroker {
-    orders: mpsc::Sender<Order>,
+    commands: mpsc::Sender<QueuedCommand>,
     state: Arc<State>,
 }
 
-/// The connections to Redis. Nothing is sent or received before [`RedisLinks::run`].
-pub struct RedisLinks {
-    outlet: Outlet,
-    inlet: Inlet,
+/// The connections to Redis. Nothing is sent or received before [`RedisConnections::run`].
+pub struct RedisConnections {
+    publisher: Publisher,
+    subscriber: Subscriber,
 }
 
 /// What the port and the connections share.
@@ -94,10 +95,10 @@ struct State {
     node: String,
     timeout: Duration,
     interest: Interest,
-    owed: outlet::Owed,
-    waiting: Arc<Waiting>,
-    outlet_up: Health,
-    inlet_up: Health,
+    pending_gaps: publisher::PendingGaps,
+    bytes: Arc<ByteBudget>,
+    publisher_up: Health,
+    subscriber_up: Health,
     /// The address of Redis, without its password.
     place: String,
 }
@@ -107,36 +108,36 @@ impl RedisBroker {
     ///
     /// # Errors
     /// The driver's error, if it does not accept the URL.
-    pub fn new(settings: RedisBrokerSettings) -> Result<(Arc<Self>, RedisLinks), ::redis::RedisError> {
+    pub fn new(settings: RedisBrokerSettings) -> Result<(Arc<Self>, RedisConnections), ::redis::RedisError> {
         let client = client(&settings.url)?;
         let state = Arc::new(State {
             names: Names::new(&settings.prefix, settings.url.database()),
             node: uuid::Uuid::new_v4().simple().to_string(),
             timeout: settings.timeout,
             interest: Interest::new(settings.linger),
-            owed: outlet::Owed::default(),
-            waiting: Arc::new(Waiting::new(settings.queue_bytes_max)),
-            outlet_up: Health::default(),
-            inlet_up: Health::default(),
+            pending_gaps: publisher::PendingGaps::default(),
+            bytes: Arc::new(ByteBudget::new(settings.queue_bytes_max)),
+            publisher_up: Health::default(),
+            subscriber_up: Health::default(),
             place: settings.url.to_string(),
         });
-        let (orders, waiting) = mpsc::channel(settings.queue_max.clamp(1, 1 << 20));
-        let outlet = Outlet::new(client.clone(), Arc::clone(&state), waiting);
-        let inlet = Inlet::new(client, Arc::clone(&state));
-        Ok((Arc::new(Self { orders, state }), RedisLinks { outlet, inlet }))
+        let (commands, waiting) = mpsc::channel(settings.queue_max.clamp(1, 1 << 20));
+        let publisher = Publisher::new(client.clone(), Arc::clone(&state), waiting);
+        let subscriber = Subscriber::new(client, Arc::clone(&state));
+        Ok((Arc::new(Self { commands, state }), RedisConnections { publisher, subscriber }))
     }
 
-    /// Puts a command into the queue of the outlet. While the connection is known to be lost it refuses at once, so
+    /// Puts a command into the queue of the publisher. While the connection is known to be lost it refuses at once, so
     /// that nobody waits.
-    fn send(&self, word: Word) -> Result<oneshot::Receiver<bool>, BrokerAway> {
-        if !self.state.outlet_up.is_up() {
+    fn send(&self, command: Command) -> Result<oneshot::Receiver<bool>, BrokerAway> {
+        if !self.state.publisher_up.is_up() {
             return Err(BrokerAway);
         }
-        let room = self.state.waiting.take(word.bytes()).ok_or(BrokerAway)?;
+        let permit = self.state.bytes.take(command.bytes()).ok_or(BrokerAway)?;
         let (answer, answered) = oneshot::channel();
         let until = Instant::now() + self.state.timeout;
-        self.orders.try_send(Order { word, answer, until, _room: room }).map_err(|_| BrokerAway)?;
-        telemetry::broker_queue(self.orders.max_capacity() - self.orders.capacity(), self.state.waiting.bytes());
+        self.commands.try_send(QueuedCommand { command, answer, until, _permit: permit }).map_err(|_| BrokerAway)?;
+        telemetry::broker_queue(self.commands.max_capacity() - self.commands.capacity(), self.state.bytes.taken());
         Ok(answered)
     }
 
@@ -152,10 +153,10 @@ impl Broker for RedisBroker {
     fn publish(&self, publication: &Publication) -> Option<Sending> {
         let started = Instant::now();
         let Publication { topic, except, payload, .. } = publication;
-        let word = Word::Publish { topic: topic.clone(), except: except.clone(), payload: payload.unread() };
-        let sent = self.send(word);
+        let command = Command::Publish { topic: topic.clone(), except: except.clone(), payload: payload.unread() };
+        let sent = self.send(command);
         if sent.is_err() {
-            self.state.owed.owe(topic.clone());
+            self.state.pending_gaps.add(topic.clone());
         }
         let timeout = self.state.timeout;
         let sending = async move {
@@ -190,7 +191,7 @@ impl Broker for RedisBroker {
     }
 
     fn take(&self, channel: &str, user: &User, rate: Rate) -> Option<BoxFuture<'static, bool>> {
-        let sent = self.send(Word::Take { window: self.state.names.window(channel, user), rate });
+        let sent = self.send(Command::Take { window: self.state.names.window(channel, user), rate });
         let timeout = self.state.timeout;
         let asked = async move {
             let left = match sent {
@@ -209,7 +210,7 @@ impl Broker for RedisBroker {
 
     fn tell(&self, message: Vec<u8>) -> Option<Sending> {
         let timeout = self.state.timeout;
-        Some(match self.send(Word::Tell { message }) {
+        Some(match self.send(Command::Control { message }) {
             Ok(answered) => async move { Self::answered(answered, timeout).await.map(drop) }.boxed(),
             Err(away) => ready(Err(away)).boxed(),
         })
@@ -222,18 +223,18 @@ impl Broker for RedisBroker {
 
 impl State {
     fn is_away(&self) -> bool {
-        !(self.outlet_up.is_up() && self.inlet_up.is_up())
+        !(self.publisher_up.is_up() && self.subscriber_up.is_up())
     }
 
     /// Records that a connection works, with the number of topics whose subscribers received a gap, or why it does not
     /// work; and reports it, once for each reason.
-    fn note(&self, link: &'static str, health: &Health, outcome: Result<usize, &str>) {
+    fn note(&self, connection: &'static str, health: &Health, outcome: Result<usize, &str>) {
         let was = std::mem::replace(&mut *health.away_for.lock(), outcome.err().map(str::to_owned));
         health.is_up.store(outcome.is_ok(), Ordering::Release);
         telemetry::broker_up(!self.is_away());
         match outcome {
-            Ok(gaps) => telemetry::broker_back(&self.place, link, gaps),
-            Err(why) if was.as_deref() != Some(why) => telemetry::broker_away(&self.place, link, why),
+            Ok(gaps) => telemetry::broker_back(&self.place, connection, gaps),
+            Err(why) if was.as_deref() != Some(why) => telemetry::broker_away(&self.place, connection, why),
             Err(_) => {}
         }
     }
@@ -253,11 +254,11 @@ impl Health {
     }
 }
 
-impl RedisLinks {
+impl RedisConnections {
     /// Connects and stays connected until `shutdown`. Publications, gaps and control messages go to `node`.
     pub async fn run(self, node: Arc<dyn HearsNodes>, shutdown: CancellationToken) {
-        let Self { outlet, inlet } = self;
-        tokio::join!(shutdown.run_until_cancelled(outlet.run()), shutdown.run_until_cancelled(inlet.run(node)));
+        let Self { publisher, subscriber } = self;
+        tokio::join!(shutdown.run_until_cancelled(publisher.run()), shutdown.run_until_cancelled(subscriber.run(node)));
     }
 }
 

@@ -74,9 +74,9 @@ redis.call('PUBLISH', ARGV[2], '')
 return 1";
 
 /// Loads every script, so that `EVALSHA` finds it.
-pub(super) async fn load(link: &mut MultiplexedConnection) -> RedisResult<()> {
+pub(super) async fn load(connection: &mut MultiplexedConnection) -> RedisResult<()> {
     for script in [&PUBLISH, &TAKE, &TELL] {
-        script.load_async(link).await?;
+        script.load_async(connection).await?;
     }
     Ok(())
 }

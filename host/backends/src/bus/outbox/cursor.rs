@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
-use super::link::{Link, ReadError, Step};
+use super::connection::{Connection, ReadError, Step};
 use super::row::Row;
 use tidegate_core::config::{BusMode, PostgresSource};
 
@@ -80,39 +80,40 @@ impl Cursor {
     }
 
     /// Takes the cursor, and creates it if it does not exist. `None` if another process holds it.
-    pub(super) async fn begin(&mut self, link: &mut Link) -> Result<Option<Found>, ReadError> {
-        link.run(async |transaction| {
-            let is_known = !self.read_to.is_empty();
-            let begins = match self.mode {
-                BusMode::FanOut => "pg_current_snapshot()",
-                BusMode::Shared => NOTHING_READ,
-            };
-            // A cursor without a name means that the reading positions are lost.
-            let make = format!(
-                "insert into CURSORS (node, read_to, reading_to, after_id)
+    pub(super) async fn begin(&mut self, connection: &mut Connection) -> Result<Option<Found>, ReadError> {
+        connection
+            .run(async |transaction| {
+                let is_known = !self.read_to.is_empty();
+                let begins = match self.mode {
+                    BusMode::FanOut => "pg_current_snapshot()",
+                    BusMode::Shared => NOTHING_READ,
+                };
+                // A cursor without a name means that the reading positions are lost.
+                let make = format!(
+                    "insert into CURSORS (node, read_to, reading_to, after_id)
                 select $1, coalesce($2::text::pg_snapshot, (select read_to from CURSORS where node = ''), {begins}),
                 $3::text::pg_snapshot, $4 on conflict do nothing"
-            );
-            let (reading_to, after_id) = self.begun();
-            let make = sqlx::query(self.sql(&make)).bind(&self.node).bind(is_known.then_some(&self.read_to));
-            let make = make.bind(reading_to).bind(after_id).persistent(false);
-            let is_new = make.execute(&mut **transaction).await?.rows_affected() == 1;
-            if !self.hold_in(transaction).await? {
-                return Ok(None);
-            }
-            let is_restored = self.load(transaction).await?;
-            if is_restored {
-                self.start_over(transaction).await?;
-                return Ok(Some(Found::Restored));
-            }
-            Ok(Some(match (is_new, self.mode) {
-                (false, _) => Found::There,
-                (true, _) if is_known => Found::Gone,
-                (true, BusMode::FanOut) if self.read_to == BEFORE_ALL => Found::Unknown,
-                (true, _) => Found::New,
-            }))
-        })
-        .await
+                );
+                let (reading_to, after_id) = self.begun();
+                let make = sqlx::query(self.sql(&make)).bind(&self.node).bind(is_known.then_some(&self.read_to));
+                let make = make.bind(reading_to).bind(after_id).persistent(false);
+                let is_new = make.execute(&mut **transaction).await?.rows_affected() == 1;
+                if !self.hold_in(transaction).await? {
+                    return Ok(None);
+                }
+                let is_restored = self.load(transaction).await?;
+                if is_restored {
+                    self.start_over(transaction).await?;
+                    return Ok(Some(Found::Restored));
+                }
+                Ok(Some(match (is_new, self.mode) {
+                    (false, _) => Found::There,
+                    (true, _) if is_known => Found::Gone,
+                    (true, BusMode::FanOut) if self.read_to == BEFORE_ALL => Found::Unknown,
+                    (true, _) => Found::New,
+                }))
+            })
+            .await
     }
 
     /// The snapshot that is being read and the last row that was read of it, as in the table: empty if none was read.
@@ -146,8 +147,8 @@ impl Cursor {
     }
 
     /// Renews this process's claim on the cursor. `false` if it has lost it.
-    pub(super) async fn hold(&self, link: &mut Link) -> Result<bool, ReadError> {
-        link.run(async |transaction| self.hold_in(transaction).await).await
+    pub(super) async fn hold(&self, connection: &mut Connection) -> Result<bool, ReadError> {
+        connection.run(async |transaction| self.hold_in(transaction).await).await
     }
 
     async fn hold_in(&self, transaction: &mut Transaction<'_, Postgres>) -> Step<bool> {
@@ -158,54 +159,56 @@ impl Cursor {
     }
 
     /// Releases the cursor for the next process. Its position stays.
-    pub(super) async fn give_up(&self, link: &mut Link) -> Result<(), ReadError> {
-        link.run(async |transaction| {
-            let give_up = self.sql("update CURSORS set owner = null where node = $1 and owner = $2");
-            let given_up = sqlx::query(give_up).bind(&self.node).bind(&self.token).persistent(false);
-            given_up.execute(&mut **transaction).await.map(drop)
-        })
-        .await
+    pub(super) async fn give_up(&self, connection: &mut Connection) -> Result<(), ReadError> {
+        connection
+            .run(async |transaction| {
+                let give_up = self.sql("update CURSORS set owner = null where node = $1 and owner = $2");
+                let given_up = sqlx::query(give_up).bind(&self.node).bind(&self.token).persistent(false);
+                given_up.execute(&mut **transaction).await.map(drop)
+            })
+            .await
     }
 
     /// The next rows, in order.
     pub(super) async fn read(
         &mut self,
-        link: &mut Link,
+        connection: &mut Connection,
         batch: usize,
         bytes_max: usize,
     ) -> Result<Vec<Row>, ReadError> {
-        link.run(async |transaction| {
-            let target = match &self.reading_to {
-                Some(target) => target.clone(),
-                None => {
-                    let now = sqlx::query_scalar("select pg_current_snapshot()::text").persistent(false);
-                    now.fetch_one(&mut **transaction).await?
-                }
-            };
-            let read = format!(
-                "select {} from OUTBOX where xid >= pg_snapshot_xmin($2::text::pg_snapshot)
+        connection
+            .run(async |transaction| {
+                let target = match &self.reading_to {
+                    Some(target) => target.clone(),
+                    None => {
+                        let now = sqlx::query_scalar("select pg_current_snapshot()::text").persistent(false);
+                        now.fetch_one(&mut **transaction).await?
+                    }
+                };
+                let read = format!(
+                    "select {} from OUTBOX where xid >= pg_snapshot_xmin($2::text::pg_snapshot)
                 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
                 and pg_visible_in_snapshot(xid, $3::text::pg_snapshot) 
                 and ($4::bigint is null or id > $4) order by id limit $5",
-                Row::COLUMNS
-            );
-            let read = sqlx::query_as(self.sql(&read)).bind(bytes_max as i64).bind(&self.read_to).bind(&target);
-            let read = read.bind(self.after_id).bind(batch as i64).persistent(false);
-            let rows = read.fetch_all(&mut **transaction).await?;
-            // If there are no rows, the old position is as good as a newer one, and nothing is written.
-            if !rows.is_empty() {
-                self.reading_to = Some(target);
-            }
-            Ok(rows)
-        })
-        .await
+                    Row::COLUMNS
+                );
+                let read = sqlx::query_as(self.sql(&read)).bind(bytes_max as i64).bind(&self.read_to).bind(&target);
+                let read = read.bind(self.after_id).bind(batch as i64).persistent(false);
+                let rows = read.fetch_all(&mut **transaction).await?;
+                // If there are no rows, the old position is as good as a newer one, and nothing is written.
+                if !rows.is_empty() {
+                    self.reading_to = Some(target);
+                }
+                Ok(rows)
+            })
+            .await
     }
 
     /// Moves the cursor behind rows that have crossed; `is_all` if no more rows were visible in the present snapshot.
     /// `false` if this process does not hold the cursor any more.
     pub(super) async fn advance(
         &mut self,
-        link: &mut Link,
+        connection: &mut Connection,
         last_id: Option<i64>,
         is_all: bool,
     ) -> Result<bool, ReadError> {
@@ -216,13 +219,14 @@ impl Cursor {
         let moved =
             "update CURSORS set read_to = $3::text::pg_snapshot, reading_to = $4::text::pg_snapshot, after_id = $5,
             seen_at = clock_timestamp() where node = $1 and owner = $2";
-        link.run(async |transaction| {
-            let moved = sqlx::query(self.sql(moved)).bind(&self.node).bind(&self.token).bind(&self.read_to);
-            let (reading_to, after_id) = self.begun();
-            let moved = moved.bind(reading_to).bind(after_id).persistent(false);
-            Ok(moved.execute(&mut **transaction).await?.rows_affected() == 1)
-        })
-        .await
+        connection
+            .run(async |transaction| {
+                let moved = sqlx::query(self.sql(moved)).bind(&self.node).bind(&self.token).bind(&self.read_to);
+                let (reading_to, after_id) = self.begun();
+                let moved = moved.bind(reading_to).bind(after_id).persistent(false);
+                Ok(moved.execute(&mut **transaction).await?.rows_affected() == 1)
+            })
+            .await
     }
 
     /// Whether a list of rows was begun and is not finished.
@@ -233,13 +237,13 @@ impl Cursor {
     /// Deletes cursors of nodes that are gone, rows that every cursor has passed, and rows that are too old.
     pub(super) async fn clear(
         &self,
-        link: &mut Link,
+        connection: &mut Connection,
         retain: Duration,
         forget_after: Duration,
     ) -> Result<Removed, ReadError> {
         let forget = "delete from CURSORS where node not in ($1, '*')
             and seen_at < clock_timestamp() - make_interval(secs => $2) returning node";
-        let mut nodes: Vec<String> = link
+        let mut nodes: Vec<String> = connection
             .run(async |transaction| {
                 let forget = sqlx::query_scalar(self.sql(forget)).bind(&self.node).bind(forget_after.as_secs_f64());
                 forget.persistent(false).fetch_all(&mut **transaction).await
@@ -248,10 +252,10 @@ impl Cursor {
         nodes.retain(|node| !node.is_empty());
         let is_read = "exists (select from CURSORS) and not exists
             (select from CURSORS c where not pg_visible_in_snapshot(o.xid, c.read_to))";
-        while self.delete(link, is_read, Duration::ZERO).await? == DELETED_MAX as u64 {}
+        while self.delete(connection, is_read, Duration::ZERO).await? == DELETED_MAX as u64 {}
         let mut unread = 0;
         loop {
-            let deleted = self.delete(link, "true", retain).await?;
+            let deleted = self.delete(connection, "true", retain).await?;
             unread += deleted;
             if deleted < DELETED_MAX as u64 {
                 return Ok(Removed { nodes, unread });
@@ -260,16 +264,17 @@ impl Cursor {
     }
 
     /// Deletes rows of at least this age that meet a condition.
-    async fn delete(&self, link: &mut Link, holds: &str, age: Duration) -> Result<u64, ReadError> {
+    async fn delete(&self, connection: &mut Connection, holds: &str, age: Duration) -> Result<u64, ReadError> {
         let delete = format!(
             "delete from OUTBOX where id in (select o.id from OUTBOX o where {holds}
             and ($1 = 0 or o.created_at <= clock_timestamp() - make_interval(secs => $1)) order by o.id limit $2 for update skip locked)"
         );
-        link.run(async |transaction| {
-            let deleted = sqlx::query(self.sql(&delete)).bind(age.as_secs_f64()).bind(DELETED_MAX);
-            Ok(deleted.persistent(false).execute(&mut **transaction).await?.rows_affected())
-        })
-        .await
+        connection
+            .run(async |transaction| {
+                let deleted = sqlx::query(self.sql(&delete)).bind(age.as_secs_f64()).bind(DELETED_MAX);
+                Ok(deleted.persistent(false).execute(&mut **transaction).await?.rows_affected())
+            })
+            .await
     }
 
     /// SQL for this outbox. The table's name was checked in the configuration; everything else is bound.

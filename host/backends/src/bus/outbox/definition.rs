@@ -22,7 +22,7 @@ pub fn outbox_sql(table: &TableName, roles: OutboxRoles<'_>) -> String {
     for (role, rights) in [(roles.server, SERVER_RIGHTS), (roles.application, APPLICATION_RIGHTS)] {
         if let Some(role) = role {
             sql.push('\n');
-            sql.push_str(&named(&rights_in(table, rights), table).replace("ROLE", &quoted(role)));
+            sql.push_str(&granted(table, rights, role));
         }
     }
     sql.push_str("\ncommit;\n");
@@ -31,9 +31,8 @@ pub fn outbox_sql(table: &TableName, roles: OutboxRoles<'_>) -> String {
 
 /// The statements that grant a role the server's rights on an outbox, in one line.
 pub(super) fn server_rights(table: &TableName, role: &str) -> String {
-    let rights = rights_in(table, SERVER_RIGHTS);
-    let statements = rights.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join(" ");
-    named(&statements, table).replace("ROLE", &quoted(role))
+    let rights = granted(table, SERVER_RIGHTS, role);
+    rights.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join(" ")
 }
 
 /// The tables.
@@ -67,12 +66,12 @@ grant usage on schema SCHEMA to ROLE;
 grant insert on OUTBOX to ROLE;
 ";
 
-/// The statements about the schema are only for a table that names one.
-fn rights_in(table: &TableName, rights: &str) -> String {
-    match parts(table).0 {
-        "" => rights.lines().filter(|line| !line.contains("SCHEMA")).map(|line| format!("{line}\n")).collect(),
-        schema => rights.replace("SCHEMA", schema),
-    }
+/// The statements that grant a role these rights. The statements about the schema are only for a table that names one.
+fn granted(table: &TableName, rights: &str, role: &str) -> String {
+    let schema = parts(table).0;
+    let statements = rights.lines().filter(|line| !(schema.is_empty() && line.contains("SCHEMA")));
+    let statements: String = statements.map(|line| format!("{}\n", line.replace("SCHEMA", schema))).collect();
+    named(&statements, table).replace("ROLE", &quoted(role))
 }
 
 /// Puts the names in. A table's name was checked in the configuration: it needs no quotes.

@@ -21,9 +21,9 @@
 //! others stand by. A row is deleted after every cursor has passed it, or after `retain`; a cursor is deleted after its
 //! node was away for `forget_after`.
 
+mod connection;
 mod cursor;
 mod definition;
-mod link;
 mod reader;
 mod row;
 mod wake;
@@ -32,23 +32,16 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 pub use self::definition::{OutboxRoles, outbox_sql};
 use self::reader::Reader;
+use super::consumers::Site;
 use super::crossing::Crossing;
-use super::health::Unread;
-use tidegate_core::config::{Name, PostgresSource};
-use tidegate_core::flow::Gates;
+use tidegate_core::config::PostgresSource;
 
 /// Starts a task that reads an outbox, and another one that waits for notifications.
-pub(super) fn start(
-    source: &PostgresSource,
-    node: &Name,
-    (gates, unread): (&Arc<Gates>, &Unread),
-    draining: &CancellationToken,
-    running: &mut JoinSet<()>,
-) {
+pub(super) fn start(source: &PostgresSource, site: &Site<'_>, running: &mut JoinSet<()>) {
+    let Site { node, gates, unread, draining } = *site;
     let source = Arc::new(source.clone());
     let crossing = Crossing::new(gates.clone(), format!("postgres:{}", source.outbox.as_str()), source.mode);
     let woken = Arc::new(Notify::new());

@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::connection::{Connection, ReadError};
 use super::cursor::{Cursor, Found};
-use super::link::{Link, ReadError};
 use super::row::Row;
 use crate::bus::crossing::{Crossed, Crossing};
 use crate::bus::health::{Health, Unread};
@@ -56,20 +56,15 @@ impl Reader {
                 // Another node took over while this one was stopped: it stands by, which is not a failure.
                 Ok(()) => {}
                 Err(ReadError::Contested { .. }) if self.source.mode == BusMode::Shared => {}
-                Err(error) => {
-                    if matches!(error, ReadError::Contested { .. }) {
-                        self.health.reached();
-                    }
-                    self.health.away(&error.to_string(), &draining).await;
-                }
+                Err(error) => self.health.failed(&error, &draining).await,
             }
         }
     }
 
     /// Reads with one connection as long as it lasts.
     async fn session(&mut self, draining: &CancellationToken) -> Result<(), ReadError> {
-        let mut link = self.open().await?;
-        let Some(found) = self.take_cursor(&mut link, draining).await? else { return Ok(()) };
+        let mut connection = self.open().await?;
+        let Some(found) = self.take_cursor(&mut connection, draining).await? else { return Ok(()) };
         self.health.back(match found {
             Found::There => "where it stopped",
             Found::New if self.source.mode == BusMode::Shared => "its beginning",
@@ -84,32 +79,36 @@ impl Reader {
         let now = Instant::now();
         let mut due = Due { hold: now + Cursor::HOLD_AGAIN, clear: now };
         while !draining.is_cancelled() {
-            self.round(&mut link, &mut due, draining).await?;
+            self.round(&mut connection, &mut due, draining).await?;
             self.health.works();
         }
-        self.cursor.give_up(&mut link).await
+        self.cursor.give_up(&mut connection).await
     }
 
     /// Connects. Functions of an earlier version are updated, once in each process. If the role may not do that, it is
     /// reported and rows are read nevertheless.
-    async fn open(&mut self) -> Result<Link, ReadError> {
-        let mut link = Link::open(&self.source).await?;
+    async fn open(&mut self) -> Result<Connection, ReadError> {
+        let mut connection = Connection::open(&self.source).await?;
         if std::mem::replace(&mut self.has_renewed, true) {
-            return Ok(link);
+            return Ok(connection);
         }
-        match link.renew_functions().await {
-            Ok(()) => Ok(link),
+        match connection.renew_functions().await {
+            Ok(()) => Ok(connection),
             Err(error) => {
                 telemetry::bus_outdated(&self.crossing.label, &error.to_string());
-                Link::open(&self.source).await
+                Connection::open(&self.source).await
             }
         }
     }
 
     /// Takes the cursor. With `shared` it waits while another node has it: this node stands by, which is not a failure.
-    async fn take_cursor(&mut self, link: &mut Link, draining: &CancellationToken) -> Result<Option<Found>, ReadError> {
+    async fn take_cursor(
+        &mut self,
+        connection: &mut Connection,
+        draining: &CancellationToken,
+    ) -> Result<Option<Found>, ReadError> {
         loop {
-            let found = self.cursor.begin(link).await?;
+            let found = self.cursor.begin(connection).await?;
             if found.is_some() || draining.is_cancelled() {
                 return Ok(found);
             }
@@ -126,17 +125,22 @@ impl Reader {
     }
 
     /// Does the periodic work that is due, takes new rows across, and waits if there are none.
-    async fn round(&mut self, link: &mut Link, due: &mut Due, draining: &CancellationToken) -> Result<(), ReadError> {
-        self.keep_hold(link, due).await?;
+    async fn round(
+        &mut self,
+        connection: &mut Connection,
+        due: &mut Due,
+        draining: &CancellationToken,
+    ) -> Result<(), ReadError> {
+        self.keep_hold(connection, due).await?;
         if Instant::now() >= due.clear {
-            self.clear(link).await?;
+            self.clear(connection).await?;
             due.clear = Instant::now() + CLEAR_INTERVAL;
         }
-        let rows = self.cursor.read(link, self.source.batch, self.crossing.bytes_max()).await?;
+        let rows = self.cursor.read(connection, self.source.batch, self.crossing.bytes_max()).await?;
         let is_all = rows.len() < self.source.batch;
         let last = rows.last().map(|row| row.id);
-        self.take(link, due, rows).await?;
-        if self.cursor.is_reading() && !self.cursor.advance(link, last, is_all).await? {
+        self.take(connection, due, rows).await?;
+        if self.cursor.is_reading() && !self.cursor.advance(connection, last, is_all).await? {
             return Err(self.contested());
         }
         if last.is_none() {
@@ -150,11 +154,11 @@ impl Reader {
     }
 
     /// Takes rows across, one after another.
-    async fn take(&self, link: &mut Link, due: &mut Due, rows: Vec<Row>) -> Result<(), ReadError> {
+    async fn take(&self, connection: &mut Connection, due: &mut Due, rows: Vec<Row>) -> Result<(), ReadError> {
         let mut crossed = Crossed::default();
         for row in rows {
             // A process that was stopped in between may have lost the right to read.
-            self.keep_hold(link, due).await?;
+            self.keep_hold(connection, due).await?;
             match row.event(self.crossing.bytes_max()) {
                 Ok(event) => self.crossing.cross(event, row.written_unix_ms(), &mut crossed).await,
                 Err(reason) => {
@@ -167,9 +171,9 @@ impl Reader {
         Ok(())
     }
 
-    async fn keep_hold(&self, link: &mut Link, due: &mut Due) -> Result<(), ReadError> {
+    async fn keep_hold(&self, connection: &mut Connection, due: &mut Due) -> Result<(), ReadError> {
         if Instant::now() >= due.hold {
-            if !self.cursor.hold(link).await? {
+            if !self.cursor.hold(connection).await? {
                 return Err(self.contested());
             }
             due.hold = Instant::now() + Cursor::HOLD_AGAIN;
@@ -177,8 +181,8 @@ impl Reader {
         Ok(())
     }
 
-    async fn clear(&self, link: &mut Link) -> Result<(), ReadError> {
-        let removed = self.cursor.clear(link, self.source.retain.get(), self.source.forget_after.get()).await?;
+    async fn clear(&self, connection: &mut Connection) -> Result<(), ReadError> {
+        let removed = self.cursor.clear(connection, self.source.retain.get(), self.source.forget_after.get()).await?;
         for node in &removed.nodes {
             telemetry::bus_forgotten(&self.crossing.label, node);
         }

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::link::options;
+use super::connection::options;
 use tidegate_core::config::PostgresSource;
 
 /// The wait until the next try to listen.

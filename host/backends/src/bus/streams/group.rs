@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::{Script, Value as Reply, from_redis_value};
 
-use super::link::{Link, ReadError};
+use super::connection::{Connection, ReadError};
 use tidegate_core::config::BusMode;
 
 /// How long a process holds a node's name without renewing its claim.
@@ -67,9 +67,13 @@ impl Group {
 
     /// Creates the group if it does not exist. `position` is the last entry that this process knows to be read; it is
     /// set to the group's position.
-    pub(super) async fn ensure(&self, link: &mut Link, position: &mut Option<String>) -> Result<Found, ReadError> {
+    pub(super) async fn ensure(
+        &self,
+        connection: &mut Connection,
+        position: &mut Option<String>,
+    ) -> Result<Found, ReadError> {
         let args = [self.name.as_str(), self.consumer.as_str(), position.as_deref().unwrap_or_default()];
-        let answer = link.run(&self.scripts.ensure, &[], &args).await?;
+        let answer = connection.run(&self.scripts.ensure, &[], &args).await?;
         let (found, at): (i64, String) = from_redis_value(answer).unwrap_or((0, "0-0".to_owned()));
         *position = Some(at);
         Ok(match found {
@@ -82,12 +86,12 @@ impl Group {
 
     /// Takes or keeps the right to read with the node's name: two processes with one group would each miss what the
     /// other one has. Repeat it every [`Group::HOLD_AGAIN`].
-    pub(super) async fn hold(&self, link: &mut Link) -> Result<(), ReadError> {
+    pub(super) async fn hold(&self, connection: &mut Connection) -> Result<(), ReadError> {
         if self.mode == BusMode::Shared {
             return Ok(());
         }
         let hold_ms = HOLD.as_millis().to_string();
-        match number(link.run(&self.scripts.hold, &[&self.nodes], &[&self.name, &self.token, &hold_ms]).await?) {
+        match number(connection.run(&self.scripts.hold, &[&self.nodes], &[&self.name, &self.token, &hold_ms]).await?) {
             1 => Ok(()),
             _ => Err(ReadError::Contested { node: self.consumer.clone() }),
         }
@@ -98,22 +102,24 @@ impl Group {
 
     /// Releases the name for the next process with the same name. The group stays: the next process continues where
     /// this one stopped.
-    pub(super) async fn give_up(&self, link: &mut Link) -> Result<(), ReadError> {
+    pub(super) async fn give_up(&self, connection: &mut Connection) -> Result<(), ReadError> {
         if self.mode == BusMode::Shared {
             return Ok(());
         }
-        link.run(&self.scripts.give_up, &[&self.nodes], &[&self.name, &self.token]).await.map(drop)
+        connection.run(&self.scripts.give_up, &[&self.nodes], &[&self.name, &self.token]).await.map(drop)
     }
 
     /// Removes the state of nodes that were not seen for `forget_after`: groups, or consumers without entries. Checking
     /// and removing are one step, so that a node that comes back meanwhile keeps its state. Returns their names.
-    pub(super) async fn forget(&self, link: &mut Link) -> Result<Vec<String>, ReadError> {
+    pub(super) async fn forget(&self, connection: &mut Connection) -> Result<Vec<String>, ReadError> {
         let forget_ms = self.forget_after.as_millis().to_string();
         let gone = match self.mode {
-            BusMode::FanOut => link.run(&self.scripts.forget_nodes, &[&self.nodes], &[&self.name, &forget_ms]).await?,
+            BusMode::FanOut => {
+                connection.run(&self.scripts.forget_nodes, &[&self.nodes], &[&self.name, &forget_ms]).await?
+            }
             BusMode::Shared => {
                 let args = [self.name.as_str(), self.consumer.as_str(), forget_ms.as_str()];
-                link.run(&self.scripts.forget_consumers, &[], &args).await?
+                connection.run(&self.scripts.forget_consumers, &[], &args).await?
             }
         };
         Ok(from_redis_value(gone).unwrap_or_default())
@@ -121,8 +127,8 @@ impl Group {
 
     /// How many entries were trimmed before the group read them, reported once, when it has read all entries. `None` if
     /// it has not, or if this Redis does not count them (before 7.0).
-    pub(super) async fn missed(&self, link: &mut Link) -> Result<Option<u64>, ReadError> {
-        Ok(u64::try_from(number(link.run(&self.scripts.missed, &[], &[&self.name]).await?)).ok())
+    pub(super) async fn missed(&self, connection: &mut Connection) -> Result<Option<u64>, ReadError> {
+        Ok(u64::try_from(number(connection.run(&self.scripts.missed, &[], &[&self.name]).await?)).ok())
     }
 }
 

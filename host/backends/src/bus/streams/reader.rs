@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::connection::{Connection, ReadError};
 use super::entry::{Entry, source_of};
 use super::group::{Found, Group};
-use super::link::{Link, ReadError};
 use crate::bus::crossing::{Crossed, Crossing};
 use crate::bus::health::{Health, Unread};
 use tidegate_core::config::{BusMode, Name, RedisSource};
@@ -32,7 +32,7 @@ pub(super) struct Reader {
     /// The last entry that this process knows to be read: the group's position at first, then the last one that it took
     /// across.
     position: Option<String>,
-    /// The server that this process read from last, as in [`Link::server`].
+    /// The server that this process read from last, as in [`Connection::server`].
     server: Option<String>,
 }
 
@@ -62,21 +62,18 @@ impl Reader {
     pub(super) async fn run(mut self, draining: CancellationToken) {
         while !draining.is_cancelled() {
             if let Err(error) = self.session(&draining).await {
-                if matches!(error, ReadError::Contested { .. }) {
-                    self.health.reached();
-                }
-                self.health.away(&error.to_string(), &draining).await;
+                self.health.failed(&error, &draining).await;
             }
         }
     }
 
     /// Reads with one connection as long as it lasts.
     async fn session(&mut self, draining: &CancellationToken) -> Result<(), ReadError> {
-        let mut link = Link::open(&self.source.url, &self.stream, self.source.timeout.get()).await?;
-        self.group.hold(&mut link).await?;
-        let found = self.group.ensure(&mut link, &mut self.position).await?;
+        let mut connection = Connection::open(&self.source.url, &self.stream, self.source.timeout.get()).await?;
+        self.group.hold(&mut connection).await?;
+        let found = self.group.ensure(&mut connection, &mut self.position).await?;
         self.tell(&found).await;
-        self.compare(&mut link, &found).await?;
+        self.compare(&mut connection, &found).await?;
         self.health.back(match found {
             Found::There => "where it stopped",
             Found::New => "now on",
@@ -85,11 +82,11 @@ impl Reader {
         });
         let now = Instant::now();
         let mut due = Due { hold: now + Group::HOLD_AGAIN, forget: now, claim: now, is_behind: true };
-        self.read_own(&mut link, &mut due).await?;
+        self.read_own(&mut connection, &mut due).await?;
         while !draining.is_cancelled() {
-            match self.round(&mut link, &mut due).await {
+            match self.round(&mut connection, &mut due).await {
                 Err(ReadError::NoGroup) => {
-                    let found = self.group.ensure(&mut link, &mut self.position).await?;
+                    let found = self.group.ensure(&mut connection, &mut self.position).await?;
                     self.tell(&found).await;
                     due.is_behind = true;
                 }
@@ -97,30 +94,30 @@ impl Reader {
             }
             self.health.works();
         }
-        self.group.give_up(&mut link).await
+        self.group.give_up(&mut connection).await
     }
 
     /// Does the periodic work that is due, and takes new entries across.
-    async fn round(&mut self, link: &mut Link, due: &mut Due) -> Result<(), ReadError> {
-        self.keep_hold(link, due).await?;
+    async fn round(&mut self, connection: &mut Connection, due: &mut Due) -> Result<(), ReadError> {
+        self.keep_hold(connection, due).await?;
         let now = Instant::now();
         if now >= due.forget {
-            for node in self.group.forget(link).await? {
+            for node in self.group.forget(connection).await? {
                 telemetry::bus_forgotten(&self.crossing.label, &node);
             }
             due.forget = now + (self.source.forget_after.get() / 4).min(FORGET_INTERVAL_MAX);
         }
         if self.group.mode == BusMode::Shared && now >= due.claim {
-            self.claim(link, due).await?;
+            self.claim(connection, due).await?;
             due.claim = Instant::now() + (self.source.claim_after.get() / 2).max(CLAIM_INTERVAL_MIN);
         }
-        let entries = link.read_new(&self.group.name, &self.group.consumer, self.source.batch).await?;
+        let entries = connection.read_new(&self.group.name, &self.group.consumer, self.source.batch).await?;
         let is_full = entries.len() >= self.source.batch;
-        if let Some(last) = self.take(link, due, entries).await? {
+        if let Some(last) = self.take(connection, due, entries).await? {
             self.position = Some(last);
         }
         if due.is_behind && !is_full {
-            if let Some(events) = self.group.missed(link).await? {
+            if let Some(events) = self.group.missed(connection).await? {
                 due.is_behind = false;
                 if events > 0 {
                     telemetry::bus_missed(
@@ -139,11 +136,12 @@ impl Reader {
 
     /// Reads the entries that this consumer has not acknowledged, from an earlier run or from before the connection was
     /// lost.
-    async fn read_own(&mut self, link: &mut Link, due: &mut Due) -> Result<(), ReadError> {
+    async fn read_own(&mut self, connection: &mut Connection, due: &mut Due) -> Result<(), ReadError> {
         let mut after = BEGINNING.to_owned();
         loop {
-            let entries = link.read_own(&self.group.name, &self.group.consumer, self.source.batch, &after).await?;
-            match self.take(link, due, entries).await? {
+            let entries =
+                connection.read_own(&self.group.name, &self.group.consumer, self.source.batch, &after).await?;
+            match self.take(connection, due, entries).await? {
                 Some(last) => after = last,
                 None => return Ok(()),
             }
@@ -151,32 +149,38 @@ impl Reader {
     }
 
     /// Takes over the unacknowledged entries of others.
-    async fn claim(&mut self, link: &mut Link, due: &mut Due) -> Result<(), ReadError> {
+    async fn claim(&mut self, connection: &mut Connection, due: &mut Due) -> Result<(), ReadError> {
         let mut from = BEGINNING.to_owned();
         loop {
             let idle = self.source.claim_after.get();
-            let claimed = link.claim(&self.group.name, &self.group.consumer, self.source.batch, idle, &from).await?;
+            let claimed =
+                connection.claim(&self.group.name, &self.group.consumer, self.source.batch, idle, &from).await?;
             if claimed.deleted > 0 {
                 self.tell_deleted(claimed.deleted).await;
             }
-            self.take(link, due, claimed.entries).await?;
+            self.take(connection, due, claimed.entries).await?;
             let Some(next) = claimed.next else { return Ok(()) };
             from = next;
         }
     }
 
     /// Takes entries across, one after another, then acknowledges them. Returns the id of the last one.
-    async fn take(&self, link: &mut Link, due: &mut Due, entries: Vec<Entry>) -> Result<Option<String>, ReadError> {
+    async fn take(
+        &self,
+        connection: &mut Connection,
+        due: &mut Due,
+        entries: Vec<Entry>,
+    ) -> Result<Option<String>, ReadError> {
         let mut ids = Vec::with_capacity(entries.len());
         let mut crossed = Crossed::default();
         for entry in entries {
             // A process that was stopped in between may have lost the right to read.
-            self.keep_hold(link, due).await?;
+            self.keep_hold(connection, due).await?;
             self.cross(&entry, &mut crossed).await;
             ids.push(entry.id);
         }
         self.crossing.settle(crossed).await;
-        link.acknowledge(&self.group.name, &ids).await?;
+        connection.acknowledge(&self.group.name, &ids).await?;
         Ok(ids.pop())
     }
 
@@ -195,9 +199,9 @@ impl Reader {
         self.crossing.tell_gap().await;
     }
 
-    async fn keep_hold(&self, link: &mut Link, due: &mut Due) -> Result<(), ReadError> {
+    async fn keep_hold(&self, connection: &mut Connection, due: &mut Due) -> Result<(), ReadError> {
         if Instant::now() >= due.hold {
-            self.group.hold(link).await?;
+            self.group.hold(connection).await?;
             due.hold = Instant::now() + Group::HOLD_AGAIN;
         }
         Ok(())
@@ -214,8 +218,8 @@ impl Reader {
 
     /// If Redis restarted or failed over, its last writes may be lost and we cannot tell which, so report a gap. The
     /// loss of a whole stream was reported already.
-    async fn compare(&mut self, link: &mut Link, found: &Found) -> Result<(), ReadError> {
-        let server = link.server().await?;
+    async fn compare(&mut self, connection: &mut Connection, found: &Found) -> Result<(), ReadError> {
+        let server = connection.server().await?;
         let is_another = self.server.is_some() && server.is_some() && self.server != server;
         if is_another && *found != Found::Lost {
             self.crossing.tell_gap().await;

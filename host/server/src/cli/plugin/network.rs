@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::super::failure::Failure;
 use crate::app::AppError;
-use crate::outbound::{Asker, Outbound, OutboundSettings, SystemResolver};
+use crate::egress::{Asker, Egress, EgressSettings, SystemResolver};
 use tidegate_core::config::Origin;
 use tidegate_core::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
 use tidegate_wasm::Services;
@@ -17,7 +17,7 @@ const REQUESTS_MAX: usize = 16;
 
 /// Sends requests to the named origins.
 struct Named {
-    client: Outbound,
+    client: Egress,
     origins: BTreeSet<Origin>,
 }
 
@@ -32,8 +32,8 @@ pub(super) fn services(origins: &[Origin]) -> Result<Services, Failure> {
     let origins: BTreeSet<Origin> = origins.iter().cloned().collect();
     // Who names an origin by hand means it: a server on this very machine, most often.
     let settings =
-        OutboundSettings { private_origins: origins.clone(), requests_max: REQUESTS_MAX, asker: Asker::Plugins };
-    let client = Outbound::new(settings, Arc::new(SystemResolver::default()));
+        EgressSettings { private_origins: origins.clone(), requests_max: REQUESTS_MAX, asker: Asker::Plugins };
+    let client = Egress::new(settings, Arc::new(SystemResolver::default()));
     let client = client.map_err(|error| Failure::App(AppError::from(error)))?;
     Ok(Services { http: Arc::new(Named { client, origins }), ..Services::in_memory() })
 }

@@ -7,6 +7,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Script, ScriptInvocation, Value as Reply, cmd};
 
 use super::entry::Entry;
+use crate::bus::health::SessionError;
 use tidegate_core::config::RedisUrl;
 
 /// Longest wait for entries. A drain waits for its end, and so does the periodic work.
@@ -42,7 +43,13 @@ pub(super) enum ReadError {
     },
 }
 
-/// What [`Link::claim`] took over.
+impl SessionError for ReadError {
+    fn is_contested(&self) -> bool {
+        matches!(self, Self::Contested { .. })
+    }
+}
+
+/// What [`Connection::claim`] took over.
 #[derive(Default)]
 pub(super) struct Claimed {
     /// The id to continue with; `None` at the end.
@@ -54,15 +61,15 @@ pub(super) struct Claimed {
     pub(super) deleted: u64,
 }
 
-/// The link.
-pub(super) struct Link {
-    connection: MultiplexedConnection,
+/// The connection.
+pub(super) struct Connection {
+    redis: MultiplexedConnection,
     place: String,
     stream: String,
     block: Duration,
 }
 
-impl Link {
+impl Connection {
     /// Connects.
     pub(super) async fn open(url: &RedisUrl, stream: &str, timeout: Duration) -> Result<Self, ReadError> {
         let place = url.to_string();
@@ -70,8 +77,8 @@ impl Link {
             AsyncConnectionConfig::new().set_connection_timeout(Some(timeout)).set_response_timeout(Some(timeout));
         let connected =
             async { Client::open(url.expose())?.get_multiplexed_async_connection_with_config(&settings).await };
-        let connection = connected.await.map_err(|cause| ReadError::Redis { place: place.clone(), cause })?;
-        Ok(Self { connection, place, stream: stream.to_owned(), block: BLOCK_MAX.min(timeout / 2) })
+        let redis = connected.await.map_err(|cause| ReadError::Redis { place: place.clone(), cause })?;
+        Ok(Self { redis, place, stream: stream.to_owned(), block: BLOCK_MAX.min(timeout / 2) })
     }
 
     /// Entries that no consumer of the group has, as soon as there is one; none if none comes for a while.
@@ -157,12 +164,12 @@ impl Link {
         args.iter().for_each(|arg| {
             invocation.arg(*arg);
         });
-        let answer = invocation.invoke_async(&mut self.connection).await;
+        let answer = invocation.invoke_async(&mut self.redis).await;
         answer.map_err(|cause| self.told(cause))
     }
 
     async fn ask(&mut self, command: &Cmd) -> Result<Reply, ReadError> {
-        command.query_async(&mut self.connection).await.map_err(|cause| self.told(cause))
+        command.query_async(&mut self.redis).await.map_err(|cause| self.told(cause))
     }
 
     fn told(&self, cause: RedisError) -> ReadError {

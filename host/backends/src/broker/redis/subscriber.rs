@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::interest::Heard;
 use super::message::{Body, Message};
-use super::outlet::{Lost, no_answer, told};
+use super::publisher::{Lost, no_answer, told};
 use super::{PROBE_INTERVAL, State, pause, scripts};
 use tidegate_core::flow::broker::HearsNodes;
 use tidegate_core::protocol::{ConnectionId, Payload, Topic};
@@ -27,10 +27,10 @@ use tidegate_core::telemetry;
 /// Topics that are subscribed to at once.
 const TOPICS_PER_ASK: usize = 500;
 /// Messages between nodes that are read at once.
-const WORDS_PER_READ: usize = 100;
+const CONTROL_MESSAGES_PER_READ: usize = 100;
 
 /// The incoming connection.
-pub(super) struct Inlet {
+pub(super) struct Subscriber {
     client: Client,
     state: Arc<State>,
     /// The run of the last Redis: it differs after every start of Redis.
@@ -40,7 +40,7 @@ pub(super) struct Inlet {
 }
 
 /// Receives the messages of one connection.
-struct Ear {
+struct PushHandler {
     state: Arc<State>,
     node: Arc<dyn HearsNodes>,
     /// The connection is in use. Messages of an abandoned connection come too late.
@@ -50,23 +50,23 @@ struct Ear {
     heard_ms: AtomicU64,
     lost: Notify,
     /// There is a new message for every node.
-    words: Notify,
+    control: Notify,
 }
 
 /// A connection and its receiver. When this is dropped, messages of the receiver no longer count.
-struct Link {
+struct Connection {
     redis: MultiplexedConnection,
-    ear: Arc<Ear>,
+    handler: Arc<PushHandler>,
     timeout: Duration,
 }
 
-impl Drop for Link {
+impl Drop for Connection {
     fn drop(&mut self) {
-        self.ear.is_live.store(false, Ordering::Release);
+        self.handler.is_live.store(false, Ordering::Release);
     }
 }
 
-impl Inlet {
+impl Subscriber {
     pub(super) fn new(client: Client, state: Arc<State>) -> Self {
         Self { client, state, run: None, read_up_to: "0-0".to_owned() }
     }
@@ -77,10 +77,10 @@ impl Inlet {
         loop {
             let state = Arc::clone(&self.state);
             let lost = match self.connect(&node).await {
-                Ok((mut link, gaps)) => {
+                Ok((mut connection, gaps)) => {
                     failures = 0;
-                    state.note("in", &state.inlet_up, Ok(gaps));
-                    match self.serve(&mut link).await {
+                    state.note("in", &state.subscriber_up, Ok(gaps));
+                    match self.serve(&mut connection).await {
                         Ok(never) => match never {},
                         Err(lost) => lost,
                     }
@@ -90,7 +90,7 @@ impl Inlet {
                     lost
                 }
             };
-            state.note("in", &state.inlet_up, Err(&lost));
+            state.note("in", &state.subscriber_up, Err(&lost));
             state.interest.lost();
             state.interest.take_left();
             sleep(pause(failures)).await;
@@ -98,39 +98,39 @@ impl Inlet {
     }
 
     /// A connection that listens to all topics of this node, and the number of topics whose subscribers received a gap.
-    async fn connect(&mut self, node: &Arc<dyn HearsNodes>) -> Result<(Link, usize), Lost> {
+    async fn connect(&mut self, node: &Arc<dyn HearsNodes>) -> Result<(Connection, usize), Lost> {
         let within = self.state.timeout;
-        let ear = Arc::new(Ear::new(Arc::clone(&self.state), Arc::clone(node)));
-        let hears = Arc::clone(&ear);
+        let handler = Arc::new(PushHandler::new(Arc::clone(&self.state), Arc::clone(node)));
+        let handling = Arc::clone(&handler);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(within))
             .set_response_timeout(None)
             .set_push_sender(move |push| {
-                hears.hear(&push);
+                handling.handle(&push);
                 Ok::<(), ::redis::aio::SendError>(())
             });
         let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
         let redis = timeout(within, connecting).await.map_err(|_| no_answer(within))?.map_err(told)?;
-        let mut link = Link { redis, ear, timeout: within };
-        self.recognise(&mut link).await?;
-        link.subscribe(&[self.state.names.nodes()]).await?;
-        link.probe(&self.state).await?;
+        let mut connection = Connection { redis, handler, timeout: within };
+        self.recognise(&mut connection).await?;
+        connection.subscribe(&[self.state.names.nodes()]).await?;
+        connection.probe(&self.state).await?;
         let mut gaps = 0;
         loop {
             let wanted = self.state.interest.take_wanted(TOPICS_PER_ASK);
             if wanted.is_empty() {
                 break;
             }
-            gaps += self.listen(&mut link, wanted).await?;
+            gaps += self.listen(&mut connection, wanted).await?;
         }
         self.state.interest.found();
-        self.read_control(&mut link).await?;
-        Ok((link, gaps))
+        self.read_control(&mut connection).await?;
+        Ok((connection, gaps))
     }
 
     /// Finds out whether this is the same Redis as before, with its data.
-    async fn recognise(&mut self, link: &mut Link) -> Result<(), Lost> {
-        let info: String = link.ask(::redis::cmd("INFO").arg("server")).await?;
+    async fn recognise(&mut self, connection: &mut Connection) -> Result<(), Lost> {
+        let info: String = connection.ask(::redis::cmd("INFO").arg("server")).await?;
         let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().trim().to_owned();
         if self.run.as_ref().is_some_and(|before| *before != run) {
             self.state.interest.forgot();
@@ -142,44 +142,44 @@ impl Inlet {
 
     /// Listens to topics, and sends a gap to the subscribers of those that missed something. Returns how many those
     /// are.
-    async fn listen(&self, link: &mut Link, topics: Vec<Topic>) -> Result<usize, Lost> {
+    async fn listen(&self, connection: &mut Connection, topics: Vec<Topic>) -> Result<usize, Lost> {
         let names = &self.state.names;
         let channels: Vec<String> = topics.iter().map(|topic| names.channel(topic)).collect();
-        link.subscribe(&channels).await?;
+        connection.subscribe(&channels).await?;
         // Read after the subscription: every message after this count is received.
         let mut counts = ::redis::cmd("MGET");
         topics.iter().for_each(|topic| {
             counts.arg(names.count(topic));
         });
-        let counts: Vec<Option<u64>> = link.ask(&counts).await?;
+        let counts: Vec<Option<u64>> = connection.ask(&counts).await?;
         let missed = self.state.interest.heard(topics.into_iter().zip(counts));
-        missed.iter().for_each(|topic| link.ear.tell_gap(topic));
+        missed.iter().for_each(|topic| connection.handler.tell_gap(topic));
         Ok(missed.len())
     }
 
-    async fn serve(&mut self, link: &mut Link) -> Result<std::convert::Infallible, Lost> {
+    async fn serve(&mut self, connection: &mut Connection) -> Result<std::convert::Infallible, Lost> {
         let mut probes = interval(PROBE_INTERVAL);
         probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let state = Arc::clone(&self.state);
-        let ear = Arc::clone(&link.ear);
+        let handler = Arc::clone(&connection.handler);
         loop {
             tokio::select! {
-                () = ear.lost.notified() => return Err("the connection was closed".to_owned()),
-                () = ear.words.notified() => self.read_control(link).await?,
+                () = handler.lost.notified() => return Err("the connection was closed".to_owned()),
+                () = handler.control.notified() => self.read_control(connection).await?,
                 () = state.interest.wanted.notified() => {
                     loop {
                         let wanted = state.interest.take_wanted(TOPICS_PER_ASK);
                         if wanted.is_empty() {
                             break;
                         }
-                        self.listen(link, wanted).await?;
+                        self.listen(connection, wanted).await?;
                     }
                 }
                 _ = probes.tick() => {
-                    link.probe(&state).await?;
+                    connection.probe(&state).await?;
                     for left in state.interest.take_left().chunks(TOPICS_PER_ASK) {
                         let channels: Vec<String> = left.iter().map(|topic| state.names.channel(topic)).collect();
-                        link.unsubscribe(&channels).await?;
+                        connection.unsubscribe(&channels).await?;
                     }
                 }
             }
@@ -187,28 +187,32 @@ impl Inlet {
     }
 
     /// Reads the new messages between nodes.
-    async fn read_control(&mut self, link: &mut Link) -> Result<(), Lost> {
+    async fn read_control(&mut self, connection: &mut Connection) -> Result<(), Lost> {
         loop {
             let mut read = ::redis::cmd("XREAD");
-            read.arg("COUNT").arg(WORDS_PER_READ).arg("STREAMS").arg(self.state.names.control()).arg(&self.read_up_to);
-            let reply: Option<StreamReadReply> = link.ask(&read).await?;
+            read.arg("COUNT")
+                .arg(CONTROL_MESSAGES_PER_READ)
+                .arg("STREAMS")
+                .arg(self.state.names.control())
+                .arg(&self.read_up_to);
+            let reply: Option<StreamReadReply> = connection.ask(&read).await?;
             let Some(stream) = reply.and_then(|mut reply| reply.keys.pop()) else { return Ok(()) };
-            for word in stream.ids {
-                if let Some(Value::BulkString(message)) = word.map.get("m") {
-                    link.ear.node.hear_control(message);
+            for entry in stream.ids {
+                if let Some(Value::BulkString(message)) = entry.map.get("m") {
+                    connection.handler.node.hear_control(message);
                 }
-                self.read_up_to = word.id;
+                self.read_up_to = entry.id;
             }
         }
     }
 }
 
-impl Link {
+impl Connection {
     /// Asks Redis something. A connection that receives messages is alive, however long the answer waits behind them.
     async fn ask<T: FromRedisValue>(&mut self, command: &::redis::Cmd) -> Result<T, Lost> {
-        let (timeout, ear) = (self.timeout, Arc::clone(&self.ear));
+        let (timeout, handler) = (self.timeout, Arc::clone(&self.handler));
         let answer = command.query_async(&mut self.redis);
-        patiently(timeout, &ear, answer).await
+        patiently(timeout, &handler, answer).await
     }
 
     /// Checks that Redis is there and lets this node read the counts of topics.
@@ -218,24 +222,28 @@ impl Link {
     }
 
     async fn subscribe(&mut self, channels: &[String]) -> Result<(), Lost> {
-        let (timeout, ear) = (self.timeout, Arc::clone(&self.ear));
-        patiently(timeout, &ear, self.redis.subscribe(channels)).await
+        let (timeout, handler) = (self.timeout, Arc::clone(&self.handler));
+        patiently(timeout, &handler, self.redis.subscribe(channels)).await
     }
 
     async fn unsubscribe(&mut self, channels: &[String]) -> Result<(), Lost> {
-        let (timeout, ear) = (self.timeout, Arc::clone(&self.ear));
-        patiently(timeout, &ear, self.redis.unsubscribe(channels)).await
+        let (timeout, handler) = (self.timeout, Arc::clone(&self.handler));
+        patiently(timeout, &handler, self.redis.unsubscribe(channels)).await
     }
 }
 
-async fn patiently<T>(within: Duration, ear: &Ear, answer: impl Future<Output = RedisResult<T>>) -> Result<T, Lost> {
+async fn patiently<T>(
+    within: Duration,
+    handler: &PushHandler,
+    answer: impl Future<Output = RedisResult<T>>,
+) -> Result<T, Lost> {
     let mut answer = std::pin::pin!(answer);
     let mut wait = within;
     loop {
         match timeout(wait, &mut answer).await {
             Ok(answer) => return answer.map_err(told),
             Err(_) => {
-                let silent = ear.silent_for();
+                let silent = handler.silent_for();
                 if silent >= within {
                     return Err(no_answer(within));
                 }
@@ -245,7 +253,7 @@ async fn patiently<T>(within: Duration, ear: &Ear, answer: impl Future<Output = 
     }
 }
 
-impl Ear {
+impl PushHandler {
     fn new(state: Arc<State>, node: Arc<dyn HearsNodes>) -> Self {
         Self {
             state,
@@ -254,7 +262,7 @@ impl Ear {
             began: Instant::now(),
             heard_ms: AtomicU64::new(0),
             lost: Notify::new(),
-            words: Notify::new(),
+            control: Notify::new(),
         }
     }
 
@@ -264,7 +272,7 @@ impl Ear {
 
     /// Called in order by the task that reads the connection. A panic is a bug of the server; it costs only this
     /// message.
-    fn hear(&self, push: &PushInfo) {
+    fn handle(&self, push: &PushInfo) {
         if !self.is_live.load(Ordering::Acquire) {
             return;
         }
@@ -285,7 +293,7 @@ impl Ear {
     }
 
     fn take(&self, channel: &str, text: &str) {
-        let Some(topic) = self.state.names.topic(channel) else { return self.take_word(text) };
+        let Some(topic) = self.state.names.topic(channel) else { return self.control_message(text) };
         let Some(message) = Message::read(text) else {
             return tracing::warn!(topic, "received a message that this version does not understand");
         };
@@ -310,9 +318,9 @@ impl Ear {
     }
 
     /// Handles a message for every node.
-    fn take_word(&self, text: &str) {
+    fn control_message(&self, text: &str) {
         match text {
-            scripts::READ => self.words.notify_one(),
+            scripts::READ => self.control.notify_one(),
             scripts::GAP_EVERYWHERE => self.state.interest.all().iter().for_each(|topic| self.tell_gap(topic)),
             _ => {}
         }

@@ -23,7 +23,7 @@ const NO_TABLES: NoDatabase = NoDatabase::Refused("`store: sqlite::memory:` has 
 
 /// The store of a server.
 #[derive(Clone)]
-pub(super) struct Kept {
+pub(super) struct Stores {
     pub(super) kv: Arc<dyn KeyValue>,
     pub(super) queries: Arc<dyn Queries>,
     pub(super) health: Arc<dyn StoreHealth>,
@@ -40,7 +40,7 @@ enum Database {
     Memory,
 }
 
-impl Kept {
+impl Stores {
     /// Opens only what exists already.
     pub(super) fn at(config: &Config) -> Self {
         let clock = Arc::new(SystemClock);
@@ -94,13 +94,13 @@ impl Kept {
 }
 
 /// The store of a server that need not run, for a look from outside.
-pub(super) enum KeptLook {
+pub(super) enum StoresLook {
     Sqlite(PathBuf, Arc<SqliteLook>),
     Postgres(Arc<PostgresLook>),
     Memory,
 }
 
-impl KeptLook {
+impl StoresLook {
     /// Opens nothing yet.
     pub(super) fn at(config: &Config) -> Self {
         match &config.store {

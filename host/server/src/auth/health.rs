@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tidegate_core::telemetry;
 
 /// A source that a provider asks.
-pub(super) struct Reach {
+pub(super) struct Health {
     provider: &'static str,
     source: String,
     is_away: AtomicBool,
 }
 
-impl Reach {
+impl Health {
     /// `source` is the configured name, for logs and metrics.
     pub(super) fn new(provider: &'static str, source: String) -> Self {
         Self { provider, source, is_away: AtomicBool::new(false) }

@@ -33,7 +33,7 @@ const IDLE_PER_ORIGIN_MAX: usize = 8;
 
 /// The limits of requests.
 #[derive(Debug, Clone, Default)]
-pub struct OutboundSettings {
+pub struct EgressSettings {
     /// Origins that may be reached although their addresses are private.
     pub private_origins: BTreeSet<Origin>,
     /// Most concurrent requests; more of them wait.
@@ -62,7 +62,7 @@ impl Asker {
 }
 
 /// Sends requests over HTTP/1.1, with TLS if the URL says so.
-pub struct Outbound {
+pub struct Egress {
     client: Client<HttpsConnector<Guarded>, Full<Bytes>>,
     places: Semaphore,
     asker: Asker,
@@ -71,14 +71,14 @@ pub struct Outbound {
 /// The client cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[error("TLS cannot be set up: {0}")]
-pub struct OutboundError(#[from] rustls::Error);
+pub struct EgressError(#[from] rustls::Error);
 
-impl Outbound {
+impl Egress {
     /// Creates a client. The first one of the process reads the certificate authorities of the system.
     ///
     /// # Errors
-    /// [`OutboundError`].
-    pub fn new(settings: OutboundSettings, resolver: Arc<dyn Resolve>) -> Result<Self, OutboundError> {
+    /// [`EgressError`].
+    pub fn new(settings: EgressSettings, resolver: Arc<dyn Resolve>) -> Result<Self, EgressError> {
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls::config()?)
             .https_or_http()
@@ -96,7 +96,7 @@ impl Outbound {
 }
 
 #[async_trait]
-impl HttpClient for Outbound {
+impl HttpClient for Egress {
     async fn exchange(&self, request: &HttpRequest, body_bytes_max: usize) -> Result<HttpResponse, HttpError> {
         let request = prepared(request)?;
         let away = |_| HttpError::Unreachable("the client is closed".to_owned());

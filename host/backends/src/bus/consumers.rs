@@ -1,4 +1,4 @@
-//! The sources that the configuration names. Each runs on its own.
+//! The consumers of the sources that the configuration names. Each runs on its own.
 
 use std::sync::Arc;
 
@@ -6,28 +6,39 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Unread;
-use super::outbox;
-use super::streams::Streams;
+use super::{outbox, streams};
 use tidegate_core::config::{BusSource, Config, Name};
 use tidegate_core::flow::Gates;
 
-/// All running sources.
-#[derive(Default)]
-pub struct Sources(JoinSet<()>);
+/// Where a consumer runs.
+#[derive(Clone, Copy)]
+pub(super) struct Site<'a> {
+    /// The name of this node.
+    pub(super) node: &'a Name,
+    /// The bridge.
+    pub(super) gates: &'a Arc<Gates>,
+    /// The sources that no consumer has read yet.
+    pub(super) unread: &'a Unread,
+    /// A consumer reads until this is cancelled.
+    pub(super) draining: &'a CancellationToken,
+}
 
-impl Sources {
+/// All running consumers.
+#[derive(Default)]
+pub struct Consumers(JoinSet<()>);
+
+impl Consumers {
     /// Starts them. Each reads until `draining`, finishes what it has read, and acknowledges it. It is in `unread`
     /// until it was read for the first time.
     #[must_use]
     pub fn start(config: &Config, gates: &Arc<Gates>, unread: &Unread, draining: &CancellationToken) -> Self {
         let node = config.node.clone().unwrap_or_else(machine);
+        let site = Site { node: &node, gates, unread, draining };
         let mut running = JoinSet::new();
         for source in &config.bus {
             match source {
-                BusSource::Redis(redis) => Streams::new(redis, &node).start(gates, unread, draining, &mut running),
-                BusSource::Postgres(postgres) => {
-                    outbox::start(postgres, &node, (gates, unread), draining, &mut running);
-                }
+                BusSource::Redis(redis) => streams::start(redis, &site, &mut running),
+                BusSource::Postgres(postgres) => outbox::start(postgres, &site, &mut running),
             }
         }
         Self(running)

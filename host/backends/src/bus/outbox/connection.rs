@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 use tokio::time::timeout;
 
 use super::definition::{FUNCTIONS_VERSION, functions, parts, publish_signature, server_rights, tables};
+use crate::bus::health::SessionError;
 use tidegate_core::config::{PostgresSource, PostgresUrl, TableName};
 
 /// Why the outbox cannot be read now.
@@ -89,12 +90,18 @@ pub(super) enum ReadError {
     },
 }
 
+impl SessionError for ReadError {
+    fn is_contested(&self) -> bool {
+        matches!(self, Self::Contested { .. })
+    }
+}
+
 /// PostgreSQL's code for a missing right: `insufficient_privilege`.
 const NO_RIGHT: &str = "42501";
 
-/// The connection.
-pub(super) struct Link {
-    connection: PgConnection,
+/// A connection to the database.
+pub(super) struct Connection {
+    postgres: PgConnection,
     place: String,
     role: String,
     table: TableName,
@@ -104,7 +111,7 @@ pub(super) struct Link {
 /// The result of a step.
 pub(super) type Step<T> = Result<T, sqlx::Error>;
 
-impl Link {
+impl Connection {
     /// Connects, and creates the tables if they do not exist.
     pub(super) async fn open(source: &PostgresSource) -> Result<Self, ReadError> {
         let (place, limit) = (source.url.to_string(), source.timeout.get());
@@ -114,17 +121,22 @@ impl Link {
         };
         let options = options(&source.url).map_err(unreached)?;
         let role = options.get_username().to_owned();
-        let connection = match timeout(limit, PgConnection::connect_with(&options)).await {
+        let postgres = match timeout(limit, PgConnection::connect_with(&options)).await {
             Ok(connected) => connected.map_err(unreached)?,
             Err(_) => return Err(ReadError::Silent { place, timeout: limit }),
         };
-        let mut link = Self { connection, place, role, table: source.outbox.clone(), timeout: limit };
-        match link.run(async |transaction| ensure_tables(transaction, &source.outbox).await).await {
+        let mut connection = Self { postgres, place, role, table: source.outbox.clone(), timeout: limit };
+        match connection.run(async |transaction| ensure_tables(transaction, &source.outbox).await).await {
             Err(
                 ReadError::Database { place, cause: cause @ sqlx::Error::Database(_) }
                 | ReadError::NoRight { place, cause, .. },
-            ) => Err(ReadError::NoTable { place, table: source.outbox.as_str().to_owned(), role: link.role, cause }),
-            made => made.map(|()| link),
+            ) => Err(ReadError::NoTable {
+                place,
+                table: source.outbox.as_str().to_owned(),
+                role: connection.role,
+                cause,
+            }),
+            made => made.map(|()| connection),
         }
     }
 
@@ -146,7 +158,7 @@ impl Link {
         work: impl AsyncFnOnce(&mut Transaction<'_, Postgres>) -> Step<T>,
     ) -> Result<T, ReadError> {
         let worked = async {
-            let mut transaction = self.connection.begin().await?;
+            let mut transaction = self.postgres.begin().await?;
             let looks = sqlx::query(PostgresUrl::PASSES_OWN_SCHEMA).bind(true).persistent(false);
             looks.execute(&mut *transaction).await?;
             let done = work(&mut transaction).await?;

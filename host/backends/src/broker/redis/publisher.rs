@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::room::Room;
+use super::byte_budget::BytePermit;
 use super::{PROBE_INTERVAL, State, message, pause, scripts};
 use tidegate_core::channels::Rate;
 use tidegate_core::protocol::{ConnectionId, Payload, Topic};
@@ -21,35 +21,35 @@ use tidegate_core::telemetry;
 const BATCH_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Most topics whose gaps are sent one by one; with more, every topic gets a gap.
-const OWED_MAX: usize = 10_000;
+const PENDING_GAPS_MAX: usize = 10_000;
 
 /// A command for Redis, and the receiver of its answer: whether it was a 1. Dropped if there is no answer.
-pub(super) struct Order {
-    pub(super) word: Word,
+pub(super) struct QueuedCommand {
+    pub(super) command: Command,
     pub(super) answer: oneshot::Sender<bool>,
     /// When nobody waits for the answer any more.
     pub(super) until: Instant,
     /// Its part of the bytes that may wait.
-    pub(super) _room: Room,
+    pub(super) _permit: BytePermit,
 }
 
 /// The command.
-pub(super) enum Word {
+pub(super) enum Command {
     /// A publication for the other nodes.
     Publish { topic: Topic, except: Option<ConnectionId>, payload: Payload },
     /// Take one message from a rate window.
     Take { window: String, rate: Rate },
     /// A message for every node.
-    Tell { message: Vec<u8> },
+    Control { message: Vec<u8> },
 }
 
-impl Word {
+impl Command {
     /// Its approximate size.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Publish { payload, .. } => payload.as_str().len(),
             Self::Take { window, .. } => window.len(),
-            Self::Tell { message } => message.len(),
+            Self::Control { message } => message.len(),
         }
     }
 }
@@ -57,16 +57,16 @@ impl Word {
 /// The topics with publications that Redis may not have accepted: their subscribers on other nodes receive a gap as
 /// soon as Redis accepts messages again.
 #[derive(Default)]
-pub(super) struct Owed {
+pub(super) struct PendingGaps {
     topics: Mutex<HashSet<Topic>>,
     every_topic: AtomicBool,
 }
 
-impl Owed {
+impl PendingGaps {
     /// A publication of this topic was not sent.
-    pub(super) fn owe(&self, topic: Topic) {
+    pub(super) fn add(&self, topic: Topic) {
         let mut topics = self.topics.lock();
-        if topics.len() < OWED_MAX {
+        if topics.len() < PENDING_GAPS_MAX {
             topics.insert(topic);
         } else if !topics.contains(&topic) {
             self.every_topic.store(true, Ordering::Release);
@@ -84,24 +84,24 @@ impl Owed {
     }
 
     fn put_back(&self, (topics, every_topic): (Vec<Topic>, bool)) {
-        topics.into_iter().for_each(|topic| self.owe(topic));
+        topics.into_iter().for_each(|topic| self.add(topic));
         self.every_topic.fetch_or(every_topic, Ordering::AcqRel);
     }
 }
 
 /// The outgoing connection.
-pub(super) struct Outlet {
+pub(super) struct Publisher {
     client: Client,
     state: Arc<State>,
-    orders: mpsc::Receiver<Order>,
+    commands: mpsc::Receiver<QueuedCommand>,
 }
 
 /// Why a connection is abandoned.
 pub(super) type Lost = String;
 
-impl Outlet {
-    pub(super) const fn new(client: Client, state: Arc<State>, orders: mpsc::Receiver<Order>) -> Self {
-        Self { client, state, orders }
+impl Publisher {
+    pub(super) const fn new(client: Client, state: Arc<State>, commands: mpsc::Receiver<QueuedCommand>) -> Self {
+        Self { client, state, commands }
     }
 
     /// Connects and stays connected, for ever.
@@ -109,14 +109,14 @@ impl Outlet {
         let mut failures = 0;
         loop {
             let (lost, was_up) = match self.connect().await {
-                Ok(link) => {
-                    self.state.note("out", &self.state.outlet_up, Ok(0));
-                    (self.serve(link).await, true)
+                Ok(connection) => {
+                    self.state.note("out", &self.state.publisher_up, Ok(0));
+                    (self.serve(connection).await, true)
                 }
                 Err(lost) => (lost, false),
             };
-            self.state.note("out", &self.state.outlet_up, Err(&lost));
-            self.refuse_waiting();
+            self.state.note("out", &self.state.publisher_up, Err(&lost));
+            self.drop_waiting();
             failures = if was_up { 0 } else { failures + 1 };
             sleep(pause(failures)).await;
         }
@@ -129,17 +129,17 @@ impl Outlet {
         let config =
             AsyncConnectionConfig::new().set_connection_timeout(Some(within)).set_response_timeout(Some(within));
         let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
-        let mut link = timeout(within, connecting).await.map_err(|_| no_answer(within))?.map_err(told)?;
-        scripts::load(&mut link).await.map_err(told)?;
-        self.probe(&mut link).await?;
-        self.make_up(&mut link).await.map_err(told)?;
-        Ok(link)
+        let mut connection = timeout(within, connecting).await.map_err(|_| no_answer(within))?.map_err(told)?;
+        scripts::load(&mut connection).await.map_err(told)?;
+        self.probe(&mut connection).await?;
+        self.send_gaps(&mut connection).await.map_err(told)?;
+        Ok(connection)
     }
 
     /// Checks that Redis accepts publications. A Redis that answers may still refuse them: a replica after a failover,
     /// one without memory, or one without permission for this user.
-    async fn probe(&self, link: &mut MultiplexedConnection) -> Result<(), Lost> {
-        let answers = batch(link, [scripts::probe(&self.state.names)].into_iter()).await.map_err(told)?;
+    async fn probe(&self, connection: &mut MultiplexedConnection) -> Result<(), Lost> {
+        let answers = batch(connection, [scripts::probe(&self.state.names)].into_iter()).await.map_err(told)?;
         match answers.into_iter().next() {
             Some(Value::ServerError(error)) => {
                 let details = error.details().unwrap_or_default();
@@ -152,108 +152,116 @@ impl Outlet {
     }
 
     /// Sends the pending gaps to the other nodes. Gaps that Redis refuses stay pending.
-    async fn make_up(&self, link: &mut MultiplexedConnection) -> RedisResult<()> {
-        let owed = self.state.owed.take();
-        match self.tell_of(link, &owed).await {
+    async fn send_gaps(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        let gaps = self.state.pending_gaps.take();
+        match self.send_gap_messages(connection, &gaps).await {
             Ok(true) => Ok(()),
             refused => {
-                self.state.owed.put_back(owed);
+                self.state.pending_gaps.put_back(gaps);
                 refused.map(drop)
             }
         }
     }
 
-    async fn tell_of(&self, link: &mut MultiplexedConnection, owed: &(Vec<Topic>, bool)) -> RedisResult<bool> {
-        let (topics, every_topic) = owed;
+    async fn send_gap_messages(
+        &self,
+        connection: &mut MultiplexedConnection,
+        gaps: &(Vec<Topic>, bool),
+    ) -> RedisResult<bool> {
+        let (topics, every_topic) = gaps;
         let mut answers = Vec::new();
         let names = &self.state.names;
         let gap = message::gap(&self.state.node);
         for topics in topics.chunks(BATCH_MAX) {
             let commands =
                 topics.iter().map(|topic| scripts::publish(&names.count(topic), &names.channel(topic), &gap, now_us()));
-            answers.extend(batch(link, commands).await?);
+            answers.extend(batch(connection, commands).await?);
         }
         if *every_topic {
             let mut everywhere = ::redis::cmd("PUBLISH");
             everywhere.arg(names.nodes()).arg(scripts::GAP_EVERYWHERE);
-            answers.extend(batch(link, [everywhere].into_iter()).await?);
+            answers.extend(batch(connection, [everywhere].into_iter()).await?);
         }
         Ok(answers.iter().all(|answer| matches!(answer, Value::Int(_))))
     }
 
     /// Sends the waiting commands to Redis until the connection is lost.
-    async fn serve(&mut self, mut link: MultiplexedConnection) -> Lost {
-        let mut orders = Vec::with_capacity(BATCH_MAX);
+    async fn serve(&mut self, mut connection: MultiplexedConnection) -> Lost {
+        let mut commands = Vec::with_capacity(BATCH_MAX);
         loop {
-            let said = match timeout(PROBE_INTERVAL, self.orders.recv_many(&mut orders, BATCH_MAX)).await {
+            let sent = match timeout(PROBE_INTERVAL, self.commands.recv_many(&mut commands, BATCH_MAX)).await {
                 // Nothing to send: check whether Redis would accept it.
-                Err(_) => self.probe(&mut link).await,
+                Err(_) => self.probe(&mut connection).await,
                 // Nobody is left who could send anything.
                 Ok(0) => std::future::pending().await,
                 Ok(_) => {
-                    let said = self.say_all(&mut link, &mut orders).await;
-                    telemetry::broker_queue(self.orders.len(), self.state.waiting.bytes());
-                    said
+                    let sent = self.send_all(&mut connection, &mut commands).await;
+                    telemetry::broker_queue(self.commands.len(), self.state.bytes.taken());
+                    sent
                 }
             };
-            let said = match said {
-                Ok(()) if !self.state.owed.is_empty() => self.make_up(&mut link).await.map_err(told),
-                said => said,
+            let sent = match sent {
+                Ok(()) if !self.state.pending_gaps.is_empty() => self.send_gaps(&mut connection).await.map_err(told),
+                sent => sent,
             };
-            if let Err(lost) = said {
+            if let Err(lost) = sent {
                 return lost;
             }
         }
     }
 
     /// Sends the gathered commands, a limited number of bytes at a time.
-    async fn say_all(&self, link: &mut MultiplexedConnection, orders: &mut Vec<Order>) -> Result<(), Lost> {
+    async fn send_all(
+        &self,
+        connection: &mut MultiplexedConnection,
+        commands: &mut Vec<QueuedCommand>,
+    ) -> Result<(), Lost> {
         let now = Instant::now();
         // Callers that waited too long know already that it was not sent.
-        let (orders, late): (Vec<_>, Vec<_>) = orders.drain(..).partition(|order| order.until > now);
-        self.owe(late);
-        let mut orders = VecDeque::from(orders);
-        while !orders.is_empty() {
+        let (commands, late): (Vec<_>, Vec<_>) = commands.drain(..).partition(|queued| queued.until > now);
+        self.remember_gaps(late);
+        let mut commands = VecDeque::from(commands);
+        while !commands.is_empty() {
             let (mut part, mut bytes) = (Vec::new(), 0);
             while bytes < BATCH_BYTES_MAX
-                && let Some(order) = orders.pop_front()
+                && let Some(queued) = commands.pop_front()
             {
-                bytes += order.word.bytes();
-                part.push(order);
+                bytes += queued.command.bytes();
+                part.push(queued);
             }
-            if let Err(lost) = self.say(link, part).await {
-                self.owe(orders);
+            if let Err(lost) = self.send(connection, part).await {
+                self.remember_gaps(commands);
                 return Err(lost);
             }
         }
         Ok(())
     }
 
-    async fn say(&self, link: &mut MultiplexedConnection, orders: Vec<Order>) -> Result<(), Lost> {
-        let answers = match batch(link, orders.iter().map(|order| self.command(&order.word))).await {
+    async fn send(&self, connection: &mut MultiplexedConnection, commands: Vec<QueuedCommand>) -> Result<(), Lost> {
+        let answers = match batch(connection, commands.iter().map(|queued| self.encode(&queued.command))).await {
             Ok(answers) => answers,
             Err(error) => {
-                self.owe(orders);
+                self.remember_gaps(commands);
                 return Err(told(error));
             }
         };
         let (mut unknown, mut refused) = (Vec::new(), None);
-        for (order, answer) in orders.into_iter().zip(answers) {
+        for (queued, answer) in commands.into_iter().zip(answers) {
             match answer {
-                Value::Int(answer) => drop(order.answer.send(answer == 1)),
+                Value::Int(answer) => drop(queued.answer.send(answer == 1)),
                 // Nothing was done, because the scripts were removed. Send once more, in the same order.
-                Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript) => unknown.push(order),
+                Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript) => unknown.push(queued),
                 other => {
                     refused.get_or_insert_with(|| format!("{other:?}"));
-                    self.owe([order]);
+                    self.remember_gaps([queued]);
                 }
             }
         }
         if let Some(why) = refused {
             // An error of one command, for example because its key holds something else, or of all: another Redis may
             // have taken its place, and a new connection leads there.
-            if let Err(lost) = self.probe(link).await {
-                self.owe(unknown);
+            if let Err(lost) = self.probe(connection).await {
+                self.remember_gaps(unknown);
                 return Err(lost);
             }
             telemetry::broker_refused(&why);
@@ -261,53 +269,53 @@ impl Outlet {
         if unknown.is_empty() {
             return Ok(());
         }
-        if let Err(error) = scripts::load(link).await {
-            self.owe(unknown);
+        if let Err(error) = scripts::load(connection).await {
+            self.remember_gaps(unknown);
             return Err(told(error));
         }
-        Box::pin(self.say(link, unknown)).await
+        Box::pin(self.send(connection, unknown)).await
     }
 
-    fn command(&self, word: &Word) -> Cmd {
+    fn encode(&self, command: &Command) -> Cmd {
         let State { names, node, .. } = &*self.state;
-        match word {
-            Word::Publish { topic, except, payload } => {
+        match command {
+            Command::Publish { topic, except, payload } => {
                 let message = message::publication(node, except.as_ref(), payload);
                 scripts::publish(&names.count(topic), &names.channel(topic), &message, now_us())
             }
-            Word::Take { window, rate } => scripts::take(window, *rate),
-            Word::Tell { message } => scripts::tell(names, message),
+            Command::Take { window, rate } => scripts::take(window, *rate),
+            Command::Control { message } => scripts::tell(names, message),
         }
     }
 
     /// The waiting callers learn at once that there is no connection.
-    fn refuse_waiting(&mut self) {
+    fn drop_waiting(&mut self) {
         let mut waiting = Vec::new();
-        while let Ok(order) = self.orders.try_recv() {
-            waiting.push(order);
+        while let Ok(queued) = self.commands.try_recv() {
+            waiting.push(queued);
         }
-        self.owe(waiting);
-        telemetry::broker_queue(self.orders.len(), self.state.waiting.bytes());
+        self.remember_gaps(waiting);
+        telemetry::broker_queue(self.commands.len(), self.state.bytes.taken());
     }
 
     /// Remembers the topics with publications that were not sent, or may not have been.
-    fn owe(&self, orders: impl IntoIterator<Item = Order>) {
-        for order in orders {
-            if let Word::Publish { topic, .. } = order.word {
-                self.state.owed.owe(topic);
+    fn remember_gaps(&self, commands: impl IntoIterator<Item = QueuedCommand>) {
+        for queued in commands {
+            if let Command::Publish { topic, .. } = queued.command {
+                self.state.pending_gaps.add(topic);
             }
         }
     }
 }
 
 /// Sends all commands at once; an error of one command is its answer.
-async fn batch(link: &mut MultiplexedConnection, commands: impl Iterator<Item = Cmd>) -> RedisResult<Vec<Value>> {
+async fn batch(connection: &mut MultiplexedConnection, commands: impl Iterator<Item = Cmd>) -> RedisResult<Vec<Value>> {
     let mut pipeline = Pipeline::new();
     pipeline.ignore_errors();
     for command in commands {
         pipeline.add_command(command);
     }
-    if pipeline.is_empty() { Ok(Vec::new()) } else { pipeline.query_async(link).await }
+    if pipeline.is_empty() { Ok(Vec::new()) } else { pipeline.query_async(connection).await }
 }
 
 /// The error as text, without the driver's own remarks.
@@ -335,16 +343,16 @@ mod tests {
 
     #[test]
     fn a_topic_is_owed_once_and_too_many_are_owed_as_all() {
-        let owed = Owed::default();
-        owed.owe(topic(1));
-        owed.owe(topic(1));
-        assert_eq!(owed.take(), (vec![topic(1)], false));
-        assert_eq!(owed.take(), (Vec::new(), false));
-        (0..=OWED_MAX).for_each(|number| owed.owe(topic(number)));
-        let all = owed.take();
-        assert_eq!((all.0.len(), all.1), (OWED_MAX, true));
-        owed.put_back(all);
-        let again = owed.take();
-        assert_eq!((again.0.len(), again.1), (OWED_MAX, true));
+        let gaps = PendingGaps::default();
+        gaps.add(topic(1));
+        gaps.add(topic(1));
+        assert_eq!(gaps.take(), (vec![topic(1)], false));
+        assert_eq!(gaps.take(), (Vec::new(), false));
+        (0..=PENDING_GAPS_MAX).for_each(|number| gaps.add(topic(number)));
+        let all = gaps.take();
+        assert_eq!((all.0.len(), all.1), (PENDING_GAPS_MAX, true));
+        gaps.put_back(all);
+        let again = gaps.take();
+        assert_eq!((again.0.len(), again.1), (PENDING_GAPS_MAX, true));
     }
 }

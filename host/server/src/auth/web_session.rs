@@ -11,8 +11,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::activity_log::ActivityLog;
-use super::reach::Reach;
-use super::session_row::{USER_ID, Unfit, judge_columns, moment, user};
+use super::health::Health;
+use super::web_session_row::{USER_ID, Unfit, judge_columns, moment, user};
 use tidegate_core::config::{HumanDuration, SessionProvider};
 use tidegate_core::flow::Shown;
 use tidegate_core::flow::ports::{Clock, Identity, Provider};
@@ -56,7 +56,7 @@ impl Sessions for NoSessions {
 }
 
 /// Finds sessions in the store.
-pub(super) struct StoredSessions {
+pub(super) struct WebSessions {
     provider: SessionProvider,
     cookies: [String; 1],
     queries: Arc<dyn Queries>,
@@ -65,7 +65,7 @@ pub(super) struct StoredSessions {
     sessions: Arc<dyn Sessions>,
     log: ActivityLog,
     clock: Arc<dyn Clock>,
-    reach: Reach,
+    health: Health,
 }
 
 /// Why the query cannot be used.
@@ -87,7 +87,7 @@ enum Found {
     Odd(String),
 }
 
-impl StoredSessions {
+impl WebSessions {
     pub(super) fn new(
         provider: SessionProvider,
         queries: Arc<dyn Queries>,
@@ -98,8 +98,8 @@ impl StoredSessions {
         let longest = provider.idle.get().max(provider.absolute.get());
         let log = ActivityLog::new(sessions.clone(), clock.clone(), interval, patience, longest);
         let cookies = [provider.cookie.clone()];
-        let reach = Reach::new("session", provider.cookie.clone());
-        Self { provider, cookies, queries, query: OnceCell::new(), sessions, log, clock, reach }
+        let health = Health::new("session", provider.cookie.clone());
+        Self { provider, cookies, queries, query: OnceCell::new(), sessions, log, clock, health }
     }
 
     /// Lets the database check the query. If the store is away, the query is checked later.
@@ -109,15 +109,15 @@ impl StoredSessions {
     pub(super) async fn check(&self) -> Result<(), Unfit> {
         match timeout(self.provider.timeout.get(), self.query()).await {
             Ok(Err(Unprepared::Unfit(unfit))) => {
-                self.reach.failed(&unfit.why);
+                self.health.failed(&unfit.why);
                 Err(unfit)
             }
             Ok(Err(Unprepared::Away(why))) => {
-                self.reach.failed(&why);
+                self.health.failed(&why);
                 Ok(())
             }
             Err(_) => {
-                self.reach.failed(&format!("no answer within {}", self.provider.timeout));
+                self.health.failed(&format!("no answer within {}", self.provider.timeout));
                 Ok(())
             }
             Ok(Ok(_)) => Ok(()),
@@ -132,7 +132,7 @@ impl StoredSessions {
                 // The reason for a failure was reported.
                 let _ = self.check().await;
             }
-            self.reach.answered();
+            self.health.answered();
         };
         tokio::join!(shutdown.run_until_cancelled(prepared), self.log.run(shutdown.clone()));
     }
@@ -241,7 +241,7 @@ impl StoredSessions {
 }
 
 #[async_trait]
-impl Provider for StoredSessions {
+impl Provider for WebSessions {
     /// The age of a session without a beginning is its first use. Other nodes must know it before the user comes to
     /// them: otherwise it would be a new session there.
     fn forget(&self, _user_id: &str) {
@@ -281,7 +281,7 @@ impl Provider for StoredSessions {
     }
 }
 
-impl StoredSessions {
+impl WebSessions {
     /// The session's id in a credential.
     fn id<'a>(&self, shown: &Shown<'a>) -> Option<&'a str> {
         let by_cookie = shown.cookies.first().map(|(_, id)| *id);
@@ -300,18 +300,18 @@ impl StoredSessions {
             Ok(Found::Nobody) => ("refused", Identity::Refused(Code::Unauthenticated)),
             Ok(Found::Over) => ("over", Identity::Refused(Code::TokenExpired)),
             Ok(Found::Odd(why)) => {
-                telemetry::auth_odd("session", self.reach.source(), &why);
+                telemetry::auth_odd("session", self.health.source(), &why);
                 // A connection that was accepted by a readable row stays until the end that was known then.
                 let code = if known.is_some() { Code::Unavailable } else { Code::Unauthenticated };
                 ("odd", Identity::Refused(code))
             }
             Err(why) => {
-                self.reach.failed(&why);
+                self.health.failed(&why);
                 telemetry::auth_lookup("session", "unavailable");
                 return Identity::Refused(Code::Unavailable);
             }
         };
-        self.reach.answered();
+        self.health.answered();
         telemetry::auth_lookup("session", outcome);
         identity
     }

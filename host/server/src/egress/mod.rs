@@ -11,5 +11,5 @@ mod resolve;
 mod tls;
 mod words;
 
-pub use client::{Asker, Outbound, OutboundError, OutboundSettings};
+pub use client::{Asker, Egress, EgressError, EgressSettings};
 pub use resolve::{Resolve, SystemResolver};

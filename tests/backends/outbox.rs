@@ -2,6 +2,7 @@
 //!
 //! `psql` blocks the thread that waits for it; the node goes on in others.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Stdio};
 
@@ -270,6 +271,54 @@ async fn the_function_of_an_outbox_that_an_earlier_version_made_is_renewed_and_n
     postgres.sql("set role shop; select tidegate_publish('told', '{\"n\": 2}')");
     assert_eq!(node.numbers(2).await, [1, 2]);
     node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn functions_that_could_not_be_renewed_in_time_are_renewed_as_soon_as_they_can() {
+    let postgres = PostgresServer::start();
+    let node = Node::start("a", &bus(&postgres, ""));
+    cursor(&postgres, "a").await;
+    node.end().await;
+    let version = postgres.sql(VERSION);
+    postgres.sql(EARLIER);
+    // Another node renews them, and takes longer than this one waits.
+    let mut other = Session::open(&postgres);
+    other.run("begin; select pg_advisory_xact_lock(hashtext('tidegate outbox'), hashtext('tidegate_outbox'))");
+    let node = Node::start("a", &bus(&postgres, ", timeout: 500ms"));
+    // The second connection that waits is of the second session: the first one did not give the functions up.
+    let waiting = "select coalesce(string_agg(pid::text, ','), '') from pg_stat_activity where wait_event = 'advisory'";
+    let mut seen = BTreeSet::new();
+    until("a second try", async || {
+        seen.extend(postgres.sql(waiting).trim().split(',').filter(|pid| !pid.is_empty()).map(str::to_owned));
+        seen.len() >= 2
+    })
+    .await;
+    other.run("commit");
+    until("the version", async || postgres.sql(VERSION) == version).await;
+    publish(&postgres, [1]);
+    assert_eq!(node.numbers(1).await, [1]);
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn functions_that_the_role_may_not_renew_hold_up_no_row() {
+    let postgres = PostgresServer::start();
+    let node = Node::start("a", &bus(&postgres, ""));
+    cursor(&postgres, "a").await;
+    node.end().await;
+    postgres.sql(EARLIER);
+    let earlier = postgres.sql(VERSION);
+    postgres.sql(
+        "create role guest login password 'guest'; grant select, update, delete on tidegate_outbox to guest;
+        grant select, insert, update, delete on tidegate_outbox_cursors to guest",
+    );
+    let url = postgres.url();
+    let (_, at) = url.split_once('@').unwrap();
+    let node = Node::start("a", &format!("[postgres: {{ url: 'postgres://guest:guest@{at}', poll: 100ms }}]"));
+    publish(&postgres, [1]);
+    assert_eq!(node.numbers(1).await, [1]);
+    node.end().await;
+    assert_eq!(postgres.sql(VERSION), earlier);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

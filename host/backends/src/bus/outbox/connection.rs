@@ -99,6 +99,10 @@ impl SessionError for ReadError {
 /// PostgreSQL's code for a missing right: `insufficient_privilege`.
 const NO_RIGHT: &str = "42501";
 
+/// The classes of error codes that pass: lost connection, transaction rolled back, no resources, object in use, operator
+/// intervention, system error.
+const PASSING: [&str; 6] = ["08", "40", "53", "55", "57", "58"];
+
 /// A connection to the database.
 pub(super) struct Connection {
     postgres: PgConnection,
@@ -141,14 +145,20 @@ impl Connection {
     }
 
     /// Creates or updates the functions. After an error do not use the connection any more.
+    ///
+    /// # Errors
+    /// [`ReadError::Outdated`] if the database refuses: another attempt would end the same way.
     pub(super) async fn renew_functions(&mut self) -> Result<(), ReadError> {
         let table = self.table.clone();
         self.run(async |transaction| renew_functions(transaction, &table).await).await.map_err(|error| match error {
-            ReadError::Database { place, cause } | ReadError::NoRight { place, cause, .. } => {
-                ReadError::Outdated { place, table: table.as_str().to_owned(), role: self.role.clone(), cause }
-            }
+            ReadError::Database { place, cause } if is_lasting(&cause) => self.outdated(place, cause),
+            ReadError::NoRight { place, cause, .. } => self.outdated(place, cause),
             other => other,
         })
+    }
+
+    fn outdated(&self, place: String, cause: sqlx::Error) -> ReadError {
+        ReadError::Outdated { place, table: self.table.as_str().to_owned(), role: self.role.clone(), cause }
     }
 
     /// Runs something in its own transaction: a pooler lends a connection for that long. After an error do not use the
@@ -181,6 +191,12 @@ impl Connection {
             _ => ReadError::Database { place, cause },
         }
     }
+}
+
+/// Whether an error is the database's answer to the statement, and not a lost connection or a passing state of the server.
+fn is_lasting(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| !PASSING.iter().any(|class| code.starts_with(class)))
 }
 
 /// The options of a connection to this database.

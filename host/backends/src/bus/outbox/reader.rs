@@ -26,7 +26,7 @@ pub(super) struct Reader {
     crossing: Crossing,
     health: Health,
     woken: Arc<Notify>,
-    /// Whether this process has checked the version of the functions.
+    /// Whether this process has updated the functions, or knows that it may not.
     has_renewed: bool,
 }
 
@@ -85,19 +85,24 @@ impl Reader {
         self.cursor.give_up(&mut connection).await
     }
 
-    /// Connects. Functions of an earlier version are updated, once in each process. If the role may not do that, it is
-    /// reported and rows are read nevertheless.
+    /// Connects. Functions of an earlier version are updated, once in each process. If the database refuses that to the
+    /// role, it is reported and rows are read nevertheless. Any other failure ends the session; the next one tries again.
     async fn open(&mut self) -> Result<Connection, ReadError> {
         let mut connection = Connection::open(&self.source).await?;
-        if std::mem::replace(&mut self.has_renewed, true) {
+        if self.has_renewed {
             return Ok(connection);
         }
         match connection.renew_functions().await {
-            Ok(()) => Ok(connection),
-            Err(error) => {
+            Ok(()) => {
+                self.has_renewed = true;
+                Ok(connection)
+            }
+            Err(error @ ReadError::Outdated { .. }) => {
+                self.has_renewed = true;
                 telemetry::bus_outdated(&self.crossing.label, &error.to_string());
                 Connection::open(&self.source).await
             }
+            Err(error) => Err(error),
         }
     }
 

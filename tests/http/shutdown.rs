@@ -113,7 +113,7 @@ async fn a_server_that_stops_delivers_what_it_accepted_tells_its_clients_and_end
 }
 
 #[tokio::test]
-async fn a_server_that_is_told_to_stop_at_once_ends_without_a_client() {
+async fn a_server_without_clients_stops_as_well() {
     let root = tempfile::tempdir().unwrap();
     let app = App::start(root.path()).await;
     assert!(app.ask("GET", "/healthz", "").await.is_some());

@@ -1,4 +1,4 @@
-//! A server that is built: the adapters around one set of gates. It serves until it is told to stop.
+//! A server that is built: the adapters around one set of gates. It serves until the caller stops it.
 
 use std::io;
 use std::net::SocketAddr;

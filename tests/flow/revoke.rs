@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::flow::Handshake;
-use tidegate_core::flow::revoke::{Revocation, RevocationStore, Revocations, RevokeRequest};
+use tidegate_core::flow::revoke::{RevocationStore, Revocations, RevokeRequest, StoreAway};
 use tidegate_core::protocol::{Code, User};
 use tokio_util::sync::CancellationToken;
 

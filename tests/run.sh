@@ -66,30 +66,37 @@ if command -v rustup >/dev/null; then
     { step "install the toolchain's components and the wasm target"; rustup toolchain install --no-self-update; rustup target add wasm32-wasip2; }
 fi
 
-# The binary as the tests build it: `cargo build` would compile every dependency a second time, without the features
-# that only tests ask for.
-build_binary() { cargo test --workspace --locked --quiet --no-run --test cli; }
+# Clippy compiles our own crates in place of rustc, and rustdoc makes the pages while it runs their examples: so nothing,
+# and no dependency, is compiled once for tests and once more for lints or documentation. A warning is an error.
+export CLIPPY_ARGS="-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__"
+root=$PWD
+cargo_test() {
+  cargo --config 'build.rustc-workspace-wrapper = "clippy-driver"' --config "build.rustdoc = \"$root/tests/rustdoc.sh\"" test --locked --workspace "$@"
+}
+build_binary() { cargo_test --quiet --no-run --test cli; }
 
-if wanted lint; then
+if wanted lint || wanted rust; then
   step "format"
   cargo fmt --all --check
   (cd plugins && cargo fmt --all --check)
-  step "lints: host"
-  cargo clippy --workspace --all-targets --locked -- -D warnings
+  step "compile and lint: host"
+  cargo_test --all-targets --no-run
+fi
+
+if wanted lint && ! wanted rust; then
   step "documentation"
-  RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+  cargo_test --doc --quiet
 fi
 
 if wanted rust; then
   ensure_services
-  step "tests: host"
-  cargo test --workspace --locked
+  step "tests and documentation: host"
+  cargo_test
 fi
 
 if wanted plugins; then
-  step "tests: plugins and SDK"
-  (cd plugins && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/plugins" cargo clippy --workspace --all-targets --locked -- -D warnings)
-  (cd plugins && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/plugins" cargo test --workspace --locked)
+  step "lints and tests: plugins and SDK"
+  (cd plugins && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/plugins" cargo_test)
 fi
 
 if wanted e2e; then

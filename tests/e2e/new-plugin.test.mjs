@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
@@ -67,31 +68,34 @@ describe("a plugin that `new plugin` made", () => {
     });
   const tidegate = async (...args) => (await run(binary(), args, server.directory)).stdout;
 
-  for (const [language, unit] of Object.entries(LANGUAGES)) {
-    for (const kind of KINDS) {
-      const name = `${language}-${kind}`;
-      test(`is a ${kind} in ${language} that builds, loads and passes its tests`, { timeout: PATIENCE_MS }, async () => {
-        const said = await tidegate("new", "plugin", name, "--lang", language, "--kind", kind);
-        for (const [, command] of said.matchAll(/^ {2}tidegate (plugin .*?)(?: +#.*)?$/gm)) await tidegate(...command.split(" "));
-        assert.match(await tidegate("plugin", "check", name), new RegExp(`${name}.*${kind}`));
-        if (unit) await run(unit[0], unit.slice(1), join(server.directory, "plugins", name));
+  // Most of a build is one thread at work, or a download.
+  describe("of each kind", { concurrency: availableParallelism() }, () => {
+    for (const [language, unit] of Object.entries(LANGUAGES)) {
+      for (const kind of KINDS) {
+        const name = `${language}-${kind}`;
+        test(`is a ${kind} in ${language} that builds, loads and passes its tests`, { timeout: PATIENCE_MS }, async () => {
+          const said = await tidegate("new", "plugin", name, "--lang", language, "--kind", kind);
+          for (const [, command] of said.matchAll(/^ {2}tidegate (plugin .*?)(?: +#.*)?$/gm)) await tidegate(...command.split(" "));
+          assert.match(await tidegate("plugin", "check", name), new RegExp(`${name}.*${kind}`));
+          if (unit) await run(unit[0], unit.slice(1), join(server.directory, "plugins", name));
+        });
+      }
+    }
+
+    for (const language of ["rust", "typescript", "python"]) {
+      const name = `${language}-typed`;
+      test(`is a handler in ${language} with the types of its channel`, { timeout: PATIENCE_MS }, async () => {
+        server.write(`channels/${name}.yaml`, typed(language, name));
+        mkdirSync(join(server.directory, "channels/tests"), { recursive: true });
+        server.write(`channels/tests/${name}.json`, EXAMPLE(language));
+        await tidegate("new", "plugin", name, "--lang", language, "--kind", "handler", "--channel", `${language}.{who}`);
+        await tidegate("plugin", "build", name);
+        assert.match(await tidegate("plugin", "test", name), /^1 vector$/m);
+        const unit = LANGUAGES[language];
+        await run(unit[0], unit.slice(1), join(server.directory, "plugins", name));
       });
     }
-  }
-
-  for (const language of ["rust", "typescript", "python"]) {
-    const name = `${language}-typed`;
-    test(`is a handler in ${language} with the types of its channel`, { timeout: PATIENCE_MS }, async () => {
-      server.write(`channels/${name}.yaml`, typed(language, name));
-      mkdirSync(join(server.directory, "channels/tests"), { recursive: true });
-      server.write(`channels/tests/${name}.json`, EXAMPLE(language));
-      await tidegate("new", "plugin", name, "--lang", language, "--kind", "handler", "--channel", `${language}.{who}`);
-      await tidegate("plugin", "build", name);
-      assert.match(await tidegate("plugin", "test", name), /^1 vector$/m);
-      const unit = LANGUAGES[language];
-      await run(unit[0], unit.slice(1), join(server.directory, "plugins", name));
-    });
-  }
+  });
 
   test("serves", { timeout: PATIENCE_MS }, async () => {
     const languages = Object.keys(LANGUAGES);

@@ -267,18 +267,24 @@ fn body_of_function(source: &Source, position: usize) -> Option<usize> {
     is_body.then(|| (position..end).find(|at| source.text_at(*at) == "{" && source.closing(*at) + 1 == end)).flatten()
 }
 
-/// A trait is a port only with a fake beside the real thing.
+/// A public trait of the flow is a port, and a port only with a fake beside the real thing: one of the kit, or one in
+/// memory that serves without a database too.
 fn fakes(sources: &[Source], breaches: &mut Vec<Breach>) {
-    let kit = || sources.iter().filter(|source| source.path.starts_with("host/testkit/src/"));
-    for ports in sources.iter().filter(|source| source.path.starts_with("host/core/src/flow/ports/")) {
-        for (position, token) in ports.tokens.iter().enumerate().filter(|(_, token)| token.text == "trait") {
-            let port = ports.text_at(position + 1);
-            let has_fake = kit().any(|source| {
-                (0..source.tokens.len())
-                    .any(|at| source.at(at, &["impl", port, "for"]) && source.text_at(at + 3).starts_with("Fake"))
-            });
-            if !has_fake {
-                breaches.push(ports.breach(token.line, format!("port `{port}` has no fake in host/testkit/")));
+    let has_fake = |port: &str| {
+        sources.iter().any(|source| {
+            let in_kit = source.path.starts_with("host/testkit/src/");
+            let in_flow = source.path.starts_with("host/core/src/flow/");
+            (0..source.tokens.len())
+                .filter(|at| source.at(*at, &["impl", port, "for"]))
+                .any(|at| in_kit || (in_flow && source.text_at(at + 3).starts_with("Memory")))
+        })
+    };
+    for flow in sources.iter().filter(|source| source.path.starts_with("host/core/src/flow/")) {
+        for position in (0..flow.tokens.len()).filter(|position| flow.at(*position, &["pub", "trait"])) {
+            let port = flow.text_at(position + 2);
+            if !has_fake(port) {
+                let rule = format!("port `{port}` has no fake in host/testkit/");
+                breaches.push(flow.breach(flow.tokens[position].line, rule));
             }
         }
     }

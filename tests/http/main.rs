@@ -19,10 +19,9 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::Value;
 use tidegate::http::{State, router};
 use tidegate_core::config::{ApiKey, ApiKeys, Permission, Secret};
-use tidegate_core::flow::ports::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
 use tower::ServiceExt as _;
 
-use tidegate_testkit::{Server, ServerBuilder};
+use tidegate_testkit::{FakeRoster, Server, ServerBuilder};
 
 const CHANNELS: &str = r#"
 feature: test
@@ -46,50 +45,6 @@ fn server() -> ServerBuilder {
 struct Call {
     request: axum::http::request::Builder,
     body: Body,
-}
-
-/// A plugin that serves, and the version that was to replace it.
-struct TwoVersions;
-
-impl PluginRoster for TwoVersions {
-    fn clear(&self, what: &str) -> std::io::Result<Vec<PluginStatus>> {
-        match what {
-            "ping" => Ok(vec![PluginStatus { state: PluginState::Quarantined, ..self.list().remove(1) }]),
-            "full" => Err(std::io::Error::other("no space left on device")),
-            _ => Ok(Vec::new()),
-        }
-    }
-
-    fn list(&self) -> Vec<PluginStatus> {
-        let last_fault = LastFault { kind: "trap", detail: "unreachable".to_owned(), at_unix_s: 5 };
-        let kinds = vec!["handler"];
-        let service = PluginService {
-            kinds,
-            cached: true,
-            vectors: 2,
-            instances: 3,
-            paused: Vec::new(),
-            calls: 7,
-            faults: 1,
-            last_fault: Some(last_fault),
-        };
-        let active = PluginStatus {
-            name: "ping".to_owned(),
-            state: PluginState::Active,
-            version: Some("a".repeat(64)),
-            digest: Some("b".repeat(64)),
-            since_unix_s: 1,
-            reasons: Vec::new(),
-            service: Some(service),
-        };
-        let rejected = PluginStatus {
-            state: PluginState::Rejected,
-            reasons: vec!["is empty".to_owned()],
-            service: None,
-            ..active.clone()
-        };
-        vec![active, rejected]
-    }
 }
 
 /// What came back.
@@ -149,7 +104,7 @@ impl Call {
             gates: server.gates.clone(),
             api_keys: Arc::new(keys),
             dead_letters: server.dead_letters.clone(),
-            plugins: Arc::new(TwoVersions),
+            plugins: Arc::new(FakeRoster),
             store: server.store.clone(),
             bus_sources: server.bus_sources.clone(),
         };

@@ -17,6 +17,7 @@ mod fake_plugins;
 mod fake_ports;
 mod fake_queries;
 mod fake_revocation_store;
+mod fake_roster;
 mod fake_sessions;
 mod server;
 mod services;
@@ -32,6 +33,7 @@ pub use fake_ports::{
 };
 pub use fake_queries::FakeQueries;
 pub use fake_revocation_store::FakeRevocationStore;
+pub use fake_roster::FakeRoster;
 pub use fake_sessions::FakeSessions;
 pub use server::{Server, ServerBuilder, catalog, event, user};
 pub use services::{PostgresServer, RedisServer};

@@ -1,6 +1,6 @@
 //! The command line as a person or a script meets it: the real binary, its output word for word, its exit code.
 //!
-//! After a wanted change of words: `INSTA_UPDATE=always cargo test --test cli`, and read the difference.
+//! After a wanted change of words: `INSTA_UPDATE=always cargo test --workspace --test cli`, and read the difference.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

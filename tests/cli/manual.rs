@@ -4,7 +4,7 @@
 //! `<!-- generated: config/tidegate.schema.json#Limits -->` up to `<!-- end -->`. Without `#Name` the table is about the
 //! whole file. `without a b.c` leaves out keys that have a table of their own.
 //!
-//! After a wanted change: `TIDEGATE_UPDATE=1 cargo test --test cli`, and read the difference.
+//! After a wanted change: `TIDEGATE_UPDATE=1 cargo test --workspace --test cli`, and read the difference.
 
 use std::path::Path;
 
@@ -28,7 +28,10 @@ fn the_tables_of_keys_in_the_manual_are_those_of_the_types() {
         if std::env::var_os("TIDEGATE_UPDATE").is_some() {
             std::fs::write(root().join(page), &made).unwrap();
         } else {
-            assert!(made == kept, "{page}: `TIDEGATE_UPDATE=1 cargo test --test cli` writes its tables:\n{made}");
+            assert!(
+                made == kept,
+                "{page}: `TIDEGATE_UPDATE=1 cargo test --workspace --test cli` writes its tables:\n{made}"
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `tidegate types`: the golden files, and that the Rust one takes and gives back what the schemas take.
 //!
-//! After a wanted change: `TIDEGATE_UPDATE=1 cargo test --test cli types`, and read the difference. What TypeScript and
+//! After a wanted change: `TIDEGATE_UPDATE=1 cargo test --workspace --test cli types`, and read the difference. What TypeScript and
 //! Python make of theirs is in `tests/e2e/types.test.mjs`.
 
 use std::path::Path;

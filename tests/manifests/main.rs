@@ -1,7 +1,7 @@
 //! Golden pairs: each directory of `cases/` is a channels directory, with what `compile` makes of it in `expected.txt`.
 //!
 //! A case holds `*.yaml` manifests, `schemas/…`, `bridge.yaml` if it has one, and `plugins.txt` (a line each: a name
-//! and what it exports, or `did-not-load`) if it has any. `TIDEGATE_UPDATE=1 cargo test --test manifests` writes what is expected anew.
+//! and what it exports, or `did-not-load`) if it has any. `TIDEGATE_UPDATE=1 cargo test --workspace --test manifests` writes what is expected anew.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its case has failed")]
 

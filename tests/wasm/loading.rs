@@ -205,6 +205,9 @@ fn the_schema_for_editors_is_current() {
     if committed != current && std::env::var_os("TIDEGATE_UPDATE").is_some() {
         std::fs::write(&path, &current).unwrap();
     } else {
-        assert_eq!(committed, current, "write it anew with TIDEGATE_UPDATE=1 cargo test --test plugins schema");
+        assert_eq!(
+            committed, current,
+            "write it anew with TIDEGATE_UPDATE=1 cargo test --workspace --test wasm schema"
+        );
     }
 }

@@ -202,7 +202,7 @@ mod tests {
         } else {
             assert!(
                 made == kept,
-                "`TIDEGATE_UPDATE=1 cargo test` writes the table of metrics in OPERATING.md:\n{made}"
+                "`TIDEGATE_UPDATE=1 cargo test --workspace` writes the table of metrics in OPERATING.md:\n{made}"
             );
         }
     }

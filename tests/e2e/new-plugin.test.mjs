@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdirSync, rmSync, symlinkSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
@@ -23,6 +22,9 @@ const LANGUAGES = {
 };
 // Longer than the tools of a language take to install and build on a small machine.
 const PATIENCE_MS = 600_000;
+// Longer than the binary of the tests takes to compile Python's interpreter while another file of tests runs.
+const COMPILE_PATIENCE_MS = 300_000;
+const patient = (config) => ({ ...config, limits: { ...config.limits, plugin_compile_time: `${COMPILE_PATIENCE_MS}ms` } });
 
 const channels = (language) => `
 feature: new-${language}
@@ -53,7 +55,7 @@ const EXAMPLE = (language) =>
 describe("a plugin that `new plugin` made", () => {
   let server;
   before(async () => {
-    server = await Server.start({ plugins: false });
+    server = await Server.start({ plugins: false, config: patient });
     await server.stop({ keep: true });
     // What cargo built for one project serves the next.
     mkdirSync(join(target, "e2e-new"), { recursive: true });
@@ -68,34 +70,31 @@ describe("a plugin that `new plugin` made", () => {
     });
   const tidegate = async (...args) => (await run(binary(), args, server.directory)).stdout;
 
-  // Most of a build is one thread at work, or a download.
-  describe("of each kind", { concurrency: availableParallelism() }, () => {
-    for (const [language, unit] of Object.entries(LANGUAGES)) {
-      for (const kind of KINDS) {
-        const name = `${language}-${kind}`;
-        test(`is a ${kind} in ${language} that builds, loads and passes its tests`, { timeout: PATIENCE_MS }, async () => {
-          const said = await tidegate("new", "plugin", name, "--lang", language, "--kind", kind);
-          for (const [, command] of said.matchAll(/^ {2}tidegate (plugin .*?)(?: +#.*)?$/gm)) await tidegate(...command.split(" "));
-          assert.match(await tidegate("plugin", "check", name), new RegExp(`${name}.*${kind}`));
-          if (unit) await run(unit[0], unit.slice(1), join(server.directory, "plugins", name));
-        });
-      }
-    }
-
-    for (const language of ["rust", "typescript", "python"]) {
-      const name = `${language}-typed`;
-      test(`is a handler in ${language} with the types of its channel`, { timeout: PATIENCE_MS }, async () => {
-        server.write(`channels/${name}.yaml`, typed(language, name));
-        mkdirSync(join(server.directory, "channels/tests"), { recursive: true });
-        server.write(`channels/tests/${name}.json`, EXAMPLE(language));
-        await tidegate("new", "plugin", name, "--lang", language, "--kind", "handler", "--channel", `${language}.{who}`);
-        await tidegate("plugin", "build", name);
-        assert.match(await tidegate("plugin", "test", name), /^1 vector$/m);
-        const unit = LANGUAGES[language];
-        await run(unit[0], unit.slice(1), join(server.directory, "plugins", name));
+  for (const [language, unit] of Object.entries(LANGUAGES)) {
+    for (const kind of KINDS) {
+      const name = `${language}-${kind}`;
+      test(`is a ${kind} in ${language} that builds, loads and passes its tests`, { timeout: PATIENCE_MS }, async () => {
+        const said = await tidegate("new", "plugin", name, "--lang", language, "--kind", kind);
+        for (const [, command] of said.matchAll(/^ {2}tidegate (plugin .*?)(?: +#.*)?$/gm)) await tidegate(...command.split(" "));
+        assert.match(await tidegate("plugin", "check", name), new RegExp(`${name}.*${kind}`));
+        if (unit) await run(unit[0], unit.slice(1), join(server.directory, "plugins", name));
       });
     }
-  });
+  }
+
+  for (const language of ["rust", "typescript", "python"]) {
+    const name = `${language}-typed`;
+    test(`is a handler in ${language} with the types of its channel`, { timeout: PATIENCE_MS }, async () => {
+      server.write(`channels/${name}.yaml`, typed(language, name));
+      mkdirSync(join(server.directory, "channels/tests"), { recursive: true });
+      server.write(`channels/tests/${name}.json`, EXAMPLE(language));
+      await tidegate("new", "plugin", name, "--lang", language, "--kind", "handler", "--channel", `${language}.{who}`);
+      await tidegate("plugin", "build", name);
+      assert.match(await tidegate("plugin", "test", name), /^1 vector$/m);
+      const unit = LANGUAGES[language];
+      await run(unit[0], unit.slice(1), join(server.directory, "plugins", name));
+    });
+  }
 
   test("serves", { timeout: PATIENCE_MS }, async () => {
     const languages = Object.keys(LANGUAGES);

@@ -103,8 +103,10 @@ impl Running {
         if let Some(keeper) = keeper {
             let _ = keeper.await;
         }
-        telemetry::stopped(cut.unwrap_or_else(|_| realtime.connections_count()));
+        let cut = cut.unwrap_or_else(|_| realtime.connections_count());
         shutdown.begin(Phase::Leaving);
+        // The last line of the log.
+        telemetry::stopped(cut);
     }
 }
 

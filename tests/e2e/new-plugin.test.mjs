@@ -24,7 +24,6 @@ const LANGUAGES = {
 const PATIENCE_MS = 600_000;
 // Longer than the binary of the tests takes to compile Python's interpreter while another file of tests runs.
 const COMPILE_PATIENCE_MS = 300_000;
-const patient = (config) => ({ ...config, limits: { ...config.limits, plugin_compile_time: `${COMPILE_PATIENCE_MS}ms` } });
 
 const channels = (language) => `
 feature: new-${language}
@@ -55,7 +54,7 @@ const EXAMPLE = (language) =>
 describe("a plugin that `new plugin` made", () => {
   let server;
   before(async () => {
-    server = await Server.start({ plugins: false, config: patient });
+    server = await Server.start({ plugins: false, config: ({ limits }) => { limits.plugin_compile_time = `${COMPILE_PATIENCE_MS}ms`; } });
     await server.stop({ keep: true });
     // What cargo built for one project serves the next.
     mkdirSync(join(target, "e2e-new"), { recursive: true });

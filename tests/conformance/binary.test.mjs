@@ -82,15 +82,12 @@ for (const [transport, kind] of Object.entries(transports)) {
       leave(session);
     });
 
-    test("the server's question may have bytes, and so may the answer", { says: "S12 S13" }, async () => {
+    test("the answer to the server's question may have bytes", { says: "S12 S13" }, async () => {
       const session = await joined();
-      await session.send('451-["ask",{"_placeholder":true,"num":0}]', bytes(7));
-      const question = await receiveValues(session);
-      const [, id] = /^451-(\d+)$/.exec(question.head);
-      assert.deepEqual(question.values, ["question", bytes(7)]);
+      await session.send('42["ask"]');
+      const [, id] = /^42(\d+)\["question"\]$/.exec(await session.receive());
       await session.send(`461-${id}["bar",{"_placeholder":true,"num":0}]`, bytes(8, 9));
-      const answered = await receiveValues(session);
-      assert.deepEqual(answered, { head: "451-", values: ["answered", "bar", bytes(8, 9)] });
+      assert.deepEqual(await receiveValues(session), { head: "451-", values: ["answered", "bar", bytes(8, 9)] });
       leave(session);
     });
 

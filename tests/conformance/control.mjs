@@ -34,7 +34,7 @@ const converse = (socket) => {
     const acknowledge = values.pop();
     acknowledge(...values);
   });
-  socket.on("ask", (...values) => socket.emit("question", ...values, (...answer) => socket.emit("answered", ...answer)));
+  socket.on("ask", () => socket.emit("question", (...answer) => socket.emit("answered", ...answer)));
   socket.on("burst", (count, bytes) => {
     const text = "x".repeat(bytes);
     for (let i = 0; i < count; i += 1) socket.emit("burst", i, text);

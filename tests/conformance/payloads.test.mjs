@@ -24,19 +24,23 @@ conformance("payloads", {}, (server, test) => {
     for (const n of [1, 2, 3]) assert.equal(await session.receive(), `42["message-back",${n}]`);
   });
 
-  test("packets that wait come in one payload, separated by U+001E", { says: "E28" }, async () => {
+  test("packets that wait come together in a payload, separated by U+001E", { says: "E28" }, async () => {
     const session = await joinedTo(server);
-    await session.send('42["message",1]', '42["message",2]', '42["message",3]');
-    const { text } = await session.get();
-    assert.equal(text, [1, 2, 3].map((n) => `42["message-back",${n}]`).join(SEPARATOR));
+    await session.send('42["burst",200,10]');
+    const wanted = Array.from({ length: 200 }, (_, n) => `42["burst",${n},"xxxxxxxxxx"]`).join(SEPARATOR);
+    const payloads = [];
+    while (payloads.join(SEPARATOR).length < wanted.length) payloads.push((await session.get()).text);
+    assert.equal(payloads.join(SEPARATOR), wanted);
+    assert.ok(payloads.length < 200);
   });
 
   test("a binary packet is base64 behind `b`, in both directions", { says: "E29 E3 E26" }, async () => {
     const session = await joinedTo(server);
     assert.equal((await session.post(`${BINARY_EVENT}${SEPARATOR}bAQIDBA==`)).text, "ok");
-    const answer = await session.get();
-    assert.equal(answer.text, `${BINARY_ANSWER}${SEPARATOR}bAQIDBA==`);
-    assert.equal(answer.headers["content-type"], "text/plain; charset=UTF-8");
+    const answers = [await session.get()];
+    if (answers[0].text === BINARY_ANSWER) answers.push(await session.get());
+    assert.equal(answers.map(({ text }) => text).join(SEPARATOR), `${BINARY_ANSWER}${SEPARATOR}bAQIDBA==`);
+    for (const { headers } of answers) assert.equal(headers["content-type"], "text/plain; charset=UTF-8");
   });
 
   test("binary and text stand beside each other in one payload", { says: "E29" }, async () => {

@@ -1,25 +1,21 @@
 // How many connections a second gate 1 lets in, with each provider: a websocket is opened, the handshake answered, and
 // closed, so many at a time.
 
-import { copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 
 import WebSocket from "ws";
 
 import { cargoBuild } from "../e2e/guest.mjs";
-import { repository, target } from "../e2e/paths.mjs";
+import { Server, token } from "../e2e/harness.mjs";
+import { Issuer, Key, sqlite, WebApplication } from "../e2e/identity.mjs";
+import { repository } from "../e2e/paths.mjs";
 import { PostgresServer } from "../e2e/services.mjs";
 import { cpuSeconds } from "./cpu.mjs";
+import { requireTidegate } from "./tidegate-bin.mjs";
 
-process.env.TIDEGATE_BIN ??= join(target, "release", "tidegate");
-if (!existsSync(process.env.TIDEGATE_BIN)) {
-  console.error(`error: \`${process.env.TIDEGATE_BIN}\` is missing\nhint: cargo build --release, or set TIDEGATE_BIN`);
-  process.exit(1);
-}
-// Read after TIDEGATE_BIN is set.
-const { Server, token } = await import("../e2e/harness.mjs");
-const { Issuer, Key, sqlite, WebApplication } = await import("../e2e/identity.mjs");
+requireTidegate();
 
 const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
 const SECONDS = number("LOAD_SECONDS", 5);

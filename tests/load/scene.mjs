@@ -1,7 +1,7 @@
 // The scene of abuse: a release server with `ping`, which behaves, and `bad`, which does not; neighbours who talk to the
 // one, abusers who talk to the other.
 
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
@@ -9,15 +9,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { cargoBuild } from "../e2e/guest.mjs";
-import { repository, target } from "../e2e/paths.mjs";
+import { Server, token } from "../e2e/harness.mjs";
+import { repository } from "../e2e/paths.mjs";
+import { requireTidegate } from "./tidegate-bin.mjs";
 
-process.env.TIDEGATE_BIN ??= join(target, "release", "tidegate");
-if (!existsSync(process.env.TIDEGATE_BIN)) {
-  console.error(`error: \`${process.env.TIDEGATE_BIN}\` is missing\nhint: cargo build --release, or set TIDEGATE_BIN`);
-  process.exit(1);
-}
-// Read after TIDEGATE_BIN is set.
-export const { Server, token } = await import("../e2e/harness.mjs");
+requireTidegate();
+export { Server, token };
 
 export const NEIGHBOURS = 20;
 export const NEIGHBOUR_EVERY_MS = 50;

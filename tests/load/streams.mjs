@@ -5,22 +5,16 @@
 // `steady`: RATE entries a second, each to one topic that every socket holds; the time from XADD to the arrival, by the one
 // clock of this process. `burst`: BURST entries that wait in the stream, each to a topic of one socket; how fast they cross.
 
-import { existsSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { target } from "../e2e/paths.mjs";
+import { Server, token } from "../e2e/harness.mjs";
 import { RedisServer } from "../e2e/services.mjs";
+import { requireTidegate } from "./tidegate-bin.mjs";
 import { open } from "./wire.mjs";
 
-process.env.TIDEGATE_BIN ??= join(target, "release", "tidegate");
-if (!existsSync(process.env.TIDEGATE_BIN)) {
-  console.error(`error: \`${process.env.TIDEGATE_BIN}\` is missing\nhint: cargo build --release, or set TIDEGATE_BIN`);
-  process.exit(1);
-}
-// Read after TIDEGATE_BIN is set.
-const { Server, token } = await import("../e2e/harness.mjs");
+requireTidegate();
 
 const number = (name, usual) => Number(process.env[name] ?? usual);
 const SOCKETS = number("SOCKETS", 1000);

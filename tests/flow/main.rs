@@ -15,6 +15,7 @@ mod explain;
 mod identify;
 mod inbound;
 mod nodes;
+mod publish;
 mod rate;
 mod recheck;
 mod relay;

@@ -5,9 +5,11 @@
 mod dead_letters;
 mod events;
 mod health;
+mod idempotency;
 mod plugins;
 mod polling;
 mod publish;
+mod publish_list;
 mod refusals;
 mod revoke;
 mod shutdown;

@@ -13,6 +13,7 @@ mod client;
 mod declared;
 mod fake_broker;
 mod fake_http;
+mod fake_idempotency_keys;
 mod fake_plugins;
 mod fake_ports;
 mod fake_queries;
@@ -27,6 +28,7 @@ pub use client::Client;
 pub use declared::{CHANNELS, code, connection};
 pub use fake_broker::{FakeBroker, FakeNode};
 pub use fake_http::{FakeHttp, Reply};
+pub use fake_idempotency_keys::FakeIdempotencyKeys;
 pub use fake_plugins::{Call, FakePlugins, Latch, emit, publish};
 pub use fake_ports::{
     FakeBus, FakeBusSources, FakeClients, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms, FakeStoreHealth,

@@ -12,8 +12,8 @@ use tidegate_core::flow::{AuthPolicy, AuthProvider, Gates, Lifetimes, Ports, Ser
 use tidegate_core::protocol::{BusEvent, Generation, PluginName, User};
 
 use super::{
-    Client, FakeBroker, FakeBus, FakeBusSources, FakeClients, FakeClock, FakeDeadLetters, FakePlugins, FakeRooms,
-    FakeStoreHealth,
+    Client, FakeBroker, FakeBus, FakeBusSources, FakeClients, FakeClock, FakeDeadLetters, FakeIdempotencyKeys,
+    FakePlugins, FakeRooms, FakeStoreHealth,
 };
 
 /// The plugins a manifest of the tests may name; each can be anything.
@@ -35,6 +35,8 @@ pub struct Server {
     pub clock: Arc<FakeClock>,
     /// What clients were revoked from.
     pub clients: Arc<FakeClients>,
+    /// The idempotency keys of all nodes.
+    pub idempotency_keys: Arc<FakeIdempotencyKeys>,
     /// Whether the store is there.
     pub store: Arc<FakeStoreHealth>,
     /// Whether the sources of bus events were read.
@@ -173,6 +175,7 @@ impl ServerBuilder {
         let clock = Arc::new(FakeClock::stopped());
         let plugins = Arc::new(self.plugins);
         let clients = Arc::new(FakeClients::default());
+        let idempotency_keys = Arc::new(FakeIdempotencyKeys::default());
         let revocations = self.revocations.unwrap_or_else(|| {
             let kept = Config::default().auth.revocations_kept.get();
             Arc::new(Revocations::unkept(self.limits.revocations_max, kept))
@@ -184,6 +187,7 @@ impl ServerBuilder {
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),
             clients: clients.clone(),
+            idempotency_keys: idempotency_keys.clone(),
             revocations,
         };
         let catalog = catalog(&self.manifest, self.bridge.as_deref(), Generation(1));
@@ -198,6 +202,7 @@ impl ServerBuilder {
             dead_letters,
             clock,
             clients,
+            idempotency_keys,
             store,
             bus_sources: Arc::default(),
             plugins,

@@ -1,7 +1,9 @@
-//! Publications across nodes.
+//! The broker between nodes: nothing for one node, Redis for several.
 
 mod memory;
+mod memory_idempotency;
 mod redis;
 
 pub use memory::MemoryBroker;
-pub use redis::{RedisBroker, RedisBrokerSettings, RedisConnections};
+pub use memory_idempotency::MemoryIdempotencyKeys;
+pub use redis::{RedisBroker, RedisBrokerSettings, RedisConnections, RedisIdempotencyKeys};

@@ -117,10 +117,24 @@ pub struct Limits {
     #[serde(rename = "events_per_batch", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub events_per_batch_max: usize,
-    /// Largest body of `POST /v1/events`, in bytes. Default 4 MiB; a larger one is answered with 413.
+    /// Largest body of `POST /v1/events` and `POST /v1/publish`, in bytes. Default 4 MiB; a larger one is answered with 413.
     #[serde(rename = "batch", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub batch_bytes_max: usize,
+    /// Publications in one `POST /v1/publish`, whose body has at most `batch` bytes. Default 1,000; a larger list is
+    /// answered with 413.
+    #[serde(rename = "publications_per_batch", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub publications_per_batch_max: usize,
+    /// Idempotency keys of publishes that are remembered, over all nodes of a broker. Default 100,000; the oldest are
+    /// forgotten first.
+    #[serde(rename = "idempotency_keys", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub idempotency_keys_max: usize,
+    /// How long an idempotency key gives the first answer again. Default 5 min.
+    #[serde(with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub idempotency_window: Duration,
     /// How long the body of an HTTP request may take to arrive, polling clients included. Default 10 s; then the server
     /// answers 408.
     #[serde(with = "time")]
@@ -233,6 +247,9 @@ impl Default for Limits {
             broker_linger: Duration::from_secs(5),
             events_per_batch_max: 1000,
             batch_bytes_max: 4 * 1024 * 1024,
+            publications_per_batch_max: 1000,
+            idempotency_keys_max: 100_000,
+            idempotency_window: Duration::from_secs(300),
             body_timeout: Duration::from_secs(10),
             dead_letters_max: 1000,
             store_connections_max: 8,

@@ -57,7 +57,7 @@ impl PendingPublish {
 }
 
 /// The answer to a publish that the broker refused.
-fn here_only() -> Refusal {
+pub(super) fn here_only() -> Refusal {
     Refusal::because(Code::Unavailable, "delivered on this node only: the other nodes cannot be reached now")
 }
 

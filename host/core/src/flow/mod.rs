@@ -26,6 +26,7 @@ mod nodes;
 mod origin;
 pub mod ports;
 mod publication;
+mod publish;
 pub mod queries;
 mod rate;
 mod recheck;
@@ -54,6 +55,7 @@ pub use kv_memory::MemoryKv;
 pub use look::Looked;
 pub use ports::Ports;
 pub use publication::Publication;
+pub use publish::{PublishReceipt, PublishRequest};
 pub use session::Session;
 pub use subscription::Membership;
 

@@ -24,6 +24,8 @@ pub enum Code {
     NoHandler,
     /// The payload does not match the declared schema, or the envelope is malformed.
     InvalidPayload,
+    /// The same idempotency key came with another body.
+    IdempotencyConflict,
     /// The payload is larger than `limits.payload`.
     PayloadTooLarge,
     /// More messages than the channel's rate or the connection's queue allows.
@@ -44,7 +46,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the manual.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Unauthenticated,
         Self::TokenExpired,
         Self::TokenRevoked,
@@ -53,6 +55,7 @@ impl Code {
         Self::NotSubscribed,
         Self::NoHandler,
         Self::InvalidPayload,
+        Self::IdempotencyConflict,
         Self::PayloadTooLarge,
         Self::RateLimited,
         Self::TooManySubscriptions,
@@ -75,6 +78,7 @@ impl Code {
             Self::NotSubscribed => "not_subscribed",
             Self::NoHandler => "no_handler",
             Self::InvalidPayload => "invalid_payload",
+            Self::IdempotencyConflict => "idempotency_conflict",
             Self::PayloadTooLarge => "payload_too_large",
             Self::RateLimited => "rate_limited",
             Self::TooManySubscriptions => "too_many_subscriptions",
@@ -104,6 +108,7 @@ impl Code {
             Self::NotSubscribed => "not subscribed to this topic",
             Self::NoHandler => "this channel takes no messages",
             Self::InvalidPayload => "the payload does not match the schema",
+            Self::IdempotencyConflict => "this idempotency key was used with another body",
             Self::PayloadTooLarge => "the payload is too large",
             Self::RateLimited => "too many messages, slow down",
             Self::TooManySubscriptions => "too many subscriptions on this connection",

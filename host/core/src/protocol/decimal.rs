@@ -46,13 +46,20 @@ impl Decimal {
     /// shorter form; a number of 30 digits has none.
     #[must_use]
     pub fn double(&self) -> Option<f64> {
-        let sign = if self.is_negative { "-" } else { "" };
-        let double: f64 = format!("{sign}{}e{}", self.padded(), self.exponent).parse().ok()?;
+        let double: f64 = self.to_string().parse().ok()?;
         (Self::read(&format!("{double:e}")) == *self).then_some(double)
     }
 
     fn padded(&self) -> &str {
         if self.digits.is_empty() { "0" } else { &self.digits }
+    }
+}
+
+/// The same text for every form of a number.
+impl std::fmt::Display for Decimal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sign = if self.is_negative { "-" } else { "" };
+        write!(f, "{sign}{}e{}", self.padded(), self.exponent)
     }
 }
 

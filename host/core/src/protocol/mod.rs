@@ -5,6 +5,7 @@ mod code;
 mod decimal;
 mod envelope;
 mod event;
+mod idempotency;
 mod name;
 mod payload;
 mod unambiguous;
@@ -18,6 +19,7 @@ pub use envelope::{
     UnsubscribeRequest,
 };
 pub use event::{BusEvent, EventError};
+pub use idempotency::{IDEMPOTENCY_KEY_BYTES_MAX, IdempotencyKey, InvalidKey, JsonDigest};
 pub use name::{
     ConnectionId, Generation, InvalidName, Params, PluginName, RESERVED_EVENTS, TOPIC_BYTES_MAX, TOPIC_SEGMENTS_MAX,
     Topic,

@@ -350,6 +350,14 @@ pub fn bridged(on: &str, to: &str, outcome: &'static str) {
     counter(names::BRIDGED, &[("on", on), ("to", to), ("outcome", outcome)]).increment(1);
 }
 
+/// Counts a publish with an idempotency key, or keys that were forgotten for newer ones. `outcome` is one of a closed
+/// list.
+pub fn idempotent(outcome: &'static str, keys: usize) {
+    if keys > 0 {
+        counter(names::IDEMPOTENT, &[("outcome", outcome)]).increment(keys as u64);
+    }
+}
+
 /// Records how many bus events wait for the bridge.
 pub fn bus_queue(events: usize) {
     gauge(names::BUS_QUEUE, &[]).set(events as f64);

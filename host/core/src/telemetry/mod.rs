@@ -36,7 +36,7 @@ pub use metrics::{
     Gate, NO_CHANNEL, UnderWay, authorizer_cache, bridged, broker_gap, broker_heard, broker_published, broker_queue,
     broker_rate, broker_topics, broker_up, bus_queue, bus_refused, bus_unlisted, connection_closed, connection_opened,
     connection_refused, connection_unannounced, credentials_ahead, dead_letter_dropped, dead_letters, delivered, gate,
-    generation, http_request, inbound_overflow, plugin_call, plugin_calls_waiting, plugin_host_call,
+    generation, http_request, idempotent, inbound_overflow, plugin_call, plugin_calls_waiting, plugin_host_call,
     plugin_http_request, plugin_instance_created, plugin_instance_retired, plugin_instances, plugin_instances_max,
     plugin_instances_wanted, plugin_log_dropped, plugin_state, plugin_versions_lingering, plugin_waited, reauthorized,
     revocations, session_unknown, slow_consumer, store_swept, store_up, subscribed, unsubscribed,
@@ -152,6 +152,7 @@ mod tests {
         inbound_overflow();
         connection_unannounced();
         bridged("x", "a", "dead");
+        idempotent("first", 1);
         bus_queue(3);
         bus_refused(2);
         bus_unlisted(1);

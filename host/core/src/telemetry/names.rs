@@ -277,6 +277,11 @@ pub(super) const LOG_LINES_DROPPED: Metric = counter(
 pub(super) const PANICS: Metric =
     counter("tidegate_panics_total", "Panics (bugs) caught at the edge of a task, by place");
 
+pub(super) const IDEMPOTENT: Metric = counter(
+    "tidegate_idempotent_total",
+    "Publishes with an idempotency key, by outcome (first; repeated: the first answer again; conflict: another body; released: the publish was refused and the key is free; late: the first took too long; away: the broker was away), and keys forgotten for newer ones (forgotten: limits.idempotency_keys)",
+);
+
 /// Every metric there is.
 pub(super) const METRICS: &[Metric] = &[
     CONNECTIONS,
@@ -317,6 +322,7 @@ pub(super) const METRICS: &[Metric] = &[
     INBOUND_OVERFLOWS,
     CONNECTIONS_UNANNOUNCED,
     BRIDGED,
+    IDEMPOTENT,
     BUS_QUEUE,
     BUS_REFUSED,
     BUS_UNLISTED,

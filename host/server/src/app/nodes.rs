@@ -5,14 +5,19 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::AppError;
-use tidegate_backends::broker::{MemoryBroker, RedisBroker, RedisBrokerSettings, RedisConnections};
+use tidegate_backends::broker::{
+    MemoryBroker, MemoryIdempotencyKeys, RedisBroker, RedisBrokerSettings, RedisConnections, RedisIdempotencyKeys,
+};
 use tidegate_core::config::{self, Config};
 use tidegate_core::flow::broker::{Broker, HearsNodes};
+use tidegate_core::flow::ports::IdempotencyKeys;
 
 /// The connection to the other nodes.
 pub(super) struct Nodes {
     /// The port.
     pub(super) broker: Arc<dyn Broker>,
+    /// The idempotency keys of all nodes.
+    pub(super) idempotency_keys: Arc<dyn IdempotencyKeys>,
     connections: Option<RedisConnections>,
 }
 
@@ -20,13 +25,18 @@ impl Nodes {
     /// Does not connect yet.
     pub(super) fn new(config: &Config) -> Result<Self, AppError> {
         match &config.broker {
-            config::Broker::Memory => Ok(Self { broker: Arc::new(MemoryBroker), connections: None }),
+            config::Broker::Memory => {
+                let idempotency_keys = Arc::new(MemoryIdempotencyKeys::new(&config.limits));
+                Ok(Self { broker: Arc::new(MemoryBroker), idempotency_keys, connections: None })
+            }
             config::Broker::Redis(url) => {
                 let prefix = config.broker_prefix.as_str();
                 let settings = RedisBrokerSettings::new(url.clone(), prefix, &config.limits);
+                let keys = RedisIdempotencyKeys::new(&settings, &config.limits);
+                let idempotency_keys = Arc::new(keys.map_err(|error| AppError::Broker(error.to_string()))?);
                 let (broker, connections) =
                     RedisBroker::new(settings).map_err(|error| AppError::Broker(error.to_string()))?;
-                Ok(Self { broker, connections: Some(connections) })
+                Ok(Self { broker, idempotency_keys, connections: Some(connections) })
             }
         }
     }

@@ -57,6 +57,7 @@ impl Server {
         let keeper = revocations.keeper(store.revocations.clone());
         let ports = Ports {
             clients: realtime.clone(),
+            idempotency_keys: nodes.idempotency_keys.clone(),
             revocations,
             rooms: realtime.clone(),
             broker: nodes.broker.clone(),

@@ -96,7 +96,7 @@ const fn status_of(code: Code) -> StatusCode {
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::UnknownChannel => StatusCode::NOT_FOUND,
         Code::NotSubscribed | Code::NoHandler | Code::TooManySubscriptions => StatusCode::CONFLICT,
-        Code::InvalidPayload => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::InvalidPayload | Code::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::HandlerFailed => StatusCode::BAD_GATEWAY,

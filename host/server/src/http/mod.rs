@@ -9,8 +9,10 @@ mod caller;
 mod dead_letters;
 mod events;
 mod health;
+mod idempotency_key;
 mod plugins;
 mod publish;
+mod publish_list;
 mod revoke;
 
 use std::sync::Arc;
@@ -51,6 +53,7 @@ pub struct State {
 pub fn router(state: State) -> Router {
     Router::new()
         .route("/v1/channels/{topic}/publish", post(publish::publish))
+        .route("/v1/publish", post(publish_list::publish))
         .route("/v1/events", post(events::accept))
         .route("/v1/revoke", post(revoke::accept))
         .route("/v1/dead-letters", get(dead_letters::list))

@@ -1,4 +1,5 @@
-//! `POST /v1/channels/{topic}/publish`: takes a backend's payload through gate 4 to the topic's subscribers.
+//! `POST /v1/channels/{topic}/publish`: takes a backend's payload through gate 4 to the topic's subscribers, once for
+//! each idempotency key.
 
 use axum::Json;
 use axum::body::Body;
@@ -6,29 +7,36 @@ use axum::extract;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderMap, StatusCode};
-use serde_json::{Value, json};
 
 use super::State;
 use super::answer::Problem;
-use super::body;
+use super::{body, idempotency_key};
 use tidegate_core::config::Permission;
-use tidegate_core::flow::Effect;
-use tidegate_core::protocol::Payload;
+use tidegate_core::flow::{PublishReceipt, PublishRequest};
+use tidegate_core::protocol::{Code, Payload};
 
 pub(super) async fn publish(
     extract::State(state): extract::State<State>,
     topic: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<PublishReceipt>), Problem> {
     state.admit(&headers, Permission::Publish)?;
     let Path(topic) = topic.map_err(|_| Problem::bad_request("the topic in the path is not UTF-8"))?;
+    let key = idempotency_key::read(&headers)?;
     let limits = state.gates.limits();
     let text = body::read(body, limits.payload_bytes_max, limits).await?;
     // Parsed once, for its form and for gate 4: a number out of range, half a surrogate or the same key twice is not a
     // valid value.
     let payload = Payload::read(text).map_err(|error| Problem::bad_request(error.to_string()))?;
-    let publication = state.gates.broadcast(&topic, payload)?;
-    state.gates.perform(vec![Effect::Deliver(publication)]).await?;
-    Ok((StatusCode::ACCEPTED, Json(json!({}))))
+    let request = PublishRequest { topic, payload, key };
+    let receipt = if request.key.is_some() {
+        let gates = state.gates.clone();
+        // In a task of its own: a caller who hangs up must not leave the key taken.
+        let publishing = tokio::spawn(async move { gates.publish_for_backend(request).await });
+        publishing.await.map_err(|_panicked| Problem::from(Code::Internal))??
+    } else {
+        state.gates.publish_for_backend(request).await?
+    };
+    Ok((StatusCode::ACCEPTED, Json(receipt)))
 }

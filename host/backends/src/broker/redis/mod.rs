@@ -6,10 +6,12 @@
 //! these numbers which topics missed something, and sends their subscribers a gap.
 
 mod byte_budget;
+mod idempotency;
 mod interest;
 mod message;
 mod names;
 mod publisher;
+mod questions;
 mod subscriber;
 
 mod scripts;
@@ -27,6 +29,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use byte_budget::ByteBudget;
+pub use idempotency::RedisIdempotencyKeys;
 use interest::Interest;
 use names::Names;
 use publisher::{Command, Publisher, QueuedCommand};

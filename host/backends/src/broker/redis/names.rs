@@ -1,6 +1,6 @@
 //! The names of keys and channels in Redis.
 
-use tidegate_core::protocol::{Topic, User};
+use tidegate_core::protocol::{IdempotencyKey, Topic, User};
 
 /// The names of one installation.
 #[derive(Debug)]
@@ -34,6 +34,16 @@ impl Names {
     /// The key of a user's rate window on a channel.
     pub(super) fn window(&self, channel: &str, user: &User) -> String {
         format!("{}:r:{channel}:{:?}", self.prefix, (&user.tenant, &user.id))
+    }
+
+    /// An idempotency key of a topic. A topic has no white space.
+    pub(super) fn idempotency(&self, topic: &Topic, key: &IdempotencyKey) -> String {
+        format!("{}:k:{topic} {}", self.prefix, key.as_str())
+    }
+
+    /// The sorted set of all idempotency keys.
+    pub(super) fn idempotency_all(&self) -> String {
+        format!("{}:keys", self.prefix)
     }
 
     /// The stream of messages between nodes.

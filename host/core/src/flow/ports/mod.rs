@@ -6,6 +6,7 @@ mod clients;
 mod clock;
 mod dead_letters;
 mod fault;
+mod idempotency_keys;
 mod plugins;
 mod provider;
 mod rooms;
@@ -19,6 +20,7 @@ pub use clients::{Clients, Touched};
 pub use clock::{Clock, SystemClock};
 pub use dead_letters::{DeadLetters, Letters, LettersAway};
 pub use fault::{Exceeded, Fault, FaultKind};
+pub use idempotency_keys::{Claim, Claimed, IdempotencyKeys, KeysAway};
 pub use plugins::{
     Action, Answer, AuthorizerCall, ConnectionCall, Decision, Grant, HandlerCall, IdentifyCall, Outcome, Phase,
     PluginEffect, PluginRefusal, PluginVersion, Plugins, Recognition, TransformCall,
@@ -45,6 +47,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// The sessions and subscriptions of this node, for revocations.
     pub clients: Arc<dyn Clients>,
+    /// The idempotency keys of publishes.
+    pub idempotency_keys: Arc<dyn IdempotencyKeys>,
     /// The revocations in force.
     pub revocations: Arc<Revocations>,
 }

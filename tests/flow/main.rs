@@ -15,6 +15,7 @@ mod explain;
 mod identify;
 mod inbound;
 mod nodes;
+mod presence;
 mod publish;
 mod rate;
 mod recheck;

@@ -49,7 +49,7 @@ use futures_util::StreamExt;
 use tidegate_core::config::{Auth, Limits};
 use tidegate_core::flow::broker::Broker;
 use tidegate_core::flow::{Gates, Publication, ports};
-use tidegate_core::protocol::{SessionEvent, Topic};
+use tidegate_core::protocol::{PresenceChange, SessionEvent, Topic};
 
 use connection_events::ConnectionEvents;
 use connections::{Connection, Connections};
@@ -153,6 +153,13 @@ impl ports::Rooms for Realtime {
     fn tell_gap(&self, topic: &Topic) {
         let frame = Frame::session_event(&SessionEvent::Gap { topic: topic.clone() });
         for connection in self.rooms.members(topic) {
+            self.send(&connection, &frame);
+        }
+    }
+
+    fn tell_presence(&self, change: &PresenceChange) {
+        let frame = Frame::session_event(&SessionEvent::Presence(change.clone()));
+        for connection in self.rooms.members(&change.topic) {
             self.send(&connection, &frame);
         }
     }

@@ -44,15 +44,16 @@ impl Client {
 
     /// `emit("subscribe", { channel })`
     pub async fn subscribe(&self, topic: &str) -> Result<SubscribeReceipt, Refusal> {
-        self.join(SubscribeRequest { topic: topic.to_owned(), since: None }).await
+        self.join(SubscribeRequest::to(topic)).await
     }
 
     /// `emit("subscribe", { channel, since })`
     pub async fn subscribe_since(&self, topic: &str, since: Since) -> Result<SubscribeReceipt, Refusal> {
-        self.join(SubscribeRequest { topic: topic.to_owned(), since: Some(since) }).await
+        self.join(SubscribeRequest { since: Some(since), ..SubscribeRequest::to(topic) }).await
     }
 
-    async fn join(&self, request: SubscribeRequest) -> Result<SubscribeReceipt, Refusal> {
+    /// `emit("subscribe", request)`
+    pub async fn join(&self, request: SubscribeRequest) -> Result<SubscribeReceipt, Refusal> {
         self.gates.subscribe(self, &request).await
     }
 

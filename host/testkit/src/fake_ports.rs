@@ -14,7 +14,7 @@ use tidegate_core::flow::ports::{
 };
 use tidegate_core::flow::revoke::Revocation;
 use tidegate_core::flow::{DeadLetter, Publication, Shown};
-use tidegate_core::protocol::{BusEvent, Code, Topic, User};
+use tidegate_core::protocol::{BusEvent, Code, PresenceChange, Topic, User};
 use tokio::sync::Notify;
 
 /// Rooms that record what is delivered.
@@ -24,9 +24,15 @@ pub struct FakeRooms {
     arrivals: Notify,
     panics_on: Mutex<Option<String>>,
     gaps: Mutex<Vec<String>>,
+    presence: Mutex<Vec<Value>>,
 }
 
 impl FakeRooms {
+    /// Every change of presence that subscribers were told of, as they see it.
+    pub fn presence(&self) -> Vec<Value> {
+        self.presence.lock().clone()
+    }
+
     /// Every delivery so far, as `(topic, payload)`.
     pub fn delivered(&self) -> Vec<(String, Value)> {
         let delivered = self.delivered.lock();
@@ -83,6 +89,10 @@ impl Rooms for FakeRooms {
 
     fn tell_gap(&self, topic: &Topic) {
         self.gaps.lock().push(topic.as_str().to_owned());
+    }
+
+    fn tell_presence(&self, change: &PresenceChange) {
+        self.presence.lock().push(serde_json::to_value(change).unwrap());
     }
 
     /// Records the channels: it knows of no topics.

@@ -10,10 +10,11 @@ use serde::de::IgnoredAny;
 use super::bridge::Ends;
 use super::compile::Missed;
 use super::expression::{Expression, ExpressionMistake};
-use super::manifest::{require, ticked};
+use super::manifest::{Declared, require, ticked};
 use super::plugin_kinds::named;
-use super::{BridgeRule, BridgeTable, PluginKind, RuleId, Sources, Template};
+use super::{BridgeRule, BridgeTable, PluginKind, RuleId, Scope, Sources, Template};
 use crate::config::{Diagnostic, Entry, Node, Place, SourceFile, decode, nearest_name, parse_yaml};
+use crate::protocol::OWN_PREFIX;
 
 /// Keys about a payload. A rule that revokes has no payload.
 const OF_PAYLOADS: [&str; 2] = ["payload", "transform"];
@@ -68,11 +69,11 @@ struct RawEnds {
     token: Option<String>,
 }
 
-/// Reads the bridge table. `declared` holds the templates of all channels in the manifests, `missed` the templates that
+/// Reads the bridge table. `declared` holds all channels in the manifests by their templates, `missed` the templates that
 /// may exist in manifests with errors.
 pub(super) fn read(
     source: &Arc<SourceFile>,
-    declared: &HashMap<&str, &Template>,
+    declared: &HashMap<&str, &Declared>,
     missed: &Missed,
     sources: &Sources,
     diagnostics: &mut Vec<Diagnostic>,
@@ -88,7 +89,7 @@ pub(super) fn read(
 }
 
 struct Reader<'a> {
-    declared: &'a HashMap<&'a str, &'a Template>,
+    declared: &'a HashMap<&'a str, &'a Declared>,
     missed: &'a Missed,
     sources: &'a Sources,
     diagnostics: &'a mut Vec<Diagnostic>,
@@ -109,6 +110,9 @@ impl Reader<'_> {
         let on = self.on(raw.on, node.get("on"));
         let (to, key) = if revokes { (raw.revoke, "revoke") } else { (raw.to, "to") };
         let to = self.to(to, node.get(key), key);
+        if !revokes {
+            self.own_event_stays_with_a_role(on.as_deref(), to.as_ref(), node);
+        }
         let user = self.optional(node.get("user"), raw.user.as_deref());
         let when = self.optional(node.get("when"), raw.when.as_deref());
         let payload = self.optional(node.get("payload"), raw.payload.as_deref());
@@ -232,8 +236,8 @@ impl Reader<'_> {
 
     fn to(&mut self, to: Option<String>, node: Option<&Node>, key: &str) -> Option<Template> {
         let (to, node) = (to?, node?);
-        if let Some(template) = self.declared.get(to.as_str()) {
-            return Some((*template).clone());
+        if let Some(declared) = self.declared.get(to.as_str()) {
+            return Some(declared.template.clone());
         }
         if self.missed.all || self.missed.names.contains(&to) {
             return None;
@@ -241,15 +245,26 @@ impl Reader<'_> {
         let mut known: Vec<&str> = self.declared.keys().copied().collect();
         known.sort_unstable();
         let diagnostic = Diagnostic::at(node.place.clone(), format!("no manifest declares a channel `{to}`"));
-        let same = Template::parse(&to)
-            .ok()
-            .and_then(|template| known.iter().find(|other| self.declared[**other].overlaps(&template)).copied());
+        let same = Template::parse(&to).ok().and_then(|template| {
+            known.iter().find(|other| self.declared[**other].template.overlaps(&template)).copied()
+        });
         self.diagnostics.push(match same.or_else(|| nearest_name(&to, &known)) {
             Some(nearest) => diagnostic.hint(format!("did you mean `{nearest}`?")),
             None => diagnostic
                 .hint(format!("`{key}` must name a channel exactly as its manifest does, including its params")),
         });
         None
+    }
+
+    /// Checks that an event of the server itself, which says who is where, goes only to a channel for a role.
+    fn own_event_stays_with_a_role(&mut self, on: Option<&str>, to: Option<&Template>, node: &Node) {
+        let Some(channel) = to.and_then(|to| self.declared.get(to.as_str())?.channel.as_ref()) else { return };
+        if on.is_some_and(|on| on.starts_with(OWN_PREFIX)) && !matches!(channel.scope, Scope::AnyRole(_)) {
+            let place = node.get("to").map_or(&node.place, |to| &to.place).clone();
+            let message = format!("an event of the server itself may not reach everybody on `{}`", channel.template);
+            let hint = format!("types that begin with `{OWN_PREFIX}` go to a channel whose scope names a role");
+            self.diagnostics.push(Diagnostic::at(place, message).hint(hint));
+        }
     }
 
     /// `None` when the expression has an error, `Some(None)` when there is no expression.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::index::Index;
-use super::{BridgeTable, Schema, Scope, Template};
+use super::{BridgeTable, PresencePolicy, Schema, Scope, Template};
 use crate::config::Diagnostic;
 use crate::protocol::{Generation, Params, PluginName, Topic};
 
@@ -40,6 +40,8 @@ pub struct Channel {
     pub payload: Schema,
     /// What clients may send, if anything.
     pub inbound: Option<Inbound>,
+    /// How its members are told to one another; `None`: not at all.
+    pub presence: Option<PresencePolicy>,
 }
 
 /// What clients may send on a channel.

@@ -72,8 +72,8 @@ pub fn compile(sources: &Sources, generation: Generation) -> Result<Catalog, Vec
     let index = index(&declared, &mut diagnostics);
     let bridge = match &sources.bridge {
         Some(source) => {
-            let templates = declared.iter().map(|declared| (declared.template.as_str(), &declared.template)).collect();
-            bridge_file::read(source, &templates, &missed, sources, &mut diagnostics)
+            let channels = declared.iter().map(|declared| (declared.template.as_str(), declared)).collect();
+            bridge_file::read(source, &channels, &missed, sources, &mut diagnostics)
         }
         None => BridgeTable::default(),
     };

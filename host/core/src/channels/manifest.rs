@@ -11,14 +11,15 @@ use serde::de::IgnoredAny;
 
 use super::compile::Missed;
 use super::plugin_kinds::named;
+use super::presence::RawPresence;
 use super::schema_files::SchemaFiles;
-use super::{Channel, Inbound, InboundAction, PluginKind, Rate, Schema, Scope, Sources, Template};
+use super::{Channel, Inbound, InboundAction, PluginKind, PresencePolicy, Rate, Schema, Scope, Sources, Template};
 use crate::config::{Diagnostic, Entry, Node, Place, Shape, SourceFile, decode, must_stay, nearest_name, parse_yaml};
 use crate::protocol::PluginName;
 
 /// Keys that this version does not serve yet. To accept them in silence would promise behaviour that clients do not
 /// get.
-const NOT_SERVED: [&str; 3] = ["history", "delivery", "presence"];
+const NOT_SERVED: [&str; 2] = ["history", "delivery"];
 
 /// A channel manifest: what a feature lets clients subscribe to, receive and send.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -54,6 +55,8 @@ struct RawChannel {
     inbound: Option<RawInbound>,
     /// The source of the topic's state, which a new subscriber receives in the ack.
     snapshot: Option<RawSnapshot>,
+    /// Whether subscribers are told who else is there: `true`, or the rules.
+    presence: Option<RawPresence>,
 }
 
 /// The source of a topic's state.
@@ -113,7 +116,7 @@ enum RawRelay {
     All,
 }
 
-fn json_schema_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+pub(super) fn json_schema_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": ["object", "boolean"] })
 }
 
@@ -263,6 +266,7 @@ impl Reader<'_, '_> {
         let payload = self.schema(node.get("payload"));
         let inbound = self.inbound(raw.inbound, node.entry("inbound"));
         let snapshot = self.snapshot(raw.snapshot, node.entry("snapshot"));
+        let presence = self.presence(raw.presence, node.get("presence"));
         Some(Channel {
             template: template?.clone(),
             feature: feature.to_owned(),
@@ -272,6 +276,7 @@ impl Reader<'_, '_> {
             snapshot,
             payload: payload?,
             inbound,
+            presence,
         })
     }
 
@@ -319,6 +324,12 @@ impl Reader<'_, '_> {
         let (raw, entry) = (raw?, entry?);
         require(&["plugin"], &entry.value, &entry.key_place, self.diagnostics);
         self.plugin(raw.plugin, entry.value.get("plugin"), PluginKind::Snapshot)
+    }
+
+    fn presence(&mut self, raw: Option<RawPresence>, node: Option<&Node>) -> Option<PresencePolicy> {
+        let (raw, node) = (raw?, node?);
+        let info = self.schema(node.get("info"));
+        raw.read(node, info, self.diagnostics)
     }
 
     fn schema(&mut self, node: Option<&Node>) -> Option<Schema> {

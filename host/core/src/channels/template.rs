@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::protocol::{Params, RESERVED_EVENTS, TOPIC_BYTES_MAX, TOPIC_SEGMENTS_MAX};
+use crate::protocol::{OWN_PREFIX, Params, RESERVED_EVENTS, TOPIC_BYTES_MAX, TOPIC_SEGMENTS_MAX};
 
 /// A channel's name template: segments separated by dots; `{name}` stands for one whole segment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ pub enum InvalidTemplate {
     /// More segments than [`TOPIC_SEGMENTS_MAX`].
     #[error("more than {TOPIC_SEGMENTS_MAX} segments")]
     TooManySegments,
-    /// One of [`RESERVED_EVENTS`].
+    /// One of [`RESERVED_EVENTS`], or one that begins with [`OWN_PREFIX`].
     #[error("the name is reserved")]
     Reserved,
 }
@@ -67,7 +67,7 @@ impl Template {
         if text.split('.').count() > TOPIC_SEGMENTS_MAX {
             return Err(InvalidTemplate::TooManySegments);
         }
-        if RESERVED_EVENTS.contains(&text) {
+        if RESERVED_EVENTS.contains(&text) || text.starts_with(OWN_PREFIX) {
             return Err(InvalidTemplate::Reserved);
         }
         let mut segments: Vec<Segment> = Vec::new();

@@ -121,6 +121,15 @@ pub struct Limits {
     #[serde(rename = "batch", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub batch_bytes_max: usize,
+    /// Users and anonymous connections that are present on topics of this node, counted on each topic. Default 100,000;
+    /// a subscription that would be one more is refused with `unavailable`.
+    #[serde(rename = "presence_members", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub presence_members_max: usize,
+    /// Largest `info` of a subscribe, in bytes. Default 1 KiB; a larger one is refused with `payload_too_large`.
+    #[serde(rename = "info_bytes", with = "bytes")]
+    #[schemars(with = "ByteSize")]
+    pub info_bytes_max: usize,
     /// Publications in one `POST /v1/publish`, whose body has at most `batch` bytes. Default 1,000; a larger list is
     /// answered with 413.
     #[serde(rename = "publications_per_batch", deserialize_with = "count")]
@@ -247,6 +256,8 @@ impl Default for Limits {
             broker_linger: Duration::from_secs(5),
             events_per_batch_max: 1000,
             batch_bytes_max: 4 * 1024 * 1024,
+            presence_members_max: 100_000,
+            info_bytes_max: 1024,
             publications_per_batch_max: 1000,
             idempotency_keys_max: 100_000,
             idempotency_window: Duration::from_secs(300),

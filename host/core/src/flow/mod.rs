@@ -25,6 +25,7 @@ mod look;
 mod nodes;
 mod origin;
 pub mod ports;
+mod presence;
 mod publication;
 mod publish;
 pub mod queries;
@@ -81,6 +82,7 @@ pub struct Gates {
     decisions: decisions::Decisions,
     elapsed: Arc<Elapsed>,
     taken: duplicates::Taken,
+    presence: Arc<presence::Presence>,
     limits: Limits,
     ports: Ports,
     draining: AtomicBool,
@@ -136,6 +138,7 @@ impl Gates {
             elapsed,
             auth,
             taken: duplicates::Taken::new(limits.duplicates_max, limits.duplicates_window),
+            presence: presence::Presence::new(limits.presence_members_max),
             limits,
             ports,
             draining: AtomicBool::new(false),
@@ -169,6 +172,7 @@ impl Gates {
     /// From now on every gate answers `draining`.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+        self.presence.freeze();
     }
 
     /// Whether [`Gates::drain`] was called.

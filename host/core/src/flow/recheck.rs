@@ -36,7 +36,12 @@ impl Gates {
                 resolved.channel.scope.admit(session.user().as_deref(), &resolved.params).map(|()| resolved)
             });
             match verdict {
-                Ok(resolved) => session.renew(&resolved, generation),
+                Ok(resolved) => {
+                    session.renew(&resolved, generation);
+                    // A channel may have presence since the reload, or other rules. No room for one more is no reason to
+                    // lose a topic.
+                    let _ = self.attend(session, &resolved, None);
+                }
                 Err(code) => {
                     if session.release(&topic) {
                         lost.push((topic, code));

@@ -11,6 +11,7 @@ use super::decisions::Granted;
 use super::doubt::Doubt;
 use super::look::LookedAt;
 use super::ports::PluginVersion;
+use super::presence::Stay;
 use crate::channels::{Channel, Resolved};
 use crate::protocol::{Code, ConnectionId, Generation, PluginName, Topic, User};
 
@@ -56,6 +57,8 @@ struct Held {
     /// The generation that last admitted the present user.
     admitted_by: Generation,
     grounds: Grounds,
+    /// The connection's part in the topic's presence, where the channel has it. It ends with this.
+    stay: Option<Stay>,
 }
 
 /// The answers of authorizers about a held topic.
@@ -80,6 +83,8 @@ pub(super) type Authorizer = (PluginName, Option<PluginVersion>);
 
 impl State {
     fn take_user(&mut self, user: Arc<User>) {
+        let stays = self.held.values_mut().filter_map(|held| held.stay.as_mut());
+        stays.for_each(|stay| stay.identify(&user));
         if self.user.as_ref().is_some_and(|current| current.roles != user.roles) {
             self.held.values_mut().for_each(|held| {
                 held.admitted_by = UNJUDGED;
@@ -243,12 +248,16 @@ impl Session {
         }
         // The user was renewed while the gate decided on the old one; the check after the join decides again.
         let is_judged = state.is_of(user);
+        let before = state.held.remove(topic);
+        let is_renewed = before.is_some();
         let held = Held {
             channel,
             admitted_by: if is_judged { generation } else { UNJUDGED },
             grounds: Grounds { authorized: is_judged.then_some(authorized), doubt: None },
+            stay: before.and_then(|held| held.stay),
         };
-        Ok(state.held.insert(topic.clone(), held).is_some())
+        state.held.insert(topic.clone(), held);
+        Ok(is_renewed)
     }
 
     /// Notes that `generation` admits a topic that is still held.
@@ -256,6 +265,14 @@ impl Session {
         if let Some(held) = self.state.lock().held.get_mut(&resolved.topic) {
             held.channel = Arc::clone(&resolved.channel);
             held.admitted_by = generation;
+            held.stay.take_if(|_| resolved.channel.presence.is_none());
+        }
+    }
+
+    /// The connection is present on a topic, as long as it holds it.
+    pub(super) fn attend(&self, topic: &Topic, stay: Stay) {
+        if let Some(held) = self.state.lock().held.get_mut(topic) {
+            held.stay = Some(stay);
         }
     }
 

@@ -20,6 +20,9 @@ pub(super) struct Joined {
     pub(super) is_renewed: bool,
     /// `None` when the channel has no snapshot.
     pub(super) owed: Option<Owed>,
+    pub(super) resolved: Resolved,
+    /// What the user tells about itself, checked.
+    pub(super) info: Option<Payload>,
 }
 
 impl Gates {
@@ -56,6 +59,7 @@ impl Gates {
             return Err(Code::TooManySubscriptions.into());
         }
         let granted = self.ask_authorizer(serving, &context, Action::Subscribe, None).await?;
+        self.check_info(&context.resolved.channel, request.info.as_ref())?;
         let authorized = Authorized { by: serving.authorizer(&context.resolved), granted };
         let (resolved, generation) = (&context.resolved, serving.catalog.generation());
         let is_renewed = session.hold(resolved, context.user.as_ref(), generation, authorized, max)?;
@@ -65,10 +69,12 @@ impl Gates {
             // No channel keeps history: a client that asks for missed publications learns that they are gone.
             unrecovered: request.since.as_ref().map(|_| "expired"),
             snapshot: None,
+            presence: None,
         };
+        let (resolved, info) = (context.resolved.clone(), request.info.clone());
         let plugin = context.resolved.channel.snapshot.clone();
         let owed = plugin.map(|plugin| Owed { serving: serving.clone(), context, plugin });
-        Ok(Joined { receipt, is_renewed, owed })
+        Ok(Joined { receipt, is_renewed, owed, resolved, info })
     }
 
     /// Asks the channel's authorizer, if there is one, unless a valid grant for exactly this question exists. Fails closed:

@@ -6,7 +6,8 @@
 //! 4. the authorizer again, if another version of it is in force by now, or something was revoked;
 //! 5. the other nodes: the client receives what they publish, too;
 //! 6. the snapshot, last: nothing is published between the state and the first publication that follows it;
-//! 7. the receipt.
+//! 7. presence: from here on the client is one of those who are there;
+//! 8. the receipt.
 //!
 //! A subscription that fails after step 1 is released, unless the session held the topic before, and the client leaves
 //! the room.
@@ -59,7 +60,7 @@ impl Gates {
             return Err(reason.into());
         }
         let is_renewed = joined.is_renewed;
-        let completed = self.hear_and_provide(joined).await;
+        let completed = self.hear_and_provide(session, joined).await;
         if completed.is_err() && !is_renewed {
             session.release(&topic);
         } else if completed.is_ok() && !session.holds(&topic) {
@@ -88,8 +89,8 @@ impl Gates {
         }
     }
 
-    async fn hear_and_provide(&self, joined: Joined) -> Result<SubscribeReceipt, Refusal> {
-        let Joined { mut receipt, owed, .. } = joined;
+    async fn hear_and_provide(&self, session: &Session, joined: Joined) -> Result<SubscribeReceipt, Refusal> {
+        let Joined { mut receipt, owed, resolved, info, .. } = joined;
         if let Some(listening) = self.ports.broker.listening(&receipt.topic)
             && listening.await.is_err()
         {
@@ -98,6 +99,7 @@ impl Gates {
         if let Some(owed) = &owed {
             receipt.snapshot = Some(self.provide(owed).await?);
         }
+        receipt.presence = self.attend(session, &resolved, info)?;
         Ok(receipt)
     }
 

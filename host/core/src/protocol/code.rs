@@ -22,6 +22,8 @@ pub enum Code {
     NotSubscribed,
     /// The channel accepts no messages from clients.
     NoHandler,
+    /// The channel does not tell who is there.
+    NoPresence,
     /// The payload does not match the declared schema, or the envelope is malformed.
     InvalidPayload,
     /// The same idempotency key came with another body.
@@ -46,7 +48,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the manual.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Unauthenticated,
         Self::TokenExpired,
         Self::TokenRevoked,
@@ -54,6 +56,7 @@ impl Code {
         Self::UnknownChannel,
         Self::NotSubscribed,
         Self::NoHandler,
+        Self::NoPresence,
         Self::InvalidPayload,
         Self::IdempotencyConflict,
         Self::PayloadTooLarge,
@@ -77,6 +80,7 @@ impl Code {
             Self::UnknownChannel => "unknown_channel",
             Self::NotSubscribed => "not_subscribed",
             Self::NoHandler => "no_handler",
+            Self::NoPresence => "no_presence",
             Self::InvalidPayload => "invalid_payload",
             Self::IdempotencyConflict => "idempotency_conflict",
             Self::PayloadTooLarge => "payload_too_large",
@@ -107,6 +111,7 @@ impl Code {
             Self::UnknownChannel => "no channel has this name",
             Self::NotSubscribed => "not subscribed to this topic",
             Self::NoHandler => "this channel takes no messages",
+            Self::NoPresence => "this channel does not tell who is there",
             Self::InvalidPayload => "the payload does not match the schema",
             Self::IdempotencyConflict => "this idempotency key was used with another body",
             Self::PayloadTooLarge => "the payload is too large",

@@ -4,12 +4,12 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Code, Params, Payload, Refusal, Topic};
+use super::{Code, Params, Payload, PresenceChange, Present, Refusal, Topic};
 
 /// One event from a client, read from its packet.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClientEvent {
-    /// `subscribe { channel, since? }`
+    /// `subscribe { channel, since?, info? }`
     Subscribe(SubscribeRequest),
     /// `unsubscribe { channel }`
     Unsubscribe(UnsubscribeRequest),
@@ -31,6 +31,8 @@ pub struct SubscribeRequest {
     pub topic: String,
     /// Where the client left off.
     pub since: Option<Since>,
+    /// What the user tells about itself, where the channel has presence.
+    pub info: Option<Payload>,
 }
 
 /// A position a client remembers.
@@ -112,8 +114,14 @@ impl ClientEvent {
 }
 
 impl SubscribeRequest {
+    /// The request for a topic and nothing else.
+    #[must_use]
+    pub fn to(topic: &str) -> Self {
+        Self { topic: topic.to_owned(), since: None, info: None }
+    }
+
     fn read(argument: &RawValue) -> Result<Self, RequestError> {
-        let fields = object(argument, "{ channel, since? }")?;
+        let fields = object(argument, "{ channel, since?, info? }")?;
         let topic = string_field(&fields, "channel")?;
         let since = match fields.get("since") {
             None | Some(Value::Null) => None,
@@ -127,7 +135,8 @@ impl SubscribeRequest {
             }
             Some(_) => return Err(error("`since` must be an object { epoch, offset }")),
         };
-        Ok(Self { topic, since })
+        let info = fields.get("info").filter(|info| !info.is_null()).map(Payload::from);
+        Ok(Self { topic, since, info })
     }
 }
 
@@ -158,12 +167,14 @@ pub struct SubscribeReceipt {
     pub unrecovered: Option<&'static str>,
     /// The topic's state, if the channel has a snapshot.
     pub snapshot: Option<Vec<Payload>>,
+    /// Who is there, if the channel has presence.
+    pub presence: Option<Present>,
 }
 
 /// The answer to any client event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ack {
-    /// `{ ok: true, channel, params, recovered?, reason?, snapshot? }`
+    /// `{ ok: true, channel, params, recovered?, reason?, snapshot?, presence? }`
     Subscribed(SubscribeReceipt),
     /// `{ ok: true, channel }`
     Unsubscribed(Topic),
@@ -195,6 +206,9 @@ impl Serialize for Ack {
                 }
                 if let Some(snapshot) = &receipt.snapshot {
                     out.serialize_entry("snapshot", snapshot)?;
+                }
+                if let Some(presence) = &receipt.presence {
+                    out.serialize_entry("presence", presence)?;
                 }
             }
             Self::Unsubscribed(topic) => out.serialize_entry("channel", topic)?,
@@ -251,12 +265,17 @@ pub enum SessionEvent {
         /// The content that the ack would have had.
         error: Refusal,
     },
+    /// Others came to a topic, or left it.
+    Presence(PresenceChange),
     /// The server is about to close; the stock client reconnects by itself.
     Draining,
 }
 
 impl Serialize for SessionEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Self::Presence(change) = self {
+            return change.serialize(serializer);
+        }
         let mut out = serializer.serialize_map(None)?;
         match self {
             Self::Revoked { topic, reason } => {
@@ -283,6 +302,7 @@ impl Serialize for SessionEvent {
                 out.serialize_entry("expires_in", expires_in_s)?;
             }
             Self::Expired => out.serialize_entry("type", "expired")?,
+            Self::Presence(_) => {}
             Self::Draining => out.serialize_entry("type", "draining")?,
         }
         out.end()
@@ -322,7 +342,7 @@ mod tests {
 
     #[test]
     fn malformed_requests_say_what_is_wrong() {
-        assert_eq!(refused(r#"["subscribe"]"#), "the argument must be an object { channel, since? }");
+        assert_eq!(refused(r#"["subscribe"]"#), "the argument must be an object { channel, since?, info? }");
         assert_eq!(refused(r#"["subscribe",{}]"#), "`channel` is missing");
         assert_eq!(refused(r#"["subscribe",{"channel":7}]"#), "`channel` must be a string");
         assert_eq!(
@@ -350,7 +370,8 @@ mod tests {
         let show = |ack: Ack| serde_json::to_string(&ack).unwrap();
         let topic = Topic::parse("vault.v1").unwrap();
         let params: Params = [("vaultId".into(), "v1".to_owned())].into_iter().collect();
-        let receipt = SubscribeReceipt { topic: topic.clone(), params, unrecovered: None, snapshot: None };
+        let receipt =
+            SubscribeReceipt { topic: topic.clone(), params, unrecovered: None, snapshot: None, presence: None };
         assert_eq!(show(Ack::Subscribed(receipt)), r#"{"ok":true,"channel":"vault.v1","params":{"vaultId":"v1"}}"#);
         assert_eq!(show(Ack::Unsubscribed(topic)), r#"{"ok":true,"channel":"vault.v1"}"#);
         assert_eq!(show(Ack::Accepted { reply: None }), r#"{"ok":true}"#);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Decimal, Payload, Unambiguous};
+use super::{Decimal, OWN_PREFIX, Payload, Unambiguous};
 
 /// One CloudEvent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -59,6 +59,9 @@ pub enum EventError {
     /// Another version of the specification.
     #[error("`specversion` must be \"1.0\", found {0}")]
     Version(String),
+    /// A type that only the server itself uses.
+    #[error("the types that begin with `{OWN_PREFIX}` are the server's own")]
+    Own,
     /// `data_base64`: schemas check only JSON.
     #[error("`data_base64` is not supported: the data must be JSON")]
     Binary,
@@ -97,7 +100,7 @@ impl BusEvent {
         Self::of(fields, data)
     }
 
-    /// An event with these attributes and data.
+    /// An event from outside with these attributes and data.
     ///
     /// # Errors
     /// [`EventError`] naming the invalid attribute.
@@ -120,6 +123,9 @@ impl BusEvent {
             data,
             attributes: Map::new(),
         };
+        if event.kind.starts_with(OWN_PREFIX) {
+            return Err(EventError::Own);
+        }
         // The characters that RFC 3986 does not allow, section 2.
         if event.source.bytes().any(|b| !b.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&b)) {
             return Err(EventError::NotAUri);

@@ -8,6 +8,7 @@ mod event;
 mod idempotency;
 mod name;
 mod payload;
+mod presence;
 mod unambiguous;
 mod user;
 
@@ -21,9 +22,10 @@ pub use envelope::{
 pub use event::{BusEvent, EventError};
 pub use idempotency::{IDEMPOTENCY_KEY_BYTES_MAX, IdempotencyKey, InvalidKey, JsonDigest};
 pub use name::{
-    ConnectionId, Generation, InvalidName, Params, PluginName, RESERVED_EVENTS, TOPIC_BYTES_MAX, TOPIC_SEGMENTS_MAX,
-    Topic,
+    ConnectionId, Generation, InvalidName, OWN_PREFIX, Params, PluginName, RESERVED_EVENTS, TOPIC_BYTES_MAX,
+    TOPIC_SEGMENTS_MAX, Topic,
 };
 pub use payload::{Payload, PayloadError};
+pub use presence::{Member, Names, Occupancy, PresenceChange, Present};
 pub use unambiguous::Unambiguous;
 pub use user::User;

@@ -26,6 +26,9 @@ pub const RESERVED_EVENTS: [&str; 10] = [
     "removeListener",
 ];
 
+/// Topics and types of bus events that begin like this are the server's own.
+pub const OWN_PREFIX: &str = "tidegate.";
+
 /// A concrete name that a client subscribes to: `notifications.user.u42`.
 ///
 /// Non-empty segments separated by dots, without white space, control characters or braces.
@@ -44,7 +47,7 @@ pub enum InvalidName {
     /// Longer than [`TOPIC_BYTES_MAX`], or with more than [`TOPIC_SEGMENTS_MAX`] segments.
     #[error("is too long")]
     TooLong,
-    /// One of [`RESERVED_EVENTS`].
+    /// One of [`RESERVED_EVENTS`], or one that begins with [`OWN_PREFIX`].
     #[error("is reserved")]
     Reserved,
 }
@@ -64,7 +67,7 @@ impl Topic {
         if text.chars().any(|c| c.is_whitespace() || c.is_control() || is_invisible(c) || c == '{' || c == '}') {
             return Err(InvalidName::Character);
         }
-        if RESERVED_EVENTS.contains(&text) {
+        if RESERVED_EVENTS.contains(&text) || text.starts_with(OWN_PREFIX) {
             return Err(InvalidName::Reserved);
         }
         Ok(Self(text.into()))

@@ -350,6 +350,11 @@ pub fn bridged(on: &str, to: &str, outcome: &'static str) {
     counter(names::BRIDGED, &[("on", on), ("to", to), ("outcome", outcome)]).increment(1);
 }
 
+/// Records how many users and anonymous connections are present, each topic by itself.
+pub fn presence_members(members: usize) {
+    gauge(names::PRESENCE_MEMBERS, &[]).set(members as f64);
+}
+
 /// Counts a publish with an idempotency key, or keys that were forgotten for newer ones. `outcome` is one of a closed
 /// list.
 pub fn idempotent(outcome: &'static str, keys: usize) {

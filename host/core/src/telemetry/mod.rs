@@ -38,8 +38,9 @@ pub use metrics::{
     connection_refused, connection_unannounced, credentials_ahead, dead_letter_dropped, dead_letters, delivered, gate,
     generation, http_request, idempotent, inbound_overflow, plugin_call, plugin_calls_waiting, plugin_host_call,
     plugin_http_request, plugin_instance_created, plugin_instance_retired, plugin_instances, plugin_instances_max,
-    plugin_instances_wanted, plugin_log_dropped, plugin_state, plugin_versions_lingering, plugin_waited, reauthorized,
-    revocations, session_unknown, slow_consumer, store_swept, store_up, subscribed, unsubscribed,
+    plugin_instances_wanted, plugin_log_dropped, plugin_state, plugin_versions_lingering, plugin_waited,
+    presence_members, reauthorized, revocations, session_unknown, slow_consumer, store_swept, store_up, subscribed,
+    unsubscribed,
 };
 pub use output::{complain, finish_output, say};
 pub use registry::render;
@@ -152,6 +153,7 @@ mod tests {
         inbound_overflow();
         connection_unannounced();
         bridged("x", "a", "dead");
+        presence_members(1);
         idempotent("first", 1);
         bus_queue(3);
         bus_refused(2);

@@ -277,6 +277,10 @@ pub(super) const LOG_LINES_DROPPED: Metric = counter(
 pub(super) const PANICS: Metric =
     counter("tidegate_panics_total", "Panics (bugs) caught at the edge of a task, by place");
 
+pub(super) const PRESENCE_MEMBERS: Metric = gauge(
+    "tidegate_presence_members",
+    "Users and anonymous connections present on topics of this node (limits.presence_members)",
+);
 pub(super) const IDEMPOTENT: Metric = counter(
     "tidegate_idempotent_total",
     "Publishes with an idempotency key, by outcome (first; repeated: the first answer again; conflict: another body; released: the publish was refused and the key is free; late: the first took too long; away: the broker was away), and keys forgotten for newer ones (forgotten: limits.idempotency_keys)",
@@ -322,6 +326,7 @@ pub(super) const METRICS: &[Metric] = &[
     INBOUND_OVERFLOWS,
     CONNECTIONS_UNANNOUNCED,
     BRIDGED,
+    PRESENCE_MEMBERS,
     IDEMPOTENT,
     BUS_QUEUE,
     BUS_REFUSED,

@@ -118,6 +118,7 @@ impl Server {
         nodes.connect(gates.clone(), shutdown.at(Phase::Leaving));
         tokio::spawn(sweep_plugins(host.clone(), inventory.clone(), config.limits.plugin_drain_max, draining.clone()));
         tokio::spawn(sweep(gates.clone(), draining.clone()));
+        tokio::spawn(gates.clone().tell_presence(draining.clone()));
         let Options { ready, on_rejected, on_warned, triggers } = options;
         let (paths, rollback) = (paths(&config), config.rollback.clone());
         let reloader = Reloader { paths, host, gates: gates.clone(), inventory, rollback, terms };

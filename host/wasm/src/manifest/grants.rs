@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::mistakes::Mistakes;
 use tidegate_core::channels::Template;
 use tidegate_core::config::{Diagnostic, Node, Origin};
+use tidegate_core::protocol::OWN_PREFIX;
 
 /// Longest name of a bucket, a query or a secret, in bytes.
 const NAME_BYTES_MAX: usize = 128;
@@ -70,6 +71,10 @@ impl Grants {
         }
         for (index, types) in section.publish.iter().enumerate() {
             match EventTypes::parse(types) {
+                Some(_) if types.starts_with(OWN_PREFIX) => {
+                    let message = format!("`{types}`: the types that begin with `{OWN_PREFIX}` are the server's own");
+                    mistakes.add_entry("publish", index, &message, Some("name it otherwise"));
+                }
                 Some(types) => grants.publish.push(types),
                 None => {
                     let hint = "write a type, `ping.seen`, or a prefix, `ping.*`";

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::flow::Publication;
-use crate::protocol::Topic;
+use crate::protocol::{PresenceChange, Topic};
 
 /// Delivers cleared publications to the connections that are subscribed to the topic.
 pub trait Rooms: Send + Sync + 'static {
@@ -11,6 +11,8 @@ pub trait Rooms: Send + Sync + 'static {
     fn deliver(&self, publication: &Publication);
     /// Sends a gap to every subscriber of a topic: it may have missed publications. Never waits.
     fn tell_gap(&self, topic: &Topic);
+    /// Tells every subscriber of a topic who came and who left. Never waits.
+    fn tell_presence(&self, change: &PresenceChange);
     /// Sends a gap to every subscriber of every topic of these channels, named by their templates. Never waits. Returns
     /// how many topics those are.
     fn tell_gap_in(&self, channels: &BTreeSet<&str>) -> usize;

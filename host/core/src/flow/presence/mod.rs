@@ -1,0 +1,300 @@
+//! Presence: who is on a topic, told to its subscribers once a second at most.
+//!
+//! A stay begins when a subscription is complete and ends when the session holds the topic no longer, whatever the
+//! reason: the session keeps the [`Stay`], and dropping it is the end.
+
+mod events;
+mod members;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::inbound::check;
+use super::{Gates, Session};
+use crate::channels::{Channel, PresencePolicy, Resolved};
+use crate::protocol::{Code, ConnectionId, Occupancy, Payload, PresenceChange, Present, Refusal, Topic, User};
+use crate::telemetry;
+use events::{Turn, Turned};
+use members::{MemberId, Members};
+
+/// How often changes are told at most.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The members of every topic with presence, on this node.
+pub(super) struct Presence {
+    members_max: usize,
+    state: Mutex<State>,
+    /// Something is to be told.
+    woken: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    topics: HashMap<Topic, Room>,
+    changed: HashSet<Topic>,
+    /// The users without a connection, by the time when they are gone.
+    leaving: BTreeSet<(Instant, Topic, MemberId)>,
+    /// What became of topics and users since the last change was told.
+    turned: Vec<Turned>,
+    /// Members of all topics (`limits.presence_members`).
+    count: usize,
+    stays: u64,
+    /// From now on nobody leaves: the clients of a server that stops come back elsewhere.
+    is_frozen: bool,
+}
+
+struct Room {
+    channel: Arc<Channel>,
+    members: Members,
+}
+
+/// The part of one connection in a topic. Dropping it ends the stay.
+pub(super) struct Stay {
+    presence: Arc<Presence>,
+    topic: Topic,
+    who: Option<MemberId>,
+    connection: ConnectionId,
+    number: u64,
+}
+
+impl fmt::Debug for Stay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stay").field("topic", &self.topic).field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.presence.leave(self);
+    }
+}
+
+impl Stay {
+    /// The connection has a user from now on.
+    pub(super) fn identify(&mut self, user: &User) {
+        if self.who.is_none() {
+            let (presence, topic, connection) = (self.presence.clone(), self.topic.clone(), self.connection.clone());
+            // The anonymous stay ends when this is replaced.
+            if let Some(stay) = presence.identify(topic, MemberId::of(user), connection) {
+                *self = stay;
+            }
+        }
+    }
+}
+
+impl Presence {
+    pub(super) fn new(members_max: usize) -> Arc<Self> {
+        Arc::new(Self { members_max, state: Mutex::default(), woken: Notify::new() })
+    }
+
+    /// A connection is on a topic from now on. `None` if there is no room for one more member.
+    fn enter(
+        self: &Arc<Self>,
+        topic: &Topic,
+        channel: &Arc<Channel>,
+        who: Option<MemberId>,
+        connection: &ConnectionId,
+        info: Option<Payload>,
+    ) -> Option<Stay> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let room = state.topics.get(topic);
+        let is_counted = room.is_some_and(|room| room.members.counts(who.as_ref(), connection));
+        if !is_counted {
+            if state.count >= self.members_max {
+                return None;
+            }
+            state.count += 1;
+            telemetry::presence_members(state.count);
+            if room.is_none() {
+                state.turned.push(Turned::new(Turn::Occupied, topic, channel, None));
+            }
+            if let Some(who) = &who {
+                state.turned.push(Turned::new(Turn::Joined, topic, channel, Some(who)));
+            }
+        }
+        state.stays += 1;
+        let number = state.stays;
+        let room = state
+            .topics
+            .entry(topic.clone())
+            .or_insert_with(|| Room { channel: Arc::clone(channel), members: Members::new() });
+        room.channel = Arc::clone(channel);
+        let was_leaving_at = room.members.enter(who.as_ref(), connection, number, info);
+        if let (Some(at), Some(who)) = (was_leaving_at, &who) {
+            state.leaving.remove(&(at, topic.clone(), who.clone()));
+        }
+        state.changed.insert(topic.clone());
+        self.woken.notify_one();
+        Some(Stay { presence: self.clone(), topic: topic.clone(), who, connection: connection.clone(), number })
+    }
+
+    fn identify(self: &Arc<Self>, topic: Topic, who: MemberId, connection: ConnectionId) -> Option<Stay> {
+        let channel = self.state.lock().topics.get(&topic)?.channel.clone();
+        self.enter(&topic, &channel, Some(who), &connection, None)
+    }
+
+    fn leave(&self, stay: &Stay) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if state.is_frozen {
+            return;
+        }
+        let Some(room) = state.topics.get_mut(&stay.topic) else { return };
+        let before = room.members.occupancy().count;
+        let gone_at = Instant::now() + policy(&room.channel).map_or(Duration::ZERO, |policy| policy.debounce);
+        if let Some(at) = room.members.leave(stay.who.as_ref(), &stay.connection, stay.number, gone_at)
+            && let Some(who) = &stay.who
+        {
+            state.leaving.insert((at, stay.topic.clone(), who.clone()));
+        }
+        state.count -= before - room.members.occupancy().count;
+        telemetry::presence_members(state.count);
+        state.changed.insert(stay.topic.clone());
+        self.woken.notify_one();
+    }
+
+    /// From now on nobody leaves.
+    pub(super) fn freeze(&self) {
+        self.state.lock().is_frozen = true;
+    }
+
+    fn look<T>(&self, topic: &Topic, look: impl FnOnce(&Room) -> T) -> Option<T> {
+        self.state.lock().topics.get(topic).map(look)
+    }
+
+    /// What to tell at `now`, and what became of topics and users.
+    fn tick(&self, now: Instant) -> (Vec<PresenceChange>, Vec<Turned>) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        while !state.is_frozen && state.leaving.first().is_some_and(|(at, ..)| *at <= now) {
+            let Some((_, topic, who)) = state.leaving.pop_first() else { break };
+            let Some(room) = state.topics.get_mut(&topic) else { continue };
+            if room.members.expire(&who, now) {
+                state.count -= 1;
+                state.turned.push(Turned::new(Turn::Left, &topic, &room.channel, Some(&who)));
+                state.changed.insert(topic);
+            }
+        }
+        let mut changes = Vec::new();
+        for topic in std::mem::take(&mut state.changed) {
+            let Some(room) = state.topics.get_mut(&topic) else { continue };
+            if let Some(policy) = policy(&room.channel) {
+                changes.extend(room.members.change(&topic, policy));
+            }
+            if room.members.is_over() {
+                state.turned.push(Turned::new(Turn::Vacated, &topic, &room.channel, None));
+                state.topics.remove(&topic);
+            }
+        }
+        telemetry::presence_members(state.count);
+        (changes, std::mem::take(&mut state.turned))
+    }
+
+    /// When the next thing is to be told, if nothing changes before.
+    fn next(&self) -> Option<Instant> {
+        let state = self.state.lock();
+        if state.is_frozen {
+            return None;
+        }
+        if state.changed.is_empty() { state.leaving.first().map(|(at, ..)| *at) } else { Some(Instant::now()) }
+    }
+}
+
+fn policy(channel: &Channel) -> Option<&PresencePolicy> {
+    channel.presence.as_ref()
+}
+
+impl Gates {
+    /// Tells the changes of presence until `shutdown`.
+    pub async fn tell_presence(self: Arc<Self>, shutdown: CancellationToken) {
+        let presence = self.presence.clone();
+        let telling = async {
+            let mut told_at = None;
+            loop {
+                let due = presence.next();
+                let earliest = told_at.map(|at: Instant| at + TELL_INTERVAL);
+                tokio::select! {
+                    () = presence.woken.notified() => continue,
+                    () = sleep_until(due.max(earliest).unwrap_or_else(Instant::now)), if due.is_some() => {}
+                }
+                let now = Instant::now();
+                told_at = Some(now);
+                let (changes, turned) = presence.tick(now);
+                for change in changes {
+                    self.ports.rooms.tell_presence(&change);
+                }
+                self.publish_turned(turned);
+            }
+        };
+        shutdown.run_until_cancelled(telling).await;
+    }
+
+    /// What a user tells about itself when it subscribes: within its limit, and as the channel's schema says.
+    pub(super) fn check_info(&self, channel: &Channel, info: Option<&Payload>) -> Result<(), Refusal> {
+        let Some(info) = info else { return Ok(()) };
+        let (bytes, bytes_max) = (info.as_str().len(), self.limits.info_bytes_max);
+        if bytes > bytes_max {
+            let details = serde_json::json!({ "bytes": bytes, "bytes_max": bytes_max });
+            return Err(Refusal::because(Code::PayloadTooLarge, "`info` is too large").with_details(details));
+        }
+        match policy(channel).map(|policy| &policy.info) {
+            None => Err(Code::NoPresence.into()),
+            Some(None) => Err(Refusal::because(Code::InvalidPayload, "this channel takes no `info`")),
+            Some(Some(schema)) => check(schema, info),
+        }
+    }
+
+    /// Counts a connection that subscribed as present, and says who is. `None` if the channel has no presence.
+    ///
+    /// # Errors
+    /// `unavailable` if there is no room for one more member (`limits.presence_members`).
+    pub(super) fn attend(
+        &self,
+        session: &Session,
+        resolved: &Resolved,
+        info: Option<Payload>,
+    ) -> Result<Option<Present>, Refusal> {
+        let Resolved { topic, channel, .. } = resolved;
+        let Some(policy) = policy(channel) else { return Ok(None) };
+        let who = session.user().as_deref().map(MemberId::of);
+        let Some(stay) = self.presence.enter(topic, channel, who, session.connection(), info) else {
+            return Err(Refusal::because(Code::Unavailable, "too many members are present on this node"));
+        };
+        session.attend(topic, stay);
+        Ok(Some(self.present_on(topic, policy)))
+    }
+
+    fn present_on(&self, topic: &Topic, policy: &PresencePolicy) -> Present {
+        let nobody = || Present { count: 0, members: Some(Vec::new()) };
+        self.presence.look(topic, |room| room.members.present(policy)).unwrap_or_else(nobody)
+    }
+
+    /// Who is present on a topic.
+    ///
+    /// # Errors
+    /// `unknown_channel`; `no_presence` if the channel does not keep it.
+    pub fn present(&self, topic: &str) -> Result<Present, Refusal> {
+        let resolved = self.serving().catalog.resolve(topic).ok_or(Code::UnknownChannel)?;
+        let policy = policy(&resolved.channel).ok_or(Code::NoPresence)?;
+        Ok(self.present_on(&resolved.topic, policy))
+    }
+
+    /// How many are present on a topic.
+    ///
+    /// # Errors
+    /// As [`Gates::present`].
+    pub fn occupancy(&self, topic: &str) -> Result<Occupancy, Refusal> {
+        let resolved = self.serving().catalog.resolve(topic).ok_or(Code::UnknownChannel)?;
+        policy(&resolved.channel).ok_or(Code::NoPresence)?;
+        let found = self.presence.look(&resolved.topic, |room| room.members.occupancy());
+        Ok(found.unwrap_or(Occupancy { count: 0, users: 0, anonymous: 0 }))
+    }
+}

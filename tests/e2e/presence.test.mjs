@@ -1,0 +1,120 @@
+// Who is there: what stock clients hear of one another.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+
+import { ask, Server, token, until } from "./harness.mjs";
+
+const CHANNELS = `
+feature: presence
+channels:
+  hall.{room}:
+    scope: public
+    payload: {}
+    presence:
+      debounce: 500ms
+      info: { type: object, required: [mood], properties: { mood: { type: string } }, additionalProperties: false }
+`;
+
+// What a socket hears of a topic, each as it came.
+function changes(socket, channel) {
+  const heard = [];
+  socket.on("tidegate", (event) => {
+    if (event.type === "presence" && event.channel === channel) heard.push({ ...event, at: performance.now() });
+  });
+  return heard;
+}
+
+// Who is there, as a page would know it: from the ack, and from every change since.
+function roster(ack, heard) {
+  const users = new Map(ack.presence.members.map(({ user, info }) => [user, info]));
+  let { count } = ack.presence;
+  for (const change of heard) {
+    for (const { user, info } of change.joined) users.set(user, info);
+    for (const { user } of change.left) users.delete(user);
+    ({ count } = change);
+  }
+  return { users: [...users.keys()].sort(), info: Object.fromEntries(users), count };
+}
+
+describe("presence", () => {
+  let server;
+  before(async () => {
+    server = await Server.start({ plugins: false, channels: { "presence.yaml": CHANNELS } });
+  });
+  after(() => server?.stop());
+
+  test("who subscribes hears who is there, and then who comes and who leaves", async () => {
+    const [alice, bob] = await Promise.all(["alice", "bob"].map((user) => server.connect({ token: token(user) })));
+    const heard = changes(alice, "hall.1");
+    const ack = await ask(alice, "subscribe", { channel: "hall.1", info: { mood: "calm" } });
+    assert.deepEqual(ack.presence, { count: 1, members: [{ user: "alice", info: { mood: "calm" } }] });
+    const { presence } = await ask(bob, "subscribe", { channel: "hall.1" });
+    assert.deepEqual(presence, { count: 2, members: [{ user: "alice", info: { mood: "calm" } }, { user: "bob" }] });
+    await until("bob came", () => roster(ack, heard).users.includes("bob"));
+    assert.equal(roster(ack, heard).count, 2);
+    const left = performance.now();
+    bob.close();
+    await until("bob left", () => !roster(ack, heard).users.includes("bob"));
+    assert.ok(heard.at(-1).at - left >= 450, "not before the debounce");
+    assert.deepEqual(roster(ack, heard), { users: ["alice"], info: { alice: { mood: "calm" } }, count: 1 });
+    alice.close();
+  });
+
+  test("a page that is loaded anew, and a second tab, are told to nobody", async () => {
+    const [alice, bob] = await Promise.all(["alice", "bob"].map((user) => server.connect({ token: token(user) })));
+    const heard = changes(alice, "hall.2");
+    const ack = await ask(alice, "subscribe", { channel: "hall.2" });
+    await ask(bob, "subscribe", { channel: "hall.2" });
+    await until("bob came", () => roster(ack, heard).count === 2);
+    const before = heard.length;
+    const tab = await server.connect({ token: token("bob") });
+    await ask(tab, "subscribe", { channel: "hall.2" });
+    bob.close();
+    tab.close();
+    const again = await server.connect({ token: token("bob") });
+    await ask(again, "subscribe", { channel: "hall.2" });
+    await pause(2500);
+    assert.deepEqual(heard.slice(before), []);
+    for (const socket of [alice, again]) socket.close();
+  });
+
+  test("a crowd that comes at once is told in few messages, and connections without a user are counted", async () => {
+    const alice = await server.connect({ token: token("alice") });
+    const heard = changes(alice, "hall.3");
+    const ack = await ask(alice, "subscribe", { channel: "hall.3" });
+    const crowd = await Promise.all(
+      Array.from({ length: 50 }, (_, index) => server.connect(index < 40 ? { token: token(`u${index}`) } : {})),
+    );
+    await Promise.all(crowd.map((socket) => ask(socket, "subscribe", { channel: "hall.3" })));
+    await until("all are counted", () => roster(ack, heard).count === 51);
+    assert.equal(roster(ack, heard).users.length, 41);
+    const gaps = heard.slice(1).map((change, index) => change.at - heard[index].at);
+    assert.ok(gaps.every((ms) => ms > 900), `once a second at most: ${gaps}`);
+    for (const socket of [alice, ...crowd]) socket.close();
+  });
+
+  test("an info that does not meet its schema is refused, and a new one is told", async () => {
+    const [alice, bob] = await Promise.all(["alice", "bob"].map((user) => server.connect({ token: token(user) })));
+    const refused = await ask(alice, "subscribe", { channel: "hall.4", info: { mood: 7 } });
+    assert.equal(refused.error.code, "invalid_payload");
+    const heard = changes(bob, "hall.4");
+    const ack = await ask(bob, "subscribe", { channel: "hall.4" });
+    await ask(alice, "subscribe", { channel: "hall.4", info: { mood: "calm" } });
+    await ask(alice, "subscribe", { channel: "hall.4", info: { mood: "busy" } });
+    await until("the newest info", () => roster(ack, heard).info.alice?.mood === "busy");
+    const none = await ask(alice, "subscribe", { channel: "e2e.open", info: {} });
+    assert.equal(none.error.code, "no_presence");
+    for (const socket of [alice, bob]) socket.close();
+  });
+
+  test("from outside no event has a name of the server's own", async () => {
+    const event = { specversion: "1.0", id: "1", source: "/e2e", type: "tidegate.member.joined", data: {} };
+    const { status, body } = await server.post("/v1/events", event);
+    assert.equal(status, 400);
+    assert.match(JSON.stringify(body.error.details), /the server's own/);
+    const topic = await server.post("/v1/channels/tidegate.news/publish", {});
+    assert.equal(topic.status, 404);
+  });
+});

@@ -65,6 +65,17 @@ conformance("closing", {}, (server, test) => {
     await assertForgotten(server, sid);
   });
 
+  test("a client that reads nothing is let go when the server ends the session", {}, async () => {
+    const wire = await Wire.websocket(server, { opens: false });
+    const { sid } = JSON.parse((await wire.frame()).text.slice(1));
+    wire.write(frame("40"));
+    assert.match((await wire.frame()).text, /^40\{"sid"/);
+    wire.socket.pause();
+    wire.write(Buffer.concat([frame('42["burst",2000,10000]'), frame('42["hang-up"]')]));
+    await assertForgotten(server, sid);
+    wire.cut();
+  });
+
   test("a connection that its client ends without a close frame is ended by the server too", {}, async () => {
     const wire = await Wire.websocket(server);
     wire.socket.end();

@@ -135,6 +135,20 @@ conformance("upgrade", {}, (server, test) => {
     wire.cut();
   });
 
+  test("a GET that still waits when the upgrade is complete is answered", { says: "E21" }, async () => {
+    const polling = await joined();
+    const poll = polling.begin();
+    await poll.sent;
+    await polling.send("3");
+    const wire = await Wire.websocket(server, { query: { sid: polling.sid }, opens: false });
+    wire.write(Buffer.concat([frame("2probe"), frame("5")]));
+    assert.equal((await poll.answer).status, 200);
+    wire.write(frame('42["message","by websocket"]'));
+    assert.equal((await wire.frame()).text, "3probe");
+    assert.equal((await wire.frame()).text, back("by websocket"));
+    wire.cut();
+  });
+
   test("namespaces, ids and acks that are owed outlive the upgrade", { says: "E24 S12" }, async () => {
     const polling = await joined();
     await polling.join("/custom");

@@ -2,6 +2,7 @@
 // pings are answered unless a test says otherwise.
 
 import assert from "node:assert/strict";
+import { setTimeout } from "node:timers/promises";
 
 import WebSocket from "ws";
 
@@ -209,6 +210,8 @@ export async function assertForgotten(server, sid) {
     for (;;) {
       const answer = await request(server, { ...VERSION, transport: "polling", sid });
       if (JSON.parse(answer.text).code !== 3) return answer;
+      // Nobody tells when a server has noticed; it is asked again soon.
+      await setTimeout(10);
     }
   };
   assertRefused(await within("the end of a session", ask()), ...UNKNOWN_SESSION);

@@ -32,7 +32,7 @@ const converse = (socket) => {
   socket.on("message", (...values) => socket.emit("message-back", ...values));
   socket.on("message-with-ack", (...values) => {
     const acknowledge = values.pop();
-    acknowledge(...values);
+    if (typeof acknowledge === "function") acknowledge(...values);
   });
   socket.on("ask", () => socket.emit("question", (...answer) => socket.emit("answered", ...answer)));
   socket.on("burst", (count, bytes) => {

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { decode, request } from "./kit/http.mjs";
 import { conformance } from "./kit/servers.mjs";
 import { Polling, Socket } from "./kit/sessions.mjs";
+import { Wire } from "./kit/wire.mjs";
 
 const POLLING = { EIO: "4", transport: "polling" };
 
@@ -61,6 +62,29 @@ conformance("a session begins", options, (server, test) => {
 
   test("the order of query parameters is free", { says: "E14" }, async () => {
     const answer = await request(server, { transport: "polling", EIO: "4" });
+    assert.match(answer.text, /^0\{/);
+  });
+
+  test("escapes in a query mean the letters that they stand for", { says: "E14 E16" }, async () => {
+    const ask = async (search) => {
+      const wire = new Wire(server);
+      wire.write(`GET ${server.path}${search} HTTP/1.1\r\nHost: ${server.url.host}\r\nConnection: close\r\n\r\n`);
+      const { status } = await wire.answer();
+      await wire.ended;
+      return [status, wire.unread.toString()];
+    };
+    const [status, open] = await ask("?EIO=%34&transport=%70olling");
+    assert.equal(status, 200);
+    const { sid } = JSON.parse(open.slice(1));
+    await request(server, { ...POLLING, sid }, { method: "POST", body: "40" });
+    const escaped = Array.from(sid, (letter) => `%${letter.charCodeAt(0).toString(16).padStart(2, "0")}`).join("");
+    const [later, packets] = await ask(`?EIO=4&transport=polling&sid=${escaped}`);
+    assert.equal(later, 200);
+    assert.match(packets, /^40\{"sid"/);
+  });
+
+  test("an empty session id is none", { says: "E14" }, async () => {
+    const answer = await request(server, { ...POLLING, sid: "" });
     assert.match(answer.text, /^0\{/);
   });
 

@@ -31,6 +31,17 @@ conformance("a heartbeat that is answered", { ping_interval_ms: INTERVAL_MS, pin
     });
   }
 
+  for (const [transport, { open }] of Object.entries(transports)) {
+    for (const ping of ["2", "2probe"]) {
+      test(`\`${ping}\` from the client ends the session: only the server asks, over ${transport}`, { says: "E18" }, async () => {
+        const session = await open(server);
+        if (session instanceof Polling) await session.post(ping);
+        else await session.send(ping);
+        await session.ended();
+      });
+    }
+  }
+
   test("an answer that nobody asked for means nothing", { says: "E20" }, async () => {
     const socket = await Socket.open(server);
     await socket.join();
@@ -87,13 +98,4 @@ conformance("a heartbeat that is not answered", { ping_interval_ms: 500, ping_ti
       await socket.receive().catch(() => {});
     }
   });
-
-  for (const [transport, { open }] of Object.entries(transports)) {
-    test(`a ping from the client ends the session: only the server asks, over ${transport}`, { says: "E18" }, async () => {
-      const session = await open(server);
-      if (session instanceof Polling) await session.post("2");
-      else await session.send("2");
-      await session.ended();
-    });
-  }
 });

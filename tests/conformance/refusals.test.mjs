@@ -108,12 +108,18 @@ conformance("a websocket is refused", {}, (server, test) => {
     test(`a websocket ${what} is closed before any packet`, { says: "E11 E34" }, () => assertNeverOpens(server, query));
   }
 
-  test("a websocket without a key is 400", {}, async () => {
-    const wire = new Wire(server);
-    wire.handshake({}, { "Sec-WebSocket-Key": undefined });
-    assert.equal((await wire.answer()).status, 400);
-    wire.cut();
-  });
+  for (const [what, key] of [
+    ["without a key", undefined],
+    ["with a key that is too short", "c2hvcnQ="],
+    ["with a key that is no base64", "!!!!!!!!!!!!!!!!!!!!!!=="],
+  ]) {
+    test(`a websocket ${what} is 400`, {}, async () => {
+      const wire = new Wire(server);
+      wire.handshake({}, { "Sec-WebSocket-Key": key });
+      assert.equal((await wire.answer()).status, 400);
+      wire.cut();
+    });
+  }
 
   test("a websocket whose `Upgrade` is another protocol is 400", {}, async () => {
     const wire = new Wire(server);

@@ -116,6 +116,7 @@ export class Polling extends Session {
         return packets;
       }
       packets.push(...decode(answer.text));
+      if (this.pongs && packets.at(-1) === "2") await this.post("3");
     }
   }
 }

@@ -7,6 +7,7 @@ mod broker;
 mod idempotency;
 mod memory_bus;
 mod outbox;
+mod presence;
 mod servers;
 mod sources;
 mod store_kit;

@@ -23,14 +23,14 @@ export async function until(what, happened) {
 export class Cluster {
   // `nodes` of them on one Redis; `config` changes the configuration of each, which it is told the number of; `files` are
   // written before they start; `programs` are the binaries of the first ones, where they are of other versions.
-  static async start({ nodes = 2, persistent = false, config = (config) => config, files, programs = [] } = {}) {
+  static async start({ nodes = 2, persistent = false, channels, config = (config) => config, files, programs = [] } = {}) {
     const cluster = new Cluster();
     cluster.redis = await RedisServer.start({ persistent });
     const shared = (one) => ({ ...one, broker: cluster.redis.url, limits: { ...one.limits, broker_timeout: "1s" } });
     cluster.config = (one, index = cluster.nodes.length) => config(shared(one), index, cluster);
     cluster.nodes = await Promise.all(
       Array.from({ length: nodes }, (_, index) =>
-        Server.start({ plugins: false, files, config: (one) => cluster.config(one, index), program: programs[index] })),
+        Server.start({ plugins: false, channels, files, config: (one) => cluster.config(one, index), program: programs[index] })),
     );
     await cluster.ready();
     return cluster;

@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 
 import { ask, Server, token, until } from "./harness.mjs";
+import { changes, roster } from "./presence.mjs";
 
 const CHANNELS = `
 feature: presence
@@ -16,27 +17,6 @@ channels:
       debounce: 500ms
       info: { type: object, required: [mood], properties: { mood: { type: string } }, additionalProperties: false }
 `;
-
-// What a socket hears of a topic, each as it came.
-function changes(socket, channel) {
-  const heard = [];
-  socket.on("tidegate", (event) => {
-    if (event.type === "presence" && event.channel === channel) heard.push({ ...event, at: performance.now() });
-  });
-  return heard;
-}
-
-// Who is there, as a page would know it: from the ack, and from every change since.
-function roster(ack, heard) {
-  const users = new Map(ack.presence.members.map(({ user, info }) => [user, info]));
-  let { count } = ack.presence;
-  for (const change of heard) {
-    for (const { user, info } of change.joined) users.set(user, info);
-    for (const { user } of change.left) users.delete(user);
-    ({ count } = change);
-  }
-  return { users: [...users.keys()].sort(), info: Object.fromEntries(users), count };
-}
 
 describe("presence", () => {
   let server;

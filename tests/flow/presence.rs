@@ -261,7 +261,7 @@ async fn a_reload_that_declares_presence_counts_those_who_are_there() {
     assert_eq!(telling.within(2).await[before..], [change("plain", &["alice"], &[], 1)]);
     telling.server.reload(CHANNELS, FakePlugins::silent());
     alice.recheck();
-    assert_eq!(telling.server.gates.present("plain"), Err(Code::NoPresence.into()));
+    assert_eq!(telling.server.gates.present("plain").await, Err(Code::NoPresence.into()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -294,12 +294,82 @@ async fn rules_take_what_becomes_of_topics_and_users() {
 async fn who_asks_hears_who_is_there_and_a_channel_without_presence_says_so() {
     let telling = telling();
     let gates: &Arc<_> = &telling.server.gates;
-    assert_eq!(serde_json::to_value(gates.present("hall").unwrap()).unwrap(), json!({ "count": 0, "members": [] }));
+    assert_eq!(
+        serde_json::to_value(gates.present("hall").await.unwrap()).unwrap(),
+        json!({ "count": 0, "members": [] })
+    );
     let (alice, anonymous) = (telling.server.client(user("alice")), telling.server.client(None));
     alice.subscribe("hall").await.unwrap();
     anonymous.subscribe("hall").await.unwrap();
-    let occupancy = serde_json::to_value(gates.occupancy("hall").unwrap()).unwrap();
+    let occupancy = serde_json::to_value(gates.occupancy("hall").await.unwrap()).unwrap();
     assert_eq!(occupancy, json!({ "count": 2, "users": 1, "anonymous": 1 }));
-    assert_eq!(code(gates.present("plain")), Code::NoPresence);
-    assert_eq!(code(gates.occupancy("nothing")), Code::UnknownChannel);
+    assert_eq!(code(gates.present("plain").await), Code::NoPresence);
+    assert_eq!(code(gates.occupancy("nothing").await), Code::UnknownChannel);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_on_another_node_is_in_the_ack_and_is_told_when_it_changes() {
+    let telling = telling();
+    let others = &telling.server.shared_members;
+    others.add_nodes();
+    others.set_elsewhere("hall", &["bob", "carol"]);
+    let alice = telling.server.client(user("alice"));
+    let all = json!({ "count": 3, "members": users(&["alice", "bob", "carol"]) });
+    assert_eq!(present(&alice, "hall").await, all);
+    telling.within(2).await;
+    others.set_elsewhere("hall", &["alice", "carol", "dave"]);
+    let told = telling.within(2).await;
+    assert_eq!(told.last().unwrap(), &change("hall", &["dave"], &["bob"], 3), "alice is one on both");
+    alice.session.close();
+    let told = telling.within(10).await;
+    assert_eq!(told.last().unwrap(), &change("hall", &["dave"], &["bob"], 3), "alice is still there");
+    let elsewhere = serde_json::to_value(telling.server.gates.present("hall").await.unwrap()).unwrap();
+    assert_eq!(elsewhere["count"], 3, "a node without subscribers asks the others");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_other_nodes_hear_what_changed_and_everything_after_they_were_away() {
+    let telling = telling();
+    let others = &telling.server.shared_members;
+    others.add_nodes();
+    let (alice, bob) = (telling.server.client(user("alice")), telling.server.client(user("bob")));
+    alice.subscribe("hall").await.unwrap();
+    telling.within(2).await;
+    bob.subscribe("hall").await.unwrap();
+    telling.within(2).await;
+    let names = |update: &tidegate_core::flow::ports::MembersUpdate| {
+        let topic = &update.topics[0];
+        let mut names: Vec<String> =
+            topic.users.iter().map(|(who, there)| format!("{} {}", who.user, there.is_some())).collect();
+        names.sort();
+        (names.join(", "), update.is_whole)
+    };
+    let updates = others.updates();
+    let last = names(updates.last().unwrap());
+    assert_eq!(last, ("bob true".to_owned(), false));
+    others.set_away(true);
+    bob.unsubscribe("hall").unwrap();
+    telling.within(5).await;
+    others.set_away(false);
+    telling.within(2).await;
+    let updates = others.updates();
+    assert_eq!(names(updates.last().unwrap()), ("alice true".to_owned(), true));
+    assert_eq!(telling.told().last().unwrap()["left"], users(&["bob"]), "this node tells its own meanwhile");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_nodes_the_events_are_those_of_all_nodes_together() {
+    let telling = start(Server::declaring(CHANNELS).bridge(BRIDGE));
+    let others = &telling.server.shared_members;
+    others.add_nodes();
+    let alice = telling.server.client(user("alice"));
+    alice.subscribe("hall").await.unwrap();
+    telling.within(3).await;
+    assert_eq!(telling.server.bus.published(), [], "another node has alice, too: nobody came");
+    others.turn("hall", tidegate_core::protocol::PresenceTurn::Left, "bob");
+    telling.within(3).await;
+    let events = telling.server.bus.published();
+    let left = json!({ "channel": "hall", "topic": "hall", "user": "bob" });
+    assert_eq!((events[0].kind.as_str(), events[0].data.value().unwrap()), ("tidegate.member.left", &left));
+    assert_eq!(events.len(), 1);
 }

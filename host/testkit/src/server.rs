@@ -13,7 +13,7 @@ use tidegate_core::protocol::{BusEvent, Generation, PluginName, User};
 
 use super::{
     Client, FakeBroker, FakeBus, FakeBusSources, FakeClients, FakeClock, FakeDeadLetters, FakeIdempotencyKeys,
-    FakePlugins, FakeRooms, FakeStoreHealth,
+    FakePlugins, FakeRooms, FakeSharedMembers, FakeStoreHealth,
 };
 
 /// The plugins a manifest of the tests may name; each can be anything.
@@ -37,6 +37,8 @@ pub struct Server {
     pub clients: Arc<FakeClients>,
     /// The idempotency keys of all nodes.
     pub idempotency_keys: Arc<FakeIdempotencyKeys>,
+    /// The members on other nodes.
+    pub shared_members: Arc<FakeSharedMembers>,
     /// Whether the store is there.
     pub store: Arc<FakeStoreHealth>,
     /// Whether the sources of bus events were read.
@@ -176,6 +178,7 @@ impl ServerBuilder {
         let plugins = Arc::new(self.plugins);
         let clients = Arc::new(FakeClients::default());
         let idempotency_keys = Arc::new(FakeIdempotencyKeys::default());
+        let shared_members = Arc::new(FakeSharedMembers::default());
         let revocations = self.revocations.unwrap_or_else(|| {
             let kept = Config::default().auth.revocations_kept.get();
             Arc::new(Revocations::unkept(self.limits.revocations_max, kept))
@@ -188,6 +191,7 @@ impl ServerBuilder {
             clock: clock.clone(),
             clients: clients.clone(),
             idempotency_keys: idempotency_keys.clone(),
+            shared_members: shared_members.clone(),
             revocations,
         };
         let catalog = catalog(&self.manifest, self.bridge.as_deref(), Generation(1));
@@ -203,6 +207,7 @@ impl ServerBuilder {
             clock,
             clients,
             idempotency_keys,
+            shared_members,
             store,
             bus_sources: Arc::default(),
             plugins,

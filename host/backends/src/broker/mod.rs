@@ -2,8 +2,10 @@
 
 mod memory;
 mod memory_idempotency;
+mod memory_members;
 mod redis;
 
 pub use memory::MemoryBroker;
 pub use memory_idempotency::MemoryIdempotencyKeys;
-pub use redis::{RedisBroker, RedisBrokerSettings, RedisConnections, RedisIdempotencyKeys};
+pub use memory_members::NoSharedMembers;
+pub use redis::{RedisBroker, RedisBrokerSettings, RedisConnections, RedisIdempotencyKeys, RedisSharedMembers};

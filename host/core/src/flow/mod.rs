@@ -138,7 +138,11 @@ impl Gates {
             elapsed,
             auth,
             taken: duplicates::Taken::new(limits.duplicates_max, limits.duplicates_window),
-            presence: presence::Presence::new(limits.presence_members_max),
+            presence: presence::Presence::new(
+                limits.presence_members_max,
+                ports.clock.clone(),
+                ports.shared_members.clone(),
+            ),
             limits,
             ports,
             draining: AtomicBool::new(false),

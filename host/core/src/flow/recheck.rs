@@ -40,7 +40,7 @@ impl Gates {
                     session.renew(&resolved, generation);
                     // A channel may have presence since the reload, or other rules. No room for one more is no reason to
                     // lose a topic.
-                    let _ = self.attend(session, &resolved, None);
+                    self.count_in(session, &resolved, None);
                 }
                 Err(code) => {
                     if session.release(&topic) {

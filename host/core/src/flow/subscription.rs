@@ -99,7 +99,7 @@ impl Gates {
         if let Some(owed) = &owed {
             receipt.snapshot = Some(self.provide(owed).await?);
         }
-        receipt.presence = self.attend(session, &resolved, info)?;
+        receipt.presence = self.attend(session, &resolved, info).await?;
         Ok(receipt)
     }
 

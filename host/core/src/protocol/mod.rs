@@ -26,6 +26,6 @@ pub use name::{
     TOPIC_SEGMENTS_MAX, Topic,
 };
 pub use payload::{Payload, PayloadError};
-pub use presence::{Member, Names, Occupancy, PresenceChange, Present};
+pub use presence::{Member, MemberId, Names, Occupancy, PresenceChange, PresenceTurn, Present};
 pub use unambiguous::Unambiguous;
 pub use user::User;

@@ -1,9 +1,47 @@
 //! Who is there: what the ack of a subscribe says, and how a change is told.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::{Payload, Topic};
+use super::{Payload, Topic, User};
+
+/// A user among those of all tenants.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MemberId {
+    /// The user's id.
+    pub user: Arc<str>,
+    /// The user's tenant.
+    pub tenant: Option<Arc<str>>,
+}
+
+impl MemberId {
+    /// The user's.
+    #[must_use]
+    pub fn of(user: &User) -> Self {
+        Self { user: user.id.as_str().into(), tenant: user.tenant.as_deref().map(Into::into) }
+    }
+
+    /// The user as others see it.
+    #[must_use]
+    pub fn member(&self, info: Option<Payload>) -> Member {
+        Member { user: self.user.to_string(), info }
+    }
+}
+
+/// What became of a topic or a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresenceTurn {
+    /// The first member is on the topic.
+    Occupied,
+    /// Nobody is on the topic any more.
+    Vacated,
+    /// The user came.
+    Joined,
+    /// The user left.
+    Left,
+}
 
 /// A user who is present on a topic.
 #[derive(Debug, Clone, PartialEq, Serialize)]

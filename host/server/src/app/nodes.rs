@@ -6,11 +6,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::AppError;
 use tidegate_backends::broker::{
-    MemoryBroker, MemoryIdempotencyKeys, RedisBroker, RedisBrokerSettings, RedisConnections, RedisIdempotencyKeys,
+    MemoryBroker, MemoryIdempotencyKeys, NoSharedMembers, RedisBroker, RedisBrokerSettings, RedisConnections,
+    RedisIdempotencyKeys, RedisSharedMembers,
 };
 use tidegate_core::config::{self, Config};
 use tidegate_core::flow::broker::{Broker, HearsNodes};
-use tidegate_core::flow::ports::IdempotencyKeys;
+use tidegate_core::flow::ports::{IdempotencyKeys, SharedMembers};
 
 /// The connection to the other nodes.
 pub(super) struct Nodes {
@@ -18,6 +19,8 @@ pub(super) struct Nodes {
     pub(super) broker: Arc<dyn Broker>,
     /// The idempotency keys of all nodes.
     pub(super) idempotency_keys: Arc<dyn IdempotencyKeys>,
+    /// The members that all nodes have together.
+    pub(super) shared_members: Arc<dyn SharedMembers>,
     connections: Option<RedisConnections>,
 }
 
@@ -27,16 +30,19 @@ impl Nodes {
         match &config.broker {
             config::Broker::Memory => {
                 let idempotency_keys = Arc::new(MemoryIdempotencyKeys::new(&config.limits));
-                Ok(Self { broker: Arc::new(MemoryBroker), idempotency_keys, connections: None })
+                let (broker, shared_members) = (Arc::new(MemoryBroker), Arc::new(NoSharedMembers));
+                Ok(Self { broker, idempotency_keys, shared_members, connections: None })
             }
             config::Broker::Redis(url) => {
                 let prefix = config.broker_prefix.as_str();
                 let settings = RedisBrokerSettings::new(url.clone(), prefix, &config.limits);
                 let keys = RedisIdempotencyKeys::new(&settings, &config.limits);
                 let idempotency_keys = Arc::new(keys.map_err(|error| AppError::Broker(error.to_string()))?);
+                let members = RedisSharedMembers::new(&settings);
+                let shared_members = Arc::new(members.map_err(|error| AppError::Broker(error.to_string()))?);
                 let (broker, connections) =
                     RedisBroker::new(settings).map_err(|error| AppError::Broker(error.to_string()))?;
-                Ok(Self { broker, idempotency_keys, connections: Some(connections) })
+                Ok(Self { broker, idempotency_keys, shared_members, connections: Some(connections) })
             }
         }
     }

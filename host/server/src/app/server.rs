@@ -58,6 +58,7 @@ impl Server {
         let ports = Ports {
             clients: realtime.clone(),
             idempotency_keys: nodes.idempotency_keys.clone(),
+            shared_members: nodes.shared_members.clone(),
             revocations,
             rooms: realtime.clone(),
             broker: nodes.broker.clone(),
@@ -118,7 +119,8 @@ impl Server {
         nodes.connect(gates.clone(), shutdown.at(Phase::Leaving));
         tokio::spawn(sweep_plugins(host.clone(), inventory.clone(), config.limits.plugin_drain_max, draining.clone()));
         tokio::spawn(sweep(gates.clone(), draining.clone()));
-        tokio::spawn(gates.clone().tell_presence(draining.clone()));
+        // Until the last client is gone: the others must not take this node for dead.
+        tokio::spawn(gates.clone().tell_presence(shutdown.at(Phase::Closing)));
         let Options { ready, on_rejected, on_warned, triggers } = options;
         let (paths, rollback) = (paths(&config), config.rollback.clone());
         let reloader = Reloader { paths, host, gates: gates.clone(), inventory, rollback, terms };

@@ -46,6 +46,31 @@ impl Names {
         format!("{}:keys", self.prefix)
     }
 
+    /// The sorted set of nodes, by the ends of their leases.
+    pub(super) fn leases(&self) -> String {
+        format!("{}:p:nodes", self.prefix)
+    }
+
+    /// The hash of the members of a topic, on every node.
+    pub(super) fn members(&self, topic: &str) -> String {
+        format!("{}:p:m:{topic}", self.prefix)
+    }
+
+    /// The hash of the members of a topic, with the number of nodes that each is on.
+    pub(super) fn member_nodes(&self, topic: &str) -> String {
+        format!("{}:p:c:{topic}", self.prefix)
+    }
+
+    /// The key that changes with the members of a topic.
+    pub(super) fn members_version(&self, topic: &str) -> String {
+        format!("{}:p:v:{topic}", self.prefix)
+    }
+
+    /// The hash of the topics with members on a node, with their number.
+    pub(super) fn member_topics(&self, node: &str) -> String {
+        format!("{}:p:n:{node}", self.prefix)
+    }
+
     /// The stream of messages between nodes.
     pub(super) fn control(&self) -> String {
         format!("{}:control", self.prefix)

@@ -10,6 +10,7 @@ mod idempotency_keys;
 mod plugins;
 mod provider;
 mod rooms;
+mod shared_members;
 mod store_health;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use plugins::{
 };
 pub use provider::{Identity, Provider};
 pub use rooms::Rooms;
+pub use shared_members::{Elsewhere, MemberThere, MembersAway, MembersNews, MembersUpdate, SharedMembers, TopicUpdate};
 pub use store_health::StoreHealth;
 
 use super::broker::Broker;
@@ -49,6 +51,8 @@ pub struct Ports {
     pub clients: Arc<dyn Clients>,
     /// The idempotency keys of publishes.
     pub idempotency_keys: Arc<dyn IdempotencyKeys>,
+    /// The members that all nodes have together.
+    pub shared_members: Arc<dyn SharedMembers>,
     /// The revocations in force.
     pub revocations: Arc<Revocations>,
 }

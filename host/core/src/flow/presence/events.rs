@@ -5,53 +5,51 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::MemberId;
 use crate::channels::Channel;
 use crate::flow::Gates;
-use crate::protocol::{BusEvent, Topic};
-
-/// What became of a topic or a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
-    Occupied,
-    Vacated,
-    Joined,
-    Left,
-}
-
-impl Turn {
-    const fn event_type(self) -> &'static str {
-        match self {
-            Self::Occupied => "tidegate.channel.occupied",
-            Self::Vacated => "tidegate.channel.vacated",
-            Self::Joined => "tidegate.member.joined",
-            Self::Left => "tidegate.member.left",
-        }
-    }
-}
+use crate::protocol::{BusEvent, MemberId, PresenceTurn, Topic};
 
 /// A topic or a user of it that turned.
 #[derive(Debug)]
 pub(super) struct Turned {
-    turn: Turn,
+    turn: PresenceTurn,
     topic: Topic,
     channel: Arc<Channel>,
     user: Option<Arc<str>>,
 }
 
 impl Turned {
-    pub(super) fn new(turn: Turn, topic: &Topic, channel: &Arc<Channel>, who: Option<&MemberId>) -> Self {
+    pub(super) fn new(turn: PresenceTurn, topic: &Topic, channel: &Arc<Channel>, who: Option<&MemberId>) -> Self {
         let user = who.map(|who| Arc::clone(&who.user));
         Self { turn, topic: topic.clone(), channel: Arc::clone(channel), user }
     }
 }
 
+const fn event_type(turn: PresenceTurn) -> &'static str {
+    match turn {
+        PresenceTurn::Occupied => "tidegate.channel.occupied",
+        PresenceTurn::Vacated => "tidegate.channel.vacated",
+        PresenceTurn::Joined => "tidegate.member.joined",
+        PresenceTurn::Left => "tidegate.member.left",
+    }
+}
+
 impl Gates {
+    /// The same with the channels of the topics, without those that no channel declares any more.
+    pub(super) fn of_channels(&self, turned: Vec<(Topic, PresenceTurn, Option<MemberId>)>) -> Vec<Turned> {
+        let serving = self.serving();
+        let with_channel = |(topic, turn, who): (Topic, PresenceTurn, Option<MemberId>)| {
+            let resolved = serving.catalog.resolve(topic.as_str())?;
+            Some(Turned::new(turn, &topic, &resolved.channel, who.as_ref()))
+        };
+        turned.into_iter().filter_map(with_channel).collect()
+    }
+
     /// Puts the events that a rule takes on the bus. If the bus has no room for one, it is lost and counted.
     pub(super) fn publish_turned(&self, turned: Vec<Turned>) {
         let serving = self.serving();
         for Turned { turn, topic, channel, user } in turned {
-            let kind = turn.event_type();
+            let kind = event_type(turn);
             if serving.catalog.bridge().rules_for(kind).next().is_none() {
                 continue;
             }

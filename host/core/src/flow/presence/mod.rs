@@ -5,6 +5,7 @@
 
 mod events;
 mod members;
+mod nodes;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -17,19 +18,27 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::inbound::check;
+use super::ports::{Clock, Elsewhere, SharedMembers};
 use super::{Gates, Session};
 use crate::channels::{Channel, PresencePolicy, Resolved};
-use crate::protocol::{Code, ConnectionId, Occupancy, Payload, PresenceChange, Present, Refusal, Topic, User};
+use crate::protocol::{
+    Code, ConnectionId, MemberId, Occupancy, Payload, PresenceChange, PresenceTurn, Present, Refusal, Topic, User,
+};
 use crate::telemetry;
-use events::{Turn, Turned};
-use members::{MemberId, Members};
+use events::Turned;
+use members::{Members, Part};
+use nodes::Shared;
 
 /// How often changes are told at most.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
+/// How long it takes until this node hears that a user came back on another one.
+const HEARING: Duration = Duration::from_millis(1500);
 
 /// The members of every topic with presence, on this node.
 pub(super) struct Presence {
     members_max: usize,
+    clock: Arc<dyn Clock>,
+    shared: Arc<dyn SharedMembers>,
     state: Mutex<State>,
     /// Something is to be told.
     woken: Notify,
@@ -53,6 +62,8 @@ struct State {
 struct Room {
     channel: Arc<Channel>,
     members: Members,
+    /// Who is on other nodes was heard once.
+    is_heard: bool,
 }
 
 /// The part of one connection in a topic. Dropping it ends the stay.
@@ -90,8 +101,8 @@ impl Stay {
 }
 
 impl Presence {
-    pub(super) fn new(members_max: usize) -> Arc<Self> {
-        Arc::new(Self { members_max, state: Mutex::default(), woken: Notify::new() })
+    pub(super) fn new(members_max: usize, clock: Arc<dyn Clock>, shared: Arc<dyn SharedMembers>) -> Arc<Self> {
+        Arc::new(Self { members_max, clock, shared, state: Mutex::default(), woken: Notify::new() })
     }
 
     /// A connection is on a topic from now on. `None` if there is no room for one more member.
@@ -114,20 +125,22 @@ impl Presence {
             state.count += 1;
             telemetry::presence_members(state.count);
             if room.is_none() {
-                state.turned.push(Turned::new(Turn::Occupied, topic, channel, None));
+                state.turned.push(Turned::new(PresenceTurn::Occupied, topic, channel, None));
             }
             if let Some(who) = &who {
-                state.turned.push(Turned::new(Turn::Joined, topic, channel, Some(who)));
+                state.turned.push(Turned::new(PresenceTurn::Joined, topic, channel, Some(who)));
             }
         }
         state.stays += 1;
         let number = state.stays;
-        let room = state
-            .topics
-            .entry(topic.clone())
-            .or_insert_with(|| Room { channel: Arc::clone(channel), members: Members::new() });
+        let room = state.topics.entry(topic.clone()).or_insert_with(|| Room {
+            channel: Arc::clone(channel),
+            members: Members::new(),
+            is_heard: false,
+        });
         room.channel = Arc::clone(channel);
-        let was_leaving_at = room.members.enter(who.as_ref(), connection, number, info);
+        let part = Part { number, brought: number, at_unix_ms: self.clock.now_unix_ms(), info };
+        let was_leaving_at = room.members.enter(who.as_ref(), connection, part);
         if let (Some(at), Some(who)) = (was_leaving_at, &who) {
             state.leaving.remove(&(at, topic.clone(), who.clone()));
         }
@@ -148,14 +161,16 @@ impl Presence {
             return;
         }
         let Some(room) = state.topics.get_mut(&stay.topic) else { return };
-        let before = room.members.occupancy().count;
-        let gone_at = Instant::now() + policy(&room.channel).map_or(Duration::ZERO, |policy| policy.debounce);
+        let before = room.members.here();
+        let debounce = policy(&room.channel).map_or(Duration::ZERO, |policy| policy.debounce);
+        let hearing = if self.shared.has_nodes() { HEARING } else { Duration::ZERO };
+        let gone_at = Instant::now() + debounce + hearing;
         if let Some(at) = room.members.leave(stay.who.as_ref(), &stay.connection, stay.number, gone_at)
             && let Some(who) = &stay.who
         {
             state.leaving.insert((at, stay.topic.clone(), who.clone()));
         }
-        state.count -= before - room.members.occupancy().count;
+        state.count -= before - room.members.here();
         telemetry::presence_members(state.count);
         state.changed.insert(stay.topic.clone());
         self.woken.notify_one();
@@ -166,12 +181,22 @@ impl Presence {
         self.state.lock().is_frozen = true;
     }
 
+    /// Takes over who is on a topic on the other nodes.
+    fn hear(&self, topic: &Topic, elsewhere: Elsewhere) {
+        let mut state = self.state.lock();
+        if let Some(room) = state.topics.get_mut(topic) {
+            room.members.hear(elsewhere);
+            room.is_heard = true;
+            state.changed.insert(topic.clone());
+        }
+    }
+
     fn look<T>(&self, topic: &Topic, look: impl FnOnce(&Room) -> T) -> Option<T> {
         self.state.lock().topics.get(topic).map(look)
     }
 
-    /// What to tell at `now`, and what became of topics and users.
-    fn tick(&self, now: Instant) -> (Vec<PresenceChange>, Vec<Turned>) {
+    /// Lets those go whose time is over.
+    fn expire(&self, now: Instant) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         while !state.is_frozen && state.leaving.first().is_some_and(|(at, ..)| *at <= now) {
@@ -179,21 +204,34 @@ impl Presence {
             let Some(room) = state.topics.get_mut(&topic) else { continue };
             if room.members.expire(&who, now) {
                 state.count -= 1;
-                state.turned.push(Turned::new(Turn::Left, &topic, &room.channel, Some(&who)));
+                state.turned.push(Turned::new(PresenceTurn::Left, &topic, &room.channel, Some(&who)));
                 state.changed.insert(topic);
             }
         }
-        let mut changes = Vec::new();
+    }
+
+    /// What to tell, and what became of topics and users on this node.
+    fn told(&self, has_nodes: bool) -> (Vec<PresenceChange>, Vec<Turned>) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let (mut changes, mut again) = (Vec::new(), Vec::new());
         for topic in std::mem::take(&mut state.changed) {
             let Some(room) = state.topics.get_mut(&topic) else { continue };
             if let Some(policy) = policy(&room.channel) {
                 changes.extend(room.members.change(&topic, policy));
             }
-            if room.members.is_over() {
-                state.turned.push(Turned::new(Turn::Vacated, &topic, &room.channel, None));
+            if !has_nodes {
+                room.members.forget_unsent();
+            }
+            if !room.members.is_sent() {
+                // It changed while the other nodes were told: they hear of it next time.
+                again.push(topic);
+            } else if room.members.is_over() {
+                state.turned.push(Turned::new(PresenceTurn::Vacated, &topic, &room.channel, None));
                 state.topics.remove(&topic);
             }
         }
+        state.changed.extend(again);
         telemetry::presence_members(state.count);
         (changes, std::mem::take(&mut state.turned))
     }
@@ -213,13 +251,14 @@ fn policy(channel: &Channel) -> Option<&PresencePolicy> {
 }
 
 impl Gates {
-    /// Tells the changes of presence until `shutdown`.
+    /// Tells the changes of presence, here and to the other nodes, until `shutdown`.
     pub async fn tell_presence(self: Arc<Self>, shutdown: CancellationToken) {
         let presence = self.presence.clone();
+        let mut shared = Shared::new(self.ports.shared_members.clone());
         let telling = async {
             let mut told_at = None;
             loop {
-                let due = presence.next();
+                let due = shared.due(&presence, told_at);
                 let earliest = told_at.map(|at: Instant| at + TELL_INTERVAL);
                 tokio::select! {
                     () = presence.woken.notified() => continue,
@@ -227,11 +266,13 @@ impl Gates {
                 }
                 let now = Instant::now();
                 told_at = Some(now);
-                let (changes, turned) = presence.tick(now);
+                presence.expire(now);
+                let turned_everywhere = shared.exchange(&presence).await;
+                let (changes, turned_here) = presence.told(turned_everywhere.is_some());
                 for change in changes {
                     self.ports.rooms.tell_presence(&change);
                 }
-                self.publish_turned(turned);
+                self.publish_turned(turned_everywhere.map_or(turned_here, |turned| self.of_channels(turned)));
             }
         };
         shutdown.run_until_cancelled(telling).await;
@@ -256,7 +297,7 @@ impl Gates {
     ///
     /// # Errors
     /// `unavailable` if there is no room for one more member (`limits.presence_members`).
-    pub(super) fn attend(
+    pub(super) async fn attend(
         &self,
         session: &Session,
         resolved: &Resolved,
@@ -264,37 +305,69 @@ impl Gates {
     ) -> Result<Option<Present>, Refusal> {
         let Resolved { topic, channel, .. } = resolved;
         let Some(policy) = policy(channel) else { return Ok(None) };
-        let who = session.user().as_deref().map(MemberId::of);
-        let Some(stay) = self.presence.enter(topic, channel, who, session.connection(), info) else {
+        if !self.count_in(session, resolved, info) {
             return Err(Refusal::because(Code::Unavailable, "too many members are present on this node"));
-        };
-        session.attend(topic, stay);
-        Ok(Some(self.present_on(topic, policy)))
+        }
+        if self.presence.look(topic, |room| room.is_heard) == Some(false)
+            && let Ok(elsewhere) = self.elsewhere(topic).await
+        {
+            self.presence.hear(topic, elsewhere);
+        }
+        Ok(self.presence.look(topic, |room| room.members.present(policy)))
     }
 
-    fn present_on(&self, topic: &Topic, policy: &PresencePolicy) -> Present {
-        let nobody = || Present { count: 0, members: Some(Vec::new()) };
-        self.presence.look(topic, |room| room.members.present(policy)).unwrap_or_else(nobody)
+    /// Counts a connection that holds a topic as present; `false` if there is no room for one more member.
+    pub(super) fn count_in(&self, session: &Session, resolved: &Resolved, info: Option<Payload>) -> bool {
+        let Resolved { topic, channel, .. } = resolved;
+        if policy(channel).is_none() {
+            return true;
+        }
+        let who = session.user().as_deref().map(MemberId::of);
+        let stay = self.presence.enter(topic, channel, who, session.connection(), info);
+        stay.map(|stay| session.attend(topic, stay)).is_some()
+    }
+
+    /// Who is on a topic on the other nodes.
+    async fn elsewhere(&self, topic: &Topic) -> Result<Elsewhere, Refusal> {
+        let members = &self.ports.shared_members;
+        if !members.has_nodes() {
+            return Ok(Elsewhere::default());
+        }
+        members.read(topic).await.map_err(|away| {
+            tracing::debug!(%topic, why = away.0, "presence was not read");
+            Code::Unavailable.into()
+        })
     }
 
     /// Who is present on a topic.
     ///
     /// # Errors
-    /// `unknown_channel`; `no_presence` if the channel does not keep it.
-    pub fn present(&self, topic: &str) -> Result<Present, Refusal> {
-        let resolved = self.serving().catalog.resolve(topic).ok_or(Code::UnknownChannel)?;
-        let policy = policy(&resolved.channel).ok_or(Code::NoPresence)?;
-        Ok(self.present_on(&resolved.topic, policy))
+    /// `unknown_channel`; `no_presence` if the channel does not keep it; `unavailable` if the other nodes cannot be
+    /// asked.
+    pub async fn present(&self, topic: &str) -> Result<Present, Refusal> {
+        self.look_at(topic, |members, policy| members.present(policy)).await
     }
 
     /// How many are present on a topic.
     ///
     /// # Errors
     /// As [`Gates::present`].
-    pub fn occupancy(&self, topic: &str) -> Result<Occupancy, Refusal> {
+    pub async fn occupancy(&self, topic: &str) -> Result<Occupancy, Refusal> {
+        self.look_at(topic, |members, _| members.occupancy()).await
+    }
+
+    async fn look_at<T>(
+        &self,
+        topic: &str,
+        look: impl Fn(&Members, &PresencePolicy) -> T + Send,
+    ) -> Result<T, Refusal> {
         let resolved = self.serving().catalog.resolve(topic).ok_or(Code::UnknownChannel)?;
-        policy(&resolved.channel).ok_or(Code::NoPresence)?;
-        let found = self.presence.look(&resolved.topic, |room| room.members.occupancy());
-        Ok(found.unwrap_or(Occupancy { count: 0, users: 0, anonymous: 0 }))
+        let policy = policy(&resolved.channel).ok_or(Code::NoPresence)?;
+        if let Some(found) = self.presence.look(&resolved.topic, |room| look(&room.members, policy)) {
+            return Ok(found);
+        }
+        let mut members = Members::new();
+        members.hear(self.elsewhere(&resolved.topic).await?);
+        Ok(look(&members, policy))
     }
 }

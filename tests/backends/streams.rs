@@ -358,7 +358,8 @@ async fn what_is_no_event_is_a_dead_letter_and_stops_nothing() {
     let node = Node::start("a", &bus(&redis, ""));
     group(&mut producer, "tidegate:a").await;
     add(&mut producer, [1]);
-    for fields in [&["x", "1"][..], &["event", "{"], &["event", &"x".repeat(100_000)]] {
+    let own = ["type", "tidegate.member.joined", "data", "{}"];
+    for fields in [&["x", "1"][..], &["event", "{"], &["event", &"x".repeat(100_000)], &own] {
         let _: String = cmd("XADD").arg("s").arg("*").arg(fields).query(&mut producer).unwrap();
     }
     // An event, but not what the channel's schema asks for.
@@ -369,8 +370,9 @@ async fn what_is_no_event_is_a_dead_letter_and_stops_nothing() {
     let server = node.end().await;
     let letters = letters(&server);
     let reasons: Vec<&str> = letters.iter().map(|letter| letter.reason.as_str()).collect();
-    assert_eq!(reasons.len(), 4, "{reasons:#?}");
-    for (reason, part) in reasons.iter().zip(["neither a field", "not JSON", "limits.payload", "invalid_payload"]) {
+    assert_eq!(reasons.len(), 5, "{reasons:#?}");
+    let parts = ["neither a field", "not JSON", "limits.payload", "the server's own", "invalid_payload"];
+    for (reason, part) in reasons.iter().zip(parts) {
         assert!(reason.contains(part), "{reason}");
     }
     assert_eq!(*letters[0].event.data.value().unwrap(), serde_json::json!({ "x": "1" }));

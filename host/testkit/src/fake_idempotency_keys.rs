@@ -8,10 +8,13 @@ use parking_lot::Mutex;
 use tidegate_core::flow::ports::{Claim, Claimed, IdempotencyKeys, KeysAway};
 use tidegate_core::protocol::{IdempotencyKey, JsonDigest, Topic};
 
+/// A body, and the answer once there is one.
+type First = (JsonDigest, Option<String>);
+
 /// Keys that are never forgotten.
 #[derive(Default)]
 pub struct FakeIdempotencyKeys {
-    keys: Mutex<HashMap<(Topic, IdempotencyKey), (JsonDigest, Option<String>)>>,
+    keys: Mutex<HashMap<(Topic, IdempotencyKey), First>>,
     away: AtomicBool,
 }
 

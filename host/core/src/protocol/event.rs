@@ -236,6 +236,10 @@ mod tests {
             "attribute `source` must be a URI reference"
         );
         assert_eq!(
+            error(json!({ "specversion": "1.0", "id": "1", "source": "/", "type": "tidegate.member.left" })),
+            "the types that begin with `tidegate.` are the server's own"
+        );
+        assert_eq!(
             error(json!({ "specversion": "1.0", "id": "1", "source": "/", "type": "t", "time": "noon" })),
             "attribute `time` must be an RFC 3339 timestamp"
         );

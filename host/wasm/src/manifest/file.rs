@@ -286,6 +286,14 @@ mod tests {
     }
 
     #[test]
+    fn an_event_of_the_server_itself_cannot_be_granted() {
+        let text = "component: a.wasm\ngrants: { publish: [tidegate.member.left, 'tidegate.*', tidegate] }\n";
+        let told = read(text).unwrap_err();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told.iter().all(|line| line.contains("the server's own")), "{told:?}");
+    }
+
+    #[test]
     fn a_list_is_no_section() {
         let told = read("component: a.wasm\nlimits: [64MiB]\ninstances: []\ngrants:\n  - [x]\n").unwrap_err();
         let expected = [(2, "limits"), (3, "instances"), (5, "grants")]

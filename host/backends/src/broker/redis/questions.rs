@@ -60,7 +60,7 @@ impl Questions {
     async fn ask_patiently<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, String> {
         let (mut connection, number) = self.connection().await?;
         let answer = script.invoke_async(&mut connection).await;
-        answer.map_err(|error: ::redis::RedisError| error).or_else(|error| {
+        answer.map_err(|error: ::redis::RedisError| {
             let is_lost = error.is_io_error() || error.is_connection_dropped() || error.is_unrecoverable_error();
             if is_lost
                 && let Ok(mut state) = self.state.try_lock()
@@ -68,7 +68,7 @@ impl Questions {
             {
                 state.connection = None;
             }
-            Err(told(error))
+            told(error)
         })
     }
 

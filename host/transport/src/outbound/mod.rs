@@ -1,0 +1,11 @@
+//! The outbound side of a session: what waits, how far the client is behind, and the writes.
+
+mod outbox;
+pub(crate) mod queue;
+mod window;
+mod wire;
+
+pub(crate) use outbox::{Outbox, Poll, Waits};
+pub use queue::Slot;
+pub use wire::Wire;
+pub(crate) use wire::Writer;

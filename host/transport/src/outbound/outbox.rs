@@ -1,0 +1,533 @@
+//! The one queue of a session, and the writes to whatever carries it.
+//!
+//! Whoever sends writes to an idle websocket itself. Otherwise the packet waits, and it goes out when the socket takes
+//! bytes again, when the client answers a ping, or when the client polls.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::queue::{Next, Pushed, Queue, Slot};
+use super::window::Window;
+use super::wire::Writer;
+use crate::packet::Packet;
+use crate::polling;
+use crate::settings::Settings;
+use crate::{CloseReason, SendError, websocket};
+
+/// An Engine.IO ping as a text frame.
+const PING_FRAME: &[u8] = b"\x81\x012";
+/// Most frames in one write.
+const FRAMES_MAX: usize = 64;
+/// Most bytes in one write, so that a large queue does not hold the lock for long.
+const WRITE_BYTES_MAX: usize = 256 << 10;
+/// How long a client may take to read what is left for it after the end.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a client that the server keeps from speaking is looked at again.
+const STALLED_RETRY: Duration = Duration::from_secs(1);
+
+/// The outbound side of one session.
+pub(crate) struct Outbox {
+    /// Held for a push and one write, never across a wait.
+    state: Mutex<State>,
+    /// Wakes the task of the session.
+    pub(crate) task: Notify,
+    /// Wakes the poll that waits.
+    pub(crate) poll: Notify,
+    settings: Arc<Settings>,
+    /// Bytes that wait in all queues of the transport.
+    waiting: Arc<AtomicUsize>,
+}
+
+struct State {
+    queue: Queue,
+    window: Window,
+    carrier: Carrier,
+    /// Bytes that have left the queue and that the socket has not taken.
+    staged: VecDeque<Bytes>,
+    /// Whether the client keeps the offsets of events.
+    recovers: bool,
+    /// When the client last answered a ping.
+    heard_at: Instant,
+    /// Requests under way that the server keeps waiting: meanwhile the client cannot answer a ping.
+    stalls: usize,
+    end: End,
+}
+
+enum Carrier {
+    Polling,
+    Websocket(Writer),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The session is open.
+    Open,
+    /// What waits still goes out, until then.
+    Finishing { reason: CloseReason, by: Instant, is_told: bool },
+    /// Over.
+    Over(CloseReason),
+}
+
+/// What a poll gets.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Poll {
+    /// This payload.
+    Payload(Bytes),
+    /// Nothing yet: [`Outbox::poll`] says when to ask again.
+    Wait,
+    /// The session does not poll any more: it is a websocket.
+    Upgraded,
+    /// The session is over.
+    Over,
+}
+
+/// What the task of a session waits for.
+pub(crate) struct Waits {
+    /// The next moment at which [`Outbox::tick`] has something to do.
+    pub(crate) deadline: Instant,
+    /// A websocket that has not taken all bytes.
+    pub(crate) blocked: Option<Writer>,
+}
+
+impl Outbox {
+    /// An empty outbox of a session that begins by polling; `waiting` counts the bytes of all outboxes.
+    pub(crate) fn new(settings: Arc<Settings>, waiting: Arc<AtomicUsize>) -> Self {
+        let state = State {
+            queue: Queue::default(),
+            window: Window::new(settings.window_bytes_max),
+            carrier: Carrier::Polling,
+            staged: VecDeque::new(),
+            recovers: false,
+            heard_at: Instant::now(),
+            stalls: 0,
+            end: End::Open,
+        };
+        Self { state: Mutex::new(state), task: Notify::new(), poll: Notify::new(), settings, waiting }
+    }
+
+    /// Sends a packet, unless `left` says that the client does not want it any more.
+    pub(crate) fn send(&self, packet: &Packet, left: Option<&AtomicBool>) -> Result<(), SendError> {
+        self.with(|state| {
+            state.refuse_if_over()?;
+            if left.is_some_and(|left| left.load(Ordering::Acquire)) {
+                return Ok(());
+            }
+            if state.is_idle() && state.window.admits(packet.bytes()) && state.write_at_once(packet) {
+                return Ok(());
+            }
+            let pushed = state.queue.push(packet.clone(), self.settings.outbound_bytes_max);
+            pushed.map_err(|_overflow| SendError::SlowConsumer)?;
+            state.pump();
+            Ok(())
+        })
+    }
+
+    /// Sends several packets that belong together.
+    pub(crate) fn send_each<'a>(
+        &self,
+        packets: impl Iterator<Item = &'a Packet>,
+        left: Option<&AtomicBool>,
+    ) -> Result<(), SendError> {
+        self.with(|state| {
+            state.refuse_if_over()?;
+            if left.is_some_and(|left| left.load(Ordering::Acquire)) {
+                return Ok(());
+            }
+            for packet in packets {
+                let pushed = state.queue.push(packet.clone(), self.settings.outbound_bytes_max);
+                pushed.map_err(|_overflow| SendError::SlowConsumer)?;
+            }
+            state.pump();
+            Ok(())
+        })
+    }
+
+    /// Sends a packet of which only the newest of its slot waits. Returns whether it took the place of an older one.
+    pub(crate) fn send_keyed(
+        &self,
+        slot: &Slot,
+        packet: &Packet,
+        left: Option<&AtomicBool>,
+    ) -> Result<bool, SendError> {
+        self.with(|state| {
+            state.refuse_if_over()?;
+            if left.is_some_and(|left| left.load(Ordering::Acquire)) {
+                return Ok(false);
+            }
+            if state.is_idle() && state.window.admits(packet.bytes()) && state.write_at_once(packet) {
+                return Ok(false);
+            }
+            let pushed = state.queue.push_keyed(slot.clone(), packet.clone(), self.settings.outbound_bytes_max);
+            let pushed = pushed.map_err(|_overflow| SendError::SlowConsumer)?;
+            state.pump();
+            Ok(pushed == Pushed::Replaces)
+        })
+    }
+
+    /// Drops the keyed packets of a group that wait.
+    pub(crate) fn forget(&self, group: u64) {
+        self.with(|state| state.queue.forget(group));
+    }
+
+    /// Changes the state, then counts what waits, and wakes whoever has something to do now.
+    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock();
+        let before = state.queue.bytes();
+        let changed = change(&mut state);
+        let after = state.queue.bytes();
+        let is_polling = matches!(state.carrier, Carrier::Polling);
+        let is_over = state.end != End::Open;
+        let (has_packets, is_blocked) = (!state.queue.is_empty(), !state.staged.is_empty());
+        drop(state);
+        if after > before {
+            self.waiting.fetch_add(after - before, Ordering::Relaxed);
+        } else if before > after {
+            self.waiting.fetch_sub(before - after, Ordering::Relaxed);
+        }
+        if is_polling && (has_packets || is_over) {
+            self.poll.notify_one();
+        }
+        if is_blocked || is_over {
+            self.task.notify_one();
+        }
+        changed
+    }
+
+    /// From now on a websocket carries the session.
+    pub(crate) fn upgrade(&self, writer: Writer) {
+        self.with(|state| {
+            state.carrier = Carrier::Websocket(writer);
+            state.window.took_all();
+            state.pump();
+        });
+        // The poll that waits, and the task that kept the time of a polling session.
+        self.poll.notify_one();
+        self.task.notify_one();
+    }
+
+    /// The session begins on a websocket: its first frame, then whatever waits.
+    pub(crate) fn open_on(&self, writer: Writer, open: Bytes) {
+        self.state.lock().staged.push_back(open);
+        self.upgrade(writer);
+    }
+
+    /// Closes the websocket with a code, as far as its peer still reads.
+    pub(crate) fn close_with(&self, code: u16) {
+        self.with(|state| {
+            state.staged.push_back(websocket::close(code));
+            if let Carrier::Websocket(writer) = &state.carrier
+                && !matches!(state.end, End::Over(_))
+            {
+                let writer = writer.clone();
+                state.write_staged();
+                writer.finish();
+            }
+        });
+    }
+
+    /// Whether a websocket carries the session.
+    pub(crate) fn is_websocket(&self) -> bool {
+        matches!(self.state.lock().carrier, Carrier::Websocket(_))
+    }
+
+    /// The client keeps the offsets of events from now on.
+    pub(crate) fn recovers(&self) {
+        self.state.lock().recovers = true;
+    }
+
+    /// Answers a ping of the websocket itself.
+    pub(crate) fn pong(&self, payload: &[u8]) {
+        self.with(|state| {
+            state.staged.push_back(websocket::pong(payload));
+            state.write_staged();
+        });
+    }
+
+    /// The client answered a ping: more may go out. Returns how long the answer took.
+    pub(crate) fn ponged(&self) -> Option<Duration> {
+        self.with(|state| {
+            let now = Instant::now();
+            state.heard_at = now;
+            let lag = state.window.ponged(now);
+            state.pump();
+            lag
+        })
+    }
+
+    /// The socket may take bytes again.
+    pub(crate) fn pump(&self) {
+        self.with(State::pump);
+    }
+
+    /// What the task has to wait for.
+    pub(crate) fn waits(&self) -> Waits {
+        let state = self.state.lock();
+        let deadline = match (state.end, state.window.waits_since()) {
+            (End::Finishing { by, .. }, _) => by,
+            (_, Some(pinged_at)) => pinged_at + self.settings.ping_timeout,
+            (_, None) => state.heard_at + self.settings.ping_interval,
+        };
+        let deadline = if state.stalls > 0 { deadline.max(Instant::now() + STALLED_RETRY) } else { deadline };
+        let blocked = match &state.carrier {
+            Carrier::Websocket(writer) if !state.staged.is_empty() => Some(writer.clone()),
+            Carrier::Websocket(_) | Carrier::Polling => None,
+        };
+        Waits { deadline, blocked }
+    }
+
+    /// Does what is due by the clock: a ping, or the end of a client that did not answer one.
+    pub(crate) fn tick(&self) {
+        let now = Instant::now();
+        self.with(|state| {
+            if state.stalls > 0 {
+                return;
+            }
+            match (state.end, state.window.waits_since()) {
+                (End::Finishing { reason, by, .. }, _) if by <= now => state.over(reason),
+                (End::Open, Some(pinged_at)) if pinged_at + self.settings.ping_timeout <= now => {
+                    state.over(CloseReason::PingTimeout);
+                }
+                (End::Open, None) if state.heard_at + self.settings.ping_interval <= now => state.ping(now),
+                _ => {}
+            }
+        });
+    }
+
+    /// The server keeps a request waiting: until the guard is dropped, no ping is held against the client.
+    pub(crate) fn stall(&self) -> Stall<'_> {
+        self.state.lock().stalls += 1;
+        Stall(self)
+    }
+
+    /// What a poll gets now. A client that polls has taken all that it got before.
+    pub(crate) fn take(&self) -> Poll {
+        self.with(|state| {
+            match (&state.carrier, state.end) {
+                (_, End::Over(_)) => return Poll::Over,
+                (Carrier::Websocket(_), _) => return Poll::Upgraded,
+                (Carrier::Polling, End::Open | End::Finishing { .. }) => {}
+            }
+            state.window.took_all();
+            let bytes_max = self.settings.payload_bytes_max.min(self.settings.window_bytes_max);
+            let payload = polling::payload(&mut state.queue, state.recovers, bytes_max);
+            if let End::Finishing { reason, .. } = state.end
+                && state.queue.is_empty()
+            {
+                state.over(reason);
+            }
+            payload.map_or(if matches!(state.end, End::Over(_)) { Poll::Over } else { Poll::Wait }, Poll::Payload)
+        })
+    }
+
+    /// Ends the session as soon as the client has what waits for it.
+    pub(crate) fn finish(&self, reason: CloseReason) {
+        let by = Instant::now() + FINISH_TIMEOUT;
+        self.with(|state| {
+            if state.end == End::Open {
+                state.end = End::Finishing { reason, by, is_told: false };
+                state.pump();
+                if matches!(state.carrier, Carrier::Polling) && state.queue.is_empty() {
+                    state.over(reason);
+                }
+            }
+        });
+    }
+
+    /// Ends the session at once. The first reason stays.
+    pub(crate) fn over(&self, reason: CloseReason) {
+        self.with(|state| state.over(reason));
+    }
+
+    /// Why the session is over, once it is.
+    pub(crate) fn ended(&self) -> Option<CloseReason> {
+        match self.state.lock().end {
+            End::Over(reason) => Some(reason),
+            End::Open | End::Finishing { .. } => None,
+        }
+    }
+}
+
+/// See [`Outbox::stall`].
+pub(crate) struct Stall<'a>(&'a Outbox);
+
+impl Drop for Stall<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().stalls -= 1;
+    }
+}
+
+impl State {
+    fn refuse_if_over(&self) -> Result<(), SendError> {
+        if self.end == End::Open { Ok(()) } else { Err(SendError::Closed) }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.staged.is_empty() && self.queue.is_empty()
+    }
+
+    /// Writes a packet to an idle websocket, without the queue; `false` if there is none.
+    fn write_at_once(&mut self, packet: &Packet) -> bool {
+        let Carrier::Websocket(writer) = &self.carrier else { return false };
+        let frames = packet.frames(self.recovers);
+        self.window.wrote(frames.len());
+        let pings = self.window.wants_ping();
+        let written = if pings {
+            self.window.pinged(Instant::now());
+            writer.try_write_all(&[IoSlice::new(frames), IoSlice::new(PING_FRAME)])
+        } else {
+            writer.try_write(frames)
+        };
+        match written {
+            Ok(bytes) if bytes >= frames.len() => {
+                let of_ping = bytes - frames.len();
+                if pings && of_ping < PING_FRAME.len() {
+                    self.staged.push_back(Bytes::from_static(PING_FRAME).slice(of_ping..));
+                }
+            }
+            Ok(bytes) => self.stage(frames.slice(bytes..), pings),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stage(frames.clone(), pings),
+            Err(_) => self.over(CloseReason::TransportClose),
+        }
+        true
+    }
+
+    fn stage(&mut self, frames: Bytes, pings: bool) {
+        self.staged.push_back(frames);
+        if pings {
+            self.staged.push_back(Bytes::from_static(PING_FRAME));
+        }
+    }
+
+    /// Writes what may go out, as far as a websocket takes it.
+    fn pump(&mut self) {
+        if matches!(self.carrier, Carrier::Polling) {
+            return;
+        }
+        while !matches!(self.end, End::Over(_)) {
+            if !self.write_staged() {
+                return;
+            }
+            self.fill();
+            if self.staged.is_empty() {
+                break;
+            }
+        }
+        self.queue.shrink();
+        self.staged.shrink_to_fit();
+        self.tell_end();
+    }
+
+    /// Moves what may go out from the queue to the bytes of the next write.
+    fn fill(&mut self) {
+        let mut bytes = 0;
+        while let Some(text) = self.queue.pop_protocol() {
+            self.staged.push_back(websocket::text(&String::from_utf8_lossy(&text)));
+        }
+        let is_finishing = matches!(self.end, End::Finishing { .. });
+        // An answer may have made the window smaller than what is out behind the last ping.
+        if self.window.wants_ping() && !self.queue.has_no_packets() {
+            self.stage_ping();
+        }
+        while bytes < WRITE_BYTES_MAX && self.staged.len() < FRAMES_MAX {
+            let Some(next) = self.queue.next_bytes() else { break };
+            if !is_finishing && !self.window.admits(next) {
+                break;
+            }
+            let Some(Next::Packet(packet)) = self.queue.pop() else { break };
+            let frames = packet.frames(self.recovers).clone();
+            bytes += frames.len();
+            self.window.wrote(frames.len());
+            self.staged.push_back(frames);
+            if self.window.wants_ping() {
+                self.stage_ping();
+            }
+        }
+    }
+
+    fn stage_ping(&mut self) {
+        self.window.pinged(Instant::now());
+        self.staged.push_back(Bytes::from_static(PING_FRAME));
+    }
+
+    /// Writes the staged bytes; `false` if the socket does not take all of them now.
+    fn write_staged(&mut self) -> bool {
+        let Carrier::Websocket(writer) = &self.carrier else { return false };
+        while !self.staged.is_empty() {
+            let mut slices = [IoSlice::new(&[]); FRAMES_MAX];
+            let mut count = 0;
+            for (slice, bytes) in slices.iter_mut().zip(&self.staged) {
+                *slice = IoSlice::new(bytes);
+                count += 1;
+            }
+            match writer.try_write_all(slices.get(..count).unwrap_or_default()) {
+                Ok(written) => advance(&mut self.staged, written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(_) => {
+                    self.over(CloseReason::TransportClose);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Closes the websocket behind the last packet.
+    fn tell_end(&mut self) {
+        if let End::Finishing { is_told, .. } = &mut self.end
+            && !*is_told
+            && self.queue.is_empty()
+        {
+            *is_told = true;
+            self.staged.push_back(websocket::close(1000));
+        }
+        if matches!(self.end, End::Finishing { is_told: true, .. }) && self.write_staged() {
+            // The client reads to the end and closes; then the task that reads ends the session.
+            if let Carrier::Websocket(writer) = &self.carrier {
+                writer.finish();
+            }
+        }
+    }
+
+    fn ping(&mut self, now: Instant) {
+        self.window.pinged(now);
+        self.queue.push_protocol(Bytes::from_static(b"2"));
+        self.pump();
+    }
+
+    fn over(&mut self, reason: CloseReason) {
+        if matches!(self.end, End::Over(_)) {
+            return;
+        }
+        let reason = if let End::Finishing { reason, .. } = self.end { reason } else { reason };
+        self.end = End::Over(reason);
+        if let Carrier::Websocket(writer) = &self.carrier {
+            match reason {
+                CloseReason::TransportClose | CloseReason::ParseError if self.staged.is_empty() => writer.close(),
+                // The peer will never read what it has not read by now: a reset tells it the end at once.
+                _ => writer.cut(),
+            }
+        }
+        self.queue.clear();
+        self.staged.clear();
+    }
+}
+
+/// Drops written bytes at the beginning.
+fn advance(staged: &mut VecDeque<Bytes>, mut written: usize) {
+    while let Some(first) = staged.front_mut() {
+        if written < first.len() {
+            let _ = first.split_to(written);
+            return;
+        }
+        written -= first.len();
+        staged.pop_front();
+    }
+}

@@ -1,0 +1,279 @@
+//! One session: its namespaces, the packets that come in, and its end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use engineioxide_core::{Packet as EnginePacket, Str};
+use parking_lot::Mutex;
+use socketioxide_core::Value;
+use socketioxide_core::packet::{Packet as SocketPacket, PacketData};
+use socketioxide_core::parser::{Parse, ParseError, ParserState};
+use socketioxide_parser_common::CommonParser;
+use tokio::time::{Instant, sleep_until};
+
+use crate::Shared;
+use crate::handler::{Answer, CloseReason, Connect, Connected, Event, EventText, Handler, Refusal, Socket};
+use crate::outbound::Outbox;
+use crate::packet::Packet;
+
+/// One Engine.IO session and the namespaces that its client is in.
+pub(crate) struct Session<H: Handler> {
+    pub(crate) id: Arc<str>,
+    pub(crate) shared: Arc<Shared<H>>,
+    pub(crate) opening: H::Opening,
+    pub(crate) outbox: Arc<Outbox>,
+    /// The requests of the session under way, of which each kind runs once at most.
+    pub(crate) polls: AtomicBool,
+    pub(crate) posts: AtomicBool,
+    /// A websocket wants to take over.
+    pub(crate) upgrading: AtomicBool,
+    parser: ParserState,
+    namespaces: Mutex<Namespaces<H::Client>>,
+    began_at: Instant,
+    has_connected: AtomicBool,
+    /// What a poll gets after the application refused the client for now.
+    refusal: Mutex<Option<Box<Answer>>>,
+}
+
+struct Namespaces<C> {
+    entries: Vec<(Str, Entry<C>)>,
+    is_over: Option<CloseReason>,
+}
+
+enum Entry<C> {
+    /// The application is asked.
+    Connecting,
+    Connected(Arc<C>),
+}
+
+impl<H: Handler> Session<H> {
+    /// A session that begins by polling.
+    pub(crate) fn new(shared: &Arc<Shared<H>>, opening: H::Opening) -> Arc<Self> {
+        let outbox = Outbox::new(Arc::clone(&shared.settings), Arc::clone(&shared.waiting));
+        Arc::new(Self {
+            id: engineioxide_core::Sid::new().as_str().into(),
+            shared: Arc::clone(shared),
+            opening,
+            outbox: Arc::new(outbox),
+            polls: AtomicBool::new(false),
+            posts: AtomicBool::new(false),
+            upgrading: AtomicBool::new(false),
+            parser: ParserState::default(),
+            namespaces: Mutex::new(Namespaces { entries: Vec::new(), is_over: None }),
+            began_at: Instant::now(),
+            has_connected: AtomicBool::new(false),
+            refusal: Mutex::default(),
+        })
+    }
+
+    /// The OPEN packet. <https://socket.io/docs/v4/engine-io-protocol/#handshake>
+    pub(crate) fn open_packet(&self, carried_by_websocket: bool) -> String {
+        let settings = &self.shared.settings;
+        let upgrades: &[&str] = if settings.websocket && !carried_by_websocket { &["websocket"] } else { &[] };
+        let open = serde_json::json!({
+            "sid": &*self.id,
+            "upgrades": upgrades,
+            "pingInterval": settings.ping_interval.as_millis(),
+            "pingTimeout": settings.ping_timeout.as_millis(),
+            "maxPayload": settings.payload_bytes_max,
+        });
+        format!("0{open}")
+    }
+
+    /// Until when the client must have connected to a namespace; `None` once it has.
+    pub(crate) fn must_connect_by(&self) -> Option<Instant> {
+        let connects = self.has_connected.load(Ordering::Relaxed);
+        (!connects).then(|| self.began_at + self.shared.settings.connect_timeout)
+    }
+
+    /// Ends the session if its client has not connected in time.
+    pub(crate) fn judge_connected(&self) {
+        if self.must_connect_by().is_some_and(|by| by <= Instant::now()) {
+            self.outbox.over(CloseReason::ConnectTimeout);
+        }
+    }
+
+    /// Keeps the time of a session that polls, until it is over or a websocket carries it.
+    pub(crate) async fn keep_time(self: Arc<Self>) {
+        loop {
+            if let Some(reason) = self.outbox.ended() {
+                return self.end(reason);
+            }
+            if self.outbox.is_websocket() {
+                return;
+            }
+            let deadline = self.outbox.waits().deadline;
+            let deadline = self.must_connect_by().map_or(deadline, |by| by.min(deadline));
+            tokio::select! {
+                () = self.outbox.task.notified() => {}
+                () = sleep_until(deadline) => {
+                    self.outbox.tick();
+                    self.judge_connected();
+                }
+            }
+        }
+    }
+
+    /// Takes a packet of the client.
+    ///
+    /// # Errors
+    /// Why the session ends.
+    pub(crate) async fn receive(self: &Arc<Self>, packet: EnginePacket) -> Result<(), CloseReason> {
+        let read = match packet {
+            EnginePacket::Message(text) => {
+                CommonParser.decode_str(&self.shared.parse_config, &self.parser, text)
+            }
+            EnginePacket::Binary(bytes) => self.attachment(bytes),
+            EnginePacket::Pong => {
+                if let Some(lag) = self.outbox.ponged() {
+                    self.shared.handler.lag(lag);
+                }
+                return Ok(());
+            }
+            EnginePacket::Close => return Err(CloseReason::TransportClose),
+            // The server pings, never the client.
+            EnginePacket::Ping => return Err(CloseReason::ParseError),
+            _ => return Ok(()),
+        };
+        match read {
+            Ok(packet) => self.take(packet).await,
+            Err(ParseError::NeedsMoreBinaryData) => Ok(()),
+            Err(_) => Err(CloseReason::ParseError),
+        }
+    }
+
+    /// Takes a binary attachment of the packet before it.
+    pub(crate) fn attachment(&self, bytes: Bytes) -> Result<SocketPacket, ParseError> {
+        CommonParser.decode_bin(&self.shared.parse_config, &self.parser, bytes)
+    }
+
+    async fn take(self: &Arc<Self>, packet: SocketPacket) -> Result<(), CloseReason> {
+        let SocketPacket { inner, ns } = packet;
+        match inner {
+            PacketData::Connect(auth) => {
+                self.begin_connect(ns, auth);
+                Ok(())
+            }
+            PacketData::Disconnect => {
+                let client = self.leave(&ns).ok_or(CloseReason::ParseError)?;
+                self.shared.handler.closed(&client, CloseReason::ClientDisconnect);
+                Ok(())
+            }
+            PacketData::Event(value, id) | PacketData::BinaryEvent(value, id) => {
+                let client = self.client(&ns).ok_or(CloseReason::ParseError)?;
+                let Value::Str(array, attachments) = value else { return Err(CloseReason::ParseError) };
+                let event = Event { array: EventText(array), attachments: attachments.unwrap_or_default(), id };
+                self.shared.handler.event(&client, event).await.map_err(|_malformed| CloseReason::ParseError)
+            }
+            PacketData::EventAck(value, id) | PacketData::BinaryAck(value, id) => {
+                let client = self.client(&ns).ok_or(CloseReason::ParseError)?;
+                let Value::Str(array, attachments) = value else { return Err(CloseReason::ParseError) };
+                let attachments = attachments.unwrap_or_default();
+                let answer = Event { array: EventText(array), attachments, id: Some(id) };
+                self.shared.handler.answered(&client, answer);
+                Ok(())
+            }
+            PacketData::ConnectError(_) => Err(CloseReason::ParseError),
+        }
+    }
+
+    fn client(&self, namespace: &str) -> Option<Arc<H::Client>> {
+        let namespaces = self.namespaces.lock();
+        let (_, entry) = namespaces.entries.iter().find(|(name, _)| *name == namespace)?;
+        match entry {
+            Entry::Connected(client) => Some(Arc::clone(client)),
+            Entry::Connecting => None,
+        }
+    }
+
+    fn leave(&self, namespace: &str) -> Option<Arc<H::Client>> {
+        let mut namespaces = self.namespaces.lock();
+        let at = namespaces.entries.iter().position(|(name, _)| *name == namespace)?;
+        match namespaces.entries.swap_remove(at) {
+            (_, Entry::Connected(client)) => Some(client),
+            (_, Entry::Connecting) => None,
+        }
+    }
+
+    /// The client asks to connect to a namespace. A second CONNECT of the same namespace changes nothing.
+    fn begin_connect(self: &Arc<Self>, namespace: Str, auth: Option<Value>) {
+        if !self.shared.handler.knows(&namespace) {
+            let _ = self.outbox.send(&Packet::refused(&namespace, "Invalid namespace", None), None);
+            return;
+        }
+        {
+            let mut namespaces = self.namespaces.lock();
+            if namespaces.is_over.is_some() || namespaces.entries.iter().any(|(name, _)| *name == namespace.as_str()) {
+                return;
+            }
+            namespaces.entries.push((namespace.clone(), Entry::Connecting));
+        }
+        let session = Arc::clone(self);
+        tokio::spawn(async move {
+            let auth = auth.as_ref().and_then(Value::as_str).map(|text| serde_json::from_str(text));
+            let name: Arc<str> = namespace.as_str().into();
+            let socket = Socket::new(Arc::clone(&session.outbox), Arc::clone(&session.id), name);
+            let connect = Connect { opening: &session.opening, namespace: &namespace, auth, socket };
+            match session.shared.handler.connect(connect).await {
+                Ok(connected) => session.accept(&namespace, connected),
+                Err(refusal) => session.refuse(&namespace, refusal),
+            }
+        });
+    }
+
+    fn accept(&self, namespace: &Str, connected: Connected<H::Client>) {
+        let Connected { client, id, pid } = connected;
+        let mut namespaces = self.namespaces.lock();
+        let is_over = namespaces.is_over;
+        if is_over.is_none() {
+            namespaces.entries.retain(|(name, _)| *name != *namespace);
+            namespaces.entries.push((namespace.clone(), Entry::Connected(Arc::clone(&client))));
+            // Before anybody can write to the client.
+            let _ = self.outbox.send(&Packet::connected(namespace, &id, pid.as_deref()), None);
+        }
+        drop(namespaces);
+        self.has_connected.store(true, Ordering::Relaxed);
+        self.shared.handler.connected(&client);
+        if let Some(reason) = is_over {
+            self.shared.handler.closed(&client, reason);
+        }
+    }
+
+    fn refuse(&self, namespace: &Str, refusal: Refusal) {
+        self.namespaces.lock().entries.retain(|(name, _)| *name != *namespace);
+        match refusal {
+            Refusal::Answer { message, data } => {
+                let _ = self.outbox.send(&Packet::refused(namespace, &message, data.as_ref()), None);
+            }
+            Refusal::Close(answer) => {
+                *self.refusal.lock() = answer;
+                self.outbox.over(CloseReason::ServerClose);
+            }
+        }
+    }
+
+    /// What a poll gets that waited when the application refused the client for now.
+    pub(crate) fn take_refusal(&self) -> Option<Box<Answer>> {
+        self.refusal.lock().take()
+    }
+
+    /// Disconnects every namespace and forgets the session. Later calls change nothing.
+    pub(crate) fn end(&self, reason: CloseReason) {
+        self.outbox.over(reason);
+        self.shared.sessions.remove(&self.id);
+        let reason = self.outbox.ended().unwrap_or(reason);
+        let mut namespaces = self.namespaces.lock();
+        if namespaces.is_over.is_some() {
+            return;
+        }
+        namespaces.is_over = Some(reason);
+        let entries = std::mem::take(&mut namespaces.entries);
+        drop(namespaces);
+        for (_, entry) in entries {
+            if let Entry::Connected(client) = entry {
+                self.shared.handler.closed(&client, reason);
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A request becomes a websocket: a new session on it, or a session that polled goes over to it.
+//! <https://socket.io/docs/v4/engine-io-protocol/#upgrade>
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::request::Parts;
+use tokio::time::timeout;
+
+use crate::Transport;
+use crate::carry::{Inbound, ReadEnd};
+use crate::handler::{Answer, CloseReason, Handler};
+use crate::outbound::{Wire, Writer};
+use crate::service::{Mistake, Upgrading};
+use crate::session::Session;
+use crate::websocket;
+use crate::websocket::handshake::{Unfit, judge, refuse_version, switch};
+use crate::websocket::reader::{Incoming, Reader};
+
+impl<H: Handler> Transport<H> {
+    /// A new session on a websocket.
+    pub(crate) fn begin_websocket(&self, parts: &Parts, upgrading: Upgrading) -> Result<Answer, Box<Answer>> {
+        let key = judge(&parts.method, &parts.headers).map_err(refuse)?;
+        let opening = self.0.handler.open(parts)?;
+        let session = Session::new(&self.0, opening);
+        self.0.sessions.insert(Arc::clone(&session.id), Arc::clone(&session));
+        tokio::spawn(async move {
+            let Ok(Ok(wire)) = timeout(session.shared.settings.upgrade_timeout, upgrading).await else {
+                return session.end(CloseReason::TransportClose);
+            };
+            let (inbound, first, writer) = session.split(wire);
+            let Ok(first) = first else { return session.end(CloseReason::ParseError) };
+            session.outbox.open_on(writer, websocket::text(&session.open_packet(true)));
+            session.carry(inbound, first).await;
+        });
+        Ok(switch(key))
+    }
+
+    /// A session that polls wants to go over to a websocket. Whatever happens to that, the polling goes on until the
+    /// client says that it goes over.
+    pub(crate) fn upgrade(
+        &self,
+        session: Arc<Session<H>>,
+        parts: &Parts,
+        upgrading: Upgrading,
+    ) -> Result<Answer, Box<Answer>> {
+        let key = judge(&parts.method, &parts.headers).map_err(refuse)?;
+        if session.outbox.is_websocket() || session.upgrading.swap(true, Ordering::AcqRel) {
+            return Err(Box::new(Mistake::BadRequest.answer()));
+        }
+        tokio::spawn(async move {
+            let probed = timeout(session.shared.settings.upgrade_timeout, session.probe(upgrading)).await;
+            session.upgrading.store(false, Ordering::Release);
+            match probed {
+                Ok(Some((inbound, rest, writer))) => {
+                    session.outbox.upgrade(writer);
+                    session.carry(inbound, rest).await;
+                }
+                Ok(None) | Err(_) => tracing::debug!("an upgrade to a websocket failed, the client polls on"),
+            }
+        });
+        Ok(switch(key))
+    }
+}
+
+fn refuse(unfit: Unfit) -> Box<Answer> {
+    Box::new(match unfit {
+        Unfit::Request => Mistake::BadRequest.answer(),
+        Unfit::Version => refuse_version(),
+    })
+}
+
+impl<H: Handler> Session<H> {
+    /// The two sides of a websocket, and the messages that came with its handshake.
+    fn split(&self, wire: Wire) -> (Inbound, Result<Vec<Incoming>, ()>, Writer) {
+        let (read, read_ahead, writer) = wire.split();
+        let mut reader = Reader::new(self.shared.settings.payload_bytes_max);
+        let mut first = Vec::new();
+        let first = reader.feed(&read_ahead, &mut first).map(|()| first).map_err(|_broken| ());
+        (Inbound { read, reader }, first, writer)
+    }
+
+    /// Waits until the client has probed the websocket and goes over to it. Returns what it sent behind that; `None` if
+    /// it does not.
+    async fn probe(&self, upgrading: Upgrading) -> Option<(Inbound, Vec<Incoming>, Writer)> {
+        let (mut inbound, first, writer) = self.split(upgrading.await.ok()?);
+        let mut messages = std::collections::VecDeque::from(first.ok()?);
+        let mut is_probed = false;
+        loop {
+            while let Some(message) = messages.pop_front() {
+                match message {
+                    Incoming::Text(text) if text == "2probe" => {
+                        writer.write_whole(&websocket::text("3probe")).await.ok()?;
+                        is_probed = true;
+                        // A poll that waits is answered, so that the client can go over.
+                        self.outbox.poll.notify_one();
+                    }
+                    Incoming::Text(text) if text == "5" && is_probed => {
+                        return Some((inbound, messages.into(), writer));
+                    }
+                    Incoming::Ping(payload) => writer.write_whole(&websocket::pong(&payload)).await.ok()?,
+                    Incoming::Text(_) | Incoming::Binary(_) | Incoming::Close => return None,
+                }
+            }
+            let mut more = Vec::new();
+            let read = std::future::poll_fn(|cx| inbound.poll_read(cx, &mut more)).await;
+            if let Err(ReadEnd::Gone | ReadEnd::Broken(_)) = read {
+                return None;
+            }
+            messages.extend(more);
+        }
+    }
+}

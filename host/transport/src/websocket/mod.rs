@@ -1,0 +1,56 @@
+//! Websockets: the handshake, and frames. <https://www.rfc-editor.org/rfc/rfc6455>
+
+pub(crate) mod handshake;
+pub(crate) mod reader;
+
+/// The longest head of a frame from the server, which masks nothing.
+pub(crate) const HEAD_BYTES_MAX: usize = 10;
+
+/// Begins a final text frame of this length.
+pub(crate) fn begin_text(frames: &mut Vec<u8>, bytes: usize) {
+    begin(frames, 0x81, bytes);
+}
+
+/// Begins a final binary frame of this length.
+pub(crate) fn begin_binary(frames: &mut Vec<u8>, bytes: usize) {
+    begin(frames, 0x82, bytes);
+}
+
+/// A whole text frame.
+pub(crate) fn text(text: &str) -> bytes::Bytes {
+    let mut frame = Vec::with_capacity(text.len() + HEAD_BYTES_MAX);
+    begin_text(&mut frame, text.len());
+    frame.extend_from_slice(text.as_bytes());
+    frame.into()
+}
+
+/// A pong with the payload of its ping, which has at most 125 bytes.
+pub(crate) fn pong(payload: &[u8]) -> bytes::Bytes {
+    let mut frame = Vec::with_capacity(payload.len() + HEAD_BYTES_MAX);
+    begin(&mut frame, 0x8a, payload.len());
+    frame.extend_from_slice(payload);
+    frame.into()
+}
+
+/// A close frame with this code.
+pub(crate) fn close(code: u16) -> bytes::Bytes {
+    let mut frame = vec![0x88, 2];
+    frame.extend_from_slice(&code.to_be_bytes());
+    frame.into()
+}
+
+/// <https://www.rfc-editor.org/rfc/rfc6455#section-5.2>
+fn begin(frames: &mut Vec<u8>, first: u8, bytes: usize) {
+    frames.push(first);
+    match (u8::try_from(bytes), u16::try_from(bytes)) {
+        (Ok(bytes @ 0..=125), _) => frames.push(bytes),
+        (_, Ok(bytes)) => {
+            frames.push(126);
+            frames.extend_from_slice(&bytes.to_be_bytes());
+        }
+        _ => {
+            frames.push(127);
+            frames.extend_from_slice(&(bytes as u64).to_be_bytes());
+        }
+    }
+}

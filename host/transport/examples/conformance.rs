@@ -4,17 +4,24 @@
 
 #![allow(clippy::print_stdout, reason = "the tests read the address there")]
 
+use std::collections::HashSet;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::request::Parts;
+use http::request::Parts;
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use tidegate_transport::{
     Answer, CloseReason, Connect, Connected, Event, Handler, Malformed, Packet, Refusal, Settings, Socket, Transport,
@@ -46,6 +53,9 @@ impl Given {
     }
 }
 
+/// Names that Socket.IO keeps for itself.
+const RESERVED: [&str; 6] = ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
+
 /// Sends back what it gets.
 #[derive(Default)]
 struct Echo {
@@ -55,7 +65,8 @@ struct Echo {
 struct Client {
     socket: Socket,
     auth: Value,
-    questions: AtomicU64,
+    /// How many questions it was asked, and those that it has not answered.
+    questions: Mutex<(u64, HashSet<u64>)>,
 }
 
 impl Client {
@@ -93,7 +104,7 @@ impl Handler for Echo {
             Some(_) => return Err(Refusal::Close(None)),
         };
         let id = format!("client-{}", self.clients.fetch_add(1, Ordering::Relaxed));
-        let client = Client { socket: connect.socket, auth, questions: AtomicU64::new(0) };
+        let client = Client { socket: connect.socket, auth, questions: Mutex::default() };
         Ok(Connected { client: Arc::new(client), id, pid: None })
     }
 
@@ -104,6 +115,9 @@ impl Handler for Echo {
     async fn event(&self, client: &Arc<Client>, event: Event) -> Result<(), Malformed> {
         let array: Vec<Value> = serde_json::from_str(&event.array).map_err(|_| Malformed)?;
         let Some((Value::String(name), arguments)) = array.split_first() else { return Err(Malformed) };
+        if RESERVED.contains(&name.as_str()) {
+            return Err(Malformed);
+        }
         let socket = &client.socket;
         let id = event.id.and_then(|id| u64::try_from(id).ok());
         match (name.as_str(), id) {
@@ -126,7 +140,9 @@ impl Handler for Echo {
                 let _ = socket.send(&Packet::ack(socket.namespace(), id, &texts));
             }
             ("ask", _) => {
-                let id = client.questions.fetch_add(1, Ordering::Relaxed);
+                let mut questions = client.questions.lock();
+                let id = questions.0;
+                *questions = (id + 1, questions.1.iter().copied().chain([id]).collect());
                 let _ = socket.send(&Packet::question(socket.namespace(), id, "question", &[]));
             }
             ("burst", _) => {
@@ -146,6 +162,10 @@ impl Handler for Echo {
     }
 
     fn answered(&self, client: &Arc<Client>, answer: Event) {
+        let id = answer.id.and_then(|id| u64::try_from(id).ok());
+        if !id.is_some_and(|id| client.questions.lock().1.remove(&id)) {
+            return;
+        }
         let arguments: Vec<Value> = serde_json::from_str(&answer.array).unwrap_or_default();
         if answer.attachments.is_empty() {
             return client.emit("answered", &arguments);
@@ -174,15 +194,23 @@ async fn main() -> io::Result<()> {
     let settings = given.settings();
     let path = settings.path.clone();
     let transport = Transport::new(Echo::default(), settings);
-    let serve = move |mut request: axum::extract::Request| {
-        let transport = transport.clone();
-        async move {
-            let upgrade = hyper::upgrade::on(&mut request);
-            transport.serve(request, Box::pin(wire(upgrade))).await.map(Body::new)
-        }
-    };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let router = axum::Router::new().route(&path, axum::routing::any(serve));
-    axum::serve(axum::serve::ListenerExt::tap_io(listener, |tcp| drop(tcp.set_nodelay(true))), router).await
+    loop {
+        let (tcp, _) = listener.accept().await?;
+        tcp.set_nodelay(true)?;
+        let (transport, path) = (transport.clone(), path.clone());
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            let (transport, is_known) = (transport.clone(), request.uri().path() == path);
+            async move {
+                if !is_known {
+                    let missing = Response::builder().status(StatusCode::NOT_FOUND).body(Full::default());
+                    return Ok::<_, Infallible>(missing.unwrap_or_default());
+                }
+                let upgrade = hyper::upgrade::on(&mut request);
+                Ok(transport.serve(request, Box::pin(wire(upgrade))).await)
+            }
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(tcp), service).with_upgrades());
+    }
 }

@@ -121,8 +121,8 @@ impl<H: Handler> Session<H> {
                 }
                 Incoming::Binary(bytes) => self.receive(EnginePacket::Binary(bytes)).await?,
                 Incoming::Ping(payload) => self.outbox.pong(&payload),
-                Incoming::Close => {
-                    self.outbox.close_with(1000);
+                Incoming::Close(code) => {
+                    self.outbox.close_with(code);
                     return Err(CloseReason::TransportClose);
                 }
             }

@@ -1,7 +1,7 @@
 //! What an application gives to the transport, and what it gets.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -178,6 +178,14 @@ pub struct Socket {
     outbox: Arc<Outbox>,
     session: Arc<str>,
     namespace: Arc<str>,
+    /// Weak, because the session owns the client that owns this.
+    leaves: Weak<dyn Leave>,
+}
+
+/// A session that takes its client out of a namespace.
+pub(crate) trait Leave: Send + Sync {
+    /// The client is in the namespace no more.
+    fn leave(&self, namespace: &str);
 }
 
 /// What carries a session.
@@ -190,8 +198,13 @@ pub enum Carrier {
 }
 
 impl Socket {
-    pub(crate) const fn new(outbox: Arc<Outbox>, session: Arc<str>, namespace: Arc<str>) -> Self {
-        Self { outbox, session, namespace }
+    pub(crate) const fn new(
+        outbox: Arc<Outbox>,
+        session: Arc<str>,
+        namespace: Arc<str>,
+        leaves: Weak<dyn Leave>,
+    ) -> Self {
+        Self { outbox, session, namespace, leaves }
     }
 
     /// The id of the session. Whoever knows it can poll in the client's place.
@@ -253,12 +266,17 @@ impl Socket {
         self.outbox.recovers();
     }
 
-    /// Disconnects the client from the namespace, behind what was sent before. A stock client stays away.
+    /// Disconnects the client from the namespace, behind what was sent before. A stock client stays away. Calls
+    /// [`Handler::closed`].
     ///
     /// # Errors
     /// [`SendError`].
     pub fn disconnect(&self) -> Result<(), SendError> {
-        self.outbox.send(&Packet::disconnected(&self.namespace), None)
+        self.outbox.send(&Packet::disconnected(&self.namespace), None)?;
+        if let Some(session) = self.leaves.upgrade() {
+            session.leave(&self.namespace);
+        }
+        Ok(())
     }
 
     /// Ends the session as soon as the client has what was sent before. A stock client comes back.

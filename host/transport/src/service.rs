@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -58,8 +58,15 @@ pub(crate) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Byt
     answer
 }
 
+/// The answer to a poll or a POST, which nobody may keep.
+fn ok(kind: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = answer(StatusCode::OK, kind, body);
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
 fn payload(body: impl Into<Bytes>) -> Answer {
-    answer(StatusCode::OK, "text/plain; charset=UTF-8", body)
+    ok("text/plain; charset=UTF-8", body)
 }
 
 /// The query of a request, as far as the protocol knows it.
@@ -104,10 +111,10 @@ impl<H: Handler> Transport<H> {
             Some("websocket") if settings.websocket => true,
             _ => return Err(Box::new(Mistake::UnknownTransport.answer())),
         };
-        if version != Some("4") {
-            return Err(Box::new(Mistake::UnsupportedVersion.answer()));
-        }
         let Some(id) = session else {
+            if version != Some("4") {
+                return Err(Box::new(Mistake::UnsupportedVersion.answer()));
+            }
             return self.begin(parts, by_websocket, upgrading);
         };
         let Some(session) = self.0.sessions.get(id).map(|found| Arc::clone(&found)) else {
@@ -115,6 +122,9 @@ impl<H: Handler> Transport<H> {
             return Err(Box::new(answer.unwrap_or_else(|| Mistake::UnknownSession.answer())));
         };
         self.0.handler.resume(&session.opening, parts)?;
+        if version != Some("4") {
+            return Err(Box::new(Mistake::BadRequest.answer()));
+        }
         if by_websocket {
             return self.upgrade(session, parts, upgrading);
         }
@@ -191,16 +201,17 @@ impl<H: Handler> Session<H> {
                 Poll::Payload(bytes) => return turn.answer(payload(bytes)),
                 // The client waits for this before it begins with the websocket.
                 Poll::Upgraded => return turn.answer(payload("6")),
-                Poll::Over => {
+                Poll::Over(reason) => {
                     let refusal = self.take_refusal().map(|answer| *answer);
-                    return turn.answer(refusal.unwrap_or_else(|| Mistake::UnknownSession.answer()));
+                    let last = if reason == CloseReason::ServerClose { "1" } else { "6" };
+                    return turn.answer(refusal.unwrap_or_else(|| payload(last)));
                 }
-                Poll::Wait if has_waited && self.upgrading.load(Ordering::Acquire) => {
+                Poll::Wait if has_waited && self.is_probed.load(Ordering::Acquire) => {
                     return turn.answer(payload("6"));
                 }
                 Poll::Wait => {}
             }
-            if self.upgrading.load(Ordering::Acquire) {
+            if self.is_probed.load(Ordering::Acquire) {
                 let _ = timeout(POLL_WHILE_UPGRADING, self.outbox.poll.notified()).await;
                 has_waited = true;
             } else {
@@ -242,6 +253,6 @@ impl<H: Handler> Session<H> {
             }
         }
         drop(stall);
-        turn.answer(answer(StatusCode::OK, "text/html", "ok"))
+        turn.answer(ok("text/html", "ok"))
     }
 }

@@ -1,11 +1,12 @@
 //! One session: its namespaces, the packets that come in, and its end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use engineioxide_core::{Packet as EnginePacket, Str};
 use parking_lot::Mutex;
+use serde::de::IgnoredAny;
 use socketioxide_core::Value;
 use socketioxide_core::packet::{Packet as SocketPacket, PacketData};
 use socketioxide_core::parser::{Parse, ParseError, ParserState};
@@ -13,7 +14,7 @@ use socketioxide_parser_common::CommonParser;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Shared;
-use crate::handler::{Answer, CloseReason, Connect, Connected, Event, EventText, Handler, Refusal, Socket};
+use crate::handler::{Answer, CloseReason, Connect, Connected, Event, EventText, Handler, Leave, Refusal, Socket};
 use crate::outbound::Outbox;
 use crate::packet::Packet;
 
@@ -28,6 +29,8 @@ pub(crate) struct Session<H: Handler> {
     pub(crate) posts: AtomicBool,
     /// A websocket wants to take over.
     pub(crate) upgrading: AtomicBool,
+    /// The client has probed that websocket: a poll is answered soon, so that the client can go over.
+    pub(crate) is_probed: AtomicBool,
     parser: ParserState,
     namespaces: Mutex<Namespaces<H::Client>>,
     began_at: Instant,
@@ -59,6 +62,7 @@ impl<H: Handler> Session<H> {
             polls: AtomicBool::new(false),
             posts: AtomicBool::new(false),
             upgrading: AtomicBool::new(false),
+            is_probed: AtomicBool::new(false),
             parser: ParserState::default(),
             namespaces: Mutex::new(Namespaces { entries: Vec::new(), is_over: None }),
             began_at: Instant::now(),
@@ -121,9 +125,8 @@ impl<H: Handler> Session<H> {
     /// Why the session ends.
     pub(crate) async fn receive(self: &Arc<Self>, packet: EnginePacket) -> Result<(), CloseReason> {
         let read = match packet {
-            EnginePacket::Message(text) => {
-                CommonParser.decode_str(&self.shared.parse_config, &self.parser, text)
-            }
+            EnginePacket::Message(text) if is_disconnect_with_payload(&text) => return Err(CloseReason::ParseError),
+            EnginePacket::Message(text) => CommonParser.decode_str(&self.shared.parse_config, &self.parser, text),
             EnginePacket::Binary(bytes) => self.attachment(bytes),
             EnginePacket::Pong => {
                 if let Some(lag) = self.outbox.ponged() {
@@ -151,27 +154,32 @@ impl<H: Handler> Session<H> {
     async fn take(self: &Arc<Self>, packet: SocketPacket) -> Result<(), CloseReason> {
         let SocketPacket { inner, ns } = packet;
         match inner {
-            PacketData::Connect(auth) => {
-                self.begin_connect(ns, auth);
-                Ok(())
-            }
+            PacketData::Connect(auth) => self.begin_connect(ns, auth),
             PacketData::Disconnect => {
                 let client = self.leave(&ns).ok_or(CloseReason::ParseError)?;
                 self.shared.handler.closed(&client, CloseReason::ClientDisconnect);
                 Ok(())
             }
-            PacketData::Event(value, id) | PacketData::BinaryEvent(value, id) => {
+            PacketData::Event(value, id) => {
                 let client = self.client(&ns).ok_or(CloseReason::ParseError)?;
-                let Value::Str(array, attachments) = value else { return Err(CloseReason::ParseError) };
-                let event = Event { array: EventText(array), attachments: attachments.unwrap_or_default(), id };
+                let event = unpacked(value, id)?;
                 self.shared.handler.event(&client, event).await.map_err(|_malformed| CloseReason::ParseError)
             }
-            PacketData::EventAck(value, id) | PacketData::BinaryAck(value, id) => {
+            PacketData::BinaryEvent(value, id) => {
                 let client = self.client(&ns).ok_or(CloseReason::ParseError)?;
-                let Value::Str(array, attachments) = value else { return Err(CloseReason::ParseError) };
-                let attachments = attachments.unwrap_or_default();
-                let answer = Event { array: EventText(array), attachments, id: Some(id) };
+                let event = with_placeholders(unpacked(value, id)?)?;
+                self.shared.handler.event(&client, event).await.map_err(|_malformed| CloseReason::ParseError)
+            }
+            PacketData::EventAck(value, id) => {
+                let client = self.client(&ns).ok_or(CloseReason::ParseError)?;
+                let answer = unpacked(value, Some(id))?;
+                let _: Vec<IgnoredAny> = serde_json::from_str(&answer.array).map_err(|_| CloseReason::ParseError)?;
                 self.shared.handler.answered(&client, answer);
+                Ok(())
+            }
+            PacketData::BinaryAck(value, id) => {
+                let client = self.client(&ns).ok_or(CloseReason::ParseError)?;
+                self.shared.handler.answered(&client, with_placeholders(unpacked(value, Some(id))?)?);
                 Ok(())
             }
             PacketData::ConnectError(_) => Err(CloseReason::ParseError),
@@ -196,16 +204,16 @@ impl<H: Handler> Session<H> {
         }
     }
 
-    /// The client asks to connect to a namespace. A second CONNECT of the same namespace changes nothing.
-    fn begin_connect(self: &Arc<Self>, namespace: Str, auth: Option<Value>) {
+    /// The client asks to connect to a namespace, which it must not be in.
+    fn begin_connect(self: &Arc<Self>, namespace: Str, auth: Option<Value>) -> Result<(), CloseReason> {
         if !self.shared.handler.knows(&namespace) {
             let _ = self.outbox.send(&Packet::refused(&namespace, "Invalid namespace", None), None);
-            return;
+            return Ok(());
         }
         {
             let mut namespaces = self.namespaces.lock();
             if namespaces.is_over.is_some() || namespaces.entries.iter().any(|(name, _)| *name == namespace.as_str()) {
-                return;
+                return Err(CloseReason::ParseError);
             }
             namespaces.entries.push((namespace.clone(), Entry::Connecting));
         }
@@ -213,13 +221,15 @@ impl<H: Handler> Session<H> {
         tokio::spawn(async move {
             let auth = auth.as_ref().and_then(Value::as_str).map(|text| serde_json::from_str(text));
             let name: Arc<str> = namespace.as_str().into();
-            let socket = Socket::new(Arc::clone(&session.outbox), Arc::clone(&session.id), name);
+            let leaves: Weak<dyn Leave> = Arc::downgrade(&(Arc::clone(&session) as Arc<dyn Leave>));
+            let socket = Socket::new(Arc::clone(&session.outbox), Arc::clone(&session.id), name, leaves);
             let connect = Connect { opening: &session.opening, namespace: &namespace, auth, socket };
             match session.shared.handler.connect(connect).await {
                 Ok(connected) => session.accept(&namespace, connected),
                 Err(refusal) => session.refuse(&namespace, refusal),
             }
         });
+        Ok(())
     }
 
     fn accept(&self, namespace: &Str, connected: Connected<H::Client>) {
@@ -275,5 +285,49 @@ impl<H: Handler> Session<H> {
                 self.shared.handler.closed(&client, reason);
             }
         }
+    }
+}
+
+impl<H: Handler> Leave for Session<H> {
+    fn leave(&self, namespace: &str) {
+        if let Some(client) = Self::leave(self, namespace) {
+            self.shared.handler.closed(&client, CloseReason::ServerDisconnect);
+        }
+    }
+}
+
+/// The parser drops whatever follows a DISCONNECT.
+fn is_disconnect_with_payload(packet: &str) -> bool {
+    let Some(rest) = packet.strip_prefix('1') else { return false };
+    match rest.split_once(',') {
+        Some((namespace, payload)) => !namespace.starts_with('/') || !payload.is_empty(),
+        None => !rest.is_empty() && !rest.starts_with('/'),
+    }
+}
+
+fn unpacked(value: Value, id: Option<i64>) -> Result<Event, CloseReason> {
+    match value {
+        Value::Str(array, attachments) => {
+            Ok(Event { array: EventText(array), attachments: attachments.unwrap_or_default(), id })
+        }
+        Value::Bytes(_) => Err(CloseReason::ParseError),
+    }
+}
+
+/// Refuses a packet that announces no attachment, and a placeholder without one.
+fn with_placeholders(event: Event) -> Result<Event, CloseReason> {
+    let value: serde_json::Value = serde_json::from_str(&event.array).map_err(|_| CloseReason::ParseError)?;
+    let fits = !event.attachments.is_empty() && value.is_array() && placeholders_fit(&value, event.attachments.len());
+    fits.then_some(event).ok_or(CloseReason::ParseError)
+}
+
+fn placeholders_fit(value: &serde_json::Value, attachments: usize) -> bool {
+    match value {
+        serde_json::Value::Array(items) => items.iter().all(|item| placeholders_fit(item, attachments)),
+        serde_json::Value::Object(map) if map.get("_placeholder") == Some(&true.into()) => {
+            map.get("num").and_then(serde_json::Value::as_u64).is_some_and(|num| num < attachments as u64)
+        }
+        serde_json::Value::Object(map) => map.values().all(|item| placeholders_fit(item, attachments)),
+        _ => true,
     }
 }

@@ -51,6 +51,7 @@ impl<H: Handler> Transport<H> {
         tokio::spawn(async move {
             let probed = timeout(session.shared.settings.upgrade_timeout, session.probe(upgrading)).await;
             session.upgrading.store(false, Ordering::Release);
+            session.is_probed.store(false, Ordering::Release);
             match probed {
                 Ok(Some((inbound, rest, writer))) => {
                     session.outbox.upgrade(writer);
@@ -92,6 +93,7 @@ impl<H: Handler> Session<H> {
                     Incoming::Text(text) if text == "2probe" => {
                         writer.write_whole(&websocket::text("3probe")).await.ok()?;
                         is_probed = true;
+                        self.is_probed.store(true, Ordering::Release);
                         // A poll that waits is answered, so that the client can go over.
                         self.outbox.poll.notify_one();
                     }
@@ -99,13 +101,22 @@ impl<H: Handler> Session<H> {
                         return Some((inbound, messages.into(), writer));
                     }
                     Incoming::Ping(payload) => writer.write_whole(&websocket::pong(&payload)).await.ok()?,
-                    Incoming::Text(_) | Incoming::Binary(_) | Incoming::Close => return None,
+                    Incoming::Close(code) => {
+                        let _ = writer.write_whole(&websocket::close(code)).await;
+                        return None;
+                    }
+                    Incoming::Text(_) | Incoming::Binary(_) => return None,
                 }
             }
             let mut more = Vec::new();
             let read = std::future::poll_fn(|cx| inbound.poll_read(cx, &mut more)).await;
-            if let Err(ReadEnd::Gone | ReadEnd::Broken(_)) = read {
-                return None;
+            match read {
+                Ok(()) => {}
+                Err(ReadEnd::Gone) => return None,
+                Err(ReadEnd::Broken(broken)) => {
+                    let _ = writer.write_whole(&websocket::close(broken.code())).await;
+                    return None;
+                }
             }
             messages.extend(more);
         }

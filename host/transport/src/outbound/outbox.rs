@@ -86,7 +86,7 @@ pub(crate) enum Poll {
     /// The session does not poll any more: it is a websocket.
     Upgraded,
     /// The session is over.
-    Over,
+    Over(CloseReason),
 }
 
 /// What the task of a session waits for.
@@ -311,19 +311,22 @@ impl Outbox {
     pub(crate) fn take(&self) -> Poll {
         self.with(|state| {
             match (&state.carrier, state.end) {
-                (_, End::Over(_)) => return Poll::Over,
+                (_, End::Over(reason)) => return Poll::Over(reason),
                 (Carrier::Websocket(_), _) => return Poll::Upgraded,
                 (Carrier::Polling, End::Open | End::Finishing { .. }) => {}
             }
             state.window.took_all();
             let bytes_max = self.settings.payload_bytes_max.min(self.settings.window_bytes_max);
             let payload = polling::payload(&mut state.queue, state.recovers, bytes_max);
-            if let End::Finishing { reason, .. } = state.end
-                && state.queue.is_empty()
-            {
-                state.over(reason);
+            match (payload, state.end) {
+                (Some(payload), _) => Poll::Payload(payload),
+                // The client has everything, and learns of the end.
+                (None, End::Finishing { reason, .. }) => {
+                    state.over(reason);
+                    Poll::Over(reason)
+                }
+                (None, _) => Poll::Wait,
             }
-            payload.map_or(if matches!(state.end, End::Over(_)) { Poll::Over } else { Poll::Wait }, Poll::Payload)
         })
     }
 
@@ -334,9 +337,6 @@ impl Outbox {
             if state.end == End::Open {
                 state.end = End::Finishing { reason, by, is_told: false };
                 state.pump();
-                if matches!(state.carrier, Carrier::Polling) && state.queue.is_empty() {
-                    state.over(reason);
-                }
             }
         });
     }
@@ -432,13 +432,13 @@ impl State {
             self.staged.push_back(websocket::text(&String::from_utf8_lossy(&text)));
         }
         let is_finishing = matches!(self.end, End::Finishing { .. });
-        // An answer may have made the window smaller than what is out behind the last ping.
-        if self.window.wants_ping() && !self.queue.has_no_packets() {
-            self.stage_ping();
-        }
         while bytes < WRITE_BYTES_MAX && self.staged.len() < FRAMES_MAX {
             let Some(next) = self.queue.next_bytes() else { break };
             if !is_finishing && !self.window.admits(next) {
+                // The answer to this ping opens the window.
+                if self.window.has_unpinged() {
+                    self.stage_ping();
+                }
                 break;
             }
             let Some(Next::Packet(packet)) = self.queue.pop() else { break };

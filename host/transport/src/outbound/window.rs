@@ -55,10 +55,14 @@ impl Window {
         self.unanswered += bytes;
     }
 
-    /// Whether a ping is due behind what was written. Look at it after a write, and again when an answer has made the
-    /// window smaller.
+    /// Whether a ping is due behind what was written.
     pub(crate) const fn wants_ping(&self) -> bool {
         self.since_ping * PINGS_PER_WINDOW >= self.bytes
+    }
+
+    /// Whether something is out that no ping is behind.
+    pub(crate) const fn has_unpinged(&self) -> bool {
+        self.since_ping > 0
     }
 
     /// A ping goes out.
@@ -119,7 +123,7 @@ mod tests {
     /// Writes until the window is closed, with pings on the way; returns how many bytes are out.
     fn fill(window: &mut Window, at_ms: u64) -> usize {
         let mut written = 0;
-        if window.wants_ping() {
+        if window.has_unpinged() {
             window.pinged(after(at_ms));
         }
         while window.admits(200) {

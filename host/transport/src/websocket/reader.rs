@@ -15,8 +15,8 @@ pub(crate) enum Incoming {
     Binary(Bytes),
     /// A ping of the websocket itself, with its payload.
     Ping(Bytes),
-    /// The client closes the websocket.
-    Close,
+    /// The client closes the websocket, with this code.
+    Close(u16),
 }
 
 /// The client broke the websocket protocol, or a limit.
@@ -122,7 +122,7 @@ impl Reader {
         }
         let data = match header.opcode {
             OpCode::Control(Control::Ping) => return Ok(Some(Incoming::Ping(payload.into()))),
-            OpCode::Control(Control::Close) => return Ok(Some(Incoming::Close)),
+            OpCode::Control(Control::Close) => return close_code(&payload).map(|code| Some(Incoming::Close(code))),
             OpCode::Control(_) => return Ok(None),
             OpCode::Data(data) => data,
         };
@@ -141,6 +141,21 @@ impl Reader {
             Data::Text => Incoming::Text(String::from_utf8(whole).map_err(|_| Broken::Text)?),
             _ => Incoming::Binary(whole.into()),
         }))
+    }
+}
+
+/// The code of a close frame; without one it is the normal code.
+/// <https://www.rfc-editor.org/rfc/rfc6455#section-7.4>
+fn close_code(payload: &[u8]) -> Result<u16, Broken> {
+    match payload {
+        [] => Ok(1000),
+        [high, low, reason @ ..] => {
+            let code = u16::from_be_bytes([*high, *low]);
+            let may_be_sent = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+            std::str::from_utf8(reason).map_err(|_| Broken::Text)?;
+            may_be_sent.then_some(code).ok_or(Broken::Protocol)
+        }
+        [_] => Err(Broken::Protocol),
     }
 }
 

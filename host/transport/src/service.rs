@@ -203,7 +203,8 @@ impl<H: Handler> Session<H> {
                 Poll::Upgraded => return turn.answer(payload("6")),
                 Poll::Over(reason) => {
                     let refusal = self.take_refusal().map(|answer| *answer);
-                    let last = if reason == CloseReason::ServerClose { "1" } else { "6" };
+                    let by_server = matches!(reason, CloseReason::ServerClose | CloseReason::ConnectTimeout);
+                    let last = if by_server { "1" } else { "6" };
                     return turn.answer(refusal.unwrap_or_else(|| payload(last)));
                 }
                 Poll::Wait if has_waited && self.is_probed.load(Ordering::Acquire) => {

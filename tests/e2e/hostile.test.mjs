@@ -45,6 +45,7 @@ describe("hostile clients", () => {
     const left = server.logged("realtime.disconnect");
     assert.equal((await post("41")).status, 200);
     await left;
+    assert.equal(await (await polling(`&sid=${sid}`)).text(), "1");
     assert.equal((await polling(`&sid=${sid}`)).status, 400);
 
     const socket = await server.connect();

@@ -8,7 +8,7 @@ import { ask, collect, next, Server, subscribe, token } from "./harness.mjs";
 describe("a client that stops reading", () => {
   let server;
   before(async () => {
-    const config = (config) => ({ ...config, limits: { ...config.limits, outbound_queue: 64 } });
+    const config = (config) => ({ ...config, limits: { ...config.limits, outbound_bytes: 65536 } });
     server = await Server.start({ config, plugins: false });
   });
   after(() => server?.stop());

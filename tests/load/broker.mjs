@@ -62,7 +62,7 @@ async function run(what, start, batch, underWay) {
   await stop();
 }
 
-const cluster = await Cluster.start({ config: (config) => ({ ...config, limits: { ...config.limits, outbound_queue: 100_000, bus_queue: 100_000 } }) });
+const cluster = await Cluster.start({ config: (config) => ({ ...config, limits: { ...config.limits, outbound_bytes: 100_000_000, bus_queue: 100_000 } }) });
 
 await measure("bare PUBLISH to a SUBSCRIBE", async (heard, batch) => {
   const [out, into] = await Promise.all([plain(cluster.redis), plain(cluster.redis)]);

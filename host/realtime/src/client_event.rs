@@ -4,29 +4,43 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use tidegate_transport::Malformed;
 
 use super::Realtime;
 use super::connections::Connection;
 use super::eviction::revoked;
 use super::frame::{AckId, Frame};
-use super::inbound_queue::{InboundQueueFull, Job};
+use super::inbound_queue::Job;
 use tidegate_core::flow::Gates;
-use tidegate_core::protocol::{Ack, AuthenticateRequest, ClientEvent, Code, Payload, Refusal, SessionEvent};
+use tidegate_core::protocol::{
+    Ack, AuthenticateRequest, ClientEvent, Code, Payload, Refusal, RequestError, SessionEvent,
+};
 use tidegate_core::telemetry::{self, Gate};
 
 /// How much longer than its payload an event's packet may be: the topic's name, brackets, quotes.
 const ENVELOPE_BYTES_MAX: usize = 1024;
 
+/// Why a packet is not handled.
+enum Unread {
+    /// It is not an event at all.
+    Malformed,
+    /// It is refused.
+    Refused(Refusal),
+}
+
 impl Realtime {
     /// Receives one event packet, `["name", …arguments]`, or the reason why it is not one. It is answered in any case,
     /// with an ack if the client asked for one.
+    ///
+    /// # Errors
+    /// The packet is not an event: nobody can answer it.
     pub(super) fn receive(
         self: &Arc<Self>,
         gates: &Arc<Gates>,
         connection: &Arc<Connection>,
         packet: Result<&str, Refusal>,
         ack: Option<AckId>,
-    ) {
+    ) -> Result<(), Malformed> {
         let name = if ack.is_none() {
             packet.as_ref().map_or_else(|_| String::new(), |text| event_name(text))
         } else {
@@ -36,29 +50,32 @@ impl Realtime {
             let (realtime, connection) = (Arc::clone(self), Arc::clone(connection));
             move |answer: Ack| realtime.reply(&connection, name, ack, answer)
         };
-        let event = match packet.and_then(|text| self.read(text)) {
+        let event = match packet.map_err(Unread::Refused).and_then(|text| self.read(text)) {
             Ok(event) => event,
-            Err(refusal) => {
+            Err(Unread::Malformed) => return Err(Malformed),
+            Err(Unread::Refused(refusal)) => {
                 violated(gates, connection, Gate::Inbound, "", refusal.code);
-                return reply(refusal.into());
+                reply(refusal.into());
+                return Ok(());
             }
         };
         let topic = event.topic().to_owned();
         let work = Arc::clone(self).answer(Arc::clone(gates), Arc::clone(connection), event).boxed();
-        if let Err(InboundQueueFull(job)) = connection.inbound.push(&topic, Job { work, reply: Box::new(reply) }) {
-            telemetry::inbound_overflow();
-            (job.reply)(Refusal::new(Code::RateLimited).into());
-        }
+        connection.inbound.push(&topic, Job { work, reply: Box::new(reply) });
+        Ok(())
     }
 
     /// Reads a packet. A packet that is too large goes no further, because the limit of the queue is also one of bytes.
-    fn read(&self, packet: &str) -> Result<ClientEvent, Refusal> {
+    fn read(&self, packet: &str) -> Result<ClientEvent, Unread> {
         let bytes_max = self.limits.payload_bytes_max;
         if packet.len() > bytes_max + ENVELOPE_BYTES_MAX {
             let details = serde_json::json!({ "bytes": packet.len(), "bytes_max": bytes_max });
-            return Err(Refusal::new(Code::PayloadTooLarge).with_details(details));
+            return Err(Unread::Refused(Refusal::new(Code::PayloadTooLarge).with_details(details)));
         }
-        Ok(ClientEvent::parse(packet)?)
+        ClientEvent::parse(packet).map_err(|error| match error {
+            RequestError::NotAnEvent(_) => Unread::Malformed,
+            RequestError::Invalid(_) => Unread::Refused(error.into()),
+        })
     }
 
     async fn answer(self: Arc<Self>, gates: Arc<Gates>, connection: Arc<Connection>, event: ClientEvent) -> Ack {

@@ -4,24 +4,23 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::{Mutex, MutexGuard};
-use tokio_util::sync::CancellationToken;
+use tidegate_transport::{Carrier, CloseReason, SendError};
 
 use super::connection_events::Announced;
 use super::frame::Frame;
 use super::inbound_queue::InboundQueue;
-use super::link::{EngineId, Link, WriteError};
+use super::link::Link;
+use tokio::sync::Notify;
+
 use tidegate_core::flow::Session;
-use tidegate_core::protocol::{Code, ConnectionId};
+use tidegate_core::protocol::ConnectionId;
 
 /// One client, from the answer of gate 1 to the end of its transport.
 pub(super) struct Connection {
-    /// Its id in the transport.
-    pub(super) engine: EngineId,
     /// Its state at the gates.
     pub(super) session: Session,
     /// Its address, if known.
@@ -37,16 +36,12 @@ pub(super) struct Connection {
     indexed: Mutex<Vec<Subject>>,
     /// Another user's credential came: the client is evicted after the answer.
     is_evicted_next: AtomicBool,
-    cut: CancellationToken,
-    /// Cancelled when a polling client has fetched the message that the server drains.
-    heard_drain: CancellationToken,
 }
 
 impl Connection {
     /// A connection that gate 1 accepted.
-    pub(super) fn new(engine: EngineId, session: Session, inbound: InboundQueue, link: impl Link) -> Self {
+    pub(super) fn new(session: Session, inbound: InboundQueue, link: impl Link) -> Self {
         Self {
-            engine,
             session,
             address: None,
             inbound: Arc::new(inbound),
@@ -55,8 +50,6 @@ impl Connection {
             announced: Mutex::default(),
             indexed: Mutex::default(),
             is_evicted_next: AtomicBool::new(false),
-            cut: CancellationToken::new(),
-            heard_drain: CancellationToken::new(),
         }
     }
 
@@ -64,7 +57,7 @@ impl Connection {
     #[cfg(test)]
     pub(super) fn over(link: impl Link, id: &str) -> Arc<Self> {
         let inbound = InboundQueue::new(8, tokio_util::task::TaskTracker::new());
-        Arc::new(Self::new(EngineId::new(id), Session::new(ConnectionId::new(id), None), inbound, link))
+        Arc::new(Self::new(Session::new(ConnectionId::new(id), None), inbound, link))
     }
 
     /// The same with this address.
@@ -80,13 +73,9 @@ impl Connection {
     /// Sends a frame. Frames arrive in the order of these calls.
     ///
     /// # Errors
-    /// [`SendError`]: the client did not receive it, and has to be made to reconnect. A client whose link is not ready
-    /// is a slow consumer, because no frame waits here.
+    /// [`SendError`]: the client did not receive it, and has to be made to reconnect.
     pub(super) fn send(&self, frame: &Frame) -> Result<(), SendError> {
-        self.link.write(frame).map_err(|error| match error {
-            WriteError::NotReady => SendError::SlowConsumer,
-            WriteError::Closed => SendError::Closed,
-        })
+        self.link.write(frame)
     }
 
     /// Notes that the client is evicted after the answer to the event that is being handled.
@@ -109,38 +98,20 @@ impl Connection {
         self.announced.lock()
     }
 
+    /// Closes the transport once the client has what was sent, so that a stock client reconnects.
+    pub(super) fn finish(&self) {
+        self.link.finish();
+    }
+
     /// Drops the transport, so that a stock client reconnects.
-    pub(super) fn cut(&self) {
-        self.cut.cancel();
-        self.link.kill();
+    pub(super) fn cut(&self, reason: CloseReason) {
+        self.link.cut(reason);
     }
 
-    /// Resolves once [`Connection::cut`] was called.
-    pub(super) async fn was_cut(&self) {
-        self.cut.cancelled().await;
+    /// What carries the client's session now.
+    pub(super) fn carrier(&self) -> Carrier {
+        self.link.carrier()
     }
-
-    /// Notes that a polling client fetched what was queued for it while the server drains.
-    pub(super) fn note_drain_heard(&self) {
-        self.heard_drain.cancel();
-    }
-
-    /// Resolves when [`Connection::note_drain_heard`] was called, or the connection has ended.
-    pub(super) async fn drain_heard(&self) {
-        tokio::select! {
-            () = self.heard_drain.cancelled() => {}
-            () = self.cut.cancelled() => {}
-        }
-    }
-}
-
-/// Why a client did not receive a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SendError {
-    /// The client reads slower than the server sends to it.
-    SlowConsumer,
-    /// The connection is over.
-    Closed,
 }
 
 /// The part of a session that a revocation can name.
@@ -152,35 +123,30 @@ enum Subject {
     Token(String),
 }
 
-/// Every open connection by its transport's session, and the sessions that ended before their transport did.
+/// Every open connection.
 #[derive(Default)]
 pub(super) struct Connections {
-    open: DashMap<EngineId, Arc<Connection>>,
+    open: DashMap<ConnectionId, Arc<Connection>>,
     /// Those with a user, by what a revocation can name.
     by_subject: DashMap<Subject, HashMap<ConnectionId, Arc<Connection>>>,
-    barred: DashMap<EngineId, Barred>,
-}
-
-/// Why polls of a session are not answered any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Barred {
-    /// It has ended: the client left, or was disconnected.
-    Ended,
-    /// Gate 1 refused it, but may accept it later.
-    Refused(Code),
+    /// Notified when the last connection is gone.
+    gone: Notify,
 }
 
 impl Connections {
     /// Adds a connection.
     pub(super) fn insert(&self, connection: Arc<Connection>) {
-        self.open.insert(connection.engine.clone(), connection);
+        self.open.insert(connection.id().clone(), connection);
     }
 
-    /// Removes a connection; `false` if it is not there. Another one of the same transport stays.
+    /// Removes a connection; `false` if it is not there.
     pub(super) fn remove(&self, connection: &Arc<Connection>) -> bool {
-        let was_open = self.open.remove_if(&connection.engine, |_, open| Arc::ptr_eq(open, connection)).is_some();
+        let was_open = self.open.remove(connection.id()).is_some();
         // Afterwards: whoever indexes it meanwhile sees that it is gone, or was earlier than this.
         self.unindex(connection, &mut connection.indexed.lock());
+        if self.open.is_empty() {
+            self.gone.notify_waiters();
+        }
         was_open
     }
 
@@ -188,7 +154,7 @@ impl Connections {
     pub(super) fn index(&self, connection: &Arc<Connection>) {
         let mut indexed = connection.indexed.lock();
         self.unindex(connection, &mut indexed);
-        let is_open = self.open.get(&connection.engine).is_some_and(|open| Arc::ptr_eq(&open, connection));
+        let is_open = self.open.contains_key(connection.id());
         let Some(user) = connection.session.user().filter(|_| is_open) else { return };
         let subjects = [Some(Subject::User(user.id.clone())), user.token_id.clone().map(Subject::Token)];
         for subject in subjects.into_iter().flatten() {
@@ -222,33 +188,24 @@ impl Connections {
         self.by_subject.get(subject).map(|found| found.values().cloned().collect()).unwrap_or_default()
     }
 
-    /// Finds a connection.
-    pub(super) fn get(&self, session: &EngineId) -> Option<Arc<Connection>> {
-        self.open.get(session).map(|found| Arc::clone(&found))
-    }
-
     /// The open connections; no lock is held while the caller walks them.
     pub(super) fn all(&self) -> Vec<Arc<Connection>> {
         self.open.iter().map(|found| Arc::clone(&found)).collect()
     }
 
+    /// Resolves when no connection is open.
+    pub(super) async fn all_gone(&self) {
+        loop {
+            let gone = self.gone.notified();
+            if self.open.is_empty() {
+                return;
+            }
+            gone.await;
+        }
+    }
+
     /// How many are open.
     pub(super) fn count(&self) -> usize {
         self.open.len()
-    }
-
-    /// Answers no more polls of a session for this time, after which the transport has forgotten it.
-    pub(super) fn bar(self: &Arc<Self>, session: EngineId, why: Barred, time: Duration) {
-        let connections = Arc::clone(self);
-        connections.barred.insert(session.clone(), why);
-        tokio::spawn(async move {
-            tokio::time::sleep(time).await;
-            connections.barred.remove(&session);
-        });
-    }
-
-    /// Why a session is barred, if it is.
-    pub(super) fn barred(&self, session: &EngineId) -> Option<Barred> {
-        self.barred.get(session).map(|why| *why)
     }
 }

@@ -1,9 +1,10 @@
 //! The end of the server: clients learn of it, running events are answered, transports close.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use tidegate_transport::CloseReason;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Realtime;
@@ -17,13 +18,13 @@ use tidegate_core::telemetry;
 pub(super) struct Drain {
     /// All tasks that answer events.
     pub(super) tasks: TaskTracker,
-    is_announced: AtomicBool,
+    begun: CancellationToken,
 }
 
 impl Drain {
-    /// Whether the server drains and every client was sent the message.
-    pub(super) fn is_announced(&self) -> bool {
-        self.is_announced.load(Ordering::Acquire)
+    /// Resolves when the server begins to drain.
+    pub(super) async fn begins(&self) {
+        self.begun.cancelled().await;
     }
 }
 
@@ -36,38 +37,32 @@ impl Realtime {
         let began = Instant::now();
         let part = self.limits.drain_timeout / 4;
         gates.drain();
+        self.drain.begun.cancel();
         telemetry::draining(self.connections.count());
         let frame = Frame::session_event(&SessionEvent::Draining);
         for connection in self.connections.all() {
             self.send(&connection, &frame);
         }
-        self.drain.is_announced.store(true, Ordering::Release);
         self.drain.tasks.close();
         // Events that still run after that get no answer; the client asks again elsewhere.
         let _ = timeout_at(began + part, self.drain.tasks.wait()).await;
-        let _ = timeout_at(began + part * 2, self.polls_taken()).await;
-        let Some(transport) = self.transport.get() else { return 0 };
-        // Closing waits until every peer has read what is queued, so a peer that does not read would delay it for ever.
-        let closed = timeout_at(began + part * 3, transport.close()).await;
+        for connection in self.connections.all() {
+            connection.finish();
+        }
+        // Between two polls a client cannot be reached, and a peer that does not read would delay this for ever.
+        let _ = timeout_at(began + part * 3, self.connections.all_gone()).await;
         let mut cut = 0;
         for connection in self.connections.all() {
-            cut += usize::from(closed.is_err() && !connection.session.is_closed());
-            self.end(&connection);
-            connection.cut();
-            self.connection_events.closed(gates, &connection);
+            cut += 1;
+            connection.cut(CloseReason::ServerClose);
+            self.forget(gates, &connection, "server_close");
+        }
+        // Those that never became connections: a client that was refused for now, and polls.
+        if let Some(transport) = self.transport.get() {
+            transport.cut_all();
         }
         // What was not announced by then is not announced: a slow plugin does not delay the end.
         let _ = timeout_at(began + part * 4, self.connection_events.all_announced()).await;
         cut
-    }
-
-    /// Waits until polling clients have fetched what is queued: between two polls they cannot be reached, and closing
-    /// drops what waits.
-    async fn polls_taken(&self) {
-        for connection in self.connections.all() {
-            if !self.kill_switches.carries(&connection.engine) {
-                connection.drain_heard().await;
-            }
-        }
     }
 }

@@ -3,21 +3,17 @@
 //! and is disconnected by Socket.IO, and a stock client stays away.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::Instant;
+use tidegate_transport::{CloseReason, SendError};
 
-use super::connections::{Barred, Connection, SendError};
+use super::connections::Connection;
 use super::frame::Frame;
-use super::{Realtime, connection_events, socketio};
+use super::{Realtime, connection_events};
 use tidegate_core::flow::Gates;
 use tidegate_core::flow::ports::{Clients, Touched};
 use tidegate_core::flow::revoke::Revocation;
 use tidegate_core::protocol::{Code, SessionEvent};
 use tidegate_core::telemetry;
-
-/// How long an evicted client may take to receive the message before its transport is cut.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// The end of a revoked session.
 pub(super) const fn revoked(reason: Code) -> SessionEvent {
@@ -38,7 +34,10 @@ impl Realtime {
             telemetry::slow_consumer();
         }
         self.end(connection);
-        connection.cut();
+        connection.cut(match error {
+            SendError::SlowConsumer => CloseReason::SlowConsumer,
+            SendError::Closed => CloseReason::TransportClose,
+        });
     }
 
     /// From now on the connection holds nothing. It stays known until its transport is gone.
@@ -68,13 +67,6 @@ impl Realtime {
         }
     }
 
-    /// The client left by itself. Its transport has no more use: without a connection it would count in no limit, so it
-    /// is closed, too.
-    pub(super) fn hang_up(&self, gates: &Arc<Gates>, connection: &Arc<Connection>, reason: &'static str) {
-        self.forget(gates, connection, reason);
-        self.bar_and_cut(connection);
-    }
-
     /// Ends a session for good: it receives nothing more except the reason, and is disconnected.
     pub(super) fn evict(
         &self,
@@ -88,23 +80,10 @@ impl Realtime {
         self.forget(gates, connection, reason);
         match sent {
             // Its transport has no more use: without a connection it would count in no limit.
-            Ok(()) => self.expiry.evictions.set(connection, Some(Instant::now() + GRACE)),
+            Ok(()) => connection.finish(),
             // It comes back, and learns it from gate 1.
-            Err(SendError::SlowConsumer | SendError::Closed) => connection.cut(),
+            Err(SendError::SlowConsumer | SendError::Closed) => connection.cut(CloseReason::SlowConsumer),
         }
-    }
-
-    /// Cuts the transports of evicted clients when their time to go is over.
-    pub(super) async fn cut_evicted(&self) {
-        loop {
-            let connection = self.expiry.evictions.due(Instant::now).await;
-            self.bar_and_cut(&connection);
-        }
-    }
-
-    fn bar_and_cut(&self, connection: &Connection) {
-        self.connections.bar(connection.engine.clone(), Barred::Ended, socketio::SESSION_TIMEOUT);
-        connection.cut();
     }
 }
 
@@ -186,8 +165,8 @@ mod tests {
         realtime.rooms.join(topic, "feed", &slow);
         realtime.deliver(&publication);
         assert_eq!(reads.frames(), [r#"feed({"n": 1}, {})"#]);
-        assert!(!reads.is_killed());
-        assert!(reads_not.is_killed());
+        assert!(!reads.is_cut());
+        assert!(reads_not.is_cut());
         assert!(slow.session.is_closed());
     }
 
@@ -196,7 +175,6 @@ mod tests {
         let realtime = realtime();
         let connection = connect(&realtime, "slow", &FakeLink::full());
         realtime.send(&connection, &Frame::session_event(&SessionEvent::Draining));
-        connection.was_cut().await;
         assert_eq!(realtime.connections_count(), 1);
         realtime.forget(&Arc::new(Nobody), &connection, "transport_close");
         assert_eq!(realtime.connections_count(), 0);

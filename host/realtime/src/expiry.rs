@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tidegate_transport::Transport;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,10 @@ use super::timer_queue::{TimerQueue, UnixMs};
 use super::{REAUTHORIZATIONS_MAX, Realtime, revalidation};
 use tidegate_core::flow::{Ending, Gates};
 use tidegate_core::protocol::{Code, SessionEvent};
+use tidegate_core::telemetry;
+
+/// How often the bytes that wait are measured.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The timers of all connections.
 #[derive(Default)]
@@ -25,8 +30,6 @@ pub(super) struct Expiry {
     pub(super) rechecks: TimerQueue<Instant>,
     /// When credentials are validated again.
     pub(super) revalidations: TimerQueue<Instant>,
-    /// When the transports of evicted clients are cut.
-    pub(super) evictions: TimerQueue<Instant>,
 }
 
 impl Expiry {
@@ -46,10 +49,18 @@ impl Realtime {
                 self.end_credentials(&gates),
                 self.reauthorize_due(&gates),
                 self.revalidate_due(&gates),
-                self.cut_evicted()
+                self.measure()
             )
         };
         shutdown.run_until_cancelled(all).await;
+    }
+
+    /// Measures what waits for clients.
+    async fn measure(&self) {
+        loop {
+            telemetry::outbound_bytes(self.transport.get().map_or(0, Transport::waiting_bytes));
+            tokio::time::sleep(MEASURE_INTERVAL).await;
+        }
     }
 
     async fn end_credentials(&self, gates: &Arc<Gates>) {

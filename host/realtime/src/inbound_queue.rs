@@ -1,5 +1,5 @@
 //! The order of one connection's events: events on the same topic run one after another, events on different topics in
-//! parallel, and at most `limits.inbound_queue` in total.
+//! parallel, and at most `limits.inbound_queue` in total: then the client is read no further.
 //!
 //! The first event of a topic starts the task that handles the topic's events, and the task ends with the last of them.
 //! An idle connection needs no task.
@@ -11,9 +11,11 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use tidegate_core::protocol::{Ack, Code, Refusal};
+use tidegate_core::telemetry;
 
 /// One event to answer.
 pub(super) struct Job {
@@ -28,6 +30,8 @@ pub(super) struct InboundQueue {
     /// Held for a look-up and a push or pop, never while working.
     state: Mutex<State>,
     jobs_max: usize,
+    /// Notified when there is room again.
+    has_room: Notify,
     tasks: TaskTracker,
 }
 
@@ -40,37 +44,44 @@ struct State {
     closed: bool,
 }
 
-/// The connection has `limits.inbound_queue` waiting or running events. The job comes back, to be refused.
-pub(super) struct InboundQueueFull(pub(super) Job);
-
 impl InboundQueue {
     /// A queue for at most `jobs_max` jobs; `tasks` tracks their tasks.
     pub(super) fn new(jobs_max: usize, tasks: TaskTracker) -> Self {
-        Self { state: Mutex::default(), jobs_max, tasks }
+        Self { state: Mutex::default(), jobs_max, has_room: Notify::new(), tasks }
+    }
+
+    /// Resolves when there is room for one more job, or the queue is closed. Only the reader of the connection waits.
+    pub(super) async fn room(&self) {
+        let mut was_counted = false;
+        loop {
+            {
+                let state = self.state.lock();
+                if state.closed || state.jobs < self.jobs_max {
+                    return;
+                }
+            }
+            if !std::mem::replace(&mut was_counted, true) {
+                telemetry::inbound_wait();
+            }
+            self.has_room.notified().await;
+        }
     }
 
     /// Puts a job behind the others of its topic. After [`InboundQueue::close`] it drops the job, because there is nobody
-    /// to answer.
-    ///
-    /// # Errors
-    /// [`InboundQueueFull`] with the job.
-    pub(super) fn push(self: &Arc<Self>, topic: &str, job: Job) -> Result<(), InboundQueueFull> {
+    /// to answer. Wait for [`InboundQueue::room`] before.
+    pub(super) fn push(self: &Arc<Self>, topic: &str, job: Job) {
         let mut state = self.state.lock();
         if state.closed {
-            return Ok(());
-        }
-        if state.jobs >= self.jobs_max {
-            return Err(InboundQueueFull(job));
+            return;
         }
         state.jobs += 1;
         if let Some(jobs) = state.waiting.get_mut(topic) {
             jobs.push_back(job);
-            return Ok(());
+            return;
         }
         state.waiting.insert(topic.to_owned(), VecDeque::new());
         drop(state);
         self.tasks.spawn(Arc::clone(self).run(topic.to_owned(), job));
-        Ok(())
     }
 
     /// Drops the waiting jobs; running jobs finish.
@@ -79,6 +90,7 @@ impl InboundQueue {
         state.closed = true;
         let dropped: Vec<_> = state.waiting.drain().collect();
         drop(state);
+        self.has_room.notify_one();
         drop(dropped);
     }
 
@@ -98,6 +110,7 @@ impl InboundQueue {
     fn after(&self, topic: &str) -> Option<Job> {
         let mut state = self.state.lock();
         state.jobs -= 1;
+        self.has_room.notify_one();
         let next = state.waiting.get_mut(topic).and_then(VecDeque::pop_front);
         if next.is_none() {
             state.waiting.remove(topic);
@@ -125,7 +138,7 @@ mod tests {
         }
 
         /// Pushes a job that is answered once the sender is used; its answer shows as `name`, a panic's as `internal`.
-        fn push(&self, topic: &str, name: &'static str) -> Result<oneshot::Sender<()>, InboundQueueFull> {
+        fn push(&self, topic: &str, name: &'static str) -> oneshot::Sender<()> {
             let (finish, finished) = oneshot::channel::<()>();
             let work = async move {
                 finished.await.expect("the test drops the sender to make the job panic");
@@ -136,7 +149,8 @@ mod tests {
                 let shown = if ack == Ack::Refused(Code::Internal.into()) { "internal" } else { name };
                 answers.try_send(shown).unwrap();
             };
-            self.queue.push(topic, Job { work: work.boxed(), reply: Box::new(reply) }).map(|()| finish)
+            self.queue.push(topic, Job { work: work.boxed(), reply: Box::new(reply) });
+            finish
         }
 
         async fn next(&mut self) -> &'static str {
@@ -147,8 +161,8 @@ mod tests {
     #[tokio::test]
     async fn events_on_one_topic_are_answered_in_the_order_they_were_sent() {
         let mut bench = Bench::new(8);
-        let first = bench.push("a", "first").ok().unwrap();
-        let second = bench.push("a", "second").ok().unwrap();
+        let first = bench.push("a", "first");
+        let second = bench.push("a", "second");
         second.send(()).unwrap();
         first.send(()).unwrap();
         assert_eq!(bench.next().await, "first");
@@ -158,34 +172,34 @@ mod tests {
     #[tokio::test]
     async fn events_on_another_topic_do_not_wait() {
         let mut bench = Bench::new(8);
-        let slow = bench.push("a", "slow").ok().unwrap();
-        bench.push("b", "quick").ok().unwrap().send(()).unwrap();
+        let slow = bench.push("a", "slow");
+        bench.push("b", "quick").send(()).unwrap();
         assert_eq!(bench.next().await, "quick");
         slow.send(()).unwrap();
         assert_eq!(bench.next().await, "slow");
     }
 
     #[tokio::test]
-    async fn more_events_than_the_bound_come_back_and_room_made_is_used_again() {
+    async fn beyond_the_bound_the_reader_waits_until_an_event_is_answered() {
         let mut bench = Bench::new(2);
-        let running = bench.push("a", "running").ok().unwrap();
-        let waiting = bench.push("a", "waiting").ok().unwrap();
-        assert!(bench.push("b", "too many").is_err());
+        let running = bench.push("a", "running");
+        bench.queue.room().await;
+        let waiting = bench.push("a", "waiting");
+        assert!(bench.queue.room().now_or_never().is_none());
         running.send(()).unwrap();
         assert_eq!(bench.next().await, "running");
+        bench.queue.room().await;
         waiting.send(()).unwrap();
         assert_eq!(bench.next().await, "waiting");
-        bench.queue.tasks.close();
-        bench.queue.tasks.wait().await;
-        bench.push("b", "again").ok().unwrap().send(()).unwrap();
+        bench.push("b", "again").send(()).unwrap();
         assert_eq!(bench.next().await, "again");
     }
 
     #[tokio::test]
     async fn a_panic_is_answered_internal_and_the_lane_goes_on() {
         let mut bench = Bench::new(8);
-        drop(bench.push("a", "panics").ok().unwrap());
-        bench.push("a", "next").ok().unwrap().send(()).unwrap();
+        drop(bench.push("a", "panics"));
+        bench.push("a", "next").send(()).unwrap();
         assert_eq!(bench.next().await, "internal");
         assert_eq!(bench.next().await, "next");
     }
@@ -193,15 +207,15 @@ mod tests {
     #[tokio::test]
     async fn a_closed_connection_drops_what_waits_and_leaves_no_task() {
         let mut bench = Bench::new(8);
-        let running = bench.push("a", "running").ok().unwrap();
-        let waiting = bench.push("a", "waiting").ok().unwrap();
+        let running = bench.push("a", "running");
+        let waiting = bench.push("a", "waiting");
         bench.queue.close();
         running.send(()).unwrap();
         assert_eq!(bench.next().await, "running");
         bench.queue.tasks.close();
         bench.queue.tasks.wait().await;
         assert!(waiting.is_closed());
-        assert!(bench.push("a", "late").is_ok());
+        drop(bench.push("a", "late"));
         assert!(bench.queue.tasks.is_empty());
     }
 }

@@ -1,50 +1,48 @@
-//! Stock Socket.IO clients in, publications out. The only home of socketioxide and of axum's socket side.
+//! Stock Socket.IO clients in, publications out. The only home of axum's socket side.
 //!
 //! The life of a connection, in order:
 //!
-//! 1. `listener` accepts its TCP connection, `cuttable_stream` gives every wait on it a deadline, and `kill_switch` can
-//!    cut it. `admission` stands before the transport and turns away what cannot be served now.
-//! 2. `socketio` is the transport. `handshake` takes the client through gate 1, and `connections` knows it from then on.
+//! 1. `listener` accepts its TCP connection, and `timed_stream` gives every wait of HTTP a deadline.
+//! 2. The transport keeps its session, and asks the `handler`: `admission` turns away what cannot be served now, and
+//!    `handshake` takes the client through gate 1. `connections` knows it from then on.
 //! 3. Each event of the client is a `client_event`; it waits for its turn in the `inbound_queue`, and is answered.
 //! 4. `membership` and `rooms` follow the topics that the session holds. All that the client receives is a `frame`,
 //!    written to its `link`.
 //! 5. `expiry` and `revalidation` watch its credential by a `timer_queue`, and `eviction` is how it ends; `drain` ends
 //!    all. `connection_events` announces the beginning and the end to plugins.
-//!
-//! `link` is the port to the transport, and only `socketio` knows which transport it is.
 
 mod admission;
 mod client_event;
 mod connection_events;
 mod connections;
 mod cors;
-mod cuttable_stream;
 mod drain;
 mod eviction;
 mod expiry;
 mod failed_logins;
-mod foreign_pages;
 mod frame;
+mod handler;
 mod handshake;
 mod inbound_queue;
-mod kill_switch;
 mod link;
 mod listener;
 mod membership;
 mod origin_address;
 mod revalidation;
 mod rooms;
-mod socketio;
-mod timed_body;
+mod timed_stream;
 mod timer_queue;
 
-pub use cuttable_stream::Peer;
 pub use listener::{ListenerLimits, serve};
+pub use timed_stream::Peer;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, Weak};
 
+use axum::body::Body;
+use axum::extract::Request;
 use futures_util::StreamExt;
+use tidegate_transport::{Settings, Transport};
 
 use tidegate_core::config::{Auth, Limits};
 use tidegate_core::flow::broker::Broker;
@@ -56,9 +54,9 @@ use connections::{Connection, Connections};
 use drain::Drain;
 use expiry::Expiry;
 use failed_logins::FailedLogins;
-use foreign_pages::ForeignPages;
 use frame::Frame;
-use kill_switch::KillSwitches;
+use handler::Entrance;
+use origin_address::Addresses;
 use rooms::Rooms;
 
 /// Connections whose subscriptions are re-authorized at the same time after a reload, because authorizers have other
@@ -70,13 +68,11 @@ pub struct Realtime {
     limits: Limits,
     connections: Arc<Connections>,
     rooms: Rooms,
-    kill_switches: Arc<KillSwitches>,
     failed_logins: FailedLogins,
-    foreign_pages: Arc<ForeignPages>,
     connection_events: ConnectionEvents,
     expiry: Expiry,
     drain: Drain,
-    transport: OnceLock<socketio::Transport>,
+    transport: OnceLock<Transport<Entrance>>,
     /// The gates of these clients; weak, because the gates own this as their port.
     gates: OnceLock<Weak<Gates>>,
 }
@@ -89,11 +85,9 @@ impl Realtime {
         Arc::new(Self {
             connection_events: ConnectionEvents::new(limits.connection_events_max),
             failed_logins: FailedLogins::new(limits.failed_connects_max),
-            foreign_pages: Arc::default(),
             limits,
             connections: Arc::default(),
             rooms: Rooms::new(broker),
-            kill_switches: Arc::default(),
             expiry: Expiry::default(),
             drain: Drain::default(),
             transport: OnceLock::new(),
@@ -101,14 +95,28 @@ impl Realtime {
         })
     }
 
-    /// Adds `/socket.io/` to a router. `auth` says which origins may poll, and which proxies are trusted. Call it once;
-    /// the result is for [`serve`], without which a slow consumer cannot be cut.
+    /// Adds the transport to a router. `auth` says which origins may poll, and which proxies are trusted. Call it once;
+    /// the result is for [`serve`], without which nothing becomes a websocket.
     pub fn attach(self: &Arc<Self>, router: axum::Router, gates: &Arc<Gates>, auth: &Auth) -> axum::Router {
         let _ = self.gates.set(Arc::downgrade(gates));
-        let (transport, routes) = socketio::Transport::new(self, gates, auth);
-        if self.transport.set(transport).is_err() {
+        let entrance =
+            Entrance { realtime: Arc::clone(self), gates: Arc::clone(gates), addresses: Addresses::new(auth) };
+        let settings = transport_settings(&self.limits);
+        let path = settings.path.clone();
+        let transport = Transport::new(entrance, settings);
+        if self.transport.set(transport.clone()).is_err() {
             tracing::error!("clients are attached already, so the second transport will not drain");
         }
+        let serve = move |mut request: Request| {
+            let transport = transport.clone();
+            async move {
+                let upgrade = hyper::upgrade::on(&mut request);
+                transport.serve(request, Box::pin(listener::websocket(upgrade))).await.map(Body::new)
+            }
+        };
+        let routes = axum::Router::new()
+            .route(&path, axum::routing::any(serve))
+            .layer(cors::layer(gates, auth.cors_headers.as_deref()));
         router.merge(routes)
     }
 
@@ -140,6 +148,17 @@ impl Realtime {
     async fn reauthorize(&self, gates: &Gates, connection: &Arc<Connection>) {
         gates.reauthorize(&self.member(connection)).await;
         self.schedule_recheck(gates, connection);
+    }
+}
+
+fn transport_settings(limits: &Limits) -> Settings {
+    Settings {
+        connect_timeout: limits.handshake_timeout,
+        upgrade_timeout: limits.handshake_timeout,
+        body_timeout: limits.body_timeout,
+        payload_bytes_max: limits.frame_bytes_max,
+        outbound_bytes_max: limits.outbound_bytes_max,
+        ..Settings::default()
     }
 }
 

@@ -1,52 +1,54 @@
-//! The port to one client's transport. Nothing else in this crate knows the transport, so that it can be replaced.
+//! The port to one client's transport, so that the rest of this crate can be tested without one.
 
-use std::sync::Arc;
+use tidegate_transport::{Carrier, CloseReason, SendError, Socket};
 
 use super::frame::Frame;
-
-/// The transport's own id of a session. Whoever knows it can poll in the session's place, so it never leaves this
-/// crate: logs and plugins see the connection's id.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct EngineId(Arc<str>);
-
-impl EngineId {
-    /// Takes the id in the transport's form.
-    pub(super) fn new(id: impl Into<Arc<str>>) -> Self {
-        Self(id.into())
-    }
-}
 
 /// The transport of one client. Answers, messages about the session and publications are all written here.
 ///
 /// A transport promises:
 ///
 /// - **One order.** The client receives frames in the order in which [`Link::write`] took them, whatever they are.
-/// - **Whole frames.** A write takes the frame as a whole or nothing of it, and never waits. The transport may keep the
-///   frame, whose texts are shared, until it has sent it.
-/// - **It says when it is ready.** It is ready while its buffer has room. When it is not, a write answers
-///   [`WriteError::NotReady`], and it is for the connection to decide what happens to the frame. socketioxide can say
-///   this only in answer to a write; it does not report that its buffer has room again.
-/// - **A cut always works.** [`Link::kill`] ends the transport of a client that has stopped reading, too.
+/// - **Whole frames.** A write takes the frame as a whole or nothing of it, and never waits.
+/// - **Bounded bytes.** A client that reads slower than it is sent to is a [`SendError::SlowConsumer`] at
+///   `limits.outbound_bytes`; it is for the connection to decide what happens then.
+/// - **A cut always works.** [`Link::cut`] ends the transport of a client that has stopped reading, too.
 pub(super) trait Link: Send + Sync + 'static {
     /// Takes a frame. Never waits.
     ///
     /// # Errors
-    /// [`WriteError`]; then the link took nothing.
-    fn write(&self, frame: &Frame) -> Result<(), WriteError>;
+    /// [`SendError`]; then the link took nothing.
+    fn write(&self, frame: &Frame) -> Result<(), SendError>;
 
-    /// Closes the transport, so that a stock client reconnects.
-    fn kill(&self);
+    /// Closes the transport as soon as the client has what was written. A stock client reconnects.
+    fn finish(&self);
+
+    /// Closes the transport at once. A stock client reconnects.
+    fn cut(&self, reason: CloseReason);
+
+    /// What carries the session now.
+    fn carrier(&self) -> Carrier;
 }
 
-/// Why a link took nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum WriteError {
-    /// The buffer of the transport is full.
-    #[error("the link is not ready")]
-    NotReady,
-    /// The link is closed.
-    #[error("the link is closed")]
-    Closed,
+impl Link for Socket {
+    fn write(&self, frame: &Frame) -> Result<(), SendError> {
+        match frame {
+            Frame::Packet(packet) => self.send(packet),
+            Frame::Disconnect => self.disconnect(),
+        }
+    }
+
+    fn finish(&self) {
+        self.finish();
+    }
+
+    fn cut(&self, reason: CloseReason) {
+        self.cut(reason);
+    }
+
+    fn carrier(&self) -> Carrier {
+        self.carrier()
+    }
 }
 
 #[cfg(test)]
@@ -54,9 +56,12 @@ pub(super) mod fake {
     use std::sync::Arc;
 
     use parking_lot::Mutex;
+    use serde_json::value::RawValue;
+
+    use tidegate_transport::{Carrier, CloseReason, SendError};
 
     use super::super::frame::Frame;
-    use super::{Link, WriteError};
+    use super::Link;
 
     /// A link that remembers what was written to it. Clones are the same link.
     #[derive(Clone, Default)]
@@ -66,7 +71,8 @@ pub(super) mod fake {
     struct State {
         frames: Vec<Frame>,
         is_full: bool,
-        is_killed: bool,
+        is_cut: bool,
+        is_finished: bool,
     }
 
     impl FakeLink {
@@ -87,34 +93,45 @@ pub(super) mod fake {
             self.0.lock().frames.last().unwrap().clone()
         }
 
-        pub(crate) fn is_killed(&self) -> bool {
-            self.0.lock().is_killed
+        pub(crate) fn is_cut(&self) -> bool {
+            self.0.lock().is_cut
         }
     }
 
     impl Link for FakeLink {
-        fn write(&self, frame: &Frame) -> Result<(), WriteError> {
+        fn write(&self, frame: &Frame) -> Result<(), SendError> {
             let mut state = self.0.lock();
             if state.is_full {
-                return Err(WriteError::NotReady);
+                return Err(SendError::SlowConsumer);
             }
             state.frames.push(frame.clone());
             Ok(())
         }
 
-        fn kill(&self) {
-            self.0.lock().is_killed = true;
+        fn finish(&self) {
+            self.0.lock().is_finished = true;
+        }
+
+        fn cut(&self, _: CloseReason) {
+            self.0.lock().is_cut = true;
+        }
+
+        fn carrier(&self) -> Carrier {
+            Carrier::Websocket
         }
     }
 
     fn shown(frame: &Frame) -> String {
-        match frame {
-            Frame::Event(event) => {
-                let args: Vec<&str> = event.args.iter().map(|arg| arg.as_str()).collect();
-                format!("{}({})", event.name, args.join(", "))
-            }
-            Frame::Ack(id, answer) => format!("ack({}, {answer})", id.0),
-            Frame::Disconnect => "disconnect".to_owned(),
+        let Frame::Packet(packet) = frame else { return "disconnect".to_owned() };
+        let text = packet.text();
+        if let Some(event) = text.strip_prefix("42[") {
+            let array = format!("[{event}");
+            let event: Vec<&RawValue> = serde_json::from_str(&array).unwrap();
+            let name: String = serde_json::from_str(event[0].get()).unwrap();
+            let arguments: Vec<&str> = event[1..].iter().map(|argument| argument.get()).collect();
+            return format!("{name}({})", arguments.join(", "));
         }
+        let (id, answer) = text.strip_prefix("43").unwrap().split_once('[').unwrap();
+        format!("ack({id}, {})", answer.strip_suffix(']').unwrap())
     }
 }

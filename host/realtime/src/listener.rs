@@ -1,5 +1,5 @@
 //! The TCP side: accepts connections up to the limit, and speaks HTTP on each. Every phase of a connection has a
-//! deadline: the stream has those for the head and for the silence between two requests ([`super::cuttable_stream`]);
+//! deadline: the stream has those for the head and for the silence between two requests ([`super::timed_stream`]);
 //! the reader of a body has the deadline of the body.
 
 use std::io;
@@ -10,12 +10,14 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
+use tidegate_transport::Wire;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::admission;
-use super::cuttable_stream::{CuttableStream, Patience};
+use super::timed_stream::{Patience, TimedStream};
 use tidegate_core::config::Limits;
 use tidegate_core::telemetry;
 
@@ -194,7 +196,7 @@ impl Host {
                 if SPARE_ROUTES.contains(&request.uri().path()) {
                     return router.oneshot(request).await.unwrap_or_else(|never| match never {});
                 }
-                admission::full().into_response()
+                admission::full().map(Body::new)
             }
         });
         let _ = tokio::time::timeout(SPARE_TIMEOUT, serving).await;
@@ -207,17 +209,17 @@ impl Host {
         place: Taken,
         answer: impl Fn(hyper::Request<Body>) -> F,
     ) {
-        let stream = CuttableStream::new(stream, address, self.patience, place);
+        let stream = TimedStream::new(stream, address, self.patience, place);
         let peer = stream.peer().clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            peer.switch().requested();
+            peer.requested();
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer.clone()));
             let (peer, answered) = (peer.clone(), answer(request));
             async move {
                 let response = answered.await;
                 if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                    peer.switch().answered();
+                    peer.answered();
                 }
                 Ok::<_, std::convert::Infallible>(response)
             }
@@ -238,6 +240,14 @@ impl Host {
             }
         }
     }
+}
+
+/// The TCP connection of a request, once the request has become a websocket, and its place.
+pub(super) async fn websocket(upgrade: OnUpgrade) -> io::Result<Wire> {
+    let upgraded = upgrade.await.map_err(io::Error::other)?;
+    let parts = upgraded.downcast::<TokioIo<TimedStream>>().map_err(|_other| io::Error::other("another stream"))?;
+    let (tcp, place) = parts.io.into_inner().into_parts();
+    Ok(Wire::new(tcp, parts.read_buf, place))
 }
 
 #[cfg(test)]

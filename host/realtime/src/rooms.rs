@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use tidegate_transport::SendError;
 
-use super::connections::{Connection, SendError};
+use super::connections::Connection;
 use super::frame::Frame;
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::Broker;
@@ -154,8 +155,8 @@ mod tests {
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("one", &one));
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("other", &other));
         deliver(&rooms, "feed.a", None);
-        let (Frame::Event(one), Frame::Event(other)) = (one.last(), other.last()) else { panic!("two events") };
-        assert!(Arc::ptr_eq(&one, &other));
+        let (Frame::Packet(one), Frame::Packet(other)) = (one.last(), other.last()) else { panic!("two events") };
+        assert!(one.is_same(&other));
     }
 
     #[test]

@@ -54,7 +54,8 @@ impl Given {
 }
 
 /// Names that Socket.IO keeps for itself.
-const RESERVED: [&str; 6] = ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
+const RESERVED: [&str; 6] =
+    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
 /// Sends back what it gets.
 #[derive(Default)]

@@ -39,7 +39,11 @@ pub(crate) enum ReadEnd {
 
 impl Inbound {
     /// Reads once, and adds the messages that are whole by now.
-    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, messages: &mut Vec<Incoming>) -> Poll<Result<(), ReadEnd>> {
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        messages: &mut Vec<Incoming>,
+    ) -> Poll<Result<(), ReadEnd>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
             match ready!(Pin::new(&mut self.read).poll_read(cx, &mut buffer)) {

@@ -1,8 +1,8 @@
 //! What an application gives to the transport, and what it gets.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -70,8 +70,8 @@ pub trait Handler: Send + Sync + Sized + 'static {
     fn closed(&self, client: &Arc<Self::Client>, reason: CloseReason);
 
     /// A client answered a ping: this is how far it is behind.
-    fn lag(&self, lag: Duration) {
-        let _ = lag;
+    fn lag(&self, client: &Arc<Self::Client>, lag: Duration) {
+        let _ = (client, lag);
     }
 }
 

@@ -32,19 +32,19 @@ impl Packet {
     /// An event. `arguments` are JSON texts.
     #[must_use]
     pub fn event(namespace: &str, name: &str, arguments: &[&str]) -> Self {
-        Self::text(head('2', namespace, None) + &array(Some(name), arguments))
+        Self::of(head('2', namespace, None) + &array(Some(name), arguments))
     }
 
     /// An event with an ack id, which the client answers.
     #[must_use]
     pub fn question(namespace: &str, id: u64, name: &str, arguments: &[&str]) -> Self {
-        Self::text(head('2', namespace, Some(id)) + &array(Some(name), arguments))
+        Self::of(head('2', namespace, Some(id)) + &array(Some(name), arguments))
     }
 
     /// The answer to an event of the client. `arguments` are JSON texts.
     #[must_use]
     pub fn ack(namespace: &str, id: u64, arguments: &[&str]) -> Self {
-        Self::text(head('3', namespace, Some(id)) + &array(None, arguments))
+        Self::of(head('3', namespace, Some(id)) + &array(None, arguments))
     }
 
     /// An event, or the answer to one, with binary attachments. `array` is the JSON text of the event's name and its
@@ -62,7 +62,7 @@ impl Packet {
             Some(pid) => serde_json::json!({ "sid": session, "pid": pid }),
             None => serde_json::json!({ "sid": session }),
         };
-        Self::text(format!("{}{body}", head('0', namespace, None)))
+        Self::of(format!("{}{body}", head('0', namespace, None)))
     }
 
     /// The namespace refused the client.
@@ -71,12 +71,12 @@ impl Packet {
             Some(data) => serde_json::json!({ "message": message, "data": data }),
             None => serde_json::json!({ "message": message }),
         };
-        Self::text(format!("{}{body}", head('4', namespace, None)))
+        Self::of(format!("{}{body}", head('4', namespace, None)))
     }
 
     /// The server disconnects the client from the namespace.
     pub(crate) fn disconnected(namespace: &str) -> Self {
-        Self::text(head('1', namespace, None))
+        Self::of(head('1', namespace, None))
     }
 
     /// The same packet for clients with recovery: its last argument is `offset`, which the client keeps. Call it before
@@ -99,7 +99,7 @@ impl Packet {
         self
     }
 
-    fn text(text: String) -> Self {
+    fn of(text: String) -> Self {
         Self::new(&text, Vec::new())
     }
 
@@ -107,6 +107,18 @@ impl Packet {
         let (text, frames) = images(text, &attachments);
         let (offset, marked) = (None, OnceLock::new());
         Self(Arc::new(Encoded { text, attachments, frames, offset, marked, is_counted: true }))
+    }
+
+    /// The packet's text, from Engine.IO's `4` on.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.0.text).unwrap_or_default()
+    }
+
+    /// Whether two packets share their bytes.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// The packet as websocket frames.
@@ -210,7 +222,8 @@ mod tests {
         assert_eq!(polled(&Packet::connected(ROOT, "s", Some("p")), false), r#"40{"sid":"s","pid":"p"}"#);
         assert_eq!(polled(&Packet::refused("/a", "no", None), false), r#"44/a,{"message":"no"}"#);
         assert_eq!(polled(&Packet::disconnected("/a"), false), "41/a,");
-        let binary = Packet::binary(ROOT, None, r#"["a",{"_placeholder":true,"num":0}]"#, vec![Bytes::from_static(b"xyz")]);
+        let binary =
+            Packet::binary(ROOT, None, r#"["a",{"_placeholder":true,"num":0}]"#, vec![Bytes::from_static(b"xyz")]);
         assert_eq!(polled(&binary, false), r#"451-["a",{"_placeholder":true,"num":0}]"#);
         assert!(binary.frames(false).ends_with(b"\x82\x03xyz"));
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -62,6 +62,14 @@ pub(crate) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Byt
 fn ok(kind: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = answer(StatusCode::OK, kind, body);
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// The answer when a body did not arrive in time. The connection ends, because only the rest of the body could follow.
+fn late() -> Answer {
+    let body = r#"{"error":{"code":"request_timeout","message":"the body did not arrive in time"}}"#;
+    let mut answer = answer(StatusCode::REQUEST_TIMEOUT, "application/json", body);
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer
 }
 
@@ -240,7 +248,8 @@ impl<H: Handler> Session<H> {
                 return turn.answer(answer(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", Bytes::new()));
             }
             // The turn ends the session.
-            Ok(Err(_)) | Err(_) => return Mistake::BadRequest.answer(),
+            Ok(Err(_)) => return Mistake::BadRequest.answer(),
+            Err(_elapsed) => return late(),
         };
         let Some(packets) = polling::packets(&body) else {
             self.end(CloseReason::ParseError);

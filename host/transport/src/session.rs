@@ -1,7 +1,7 @@
 //! One session: its namespaces, the packets that come in, and its end.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use engineioxide_core::{Packet as EnginePacket, Str};
@@ -129,8 +129,10 @@ impl<H: Handler> Session<H> {
             EnginePacket::Message(text) => CommonParser.decode_str(&self.shared.parse_config, &self.parser, text),
             EnginePacket::Binary(bytes) => self.attachment(bytes),
             EnginePacket::Pong => {
-                if let Some(lag) = self.outbox.ponged() {
-                    self.shared.handler.lag(lag);
+                if let Some(lag) = self.outbox.ponged()
+                    && let Some(client) = self.any_client()
+                {
+                    self.shared.handler.lag(&client, lag);
                 }
                 return Ok(());
             }
@@ -193,6 +195,15 @@ impl<H: Handler> Session<H> {
             Entry::Connected(client) => Some(Arc::clone(client)),
             Entry::Connecting => None,
         }
+    }
+
+    /// A client of the session, whichever namespace it is in.
+    fn any_client(&self) -> Option<Arc<H::Client>> {
+        let namespaces = self.namespaces.lock();
+        namespaces.entries.iter().find_map(|(_, entry)| match entry {
+            Entry::Connected(client) => Some(Arc::clone(client)),
+            Entry::Connecting => None,
+        })
     }
 
     fn leave(&self, namespace: &str) -> Option<Arc<H::Client>> {

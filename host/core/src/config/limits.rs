@@ -73,15 +73,16 @@ pub struct Limits {
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub handshake_timeout: Duration,
-    /// Client events of one connection that wait or are being answered. Default 256; one more is refused with
-    /// `rate_limited`.
+    /// Client events of one connection that wait or are being answered. Default 256; then the server reads no further
+    /// until one of them is answered.
     #[serde(rename = "inbound_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub inbound_queue_max: usize,
-    /// Packets that wait to be written to one connection. Default 1,024; one more closes the connection.
-    #[serde(rename = "outbound_queue", deserialize_with = "count")]
-    #[schemars(range(min = 1))]
-    pub outbound_queue_max: usize,
+    /// Bytes that wait to be written to one connection. Default 1 MiB; a client for which more would wait is a slow
+    /// consumer, and the server closes its connection.
+    #[serde(rename = "outbound_bytes", with = "bytes")]
+    #[schemars(with = "ByteSize")]
+    pub outbound_bytes_max: usize,
     /// Bus events that wait for the bridge. Default 10,000; one more is refused with `unavailable`.
     #[serde(rename = "bus_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
@@ -246,7 +247,7 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
             inbound_queue_max: 256,
-            outbound_queue_max: 1024,
+            outbound_bytes_max: 1024 * 1024,
             bus_queue_max: 10_000,
             duplicates_max: 100_000,
             duplicates_window: Duration::from_secs(600),

@@ -60,12 +60,18 @@ pub struct AuthenticateRequest {
 
 /// Why a packet is not a valid request. The message is safe to send to the client that caused it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct RequestError(String);
+pub enum RequestError {
+    /// The text is not a JSON array that begins with a name.
+    #[error("{0}")]
+    NotAnEvent(&'static str),
+    /// It is an event, and its arguments are wrong.
+    #[error("{0}")]
+    Invalid(String),
+}
 
 impl From<RequestError> for Refusal {
     fn from(error: RequestError) -> Self {
-        Self::because(Code::InvalidPayload, error.0)
+        Self::because(Code::InvalidPayload, error.to_string())
     }
 }
 
@@ -75,15 +81,15 @@ impl ClientEvent {
     /// # Errors
     /// [`RequestError`] if it is not an event of this protocol.
     pub fn parse(packet: &str) -> Result<Self, RequestError> {
-        let mut parts: Vec<Box<RawValue>> =
-            serde_json::from_str(packet).map_err(|_| error("an event is a JSON array of a name and arguments"))?;
+        let mut parts: Vec<Box<RawValue>> = serde_json::from_str(packet)
+            .map_err(|_| RequestError::NotAnEvent("an event is a JSON array of a name and arguments"))?;
         if parts.is_empty() {
-            return Err(error("an event has a name"));
+            return Err(RequestError::NotAnEvent("an event has a name"));
         }
-        let name: String =
-            serde_json::from_str(parts.remove(0).get()).map_err(|_| error("an event's name is a string"))?;
+        let name: String = serde_json::from_str(parts.remove(0).get())
+            .map_err(|_| RequestError::NotAnEvent("an event's name is a string"))?;
         if parts.len() > 1 {
-            return Err(RequestError(format!("an event takes one argument, found {}", parts.len())));
+            return Err(RequestError::Invalid(format!("an event takes one argument, found {}", parts.len())));
         }
         let argument = parts.pop().unwrap_or_default();
         match name.as_str() {
@@ -141,18 +147,19 @@ impl SubscribeRequest {
 }
 
 fn error(text: &str) -> RequestError {
-    RequestError(text.to_owned())
+    RequestError::Invalid(text.to_owned())
 }
 
 fn object(argument: &RawValue, shape: &str) -> Result<serde_json::Map<String, Value>, RequestError> {
-    serde_json::from_str(argument.get()).map_err(|_| RequestError(format!("the argument must be an object {shape}")))
+    serde_json::from_str(argument.get())
+        .map_err(|_| RequestError::Invalid(format!("the argument must be an object {shape}")))
 }
 
 fn string_field(fields: &serde_json::Map<String, Value>, name: &str) -> Result<String, RequestError> {
     match fields.get(name) {
         Some(Value::String(text)) => Ok(text.clone()),
-        Some(_) => Err(RequestError(format!("`{name}` must be a string"))),
-        None => Err(RequestError(format!("`{name}` is missing"))),
+        Some(_) => Err(RequestError::Invalid(format!("`{name}` must be a string"))),
+        None => Err(RequestError::Invalid(format!("`{name}` is missing"))),
     }
 }
 

@@ -330,14 +330,25 @@ pub fn unsubscribed(channel: &str) {
     gauge(names::SUBSCRIPTIONS, &[("channel", channel)]).decrement(1.0);
 }
 
-/// Counts a connection that was closed because the client is a slow consumer (`limits.outbound_queue`).
+/// Counts a connection that was closed because the client is a slow consumer (`limits.outbound_bytes`).
 pub fn slow_consumer() {
-    counter(names::OUTBOUND_OVERFLOWS, &[]).increment(1);
+    counter(names::SLOW_CONSUMERS, &[]).increment(1);
 }
 
-/// Counts a client event that was refused because too many waited (`limits.inbound_queue`).
-pub fn inbound_overflow() {
-    counter(names::INBOUND_OVERFLOWS, &[]).increment(1);
+/// Sets how many bytes wait for all clients together.
+pub fn outbound_bytes(bytes: usize) {
+    gauge(names::OUTBOUND_BYTES, &[]).set(bytes as f64);
+}
+
+/// Records how far a client is behind. `channel` is the template of its only topic.
+pub fn client_lag(channel: &str, lag: Duration) {
+    seconds(names::CLIENT_LAG_SECONDS, &[("channel", channel)]).record(lag);
+}
+
+/// Counts a client that was not read for a while, because as many of its events as may wait were waiting
+/// (`limits.inbound_queue`).
+pub fn inbound_wait() {
+    counter(names::INBOUND_WAITS, &[]).increment(1);
 }
 
 /// Counts a connection that is not announced to plugins because too many waited (`limits.connection_events`).

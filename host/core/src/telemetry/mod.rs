@@ -34,13 +34,13 @@ pub use files::{files_unwatched, files_watched, files_watched_again};
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
     Gate, NO_CHANNEL, UnderWay, authorizer_cache, bridged, broker_gap, broker_heard, broker_published, broker_queue,
-    broker_rate, broker_topics, broker_up, bus_queue, bus_refused, bus_unlisted, connection_closed, connection_opened,
-    connection_refused, connection_unannounced, credentials_ahead, dead_letter_dropped, dead_letters, delivered, gate,
-    generation, http_request, idempotent, inbound_overflow, plugin_call, plugin_calls_waiting, plugin_host_call,
-    plugin_http_request, plugin_instance_created, plugin_instance_retired, plugin_instances, plugin_instances_max,
-    plugin_instances_wanted, plugin_log_dropped, plugin_state, plugin_versions_lingering, plugin_waited,
-    presence_members, reauthorized, revocations, session_unknown, slow_consumer, store_swept, store_up, subscribed,
-    unsubscribed,
+    broker_rate, broker_topics, broker_up, bus_queue, bus_refused, bus_unlisted, client_lag, connection_closed,
+    connection_opened, connection_refused, connection_unannounced, credentials_ahead, dead_letter_dropped,
+    dead_letters, delivered, gate, generation, http_request, idempotent, inbound_wait, outbound_bytes, plugin_call,
+    plugin_calls_waiting, plugin_host_call, plugin_http_request, plugin_instance_created, plugin_instance_retired,
+    plugin_instances, plugin_instances_max, plugin_instances_wanted, plugin_log_dropped, plugin_state,
+    plugin_versions_lingering, plugin_waited, presence_members, reauthorized, revocations, session_unknown,
+    slow_consumer, store_swept, store_up, subscribed, unsubscribed,
 };
 pub use output::{complain, finish_output, say};
 pub use registry::render;
@@ -150,7 +150,9 @@ mod tests {
         authorizer_cache("p", "hit");
         delivered("a", 1, 1);
         slow_consumer();
-        inbound_overflow();
+        inbound_wait();
+        outbound_bytes(1);
+        client_lag("a", time);
         connection_unannounced();
         bridged("x", "a", "dead");
         presence_members(1);

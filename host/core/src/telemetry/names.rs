@@ -133,12 +133,19 @@ pub(super) const DELIVERIES_FAILED: Metric = counter(
     "tidegate_deliveries_failed_total",
     "Publications that did not fit into a subscriber's queue, by channel template",
 );
-pub(super) const OUTBOUND_OVERFLOWS: Metric = counter(
-    "tidegate_outbound_overflows_total",
-    "Connections closed because the client reads too slowly (limits.outbound_queue)",
+pub(super) const SLOW_CONSUMERS: Metric = counter(
+    "tidegate_slow_consumers_total",
+    "Connections closed because the client reads too slowly (limits.outbound_bytes)",
 );
-pub(super) const INBOUND_OVERFLOWS: Metric =
-    counter("tidegate_inbound_overflows_total", "Client events refused because too many waited (limits.inbound_queue)");
+pub(super) const OUTBOUND_BYTES: Metric = gauge("tidegate_outbound_bytes", "Bytes that wait for clients");
+pub(super) const CLIENT_LAG_SECONDS: Metric = seconds(
+    "tidegate_client_lag_seconds",
+    "How far a client is behind, by the channel template of its only topic (- if it holds several or none)",
+);
+pub(super) const INBOUND_WAITS: Metric = counter(
+    "tidegate_inbound_waits_total",
+    "Times that a client was read no further because too many of its events waited (limits.inbound_queue)",
+);
 pub(super) const CONNECTIONS_UNANNOUNCED: Metric = counter(
     "tidegate_connections_unannounced_total",
     "Connections not announced to plugins because too many waited (limits.connection_events)",
@@ -322,8 +329,10 @@ pub(super) const METRICS: &[Metric] = &[
     AUTHORIZER_CACHE,
     DELIVERIES,
     DELIVERIES_FAILED,
-    OUTBOUND_OVERFLOWS,
-    INBOUND_OVERFLOWS,
+    SLOW_CONSUMERS,
+    OUTBOUND_BYTES,
+    CLIENT_LAG_SECONDS,
+    INBOUND_WAITS,
     CONNECTIONS_UNANNOUNCED,
     BRIDGED,
     PRESENCE_MEMBERS,

@@ -1,21 +1,19 @@
-//! A TCP stream that can be cut at any time, and on which every wait has a deadline.
-//!
-//! The transport library flushes outside of any cancellation: a peer that stops reading keeps its connection, its place
-//! in the rooms and its buffers until TCP gives up, which a hostile peer prevents. And HTTP waits for a head, or for
-//! the next request, as long as the peer likes. So the limits are here, below both.
+//! A TCP stream on which every wait of HTTP has a deadline: HTTP itself waits for a head, for the next request, or for
+//! a peer that does not read, as long as the peer likes.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::kill_switch::{KillSwitch, Phase};
 use tidegate_core::telemetry;
 
 /// How long a peer may take for each step.
@@ -30,11 +28,40 @@ pub(super) struct Patience {
     pub(super) write: Duration,
 }
 
-/// The other end of a TCP connection, for handlers: `ConnectInfo<Peer>`.
+/// The phase of a connection, as HTTP sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    /// Waiting for a head, or for the rest of it.
+    Head,
+    /// A request is running: whoever serves it limits the time.
+    Serving,
+    /// The last request was answered; the next may come.
+    Idle,
+}
+
+impl Phase {
+    /// The label in metrics.
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Head => "head",
+            Self::Serving => "serving",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+/// The other end of a TCP connection, for handlers: `ConnectInfo<Peer>`. It knows the phase of the connection.
 #[derive(Debug, Clone)]
 pub struct Peer {
     address: SocketAddr,
-    switch: Arc<KillSwitch>,
+    progress: Arc<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    phase: AtomicU8,
+    reader: AtomicWaker,
 }
 
 impl Peer {
@@ -44,13 +71,35 @@ impl Peer {
         self.address
     }
 
-    pub(super) const fn switch(&self) -> &Arc<KillSwitch> {
-        &self.switch
+    /// The head of a request has arrived: from here on whoever serves it limits the time.
+    pub(super) fn requested(&self) {
+        self.progress.phase.store(Phase::Serving as u8, Ordering::Release);
+    }
+
+    /// The request was answered, and the connection still belongs to HTTP.
+    pub(super) fn answered(&self) {
+        self.progress.phase.store(Phase::Idle as u8, Ordering::Release);
+        // The reader waits for bytes only, and would not look at the deadline before some come.
+        self.progress.reader.wake();
+    }
+
+    /// Bytes have arrived; after an answer they belong to the next head.
+    fn received(&self) {
+        let (idle, head) = (Phase::Idle as u8, Phase::Head as u8);
+        let _ = self.progress.phase.compare_exchange(idle, head, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    fn phase(&self) -> Phase {
+        match self.progress.phase.load(Ordering::Acquire) {
+            0 => Phase::Head,
+            1 => Phase::Serving,
+            _ => Phase::Idle,
+        }
     }
 }
 
-/// A TCP stream with a switch that cuts it, and deadlines.
-pub(super) struct CuttableStream {
+/// A TCP stream with deadlines.
+pub(super) struct TimedStream {
     tcp: TcpStream,
     peer: Peer,
     patience: Patience,
@@ -63,13 +112,18 @@ pub(super) struct CuttableStream {
     /// Runs while the peer reads no bytes.
     stalled: Option<Pin<Box<Sleep>>>,
     /// Dropped together with the connection.
-    _place: Box<dyn Send>,
+    place: Box<dyn Send + Sync>,
 }
 
-impl CuttableStream {
+impl TimedStream {
     /// A new connection that waits for its first request. `place` is kept as long as it lasts.
-    pub(super) fn new(tcp: TcpStream, address: SocketAddr, patience: Patience, place: impl Send + 'static) -> Self {
-        let peer = Peer { address, switch: Arc::default() };
+    pub(super) fn new(
+        tcp: TcpStream,
+        address: SocketAddr,
+        patience: Patience,
+        place: impl Send + Sync + 'static,
+    ) -> Self {
+        let peer = Peer { address, progress: Arc::default() };
         let deadline = Some(Box::pin(sleep(patience.head)));
         Self {
             tcp,
@@ -79,7 +133,7 @@ impl CuttableStream {
             deadline,
             took_bytes_at: None,
             stalled: None,
-            _place: Box::new(place),
+            place: Box::new(place),
         }
     }
 
@@ -87,9 +141,14 @@ impl CuttableStream {
         &self.peer
     }
 
+    /// The connection without deadlines, and its place: a websocket has taken over, which limits the time itself.
+    pub(super) fn into_parts(self) -> (TcpStream, Box<dyn Send + Sync>) {
+        (self.tcp, self.place)
+    }
+
     /// Ends a wait for the peer at its deadline.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let phase = self.peer.switch.phase();
+        let phase = self.peer.phase();
         if phase != self.phase {
             self.phase = phase;
             self.deadline = match phase {
@@ -118,8 +177,6 @@ impl CuttableStream {
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        self.peer.switch.writer.register(cx.waker());
-        self.peer.switch.check()?;
         if let Poll::Ready(done) = write(Pin::new(&mut self.tcp), cx) {
             self.stalled = None;
             self.took_bytes_at = Some(Instant::now());
@@ -129,37 +186,26 @@ impl CuttableStream {
         let deadline = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(deadline.as_mut().poll(cx));
         telemetry::tcp_timeout("write");
-        // Both tasks of a websocket must learn of it.
-        self.peer.switch.cut();
+        // The peer will never read what it has not read by now: a reset tells it the end at once.
+        let _ = self.tcp.set_zero_linger();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl Drop for CuttableStream {
-    fn drop(&mut self) {
-        self.peer.switch.closed();
-        if self.peer.switch.check().is_err() {
-            // The peer will never read what it has not read by now: a reset tells it the end at once.
-            let _ = self.tcp.set_zero_linger();
-        }
-    }
-}
-
-impl AsyncRead for CuttableStream {
+impl AsyncRead for TimedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
-        stream.peer.switch.reader.register(cx.waker());
-        stream.peer.switch.check()?;
+        stream.peer.progress.reader.register(cx.waker());
         let before = buf.filled().len();
         let Poll::Ready(read) = Pin::new(&mut stream.tcp).poll_read(cx, buf) else { return stream.poll_deadline(cx) };
         if buf.filled().len() > before {
-            stream.peer.switch.received();
+            stream.peer.received();
         }
         Poll::Ready(read)
     }
 }
 
-impl AsyncWrite for CuttableStream {
+impl AsyncWrite for TimedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.get_mut().poll_out(cx, |tcp, cx| tcp.poll_write(cx, buf))
     }
@@ -178,9 +224,7 @@ impl AsyncWrite for CuttableStream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // TCP has nothing to flush: a writing task waits in `poll_write`.
-        let stream = self.get_mut();
-        stream.peer.switch.check()?;
-        Pin::new(&mut stream.tcp).poll_flush(cx)
+        Pin::new(&mut self.get_mut().tcp).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -198,50 +242,22 @@ mod tests {
     const PATIENCE: Patience =
         Patience { head: Duration::from_secs(10), idle: Duration::from_secs(75), write: Duration::from_secs(30) };
 
-    async fn pair() -> (CuttableStream, TcpStream) {
+    async fn pair() -> (TimedStream, TcpStream) {
         pair_with(PATIENCE).await
     }
 
-    async fn pair_with(patience: Patience) -> (CuttableStream, TcpStream) {
+    async fn pair_with(patience: Patience) -> (TimedStream, TcpStream) {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap();
         let (accepted, connected) = tokio::join!(tcp.accept(), TcpStream::connect(address));
         let (stream, address) = accepted.unwrap();
-        (CuttableStream::new(stream, address, patience, ()), connected.unwrap())
-    }
-
-    #[tokio::test]
-    async fn a_cut_ends_a_read_that_waits() {
-        let (mut stream, _peer) = pair().await;
-        let switch = Arc::clone(stream.peer.switch());
-        let reader = tokio::spawn(async move { stream.read_u8().await });
-        switch.cut();
-        assert_eq!(reader.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    }
-
-    #[tokio::test]
-    async fn a_cut_ends_a_write_to_a_peer_that_does_not_read_and_the_peer_learns_of_it() {
-        let (mut stream, mut peer) = pair().await;
-        let switch = Arc::clone(stream.peer.switch());
-        let (closed, is_closed) = tokio::sync::oneshot::channel();
-        switch.on_close(move || closed.send(()).unwrap());
-        let writer = tokio::spawn(async move {
-            loop {
-                stream.write_all(&[0; 64 * 1024]).await?;
-            }
-        });
-        peer.readable().await.unwrap();
-        switch.cut();
-        let end: io::Result<()> = writer.await.unwrap();
-        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-        is_closed.await.unwrap();
-        assert!(peer.read_to_end(&mut Vec::new()).await.is_err());
+        (TimedStream::new(stream, address, patience, ()), connected.unwrap())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_for_too_long_is_cut() {
         let (mut stream, _peer) = pair().await;
-        stream.peer.switch().requested();
+        stream.peer().requested();
         let end: io::Result<()> = async {
             loop {
                 stream.write_all(&[0; 64 * 1024]).await?;
@@ -249,7 +265,6 @@ mod tests {
         }
         .await;
         assert_eq!(end.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert!(stream.peer.switch.check().is_err());
     }
 
     #[tokio::test(start_paused = true)]
@@ -259,7 +274,7 @@ mod tests {
     }
 
     /// How long it took until a read was given up.
-    async fn given_up(stream: &mut CuttableStream) -> Duration {
+    async fn given_up(stream: &mut TimedStream) -> Duration {
         let began = Instant::now();
         assert_eq!(stream.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         began.elapsed()
@@ -290,7 +305,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_under_way_has_no_deadline_of_the_stream() {
         let (mut stream, _peer) = pair().await;
-        stream.peer.switch().requested();
+        stream.peer().requested();
         let waits = tokio::time::timeout(Duration::from_secs(24 * 60 * 60), stream.read_u8()).await;
         assert!(waits.is_err(), "{waits:?}");
     }
@@ -298,16 +313,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn after_an_answer_the_next_request_may_wait() {
         let (mut stream, _peer) = pair().await;
-        stream.peer.switch().requested();
-        stream.peer.switch().answered();
+        stream.peer().requested();
+        stream.peer().answered();
         assert!(is_about(given_up(&mut stream).await, PATIENCE.idle));
     }
 
     #[tokio::test]
     async fn the_head_of_the_next_request_has_its_own_time_once_it_begins() {
         let (mut stream, mut peer) = pair_with(Patience { head: Duration::from_millis(50), ..PATIENCE }).await;
-        stream.peer.switch().requested();
-        stream.peer.switch().answered();
+        stream.peer().requested();
+        stream.peer().answered();
         peer.write_u8(b'a').await.unwrap();
         stream.read_u8().await.unwrap();
         assert!(given_up(&mut stream).await < PATIENCE.idle);
@@ -316,8 +331,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_still_takes_its_answer_is_not_idle() {
         let (stream, _peer) = pair().await;
-        stream.peer.switch().requested();
-        stream.peer.switch().answered();
+        stream.peer().requested();
+        stream.peer().answered();
         let began = Instant::now();
         let (mut reads, mut writes) = tokio::io::split(stream);
         let waits = tokio::spawn(async move { reads.read_u8().await });

@@ -1,0 +1,202 @@
+//! What the transport asks of the server: who may begin a session, gate 1, the client's events, and the end.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ConnectInfo;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use parking_lot::Mutex;
+use serde_json::Value;
+use tidegate_transport::{
+    Answer, Carrier, CloseReason, Connect, Connected, Event, Handler, Malformed, ROOT, Refusal as Refused,
+};
+
+use super::admission;
+use super::connections::Connection;
+use super::frame::AckId;
+use super::handshake::{NewClient, handshake};
+use super::origin_address::Addresses;
+use super::{Peer, Realtime};
+use tidegate_core::flow::{Gates, Handshake};
+use tidegate_core::protocol::{Code, Refusal};
+use tidegate_core::telemetry;
+
+/// How long a client that is refused for now waits for the end of its session. For the stock client an opened transport
+/// is a success, after which it waits at most a second, however often that happens. A longer wait would delay clients
+/// that could be accepted by now.
+const RETRY_HELD_BACK: Duration = Duration::from_secs(2);
+
+/// The server, as the transport sees it.
+pub(super) struct Entrance {
+    pub(super) realtime: Arc<Realtime>,
+    pub(super) gates: Arc<Gates>,
+    pub(super) addresses: Addresses,
+}
+
+/// A session before its client is connected.
+pub(super) struct Opening {
+    peer: Option<IpAddr>,
+    state: Mutex<Opened>,
+}
+
+struct Opened {
+    /// What the first request brought; gone once the client is connected.
+    headers: Option<Arc<HeaderMap>>,
+    /// A page of a foreign origin has used this session: it polled, posted or upgraded with the session's id.
+    is_touched: bool,
+}
+
+impl Handler for Entrance {
+    type Opening = Opening;
+    type Client = Connection;
+
+    fn open(&self, request: &Parts) -> Result<Opening, Box<Answer>> {
+        let peer = peer(request);
+        let address = peer.and_then(|peer| self.addresses.of(peer, &request.headers));
+        if let Err(refusal) = self.realtime.refuse_new_session(&self.gates, address) {
+            telemetry::connection_refused(refusal.code.as_str());
+            return Err(Box::new(admission::come_back(&refusal)));
+        }
+        let opened = Opened { headers: Some(Arc::new(request.headers.clone())), is_touched: false };
+        Ok(Opening { peer, state: Mutex::new(opened) })
+    }
+
+    /// Gate 1 checks the page that began the session. Later requests with the session's id must not come from another
+    /// page.
+    fn resume(&self, opening: &Opening, request: &Parts) -> Result<(), Box<Answer>> {
+        if self.gates.admits_page(&admission::page(&self.addresses, peer(request), &request.headers)) {
+            return Ok(());
+        }
+        let mut opened = opening.state.lock();
+        if opened.headers.is_none() {
+            telemetry::connection_refused(Code::Forbidden.as_str());
+            return Err(Box::new(admission::answer(StatusCode::FORBIDDEN, String::new())));
+        }
+        // Gate 1 refuses it, and a client that asked from there from the beginning gets a code.
+        opened.is_touched = true;
+        Ok(())
+    }
+
+    fn unknown_session(&self) -> Option<Answer> {
+        telemetry::session_unknown();
+        Some(admission::session_unknown())
+    }
+
+    /// The root namespace only.
+    fn knows(&self, namespace: &str) -> bool {
+        namespace == ROOT
+    }
+
+    async fn connect(&self, connect: Connect<'_, Opening>) -> Result<Connected<Connection>, Refused> {
+        let Connect { opening, auth, socket, .. } = connect;
+        let auth = auth.map(Result::ok);
+        let (headers, is_touched) = {
+            let opened = opening.state.lock();
+            (opened.headers.clone().unwrap_or_default(), opened.is_touched)
+        };
+        let address = opening.peer.and_then(|peer| self.addresses.of(peer, &headers));
+        let host = self.addresses.host(opening.peer, &headers);
+        let handshake = Handshake { host, ..handshake(&headers, auth.unwrap_or(Some(Value::Null))) };
+        let client = NewClient { handshake, address, is_touched };
+        let connection = match self.admit(client, socket).await {
+            Ok(connection) => connection,
+            Err(refusal) => return Err(self.turn_away(refusal).await),
+        };
+        let mut opened = opening.state.lock();
+        if opened.is_touched {
+            telemetry::connection_refused(Code::Forbidden.as_str());
+            return Err(answered(&Code::Forbidden.into()));
+        }
+        opened.headers = None;
+        drop(opened);
+        let id = connection.id().to_string();
+        Ok(Connected { client: connection, id, pid: None })
+    }
+
+    /// The client knows that it is connected.
+    fn connected(&self, connection: &Arc<Connection>) {
+        self.realtime.connections.insert(Arc::clone(connection));
+        telemetry::connection_opened();
+        let user = connection.session.user();
+        let user = user.as_ref().map(|user| user.id.as_str());
+        let carrier = match connection.carrier() {
+            Carrier::Polling => "polling",
+            Carrier::Websocket => "websocket",
+        };
+        telemetry::connected(connection.id().as_str(), user, carrier);
+        self.realtime.connection_events.opened(&self.gates, connection);
+        self.realtime.register(&self.gates, connection);
+    }
+
+    async fn event(&self, connection: &Arc<Connection>, event: Event) -> Result<(), Malformed> {
+        // The client is read no further until there is room for its next event.
+        connection.inbound.room().await;
+        let packet = if event.attachments.is_empty() {
+            Ok(&*event.array)
+        } else {
+            Err(Refusal::because(Code::InvalidPayload, "binary payloads are not supported: a payload must be JSON"))
+        };
+        let ack = event.id.and_then(|id| u64::try_from(id).ok()).map(AckId);
+        self.realtime.receive(&self.gates, connection, packet, ack)
+    }
+
+    fn closed(&self, connection: &Arc<Connection>, reason: CloseReason) {
+        self.realtime.forget(&self.gates, connection, label(reason));
+        // A session without a client would count in no limit.
+        if reason == CloseReason::ClientDisconnect {
+            connection.finish();
+        }
+    }
+
+    fn lag(&self, connection: &Arc<Connection>, lag: Duration) {
+        let topics = connection.session.topics();
+        let channel = match topics.as_slice() {
+            [only] => connection.session.channel(only),
+            _ => None,
+        };
+        let channel = channel.as_ref().map_or(telemetry::NO_CHANNEL, |channel| channel.template.as_str());
+        telemetry::client_lag(channel, lag);
+    }
+}
+
+impl Entrance {
+    /// Makes the client come back later if that may help: the stock client does so after a closed transport, never
+    /// after a `connect_error`.
+    async fn turn_away(&self, refusal: Refusal) -> Refused {
+        telemetry::connection_refused(refusal.code.as_str());
+        if !refusal.code.retry() {
+            return answered(&refusal);
+        }
+        if refusal.code != Code::Draining {
+            let drained = self.realtime.drain.begins();
+            let _ = tokio::time::timeout(RETRY_HELD_BACK, drained).await;
+        }
+        Refused::Close(Some(Box::new(admission::come_back(&refusal))))
+    }
+}
+
+fn peer(request: &Parts) -> Option<IpAddr> {
+    request.extensions.get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip())
+}
+
+/// A refusal that the client learns.
+fn answered(refusal: &Refusal) -> Refused {
+    Refused::Answer { message: refusal.code.as_str().to_owned(), data: serde_json::to_value(refusal).ok() }
+}
+
+/// The reason's name in metrics and logs.
+const fn label(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::TransportClose => "transport_close",
+        CloseReason::PingTimeout => "ping_timeout",
+        CloseReason::ParseError => "parse_error",
+        CloseReason::MultiplePolls => "multiple_polls",
+        CloseReason::ConnectTimeout => "connect_timeout",
+        CloseReason::SlowConsumer => "slow_consumer",
+        CloseReason::ClientDisconnect => "client_disconnect",
+        CloseReason::ServerDisconnect => "server_disconnect",
+        CloseReason::ServerClose => "server_close",
+    }
+}

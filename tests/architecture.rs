@@ -37,8 +37,11 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
 ];
 
 /// Each foreign crate that has a home, and the files or directories that may name it, below `host/` and without `src/`.
-pub(crate) const HOMES: [(&str, &[&str]); 29] = [
-    ("socketioxide", &["realtime/socketio.rs"]),
+pub(crate) const HOMES: [(&str, &[&str]); 32] = [
+    ("engineioxide_core", &["transport/"]),
+    ("socketioxide_core", &["transport/"]),
+    ("socketioxide_parser_common", &["transport/"]),
+    ("tungstenite", &["transport/websocket/"]),
     ("wasmtime", &["wasm/"]),
     ("wasmtime_wasi", &["wasm/"]),
     ("axum", &["server/http/", "realtime/"]),
@@ -59,7 +62,7 @@ pub(crate) const HOMES: [(&str, &[&str]); 29] = [
     ("sqlx", &["backends/store/", "backends/bus/outbox/"]),
     ("redis", &["backends/bus/", "backends/broker/"]),
     ("url", &["core/config/"]),
-    ("hyper", &["server/egress/", "realtime/listener.rs", "realtime/timed_body.rs"]),
+    ("hyper", &["server/egress/", "realtime/"]),
     ("hyper_util", &["server/egress/", "realtime/listener.rs"]),
     ("hyper_rustls", &["server/egress/"]),
     ("rustls", &["server/egress/"]),
@@ -72,6 +75,7 @@ pub(crate) const HOMES: [(&str, &[&str]); 29] = [
             "backends/store/sqlite/dry.rs",
             "server/app/descriptors.rs",
             "realtime/listener.rs",
+            "transport/outbound/wire.rs",
         ],
     ),
     ("ureq", &["server/cli/plugin/ask.rs"]),

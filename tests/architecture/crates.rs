@@ -5,13 +5,14 @@ use std::path::Path;
 use super::Breach;
 
 /// Each crate below `host/` and those of the house it may depend on.
-const MAY_DEPEND: [(&str, &[&str]); 6] = [
+const MAY_DEPEND: [(&str, &[&str]); 7] = [
     ("core", &[]),
     ("wasm", &["core"]),
-    ("realtime", &["core"]),
+    ("realtime", &["core", "transport"]),
     ("backends", &["core"]),
     ("server", &["backends", "core", "realtime", "wasm"]),
     ("testkit", &["core"]),
+    ("transport", &[]),
 ];
 /// The crates whose modules stand on floors; the others are one module each.
 pub(crate) const HAVE_FLOORS: [&str; 3] = ["core", "backends", "server"];

@@ -140,12 +140,12 @@ async fn whoever_has_a_hand_in_a_session_before_it_is_let_in_is_judged_by_its_pa
     site.hear(&session, "40{").await;
     let session = site.open().await;
     site.post(&session, "40", Some("https://evil.example.com")).await;
-    site.hear(&session, r#"44{"message":"forbidden"}"#).await;
+    site.hear(&session, r#"44{"message":"forbidden","data":{"code":"forbidden""#).await;
     let session = site.open().await;
     // A foreign page posts something before the client does.
     site.post(&session, "3", Some("https://evil.example.com")).await;
     site.post(&session, "40", None).await;
-    site.hear(&session, r#"44{"message":"forbidden"}"#).await;
+    site.hear(&session, r#"44{"message":"forbidden","data":{"code":"forbidden""#).await;
     assert_eq!(site.post(&format!("{PATH}&sid=invented"), "40", Some("https://evil.example.com")).await, 400);
 }
 

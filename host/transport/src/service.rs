@@ -173,12 +173,12 @@ struct Turn<'a, H: Handler> {
 
 impl<'a, H: Handler> Turn<'a, H> {
     /// Takes the turn. Whoever comes while another request has it ends the session.
-    fn take(session: &'a Session<H>, turn: &'a AtomicBool) -> Result<Self, Answer> {
+    fn take(session: &'a Session<H>, turn: &'a AtomicBool) -> Option<Self> {
         if turn.swap(true, Ordering::AcqRel) {
             session.end(CloseReason::MultiplePolls);
-            return Err(Mistake::BadRequest.answer());
+            return None;
         }
-        Ok(Self { session, turn, is_answered: false })
+        Some(Self { session, turn, is_answered: false })
     }
 
     fn answer(mut self, answer: Answer) -> Answer {
@@ -199,10 +199,7 @@ impl<H: Handler> Drop for Turn<'_, H> {
 impl<H: Handler> Session<H> {
     /// A GET: what waits for the client, as soon as something does.
     async fn poll(&self) -> Answer {
-        let turn = match Turn::take(self, &self.polls) {
-            Ok(turn) => turn,
-            Err(answer) => return answer,
-        };
+        let Some(turn) = Turn::take(self, &self.polls) else { return Mistake::BadRequest.answer() };
         let mut has_waited = false;
         loop {
             match self.outbox.take() {
@@ -235,10 +232,7 @@ impl<H: Handler> Session<H> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let turn = match Turn::take(self, &self.posts) {
-            Ok(turn) => turn,
-            Err(answer) => return answer,
-        };
+        let Some(turn) = Turn::take(self, &self.posts) else { return Mistake::BadRequest.answer() };
         let settings = &self.shared.settings;
         let reading = Limited::new(body, settings.payload_bytes_max).collect();
         let body = match timeout(settings.body_timeout, Box::pin(reading)).await {

@@ -4,6 +4,7 @@ mod outbox;
 pub(crate) mod queue;
 mod window;
 mod wire;
+mod writes;
 
 pub(crate) use outbox::{Outbox, Poll, Waits};
 pub use queue::Slot;

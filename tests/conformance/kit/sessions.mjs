@@ -215,7 +215,7 @@ export async function assertForgotten(server, sid) {
       await setTimeout(10);
     }
   };
-  assertRefused(await within("the end of a session", ask()), ...UNKNOWN_SESSION);
+  assertRefused(await within("the end of a session", ask(), 20_000), ...UNKNOWN_SESSION);
 }
 
 /** The next event or ack: its text up to the payload, and its values with the attachments in their places. */

@@ -108,6 +108,18 @@ conformance("payloads", {}, (server, test) => {
     });
   }
 
+  for (const [what, body] of [
+    ["text that is no UTF-8", Buffer.from([0x34, 0x32, 0x5b, 0x22, 0xff, 0x22, 0x5d])],
+    ["base64 without its padding", "bAQ"],
+    ["an open packet, which only a server sends", "0{}"],
+  ]) {
+    test(`${what} ends the session`, { says: "E17 E26", only: "tidegate", why: "the reference reads over it" }, async () => {
+      const session = await joinedTo(server);
+      await session.post(body);
+      await session.ended();
+    });
+  }
+
   test("a broken packet ends the session whatever stands before it, and the GET that waits is answered", { says: "E17" }, async () => {
     const session = await joinedTo(server);
     const poll = session.begin();

@@ -9,7 +9,7 @@ use tidegate_core::channels::Rate;
 use tidegate_core::config::{Limits, RedisUrl};
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::{Broker, BrokerAway, HearsNodes};
-use tidegate_core::protocol::{ConnectionId, Generation, Payload, Topic};
+use tidegate_core::protocol::{ConnectionId, Generation, Payload, Position, Topic};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -17,11 +17,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tidegate_testkit::{RedisServer, catalog, user};
 
 /// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a node was handed: `topic payload`, `topic payload but connection`, `gap topic`, `word text`.
 #[derive(Clone)]
-struct Record(Arc<watch::Sender<Vec<String>>>);
+pub(crate) struct Record(Arc<watch::Sender<Vec<String>>>);
 
 impl Record {
     fn add(&self, line: String) {
@@ -29,7 +29,7 @@ impl Record {
     }
 
     /// Waits until all of these are there, in this order, and returns everything there is.
-    async fn has(&self, lines: &[&str]) -> Vec<String> {
+    pub(crate) async fn has(&self, lines: &[&str]) -> Vec<String> {
         let mut seen = self.0.subscribe();
         let is_there = |all: &Vec<String>| {
             let mut all = all.iter();
@@ -41,9 +41,16 @@ impl Record {
 }
 
 impl HearsNodes for Record {
-    fn hear_publication(&self, topic: &Topic, payload: Payload, except: Option<ConnectionId>) {
+    fn hear_publication(
+        &self,
+        topic: &Topic,
+        payload: Payload,
+        except: Option<ConnectionId>,
+        position: Option<Position>,
+    ) {
         let except = except.map(|except| format!(" but {}", except.as_str())).unwrap_or_default();
-        self.add(format!("{topic} {}{except}", payload.as_str()));
+        let position = position.map(|position| format!(" at {}", position.offset)).unwrap_or_default();
+        self.add(format!("{topic} {}{except}{position}", payload.as_str()));
     }
 
     fn hear_gap(&self, topic: &Topic) {
@@ -56,14 +63,14 @@ impl HearsNodes for Record {
 }
 
 /// One node: a broker with its connections, and what it was handed.
-struct Node {
-    broker: Arc<RedisBroker>,
-    record: Record,
+pub(crate) struct Node {
+    pub(crate) broker: Arc<RedisBroker>,
+    pub(crate) record: Record,
     _links: DropGuard,
 }
 
 impl Node {
-    fn start(redis: &RedisServer) -> Self {
+    pub(crate) fn start(redis: &RedisServer) -> Self {
         Self::with(redis, |_| {})
     }
 
@@ -79,7 +86,7 @@ impl Node {
     }
 
     /// Waits until it is, or is not, away.
-    async fn away(&self, is_away: bool) {
+    pub(crate) async fn away(&self, is_away: bool) {
         let turned = async {
             while self.broker.is_away() != is_away {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -89,7 +96,7 @@ impl Node {
     }
 
     /// Has a first subscriber on a topic, and hears it.
-    async fn listen(&self, name: &str) {
+    pub(crate) async fn listen(&self, name: &str) {
         self.broker.subscribed(&topic(name));
         let listening = self.broker.listening(&topic(name));
         if let Some(listening) = listening {
@@ -102,7 +109,7 @@ impl Node {
     }
 }
 
-fn topic(name: &str) -> Topic {
+pub(crate) fn topic(name: &str) -> Topic {
     Topic::parse(name).unwrap()
 }
 
@@ -114,7 +121,7 @@ fn publication(name: &str, payload: &str, except: Option<&str>) -> Publication {
 }
 
 /// Two nodes that are there.
-async fn two(redis: &RedisServer) -> (Node, Node) {
+pub(crate) async fn two(redis: &RedisServer) -> (Node, Node) {
     let (a, b) = (Node::start(redis), Node::start(redis));
     a.away(false).await;
     b.away(false).await;
@@ -122,7 +129,7 @@ async fn two(redis: &RedisServer) -> (Node, Node) {
 }
 
 /// What an operator says to the Redis.
-fn say(redis: &RedisServer, words: &[&str]) -> redis::Value {
+pub(crate) fn say(redis: &RedisServer, words: &[&str]) -> redis::Value {
     let mut connection = redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
     let mut command = redis::cmd(words[0]);
     words[1..].iter().for_each(|word| {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod broker;
+mod histories;
 mod idempotency;
 mod memory_bus;
 mod outbox;

@@ -1,7 +1,7 @@
 //! Gate 2: topic → channel and params → scope → authorizer → the session holds the topic.
 
 use tidegate_core::flow::ports::FaultKind;
-use tidegate_core::protocol::{Code, Since, User};
+use tidegate_core::protocol::{Code, Position, Recovery, Unrecovered, User};
 
 use tidegate_testkit::{CHANNELS, FakeClock, FakePlugins, Server, code, user};
 
@@ -23,7 +23,7 @@ async fn the_receipt_carries_what_the_topic_put_in_the_template() {
     let client = server(FakePlugins::silent()).client(user("alice"));
     let receipt = client.subscribe("vault.v1").await.unwrap();
     assert_eq!(receipt.params.get("vaultId"), Some("v1"));
-    assert_eq!(receipt.unrecovered, None);
+    assert_eq!(receipt.recovery, None);
 }
 
 #[tokio::test]
@@ -176,6 +176,6 @@ async fn a_connection_that_ends_while_the_authorizer_thinks_holds_nothing() {
 #[tokio::test]
 async fn whoever_asks_for_what_it_missed_is_told_that_it_is_gone() {
     let client = server(FakePlugins::silent()).client(None);
-    let receipt = client.subscribe_since("news", Since { epoch: "e1".to_owned(), offset: 7 }).await.unwrap();
-    assert_eq!(receipt.unrecovered, Some("expired"));
+    let receipt = client.subscribe_since("news", Position::parse("e1:7").unwrap()).await.unwrap();
+    assert_eq!((receipt.position, receipt.recovery), (None, Some(Recovery::Not(Unrecovered::NoHistory))));
 }

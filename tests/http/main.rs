@@ -5,6 +5,7 @@
 mod dead_letters;
 mod events;
 mod health;
+mod history;
 mod idempotency;
 mod plugins;
 mod polling;
@@ -20,7 +21,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::Value;
 use tidegate::http::{State, router};
-use tidegate_core::config::{ApiKey, ApiKeys, Permission, Secret};
+use tidegate_core::config::{ApiKey, ApiKeys, Auth, Permission, Secret};
+use tidegate_realtime::{Realtime, Visitors};
 use tower::ServiceExt as _;
 
 use tidegate_testkit::{FakeRoster, Server, ServerBuilder};
@@ -37,6 +39,14 @@ channels:
   chat.{room}:
     scope: public
     payload: { type: object }
+  feed.{id}:
+    scope: public
+    payload: { type: object }
+    history: { messages: 3 }
+  drafts.{id}:
+    scope: { role: editor }
+    payload: { type: object }
+    history: { messages: 3 }
 "#;
 
 fn server() -> ServerBuilder {
@@ -102,8 +112,10 @@ impl Call {
     }
 
     async fn with_keys(self, server: &Server, keys: ApiKeys) -> Answer {
+        let realtime = Realtime::new(server.gates.limits().clone(), server.broker.clone());
         let state = State {
             gates: server.gates.clone(),
+            visitors: Visitors::new(&realtime, &server.gates, &Auth::default()),
             api_keys: Arc::new(keys),
             dead_letters: server.dead_letters.clone(),
             plugins: Arc::new(FakeRoster),

@@ -11,7 +11,7 @@ use super::connections::Connection;
 use super::eviction::revoked;
 use super::frame::{AckId, Frame};
 use super::inbound_queue::Job;
-use tidegate_core::flow::Gates;
+use tidegate_core::flow::{Gates, Membership};
 use tidegate_core::protocol::{
     Ack, AuthenticateRequest, ClientEvent, Code, Payload, Refusal, RequestError, SessionEvent,
 };
@@ -139,12 +139,17 @@ impl Realtime {
     }
 
     fn reply(&self, connection: &Arc<Connection>, event: String, ack: Option<AckId>, answer: Ack) {
-        match (ack, answer) {
-            (Some(id), answer) => self.send(connection, &Frame::ack(id, &answer)),
-            (None, Ack::Refused(error)) => {
+        if let Some(id) = ack {
+            self.send(connection, &Frame::ack(id, &answer));
+        }
+        match answer {
+            Ack::Refused(error) if ack.is_none() => {
                 self.send(connection, &Frame::session_event(&SessionEvent::Error { event, error }));
             }
-            (None, _) => {}
+            Ack::Subscribed(receipt) => {
+                self.member(connection).resume(&receipt.topic, receipt.position.as_ref());
+            }
+            _ => {}
         }
         if connection.takes_eviction()
             && let Some(gates) = self.gates()

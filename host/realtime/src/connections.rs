@@ -16,8 +16,11 @@ use super::inbound_queue::InboundQueue;
 use super::link::Link;
 use tokio::sync::Notify;
 
-use tidegate_core::flow::Session;
-use tidegate_core::protocol::ConnectionId;
+use tidegate_core::flow::{Held, Publication, Session, Verdict};
+use tidegate_core::protocol::{ConnectionId, Topic};
+
+/// What a waiting frame counts beside its payload.
+const HELD_FRAME_BYTES: usize = 100;
 
 /// One client, from the answer of gate 1 to the end of its transport.
 pub(super) struct Connection {
@@ -28,6 +31,8 @@ pub(super) struct Connection {
     /// Its events that run or wait.
     pub(super) inbound: Arc<InboundQueue>,
     link: Box<dyn Link>,
+    /// The publications that wait while it subscribes.
+    pub(super) held: Held<Frame>,
     /// Held while rooms are updated to match what the session holds, so that the last look decides.
     membership: Mutex<()>,
     /// The state of announcing it to plugins.
@@ -39,13 +44,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// A connection that gate 1 accepted.
-    pub(super) fn new(session: Session, inbound: InboundQueue, link: impl Link) -> Self {
+    /// A connection that gate 1 accepted. So many bytes of publications may wait for it while it subscribes.
+    pub(super) fn new(session: Session, inbound: InboundQueue, held_bytes_max: usize, link: impl Link) -> Self {
         Self {
             session,
             address: None,
             inbound: Arc::new(inbound),
             link: Box::new(link),
+            held: Held::new(held_bytes_max),
             membership: Mutex::default(),
             announced: Mutex::default(),
             indexed: Mutex::default(),
@@ -57,7 +63,7 @@ impl Connection {
     #[cfg(test)]
     pub(super) fn over(link: impl Link, id: &str) -> Arc<Self> {
         let inbound = InboundQueue::new(8, tokio_util::task::TaskTracker::new());
-        Arc::new(Self::new(Session::new(ConnectionId::new(id), None), inbound, link))
+        Arc::new(Self::new(Session::new(ConnectionId::new(id), None), inbound, 1 << 20, link))
     }
 
     /// The same with this address.
@@ -76,6 +82,38 @@ impl Connection {
     /// [`SendError`]: the client did not receive it, and has to be made to reconnect.
     pub(super) fn send(&self, frame: &Frame) -> Result<(), SendError> {
         self.link.write(frame)
+    }
+
+    /// Sends a publication, unless it waits for the ack of a subscribe, or came with it.
+    ///
+    /// # Errors
+    /// As [`Connection::send`]. A client for which too much waits is a slow consumer.
+    pub(super) fn deliver(&self, publication: &Publication, frame: &Frame) -> Result<(), SendError> {
+        let Publication { topic, position, payload, .. } = publication;
+        let bytes = payload.as_str().len() + HELD_FRAME_BYTES;
+        let verdict = self.held.judge(topic, position.as_ref(), bytes, || frame.clone());
+        // The client left while this was on its way. Asked under the lock of the verdict, which whoever left waits for: so
+        // that nothing comes after the ack of an unsubscribe, and nothing twice when the client comes back.
+        if position.is_some() && matches!(verdict, Verdict::Send(_)) && !self.session.holds(topic) {
+            return Ok(());
+        }
+        self.judged(frame, verdict)
+    }
+
+    /// Sends a message about the publications of a topic, in the order of these.
+    ///
+    /// # Errors
+    /// As [`Connection::deliver`].
+    pub(super) fn tell_of(&self, topic: &Topic, frame: &Frame) -> Result<(), SendError> {
+        self.judged(frame, self.held.judge(topic, None, HELD_FRAME_BYTES, || frame.clone()))
+    }
+
+    fn judged(&self, frame: &Frame, verdict: Verdict<'_, Frame>) -> Result<(), SendError> {
+        match verdict {
+            Verdict::Send(_until_sent) => self.send(frame),
+            Verdict::Done => Ok(()),
+            Verdict::Full => Err(SendError::SlowConsumer),
+        }
     }
 
     /// Notes that the client is evicted after the answer to the event that is being handled.

@@ -25,7 +25,7 @@ pub(super) struct AckId(pub(super) u64);
 impl Frame {
     /// A publication: the event has the topic's name, and the arguments are the payload and what is known about it.
     pub(super) fn publication(publication: &Publication) -> Self {
-        let meta = text(&Meta);
+        let meta = text(&Meta { position: publication.position.as_ref() });
         Self::event(publication.topic.as_str(), &[publication.payload.as_str(), &meta])
     }
 

@@ -46,8 +46,10 @@ impl Entrance {
                 return Err(refusal);
             }
         };
-        let inbound = InboundQueue::new(self.realtime.limits.inbound_queue_max, self.realtime.drain.tasks.clone());
-        Ok(Arc::new(Connection::new(Session::admitted(id, admission), inbound, link).at(address)))
+        let limits = &self.realtime.limits;
+        let inbound = InboundQueue::new(limits.inbound_queue_max, self.realtime.drain.tasks.clone());
+        let session = Session::admitted(id, admission);
+        Ok(Arc::new(Connection::new(session, inbound, limits.outbound_bytes_max, link).at(address)))
     }
 }
 

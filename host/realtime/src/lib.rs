@@ -32,9 +32,11 @@ mod revalidation;
 mod rooms;
 mod timed_stream;
 mod timer_queue;
+mod visitor;
 
 pub use listener::{ListenerLimits, serve};
 pub use timed_stream::Peer;
+pub use visitor::Visitors;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, Weak};
@@ -172,7 +174,9 @@ impl ports::Rooms for Realtime {
     fn tell_gap(&self, topic: &Topic) {
         let frame = Frame::session_event(&SessionEvent::Gap { topic: topic.clone() });
         for connection in self.rooms.members(topic) {
-            self.send(&connection, &frame);
+            if let Err(error) = connection.tell_of(topic, &frame) {
+                self.cut(&connection, error);
+            }
         }
     }
 

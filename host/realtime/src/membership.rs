@@ -6,7 +6,7 @@ use super::Realtime;
 use super::connections::Connection;
 use super::frame::Frame;
 use tidegate_core::flow::{Membership, Session};
-use tidegate_core::protocol::{Code, SessionEvent, Topic};
+use tidegate_core::protocol::{Code, Position, SessionEvent, Topic};
 
 /// A connection and the rooms it is in.
 pub(super) struct Member<'a> {
@@ -30,7 +30,27 @@ impl Membership for Member<'_> {
         let _membership = self.connection.membership();
         match self.session().channel(topic) {
             Some(channel) => self.realtime.rooms.join(topic, channel.template.as_str(), self.connection),
-            None => self.realtime.rooms.leave(topic, self.connection.id()),
+            None => {
+                self.realtime.rooms.leave(topic, self.connection.id());
+                self.connection.held.forget(topic);
+            }
+        }
+    }
+
+    fn hold(&self, topic: &Topic) {
+        self.connection.held.hold(topic);
+    }
+
+    fn resume(&self, topic: &Topic, past: Option<&Position>) {
+        if !self.session().holds(topic) {
+            return self.connection.held.forget(topic);
+        }
+        let mut failed = None;
+        self.connection.held.resume(topic, past, |frame| {
+            failed = failed.or(self.connection.send(frame).err());
+        });
+        if let Some(error) = failed {
+            self.realtime.cut(self.connection, error);
         }
     }
 

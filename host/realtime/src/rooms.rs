@@ -89,7 +89,7 @@ impl Rooms {
             if publication.except.as_ref() == Some(connection.id()) {
                 continue;
             }
-            match connection.send(&frame) {
+            match connection.deliver(publication, &frame) {
                 Ok(()) => sent += 1,
                 Err(error) => missed.push((connection, error)),
             }

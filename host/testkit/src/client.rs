@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tidegate_core::flow::{Effect, Gates, Handshake, Membership, Session};
 use tidegate_core::protocol::{
-    Ack, AuthenticateRequest, Code, ConnectionId, Payload, Refusal, Since, SubscribeReceipt, SubscribeRequest, Topic,
-    User,
+    Ack, AuthenticateRequest, Code, ConnectionId, Payload, Position, Refusal, SubscribeReceipt, SubscribeRequest,
+    Topic, User,
 };
 
 /// One connection.
@@ -48,7 +48,7 @@ impl Client {
     }
 
     /// `emit("subscribe", { channel, since })`
-    pub async fn subscribe_since(&self, topic: &str, since: Since) -> Result<SubscribeReceipt, Refusal> {
+    pub async fn subscribe_since(&self, topic: &str, since: Position) -> Result<SubscribeReceipt, Refusal> {
         self.join(SubscribeRequest { since: Some(since), ..SubscribeRequest::to(topic) }).await
     }
 
@@ -130,6 +130,11 @@ impl Membership for Client {
             rooms.remove(topic)
         };
     }
+
+    /// Nothing waits: the rooms of the kit deliver to no client.
+    fn hold(&self, _: &Topic) {}
+
+    fn resume(&self, _: &Topic, _: Option<&Position>) {}
 
     fn tell_revoked(&self, topic: Topic, reason: Code) {
         self.told.lock().push((topic, reason));

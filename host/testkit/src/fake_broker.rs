@@ -10,7 +10,7 @@ use serde_json::Value;
 use tidegate_core::channels::Rate;
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::{Broker, BrokerAway, HearsNodes, Sending};
-use tidegate_core::protocol::{ConnectionId, Payload, Topic, User};
+use tidegate_core::protocol::{ConnectionId, Payload, Position, Topic, User};
 
 /// A broker that records what it is handed.
 #[derive(Default)]
@@ -105,7 +105,7 @@ impl FakeNode {
 }
 
 impl HearsNodes for FakeNode {
-    fn hear_publication(&self, _: &Topic, _: Payload, _: Option<ConnectionId>) {
+    fn hear_publication(&self, _: &Topic, _: Payload, _: Option<ConnectionId>, _: Option<Position>) {
         unreachable!("this broker has no other nodes")
     }
 

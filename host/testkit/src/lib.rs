@@ -12,6 +12,7 @@
 mod client;
 mod declared;
 mod fake_broker;
+mod fake_history;
 mod fake_http;
 mod fake_idempotency_keys;
 mod fake_plugins;
@@ -28,6 +29,7 @@ mod web;
 pub use client::Client;
 pub use declared::{CHANNELS, code, connection};
 pub use fake_broker::{FakeBroker, FakeNode};
+pub use fake_history::FakeHistory;
 pub use fake_http::{FakeHttp, Reply};
 pub use fake_idempotency_keys::FakeIdempotencyKeys;
 pub use fake_plugins::{Call, FakePlugins, Latch, emit, publish};

@@ -12,8 +12,8 @@ use tidegate_core::flow::{AuthPolicy, AuthProvider, Gates, Lifetimes, Ports, Ser
 use tidegate_core::protocol::{BusEvent, Generation, PluginName, User};
 
 use super::{
-    Client, FakeBroker, FakeBus, FakeBusSources, FakeClients, FakeClock, FakeDeadLetters, FakeIdempotencyKeys,
-    FakePlugins, FakeRooms, FakeSharedMembers, FakeStoreHealth,
+    Client, FakeBroker, FakeBus, FakeBusSources, FakeClients, FakeClock, FakeDeadLetters, FakeHistory,
+    FakeIdempotencyKeys, FakePlugins, FakeRooms, FakeSharedMembers, FakeStoreHealth,
 };
 
 /// The plugins a manifest of the tests may name; each can be anything.
@@ -27,6 +27,8 @@ pub struct Server {
     pub rooms: Arc<FakeRooms>,
     /// The other nodes.
     pub broker: Arc<FakeBroker>,
+    /// The histories.
+    pub history: Arc<FakeHistory>,
     /// What was put on the bus.
     pub bus: Arc<FakeBus>,
     /// What could not cross.
@@ -172,6 +174,7 @@ impl ServerBuilder {
     pub fn start(self) -> Server {
         let rooms = Arc::new(FakeRooms::default());
         let broker = Arc::new(FakeBroker::default());
+        let history = Arc::new(FakeHistory::new(self.limits.history_bytes_max));
         let bus = Arc::new(self.bus);
         let dead_letters = Arc::new(FakeDeadLetters::default());
         let clock = Arc::new(FakeClock::stopped());
@@ -186,6 +189,7 @@ impl ServerBuilder {
         let ports = Ports {
             rooms: rooms.clone(),
             broker: broker.clone(),
+            history: history.clone(),
             bus: bus.clone(),
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),
@@ -202,6 +206,7 @@ impl ServerBuilder {
             gates,
             rooms,
             broker,
+            history,
             bus,
             dead_letters,
             clock,

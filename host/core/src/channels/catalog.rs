@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::index::Index;
-use super::{BridgeTable, PresencePolicy, Schema, Scope, Template};
+use super::{BridgeTable, HistoryPolicy, PresencePolicy, Schema, Scope, Template};
 use crate::config::Diagnostic;
 use crate::protocol::{Generation, Params, PluginName, Topic};
 
@@ -42,6 +42,8 @@ pub struct Channel {
     pub inbound: Option<Inbound>,
     /// How its members are told to one another; `None`: not at all.
     pub presence: Option<PresencePolicy>,
+    /// How many publications of each topic are kept; `None`: none, and publications have no position.
+    pub history: Option<HistoryPolicy>,
 }
 
 /// What clients may send on a channel.

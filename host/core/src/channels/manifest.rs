@@ -10,16 +10,19 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::compile::Missed;
+use super::history::RawHistory;
 use super::plugin_kinds::named;
 use super::presence::RawPresence;
 use super::schema_files::SchemaFiles;
-use super::{Channel, Inbound, InboundAction, PluginKind, PresencePolicy, Rate, Schema, Scope, Sources, Template};
+use super::{
+    Channel, HistoryPolicy, Inbound, InboundAction, PluginKind, PresencePolicy, Rate, Schema, Scope, Sources, Template,
+};
 use crate::config::{Diagnostic, Entry, Node, Place, Shape, SourceFile, decode, must_stay, nearest_name, parse_yaml};
 use crate::protocol::PluginName;
 
 /// Keys that this version does not serve yet. To accept them in silence would promise behaviour that clients do not
 /// get.
-const NOT_SERVED: [&str; 2] = ["history", "delivery"];
+const NOT_SERVED: [&str; 1] = ["delivery"];
 
 /// A channel manifest: what a feature lets clients subscribe to, receive and send.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -57,6 +60,8 @@ struct RawChannel {
     snapshot: Option<RawSnapshot>,
     /// Whether subscribers are told who else is there: `true`, or the rules.
     presence: Option<RawPresence>,
+    /// How many publications of each topic are kept. Without it none are.
+    history: Option<RawHistory>,
 }
 
 /// The source of a topic's state.
@@ -198,6 +203,7 @@ fn hint_for(key: &str) -> Option<&'static str> {
         "feature" => "add `feature: name`, the feature that these channels belong to",
         "channels" => "add `channels:` with one entry for each channel, by its name template",
         "scope" => "use `public`, `authenticated`, `{ role: name }`, `{ roles: [a, b] }` or `{ user: param }`",
+        "messages" => "add `messages: 100`, the most publications of a topic that are kept",
         "plugin" => "add `snapshot: { plugin: name }` with a plugin that exports `snapshot`",
         "payload" => "add a JSON Schema; `payload: true` accepts any payload",
         _ => return None,
@@ -267,6 +273,7 @@ impl Reader<'_, '_> {
         let inbound = self.inbound(raw.inbound, node.entry("inbound"));
         let snapshot = self.snapshot(raw.snapshot, node.entry("snapshot"));
         let presence = self.presence(raw.presence, node.get("presence"));
+        let history = self.history(raw.history, node.entry("history"));
         Some(Channel {
             template: template?.clone(),
             feature: feature.to_owned(),
@@ -277,6 +284,7 @@ impl Reader<'_, '_> {
             payload: payload?,
             inbound,
             presence,
+            history,
         })
     }
 
@@ -330,6 +338,12 @@ impl Reader<'_, '_> {
         let (raw, node) = (raw?, node?);
         let info = self.schema(node.get("info"));
         raw.read(node, info, self.diagnostics)
+    }
+
+    fn history(&mut self, raw: Option<RawHistory>, entry: Option<&Entry>) -> Option<HistoryPolicy> {
+        let (raw, entry) = (raw?, entry?);
+        require(&["messages"], &entry.value, &entry.key_place, self.diagnostics);
+        raw.read(&entry.value, self.diagnostics)
     }
 
     fn schema(&mut self, node: Option<&Node>) -> Option<Schema> {

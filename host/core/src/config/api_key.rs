@@ -14,6 +14,8 @@ pub enum Permission {
     Publish,
     /// Put events on the bus.
     Events,
+    /// Read the history of topics.
+    Read,
     /// Revoke sessions and subscriptions.
     Revoke,
     /// Read and retry dead letters.
@@ -22,7 +24,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 4] = [Self::Publish, Self::Events, Self::Revoke, Self::Operate];
+    pub const ALL: [Self; 5] = [Self::Publish, Self::Events, Self::Read, Self::Revoke, Self::Operate];
 
     /// The name in the configuration and in logs.
     #[must_use]
@@ -30,6 +32,7 @@ impl Permission {
         match self {
             Self::Publish => "publish",
             Self::Events => "events",
+            Self::Read => "read",
             Self::Revoke => "revoke",
             Self::Operate => "operate",
         }

@@ -51,6 +51,8 @@ fn check_room(limits: &Limits, told: &mut Told<'_>) {
     let payload = limits.payload_bytes_max;
     for (name, bytes, could) in [
         ("frame", limits.frame_bytes_max, "arrive"),
+        ("ack_bytes", limits.ack_bytes_max, "be recovered"),
+        ("history_bytes", limits.history_bytes_max, "be kept"),
         ("broker_queue_bytes", limits.broker_queue_bytes_max, "go out to other nodes"),
     ] {
         if bytes < payload && !told.mistaken("/limits/payload") {

@@ -83,6 +83,18 @@ pub struct Limits {
     #[serde(rename = "outbound_bytes", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub outbound_bytes_max: usize,
+    /// Largest part of the answer to a `subscribe` that holds publications or a snapshot, in bytes. Default 8 MiB, at
+    /// least `payload`. What a client missed beyond that is not recovered (`too_many`); a subscription with a larger
+    /// snapshot is refused with `payload_too_large`.
+    #[serde(rename = "ack_bytes", with = "bytes")]
+    #[schemars(with = "ByteSize")]
+    pub ack_bytes_max: usize,
+    /// Memory of this node for the histories of all topics, in bytes. Default 256 MiB, at least `payload`; beyond that
+    /// the oldest publications of the topics go that were published on longest ago, and who missed them is told
+    /// `too_many`. With a broker the histories are in its Redis, and this limit does not count.
+    #[serde(rename = "history_bytes", with = "bytes")]
+    #[schemars(with = "ByteSize")]
+    pub history_bytes_max: usize,
     /// Bus events that wait for the bridge. Default 10,000; one more is refused with `unavailable`.
     #[serde(rename = "bus_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
@@ -248,6 +260,8 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             inbound_queue_max: 256,
             outbound_bytes_max: 1024 * 1024,
+            ack_bytes_max: 8 << 20,
+            history_bytes_max: 256 << 20,
             bus_queue_max: 10_000,
             duplicates_max: 100_000,
             duplicates_window: Duration::from_secs(600),

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use super::effects::{Audience, PendingPublish};
+use super::effects::{Audience, PendingPublish, Untaken};
 use super::ports::TransformCall;
+use super::publication::Unpublished;
 use super::revoke::{Revocation, RevokeRequest};
 use super::{DeadLetter, Effect, Gates, Publication, Serving};
 use crate::channels::{BridgeRule, Channel, Ended, RuleId};
@@ -36,16 +37,19 @@ impl Gates {
     }
 
     /// Waits until other nodes have the publications of an event. A publication that the broker did not accept becomes
-    /// a dead letter: this node's subscribers have it already, and reading the event again would deliver it to them
+    /// a dead letter: this node's subscribers may have it already, and reading the event again would deliver it to them
     /// twice. After this the caller can acknowledge the event at its source.
     pub async fn dead_letter_untaken(&self, event: &BusEvent, pending: PendingPublish) {
-        for rule in pending.untaken().await.into_iter().flatten() {
+        for Untaken { rule, how_far } in pending.untaken().await {
+            let Some(rule) = rule else { continue };
             let RuleId { on, to, .. } = rule.id();
             telemetry::bridged(on, to, "dead");
-            let reason = if rule.id().publishes() {
-                "delivered on one node only: the broker did not accept it"
-            } else {
-                "in force on one node, but not yet stored or sent to the others"
+            let reason = match how_far {
+                Unpublished::Nowhere => "not published: the broker did not accept it",
+                Unpublished::HereOnly if rule.id().publishes() => {
+                    "delivered on one node only: the broker did not accept it"
+                }
+                Unpublished::HereOnly => "in force on one node, but not yet stored or sent to the others",
             };
             let reason = reason.to_owned();
             self.ports.dead_letters.add(self.dead_letter(rule.id(), event, reason));
@@ -67,7 +71,12 @@ impl Gates {
         let outcome: Result<Vec<Effect>, String> = if rule.id().publishes() {
             let publication = self.publication(serving, rule, event).await;
             publication.map(|found| {
-                found.into_iter().map(|found| Effect::Deliver(Publication { rule: by(), ..found })).collect()
+                let once = |found: &Publication| {
+                    let BusEvent { source, id, .. } = event;
+                    found.channel.history.map(|_| format!("{source} {id} {on} {to} {}", found.topic).into())
+                };
+                let of_rule = |found| Effect::Deliver(Publication { rule: by(), once: once(&found), ..found });
+                found.into_iter().map(of_rule).collect()
             })
         } else {
             let revocations = self.revocations_of(serving, rule, event);

@@ -1,13 +1,14 @@
 //! The port to the other nodes: it sends this node's publications out and receives theirs.
 //!
-//! The broker does not deliver to this node's own subscribers: that happens first and waits for nothing. With one node
-//! every method answers `None` at once, and allocates and awaits nothing.
+//! The broker does not deliver to this node's own subscribers: that happens first and waits for nothing, except on
+//! channels with history, where every node hears what the broker numbered ([`super::ports::History`]). With one node every
+//! method answers `None` at once, and allocates and awaits nothing.
 
 use futures_util::future::BoxFuture;
 
 use super::Publication;
 use crate::channels::Rate;
-use crate::protocol::{ConnectionId, Payload, Topic, User};
+use crate::protocol::{ConnectionId, Payload, Position, Topic, User};
 
 /// Resolves when the broker accepted or refused something. It refuses while it is away, while its queue is full
 /// (`limits.broker_queue`), or when Redis does not answer in time (`limits.broker_timeout`). In the last case the
@@ -51,8 +52,15 @@ pub trait Broker: Send + Sync + 'static {
 
 /// Receives from the other nodes. Calls come in order. Must not block.
 pub trait HearsNodes: Send + Sync + 'static {
-    /// Receives a publication that cleared gate 4 on another node; `except` is a connection to leave out.
-    fn hear_publication(&self, topic: &Topic, payload: Payload, except: Option<ConnectionId>);
+    /// Receives a publication that cleared gate 4 on another node, or, with its position, on any node; `except` is a
+    /// connection to leave out. Those with positions come in the order of their positions.
+    fn hear_publication(
+        &self,
+        topic: &Topic,
+        payload: Payload,
+        except: Option<ConnectionId>,
+        position: Option<Position>,
+    );
 
     /// Called when this node may have missed publications on a topic.
     fn hear_gap(&self, topic: &Topic);

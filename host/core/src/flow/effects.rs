@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use futures_util::{FutureExt, TryFutureExt};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use super::broker::{BrokerAway, Sending};
+use super::publication::{Published, Unpublished};
 use super::revoke::Revocation;
 use super::{Gates, Publication};
 use crate::channels::{BridgeRule, RuleId};
@@ -35,7 +36,13 @@ pub enum Audience {
 
 /// Effects that were passed to the ports. Other nodes may not have all of them yet.
 #[must_use]
-pub struct PendingPublish(Vec<(Option<Arc<BridgeRule>>, Sending)>);
+pub struct PendingPublish(Vec<(Option<Arc<BridgeRule>>, BoxFuture<'static, Result<(), Unpublished>>)>);
+
+/// An effect that did not reach everybody, with the rule that made it.
+pub(super) struct Untaken {
+    pub(super) rule: Option<Arc<BridgeRule>>,
+    pub(super) how_far: Unpublished,
+}
 
 impl PendingPublish {
     /// Whether there is nothing to wait for; always so with one node.
@@ -44,21 +51,16 @@ impl PendingPublish {
         self.0.is_empty()
     }
 
-    /// Waits for the broker's answers. Returns, for each publication that the broker refused, the rule that made it.
-    pub async fn untaken(self) -> Vec<Option<Arc<BridgeRule>>> {
+    /// Waits for the broker's answers. Returns what it refused.
+    pub(super) async fn untaken(self) -> Vec<Untaken> {
         let mut untaken = Vec::new();
-        for (rule, sending) in self.0 {
-            if sending.await.is_err() {
-                untaken.push(rule);
+        for (rule, pending) in self.0 {
+            if let Err(how_far) = pending.await {
+                untaken.push(Untaken { rule, how_far });
             }
         }
         untaken
     }
-}
-
-/// The answer to a publish that the broker refused.
-pub(super) fn here_only() -> Refusal {
-    Refusal::because(Code::Unavailable, "delivered on this node only: the other nodes cannot be reached now")
 }
 
 /// A bus event that matched a rule but could not become a publication.
@@ -81,15 +83,15 @@ impl Gates {
     ///
     /// # Errors
     /// `unavailable` if the bus is full: then nothing happened. `unavailable` if the broker refused a publication: then
-    /// all effects happened on this node, and the message says so.
+    /// all other effects happened, and the message says how far the publication came.
     pub async fn perform(&self, effects: Vec<Effect>) -> Result<(), Refusal> {
         let untaken = self.begin(effects, Audience::EveryNode)?.untaken().await;
-        if untaken.is_empty() { Ok(()) } else { Err(here_only()) }
+        untaken.first().map_or(Ok(()), |untaken| Err(untaken.how_far.into()))
     }
 
     /// Passes effects to the ports. The bus takes all of its events, or everything is refused before any effect. When
-    /// this returns, every publication has reached this node's subscribers and has its place in the order of
-    /// publications to other nodes.
+    /// this returns, every publication has its place in the order of its topic; one on a channel without history has
+    /// reached this node's subscribers.
     ///
     /// # Errors
     /// `unavailable` if the bus is full; then nothing happened.
@@ -105,22 +107,23 @@ impl Gates {
         if !events.is_empty() {
             self.put_on_bus(events)?;
         }
-        let mut sendings = Vec::new();
+        let mut pending = Vec::new();
         for effect in rest {
             match effect {
                 Effect::Deliver(publication) => {
-                    let sending = self.publish(&publication, audience);
-                    sendings.extend(sending.map(|sending| (publication.rule, sending)));
+                    if let Published::Pending(published) = self.publish(&publication, audience) {
+                        pending.push((publication.rule, published.map(|published| published.map(drop)).boxed()));
+                    }
                 }
                 Effect::DeadLetter(letter) => self.ports.dead_letters.add(letter),
                 Effect::Revoke(revocation, rule) => {
                     let kept = self.enforce(*revocation, "bridge").kept();
-                    sendings.push((rule, kept.map_err(|_away| BrokerAway).boxed()));
+                    pending.push((rule, kept.map(|kept| kept.map_err(|_away| Unpublished::HereOnly)).boxed()));
                 }
                 Effect::Publish(_) => {}
             }
         }
-        Ok(PendingPublish(sendings))
+        Ok(PendingPublish(pending))
     }
 
     pub(super) fn put_on_bus(&self, events: Vec<BusEvent>) -> Result<(), Refusal> {

@@ -16,6 +16,8 @@ mod effects;
 mod elapsed;
 mod expiry;
 mod explain;
+mod held;
+mod history_memory;
 pub mod http_client;
 mod inbound;
 mod ingress;
@@ -31,6 +33,7 @@ mod publish;
 pub mod queries;
 mod rate;
 mod recheck;
+mod recovery;
 pub mod revoke;
 mod roster;
 mod session;
@@ -51,12 +54,15 @@ pub use effects::{Audience, DeadLetter, Effect, PendingPublish};
 pub use elapsed::{Elapsed, LOOK_AGAIN};
 pub use expiry::Ending;
 pub use explain::{Explanation, Question, Step};
+pub use held::{Held, HeldGuard, Verdict};
+pub use history_memory::MemoryHistory;
 pub use inbound::Receipt;
 pub use kv_memory::MemoryKv;
 pub use look::Looked;
 pub use ports::Ports;
 pub use publication::Publication;
 pub use publish::{PublishReceipt, PublishRequest};
+pub use recovery::{Asked, HistoryAnswer};
 pub use session::Session;
 pub use subscription::Membership;
 
@@ -164,7 +170,8 @@ impl Gates {
     /// Puts the next generation in force. Running events finish on the generation that they began with.
     pub fn replace(&self, serving: Serving) {
         self.rates.keep_only(&serving.catalog);
-        self.serving.store(Arc::new(serving));
+        let before = self.serving.swap(Arc::new(serving));
+        self.forget_histories(&before);
     }
 
     /// The limits in force.
@@ -191,6 +198,7 @@ impl Gates {
         self.decisions.sweep();
         self.rates.sweep();
         self.ports.revocations.sweep(self.ports.clock.now_unix_s());
+        self.ports.history.sweep();
     }
 
     /// The time for everything that is valid for a while.

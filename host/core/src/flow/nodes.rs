@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Gates;
 use super::broker::{HearsNodes, Sending};
 use super::revoke::Revocation;
-use crate::protocol::{ConnectionId, Payload, Topic};
+use crate::protocol::{ConnectionId, Payload, Position, Topic};
 
 /// A control message from another node.
 #[derive(Deserialize)]
@@ -41,8 +41,14 @@ impl Gates {
 }
 
 impl HearsNodes for Gates {
-    fn hear_publication(&self, topic: &Topic, payload: Payload, except: Option<ConnectionId>) {
-        self.publish_heard(topic, payload, except);
+    fn hear_publication(
+        &self,
+        topic: &Topic,
+        payload: Payload,
+        except: Option<ConnectionId>,
+        position: Option<Position>,
+    ) {
+        self.deliver_heard(topic, payload, except, position);
     }
 
     fn hear_gap(&self, topic: &Topic) {

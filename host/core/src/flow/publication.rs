@@ -1,13 +1,19 @@
-//! A publication, and the one way it goes: to the rooms of this node, then to the other nodes.
+//! A publication, and the one way it goes.
+//!
+//! On a channel with history it gets its position first: then it goes to the rooms of every node, in the order of
+//! positions. On a channel without history it goes to the rooms of this node first, then to the other nodes.
 //!
 //! A payload that cleared gate 4 here and one from another node become the same [`Publication`].
 
 use std::sync::Arc;
 
-use super::broker::Sending;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::ports::Appended;
 use super::{Audience, Gates};
 use crate::channels::{BridgeRule, Channel, Resolved};
-use crate::protocol::{ConnectionId, Payload, Topic};
+use crate::protocol::{Code, ConnectionId, Payload, Position, Refusal, Topic};
 
 /// A payload that cleared gate 4, on its way to a room.
 #[derive(Debug, Clone)]
@@ -22,6 +28,10 @@ pub struct Publication {
     pub except: Option<ConnectionId>,
     /// The bridge rule that made it, if any.
     pub rule: Option<Arc<BridgeRule>>,
+    /// Where every node makes the same publication: its name, by which the history takes it once.
+    pub once: Option<Arc<str>>,
+    /// Its place in the history, once it has one.
+    pub position: Option<Position>,
 }
 
 impl Publication {
@@ -29,7 +39,15 @@ impl Publication {
     #[must_use]
     pub fn new(resolved: &Resolved, payload: Payload) -> Self {
         let Resolved { topic, channel, .. } = resolved;
-        Self { topic: topic.clone(), channel: Arc::clone(channel), payload, except: None, rule: None }
+        Self {
+            topic: topic.clone(),
+            channel: Arc::clone(channel),
+            payload,
+            except: None,
+            rule: None,
+            once: None,
+            position: None,
+        }
     }
 
     /// The same, but for one connection.
@@ -39,23 +57,79 @@ impl Publication {
     }
 }
 
+/// A publication that was handed to the ports.
+pub(super) enum Published {
+    /// It is with everybody who is to have it.
+    Over(Option<Position>),
+    /// It is on its way to other nodes, or to its position.
+    Pending(BoxFuture<'static, Result<Option<Position>, Unpublished>>),
+}
+
+/// How far a publication came that the broker did not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unpublished {
+    /// To the subscribers on this node.
+    HereOnly,
+    /// Nowhere: without a position it is delivered to nobody.
+    Nowhere,
+}
+
+impl From<Unpublished> for Refusal {
+    fn from(unpublished: Unpublished) -> Self {
+        Self::because(
+            Code::Unavailable,
+            match unpublished {
+                Unpublished::HereOnly => "delivered on this node only: the other nodes cannot be reached now",
+                Unpublished::Nowhere => "not published: the history cannot be reached now",
+            },
+        )
+    }
+}
+
 impl Gates {
-    /// Delivers a publication to this node's subscribers, and gives it to the other nodes if `audience` includes them.
-    /// When this returns, this node's subscribers have it, and it has its place in the order of its topic.
-    pub(super) fn publish(&self, publication: &Publication, audience: Audience) -> Option<Sending> {
-        self.ports.rooms.deliver(publication);
-        match audience {
-            Audience::EveryNode => self.ports.broker.publish(publication),
-            Audience::ThisNode => None,
+    /// Hands a publication to the ports. When this returns, it has its place in the order of its topic; on a channel
+    /// without history this node's subscribers have it, too.
+    pub(super) fn publish(&self, publication: &Publication, audience: Audience) -> Published {
+        let Some(policy) = publication.channel.history else {
+            self.ports.rooms.deliver(publication);
+            let sending = match audience {
+                Audience::EveryNode => self.ports.broker.publish(publication),
+                Audience::ThisNode => None,
+            };
+            return sending.map_or(Published::Over(None), |sending| {
+                Published::Pending(sending.map(|sent| sent.map(|()| None).map_err(|_| Unpublished::HereOnly)).boxed())
+            });
+        };
+        // Who asks for it again, on one node, wants it again.
+        let is_again = audience == Audience::EveryNode && publication.once.is_some();
+        let again = is_again.then(|| Publication { once: None, ..publication.clone() });
+        let publication = again.as_ref().unwrap_or(publication);
+        let mut deliver = |position| {
+            self.ports.rooms.deliver(&Publication { position: Some(position), ..publication.clone() });
+        };
+        match self.ports.history.append(publication, policy, &mut deliver) {
+            Appended::At(position) => Published::Over(Some(position)),
+            Appended::Sent(sent) => {
+                Published::Pending(sent.map(|sent| sent.map(Some).map_err(|_| Unpublished::Nowhere)).boxed())
+            }
         }
     }
 
-    /// Delivers a publication that cleared gate 4 on another node.
-    pub(super) fn publish_heard(&self, topic: &Topic, payload: Payload, except: Option<ConnectionId>) {
+    /// Delivers to this node's subscribers what cleared gate 4 on another node, or what the broker numbered.
+    pub(super) fn deliver_heard(
+        &self,
+        topic: &Topic,
+        payload: Payload,
+        except: Option<ConnectionId>,
+        position: Option<Position>,
+    ) {
         let serving = self.serving();
         // If no channel declares the topic any more, nobody is subscribed to it.
         if let Some(resolved) = serving.catalog.resolve(topic.as_str()) {
-            self.publish(&Publication::new(&resolved, payload).except(except), Audience::ThisNode);
+            // Clients are promised nothing by a position of a channel that keeps no history here any more.
+            let position = position.filter(|_| resolved.channel.history.is_some());
+            let publication = Publication::new(&resolved, payload).except(except);
+            self.ports.rooms.deliver(&Publication { position, ..publication });
         }
     }
 }

@@ -10,10 +10,10 @@ use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::effects::here_only;
 use super::ports::{Claim, Claimed};
-use super::{Audience, Effect, Gates, PendingPublish};
-use crate::protocol::{Code, IdempotencyKey, JsonDigest, Payload, Refusal, Topic};
+use super::publication::Published;
+use super::{Audience, Gates};
+use crate::protocol::{Code, IdempotencyKey, JsonDigest, Payload, Position, Refusal, Topic};
 use crate::telemetry;
 
 /// How long a publish waits for the first one with its key.
@@ -35,14 +35,18 @@ pub struct PublishRequest {
 
 /// The answer to a publish that was accepted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PublishReceipt {}
+pub struct PublishReceipt {
+    /// Its place in the history, if the channel keeps one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+}
 
 /// A publish that passed its key and gate 4.
 enum Begun {
     /// The first publish with its key had this answer.
     Repeated(PublishReceipt),
-    /// This node's subscribers have it. Other nodes may not have it yet.
-    Delivered(Option<Claim>, PendingPublish),
+    /// It was handed to the ports. Other nodes may not have it yet.
+    Delivered(Option<Claim>, Published),
 }
 
 impl Gates {
@@ -100,10 +104,8 @@ impl Gates {
                 }
             }
         };
-        let publication = self.broadcast(&topic, payload);
-        let begun = publication.and_then(|it| self.begin(vec![Effect::Deliver(it)], Audience::EveryNode));
-        match begun {
-            Ok(pending) => Ok(Begun::Delivered(claim, pending)),
+        match self.broadcast(&topic, payload) {
+            Ok(publication) => Ok(Begun::Delivered(claim, self.publish(&publication, Audience::EveryNode))),
             Err(refusal) => {
                 self.release(claim).await;
                 Err(refusal)
@@ -112,15 +114,21 @@ impl Gates {
     }
 
     async fn finish_publish(&self, begun: Begun) -> Result<PublishReceipt, Refusal> {
-        let (claim, pending) = match begun {
+        let (claim, published) = match begun {
             Begun::Repeated(first) => return Ok(first),
-            Begun::Delivered(claim, pending) => (claim, pending),
+            Begun::Delivered(claim, published) => (claim, published),
         };
-        if !pending.untaken().await.is_empty() {
-            self.release(claim).await;
-            return Err(here_only());
-        }
-        let receipt = PublishReceipt::default();
+        let position = match published {
+            Published::Over(position) => position,
+            Published::Pending(pending) => match pending.await {
+                Ok(position) => position,
+                Err(unpublished) => {
+                    self.release(claim).await;
+                    return Err(unpublished.into());
+                }
+            },
+        };
+        let receipt = PublishReceipt { position };
         if let Some(claim) = claim {
             telemetry::idempotent("first", 1);
             let text = serde_json::to_string(&receipt).unwrap_or_default();

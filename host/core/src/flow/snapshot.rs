@@ -20,7 +20,14 @@ impl Gates {
     /// # Errors
     /// `handler_failed`, `handler_timeout`, `payload_too_large`, `unavailable`.
     pub(super) async fn provide(&self, owed: &Owed) -> Result<Vec<Payload>, Refusal> {
-        self.judged_state(owed).await.map_err(|fault| refusal_of(&fault))
+        let payloads = self.judged_state(owed).await.map_err(|fault| refusal_of(&fault))?;
+        let bytes_max = self.limits.ack_bytes_max;
+        let bytes: usize = payloads.iter().map(|payload| payload.as_str().len() + 1).sum();
+        if bytes > bytes_max {
+            let details = serde_json::json!({ "bytes": bytes, "bytes_max": bytes_max });
+            return Err(Refusal::new(Code::PayloadTooLarge).with_details(details));
+        }
+        Ok(payloads)
     }
 
     async fn judged_state(&self, owed: &Owed) -> Result<Vec<Payload>, Fault> {

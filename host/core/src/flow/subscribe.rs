@@ -10,7 +10,7 @@ use super::session::Authorized;
 use super::snapshot::Owed;
 use super::{CallContext, Gates, Serving, Session, observe};
 use crate::channels::Resolved;
-use crate::protocol::{Code, Payload, Refusal, SubscribeReceipt, SubscribeRequest};
+use crate::protocol::{Code, Payload, Position, Refusal, SubscribeReceipt, SubscribeRequest};
 use crate::telemetry::{self, Gate};
 
 /// A subscription that cleared gate 2.
@@ -23,6 +23,8 @@ pub(super) struct Joined {
     pub(super) resolved: Resolved,
     /// What the user tells about itself, checked.
     pub(super) info: Option<Payload>,
+    /// Where the client left off.
+    pub(super) since: Option<Position>,
 }
 
 impl Gates {
@@ -66,15 +68,15 @@ impl Gates {
         let receipt = SubscribeReceipt {
             topic: context.topic().clone(),
             params: context.params().clone(),
-            // No channel keeps history: a client that asks for missed publications learns that they are gone.
-            unrecovered: request.since.as_ref().map(|_| "expired"),
+            position: None,
+            recovery: None,
             snapshot: None,
             presence: None,
         };
-        let (resolved, info) = (context.resolved.clone(), request.info.clone());
+        let (resolved, info, since) = (context.resolved.clone(), request.info.clone(), request.since.clone());
         let plugin = context.resolved.channel.snapshot.clone();
         let owed = plugin.map(|plugin| Owed { serving: serving.clone(), context, plugin });
-        Ok(Joined { receipt, is_renewed, owed, resolved, info })
+        Ok(Joined { receipt, is_renewed, owed, resolved, info, since })
     }
 
     /// Asks the channel's authorizer, if there is one, unless a valid grant for exactly this question exists. Fails closed:

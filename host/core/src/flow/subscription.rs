@@ -1,20 +1,24 @@
 //! A subscription, from the request to the receipt. The one place that knows the order:
 //!
+//! 0. publications of the topic wait for the client from here on, until its ack is queued;
 //! 1. gate 2: the session holds the topic from here on;
-//! 2. the room: the client receives what this node publishes;
+//! 2. the room: the client is to receive what this node publishes;
 //! 3. the catalog again: a reload between 1 and 2 did not see this topic in its sweep;
 //! 4. the authorizer again, if another version of it is in force by now, or something was revoked;
 //! 5. the other nodes: the client receives what they publish, too;
-//! 6. the snapshot, last: nothing is published between the state and the first publication that follows it;
-//! 7. presence: from here on the client is one of those who are there;
-//! 8. the receipt.
+//! 6. the history: the position that live publications follow, and what the client missed if it asked;
+//! 7. the snapshot, unless the client has everything that it missed: what is published between the position and the
+//!    state comes after the ack;
+//! 8. presence: from here on the client is one of those who are there;
+//! 9. the receipt. The publications that wait follow its ack, without those that it holds.
 //!
 //! A subscription that fails after step 1 is released, unless the session held the topic before, and the client leaves
 //! the room.
 
+use super::recovery::Recovered;
 use super::subscribe::Joined;
 use super::{Gates, Session};
-use crate::protocol::{Code, Refusal, SubscribeReceipt, SubscribeRequest, Topic};
+use crate::protocol::{Code, Position, Recovery, Refusal, SubscribeReceipt, SubscribeRequest, Topic};
 
 /// One connection for the gates: its session, and the effects of the topics that the session holds.
 pub trait Membership: Sync {
@@ -26,12 +30,21 @@ pub trait Membership: Sync {
     /// latest state.
     fn settle(&self, topic: &Topic);
 
+    /// From now on publications of this topic wait for the client, before they go out, until [`Membership::resume`].
+    fn hold(&self, topic: &Topic);
+
+    /// Sends the client what waited: what comes after `past`, the position of its ack, or everything without one; nothing
+    /// if the session does not hold the topic. After a subscription that succeeded the caller does this once it has queued
+    /// the ack.
+    fn resume(&self, topic: &Topic, past: Option<&Position>);
+
     /// Tells the client that it lost a topic.
     fn tell_revoked(&self, topic: Topic, reason: Code);
 }
 
 impl Gates {
-    /// `subscribe` as a whole.
+    /// `subscribe` as a whole. On success the caller queues the ack, and then calls [`Membership::resume`] with the
+    /// position of the receipt.
     ///
     /// # Errors
     /// From gate 2: `unknown_channel`, `unauthenticated`, `forbidden`, `token_expired`, `too_many_subscriptions`,
@@ -42,12 +55,21 @@ impl Gates {
         member: &dyn Membership,
         request: &SubscribeRequest,
     ) -> Result<SubscribeReceipt, Refusal> {
-        let joined = self.clear_subscribe(member.session(), request).await?;
-        let topic = joined.receipt.topic.clone();
-        member.settle(&topic);
-        let completed = self.complete(member, joined).await;
-        if completed.is_err() {
-            member.settle(&topic);
+        // Before the session holds the topic: what is still on its way from an earlier subscription waits, too.
+        let topic = Topic::parse(&request.topic);
+        if let Ok(topic) = &topic {
+            member.hold(topic);
+        }
+        let completed = match self.clear_subscribe(member.session(), request).await {
+            Ok(joined) => {
+                member.settle(&joined.receipt.topic);
+                self.complete(member, joined).await
+            }
+            Err(refusal) => Err(refusal),
+        };
+        if let (Err(_), Ok(topic)) = (&completed, &topic) {
+            member.settle(topic);
+            member.resume(topic, None);
         }
         completed
     }
@@ -90,14 +112,18 @@ impl Gates {
     }
 
     async fn hear_and_provide(&self, session: &Session, joined: Joined) -> Result<SubscribeReceipt, Refusal> {
-        let Joined { mut receipt, owed, resolved, info, .. } = joined;
+        let Joined { mut receipt, owed, resolved, info, since, .. } = joined;
         if let Some(listening) = self.ports.broker.listening(&receipt.topic)
             && listening.await.is_err()
         {
             return Err(Code::Unavailable.into());
         }
-        if let Some(owed) = &owed {
-            receipt.snapshot = Some(self.provide(owed).await?);
+        let Recovered { position, recovery } =
+            self.recover(&receipt.topic, resolved.channel.history, since, session.connection()).await?;
+        let is_whole = matches!(recovery, Some(Recovery::Whole(_)));
+        (receipt.position, receipt.recovery) = (position, recovery);
+        if let Some(owed) = owed.filter(|_| !is_whole) {
+            receipt.snapshot = Some(self.provide(&owed).await?);
         }
         receipt.presence = self.attend(session, &resolved, info).await?;
         Ok(receipt)

@@ -22,6 +22,8 @@ pub enum Code {
     NotSubscribed,
     /// The channel accepts no messages from clients.
     NoHandler,
+    /// The channel keeps no history.
+    NoHistory,
     /// The channel does not tell who is there.
     NoPresence,
     /// The payload does not match the declared schema, or the envelope is malformed.
@@ -48,7 +50,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the manual.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Unauthenticated,
         Self::TokenExpired,
         Self::TokenRevoked,
@@ -56,6 +58,7 @@ impl Code {
         Self::UnknownChannel,
         Self::NotSubscribed,
         Self::NoHandler,
+        Self::NoHistory,
         Self::NoPresence,
         Self::InvalidPayload,
         Self::IdempotencyConflict,
@@ -80,6 +83,7 @@ impl Code {
             Self::UnknownChannel => "unknown_channel",
             Self::NotSubscribed => "not_subscribed",
             Self::NoHandler => "no_handler",
+            Self::NoHistory => "no_history",
             Self::NoPresence => "no_presence",
             Self::InvalidPayload => "invalid_payload",
             Self::IdempotencyConflict => "idempotency_conflict",
@@ -111,6 +115,7 @@ impl Code {
             Self::UnknownChannel => "no channel has this name",
             Self::NotSubscribed => "not subscribed to this topic",
             Self::NoHandler => "this channel takes no messages",
+            Self::NoHistory => "this channel keeps no history",
             Self::NoPresence => "this channel does not tell who is there",
             Self::InvalidPayload => "the payload does not match the schema",
             Self::IdempotencyConflict => "this idempotency key was used with another body",

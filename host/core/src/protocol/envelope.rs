@@ -4,7 +4,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Code, Params, Payload, PresenceChange, Present, Refusal, Topic};
+use super::{Code, Epoch, Kept, Params, Payload, Position, PresenceChange, Present, Refusal, Topic, Unrecovered};
 
 /// One event from a client, read from its packet.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,18 +30,9 @@ pub struct SubscribeRequest {
     /// The topic's name, unchecked; `channel` on the wire.
     pub topic: String,
     /// Where the client left off.
-    pub since: Option<Since>,
+    pub since: Option<Position>,
     /// What the user tells about itself, where the channel has presence.
     pub info: Option<Payload>,
-}
-
-/// A position a client remembers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Since {
-    /// The epoch of the channel's history.
-    pub epoch: String,
-    /// The offset of the last publication seen.
-    pub offset: u64,
 }
 
 /// `unsubscribe`: the topic.
@@ -132,12 +123,13 @@ impl SubscribeRequest {
         let since = match fields.get("since") {
             None | Some(Value::Null) => None,
             Some(Value::Object(since)) => {
-                let epoch = string_field(since, "epoch")?;
+                let epoch = Epoch::parse(&string_field(since, "epoch")?)
+                    .ok_or_else(|| error("`epoch` must have only letters, digits, `-` and `_`"))?;
                 let offset = since
                     .get("offset")
                     .and_then(Value::as_u64)
                     .ok_or_else(|| error("`offset` must be a whole number, 0 or more"))?;
-                Some(Since { epoch, offset })
+                Some(Position { epoch, offset })
             }
             Some(_) => return Err(error("`since` must be an object { epoch, offset }")),
         };
@@ -170,18 +162,29 @@ pub struct SubscribeReceipt {
     pub topic: Topic,
     /// The template's params.
     pub params: Params,
-    /// `Some(reason)` if the client asked for recovery and cannot have it.
-    pub unrecovered: Option<&'static str>,
+    /// The newest position when the client joined, if the channel keeps history: live publications follow it.
+    pub position: Option<Position>,
+    /// The answer to `since`, if the client asked.
+    pub recovery: Option<Recovery>,
     /// The topic's state, if the channel has a snapshot.
     pub snapshot: Option<Vec<Payload>>,
     /// Who is there, if the channel has presence.
     pub presence: Option<Present>,
 }
 
+/// What a client that was away gets of what it missed: all of it, or nothing and the reason.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Recovery {
+    /// Every publication that it missed, in order.
+    Whole(Vec<Kept>),
+    /// None.
+    Not(Unrecovered),
+}
+
 /// The answer to any client event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ack {
-    /// `{ ok: true, channel, params, recovered?, reason?, snapshot?, presence? }`
+    /// `{ ok: true, channel, params, position?, recovered?, reason?, publications?, snapshot?, presence? }`
     Subscribed(SubscribeReceipt),
     /// `{ ok: true, channel }`
     Unsubscribed(Topic),
@@ -207,9 +210,19 @@ impl Serialize for Ack {
             Self::Subscribed(receipt) => {
                 out.serialize_entry("channel", &receipt.topic)?;
                 out.serialize_entry("params", &receipt.params)?;
-                if let Some(reason) = receipt.unrecovered {
-                    out.serialize_entry("recovered", &false)?;
-                    out.serialize_entry("reason", reason)?;
+                if let Some(position) = &receipt.position {
+                    out.serialize_entry("position", position)?;
+                }
+                match &receipt.recovery {
+                    Some(Recovery::Whole(publications)) => {
+                        out.serialize_entry("recovered", &true)?;
+                        out.serialize_entry("publications", publications)?;
+                    }
+                    Some(Recovery::Not(reason)) => {
+                        out.serialize_entry("recovered", &false)?;
+                        out.serialize_entry("reason", reason.as_str())?;
+                    }
+                    None => {}
                 }
                 if let Some(snapshot) = &receipt.snapshot {
                     out.serialize_entry("snapshot", snapshot)?;
@@ -316,16 +329,6 @@ impl Serialize for SessionEvent {
     }
 }
 
-/// The second argument of every publication: an object, empty as long as the channel keeps no history.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Meta;
-
-impl Serialize for Meta {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_map(Some(0))?.end()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,6 +359,16 @@ mod tests {
             refused(r#"["subscribe",{"channel":"a","since":1}]"#),
             "`since` must be an object { epoch, offset }"
         );
+        let since = |since: &str| refused(&format!(r#"["subscribe",{{"channel":"a","since":{since}}}]"#));
+        let letters = "`epoch` must have only letters, digits, `-` and `_`";
+        assert_eq!(since(r#"{"epoch":"","offset":1}"#), letters);
+        assert_eq!(since(r#"{"epoch":"a:b","offset":1}"#), letters);
+        assert_eq!(since(r#"{"epoch":7,"offset":1}"#), "`epoch` must be a string");
+        assert_eq!(since(r#"{"offset":1}"#), "`epoch` is missing");
+        for offset in ["-1", "1.5", "\"1\"", "null"] {
+            let since = since(&format!(r#"{{"epoch":"a","offset":{offset}}}"#));
+            assert_eq!(since, "`offset` must be a whole number, 0 or more", "{offset}");
+        }
         assert_eq!(refused(r#"["authenticate"]"#), "the argument must be an object { token? }");
         assert_eq!(refused(r#"["authenticate",{"token":null}]"#), "`token` must be a string");
         assert_eq!(refused(r#"["a",1,2,3]"#), "an event takes one argument, found 3");
@@ -377,9 +390,30 @@ mod tests {
         let show = |ack: Ack| serde_json::to_string(&ack).unwrap();
         let topic = Topic::parse("vault.v1").unwrap();
         let params: Params = [("vaultId".into(), "v1".to_owned())].into_iter().collect();
-        let receipt =
-            SubscribeReceipt { topic: topic.clone(), params, unrecovered: None, snapshot: None, presence: None };
-        assert_eq!(show(Ack::Subscribed(receipt)), r#"{"ok":true,"channel":"vault.v1","params":{"vaultId":"v1"}}"#);
+        let receipt = SubscribeReceipt {
+            topic: topic.clone(),
+            params,
+            position: None,
+            recovery: None,
+            snapshot: None,
+            presence: None,
+        };
+        let head = r#"{"ok":true,"channel":"vault.v1","params":{"vaultId":"v1"}"#;
+        assert_eq!(show(Ack::Subscribed(receipt.clone())), format!("{head}}}"));
+        let position = Position::parse("e:2").unwrap();
+        let kept = Kept { payload: Payload::parse("7".to_owned()).unwrap(), position: position.clone() };
+        let receipt = SubscribeReceipt { position: Some(position), ..receipt };
+        let whole = SubscribeReceipt { recovery: Some(Recovery::Whole(vec![kept])), ..receipt.clone() };
+        assert_eq!(
+            show(Ack::Subscribed(whole)),
+            head.to_owned()
+                + r#","position":{"epoch":"e","offset":2},"recovered":true,"publications":[{"payload":7,"meta":{"epoch":"e","offset":2}}]}"#
+        );
+        let not = SubscribeReceipt { recovery: Some(Recovery::Not(Unrecovered::Expired)), ..receipt };
+        assert_eq!(
+            show(Ack::Subscribed(not)),
+            head.to_owned() + r#","position":{"epoch":"e","offset":2},"recovered":false,"reason":"expired"}"#
+        );
         assert_eq!(show(Ack::Unsubscribed(topic)), r#"{"ok":true,"channel":"vault.v1"}"#);
         assert_eq!(show(Ack::Accepted { reply: None }), r#"{"ok":true}"#);
         assert_eq!(

@@ -8,6 +8,7 @@ mod event;
 mod idempotency;
 mod name;
 mod payload;
+mod position;
 mod presence;
 mod unambiguous;
 mod user;
@@ -16,7 +17,7 @@ pub use activity::Activity;
 pub use code::{Code, Refusal};
 pub use decimal::{Decimal, numbers};
 pub use envelope::{
-    Ack, AuthenticateRequest, ClientEvent, Meta, RequestError, SessionEvent, Since, SubscribeReceipt, SubscribeRequest,
+    Ack, AuthenticateRequest, ClientEvent, Recovery, RequestError, SessionEvent, SubscribeReceipt, SubscribeRequest,
     UnsubscribeRequest,
 };
 pub use event::{BusEvent, EventError};
@@ -26,6 +27,7 @@ pub use name::{
     TOPIC_SEGMENTS_MAX, Topic,
 };
 pub use payload::{Payload, PayloadError};
+pub use position::{Epoch, Kept, Meta, Position, Unrecovered};
 pub use presence::{Member, MemberId, Names, Occupancy, PresenceChange, PresenceTurn, Present};
 pub use unambiguous::Unambiguous;
 pub use user::User;

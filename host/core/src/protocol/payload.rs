@@ -72,6 +72,12 @@ impl Payload {
         self.value.get_or_init(|| read(&self.text)).as_ref()
     }
 
+    /// The shared text alone, for what keeps many of them.
+    #[must_use]
+    pub fn text(&self) -> Arc<RawValue> {
+        Arc::clone(&self.text)
+    }
+
     /// The text without its value, for a queue whose bound counts the bytes of texts: a value takes many times as many.
     #[must_use]
     pub fn unread(&self) -> Self {
@@ -100,6 +106,12 @@ impl From<Value> for Payload {
 impl From<&Value> for Payload {
     fn from(value: &Value) -> Self {
         value.clone().into()
+    }
+}
+
+impl From<Arc<RawValue>> for Payload {
+    fn from(text: Arc<RawValue>) -> Self {
+        Self::unread_text(text)
     }
 }
 

@@ -117,6 +117,18 @@ pub fn session_unknown() {
     counter(names::SESSIONS_UNKNOWN, &[]).increment(1);
 }
 
+/// Records the bytes that the histories of this node take.
+pub fn history_bytes(bytes: usize) {
+    gauge(names::HISTORY_BYTES, &[]).set(bytes as f64);
+}
+
+/// Counts a reader that asked for what it missed. `way` is `since` or `http`; `reason` says why it did not get it.
+pub fn recovery(way: &'static str, reason: Option<&'static str>) {
+    let outcome = if reason.is_none() { "recovered" } else { "not_recovered" };
+    let labels = [("way", way), ("outcome", outcome), ("reason", reason.unwrap_or("-"))];
+    counter(names::RECOVERIES, &labels).increment(1);
+}
+
 /// Records whether other nodes can be reached.
 pub fn broker_up(is_up: bool) {
     gauge(names::BROKER_UP, &[]).set(if is_up { 1.0 } else { 0.0 });

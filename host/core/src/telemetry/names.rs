@@ -224,6 +224,14 @@ pub(super) const AUTH_WAITING: Metric = gauge(
     "tidegate_auth_waiting",
     "Tokens with an unknown key that wait for the next fetch of the issuer's keys (limits.auth_waiting)",
 );
+pub(super) const HISTORY_BYTES: Metric = gauge(
+    "tidegate_history_bytes",
+    "Bytes of this node's memory that the histories of all topics take (limits.history_bytes); with a broker they are in its Redis",
+);
+pub(super) const RECOVERIES: Metric = counter(
+    "tidegate_recoveries_total",
+    "Readers that asked for what they missed, by way (since: with a subscribe; http), outcome (recovered, not_recovered) and reason (-; expired, too_many, epoch_changed, no_history)",
+);
 pub(super) const BROKER_UP: Metric = gauge(
     "tidegate_broker_up",
     "1 while both connections to the broker's Redis work and it accepts publications, else 0; absent with one node",
@@ -365,6 +373,8 @@ pub(super) const METRICS: &[Metric] = &[
     AUTH_ACTIVITY,
     AUTH_HTTP_REQUESTS,
     AUTH_WAITING,
+    HISTORY_BYTES,
+    RECOVERIES,
     BROKER_UP,
     BROKER_PUBLISHED,
     BROKER_SECONDS,

@@ -10,8 +10,9 @@ use tidegate_backends::broker::{
     RedisIdempotencyKeys, RedisSharedMembers,
 };
 use tidegate_core::config::{self, Config};
+use tidegate_core::flow::MemoryHistory;
 use tidegate_core::flow::broker::{Broker, HearsNodes};
-use tidegate_core::flow::ports::{IdempotencyKeys, SharedMembers};
+use tidegate_core::flow::ports::{History, IdempotencyKeys, SharedMembers};
 
 /// The connection to the other nodes.
 pub(super) struct Nodes {
@@ -21,6 +22,8 @@ pub(super) struct Nodes {
     pub(super) idempotency_keys: Arc<dyn IdempotencyKeys>,
     /// The members that all nodes have together.
     pub(super) shared_members: Arc<dyn SharedMembers>,
+    /// The histories of topics.
+    pub(super) history: Arc<dyn History>,
     connections: Option<RedisConnections>,
 }
 
@@ -29,9 +32,10 @@ impl Nodes {
     pub(super) fn new(config: &Config) -> Result<Self, AppError> {
         match &config.broker {
             config::Broker::Memory => {
+                let history = Arc::new(MemoryHistory::new(config.limits.history_bytes_max));
                 let idempotency_keys = Arc::new(MemoryIdempotencyKeys::new(&config.limits));
                 let (broker, shared_members) = (Arc::new(MemoryBroker), Arc::new(NoSharedMembers));
-                Ok(Self { broker, idempotency_keys, shared_members, connections: None })
+                Ok(Self { broker, idempotency_keys, shared_members, history, connections: None })
             }
             config::Broker::Redis(url) => {
                 let prefix = config.broker_prefix.as_str();
@@ -42,7 +46,8 @@ impl Nodes {
                 let shared_members = Arc::new(members.map_err(|error| AppError::Broker(error.to_string()))?);
                 let (broker, connections) =
                     RedisBroker::new(settings).map_err(|error| AppError::Broker(error.to_string()))?;
-                Ok(Self { broker, idempotency_keys, shared_members, connections: Some(connections) })
+                let history = broker.clone();
+                Ok(Self { broker, idempotency_keys, shared_members, history, connections: Some(connections) })
             }
         }
     }

@@ -22,7 +22,7 @@ use tidegate_core::flow::revoke::{Keeper, Revocations};
 use tidegate_core::flow::{Gates, Ports};
 use tidegate_core::protocol::Generation;
 use tidegate_core::telemetry;
-use tidegate_realtime::{ListenerLimits, Realtime};
+use tidegate_realtime::{ListenerLimits, Realtime, Visitors};
 use tidegate_wasm::{Inventory, KeptOut, PluginHost};
 
 /// Connections that may wait to be accepted; the operating system may have a lower limit.
@@ -62,6 +62,7 @@ impl Server {
             revocations,
             rooms: realtime.clone(),
             broker: nodes.broker.clone(),
+            history: nodes.history.clone(),
             bus: Arc::new(bus),
             dead_letters: store.dead_letters.clone(),
             clock: Arc::new(SystemClock),
@@ -100,6 +101,7 @@ impl Server {
         let unread = Unread::default();
         let state = http::State {
             gates: gates.clone(),
+            visitors: Visitors::new(&realtime, &gates, &config.auth),
             api_keys: Arc::new(config.api_keys.clone()),
             dead_letters: store.dead_letters,
             plugins: inventory.clone(),

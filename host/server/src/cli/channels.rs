@@ -9,7 +9,8 @@ use super::failure::Failure;
 use super::load::Load;
 use super::{Answer, Format, show};
 use crate::app;
-use tidegate_core::channels::{Channel, InboundAction, Scope};
+use tidegate_core::channels::{Channel, HistoryPolicy, InboundAction, Scope};
+use tidegate_core::config::{ByteSize, HumanDuration};
 
 #[derive(Debug, Args)]
 pub(super) struct Channels {
@@ -29,24 +30,29 @@ impl Channels {
         Ok(match self.format {
             Format::Json => Answer::json(&channels.map(|channel| to_json(channel)).collect()),
             Format::Text => {
-                let header = ["CHANNEL", "SCOPE", "AUTHORIZER", "INBOUND", "FEATURE"].map(str::to_owned);
+                let header = ["CHANNEL", "SCOPE", "AUTHORIZER", "INBOUND", "HISTORY", "FEATURE"].map(str::to_owned);
                 Answer::ok(show::table([header].into_iter().chain(channels.map(|channel| row(channel))).collect()))
             }
         })
     }
 }
 
-fn row(channel: &Channel) -> [String; 5] {
+fn row(channel: &Channel) -> [String; 6] {
     let nothing = || "-".to_owned();
     let inbound = channel.inbound.as_ref().map(|inbound| {
         let rate = inbound.rate.map(|rate| format!(", {}/{}", rate.messages, period(rate.per)));
         format!("{}{}", action(&inbound.action), rate.unwrap_or_default())
+    });
+    let history = channel.history.map(|HistoryPolicy { messages_max, bytes_max, ttl }| {
+        let (bytes, ttl) = (ByteSize::from_bytes(bytes_max as u64), HumanDuration::new(ttl));
+        format!("{messages_max}, {bytes}, {ttl}")
     });
     [
         channel.template.to_string(),
         scope(&channel.scope),
         channel.authorizer.as_ref().map_or_else(nothing, ToString::to_string),
         inbound.unwrap_or_else(nothing),
+        history.unwrap_or_else(nothing),
         channel.feature.clone(),
     ]
 }
@@ -61,12 +67,16 @@ fn to_json(channel: &Channel) -> Value {
         let rate = inbound.rate.map(|rate| json!({ "messages": rate.messages, "per_s": rate.per.as_secs_f64() }));
         json!({ "handler": handler, "relay": relay, "rate": rate })
     });
+    let history = channel.history.map(|HistoryPolicy { messages_max, bytes_max, ttl }| {
+        json!({ "messages": messages_max, "bytes": bytes_max, "ttl_s": ttl.as_secs_f64() })
+    });
     json!({
         "channel": channel.template.as_str(),
         "description": channel.description,
         "scope": scope_to_json(&channel.scope),
         "authorizer": channel.authorizer.as_ref().map(|plugin| plugin.as_str()),
         "inbound": inbound,
+        "history": history,
         "feature": channel.feature,
     })
 }

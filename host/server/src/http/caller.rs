@@ -8,14 +8,24 @@ use tidegate_core::config::{ApiKey, Permission};
 use tidegate_core::protocol::{Code, Refusal};
 
 impl State {
+    /// Whether the bearer token is an API key. What is not may be a client's credential.
+    pub(super) fn has_key(&self, headers: &HeaderMap) -> bool {
+        self.key(headers).is_some()
+    }
+
+    fn key(&self, headers: &HeaderMap) -> Option<&ApiKey> {
+        let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        header.and_then(bearer).and_then(|bearer| self.api_keys.find(bearer))
+    }
+
     /// Admits a caller whose key has the permission. Call it before reading the body.
     ///
     /// # Errors
     /// 401 if the bearer token is not a key, 403 if the key lacks the permission.
     pub(super) fn admit(&self, headers: &HeaderMap, permission: Permission) -> Result<&ApiKey, Problem> {
-        let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let key = header.and_then(bearer).and_then(|bearer| self.api_keys.find(bearer));
-        let key = key.ok_or_else(|| Refusal::because(Code::Unauthenticated, "an API key is needed as bearer token"))?;
+        let key = self
+            .key(headers)
+            .ok_or_else(|| Refusal::because(Code::Unauthenticated, "an API key is needed as bearer token"))?;
         if !key.may(permission) {
             return Err(Refusal::because(Code::Forbidden, "the API key may not do this").into());
         }

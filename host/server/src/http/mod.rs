@@ -9,6 +9,7 @@ mod caller;
 mod dead_letters;
 mod events;
 mod health;
+mod history;
 mod idempotency_key;
 mod plugins;
 mod publish;
@@ -31,12 +32,15 @@ use tidegate_core::flow::Gates;
 use tidegate_core::flow::ports::{BusSources, DeadLetters, PluginRoster, StoreHealth};
 use tidegate_core::protocol::Code;
 use tidegate_core::telemetry;
+use tidegate_realtime::Visitors;
 
 /// What the resources need.
 #[derive(Clone)]
 pub struct State {
     /// The gates.
     pub gates: Arc<Gates>,
+    /// The clients that ask without a session.
+    pub visitors: Visitors,
     /// The API keys; without any key every call that needs one is answered with 401.
     pub api_keys: Arc<ApiKeys>,
     /// The dead letters.
@@ -51,7 +55,11 @@ pub struct State {
 
 /// Every resource of the server. Other paths are answered with 404, in JSON like every other error.
 pub fn router(state: State) -> Router {
+    // Pages may read it: those that gate 1 admits.
+    let of_clients =
+        Router::new().route("/v1/channels/{topic}/history", get(history::read)).layer(state.visitors.cors());
     Router::new()
+        .merge(of_clients)
         .route("/v1/channels/{topic}/publish", post(publish::publish))
         .route("/v1/publish", post(publish_list::publish))
         .route("/v1/events", post(events::accept))

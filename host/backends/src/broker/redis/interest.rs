@@ -3,12 +3,14 @@
 //! It keeps each topic's last count, which shows after a lost connection whether something was missed.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::follower::Follower;
 use super::scripts::COUNT_TTL;
 use tidegate_core::protocol::Topic;
 use tidegate_core::telemetry;
@@ -47,6 +49,8 @@ struct Entry {
     last_at: Instant,
     /// Redis lost the counts since this node last listened: something may have been missed.
     owes_gap: bool,
+    /// How far this node delivered what has positions.
+    follower: Arc<Follower>,
     waiting: Vec<oneshot::Sender<()>>,
 }
 
@@ -77,6 +81,7 @@ impl Interest {
             last: None,
             last_at: Instant::now(),
             owes_gap: false,
+            follower: Arc::default(),
             waiting: Vec::new(),
         };
         state.topics.insert(topic.clone(), entry);
@@ -167,6 +172,13 @@ impl Interest {
         entry.last = Some(if before == 0 { count } else { entry.last.unwrap_or(0).max(count) });
         entry.last_at = Instant::now();
         Some(Heard { topic, is_gap })
+    }
+
+    /// The deliveries of a topic; `None` if the node does not listen to it any more.
+    pub(super) fn follower(&self, topic: &str) -> Option<(Topic, Arc<Follower>)> {
+        let state = self.state.lock();
+        let (topic, entry) = state.topics.get_key_value(topic)?;
+        Some((topic.clone(), Arc::clone(&entry.follower)))
     }
 
     /// Takes the topics without subscribers for long enough, and forgets them. Returns those that the connection

@@ -1,13 +1,16 @@
 //! The messages of a topic's Pub/Sub channel: `<before> <count> <node> <kind> <except> <payload>`.
 //!
 //! The script that counts writes the first two: the topic's count before and after this message. A count before of 0
-//! means that the count has just started.
+//! means that the count has just started. On a topic with history the count is the offset, and `<epoch> ` stands before the
+//! payload.
 
 use tidegate_core::protocol::{ConnectionId, Payload};
 
 const PUBLICATION: &str = "p";
+const NUMBERED: &str = "h";
 const GAP: &str = "g";
-const NOBODY: &str = "-";
+/// In the place of a connection to leave out.
+pub(super) const NOBODY: &str = "-";
 
 /// A received message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +35,15 @@ pub(super) enum Body<'a> {
         /// The payload's text.
         payload: &'a str,
     },
+    /// A publication with a position, for this node's own subscribers, too.
+    Numbered {
+        /// A connection to leave out.
+        except: Option<&'a str>,
+        /// The epoch of the position; the count is the offset.
+        epoch: &'a str,
+        /// The payload's text.
+        payload: &'a str,
+    },
     /// The node published something that Redis did not accept.
     Gap,
 }
@@ -43,8 +55,13 @@ impl<'a> Message<'a> {
         let mut part = || parts.next();
         let (before, count) = (part()?.parse().ok()?, part()?.parse().ok()?);
         let (node, kind, except, payload) = (part()?, part()?, part()?, part()?);
+        let except_one = (except != NOBODY).then_some(except);
         let body = match kind {
-            PUBLICATION => Body::Publication { except: (except != NOBODY).then_some(except), payload },
+            PUBLICATION => Body::Publication { except: except_one, payload },
+            NUMBERED => {
+                let (epoch, payload) = payload.split_once(' ')?;
+                Body::Numbered { except: except_one, epoch, payload }
+            }
             GAP => Body::Gap,
             _ => return None,
         };
@@ -53,9 +70,18 @@ impl<'a> Message<'a> {
 }
 
 /// A publication as a node writes it; the script puts the counts in front.
-pub(super) fn publication(node: &str, except: Option<&ConnectionId>, payload: &Payload) -> String {
-    let except = except.map_or(NOBODY, ConnectionId::as_str);
-    format!("{node} {PUBLICATION} {except} {}", payload.as_str())
+pub(super) fn publication(node: &str, left_out: Option<&ConnectionId>, payload: &Payload) -> String {
+    format!("{node} {PUBLICATION} {} {}", except(left_out), payload.as_str())
+}
+
+/// How the message of a publication with a position begins; the script does the rest.
+pub(super) fn numbered(node: &str) -> String {
+    format!("{node} {NUMBERED}")
+}
+
+/// The connection that a publication leaves out, as it stands in messages and entries.
+pub(super) fn except(except: Option<&ConnectionId>) -> &str {
+    except.map_or(NOBODY, ConnectionId::as_str)
 }
 
 /// The message of a node after one of its publications did not reach the others.
@@ -77,6 +103,9 @@ mod tests {
         let Some(Message { body: Body::Publication { except: None, .. }, .. }) = Message::read(&text) else {
             panic!("{text}")
         };
+        let text = format!("6 7 {} c1 e-1 [1, 2]", numbered("n1"));
+        let body = Body::Numbered { except: Some("c1"), epoch: "e-1", payload: "[1, 2]" };
+        assert_eq!(Message::read(&text), Some(Message { before: 6, count: 7, node: "n1", body }));
         let told = Message::read("1 2 n1 g - ").unwrap();
         assert_eq!((told.body, gap("n1").as_str()), (Body::Gap, "n1 g - "));
     }

@@ -2,10 +2,14 @@
 //! through a stream.
 //!
 //! There are two connections. The [`publisher`] sends, pipelined and in order. The [`subscriber`] receives the topics with
-//! subscribers here. With each publication Redis counts a number for the topic. After a lost connection a node sees by
+//! subscribers here. A third, made when it is first needed, reads histories ([`history`]). With each publication Redis counts a number for the topic. After a lost connection a node sees by
 //! these numbers which topics missed something, and sends their subscribers a gap.
 
 mod byte_budget;
+mod catch_up;
+mod follower;
+mod history;
+mod history_scripts;
 mod idempotency;
 mod interest;
 mod message;
@@ -21,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::redis::{Client, IntoConnectionInfo as _, ProtocolVersion};
+use ::redis::{Client, IntoConnectionInfo as _, ProtocolVersion, Value};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
@@ -30,6 +34,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use byte_budget::ByteBudget;
+use history::HistoryReader;
 pub use idempotency::RedisIdempotencyKeys;
 use interest::Interest;
 use names::Names;
@@ -64,6 +69,8 @@ pub struct RedisBrokerSettings {
     pub timeout: Duration,
     /// How long to listen to a topic after its last subscriber left.
     pub linger: Duration,
+    /// How long to remember publications that every node makes, so that the history has them once.
+    pub once_for: Duration,
 }
 
 impl RedisBrokerSettings {
@@ -77,6 +84,7 @@ impl RedisBrokerSettings {
             queue_bytes_max: limits.broker_queue_bytes_max,
             timeout: limits.broker_timeout,
             linger: limits.broker_linger,
+            once_for: limits.duplicates_window,
         }
     }
 }
@@ -102,6 +110,8 @@ struct State {
     interest: Interest,
     pending_gaps: publisher::PendingGaps,
     bytes: Arc<ByteBudget>,
+    reader: HistoryReader,
+    once_for: Duration,
     publisher_up: Health,
     subscriber_up: Health,
     /// The address of Redis, without its password.
@@ -122,6 +132,8 @@ impl RedisBroker {
             interest: Interest::new(settings.linger),
             pending_gaps: publisher::PendingGaps::default(),
             bytes: Arc::new(ByteBudget::new(settings.queue_bytes_max)),
+            reader: HistoryReader::new(client.clone(), settings.timeout),
+            once_for: settings.once_for,
             publisher_up: Health::default(),
             subscriber_up: Health::default(),
             place: settings.url.to_string(),
@@ -134,7 +146,7 @@ impl RedisBroker {
 
     /// Puts a command into the queue of the publisher. While the connection is known to be lost it refuses at once, so
     /// that nobody waits.
-    fn send(&self, command: Command) -> Result<oneshot::Receiver<bool>, BrokerAway> {
+    fn send(&self, command: Command) -> Result<oneshot::Receiver<Value>, BrokerAway> {
         if !self.state.publisher_up.is_up() {
             return Err(BrokerAway);
         }
@@ -146,7 +158,7 @@ impl RedisBroker {
         Ok(answered)
     }
 
-    async fn answered(answered: oneshot::Receiver<bool>, timeout: Duration) -> Result<bool, BrokerAway> {
+    async fn answered(answered: oneshot::Receiver<Value>, timeout: Duration) -> Result<Value, BrokerAway> {
         match tokio::time::timeout(timeout, answered).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) | Err(_) => Err(BrokerAway),
@@ -200,7 +212,7 @@ impl Broker for RedisBroker {
         let timeout = self.state.timeout;
         let asked = async move {
             let left = match sent {
-                Ok(answered) => Self::answered(answered, timeout).await,
+                Ok(answered) => Self::answered(answered, timeout).await.map(|answer| answer == Value::Int(1)),
                 Err(away) => Err(away),
             };
             telemetry::broker_rate(match left {

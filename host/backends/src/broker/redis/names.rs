@@ -31,6 +31,21 @@ impl Names {
         format!("{}:n:{topic}", self.prefix)
     }
 
+    /// The key of a topic's record: the state of its history.
+    pub(super) fn record(&self, topic: &Topic) -> String {
+        format!("{}:h:{topic}", self.prefix)
+    }
+
+    /// The key of the entries of a topic's history.
+    pub(super) fn entries(&self, topic: &Topic) -> String {
+        format!("{}:e:{topic}", self.prefix)
+    }
+
+    /// The key of a publication that every node makes and that must be published once.
+    pub(super) fn once(&self, digest: &str) -> String {
+        format!("{}:o:{digest}", self.prefix)
+    }
+
     /// The key of a user's rate window on a channel.
     pub(super) fn window(&self, channel: &str, user: &User) -> String {
         format!("{}:r:{channel}:{:?}", self.prefix, (&user.tenant, &user.id))

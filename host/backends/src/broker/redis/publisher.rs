@@ -8,12 +8,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisResult, ServerErrorKind, Value};
 use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::byte_budget::BytePermit;
-use super::{PROBE_INTERVAL, State, message, pause, scripts};
-use tidegate_core::channels::Rate;
+use super::{PROBE_INTERVAL, State, history_scripts, message, pause, scripts};
+use tidegate_core::channels::{HistoryPolicy, Rate};
 use tidegate_core::protocol::{ConnectionId, Payload, Topic};
 use tidegate_core::telemetry;
 
@@ -23,10 +24,10 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Most topics whose gaps are sent one by one; with more, every topic gets a gap.
 const PENDING_GAPS_MAX: usize = 10_000;
 
-/// A command for Redis, and the receiver of its answer: whether it was a 1. Dropped if there is no answer.
+/// A command for Redis, and the receiver of its answer. Dropped if there is no answer.
 pub(super) struct QueuedCommand {
     pub(super) command: Command,
-    pub(super) answer: oneshot::Sender<bool>,
+    pub(super) answer: oneshot::Sender<Value>,
     /// When nobody waits for the answer any more.
     pub(super) until: Instant,
     /// Its part of the bytes that may wait.
@@ -37,6 +38,15 @@ pub(super) struct QueuedCommand {
 pub(super) enum Command {
     /// A publication for the other nodes.
     Publish { topic: Topic, except: Option<ConnectionId>, payload: Payload },
+    /// A publication for the history, which every node hears.
+    Append {
+        topic: Topic,
+        except: Option<ConnectionId>,
+        payload: Payload,
+        policy: HistoryPolicy,
+        /// What no second publication has, if every node makes it.
+        once: Option<Arc<str>>,
+    },
     /// Take one message from a rate window.
     Take { window: String, rate: Rate },
     /// A message for every node.
@@ -47,7 +57,7 @@ impl Command {
     /// Its approximate size.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Publish { payload, .. } => payload.as_str().len(),
+            Self::Publish { payload, .. } | Self::Append { payload, .. } => payload.as_str().len(),
             Self::Take { window, .. } => window.len(),
             Self::Control { message } => message.len(),
         }
@@ -94,6 +104,8 @@ pub(super) struct Publisher {
     client: Client,
     state: Arc<State>,
     commands: mpsc::Receiver<QueuedCommand>,
+    /// The run of the Redis that the connection leads to, as it is in epochs.
+    run: String,
 }
 
 /// Why a connection is abandoned.
@@ -101,7 +113,7 @@ pub(super) type Lost = String;
 
 impl Publisher {
     pub(super) const fn new(client: Client, state: Arc<State>, commands: mpsc::Receiver<QueuedCommand>) -> Self {
-        Self { client, state, commands }
+        Self { client, state, commands, run: String::new() }
     }
 
     /// Connects and stays connected, for ever.
@@ -123,7 +135,7 @@ impl Publisher {
     }
 
     /// A connection with the scripts loaded and all pending gaps sent.
-    async fn connect(&self) -> Result<MultiplexedConnection, Lost> {
+    async fn connect(&mut self) -> Result<MultiplexedConnection, Lost> {
         let within = self.state.timeout;
         // The connection's own limit for an answer covers a whole batch.
         let config =
@@ -131,6 +143,7 @@ impl Publisher {
         let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
         let mut connection = timeout(within, connecting).await.map_err(|_| no_answer(within))?.map_err(told)?;
         scripts::load(&mut connection).await.map_err(told)?;
+        self.run = history_scripts::run(&mut connection).await.map_err(told)?;
         self.probe(&mut connection).await?;
         self.send_gaps(&mut connection).await.map_err(told)?;
         Ok(connection)
@@ -173,8 +186,7 @@ impl Publisher {
         let names = &self.state.names;
         let gap = message::gap(&self.state.node);
         for topics in topics.chunks(BATCH_MAX) {
-            let commands =
-                topics.iter().map(|topic| scripts::publish(&names.count(topic), &names.channel(topic), &gap, now_us()));
+            let commands = topics.iter().map(|topic| scripts::publish(names, topic, &gap, now_us()));
             answers.extend(batch(connection, commands).await?);
         }
         if *every_topic {
@@ -248,7 +260,7 @@ impl Publisher {
         let (mut unknown, mut refused) = (Vec::new(), None);
         for (queued, answer) in commands.into_iter().zip(answers) {
             match answer {
-                Value::Int(answer) => drop(queued.answer.send(answer == 1)),
+                answer @ (Value::Int(_) | Value::BulkString(_)) => drop(queued.answer.send(answer)),
                 // Nothing was done, because the scripts were removed. Send once more, in the same order.
                 Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript) => unknown.push(queued),
                 other => {
@@ -281,7 +293,22 @@ impl Publisher {
         match command {
             Command::Publish { topic, except, payload } => {
                 let message = message::publication(node, except.as_ref(), payload);
-                scripts::publish(&names.count(topic), &names.channel(topic), &message, now_us())
+                scripts::publish(names, topic, &message, now_us())
+            }
+            Command::Append { topic, except, payload, policy, once } => {
+                let digest = |once: &Arc<str>| format!("{:x}", Sha256::digest(once.as_bytes()));
+                let once = once.as_ref().map(|once| (names.once(&digest(once)), self.state.once_for));
+                history_scripts::append(&history_scripts::Append {
+                    record: &names.record(topic),
+                    entries: &names.entries(topic),
+                    once,
+                    run: &self.run,
+                    policy: *policy,
+                    channel: &names.channel(topic),
+                    head: &message::numbered(node),
+                    except: message::except(except.as_ref()),
+                    payload: payload.as_str(),
+                })
             }
             Command::Take { window, rate } => scripts::take(window, *rate),
             Command::Control { message } => scripts::tell(names, message),

@@ -6,8 +6,10 @@ use std::time::Duration;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, RedisResult, Script};
 
+use super::history_scripts;
 use super::names::Names;
 use tidegate_core::channels::Rate;
+use tidegate_core::protocol::Topic;
 
 /// How long a topic's count is kept after its last publication.
 pub(super) const COUNT_TTL: Duration = Duration::from_secs(3600);
@@ -22,7 +24,8 @@ pub(super) const READ: &str = "read";
 pub(super) const GAP_EVERYWHERE: &str = "gap";
 
 /// Counts a publication and sends it. A missing count starts at the present time, so that it never repeats a number
-/// that the topic had before. KEYS: count. ARGV: time in µs, TTL in s, channel, message.
+/// that the topic had before. If the topic had a history, it ends here: the channel keeps none any more. KEYS: count, the
+/// history's record and entries. ARGV: time in µs, TTL in s, channel, message.
 static PUBLISH: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local count = redis.call('INCR', KEYS[1])
@@ -32,6 +35,11 @@ if before == 0 then
   redis.call('SET', KEYS[1], ARGV[1])
 end
 redis.call('EXPIRE', KEYS[1], ARGV[2])
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  local time = redis.call('TIME')
+  redis.call('HSET', KEYS[2], 'e', '', 'u', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
+  redis.call('DEL', KEYS[3])
+end
 redis.call('PUBLISH', ARGV[3], string.format('%.0f %.0f ', before, count) .. ARGV[4])
 return 1",
     )
@@ -78,7 +86,7 @@ pub(super) async fn load(connection: &mut MultiplexedConnection) -> RedisResult<
     for script in [&PUBLISH, &TAKE, &TELL] {
         script.load_async(connection).await?;
     }
-    Ok(())
+    history_scripts::load(connection).await
 }
 
 fn call(script: &Script, key: &str) -> Cmd {
@@ -87,10 +95,11 @@ fn call(script: &Script, key: &str) -> Cmd {
     command
 }
 
-/// Counts and sends a message.
-pub(super) fn publish(count: &str, channel: &str, message: &str, now_us: u64) -> Cmd {
-    let mut command = call(&PUBLISH, count);
-    command.arg(now_us).arg(COUNT_TTL.as_secs()).arg(channel).arg(message);
+/// Counts and sends a message of a topic.
+pub(super) fn publish(names: &Names, topic: &Topic, message: &str, now_us: u64) -> Cmd {
+    let mut command = ::redis::cmd("EVALSHA");
+    command.arg(PUBLISH.get_hash()).arg(3).arg(names.count(topic)).arg(names.record(topic)).arg(names.entries(topic));
+    command.arg(now_us).arg(COUNT_TTL.as_secs()).arg(names.channel(topic)).arg(message);
     command
 }
 

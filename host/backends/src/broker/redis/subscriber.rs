@@ -16,12 +16,14 @@ use ::redis::{AsyncConnectionConfig, Client, FromRedisValue, PushInfo, PushKind,
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
+use super::catch_up::catch_up;
+use super::follower::{Follower, Next};
 use super::interest::Heard;
 use super::message::{Body, Message};
 use super::publisher::{Lost, no_answer, told};
 use super::{PROBE_INTERVAL, State, pause, scripts};
 use tidegate_core::flow::broker::HearsNodes;
-use tidegate_core::protocol::{ConnectionId, Payload, Topic};
+use tidegate_core::protocol::{ConnectionId, Epoch, Payload, Position, Topic};
 use tidegate_core::telemetry;
 
 /// Topics that are subscribed to at once.
@@ -152,6 +154,9 @@ impl Subscriber {
             counts.arg(names.count(topic));
         });
         let counts: Vec<Option<u64>> = connection.ask(&counts).await?;
+        for topic in &topics {
+            connection.handler.follow_again(topic);
+        }
         let missed = self.state.interest.heard(topics.into_iter().zip(counts));
         missed.iter().for_each(|topic| connection.handler.tell_gap(topic));
         Ok(missed.len())
@@ -297,6 +302,9 @@ impl PushHandler {
         let Some(message) = Message::read(text) else {
             return tracing::warn!(topic, "received a message that this version does not understand");
         };
+        if let Body::Numbered { except, epoch, payload } = message.body {
+            return self.take_numbered(topic, epoch, message.count, except, payload);
+        }
         let Some(Heard { topic, is_gap }) = self.state.interest.counted(topic, message.before, message.count) else {
             return;
         };
@@ -310,11 +318,45 @@ impl PushHandler {
         telemetry::broker_heard();
         match message.body {
             Body::Gap => self.tell_gap(&topic),
+            // Taken above.
+            Body::Numbered { .. } => {}
             Body::Publication { except, payload } => match Payload::parse(payload.to_owned()) {
-                Ok(payload) => self.node.hear_publication(&topic, payload, except.map(ConnectionId::new)),
+                Ok(payload) => self.node.hear_publication(&topic, payload, except.map(ConnectionId::new), None),
                 Err(error) => tracing::error!(%topic, %error, "another node published a payload that is not JSON"),
             },
         }
+    }
+
+    /// Takes a publication with a position, of this node or another.
+    fn take_numbered(&self, topic: &str, epoch: &str, offset: u64, except: Option<&str>, payload: &str) {
+        let Some((topic, follower)) = self.state.interest.follower(topic) else { return };
+        let (Some(epoch), Ok(payload)) = (Epoch::parse(epoch), Payload::parse(payload.to_owned())) else {
+            return tracing::warn!(%topic, "received a publication that this version does not understand");
+        };
+        telemetry::broker_heard();
+        let position = Position { epoch, offset };
+        let deliver = || {
+            let except = except.map(ConnectionId::new);
+            self.node.hear_publication(&topic, payload, except, Some(position.clone()));
+        };
+        match follower.hear(&position, deliver) {
+            Next::Nothing => {}
+            Next::ToldAnew => self.tell_gap(&topic),
+            Next::Read => self.catch_up(topic, follower),
+        }
+    }
+
+    /// Reads what was missed of a topic while the node did not listen to it.
+    fn follow_again(&self, topic: &Topic) {
+        if let Some((topic, follower)) = self.state.interest.follower(topic.as_str())
+            && follower.listens_again()
+        {
+            self.catch_up(topic, follower);
+        }
+    }
+
+    fn catch_up(&self, topic: Topic, follower: Arc<Follower>) {
+        tokio::spawn(catch_up(Arc::clone(&self.state), Arc::clone(&self.node), topic, follower));
     }
 
     /// Handles a message for every node.

@@ -6,6 +6,7 @@ mod clients;
 mod clock;
 mod dead_letters;
 mod fault;
+mod history;
 mod idempotency_keys;
 mod plugins;
 mod provider;
@@ -21,6 +22,7 @@ pub use clients::{Clients, Touched};
 pub use clock::{Clock, SystemClock};
 pub use dead_letters::{DeadLetters, Letters, LettersAway};
 pub use fault::{Exceeded, Fault, FaultKind};
+pub use history::{Appended, ENTRY_BYTES, Entry, Extent, History, HistoryAway, Page, Wanted};
 pub use idempotency_keys::{Claim, Claimed, IdempotencyKeys, KeysAway};
 pub use plugins::{
     Action, Answer, AuthorizerCall, ConnectionCall, Decision, Grant, HandlerCall, IdentifyCall, Outcome, Phase,
@@ -41,6 +43,8 @@ pub struct Ports {
     pub rooms: Arc<dyn Rooms>,
     /// The other nodes.
     pub broker: Arc<dyn Broker>,
+    /// The publications of channels with history.
+    pub history: Arc<dyn History>,
     /// Outgoing bus events.
     pub bus: Arc<dyn Bus>,
     /// Bus events that could not cross.

@@ -1,0 +1,46 @@
+//! Reads what a node did not hear from the history, and delivers it before anything that was heard after it.
+
+use std::sync::Arc;
+
+use tokio::time::sleep;
+
+use super::follower::Follower;
+use super::{RETRY_MAX, State};
+use tidegate_core::flow::broker::HearsNodes;
+use tidegate_core::flow::ports::{Page, Wanted};
+use tidegate_core::protocol::Topic;
+use tidegate_core::telemetry;
+
+/// Most publications of one read, and most bytes.
+const ENTRIES_PER_READ: usize = 1000;
+const BYTES_PER_READ: usize = 1 << 20;
+
+/// Reads until everything that was heard meanwhile is delivered, or nobody wants the topic any more. While the history
+/// cannot be reached it tries again.
+pub(super) async fn catch_up(state: Arc<State>, node: Arc<dyn HearsNodes>, topic: Topic, follower: Arc<Follower>) {
+    let is_wanted = || {
+        let present = state.interest.follower(topic.as_str());
+        present.is_some_and(|(_, present)| Arc::ptr_eq(&present, &follower))
+    };
+    while is_wanted() {
+        let wanted = Wanted { since: follower.begin(), entries_max: ENTRIES_PER_READ, bytes_max: BYTES_PER_READ };
+        let Ok(Page { entries, more, newest }) = state.reader.read(&state, &topic, &wanted).await else {
+            sleep(RETRY_MAX).await;
+            continue;
+        };
+        match entries {
+            Ok(entries) => follower.deliver(entries, |entry| {
+                node.hear_publication(&topic, entry.payload, entry.except, Some(entry.position));
+            }),
+            // The history does not have it any more.
+            Err(_) => {
+                follower.skip_to(newest);
+                telemetry::broker_gap();
+                node.hear_gap(&topic);
+            }
+        }
+        if !more && follower.caught_up() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The history of topics in Redis: one script numbers, keeps and tells a publication. Reads have a connection of their
+//! own, so that a client with much to recover holds up no publisher.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{AsyncConnectionConfig, Client, Value};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::{Instant, timeout};
+
+use super::publisher::Command;
+use super::{RedisBroker, State, history_scripts as scripts};
+use tidegate_core::channels::HistoryPolicy;
+use tidegate_core::flow::Publication;
+use tidegate_core::flow::broker::BrokerAway;
+use tidegate_core::flow::ports::{Appended, Entry, Extent, History, HistoryAway, Page, Wanted};
+use tidegate_core::protocol::{ConnectionId, Epoch, Payload, Position, Topic, Unrecovered};
+use tidegate_core::telemetry;
+
+/// Reads at once; one more waits.
+const READS_MAX: usize = 32;
+
+/// Reads histories.
+pub(super) struct HistoryReader {
+    client: Client,
+    within: Duration,
+    connection: Mutex<Option<Reading>>,
+    permits: Semaphore,
+}
+
+/// A connection, and the run of the Redis that it leads to.
+#[derive(Clone)]
+struct Reading {
+    redis: MultiplexedConnection,
+    run: String,
+}
+
+impl HistoryReader {
+    /// Does not connect yet.
+    pub(super) fn new(client: Client, within: Duration) -> Self {
+        Self { client, within, connection: Mutex::default(), permits: Semaphore::new(READS_MAX) }
+    }
+
+    /// Reads the history of a topic.
+    pub(super) async fn read(&self, state: &State, topic: &Topic, wanted: &Wanted) -> Result<Page, HistoryAway> {
+        // Twice: who waits for the others, and who is asked.
+        match timeout(self.within * 2, self.ask(state, topic, wanted)).await {
+            Ok(page) => page,
+            Err(_) => {
+                self.connection.lock().await.take();
+                Err(HistoryAway)
+            }
+        }
+    }
+
+    async fn ask(&self, state: &State, topic: &Topic, wanted: &Wanted) -> Result<Page, HistoryAway> {
+        let _permit = self.permits.acquire().await.map_err(|_| HistoryAway)?;
+        let Reading { mut redis, run } = self.reading().await?;
+        let (record, entries) = (state.names.record(topic), state.names.entries(topic));
+        match scripts::read(&mut redis, &record, &entries, &run, wanted).await {
+            Ok(answer) => page(answer, wanted).ok_or_else(|| {
+                tracing::error!(%topic, "the broker's Redis holds a history that this version does not understand");
+                HistoryAway
+            }),
+            Err(error) => {
+                tracing::debug!(%error, "a history cannot be read");
+                self.connection.lock().await.take();
+                Err(HistoryAway)
+            }
+        }
+    }
+
+    async fn reading(&self) -> Result<Reading, HistoryAway> {
+        let mut kept = self.connection.lock().await;
+        if let Some(reading) = &*kept {
+            return Ok(reading.clone());
+        }
+        let within = self.within;
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(within)).set_response_timeout(Some(within));
+        let mut redis =
+            self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(|_| HistoryAway)?;
+        let run = scripts::run(&mut redis).await.map_err(|_| HistoryAway)?;
+        let reading = Reading { redis, run };
+        *kept = Some(reading.clone());
+        Ok(reading)
+    }
+}
+
+/// Reads the answer of the script: the epoch, whether `since` is of it, the newest offset, how many are kept, the highest
+/// that made room, and the entries.
+fn page(answer: Value, wanted: &Wanted) -> Option<Page> {
+    let Value::Array(answer) = answer else { return None };
+    let mut answer = answer.into_iter();
+    let number = |value: Option<Value>| match value? {
+        Value::Int(number) => u64::try_from(number).ok(),
+        _ => None,
+    };
+    let epoch = Epoch::parse(&text(answer.next()?)?)?;
+    let (is_of_it, newest) = (number(answer.next())? == 1, number(answer.next())?);
+    let (kept, displaced) = (number(answer.next())?, number(answer.next())?);
+    let at = |offset| Position { epoch: epoch.clone(), offset };
+    let extent = Extent { epoch: epoch.clone(), newest, kept, displaced };
+    let missed = match &wanted.since {
+        None => Ok(kept.min(wanted.entries_max as u64)),
+        Some(_) if !is_of_it => Err(Unrecovered::EpochChanged),
+        Some(since) => extent.missed_since(&at(since.offset)),
+    };
+    let missed = match missed {
+        Ok(missed) => missed,
+        Err(reason) => return Some(Page { entries: Err(reason), more: false, newest: at(newest) }),
+    };
+    let mut entries = Vec::new();
+    for (offset, value) in (newest - missed + 1..).zip(answer) {
+        let text = text(value)?;
+        let mut parts = text.splitn(3, ' ');
+        let (_, except, payload) = (parts.next()?, parts.next()?, parts.next()?);
+        let payload = Payload::parse(payload.to_owned()).ok()?;
+        let except = (except != super::message::NOBODY).then(|| ConnectionId::new(except));
+        entries.push(Entry { position: at(offset), payload, except });
+    }
+    let more = wanted.since.is_some() && (entries.len() as u64) < missed;
+    Some(Page { entries: Ok(entries), more, newest: at(newest) })
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+        _ => None,
+    }
+}
+
+impl History for RedisBroker {
+    fn append(&self, publication: &Publication, policy: HistoryPolicy, _: &mut dyn FnMut(Position)) -> Appended {
+        let started = Instant::now();
+        let Publication { topic, except, payload, once, .. } = publication;
+        let (topic, except, once, payload) = (topic.clone(), except.clone(), once.clone(), payload.unread());
+        let sent = self.send(Command::Append { topic, except, payload, policy, once });
+        let timeout = self.state.timeout;
+        let numbered = async move {
+            let answer = match sent {
+                Ok(answered) => Self::answered(answered, timeout).await,
+                Err(away) => Err(away),
+            };
+            let position =
+                answer.and_then(|answer| text(answer).and_then(|text| Position::parse(&text)).ok_or(BrokerAway));
+            telemetry::broker_published(position.is_ok(), started.elapsed());
+            position.map_err(|BrokerAway| HistoryAway)
+        };
+        Appended::Sent(numbered.boxed())
+    }
+
+    fn read(&self, topic: &Topic, _: HistoryPolicy, wanted: Wanted) -> BoxFuture<'static, Result<Page, HistoryAway>> {
+        let (state, topic) = (Arc::clone(&self.state), topic.clone());
+        async move { state.reader.read(&state, &topic, &wanted).await }.boxed()
+    }
+
+    /// Nothing to do: the next publication without a position ends the history of its topic.
+    fn keep_only(&self, _: &dyn Fn(&Topic) -> bool) {}
+
+    /// Nothing to do: Redis removes what was kept for its time.
+    fn sweep(&self) {}
+}

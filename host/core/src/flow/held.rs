@@ -1,0 +1,197 @@
+//! The publications that wait for one client while it subscribes: they come after the ack of the subscription, and without
+//! those that the ack holds.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::protocol::{Position, Topic};
+
+/// What waits for one client, by topic. `F` is what the transport sends.
+pub struct Held<F> {
+    by_topic: Mutex<HashMap<Topic, State<F>>>,
+    /// How many topics are held back.
+    holding: AtomicUsize,
+    bytes_max: usize,
+}
+
+enum State<F> {
+    /// The client subscribes: everything waits.
+    Holding { frames: Vec<(Option<Position>, F)>, bytes: usize },
+    /// The ack held everything up to this position.
+    Past(Position),
+}
+
+/// What happens with a frame for the client.
+pub enum Verdict<'a, F> {
+    /// It is sent now, while this lives.
+    Send(Option<HeldGuard<'a, F>>),
+    /// It waits, or the client has it from the ack.
+    Done,
+    /// More waits than there is room for.
+    Full,
+}
+
+/// While it lives, no other frame is judged.
+pub struct HeldGuard<'a, F>(#[expect(dead_code, reason = "a lock")] MutexGuard<'a, HashMap<Topic, State<F>>>);
+
+impl<F> Held<F> {
+    /// Nothing waits yet, and so many bytes may.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        Self { by_topic: Mutex::default(), holding: AtomicUsize::new(0), bytes_max }
+    }
+
+    /// From now on the frames of this topic wait.
+    pub fn hold(&self, topic: &Topic) {
+        let mut by_topic = self.by_topic.lock();
+        if !matches!(by_topic.get(topic), Some(State::Holding { .. })) {
+            by_topic.insert(topic.clone(), State::Holding { frames: Vec::new(), bytes: 0 });
+            self.holding.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The client left the topic: nothing waits any more.
+    pub fn forget(&self, topic: &Topic) {
+        if let Some(State::Holding { .. }) = self.by_topic.lock().remove(topic) {
+            self.holding.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Judges a frame of a topic, of so many bytes. Frames without a position cost no lock while nothing is held back.
+    pub fn judge(
+        &self,
+        topic: &Topic,
+        position: Option<&Position>,
+        bytes: usize,
+        frame: impl FnOnce() -> F,
+    ) -> Verdict<'_, F> {
+        if position.is_none() && self.holding.load(Ordering::Acquire) == 0 {
+            return Verdict::Send(None);
+        }
+        let mut by_topic = self.by_topic.lock();
+        let is_over = match (by_topic.get_mut(topic), position) {
+            (Some(State::Holding { frames, bytes: waiting }), position) => {
+                if *waiting + bytes > self.bytes_max {
+                    return Verdict::Full;
+                }
+                *waiting += bytes;
+                frames.push((position.cloned(), frame()));
+                return Verdict::Done;
+            }
+            (Some(State::Past(past)), Some(position)) if position.is_within(past) => return Verdict::Done,
+            (Some(State::Past(_)), Some(_)) => true,
+            (Some(State::Past(_)) | None, _) => false,
+        };
+        if is_over {
+            by_topic.remove(topic);
+        }
+        Verdict::Send(Some(HeldGuard(by_topic)))
+    }
+
+    /// Ends the wait: sends what waits and comes after `past`, what the ack held. Until `send` has had all of it, no other
+    /// frame is sent.
+    pub fn resume(&self, topic: &Topic, past: Option<&Position>, mut send: impl FnMut(&F)) {
+        let mut by_topic = self.by_topic.lock();
+        let Some(State::Holding { frames, .. }) = by_topic.remove(topic) else { return };
+        self.holding.fetch_sub(1, Ordering::AcqRel);
+        let is_past = |position: &Option<Position>| {
+            position.as_ref().zip(past).is_some_and(|(position, past)| position.is_within(past))
+        };
+        let mut is_over = past.is_none();
+        for (position, frame) in frames.iter().filter(|(position, _)| !is_past(position)) {
+            is_over |= position.is_some();
+            send(frame);
+        }
+        if let Some(past) = past.filter(|_| !is_over) {
+            by_topic.insert(topic.clone(), State::Past(past.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Epoch;
+
+    fn topic(name: &str) -> Topic {
+        Topic::parse(name).unwrap()
+    }
+
+    fn at(offset: u64) -> Position {
+        Position { epoch: Epoch::parse("e").unwrap(), offset }
+    }
+
+    /// What a client receives of a topic.
+    struct Client {
+        held: Held<u64>,
+        received: Vec<u64>,
+    }
+
+    impl Client {
+        fn new() -> Self {
+            Self { held: Held::new(30), received: Vec::new() }
+        }
+
+        fn is_full_after(&mut self, name: &str, offset: u64) -> bool {
+            match self.held.judge(&topic(name), Some(&at(offset)), 10, || offset) {
+                Verdict::Send(_guard) => self.received.push(offset),
+                Verdict::Done => {}
+                Verdict::Full => return true,
+            }
+            false
+        }
+
+        fn resume(&mut self, past: Option<u64>) {
+            let Self { held, received } = self;
+            held.resume(&topic("a"), past.map(at).as_ref(), |frame| received.push(*frame));
+        }
+    }
+
+    #[test]
+    fn what_is_published_while_a_client_subscribes_comes_after_the_ack_and_once() {
+        let mut client = Client::new();
+        client.held.hold(&topic("a"));
+        assert!(!client.is_full_after("a", 3) && !client.is_full_after("a", 4) && !client.is_full_after("b", 1));
+        assert_eq!(client.received, [1], "another topic does not wait");
+        client.resume(Some(3));
+        assert_eq!(client.received, [1, 4]);
+        assert!(!client.is_full_after("a", 5));
+        assert_eq!(client.received, [1, 4, 5]);
+    }
+
+    #[test]
+    fn what_the_ack_holds_is_not_sent_when_it_comes_late() {
+        let mut client = Client::new();
+        client.held.hold(&topic("a"));
+        client.resume(Some(3));
+        for offset in [2, 3, 4, 5] {
+            client.is_full_after("a", offset);
+        }
+        assert_eq!(client.received, [4, 5]);
+        assert!(client.held.by_topic.lock().is_empty(), "nothing is remembered for longer than needed");
+    }
+
+    #[test]
+    fn a_subscription_that_fails_loses_nothing_of_the_one_before_it() {
+        let mut client = Client::new();
+        client.held.hold(&topic("a"));
+        client.is_full_after("a", 3);
+        client.resume(None);
+        client.is_full_after("a", 4);
+        assert_eq!(client.received, [3, 4]);
+    }
+
+    #[test]
+    fn there_is_a_limit_to_what_waits_and_who_leaves_has_nothing_waiting() {
+        let mut client = Client::new();
+        client.held.hold(&topic("a"));
+        assert!((1..=3).all(|offset| !client.is_full_after("a", offset)));
+        assert!(client.is_full_after("a", 4));
+        client.held.forget(&topic("a"));
+        client.resume(Some(0));
+        assert_eq!(client.received, [0; 0]);
+        assert_eq!(client.held.holding.load(Ordering::Acquire), 0);
+    }
+}

@@ -1,0 +1,161 @@
+//! What a client missed, from the history of the topic: with the ack of a subscribe, or asked for by itself.
+
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+use super::ports::{Entry, HistoryAway, Page, Wanted};
+use super::{Gates, Serving, Session};
+use crate::channels::HistoryPolicy;
+use crate::protocol::{Code, ConnectionId, Kept, Position, Recovery, Refusal, SubscribeRequest, Topic, Unrecovered};
+use crate::telemetry;
+
+/// What a reader wants of a topic's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The topic, unchecked.
+    pub topic: String,
+    /// What was published after this position, the oldest first; `None`: the newest.
+    pub since: Option<Position>,
+    /// The most publications; `None`: as many as one answer holds.
+    pub limit: Option<usize>,
+}
+
+/// A part of a topic's history: `{ recovered, reason?, publications, position, more }`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistoryAnswer {
+    /// The publications, in order, or why what was missed cannot be had.
+    pub recovery: Recovery,
+    /// How far the answer goes: the next one begins here.
+    pub position: Position,
+    /// Whether the history holds more after it.
+    pub more: bool,
+}
+
+impl Serialize for HistoryAnswer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("history", 5)?;
+        let none = Vec::new();
+        let (publications, reason) = match &self.recovery {
+            Recovery::Whole(publications) => (publications, None),
+            Recovery::Not(reason) => (&none, Some(reason.as_str())),
+        };
+        out.serialize_field("recovered", &reason.is_none())?;
+        match reason {
+            Some(reason) => out.serialize_field("reason", reason)?,
+            None => out.skip_field("reason")?,
+        }
+        out.serialize_field("publications", publications)?;
+        out.serialize_field("position", &self.position)?;
+        out.serialize_field("more", &self.more)?;
+        out.end()
+    }
+}
+
+/// What a subscription gets from the history.
+#[derive(Debug, Default)]
+pub(super) struct Recovered {
+    pub(super) position: Option<Position>,
+    pub(super) recovery: Option<Recovery>,
+}
+
+impl Gates {
+    /// The position of a topic and, if the client asked, what it missed: all of it or nothing.
+    ///
+    /// # Errors
+    /// `unavailable` if the history cannot be reached.
+    pub(super) async fn recover(
+        &self,
+        topic: &Topic,
+        policy: Option<HistoryPolicy>,
+        since: Option<Position>,
+        connection: &ConnectionId,
+    ) -> Result<Recovered, Refusal> {
+        let Some(policy) = policy else {
+            let recovery = since.map(|_| counted("since", Recovery::Not(Unrecovered::NoHistory)));
+            return Ok(Recovered { position: None, recovery });
+        };
+        let is_asked = since.is_some();
+        let wanted = match since {
+            None => Wanted::position(),
+            Some(since) => Wanted { since: Some(since), entries_max: usize::MAX, bytes_max: self.limits.ack_bytes_max },
+        };
+        let Page { entries, more, newest } = self.ports.history.read(topic, policy, wanted).await.map_err(away)?;
+        let recovery = match entries {
+            Ok(_) if more => Recovery::Not(Unrecovered::TooMany),
+            Ok(entries) => Recovery::Whole(kept(entries, Some(connection))),
+            Err(reason) => Recovery::Not(reason),
+        };
+        let recovery = is_asked.then(|| counted("since", recovery));
+        Ok(Recovered { position: Some(newest), recovery })
+    }
+
+    /// The history of a topic for a client, which clears gate 2 for it.
+    ///
+    /// # Errors
+    /// Those of gate 2, and those of [`Gates::history`].
+    pub async fn history_for(&self, session: &Session, asked: Asked) -> Result<HistoryAnswer, Refusal> {
+        self.clear_subscribe(session, &SubscribeRequest::to(&asked.topic)).await?;
+        self.history(asked).await
+    }
+
+    /// The history of a topic, for a reader that may read every topic.
+    ///
+    /// # Errors
+    /// `unknown_channel`, `no_history`, `unavailable`, `draining`.
+    pub async fn history(&self, asked: Asked) -> Result<HistoryAnswer, Refusal> {
+        self.refuse_while_draining()?;
+        let Asked { topic, since, limit } = asked;
+        let resolved = self.serving().catalog.resolve(&topic).ok_or(Code::UnknownChannel)?;
+        let policy = resolved.channel.history.ok_or(Code::NoHistory)?;
+        let (entries_max, bytes_max) = (limit.unwrap_or(usize::MAX), self.limits.ack_bytes_max);
+        let is_asked = since.is_some();
+        let wanted = Wanted { since, entries_max, bytes_max };
+        let Page { entries, more, newest } =
+            self.ports.history.read(&resolved.topic, policy, wanted).await.map_err(away)?;
+        let recovery = match entries {
+            Ok(entries) => Recovery::Whole(kept(entries, None)),
+            Err(reason) => Recovery::Not(reason),
+        };
+        let recovery = if is_asked { counted("http", recovery) } else { recovery };
+        let position = match &recovery {
+            Recovery::Whole(publications) if more => publications.last().map(|last| last.position.clone()),
+            Recovery::Whole(_) | Recovery::Not(_) => None,
+        };
+        Ok(HistoryAnswer { recovery, position: position.unwrap_or(newest), more })
+    }
+
+    /// Forgets the histories of channels that keep none any more since another generation is served.
+    pub(super) fn forget_histories(&self, before: &Serving) {
+        let now = self.serving();
+        let keeps = |serving: &Serving, topic: &str| {
+            serving.catalog.resolve(topic).is_some_and(|resolved| resolved.channel.history.is_some())
+        };
+        let mut kept_before = before.catalog.channels().filter(|channel| channel.history.is_some());
+        let still = |template: &str| {
+            now.catalog.channels().any(|channel| channel.template.as_str() == template && channel.history.is_some())
+        };
+        if kept_before.any(|channel| !still(channel.template.as_str())) {
+            self.ports.history.keep_only(&|topic| keeps(&now, topic.as_str()));
+        }
+    }
+}
+
+/// The publications for a connection; `None` is everybody.
+fn kept(entries: Vec<Entry>, connection: Option<&ConnectionId>) -> Vec<Kept> {
+    let is_for_it = |entry: &Entry| connection.is_none() || entry.except.as_ref() != connection;
+    entries.into_iter().filter(is_for_it).map(|Entry { position, payload, .. }| Kept { payload, position }).collect()
+}
+
+fn counted(way: &'static str, recovery: Recovery) -> Recovery {
+    telemetry::recovery(
+        way,
+        match &recovery {
+            Recovery::Whole(_) => None,
+            Recovery::Not(reason) => Some(reason.as_str()),
+        },
+    );
+    recovery
+}
+
+fn away(_: HistoryAway) -> Refusal {
+    Refusal::because(Code::Unavailable, "the history cannot be reached now")
+}

@@ -1,0 +1,68 @@
+//! Clients that ask over plain HTTP, without a session of the transport: gate 1 judges them as it judges a handshake.
+
+use std::sync::Arc;
+
+use axum::extract::ConnectInfo;
+use axum::http::request::Parts;
+use serde_json::Value;
+use tower_http::cors::CorsLayer;
+
+use super::handshake::handshake;
+use super::origin_address::Addresses;
+use super::{Peer, Realtime, cors};
+use tidegate_core::config::Auth;
+use tidegate_core::flow::{Gates, Handshake, Session};
+use tidegate_core::protocol::{Code, ConnectionId, Refusal};
+use tidegate_core::telemetry;
+
+/// Takes visitors in.
+#[derive(Clone)]
+pub struct Visitors {
+    realtime: Arc<Realtime>,
+    gates: Arc<Gates>,
+    addresses: Arc<Addresses>,
+    cors_headers: Option<Vec<String>>,
+}
+
+impl Visitors {
+    /// `auth` says which proxies are trusted and which headers pages may send. Failed logins count with those of
+    /// `realtime`.
+    #[must_use]
+    pub fn new(realtime: &Arc<Realtime>, gates: &Arc<Gates>, auth: &Auth) -> Self {
+        Self {
+            realtime: Arc::clone(realtime),
+            gates: Arc::clone(gates),
+            addresses: Arc::new(Addresses::new(auth)),
+            cors_headers: auth.cors_headers.clone(),
+        }
+    }
+
+    /// Gate 1 for one request.
+    ///
+    /// # Errors
+    /// As [`Gates::connect`]; `rate_limited` for an address with too many failed logins.
+    pub async fn admit(&self, request: &Parts) -> Result<Session, Refusal> {
+        let id = ConnectionId::new(uuid::Uuid::new_v4().simple().to_string());
+        let peer: Option<&ConnectInfo<Peer>> = request.extensions.get();
+        let peer = peer.map(|ConnectInfo(peer)| peer.address().ip());
+        let address = peer.and_then(|peer| self.addresses.of(peer, &request.headers));
+        if !self.realtime.failed_logins.admits(address) {
+            return Err(Code::RateLimited.into());
+        }
+        let host = self.addresses.host(peer, &request.headers);
+        let handshake = Handshake { host, ..handshake(&request.headers, Some(Value::Null)) };
+        let admission = self.gates.connect(&id, &handshake).await.inspect_err(|refusal| {
+            if refusal.code == Code::Unauthenticated && handshake.has_credential() {
+                self.realtime.failed_logins.note(address);
+            }
+            telemetry::auth_failed(Some(id.as_str()), refusal.code.as_str(), handshake.origin.as_deref());
+        })?;
+        Ok(Session::admitted(id, admission))
+    }
+
+    /// The CORS answers for the pages that gate 1 admits.
+    #[must_use]
+    pub fn cors(&self) -> CorsLayer {
+        cors::layer(&self.gates, self.cors_headers.as_deref())
+    }
+}

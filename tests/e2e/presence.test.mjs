@@ -89,6 +89,18 @@ describe("presence", () => {
     for (const socket of [alice, bob]) socket.close();
   });
 
+  test("a page without a socket asks who is there with its own credential, and is not there itself", async () => {
+    const alice = await server.connect({ token: token("alice") });
+    await ask(alice, "subscribe", { channel: "hall.5" });
+    const { status, body } = await server.get("/v1/channels/hall.5/presence", { key: token("bob") });
+    assert.deepEqual([status, body], [200, { count: 1, members: [{ user: "alice" }] }]);
+    const occupancy = await server.get("/v1/channels/hall.5/occupancy", { key: token("bob") });
+    assert.deepEqual(occupancy.body, { count: 1, users: 1, anonymous: 0 });
+    assert.equal((await server.get("/v1/channels/hall.5/presence", { key: token("bob", {}, { secret: "x".repeat(64) }) })).status, 401);
+    assert.equal((await server.get("/v1/channels/e2e.open/presence")).body.error.code, "no_presence");
+    alice.close();
+  });
+
   test("from outside no event has a name of the server's own", async () => {
     const event = { specversion: "1.0", id: "1", source: "/e2e", type: "tidegate.member.joined", data: {} };
     const { status, body } = await server.post("/v1/events", event);

@@ -9,6 +9,7 @@ mod history;
 mod idempotency;
 mod plugins;
 mod polling;
+mod presence;
 mod publish;
 mod publish_list;
 mod refusals;

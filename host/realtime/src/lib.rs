@@ -183,7 +183,10 @@ impl ports::Rooms for Realtime {
     fn tell_presence(&self, change: &PresenceChange) {
         let frame = Frame::session_event(&SessionEvent::Presence(change.clone()));
         for connection in self.rooms.members(&change.topic) {
-            self.send(&connection, &frame);
+            // After the ack of a subscribe, which has everybody.
+            if let Err(error) = connection.tell_of(&change.topic, &frame) {
+                self.cut(&connection, error);
+            }
         }
     }
 

@@ -14,7 +14,7 @@ pub enum Permission {
     Publish,
     /// Put events on the bus.
     Events,
-    /// Read the history of topics.
+    /// Read the history of topics, and who is on them.
     Read,
     /// Revoke sessions and subscriptions.
     Revoke,

@@ -43,6 +43,14 @@ impl Gates {
         result
     }
 
+    /// Gate 2 for a client that only looks at a topic: what it may subscribe to, it may see.
+    ///
+    /// # Errors
+    /// Those of gate 2.
+    pub async fn clear_look(&self, session: &Session, topic: &str) -> Result<(), Refusal> {
+        self.clear_subscribe(session, &SubscribeRequest::to(topic)).await.map(drop)
+    }
+
     async fn join(
         &self,
         serving: &Arc<Serving>,

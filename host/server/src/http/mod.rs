@@ -12,6 +12,7 @@ mod health;
 mod history;
 mod idempotency_key;
 mod plugins;
+mod presence;
 mod publish;
 mod publish_list;
 mod revoke;
@@ -56,8 +57,11 @@ pub struct State {
 /// Every resource of the server. Other paths are answered with 404, in JSON like every other error.
 pub fn router(state: State) -> Router {
     // Pages may read it: those that gate 1 admits.
-    let of_clients =
-        Router::new().route("/v1/channels/{topic}/history", get(history::read)).layer(state.visitors.cors());
+    let of_clients = Router::new()
+        .route("/v1/channels/{topic}/history", get(history::read))
+        .route("/v1/channels/{topic}/presence", get(presence::present))
+        .route("/v1/channels/{topic}/occupancy", get(presence::occupancy))
+        .layer(state.visitors.cors());
     Router::new()
         .merge(of_clients)
         .route("/v1/channels/{topic}/publish", post(publish::publish))

@@ -61,7 +61,6 @@ impl Visitors {
     }
 
     /// The CORS answers for the pages that gate 1 admits.
-    #[must_use]
     pub fn cors(&self) -> CorsLayer {
         cors::layer(&self.gates, self.cors_headers.as_deref())
     }

@@ -36,7 +36,10 @@ pub enum Audience {
 
 /// Effects that were passed to the ports. Other nodes may not have all of them yet.
 #[must_use]
-pub struct PendingPublish(Vec<(Option<Arc<BridgeRule>>, BoxFuture<'static, Result<(), Unpublished>>)>);
+pub struct PendingPublish(Vec<(Option<Arc<BridgeRule>>, Pending)>);
+
+/// Resolves when an effect reached everybody, or did not.
+type Pending = BoxFuture<'static, Result<(), Unpublished>>;
 
 /// An effect that did not reach everybody, with the rule that made it.
 pub(super) struct Untaken {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::{Mutex, MutexGuard};
-use tidegate_transport::{Carrier, CloseReason, SendError};
+use tidegate_transport::{Carrier, CloseReason, Packet, SendError};
 
 use super::connection_events::Announced;
 use super::frame::Frame;
@@ -84,20 +84,35 @@ impl Connection {
         self.link.write(frame)
     }
 
-    /// Sends a publication, unless it waits for the ack of a subscribe, or came with it.
+    /// Sends publications of one topic in their order, unless the client has left their room. One that must wait for the
+    /// ack of a subscribe waits, and one that came with that ack is not sent again. Returns how many it took.
     ///
     /// # Errors
     /// As [`Connection::send`]. A client for which too much waits is a slow consumer.
-    pub(super) fn deliver(&self, publication: &Publication, frame: &Frame) -> Result<(), SendError> {
-        let Publication { topic, position, payload, .. } = publication;
-        let bytes = payload.as_str().len() + HELD_FRAME_BYTES;
-        let verdict = self.held.judge(topic, position.as_ref(), bytes, || frame.clone());
-        // The client left while this was on its way. Asked under the lock of the verdict, which whoever left waits for: so
-        // that nothing comes after the ack of an unsubscribe, and nothing twice when the client comes back.
-        if position.is_some() && matches!(verdict, Verdict::Send(_)) && !self.session.holds(topic) {
-            return Ok(());
+    pub(super) fn deliver(&self, batch: &[&Delivery], has_left: &AtomicBool) -> Result<usize, SendError> {
+        let is_plain = !self.held.is_holding() && batch.iter().all(|one| one.publication.position.is_none());
+        if is_plain {
+            return match batch {
+                [one] => self.link.write_each(&[&one.packet], has_left),
+                _ => self.link.write_each(&batch.iter().map(|one| &one.packet).collect::<Vec<_>>(), has_left),
+            };
         }
-        self.judged(frame, verdict)
+        batch.iter().try_for_each(|one| self.deliver_one(one, has_left))?;
+        Ok(batch.len())
+    }
+
+    fn deliver_one(&self, delivery: &Delivery, has_left: &AtomicBool) -> Result<(), SendError> {
+        let Publication { topic, position, payload, .. } = &delivery.publication;
+        let frame = || Frame::Packet(delivery.packet.clone());
+        let bytes = payload.as_str().len() + HELD_FRAME_BYTES;
+        match self.held.judge(topic, position.as_ref(), bytes, frame) {
+            // The client left while this was on its way. Asked under the lock of the verdict, which whoever left waits for:
+            // so that nothing comes after the ack of an unsubscribe, and nothing twice when the client comes back.
+            Verdict::Send(_) if position.is_some() && !self.session.holds(topic) => Ok(()),
+            Verdict::Send(_until_sent) => self.link.write_each(&[&delivery.packet], has_left).map(drop),
+            Verdict::Done => Ok(()),
+            Verdict::Full => Err(SendError::SlowConsumer),
+        }
     }
 
     /// Sends a message about the publications of a topic, in the order of these.
@@ -105,15 +120,13 @@ impl Connection {
     /// # Errors
     /// As [`Connection::deliver`].
     pub(super) fn tell_of(&self, topic: &Topic, frame: &Frame) -> Result<(), SendError> {
-        self.judged(frame, self.held.judge(topic, None, HELD_FRAME_BYTES, || frame.clone()))
-    }
-
-    fn judged(&self, frame: &Frame, verdict: Verdict<'_, Frame>) -> Result<(), SendError> {
-        match verdict {
+        match self.held.judge(topic, None, HELD_FRAME_BYTES, || frame.clone()) {
             Verdict::Send(_until_sent) => self.send(frame),
             Verdict::Done => Ok(()),
             Verdict::Full => Err(SendError::SlowConsumer),
         }
+    }
+
     }
 
     /// Notes that the client is evicted after the answer to the event that is being handled.

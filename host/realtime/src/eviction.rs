@@ -30,9 +30,6 @@ impl Realtime {
 
     /// Makes a client reconnect that did not receive a frame.
     pub(super) fn cut(&self, connection: &Arc<Connection>, error: SendError) {
-        if error == SendError::SlowConsumer && !connection.session.is_closed() {
-            telemetry::slow_consumer();
-        }
         self.end(connection);
         connection.cut(match error {
             SendError::SlowConsumer => CloseReason::SlowConsumer,
@@ -167,7 +164,6 @@ mod tests {
         assert_eq!(reads.frames(), [r#"feed({"n": 1}, {})"#]);
         assert!(!reads.is_cut());
         assert!(reads_not.is_cut());
-        assert!(slow.session.is_closed());
     }
 
     #[tokio::test]

@@ -24,9 +24,10 @@ pub(super) struct AckId(pub(super) u64);
 
 impl Frame {
     /// A publication: the event has the topic's name, and the arguments are the payload and what is known about it.
-    pub(super) fn publication(publication: &Publication) -> Self {
+    pub(super) fn publication(publication: &Publication) -> Packet {
         let meta = text(&Meta { position: publication.position.as_ref() });
-        Self::event(publication.topic.as_str(), &[publication.payload.as_str(), &meta])
+        Packet::event(ROOT, publication.topic.as_str(), &[publication.payload.as_str(), &meta])
+    }
     }
 
     /// A message about the session.

@@ -143,6 +143,9 @@ impl Handler for Entrance {
     }
 
     fn closed(&self, connection: &Arc<Connection>, reason: CloseReason) {
+        if reason == CloseReason::SlowConsumer {
+            telemetry::slow_consumer();
+        }
         self.realtime.forget(&self.gates, connection, label(reason));
         // A session without a client would count in no limit.
         if reason == CloseReason::ClientDisconnect {

@@ -29,6 +29,7 @@ mod listener;
 mod membership;
 mod origin_address;
 mod revalidation;
+mod room;
 mod rooms;
 mod timed_stream;
 mod timer_queue;
@@ -166,9 +167,7 @@ fn transport_settings(limits: &Limits) -> Settings {
 
 impl ports::Rooms for Realtime {
     fn deliver(&self, publication: &Publication) {
-        for (connection, error) in self.rooms.deliver(publication) {
-            self.cut(&connection, error);
-        }
+        self.rooms.deliver(publication);
     }
 
     fn tell_gap(&self, topic: &Topic) {

@@ -1,6 +1,8 @@
 //! The port to one client's transport, so that the rest of this crate can be tested without one.
 
-use tidegate_transport::{Carrier, CloseReason, SendError, Socket};
+use std::sync::atomic::AtomicBool;
+
+use tidegate_transport::{Carrier, CloseReason, Packet, SendError, Socket};
 
 use super::frame::Frame;
 
@@ -20,6 +22,13 @@ pub(super) trait Link: Send + Sync + 'static {
     /// [`SendError`]; then the link took nothing.
     fn write(&self, frame: &Frame) -> Result<(), SendError>;
 
+    /// Takes several packets in their order, or none of them if the client has left: what is written after `has_left` was
+    /// set comes after the last of them. Returns how many it took.
+    ///
+    /// # Errors
+    /// [`SendError`]; then the link may have taken some.
+    fn write_each(&self, packets: &[&Packet], has_left: &AtomicBool) -> Result<usize, SendError>;
+
     /// Closes the transport as soon as the client has what was written. A stock client reconnects.
     fn finish(&self);
 
@@ -38,6 +47,10 @@ impl Link for Socket {
         }
     }
 
+    fn write_each(&self, packets: &[&Packet], has_left: &AtomicBool) -> Result<usize, SendError> {
+        self.send_each(packets, has_left)
+    }
+
     fn finish(&self) {
         self.finish();
     }
@@ -54,11 +67,12 @@ impl Link for Socket {
 #[cfg(test)]
 pub(super) mod fake {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use parking_lot::Mutex;
     use serde_json::value::RawValue;
 
-    use tidegate_transport::{Carrier, CloseReason, SendError};
+    use tidegate_transport::{Carrier, CloseReason, Packet, SendError};
 
     use super::super::frame::Frame;
     use super::Link;
@@ -106,6 +120,14 @@ pub(super) mod fake {
             }
             state.frames.push(frame.clone());
             Ok(())
+        }
+
+        fn write_each(&self, packets: &[&Packet], has_left: &AtomicBool) -> Result<usize, SendError> {
+            if has_left.load(Ordering::Acquire) {
+                return Ok(0);
+            }
+            packets.iter().try_for_each(|packet| self.write(&Frame::Packet((*packet).clone())))?;
+            Ok(packets.len())
         }
 
         fn finish(&self) {

@@ -3,15 +3,17 @@
 //! The rooms are kept here and not in the transport, because a broadcast there says how many sends failed but never
 //! whose: a subscriber that missed a publication must be known, so that it can be made to reconnect.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use tidegate_transport::SendError;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
 
 use super::connections::Connection;
 use super::frame::Frame;
+use super::room::{Delivery, Members};
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::Broker;
 use tidegate_core::protocol::{ConnectionId, Topic};
@@ -28,7 +30,9 @@ pub(super) struct Rooms {
 struct Room {
     /// The channel's template, for metrics.
     channel: String,
-    members: HashMap<ConnectionId, Arc<Connection>>,
+    members: Members,
+    /// Held while a publication is put before the members, so that all of them get publications in one order.
+    order: Mutex<()>,
 }
 
 impl Rooms {
@@ -41,9 +45,9 @@ impl Rooms {
     pub(super) fn join(&self, topic: &Topic, channel: &str, connection: &Arc<Connection>) {
         let mut room = self.by_topic.entry(topic.clone()).or_insert_with(|| {
             self.broker.subscribed(topic);
-            Room { channel: channel.to_owned(), members: HashMap::new() }
+            Room { channel: channel.to_owned(), members: Members::default(), order: Mutex::default() }
         });
-        if room.members.insert(connection.id().clone(), Arc::clone(connection)).is_none() {
+        if room.members.join(connection) {
             telemetry::subscribed(&room.channel);
         }
     }
@@ -52,7 +56,7 @@ impl Rooms {
     pub(super) fn leave(&self, topic: &Topic, connection: &ConnectionId) {
         let Entry::Occupied(mut entry) = self.by_topic.entry(topic.clone()) else { return };
         let room = entry.get_mut();
-        if room.members.remove(connection).is_some() {
+        if room.members.leave(connection) {
             telemetry::unsubscribed(&room.channel);
         }
         if room.members.is_empty() {
@@ -63,7 +67,7 @@ impl Rooms {
 
     /// The present members of a topic's room; no lock is held while the caller walks them.
     pub(super) fn members(&self, topic: &Topic) -> Vec<Arc<Connection>> {
-        self.by_topic.get(topic).map_or_else(Vec::new, |room| room.members.values().cloned().collect())
+        self.by_topic.get(topic).map_or_else(Vec::new, |room| room.members.all())
     }
 
     /// The topics with subscribers of some channels, named by their templates.
@@ -72,30 +76,27 @@ impl Rooms {
         of_them.map(|room| room.key().clone()).collect()
     }
 
-    /// Sends a publication to every member except `except`, as one frame that they share. Returns the members that did
-    /// not receive it, each with the reason.
+    /// Sends a publication to every member except `except`, as one packet that they share. A member that reads too
+    /// slowly is cut, so that it comes back.
     ///
-    /// The members are copied first: a room of thousands takes milliseconds to serve, and nobody who joins or leaves
-    /// meanwhile should wait for that.
-    pub(super) fn deliver(&self, publication: &Publication) -> Vec<(Arc<Connection>, SendError)> {
-        let members = self.members(&publication.topic);
-        if members.is_empty() {
-            return Vec::new();
+    /// A room with one group of members is served at once; the groups of a larger one are served by tasks.
+    pub(super) fn deliver(&self, publication: &Publication) {
+        if !self.by_topic.contains_key(&publication.topic) {
+            return;
         }
-        let frame = Frame::publication(publication);
-        let mut sent = 0;
-        let mut missed = Vec::new();
-        for connection in members {
-            if publication.except.as_ref() == Some(connection.id()) {
-                continue;
+        let packet = Frame::publication(publication);
+        let delivery = Arc::new(Delivery { publication: publication.clone(), packet });
+        let groups = {
+            let Some(room) = self.by_topic.get(&publication.topic) else { return };
+            let _order = room.order.lock();
+            room.members.put(&delivery)
+        };
+        match (groups.as_slice(), Handle::try_current()) {
+            ([_, _, ..], Ok(runtime)) => {
+                groups.into_iter().for_each(|group| drop(runtime.spawn(group.serve_together())))
             }
-            match connection.deliver(publication, &frame) {
-                Ok(()) => sent += 1,
-                Err(error) => missed.push((connection, error)),
-            }
+            (groups, _) => groups.iter().for_each(|group| group.serve()),
         }
-        telemetry::delivered(publication.channel.template.as_str(), sent, missed.len());
-        missed
     }
 }
 
@@ -117,6 +118,7 @@ pub(crate) mod fixture {
 #[cfg(test)]
 mod tests {
     use super::super::link::fake::FakeLink;
+    use super::super::room::GROUP_MAX;
     use super::fixture::publication;
     use super::*;
     use tidegate_testkit::FakeBroker;
@@ -133,10 +135,8 @@ mod tests {
         Topic::parse(name).unwrap()
     }
 
-    fn deliver(rooms: &Rooms, to: &str, except: Option<&str>) -> Vec<(String, SendError)> {
-        let publication = publication("feed.{id}", to, "1").except(except.map(ConnectionId::new));
-        let missed = rooms.deliver(&publication);
-        missed.into_iter().map(|(connection, error)| (connection.id().to_string(), error)).collect()
+    fn deliver(rooms: &Rooms, to: &str, except: Option<&str>) {
+        rooms.deliver(&publication("feed.{id}", to, "1").except(except.map(ConnectionId::new)));
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
         let (rooms, here, there) = (rooms(), FakeLink::default(), FakeLink::default());
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("here", &here));
         rooms.join(&topic("feed.b"), "feed.{id}", &connection("there", &there));
-        assert_eq!(deliver(&rooms, "feed.a", None), []);
+        deliver(&rooms, "feed.a", None);
         assert_eq!(here.frames(), ["feed.a(1, {})"]);
         assert!(there.frames().is_empty());
     }
@@ -178,17 +178,40 @@ mod tests {
         let (rooms, sender, other) = (rooms(), FakeLink::default(), FakeLink::default());
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("sender", &sender));
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("other", &other));
-        assert_eq!(deliver(&rooms, "feed.a", Some("sender")), []);
+        deliver(&rooms, "feed.a", Some("sender"));
         assert!(sender.frames().is_empty());
         assert_eq!(other.frames().len(), 1);
     }
 
     #[test]
-    fn who_missed_a_publication_is_named_with_the_reason() {
-        let rooms = rooms();
-        rooms.join(&topic("feed.a"), "feed.{id}", &connection("full", &FakeLink::full()));
-        rooms.join(&topic("feed.a"), "feed.{id}", &connection("fine", &FakeLink::default()));
-        assert_eq!(deliver(&rooms, "feed.a", None), [("full".to_owned(), SendError::SlowConsumer)]);
+    fn who_reads_too_slowly_is_cut_and_the_others_receive() {
+        let (rooms, slow, fine) = (rooms(), FakeLink::full(), FakeLink::default());
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("slow", &slow));
+        rooms.join(&topic("feed.a"), "feed.{id}", &connection("fine", &fine));
+        deliver(&rooms, "feed.a", None);
+        assert!(slow.is_cut() && !fine.is_cut());
+        assert_eq!(fine.frames().len(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_room_of_many_groups_gets_every_publication_once_and_in_order_while_members_come_and_go() {
+        let rooms = Arc::new(rooms());
+        let links: Vec<FakeLink> = (0..3 * GROUP_MAX).map(|_| FakeLink::default()).collect();
+        for (at, link) in links.iter().enumerate() {
+            rooms.join(&topic("feed.a"), "feed.{id}", &connection(&at.to_string(), link));
+        }
+        for n in 0..50 {
+            rooms.deliver(&publication("feed.{id}", "feed.a", &n.to_string()));
+            rooms.leave(&topic("feed.a"), &ConnectionId::new(n.to_string()));
+            tokio::task::yield_now().await;
+        }
+        let whole: Vec<String> = (0..50).map(|n| format!("feed.a({n}, {{}})")).collect();
+        let stayed = links.get(50..).unwrap();
+        while stayed.iter().any(|link| link.frames().len() < 50) {
+            tokio::task::yield_now().await;
+        }
+        assert!(stayed.iter().all(|link| link.frames() == whole));
+        assert!(links.iter().take(50).all(|link| whole.starts_with(&link.frames())));
     }
 
     #[test]

@@ -227,17 +227,14 @@ impl Socket {
         self.outbox.send(packet, None)
     }
 
-    /// Sends several packets, unless `left` is set: it is looked at under the lock that puts packets into their order, so
-    /// whatever is sent after `left` was set comes after the last of these packets.
+    /// Sends several packets in their order, or none of them if `left` is set. It is looked at under the lock that puts
+    /// packets into their order, so whatever is sent after `left` was set comes after the last of these packets. Returns
+    /// how many were sent.
     ///
     /// # Errors
     /// [`SendError`]; then some of the packets may be sent.
-    pub fn send_each<'a>(
-        &self,
-        packets: impl Iterator<Item = &'a Packet>,
-        left: Option<&AtomicBool>,
-    ) -> Result<(), SendError> {
-        self.outbox.send_each(packets, left)
+    pub fn send_each(&self, packets: &[&Packet], left: &AtomicBool) -> Result<usize, SendError> {
+        self.outbox.send_each(packets, Some(left))
     }
 
     /// The same for one packet.

@@ -43,6 +43,12 @@ impl<F> Held<F> {
         Self { by_topic: Mutex::default(), holding: AtomicUsize::new(0), bytes_max }
     }
 
+    /// Whether frames of any topic wait.
+    #[must_use]
+    pub fn is_holding(&self) -> bool {
+        self.holding.load(Ordering::Acquire) > 0
+    }
+
     /// From now on the frames of this topic wait.
     pub fn hold(&self, topic: &Topic) {
         let mut by_topic = self.by_topic.lock();

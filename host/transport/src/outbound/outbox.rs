@@ -94,23 +94,22 @@ impl Outbox {
         })
     }
 
-    /// Sends several packets that belong together.
-    pub(crate) fn send_each<'a>(
-        &self,
-        packets: impl Iterator<Item = &'a Packet>,
-        left: Option<&AtomicBool>,
-    ) -> Result<(), SendError> {
+    /// Sends several packets in their order. Returns how many: all, or none if `left` says that the client does not want
+    /// them any more.
+    pub(crate) fn send_each(&self, packets: &[&Packet], left: Option<&AtomicBool>) -> Result<usize, SendError> {
         self.with(|state| {
             state.refuse_if_over()?;
             if left.is_some_and(|left| left.load(Ordering::Acquire)) {
-                return Ok(());
+                return Ok(0);
             }
-            for packet in packets {
-                let pushed = state.queue.push(packet.clone(), self.settings.outbound_bytes_max);
+            let written = if state.is_idle() { state.write_each_at_once(packets) } else { 0 };
+            let Some(rest) = packets.get(written..).filter(|rest| !rest.is_empty()) else { return Ok(packets.len()) };
+            for packet in rest {
+                let pushed = state.queue.push((*packet).clone(), self.settings.outbound_bytes_max);
                 pushed.map_err(|_overflow| SendError::SlowConsumer)?;
             }
             state.pump();
-            Ok(())
+            Ok(packets.len())
         })
     }
 

@@ -85,6 +85,43 @@ impl State {
         true
     }
 
+    /// Writes packets to an idle websocket in one call, as far as the window is open. Returns how many of them it took;
+    /// what the socket did not take of those is staged.
+    pub(super) fn write_each_at_once(&mut self, packets: &[&Packet]) -> usize {
+        let Carrier::Websocket(writer) = &self.carrier else { return 0 };
+        let mut slices = [IoSlice::new(&[]); FRAMES_MAX];
+        let (mut taken, mut bytes, mut count) = (0, 0, 0);
+        while let Some(packet) = packets.get(taken)
+            && count + 1 < FRAMES_MAX
+            && bytes < WRITE_BYTES_MAX
+            && self.window.admits(packet.bytes())
+        {
+            let frames = packet.frames(self.recovers);
+            slices[count] = IoSlice::new(frames);
+            (taken, bytes, count) = (taken + 1, bytes + frames.len(), count + 1);
+            self.window.wrote(frames.len());
+            if self.window.wants_ping() {
+                self.window.pinged(Instant::now());
+                slices[count] = IoSlice::new(PING_FRAME);
+                (bytes, count) = (bytes + PING_FRAME.len(), count + 1);
+            }
+        }
+        let written = match writer.try_write_all(&slices[..count]) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => {
+                self.over(CloseReason::TransportClose);
+                return packets.len();
+            }
+        };
+        if written < bytes {
+            let copies = slices[..count].iter().map(|slice| Bytes::copy_from_slice(slice));
+            self.staged.extend(copies);
+            advance(&mut self.staged, written);
+        }
+        taken
+    }
+
     pub(super) fn stage(&mut self, frames: Bytes, pings: bool) {
         self.staged.push_back(frames);
         if pings {

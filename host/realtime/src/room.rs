@@ -1,0 +1,194 @@
+//! The subscribers of one topic, in groups. A group is what one thread serves at a time: it takes every publication that
+//! waits for the group and writes them to one member after another, several in one call where several wait. So each
+//! member gets the publications in their order, a large room is served by several threads, and nobody who joins or
+//! leaves waits for a delivery.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tidegate_transport::{CloseReason, Packet, SendError};
+
+use super::connections::Connection;
+use tidegate_core::flow::Publication;
+use tidegate_core::protocol::ConnectionId;
+use tidegate_core::telemetry;
+
+/// Most members of a group. A room with one group is served by whoever publishes, before the publish is answered.
+pub(super) const GROUP_MAX: usize = 256;
+/// Most publications that are written to a member in one call.
+const BATCH_MAX: usize = 32;
+
+/// The place of one connection in a room.
+pub(super) struct Seat {
+    pub(super) connection: Arc<Connection>,
+    /// The connection has left: it receives nothing of the room any more.
+    has_left: AtomicBool,
+    /// Its index in its group, which changes under the lock of the group only.
+    index: AtomicUsize,
+}
+
+/// A publication on its way to the members.
+pub(super) struct Delivery {
+    pub(super) publication: Publication,
+    pub(super) packet: Packet,
+}
+
+/// Some members of a room.
+pub(super) struct Group {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    seats: Arc<Vec<Arc<Seat>>>,
+    waiting: Vec<Arc<Delivery>>,
+    /// A thread serves the group, and will see what waits.
+    is_served: bool,
+}
+
+/// The members of a room.
+#[derive(Default)]
+pub(super) struct Members {
+    by_id: HashMap<ConnectionId, (Arc<Seat>, Arc<Group>)>,
+    groups: Vec<Arc<Group>>,
+}
+
+impl Members {
+    /// Adds a connection; `false` if it is there.
+    pub(super) fn join(&mut self, connection: &Arc<Connection>) -> bool {
+        if self.by_id.contains_key(connection.id()) {
+            return false;
+        }
+        let group = match self.groups.iter().find(|group| group.has_room()) {
+            Some(group) => Arc::clone(group),
+            None => {
+                let group = Arc::new(Group { state: Mutex::default() });
+                self.groups.push(Arc::clone(&group));
+                group
+            }
+        };
+        let seat = group.seat(connection);
+        self.by_id.insert(connection.id().clone(), (seat, group));
+        true
+    }
+
+    /// Removes a connection; `false` if it is not there. Afterwards it receives nothing more of this room.
+    pub(super) fn leave(&mut self, connection: &ConnectionId) -> bool {
+        let Some((seat, group)) = self.by_id.remove(connection) else { return false };
+        if group.leave(&seat) {
+            self.groups.retain(|other| !Arc::ptr_eq(other, &group));
+        }
+        true
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// The members in no order.
+    pub(super) fn all(&self) -> Vec<Arc<Connection>> {
+        self.by_id.values().map(|(seat, _)| Arc::clone(&seat.connection)).collect()
+    }
+
+    /// Puts a delivery behind the others of every group. Returns the groups that nobody serves: the caller has to.
+    pub(super) fn put(&self, delivery: &Arc<Delivery>) -> Vec<Arc<Group>> {
+        self.groups.iter().filter(|group| group.put(delivery)).cloned().collect()
+    }
+}
+
+impl Group {
+    fn has_room(&self) -> bool {
+        self.state.lock().seats.len() < GROUP_MAX
+    }
+
+    fn seat(&self, connection: &Arc<Connection>) -> Arc<Seat> {
+        let mut state = self.state.lock();
+        let index = AtomicUsize::new(state.seats.len());
+        let seat = Arc::new(Seat { connection: Arc::clone(connection), has_left: AtomicBool::new(false), index });
+        // A copy, if the members are being served at the moment.
+        Arc::make_mut(&mut state.seats).push(Arc::clone(&seat));
+        seat
+    }
+
+    /// Takes a seat away; `true` if it was the last.
+    fn leave(&self, seat: &Seat) -> bool {
+        seat.has_left.store(true, Ordering::Release);
+        let mut state = self.state.lock();
+        let seats = Arc::make_mut(&mut state.seats);
+        let index = seat.index.load(Ordering::Relaxed);
+        seats.swap_remove(index);
+        if let Some(moved) = seats.get(index) {
+            moved.index.store(index, Ordering::Relaxed);
+        }
+        seats.is_empty()
+    }
+
+    fn put(&self, delivery: &Arc<Delivery>) -> bool {
+        let mut state = self.state.lock();
+        state.waiting.push(Arc::clone(delivery));
+        !std::mem::replace(&mut state.is_served, true)
+    }
+
+    /// Serves the members until nothing waits. Only whoever got the group from [`Members::put`] serves it.
+    pub(super) fn serve(&self) {
+        while self.serve_some() {}
+    }
+
+    /// The same as a task. Before each round it lets others publish, so that one call writes what they publish
+    /// meanwhile.
+    pub(super) async fn serve_together(self: Arc<Self>) {
+        loop {
+            tokio::task::yield_now().await;
+            if !self.serve_some() {
+                return;
+            }
+        }
+    }
+
+    /// Serves some of the publications that wait; `false` if there are none, and then nobody serves the group.
+    fn serve_some(&self) -> bool {
+        let (batch, seats) = {
+            let mut state = self.state.lock();
+            if state.waiting.is_empty() {
+                state.is_served = false;
+                return false;
+            }
+            let many = state.waiting.len().min(BATCH_MAX);
+            let batch: Vec<Arc<Delivery>> = state.waiting.drain(..many).collect();
+            (batch, Arc::clone(&state.seats))
+        };
+        deliver(&batch, &seats);
+        true
+    }
+}
+
+/// Writes some publications, in their order, to every seat.
+fn deliver(batch: &[Arc<Delivery>], seats: &[Arc<Seat>]) {
+    let Some(first) = batch.first() else { return };
+    let all: Vec<&Delivery> = batch.iter().map(AsRef::as_ref).collect();
+    let has_exceptions = all.iter().any(|delivery| delivery.publication.except.is_some());
+    let (mut sent, mut missed) = (0, 0);
+    for seat in seats {
+        let connection = &seat.connection;
+        let delivered = if has_exceptions {
+            let wanted = |delivery: &&Delivery| delivery.publication.except.as_ref() != Some(connection.id());
+            let wanted: Vec<&Delivery> = all.iter().copied().filter(wanted).collect();
+            connection.deliver(&wanted, &seat.has_left)
+        } else {
+            connection.deliver(&all, &seat.has_left)
+        };
+        match delivered {
+            Ok(count) => sent += count,
+            Err(error) => {
+                missed += batch.len();
+                if error == SendError::SlowConsumer {
+                    // It comes back, and so learns that it missed something.
+                    connection.cut(CloseReason::SlowConsumer);
+                }
+            }
+        }
+    }
+    telemetry::delivered(first.publication.channel.template.as_str(), sent, missed);
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use tidegate_backends::broker::MemoryBroker;
-use tidegate_core::config::{Auth, Limits};
+use tidegate_core::config::{Auth, Limits, Transport};
 use tidegate_core::protocol::User;
 use tidegate_realtime::Realtime;
 use tokio::time::Instant;
@@ -29,7 +29,7 @@ impl Site {
     fn of(server: Server, cors_headers: Option<Vec<String>>) -> Self {
         let realtime = Realtime::new(Limits::default(), Arc::new(MemoryBroker));
         let auth = Auth { cors_headers, ..Auth::default() };
-        let router = realtime.attach(axum::Router::new(), &server.gates, &auth);
+        let router = realtime.attach(axum::Router::new(), &server.gates, &auth, &Transport::default());
         Self { server, realtime, router }
     }
 

@@ -47,7 +47,7 @@ use axum::extract::Request;
 use futures_util::StreamExt;
 use tidegate_transport::{Settings, Transport};
 
-use tidegate_core::config::{Auth, Limits};
+use tidegate_core::config::{self, Auth, Limits};
 use tidegate_core::flow::broker::Broker;
 use tidegate_core::flow::{Gates, Publication, ports};
 use tidegate_core::protocol::{PresenceChange, SessionEvent, Topic};
@@ -98,13 +98,20 @@ impl Realtime {
         })
     }
 
-    /// Adds the transport to a router. `auth` says which origins may poll, and which proxies are trusted. Call it once;
+    /// Adds the transport to a router. `auth` says which origins may poll, and which proxies are trusted; `transport`
+    /// how clients connect. Call it once;
     /// the result is for [`serve`], without which nothing becomes a websocket.
-    pub fn attach(self: &Arc<Self>, router: axum::Router, gates: &Arc<Gates>, auth: &Auth) -> axum::Router {
+    pub fn attach(
+        self: &Arc<Self>,
+        router: axum::Router,
+        gates: &Arc<Gates>,
+        auth: &Auth,
+        transport: &config::Transport,
+    ) -> axum::Router {
         let _ = self.gates.set(Arc::downgrade(gates));
         let entrance =
             Entrance { realtime: Arc::clone(self), gates: Arc::clone(gates), addresses: Addresses::new(auth) };
-        let settings = transport_settings(&self.limits);
+        let settings = transport_settings(&self.limits, transport);
         let path = settings.path.clone();
         let transport = Transport::new(entrance, settings);
         if self.transport.set(transport.clone()).is_err() {
@@ -154,13 +161,20 @@ impl Realtime {
     }
 }
 
-fn transport_settings(limits: &Limits) -> Settings {
+fn transport_settings(limits: &Limits, transport: &config::Transport) -> Settings {
+    let config::Transport { path, transports, ping_interval, ping_timeout, upgrade_timeout, window } = transport;
     Settings {
+        path: path.clone(),
+        polling: transports.contains(&config::Carrier::Polling),
+        websocket: transports.contains(&config::Carrier::Websocket),
+        ping_interval: ping_interval.get(),
+        ping_timeout: ping_timeout.get(),
         connect_timeout: limits.handshake_timeout,
-        upgrade_timeout: limits.handshake_timeout,
+        upgrade_timeout: upgrade_timeout.get(),
         body_timeout: limits.body_timeout,
         payload_bytes_max: limits.frame_bytes_max,
         outbound_bytes_max: limits.outbound_bytes_max,
+        window_bytes_max: window.as_usize(),
         ..Settings::default()
     }
 }

@@ -1,6 +1,6 @@
 //! The rules for a configuration beyond its types.
 
-use super::{Config, Diagnostic, Node, check_auth, check_bus, check_limits};
+use super::{Config, Diagnostic, Node, check_auth, check_bus, check_limits, transport};
 use crate::telemetry;
 
 /// Shortest API key, in bytes.
@@ -23,6 +23,7 @@ pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnost
     check_api_keys(config, &mut told);
     check_bus::check(config, &mut told);
     check_limits::check(&config.limits, &mut told);
+    transport::check(&config.transport, &mut told);
     if let Err(error) = telemetry::check_filter(&config.log.filter) {
         told.add(
             "/log/filter",

@@ -189,10 +189,17 @@ impl Mistake {
     }
 }
 
+/// Keys that an earlier version had, and the keys in their place.
+const REPLACED: [(&str, &str); 1] = [("outbound_queue", "outbound_bytes")];
+
 /// The error about an unknown key, with the nearest known key as the hint.
 #[must_use]
 pub fn unknown_key<S: AsRef<str>>(place: Place, key: &str, known: &[S]) -> Diagnostic {
     let diagnostic = Diagnostic::at(place, format!("unknown key `{key}`"));
+    let replaced = REPLACED.iter().find(|(old, _)| *old == key).map(|(_, new)| *new);
+    if let Some(new) = replaced.filter(|new| known.iter().any(|known| known.as_ref() == *new)) {
+        return diagnostic.hint(format!("`{new}` has taken its place"));
+    }
     match (nearest_name(key, known), known.is_empty()) {
         (Some(nearest), _) => diagnostic.hint(format!("did you mean `{nearest}`?")),
         (None, true) => diagnostic,

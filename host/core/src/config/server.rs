@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::{ApiKeys, Auth, Broker, BrokerPrefix, BusSource, Limits, Name, Origin, PostgresUrl, Rollback, Secret};
+use super::{
+    ApiKeys, Auth, Broker, BrokerPrefix, BusSource, Limits, Name, Origin, PostgresUrl, Rollback, Secret, Transport,
+};
 use crate::telemetry::LogFormat;
 
 /// The server's configuration.
@@ -58,6 +60,8 @@ pub struct Config {
     pub bus: Vec<BusSource>,
     /// When the server rolls a new plugin version back.
     pub rollback: Rollback,
+    /// How clients of Socket.IO connect.
+    pub transport: Transport,
     /// The limits of the server.
     pub limits: Limits,
     /// What the server logs.
@@ -82,6 +86,7 @@ impl Default for Config {
             broker_prefix: BrokerPrefix::default(),
             bus: Vec::new(),
             rollback: Rollback::default(),
+            transport: Transport::default(),
             limits: Limits::default(),
             log: Log::default(),
         }

@@ -108,7 +108,7 @@ impl Server {
             store: store.health,
             bus_sources: Arc::new(unread.clone()),
         };
-        let router = realtime.attach(http::router(state), &gates, &config.auth);
+        let router = realtime.attach(http::router(state), &gates, &config.auth, &config.transport);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
         tokio::spawn(realtime.clone().keep_time(gates.clone(), draining.clone()));
         let keeper = match keeper {

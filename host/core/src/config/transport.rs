@@ -1,0 +1,131 @@
+//! How clients of Socket.IO connect: the `transport:` section.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::check::Told;
+use super::{ByteSize, HumanDuration};
+
+/// The range of times that a client may be given.
+const PATIENCE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60 * 60);
+/// The smallest window, in bytes.
+const WINDOW_BYTES_MIN: u64 = 4 << 10;
+/// Paths that the server needs for itself.
+const TAKEN: [&str; 6] = ["/", "/v1/", "/healthz/", "/readyz/", "/metrics/", "/dashboard/"];
+
+/// How clients connect, and how much is under way to one of them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Transport {
+    /// The path of the transport, with a slash at both ends. Default `/socket.io/`, where stock clients look for it.
+    #[schemars(regex(pattern = r"^/.*/$"))]
+    pub path: String,
+    /// How clients may connect: `polling`, `websocket` or both. Default both: a stock client begins with polling.
+    pub transports: Vec<Carrier>,
+    /// How long after its last answer a client gets a ping. Default 25 s.
+    pub ping_interval: HumanDuration,
+    /// How long a client may take to answer a ping. Default 20 s; then the server closes the connection.
+    pub ping_timeout: HumanDuration,
+    /// How long a client that polls may take to go over to a websocket. Default 10 s; then it polls on.
+    pub upgrade_timeout: HumanDuration,
+    /// The most bytes of publications that are under way to a client without an answer. Default 64 KiB, at least 4 KiB.
+    /// The window of a slow client shrinks to what it takes in 50 ms.
+    pub window: ByteSize,
+}
+
+/// What carries a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "TransportName")]
+pub enum Carrier {
+    /// HTTP long polling.
+    Polling,
+    /// A websocket.
+    Websocket,
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self {
+            path: "/socket.io/".to_owned(),
+            transports: vec![Carrier::Polling, Carrier::Websocket],
+            ping_interval: HumanDuration::new(Duration::from_secs(25)),
+            ping_timeout: HumanDuration::new(Duration::from_secs(20)),
+            upgrade_timeout: HumanDuration::new(Duration::from_secs(10)),
+            window: ByteSize::from_bytes(64 << 10),
+        }
+    }
+}
+
+/// Reports errors in values that were decoded.
+pub(super) fn check(transport: &Transport, told: &mut Told<'_>) {
+    let path = &transport.path;
+    let is_path = path.starts_with('/') && path.ends_with('/') && path.bytes().all(is_plain);
+    if !is_path {
+        let message = format!("`{path}` is not a path with a slash at both ends");
+        told.add("/transport/path", &message, Some("use letters, digits and `-_.~/`: `/socket.io/`"));
+    } else if TAKEN.iter().any(|taken| path == taken || (*taken != "/" && path.starts_with(taken))) {
+        told.add("/transport/path", &format!("the server needs `{path}` for itself"), None);
+    }
+    if transport.transports.is_empty() {
+        told.add("/transport/transports", "`transports` is empty: nobody could connect", None);
+    }
+    let times = [
+        ("ping_interval", transport.ping_interval),
+        ("ping_timeout", transport.ping_timeout),
+        ("upgrade_timeout", transport.upgrade_timeout),
+    ];
+    for (name, time) in times {
+        if !PATIENCE.contains(&time.get()) {
+            let [least, most] = [*PATIENCE.start(), *PATIENCE.end()].map(HumanDuration::new);
+            told.add(&format!("/transport/{name}"), &format!("`{name}` is {time}: expected {least} to {most}"), None);
+        }
+    }
+    if transport.window.bytes() < WINDOW_BYTES_MIN {
+        let (window, least) = (transport.window, ByteSize::from_bytes(WINDOW_BYTES_MIN));
+        told.add("/transport/window", &format!("`window` is {window}: expected at least {least}"), None);
+    }
+}
+
+/// A byte of a path that no client and no proxy writes in another way.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    fn mistakes(config: &str) -> Vec<String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), config).unwrap();
+        let told = Config::load(Some(file.path()), [], &[]).err().unwrap_or_default();
+        told.iter().map(|one| format!("{} ({})", one.message, one.hint.as_deref().unwrap_or("-"))).collect()
+    }
+
+    #[test]
+    fn a_transport_at_which_nobody_could_connect_is_refused() {
+        let one = |transport: &str| mistakes(&format!("transport: {{ {transport} }}\n")).join("; ");
+        assert_eq!(one("path: /live/socket.io/, transports: [websocket], ping_interval: 1s"), "");
+        let hint = "(use letters, digits and `-_.~/`: `/socket.io/`)";
+        for path in ["socket.io/", "/socket.io", "/a b/"] {
+            let expected = format!("`{path}` is not a path with a slash at both ends {hint}");
+            assert_eq!(one(&format!("path: \"{path}\"")), expected);
+        }
+        for path in ["/", "/v1/", "/v1/socket.io/"] {
+            assert_eq!(one(&format!("path: {path}")), format!("the server needs `{path}` for itself (-)"));
+        }
+        assert_eq!(one("transports: []"), "`transports` is empty: nobody could connect (-)");
+        assert_eq!(one("ping_timeout: 0s"), "`ping_timeout` is 0s: expected 100ms to 1h (-)");
+        assert_eq!(one("window: 1KiB"), "`window` is 1KiB: expected at least 4KiB (-)");
+    }
+
+    #[test]
+    fn whoever_limits_a_count_of_packets_learns_which_limit_counts_bytes() {
+        let told = mistakes("limits: { outbound_queue: 64 }\n").join("; ");
+        assert!(told.contains("outbound_bytes"), "{told}");
+    }
+}

@@ -13,6 +13,7 @@ use tidegate_transport::{Carrier, CloseReason, Packet, SendError};
 use super::connection_events::Announced;
 use super::frame::Frame;
 use super::inbound_queue::InboundQueue;
+use super::room::Delivery;
 use super::link::Link;
 use tokio::sync::Notify;
 
@@ -125,8 +126,6 @@ impl Connection {
             Verdict::Done => Ok(()),
             Verdict::Full => Err(SendError::SlowConsumer),
         }
-    }
-
     }
 
     /// Notes that the client is evicted after the answer to the event that is being handled.

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::{Mutex, MutexGuard};
-use tidegate_transport::{Carrier, CloseReason, Packet, SendError};
+use tidegate_transport::{Carrier, CloseReason, SendError};
 
 use super::connection_events::Announced;
 use super::frame::Frame;
 use super::inbound_queue::InboundQueue;
-use super::room::Delivery;
 use super::link::Link;
+use super::room::Delivery;
 use tokio::sync::Notify;
 
 use tidegate_core::flow::{Held, Publication, Session, Verdict};

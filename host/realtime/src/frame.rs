@@ -28,7 +28,6 @@ impl Frame {
         let meta = text(&Meta { position: publication.position.as_ref() });
         Packet::event(ROOT, publication.topic.as_str(), &[publication.payload.as_str(), &meta])
     }
-    }
 
     /// A message about the session.
     pub(super) fn session_event(event: &SessionEvent) -> Self {

@@ -2,7 +2,7 @@
 # Runs every test, installing what is missing. Needs rustup, Node 20 or later and Python 3.11 or later, nothing else.
 #
 #   tests/run.sh            everything
-#   tests/run.sh e2e        only the stages named: lint rust plugins e2e examples
+#   tests/run.sh e2e        only the stages named: lint rust conformance plugins e2e examples
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -70,10 +70,15 @@ fi
 # and no dependency, is compiled once for tests and once more for lints or documentation. A warning is an error.
 export CLIPPY_ARGS="-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__"
 root=$PWD
-cargo_test() {
-  cargo --config 'build.rustc-workspace-wrapper = "clippy-driver"' --config "build.rustdoc = \"$root/tests/rustdoc.sh\"" test --locked --workspace "$@"
+cargo_host() {
+  local verb=$1
+  shift
+  cargo --config 'build.rustc-workspace-wrapper = "clippy-driver"' --config "build.rustdoc = \"$root/tests/rustdoc.sh\"" "$verb" --locked --workspace "$@"
 }
+cargo_test() { cargo_host test "$@"; }
 build_binary() { cargo_test --quiet --no-run --test cli; }
+# A program to run: what `cargo test` makes of an example is a test. The second target brings the features of all tests.
+build_example() { cargo_host build --quiet --example "$1" --test architecture; }
 
 if wanted lint || wanted rust; then
   step "format"
@@ -92,6 +97,12 @@ if wanted rust; then
   ensure_services
   step "tests and documentation: host"
   cargo_test
+fi
+
+if wanted conformance; then
+  step "conformance: the transport beside the reference"
+  build_example conformance
+  (cd tests/conformance && npm ci --silent --no-audit --no-fund && npm test)
 fi
 
 if wanted plugins; then

@@ -3,7 +3,7 @@
 //! member gets the publications in their order, a large room is served by several threads, and nobody who joins or
 //! leaves waits for a delivery.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -43,7 +43,8 @@ pub(super) struct Group {
 #[derive(Default)]
 struct State {
     seats: Arc<Vec<Arc<Seat>>>,
-    waiting: Vec<Arc<Delivery>>,
+    /// Each with the members that it is for: whoever joins later does not receive it.
+    waiting: VecDeque<(Arc<Delivery>, Arc<Vec<Arc<Seat>>>)>,
     /// A thread serves the group, and will see what waits.
     is_served: bool,
 }
@@ -127,7 +128,8 @@ impl Group {
 
     fn put(&self, delivery: &Arc<Delivery>) -> bool {
         let mut state = self.state.lock();
-        state.waiting.push(Arc::clone(delivery));
+        let seats = Arc::clone(&state.seats);
+        state.waiting.push_back((Arc::clone(delivery), seats));
         !std::mem::replace(&mut state.is_served, true)
     }
 
@@ -151,13 +153,17 @@ impl Group {
     fn serve_some(&self) -> bool {
         let (batch, seats) = {
             let mut state = self.state.lock();
-            if state.waiting.is_empty() {
+            let Some((first, seats)) = state.waiting.pop_front() else {
                 state.is_served = false;
                 return false;
+            };
+            let mut batch = vec![first];
+            while batch.len() < BATCH_MAX
+                && let Some((next, _)) = state.waiting.pop_front_if(|(_, members)| Arc::ptr_eq(members, &seats))
+            {
+                batch.push(next);
             }
-            let many = state.waiting.len().min(BATCH_MAX);
-            let batch: Vec<Arc<Delivery>> = state.waiting.drain(..many).collect();
-            (batch, Arc::clone(&state.seats))
+            (batch, seats)
         };
         deliver(&batch, &seats);
         true

@@ -1,5 +1,6 @@
 //! The HTTP side: which session a request belongs to, polls and POSTs, and the protocol's errors.
 
+use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -79,19 +80,20 @@ fn payload(body: impl Into<Bytes>) -> Answer {
 
 /// The query of a request, as far as the protocol knows it.
 struct Query<'a> {
-    version: Option<&'a str>,
-    transport: Option<&'a str>,
-    session: Option<&'a str>,
+    version: Option<Cow<'a, str>>,
+    transport: Option<Cow<'a, str>>,
+    session: Option<Cow<'a, str>>,
 }
 
 impl<'a> Query<'a> {
     fn of(parts: &'a Parts) -> Self {
         let query = parts.uri.query().unwrap_or_default();
         let value = |name| {
-            let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-            pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+            let mut pairs = form_urlencoded::parse(query.as_bytes());
+            pairs.find(|(key, _)| key == name).map(|(_, value)| value)
         };
-        Self { version: value("EIO"), transport: value("transport"), session: value("sid") }
+        let session = value("sid").filter(|id| !id.is_empty());
+        Self { version: value("EIO"), transport: value("transport"), session }
     }
 }
 
@@ -114,23 +116,23 @@ impl<H: Handler> Transport<H> {
     {
         let Query { version, transport, session } = Query::of(parts);
         let settings = &self.0.settings;
-        let by_websocket = match transport {
+        let by_websocket = match transport.as_deref() {
             Some("polling") if settings.polling => false,
             Some("websocket") if settings.websocket => true,
             _ => return Err(Box::new(Mistake::UnknownTransport.answer())),
         };
         let Some(id) = session else {
-            if version != Some("4") {
+            if version.as_deref() != Some("4") {
                 return Err(Box::new(Mistake::UnsupportedVersion.answer()));
             }
             return self.begin(parts, by_websocket, upgrading);
         };
-        let Some(session) = self.0.sessions.get(id).map(|found| Arc::clone(&found)) else {
+        let Some(session) = self.0.sessions.get(&*id).map(|found| Arc::clone(&found)) else {
             let answer = self.0.handler.unknown_session();
             return Err(Box::new(answer.unwrap_or_else(|| Mistake::UnknownSession.answer())));
         };
         self.0.handler.resume(&session.opening, parts)?;
-        if version != Some("4") {
+        if version.as_deref() != Some("4") {
             return Err(Box::new(Mistake::BadRequest.answer()));
         }
         if by_websocket {

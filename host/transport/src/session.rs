@@ -137,8 +137,8 @@ impl<H: Handler> Session<H> {
                 return Ok(());
             }
             EnginePacket::Close => return Err(CloseReason::TransportClose),
-            // The server pings, never the client.
-            EnginePacket::Ping => return Err(CloseReason::ParseError),
+            // The server pings, never the client, and a probe has its place in an upgrade only.
+            EnginePacket::Ping | EnginePacket::PingUpgrade => return Err(CloseReason::ParseError),
             _ => return Ok(()),
         };
         match read {

@@ -1,5 +1,7 @@
 //! The HTTP side of a websocket's beginning. <https://www.rfc-editor.org/rfc/rfc6455#section-4.2>
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
@@ -23,7 +25,9 @@ pub(crate) fn judge<'a>(method: &Method, headers: &'a HeaderMap) -> Result<&'a H
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
         return Err(Unfit::Version);
     }
-    headers.get(SEC_WEBSOCKET_KEY).ok_or(Unfit::Request)
+    // Base64 of 16 bytes.
+    let is_key = |key: &&HeaderValue| STANDARD.decode(key.as_bytes()).is_ok_and(|bytes| bytes.len() == 16);
+    headers.get(SEC_WEBSOCKET_KEY).filter(is_key).ok_or(Unfit::Request)
 }
 
 /// Whether a header's list has an entry, in whatever case.

@@ -170,7 +170,7 @@ mod tests {
     async fn a_cut_connection_is_known_until_its_transport_is_gone() {
         let realtime = realtime();
         let connection = connect(&realtime, "slow", &FakeLink::full());
-        realtime.send(&connection, &Frame::session_event(&SessionEvent::Draining));
+        realtime.send(&connection, &Frame::session_event(&SessionEvent::Draining { retry_in_s: 1.0 }));
         assert_eq!(realtime.connections_count(), 1);
         realtime.forget(&Arc::new(Nobody), &connection, "transport_close");
         assert_eq!(realtime.connections_count(), 0);

@@ -288,7 +288,10 @@ pub enum SessionEvent {
     /// Others came to a topic, or left it.
     Presence(PresenceChange),
     /// The server is about to close; the stock client reconnects by itself.
-    Draining,
+    Draining {
+        /// When the client should be back, in seconds from now.
+        retry_in_s: f64,
+    },
 }
 
 impl Serialize for SessionEvent {
@@ -323,7 +326,10 @@ impl Serialize for SessionEvent {
             }
             Self::Expired => out.serialize_entry("type", "expired")?,
             Self::Presence(_) => {}
-            Self::Draining => out.serialize_entry("type", "draining")?,
+            Self::Draining { retry_in_s } => {
+                out.serialize_entry("type", "draining")?;
+                out.serialize_entry("retry_in", retry_in_s)?;
+            }
         }
         out.end()
     }

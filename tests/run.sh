@@ -43,19 +43,16 @@ has_postgres() {
   return 1
 }
 
-has_pgbouncer() {
-  local place
-  for place in "$(command -v pgbouncer || true)" /usr/sbin/pgbouncer; do
-    [[ -n "$place" && -x "$place" ]] && return 0
-  done
-  return 1
-}
+# Whether a server is installed; not every user's path has the folder of servers.
+has_server() { command -v "$1" >/dev/null || [[ -x "/usr/sbin/$1" ]]; }
 
 # The servers that tests start by themselves, each in a directory of its own.
 ensure_services() {
   command -v redis-server >/dev/null || { step "install Redis"; install_packages redis-server; }
   has_postgres || { step "install PostgreSQL"; install_packages postgresql; }
-  has_pgbouncer || { step "install PgBouncer"; install_packages pgbouncer; }
+  has_server pgbouncer || { step "install PgBouncer"; install_packages pgbouncer; }
+  has_server nginx || { step "install nginx"; install_packages nginx-light; }
+  has_server haproxy || { step "install HAProxy"; install_packages haproxy; }
 }
 
 require cargo "install Rust with rustup: https://rustup.rs"

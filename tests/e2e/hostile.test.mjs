@@ -1,7 +1,9 @@
 // Clients that do not play by the rules, on the wire.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { cpSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
@@ -53,6 +55,20 @@ describe("hostile clients", () => {
     const closed = within("the close", new Promise((resolve) => wire.once("close", resolve)));
     socket.io.engine.write("1");
     await closed;
+  });
+
+  test("a client that gives up its poll has left", async () => {
+    const { sid } = JSON.parse((await (await polling("")).text()).slice(1));
+    await polling(`&sid=${sid}`, { method: "POST", body: "40" });
+    await heard(sid, "40{");
+    const left = server.logged("realtime.disconnect");
+    const [host, port] = server.address.split(":");
+    const wire = connect(Number(port), host);
+    await once(wire, "connect");
+    const poll = `GET /socket.io/?EIO=4&transport=polling&sid=${sid} HTTP/1.1\r\nHost: ${server.address}\r\n\r\n`;
+    wire.write(poll, () => wire.destroy());
+    assert.match((await left).reason, /^transport/);
+    assert.equal((await polling(`&sid=${sid}`)).status, 400);
   });
 
   test("headers beyond the limit are refused, and a token of the usual size is not", async () => {

@@ -39,4 +39,20 @@ describe("shutdown", () => {
     assert.equal(await server.ended(), 0);
     await server.stop();
   });
+
+  test("a client that was refused and polls on does not hold the end up", async (t) => {
+    const config = (config) => ({ ...config, limits: { ...config.limits, drain_timeout: "60s" } });
+    const server = await Server.start({ config, plugins: false });
+    t.after(() => server.stop());
+    const session = (sid = "") => `${server.url}/socket.io/?EIO=4&transport=polling${sid}`;
+    const { sid } = JSON.parse((await (await fetch(session())).text()).slice(1));
+    const sent = await fetch(session(`&sid=${sid}`), { method: "POST", body: '40{"token":"forged"}' });
+    assert.equal(await sent.text(), "ok");
+    assert.match(await (await fetch(session(`&sid=${sid}`))).text(), /^44/);
+    const poll = fetch(session(`&sid=${sid}`)).then((response) => response.text());
+    await server.get("/healthz");
+    server.signal("SIGTERM");
+    assert.equal(await server.ended(), 0);
+    assert.ok(await poll);
+  });
 });

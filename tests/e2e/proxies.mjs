@@ -1,0 +1,131 @@
+// What may stand between a client and the server: a proxy that breaks websockets in its own way, nginx and HAProxy.
+
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { join } from "node:path";
+
+import { program, Service } from "./services.mjs";
+
+/** What a proxy can do to a websocket once the server has agreed to it with 101. */
+export const HARMS = {
+  "cuts it": (client, server) => [client, server].forEach((socket) => socket.destroy()),
+  "swallows every frame": (client, server) => {
+    client.unpipe(server).resume();
+    server.unpipe(client).resume();
+  },
+  "swallows every frame of the server": (client, server) => server.unpipe(client).resume(),
+};
+
+/** A proxy that passes everything on, but does harm to websockets. It counts polls and websockets. */
+export class HarmfulProxy {
+  polls = 0;
+  websockets = 0;
+  #sockets = new Set();
+
+  static async start(upstream, harm) {
+    const proxy = new HarmfulProxy();
+    const [hostname, port] = upstream.split(":");
+    proxy.listener = createServer((client) => {
+      const server = connect(Number(port), hostname);
+      for (const socket of [client, server]) {
+        proxy.#sockets.add(socket);
+        socket.on("error", () => {});
+        socket.on("close", () => [client, server].forEach((one) => one.destroy()));
+      }
+      client.pipe(server);
+      client.on("data", (data) => (proxy.polls += String(data).split(/^GET .*transport=polling&.*sid=/m).length - 1));
+      server.once("data", (data) => {
+        if (!String(data).startsWith("HTTP/1.1 101")) {
+          client.write(data);
+          server.pipe(client);
+          return;
+        }
+        proxy.websockets += 1;
+        const head = data.indexOf("\r\n\r\n") + 4;
+        client.write(data.subarray(0, head), () => harm(client, server));
+      });
+    }).listen(0, "127.0.0.1");
+    await once(proxy.listener, "listening");
+    proxy.url = `http://127.0.0.1:${proxy.listener.address().port}`;
+    return proxy;
+  }
+
+  stop() {
+    this.listener.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
+
+// Answers at its own place, without the server behind it.
+const answers = (port) => fetch(`http://127.0.0.1:${port}/alive`).then((response) => response.ok, () => false);
+
+/** nginx, with the server below `/live/`. */
+export class Nginx extends Service {
+  static start = (upstream) => new Nginx(upstream).begin();
+
+  constructor(upstream) {
+    super("nginx");
+    this.upstream = upstream;
+  }
+
+  command() {
+    const places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((what) => `${what}_temp_path ${what};`).join(" ");
+    writeFileSync(join(this.directory, "nginx.conf"), `
+      daemon off; pid nginx.pid; error_log stderr;
+      events {}
+      http {
+        access_log off; ${places}
+        map $http_upgrade $connection_upgrade { default upgrade; "" ""; }
+        server {
+          listen 127.0.0.1:${this.port};
+          location = /alive { return 200; }
+          location /live/ {
+            proxy_pass http://${this.upstream}/;
+            proxy_http_version 1.1;
+            proxy_set_header Host $host;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_upgrade;
+          }
+        }
+      }`);
+    return [program("nginx", "nginx-light", ["/usr/sbin"]), "-p", this.directory, "-e", "stderr", "-c", "nginx.conf"];
+  }
+
+  ready() {
+    return answers(this.port);
+  }
+}
+
+/** HAProxy, with the server below `/live/`. */
+export class Haproxy extends Service {
+  static start = (upstream) => new Haproxy(upstream).begin();
+
+  constructor(upstream) {
+    super("haproxy");
+    this.upstream = upstream;
+  }
+
+  command() {
+    writeFileSync(join(this.directory, "haproxy.cfg"), `
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 50s
+  timeout server 50s
+  timeout tunnel 1h
+frontend live
+  bind 127.0.0.1:${this.port}
+  http-request return status 200 if { path /alive }
+  http-request replace-path /live/(.*) /\\1
+  default_backend tidegate
+backend tidegate
+  server node ${this.upstream}
+`);
+    return [program("haproxy", "haproxy", ["/usr/sbin"]), "-db", "-f", "haproxy.cfg"];
+  }
+
+  ready() {
+    return answers(this.port);
+  }
+}

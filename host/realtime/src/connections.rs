@@ -149,8 +149,8 @@ impl Connection {
     }
 
     /// Closes the transport once the client has what was sent, so that a stock client reconnects.
-    pub(super) fn finish(&self) {
-        self.link.finish();
+    pub(super) fn finish(&self, reason: CloseReason) {
+        self.link.finish(reason);
     }
 
     /// Drops the transport, so that a stock client reconnects.

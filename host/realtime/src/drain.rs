@@ -58,15 +58,15 @@ impl Realtime {
         let _ = timeout_at(began + time / 4, self.drain.tasks.wait()).await;
         for (at, connection) in connections.iter().enumerate() {
             sleep_until(began + schedule.delay(at)).await;
-            connection.finish();
+            connection.finish(CloseReason::ServerDrain);
         }
         // Between two polls a client cannot be reached, and a peer that does not read would delay this for ever.
         let _ = timeout_at(began + time * 9 / 10, self.connections.all_gone()).await;
         let mut cut = 0;
         for connection in self.connections.all() {
             cut += 1;
-            connection.cut(CloseReason::ServerClose);
-            self.forget(gates, &connection, "server_close");
+            connection.cut(CloseReason::ServerDrain);
+            self.forget(gates, &connection, "server_drain");
         }
         // Those that never became connections: a client that was refused for now, and polls.
         if let Some(transport) = self.transport.get() {

@@ -77,7 +77,7 @@ impl Realtime {
         self.forget(gates, connection, reason);
         match sent {
             // Its transport has no more use: without a connection it would count in no limit.
-            Ok(()) => connection.finish(),
+            Ok(()) => connection.finish(CloseReason::ServerClose),
             // It comes back, and learns it from gate 1.
             Err(SendError::SlowConsumer | SendError::Closed) => connection.cut(CloseReason::SlowConsumer),
         }

@@ -149,7 +149,7 @@ impl Handler for Entrance {
         self.realtime.forget(&self.gates, connection, label(reason));
         // A session without a client would count in no limit.
         if reason == CloseReason::ClientDisconnect {
-            connection.finish();
+            connection.finish(CloseReason::ServerClose);
         }
     }
 
@@ -201,5 +201,6 @@ const fn label(reason: CloseReason) -> &'static str {
         CloseReason::ClientDisconnect => "client_disconnect",
         CloseReason::ServerDisconnect => "server_disconnect",
         CloseReason::ServerClose => "server_close",
+        CloseReason::ServerDrain => "server_drain",
     }
 }

@@ -30,7 +30,7 @@ pub(super) trait Link: Send + Sync + 'static {
     fn write_each(&self, packets: &[&Packet], has_left: &AtomicBool) -> Result<usize, SendError>;
 
     /// Closes the transport as soon as the client has what was written. A stock client reconnects.
-    fn finish(&self);
+    fn finish(&self, reason: CloseReason);
 
     /// Closes the transport at once. A stock client reconnects.
     fn cut(&self, reason: CloseReason);
@@ -51,8 +51,8 @@ impl Link for Socket {
         self.send_each(packets, has_left)
     }
 
-    fn finish(&self) {
-        self.finish();
+    fn finish(&self, reason: CloseReason) {
+        self.finish(reason);
     }
 
     fn cut(&self, reason: CloseReason) {
@@ -130,7 +130,7 @@ pub(super) mod fake {
             Ok(packets.len())
         }
 
-        fn finish(&self) {
+        fn finish(&self, _: CloseReason) {
             self.0.lock().is_finished = true;
         }
 

@@ -156,7 +156,7 @@ impl Handler for Echo {
             ("kick", _) => {
                 let _ = socket.disconnect();
             }
-            ("hang-up", _) => socket.finish(),
+            ("hang-up", _) => socket.finish(CloseReason::ServerClose),
             _ => {}
         }
         Ok(())

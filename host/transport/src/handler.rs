@@ -170,6 +170,8 @@ pub enum CloseReason {
     ServerDisconnect,
     /// The server closed the session.
     ServerClose,
+    /// The server stops. Over polling no packet says so, because clients of some makes would stay away.
+    ServerDrain,
 }
 
 /// The way to one client in one namespace. Cheap to clone.
@@ -277,8 +279,8 @@ impl Socket {
     }
 
     /// Ends the session as soon as the client has what was sent before. A stock client comes back.
-    pub fn finish(&self) {
-        self.outbox.finish(CloseReason::ServerClose);
+    pub fn finish(&self, reason: CloseReason) {
+        self.outbox.finish(reason);
     }
 
     /// Ends the session at once, even if the client reads nothing. A stock client comes back.

@@ -90,10 +90,10 @@ impl<H: Handler> Transport<H> {
         self.0.waiting.load(Ordering::Relaxed)
     }
 
-    /// Ends every session at once. Stock clients come back.
+    /// Ends every session at once, because the server stops. Clients come back.
     pub fn cut_all(&self) {
         for session in &self.0.sessions {
-            session.outbox.over(CloseReason::ServerClose);
+            session.outbox.over(CloseReason::ServerDrain);
         }
     }
 }

@@ -78,6 +78,15 @@ fn payload(body: impl Into<Bytes>) -> Answer {
     ok("text/plain; charset=UTF-8", body)
 }
 
+/// The answer to a poll of a session that is over.
+fn last(reason: CloseReason) -> Answer {
+    match reason {
+        CloseReason::ServerClose | CloseReason::ConnectTimeout => payload("1"),
+        CloseReason::ServerDrain => Mistake::UnknownSession.answer(),
+        _ => payload("6"),
+    }
+}
+
 /// The query of a request, as far as the protocol knows it.
 struct Query<'a> {
     version: Option<Cow<'a, str>>,
@@ -210,9 +219,7 @@ impl<H: Handler> Session<H> {
                 Poll::Upgraded => return turn.answer(payload("6")),
                 Poll::Over(reason) => {
                     let refusal = self.take_refusal().map(|answer| *answer);
-                    let by_server = matches!(reason, CloseReason::ServerClose | CloseReason::ConnectTimeout);
-                    let last = if by_server { "1" } else { "6" };
-                    return turn.answer(refusal.unwrap_or_else(|| payload(last)));
+                    return turn.answer(refusal.unwrap_or_else(|| last(reason)));
                 }
                 Poll::Wait if has_waited && self.is_probed.load(Ordering::Acquire) => {
                     return turn.answer(payload("6"));

@@ -29,6 +29,9 @@ pub(super) struct Seat {
     index: AtomicUsize,
 }
 
+/// The members of a group. Shared with the deliveries that wait, and copied when somebody joins or leaves meanwhile.
+type Seats = Arc<Vec<Arc<Seat>>>;
+
 /// A publication on its way to the members.
 pub(super) struct Delivery {
     pub(super) publication: Publication,
@@ -42,9 +45,9 @@ pub(super) struct Group {
 
 #[derive(Default)]
 struct State {
-    seats: Arc<Vec<Arc<Seat>>>,
+    seats: Seats,
     /// Each with the members that it is for: whoever joins later does not receive it.
-    waiting: VecDeque<(Arc<Delivery>, Arc<Vec<Arc<Seat>>>)>,
+    waiting: VecDeque<(Arc<Delivery>, Seats)>,
     /// A thread serves the group, and will see what waits.
     is_served: bool,
 }

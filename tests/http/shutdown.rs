@@ -120,7 +120,7 @@ async fn a_server_that_stops_delivers_what_it_accepted_tells_its_clients_and_end
     }
     timeout(STOP_MAX, app.served).await.unwrap().unwrap().unwrap();
     let place = |begins: &str| heard.iter().position(|packet| packet.starts_with(begins));
-    let (event, told) = (place(r#"42["news""#), place(r#"42["tidegate",{"type":"draining"}]"#));
+    let (event, told) = (place(r#"42["news""#), place(r#"42["tidegate",{"type":"draining","retry_in":"#));
     assert!(event.is_some() && event < told, "{heard:?}");
     assert!(TcpStream::connect(app.address).await.is_err(), "nobody listens any more");
 }

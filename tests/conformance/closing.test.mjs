@@ -17,8 +17,7 @@ conformance("closing", {}, (server, test) => {
 
   test("a close packet by polling ends the session: the GET that waits is answered with `6`", { says: "E33" }, async () => {
     const session = await joined(Polling);
-    const poll = session.begin();
-    await poll.sent;
+    const poll = await session.waits();
     assert.equal((await session.post("1")).text, "ok");
     const answer = await poll.answer;
     assert.equal(answer.status, 200);
@@ -28,8 +27,7 @@ conformance("closing", {}, (server, test) => {
 
   test("packets behind a close packet are not handled", { says: "E33" }, async () => {
     const session = await joined(Polling);
-    const poll = session.begin();
-    await poll.sent;
+    const poll = await session.waits();
     await session.post('1\x1e42["message","too late"]');
     assert.equal((await poll.answer).text, "6");
     await assertForgotten(server, session.sid);
@@ -85,8 +83,7 @@ conformance("closing", {}, (server, test) => {
 
   test("the server ends a session by polling: the GET that waits is answered with `1`", { says: "E33" }, async () => {
     const session = await joined(Polling);
-    const poll = session.begin();
-    await poll.sent;
+    const poll = await session.waits();
     await session.post('42["hang-up"]');
     const answer = await poll.answer;
     assert.equal(answer.status, 200);

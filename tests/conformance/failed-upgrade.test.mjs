@@ -29,8 +29,7 @@ async function upgrade(polling) {
 }
 
 async function goesOnByPolling(polling) {
-  const poll = polling.begin();
-  await poll.sent;
+  const poll = await polling.waits();
   await polling.send('42["message","goes on"]');
   const answer = await within("an event by polling", poll.answer);
   assert.equal(answer.status, 200);
@@ -65,8 +64,7 @@ conformance("a failed upgrade", {}, (server, test) => {
 
   test("a GET that waited before the websocket came and broke still waits, and is answered", { says: "E24" }, async () => {
     const polling = await joinedTo(server);
-    const poll = polling.begin();
-    await poll.sent;
+    const poll = await polling.waits();
     const wire = await Wire.websocket(server, { query: { sid: polling.sid }, opens: false });
     wire.cut();
     await polling.send('42["message","through"]');
@@ -86,9 +84,7 @@ conformance("a failed upgrade", {}, (server, test) => {
   test("a GET waits in peace beside a websocket that says nothing", { says: "E24" }, async () => {
     const polling = await joinedTo(server);
     const wire = await Wire.websocket(server, { query: { sid: polling.sid }, opens: false });
-    const poll = polling.begin();
-    await poll.sent;
-    await polling.send("3");
+    const poll = await polling.waits();
     await polling.send('42["message","for the poll"]');
     assert.equal((await poll.answer).text, back("for the poll"));
     wire.cut();

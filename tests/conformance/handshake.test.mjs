@@ -43,8 +43,7 @@ conformance("a session begins", options, (server, test) => {
 
   test("nothing is connected by itself: the session hears nothing before it asks", { says: "S23" }, async () => {
     const session = await Polling.open(server);
-    const poll = session.begin();
-    await poll.sent;
+    const poll = await session.waits();
     await session.send("40/custom,");
     const answer = await poll.answer;
     assert.match(answer.text, /^40\/custom,\{"sid":"[^"]+"\}/);

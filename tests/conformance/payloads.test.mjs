@@ -122,8 +122,7 @@ conformance("payloads", {}, (server, test) => {
 
   test("a broken packet ends the session whatever stands before it, and the GET that waits is answered", { says: "E17" }, async () => {
     const session = await joinedTo(server);
-    const poll = session.begin();
-    await poll.sent;
+    const poll = await session.waits();
     await session.post(['42["message","whole"]', "abc"].join(SEPARATOR));
     assert.equal((await poll.answer).status, 200);
     await session.ended();

@@ -77,18 +77,9 @@ conformance("polling", {}, (server, test) => {
     return post;
   };
 
-  // A GET that waits at the server: it was sent before two others were answered.
-  const waiting = async (session) => {
-    const poll = session.begin();
-    await poll.sent;
-    await session.send("3");
-    await session.send("3");
-    return poll;
-  };
-
   test("of two GETs at the same time one is 400, the other is answered, and the session ends", { says: "E10" }, async () => {
     const session = await joined();
-    const first = await waiting(session);
+    const first = await session.waits();
     const second = session.begin();
     const statuses = (await Promise.all([first.answer, second.answer])).map(({ status }) => status);
     assert.deepEqual(statuses, [200, 400]);
@@ -105,7 +96,7 @@ conformance("polling", {}, (server, test) => {
 
   test("a GET whose client goes away ends the session: what was written to it may be lost", {}, async () => {
     const session = await joined();
-    const poll = await waiting(session);
+    const poll = await session.waits();
     poll.outgoing.destroy();
     await session.ended({ overlaps: true });
   });

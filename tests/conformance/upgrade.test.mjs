@@ -38,8 +38,7 @@ conformance("upgrade", {}, (server, test) => {
 
   test("a GET that waits is answered with `6` once the websocket has probed", { says: "E21" }, async () => {
     const polling = await joined();
-    const poll = polling.begin();
-    await poll.sent;
+    const poll = await polling.waits();
     const socket = await Socket.beside(polling);
     await socket.probe();
     const answer = await poll.answer;
@@ -87,8 +86,7 @@ conformance("upgrade", {}, (server, test) => {
 
   test("what the server sends while the upgrade is under way arrives once and in order", { says: "E24" }, async () => {
     const polling = await joined();
-    const poll = polling.begin();
-    await poll.sent;
+    const poll = await polling.waits();
     const socket = await Socket.beside(polling);
     await polling.send('42["message",1]');
     await socket.probe();
@@ -137,9 +135,7 @@ conformance("upgrade", {}, (server, test) => {
 
   test("a GET that still waits when the upgrade is complete is answered", { says: "E21" }, async () => {
     const polling = await joined();
-    const poll = polling.begin();
-    await poll.sent;
-    await polling.send("3");
+    const poll = await polling.waits();
     const wire = await Wire.websocket(server, { query: { sid: polling.sid }, opens: false });
     wire.write(Buffer.concat([frame("2probe"), frame("5")]));
     assert.equal((await poll.answer).status, 200);

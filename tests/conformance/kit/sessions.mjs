@@ -74,6 +74,15 @@ export class Polling extends Session {
     return request(this.server, this.query, { method: "POST", body, headers });
   }
 
+  /** A GET that waits at the server: it was sent before two others were answered. */
+  async waits() {
+    const poll = this.begin();
+    await poll.sent;
+    await this.send("3");
+    await this.send("3");
+    return poll;
+  }
+
   /** A request that stays under way. */
   begin(options) {
     return start(this.server, this.query, options);

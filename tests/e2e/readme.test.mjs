@@ -26,6 +26,8 @@ const COMMANDS = {
   "redis-cli -u \"$REDIS_URL\" xadd telemetry maxlen '~' 100000 '*' device d1 position '{\"lat\": 52.5, \"lon\": 13.4}'":
     "tests/e2e/buses.test.mjs",
   "tidegate schema outbox --server tidegate --application shop | psql …": "tests/e2e/buses.test.mjs, of another table and server's role",
+  "curl -X POST http://127.0.0.1:3000/v1/channels/blog.article.feed/publish -H \"authorization: Bearer $TIDEGATE_API_KEY\" -H 'idempotency-key: \"article-7-v2\"' -d '{ \"id\": \"7\", \"title\": \"Second edition\" }'":
+    "tests/http/idempotency.rs, of another key and payload",
   "tests/run.sh": ".ci/run",
   "tests/run.sh rust": ".ci/run, with the other stages",
   "tidegate new channel shop 'shop.cart.{userId}' user:userId": "tests/cli/new.rs",
@@ -50,7 +52,8 @@ function pagesOfTheManual() {
 function commandsOfTheManual() {
   const judged = [...pagesOfTheManual()].filter(([page]) => !MEASURES.some((folder) => page.startsWith(folder)));
   const blocks = judged.flatMap(([, text]) => [...text.matchAll(/```sh\n(.*?)```/gs)]);
-  const lines = blocks.flatMap(([, block]) => block.split("\n"));
+  // A line that ends with a backslash goes on.
+  const lines = blocks.flatMap(([, block]) => block.replace(/ \\\n\s*/g, " ").split("\n"));
   return new Set(lines.map((line) => line.replace(/\s+# .*$/, "").trim()).filter((line) => line && !line.startsWith("#")));
 }
 

@@ -78,7 +78,8 @@ let residentMax = 0;
 let goneAfter = null;
 await load(GONE_S + 10, async (elapsed) => {
   const [connections, outbound] = [await server.metric("tidegate_connections "), await server.metric("tidegate_outbound_bytes")];
-  queuedMax = Math.max(queuedMax, outbound / Math.max(1, connections - READING));
+  // Of all that stalled: the server measures the bytes once a second, so it may tell those of clients that are gone.
+  queuedMax = Math.max(queuedMax, outbound / STALLED);
   residentMax = Math.max(residentMax, residentMiB());
   if (connections <= READING) goneAfter ??= elapsed;
   return goneAfter !== null && elapsed > SECONDS;

@@ -13,7 +13,7 @@ use crate::packet::Packet;
 /// What a keyed packet replaces: the packet of the same slot that still waits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Slot {
-    /// Whose packets these are, for [`Queue::forget`].
+    /// Whose packets these are, for [`Socket::forget`](crate::Socket::forget).
     pub group: u64,
     /// The key inside of the group.
     pub key: Arc<str>,

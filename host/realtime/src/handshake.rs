@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, HeaderName, header};
 use serde_json::Value;
 
+use super::Realtime;
 use super::connections::Connection;
 use super::handler::Entrance;
 use super::inbound_queue::InboundQueue;
@@ -36,20 +37,27 @@ impl Entrance {
         let NewClient { handshake, address, is_touched } = client;
         let id = ConnectionId::new(uuid::Uuid::new_v4().simple().to_string());
         let judged = if is_touched { Err(Code::Forbidden.into()) } else { self.gates.connect(&id, &handshake).await };
-        let admission = match judged {
-            Ok(admission) => admission,
-            Err(refusal) => {
-                if refusal.code == Code::Unauthenticated && handshake.has_credential() {
-                    self.realtime.failed_logins.note(address);
-                }
-                telemetry::auth_failed(Some(id.as_str()), refusal.code.as_str(), handshake.origin.as_deref());
-                return Err(refusal);
-            }
-        };
+        let admission = judged.inspect_err(|refusal| self.realtime.note_refusal(&id, &handshake, address, refusal))?;
         let limits = &self.realtime.limits;
         let inbound = InboundQueue::new(limits.inbound_queue_max, self.realtime.drain.tasks.clone());
         let session = Session::admitted(id, admission);
         Ok(Arc::new(Connection::new(session, inbound, limits.outbound_bytes_max, link).at(address)))
+    }
+}
+
+impl Realtime {
+    /// Gate 1 refused a handshake: a credential that is not valid counts against its address.
+    pub(super) fn note_refusal(
+        &self,
+        id: &ConnectionId,
+        handshake: &Handshake,
+        address: Option<IpAddr>,
+        refusal: &Refusal,
+    ) {
+        if refusal.code == Code::Unauthenticated && handshake.has_credential() {
+            self.failed_logins.note(address);
+        }
+        telemetry::auth_failed(Some(id.as_str()), refusal.code.as_str(), handshake.origin.as_deref());
     }
 }
 

@@ -99,8 +99,7 @@ impl Realtime {
     }
 
     /// Adds the transport to a router. `auth` says which origins may poll, and which proxies are trusted; `transport`
-    /// how clients connect. Call it once;
-    /// the result is for [`serve`], without which nothing becomes a websocket.
+    /// how clients connect. Call it once; the result is for [`serve`], without which nothing becomes a websocket.
     pub fn attach(
         self: &Arc<Self>,
         router: axum::Router,
@@ -161,6 +160,18 @@ impl Realtime {
     }
 }
 
+impl Realtime {
+    /// Sends a message about a topic to its members, after the ack of a subscribe that is under way.
+    fn tell_members(&self, topic: &Topic, event: &SessionEvent) {
+        let frame = Frame::session_event(event);
+        for connection in self.rooms.members(topic) {
+            if let Err(error) = connection.tell_of(topic, &frame) {
+                self.cut(&connection, error);
+            }
+        }
+    }
+}
+
 fn transport_settings(limits: &Limits, transport: &config::Transport) -> Settings {
     let config::Transport { path, transports, ping_interval, ping_timeout, upgrade_timeout, window } = transport;
     Settings {
@@ -185,22 +196,11 @@ impl ports::Rooms for Realtime {
     }
 
     fn tell_gap(&self, topic: &Topic) {
-        let frame = Frame::session_event(&SessionEvent::Gap { topic: topic.clone() });
-        for connection in self.rooms.members(topic) {
-            if let Err(error) = connection.tell_of(topic, &frame) {
-                self.cut(&connection, error);
-            }
-        }
+        self.tell_members(topic, &SessionEvent::Gap { topic: topic.clone() });
     }
 
     fn tell_presence(&self, change: &PresenceChange) {
-        let frame = Frame::session_event(&SessionEvent::Presence(change.clone()));
-        for connection in self.rooms.members(&change.topic) {
-            // After the ack of a subscribe, which has everybody.
-            if let Err(error) = connection.tell_of(&change.topic, &frame) {
-                self.cut(&connection, error);
-            }
-        }
+        self.tell_members(&change.topic, &SessionEvent::Presence(change.clone()));
     }
 
     fn tell_gap_in(&self, channels: &BTreeSet<&str>) -> usize {

@@ -81,13 +81,10 @@ impl Rooms {
     ///
     /// A room with one group of members is served at once; the groups of a larger one are served by tasks.
     pub(super) fn deliver(&self, publication: &Publication) {
-        if !self.by_topic.contains_key(&publication.topic) {
-            return;
-        }
-        let packet = Frame::publication(publication);
-        let delivery = Arc::new(Delivery { publication: publication.clone(), packet });
         let groups = {
             let Some(room) = self.by_topic.get(&publication.topic) else { return };
+            let packet = Frame::publication(publication);
+            let delivery = Arc::new(Delivery { publication: publication.clone(), packet });
             let _order = room.order.lock();
             room.members.put(&delivery)
         };

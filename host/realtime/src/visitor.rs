@@ -13,7 +13,6 @@ use super::{Peer, Realtime, cors};
 use tidegate_core::config::Auth;
 use tidegate_core::flow::{Gates, Handshake, Session};
 use tidegate_core::protocol::{Code, ConnectionId, Refusal};
-use tidegate_core::telemetry;
 
 /// Takes visitors in.
 #[derive(Clone)]
@@ -51,12 +50,8 @@ impl Visitors {
         }
         let host = self.addresses.host(peer, &request.headers);
         let handshake = Handshake { host, ..handshake(&request.headers, Some(Value::Null)) };
-        let admission = self.gates.connect(&id, &handshake).await.inspect_err(|refusal| {
-            if refusal.code == Code::Unauthenticated && handshake.has_credential() {
-                self.realtime.failed_logins.note(address);
-            }
-            telemetry::auth_failed(Some(id.as_str()), refusal.code.as_str(), handshake.origin.as_deref());
-        })?;
+        let judged = self.gates.connect(&id, &handshake).await;
+        let admission = judged.inspect_err(|refusal| self.realtime.note_refusal(&id, &handshake, address, refusal))?;
         Ok(Session::admitted(id, admission))
     }
 

@@ -226,7 +226,7 @@ impl Socket {
     /// # Errors
     /// [`SendError`]; then nothing of the packet is sent.
     pub fn send(&self, packet: &Packet) -> Result<(), SendError> {
-        self.outbox.send(packet, None)
+        self.outbox.send(packet)
     }
 
     /// Sends several packets in their order, or none of them if `left` is set. It is looked at under the lock that puts
@@ -237,14 +237,6 @@ impl Socket {
     /// [`SendError`]; then some of the packets may be sent.
     pub fn send_each(&self, packets: &[&Packet], left: &AtomicBool) -> Result<usize, SendError> {
         self.outbox.send_each(packets, Some(left))
-    }
-
-    /// The same for one packet.
-    ///
-    /// # Errors
-    /// [`SendError`]; then nothing of the packet is sent.
-    pub fn send_unless(&self, packet: &Packet, left: &AtomicBool) -> Result<(), SendError> {
-        self.outbox.send(packet, Some(left))
     }
 
     /// Sends a packet that replaces what still waits in its slot. Returns whether it did.
@@ -271,7 +263,7 @@ impl Socket {
     /// # Errors
     /// [`SendError`].
     pub fn disconnect(&self) -> Result<(), SendError> {
-        self.outbox.send(&Packet::disconnected(&self.namespace), None)?;
+        self.outbox.send(&Packet::disconnected(&self.namespace))?;
         if let Some(session) = self.leaves.upgrade() {
             session.leave(&self.namespace);
         }

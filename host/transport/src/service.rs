@@ -165,12 +165,17 @@ impl<H: Handler> Transport<H> {
         if by_websocket {
             return self.begin_websocket(parts, upgrading);
         }
-        let opening = self.0.handler.open(parts)?;
-        let session = Session::new(&self.0, opening);
+        let session = self.open(parts)?;
         let open = session.open_packet(false);
-        self.0.sessions.insert(Arc::clone(&session.id), Arc::clone(&session));
         tokio::spawn(session.keep_time());
         Ok(payload(open))
+    }
+
+    /// A session that the application admits, and that later requests can name.
+    pub(crate) fn open(&self, parts: &Parts) -> Result<Arc<Session<H>>, Box<Answer>> {
+        let session = Session::new(&self.0, self.0.handler.open(parts)?);
+        self.0.sessions.insert(Arc::clone(&session.id), Arc::clone(&session));
+        Ok(session)
     }
 }
 

@@ -218,7 +218,7 @@ impl<H: Handler> Session<H> {
     /// The client asks to connect to a namespace, which it must not be in.
     fn begin_connect(self: &Arc<Self>, namespace: Str, auth: Option<Value>) -> Result<(), CloseReason> {
         if !self.shared.handler.knows(&namespace) {
-            let _ = self.outbox.send(&Packet::refused(&namespace, "Invalid namespace", None), None);
+            let _ = self.outbox.send(&Packet::refused(&namespace, "Invalid namespace", None));
             return Ok(());
         }
         {
@@ -251,7 +251,7 @@ impl<H: Handler> Session<H> {
             namespaces.entries.retain(|(name, _)| *name != *namespace);
             namespaces.entries.push((namespace.clone(), Entry::Connected(Arc::clone(&client))));
             // Before anybody can write to the client.
-            let _ = self.outbox.send(&Packet::connected(namespace, &id, pid.as_deref()), None);
+            let _ = self.outbox.send(&Packet::connected(namespace, &id, pid.as_deref()));
         }
         drop(namespaces);
         self.has_connected.store(true, Ordering::Relaxed);
@@ -265,7 +265,7 @@ impl<H: Handler> Session<H> {
         self.namespaces.lock().entries.retain(|(name, _)| *name != *namespace);
         match refusal {
             Refusal::Answer { message, data } => {
-                let _ = self.outbox.send(&Packet::refused(namespace, &message, data.as_ref()), None);
+                let _ = self.outbox.send(&Packet::refused(namespace, &message, data.as_ref()));
             }
             Refusal::Close(answer) => {
                 *self.refusal.lock() = answer;

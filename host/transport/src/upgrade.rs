@@ -21,9 +21,7 @@ impl<H: Handler> Transport<H> {
     /// A new session on a websocket.
     pub(crate) fn begin_websocket(&self, parts: &Parts, upgrading: Upgrading) -> Result<Answer, Box<Answer>> {
         let key = judge(&parts.method, &parts.headers).map_err(refuse)?;
-        let opening = self.0.handler.open(parts)?;
-        let session = Session::new(&self.0, opening);
-        self.0.sessions.insert(Arc::clone(&session.id), Arc::clone(&session));
+        let session = self.open(parts)?;
         tokio::spawn(async move {
             let Ok(Ok(wire)) = timeout(session.shared.settings.upgrade_timeout, upgrading).await else {
                 return session.end(CloseReason::TransportClose);

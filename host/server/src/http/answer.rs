@@ -1,4 +1,4 @@
-//! Errors in HTTP answers: a status and `{ error: { code, message, retry, details? } }`, the shape of a refused ack.
+//! The forms of HTTP answers. Errors: a status and `{ error: { code, message, retry, details? } }`, the shape of a refused ack.
 
 use std::borrow::Cow;
 
@@ -12,6 +12,14 @@ use tidegate_core::protocol::{Code, Refusal};
 
 /// How long a caller should wait before trying again when the server has no room now.
 const RETRY_AFTER_S: u64 = 1;
+
+/// An answer for this caller, as of now: nobody may keep it.
+pub(super) type Fresh<T> = ([(HeaderName, HeaderValue); 1], Json<T>);
+
+/// Makes an answer [`Fresh`].
+pub(super) fn fresh<T>(value: T) -> Fresh<T> {
+    ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(value))
+}
 
 /// A request that was not served.
 #[derive(Debug)]

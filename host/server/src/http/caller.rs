@@ -1,15 +1,17 @@
 //! The caller: the API key of the `Authorization` header, and its permissions.
 
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 
 use super::State;
 use super::answer::Problem;
 use tidegate_core::config::{ApiKey, Permission};
+use tidegate_core::flow::Session;
 use tidegate_core::protocol::{Code, Refusal};
 
 impl State {
     /// Whether the bearer token is an API key. What is not may be a client's credential.
-    pub(super) fn has_key(&self, headers: &HeaderMap) -> bool {
+    fn has_key(&self, headers: &HeaderMap) -> bool {
         self.key(headers).is_some()
     }
 
@@ -30,6 +32,20 @@ impl State {
             return Err(Refusal::because(Code::Forbidden, "the API key may not do this").into());
         }
         Ok(key)
+    }
+
+    /// Admits a caller that reads a topic: a backend whose key may read, or a client, whose session clears the next
+    /// gates. `None`: it is a backend.
+    ///
+    /// # Errors
+    /// As [`State::admit`], and those of gate 1.
+    pub(super) async fn admit_reader(&self, request: Request) -> Result<Option<Session>, Problem> {
+        let (request, _) = request.into_parts();
+        if self.has_key(&request.headers) {
+            self.admit(&request.headers, Permission::Read)?;
+            return Ok(None);
+        }
+        Ok(Some(self.visitors.admit(&request).await?))
     }
 }
 

@@ -1,15 +1,12 @@
 //! `GET /v1/channels/{topic}/history`: what was published on a topic, for a client that polls, or one that was away.
 
-use axum::Json;
 use axum::extract;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request};
-use axum::http::{HeaderName, HeaderValue, header};
 use serde::Deserialize;
 
 use super::State;
-use super::answer::Problem;
-use tidegate_core::config::Permission;
+use super::answer::{Fresh, Problem, fresh};
 use tidegate_core::flow::{Asked, HistoryAnswer};
 use tidegate_core::protocol::Position;
 
@@ -23,8 +20,6 @@ pub(super) struct HistoryQuery {
     limit: Option<usize>,
 }
 
-type Answer = ([(HeaderName, HeaderValue); 1], Json<HistoryAnswer>);
-
 /// `{ recovered, reason?, publications: [{ payload, meta }], position, more }`: after `since` the oldest `limit`, else
 /// the newest `limit`. A client shows its credential and clears gates 1 and 2; a backend shows an API key.
 pub(super) async fn read(
@@ -32,23 +27,15 @@ pub(super) async fn read(
     topic: Result<Path<String>, PathRejection>,
     query: Result<Query<HistoryQuery>, QueryRejection>,
     request: Request,
-) -> Result<Answer, Problem> {
-    let (request, _) = request.into_parts();
-    let is_backend = state.has_key(&request.headers);
-    let session = if is_backend {
-        state.admit(&request.headers, Permission::Read)?;
-        None
-    } else {
-        Some(state.visitors.admit(&request).await?)
-    };
+) -> Result<Fresh<HistoryAnswer>, Problem> {
+    let session = state.admit_reader(request).await?;
     let Path(topic) = topic.map_err(|_| Problem::bad_request("the topic in the path is not UTF-8"))?;
     let asked = asked(topic, query)?;
     let answer = match session {
         Some(session) => state.gates.history_for(&session, asked).await,
         None => state.gates.history(asked).await,
     };
-    // It is for this caller, as of now.
-    Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(answer?)))
+    Ok(fresh(answer?))
 }
 
 fn asked(topic: String, query: Result<Query<HistoryQuery>, QueryRejection>) -> Result<Asked, Problem> {

@@ -77,21 +77,9 @@ impl Outbox {
         Self { state: Mutex::new(state), task: Notify::new(), poll: Notify::new(), settings, waiting }
     }
 
-    /// Sends a packet, unless `left` says that the client does not want it any more.
-    pub(crate) fn send(&self, packet: &Packet, left: Option<&AtomicBool>) -> Result<(), SendError> {
-        self.with(|state| {
-            state.refuse_if_over()?;
-            if left.is_some_and(|left| left.load(Ordering::Acquire)) {
-                return Ok(());
-            }
-            if state.is_idle() && state.window.admits(packet.bytes()) && state.write_at_once(packet) {
-                return Ok(());
-            }
-            let pushed = state.queue.push(packet.clone(), self.settings.outbound_bytes_max);
-            pushed.map_err(|_overflow| SendError::SlowConsumer)?;
-            state.pump();
-            Ok(())
-        })
+    /// Sends a packet.
+    pub(crate) fn send(&self, packet: &Packet) -> Result<(), SendError> {
+        self.send_each(&[packet], None).map(drop)
     }
 
     /// Sends several packets in their order. Returns how many: all, or none if `left` says that the client does not want
@@ -102,7 +90,7 @@ impl Outbox {
             if left.is_some_and(|left| left.load(Ordering::Acquire)) {
                 return Ok(0);
             }
-            let written = if state.is_idle() { state.write_each_at_once(packets) } else { 0 };
+            let written = if state.is_idle() { state.write_at_once(packets) } else { 0 };
             let Some(rest) = packets.get(written..).filter(|rest| !rest.is_empty()) else { return Ok(packets.len()) };
             for packet in rest {
                 let pushed = state.queue.push((*packet).clone(), self.settings.outbound_bytes_max);
@@ -125,7 +113,7 @@ impl Outbox {
             if left.is_some_and(|left| left.load(Ordering::Acquire)) {
                 return Ok(false);
             }
-            if state.is_idle() && state.window.admits(packet.bytes()) && state.write_at_once(packet) {
+            if state.is_idle() && state.write_at_once(&[packet]) == 1 {
                 return Ok(false);
             }
             let pushed = state.queue.push_keyed(slot.clone(), packet.clone(), self.settings.outbound_bytes_max);

@@ -59,35 +59,9 @@ impl State {
         self.staged.is_empty() && self.queue.is_empty()
     }
 
-    /// Writes a packet to an idle websocket, without the queue; `false` if there is none.
-    pub(super) fn write_at_once(&mut self, packet: &Packet) -> bool {
-        let Carrier::Websocket(writer) = &self.carrier else { return false };
-        let frames = packet.frames(self.recovers);
-        self.window.wrote(frames.len());
-        let pings = self.window.wants_ping();
-        let written = if pings {
-            self.window.pinged(Instant::now());
-            writer.try_write_all(&[IoSlice::new(frames), IoSlice::new(PING_FRAME)])
-        } else {
-            writer.try_write(frames)
-        };
-        match written {
-            Ok(bytes) if bytes >= frames.len() => {
-                let of_ping = bytes - frames.len();
-                if pings && of_ping < PING_FRAME.len() {
-                    self.staged.push_back(Bytes::from_static(PING_FRAME).slice(of_ping..));
-                }
-            }
-            Ok(bytes) => self.stage(frames.slice(bytes..), pings),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stage(frames.clone(), pings),
-            Err(_) => self.over(CloseReason::TransportClose),
-        }
-        true
-    }
-
-    /// Writes packets to an idle websocket in one call, as far as the window is open. Returns how many of them it took;
-    /// what the socket did not take of those is staged.
-    pub(super) fn write_each_at_once(&mut self, packets: &[&Packet]) -> usize {
+    /// Writes packets to an idle websocket in one call, as far as the window is open. Returns how many of them it took,
+    /// none if there is no websocket; what the socket did not take of those is staged.
+    pub(super) fn write_at_once(&mut self, packets: &[&Packet]) -> usize {
         let Carrier::Websocket(writer) = &self.carrier else { return 0 };
         let mut slices = [IoSlice::new(&[]); FRAMES_MAX];
         let (mut taken, mut bytes, mut count) = (0, 0, 0);
@@ -120,13 +94,6 @@ impl State {
             advance(&mut self.staged, written);
         }
         taken
-    }
-
-    pub(super) fn stage(&mut self, frames: Bytes, pings: bool) {
-        self.staged.push_back(frames);
-        if pings {
-            self.staged.push_back(Bytes::from_static(PING_FRAME));
-        }
     }
 
     /// Writes what may go out, as far as a websocket takes it.

@@ -21,6 +21,8 @@ struct State {
     heard: Option<Position>,
     /// Whether somebody reads the history and delivers from it: until then what is heard comes from there, too.
     is_behind: bool,
+    /// The node listened again after the last read began: what it missed before may not be in that read.
+    reads_again: bool,
 }
 
 /// What follows from hearing a publication.
@@ -32,6 +34,17 @@ pub(super) enum Next {
     Read,
     /// The history was lost and began anew: something may have been missed.
     ToldAnew,
+}
+
+/// What follows from listening again after a lost connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// Nothing was heard yet: there is no position to read after.
+    Nothing,
+    /// The history has to be read after the last position.
+    Read,
+    /// The history is being read, and will be once more.
+    IsRead,
 }
 
 impl Follower {
@@ -61,18 +74,24 @@ impl Follower {
         next
     }
 
-    /// The node listens again after a lost connection. Whether the history has to be read.
-    pub(super) fn listens_again(&self) -> bool {
+    /// The node listens again after a lost connection: what follows from it.
+    pub(super) fn listens_again(&self) -> Again {
         let mut state = self.state.lock();
-        let reads = state.delivered.is_some() && !state.is_behind;
-        state.is_behind |= reads;
-        reads
+        if state.is_behind {
+            state.reads_again = true;
+            return Again::IsRead;
+        }
+        if state.delivered.is_none() {
+            return Again::Nothing;
+        }
+        state.is_behind = true;
+        Again::Read
     }
 
     /// Begins a read of the history: the position to read after. What was heard until now is in the history.
     pub(super) fn begin(&self) -> Option<Position> {
         let mut state = self.state.lock();
-        state.heard = None;
+        (state.heard, state.reads_again) = (None, false);
         state.delivered.clone()
     }
 
@@ -95,6 +114,7 @@ impl Follower {
     pub(super) fn caught_up(&self) -> bool {
         let mut state = self.state.lock();
         let is_there = match (&state.heard, &state.delivered) {
+            _ if state.reads_again => false,
             (Some(heard), Some(delivered)) => heard.is_within(delivered),
             (heard, _) => heard.is_none(),
         };
@@ -167,9 +187,23 @@ mod tests {
     #[test]
     fn a_node_that_listens_again_reads_what_it_may_have_missed_once() {
         let follower = Follower::default();
-        assert!(!follower.listens_again(), "it heard nothing yet");
+        assert_eq!(follower.listens_again(), Again::Nothing);
         hear(&follower, &["e:5"]);
-        assert!(follower.listens_again() && !follower.listens_again());
+        assert_eq!(follower.listens_again(), Again::Read);
+        follower.begin();
+        assert!(follower.caught_up());
+        assert_eq!(hear(&follower, &["e:6"]).0, ["e:6"]);
+    }
+
+    #[test]
+    fn a_node_that_loses_its_connection_while_it_reads_reads_once_more() {
+        let follower = Follower::default();
+        hear(&follower, &["e:5"]);
+        follower.listens_again();
+        follower.begin();
+        assert_eq!(follower.listens_again(), Again::IsRead);
+        assert!(!follower.caught_up(), "what was published before it listened again may not be in the read");
+        follower.begin();
         assert!(follower.caught_up());
     }
 }

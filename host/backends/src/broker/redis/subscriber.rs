@@ -5,6 +5,7 @@
 //! Redis, which closes the connection when there are too many (`client-output-buffer-limit pubsub`); then gaps are
 //! sent.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::catch_up::catch_up;
-use super::follower::{Follower, Next};
+use super::follower::{Again, Follower, Next};
 use super::interest::Heard;
 use super::message::{Body, Message};
 use super::publisher::{Lost, no_answer, told};
@@ -154,10 +155,10 @@ impl Subscriber {
             counts.arg(names.count(topic));
         });
         let counts: Vec<Option<u64>> = connection.ask(&counts).await?;
-        for topic in &topics {
-            connection.handler.follow_again(topic);
-        }
-        let missed = self.state.interest.heard(topics.into_iter().zip(counts));
+        let mut missed = self.state.interest.heard(topics.iter().cloned().zip(counts));
+        // Whoever reads the history tells the gap, if there is one, and at its place.
+        let read: HashSet<&Topic> = topics.iter().filter(|topic| connection.handler.follow_again(topic)).collect();
+        missed.retain(|topic| !read.contains(topic));
         missed.iter().for_each(|topic| connection.handler.tell_gap(topic));
         Ok(missed.len())
     }
@@ -346,13 +347,15 @@ impl PushHandler {
         }
     }
 
-    /// Reads what was missed of a topic while the node did not listen to it.
-    fn follow_again(&self, topic: &Topic) {
-        if let Some((topic, follower)) = self.state.interest.follower(topic.as_str())
-            && follower.listens_again()
-        {
+    /// Sees to it that what was missed of a topic is read. `false`: nothing with a position was heard of it yet, so that
+    /// there is nothing to read after.
+    fn follow_again(&self, topic: &Topic) -> bool {
+        let Some((topic, follower)) = self.state.interest.follower(topic.as_str()) else { return false };
+        let again = follower.listens_again();
+        if again == Again::Read {
             self.catch_up(topic, follower);
         }
+        again != Again::Nothing
     }
 
     fn catch_up(&self, topic: Topic, follower: Arc<Follower>) {

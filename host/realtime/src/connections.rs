@@ -8,13 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::{Mutex, MutexGuard};
-use tidegate_transport::{Carrier, CloseReason, SendError};
+use tidegate_transport::{CloseReason, SendError};
 
 use super::connection_events::Announced;
-use super::frame::Frame;
+use super::frame::{Delivery, Frame};
 use super::inbound_queue::InboundQueue;
 use super::link::Link;
-use super::room::Delivery;
 use tokio::sync::Notify;
 
 use tidegate_core::flow::{Held, Publication, Session, Verdict};
@@ -90,27 +89,24 @@ impl Connection {
     ///
     /// # Errors
     /// As [`Connection::send`]. A client for which too much waits is a slow consumer.
-    pub(super) fn deliver(&self, batch: &[&Delivery], has_left: &AtomicBool) -> Result<usize, SendError> {
+    pub(super) fn deliver(&self, batch: &[Arc<Delivery>], has_left: &AtomicBool) -> Result<usize, SendError> {
         let is_plain = !self.held.is_holding() && batch.iter().all(|one| one.publication.position.is_none());
         if is_plain {
-            return match batch {
-                [one] => self.link.write_each(&[&one.packet], has_left),
-                _ => self.link.write_each(&batch.iter().map(|one| &one.packet).collect::<Vec<_>>(), has_left),
-            };
+            return self.link.deliver(batch, has_left);
         }
         batch.iter().try_for_each(|one| self.deliver_one(one, has_left))?;
         Ok(batch.len())
     }
 
-    fn deliver_one(&self, delivery: &Delivery, has_left: &AtomicBool) -> Result<(), SendError> {
+    fn deliver_one(&self, delivery: &Arc<Delivery>, has_left: &AtomicBool) -> Result<(), SendError> {
         let Publication { topic, position, payload, .. } = &delivery.publication;
-        let frame = || Frame::Packet(delivery.packet.clone());
+        let frame = || Frame::Publication(Arc::clone(delivery));
         let bytes = payload.as_str().len() + HELD_FRAME_BYTES;
         match self.held.judge(topic, position.as_ref(), bytes, frame) {
             // The client left while this was on its way. Asked under the lock of the verdict, which whoever left waits for:
             // so that nothing comes after the ack of an unsubscribe, and nothing twice when the client comes back.
             Verdict::Send(_) if position.is_some() && !self.session.holds(topic) => Ok(()),
-            Verdict::Send(_until_sent) => self.link.write_each(&[&delivery.packet], has_left).map(drop),
+            Verdict::Send(_until_sent) => self.link.deliver(std::slice::from_ref(delivery), has_left).map(drop),
             Verdict::Done => Ok(()),
             Verdict::Full => Err(SendError::SlowConsumer),
         }
@@ -158,8 +154,8 @@ impl Connection {
         self.link.cut(reason);
     }
 
-    /// What carries the client's session now.
-    pub(super) fn carrier(&self) -> Carrier {
+    /// The name in the log of what carries the client's session now.
+    pub(super) fn carrier(&self) -> &'static str {
         self.link.carrier()
     }
 }

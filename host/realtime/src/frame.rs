@@ -1,4 +1,7 @@
-//! What is written to a client. A frame is made once, and everybody who receives it shares its bytes.
+//! What is written to a client. A frame is encoded once for each kind of transport, and everybody who receives it shares
+//! its bytes.
+
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
@@ -9,13 +12,31 @@ use tidegate_transport::{Packet, ROOT};
 /// The event that carries messages about the session.
 const SESSION_EVENT: &str = "tidegate";
 
-/// One packet for clients. Cheap to clone.
+/// What a client receives in one piece. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) enum Frame {
-    /// An event or an answer.
-    Packet(Packet),
+    /// A publication.
+    Publication(Arc<Delivery>),
+    /// A message about the session.
+    SessionEvent(Arc<Told>),
+    /// The answer to an event of the client.
+    Ack(Packet),
     /// The client is disconnected for good: a stock client stays away.
     Disconnect,
+}
+
+/// A publication on its way to the members of a room.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) publication: Publication,
+    packet: OnceLock<Packet>,
+}
+
+/// A message about the session on its way.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) event: SessionEvent,
+    packet: OnceLock<Packet>,
 }
 
 /// The number by which a client knows to which of its events an answer belongs.
@@ -23,24 +44,36 @@ pub(super) enum Frame {
 pub(super) struct AckId(pub(super) u64);
 
 impl Frame {
-    /// A publication: the event has the topic's name, and the arguments are the payload and what is known about it.
-    pub(super) fn publication(publication: &Publication) -> Packet {
-        let meta = text(&Meta { position: publication.position.as_ref() });
-        Packet::event(ROOT, publication.topic.as_str(), &[publication.payload.as_str(), &meta])
-    }
-
     /// A message about the session.
     pub(super) fn session_event(event: &SessionEvent) -> Self {
-        Self::event(SESSION_EVENT, &[&text(event)])
+        Self::SessionEvent(Arc::new(Told { event: event.clone(), packet: OnceLock::new() }))
     }
 
     /// The answer to the event with this number.
     pub(super) fn ack(id: AckId, answer: &Ack) -> Self {
-        Self::Packet(Packet::ack(ROOT, id.0, &[&text(answer)]))
+        Self::Ack(Packet::ack(ROOT, id.0, &[&text(answer)]))
+    }
+}
+
+impl Delivery {
+    pub(super) fn new(publication: Publication) -> Arc<Self> {
+        Arc::new(Self { publication, packet: OnceLock::new() })
     }
 
-    fn event(name: &str, arguments: &[&str]) -> Self {
-        Self::Packet(Packet::event(ROOT, name, arguments))
+    /// For Socket.IO: the event has the topic's name, and the arguments are the payload and what is known about it.
+    pub(super) fn packet(&self) -> &Packet {
+        self.packet.get_or_init(|| {
+            let Publication { topic, payload, position, .. } = &self.publication;
+            let meta = text(&Meta { position: position.as_ref() });
+            Packet::event(ROOT, topic.as_str(), &[payload.as_str(), &meta])
+        })
+    }
+}
+
+impl Told {
+    /// For Socket.IO.
+    pub(super) fn packet(&self) -> &Packet {
+        self.packet.get_or_init(|| Packet::event(ROOT, SESSION_EVENT, &[&text(&self.event)]))
     }
 }
 

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tidegate_transport::{
-    Answer, Carrier, CloseReason, Connect, Connected, Event, Handler, Malformed, ROOT, Refusal as Refused,
+    Answer, CloseReason, Connect, Connected, Event, Handler, Malformed, ROOT, Refusal as Refused,
 };
 
 use super::admission;
@@ -121,11 +121,7 @@ impl Handler for Entrance {
         telemetry::connection_opened();
         let user = connection.session.user();
         let user = user.as_ref().map(|user| user.id.as_str());
-        let carrier = match connection.carrier() {
-            Carrier::Polling => "polling",
-            Carrier::Websocket => "websocket",
-        };
-        telemetry::connected(connection.id().as_str(), user, carrier);
+        telemetry::connected(connection.id().as_str(), user, connection.carrier());
         self.realtime.connection_events.opened(&self.gates, connection);
         self.realtime.register(&self.gates, connection);
     }

@@ -1,10 +1,11 @@
 //! The port to one client's transport, so that the rest of this crate can be tested without one.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use tidegate_transport::{Carrier, CloseReason, Packet, SendError, Socket};
 
-use super::frame::Frame;
+use super::frame::{Delivery, Frame};
 
 /// The transport of one client. Answers, messages about the session and publications are all written here.
 ///
@@ -22,12 +23,12 @@ pub(super) trait Link: Send + Sync + 'static {
     /// [`SendError`]; then the link took nothing.
     fn write(&self, frame: &Frame) -> Result<(), SendError>;
 
-    /// Takes several packets in their order, or none of them if the client has left: what is written after `has_left` was
-    /// set comes after the last of them. Returns how many it took.
+    /// Takes several publications in their order, or none of them if the client has left: what is written after
+    /// `has_left` was set comes after the last of them. Returns how many it took.
     ///
     /// # Errors
     /// [`SendError`]; then the link may have taken some.
-    fn write_each(&self, packets: &[&Packet], has_left: &AtomicBool) -> Result<usize, SendError>;
+    fn deliver(&self, batch: &[Arc<Delivery>], has_left: &AtomicBool) -> Result<usize, SendError>;
 
     /// Closes the transport as soon as the client has what was written. A stock client reconnects.
     fn finish(&self, reason: CloseReason);
@@ -35,20 +36,28 @@ pub(super) trait Link: Send + Sync + 'static {
     /// Closes the transport at once. A stock client reconnects.
     fn cut(&self, reason: CloseReason);
 
-    /// What carries the session now.
-    fn carrier(&self) -> Carrier;
+    /// The name in the log of what carries the session now.
+    fn carrier(&self) -> &'static str;
 }
 
 impl Link for Socket {
     fn write(&self, frame: &Frame) -> Result<(), SendError> {
         match frame {
-            Frame::Packet(packet) => self.send(packet),
+            Frame::Publication(delivery) => self.send(delivery.packet()),
+            Frame::SessionEvent(told) => self.send(told.packet()),
+            Frame::Ack(packet) => self.send(packet),
             Frame::Disconnect => self.disconnect(),
         }
     }
 
-    fn write_each(&self, packets: &[&Packet], has_left: &AtomicBool) -> Result<usize, SendError> {
-        self.send_each(packets, has_left)
+    fn deliver(&self, batch: &[Arc<Delivery>], has_left: &AtomicBool) -> Result<usize, SendError> {
+        match batch {
+            [one] => self.send_each(&[one.packet()], has_left),
+            _ => {
+                let packets: Vec<&Packet> = batch.iter().map(|delivery| delivery.packet()).collect();
+                self.send_each(&packets, has_left)
+            }
+        }
     }
 
     fn finish(&self, reason: CloseReason) {
@@ -59,8 +68,11 @@ impl Link for Socket {
         self.cut(reason);
     }
 
-    fn carrier(&self) -> Carrier {
-        self.carrier()
+    fn carrier(&self) -> &'static str {
+        match self.carrier() {
+            Carrier::Polling => "polling",
+            Carrier::Websocket => "websocket",
+        }
     }
 }
 
@@ -72,9 +84,9 @@ pub(super) mod fake {
     use parking_lot::Mutex;
     use serde_json::value::RawValue;
 
-    use tidegate_transport::{Carrier, CloseReason, Packet, SendError};
+    use tidegate_transport::{CloseReason, SendError};
 
-    use super::super::frame::Frame;
+    use super::super::frame::{Delivery, Frame};
     use super::Link;
 
     /// A link that remembers what was written to it. Clones are the same link.
@@ -122,12 +134,12 @@ pub(super) mod fake {
             Ok(())
         }
 
-        fn write_each(&self, packets: &[&Packet], has_left: &AtomicBool) -> Result<usize, SendError> {
+        fn deliver(&self, batch: &[Arc<Delivery>], has_left: &AtomicBool) -> Result<usize, SendError> {
             if has_left.load(Ordering::Acquire) {
                 return Ok(0);
             }
-            packets.iter().try_for_each(|packet| self.write(&Frame::Packet((*packet).clone())))?;
-            Ok(packets.len())
+            batch.iter().try_for_each(|delivery| self.write(&Frame::Publication(Arc::clone(delivery))))?;
+            Ok(batch.len())
         }
 
         fn finish(&self, _: CloseReason) {
@@ -138,14 +150,18 @@ pub(super) mod fake {
             self.0.lock().is_cut = true;
         }
 
-        fn carrier(&self) -> Carrier {
-            Carrier::Websocket
+        fn carrier(&self) -> &'static str {
+            "websocket"
         }
     }
 
     fn shown(frame: &Frame) -> String {
-        let Frame::Packet(packet) = frame else { return "disconnect".to_owned() };
-        let text = packet.text();
+        let text = match frame {
+            Frame::Publication(delivery) => delivery.packet().text(),
+            Frame::SessionEvent(told) => told.packet().text(),
+            Frame::Ack(packet) => packet.text(),
+            Frame::Disconnect => return "disconnect".to_owned(),
+        };
         if let Some(event) = text.strip_prefix("42[") {
             let array = format!("[{event}");
             let event: Vec<&RawValue> = serde_json::from_str(&array).unwrap();

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use tidegate_transport::{CloseReason, Packet, SendError};
+use tidegate_transport::{CloseReason, SendError};
 
 use super::connections::Connection;
-use tidegate_core::flow::Publication;
+use super::frame::Delivery;
 use tidegate_core::protocol::ConnectionId;
 use tidegate_core::telemetry;
 
@@ -31,12 +31,6 @@ pub(super) struct Seat {
 
 /// The members of a group. Shared with the deliveries that wait, and copied when somebody joins or leaves meanwhile.
 type Seats = Arc<Vec<Arc<Seat>>>;
-
-/// A publication on its way to the members.
-pub(super) struct Delivery {
-    pub(super) publication: Publication,
-    pub(super) packet: Packet,
-}
 
 /// Some members of a room.
 pub(super) struct Group {
@@ -176,17 +170,16 @@ impl Group {
 /// Writes some publications, in their order, to every seat.
 fn deliver(batch: &[Arc<Delivery>], seats: &[Arc<Seat>]) {
     let Some(first) = batch.first() else { return };
-    let all: Vec<&Delivery> = batch.iter().map(AsRef::as_ref).collect();
-    let has_exceptions = all.iter().any(|delivery| delivery.publication.except.is_some());
+    let has_exceptions = batch.iter().any(|delivery| delivery.publication.except.is_some());
     let (mut sent, mut missed) = (0, 0);
     for seat in seats {
         let connection = &seat.connection;
         let delivered = if has_exceptions {
-            let wanted = |delivery: &&Delivery| delivery.publication.except.as_ref() != Some(connection.id());
-            let wanted: Vec<&Delivery> = all.iter().copied().filter(wanted).collect();
+            let wanted = |delivery: &&Arc<Delivery>| delivery.publication.except.as_ref() != Some(connection.id());
+            let wanted: Vec<Arc<Delivery>> = batch.iter().filter(wanted).cloned().collect();
             connection.deliver(&wanted, &seat.has_left)
         } else {
-            connection.deliver(&all, &seat.has_left)
+            connection.deliver(batch, &seat.has_left)
         };
         match delivered {
             Ok(count) => sent += count,

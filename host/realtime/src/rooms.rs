@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::connections::Connection;
-use super::frame::Frame;
-use super::room::{Delivery, Members};
+use super::frame::Delivery;
+use super::room::Members;
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::Broker;
 use tidegate_core::protocol::{ConnectionId, Topic};
@@ -83,8 +83,7 @@ impl Rooms {
     pub(super) fn deliver(&self, publication: &Publication) {
         let groups = {
             let Some(room) = self.by_topic.get(&publication.topic) else { return };
-            let packet = Frame::publication(publication);
-            let delivery = Arc::new(Delivery { publication: publication.clone(), packet });
+            let delivery = Delivery::new(publication.clone());
             let _order = room.order.lock();
             room.members.put(&delivery)
         };
@@ -114,6 +113,7 @@ pub(crate) mod fixture {
 
 #[cfg(test)]
 mod tests {
+    use super::super::frame::Frame;
     use super::super::link::fake::FakeLink;
     use super::super::room::GROUP_MAX;
     use super::fixture::publication;
@@ -152,8 +152,10 @@ mod tests {
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("one", &one));
         rooms.join(&topic("feed.a"), "feed.{id}", &connection("other", &other));
         deliver(&rooms, "feed.a", None);
-        let (Frame::Packet(one), Frame::Packet(other)) = (one.last(), other.last()) else { panic!("two events") };
-        assert!(one.is_same(&other));
+        let (Frame::Publication(one), Frame::Publication(other)) = (one.last(), other.last()) else {
+            panic!("two publications")
+        };
+        assert!(one.packet().is_same(other.packet()));
     }
 
     #[test]

@@ -10,7 +10,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidegate_core::channels::{self, Catalog, HistoryPolicy, InboundAction, PluginKind, PluginKinds, Sources};
+use tidegate_core::channels::{
+    self, Catalog, DeliveryPolicy, HistoryPolicy, InboundAction, PluginKind, PluginKinds, Sources,
+};
 use tidegate_core::config::SourceFile;
 use tidegate_core::protocol::{Generation, PluginName};
 
@@ -101,6 +103,9 @@ fn show(catalog: &Catalog) -> String {
         }
         if let Some(HistoryPolicy { messages_max, bytes_max, ttl }) = channel.history {
             write!(out, ", history {messages_max} in {bytes_max} bytes for {ttl:?}").unwrap();
+        }
+        if channel.delivery != DeliveryPolicy::default() {
+            write!(out, ", {:?}", channel.delivery).unwrap();
         }
         if let Some(inbound) = &channel.inbound {
             match &inbound.action {

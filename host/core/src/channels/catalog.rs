@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::index::Index;
-use super::{BridgeTable, HistoryPolicy, PresencePolicy, Schema, Scope, Template};
+use super::{BridgeTable, DeliveryPolicy, HistoryPolicy, PresencePolicy, Schema, Scope, Template};
 use crate::config::Diagnostic;
 use crate::protocol::{Generation, Params, PluginName, Topic};
 
@@ -44,6 +44,8 @@ pub struct Channel {
     pub presence: Option<PresencePolicy>,
     /// How many publications of each topic are kept; `None`: none, and publications have no position.
     pub history: Option<HistoryPolicy>,
+    /// What a client receives that is behind, and what tells publications apart.
+    pub delivery: DeliveryPolicy,
 }
 
 /// What clients may send on a channel.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::compile::Missed;
+use super::delivery::RawDelivery;
 use super::history::RawHistory;
 use super::plugin_kinds::named;
 use super::presence::RawPresence;
@@ -19,10 +20,6 @@ use super::{
 };
 use crate::config::{Diagnostic, Entry, Node, Place, Shape, SourceFile, decode, must_stay, nearest_name, parse_yaml};
 use crate::protocol::PluginName;
-
-/// Keys that this version does not serve yet. To accept them in silence would promise behaviour that clients do not
-/// get.
-const NOT_SERVED: [&str; 1] = ["delivery"];
 
 /// A channel manifest: what a feature lets clients subscribe to, receive and send.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -62,6 +59,8 @@ struct RawChannel {
     presence: Option<RawPresence>,
     /// How many publications of each topic are kept. Without it none are.
     history: Option<RawHistory>,
+    /// What a client receives that reads slower than it is sent to, and what tells publications apart.
+    delivery: Option<RawDelivery>,
 }
 
 /// The source of a topic's state.
@@ -210,20 +209,6 @@ fn hint_for(key: &str) -> Option<&'static str> {
     })
 }
 
-/// Returns the node without the keys that this version does not serve, and reports each of them.
-pub(super) fn refuse_not_served(node: &Node, refused: &[&str], diagnostics: &mut Vec<Diagnostic>) -> Node {
-    let is_refused = |entry: &&Entry| refused.contains(&entry.key.as_str());
-    for entry in node.entries().iter().filter(is_refused) {
-        let message = format!("this version of Tidegate does not support `{}`", entry.key);
-        diagnostics.push(Diagnostic::at(entry.key_place.clone(), message).hint("leave it out"));
-    }
-    if node.entries().iter().any(|entry| is_refused(&entry)) {
-        let kept = node.entries().iter().filter(|entry| !is_refused(entry)).cloned().collect();
-        return Node::new(node.place.clone(), Shape::Map(kept));
-    }
-    node.clone()
-}
-
 /// Reports `snapshot: retained`: this version keeps no values of a topic.
 fn refuse_retained_snapshot(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Node {
     let retains = |entry: &&Entry| entry.key == "snapshot" && entry.value.entry("retain").is_some();
@@ -262,8 +247,7 @@ impl Reader<'_, '_> {
     }
 
     fn channel(&mut self, entry: &Entry, template: Option<&Template>, feature: &str) -> Option<Channel> {
-        let node = &refuse_not_served(&entry.value, &NOT_SERVED, self.diagnostics);
-        let node = &refuse_retained_snapshot(node, self.diagnostics);
+        let node = &refuse_retained_snapshot(&entry.value, self.diagnostics);
         // A value that cannot be a channel at all is reported by its type, without a list of missing keys.
         let raw: RawChannel = decode(node, self.diagnostics)?;
         require(&["scope", "payload"], node, &entry.key_place, self.diagnostics);
@@ -274,6 +258,7 @@ impl Reader<'_, '_> {
         let snapshot = self.snapshot(raw.snapshot, node.entry("snapshot"));
         let presence = self.presence(raw.presence, node.get("presence"));
         let history = self.history(raw.history, node.entry("history"));
+        let delivery = raw.delivery.and_then(|delivery| delivery.read(node, self.diagnostics)).unwrap_or_default();
         Some(Channel {
             template: template?.clone(),
             feature: feature.to_owned(),
@@ -285,6 +270,7 @@ impl Reader<'_, '_> {
             inbound,
             presence,
             history,
+            delivery,
         })
     }
 
@@ -378,15 +364,19 @@ impl Reader<'_, '_> {
     }
 
     fn rate(&mut self, text: Option<&str>, node: Option<&Node>) -> Option<Rate> {
-        let (text, node) = (text?, node?);
-        let rate = parse_rate(text);
-        if rate.is_none() {
-            let message = format!("`{text}` is not a valid rate");
-            let hint = "write a number from 1 to 4294967295 per second, minute or hour: `20/s`, `100/m`, `1000/h`";
-            self.diagnostics.push(Diagnostic::at(node.place.clone(), message).hint(hint));
-        }
-        rate
+        rate(text?, node?, self.diagnostics)
     }
+}
+
+/// Reads a rate, or reports that it is not one.
+pub(super) fn rate(text: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Rate> {
+    let rate = parse_rate(text);
+    if rate.is_none() {
+        let message = format!("`{text}` is not a valid rate");
+        let hint = "write a number from 1 to 4294967295 per second, minute or hour: `20/s`, `100/m`, `1000/h`";
+        diagnostics.push(Diagnostic::at(node.place.clone(), message).hint(hint));
+    }
+    rate
 }
 
 fn parse_rate(text: &str) -> Option<Rate> {

@@ -50,6 +50,27 @@ impl Decimal {
         (Self::read(&format!("{double:e}")) == *self).then_some(double)
     }
 
+    /// How many digits it has, without zeros at either end.
+    #[must_use]
+    pub const fn digits_count(&self) -> usize {
+        self.digits.len()
+    }
+
+    /// A text that sorts among such texts as the number does among numbers.
+    #[must_use]
+    pub fn sortable(&self) -> String {
+        if self.digits.is_empty() {
+            return "1".to_owned();
+        }
+        let point = self.exponent.saturating_add(length(&self.digits)).wrapping_sub(i64::MIN).cast_unsigned();
+        if self.is_negative {
+            // The larger its digits, the smaller the number; and the end comes after every digit.
+            let digits: String = self.digits.bytes().map(|digit| char::from(b'0' + b'9' - digit)).collect();
+            return format!("0{:020}{digits}a", u64::MAX - point);
+        }
+        format!("2{point:020}{}", self.digits)
+    }
+
     fn padded(&self) -> &str {
         if self.digits.is_empty() { "0" } else { &self.digits }
     }

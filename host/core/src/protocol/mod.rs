@@ -6,12 +6,14 @@ mod decimal;
 mod envelope;
 mod event;
 mod idempotency;
+mod key;
 mod name;
 mod payload;
 mod position;
 mod presence;
 mod unambiguous;
 mod user;
+mod version;
 
 pub use activity::Activity;
 pub use code::{Code, Refusal};
@@ -22,6 +24,7 @@ pub use envelope::{
 };
 pub use event::{BusEvent, EventError};
 pub use idempotency::{IDEMPOTENCY_KEY_BYTES_MAX, IdempotencyKey, InvalidKey, JsonDigest};
+pub use key::Key;
 pub use name::{
     ConnectionId, Generation, InvalidName, OWN_PREFIX, Params, PluginName, RESERVED_EVENTS, TOPIC_BYTES_MAX,
     TOPIC_SEGMENTS_MAX, Topic,
@@ -31,3 +34,4 @@ pub use position::{Epoch, Kept, Meta, Position, Unrecovered};
 pub use presence::{Member, MemberId, Names, Occupancy, PresenceChange, PresenceTurn, Present};
 pub use unambiguous::Unambiguous;
 pub use user::User;
+pub use version::Version;

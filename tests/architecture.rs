@@ -37,11 +37,12 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
 ];
 
 /// Each foreign crate that has a home, and the files or directories that may name it, below `host/` and without `src/`.
-pub(crate) const HOMES: [(&str, &[&str]); 32] = [
+pub(crate) const HOMES: [(&str, &[&str]); 33] = [
     ("engineioxide_core", &["transport/"]),
     ("socketioxide_core", &["transport/"]),
     ("socketioxide_parser_common", &["transport/"]),
     ("tungstenite", &["transport/websocket/"]),
+    ("flate2", &["transport/websocket/deflate.rs"]),
     ("wasmtime", &["wasm/"]),
     ("wasmtime_wasi", &["wasm/"]),
     ("axum", &["server/http/", "realtime/"]),

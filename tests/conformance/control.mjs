@@ -24,6 +24,11 @@ const io = new Server(http, {
   connectTimeout: options.connect_timeout_ms,
   upgradeTimeout: options.upgrade_timeout_ms,
   maxHttpBufferSize: options.payload_bytes_max,
+  perMessageDeflate: options.compressed_from && {
+    threshold: options.compressed_from,
+    serverNoContextTakeover: true,
+    clientNoContextTakeover: true,
+  },
   serveClient: false,
 });
 

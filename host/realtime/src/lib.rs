@@ -173,7 +173,8 @@ impl Realtime {
 }
 
 fn transport_settings(limits: &Limits, transport: &config::Transport) -> Settings {
-    let config::Transport { path, transports, ping_interval, ping_timeout, upgrade_timeout, window } = transport;
+    let config::Transport { path, transports, ping_interval, ping_timeout, upgrade_timeout, window, compression } =
+        transport;
     Settings {
         path: path.clone(),
         polling: transports.contains(&config::Carrier::Polling),
@@ -186,6 +187,7 @@ fn transport_settings(limits: &Limits, transport: &config::Transport) -> Setting
         payload_bytes_max: limits.frame_bytes_max,
         outbound_bytes_max: limits.outbound_bytes_max,
         window_bytes_max: window.as_usize(),
+        compressed_from: compression.as_ref().map(|compression| compression.threshold.as_usize()),
         ..Settings::default()
     }
 }

@@ -37,6 +37,7 @@ struct Given {
     connect_timeout_ms: Option<u64>,
     upgrade_timeout_ms: Option<u64>,
     payload_bytes_max: Option<usize>,
+    compressed_from: Option<usize>,
 }
 
 impl Given {
@@ -49,6 +50,7 @@ impl Given {
         settings.connect_timeout = time(self.connect_timeout_ms, settings.connect_timeout);
         settings.upgrade_timeout = time(self.upgrade_timeout_ms, settings.upgrade_timeout);
         settings.payload_bytes_max = self.payload_bytes_max.unwrap_or(settings.payload_bytes_max);
+        settings.compressed_from = self.compressed_from;
         settings
     }
 }

@@ -20,12 +20,28 @@ struct Encoded {
     text: Bytes,
     /// Binary attachments, which follow the text.
     attachments: Vec<Bytes>,
-    /// Text and attachments as websocket frames.
-    frames: Bytes,
-    /// The offset that clients with recovery keep, and the frames that end with it.
+    frames: Frames,
+    /// The offset that clients with recovery keep, and text and frames that end with it.
     offset: Option<Box<str>>,
-    marked: OnceLock<(Bytes, Bytes)>,
+    marked: OnceLock<(Bytes, Frames)>,
     is_counted: bool,
+}
+
+/// Text and attachments as websocket frames.
+#[derive(Debug)]
+struct Frames {
+    plain: Bytes,
+    /// The same, compressed for the first client that takes it so; `None` if that is not smaller.
+    compressed: OnceLock<Option<Bytes>>,
+}
+
+/// How one client takes packets.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Form {
+    /// It keeps the offsets of events.
+    pub(crate) recovers: bool,
+    /// It takes compressed messages, and gets those that have at least so many bytes compressed.
+    pub(crate) compressed_from: Option<usize>,
 }
 
 impl Packet {
@@ -122,8 +138,15 @@ impl Packet {
     }
 
     /// The packet as websocket frames.
-    pub(crate) fn frames(&self, recovers: bool) -> &Bytes {
-        self.marked(recovers).map_or(&self.0.frames, |(_, frames)| frames)
+    pub(crate) fn frames(&self, form: Form) -> &Bytes {
+        let (text, frames) =
+            self.marked(form.recovers).map_or((&self.0.text, &self.0.frames), |(text, frames)| (text, frames));
+        let Some(bytes_min) = form.compressed_from else { return &frames.plain };
+        if frames.plain.len() < bytes_min {
+            return &frames.plain;
+        }
+        let compressed = frames.compressed.get_or_init(|| compressed(text, &self.0.attachments, bytes_min));
+        compressed.as_ref().unwrap_or(&frames.plain)
     }
 
     /// The packet's text over polling; its attachments follow.
@@ -131,7 +154,7 @@ impl Packet {
         (self.marked(recovers).map_or(&self.0.text, |(text, _)| text), &self.0.attachments)
     }
 
-    fn marked(&self, recovers: bool) -> Option<&(Bytes, Bytes)> {
+    fn marked(&self, recovers: bool) -> Option<&(Bytes, Frames)> {
         let offset = self.0.offset.as_ref().filter(|_| recovers)?;
         Some(self.0.marked.get_or_init(|| {
             let text = String::from_utf8_lossy(&self.0.text);
@@ -143,7 +166,7 @@ impl Packet {
 
     /// How many bytes it takes in a queue.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.frames.len()
+        self.0.frames.plain.len()
     }
 
     /// Whether these bytes count in the limit of what waits.
@@ -153,18 +176,41 @@ impl Packet {
 }
 
 /// The text as polling sends it, and text and attachments as websocket frames; both share one allocation where they can.
-fn images(text: &str, attachments: &[Bytes]) -> (Bytes, Bytes) {
+fn images(text: &str, attachments: &[Bytes]) -> (Bytes, Frames) {
     let attached: usize = attachments.iter().map(|bytes| bytes.len() + websocket::HEAD_BYTES_MAX).sum();
     let mut frames = Vec::with_capacity(text.len() + websocket::HEAD_BYTES_MAX + attached);
-    websocket::begin_text(&mut frames, text.len());
+    websocket::begin(&mut frames, websocket::TEXT, text.len());
     let begin = frames.len();
     frames.extend_from_slice(text.as_bytes());
     for attachment in attachments {
-        websocket::begin_binary(&mut frames, attachment.len());
+        websocket::begin(&mut frames, websocket::BINARY, attachment.len());
         frames.extend_from_slice(attachment);
     }
-    let frames = Bytes::from(frames);
-    (frames.slice(begin..begin + text.len()), frames)
+    let plain = Bytes::from(frames);
+    (plain.slice(begin..begin + text.len()), Frames { plain, compressed: OnceLock::new() })
+}
+
+/// Text and attachments as websocket frames, compressed where they have so many bytes and become smaller; `None` if none
+/// does.
+fn compressed(text: &[u8], attachments: &[Bytes], bytes_min: usize) -> Option<Bytes> {
+    let mut frames = Vec::new();
+    let mut is_smaller = false;
+    let messages = std::iter::once((websocket::TEXT, text));
+    for (first, message) in messages.chain(attachments.iter().map(|bytes| (websocket::BINARY, &**bytes))) {
+        let small = if message.len() < bytes_min { None } else { websocket::deflate::deflated(message) };
+        match small {
+            Some(small) => {
+                websocket::begin(&mut frames, first | websocket::COMPRESSED, small.len());
+                frames.extend_from_slice(&small);
+                is_smaller = true;
+            }
+            None => {
+                websocket::begin(&mut frames, first, message.len());
+                frames.extend_from_slice(message);
+            }
+        }
+    }
+    is_smaller.then(|| frames.into())
 }
 
 /// Everything before the JSON text, from Engine.IO's `4` on.
@@ -225,18 +271,18 @@ mod tests {
         let binary =
             Packet::binary(ROOT, None, r#"["a",{"_placeholder":true,"num":0}]"#, vec![Bytes::from_static(b"xyz")]);
         assert_eq!(polled(&binary, false), r#"451-["a",{"_placeholder":true,"num":0}]"#);
-        assert!(binary.frames(false).ends_with(b"\x82\x03xyz"));
+        assert!(binary.frames(Form::default()).ends_with(b"\x82\x03xyz"));
     }
 
     #[test]
     fn a_text_is_one_final_frame_with_the_shortest_length() {
         for (bytes, head) in [(10, vec![0x81, 10]), (125, vec![0x81, 125]), (126, vec![0x81, 126, 0, 126])] {
             let packet = Packet::ack(ROOT, 1, &[&"9".repeat(bytes - 5)]);
-            assert!(packet.frames(false).starts_with(&head), "{bytes}");
-            assert_eq!(packet.frames(false).len(), bytes + head.len());
+            assert!(packet.frames(Form::default()).starts_with(&head), "{bytes}");
+            assert_eq!(packet.frames(Form::default()).len(), bytes + head.len());
         }
         let long = Packet::ack(ROOT, 1, &[&"9".repeat(70_000 - 5)]);
-        assert!(long.frames(false).starts_with(&[0x81, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70]));
+        assert!(long.frames(Form::default()).starts_with(&[0x81, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70]));
     }
 
     #[test]
@@ -244,7 +290,7 @@ mod tests {
         let packet = Packet::event(ROOT, "a", &["1"]).with_offset("x\"y");
         assert_eq!(polled(&packet, true), r#"42["a",1,"x\"y"]"#);
         assert_eq!(polled(&packet, false), r#"42["a",1]"#);
-        assert!(packet.frames(true).ends_with(br#"42["a",1,"x\"y"]"#));
-        assert!(packet.frames(false).ends_with(br#"42["a",1]"#));
+        assert!(packet.frames(Form { recovers: true, ..Form::default() }).ends_with(br#"42["a",1,"x\"y"]"#));
+        assert!(packet.frames(Form::default()).ends_with(br#"42["a",1]"#));
     }
 }

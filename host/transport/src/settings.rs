@@ -29,6 +29,8 @@ pub struct Settings {
     pub outbound_bytes_max: usize,
     /// Most bytes under way to a client that it has not answered for.
     pub window_bytes_max: usize,
+    /// From which size on messages on a websocket are compressed, in bytes, for clients that offer it; `None`: never.
+    pub compressed_from: Option<usize>,
 }
 
 impl Default for Settings {
@@ -46,6 +48,7 @@ impl Default for Settings {
             attachments_max: 64,
             outbound_bytes_max: 1 << 20,
             window_bytes_max: 64 << 10,
+            compressed_from: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use http::HeaderValue;
 use http::request::Parts;
 use tokio::time::timeout;
 
@@ -14,6 +15,7 @@ use crate::outbound::{Wire, Writer};
 use crate::service::{Mistake, Upgrading};
 use crate::session::Session;
 use crate::websocket;
+use crate::websocket::deflate::agree;
 use crate::websocket::handshake::{Unfit, judge, refuse_version, switch};
 use crate::websocket::reader::{Incoming, Reader};
 
@@ -22,16 +24,23 @@ impl<H: Handler> Transport<H> {
     pub(crate) fn begin_websocket(&self, parts: &Parts, upgrading: Upgrading) -> Result<Answer, Box<Answer>> {
         let key = judge(&parts.method, &parts.headers).map_err(refuse)?;
         let session = self.open(parts)?;
+        let extension = self.compression(parts);
+        let compressed_from = extension.as_ref().and(self.0.settings.compressed_from);
         tokio::spawn(async move {
             let Ok(Ok(wire)) = timeout(session.shared.settings.upgrade_timeout, upgrading).await else {
                 return session.end(CloseReason::TransportClose);
             };
-            let (inbound, first, writer) = session.split(wire);
+            let (inbound, first, writer) = session.split(wire, compressed_from.is_some());
             let Ok(first) = first else { return session.end(CloseReason::ParseError) };
-            session.outbox.open_on(writer, websocket::text(&session.open_packet(true)));
+            session.outbox.open_on(writer, compressed_from, websocket::text(&session.open_packet(true)));
             session.carry(inbound, first).await;
         });
-        Ok(switch(key))
+        Ok(switch(key, extension))
+    }
+
+    /// The extension that the websocket gets: compression, if the application and the client want it.
+    fn compression(&self, parts: &Parts) -> Option<HeaderValue> {
+        self.0.settings.compressed_from.and_then(|_| agree(&parts.headers))
     }
 
     /// A session that polls wants to go over to a websocket. Whatever happens to that, the polling goes on until the
@@ -46,19 +55,22 @@ impl<H: Handler> Transport<H> {
         if session.outbox.is_websocket() || session.upgrading.swap(true, Ordering::AcqRel) {
             return Err(Box::new(Mistake::BadRequest.answer()));
         }
+        let extension = self.compression(parts);
+        let compressed_from = extension.as_ref().and(self.0.settings.compressed_from);
         tokio::spawn(async move {
-            let probed = timeout(session.shared.settings.upgrade_timeout, session.probe(upgrading)).await;
+            let probing = session.probe(upgrading, compressed_from.is_some());
+            let probed = timeout(session.shared.settings.upgrade_timeout, probing).await;
             session.upgrading.store(false, Ordering::Release);
             session.is_probed.store(false, Ordering::Release);
             match probed {
                 Ok(Some((inbound, rest, writer))) => {
-                    session.outbox.upgrade(writer);
+                    session.outbox.upgrade(writer, compressed_from);
                     session.carry(inbound, rest).await;
                 }
                 Ok(None) | Err(_) => tracing::debug!("an upgrade to a websocket failed, the client polls on"),
             }
         });
-        Ok(switch(key))
+        Ok(switch(key, extension))
     }
 }
 
@@ -71,9 +83,9 @@ fn refuse(unfit: Unfit) -> Box<Answer> {
 
 impl<H: Handler> Session<H> {
     /// The two sides of a websocket, and the messages that came with its handshake.
-    fn split(&self, wire: Wire) -> (Inbound, Result<Vec<Incoming>, ()>, Writer) {
+    fn split(&self, wire: Wire, inflates: bool) -> (Inbound, Result<Vec<Incoming>, ()>, Writer) {
         let (read, read_ahead, writer) = wire.split();
-        let mut reader = Reader::new(self.shared.settings.payload_bytes_max);
+        let mut reader = Reader::new(self.shared.settings.payload_bytes_max, inflates);
         let mut first = Vec::new();
         let first = reader.feed(&read_ahead, &mut first).map(|()| first).map_err(|_broken| ());
         (Inbound { read, reader }, first, writer)
@@ -81,8 +93,8 @@ impl<H: Handler> Session<H> {
 
     /// Waits until the client has probed the websocket and goes over to it. Returns what it sent behind that; `None` if
     /// it does not.
-    async fn probe(&self, upgrading: Upgrading) -> Option<(Inbound, Vec<Incoming>, Writer)> {
-        let (mut inbound, first, writer) = self.split(upgrading.await.ok()?);
+    async fn probe(&self, upgrading: Upgrading, inflates: bool) -> Option<(Inbound, Vec<Incoming>, Writer)> {
+        let (mut inbound, first, writer) = self.split(upgrading.await.ok()?, inflates);
         let mut messages = std::collections::VecDeque::from(first.ok()?);
         let mut is_probed = false;
         loop {

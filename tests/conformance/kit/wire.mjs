@@ -84,7 +84,7 @@ export class Wire {
     });
   }
 
-  /** The next frame of the server: opcode and payload. */
+  /** The next frame of the server: opcode, payload, and whether its message is compressed. */
   frame() {
     return this.until("a frame", () => {
       if (this.unread.length < 2) return undefined;
@@ -93,9 +93,9 @@ export class Wire {
       if (length === 127) [at, length] = [10, this.unread.length < 10 ? Infinity : Number(this.unread.readBigUInt64BE(2))];
       if (this.unread.length < at + length) return undefined;
       const payload = this.unread.subarray(at, at + length);
-      const opcode = this.unread[0] & 15;
+      const [opcode, isCompressed] = [this.unread[0] & 15, (this.unread[0] & 0x40) !== 0];
       this.unread = this.unread.subarray(at + length);
-      return { opcode, payload, text: payload.toString() };
+      return { opcode, payload, isCompressed, text: payload.toString() };
     });
   }
 

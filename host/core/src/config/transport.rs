@@ -34,6 +34,22 @@ pub struct Transport {
     /// The most bytes of publications that are under way to a client without an answer. Default 64 KiB, at least 4 KiB.
     /// The window of a slow client shrinks to what it takes in 50 ms.
     pub window: ByteSize,
+    /// Compression of messages on websockets. Default off.
+    pub compression: Option<Compression>,
+}
+
+/// Compression (permessage-deflate) for clients that offer it. A publication is compressed once, for all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Compression {
+    /// The size from which on a message is compressed. Default 1 KiB.
+    pub threshold: ByteSize,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self { threshold: ByteSize::from_bytes(1 << 10) }
+    }
 }
 
 /// What carries a session.
@@ -56,6 +72,7 @@ impl Default for Transport {
             ping_timeout: HumanDuration::new(Duration::from_secs(20)),
             upgrade_timeout: HumanDuration::new(Duration::from_secs(10)),
             window: ByteSize::from_bytes(64 << 10),
+            compression: None,
         }
     }
 }

@@ -17,7 +17,7 @@ use super::queue::{Pushed, Queue, Slot};
 use super::window::Window;
 use super::wire::Writer;
 use super::writes::{Carrier, End, State};
-use crate::packet::Packet;
+use crate::packet::{Form, Packet};
 use crate::polling;
 use crate::settings::Settings;
 use crate::{CloseReason, SendError, websocket};
@@ -69,7 +69,7 @@ impl Outbox {
             window: Window::new(settings.window_bytes_max),
             carrier: Carrier::Polling,
             staged: VecDeque::new(),
-            recovers: false,
+            form: Form::default(),
             heard_at: Instant::now(),
             stalls: 0,
             end: End::Open,
@@ -152,9 +152,10 @@ impl Outbox {
         changed
     }
 
-    /// From now on a websocket carries the session.
-    pub(crate) fn upgrade(&self, writer: Writer) {
+    /// From now on a websocket carries the session. `compressed_from`: from which size on messages are compressed for it.
+    pub(crate) fn upgrade(&self, writer: Writer, compressed_from: Option<usize>) {
         self.with(|state| {
+            state.form.compressed_from = compressed_from;
             state.carrier = Carrier::Websocket(writer);
             state.window.took_all();
             state.pump();
@@ -165,9 +166,9 @@ impl Outbox {
     }
 
     /// The session begins on a websocket: its first frame, then whatever waits.
-    pub(crate) fn open_on(&self, writer: Writer, open: Bytes) {
+    pub(crate) fn open_on(&self, writer: Writer, compressed_from: Option<usize>, open: Bytes) {
         self.state.lock().staged.push_back(open);
-        self.upgrade(writer);
+        self.upgrade(writer, compressed_from);
     }
 
     /// Closes the websocket with a code, as far as its peer still reads.
@@ -191,7 +192,7 @@ impl Outbox {
 
     /// The client keeps the offsets of events from now on.
     pub(crate) fn recovers(&self) {
-        self.state.lock().recovers = true;
+        self.state.lock().form.recovers = true;
     }
 
     /// Answers a ping of the websocket itself.
@@ -268,7 +269,7 @@ impl Outbox {
             }
             state.window.took_all();
             let bytes_max = self.settings.payload_bytes_max.min(self.settings.window_bytes_max);
-            let payload = polling::payload(&mut state.queue, state.recovers, bytes_max);
+            let payload = polling::payload(&mut state.queue, state.form.recovers, bytes_max);
             match (payload, state.end) {
                 (Some(payload), _) => Poll::Payload(payload),
                 // The client has everything, and learns of the end.

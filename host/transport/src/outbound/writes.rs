@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::queue::{Next, Queue};
 use super::window::Window;
 use super::wire::Writer;
-use crate::packet::Packet;
+use crate::packet::{Form, Packet};
 use crate::{CloseReason, SendError, websocket};
 
 /// An Engine.IO ping as a text frame.
@@ -26,8 +26,8 @@ pub(super) struct State {
     pub(super) carrier: Carrier,
     /// Bytes that have left the queue and that the socket has not taken.
     pub(super) staged: VecDeque<Bytes>,
-    /// Whether the client keeps the offsets of events.
-    pub(super) recovers: bool,
+    /// How the client takes packets.
+    pub(super) form: Form,
     /// When the client last answered a ping.
     pub(super) heard_at: Instant,
     /// Requests under way that the server keeps waiting: meanwhile the client cannot answer a ping.
@@ -70,7 +70,7 @@ impl State {
             && bytes < WRITE_BYTES_MAX
             && self.window.admits(packet.bytes())
         {
-            let frames = packet.frames(self.recovers);
+            let frames = packet.frames(self.form);
             slices[count] = IoSlice::new(frames);
             (taken, bytes, count) = (taken + 1, bytes + frames.len(), count + 1);
             self.window.wrote(frames.len());
@@ -132,7 +132,7 @@ impl State {
                 break;
             }
             let Some(Next::Packet(packet)) = self.queue.pop() else { break };
-            let frames = packet.frames(self.recovers).clone();
+            let frames = packet.frames(self.form).clone();
             bytes += frames.len();
             self.window.wrote(frames.len());
             self.staged.push_back(frames);

@@ -2,7 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 /// The only version that there is.
@@ -36,8 +38,9 @@ fn lists(headers: &HeaderMap, name: &HeaderName, entry: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|found| found.trim().eq_ignore_ascii_case(entry))
 }
 
-/// The answer after which the connection is a websocket. No subprotocol is chosen, whatever the client offers.
-pub(crate) fn switch<B: Default>(key: &HeaderValue) -> Response<B> {
+/// The answer after which the connection is a websocket, with this extension. No subprotocol is chosen, whatever the
+/// client offers.
+pub(crate) fn switch<B: Default>(key: &HeaderValue, extension: Option<HeaderValue>) -> Response<B> {
     let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
     let mut response = Response::new(B::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -46,6 +49,9 @@ pub(crate) fn switch<B: Default>(key: &HeaderValue) -> Response<B> {
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     if let Ok(accept) = HeaderValue::from_str(&accept) {
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(extension) = extension {
+        headers.insert(SEC_WEBSOCKET_EXTENSIONS, extension);
     }
     response
 }
@@ -80,7 +86,7 @@ mod tests {
         ];
         let whole = headers(&asks);
         let key = judge(&Method::GET, &whole).unwrap();
-        let answer: Response<()> = switch(key);
+        let answer: Response<()> = switch(key, None);
         assert_eq!(answer.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "the example of the RFC");
         assert_eq!(judge(&Method::POST, &whole), Err(Unfit::Request));
         for (without, unfit) in [(0, Unfit::Request), (1, Unfit::Request), (2, Unfit::Version), (3, Unfit::Request)] {

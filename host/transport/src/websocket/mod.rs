@@ -1,25 +1,23 @@
 //! Websockets: the handshake, and frames. <https://www.rfc-editor.org/rfc/rfc6455>
 
+pub(crate) mod deflate;
 pub(crate) mod handshake;
 pub(crate) mod reader;
 
 /// The longest head of a frame from the server, which masks nothing.
 pub(crate) const HEAD_BYTES_MAX: usize = 10;
 
-/// Begins a final text frame of this length.
-pub(crate) fn begin_text(frames: &mut Vec<u8>, bytes: usize) {
-    begin(frames, 0x81, bytes);
-}
-
-/// Begins a final binary frame of this length.
-pub(crate) fn begin_binary(frames: &mut Vec<u8>, bytes: usize) {
-    begin(frames, 0x82, bytes);
-}
+/// The first byte of a final text frame.
+pub(crate) const TEXT: u8 = 0x81;
+/// The first byte of a final binary frame.
+pub(crate) const BINARY: u8 = 0x82;
+/// Added to the first byte of a frame whose message is compressed.
+pub(crate) const COMPRESSED: u8 = 0x40;
 
 /// A whole text frame.
 pub(crate) fn text(text: &str) -> bytes::Bytes {
     let mut frame = Vec::with_capacity(text.len() + HEAD_BYTES_MAX);
-    begin_text(&mut frame, text.len());
+    begin(&mut frame, TEXT, text.len());
     frame.extend_from_slice(text.as_bytes());
     frame.into()
 }
@@ -39,8 +37,8 @@ pub(crate) fn close(code: u16) -> bytes::Bytes {
     frame.into()
 }
 
-/// <https://www.rfc-editor.org/rfc/rfc6455#section-5.2>
-fn begin(frames: &mut Vec<u8>, first: u8, bytes: usize) {
+/// Begins a frame with this first byte and this length. <https://www.rfc-editor.org/rfc/rfc6455#section-5.2>
+pub(crate) fn begin(frames: &mut Vec<u8>, first: u8, bytes: usize) {
     frames.push(first);
     match (u8::try_from(bytes), u16::try_from(bytes)) {
         (Ok(bytes @ 0..=125), _) => frames.push(bytes),

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use super::deflate::inflated;
+
 /// What a client sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Incoming {
@@ -26,6 +28,8 @@ pub(crate) enum Broken {
     Protocol,
     /// A text is not UTF-8: code 1007.
     Text,
+    /// A message is not what its sender says, compressed: code 1007, too.
+    Compression,
     /// The message is larger than allowed: code 1009.
     TooLarge,
 }
@@ -35,7 +39,7 @@ impl Broken {
     pub(crate) const fn code(self) -> u16 {
         match self {
             Self::Protocol => 1002,
-            Self::Text => 1007,
+            Self::Text | Self::Compression => 1007,
             Self::TooLarge => 1009,
         }
     }
@@ -45,16 +49,26 @@ impl Broken {
 #[derive(Debug)]
 pub(crate) struct Reader {
     message_bytes_max: usize,
+    /// Whether the client may compress messages.
+    inflates: bool,
     /// The beginning of a frame whose end has not come.
     rest: Vec<u8>,
     /// The fragments of a message so far.
-    fragments: Option<(Data, Vec<u8>)>,
+    fragments: Option<Fragments>,
+}
+
+/// The beginning of a message whose end has not come.
+#[derive(Debug)]
+struct Fragments {
+    kind: Data,
+    is_compressed: bool,
+    bytes: Vec<u8>,
 }
 
 impl Reader {
     /// Reads messages up to this size.
-    pub(crate) const fn new(message_bytes_max: usize) -> Self {
-        Self { message_bytes_max, rest: Vec::new(), fragments: None }
+    pub(crate) const fn new(message_bytes_max: usize, inflates: bool) -> Self {
+        Self { message_bytes_max, inflates, rest: Vec::new(), fragments: None }
     }
 
     /// Takes bytes as they come, and adds the messages that they complete.
@@ -93,8 +107,10 @@ impl Reader {
 
     /// Judges a frame by its head, before its payload has come.
     fn check(&self, header: &FrameHeader, length: u64) -> Result<(), Broken> {
-        // No extension is agreed on, and a client masks all it sends.
-        if header.rsv1 || header.rsv2 || header.rsv3 || header.mask.is_none() {
+        // The first frame of a message says whether it is compressed. <https://www.rfc-editor.org/rfc/rfc7692#section-6>
+        let may_be_compressed = self.inflates && matches!(header.opcode, OpCode::Data(Data::Text | Data::Binary));
+        // No other extension is agreed on, and a client masks all it sends.
+        if (header.rsv1 && !may_be_compressed) || header.rsv2 || header.rsv3 || header.mask.is_none() {
             return Err(Broken::Protocol);
         }
         match header.opcode {
@@ -106,7 +122,7 @@ impl Reader {
                 if (data == Data::Continue) != self.fragments.is_some() {
                     return Err(Broken::Protocol);
                 }
-                let before = self.fragments.as_ref().map_or(0, |(_, bytes)| bytes.len());
+                let before = self.fragments.as_ref().map_or(0, |fragments| fragments.bytes.len());
                 if length.saturating_add(before as u64) > self.message_bytes_max as u64 {
                     return Err(Broken::TooLarge);
                 }
@@ -126,17 +142,19 @@ impl Reader {
             OpCode::Control(_) => return Ok(None),
             OpCode::Data(data) => data,
         };
-        let (kind, whole) = match self.fragments.take() {
-            Some((kind, mut fragments)) => {
-                fragments.append(&mut payload);
-                (kind, fragments)
+        let message = match self.fragments.take() {
+            Some(mut fragments) => {
+                fragments.bytes.append(&mut payload);
+                fragments
             }
-            None => (data, payload),
+            None => Fragments { kind: data, is_compressed: header.rsv1, bytes: payload },
         };
         if !header.is_final {
-            self.fragments = Some((kind, whole));
+            self.fragments = Some(message);
             return Ok(None);
         }
+        let Fragments { kind, is_compressed, bytes } = message;
+        let whole = if is_compressed { inflated(bytes, self.message_bytes_max)? } else { bytes };
         Ok(Some(match kind {
             Data::Text => Incoming::Text(String::from_utf8(whole).map_err(|_| Broken::Text)?),
             _ => Incoming::Binary(whole.into()),
@@ -193,7 +211,7 @@ mod tests {
 
     fn read(bytes: &[u8]) -> Result<Vec<Incoming>, Broken> {
         let mut messages = Vec::new();
-        Reader::new(1000).feed(bytes, &mut messages).map(|()| messages)
+        Reader::new(1000, false).feed(bytes, &mut messages).map(|()| messages)
     }
 
     fn text(text: &str) -> Incoming {
@@ -218,7 +236,7 @@ mod tests {
             text(&long),
         ];
         for size in 1..bytes.len() {
-            let (mut reader, mut messages) = (Reader::new(1000), Vec::new());
+            let (mut reader, mut messages) = (Reader::new(1000, false), Vec::new());
             for chunk in bytes.chunks(size) {
                 reader.feed(chunk, &mut messages).unwrap();
             }

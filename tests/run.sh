@@ -35,6 +35,10 @@ has_chromium() {
   return 1
 }
 
+ensure_chromium() {
+  has_chromium || { step "install Chromium"; install_packages chromium; }
+}
+
 has_postgres() {
   local place
   for place in "$(command -v postgres || true)" /usr/lib/postgresql/*/bin/postgres; do
@@ -109,6 +113,7 @@ fi
 
 if wanted e2e; then
   ensure_services
+  ensure_chromium
   require python3 "install Python 3.11 or later"
   python3 -c 'import ensurepip, venv' 2>/dev/null || { step "install Python's venv module"; install_packages python3-venv; }
   python3 -m pip --version >/dev/null 2>&1 || { step "install pip, which brings compilers of plugins"; install_packages python3-pip; }
@@ -118,10 +123,7 @@ if wanted e2e; then
 fi
 
 if wanted examples; then
-  if ! has_chromium; then
-    step "install Chromium"
-    install_packages chromium
-  fi
+  ensure_chromium
   step "examples"
   build_binary
   (cd tests/e2e && npm ci --silent --no-audit --no-fund && npm run --silent pretest)

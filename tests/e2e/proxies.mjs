@@ -60,7 +60,7 @@ export class HarmfulProxy {
 // Answers at its own place, without the server behind it.
 const answers = (port) => fetch(`http://127.0.0.1:${port}/alive`).then((response) => response.ok, () => false);
 
-/** nginx, with the server below `/live/`. */
+/** nginx, with the server below `/live/` as for websockets, and below `/old/` as nginx comes. */
 export class Nginx extends Service {
   static start = (upstream) => new Nginx(upstream).begin();
 
@@ -87,6 +87,7 @@ export class Nginx extends Service {
             proxy_set_header Upgrade $http_upgrade;
             proxy_set_header Connection $connection_upgrade;
           }
+          location /old/ { proxy_pass http://${this.upstream}/; }
         }
       }`);
     return [program("nginx", "nginx-light", ["/usr/sbin"]), "-p", this.directory, "-e", "stderr", "-c", "nginx.conf"];
@@ -97,7 +98,7 @@ export class Nginx extends Service {
   }
 }
 
-/** HAProxy, with the server below `/live/`. */
+/** HAProxy, with the server below `/live/`, and below `/gzip/` compressed. */
 export class Haproxy extends Service {
   static start = (upstream) => new Haproxy(upstream).begin();
 
@@ -117,9 +118,15 @@ defaults
 frontend live
   bind 127.0.0.1:${this.port}
   http-request return status 200 if { path /alive }
-  http-request replace-path /live/(.*) /\\1
+  http-request set-var(txn.gzip) bool(true) if { path_beg /gzip/ }
+  http-request replace-path /(live|gzip)/(.*) /\\2
+  use_backend compressed if { var(txn.gzip) -m bool }
   default_backend tidegate
 backend tidegate
+  server node ${this.upstream}
+backend compressed
+  compression algo gzip
+  compression type text/event-stream
   server node ${this.upstream}
 `);
     return [program("haproxy", "haproxy", ["/usr/sbin"]), "-db", "-f", "haproxy.cfg"];

@@ -28,6 +28,7 @@ const COMMANDS = {
   "tidegate schema outbox --server tidegate --application shop | psql …": "tests/e2e/buses.test.mjs, of another table and server's role",
   "curl -X POST http://127.0.0.1:3000/v1/channels/blog.article.feed/publish -H \"authorization: Bearer $TIDEGATE_API_KEY\" -H 'idempotency-key: \"article-7-v2\"' -d '{ \"id\": \"7\", \"title\": \"Second edition\" }'":
     "tests/http/idempotency.rs, of another key and payload",
+  "curl -N http://127.0.0.1:3000/v1/channels/blog.article.feed/history -H 'accept: text/event-stream'": "the first minute, below",
   "tests/run.sh": ".ci/run",
   "tests/run.sh rust": ".ci/run, with the other stages",
   "tidegate new channel shop 'shop.cart.{userId}' user:userId": "tests/cli/new.rs",
@@ -133,6 +134,13 @@ describe("the first minute", () => {
   test("the client that it says to try pings and hears the pong", async () => {
     const [command] = /cd examples\/realtime-ping && npm install .* npm start/.exec(printed);
     await shell(command, /pong 2/);
+  });
+
+  test("the stream that the manual says to read begins as the manual says", async () => {
+    const [command] = [...commandsOfTheManual()].filter((line) => line.includes("text/event-stream"));
+    const [, url] = /listens on http:\/\/([\d.:]+)\./.exec(printed);
+    const said = await shell(command.replace("127.0.0.1:3000", url), /subscribed/);
+    assert.match(said, /^: tidegate\n\nretry: \d+\nevent: tidegate\ndata: \{"type":"subscribed","channel":"blog.article.feed"/);
   });
 
   test("the event that it says to publish is accepted", async () => {

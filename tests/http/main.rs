@@ -15,11 +15,13 @@ mod publish_list;
 mod refusals;
 mod revoke;
 mod shutdown;
+mod streams;
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::response::Response;
 use serde_json::Value;
 use tidegate::http::{State, router};
 use tidegate_core::config::{ApiKey, ApiKeys, Auth, Permission, Secret};
@@ -104,15 +106,43 @@ impl Call {
     }
 
     async fn to(self, server: &Server) -> Answer {
-        let keys = Permission::ALL.map(|permission| ApiKey {
-            name: permission.as_str().to_owned(),
-            key: Secret::from(format!("key-{}", permission.as_str())),
-            may: vec![permission],
-        });
-        self.with_keys(server, ApiKeys(keys.to_vec())).await
+        self.with_keys(server, each_key()).await
+    }
+
+    /// The answer before its body has come.
+    async fn response(self, server: &Server) -> Response {
+        Site::of(server).answer(self).await
     }
 
     async fn with_keys(self, server: &Server, keys: ApiKeys) -> Answer {
+        let (parts, body) = Site::with_keys(server, keys).answer(self).await.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.into()).unwrap() }
+    }
+}
+
+/// An API key for each permission.
+fn each_key() -> ApiKeys {
+    let keys = Permission::ALL.map(|permission| ApiKey {
+        name: permission.as_str().to_owned(),
+        key: Secret::from(format!("key-{}", permission.as_str())),
+        may: vec![permission],
+    });
+    ApiKeys(keys.to_vec())
+}
+
+/// A server's resources, for several requests.
+struct Site {
+    realtime: Arc<Realtime>,
+    router: axum::Router,
+}
+
+impl Site {
+    fn of(server: &Server) -> Self {
+        Self::with_keys(server, each_key())
+    }
+
+    fn with_keys(server: &Server, keys: ApiKeys) -> Self {
         let realtime = Realtime::new(server.gates.limits().clone(), server.broker.clone());
         let state = State {
             gates: server.gates.clone(),
@@ -123,10 +153,11 @@ impl Call {
             store: server.store.clone(),
             bus_sources: server.bus_sources.clone(),
         };
-        let response = router(state).oneshot(self.request.body(self.body).unwrap()).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.into()).unwrap() }
+        Self { realtime, router: router(state) }
+    }
+
+    async fn answer(&self, call: Call) -> Response {
+        self.router.clone().oneshot(call.request.body(call.body).unwrap()).await.unwrap()
     }
 }
 

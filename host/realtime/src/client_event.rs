@@ -166,7 +166,8 @@ async fn message(gates: &Gates, connection: &Connection, topic: &str, payload: &
     Ok(Ack::Accepted { reply: receipt.reply })
 }
 
-fn violated(gates: &Gates, connection: &Connection, gate: Gate, topic: &str, code: Code) {
+/// Reports a refusal at a gate.
+pub(super) fn violated(gates: &Gates, connection: &Connection, gate: Gate, topic: &str, code: Code) {
     let resolved = gates.serving().catalog.resolve(topic);
     let channel = resolved.as_ref().map_or(telemetry::NO_CHANNEL, |resolved| resolved.channel.template.as_str());
     let user = connection.session.user();

@@ -12,6 +12,9 @@ use tower_http::cors::{AllowCredentials, AllowHeaders, AllowOrigin, CorsLayer};
 
 use tidegate_core::flow::Gates;
 
+/// Where a stream goes on. A browser sends it without asking; clients in a page's own code ask.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
 /// How long a browser may remember the answer. Without it each poll of a page with its own headers takes two requests.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
@@ -25,10 +28,10 @@ pub(super) fn layer(gates: &Arc<Gates>, headers: Option<&[String]>) -> CorsLayer
         .max_age(REMEMBERED)
 }
 
-/// The headers of the transport itself are always allowed, because polling clients send them.
+/// The headers that clients send by themselves are always allowed: those that poll, and those of streams.
 fn allowed(headers: Option<&[String]>) -> AllowHeaders {
     let Some(headers) = headers else { return AllowHeaders::mirror_request() };
-    let own = [header::AUTHORIZATION, header::CONTENT_TYPE];
+    let own = [header::AUTHORIZATION, header::CONTENT_TYPE, LAST_EVENT_ID];
     let further = headers.iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
     AllowHeaders::list(own.into_iter().chain(further))
 }

@@ -96,7 +96,8 @@ impl Clients for Realtime {
             (None, None, None) => Vec::new(),
         };
         for connection in meant {
-            let is_covered = revocation.covers(connection.session.user().as_deref());
+            let session = &connection.session;
+            let is_covered = !session.is_backend() && revocation.covers(session.user().as_deref());
             match topic {
                 None if is_covered => {
                     self.evict(&gates, &connection, &revoked(Code::TokenRevoked), "revoked");

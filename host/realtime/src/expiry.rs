@@ -58,7 +58,8 @@ impl Realtime {
     /// Measures what waits for clients.
     async fn measure(&self) {
         loop {
-            telemetry::outbound_bytes(self.transport.get().map_or(0, Transport::waiting_bytes));
+            let of_sessions = self.transport.get().map_or(0, Transport::waiting_bytes);
+            telemetry::outbound_bytes(of_sessions + self.streams.waiting_bytes());
             tokio::time::sleep(MEASURE_INTERVAL).await;
         }
     }

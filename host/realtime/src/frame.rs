@@ -3,14 +3,16 @@
 
 use std::sync::{Arc, OnceLock};
 
+use axum::body::Bytes;
 use serde::Serialize;
 
+use super::stream;
 use tidegate_core::flow::Publication;
 use tidegate_core::protocol::{Ack, Meta, SessionEvent};
 use tidegate_transport::{Packet, ROOT};
 
 /// The event that carries messages about the session.
-const SESSION_EVENT: &str = "tidegate";
+pub(super) const SESSION_EVENT: &str = "tidegate";
 
 /// What a client receives in one piece. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -30,6 +32,7 @@ pub(super) enum Frame {
 pub(super) struct Delivery {
     pub(super) publication: Publication,
     packet: OnceLock<Packet>,
+    text: OnceLock<Bytes>,
 }
 
 /// A message about the session on its way.
@@ -37,6 +40,7 @@ pub(super) struct Delivery {
 pub(super) struct Told {
     pub(super) event: SessionEvent,
     packet: OnceLock<Packet>,
+    text: OnceLock<Bytes>,
 }
 
 /// The number by which a client knows to which of its events an answer belongs.
@@ -46,7 +50,7 @@ pub(super) struct AckId(pub(super) u64);
 impl Frame {
     /// A message about the session.
     pub(super) fn session_event(event: &SessionEvent) -> Self {
-        Self::SessionEvent(Arc::new(Told { event: event.clone(), packet: OnceLock::new() }))
+        Self::SessionEvent(Arc::new(Told { event: event.clone(), packet: OnceLock::new(), text: OnceLock::new() }))
     }
 
     /// The answer to the event with this number.
@@ -57,7 +61,7 @@ impl Frame {
 
 impl Delivery {
     pub(super) fn new(publication: Publication) -> Arc<Self> {
-        Arc::new(Self { publication, packet: OnceLock::new() })
+        Arc::new(Self { publication, packet: OnceLock::new(), text: OnceLock::new() })
     }
 
     /// For Socket.IO: the event has the topic's name, and the arguments are the payload and what is known about it.
@@ -68,12 +72,25 @@ impl Delivery {
             Packet::event(ROOT, topic.as_str(), &[payload.as_str(), &meta])
         })
     }
+
+    /// For streams.
+    pub(super) fn text(&self) -> &Bytes {
+        self.text.get_or_init(|| {
+            let Publication { topic, payload, position, .. } = &self.publication;
+            stream::publication_text(topic, payload.as_str(), position.as_ref())
+        })
+    }
 }
 
 impl Told {
     /// For Socket.IO.
     pub(super) fn packet(&self) -> &Packet {
         self.packet.get_or_init(|| Packet::event(ROOT, SESSION_EVENT, &[&text(&self.event)]))
+    }
+
+    /// For streams.
+    pub(super) fn text(&self) -> &Bytes {
+        self.text.get_or_init(|| stream::session_text(&self.event))
     }
 }
 

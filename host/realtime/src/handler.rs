@@ -186,7 +186,7 @@ fn answered(refusal: &Refusal) -> Refused {
 }
 
 /// The reason's name in metrics and logs.
-const fn label(reason: CloseReason) -> &'static str {
+pub(super) const fn label(reason: CloseReason) -> &'static str {
     match reason {
         CloseReason::TransportClose => "transport_close",
         CloseReason::PingTimeout => "ping_timeout",

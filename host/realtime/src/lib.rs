@@ -8,6 +8,7 @@
 //! 3. Each event of the client is a `client_event`; it waits for its turn in the `inbound_queue`, and is answered.
 //! 4. `membership` and `rooms` follow the topics that the session holds. All that the client receives is a `frame`,
 //!    written to its `link`.
+//!    A client without a session of the transport may have a `stream`: a connection with one topic.
 //! 5. `expiry` and `revalidation` watch its credential by a `timer_queue`, and `eviction` is how it ends; `drain` ends
 //!    all. `connection_events` announces the beginning and the end to plugins.
 
@@ -31,11 +32,13 @@ mod origin_address;
 mod revalidation;
 mod room;
 mod rooms;
+mod stream;
 mod timed_stream;
 mod timer_queue;
 mod visitor;
 
 pub use listener::{ListenerLimits, serve};
+pub use stream::{Since, StreamRequest};
 pub use timed_stream::Peer;
 pub use visitor::Visitors;
 
@@ -61,6 +64,7 @@ use frame::Frame;
 use handler::Entrance;
 use origin_address::Addresses;
 use rooms::Rooms;
+use stream::Streams;
 
 /// Connections whose subscriptions are re-authorized at the same time after a reload, because authorizers have other
 /// work, too.
@@ -75,6 +79,7 @@ pub struct Realtime {
     connection_events: ConnectionEvents,
     expiry: Expiry,
     drain: Drain,
+    streams: Streams,
     transport: OnceLock<Transport<Entrance>>,
     /// The gates of these clients; weak, because the gates own this as their port.
     gates: OnceLock<Weak<Gates>>,
@@ -93,6 +98,7 @@ impl Realtime {
             rooms: Rooms::new(broker),
             expiry: Expiry::default(),
             drain: Drain::default(),
+            streams: Streams::default(),
             transport: OnceLock::new(),
             gates: OnceLock::new(),
         })

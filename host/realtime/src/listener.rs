@@ -37,6 +37,8 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_PROBES: u32 = 4;
 /// …and at these intervals, before the connection is dropped.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// What TCP may buffer for a peer whose answer has no end. The system counts its own overhead in twice as much.
+const NARROW_BYTES: usize = 64 << 10;
 /// Connections beyond the limit that are served at the same time: one request each, and only for the server's state.
 const SPARE_CONNECTIONS_MAX: usize = 16;
 /// How long such a connection may last in total.
@@ -113,6 +115,11 @@ async fn accept(tcp: &TcpListener) -> (TcpStream, SocketAddr) {
 fn is_of_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// TCP buffers no more than this for the peer.
+pub(super) fn narrow(stream: &TcpStream) -> io::Result<()> {
+    Ok(sockopt::set_socket_send_buffer_size(stream, NARROW_BYTES)?)
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::listener::narrow;
 use tidegate_core::telemetry;
 
 /// How long a peer may take for each step.
@@ -62,6 +63,11 @@ pub struct Peer {
 struct Progress {
     phase: AtomicU8,
     reader: AtomicWaker,
+    /// HTTP holds bytes that TCP has not taken.
+    owes: AtomicBool,
+    drained: AtomicWaker,
+    /// Little may wait in TCP's own buffer.
+    is_narrow: AtomicBool,
 }
 
 impl Peer {
@@ -89,6 +95,25 @@ impl Peer {
         let _ = self.progress.phase.compare_exchange(idle, head, Ordering::AcqRel, Ordering::Relaxed);
     }
 
+    /// Whoever makes the answer has made a part of it, which [`Peer::drained`] waits for.
+    pub(super) fn owes(&self) {
+        self.progress.owes.store(true, Ordering::Release);
+    }
+
+    /// Resolves when TCP has taken every part of the answer. Only the task of the connection waits.
+    pub(super) async fn drained(&self) {
+        std::future::poll_fn(|cx| {
+            self.progress.drained.register(cx.waker());
+            if self.progress.owes.load(Ordering::Acquire) { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+    }
+
+    /// From now on TCP buffers little, because what waits there for a slow peer counts nowhere.
+    pub(super) fn narrow(&self) {
+        self.progress.is_narrow.store(true, Ordering::Release);
+    }
+
     fn phase(&self) -> Phase {
         match self.progress.phase.load(Ordering::Acquire) {
             0 => Phase::Head,
@@ -111,6 +136,8 @@ pub(super) struct TimedStream {
     took_bytes_at: Option<Instant>,
     /// Runs while the peer reads no bytes.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// TCP's buffer is as small as [`Peer::narrow`] asks.
+    is_narrow: bool,
     /// Dropped together with the connection.
     place: Box<dyn Send + Sync>,
 }
@@ -133,6 +160,7 @@ impl TimedStream {
             deadline,
             took_bytes_at: None,
             stalled: None,
+            is_narrow: false,
             place: Box::new(place),
         }
     }
@@ -177,6 +205,10 @@ impl TimedStream {
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
+        if !self.is_narrow && self.peer.progress.is_narrow.load(Ordering::Acquire) {
+            self.is_narrow = true;
+            let _ = narrow(&self.tcp);
+        }
         if let Poll::Ready(done) = write(Pin::new(&mut self.tcp), cx) {
             self.stalled = None;
             self.took_bytes_at = Some(Instant::now());
@@ -223,8 +255,12 @@ impl AsyncWrite for TimedStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // TCP has nothing to flush: a writing task waits in `poll_write`.
-        Pin::new(&mut self.get_mut().tcp).poll_flush(cx)
+        // TCP has nothing to flush: a writing task waits in `poll_write`. HTTP flushes when it has written everything.
+        let stream = self.get_mut();
+        if stream.peer.progress.owes.swap(false, Ordering::AcqRel) {
+            stream.peer.progress.drained.wake();
+        }
+        Pin::new(&mut stream.tcp).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

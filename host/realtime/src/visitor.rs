@@ -1,5 +1,6 @@
 //! Clients that ask over plain HTTP, without a session of the transport: gate 1 judges them as it judges a handshake.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::ConnectInfo;
@@ -17,8 +18,8 @@ use tidegate_core::protocol::{Code, ConnectionId, Refusal};
 /// Takes visitors in.
 #[derive(Clone)]
 pub struct Visitors {
-    realtime: Arc<Realtime>,
-    gates: Arc<Gates>,
+    pub(super) realtime: Arc<Realtime>,
+    pub(super) gates: Arc<Gates>,
     addresses: Arc<Addresses>,
     cors_headers: Option<Vec<String>>,
 }
@@ -41,10 +42,8 @@ impl Visitors {
     /// # Errors
     /// As [`Gates::connect`]; `rate_limited` for an address with too many failed logins.
     pub async fn admit(&self, request: &Parts) -> Result<Session, Refusal> {
-        let id = ConnectionId::new(uuid::Uuid::new_v4().simple().to_string());
-        let peer: Option<&ConnectInfo<Peer>> = request.extensions.get();
-        let peer = peer.map(|ConnectInfo(peer)| peer.address().ip());
-        let address = peer.and_then(|peer| self.addresses.of(peer, &request.headers));
+        let id = new_id();
+        let (peer, address) = (peer(request), self.address(request));
         if !self.realtime.failed_logins.admits(address) {
             return Err(Code::RateLimited.into());
         }
@@ -55,8 +54,22 @@ impl Visitors {
         Ok(Session::admitted(id, admission))
     }
 
+    /// The client's address, if known.
+    pub(super) fn address(&self, request: &Parts) -> Option<IpAddr> {
+        self.addresses.of(peer(request)?, &request.headers)
+    }
+
     /// The CORS answers for the pages that gate 1 admits.
     pub fn cors(&self) -> CorsLayer {
         cors::layer(&self.gates, self.cors_headers.as_deref())
     }
+}
+
+/// The id of a client without a session of the transport.
+pub(super) fn new_id() -> ConnectionId {
+    ConnectionId::new(uuid::Uuid::new_v4().simple().to_string())
+}
+
+fn peer(request: &Parts) -> Option<IpAddr> {
+    request.extensions.get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip())
 }

@@ -38,6 +38,11 @@ pub struct Limits {
     #[serde(rename = "connections", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub connections_max: usize,
+    /// Open streams (`GET /v1/channels/{topic}/history` with `Accept: text/event-stream`), which count in `connections`,
+    /// too. Default 10,000; one more is refused with `unavailable`.
+    #[serde(rename = "streams", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub streams_max: usize,
     /// Failed logins (refused credentials) of one address in one minute; for IPv6, of one /64 network. After that the
     /// server refuses its new connections and its `authenticate` with `rate_limited` until the minute is over. Default
     /// 60; 0: no limit. Behind a proxy, list the proxy in `auth.trusted_proxies`.
@@ -251,6 +256,7 @@ impl Default for Limits {
             subscriptions_per_connection_max: 128,
             tcp_connections_max: None,
             connections_max: 100_000,
+            streams_max: 10_000,
             failed_connects_max: 60,
             auth_requests_max: 256,
             auth_waiting_max: 1024,

@@ -22,6 +22,8 @@ const UNJUDGED: Generation = Generation(u64::MAX);
 #[derive(Debug)]
 pub struct Session {
     connection: ConnectionId,
+    /// A backend, which may read every topic: neither scopes nor authorizers are asked, and it is no member.
+    is_backend: bool,
     /// The cookies of the handshake, for renewing.
     cookies: Option<Arc<Brought>>,
     state: Mutex<State>,
@@ -114,7 +116,19 @@ impl Session {
         let Admission { user, cookies, looked_at } = admission;
         let (held, notice) = (HashMap::new(), Notice::default());
         let state = State { user, held, closed: false, looked_at, notice, looked_for: None };
-        Self { connection, cookies, state: Mutex::new(state) }
+        Self { connection, is_backend: false, cookies, state: Mutex::new(state) }
+    }
+
+    /// The session of a backend, whose API key may read every topic.
+    #[must_use]
+    pub fn of_backend(connection: ConnectionId) -> Self {
+        Self { is_backend: true, ..Self::new(connection, None) }
+    }
+
+    /// Whether this is a backend.
+    #[must_use]
+    pub const fn is_backend(&self) -> bool {
+        self.is_backend
     }
 
     /// The cookies of the handshake.

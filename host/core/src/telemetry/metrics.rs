@@ -112,6 +112,11 @@ pub fn authorizer_cache(plugin: &str, outcome: &'static str) {
     hot(plugin, slot, make, |handles| handles.counter.increment(1));
 }
 
+/// Counts a stream until this is dropped.
+pub fn stream() -> UnderWay {
+    UnderWay::begin(gauge(names::STREAMS, &[]))
+}
+
 /// Counts a request of a session that this node does not know.
 pub fn session_unknown() {
     counter(names::SESSIONS_UNKNOWN, &[]).increment(1);

@@ -40,7 +40,7 @@ pub use metrics::{
     plugin_call, plugin_calls_waiting, plugin_host_call, plugin_http_request, plugin_instance_created,
     plugin_instance_retired, plugin_instances, plugin_instances_max, plugin_instances_wanted, plugin_log_dropped,
     plugin_state, plugin_versions_lingering, plugin_waited, presence_members, reauthorized, recovery, revocations,
-    session_unknown, slow_consumer, store_swept, store_up, subscribed, unsubscribed,
+    session_unknown, slow_consumer, store_swept, store_up, stream, subscribed, unsubscribed,
 };
 pub use output::{complain, finish_output, say};
 pub use registry::render;
@@ -121,6 +121,7 @@ mod tests {
         connection_opened();
         connection_closed("test");
         connection_refused("unavailable");
+        drop(stream());
         drop(tcp_connection());
         tcp_connections_max(3);
         tcp_connection_refused(3);

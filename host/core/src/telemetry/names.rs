@@ -138,6 +138,7 @@ pub(super) const SLOW_CONSUMERS: Metric = counter(
     "Connections closed because the client reads too slowly (limits.outbound_bytes)",
 );
 pub(super) const OUTBOUND_BYTES: Metric = gauge("tidegate_outbound_bytes", "Bytes that wait for clients");
+pub(super) const STREAMS: Metric = gauge("tidegate_streams", "Open streams of topics (limits.streams)");
 pub(super) const CLIENT_LAG_SECONDS: Metric = seconds(
     "tidegate_client_lag_seconds",
     "How far a client is behind, by the channel template of its only topic (- if it holds several or none)",
@@ -339,6 +340,7 @@ pub(super) const METRICS: &[Metric] = &[
     DELIVERIES_FAILED,
     SLOW_CONSUMERS,
     OUTBOUND_BYTES,
+    STREAMS,
     CLIENT_LAG_SECONDS,
     INBOUND_WAITS,
     CONNECTIONS_UNANNOUNCED,

@@ -11,7 +11,7 @@ use tidegate_core::protocol::{Code, Refusal};
 
 impl State {
     /// Whether the bearer token is an API key. What is not may be a client's credential.
-    fn has_key(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn has_key(&self, headers: &HeaderMap) -> bool {
         self.key(headers).is_some()
     }
 

@@ -3,11 +3,12 @@
 use axum::extract;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::State;
-use super::answer::{Fresh, Problem, fresh};
-use tidegate_core::flow::{Asked, HistoryAnswer};
+use super::answer::{Problem, fresh};
+use super::{State, stream};
+use tidegate_core::flow::Asked;
 use tidegate_core::protocol::Position;
 
 /// Publications in one answer if the caller gives neither `since` nor `limit`.
@@ -16,18 +17,21 @@ const LIMIT_DEFAULT: usize = 100;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HistoryQuery {
-    since: Option<String>,
-    limit: Option<usize>,
+    pub(super) since: Option<String>,
+    pub(super) limit: Option<usize>,
 }
 
 /// `{ recovered, reason?, publications: [{ payload, meta }], position, more }`: after `since` the oldest `limit`, else
-/// the newest `limit`. A client shows its credential and clears gates 1 and 2; a backend shows an API key.
+/// the newest `limit`. With `Accept: text/event-stream` it is a stream. A client shows its credential and clears gates 1 and 2; a backend shows an API key.
 pub(super) async fn read(
     extract::State(state): extract::State<State>,
     topic: Result<Path<String>, PathRejection>,
     query: Result<Query<HistoryQuery>, QueryRejection>,
     request: Request,
-) -> Result<Fresh<HistoryAnswer>, Problem> {
+) -> Result<Response, Problem> {
+    if stream::is_wanted(request.headers()) {
+        return stream::open(&state, topic, query, request).await;
+    }
     let session = state.admit_reader(request).await?;
     let Path(topic) = topic.map_err(|_| Problem::bad_request("the topic in the path is not UTF-8"))?;
     let asked = asked(topic, query)?;
@@ -35,7 +39,7 @@ pub(super) async fn read(
         Some(session) => state.gates.history_for(&session, asked).await,
         None => state.gates.history(asked).await,
     };
-    Ok(fresh(answer?))
+    Ok(fresh(answer?).into_response())
 }
 
 fn asked(topic: String, query: Result<Query<HistoryQuery>, QueryRejection>) -> Result<Asked, Problem> {

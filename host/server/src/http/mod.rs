@@ -16,6 +16,7 @@ mod presence;
 mod publish;
 mod publish_list;
 mod revoke;
+mod stream;
 
 use std::sync::Arc;
 

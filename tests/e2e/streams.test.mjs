@@ -16,7 +16,7 @@ const channels = {
   "streams.yaml": `
 feature: streams
 channels:
-  feed.{id}: { scope: authenticated, payload: {}, history: { messages: 1000 } }
+  feed.{id}: { scope: authenticated, payload: {}, history: { messages: 1000, bytes: 64MiB } }
 `,
 };
 const mayRead = (config) => ({ ...config, api_keys: [...config.api_keys, { name: "reader", key: READER, may: ["read", "operate", "revoke"] }] });

@@ -19,6 +19,8 @@ pub struct Held<F> {
 enum State<F> {
     /// The client subscribes: everything waits.
     Holding { frames: Vec<(Option<Position>, F)>, bytes: usize },
+    /// The client reads the history itself: what has a position does not come this way.
+    Reading,
     /// The ack held everything up to this position.
     Past(Position),
 }
@@ -86,14 +88,25 @@ impl<F> Held<F> {
                 frames.push((position.cloned(), frame()));
                 return Verdict::Done;
             }
+            (Some(State::Reading), Some(_)) => return Verdict::Done,
             (Some(State::Past(past)), Some(position)) if position.is_within(past) => return Verdict::Done,
             (Some(State::Past(_)), Some(_)) => true,
-            (Some(State::Past(_)) | None, _) => false,
+            (Some(State::Past(_) | State::Reading) | None, _) => false,
         };
         if is_over {
             by_topic.remove(topic);
         }
         Verdict::Send(Some(HeldGuard(by_topic)))
+    }
+
+    /// Ends the wait otherwise: the client reads the history itself, which has every frame with a position. The others are
+    /// sent. It waits again by [`Held::hold`], to read the last of the history.
+    pub fn read_on(&self, topic: &Topic, mut send: impl FnMut(&F)) {
+        let mut by_topic = self.by_topic.lock();
+        let Some(State::Holding { frames, .. }) = by_topic.remove(topic) else { return };
+        self.holding.fetch_sub(1, Ordering::AcqRel);
+        frames.iter().filter(|(position, _)| position.is_none()).for_each(|(_, frame)| send(frame));
+        by_topic.insert(topic.clone(), State::Reading);
     }
 
     /// Ends the wait: sends what waits and comes after `past`, what the ack held. Until `send` has had all of it, no other
@@ -177,6 +190,21 @@ mod tests {
         }
         assert_eq!(client.received, [4, 5]);
         assert!(client.held.by_topic.lock().is_empty(), "nothing is remembered for longer than needed");
+    }
+
+    #[test]
+    fn what_is_published_while_a_client_reads_the_history_is_not_sent_and_what_comes_after_it_is() {
+        let mut client = Client::new();
+        client.held.hold(&topic("a"));
+        client.is_full_after("a", 3);
+        client.held.read_on(&topic("a"), |_| panic!("the history has it"));
+        assert!((4..=9).all(|offset| !client.is_full_after("a", offset)), "however much it is");
+        client.held.hold(&topic("a"));
+        assert!(!client.is_full_after("a", 10) && !client.is_full_after("a", 11));
+        // It has read up to the tenth.
+        client.resume(Some(10));
+        assert!(!client.is_full_after("a", 12));
+        assert_eq!(client.received, [11, 12]);
     }
 
     #[test]

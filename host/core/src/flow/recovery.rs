@@ -8,6 +8,11 @@ use crate::channels::HistoryPolicy;
 use crate::protocol::{Code, ConnectionId, Kept, Position, Recovery, Refusal, SubscribeRequest, Topic, Unrecovered};
 use crate::telemetry;
 
+/// Most publications of one part of what a client missed.
+const PART_ENTRIES_MAX: usize = 1000;
+/// About how many bytes one part has.
+const PART_BYTES: usize = 64 << 10;
+
 /// What a reader wants of a topic's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
@@ -50,6 +55,14 @@ impl Serialize for HistoryAnswer {
     }
 }
 
+/// What a subscription asks of the history.
+pub(super) struct Missed {
+    /// Where the client left off.
+    pub(super) since: Option<Position>,
+    /// It takes what it missed part by part.
+    pub(super) reads_on: bool,
+}
+
 /// What a subscription gets from the history.
 #[derive(Debug, Default)]
 pub(super) struct Recovered {
@@ -66,7 +79,7 @@ impl Gates {
         &self,
         topic: &Topic,
         policy: Option<HistoryPolicy>,
-        since: Option<Position>,
+        Missed { since, reads_on }: Missed,
         connection: &ConnectionId,
     ) -> Result<Recovered, Refusal> {
         let Some(policy) = policy else {
@@ -76,16 +89,38 @@ impl Gates {
         let is_asked = since.is_some();
         let wanted = match since {
             None => Wanted::position(),
+            Some(since) if reads_on => part_after(since),
             Some(since) => Wanted { since: Some(since), entries_max: usize::MAX, bytes_max: self.limits.ack_bytes_max },
         };
         let Page { entries, more, newest } = self.ports.history.read(topic, policy, wanted).await.map_err(away)?;
+        let mut position = newest;
         let recovery = match entries {
-            Ok(_) if more => Recovery::Not(Unrecovered::TooMany),
-            Ok(entries) => Recovery::Whole(kept(entries, Some(connection))),
+            Ok(_) if more && !reads_on => Recovery::Not(Unrecovered::TooMany),
+            Ok(entries) => {
+                if let Some(last) = entries.last().filter(|_| more) {
+                    position = last.position.clone();
+                }
+                Recovery::Whole(kept(entries, Some(connection)))
+            }
             Err(reason) => Recovery::Not(reason),
         };
         let recovery = is_asked.then(|| counted("since", recovery));
-        Ok(Recovered { position: Some(newest), recovery })
+        Ok(Recovered { position: Some(position), recovery })
+    }
+
+    /// The next part of what a client missed that [reads on](SubscribeRequest::reads_on); nothing if it has everything
+    /// that was published until now.
+    ///
+    /// # Errors
+    /// `not_subscribed` if the session does not hold the topic any more; `no_history`; `unavailable`.
+    pub async fn read_on(&self, session: &Session, topic: &Topic, since: &Position) -> Result<Recovery, Refusal> {
+        let channel = session.channel(topic).ok_or(Code::NotSubscribed)?;
+        let policy = channel.history.ok_or(Code::NoHistory)?;
+        let page = self.ports.history.read(topic, policy, part_after(since.clone())).await.map_err(away)?;
+        Ok(match page.entries {
+            Ok(entries) => Recovery::Whole(kept(entries, Some(session.connection()))),
+            Err(reason) => Recovery::Not(reason),
+        })
     }
 
     /// The history of a topic for a client, which clears gate 2 for it.
@@ -137,6 +172,11 @@ impl Gates {
             self.ports.history.keep_only(&|topic| keeps(&now, topic.as_str()));
         }
     }
+}
+
+/// A part of what was missed.
+const fn part_after(since: Position) -> Wanted {
+    Wanted { since: Some(since), entries_max: PART_ENTRIES_MAX, bytes_max: PART_BYTES }
 }
 
 /// The publications for a connection; `None` is everybody.

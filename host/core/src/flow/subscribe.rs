@@ -25,6 +25,8 @@ pub(super) struct Joined {
     pub(super) info: Option<Payload>,
     /// Where the client left off.
     pub(super) since: Option<Position>,
+    /// See [`SubscribeRequest::reads_on`].
+    pub(super) reads_on: bool,
 }
 
 impl Gates {
@@ -90,7 +92,7 @@ impl Gates {
         let (resolved, info, since) = (context.resolved.clone(), request.info.clone(), request.since.clone());
         let plugin = context.resolved.channel.snapshot.clone();
         let owed = plugin.map(|plugin| Owed { serving: serving.clone(), context, plugin });
-        Ok(Joined { receipt, is_renewed, owed, resolved, info, since })
+        Ok(Joined { receipt, is_renewed, owed, resolved, info, since, reads_on: request.reads_on })
     }
 
     /// Asks the channel's authorizer, if there is one, unless a valid grant for exactly this question exists. Fails closed:

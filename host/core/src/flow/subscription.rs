@@ -15,7 +15,7 @@
 //! A subscription that fails after step 1 is released, unless the session held the topic before, and the client leaves
 //! the room.
 
-use super::recovery::Recovered;
+use super::recovery::{Missed, Recovered};
 use super::subscribe::Joined;
 use super::{Gates, Session};
 use crate::protocol::{Code, Position, Recovery, Refusal, SubscribeReceipt, SubscribeRequest, Topic};
@@ -112,14 +112,15 @@ impl Gates {
     }
 
     async fn hear_and_provide(&self, session: &Session, joined: Joined) -> Result<SubscribeReceipt, Refusal> {
-        let Joined { mut receipt, owed, resolved, info, since, .. } = joined;
+        let Joined { mut receipt, owed, resolved, info, since, reads_on, .. } = joined;
         if let Some(listening) = self.ports.broker.listening(&receipt.topic)
             && listening.await.is_err()
         {
             return Err(Code::Unavailable.into());
         }
+        let asked = Missed { since, reads_on };
         let Recovered { position, recovery } =
-            self.recover(&receipt.topic, resolved.channel.history, since, session.connection()).await?;
+            self.recover(&receipt.topic, resolved.channel.history, asked, session.connection()).await?;
         let is_whole = matches!(recovery, Some(Recovery::Whole(_)));
         (receipt.position, receipt.recovery) = (position, recovery);
         if let Some(owed) = owed.filter(|_| !is_whole) {

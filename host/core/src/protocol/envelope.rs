@@ -33,6 +33,8 @@ pub struct SubscribeRequest {
     pub since: Option<Position>,
     /// What the user tells about itself, where the channel has presence.
     pub info: Option<Payload>,
+    /// The client takes what it missed part by part: the receipt has the first, and its position is the end of that.
+    pub reads_on: bool,
 }
 
 /// `unsubscribe`: the topic.
@@ -114,7 +116,7 @@ impl SubscribeRequest {
     /// The request for a topic and nothing else.
     #[must_use]
     pub fn to(topic: &str) -> Self {
-        Self { topic: topic.to_owned(), since: None, info: None }
+        Self { topic: topic.to_owned(), since: None, info: None, reads_on: false }
     }
 
     fn read(argument: &RawValue) -> Result<Self, RequestError> {
@@ -134,7 +136,7 @@ impl SubscribeRequest {
             Some(_) => return Err(error("`since` must be an object { epoch, offset }")),
         };
         let info = fields.get("info").filter(|info| !info.is_null()).map(Payload::from);
-        Ok(Self { topic, since, info })
+        Ok(Self { topic, since, info, reads_on: false })
     }
 }
 

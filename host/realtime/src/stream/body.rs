@@ -3,7 +3,6 @@
 //! HTTP takes the next text when TCP has taken the one before, so that what waits for a slow client waits in its queue,
 //! where it counts.
 
-use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -11,7 +10,8 @@ use axum::body::{Body, Bytes};
 use tidegate_transport::CloseReason;
 
 use super::Open;
-use super::queue::{Next, Queue, together};
+use super::beginning::Beginning;
+use super::queue::{Next, Queue};
 use super::text;
 use crate::Peer;
 
@@ -20,22 +20,20 @@ const COMMENT_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Reads one stream.
 struct Reader {
-    queue: Queue,
     /// Goes out by itself, before everything.
     opening: Option<&'static str>,
-    /// What goes out before what waits in the queue.
-    beginning: VecDeque<Bytes>,
+    /// Goes out before what waits in the queue.
+    beginning: Beginning,
     peer: Option<Peer>,
-    /// The subscription ends with this.
-    _open: Open,
+    open: Open,
 }
 
 /// The body of the answer.
-pub(super) fn body(queue: Queue, beginning: VecDeque<Bytes>, peer: Option<Peer>, open: Open) -> Body {
+pub(super) fn body(beginning: Beginning, peer: Option<Peer>, open: Open) -> Body {
     if let Some(peer) = &peer {
         peer.narrow();
     }
-    let reader = Reader { queue, opening: Some(text::OPENING), beginning, peer, _open: open };
+    let reader = Reader { opening: Some(text::OPENING), beginning, peer, open };
     Body::from_stream(futures_util::stream::unfold(reader, |mut reader| async move {
         let next = reader.next().await?;
         Some((next, reader))
@@ -45,19 +43,20 @@ pub(super) fn body(queue: Queue, beginning: VecDeque<Bytes>, peer: Option<Peer>,
 impl Reader {
     /// The next text; `None` at the end.
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        let queue = &self.open.queue;
         if let Some(peer) = &self.peer {
             // Whoever serves a stream limits its time.
             peer.requested();
             tokio::select! {
                 biased;
-                () = self.queue.until_cut() => return Some(cut(&self.queue)),
+                () = queue.until_cut() => return Some(cut(queue)),
                 () = peer.drained() => {}
             }
         }
         let text = match self.next_text().await {
             Next::Text(text) => text,
             Next::Finished => return None,
-            Next::Cut => return Some(cut(&self.queue)),
+            Next::Cut => return Some(cut(&self.open.queue)),
         };
         if let Some(peer) = &self.peer {
             peer.owes();
@@ -66,16 +65,16 @@ impl Reader {
     }
 
     async fn next_text(&mut self) -> Next {
-        let Self { queue, opening, beginning, .. } = self;
+        let Self { opening, beginning, open, .. } = self;
         if let Some(opening) = opening.take() {
             return Next::Text(Bytes::from_static(opening.as_bytes()));
         }
-        if let Some(first) = beginning.pop_front() {
-            return Next::Text(together(first, || beginning.pop_front()));
+        if let Some(text) = beginning.next(open).await {
+            return Next::Text(text);
         }
         tokio::select! {
             biased;
-            next = queue.next() => next,
+            next = open.queue.next() => next,
             () = tokio::time::sleep(COMMENT_INTERVAL) => Next::Text(Bytes::from_static(text::COMMENT.as_bytes())),
         }
     }
@@ -86,7 +85,7 @@ impl Drop for Reader {
         if let Some(peer) = &self.peer {
             peer.answered();
         }
-        self.queue.close();
+        self.open.queue.close();
     }
 }
 

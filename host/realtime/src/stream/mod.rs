@@ -1,17 +1,17 @@
 //! Streams: a client that reads one topic over plain HTTP, as server-sent events. A stream is a connection like any
 //! other, with one subscription and without events of the client. It lasts as long as its answer.
 //!
-//! `text` is what is written, `queue` what waits, `body` the answer that reads it.
+//! `text` is what is written, `queue` what waits, `beginning` what comes before it, `body` the answer that reads both.
 
+mod beginning;
 mod body;
 mod queue;
 mod text;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, header};
@@ -24,10 +24,13 @@ use super::handler::label;
 use super::inbound_queue::InboundQueue;
 use super::visitor::Visitors;
 use super::{Peer, Realtime};
+use beginning::Beginning;
 use queue::Queue;
 pub(super) use text::{publication_text, session_text};
-use tidegate_core::flow::{Gates, Membership, Session};
-use tidegate_core::protocol::{Code, Position, Recovery, Refusal, SubscribeReceipt, SubscribeRequest, Unrecovered};
+use tidegate_core::flow::{Gates, Session};
+use tidegate_core::protocol::{
+    Code, Position, Recovery, Refusal, SubscribeReceipt, SubscribeRequest, Topic, Unrecovered,
+};
 use tidegate_core::telemetry::{self, Gate};
 
 /// nginx passes on what comes, instead of collecting it.
@@ -124,10 +127,11 @@ impl Visitors {
         let connection = Connection::new(session, inbound, limits.outbound_bytes_max, queue.clone());
         let (realtime, gates) = (Arc::clone(&self.realtime), Arc::clone(&self.gates));
         let connection = Arc::new(connection.at(self.address(asked.request)));
-        let open = Open { realtime, gates, connection, queue: queue.clone(), _place: place };
+        let open = Open { realtime, gates, connection, queue, _place: place };
         open.begin();
-        let beginning = open.subscribe(&asked).await?;
-        Ok(answer(body::body(queue, beginning, peer(asked.request), open)))
+        let receipt = open.subscribe(&asked).await?;
+        let beginning = Beginning::of(receipt, &open);
+        Ok(answer(body::body(beginning, peer(asked.request), open)))
     }
 
     /// Gate 1, if there is room for one more stream.
@@ -157,14 +161,14 @@ impl Open {
         realtime.register(gates, connection);
     }
 
-    /// Gate 2 and the rest of the subscription. Returns what the stream begins with.
-    async fn subscribe(&self, asked: &StreamRequest<'_>) -> Result<VecDeque<Bytes>, Refusal> {
+    /// Gate 2 and the rest of the subscription.
+    async fn subscribe(&self, asked: &StreamRequest<'_>) -> Result<SubscribeReceipt, Refusal> {
         let Self { realtime, gates, connection, .. } = self;
         let since = match &asked.since {
             Since::Position(position) => Some(position.clone()),
             Since::Beginning | Since::Unknown => None,
         };
-        let request = SubscribeRequest { since, ..SubscribeRequest::to(&asked.topic) };
+        let request = SubscribeRequest { since, reads_on: true, ..SubscribeRequest::to(&asked.topic) };
         let member = realtime.member(connection);
         let subscribed = gates.subscribe(&member, &request).await;
         let mut receipt = subscribed
@@ -178,8 +182,13 @@ impl Open {
         if !connection.session.is_backend() {
             realtime.connection_events.opened(gates, connection);
         }
-        member.resume(&receipt.topic, receipt.position.as_ref());
-        Ok(beginning(&receipt))
+        Ok(receipt)
+    }
+
+    /// The client reads on in the history, which has what is published meanwhile.
+    fn reads_on(&self, topic: &Topic) {
+        let Self { realtime, connection, .. } = self;
+        connection.held.read_on(topic, |frame| realtime.send(connection, frame));
     }
 }
 
@@ -192,26 +201,6 @@ impl Drop for Open {
         }
         self.realtime.forget(&self.gates, &self.connection, label(reason));
     }
-}
-
-/// What a client gets before the stream is live.
-fn beginning(receipt: &SubscribeReceipt) -> VecDeque<Bytes> {
-    let mut texts = VecDeque::new();
-    match &receipt.recovery {
-        Some(Recovery::Whole(missed)) => texts.extend(
-            missed.iter().map(|kept| publication_text(&receipt.topic, kept.payload.as_str(), Some(&kept.position))),
-        ),
-        Some(Recovery::Not(reason)) => texts.push_back(text::not_recovered(*reason).into()),
-        None => {}
-    }
-    // They have no `id`: a client that lost the stream in the midst of them begins again.
-    let retained = receipt.snapshot.iter().flatten();
-    texts.extend(retained.map(|payload| publication_text(&receipt.topic, payload.as_str(), None)));
-    texts.push_back(text::subscribed(receipt).into());
-    if let Some(first) = texts.front_mut() {
-        *first = text::with_retry(&String::from_utf8_lossy(first)).into();
-    }
-    texts
 }
 
 fn answer(body: Body) -> Response {

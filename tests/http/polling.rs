@@ -115,7 +115,7 @@ async fn a_listed_page_may_poll_with_whatever_headers_its_browser_asks_for() {
 async fn an_operator_may_narrow_the_headers() {
     let site = listing(&["https://app.example.com"], Some(&["traceparent"]));
     let answer = site.preflight("https://app.example.com", "traceparent,x-other").await;
-    assert_eq!(told(&answer, "headers"), "authorization,content-type,traceparent");
+    assert_eq!(told(&answer, "headers"), "authorization,content-type,last-event-id,traceparent");
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use tidegate_core::flow::ports::{History as _, Wanted};
 use tidegate_core::flow::{Asked, MemoryHistory, Publication, PublishRequest};
 use tidegate_core::protocol::{
-    Code, Generation, Kept, Payload, Position, Recovery, Refusal, SubscribeReceipt, Topic, Unrecovered,
+    Code, Generation, Kept, Payload, Position, Recovery, Refusal, SubscribeReceipt, SubscribeRequest, Topic,
+    Unrecovered,
 };
 
 use tidegate_testkit::{Client, FakePlugins, Server, catalog, code, user};
@@ -259,4 +260,44 @@ async fn a_node_keeps_so_many_bytes_and_the_topics_published_on_longest_ago_lose
     };
     assert_eq!((read("feed.0").await, read("feed.999").await), (0, 1));
     assert!(history.bytes() > 90_000, "{}", history.bytes());
+}
+
+#[tokio::test]
+async fn who_takes_what_it_missed_part_by_part_gets_all_of_it_however_much_it_is() {
+    let server = Server::declaring(&CHANNELS.replace("messages: 3, bytes: 100,", "messages: 100, bytes: 10MiB,"))
+        .limits(|limits| limits.ack_bytes_max = 100_000)
+        .start();
+    let filling = "x".repeat(20_000);
+    let first = publish(&server, "feed.a", json!(0)).await;
+    for number in 1..=20 {
+        publish(&server, "feed.a", json!([number, filling])).await;
+    }
+    assert_eq!(missed(&server, "feed.a", &first).await, Err(Unrecovered::TooMany), "more than an ack holds");
+    let client = server.client(None);
+    let request = SubscribeRequest { since: Some(first), reads_on: true, ..SubscribeRequest::to("feed.a") };
+    let receipt = client.join(request).await.unwrap();
+    let mut position = receipt.position.unwrap();
+    let mut part = payloads(receipt.recovery).unwrap();
+    let (mut found, mut parts) = (Vec::new(), 0);
+    while !part.is_empty() {
+        (found, parts) = ([found, part].concat(), parts + 1);
+        if parts == 2 {
+            publish(&server, "feed.a", json!([21, filling])).await;
+        }
+        let next = server.gates.read_on(&client.session, &receipt.topic, &position).await.unwrap();
+        if let Recovery::Whole(publications) = &next
+            && let Some(last) = publications.last()
+        {
+            position = last.position.clone();
+        }
+        part = payloads(Some(next)).unwrap();
+    }
+    assert_eq!(
+        found.iter().map(|payload| payload[0].as_u64().unwrap()).collect::<Vec<_>>(),
+        (1..=21).collect::<Vec<_>>()
+    );
+    assert!(parts > 3, "{parts}");
+    client.unsubscribe("feed.a").unwrap();
+    let left = server.gates.read_on(&client.session, &receipt.topic, &position).await;
+    assert_eq!(code(left), Code::NotSubscribed);
 }

@@ -18,8 +18,8 @@ pub struct Auth {
     /// `example.com`, at any depth; or `*` for any page that does not send its credential as a cookie. Default: only
     /// pages of the server's own origin.
     pub origins: Vec<String>,
-    /// Request headers that pages of `origins` may send when they poll, in addition to `authorization` and
-    /// `content-type`. Default: every header that the browser asks for, because pages with tracing need it.
+    /// Request headers that pages of `origins` may send when they poll or read, in addition to `authorization`,
+    /// `content-type` and `last-event-id`. Default: every header that the browser asks for, because pages with tracing need it.
     pub cors_headers: Option<Vec<String>>,
     /// The cookie that may hold the credential. Default `tidegate_token`.
     pub cookie: String,

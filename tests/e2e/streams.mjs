@@ -94,8 +94,9 @@ export class Wire {
 
   static async to(upstream) {
     const wire = new Wire();
-    const [hostname, port] = upstream.split(":");
+    wire.upstream = upstream;
     wire.listener = createServer((client) => {
+      const [hostname, port] = wire.upstream.split(":");
       const server = connect(Number(port), hostname);
       for (const socket of [client, server]) {
         wire.#sockets.add(socket);
@@ -112,6 +113,12 @@ export class Wire {
   cut() {
     for (const socket of this.#sockets) socket.destroy();
     this.#sockets.clear();
+  }
+
+  // From now on it leads elsewhere.
+  leads(upstream) {
+    this.upstream = upstream;
+    this.cut();
   }
 
   stop() {

@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 
 import { openBrowser } from "./browser.mjs";
+import { Cluster } from "./cluster.mjs";
 import { KEYS, now, Server, token, until } from "./harness.mjs";
 import { Haproxy, Nginx } from "./proxies.mjs";
 import { Page, path, Stream, Wire } from "./streams.mjs";
@@ -292,6 +293,34 @@ describe("a stream and the server", () => {
     assert.deepEqual([...slow.numbers, ...back.numbers], range(published));
     back.close();
     fast.close();
+  });
+});
+
+describe("a stream of several nodes", () => {
+  test("goes on at another node when its own was killed, with what was published anywhere", async () => {
+    const cluster = await Cluster.start({ channels });
+    const [first, second] = cluster.nodes;
+    const wire = await Wire.to(first.address);
+    const page = new Page(wire.url, "feed.a", token("u1"));
+    try {
+      await page.hears("subscribed");
+      await publish(second, "feed.a", 0, 1);
+      await publish(first, "feed.a", 2);
+      await page.has(3);
+      first.signal("SIGKILL");
+      await first.ended();
+      wire.leads(second.address);
+      await publish(second, "feed.a", 3, 4);
+      await page.hears("subscribed", 2);
+      await publish(second, "feed.a", 5);
+      await page.has(6);
+      assert.deepEqual(page.numbers, range(6));
+      assert.equal(page.told.some(({ type }) => type === "recovered"), false);
+    } finally {
+      page.close();
+      wire.stop();
+      await cluster.stop();
+    }
   });
 });
 

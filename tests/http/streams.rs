@@ -7,7 +7,7 @@ use axum::http::Method;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tidegate_core::protocol::User;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{Call, call, get, post, refusal, server};
 use tidegate_testkit::{FakeProvider, Server, ServerBuilder, user};
@@ -209,6 +209,18 @@ async fn streams_are_bounded_in_number_and_one_that_ends_makes_room() {
     drop(first);
     assert_eq!(site.realtime.connections_count(), 0);
     beginning(&mut site.answer(stream("news", "reader")).await.into_body().into_data_stream()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_says_something_before_a_proxy_takes_it_for_dead() {
+    let server = with_users().start();
+    let mut body = stream("news", "reader").response(&server).await.into_body().into_data_stream();
+    beginning(&mut body).await;
+    for _ in 0..3 {
+        let silent = Instant::now();
+        assert_eq!(body.next().await.unwrap().unwrap(), ":\n\n");
+        assert!(silent.elapsed() <= Duration::from_secs(21), "HAProxy waits for 50 s");
+    }
 }
 
 #[tokio::test]

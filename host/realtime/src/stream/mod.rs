@@ -136,7 +136,9 @@ impl Visitors {
 
     /// Gate 1, if there is room for one more stream.
     async fn enter(&self, asked: &StreamRequest<'_>) -> Result<(Session, Place), Refusal> {
-        self.realtime.refuse_new_session(&self.gates, self.address(asked.request))?;
+        // A backend does not suffer from clients behind its address that guess credentials.
+        let address = if asked.is_backend { None } else { self.address(asked.request) };
+        self.realtime.refuse_new_session(&self.gates, address)?;
         let place = self.realtime.streams.take_place(self.realtime.limits.streams_max);
         let place = place
             .ok_or_else(|| Refusal::because(Code::Unavailable, "the limit of streams is reached, try again later"))?;

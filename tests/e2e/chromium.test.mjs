@@ -9,13 +9,14 @@ import { fileURLToPath } from "node:url";
 
 import { openBrowser } from "./browser.mjs";
 import { Server, token, until } from "./harness.mjs";
+import { RenamingProxy } from "./proxies.mjs";
 
 const TOPIC = "e2e.room.lobby";
 const CLIENT = readFileSync(fileURLToPath(new URL("node_modules/socket.io-client/dist/socket.io.min.js", import.meta.url)), "utf8");
 
 // What the page keeps: how often it was connected and why it was not, and the numbers that it received.
 const PAGE = `<!doctype html><title>page</title><script>${CLIENT}</script><script>
-  const life = (window.life = { connected: 0, gone: [], received: [], bytes: 0, shown: [] });
+  const life = (window.life = { connected: 0, gone: [], refused: [], received: [], bytes: 0, shown: [] });
   addEventListener("pageshow", ({ persisted }) => life.shown.push(persisted));
   const { server, token, transports } = Object.fromEntries(new URLSearchParams(location.search));
   const socket = (window.socket = io(server, { auth: { token }, reconnectionDelay: 50, reconnectionDelayMax: 200,
@@ -24,6 +25,7 @@ const PAGE = `<!doctype html><title>page</title><script>${CLIENT}</script><scrip
     await socket.emitWithAck("subscribe", { channel: "${TOPIC}" });
     life.connected += 1;
   });
+  socket.on("connect_error", ({ message }) => life.refused.push(message));
   socket.on("disconnect", (reason) => life.gone.push(reason));
   socket.on("${TOPIC}", ({ n, filling = "" }) => { life.received.push(n); life.bytes += filling.length; });
 </script>`;
@@ -49,15 +51,15 @@ describe("Chromium", () => {
   });
 
   /** A page of another origin, which the configuration lists. */
-  const open = async (query = {}) => {
+  const open = async ({ from = origin, to = server.url, times = 1, ...query } = {}) => {
     const context = await browser.newContext();
     const page = await context.newPage();
     const devtools = await context.newCDPSession(page);
     const websockets = [];
     devtools.on("Network.webSocketHandshakeResponseReceived", ({ response }) => websockets.push(response));
     await devtools.send("Network.enable");
-    await page.goto(`${origin}/page?${new URLSearchParams({ server: server.url, token: token("ada"), ...query })}`);
-    await connected(page, 1);
+    await page.goto(`${from}/page?${new URLSearchParams({ server: to, token: token("ada"), ...query })}`);
+    await connected(page, times);
     return { context, page, devtools, websockets };
   };
   const life = (page) => page.evaluate(() => window.life);
@@ -76,6 +78,32 @@ describe("Chromium", () => {
       await context.close();
     });
   }
+
+  describe("behind a proxy that asks the server under another host name", () => {
+    let proxy;
+    before(async () => (proxy = await RenamingProxy.start(server.address, "backend.internal", PAGE)));
+    after(() => proxy?.stop());
+    const throughProxy = (query) => open({ from: proxy.url, to: proxy.url, ...query });
+
+    test("a page of the same origin is let in, and goes over to a websocket", async () => {
+      const { context, page } = await throughProxy();
+      const carrier = () => page.evaluate(() => window.socket.io.engine.transport.name);
+      await until("the upgrade", async () => (await carrier()) === "websocket");
+      await receives(page, 1);
+      await context.close();
+    });
+
+    test("a page that begins with a websocket, of which the browser says nothing, gets one final refusal", async () => {
+      const told = server.logged("realtime.auth_failed");
+      const { context, page } = await throughProxy({ transports: "websocket", times: 0 });
+      const { code, origin, host } = await told;
+      assert.deepEqual([code, origin, host], ["forbidden", proxy.url, "backend.internal"]);
+      await until("the refusal", async () => (await life(page)).refused.length > 0);
+      assert.deepEqual((await life(page)).refused, ["forbidden"]);
+      assert.equal(await page.evaluate(() => window.socket.active), false);
+      await context.close();
+    });
+  });
 
   test("gets large publications compressed and whole", async () => {
     const { context, page, websockets } = await open({ transports: "websocket" });

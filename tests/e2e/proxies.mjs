@@ -2,6 +2,7 @@
 
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { createServer as createHttpServer, request as ask } from "node:http";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 
@@ -54,6 +55,39 @@ export class HarmfulProxy {
   stop() {
     this.listener.close();
     for (const socket of this.#sockets) socket.destroy();
+  }
+}
+
+/** A proxy that asks the server under another host name, and has a page of its own. */
+export class RenamingProxy {
+  static async start(upstream, host, page) {
+    const proxy = new RenamingProxy();
+    const [hostname, port] = upstream.split(":");
+    const renamed = (headers) => ({ ...headers, host });
+    proxy.listener = createHttpServer((request, response) => {
+      if (request.url.startsWith("/page")) return response.setHeader("content-type", "text/html").end(page);
+      const asked = ask({ hostname, port, path: request.url, method: request.method, headers: renamed(request.headers) });
+      asked.on("response", (answer) => answer.pipe(response.writeHead(answer.statusCode, answer.headers)));
+      asked.on("error", () => response.destroy());
+      response.on("close", () => asked.destroy());
+      return request.pipe(asked);
+    });
+    proxy.listener.on("upgrade", (request, client) => {
+      const server = connect(Number(port), hostname);
+      for (const socket of [client, server]) socket.on("error", () => {}).on("close", () => [client, server].forEach((one) => one.destroy()));
+      const lines = Object.entries(renamed(request.headers)).map(([name, value]) => `${name}: ${value}\r\n`);
+      server.write(`GET ${request.url} HTTP/1.1\r\n${lines.join("")}\r\n`);
+      client.pipe(server).pipe(client);
+    });
+    proxy.listener.listen(0, "127.0.0.1");
+    await once(proxy.listener, "listening");
+    proxy.url = `http://127.0.0.1:${proxy.listener.address().port}`;
+    return proxy;
+  }
+
+  stop() {
+    this.listener.close();
+    this.listener.closeAllConnections();
   }
 }
 

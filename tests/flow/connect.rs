@@ -161,6 +161,18 @@ async fn a_page_of_the_same_origin_may_connect_and_another_may_not() {
 }
 
 #[tokio::test]
+async fn a_page_that_the_browser_calls_the_servers_own_may_connect_whatever_host_a_proxy_asks_for() {
+    let says = |site: &str| Handshake {
+        fetch_site: Some(site.to_owned()),
+        ..page("https://app.example.com", "backend.internal:3000")
+    };
+    assert!(asking(&[], says("same-origin")).await.is_ok());
+    for site in ["same-site", "cross-site", "none", ""] {
+        assert_eq!(code(asking(&[], says(site)).await), Code::Forbidden, "{site}");
+    }
+}
+
+#[tokio::test]
 async fn the_case_and_the_schemes_own_port_make_no_other_origin() {
     assert!(asking(&[], page("https://app.example.com", "APP.example.com:443")).await.is_ok());
     assert!(asking(&[], page("http://app.example.com", "app.example.com:80")).await.is_ok());

@@ -42,7 +42,12 @@ impl Site {
 
     /// Begins a session without a page, and says where it is.
     async fn open(&self) -> String {
-        let (_, _, text) = self.call(Request::get(PATH).body(Body::empty()).unwrap()).await;
+        self.open_by(Request::get(PATH)).await
+    }
+
+    /// Begins a session with this request.
+    async fn open_by(&self, request: axum::http::request::Builder) -> String {
+        let (_, _, text) = self.call(request.body(Body::empty()).unwrap()).await;
         let opened: serde_json::Value = serde_json::from_str(&text[1..]).unwrap();
         format!("{PATH}&sid={}", opened["sid"].as_str().unwrap())
     }
@@ -147,6 +152,21 @@ async fn whoever_has_a_hand_in_a_session_before_it_is_let_in_is_judged_by_its_pa
     site.post(&session, "40", None).await;
     site.hear(&session, r#"44{"message":"forbidden","data":{"code":"forbidden""#).await;
     assert_eq!(site.post(&format!("{PATH}&sid=invented"), "40", Some("https://evil.example.com")).await, 400);
+}
+
+#[tokio::test]
+async fn a_session_that_the_browser_calls_the_servers_own_page_is_that_pages_alone() {
+    let site = listing(&[], None);
+    // Behind a proxy that changes the host: the browser does not name the origin in a GET.
+    let own = || Request::get(PATH).header("host", "backend.internal").header("sec-fetch-site", "same-origin");
+    let session = site.open_by(own()).await;
+    assert_eq!(site.post(&session, "40", Some("https://app.example.com")).await, StatusCode::OK);
+    site.hear(&session, "40{").await;
+    assert_eq!(site.post(&session, "3", Some("https://evil.example.com")).await, StatusCode::FORBIDDEN);
+    assert_eq!(site.post(&session, "3", Some("https://app.example.com")).await, StatusCode::OK);
+    let session = site.open_by(own().header("origin", "https://app.example.com")).await;
+    site.post(&session, "40", Some("https://evil.example.com")).await;
+    site.hear(&session, r#"44{"message":"forbidden","data":{"code":"forbidden""#).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tidegate_transport::Answer;
 
 use super::Realtime;
+use super::handshake::fetch_site;
 use super::origin_address::Addresses;
 use tidegate_core::flow::{Gates, Handshake};
 use tidegate_core::protocol::{Code, Refusal};
@@ -16,7 +17,7 @@ use tidegate_core::protocol::{Code, Refusal};
 /// The page that sent a request, as far as its headers tell.
 pub(super) fn page(addresses: &Addresses, peer: Option<IpAddr>, headers: &HeaderMap) -> Handshake {
     let origin = headers.get(header::ORIGIN).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    Handshake { origin, host: addresses.host(peer, headers), ..Handshake::default() }
+    Handshake { origin, host: addresses.host(peer, headers), fetch_site: fetch_site(headers), ..Handshake::default() }
 }
 
 /// The answer to a connection beyond `limits.tcp_connections`.

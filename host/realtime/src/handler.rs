@@ -46,6 +46,41 @@ struct Opened {
     headers: Option<Arc<HeaderMap>>,
     /// A page of a foreign origin has used this session: it polled, posted or upgraded with the session's id.
     is_touched: bool,
+    own_page: OwnPage,
+}
+
+/// The page of which the browser said, in a request of this session, that it is of the server's own origin. It does not
+/// say so of a websocket, and it does not name the origin in a GET.
+enum OwnPage {
+    Unsaid,
+    /// Only that page knows the session's id, so the next request that names an origin is from there.
+    Unnamed,
+    Named(Box<str>),
+}
+
+impl OwnPage {
+    /// Takes what the browser says in a request.
+    fn learn(&mut self, page: &Handshake) {
+        match &page.origin {
+            _ if !page.is_of_own_page() => {}
+            Some(origin) => *self = Self::Named(origin.as_str().into()),
+            None if matches!(self, Self::Unsaid) => *self = Self::Unnamed,
+            None => {}
+        }
+    }
+
+    /// Whether a request is from that page, of which the browser says nothing.
+    fn is(&mut self, page: &Handshake) -> bool {
+        let Some(origin) = page.origin.as_deref() else { return false };
+        match self {
+            Self::Unsaid => false,
+            Self::Unnamed => {
+                *self = Self::Named(origin.into());
+                true
+            }
+            Self::Named(own) => **own == *origin,
+        }
+    }
 }
 
 impl Handler for Entrance {
@@ -59,17 +94,24 @@ impl Handler for Entrance {
             telemetry::connection_refused(refusal.code.as_str());
             return Err(Box::new(admission::come_back(&refusal)));
         }
-        let opened = Opened { headers: Some(Arc::new(request.headers.clone())), is_touched: false };
+        let mut own_page = OwnPage::Unsaid;
+        own_page.learn(&admission::page(&self.addresses, peer, &request.headers));
+        let opened = Opened { headers: Some(Arc::new(request.headers.clone())), is_touched: false, own_page };
         Ok(Opening { peer, state: Mutex::new(opened) })
     }
 
     /// Gate 1 checks the page that began the session. Later requests with the session's id must not come from another
     /// page.
     fn resume(&self, opening: &Opening, request: &Parts) -> Result<(), Box<Answer>> {
-        if self.gates.admits_page(&admission::page(&self.addresses, peer(request), &request.headers)) {
+        let page = admission::page(&self.addresses, peer(request), &request.headers);
+        let mut opened = opening.state.lock();
+        if self.gates.admits_page(&page) {
+            opened.own_page.learn(&page);
             return Ok(());
         }
-        let mut opened = opening.state.lock();
+        if opened.own_page.is(&page) {
+            return Ok(());
+        }
         if opened.headers.is_none() {
             telemetry::connection_refused(Code::Forbidden.as_str());
             return Err(Box::new(admission::answer(StatusCode::FORBIDDEN, String::new())));

@@ -57,8 +57,14 @@ impl Realtime {
         if refusal.code == Code::Unauthenticated && handshake.has_credential() {
             self.failed_logins.note(address);
         }
-        telemetry::auth_failed(Some(id.as_str()), refusal.code.as_str(), handshake.origin.as_deref());
+        let (origin, host) = (handshake.origin.as_deref(), handshake.host.as_deref());
+        telemetry::auth_failed(Some(id.as_str()), refusal.code.as_str(), origin, host);
     }
+}
+
+/// What the browser says of the page that asks.
+pub(super) fn fetch_site(headers: &HeaderMap) -> Option<String> {
+    headers.get(FETCH_SITE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// What a request brings for gate 1, with Socket.IO's `auth`: `None` if it cannot be read, null if there is none.
@@ -80,7 +86,7 @@ pub(super) fn handshake(headers: &HeaderMap, auth: Option<Value>) -> Handshake {
         authorization: header(header::AUTHORIZATION),
         cookie: header(header::COOKIE),
         origin: header(header::ORIGIN),
-        fetch_site: header(FETCH_SITE),
+        fetch_site: fetch_site(headers),
         ..Handshake::default()
     }
 }

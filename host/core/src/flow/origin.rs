@@ -2,6 +2,15 @@
 
 use super::{AuthPolicy, Gates, Handshake};
 
+impl Handshake {
+    /// The browser itself says that the page is one of this server, by the address at which it asks. A proxy between
+    /// them may have changed `Host`. No script can write this header. <https://www.w3.org/TR/fetch-metadata/>
+    #[must_use]
+    pub fn is_of_own_page(&self) -> bool {
+        self.fetch_site.as_deref() == Some("same-origin")
+    }
+}
+
 impl Gates {
     /// Whether a page of this origin may use this host at all, whatever its credential.
     #[must_use]
@@ -25,7 +34,8 @@ impl AuthPolicy {
             let is_of_elsewhere = matches!(handshake.fetch_site.as_deref(), Some("cross-site" | "same-site"));
             return !(by_cookie && is_of_elsewhere);
         };
-        handshake.host.as_deref().is_some_and(|host| is_same_host(&origin, host))
+        handshake.is_of_own_page()
+            || handshake.host.as_deref().is_some_and(|host| is_same_host(&origin, host))
             || self.lists_origin(&origin, by_cookie)
     }
 

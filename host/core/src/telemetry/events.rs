@@ -97,8 +97,11 @@ pub fn disconnected(connection: &str, user: Option<&str>, reason: &str) {
 }
 
 /// `realtime.auth_failed`: gate 1 refused a credential, an origin, or a connection without a credential.
-pub fn auth_failed(connection: Option<&str>, code: &'static str, origin: Option<&str>) {
-    sampled!(AUTH_FAILURES, warn, "authentication failed", event = names::AUTH_FAILED, connection, code, origin);
+///
+/// `origin` and `host` are what the request said: a page is refused whose origin is neither the host that was asked nor
+/// listed.
+pub fn auth_failed(connection: Option<&str>, code: &'static str, origin: Option<&str>, host: Option<&str>) {
+    sampled!(AUTH_FAILURES, warn, "authentication failed", event = names::AUTH_FAILED, connection, code, origin, host);
 }
 
 /// `auth.odd`: a provider's answer about one credential makes no sense; only this credential is refused.

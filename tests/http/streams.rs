@@ -236,6 +236,7 @@ async fn a_head_is_answered_without_a_stream() {
         (answer.status().as_u16(), &answer.headers()["content-type"]),
         (200, &"text/event-stream".parse().unwrap())
     );
+    assert!(answer.headers().get("content-length").is_none(), "as of the stream itself");
     assert_eq!(site.realtime.connections_count(), 0);
     assert_eq!(site.answer(head("drafts.a")).await.status(), 403);
 }

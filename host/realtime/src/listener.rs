@@ -259,6 +259,9 @@ pub(super) async fn websocket(upgrade: OnUpgrade) -> io::Result<Wire> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::body::Bytes;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::super::Peer;
@@ -304,6 +307,41 @@ mod tests {
             let answer = exchange(&head).await;
             assert!(answer.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"), "{answer}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_an_end_is_taken_part_by_part_as_the_peer_reads_it() {
+        const PART: usize = 16 << 10;
+        let (tcp, stop) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
+        let (address, _stops) = (tcp.local_addr().unwrap(), stop.clone().drop_guard());
+        let made = Arc::new(AtomicUsize::new(0));
+        let counted = made.clone();
+        let route = axum::routing::get(async move |ConnectInfo(peer): ConnectInfo<Peer>| {
+            peer.narrow();
+            Body::from_stream(futures_util::stream::unfold((peer, counted), |(peer, counted)| async move {
+                peer.drained().await;
+                peer.owes();
+                counted.fetch_add(PART, Ordering::Relaxed);
+                Some((io::Result::Ok(Bytes::from(vec![b'x'; PART])), (peer, counted)))
+            }))
+        });
+        tokio::spawn(serve(tcp, axum::Router::new().route("/", route), limits(8), stop));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        // Until nothing more is made, because the buffers of both ends are full.
+        let full = async || loop {
+            let before = made.load(Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if before > 0 && made.load(Ordering::Relaxed) == before {
+                return before;
+            }
+        };
+        let unread = full().await;
+        assert!(unread <= 1 << 20, "{unread} bytes were made that nobody read");
+        let mut read = vec![0; 2 * unread];
+        stream.read_exact(&mut read).await.unwrap();
+        let ahead = full().await - 2 * unread;
+        assert!(ahead <= 8 << 20, "{ahead} bytes ahead of the reader");
     }
 
     #[tokio::test]

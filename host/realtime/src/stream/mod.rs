@@ -11,7 +11,7 @@ mod text;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, header};
@@ -119,7 +119,8 @@ impl Visitors {
         let (session, place) = entered.inspect_err(|refusal| telemetry::connection_refused(refusal.code.as_str()))?;
         if asked.request.method == Method::HEAD {
             self.gates.clear_look(&session, &asked.topic).await?;
-            return Ok(answer(Body::empty()));
+            // Of unknown length, as the stream itself.
+            return Ok(answer(Body::from_stream(futures_util::stream::empty::<std::io::Result<Bytes>>())));
         }
         let Realtime { limits, drain, streams, .. } = &*self.realtime;
         let queue = Queue::new(limits.outbound_bytes_max, Arc::clone(&streams.waiting));

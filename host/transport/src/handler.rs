@@ -11,7 +11,7 @@ use http::request::Parts;
 use http_body_util::Full;
 use serde_json::Value;
 
-use crate::outbound::{Outbox, Slot};
+use crate::outbound::{Offset, Outbox, Slot};
 use crate::packet::Packet;
 
 /// An HTTP answer.
@@ -68,6 +68,11 @@ pub trait Handler: Send + Sync + Sized + 'static {
 
     /// The client is not connected any more.
     fn closed(&self, client: &Arc<Self::Client>, reason: CloseReason);
+
+    /// A client with recovery has processed these events, in this order.
+    fn processed(&self, client: &Arc<Self::Client>, events: &[Offset]) {
+        let _ = (client, events);
+    }
 
     /// A client answered a ping: this is how far it is behind.
     fn lag(&self, client: &Arc<Self::Client>, lag: Duration) {
@@ -252,9 +257,16 @@ impl Socket {
         self.outbox.forget(group);
     }
 
-    /// From now on events end with the offset that a client with recovery keeps.
+    /// From now on events end with the offset that a client with recovery keeps. Call it before the client is connected.
     pub fn keeps_offsets(&self) {
         self.outbox.recovers();
+    }
+
+    /// The events that a client with recovery may or may not have processed, in the order in which they were written. What
+    /// it has processed for certain, [`Handler::processed`] was told.
+    #[must_use]
+    pub fn unanswered(&self) -> Vec<Offset> {
+        self.outbox.unanswered()
     }
 
     /// Disconnects the client from the namespace, behind what was sent before. A stock client stays away. Calls

@@ -33,7 +33,7 @@ use socketioxide_core::parser::ParseConfig;
 pub use handler::{
     Answer, Carrier, CloseReason, Connect, Connected, Event, EventText, Handler, Malformed, Refusal, SendError, Socket,
 };
-pub use outbound::{Slot, Wire};
+pub use outbound::{Offset, Slot, Wire};
 pub use packet::{Packet, ROOT};
 pub use service::Upgrading;
 pub use settings::Settings;

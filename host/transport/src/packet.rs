@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::outbound::Offset;
 use super::websocket;
 
 /// The namespace that clients are in unless they name another one.
@@ -22,7 +23,7 @@ struct Encoded {
     attachments: Vec<Bytes>,
     frames: Frames,
     /// The offset that clients with recovery keep, and text and frames that end with it.
-    offset: Option<Box<str>>,
+    offset: Option<Offset>,
     marked: OnceLock<(Bytes, Frames)>,
     is_counted: bool,
 }
@@ -98,9 +99,9 @@ impl Packet {
     /// The same packet for clients with recovery: its last argument is `offset`, which the client keeps. Call it before
     /// the packet is shared.
     #[must_use]
-    pub fn with_offset(mut self, offset: &str) -> Self {
+    pub fn with_offset(mut self, offset: Offset) -> Self {
         if let Some(encoded) = Arc::get_mut(&mut self.0) {
-            encoded.offset = Some(offset.into());
+            encoded.offset = Some(offset);
         }
         self
     }
@@ -137,6 +138,11 @@ impl Packet {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// The offset that clients with recovery keep.
+    pub(crate) fn offset(&self) -> Option<Offset> {
+        self.0.offset
+    }
+
     /// The packet as websocket frames.
     pub(crate) fn frames(&self, form: Form) -> &Bytes {
         let (text, frames) =
@@ -158,8 +164,7 @@ impl Packet {
         let offset = self.0.offset.as_ref().filter(|_| recovers)?;
         Some(self.0.marked.get_or_init(|| {
             let text = String::from_utf8_lossy(&self.0.text);
-            let offset = Value::String(offset.to_string());
-            let text = format!("{},{offset}]", text.strip_suffix(']').unwrap_or(&text));
+            let text = format!("{},\"{offset}\"]", text.strip_suffix(']').unwrap_or(&text));
             images(&text, &self.0.attachments)
         }))
     }
@@ -287,10 +292,10 @@ mod tests {
 
     #[test]
     fn clients_with_recovery_get_the_offset_as_the_last_argument_and_others_do_not() {
-        let packet = Packet::event(ROOT, "a", &["1"]).with_offset("x\"y");
-        assert_eq!(polled(&packet, true), r#"42["a",1,"x\"y"]"#);
+        let packet = Packet::event(ROOT, "a", &["1"]).with_offset(Offset { line: 10, at: 2 });
+        assert_eq!(polled(&packet, true), r#"42["a",1,"a.2"]"#);
         assert_eq!(polled(&packet, false), r#"42["a",1]"#);
-        assert!(packet.frames(Form { recovers: true, ..Form::default() }).ends_with(br#"42["a",1,"x\"y"]"#));
+        assert!(packet.frames(Form { recovers: true, ..Form::default() }).ends_with(br#"42["a",1,"a.2"]"#));
         assert!(packet.frames(Form::default()).ends_with(br#"42["a",1]"#));
     }
 }

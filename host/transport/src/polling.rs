@@ -6,13 +6,15 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut, Bytes, BytesMut};
 use engineioxide_core::{Packet as EnginePacket, ProtocolVersion, Str};
 
+use crate::outbound::offsets::Offsets;
 use crate::outbound::queue::{Next, Queue};
 
 /// Between two packets of a payload.
 const SEPARATOR: u8 = 0x1e;
 
-/// Takes from a queue what fits into one payload, at least one packet; `None` if nothing waits.
-pub(crate) fn payload(queue: &mut Queue, recovers: bool, bytes_max: usize) -> Option<Bytes> {
+/// Takes from a queue what fits into one payload, at least one packet; `None` if nothing waits. `offsets` learn of the
+/// events, if the client keeps them.
+pub(crate) fn payload(queue: &mut Queue, mut offsets: Option<&mut Offsets>, bytes_max: usize) -> Option<Bytes> {
     let mut payload = BytesMut::new();
     loop {
         if !payload.is_empty() && queue.next_bytes().is_some_and(|bytes| payload.len() + bytes > bytes_max) {
@@ -22,8 +24,11 @@ pub(crate) fn payload(queue: &mut Queue, recovers: bool, bytes_max: usize) -> Op
         match next {
             Next::Protocol(text) => put(&mut payload, &text),
             Next::Packet(packet) => {
-                let (text, attachments) = packet.polled(recovers);
+                let (text, attachments) = packet.polled(offsets.is_some());
                 put(&mut payload, text);
+                if let Some(offsets) = &mut offsets {
+                    offsets.wrote(packet.offset());
+                }
                 for attachment in attachments {
                     put(&mut payload, b"b");
                     payload.put_slice(STANDARD.encode(attachment).as_bytes());
@@ -66,9 +71,9 @@ mod tests {
         for name in ["a", "b", "c"] {
             queue.push(Packet::event(ROOT, name, &[]), 1000).unwrap();
         }
-        assert_eq!(payload(&mut queue, false, 20).unwrap(), "2\u{1e}42[\"a\"]\u{1e}42[\"b\"]");
-        assert_eq!(payload(&mut queue, false, 1).unwrap(), "42[\"c\"]");
-        assert_eq!(payload(&mut queue, false, 1), None);
+        assert_eq!(payload(&mut queue, None, 20).unwrap(), "2\u{1e}42[\"a\"]\u{1e}42[\"b\"]");
+        assert_eq!(payload(&mut queue, None, 1).unwrap(), "42[\"c\"]");
+        assert_eq!(payload(&mut queue, None, 1), None);
     }
 
     #[test]
@@ -77,7 +82,7 @@ mod tests {
         let attachments = vec![Bytes::from_static(&[1, 2, 3, 4])];
         queue.push(Packet::binary(ROOT, None, r#"["a",{"_placeholder":true,"num":0}]"#, attachments), 1000).unwrap();
         let whole = "451-[\"a\",{\"_placeholder\":true,\"num\":0}]\u{1e}bAQIDBA==";
-        assert_eq!(payload(&mut queue, false, 1000).unwrap(), whole);
+        assert_eq!(payload(&mut queue, None, 1000).unwrap(), whole);
     }
 
     #[test]

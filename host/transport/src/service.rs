@@ -216,6 +216,7 @@ impl<H: Handler> Session<H> {
     /// A GET: what waits for the client, as soon as something does.
     async fn poll(&self) -> Answer {
         let Some(turn) = Turn::take(self, &self.polls) else { return Mistake::BadRequest.answer() };
+        self.tell_processed(&self.outbox.took_all());
         let mut has_waited = false;
         loop {
             match self.outbox.take() {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::Shared;
 use crate::handler::{Answer, CloseReason, Connect, Connected, Event, EventText, Handler, Leave, Refusal, Socket};
-use crate::outbound::Outbox;
+use crate::outbound::{Offset, Outbox};
 use crate::packet::Packet;
 
 /// One Engine.IO session and the namespaces that its client is in.
@@ -129,7 +129,9 @@ impl<H: Handler> Session<H> {
             EnginePacket::Message(text) => CommonParser.decode_str(&self.shared.parse_config, &self.parser, text),
             EnginePacket::Binary(bytes) => self.attachment(bytes),
             EnginePacket::Pong => {
-                if let Some(lag) = self.outbox.ponged()
+                let (lag, processed) = self.outbox.ponged();
+                self.tell_processed(&processed);
+                if let Some(lag) = lag
                     && let Some(client) = self.any_client()
                 {
                     self.shared.handler.lag(&client, lag);
@@ -194,6 +196,15 @@ impl<H: Handler> Session<H> {
         match entry {
             Entry::Connected(client) => Some(Arc::clone(client)),
             Entry::Connecting => None,
+        }
+    }
+
+    /// The application learns which events the client has processed.
+    pub(crate) fn tell_processed(&self, events: &[Offset]) {
+        if !events.is_empty()
+            && let Some(client) = self.any_client()
+        {
+            self.shared.handler.processed(&client, events);
         }
     }
 

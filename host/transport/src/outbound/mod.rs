@@ -1,11 +1,13 @@
 //! The outbound side of a session: what waits, how far the client is behind, and the writes.
 
+pub(crate) mod offsets;
 mod outbox;
 pub(crate) mod queue;
 mod window;
 mod wire;
 mod writes;
 
+pub use offsets::Offset;
 pub(crate) use outbox::{Outbox, Poll, Waits};
 pub use queue::Slot;
 pub use wire::Wire;

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::offsets::{Offset, Offsets};
 use super::queue::{Pushed, Queue, Slot};
 use super::window::Window;
 use super::wire::Writer;
@@ -70,6 +71,7 @@ impl Outbox {
             carrier: Carrier::Polling,
             staged: VecDeque::new(),
             form: Form::default(),
+            offsets: None,
             heard_at: Instant::now(),
             stalls: 0,
             end: End::Open,
@@ -192,7 +194,15 @@ impl Outbox {
 
     /// The client keeps the offsets of events from now on.
     pub(crate) fn recovers(&self) {
-        self.state.lock().form.recovers = true;
+        let mut state = self.state.lock();
+        state.form.recovers = true;
+        let pings = state.window.pings_count();
+        state.offsets.get_or_insert_with(|| Box::new(Offsets::new(pings)));
+    }
+
+    /// The offsets of the events that the client may or may not have processed, in the order in which they were written.
+    pub(crate) fn unanswered(&self) -> Vec<Offset> {
+        self.state.lock().offsets.as_ref().map(|offsets| offsets.unanswered()).unwrap_or_default()
     }
 
     /// Answers a ping of the websocket itself.
@@ -203,14 +213,19 @@ impl Outbox {
         });
     }
 
-    /// The client answered a ping: more may go out. Returns how long the answer took.
-    pub(crate) fn ponged(&self) -> Option<Duration> {
+    /// The client answered a ping: more may go out. Returns how long the answer took, and the events that it has
+    /// processed.
+    pub(crate) fn ponged(&self) -> (Option<Duration>, Vec<Offset>) {
         self.with(|state| {
             let now = Instant::now();
             state.heard_at = now;
             let lag = state.window.ponged(now);
+            let processed = match &mut state.offsets {
+                Some(offsets) if lag.is_some() => offsets.ponged(),
+                Some(_) | None => Vec::new(),
+            };
             state.pump();
-            lag
+            (lag, processed)
         })
     }
 
@@ -259,7 +274,17 @@ impl Outbox {
         Stall(self)
     }
 
-    /// What a poll gets now. A client that polls has taken all that it got before.
+    /// The client polls, so it has taken all that it got before. Returns the events that it has processed.
+    pub(crate) fn took_all(&self) -> Vec<Offset> {
+        let mut state = self.state.lock();
+        if matches!(state.carrier, Carrier::Websocket(_)) {
+            return Vec::new();
+        }
+        state.window.took_all();
+        state.offsets.as_mut().map(|offsets| offsets.took_all()).unwrap_or_default()
+    }
+
+    /// What a poll gets now.
     pub(crate) fn take(&self) -> Poll {
         self.with(|state| {
             match (&state.carrier, state.end) {
@@ -267,9 +292,8 @@ impl Outbox {
                 (Carrier::Websocket(_), _) => return Poll::Upgraded,
                 (Carrier::Polling, End::Open | End::Finishing { .. }) => {}
             }
-            state.window.took_all();
             let bytes_max = self.settings.payload_bytes_max.min(self.settings.window_bytes_max);
-            let payload = polling::payload(&mut state.queue, state.form.recovers, bytes_max);
+            let payload = polling::payload(&mut state.queue, state.offsets.as_deref_mut(), bytes_max);
             match (payload, state.end) {
                 (Some(payload), _) => Poll::Payload(payload),
                 // The client has everything, and learns of the end.

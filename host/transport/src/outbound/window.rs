@@ -102,6 +102,11 @@ impl Window {
         self.pings.iter_mut().for_each(|ping| ping.bytes = 0);
     }
 
+    /// How many pings have no answer yet.
+    pub(crate) fn pings_count(&self) -> usize {
+        self.pings.len()
+    }
+
     /// Since when a ping waits for its answer.
     pub(crate) fn waits_since(&self) -> Option<Instant> {
         self.pings.front().map(|ping| ping.at)

@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::offsets::Offsets;
 use super::queue::{Next, Queue};
 use super::window::Window;
 use super::wire::Writer;
@@ -28,6 +29,8 @@ pub(super) struct State {
     pub(super) staged: VecDeque<Bytes>,
     /// How the client takes packets.
     pub(super) form: Form,
+    /// The offsets of the events that are out, if the client keeps them.
+    pub(super) offsets: Option<Box<Offsets>>,
     /// When the client last answered a ping.
     pub(super) heard_at: Instant,
     /// Requests under way that the server keeps waiting: meanwhile the client cannot answer a ping.
@@ -74,8 +77,12 @@ impl State {
             slices[count] = IoSlice::new(frames);
             (taken, bytes, count) = (taken + 1, bytes + frames.len(), count + 1);
             self.window.wrote(frames.len());
+            if let Some(offsets) = &mut self.offsets {
+                offsets.wrote(packet.offset());
+            }
             if self.window.wants_ping() {
                 self.window.pinged(Instant::now());
+                self.offsets.iter_mut().for_each(|offsets| offsets.pinged());
                 slices[count] = IoSlice::new(PING_FRAME);
                 (bytes, count) = (bytes + PING_FRAME.len(), count + 1);
             }
@@ -136,6 +143,9 @@ impl State {
             bytes += frames.len();
             self.window.wrote(frames.len());
             self.staged.push_back(frames);
+            if let Some(offsets) = &mut self.offsets {
+                offsets.wrote(packet.offset());
+            }
             if self.window.wants_ping() {
                 self.stage_ping();
             }
@@ -143,8 +153,13 @@ impl State {
     }
 
     pub(super) fn stage_ping(&mut self) {
-        self.window.pinged(Instant::now());
+        self.pinged(Instant::now());
         self.staged.push_back(Bytes::from_static(PING_FRAME));
+    }
+
+    fn pinged(&mut self, now: Instant) {
+        self.window.pinged(now);
+        self.offsets.iter_mut().for_each(|offsets| offsets.pinged());
     }
 
     /// Writes the staged bytes; `false` if the socket does not take all of them now.
@@ -187,7 +202,7 @@ impl State {
     }
 
     pub(super) fn ping(&mut self, now: Instant) {
-        self.window.pinged(now);
+        self.pinged(now);
         self.queue.push_protocol(Bytes::from_static(b"2"));
         self.pump();
     }

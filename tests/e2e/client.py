@@ -1,6 +1,6 @@
 """The life of a python-socketio client, told in lines of JSON: see lives.mjs, where the stock client's is.
 
-usage: client.py sync|asyncio URL TOPIC TOKEN TRANSPORT,…
+usage: client.py sync|asyncio URL TOPIC TOKEN TRANSPORT,… [recover]
 """
 
 import asyncio
@@ -9,8 +9,10 @@ import sys
 
 import socketio
 
-MAKE, URL, TOPIC, TOKEN, TRANSPORTS = sys.argv[1:]
+MAKE, URL, TOPIC, TOKEN, TRANSPORTS = sys.argv[1:6]
 TRANSPORTS = TRANSPORTS.split(",")
+RECOVERS = sys.argv[6:] == ["recover"]
+AUTH = {"token": TOKEN, **({"recover": True} if RECOVERS else {})}
 BACK_SOON = {"reconnection_delay": 0.05, "reconnection_delay_max": 0.2}
 
 
@@ -22,7 +24,10 @@ def listen(client):
     """What both makes tell in the same words."""
     client.on("connect_error", lambda reason=None: tell("refused", reason))
     client.on("disconnect", lambda reason=None: tell("gone", reason))
-    client.on(TOPIC, lambda payload, meta: tell("received", payload["n"]))
+    if RECOVERS:
+        client.on(TOPIC, lambda payload, meta, offset: tell("received", payload["n"]))
+    else:
+        client.on(TOPIC, lambda payload, meta: tell("received", payload["n"]))
 
 
 def sync():
@@ -45,7 +50,7 @@ def sync():
         client.emit("subscribe", {"channel": TOPIC}, callback=speak)
 
     client.on("connect", connected)
-    client.connect(URL, transports=TRANSPORTS, auth={"token": TOKEN})
+    client.connect(URL, transports=TRANSPORTS, auth=AUTH)
     # Until it is told to stay away.
     client.wait()
 
@@ -70,7 +75,7 @@ async def asynchronous():
         await client.emit("subscribe", {"channel": TOPIC}, callback=speak)
 
     client.on("connect", connected)
-    await client.connect(URL, transports=TRANSPORTS, auth={"token": TOKEN})
+    await client.connect(URL, transports=TRANSPORTS, auth=AUTH)
     await client.wait()
 
 

@@ -19,6 +19,7 @@ const CLIENTS = {
   "socket.io-client 3.1": inJavaScript(version3),
   "python-socketio": inPython("sync"),
   "python-socketio with asyncio": inPython("asyncio"),
+  "python-socketio that asks to recover": inPython("sync", "recover"),
 };
 const WAYS = { polling: ["polling"], "a websocket": ["websocket"], "polling, then a websocket": ["polling", "websocket"] };
 

@@ -301,9 +301,9 @@ export class Server {
     return fields;
   }
 
-  // A stock client, not waited for.
-  client({ token, transport = "websocket", transports = [transport], ...options } = {}) {
-    const socket = io(this.url, {
+  // A stock client, not waited for; `url` is a way to the server that something stands on.
+  client({ token, transport = "websocket", transports = [transport], url = this.url, ...options } = {}) {
+    const socket = io(url, {
       forceNew: true,
       transports,
       reconnectionDelay: 50,

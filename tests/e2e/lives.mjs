@@ -75,12 +75,12 @@ export const inJavaScript = (io) => (url, topic, token, transports) => {
   return life;
 };
 
-/** A client in Python: `make` is `sync` or `asyncio`. */
-export function inPython(make) {
+/** A client in Python: `make` is `sync` or `asyncio`, `wishes` may be `recover`. */
+export function inPython(make, ...wishes) {
   const env = { ...process.env, PYTHONPATH: pythonPackages(), PYTHONDONTWRITEBYTECODE: "1" };
   return (url, topic, token, transports) => {
     const life = new Life();
-    const program = [join(here, "client.py"), make, url, topic, token, transports.join(",")];
+    const program = [join(here, "client.py"), make, url, topic, token, transports.join(","), ...wishes];
     const child = spawn("python3", program, { env, stdio: ["ignore", "pipe", "inherit"] });
     createInterface({ input: child.stdout }).on("line", (line) => {
       const { what, value } = JSON.parse(line);

@@ -22,6 +22,7 @@ mod publish;
 mod rate;
 mod recheck;
 mod relay;
+mod restore;
 mod revoke;
 mod snapshot;
 mod subscribe;

@@ -139,6 +139,12 @@ impl Realtime {
     }
 
     fn reply(&self, connection: &Arc<Connection>, event: String, ack: Option<AckId>, answer: Ack) {
+        if let (Some(recovering), Ack::Subscribed(receipt)) = (&connection.recovering, &answer) {
+            let _membership = connection.membership();
+            if connection.session.holds(&receipt.topic) {
+                recovering.trail.subscribed(&receipt.topic, receipt.position.as_ref());
+            }
+        }
         if let Some(id) = ack {
             self.send(connection, &Frame::ack(id, &answer));
         }

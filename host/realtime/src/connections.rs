@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::{Mutex, MutexGuard};
-use tidegate_transport::{CloseReason, SendError};
+use tidegate_transport::{CloseReason, Offset, SendError};
 
+use super::comeback::Recovering;
 use super::connection_events::Announced;
 use super::frame::{Delivery, Frame};
 use super::inbound_queue::InboundQueue;
@@ -31,6 +32,8 @@ pub(super) struct Connection {
     /// Its events that run or wait.
     pub(super) inbound: Arc<InboundQueue>,
     link: Box<dyn Link>,
+    /// Its part in recovery, if its client wants to recover.
+    pub(super) recovering: Option<Box<Recovering>>,
     /// The publications that wait while it subscribes.
     pub(super) held: Held<Frame>,
     /// Held while rooms are updated to match what the session holds, so that the last look decides.
@@ -51,6 +54,7 @@ impl Connection {
             address: None,
             inbound: Arc::new(inbound),
             link: Box::new(link),
+            recovering: None,
             held: Held::new(held_bytes_max),
             membership: Mutex::default(),
             announced: Mutex::default(),
@@ -69,6 +73,11 @@ impl Connection {
     /// The same with this address.
     pub(super) fn at(self, address: Option<IpAddr>) -> Self {
         Self { address, ..self }
+    }
+
+    /// The same with a part in recovery.
+    pub(super) fn with(self, recovering: Option<Recovering>) -> Self {
+        Self { recovering: recovering.map(Box::new), ..self }
     }
 
     /// Its id.
@@ -100,6 +109,9 @@ impl Connection {
 
     fn deliver_one(&self, delivery: &Arc<Delivery>, has_left: &AtomicBool) -> Result<(), SendError> {
         let Publication { topic, position, payload, .. } = &delivery.publication;
+        if let (Some(recovering), Some(position)) = (&self.recovering, position) {
+            recovering.trail.follows(topic, position);
+        }
         let frame = || Frame::Publication(Arc::clone(delivery));
         let bytes = payload.as_str().len() + HELD_FRAME_BYTES;
         match self.held.judge(topic, position.as_ref(), bytes, frame) {
@@ -154,6 +166,11 @@ impl Connection {
         self.link.cut(reason);
     }
 
+    /// The events that the client may or may not have processed.
+    pub(super) fn unanswered(&self) -> Vec<Offset> {
+        self.link.unanswered()
+    }
+
     /// The name in the log of what carries the client's session now.
     pub(super) fn carrier(&self) -> &'static str {
         self.link.carrier()
@@ -187,7 +204,7 @@ impl Connections {
 
     /// Removes a connection; `false` if it is not there.
     pub(super) fn remove(&self, connection: &Arc<Connection>) -> bool {
-        let was_open = self.open.remove(connection.id()).is_some();
+        let was_open = self.open.remove_if(connection.id(), |_, open| Arc::ptr_eq(open, connection)).is_some();
         // Afterwards: whoever indexes it meanwhile sees that it is gone, or was earlier than this.
         self.unindex(connection, &mut connection.indexed.lock());
         if self.open.is_empty() {
@@ -200,7 +217,7 @@ impl Connections {
     pub(super) fn index(&self, connection: &Arc<Connection>) {
         let mut indexed = connection.indexed.lock();
         self.unindex(connection, &mut indexed);
-        let is_open = self.open.contains_key(connection.id());
+        let is_open = self.open.get(connection.id()).is_some_and(|open| Arc::ptr_eq(&open, connection));
         let Some(user) = connection.session.user().filter(|_| is_open) else { return };
         let subjects = [Some(Subject::User(user.id.clone())), user.token_id.clone().map(Subject::Token)];
         for subject in subjects.into_iter().flatten() {

@@ -2,6 +2,7 @@
 //! cut, so that it reconnects. A client whose credential has expired or was revoked is evicted for good: it learns why
 //! and is disconnected by Socket.IO, and a stock client stays away.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tidegate_transport::{CloseReason, SendError};
@@ -12,7 +13,7 @@ use super::{Realtime, connection_events};
 use tidegate_core::flow::Gates;
 use tidegate_core::flow::ports::{Clients, Touched};
 use tidegate_core::flow::revoke::Revocation;
-use tidegate_core::protocol::{Code, SessionEvent};
+use tidegate_core::protocol::{Code, SessionEvent, Topic};
 use tidegate_core::telemetry;
 
 /// The end of a revoked session.
@@ -39,9 +40,19 @@ impl Realtime {
 
     /// From now on the connection holds nothing. It stays known until its transport is gone.
     pub(super) fn end(&self, connection: &Arc<Connection>) {
+        let recovering = connection.recovering.as_deref();
+        let held = if recovering.is_some() { connection.session.topics() } else { Vec::new() };
+        let mut infos: HashMap<Topic, _> =
+            held.into_iter().filter_map(|topic| Some((topic.clone(), connection.session.info(&topic)?))).collect();
         for topic in connection.session.close() {
-            let _membership = connection.membership();
-            self.rooms.leave(&topic, connection.id());
+            {
+                let _membership = connection.membership();
+                self.rooms.leave(&topic, connection);
+            }
+            if let Some(recovering) = recovering {
+                let info = infos.remove(&topic);
+                recovering.ended(topic, info);
+            }
         }
         connection.inbound.close();
     }
@@ -73,6 +84,7 @@ impl Realtime {
         reason: &'static str,
     ) {
         self.end(connection);
+        self.give_up(connection);
         let sent = connection.send(&Frame::session_event(event)).and_then(|()| connection.send(&Frame::Disconnect));
         self.forget(gates, connection, reason);
         match sent {
@@ -95,6 +107,9 @@ impl Clients for Realtime {
             (None, None, Some(topic)) => self.rooms.members(topic),
             (None, None, None) => Vec::new(),
         };
+        if let Some(topic) = topic {
+            self.withdraw_from_parked(topic, |user| revocation.covers(user));
+        }
         for connection in meant {
             let session = &connection.session;
             let is_covered = !session.is_backend() && revocation.covers(session.user().as_deref());

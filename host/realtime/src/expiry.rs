@@ -55,9 +55,12 @@ impl Realtime {
         shutdown.run_until_cancelled(all).await;
     }
 
-    /// Measures what waits for clients.
+    /// Measures what waits for clients, and gives up the sessions that wait for clients in vain.
     async fn measure(&self) {
         loop {
+            if let Some(sessions) = self.sessions() {
+                sessions.sweep();
+            }
             let of_sessions = self.transport.get().map_or(0, Transport::waiting_bytes);
             telemetry::outbound_bytes(of_sessions + self.streams.waiting_bytes());
             tokio::time::sleep(MEASURE_INTERVAL).await;

@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use serde::Serialize;
 
 use super::stream;
+use super::trail::{next_offset, offset_of};
 use tidegate_core::flow::Publication;
 use tidegate_core::protocol::{Ack, Meta, SessionEvent};
 use tidegate_transport::{Packet, ROOT};
@@ -64,13 +65,15 @@ impl Delivery {
         Arc::new(Self { publication, packet: OnceLock::new(), text: OnceLock::new() })
     }
 
-    /// For Socket.IO: the event has the topic's name, and the arguments are the payload and what is known about it.
+    /// A publication that a client missed. It does not count in what may wait for the client.
+    pub(super) fn missed(publication: Publication) -> Arc<Self> {
+        let packet = packet_of(&publication).uncounted();
+        Arc::new(Self { publication, packet: OnceLock::from(packet), text: OnceLock::new() })
+    }
+
+    /// For Socket.IO.
     pub(super) fn packet(&self) -> &Packet {
-        self.packet.get_or_init(|| {
-            let Publication { topic, payload, position, .. } = &self.publication;
-            let meta = text(&Meta { position: position.as_ref() });
-            Packet::event(ROOT, topic.as_str(), &[payload.as_str(), &meta])
-        })
+        self.packet.get_or_init(|| packet_of(&self.publication))
     }
 
     /// For streams.
@@ -85,13 +88,21 @@ impl Delivery {
 impl Told {
     /// For Socket.IO.
     pub(super) fn packet(&self) -> &Packet {
-        self.packet.get_or_init(|| Packet::event(ROOT, SESSION_EVENT, &[&text(&self.event)]))
+        let packet = || Packet::event(ROOT, SESSION_EVENT, &[&text(&self.event)]).with_offset(next_offset());
+        self.packet.get_or_init(packet)
     }
 
     /// For streams.
     pub(super) fn text(&self) -> &Bytes {
         self.text.get_or_init(|| stream::session_text(&self.event))
     }
+}
+
+/// The event has the topic's name, and the arguments are the payload and what is known about it.
+fn packet_of(Publication { topic, payload, position, .. }: &Publication) -> Packet {
+    let position = position.as_ref();
+    let packet = Packet::event(ROOT, topic.as_str(), &[payload.as_str(), &text(&Meta { position })]);
+    packet.with_offset(position.map_or_else(next_offset, |position| offset_of(topic, position)))
 }
 
 /// JSON texts and strings in a map, which always serialise.

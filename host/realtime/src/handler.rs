@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tidegate_transport::{
-    Answer, CloseReason, Connect, Connected, Event, Handler, Malformed, ROOT, Refusal as Refused,
+    Answer, CloseReason, Connect, Connected, Event, Handler, Malformed, Offset, ROOT, Refusal as Refused,
 };
 
 use super::admission;
+use super::comeback::Wish;
 use super::connections::Connection;
 use super::frame::AckId;
 use super::handshake::{NewClient, handshake};
@@ -134,6 +135,7 @@ impl Handler for Entrance {
     async fn connect(&self, connect: Connect<'_, Opening>) -> Result<Connected<Connection>, Refused> {
         let Connect { opening, auth, socket, .. } = connect;
         let auth = auth.map(Result::ok);
+        let wish = auth.as_ref().and_then(Option::as_ref).map(Wish::of).unwrap_or_default();
         let (headers, is_touched) = {
             let opened = opening.state.lock();
             (opened.headers.clone().unwrap_or_default(), opened.is_touched)
@@ -141,31 +143,38 @@ impl Handler for Entrance {
         let address = opening.peer.and_then(|peer| self.addresses.of(peer, &headers));
         let host = self.addresses.host(opening.peer, &headers);
         let handshake = Handshake { host, ..handshake(&headers, auth.unwrap_or(Some(Value::Null))) };
-        let client = NewClient { handshake, address, is_touched };
-        let connection = match self.admit(client, socket).await {
+        let client = NewClient { handshake, address, is_touched, wish };
+        let connection = match self.admit(client, socket.clone()).await {
             Ok(connection) => connection,
             Err(refusal) => return Err(self.turn_away(refusal).await),
         };
         let mut opened = opening.state.lock();
         if opened.is_touched {
             telemetry::connection_refused(Code::Forbidden.as_str());
+            self.realtime.end(&connection);
             return Err(answered(&Code::Forbidden.into()));
         }
         opened.headers = None;
         drop(opened);
         let id = connection.id().to_string();
-        Ok(Connected { client: connection, id, pid: None })
+        let pid = connection.recovering.as_ref().and_then(|recovering| recovering.pid()).map(ToOwned::to_owned);
+        if pid.is_some() {
+            socket.keeps_offsets();
+        }
+        Ok(Connected { client: connection, id, pid })
     }
 
     /// The client knows that it is connected.
     fn connected(&self, connection: &Arc<Connection>) {
         self.realtime.connections.insert(Arc::clone(connection));
+        self.realtime.arrived(connection);
         telemetry::connection_opened();
         let user = connection.session.user();
         let user = user.as_ref().map(|user| user.id.as_str());
         telemetry::connected(connection.id().as_str(), user, connection.carrier());
         self.realtime.connection_events.opened(&self.gates, connection);
         self.realtime.register(&self.gates, connection);
+        self.realtime.tell_news(connection);
     }
 
     async fn event(&self, connection: &Arc<Connection>, event: Event) -> Result<(), Malformed> {
@@ -185,9 +194,16 @@ impl Handler for Entrance {
             telemetry::slow_consumer();
         }
         self.realtime.forget(&self.gates, connection, label(reason));
+        self.realtime.departed(connection, reason);
         // A session without a client would count in no limit.
         if reason == CloseReason::ClientDisconnect {
             connection.finish(CloseReason::ServerClose);
+        }
+    }
+
+    fn processed(&self, connection: &Arc<Connection>, events: &[Offset]) {
+        if let Some(recovering) = &connection.recovering {
+            recovering.trail.processed(events);
         }
     }
 

@@ -8,10 +8,12 @@ use axum::http::{HeaderMap, HeaderName, header};
 use serde_json::Value;
 
 use super::Realtime;
+use super::comeback::Wish;
 use super::connections::Connection;
 use super::handler::Entrance;
 use super::inbound_queue::InboundQueue;
 use super::link::Link;
+use super::visitor::new_id;
 use tidegate_core::flow::{Handshake, Session};
 use tidegate_core::protocol::{Code, ConnectionId, Refusal};
 use tidegate_core::telemetry;
@@ -26,6 +28,8 @@ pub(super) struct NewClient {
     pub(super) address: Option<IpAddr>,
     /// A page of a foreign origin has used its session.
     pub(super) is_touched: bool,
+    /// What it says about recovery.
+    pub(super) wish: Wish,
 }
 
 impl Entrance {
@@ -33,15 +37,20 @@ impl Entrance {
     ///
     /// # Errors
     /// The refusal that the client gets, if its transport still lives.
-    pub(super) async fn admit(&self, client: NewClient, link: impl Link) -> Result<Arc<Connection>, Refusal> {
-        let NewClient { handshake, address, is_touched } = client;
-        let id = ConnectionId::new(uuid::Uuid::new_v4().simple().to_string());
+    pub(super) async fn admit(&self, client: NewClient, link: impl Link + Clone) -> Result<Arc<Connection>, Refusal> {
+        let NewClient { handshake, address, is_touched, wish } = client;
+        let id = self.realtime.wanted(&wish).unwrap_or_else(new_id);
         let judged = if is_touched { Err(Code::Forbidden.into()) } else { self.gates.connect(&id, &handshake).await };
         let admission = judged.inspect_err(|refusal| self.realtime.note_refusal(&id, &handshake, address, refusal))?;
-        let limits = &self.realtime.limits;
-        let inbound = InboundQueue::new(limits.inbound_queue_max, self.realtime.drain.tasks.clone());
-        let session = Session::admitted(id, admission);
-        Ok(Arc::new(Connection::new(session, inbound, limits.outbound_bytes_max, link).at(address)))
+        let user = admission.user.clone();
+        let connection = |id: Option<ConnectionId>, recovering| {
+            let limits = &self.realtime.limits;
+            let inbound = InboundQueue::new(limits.inbound_queue_max, self.realtime.drain.tasks.clone());
+            let session = Session::admitted(id.unwrap_or_else(new_id), admission.clone());
+            let connection = Connection::new(session, inbound, limits.outbound_bytes_max, link.clone());
+            Arc::new(connection.at(address).with(recovering))
+        };
+        self.realtime.begin(&self.gates, wish, user.as_deref(), connection).await
     }
 }
 

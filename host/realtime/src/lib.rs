@@ -8,12 +8,14 @@
 //! 3. Each event of the client is a `client_event`; it waits for its turn in the `inbound_queue`, and is answered.
 //! 4. `membership` and `rooms` follow the topics that the session holds. All that the client receives is a `frame`,
 //!    written to its `link`.
-//!    A client without a session of the transport may have a `stream`: a connection with one topic.
+//!    A client without a session of the transport may have a `stream`: a connection with one topic. A client with recovery
+//!    has a `trail`, and a session in the `parking`; `comeback` gives it back.
 //! 5. `expiry` and `revalidation` watch its credential by a `timer_queue`, and `eviction` is how it ends; `drain` ends
 //!    all. `connection_events` announces the beginning and the end to plugins.
 
 mod admission;
 mod client_event;
+mod comeback;
 mod connection_events;
 mod connections;
 mod cors;
@@ -29,12 +31,14 @@ mod link;
 mod listener;
 mod membership;
 mod origin_address;
+mod parking;
 mod revalidation;
 mod room;
 mod rooms;
 mod stream;
 mod timed_stream;
 mod timer_queue;
+mod trail;
 mod visitor;
 
 pub use listener::{ListenerLimits, serve};
@@ -44,6 +48,7 @@ pub use visitor::Visitors;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -55,6 +60,7 @@ use tidegate_core::flow::broker::Broker;
 use tidegate_core::flow::{Gates, Publication, ports};
 use tidegate_core::protocol::{PresenceChange, SessionEvent, Topic};
 
+use comeback::Sessions;
 use connection_events::ConnectionEvents;
 use connections::{Connection, Connections};
 use drain::Drain;
@@ -63,6 +69,7 @@ use failed_logins::FailedLogins;
 use frame::Frame;
 use handler::Entrance;
 use origin_address::Addresses;
+use parking::Parking;
 use rooms::Rooms;
 use stream::Streams;
 
@@ -81,6 +88,8 @@ pub struct Realtime {
     drain: Drain,
     streams: Streams,
     transport: OnceLock<Transport<Entrance>>,
+    /// The sessions of clients with recovery; empty where there is none.
+    sessions: OnceLock<Arc<Sessions>>,
     /// The gates of these clients; weak, because the gates own this as their port.
     gates: OnceLock<Weak<Gates>>,
 }
@@ -100,6 +109,7 @@ impl Realtime {
             drain: Drain::default(),
             streams: Streams::default(),
             transport: OnceLock::new(),
+            sessions: OnceLock::new(),
             gates: OnceLock::new(),
         })
     }
@@ -116,6 +126,9 @@ impl Realtime {
         let _ = self.gates.set(Arc::downgrade(gates));
         let entrance =
             Entrance { realtime: Arc::clone(self), gates: Arc::clone(gates), addresses: Addresses::new(auth) };
+        if transport.recovery.get() > Duration::ZERO {
+            let _ = self.sessions.set(Parking::new(transport.recovery.get(), self.limits.parked_sessions_max));
+        }
         let settings = transport_settings(&self.limits, transport);
         let path = settings.path.clone();
         let transport = Transport::new(entrance, settings);
@@ -133,6 +146,11 @@ impl Realtime {
             .route(&path, axum::routing::any(serve))
             .layer(cors::layer(gates, auth.cors_headers.as_deref()));
         router.merge(routes)
+    }
+
+    /// The sessions of clients with recovery.
+    fn sessions(&self) -> Option<&Arc<Sessions>> {
+        self.sessions.get()
     }
 
     fn gates(&self) -> Option<Arc<Gates>> {
@@ -179,8 +197,16 @@ impl Realtime {
 }
 
 fn transport_settings(limits: &Limits, transport: &config::Transport) -> Settings {
-    let config::Transport { path, transports, ping_interval, ping_timeout, upgrade_timeout, window, compression } =
-        transport;
+    let config::Transport {
+        path,
+        transports,
+        ping_interval,
+        ping_timeout,
+        upgrade_timeout,
+        window,
+        compression,
+        recovery: _,
+    } = transport;
     Settings {
         path: path.clone(),
         polling: transports.contains(&config::Carrier::Polling),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tidegate_transport::{Carrier, CloseReason, Packet, SendError, Socket};
+use tidegate_transport::{Carrier, CloseReason, Offset, Packet, SendError, Socket};
 
 use super::frame::{Delivery, Frame};
 
@@ -29,6 +29,11 @@ pub(super) trait Link: Send + Sync + 'static {
     /// # Errors
     /// [`SendError`]; then the link may have taken some.
     fn deliver(&self, batch: &[Arc<Delivery>], has_left: &AtomicBool) -> Result<usize, SendError>;
+
+    /// The events that a client with recovery may or may not have processed, in the order in which they were written.
+    fn unanswered(&self) -> Vec<Offset> {
+        Vec::new()
+    }
 
     /// Closes the transport as soon as the client has what was written. A stock client reconnects.
     fn finish(&self, reason: CloseReason);
@@ -60,6 +65,10 @@ impl Link for Socket {
         }
     }
 
+    fn unanswered(&self) -> Vec<Offset> {
+        self.unanswered()
+    }
+
     fn finish(&self, reason: CloseReason) {
         self.finish(reason);
     }
@@ -84,7 +93,7 @@ pub(super) mod fake {
     use parking_lot::Mutex;
     use serde_json::value::RawValue;
 
-    use tidegate_transport::{CloseReason, SendError};
+    use tidegate_transport::{CloseReason, Offset, SendError};
 
     use super::super::frame::{Delivery, Frame};
     use super::Link;
@@ -99,6 +108,7 @@ pub(super) mod fake {
         is_full: bool,
         is_cut: bool,
         is_finished: bool,
+        unanswered: Vec<Offset>,
     }
 
     impl FakeLink {
@@ -140,6 +150,10 @@ pub(super) mod fake {
             }
             batch.iter().try_for_each(|delivery| self.write(&Frame::Publication(Arc::clone(delivery))))?;
             Ok(batch.len())
+        }
+
+        fn unanswered(&self) -> Vec<Offset> {
+            self.0.lock().unanswered.clone()
         }
 
         fn finish(&self, _: CloseReason) {

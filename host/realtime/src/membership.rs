@@ -31,8 +31,11 @@ impl Membership for Member<'_> {
         match self.session().channel(topic) {
             Some(channel) => self.realtime.rooms.join(topic, channel.template.as_str(), self.connection),
             None => {
-                self.realtime.rooms.leave(topic, self.connection.id());
+                self.realtime.rooms.leave(topic, self.connection);
                 self.connection.held.forget(topic);
+                if let Some(recovering) = &self.connection.recovering {
+                    recovering.trail.forget(topic);
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 //! member gets the publications in their order, a large room is served by several threads, and nobody who joins or
 //! leaves waits for a delivery.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -73,8 +74,13 @@ impl Members {
     }
 
     /// Removes a connection; `false` if it is not there. Afterwards it receives nothing more of this room.
-    pub(super) fn leave(&mut self, connection: &ConnectionId) -> bool {
-        let Some((seat, group)) = self.by_id.remove(connection) else { return false };
+    pub(super) fn leave(&mut self, connection: &Arc<Connection>) -> bool {
+        // A session that goes on has the same id on another connection.
+        let Entry::Occupied(entry) = self.by_id.entry(connection.id().clone()) else { return false };
+        if !Arc::ptr_eq(&entry.get().0.connection, connection) {
+            return false;
+        }
+        let (seat, group) = entry.remove();
         if group.leave(&seat) {
             self.groups.retain(|other| !Arc::ptr_eq(other, &group));
         }

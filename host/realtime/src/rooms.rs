@@ -16,7 +16,7 @@ use super::frame::Delivery;
 use super::room::Members;
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::Broker;
-use tidegate_core::protocol::{ConnectionId, Topic};
+use tidegate_core::protocol::Topic;
 use tidegate_core::telemetry;
 
 /// The subscribers of every topic that has any.
@@ -53,7 +53,7 @@ impl Rooms {
     }
 
     /// Removes a connection from a topic's room. The last one to leave removes the room.
-    pub(super) fn leave(&self, topic: &Topic, connection: &ConnectionId) {
+    pub(super) fn leave(&self, topic: &Topic, connection: &Arc<Connection>) {
         let Entry::Occupied(mut entry) = self.by_topic.entry(topic.clone()) else { return };
         let room = entry.get_mut();
         if room.members.leave(connection) {
@@ -118,6 +118,7 @@ mod tests {
     use super::super::room::GROUP_MAX;
     use super::fixture::publication;
     use super::*;
+    use tidegate_core::protocol::ConnectionId;
     use tidegate_testkit::FakeBroker;
 
     fn rooms() -> Rooms {
@@ -168,7 +169,7 @@ mod tests {
         let mut of_feed = rooms.topics_of(&BTreeSet::from(["feed.{id}", "nobody.here"]));
         of_feed.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         assert_eq!(of_feed, [topic("feed.a"), topic("feed.b")]);
-        rooms.leave(&topic("feed.b"), other.id());
+        rooms.leave(&topic("feed.b"), &other);
         assert_eq!(rooms.topics_of(&BTreeSet::from(["feed.{id}"])), [topic("feed.a")]);
     }
 
@@ -196,12 +197,12 @@ mod tests {
     async fn a_room_of_many_groups_gets_every_publication_once_and_in_order_while_members_come_and_go() {
         let rooms = Arc::new(rooms());
         let links: Vec<FakeLink> = (0..3 * GROUP_MAX).map(|_| FakeLink::default()).collect();
-        for (at, link) in links.iter().enumerate() {
-            rooms.join(&topic("feed.a"), "feed.{id}", &connection(&at.to_string(), link));
-        }
-        for n in 0..50 {
+        let of = |(at, link): (usize, &FakeLink)| connection(&at.to_string(), link);
+        let members: Vec<_> = links.iter().enumerate().map(of).collect();
+        members.iter().for_each(|member| rooms.join(&topic("feed.a"), "feed.{id}", member));
+        for (n, leaver) in members.iter().take(50).enumerate() {
             rooms.deliver(&publication("feed.{id}", "feed.a", &n.to_string()));
-            rooms.leave(&topic("feed.a"), &ConnectionId::new(n.to_string()));
+            rooms.leave(&topic("feed.a"), leaver);
             tokio::task::yield_now().await;
         }
         let whole: Vec<String> = (0..50).map(|n| format!("feed.a({n}, {{}})")).collect();
@@ -221,7 +222,7 @@ mod tests {
         rooms.join(&topic("feed.a"), "feed.{id}", &connection);
         deliver(&rooms, "feed.a", None);
         assert_eq!(link.frames().len(), 1);
-        rooms.leave(&topic("feed.a"), connection.id());
+        rooms.leave(&topic("feed.a"), &connection);
         deliver(&rooms, "feed.a", None);
         assert_eq!(link.frames().len(), 1);
         assert!(rooms.by_topic.is_empty());

@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep};
 
 use super::connections::Connection;
 use tidegate_core::flow::LOOK_AGAIN;
-use tidegate_core::protocol::ConnectionId;
 
 /// A moment of a clock.
 pub(super) trait Moment: Ord + Copy {
@@ -47,7 +46,8 @@ pub(super) struct TimerQueue<M> {
 
 struct State<M> {
     queue: BTreeMap<Key<M>, Arc<Connection>>,
-    keys: HashMap<ConnectionId, Key<M>>,
+    /// By the addresses of the connections: a session that goes on has the same id on another connection.
+    keys: HashMap<usize, Key<M>>,
     next: u64,
 }
 
@@ -65,7 +65,7 @@ impl<M: Moment> TimerQueue<M> {
     /// Sets a connection's moment and replaces an earlier setting; `None` removes it.
     pub(super) fn set(&self, connection: &Arc<Connection>, at: Option<M>) {
         let mut state = self.state.lock();
-        state.take(connection.id());
+        state.take(address(connection));
         if let Some(at) = at {
             self.insert(&mut state, connection, at);
         }
@@ -74,8 +74,8 @@ impl<M: Moment> TimerQueue<M> {
     /// Sets a connection's moment, unless it has an earlier one.
     pub(super) fn set_no_later(&self, connection: &Arc<Connection>, at: M) {
         let mut state = self.state.lock();
-        if state.keys.get(connection.id()).is_none_or(|(earlier, _)| *earlier > at) {
-            state.take(connection.id());
+        if state.keys.get(&address(connection)).is_none_or(|(earlier, _)| *earlier > at) {
+            state.take(address(connection));
             self.insert(&mut state, connection, at);
         }
     }
@@ -84,7 +84,7 @@ impl<M: Moment> TimerQueue<M> {
         let key = (at, state.next);
         state.next += 1;
         state.queue.insert(key, Arc::clone(connection));
-        state.keys.insert(connection.id().clone(), key);
+        state.keys.insert(address(connection), key);
         if state.queue.first_key_value().is_some_and(|(first, _)| *first == key) {
             self.changed.notify_one();
         }
@@ -99,8 +99,8 @@ impl<M: Moment> TimerQueue<M> {
                 let now = now();
                 match state.queue.first_key_value() {
                     Some((&(at, _), connection)) if at <= now => {
-                        let id = connection.id().clone();
-                        if let Some(connection) = state.take(&id) {
+                        let address = address(connection);
+                        if let Some(connection) = state.take(address) {
                             return connection;
                         }
                         None
@@ -128,10 +128,15 @@ impl<M: Moment> TimerQueue<M> {
 }
 
 impl<M: Moment> State<M> {
-    fn take(&mut self, connection: &ConnectionId) -> Option<Arc<Connection>> {
-        let key = self.keys.remove(connection)?;
+    fn take(&mut self, address: usize) -> Option<Arc<Connection>> {
+        let key = self.keys.remove(&address)?;
         self.queue.remove(&key)
     }
+}
+
+/// No other connection has it as long as this one is in the queue.
+fn address(connection: &Arc<Connection>) -> usize {
+    Arc::as_ptr(connection).addr()
 }
 
 #[cfg(test)]

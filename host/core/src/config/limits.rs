@@ -139,6 +139,11 @@ pub struct Limits {
     #[serde(rename = "batch", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub batch_bytes_max: usize,
+    /// Sessions of clients whose transport is lost, kept for `transport.recovery`. Default 100,000; beyond that the oldest
+    /// go, and their clients are told `unknown_session`.
+    #[serde(rename = "parked_sessions", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub parked_sessions_max: usize,
     /// Users and anonymous connections that are present on topics of this node, counted on each topic. Default 100,000;
     /// a subscription that would be one more is refused with `unavailable`.
     #[serde(rename = "presence_members", deserialize_with = "count")]
@@ -277,6 +282,7 @@ impl Default for Limits {
             broker_linger: Duration::from_secs(5),
             events_per_batch_max: 1000,
             batch_bytes_max: 4 * 1024 * 1024,
+            parked_sessions_max: 100_000,
             presence_members_max: 100_000,
             info_bytes_max: 1024,
             publications_per_batch_max: 1000,

@@ -11,6 +11,8 @@ use super::{ByteSize, HumanDuration};
 
 /// The range of times that a client may be given.
 const PATIENCE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60 * 60);
+/// The longest time that a session is kept without a transport.
+const RECOVERY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// The smallest window, in bytes.
 const WINDOW_BYTES_MIN: u64 = 4 << 10;
 /// Paths that the server needs for itself.
@@ -34,6 +36,9 @@ pub struct Transport {
     /// The most bytes of publications that are under way to a client without an answer. Default 64 KiB, at least 4 KiB.
     /// The window of a slow client shrinks to what it takes in 50 ms.
     pub window: ByteSize,
+    /// How long the server keeps the session of a client whose transport is lost, if its `auth` says `recover: true`.
+    /// Default 2 min, never longer than its credential; `0s`: clients cannot recover so.
+    pub recovery: HumanDuration,
     /// Compression of messages on websockets. Default off.
     pub compression: Option<Compression>,
 }
@@ -72,6 +77,7 @@ impl Default for Transport {
             ping_timeout: HumanDuration::new(Duration::from_secs(20)),
             upgrade_timeout: HumanDuration::new(Duration::from_secs(10)),
             window: ByteSize::from_bytes(64 << 10),
+            recovery: HumanDuration::new(Duration::from_secs(120)),
             compression: None,
         }
     }
@@ -100,6 +106,10 @@ pub(super) fn check(transport: &Transport, told: &mut Told<'_>) {
             let [least, most] = [*PATIENCE.start(), *PATIENCE.end()].map(HumanDuration::new);
             told.add(&format!("/transport/{name}"), &format!("`{name}` is {time}: expected {least} to {most}"), None);
         }
+    }
+    if transport.recovery.get() > RECOVERY_MAX {
+        let (recovery, most) = (transport.recovery, HumanDuration::new(RECOVERY_MAX));
+        told.add("/transport/recovery", &format!("`recovery` is {recovery}: expected {most} at most"), None);
     }
     if transport.window.bytes() < WINDOW_BYTES_MIN {
         let (window, least) = (transport.window, ByteSize::from_bytes(WINDOW_BYTES_MIN));
@@ -137,6 +147,8 @@ mod tests {
         }
         assert_eq!(one("transports: []"), "`transports` is empty: nobody could connect (-)");
         assert_eq!(one("ping_timeout: 0s"), "`ping_timeout` is 0s: expected 100ms to 1h (-)");
+        assert_eq!(one("recovery: 0s"), "");
+        assert_eq!(one("recovery: 25h"), "`recovery` is 1day 1h: expected 1day at most (-)");
         assert_eq!(one("window: 1KiB"), "`window` is 1KiB: expected at least 4KiB (-)");
     }
 

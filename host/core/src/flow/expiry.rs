@@ -60,11 +60,18 @@ impl Gates {
     /// # Errors
     /// `token_expired`, `token_revoked`.
     pub fn still_good(&self, session: &Session) -> Result<(), Code> {
-        let Some(user) = session.user() else { return Ok(()) };
+        session.user().map_or(Ok(()), |user| self.still_good_user(&user))
+    }
+
+    /// The same for the user of a session that has ended.
+    ///
+    /// # Errors
+    /// `token_expired`, `token_revoked`.
+    pub fn still_good_user(&self, user: &User) -> Result<(), Code> {
         let now_unix_s = self.ports.clock.now_unix_s();
         if user.is_expired(now_unix_s) {
             return Err(Code::TokenExpired);
         }
-        self.ports.revocations.judge(&user, now_unix_s)
+        self.ports.revocations.judge(user, now_unix_s)
     }
 }

@@ -34,6 +34,7 @@ pub mod queries;
 mod rate;
 mod recheck;
 mod recovery;
+mod restore;
 pub mod revoke;
 mod roster;
 mod session;
@@ -63,6 +64,7 @@ pub use ports::Ports;
 pub use publication::Publication;
 pub use publish::{PublishReceipt, PublishRequest};
 pub use recovery::{Asked, HistoryAnswer};
+pub use restore::{Left, Restored, Unrestored};
 pub use session::Session;
 pub use subscription::Membership;
 

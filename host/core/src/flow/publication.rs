@@ -50,6 +50,12 @@ impl Publication {
         }
     }
 
+    /// One that the history kept, for a subscriber that missed it.
+    #[must_use]
+    pub fn kept(topic: Topic, channel: Arc<Channel>, payload: Payload, position: Position) -> Self {
+        Self { topic, channel, payload, except: None, rule: None, once: None, position: Some(position) }
+    }
+
     /// The same, but for one connection.
     #[must_use]
     pub fn except(self, connection: Option<ConnectionId>) -> Self {

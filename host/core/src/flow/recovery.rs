@@ -61,6 +61,8 @@ pub(super) struct Missed {
     pub(super) since: Option<Position>,
     /// It takes what it missed part by part.
     pub(super) reads_on: bool,
+    /// The most bytes of what it missed, unless it takes it part by part.
+    pub(super) bytes_max: usize,
 }
 
 /// What a subscription gets from the history.
@@ -79,18 +81,30 @@ impl Gates {
         &self,
         topic: &Topic,
         policy: Option<HistoryPolicy>,
-        Missed { since, reads_on }: Missed,
+        asked: Missed,
+        connection: &ConnectionId,
+    ) -> Result<Recovered, Refusal> {
+        let Recovered { position, recovery } = self.missed(topic, policy, asked, connection).await?;
+        Ok(Recovered { position, recovery: recovery.map(|recovery| counted("since", recovery)) })
+    }
+
+    /// The same, uncounted.
+    pub(super) async fn missed(
+        &self,
+        topic: &Topic,
+        policy: Option<HistoryPolicy>,
+        Missed { since, reads_on, bytes_max }: Missed,
         connection: &ConnectionId,
     ) -> Result<Recovered, Refusal> {
         let Some(policy) = policy else {
-            let recovery = since.map(|_| counted("since", Recovery::Not(Unrecovered::NoHistory)));
+            let recovery = since.map(|_| Recovery::Not(Unrecovered::NoHistory));
             return Ok(Recovered { position: None, recovery });
         };
         let is_asked = since.is_some();
         let wanted = match since {
             None => Wanted::position(),
             Some(since) if reads_on => part_after(since),
-            Some(since) => Wanted { since: Some(since), entries_max: usize::MAX, bytes_max: self.limits.ack_bytes_max },
+            Some(since) => Wanted { since: Some(since), entries_max: usize::MAX, bytes_max },
         };
         let Page { entries, more, newest } = self.ports.history.read(topic, policy, wanted).await.map_err(away)?;
         let mut position = newest;
@@ -104,8 +118,7 @@ impl Gates {
             }
             Err(reason) => Recovery::Not(reason),
         };
-        let recovery = is_asked.then(|| counted("since", recovery));
-        Ok(Recovered { position: Some(position), recovery })
+        Ok(Recovered { position: Some(position), recovery: is_asked.then_some(recovery) })
     }
 
     /// The next part of what a client missed that [reads on](SubscribeRequest::reads_on); nothing if it has everything

@@ -13,7 +13,7 @@ use super::look::LookedAt;
 use super::ports::PluginVersion;
 use super::presence::Stay;
 use crate::channels::{Channel, Resolved};
-use crate::protocol::{Code, ConnectionId, Generation, PluginName, Topic, User};
+use crate::protocol::{Code, ConnectionId, Generation, Payload, PluginName, Topic, User};
 
 /// No catalog has this number: the next recheck checks every topic that is held with it.
 const UNJUDGED: Generation = Generation(u64::MAX);
@@ -191,6 +191,12 @@ impl Session {
     #[must_use]
     pub fn topics(&self) -> Vec<Topic> {
         self.state.lock().held.keys().cloned().collect()
+    }
+
+    /// What the user told about itself on a held topic.
+    #[must_use]
+    pub fn info(&self, topic: &Topic) -> Option<Payload> {
+        self.state.lock().held.get(topic)?.stay.as_ref()?.info().cloned()
     }
 
     /// The number of held topics.

@@ -77,10 +77,7 @@ impl Gates {
     /// The steps after the room.
     async fn complete(&self, member: &dyn Membership, joined: Joined) -> Result<SubscribeReceipt, Refusal> {
         let (session, topic) = (member.session(), joined.receipt.topic.clone());
-        self.recheck_after_join(member, &topic)?;
-        if let Some(reason) = self.reauthorize_topic(session, &topic).await {
-            return Err(reason.into());
-        }
+        self.judge_joined(member, &topic).await?;
         let is_renewed = joined.is_renewed;
         let completed = self.hear_and_provide(session, joined).await;
         if completed.is_err() && !is_renewed {
@@ -90,6 +87,18 @@ impl Gates {
             return Err(Code::Unavailable.into());
         }
         completed
+    }
+
+    /// Judges a topic that the session holds and whose room the client is in by what is in force by now.
+    ///
+    /// # Errors
+    /// Why the session does not hold it any more.
+    pub(super) async fn judge_joined(&self, member: &dyn Membership, topic: &Topic) -> Result<(), Refusal> {
+        self.recheck_after_join(member, topic)?;
+        match self.reauthorize_topic(member.session(), topic).await {
+            Some(reason) => Err(reason.into()),
+            None => Ok(()),
+        }
     }
 
     fn recheck_after_join(&self, member: &dyn Membership, joined: &Topic) -> Result<(), Refusal> {
@@ -118,7 +127,7 @@ impl Gates {
         {
             return Err(Code::Unavailable.into());
         }
-        let asked = Missed { since, reads_on };
+        let asked = Missed { since, reads_on, bytes_max: self.limits.ack_bytes_max };
         let Recovered { position, recovery } =
             self.recover(&receipt.topic, resolved.channel.history, asked, session.connection()).await?;
         let is_whole = matches!(recovery, Some(Recovery::Whole(_)));

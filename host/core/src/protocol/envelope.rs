@@ -287,6 +287,13 @@ pub enum SessionEvent {
         /// The content that the ack would have had.
         error: Refusal,
     },
+    /// The client wanted its session back, and has a new one that holds nothing.
+    Unrecovered {
+        /// Why.
+        reason: Unrecovered,
+        /// What the session held, where that is known.
+        topics: Vec<Topic>,
+    },
     /// Others came to a topic, or left it.
     Presence(PresenceChange),
     /// The server is about to close; the stock client reconnects by itself.
@@ -327,6 +334,14 @@ impl Serialize for SessionEvent {
                 out.serialize_entry("expires_in", expires_in_s)?;
             }
             Self::Expired => out.serialize_entry("type", "expired")?,
+            Self::Unrecovered { reason, topics } => {
+                out.serialize_entry("type", "recovered")?;
+                out.serialize_entry("recovered", &false)?;
+                out.serialize_entry("reason", reason.as_str())?;
+                if !topics.is_empty() {
+                    out.serialize_entry("channels", topics)?;
+                }
+            }
             Self::Presence(_) => {}
             Self::Draining { retry_in_s } => {
                 out.serialize_entry("type", "draining")?;

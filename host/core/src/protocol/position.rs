@@ -144,11 +144,16 @@ pub enum Unrecovered {
     EpochChanged,
     /// The channel keeps no history.
     NoHistory,
+    /// Nobody knows the session that the client wants back: it is over, or it was on another node.
+    UnknownSession,
+    /// The session that the client wants back is another user's.
+    OtherUser,
 }
 
 impl Unrecovered {
     /// Every reason, in the order of the manual.
-    pub const ALL: [Self; 4] = [Self::Expired, Self::TooMany, Self::EpochChanged, Self::NoHistory];
+    pub const ALL: [Self; 6] =
+        [Self::Expired, Self::TooMany, Self::EpochChanged, Self::NoHistory, Self::UnknownSession, Self::OtherUser];
 
     /// The stable name on the wire and in metric labels.
     #[must_use]
@@ -158,6 +163,8 @@ impl Unrecovered {
             Self::TooMany => "too_many",
             Self::EpochChanged => "epoch_changed",
             Self::NoHistory => "no_history",
+            Self::UnknownSession => "unknown_session",
+            Self::OtherUser => "other_user",
         }
     }
 }

@@ -127,7 +127,12 @@ pub fn history_bytes(bytes: usize) {
     gauge(names::HISTORY_BYTES, &[]).set(bytes as f64);
 }
 
-/// Counts a reader that asked for what it missed. `way` is `since` or `http`; `reason` says why it did not get it.
+/// Records how many sessions wait for their clients to come back.
+pub fn parked_sessions(sessions: usize) {
+    gauge(names::PARKED_SESSIONS, &[]).set(sessions as f64);
+}
+
+/// Counts a reader that asked for what it missed. `way` is `since`, `http` or `pid`; `reason` says why it did not get it.
 pub fn recovery(way: &'static str, reason: Option<&'static str>) {
     let outcome = if reason.is_none() { "recovered" } else { "not_recovered" };
     let labels = [("way", way), ("outcome", outcome), ("reason", reason.unwrap_or("-"))];

@@ -37,7 +37,7 @@ pub use metrics::{
     broker_rate, broker_topics, broker_up, bus_queue, bus_refused, bus_unlisted, client_lag, connection_closed,
     connection_opened, connection_refused, connection_unannounced, credentials_ahead, dead_letter_dropped,
     dead_letters, delivered, gate, generation, history_bytes, http_request, idempotent, inbound_wait, outbound_bytes,
-    plugin_call, plugin_calls_waiting, plugin_host_call, plugin_http_request, plugin_instance_created,
+    parked_sessions, plugin_call, plugin_calls_waiting, plugin_host_call, plugin_http_request, plugin_instance_created,
     plugin_instance_retired, plugin_instances, plugin_instances_max, plugin_instances_wanted, plugin_log_dropped,
     plugin_state, plugin_versions_lingering, plugin_waited, presence_members, reauthorized, recovery, revocations,
     session_unknown, slow_consumer, store_swept, store_up, stream, subscribed, unsubscribed,
@@ -100,6 +100,7 @@ mod tests {
         broker_rate("ok");
         history_bytes(1);
         recovery("since", Some("expired"));
+        parked_sessions(1);
         store_swept(3);
         revocations(2);
         credentials_ahead(1);

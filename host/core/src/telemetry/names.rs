@@ -231,7 +231,11 @@ pub(super) const HISTORY_BYTES: Metric = gauge(
 );
 pub(super) const RECOVERIES: Metric = counter(
     "tidegate_recoveries_total",
-    "Readers that asked for what they missed, by way (since: with a subscribe; http), outcome (recovered, not_recovered) and reason (-; expired, too_many, epoch_changed, no_history)",
+    "Readers that asked for what they missed, by way (since: with a subscribe; http; pid: a stock client by itself), outcome (recovered, not_recovered) and reason (-; expired, too_many, epoch_changed, no_history, unknown_session, other_user)",
+);
+pub(super) const PARKED_SESSIONS: Metric = gauge(
+    "tidegate_parked_sessions",
+    "Sessions without a transport whose clients may come back and recover (limits.parked_sessions)",
 );
 pub(super) const BROKER_UP: Metric = gauge(
     "tidegate_broker_up",
@@ -377,6 +381,7 @@ pub(super) const METRICS: &[Metric] = &[
     AUTH_WAITING,
     HISTORY_BYTES,
     RECOVERIES,
+    PARKED_SESSIONS,
     BROKER_UP,
     BROKER_PUBLISHED,
     BROKER_SECONDS,

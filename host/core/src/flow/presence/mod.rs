@@ -73,6 +73,7 @@ pub(super) struct Stay {
     who: Option<MemberId>,
     connection: ConnectionId,
     number: u64,
+    info: Option<Payload>,
 }
 
 impl fmt::Debug for Stay {
@@ -88,6 +89,11 @@ impl Drop for Stay {
 }
 
 impl Stay {
+    /// What the user told about itself.
+    pub(super) const fn info(&self) -> Option<&Payload> {
+        self.info.as_ref()
+    }
+
     /// The connection has a user from now on.
     pub(super) fn identify(&mut self, user: &User) {
         if self.who.is_none() {
@@ -139,14 +145,15 @@ impl Presence {
             is_heard: false,
         });
         room.channel = Arc::clone(channel);
-        let part = Part { number, brought: number, at_unix_ms: self.clock.now_unix_ms(), info };
+        let part = Part { number, brought: number, at_unix_ms: self.clock.now_unix_ms(), info: info.clone() };
         let was_leaving_at = room.members.enter(who.as_ref(), connection, part);
         if let (Some(at), Some(who)) = (was_leaving_at, &who) {
             state.leaving.remove(&(at, topic.clone(), who.clone()));
         }
         state.changed.insert(topic.clone());
         self.woken.notify_one();
-        Some(Stay { presence: self.clone(), topic: topic.clone(), who, connection: connection.clone(), number })
+        let (presence, topic, connection) = (self.clone(), topic.clone(), connection.clone());
+        Some(Stay { presence, topic, who, connection, number, info })
     }
 
     fn identify(self: &Arc<Self>, topic: Topic, who: MemberId, connection: ConnectionId) -> Option<Stay> {

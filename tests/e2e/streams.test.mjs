@@ -8,7 +8,7 @@ import { after, before, describe, test } from "node:test";
 
 import { openBrowser } from "./browser.mjs";
 import { Cluster } from "./cluster.mjs";
-import { KEYS, now, Server, token, until } from "./harness.mjs";
+import { collect, KEYS, now, Server, subscribe, token, until } from "./harness.mjs";
 import { Haproxy, Nginx } from "./proxies.mjs";
 import { Page, path, Stream, Wire } from "./streams.mjs";
 
@@ -17,6 +17,7 @@ const channels = {
   "streams.yaml": `
 feature: streams
 channels:
+  hall.{id}: { scope: authenticated, payload: {}, presence: { debounce: 100ms } }
   feed.{id}: { scope: authenticated, payload: {}, history: { messages: 1000, bytes: 64MiB } }
 `,
 };
@@ -73,6 +74,20 @@ describe("a stream", { concurrency: true }, () => {
       assert.equal(refused.status, status);
       refused.close();
     }
+  });
+
+  test("makes its user present, and hears who comes and goes", async () => {
+    const stream = await Stream.open(server, "hall.a", { token: token("streaming") });
+    const { data } = await stream.hears("subscribed");
+    assert.deepEqual(data.presence, { count: 1, members: [{ user: "streaming" }] });
+    const socket = await server.connect({ token: token("socket") });
+    const { presence } = await subscribe(socket, "hall.a");
+    assert.deepEqual(presence.members.map(({ user }) => user).sort(), ["socket", "streaming"]);
+    await until("who came", () => stream.events.some(({ data }) => data.joined?.some(({ user }) => user === "socket")));
+    const told = collect(socket, "tidegate", ({ left }) => left?.some(({ user }) => user === "streaming"));
+    stream.close();
+    await told.count(1);
+    socket.close();
   });
 
   test("is for HTTP/1.0, too: it lasts as long as its connection", async () => {

@@ -93,7 +93,8 @@ impl World {
         let Some(position) = self.undelivered.pop_front() else { return };
         for client in self.clients.iter_mut().filter(|client| !matches!(client.state, State::Away)) {
             let Client { held, last, .. } = client;
-            if let Verdict::Send(_guard) = held.judge(&self.publication.topic, Some(&position), 1, || position.clone())
+            if let Verdict::Send(_guard) =
+                held.judge(&self.publication.topic, Some(&position), None, 1, || position.clone())
             {
                 Client::receive(last, &position);
             }

@@ -26,5 +26,6 @@ mod restore;
 mod revoke;
 mod snapshot;
 mod subscribe;
+mod thinning;
 mod transform;
 mod unsubscribe;

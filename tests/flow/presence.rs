@@ -373,3 +373,13 @@ async fn with_nodes_the_events_are_those_of_all_nodes_together() {
     assert_eq!((events[0].kind.as_str(), events[0].data.value().unwrap()), ("tidegate.member.left", &left));
     assert_eq!(events.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn names_that_have_no_room_in_an_ack_are_left_out_and_the_count_is_told() {
+    let telling = start(Server::declaring(CHANNELS).limits(|limits| limits.ack_bytes_max = 100));
+    let clients: Vec<Client> = ["alice", "bob", "carol", "dave"].map(|name| telling.server.client(user(name))).into();
+    for (client, count) in clients.iter().zip(1..=3) {
+        assert_eq!(present(client, "hall").await["members"].as_array().map(Vec::len), Some(count));
+    }
+    assert_eq!(present(&clients[3], "hall").await, json!({ "count": 4 }));
+}

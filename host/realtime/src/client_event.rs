@@ -11,9 +11,9 @@ use super::connections::Connection;
 use super::eviction::revoked;
 use super::frame::{AckId, Frame};
 use super::inbound_queue::Job;
-use tidegate_core::flow::{Gates, Membership};
+use tidegate_core::flow::{Effect, Gates, Membership};
 use tidegate_core::protocol::{
-    Ack, AuthenticateRequest, ClientEvent, Code, Payload, Refusal, RequestError, SessionEvent,
+    Ack, AuthenticateRequest, ClientEvent, Code, Payload, Refusal, RequestError, SessionEvent, Topic,
 };
 use tidegate_core::telemetry::{self, Gate};
 
@@ -85,11 +85,14 @@ impl Realtime {
             ClientEvent::Unsubscribe(_) | ClientEvent::Authenticate(_) => (Gate::Connect, String::new()),
         };
         let answer = match event {
-            ClientEvent::Subscribe(request) => {
-                let receipt = gates.subscribe(&self.member(&connection), &request).await;
-                self.schedule_recheck(&gates, &connection);
-                receipt.map(Ack::Subscribed)
-            }
+            ClientEvent::Subscribe(request) => match connection.turn_to_subscribe(self.limits.ack_bytes_max).await {
+                Some(_turn) => {
+                    let receipt = gates.subscribe(&self.member(&connection), &request).await;
+                    self.schedule_recheck(&gates, &connection);
+                    receipt.map(Ack::Subscribed)
+                }
+                None => Err(Refusal::because(Code::Unavailable, "the answers to earlier subscribes were not read yet")),
+            },
             ClientEvent::Unsubscribe(request) => {
                 gates.unsubscribe(&self.member(&connection), &request.topic).map(Ack::Unsubscribed)
             }
@@ -109,7 +112,7 @@ impl Realtime {
                 self.reauthorize(&gates, &connection).await;
                 renewed
             }
-            ClientEvent::Message { topic, payload } => message(&gates, &connection, &topic, &payload).await,
+            ClientEvent::Message { topic, payload } => self.message(&gates, &connection, &topic, &payload).await,
         };
         answer.unwrap_or_else(|refusal| {
             if gate != Gate::Connect {
@@ -117,6 +120,23 @@ impl Realtime {
             }
             refusal.into()
         })
+    }
+
+    /// Gate 3, then the effects, then the ack: behind what the client itself receives of them.
+    async fn message(
+        &self,
+        gates: &Gates,
+        connection: &Connection,
+        topic: &str,
+        payload: &Payload,
+    ) -> Result<Ack, Refusal> {
+        let receipt = gates.inbound(&connection.session, topic, payload).await?;
+        let topics: Vec<Topic> = receipt.effects.iter().filter_map(Effect::topic).cloned().collect();
+        let performed = gates.perform(receipt.effects).await;
+        for topic in &topics {
+            self.rooms.caught_up(topic, connection).await;
+        }
+        performed.map(|()| Ack::Accepted { reply: receipt.reply })
     }
 
     /// A fresh credential, unless this address had so many failed logins that it must wait.
@@ -163,13 +183,6 @@ impl Realtime {
             self.evict(&gates, connection, &revoked(Code::Forbidden), "revoked");
         }
     }
-}
-
-/// Gate 3, then the effects, then the ack.
-async fn message(gates: &Gates, connection: &Connection, topic: &str, payload: &Payload) -> Result<Ack, Refusal> {
-    let receipt = gates.inbound(&connection.session, topic, payload).await?;
-    gates.perform(receipt.effects).await?;
-    Ok(Ack::Accepted { reply: receipt.reply })
 }
 
 /// Reports a refusal at a gate.

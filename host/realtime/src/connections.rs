@@ -4,24 +4,30 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::{Mutex, MutexGuard};
-use tidegate_transport::{CloseReason, Offset, SendError};
+use tidegate_transport::{CloseReason, Offset, SendError, Sent};
 
 use super::comeback::Recovering;
 use super::connection_events::Announced;
 use super::frame::{Delivery, Frame};
 use super::inbound_queue::InboundQueue;
 use super::link::Link;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use tidegate_core::flow::{Held, Publication, Session, Verdict};
 use tidegate_core::protocol::{ConnectionId, Topic};
 
 /// What a waiting frame counts beside its payload.
 const HELD_FRAME_BYTES: usize = 100;
+/// How many subscribes of a connection are answered at a time: each may bring `limits.ack_bytes`.
+const SUBSCRIBES_MAX: usize = 4;
+/// How long a subscribe waits until the client has taken the answers before it.
+const SUBSCRIBE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// One client, from the answer of gate 1 to the end of its transport.
 pub(super) struct Connection {
@@ -36,6 +42,8 @@ pub(super) struct Connection {
     pub(super) recovering: Option<Box<Recovering>>,
     /// The publications that wait while it subscribes.
     pub(super) held: Held<Frame>,
+    /// The turns of its subscribes.
+    subscribing: Semaphore,
     /// Held while rooms are updated to match what the session holds, so that the last look decides.
     membership: Mutex<()>,
     /// The state of announcing it to plugins.
@@ -56,6 +64,7 @@ impl Connection {
             link: Box::new(link),
             recovering: None,
             held: Held::new(held_bytes_max),
+            subscribing: Semaphore::new(SUBSCRIBES_MAX),
             membership: Mutex::default(),
             announced: Mutex::default(),
             indexed: Mutex::default(),
@@ -94,32 +103,37 @@ impl Connection {
     }
 
     /// Sends publications of one topic in their order, unless the client has left their room. One that must wait for the
-    /// ack of a subscribe waits, and one that came with that ack is not sent again. Returns how many it took.
+    /// ack of a subscribe waits, and one that came with that ack is not sent again.
     ///
     /// # Errors
     /// As [`Connection::send`]. A client for which too much waits is a slow consumer.
-    pub(super) fn deliver(&self, batch: &[Arc<Delivery>], has_left: &AtomicBool) -> Result<usize, SendError> {
+    pub(super) fn deliver(&self, batch: &[Arc<Delivery>], has_left: &AtomicBool) -> Result<Sent, SendError> {
         let is_plain = !self.held.is_holding() && batch.iter().all(|one| one.publication.position.is_none());
         if is_plain {
             return self.link.deliver(batch, has_left);
         }
-        batch.iter().try_for_each(|one| self.deliver_one(one, has_left))?;
-        Ok(batch.len())
+        let mut sent = Sent { taken: batch.len(), replaced: 0 };
+        for one in batch {
+            sent.replaced += self.deliver_one(one, has_left)?.replaced;
+        }
+        Ok(sent)
     }
 
-    fn deliver_one(&self, delivery: &Arc<Delivery>, has_left: &AtomicBool) -> Result<(), SendError> {
+    fn deliver_one(&self, delivery: &Arc<Delivery>, has_left: &AtomicBool) -> Result<Sent, SendError> {
         let Publication { topic, position, payload, .. } = &delivery.publication;
         if let (Some(recovering), Some(position)) = (&self.recovering, position) {
             recovering.trail.follows(topic, position);
         }
         let frame = || Frame::Publication(Arc::clone(delivery));
         let bytes = payload.as_str().len() + HELD_FRAME_BYTES;
-        match self.held.judge(topic, position.as_ref(), bytes, frame) {
+        let key = delivery.slot.as_ref().map(|slot| &slot.key);
+        match self.held.judge(topic, position.as_ref(), key, bytes, frame) {
             // The client left while this was on its way. Asked under the lock of the verdict, which whoever left waits for:
             // so that nothing comes after the ack of an unsubscribe, and nothing twice when the client comes back.
-            Verdict::Send(_) if position.is_some() && !self.session.holds(topic) => Ok(()),
-            Verdict::Send(_until_sent) => self.link.deliver(std::slice::from_ref(delivery), has_left).map(drop),
-            Verdict::Done => Ok(()),
+            Verdict::Send(_) if position.is_some() && !self.session.holds(topic) => Ok(Sent::default()),
+            Verdict::Send(_until_sent) => self.link.deliver(std::slice::from_ref(delivery), has_left),
+            Verdict::Done => Ok(Sent::default()),
+            Verdict::Replaces => Ok(Sent { taken: 1, replaced: 1 }),
             Verdict::Full => Err(SendError::SlowConsumer),
         }
     }
@@ -129,11 +143,27 @@ impl Connection {
     /// # Errors
     /// As [`Connection::deliver`].
     pub(super) fn tell_of(&self, topic: &Topic, frame: &Frame) -> Result<(), SendError> {
-        match self.held.judge(topic, None, HELD_FRAME_BYTES, || frame.clone()) {
+        match self.held.judge(topic, None, None, HELD_FRAME_BYTES, || frame.clone()) {
             Verdict::Send(_until_sent) => self.send(frame),
-            Verdict::Done => Ok(()),
+            Verdict::Done | Verdict::Replaces => Ok(()),
             Verdict::Full => Err(SendError::SlowConsumer),
         }
+    }
+
+    /// Drops what waits of a room that the client has left.
+    pub(super) fn forget(&self, room: u64) {
+        self.link.forget(room);
+    }
+
+    /// Waits for the turn of a subscribe, while the client has not taken the answers to those before it, of so many bytes.
+    /// The turn lasts until it is dropped; `None` if it does not come in time.
+    pub(super) async fn turn_to_subscribe(&self, ack_bytes_max: usize) -> Option<SemaphorePermit<'_>> {
+        let turn = async {
+            let turn = self.subscribing.acquire().await.ok();
+            self.link.has_room_apart(ack_bytes_max).await;
+            turn
+        };
+        timeout(SUBSCRIBE_PATIENCE, turn).await.ok().flatten()
     }
 
     /// Notes that the client is evicted after the answer to the event that is being handled.

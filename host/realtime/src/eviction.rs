@@ -47,7 +47,7 @@ impl Realtime {
         for topic in connection.session.close() {
             {
                 let _membership = connection.membership();
-                self.rooms.leave(&topic, connection);
+                self.leave(&topic, connection);
             }
             if let Some(recovering) = recovering {
                 let info = infos.remove(&topic);
@@ -55,6 +55,16 @@ impl Realtime {
             }
         }
         connection.inbound.close();
+    }
+
+    /// The connection is in the room of a topic no more, and nothing of the room comes after what is sent from now on.
+    pub(super) fn leave(&self, topic: &Topic, connection: &Arc<Connection>) {
+        let room = self.rooms.leave(topic, connection);
+        // Waits for a delivery of what was held back.
+        connection.held.forget(topic);
+        if let Some(room) = room {
+            connection.forget(room);
+        }
     }
 
     /// The transport is gone.
@@ -136,7 +146,7 @@ impl Clients for Realtime {
 #[cfg(test)]
 mod tests {
     use super::super::link::fake::FakeLink;
-    use super::super::rooms::fixture::publication;
+    use super::super::rooms::fixture::{newest, publication};
     use super::*;
     use futures_util::future::BoxFuture;
     use tidegate_core::config::Limits;
@@ -180,6 +190,33 @@ mod tests {
         assert_eq!(reads.frames(), [r#"feed({"n": 1}, {})"#]);
         assert!(!reads.is_cut());
         assert!(reads_not.is_cut());
+    }
+
+    #[test]
+    fn nothing_of_a_topic_waits_any_more_for_a_client_that_left_it() {
+        let (realtime, link) = (realtime(), FakeLink::default());
+        let client = connect(&realtime, "one", &link);
+        let publications = ["left", "held"].map(|topic| newest(topic, topic, r#"{"key": 1}"#));
+        for publication in &publications {
+            realtime.rooms.join(&publication.topic, publication.topic.as_str(), &client);
+            realtime.deliver(publication);
+        }
+        realtime.leave(&publications[0].topic, &client);
+        assert_eq!(link.frames(), [r#"held({"key": 1}, {})"#]);
+    }
+
+    #[test]
+    fn a_client_that_subscribes_gets_the_newest_of_each_key_after_its_ack() {
+        let (realtime, link) = (realtime(), FakeLink::default());
+        let client = connect(&realtime, "one", &link);
+        let of = |key: u8, n: u8| newest("feed", "feed", &format!(r#"{{"key":{key},"n":{n}}}"#));
+        let topic = &of(0, 0).topic;
+        client.held.hold(topic);
+        realtime.rooms.join(topic, "feed", &client);
+        (0..10).for_each(|n| realtime.deliver(&of(n % 2, n)));
+        assert!(link.frames().is_empty());
+        client.held.resume(topic, None, |frame| client.send(frame).unwrap());
+        assert_eq!(link.frames(), [r#"feed({"key":0,"n":8}, {})"#, r#"feed({"key":1,"n":9}, {})"#]);
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use super::stream;
 use super::trail::{next_offset, offset_of};
 use tidegate_core::flow::Publication;
 use tidegate_core::protocol::{Ack, Meta, SessionEvent};
-use tidegate_transport::{Packet, ROOT};
+use tidegate_transport::{Packet, ROOT, Slot};
 
 /// The event that carries messages about the session.
 pub(super) const SESSION_EVENT: &str = "tidegate";
@@ -32,6 +32,8 @@ pub(super) enum Frame {
 #[derive(Debug)]
 pub(super) struct Delivery {
     pub(super) publication: Publication,
+    /// On a channel with `delivery.mode: latest`: what it replaces where it waits for a client that is behind.
+    pub(super) slot: Option<Slot>,
     packet: OnceLock<Packet>,
     text: OnceLock<Bytes>,
 }
@@ -54,26 +56,35 @@ impl Frame {
         Self::SessionEvent(Arc::new(Told { event: event.clone(), packet: OnceLock::new(), text: OnceLock::new() }))
     }
 
-    /// The answer to the event with this number.
+    /// The answer to the event with this number. What a subscription brings is counted apart (`limits.ack_bytes`): a client
+    /// that takes it is not a slow consumer.
     pub(super) fn ack(id: AckId, answer: &Ack) -> Self {
-        Self::Ack(Packet::ack(ROOT, id.0, &[&text(answer)]))
+        let packet = Packet::ack(ROOT, id.0, &[&text(answer)]);
+        Self::Ack(if matches!(answer, Ack::Subscribed(_)) { packet.counted_apart() } else { packet })
     }
 }
 
 impl Delivery {
-    pub(super) fn new(publication: Publication) -> Arc<Self> {
-        Arc::new(Self { publication, packet: OnceLock::new(), text: OnceLock::new() })
+    /// `room` is the number of the topic's room.
+    pub(super) fn new(publication: Publication, room: u64) -> Arc<Self> {
+        let Publication { channel, payload, .. } = &publication;
+        let latest = channel.delivery.latest;
+        let slot = latest.then(|| Slot { group: room, key: channel.delivery.key_of(payload).into() });
+        Arc::new(Self { publication, slot, packet: OnceLock::new(), text: OnceLock::new() })
     }
 
     /// A publication that a client missed. It does not count in what may wait for the client.
     pub(super) fn missed(publication: Publication) -> Arc<Self> {
-        let packet = packet_of(&publication).uncounted();
-        Arc::new(Self { publication, packet: OnceLock::from(packet), text: OnceLock::new() })
+        let packet = packet_of(&publication).counted_apart();
+        Arc::new(Self { publication, slot: None, packet: OnceLock::from(packet), text: OnceLock::new() })
     }
 
     /// For Socket.IO.
     pub(super) fn packet(&self) -> &Packet {
-        self.packet.get_or_init(|| packet_of(&self.publication))
+        self.packet.get_or_init(|| match &self.slot {
+            Some(slot) => packet_of(&self.publication).in_slot(slot.clone()),
+            None => packet_of(&self.publication),
+        })
     }
 
     /// For streams.

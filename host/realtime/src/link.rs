@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tidegate_transport::{Carrier, CloseReason, Offset, Packet, SendError, Socket};
+use futures_util::future::BoxFuture;
+use tidegate_transport::{Carrier, CloseReason, Offset, Packet, SendError, Sent, Socket};
 
 use super::frame::{Delivery, Frame};
 
@@ -11,7 +12,8 @@ use super::frame::{Delivery, Frame};
 ///
 /// A transport promises:
 ///
-/// - **One order.** The client receives frames in the order in which [`Link::write`] took them, whatever they are.
+/// - **One order.** The client receives frames in the order in which the link took them, whatever they are. Only
+///   publications with a slot may be overtaken.
 /// - **Whole frames.** A write takes the frame as a whole or nothing of it, and never waits.
 /// - **Bounded bytes.** A client that reads slower than it is sent to is a [`SendError::SlowConsumer`] at
 ///   `limits.outbound_bytes`; it is for the connection to decide what happens then.
@@ -24,11 +26,17 @@ pub(super) trait Link: Send + Sync + 'static {
     fn write(&self, frame: &Frame) -> Result<(), SendError>;
 
     /// Takes several publications in their order, or none of them if the client has left: what is written after
-    /// `has_left` was set comes after the last of them. Returns how many it took.
+    /// `has_left` was set comes after the last of them. One with a slot takes the place of an older one that waits there.
     ///
     /// # Errors
     /// [`SendError`]; then the link may have taken some.
-    fn deliver(&self, batch: &[Arc<Delivery>], has_left: &AtomicBool) -> Result<usize, SendError>;
+    fn deliver(&self, batch: &[Arc<Delivery>], has_left: &AtomicBool) -> Result<Sent, SendError>;
+
+    /// Drops the publications of a room that wait in a slot.
+    fn forget(&self, room: u64);
+
+    /// Resolves when fewer than so many bytes wait of the answers that are counted apart, or the transport is gone.
+    fn has_room_apart(&self, bytes_max: usize) -> BoxFuture<'_, ()>;
 
     /// The events that a client with recovery may or may not have processed, in the order in which they were written.
     fn unanswered(&self) -> Vec<Offset> {
@@ -55,7 +63,7 @@ impl Link for Socket {
         }
     }
 
-    fn deliver(&self, batch: &[Arc<Delivery>], has_left: &AtomicBool) -> Result<usize, SendError> {
+    fn deliver(&self, batch: &[Arc<Delivery>], has_left: &AtomicBool) -> Result<Sent, SendError> {
         match batch {
             [one] => self.send_each(&[one.packet()], has_left),
             _ => {
@@ -63,6 +71,14 @@ impl Link for Socket {
                 self.send_each(&packets, has_left)
             }
         }
+    }
+
+    fn forget(&self, room: u64) {
+        self.forget(room);
+    }
+
+    fn has_room_apart(&self, bytes_max: usize) -> BoxFuture<'_, ()> {
+        Box::pin(self.has_room_apart(bytes_max))
     }
 
     fn unanswered(&self) -> Vec<Offset> {
@@ -93,7 +109,8 @@ pub(super) mod fake {
     use parking_lot::Mutex;
     use serde_json::value::RawValue;
 
-    use tidegate_transport::{CloseReason, Offset, SendError};
+    use futures_util::future::BoxFuture;
+    use tidegate_transport::{CloseReason, Offset, SendError, Sent};
 
     use super::super::frame::{Delivery, Frame};
     use super::Link;
@@ -144,12 +161,24 @@ pub(super) mod fake {
             Ok(())
         }
 
-        fn deliver(&self, batch: &[Arc<Delivery>], has_left: &AtomicBool) -> Result<usize, SendError> {
+        fn deliver(&self, batch: &[Arc<Delivery>], has_left: &AtomicBool) -> Result<Sent, SendError> {
             if has_left.load(Ordering::Acquire) {
-                return Ok(0);
+                return Ok(Sent::default());
             }
             batch.iter().try_for_each(|delivery| self.write(&Frame::Publication(Arc::clone(delivery))))?;
-            Ok(batch.len())
+            Ok(Sent { taken: batch.len(), replaced: 0 })
+        }
+
+        fn forget(&self, room: u64) {
+            let is_of_it = |frame: &Frame| match frame {
+                Frame::Publication(delivery) => delivery.slot.as_ref().is_some_and(|slot| slot.group == room),
+                Frame::SessionEvent(_) | Frame::Ack(_) | Frame::Disconnect => false,
+            };
+            self.0.lock().frames.retain(|frame| !is_of_it(frame));
+        }
+
+        fn has_room_apart(&self, _: usize) -> BoxFuture<'_, ()> {
+            Box::pin(std::future::ready(()))
         }
 
         fn unanswered(&self) -> Vec<Offset> {

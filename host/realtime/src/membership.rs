@@ -31,8 +31,7 @@ impl Membership for Member<'_> {
         match self.session().channel(topic) {
             Some(channel) => self.realtime.rooms.join(topic, channel.template.as_str(), self.connection),
             None => {
-                self.realtime.rooms.leave(topic, self.connection);
-                self.connection.held.forget(topic);
+                self.realtime.leave(topic, self.connection);
                 if let Some(recovering) = &self.connection.recovering {
                     recovering.trail.forget(topic);
                 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use tidegate_transport::{CloseReason, SendError};
+use tidegate_transport::{CloseReason, SendError, Sent};
+use tokio::sync::oneshot;
 
 use super::connections::Connection;
 use super::frame::Delivery;
@@ -38,11 +39,18 @@ pub(super) struct Group {
     state: Mutex<State>,
 }
 
+/// What waits for a group.
+enum Waiting {
+    /// A publication, with the members that it is for: whoever joins later does not receive it.
+    Delivery(Arc<Delivery>, Seats),
+    /// Somebody who wants to know when all publications before it were written.
+    Mark(oneshot::Sender<()>),
+}
+
 #[derive(Default)]
 struct State {
     seats: Seats,
-    /// Each with the members that it is for: whoever joins later does not receive it.
-    waiting: VecDeque<(Arc<Delivery>, Seats)>,
+    waiting: VecDeque<Waiting>,
     /// A thread serves the group, and will see what waits.
     is_served: bool,
 }
@@ -96,6 +104,11 @@ impl Members {
         self.by_id.values().map(|(seat, _)| Arc::clone(&seat.connection)).collect()
     }
 
+    /// Resolves when a member has all publications that wait for its group; `None` if none do.
+    pub(super) fn line(&self, connection: &ConnectionId) -> Option<oneshot::Receiver<()>> {
+        self.by_id.get(connection)?.1.line()
+    }
+
     /// Puts a delivery behind the others of every group. Returns the groups that nobody serves: the caller has to.
     pub(super) fn put(&self, delivery: &Arc<Delivery>) -> Vec<Arc<Group>> {
         self.groups.iter().filter(|group| group.put(delivery)).cloned().collect()
@@ -132,8 +145,18 @@ impl Group {
     fn put(&self, delivery: &Arc<Delivery>) -> bool {
         let mut state = self.state.lock();
         let seats = Arc::clone(&state.seats);
-        state.waiting.push_back((Arc::clone(delivery), seats));
+        state.waiting.push_back(Waiting::Delivery(Arc::clone(delivery), seats));
         !std::mem::replace(&mut state.is_served, true)
+    }
+
+    fn line(&self) -> Option<oneshot::Receiver<()>> {
+        let mut state = self.state.lock();
+        if !state.is_served {
+            return None;
+        }
+        let (mark, passed) = oneshot::channel();
+        state.waiting.push_back(Waiting::Mark(mark));
+        Some(passed)
     }
 
     /// Serves the members until nothing waits. Only whoever got the group from [`Members::put`] serves it.
@@ -156,13 +179,21 @@ impl Group {
     fn serve_some(&self) -> bool {
         let (batch, seats) = {
             let mut state = self.state.lock();
-            let Some((first, seats)) = state.waiting.pop_front() else {
-                state.is_served = false;
-                return false;
+            let (first, seats) = match state.waiting.pop_front() {
+                Some(Waiting::Delivery(first, seats)) => (first, seats),
+                Some(Waiting::Mark(mark)) => {
+                    let _ = mark.send(());
+                    return true;
+                }
+                None => {
+                    state.is_served = false;
+                    return false;
+                }
             };
             let mut batch = vec![first];
+            let is_next = |next: &mut Waiting| matches!(next, Waiting::Delivery(_, of) if Arc::ptr_eq(of, &seats));
             while batch.len() < BATCH_MAX
-                && let Some((next, _)) = state.waiting.pop_front_if(|(_, members)| Arc::ptr_eq(members, &seats))
+                && let Some(Waiting::Delivery(next, _)) = state.waiting.pop_front_if(is_next)
             {
                 batch.push(next);
             }
@@ -177,7 +208,7 @@ impl Group {
 fn deliver(batch: &[Arc<Delivery>], seats: &[Arc<Seat>]) {
     let Some(first) = batch.first() else { return };
     let has_exceptions = batch.iter().any(|delivery| delivery.publication.except.is_some());
-    let (mut sent, mut missed) = (0, 0);
+    let (mut sent, mut replaced, mut missed) = (0, 0, 0);
     for seat in seats {
         let connection = &seat.connection;
         let delivered = if has_exceptions {
@@ -188,7 +219,7 @@ fn deliver(batch: &[Arc<Delivery>], seats: &[Arc<Seat>]) {
             connection.deliver(batch, &seat.has_left)
         };
         match delivered {
-            Ok(count) => sent += count,
+            Ok(Sent { taken, replaced: of_them }) => (sent, replaced) = (sent + taken, replaced + of_them),
             Err(error) => {
                 missed += batch.len();
                 if error == SendError::SlowConsumer {
@@ -198,5 +229,7 @@ fn deliver(batch: &[Arc<Delivery>], seats: &[Arc<Seat>]) {
             }
         }
     }
-    telemetry::delivered(first.publication.channel.template.as_str(), sent, missed);
+    let channel = first.publication.channel.template.as_str();
+    telemetry::delivered(channel, sent, missed);
+    telemetry::conflated(channel, "queue", replaced);
 }

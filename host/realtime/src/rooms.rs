@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -25,9 +26,13 @@ pub(super) struct Rooms {
     /// Learns of every topic's first and last subscriber, under the lock of its room: in the order in which it
     /// happened.
     broker: Arc<dyn Broker>,
+    /// How many rooms there were.
+    numbers: AtomicU64,
 }
 
 struct Room {
+    /// No other room has, or had, the same.
+    number: u64,
     /// The channel's template, for metrics.
     channel: String,
     members: Members,
@@ -38,30 +43,44 @@ struct Room {
 impl Rooms {
     /// Empty rooms.
     pub(super) fn new(broker: Arc<dyn Broker>) -> Self {
-        Self { by_topic: DashMap::new(), broker }
+        Self { by_topic: DashMap::new(), broker, numbers: AtomicU64::new(0) }
     }
 
     /// Adds a connection to a topic's room. `channel` is the template, for metrics.
     pub(super) fn join(&self, topic: &Topic, channel: &str, connection: &Arc<Connection>) {
         let mut room = self.by_topic.entry(topic.clone()).or_insert_with(|| {
             self.broker.subscribed(topic);
-            Room { channel: channel.to_owned(), members: Members::default(), order: Mutex::default() }
+            let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+            Room { number, channel: channel.to_owned(), members: Members::default(), order: Mutex::default() }
         });
         if room.members.join(connection) {
             telemetry::subscribed(&room.channel);
         }
     }
 
-    /// Removes a connection from a topic's room. The last one to leave removes the room.
-    pub(super) fn leave(&self, topic: &Topic, connection: &Arc<Connection>) {
-        let Entry::Occupied(mut entry) = self.by_topic.entry(topic.clone()) else { return };
+    /// Removes a connection from a topic's room. The last one to leave removes the room. Returns the number of the room if
+    /// the connection was in it.
+    pub(super) fn leave(&self, topic: &Topic, connection: &Arc<Connection>) -> Option<u64> {
+        let Entry::Occupied(mut entry) = self.by_topic.entry(topic.clone()) else { return None };
         let room = entry.get_mut();
-        if room.members.leave(connection) {
+        let number = room.members.leave(connection).then_some(room.number);
+        if number.is_some() {
             telemetry::unsubscribed(&room.channel);
         }
         if room.members.is_empty() {
             self.broker.unsubscribed(topic);
             entry.remove();
+        }
+        number
+    }
+
+    /// Waits until a member of a room has all publications that were put before it until now: those of a large room are on
+    /// their way for a while.
+    pub(super) async fn caught_up(&self, topic: &Topic, connection: &Connection) {
+        let line = self.by_topic.get(topic).and_then(|room| room.members.line(connection.id()));
+        if let Some(passed) = line {
+            // An error: the members are gone.
+            let _ = passed.await;
         }
     }
 
@@ -83,7 +102,7 @@ impl Rooms {
     pub(super) fn deliver(&self, publication: &Publication) {
         let groups = {
             let Some(room) = self.by_topic.get(&publication.topic) else { return };
-            let delivery = Delivery::new(publication.clone());
+            let delivery = Delivery::new(publication.clone(), room.number);
             let _order = room.order.lock();
             room.members.put(&delivery)
         };
@@ -105,7 +124,17 @@ pub(crate) mod fixture {
 
     /// A payload on a topic of a public channel that takes anything.
     pub(crate) fn publication(channel: &str, topic: &str, payload: &str) -> Publication {
-        let manifest = format!("feature: test\nchannels:\n  {channel}: {{ scope: public, payload: true }}\n");
+        of_channel(&format!("{channel}: {{ scope: public, payload: true }}"), topic, payload)
+    }
+
+    /// The same, on a channel that delivers the newest of each `/key`.
+    pub(crate) fn newest(channel: &str, topic: &str, payload: &str) -> Publication {
+        let delivery = "delivery: { mode: latest, key: /key }";
+        of_channel(&format!("{channel}: {{ scope: public, payload: true, {delivery} }}"), topic, payload)
+    }
+
+    fn of_channel(channel: &str, topic: &str, payload: &str) -> Publication {
+        let manifest = format!("feature: test\nchannels:\n  {channel}\n");
         let resolved = catalog(&manifest, None, Generation(1)).resolve(topic).unwrap();
         Publication::new(&resolved, Payload::parse(payload.to_owned()).unwrap())
     }
@@ -212,6 +241,21 @@ mod tests {
         }
         assert!(stayed.iter().all(|link| link.frames() == whole));
         assert!(links.iter().take(50).all(|link| whole.starts_with(&link.frames())));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_member_to_catch_up_comes_after_the_publications_of_a_large_room() {
+        for at in [0, GROUP_MAX - 1, GROUP_MAX, 2 * GROUP_MAX - 1] {
+            let rooms = rooms();
+            let links: Vec<FakeLink> = (0..2 * GROUP_MAX).map(|_| FakeLink::default()).collect();
+            let members: Vec<_> = links.iter().zip(0..).map(|(link, n)| connection(&format!("c{n}"), link)).collect();
+            members.iter().for_each(|member| rooms.join(&topic("feed.a"), "feed.{id}", member));
+            deliver(&rooms, "feed.a", None);
+            assert_eq!(links[at].frames().len(), 0, "tasks serve a large room");
+            rooms.caught_up(&topic("feed.a"), &members[at]).await;
+            assert_eq!(links[at].frames().len(), 1);
+        }
+        rooms().caught_up(&topic("feed.a"), &connection("nobody", &FakeLink::default())).await;
     }
 
     #[test]

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http_body_util::Full;
 use serde_json::Value;
 
-use crate::outbound::{Offset, Outbox, Slot};
+use crate::outbound::{Offset, Outbox, Sent};
 use crate::packet::Packet;
 
 /// An HTTP answer.
@@ -235,21 +235,18 @@ impl Socket {
     }
 
     /// Sends several packets in their order, or none of them if `left` is set. It is looked at under the lock that puts
-    /// packets into their order, so whatever is sent after `left` was set comes after the last of these packets. Returns
-    /// how many were sent.
+    /// packets into their order, so whatever is sent after `left` was set comes after the last of these packets.
     ///
     /// # Errors
     /// [`SendError`]; then some of the packets may be sent.
-    pub fn send_each(&self, packets: &[&Packet], left: &AtomicBool) -> Result<usize, SendError> {
+    pub fn send_each(&self, packets: &[&Packet], left: &AtomicBool) -> Result<Sent, SendError> {
         self.outbox.send_each(packets, Some(left))
     }
 
-    /// Sends a packet that replaces what still waits in its slot. Returns whether it did.
-    ///
-    /// # Errors
-    /// [`SendError`]; then nothing of the packet is sent.
-    pub fn send_newest(&self, slot: &Slot, packet: &Packet, left: &AtomicBool) -> Result<bool, SendError> {
-        self.outbox.send_keyed(slot, packet, Some(left))
+    /// Waits until fewer than so many bytes wait for the client of packets that are [counted
+    /// apart](Packet::counted_apart), or the session is over.
+    pub async fn has_room_apart(&self, bytes_max: usize) {
+        self.outbox.room_apart(bytes_max).await;
     }
 
     /// Drops the packets of a group of slots that wait.

@@ -25,7 +25,26 @@ struct Encoded {
     /// The offset that clients with recovery keep, and text and frames that end with it.
     offset: Option<Offset>,
     marked: OnceLock<(Bytes, Frames)>,
-    is_counted: bool,
+    account: Account,
+    slot: Option<Slot>,
+}
+
+/// What a packet replaces: the packet of the same slot that still waits for the client.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Slot {
+    /// Whose packets these are, for [`Socket::forget`](crate::Socket::forget).
+    pub group: u64,
+    /// The key inside of the group.
+    pub key: Arc<str>,
+}
+
+/// The account in which a packet's bytes count while it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Account {
+    /// That of the limit beyond which a client is a slow consumer.
+    Limited,
+    /// That of the answers which [`Socket::has_room_apart`](crate::Socket::has_room_apart) waits for.
+    Apart,
 }
 
 /// Text and attachments as websocket frames.
@@ -106,12 +125,22 @@ impl Packet {
         self
     }
 
-    /// The same packet, whose bytes do not count in the limit of what waits for a client. Call it before the packet is
-    /// shared.
+    /// The same packet, whose bytes do not count in the limit of what waits for a client. Whoever sends such packets waits
+    /// for [`Socket::has_room_apart`](crate::Socket::has_room_apart) before. Call it before the packet is shared.
     #[must_use]
-    pub fn uncounted(mut self) -> Self {
+    pub fn counted_apart(mut self) -> Self {
         if let Some(encoded) = Arc::get_mut(&mut self.0) {
-            encoded.is_counted = false;
+            encoded.account = Account::Apart;
+        }
+        self
+    }
+
+    /// The same packet, which replaces what waits in the slot. A packet in a slot may be overtaken by packets that are in
+    /// none. Call it before the packet is shared.
+    #[must_use]
+    pub fn in_slot(mut self, slot: Slot) -> Self {
+        if let Some(encoded) = Arc::get_mut(&mut self.0) {
+            encoded.slot = Some(slot);
         }
         self
     }
@@ -123,7 +152,8 @@ impl Packet {
     fn new(text: &str, attachments: Vec<Bytes>) -> Self {
         let (text, frames) = images(text, &attachments);
         let (offset, marked) = (None, OnceLock::new());
-        Self(Arc::new(Encoded { text, attachments, frames, offset, marked, is_counted: true }))
+        let (account, slot) = (Account::Limited, None);
+        Self(Arc::new(Encoded { text, attachments, frames, offset, marked, account, slot }))
     }
 
     /// The packet's text, from Engine.IO's `4` on.
@@ -174,9 +204,14 @@ impl Packet {
         self.0.frames.plain.len()
     }
 
-    /// Whether these bytes count in the limit of what waits.
-    pub(crate) fn is_counted(&self) -> bool {
-        self.0.is_counted
+    /// Where these bytes count.
+    pub(crate) fn account(&self) -> Account {
+        self.0.account
+    }
+
+    /// The slot that it is for.
+    pub(crate) fn slot(&self) -> Option<&Slot> {
+        self.0.slot.as_ref()
     }
 }
 

@@ -67,7 +67,7 @@ impl RawDelivery {
         let told = diagnostics.len();
         let delivery = channel.get("delivery")?;
         let latest = self.mode == Some(RawMode::Latest);
-        refuse_not_served(delivery, latest, self.version.is_some(), diagnostics);
+        refuse_not_served(delivery, self.version.is_some(), diagnostics);
         let mut pointer = |key: &str, text: Option<String>| Pointer::read(&text?, delivery.get(key)?, diagnostics);
         let (key, version) = (pointer("key", self.key), pointer("version", self.version));
         let at_most = self.at_most.and_then(|text| rate(&text, delivery.get("at_most")?, diagnostics));
@@ -81,14 +81,10 @@ impl RawDelivery {
 }
 
 /// Reports what this version does not serve yet. To accept it in silence would promise behaviour that clients do not get.
-fn refuse_not_served(delivery: &Node, latest: bool, version: bool, diagnostics: &mut Vec<Diagnostic>) {
-    let refuse = |at: &Entry, what: &str| {
-        let message = format!("this version of Tidegate does not support `{what}`");
-        Diagnostic::at(at.key_place.clone(), message).hint("leave it out")
-    };
-    let latest = delivery.entry("mode").filter(|_| latest).map(|at| refuse(at, "mode: latest"));
-    diagnostics.extend(latest);
-    diagnostics.extend(delivery.entry("version").filter(|_| version).map(|at| refuse(at, "version")));
+fn refuse_not_served(delivery: &Node, version: bool, diagnostics: &mut Vec<Diagnostic>) {
+    let message = "this version of Tidegate does not support `version`";
+    let refuse = |at: &Entry| Diagnostic::at(at.key_place.clone(), message).hint("leave it out");
+    diagnostics.extend(delivery.entry("version").filter(|_| version).map(refuse));
 }
 
 /// `history` promises every publication, and `latest` only the newest of each key.

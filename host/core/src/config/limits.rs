@@ -88,9 +88,11 @@ pub struct Limits {
     #[serde(rename = "outbound_bytes", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub outbound_bytes_max: usize,
-    /// Largest part of the answer to a `subscribe` that holds publications or a snapshot, in bytes. Default 8 MiB, at
-    /// least `payload`. What a client missed beyond that is not recovered (`too_many`); a subscription with a larger
-    /// snapshot is refused with `payload_too_large`.
+    /// Largest part of the answer to a `subscribe` that holds publications, a snapshot and members, in bytes; these do not
+    /// count in `outbound_bytes`. Default 8 MiB, at least `payload`. What a client missed beyond that is not recovered
+    /// (`too_many`); a subscription with a larger snapshot is refused with `payload_too_large`; members that do not fit are
+    /// counted and not named. A client that has not taken answers of that size waits for the next one, and hears
+    /// `unavailable` after 10 s.
     #[serde(rename = "ack_bytes", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub ack_bytes_max: usize,
@@ -100,6 +102,12 @@ pub struct Limits {
     #[serde(rename = "history_bytes", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub history_bytes_max: usize,
+    /// Memory of this node for `delivery.at_most`, in bytes: the keys that were published within their interval, and the
+    /// values that wait for its end. Default 64 MiB, at least `payload`; a publication for which there is no room goes out
+    /// at once.
+    #[serde(rename = "thinning_bytes", with = "bytes")]
+    #[schemars(with = "ByteSize")]
+    pub thinning_bytes_max: usize,
     /// Bus events that wait for the bridge. Default 10,000; one more is refused with `unavailable`.
     #[serde(rename = "bus_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
@@ -273,6 +281,7 @@ impl Default for Limits {
             outbound_bytes_max: 1024 * 1024,
             ack_bytes_max: 8 << 20,
             history_bytes_max: 256 << 20,
+            thinning_bytes_max: 64 << 20,
             bus_queue_max: 10_000,
             duplicates_max: 100_000,
             duplicates_window: Duration::from_secs(600),

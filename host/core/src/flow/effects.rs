@@ -10,7 +10,7 @@ use super::publication::{Published, Unpublished};
 use super::revoke::Revocation;
 use super::{Gates, Publication};
 use crate::channels::{BridgeRule, RuleId};
-use crate::protocol::{BusEvent, Code, Refusal};
+use crate::protocol::{BusEvent, Code, Refusal, Topic};
 
 /// An effect that a gate decided on.
 #[derive(Debug, Clone)]
@@ -23,6 +23,17 @@ pub enum Effect {
     DeadLetter(DeadLetter),
     /// Put a revocation in force; with the rule that caused it, if any.
     Revoke(Box<Revocation>, Option<Arc<BridgeRule>>),
+}
+
+impl Effect {
+    /// The topic of a publication.
+    #[must_use]
+    pub const fn topic(&self) -> Option<&Topic> {
+        match self {
+            Self::Deliver(publication) => Some(&publication.topic),
+            Self::Publish(_) | Self::DeadLetter(_) | Self::Revoke(..) => None,
+        }
+    }
 }
 
 /// How far publications go.

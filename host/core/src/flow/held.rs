@@ -2,6 +2,7 @@
 //! those that the ack holds.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -18,11 +19,57 @@ pub struct Held<F> {
 
 enum State<F> {
     /// The client subscribes: everything waits.
-    Holding { frames: Vec<(Option<Position>, F)>, bytes: usize },
+    Holding(Waiting<F>),
     /// The client reads the history itself: what has a position does not come this way.
     Reading,
     /// The ack held everything up to this position.
     Past(Position),
+}
+
+/// What waits on one topic. Of the frames with the same key only the newest waits.
+struct Waiting<F> {
+    frames: Vec<HeldFrame<F>>,
+    /// Where the frame of each key is.
+    by_key: HashMap<Arc<str>, usize>,
+    bytes: usize,
+}
+
+struct HeldFrame<F> {
+    position: Option<Position>,
+    bytes: usize,
+    frame: F,
+}
+
+/// What became of a frame that is to wait.
+enum Put {
+    Waits,
+    Replaces,
+    Full,
+}
+
+impl<F> Waiting<F> {
+    fn new() -> Self {
+        Self { frames: Vec::new(), by_key: HashMap::new(), bytes: 0 }
+    }
+
+    /// Puts a frame behind the others, or in the place of the one with its key.
+    fn put(&mut self, key: Option<&Arc<str>>, frame: HeldFrame<F>, bytes_max: usize) -> Put {
+        let place = key.and_then(|key| self.by_key.get(key)).and_then(|&at| self.frames.get_mut(at));
+        let others = self.bytes - place.as_ref().map_or(0, |older| older.bytes);
+        if others + frame.bytes > bytes_max {
+            return Put::Full;
+        }
+        self.bytes = others + frame.bytes;
+        if let Some(older) = place {
+            *older = frame;
+            return Put::Replaces;
+        }
+        if let Some(key) = key {
+            self.by_key.insert(Arc::clone(key), self.frames.len());
+        }
+        self.frames.push(frame);
+        Put::Waits
+    }
 }
 
 /// What happens with a frame for the client.
@@ -31,6 +78,8 @@ pub enum Verdict<'a, F> {
     Send(Option<HeldGuard<'a, F>>),
     /// It waits, or the client has it from the ack.
     Done,
+    /// It waits in the place of an older one with its key, which the client will not receive.
+    Replaces,
     /// More waits than there is room for.
     Full,
 }
@@ -54,24 +103,26 @@ impl<F> Held<F> {
     /// From now on the frames of this topic wait.
     pub fn hold(&self, topic: &Topic) {
         let mut by_topic = self.by_topic.lock();
-        if !matches!(by_topic.get(topic), Some(State::Holding { .. })) {
-            by_topic.insert(topic.clone(), State::Holding { frames: Vec::new(), bytes: 0 });
+        if !matches!(by_topic.get(topic), Some(State::Holding(_))) {
+            by_topic.insert(topic.clone(), State::Holding(Waiting::new()));
             self.holding.fetch_add(1, Ordering::AcqRel);
         }
     }
 
     /// The client left the topic: nothing waits any more.
     pub fn forget(&self, topic: &Topic) {
-        if let Some(State::Holding { .. }) = self.by_topic.lock().remove(topic) {
+        if let Some(State::Holding(_)) = self.by_topic.lock().remove(topic) {
             self.holding.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
-    /// Judges a frame of a topic, of so many bytes. Frames without a position cost no lock while nothing is held back.
+    /// Judges a frame of a topic, of so many bytes. With a key it takes the place of the one that waits with that key. Frames
+    /// without a position cost no lock while nothing is held back.
     pub fn judge(
         &self,
         topic: &Topic,
         position: Option<&Position>,
+        key: Option<&Arc<str>>,
         bytes: usize,
         frame: impl FnOnce() -> F,
     ) -> Verdict<'_, F> {
@@ -80,13 +131,13 @@ impl<F> Held<F> {
         }
         let mut by_topic = self.by_topic.lock();
         let is_over = match (by_topic.get_mut(topic), position) {
-            (Some(State::Holding { frames, bytes: waiting }), position) => {
-                if *waiting + bytes > self.bytes_max {
-                    return Verdict::Full;
-                }
-                *waiting += bytes;
-                frames.push((position.cloned(), frame()));
-                return Verdict::Done;
+            (Some(State::Holding(waiting)), position) => {
+                let frame = HeldFrame { position: position.cloned(), bytes, frame: frame() };
+                return match waiting.put(key, frame, self.bytes_max) {
+                    Put::Waits => Verdict::Done,
+                    Put::Replaces => Verdict::Replaces,
+                    Put::Full => Verdict::Full,
+                };
             }
             (Some(State::Reading), Some(_)) => return Verdict::Done,
             (Some(State::Past(past)), Some(position)) if position.is_within(past) => return Verdict::Done,
@@ -103,9 +154,9 @@ impl<F> Held<F> {
     /// sent. It waits again by [`Held::hold`], to read the last of the history.
     pub fn read_on(&self, topic: &Topic, mut send: impl FnMut(&F)) {
         let mut by_topic = self.by_topic.lock();
-        let Some(State::Holding { frames, .. }) = by_topic.remove(topic) else { return };
+        let Some(State::Holding(Waiting { frames, .. })) = by_topic.remove(topic) else { return };
         self.holding.fetch_sub(1, Ordering::AcqRel);
-        frames.iter().filter(|(position, _)| position.is_none()).for_each(|(_, frame)| send(frame));
+        frames.iter().filter(|held| held.position.is_none()).for_each(|held| send(&held.frame));
         by_topic.insert(topic.clone(), State::Reading);
     }
 
@@ -113,13 +164,13 @@ impl<F> Held<F> {
     /// frame is sent.
     pub fn resume(&self, topic: &Topic, past: Option<&Position>, mut send: impl FnMut(&F)) {
         let mut by_topic = self.by_topic.lock();
-        let Some(State::Holding { frames, .. }) = by_topic.remove(topic) else { return };
+        let Some(State::Holding(Waiting { frames, .. })) = by_topic.remove(topic) else { return };
         self.holding.fetch_sub(1, Ordering::AcqRel);
-        let is_past = |position: &Option<Position>| {
-            position.as_ref().zip(past).is_some_and(|(position, past)| position.is_within(past))
+        let is_past = |held: &&HeldFrame<F>| {
+            held.position.as_ref().zip(past).is_some_and(|(position, past)| position.is_within(past))
         };
         let mut is_over = past.is_none();
-        for (position, frame) in frames.iter().filter(|(position, _)| !is_past(position)) {
+        for HeldFrame { position, frame, .. } in frames.iter().filter(|held| !is_past(held)) {
             is_over |= position.is_some();
             send(frame);
         }
@@ -154,12 +205,17 @@ mod tests {
         }
 
         fn is_full_after(&mut self, name: &str, offset: u64) -> bool {
-            match self.held.judge(&topic(name), Some(&at(offset)), 10, || offset) {
+            match self.held.judge(&topic(name), Some(&at(offset)), None, 10, || offset) {
                 Verdict::Send(_guard) => self.received.push(offset),
-                Verdict::Done => {}
+                Verdict::Done | Verdict::Replaces => {}
                 Verdict::Full => return true,
             }
             false
+        }
+
+        /// A frame of a channel of which only the newest of a key waits.
+        fn replaces(&mut self, key: &str, number: u64) -> bool {
+            matches!(self.held.judge(&topic("a"), None, Some(&key.into()), 10, || number), Verdict::Replaces)
         }
 
         fn resume(&mut self, past: Option<u64>) {
@@ -178,6 +234,19 @@ mod tests {
         assert_eq!(client.received, [1, 4]);
         assert!(!client.is_full_after("a", 5));
         assert_eq!(client.received, [1, 4, 5]);
+    }
+
+    #[test]
+    fn of_each_key_only_the_newest_waits_so_that_many_of_them_have_room() {
+        let mut client = Client::new();
+        client.held.hold(&topic("a"));
+        assert!(!client.replaces("one", 0) && !client.replaces("other", 1));
+        assert!((2..100).all(|number| client.replaces(if number % 2 == 0 { "one" } else { "other" }, number)));
+        assert!(!client.replaces("third", 100));
+        let is_full = matches!(client.held.judge(&topic("a"), None, Some(&"fourth".into()), 10, || 101), Verdict::Full);
+        assert!(is_full, "the bound is the same");
+        client.resume(None);
+        assert_eq!(client.received, [98, 99, 100]);
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub mod sessions;
 mod snapshot;
 mod subscribe;
 mod subscription;
+mod thinning;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -91,6 +92,7 @@ pub struct Gates {
     elapsed: Arc<Elapsed>,
     taken: duplicates::Taken,
     presence: Arc<presence::Presence>,
+    thinning: thinning::Thinning,
     limits: Limits,
     ports: Ports,
     draining: AtomicBool,
@@ -151,6 +153,7 @@ impl Gates {
                 ports.clock.clone(),
                 ports.shared_members.clone(),
             ),
+            thinning: thinning::Thinning::new(limits.thinning_bytes_max),
             limits,
             ports,
             draining: AtomicBool::new(false),

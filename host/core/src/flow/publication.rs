@@ -97,7 +97,7 @@ impl Gates {
     /// without history this node's subscribers have it, too.
     pub(super) fn publish(&self, publication: &Publication, audience: Audience) -> Published {
         let Some(policy) = publication.channel.history else {
-            self.ports.rooms.deliver(publication);
+            self.deliver_here(publication);
             let sending = match audience {
                 Audience::EveryNode => self.ports.broker.publish(publication),
                 Audience::ThisNode => None,
@@ -135,7 +135,7 @@ impl Gates {
             // Clients are promised nothing by a position of a channel that keeps no history here any more.
             let position = position.filter(|_| resolved.channel.history.is_some());
             let publication = Publication::new(&resolved, payload).except(except);
-            self.ports.rooms.deliver(&Publication { position, ..publication });
+            self.deliver_here(&Publication { position, ..publication });
         }
     }
 }

@@ -15,10 +15,11 @@
 //! A subscription that fails after step 1 is released, unless the session held the topic before, and the client leaves
 //! the room.
 
+use super::ports::ENTRY_BYTES;
 use super::recovery::{Missed, Recovered};
 use super::subscribe::Joined;
 use super::{Gates, Session};
-use crate::protocol::{Code, Position, Recovery, Refusal, SubscribeReceipt, SubscribeRequest, Topic};
+use crate::protocol::{Code, Member, Position, Present, Recovery, Refusal, SubscribeReceipt, SubscribeRequest, Topic};
 
 /// One connection for the gates: its session, and the effects of the topics that the session holds.
 pub trait Membership: Sync {
@@ -136,7 +137,24 @@ impl Gates {
             receipt.snapshot = Some(self.provide(&owed).await?);
         }
         receipt.presence = self.attend(session, &resolved, info).await?;
+        self.fit_presence(&mut receipt);
         Ok(receipt)
+    }
+
+    /// Leaves the names out of a receipt in which they have no room beside the rest (`limits.ack_bytes`): the count says how
+    /// many there are.
+    fn fit_presence(&self, receipt: &mut SubscribeReceipt) {
+        let publications: usize = match &receipt.recovery {
+            Some(Recovery::Whole(kept)) => kept.iter().map(|kept| ENTRY_BYTES + kept.payload.as_str().len()).sum(),
+            Some(Recovery::Not(_)) | None => 0,
+        };
+        let snapshot: usize = receipt.snapshot.iter().flatten().map(|payload| 1 + payload.as_str().len()).sum();
+        let room = self.limits.ack_bytes_max.saturating_sub(publications + snapshot);
+        if let Some(Present { members, .. }) = &mut receipt.presence
+            && members.iter().flatten().map(Member::bytes).sum::<usize>() > room
+        {
+            *members = None;
+        }
     }
 
     /// `unsubscribe`.

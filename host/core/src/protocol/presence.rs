@@ -53,6 +53,15 @@ pub struct Member {
     pub info: Option<Payload>,
 }
 
+impl Member {
+    /// How many bytes it takes in an answer, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        const FRAME: usize = 24;
+        FRAME + self.user.len() + self.info.as_ref().map_or(0, |info| info.as_str().len())
+    }
+}
+
 /// Who is present on a topic.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Present {

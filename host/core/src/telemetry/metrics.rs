@@ -132,6 +132,28 @@ pub fn parked_sessions(sessions: usize) {
     gauge(names::PARKED_SESSIONS, &[]).set(sessions as f64);
 }
 
+/// Counts publications in whose place a newer one of their key went out. `way` is `queue` or `at_most`.
+pub fn conflated(channel: &str, way: &'static str, by: usize) {
+    if by > 0 {
+        let slot = Slot { counter: names::CONFLATED.name, what: way, outcome: "" };
+        let make = || Handles {
+            counter: counter(names::CONFLATED, &[("channel", channel), ("way", way)]),
+            seconds: ::metrics::Histogram::noop(),
+        };
+        hot(channel, slot, make, |handles| handles.counter.increment(by as u64));
+    }
+}
+
+/// Records the bytes that wait because of `delivery.at_most`.
+pub fn thinning_bytes(bytes: usize) {
+    gauge(names::THINNING_BYTES, &[]).set(bytes as f64);
+}
+
+/// Counts a publication that went out too soon, because there was no room for it to wait.
+pub fn thinning_overflow(channel: &str) {
+    count_by_channel(names::THINNING_OVERFLOWS, channel, 1);
+}
+
 /// Counts a reader that asked for what it missed. `way` is `since`, `http` or `pid`; `reason` says why it did not get it.
 pub fn recovery(way: &'static str, reason: Option<&'static str>) {
     let outcome = if reason.is_none() { "recovered" } else { "not_recovered" };

@@ -229,6 +229,18 @@ pub(super) const HISTORY_BYTES: Metric = gauge(
     "tidegate_history_bytes",
     "Bytes of this node's memory that the histories of all topics take (limits.history_bytes); with a broker they are in its Redis",
 );
+pub(super) const CONFLATED: Metric = counter(
+    "tidegate_conflated_total",
+    "Publications of channels with `delivery.mode: latest` in whose place a newer one of their key went out, by channel template and way (queue: for one client that was behind; at_most: for everybody on the node)",
+);
+pub(super) const THINNING_BYTES: Metric = gauge(
+    "tidegate_thinning_bytes",
+    "Bytes of keys and values that wait because of `delivery.at_most` (limits.thinning_bytes)",
+);
+pub(super) const THINNING_OVERFLOWS: Metric = counter(
+    "tidegate_thinning_overflows_total",
+    "Publications that went out sooner than `delivery.at_most` says, because limits.thinning_bytes were in use, by channel template",
+);
 pub(super) const RECOVERIES: Metric = counter(
     "tidegate_recoveries_total",
     "Readers that asked for what they missed, by way (since: with a subscribe; http; pid: a stock client by itself), outcome (recovered, not_recovered) and reason (-; expired, too_many, epoch_changed, no_history, unknown_session, other_user)",
@@ -380,6 +392,9 @@ pub(super) const METRICS: &[Metric] = &[
     AUTH_HTTP_REQUESTS,
     AUTH_WAITING,
     HISTORY_BYTES,
+    CONFLATED,
+    THINNING_BYTES,
+    THINNING_OVERFLOWS,
     RECOVERIES,
     PARKED_SESSIONS,
     BROKER_UP,

@@ -1,12 +1,13 @@
 //! What waits for the client of one stream. The rooms and the server put texts in, and the answer takes them out.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::body::Bytes;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tidegate_transport::{CloseReason, SendError};
+use tidegate_transport::{CloseReason, SendError, Sent};
 use tokio::sync::Notify;
 
 use crate::frame::{Delivery, Frame};
@@ -30,15 +31,21 @@ struct Shared {
     waiting: Arc<AtomicUsize>,
 }
 
+#[derive(Default)]
 struct State {
     texts: VecDeque<Bytes>,
+    /// On a channel with `delivery.mode: latest`: the keys in the order in which they go out, behind the texts, and the
+    /// newest publication of each.
+    keys: VecDeque<Arc<str>>,
+    newest: HashMap<Arc<str>, Bytes>,
     bytes: usize,
     end: End,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 enum End {
     /// The stream goes on.
+    #[default]
     Open,
     /// It ends behind what waits.
     Finishing(CloseReason),
@@ -57,10 +64,16 @@ pub(super) enum Next {
     Cut,
 }
 
+impl State {
+    fn pop(&mut self) -> Option<Bytes> {
+        self.texts.pop_front().or_else(|| self.newest.remove(&self.keys.pop_front()?))
+    }
+}
+
 impl Queue {
     /// An empty queue. `waiting` counts the bytes of all queues.
     pub(super) fn new(bytes_max: usize, waiting: Arc<AtomicUsize>) -> Self {
-        let state = Mutex::new(State { texts: VecDeque::new(), bytes: 0, end: End::Open });
+        let state = Mutex::new(State::default());
         Self(Arc::new(Shared { state, ready: Notify::new(), bytes_max, waiting }))
     }
 
@@ -98,11 +111,11 @@ impl Queue {
         if let End::Cut(_) = state.end {
             return Some(Next::Cut);
         }
-        let Some(first) = state.texts.pop_front() else {
+        let Some(first) = state.pop() else {
             state.texts.shrink_to(8);
             return matches!(state.end, End::Finishing(_)).then_some(Next::Finished);
         };
-        let text = together(first, || state.texts.pop_front());
+        let text = together(first, || state.pop());
         state.bytes -= text.len();
         drop(state);
         self.0.waiting.fetch_sub(text.len(), Ordering::Relaxed);
@@ -117,6 +130,26 @@ impl Queue {
         state.texts.push_back(text.clone());
         self.0.waiting.fetch_add(text.len(), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Puts a publication behind the others, or in the place of an older one of its key; `true` then.
+    fn put(&self, delivery: &Delivery, state: &mut State) -> Result<bool, SendError> {
+        let (text, Some(slot)) = (delivery.text(), &delivery.slot) else {
+            return self.push(delivery.text(), state).map(|()| false);
+        };
+        let before = state.newest.get(&slot.key).map_or(0, Bytes::len);
+        let others = state.bytes - before;
+        if others > 0 && others + text.len() > self.0.bytes_max {
+            return Err(SendError::SlowConsumer);
+        }
+        state.bytes = others + text.len();
+        self.0.waiting.fetch_add(text.len(), Ordering::Relaxed);
+        self.0.waiting.fetch_sub(before, Ordering::Relaxed);
+        let replaces = state.newest.insert(Arc::clone(&slot.key), text.clone()).is_some();
+        if !replaces {
+            state.keys.push_back(Arc::clone(&slot.key));
+        }
+        Ok(replaces)
     }
 
     fn end(&self, end: End) {
@@ -136,7 +169,7 @@ impl Queue {
 
     fn clear(&self, state: &mut State) {
         self.0.waiting.fetch_sub(std::mem::take(&mut state.bytes), Ordering::Relaxed);
-        state.texts = VecDeque::new();
+        (state.texts, state.keys, state.newest) = Default::default();
     }
 
     /// Nobody reads any more.
@@ -171,7 +204,9 @@ impl Link for Queue {
     /// What comes after the end is for nobody, and no mistake: the end is on its way.
     fn write(&self, frame: &Frame) -> Result<(), SendError> {
         let (text, is_end) = match frame {
-            Frame::Publication(delivery) => (delivery.text(), false),
+            Frame::Publication(delivery) => {
+                return self.deliver(std::slice::from_ref(delivery), &AtomicBool::new(false)).map(drop);
+            }
             Frame::SessionEvent(told) => (told.text(), is_end(&told.event)),
             Frame::Disconnect => {
                 self.end(End::Finishing(CloseReason::ServerDisconnect));
@@ -194,15 +229,32 @@ impl Link for Queue {
         Ok(())
     }
 
-    fn deliver(&self, batch: &[Arc<Delivery>], has_left: &AtomicBool) -> Result<usize, SendError> {
+    fn deliver(&self, batch: &[Arc<Delivery>], has_left: &AtomicBool) -> Result<Sent, SendError> {
         let mut state = self.0.state.lock();
         if state.end != End::Open || has_left.load(Ordering::Acquire) {
-            return Ok(0);
+            return Ok(Sent::default());
         }
-        batch.iter().try_for_each(|delivery| self.push(delivery.text(), &mut state))?;
+        let mut sent = Sent { taken: batch.len(), replaced: 0 };
+        for delivery in batch {
+            sent.replaced += usize::from(self.put(delivery, &mut state)?);
+        }
         drop(state);
         self.0.ready.notify_one();
-        Ok(batch.len())
+        Ok(sent)
+    }
+
+    /// A stream is about one topic.
+    fn forget(&self, _: u64) {
+        let mut state = self.0.state.lock();
+        let bytes: usize = state.newest.values().map(Bytes::len).sum();
+        (state.keys, state.newest) = Default::default();
+        state.bytes -= bytes;
+        self.0.waiting.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// The client of a stream gets no answers.
+    fn has_room_apart(&self, _: usize) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
     }
 
     fn finish(&self, reason: CloseReason) {
@@ -232,7 +284,7 @@ mod tests {
     }
 
     fn delivery(payload: &str) -> Arc<Delivery> {
-        Delivery::new(publication("feed.{id}", "feed.a", payload))
+        Delivery::new(publication("feed.{id}", "feed.a", payload), 0)
     }
 
     fn text(number: u32) -> String {
@@ -278,11 +330,34 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_is_behind_gets_the_newest_of_each_key_and_nothing_of_a_topic_that_it_left() {
+        let queue = queue(200);
+        let newest = |n: u32| {
+            let payload = format!(r#"{{"key":{},"n":{n}}}"#, n % 2);
+            Delivery::new(crate::rooms::fixture::newest("feed.{id}", "feed.a", &payload), 7)
+        };
+        let replaced = (0..100).map(|n| queue.deliver(&[newest(n)], &STAYS).unwrap().replaced).sum::<usize>();
+        assert_eq!(replaced, 98);
+        let Some(Next::Text(text)) = next(&queue) else { panic!("a text") };
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        assert!(
+            text.contains("\"n\":98}") && text.contains("\"n\":99}") && text.matches("data:").count() == 2,
+            "{text}"
+        );
+        queue.deliver(&[newest(100)], &STAYS).unwrap();
+        queue.forget(7);
+        queue.write(&revoked()).unwrap();
+        let Some(Next::Text(text)) = next(&queue) else { panic!("a text") };
+        assert!(text.starts_with(b"event: tidegate"));
+        assert_eq!((next(&queue), queue.0.waiting.load(Ordering::Relaxed)), (Some(Next::Finished), 0));
+    }
+
+    #[test]
     fn a_message_that_ends_the_topic_ends_the_stream_behind_what_waits() {
         let queue = queue(1 << 20);
         queue.deliver(&[delivery("1")], &STAYS).unwrap();
         queue.write(&revoked()).unwrap();
-        assert_eq!(queue.deliver(&[delivery("2")], &STAYS), Ok(0));
+        assert_eq!(queue.deliver(&[delivery("2")], &STAYS), Ok(Sent::default()));
         let told = "event: tidegate\ndata: {\"type\":\"revoked\",\"channel\":\"feed.a\",\"reason\":\"forbidden\"}\n\n";
         assert_eq!(next(&queue), Some(Next::Text((text(1) + told).into())));
         assert_eq!(next(&queue), Some(Next::Finished));
@@ -291,7 +366,7 @@ mod tests {
     #[test]
     fn who_has_left_the_room_receives_nothing_of_it() {
         let queue = queue(1 << 20);
-        assert_eq!(queue.deliver(&[delivery("1")], &AtomicBool::new(true)), Ok(0));
+        assert_eq!(queue.deliver(&[delivery("1")], &AtomicBool::new(true)), Ok(Sent::default()));
         assert_eq!(next(&queue), None);
     }
 

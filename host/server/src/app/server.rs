@@ -121,6 +121,7 @@ impl Server {
         nodes.connect(gates.clone(), shutdown.at(Phase::Leaving));
         tokio::spawn(sweep_plugins(host.clone(), inventory.clone(), config.limits.plugin_drain_max, draining.clone()));
         tokio::spawn(sweep(gates.clone(), draining.clone()));
+        tokio::spawn(gates.clone().pace(shutdown.at(Phase::Disconnecting)));
         // Until the last client is gone: the others must not take this node for dead.
         tokio::spawn(gates.clone().tell_presence(shutdown.at(Phase::Closing)));
         let Options { ready, on_rejected, on_warned, triggers } = options;

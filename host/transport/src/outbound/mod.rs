@@ -8,7 +8,7 @@ mod wire;
 mod writes;
 
 pub use offsets::Offset;
+pub use outbox::Sent;
 pub(crate) use outbox::{Outbox, Poll, Waits};
-pub use queue::Slot;
 pub use wire::Wire;
 pub(crate) use wire::Writer;

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::offsets::{Offset, Offsets};
-use super::queue::{Pushed, Queue, Slot};
+use super::queue::{Pushed, Queue};
 use super::window::Window;
 use super::wire::Writer;
 use super::writes::{Carrier, End, State};
@@ -36,9 +36,20 @@ pub(crate) struct Outbox {
     pub(crate) task: Notify,
     /// Wakes the poll that waits.
     pub(crate) poll: Notify,
+    /// Wakes whoever waits for room, when the client takes answers that are counted apart.
+    taken: Notify,
     settings: Arc<Settings>,
     /// Bytes that wait in all queues of the transport.
     waiting: Arc<AtomicUsize>,
+}
+
+/// What became of packets that were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sent {
+    /// How many were taken: all, or none.
+    pub taken: usize,
+    /// How many took the place of an older one in their slot, which the client will not receive.
+    pub replaced: usize,
 }
 
 /// What a poll gets.
@@ -76,7 +87,14 @@ impl Outbox {
             stalls: 0,
             end: End::Open,
         };
-        Self { state: Mutex::new(state), task: Notify::new(), poll: Notify::new(), settings, waiting }
+        Self {
+            state: Mutex::new(state),
+            task: Notify::new(),
+            poll: Notify::new(),
+            taken: Notify::new(),
+            settings,
+            waiting,
+        }
     }
 
     /// Sends a packet.
@@ -84,44 +102,23 @@ impl Outbox {
         self.send_each(&[packet], None).map(drop)
     }
 
-    /// Sends several packets in their order. Returns how many: all, or none if `left` says that the client does not want
-    /// them any more.
-    pub(crate) fn send_each(&self, packets: &[&Packet], left: Option<&AtomicBool>) -> Result<usize, SendError> {
+    /// Sends several packets in their order: all, or none if `left` says that the client does not want them any more.
+    pub(crate) fn send_each(&self, packets: &[&Packet], left: Option<&AtomicBool>) -> Result<Sent, SendError> {
         self.with(|state| {
             state.refuse_if_over()?;
             if left.is_some_and(|left| left.load(Ordering::Acquire)) {
-                return Ok(0);
+                return Ok(Sent::default());
             }
+            let mut sent = Sent { taken: packets.len(), replaced: 0 };
             let written = if state.is_idle() { state.write_at_once(packets) } else { 0 };
-            let Some(rest) = packets.get(written..).filter(|rest| !rest.is_empty()) else { return Ok(packets.len()) };
+            let Some(rest) = packets.get(written..).filter(|rest| !rest.is_empty()) else { return Ok(sent) };
             for packet in rest {
                 let pushed = state.queue.push((*packet).clone(), self.settings.outbound_bytes_max);
-                pushed.map_err(|_overflow| SendError::SlowConsumer)?;
+                let pushed = pushed.map_err(|_overflow| SendError::SlowConsumer)?;
+                sent.replaced += usize::from(pushed == Pushed::Replaces);
             }
             state.pump();
-            Ok(packets.len())
-        })
-    }
-
-    /// Sends a packet of which only the newest of its slot waits. Returns whether it took the place of an older one.
-    pub(crate) fn send_keyed(
-        &self,
-        slot: &Slot,
-        packet: &Packet,
-        left: Option<&AtomicBool>,
-    ) -> Result<bool, SendError> {
-        self.with(|state| {
-            state.refuse_if_over()?;
-            if left.is_some_and(|left| left.load(Ordering::Acquire)) {
-                return Ok(false);
-            }
-            if state.is_idle() && state.write_at_once(&[packet]) == 1 {
-                return Ok(false);
-            }
-            let pushed = state.queue.push_keyed(slot.clone(), packet.clone(), self.settings.outbound_bytes_max);
-            let pushed = pushed.map_err(|_overflow| SendError::SlowConsumer)?;
-            state.pump();
-            Ok(pushed == Pushed::Replaces)
+            Ok(sent)
         })
     }
 
@@ -130,16 +127,36 @@ impl Outbox {
         self.with(|state| state.queue.forget(group));
     }
 
+    /// Waits until fewer than so many bytes wait of those that are counted apart, or the session is over.
+    pub(crate) async fn room_apart(&self, bytes_max: usize) {
+        loop {
+            let mut taken = std::pin::pin!(self.taken.notified());
+            // From now on, so that no notification is missed between the look and the wait.
+            taken.as_mut().enable();
+            {
+                let state = self.state.lock();
+                if state.queue.bytes_apart() < bytes_max || state.end != End::Open {
+                    return;
+                }
+            }
+            taken.await;
+        }
+    }
+
     /// Changes the state, then counts what waits, and wakes whoever has something to do now.
     fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock();
-        let before = state.queue.bytes();
+        let (before, before_apart) = (state.queue.bytes(), state.queue.bytes_apart());
         let changed = change(&mut state);
-        let after = state.queue.bytes();
+        let (after, after_apart) = (state.queue.bytes(), state.queue.bytes_apart());
         let is_polling = matches!(state.carrier, Carrier::Polling);
         let is_over = state.end != End::Open;
         let (has_packets, is_blocked) = (!state.queue.is_empty(), !state.staged.is_empty());
         drop(state);
+        if after_apart < before_apart {
+            self.taken.notify_waiters();
+        }
+        let (before, after) = (before + before_apart, after + after_apart);
         if after > before {
             self.waiting.fetch_add(after - before, Ordering::Relaxed);
         } else if before > after {
@@ -337,5 +354,66 @@ pub(crate) struct Stall<'a>(&'a Outbox);
 impl Drop for Stall<'_> {
     fn drop(&mut self) {
         self.0.state.lock().stalls -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::packet::{ROOT, Slot};
+
+    fn outbox() -> Outbox {
+        let settings = Settings { outbound_bytes_max: 1000, ..Settings::default() };
+        Outbox::new(Arc::new(settings), Arc::default())
+    }
+
+    fn ack(bytes: usize) -> Packet {
+        Packet::ack(ROOT, 1, &[&format!("{:?}", "x".repeat(bytes))]).counted_apart()
+    }
+
+    #[tokio::test]
+    async fn answers_counted_apart_make_no_slow_consumer_and_there_is_room_again_once_they_are_taken() {
+        let outbox = outbox();
+        outbox.room_apart(1).await;
+        (0..3).for_each(|_| outbox.send(&ack(5000)).unwrap());
+        assert_eq!(outbox.send(&Packet::event(ROOT, "a", &["1"])), Ok(()));
+        assert!(outbox.waiting.load(Ordering::Relaxed) > 15_000, "they count in what waits for all clients");
+        let mut room = std::pin::pin!(outbox.room_apart(5000));
+        assert!(timeout(Duration::ZERO, room.as_mut()).await.is_err());
+        while matches!(outbox.take(), Poll::Payload(_)) {}
+        room.await;
+        assert_eq!(outbox.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_room_learns_that_the_session_is_over() {
+        let outbox = outbox();
+        outbox.send(&ack(5000)).unwrap();
+        let mut room = std::pin::pin!(outbox.room_apart(1));
+        assert!(timeout(Duration::ZERO, room.as_mut()).await.is_err());
+        outbox.over(CloseReason::TransportClose);
+        room.await;
+    }
+
+    #[test]
+    fn a_client_that_is_behind_gets_the_newest_of_each_slot_and_is_not_slow_for_the_others() {
+        let outbox = outbox();
+        let left = AtomicBool::new(false);
+        let value = |n: u32| {
+            let slot = Slot { group: 7, key: (n % 2).to_string().into() };
+            Packet::event(ROOT, "a", &[&n.to_string()]).in_slot(slot)
+        };
+        let mut replaced = 0;
+        for n in (0..1000).step_by(2) {
+            replaced += outbox.send_each(&[&value(n), &value(n + 1)], Some(&left)).unwrap().replaced;
+        }
+        assert_eq!(replaced, 998);
+        let Poll::Payload(payload) = outbox.take() else { panic!("something waits") };
+        assert_eq!(payload, "42[\"a\",998]\u{1e}42[\"a\",999]".as_bytes());
+        outbox.send(&value(1000)).unwrap();
+        outbox.forget(7);
+        assert_eq!(outbox.take(), Poll::Wait);
     }
 }

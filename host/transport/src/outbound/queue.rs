@@ -4,20 +4,10 @@
 //! Last come the keyed packets, of which only the newest of each [`Slot`] waits: whatever has an order may overtake them.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::packet::Packet;
-
-/// What a keyed packet replaces: the packet of the same slot that still waits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Slot {
-    /// Whose packets these are, for [`Socket::forget`](crate::Socket::forget).
-    pub group: u64,
-    /// The key inside of the group.
-    pub key: Arc<str>,
-}
+use crate::packet::{Account, Packet, Slot};
 
 /// The client has fallen behind by more than its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +41,8 @@ pub(crate) struct Queue {
     keyed: HashMap<Slot, Packet>,
     /// Bytes that count in the limit.
     bytes: usize,
+    /// Bytes of answers that are counted apart.
+    bytes_apart: usize,
 }
 
 impl Queue {
@@ -59,21 +51,27 @@ impl Queue {
         self.protocol.push_back(text);
     }
 
-    /// Puts a packet last. A single packet always has room.
+    /// Puts a packet last, or into its slot, where it replaces an older one and keeps its place. A single packet always has
+    /// room.
     pub(crate) fn push(&mut self, packet: Packet, bytes_max: usize) -> Result<Pushed, Overflow> {
-        self.make_room(&packet, bytes_max)?;
-        self.ordered.push_back(packet);
-        Ok(Pushed::Waits)
+        match packet.slot().cloned() {
+            Some(slot) => self.push_keyed(slot, packet, bytes_max),
+            None => {
+                self.make_room(&packet, bytes_max)?;
+                self.ordered.push_back(packet);
+                Ok(Pushed::Waits)
+            }
+        }
     }
 
-    /// Puts a packet into its slot, where it replaces an older one and keeps its place.
-    pub(crate) fn push_keyed(&mut self, slot: Slot, packet: Packet, bytes_max: usize) -> Result<Pushed, Overflow> {
+    fn push_keyed(&mut self, slot: Slot, packet: Packet, bytes_max: usize) -> Result<Pushed, Overflow> {
         if let Some(old) = self.keyed.get_mut(&slot) {
-            let (old_bytes, bytes) = (counted(old), counted(&packet));
-            if bytes > old_bytes && self.bytes - old_bytes + bytes > bytes_max {
+            let (old_bytes, bytes) = (old.bytes(), packet.bytes());
+            let others = self.bytes - old_bytes;
+            if bytes > old_bytes && others > 0 && others + bytes > bytes_max {
                 return Err(Overflow);
             }
-            self.bytes = self.bytes - old_bytes + bytes;
+            self.bytes = others + bytes;
             *old = packet;
             return Ok(Pushed::Replaces);
         }
@@ -84,12 +82,20 @@ impl Queue {
     }
 
     fn make_room(&mut self, packet: &Packet, bytes_max: usize) -> Result<(), Overflow> {
-        let bytes = counted(packet);
-        if self.bytes > 0 && bytes > 0 && self.bytes + bytes > bytes_max {
-            return Err(Overflow);
+        let bytes = packet.bytes();
+        match packet.account() {
+            Account::Apart => self.bytes_apart += bytes,
+            Account::Limited if self.bytes > 0 && self.bytes + bytes > bytes_max => return Err(Overflow),
+            Account::Limited => self.bytes += bytes,
         }
-        self.bytes += bytes;
         Ok(())
+    }
+
+    fn count_out(&mut self, packet: &Packet) {
+        match packet.account() {
+            Account::Apart => self.bytes_apart -= packet.bytes(),
+            Account::Limited => self.bytes -= packet.bytes(),
+        }
     }
 
     /// Drops the keyed packets of a group that wait.
@@ -98,7 +104,7 @@ impl Queue {
         slots.retain(|slot| {
             let stays = slot.group != group;
             if !stays && let Some(packet) = keyed.remove(slot) {
-                *bytes -= counted(&packet);
+                *bytes -= packet.bytes();
             }
             stays
         });
@@ -118,7 +124,7 @@ impl Queue {
             Some(packet) => packet,
             None => self.keyed.remove(&self.slots.pop_front()?)?,
         };
-        self.bytes -= counted(&packet);
+        self.count_out(&packet);
         Some(Next::Packet(packet))
     }
 
@@ -147,16 +153,17 @@ impl Queue {
         self.bytes
     }
 
+    /// How many bytes of answers wait that are counted apart.
+    pub(crate) const fn bytes_apart(&self) -> usize {
+        self.bytes_apart
+    }
+
     /// Gives back what a long wait took.
     pub(crate) fn shrink(&mut self) {
         if self.is_empty() {
             *self = Self::default();
         }
     }
-}
-
-fn counted(packet: &Packet) -> usize {
-    if packet.is_counted() { packet.bytes() } else { 0 }
 }
 
 #[cfg(test)]
@@ -170,8 +177,8 @@ mod tests {
         Packet::event(ROOT, text, &[])
     }
 
-    fn slot(group: u64, key: &str) -> Slot {
-        Slot { group, key: key.into() }
+    fn keyed(group: u64, key: &str, text: &str) -> Packet {
+        packet(text).in_slot(Slot { group, key: key.into() })
     }
 
     /// All that goes out, in order.
@@ -186,7 +193,7 @@ mod tests {
                 }
             });
         }
-        assert_eq!((queue.bytes(), queue.is_empty()), (0, true));
+        assert_eq!((queue.bytes(), queue.bytes_apart(), queue.is_empty()), (0, 0, true));
         all
     }
 
@@ -195,10 +202,10 @@ mod tests {
     #[test]
     fn the_protocol_goes_first_then_what_has_an_order_then_the_newest_of_each_slot() {
         let mut queue = Queue::default();
-        queue.push_keyed(slot(1, "a"), packet("a1"), ROOMY).unwrap();
-        queue.push_keyed(slot(1, "b"), packet("b1"), ROOMY).unwrap();
+        queue.push(keyed(1, "a", "a1"), ROOMY).unwrap();
+        queue.push(keyed(1, "b", "b1"), ROOMY).unwrap();
         queue.push(packet("first"), ROOMY).unwrap();
-        assert_eq!(queue.push_keyed(slot(1, "a"), packet("a2"), ROOMY), Ok(Pushed::Replaces));
+        assert_eq!(queue.push(keyed(1, "a", "a2"), ROOMY), Ok(Pushed::Replaces));
         queue.push(packet("second"), ROOMY).unwrap();
         queue.push_protocol(Bytes::from_static(b"2"));
         assert_eq!(drain(&mut queue), ["2", "first", "second", "a2", "b1"]);
@@ -209,7 +216,8 @@ mod tests {
         let mut queue = Queue::default();
         queue.push(packet(&"x".repeat(500)), 100).unwrap();
         assert_eq!(queue.push(packet("y"), 100), Err(Overflow));
-        queue.push(packet("free").uncounted(), 100).unwrap();
+        queue.push(packet("free").counted_apart(), 100).unwrap();
+        assert_eq!((queue.bytes(), queue.bytes_apart()), (packet(&"x".repeat(500)).bytes(), packet("free").bytes()));
         assert_eq!(drain(&mut queue).len(), 2);
     }
 
@@ -217,7 +225,7 @@ mod tests {
     fn a_slot_counts_its_newest_packet_only() {
         let mut queue = Queue::default();
         for n in 0..1000 {
-            queue.push_keyed(slot(1, "a"), packet(&format!("{n:0>50}")), 100).unwrap();
+            queue.push(keyed(1, "a", &format!("{n:0>50}")), 100).unwrap();
         }
         assert_eq!(drain(&mut queue).len(), 1);
     }
@@ -225,8 +233,8 @@ mod tests {
     #[test]
     fn a_group_that_was_left_is_not_received_any_more() {
         let mut queue = Queue::default();
-        queue.push_keyed(slot(1, "a"), packet("left"), ROOMY).unwrap();
-        queue.push_keyed(slot(2, "a"), packet("held"), ROOMY).unwrap();
+        queue.push(keyed(1, "a", "left"), ROOMY).unwrap();
+        queue.push(keyed(2, "a", "held"), ROOMY).unwrap();
         queue.forget(1);
         assert_eq!(drain(&mut queue), ["held"]);
     }
@@ -234,6 +242,7 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Step {
         Ordered,
+        Apart,
         Keyed(u8),
         Read,
         Leave(u8),
@@ -242,6 +251,7 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             Just(Step::Ordered),
+            Just(Step::Apart),
             (0..6u8).prop_map(Step::Keyed),
             Just(Step::Read),
             (0..2u8).prop_map(Step::Leave),
@@ -281,9 +291,15 @@ mod tests {
                         queue.push(packet(&pushed.to_string()), ROOMY).unwrap();
                         pushed += 1;
                     }
+                    Step::Apart => {
+                        let before = queue.bytes();
+                        queue.push(packet(&pushed.to_string()).counted_apart(), 1).unwrap();
+                        prop_assert_eq!(queue.bytes(), before);
+                        pushed += 1;
+                    }
                     Step::Keyed(key) => {
                         let group = u64::from(key % 2);
-                        queue.push_keyed(slot(group, &key.to_string()), packet(&format!("{key}:{at}")), ROOMY).unwrap();
+                        queue.push(keyed(group, &key.to_string(), &format!("{key}:{at}")), ROOMY).unwrap();
                         newest.insert(key, at);
                     }
                     Step::Read => {
@@ -298,7 +314,7 @@ mod tests {
             while take(&mut queue, &mut newest)? {}
             prop_assert_eq!(read, pushed);
             prop_assert!(newest.is_empty());
-            prop_assert_eq!(queue.bytes(), 0);
+            prop_assert_eq!((queue.bytes(), queue.bytes_apart()), (0, 0));
         }
     }
 }

@@ -15,6 +15,7 @@
 
 mod carry;
 mod handler;
+mod namespaces;
 mod outbound;
 mod packet;
 mod polling;

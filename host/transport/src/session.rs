@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::Shared;
 use crate::handler::{Answer, CloseReason, Connect, Connected, Event, EventText, Handler, Leave, Refusal, Socket};
+use crate::namespaces::Namespaces;
 use crate::outbound::{Offset, Outbox};
 use crate::packet::Packet;
 
@@ -32,22 +33,11 @@ pub(crate) struct Session<H: Handler> {
     /// The client has probed that websocket: a poll is answered soon, so that the client can go over.
     pub(crate) is_probed: AtomicBool,
     parser: ParserState,
-    namespaces: Mutex<Namespaces<H::Client>>,
+    namespaces: Namespaces<H::Client>,
     began_at: Instant,
     has_connected: AtomicBool,
     /// What a poll gets after the application refused the client for now.
     refusal: Mutex<Option<Box<Answer>>>,
-}
-
-struct Namespaces<C> {
-    entries: Vec<(Str, Entry<C>)>,
-    is_over: Option<CloseReason>,
-}
-
-enum Entry<C> {
-    /// The application is asked.
-    Connecting,
-    Connected(Arc<C>),
 }
 
 impl<H: Handler> Session<H> {
@@ -64,7 +54,7 @@ impl<H: Handler> Session<H> {
             upgrading: AtomicBool::new(false),
             is_probed: AtomicBool::new(false),
             parser: ParserState::default(),
-            namespaces: Mutex::new(Namespaces { entries: Vec::new(), is_over: None }),
+            namespaces: Namespaces::default(),
             began_at: Instant::now(),
             has_connected: AtomicBool::new(false),
             refusal: Mutex::default(),
@@ -132,7 +122,7 @@ impl<H: Handler> Session<H> {
                 let (lag, processed) = self.outbox.ponged();
                 self.tell_processed(&processed);
                 if let Some(lag) = lag
-                    && let Some(client) = self.any_client()
+                    && let Some(client) = self.namespaces.any_client()
                 {
                     self.shared.handler.lag(&client, lag);
                 }
@@ -160,29 +150,31 @@ impl<H: Handler> Session<H> {
         match inner {
             PacketData::Connect(auth) => self.begin_connect(ns, auth),
             PacketData::Disconnect => {
-                let client = self.leave(&ns).ok_or(CloseReason::ParseError)?;
-                self.shared.handler.closed(&client, CloseReason::ClientDisconnect);
+                self.namespaces.client(&ns).await.ok_or(CloseReason::ParseError)?;
+                if let Some(client) = self.namespaces.leave(&ns, CloseReason::ClientDisconnect) {
+                    self.shared.handler.closed(&client, CloseReason::ClientDisconnect);
+                }
                 Ok(())
             }
             PacketData::Event(value, id) => {
-                let client = self.client(&ns).ok_or(CloseReason::ParseError)?;
+                let client = self.namespaces.client(&ns).await.ok_or(CloseReason::ParseError)?;
                 let event = unpacked(value, id)?;
                 self.shared.handler.event(&client, event).await.map_err(|_malformed| CloseReason::ParseError)
             }
             PacketData::BinaryEvent(value, id) => {
-                let client = self.client(&ns).ok_or(CloseReason::ParseError)?;
+                let client = self.namespaces.client(&ns).await.ok_or(CloseReason::ParseError)?;
                 let event = with_placeholders(unpacked(value, id)?)?;
                 self.shared.handler.event(&client, event).await.map_err(|_malformed| CloseReason::ParseError)
             }
             PacketData::EventAck(value, id) => {
-                let client = self.client(&ns).ok_or(CloseReason::ParseError)?;
+                let client = self.namespaces.client(&ns).await.ok_or(CloseReason::ParseError)?;
                 let answer = unpacked(value, Some(id))?;
                 let _: Vec<IgnoredAny> = serde_json::from_str(&answer.array).map_err(|_| CloseReason::ParseError)?;
                 self.shared.handler.answered(&client, answer);
                 Ok(())
             }
             PacketData::BinaryAck(value, id) => {
-                let client = self.client(&ns).ok_or(CloseReason::ParseError)?;
+                let client = self.namespaces.client(&ns).await.ok_or(CloseReason::ParseError)?;
                 self.shared.handler.answered(&client, with_placeholders(unpacked(value, Some(id))?)?);
                 Ok(())
             }
@@ -190,39 +182,12 @@ impl<H: Handler> Session<H> {
         }
     }
 
-    fn client(&self, namespace: &str) -> Option<Arc<H::Client>> {
-        let namespaces = self.namespaces.lock();
-        let (_, entry) = namespaces.entries.iter().find(|(name, _)| *name == namespace)?;
-        match entry {
-            Entry::Connected(client) => Some(Arc::clone(client)),
-            Entry::Connecting => None,
-        }
-    }
-
     /// The application learns which events the client has processed.
     pub(crate) fn tell_processed(&self, events: &[Offset]) {
         if !events.is_empty()
-            && let Some(client) = self.any_client()
+            && let Some(client) = self.namespaces.any_client()
         {
             self.shared.handler.processed(&client, events);
-        }
-    }
-
-    /// A client of the session, whichever namespace it is in.
-    fn any_client(&self) -> Option<Arc<H::Client>> {
-        let namespaces = self.namespaces.lock();
-        namespaces.entries.iter().find_map(|(_, entry)| match entry {
-            Entry::Connected(client) => Some(Arc::clone(client)),
-            Entry::Connecting => None,
-        })
-    }
-
-    fn leave(&self, namespace: &str) -> Option<Arc<H::Client>> {
-        let mut namespaces = self.namespaces.lock();
-        let at = namespaces.entries.iter().position(|(name, _)| *name == namespace)?;
-        match namespaces.entries.swap_remove(at) {
-            (_, Entry::Connected(client)) => Some(client),
-            (_, Entry::Connecting) => None,
         }
     }
 
@@ -232,12 +197,8 @@ impl<H: Handler> Session<H> {
             let _ = self.outbox.send(&Packet::refused(&namespace, "Invalid namespace", None));
             return Ok(());
         }
-        {
-            let mut namespaces = self.namespaces.lock();
-            if namespaces.is_over.is_some() || namespaces.entries.iter().any(|(name, _)| *name == namespace.as_str()) {
-                return Err(CloseReason::ParseError);
-            }
-            namespaces.entries.push((namespace.clone(), Entry::Connecting));
+        if !self.namespaces.begin(&namespace) {
+            return Err(CloseReason::ParseError);
         }
         let session = Arc::clone(self);
         tokio::spawn(async move {
@@ -256,24 +217,18 @@ impl<H: Handler> Session<H> {
 
     fn accept(&self, namespace: &Str, connected: Connected<H::Client>) {
         let Connected { client, id, pid } = connected;
-        let mut namespaces = self.namespaces.lock();
-        let is_over = namespaces.is_over;
-        if is_over.is_none() {
-            namespaces.entries.retain(|(name, _)| *name != *namespace);
-            namespaces.entries.push((namespace.clone(), Entry::Connected(Arc::clone(&client))));
-            // Before anybody can write to the client.
+        self.namespaces.enter(namespace, &client, || {
             let _ = self.outbox.send(&Packet::connected(namespace, &id, pid.as_deref()));
-        }
-        drop(namespaces);
+        });
         self.has_connected.store(true, Ordering::Relaxed);
         self.shared.handler.connected(&client);
-        if let Some(reason) = is_over {
+        if let Some(reason) = self.namespaces.entered(namespace) {
             self.shared.handler.closed(&client, reason);
         }
     }
 
     fn refuse(&self, namespace: &Str, refusal: Refusal) {
-        self.namespaces.lock().entries.retain(|(name, _)| *name != *namespace);
+        self.namespaces.refused(namespace);
         match refusal {
             Refusal::Answer { message, data } => {
                 let _ = self.outbox.send(&Packet::refused(namespace, &message, data.as_ref()));
@@ -295,24 +250,15 @@ impl<H: Handler> Session<H> {
         self.outbox.over(reason);
         self.shared.sessions.remove(&self.id);
         let reason = self.outbox.ended().unwrap_or(reason);
-        let mut namespaces = self.namespaces.lock();
-        if namespaces.is_over.is_some() {
-            return;
-        }
-        namespaces.is_over = Some(reason);
-        let entries = std::mem::take(&mut namespaces.entries);
-        drop(namespaces);
-        for (_, entry) in entries {
-            if let Entry::Connected(client) = entry {
-                self.shared.handler.closed(&client, reason);
-            }
+        for client in self.namespaces.end(reason) {
+            self.shared.handler.closed(&client, reason);
         }
     }
 }
 
 impl<H: Handler> Leave for Session<H> {
     fn leave(&self, namespace: &str) {
-        if let Some(client) = Self::leave(self, namespace) {
+        if let Some(client) = self.namespaces.leave(namespace, CloseReason::ServerDisconnect) {
             self.shared.handler.closed(&client, CloseReason::ServerDisconnect);
         }
     }

@@ -1,5 +1,7 @@
 //! The transport as an application has it: whatever its clients do.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod lives;
 
 use lives::{Life, Place};

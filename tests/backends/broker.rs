@@ -9,7 +9,8 @@ use tidegate_core::channels::Rate;
 use tidegate_core::config::{Limits, RedisUrl};
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::{Broker, BrokerAway, HearsNodes};
-use tidegate_core::protocol::{ConnectionId, Generation, Payload, Position, Topic};
+use tidegate_core::flow::ports::Removed;
+use tidegate_core::protocol::{ConnectionId, Generation, Key, Payload, Position, Topic};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -19,7 +20,8 @@ use tidegate_testkit::{RedisServer, catalog, user};
 /// Longer than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a node was handed: `topic payload`, `topic payload but connection`, `gap topic`, `word text`.
+/// What a node was handed: `topic payload`, `topic payload but connection`, `removed topic keys after offset`, `gap topic`,
+/// `word text`.
 #[derive(Clone)]
 pub(crate) struct Record(Arc<watch::Sender<Vec<String>>>);
 
@@ -51,6 +53,11 @@ impl HearsNodes for Record {
         let except = except.map(|except| format!(" but {}", except.as_str())).unwrap_or_default();
         let position = position.map(|position| format!(" at {}", position.offset)).unwrap_or_default();
         self.add(format!("{topic} {}{except}{position}", payload.as_str()));
+    }
+
+    fn hear_removed(&self, topic: &Topic, removed: &Removed) {
+        let keys: Vec<&str> = removed.keys.iter().map(Key::as_str).collect();
+        self.add(format!("removed {topic} {} after {}", keys.join(" "), removed.after.offset));
     }
 
     fn hear_gap(&self, topic: &Topic) {

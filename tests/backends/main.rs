@@ -9,6 +9,7 @@ mod idempotency;
 mod memory_bus;
 mod outbox;
 mod presence;
+mod retained;
 mod servers;
 mod sources;
 mod store_kit;

@@ -25,6 +25,7 @@ fn letter(id: &str) -> DeadLetter {
         to: "b.{c}".to_owned(),
         revokes: id.ends_with('2'),
         ends_sessions: id.ends_with('3'),
+        removes: id.ends_with('5'),
     };
     DeadLetter { id: id.to_owned(), rule, reason: "for the \0 test".to_owned(), at_unix_s: 7, event }
 }

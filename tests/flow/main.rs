@@ -23,6 +23,8 @@ mod rate;
 mod recheck;
 mod relay;
 mod restore;
+mod retained;
+mod retained_interleavings;
 mod revoke;
 mod snapshot;
 mod subscribe;

@@ -13,6 +13,7 @@ channels:
   vault.{id}: { scope: authenticated, authorizer: answerer, payload: true, history: { messages: 3 } }
   own.{id}: { scope: { user: id }, payload: true }
   plain.{id}: { scope: public, payload: true, presence: { info: { type: object } } }
+  map.{id}: { scope: public, payload: true, delivery: { key: /id }, snapshot: { retain: latest } }
 "#;
 /// The same without the history of `feed.{id}`.
 const WITHOUT: &str = r#"
@@ -79,7 +80,7 @@ async fn a_topic_that_gate_2_refuses_now_drops_out_and_the_others_are_restored()
     let restored = restore(&server, &client, &topics).await.unwrap();
     let lost = |code| Restored::Lost(code);
     assert_eq!(restored[..3], [lost(Code::Forbidden), lost(Code::Forbidden), lost(Code::UnknownChannel)]);
-    assert_eq!((&restored[3], missed(&restored[4])), (&Restored::Gap { newest: None }, Vec::new()));
+    assert_eq!((&restored[3], missed(&restored[4])), (&Restored::Gap { newest: None, values: None }, Vec::new()));
     assert!(["vault.a", "own.u2"].iter().all(|topic| !client.holds(topic) && !client.is_in_room(topic)));
     assert!(client.is_in_room("own.u1") && client.is_in_room("feed.a"));
 }
@@ -91,10 +92,10 @@ async fn a_topic_whose_channel_keeps_no_history_is_restored_with_a_gap() {
     server.reload(WITHOUT, FakePlugins::silent());
     let client = server.client(None);
     let restored = restore(&server, &client, &[left("feed.a", Some(position))]).await.unwrap();
-    assert_eq!(restored, [Restored::Gap { newest: None }]);
+    assert_eq!(restored, [Restored::Gap { newest: None, values: None }]);
     server.reload(CHANNELS, FakePlugins::silent());
     let restored = restore(&server, &server.client(None), &[left("feed.a", None)]).await.unwrap();
-    assert!(matches!(&restored[..], [Restored::Gap { newest: Some(_) }]), "{restored:?}");
+    assert!(matches!(&restored[..], [Restored::Gap { newest: Some(_), values: None }]), "{restored:?}");
 }
 
 #[tokio::test]
@@ -156,4 +157,23 @@ async fn a_member_that_comes_back_has_told_about_itself_already() {
         client.session.info(&Topic::parse("plain.a").unwrap()).map(|info| info.as_str().to_owned()),
         info.map(|info| info.as_str().to_owned())
     );
+}
+
+#[tokio::test]
+async fn a_topic_with_retained_values_is_restored_with_them() {
+    let server = server();
+    for n in [1, 2] {
+        let payload = Payload::from(json!({ "id": "a", "n": n }));
+        let request = PublishRequest { topic: "map.a".to_owned(), payload, key: None };
+        server.gates.publish_for_backend(request).await.unwrap();
+    }
+    let client = server.client(None);
+    let restored = restore(&server, &client, &[left("map.a", None)]).await.unwrap();
+    let Restored::Gap { newest: None, values: Some(values) } = &restored[0] else { panic!("{restored:?}") };
+    assert_eq!(values.values.len(), 1);
+    assert_eq!(values.values[0].payload.value().unwrap(), &json!({ "id": "a", "n": 2 }));
+    assert!(client.is_in_room("map.a"));
+    server.retained.set_away(true);
+    let client = server.client(None);
+    assert_eq!(restore(&server, &client, &[left("map.a", None)]).await, Err(Unrestored::Away));
 }

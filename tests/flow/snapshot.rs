@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tidegate_core::flow::ports::{Exceeded, FaultKind};
-use tidegate_core::protocol::{Code, Payload, Topic};
+use tidegate_core::protocol::{Code, Payload, Snapshot, Topic};
 
 use tidegate_testkit::{FakePlugins, Server, code, user};
 
@@ -29,7 +29,7 @@ async fn the_receipt_carries_the_state_in_the_order_the_plugin_gave_it() {
     let server = server(FakePlugins::providing(&[json!({ "n": 2 }), json!({ "n": 1 })]));
     let receipt = server.client(user("alice")).subscribe("board.b1").await.unwrap();
     let snapshot: Vec<Payload> = [json!({ "n": 2 }), json!({ "n": 1 })].iter().map(Payload::from).collect();
-    assert_eq!(receipt.snapshot, Some(snapshot));
+    assert_eq!(receipt.snapshot, Some(Snapshot::Payloads(snapshot)));
     let call = server.plugins.calls().pop().unwrap();
     assert_eq!((call.asked, call.plugin.as_str(), call.topic.as_str()), ("snapshot", "answerer", "board.b1"));
     assert_eq!(call.user.as_deref(), Some("alice"));
@@ -39,7 +39,7 @@ async fn the_receipt_carries_the_state_in_the_order_the_plugin_gave_it() {
 async fn a_topic_without_state_has_an_empty_snapshot_and_a_channel_without_one_has_none() {
     let server = server(FakePlugins::silent());
     let client = server.client(user("alice"));
-    assert_eq!(client.subscribe("board.b1").await.unwrap().snapshot, Some(Vec::new()));
+    assert_eq!(client.subscribe("board.b1").await.unwrap().snapshot, Some(Snapshot::Payloads(Vec::new())));
     assert_eq!(client.subscribe("plain").await.unwrap().snapshot, None);
 }
 
@@ -148,5 +148,5 @@ async fn the_generation_that_admitted_a_subscription_gives_its_state() {
         latch.release();
         latch.release();
     });
-    assert_eq!(receipt.unwrap().snapshot, Some(vec![Payload::from(&json!({ "n": 1 }))]));
+    assert_eq!(receipt.unwrap().snapshot, Some(Snapshot::Payloads(vec![Payload::from(&json!({ "n": 1 }))])));
 }

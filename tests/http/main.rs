@@ -13,6 +13,7 @@ mod presence;
 mod publish;
 mod publish_list;
 mod refusals;
+mod retained;
 mod revoke;
 mod shutdown;
 mod streams;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidegate_core::channels::{
-    self, Catalog, DeliveryPolicy, HistoryPolicy, InboundAction, PluginKind, PluginKinds, Sources,
+    self, Catalog, DeliveryPolicy, HistoryPolicy, InboundAction, Keeping, PluginKind, PluginKinds, Sources,
 };
 use tidegate_core::config::SourceFile;
 use tidegate_core::protocol::{Generation, PluginName};
@@ -101,6 +101,9 @@ fn show(catalog: &Catalog) -> String {
         if let Some(snapshot) = &channel.snapshot {
             write!(out, ", snapshot {snapshot}").unwrap();
         }
+        if let Some(Keeping { keys_max, bytes_max, ttl, .. }) = channel.retain {
+            write!(out, ", retains {keys_max} in {bytes_max} bytes for {ttl:?}").unwrap();
+        }
         if let Some(HistoryPolicy { messages_max, bytes_max, ttl }) = channel.history {
             write!(out, ", history {messages_max} in {bytes_max} bytes for {ttl:?}").unwrap();
         }
@@ -123,6 +126,7 @@ fn show(catalog: &Catalog) -> String {
         let does = match id {
             _ if id.publishes() => "->",
             _ if id.revokes => "revokes",
+            _ if id.removes => "removes from",
             _ => "by",
         };
         write!(out, "{} {does} {}", id.on, id.to).unwrap();

@@ -173,7 +173,7 @@ impl Realtime {
                 self.send(connection, &Frame::session_event(&SessionEvent::Error { event, error }));
             }
             Ack::Subscribed(receipt) => {
-                self.member(connection).resume(&receipt.topic, receipt.position.as_ref());
+                self.member(connection).resume(&receipt.topic, receipt.past.as_ref());
             }
             _ => {}
         }

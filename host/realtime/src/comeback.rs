@@ -298,10 +298,16 @@ impl Realtime {
                 }
                 member.resume(topic, Some(&newest));
             }
-            Restored::Gap { newest } => {
+            Restored::Gap { newest, values } => {
                 trail.subscribed(topic, newest.as_ref());
                 self.send(connection, &Frame::session_event(&SessionEvent::Gap { topic: topic.clone() }));
-                member.resume(topic, newest.as_ref());
+                let past = values.as_ref().map(|values| values.position.clone()).or(newest);
+                for value in values.into_iter().flat_map(|values| values.values) {
+                    let Some(channel) = connection.session.channel(topic) else { break };
+                    let publication = Publication::retained(topic.clone(), channel, value);
+                    self.send(connection, &Frame::Publication(Delivery::missed(publication)));
+                }
+                member.resume(topic, past.as_ref());
             }
             Restored::Lost(code) => {
                 trail.forget(topic);

@@ -121,7 +121,7 @@ impl Connection {
 
     fn deliver_one(&self, delivery: &Arc<Delivery>, has_left: &AtomicBool) -> Result<Sent, SendError> {
         let Publication { topic, position, payload, .. } = &delivery.publication;
-        if let (Some(recovering), Some(position)) = (&self.recovering, position) {
+        if let (Some(recovering), Some(position)) = (&self.recovering, delivery.publication.position_shown()) {
             recovering.trail.follows(topic, position);
         }
         let frame = || Frame::Publication(Arc::clone(delivery));

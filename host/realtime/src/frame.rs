@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::stream;
 use super::trail::{next_offset, offset_of};
 use tidegate_core::flow::Publication;
-use tidegate_core::protocol::{Ack, Meta, SessionEvent};
+use tidegate_core::protocol::{Ack, Key, Meta, SessionEvent};
 use tidegate_transport::{Packet, ROOT, Slot};
 
 /// The event that carries messages about the session.
@@ -28,12 +28,14 @@ pub(super) enum Frame {
     Disconnect,
 }
 
-/// A publication on its way to the members of a room.
+/// A publication on its way to the members of a room; or a message that has its place among the publications.
 #[derive(Debug)]
 pub(super) struct Delivery {
     pub(super) publication: Publication,
     /// On a channel with `delivery.mode: latest`: what it replaces where it waits for a client that is behind.
     pub(super) slot: Option<Slot>,
+    /// In place of the payload: values of the topic were taken away.
+    pub(super) removed: Option<SessionEvent>,
     packet: OnceLock<Packet>,
     text: OnceLock<Bytes>,
 }
@@ -67,31 +69,46 @@ impl Frame {
 impl Delivery {
     /// `room` is the number of the topic's room.
     pub(super) fn new(publication: Publication, room: u64) -> Arc<Self> {
-        let Publication { channel, payload, .. } = &publication;
-        let latest = channel.delivery.latest;
-        let slot = latest.then(|| Slot { group: room, key: channel.delivery.key_of(payload).into() });
-        Arc::new(Self { publication, slot, packet: OnceLock::new(), text: OnceLock::new() })
+        let key = || publication.channel.delivery.key_of(&publication.payload);
+        let slot = publication.channel.delivery.latest.then(|| Slot { group: room, key: key().into() });
+        Arc::new(Self { publication, slot, removed: None, packet: OnceLock::new(), text: OnceLock::new() })
+    }
+
+    /// The message that a retained value was taken away, at the place of this publication.
+    pub(super) fn removed(place: Publication, key: Key, room: u64) -> Arc<Self> {
+        let latest = place.channel.delivery.latest;
+        let slot = latest.then(|| Slot { group: room, key: key.clone().into() });
+        let removed = Some(SessionEvent::Removed { topic: place.topic.clone(), key });
+        Arc::new(Self { publication: place, slot, removed, packet: OnceLock::new(), text: OnceLock::new() })
     }
 
     /// A publication that a client missed. It does not count in what may wait for the client.
     pub(super) fn missed(publication: Publication) -> Arc<Self> {
         let packet = packet_of(&publication).counted_apart();
-        Arc::new(Self { publication, slot: None, packet: OnceLock::from(packet), text: OnceLock::new() })
+        let (packet, text) = (OnceLock::from(packet), OnceLock::new());
+        Arc::new(Self { publication, slot: None, removed: None, packet, text })
     }
 
     /// For Socket.IO.
     pub(super) fn packet(&self) -> &Packet {
-        self.packet.get_or_init(|| match &self.slot {
-            Some(slot) => packet_of(&self.publication).in_slot(slot.clone()),
+        let packet = || match &self.removed {
+            Some(removed) => event_packet(removed),
             None => packet_of(&self.publication),
+        };
+        self.packet.get_or_init(|| match &self.slot {
+            Some(slot) => packet().in_slot(slot.clone()),
+            None => packet(),
         })
     }
 
     /// For streams.
     pub(super) fn text(&self) -> &Bytes {
         self.text.get_or_init(|| {
-            let Publication { topic, payload, position, .. } = &self.publication;
-            stream::publication_text(topic, payload.as_str(), position.as_ref())
+            if let Some(removed) = &self.removed {
+                return stream::session_text(removed);
+            }
+            let Publication { topic, payload, .. } = &self.publication;
+            stream::publication_text(topic, payload.as_str(), self.publication.position_shown())
         })
     }
 }
@@ -99,8 +116,7 @@ impl Delivery {
 impl Told {
     /// For Socket.IO.
     pub(super) fn packet(&self) -> &Packet {
-        let packet = || Packet::event(ROOT, SESSION_EVENT, &[&text(&self.event)]).with_offset(next_offset());
-        self.packet.get_or_init(packet)
+        self.packet.get_or_init(|| event_packet(&self.event))
     }
 
     /// For streams.
@@ -110,10 +126,16 @@ impl Told {
 }
 
 /// The event has the topic's name, and the arguments are the payload and what is known about it.
-fn packet_of(Publication { topic, payload, position, .. }: &Publication) -> Packet {
-    let position = position.as_ref();
+fn packet_of(publication: &Publication) -> Packet {
+    let Publication { topic, payload, .. } = publication;
+    let position = publication.position_shown();
     let packet = Packet::event(ROOT, topic.as_str(), &[payload.as_str(), &text(&Meta { position })]);
     packet.with_offset(position.map_or_else(next_offset, |position| offset_of(topic, position)))
+}
+
+/// A message about the session, or one that has its place among the publications of a topic.
+fn event_packet(event: &SessionEvent) -> Packet {
+    Packet::event(ROOT, SESSION_EVENT, &[&text(event)]).with_offset(next_offset())
 }
 
 /// JSON texts and strings in a map, which always serialise.

@@ -55,8 +55,10 @@ use axum::extract::Request;
 use futures_util::StreamExt;
 use tidegate_transport::{Settings, Transport};
 
+use tidegate_core::channels::Channel;
 use tidegate_core::config::{self, Auth, Limits};
 use tidegate_core::flow::broker::Broker;
+use tidegate_core::flow::ports::Removed;
 use tidegate_core::flow::{Gates, Publication, ports};
 use tidegate_core::protocol::{PresenceChange, SessionEvent, Topic};
 
@@ -231,6 +233,10 @@ impl ports::Rooms for Realtime {
 
     fn tell_gap(&self, topic: &Topic) {
         self.tell_members(topic, &SessionEvent::Gap { topic: topic.clone() });
+    }
+
+    fn tell_removed(&self, topic: &Topic, channel: &Arc<Channel>, removed: &Removed) {
+        self.rooms.tell_removed(topic, channel, removed);
     }
 
     fn tell_presence(&self, change: &PresenceChange) {

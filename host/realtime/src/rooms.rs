@@ -10,14 +10,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::connections::Connection;
 use super::frame::Delivery;
 use super::room::Members;
+use tidegate_core::channels::Channel;
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::Broker;
-use tidegate_core::protocol::Topic;
+use tidegate_core::flow::ports::Removed;
+use tidegate_core::protocol::{Position, Topic};
 use tidegate_core::telemetry;
 
 /// The subscribers of every topic that has any.
@@ -100,9 +103,24 @@ impl Rooms {
     ///
     /// A room with one group of members is served at once; the groups of a larger one are served by tasks.
     pub(super) fn deliver(&self, publication: &Publication) {
+        self.put(&publication.topic, |room| Delivery::new(publication.clone(), room));
+    }
+
+    /// Tells every member that retained values were taken away: the message has its place among the publications, before
+    /// the next position.
+    pub(super) fn tell_removed(&self, topic: &Topic, channel: &Arc<Channel>, removed: &Removed) {
+        let Removed { keys, after } = removed;
+        let position = Position { epoch: after.epoch.clone(), offset: after.offset + 1 };
+        for key in keys {
+            let place = Publication::kept(topic.clone(), Arc::clone(channel), Value::Null.into(), position.clone());
+            self.put(topic, |room| Delivery::removed(place, key.clone(), room));
+        }
+    }
+
+    fn put(&self, topic: &Topic, delivery: impl FnOnce(u64) -> Arc<Delivery>) {
         let groups = {
-            let Some(room) = self.by_topic.get(&publication.topic) else { return };
-            let delivery = Delivery::new(publication.clone(), room.number);
+            let Some(room) = self.by_topic.get(topic) else { return };
+            let delivery = delivery(room.number);
             let _order = room.order.lock();
             room.members.put(&delivery)
         };

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tidegate_core::channels::Rate;
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::{Broker, BrokerAway, HearsNodes, Sending};
+use tidegate_core::flow::ports::Removed;
 use tidegate_core::protocol::{ConnectionId, Payload, Position, Topic, User};
 
 /// A broker that records what it is handed.
@@ -106,6 +107,10 @@ impl FakeNode {
 
 impl HearsNodes for FakeNode {
     fn hear_publication(&self, _: &Topic, _: Payload, _: Option<ConnectionId>, _: Option<Position>) {
+        unreachable!("this broker has no other nodes")
+    }
+
+    fn hear_removed(&self, _: &Topic, _: &Removed) {
         unreachable!("this broker has no other nodes")
     }
 

@@ -8,13 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::Value;
+use tidegate_core::channels::Channel;
 use tidegate_core::flow::ports::{
-    Bus, BusFull, BusSources, Clients, Clock, DeadLetters, Identity, Letters, LettersAway, Provider, Rooms,
+    Bus, BusFull, BusSources, Clients, Clock, DeadLetters, Identity, Letters, LettersAway, Provider, Removed, Rooms,
     StoreHealth, Touched,
 };
 use tidegate_core::flow::revoke::Revocation;
 use tidegate_core::flow::{DeadLetter, Publication, Shown};
-use tidegate_core::protocol::{BusEvent, Code, PresenceChange, Topic, User};
+use tidegate_core::protocol::{BusEvent, Code, Key, Payload, Position, PresenceChange, Topic, User};
 use tokio::sync::Notify;
 
 /// Rooms that record what is delivered.
@@ -25,9 +26,33 @@ pub struct FakeRooms {
     panics_on: Mutex<Option<String>>,
     gaps: Mutex<Vec<String>>,
     presence: Mutex<Vec<Value>>,
+    told: Mutex<Vec<Told>>,
+}
+
+/// What subscribers of topics hear, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    /// A publication.
+    Published(Topic, Payload, Option<Position>),
+    /// A retained value was taken away.
+    Removed(Topic, Key, Position),
 }
 
 impl FakeRooms {
+    /// Every publication and every removal so far, in order.
+    pub fn told(&self) -> Vec<Told> {
+        self.told.lock().clone()
+    }
+
+    /// Every retained value that was taken away, as `(topic, key)`.
+    pub fn removed(&self) -> Vec<(String, String)> {
+        let removed = |told: Told| match told {
+            Told::Removed(topic, key, _) => Some((topic.to_string(), key.as_str().to_owned())),
+            Told::Published(..) => None,
+        };
+        self.told().into_iter().filter_map(removed).collect()
+    }
+
     /// Every change of presence that subscribers were told of, as they see it.
     pub fn presence(&self) -> Vec<Value> {
         self.presence.lock().clone()
@@ -83,12 +108,19 @@ impl Rooms for FakeRooms {
         if self.panics_on.lock().as_deref() == Some(publication.topic.as_str()) {
             panic!("the test asked for it");
         }
+        let Publication { topic, payload, position, .. } = publication.clone();
+        self.told.lock().push(Told::Published(topic, payload, position));
         self.delivered.lock().push(publication.clone());
         self.arrivals.notify_waiters();
     }
 
     fn tell_gap(&self, topic: &Topic) {
         self.gaps.lock().push(topic.as_str().to_owned());
+    }
+
+    fn tell_removed(&self, topic: &Topic, _: &Arc<Channel>, removed: &Removed) {
+        let told = removed.keys.iter().map(|key| Told::Removed(topic.clone(), key.clone(), removed.after.clone()));
+        self.told.lock().extend(told);
     }
 
     fn tell_presence(&self, change: &PresenceChange) {

@@ -18,6 +18,7 @@ mod fake_idempotency_keys;
 mod fake_plugins;
 mod fake_ports;
 mod fake_queries;
+mod fake_retained;
 mod fake_revocation_store;
 mod fake_roster;
 mod fake_sessions;
@@ -34,9 +35,10 @@ pub use fake_http::{FakeHttp, Reply};
 pub use fake_idempotency_keys::FakeIdempotencyKeys;
 pub use fake_plugins::{Call, FakePlugins, Latch, emit, publish};
 pub use fake_ports::{
-    FakeBus, FakeBusSources, FakeClients, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms, FakeStoreHealth,
+    FakeBus, FakeBusSources, FakeClients, FakeClock, FakeDeadLetters, FakeProvider, FakeRooms, FakeStoreHealth, Told,
 };
 pub use fake_queries::FakeQueries;
+pub use fake_retained::FakeRetained;
 pub use fake_revocation_store::FakeRevocationStore;
 pub use fake_roster::FakeRoster;
 pub use fake_sessions::FakeSessions;

@@ -13,7 +13,7 @@ use tidegate_core::protocol::{BusEvent, Generation, PluginName, User};
 
 use super::{
     Client, FakeBroker, FakeBus, FakeBusSources, FakeClients, FakeClock, FakeDeadLetters, FakeHistory,
-    FakeIdempotencyKeys, FakePlugins, FakeRooms, FakeSharedMembers, FakeStoreHealth,
+    FakeIdempotencyKeys, FakePlugins, FakeRetained, FakeRooms, FakeSharedMembers, FakeStoreHealth,
 };
 
 /// The plugins a manifest of the tests may name; each can be anything.
@@ -29,6 +29,8 @@ pub struct Server {
     pub broker: Arc<FakeBroker>,
     /// The histories.
     pub history: Arc<FakeHistory>,
+    /// The last values and versions.
+    pub retained: Arc<FakeRetained>,
     /// What was put on the bus.
     pub bus: Arc<FakeBus>,
     /// What could not cross.
@@ -175,6 +177,7 @@ impl ServerBuilder {
         let rooms = Arc::new(FakeRooms::default());
         let broker = Arc::new(FakeBroker::default());
         let history = Arc::new(FakeHistory::new(self.limits.history_bytes_max));
+        let retained = Arc::new(FakeRetained::new(self.limits.retained_bytes_max, history.clone()));
         let bus = Arc::new(self.bus);
         let dead_letters = Arc::new(FakeDeadLetters::default());
         let clock = Arc::new(FakeClock::stopped());
@@ -190,6 +193,7 @@ impl ServerBuilder {
             rooms: rooms.clone(),
             broker: broker.clone(),
             history: history.clone(),
+            retained: retained.clone(),
             bus: bus.clone(),
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),
@@ -207,6 +211,7 @@ impl ServerBuilder {
             rooms,
             broker,
             history,
+            retained,
             bus,
             dead_letters,
             clock,

@@ -70,7 +70,13 @@ mod tests {
     fn letter(id: &str) -> DeadLetter {
         DeadLetter {
             id: id.to_owned(),
-            rule: RuleId { on: "a.*".to_owned(), to: "b".to_owned(), revokes: false, ends_sessions: false },
+            rule: RuleId {
+                on: "a.*".to_owned(),
+                to: "b".to_owned(),
+                revokes: false,
+                ends_sessions: false,
+                removes: false,
+            },
             reason: "for the test".to_owned(),
             at_unix_s: 0,
             event: BusEvent::new(id.to_owned(), "/test".to_owned(), "a.b".to_owned(), json!(null)),

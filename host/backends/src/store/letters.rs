@@ -234,6 +234,9 @@ const REVOKES: &str = "revoke ";
 /// The same for a rule that ends sessions.
 const ENDS_SESSIONS: &str = "end ";
 
+/// The same for a rule that takes retained values away.
+const REMOVES: &str = "remove ";
+
 /// A letter as a row of its table: the id, the time, the rule, the reason, and the event as JSON.
 pub(super) type Row = (String, i64, String, String, String, String);
 
@@ -241,10 +244,15 @@ pub(super) type Row = (String, i64, String, String, String, String);
 pub(super) fn of_row((id, at_unix_s, on, to, reason, event): Row) -> Option<DeadLetter> {
     let event = BusEvent::kept(&event)?;
     let at_unix_s = u64::try_from(at_unix_s).unwrap_or_default();
-    let rule = match (to.strip_prefix(REVOKES), to.strip_prefix(ENDS_SESSIONS)) {
-        (Some(revoked), _) => RuleId { on, to: revoked.to_owned(), revokes: true, ends_sessions: false },
-        (_, Some(ended)) => RuleId { on, to: ended.to_owned(), revokes: false, ends_sessions: true },
-        (None, None) => RuleId { on, to, revokes: false, ends_sessions: false },
+    let kinds = [("", ""), (REVOKES, "revokes"), (ENDS_SESSIONS, "ends"), (REMOVES, "removes")];
+    let found = kinds.iter().rev().find_map(|(prefix, kind)| Some((to.strip_prefix(prefix)?, *kind)));
+    let (to, kind) = found.unwrap_or((&to, ""));
+    let rule = RuleId {
+        on,
+        to: to.to_owned(),
+        revokes: kind == "revokes",
+        ends_sessions: kind == "ends",
+        removes: kind == "removes",
     };
     Some(DeadLetter { id, rule, reason, at_unix_s, event })
 }
@@ -255,6 +263,7 @@ pub(super) fn to_row(letter: &DeadLetter) -> Row {
     let does = match letter.rule {
         RuleId { revokes: true, .. } => REVOKES,
         RuleId { ends_sessions: true, .. } => ENDS_SESSIONS,
+        RuleId { removes: true, .. } => REMOVES,
         RuleId { .. } => "",
     };
     let (on, to) = (plain(&letter.rule.on), format!("{does}{}", plain(&letter.rule.to)));

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Template;
 use super::expression::{EventContext, Expression};
-use crate::protocol::{BusEvent, Payload, PluginName};
+use crate::protocol::{BusEvent, Key, Payload, PluginName};
 
 /// Every bridge rule, found by event type.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub struct BridgeTable {
     prefixes: HashMap<String, Vec<usize>>,
 }
 
-/// The identity of a rule across reloads: its `on`, and its `to`, its `revoke` or the key of `end_sessions`. Two rules
+/// The identity of a rule across reloads: its `on`, what it does, and its `to`, its `revoke` or the key of `end_sessions`. Two rules
 /// of a table never share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct RuleId {
@@ -34,13 +34,16 @@ pub struct RuleId {
     /// Whether it ends sessions, and publishes nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ends_sessions: bool,
+    /// Whether it takes retained values of the channel away, and publishes nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub removes: bool,
 }
 
 impl RuleId {
     /// Whether it publishes.
     #[must_use]
     pub const fn publishes(&self) -> bool {
-        !self.revokes && !self.ends_sessions
+        !self.revokes && !self.ends_sessions && !self.removes
     }
 }
 
@@ -74,6 +77,8 @@ pub struct BridgeRule {
     /// `None` means `event.data`.
     pub(super) payload: Option<Expression>,
     pub(super) transform: Option<PluginName>,
+    /// For a rule that takes a retained value away: its key.
+    pub(super) remove: Option<Expression>,
     /// For a rule that revokes: the user whose subscription ends; `None` means all users.
     pub(super) user: Option<Expression>,
     /// For a rule that ends sessions.
@@ -178,6 +183,18 @@ impl BridgeRule {
         let Some(topic) = self.topic(&context)? else { return Ok(None) };
         let Some(user) = &self.user else { return Ok(Some((topic, None))) };
         Ok(Some((topic, Some(id("user", user, &context)?))))
+    }
+
+    /// Applies a rule that takes a retained value away: `None` if its condition is false, otherwise the topic's name and
+    /// the key.
+    ///
+    /// # Errors
+    /// [`BridgeError`] if an expression fails, or a param is not a valid segment of a topic.
+    pub fn apply_removing(&self, event: &BusEvent) -> Result<Option<(String, Key)>, BridgeError> {
+        let context = EventContext::new(event);
+        let Some((topic, remove)) = self.topic(&context)?.zip(self.remove.as_ref()) else { return Ok(None) };
+        let key = remove.evaluate_payload(&context).map_err(|error| BridgeError(format!("`remove`: {error}")))?;
+        Ok(Some((topic, Key::new(key.as_str()))))
     }
 
     /// Applies a rule that ends sessions: `None` if its condition is false, otherwise the sessions.
@@ -291,12 +308,13 @@ mod tests {
     fn rule(on: &str, to: &str, when: Option<&str>, params: &[&str], payload: Option<&str>) -> Arc<BridgeRule> {
         let expression = |text: &str| Expression::compile(text).unwrap();
         Arc::new(BridgeRule {
-            id: RuleId { on: on.to_owned(), to: to.to_owned(), revokes: false, ends_sessions: false },
+            id: RuleId { on: on.to_owned(), to: to.to_owned(), revokes: false, ends_sessions: false, removes: false },
             to: Some(Template::parse(to).unwrap()),
             when: when.map(expression),
             params: params.iter().map(|text| expression(text)).collect(),
             payload: payload.map(expression),
             transform: None,
+            remove: None,
             user: None,
             ends: None,
         })
@@ -403,6 +421,19 @@ mod tests {
         assert!(apply(&rule, json!({ "vault": "v1" })).unwrap_err().starts_with("`user`: "));
         assert!(apply(&rule, json!({ "user": "u1" })).unwrap_err().starts_with("param `vaultId`: "));
         assert_eq!(apply(&revoking(None), json!({ "vault": "v1" })), Ok(Some(("vault.v1".to_owned(), None))));
+    }
+
+    #[test]
+    fn a_rule_that_removes_names_topic_and_key() {
+        let compiled = |text: &str| Some(Expression::compile(text).unwrap());
+        let rule = Arc::into_inner(rule("x", "vault.{vaultId}", None, &["event.data.vault"], None)).unwrap();
+        let rule = BridgeRule { remove: compiled("event.data.device"), ..rule };
+        let apply = |text: &str| rule.apply_removing(&event(Payload::read(text.to_owned()).unwrap()));
+        for (device, key) in [(r#""d\u0031""#, r#""d1""#), ("7", "7"), ("null", "null")] {
+            let removed = apply(&format!(r#"{{"vault": "v1", "device": {device}}}"#));
+            assert_eq!(removed, Ok(Some(("vault.v1".to_owned(), Key::new(key)))), "{device}");
+        }
+        assert!(apply(r#"{"vault": "v1"}"#).unwrap_err().0.starts_with("`remove`: "));
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub(super) struct RawBridge {
     rules: Option<Vec<IgnoredAny>>,
 }
 
-/// One rule. It publishes (`to`), ends subscriptions (`revoke`) or ends sessions (`end_sessions`). Expressions are CEL
+/// One rule. It publishes (`to`), takes a retained value away (`to`, `remove`), ends subscriptions (`revoke`) or ends
+/// sessions (`end_sessions`). Expressions are CEL
 /// and see the CloudEvent as `event`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +55,9 @@ struct RawRule {
     params: Option<BTreeMap<String, String>>,
     /// An expression for the payload to publish. Default: the event's data.
     payload: Option<String>,
+    /// In place of `payload`: an expression for the key whose retained value is taken away from the topic. The rule
+    /// publishes nothing.
+    remove: Option<String>,
     /// A plugin that turns `payload` into the payload to publish, or drops the event.
     transform: Option<String>,
 }
@@ -98,7 +102,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn rule(&mut self, node: &Node) -> Option<BridgeRule> {
-        let revokes = node.entry("revoke").is_some();
+        let (revokes, removes) = (node.entry("revoke").is_some(), node.entry("remove").is_some());
         let raw: RawRule = decode(node, self.diagnostics)?;
         if let Some(entry) = node.entry("end_sessions") {
             // A key without a value was reported already.
@@ -110,12 +114,16 @@ impl Reader<'_> {
         let on = self.on(raw.on, node.get("on"));
         let (to, key) = if revokes { (raw.revoke, "revoke") } else { (raw.to, "to") };
         let to = self.to(to, node.get(key), key);
+        if removes && node.get("remove").is_some_and(|remove| !remove.is_null()) {
+            self.can_remove_from(to.as_ref(), node);
+        }
         if !revokes {
             self.own_event_stays_with_a_role(on.as_deref(), to.as_ref(), node);
         }
         let user = self.optional(node.get("user"), raw.user.as_deref());
         let when = self.optional(node.get("when"), raw.when.as_deref());
         let payload = self.optional(node.get("payload"), raw.payload.as_deref());
+        let remove = self.optional(node.get("remove"), raw.remove.as_deref());
         let params = self.params(to.as_ref(), node);
         let transform = raw
             .transform
@@ -123,10 +131,10 @@ impl Reader<'_> {
             .zip(node.get("transform"))
             .map(|(name, node)| named(name, PluginKind::Transform, &node.place, self.sources, self.diagnostics));
         let (on, to) = (on?, to?);
-        let id = RuleId { on, to: to.as_str().to_owned(), revokes, ends_sessions: false };
+        let id = RuleId { on, to: to.as_str().to_owned(), revokes, ends_sessions: false, removes };
         self.once(&id, node);
-        let (when, params, payload, user, to) = (when?, params?, payload?, user?, Some(to));
-        Some(BridgeRule { id, to, when, params, payload, transform, user, ends: None })
+        let (when, params, payload, remove, user, to) = (when?, params?, payload?, remove?, user?, Some(to));
+        Some(BridgeRule { id, to, when, params, payload, transform, remove, user, ends: None })
     }
 
     /// A rule that ends sessions.
@@ -143,7 +151,7 @@ impl Reader<'_> {
                     "`user` names the user whose subscription ends, but this rule ends sessions".to_owned(),
                     "name the user in `end_sessions`: `end_sessions: { user: event.data.user }`",
                 ),
-                key @ ("params" | "payload" | "transform") => {
+                key @ ("params" | "payload" | "transform" | "remove") => {
                     (format!("`{key}` has no effect with `end_sessions`: the rule publishes nothing"), "leave it out")
                 }
                 _ => continue,
@@ -153,10 +161,10 @@ impl Reader<'_> {
         let on = self.on(raw.on, node.get("on"));
         let when = self.optional(node.get("when"), raw.when.as_deref());
         let (to, ends) = self.ends(raw.end_sessions.unwrap_or_default(), node.entry("end_sessions")?)?;
-        let id = RuleId { on: on?, to: to.to_owned(), revokes: false, ends_sessions: true };
+        let id = RuleId { on: on?, to: to.to_owned(), revokes: false, ends_sessions: true, removes: false };
         self.once(&id, node);
-        let (params, payload, transform, user) = (Vec::new(), None, None, None);
-        Some(BridgeRule { id, to: None, when: when?, params, payload, transform, user, ends: Some(ends) })
+        let (params, payload, transform, remove, user) = (Vec::new(), None, None, None, None);
+        Some(BridgeRule { id, to: None, when: when?, params, payload, transform, remove, user, ends: Some(ends) })
     }
 
     /// Which sessions end, and the name of a rule that ends them.
@@ -185,6 +193,7 @@ impl Reader<'_> {
         let what = match id {
             RuleId { revokes: true, .. } => "that revokes",
             RuleId { ends_sessions: true, .. } => "with",
+            RuleId { removes: true, .. } => "that removes from",
             _ => "to",
         };
         let message = format!("a second rule from `{}` {what} `{}`", id.on, id.to);
@@ -206,7 +215,15 @@ impl Reader<'_> {
                     "leave it out",
                 );
             }
+            for entry in OF_PAYLOADS.iter().filter_map(|key| node.entry(key)).filter(|_| stands("remove")) {
+                let message = format!("`{}` has no effect with `remove`: the rule publishes nothing", entry.key);
+                refuse(entry, &message, "leave it out, or split it into two rules");
+            }
             return;
+        }
+        if let Some(remove) = node.entry("remove").filter(|remove| !remove.value.is_null()) {
+            let message = "a rule either takes a retained value away (`to`, `remove`) or revokes (`revoke`), not both";
+            refuse(remove, message, "split it into two rules");
         }
         if let Some(to) = node.entry("to").filter(|to| !to.value.is_null() && stands("revoke")) {
             refuse(to, "a rule either publishes (`to`) or revokes (`revoke`), not both", "split it into two rules");
@@ -254,6 +271,17 @@ impl Reader<'_> {
                 .hint(format!("`{key}` must name a channel exactly as its manifest does, including its params")),
         });
         None
+    }
+
+    /// Checks that the channel of a rule that removes retains something.
+    fn can_remove_from(&mut self, to: Option<&Template>, node: &Node) {
+        let Some(channel) = to.and_then(|to| self.declared.get(to.as_str())?.channel.as_ref()) else { return };
+        if channel.retain.is_none() {
+            let place = node.get("to").map_or(&node.place, |to| &to.place).clone();
+            let message = format!("`{}` retains no values, so there is nothing to remove", channel.template);
+            let hint = "add `snapshot: { retain: latest }` to the channel";
+            self.diagnostics.push(Diagnostic::at(place, message).hint(hint));
+        }
     }
 
     /// Checks that an event of the server itself, which says who is where, goes only to a channel for a role.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::index::Index;
-use super::{BridgeTable, DeliveryPolicy, HistoryPolicy, PresencePolicy, Schema, Scope, Template};
+use super::{BridgeTable, DeliveryPolicy, HistoryPolicy, Keeping, PresencePolicy, Schema, Scope, Template};
 use crate::config::Diagnostic;
 use crate::protocol::{Generation, Params, PluginName, Topic};
 
@@ -36,6 +36,8 @@ pub struct Channel {
     pub authorizer: Option<PluginName>,
     /// Asked for the topic's state once gate 2 is cleared.
     pub snapshot: Option<PluginName>,
+    /// How much is kept of the newest value of each key, for who subscribes later; `None`: nothing.
+    pub retain: Option<Keeping>,
     /// What subscribers receive.
     pub payload: Schema,
     /// What clients may send, if anything.
@@ -93,6 +95,18 @@ pub struct Resolved {
 }
 
 impl Channel {
+    /// What is kept of each key: values, or versions only; `None`: nothing.
+    #[must_use]
+    pub fn keeping(&self) -> Option<Keeping> {
+        self.retain.or_else(|| self.delivery.version.is_some().then_some(Keeping::VERSIONS))
+    }
+
+    /// Whether every publication gets a position, and all nodes deliver in the order of positions.
+    #[must_use]
+    pub fn is_ordered(&self) -> bool {
+        self.history.is_some() || self.keeping().is_some()
+    }
+
     /// The plugins that it needs.
     pub fn plugins(&self) -> impl Iterator<Item = &PluginName> {
         let handler = self.inbound.as_ref().and_then(|inbound| match &inbound.action {

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::manifest::rate;
 use super::{Rate, Violation};
-use crate::config::{Diagnostic, Entry, Node};
+use crate::config::{Diagnostic, Node};
 use crate::protocol::{Key, Payload, Version};
 
 /// What a client receives that reads slower than it is sent to, and what tells publications apart.
@@ -67,24 +67,16 @@ impl RawDelivery {
         let told = diagnostics.len();
         let delivery = channel.get("delivery")?;
         let latest = self.mode == Some(RawMode::Latest);
-        refuse_not_served(delivery, self.version.is_some(), diagnostics);
         let mut pointer = |key: &str, text: Option<String>| Pointer::read(&text?, delivery.get(key)?, diagnostics);
         let (key, version) = (pointer("key", self.key), pointer("version", self.version));
         let at_most = self.at_most.and_then(|text| rate(&text, delivery.get("at_most")?, diagnostics));
         let policy = DeliveryPolicy { latest, key, at_most, version };
         if diagnostics.len() == told {
-            diagnostics.extend(policy.changes_nothing(delivery));
+            diagnostics.extend(policy.changes_nothing(channel, delivery));
             diagnostics.extend(history_and_latest(channel, delivery, latest));
         }
         (diagnostics.len() == told).then_some(policy)
     }
-}
-
-/// Reports what this version does not serve yet. To accept it in silence would promise behaviour that clients do not get.
-fn refuse_not_served(delivery: &Node, version: bool, diagnostics: &mut Vec<Diagnostic>) {
-    let message = "this version of Tidegate does not support `version`";
-    let refuse = |at: &Entry| Diagnostic::at(at.key_place.clone(), message).hint("leave it out");
-    diagnostics.extend(delivery.entry("version").filter(|_| version).map(refuse));
 }
 
 /// `history` promises every publication, and `latest` only the newest of each key.
@@ -100,14 +92,16 @@ fn history_and_latest(channel: &Node, delivery: &Node, latest: bool) -> Option<D
 
 impl DeliveryPolicy {
     /// A key of the manifest that would change nothing.
-    fn changes_nothing(&self, delivery: &Node) -> Option<Diagnostic> {
+    fn changes_nothing(&self, channel: &Node, delivery: &Node) -> Option<Diagnostic> {
+        let retains = channel.get("snapshot").is_some_and(|snapshot| snapshot.entry("retain").is_some());
         let (key, message, hint) = match self {
             Self { latest: false, at_most: Some(_), .. } => {
                 let hint = "add `mode: latest`; with `mode: all` clients receive everything";
                 ("at_most", "`at_most` needs `mode: latest`", hint)
             }
-            Self { latest: false, key: Some(_), .. } => {
-                ("key", "`key` changes nothing here", "add `mode: latest`, or leave `key` out")
+            Self { latest: false, key: Some(_), version: None, .. } if !retains => {
+                let hint = "add `mode: latest`, `version` or `snapshot: { retain: latest }`, or leave `key` out";
+                ("key", "`key` changes nothing here", hint)
             }
             _ => return None,
         };

@@ -26,6 +26,11 @@ pub struct HistoryPolicy {
     pub ttl: Duration,
 }
 
+impl HistoryPolicy {
+    /// Positions for the publications of a topic, which are not kept.
+    pub const NUMBERS: Self = Self { messages_max: 0, bytes_max: 0, ttl: Duration::ZERO };
+}
+
 /// How many publications of each topic are kept: a client that was away gets what it missed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

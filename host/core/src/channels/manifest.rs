@@ -14,9 +14,11 @@ use super::delivery::RawDelivery;
 use super::history::RawHistory;
 use super::plugin_kinds::named;
 use super::presence::RawPresence;
+use super::retain::RawSnapshot;
 use super::schema_files::SchemaFiles;
 use super::{
-    Channel, HistoryPolicy, Inbound, InboundAction, PluginKind, PresencePolicy, Rate, Schema, Scope, Sources, Template,
+    Channel, HistoryPolicy, Inbound, InboundAction, Keeping, PluginKind, PresencePolicy, Rate, Schema, Scope, Sources,
+    Template,
 };
 use crate::config::{Diagnostic, Entry, Node, Place, Shape, SourceFile, decode, must_stay, nearest_name, parse_yaml};
 use crate::protocol::PluginName;
@@ -61,16 +63,6 @@ struct RawChannel {
     history: Option<RawHistory>,
     /// What a client receives that reads slower than it is sent to, and what tells publications apart.
     delivery: Option<RawDelivery>,
-}
-
-/// The source of a topic's state.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Snapshot")]
-struct RawSnapshot {
-    /// The plugin that returns the state.
-    #[schemars(required)]
-    plugin: Option<String>,
 }
 
 /// Who may join a channel.
@@ -203,23 +195,10 @@ fn hint_for(key: &str) -> Option<&'static str> {
         "channels" => "add `channels:` with one entry for each channel, by its name template",
         "scope" => "use `public`, `authenticated`, `{ role: name }`, `{ roles: [a, b] }` or `{ user: param }`",
         "messages" => "add `messages: 100`, the most publications of a topic that are kept",
-        "plugin" => "add `snapshot: { plugin: name }` with a plugin that exports `snapshot`",
+        "plugin" => "add `plugin: name`, a plugin that exports `snapshot`, or `retain: latest`",
         "payload" => "add a JSON Schema; `payload: true` accepts any payload",
         _ => return None,
     })
-}
-
-/// Reports `snapshot: retained`: this version keeps no values of a topic.
-fn refuse_retained_snapshot(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Node {
-    let retains = |entry: &&Entry| entry.key == "snapshot" && entry.value.entry("retain").is_some();
-    let Some(retain) = node.entries().iter().find(retains).and_then(|entry| entry.value.entry("retain")) else {
-        return node.clone();
-    };
-    let message = "this version of Tidegate does not support `retain`: it keeps no values";
-    let hint = "a plugin can keep the values and return the snapshot: `snapshot: { plugin: name }`";
-    diagnostics.push(Diagnostic::at(retain.key_place.clone(), message).hint(hint));
-    let kept = node.entries().iter().filter(|entry| !retains(entry)).cloned().collect();
-    Node::new(node.place.clone(), Shape::Map(kept))
 }
 
 struct Reader<'a, 'f> {
@@ -247,7 +226,7 @@ impl Reader<'_, '_> {
     }
 
     fn channel(&mut self, entry: &Entry, template: Option<&Template>, feature: &str) -> Option<Channel> {
-        let node = &refuse_retained_snapshot(&entry.value, self.diagnostics);
+        let node = &entry.value;
         // A value that cannot be a channel at all is reported by its type, without a list of missing keys.
         let raw: RawChannel = decode(node, self.diagnostics)?;
         require(&["scope", "payload"], node, &entry.key_place, self.diagnostics);
@@ -255,7 +234,7 @@ impl Reader<'_, '_> {
         let authorizer = self.plugin(raw.authorizer, node.get("authorizer"), PluginKind::Authorizer);
         let payload = self.schema(node.get("payload"));
         let inbound = self.inbound(raw.inbound, node.entry("inbound"));
-        let snapshot = self.snapshot(raw.snapshot, node.entry("snapshot"));
+        let (snapshot, retain) = self.snapshot(raw.snapshot, node.entry("snapshot"));
         let presence = self.presence(raw.presence, node.get("presence"));
         let history = self.history(raw.history, node.entry("history"));
         let delivery = raw.delivery.and_then(|delivery| delivery.read(node, self.diagnostics)).unwrap_or_default();
@@ -266,6 +245,7 @@ impl Reader<'_, '_> {
             scope: scope?,
             authorizer,
             snapshot,
+            retain,
             payload: payload?,
             inbound,
             presence,
@@ -314,10 +294,10 @@ impl Reader<'_, '_> {
         Some(named(&name?, kind, &node?.place, self.sources, self.diagnostics))
     }
 
-    fn snapshot(&mut self, raw: Option<RawSnapshot>, entry: Option<&Entry>) -> Option<PluginName> {
-        let (raw, entry) = (raw?, entry?);
-        require(&["plugin"], &entry.value, &entry.key_place, self.diagnostics);
-        self.plugin(raw.plugin, entry.value.get("plugin"), PluginKind::Snapshot)
+    fn snapshot(&mut self, raw: Option<RawSnapshot>, entry: Option<&Entry>) -> (Option<PluginName>, Option<Keeping>) {
+        let (Some(raw), Some(entry)) = (raw, entry) else { return (None, None) };
+        let retain = raw.read(entry, self.diagnostics);
+        (self.plugin(raw.plugin, entry.value.get("plugin"), PluginKind::Snapshot), retain)
     }
 
     fn presence(&mut self, raw: Option<RawPresence>, node: Option<&Node>) -> Option<PresencePolicy> {

@@ -54,6 +54,7 @@ fn check_room(limits: &Limits, told: &mut Told<'_>) {
         ("ack_bytes", limits.ack_bytes_max, "be recovered"),
         ("history_bytes", limits.history_bytes_max, "be kept"),
         ("thinning_bytes", limits.thinning_bytes_max, "wait for its time"),
+        ("retained_bytes", limits.retained_bytes_max, "be kept"),
         ("broker_queue_bytes", limits.broker_queue_bytes_max, "go out to other nodes"),
     ] {
         if bytes < payload && !told.mistaken("/limits/payload") {

@@ -108,6 +108,12 @@ pub struct Limits {
     #[serde(rename = "thinning_bytes", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub thinning_bytes_max: usize,
+    /// Memory of this node for the retained values and the versions of all topics, in bytes. Default 256 MiB, at least
+    /// `payload`; beyond that the oldest of the topics go that were published on longest ago. With a broker they are in
+    /// its Redis, and this limit does not count.
+    #[serde(rename = "retained_bytes", with = "bytes")]
+    #[schemars(with = "ByteSize")]
+    pub retained_bytes_max: usize,
     /// Bus events that wait for the bridge. Default 10,000; one more is refused with `unavailable`.
     #[serde(rename = "bus_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
@@ -282,6 +288,7 @@ impl Default for Limits {
             ack_bytes_max: 8 << 20,
             history_bytes_max: 256 << 20,
             thinning_bytes_max: 64 << 20,
+            retained_bytes_max: 256 << 20,
             bus_queue_max: 10_000,
             duplicates_max: 100_000,
             duplicates_window: Duration::from_secs(600),

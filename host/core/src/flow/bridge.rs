@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::effects::{Audience, PendingPublish, Untaken};
-use super::ports::TransformCall;
+use super::ports::{Removal, TransformCall};
 use super::publication::Unpublished;
+use super::retained::removal;
 use super::revoke::{Revocation, RevokeRequest};
 use super::{DeadLetter, Effect, Gates, Publication, Serving};
 use crate::channels::{BridgeRule, Channel, Ended, RuleId};
@@ -73,18 +74,26 @@ impl Gates {
             publication.map(|found| {
                 let once = |found: &Publication| {
                     let BusEvent { source, id, .. } = event;
-                    found.channel.history.map(|_| format!("{source} {id} {on} {to} {}", found.topic).into())
+                    let name = || format!("{source} {id} {on} {to} {}", found.topic).into();
+                    found.channel.is_ordered().then(name)
                 };
                 let of_rule = |found| Effect::Deliver(Publication { rule: by(), once: once(&found), ..found });
                 found.into_iter().map(of_rule).collect()
             })
+        } else if rule.id().removes {
+            let removal = removal_of(serving, rule, event);
+            removal.map(|found| found.map(|found| Effect::Remove(found, by())).into_iter().collect())
         } else {
             let revocations = self.revocations_of(serving, rule, event);
             revocations.map(|found| found.into_iter().map(|found| Effect::Revoke(Box::new(found), by())).collect())
         };
         match outcome {
             Ok(effects) => {
-                let did = if rule.id().publishes() { "crossed" } else { "revoked" };
+                let did = match rule.id() {
+                    id if id.publishes() => "crossed",
+                    RuleId { removes: true, .. } => "removed",
+                    _ => "revoked",
+                };
                 telemetry::bridged(on, to, if effects.is_empty() { "skipped" } else { did });
                 effects
             }
@@ -163,6 +172,17 @@ impl Gates {
             event: event.clone(),
         }
     }
+}
+
+/// The removal of a rule that takes a retained value away; `None` if its condition is false.
+fn removal_of(serving: &Serving, rule: &BridgeRule, event: &BusEvent) -> Result<Option<Removal>, String> {
+    let Some((topic, key)) = rule.apply_removing(event).map_err(|error| error.to_string())? else { return Ok(None) };
+    let resolved = serving.catalog.resolve(&topic).ok_or_else(|| format!("`{topic}` is not a valid topic"))?;
+    in_channel(rule, &resolved.topic, &resolved.channel)?;
+    let removal = removal(&resolved, Some(key)).map_err(|refusal| not_cleared(&topic, &refusal))?;
+    let BusEvent { source, id, .. } = event;
+    let RuleId { on, to, .. } = rule.id();
+    Ok(Some(Removal { once: Some(format!("{source} {id} {on} {to} {topic} remove").into()), ..removal }))
 }
 
 /// Refuses a topic of another channel. A channel without params wins over a template, so a param from the event could

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::inbound::check;
+use super::inbound::check_publication;
 use super::{Gates, Publication, Serving, observe};
 use crate::protocol::{Code, Payload, Refusal};
 use crate::telemetry::Gate;
@@ -29,7 +29,7 @@ impl Gates {
             None => Err(Code::UnknownChannel.into()),
             Some(resolved) => self
                 .refuse_too_large(&payload)
-                .and_then(|()| check(&resolved.channel.payload, &payload))
+                .and_then(|()| check_publication(&resolved.channel, &payload))
                 .map(|()| Publication::new(resolved, payload)),
         };
         let template = resolved.as_ref().map(|resolved| resolved.channel.template.as_str());

@@ -7,6 +7,7 @@
 use futures_util::future::BoxFuture;
 
 use super::Publication;
+use super::ports::Removed;
 use crate::channels::Rate;
 use crate::protocol::{ConnectionId, Payload, Position, Topic, User};
 
@@ -61,6 +62,9 @@ pub trait HearsNodes: Send + Sync + 'static {
         except: Option<ConnectionId>,
         position: Option<Position>,
     );
+
+    /// Learns that retained values of a topic were taken away, on any node: in the order of the publications.
+    fn hear_removed(&self, topic: &Topic, removed: &Removed);
 
     /// Called when this node may have missed publications on a topic.
     fn hear_gap(&self, topic: &Topic);

@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
+use super::ports::Removal;
 use super::publication::{Published, Unpublished};
 use super::revoke::Revocation;
 use super::{Gates, Publication};
@@ -17,6 +18,8 @@ use crate::protocol::{BusEvent, Code, Refusal, Topic};
 pub enum Effect {
     /// Deliver a publication to its room.
     Deliver(Publication),
+    /// Take retained values away; with the rule that caused it, if any.
+    Remove(Removal, Option<Arc<BridgeRule>>),
     /// Put an event on the bus.
     Publish(BusEvent),
     /// Keep a bus event that could not cross as a dead letter.
@@ -26,11 +29,12 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// The topic of a publication.
+    /// The topic of a publication or a removal.
     #[must_use]
     pub const fn topic(&self) -> Option<&Topic> {
         match self {
             Self::Deliver(publication) => Some(&publication.topic),
+            Self::Remove(removal, _) => Some(&removal.topic),
             Self::Publish(_) | Self::DeadLetter(_) | Self::Revoke(..) => None,
         }
     }
@@ -128,6 +132,13 @@ impl Gates {
                     if let Published::Pending(published) = self.publish(&publication, audience) {
                         pending.push((publication.rule, published.map(|published| published.map(drop)).boxed()));
                     }
+                }
+                Effect::Remove(removal, rule) => {
+                    // Who asks for it again, on one node, wants it again.
+                    let once = removal.once.clone().filter(|_| audience == Audience::ThisNode);
+                    let removed = self.remove(&Removal { once, ..removal });
+                    let removed = removed.map(|removed| removed.map(drop).map_err(|_| Unpublished::Nowhere));
+                    pending.push((rule, removed.boxed()));
                 }
                 Effect::DeadLetter(letter) => self.ports.dead_letters.add(letter),
                 Effect::Revoke(revocation, rule) => {

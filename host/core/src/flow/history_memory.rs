@@ -108,6 +108,14 @@ impl Ring {
     fn push(&mut self, publication: &Publication, policy: HistoryPolicy) {
         self.ttl = policy.ttl;
         self.expire();
+        if policy.messages_max == 0 {
+            while !self.kept.is_empty() {
+                self.pop();
+            }
+            self.newest += 1;
+            self.displaced = self.newest;
+            return;
+        }
         // By a quarter and not by doubling: what is reserved and empty is memory, too.
         if self.kept.len() == self.kept.capacity() {
             self.kept.reserve_exact((self.kept.len() / 4).max(4));

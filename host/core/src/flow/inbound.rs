@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::ports::{Action, Fault, FaultKind, HandlerCall, Outcome, PluginEffect, PluginRefusal, PluginVersion};
 use super::subscribe::denied;
 use super::{CallContext, Effect, Gates, Publication, Serving, Session, observe};
-use crate::channels::{Inbound, InboundAction, Resolved, Schema};
+use crate::channels::{Channel, Inbound, InboundAction, Resolved, Schema, Violation};
 use crate::protocol::{BusEvent, Code, ConnectionId, Payload, PluginName, Refusal};
 use crate::telemetry::{self, Gate};
 
@@ -84,6 +84,7 @@ impl Gates {
                 if inbound.payload.is_some() {
                     check(&context.resolved.channel.payload, payload)?;
                 }
+                check_version(&context.resolved.channel, payload)?;
                 let sender = others_only.then(|| context.connection.clone());
                 let publication = Publication::new(&context.resolved, payload.clone()).except(sender);
                 Ok(Receipt { reply: None, effects: vec![Effect::Deliver(publication)] })
@@ -146,9 +147,22 @@ impl Gates {
 
 /// Checks a payload against a schema. The violations go to the sender.
 pub(super) fn check(schema: &Schema, payload: &Payload) -> Result<(), Refusal> {
-    schema.check(read(payload)?).map_err(|violations| {
-        Refusal::new(Code::InvalidPayload).with_details(serde_json::json!({ "violations": violations }))
-    })
+    schema.check(read(payload)?).map_err(|violations| violated(&violations))
+}
+
+/// Checks a payload that is to be published: against the channel's schema, and for its version. The violations go to the
+/// sender.
+pub(super) fn check_publication(channel: &Channel, payload: &Payload) -> Result<(), Refusal> {
+    check(&channel.payload, payload)?;
+    check_version(channel, payload)
+}
+
+fn check_version(channel: &Channel, payload: &Payload) -> Result<(), Refusal> {
+    channel.delivery.version_of(payload).map(drop).map_err(|violation| violated(&[violation]))
+}
+
+fn violated(violations: &[Violation]) -> Refusal {
+    Refusal::new(Code::InvalidPayload).with_details(serde_json::json!({ "violations": violations }))
 }
 
 /// Reads the value of a payload. A text that passed the parser before may still not be a value: it may be nested too

@@ -88,7 +88,7 @@ impl Gates {
     /// Sends the gap to this node's subscribers.
     pub(super) fn tell_gap_here(&self, from: &str) {
         let serving = self.serving();
-        let rules = serving.catalog.bridge().rules().filter(|rule| rule.id().publishes());
+        let rules = serving.catalog.bridge().rules().filter(|rule| rule.id().publishes() || rule.id().removes);
         let channels: BTreeSet<&str> = rules.filter_map(|rule| Some(rule.to()?.as_str())).collect();
         telemetry::bus_gaps(from, self.ports.rooms.tell_gap_in(&channels));
     }
@@ -98,7 +98,13 @@ impl Gates {
         telemetry::bus_events(from, "unreadable", 1);
         self.ports.dead_letters.add(DeadLetter {
             id: uuid::Uuid::now_v7().to_string(),
-            rule: RuleId { on: NO_RULE.to_owned(), to: NO_RULE.to_owned(), revokes: false, ends_sessions: false },
+            rule: RuleId {
+                on: NO_RULE.to_owned(),
+                to: NO_RULE.to_owned(),
+                revokes: false,
+                ends_sessions: false,
+                removes: false,
+            },
             reason,
             at_unix_s: self.ports.clock.now_unix_s(),
             event: shown,

@@ -35,6 +35,8 @@ mod rate;
 mod recheck;
 mod recovery;
 mod restore;
+mod retained;
+mod retained_memory;
 pub mod revoke;
 mod roster;
 mod session;
@@ -66,6 +68,7 @@ pub use publication::Publication;
 pub use publish::{PublishReceipt, PublishRequest};
 pub use recovery::{Asked, HistoryAnswer};
 pub use restore::{Left, Restored, Unrestored};
+pub use retained_memory::MemoryRetained;
 pub use session::Session;
 pub use subscription::Membership;
 
@@ -177,6 +180,7 @@ impl Gates {
         self.rates.keep_only(&serving.catalog);
         let before = self.serving.swap(Arc::new(serving));
         self.forget_histories(&before);
+        self.forget_retained(&before);
     }
 
     /// The limits in force.
@@ -204,6 +208,7 @@ impl Gates {
         self.rates.sweep();
         self.ports.revocations.sweep(self.ports.clock.now_unix_s());
         self.ports.history.sweep();
+        self.ports.retained.sweep();
     }
 
     /// The time for everything that is valid for a while.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Gates;
 use super::broker::{HearsNodes, Sending};
+use super::ports::Removed;
 use super::revoke::Revocation;
 use crate::protocol::{ConnectionId, Payload, Position, Topic};
 
@@ -49,6 +50,10 @@ impl HearsNodes for Gates {
         position: Option<Position>,
     ) {
         self.deliver_heard(topic, payload, except, position);
+    }
+
+    fn hear_removed(&self, topic: &Topic, removed: &Removed) {
+        self.removed_heard(topic, removed);
     }
 
     fn hear_gap(&self, topic: &Topic) {

@@ -1,7 +1,7 @@
 //! A publication, and the one way it goes.
 //!
-//! On a channel with history it gets its position first: then it goes to the rooms of every node, in the order of
-//! positions. On a channel without history it goes to the rooms of this node first, then to the other nodes.
+//! On a channel with history, retained values or versions it gets its position first: then it goes to the rooms of every
+//! node, in the order of positions. On any other channel it goes to the rooms of this node first, then to the other nodes.
 //!
 //! A payload that cleared gate 4 here and one from another node become the same [`Publication`].
 
@@ -10,10 +10,11 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::ports::Appended;
+use super::ports::{Appended, RetainedAway, Taken};
 use super::{Audience, Gates};
-use crate::channels::{BridgeRule, Channel, Resolved};
-use crate::protocol::{Code, ConnectionId, Payload, Position, Refusal, Topic};
+use crate::channels::{BridgeRule, Channel, HistoryPolicy, Resolved};
+use crate::protocol::{Code, ConnectionId, Payload, Position, Refusal, RetainedValue, Topic};
+use crate::telemetry;
 
 /// A payload that cleared gate 4, on its way to a room.
 #[derive(Debug, Clone)]
@@ -28,9 +29,9 @@ pub struct Publication {
     pub except: Option<ConnectionId>,
     /// The bridge rule that made it, if any.
     pub rule: Option<Arc<BridgeRule>>,
-    /// Where every node makes the same publication: its name, by which the history takes it once.
+    /// Where every node makes the same publication: its name, by which it gets one position.
     pub once: Option<Arc<str>>,
-    /// Its place in the history, once it has one.
+    /// Its place in the order of its topic, once it has one: on a channel with history, retained values or versions.
     pub position: Option<Position>,
 }
 
@@ -56,6 +57,13 @@ impl Publication {
         Self { topic, channel, payload, except: None, rule: None, once: None, position: Some(position) }
     }
 
+    /// A retained value, for one client that was away.
+    #[must_use]
+    pub fn retained(topic: Topic, channel: Arc<Channel>, value: RetainedValue) -> Self {
+        let RetainedValue { payload, position, .. } = value;
+        Self { topic, channel, payload, except: None, rule: None, once: None, position }
+    }
+
     /// The same, but for one connection.
     #[must_use]
     pub fn except(self, connection: Option<ConnectionId>) -> Self {
@@ -66,9 +74,18 @@ impl Publication {
 /// A publication that was handed to the ports.
 pub(super) enum Published {
     /// It is with everybody who is to have it.
-    Over(Option<Position>),
+    Over(Reached),
     /// It is on its way to other nodes, or to its position.
-    Pending(BoxFuture<'static, Result<Option<Position>, Unpublished>>),
+    Pending(BoxFuture<'static, Result<Reached, Unpublished>>),
+}
+
+/// What became of a publication.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Reached {
+    /// Its place in the history.
+    pub(super) position: Option<Position>,
+    /// It is not newer than the last one of its key, and went to nobody.
+    pub(super) is_stale: bool,
 }
 
 /// How far a publication came that the broker did not take.
@@ -76,7 +93,7 @@ pub(super) enum Published {
 pub(super) enum Unpublished {
     /// To the subscribers on this node.
     HereOnly,
-    /// Nowhere: without a position it is delivered to nobody.
+    /// Nowhere: without a position it is delivered to nobody, and nothing is taken away.
     Nowhere,
 }
 
@@ -86,7 +103,7 @@ impl From<Unpublished> for Refusal {
             Code::Unavailable,
             match unpublished {
                 Unpublished::HereOnly => "delivered on this node only: the other nodes cannot be reached now",
-                Unpublished::Nowhere => "not published: the history cannot be reached now",
+                Unpublished::Nowhere => "not published: the broker cannot be reached now",
             },
         )
     }
@@ -94,29 +111,57 @@ impl From<Unpublished> for Refusal {
 
 impl Gates {
     /// Hands a publication to the ports. When this returns, it has its place in the order of its topic; on a channel
-    /// without history this node's subscribers have it, too.
+    /// without positions this node's subscribers have it, too.
     pub(super) fn publish(&self, publication: &Publication, audience: Audience) -> Published {
-        let Some(policy) = publication.channel.history else {
+        if !publication.channel.is_ordered() {
             self.deliver_here(publication);
             let sending = match audience {
                 Audience::EveryNode => self.ports.broker.publish(publication),
                 Audience::ThisNode => None,
             };
-            return sending.map_or(Published::Over(None), |sending| {
-                Published::Pending(sending.map(|sent| sent.map(|()| None).map_err(|_| Unpublished::HereOnly)).boxed())
-            });
-        };
+            return sending.map_or_else(
+                || Published::Over(Reached::default()),
+                |sending| {
+                    let sent = sending.map(|sent| sent.map(|()| Reached::default()));
+                    Published::Pending(sent.map(|sent| sent.map_err(|_| Unpublished::HereOnly)).boxed())
+                },
+            );
+        }
         // Who asks for it again, on one node, wants it again.
         let is_again = audience == Audience::EveryNode && publication.once.is_some();
         let again = is_again.then(|| Publication { once: None, ..publication.clone() });
-        let publication = again.as_ref().unwrap_or(publication);
+        self.publish_in_order(again.as_ref().unwrap_or(publication))
+    }
+
+    fn publish_in_order(&self, publication: &Publication) -> Published {
+        let channel = Arc::clone(&publication.channel);
         let mut deliver = |position| {
-            self.ports.rooms.deliver(&Publication { position: Some(position), ..publication.clone() });
+            self.deliver_here(&Publication { position: Some(position), ..publication.clone() });
         };
-        match self.ports.history.append(publication, policy, &mut deliver) {
-            Appended::At(position) => Published::Over(Some(position)),
-            Appended::Sent(sent) => {
-                Published::Pending(sent.map(|sent| sent.map(Some).map_err(|_| Unpublished::Nowhere)).boxed())
+        let taken = match (channel.keeping(), channel.history) {
+            (Some(keeping), _) => self.ports.retained.publish(publication, keeping, &mut deliver),
+            (None, policy) => {
+                let policy = policy.unwrap_or(HistoryPolicy::NUMBERS);
+                match self.ports.history.append(publication, policy, &mut deliver) {
+                    Appended::At(position) => Taken::At(position),
+                    Appended::Sent(sent) => {
+                        Taken::Sent(sent.map(|sent| sent.map(Some).map_err(|_| RetainedAway)).boxed())
+                    }
+                }
+            }
+        };
+        let reached = move |position: Option<Position>| {
+            let is_stale = position.is_none();
+            if is_stale {
+                telemetry::publication_stale(channel.template.as_str());
+            }
+            Reached { position: position.filter(|_| channel.history.is_some()), is_stale }
+        };
+        match taken {
+            Taken::At(position) => Published::Over(reached(Some(position))),
+            Taken::Stale => Published::Over(reached(None)),
+            Taken::Sent(sent) => {
+                Published::Pending(sent.map(|sent| sent.map(reached).map_err(|_| Unpublished::Nowhere)).boxed())
             }
         }
     }
@@ -132,8 +177,8 @@ impl Gates {
         let serving = self.serving();
         // If no channel declares the topic any more, nobody is subscribed to it.
         if let Some(resolved) = serving.catalog.resolve(topic.as_str()) {
-            // Clients are promised nothing by a position of a channel that keeps no history here any more.
-            let position = position.filter(|_| resolved.channel.history.is_some());
+            // A position promises nothing on a channel that gives none here any more.
+            let position = position.filter(|_| resolved.channel.is_ordered());
             let publication = Publication::new(&resolved, payload).except(except);
             self.deliver_here(&Publication { position, ..publication });
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use super::ports::{Claim, Claimed};
-use super::publication::Published;
+use super::publication::{Published, Reached};
 use super::{Audience, Gates};
 use crate::protocol::{Code, IdempotencyKey, JsonDigest, Payload, Position, Refusal, Topic};
 use crate::telemetry;
@@ -39,6 +39,9 @@ pub struct PublishReceipt {
     /// Its place in the history, if the channel keeps one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
+    /// Its version is not newer than the last one of its key: it went to nobody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
 }
 
 /// A publish that passed its key and gate 4.
@@ -118,17 +121,17 @@ impl Gates {
             Begun::Repeated(first) => return Ok(first),
             Begun::Delivered(claim, published) => (claim, published),
         };
-        let position = match published {
-            Published::Over(position) => position,
+        let Reached { position, is_stale } = match published {
+            Published::Over(reached) => reached,
             Published::Pending(pending) => match pending.await {
-                Ok(position) => position,
+                Ok(reached) => reached,
                 Err(unpublished) => {
                     self.release(claim).await;
                     return Err(unpublished.into());
                 }
             },
         };
-        let receipt = PublishReceipt { position };
+        let receipt = PublishReceipt { position, stale: is_stale };
         if let Some(claim) = claim {
             telemetry::idempotent("first", 1);
             let text = serde_json::to_string(&receipt).unwrap_or_default();

@@ -175,11 +175,11 @@ impl Gates {
     pub(super) fn forget_histories(&self, before: &Serving) {
         let now = self.serving();
         let keeps = |serving: &Serving, topic: &str| {
-            serving.catalog.resolve(topic).is_some_and(|resolved| resolved.channel.history.is_some())
+            serving.catalog.resolve(topic).is_some_and(|resolved| resolved.channel.is_ordered())
         };
-        let mut kept_before = before.catalog.channels().filter(|channel| channel.history.is_some());
+        let mut kept_before = before.catalog.channels().filter(|channel| channel.is_ordered());
         let still = |template: &str| {
-            now.catalog.channels().any(|channel| channel.template.as_str() == template && channel.history.is_some())
+            now.catalog.channels().any(|channel| channel.template.as_str() == template && channel.is_ordered())
         };
         if kept_before.any(|channel| !still(channel.template.as_str())) {
             self.ports.history.keep_only(&|topic| keeps(&now, topic.as_str()));

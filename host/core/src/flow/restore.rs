@@ -1,6 +1,7 @@
 //! A client that comes back gets the topics that its session held: gate 2 runs again for each of them, and what the client
 //! missed comes from their histories. All of it, or nothing is restored.
 
+use super::ports::Values;
 use super::recovery::Missed;
 use super::{Gates, Membership, Session};
 use crate::protocol::{Code, Kept, Payload, Position, Recovery, Refusal, SubscribeRequest, Topic, Unrecovered};
@@ -30,6 +31,8 @@ pub enum Restored {
     Gap {
         /// The position that live publications follow, if the channel keeps history by now.
         newest: Option<Position>,
+        /// The newest value of every key, if the channel retains values.
+        values: Option<Values>,
     },
     /// Gate 2 refuses it now.
     Lost(Code),
@@ -46,7 +49,7 @@ pub enum Unrestored {
 
 impl Gates {
     /// Restores topics, in this order, to a session that begins. The caller queues what the client missed of each, and
-    /// then calls [`Membership::resume`] with the newest position.
+    /// then calls [`Membership::resume`] with the newest position, or that of the values.
     ///
     /// # Errors
     /// [`Unrestored`]
@@ -96,7 +99,13 @@ impl Gates {
         let restored = match (recovered.position, recovered.recovery) {
             (Some(newest), Some(Recovery::Whole(missed))) => Restored::Whole { missed, newest },
             (Some(_), Some(Recovery::Not(reason))) => return Err(Stopped::Whole(Unrestored::Missed(reason))),
-            (newest, _) => Restored::Gap { newest },
+            (newest, _) => {
+                let values = self.retained(&joined.resolved).await.map_err(|refusal| match refusal.code {
+                    Code::Unavailable => Stopped::Whole(Unrestored::Away),
+                    _ => Stopped::Refused(refusal),
+                })?;
+                Restored::Gap { newest, values }
+            }
         };
         self.attend(session, &joined.resolved, joined.info).await?;
         still_held(session, topic)?;

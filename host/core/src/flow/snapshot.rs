@@ -1,11 +1,14 @@
-//! The state of a topic for a new subscriber: a plugin returns it, and it is checked like any publication.
+//! The state of a topic for a new subscriber: the retained values, and what a plugin returns, which is checked like any
+//! publication.
 
 use std::sync::Arc;
 
 use super::inbound::{check, refusal_of};
 use super::ports::{Exceeded, Fault, FaultKind, PluginVersion};
+use super::retained::{merged, too_large};
 use super::{CallContext, Gates, Serving};
-use crate::protocol::{Code, Payload, PluginName, Refusal};
+use crate::channels::Resolved;
+use crate::protocol::{Code, Payload, PluginName, Position, Refusal, Snapshot};
 
 /// A snapshot to request, for the generation that admitted the subscription.
 pub(super) struct Owed {
@@ -15,19 +18,30 @@ pub(super) struct Owed {
 }
 
 impl Gates {
-    /// Requests a topic's state and checks it.
+    /// The state of a topic, and the position up to which it tells everything, if there is one.
     ///
     /// # Errors
     /// `handler_failed`, `handler_timeout`, `payload_too_large`, `unavailable`.
-    pub(super) async fn provide(&self, owed: &Owed) -> Result<Vec<Payload>, Refusal> {
-        let payloads = self.judged_state(owed).await.map_err(|fault| refusal_of(&fault))?;
+    pub(super) async fn snapshot(
+        &self,
+        of: &Resolved,
+        owed: Option<&Owed>,
+    ) -> Result<(Option<Snapshot>, Option<Position>), Refusal> {
+        // The plugin first: what is published until the values are read is among the values.
+        let state = match owed {
+            Some(owed) => Some(self.judged_state(owed).await.map_err(|fault| refusal_of(&fault))?),
+            None => None,
+        };
+        let (snapshot, position) = match (self.retained(of).await?, state) {
+            (Some(found), state) => {
+                let values = merged(found.values, state.unwrap_or_default(), &of.channel.delivery);
+                (Some(Snapshot::Values(values)), Some(found.position))
+            }
+            (None, state) => (state.map(Snapshot::Payloads), None),
+        };
+        let bytes = snapshot.as_ref().map_or(0, Snapshot::bytes);
         let bytes_max = self.limits.ack_bytes_max;
-        let bytes: usize = payloads.iter().map(|payload| payload.as_str().len() + 1).sum();
-        if bytes > bytes_max {
-            let details = serde_json::json!({ "bytes": bytes, "bytes_max": bytes_max });
-            return Err(Refusal::new(Code::PayloadTooLarge).with_details(details));
-        }
-        Ok(payloads)
+        if bytes > bytes_max { Err(too_large(bytes, bytes_max)) } else { Ok((snapshot, position)) }
     }
 
     async fn judged_state(&self, owed: &Owed) -> Result<Vec<Payload>, Fault> {

@@ -88,6 +88,7 @@ impl Gates {
             recovery: None,
             snapshot: None,
             presence: None,
+            past: None,
         };
         let (resolved, info, since) = (context.resolved.clone(), request.info.clone(), request.since.clone());
         let plugin = context.resolved.channel.snapshot.clone();

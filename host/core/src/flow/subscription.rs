@@ -8,7 +8,7 @@
 //! 5. the other nodes: the client receives what they publish, too;
 //! 6. the history: the position that live publications follow, and what the client missed if it asked;
 //! 7. the snapshot, unless the client has everything that it missed: what is published between the position and the
-//!    state comes after the ack;
+//!    state comes after the ack, but for what retained values tell, which have a later position;
 //! 8. presence: from here on the client is one of those who are there;
 //! 9. the receipt. The publications that wait follow its ack, without those that it holds.
 //!
@@ -19,7 +19,9 @@ use super::ports::ENTRY_BYTES;
 use super::recovery::{Missed, Recovered};
 use super::subscribe::Joined;
 use super::{Gates, Session};
-use crate::protocol::{Code, Member, Position, Present, Recovery, Refusal, SubscribeReceipt, SubscribeRequest, Topic};
+use crate::protocol::{
+    Code, Member, Position, Present, Recovery, Refusal, Snapshot, SubscribeReceipt, SubscribeRequest, Topic,
+};
 
 /// One connection for the gates: its session, and the effects of the topics that the session holds.
 pub trait Membership: Sync {
@@ -34,7 +36,7 @@ pub trait Membership: Sync {
     /// From now on publications of this topic wait for the client, before they go out, until [`Membership::resume`].
     fn hold(&self, topic: &Topic);
 
-    /// Sends the client what waited: what comes after `past`, the position of its ack, or everything without one; nothing
+    /// Sends the client what waited: what comes after `past`, the place up to which its ack tells everything, or everything without one; nothing
     /// if the session does not hold the topic. After a subscription that succeeded the caller does this once it has queued
     /// the ack.
     fn resume(&self, topic: &Topic, past: Option<&Position>);
@@ -44,8 +46,8 @@ pub trait Membership: Sync {
 }
 
 impl Gates {
-    /// `subscribe` as a whole. On success the caller queues the ack, and then calls [`Membership::resume`] with the
-    /// position of the receipt.
+    /// `subscribe` as a whole. On success the caller queues the ack, and then calls [`Membership::resume`] with what is
+    /// `past` by the receipt.
     ///
     /// # Errors
     /// From gate 2: `unknown_channel`, `unauthenticated`, `forbidden`, `token_expired`, `too_many_subscriptions`,
@@ -133,8 +135,14 @@ impl Gates {
             self.recover(&receipt.topic, resolved.channel.history, asked, session.connection()).await?;
         let is_whole = matches!(recovery, Some(Recovery::Whole(_)));
         (receipt.position, receipt.recovery) = (position, recovery);
-        if let Some(owed) = owed.filter(|_| !is_whole) {
-            receipt.snapshot = Some(self.provide(&owed).await?);
+        receipt.past.clone_from(&receipt.position);
+        if !is_whole {
+            let (snapshot, told) = self.snapshot(&resolved, owed.as_ref()).await?;
+            receipt.snapshot = snapshot;
+            if told.is_some() {
+                receipt.position = told.clone().filter(|_| resolved.channel.history.is_some());
+                receipt.past = told;
+            }
         }
         receipt.presence = self.attend(session, &resolved, info).await?;
         self.fit_presence(&mut receipt);
@@ -148,7 +156,7 @@ impl Gates {
             Some(Recovery::Whole(kept)) => kept.iter().map(|kept| ENTRY_BYTES + kept.payload.as_str().len()).sum(),
             Some(Recovery::Not(_)) | None => 0,
         };
-        let snapshot: usize = receipt.snapshot.iter().flatten().map(|payload| 1 + payload.as_str().len()).sum();
+        let snapshot: usize = receipt.snapshot.as_ref().map_or(0, Snapshot::bytes);
         let room = self.limits.ack_bytes_max.saturating_sub(publications + snapshot);
         if let Some(Present { members, .. }) = &mut receipt.presence
             && members.iter().flatten().map(Member::bytes).sum::<usize>() > room

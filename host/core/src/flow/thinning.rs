@@ -94,6 +94,18 @@ impl Thinning {
         is_full
     }
 
+    /// Values of these keys were taken away: none of them waits any more.
+    pub(super) fn forget(&self, topic: &Topic, keys: &[Key]) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        for key in keys {
+            let Some(pace) = state.keys.get_mut(&(topic.clone(), key.clone())) else { continue };
+            state.bytes -= pace.waiting_bytes();
+            pace.waiting = None;
+        }
+        telemetry::thinning_bytes(state.bytes);
+    }
+
     /// What waited long enough. Keys of which nothing waits are forgotten.
     fn take_due(&self, now: Instant) -> Vec<Publication> {
         let mut guard = self.state.lock();

@@ -26,6 +26,8 @@ pub enum Code {
     NoHistory,
     /// The channel does not tell who is there.
     NoPresence,
+    /// The channel retains no values.
+    NoRetained,
     /// The payload does not match the declared schema, or the envelope is malformed.
     InvalidPayload,
     /// The same idempotency key came with another body.
@@ -50,7 +52,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the manual.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Unauthenticated,
         Self::TokenExpired,
         Self::TokenRevoked,
@@ -60,6 +62,7 @@ impl Code {
         Self::NoHandler,
         Self::NoHistory,
         Self::NoPresence,
+        Self::NoRetained,
         Self::InvalidPayload,
         Self::IdempotencyConflict,
         Self::PayloadTooLarge,
@@ -85,6 +88,7 @@ impl Code {
             Self::NoHandler => "no_handler",
             Self::NoHistory => "no_history",
             Self::NoPresence => "no_presence",
+            Self::NoRetained => "no_retained",
             Self::InvalidPayload => "invalid_payload",
             Self::IdempotencyConflict => "idempotency_conflict",
             Self::PayloadTooLarge => "payload_too_large",
@@ -117,6 +121,7 @@ impl Code {
             Self::NoHandler => "this channel takes no messages",
             Self::NoHistory => "this channel keeps no history",
             Self::NoPresence => "this channel does not tell who is there",
+            Self::NoRetained => "this channel retains no values",
             Self::InvalidPayload => "the payload does not match the schema",
             Self::IdempotencyConflict => "this idempotency key was used with another body",
             Self::PayloadTooLarge => "the payload is too large",

@@ -4,7 +4,9 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Code, Epoch, Kept, Params, Payload, Position, PresenceChange, Present, Refusal, Topic, Unrecovered};
+use super::{
+    Code, Epoch, Kept, Key, Params, Payload, Position, PresenceChange, Present, Refusal, Snapshot, Topic, Unrecovered,
+};
 
 /// One event from a client, read from its packet.
 #[derive(Debug, Clone, PartialEq)]
@@ -169,9 +171,12 @@ pub struct SubscribeReceipt {
     /// The answer to `since`, if the client asked.
     pub recovery: Option<Recovery>,
     /// The topic's state, if the channel has a snapshot.
-    pub snapshot: Option<Vec<Payload>>,
+    pub snapshot: Option<Snapshot>,
     /// Who is there, if the channel has presence.
     pub presence: Option<Present>,
+    /// The ack tells everything up to this place: what is published up to it is not sent after the ack. Clients do not
+    /// see it.
+    pub past: Option<Position>,
 }
 
 /// What a client that was away gets of what it missed: all of it, or nothing and the reason.
@@ -280,6 +285,13 @@ pub enum SessionEvent {
         /// The topic.
         topic: Topic,
     },
+    /// A retained value of a topic was taken away.
+    Removed {
+        /// The topic.
+        topic: Topic,
+        /// Its key.
+        key: Key,
+    },
     /// The refusal of an event without an ack.
     Error {
         /// The event's name, empty if it had none.
@@ -318,6 +330,11 @@ impl Serialize for SessionEvent {
             Self::Gap { topic } => {
                 out.serialize_entry("type", "gap")?;
                 out.serialize_entry("channel", topic)?;
+            }
+            Self::Removed { topic, key } => {
+                out.serialize_entry("type", "removed")?;
+                out.serialize_entry("channel", topic)?;
+                out.serialize_entry("key", key)?;
             }
             Self::Error { event, error } => {
                 out.serialize_entry("type", "error")?;
@@ -420,6 +437,7 @@ mod tests {
             recovery: None,
             snapshot: None,
             presence: None,
+            past: None,
         };
         let head = r#"{"ok":true,"channel":"vault.v1","params":{"vaultId":"v1"}"#;
         assert_eq!(show(Ack::Subscribed(receipt.clone())), format!("{head}}}"));

@@ -11,6 +11,7 @@ mod name;
 mod payload;
 mod position;
 mod presence;
+mod retained;
 mod unambiguous;
 mod user;
 mod version;
@@ -32,6 +33,7 @@ pub use name::{
 pub use payload::{Payload, PayloadError};
 pub use position::{Epoch, Kept, Meta, Position, Unrecovered};
 pub use presence::{Member, MemberId, Names, Occupancy, PresenceChange, PresenceTurn, Present};
+pub use retained::{RetainedValue, Snapshot};
 pub use unambiguous::Unambiguous;
 pub use user::User;
 pub use version::Version;

@@ -400,7 +400,7 @@ pub fn connection_unannounced() {
     counter(names::CONNECTIONS_UNANNOUNCED, &[]).increment(1);
 }
 
-/// Counts the result of a bridge rule for an event: `crossed`, `revoked`, `skipped` or `dead`.
+/// Counts the result of a bridge rule for an event: `crossed`, `removed`, `revoked`, `skipped` or `dead`.
 pub fn bridged(on: &str, to: &str, outcome: &'static str) {
     counter(names::BRIDGED, &[("on", on), ("to", to), ("outcome", outcome)]).increment(1);
 }

@@ -12,6 +12,7 @@ mod names;
 mod output;
 mod panics;
 mod registry;
+mod retained;
 mod tcp;
 
 pub use auth::{
@@ -45,6 +46,7 @@ pub use metrics::{
 };
 pub use output::{complain, finish_output, say};
 pub use registry::render;
+pub use retained::{publication_stale, retained, retained_displaced};
 pub use tcp::{
     accept_failed, accepting_again, descriptors_too_few, tcp_connection, tcp_connection_refused, tcp_connections_max,
     tcp_timeout,
@@ -102,6 +104,9 @@ mod tests {
         history_bytes(1);
         recovery("since", Some("expired"));
         parked_sessions(1);
+        retained(1, 2);
+        retained_displaced("keys");
+        publication_stale("a");
         store_swept(3);
         revocations(2);
         credentials_ahead(1);

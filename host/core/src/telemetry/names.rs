@@ -153,7 +153,7 @@ pub(super) const CONNECTIONS_UNANNOUNCED: Metric = counter(
 );
 pub(super) const BRIDGED: Metric = counter(
     "tidegate_bridge_events_total",
-    "Bus events that a bridge rule matched, by rule (on, to) and outcome (crossed, revoked, skipped, dead)",
+    "Bus events that a bridge rule matched, by rule (on, to) and outcome (crossed, removed, revoked, skipped, dead)",
 );
 pub(super) const BUS_QUEUE: Metric = gauge("tidegate_bus_queue_events", "Bus events that wait for the bridge");
 pub(super) const BUS_REFUSED: Metric =
@@ -248,6 +248,22 @@ pub(super) const RECOVERIES: Metric = counter(
 pub(super) const PARKED_SESSIONS: Metric = gauge(
     "tidegate_parked_sessions",
     "Sessions without a transport whose clients may come back and recover (limits.parked_sessions)",
+);
+pub(super) const RETAINED_VALUES: Metric = gauge(
+    "tidegate_retained_values",
+    "Retained values of all topics in this node's memory; with a broker they are in its Redis",
+);
+pub(super) const RETAINED_BYTES: Metric = gauge(
+    "tidegate_retained_bytes",
+    "Bytes of this node's memory that retained values and versions take (limits.retained_bytes); with a broker they are in its Redis",
+);
+pub(super) const RETAINED_DISPLACED: Metric = counter(
+    "tidegate_retained_displaced_total",
+    "Retained values and versions in this node's memory that made room for others, by limit (keys, bytes: of the channel; retained_bytes: of the node)",
+);
+pub(super) const PUBLICATIONS_STALE: Metric = counter(
+    "tidegate_publications_stale_total",
+    "Publications that were not newer than the last one of their key and went to nobody, by channel",
 );
 pub(super) const BROKER_UP: Metric = gauge(
     "tidegate_broker_up",
@@ -397,6 +413,10 @@ pub(super) const METRICS: &[Metric] = &[
     THINNING_OVERFLOWS,
     RECOVERIES,
     PARKED_SESSIONS,
+    RETAINED_VALUES,
+    RETAINED_BYTES,
+    RETAINED_DISPLACED,
+    PUBLICATIONS_STALE,
     BROKER_UP,
     BROKER_PUBLISHED,
     BROKER_SECONDS,

@@ -14,7 +14,7 @@ use super::queue::together;
 use super::text::{self, publication_text};
 use crate::link::Link;
 use tidegate_core::flow::Membership;
-use tidegate_core::protocol::{Kept, Position, Recovery, SubscribeReceipt};
+use tidegate_core::protocol::{Kept, Position, Recovery, Snapshot, SubscribeReceipt};
 
 /// The beginning of one stream, as far as it has not gone out.
 pub(super) struct Beginning {
@@ -43,7 +43,7 @@ impl Beginning {
             None => {}
         }
         // They have no `id`: a client that loses the stream in the midst of them begins again.
-        for payload in snapshot.into_iter().flatten() {
+        for payload in snapshot.map(Snapshot::into_payloads).unwrap_or_default() {
             beginning.push(publication_text(&beginning.receipt.topic, payload.as_str(), None));
         }
         beginning.end(open);
@@ -79,7 +79,7 @@ impl Beginning {
         self.reading = Some(since);
         while let Some(since) = self.reading.take() {
             let missed = self.part(open, &since).await?;
-            self.receipt.position = Some(since);
+            (self.receipt.position, self.receipt.past) = (Some(since.clone()), Some(since));
             self.push_missed(&missed);
         }
         self.end(open);
@@ -107,8 +107,8 @@ impl Beginning {
     /// The stream is live.
     fn end(&mut self, open: &Open) {
         self.push(text::subscribed(&self.receipt).into());
-        let SubscribeReceipt { topic, position, .. } = &self.receipt;
-        open.realtime.member(&open.connection).resume(topic, position.as_ref());
+        let SubscribeReceipt { topic, past, .. } = &self.receipt;
+        open.realtime.member(&open.connection).resume(topic, past.as_ref());
     }
 
     fn push(&mut self, text: Bytes) {

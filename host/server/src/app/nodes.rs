@@ -10,9 +10,9 @@ use tidegate_backends::broker::{
     RedisIdempotencyKeys, RedisSharedMembers,
 };
 use tidegate_core::config::{self, Config};
-use tidegate_core::flow::MemoryHistory;
 use tidegate_core::flow::broker::{Broker, HearsNodes};
-use tidegate_core::flow::ports::{History, IdempotencyKeys, SharedMembers};
+use tidegate_core::flow::ports::{History, IdempotencyKeys, Retained, SharedMembers};
+use tidegate_core::flow::{MemoryHistory, MemoryRetained};
 
 /// The connection to the other nodes.
 pub(super) struct Nodes {
@@ -24,6 +24,8 @@ pub(super) struct Nodes {
     pub(super) shared_members: Arc<dyn SharedMembers>,
     /// The histories of topics.
     pub(super) history: Arc<dyn History>,
+    /// The last values and versions of topics.
+    pub(super) retained: Arc<dyn Retained>,
     connections: Option<RedisConnections>,
 }
 
@@ -33,9 +35,10 @@ impl Nodes {
         match &config.broker {
             config::Broker::Memory => {
                 let history = Arc::new(MemoryHistory::new(config.limits.history_bytes_max));
+                let retained = Arc::new(MemoryRetained::new(config.limits.retained_bytes_max, history.clone()));
                 let idempotency_keys = Arc::new(MemoryIdempotencyKeys::new(&config.limits));
                 let (broker, shared_members) = (Arc::new(MemoryBroker), Arc::new(NoSharedMembers));
-                Ok(Self { broker, idempotency_keys, shared_members, history, connections: None })
+                Ok(Self { broker, idempotency_keys, shared_members, history, retained, connections: None })
             }
             config::Broker::Redis(url) => {
                 let prefix = config.broker_prefix.as_str();
@@ -46,8 +49,9 @@ impl Nodes {
                 let shared_members = Arc::new(members.map_err(|error| AppError::Broker(error.to_string()))?);
                 let (broker, connections) =
                     RedisBroker::new(settings).map_err(|error| AppError::Broker(error.to_string()))?;
-                let history = broker.clone();
-                Ok(Self { broker, idempotency_keys, shared_members, history, connections: Some(connections) })
+                let (history, retained) = (broker.clone(), broker.clone());
+                let connections = Some(connections);
+                Ok(Self { broker, idempotency_keys, shared_members, history, retained, connections })
             }
         }
     }

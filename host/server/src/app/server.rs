@@ -63,6 +63,7 @@ impl Server {
             rooms: realtime.clone(),
             broker: nodes.broker.clone(),
             history: nodes.history.clone(),
+            retained: nodes.retained.clone(),
             bus: Arc::new(bus),
             dead_letters: store.dead_letters.clone(),
             clock: Arc::new(SystemClock),

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::load::Load;
 use super::{Answer, Format, show};
 use crate::app;
-use tidegate_core::channels::{Channel, HistoryPolicy, InboundAction, Scope};
+use tidegate_core::channels::{Channel, HistoryPolicy, InboundAction, Keeping, Scope};
 use tidegate_core::config::{ByteSize, HumanDuration};
 
 #[derive(Debug, Args)]
@@ -30,14 +30,15 @@ impl Channels {
         Ok(match self.format {
             Format::Json => Answer::json(&channels.map(|channel| to_json(channel)).collect()),
             Format::Text => {
-                let header = ["CHANNEL", "SCOPE", "AUTHORIZER", "INBOUND", "HISTORY", "FEATURE"].map(str::to_owned);
+                let header =
+                    ["CHANNEL", "SCOPE", "AUTHORIZER", "INBOUND", "HISTORY", "RETAINED", "FEATURE"].map(str::to_owned);
                 Answer::ok(show::table([header].into_iter().chain(channels.map(|channel| row(channel))).collect()))
             }
         })
     }
 }
 
-fn row(channel: &Channel) -> [String; 6] {
+fn row(channel: &Channel) -> [String; 7] {
     let nothing = || "-".to_owned();
     let inbound = channel.inbound.as_ref().map(|inbound| {
         let rate = inbound.rate.map(|rate| format!(", {}/{}", rate.messages, period(rate.per)));
@@ -47,12 +48,17 @@ fn row(channel: &Channel) -> [String; 6] {
         let (bytes, ttl) = (ByteSize::from_bytes(bytes_max as u64), HumanDuration::new(ttl));
         format!("{messages_max}, {bytes}, {ttl}")
     });
+    let retained = channel.retain.map(|Keeping { keys_max, bytes_max, ttl, .. }| {
+        let (bytes, ttl) = (ByteSize::from_bytes(bytes_max as u64), HumanDuration::new(ttl));
+        format!("{keys_max}, {bytes}, {ttl}")
+    });
     [
         channel.template.to_string(),
         scope(&channel.scope),
         channel.authorizer.as_ref().map_or_else(nothing, ToString::to_string),
         inbound.unwrap_or_else(nothing),
         history.unwrap_or_else(nothing),
+        retained.unwrap_or_else(nothing),
         channel.feature.clone(),
     ]
 }
@@ -70,6 +76,9 @@ fn to_json(channel: &Channel) -> Value {
     let history = channel.history.map(|HistoryPolicy { messages_max, bytes_max, ttl }| {
         json!({ "messages": messages_max, "bytes": bytes_max, "ttl_s": ttl.as_secs_f64() })
     });
+    let retained = channel.retain.map(|Keeping { keys_max, bytes_max, ttl, .. }| {
+        json!({ "keys": keys_max, "bytes": bytes_max, "ttl_s": ttl.as_secs_f64() })
+    });
     json!({
         "channel": channel.template.as_str(),
         "description": channel.description,
@@ -77,6 +86,7 @@ fn to_json(channel: &Channel) -> Value {
         "authorizer": channel.authorizer.as_ref().map(|plugin| plugin.as_str()),
         "inbound": inbound,
         "history": history,
+        "retained": retained,
         "feature": channel.feature,
     })
 }

@@ -103,9 +103,12 @@ const fn status_of(code: Code) -> StatusCode {
         Code::Unauthenticated | Code::TokenExpired | Code::TokenRevoked => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::UnknownChannel => StatusCode::NOT_FOUND,
-        Code::NotSubscribed | Code::NoHandler | Code::NoHistory | Code::NoPresence | Code::TooManySubscriptions => {
-            StatusCode::CONFLICT
-        }
+        Code::NotSubscribed
+        | Code::NoHandler
+        | Code::NoHistory
+        | Code::NoPresence
+        | Code::NoRetained
+        | Code::TooManySubscriptions => StatusCode::CONFLICT,
         Code::InvalidPayload | Code::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,

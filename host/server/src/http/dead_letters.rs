@@ -96,7 +96,7 @@ pub(super) async fn retry(
     let answer = match effects.first() {
         None => Retried { outcome: "skipped", dead_letter: None },
         Some(Effect::DeadLetter(again)) => Retried { outcome: "dead", dead_letter: Some(again.clone()) },
-        Some(Effect::Deliver(_) | Effect::Publish(_) | Effect::Revoke(..)) => {
+        Some(Effect::Deliver(_) | Effect::Remove(..) | Effect::Publish(_) | Effect::Revoke(..)) => {
             Retried { outcome: "crossed", dead_letter: None }
         }
     };

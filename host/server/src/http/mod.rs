@@ -15,6 +15,7 @@ mod plugins;
 mod presence;
 mod publish;
 mod publish_list;
+mod retained;
 mod revoke;
 mod stream;
 
@@ -66,6 +67,7 @@ pub fn router(state: State) -> Router {
     Router::new()
         .merge(of_clients)
         .route("/v1/channels/{topic}/publish", post(publish::publish))
+        .route("/v1/channels/{topic}/retained", delete(retained::remove))
         .route("/v1/publish", post(publish_list::publish))
         .route("/v1/events", post(events::accept))
         .route("/v1/revoke", post(revoke::accept))

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 
-use super::follower::Follower;
+use super::follower::{Follower, Found};
 use super::{RETRY_MAX, State};
 use tidegate_core::flow::broker::HearsNodes;
-use tidegate_core::flow::ports::{Page, Wanted};
+use tidegate_core::flow::ports::{Entry, Page, Wanted};
 use tidegate_core::protocol::Topic;
 use tidegate_core::telemetry;
 
@@ -24,19 +24,32 @@ pub(super) async fn catch_up(state: Arc<State>, node: Arc<dyn HearsNodes>, topic
     };
     while is_wanted() {
         let wanted = Wanted { since: follower.begin(), entries_max: ENTRIES_PER_READ, bytes_max: BYTES_PER_READ };
-        let Ok(Page { entries, more, newest }) = state.reader.read(&state, &topic, &wanted).await else {
+        let Ok((Page { entries, more, newest }, removals)) = state.reader.read(&state, &topic, &wanted).await else {
             sleep(RETRY_MAX).await;
             continue;
         };
+        let tell_gap = || {
+            telemetry::broker_gap();
+            node.hear_gap(&topic);
+        };
+        let tell = |found: Found| match found {
+            Found::Entry(Entry { position, payload, except }) => {
+                node.hear_publication(&topic, payload, except, Some(position));
+            }
+            Found::Removed(removed) => node.hear_removed(&topic, &removed),
+        };
         match entries {
-            Ok(entries) => follower.deliver(entries, |entry| {
-                node.hear_publication(&topic, entry.payload, entry.except, Some(entry.position));
-            }),
+            Ok(entries) => {
+                follower.deliver(entries, tell);
+                if follower.missed_removals(removals) {
+                    tell_gap();
+                }
+            }
             // The history does not have it any more.
             Err(_) => {
-                follower.skip_to(newest);
-                telemetry::broker_gap();
-                node.hear_gap(&topic);
+                follower.missed_removals(removals);
+                follower.skip_to(newest, tell);
+                tell_gap();
             }
         }
         if !more && follower.caught_up() {

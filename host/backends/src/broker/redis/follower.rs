@@ -3,8 +3,11 @@
 
 use parking_lot::Mutex;
 
-use tidegate_core::flow::ports::Entry;
+use tidegate_core::flow::ports::{Entry, Removed};
 use tidegate_core::protocol::Position;
+
+/// Most messages about values taken away that wait while the history is read.
+const REMOVED_MAX: usize = 1000;
 
 /// The deliveries of one topic on this node.
 #[derive(Default)]
@@ -23,6 +26,18 @@ struct State {
     is_behind: bool,
     /// The node listened again after the last read began: what it missed before may not be in that read.
     reads_again: bool,
+    /// What was heard while the history was read: values that were taken away.
+    removed: Vec<Removed>,
+    /// How often values were taken away, as far as this node knows.
+    removals: u64,
+}
+
+/// What is delivered after the history was read.
+pub(super) enum Found {
+    /// A publication.
+    Entry(Entry),
+    /// Values that were taken away.
+    Removed(Removed),
 }
 
 /// What follows from hearing a publication.
@@ -45,6 +60,16 @@ pub(super) enum Again {
     Read,
     /// The history is being read, and will be once more.
     IsRead,
+}
+
+impl State {
+    /// Delivers what was taken away before the next position.
+    fn tell_removed(&mut self, deliver: &mut impl FnMut(Found)) {
+        let Some(delivered) = &self.delivered else { return };
+        let is_due =
+            |removed: &mut Removed| removed.after.epoch != delivered.epoch || removed.after.offset <= delivered.offset;
+        self.removed.extract_if(.., is_due).for_each(|removed| deliver(Found::Removed(removed)));
+    }
 }
 
 impl Follower {
@@ -95,18 +120,55 @@ impl Follower {
         state.delivered.clone()
     }
 
-    /// Delivers what was read.
-    pub(super) fn deliver(&self, entries: Vec<Entry>, mut deliver: impl FnMut(Entry)) {
+    /// Delivers what was read, and what was taken away meanwhile at its place.
+    pub(super) fn deliver(&self, entries: Vec<Entry>, mut deliver: impl FnMut(Found)) {
         let mut state = self.state.lock();
         for entry in entries {
+            state.tell_removed(&mut deliver);
             state.delivered = Some(entry.position.clone());
-            deliver(entry);
+            deliver(Found::Entry(entry));
         }
+        state.tell_removed(&mut deliver);
     }
 
     /// The history no longer has what was missed: goes on after this position.
-    pub(super) fn skip_to(&self, newest: Position) {
-        self.state.lock().delivered = Some(newest);
+    pub(super) fn skip_to(&self, newest: Position, mut deliver: impl FnMut(Found)) {
+        let mut state = self.state.lock();
+        state.delivered = Some(newest);
+        state.tell_removed(&mut deliver);
+    }
+
+    /// The node's subscribers know everything up to here, before anything was heard.
+    pub(super) fn starts_at(&self, position: &Position) {
+        let mut state = self.state.lock();
+        if state.delivered.is_none() && !state.is_behind {
+            state.delivered = Some(position.clone());
+        }
+    }
+
+    /// Takes the message that values were taken away, for the so manieth time: delivers it now, or at its place among
+    /// what is read. `true`: an earlier such message was missed.
+    pub(super) fn hear_removed(&self, removals: u64, removed: Removed, deliver: impl FnOnce(&Removed)) -> bool {
+        let mut state = self.state.lock();
+        let is_missed = removals > state.removals + 1 && state.removals > 0;
+        state.removals = state.removals.max(removals);
+        if state.is_behind && state.removed.len() < REMOVED_MAX {
+            state.removed.push(removed);
+            return is_missed;
+        }
+        if state.is_behind {
+            return true;
+        }
+        deliver(&removed);
+        is_missed
+    }
+
+    /// Whether values were taken away of which this node did not hear.
+    pub(super) fn missed_removals(&self, removals: u64) -> bool {
+        let mut state = self.state.lock();
+        let is_missed = removals > state.removals;
+        state.removals = state.removals.max(removals);
+        is_missed
     }
 
     /// After a read that went to the end: whether what was heard meanwhile is delivered. Then what is heard next is
@@ -128,7 +190,7 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_core::protocol::Payload;
+    use tidegate_core::protocol::{Key, Payload};
 
     fn at(text: &str) -> Position {
         Position::parse(text).unwrap()
@@ -136,6 +198,13 @@ mod tests {
 
     fn entry(text: &str) -> Entry {
         Entry { position: at(text), payload: Payload::parse("1".to_owned()).unwrap(), except: None }
+    }
+
+    fn offset(found: Found) -> Option<u64> {
+        match found {
+            Found::Entry(entry) => Some(entry.position.offset),
+            Found::Removed(_) => None,
+        }
     }
 
     /// Hears these, and says which were delivered at once and what followed from the last.
@@ -163,10 +232,11 @@ mod tests {
         assert_eq!(follower.begin(), Some(at("e:5")));
         assert_eq!(hear(&follower, &["e:9"]), (vec![], Next::Nothing));
         let mut delivered = Vec::new();
-        follower.deliver(vec![entry("e:6"), entry("e:7"), entry("e:8")], |entry| delivered.push(entry.position.offset));
+        let mut deliver = |found: Found| delivered.extend(offset(found));
+        follower.deliver(vec![entry("e:6"), entry("e:7"), entry("e:8")], &mut deliver);
         assert!(!follower.caught_up(), "9 was heard meanwhile");
         assert_eq!(follower.begin(), Some(at("e:8")));
-        follower.deliver(vec![entry("e:9")], |entry| delivered.push(entry.position.offset));
+        follower.deliver(vec![entry("e:9")], deliver);
         assert!(follower.caught_up());
         assert_eq!(delivered, [6, 7, 8, 9]);
         assert_eq!(hear(&follower, &["e:10"]).0, ["e:10"]);
@@ -179,7 +249,7 @@ mod tests {
         assert_eq!(hear(&follower, &["f:1"]), (vec!["f:1".to_owned()], Next::ToldAnew));
         assert_eq!(hear(&follower, &["g:3"]), (vec![], Next::Read));
         follower.begin();
-        follower.skip_to(at("h:0"));
+        follower.skip_to(at("h:0"), drop);
         assert!(follower.caught_up());
         assert_eq!(hear(&follower, &["i:1"]), (vec!["i:1".to_owned()], Next::Nothing));
     }
@@ -193,6 +263,27 @@ mod tests {
         follower.begin();
         assert!(follower.caught_up());
         assert_eq!(hear(&follower, &["e:6"]).0, ["e:6"]);
+    }
+
+    fn removed(after: &str) -> Removed {
+        Removed { keys: vec![Key::none()], after: at(after) }
+    }
+
+    #[test]
+    fn what_is_taken_away_while_the_history_is_read_is_told_at_its_place() {
+        let follower = Follower::default();
+        hear(&follower, &["e:5", "e:8"]);
+        assert!(!follower.hear_removed(1, removed("e:6"), |_| panic!("6 is not delivered yet")));
+        let mut told = Vec::new();
+        let tell = |found: Found| told.push(offset(found));
+        follower.deliver(vec![entry("e:6"), entry("e:7"), entry("e:8")], tell);
+        assert_eq!(told, [Some(6), None, Some(7), Some(8)]);
+        assert!(follower.caught_up() && !follower.missed_removals(1));
+        let mut is_told = false;
+        assert!(!follower.hear_removed(2, removed("e:8"), |_| is_told = true));
+        assert!(is_told);
+        assert!(follower.hear_removed(4, removed("e:8"), |_| ()), "the third was missed");
+        assert!(follower.missed_removals(5), "and the fifth");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, Value};
+use ::redis::{AsyncConnectionConfig, Client, RedisResult, Value};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, Semaphore};
@@ -33,9 +33,9 @@ pub(super) struct HistoryReader {
 
 /// A connection, and the run of the Redis that it leads to.
 #[derive(Clone)]
-struct Reading {
-    redis: MultiplexedConnection,
-    run: String,
+pub(super) struct Reading {
+    pub(super) redis: MultiplexedConnection,
+    pub(super) run: String,
 }
 
 impl HistoryReader {
@@ -44,27 +44,28 @@ impl HistoryReader {
         Self { client, within, connection: Mutex::default(), permits: Semaphore::new(READS_MAX) }
     }
 
-    /// Reads the history of a topic.
-    pub(super) async fn read(&self, state: &State, topic: &Topic, wanted: &Wanted) -> Result<Page, HistoryAway> {
-        // Twice: who waits for the others, and who is asked.
-        match timeout(self.within * 2, self.ask(state, topic, wanted)).await {
-            Ok(page) => page,
-            Err(_) => {
-                self.connection.lock().await.take();
-                Err(HistoryAway)
-            }
-        }
+    /// Reads the history of a topic, and how often retained values of it were taken away.
+    pub(super) async fn read(&self, state: &State, topic: &Topic, wanted: &Wanted) -> Result<(Page, u64), HistoryAway> {
+        let (record, entries) = (state.names.record(topic), state.names.entries(topic));
+        let ask = async |Reading { mut redis, run }| scripts::read(&mut redis, &record, &entries, &run, wanted).await;
+        let answer = self.ask(ask).await?;
+        page(answer, wanted).ok_or_else(|| not_understood(topic))
     }
 
-    async fn ask(&self, state: &State, topic: &Topic, wanted: &Wanted) -> Result<Page, HistoryAway> {
+    /// Asks for something that is read.
+    pub(super) async fn ask(&self, ask: impl AsyncFnOnce(Reading) -> RedisResult<Value>) -> Result<Value, HistoryAway> {
+        // Twice: who waits for the others, and who is asked.
+        let Ok(answer) = timeout(self.within * 2, self.ask_patiently(ask)).await else {
+            self.connection.lock().await.take();
+            return Err(HistoryAway);
+        };
+        answer
+    }
+
+    async fn ask_patiently(&self, ask: impl AsyncFnOnce(Reading) -> RedisResult<Value>) -> Result<Value, HistoryAway> {
         let _permit = self.permits.acquire().await.map_err(|_| HistoryAway)?;
-        let Reading { mut redis, run } = self.reading().await?;
-        let (record, entries) = (state.names.record(topic), state.names.entries(topic));
-        match scripts::read(&mut redis, &record, &entries, &run, wanted).await {
-            Ok(answer) => page(answer, wanted).ok_or_else(|| {
-                tracing::error!(%topic, "the broker's Redis holds a history that this version does not understand");
-                HistoryAway
-            }),
+        match ask(self.reading().await?).await {
+            Ok(answer) => Ok(answer),
             Err(error) => {
                 tracing::debug!(%error, "a history cannot be read");
                 self.connection.lock().await.take();
@@ -90,9 +91,15 @@ impl HistoryReader {
     }
 }
 
+/// Reports what only another version can have written.
+pub(super) fn not_understood(topic: &Topic) -> HistoryAway {
+    tracing::error!(%topic, "the broker's Redis holds something that this version does not understand");
+    HistoryAway
+}
+
 /// Reads the answer of the script: the epoch, whether `since` is of it, the newest offset, how many are kept, the highest
-/// that made room, and the entries.
-fn page(answer: Value, wanted: &Wanted) -> Option<Page> {
+/// that made room, how often retained values were taken away, and the entries.
+fn page(answer: Value, wanted: &Wanted) -> Option<(Page, u64)> {
     let Value::Array(answer) = answer else { return None };
     let mut answer = answer.into_iter();
     let number = |value: Option<Value>| match value? {
@@ -101,7 +108,7 @@ fn page(answer: Value, wanted: &Wanted) -> Option<Page> {
     };
     let epoch = Epoch::parse(&text(answer.next()?)?)?;
     let (is_of_it, newest) = (number(answer.next())? == 1, number(answer.next())?);
-    let (kept, displaced) = (number(answer.next())?, number(answer.next())?);
+    let (kept, displaced, removals) = (number(answer.next())?, number(answer.next())?, number(answer.next())?);
     let at = |offset| Position { epoch: epoch.clone(), offset };
     let extent = Extent { epoch: epoch.clone(), newest, kept, displaced };
     let missed = match &wanted.since {
@@ -111,7 +118,7 @@ fn page(answer: Value, wanted: &Wanted) -> Option<Page> {
     };
     let missed = match missed {
         Ok(missed) => missed,
-        Err(reason) => return Some(Page { entries: Err(reason), more: false, newest: at(newest) }),
+        Err(reason) => return Some((Page { entries: Err(reason), more: false, newest: at(newest) }, removals)),
     };
     let mut entries = Vec::new();
     for (offset, value) in (newest - missed + 1..).zip(answer) {
@@ -123,10 +130,10 @@ fn page(answer: Value, wanted: &Wanted) -> Option<Page> {
         entries.push(Entry { position: at(offset), payload, except });
     }
     let more = wanted.since.is_some() && (entries.len() as u64) < missed;
-    Some(Page { entries: Ok(entries), more, newest: at(newest) })
+    Some((Page { entries: Ok(entries), more, newest: at(newest) }, removals))
 }
 
-fn text(value: Value) -> Option<String> {
+pub(super) fn text(value: Value) -> Option<String> {
     match value {
         Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
         _ => None,
@@ -155,7 +162,12 @@ impl History for RedisBroker {
 
     fn read(&self, topic: &Topic, _: HistoryPolicy, wanted: Wanted) -> BoxFuture<'static, Result<Page, HistoryAway>> {
         let (state, topic) = (Arc::clone(&self.state), topic.clone());
-        async move { state.reader.read(&state, &topic, &wanted).await }.boxed()
+        async move {
+            let (page, _) = state.reader.read(&state, &topic, &wanted).await?;
+            state.follow_from(&topic, &page.newest);
+            Ok(page)
+        }
+        .boxed()
     }
 
     /// Nothing to do: the next publication without a position ends the history of its topic.

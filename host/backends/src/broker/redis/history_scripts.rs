@@ -1,7 +1,8 @@
 //! The Lua scripts of histories. Each topic has a record and a list of entries.
 //!
 //! The record: `e` the epoch, `o` the newest offset, `b` the bytes of the kept payloads, `d` the highest offset that made
-//! room for others, `t` the time for which entries are kept, in ms, `u` when publications went without a number, in ms.
+//! room for others, `t` the time for which entries are kept, in ms, `u` when publications went without a number, in ms, `r`
+//! how often retained values were taken away.
 //! An entry is `<time in ms> <except> <payload>`; the last one has the newest offset.
 //!
 //! An epoch is `<run of Redis>-<time in ms>`: after a start of Redis, which may have lost something, every history begins
@@ -22,16 +23,16 @@ const RECORD_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How many characters of the run of Redis are in an epoch.
 const RUN_CHARS: usize = 12;
 
-/// What both scripts begin with: they read the record, and remove the entries whose time is over.
+/// What the scripts begin with: they read the record, and remove the entries whose time is over.
 macro_rules! with_record {
-    ($rest:literal) => {
+    ($rest:expr) => {
         concat!(
             "local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local run = ARGV[1]
-local r = redis.call('HMGET', KEYS[1], 'e', 'o', 'b', 'd', 't', 'u')
+local r = redis.call('HMGET', KEYS[1], 'e', 'o', 'b', 'd', 't', 'u', 'r')
 local epoch, newest, bytes, displaced = r[1], tonumber(r[2] or 0), tonumber(r[3] or 0), tonumber(r[4] or 0)
-local ttl, unnumbered = tonumber(r[5] or 0), tonumber(r[6] or -1)
+local ttl, unnumbered, removals = tonumber(r[5] or 0), tonumber(r[6] or -1), tonumber(r[7] or 0)
 local is_new = not epoch or string.sub(epoch, 1, #run) ~= run
 if is_new then
   -- Later than what went without a number: two lives of a history never have the same epoch.
@@ -57,23 +58,31 @@ end
         )
     };
 }
+pub(super) use with_record;
 
-/// Numbers a publication, keeps it and sends it to every node. KEYS: record, entries, once. ARGV: run, messages kept, bytes
-/// kept, time kept in ms, time of the record in ms, channel, node and kind, except, payload, time of `once` in ms or 0.
-static APPEND: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(with_record!(
-        "local once = tonumber(ARGV[10])
+/// Numbers a publication, keeps it and sends it to every node, unless it was published before or `$judge` returns. KEYS and
+/// ARGV as below. `$then` answers.
+macro_rules! number {
+    ($judge:expr, $then:expr) => {
+        concat!(
+            "local once = tonumber(ARGV[10])
 if once > 0 then
   local was = redis.call('GET', KEYS[3])
   if was then return was end
 end
-if is_new then redis.call('DEL', KEYS[1], KEYS[2]) end
+",
+            $judge,
+            "if is_new then redis.call('DEL', KEYS[1], KEYS[2]) end
 ttl = tonumber(ARGV[4])
 newest = newest + 1
-redis.call('RPUSH', KEYS[2], string.format('%.0f %s ', now, ARGV[8]) .. ARGV[9])
-kept = kept + 1
-bytes = bytes + #ARGV[9]
-trim(tonumber(ARGV[2]), tonumber(ARGV[3]))
+local messages_max = tonumber(ARGV[2])
+if messages_max > 0 then
+  redis.call('RPUSH', KEYS[2], string.format('%.0f %s ', now, ARGV[8]) .. ARGV[9])
+  kept = kept + 1
+  bytes = bytes + #ARGV[9]
+end
+trim(messages_max, tonumber(ARGV[3]))
+if messages_max == 0 then displaced = newest end
 local offset = string.format('%.0f', newest)
 redis.call('HSET', KEYS[1], 'e', epoch, 'o', offset, 'b', bytes, 'd', string.format('%.0f', displaced), 't', ARGV[4])
 if is_new and unnumbered >= 0 then redis.call('HSET', KEYS[1], 'u', string.format('%.0f', unnumbered)) end
@@ -82,9 +91,16 @@ redis.call('PEXPIRE', KEYS[2], ARGV[4])
 redis.call('PUBLISH', ARGV[6], string.format('%.0f %s %s %s %s ', newest - 1, offset, ARGV[7], ARGV[8], epoch) .. ARGV[9])
 local position = epoch .. ':' .. offset
 if once > 0 then redis.call('SET', KEYS[3], position, 'PX', ARGV[10]) end
-return position"
-    ))
-});
+",
+            $then
+        )
+    };
+}
+pub(super) use number;
+
+/// Numbers a publication, keeps it and sends it to every node. KEYS: record, entries, once. ARGV: run, messages kept, bytes
+/// kept, time kept in ms, time of the record in ms, channel, node and kind, except, payload, time of `once` in ms or 0.
+static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(with_record!(number!("", "return position"))));
 
 /// Reads a history. KEYS: record, entries. ARGV: run, epoch of `since` (empty: none), offset of `since`, most entries, most
 /// bytes, bytes of an entry beside its payload, time of the record in ms.
@@ -122,7 +138,7 @@ while #found < math.min(missed, entries_max) do
   at = at + 100
   if #part < 100 then break end
 end
-local answer = {epoch, is_of_it and 1 or 0, newest, kept, displaced}
+local answer = {epoch, is_of_it and 1 or 0, newest, kept, displaced, removals}
 for _, entry in ipairs(found) do answer[#answer + 1] = entry end
 return answer"
     ))
@@ -155,15 +171,32 @@ pub(super) struct Append<'a> {
     pub(super) payload: &'a str,
 }
 
+impl Append<'_> {
+    fn once(&self) -> (&str, Duration) {
+        self.once.as_ref().map_or((self.record, Duration::ZERO), |(key, ttl)| (key.as_str(), *ttl))
+    }
+
+    /// The keys of the scripts that number.
+    pub(super) fn add_keys(&self, command: &mut Cmd) {
+        command.arg(self.record).arg(self.entries).arg(self.once().0);
+    }
+
+    /// Their arguments. The record is kept for twice as long as what has a position in it: the entries, and what is kept
+    /// for `ttl` beside them.
+    pub(super) fn add_arguments(&self, command: &mut Cmd, ttl: Duration) {
+        let Self { run, policy, channel, head, except, payload, .. } = self;
+        command.arg(*run).arg(policy.messages_max).arg(policy.bytes_max).arg(ms(policy.ttl));
+        command.arg(ms(RECORD_TTL.max(policy.ttl.max(ttl) * 2))).arg(*channel).arg(*head).arg(*except).arg(*payload);
+        command.arg(ms(self.once().1));
+    }
+}
+
 /// Numbers, keeps and sends it.
 pub(super) fn append(append: &Append<'_>) -> Cmd {
-    let Append { record, entries, once, run, policy, channel, head, except, payload } = append;
-    let (once, once_ttl) = once.as_ref().map_or((*record, 0), |(key, ttl)| (key.as_str(), ttl.as_millis()));
     let mut command = ::redis::cmd("EVALSHA");
-    command.arg(APPEND.get_hash()).arg(3).arg(*record).arg(*entries).arg(once);
-    command.arg(*run).arg(policy.messages_max).arg(policy.bytes_max).arg(ms(policy.ttl));
-    command.arg(ms(RECORD_TTL.max(policy.ttl * 2))).arg(*channel).arg(*head).arg(*except).arg(*payload);
-    command.arg(u64::try_from(once_ttl).unwrap_or(u64::MAX));
+    command.arg(APPEND.get_hash()).arg(3);
+    append.add_keys(&mut command);
+    append.add_arguments(&mut command, Duration::ZERO);
     command
 }
 
@@ -183,6 +216,7 @@ pub(super) async fn read(
     invocation.invoke_async(connection).await
 }
 
-fn ms(time: Duration) -> u64 {
+/// In milliseconds.
+pub(super) fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

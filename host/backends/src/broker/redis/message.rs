@@ -1,13 +1,14 @@
 //! The messages of a topic's Pub/Sub channel: `<before> <count> <node> <kind> <except> <payload>`.
 //!
 //! The script that counts writes the first two: the topic's count before and after this message. A count before of 0
-//! means that the count has just started. On a topic with history the count is the offset, and `<epoch> ` stands before the
-//! payload.
+//! means that the count has just started. On a topic whose publications have positions the count is the offset, and
+//! `<epoch> ` stands before the payload.
 
 use tidegate_core::protocol::{ConnectionId, Payload};
 
 const PUBLICATION: &str = "p";
 const NUMBERED: &str = "h";
+const REMOVED: &str = "r";
 const GAP: &str = "g";
 /// In the place of a connection to leave out.
 pub(super) const NOBODY: &str = "-";
@@ -44,6 +45,14 @@ pub(super) enum Body<'a> {
         /// The payload's text.
         payload: &'a str,
     },
+    /// Retained values were taken away, after the publication with this offset, which is the count; the count before says
+    /// how often that happened on the topic.
+    Removed {
+        /// The epoch of the position.
+        epoch: &'a str,
+        /// The keys, a JSON list.
+        keys: &'a str,
+    },
     /// The node published something that Redis did not accept.
     Gap,
 }
@@ -62,6 +71,10 @@ impl<'a> Message<'a> {
                 let (epoch, payload) = payload.split_once(' ')?;
                 Body::Numbered { except: except_one, epoch, payload }
             }
+            REMOVED => {
+                let (epoch, keys) = payload.split_once(' ')?;
+                Body::Removed { epoch, keys }
+            }
             GAP => Body::Gap,
             _ => return None,
         };
@@ -77,6 +90,11 @@ pub(super) fn publication(node: &str, left_out: Option<&ConnectionId>, payload: 
 /// How the message of a publication with a position begins; the script does the rest.
 pub(super) fn numbered(node: &str) -> String {
     format!("{node} {NUMBERED}")
+}
+
+/// How the message that retained values were taken away begins; the script does the rest.
+pub(super) fn removed(node: &str) -> String {
+    format!("{node} {REMOVED}")
 }
 
 /// The connection that a publication leaves out, as it stands in messages and entries.
@@ -106,6 +124,9 @@ mod tests {
         let text = format!("6 7 {} c1 e-1 [1, 2]", numbered("n1"));
         let body = Body::Numbered { except: Some("c1"), epoch: "e-1", payload: "[1, 2]" };
         assert_eq!(Message::read(&text), Some(Message { before: 6, count: 7, node: "n1", body }));
+        let text = format!("3 7 {} - e-1 [\"a b\",2]", removed("n1"));
+        let body = Body::Removed { epoch: "e-1", keys: "[\"a b\",2]" };
+        assert_eq!(Message::read(&text), Some(Message { before: 3, count: 7, node: "n1", body }));
         let told = Message::read("1 2 n1 g - ").unwrap();
         assert_eq!((told.body, gap("n1").as_str()), (Body::Gap, "n1 g - "));
     }

@@ -17,6 +17,8 @@ mod names;
 mod presence;
 mod publisher;
 mod questions;
+mod retained;
+mod retained_scripts;
 mod subscriber;
 
 mod scripts;
@@ -45,7 +47,7 @@ use tidegate_core::channels::Rate;
 use tidegate_core::config::{Limits, RedisUrl};
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::{Broker, BrokerAway, HearsNodes, Sending};
-use tidegate_core::protocol::{Topic, User};
+use tidegate_core::protocol::{Position, Topic, User};
 use tidegate_core::telemetry;
 
 /// How long to wait before a failed connection is tried again: the first time, and at most.
@@ -239,6 +241,13 @@ impl Broker for RedisBroker {
 }
 
 impl State {
+    /// This node read a topic up to this position: whoever listens here to it needs nothing before.
+    fn follow_from(&self, topic: &Topic, position: &Position) {
+        if let Some((_, follower)) = self.interest.follower(topic.as_str()) {
+            follower.starts_at(position);
+        }
+    }
+
     fn is_away(&self) -> bool {
         !(self.publisher_up.is_up() && self.subscriber_up.is_up())
     }

@@ -1,5 +1,6 @@
 //! The names of keys and channels in Redis.
 
+use super::retained_scripts::Shelf;
 use tidegate_core::protocol::{IdempotencyKey, Topic, User};
 
 /// The names of one installation.
@@ -39,6 +40,12 @@ impl Names {
     /// The key of the entries of a topic's history.
     pub(super) fn entries(&self, topic: &Topic) -> String {
         format!("{}:e:{topic}", self.prefix)
+    }
+
+    /// The keys of a topic's retained values, of their order, and of what is known of both.
+    pub(super) fn shelf(&self, topic: &Topic) -> Shelf {
+        let key = |kind: &str| format!("{}:{kind}:{topic}", self.prefix);
+        Shelf { values: key("v"), ages: key("a"), shelf: key("s") }
     }
 
     /// The key of a publication that every node makes and that must be published once.

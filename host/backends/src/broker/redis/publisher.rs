@@ -13,9 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::byte_budget::BytePermit;
-use super::{PROBE_INTERVAL, State, history_scripts, message, pause, scripts};
-use tidegate_core::channels::{HistoryPolicy, Rate};
-use tidegate_core::protocol::{ConnectionId, Payload, Topic};
+use super::history_scripts::{self, Append};
+use super::{PROBE_INTERVAL, State, message, pause, retained_scripts, scripts};
+use tidegate_core::channels::{HistoryPolicy, Keeping, Rate};
+use tidegate_core::protocol::{ConnectionId, Key, Payload, Topic, Version};
 use tidegate_core::telemetry;
 
 /// The most commands of one batch, and about how many bytes.
@@ -47,6 +48,19 @@ pub(super) enum Command {
         /// What no second publication has, if every node makes it.
         once: Option<Arc<str>>,
     },
+    /// A publication for the retained values and versions, and for the history, which every node hears.
+    Keep {
+        topic: Topic,
+        except: Option<ConnectionId>,
+        payload: Payload,
+        policy: HistoryPolicy,
+        once: Option<Arc<str>>,
+        key: Key,
+        version: Option<Version>,
+        keeping: Keeping,
+    },
+    /// Take retained values away, which every node hears.
+    Remove { topic: Topic, key: Option<Key>, ttl: Duration, once: Option<Arc<str>> },
     /// Take one message from a rate window.
     Take { window: String, rate: Rate },
     /// A message for every node.
@@ -57,7 +71,10 @@ impl Command {
     /// Its approximate size.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Publish { payload, .. } | Self::Append { payload, .. } => payload.as_str().len(),
+            Self::Publish { payload, .. } | Self::Append { payload, .. } | Self::Keep { payload, .. } => {
+                payload.as_str().len()
+            }
+            Self::Remove { key, .. } => key.as_ref().map_or(0, |key| key.as_str().len()),
             Self::Take { window, .. } => window.len(),
             Self::Control { message } => message.len(),
         }
@@ -106,14 +123,25 @@ pub(super) struct Publisher {
     commands: mpsc::Receiver<QueuedCommand>,
     /// The run of the Redis that the connection leads to, as it is in epochs.
     run: String,
+    /// How the messages of this node's publications with positions begin.
+    numbered: String,
+}
+
+/// What the scripts that number name in Redis, for one topic.
+struct TopicKeys {
+    record: String,
+    entries: String,
+    channel: String,
+    once: Option<(String, Duration)>,
 }
 
 /// Why a connection is abandoned.
 pub(super) type Lost = String;
 
 impl Publisher {
-    pub(super) const fn new(client: Client, state: Arc<State>, commands: mpsc::Receiver<QueuedCommand>) -> Self {
-        Self { client, state, commands, run: String::new() }
+    pub(super) fn new(client: Client, state: Arc<State>, commands: mpsc::Receiver<QueuedCommand>) -> Self {
+        let numbered = message::numbered(&state.node);
+        Self { client, state, commands, run: String::new(), numbered }
     }
 
     /// Connects and stays connected, for ever.
@@ -296,22 +324,56 @@ impl Publisher {
                 scripts::publish(names, topic, &message, now_us())
             }
             Command::Append { topic, except, payload, policy, once } => {
-                let digest = |once: &Arc<str>| format!("{:x}", Sha256::digest(once.as_bytes()));
-                let once = once.as_ref().map(|once| (names.once(&digest(once)), self.state.once_for));
-                history_scripts::append(&history_scripts::Append {
-                    record: &names.record(topic),
-                    entries: &names.entries(topic),
-                    once,
-                    run: &self.run,
-                    policy: *policy,
-                    channel: &names.channel(topic),
-                    head: &message::numbered(node),
-                    except: message::except(except.as_ref()),
-                    payload: payload.as_str(),
-                })
+                let keys = self.keys(topic, once.as_ref());
+                history_scripts::append(&self.append(&keys, except.as_ref(), payload, *policy))
+            }
+            Command::Keep { topic, except, payload, policy, once, key, version, keeping } => {
+                let keys = self.keys(topic, once.as_ref());
+                let append = self.append(&keys, except.as_ref(), payload, *policy);
+                let version = version.as_ref().map(Version::as_str);
+                retained_scripts::keep(&append, &names.shelf(topic), key.as_str(), version, *keeping)
+            }
+            Command::Remove { topic, key, ttl, once } => {
+                let TopicKeys { record, entries, channel, once } = self.keys(topic, once.as_ref());
+                let shelf = names.shelf(topic);
+                let place =
+                    retained_scripts::Place { record: &record, entries: &entries, shelf: &shelf, run: &self.run };
+                let key = key.as_ref().map(Key::as_str);
+                retained_scripts::remove(&place, once, &channel, &message::removed(node), key, *ttl)
             }
             Command::Take { window, rate } => scripts::take(window, *rate),
             Command::Control { message } => scripts::tell(names, message),
+        }
+    }
+
+    fn keys(&self, topic: &Topic, once: Option<&Arc<str>>) -> TopicKeys {
+        let State { names, once_for, .. } = &*self.state;
+        let digest = |once: &Arc<str>| format!("{:x}", Sha256::digest(once.as_bytes()));
+        TopicKeys {
+            record: names.record(topic),
+            entries: names.entries(topic),
+            channel: names.channel(topic),
+            once: once.map(|once| (names.once(&digest(once)), *once_for)),
+        }
+    }
+
+    fn append<'a>(
+        &'a self,
+        keys: &'a TopicKeys,
+        except: Option<&'a ConnectionId>,
+        payload: &'a Payload,
+        policy: HistoryPolicy,
+    ) -> Append<'a> {
+        Append {
+            record: &keys.record,
+            entries: &keys.entries,
+            once: keys.once.clone(),
+            run: &self.run,
+            policy,
+            channel: &keys.channel,
+            head: &self.numbered,
+            except: message::except(except),
+            payload: payload.as_str(),
         }
     }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, RedisResult, Script};
 
-use super::history_scripts;
 use super::names::Names;
+use super::{history_scripts, retained_scripts};
 use tidegate_core::channels::Rate;
 use tidegate_core::protocol::Topic;
 
@@ -86,7 +86,8 @@ pub(super) async fn load(connection: &mut MultiplexedConnection) -> RedisResult<
     for script in [&PUBLISH, &TAKE, &TELL] {
         script.load_async(connection).await?;
     }
-    history_scripts::load(connection).await
+    history_scripts::load(connection).await?;
+    retained_scripts::load(connection).await
 }
 
 fn call(script: &Script, key: &str) -> Cmd {

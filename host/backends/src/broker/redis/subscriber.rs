@@ -14,6 +14,7 @@ use std::time::Duration;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::streams::StreamReadReply;
 use ::redis::{AsyncConnectionConfig, Client, FromRedisValue, PushInfo, PushKind, RedisResult, Value};
+use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
@@ -24,7 +25,8 @@ use super::message::{Body, Message};
 use super::publisher::{Lost, no_answer, told};
 use super::{PROBE_INTERVAL, State, pause, scripts};
 use tidegate_core::flow::broker::HearsNodes;
-use tidegate_core::protocol::{ConnectionId, Epoch, Payload, Position, Topic};
+use tidegate_core::flow::ports::Removed;
+use tidegate_core::protocol::{ConnectionId, Epoch, Key, Payload, Position, Topic};
 use tidegate_core::telemetry;
 
 /// Topics that are subscribed to at once.
@@ -306,6 +308,9 @@ impl PushHandler {
         if let Body::Numbered { except, epoch, payload } = message.body {
             return self.take_numbered(topic, epoch, message.count, except, payload);
         }
+        if let Body::Removed { epoch, keys } = message.body {
+            return self.take_removed(topic, epoch, message, keys);
+        }
         let Some(Heard { topic, is_gap }) = self.state.interest.counted(topic, message.before, message.count) else {
             return;
         };
@@ -320,7 +325,7 @@ impl PushHandler {
         match message.body {
             Body::Gap => self.tell_gap(&topic),
             // Taken above.
-            Body::Numbered { .. } => {}
+            Body::Numbered { .. } | Body::Removed { .. } => {}
             Body::Publication { except, payload } => match Payload::parse(payload.to_owned()) {
                 Ok(payload) => self.node.hear_publication(&topic, payload, except.map(ConnectionId::new), None),
                 Err(error) => tracing::error!(%topic, %error, "another node published a payload that is not JSON"),
@@ -344,6 +349,20 @@ impl PushHandler {
             Next::Nothing => {}
             Next::ToldAnew => self.tell_gap(&topic),
             Next::Read => self.catch_up(topic, follower),
+        }
+    }
+
+    /// Takes the message that retained values were taken away, by this node or another.
+    fn take_removed(&self, topic: &str, epoch: &str, message: Message<'_>, keys: &str) {
+        let Some((topic, follower)) = self.state.interest.follower(topic) else { return };
+        let (Some(epoch), Ok(keys)) = (Epoch::parse(epoch), serde_json::from_str::<Vec<&RawValue>>(keys)) else {
+            return tracing::warn!(%topic, "received a message that this version does not understand");
+        };
+        telemetry::broker_heard();
+        let keys = keys.into_iter().map(|key| Key::new(key.get())).collect();
+        let removed = Removed { keys, after: Position { epoch, offset: message.count } };
+        if follower.hear_removed(message.before, removed, |removed| self.node.hear_removed(&topic, removed)) {
+            self.tell_gap(&topic);
         }
     }
 

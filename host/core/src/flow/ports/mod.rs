@@ -10,6 +10,7 @@ mod history;
 mod idempotency_keys;
 mod plugins;
 mod provider;
+mod retained;
 mod rooms;
 mod shared_members;
 mod store_health;
@@ -29,6 +30,7 @@ pub use plugins::{
     PluginEffect, PluginRefusal, PluginVersion, Plugins, Recognition, TransformCall,
 };
 pub use provider::{Identity, Provider};
+pub use retained::{Removal, Removed, Retained, RetainedAway, Taken, Values, ValuesUnread};
 pub use rooms::Rooms;
 pub use shared_members::{Elsewhere, MemberThere, MembersAway, MembersNews, MembersUpdate, SharedMembers, TopicUpdate};
 pub use store_health::StoreHealth;
@@ -45,6 +47,8 @@ pub struct Ports {
     pub broker: Arc<dyn Broker>,
     /// The publications of channels with history.
     pub history: Arc<dyn History>,
+    /// The last values and versions of channels that retain values or have versions.
+    pub retained: Arc<dyn Retained>,
     /// Outgoing bus events.
     pub bus: Arc<dyn Bus>,
     /// Bus events that could not cross.

@@ -1,0 +1,71 @@
+//! `DELETE /v1/channels/{topic}/retained`: takes retained values of a topic away, and tells its subscribers.
+
+use axum::Json;
+use axum::extract;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query};
+use axum::http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::State;
+use super::answer::Problem;
+use tidegate_core::config::Permission;
+use tidegate_core::protocol::Key;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RemoveQuery {
+    key: Option<String>,
+}
+
+/// `{ removed }`: how many values there were.
+#[derive(Debug, Serialize)]
+pub(super) struct Removed {
+    removed: usize,
+}
+
+/// Takes the value of `key` away, or every value without it; 200 `{ removed }`, 409 `no_retained`.
+pub(super) async fn remove(
+    extract::State(state): extract::State<State>,
+    topic: Result<Path<String>, PathRejection>,
+    query: Result<Query<RemoveQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Json<Removed>, Problem> {
+    state.admit(&headers, Permission::Publish)?;
+    let Path(topic) = topic.map_err(|_| Problem::bad_request("the topic in the path is not UTF-8"))?;
+    let Query(RemoveQuery { key }) = query
+        .map_err(|_| Problem::bad_request("the query may have `key`, as JSON or as bare text, and nothing else"))?;
+    let removed = state.gates.remove_retained(&topic, key.as_deref().map(key_of)).await?;
+    Ok(Json(Removed { removed }))
+}
+
+/// A key as JSON text; any other text is the key itself.
+fn key_of(text: &str) -> Key {
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(json) => Key::new(json.get()),
+        Err(_) => Key::new(&Value::from(text).to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_json_or_bare_text() {
+        for (text, key) in [
+            ("d1", r#""d1""#),
+            (r#""d1""#, r#""d1""#),
+            ("7", "7"),
+            (r#""7""#, r#""7""#),
+            ("null", "null"),
+            ("", r#""""#),
+            ("a b", r#""a b""#),
+            ("[1, 2]", "[1, 2]"),
+        ] {
+            assert_eq!(key_of(text).as_str(), key, "{text}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Retained values and versions on nodes that share a real Redis: one order for publications and removals, and one
+//! judgement of what is newer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tidegate_core::channels::Resolved;
+use tidegate_core::flow::Publication;
+use tidegate_core::flow::broker::Broker;
+use tidegate_core::flow::ports::{
+    Appended, History, Removal, Retained, RetainedAway, Taken, Values, ValuesUnread, Wanted,
+};
+use tidegate_core::protocol::{Generation, Key, Payload, Position};
+
+use crate::broker::{Node, PATIENCE, say, two};
+use tidegate_testkit::{RedisServer, catalog};
+
+const VALUES: &str = "delivery: { key: /id }, snapshot: { retain: latest }";
+
+fn feed(policies: &str) -> Resolved {
+    let manifest = format!("feature: test\nchannels:\n  feed: {{ scope: public, payload: true, {policies} }}\n");
+    catalog(&manifest, None, Generation(1)).resolve("feed").unwrap()
+}
+
+impl Node {
+    async fn keep_one(&self, publication: &Publication) -> Result<Option<Position>, RetainedAway> {
+        let keeping = publication.channel.keeping().unwrap();
+        match Retained::publish(&*self.broker, publication, keeping, &mut |_| panic!("the node hears it")) {
+            Taken::At(_) | Taken::Stale => panic!("Redis judges"),
+            Taken::Sent(sent) => sent.await,
+        }
+    }
+
+    /// `None` if it is stale, else the offset.
+    async fn keep(&self, of: &Resolved, payload: &str) -> Option<u64> {
+        let payload = Payload::read(payload.to_owned()).unwrap();
+        self.keep_one(&Publication::new(of, payload)).await.unwrap().map(|position| position.offset)
+    }
+
+    async fn values_of(&self, of: &Resolved) -> Values {
+        Retained::read(&*self.broker, of, of.channel.keeping().unwrap(), 1 << 20).await.unwrap()
+    }
+
+    /// The payloads, the oldest first, and the newest offset.
+    async fn kept(&self, of: &Resolved) -> (Vec<String>, u64) {
+        let Values { values, position } = self.values_of(of).await;
+        (values.into_iter().map(|value| value.payload.as_str().to_owned()).collect(), position.offset)
+    }
+
+    async fn remove(&self, of: &Resolved, key: Option<&str>, once: Option<&str>) -> usize {
+        let (topic, channel) = (of.topic.clone(), of.channel.clone());
+        let removal = Removal { topic, channel, key: key.map(Key::new), once: once.map(Arc::from) };
+        self.broker.remove(&removal, &mut |_| panic!("the node hears it")).await.unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_node_hears_all_in_one_order_and_reads_the_newest_of_every_key() {
+    let redis = RedisServer::start();
+    let (a, b) = two(&redis).await;
+    a.listen("feed").await;
+    b.listen("feed").await;
+    let of = feed(VALUES);
+    assert_eq!(b.kept(&of).await, (vec![], 0));
+    let texts = [r#"{"id": "x",  "n": 1}"#, r#"{"id":"y","n":2}"#, r#"{"id":"x","n":1.50}"#];
+    for (text, node) in texts.iter().zip([&a, &b, &a]) {
+        node.keep(&of, text).await;
+    }
+    for node in [&a, &b] {
+        let told = [
+            "feed {\"id\": \"x\",  \"n\": 1} at 1",
+            "feed {\"id\":\"y\",\"n\":2} at 2",
+            "feed {\"id\":\"x\",\"n\":1.50} at 3",
+        ];
+        assert_eq!(node.record.has(&[told[2]]).await, told);
+        assert_eq!(node.kept(&of).await, (vec![texts[1].to_owned(), texts[2].to_owned()], 3));
+    }
+    let values = b.values_of(&of).await.values;
+    assert_eq!((values[0].key.as_str(), values[0].position.as_ref().unwrap().offset), (r#""y""#, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_is_taken_away_on_one_node_is_told_on_every_node_at_its_place() {
+    let redis = RedisServer::start();
+    let (a, b) = two(&redis).await;
+    a.listen("feed").await;
+    b.listen("feed").await;
+    let of = feed("delivery: { key: /id, version: /seq }, snapshot: { retain: latest }");
+    a.keep(&of, r#"{"id":"x y","seq":5}"#).await;
+    a.keep(&of, r#"{"id":2,"seq":5}"#).await;
+    assert_eq!(b.remove(&of, Some(r#""x y""#), None).await, 1);
+    assert_eq!(b.remove(&of, Some(r#""x y""#), None).await, 0);
+    assert_eq!(a.keep(&of, r#"{"id":"x y","seq":1}"#).await, Some(3), "its version is forgotten");
+    assert_eq!(a.remove(&of, None, None).await, 2);
+    assert_eq!(a.kept(&of).await, (vec![], 3));
+    let told = [
+        r#"feed {"id":"x y","seq":5} at 1"#,
+        r#"feed {"id":2,"seq":5} at 2"#,
+        r#"removed feed "x y" after 2"#,
+        r#"feed {"id":"x y","seq":1} at 3"#,
+        r#"removed feed 2 "x y" after 3"#,
+    ];
+    for node in [&a, &b] {
+        assert_eq!(node.record.has(&[told[4]]).await, told);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_every_node_takes_away_by_itself_is_taken_away_once() {
+    let redis = RedisServer::start();
+    let (a, b) = two(&redis).await;
+    let of = feed(VALUES);
+    a.keep(&of, r#"{"id":1}"#).await;
+    assert_eq!(a.remove(&of, Some("1"), Some("event 1")).await, 1);
+    a.keep(&of, r#"{"id":1}"#).await;
+    assert_eq!(b.remove(&of, Some("1"), Some("event 1")).await, 1, "the first answer");
+    assert_eq!(b.kept(&of).await.0.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_all_nodes_only_what_is_newer_is_published_whatever_the_version_is() {
+    let redis = RedisServer::start();
+    let (a, b) = two(&redis).await;
+    b.listen("feed").await;
+    let of = feed("delivery: { key: /id, version: /seq }");
+    let mut offset = 0;
+    for (at, (seq, is_newer)) in [
+        ("-1e300", true),
+        ("-12300", true),
+        ("-123", true),
+        ("-1230", false),
+        ("0", true),
+        ("-0.5", false),
+        ("0.5", true),
+        ("9007199254740992", true),
+        ("9007199254740993", true),
+        ("9007199254740992.5", false),
+        ("9007199254740993.0", false),
+        ("123456789012345678901234567890", true),
+        ("99999999999999999999999999999", false),
+        (r#""2026-06-01T12:00:00+02:00""#, true),
+        (r#""2026-06-01T10:00:00Z""#, false),
+        (r#""2026-06-01T10:00:00.000000001Z""#, true),
+        ("7", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let node = if at % 2 == 0 { &a } else { &b };
+        offset += u64::from(is_newer);
+        let kept = node.keep(&of, &format!(r#"{{"id":1,"seq":{seq}}}"#)).await;
+        assert_eq!(kept, is_newer.then_some(offset), "{seq}");
+    }
+    assert_eq!(a.keep(&of, r#"{"id":2,"seq":7}"#).await, Some(offset + 1), "each key by itself");
+    let last = format!(r#"feed {{"id":2,"seq":7}} at {}"#, offset + 1);
+    assert_eq!(b.record.has(&[&last]).await.len() as u64, offset + 1, "nobody hears what is stale");
+    assert_eq!(b.kept(&of).await, (vec![], offset + 1), "versions only");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_oldest_go_beyond_keys_and_bytes_and_all_when_their_time_is_over() {
+    let redis = RedisServer::start();
+    let node = Node::start(&redis);
+    node.away(false).await;
+    let few = feed("delivery: { key: /id }, snapshot: { retain: latest, keys: 2 }");
+    for id in [1, 2, 1, 3] {
+        node.keep(&few, &format!(r#"{{"id":{id}}}"#)).await;
+    }
+    assert_eq!(node.kept(&few).await.0, [r#"{"id":1}"#, r#"{"id":3}"#]);
+    let small = feed("delivery: { key: /id }, snapshot: { retain: latest, bytes: 50 }");
+    node.remove(&small, None, None).await;
+    for id in [1, 2, 3] {
+        node.keep(&small, &format!(r#"{{"id":{id},"n":"{}"}}"#, "x".repeat(5))).await;
+    }
+    assert_eq!(node.kept(&small).await.0.len(), 2);
+    let read = Retained::read(&*node.broker, &small, small.channel.keeping().unwrap(), 100).await;
+    assert_eq!(read, Err(ValuesUnread::TooLarge(246)));
+    let brief = feed("delivery: { key: /id, version: /seq }, snapshot: { retain: latest, ttl: 100ms }");
+    node.keep(&brief, r#"{"id":4,"seq":1}"#).await;
+    let gone = async {
+        while !node.kept(&brief).await.0.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
+    assert!(node.keep(&brief, r#"{"id":4,"seq":1}"#).await.is_some(), "the version went with it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_and_history_have_one_position_and_what_is_stale_is_in_neither() {
+    let redis = RedisServer::start();
+    let (a, b) = two(&redis).await;
+    let of = feed("delivery: { key: /id, version: /seq }, snapshot: { retain: latest }, history: { messages: 9 }");
+    for (seq, offset) in [(1, Some(1)), (1, None), (2, Some(2))] {
+        assert_eq!(a.keep(&of, &format!(r#"{{"id":1,"seq":{seq}}}"#)).await, offset);
+    }
+    let values = b.values_of(&of).await;
+    assert_eq!(values.values[0].position, Some(values.position.clone()));
+    let wanted = Wanted { since: None, entries_max: 9, bytes_max: 1 << 20 };
+    let policy = of.channel.history.unwrap();
+    let page = History::read(&*b.broker, &of.topic, policy, wanted).await.unwrap();
+    assert_eq!((page.entries.unwrap().len(), page.newest), (2, values.position));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_retained_nothing_for_a_while_begins_with_nothing() {
+    let redis = RedisServer::start();
+    let (a, b) = two(&redis).await;
+    let (values, history, plain) = (feed(VALUES), feed("history: { messages: 9 }"), feed("delivery: {}"));
+    let publication = |of: &Resolved| Publication::new(of, json!({ "id": 9 }).into());
+    a.keep(&values, r#"{"id":1}"#).await;
+    Broker::publish(&*b.broker, &publication(&plain)).unwrap().await.unwrap();
+    assert_eq!(b.kept(&values).await.0, [""; 0]);
+    a.keep(&values, r#"{"id":2}"#).await;
+    let mut never = |_| panic!("the node hears it");
+    let policy = history.channel.history.unwrap();
+    match History::append(&*a.broker, &publication(&history), policy, &mut never) {
+        Appended::Sent(sent) => drop(sent.await.unwrap()),
+        Appended::At(_) => panic!("Redis numbers"),
+    }
+    assert_eq!(b.kept(&values).await.0, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_missed_something_tells_a_gap_once() {
+    let redis = RedisServer::start();
+    let (a, b) = two(&redis).await;
+    b.listen("feed").await;
+    let of = feed(VALUES);
+    a.keep(&of, r#"{"id":1}"#).await;
+    b.record.has(&[r#"feed {"id":1} at 1"#]).await;
+    say(&redis, &["CLIENT", "KILL", "TYPE", "pubsub"]);
+    // Until it hears again what is published.
+    let mut newest = 1;
+    let heard = tokio::time::timeout(PATIENCE, async {
+        loop {
+            newest += 1;
+            a.keep(&of, &format!(r#"{{"id":{newest}}}"#)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let heard = b.record.has(&[]).await;
+            if newest > 40 && heard.contains(&format!(r#"feed {{"id":{newest}}} at {newest}"#)) {
+                return heard;
+            }
+        }
+    });
+    let heard = heard.await.unwrap();
+    let mut last = 0;
+    for line in heard.iter().filter(|line| !line.starts_with("gap")) {
+        let offset: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(offset > last, "in order: {heard:?}");
+        last = offset;
+    }
+    let is_whole = heard.len() as u64 == newest;
+    let gaps = heard.iter().filter(|line| line.starts_with("gap")).count();
+    assert!(is_whole || gaps > 0, "what was missed is told: {heard:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_nothing_is_kept_read_or_taken_away() {
+    let mut redis = RedisServer::start();
+    let node = Node::start(&redis);
+    node.away(false).await;
+    let of = feed(VALUES);
+    redis.kill();
+    node.away(true).await;
+    let publication = Publication::new(&of, json!({ "id": 1 }).into());
+    assert_eq!(node.keep_one(&publication).await, Err(RetainedAway));
+    assert_eq!(
+        Retained::read(&*node.broker, &of, of.channel.keeping().unwrap(), 1 << 20).await,
+        Err(ValuesUnread::Away)
+    );
+    let removal = Removal { topic: of.topic.clone(), channel: of.channel.clone(), key: None, once: None };
+    assert_eq!(node.broker.remove(&removal, &mut |_| ()).await, Err(RetainedAway));
+}

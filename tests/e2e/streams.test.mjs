@@ -17,6 +17,11 @@ const channels = {
   "streams.yaml": `
 feature: streams
 channels:
+  devices.{id}:
+    scope: authenticated
+    payload: {}
+    delivery: { mode: latest, key: /d }
+    snapshot: { retain: latest }
   hall.{id}: { scope: authenticated, payload: {}, presence: { debounce: 100ms } }
   feed.{id}: { scope: authenticated, payload: {}, history: { messages: 1000, bytes: 64MiB } }
 `,
@@ -308,6 +313,41 @@ describe("a stream and the server", () => {
     assert.deepEqual([...slow.numbers, ...back.numbers], range(published));
     back.close();
     fast.close();
+  });
+});
+
+describe("a stream of the newest values", () => {
+  let server;
+  before(async () => {
+    server = await start((config) => ({ ...config, limits: { ...config.limits, outbound_bytes: 262144 } }));
+  });
+  after(() => server?.stop());
+
+  test("begins with what is retained, and hears what is taken away", async () => {
+    for (const [d, n] of [[1, 1], [2, 2], [1, 3]]) assert.equal((await server.publish("devices.a", { d, n })).status, 202);
+    const stream = await Stream.open(server, "devices.a", { token: token("u1") });
+    await stream.hears("subscribed");
+    assert.deepEqual(stream.numbers.sort(), [2, 3]);
+    assert.equal(stream.events.at(-1).data.type, "subscribed");
+    assert.equal(stream.events.some(({ id }) => id), false, "a client that loses it begins again");
+    const headers = { authorization: `Bearer ${KEYS.backend}` };
+    await fetch(`${server.url}/v1/channels/devices.a/retained?key=1`, { method: "DELETE", headers });
+    assert.deepEqual((await stream.hears("removed")).data, { type: "removed", channel: "devices.a", key: 1 });
+    stream.close();
+  });
+
+  test("loses old values while its client does not read, never the newest of a key, and is not cut", async () => {
+    const stream = await Stream.open(server, "devices.b", { token: token("u1") });
+    await stream.hears("subscribed");
+    stream.response.pause();
+    const filling = "x".repeat(40_000);
+    for (let n = 0; n < 200; n++) assert.equal((await server.publish("devices.b", { d: n % 3, n, filling })).status, 202);
+    stream.response.resume();
+    await until("the newest", () => [197, 198, 199].every((n) => stream.numbers.includes(n)));
+    assert.ok(stream.numbers.length < 150, `${stream.numbers.length} of 200`);
+    assert.deepEqual(stream.numbers.toSorted((a, b) => a - b).filter((n) => n % 3 === 0), stream.numbers.filter((n) => n % 3 === 0));
+    assert.equal(stream.isOver, false);
+    stream.close();
   });
 });
 

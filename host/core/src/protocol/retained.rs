@@ -48,15 +48,6 @@ impl Snapshot {
             }
         }
     }
-
-    /// The payloads alone.
-    #[must_use]
-    pub fn into_payloads(self) -> Vec<Payload> {
-        match self {
-            Self::Payloads(payloads) => payloads,
-            Self::Values(values) => values.into_iter().map(|value| value.payload).collect(),
-        }
-    }
 }
 
 impl Serialize for Snapshot {

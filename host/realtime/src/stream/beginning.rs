@@ -11,7 +11,7 @@ use tidegate_transport::CloseReason;
 
 use super::Open;
 use super::queue::together;
-use super::text::{self, publication_text};
+use super::text::{self, publication_text, value_text};
 use crate::link::Link;
 use tidegate_core::flow::Membership;
 use tidegate_core::protocol::{Kept, Position, Recovery, Snapshot, SubscribeReceipt};
@@ -42,9 +42,15 @@ impl Beginning {
             Some(Recovery::Not(reason)) => beginning.push(text::not_recovered(reason).into()),
             None => {}
         }
-        // They have no `id`: a client that loses the stream in the midst of them begins again.
-        for payload in snapshot.map(Snapshot::into_payloads).unwrap_or_default() {
-            beginning.push(publication_text(&beginning.receipt.topic, payload.as_str(), None));
+        let topic = beginning.receipt.topic.clone();
+        match snapshot {
+            Some(Snapshot::Values(values)) => values
+                .iter()
+                .for_each(|one| beginning.push(value_text(&topic, one.payload.as_str(), one.position.as_ref()))),
+            Some(Snapshot::Payloads(payloads)) => {
+                payloads.iter().for_each(|payload| beginning.push(value_text(&topic, payload.as_str(), None)));
+            }
+            None => {}
         }
         beginning.end(open);
         beginning

@@ -20,10 +20,20 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 /// A publication: its `id` is its position, where it has one.
 pub(crate) fn publication_text(topic: &Topic, payload: &str, position: Option<&Position>) -> Bytes {
+    publication(topic, payload, position, position)
+}
+
+/// A value of the snapshot, and its position, where it has one. It has no `id`: a client that loses the stream in the midst
+/// of the snapshot begins again.
+pub(super) fn value_text(topic: &Topic, payload: &str, position: Option<&Position>) -> Bytes {
+    publication(topic, payload, None, position)
+}
+
+fn publication(topic: &Topic, payload: &str, id: Option<&Position>, position: Option<&Position>) -> Bytes {
     let meta = json(&Meta { position });
     let mut text = String::with_capacity(payload.len() + meta.len() + topic.as_str().len() + 96);
-    if let Some(position) = position {
-        let _ = writeln!(text, "id: {position}");
+    if let Some(id) = id {
+        let _ = writeln!(text, "id: {id}");
     }
     let _ = write!(text, "event: {}\ndata: {{\"payload\":", topic.as_str());
     push_line(&mut text, payload);
@@ -148,6 +158,13 @@ mod tests {
             "id: e:7\nevent: feed.a\ndata: {\"payload\":{   \"n\": \"a\\nb\",    \"m\": 1.0 },\"meta\":{\"epoch\":\"e\",\"offset\":7}}\n\n"
         );
         assert_eq!(publication_text(&topic(), "1", None), "event: feed.a\ndata: {\"payload\":1,\"meta\":{}}\n\n");
+    }
+
+    #[test]
+    fn a_value_of_the_snapshot_tells_its_position_and_is_no_place_to_go_on() {
+        let at = Position { epoch: Epoch::parse("e").unwrap(), offset: 7 };
+        let text = value_text(&topic(), "1", Some(&at));
+        assert_eq!(text, "event: feed.a\ndata: {\"payload\":1,\"meta\":{\"epoch\":\"e\",\"offset\":7}}\n\n");
     }
 
     #[test]

@@ -51,8 +51,8 @@ pub(super) struct Recovering {
     pub(super) trail: Trail,
     /// What it held when it ended, with what the user told about itself there.
     held: Mutex<Vec<(Topic, Option<Payload>)>>,
-    /// What was revoked from it while its client was away.
-    revoked: Vec<Topic>,
+    /// What its client may not have heard about its topics.
+    owed: Vec<SessionEvent>,
     /// The session that it came back for, until the client knows that it is connected.
     claim: Mutex<Option<Claim<Connection, Parked>>>,
     /// What its client is told then.
@@ -73,16 +73,14 @@ pub(super) struct Parked {
     session: ConnectionId,
     user: Option<Arc<User>>,
     topics: Vec<(Topic, Option<Payload>)>,
-    /// What was revoked from it meanwhile.
-    revoked: Vec<Topic>,
     known: Known,
     unanswered: Vec<Offset>,
 }
 
 impl Recovering {
-    fn new(pid: Option<Pid>, news: Option<News>, revoked: Vec<Topic>) -> Self {
+    fn new(pid: Option<Pid>, news: Option<News>, owed: Vec<SessionEvent>) -> Self {
         let (trail, held, claim) = (Trail::default(), Mutex::default(), Mutex::default());
-        Self { pid, trail, held, revoked, claim, news: Mutex::new(news) }
+        Self { pid, trail, held, owed, claim, news: Mutex::new(news) }
     }
 
     /// What the client brings the next time.
@@ -104,7 +102,6 @@ impl Parked {
             session: connection.id().clone(),
             user: connection.session.user(),
             topics: recovering.held.lock().clone(),
-            revoked: Vec::new(),
             known: recovering.trail.known(),
             unanswered: connection.unanswered(),
         })
@@ -114,18 +111,20 @@ impl Parked {
     fn withdraw(&mut self, topic: &Topic) {
         if let Some(at) = self.topics.iter().position(|(held, _)| held == topic) {
             self.topics.swap_remove(at);
-            self.revoked.push(topic.clone());
+            self.known.revoked(topic);
         }
     }
 
-    /// The topics that its client was told it holds, and how far it is in each.
-    fn left(mut self, last: Option<Offset>) -> Vec<Left> {
+    /// The topics that its client was told it holds, and how far it is in each; and what it hears again.
+    fn left(mut self, last: Option<Offset>) -> (Vec<Left>, Vec<SessionEvent>) {
         self.known.settle(&self.unanswered, last);
         let left = |(topic, info): (Topic, Option<Payload>)| {
             let position = self.known.of(&topic)?.clone();
             Some(Left { topic, position, info })
         };
-        self.topics.into_iter().filter_map(left).collect()
+        let left: Vec<Left> = self.topics.into_iter().filter_map(left).collect();
+        let owed = self.known.owed(|topic| left.iter().any(|left| left.topic == *topic));
+        (left, owed)
     }
 }
 
@@ -151,9 +150,9 @@ impl Realtime {
             Ok(found) => found,
             Err(reason) => return Ok(begin(Some(News::New(reason, Vec::new())))),
         };
-        let (session, revoked) = (Some(parked.session.clone()), parked.revoked.clone());
-        let left = parked.left(wish.last);
-        let recovering = Recovering::new(Some(pid), None, revoked);
+        let session = Some(parked.session.clone());
+        let (left, owed) = parked.left(wish.last);
+        let recovering = Recovering::new(Some(pid), None, owed);
         left.iter().for_each(|left| recovering.trail.subscribed(&left.topic, left.position.as_ref()));
         let connection = new(session, Some(recovering));
         match gates.restore(&self.member(&connection), &left).await {
@@ -272,8 +271,14 @@ impl Realtime {
         match news {
             News::Restored(topics) => {
                 telemetry::recovery(WAY, None);
-                for topic in &recovering.revoked {
-                    self.member(connection).tell_revoked(topic.clone(), Code::Forbidden);
+                let is_gap = |topic: &Topic| {
+                    let found = topics.iter().find(|(left, _)| left.topic == *topic);
+                    found.is_some_and(|(_, restored)| matches!(restored, Restored::Gap { .. }))
+                };
+                // That of a topic without history comes with the topic.
+                let is_told = |event: &SessionEvent| matches!(event, SessionEvent::Gap { topic } if is_gap(topic));
+                for event in recovering.owed.iter().filter(|event| !is_told(event)) {
+                    self.send(connection, &Frame::session_event(event));
                 }
                 for (left, restored) in topics {
                     self.tell_restored(connection, &recovering.trail, &left.topic, restored);

@@ -99,6 +99,9 @@ impl Connection {
     /// # Errors
     /// [`SendError`]: the client did not receive it, and has to be made to reconnect.
     pub(super) fn send(&self, frame: &Frame) -> Result<(), SendError> {
+        if let (Some(recovering), Frame::SessionEvent(told)) = (&self.recovering, frame) {
+            recovering.trail.tells(told.packet().offset(), &told.event);
+        }
         self.link.write(frame)
     }
 

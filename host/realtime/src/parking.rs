@@ -276,21 +276,18 @@ impl<H, P> Drop for Claim<H, P> {
 mod tests {
     use super::*;
 
-    type Sessions = Parking<&'static str, u32>;
+    type Sessions = Parking<String, u32>;
 
     const TIME: Duration = Duration::from_secs(120);
 
     /// Sessions of which anybody may have any, and the connection of one.
-    fn one(max: usize) -> (Arc<Sessions>, Pid, Arc<&'static str>) {
-        let (sessions, pid, connection) = (Parking::new(TIME, max), Pid::random(), Arc::new("first"));
+    fn one(max: usize) -> (Arc<Sessions>, Pid, Arc<String>) {
+        let (sessions, pid, connection) = (Parking::new(TIME, max), Pid::random(), Arc::new("first".to_owned()));
         sessions.here(&pid, &connection);
         (sessions, pid, connection)
     }
 
-    async fn claim(
-        sessions: &Arc<Sessions>,
-        pid: &Pid,
-    ) -> Option<(Found<&'static str, u32>, Claim<&'static str, u32>)> {
+    async fn claim(sessions: &Arc<Sessions>, pid: &Pid) -> Option<(Found<String, u32>, Claim<String, u32>)> {
         sessions.claim::<()>(pid, |_| Ok(())).await.ok()
     }
 
@@ -322,7 +319,7 @@ mod tests {
     async fn what_waits_in_vain_is_removed_and_what_goes_on_is_not() {
         let (sessions, pid, connection) = one(9);
         sessions.park(&pid, &connection, 7);
-        let (young, other) = (Pid::random(), Arc::new("other"));
+        let (young, other) = (Pid::random(), Arc::new("other".to_owned()));
         sessions.here(&young, &other);
         tokio::time::advance(TIME / 2).await;
         sessions.park(&young, &other, 8);
@@ -340,7 +337,7 @@ mod tests {
         sessions.park(&first, &connection, 1);
         let more: Vec<Pid> = (2..4)
             .map(|kept| {
-                let (pid, connection) = (Pid::random(), Arc::new("more"));
+                let (pid, connection) = (Pid::random(), Arc::new("more".to_owned()));
                 sessions.here(&pid, &connection);
                 sessions.park(&pid, &connection, kept);
                 pid
@@ -358,7 +355,7 @@ mod tests {
         claim.kept = Some(7);
         sessions.park(&pid, &old, 0);
         sessions.forget(&pid, &old);
-        let new = Arc::new("second");
+        let new = Arc::new("second".to_owned());
         claim.settle(&new);
         sessions.park(&pid, &old, 0);
         sessions.forget(&pid, &old);
@@ -399,7 +396,7 @@ mod tests {
             async move { matches!(claim(&sessions, &pid).await, Some((Found::Here(_), _))) }
         });
         tokio::task::yield_now().await;
-        let new = Arc::new("second");
+        let new = Arc::new("second".to_owned());
         first.settle(&new);
         assert!(second.await.unwrap());
         sessions.here(&pid, &new);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tidegate_transport::Offset;
 
-use tidegate_core::protocol::{Epoch, Position, Topic};
+use tidegate_core::protocol::{Code, Epoch, Position, SessionEvent, Topic};
 
 /// The line of the events without a position. Another server must not take its offsets for its own.
 static LINE: LazyLock<u64> = LazyLock::new(|| {
@@ -46,6 +46,8 @@ pub(super) struct Known {
     topics: HashMap<Topic, Option<Position>>,
     /// The lines that belong to them.
     lines: HashMap<u64, (Topic, Epoch)>,
+    /// What it was told about topics and may not have processed: it hears that again. No more than what is under way.
+    told: Vec<(Offset, SessionEvent)>,
 }
 
 impl Trail {
@@ -66,6 +68,13 @@ impl Trail {
     pub(super) fn follows(&self, topic: &Topic, Position { epoch, .. }: &Position) {
         let line = line_of(topic, epoch);
         self.0.lock().lines.entry(line).or_insert_with(|| (topic.clone(), epoch.clone()));
+    }
+
+    /// A message about the session goes out to the client.
+    pub(super) fn tells(&self, offset: Option<Offset>, event: &SessionEvent) {
+        if let (Some(offset), SessionEvent::Revoked { .. } | SessionEvent::Gap { .. }) = (offset, event) {
+            self.0.lock().told.push((offset, event.clone()));
+        }
     }
 
     /// The client does not hold the topic any more.
@@ -89,6 +98,7 @@ impl Trail {
 
 impl Known {
     fn processed(&mut self, events: &[Offset]) {
+        self.told.retain(|(offset, _)| !events.contains(offset));
         for Offset { line, at } in events {
             let Some((topic, epoch)) = self.lines.get(line) else { continue };
             let Some(has) = self.topics.get_mut(topic) else { continue };
@@ -104,6 +114,18 @@ impl Known {
     pub(super) fn settle(&mut self, unanswered: &[Offset], last: Option<Offset>) {
         let last = last.and_then(|last| unanswered.iter().rposition(|event| *event == last));
         self.processed(unanswered.get(..last.map_or(0, |at| at + 1)).unwrap_or_default());
+    }
+
+    /// A topic was revoked while the client is away: it is told when it comes back.
+    pub(super) fn revoked(&mut self, topic: &Topic) {
+        let event = SessionEvent::Revoked { topic: topic.clone(), reason: Code::Forbidden };
+        self.told.push((next_offset(), event));
+    }
+
+    /// What a client that comes back hears again. What it holds was not revoked for good.
+    pub(super) fn owed(&self, holds: impl Fn(&Topic) -> bool) -> Vec<SessionEvent> {
+        let is_owed = |event: &SessionEvent| !matches!(event, SessionEvent::Revoked { topic, .. } if holds(topic));
+        self.told.iter().map(|(_, event)| event).filter(|event| is_owed(event)).cloned().collect()
     }
 
     /// What the client has of a topic: `None` if it was never told that it holds it; without a position on a channel
@@ -191,6 +213,22 @@ mod tests {
         trail.follows(&topic("a"), &at("f", 1));
         trail.processed(&[event]);
         assert_eq!(trail.known().of(&topic("a")), Some(&Some(at("f", 1))));
+    }
+
+    #[test]
+    fn what_a_client_may_not_have_heard_about_a_topic_it_hears_again() {
+        let trail = trail();
+        let events =
+            [SessionEvent::Gap { topic: topic("a") }, SessionEvent::Expired].map(|event| (next_offset(), event));
+        events.iter().for_each(|(offset, event)| trail.tells(Some(*offset), event));
+        let mut known = trail.known();
+        known.revoked(&topic("b"));
+        known.revoked(&topic("a"));
+        let revoked = SessionEvent::Revoked { topic: topic("b"), reason: Code::Forbidden };
+        let held = |held: &Topic| *held == topic("a");
+        assert_eq!(known.owed(held), [events[0].1.clone(), revoked.clone()]);
+        known.settle(&[events[0].0, events[1].0], Some(events[0].0));
+        assert_eq!(known.owed(held), [revoked]);
     }
 
     #[test]

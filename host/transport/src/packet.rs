@@ -169,7 +169,8 @@ impl Packet {
     }
 
     /// The offset that clients with recovery keep.
-    pub(crate) fn offset(&self) -> Option<Offset> {
+    #[must_use]
+    pub fn offset(&self) -> Option<Offset> {
         self.0.offset
     }
 

@@ -34,7 +34,7 @@ use socketioxide_core::parser::ParseConfig;
 pub use handler::{
     Answer, Carrier, CloseReason, Connect, Connected, Event, EventText, Handler, Malformed, Refusal, SendError, Socket,
 };
-pub use outbound::{Offset, Sent, Wire};
+pub use outbound::{Backlog, Offset, Overflow, Pushed, Sent, Weight, Wire};
 pub use packet::{Packet, ROOT, Slot};
 pub use service::Upgrading;
 pub use settings::Settings;

@@ -24,8 +24,7 @@ impl<H: Handler> Transport<H> {
     pub(crate) fn begin_websocket(&self, parts: &Parts, upgrading: Upgrading) -> Result<Answer, Box<Answer>> {
         let key = judge(&parts.method, &parts.headers).map_err(refuse)?;
         let session = self.open(parts)?;
-        let extension = self.compression(parts);
-        let compressed_from = extension.as_ref().and(self.0.settings.compressed_from);
+        let (compressed_from, extension) = self.compression(parts).unzip();
         tokio::spawn(async move {
             let Ok(Ok(wire)) = timeout(session.shared.settings.upgrade_timeout, upgrading).await else {
                 return session.end(CloseReason::TransportClose);
@@ -38,9 +37,11 @@ impl<H: Handler> Transport<H> {
         Ok(switch(key, extension))
     }
 
-    /// The extension that the websocket gets: compression, if the application and the client want it.
-    fn compression(&self, parts: &Parts) -> Option<HeaderValue> {
-        self.0.settings.compressed_from.and_then(|_| agree(&parts.headers))
+    /// From which size on messages are compressed, and the extension that the websocket gets for it, if the application and
+    /// the client want that.
+    fn compression(&self, parts: &Parts) -> Option<(usize, HeaderValue)> {
+        let compressed_from = self.0.settings.compressed_from?;
+        Some((compressed_from, agree(&parts.headers)?))
     }
 
     /// A session that polls wants to go over to a websocket. Whatever happens to that, the polling goes on until the
@@ -55,8 +56,7 @@ impl<H: Handler> Transport<H> {
         if session.outbox.is_websocket() || session.upgrading.swap(true, Ordering::AcqRel) {
             return Err(Box::new(Mistake::BadRequest.answer()));
         }
-        let extension = self.compression(parts);
-        let compressed_from = extension.as_ref().and(self.0.settings.compressed_from);
+        let (compressed_from, extension) = self.compression(parts).unzip();
         tokio::spawn(async move {
             let probing = session.probe(upgrading, compressed_from.is_some());
             let probed = timeout(session.shared.settings.upgrade_timeout, probing).await;

@@ -1,13 +1,12 @@
 //! What waits for the client of one stream. The rooms and the server put texts in, and the answer takes them out.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::body::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tidegate_transport::{CloseReason, SendError, Sent};
+use tidegate_transport::{Backlog, CloseReason, Overflow, Pushed, SendError, Sent, Slot};
 use tokio::sync::Notify;
 
 use crate::frame::{Delivery, Frame};
@@ -33,12 +32,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    texts: VecDeque<Bytes>,
-    /// On a channel with `delivery.mode: latest`: the keys in the order in which they go out, behind the texts, and the
-    /// newest publication of each.
-    keys: VecDeque<Arc<str>>,
-    newest: HashMap<Arc<str>, Bytes>,
-    bytes: usize,
+    texts: Backlog<Bytes>,
     end: End,
 }
 
@@ -62,12 +56,6 @@ pub(super) enum Next {
     Finished,
     /// The stream was cut.
     Cut,
-}
-
-impl State {
-    fn pop(&mut self) -> Option<Bytes> {
-        self.texts.pop_front().or_else(|| self.newest.remove(&self.keys.pop_front()?))
-    }
 }
 
 impl Queue {
@@ -111,45 +99,27 @@ impl Queue {
         if let End::Cut(_) = state.end {
             return Some(Next::Cut);
         }
-        let Some(first) = state.pop() else {
-            state.texts.shrink_to(8);
-            return matches!(state.end, End::Finishing(_)).then_some(Next::Finished);
-        };
-        let text = together(first, || state.pop());
-        state.bytes -= text.len();
-        drop(state);
-        self.0.waiting.fetch_sub(text.len(), Ordering::Relaxed);
-        Some(Next::Text(text))
+        let text = self.change(&mut state, |texts| texts.pop().map(|first| together(first, || texts.pop())));
+        if text.is_none() {
+            // Gives back what a long wait took.
+            state.texts = Backlog::default();
+        }
+        let finished = || matches!(state.end, End::Finishing(_)).then_some(Next::Finished);
+        text.map(Next::Text).or_else(finished)
     }
 
-    fn push(&self, text: &Bytes, state: &mut State) -> Result<(), SendError> {
-        if state.bytes > 0 && state.bytes + text.len() > self.0.bytes_max {
-            return Err(SendError::SlowConsumer);
-        }
-        state.bytes += text.len();
-        state.texts.push_back(text.clone());
-        self.0.waiting.fetch_add(text.len(), Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Puts a publication behind the others, or in the place of an older one of its key; `true` then.
-    fn put(&self, delivery: &Delivery, state: &mut State) -> Result<bool, SendError> {
-        let (text, Some(slot)) = (delivery.text(), &delivery.slot) else {
-            return self.push(delivery.text(), state).map(|()| false);
-        };
-        let before = state.newest.get(&slot.key).map_or(0, Bytes::len);
-        let others = state.bytes - before;
-        if others > 0 && others + text.len() > self.0.bytes_max {
-            return Err(SendError::SlowConsumer);
-        }
-        state.bytes = others + text.len();
-        self.0.waiting.fetch_add(text.len(), Ordering::Relaxed);
+    /// Changes what waits, and counts it.
+    fn change<T>(&self, state: &mut State, change: impl FnOnce(&mut Backlog<Bytes>) -> T) -> T {
+        let before = state.texts.bytes();
+        let changed = change(&mut state.texts);
+        self.0.waiting.fetch_add(state.texts.bytes(), Ordering::Relaxed);
         self.0.waiting.fetch_sub(before, Ordering::Relaxed);
-        let replaces = state.newest.insert(Arc::clone(&slot.key), text.clone()).is_some();
-        if !replaces {
-            state.keys.push_back(Arc::clone(&slot.key));
-        }
-        Ok(replaces)
+        changed
+    }
+
+    fn push(&self, state: &mut State, slot: Option<&Slot>, text: &Bytes) -> Result<Pushed, SendError> {
+        let pushed = self.change(state, |texts| texts.push(slot, text.clone(), self.0.bytes_max));
+        pushed.map_err(|Overflow| SendError::SlowConsumer)
     }
 
     fn end(&self, end: End) {
@@ -161,15 +131,10 @@ impl Queue {
             (End::Open, _) | (End::Finishing(_), End::Open) => state.end = end,
         }
         if let End::Cut(_) = state.end {
-            self.clear(&mut state);
+            self.change(&mut state, |texts| *texts = Backlog::default());
         }
         drop(state);
         self.0.ready.notify_one();
-    }
-
-    fn clear(&self, state: &mut State) {
-        self.0.waiting.fetch_sub(std::mem::take(&mut state.bytes), Ordering::Relaxed);
-        (state.texts, state.keys, state.newest) = Default::default();
     }
 
     /// Nobody reads any more.
@@ -219,7 +184,7 @@ impl Link for Queue {
         if state.end != End::Open {
             return Ok(());
         }
-        self.push(text, &mut state)?;
+        self.push(&mut state, None, text)?;
         drop(state);
         if is_end {
             self.end(End::Finishing(CloseReason::ServerDisconnect));
@@ -236,20 +201,16 @@ impl Link for Queue {
         }
         let mut sent = Sent { taken: batch.len(), replaced: 0 };
         for delivery in batch {
-            sent.replaced += usize::from(self.put(delivery, &mut state)?);
+            let pushed = self.push(&mut state, delivery.slot.as_ref(), delivery.text())?;
+            sent.replaced += usize::from(pushed == Pushed::Replaces);
         }
         drop(state);
         self.0.ready.notify_one();
         Ok(sent)
     }
 
-    /// A stream is about one topic.
-    fn forget(&self, _: u64) {
-        let mut state = self.0.state.lock();
-        let bytes: usize = state.newest.values().map(Bytes::len).sum();
-        (state.keys, state.newest) = Default::default();
-        state.bytes -= bytes;
-        self.0.waiting.fetch_sub(bytes, Ordering::Relaxed);
+    fn forget(&self, room: u64) {
+        self.change(&mut self.0.state.lock(), |texts| texts.forget(room));
     }
 
     /// The client of a stream gets no answers.

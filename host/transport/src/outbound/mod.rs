@@ -1,5 +1,6 @@
 //! The outbound side of a session: what waits, how far the client is behind, and the writes.
 
+pub(crate) mod backlog;
 pub(crate) mod offsets;
 mod outbox;
 pub(crate) mod queue;
@@ -7,6 +8,7 @@ mod window;
 mod wire;
 mod writes;
 
+pub use backlog::{Backlog, Overflow, Pushed, Weight};
 pub use offsets::Offset;
 pub use outbox::Sent;
 pub(crate) use outbox::{Outbox, Poll, Waits};

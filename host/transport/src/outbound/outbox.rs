@@ -13,8 +13,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::backlog::Pushed;
 use super::offsets::{Offset, Offsets};
-use super::queue::{Pushed, Queue};
+use super::queue::Queue;
 use super::window::Window;
 use super::wire::Writer;
 use super::writes::{Carrier, End, State};

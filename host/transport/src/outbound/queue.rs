@@ -1,26 +1,11 @@
-//! What waits for one client, in bytes. Pure: no socket, no clock.
-//!
-//! Three lines wait. The protocol's own packets go first. Then come the packets in the order in which they were pushed.
-//! Last come the keyed packets, of which only the newest of each [`Slot`] waits: whatever has an order may overtake them.
+//! What waits for one client: the protocol's own packets go first, then the [`Backlog`]. Pure: no socket, no clock.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::packet::{Account, Packet, Slot};
-
-/// The client has fallen behind by more than its limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Overflow;
-
-/// What was pushed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pushed {
-    /// It waits.
-    Waits,
-    /// It waits in the place of an older one, which nobody will receive.
-    Replaces,
-}
+use super::backlog::{Backlog, Overflow, Pushed, Weight};
+use crate::packet::{Account, Packet};
 
 /// What goes out next.
 #[derive(Debug)]
@@ -35,14 +20,18 @@ pub(crate) enum Next {
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     protocol: VecDeque<Bytes>,
-    ordered: VecDeque<Packet>,
-    /// The slots in the order in which they go out. A slot is here exactly while it is in `keyed`.
-    slots: VecDeque<Slot>,
-    keyed: HashMap<Slot, Packet>,
-    /// Bytes that count in the limit.
-    bytes: usize,
+    packets: Backlog<Packet>,
     /// Bytes of answers that are counted apart.
     bytes_apart: usize,
+}
+
+impl Weight for Packet {
+    fn weight(&self) -> usize {
+        match self.account() {
+            Account::Apart => 0,
+            Account::Limited => self.bytes(),
+        }
+    }
 }
 
 impl Queue {
@@ -51,63 +40,17 @@ impl Queue {
         self.protocol.push_back(text);
     }
 
-    /// Puts a packet last, or into its slot, where it replaces an older one and keeps its place. A single packet always has
-    /// room.
+    /// Puts a packet behind the others, or into its slot.
     pub(crate) fn push(&mut self, packet: Packet, bytes_max: usize) -> Result<Pushed, Overflow> {
-        match packet.slot().cloned() {
-            Some(slot) => self.push_keyed(slot, packet, bytes_max),
-            None => {
-                self.make_room(&packet, bytes_max)?;
-                self.ordered.push_back(packet);
-                Ok(Pushed::Waits)
-            }
-        }
-    }
-
-    fn push_keyed(&mut self, slot: Slot, packet: Packet, bytes_max: usize) -> Result<Pushed, Overflow> {
-        if let Some(old) = self.keyed.get_mut(&slot) {
-            let (old_bytes, bytes) = (old.bytes(), packet.bytes());
-            let others = self.bytes - old_bytes;
-            if bytes > old_bytes && others > 0 && others + bytes > bytes_max {
-                return Err(Overflow);
-            }
-            self.bytes = others + bytes;
-            *old = packet;
-            return Ok(Pushed::Replaces);
-        }
-        self.make_room(&packet, bytes_max)?;
-        self.slots.push_back(slot.clone());
-        self.keyed.insert(slot, packet);
-        Ok(Pushed::Waits)
-    }
-
-    fn make_room(&mut self, packet: &Packet, bytes_max: usize) -> Result<(), Overflow> {
-        let bytes = packet.bytes();
-        match packet.account() {
-            Account::Apart => self.bytes_apart += bytes,
-            Account::Limited if self.bytes > 0 && self.bytes + bytes > bytes_max => return Err(Overflow),
-            Account::Limited => self.bytes += bytes,
-        }
-        Ok(())
-    }
-
-    fn count_out(&mut self, packet: &Packet) {
-        match packet.account() {
-            Account::Apart => self.bytes_apart -= packet.bytes(),
-            Account::Limited => self.bytes -= packet.bytes(),
-        }
+        let (slot, apart) = (packet.slot().cloned(), bytes_apart(&packet));
+        let pushed = self.packets.push(slot.as_ref(), packet, bytes_max)?;
+        self.bytes_apart += apart;
+        Ok(pushed)
     }
 
     /// Drops the keyed packets of a group that wait.
     pub(crate) fn forget(&mut self, group: u64) {
-        let Self { slots, keyed, bytes, .. } = self;
-        slots.retain(|slot| {
-            let stays = slot.group != group;
-            if !stays && let Some(packet) = keyed.remove(slot) {
-                *bytes -= packet.bytes();
-            }
-            stays
-        });
+        self.packets.forget(group);
     }
 
     /// The next packet of the protocol.
@@ -120,17 +63,14 @@ impl Queue {
         if let Some(text) = self.protocol.pop_front() {
             return Some(Next::Protocol(text));
         }
-        let packet = match self.ordered.pop_front() {
-            Some(packet) => packet,
-            None => self.keyed.remove(&self.slots.pop_front()?)?,
-        };
-        self.count_out(&packet);
+        let packet = self.packets.pop()?;
+        self.bytes_apart -= bytes_apart(&packet);
         Some(Next::Packet(packet))
     }
 
     /// How many bytes the next packet has that is not of the protocol.
     pub(crate) fn next_bytes(&self) -> Option<usize> {
-        self.ordered.front().or_else(|| self.keyed.get(self.slots.front()?)).map(Packet::bytes)
+        self.packets.front().map(Packet::bytes)
     }
 
     /// Whether nothing waits.
@@ -140,7 +80,7 @@ impl Queue {
 
     /// Whether nothing waits but packets of the protocol.
     pub(crate) fn has_no_packets(&self) -> bool {
-        self.ordered.is_empty() && self.slots.is_empty()
+        self.packets.is_empty()
     }
 
     /// Drops everything.
@@ -150,7 +90,7 @@ impl Queue {
 
     /// How many bytes wait and count in the limit.
     pub(crate) const fn bytes(&self) -> usize {
-        self.bytes
+        self.packets.bytes()
     }
 
     /// How many bytes of answers wait that are counted apart.
@@ -166,12 +106,21 @@ impl Queue {
     }
 }
 
+fn bytes_apart(packet: &Packet) -> usize {
+    match packet.account() {
+        Account::Apart => packet.bytes(),
+        Account::Limited => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::packet::ROOT;
+    use crate::packet::{ROOT, Slot};
 
     fn packet(text: &str) -> Packet {
         Packet::event(ROOT, text, &[])

@@ -11,6 +11,7 @@ mod examples;
 mod expression;
 mod history;
 mod index;
+mod keeping;
 mod manifest;
 mod pattern;
 mod plugin_kinds;

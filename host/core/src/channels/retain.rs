@@ -1,22 +1,19 @@
 //! `snapshot:` of a channel: a plugin returns the state of a topic, or the newest value of each key is kept for who
 //! subscribes later.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::keeping::{BYTES_DEFAULT, Bounds};
 use super::manifest::require;
 use crate::config::{ByteSize, Diagnostic, Entry, HumanDuration};
 
 /// Most keys of a topic that a channel may keep.
 const KEYS_MAX: u32 = 1_000_000;
 const KEYS_DEFAULT: u64 = 10_000;
-const BYTES_DEFAULT: usize = 1 << 20;
 const TTL_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
-/// The range of times that a value may be kept.
-const TTL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What is kept of the keys of each topic of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +66,7 @@ enum RawRetain {
 impl RawSnapshot {
     /// How much is retained; mistakes in the values are reported.
     pub(super) fn read(&self, entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<Keeping> {
-        let (node, told) = (&entry.value, diagnostics.len());
+        let node = &entry.value;
         // A key without a value was reported already.
         if node.entry("retain").is_none() && !node.entries().iter().any(|entry| entry.value.is_null()) {
             let known = ["plugin", "ttl", "keys", "bytes"];
@@ -83,24 +80,10 @@ impl RawSnapshot {
             }
         }
         let Some(RawRetain::Latest) = self.retain else { return None };
-        let mut mistaken = |key: &str, message: String| {
-            let place = node.get(key).map_or(&node.place, |value| &value.place).clone();
-            diagnostics.push(Diagnostic::at(place, message));
-        };
-        let keys = self.keys.unwrap_or(KEYS_DEFAULT);
-        if !(1..=u64::from(KEYS_MAX)).contains(&keys) {
-            mistaken("keys", format!("`keys` is {keys}: expected 1 to {KEYS_MAX}"));
-        }
-        let bytes_max = self.bytes.map_or(BYTES_DEFAULT, ByteSize::as_usize);
-        if bytes_max == 0 {
-            mistaken("bytes", "`bytes` is 0: expected at least 1 byte".to_owned());
-        }
-        let ttl = self.ttl.map_or(TTL_DEFAULT, HumanDuration::get);
-        if !TTL.contains(&ttl) {
-            let [ttl, least, most] = [ttl, *TTL.start(), *TTL.end()].map(HumanDuration::new);
-            mistaken("ttl", format!("`ttl` is {ttl}: expected {least} to {most}"));
-        }
-        let keys_max = usize::try_from(keys).ok()?;
-        (diagnostics.len() == told).then_some(Keeping { values: true, keys_max, bytes_max, ttl })
+        let mut bounds = Bounds::of(node, diagnostics);
+        let keys_max = bounds.count("keys", self.keys.unwrap_or(KEYS_DEFAULT), KEYS_MAX);
+        let bytes_max = bounds.bytes(self.bytes);
+        let ttl = bounds.ttl(self.ttl, TTL_DEFAULT);
+        bounds.are_good().then_some(Keeping { values: true, keys_max, bytes_max, ttl })
     }
 }

@@ -298,7 +298,7 @@ impl Realtime {
                 let channel = connection.session.channel(topic);
                 for Kept { payload, position } in missed {
                     let Some(channel) = channel.clone() else { break };
-                    let publication = Publication::kept(topic.clone(), channel, payload, position);
+                    let publication = Publication::kept(topic.clone(), channel, payload, Some(position));
                     self.send(connection, &Frame::Publication(Delivery::missed(publication)));
                 }
                 member.resume(topic, Some(&newest));
@@ -309,7 +309,7 @@ impl Realtime {
                 let past = values.as_ref().map(|values| values.position.clone()).or(newest);
                 for value in values.into_iter().flat_map(|values| values.values) {
                     let Some(channel) = connection.session.channel(topic) else { break };
-                    let publication = Publication::retained(topic.clone(), channel, value);
+                    let publication = Publication::kept(topic.clone(), channel, value.payload, value.position);
                     self.send(connection, &Frame::Publication(Delivery::missed(publication)));
                 }
                 member.resume(topic, past.as_ref());

@@ -112,7 +112,8 @@ impl Rooms {
         let Removed { keys, after } = removed;
         let position = Position { epoch: after.epoch.clone(), offset: after.offset + 1 };
         for key in keys {
-            let place = Publication::kept(topic.clone(), Arc::clone(channel), Value::Null.into(), position.clone());
+            let place =
+                Publication::kept(topic.clone(), Arc::clone(channel), Value::Null.into(), Some(position.clone()));
             self.put(topic, |room| Delivery::removed(place, key.clone(), room));
         }
     }

@@ -6,7 +6,7 @@
 //! A topic without publications costs nothing. Its position is offset 0 of the epoch that its line would begin with,
 //! which is the same for all new lines until a line is forgotten.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::Publication;
+use super::ages::Ages;
 use super::ports::{Appended, ENTRY_BYTES, Entry, Extent, History, HistoryAway, Page, Wanted};
 use crate::channels::HistoryPolicy;
 use crate::protocol::{ConnectionId, Epoch, Position, Topic};
@@ -36,9 +37,8 @@ pub struct MemoryHistory {
 #[derive(Default)]
 struct Index {
     lines: HashMap<Topic, Arc<Line>>,
-    /// The topics by their last publication: the first was published on longest ago.
-    by_age: BTreeMap<u64, Topic>,
-    next_age: u64,
+    /// The topics by their last publication.
+    ages: Ages<Topic>,
     /// The bytes of all lines.
     bytes: usize,
     /// How many times lines were forgotten: each time the lines after it begin another epoch.
@@ -59,7 +59,7 @@ struct Ring {
     /// The bytes of the payloads.
     bytes: usize,
     ttl: Duration,
-    /// Its key in `by_age`.
+    /// Its age in the index.
     age: u64,
     /// It is not in the index any more.
     is_forgotten: bool,
@@ -163,13 +163,6 @@ impl Ring {
 }
 
 impl Index {
-    fn touch(&mut self, topic: &Topic, ring: &mut Ring) {
-        self.by_age.remove(&ring.age);
-        ring.age = self.next_age;
-        self.next_age += 1;
-        self.by_age.insert(ring.age, topic.clone());
-    }
-
     /// What a line costs now, instead of `before`.
     fn recount(&mut self, before: usize, ring: &Ring) {
         if !ring.is_forgotten {
@@ -181,7 +174,7 @@ impl Index {
         let Some(line) = self.lines.remove(topic) else { return };
         let mut ring = line.ring.lock();
         ring.is_forgotten = true;
-        self.by_age.remove(&ring.age);
+        self.ages.remove(ring.age);
         self.bytes -= ring.cost();
         self.forgotten += 1;
     }
@@ -189,7 +182,7 @@ impl Index {
     /// Makes room: the oldest publications of the topic that was published on longest ago go first, then that topic.
     fn shrink(&mut self, bytes_max: usize) {
         while self.bytes > bytes_max
-            && let Some(topic) = self.by_age.first_key_value().map(|(_, topic)| topic.clone())
+            && let Some(topic) = self.ages.oldest().cloned()
             && let Some(line) = self.lines.get(&topic).map(Arc::clone)
         {
             let mut ring = line.ring.lock();
@@ -235,20 +228,18 @@ impl MemoryHistory {
         if let Some(line) = index.lines.get(topic) {
             return Some(Arc::clone(line));
         }
+        let epoch = self.epoch(&index)?;
         let ring = Ring {
             kept: VecDeque::new(),
             newest: 0,
             displaced: 0,
             bytes: 0,
             ttl,
-            age: index.next_age,
+            age: index.ages.add(topic.clone()),
             is_forgotten: false,
         };
         index.bytes += ring.cost();
-        let age = ring.age;
-        index.next_age += 1;
-        let line = Arc::new(Line { epoch: self.epoch(&index)?, order: Mutex::default(), ring: Mutex::new(ring) });
-        index.by_age.insert(age, topic.clone());
+        let line = Arc::new(Line { epoch, order: Mutex::default(), ring: Mutex::new(ring) });
         index.lines.insert(topic.clone(), Arc::clone(&line));
         Some(line)
     }
@@ -265,7 +256,7 @@ impl MemoryHistory {
         ring.push(publication, policy);
         let position = Position { epoch: line.epoch.clone(), offset: ring.newest };
         index.recount(before, &ring);
-        index.touch(&publication.topic, &mut ring);
+        index.ages.renew(&mut ring.age);
         drop(ring);
         index.shrink(self.bytes_max);
         telemetry::history_bytes(index.bytes);

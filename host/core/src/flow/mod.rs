@@ -3,6 +3,7 @@
 //! There is one file for each verb. Every verb loads the [`Serving`] once, so that one event sees one generation from
 //! beginning to end.
 
+mod ages;
 mod bridge;
 mod broadcast;
 pub mod broker;
@@ -46,6 +47,7 @@ mod subscribe;
 mod subscription;
 mod thinning;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -72,7 +74,7 @@ pub use retained_memory::MemoryRetained;
 pub use session::Session;
 pub use subscription::Membership;
 
-use crate::channels::{Catalog, Resolved};
+use crate::channels::{Catalog, Channel, Resolved};
 use crate::config::Limits;
 use crate::protocol::{Code, ConnectionId, Generation, Params, Refusal, Topic, User};
 use crate::telemetry::{self, Gate};
@@ -179,8 +181,26 @@ impl Gates {
     pub fn replace(&self, serving: Serving) {
         self.rates.keep_only(&serving.catalog);
         let before = self.serving.swap(Arc::new(serving));
-        self.forget_histories(&before);
-        self.forget_retained(&before);
+        self.forget_unkept(&before, Channel::is_ordered, |is_kept| self.ports.history.keep_only(is_kept));
+        let keeps = |channel: &Channel| channel.keeping().is_some();
+        self.forget_unkept(&before, keeps, |is_kept| self.ports.retained.keep_only(is_kept));
+    }
+
+    /// Forgets what was kept of channels that keep it no more since another generation is served.
+    fn forget_unkept(
+        &self,
+        before: &Serving,
+        keeps: impl Fn(&Channel) -> bool,
+        keep_only: impl FnOnce(&dyn Fn(&Topic) -> bool),
+    ) {
+        let now = self.serving();
+        let keeping = |serving: &Serving| -> HashSet<String> {
+            let keeping = serving.catalog.channels().filter(|channel| keeps(channel));
+            keeping.map(|channel| channel.template.to_string()).collect()
+        };
+        if !keeping(before).is_subset(&keeping(&now)) {
+            keep_only(&|topic| now.catalog.resolve(topic.as_str()).is_some_and(|found| keeps(&found.channel)));
+        }
     }
 
     /// The limits in force.

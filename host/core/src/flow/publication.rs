@@ -10,10 +10,10 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::ports::{Appended, RetainedAway, Taken};
+use super::ports::Taken;
 use super::{Audience, Gates};
 use crate::channels::{BridgeRule, Channel, HistoryPolicy, Resolved};
-use crate::protocol::{Code, ConnectionId, Payload, Position, Refusal, RetainedValue, Topic};
+use crate::protocol::{Code, ConnectionId, Payload, Position, Refusal, Topic};
 use crate::telemetry;
 
 /// A payload that cleared gate 4, on its way to a room.
@@ -40,27 +40,12 @@ impl Publication {
     #[must_use]
     pub fn new(resolved: &Resolved, payload: Payload) -> Self {
         let Resolved { topic, channel, .. } = resolved;
-        Self {
-            topic: topic.clone(),
-            channel: Arc::clone(channel),
-            payload,
-            except: None,
-            rule: None,
-            once: None,
-            position: None,
-        }
+        Self::kept(topic.clone(), Arc::clone(channel), payload, None)
     }
 
-    /// One that the history kept, for a subscriber that missed it.
+    /// One that was kept, in the history or as a retained value, with its position if it has one.
     #[must_use]
-    pub fn kept(topic: Topic, channel: Arc<Channel>, payload: Payload, position: Position) -> Self {
-        Self { topic, channel, payload, except: None, rule: None, once: None, position: Some(position) }
-    }
-
-    /// A retained value, for one client that was away.
-    #[must_use]
-    pub fn retained(topic: Topic, channel: Arc<Channel>, value: RetainedValue) -> Self {
-        let RetainedValue { payload, position, .. } = value;
+    pub fn kept(topic: Topic, channel: Arc<Channel>, payload: Payload, position: Option<Position>) -> Self {
         Self { topic, channel, payload, except: None, rule: None, once: None, position }
     }
 
@@ -142,12 +127,7 @@ impl Gates {
             (Some(keeping), _) => self.ports.retained.publish(publication, keeping, &mut deliver),
             (None, policy) => {
                 let policy = policy.unwrap_or(HistoryPolicy::NUMBERS);
-                match self.ports.history.append(publication, policy, &mut deliver) {
-                    Appended::At(position) => Taken::At(position),
-                    Appended::Sent(sent) => {
-                        Taken::Sent(sent.map(|sent| sent.map(Some).map_err(|_| RetainedAway)).boxed())
-                    }
-                }
+                self.ports.history.append(publication, policy, &mut deliver).into()
             }
         };
         let reached = move |position: Option<Position>| {

@@ -3,7 +3,7 @@
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::ports::{Entry, HistoryAway, Page, Wanted};
-use super::{Gates, Serving, Session};
+use super::{Gates, Session};
 use crate::channels::HistoryPolicy;
 use crate::protocol::{Code, ConnectionId, Kept, Position, Recovery, Refusal, SubscribeRequest, Topic, Unrecovered};
 use crate::telemetry;
@@ -169,21 +169,6 @@ impl Gates {
             Recovery::Whole(_) | Recovery::Not(_) => None,
         };
         Ok(HistoryAnswer { recovery, position: position.unwrap_or(newest), more })
-    }
-
-    /// Forgets the histories of channels that keep none any more since another generation is served.
-    pub(super) fn forget_histories(&self, before: &Serving) {
-        let now = self.serving();
-        let keeps = |serving: &Serving, topic: &str| {
-            serving.catalog.resolve(topic).is_some_and(|resolved| resolved.channel.is_ordered())
-        };
-        let mut kept_before = before.catalog.channels().filter(|channel| channel.is_ordered());
-        let still = |template: &str| {
-            now.catalog.channels().any(|channel| channel.template.as_str() == template && channel.is_ordered())
-        };
-        if kept_before.any(|channel| !still(channel.template.as_str())) {
-            self.ports.history.keep_only(&|topic| keeps(&now, topic.as_str()));
-        }
     }
 }
 

@@ -85,11 +85,7 @@ impl Gates {
         let joined = self.clear_subscribe(session, &request).await?;
         member.settle(topic);
         self.judge_joined(member, topic).await?;
-        if let Some(listening) = self.ports.broker.listening(topic)
-            && listening.await.is_err()
-        {
-            return Err(Stopped::Whole(Unrestored::Away));
-        }
+        self.hear_nodes(topic).await.map_err(|_away| Stopped::Whole(Unrestored::Away))?;
         let policy = joined.resolved.channel.history;
         let asked = Missed { since: position.clone(), reads_on: false, bytes_max };
         let recovered = self

@@ -1,13 +1,13 @@
 //! The last values of topics: for who subscribes, beside what a plugin returns, and taken away by who may publish.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::ports::{Removal, Removed, RetainedAway, Values, ValuesUnread};
-use super::{Gates, Publication, Serving};
+use super::{Gates, Publication};
 use crate::channels::{Channel, DeliveryPolicy, Resolved};
 use crate::protocol::{Code, Key, Payload, Position, Refusal, RetainedValue, Topic, Version};
 
@@ -47,20 +47,6 @@ impl Gates {
     pub(super) fn remove(&self, removal: &Removal) -> BoxFuture<'static, Result<usize, RetainedAway>> {
         let mut tell = |removed: Removed| self.tell_removed_here(&removal.topic, &removal.channel, &removed);
         self.ports.retained.remove(removal, &mut tell).boxed()
-    }
-
-    /// Forgets the values and versions of channels that keep none any more since another generation is served.
-    pub(super) fn forget_retained(&self, before: &Serving) {
-        let now = self.serving();
-        let keeping = |serving: &Serving| -> HashSet<String> {
-            let kept = serving.catalog.channels().filter(|channel| channel.keeping().is_some());
-            kept.map(|channel| channel.template.to_string()).collect()
-        };
-        if !keeping(before).is_subset(&keeping(&now)) {
-            self.ports.retained.keep_only(&|topic| {
-                now.catalog.resolve(topic.as_str()).is_some_and(|resolved| resolved.channel.keeping().is_some())
-            });
-        }
     }
 
     /// Tells this node's subscribers what was taken away on any node.

@@ -7,7 +7,7 @@
 //!
 //! Locks are taken in this order: the `order` of a shelf, the index, the content of a shelf.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::Publication;
+use super::ages::Ages;
 use super::ports::{
     Appended, ENTRY_BYTES, History, Removal, Removed, Retained, RetainedAway, Taken, Values, ValuesUnread, Wanted,
 };
@@ -38,9 +39,8 @@ pub struct MemoryRetained {
 #[derive(Default)]
 struct Index {
     shelves: HashMap<Topic, Arc<Shelf>>,
-    /// The topics by their last publication: the first was published on longest ago.
-    by_age: BTreeMap<u64, Topic>,
-    next_age: u64,
+    /// The topics by their last publication.
+    ages: Ages<Topic>,
     /// The bytes of all shelves.
     bytes: usize,
     /// How many values there are.
@@ -57,14 +57,13 @@ struct Shelf {
 #[derive(Default)]
 struct Content {
     kept: HashMap<Key, KeptKey>,
-    /// The keys by their last publication: the first was published longest ago.
-    by_age: BTreeMap<u64, Key>,
-    next_age: u64,
+    /// The keys by their last publication.
+    ages: Ages<Key>,
     /// The bytes of keys, versions and values.
     bytes: usize,
     values: usize,
     ttl: Duration,
-    /// Its key in the index's `by_age`.
+    /// Its age in the index.
     age: u64,
 }
 
@@ -73,7 +72,7 @@ struct KeptKey {
     version: Option<Version>,
     position: Position,
     at: Instant,
-    /// Its key in `by_age`.
+    /// Its age among the keys.
     age: u64,
 }
 
@@ -110,19 +109,19 @@ impl Content {
 
     fn take(&mut self, key: &Key) -> Option<KeptKey> {
         let kept = self.kept.remove(key)?;
-        self.by_age.remove(&kept.age);
+        self.ages.remove(kept.age);
         self.bytes -= kept.bytes(key);
         self.values -= usize::from(kept.text.is_some());
         Some(kept)
     }
 
     fn oldest(&self) -> Option<(&Key, &KeptKey)> {
-        let (_, key) = self.by_age.first_key_value()?;
+        let key = self.ages.oldest()?;
         Some((key, self.kept.get(key)?))
     }
 
     fn take_oldest(&mut self) {
-        if let Some((_, key)) = self.by_age.first_key_value().map(|(age, key)| (*age, key.clone())) {
+        if let Some(key) = self.ages.oldest().cloned() {
             self.take(&key);
         }
     }
@@ -148,11 +147,9 @@ impl Content {
         self.ttl = keeping.ttl;
         self.expire();
         self.take(&key);
-        kept.age = self.next_age;
-        self.next_age += 1;
+        kept.age = self.ages.add(key.clone());
         self.bytes += kept.bytes(&key);
         self.values += usize::from(kept.text.is_some());
-        self.by_age.insert(kept.age, key.clone());
         self.kept.insert(key, kept);
         while self.kept.len() > keeping.keys_max {
             self.displace(Displaced::Keys);
@@ -163,7 +160,7 @@ impl Content {
     }
 
     fn values(&self) -> Vec<RetainedValue> {
-        let kept = self.by_age.values().filter_map(|key| Some((key, self.kept.get(key)?)));
+        let kept = self.ages.all().filter_map(|key| Some((key, self.kept.get(key)?)));
         let value = |(key, kept): (&Key, &KeptKey)| {
             let payload = Arc::clone(kept.text.as_ref()?).into();
             Some(RetainedValue { key: key.clone(), payload, position: Some(kept.position.clone()) })
@@ -187,7 +184,7 @@ impl Index {
     fn shrink(&mut self, bytes_max: usize) {
         let mut from = 0;
         while self.bytes > bytes_max
-            && let Some((age, topic)) = self.by_age.range(from..).next().map(|(age, topic)| (*age, topic.clone()))
+            && let Some((age, topic)) = self.ages.from(from).map(|(age, topic)| (age, topic.clone()))
         {
             from = age + 1;
             let Some(shelf) = self.shelves.get(&topic).map(Arc::clone) else { continue };
@@ -210,7 +207,7 @@ impl Index {
             (content.age, content.cost())
         };
         self.bytes -= cost;
-        self.by_age.remove(&age);
+        self.ages.remove(age);
         self.shelves.remove(topic);
     }
 
@@ -238,12 +235,9 @@ impl MemoryRetained {
         if let Some(shelf) = index.shelves.get(topic) {
             return Arc::clone(shelf);
         }
-        let shelf = Arc::<Shelf>::default();
-        let age = index.next_age;
-        index.next_age += 1;
-        shelf.content.lock().age = age;
-        index.bytes += shelf.content.lock().cost();
-        index.by_age.insert(age, topic.clone());
+        let content = Content { age: index.ages.add(topic.clone()), ..Content::default() };
+        index.bytes += content.cost();
+        let shelf = Arc::new(Shelf { order: Mutex::default(), content: Mutex::new(content) });
         index.shelves.insert(topic.clone(), Arc::clone(&shelf));
         shelf
     }
@@ -255,14 +249,10 @@ impl MemoryRetained {
         page.ok().map(|page| page.newest)
     }
 
-    fn keep(&self, publication: &Publication, shelf: &Shelf, key: Key, kept: KeptKey, keeping: Keeping) {
+    fn keep(&self, shelf: &Shelf, key: Key, kept: KeptKey, keeping: Keeping) {
         let mut index = self.index.lock();
         index.change(shelf, |content| content.put(key, kept, keeping));
-        let next = index.next_age;
-        index.next_age += 1;
-        let before = std::mem::replace(&mut shelf.content.lock().age, next);
-        index.by_age.remove(&before);
-        index.by_age.insert(next, publication.topic.clone());
+        index.ages.renew(&mut shelf.content.lock().age);
         index.shrink(self.bytes_max);
         index.tell();
     }
@@ -283,10 +273,10 @@ impl Retained for MemoryRetained {
             Appended::At(position) => {
                 let text = keeping.values.then(|| payload.text());
                 let kept = KeptKey { text, version, position: position.clone(), at: Instant::now(), age: 0 };
-                self.keep(publication, &shelf, key, kept, keeping);
+                self.keep(&shelf, key, kept, keeping);
                 Taken::At(position)
             }
-            Appended::Sent(sent) => Taken::Sent(sent.map(|sent| sent.map(Some).map_err(|_| RetainedAway)).boxed()),
+            sent @ Appended::Sent(_) => sent.into(),
         }
     }
 
@@ -333,7 +323,7 @@ impl Retained for MemoryRetained {
                 content.expire();
                 let keys = match key {
                     Some(key) => vec![key.clone()],
-                    None => content.by_age.values().cloned().collect(),
+                    None => content.ages.all().cloned().collect(),
                 };
                 keys.into_iter().filter(|key| content.take(key).is_some()).collect::<Vec<_>>()
             });
@@ -353,7 +343,7 @@ impl Retained for MemoryRetained {
         for topic in lost {
             if let Some(shelf) = index.shelves.get(&topic).map(Arc::clone) {
                 index.change(&shelf, |content| {
-                    (content.kept, content.by_age) = Default::default();
+                    (content.kept, content.ages) = Default::default();
                     (content.bytes, content.values) = (0, 0);
                 });
             }

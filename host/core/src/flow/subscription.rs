@@ -123,13 +123,20 @@ impl Gates {
         }
     }
 
+    /// Waits until the client receives what other nodes publish, too.
+    ///
+    /// # Errors
+    /// `unavailable` if this node cannot receive from them.
+    pub(super) async fn hear_nodes(&self, topic: &Topic) -> Result<(), Refusal> {
+        match self.ports.broker.listening(topic) {
+            Some(listening) => listening.await.map_err(|_away| Code::Unavailable.into()),
+            None => Ok(()),
+        }
+    }
+
     async fn hear_and_provide(&self, session: &Session, joined: Joined) -> Result<SubscribeReceipt, Refusal> {
         let Joined { mut receipt, owed, resolved, info, since, reads_on, .. } = joined;
-        if let Some(listening) = self.ports.broker.listening(&receipt.topic)
-            && listening.await.is_err()
-        {
-            return Err(Code::Unavailable.into());
-        }
+        self.hear_nodes(&receipt.topic).await?;
         let asked = Missed { since, reads_on, bytes_max: self.limits.ack_bytes_max };
         let Recovered { position, recovery } =
             self.recover(&receipt.topic, resolved.channel.history, asked, session.connection()).await?;

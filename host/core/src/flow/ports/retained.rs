@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use super::{Appended, HistoryAway};
 use crate::channels::{Channel, Keeping, Resolved};
 use crate::flow::Publication;
 use crate::protocol::{Key, Position, RetainedValue, Topic};
@@ -52,6 +54,18 @@ pub enum Taken {
     Stale,
     /// It is on its way. Resolves to its position, or to `None` if it is not newer than the last one of its key.
     Sent(BoxFuture<'static, Result<Option<Position>, RetainedAway>>),
+}
+
+/// The history takes a publication of which nothing else is judged or kept.
+impl From<Appended> for Taken {
+    fn from(appended: Appended) -> Self {
+        match appended {
+            Appended::At(position) => Self::At(position),
+            Appended::Sent(sent) => {
+                Self::Sent(sent.map(|sent| sent.map(Some).map_err(|HistoryAway| RetainedAway)).boxed())
+            }
+        }
+    }
 }
 
 /// The values cannot be reached: nothing was kept or read, or nobody knows.

@@ -5,19 +5,18 @@ use std::net::IpAddr;
 
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tidegate_transport::Answer;
 
 use super::Realtime;
-use super::handshake::fetch_site;
+use super::handshake;
 use super::origin_address::Addresses;
 use tidegate_core::flow::{Gates, Handshake};
 use tidegate_core::protocol::{Code, Refusal};
 
 /// The page that sent a request, as far as its headers tell.
 pub(super) fn page(addresses: &Addresses, peer: Option<IpAddr>, headers: &HeaderMap) -> Handshake {
-    let origin = headers.get(header::ORIGIN).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    Handshake { origin, host: addresses.host(peer, headers), fetch_site: fetch_site(headers), ..Handshake::default() }
+    Handshake { host: addresses.host(peer, headers), ..handshake::page(headers) }
 }
 
 /// The answer to a connection beyond `limits.tcp_connections`.

@@ -16,6 +16,8 @@ use tidegate_core::telemetry;
 
 /// So many clients may be closed together.
 const TOGETHER_MIN: usize = 50;
+/// Clients are asked to be back over such a time, so that those that heed it do not come back at the same moment.
+const RETRY_SPREAD: Duration = Duration::from_secs(1);
 /// Clients are closed no more often than this.
 const CLOSE_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
@@ -50,7 +52,7 @@ impl Realtime {
         telemetry::draining(connections.len());
         let schedule = Schedule::new(connections.len(), time * 4 / 5);
         for (at, connection) in connections.iter().enumerate() {
-            let retry_in_s = (schedule.delay(at) + jitter()).as_millis() as f64 / 1000.0;
+            let retry_in_s = (schedule.delay(at) + jitter(RETRY_SPREAD)).as_millis() as f64 / 1000.0;
             self.send(connection, &Frame::session_event(&SessionEvent::Draining { retry_in_s }));
         }
         self.drain.tasks.close();
@@ -98,9 +100,9 @@ impl Schedule {
     }
 }
 
-/// Up to a second, so that clients that heed it do not come back at the same moment.
-fn jitter() -> Duration {
-    let random = uuid::Uuid::new_v4().as_u128() % 1000;
+/// A random time below this span.
+pub(super) fn jitter(span: Duration) -> Duration {
+    let random = uuid::Uuid::new_v4().as_u128() % span.as_millis().max(1);
     Duration::from_millis(u64::try_from(random).unwrap_or_default())
 }
 

@@ -67,6 +67,15 @@ impl Realtime {
         }
     }
 
+    /// A connection is there: from here on it is known, until [`Realtime::forget`].
+    pub(super) fn enter(&self, connection: &Arc<Connection>) {
+        self.connections.insert(Arc::clone(connection));
+        telemetry::connection_opened();
+        let user = connection.session.user();
+        let user = user.as_ref().map(|user| user.id.as_str());
+        telemetry::connected(connection.id().as_str(), user, connection.carrier());
+    }
+
     /// The transport is gone.
     pub(super) fn forget<L: connection_events::Listener>(
         &self,

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
@@ -89,7 +88,7 @@ impl Handler for Entrance {
     type Client = Connection;
 
     fn open(&self, request: &Parts) -> Result<Opening, Box<Answer>> {
-        let peer = peer(request);
+        let peer = Peer::ip_of(request);
         let address = peer.and_then(|peer| self.addresses.of(peer, &request.headers));
         if let Err(refusal) = self.realtime.refuse_new_session(&self.gates, address) {
             telemetry::connection_refused(refusal.code.as_str());
@@ -104,7 +103,7 @@ impl Handler for Entrance {
     /// Gate 1 checks the page that began the session. Later requests with the session's id must not come from another
     /// page.
     fn resume(&self, opening: &Opening, request: &Parts) -> Result<(), Box<Answer>> {
-        let page = admission::page(&self.addresses, peer(request), &request.headers);
+        let page = admission::page(&self.addresses, Peer::ip_of(request), &request.headers);
         let mut opened = opening.state.lock();
         if self.gates.admits_page(&page) {
             opened.own_page.learn(&page);
@@ -166,12 +165,8 @@ impl Handler for Entrance {
 
     /// The client knows that it is connected.
     fn connected(&self, connection: &Arc<Connection>) {
-        self.realtime.connections.insert(Arc::clone(connection));
+        self.realtime.enter(connection);
         self.realtime.arrived(connection);
-        telemetry::connection_opened();
-        let user = connection.session.user();
-        let user = user.as_ref().map(|user| user.id.as_str());
-        telemetry::connected(connection.id().as_str(), user, connection.carrier());
         self.realtime.connection_events.opened(&self.gates, connection);
         self.realtime.register(&self.gates, connection);
         self.realtime.tell_news(connection);
@@ -232,10 +227,6 @@ impl Entrance {
         }
         Refused::Close(Some(Box::new(admission::come_back(&refusal))))
     }
-}
-
-fn peer(request: &Parts) -> Option<IpAddr> {
-    request.extensions.get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip())
 }
 
 /// A refusal that the client learns.

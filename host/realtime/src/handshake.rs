@@ -71,15 +71,18 @@ impl Realtime {
     }
 }
 
-/// What the browser says of the page that asks.
-pub(super) fn fetch_site(headers: &HeaderMap) -> Option<String> {
-    headers.get(FETCH_SITE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+/// What a request says of the page that sent it.
+pub(super) fn page(headers: &HeaderMap) -> Handshake {
+    Handshake { origin: text(headers, &header::ORIGIN), fetch_site: text(headers, &FETCH_SITE), ..Handshake::default() }
+}
+
+/// A header that is not text is one that nobody recognises, and not a missing one.
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// What a request brings for gate 1, with Socket.IO's `auth`: `None` if it cannot be read, null if there is none.
 pub(super) fn handshake(headers: &HeaderMap, auth: Option<Value>) -> Handshake {
-    // A header that is not text is a credential that no provider recognises, and not a missing one.
-    let header = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let token = match auth {
         Some(Value::Null) => None,
         Some(Value::Object(mut auth)) => match auth.remove("token") {
@@ -92,10 +95,8 @@ pub(super) fn handshake(headers: &HeaderMap, auth: Option<Value>) -> Handshake {
     };
     Handshake {
         token,
-        authorization: header(header::AUTHORIZATION),
-        cookie: header(header::COOKIE),
-        origin: header(header::ORIGIN),
-        fetch_site: fetch_site(headers),
-        ..Handshake::default()
+        authorization: text(headers, &header::AUTHORIZATION),
+        cookie: text(headers, &header::COOKIE),
+        ..page(headers)
     }
 }

@@ -2,13 +2,15 @@
 //! a peer that does not read, as long as the peer likes.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::extract::ConnectInfo;
+use axum::http::request::Parts;
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -71,6 +73,16 @@ struct Progress {
 }
 
 impl Peer {
+    /// The one that sent a request.
+    pub(super) fn of(request: &Parts) -> Option<&Self> {
+        request.extensions.get().map(|ConnectInfo(peer)| peer)
+    }
+
+    /// The address of the one that sent a request.
+    pub(super) fn ip_of(request: &Parts) -> Option<IpAddr> {
+        Self::of(request).map(|peer| peer.address.ip())
+    }
+
     /// The address and port.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use serde_json::Value;
 use tower_http::cors::CorsLayer;
@@ -43,7 +42,7 @@ impl Visitors {
     /// As [`Gates::connect`]; `rate_limited` for an address with too many failed logins.
     pub async fn admit(&self, request: &Parts) -> Result<Session, Refusal> {
         let id = new_id();
-        let (peer, address) = (peer(request), self.address(request));
+        let (peer, address) = (Peer::ip_of(request), self.address(request));
         if !self.realtime.failed_logins.admits(address) {
             return Err(Code::RateLimited.into());
         }
@@ -56,7 +55,7 @@ impl Visitors {
 
     /// The client's address, if known.
     pub(super) fn address(&self, request: &Parts) -> Option<IpAddr> {
-        self.addresses.of(peer(request)?, &request.headers)
+        self.addresses.of(Peer::ip_of(request)?, &request.headers)
     }
 
     /// The CORS answers for the pages that gate 1 admits.
@@ -68,8 +67,4 @@ impl Visitors {
 /// The id of a client without a session of the transport.
 pub(super) fn new_id() -> ConnectionId {
     ConnectionId::new(uuid::Uuid::new_v4().simple().to_string())
-}
-
-fn peer(request: &Parts) -> Option<IpAddr> {
-    request.extensions.get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address().ip())
 }

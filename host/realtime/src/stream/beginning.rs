@@ -14,7 +14,7 @@ use super::queue::together;
 use super::text::{self, publication_text, value_text};
 use crate::link::Link;
 use tidegate_core::flow::Membership;
-use tidegate_core::protocol::{Kept, Position, Recovery, Snapshot, SubscribeReceipt};
+use tidegate_core::protocol::{Kept, Position, Recovery, SessionEvent, Snapshot, SubscribeReceipt};
 
 /// The beginning of one stream, as far as it has not gone out.
 pub(super) struct Beginning {
@@ -39,7 +39,9 @@ impl Beginning {
                 open.reads_on(&beginning.receipt.topic);
                 return beginning;
             }
-            Some(Recovery::Not(reason)) => beginning.push(text::not_recovered(reason).into()),
+            Some(Recovery::Not(reason)) => {
+                beginning.push(text::session_text(&SessionEvent::Unrecovered { reason, topics: Vec::new() }));
+            }
             None => {}
         }
         let topic = beginning.receipt.topic.clone();

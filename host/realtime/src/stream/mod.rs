@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::{Body, Bytes};
-use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::response::Response;
@@ -132,7 +131,7 @@ impl Visitors {
         open.begin();
         let receipt = open.subscribe(&asked).await?;
         let beginning = Beginning::of(receipt, &open);
-        Ok(answer(body::body(beginning, peer(asked.request), open)))
+        Ok(answer(body::body(beginning, Peer::of(asked.request).cloned(), open)))
     }
 
     /// Gate 1, if there is room for one more stream.
@@ -156,11 +155,7 @@ impl Open {
     /// The connection is known from here on: a revocation finds it.
     fn begin(&self) {
         let Self { realtime, gates, connection, .. } = self;
-        realtime.connections.insert(Arc::clone(connection));
-        telemetry::connection_opened();
-        let user = connection.session.user();
-        let user = user.as_ref().map(|user| user.id.as_str());
-        telemetry::connected(connection.id().as_str(), user, connection.carrier());
+        realtime.enter(connection);
         realtime.register(gates, connection);
     }
 
@@ -213,8 +208,4 @@ fn answer(body: Body) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
     answer
-}
-
-fn peer(request: &Parts) -> Option<Peer> {
-    request.extensions.get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.clone())
 }

@@ -8,8 +8,9 @@ use axum::body::Bytes;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use crate::drain::jitter;
 use crate::frame::SESSION_EVENT;
-use tidegate_core::protocol::{Code, Meta, Position, Refusal, SessionEvent, SubscribeReceipt, Topic, Unrecovered};
+use tidegate_core::protocol::{Code, Meta, Position, Refusal, SessionEvent, SubscribeReceipt, Topic};
 
 /// What a stream begins with: a proxy that compresses looks at the first bytes, and passes on what is short.
 pub(super) const OPENING: &str = ": tidegate\n\n";
@@ -51,11 +52,6 @@ pub(crate) fn session_text(event: &SessionEvent) -> Bytes {
     }
 }
 
-/// The client does not get what it missed.
-pub(super) fn not_recovered(reason: Unrecovered) -> String {
-    of_session(&NotRecovered { kind: "recovered", recovered: false, reason: reason.as_str() })
-}
-
 /// The beginning is over: what follows is live. Its `id` is the position that live publications follow.
 pub(super) fn subscribed(receipt: &SubscribeReceipt) -> String {
     let event = of_session(&Subscribed(receipt));
@@ -70,7 +66,8 @@ pub(super) fn refused(refusal: &Refusal) -> String {
 
 /// An event that also says when a client is to be back after the end of the stream, whatever ends it.
 pub(super) fn with_retry(event: &str) -> String {
-    retried(&jittered(RETRY), event)
+    let (from, span) = RETRY;
+    retried(&(from + jitter(span)), event)
 }
 
 fn retried(time: &Duration, event: &str) -> String {
@@ -80,30 +77,18 @@ fn retried(time: &Duration, event: &str) -> String {
 /// When a client is back that was refused for now. Clients that were refused together do not come back together.
 fn refused_for(code: Code) -> Duration {
     let seconds = |from, span| (Duration::from_secs(from), Duration::from_secs(span));
-    jittered(match code {
+    let (from, span) = match code {
         // Another server takes it, and this one has spread its clients already.
         Code::Draining => (Duration::from_millis(100), Duration::from_secs(1)),
         // Failed logins count for a minute.
         Code::RateLimited => seconds(30, 60),
         _ => seconds(2, 8),
-    })
-}
-
-fn jittered((from, span): (Duration, Duration)) -> Duration {
-    let random = uuid::Uuid::new_v4().as_u128() % span.as_millis().max(1);
-    from + Duration::from_millis(u64::try_from(random).unwrap_or_default())
+    };
+    from + jitter(span)
 }
 
 fn of_session(event: &impl Serialize) -> String {
     format!("event: {SESSION_EVENT}\ndata: {}\n\n", json(event))
-}
-
-#[derive(Serialize)]
-struct NotRecovered {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    recovered: bool,
-    reason: &'static str,
 }
 
 /// The receipt of a stream. A stream has no ack.

@@ -1,13 +1,13 @@
 //! `GET /v1/channels/{topic}/history`: what was published on a topic, for a client that polls, or one that was away.
 
 use axum::extract;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, Request};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::answer::{Problem, fresh};
-use super::{State, stream};
+use super::{State, TopicPath, stream, topic_of};
 use tidegate_core::flow::Asked;
 use tidegate_core::protocol::Position;
 
@@ -25,7 +25,7 @@ pub(super) struct HistoryQuery {
 /// the newest `limit`. With `Accept: text/event-stream` it is a stream. A client shows its credential and clears gates 1 and 2; a backend shows an API key.
 pub(super) async fn read(
     extract::State(state): extract::State<State>,
-    topic: Result<Path<String>, PathRejection>,
+    topic: TopicPath,
     query: Result<Query<HistoryQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -33,7 +33,7 @@ pub(super) async fn read(
         return stream::open(&state, topic, query, request).await;
     }
     let session = state.admit_reader(request).await?;
-    let Path(topic) = topic.map_err(|_| Problem::bad_request("the topic in the path is not UTF-8"))?;
+    let topic = topic_of(topic)?;
     let asked = asked(topic, query)?;
     let answer = match session {
         Some(session) => state.gates.history_for(&session, asked).await,

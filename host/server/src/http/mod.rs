@@ -21,7 +21,8 @@ mod stream;
 
 use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{MatchedPath, Path, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -54,6 +55,14 @@ pub struct State {
     pub store: Arc<dyn StoreHealth>,
     /// Whether the sources of bus events were read.
     pub bus_sources: Arc<dyn BusSources>,
+}
+
+/// The topic in a path.
+type TopicPath = Result<Path<String>, PathRejection>;
+
+fn topic_of(path: TopicPath) -> Result<String, Problem> {
+    let Path(topic) = path.map_err(|_| Problem::bad_request("the topic in the path is not UTF-8"))?;
+    Ok(topic)
 }
 
 /// Every resource of the server. Other paths are answered with 404, in JSON like every other error.

@@ -1,20 +1,17 @@
 //! `GET /v1/channels/{topic}/presence` and `…/occupancy`: who is on a topic, and how many.
 
 use axum::extract;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request};
+use axum::extract::Request;
 
-use super::State;
 use super::answer::{Fresh, Problem, fresh};
+use super::{State, TopicPath, topic_of};
 use tidegate_core::protocol::{Occupancy, Present};
-
-type Topic = Result<Path<String>, PathRejection>;
 
 /// `{ count, members }`, as the ack of a subscribe has it. A client shows its credential and clears gates 1 and 2; a
 /// backend shows an API key.
 pub(super) async fn present(
     extract::State(state): extract::State<State>,
-    topic: Topic,
+    topic: TopicPath,
     request: Request,
 ) -> Result<Fresh<Present>, Problem> {
     let topic = admitted(&state, topic, request).await?;
@@ -24,7 +21,7 @@ pub(super) async fn present(
 /// `{ count, users, anonymous }`.
 pub(super) async fn occupancy(
     extract::State(state): extract::State<State>,
-    topic: Topic,
+    topic: TopicPath,
     request: Request,
 ) -> Result<Fresh<Occupancy>, Problem> {
     let topic = admitted(&state, topic, request).await?;
@@ -32,9 +29,9 @@ pub(super) async fn occupancy(
 }
 
 /// The topic that the caller may look at.
-async fn admitted(state: &State, topic: Topic, request: Request) -> Result<String, Problem> {
+async fn admitted(state: &State, topic: TopicPath, request: Request) -> Result<String, Problem> {
     let session = state.admit_reader(request).await?;
-    let Path(topic) = topic.map_err(|_| Problem::bad_request("the topic in the path is not UTF-8"))?;
+    let topic = topic_of(topic)?;
     if let Some(session) = session {
         state.gates.clear_look(&session, &topic).await?;
     }

@@ -4,25 +4,22 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract;
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderMap, StatusCode};
 
-use super::State;
 use super::answer::Problem;
-use super::{body, idempotency_key};
+use super::{State, TopicPath, body, idempotency_key, topic_of};
 use tidegate_core::config::Permission;
 use tidegate_core::flow::{PublishReceipt, PublishRequest};
 use tidegate_core::protocol::{Code, Payload};
 
 pub(super) async fn publish(
     extract::State(state): extract::State<State>,
-    topic: Result<Path<String>, PathRejection>,
+    topic: TopicPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<PublishReceipt>), Problem> {
     state.admit(&headers, Permission::Publish)?;
-    let Path(topic) = topic.map_err(|_| Problem::bad_request("the topic in the path is not UTF-8"))?;
+    let topic = topic_of(topic)?;
     let key = idempotency_key::read(&headers)?;
     let limits = state.gates.limits();
     let text = body::read(body, limits.payload_bytes_max, limits).await?;

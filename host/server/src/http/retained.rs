@@ -2,15 +2,15 @@
 
 use axum::Json;
 use axum::extract;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query};
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::State;
 use super::answer::Problem;
+use super::{State, TopicPath, topic_of};
 use tidegate_core::config::Permission;
 use tidegate_core::protocol::Key;
 
@@ -29,12 +29,12 @@ pub(super) struct Removed {
 /// Takes the value of `key` away, or every value without it; 200 `{ removed }`, 409 `no_retained`.
 pub(super) async fn remove(
     extract::State(state): extract::State<State>,
-    topic: Result<Path<String>, PathRejection>,
+    topic: TopicPath,
     query: Result<Query<RemoveQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Json<Removed>, Problem> {
     state.admit(&headers, Permission::Publish)?;
-    let Path(topic) = topic.map_err(|_| Problem::bad_request("the topic in the path is not UTF-8"))?;
+    let topic = topic_of(topic)?;
     let Query(RemoveQuery { key }) = query
         .map_err(|_| Problem::bad_request("the query may have `key`, as JSON or as bare text, and nothing else"))?;
     let removed = state.gates.remove_retained(&topic, key.as_deref().map(key_of)).await?;

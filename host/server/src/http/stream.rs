@@ -1,13 +1,13 @@
 //! `GET /v1/channels/{topic}/history` with `Accept: text/event-stream`: the topic as a stream of server-sent events.
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, Request};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 
-use super::State;
 use super::answer::Problem;
 use super::history::HistoryQuery;
+use super::{State, TopicPath, topic_of};
 use tidegate_core::config::Permission;
 use tidegate_core::protocol::Position;
 use tidegate_realtime::{Since, StreamRequest};
@@ -22,7 +22,7 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
 /// credential and clears gates 1 and 2; a backend shows an API key.
 pub(super) async fn open(
     state: &State,
-    topic: Result<Path<String>, PathRejection>,
+    topic: TopicPath,
     query: Result<Query<HistoryQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -31,7 +31,7 @@ pub(super) async fn open(
     if is_backend {
         state.admit(&request.headers, Permission::Read)?;
     }
-    let Path(topic) = topic.map_err(|_| Problem::bad_request("the topic in the path is not UTF-8"))?;
+    let topic = topic_of(topic)?;
     let since = since(&request.headers, query)?;
     let asked = StreamRequest { request: &request, topic, since, is_backend };
     Ok(state.visitors.stream(asked).await?)

@@ -2,8 +2,10 @@
 //! judgement of what is newer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
 use tidegate_core::channels::Resolved;
 use tidegate_core::flow::Publication;
@@ -19,8 +21,12 @@ use tidegate_testkit::{RedisServer, catalog};
 const VALUES: &str = "delivery: { key: /id }, snapshot: { retain: latest }";
 
 fn feed(policies: &str) -> Resolved {
-    let manifest = format!("feature: test\nchannels:\n  feed: {{ scope: public, payload: true, {policies} }}\n");
-    catalog(&manifest, None, Generation(1)).resolve("feed").unwrap()
+    resolved("feed", policies)
+}
+
+fn resolved(topic: &str, policies: &str) -> Resolved {
+    let manifest = format!("feature: test\nchannels:\n  {topic}: {{ scope: public, payload: true, {policies} }}\n");
+    catalog(&manifest, None, Generation(1)).resolve(topic).unwrap()
 }
 
 impl Node {
@@ -254,6 +260,32 @@ async fn a_node_that_missed_something_tells_a_gap_once() {
     let is_whole = heard.len() as u64 == newest;
     let gaps = heard.iter().filter(|line| line.starts_with("gap")).count();
     assert!(is_whole || gaps > 0, "what was missed is told: {heard:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_begins_to_listen_while_others_publish_without_a_pause_misses_nothing() {
+    let redis = RedisServer::start();
+    let (a, b) = two(&redis).await;
+    let is_over = AtomicBool::new(false);
+    let topics: Vec<Resolved> = (0..50).map(|at| resolved(&format!("feed.{at}"), VALUES)).collect();
+    let publishing = async {
+        while !is_over.load(Ordering::Relaxed) {
+            // Many at once: some are on their way to the node while it asks for what it may have missed.
+            join_all(topics.iter().map(|of| a.keep(of, r#"{"id":1}"#))).await;
+        }
+    };
+    let listening = async {
+        for of in &topics {
+            b.listen(of.topic.as_str()).await;
+        }
+        is_over.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(publishing, listening);
+    a.keep(&topics[49], r#"{"id":"last"}"#).await;
+    let newest = a.values_of(&topics[49]).await.position.offset;
+    let heard = b.record.has(&[&format!(r#"feed.49 {{"id":"last"}} at {newest}"#)]).await;
+    let gaps: Vec<&String> = heard.iter().filter(|line| line.starts_with("gap")).collect();
+    assert!(gaps.is_empty(), "{gaps:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

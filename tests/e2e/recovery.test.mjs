@@ -427,7 +427,11 @@ describe("a session that waits for its client", () => {
 
   test("is given up for younger ones beyond the limit", async () => {
     const pages = [await open(), await open(), await open()];
-    for (const page of pages) await lose(page);
+    for (const [at, page] of pages.entries()) {
+      await lose(page);
+      if (at < 2) await parked(at + 1);
+    }
+    await until("one given up", async () => (await server.metric("tidegate_parked_sessions_displaced_total")) === 1);
     const back = await Promise.all(pages.map((page) => page.socket.connect() && page.back(2)));
     assert.deepEqual(back.map(({ recovered }) => recovered), [false, true, true]);
   });

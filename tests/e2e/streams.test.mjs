@@ -24,6 +24,8 @@ channels:
     snapshot: { retain: latest }
   hall.{id}: { scope: authenticated, payload: {}, presence: { debounce: 100ms } }
   feed.{id}: { scope: authenticated, payload: {}, history: { messages: 1000, bytes: 64MiB } }
+  # It keeps whatever is published while a client waits for its retry.
+  busy.{id}: { scope: authenticated, payload: {}, history: { messages: 10000, bytes: 64MiB } }
 `,
 };
 const mayRead = (config) => ({ ...config, api_keys: [...config.api_keys, { name: "reader", key: READER, may: ["read", "operate", "revoke"] }] });
@@ -107,13 +109,13 @@ describe("a stream", { concurrency: true }, () => {
 
   test("that is lost again and again goes on where it was, while others publish without a pause", async () => {
     const wire = await Wire.to(server.address);
-    const page = new Page(wire.url, "feed.busy", token("u1"));
+    const page = new Page(wire.url, "busy.a", token("u1"));
     try {
       await page.hears("subscribed");
       let isOver = false;
       let published = 0;
       const publishing = (async () => {
-        while (!isOver) await publish(server, "feed.busy", published++);
+        while (!isOver) await publish(server, "busy.a", published++);
       })();
       for (const lost of [1, 2]) {
         await until("some publications", () => page.numbers.length > lost * 50);

@@ -239,6 +239,7 @@ impl<H, P> State<H, P> {
             && let Some((_, oldest)) = self.order.pop_first()
         {
             self.places.remove(&oldest);
+            telemetry::parked_session_displaced();
         }
         telemetry::parked_sessions(self.order.len());
     }

@@ -132,6 +132,11 @@ pub fn parked_sessions(sessions: usize) {
     gauge(names::PARKED_SESSIONS, &[]).set(sessions as f64);
 }
 
+/// Counts a session that was given up for a younger one.
+pub fn parked_session_displaced() {
+    counter(names::PARKED_SESSIONS_DISPLACED, &[]).increment(1);
+}
+
 /// Counts publications in whose place a newer one of their key went out. `way` is `queue` or `at_most`.
 pub fn conflated(channel: &str, way: &'static str, by: usize) {
     if by > 0 {

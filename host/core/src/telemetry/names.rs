@@ -249,6 +249,10 @@ pub(super) const PARKED_SESSIONS: Metric = gauge(
     "tidegate_parked_sessions",
     "Sessions without a transport whose clients may come back and recover (limits.parked_sessions)",
 );
+pub(super) const PARKED_SESSIONS_DISPLACED: Metric = counter(
+    "tidegate_parked_sessions_displaced_total",
+    "Sessions without a transport that were given up for younger ones, because limits.parked_sessions waited",
+);
 pub(super) const RETAINED_VALUES: Metric = gauge(
     "tidegate_retained_values",
     "Retained values of all topics in this node's memory; with a broker they are in its Redis",
@@ -413,6 +417,7 @@ pub(super) const METRICS: &[Metric] = &[
     THINNING_OVERFLOWS,
     RECOVERIES,
     PARKED_SESSIONS,
+    PARKED_SESSIONS_DISPLACED,
     RETAINED_VALUES,
     RETAINED_BYTES,
     RETAINED_DISPLACED,

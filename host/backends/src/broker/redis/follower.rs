@@ -99,6 +99,11 @@ impl Follower {
         next
     }
 
+    /// Whether a position was delivered, or is being read after.
+    pub(super) fn has_delivered(&self) -> bool {
+        self.state.lock().delivered.is_some()
+    }
+
     /// The node listens again after a lost connection: what follows from it.
     pub(super) fn listens_again(&self) -> Again {
         let mut state = self.state.lock();

@@ -181,6 +181,11 @@ impl Interest {
         Some((topic.clone(), Arc::clone(&entry.follower)))
     }
 
+    /// Whether something with a position was delivered of a topic.
+    pub(super) fn has_delivered(&self, topic: &Topic) -> bool {
+        self.state.lock().topics.get(topic).is_some_and(|entry| entry.follower.has_delivered())
+    }
+
     /// Takes the topics without subscribers for long enough, and forgets them. Returns those that the connection
     /// listens to.
     pub(super) fn take_left(&self) -> Vec<Topic> {

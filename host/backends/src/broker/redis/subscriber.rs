@@ -150,6 +150,8 @@ impl Subscriber {
     async fn listen(&self, connection: &mut Connection, topics: Vec<Topic>) -> Result<usize, Lost> {
         let names = &self.state.names;
         let channels: Vec<String> = topics.iter().map(|topic| names.channel(topic)).collect();
+        // Before the subscription: of what is heard from then on nothing is missed.
+        let again: Vec<&Topic> = topics.iter().filter(|topic| self.state.interest.has_delivered(topic)).collect();
         connection.subscribe(&channels).await?;
         // Read after the subscription: every message after this count is received.
         let mut counts = ::redis::cmd("MGET");
@@ -159,7 +161,7 @@ impl Subscriber {
         let counts: Vec<Option<u64>> = connection.ask(&counts).await?;
         let mut missed = self.state.interest.heard(topics.iter().cloned().zip(counts));
         // Whoever reads the history tells the gap, if there is one, and at its place.
-        let read: HashSet<&Topic> = topics.iter().filter(|topic| connection.handler.follow_again(topic)).collect();
+        let read: HashSet<&Topic> = again.into_iter().filter(|topic| connection.handler.follow_again(topic)).collect();
         missed.retain(|topic| !read.contains(topic));
         missed.iter().for_each(|topic| connection.handler.tell_gap(topic));
         Ok(missed.len())

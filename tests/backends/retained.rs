@@ -206,7 +206,15 @@ async fn values_and_history_have_one_position_and_what_is_stale_is_in_neither() 
     let wanted = Wanted { since: None, entries_max: 9, bytes_max: 1 << 20 };
     let policy = of.channel.history.unwrap();
     let page = History::read(&*b.broker, &of.topic, policy, wanted).await.unwrap();
-    assert_eq!((page.entries.unwrap().len(), page.newest), (2, values.position));
+    assert_eq!((page.hides_removed(&page.newest), &page.newest), (false, &values.position));
+    assert_eq!(page.entries.unwrap().len(), 2);
+    a.remove(&of, None, None).await;
+    let wanted = Wanted { since: Some(values.position.clone()), entries_max: 9, bytes_max: 1 << 20 };
+    let page = History::read(&*b.broker, &of.topic, policy, wanted).await.unwrap();
+    assert!(page.hides_removed(&page.newest), "the history does not say what was taken away");
+    a.keep(&of, r#"{"id":1,"seq":3}"#).await;
+    let page = History::read(&*b.broker, &of.topic, policy, Wanted::position()).await.unwrap();
+    assert!(page.hides_removed(&values.position) && !page.hides_removed(&page.newest));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -344,6 +344,11 @@ export class Server {
     return { status: response.status, body: await response.json() };
   }
 
+  async delete(path, { key = KEYS.backend } = {}) {
+    const response = await fetch(this.url + path, { method: "DELETE", headers: { authorization: `Bearer ${key}` } });
+    return { status: response.status, body: await response.json() };
+  }
+
   async get(path, { key } = {}) {
     const headers = key ? { authorization: `Bearer ${key}` } : {};
     const response = await fetch(this.url + path, { headers });

@@ -16,6 +16,11 @@ channels:
     payload: { type: object, required: [device, n], properties: { device: { type: integer }, n: { type: integer } } }
     delivery: { mode: latest, key: /device }
     inbound: { relay: all }
+  left.{id}:
+    scope: public
+    payload: { type: object }
+    delivery: { mode: latest, key: /device }
+    snapshot: { retain: latest }
   thin.{id}:
     scope: public
     payload: true
@@ -83,6 +88,27 @@ describe("the newest of each key", () => {
     const lost = await metric("tidegate_conflated_total", 'channel="fleet.{id}"', 'way="queue"');
     assert.equal(some.received.length + lost, sent.length);
     for (const socket of [keen, slow]) socket.close();
+  });
+
+  test("a reader that stalls hears of everything that is taken away, and never of an older value after it", async () => {
+    const slow = await server.connect({ token: token("slow") });
+    await subscribe(slow, "left.a");
+    const heard = [];
+    slow.on("left.a", ({ device, n }) => device === "gone" && heard.push(n));
+    slow.on("tidegate", ({ type, key }) => type === "removed" && key === "gone" && heard.push("removed"));
+    const wire = slow.io.engine.transport.ws._socket;
+    wire.pause();
+    await publishRounds("left.a");
+    for (const n of [1, 2, 3]) {
+      await publish("left.a", { device: "gone", n: -n });
+      await publish("left.a", { device: "gone", n });
+      assert.deepEqual((await server.delete("/v1/channels/left.a/retained?key=gone")).body, { removed: 1 });
+    }
+    await publish("left.a", { device: "gone", n: 4 });
+    wire.resume();
+    await until("the newest", () => heard.includes(4));
+    assert.deepEqual(heard, ["removed", "removed", "removed", 4]);
+    slow.close();
   });
 
   test("a reader that leaves while it is behind receives nothing of the topic after the ack", async () => {

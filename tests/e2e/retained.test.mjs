@@ -82,11 +82,7 @@ const publish = async (server, topic, payload) => {
   assert.equal(status, 202, JSON.stringify(body));
   return body;
 };
-const remove = async (server, topic, query = "", key = KEYS.backend) => {
-  const headers = { authorization: `Bearer ${key}` };
-  const response = await fetch(`${server.url}/v1/channels/${topic}/retained${query}`, { method: "DELETE", headers });
-  return { status: response.status, body: await response.json() };
-};
+const remove = (server, topic, query = "", key = KEYS.backend) => server.delete(`/v1/channels/${topic}/retained${query}`, { key });
 const files = (directory) => {
   writeFileSync(join(directory, "channels/retained.yaml"), CHANNELS);
   writeFileSync(join(directory, "config/bridge.yaml"), BRIDGE);

@@ -5,7 +5,7 @@ use futures_util::FutureExt as _;
 use proptest::prelude::*;
 use tidegate_core::channels::HistoryPolicy;
 use tidegate_core::flow::ports::{History as _, Page, Wanted};
-use tidegate_core::flow::{Held, MemoryHistory, Publication, Verdict};
+use tidegate_core::flow::{Held, MemoryHistory, Publication, Turn, Verdict};
 use tidegate_core::protocol::{Generation, Payload, Position, Topic};
 
 use tidegate_testkit::catalog;
@@ -94,7 +94,7 @@ impl World {
         for client in self.clients.iter_mut().filter(|client| !matches!(client.state, State::Away)) {
             let Client { held, last, .. } = client;
             if let Verdict::Send(_guard) =
-                held.judge(&self.publication.topic, Some(&position), None, 1, || position.clone())
+                held.judge(&self.publication.topic, Some(&position), Turn::InOrder, 1, || position.clone())
             {
                 Client::receive(last, &position);
             }

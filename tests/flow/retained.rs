@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_core::flow::ports::Retained as _;
-use tidegate_core::flow::{MemoryHistory, MemoryRetained, Publication, PublishReceipt, PublishRequest};
-use tidegate_core::protocol::{Code, Generation, Key, Payload, Refusal, Snapshot, SubscribeReceipt};
+use tidegate_core::flow::{Asked, MemoryHistory, MemoryRetained, Publication, PublishReceipt, PublishRequest};
+use tidegate_core::protocol::{
+    Code, Generation, Key, Payload, Position, Recovery, Refusal, Snapshot, SubscribeReceipt, Unrecovered,
+};
 
 use tidegate_testkit::{FakePlugins, Server, Told, catalog, code, event, user};
 
@@ -105,6 +107,35 @@ async fn a_position_is_told_where_the_channel_has_a_history_and_nowhere_else() {
     let answer = ack(subscribe(&server, "kept.a").await);
     assert_eq!(answer["snapshot"], json!([{ "key": 1, "payload": { "id": 1 }, "meta": position }]));
     assert_eq!(answer["position"], json!(position));
+}
+
+#[tokio::test]
+async fn who_left_off_before_values_were_taken_away_does_not_recover_and_gets_the_values_that_are_left() {
+    let server = server();
+    let mut at = Vec::new();
+    for id in ["x", "y"] {
+        at.push(publish(&server, "kept.a", json!({ "id": id })).await.position.unwrap());
+    }
+    let since =
+        async |position: &Position| server.client(None).subscribe_since("kept.a", position.clone()).await.unwrap();
+    assert!(matches!(since(&at[0]).await.recovery, Some(Recovery::Whole(missed)) if missed.len() == 1));
+    assert_eq!(server.gates.remove_retained("kept.a", Some(key("z"))).await, Ok(0));
+    assert_eq!(since(&at[1]).await.recovery, Some(Recovery::Whole(vec![])), "nothing was taken away");
+    assert_eq!(server.gates.remove_retained("kept.a", Some(key("x"))).await, Ok(1));
+    for position in &at {
+        let receipt = since(position).await;
+        assert_eq!(receipt.recovery, Some(Recovery::Not(Unrecovered::TooMany)));
+        assert_eq!(values(receipt), [(r#""y""#.to_owned(), json!({ "id": "y" }))]);
+    }
+    let after = publish(&server, "kept.a", json!({ "id": "x" })).await.position.unwrap();
+    assert_eq!(
+        since(&at[1]).await.recovery,
+        Some(Recovery::Not(Unrecovered::TooMany)),
+        "x came and is there, but differs"
+    );
+    assert_eq!(since(&after).await.recovery, Some(Recovery::Whole(vec![])));
+    let asked = Asked { topic: "kept.a".to_owned(), since: Some(at[0].clone()), limit: None };
+    assert_eq!(server.gates.history(asked).await.unwrap().recovery, Recovery::Not(Unrecovered::TooMany));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use tidegate_core::channels::Resolved;
 use tidegate_core::flow::ports::{Removal, Removed, Retained as _, Values};
-use tidegate_core::flow::{Held, MemoryHistory, MemoryRetained, Publication, Verdict};
+use tidegate_core::flow::{Held, MemoryHistory, MemoryRetained, Publication, Turn, Verdict};
 use tidegate_core::protocol::{Generation, Key, Payload, Position};
 
 use tidegate_testkit::catalog;
@@ -135,7 +135,7 @@ impl World {
         let Some(message) = self.undelivered.pop_front() else { return };
         for client in self.clients.iter_mut().filter(|client| !matches!(client.state, State::Away)) {
             let Client { held, values, told, .. } = client;
-            let verdict = held.judge(&self.of.topic, Some(&message.position), None, 1, || message.clone());
+            let verdict = held.judge(&self.of.topic, Some(&message.position), Turn::InOrder, 1, || message.clone());
             if let Verdict::Send(_guard) = verdict {
                 Client::receive(values, told, &message);
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::{Mutex, MutexGuard};
-use tidegate_transport::{CloseReason, Offset, SendError, Sent};
+use tidegate_transport::{CloseReason, Offset, Place, SendError, Sent};
 
 use super::comeback::Recovering;
 use super::connection_events::Announced;
@@ -19,7 +19,7 @@ use super::link::Link;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use tidegate_core::flow::{Held, Publication, Session, Verdict};
+use tidegate_core::flow::{Held, Publication, Session, Turn, Verdict};
 use tidegate_core::protocol::{ConnectionId, Topic};
 
 /// What a waiting frame counts beside its payload.
@@ -129,8 +129,12 @@ impl Connection {
         }
         let frame = || Frame::Publication(Arc::clone(delivery));
         let bytes = payload.as_str().len() + HELD_FRAME_BYTES;
-        let key = delivery.slot.as_ref().map(|slot| &slot.key);
-        match self.held.judge(topic, position.as_ref(), key, bytes, frame) {
+        let turn = match &delivery.place {
+            Place::InOrder => Turn::InOrder,
+            Place::Newest(slot) => Turn::Newest(&slot.key),
+            Place::Ends(slot) => Turn::Ends(&slot.key),
+        };
+        match self.held.judge(topic, position.as_ref(), turn, bytes, frame) {
             // The client left while this was on its way. Asked under the lock of the verdict, which whoever left waits for:
             // so that nothing comes after the ack of an unsubscribe, and nothing twice when the client comes back.
             Verdict::Send(_) if position.is_some() && !self.session.holds(topic) => Ok(Sent::default()),
@@ -146,7 +150,7 @@ impl Connection {
     /// # Errors
     /// As [`Connection::deliver`].
     pub(super) fn tell_of(&self, topic: &Topic, frame: &Frame) -> Result<(), SendError> {
-        match self.held.judge(topic, None, None, HELD_FRAME_BYTES, || frame.clone()) {
+        match self.held.judge(topic, None, Turn::InOrder, HELD_FRAME_BYTES, || frame.clone()) {
             Verdict::Send(_until_sent) => self.send(frame),
             Verdict::Done | Verdict::Replaces => Ok(()),
             Verdict::Full => Err(SendError::SlowConsumer),

@@ -10,7 +10,7 @@ use super::stream;
 use super::trail::{next_offset, offset_of};
 use tidegate_core::flow::Publication;
 use tidegate_core::protocol::{Ack, Key, Meta, SessionEvent};
-use tidegate_transport::{Packet, ROOT, Slot};
+use tidegate_transport::{Packet, Place, ROOT, Slot};
 
 /// The event that carries messages about the session.
 pub(super) const SESSION_EVENT: &str = "tidegate";
@@ -32,8 +32,8 @@ pub(super) enum Frame {
 #[derive(Debug)]
 pub(super) struct Delivery {
     pub(super) publication: Publication,
-    /// On a channel with `delivery.mode: latest`: what it replaces where it waits for a client that is behind.
-    pub(super) slot: Option<Slot>,
+    /// Where it waits for a client that is behind; on a channel with `delivery.mode: latest` in the slot of its key.
+    pub(super) place: Place,
     /// In place of the payload: values of the topic were taken away.
     pub(super) removed: Option<SessionEvent>,
     packet: OnceLock<Packet>,
@@ -70,23 +70,29 @@ impl Delivery {
     /// `room` is the number of the topic's room.
     pub(super) fn new(publication: Publication, room: u64) -> Arc<Self> {
         let key = || publication.channel.delivery.key_of(&publication.payload);
-        let slot = publication.channel.delivery.latest.then(|| Slot { group: room, key: key().into() });
-        Arc::new(Self { publication, slot, removed: None, packet: OnceLock::new(), text: OnceLock::new() })
+        let place = match publication.channel.delivery.latest {
+            true => Place::Newest(Slot { group: room, key: key().into() }),
+            false => Place::InOrder,
+        };
+        Arc::new(Self { publication, place, removed: None, packet: OnceLock::new(), text: OnceLock::new() })
     }
 
-    /// The message that a retained value was taken away, at the place of this publication.
-    pub(super) fn removed(place: Publication, key: Key, room: u64) -> Arc<Self> {
-        let latest = place.channel.delivery.latest;
-        let slot = latest.then(|| Slot { group: room, key: key.clone().into() });
-        let removed = Some(SessionEvent::Removed { topic: place.topic.clone(), key });
-        Arc::new(Self { publication: place, slot, removed, packet: OnceLock::new(), text: OnceLock::new() })
+    /// The message that a retained value was taken away, with the position of this publication. It is never replaced, and
+    /// an older value of the key that waits for a client is not sent any more.
+    pub(super) fn removed(at: Publication, key: Key, room: u64) -> Arc<Self> {
+        let place = match at.channel.delivery.latest {
+            true => Place::Ends(Slot { group: room, key: key.clone().into() }),
+            false => Place::InOrder,
+        };
+        let removed = Some(SessionEvent::Removed { topic: at.topic.clone(), key });
+        Arc::new(Self { publication: at, place, removed, packet: OnceLock::new(), text: OnceLock::new() })
     }
 
     /// A publication that a client missed. It does not count in what may wait for the client.
     pub(super) fn missed(publication: Publication) -> Arc<Self> {
         let packet = packet_of(&publication).counted_apart();
         let (packet, text) = (OnceLock::from(packet), OnceLock::new());
-        Arc::new(Self { publication, slot: None, removed: None, packet, text })
+        Arc::new(Self { publication, place: Place::InOrder, removed: None, packet, text })
     }
 
     /// For Socket.IO.
@@ -95,10 +101,7 @@ impl Delivery {
             Some(removed) => event_packet(removed),
             None => packet_of(&self.publication),
         };
-        self.packet.get_or_init(|| match &self.slot {
-            Some(slot) => packet().in_slot(slot.clone()),
-            None => packet(),
-        })
+        self.packet.get_or_init(|| packet().at(self.place.clone()))
     }
 
     /// For streams.

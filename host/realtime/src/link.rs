@@ -110,7 +110,7 @@ pub(super) mod fake {
     use serde_json::value::RawValue;
 
     use futures_util::future::BoxFuture;
-    use tidegate_transport::{CloseReason, Offset, SendError, Sent};
+    use tidegate_transport::{CloseReason, Offset, Place, SendError, Sent};
 
     use super::super::frame::{Delivery, Frame};
     use super::Link;
@@ -171,7 +171,7 @@ pub(super) mod fake {
 
         fn forget(&self, room: u64) {
             let is_of_it = |frame: &Frame| match frame {
-                Frame::Publication(delivery) => delivery.slot.as_ref().is_some_and(|slot| slot.group == room),
+                Frame::Publication(delivery) => matches!(&delivery.place, Place::Newest(slot) if slot.group == room),
                 Frame::SessionEvent(_) | Frame::Ack(_) | Frame::Disconnect => false,
             };
             self.0.lock().frames.retain(|frame| !is_of_it(frame));

@@ -52,6 +52,10 @@ impl History for FakeHistory {
         self.memory.read(topic, policy, wanted)
     }
 
+    fn note_removed(&self, topic: &Topic, policy: HistoryPolicy) {
+        self.memory.note_removed(topic, policy);
+    }
+
     fn keep_only(&self, is_kept: &dyn Fn(&Topic) -> bool) {
         self.memory.keep_only(is_kept);
     }

@@ -35,7 +35,7 @@ pub use handler::{
     Answer, Carrier, CloseReason, Connect, Connected, Event, EventText, Handler, Malformed, Refusal, SendError, Socket,
 };
 pub use outbound::{Backlog, Offset, Overflow, Pushed, Sent, Weight, Wire};
-pub use packet::{Packet, ROOT, Slot};
+pub use packet::{Packet, Place, ROOT, Slot};
 pub use service::Upgrading;
 pub use settings::Settings;
 

@@ -26,10 +26,22 @@ struct Encoded {
     offset: Option<Offset>,
     marked: OnceLock<(Bytes, Frames)>,
     account: Account,
-    slot: Option<Slot>,
+    place: Place,
 }
 
-/// What a packet replaces: the packet of the same slot that still waits for the client.
+/// Where something waits for a client that is behind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Place {
+    /// Behind everything that has an order.
+    #[default]
+    InOrder,
+    /// In a slot, where it replaces what waits there. Whatever has an order may overtake it.
+    Newest(Slot),
+    /// Behind everything that has an order; what waits in the slot is older, and goes.
+    Ends(Slot),
+}
+
+/// A place of its own for the newest of something.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Slot {
     /// Whose packets these are, for [`Socket::forget`](crate::Socket::forget).
@@ -135,12 +147,11 @@ impl Packet {
         self
     }
 
-    /// The same packet, which replaces what waits in the slot. A packet in a slot may be overtaken by packets that are in
-    /// none. Call it before the packet is shared.
+    /// The same packet, which waits at another place than behind everything. Call it before the packet is shared.
     #[must_use]
-    pub fn in_slot(mut self, slot: Slot) -> Self {
+    pub fn at(mut self, place: Place) -> Self {
         if let Some(encoded) = Arc::get_mut(&mut self.0) {
-            encoded.slot = Some(slot);
+            encoded.place = place;
         }
         self
     }
@@ -152,8 +163,8 @@ impl Packet {
     fn new(text: &str, attachments: Vec<Bytes>) -> Self {
         let (text, frames) = images(text, &attachments);
         let (offset, marked) = (None, OnceLock::new());
-        let (account, slot) = (Account::Limited, None);
-        Self(Arc::new(Encoded { text, attachments, frames, offset, marked, account, slot }))
+        let (account, place) = (Account::Limited, Place::default());
+        Self(Arc::new(Encoded { text, attachments, frames, offset, marked, account, place }))
     }
 
     /// The packet's text, from Engine.IO's `4` on.
@@ -210,9 +221,9 @@ impl Packet {
         self.0.account
     }
 
-    /// The slot that it is for.
-    pub(crate) fn slot(&self) -> Option<&Slot> {
-        self.0.slot.as_ref()
+    /// Where it waits.
+    pub(crate) fn place(&self) -> &Place {
+        &self.0.place
     }
 }
 

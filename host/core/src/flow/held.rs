@@ -26,6 +26,17 @@ enum State<F> {
     Past(Position),
 }
 
+/// Which frames of those that wait another one replaces.
+#[derive(Debug, Clone, Copy)]
+pub enum Turn<'a> {
+    /// None.
+    InOrder,
+    /// The one with this key.
+    Newest(&'a Arc<str>),
+    /// None, and what comes later with this key does not replace what waits before this frame.
+    Ends(&'a Arc<str>),
+}
+
 /// What waits on one topic. Of the frames with the same key only the newest waits.
 struct Waiting<F> {
     frames: Vec<HeldFrame<F>>,
@@ -53,8 +64,11 @@ impl<F> Waiting<F> {
     }
 
     /// Puts a frame behind the others, or in the place of the one with its key.
-    fn put(&mut self, key: Option<&Arc<str>>, frame: HeldFrame<F>, bytes_max: usize) -> Put {
-        let place = key.and_then(|key| self.by_key.get(key)).and_then(|&at| self.frames.get_mut(at));
+    fn put(&mut self, turn: Turn<'_>, frame: HeldFrame<F>, bytes_max: usize) -> Put {
+        let place = match turn {
+            Turn::Newest(key) => self.by_key.get(key).and_then(|&at| self.frames.get_mut(at)),
+            Turn::InOrder | Turn::Ends(_) => None,
+        };
         let others = self.bytes - place.as_ref().map_or(0, |older| older.bytes);
         if others + frame.bytes > bytes_max {
             return Put::Full;
@@ -64,9 +78,11 @@ impl<F> Waiting<F> {
             *older = frame;
             return Put::Replaces;
         }
-        if let Some(key) = key {
-            self.by_key.insert(Arc::clone(key), self.frames.len());
-        }
+        match turn {
+            Turn::InOrder => None,
+            Turn::Newest(key) => self.by_key.insert(Arc::clone(key), self.frames.len()),
+            Turn::Ends(key) => self.by_key.remove(key),
+        };
         self.frames.push(frame);
         Put::Waits
     }
@@ -116,13 +132,13 @@ impl<F> Held<F> {
         }
     }
 
-    /// Judges a frame of a topic, of so many bytes. With a key it takes the place of the one that waits with that key. Frames
-    /// without a position cost no lock while nothing is held back.
+    /// Judges a frame of a topic, of so many bytes. Frames without a position cost no lock while nothing is held
+    /// back.
     pub fn judge(
         &self,
         topic: &Topic,
         position: Option<&Position>,
-        key: Option<&Arc<str>>,
+        turn: Turn<'_>,
         bytes: usize,
         frame: impl FnOnce() -> F,
     ) -> Verdict<'_, F> {
@@ -133,7 +149,7 @@ impl<F> Held<F> {
         let is_over = match (by_topic.get_mut(topic), position) {
             (Some(State::Holding(waiting)), position) => {
                 let frame = HeldFrame { position: position.cloned(), bytes, frame: frame() };
-                return match waiting.put(key, frame, self.bytes_max) {
+                return match waiting.put(turn, frame, self.bytes_max) {
                     Put::Waits => Verdict::Done,
                     Put::Replaces => Verdict::Replaces,
                     Put::Full => Verdict::Full,
@@ -205,7 +221,7 @@ mod tests {
         }
 
         fn is_full_after(&mut self, name: &str, offset: u64) -> bool {
-            match self.held.judge(&topic(name), Some(&at(offset)), None, 10, || offset) {
+            match self.held.judge(&topic(name), Some(&at(offset)), Turn::InOrder, 10, || offset) {
                 Verdict::Send(_guard) => self.received.push(offset),
                 Verdict::Done | Verdict::Replaces => {}
                 Verdict::Full => return true,
@@ -215,7 +231,7 @@ mod tests {
 
         /// A frame of a channel of which only the newest of a key waits.
         fn replaces(&mut self, key: &str, number: u64) -> bool {
-            matches!(self.held.judge(&topic("a"), None, Some(&key.into()), 10, || number), Verdict::Replaces)
+            matches!(self.held.judge(&topic("a"), None, Turn::Newest(&key.into()), 10, || number), Verdict::Replaces)
         }
 
         fn resume(&mut self, past: Option<u64>) {
@@ -243,10 +259,22 @@ mod tests {
         assert!(!client.replaces("one", 0) && !client.replaces("other", 1));
         assert!((2..100).all(|number| client.replaces(if number % 2 == 0 { "one" } else { "other" }, number)));
         assert!(!client.replaces("third", 100));
-        let is_full = matches!(client.held.judge(&topic("a"), None, Some(&"fourth".into()), 10, || 101), Verdict::Full);
+        let is_full =
+            matches!(client.held.judge(&topic("a"), None, Turn::Newest(&"fourth".into()), 10, || 101), Verdict::Full);
         assert!(is_full, "the bound is the same");
         client.resume(None);
         assert_eq!(client.received, [98, 99, 100]);
+    }
+
+    #[test]
+    fn what_ends_a_key_waits_between_what_was_before_it_and_what_comes_after() {
+        let mut client = Client::new();
+        client.held.hold(&topic("a"));
+        assert!(!client.replaces("one", 0));
+        assert!(matches!(client.held.judge(&topic("a"), None, Turn::Ends(&"one".into()), 10, || 1), Verdict::Done));
+        assert!(!client.replaces("one", 2) && client.replaces("one", 3));
+        client.resume(None);
+        assert_eq!(client.received, [0, 1, 3]);
     }
 
     #[test]

@@ -56,6 +56,7 @@ struct Ring {
     kept: VecDeque<KeptEntry>,
     newest: u64,
     displaced: u64,
+    removed_before: u64,
     /// The bytes of the payloads.
     bytes: usize,
     ttl: Duration,
@@ -137,14 +138,14 @@ impl Ring {
 
     fn page(&self, epoch: &Epoch, wanted: &Wanted) -> Page {
         let at = |offset| Position { epoch: epoch.clone(), offset };
-        let newest = at(self.newest);
+        let (newest, removed_before) = (at(self.newest), self.removed_before);
         let missed = match &wanted.since {
             None => Ok(self.kept.len().min(wanted.entries_max) as u64),
             Some(since) => self.extent(epoch).missed_since(since),
         };
         let missed = match missed {
             Ok(missed) => missed,
-            Err(reason) => return Page { entries: Err(reason), more: false, newest },
+            Err(reason) => return Page { entries: Err(reason), more: false, newest, removed_before },
         };
         let (first, skipped) = (self.newest - missed + 1, self.kept.len() - usize::try_from(missed).unwrap_or(0));
         let (mut entries, mut bytes) = (Vec::new(), 0);
@@ -158,7 +159,7 @@ impl Ring {
             entries.push(Entry { position: at(offset), payload, except });
         }
         let more = wanted.since.is_some() && (entries.len() as u64) < missed;
-        Page { entries: Ok(entries), more, newest }
+        Page { entries: Ok(entries), more, newest, removed_before }
     }
 }
 
@@ -233,6 +234,7 @@ impl MemoryHistory {
             kept: VecDeque::new(),
             newest: 0,
             displaced: 0,
+            removed_before: 0,
             bytes: 0,
             ttl,
             age: index.ages.add(topic.clone()),
@@ -297,10 +299,19 @@ impl History for MemoryHistory {
             self.epoch(&index).ok_or(HistoryAway).map(|epoch| {
                 let none = Extent { epoch: epoch.clone(), newest: 0, kept: 0, displaced: 0 };
                 let missed = wanted.since.as_ref().map_or(Ok(0), |since| none.missed_since(since));
-                Page { entries: missed.map(|_| Vec::new()), more: false, newest: Position { epoch, offset: 0 } }
+                let (entries, newest) = (missed.map(|_| Vec::new()), Position { epoch, offset: 0 });
+                Page { entries, more: false, newest, removed_before: 0 }
             })
         };
         ready(page).boxed()
+    }
+
+    fn note_removed(&self, topic: &Topic, policy: HistoryPolicy) {
+        // A new one, if there is none: clients may have the position before its first publication.
+        if let Some(line) = self.line(topic, policy.ttl) {
+            let mut ring = line.ring.lock();
+            ring.removed_before = ring.newest + 1;
+        }
     }
 
     fn keep_only(&self, is_kept: &dyn Fn(&Topic) -> bool) {

@@ -60,7 +60,7 @@ pub use effects::{Audience, DeadLetter, Effect, PendingPublish};
 pub use elapsed::{Elapsed, LOOK_AGAIN};
 pub use expiry::Ending;
 pub use explain::{Explanation, Question, Step};
-pub use held::{Held, HeldGuard, Verdict};
+pub use held::{Held, HeldGuard, Turn, Verdict};
 pub use history_memory::MemoryHistory;
 pub use inbound::Receipt;
 pub use kv_memory::MemoryKv;

@@ -106,7 +106,7 @@ impl Gates {
             Some(since) if reads_on => part_after(since),
             Some(since) => Wanted { since: Some(since), entries_max: usize::MAX, bytes_max },
         };
-        let Page { entries, more, newest } = self.ports.history.read(topic, policy, wanted).await.map_err(away)?;
+        let Page { entries, more, newest, .. } = self.page(topic, policy, wanted).await?;
         let mut position = newest;
         let recovery = match entries {
             Ok(_) if more && !reads_on => Recovery::Not(Unrecovered::TooMany),
@@ -121,6 +121,16 @@ impl Gates {
         Ok(Recovered { position: Some(position), recovery: is_asked.then_some(recovery) })
     }
 
+    /// Reads the history. Who may not know that retained values were taken away missed more than it holds.
+    async fn page(&self, topic: &Topic, policy: HistoryPolicy, wanted: Wanted) -> Result<Page, Refusal> {
+        let since = wanted.since.clone();
+        let mut page = self.ports.history.read(topic, policy, wanted).await.map_err(away)?;
+        if since.is_some_and(|since| page.hides_removed(&since)) {
+            (page.entries, page.more) = (Err(Unrecovered::TooMany), false);
+        }
+        Ok(page)
+    }
+
     /// The next part of what a client missed that [reads on](SubscribeRequest::reads_on); nothing if it has everything
     /// that was published until now.
     ///
@@ -129,7 +139,7 @@ impl Gates {
     pub async fn read_on(&self, session: &Session, topic: &Topic, since: &Position) -> Result<Recovery, Refusal> {
         let channel = session.channel(topic).ok_or(Code::NotSubscribed)?;
         let policy = channel.history.ok_or(Code::NoHistory)?;
-        let page = self.ports.history.read(topic, policy, part_after(since.clone())).await.map_err(away)?;
+        let page = self.page(topic, policy, part_after(since.clone())).await?;
         Ok(match page.entries {
             Ok(entries) => Recovery::Whole(kept(entries, Some(session.connection()))),
             Err(reason) => Recovery::Not(reason),
@@ -157,8 +167,7 @@ impl Gates {
         let (entries_max, bytes_max) = (limit.unwrap_or(usize::MAX), self.limits.ack_bytes_max);
         let is_asked = since.is_some();
         let wanted = Wanted { since, entries_max, bytes_max };
-        let Page { entries, more, newest } =
-            self.ports.history.read(&resolved.topic, policy, wanted).await.map_err(away)?;
+        let Page { entries, more, newest, .. } = self.page(&resolved.topic, policy, wanted).await?;
         let recovery = match entries {
             Ok(entries) => Recovery::Whole(kept(entries, None)),
             Err(reason) => Recovery::Not(reason),

@@ -332,6 +332,7 @@ impl Retained for MemoryRetained {
         };
         let count = keys.len();
         if count > 0 {
+            self.history.note_removed(topic, channel.history.unwrap_or(HistoryPolicy::NUMBERS));
             tell(Removed { keys, after });
         }
         ready(Ok(count)).boxed()

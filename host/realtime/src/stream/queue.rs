@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use axum::body::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tidegate_transport::{Backlog, CloseReason, Overflow, Pushed, SendError, Sent, Slot};
+use tidegate_transport::{Backlog, CloseReason, Overflow, Place, Pushed, SendError, Sent};
 use tokio::sync::Notify;
 
 use crate::frame::{Delivery, Frame};
@@ -117,8 +117,8 @@ impl Queue {
         changed
     }
 
-    fn push(&self, state: &mut State, slot: Option<&Slot>, text: &Bytes) -> Result<Pushed, SendError> {
-        let pushed = self.change(state, |texts| texts.push(slot, text.clone(), self.0.bytes_max));
+    fn push(&self, state: &mut State, place: &Place, text: &Bytes) -> Result<Pushed, SendError> {
+        let pushed = self.change(state, |texts| texts.push(place, text.clone(), self.0.bytes_max));
         pushed.map_err(|Overflow| SendError::SlowConsumer)
     }
 
@@ -184,7 +184,7 @@ impl Link for Queue {
         if state.end != End::Open {
             return Ok(());
         }
-        self.push(&mut state, None, text)?;
+        self.push(&mut state, &Place::InOrder, text)?;
         drop(state);
         if is_end {
             self.end(End::Finishing(CloseReason::ServerDisconnect));
@@ -201,7 +201,7 @@ impl Link for Queue {
         }
         let mut sent = Sent { taken: batch.len(), replaced: 0 };
         for delivery in batch {
-            let pushed = self.push(&mut state, delivery.slot.as_ref(), delivery.text())?;
+            let pushed = self.push(&mut state, &delivery.place, delivery.text())?;
             sent.replaced += usize::from(pushed == Pushed::Replaces);
         }
         drop(state);

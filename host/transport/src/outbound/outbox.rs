@@ -363,7 +363,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::packet::{ROOT, Slot};
+    use crate::packet::{Place, ROOT, Slot};
 
     fn outbox() -> Outbox {
         let settings = Settings { outbound_bytes_max: 1000, ..Settings::default() };
@@ -404,7 +404,7 @@ mod tests {
         let left = AtomicBool::new(false);
         let value = |n: u32| {
             let slot = Slot { group: 7, key: (n % 2).to_string().into() };
-            Packet::event(ROOT, "a", &[&n.to_string()]).in_slot(slot)
+            Packet::event(ROOT, "a", &[&n.to_string()]).at(Place::Newest(slot))
         };
         let mut replaced = 0;
         for n in (0..1000).step_by(2) {

@@ -40,10 +40,10 @@ impl Queue {
         self.protocol.push_back(text);
     }
 
-    /// Puts a packet behind the others, or into its slot.
+    /// Puts a packet at its place.
     pub(crate) fn push(&mut self, packet: Packet, bytes_max: usize) -> Result<Pushed, Overflow> {
-        let (slot, apart) = (packet.slot().cloned(), bytes_apart(&packet));
-        let pushed = self.packets.push(slot.as_ref(), packet, bytes_max)?;
+        let (place, apart) = (packet.place().clone(), bytes_apart(&packet));
+        let pushed = self.packets.push(&place, packet, bytes_max)?;
         self.bytes_apart += apart;
         Ok(pushed)
     }
@@ -120,14 +120,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::packet::{ROOT, Slot};
+    use crate::packet::{Place, ROOT, Slot};
 
     fn packet(text: &str) -> Packet {
         Packet::event(ROOT, text, &[])
     }
 
     fn keyed(group: u64, key: &str, text: &str) -> Packet {
-        packet(text).in_slot(Slot { group, key: key.into() })
+        packet(text).at(Place::Newest(Slot { group, key: key.into() }))
+    }
+
+    fn ends(group: u64, key: &str, text: &str) -> Packet {
+        packet(text).at(Place::Ends(Slot { group, key: key.into() }))
     }
 
     /// All that goes out, in order.
@@ -188,11 +192,25 @@ mod tests {
         assert_eq!(drain(&mut queue), ["held"]);
     }
 
+    #[test]
+    fn what_ends_a_slot_is_never_replaced_and_comes_between_what_was_before_it_and_what_comes_after() {
+        let mut queue = Queue::default();
+        queue.push(keyed(1, "a", "a1"), ROOMY).unwrap();
+        queue.push(keyed(1, "b", "b1"), ROOMY).unwrap();
+        assert_eq!(queue.push(ends(1, "a", "a is removed"), ROOMY), Ok(Pushed::Replaces));
+        queue.push(packet("behind"), ROOMY).unwrap();
+        assert_eq!(queue.push(keyed(1, "a", "a2"), ROOMY), Ok(Pushed::Waits));
+        queue.push(ends(1, "a", "a is removed again"), ROOMY).unwrap();
+        queue.push(keyed(1, "a", "a3"), ROOMY).unwrap();
+        assert_eq!(drain(&mut queue), ["a is removed", "behind", "a is removed again", "b1", "a3"]);
+    }
+
     #[derive(Debug, Clone)]
     enum Step {
         Ordered,
         Apart,
         Keyed(u8),
+        Ended(u8),
         Read,
         Leave(u8),
     }
@@ -202,6 +220,7 @@ mod tests {
             Just(Step::Ordered),
             Just(Step::Apart),
             (0..6u8).prop_map(Step::Keyed),
+            (0..6u8).prop_map(Step::Ended),
             Just(Step::Read),
             (0..2u8).prop_map(Step::Leave),
         ];
@@ -250,6 +269,13 @@ mod tests {
                         let group = u64::from(key % 2);
                         queue.push(keyed(group, &key.to_string(), &format!("{key}:{at}")), ROOMY).unwrap();
                         newest.insert(key, at);
+                    }
+                    Step::Ended(key) => {
+                        let group = u64::from(key % 2);
+                        queue.push(ends(group, &key.to_string(), &pushed.to_string()), ROOMY).unwrap();
+                        pushed += 1;
+                        // What waited of it must not come any more.
+                        newest.remove(&key);
                     }
                     Step::Read => {
                         take(&mut queue, &mut newest)?;

@@ -24,7 +24,8 @@ pub(super) async fn catch_up(state: Arc<State>, node: Arc<dyn HearsNodes>, topic
     };
     while is_wanted() {
         let wanted = Wanted { since: follower.begin(), entries_max: ENTRIES_PER_READ, bytes_max: BYTES_PER_READ };
-        let Ok((Page { entries, more, newest }, removals)) = state.reader.read(&state, &topic, &wanted).await else {
+        let Ok((Page { entries, more, newest, .. }, removals)) = state.reader.read(&state, &topic, &wanted).await
+        else {
             sleep(RETRY_MAX).await;
             continue;
         };

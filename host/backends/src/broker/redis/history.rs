@@ -98,7 +98,7 @@ pub(super) fn not_understood(topic: &Topic) -> HistoryAway {
 }
 
 /// Reads the answer of the script: the epoch, whether `since` is of it, the newest offset, how many are kept, the highest
-/// that made room, how often retained values were taken away, and the entries.
+/// that made room, how often retained values were taken away, the offset that followed the last time, and the entries.
 fn page(answer: Value, wanted: &Wanted) -> Option<(Page, u64)> {
     let Value::Array(answer) = answer else { return None };
     let mut answer = answer.into_iter();
@@ -108,7 +108,8 @@ fn page(answer: Value, wanted: &Wanted) -> Option<(Page, u64)> {
     };
     let epoch = Epoch::parse(&text(answer.next()?)?)?;
     let (is_of_it, newest) = (number(answer.next())? == 1, number(answer.next())?);
-    let (kept, displaced, removals) = (number(answer.next())?, number(answer.next())?, number(answer.next())?);
+    let (kept, displaced) = (number(answer.next())?, number(answer.next())?);
+    let (removals, removed_before) = (number(answer.next())?, number(answer.next())?);
     let at = |offset| Position { epoch: epoch.clone(), offset };
     let extent = Extent { epoch: epoch.clone(), newest, kept, displaced };
     let missed = match &wanted.since {
@@ -118,7 +119,10 @@ fn page(answer: Value, wanted: &Wanted) -> Option<(Page, u64)> {
     };
     let missed = match missed {
         Ok(missed) => missed,
-        Err(reason) => return Some((Page { entries: Err(reason), more: false, newest: at(newest) }, removals)),
+        Err(reason) => {
+            let page = Page { entries: Err(reason), more: false, newest: at(newest), removed_before };
+            return Some((page, removals));
+        }
     };
     let mut entries = Vec::new();
     for (offset, value) in (newest - missed + 1..).zip(answer) {
@@ -130,7 +134,7 @@ fn page(answer: Value, wanted: &Wanted) -> Option<(Page, u64)> {
         entries.push(Entry { position: at(offset), payload, except });
     }
     let more = wanted.since.is_some() && (entries.len() as u64) < missed;
-    Some((Page { entries: Ok(entries), more, newest: at(newest) }, removals))
+    Some((Page { entries: Ok(entries), more, newest: at(newest), removed_before }, removals))
 }
 
 pub(super) fn text(value: Value) -> Option<String> {
@@ -169,6 +173,9 @@ impl History for RedisBroker {
         }
         .boxed()
     }
+
+    /// Nothing to do: the script that takes them away does.
+    fn note_removed(&self, _: &Topic, _: HistoryPolicy) {}
 
     /// Nothing to do: the next publication without a position ends the history of its topic.
     fn keep_only(&self, _: &dyn Fn(&Topic) -> bool) {}

@@ -2,7 +2,7 @@
 //!
 //! The record: `e` the epoch, `o` the newest offset, `b` the bytes of the kept payloads, `d` the highest offset that made
 //! room for others, `t` the time for which entries are kept, in ms, `u` when publications went without a number, in ms, `r`
-//! how often retained values were taken away.
+//! how often retained values were taken away, `a` the offset that followed when they were taken away last.
 //! An entry is `<time in ms> <except> <payload>`; the last one has the newest offset.
 //!
 //! An epoch is `<run of Redis>-<time in ms>`: after a start of Redis, which may have lost something, every history begins
@@ -30,13 +30,15 @@ macro_rules! with_record {
             "local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local run = ARGV[1]
-local r = redis.call('HMGET', KEYS[1], 'e', 'o', 'b', 'd', 't', 'u', 'r')
+local r = redis.call('HMGET', KEYS[1], 'e', 'o', 'b', 'd', 't', 'u', 'r', 'a')
 local epoch, newest, bytes, displaced = r[1], tonumber(r[2] or 0), tonumber(r[3] or 0), tonumber(r[4] or 0)
 local ttl, unnumbered, removals = tonumber(r[5] or 0), tonumber(r[6] or -1), tonumber(r[7] or 0)
+local removed_before = tonumber(r[8] or 0)
 local is_new = not epoch or string.sub(epoch, 1, #run) ~= run
 if is_new then
   -- Later than what went without a number: two lives of a history never have the same epoch.
   epoch, newest, bytes, displaced = string.format('%s-%.0f', run, math.max(now, unnumbered + 1)), 0, 0, 0
+  removed_before = 0
 end
 local kept = is_new and 0 or redis.call('LLEN', KEYS[2])
 if kept == 0 then bytes = 0 end
@@ -138,7 +140,7 @@ while #found < math.min(missed, entries_max) do
   at = at + 100
   if #part < 100 then break end
 end
-local answer = {epoch, is_of_it and 1 or 0, newest, kept, displaced, removals}
+local answer = {epoch, is_of_it and 1 or 0, newest, kept, displaced, removals, removed_before}
 for _, entry in ipairs(found) do answer[#answer + 1] = entry end
 return answer"
     ))

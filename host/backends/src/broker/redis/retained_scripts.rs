@@ -140,6 +140,7 @@ end
 if redis.call('EXISTS', shelf) == 1 then redis.call('HSET', shelf, 'b', size) end
 if #gone > 0 then
   local removals = redis.call('HINCRBY', KEYS[1], 'r', 1)
+  redis.call('HSET', KEYS[1], 'a', string.format('%.0f', newest + 1))
   local head = string.format('%.0f %.0f %s - %s ', removals, newest, ARGV[4], epoch)
   redis.call('PUBLISH', ARGV[3], head .. '[' .. table.concat(gone, ',') .. ']')
 end

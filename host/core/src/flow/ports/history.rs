@@ -28,6 +28,9 @@ pub trait History: Send + Sync + 'static {
         wanted: Wanted,
     ) -> BoxFuture<'static, Result<Page, HistoryAway>>;
 
+    /// Remembers that retained values of a topic were taken away behind its newest publication.
+    fn note_removed(&self, topic: &Topic, policy: HistoryPolicy);
+
     /// After a reload: topics that it does not name lose their history, and begin a new epoch if it comes back.
     fn keep_only(&self, is_kept: &dyn Fn(&Topic) -> bool);
 
@@ -82,6 +85,16 @@ pub struct Page {
     pub more: bool,
     /// The newest position of the topic.
     pub newest: Position,
+    /// The offset that followed when retained values were taken away last; 0 if they never were.
+    pub removed_before: u64,
+}
+
+impl Page {
+    /// Whether retained values were taken away after this position, or at it. The history does not hold removals.
+    #[must_use]
+    pub const fn hides_removed(&self, since: &Position) -> bool {
+        self.entries.is_ok() && since.offset < self.removed_before
+    }
 }
 
 /// A publication in a history.

@@ -21,6 +21,8 @@ use tidegate_core::telemetry;
 pub(super) const GROUP_MAX: usize = 256;
 /// Most publications that are written to a member in one call.
 const BATCH_MAX: usize = 32;
+/// Most publications that wait for a group. Who publishes beyond that writes some of them first.
+pub(super) const WAITING_MAX: usize = 1024;
 
 /// The place of one connection in a room.
 pub(super) struct Seat {
@@ -37,6 +39,17 @@ type Seats = Arc<Vec<Arc<Seat>>>;
 /// Some members of a room.
 pub(super) struct Group {
     state: Mutex<State>,
+    /// Held while a batch is taken and written, so that the members get the batches in order.
+    turn: Mutex<()>,
+}
+
+/// What whoever put a delivery into the lines owes.
+#[derive(Default)]
+pub(super) struct Owed {
+    /// Groups that nobody serves.
+    pub(super) idle: Vec<Arc<Group>>,
+    /// Groups for which more waits than may.
+    pub(super) full: Vec<Arc<Group>>,
 }
 
 /// What waits for a group.
@@ -71,7 +84,7 @@ impl Members {
         let group = match self.groups.iter().find(|group| group.has_room()) {
             Some(group) => Arc::clone(group),
             None => {
-                let group = Arc::new(Group { state: Mutex::default() });
+                let group = Arc::new(Group { state: Mutex::default(), turn: Mutex::default() });
                 self.groups.push(Arc::clone(&group));
                 group
             }
@@ -109,9 +122,17 @@ impl Members {
         self.by_id.get(connection)?.1.line()
     }
 
-    /// Puts a delivery behind the others of every group. Returns the groups that nobody serves: the caller has to.
-    pub(super) fn put(&self, delivery: &Arc<Delivery>) -> Vec<Arc<Group>> {
-        self.groups.iter().filter(|group| group.put(delivery)).cloned().collect()
+    /// Puts a delivery behind the others of every group. The caller serves what it owes.
+    pub(super) fn put(&self, delivery: &Arc<Delivery>) -> Owed {
+        let mut owed = Owed::default();
+        for group in &self.groups {
+            match group.put(delivery) {
+                (false, _) => owed.idle.push(Arc::clone(group)),
+                (true, waiting) if waiting > WAITING_MAX => owed.full.push(Arc::clone(group)),
+                (true, _) => {}
+            }
+        }
+        owed
     }
 }
 
@@ -142,11 +163,12 @@ impl Group {
         seats.is_empty()
     }
 
-    fn put(&self, delivery: &Arc<Delivery>) -> bool {
+    /// Returns whether somebody serves the group already, and how much waits.
+    fn put(&self, delivery: &Arc<Delivery>) -> (bool, usize) {
         let mut state = self.state.lock();
         let seats = Arc::clone(&state.seats);
         state.waiting.push_back(Waiting::Delivery(Arc::clone(delivery), seats));
-        !std::mem::replace(&mut state.is_served, true)
+        (std::mem::replace(&mut state.is_served, true), state.waiting.len())
     }
 
     fn line(&self) -> Option<oneshot::Receiver<()>> {
@@ -164,7 +186,13 @@ impl Group {
         while self.serve_some() {}
     }
 
-    /// The same as a task. Before each round it lets others publish, so that one call writes what they publish
+    /// Serves the members, beside whoever does, until no more waits than may.
+    pub(super) fn relieve(&self) {
+        telemetry::group_relieved();
+        while self.state.lock().waiting.len() > WAITING_MAX && self.serve_some() {}
+    }
+
+    /// The same as [`Group::serve`], as a task. Before each round it lets others publish, so that one call writes what they publish
     /// meanwhile.
     pub(super) async fn serve_together(self: Arc<Self>) {
         loop {
@@ -177,6 +205,7 @@ impl Group {
 
     /// Serves some of the publications that wait; `false` if there are none, and then nobody serves the group.
     fn serve_some(&self) -> bool {
+        let _turn = self.turn.lock();
         let (batch, seats) = {
             let mut state = self.state.lock();
             let (first, seats) = match state.waiting.pop_front() {

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 
 use super::connections::Connection;
 use super::frame::Delivery;
-use super::room::Members;
+use super::room::{Members, Owed};
 use tidegate_core::channels::Channel;
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::Broker;
@@ -119,18 +119,19 @@ impl Rooms {
     }
 
     fn put(&self, topic: &Topic, delivery: impl FnOnce(u64) -> Arc<Delivery>) {
-        let groups = {
+        let Owed { idle, full } = {
             let Some(room) = self.by_topic.get(topic) else { return };
             let delivery = delivery(room.number);
             let _order = room.order.lock();
             room.members.put(&delivery)
         };
-        match (groups.as_slice(), Handle::try_current()) {
+        match (idle.as_slice(), Handle::try_current()) {
             ([_, _, ..], Ok(runtime)) => {
-                groups.into_iter().for_each(|group| drop(runtime.spawn(group.serve_together())))
+                idle.into_iter().for_each(|group| drop(runtime.spawn(group.serve_together())));
             }
             (groups, _) => groups.iter().for_each(|group| group.serve()),
         }
+        full.iter().for_each(|group| group.relieve());
     }
 }
 
@@ -163,7 +164,7 @@ pub(crate) mod fixture {
 mod tests {
     use super::super::frame::Frame;
     use super::super::link::fake::FakeLink;
-    use super::super::room::GROUP_MAX;
+    use super::super::room::{GROUP_MAX, WAITING_MAX};
     use super::fixture::publication;
     use super::*;
     use tidegate_core::protocol::ConnectionId;
@@ -275,6 +276,24 @@ mod tests {
             assert_eq!(links[at].frames().len(), 1);
         }
         rooms().caught_up(&topic("feed.a"), &connection("nobody", &FakeLink::default())).await;
+    }
+
+    #[tokio::test]
+    async fn who_publishes_faster_than_a_large_room_is_served_serves_it() {
+        let rooms = rooms();
+        let links: Vec<FakeLink> = (0..2 * GROUP_MAX).map(|_| FakeLink::default()).collect();
+        let members: Vec<_> = links.iter().zip(0..).map(|(link, n)| connection(&format!("c{n}"), link)).collect();
+        members.iter().for_each(|member| rooms.join(&topic("feed.a"), "feed.{id}", member));
+        let count = WAITING_MAX + 40;
+        for n in 0..count {
+            rooms.deliver(&publication("feed.{id}", "feed.a", &n.to_string()));
+        }
+        assert!(links.iter().all(|link| link.frames().len() >= 40), "the tasks that serve the room did not run yet");
+        for (link, member) in links.iter().zip(&members) {
+            rooms.caught_up(&topic("feed.a"), member).await;
+            let whole: Vec<String> = (0..count).map(|n| format!("feed.a({n}, {{}})")).collect();
+            assert_eq!(link.frames(), whole);
+        }
     }
 
     #[test]

@@ -137,6 +137,11 @@ pub fn parked_session_displaced() {
     counter(names::PARKED_SESSIONS_DISPLACED, &[]).increment(1);
 }
 
+/// Counts that a publisher delivered what waited for a part of a large room.
+pub fn group_relieved() {
+    counter(names::GROUPS_RELIEVED, &[]).increment(1);
+}
+
 /// Counts publications in whose place a newer one of their key went out. `way` is `queue` or `at_most`.
 pub fn conflated(channel: &str, way: &'static str, by: usize) {
     if by > 0 {

@@ -37,12 +37,12 @@ pub use metrics::{
     Gate, NO_CHANNEL, UnderWay, authorizer_cache, bridged, broker_gap, broker_heard, broker_published, broker_queue,
     broker_rate, broker_topics, broker_up, bus_queue, bus_refused, bus_unlisted, client_lag, conflated,
     connection_closed, connection_opened, connection_refused, connection_unannounced, credentials_ahead,
-    dead_letter_dropped, dead_letters, delivered, gate, generation, history_bytes, http_request, idempotent,
-    inbound_wait, outbound_bytes, parked_session_displaced, parked_sessions, plugin_call, plugin_calls_waiting,
-    plugin_host_call, plugin_http_request, plugin_instance_created, plugin_instance_retired, plugin_instances,
-    plugin_instances_max, plugin_instances_wanted, plugin_log_dropped, plugin_state, plugin_versions_lingering,
-    plugin_waited, presence_members, reauthorized, recovery, revocations, session_unknown, slow_consumer, store_swept,
-    store_up, stream, subscribed, thinning_bytes, thinning_overflow, unsubscribed,
+    dead_letter_dropped, dead_letters, delivered, gate, generation, group_relieved, history_bytes, http_request,
+    idempotent, inbound_wait, outbound_bytes, parked_session_displaced, parked_sessions, plugin_call,
+    plugin_calls_waiting, plugin_host_call, plugin_http_request, plugin_instance_created, plugin_instance_retired,
+    plugin_instances, plugin_instances_max, plugin_instances_wanted, plugin_log_dropped, plugin_state,
+    plugin_versions_lingering, plugin_waited, presence_members, reauthorized, recovery, revocations, session_unknown,
+    slow_consumer, store_swept, store_up, stream, subscribed, thinning_bytes, thinning_overflow, unsubscribed,
 };
 pub use output::{complain, finish_output, say};
 pub use registry::render;
@@ -105,6 +105,7 @@ mod tests {
         recovery("since", Some("expired"));
         parked_sessions(1);
         parked_session_displaced();
+        group_relieved();
         retained(1, 2);
         retained_displaced("keys");
         publication_stale("a");

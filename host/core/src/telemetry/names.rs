@@ -233,6 +233,10 @@ pub(super) const CONFLATED: Metric = counter(
     "tidegate_conflated_total",
     "Publications of channels with `delivery.mode: latest` in whose place a newer one of their key went out, by channel template and way (queue: for one client that was behind; at_most: for everybody on the node)",
 );
+pub(super) const GROUPS_RELIEVED: Metric = counter(
+    "tidegate_groups_relieved_total",
+    "Times that somebody who published to a topic with many subscribers first delivered what 1,024 publications before it left waiting",
+);
 pub(super) const THINNING_BYTES: Metric = gauge(
     "tidegate_thinning_bytes",
     "Bytes of keys and values that wait because of `delivery.at_most` (limits.thinning_bytes)",
@@ -413,6 +417,7 @@ pub(super) const METRICS: &[Metric] = &[
     AUTH_WAITING,
     HISTORY_BYTES,
     CONFLATED,
+    GROUPS_RELIEVED,
     THINNING_BYTES,
     THINNING_OVERFLOWS,
     RECOVERIES,

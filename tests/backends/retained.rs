@@ -271,6 +271,30 @@ async fn a_node_that_missed_something_tells_a_gap_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_published_is_answered_when_the_subscribers_of_its_node_have_it() {
+    let redis = RedisServer::start();
+    let (a, b) = two(&redis).await;
+    a.listen("feed").await;
+    b.listen("feed").await;
+    let (retained, history) = (feed(VALUES), feed("history: { messages: 5 }"));
+    for n in 0..200 {
+        let text = format!(r#"{{"id":1,"n":{n}}}"#);
+        if n % 2 == 0 {
+            a.keep(&retained, &text).await;
+        } else {
+            let publication = Publication::new(&history, Payload::read(text.clone()).unwrap());
+            let policy = history.channel.history.unwrap();
+            let Appended::Sent(sent) = a.broker.append(&publication, policy, &mut |_| panic!("the node hears it"))
+            else {
+                panic!("Redis numbers it");
+            };
+            sent.await.unwrap();
+        }
+        assert_eq!(a.record.has(&[]).await.last(), Some(&format!("feed {text} at {}", n + 1)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_begins_to_listen_while_others_publish_without_a_pause_misses_nothing() {
     let redis = RedisServer::start();
     let (a, b) = two(&redis).await;

@@ -2,6 +2,7 @@
 //! before it goes on.
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use tidegate_core::flow::ports::{Entry, Removed};
 use tidegate_core::protocol::Position;
@@ -14,6 +15,8 @@ const REMOVED_MAX: usize = 1000;
 pub(super) struct Follower {
     /// Held while publications are delivered, so that they are in the order of their positions.
     state: Mutex<State>,
+    /// Notified when more was delivered.
+    moved: Notify,
 }
 
 #[derive(Default)]
@@ -96,7 +99,22 @@ impl Follower {
         };
         state.delivered = Some(position.clone());
         deliver();
+        self.moved.notify_waiters();
         next
+    }
+
+    /// Resolves when everything up to this position was delivered.
+    pub(super) async fn until(&self, position: &Position) {
+        let is_delivered = || self.state.lock().delivered.as_ref().is_some_and(|last| position.is_within(last));
+        loop {
+            let mut moved = std::pin::pin!(self.moved.notified());
+            // From now on, so that no notification is missed between the look and the wait.
+            moved.as_mut().enable();
+            if is_delivered() {
+                return;
+            }
+            moved.await;
+        }
     }
 
     /// Whether a position was delivered, or is being read after.
@@ -134,6 +152,7 @@ impl Follower {
             deliver(Found::Entry(entry));
         }
         state.tell_removed(&mut deliver);
+        self.moved.notify_waiters();
     }
 
     /// The history no longer has what was missed: goes on after this position.
@@ -141,6 +160,7 @@ impl Follower {
         let mut state = self.state.lock();
         state.delivered = Some(newest);
         state.tell_removed(&mut deliver);
+        self.moved.notify_waiters();
     }
 
     /// The node's subscribers know everything up to here, before anything was heard.

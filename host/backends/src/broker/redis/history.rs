@@ -149,6 +149,7 @@ impl History for RedisBroker {
         let started = Instant::now();
         let Publication { topic, except, payload, once, .. } = publication;
         let (topic, except, once, payload) = (topic.clone(), except.clone(), once.clone(), payload.unread());
+        let (state, of) = (Arc::clone(&self.state), topic.clone());
         let sent = self.send(Command::Append { topic, except, payload, policy, once });
         let timeout = self.state.timeout;
         let numbered = async move {
@@ -159,6 +160,9 @@ impl History for RedisBroker {
             let position =
                 answer.and_then(|answer| text(answer).and_then(|text| Position::parse(&text)).ok_or(BrokerAway));
             telemetry::broker_published(position.is_ok(), started.elapsed());
+            if let Ok(position) = &position {
+                state.hear_own(&of, position).await;
+            }
             position.map_err(|BrokerAway| HistoryAway)
         };
         Appended::Sent(numbered.boxed())

@@ -186,6 +186,11 @@ impl Interest {
         self.state.lock().topics.get(topic).is_some_and(|entry| entry.follower.has_delivered())
     }
 
+    /// The deliveries of a topic, if the connection listens to it.
+    pub(super) fn follower_heard(&self, topic: &Topic) -> Option<Arc<Follower>> {
+        self.state.lock().topics.get(topic).filter(|entry| entry.is_heard).map(|entry| Arc::clone(&entry.follower))
+    }
+
     /// Takes the topics without subscribers for long enough, and forgets them. Returns those that the connection
     /// listens to.
     pub(super) fn take_left(&self) -> Vec<Topic> {

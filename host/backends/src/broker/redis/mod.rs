@@ -248,6 +248,14 @@ impl State {
         }
     }
 
+    /// Waits until this node's subscribers have a publication of this node, so that an answer to whoever published comes
+    /// behind it. Not for ever: the connection that hears it may be lost.
+    async fn hear_own(&self, topic: &Topic, position: &Position) {
+        if let Some(follower) = self.interest.follower_heard(topic) {
+            let _ = tokio::time::timeout(self.timeout, follower.until(position)).await;
+        }
+    }
+
     fn is_away(&self) -> bool {
         !(self.publisher_up.is_up() && self.subscriber_up.is_up())
     }

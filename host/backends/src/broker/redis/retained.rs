@@ -74,6 +74,7 @@ impl Retained for RedisBroker {
             version: channel.delivery.version_of(payload).ok().flatten(),
             keeping,
         });
+        let (state, of) = (Arc::clone(&self.state), topic.clone());
         let timeout = self.state.timeout;
         let taken = async move {
             let answer = match sent {
@@ -86,6 +87,9 @@ impl Retained for RedisBroker {
                 None => Err(BrokerAway),
             });
             telemetry::broker_published(taken.is_ok(), started.elapsed());
+            if let Ok(Some(position)) = &taken {
+                state.hear_own(&of, position).await;
+            }
             taken.map_err(|BrokerAway| RetainedAway)
         };
         Taken::Sent(taken.boxed())

@@ -81,7 +81,8 @@ fn payload(body: impl Into<Bytes>) -> Answer {
 /// The answer to a poll of a session that is over.
 fn last(reason: CloseReason) -> Answer {
     match reason {
-        CloseReason::ServerClose | CloseReason::ConnectTimeout => payload("1"),
+        // Two polls at once are a mistake of the client, which learns that the session is over.
+        CloseReason::ServerClose | CloseReason::ConnectTimeout | CloseReason::MultiplePolls => payload("1"),
         CloseReason::ServerDrain => Mistake::UnknownSession.answer(),
         _ => payload("6"),
     }

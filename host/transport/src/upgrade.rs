@@ -54,7 +54,9 @@ impl<H: Handler> Transport<H> {
     ) -> Result<Answer, Box<Answer>> {
         let key = judge(&parts.method, &parts.headers).map_err(refuse)?;
         if session.outbox.is_websocket() || session.upgrading.swap(true, Ordering::AcqRel) {
-            return Err(Box::new(Mistake::BadRequest.answer()));
+            let upgrade_timeout = session.shared.settings.upgrade_timeout;
+            tokio::spawn(async move { timeout(upgrade_timeout, session.turn_away(upgrading)).await });
+            return Ok(switch(key, None));
         }
         let (compressed_from, extension) = self.compression(parts).unzip();
         tokio::spawn(async move {
@@ -129,6 +131,22 @@ impl<H: Handler> Session<H> {
                 }
             }
             messages.extend(more);
+        }
+    }
+
+    /// Closes a websocket that the session has no use for. A refusal in HTTP would be an error to websocket clients.
+    async fn turn_away(&self, upgrading: Upgrading) {
+        let Ok(wire) = upgrading.await else { return };
+        let (mut inbound, Ok(mut messages), writer) = self.split(wire, false) else { return };
+        if writer.write_whole(&websocket::close(1000)).await.is_err() {
+            return;
+        }
+        // What is unread when a connection ends resets it, and the peer might never read the close frame.
+        while !messages.iter().any(|message| matches!(message, Incoming::Close(_))) {
+            messages.clear();
+            if std::future::poll_fn(|cx| inbound.poll_read(cx, &mut messages)).await.is_err() {
+                return;
+            }
         }
     }
 }

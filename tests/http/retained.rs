@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Answer, delete, post, refusal};
+use crate::{Answer, delete, get, post, refusal};
 use tidegate_testkit::Server;
 
 const CHANNELS: &str = r"
@@ -35,12 +35,35 @@ async fn a_key_as_json_or_as_bare_text_is_taken_away_and_without_a_key_all_of_th
     for id in [json!("d1"), json!(7), json!("7"), json!("a b")] {
         assert_eq!(publish(&server, id, 1).await.status.as_u16(), 202);
     }
-    for (query, removed) in [("?key=d1", 1), ("?key=d1", 0), ("?key=7", 1), ("?key=%227%22", 1), ("", 1), ("", 0)] {
+    for (query, removed) in
+        [("?key=d1", 1), ("?key=d1", 0), ("?key=7", 1), ("?key=%227%22", 1), ("?key=a+b", 1), ("", 0)]
+    {
         let answer = remove(&server, &format!("map.a/retained{query}")).await;
         assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({ "removed": removed })), "{query}");
     }
     let keys: Vec<String> = server.rooms.removed().into_iter().map(|(_, key)| key).collect();
     assert_eq!(keys, [r#""d1""#, "7", r#""7""#, r#""a b""#]);
+}
+
+#[tokio::test]
+async fn a_query_that_is_not_utf8_is_refused_by_every_resource_and_names_no_other_key() {
+    let server = started();
+    publish(&server, json!("\u{fffd}"), 1).await;
+    for query in ["?key=%ff", "?key=d1%C3", "?%ff=d1"] {
+        let answer = remove(&server, &format!("map.a/retained{query}")).await;
+        assert_eq!(answer.refused(), refusal(400, "invalid_payload"), "{query}");
+        assert!(answer.json()["error"]["message"].as_str().unwrap().contains("UTF-8"), "{query}");
+    }
+    let history = "/v1/channels/map.a/history?since=%ff";
+    for call in [
+        get(history).key("read"),
+        get(history).key("read").header("accept", "text/event-stream"),
+        get("/v1/dead-letters?limit=%ff").key("operate"),
+    ] {
+        assert_eq!(call.to(&server).await.refused(), refusal(400, "invalid_payload"));
+    }
+    let answer = remove(&server, "map.a/retained?key=%EF%BF%BD").await;
+    assert_eq!(answer.json(), json!({ "removed": 1 }), "what a wrong byte would have been read as");
 }
 
 #[tokio::test]

@@ -3,13 +3,14 @@
 
 use axum::Json;
 use axum::extract;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query};
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::State;
 use super::answer::Problem;
+use super::query::Query;
 use tidegate_core::config::Permission;
 use tidegate_core::flow::ports::{Letters, LettersAway};
 use tidegate_core::flow::{DeadLetter, Effect};
@@ -60,12 +61,12 @@ pub(super) struct Discarded {
 /// the letters of this process, because the store with the others is away.
 pub(super) async fn list(
     extract::State(state): extract::State<State>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    query: Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Json<Listed>, Problem> {
     state.admit(&headers, Permission::Operate)?;
-    let Query(query) = query.map_err(|_| Problem::bad_request("the query may have `limit`, a whole number"))?;
-    let Letters { letters, kept, complete } = state.dead_letters.newest(query.limit).await;
+    let ListQuery { limit } = query.expecting("the query may have `limit`, a whole number")?;
+    let Letters { letters, kept, complete } = state.dead_letters.newest(limit).await;
     Ok(Json(Listed { dead_letters: letters, kept, complete }))
 }
 

@@ -1,12 +1,12 @@
 //! `GET /v1/channels/{topic}/history`: what was published on a topic, for a client that polls, or one that was away.
 
 use axum::extract;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::answer::{Problem, fresh};
+use super::query::Query;
 use super::{State, TopicPath, stream, topic_of};
 use tidegate_core::flow::Asked;
 use tidegate_core::protocol::Position;
@@ -26,7 +26,7 @@ pub(super) struct HistoryQuery {
 pub(super) async fn read(
     extract::State(state): extract::State<State>,
     topic: TopicPath,
-    query: Result<Query<HistoryQuery>, QueryRejection>,
+    query: Query<HistoryQuery>,
     request: Request,
 ) -> Result<Response, Problem> {
     if stream::is_wanted(request.headers()) {
@@ -42,9 +42,9 @@ pub(super) async fn read(
     Ok(fresh(answer?).into_response())
 }
 
-fn asked(topic: String, query: Result<Query<HistoryQuery>, QueryRejection>) -> Result<Asked, Problem> {
+fn asked(topic: String, query: Query<HistoryQuery>) -> Result<Asked, Problem> {
     let wrong = "the query may have `since`, a position EPOCH:OFFSET, and `limit`, a whole number of at least 1";
-    let Query(HistoryQuery { since, limit }) = query.map_err(|_| Problem::bad_request(wrong))?;
+    let HistoryQuery { since, limit } = query.expecting(wrong)?;
     let since = match since {
         Some(text) => Some(Position::parse(&text).ok_or_else(|| Problem::bad_request(wrong))?),
         None => None,

@@ -15,6 +15,7 @@ mod plugins;
 mod presence;
 mod publish;
 mod publish_list;
+mod query;
 mod retained;
 mod revoke;
 mod stream;

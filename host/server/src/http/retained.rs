@@ -2,14 +2,13 @@
 
 use axum::Json;
 use axum::extract;
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::answer::Problem;
+use super::query::Query;
 use super::{State, TopicPath, topic_of};
 use tidegate_core::config::Permission;
 use tidegate_core::protocol::Key;
@@ -30,13 +29,13 @@ pub(super) struct Removed {
 pub(super) async fn remove(
     extract::State(state): extract::State<State>,
     topic: TopicPath,
-    query: Result<Query<RemoveQuery>, QueryRejection>,
+    query: Query<RemoveQuery>,
     headers: HeaderMap,
 ) -> Result<Json<Removed>, Problem> {
     state.admit(&headers, Permission::Publish)?;
     let topic = topic_of(topic)?;
-    let Query(RemoveQuery { key }) = query
-        .map_err(|_| Problem::bad_request("the query may have `key`, as JSON or as bare text, and nothing else"))?;
+    let expected = "the query may have `key`, as JSON or as bare text, and nothing else";
+    let RemoveQuery { key } = query.expecting(expected)?;
     let removed = state.gates.remove_retained(&topic, key.as_deref().map(key_of)).await?;
     Ok(Json(Removed { removed }))
 }

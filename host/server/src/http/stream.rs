@@ -1,12 +1,12 @@
 //! `GET /v1/channels/{topic}/history` with `Accept: text/event-stream`: the topic as a stream of server-sent events.
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request};
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 
 use super::answer::Problem;
 use super::history::HistoryQuery;
+use super::query::Query;
 use super::{State, TopicPath, topic_of};
 use tidegate_core::config::Permission;
 use tidegate_core::protocol::Position;
@@ -23,7 +23,7 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
 pub(super) async fn open(
     state: &State,
     topic: TopicPath,
-    query: Result<Query<HistoryQuery>, QueryRejection>,
+    query: Query<HistoryQuery>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (request, _) = request.into_parts();
@@ -37,9 +37,9 @@ pub(super) async fn open(
     Ok(state.visitors.stream(asked).await?)
 }
 
-fn since(headers: &HeaderMap, query: Result<Query<HistoryQuery>, QueryRejection>) -> Result<Since, Problem> {
+fn since(headers: &HeaderMap, query: Query<HistoryQuery>) -> Result<Since, Problem> {
     let wrong = "the query of a stream may have `since`, a position EPOCH:OFFSET, and nothing else";
-    let Query(HistoryQuery { since, limit }) = query.map_err(|_| Problem::bad_request(wrong))?;
+    let HistoryQuery { since, limit } = query.expecting(wrong)?;
     let since = match since.as_deref().map(Position::parse) {
         None if limit.is_none() => Since::Beginning,
         Some(Some(position)) if limit.is_none() => Since::Position(position),

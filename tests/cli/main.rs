@@ -111,6 +111,28 @@ fn check_tells_every_mistake_of_every_file_in_one_run() {
 }
 
 #[test]
+fn check_says_what_to_write_in_place_of_a_value() {
+    let config = "store: sqlite::memory:\n";
+    shown!(
+        "check_says_how_to_quote_a_text_that_ends_with_a_colon",
+        Project::new().write("config/tidegate.yaml", config).run(&["check"]).shown()
+    );
+    let project = Project::new()
+        .write(
+            "config/tidegate.yaml",
+            "transport: { compression: off, recovery: 0, transports: websocket }\nlimits:\n  payload: 4MiB\n  drain_timeout: 2h\n",
+        )
+        .write(
+            "channels/a.yaml",
+            "feature: a\nchannels:\n  a:\n    scope: public\n    payload: true\n    delivery: { mode: latest, at_most: 5 }\n    \
+             snapshot: { retain: latest, bytes: 9MiB }\n    history: true\n    presence: off\n",
+        );
+    shown!("check_says_what_to_write_in_place_of_a_value", project.run(&["check"]).shown());
+    let project = Project::new().env("TIDEGATE__STORE", "sqlite::memory:");
+    assert_eq!(project.run(&["check"]).exit, Some(0), "a variable is no YAML where its key wants a text");
+}
+
+#[test]
 fn check_answers_a_script_in_json() {
     shown!(Project::new().run(&["check", "--format", "json"]));
 }

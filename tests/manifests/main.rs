@@ -1,7 +1,7 @@
 //! Golden pairs: each directory of `cases/` is a channels directory, with what `compile` makes of it in `expected.txt`.
 //!
 //! A case holds `*.yaml` manifests, `schemas/…`, `bridge.yaml` if it has one, and `plugins.txt` (a line each: a name
-//! and what it exports, or `did-not-load`) if it has any. `TIDEGATE_UPDATE=1 cargo test --workspace --test manifests` writes what is expected anew.
+//! and what it exports, or `did-not-load`) if it has any, and `ack_bytes.txt` (`limits.ack_bytes`). `TIDEGATE_UPDATE=1 cargo test --workspace --test manifests` writes what is expected anew.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its case has failed")]
 
@@ -64,6 +64,8 @@ fn sources(directory: &Path) -> Sources {
         let shown = name(&path);
         if shown == "bridge.yaml" {
             sources.bridge = Some(file(&path, shown));
+        } else if shown == "ack_bytes.txt" {
+            sources.ack_bytes_max = Some(std::fs::read_to_string(&path).unwrap().trim().parse().unwrap());
         } else if shown.ends_with(".yaml") {
             sources.manifests.push(file(&path, shown));
         } else if shown == "plugins.txt" {

@@ -79,17 +79,21 @@ fn an_environment_variable_of_nothing_is_a_mistake() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("tidegate.yaml");
     std::fs::write(&file, "").unwrap();
-    let load = |value: &str| {
-        let env = [("TIDEGATE__NODE".to_owned(), value.to_owned())];
-        Config::load(Some(Path::new(&file)), env, &[]).err().unwrap_or_default()
+    let load = |name: &str, value: &str| {
+        Config::load(Some(Path::new(&file)), [(name.to_owned(), value.to_owned())], &[]).err().unwrap_or_default()
     };
-    assert!(load("n1").is_empty());
-    for nothing in ["", " ", "# n1", "~", "null"] {
-        let told = load(nothing);
+    let (text, number) = ("TIDEGATE__NODE", "TIDEGATE__LIMITS__CONNECTIONS");
+    assert!(load(text, "n1").is_empty() && load(number, "1 # of them").is_empty());
+    for (name, nothing) in
+        [(text, ""), (text, " "), (text, "~"), (text, "null"), (number, ""), (number, "# 1"), (number, "~")]
+    {
+        let told = load(name, nothing);
         assert_eq!(told.len(), 1, "{nothing:?}: {told:#?}");
-        assert_eq!(told[0].message, "environment variable `TIDEGATE__NODE` has no value");
+        assert_eq!(told[0].message, format!("environment variable `{name}` has no value"));
         assert_eq!(told[0].hint.as_deref(), Some("unset it, or give it a value"));
     }
+    let told = load(text, "# n1");
+    assert!(told[0].message.contains("`node`: expected 1 to 63 letters"), "a text is taken as it is: {told:#?}");
 }
 
 #[test]

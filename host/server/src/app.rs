@@ -182,5 +182,6 @@ fn paths(config: &Config) -> Paths {
         plugins: config.plugins.clone(),
         bridge: config.bridge.clone(),
         named: named.collect(),
+        ack_bytes_max: Some(config.limits.ack_bytes_max),
     }
 }

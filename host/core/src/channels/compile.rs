@@ -28,6 +28,8 @@ pub struct Sources {
     pub unloadable: Vec<PluginName>,
     /// Plugins that the configuration names.
     pub named: Vec<NamedPlugin>,
+    /// The most bytes of a snapshot in the answer to a subscribe; `None` if they are not known.
+    pub ack_bytes_max: Option<usize>,
     /// Files that exist but could not be read: their own errors are reported elsewhere, and naming their possible
     /// content is not an error.
     pub unread: UnreadFiles,

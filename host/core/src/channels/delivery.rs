@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::manifest::rate;
+use super::rate::RawRate;
 use super::{Rate, Violation};
 use crate::config::{Diagnostic, Node};
 use crate::protocol::{Key, Payload, Version};
@@ -42,8 +42,7 @@ pub(super) struct RawDelivery {
     key: Option<String>,
     /// With `mode: latest`: how many publications of a key go out in what time, for everybody: `5/s`, `100/m`, `1000/h`.
     /// The last of a burst always arrives.
-    #[schemars(regex(pattern = r"^[1-9][0-9]*/[smh]$"))]
-    at_most: Option<String>,
+    at_most: Option<RawRate>,
     /// Where a payload has its version, a number or an RFC 3339 time, as a JSON Pointer: `/seq`. A publication that is
     /// not newer than the last of its key goes to nobody.
     #[schemars(regex(pattern = "^(/([^/~]|~[01])*)+$"))]
@@ -69,7 +68,7 @@ impl RawDelivery {
         let latest = self.mode == Some(RawMode::Latest);
         let mut pointer = |key: &str, text: Option<String>| Pointer::read(&text?, delivery.get(key)?, diagnostics);
         let (key, version) = (pointer("key", self.key), pointer("version", self.version));
-        let at_most = self.at_most.and_then(|text| rate(&text, delivery.get("at_most")?, diagnostics));
+        let at_most = self.at_most.and_then(|rate| rate.read(delivery.get("at_most")?, diagnostics));
         let policy = DeliveryPolicy { latest, key, at_most, version };
         if diagnostics.len() == told {
             diagnostics.extend(policy.changes_nothing(channel, delivery));
@@ -142,16 +141,23 @@ impl Pointer {
     fn read(text: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Self> {
         let pointer = Self::parse(text);
         if pointer.is_none() {
-            let meant = text.trim_start_matches(['$', '.']);
-            let meant = format!("/{}", meant.replace('~', "~0").replace(['.', '/'], "/").trim_start_matches('/'));
-            let hint = match meant.as_str() {
-                "/" => "a JSON Pointer names what is inside of the payload: `/deviceId`, `/device/id`".to_owned(),
-                meant => format!("a JSON Pointer begins with `/`: did you mean `{meant}`?"),
-            };
             let message = format!("`{text}` is not a valid JSON Pointer");
-            diagnostics.push(Diagnostic::at(node.place.clone(), message).hint(hint));
+            diagnostics.push(Diagnostic::at(node.place.clone(), message).hint(Self::meant_by(text)));
         }
         pointer
+    }
+
+    /// The hint for a text that is not a pointer.
+    fn meant_by(text: &str) -> String {
+        if text.starts_with('/') {
+            let meant = text.replace("~0", "~").replace('~', "~0").replace("~01", "~1");
+            return format!("a JSON Pointer writes `~` as `~0`, and `/` in a name as `~1`: did you mean `{meant}`?");
+        }
+        let meant = text.trim_start_matches(['$', '#', '.']).replace('~', "~0").replace(['.', '/'], "/");
+        match meant.trim_start_matches('/') {
+            "" => "a JSON Pointer names what is inside of the payload: `/deviceId`, `/device/id`".to_owned(),
+            meant => format!("a JSON Pointer begins with `/`: did you mean `/{meant}`?"),
+        }
     }
 
     fn value<'p>(&self, payload: &'p Payload) -> Option<&'p Value> {

@@ -39,6 +39,18 @@ impl<'a> Bounds<'a> {
         bytes
     }
 
+    /// `bytes` of a snapshot, which goes to a subscriber in one answer.
+    pub(super) fn fit_an_ack(&mut self, bytes: usize, ack_bytes_max: Option<usize>) {
+        let Some(most) = ack_bytes_max.filter(|most| bytes > *most) else { return };
+        let [bytes, most] = [bytes, most].map(|bytes| ByteSize::from_bytes(bytes as u64));
+        let message = format!("`bytes` is {bytes}, but the answer to a subscribe holds `limits.ack_bytes`, {most}");
+        let hint = format!(
+            "a larger snapshot would refuse every subscription (`payload_too_large`): write `bytes: {most}` at most, \
+             or raise `limits.ack_bytes`"
+        );
+        self.mistaken_with("bytes", message, Some(hint));
+    }
+
     /// `ttl`, within the range.
     pub(super) fn ttl(&mut self, ttl: Option<HumanDuration>, default: Duration) -> Duration {
         let ttl = ttl.map_or(default, HumanDuration::get);
@@ -55,8 +67,12 @@ impl<'a> Bounds<'a> {
     }
 
     fn mistaken(&mut self, key: &str, message: String) {
+        self.mistaken_with(key, message, None);
+    }
+
+    fn mistaken_with(&mut self, key: &str, message: String, hint: Option<String>) {
         let place = self.node.get(key).map_or(&self.node.place, |value| &value.place).clone();
-        self.diagnostics.push(Diagnostic::at(place, message));
+        self.diagnostics.push(Diagnostic { hint, ..Diagnostic::at(place, message) });
         self.is_good = false;
     }
 }

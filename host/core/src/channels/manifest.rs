@@ -1,9 +1,7 @@
 //! One manifest file: its keys, read and checked. Editors show what `#[schemars]` and the doc comments here say.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,10 +12,11 @@ use super::delivery::RawDelivery;
 use super::history::RawHistory;
 use super::plugin_kinds::named;
 use super::presence::RawPresence;
+use super::rate::RawRate;
 use super::retain::RawSnapshot;
 use super::schema_files::SchemaFiles;
 use super::{
-    Channel, HistoryPolicy, Inbound, InboundAction, Keeping, PluginKind, PresencePolicy, Rate, Schema, Scope, Sources,
+    Channel, HistoryPolicy, Inbound, InboundAction, Keeping, PluginKind, PresencePolicy, Schema, Scope, Sources,
     Template,
 };
 use crate::config::{Diagnostic, Entry, Node, Place, Shape, SourceFile, decode, must_stay, nearest_name, parse_yaml};
@@ -97,8 +96,7 @@ struct RawInbound {
     /// Sends the message to the topic's subscribers, without a plugin.
     relay: Option<RawRelay>,
     /// How often one user may send on this channel: `20/s`, `100/m`, `1000/h`.
-    #[schemars(regex(pattern = r"^[1-9][0-9]*/[smh]$"))]
-    rate: Option<String>,
+    rate: Option<RawRate>,
 }
 
 /// Who receives a relayed message.
@@ -296,7 +294,7 @@ impl Reader<'_, '_> {
 
     fn snapshot(&mut self, raw: Option<RawSnapshot>, entry: Option<&Entry>) -> (Option<PluginName>, Option<Keeping>) {
         let (Some(raw), Some(entry)) = (raw, entry) else { return (None, None) };
-        let retain = raw.read(entry, self.diagnostics);
+        let retain = raw.read(entry, self.sources.ack_bytes_max, self.diagnostics);
         (self.plugin(raw.plugin, entry.value.get("plugin"), PluginKind::Snapshot), retain)
     }
 
@@ -320,7 +318,7 @@ impl Reader<'_, '_> {
         let (raw, entry) = (raw?, entry?);
         let node = &entry.value;
         let payload = self.schema(node.get("payload"));
-        let rate = self.rate(raw.rate.as_deref(), node.get("rate"));
+        let rate = raw.rate.and_then(|rate| rate.read(node.get("rate")?, self.diagnostics));
         match (node.entry("handler"), node.entry("relay")) {
             (Some(handler), Some(relay)) => {
                 let message = "`handler` and `relay` cannot be used together";
@@ -342,53 +340,8 @@ impl Reader<'_, '_> {
         };
         Some(Inbound { payload, action, rate })
     }
-
-    fn rate(&mut self, text: Option<&str>, node: Option<&Node>) -> Option<Rate> {
-        rate(text?, node?, self.diagnostics)
-    }
-}
-
-/// Reads a rate, or reports that it is not one.
-pub(super) fn rate(text: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Rate> {
-    let rate = parse_rate(text);
-    if rate.is_none() {
-        let message = format!("`{text}` is not a valid rate");
-        let hint = "write a number from 1 to 4294967295 per second, minute or hour: `20/s`, `100/m`, `1000/h`";
-        diagnostics.push(Diagnostic::at(node.place.clone(), message).hint(hint));
-    }
-    rate
-}
-
-fn parse_rate(text: &str) -> Option<Rate> {
-    let (messages, unit) = text.split_once('/')?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return None,
-    };
-    // `u32` would also accept `+5`.
-    let messages =
-        messages.parse::<NonZeroU32>().ok().filter(|_| messages.starts_with(|c: char| c.is_ascii_digit()))?;
-    Some(Rate { messages, per: Duration::from_secs(seconds) })
 }
 
 pub(super) fn ticked<S: AsRef<str>>(names: &[S]) -> String {
     names.iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_is_a_number_per_second_minute_or_hour() {
-        let rate = |text| parse_rate(text).map(|rate| (rate.messages.get(), rate.per.as_secs()));
-        assert_eq!(rate("20/s"), Some((20, 1)));
-        assert_eq!(rate("100/m"), Some((100, 60)));
-        assert_eq!(rate("1000/h"), Some((1000, 3600)));
-        for wrong in ["", "20", "/s", "0/s", "-1/s", "+1/s", "20/d", "20 / s", "1.5/s", "99999999999/s"] {
-            assert_eq!(rate(wrong), None, "{wrong}");
-        }
-    }
 }

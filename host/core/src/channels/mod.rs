@@ -16,6 +16,7 @@ mod manifest;
 mod pattern;
 mod plugin_kinds;
 mod presence;
+mod rate;
 mod retain;
 mod schema;
 mod schema_cost;

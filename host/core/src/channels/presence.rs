@@ -7,10 +7,10 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema as JsonSchemaText, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::Schema;
-use crate::config::{Diagnostic, HumanDuration, Node};
+use crate::config::{Diagnostic, HumanDuration, KEY, Node, with_hint};
 
 const DEBOUNCE: Duration = Duration::from_secs(3);
 const DEBOUNCE_MAX: Duration = Duration::from_secs(10 * 60);
@@ -69,6 +69,11 @@ impl<'de> Deserialize<'de> for RawPresence {
                 Ok(if is_on { RawPresence::On(RawRules::default()) } else { RawPresence::Off })
             }
 
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawPresence, E> {
+                let mistake = E::invalid_type(de::Unexpected::Str(text), &self);
+                Err(with_hint(mistake, &format!("write `{KEY}true`, or leave it out to have none")))
+            }
+
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawPresence, A::Error> {
                 RawRules::deserialize(MapAccessDeserializer::new(map)).map(RawPresence::On)
             }
@@ -100,12 +105,13 @@ impl RawPresence {
         let place_of = |key: &str| node.get(key).map_or(&node.place, |value| &value.place).clone();
         let debounce = debounce.map_or(DEBOUNCE, HumanDuration::get);
         if debounce > DEBOUNCE_MAX {
-            let most = HumanDuration::new(DEBOUNCE_MAX);
-            diagnostics.push(Diagnostic::at(place_of("debounce"), format!("`debounce`: expected at most {most}")));
+            let [debounce, most] = [debounce, DEBOUNCE_MAX].map(HumanDuration::new);
+            let message = format!("`debounce` is {debounce}: expected at most {most}");
+            diagnostics.push(Diagnostic::at(place_of("debounce"), message));
         }
         let members_max = members.unwrap_or(MEMBERS);
         if !(1..=MEMBERS_MAX).contains(&members_max) {
-            let message = format!("`members`: expected a number from 1 to {MEMBERS_MAX}");
+            let message = format!("`members` is {members_max}: expected 1 to {MEMBERS_MAX}");
             diagnostics.push(Diagnostic::at(place_of("members"), message));
         }
         Some(PresencePolicy { debounce, members_max, info })

@@ -49,8 +49,8 @@ pub(super) struct RawSnapshot {
     /// published longest ago.
     #[schemars(with = "Option<u32>", range(min = 1, max = KEYS_MAX))]
     keys: Option<u64>,
-    /// With `retain`: the most bytes of a topic's keys and values. Default 1 MiB; beyond that the value goes that was
-    /// published longest ago.
+    /// With `retain`: the most bytes of a topic's keys and values, at most `limits.ack_bytes`. Default 1 MiB; beyond that
+    /// the value goes that was published longest ago.
     bytes: Option<ByteSize>,
 }
 
@@ -65,7 +65,12 @@ enum RawRetain {
 
 impl RawSnapshot {
     /// How much is retained; mistakes in the values are reported.
-    pub(super) fn read(&self, entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<Keeping> {
+    pub(super) fn read(
+        &self,
+        entry: &Entry,
+        ack_bytes_max: Option<usize>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<Keeping> {
         let node = &entry.value;
         // A key without a value was reported already.
         if node.entry("retain").is_none() && !node.entries().iter().any(|entry| entry.value.is_null()) {
@@ -83,6 +88,7 @@ impl RawSnapshot {
         let mut bounds = Bounds::of(node, diagnostics);
         let keys_max = bounds.count("keys", self.keys.unwrap_or(KEYS_DEFAULT), KEYS_MAX);
         let bytes_max = bounds.bytes(self.bytes);
+        bounds.fit_an_ack(bytes_max, ack_bytes_max);
         let ttl = bounds.ttl(self.ttl, TTL_DEFAULT);
         bounds.are_good().then_some(Keeping { values: true, keys_max, bytes_max, ttl })
     }

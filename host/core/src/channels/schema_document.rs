@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::pattern::{self, PatternMistake};
-use super::schema_keywords::{all, below, escaped, is_known};
+use super::schema_keywords::{all, below, escaped, is_known, is_type};
 use crate::config::{Diagnostic, Node, Place, nearest_name};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -227,21 +227,28 @@ impl Part<'_> {
         for keyword in self.schema.keys().filter(|keyword| !is_known(keyword)) {
             let message = format!("`{keyword}` is not a keyword of JSON Schema 2020-12, so it has no effect");
             let note = Diagnostic::at(self.places.of_key(self.pointer, keyword), message);
-            notes.push(note.hint(way_out(keyword)));
+            notes.push(note.hint(way_out(keyword, self.schema.get(keyword))));
         }
     }
 }
 
-fn way_out(keyword: &str) -> String {
+/// Whether a value of an unknown keyword may be meant as the schema of a field.
+fn is_schema(value: &Value) -> bool {
+    value.get("type").is_some() || value.get("$ref").is_some() || value.as_str().is_some_and(is_type)
+}
+
+/// `value` is what the schema has there.
+fn way_out(keyword: &str, value: Option<&Value>) -> String {
     if let Some((known, value)) = keyword.split_once(':').filter(|(known, _)| is_known(known)) {
         return format!("did you mean `{known}: {value}`, with a space?");
     }
-    match keyword {
-        "nullable" => "for a value that may be null write, for example, `type: [string, \"null\"]`".to_owned(),
-        "additionalItems" => "`items` checks the items after those of `prefixItems`".to_owned(),
-        _ => match nearest_name(keyword, &all()) {
-            Some(nearest) => format!("did you mean `{nearest}`?"),
-            None => "begin your own keywords with `x-`".to_owned(),
-        },
+    let of_field = format!("a field of an object is written `properties: {{ {keyword}: … }}`");
+    match (keyword, nearest_name(keyword, &all())) {
+        ("nullable", _) => "for a value that may be null write, for example, `type: [string, \"null\"]`".to_owned(),
+        ("additionalItems", _) => "`items` checks the items after those of `prefixItems`".to_owned(),
+        (_, Some(nearest)) if value.is_some_and(is_schema) => format!("did you mean `{nearest}`? {of_field}"),
+        (_, Some(nearest)) => format!("did you mean `{nearest}`?"),
+        (_, None) if value.is_some_and(is_schema) => format!("{of_field}; begin your own keywords with `x-`"),
+        (_, None) => "begin your own keywords with `x-`".to_owned(),
     }
 }

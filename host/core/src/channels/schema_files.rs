@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::schema::{self, Documents, Schema};
 use super::schema_document::{Document, Places, pointer_of};
+use super::schema_keywords::is_type;
 use crate::config::{Diagnostic, Node, Place, SourceFile, nearest_name, parse_yaml, tell_nothing};
 
 /// The path of a schema inside a manifest: its references start from the channels directory.
@@ -96,7 +97,11 @@ impl<'a> SchemaFiles<'a> {
         if !matches!(schema, Value::Object(_) | Value::Bool(_)) {
             let found = document.places.tree.as_ref().map_or("something else", |tree| tree.nearest(pointer).kind());
             let message = format!("a schema must be a mapping or a boolean, found {found}");
-            diagnostics.push(Diagnostic::at(document.places.of(pointer), message));
+            let diagnostic = Diagnostic::at(document.places.of(pointer), message);
+            diagnostics.push(match schema.as_str() {
+                Some(text) if is_type(text) => diagnostic.hint(format!("write `{{ type: {text} }}`")),
+                _ => diagnostic.hint("`true` accepts any value"),
+            });
             return (false, Vec::new());
         }
         let told = diagnostics.len();

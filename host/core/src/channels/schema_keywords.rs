@@ -92,6 +92,14 @@ pub(super) fn is_known(keyword: &str) -> bool {
     keyword.starts_with("x-") || KEYWORDS.iter().any(|(known, _)| *known == keyword)
 }
 
+/// The names of JSON's types.
+const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "number", "string", "integer"];
+
+/// Whether a text names a type.
+pub(super) fn is_type(text: &str) -> bool {
+    TYPES.contains(&text)
+}
+
 /// Every keyword that an author may have meant.
 pub(super) fn all() -> Vec<&'static str> {
     KEYWORDS.iter().map(|(keyword, _)| *keyword).filter(|keyword| !OF_BEFORE.contains(keyword)).collect()

@@ -23,7 +23,7 @@ pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnost
     check_api_keys(config, &mut told);
     check_bus::check(config, &mut told);
     check_limits::check(&config.limits, &mut told);
-    transport::check(&config.transport, &mut told);
+    transport::check(&config.transport, &config.limits, &mut told);
     if let Err(error) = telemetry::check_filter(&config.log.filter) {
         told.add(
             "/log/filter",
@@ -49,6 +49,11 @@ impl Told<'_> {
     /// Whether there are no errors so far.
     pub(super) const fn is_empty(&self) -> bool {
         self.diagnostics.is_empty()
+    }
+
+    /// Whether a key below a section of the file is given, in any layer.
+    pub(super) fn is_given(&self, section: &str, key: &str) -> bool {
+        self.root.get(section).is_some_and(|section| section.entry(key).is_some())
     }
 
     /// Whether an error was reported at this place.

@@ -49,18 +49,34 @@ pub(super) fn check(limits: &Limits, told: &mut Told<'_>) {
 /// Checks the limits that must fit into other limits.
 fn check_room(limits: &Limits, told: &mut Told<'_>) {
     let payload = limits.payload_bytes_max;
+    let shown = ByteSize::from_bytes(payload as u64);
+    let mut by_default = Vec::new();
     for (name, bytes, could) in [
         ("frame", limits.frame_bytes_max, "arrive"),
+        ("outbound_bytes", limits.outbound_bytes_max, "wait behind another message"),
         ("ack_bytes", limits.ack_bytes_max, "be recovered"),
         ("history_bytes", limits.history_bytes_max, "be kept"),
         ("thinning_bytes", limits.thinning_bytes_max, "wait for its time"),
         ("retained_bytes", limits.retained_bytes_max, "be kept"),
         ("broker_queue_bytes", limits.broker_queue_bytes_max, "go out to other nodes"),
     ] {
-        if bytes < payload && !told.mistaken("/limits/payload") {
-            let message = format!("`{name}` is smaller than `payload`: a payload of that size could never {could}");
-            told.add(&format!("/limits/{name}"), &message, None);
+        if bytes >= payload || told.mistaken("/limits/payload") {
+            continue;
         }
+        if told.is_given("limits", name) {
+            let message = format!("`{name}` is smaller than `payload`: a payload of that size could never {could}");
+            let hint = format!("write at least `{name}: {shown}`, or a smaller `payload`");
+            told.add(&format!("/limits/{name}"), &message, Some(&hint));
+        } else {
+            by_default.push((name, ByteSize::from_bytes(bytes as u64)));
+        }
+    }
+    if !by_default.is_empty() {
+        let smaller: Vec<String> = by_default.iter().map(|(name, bytes)| format!("`{name}` ({bytes})")).collect();
+        let message = format!("`payload` is {shown}, more than the default of {}", smaller.join(", "));
+        let larger: Vec<String> = by_default.iter().map(|(name, _)| format!("`{name}: {shown}`")).collect();
+        let hint = format!("add {}, or write a smaller `payload`", larger.join(", "));
+        told.add("/limits/payload", &message, Some(&hint));
     }
     let (instances, reserved) = (limits.plugin_instances_max, limits.plugin_authorizer_instances);
     if reserved.is_some_and(|reserved| reserved >= instances) && !told.mistaken("/limits/plugin_instances") {
@@ -116,6 +132,10 @@ mod tests {
                 "1:33 `frame` is smaller than `payload`: a payload of that size could never arrive",
                 "1:59 `broker_queue_bytes` is smaller than `payload`: a payload of that size could never go out to other nodes",
             ]
+        );
+        assert_eq!(
+            mistakes("payload: 4MiB"),
+            ["1:20 `payload` is 4MiB, more than the default of `frame` (2MiB), `outbound_bytes` (1MiB)"]
         );
         assert_eq!(mistakes("headers: 8KiB"), ["1:20 `headers` is 8KiB: expected 16KiB to 256KiB"]);
         assert_eq!(mistakes("headers: 1MiB"), ["1:20 `headers` is 1MiB: expected 16KiB to 256KiB"]);

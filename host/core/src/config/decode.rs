@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
+use super::expectation::{expectation, plain};
 use super::strict::Strict;
-use super::{Diagnostic, Node, Place, Shape, mend, nothing, quoting};
+use super::{Diagnostic, Node, Place, Shape, mend, misplaced, nothing, way_out};
 
 /// Most errors reported for one value; each costs one more decoding.
 const MISTAKES_MAX: usize = 100;
@@ -119,13 +120,15 @@ enum Mistake {
     Missing(String),
     /// A key without a value, and the expected value.
     Nothing(String),
-    Wrong(String),
+    /// A value of another type, and the way out that its type knows.
+    Wrong(String, Option<String>),
 }
 
 impl Mistake {
     fn read(error: &serde_path_to_error::Error<serde_json::Error>, tree: &Node) -> (Vec<String>, Self) {
         let mut path = steps(error.path().iter(), tree);
         let text = error.inner().to_string();
+        let (text, hint) = way_out::split(&text);
         let mistake = if let Some(rest) = text.strip_prefix("unknown field `") {
             let (key, expected) = rest.rsplit_once("`, ").unwrap_or((rest, ""));
             // With several expected names the last separator is inside their list.
@@ -142,7 +145,7 @@ impl Mistake {
         } else if let Some(expected) = text.strip_prefix("invalid type: null, expected ") {
             Self::Nothing(expected.to_owned())
         } else {
-            Self::Wrong(plain(&text))
+            Self::Wrong(plain(text), hint.map(str::to_owned))
         };
         (path, mistake)
     }
@@ -151,13 +154,13 @@ impl Mistake {
     fn path(&self, at: &[String]) -> Vec<String> {
         match self {
             Self::Missing(key) => at.iter().chain([key]).cloned().collect(),
-            Self::Unknown { .. } | Self::Nothing(_) | Self::Wrong(_) => at.to_vec(),
+            Self::Unknown { .. } | Self::Nothing(_) | Self::Wrong(..) => at.to_vec(),
         }
     }
 
     /// Whether it is about an existing value, but not about a missing one.
     const fn is_of_value(&self) -> bool {
-        matches!(self, Self::Nothing(_) | Self::Wrong(_))
+        matches!(self, Self::Nothing(_) | Self::Wrong(..))
     }
 
     fn tell(&self, node: &Node, path: &[String], diagnostics: &mut Vec<Diagnostic>) {
@@ -174,31 +177,37 @@ impl Mistake {
                 Some((key, _)) => nothing::no_value(key_place, key, expected),
                 None => Diagnostic::at(value_place, format!("{}, found nothing", expectation(expected))),
             },
-            Self::Wrong(text) => match path.last() {
-                Some(key) if text.starts_with("expected ") => {
-                    let diagnostic = Diagnostic::at(value_place.clone(), format!("`{key}`: {text}"));
-                    match quoting::flow(&value_place, text) {
-                        Some(hint) => diagnostic.hint(hint),
-                        None => diagnostic,
-                    }
+            Self::Wrong(text, hint) => {
+                let named = path.split_last().filter(|_| text.starts_with("expected "));
+                let message = named.map_or_else(
+                    || text.clone(),
+                    |(key, above)| {
+                        let is_item = mend::at(node, above).is_some_and(|at| matches!(at.shape, Shape::List(_)));
+                        format!(
+                            "{}: {text}",
+                            if is_item { nothing::item(key, above.last()) } else { format!("`{key}`") }
+                        )
+                    },
+                );
+                let of_value = || mend::at(node, path).and_then(|value| way_out::of_value(value, text));
+                let hint = hint.clone().or_else(of_value).map(|hint| way_out::for_key(&hint, path.last()));
+                let diagnostic = Diagnostic::at(value_place, message);
+                match hint {
+                    Some(hint) => diagnostic.hint(hint),
+                    None => diagnostic,
                 }
-                _ => Diagnostic::at(value_place, text),
-            },
+            }
         };
         diagnostics.push(told);
     }
 }
 
-/// Keys that an earlier version had, and the keys in their place.
-const REPLACED: [(&str, &str); 1] = [("outbound_queue", "outbound_bytes")];
-
 /// The error about an unknown key, with the nearest known key as the hint.
 #[must_use]
 pub fn unknown_key<S: AsRef<str>>(place: Place, key: &str, known: &[S]) -> Diagnostic {
     let diagnostic = Diagnostic::at(place, format!("unknown key `{key}`"));
-    let replaced = REPLACED.iter().find(|(old, _)| *old == key).map(|(_, new)| *new);
-    if let Some(new) = replaced.filter(|new| known.iter().any(|known| known.as_ref() == *new)) {
-        return diagnostic.hint(format!("`{new}` has taken its place"));
+    if let Some(hint) = misplaced::hint(key, known) {
+        return diagnostic.hint(hint);
     }
     match (nearest_name(key, known), known.is_empty()) {
         (Some(nearest), _) => diagnostic.hint(format!("did you mean `{nearest}`?")),
@@ -271,45 +280,6 @@ fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// What serde expected, in words for an operator.
-fn expectation(expected: &str) -> String {
-    let expected = match expected {
-        "map with a single key" => "a mapping with one key",
-        "string or map" => "a text or a mapping",
-        "a sequence" => "a list",
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
-        name if name.starts_with("a nonzero u") => "a whole number, 1 or more",
-        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
-        "f32" | "f64" => "a number",
-        "a map" => "a mapping",
-        name if name.starts_with("struct ") => "a mapping",
-        name if name.starts_with("enum ") => "a known name",
-        other => other,
-    };
-    format!("expected {expected}")
-}
-
-/// Serde's message in words for an operator: the expected value first.
-fn plain(text: &str) -> String {
-    let found = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
-    if let Some((found, expected)) = found.and_then(|rest| rest.rsplit_once(", expected ")) {
-        let expected = expectation(expected);
-        let found = match found {
-            "map" if expected == "expected a mapping with one key" => "a mapping with several keys",
-            "map" => "a mapping",
-            "sequence" => "a list",
-            other => other,
-        };
-        return format!("{expected}, found {found}");
-    }
-    if let Some(rest) = text.strip_prefix("unknown variant `")
-        && let Some((variant, expected)) = rest.split_once("`, expected ")
-    {
-        return format!("expected {expected}, found `{variant}`");
-    }
-    text.to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -368,7 +338,8 @@ mod tests {
             [
                 "1:1 unknown key `nam` (did you mean `name`?)",
                 "2:7 `size`: expected a whole number, 0 or more, found string \"big\"",
-                "4:10 `run`: expected a string, found integer `1`",
+                "4:10 `run`: expected a string, found integer `1` (YAML reads this as a number; if you mean a text, \
+                 quote the whole value: `- run: '1'`)",
                 "5:5 unknown key `shel` (did you mean `shell`?)",
                 "6:14 `shell`: expected a boolean, found integer `3`",
                 "6:17 unknown key `extra` (known keys: `run`, `shell`)",
@@ -450,10 +421,13 @@ mod tests {
 
     #[test]
     fn what_is_no_mapping_at_all_is_told() {
-        assert_eq!(mistakes("- a\n").1, ["1:1 expected a mapping, found a list"]);
+        assert_eq!(
+            mistakes("- a\n").1,
+            ["1:1 expected a mapping, found a list (write `{ name: …, size: …, steps: …, … }`)"]
+        );
         assert_eq!(
             mistakes("name: x\nsize: 1\nsteps: [a, {run: b}]").1,
-            ["3:9 `0`: expected a mapping, found string \"a\""]
+            ["3:9 item 1 of `steps`: expected a mapping, found string \"a\" (write `{ run: …, shell: … }`)"]
         );
     }
 

@@ -7,14 +7,11 @@ use std::sync::Arc;
 
 use super::{
     Config, Diagnostic, Failed, JwksPlace, Node, Place, Provider, PublicKeyPlace, Shape, SourceFile, StorePlace, check,
-    decode, despite::good_sections, parse_yaml, places::join, redact, yaml::parse_value,
+    decode, despite::good_sections, environment, parse_yaml, places::join, redact,
 };
 
 /// The configuration file if none is named.
 pub const DEFAULT_FILE: &str = "config/tidegate.yaml";
-
-/// The prefix of environment variables that set a key: `TIDEGATE__LIMITS__PAYLOAD=1MiB`.
-const ENV_PREFIX: &str = "TIDEGATE__";
 
 /// A key set by a flag of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +54,7 @@ impl Config {
         let mut secrets = parsed.as_ref().map_or_else(|| redact::secrets_of_text(&source.text), redact::secrets);
         let is_yaml = parsed.is_some();
         let mut root = parsed.unwrap_or_else(|| Node::new(start_of(&source), Shape::Map(Vec::new())));
-        secrets.extend(set_from_environment(&mut root, &env, &mut diagnostics));
+        secrets.extend(environment::set(&mut root, &env, &mut diagnostics));
         for Override { flag, path, value } in overrides {
             let place = start_of(&Arc::new(SourceFile { path: format!("flag `{flag}`"), text: value.clone() }));
             if value.trim().is_empty() {
@@ -148,51 +145,8 @@ fn read(path: &Path, named: bool) -> Result<Arc<SourceFile>, Diagnostic> {
     }
 }
 
-fn start_of(source: &Arc<SourceFile>) -> Place {
+pub(super) fn start_of(source: &Arc<SourceFile>) -> Place {
     Place { source: source.clone(), line: 1, column: 1, width: 1 }
-}
-
-/// Returns possible secrets in variables that could not be read.
-fn set_from_environment(
-    root: &mut Node,
-    env: &BTreeMap<String, String>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<String> {
-    let mut secrets = Vec::new();
-    for (name, text) in env {
-        let Some(keys) = name.strip_prefix(ENV_PREFIX) else { continue };
-        let source = Arc::new(SourceFile { path: format!("environment variable `{name}`"), text: text.clone() });
-        let keys = keys.to_lowercase();
-        let path: Vec<&str> = keys.split("__").collect();
-        if path.iter().any(|key| key.is_empty()) {
-            let mistake = Diagnostic::at(start_of(&source), format!("`{name}` does not name a key"));
-            diagnostics.push(mistake.hint("join keys with two underscores: `TIDEGATE__LIMITS__PAYLOAD`"));
-        } else if let Some(list) = list_on_the_way(root, &path) {
-            let mistake = Diagnostic::at(start_of(&source), format!("`{list}` is a list, so it has no keys to set"));
-            diagnostics.push(mistake.hint("set the whole list, like `[a, b]`"));
-        } else if let Some(value) = parse_value(&source, diagnostics) {
-            if value.is_null() {
-                let mistake = Diagnostic::at(value.place, format!("environment variable `{name}` has no value"));
-                diagnostics.push(mistake.hint("unset it, or give it a value"));
-            } else {
-                root.set(&path, value);
-            }
-        } else {
-            secrets.extend(redact::secrets_of_text(text));
-        }
-    }
-    secrets
-}
-
-fn list_on_the_way(root: &Node, path: &[&str]) -> Option<String> {
-    let mut at = root;
-    for (depth, key) in path.iter().enumerate() {
-        if matches!(at.shape, Shape::List(_)) {
-            return Some(path[..depth].join("."));
-        }
-        at = at.get(key)?;
-    }
-    None
 }
 
 /// Replaces `${NAME}` in the texts of the file with variables; `$${` stands for `${`. Values from the environment and
@@ -386,9 +340,27 @@ mod tests {
         assert_eq!(store("sqlite:/var/t.db").unwrap(), StorePlace::Sqlite("/var/t.db".into()));
         let StorePlace::Sqlite(path) = store("sqlite:keys/t.db").unwrap() else { panic!("in memory") };
         assert!(path.is_absolute() && path.ends_with("keys/t.db"), "{}", path.display());
+        for env in ["sqlite::memory:", "'sqlite::memory:'"] {
+            assert_eq!(load("", &[("TIDEGATE__STORE", env)], &[]).unwrap().store, StorePlace::Memory);
+        }
+        let told = load("store: sqlite::memory:", &[], &[]).unwrap_err();
+        assert!(told[0].ends_with("(quote the whole value: `store: 'sqlite::memory:'`)"), "{told:#?}");
+        let told = load("{ store: sqlite::memory: }", &[], &[]).unwrap_err();
+        assert!(told[0].ends_with("end of a key (quote the whole value)"), "{told:#?}");
+        let told = load("store:\n  sqlite::memory:", &[], &[]).unwrap_err();
+        assert!(told[0].contains("as a key without a value"), "{told:#?}");
+        for secret in
+            ["store:\n  postgres://u:hunter2@h/d:", "api_keys:\n- name: a\n  key:\n    hunter2hunter2hunter2:"]
+        {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), secret).unwrap();
+            let told = Config::load(Some(file.path()), [], &[]).unwrap_err();
+            let shown = told.iter().map(Diagnostic::render).collect::<String>();
+            assert!(!shown.contains("hunter2") && shown.contains("quote"), "{shown}");
+        }
         for wrong in ["sqlite:", "sqlite://t.db", "sqlite:t.db?mode=ro"] {
             let told = store(wrong).unwrap_err();
-            assert!(told[0].contains("expected `sqlite:PATH`, `sqlite::memory:` or `postgres://"), "{told:#?}");
+            assert!(told[0].contains("expected `sqlite:PATH`, `\"sqlite::memory:\"` or `postgres://"), "{told:#?}");
         }
         let env = [("DB_PASSWORD", "hunter2")];
         let config = load("store: 'postgresql://t:${DB_PASSWORD}@db/app?sslmode=require'", &env, &[]).unwrap();

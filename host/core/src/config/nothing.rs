@@ -41,8 +41,6 @@ pub(super) fn no_value(key_place: Place, key: &str, expected: &str) -> Diagnosti
 
 /// The error about an empty item: `- ` and the end of the line.
 pub(super) fn no_item(place: &Place, index: &str, list: Option<&String>) -> Diagnostic {
-    let number = index.parse::<usize>().map_or(0, |index| index + 1);
-    let of = list.map(|list| format!(" of `{list}`")).unwrap_or_default();
     let line = place.line_text();
     let text = line.trim_start_matches([' ', '-']);
     let (before, is_comment) = (&line[..line.len() - text.len()], text.starts_with('#'));
@@ -51,7 +49,14 @@ pub(super) fn no_item(place: &Place, index: &str, list: Option<&String>) -> Diag
     let column = dash.map_or(place.column, |dash| dash + 1);
     let place = Place { column, width: 1, ..place.clone() };
     let instead = if is_comment { "quote a value that begins with `#`" } else { "give it a value" };
-    Diagnostic::at(place, format!("item {number}{of} has no value")).hint(format!("{TAKE_OUT}{instead}"))
+    Diagnostic::at(place, format!("{} has no value", item(index, list))).hint(format!("{TAKE_OUT}{instead}"))
+}
+
+/// The name of an item of a list for people.
+pub(super) fn item(index: &str, list: Option<&String>) -> String {
+    let number = index.parse::<usize>().map_or(0, |index| index + 1);
+    let of = list.map(|list| format!(" of `{list}`")).unwrap_or_default();
+    format!("item {number}{of}")
 }
 
 /// A required key must not be removed, so the hint must not say that.

@@ -3,7 +3,7 @@
 
 use granit_parser::ErrorKind;
 
-use super::{Diagnostic, Place};
+use super::{Diagnostic, Node, Place, Shape};
 
 /// The error for a value that YAML cannot read without quotes; `None` if quotes would not help.
 pub(super) fn unquoted(place: &Place, kind: &ErrorKind) -> Option<Diagnostic> {
@@ -11,6 +11,10 @@ pub(super) fn unquoted(place: &Place, kind: &ErrorKind) -> Option<Diagnostic> {
     let value: String = start.line_text().chars().skip(start.column - 1).collect();
     let first = value.chars().next()?;
     let reads = match (first, kind) {
+        (_, ErrorKind::ExpectedFlowMappingSeparator) if is_last_colon(place) => {
+            let message = "not YAML: YAML reads `:` at the end of a value as the end of a key";
+            return Some(Diagnostic::at(place.clone(), message).hint("quote the whole value"));
+        }
         ('{', ErrorKind::ExpectedBlockMappingKey | ErrorKind::ExpectedFlowMappingSeparator) => {
             "reads a value that begins with `{` as a mapping".to_owned()
         }
@@ -33,6 +37,9 @@ pub(super) fn unquoted(place: &Place, kind: &ErrorKind) -> Option<Diagnostic> {
         ('[' | '{', _) => return None,
         (_, ErrorKind::MappingValueNotAllowed) if value.contains(": ") && place.column > start.column => {
             "reads `: ` in a value as the end of a key".to_owned()
+        }
+        (_, ErrorKind::MappingValueNotAllowed) if rest(&start).ends_with(':') && place.column > start.column => {
+            "reads `:` at the end of a value as the end of a key".to_owned()
         }
         _ => return None,
     };
@@ -82,6 +89,12 @@ pub(super) fn quote(start: &Place) -> String {
     format!("quote the whole value: `{}{quoted}`", before.trim_start())
 }
 
+/// Whether a place is the colon at the end of a value in `{…}`.
+fn is_last_colon(place: &Place) -> bool {
+    let behind = rest(place);
+    behind.strip_prefix(':').is_some_and(|behind| matches!(behind.trim_start().chars().next(), None | Some(',' | '}')))
+}
+
 /// From a place to the end of its line, without a comment.
 fn rest(place: &Place) -> String {
     let text: String = place.line_text().chars().skip(place.column - 1).collect();
@@ -104,13 +117,34 @@ fn value_place(place: &Place) -> Place {
     Place { column, width: 1, ..place.clone() }
 }
 
-/// The hint if a text is expected but YAML read `{…}` or `[…]` as something else.
-pub(super) fn flow(place: &Place, told: &str) -> Option<String> {
-    let found = told.strip_prefix("expected a string, found ")?;
-    let (first, what) = [('{', "a mapping"), ('[', "a list")].into_iter().find(|(_, what)| *what == found)?;
-    let hint =
-        || format!("YAML reads a value that begins with `{first}` as {what}; if you mean a text, {}", quote(place));
-    rest(place).starts_with(first).then(hint)
+/// The hint if YAML read a text without quotes as a list, a mapping, a number or a boolean; `told` is the error.
+pub(super) fn misread(value: &Node, told: &str) -> Option<String> {
+    let (place, wants_text) = (&value.place, told.starts_with("expected a string, "));
+    let quote = || quote(place);
+    match &value.shape {
+        Shape::Map(_) if ends_with_colon(value) && !told.starts_with("expected a mapping") => {
+            Some(format!("YAML reads a text that ends with `:` as a key without a value: {}", quote()))
+        }
+        Shape::Map(_) if wants_text && rest(place).starts_with('{') => {
+            Some(format!("YAML reads a value that begins with `{{` as a mapping; if you mean a text, {}", quote()))
+        }
+        Shape::List(_) if wants_text && rest(place).starts_with('[') => {
+            Some(format!("YAML reads a value that begins with `[` as a list; if you mean a text, {}", quote()))
+        }
+        Shape::Scalar(scalar) if wants_text && !scalar.is_null() => {
+            let read = if scalar.is_boolean() { "a boolean" } else { "a number" };
+            Some(format!("YAML reads this as {read}; if you mean a text, {}", quote()))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a value is a text like `sqlite::memory:`, which YAML reads as a mapping.
+fn ends_with_colon(value: &Node) -> bool {
+    let [entry] = value.entries() else { return false };
+    matches!(entry.value.shape, Shape::Nothing)
+        && (entry.key_place.line, entry.key_place.column) == (value.place.line, value.place.column)
+        && entry.key_place.behind().trim_start_matches(['"', '\'']).starts_with(':')
 }
 
 #[cfg(test)]

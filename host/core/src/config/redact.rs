@@ -34,6 +34,8 @@ fn collect(node: &Node, found: &mut Vec<String>) {
         Shape::List(items) => items.iter().for_each(|item| collect(item, found)),
         Shape::Map(entries) => {
             for entry in entries {
+                // A text that ends with a colon is read as a key.
+                found.extend(password(&entry.key).filter(|password| is_looked_for(password)).map(str::to_owned));
                 // A text in place of the providers may be the secret of one.
                 let is_misplaced = || entry.key == "providers" && matches!(entry.value.shape, Shape::Scalar(_));
                 if sounds_secret(&entry.key) || is_misplaced() {
@@ -72,8 +74,12 @@ fn everything(node: &Node, found: &mut Vec<String>) {
         }
         Shape::List(items) => items.iter().for_each(|item| everything(item, found)),
         Shape::Map(entries) => {
-            let entries = entries.iter().filter(|entry| !PLAIN_KEYS.contains(&entry.key.as_str()));
-            entries.for_each(|entry| everything(&entry.value, found));
+            for entry in entries.iter().filter(|entry| !PLAIN_KEYS.contains(&entry.key.as_str())) {
+                // A text that ends with a colon is read as a key without a value.
+                let is_text = matches!(entry.value.shape, Shape::Nothing) && is_looked_for(&entry.key);
+                found.extend(is_text.then(|| entry.key.clone()));
+                everything(&entry.value, found);
+            }
         }
     }
 }

@@ -1,13 +1,16 @@
 //! `config/tidegate.yaml`, key by key.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
+use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{
     ApiKeys, Auth, Broker, BrokerPrefix, BusSource, Limits, Name, Origin, PostgresUrl, Rollback, Secret, Transport,
+    with_hint,
 };
 use crate::telemetry::LogFormat;
 
@@ -42,8 +45,8 @@ pub struct Config {
     pub private_origins: Vec<Origin>,
     /// The database for the plugins' keys and for the tables that their queries read: `sqlite:PATH`;
     /// `postgres://user:password@host/database?sslmode=verify-full`, a PostgreSQL database that nodes share; or
-    /// `sqlite::memory:`, which is lost when the process ends. Default `sqlite:../tidegate.db`. The server creates the
-    /// file when it loads the first plugin with a granted bucket or query.
+    /// `"sqlite::memory:"`, which is lost when the process ends and needs its quotes in YAML. Default
+    /// `sqlite:../tidegate.db`. The server creates the file when it loads the first plugin with a granted bucket or query.
     #[schemars(with = "String")]
     pub store: StorePlace,
     /// How publications reach other nodes. `memory`: there is only one node.
@@ -94,10 +97,32 @@ impl Default for Config {
 }
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| {
-        serde::de::Error::custom(format!("expected an IP address and a port like `127.0.0.1:3000`, found `{text}`"))
-    })
+    struct Address;
+    impl Visitor<'_> for Address {
+        type Value = SocketAddr;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an IP address and a port like `127.0.0.1:3000`")
+        }
+
+        fn visit_u64<E: de::Error>(self, port: u64) -> Result<SocketAddr, E> {
+            self.visit_str(&port.to_string())
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<SocketAddr, E> {
+            let mistake = format!("expected an IP address and a port like `127.0.0.1:3000`, found `{text}`");
+            let port = text.rsplit(':').next().unwrap_or_default();
+            text.parse().map_err(|_| match port.parse::<u16>() {
+                Ok(port) => {
+                    let way_out =
+                        format!("`127.0.0.1:{port}` is for this machine alone, `0.0.0.0:{port}` for every interface");
+                    with_hint(mistake, &way_out)
+                }
+                Err(_) => E::custom(mistake),
+            })
+        }
+    }
+    deserializer.deserialize_any(Address)
 }
 
 /// Where the server keeps the data that survives a restart.
@@ -131,7 +156,7 @@ impl<'de> Deserialize<'de> for StorePlace {
                 Ok(Self::Sqlite(path.into()))
             }
             _ => Err(serde::de::Error::custom(
-                "expected `sqlite:PATH`, `sqlite::memory:` or `postgres://USER:PASSWORD@HOST/DATABASE`",
+                "expected `sqlite:PATH`, `\"sqlite::memory:\"` or `postgres://USER:PASSWORD@HOST/DATABASE`",
             )),
         }
     }

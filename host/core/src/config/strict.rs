@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 use serde_json::{Error, Value};
 
 use super::nothing::NOTHING_BEHIND;
-use super::{Node, OrNull, Shape};
+use super::{Node, OrNull, Shape, way_out};
 
 /// Reads structs, and variants with named fields, only from mappings, however deep they are. Only [`Value`] and
 /// [`OrNull`] accept a written `null`, and no type accepts a missing value.
@@ -18,6 +18,8 @@ pub(super) struct Strict<'de> {
     or_null: bool,
     /// Whether a written `null` counts as missing.
     is_nothing: bool,
+    /// Whether its key may be left out.
+    is_optional: bool,
 }
 
 /// A key of a mapping.
@@ -31,7 +33,7 @@ struct Choice<'de> {
 
 impl<'de> Strict<'de> {
     pub(super) const fn of(node: &'de Node) -> Self {
-        Self { node, or_null: false, is_nothing: false }
+        Self { node, or_null: false, is_nothing: false, is_optional: false }
     }
 
     /// Its kind, in the words of serde's messages.
@@ -95,13 +97,14 @@ impl<'de> Deserializer<'de> for Strict<'de> {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _fields: &'static [&'static str],
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        match &self.node.shape {
-            Shape::List(_) => Err(Error::invalid_type(Unexpected::Seq, &visitor)),
-            _ => self.deserialize_any(visitor),
+        if self.node.is_null() || matches!(self.node.shape, Shape::Map(_)) {
+            return self.deserialize_any(visitor);
         }
+        let mistake = Error::invalid_type(self.unexpected(), &visitor);
+        Err(way_out::with_hint(mistake, &way_out::of_mapping(fields, self.node, self.is_optional)))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -109,7 +112,7 @@ impl<'de> Deserializer<'de> for Strict<'de> {
             Shape::Scalar(Value::Null) if self.or_null => visitor.visit_none(),
             // An optional key should be left out: the message about the expected value says that it is missing.
             Shape::Scalar(Value::Null) => visitor.visit_some(Self { is_nothing: true, ..self }),
-            _ => visitor.visit_some(self),
+            _ => visitor.visit_some(Self { is_optional: true, ..self }),
         }
     }
 
@@ -125,7 +128,7 @@ impl<'de> Deserializer<'de> for Strict<'de> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _variants: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
         let choice = match &self.node.shape {
@@ -136,7 +139,7 @@ impl<'de> Deserializer<'de> for Strict<'de> {
                 };
                 Choice { variant: &entry.key, content: Some(&entry.value) }
             }
-            _ => return Err(Error::invalid_type(self.unexpected(), &"string or map")),
+            _ => return Err(Error::invalid_type(self.unexpected(), &way_out::one_of(variants).as_str())),
         };
         visitor.visit_enum(choice)
     }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::check::Told;
-use super::{ByteSize, HumanDuration};
+use super::{ByteSize, HumanDuration, Limits};
 
 /// The range of times that a client may be given.
 const PATIENCE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60 * 60);
@@ -47,7 +47,7 @@ pub struct Transport {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Compression {
-    /// The size from which on a message is compressed. Default 1 KiB.
+    /// The size from which on a message is compressed, from 1 to `limits.ack_bytes`. Default 1 KiB.
     pub threshold: ByteSize,
 }
 
@@ -84,7 +84,7 @@ impl Default for Transport {
 }
 
 /// Reports errors in values that were decoded.
-pub(super) fn check(transport: &Transport, told: &mut Told<'_>) {
+pub(super) fn check(transport: &Transport, limits: &Limits, told: &mut Told<'_>) {
     let path = &transport.path;
     let is_path = path.starts_with('/') && path.ends_with('/') && path.bytes().all(is_plain);
     if !is_path {
@@ -115,6 +115,22 @@ pub(super) fn check(transport: &Transport, told: &mut Told<'_>) {
         let (window, least) = (transport.window, ByteSize::from_bytes(WINDOW_BYTES_MIN));
         told.add("/transport/window", &format!("`window` is {window}: expected at least {least}"), None);
     }
+    if let Some(Compression { threshold }) = transport.compression {
+        check_threshold(threshold, limits, told);
+    }
+}
+
+fn check_threshold(threshold: ByteSize, limits: &Limits, told: &mut Told<'_>) {
+    let most = ByteSize::from_bytes(limits.ack_bytes_max as u64);
+    let hint = match threshold.bytes() {
+        0 => "leave `compression` out to compress nothing; `threshold: 1` compresses every message",
+        bytes if bytes > most.bytes() => {
+            "no message is larger than `limits.ack_bytes`: leave `compression` out to compress nothing"
+        }
+        _ => return,
+    };
+    let message = format!("`threshold` is {threshold}: expected 1 to {most}");
+    told.add("/transport/compression/threshold", &message, Some(hint));
 }
 
 /// A byte of a path that no client and no proxy writes in another way.
@@ -148,8 +164,42 @@ mod tests {
         assert_eq!(one("transports: []"), "`transports` is empty: nobody could connect (-)");
         assert_eq!(one("ping_timeout: 0s"), "`ping_timeout` is 0s: expected 100ms to 1h (-)");
         assert_eq!(one("recovery: 0s"), "");
-        assert_eq!(one("recovery: 25h"), "`recovery` is 1day 1h: expected 1day at most (-)");
+        assert_eq!(one("recovery: 25h"), "`recovery` is 25h: expected 1d at most (-)");
+        assert_eq!(one("compression: { threshold: 1 }"), "");
+        let hint = "(leave `compression` out to compress nothing; `threshold: 1` compresses every message)";
+        assert_eq!(one("compression: { threshold: 0 }"), format!("`threshold` is 0: expected 1 to 8MiB {hint}"));
+        let hint = "(no message is larger than `limits.ack_bytes`: leave `compression` out to compress nothing)";
+        assert_eq!(one("compression: { threshold: 1TiB }"), format!("`threshold` is 1TiB: expected 1 to 8MiB {hint}"));
         assert_eq!(one("window: 1KiB"), "`window` is 1KiB: expected at least 4KiB (-)");
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_told_with_what_to_write() {
+        let hint = |transport: &str| {
+            let told = mistakes(&format!("transport: {{ {transport} }}\n")).join("; ");
+            told.rsplit_once(" (").map(|(_, hint)| hint.trim_end_matches(')').to_owned()).unwrap_or(told)
+        };
+        let written = "write `compression: { threshold: … }`";
+        assert_eq!(hint("compression: true"), written);
+        assert_eq!(hint("compression: off"), format!("leave it out, or {written}"));
+        assert_eq!(hint("compression: false"), format!("leave it out, or {written}"));
+        assert_eq!(hint("recovery: 0"), "a time has a unit: `recovery: 0s`");
+        assert_eq!(
+            hint("ping_interval: 25000"),
+            "a time has a unit: `ping_interval: 25000ms` or `ping_interval: 25000s`"
+        );
+        assert_eq!(hint("recovery: off"), "write `recovery: 0s`, if it can be switched off");
+        assert_eq!(hint("transports: websocket"), "write `transports: [websocket]`");
+        assert_eq!(
+            mistakes("transport: { transports: [ws] }"),
+            ["item 1 of `transports`: expected `polling` or `websocket`, found `ws` (-)"]
+        );
+        assert_eq!(
+            mistakes("transport: 5"),
+            [
+                "`transport`: expected a mapping, found integer `5` (write `transport: { path: …, transports: …, ping_interval: …, … }`)"
+            ]
+        );
     }
 
     #[test]

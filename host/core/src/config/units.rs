@@ -8,6 +8,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
+use super::way_out::{KEY, NO, with_hint};
+
+/// Larger sizes are never meant.
+const SIZE_MAX: u64 = 1 << 50;
+/// The hint for somebody who wants no time at all.
+const NO_TIME: &str = "write `{}0s`, if it can be switched off";
+
 /// A number of bytes: `64KiB`, `2MiB`, `1MB`, or a plain number.
 ///
 /// ```
@@ -43,7 +50,7 @@ impl ByteSize {
 impl fmt::Display for ByteSize {
     /// The largest binary unit that divides it: nothing is rounded.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+        let units = [("PiB", 1 << 50), ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
         match units.iter().find(|(_, factor)| self.0 != 0 && self.0.is_multiple_of(*factor)) {
             Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
             None => write!(f, "{}", self.0),
@@ -62,13 +69,20 @@ impl<'de> Deserialize<'de> for ByteSize {
             }
 
             fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<ByteSize, E> {
-                Ok(ByteSize(bytes))
+                bounded(bytes).ok_or_else(|| too_large(&bytes.to_string()))
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<ByteSize, E> {
                 let size = text.parse::<bytesize::ByteSize>();
-                size.map(|size| ByteSize(size.as_u64())).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+                let size = size.map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))?;
+                bounded(size.as_u64()).ok_or_else(|| too_large(text))
             }
+        }
+        fn bounded(bytes: u64) -> Option<ByteSize> {
+            (bytes <= SIZE_MAX).then_some(ByteSize(bytes))
+        }
+        fn too_large<E: de::Error>(text: &str) -> E {
+            E::custom(format!("expected a size of at most {}, found `{text}`", ByteSize(SIZE_MAX)))
         }
         deserializer.deserialize_any(Size)
     }
@@ -130,8 +144,15 @@ impl From<HumanDuration> for Duration {
 }
 
 impl fmt::Display for HumanDuration {
+    /// The largest unit that divides it, as people write it: `90s`, `32d`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
+        let units = [("d", 86_400_000_000_000), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000)];
+        let units = units.into_iter().chain([("ms", 1_000_000), ("us", 1_000), ("ns", 1)]);
+        let nanos = self.0.as_nanos();
+        match units.into_iter().find(|(_, factor)| nanos != 0 && nanos.is_multiple_of(*factor)) {
+            Some((unit, factor)) => write!(f, "{}{unit}", nanos / factor),
+            None => f.write_str("0s"),
+        }
     }
 }
 
@@ -145,10 +166,29 @@ impl<'de> Deserialize<'de> for HumanDuration {
                 f.write_str("a time like `500ms`, `10s`, `10m` or `12h`")
             }
 
+            fn visit_bool<E: de::Error>(self, is_on: bool) -> Result<HumanDuration, E> {
+                let mistake = E::invalid_type(de::Unexpected::Bool(is_on), &self);
+                Err(if is_on { mistake } else { with_hint(mistake, &NO_TIME.replace("{}", KEY)) })
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<HumanDuration, E> {
+                let mistake = E::invalid_type(de::Unexpected::Unsigned(number), &self);
+                Err(with_hint(mistake, &unit_for(number)))
+            }
+
             fn visit_str<E: de::Error>(self, text: &str) -> Result<HumanDuration, E> {
                 let span = humantime::parse_duration(text);
-                span.map(HumanDuration).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+                let mistake = || E::invalid_value(de::Unexpected::Str(text), &self);
+                span.map(HumanDuration).map_err(|_| match text.parse::<u64>() {
+                    Ok(number) => with_hint(mistake(), &unit_for(number)),
+                    Err(_) if NO.contains(&text) => with_hint(mistake(), &NO_TIME.replace("{}", KEY)),
+                    Err(_) => mistake(),
+                })
             }
+        }
+        fn unit_for(number: u64) -> String {
+            let in_ms = if number < 1000 { String::new() } else { format!("`{KEY}{number}ms` or ") };
+            format!("a time has a unit: {in_ms}`{KEY}{number}s`")
         }
         // `any`, so that a plain number, which has no unit, differs from a text.
         deserializer.deserialize_any(Span)
@@ -197,6 +237,9 @@ mod tests {
         for wrong in ["\"\"", "\"lots\"", "\"-1\"", "-1", "1.5", "\"1XiB\"", "null"] {
             assert!(size(wrong).unwrap_err().contains("expected a size like `64KiB`"), "{wrong}");
         }
+        for wrong in ["\"99999999TiB\"", "2000000000000000000"] {
+            assert!(size(wrong).unwrap_err().contains("expected a size of at most 1PiB, found"), "{wrong}");
+        }
     }
 
     #[test]
@@ -216,7 +259,17 @@ mod tests {
             let shown = serde_json::to_string(&ByteSize::from_bytes(bytes)).unwrap();
             assert_eq!(size(&shown), Ok(bytes));
         }
-        let shown = serde_json::to_string(&HumanDuration::new(Duration::from_millis(90_500))).unwrap();
-        assert_eq!(time(&shown), Ok(Duration::from_millis(90_500)));
+        for (ms, shown) in [
+            (0, "0s"),
+            (90_500, "90500ms"),
+            (90_000, "90s"),
+            (3_600_000, "1h"),
+            (90_000_000, "25h"),
+            (2_764_800_000, "32d"),
+        ] {
+            assert_eq!(HumanDuration::new(Duration::from_millis(ms)).to_string(), shown);
+            assert_eq!(time(&format!("\"{shown}\"")), Ok(Duration::from_millis(ms)));
+        }
+        assert_eq!(time("\"1us\"").map(|time| HumanDuration::new(time).to_string()), Ok("1us".to_owned()));
     }
 }

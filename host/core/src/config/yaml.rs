@@ -260,7 +260,13 @@ impl Builder<'_> {
                     },
                     None => {
                         let message = format!("a key must be a text, found {}", key.kind());
-                        self.diagnostics.push(Diagnostic::at(key.place, message).hint("quote it"));
+                        let is_number = matches!(key.shape, Shape::Scalar(Value::Number(_)));
+                        let hint = if is_number {
+                            "quote it; if it is a part of a number, write the number without commas"
+                        } else {
+                            "quote it"
+                        };
+                        self.diagnostics.push(Diagnostic::at(key.place, message).hint(hint));
                     }
                 }
             }

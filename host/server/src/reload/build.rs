@@ -93,7 +93,7 @@ pub async fn build(
     previous: &[Arc<Plugin>],
 ) -> Result<Built, Vec<Diagnostic>> {
     let fingerprint = Some(read.fingerprint());
-    let Read { manifests, schemas, bridge, named, plugins: found, unread, missed, mut mistakes } = read;
+    let Read { manifests, schemas, bridge, named, ack_bytes_max, plugins: found, unread, missed, mut mistakes } = read;
     let mut plugins = Vec::new();
     let mut unloadable = Vec::new();
     let mut kept_out = Vec::new();
@@ -129,7 +129,9 @@ pub async fn build(
             }
         }
     }
-    let sources = Sources { manifests, schemas, bridge, plugins: kinds(&plugins), unloadable, named, unread: missed };
+    let plugin_kinds = kinds(&plugins);
+    let sources =
+        Sources { manifests, schemas, bridge, plugins: plugin_kinds, unloadable, named, ack_bytes_max, unread: missed };
     match channels::compile(&sources, generation) {
         Ok(catalog) if mistakes.is_empty() => {
             Ok(Built { fingerprint, kept_out, ..Built::new(catalog, plugins, sources) })

@@ -29,10 +29,12 @@ pub async fn build_each(
     let fingerprint = Some(read.fingerprint());
     let candidates = candidates(&read.plugins);
     let previous: &[Arc<Plugin>] = current.map_or(&[], |current| &current.plugins);
-    let Read { manifests, schemas, bridge, named, plugins: found, unread, mistakes: mut held_up, .. } = read;
+    let Read {
+        manifests, schemas, bridge, named, ack_bytes_max, plugins: found, unread, mistakes: mut held_up, ..
+    } = read;
     // The other files may refer to content of a file that could not be read.
     let is_whole = held_up.is_empty();
-    let wanted = Sources { manifests, schemas, bridge, named, ..Sources::default() };
+    let wanted = Sources { manifests, schemas, bridge, named, ack_bytes_max, ..Sources::default() };
     let (mut there, mut vectors) = (There::default(), BTreeMap::new());
     for Unread { name, mut mistakes, is_unbuilt } in unread {
         // Whoever builds it reports the result.
@@ -190,10 +192,10 @@ fn compiled(
 /// # Errors
 /// All errors.
 pub fn judge_declared(read: Read) -> Result<(), Vec<Diagnostic>> {
-    let Read { manifests, schemas, bridge, named, plugins, unread, missed, mut mistakes } = read;
+    let Read { manifests, schemas, bridge, named, ack_bytes_max, plugins, unread, missed, mut mistakes } = read;
     let unloadable = plugins.into_iter().map(|plugin| plugin.name).chain(unread.into_iter().map(|plugin| plugin.name));
     let (unloadable, plugins) = (unloadable.collect(), BTreeMap::new());
-    let sources = Sources { manifests, schemas, bridge, named, unloadable, plugins, unread: missed };
+    let sources = Sources { manifests, schemas, bridge, named, ack_bytes_max, unloadable, plugins, unread: missed };
     mistakes.extend(channels::compile(&sources, Generation(0)).err().unwrap_or_default());
     if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
 }

@@ -39,6 +39,8 @@ pub struct Paths {
     pub bridge: PathBuf,
     /// Plugins that the configuration names: every generation must have them.
     pub named: Vec<NamedPlugin>,
+    /// `limits.ack_bytes`, which the snapshots of every generation must fit into.
+    pub ack_bytes_max: Option<usize>,
 }
 
 /// The files as read, not checked.
@@ -54,6 +56,8 @@ pub struct Read {
     pub plugins: Vec<PluginSource>,
     /// Plugins that must be among them.
     pub named: Vec<NamedPlugin>,
+    /// The most bytes of a snapshot.
+    pub ack_bytes_max: Option<usize>,
     /// Plugins that exist but could not be read.
     pub unread: Vec<Unread>,
     /// Other unreadable files, as far as other files may refer to their content.
@@ -97,7 +101,8 @@ impl Read {
 /// Reads all files. The result also has the errors: one file hides no error of another.
 #[must_use]
 pub fn read(paths: &Paths) -> Read {
-    let mut found = Read { named: paths.named.clone(), ..Read::default() };
+    let Paths { named, ack_bytes_max, .. } = paths;
+    let mut found = Read { named: named.clone(), ack_bytes_max: *ack_bytes_max, ..Read::default() };
     let mut mistakes = Vec::new();
     read_manifests(&paths.channels, &mut found, &mut mistakes);
     match read_text(&paths.bridge) {

@@ -111,6 +111,31 @@ describe("the newest of each key", () => {
     slow.close();
   });
 
+  test("a reader that subscribes again while it is behind gets nothing older behind the snapshot", async () => {
+    const slow = await server.connect({ token: token("slow") });
+    await subscribe(slow, "left.b");
+    const seen = [];
+    const saw = ({ device, n }) => seen.push([device, n]);
+    slow.on("left.b", saw);
+    const wire = slow.io.engine.transport.ws._socket;
+    wire.pause();
+    await publishRounds("left.b");
+    const subscriptions = () => metric("tidegate_gate_decisions_total", 'gate="subscribe"', 'channel="left.{id}"');
+    const before = await subscriptions();
+    const again = new Promise((resolve) => slow.emit("subscribe", { channel: "left.b" }, resolve));
+    again.then(({ snapshot }) => snapshot.forEach(({ payload }) => saw(payload)));
+    // It is an answer that waits for the reader; what is published behind it waits, too.
+    await until("the second subscription", async () => (await subscriptions()) > before);
+    for (let device = 0; device < KEYS; device += 1) await publish("left.b", { device, n: ROUNDS + 1 });
+    wire.resume();
+    await until("the newest of each", () => new Set(seen.filter(([, n]) => n === ROUNDS + 1).map(([device]) => device)).size === KEYS);
+    for (let device = 0; device < KEYS; device += 1) {
+      const numbers = seen.filter((one) => one[0] === device).map(([, n]) => n);
+      assert.deepEqual(numbers, [...new Set(numbers)].sort((one, other) => one - other), `device ${device}`);
+    }
+    slow.close();
+  });
+
   test("a reader that leaves while it is behind receives nothing of the topic after the ack", async () => {
     const slow = await server.connect({ token: token("slow") });
     await subscribe(slow, "fleet.b");

@@ -165,6 +165,12 @@ impl Realtime {
                 recovering.trail.subscribed(&receipt.topic, receipt.position.as_ref());
             }
         }
+        if let Ack::Subscribed(receipt) = &answer
+            && ack.is_some()
+            && receipt.is_newest()
+        {
+            self.rooms.forget_older(&receipt.topic, connection);
+        }
         if let Some(id) = ack {
             self.send(connection, &Frame::ack(id, &answer));
         }

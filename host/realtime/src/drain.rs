@@ -55,9 +55,12 @@ impl Realtime {
             let retry_in_s = (schedule.delay(at) + jitter(RETRY_SPREAD)).as_millis() as f64 / 1000.0;
             self.send(connection, &Frame::session_event(&SessionEvent::Draining { retry_in_s }));
         }
+        gates.end_thinning();
         self.drain.tasks.close();
         // Events that still run after that get no answer; the client asks again elsewhere.
         let _ = timeout_at(began + time / 4, self.drain.tasks.wait()).await;
+        // What was published has its place before the end.
+        let _ = timeout_at(began + time / 4, self.rooms.all_caught_up()).await;
         for (at, connection) in connections.iter().enumerate() {
             sleep_until(began + schedule.delay(at)).await;
             connection.finish(CloseReason::ServerDrain);

@@ -122,6 +122,11 @@ impl Members {
         self.by_id.get(connection)?.1.line()
     }
 
+    /// The same for every group.
+    pub(super) fn lines(&self) -> Vec<oneshot::Receiver<()>> {
+        self.groups.iter().filter_map(|group| group.line()).collect()
+    }
+
     /// Puts a delivery behind the others of every group. The caller serves what it owes.
     pub(super) fn put(&self, delivery: &Arc<Delivery>) -> Owed {
         let mut owed = Owed::default();

@@ -77,12 +77,27 @@ impl Rooms {
         number
     }
 
+    /// Drops older values of a topic that wait for a client which subscribes to it once more.
+    pub(super) fn forget_older(&self, topic: &Topic, connection: &Connection) {
+        if let Some(room) = self.by_topic.get(topic) {
+            connection.forget(room.number);
+        }
+    }
+
     /// Waits until a member of a room has all publications that were put before it until now: those of a large room are on
     /// their way for a while.
     pub(super) async fn caught_up(&self, topic: &Topic, connection: &Connection) {
         let line = self.by_topic.get(topic).and_then(|room| room.members.line(connection.id()));
         if let Some(passed) = line {
             // An error: the members are gone.
+            let _ = passed.await;
+        }
+    }
+
+    /// Waits until all members of all rooms have the publications that were put before them until now.
+    pub(super) async fn all_caught_up(&self) {
+        let lines: Vec<_> = self.by_topic.iter().flat_map(|room| room.members.lines()).collect();
+        for passed in lines {
             let _ = passed.await;
         }
     }
@@ -276,6 +291,14 @@ mod tests {
             assert_eq!(links[at].frames().len(), 1);
         }
         rooms().caught_up(&topic("feed.a"), &connection("nobody", &FakeLink::default())).await;
+        let rooms = rooms();
+        let links: Vec<FakeLink> = (0..2 * GROUP_MAX).map(|_| FakeLink::default()).collect();
+        let join =
+            |(link, n): (&FakeLink, u32)| rooms.join(&topic("feed.a"), "feed.{id}", &connection(&n.to_string(), link));
+        links.iter().zip(0..).for_each(join);
+        deliver(&rooms, "feed.a", None);
+        rooms.all_caught_up().await;
+        assert!(links.iter().all(|link| link.frames().len() == 1));
     }
 
     #[tokio::test]

@@ -164,7 +164,14 @@ impl Gates {
         }
     }
 
-    /// Delivers what waits because of `at_most` at its time, and at `shutdown` all of it.
+    /// Delivers all that waits because of `at_most`. From now on everything goes out at once.
+    pub fn end_thinning(&self) {
+        for publication in self.thinning.end() {
+            self.ports.rooms.deliver(&publication);
+        }
+    }
+
+    /// Delivers what waits because of `at_most` at its time, until `shutdown`.
     pub async fn pace(self: Arc<Self>, shutdown: CancellationToken) {
         let thinning = &self.thinning;
         let pacing = async {
@@ -180,8 +187,5 @@ impl Gates {
             }
         };
         shutdown.run_until_cancelled(pacing).await;
-        for publication in thinning.end() {
-            self.ports.rooms.deliver(&publication);
-        }
     }
 }

@@ -179,6 +179,14 @@ pub struct SubscribeReceipt {
     pub past: Option<Position>,
 }
 
+impl SubscribeReceipt {
+    /// Whether the ack holds the newest of all that was published until now: nothing older is to come behind it.
+    #[must_use]
+    pub const fn is_newest(&self) -> bool {
+        matches!(self.snapshot, Some(Snapshot::Values(_))) || matches!(self.recovery, Some(Recovery::Whole(_)))
+    }
+}
+
 /// What a client that was away gets of what it missed: all of it, or nothing and the reason.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Recovery {

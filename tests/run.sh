@@ -117,6 +117,8 @@ if wanted e2e; then
   require python3 "install Python 3.11 or later"
   python3 -c 'import ensurepip, venv' 2>/dev/null || { step "install Python's venv module"; install_packages python3-venv; }
   python3 -m pip --version >/dev/null 2>&1 || { step "install pip, which brings compilers of plugins"; install_packages python3-pip; }
+  # The client in Rust speaks TLS with OpenSSL, and cannot be built without.
+  pkg-config --exists openssl 2>/dev/null || { step "install OpenSSL's headers"; install_packages libssl-dev pkg-config; }
   step "end to end: the stock client against the real binary"
   build_binary
   (cd tests/e2e && npm ci --silent --no-audit --no-fund && npm test)

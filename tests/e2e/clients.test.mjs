@@ -11,7 +11,7 @@ import { io as version4 } from "socket.io-client-4.0";
 
 import { Server, token, within } from "./harness.mjs";
 import { answer } from "./http-answer.mjs";
-import { inJavaScript, inPython } from "./lives.mjs";
+import { inJavaScript, inPython, inRust } from "./lives.mjs";
 
 const CLIENTS = {
   "socket.io-client 4.8": inJavaScript(newest),
@@ -20,6 +20,8 @@ const CLIENTS = {
   "python-socketio": inPython("sync"),
   "python-socketio with asyncio": inPython("asyncio"),
   "python-socketio that asks to recover": inPython("sync", "recover"),
+  rust_socketio: inRust("sync"),
+  "rust_socketio with tokio": inRust("async"),
 };
 const WAYS = { polling: ["polling"], "a websocket": ["websocket"], "polling, then a websocket": ["polling", "websocket"] };
 

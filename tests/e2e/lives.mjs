@@ -92,6 +92,36 @@ export function inPython(make, ...wishes) {
   };
 }
 
+/** A client in Rust: `make` is `sync` or `async`. */
+export function inRust(make) {
+  const program = rustClient();
+  return (url, topic, token, transports) => {
+    const life = new Life();
+    const children = ["forged", token].map((token) => {
+      const child = spawn(program, [make, url, topic, token, transports.join(",")], { stdio: ["ignore", "pipe", "inherit"] });
+      createInterface({ input: child.stdout }).on("line", (line) => {
+        const { what, value } = JSON.parse(line);
+        life.tell(what, value);
+      });
+      return child;
+    });
+    children[1].once("exit", (code, signal) => life.tell("ended", code ?? signal));
+    life.end = () => children.forEach((child) => child.kill("SIGKILL"));
+    return life;
+  };
+}
+
+// The program of client-rust/, built below the target directory.
+function rustClient() {
+  const targetDirectory = join(target, "e2e-rust");
+  const manifest = join(here, "client-rust/Cargo.toml");
+  execFileSync(process.env.CARGO ?? "cargo", ["build", "--locked", "--quiet", "--manifest-path", manifest], {
+    env: { ...process.env, CARGO_TARGET_DIR: targetDirectory },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  return join(targetDirectory, "debug", "tidegate-e2e-client");
+}
+
 // The packages of requirements.txt, installed once below the target directory.
 function pythonPackages() {
   const requirements = join(here, "requirements.txt");

@@ -14,6 +14,8 @@ import { io } from "socket.io-client";
 
 import { binary, components, pluginCache, repository } from "./paths.mjs";
 
+export { io };
+
 export const SECRET = "an e2e secret, long enough for HMAC with SHA-512: 0123456789abcdef0123456789abcdef";
 export const KEYS = {
   backend: "e2e-backend-key-0123456789abcdef",

@@ -2,12 +2,12 @@
 // session again with everything that they missed, once and in order, or they are told why not.
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { connect, createServer } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 
 import { ask, next, Server, subscribe, token, TRANSPORTS, until, within } from "./harness.mjs";
+import { Line } from "./line.mjs";
+import { RedisServer } from "./services.mjs";
 
 const channels = {
   "recovery.yaml": `
@@ -29,53 +29,6 @@ const config = (transport, limits = {}) => (config) => {
   config.api_keys.push({ name: "reader", key: READER, may: ["read", "revoke"] });
   return { ...config, transport, limits: { ...config.limits, ...limits } };
 };
-
-// The line between clients and the server: it can be cut, and it can go dead without a word to the server.
-class Line {
-  #pairs = new Set();
-
-  static async start(address) {
-    const line = new Line();
-    const [host, port] = address.split(":");
-    line.listener = createServer((client) => {
-      if (line.isDown) return client.destroy();
-      const server = connect(Number(port), host);
-      const pair = [client, server];
-      line.#pairs.add(pair);
-      for (const socket of pair) {
-        socket.on("error", () => {});
-        socket.on("close", () => pair.forEach((one) => one.destroy()) ?? line.#pairs.delete(pair));
-      }
-      client.pipe(server).pipe(client);
-    }).listen(0, "127.0.0.1");
-    await once(line.listener, "listening");
-    line.url = `http://127.0.0.1:${line.listener.address().port}`;
-    return line;
-  }
-
-  cut() {
-    for (const pair of this.#pairs) pair.forEach((socket) => socket.destroy());
-    this.#pairs.clear();
-  }
-
-  // The client loses its connection, and the server hears nothing of it.
-  goDead() {
-    for (const [client, server] of this.#pairs) {
-      client.unpipe(server);
-      server.unpipe(client).resume();
-      client.removeAllListeners("close");
-      client.destroy();
-    }
-    this.dead = [...(this.dead ?? []), ...this.#pairs];
-    this.#pairs.clear();
-  }
-
-  stop() {
-    this.listener.close();
-    this.cut();
-    for (const [, server] of this.dead ?? []) server.destroy();
-  }
-}
 
 // A page that follows topics and never subscribes again by itself: what it has, in the order in which it came.
 class Page {
@@ -392,6 +345,34 @@ describe("recovery by the stock client", () => {
       assert.deepEqual(seen, all);
       assert.ok(connects.slice(1).every(({ recovered }) => recovered));
       assert.deepEqual(told, []);
+    }
+  });
+});
+
+describe("recovery where the histories are in the broker", () => {
+  let redis, server;
+  before(async () => {
+    redis = await RedisServer.start();
+    const broker = { broker: redis.url };
+    server = await Server.start({ plugins: false, channels, config: (one) => ({ ...config({ ping_interval: "300ms" })(one), ...broker }) });
+  });
+  after(async () => {
+    await server?.stop();
+    await redis?.stop();
+  });
+
+  test("a client that subscribed before the first publication has nothing twice, however often it comes back", async () => {
+    const page = new Page(await server.connect({ auth: { token: token("u1"), recover: true } }), "feed.first");
+    await subscribe(page.socket, "feed.first");
+    const all = [];
+    for (let time = 1; time <= 4; time += 1) {
+      const gone = next(page.socket, "disconnect");
+      page.socket.io.engine.close();
+      await gone;
+      all.push(2 * time - 1, 2 * time);
+      await publish(server, "feed.first", ...all.slice(-2));
+      assert.equal((await page.back(time)).recovered, true);
+      await page.has(...all);
     }
   });
 });

@@ -99,10 +99,22 @@ impl Connection {
     /// # Errors
     /// [`SendError`]: the client did not receive it, and has to be made to reconnect.
     pub(super) fn send(&self, frame: &Frame) -> Result<(), SendError> {
-        if let (Some(recovering), Frame::SessionEvent(told)) = (&self.recovering, frame) {
-            recovering.trail.tells(told.packet().offset(), &told.event);
+        match (&self.recovering, frame) {
+            (Some(recovering), Frame::SessionEvent(told)) => {
+                recovering.trail.tells(told.packet().offset(), &told.event);
+            }
+            (_, Frame::Publication(delivery)) => self.note_epoch(&delivery.publication),
+            (None, Frame::SessionEvent(_)) | (_, Frame::Ack(_) | Frame::Disconnect) => {}
         }
         self.link.write(frame)
+    }
+
+    /// Notes the epoch of a publication, which may be another one than that of the subscription: a history begins with its
+    /// first publication.
+    fn note_epoch(&self, publication: &Publication) {
+        if let (Some(recovering), Some(position)) = (&self.recovering, publication.position_shown()) {
+            recovering.trail.follows(&publication.topic, position);
+        }
     }
 
     /// Sends publications of one topic in their order, unless the client has left their room. One that must wait for the
@@ -124,9 +136,7 @@ impl Connection {
 
     fn deliver_one(&self, delivery: &Arc<Delivery>, has_left: &AtomicBool) -> Result<Sent, SendError> {
         let Publication { topic, position, payload, .. } = &delivery.publication;
-        if let (Some(recovering), Some(position)) = (&self.recovering, delivery.publication.position_shown()) {
-            recovering.trail.follows(topic, position);
-        }
+        self.note_epoch(&delivery.publication);
         let frame = || Frame::Publication(Arc::clone(delivery));
         let bytes = payload.as_str().len() + HELD_FRAME_BYTES;
         let turn = match &delivery.place {

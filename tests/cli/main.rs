@@ -330,7 +330,9 @@ fn explain_says_which_check_refuses_a_user() {
 
 #[test]
 fn explain_names_the_channel_that_was_probably_meant() {
-    shown!(Project::new().run(&["explain", "--anonymous", "subscribe", "inbx.u1"]));
+    let asked = |topic: &str| Project::new().run(&["explain", "--anonymous", "subscribe", topic]).shown();
+    shown!("explain_names_the_channel_that_was_probably_meant", asked("inbx.u1"));
+    shown!("explain_says_that_the_name_of_a_channel_is_not_a_topic", asked("inbox.{userId}"));
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! `delivery:` of a channel: what a client receives that is behind, and where a payload has its key and its version.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
+use serde::de::{Deserializer, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -38,15 +41,13 @@ pub(super) struct RawDelivery {
     /// client that is behind loses old values of a key, never the newest. Default `all`.
     mode: Option<RawMode>,
     /// Where a payload has its key, a JSON Pointer: `/deviceId`. Payloads without it share one key, `null`.
-    #[schemars(regex(pattern = "^(/([^/~]|~[01])*)+$"))]
-    key: Option<String>,
+    key: Option<RawPointer>,
     /// With `mode: latest`: how many publications of a key go out in what time, for everybody: `5/s`, `100/m`, `1000/h`.
     /// The last of a burst always arrives.
     at_most: Option<RawRate>,
     /// Where a payload has its version, a number or an RFC 3339 time, as a JSON Pointer: `/seq`. A publication that is
     /// not newer than the last of its key goes to nobody.
-    #[schemars(regex(pattern = "^(/([^/~]|~[01])*)+$"))]
-    version: Option<String>,
+    version: Option<RawPointer>,
 }
 
 /// What waits for a client that is behind.
@@ -60,13 +61,50 @@ enum RawMode {
     Latest,
 }
 
+/// A pointer as written.
+#[derive(Debug)]
+struct RawPointer(String);
+
+impl<'de> Deserialize<'de> for RawPointer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = RawPointer;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a place in the payload, a JSON Pointer like `/deviceId`")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<RawPointer, E> {
+                Ok(RawPointer(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Text)
+    }
+}
+
+impl JsonSchema for RawPointer {
+    fn schema_name() -> Cow<'static, str> {
+        "Pointer".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(/([^/~]|~[01])*)+$" })
+    }
+}
+
 impl RawDelivery {
     /// The policy; mistakes in its values, and beside the other keys of the channel, are reported.
     pub(super) fn read(self, channel: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<DeliveryPolicy> {
         let told = diagnostics.len();
         let delivery = channel.get("delivery")?;
         let latest = self.mode == Some(RawMode::Latest);
-        let mut pointer = |key: &str, text: Option<String>| Pointer::read(&text?, delivery.get(key)?, diagnostics);
+        let mut pointer =
+            |key: &str, text: Option<RawPointer>| Pointer::read(&text?.0, delivery.get(key)?, diagnostics);
         let (key, version) = (pointer("key", self.key), pointer("version", self.version));
         let at_most = self.at_most.and_then(|rate| rate.read(delivery.get("at_most")?, diagnostics));
         let policy = DeliveryPolicy { latest, key, at_most, version };
@@ -154,9 +192,9 @@ impl Pointer {
             return format!("a JSON Pointer writes `~` as `~0`, and `/` in a name as `~1`: did you mean `{meant}`?");
         }
         let meant = text.trim_start_matches(['$', '#', '.']).replace('~', "~0").replace(['.', '/'], "/");
-        match meant.trim_start_matches('/') {
+        match meant.trim_matches('/') {
             "" => "a JSON Pointer names what is inside of the payload: `/deviceId`, `/device/id`".to_owned(),
-            meant => format!("a JSON Pointer begins with `/`: did you mean `/{meant}`?"),
+            meant => format!("a JSON Pointer begins with `/`, at the top of the payload: did you mean `/{meant}`?"),
         }
     }
 

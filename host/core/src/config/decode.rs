@@ -166,7 +166,12 @@ impl Mistake {
     fn tell(&self, node: &Node, path: &[String], diagnostics: &mut Vec<Diagnostic>) {
         let (key_place, value_place) = places(node, path);
         let told = match self {
-            Self::Unknown { key, expected } => unknown_key(key_place, key, expected),
+            Self::Unknown { key, expected } => match way_out::of_indent(node, path, expected) {
+                Some(hint) if nearest_name(key, expected).is_none() => {
+                    Diagnostic::at(key_place, format!("unknown key `{key}`")).hint(hint)
+                }
+                _ => unknown_key(key_place, key, expected),
+            },
             Self::Missing(key) => Diagnostic::at(key_place, format!("key `{key}` is missing")),
             // The parser has reported what happened to the value.
             Self::Nothing(_) if diagnostics.iter().any(|told| told.place.as_ref() == Some(&value_place)) => return,
@@ -190,7 +195,11 @@ impl Mistake {
                     },
                 );
                 let of_value = || mend::at(node, path).and_then(|value| way_out::of_value(value, text));
-                let hint = hint.clone().or_else(of_value).map(|hint| way_out::for_key(&hint, path.last()));
+                let hint = hint
+                    .clone()
+                    .or_else(of_value)
+                    .or_else(|| way_out::of_names(text))
+                    .map(|hint| way_out::for_key(&hint, path.last()));
                 let diagnostic = Diagnostic::at(value_place, message);
                 match hint {
                     Some(hint) => diagnostic.hint(hint),

@@ -10,6 +10,7 @@ pub(super) fn expectation(expected: &str) -> String {
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "f32" | "f64" => "a number",
         "a map" => "a mapping",
+        "path string" => "a path",
         name if name.starts_with("struct ") => "a mapping",
         name if name.starts_with("enum ") => "a known name",
         other => other,

@@ -1,13 +1,19 @@
 //! Keys that people write in the wrong place, or under another name, and where they belong.
 
 /// A key, a key that is known beside it, and the way out.
-const MISPLACED: [(&str, &str, &str); 18] = [
+const MISPLACED: [(&str, &str, &str); 20] = [
     ("outbound_queue", "outbound_bytes", "`outbound_bytes` has taken its place"),
     ("level", "filter", "the level is the `filter`: `filter: debug`"),
     ("history", "broker_prefix", OF_A_CHANNEL),
     ("delivery", "broker_prefix", OF_A_CHANNEL),
     ("snapshot", "broker_prefix", OF_A_CHANNEL),
     ("presence", "broker_prefix", OF_A_CHANNEL),
+    (
+        "feature",
+        "broker_prefix",
+        "this file is a channel manifest: a configuration names their directory, `channels: ../channels`",
+    ),
+    ("schema", "relay", "the schema is the `payload`: `payload: { type: object, … }`"),
     ("retain", "messages", RETAIN),
     ("retain", "at_most", RETAIN),
     ("retain", "authorizer", RETAIN),

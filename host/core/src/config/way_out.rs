@@ -3,7 +3,7 @@
 use serde::de::Error;
 use serde_json::Value;
 
-use super::{Node, Shape, quoting};
+use super::{Node, Shape, mend, nearest_name, quoting};
 
 /// Stands between the message of a type and its hint.
 const HINT: &str = "\nhint: ";
@@ -48,6 +48,25 @@ pub(super) fn one_of(names: &[&str]) -> String {
         [one, other] => format!("{one} or {other}"),
         many => format!("one of {}", many.join(", ")),
     }
+}
+
+/// The hint for an unknown key below a key without a value: it is not indented enough. `known` are the keys beside it.
+pub(super) fn of_indent(node: &Node, path: &[String], known: &[String]) -> Option<String> {
+    let (key, above) = path.split_last()?;
+    let entries = mend::at(node, above)?.entries();
+    let at = entries.iter().position(|entry| entry.key == *key)?;
+    let column = entries.get(at)?.key_place.column;
+    let above = entries.get(..at)?.iter().rfind(|entry| known.contains(&entry.key))?;
+    let is_meant = matches!(above.value.shape, Shape::Nothing) && above.key_place.column == column;
+    is_meant.then(|| format!("to make it a part of `{0}`, indent it more than `{0}:`", above.key))
+}
+
+/// The hint for a name that is almost one of the expected names.
+pub(super) fn of_names(told: &str) -> Option<String> {
+    let (expected, found) = told.strip_prefix("expected ")?.rsplit_once(", found `")?;
+    let names: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+    let nearest = nearest_name(found.trim_end_matches('`'), &names)?;
+    expected.trim_start_matches("one of ").starts_with('`').then(|| format!("did you mean `{nearest}`?"))
 }
 
 /// The hint that the value itself gives; `told` is the error.

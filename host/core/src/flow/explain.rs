@@ -88,6 +88,9 @@ impl Serving {
         }
         let Some(resolved) = self.catalog.resolve(&question.topic) else {
             let detail = match self.nearest_channel(&question.topic) {
+                _ if question.topic.contains('{') => {
+                    format!("`{}` is not a topic: write a value in place of each `{{…}}`", question.topic)
+                }
                 Some(nearest) => format!("no channel declares `{}`; the nearest is `{nearest}`", question.topic),
                 None => format!("no channel declares `{}`", question.topic),
             };

@@ -2,7 +2,8 @@
 //! Websocket pongs would not do, because a browser sends them for a page that is frozen.
 //!
 //! The window is the most bytes that may be out without an answer. It follows what the client takes: what its answers
-//! show that it takes in [`TARGET`], between [`BYTES_MIN`] and the configured most.
+//! show that it takes in [`TARGET`], between [`BYTES_MIN`] and the configured most. The way to the client and back is not
+//! the client's slowness: what an answer takes with next to nothing out counts for nobody.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,6 +14,12 @@ use tokio::time::Instant;
 const TARGET: Duration = Duration::from_millis(50);
 /// The smallest window.
 const BYTES_MIN: usize = 4 << 10;
+/// The window of a client of which nothing is known yet.
+const BYTES_FIRST: usize = 16 << 10;
+/// The window grows after so long without a slow answer. A client that reads in gulps answers fast now and then.
+const ROUND: Duration = Duration::from_millis(100);
+/// An answer that takes longer than this says that the client slept, and nothing about its way.
+const WAY_MAX: Duration = Duration::from_secs(1);
 /// A ping goes out with this part of a window.
 const PINGS_PER_WINDOW: usize = 4;
 
@@ -21,6 +28,10 @@ const PINGS_PER_WINDOW: usize = 4;
 pub(crate) struct Window {
     bytes: usize,
     bytes_max: usize,
+    /// How long an answer takes with next to nothing out, on average.
+    way: Option<Duration>,
+    /// Since when no answer was slow and the window did not grow.
+    round: Option<Instant>,
     /// Bytes written since the last ping.
     since_ping: usize,
     /// Bytes written and not answered for.
@@ -41,7 +52,8 @@ struct Ping {
 impl Window {
     /// Nothing is out.
     pub(crate) const fn new(bytes_max: usize) -> Self {
-        Self { bytes: bytes_max, bytes_max, since_ping: 0, unanswered: 0, pings: VecDeque::new() }
+        let bytes = if bytes_max < BYTES_FIRST { bytes_max } else { BYTES_FIRST };
+        Self { bytes, bytes_max, way: None, round: None, since_ping: 0, unanswered: 0, pings: VecDeque::new() }
     }
 
     /// Whether a packet of this size may go out. One always may while nothing is out.
@@ -75,8 +87,12 @@ impl Window {
     pub(crate) fn ponged(&mut self, now: Instant) -> Option<Duration> {
         let Ping { at, bytes, out } = self.pings.pop_front()?;
         let lag = now.saturating_duration_since(at);
+        if out <= BYTES_MIN {
+            let sample = lag.min(WAY_MAX);
+            self.way = Some(self.way.map_or(sample, |way| (way * 7 + sample) / 8));
+        }
         if bytes > 0 {
-            self.adapt(out, lag);
+            self.adapt(now, out, lag.saturating_sub(self.way.unwrap_or_default()));
         }
         self.unanswered = self.unanswered.saturating_sub(bytes);
         if self.pings.is_empty() {
@@ -86,14 +102,20 @@ impl Window {
     }
 
     /// The client took this long for what was out.
-    fn adapt(&mut self, out: usize, lag: Duration) {
-        if lag <= TARGET {
+    fn adapt(&mut self, now: Instant, out: usize, took: Duration) {
+        let round = *self.round.get_or_insert(now);
+        if took > TARGET {
+            let fitting = out as u128 * TARGET.as_micros() / took.as_micros();
+            let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
+            self.bytes = fitting.clamp(BYTES_MIN.min(self.bytes_max), self.bytes_max);
+        } else if took <= TARGET / 2 {
+            if now.saturating_duration_since(round) < ROUND {
+                return;
+            }
             // Twice as much for a client that keeps up, so that a slow moment is forgotten soon.
             self.bytes = (self.bytes * 2).min(self.bytes_max);
-            return;
         }
-        let fitting = usize::try_from(out as u128 * TARGET.as_micros() / lag.as_micros().max(1)).unwrap_or(usize::MAX);
-        self.bytes = fitting.clamp(BYTES_MIN.min(self.bytes_max), self.bytes_max);
+        self.round = Some(now);
     }
 
     /// The client has taken all that was written: over polling its next request says so.
@@ -145,7 +167,7 @@ mod tests {
     fn no_more_is_out_than_the_window_and_an_answer_opens_it() {
         let mut window = Window::new(MAX);
         let out = fill(&mut window, 0);
-        assert!((MAX - 200..=MAX).contains(&out), "{out}");
+        assert!((BYTES_FIRST - 200..=BYTES_FIRST).contains(&out), "{out}");
         assert!(!window.admits(200));
         assert_eq!(window.ponged(after(1)), Some(Duration::from_millis(1)));
         assert!(window.admits(200));
@@ -166,9 +188,9 @@ mod tests {
     #[test]
     fn the_window_of_a_slow_client_is_what_it_takes_in_fifty_milliseconds() {
         let mut window = Window::new(MAX);
-        // 100 KB/s: 64 KiB take 655 ms.
+        // 100 KB/s: 16 KiB take 160 ms.
         fill(&mut window, 0);
-        for at_ms in [160, 330, 490, 655] {
+        for at_ms in [40, 80, 120, 160] {
             window.ponged(after(at_ms));
         }
         assert!((BYTES_MIN..=8 << 10).contains(&window.bytes), "{}", window.bytes);
@@ -178,6 +200,55 @@ mod tests {
             while window.ponged(after(round * 1000 + 2)).is_some() {}
         }
         assert_eq!(window.bytes, MAX);
+    }
+
+    /// A client that is this far away and takes so many bytes every so often, for ten seconds in which there is always
+    /// more to write. Returns the most that was out in the second half, and how much the client took.
+    fn read_in_gulps(way_ms: u64, gulp_bytes: usize, every_ms: u64) -> (usize, usize) {
+        let mut window = Window::new(MAX);
+        // What is on the way to the client, and the answers on the way back: when they arrive.
+        let (mut there, mut back) = (VecDeque::new(), VecDeque::new());
+        let (mut most, mut taken) = (0, 0);
+        for now_ms in 0..10_000 {
+            while back.front().is_some_and(|at_ms| *at_ms <= now_ms) {
+                back.pop_front();
+                window.ponged(after(now_ms));
+            }
+            while window.admits(200) {
+                window.wrote(200);
+                // Where the window closes, the last bytes have a ping behind them, too.
+                let is_pinged = window.wants_ping() || !window.admits(200);
+                if is_pinged {
+                    window.pinged(after(now_ms));
+                }
+                there.push_back((now_ms + way_ms / 2, is_pinged));
+            }
+            if now_ms % every_ms == 0 {
+                let is_there = |(at_ms, _): &mut (u64, bool)| *at_ms <= now_ms;
+                let gulp: Vec<bool> =
+                    std::iter::from_fn(|| Some(there.pop_front_if(is_there)?.1)).take(gulp_bytes / 200).collect();
+                taken += gulp.len() * 200;
+                back.extend(gulp.iter().filter(|is_pinged| **is_pinged).map(|_| now_ms + way_ms - way_ms / 2));
+            }
+            if now_ms >= 5000 {
+                most = most.max(window.unanswered);
+            }
+        }
+        (most, taken)
+    }
+
+    #[test]
+    fn a_client_that_reads_in_gulps_is_not_taken_for_a_fast_one_and_has_all_it_can_take() {
+        let (most, taken) = read_in_gulps(2, 4000, 40);
+        assert!(most <= 10 << 10, "{most} bytes are out to a client of 100 KB/s");
+        assert!(taken >= 950_000, "{taken} bytes in ten seconds");
+    }
+
+    #[test]
+    fn a_client_that_is_far_away_is_not_taken_for_a_slow_one() {
+        let (_, taken) = read_in_gulps(200, 1 << 20, 1);
+        // Of the most that is possible in ten seconds: a window each way there and back.
+        assert!(taken >= 50 * MAX * 8 / 10, "{taken} bytes in ten seconds");
     }
 
     #[test]

@@ -92,27 +92,46 @@ export const faults = (forMs) => ({
   "a Redis that was killed and kept its data": killedRedis(forMs),
 });
 
-// One stock client, which subscribes to all topics whenever it connects, and remembers what it saw.
+// What a channel keeps for subscribers that come back: history, the newest value, and who is there.
+export const KEPT = {
+  "kept.yaml": JSON.stringify({
+    feature: "kept",
+    channels: {
+      "kept.room.{room}": {
+        scope: "authenticated", payload: {}, presence: true,
+        history: { messages: 10_000, bytes: "16MiB" }, snapshot: { retain: "latest" },
+      },
+    },
+  }),
+};
+
+// One stock client, which subscribes to all topics whenever it connects, and remembers what it saw. On topics that are kept
+// it asks for what it missed.
 class Subscriber {
   constructor(server, name, topics) {
     this.name = name;
+    this.rosters = new Map(topics.map((topic) => [topic, new Roster(name)]));
     this.arrivals = new EventEmitter().setMaxListeners(0);
     // By topic: the times it was subscribed, the publications received with the connection, and the times of gaps.
-    this.topics = new Map(topics.map((topic) => [topic, { spans: [], received: [], gaps: [] }]));
+    this.topics = new Map(topics.map((topic) => [topic, { spans: [], received: [], gaps: [], position: undefined }]));
     this.socket = server.client({ token: token(name) });
     this.socket.on("connect", () => topics.forEach((topic) => this.#subscribe(topic)));
     this.socket.on("disconnect", () => {
       for (const { spans } of this.topics.values()) {
         const last = spans.at(-1);
-        if (last) last.to ??= performance.now();
+        if (!last) continue;
+        last.to ??= performance.now();
+        last.connections.at(-1).to ??= performance.now();
       }
     });
-    this.socket.on("tidegate", ({ type, channel }) => {
+    this.socket.on("tidegate", ({ type, channel, ...change }) => {
       if (type === "gap") this.topics.get(channel)?.gaps.push(performance.now());
+      if (type === "presence") this.rosters.get(channel)?.changes(change);
     });
     for (const [topic, seen] of this.topics) {
-      this.socket.on(topic, ({ n }) => {
+      this.socket.on(topic, ({ n }, meta) => {
         seen.received.push({ n, connection: this.socket.id });
+        if (meta?.epoch) seen.position = { epoch: meta.epoch, offset: meta.offset };
         this.arrivals.emit("arrival");
       });
     }
@@ -122,15 +141,36 @@ class Subscriber {
     const { id } = this.socket;
     // Refused while the broker is away: a client tries again.
     while (this.socket.id === id && this.socket.connected) {
-      const ack = await ask(this.socket, "subscribe", { channel: topic }).catch(() => ({ ok: false }));
-      if (this.socket.id !== id) return;
-      if (ack.ok) {
-        this.topics.get(topic).spans.push({ from: performance.now(), to: undefined });
-        this.arrivals.emit("arrival");
-        return;
-      }
+      const since = this.topics.get(topic).position;
+      const asked = { channel: topic, ...(since ? { since } : {}) };
+      // In the callback: publications may stand behind the ack in the same packet.
+      const answer = new Promise((resolve) => {
+        this.socket.emit("subscribe", asked, (ack) => {
+          if (ack.ok && this.socket.id === id) this.#begin(topic, ack, id);
+          resolve(ack);
+        });
+      });
+      const ack = await within("ack of `subscribe`", answer).catch(() => ({ ok: false }));
+      if (this.socket.id !== id || ack.ok) return;
       await sleep(LOOK_INTERVAL_MS);
     }
+  }
+
+  // A subscription begins, or goes on with everything that was missed.
+  #begin(topic, { position, recovered, publications = [], presence }, connection) {
+    const seen = this.topics.get(topic);
+    if (recovered) {
+      const last = seen.spans.at(-1);
+      last.to = undefined;
+      last.connections.push({ from: performance.now(), to: undefined });
+      seen.received.push(...publications.map(({ payload: { n } }) => ({ n, connection, isRecovered: true })));
+    } else {
+      const connections = [{ from: performance.now(), to: undefined }];
+      seen.spans.push({ from: performance.now(), to: undefined, connections });
+    }
+    if (position) seen.position = publications.at(-1)?.meta ?? position;
+    if (presence) this.rosters.get(topic).begin(presence);
+    this.arrivals.emit("arrival");
   }
 
   async subscribed() {
@@ -151,6 +191,25 @@ class Subscriber {
   }
 }
 
+// Who is on a topic, as one client knows it from its acks and from the changes.
+class Roster {
+  users = new Set();
+  // Who was told to have left, and when.
+  left = [];
+
+  begin({ members }) {
+    this.users = new Set(members.map(({ user }) => user));
+  }
+
+  changes({ joined, left }) {
+    for (const { user } of joined) this.users.add(user);
+    for (const { user } of left) {
+      this.users.delete(user);
+      this.left.push({ user, at: performance.now() });
+    }
+  }
+}
+
 export class Load {
   #publications = [];
   #number = 0;
@@ -159,12 +218,13 @@ export class Load {
 
   // Subscribers of every topic on every node, and for each node and topic one that publishes, one after the other. With a
   // `feed` it is that which publishes, for each topic one after the other: `feed.publish(topic, n)` says whether it was
-  // accepted, or fails where nobody knows.
-  static async start(cluster, { topics = 3, subscribers = 2, perSecond = 10, feed } = {}) {
+  // accepted, or fails where nobody knows. With `kept` the cluster has the channels of `KEPT`.
+  static async start(cluster, { topics = 3, subscribers = 2, perSecond = 10, feed, kept = false } = {}) {
     const load = new Load();
     load.cluster = cluster;
     load.feed = feed;
-    load.topics = Array.from({ length: topics }, (_, index) => `e2e.room.load${index}`);
+    load.kept = kept;
+    load.topics = Array.from({ length: topics }, (_, index) => `${kept ? "kept" : "e2e"}.room.load${index}`);
     load.subscribers = cluster.nodes.flatMap((node, at) =>
       Array.from({ length: subscribers }, (_, index) => new Subscriber(node, `node${at}-${index}`, load.topics)),
     );
@@ -199,6 +259,33 @@ export class Load {
     return publication;
   }
 
+  // Everybody knows who is there, nobody was told to have left who stayed, and every node gives the last value to who comes.
+  async #judgeKept() {
+    const violations = [];
+    const names = this.subscribers.map(({ name }) => name);
+    for (const subscriber of this.subscribers) {
+      for (const [topic, roster] of subscriber.rosters) {
+        const knows = () => names.every((name) => roster.users.has(name)) && roster.users.size === names.length;
+        await until(`who is on ${topic}`, knows).catch(() => violations.push(`${subscriber.name} knows ${[...roster.users]} on ${topic}`));
+        for (const { user, at } of roster.left) {
+          const { spans } = this.subscribers.find(({ name }) => name === user).topics.get(topic);
+          const stayed = spans.some(({ connections }) => connections.some(({ from, to = Infinity }) => from < at && at < to));
+          if (stayed) violations.push(`${subscriber.name} was told that ${user} left ${topic}, and it stayed`);
+        }
+      }
+    }
+    for (const topic of this.topics) {
+      const last = this.#publications.findLast((one) => one.topic === topic).n;
+      for (const [index, node] of this.cluster.nodes.entries()) {
+        const socket = await node.connect({ token: token("newcomer") });
+        const { snapshot = [] } = await ask(socket, "subscribe", { channel: topic });
+        if (snapshot[0]?.payload.n !== last) violations.push(`node ${index} gives ${JSON.stringify(snapshot)} on ${topic}, and ${last} is the last one`);
+        socket.close();
+      }
+    }
+    return violations;
+  }
+
   async #publish(from, topic, everyMs) {
     while (!this.#stopped) {
       const began = performance.now();
@@ -221,6 +308,7 @@ export class Load {
     }
     // Before the clients end: whoever is disconnected knows that it misses something.
     const figures = judge(this.#publications, this.subscribers, { isReadAgain: this.feed !== undefined });
+    if (this.kept) figures.violations.push(...(await this.#judgeKept()));
     for (const { socket } of this.subscribers) socket.close();
     return figures;
   }
@@ -235,7 +323,7 @@ export function judge(publications, subscribers, { isReadAgain = false } = {}) {
   const figures = {
     published: publications.length,
     accepted: publications.filter(({ accepted }) => accepted).length,
-    owed: 0, received: 0, toldOfGap: 0, gaps: 0, longestRefusedMs: 0, violations: [],
+    owed: 0, received: 0, recovered: 0, toldOfGap: 0, gaps: 0, longestRefusedMs: 0, violations: [],
   };
   const violation = (what, subscriber, { n, topic, node }) => {
     if (figures.violations.length < 20) figures.violations.push(`${what}: ${n} from ${node} on ${topic} at ${subscriber.name}`);
@@ -247,6 +335,7 @@ export function judge(publications, subscribers, { isReadAgain = false } = {}) {
       for (const { n } of received) times.set(n, (times.get(n) ?? 0) + 1);
       const known = new Set();
       figures.gaps += gaps.length;
+      figures.recovered += received.filter(({ isRecovered }) => isRecovered).length;
       const published = byTopic.get(topic) ?? [];
       const byNumber = new Map(published.map((publication) => [publication.n, publication]));
       for (const publication of published) {

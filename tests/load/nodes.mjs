@@ -1,7 +1,8 @@
 // Three nodes on a Redis under a steady load, one fault after the other, and what an oracle that knows every accepted
 // publication says: FAULT_SECONDS (10) each. With FEED=streams no node is published to, and no broker is between them: each
 // reads a stream that producers add to. With OTHER_BIN, the binary of another version, every second node runs that one, and
-// the nodes are rolled to this version and back to the other one as well.
+// the nodes are rolled to this version and back to the other one as well. With KEPT=yes the channels have history, retained
+// values and presence, and the oracle asks for these, too.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +13,7 @@ import { target } from "../e2e/paths.mjs";
 const release = join(target, "release", "tidegate");
 if (!process.env.TIDEGATE_BIN && existsSync(release)) process.env.TIDEGATE_BIN = release;
 // Read after TIDEGATE_BIN is set.
-const { Cluster, Load } = await import("../e2e/cluster.mjs");
+const { Cluster, KEPT, Load } = await import("../e2e/cluster.mjs");
 const { fedByStream, StreamFeed } = await import("../e2e/feeds.mjs");
 
 const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
@@ -22,6 +23,8 @@ const SUBSCRIBERS = number("SUBSCRIBERS", 4);
 const TOPICS = number("TOPICS", 4);
 const PER_SECOND = number("PER_SECOND", 20);
 
+const SHOWN_MAX = 10;
+
 const killed = async ({ redis }) => {
   await redis.kill();
   await pause(FAULT_MS);
@@ -29,6 +32,7 @@ const killed = async ({ redis }) => {
 };
 
 const IS_FED = process.env.FEED === "streams";
+const IS_KEPT = process.env.KEPT === "yes";
 if (process.env.FEED && !IS_FED) throw new Error("FEED: nothing, or streams");
 
 const faults = {
@@ -65,7 +69,7 @@ if (OTHER_BIN) {
 }
 
 const only = process.env.FAULTS?.split(",");
-const columns = ["published", "accepted", "owed", "received", "toldOfGap", "gaps", "longestRefusedMs", "violations"];
+const columns = ["published", "accepted", "owed", "received", "recovered", "toldOfGap", "gaps", "longestRefusedMs", "violations"];
 const row = (...cells) => console.log(cells.map((cell, index) => (index ? String(cell).padStart(17) : String(cell).padEnd(28))).join(""));
 
 const source = IS_FED ? "a topic, by a stream," : "a node and topic,";
@@ -75,17 +79,17 @@ let failed = false;
 for (const [what, fault] of Object.entries(faults)) {
   if (only && !only.some((word) => what.includes(word))) continue;
   const fed = IS_FED ? { config: fedByStream() } : {};
-  const cluster = await Cluster.start({ nodes: NODES, persistent: what.endsWith("with data"), programs, ...fed });
+  const cluster = await Cluster.start({ nodes: NODES, persistent: what.endsWith("with data"), programs, ...fed, ...(IS_KEPT ? { channels: KEPT } : {}) });
   const feed = IS_FED ? new StreamFeed(cluster.redis) : undefined;
   if (IS_FED) await Promise.all(cluster.nodes.map((node) => node.printed("bus.back")));
-  const load = await Load.start(cluster, { topics: TOPICS, subscribers: SUBSCRIBERS, perSecond: PER_SECOND, feed });
+  const load = await Load.start(cluster, { topics: TOPICS, subscribers: SUBSCRIBERS, perSecond: PER_SECOND, feed, kept: IS_KEPT });
   await pause(2000);
   await fault(cluster);
   await cluster.ready();
   await pause(2000);
   const figures = await load.end();
   row(what, ...columns.map((column) => (column === "violations" ? figures.violations.length : figures[column])));
-  figures.violations.forEach((violation) => console.log(`  ${violation}`));
+  figures.violations.slice(0, SHOWN_MAX).forEach((violation) => console.log(`  ${violation}`));
   failed ||= figures.violations.length > 0;
   feed?.close();
   await cluster.stop();

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::names::{self, Metric};
+use super::metric::Metric;
+use super::names;
 use super::registry::{Handles, Slot, counter, gauge, hot, seconds};
 
 /// The label of a metric about a topic that no channel declares.

@@ -7,6 +7,7 @@ mod bus;
 mod events;
 mod files;
 mod logging;
+mod metric;
 mod metrics;
 mod names;
 mod output;
@@ -209,9 +210,9 @@ mod tests {
         let mut made = format!("{before}<!-- generated: metrics -->\n| metric | type | |\n|---|---|---|\n");
         for metric in names::METRICS {
             let kind = match metric.kind {
-                names::Kind::Counter => "counter",
-                names::Kind::Gauge => "gauge",
-                names::Kind::Seconds => "histogram",
+                metric::Kind::Counter => "counter",
+                metric::Kind::Gauge => "gauge",
+                metric::Kind::Seconds => "histogram",
             };
             made += &format!("| `{}` | {kind} | {} |\n", metric.name, metric.help);
         }

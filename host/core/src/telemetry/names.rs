@@ -1,35 +1,6 @@
 //! The names of every metric and event: the one list that the code, the tests and the manual share.
 
-/// What a metric is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Only grows.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-    /// How long something took, in seconds.
-    Seconds,
-}
-
-/// One metric: its name, its kind, and its `# HELP`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Metric {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    pub(super) help: &'static str,
-}
-
-const fn counter(name: &'static str, help: &'static str) -> Metric {
-    Metric { name, kind: Kind::Counter, help }
-}
-
-const fn gauge(name: &'static str, help: &'static str) -> Metric {
-    Metric { name, kind: Kind::Gauge, help }
-}
-
-const fn seconds(name: &'static str, help: &'static str) -> Metric {
-    Metric { name, kind: Kind::Seconds, help }
-}
+use super::metric::{Metric, counter, gauge, seconds};
 
 pub(super) const CONNECTIONS: Metric = gauge("tidegate_connections", "Open client connections");
 pub(super) const CONNECTIONS_OPENED: Metric =

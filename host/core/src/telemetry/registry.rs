@@ -11,7 +11,8 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use super::names::{Kind, METRICS, Metric};
+use super::metric::{Kind, Metric};
+use super::names::METRICS;
 
 /// Upper bounds in seconds: from a gate without a plugin (microseconds) to a reload that compiles several plugins.
 const BUCKETS_SECONDS: [f64; 17] = [

@@ -216,4 +216,7 @@ fn the_corpus_of_the_fuzz_targets_does_no_harm() {
     for path in entries(&root().join("tests/fuzz/corpus/envelope")) {
         bodies::envelope(&std::fs::read(path).unwrap());
     }
+    for path in entries(&root().join("tests/fuzz/corpus/words")) {
+        bodies::words(&std::fs::read(path).unwrap());
+    }
 }

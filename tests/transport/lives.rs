@@ -114,7 +114,14 @@ impl Handler for Application {
         if client.stage.load(Ordering::Acquire) == 0 {
             self.broken.lock().push("an event before the client is connected");
         }
-        if let Some(id) = event.id.and_then(|id| u64::try_from(id).ok()) {
+        let answers = event.id.and_then(|id| u64::try_from(id).ok());
+        if !event.attachments.is_empty() {
+            if serde_json::from_str::<Vec<serde_json::Value>>(&event.array).is_err() {
+                self.broken.lock().push("an event with attachments that is no array");
+            }
+            let back = Packet::binary(client.socket.namespace(), answers, &event.array, event.attachments.into());
+            let _ = client.socket.send(&back);
+        } else if let Some(id) = answers {
             let _ = client.socket.send(&Packet::ack(client.socket.namespace(), id, &["1"]));
         }
         if event.array.starts_with("[\"") { Ok(()) } else { Err(Malformed) }
@@ -220,18 +227,18 @@ impl<'a> Life<'a> {
                 1 => self.open(true).await,
                 16 => {
                     self.open(false).await;
-                    self.post(b"40".to_vec()).await;
+                    let _ = self.post(b"40".to_vec()).await;
                 }
                 17 => {
                     self.open(true).await;
                     self.write(&masked(0x81, b"40")).await;
                 }
-                18 => self.post(b"421[\"a\"]".to_vec()).await,
+                18 => drop(self.post(b"421[\"a\"]".to_vec()).await),
                 19 => self.write(&masked(0x81, b"421[\"a\"]")).await,
                 2 | 3 => self.poll(),
                 4..=6 => {
                     let body = payload(&mut rest);
-                    self.post(body).await;
+                    let _ = self.post(body).await;
                 }
                 7 => self.upgrade().await,
                 8..=11 => {
@@ -246,6 +253,40 @@ impl<'a> Life<'a> {
         }
         for poll in self.polls {
             poll.abort();
+        }
+    }
+
+    /// Posts these bodies, each of which ends with a byte that is in no text, and polls for what they are answered with.
+    pub(crate) async fn posts(mut self, bytes: &[u8]) {
+        self.open(false).await;
+        let _ = self.post(b"40".to_vec()).await;
+        for body in bytes.split(|byte| *byte == 0xff) {
+            let (status, text) = self.post(body.to_vec()).await;
+            assert!(matches!(status.as_u16(), 200 | 400 | 413), "{status} {text}");
+            let poll = Place::ask(self.place.transport.clone(), self.request("GET", false, Vec::new()), None);
+            let Ok((status, text)) = timeout(Duration::from_millis(1), poll).await else { return };
+            assert!(matches!(status.as_u16(), 200 | 400), "{status} {text}");
+        }
+    }
+
+    /// Asks as these bytes say: a method and a query in the first line, `$` being the id of a session, then headers.
+    pub(crate) async fn asks(mut self, bytes: &[u8]) {
+        self.open(false).await;
+        let text = String::from_utf8_lossy(bytes).replace('$', self.session.as_deref().unwrap_or_default());
+        let mut lines = text.lines();
+        let (method, query) = lines.next().and_then(|line| line.split_once(' ')).unwrap_or_default();
+        let mut request = Request::builder().method(method).uri(format!("/socket.io/?{query}"));
+        for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+            request = request.header(name, value.trim());
+        }
+        let Ok(request) = request.body(Full::new(Bytes::from_static(b"40"))) else { return };
+        let asked = Place::ask(self.place.transport.clone(), request, None);
+        // A poll waits for an event.
+        let Ok((status, text)) = timeout(Duration::from_millis(1), asked).await else { return };
+        assert!(matches!(status.as_u16(), 101 | 200 | 400 | 426), "{status} {text}");
+        if status == StatusCode::BAD_REQUEST {
+            let refusal: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert!(refusal["code"].is_u64() && refusal["message"].is_string(), "{text}");
         }
     }
 
@@ -284,8 +325,8 @@ impl<'a> Life<'a> {
         }
     }
 
-    async fn post(&mut self, body: Vec<u8>) {
-        let _ = Place::ask(self.place.transport.clone(), self.request("POST", false, body), None).await;
+    async fn post(&mut self, body: Vec<u8>) -> (StatusCode, String) {
+        Place::ask(self.place.transport.clone(), self.request("POST", false, body), None).await
     }
 
     async fn upgrade(&mut self) {

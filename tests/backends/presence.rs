@@ -179,3 +179,31 @@ async fn a_node_whose_lease_was_over_has_to_tell_everything_again() {
     assert_eq!(turned(&a.whole(&["carol"], 0).await.unwrap()), ["joined carol", "left alice"]);
     assert_eq!(turned(&a.whole(&[], 0).await.unwrap()), ["left carol", "vacated"]);
 }
+
+#[tokio::test]
+async fn nobody_leaves_because_redis_was_away_and_another_node_came_back_later() {
+    let mut redis = RedisServer::start();
+    let (a, b) = (Node::ready(&redis).await, Node::ready(&redis).await);
+    a.tell(&[("alice", here())], 0).await;
+    b.tell(&[("bob", here())], 0).await;
+    assert_eq!(users(&a.quiet().await.unwrap().elsewhere[0].1), ["bob"]);
+    redis.restart();
+    let began = Instant::now();
+    while a.whole(&["alice"], 0).await.is_err() {
+        assert!(began.elapsed() < PATIENCE);
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(a.quiet().await.unwrap().elsewhere.is_empty(), "b has not told anything yet");
+    while b.whole(&["bob"], 0).await.is_err() {
+        assert!(began.elapsed() < PATIENCE);
+        sleep(Duration::from_millis(20)).await;
+    }
+    let heard = loop {
+        assert!(began.elapsed() < PATIENCE);
+        if let Some((_, heard)) = a.quiet().await.unwrap().elsewhere.pop() {
+            break heard;
+        }
+        sleep(Duration::from_millis(200)).await;
+    };
+    assert_eq!(users(&heard), ["bob"]);
+}

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::value::RawValue;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::RedisBrokerSettings;
 use super::names::Names;
@@ -24,6 +25,8 @@ use tidegate_core::protocol::{MemberId, Payload, PresenceTurn, Topic};
 
 /// How long the members of a node that says nothing stay.
 const LEASE: Duration = Duration::from_secs(9);
+/// How long the other nodes have to come back after Redis was away: until then nobody has left whom it does not know.
+const COMING_BACK: Duration = Duration::from_secs(5);
 /// Members in one call of the script, and topics in one look at versions.
 const MEMBERS_PER_CALL: usize = 500;
 const TOPICS_PER_LOOK: usize = 1000;
@@ -136,6 +139,27 @@ pub struct RedisSharedMembers {
     node: String,
     /// The versions of the watched topics that were read last.
     read: Mutex<HashMap<Topic, Option<String>>>,
+    lease: Mutex<Lease>,
+}
+
+/// What this node knows of its own lease.
+#[derive(Default)]
+struct Lease {
+    /// It had one, at some time.
+    was_held: bool,
+    /// Until when it waits for the other nodes, whose leases were lost or are over as its own was.
+    waits_until: Option<Instant>,
+}
+
+impl Lease {
+    /// It was renewed, and was held until then or not. Returns whether the other nodes had time to renew theirs.
+    fn renewed(&mut self, held: bool, now: Instant) -> bool {
+        if self.was_held && !held {
+            self.waits_until = Some(now + COMING_BACK);
+        }
+        self.was_held = true;
+        self.waits_until.is_none_or(|until| now >= until)
+    }
 }
 
 type Turned = Vec<(Topic, PresenceTurn, Option<MemberId>)>;
@@ -151,6 +175,7 @@ impl RedisSharedMembers {
             names: Names::new(&settings.prefix, settings.url.database()),
             node: uuid::Uuid::new_v4().simple().to_string(),
             read: Mutex::default(),
+            lease: Mutex::default(),
         })
     }
 
@@ -262,6 +287,7 @@ impl RedisSharedMembers {
     async fn exchange_or(&self, update: MembersUpdate) -> Result<MembersNews, String> {
         let MembersUpdate { topics, is_whole, watched } = update;
         let (held, over) = self.renew().await?;
+        let others_are_back = self.lease.lock().await.renewed(held, Instant::now());
         if !held && !is_whole {
             return Err("the lease of this node was over".to_owned());
         }
@@ -270,6 +296,9 @@ impl RedisSharedMembers {
             turned.extend(self.clear(&self.node, "whole", &watched).await?);
         }
         turned.extend(all(topics.into_iter().map(|update| self.send(update, is_whole))).await?);
+        if !others_are_back {
+            return Ok(MembersNews { turned, elsewhere: Vec::new() });
+        }
         for node in over {
             turned.extend(self.clear(&node, "over", &[]).await?);
             self.forget(&node).await?;

@@ -121,6 +121,8 @@ if wanted e2e; then
   pkg-config --exists openssl 2>/dev/null || { step "install OpenSSL's headers"; install_packages libssl-dev pkg-config; }
   step "end to end: the stock client against the real binary"
   build_binary
+  # Now, and not beside tests that watch the time.
+  (cd tests/e2e/client-rust && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/e2e-rust" cargo build --locked --quiet)
   (cd tests/e2e && npm ci --silent --no-audit --no-fund && npm test)
 fi
 

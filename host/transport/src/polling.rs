@@ -17,7 +17,7 @@ const SEPARATOR: u8 = 0x1e;
 pub(crate) fn payload(queue: &mut Queue, mut offsets: Option<&mut Offsets>, bytes_max: usize) -> Option<Bytes> {
     let mut payload = BytesMut::new();
     loop {
-        if !payload.is_empty() && queue.next_bytes().is_some_and(|bytes| payload.len() + bytes > bytes_max) {
+        if !payload.is_empty() && queue.front().is_some_and(|next| payload.len() + next.bytes() > bytes_max) {
             break;
         }
         let Some(next) = queue.pop() else { break };

@@ -99,6 +99,15 @@ export class Wire {
     });
   }
 
+  /** The next frame that is no ping; pings are answered. */
+  async message() {
+    for (;;) {
+      const next = await this.frame();
+      if (next.text !== "2") return next;
+      this.write(frame("3"));
+    }
+  }
+
   /** A websocket whose handshake is done; with `opens`, its `open` packet is read. */
   static async websocket(server, { query, opens = true } = {}) {
     const wire = new Wire(server);

@@ -68,9 +68,9 @@ impl Queue {
         Some(Next::Packet(packet))
     }
 
-    /// How many bytes the next packet has that is not of the protocol.
-    pub(crate) fn next_bytes(&self) -> Option<usize> {
-        self.packets.front().map(Packet::bytes)
+    /// The next packet that is not of the protocol.
+    pub(crate) fn front(&self) -> Option<&Packet> {
+        self.packets.front()
     }
 
     /// Whether nothing waits.

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::packet::Account;
+
 /// What is out should take a client no longer than this.
 const TARGET: Duration = Duration::from_millis(50);
 /// The smallest window.
@@ -56,9 +58,14 @@ impl Window {
         Self { bytes, bytes_max, way: None, round: None, since_ping: 0, unanswered: 0, pings: VecDeque::new() }
     }
 
-    /// Whether a packet of this size may go out. One always may while nothing is out.
-    pub(crate) const fn admits(&self, bytes: usize) -> bool {
-        self.unanswered == 0 || self.unanswered + bytes <= self.bytes
+    /// Whether a packet of this size may go out. One always may while nothing is out. An answer that is counted apart does
+    /// not wait for a window that is still small: its client asked for it.
+    pub(crate) const fn admits(&self, bytes: usize, account: Account) -> bool {
+        let most = match account {
+            Account::Limited => self.bytes,
+            Account::Apart => self.bytes_max,
+        };
+        self.unanswered == 0 || self.unanswered + bytes <= most
     }
 
     /// This many bytes go out.
@@ -153,7 +160,7 @@ mod tests {
         if window.has_unpinged() {
             window.pinged(after(at_ms));
         }
-        while window.admits(200) {
+        while window.admits(200, Account::Limited) {
             window.wrote(200);
             written += 200;
             if window.wants_ping() {
@@ -168,21 +175,29 @@ mod tests {
         let mut window = Window::new(MAX);
         let out = fill(&mut window, 0);
         assert!((BYTES_FIRST - 200..=BYTES_FIRST).contains(&out), "{out}");
-        assert!(!window.admits(200));
+        assert!(!window.admits(200, Account::Limited));
         assert_eq!(window.ponged(after(1)), Some(Duration::from_millis(1)));
-        assert!(window.admits(200));
+        assert!(window.admits(200, Account::Limited));
+    }
+
+    #[test]
+    fn an_answer_has_the_whole_window_from_the_beginning() {
+        let mut window = Window::new(MAX);
+        window.wrote(200);
+        assert!(!window.admits(BYTES_FIRST, Account::Limited) && window.admits(MAX - 200, Account::Apart));
+        assert!(!window.admits(MAX, Account::Apart));
     }
 
     #[test]
     fn one_packet_may_always_be_out() {
         let mut window = Window::new(MAX);
-        assert!(window.admits(10 * MAX));
+        assert!(window.admits(10 * MAX, Account::Limited));
         window.wrote(10 * MAX);
-        assert!(!window.admits(1));
+        assert!(!window.admits(1, Account::Limited));
         assert!(window.wants_ping(), "its answer opens the window again");
         window.pinged(after(0));
         window.ponged(after(10));
-        assert!(window.admits(10 * MAX));
+        assert!(window.admits(10 * MAX, Account::Limited));
     }
 
     #[test]
@@ -214,10 +229,10 @@ mod tests {
                 back.pop_front();
                 window.ponged(after(now_ms));
             }
-            while window.admits(200) {
+            while window.admits(200, Account::Limited) {
                 window.wrote(200);
                 // Where the window closes, the last bytes have a ping behind them, too.
-                let is_pinged = window.wants_ping() || !window.admits(200);
+                let is_pinged = window.wants_ping() || !window.admits(200, Account::Limited);
                 if is_pinged {
                     window.pinged(after(now_ms));
                 }

@@ -71,7 +71,7 @@ impl State {
         while let Some(packet) = packets.get(taken)
             && count + 1 < FRAMES_MAX
             && bytes < WRITE_BYTES_MAX
-            && self.window.admits(packet.bytes())
+            && self.window.admits(packet.bytes(), packet.account())
         {
             let frames = packet.frames(self.form);
             slices[count] = IoSlice::new(frames);
@@ -130,8 +130,8 @@ impl State {
         }
         let is_finishing = matches!(self.end, End::Finishing { .. });
         while bytes < WRITE_BYTES_MAX && self.staged.len() < FRAMES_MAX {
-            let Some(next) = self.queue.next_bytes() else { break };
-            if !is_finishing && !self.window.admits(next) {
+            let Some(next) = self.queue.front() else { break };
+            if !is_finishing && !self.window.admits(next.bytes(), next.account()) {
                 // The answer to this ping opens the window.
                 if self.window.has_unpinged() {
                     self.stage_ping();

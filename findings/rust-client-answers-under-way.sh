@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One would guess: each event that a client sends with a callback gets the ack that the server gave to this event; the number in the packet ties them.
 # Real: rust_socketio 0.6 draws the number at random below 999, also one that still waits: with 300 events under way dozens share a number, their callbacks get the ack of another event, and the ack that follows finds nobody.
-# Here: the manual and the e2e client of Tidegate let such a client have one event under way at a time; two hundred at once look like a server that mixes up and loses acks.
+# Here: a client of Tidegate in Rust has to keep one event under way at a time, as the e2e client does; many at once look like a server that mixes up its acks.
 set -euo pipefail
 folder=$(mktemp -d)
 server=

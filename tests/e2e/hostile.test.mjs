@@ -7,7 +7,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { ask, next, Server, subscribe, token, within } from "./harness.mjs";
+import { ask, next, Server, subscribe, token, until, within } from "./harness.mjs";
 
 const TREE = `
 feature: tree
@@ -48,7 +48,7 @@ describe("hostile clients", () => {
     assert.equal((await post("41")).status, 200);
     await left;
     assert.equal(await (await polling(`&sid=${sid}`)).text(), "1");
-    assert.equal((await polling(`&sid=${sid}`)).status, 400);
+    await until("that the session is unknown", async () => (await polling(`&sid=${sid}`)).status === 400);
 
     const socket = await server.connect();
     const wire = socket.io.engine.transport.ws._socket;

@@ -15,6 +15,7 @@ const BUILD_PATIENCE_MS = 300_000;
 
 // Every command line of the manual, and what runs it. One that is not here is a command that nobody has tried.
 const COMMANDS = {
+  [`curl -X DELETE -H "authorization: Bearer $TIDEGATE_API_KEY" -G --data-urlencode 'key="7"' http://127.0.0.1:3000/v1/channels/telemetry.event.e1/retained`]: "tests/e2e/retained.test.mjs, with curl",
   "cargo run --release -- dev": "the first minute, below, with the binary of the tests",
   "cd examples/realtime-ping": "the first minute, below",
   "npm install": "the first minute, below",
@@ -34,8 +35,6 @@ const COMMANDS = {
   "tidegate new channel shop 'shop.cart.{userId}' user:userId": "tests/cli/new.rs",
   "tidegate types --lang ts --out client/channels.ts": "tests/cli/types.rs, with other files",
   "tidegate types --lang rust --channel 'vault.{vaultId}'": "tests/cli/types.rs, of another channel",
-  "cargo +nightly fuzz run --fuzz-dir tests/fuzz manifests -- -max_total_time=60": "fuzzing is no test; its bodies run over the corpus in tests/manifests",
-  "cargo +nightly fuzz run --fuzz-dir tests/fuzz envelope -- -max_total_time=60": "fuzzing is no test; its bodies run over the corpus in tests/manifests",
 };
 
 // Pages whose commands measure or show something and are no test.

@@ -2,12 +2,16 @@
 // later, what is taken away is told, and nobody sees an old value after a new one.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
 
 import { Cluster } from "./cluster.mjs";
 import { ask, KEYS, next, Server, token, until, within } from "./harness.mjs";
+
+const run = promisify(execFile);
 
 const CHANNELS = `
 feature: retained
@@ -126,7 +130,9 @@ describe("retained values", () => {
     assert.equal(map.removed[2], "x y");
     const later = await open(server, "map.2");
     assert.deepEqual((await later.subscribe()).snapshot.map(({ key }) => key), ["7"]);
-    assert.deepEqual((await remove(server, "map.2")).body, { removed: 1 });
+    const asInTheManual = ["-s", "-X", "DELETE", "-H", `authorization: Bearer ${KEYS.backend}`, "-G", "--data-urlencode", 'key="7"'];
+    const { stdout } = await run("curl", [...asInTheManual, `${server.url}/v1/channels/map.2/retained`]);
+    assert.deepEqual(JSON.parse(stdout), { removed: 1 });
     await map.has({});
     assert.deepEqual((await remove(server, "map.2")).body, { removed: 0 });
     const none = await remove(server, "plain");

@@ -97,10 +97,15 @@ impl Follower {
                 return Next::Read;
             }
         };
-        state.delivered = Some(position.clone());
+        self.reach(&mut state, position.clone());
         deliver();
-        self.moved.notify_waiters();
         next
+    }
+
+    /// Everything up to this position is delivered, once `state` is unlocked.
+    fn reach(&self, state: &mut State, position: Position) {
+        state.delivered = Some(position);
+        self.moved.notify_waiters();
     }
 
     /// Resolves when everything up to this position was delivered.
@@ -148,26 +153,24 @@ impl Follower {
         let mut state = self.state.lock();
         for entry in entries {
             state.tell_removed(&mut deliver);
-            state.delivered = Some(entry.position.clone());
+            self.reach(&mut state, entry.position.clone());
             deliver(Found::Entry(entry));
         }
         state.tell_removed(&mut deliver);
-        self.moved.notify_waiters();
     }
 
     /// The history no longer has what was missed: goes on after this position.
     pub(super) fn skip_to(&self, newest: Position, mut deliver: impl FnMut(Found)) {
         let mut state = self.state.lock();
-        state.delivered = Some(newest);
+        self.reach(&mut state, newest);
         state.tell_removed(&mut deliver);
-        self.moved.notify_waiters();
     }
 
     /// The node's subscribers know everything up to here, before anything was heard.
     pub(super) fn starts_at(&self, position: &Position) {
         let mut state = self.state.lock();
         if state.delivered.is_none() && !state.is_behind {
-            state.delivered = Some(position.clone());
+            self.reach(&mut state, position.clone());
         }
     }
 

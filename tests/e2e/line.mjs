@@ -12,15 +12,16 @@ export class Line {
 
   static async start(address) {
     const line = new Line();
-    line.listener = createServer((client) => line.#join(client, address)).listen(0, "127.0.0.1");
+    line.address = address;
+    line.listener = createServer((client) => line.#join(client)).listen(0, "127.0.0.1");
     await once(line.listener, "listening");
     line.url = `http://127.0.0.1:${line.listener.address().port}`;
     return line;
   }
 
-  #join(client, address) {
+  #join(client) {
     if (this.isDown) return client.destroy();
-    const [host, port] = address.split(":");
+    const [host, port] = this.address.split(":");
     const server = connect({ port: Number(port), host, noDelay: true });
     const pair = [client, server];
     this.#pairs.add(pair);
@@ -59,6 +60,12 @@ export class Line {
       client.destroy();
     }
     this.#pairs.clear();
+  }
+
+  // From now on it leads to another server.
+  leads(address) {
+    this.address = address;
+    this.cut();
   }
 
   // After so many bytes from the server, whatever connection they are on: in the middle of a frame.

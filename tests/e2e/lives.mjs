@@ -75,6 +75,14 @@ export const inJavaScript = (io) => (url, topic, token, transports) => {
   return life;
 };
 
+// What the program of a client tells, a line of JSON at a time.
+function hear(child, life) {
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    const { what, value } = JSON.parse(line);
+    life.tell(what, value);
+  });
+}
+
 /** A client in Python: `make` is `sync` or `asyncio`, `wishes` may be `recover`. */
 export function inPython(make, ...wishes) {
   const env = { ...process.env, PYTHONPATH: pythonPackages(), PYTHONDONTWRITEBYTECODE: "1" };
@@ -82,10 +90,7 @@ export function inPython(make, ...wishes) {
     const life = new Life();
     const program = [join(here, "client.py"), make, url, topic, token, transports.join(","), ...wishes];
     const child = spawn("python3", program, { env, stdio: ["ignore", "pipe", "inherit"] });
-    createInterface({ input: child.stdout }).on("line", (line) => {
-      const { what, value } = JSON.parse(line);
-      life.tell(what, value);
-    });
+    hear(child, life);
     child.once("exit", (code, signal) => life.tell("ended", code ?? signal));
     life.end = () => child.kill("SIGKILL");
     return life;
@@ -99,10 +104,7 @@ export function inRust(make) {
     const life = new Life();
     const children = ["forged", token].map((token) => {
       const child = spawn(program, [make, url, topic, token, transports.join(",")], { stdio: ["ignore", "pipe", "inherit"] });
-      createInterface({ input: child.stdout }).on("line", (line) => {
-        const { what, value } = JSON.parse(line);
-        life.tell(what, value);
-      });
+      hear(child, life);
       return child;
     });
     children[1].once("exit", (code, signal) => life.tell("ended", code ?? signal));

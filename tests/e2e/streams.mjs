@@ -1,8 +1,7 @@
-// Streams of server-sent events, read by hand and by the client of npm, and a wire that can be cut.
+// Streams of server-sent events, read by hand and by the client of npm.
 
 import { once } from "node:events";
 import { request } from "node:http";
-import { connect, createServer } from "node:net";
 
 import { EventSource } from "eventsource";
 
@@ -85,44 +84,5 @@ export class Page {
 
   close() {
     this.source.close();
-  }
-}
-
-/** A wire to the server that can be cut. */
-export class Wire {
-  #sockets = new Set();
-
-  static async to(upstream) {
-    const wire = new Wire();
-    wire.upstream = upstream;
-    wire.listener = createServer((client) => {
-      const [hostname, port] = wire.upstream.split(":");
-      const server = connect(Number(port), hostname);
-      for (const socket of [client, server]) {
-        wire.#sockets.add(socket);
-        socket.on("error", () => {});
-        socket.on("close", () => [client, server].forEach((one) => one.destroy()));
-      }
-      client.pipe(server).pipe(client);
-    }).listen(0, "127.0.0.1");
-    await once(wire.listener, "listening");
-    wire.url = `http://127.0.0.1:${wire.listener.address().port}`;
-    return wire;
-  }
-
-  cut() {
-    for (const socket of this.#sockets) socket.destroy();
-    this.#sockets.clear();
-  }
-
-  // From now on it leads elsewhere.
-  leads(upstream) {
-    this.upstream = upstream;
-    this.cut();
-  }
-
-  stop() {
-    this.listener.close();
-    this.cut();
   }
 }

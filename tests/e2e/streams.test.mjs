@@ -10,7 +10,8 @@ import { openBrowser } from "./browser.mjs";
 import { Cluster } from "./cluster.mjs";
 import { collect, KEYS, now, Server, subscribe, token, until } from "./harness.mjs";
 import { Haproxy, Nginx } from "./proxies.mjs";
-import { Page, path, Stream, Wire } from "./streams.mjs";
+import { Line } from "./line.mjs";
+import { Page, path, Stream } from "./streams.mjs";
 
 const READER = "e2e-reader-key-0123456789abcdef";
 const channels = {
@@ -108,8 +109,8 @@ describe("a stream", { concurrency: true }, () => {
   });
 
   test("that is lost again and again goes on where it was, while others publish without a pause", async () => {
-    const wire = await Wire.to(server.address);
-    const page = new Page(wire.url, "busy.a", token("u1"));
+    const line = await Line.start(server.address);
+    const page = new Page(line.url, "busy.a", token("u1"));
     try {
       await page.hears("subscribed");
       let isOver = false;
@@ -119,7 +120,7 @@ describe("a stream", { concurrency: true }, () => {
       })();
       for (const lost of [1, 2]) {
         await until("some publications", () => page.numbers.length > lost * 50);
-        wire.cut();
+        line.cut();
         await until("that it is back", () => page.opened === lost + 1);
       }
       isOver = true;
@@ -129,7 +130,7 @@ describe("a stream", { concurrency: true }, () => {
       assert.equal(page.told.some(({ type }) => type === "recovered"), false);
     } finally {
       page.close();
-      wire.stop();
+      line.stop();
     }
   });
 
@@ -167,10 +168,10 @@ for time in range(2):
 
   test("ends for a page that reads it in a browser, and goes on when it is back", async () => {
     const browser = await openBrowser();
-    const wire = await Wire.to(server.address);
+    const line = await Line.start(server.address);
     try {
       const page = await browser.newPage();
-      await page.goto(`${wire.url}/healthz`);
+      await page.goto(`${line.url}/healthz`);
       await page.evaluate((path) => {
         window.seen = [];
         window.source = new EventSource(path);
@@ -182,13 +183,13 @@ for time in range(2):
       assert.equal((await server.publish("e2e.open", { b: "first" })).status, 202);
       await seen("first");
       await page.evaluate(() => (window.seen = []));
-      wire.cut();
+      line.cut();
       await seen("subscribed");
       assert.equal((await server.publish("e2e.open", { b: "second" })).status, 202);
       await seen("second");
     } finally {
       await browser.close();
-      wire.stop();
+      line.stop();
     }
   });
 });
@@ -357,8 +358,8 @@ describe("a stream of several nodes", () => {
   test("goes on at another node when its own was killed, with what was published anywhere", async () => {
     const cluster = await Cluster.start({ channels });
     const [first, second] = cluster.nodes;
-    const wire = await Wire.to(first.address);
-    const page = new Page(wire.url, "feed.a", token("u1"));
+    const line = await Line.start(first.address);
+    const page = new Page(line.url, "feed.a", token("u1"));
     try {
       await page.hears("subscribed");
       await publish(second, "feed.a", 0, 1);
@@ -366,7 +367,7 @@ describe("a stream of several nodes", () => {
       await page.has(3);
       first.signal("SIGKILL");
       await first.ended();
-      wire.leads(second.address);
+      line.leads(second.address);
       await publish(second, "feed.a", 3, 4);
       await page.hears("subscribed", 2);
       await publish(second, "feed.a", 5);
@@ -375,7 +376,7 @@ describe("a stream of several nodes", () => {
       assert.equal(page.told.some(({ type }) => type === "recovered"), false);
     } finally {
       page.close();
-      wire.stop();
+      line.stop();
       await cluster.stop();
     }
   });

@@ -7,6 +7,7 @@ import { EventEmitter, once } from "node:events";
 import { join } from "node:path";
 
 import { target } from "../e2e/paths.mjs";
+import { number } from "./settings.mjs";
 
 const release = join(target, "release", "tidegate");
 if (!process.env.TIDEGATE_BIN && existsSync(release)) process.env.TIDEGATE_BIN = release;
@@ -14,7 +15,6 @@ if (!process.env.TIDEGATE_BIN && existsSync(release)) process.env.TIDEGATE_BIN =
 const { Cluster } = await import("../e2e/cluster.mjs");
 const { subscribe, token } = await import("../e2e/harness.mjs");
 
-const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
 const SECONDS = number("LOAD_SECONDS", 5);
 const BATCH = number("BATCH", 500);
 const UNDER_WAY = number("UNDER_WAY", 4);

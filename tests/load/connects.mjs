@@ -14,10 +14,10 @@ import { repository } from "../e2e/paths.mjs";
 import { PostgresServer } from "../e2e/services.mjs";
 import { cpuSeconds } from "./cpu.mjs";
 import { requireTidegate } from "./tidegate-bin.mjs";
+import { number } from "./settings.mjs";
 
 requireTidegate();
 
-const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
 const SECONDS = number("LOAD_SECONDS", 5);
 const WARM_UP_SECONDS = number("WARM_UP_SECONDS", 1);
 const AT_ONCE = number("AT_ONCE", 32);

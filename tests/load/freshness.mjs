@@ -7,10 +7,10 @@ import { Crowd, judge, percentile } from "./crowd.mjs";
 import { nowUs, Pipeline } from "./pipeline.mjs";
 import { requireTidegate } from "./tidegate-bin.mjs";
 import { KEYS as API_KEYS, Server } from "../e2e/harness.mjs";
+import { number } from "./settings.mjs";
 
 requireTidegate();
 
-const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
 const KEYS = number("KEYS", 200);
 const HERTZ = number("HERTZ", 20);
 const SECONDS = number("SECONDS", 10);

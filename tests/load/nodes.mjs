@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
 import { target } from "../e2e/paths.mjs";
+import { number } from "./settings.mjs";
 
 const release = join(target, "release", "tidegate");
 if (!process.env.TIDEGATE_BIN && existsSync(release)) process.env.TIDEGATE_BIN = release;
@@ -16,7 +17,6 @@ if (!process.env.TIDEGATE_BIN && existsSync(release)) process.env.TIDEGATE_BIN =
 const { Cluster, KEPT, Load } = await import("../e2e/cluster.mjs");
 const { fedByStream, StreamFeed } = await import("../e2e/feeds.mjs");
 
-const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
 const FAULT_MS = number("FAULT_SECONDS", 10) * 1000;
 const NODES = number("NODES", 3);
 const SUBSCRIBERS = number("SUBSCRIBERS", 4);

@@ -4,10 +4,10 @@ import { cpus } from "node:os";
 
 import { measure, servers } from "./inbound.mjs";
 import { requireTidegate } from "./tidegate-bin.mjs";
+import { number } from "./settings.mjs";
 
 requireTidegate();
 
-const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
 const setting = {
   sockets: number("SOCKETS", 200),
   generators: number("GENERATORS", 2),

@@ -8,10 +8,10 @@ import { Crowd, judge, percentile } from "./crowd.mjs";
 import { nowUs, Pipeline } from "./pipeline.mjs";
 import { requireTidegate } from "./tidegate-bin.mjs";
 import { KEYS, Server } from "../e2e/harness.mjs";
+import { number } from "./settings.mjs";
 
 requireTidegate();
 
-const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
 const STALLED = number("STALLED", 1000);
 const READING = number("READING", 20);
 const PER_SECOND = number("PER_SECOND", 10);

@@ -11,10 +11,10 @@ import { judge, percentile } from "./crowd.mjs";
 import { requireTidegate } from "./tidegate-bin.mjs";
 import { Server, token, until } from "../e2e/harness.mjs";
 import { residentMiB } from "./scene.mjs";
+import { number } from "./settings.mjs";
 
 requireTidegate();
 
-const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
 const CLIENTS = number("CLIENTS", 1000);
 const MISSED = number("MISSED", 100);
 const BYTES = number("BYTES", 200);

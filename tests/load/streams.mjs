@@ -13,10 +13,10 @@ import { Server, token } from "../e2e/harness.mjs";
 import { RedisServer } from "../e2e/services.mjs";
 import { requireTidegate } from "./tidegate-bin.mjs";
 import { open } from "./wire.mjs";
+import { number } from "./settings.mjs";
 
 requireTidegate();
 
-const number = (name, usual) => Number(process.env[name] ?? usual);
 const SOCKETS = number("SOCKETS", 1000);
 const SECONDS = number("SECONDS", 10);
 const RATE = number("RATE", 100);

@@ -13,7 +13,9 @@ use super::frame::{Delivery, Frame};
 use super::parking::{Claim, Found, Look, Parking, Pid};
 use super::trail::{Known, Trail};
 use tidegate_core::flow::{Gates, Left, Membership, Publication, Restored, Unrestored};
-use tidegate_core::protocol::{Code, ConnectionId, Kept, Payload, Refusal, SessionEvent, Topic, Unrecovered, User};
+use tidegate_core::protocol::{
+    Code, ConnectionId, Kept, Payload, Position, Refusal, SessionEvent, Topic, Unrecovered, User,
+};
 use tidegate_core::telemetry;
 
 /// The name of this way in metrics.
@@ -295,29 +297,36 @@ impl Realtime {
         let member = self.member(connection);
         match restored {
             Restored::Whole { missed, newest } => {
-                let channel = connection.session.channel(topic);
-                for Kept { payload, position } in missed {
-                    let Some(channel) = channel.clone() else { break };
-                    let publication = Publication::kept(topic.clone(), channel, payload, Some(position));
-                    self.send(connection, &Frame::Publication(Delivery::missed(publication)));
-                }
+                let missed = missed.into_iter().map(|Kept { payload, position }| (payload, Some(position)));
+                self.send_missed(connection, topic, missed);
                 member.resume(topic, Some(&newest));
             }
             Restored::Gap { newest, values } => {
                 trail.subscribed(topic, newest.as_ref());
                 self.send(connection, &Frame::session_event(&SessionEvent::Gap { topic: topic.clone() }));
                 let past = values.as_ref().map(|values| values.position.clone()).or(newest);
-                for value in values.into_iter().flat_map(|values| values.values) {
-                    let Some(channel) = connection.session.channel(topic) else { break };
-                    let publication = Publication::kept(topic.clone(), channel, value.payload, value.position);
-                    self.send(connection, &Frame::Publication(Delivery::missed(publication)));
-                }
+                let values = values.into_iter().flat_map(|values| values.values);
+                self.send_missed(connection, topic, values.map(|value| (value.payload, value.position)));
                 member.resume(topic, past.as_ref());
             }
             Restored::Lost(code) => {
                 trail.forget(topic);
                 member.tell_revoked(topic.clone(), code);
             }
+        }
+    }
+
+    /// Sends what was kept of a topic, as long as the client holds it.
+    fn send_missed(
+        &self,
+        connection: &Arc<Connection>,
+        topic: &Topic,
+        kept: impl Iterator<Item = (Payload, Option<Position>)>,
+    ) {
+        for (payload, position) in kept {
+            let Some(channel) = connection.session.channel(topic) else { return };
+            let publication = Publication::kept(topic.clone(), channel, payload, position);
+            self.send(connection, &Frame::Publication(Delivery::missed(publication)));
         }
     }
 }

@@ -136,7 +136,6 @@ impl Connection {
 
     fn deliver_one(&self, delivery: &Arc<Delivery>, has_left: &AtomicBool) -> Result<Sent, SendError> {
         let Publication { topic, position, payload, .. } = &delivery.publication;
-        self.note_epoch(&delivery.publication);
         let frame = || Frame::Publication(Arc::clone(delivery));
         let bytes = payload.as_str().len() + HELD_FRAME_BYTES;
         let turn = match &delivery.place {
@@ -148,7 +147,10 @@ impl Connection {
             // The client left while this was on its way. Asked under the lock of the verdict, which whoever left waits for:
             // so that nothing comes after the ack of an unsubscribe, and nothing twice when the client comes back.
             Verdict::Send(_) if position.is_some() && !self.session.holds(topic) => Ok(Sent::default()),
-            Verdict::Send(_until_sent) => self.link.deliver(std::slice::from_ref(delivery), has_left),
+            Verdict::Send(_until_sent) => {
+                self.note_epoch(&delivery.publication);
+                self.link.deliver(std::slice::from_ref(delivery), has_left)
+            }
             Verdict::Done => Ok(Sent::default()),
             Verdict::Replaces => Ok(Sent { taken: 1, replaced: 1 }),
             Verdict::Full => Err(SendError::SlowConsumer),

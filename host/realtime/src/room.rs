@@ -197,8 +197,8 @@ impl Group {
         while self.state.lock().waiting.len() > WAITING_MAX && self.serve_some() {}
     }
 
-    /// The same as [`Group::serve`], as a task. Before each round it lets others publish, so that one call writes what they publish
-    /// meanwhile.
+    /// The same as [`Group::serve`], as a task. Before each round it lets others publish, so that one call writes what
+    /// they publish meanwhile.
     pub(super) async fn serve_together(self: Arc<Self>) {
         loop {
             tokio::task::yield_now().await;

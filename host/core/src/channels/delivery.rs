@@ -1,10 +1,9 @@
 //! `delivery:` of a channel: what a client receives that is behind, and where a payload has its key and its version.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 use serde_json::Value;
@@ -62,8 +61,9 @@ enum RawMode {
 }
 
 /// A pointer as written.
-#[derive(Debug)]
-struct RawPointer(String);
+#[derive(Debug, JsonSchema)]
+#[schemars(inline)]
+struct RawPointer(#[schemars(regex(pattern = "^(/([^/~]|~[01])*)+$"))] String);
 
 impl<'de> Deserialize<'de> for RawPointer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -80,20 +80,6 @@ impl<'de> Deserialize<'de> for RawPointer {
             }
         }
         deserializer.deserialize_any(Text)
-    }
-}
-
-impl JsonSchema for RawPointer {
-    fn schema_name() -> Cow<'static, str> {
-        "Pointer".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^(/([^/~]|~[01])*)+$" })
     }
 }
 

@@ -1,11 +1,10 @@
 //! A rate of a channel: `rate:` of `inbound`, and `at_most:` of `delivery`.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
@@ -13,8 +12,9 @@ use super::Rate;
 use crate::config::{Diagnostic, KEY, Node, with_hint};
 
 /// A rate as written: `20/s`.
-#[derive(Debug)]
-pub(super) struct RawRate(String);
+#[derive(Debug, JsonSchema)]
+#[schemars(inline)]
+pub(super) struct RawRate(#[schemars(regex(pattern = "^[1-9][0-9]*/[smh]$"))] String);
 
 impl<'de> Deserialize<'de> for RawRate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -37,20 +37,6 @@ impl<'de> Deserialize<'de> for RawRate {
             }
         }
         deserializer.deserialize_any(Text)
-    }
-}
-
-impl JsonSchema for RawRate {
-    fn schema_name() -> Cow<'static, str> {
-        "Rate".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[1-9][0-9]*/[smh]$" })
     }
 }
 

@@ -285,7 +285,7 @@ fn places(node: &Node, path: &[String]) -> (Place, Place) {
 }
 
 /// The names in backticks.
-fn quoted(text: &str) -> Vec<String> {
+pub(super) fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 

@@ -83,8 +83,8 @@ pub struct Limits {
     #[serde(rename = "inbound_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub inbound_queue_max: usize,
-    /// Bytes that wait to be written to one connection. Default 1 MiB, at least `payload`; a client for which more would wait is a slow
-    /// consumer, and the server closes its connection.
+    /// Bytes that wait to be written to one connection. Default 1 MiB, at least `payload`; a client for which more would
+    /// wait is a slow consumer, and the server closes its connection.
     #[serde(rename = "outbound_bytes", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub outbound_bytes_max: usize,

@@ -34,7 +34,8 @@ pub struct Transport {
     /// How long a client that polls may take to go over to a websocket. Default 10 s; then it polls on.
     pub upgrade_timeout: HumanDuration,
     /// The most bytes of publications that are under way to a client without an answer. Default 64 KiB, at least 4 KiB.
-    /// A client begins with 16 KiB; the window of a slow one shrinks to what it takes in 50 ms, beside the way there and back.
+    /// A client begins with 16 KiB; the window of a slow one shrinks to what it takes in 50 ms, beside the way there and
+    /// back.
     pub window: ByteSize,
     /// How long the server keeps the session of a client whose transport is lost, if its `auth` says `recover: true`.
     /// Default 2 min, never longer than its credential; `0s`: clients cannot recover so.

@@ -3,6 +3,7 @@
 use serde::de::Error;
 use serde_json::Value;
 
+use super::decode::quoted;
 use super::{Node, Shape, mend, nearest_name, quoting};
 
 /// Stands between the message of a type and its hint.
@@ -64,7 +65,7 @@ pub(super) fn of_indent(node: &Node, path: &[String], known: &[String]) -> Optio
 /// The hint for a name that is almost one of the expected names.
 pub(super) fn of_names(told: &str) -> Option<String> {
     let (expected, found) = told.strip_prefix("expected ")?.rsplit_once(", found `")?;
-    let names: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+    let names = quoted(expected);
     let nearest = nearest_name(found.trim_end_matches('`'), &names)?;
     expected.trim_start_matches("one of ").starts_with('`').then(|| format!("did you mean `{nearest}`?"))
 }

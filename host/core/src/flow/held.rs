@@ -132,8 +132,7 @@ impl<F> Held<F> {
         }
     }
 
-    /// Judges a frame of a topic, of so many bytes. Frames without a position cost no lock while nothing is held
-    /// back.
+    /// Judges a frame of a topic, of so many bytes. Frames without a position cost no lock while nothing is held back.
     pub fn judge(
         &self,
         topic: &Topic,

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
 use super::answer::Problem;
@@ -46,20 +47,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 
 /// Whether what a query says is UTF-8 once its `%XX` are bytes again.
 fn is_utf8(query: &str) -> bool {
-    let mut parts = query.split('%');
-    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        let digits = part.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                bytes.extend_from_slice(&part.as_bytes()[2..]);
-            }
-            // A `%` without two digits behind it stands for itself.
-            None => bytes.extend_from_slice(part.as_bytes()),
-        }
-    }
-    std::str::from_utf8(&bytes).is_ok()
+    percent_decode_str(query).decode_utf8().is_ok()
 }
 
 #[cfg(test)]

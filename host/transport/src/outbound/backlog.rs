@@ -34,7 +34,7 @@ pub enum Pushed {
 #[derive(Debug)]
 pub struct Backlog<T> {
     ordered: VecDeque<T>,
-    newest: HashMap<Slot, Turn<T>>,
+    newest: HashMap<Slot, Numbered<T>>,
     /// The slots of `newest` by their numbers, which are in the order in which they go out.
     slots: BTreeMap<u64, Slot>,
     /// The number of the last slot.
@@ -44,7 +44,7 @@ pub struct Backlog<T> {
 
 /// What waits in a slot, and the number of the slot.
 #[derive(Debug)]
-struct Turn<T> {
+struct Numbered<T> {
     number: u64,
     item: T,
 }
@@ -79,7 +79,7 @@ impl<T: Weight> Backlog<T> {
                 None => {
                     self.last += 1;
                     self.slots.insert(self.last, slot.clone());
-                    self.newest.insert(slot.clone(), Turn { number: self.last, item });
+                    self.newest.insert(slot.clone(), Numbered { number: self.last, item });
                 }
             },
             Place::Ends(slot) => {

@@ -1,6 +1,6 @@
 //! The outbound side of a session: what waits, how far the client is behind, and the writes.
 
-pub(crate) mod backlog;
+mod backlog;
 pub(crate) mod offsets;
 mod outbox;
 pub(crate) mod queue;

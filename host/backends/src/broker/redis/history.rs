@@ -18,7 +18,6 @@ use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::BrokerAway;
 use tidegate_core::flow::ports::{Appended, Entry, Extent, History, HistoryAway, Page, Wanted};
 use tidegate_core::protocol::{ConnectionId, Epoch, Payload, Position, Topic, Unrecovered};
-use tidegate_core::telemetry;
 
 /// Reads at once; one more waits.
 const READS_MAX: usize = 32;
@@ -151,21 +150,9 @@ impl History for RedisBroker {
         let (topic, except, once, payload) = (topic.clone(), except.clone(), once.clone(), payload.unread());
         let (state, of) = (Arc::clone(&self.state), topic.clone());
         let sent = self.send(Command::Append { topic, except, payload, policy, once });
-        let timeout = self.state.timeout;
-        let numbered = async move {
-            let answer = match sent {
-                Ok(answered) => Self::answered(answered, timeout).await,
-                Err(away) => Err(away),
-            };
-            let position =
-                answer.and_then(|answer| text(answer).and_then(|text| Position::parse(&text)).ok_or(BrokerAway));
-            telemetry::broker_published(position.is_ok(), started.elapsed());
-            if let Ok(position) = &position {
-                state.hear_own(&of, position).await;
-            }
-            position.map_err(|BrokerAway| HistoryAway)
-        };
-        Appended::Sent(numbered.boxed())
+        let read = |answer| text(answer).and_then(|text| Position::parse(&text).map(Some));
+        let numbered = async move { state.numbered(&of, sent, started, read).await?.ok_or(BrokerAway) };
+        Appended::Sent(numbered.map(|position| position.map_err(|BrokerAway| HistoryAway)).boxed())
     }
 
     fn read(&self, topic: &Topic, _: HistoryPolicy, wanted: Wanted) -> BoxFuture<'static, Result<Page, HistoryAway>> {

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use ::redis::{Client, IntoConnectionInfo as _, ProtocolVersion, Value};
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -97,6 +97,9 @@ pub struct RedisBroker {
     state: Arc<State>,
 }
 
+/// A command on its way to Redis.
+type Sent = Result<oneshot::Receiver<Value>, BrokerAway>;
+
 /// The connections to Redis. Nothing is sent or received before [`RedisConnections::run`].
 pub struct RedisConnections {
     publisher: Publisher,
@@ -148,7 +151,7 @@ impl RedisBroker {
 
     /// Puts a command into the queue of the publisher. While the connection is known to be lost it refuses at once, so
     /// that nobody waits.
-    fn send(&self, command: Command) -> Result<oneshot::Receiver<Value>, BrokerAway> {
+    fn send(&self, command: Command) -> Sent {
         if !self.state.publisher_up.is_up() {
             return Err(BrokerAway);
         }
@@ -160,8 +163,9 @@ impl RedisBroker {
         Ok(answered)
     }
 
-    async fn answered(answered: oneshot::Receiver<Value>, timeout: Duration) -> Result<Value, BrokerAway> {
-        match tokio::time::timeout(timeout, answered).await {
+    /// The answer to a command, if it was sent.
+    async fn answered(sent: Sent, timeout: Duration) -> Result<Value, BrokerAway> {
+        match tokio::time::timeout(timeout, sent?).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) | Err(_) => Err(BrokerAway),
         }
@@ -179,10 +183,7 @@ impl Broker for RedisBroker {
         }
         let timeout = self.state.timeout;
         let sending = async move {
-            let taken = match sent {
-                Ok(answered) => Self::answered(answered, timeout).await,
-                Err(away) => Err(away),
-            };
+            let taken = Self::answered(sent, timeout).await;
             telemetry::broker_published(taken.is_ok(), started.elapsed());
             taken.map(drop)
         };
@@ -213,10 +214,7 @@ impl Broker for RedisBroker {
         let sent = self.send(Command::Take { window: self.state.names.window(channel, user), rate });
         let timeout = self.state.timeout;
         let asked = async move {
-            let left = match sent {
-                Ok(answered) => Self::answered(answered, timeout).await.map(|answer| answer == Value::Int(1)),
-                Err(away) => Err(away),
-            };
+            let left = Self::answered(sent, timeout).await.map(|answer| answer == Value::Int(1));
             telemetry::broker_rate(match left {
                 Ok(true) => "ok",
                 Ok(false) => "limited",
@@ -228,11 +226,8 @@ impl Broker for RedisBroker {
     }
 
     fn tell(&self, message: Vec<u8>) -> Option<Sending> {
-        let timeout = self.state.timeout;
-        Some(match self.send(Command::Control { message }) {
-            Ok(answered) => async move { Self::answered(answered, timeout).await.map(drop) }.boxed(),
-            Err(away) => ready(Err(away)).boxed(),
-        })
+        let (sent, timeout) = (self.send(Command::Control { message }), self.state.timeout);
+        Some(async move { Self::answered(sent, timeout).await.map(drop) }.boxed())
     }
 
     fn is_away(&self) -> bool {
@@ -246,6 +241,23 @@ impl State {
         if let Some((_, follower)) = self.interest.follower(topic.as_str()) {
             follower.starts_at(position);
         }
+    }
+
+    /// The position of a publication, as `read` finds it in the answer; `None` if it has none. It counts the publication.
+    async fn numbered(
+        &self,
+        topic: &Topic,
+        sent: Sent,
+        started: Instant,
+        read: impl FnOnce(Value) -> Option<Option<Position>>,
+    ) -> Result<Option<Position>, BrokerAway> {
+        let answer = RedisBroker::answered(sent, self.timeout).await;
+        let position = answer.and_then(|answer| read(answer).ok_or(BrokerAway));
+        telemetry::broker_published(position.is_ok(), started.elapsed());
+        if let Ok(Some(position)) = &position {
+            self.hear_own(topic, position).await;
+        }
+        position
     }
 
     /// Waits until this node's subscribers have a publication of this node, so that an answer to whoever published comes

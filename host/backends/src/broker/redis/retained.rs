@@ -16,7 +16,6 @@ use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::BrokerAway;
 use tidegate_core::flow::ports::{Removal, Removed, Retained, RetainedAway, Taken, Values, ValuesUnread};
 use tidegate_core::protocol::{Key, Payload, Position, RetainedValue, Topic};
-use tidegate_core::telemetry;
 
 /// The answer of the script to a publication that is not newer than the last one of its key.
 const STALE: &str = "stale";
@@ -75,23 +74,11 @@ impl Retained for RedisBroker {
             keeping,
         });
         let (state, of) = (Arc::clone(&self.state), topic.clone());
-        let timeout = self.state.timeout;
-        let taken = async move {
-            let answer = match sent {
-                Ok(answered) => Self::answered(answered, timeout).await,
-                Err(away) => Err(away),
-            };
-            let taken = answer.and_then(|answer| match text(answer) {
-                Some(text) if text == STALE => Ok(None),
-                Some(text) => Position::parse(&text).map(Some).ok_or(BrokerAway),
-                None => Err(BrokerAway),
-            });
-            telemetry::broker_published(taken.is_ok(), started.elapsed());
-            if let Ok(Some(position)) = &taken {
-                state.hear_own(&of, position).await;
-            }
-            taken.map_err(|BrokerAway| RetainedAway)
+        let read = |answer| match text(answer)? {
+            text if text == STALE => Some(None),
+            text => Position::parse(&text).map(Some),
         };
+        let taken = async move { state.numbered(&of, sent, started, read).await.map_err(|BrokerAway| RetainedAway) };
         Taken::Sent(taken.boxed())
     }
 
@@ -116,7 +103,7 @@ impl Retained for RedisBroker {
         let sent = self.send(Command::Remove { topic, key, ttl, once });
         let timeout = self.state.timeout;
         async move {
-            match Self::answered(sent.map_err(|BrokerAway| RetainedAway)?, timeout).await {
+            match Self::answered(sent, timeout).await {
                 Ok(Value::Int(count)) => usize::try_from(count).map_err(|_| RetainedAway),
                 Ok(_) | Err(BrokerAway) => Err(RetainedAway),
             }

@@ -81,6 +81,11 @@ build_binary() { cargo_test --quiet --no-run --test cli; }
 # A program to run: what `cargo test` makes of an example is a test. The second target brings the features of all tests.
 build_example() { cargo_host build --quiet --example "$1" --test architecture; }
 
+if wanted conformance || wanted e2e || wanted examples; then
+  step "install npm packages"
+  npm ci --silent --no-audit --no-fund
+fi
+
 if wanted lint || wanted rust; then
   step "format"
   cargo fmt --all --check
@@ -103,7 +108,7 @@ fi
 if wanted conformance; then
   step "conformance: the transport beside the reference"
   build_example conformance
-  (cd tests/conformance && npm ci --silent --no-audit --no-fund && npm test)
+  (cd tests/conformance && npm test)
 fi
 
 if wanted plugins; then
@@ -122,18 +127,18 @@ if wanted e2e; then
   step "end to end: the stock client against the real binary"
   build_binary
   # Now, and not beside tests that watch the time.
-  (cd tests/e2e/client-rust && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/e2e-rust" cargo build --locked --quiet)
-  (cd tests/e2e && npm ci --silent --no-audit --no-fund && npm test)
+  (cd tests/kit/client-rust && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/e2e-rust" cargo build --locked --quiet)
+  (cd tests/e2e && npm test)
 fi
 
 if wanted examples; then
   ensure_chromium
   step "examples"
   build_binary
-  (cd tests/e2e && npm ci --silent --no-audit --no-fund && npm run --silent pretest)
+  (cd tests/kit && npm run --silent plugins)
   for example in examples/*/; do
     [[ -f "$example/test.mjs" ]] || continue
-    (cd "$example" && npm ci --silent --no-audit --no-fund && node --test test.mjs)
+    (cd "$example" && node --test test.mjs)
   done
 fi
 

@@ -3,15 +3,17 @@
 
 import { readFileSync } from "node:fs";
 import { createServer, request } from "node:http";
+import { createRequire } from "node:module";
 import { connect } from "node:net";
 
 const server = new URL(process.env.URL ?? "http://127.0.0.1:3000");
 const port = Number(process.env.PORT ?? 8080);
 
+const require = createRequire(import.meta.url);
 const file = (path) => readFileSync(new URL(path, import.meta.url));
 const files = {
   "/": ["text/html", file("index.html")],
-  "/socket.io.min.js": ["text/javascript", file("node_modules/socket.io-client/dist/socket.io.min.js")],
+  "/socket.io.js": ["text/javascript", readFileSync(require.resolve("socket.io-client/dist/socket.io.js"))],
 };
 
 const page = createServer((incoming, answer) => {

@@ -1,4 +1,4 @@
-// The example does what its README says. Uses the kit of tests/e2e, which has to be installed and built.
+// The example does what its README says. The plugins of `tests/kit` have to be built.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -8,8 +8,8 @@ import { fileURLToPath } from "node:url";
 
 import { io } from "socket.io-client";
 
-import { openBrowser } from "../../tests/e2e/browser.mjs";
-import { ask, Server, token, within } from "../../tests/e2e/harness.mjs";
+import { openBrowser } from "@tidegate/kit/browser.mjs";
+import { ask, Server, token, within } from "@tidegate/kit/harness.mjs";
 
 let server;
 const programs = [];

@@ -5,9 +5,9 @@ import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { cargoBuild } from "./guest.mjs";
-import { ask, collect, KEYS, next, now, Server, subscribe, TRANSPORTS, token } from "./harness.mjs";
-import { repository } from "./paths.mjs";
+import { cargoBuild } from "@tidegate/kit/guest.mjs";
+import { ask, collect, KEYS, next, now, Server, subscribe, TRANSPORTS, token } from "@tidegate/kit/harness.mjs";
+import { repository } from "@tidegate/kit/paths.mjs";
 
 const MANIFEST = `
 component: typed.wasm

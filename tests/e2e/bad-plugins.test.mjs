@@ -7,10 +7,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { cargoBuild } from "./guest.mjs";
-import { ask, Server, subscribe, token } from "./harness.mjs";
-import { coreModule, slowToCompile } from "./odd-components.mjs";
-import { repository } from "./paths.mjs";
+import { cargoBuild } from "@tidegate/kit/guest.mjs";
+import { ask, Server, subscribe, token } from "@tidegate/kit/harness.mjs";
+import { coreModule, slowToCompile } from "@tidegate/kit/odd-components.mjs";
+import { repository } from "@tidegate/kit/paths.mjs";
 
 const MANIFEST = {
   component: "bad.wasm",

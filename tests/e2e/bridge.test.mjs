@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
-import { ask, collect, KEYS, next, Server, subscribe, token } from "./harness.mjs";
+import { ask, collect, KEYS, next, Server, subscribe, token } from "@tidegate/kit/harness.mjs";
 
 let ids = 0;
 const event = (type, data, more = {}) => ({ specversion: "1.0", id: `e${++ids}`, source: "/e2e", type, data, ...more });

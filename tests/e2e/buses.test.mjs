@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 
-import { collect, KEYS, next, Server, subscribe, token } from "./harness.mjs";
-import { binary, repository } from "./paths.mjs";
-import { PostgresServer, RedisServer } from "./services.mjs";
+import { collect, KEYS, next, Server, subscribe, token } from "@tidegate/kit/harness.mjs";
+import { binary, repository } from "@tidegate/kit/paths.mjs";
+import { PostgresServer, RedisServer } from "@tidegate/kit/services.mjs";
 
 const manual = readFileSync(join(repository, "config/README.md"), "utf8");
 

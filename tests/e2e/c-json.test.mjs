@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { LAYER, zig } from "../../plugins/sdk/c/compiler.mjs";
-import { repository } from "./paths.mjs";
+import { repository } from "@tidegate/kit/paths.mjs";
 
 const sdk = join(repository, "plugins/sdk/c");
 const DEPTH_MAX = 128;

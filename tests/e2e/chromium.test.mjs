@@ -4,15 +4,15 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
 
-import { openBrowser } from "./browser.mjs";
-import { Server, token, until } from "./harness.mjs";
-import { RenamingProxy } from "./proxies.mjs";
+import { openBrowser } from "@tidegate/kit/browser.mjs";
+import { Server, token, until } from "@tidegate/kit/harness.mjs";
+import { RenamingProxy } from "@tidegate/kit/proxies.mjs";
 
 const TOPIC = "e2e.room.lobby";
-const CLIENT = readFileSync(fileURLToPath(new URL("node_modules/socket.io-client/dist/socket.io.min.js", import.meta.url)), "utf8");
+const CLIENT = readFileSync(createRequire(import.meta.url).resolve("socket.io-client/dist/socket.io.js"), "utf8");
 
 // What the page keeps: how often it was connected and why it was not, and the numbers that it received.
 const PAGE = `<!doctype html><title>page</title><script>${CLIENT}</script><script>

@@ -9,9 +9,9 @@ import tooOld from "socket.io-client-2";
 import { io as version3 } from "socket.io-client-3.1";
 import { io as version4 } from "socket.io-client-4.0";
 
-import { Server, token, within } from "./harness.mjs";
-import { answer } from "./http-answer.mjs";
-import { inJavaScript, inPython, inRust } from "./lives.mjs";
+import { Server, token, within } from "@tidegate/kit/harness.mjs";
+import { answer } from "@tidegate/kit/http-answer.mjs";
+import { inJavaScript, inPython, inRust } from "@tidegate/kit/lives.mjs";
 
 const CLIENTS = {
   "socket.io-client 4.8": inJavaScript(newest),

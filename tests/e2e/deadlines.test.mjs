@@ -7,7 +7,7 @@ import { readdirSync } from "node:fs";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 
-import { collect, Server, subscribe, token, TRANSPORTS, until, within } from "./harness.mjs";
+import { collect, Server, subscribe, token, TRANSPORTS, until, within } from "@tidegate/kit/harness.mjs";
 
 const TIMEOUTS = "tidegate_tcp_timeouts_total";
 const GET = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";

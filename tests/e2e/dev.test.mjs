@@ -12,8 +12,8 @@ import { after, before, describe, test } from "node:test";
 
 import { io } from "socket.io-client";
 
-import { ask, SECRET, token, within } from "./harness.mjs";
-import { binary, repository, target } from "./paths.mjs";
+import { ask, SECRET, token, within } from "@tidegate/kit/harness.mjs";
+import { binary, repository, target } from "@tidegate/kit/paths.mjs";
 
 // Longer than building the SDK and the shipped plugins from nothing takes on a small machine.
 const BUILD_PATIENCE_MS = 300_000;

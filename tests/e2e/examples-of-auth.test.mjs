@@ -5,10 +5,10 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { Server, subscribe } from "./harness.mjs";
-import { Issuer, Key, sqlite, WebApplication } from "./identity.mjs";
-import { pluginCache, repository } from "./paths.mjs";
-import { PostgresServer } from "./services.mjs";
+import { Server, subscribe } from "@tidegate/kit/harness.mjs";
+import { Issuer, Key, sqlite, WebApplication } from "@tidegate/kit/identity.mjs";
+import { pluginCache, repository } from "@tidegate/kit/paths.mjs";
+import { PostgresServer } from "@tidegate/kit/services.mjs";
 
 const manual = readFileSync(join(repository, "config/README.md"), "utf8");
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
-import { ask, collect, next, Server, subscribe, TRANSPORTS, token } from "./harness.mjs";
+import { ask, collect, next, Server, subscribe, TRANSPORTS, token } from "@tidegate/kit/harness.mjs";
 
 describe("fan-out", () => {
   let server;

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { after, before, beforeEach, describe, test } from "node:test";
 
-import { ask, collect, next, now, Server, subscribe, TRANSPORTS, token } from "./harness.mjs";
-import { Issuer, Key, rows, sqlite, WebApplication } from "./identity.mjs";
+import { ask, collect, next, now, Server, subscribe, TRANSPORTS, token } from "@tidegate/kit/harness.mjs";
+import { Issuer, Key, rows, sqlite, WebApplication } from "@tidegate/kit/identity.mjs";
 
 const SECURITY_KEY = "e2e-security-key-0123456789abcdef";
 

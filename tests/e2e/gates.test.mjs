@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
-import { ask, next, now, Server, subscribe, TRANSPORTS, token, within } from "./harness.mjs";
+import { ask, next, now, Server, subscribe, TRANSPORTS, token, within } from "@tidegate/kit/harness.mjs";
 
 const deep = (levels) => {
   let value = 0;

@@ -3,8 +3,8 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 
-import { contract } from "./guest.mjs";
-import { repository } from "./paths.mjs";
+import { contract } from "@tidegate/kit/guest.mjs";
+import { repository } from "@tidegate/kit/paths.mjs";
 
 const sdk = join(repository, "plugins/sdk/go");
 

@@ -6,8 +6,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Cluster } from "./cluster.mjs";
-import { ask, KEYS, next, Server, subscribe, token, until, within } from "./harness.mjs";
+import { Cluster } from "@tidegate/kit/cluster.mjs";
+import { ask, KEYS, next, Server, subscribe, token, until, within } from "@tidegate/kit/harness.mjs";
 
 const FEED = (history) => `
 feature: history

@@ -7,7 +7,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { ask, next, Server, subscribe, token, until, within } from "./harness.mjs";
+import { ask, next, Server, subscribe, token, until, within } from "@tidegate/kit/harness.mjs";
 
 const TREE = `
 feature: tree

@@ -7,8 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { contract } from "./guest.mjs";
-import { repository } from "./paths.mjs";
+import { contract } from "@tidegate/kit/guest.mjs";
+import { repository } from "@tidegate/kit/paths.mjs";
 
 const sdk = join(repository, "plugins/sdk/javascript");
 function build(module, component, ...kinds) {

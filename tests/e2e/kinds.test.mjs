@@ -7,9 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { cargoBuild } from "./guest.mjs";
-import { ask, collect, KEYS, next, Server, subscribe, token } from "./harness.mjs";
-import { repository } from "./paths.mjs";
+import { cargoBuild } from "@tidegate/kit/guest.mjs";
+import { ask, collect, KEYS, next, Server, subscribe, token } from "@tidegate/kit/harness.mjs";
+import { repository } from "@tidegate/kit/paths.mjs";
 
 const MANIFEST = {
   component: "kinds.wasm",

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
-import { ask, collect, next, Server, subscribe, token, until } from "./harness.mjs";
+import { ask, collect, next, Server, subscribe, token, until } from "@tidegate/kit/harness.mjs";
 
 const KEYS = 50;
 const ROUNDS = 60;

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 
-import { ask, Server } from "./harness.mjs";
-import { binary, components, repository } from "./paths.mjs";
+import { ask, Server } from "@tidegate/kit/harness.mjs";
+import { binary, components, repository } from "@tidegate/kit/paths.mjs";
 
 // Longer than a toolchain takes to arrive and to build from nothing on a small machine.
 const BUILD_PATIENCE_MS = 600_000;

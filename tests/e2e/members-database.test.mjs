@@ -7,10 +7,10 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { cargoBuild } from "./guest.mjs";
-import { ask, collect, next, Server, token } from "./harness.mjs";
-import { repository } from "./paths.mjs";
-import { PostgresServer } from "./services.mjs";
+import { cargoBuild } from "@tidegate/kit/guest.mjs";
+import { ask, collect, next, Server, token } from "@tidegate/kit/harness.mjs";
+import { repository } from "@tidegate/kit/paths.mjs";
+import { PostgresServer } from "@tidegate/kit/services.mjs";
 
 const MEMBERS = 150;
 const TOPIC = "vault.member";

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 
-import { ask, Server, token } from "./harness.mjs";
-import { binary, target } from "./paths.mjs";
+import { ask, Server, token } from "@tidegate/kit/harness.mjs";
+import { binary, target } from "@tidegate/kit/paths.mjs";
 
 const KINDS = ["handler", "authorizer", "snapshot", "transform", "connection"];
 // What runs the unit tests of a project, where its language has some.

@@ -5,9 +5,9 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { until } from "./cluster.mjs";
-import { collect, Server, subscribe, token } from "./harness.mjs";
-import { PostgresServer } from "./services.mjs";
+import { until } from "@tidegate/kit/cluster.mjs";
+import { collect, Server, subscribe, token } from "@tidegate/kit/harness.mjs";
+import { PostgresServer } from "@tidegate/kit/services.mjs";
 
 const FAULT_MS = 2000;
 const TOPIC = "e2e.room.orders";

@@ -5,10 +5,10 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Cluster, faults, Load, until } from "./cluster.mjs";
-import { fedByStream, sharingStream, StreamFeed } from "./feeds.mjs";
-import { collect, subscribe, token } from "./harness.mjs";
-import { RedisLink } from "./redis-link.mjs";
+import { Cluster, faults, Load, until } from "@tidegate/kit/cluster.mjs";
+import { fedByStream, sharingStream, StreamFeed } from "@tidegate/kit/feeds.mjs";
+import { collect, subscribe, token } from "@tidegate/kit/harness.mjs";
+import { RedisLink } from "@tidegate/kit/redis-link.mjs";
 
 const FAULT_MS = 2000;
 

@@ -12,11 +12,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { io } from "socket.io-client";
 
-import { Cluster, faults, judge, Load, until } from "./cluster.mjs";
-import { ask, collect, KEYS, next, Server, subscribe, token, within } from "./harness.mjs";
-import { repository } from "./paths.mjs";
-import { RedisLink } from "./redis-link.mjs";
-import { RedisServer } from "./services.mjs";
+import { Cluster, faults, judge, Load, until } from "@tidegate/kit/cluster.mjs";
+import { ask, collect, KEYS, next, Server, subscribe, token, within } from "@tidegate/kit/harness.mjs";
+import { repository } from "@tidegate/kit/paths.mjs";
+import { RedisLink } from "@tidegate/kit/redis-link.mjs";
+import { RedisServer } from "@tidegate/kit/services.mjs";
 
 describe("two nodes", () => {
   let cluster, a, b;

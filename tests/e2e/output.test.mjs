@@ -6,7 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { ask, KEYS, next, now, Server, subscribe, token, until, within } from "./harness.mjs";
+import { ask, KEYS, next, now, Server, subscribe, token, until, within } from "@tidegate/kit/harness.mjs";
 
 const DROPPED = "tidegate_log_lines_dropped_total";
 const REVOKER = "e2e-revoker-key-0123456789abcdef";

@@ -6,9 +6,9 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { until } from "./cluster.mjs";
-import { collect, KEYS, Server, subscribe, token } from "./harness.mjs";
-import { PostgresServer, program, Service } from "./services.mjs";
+import { until } from "@tidegate/kit/cluster.mjs";
+import { collect, KEYS, Server, subscribe, token } from "@tidegate/kit/harness.mjs";
+import { PostgresServer, program, Service } from "@tidegate/kit/services.mjs";
 
 // With so many connections to the server for all clients; its other settings are those that it comes with.
 class PgBouncer extends Service {

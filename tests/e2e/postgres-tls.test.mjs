@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
-import { until } from "./cluster.mjs";
-import { collect, Server, subscribe, token } from "./harness.mjs";
-import { PostgresServer } from "./services.mjs";
+import { until } from "@tidegate/kit/cluster.mjs";
+import { collect, Server, subscribe, token } from "@tidegate/kit/harness.mjs";
+import { PostgresServer } from "@tidegate/kit/services.mjs";
 
 const NAMED = "localhost";
 const PASSWORD = "a-postgres-password";

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { Cluster } from "./cluster.mjs";
-import { ask, token, until } from "./harness.mjs";
-import { changes, roster } from "./presence.mjs";
+import { Cluster } from "@tidegate/kit/cluster.mjs";
+import { ask, token, until } from "@tidegate/kit/harness.mjs";
+import { changes, roster } from "@tidegate/kit/presence.mjs";
 
 const CHANNELS = `
 feature: presence

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { ask, Server, token, until } from "./harness.mjs";
-import { changes, roster } from "./presence.mjs";
+import { ask, Server, token, until } from "@tidegate/kit/harness.mjs";
+import { changes, roster } from "@tidegate/kit/presence.mjs";
 
 const CHANNELS = `
 feature: presence

@@ -6,9 +6,9 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import { io } from "socket.io-client";
 
-import { ask, collect, next, Server, subscribe, token, TRANSPORTS } from "./harness.mjs";
-import { answer } from "./http-answer.mjs";
-import { HarmfulProxy, HARMS, Haproxy, Nginx } from "./proxies.mjs";
+import { ask, collect, next, Server, subscribe, token, TRANSPORTS } from "@tidegate/kit/harness.mjs";
+import { answer } from "@tidegate/kit/http-answer.mjs";
+import { HarmfulProxy, HARMS, Haproxy, Nginx } from "@tidegate/kit/proxies.mjs";
 
 const PUBLICATIONS = 28;
 // Over more time than the server waits for the end of an upgrade.

@@ -7,8 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 
-import { contract } from "./guest.mjs";
-import { repository } from "./paths.mjs";
+import { contract } from "@tidegate/kit/guest.mjs";
+import { repository } from "@tidegate/kit/paths.mjs";
 
 // An interpreter is 18 MB of WebAssembly: the binary of the tests, which is not optimised, compiles it for a while.
 const COMPILE_PATIENCE_MS = 300_000;

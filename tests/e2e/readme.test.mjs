@@ -7,8 +7,8 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 
-import { within } from "./harness.mjs";
-import { binary, repository } from "./paths.mjs";
+import { within } from "@tidegate/kit/harness.mjs";
+import { binary, repository } from "@tidegate/kit/paths.mjs";
 
 // Longer than building the shipped plugins from nothing takes on a small machine.
 const BUILD_PATIENCE_MS = 300_000;

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
-import { ask, next, Server, TRANSPORTS, token } from "./harness.mjs";
+import { ask, next, Server, TRANSPORTS, token } from "@tidegate/kit/harness.mjs";
 
 describe("realtime-ping", () => {
   let server;

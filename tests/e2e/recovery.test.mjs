@@ -5,9 +5,9 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { ask, next, Server, subscribe, token, TRANSPORTS, until, within } from "./harness.mjs";
-import { Line } from "./line.mjs";
-import { RedisServer } from "./services.mjs";
+import { ask, next, Server, subscribe, token, TRANSPORTS, until, within } from "@tidegate/kit/harness.mjs";
+import { Line } from "@tidegate/kit/line.mjs";
+import { RedisServer } from "@tidegate/kit/services.mjs";
 
 const channels = {
   "recovery.yaml": `

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { ask, next, Server, subscribe, token } from "./harness.mjs";
-import { components } from "./paths.mjs";
+import { ask, next, Server, subscribe, token } from "@tidegate/kit/harness.mjs";
+import { components } from "@tidegate/kit/paths.mjs";
 
 const PING = (extra = "") => `
 feature: ping

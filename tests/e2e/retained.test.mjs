@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 
-import { Cluster } from "./cluster.mjs";
-import { ask, KEYS, next, Server, token, until, within } from "./harness.mjs";
+import { Cluster } from "@tidegate/kit/cluster.mjs";
+import { ask, KEYS, next, Server, token, until, within } from "@tidegate/kit/harness.mjs";
 
 const run = promisify(execFile);
 

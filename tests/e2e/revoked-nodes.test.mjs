@@ -5,9 +5,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Cluster, until } from "./cluster.mjs";
-import { collect, KEYS, next, now, Server, subscribe, token } from "./harness.mjs";
-import { RedisLink } from "./redis-link.mjs";
+import { Cluster, until } from "@tidegate/kit/cluster.mjs";
+import { collect, KEYS, next, now, Server, subscribe, token } from "@tidegate/kit/harness.mjs";
+import { RedisLink } from "@tidegate/kit/redis-link.mjs";
 
 const ONE_SECOND_MS = 1000;
 KEYS.security = "e2e-security-key-0123456789abcdef";

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
-import { KEYS, next, now, Server, subscribe, token } from "./harness.mjs";
-import { PostgresServer } from "./services.mjs";
+import { KEYS, next, now, Server, subscribe, token } from "@tidegate/kit/harness.mjs";
+import { PostgresServer } from "@tidegate/kit/services.mjs";
 
 const ONE_SECOND_MS = 1000;
 KEYS.security = "e2e-security-key-0123456789abcdef";

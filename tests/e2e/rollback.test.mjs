@@ -8,8 +8,8 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 
-import { ask, KEYS, Server, subscribe, token } from "./harness.mjs";
-import { binary, components } from "./paths.mjs";
+import { ask, KEYS, Server, subscribe, token } from "@tidegate/kit/harness.mjs";
+import { binary, components } from "@tidegate/kit/paths.mjs";
 
 const states = async (server) => {
   const { body } = await server.get("/v1/plugins", { key: KEYS.operator });

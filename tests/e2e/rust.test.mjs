@@ -3,8 +3,8 @@
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { cargoBuild, contract } from "./guest.mjs";
-import { repository } from "./paths.mjs";
+import { cargoBuild, contract } from "@tidegate/kit/guest.mjs";
+import { repository } from "@tidegate/kit/paths.mjs";
 
 contract({
   language: "Rust",

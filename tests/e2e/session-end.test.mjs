@@ -5,8 +5,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { ask, collect, KEYS, next, now, Server, subscribe, TRANSPORTS, token, within } from "./harness.mjs";
-import { components } from "./paths.mjs";
+import { ask, collect, KEYS, next, now, Server, subscribe, TRANSPORTS, token, within } from "@tidegate/kit/harness.mjs";
+import { components } from "@tidegate/kit/paths.mjs";
 
 const ONE_SECOND_MS = 1000;
 // For how long the authorizer `fickle` grants its first yes.

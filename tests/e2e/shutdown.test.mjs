@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { ask, next, Server, subscribe, TRANSPORTS, token } from "./harness.mjs";
+import { ask, next, Server, subscribe, TRANSPORTS, token } from "@tidegate/kit/harness.mjs";
 
 describe("shutdown", () => {
   for (const transport of TRANSPORTS) {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
-import { ask, collect, next, Server, subscribe, token } from "./harness.mjs";
+import { ask, collect, next, Server, subscribe, token } from "@tidegate/kit/harness.mjs";
 
 describe("a client that stops reading", () => {
   let server;

@@ -8,8 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 
-import { within } from "./harness.mjs";
-import { repository } from "./paths.mjs";
+import { within } from "@tidegate/kit/harness.mjs";
+import { repository } from "@tidegate/kit/paths.mjs";
 
 // Begins to fill the toolchain and says so, ends it when it is told to, and says what another build would find.
 const BUILD = `

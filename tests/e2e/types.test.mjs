@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { tool } from "../../plugins/sdk/javascript/tools.mjs";
-import { repository } from "./paths.mjs";
+import { repository } from "@tidegate/kit/paths.mjs";
 
 const TYPES = join(repository, "tests/types");
 const examples = JSON.parse(readFileSync(join(TYPES, "examples.json"), "utf8"));

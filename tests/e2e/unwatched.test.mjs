@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { describe, test } from "node:test";
 
-import { ask, Server } from "./harness.mjs";
+import { ask, Server } from "@tidegate/kit/harness.mjs";
 
 const CHANNEL = (name) => `feature: more\nchannels: { ${name}: { scope: public, payload: {} } }\n`;
 

@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { join } from "node:path";
 import { readFileSync } from "node:fs";
 
-import { coreModule, slowToCompile } from "../e2e/odd-components.mjs";
+import { coreModule, slowToCompile } from "@tidegate/kit/odd-components.mjs";
 import { abusers, ABUSERS, begin, counts, NEIGHBOUR_EVERY_MS, neighbours, NEIGHBOURS, residentMiB } from "./scene.mjs";
 
 const SECONDS = Number(process.env.ABUSE_SECONDS ?? 20);

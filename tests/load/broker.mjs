@@ -6,14 +6,14 @@ import { connect } from "node:net";
 import { EventEmitter, once } from "node:events";
 import { join } from "node:path";
 
-import { target } from "../e2e/paths.mjs";
+import { target } from "@tidegate/kit/paths.mjs";
 import { number } from "./settings.mjs";
 
 const release = join(target, "release", "tidegate");
 if (!process.env.TIDEGATE_BIN && existsSync(release)) process.env.TIDEGATE_BIN = release;
 // Read after TIDEGATE_BIN is set.
-const { Cluster } = await import("../e2e/cluster.mjs");
-const { subscribe, token } = await import("../e2e/harness.mjs");
+const { Cluster } = await import("@tidegate/kit/cluster.mjs");
+const { subscribe, token } = await import("@tidegate/kit/harness.mjs");
 
 const SECONDS = number("LOAD_SECONDS", 5);
 const BATCH = number("BATCH", 500);

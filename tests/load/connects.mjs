@@ -7,11 +7,11 @@ import { join } from "node:path";
 
 import WebSocket from "ws";
 
-import { cargoBuild } from "../e2e/guest.mjs";
-import { Server, token } from "../e2e/harness.mjs";
-import { Issuer, Key, sqlite, WebApplication } from "../e2e/identity.mjs";
-import { repository } from "../e2e/paths.mjs";
-import { PostgresServer } from "../e2e/services.mjs";
+import { cargoBuild } from "@tidegate/kit/guest.mjs";
+import { Server, token } from "@tidegate/kit/harness.mjs";
+import { Issuer, Key, sqlite, WebApplication } from "@tidegate/kit/identity.mjs";
+import { repository } from "@tidegate/kit/paths.mjs";
+import { PostgresServer } from "@tidegate/kit/services.mjs";
 import { cpuSeconds } from "./cpu.mjs";
 import { requireTidegate } from "./tidegate-bin.mjs";
 import { number } from "./settings.mjs";

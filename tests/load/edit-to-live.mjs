@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { binary, target } from "../e2e/paths.mjs";
-import { token } from "../e2e/harness.mjs";
+import { binary, target } from "@tidegate/kit/paths.mjs";
+import { token } from "@tidegate/kit/harness.mjs";
 import { open } from "./wire.mjs";
 
 // What an edit changes: the answer, so that golden vectors no longer have it, as when one works.

@@ -10,8 +10,8 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 import "./tidegate-bin.mjs";
-import { KEYS, Server } from "../e2e/harness.mjs";
-import { target } from "../e2e/paths.mjs";
+import { KEYS, Server } from "@tidegate/kit/harness.mjs";
+import { target } from "@tidegate/kit/paths.mjs";
 
 export const TOPIC = "load.positions";
 const UWS = "@btc-vision/uwebsockets.js@20.57.0";
@@ -39,7 +39,7 @@ channels:
 
 const here = (file) => fileURLToPath(new URL(file, import.meta.url));
 const require = createRequire(import.meta.url);
-const version = (name) => JSON.parse(readFileSync(here(`node_modules/${name}/package.json`), "utf8")).version;
+const version = (name) => require(`${name}/package.json`).version;
 const crate = (name) => new RegExp(`name = "${name}"\nversion = "(.*)"`).exec(readFileSync(here("fanout/Cargo.lock"), "utf8"))[1];
 
 const builds = join(target, "fanout");

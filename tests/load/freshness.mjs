@@ -6,7 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Crowd, judge, percentile } from "./crowd.mjs";
 import { nowUs, Pipeline } from "./pipeline.mjs";
 import { requireTidegate } from "./tidegate-bin.mjs";
-import { KEYS as API_KEYS, Server } from "../e2e/harness.mjs";
+import { KEYS as API_KEYS, Server } from "@tidegate/kit/harness.mjs";
 import { number } from "./settings.mjs";
 
 requireTidegate();

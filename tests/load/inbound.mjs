@@ -7,7 +7,7 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import { cpuSeconds } from "./cpu.mjs";
 import "./tidegate-bin.mjs";
-import { SECRET, Server, token } from "../e2e/harness.mjs";
+import { SECRET, Server, token } from "@tidegate/kit/harness.mjs";
 
 const BENCH = `
 feature: bench

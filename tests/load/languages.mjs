@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { target } from "../e2e/paths.mjs";
+import { target } from "@tidegate/kit/paths.mjs";
 import { Server, token } from "./scene.mjs";
 import { open } from "./wire.mjs";
 

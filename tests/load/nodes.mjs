@@ -8,14 +8,14 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { target } from "../e2e/paths.mjs";
+import { target } from "@tidegate/kit/paths.mjs";
 import { number } from "./settings.mjs";
 
 const release = join(target, "release", "tidegate");
 if (!process.env.TIDEGATE_BIN && existsSync(release)) process.env.TIDEGATE_BIN = release;
 // Read after TIDEGATE_BIN is set.
-const { Cluster, KEPT, Load } = await import("../e2e/cluster.mjs");
-const { fedByStream, StreamFeed } = await import("../e2e/feeds.mjs");
+const { Cluster, KEPT, Load } = await import("@tidegate/kit/cluster.mjs");
+const { fedByStream, StreamFeed } = await import("@tidegate/kit/feeds.mjs");
 
 const FAULT_MS = number("FAULT_SECONDS", 10) * 1000;
 const NODES = number("NODES", 3);

@@ -10,7 +10,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { target } from "../e2e/paths.mjs";
+import { target } from "@tidegate/kit/paths.mjs";
 
 process.env.TIDEGATE_BIN ??= [join(target, "debug", "tidegate"), join(target, "release", "tidegate")].find(existsSync);
 // Read after TIDEGATE_BIN is set.

@@ -8,9 +8,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { cargoBuild } from "../e2e/guest.mjs";
-import { Server, token } from "../e2e/harness.mjs";
-import { repository } from "../e2e/paths.mjs";
+import { cargoBuild } from "@tidegate/kit/guest.mjs";
+import { Server, token } from "@tidegate/kit/harness.mjs";
+import { repository } from "@tidegate/kit/paths.mjs";
 import { requireTidegate } from "./tidegate-bin.mjs";
 
 requireTidegate();

@@ -5,9 +5,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { KEYS } from "../e2e/harness.mjs";
-import { coreModule, slowToCompile } from "../e2e/odd-components.mjs";
-import { components } from "../e2e/paths.mjs";
+import { KEYS } from "@tidegate/kit/harness.mjs";
+import { coreModule, slowToCompile } from "@tidegate/kit/odd-components.mjs";
+import { components } from "@tidegate/kit/paths.mjs";
 import { abusers, begin, counts, neighbours, NEIGHBOURS, residentMiB } from "./scene.mjs";
 
 const MINUTES = Number(process.env.SOAK_MINUTES ?? 10);

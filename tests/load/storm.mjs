@@ -9,7 +9,7 @@ import WebSocket from "ws";
 
 import { judge, percentile } from "./crowd.mjs";
 import { requireTidegate } from "./tidegate-bin.mjs";
-import { Server, token, until } from "../e2e/harness.mjs";
+import { Server, token, until } from "@tidegate/kit/harness.mjs";
 import { residentMiB } from "./scene.mjs";
 import { number } from "./settings.mjs";
 

@@ -9,8 +9,8 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Server, token } from "../e2e/harness.mjs";
-import { RedisServer } from "../e2e/services.mjs";
+import { Server, token } from "@tidegate/kit/harness.mjs";
+import { RedisServer } from "@tidegate/kit/services.mjs";
 import { requireTidegate } from "./tidegate-bin.mjs";
 import { open } from "./wire.mjs";
 import { number } from "./settings.mjs";

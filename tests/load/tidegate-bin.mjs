@@ -1,9 +1,9 @@
-// Import this before `../e2e/harness.mjs`: load is measured with the release build, unless `TIDEGATE_BIN` names another.
+// Import this before `@tidegate/kit/harness.mjs`: load is measured with the release build, unless `TIDEGATE_BIN` names another.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-import { target } from "../e2e/paths.mjs";
+import { target } from "@tidegate/kit/paths.mjs";
 
 process.env.TIDEGATE_BIN ??= join(target, "release", "tidegate");
 

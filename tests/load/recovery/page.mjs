@@ -3,7 +3,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 
-import { io } from "../../e2e/harness.mjs";
+import { io } from "@tidegate/kit/harness.mjs";
 
 const RETRY_MS = 20;
 

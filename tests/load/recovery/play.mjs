@@ -2,8 +2,8 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 
-import { now, token, until } from "../../e2e/harness.mjs";
-import { Line } from "../../e2e/line.mjs";
+import { now, token, until } from "@tidegate/kit/harness.mjs";
+import { Line } from "@tidegate/kit/line.mjs";
 import { judge } from "./judge.mjs";
 import { Page } from "./page.mjs";
 import { LARGE_BYTES } from "./schedule.mjs";

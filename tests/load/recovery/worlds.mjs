@@ -6,9 +6,9 @@ import { once } from "node:events";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-import { Server } from "../../e2e/harness.mjs";
-import { RedisLink } from "../../e2e/redis-link.mjs";
-import { RedisServer } from "../../e2e/services.mjs";
+import { Server } from "@tidegate/kit/harness.mjs";
+import { RedisLink } from "@tidegate/kit/redis-link.mjs";
+import { RedisServer } from "@tidegate/kit/services.mjs";
 import { IDLE_MS, SHORT_MESSAGES } from "./schedule.mjs";
 
 const KEY = "torture-key-0123456789abcdef";

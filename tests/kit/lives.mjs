@@ -11,7 +11,7 @@ import { createInterface } from "node:readline";
 import { within } from "./harness.mjs";
 import { repository, target } from "./paths.mjs";
 
-const here = join(repository, "tests/e2e");
+const here = join(repository, "tests/kit");
 
 /** What a client tells, in the order in which it happened. */
 class Life {

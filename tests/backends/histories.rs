@@ -185,6 +185,22 @@ async fn a_redis_that_starts_with_what_it_kept_begins_a_new_epoch_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_emptied_while_it_runs_hides_no_loss_from_anybody_who_had_heard_nothing() {
+    let redis = RedisServer::start();
+    let (a, b) = two(&redis).await;
+    let (_, before_all) = b.read(None).await;
+    assert_eq!(before_all.offset, 0);
+    a.append("1").await;
+    assert_eq!(b.read(Some(&before_all)).await.0, Ok(vec!["1".to_owned()]));
+    say(&redis, &["FLUSHALL"]);
+    assert_eq!(b.read(Some(&before_all)).await.0, Err(Unrecovered::EpochChanged));
+    let second = a.append("2").await;
+    assert_eq!(second.offset, 1);
+    assert_eq!(b.read(Some(&before_all)).await.0, Err(Unrecovered::EpochChanged));
+    assert_eq!(b.read(None).await.0, Ok(vec!["2".to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_every_node_publishes_by_itself_is_numbered_once() {
     let redis = RedisServer::start();
     let (a, b) = two(&redis).await;

@@ -11,6 +11,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout};
 
+use super::history_scripts::Life;
+use super::names::Names;
 use super::publisher::Command;
 use super::{RedisBroker, State, history_scripts as scripts};
 use tidegate_core::channels::HistoryPolicy;
@@ -25,28 +27,35 @@ const READS_MAX: usize = 32;
 /// Reads histories.
 pub(super) struct HistoryReader {
     client: Client,
+    life_key: String,
     within: Duration,
     connection: Mutex<Option<Reading>>,
     permits: Semaphore,
 }
 
-/// A connection, and the run of the Redis that it leads to.
+/// A connection, and the data of the Redis that it leads to.
 #[derive(Clone)]
 pub(super) struct Reading {
     pub(super) redis: MultiplexedConnection,
-    pub(super) run: String,
+    pub(super) life: Life,
 }
 
 impl HistoryReader {
     /// Does not connect yet.
-    pub(super) fn new(client: Client, within: Duration) -> Self {
-        Self { client, within, connection: Mutex::default(), permits: Semaphore::new(READS_MAX) }
+    pub(super) fn new(client: Client, names: &Names, within: Duration) -> Self {
+        Self {
+            client,
+            life_key: names.life(),
+            within,
+            connection: Mutex::default(),
+            permits: Semaphore::new(READS_MAX),
+        }
     }
 
     /// Reads the history of a topic, and how often retained values of it were taken away.
     pub(super) async fn read(&self, state: &State, topic: &Topic, wanted: &Wanted) -> Result<(Page, u64), HistoryAway> {
         let (record, entries) = (state.names.record(topic), state.names.entries(topic));
-        let ask = async |Reading { mut redis, run }| scripts::read(&mut redis, &record, &entries, &run, wanted).await;
+        let ask = async |Reading { mut redis, life }| scripts::read(&mut redis, &record, &entries, &life, wanted).await;
         let answer = self.ask(ask).await?;
         page(answer, wanted).ok_or_else(|| not_understood(topic))
     }
@@ -83,8 +92,8 @@ impl HistoryReader {
             AsyncConnectionConfig::new().set_connection_timeout(Some(within)).set_response_timeout(Some(within));
         let mut redis =
             self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(|_| HistoryAway)?;
-        let run = scripts::run(&mut redis).await.map_err(|_| HistoryAway)?;
-        let reading = Reading { redis, run };
+        let life = Life::of(&mut redis, &self.life_key).await.map_err(|_| HistoryAway)?;
+        let reading = Reading { redis, life };
         *kept = Some(reading.clone());
         Ok(reading)
     }

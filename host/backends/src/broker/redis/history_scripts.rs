@@ -5,8 +5,9 @@
 //! how often retained values were taken away, `a` the offset that followed when they were taken away last.
 //! An entry is `<time in ms> <except> <payload>`; the last one has the newest offset.
 //!
-//! An epoch is `<run of Redis>-<time in ms>`: after a start of Redis, which may have lost something, every history begins
-//! anew. A topic without a record is at offset 0 of the present moment; that position is good for a record that began
+//! An epoch is `<run of Redis><time in ms>-<time in ms>`: a start of Redis, which may have lost something, begins every
+//! history anew, and so does the loss of a key that holds the first of the two times, which goes when Redis is emptied while
+//! it runs. A topic without a record is at offset 0 of the present moment; that position is good for a record that began
 //! after it, as long as such a record cannot have come and gone meanwhile.
 
 use std::sync::LazyLock;
@@ -23,13 +24,18 @@ const RECORD_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How many characters of the run of Redis are in an epoch.
 const RUN_CHARS: usize = 12;
 
-/// What the scripts begin with: they read the record, and remove the entries whose time is over.
+/// What the scripts begin with, whose last key is that of the life: they read the record, and remove the entries whose time is over.
 macro_rules! with_record {
     ($rest:expr) => {
         concat!(
             "local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local run = ARGV[1]
+local life = redis.call('GET', KEYS[#KEYS])
+if not life then
+  life = string.format('%.0f', now)
+  redis.call('SET', KEYS[#KEYS], life)
+end
+local run = ARGV[1] .. life
 local r = redis.call('HMGET', KEYS[1], 'e', 'o', 'b', 'd', 't', 'u', 'r', 'a')
 local epoch, newest, bytes, displaced = r[1], tonumber(r[2] or 0), tonumber(r[3] or 0), tonumber(r[4] or 0)
 local ttl, unnumbered, removals = tonumber(r[5] or 0), tonumber(r[6] or -1), tonumber(r[7] or 0)
@@ -100,11 +106,11 @@ if once > 0 then redis.call('SET', KEYS[3], position, 'PX', ARGV[10]) end
 }
 pub(super) use number;
 
-/// Numbers a publication, keeps it and sends it to every node. KEYS: record, entries, once. ARGV: run, messages kept, bytes
+/// Numbers a publication, keeps it and sends it to every node. KEYS: record, entries, once, life. ARGV: run, messages kept, bytes
 /// kept, time kept in ms, time of the record in ms, channel, node and kind, except, payload, time of `once` in ms or 0.
 static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(with_record!(number!("", "return position"))));
 
-/// Reads a history. KEYS: record, entries. ARGV: run, epoch of `since` (empty: none), offset of `since`, most entries, most
+/// Reads a history. KEYS: record, entries, life. ARGV: run, epoch of `since` (empty: none), offset of `since`, most entries, most
 /// bytes, bytes of an entry beside its payload, time of the record in ms.
 static READ: LazyLock<Script> = LazyLock::new(|| {
     Script::new(with_record!(
@@ -151,11 +157,23 @@ pub(super) async fn load(connection: &mut MultiplexedConnection) -> RedisResult<
     APPEND.load_async(connection).await.map(drop)
 }
 
-/// The run of this Redis, as it is in epochs: it differs after every start.
-pub(super) async fn run(connection: &mut MultiplexedConnection) -> RedisResult<String> {
-    let info: String = ::redis::cmd("INFO").arg("server").query_async(connection).await?;
-    let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().trim();
-    Ok(run.chars().filter(char::is_ascii_alphanumeric).take(RUN_CHARS).collect())
+/// Tells the data of a Redis from what it held before.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Life {
+    /// The run of this Redis, as it is in epochs: it differs after every start.
+    pub(super) run: String,
+    /// The key that goes when Redis is emptied.
+    pub(super) key: String,
+}
+
+impl Life {
+    /// Of the Redis that the connection leads to.
+    pub(super) async fn of(connection: &mut MultiplexedConnection, key: &str) -> RedisResult<Self> {
+        let info: String = ::redis::cmd("INFO").arg("server").query_async(connection).await?;
+        let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().trim();
+        let run = run.chars().filter(char::is_ascii_alphanumeric).take(RUN_CHARS).collect();
+        Ok(Self { run, key: key.to_owned() })
+    }
 }
 
 /// A publication for the history.
@@ -164,7 +182,7 @@ pub(super) struct Append<'a> {
     pub(super) entries: &'a str,
     /// The key of what must be published once only, and for how long that is remembered.
     pub(super) once: Option<(String, Duration)>,
-    pub(super) run: &'a str,
+    pub(super) life: &'a Life,
     pub(super) policy: HistoryPolicy,
     pub(super) channel: &'a str,
     /// The node and the kind of the message.
@@ -178,7 +196,7 @@ impl Append<'_> {
         self.once.as_ref().map_or((self.record, Duration::ZERO), |(key, ttl)| (key.as_str(), *ttl))
     }
 
-    /// The keys of the scripts that number.
+    /// The first keys of the scripts that number. The last one is that of the life.
     pub(super) fn add_keys(&self, command: &mut Cmd) {
         command.arg(self.record).arg(self.entries).arg(self.once().0);
     }
@@ -186,8 +204,8 @@ impl Append<'_> {
     /// Their arguments. The record is kept for twice as long as what has a position in it: the entries, and what is kept
     /// for `ttl` beside them.
     pub(super) fn add_arguments(&self, command: &mut Cmd, ttl: Duration) {
-        let Self { run, policy, channel, head, except, payload, .. } = self;
-        command.arg(*run).arg(policy.messages_max).arg(policy.bytes_max).arg(ms(policy.ttl));
+        let Self { life, policy, channel, head, except, payload, .. } = self;
+        command.arg(&life.run).arg(policy.messages_max).arg(policy.bytes_max).arg(ms(policy.ttl));
         command.arg(ms(RECORD_TTL.max(policy.ttl.max(ttl) * 2))).arg(*channel).arg(*head).arg(*except).arg(*payload);
         command.arg(ms(self.once().1));
     }
@@ -196,8 +214,9 @@ impl Append<'_> {
 /// Numbers, keeps and sends it.
 pub(super) fn append(append: &Append<'_>) -> Cmd {
     let mut command = ::redis::cmd("EVALSHA");
-    command.arg(APPEND.get_hash()).arg(3);
+    command.arg(APPEND.get_hash()).arg(4);
     append.add_keys(&mut command);
+    command.arg(&append.life.key);
     append.add_arguments(&mut command, Duration::ZERO);
     command
 }
@@ -207,13 +226,13 @@ pub(super) async fn read(
     connection: &mut MultiplexedConnection,
     record: &str,
     entries: &str,
-    run: &str,
+    life: &Life,
     wanted: &Wanted,
 ) -> RedisResult<Value> {
     let Wanted { since, entries_max, bytes_max } = wanted;
     let (epoch, offset) = since.as_ref().map_or(("", 0), |since| (since.epoch.as_str(), since.offset));
     let mut invocation = READ.prepare_invoke();
-    invocation.key(record).key(entries).arg(run).arg(epoch).arg(offset);
+    invocation.key(record).key(entries).key(&life.key).arg(&life.run).arg(epoch).arg(offset);
     invocation.arg(entries_max).arg(bytes_max).arg(ENTRY_BYTES).arg(ms(RECORD_TTL));
     invocation.invoke_async(connection).await
 }

@@ -130,14 +130,15 @@ impl RedisBroker {
     /// The driver's error, if it does not accept the URL.
     pub fn new(settings: RedisBrokerSettings) -> Result<(Arc<Self>, RedisConnections), ::redis::RedisError> {
         let client = client(&settings.url)?;
+        let names = Names::new(&settings.prefix, settings.url.database());
         let state = Arc::new(State {
-            names: Names::new(&settings.prefix, settings.url.database()),
             node: uuid::Uuid::new_v4().simple().to_string(),
             timeout: settings.timeout,
             interest: Interest::new(settings.linger),
             pending_gaps: publisher::PendingGaps::default(),
             bytes: Arc::new(ByteBudget::new(settings.queue_bytes_max)),
-            reader: HistoryReader::new(client.clone(), settings.timeout),
+            reader: HistoryReader::new(client.clone(), &names, settings.timeout),
+            names,
             once_for: settings.once_for,
             publisher_up: Health::default(),
             subscriber_up: Health::default(),

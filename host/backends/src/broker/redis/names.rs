@@ -108,6 +108,11 @@ impl Names {
         format!("{}:probe:control", self.prefix)
     }
 
+    /// The time at which the data of this Redis began: without it, all data is gone.
+    pub(super) fn life(&self) -> String {
+        format!("{}:life", self.prefix)
+    }
+
     /// The Pub/Sub channel that every node listens to.
     pub(super) fn nodes(&self) -> String {
         format!("{}:nodes", self.prefix)

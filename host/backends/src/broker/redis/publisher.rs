@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::byte_budget::BytePermit;
-use super::history_scripts::{self, Append};
+use super::history_scripts::{self, Append, Life};
 use super::{PROBE_INTERVAL, State, message, pause, retained_scripts, scripts};
 use tidegate_core::channels::{HistoryPolicy, Keeping, Rate};
 use tidegate_core::protocol::{ConnectionId, Key, Payload, Topic, Version};
@@ -121,8 +121,8 @@ pub(super) struct Publisher {
     client: Client,
     state: Arc<State>,
     commands: mpsc::Receiver<QueuedCommand>,
-    /// The run of the Redis that the connection leads to, as it is in epochs.
-    run: String,
+    /// The data of the Redis that the connection leads to.
+    life: Life,
     /// How the messages of this node's publications with positions begin.
     numbered: String,
 }
@@ -141,7 +141,7 @@ pub(super) type Lost = String;
 impl Publisher {
     pub(super) fn new(client: Client, state: Arc<State>, commands: mpsc::Receiver<QueuedCommand>) -> Self {
         let numbered = message::numbered(&state.node);
-        Self { client, state, commands, run: String::new(), numbered }
+        Self { client, state, commands, life: Life::default(), numbered }
     }
 
     /// Connects and stays connected, for ever.
@@ -171,7 +171,7 @@ impl Publisher {
         let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
         let mut connection = timeout(within, connecting).await.map_err(|_| no_answer(within))?.map_err(told)?;
         scripts::load(&mut connection).await.map_err(told)?;
-        self.run = history_scripts::run(&mut connection).await.map_err(told)?;
+        self.life = Life::of(&mut connection, &self.state.names.life()).await.map_err(told)?;
         self.probe(&mut connection).await?;
         self.send_gaps(&mut connection).await.map_err(told)?;
         Ok(connection)
@@ -337,7 +337,7 @@ impl Publisher {
                 let TopicKeys { record, entries, channel, once } = self.keys(topic, once.as_ref());
                 let shelf = names.shelf(topic);
                 let place =
-                    retained_scripts::Place { record: &record, entries: &entries, shelf: &shelf, run: &self.run };
+                    retained_scripts::Place { record: &record, entries: &entries, shelf: &shelf, life: &self.life };
                 let key = key.as_ref().map(Key::as_str);
                 retained_scripts::remove(&place, once, &channel, &message::removed(node), key, *ttl)
             }
@@ -368,7 +368,7 @@ impl Publisher {
             record: &keys.record,
             entries: &keys.entries,
             once: keys.once.clone(),
-            run: &self.run,
+            life: &self.life,
             policy,
             channel: &keys.channel,
             head: &self.numbered,

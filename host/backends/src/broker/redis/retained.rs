@@ -23,8 +23,8 @@ const STALE: &str = "stale";
 impl State {
     async fn values(&self, topic: &Topic, keeping: Keeping, bytes_max: usize) -> Result<Values, ValuesUnread> {
         let (record, entries, shelf) = (self.names.record(topic), self.names.entries(topic), self.names.shelf(topic));
-        let ask = async |Reading { mut redis, run }| {
-            let place = Place { record: &record, entries: &entries, shelf: &shelf, run: &run };
+        let ask = async |Reading { mut redis, life }| {
+            let place = Place { record: &record, entries: &entries, shelf: &shelf, life: &life };
             scripts::read(&mut redis, &place, keeping.ttl, bytes_max).await
         };
         let answer = self.reader.ask(ask).await.map_err(|_| ValuesUnread::Away)?;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, RedisResult, Script, Value};
 
-use super::history_scripts::{Append, ms, number, with_record};
+use super::history_scripts::{Append, Life, ms, number, with_record};
 use tidegate_core::channels::Keeping;
 use tidegate_core::flow::ports::ENTRY_BYTES;
 
@@ -165,9 +165,9 @@ pub(super) struct Shelf {
 /// Judges, numbers, keeps and sends a publication.
 pub(super) fn keep(append: &Append<'_>, of: &Shelf, key: &str, version: Option<&str>, keeping: Keeping) -> Cmd {
     let mut command = ::redis::cmd("EVALSHA");
-    command.arg(KEEP.get_hash()).arg(6);
+    command.arg(KEEP.get_hash()).arg(7);
     append.add_keys(&mut command);
-    command.arg(&of.values).arg(&of.ages).arg(&of.shelf);
+    command.arg(&of.values).arg(&of.ages).arg(&of.shelf).arg(&append.life.key);
     append.add_arguments(&mut command, keeping.ttl);
     command.arg(key).arg(version.unwrap_or("-")).arg(u8::from(keeping.values));
     command.arg(keeping.keys_max).arg(keeping.bytes_max).arg(ms(keeping.ttl));
@@ -179,7 +179,7 @@ pub(super) struct Place<'a> {
     pub(super) record: &'a str,
     pub(super) entries: &'a str,
     pub(super) shelf: &'a Shelf,
-    pub(super) run: &'a str,
+    pub(super) life: &'a Life,
 }
 
 /// Takes a value away, or all of them without a key.
@@ -193,9 +193,9 @@ pub(super) fn remove(
 ) -> Cmd {
     let (once, once_ttl) = once.unwrap_or_else(|| (at.record.to_owned(), Duration::ZERO));
     let mut command = ::redis::cmd("EVALSHA");
-    command.arg(REMOVE.get_hash()).arg(6).arg(at.record).arg(at.entries).arg(once);
-    command.arg(&at.shelf.values).arg(&at.shelf.ages).arg(&at.shelf.shelf);
-    command.arg(at.run).arg(ms(ttl)).arg(channel).arg(head).arg(key.unwrap_or("")).arg(u8::from(key.is_none()));
+    command.arg(REMOVE.get_hash()).arg(7).arg(at.record).arg(at.entries).arg(once);
+    command.arg(&at.shelf.values).arg(&at.shelf.ages).arg(&at.shelf.shelf).arg(&at.life.key);
+    command.arg(&at.life.run).arg(ms(ttl)).arg(channel).arg(head).arg(key.unwrap_or("")).arg(u8::from(key.is_none()));
     command.arg(ms(once_ttl));
     command
 }
@@ -209,7 +209,7 @@ pub(super) async fn read(
 ) -> RedisResult<Value> {
     let mut invocation = READ.prepare_invoke();
     invocation.key(at.record).key(at.entries).key(at.record);
-    invocation.key(&at.shelf.values).key(&at.shelf.ages).key(&at.shelf.shelf);
-    invocation.arg(at.run).arg(ms(ttl)).arg(bytes_max).arg(ENTRY_BYTES);
+    invocation.key(&at.shelf.values).key(&at.shelf.ages).key(&at.shelf.shelf).key(&at.life.key);
+    invocation.arg(&at.life.run).arg(ms(ttl)).arg(bytes_max).arg(ENTRY_BYTES);
     invocation.invoke_async(connection).await
 }

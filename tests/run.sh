@@ -132,9 +132,11 @@ if wanted e2e; then
 fi
 
 if wanted examples; then
+  ensure_services
   ensure_chromium
   step "examples"
   build_binary
+  export TIDEGATE_BIN="${TIDEGATE_BIN:-$CARGO_TARGET_DIR/debug/tidegate}"
   (cd tests/kit && npm run --silent plugins)
   for example in examples/*/; do
     [[ -f "$example/test.mjs" ]] || continue

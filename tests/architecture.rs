@@ -85,8 +85,8 @@ pub(crate) const HOMES: [(&str, &[&str]); 33] = [
 ];
 
 /// What the top level holds: the folders, each with a README, and the files.
-const FOLDERS: [&str; 10] =
-    ["host", "wit", "plugins", "channels", "config", "tests", "examples", "findings", ".cargo", ".ci"];
+const FOLDERS: [&str; 11] =
+    ["host", "client", "wit", "plugins", "channels", "config", "tests", "examples", "findings", ".cargo", ".ci"];
 const FILES: [&str; 12] = [
     "Cargo.toml",
     "Cargo.lock",

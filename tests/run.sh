@@ -2,7 +2,7 @@
 # Runs every test, installing what is missing. Needs rustup, Node 20 or later and Python 3.11 or later, nothing else.
 #
 #   tests/run.sh            everything
-#   tests/run.sh e2e        only the stages named: lint rust conformance plugins e2e examples
+#   tests/run.sh e2e        only the stages named: lint rust conformance plugins clients e2e examples
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -37,6 +37,12 @@ has_chromium() {
 
 ensure_chromium() {
   has_chromium || { step "install Chromium"; install_packages chromium; }
+}
+
+ensure_python() {
+  require python3 "install Python 3.11 or later"
+  python3 -c 'import ensurepip, venv' 2>/dev/null || { step "install Python's venv module"; install_packages python3-venv; }
+  python3 -m pip --version >/dev/null 2>&1 || { step "install pip, which brings compilers of plugins"; install_packages python3-pip; }
 }
 
 has_postgres() {
@@ -81,7 +87,7 @@ build_binary() { cargo_test --quiet --no-run --test cli; }
 # A program to run: what `cargo test` makes of an example is a test. The second target brings the features of all tests.
 build_example() { cargo_host build --quiet --example "$1" --test architecture; }
 
-if wanted conformance || wanted e2e || wanted examples; then
+if wanted conformance || wanted clients || wanted e2e || wanted examples; then
   step "install npm packages"
   npm ci --silent --no-audit --no-fund
 fi
@@ -116,12 +122,22 @@ if wanted plugins; then
   (cd plugins && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/plugins" cargo_test)
 fi
 
+if wanted clients; then
+  ensure_chromium
+  ensure_python
+  step "clients: the packages for applications against the real binary"
+  build_binary
+  (cd tests/kit && npm run --silent plugins)
+  for package in client/*/package.json; do
+    (cd "$(dirname "$package")" && npm test)
+  done
+  client/python/test.sh
+fi
+
 if wanted e2e; then
   ensure_services
   ensure_chromium
-  require python3 "install Python 3.11 or later"
-  python3 -c 'import ensurepip, venv' 2>/dev/null || { step "install Python's venv module"; install_packages python3-venv; }
-  python3 -m pip --version >/dev/null 2>&1 || { step "install pip, which brings compilers of plugins"; install_packages python3-pip; }
+  ensure_python
   # The client in Rust speaks TLS with OpenSSL, and cannot be built without.
   pkg-config --exists openssl 2>/dev/null || { step "install OpenSSL's headers"; install_packages libssl-dev pkg-config; }
   step "end to end: the stock client against the real binary"

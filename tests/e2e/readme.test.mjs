@@ -43,10 +43,14 @@ const MEASURES = ["tests/load/", "findings/"];
 // The pages of the manual, by their paths: every `*.md` of the top level, of a folder, and of an example.
 function pagesOfTheManual() {
   const folders = ["", "host", "wit", "plugins", "channels", "config", "tests", "tests/load", "examples", "findings"];
-  const examples = readdirSync(join(repository, "examples"), { withFileTypes: true });
-  folders.push(...examples.filter((entry) => entry.isDirectory()).map(({ name }) => join("examples", name)));
+  folders.push("client", ...subfoldersOf("client"), ...subfoldersOf("examples"));
   const pages = folders.flatMap((folder) => readdirSync(join(repository, folder)).map((name) => join(folder, name)));
   return new Map(pages.filter((page) => page.endsWith(".md")).map((page) => [page, readFileSync(join(repository, page), "utf8")]));
+}
+
+function subfoldersOf(folder) {
+  const entries = readdirSync(join(repository, folder), { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(folder, name));
 }
 
 function commandsOfTheManual() {

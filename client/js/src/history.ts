@@ -1,0 +1,93 @@
+/** The history of topics over HTTP, and the polling of it while no socket can be had. */
+
+import type { Answer, Topic } from "./topic.js";
+import type { History, Position, TidegateError } from "./wire.js";
+
+/** An answer that does not come is none. */
+const REQUEST_MS = 10_000;
+
+export interface HistoryOptions {
+  since?: Position;
+  limit?: number;
+}
+
+/** The address of the HTTP side, and how a request shows who asks. */
+export interface Way {
+  base: string;
+  credentials: RequestCredentials;
+  token(): Promise<string | undefined>;
+}
+
+export async function readHistory(way: Way, topic: string, { since, limit }: HistoryOptions): Promise<Answer<{ ok: true } & History>> {
+  try {
+    const query = new URLSearchParams();
+    if (since) query.set("since", `${since.epoch}:${since.offset}`);
+    if (limit) query.set("limit", `${limit}`);
+    const token = await way.token();
+    const response = await fetch(`${way.base}/v1/channels/${encodeURIComponent(topic)}/history?${query}`, {
+      headers: token ? { authorization: `Bearer ${token}` } : {},
+      credentials: way.credentials,
+      cache: "no-store",
+      signal: AbortSignal.timeout(REQUEST_MS),
+    });
+    const body = await response.json();
+    return response.ok ? { ok: true, ...body } : { ok: false, error: body.error ?? body };
+  } catch (error) {
+    return { ok: false, error: { code: "not_connected", message: String(error), retry: true } };
+  }
+}
+
+export class Polling {
+  /** Whether the last round was answered; nothing while there is no polling. */
+  isAnswered: boolean | undefined;
+  // What comes for an earlier polling reaches nobody.
+  #number = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #failures = 0;
+
+  constructor(
+    readonly way: Way,
+    readonly waits_ms: number[],
+    readonly topics: Map<string, Topic>,
+    // What follows from a no; whether it is one about the topic alone.
+    readonly refused: (topic: Topic, error: TidegateError) => boolean,
+    readonly changed: () => void,
+  ) {}
+
+  /** Begins, or looks at once where it is waiting. */
+  start() {
+    clearTimeout(this.#timer);
+    void this.#round(++this.#number);
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+    this.#number += 1;
+    this.#failures = 0;
+    this.isAnswered = undefined;
+  }
+
+  async #round(number: number) {
+    let isAnswered: boolean | undefined;
+    for (const topic of this.topics.values()) {
+      if (topic.isPollable) isAnswered = (await this.#read(topic, number)) && isAnswered !== false;
+      if (number !== this.#number) return;
+    }
+    this.isAnswered = isAnswered;
+    this.#failures = isAnswered === false ? this.#failures + 1 : 0;
+    this.#timer = setTimeout(() => this.#round(number), this.waits_ms[Math.min(this.#failures, this.waits_ms.length - 1)]);
+    this.changed();
+  }
+
+  // Whether there was an answer.
+  async #read(topic: Topic, number: number): Promise<boolean> {
+    for (;;) {
+      const { since } = topic;
+      const answer = await readHistory(this.way, topic.name, since ? { since } : { limit: 1 });
+      if (number !== this.#number) return false;
+      if (!answer.ok) return !answer.error.retry && this.refused(topic, answer.error);
+      topic.read(answer);
+      if (!since || !answer.more) return true;
+    }
+  }
+}

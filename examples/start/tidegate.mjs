@@ -38,11 +38,11 @@ export const tidegate = (...args) => execFileSync(tidegateBinary(), args, { enco
 
 /**
  * Runs `tidegate dev`: it builds the plugins, and reloads what is saved. Resolves to `{ url, child, stop }` once it serves.
- * Its log goes to standard error.
+ * Its log goes to standard error, or with `stderr: "pipe"` to the child's.
  */
-export async function startTidegate({ config, listen, env = {} }) {
+export async function startTidegate({ config, listen, env = {}, stderr = "inherit" }) {
   const args = ["dev", "--config", config, "--listen", listen];
-  const child = spawn(tidegateBinary(), args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "inherit"], detached: true });
+  const child = spawn(tidegateBinary(), args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", stderr], detached: true });
   const ended = once(child, "exit");
   const forget = () => child.kill();
   process.once("exit", forget);

@@ -109,14 +109,15 @@ export async function within(what, promise, ms = PATIENCE_MS) {
 
 // Asks again and again until the answer is a yes, and returns it.
 export async function until(what, asked, ms = PATIENCE_MS) {
+  let isLate = false;
   const asks = async () => {
-    for (;;) {
+    while (!isLate) {
       const answer = await asked();
       if (answer) return answer;
       await pause(20);
     }
   };
-  return await within(what, asks(), ms);
+  return await within(what, asks(), ms).finally(() => (isLate = true));
 }
 
 async function freePort() {

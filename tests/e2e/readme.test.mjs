@@ -22,7 +22,7 @@ const COMMANDS = {
   "TOKEN=… npm start": "the first minute, below",
   "npm run page": "examples/realtime-ping/test.mjs",
   "cd examples/team-messaging": "examples/team-messaging/test.mjs",
-  "npm start": "examples/team-messaging/test.mjs",
+  "npm start": "examples/*/test.mjs, each with its start program",
   "tidegate new plugin hello --lang python --kind handler": "tests/e2e/new-plugin.test.mjs, in every language",
   "tidegate plugin build hello": "tests/e2e/new-plugin.test.mjs, in every language",
   "tidegate plugin test hello": "tests/e2e/new-plugin.test.mjs, in every language",

@@ -1,0 +1,29 @@
+// Makes what is missing in the database, and gives both roles a new password.
+
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+
+import pg from "pg";
+
+import { tidegate } from "@tidegate/example-start/tidegate.mjs";
+
+const sql = (name) => readFileSync(new URL(`${name}.sql`, import.meta.url), "utf8");
+
+/** `url` is of a role that may make roles. The addresses with which the application and Tidegate connect. */
+export async function prepare(url) {
+  // Everything in one schema, whatever this role's name is: PostgreSQL looks into a schema of that name first.
+  const admin = new pg.Client({ connectionString: url, options: "-c search_path=public" });
+  await admin.connect();
+  const urlOf = async (role) => {
+    const password = randomBytes(24).toString("hex");
+    await admin.query(`alter role ${role} password '${password}'`);
+    return Object.assign(new URL(url), { username: role, password }).href;
+  };
+  try {
+    const outbox = tidegate("schema", "outbox", "--server", "vault_realtime", "--application", "vault_app");
+    for (const step of [sql("tables"), sql("rights"), outbox, sql("triggers"), sql("people")]) await admin.query(step);
+    return { app: await urlOf("vault_app"), realtime: await urlOf("vault_realtime") };
+  } finally {
+    await admin.end();
+  }
+}

@@ -14,7 +14,7 @@ const RETRY_MS = 1_000;
 export function followVault(url, vaultId, { onState, onPublication, onMissed, onExpiring }) {
   const topic = `vault.${vaultId}`;
   // The cookie goes along to another port of the same host. A second after the network is back, so is the page.
-  const socket = io(url, { withCredentials: true, reconnectionDelay: 500, reconnectionDelayMax: 1_500 });
+  const socket = io(url, { withCredentials: true, reconnectionDelay: 500, reconnectionDelayMax: 1_000 });
   let last; // the position of the newest publication that the page has
   let again; // the timer of the next attempt
   let isOver = false;

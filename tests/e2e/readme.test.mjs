@@ -20,6 +20,8 @@ const COMMANDS = {
   "cd examples/realtime-ping": "the first minute, below",
   "npm install": "the first minute, below",
   "TOKEN=… npm start": "the first minute, below",
+  "cd examples/newsroom": "examples/newsroom/test.mjs",
+  "npm run unit": "examples/newsroom/test.mjs",
   "npm run page": "examples/realtime-ping/test.mjs",
   "cd examples/team-messaging": "examples/team-messaging/test.mjs",
   "npm start": "examples/*/test.mjs, each with its start program",

@@ -112,9 +112,12 @@ export class Scene {
     this.url = this.application.url;
   }
 
+  get parts() {
+    return { port: this.port, plugins: this.plugins, databaseUrl: this.postgres.url, secrets: this.secrets };
+  }
+
   async startRealtime() {
-    const { port, listen, secrets, plugins } = this;
-    this.realtime = await startRealtime({ listen, port, plugins, databaseUrl: this.postgres.url, secrets, stderr: "pipe" });
+    this.realtime = await startRealtime({ listen: this.listen, stderr: "pipe", ...this.parts });
     this.realtime.child.stderr.setEncoding("utf8").on("data", (text) => (this.log += text));
   }
 

@@ -1,6 +1,6 @@
 // Starts everything: PostgreSQL, the application's tables, Tidegate, the application. Ctrl-C ends it.
 
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,7 +34,8 @@ export async function prepareDatabase(url) {
  */
 export function preparePlugins(port) {
   if (port === PORT) return { directory: join(here, "plugins"), stop: () => {} };
-  tidegate("plugin", "build", join(here, "plugins/team/"));
+  const written = (name) => statSync(join(here, "plugins/team", name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (written("team.wasm") < Math.max(written("plugin.ts"), written("plugin.yaml"))) tidegate("plugin", "build", join(here, "plugins/team/"));
   const directory = mkdtempSync(join(tmpdir(), "team-plugins-"));
   cpSync(join(here, "plugins"), directory, { recursive: true });
   const tests = readdirSync(join(directory, "team/tests")).map((name) => `tests/${name}`);
@@ -47,21 +48,20 @@ export function preparePlugins(port) {
   return { directory, stop: () => rmSync(directory, { recursive: true }) };
 }
 
-/** Tidegate with this example's files, for an application on `port`. */
-export const startRealtime = ({ listen, port, plugins, databaseUrl, secrets, stderr }) =>
-  startTidegate({
-    config: join(here, "config/tidegate.yaml"),
-    listen,
-    stderr,
-    env: {
-      APPLICATION_ORIGIN: `http://127.0.0.1:${port}`,
-      DATABASE_URL: databaseUrl,
-      TIDEGATE__PLUGINS: plugins.directory,
-      TIDEGATE_JWT_SECRET: secrets.jwt,
-      TIDEGATE_API_KEY: secrets.apiKey,
-      TEAM_PLUGIN_KEY: secrets.plugin,
-    },
-  });
+export const config = join(here, "config/tidegate.yaml");
+
+/** What Tidegate's configuration and its plugin read of the environment, for an application on `port`. */
+export const environment = ({ port, plugins, databaseUrl, secrets }) => ({
+  APPLICATION_ORIGIN: `http://127.0.0.1:${port}`,
+  DATABASE_URL: databaseUrl,
+  TIDEGATE__PLUGINS: plugins.directory,
+  TIDEGATE_JWT_SECRET: secrets.jwt,
+  TIDEGATE_API_KEY: secrets.apiKey,
+  TEAM_PLUGIN_KEY: secrets.plugin,
+});
+
+/** Tidegate with this example's files. */
+export const startRealtime = ({ listen, stderr, ...parts }) => startTidegate({ config, listen, stderr, env: environment(parts) });
 
 async function start(add) {
   const port = Number(process.env.PORT ?? PORT);

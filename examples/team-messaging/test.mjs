@@ -1,7 +1,7 @@
 // The whole example: PostgreSQL, Tidegate, the application, stock clients, and pages in a browser.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
@@ -14,6 +14,7 @@ import { binary } from "@tidegate/kit/paths.mjs";
 import { PASSWORD } from "./app/people.mjs";
 import { Feed } from "./page/feed.js";
 import { Scene, signIn } from "./scene.mjs";
+import { config, environment } from "./start.mjs";
 
 process.env.TIDEGATE_BIN ??= binary();
 
@@ -92,6 +93,11 @@ test("one command starts everything, and Ctrl-C ends it", async () => {
     process.kill(-npm.pid, "SIGINT");
     await within("the end of everything", ended, 60_000);
   }
+});
+
+test("the declarations hold: configuration, channels and their examples, the plugin and its golden vectors", () => {
+  const env = { ...process.env, ...environment(scene.parts) };
+  execFileSync(process.env.TIDEGATE_BIN, ["check", "--config", config], { env, stdio: ["ignore", "ignore", "inherit"] });
 });
 
 test("a supervisor writes to all of the area, or to one, on pages", async (t) => {
@@ -177,42 +183,60 @@ describe("the end of a login", { concurrency: true }, () => {
     await back.session.changePassword("a new password", PASSWORD);
   });
 
-  test("an active user's token is renewed on the same socket until the whole time is over; a silent user's login ends", async (t) => {
-    const brief = await scene.startApplication({ port: await freePort(), idle_s: 3, absolute_s: 6 });
+  test("on pages: a new password signs out every other page of the user, and a page that is loaded anew goes on", async (t) => {
+    const [here, there] = await Promise.all([open(t, "cem"), open(t, "cem")]);
+    await Promise.all([here, there].map((page) => page.is("live")));
+    await here.locator("summary").click();
+    await here.getByLabel("Old").fill(PASSWORD);
+    await here.getByLabel("New").fill("another password");
+    await here.getByRole("button", { name: "Change" }).click();
+    await there.getByText("You are signed out (token_revoked).").waitFor();
+    await here.getByText("everybody else with your name is signed out").waitFor();
+    await here.is("live");
+    await here.reload();
+    await here.is("live");
+    await here.getByRole("button", { name: "Sign out" }).click();
+    await here.getByRole("button", { name: "Sign in" }).waitFor();
+    await here.reload();
+    await here.getByRole("button", { name: "Sign in" }).waitFor();
+    await screenshot(there, "signed-out");
+  });
+
+  // The feed of the page without a page, on an application with short times; whose hands are on the page or not.
+  async function life(t, user, times, hasHands) {
+    const brief = await scene.startApplication({ port: await freePort(), ...times });
     t.after(() => brief.stop());
-    // The feed of the page, without a page.
-    const life = async (user) => {
-      const { session } = await signIn(brief.url, user);
-      const seen = { session, states: [], tokens: 0 };
-      const started = performance.now();
-      seen.ended = within(`the end of ${user}'s login`, new Promise((resolve) => {
-        const feed = new Feed({
-          topics: [`inbox.${user}`], session, realtime: scene.door.url,
-          onMessage: () => {},
-          onState: ({ state }) => seen.states.push(state),
-          onEnd: (reason) => resolve({ reason, after_s: (performance.now() - started) / 1000 }),
-        });
-        t.after(() => feed.stop());
-        feed.start();
-        const authenticate = session.onToken;
-        session.onToken = (token) => {
-          seen.tokens += 1;
-          authenticate(token);
-        };
-      }));
-      return seen;
-    };
-    const [active, silent] = [await life("ali"), await life("cem")];
-    const hands = setInterval(() => active.session.touch(), 100);
-    const silence = await silent.ended;
-    assert.equal(active.states.at(-1), "live");
-    const whole = await active.ended;
-    clearInterval(hands);
-    assert.equal(silence.reason, "token_expired");
-    assert.equal(whole.reason, "token_expired");
-    assert.ok(active.tokens >= 2, `${active.tokens} renewals`);
-    // Live once: the socket was never lost.
-    assert.deepEqual(active.states.filter((state) => state === "live"), ["live"]);
+    const { session, token } = await signIn(brief.url, user);
+    if (hasHands) {
+      const hands = setInterval(() => session.touch(), 100);
+      t.after(() => clearInterval(hands));
+    }
+    const seen = { session, token, states: [] };
+    seen.ended = new Promise((resolve) => {
+      const onState = ({ state }) => seen.states.push(state);
+      const feed = new Feed({ topics: [`inbox.${user}`], session, realtime: scene.door.url, onMessage: () => {}, onState, onEnd: resolve });
+      t.after(() => feed.stop());
+      feed.start();
+    });
+    return seen;
+  }
+
+  test("a token is renewed on the open socket, which outlives the first token", async (t) => {
+    const { token, states } = await life(t, "ali", { idle_s: 6, absolute_s: 60 }, true);
+    const { exp } = JSON.parse(Buffer.from(token.split(".")[1], "base64url"));
+    // Tidegate looks at the clock every 2 s.
+    await until("the end of the first token", () => Date.now() / 1000 > exp + 2.5);
+    assert.deepEqual(states, ["connecting", "live"]);
+  });
+
+  test("a login ends without a hand on the page, and in any case when its whole time is over", async (t) => {
+    const [silent, active] = [
+      await life(t, "nora", { idle_s: 3, absolute_s: 60 }, false), await life(t, "sam", { idle_s: 60, absolute_s: 3 }, true),
+    ];
+    for (const { ended, session } of [silent, active]) {
+      assert.equal(await within("the end of a login", ended), "token_expired");
+      await assert.rejects(session.renew(), { code: "unauthenticated" });
+    }
   });
 });
 

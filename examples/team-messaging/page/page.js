@@ -93,6 +93,7 @@ function onSubmit(selector, act) {
       told.classList.add("good");
     } catch (error) {
       told.textContent = error.code ? `${error.code}: ${error.message}` : error.message;
+      if (error.retry) told.textContent += ". Press the button again: nothing happens twice.";
     }
   });
 }

@@ -244,6 +244,7 @@ async fn one_effect_that_fails_gate_4_stops_them_all_and_is_the_handlers_fault()
         emit("ping", &json!({ "pong": "no integer" })),
         emit("undeclared", &json!({})),
         emit("news", &json!({ "title": "x".repeat(70_000) })),
+        PluginEffect::Remove { topic: "news".to_owned(), key: None },
     ];
     for effect in bad {
         let effects = vec![emit("news", &json!({ "title": "x" })), publish("ping.seen", &json!({})), effect];

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate_core::flow::ports::Retained as _;
+use tidegate_core::flow::ports::{PluginEffect, Retained as _};
 use tidegate_core::flow::{Asked, MemoryHistory, MemoryRetained, Publication, PublishReceipt, PublishRequest};
 use tidegate_core::protocol::{
     Code, Generation, Key, Payload, Position, Recovery, Refusal, Snapshot, SubscribeReceipt, Unrecovered,
 };
 
-use tidegate_testkit::{FakePlugins, Server, Told, catalog, code, event, user};
+use tidegate_testkit::{FakePlugins, Server, Told, catalog, code, emit, event, user};
 
 const CHANNELS: &str = r#"
 feature: test
@@ -30,6 +30,7 @@ channels:
     delivery: { key: /id, version: /seq }
     snapshot: { retain: latest, plugin: answerer, ttl: 60s }
   beside.{id}: { scope: public, payload: true, delivery: { key: /id }, snapshot: { retain: latest, plugin: answerer } }
+  board.{id}: { scope: public, payload: true, delivery: { key: /id }, snapshot: { retain: latest }, inbound: { payload: true, handler: answerer } }
   plain: { scope: public, payload: true }
 "#;
 
@@ -219,6 +220,24 @@ async fn what_is_taken_away_is_told_at_its_place_and_its_version_is_forgotten() 
     assert_eq!(server.gates.remove_retained("newest.a", None).await, Ok(2));
     assert_eq!(server.rooms.removed().len(), 3);
     assert_eq!(snapshot(&server, "newest.a").await, []);
+}
+
+#[tokio::test]
+async fn a_handler_takes_values_away_in_the_order_of_its_effects() {
+    let remove = |key: Option<&str>| PluginEffect::Remove { topic: "board.a".to_owned(), key: key.map(self::key) };
+    let effects = vec![
+        emit("board.a", &json!({ "id": "x" })),
+        emit("board.a", &json!({ "id": "y" })),
+        remove(Some("x")),
+        emit("board.a", &json!({ "id": "z" })),
+    ];
+    let server = Server::declaring(CHANNELS).plugins(FakePlugins::emitting(effects)).start();
+    let client = server.client(None);
+    client.subscribe("board.a").await.unwrap();
+    client.send("board.a", json!(1)).await.unwrap();
+    assert_eq!(server.rooms.removed(), [("board.a".to_owned(), r#""x""#.to_owned())]);
+    assert_eq!(snapshot(&server, "board.a").await.len(), 2);
+    assert_eq!(server.gates.remove_retained("board.a", None).await, Ok(2));
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ const MANIFEST = {
   component: "guest.wasm",
   config: { greeting: TEXT, members: { v1: ["alice"] } },
   kinds: ["handler", "authorizer", "snapshot", "transform", "connection"],
-  grants: { emit: ["desk.{city}.{desk}", "lobby"], publish: ["ping.seen", "connection.*"] },
+  grants: { emit: ["desk.{city}.{desk}", "places", "lobby"], publish: ["ping.seen", "connection.*"] },
 };
 // What it may import by grant; the HTTP origin is known once there is a server.
 const GRANTED = {
@@ -47,6 +47,13 @@ const CHANNELS = {
       scope: "public",
       payload: { type: "object", required: ["pong"] },
       inbound: { payload: { type: "object" }, handler: "guest", rate: "600/m" },
+    },
+    places: {
+      scope: "public",
+      payload: { type: "object", required: ["pong"] },
+      delivery: { key: "/pong" },
+      snapshot: { retain: "latest" },
+      inbound: { payload: { type: "object" }, handler: "guest" },
     },
     "vault.{vaultId}": {
       scope: "authenticated",
@@ -169,6 +176,26 @@ export function contract({ language, build, source, unwritable, crash, limits, a
       // Whatever the first message had brought to its sender would have come before this.
       await send({ n: 2 });
       assert.deepEqual((await mine.count(1))[0], { pong: 2 });
+    });
+
+    test("it takes a retained value away, and all of them", async () => {
+      const socket = await server.connect({ token: token("alice") });
+      await subscribe(socket, "places");
+      const events = collect(socket, "tidegate");
+      const send = async (message) => assert.equal((await ask(socket, "places", message)).ok, true);
+      const kept = async () => {
+        const late = await server.connect({ token: token("bob") });
+        return (await subscribe(late, "places")).snapshot.map(({ key }) => key);
+      };
+      for (const n of [1, 2, 3]) await send({ n });
+      assert.deepEqual(await kept(), [1, 2, 3]);
+      await send({ gone: 2 });
+      assert.deepEqual(await kept(), [1, 3]);
+      await send({ cleared: true });
+      assert.deepEqual(await kept(), []);
+      const removed = (await events.count(3)).map(({ type, channel, key }) => [type, channel, key]);
+      assert.deepEqual(removed.toSorted(), [1, 2, 3].map((key) => ["removed", "places", key]));
+      assert.deepEqual(removed[0], ["removed", "places", 2]);
     });
 
     test("it sees every field of the context", async () => {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tidegate_core::flow::ports::{ConnectionCall, FaultKind, Phase, PluginEffect, Plugins, TransformCall};
 use tidegate_core::protocol::{BusEvent, ConnectionId, Payload, PluginName};
-use tidegate_wasm::{Plugin, PluginSet};
+use tidegate_wasm::{Plugin, PluginSet, PluginSource};
 
-use crate::kit::{KINDS_MANIFEST, ask, context, kinds, load, refused, reply, send, shipped, typed};
+use crate::kit::{KINDS_MANIFEST, ask, context, first, kinds, load, refused, reply, send, shipped, typed};
 use tidegate_testkit::user;
 
 async fn state(plugin: &Plugin, what: &str) -> Result<Vec<String>, (FaultKind, String)> {
@@ -147,4 +147,33 @@ async fn one_component_of_the_rust_sdk_can_be_everything() {
     assert!(matches!(&effects[..], [PluginEffect::Emit { .. }, PluginEffect::Publish { .. }]), "{effects:?}");
     assert_eq!(told(&plugin, Some("alice"), Phase::Disconnected).await, Ok(Vec::new()));
     assert_eq!(told(&plugin, None, Phase::Connected).await, Err((FaultKind::Failed, "anonymous".to_owned())));
+}
+
+/// The component, with the names of these interfaces in the contract's second version. The names are equally long.
+fn of_the_second_version(mut source: PluginSource) -> PluginSource {
+    for interface in ["connection", "handler", "types"] {
+        let name = |version: &str| format!("tidegate:plugin/{interface}@{version}").into_bytes();
+        let (before, after) = (name("0.1.0"), name("0.2.0"));
+        for at in 0..source.component.len() - before.len() {
+            if source.component[at..].starts_with(&before) {
+                source.component[at..at + after.len()].copy_from_slice(&after);
+            }
+        }
+    }
+    source
+}
+
+#[tokio::test]
+async fn components_of_the_versions_before_say_what_should_happen() {
+    let first = first("grants:\n  emit: [lobby]\n  queries: { none: select 1 }");
+    for source in [first.clone(), of_the_second_version(first)] {
+        let plugin = load(source).await;
+        let emit = PluginEffect::Emit {
+            topic: "lobby".to_owned(),
+            payload: Payload::parse("\"Phase::Connected\"".to_owned()).unwrap(),
+            others_only: true,
+        };
+        assert_eq!(told(&plugin, None, Phase::Connected).await, Ok(vec![emit]));
+        assert_eq!(reply(send(&plugin, "7").await), "7");
+    }
 }

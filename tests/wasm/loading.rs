@@ -46,11 +46,11 @@ async fn a_component_without_a_kind_is_refused_with_what_it_exports() {
 
 #[tokio::test]
 async fn another_version_of_the_contract_is_named() {
-    let source = text(r#"(component (instance $i) (export "tidegate:plugin/handler@0.3.0" (instance $i)))"#);
+    let source = text(r#"(component (instance $i) (export "tidegate:plugin/handler@0.4.0" (instance $i)))"#);
     let (message, _, hint) = refused(source).await;
     assert_eq!(
         message,
-        "component `x.wasm`: exports `tidegate:plugin/handler@0.3.0`, but this server supports versions 0.1 and 0.2 of \
+        "component `x.wasm`: exports `tidegate:plugin/handler@0.4.0`, but this server supports versions 0.1, 0.2 and 0.3 of \
          `tidegate:plugin`"
     );
     assert!(hint.contains("SDK"), "{hint}");

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Exports and imports by the names of the contract: `tidegate:plugin/handler@0.2.0` and `handle`. */
+/* Exports and imports by the names of the contract: `tidegate:plugin/handler@0.3.0` and `handle`. */
 #define ABI_EXPORT(interface, function) __attribute__((export_name(interface "#" function)))
 /* What the host calls when it has read the answer. */
 #define ABI_AFTER(interface, function) __attribute__((export_name("cabi_post_" interface "#" function)))
@@ -54,7 +54,7 @@ typedef struct {
   abi_list attributes;
 } abi_context;
 
-enum { ABI_EMIT, ABI_PUBLISH };
+enum { ABI_EMIT, ABI_PUBLISH, ABI_REMOVE };
 
 typedef struct {
   uint8_t is;
@@ -68,6 +68,10 @@ typedef struct {
       abi_maybe_text subject;
       abi_text data;
     } publish;
+    struct {
+      abi_text topic;
+      abi_maybe_text key;
+    } remove;
   };
 } abi_effect;
 

@@ -1,7 +1,7 @@
 /* The export `authorizer`. */
 #include "call.h"
 
-#define AUTHORIZER "tidegate:plugin/authorizer@0.2.0"
+#define AUTHORIZER "tidegate:plugin/authorizer@0.3.0"
 
 struct tg_decision {
   enum { UNDECIDED, ALLOWED, DENIED, UNKNOWN } is;

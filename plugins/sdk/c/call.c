@@ -173,6 +173,17 @@ void tg_publish(tg_answer *answer, const char *type, const char *subject, const 
       (abi_effect){.is = ABI_PUBLISH, .publish = {tg_lower_text(name), about, text}};
 }
 
+static void add_removal(tg_answer *answer, const char *topic, abi_maybe_text key) {
+  *(abi_effect *)tg_vector_add(&answer->effects, sizeof(abi_effect)) =
+      (abi_effect){.is = ABI_REMOVE, .remove = {tg_lower_text(tg_format("%s", topic)), key}};
+}
+
+void tg_remove(tg_answer *answer, const char *topic, const tg_json *key) {
+  add_removal(answer, topic, (abi_maybe_text){true, tg_lower_json(key, "the key of a removal", &answer->broken)});
+}
+
+void tg_remove_all(tg_answer *answer, const char *topic) { add_removal(answer, topic, (abi_maybe_text){0}); }
+
 void tg_refuse(tg_answer *answer, tg_refusal why, const char *sentence, ...) {
   va_list arguments;
   va_start(arguments, sentence);

@@ -1,7 +1,7 @@
 /* The export `connection`. */
 #include "call.h"
 
-#define CONNECTION "tidegate:plugin/connection@0.2.0"
+#define CONNECTION "tidegate:plugin/connection@0.3.0"
 
 /* result<list<effect>, string> */
 typedef struct {

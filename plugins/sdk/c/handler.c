@@ -1,7 +1,7 @@
 /* The export `handler`. */
 #include "call.h"
 
-#define HANDLER "tidegate:plugin/handler@0.2.0"
+#define HANDLER "tidegate:plugin/handler@0.3.0"
 
 typedef struct {
   abi_context context;

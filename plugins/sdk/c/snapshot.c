@@ -1,7 +1,7 @@
 /* The export `snapshot`. */
 #include "call.h"
 
-#define SNAPSHOT "tidegate:plugin/snapshot@0.2.0"
+#define SNAPSHOT "tidegate:plugin/snapshot@0.3.0"
 
 struct tg_state {
   /* Of abi_text. */

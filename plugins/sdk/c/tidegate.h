@@ -68,6 +68,10 @@ void tg_reply(tg_answer *answer, const tg_json *value);
 void tg_emit(tg_answer *answer, const char *topic, const tg_json *payload, tg_audience to);
 /* Puts an event on the bus once the call succeeded. Needs the type in `grants.publish`. `subject` may be NULL. */
 void tg_publish(tg_answer *answer, const char *type, const char *subject, const tg_json *data);
+/* Takes the retained value of a key away once the call succeeded. Needs the topic's channel in `grants.emit`. */
+void tg_remove(tg_answer *answer, const char *topic, const tg_json *key);
+/* Takes every retained value of a topic away. */
+void tg_remove_all(tg_answer *answer, const char *topic);
 /* Refuses the message: no reply, no effects. The sentence is formatted as by printf. */
 TG_FORMAT(3) void tg_refuse(tg_answer *answer, tg_refusal why, const char *sentence, ...);
 
@@ -147,7 +151,7 @@ typedef struct {
 
 typedef enum { TG_CONNECTED, TG_DISCONNECTED } tg_phase;
 
-/* tg_emit and tg_publish say what should happen; tg_refuse that it failed, which the log tells. There is no reply. */
+/* tg_emit, tg_publish, tg_remove and tg_remove_all say what should happen; tg_refuse that it failed, which the log tells. There is no reply. */
 void tg_connection(const tg_peer *peer, tg_phase phase, tg_answer *answer);
 
 /* ---- The host, for every plugin. ---- */

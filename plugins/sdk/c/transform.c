@@ -1,7 +1,7 @@
 /* The export `transform`. */
 #include "call.h"
 
-#define TRANSFORM "tidegate:plugin/transform@0.2.0"
+#define TRANSFORM "tidegate:plugin/transform@0.3.0"
 
 struct tg_passage {
   /* None when the event should not cross. */

@@ -33,7 +33,8 @@ type (
 		deadlineMs     uint32
 		attributes     abiList
 	}
-	// An emit: topic; payload, audience. Or a publish: type; whether there is a subject, subject, data.
+	// An emit: topic; payload, audience. Or a publish: type; whether there is a subject, subject, data. Or a removal: topic;
+	// whether there is a key, key.
 	abiEffect struct {
 		is   uint8
 		name abiText
@@ -47,6 +48,7 @@ const (
 
 	abiEmit    = 0
 	abiPublish = 1
+	abiRemove  = 2
 )
 
 // The host finds what it asked room for, and what it is answered, only by its number, which the garbage collector does not

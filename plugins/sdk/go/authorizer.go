@@ -94,7 +94,7 @@ func failedWith(err error) unsafe.Pointer {
 	return answer(failure{is: abiError, error: lowerBytes(err.Error())})
 }
 
-//go:wasmexport tidegate:plugin/authorizer@0.2.0#authorize
+//go:wasmexport tidegate:plugin/authorizer@0.3.0#authorize
 func exportAuthorize(at unsafe.Pointer) unsafe.Pointer {
 	question := (*struct {
 		context abiContext
@@ -127,5 +127,5 @@ func exportAuthorize(at unsafe.Pointer) unsafe.Pointer {
 	return answer(yes)
 }
 
-//go:wasmexport cabi_post_tidegate:plugin/authorizer@0.2.0#authorize
+//go:wasmexport cabi_post_tidegate:plugin/authorizer@0.3.0#authorize
 func afterAuthorize(unsafe.Pointer) { letGo() }

@@ -37,7 +37,7 @@ type changed struct {
 
 // Few enough fields that the record arrives as arguments, one by one.
 //
-//go:wasmexport tidegate:plugin/connection@0.2.0#changed
+//go:wasmexport tidegate:plugin/connection@0.3.0#changed
 func exportChanged(
 	connection, connectionLen uint32,
 	hasUser, id, idLen, roles, rolesLen, hasTenant, tenant, tenantLen uint32,
@@ -64,5 +64,5 @@ func exportChanged(
 	return answer(changed{effects: effects})
 }
 
-//go:wasmexport cabi_post_tidegate:plugin/connection@0.2.0#changed
+//go:wasmexport cabi_post_tidegate:plugin/connection@0.3.0#changed
 func afterChanged(unsafe.Pointer) { letGo() }

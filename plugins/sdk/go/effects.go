@@ -11,12 +11,15 @@ const (
 )
 
 type effect struct {
-	publishes bool
-	// The topic of an emit, the type of a publish.
+	is uint8
+	// The topic of an emit and of a removal, the type of a publish.
 	name    string
 	subject string
+	// The payload of an emit, the data of a publish, the key of a removal.
 	payload any
 	to      Audience
+	// Whether a removal is of every value.
+	all bool
 }
 
 // Effects are what should happen once the call succeeded, in this order. The zero value is nothing.
@@ -24,12 +27,22 @@ type Effects struct{ list []effect }
 
 // Emit publishes on a topic. Needs the topic's channel in `grants.emit`.
 func (effects Effects) Emit(topic string, payload any, to Audience) Effects {
-	return Effects{append(effects.list, effect{name: topic, payload: payload, to: to})}
+	return Effects{append(effects.list, effect{is: abiEmit, name: topic, payload: payload, to: to})}
 }
 
 // Publish puts an event on the bus. Needs the type in `grants.publish`. An empty subject is none.
 func (effects Effects) Publish(kind, subject string, data any) Effects {
-	return Effects{append(effects.list, effect{publishes: true, name: kind, subject: subject, payload: data})}
+	return Effects{append(effects.list, effect{is: abiPublish, name: kind, subject: subject, payload: data})}
+}
+
+// Remove takes the retained value of a key away. Needs the topic's channel in `grants.emit`.
+func (effects Effects) Remove(topic string, key any) Effects {
+	return Effects{append(effects.list, effect{is: abiRemove, name: topic, payload: key})}
+}
+
+// RemoveAll takes every retained value of a topic away. Needs the topic's channel in `grants.emit`.
+func (effects Effects) RemoveAll(topic string) Effects {
+	return Effects{append(effects.list, effect{is: abiRemove, name: topic, all: true})}
 }
 
 func (effects Effects) lower() (abiList, error) {
@@ -45,18 +58,25 @@ func (effects Effects) lower() (abiList, error) {
 }
 
 func (wanted effect) lower() (abiEffect, error) {
-	payload, err := lowerJSON("the payload for `"+wanted.name+"`", wanted.payload)
+	lowered := abiEffect{is: wanted.is, name: lowerBytes(wanted.name)}
+	if wanted.all {
+		return lowered, nil
+	}
+	payload, err := lowerJSON("the value for `"+wanted.name+"`", wanted.payload)
 	if err != nil {
 		return abiEffect{}, err
 	}
-	name := lowerBytes(wanted.name)
-	if !wanted.publishes {
-		return abiEffect{abiEmit, name, [5]uint32{payload.at, payload.len, uint32(wanted.to)}}, nil
-	}
-	lowered := abiEffect{abiPublish, name, [5]uint32{3: payload.at, 4: payload.len}}
-	if wanted.subject != "" {
-		subject := lowerBytes(wanted.subject)
-		lowered.rest[0], lowered.rest[1], lowered.rest[2] = 1, subject.at, subject.len
+	switch wanted.is {
+	case abiEmit:
+		lowered.rest = [5]uint32{payload.at, payload.len, uint32(wanted.to)}
+	case abiRemove:
+		lowered.rest = [5]uint32{1, payload.at, payload.len}
+	case abiPublish:
+		lowered.rest = [5]uint32{3: payload.at, 4: payload.len}
+		if wanted.subject != "" {
+			subject := lowerBytes(wanted.subject)
+			lowered.rest[0], lowered.rest[1], lowered.rest[2] = 1, subject.at, subject.len
+		}
 	}
 	return lowered, nil
 }

@@ -65,6 +65,18 @@ func (outcome Outcome) Publish(kind, subject string, data any) Outcome {
 	return outcome
 }
 
+// Remove takes the retained value of a key away once the call succeeded. Needs the topic's channel in `grants.emit`.
+func (outcome Outcome) Remove(topic string, key any) Outcome {
+	outcome.effects = outcome.effects.Remove(topic, key)
+	return outcome
+}
+
+// RemoveAll takes every retained value of a topic away once the call succeeded.
+func (outcome Outcome) RemoveAll(topic string) Outcome {
+	outcome.effects = outcome.effects.RemoveAll(topic)
+	return outcome
+}
+
 var handle func(*Context, []byte) (Outcome, error)
 
 // Handle registers the function that answers messages. What is no Payload is refused as `invalid_payload` before it runs.
@@ -95,7 +107,7 @@ type refused struct {
 	_ [3]uint32
 }
 
-//go:wasmexport tidegate:plugin/handler@0.2.0#handle
+//go:wasmexport tidegate:plugin/handler@0.3.0#handle
 func exportHandle(at unsafe.Pointer) unsafe.Pointer {
 	question := (*struct {
 		context abiContext
@@ -127,5 +139,5 @@ func exportHandle(at unsafe.Pointer) unsafe.Pointer {
 	return answer(no)
 }
 
-//go:wasmexport cabi_post_tidegate:plugin/handler@0.2.0#handle
+//go:wasmexport cabi_post_tidegate:plugin/handler@0.3.0#handle
 func afterHandle(unsafe.Pointer) { letGo() }

@@ -22,7 +22,7 @@ type provided struct {
 	payloads abiList
 }
 
-//go:wasmexport tidegate:plugin/snapshot@0.2.0#provide
+//go:wasmexport tidegate:plugin/snapshot@0.3.0#provide
 func exportProvide(at unsafe.Pointer) unsafe.Pointer {
 	texts, err := called("snapshot provider", provide != nil, func() ([]abiText, error) {
 		payloads, err := provide((*abiContext)(at).lift())
@@ -45,5 +45,5 @@ func exportProvide(at unsafe.Pointer) unsafe.Pointer {
 	return answer(provided{payloads: lowerList(texts)})
 }
 
-//go:wasmexport cabi_post_tidegate:plugin/snapshot@0.2.0#provide
+//go:wasmexport cabi_post_tidegate:plugin/snapshot@0.3.0#provide
 func afterProvide(unsafe.Pointer) { letGo() }

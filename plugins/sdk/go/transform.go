@@ -79,7 +79,7 @@ func (given *abiCrossing) lift() *Crossing {
 	}
 }
 
-//go:wasmexport tidegate:plugin/transform@0.2.0#apply
+//go:wasmexport tidegate:plugin/transform@0.3.0#apply
 func exportApply(at unsafe.Pointer) unsafe.Pointer {
 	given := (*abiCrossing)(at)
 	text, err := called("transform", transform != nil, func() (abiText, error) {
@@ -98,5 +98,5 @@ func exportApply(at unsafe.Pointer) unsafe.Pointer {
 	return answer(applied{payload: abiMaybeText{1, text}})
 }
 
-//go:wasmexport cabi_post_tidegate:plugin/transform@0.2.0#apply
+//go:wasmexport cabi_post_tidegate:plugin/transform@0.3.0#apply
 func afterApply(unsafe.Pointer) { letGo() }

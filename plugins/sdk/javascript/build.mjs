@@ -95,7 +95,7 @@ function componentized() {
   const contract = [join(here, 'wit'), join(here, '../../../wit')].find((path) => existsSync(path));
   cpSync(contract, wit, { recursive: true });
   write('wit/built.wit', [
-    'package tidegate:plugin@0.2.0;', '', 'world built {', ...imported().map((name) => `    import ${name};`),
+    'package tidegate:plugin@0.3.0;', '', 'world built {', ...imported().map((name) => `    import ${name};`),
     ...kinds.map((kind) => `    include ${kind}-plugin;`), '}',
   ]);
   // Without --sync the component needs asynchronous components, which the host does not offer.

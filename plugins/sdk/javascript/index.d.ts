@@ -15,7 +15,8 @@ export interface Context {
 }
 export type Effect =
   | { tag: 'emit'; val: { topic: string; payload: string; to: 'everyone' | 'others' } }
-  | { tag: 'publish'; val: { kind: string; subject?: string; data: string } };
+  | { tag: 'publish'; val: { kind: string; subject?: string; data: string } }
+  | { tag: 'remove'; val: { topic: string; key?: string } };
 export type Decision = { tag: 'allow'; val: { ttlMs: number; user?: User } } | { tag: 'deny' | 'cannot-tell'; val: string };
 export interface Outcome { reply?: unknown; effects?: Effect[] }
 
@@ -34,6 +35,10 @@ export function field<Kind extends keyof Fields>(message: unknown, name: string,
 interface Fields { string: string; number: number; boolean: boolean; array: unknown[]; object: Record<string, unknown> }
 export function emit(topic: string, payload: unknown, to?: 'everyone' | 'others'): Effect;
 export function publish(kind: string, data: unknown, subject?: string): Effect;
+/** Takes the retained value of a key away, and tells the subscribers. Needs the topic's channel in `grants.emit`. */
+export function remove(topic: string, key: unknown): Effect;
+/** Takes every retained value of a topic away, and tells the subscribers. */
+export function removeAll(topic: string): Effect;
 /** `ttlMs`: how long the host may answer the same question by itself, in milliseconds. */
 export function allow(ttlMs?: number, user?: User): Decision;
 export function deny(sentence: string): Decision;

@@ -38,6 +38,8 @@ export const publish = (kind, data, subject) => {
   if (subject !== undefined) words('subject', subject);
   return { tag: 'publish', val: { kind: words('kind', kind), data: text(data), subject } };
 };
+export const remove = (topic, key) => ({ tag: 'remove', val: { topic: words('topic', topic), key: text(key) } });
+export const removeAll = (topic) => ({ tag: 'remove', val: { topic: words('topic', topic), key: undefined } });
 
 export const allow = (ttlMs = 0, user = undefined) => {
   if (!Number.isInteger(ttlMs) || ttlMs < 0 || ttlMs >= 2 ** 32) {
@@ -156,8 +158,10 @@ function settled(value) {
   return value;
 }
 
-// Effects as emit() and publish() make them.
+const EFFECTS = ['emit', 'publish', 'remove'];
+
+// Effects as emit(), publish(), remove() and removeAll() make them.
 function checked(effects) {
-  if (Array.isArray(effects) && effects.every((effect) => effect?.tag === 'emit' || effect?.tag === 'publish')) return effects;
-  throw new TypeError('`effects`: expected a list of what emit() and publish() make');
+  if (Array.isArray(effects) && effects.every((effect) => EFFECTS.includes(effect?.tag))) return effects;
+  throw new TypeError('`effects`: expected a list of what emit(), publish(), remove() and removeAll() make');
 }

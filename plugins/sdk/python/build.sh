@@ -88,7 +88,7 @@ for module, interface in worlds.items():
 EOF_PYTHON
 ) || fail 1 "$module cannot be imported" "what Python says is above; the module is run while the component is built"
 {
-  printf 'package tidegate:plugin@0.2.0;\n\nworld built {\n%s\n' "$granted"
+  printf 'package tidegate:plugin@0.3.0;\n\nworld built {\n%s\n' "$granted"
   for kind; do printf '    include %s-plugin;\n' "$kind"; done
   printf '}\n'
 } >"$work/wit/built.wit"

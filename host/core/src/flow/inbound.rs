@@ -3,10 +3,11 @@
 use tokio::time::Instant;
 
 use super::ports::{Action, Fault, FaultKind, HandlerCall, Outcome, PluginEffect, PluginRefusal, PluginVersion};
+use super::retained::removal;
 use super::subscribe::denied;
 use super::{CallContext, Effect, Gates, Publication, Serving, Session, observe};
 use crate::channels::{Channel, Inbound, InboundAction, Resolved, Schema, Violation};
-use crate::protocol::{BusEvent, Code, ConnectionId, Payload, PluginName, Refusal};
+use crate::protocol::{BusEvent, Code, ConnectionId, Key, Payload, PluginName, Refusal};
 use crate::telemetry::{self, Gate};
 
 /// The result of a message that cleared gate 3. The caller performs the effects, then acknowledges with the reply.
@@ -124,6 +125,7 @@ impl Gates {
                     .map(|publication| Effect::Deliver(publication.except(others_only.then(|| connection.clone()))))
                     .map_err(|refusal| emitted_badly(&topic, &refusal)),
                 PluginEffect::Publish { kind, subject, data } => bus_event(plugin, kind, subject, data),
+                PluginEffect::Remove { topic, key } => clear_removal(serving, &topic, key),
             };
             effects.push(cleared.map_err(|detail| {
                 let fault = Fault { plugin: plugin.clone(), kind: FaultKind::InvalidOutput, detail };
@@ -169,6 +171,15 @@ fn violated(violations: &[Violation]) -> Refusal {
 /// deep, or have a number out of range, half a surrogate, or the same name twice in an object.
 fn read(payload: &Payload) -> Result<&serde_json::Value, Refusal> {
     payload.value().map_err(|error| Refusal::because(Code::InvalidPayload, error.to_string()))
+}
+
+/// A removal of a channel that retains values.
+fn clear_removal(serving: &Serving, topic: &str, key: Option<Key>) -> Result<Effect, String> {
+    let resolved = serving.catalog.resolve(topic).ok_or(Code::UnknownChannel.into());
+    let removal = resolved.and_then(|resolved| removal(&resolved, key));
+    removal
+        .map(|removal| Effect::Remove(removal, None))
+        .map_err(|refusal: Refusal| format!("remove of `{topic}`: {}", refusal.code.as_str()))
 }
 
 fn emitted_badly(topic: &str, refusal: &Refusal) -> String {

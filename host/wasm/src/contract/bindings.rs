@@ -14,12 +14,12 @@ mod generated {
             package tidegate:served;
 
             world served {
-                include tidegate:plugin/handler-plugin@0.2.0;
-                include tidegate:plugin/authorizer-plugin@0.2.0;
-                include tidegate:plugin/snapshot-plugin@0.2.0;
-                include tidegate:plugin/transform-plugin@0.2.0;
-                include tidegate:plugin/connection-plugin@0.2.0;
-                include tidegate:plugin/granted@0.2.0;
+                include tidegate:plugin/handler-plugin@0.3.0;
+                include tidegate:plugin/authorizer-plugin@0.3.0;
+                include tidegate:plugin/snapshot-plugin@0.3.0;
+                include tidegate:plugin/transform-plugin@0.3.0;
+                include tidegate:plugin/connection-plugin@0.3.0;
+                include tidegate:plugin/granted@0.3.0;
             }
         ",
         world: "tidegate:served/served",

@@ -1,8 +1,8 @@
 //! The versions of the contract that this host serves.
 //!
-//! The types of a component must match those of the host, field by field. The host serves two minor versions of
-//! `tidegate:plugin`. They differ only in the answer of an authorizer (`kinds/authorizer.rs`), so the host calls every
-//! other export with the same types, whichever version its name has.
+//! The types of a component must match those of the host, field by field. The host serves three minor versions of
+//! `tidegate:plugin`. They differ in the answer of an authorizer (`kinds/authorizer.rs`) and in the effects
+//! (`kinds/effects.rs`), so the host calls every other export with the same types, whichever version its name has.
 
 use semver::Version;
 use wasmtime::component::{Component, ComponentExportIndex};
@@ -19,7 +19,7 @@ const PLUGIN: &str = "tidegate:plugin";
 type Served = (u64, u64);
 
 /// The versions of `tidegate:plugin`, the oldest first.
-const OF_PLUGIN: [Served; 2] = [(0, 1), (0, 2)];
+const OF_PLUGIN: [Served; 3] = [(0, 1), (0, 2), (0, 3)];
 /// The versions of every other package.
 const OF_IMPORTS: [Served; 1] = [(0, 1)];
 
@@ -46,8 +46,10 @@ fn served(package: &str) -> &'static [Served] {
 
 fn in_words(served: &[Served]) -> String {
     let numbers: Vec<_> = served.iter().map(|(major, minor)| format!("{major}.{minor}")).collect();
-    let noun = if numbers.len() == 1 { "version" } else { "versions" };
-    format!("{noun} {}", numbers.join(" and "))
+    match numbers.split_last() {
+        Some((newest, before)) if !before.is_empty() => format!("versions {} and {newest}", before.join(", ")),
+        _ => format!("version {}", numbers.concat()),
+    }
 }
 
 /// Finds the function of a kind, in the newest version that the component exports.
@@ -56,7 +58,7 @@ pub(crate) fn function(
     kind: PluginKind,
     name: &str,
 ) -> Option<(Contract, ComponentExportIndex)> {
-    [Contract::Current, Contract::First].into_iter().find_map(|contract| {
+    [Contract::Current, Contract::Second, Contract::First].into_iter().find_map(|contract| {
         let (major, minor) = contract.version();
         // Wasmtime finds a name of this major and minor version with any patch version.
         let interface = component.get_export_index(None, &*format!("{PLUGIN}/{}@{major}.{minor}.0", kind.as_str()))?;
@@ -70,6 +72,8 @@ pub(crate) enum Contract {
     /// 0.1: an authorizer answers yes or no.
     First,
     /// 0.2: an authorizer answers yes, no, or that it cannot tell.
+    Second,
+    /// 0.3: an effect may also take retained values away.
     Current,
 }
 
@@ -77,7 +81,8 @@ impl Contract {
     const fn version(self) -> Served {
         match self {
             Self::First => OF_PLUGIN[0],
-            Self::Current => OF_PLUGIN[1],
+            Self::Second => OF_PLUGIN[1],
+            Self::Current => OF_PLUGIN[2],
         }
     }
 }

@@ -18,11 +18,11 @@ type Given<'a> = (&'a types::Context, authorizer::Action, Option<&'a str>);
 /// The result of `authorize`, in the words of the current contract.
 pub(super) type Said = Result<authorizer::Decision, String>;
 
-/// `authorize` of either version of the contract.
+/// `authorize` of every version of the contract.
 pub(super) enum Authorize {
     /// Of 0.1.
     First(Function<Given<'static>, Result<FirstDecision, String>>),
-    /// Of 0.2.
+    /// Of 0.2 and later.
     Current(Function<Given<'static>, Said>),
 }
 
@@ -47,7 +47,7 @@ impl Authorize {
         Ok(match loading.contract(PluginKind::Authorizer) {
             None => None,
             Some(Contract::First) => loading.typed(PluginKind::Authorizer)?.map(Self::First),
-            Some(Contract::Current) => loading.typed(PluginKind::Authorizer)?.map(Self::Current),
+            Some(Contract::Second | Contract::Current) => loading.typed(PluginKind::Authorizer)?.map(Self::Current),
         })
     }
 

@@ -2,17 +2,54 @@
 
 use std::time::Duration;
 
-use super::functions::{Function, called};
+use wasmtime::Store;
+
+use super::effects::{self, FirstEffect};
+use super::functions::{Function, Loading, Misfit, called};
 use super::{Caller, EndedCall, Question, checks, failed};
-use crate::contract::{connection, deadline_ms, now_ms, types, user};
+use crate::contract::{Contract, connection, deadline_ms, now_ms, types, user};
 use crate::plugin::Plugin;
-use crate::run::{Failure, Ready};
+use crate::run::{Failure, Guest, Ready};
 use tidegate_core::channels::PluginKind;
 use tidegate_core::flow::ports::{ConnectionCall, Fault, Phase, PluginEffect};
 
+/// The parameters of `changed`.
+type Given<'a> = (&'a connection::Peer, connection::Phase);
+/// The result of `changed`, in the words of the current contract.
 type Said = Result<Vec<types::Effect>, String>;
-/// `changed` of the contract.
-pub(super) type Changed = Function<(&'static connection::Peer, connection::Phase), Said>;
+
+/// `changed` of every version of the contract.
+pub(super) enum Changed {
+    /// Of 0.1 and 0.2.
+    First(Function<Given<'static>, Result<Vec<FirstEffect>, String>>),
+    /// Of 0.3.
+    Current(Function<Given<'static>, Said>),
+}
+
+impl Changed {
+    /// The function of the version that the component follows; `None` when it is not a listener.
+    ///
+    /// # Errors
+    /// [`Misfit`] when the type of the function differs from the contract.
+    pub(super) fn load(loading: &mut Loading<'_>) -> Result<Option<Self>, Misfit> {
+        Ok(match loading.contract(PluginKind::Connection) {
+            None => None,
+            Some(Contract::First | Contract::Second) => loading.typed(PluginKind::Connection)?.map(Self::First),
+            Some(Contract::Current) => loading.typed(PluginKind::Connection)?.map(Self::Current),
+        })
+    }
+
+    /// Calls the function, and puts its result into the words of the current contract.
+    async fn call(&self, store: &mut Store<Guest>, given: Given<'_>) -> wasmtime::Result<Said> {
+        match self {
+            Self::First(function) => {
+                let said = called(function, store, given).await?;
+                Ok(said.map(|effects| effects.into_iter().map(Into::into).collect()))
+            }
+            Self::Current(function) => called(function, store, given).await,
+        }
+    }
+}
 
 impl Plugin {
     /// Tells the listener of an opened or closed connection, and gives the effects that it asks for.
@@ -44,13 +81,13 @@ impl Question for ConnectionCall<'_> {
     }
 
     async fn call(&self, given: &connection::Peer, instance: Ready<'_>) -> Option<wasmtime::Result<Said>> {
-        Some(called(instance.functions.connection.as_ref()?, instance.store, (given, self.phase.into())).await)
+        Some(instance.functions.connection.as_ref()?.call(instance.store, (given, self.phase.into())).await)
     }
 
     fn answer(&self, said: Result<Said, Failure>, ended: &EndedCall<'_>) -> Result<Vec<PluginEffect>, Failure> {
         let effects = said?.map_err(failed)?;
-        checks::size(checks::effects_bytes(&effects), ended.manifest)?;
-        checks::granted(effects, ended.manifest)
+        checks::size(effects::bytes(&effects), ended.manifest)?;
+        effects::granted(effects, ended.manifest)
     }
 }
 

@@ -71,11 +71,11 @@ impl Exports {
     pub(crate) fn load(&self, store: &mut Store<Guest>, instance: &Instance) -> Result<Functions, Misfit> {
         let mut loading = Loading { exports: self, store, instance };
         Ok(Functions {
-            handler: loading.typed(Handler)?,
+            handler: handler::Handle::load(&mut loading)?,
             authorizer: authorizer::Authorize::load(&mut loading)?,
             snapshot: loading.typed(Snapshot)?,
             transform: loading.typed(Transform)?,
-            connection: loading.typed(Connection)?,
+            connection: connection::Changed::load(&mut loading)?,
         })
     }
 }

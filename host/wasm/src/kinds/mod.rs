@@ -7,6 +7,7 @@
 mod authorizer;
 mod checks;
 mod connection;
+mod effects;
 mod functions;
 mod handler;
 mod identify;

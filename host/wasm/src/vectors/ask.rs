@@ -78,6 +78,13 @@ fn effect(effect: &PluginEffect) -> Value {
             said.insert("data".to_owned(), value(data));
             json!({ "publish": said })
         }
+        PluginEffect::Remove { topic, key } => {
+            let mut said = Map::from_iter([("topic".to_owned(), json!(topic))]);
+            if let Some(key) = key {
+                said.insert("key".to_owned(), serde_json::from_str(key.as_str()).unwrap_or_default());
+            }
+            json!({ "remove": said })
+        }
     }
 }
 

@@ -183,6 +183,10 @@ void tg_handle(const tg_context *context, const tg_json *payload, tg_answer *ans
     tg_publish(answer, "ping.seen", context->user ? context->user->id : NULL, tg_set_int(tg_object(), "n", n));
   } else if (tg_get_int(payload, "others", &n)) {
     tg_emit(answer, context->topic, pong(n), TG_OTHERS);
+  } else if (tg_get_int(payload, "gone", &n)) {
+    tg_remove(answer, context->topic, tg_int(n));
+  } else if (tg_get(payload, "cleared")) {
+    tg_remove_all(answer, context->topic);
   } else if (tg_get(payload, "echo")) {
     tg_reply(answer, tg_get(payload, "echo"));
   } else if (tg_get(payload, "context")) {

@@ -17,6 +17,8 @@ import (
 type order struct {
 	N       *int           `json:"n"`
 	Others  *int           `json:"others"`
+	Gone    *int           `json:"gone"`
+	Cleared bool           `json:"cleared"`
 	Echo    jsontext.Value `json:"echo"`
 	Context bool           `json:"context"`
 	Config  string         `json:"config"`
@@ -230,6 +232,10 @@ func handle(context *tidegate.Context, order order) (tidegate.Outcome, error) {
 			Publish("ping.seen", who, seen{*order.N}), nil
 	case order.Others != nil:
 		return tidegate.Outcome{}.Emit(context.Topic, pong{*order.Others}, tidegate.Others), nil
+	case order.Gone != nil:
+		return tidegate.Outcome{}.Remove(context.Topic, *order.Gone), nil
+	case order.Cleared:
+		return tidegate.Outcome{}.RemoveAll(context.Topic), nil
 	case order.Echo != nil:
 		return tidegate.Reply(order.Echo), nil
 	case order.Context:

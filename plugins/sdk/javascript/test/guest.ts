@@ -2,12 +2,14 @@
 import {
   type Authorizer, type Connection, type Context, type Handler, HostError, Refusal, type Snapshot, type Transform, allow,
   authorizer as decides, bucket, cannotTell, clock, config, connection as hears, deny, drop, emit, handler as answers, log, param, publish,
-  query, random, request, secret, snapshot as gives, transform as makes,
+  query, random, remove, removeAll, request, secret, snapshot as gives, transform as makes,
 } from '../index.js';
 
 interface Order {
   n?: number;
   others?: number;
+  gone?: number;
+  cleared?: boolean;
   echo?: unknown;
   context?: boolean;
   config?: string;
@@ -105,6 +107,8 @@ export const handler: Handler = answers<Order>((context, order) => {
     return { reply: pong, effects: [emit(topic, pong), publish('ping.seen', { n: order.n }, context.user?.id)] };
   }
   if (order.others !== undefined) return { effects: [emit(topic, { pong: order.others }, 'others')] };
+  if (order.gone !== undefined) return { effects: [remove(topic, order.gone)] };
+  if (order.cleared) return { effects: [removeAll(topic)] };
   if (order.echo !== undefined) return { reply: order.echo };
   if (order.context) return { reply: told(context) };
   if (order.config) return { reply: config(order.config) ?? null };

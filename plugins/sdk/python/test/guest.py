@@ -9,7 +9,7 @@ from typing import Any, NotRequired, TypedDict
 from refusals import REFUSALS
 from tidegate_plugin import (
     DROP, Action, Context, Crossing, Decision, Failed, InvalidPayload, Outcome, Peer, Phase, allow, authorizer, cannot_tell,
-    clock, config, connection, deny, emit, handler, http, kv, log, publish, queries, random, secrets, snapshot, transform,
+    clock, config, connection, deny, emit, handler, http, kv, log, publish, queries, random, remove, remove_all, secrets, snapshot, transform,
 )
 from tidegate_plugin.errors import Conflict, HostError
 
@@ -24,6 +24,8 @@ class Order:
 
     n: int | None = None
     others: int | None = None
+    gone: int | None = None
+    cleared: bool = False
     echo: Any = None
     context: bool = False
     config: str | None = None
@@ -131,6 +133,10 @@ def handle(context: Context, order: Order) -> Outcome | None:
         return Outcome(pong, [emit(context.topic, pong), publish("ping.seen", {"n": order.n}, user)])
     if order.others is not None:
         return Outcome(effects=[emit(context.topic, {"pong": order.others}, to="others")])
+    if order.gone is not None:
+        return Outcome(effects=[remove(context.topic, order.gone)])
+    if order.cleared:
+        return Outcome(effects=[remove_all(context.topic)])
     if order.echo is not None:
         return Outcome(order.echo)
     if order.context:

@@ -9,7 +9,7 @@
 What needs a grant is a module of its own, imported at the top: `from tidegate_plugin import http, kv, queries, secrets`.
 """
 
-from .answers import DROP, Action, Decision, Outcome, allow, cannot_tell, deny, emit, publish
+from .answers import DROP, Action, Decision, Outcome, allow, cannot_tell, deny, emit, publish, remove, remove_all
 from .context import Context, User
 from .crossing import Crossing, Event, Peer, Phase
 from .errors import HostError
@@ -20,7 +20,7 @@ from .registry import authorizer, connection, handler, snapshot, transform
 __all__ = [
     "DROP", "Action", "Context", "Crossing", "Decision", "Event", "Failed", "Forbidden", "HostError", "InvalidPayload", "Outcome",
     "Peer", "Phase", "Refusal", "Unavailable", "User", "allow", "authorizer", "cannot_tell", "clock", "config", "connection", "deny", "emit",
-    "handler", "log", "publish", "random", "snapshot", "transform",
+    "handler", "log", "publish", "random", "remove", "remove_all", "snapshot", "transform",
 ]
 
 

@@ -42,6 +42,17 @@ class Publish:
     subject: str | None
 
 
+@dataclass(frozen=True)
+class Remove:
+    """Take retained values of a topic away: of one key, as JSON text, or of all."""
+
+    topic: str
+    key: str | None
+
+
+Effect = Emit | Publish | Remove
+
+
 def emit(topic: str, payload: Any, to: Literal["everyone", "others"] = "everyone") -> Emit:
     """Publish a payload on a topic; `others` leaves out the sender. Needs the topic's channel in `grants.emit`."""
     if to not in ("everyone", "others"):
@@ -54,12 +65,22 @@ def publish(kind: str, data: Any, subject: str | None = None) -> Publish:
     return Publish(_text("kind", kind), json_text(data), None if subject is None else _text("subject", subject))
 
 
+def remove(topic: str, key: Any) -> Remove:
+    """Take the retained value of a key away. Needs the topic's channel in `grants.emit`."""
+    return Remove(_text("topic", topic), json_text(key))
+
+
+def remove_all(topic: str) -> Remove:
+    """Take every retained value of a topic away. Needs the topic's channel in `grants.emit`."""
+    return Remove(_text("topic", topic), None)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The answer to a message: what the sender gets in the ack, and what should happen, in this order."""
 
     reply: Any = ABSENT
-    effects: list[Emit | Publish] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
 
 
 class Action(StrEnum):

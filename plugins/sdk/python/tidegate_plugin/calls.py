@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, get_type_hints
 
 from . import errors
-from .answers import ABSENT, DROP, Action, Decision, Emit, Outcome, Publish, cannot_tell, json_text
+from .answers import ABSENT, DROP, Action, Decision, Effect, Outcome, cannot_tell, json_text
 from .context import Context
 from .crossing import Crossing, Peer, Phase
 from .host import utf8
@@ -24,7 +24,7 @@ def payload_kind(function: Callable[..., Any], position: int) -> Any:
     return get_type_hints(function, include_extras=True).get(name, Any)
 
 
-def handle(function: Callable[..., Any], kind: Any, context: Context, payload: str) -> tuple[str | None, list[Emit | Publish]]:
+def handle(function: Callable[..., Any], kind: Any, context: Context, payload: str) -> tuple[str | None, list[Effect]]:
     """Answers one message with the reply, as JSON text, and the effects."""
     try:
         message = decode(json.loads(payload), kind)
@@ -71,7 +71,7 @@ def transform(function: Callable[..., Any], kind: Any, crossing: Crossing, paylo
     return None if published is DROP else json_text(published)
 
 
-def changed(function: Callable[..., Any], peer: Peer, phase: Phase) -> list[Emit | Publish]:
+def changed(function: Callable[..., Any], peer: Peer, phase: Phase) -> list[Effect]:
     """What should happen when a connection came or went."""
     return _effects(passing(lambda: function(peer, phase)) or [])
 
@@ -94,11 +94,11 @@ def passing(call: Callable[[], Any]) -> Any:
         raise Failed(told(error)) from error
 
 
-def _effects(wanted: Any) -> list[Emit | Publish]:
+def _effects(wanted: Any) -> list[Effect]:
     effects = list(wanted)
     for effect in effects:
-        if not isinstance(effect, (Emit, Publish)):
-            raise TypeError(f"`effects`: expected what emit() and publish() make, found {type(effect).__name__}")
+        if not isinstance(effect, Effect):
+            raise TypeError(f"`effects`: expected what emit(), publish(), remove() and remove_all() make, found {type(effect).__name__}")
     return effects
 
 

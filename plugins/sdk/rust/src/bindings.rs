@@ -25,7 +25,7 @@ pub mod authorizer_world {
         export_macro_name: "export_authorizer",
         default_bindings_module: "tidegate_plugin::__private::authorizer_world",
         with: {
-            "tidegate:plugin/types@0.2.0": crate::bindings::handler_world::tidegate::plugin::types,
+            "tidegate:plugin/types@0.3.0": crate::bindings::handler_world::tidegate::plugin::types,
             "tidegate:host/log@0.1.0": crate::bindings::handler_world::tidegate::host::log,
             "tidegate:host/config@0.1.0": crate::bindings::handler_world::tidegate::host::config,
             "tidegate:host/clock@0.1.0": crate::bindings::handler_world::tidegate::host::clock,
@@ -55,7 +55,7 @@ pub mod snapshot_world {
         export_macro_name: "export_snapshot",
         default_bindings_module: "tidegate_plugin::__private::snapshot_world",
         with: {
-            "tidegate:plugin/types@0.2.0": crate::bindings::handler_world::tidegate::plugin::types,
+            "tidegate:plugin/types@0.3.0": crate::bindings::handler_world::tidegate::plugin::types,
             "tidegate:host/log@0.1.0": crate::bindings::handler_world::tidegate::host::log,
             "tidegate:host/config@0.1.0": crate::bindings::handler_world::tidegate::host::config,
             "tidegate:host/clock@0.1.0": crate::bindings::handler_world::tidegate::host::clock,
@@ -92,7 +92,7 @@ pub mod connection_world {
         export_macro_name: "export_connection",
         default_bindings_module: "tidegate_plugin::__private::connection_world",
         with: {
-            "tidegate:plugin/types@0.2.0": crate::bindings::handler_world::tidegate::plugin::types,
+            "tidegate:plugin/types@0.3.0": crate::bindings::handler_world::tidegate::plugin::types,
             "tidegate:host/log@0.1.0": crate::bindings::handler_world::tidegate::host::log,
             "tidegate:host/config@0.1.0": crate::bindings::handler_world::tidegate::host::config,
             "tidegate:host/clock@0.1.0": crate::bindings::handler_world::tidegate::host::clock,
@@ -103,7 +103,7 @@ pub mod connection_world {
 
 pub use authorizer_world::exports::tidegate::plugin::authorizer::{Action, Decision, Grant};
 pub use connection_world::exports::tidegate::plugin::connection::{Peer, Phase};
-pub(crate) use handler_world::tidegate::plugin::types::{Audience, Effect, Emit, Publish};
+pub(crate) use handler_world::tidegate::plugin::types::{Audience, Effect, Emit, Publish, Remove};
 pub use handler_world::tidegate::plugin::types::{Context, Refusal, User};
 
 impl Context {

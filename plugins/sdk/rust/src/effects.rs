@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::bindings::{Audience, Effect, Emit, Publish};
+use crate::bindings::{Audience, Effect, Emit, Publish, Remove};
 use crate::json;
 
 /// What should happen, in the order it was added. [`Effects::done`] ends it.
@@ -45,6 +45,23 @@ impl Effects {
             let subject = subject.map(ToOwned::to_owned);
             self.list.push(Effect::Publish(Publish { kind: kind.to_owned(), subject, data }));
         }
+        self
+    }
+
+    /// Takes the retained value of a key away, and tells the subscribers. Needs the channel in `grants.emit` of
+    /// `plugin.yaml`.
+    #[must_use]
+    pub fn remove(mut self, topic: &str, key: &impl Serialize) -> Self {
+        if let Some(key) = self.write(key) {
+            self.list.push(Effect::Remove(Remove { topic: topic.to_owned(), key: Some(key) }));
+        }
+        self
+    }
+
+    /// Takes every retained value of a topic away, and tells the subscribers.
+    #[must_use]
+    pub fn remove_all(mut self, topic: &str) -> Self {
+        self.list.push(Effect::Remove(Remove { topic: topic.to_owned(), key: None }));
         self
     }
 

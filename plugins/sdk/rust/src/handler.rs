@@ -69,6 +69,19 @@ impl Outcome {
         Self { effects: self.effects.publish_about(kind, subject, data), ..self }
     }
 
+    /// Takes the retained value of a key away, and tells the subscribers. Needs the channel in `grants.emit` of
+    /// `plugin.yaml`.
+    #[must_use]
+    pub fn remove(self, topic: &str, key: &impl Serialize) -> Self {
+        Self { effects: self.effects.remove(topic, key), ..self }
+    }
+
+    /// Takes every retained value of a topic away, and tells the subscribers.
+    #[must_use]
+    pub fn remove_all(self, topic: &str) -> Self {
+        Self { effects: self.effects.remove_all(topic), ..self }
+    }
+
     /// The finished answer.
     ///
     /// # Errors

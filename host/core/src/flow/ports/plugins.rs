@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::Fault;
 use crate::flow::CallContext;
-use crate::protocol::{BusEvent, ConnectionId, Payload, PluginName, User};
+use crate::protocol::{BusEvent, ConnectionId, Key, Payload, PluginName, User};
 
 /// The plugins of one generation, by name.
 ///
@@ -264,6 +264,13 @@ pub enum PluginEffect {
         subject: Option<String>,
         /// The CloudEvent's data.
         data: Payload,
+    },
+    /// Take retained values away.
+    Remove {
+        /// The topic's name, unchecked.
+        topic: String,
+        /// The key of the value; all of them without it.
+        key: Option<Key>,
     },
 }
 

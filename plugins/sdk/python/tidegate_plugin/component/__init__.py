@@ -10,7 +10,7 @@ from typing import Any
 from wit_world.imports import clock, config, log, random
 
 from .. import calls, host
-from ..answers import Emit, Publish
+from ..answers import Effect, Publish, Remove
 from ..context import Context, User
 from ..registry import functions
 from .granted import Granted
@@ -67,10 +67,12 @@ def wit_user(user: User | None) -> Any:
     return None if user is None else types.User(user.id, list(user.roles), user.tenant)
 
 
-def wit_effect(each: Emit | Publish) -> Any:
+def wit_effect(each: Effect) -> Any:
     """The effect, as the contract tells of it."""
     if isinstance(each, Publish):
         return types.Effect_Publish(types.Publish(each.kind, each.subject, each.data))
+    if isinstance(each, Remove):
+        return types.Effect_Remove(types.Remove(each.topic, each.key))
     return types.Effect_Emit(types.Emit(each.topic, each.payload, types.Audience[each.to.upper()]))
 
 

@@ -22,6 +22,8 @@ use tidegate_plugin::{Payload, http, kv};
 enum Order {
     N(i64),
     Others(i64),
+    Gone(i64),
+    Cleared(bool),
     Echo(Value),
     Context(bool),
     Config(String),
@@ -228,6 +230,8 @@ impl Handler for Everything {
             Order::Others(n) => Outcome::none()
                 .emit_to_others(&context.topic, &pong(n))
                 .done(),
+            Order::Gone(n) => Outcome::none().remove(&context.topic, &n).done(),
+            Order::Cleared(_) => Outcome::none().remove_all(&context.topic).done(),
             Order::Echo(value) => Outcome::reply(&value).done(),
             Order::Context(_) => Outcome::reply(&told(context)).done(),
             Order::Config(key) => {

@@ -2,7 +2,7 @@
 //! that many `x`, or `"GET*TIMES URL"` for as many times. It speaks the raw contract, and answers with what came back, as text.
 
 wit_bindgen::generate!({
-    inline: "package tests:fetch; world fetch { include tidegate:plugin/handler-plugin@0.2.0; include tidegate:plugin/granted@0.2.0; }",
+    inline: "package tests:fetch; world fetch { include tidegate:plugin/handler-plugin@0.3.0; include tidegate:plugin/granted@0.3.0; }",
     path: "../../../../wit",
     world: "tests:fetch/fetch",
     generate_all,

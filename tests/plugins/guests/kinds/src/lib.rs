@@ -7,10 +7,10 @@ wit_bindgen::generate!({
     inline: "
         package tests:kinds;
         world kinds {
-            include tidegate:plugin/authorizer-plugin@0.2.0;
-            include tidegate:plugin/snapshot-plugin@0.2.0;
-            include tidegate:plugin/transform-plugin@0.2.0;
-            include tidegate:plugin/connection-plugin@0.2.0;
+            include tidegate:plugin/authorizer-plugin@0.3.0;
+            include tidegate:plugin/snapshot-plugin@0.3.0;
+            include tidegate:plugin/transform-plugin@0.3.0;
+            include tidegate:plugin/connection-plugin@0.3.0;
         }
     ",
     path: "../../../../wit",

@@ -2,7 +2,7 @@
 //! came back, as text.
 
 wit_bindgen::generate!({
-    inline: "package tests:reach; world reach { include tidegate:plugin/handler-plugin@0.2.0; include tidegate:plugin/granted@0.2.0; }",
+    inline: "package tests:reach; world reach { include tidegate:plugin/handler-plugin@0.3.0; include tidegate:plugin/granted@0.3.0; }",
     path: "../../../../wit",
     world: "tests:reach/reach",
     generate_all,

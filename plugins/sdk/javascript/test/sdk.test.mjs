@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { HostError, allow, authorizer, bucket, cannotTell, connection, drop, emit, publish, query, request, secret, snapshot, transform } from '../index.js';
+import { HostError, allow, authorizer, bucket, cannotTell, connection, drop, emit, publish, query, remove, request, secret, snapshot, transform } from '../index.js';
 import { clearBuckets, context, crossing, peer, setHttp, setQuery, setSecret } from '../testing.js';
 
 const code = (call) => {
@@ -100,7 +100,8 @@ test('what is of another type than the contract is a mistake, and no trap', () =
   assert.throws(() => emit(undefined, 1), /`topic`: expected a text/);
   assert.throws(() => publish(null, 1), /`kind`: expected a text, found null/);
   assert.throws(() => allow(-1), /no whole number of milliseconds/);
-  assert.throws(() => connection(() => ['emit']).changed(peer(), 'connected'), /what emit\(\) and publish\(\) make/);
+  assert.throws(() => connection(() => ['emit']).changed(peer(), 'connected'), /what emit\(\), publish\(\), remove\(\) and removeAll\(\) make/);
+  assert.throws(() => remove(7, 1), /`topic`: expected a text/);
 });
 
 test('a query answers its rows', () => {

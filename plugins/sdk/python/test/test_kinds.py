@@ -39,7 +39,7 @@ class Kinds(unittest.TestCase):
         [effect] = changed(lambda peer, phase: [emit("lobby", [peer.user.id, phase])], peer, Phase.CONNECTED)
         self.assertEqual(effect.payload, '["u1","connected"]')
         self.assertEqual(changed(lambda *_: None, peer, Phase.DISCONNECTED), [])
-        with self.assertRaisesRegex(TypeError, r"what emit\(\) and publish\(\) make, found str"):
+        with self.assertRaisesRegex(TypeError, r"what emit\(\), publish\(\), remove\(\) and remove_all\(\) make, found str"):
             changed(lambda *_: ["emit"], peer, Phase.CONNECTED)
 
 

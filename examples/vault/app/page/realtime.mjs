@@ -17,12 +17,6 @@ export function followVault(url, vaultId, { onState, onPublication, onMissed, on
   const socket = io(url, { withCredentials: true, reconnectionDelay: 500, reconnectionDelayMax: 1_000 });
   let last; // the position of the newest publication that the page has
   let again; // the timer of the next attempt
-  let isOver = false;
-
-  const over = (state, code) => {
-    isOver = true;
-    onState(state, code);
-  };
 
   function subscribe() {
     clearTimeout(again);
@@ -34,7 +28,7 @@ export function followVault(url, vaultId, { onState, onPublication, onMissed, on
         again = setTimeout(subscribe, RETRY_MS);
         return;
       }
-      if (!ack.ok) return over("refused", ack.error.code);
+      if (!ack.ok) return onState("refused", ack.error.code);
       if (ack.recovered) for (const { payload } of ack.publications) onPublication(payload);
       else onMissed(ack.reason ?? "nothing is known yet");
       last = ack.position;
@@ -53,20 +47,21 @@ export function followVault(url, vaultId, { onState, onPublication, onMissed, on
       // The application moves the session's end; the server reads its row again.
       onExpiring().then(() => socket.emit("authenticate", {}), () => {});
     }
-    if (message.type === "expired") over("ended", "token_expired");
+    if (message.type === "expired") onState("ended", "token_expired");
     if (message.type !== "revoked") return;
     last = undefined;
-    if (!message.channel) over("ended", message.reason);
+    if (!message.channel) onState("ended", message.reason);
     else if (message.reason === "unavailable") subscribe();
-    else over("refused", message.reason);
+    else onState("refused", message.reason);
   });
   socket.on("disconnect", () => {
     clearTimeout(again);
-    if (!isOver) onState("connecting");
+    // Not where the server has ended it, or the page: then the client does not come back.
+    if (socket.active) onState("connecting");
   });
   socket.on("connect_error", (error) => {
     // A refusal for good has a code. Not now (nobody answers, or the sessions cannot be read) has none: the client comes back.
-    if (error.data?.retry === false) over("refused", error.data.code);
+    if (error.data?.retry === false) onState("refused", error.data.code);
     else onState("connecting");
   });
 

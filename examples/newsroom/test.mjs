@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -45,9 +46,11 @@ describe("the newsroom", () => {
     scene = await import("./scene.mjs");
     secrets = scene.secrets();
     listen = "127.0.0.1:0";
-    // Beside this one, at the same depth: what a developer adds to it is removed with it.
-    project = mkdtempSync(join(directory, "..", "newsroom-"));
-    for (const part of ["config", "channels", "plugins"]) cpSync(join(directory, part), join(project, part), { recursive: true, preserveTimestamps: true });
+    // A copy, with the plugin as it was built above: what a developer adds to it is removed with it.
+    project = mkdtempSync(join(tmpdir(), "newsroom-"));
+    for (const part of ["config", "channels", "plugins"]) cpSync(join(directory, part), join(project, part), { recursive: true });
+    const manifest = join(project, "plugins/presence/plugin.yaml");
+    writeFileSync(manifest, readFileSync(manifest, "utf8").replace(/^build:.*\n/m, ""));
     [postgres] = await Promise.all([PostgresServer.start(), startTidegate()]);
     backend = await scene.startNewsroom({ database: postgres.url, port: await port, secrets, realtime: () => realtime.url });
     browser = await openBrowser();

@@ -58,36 +58,103 @@ export class HarmfulProxy {
   }
 }
 
-/** A proxy that asks the server under another host name, and has a page of its own. */
-export class RenamingProxy {
-  static async start(upstream, host, page) {
-    const proxy = new RenamingProxy();
+// A request handed on, with its answer.
+function passOn(request, response, upstream, headers = request.headers) {
+  const asked = ask({ ...upstream, path: request.url, method: request.method, headers });
+  asked.on("response", (answer) => answer.pipe(response.writeHead(answer.statusCode, answer.headers)));
+  asked.on("error", () => response.destroy());
+  response.on("close", () => asked.destroy());
+  request.pipe(asked);
+}
+
+// A websocket handed on: the head of the request again, then bytes both ways.
+function tunnel(request, client, { hostname, port }, headers = request.headers) {
+  const server = connect(Number(port), hostname);
+  for (const socket of [client, server]) socket.on("error", () => {}).on("close", () => [client, server].forEach((one) => one.destroy()));
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  server.write(`GET ${request.url} HTTP/1.1\r\n${lines.join("")}\r\n`);
+  client.pipe(server).pipe(client);
+}
+
+class HttpProxy {
+  constructor(upstream) {
     const [hostname, port] = upstream.split(":");
-    const renamed = (headers) => ({ ...headers, host });
-    proxy.listener = createHttpServer((request, response) => {
-      if (request.url.startsWith("/page")) return response.setHeader("content-type", "text/html").end(page);
-      const asked = ask({ hostname, port, path: request.url, method: request.method, headers: renamed(request.headers) });
-      asked.on("response", (answer) => answer.pipe(response.writeHead(answer.statusCode, answer.headers)));
-      asked.on("error", () => response.destroy());
-      response.on("close", () => asked.destroy());
-      return request.pipe(asked);
-    });
-    proxy.listener.on("upgrade", (request, client) => {
-      const server = connect(Number(port), hostname);
-      for (const socket of [client, server]) socket.on("error", () => {}).on("close", () => [client, server].forEach((one) => one.destroy()));
-      const lines = Object.entries(renamed(request.headers)).map(([name, value]) => `${name}: ${value}\r\n`);
-      server.write(`GET ${request.url} HTTP/1.1\r\n${lines.join("")}\r\n`);
-      client.pipe(server).pipe(client);
-    });
-    proxy.listener.listen(0, "127.0.0.1");
-    await once(proxy.listener, "listening");
-    proxy.url = `http://127.0.0.1:${proxy.listener.address().port}`;
-    return proxy;
+    this.upstream = { hostname, port };
+    this.listener = createHttpServer((request, response) => this.request(request, response));
+    this.listener.on("upgrade", (request, client) => this.upgrade(request, client));
+  }
+
+  async begin() {
+    this.listener.listen(0, "127.0.0.1");
+    await once(this.listener, "listening");
+    this.url = `http://127.0.0.1:${this.listener.address().port}`;
+    return this;
   }
 
   stop() {
     this.listener.close();
     this.listener.closeAllConnections();
+  }
+}
+
+/** A proxy that asks the server under another host name, and has a page of its own. */
+export class RenamingProxy extends HttpProxy {
+  static start = (upstream, host, page) => new RenamingProxy(upstream, host, page).begin();
+
+  constructor(upstream, host, page) {
+    super(upstream);
+    Object.assign(this, { host, page });
+  }
+
+  request(request, response) {
+    if (request.url.startsWith("/page")) return response.setHeader("content-type", "text/html").end(this.page);
+    passOn(request, response, this.upstream, { ...request.headers, host: this.host });
+  }
+
+  upgrade(request, client) {
+    tunnel(request, client, this.upstream, { ...request.headers, host: this.host });
+  }
+}
+
+/** A proxy that answers 403 to websockets, or to all of Socket.IO, and passes everything else on. It may change its mind. */
+export class RefusingProxy extends HttpProxy {
+  static start = (upstream) => new RefusingProxy(upstream).begin();
+
+  #refused = "nothing";
+  #open = new Set();
+
+  /** `"nothing"`, `"websockets"` or `"socket.io"`; what is open of it is cut. */
+  refuse(what) {
+    this.#refused = what;
+    for (const { socket, isWebsocket } of this.#open) if (this.#refuses(isWebsocket)) socket.destroy();
+  }
+
+  request(request, response) {
+    if (!request.url.startsWith("/socket.io/")) return passOn(request, response, this.upstream);
+    if (this.#refuses(false)) return response.writeHead(403).end();
+    this.#keep(request.socket, false);
+    passOn(request, response, this.upstream);
+  }
+
+  upgrade(request, client) {
+    if (this.#refuses(true)) return client.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    this.#keep(client, true);
+    tunnel(request, client, this.upstream);
+  }
+
+  stop() {
+    this.refuse("socket.io");
+    super.stop();
+  }
+
+  #refuses(isWebsocket) {
+    return this.#refused === "socket.io" || (isWebsocket && this.#refused === "websockets");
+  }
+
+  #keep(socket, isWebsocket) {
+    const one = { socket, isWebsocket };
+    this.#open.add(one);
+    socket.once("close", () => this.#open.delete(one));
   }
 }
 

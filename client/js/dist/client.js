@@ -10,7 +10,7 @@ const SEND_RETRY_MS = 500;
 const SENDS_WAITING_MAX = 256;
 const RENEW_ATTEMPTS_MAX = 3;
 const RENEW_AGAIN_MS = 2_000;
-const no = (code, message, retry = false) => ({ ok: false, error: { code, message, retry } });
+const no = (code, message, retry = false) => ({ code, message, retry });
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 export class Tidegate {
     #topics = new Map();
@@ -40,7 +40,11 @@ export class Tidegate {
             isConnected: () => this.socket.connected,
             ask: (event, body, answered) => this.#emit(event, body, answered),
             held: () => this.#release(),
-            forget: (topic) => this.#topics.get(topic.name) === topic && this.#topics.delete(topic.name),
+            forget: (topic) => {
+                if (this.#topics.get(topic.name) === topic)
+                    this.#topics.delete(topic.name);
+                this.#release();
+            },
         };
         this.#polling = new Polling(this.#way, pollMs, this.#topics, (topic, error) => this.#unread(topic, error), () => this.#change());
         this.socket = io(origin, { path: `${prefix}/socket.io/`, forceNew: true, ...socket, autoConnect: false, auth: (show) => void this.#show(show) });
@@ -71,7 +75,7 @@ export class Tidegate {
     /** Ends the session for this page; the topics come back with `connect`. */
     close() {
         this.socket.disconnect();
-        this.#end(no("not_connected", "the page closed the connection").error);
+        this.#end(no("not_connected", "the page closed the connection"));
     }
     /** Follows a topic. Subscribers of one topic share one subscription of the server. */
     subscribe(topic, options = {}) {
@@ -80,6 +84,8 @@ export class Tidegate {
             this.#topics.set(topic, (held = new Topic(topic, this.#link)));
         const subscriber = new Subscriber(held, options);
         held.join(subscriber);
+        if (this.error)
+            subscriber.refuse(this.error);
         return subscriber;
     }
     /**
@@ -110,12 +116,12 @@ export class Tidegate {
         });
         this.socket.on("connect_error", ({ message, ...error }) => {
             if (!this.socket.active)
-                this.#over(error.data ?? no(message, message).error);
+                this.#over(error.data ?? no(message, message));
         });
         this.socket.on("disconnect", (reason) => {
             this.#topics.forEach((topic) => topic.lost());
             if (reason === "io server disconnect")
-                this.#over(this.#last ?? no("forbidden", "the server ended the session").error);
+                this.#over(this.#last ?? no("forbidden", "the session is over"));
             else if (this.socket.active)
                 this.#away();
             this.#change();
@@ -134,7 +140,7 @@ export class Tidegate {
         else if (type === "expiring")
             void this.#renew();
         else if (type === "revoked" || type === "expired")
-            this.#last = no(type === "revoked" ? reason : "token_expired", `the session is over: ${type}`).error;
+            this.#last = no(type === "revoked" ? reason : "token_expired", "the session is over");
     }
     // A session that ended because its credential did may go on with a fresh one, once.
     #over(error) {
@@ -210,7 +216,7 @@ export class Tidegate {
     }
     #emit(event, body, answered, timeoutMs = ANSWER_MS, isRepeatable = true) {
         this.socket.timeout(timeoutMs).emit(event, body, (error, ack) => {
-            answered(error ? no("no_answer", "the answer did not come", isRepeatable) : ack);
+            answered(error ? { ok: false, error: no("no_answer", "the answer did not come", isRepeatable) } : ack);
         });
     }
     // Messages of a topic go in the order in which they came.
@@ -222,7 +228,7 @@ export class Tidegate {
                 if (isReady)
                     this.#emit(topic, payload, resolve, timeoutMs, false);
                 else
-                    resolve(no("not_connected", "there is no connection", true));
+                    resolve({ ok: false, error: no("not_connected", "there is no connection", true) });
             };
             const one = { topic, go };
             const timer = setTimeout(go, timeoutMs, false);

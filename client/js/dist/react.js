@@ -44,6 +44,12 @@ function follow(client, topic, latest, show) {
         ...(since && { since }),
         ...(info !== undefined && { info }),
         ...(key && { key: (payload) => latest.current.key?.(payload) }),
+        onSubscribed() {
+            latest.current.onSubscribed?.();
+            const { error: _, ...rest } = next;
+            next = rest;
+            change({ status: "subscribed" });
+        },
         onPublication(payload, meta) {
             latest.current.onPublication?.(payload, meta);
             change({ last: payload });
@@ -67,10 +73,7 @@ function follow(client, topic, latest, show) {
         },
         onValues: (values) => latest.current.onValues?.(values),
     });
-    void subscription.ready.then((answer) => {
-        if (next.status === "subscribing")
-            change(answer.ok ? { status: "subscribed" } : { status: "refused", error: answer.error });
-    });
+    void subscription.ready.then((answer) => !answer.ok && change({ status: "refused", error: answer.error }));
     return () => {
         cancelFrame(frame);
         // What comes late is for nobody.

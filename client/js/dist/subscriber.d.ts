@@ -9,6 +9,8 @@ export interface Value<P> extends Publication<P> {
 }
 /** What a page wants to hear of a topic. All are optional. */
 export interface Handlers<P> {
+    /** The topic is followed: at first, and again after a session that was over. */
+    onSubscribed?(): void;
     /** Every publication, once and in order. */
     onPublication?(payload: P, meta: Meta): void;
     /** The state of the topic, which takes the place of everything that was known of it. */
@@ -60,7 +62,7 @@ export declare class Subscriber implements Subscription<unknown> {
     get topic(): string;
     get presence(): Presence | undefined;
     unsubscribe: () => void;
-    /** It joins what others receive already. */
+    /** It joins what others receive already; it is told once the page has its subscription in hand. */
     begin(position: Position | undefined): void;
     /** The connection is lost. */
     lost(): void;

@@ -37,12 +37,16 @@ export class Subscriber {
     get presence() {
         return this.of.presence;
     }
-    /** It joins what others receive already. */
+    /** It joins what others receive already; it is told once the page has its subscription in hand. */
     begin(position) {
         this.position = position;
         this.isLive = this.#hasBegun = true;
         this.isOwed = false;
-        this.#isHeld();
+        queueMicrotask(() => {
+            this.#isHeld();
+            if (this.presence)
+                this.present(this.presence);
+        });
     }
     /** The connection is lost. */
     lost() {
@@ -126,6 +130,7 @@ export class Subscriber {
     }
     /** The first answer is a no, if there was none yet. */
     refuse(error) {
+        this.#isReady = false;
         this.#settle({ ok: false, error });
     }
     // A snapshot is a list of retained values, or of a plugin's payloads.
@@ -151,8 +156,11 @@ export class Subscriber {
         return keyFrom(key);
     }
     #isHeld() {
+        if (this.#isReady)
+            return;
         this.#isReady = true;
         this.#settle({ ok: true });
+        call(this.options.onSubscribed);
     }
     #tellValues() {
         if (this.options.key)

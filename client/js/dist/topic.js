@@ -33,12 +33,8 @@ export class Topic {
         this.subscribers.add(subscriber);
         if (info !== undefined)
             this.#info = info;
-        if (isWhole && !this.#hasSnapshot && !since && info === undefined) {
+        if (isWhole && !this.#hasSnapshot && !since && info === undefined)
             subscriber.begin(this.#newest);
-            // As after an answer: not before the page has its subscription in hand.
-            if (this.presence)
-                queueMicrotask(() => this.presence && subscriber.present(this.presence));
-        }
         else
             this.ask();
     }
@@ -82,7 +78,7 @@ export class Topic {
     told({ type, key, joined, left, count, reason = "forbidden" }) {
         if (type === "revoked") {
             this.isHeld = false;
-            this.end({ code: reason, message: "the server ended the subscription", retry: false });
+            this.end({ code: reason, message: "the subscription is over", retry: false });
         }
         if (type === "removed")
             this.subscribers.forEach((subscriber) => subscriber.removed(key));

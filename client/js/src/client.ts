@@ -47,7 +47,7 @@ export interface SendOptions {
   timeoutMs?: number;
 }
 
-const no = (code: TidegateError["code"], message: string, retry = false) => ({ ok: false as const, error: { code, message, retry } });
+const no = (code: TidegateError["code"], message: string, retry = false): TidegateError => ({ code, message, retry });
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export class Tidegate<C = AnyChannels> {
@@ -85,7 +85,10 @@ export class Tidegate<C = AnyChannels> {
       isConnected: () => this.socket.connected,
       ask: (event, body, answered) => this.#emit(event, body, answered),
       held: () => this.#release(),
-      forget: (topic) => this.#topics.get(topic.name) === topic && this.#topics.delete(topic.name),
+      forget: (topic) => {
+        if (this.#topics.get(topic.name) === topic) this.#topics.delete(topic.name);
+        this.#release();
+      },
     };
     this.#polling = new Polling(this.#way, pollMs, this.#topics, (topic, error) => this.#unread(topic, error), () => this.#change());
     this.socket = io(origin, { path: `${prefix}/socket.io/`, forceNew: true, ...socket, autoConnect: false, auth: (show) => void this.#show(show) });
@@ -118,7 +121,7 @@ export class Tidegate<C = AnyChannels> {
   /** Ends the session for this page; the topics come back with `connect`. */
   close() {
     this.socket.disconnect();
-    this.#end(no("not_connected", "the page closed the connection").error);
+    this.#end(no("not_connected", "the page closed the connection"));
   }
 
   /** Follows a topic. Subscribers of one topic share one subscription of the server. */
@@ -127,6 +130,7 @@ export class Tidegate<C = AnyChannels> {
     if (!held) this.#topics.set(topic, (held = new Topic(topic, this.#link)));
     const subscriber = new Subscriber(held, options as SubscribeOptions<unknown>);
     held.join(subscriber);
+    if (this.error) subscriber.refuse(this.error);
     return subscriber as Subscription<PayloadOf<C, T>>;
   }
 
@@ -158,11 +162,11 @@ export class Tidegate<C = AnyChannels> {
       this.#release();
     });
     this.socket.on("connect_error", ({ message, ...error }: Error & { data?: TidegateError }) => {
-      if (!this.socket.active) this.#over(error.data ?? no(message as Code, message).error);
+      if (!this.socket.active) this.#over(error.data ?? no(message as Code, message));
     });
     this.socket.on("disconnect", (reason) => {
       this.#topics.forEach((topic) => topic.lost());
-      if (reason === "io server disconnect") this.#over(this.#last ?? no("forbidden", "the server ended the session").error);
+      if (reason === "io server disconnect") this.#over(this.#last ?? no("forbidden", "the session is over"));
       else if (this.socket.active) this.#away();
       this.#change();
     });
@@ -176,7 +180,7 @@ export class Tidegate<C = AnyChannels> {
     const { type, channel, reason = "forbidden" } = told;
     if (channel !== undefined) this.#topics.get(channel)?.told(told);
     else if (type === "expiring") void this.#renew();
-    else if (type === "revoked" || type === "expired") this.#last = no(type === "revoked" ? reason : "token_expired", `the session is over: ${type}`).error;
+    else if (type === "revoked" || type === "expired") this.#last = no(type === "revoked" ? reason : "token_expired", "the session is over");
   }
 
   // A session that ended because its credential did may go on with a fresh one, once.
@@ -252,7 +256,7 @@ export class Tidegate<C = AnyChannels> {
 
   #emit<Ack>(event: string, body: unknown, answered: (answer: Answer<Ack>) => void, timeoutMs = ANSWER_MS, isRepeatable = true) {
     this.socket.timeout(timeoutMs).emit(event, body, (error: Error | null, ack: Answer<Ack>) => {
-      answered(error ? no("no_answer", "the answer did not come", isRepeatable) : ack);
+      answered(error ? { ok: false, error: no("no_answer", "the answer did not come", isRepeatable) } : ack);
     });
   }
 
@@ -263,7 +267,7 @@ export class Tidegate<C = AnyChannels> {
         clearTimeout(timer);
         this.#waiting.delete(one);
         if (isReady) this.#emit(topic, payload, resolve, timeoutMs, false);
-        else resolve(no("not_connected", "there is no connection", true));
+        else resolve({ ok: false, error: no("not_connected", "there is no connection", true) });
       };
       const one = { topic, go };
       const timer = setTimeout(go, timeoutMs, false);

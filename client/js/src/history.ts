@@ -27,11 +27,14 @@ export async function readHistory(way: Way, topic: string, { since, limit }: His
     const response = await fetch(`${way.base}/v1/channels/${encodeURIComponent(topic)}/history?${query}`, {
       headers: token ? { authorization: `Bearer ${token}` } : {},
       credentials: way.credentials,
-      cache: "no-store",
       signal: AbortSignal.timeout(REQUEST_MS),
     });
     const body = await response.json();
-    return response.ok ? { ok: true, ...body } : { ok: false, error: body.error ?? body };
+    if (response.ok) return { ok: true, ...(body as History) };
+    // Whatever stands between may answer, too: only a code is a word of the server.
+    const error = body.error ?? body;
+    if (error.code) return { ok: false, error };
+    throw response.status;
   } catch (error) {
     return { ok: false, error: { code: "not_connected", message: String(error), retry: true } };
   }

@@ -77,6 +77,12 @@ function follow<C, T extends TopicOf<C>>(
     ...(since && { since }),
     ...(info !== undefined && { info }),
     ...(key && { key: (payload: P) => latest.current.key?.(payload) }),
+    onSubscribed() {
+      latest.current.onSubscribed?.();
+      const { error: _, ...rest } = next;
+      next = rest as ChannelView<P>;
+      change({ status: "subscribed" });
+    },
     onPublication(payload, meta) {
       latest.current.onPublication?.(payload, meta);
       change({ last: payload });
@@ -100,9 +106,7 @@ function follow<C, T extends TopicOf<C>>(
     },
     onValues: (values) => latest.current.onValues?.(values),
   });
-  void subscription.ready.then((answer) => {
-    if (next.status === "subscribing") change(answer.ok ? { status: "subscribed" } : { status: "refused", error: answer.error });
-  });
+  void subscription.ready.then((answer) => !answer.ok && change({ status: "refused", error: answer.error }));
   return () => {
     cancelFrame(frame as number);
     // What comes late is for nobody.

@@ -13,6 +13,8 @@ export interface Value<P> extends Publication<P> {
 
 /** What a page wants to hear of a topic. All are optional. */
 export interface Handlers<P> {
+  /** The topic is followed: at first, and again after a session that was over. */
+  onSubscribed?(): void;
   /** Every publication, once and in order. */
   onPublication?(payload: P, meta: Meta): void;
   /** The state of the topic, which takes the place of everything that was known of it. */
@@ -101,12 +103,15 @@ export class Subscriber implements Subscription<unknown> {
   // A function of its own, so that it can be handed on.
   unsubscribe = () => this.of.leave(this);
 
-  /** It joins what others receive already. */
+  /** It joins what others receive already; it is told once the page has its subscription in hand. */
   begin(position: Position | undefined) {
     this.position = position;
     this.isLive = this.#hasBegun = true;
     this.isOwed = false;
-    this.#isHeld();
+    queueMicrotask(() => {
+      this.#isHeld();
+      if (this.presence) this.present(this.presence);
+    });
   }
 
   /** The connection is lost. */
@@ -187,6 +192,7 @@ export class Subscriber implements Subscription<unknown> {
 
   /** The first answer is a no, if there was none yet. */
   refuse(error: TidegateError) {
+    this.#isReady = false;
     this.#settle({ ok: false, error });
   }
 
@@ -214,8 +220,10 @@ export class Subscriber implements Subscription<unknown> {
   }
 
   #isHeld() {
+    if (this.#isReady) return;
     this.#isReady = true;
     this.#settle({ ok: true });
+    call(this.options.onSubscribed);
   }
 
   #tellValues() {

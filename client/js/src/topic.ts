@@ -46,11 +46,8 @@ export class Topic {
     const isWhole = this.isHeld && !this.#isAsking && [...this.subscribers].every(({ isLive, isOwed }) => isLive && !isOwed);
     this.subscribers.add(subscriber);
     if (info !== undefined) this.#info = info;
-    if (isWhole && !this.#hasSnapshot && !since && info === undefined) {
-      subscriber.begin(this.#newest);
-      // As after an answer: not before the page has its subscription in hand.
-      if (this.presence) queueMicrotask(() => this.presence && subscriber.present(this.presence));
-    } else this.ask();
+    if (isWhole && !this.#hasSnapshot && !since && info === undefined) subscriber.begin(this.#newest);
+    else this.ask();
   }
 
   leave(subscriber: Subscriber) {
@@ -90,7 +87,7 @@ export class Topic {
   told({ type, key, joined, left, count, reason = "forbidden" }: Told) {
     if (type === "revoked") {
       this.isHeld = false;
-      this.end({ code: reason, message: "the server ended the subscription", retry: false });
+      this.end({ code: reason, message: "the subscription is over", retry: false });
     }
     if (type === "removed") this.subscribers.forEach((subscriber) => subscriber.removed(key));
     if (type === "presence") this.#present(changed(this.presence, count ?? 0, joined, left));

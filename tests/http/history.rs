@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::http::Method;
 use serde_json::{Value, json};
 use tidegate_core::protocol::User;
 
-use crate::{Answer, get, post, refusal, server};
+use crate::{Answer, call, get, post, refusal, server};
 use tidegate_testkit::{FakeProvider, Server, user};
 
 fn started() -> Server {
@@ -130,6 +131,23 @@ async fn a_page_of_another_origin_reads_nothing_unless_it_is_listed() {
     assert_eq!(of("https://other.example").await.refused(), refusal(403, "forbidden"));
     let answer = of("https://app.example").await;
     assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (200, "https://app.example"));
+}
+
+#[tokio::test]
+async fn a_listed_page_is_let_in_with_a_token_whose_browser_asks_first() {
+    let server = server().auth(|auth| auth.origins = vec!["https://app.example".to_owned()]).start();
+    for resource in ["history", "presence", "occupancy"] {
+        let asked = call(Method::OPTIONS, &format!("/v1/channels/feed.a/{resource}"))
+            .header("origin", "https://app.example")
+            .header("access-control-request-method", "GET")
+            .header("access-control-request-headers", "authorization");
+        let answer = asked.to(&server).await;
+        assert_eq!(answer.status, 200, "{resource}");
+        assert_eq!(answer.header("access-control-allow-origin"), "https://app.example");
+        assert_eq!(answer.header("access-control-allow-headers"), "authorization");
+        let other = post(&format!("/v1/channels/feed.a/{resource}")).to(&server).await;
+        assert_eq!(other.refused(), refusal(405, "method_not_allowed"));
+    }
 }
 
 #[tokio::test]

@@ -66,13 +66,19 @@ fn topic_of(path: TopicPath) -> Result<String, Problem> {
     Ok(topic)
 }
 
+async fn wrong_method() -> Problem {
+    Problem::of_http(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this resource needs another method")
+}
+
 /// Every resource of the server. Other paths are answered with 404, in JSON like every other error.
 pub fn router(state: State) -> Router {
-    // Pages may read it: those that gate 1 admits.
+    // Pages may read it: those that gate 1 admits. The layer answers `OPTIONS`, in which a browser asks first: a fallback that
+    // is set later would stand in front of it.
     let of_clients = Router::new()
         .route("/v1/channels/{topic}/history", get(history::read))
         .route("/v1/channels/{topic}/presence", get(presence::present))
         .route("/v1/channels/{topic}/occupancy", get(presence::occupancy))
+        .method_not_allowed_fallback(wrong_method)
         .layer(state.visitors.cors());
     Router::new()
         .merge(of_clients)
@@ -90,9 +96,7 @@ pub fn router(state: State) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .fallback(async || Problem::not_found("there is no such resource"))
-        .method_not_allowed_fallback(async || {
-            Problem::of_http(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this resource needs another method")
-        })
+        .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(count))
         .with_state(state)

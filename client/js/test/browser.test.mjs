@@ -10,11 +10,12 @@ import { build } from "esbuild";
 
 import { openBrowser } from "@tidegate/kit/browser.mjs";
 import { Server, token, until } from "@tidegate/kit/harness.mjs";
+import { RefusingProxy } from "@tidegate/kit/proxies.mjs";
 
 import { numbers, publish, revoke, startServer } from "./seen.mjs";
 
 describe("in a browser", () => {
-  let site, server, browser;
+  let site, server, browser, proxy;
   before(async () => {
     const { outputFiles } = await build({
       entryPoints: [fileURLToPath(new URL("page.jsx", import.meta.url))],
@@ -25,15 +26,17 @@ describe("in a browser", () => {
     await once(site, "listening");
     const origins = [`http://127.0.0.1:${site.address().port}`];
     server = await startServer((config) => ({ ...config, auth: { ...config.auth, origins } }));
+    proxy = await RefusingProxy.start(server.address);
     browser = await openBrowser();
   });
   after(async () => {
     await browser?.close();
+    proxy?.stop();
     await server?.stop();
     site?.close();
   });
 
-  const open = async (t, topic, { user = "ada" } = {}) => {
+  const open = async (t, topic, { user = "ada", url = server.url } = {}) => {
     const context = await browser.newContext();
     t.after(() => context.close());
     const page = await context.newPage();
@@ -41,7 +44,7 @@ describe("in a browser", () => {
     page.on("pageerror", (error) => complaints.push(error.message));
     page.on("console", (message) => message.type() === "error" && /react/i.test(message.text()) && complaints.push(message.text()));
     t.after(() => assert.deepEqual(complaints, []));
-    await page.goto(`http://127.0.0.1:${site.address().port}/?${new URLSearchParams({ server: server.url, token: token(user), topic })}`);
+    await page.goto(`http://127.0.0.1:${site.address().port}/?${new URLSearchParams({ server: url, token: token(user), topic })}`);
     await says(page, "status", "subscribed");
     return { context, page };
   };
@@ -107,6 +110,19 @@ describe("in a browser", () => {
     await says(page, "state", "live");
     await publish(server, "feed.network", 3);
     for (const tab of [page, other.page]) await has(tab, ...numbers(1, 3).map((n) => ["one", n]));
+  });
+
+  test("a proxy without Socket.IO makes it poll, of another origin too; it comes back with everything once", async (t) => {
+    const { page } = await open(t, "feed.proxy", { url: proxy.url });
+    await says(page, "state", "live");
+    let n = 0;
+    for (const refused of ["socket.io", "nothing", "socket.io", "nothing"]) {
+      proxy.refuse(refused);
+      await publish(server, "feed.proxy", ++n);
+      await says(page, "state", refused === "nothing" ? "live" : "degraded");
+      await publish(server, "feed.proxy", ++n);
+      await has(page, ...numbers(1, n).map((n) => ["one", n]));
+    }
   });
 
   test("a server that is started anew is found again, and a session that is over says so", async (t) => {

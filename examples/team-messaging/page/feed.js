@@ -6,7 +6,7 @@ import { io } from "socket.io-client";
 import { Refusal } from "./session.js";
 import { Topic } from "./topic.js";
 
-// How long the page waits before it asks again without a socket: longer each time that brings nothing.
+// How long the page waits before it asks again without a socket: the first while somebody answers, then longer each time.
 export const POLL_DELAYS_S = [5, 10, 30, 60];
 const CONNECT_TIMEOUT_MS = 10_000;
 const ACK_TIMEOUT_MS = 5_000;
@@ -22,6 +22,9 @@ export class Feed {
   #isAsking = false;
   #isStopped = false;
   #hasRenewed = false;
+  // The newest token, and the one that Tidegate knows.
+  #token;
+  #shown;
 
   /**
    * `realtime` is Tidegate's address, or nothing. `onState({ state, source?, next_s? })`: `connecting`, `live`, `degraded`
@@ -37,7 +40,7 @@ export class Feed {
     this.onState({ state: "connecting" });
     const socket = io(this.realtime, {
       // A function: a reconnect brings the token of then. Without an answer the server closes, and the client tries again.
-      auth: (answer) => this.session.token().then((token) => answer({ token }), (error) => this.#refused(error)),
+      auth: (answer) => this.session.token().then((token) => answer({ token: (this.#shown = token) }), (error) => this.#refused(error)),
       timeout: CONNECT_TIMEOUT_MS,
       forceNew: true,
     });
@@ -47,8 +50,7 @@ export class Feed {
     socket.on("disconnect", () => this.#disconnected());
     socket.on("tidegate", (message) => this.#told(message));
     for (const topic of this.topics.values()) socket.on(topic.name, (message, meta) => topic.tell(message, meta));
-    // A fresh token renews the session without losing the socket.
-    this.session.onToken = (token) => this.#isLive && socket.emit("authenticate", { token });
+    this.session.onToken = (token) => this.#show(token);
   }
 
   stop() {
@@ -68,8 +70,18 @@ export class Feed {
 
   // --- With a socket ---
 
+  // A fresh token renews the session without losing the socket, and opens it again where the one before was refused.
+  #show(token) {
+    this.#token = token;
+    if (!this.#socket.active) return void this.#socket.connect();
+    if (!this.#socket.connected || token === this.#shown) return;
+    this.#socket.emit("authenticate", { token }, ({ ok }) => ok && (this.#shown = token));
+  }
+
   async #connected() {
     this.#hasRenewed = false;
+    // It may have come while the socket was opened with the one before.
+    if (this.#token) this.#show(this.#token);
     if (!(await this.#subscribe())) this.#fallBack();
   }
 
@@ -114,19 +126,22 @@ export class Feed {
 
   #disconnected() {
     this.#isLive = false;
-    if (!this.#isStopped) this.onState({ state: "connecting" });
+    if (this.#isStopped) return;
+    this.onState({ state: "connecting" });
+    // The server ended the session while a fresh token was on its way.
+    if (!this.#socket.active && this.#token && this.#token !== this.#shown) this.#socket.connect();
   }
 
   // The server ended the session, or does not let it in.
   async #refused({ code }) {
-    if (!ASKS_FOR_A_TOKEN.includes(code) || this.#hasRenewed) return this.#fallBack();
+    if (!ASKS_FOR_A_TOKEN.includes(code) || this.#hasRenewed) return void this.#fallBack();
     this.#hasRenewed = true;
     try {
       await this.session.renew();
     } catch (error) {
-      return error.code === "unauthenticated" ? this.#end(code) : this.#fallBack();
+      if (error.code === "unauthenticated") this.#end(code);
+      else this.#fallBack();
     }
-    if (!this.#isStopped) this.#socket.disconnect().connect();
   }
 
   async #told({ type, channel, reason }) {
@@ -144,6 +159,7 @@ export class Feed {
   }
 
   #end(reason) {
+    if (this.#isStopped) return;
     this.stop();
     this.onEnd(reason);
   }
@@ -165,28 +181,26 @@ export class Feed {
 
   async #poll() {
     this.#isAsking = true;
-    const { source, isNew } = await this.#ask();
+    const source = await this.#ask();
     this.#isAsking = false;
     if (this.#isStopped || this.#isLive) return;
-    if (isNew) this.#tries = 0;
+    if (source) this.#tries = 0;
     const next_s = POLL_DELAYS_S[Math.min(this.#tries, POLL_DELAYS_S.length - 1)];
-    this.#tries += 1;
+    if (!source) this.#tries += 1;
     this.#timer = setTimeout(() => this.#again(), next_s * 1000);
     this.onState({ state: !this.realtime ? "off" : source ? "degraded" : "offline", source, next_s });
   }
 
+  // Who answered for every topic, if anybody did.
   async #ask() {
-    const count = () => [...this.topics.values()].reduce((sum, { told }) => sum + told, 0);
-    const before = count();
     let source;
     for (const topic of this.topics.values()) {
       source = await this.#askFor(topic);
       if (!source) break;
     }
-    return { source, isNew: count() > before };
+    return source;
   }
 
-  // Who answered.
   async #askFor(topic) {
     if (this.realtime) {
       try {
@@ -200,7 +214,7 @@ export class Feed {
       await topic.fill();
       return "application";
     } catch (error) {
-      if (error.code === "unauthenticated" && !this.#isStopped) this.#end("token_expired");
+      if (error.code === "unauthenticated") this.#end("token_expired");
       return undefined;
     }
   }

@@ -3,8 +3,7 @@
 
 export class Topic {
   position;
-  /** How many messages were told, and how many came again by another way. */
-  told = 0;
+  /** How many messages came again by another way. */
   repeated = 0;
   // Every message up to this number was told; beyond it, those of the set.
   #known;
@@ -27,7 +26,6 @@ export class Topic {
     this.#beyond.add(number);
     this.#settle();
     if (isRepeated) return void (this.repeated += 1);
-    this.told += 1;
     return this.onMessage(message);
   }
 

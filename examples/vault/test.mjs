@@ -3,8 +3,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+
+import { tidegate } from "@tidegate/client";
 
 import { openBrowser } from "@tidegate/kit/browser.mjs";
 import { ask, next, until } from "@tidegate/kit/harness.mjs";
@@ -13,6 +16,7 @@ import { PostgresServer } from "@tidegate/kit/services.mjs";
 
 import { System } from "./testing.mjs";
 
+const AsyncFunction = Object.getPrototypeOf(async () => {}).constructor;
 const TIDES = "vault.tides";
 const SOME_ID = "0b8d4f6e-3a62-4c3b-9a55-0d2f8f1f7c11";
 const SOURCE = { title: "Neap tides", url: "https://tides.example.com/neap" };
@@ -117,7 +121,7 @@ describe("vault", () => {
   test("a session that rolls goes on beyond its old end, and one that does not ends", async () => {
     const sessions = [await system.signIn("ben"), await system.signIn("cleo")];
     const tokens = sessions.map(({ token }) => token);
-    await system.pool.query(`update sessions set expires = now() + interval '3 s' where "sessionToken" = any($1)`, [tokens]);
+    await system.pool.query(`update sessions set expires = now() + interval '5 s' where "sessionToken" = any($1)`, [tokens]);
     const [rolls, ends] = await Promise.all(sessions.map((session) => system.connected(session)));
     // A page that is used asks for its session, and Auth.js moves the end.
     const { body } = await system.api(sessions[0], "GET", "session");
@@ -142,6 +146,60 @@ describe("vault", () => {
     const [{ message }] = await next(system.client(session).socket, "connect_error");
     assert.match(message, /^(token_revoked|unauthenticated)$/);
     assert.equal((await ask(other.socket, "subscribe", { channel: TIDES })).ok, true);
+  });
+
+  test("with @tidegate/client, as the README shows it, a member has the changes, and hears when it is over", async (t) => {
+    const [, lines] = /```js\n(.*?)```/s.exec(readFileSync(new URL("README.md", import.meta.url), "utf8"));
+    const session = await system.signIn("cleo");
+    const heard = { states: [], changes: [], loads: 0, refusals: [] };
+    const asked = [];
+    const page = {
+      // Node keeps no cookies: in place of `withCredentials`.
+      tidegate: (url, { socket, ...options }) => {
+        assert.deepEqual(socket, { withCredentials: true });
+        return tidegate(url, { ...options, socket: { extraHeaders: { cookie: session.cookie } } });
+      },
+      url: system.url,
+      topic: TIDES,
+      useSession: async (why) => {
+        asked.push(why);
+        await system.api(session, "GET", "session");
+        return {};
+      },
+      showState: (state) => heard.states.push(state),
+      take: (change) => heard.changes.push(change.source.title),
+      load: async () => (heard.loads += 1),
+      refuse: ({ code }) => heard.refusals.push(code),
+    };
+    const run = new AsyncFunction(...Object.keys(page), `${lines}; return client`);
+    const client = await run(...Object.values(page));
+    t.after(() => client.close());
+    assert.deepEqual([heard.loads, heard.refusals, asked], [1, [], ["connect"]]);
+    await add(await system.signIn("ben"), "tides", "By the package");
+    await until("the change", () => heard.changes.length > 0);
+    assert.deepEqual(heard.changes, ["By the package"]);
+    await postgres.sql("delete from members where user_id = 3");
+    await until("the refusal", () => heard.refusals.length > 0);
+    assert.deepEqual(heard.refusals, ["forbidden"]);
+    await postgres.sql("insert into members values ('tides', 3, 'viewer')");
+  });
+
+  test("a page that is told of a gap asks for what it missed, and has everything once", async () => {
+    const tab = await (await browser.newContext()).newPage();
+    await tab.goto(`http://ada.localhost:${system.app.port}/test/realtime?vaultId=tides&as=ada`);
+    await tab.locator("#state", { hasText: /^live$/ }).waitFor();
+    const { socket } = await system.member("ada", "tides");
+    const told = next(socket, "tidegate");
+    // Where Tidegate was in the outbox is lost, and its connections are.
+    await postgres.sql(`delete from tidegate_outbox_cursors;
+      select pg_terminate_backend(pid) from pg_stat_activity where usename = 'vault_realtime'`);
+    assert.deepEqual(await told, [{ type: "gap", channel: TIDES }]);
+    const session = await system.signIn("ben");
+    for (const title of ["Gap 1", "Gap 2"]) await add(session, "tides", title);
+    await tab.locator("#events li", { hasText: "Gap 2" }).waitFor();
+    const events = await tab.locator("#events li", { hasText: "Gap" }).allTextContents();
+    assert.deepEqual(events.map((text) => text.slice(-5)), ["Gap 2", "Gap 1"]);
+    await tab.context().close();
   });
 
   describe("in three tabs", () => {
@@ -172,6 +230,8 @@ describe("vault", () => {
     const state = (tab, text) => tab.locator("#state", { hasText: new RegExp(`^${text}$`) }).waitFor();
     const says = (tab, text) => tab.locator("#said", { hasText: text }).waitFor();
     async function save(tab, title) {
+      // A tab behind another one draws once a second, and a click waits for that.
+      await tab.bringToFront();
       await tab.getByLabel("Title").fill(title);
       await tab.getByLabel("Address").fill(SOURCE.url);
       await tab.getByRole("button", { name: "Save" }).click();
@@ -182,11 +242,13 @@ describe("vault", () => {
       await save(tabs.ben, "Tidal locks");
       for (const tab of Object.values(tabs)) await shows(tab, "Tidal locks");
       const row = (tab) => tab.locator("#sources li", { hasText: "Tidal locks" });
+      await tabs.ada.bringToFront();
       await row(tabs.ada).getByRole("button", { name: "Edit" }).click();
       await tabs.cleo.locator("#events li", { hasText: "Ada (owner) editing Tidal locks" }).waitFor();
       await tabs.ada.getByLabel("Title").fill("Tidal locking");
       await tabs.ada.getByRole("button", { name: "Save" }).click();
       for (const tab of Object.values(tabs)) await shows(tab, "Tidal locking");
+      await tabs.cleo.bringToFront();
       await tabs.cleo.getByRole("button", { name: "Edit" }).first().click();
       await says(tabs.cleo, "not told to the others: forbidden");
       await save(tabs.cleo, "Mine");
@@ -266,6 +328,7 @@ describe("vault", () => {
     test("a removed member and a signed-out one read so, and the others go on", async () => {
       await postgres.sql("delete from members where user_id = 3");
       await state(tabs.cleo, "refused: forbidden");
+      await tabs.ben.bringToFront();
       await tabs.ben.getByRole("button", { name: "Sign out" }).click();
       await state(tabs.ben, "ended: token_revoked");
       await state(tabs.ada, "live");

@@ -38,7 +38,7 @@ const PAGE = `<!doctype html>
   import { followBoard } from "/follow-board.js";
   const add = (note) => document.querySelector("#notes").append(Object.assign(document.createElement("li"), { textContent: note.text }));
   window.heard = [];
-  const socket = followBoard(new URLSearchParams(location.search).get("realtime"), "b1", {
+  window.socket = followBoard(new URLSearchParams(location.search).get("realtime"), "b1", {
     show: add,
     reload: async () => {
       const notes = await (await fetch("/notes")).json();

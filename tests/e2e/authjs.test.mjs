@@ -110,21 +110,38 @@ describe("a web application on PostgreSQL with Auth.js", () => {
     await visitor.locator("#state", { hasText: "refused: unauthenticated" }).waitFor();
   });
 
+  test("a page that is told of a gap asks for what it missed, and has everything once", async () => {
+    const gus = await person("gus@example.com");
+    await gus.says("live");
+    // Where the server was in the outbox is lost, and so are its connections.
+    await postgres.sql(`delete from tidegate_outbox_cursors;
+      select pg_terminate_backend(pid) from pg_stat_activity where usename = 'realtime'`, "shop");
+    await gus.page.waitForFunction(() => window.heard.includes("gap"));
+    await app.save("b1", "after the gap");
+    await gus.shows("after the gap");
+    assert.equal(await gus.page.locator("#notes li", { hasText: "after the gap" }).count(), 1);
+    await gus.says("live");
+  });
+
+  // The end of a person's session is so near now, and the server has looked.
+  async function endsIn({ id, page }, seconds) {
+    const { rows: [{ expires }] } = await app.pool.query(
+      `update sessions set expires = now() + make_interval(secs => $2) where "userId" = $1 returning expires`, [id, seconds]);
+    await page.evaluate(() => window.socket.emitWithAck("authenticate", {}));
+    return expires;
+  }
+
   test("a page whose session comes near its end renews it by Auth.js and goes on", async () => {
-    const context = await browser.newContext();
-    const id = await app.signIn(context.request, "eve@example.com");
-    await app.pool.query("insert into members values ('b1', $1)", [id]);
-    const { rows: [{ ends }] } = await app.pool.query(
-      `update sessions set expires = now() + interval '4 s' where "userId" = $1 returning expires as ends`, [id]);
-    const page = await context.newPage();
-    await page.goto(`${app.origin}/?realtime=${encodeURIComponent(url)}`);
-    await page.waitForFunction(() => window.heard.includes("expiring"));
-    const later = async () => (await app.pool.query(`select expires from sessions where "userId" = $1`, [id])).rows[0].expires;
-    await until("Auth.js moves the end", async () => (await later()) > new Date(ends.getTime() + 86_400_000));
-    await until("the old end is over", () => Date.now() > ends.getTime() + 500);
+    const eve = await person("eve@example.com");
+    await eve.says("live");
+    const end = await endsIn(eve, 4);
+    await eve.page.waitForFunction(() => window.heard.includes("expiring"));
+    const session = async () => (await app.pool.query(`select expires from sessions where "userId" = $1`, [eve.id])).rows[0];
+    await until("Auth.js moves the end", async () => (await session()).expires > new Date(end.getTime() + 86_400_000));
+    await until("the old end is over", () => Date.now() > end.getTime() + 500);
     await app.save("b1", "after the old end");
-    await page.locator("#notes li", { hasText: "after the old end" }).waitFor();
-    assert.deepEqual(await page.evaluate("heard"), ["expiring"]);
+    await eve.shows("after the old end");
+    assert.deepEqual(await eve.heard(), ["expiring"]);
   });
 
   test("a sign-out by Auth.js ends the page's connection, and a member who is removed is out", async () => {
@@ -140,11 +157,8 @@ describe("a web application on PostgreSQL with Auth.js", () => {
     const fay = await person("fay@example.com");
     await fay.says("live");
     await fay.page.route("**/auth/session", (route) => route.abort());
-    await app.pool.query(`update sessions set expires = now() + interval '2 s' where "userId" = $1`, [fay.id]);
-    // Another page of the same session learns the end that stands in the row now.
-    const other = await fay.context.newPage();
-    await other.route("**/auth/session", (route) => route.abort());
-    await other.goto(`${app.origin}/?realtime=${encodeURIComponent(url)}`);
-    await other.waitForFunction(() => window.heard.includes("expired"));
+    await endsIn(fay, 4);
+    await fay.says("signed out: expired");
+    assert.deepEqual(await fay.heard(), ["expiring", "expired"]);
   });
 });

@@ -7,6 +7,9 @@ import pg from "pg";
 
 import { tidegate } from "@tidegate/example-start/tidegate.mjs";
 
+// PostgreSQL's `insufficient_privilege`.
+const NO_RIGHT = "42501";
+
 const sql = (name) => readFileSync(new URL(`${name}.sql`, import.meta.url), "utf8");
 
 /** `url` is of a role that may make roles. The addresses with which the application and Tidegate connect. */
@@ -23,6 +26,10 @@ export async function prepare(url) {
     const outbox = tidegate("schema", "outbox", "--server", "vault_realtime", "--application", "vault_app");
     for (const step of [sql("tables"), sql("rights"), outbox, sql("triggers"), sql("people")]) await admin.query(step);
     return { app: await urlOf("vault_app"), realtime: await urlOf("vault_realtime") };
+  } catch (error) {
+    if (error.code !== NO_RIGHT) throw error;
+    const hint = "DATABASE_URL needs a role that may make roles and schemas there";
+    throw new Error(`the role \`${admin.user}\` may not prepare the database: ${error.message}\nhint: ${hint}`);
   } finally {
     await admin.end();
   }

@@ -89,7 +89,9 @@ export async function startApp({ pool, port, realtimePort }) {
       response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify({ code }));
     }
   });
-  await new Promise((resolve, reject) => server.once("error", reject).listen(port, "127.0.0.1", resolve));
+  await new Promise((resolve, reject) => server.once("error", reject).listen(port, "127.0.0.1", resolve)).catch((error) => {
+    throw new Error(`the application cannot listen: ${error.message}\nhint: PORT chooses another port`);
+  });
   const stop = () =>
     new Promise((resolve) => {
       server.close(resolve);

@@ -16,7 +16,9 @@ const sql = (name) => readFileSync(new URL(`${name}.sql`, import.meta.url), "utf
 export async function prepare(url) {
   // Everything in one schema, whatever this role's name is: PostgreSQL looks into a schema of that name first.
   const admin = new pg.Client({ connectionString: url, options: "-c search_path=public" });
-  await admin.connect();
+  await admin.connect().catch((error) => {
+    throw new Error(`no connection to the database: ${error.message}\nhint: see DATABASE_URL; without it a PostgreSQL of this machine is started`);
+  });
   const urlOf = async (role) => {
     const password = randomBytes(24).toString("hex");
     await admin.query(`alter role ${role} password '${password}'`);

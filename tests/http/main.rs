@@ -7,6 +7,7 @@ mod events;
 mod health;
 mod history;
 mod idempotency;
+mod openapi;
 mod plugins;
 mod polling;
 mod presence;
@@ -24,7 +25,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
 use serde_json::Value;
-use tidegate::http::{State, router};
+use tidegate::http::{State, document, router};
 use tidegate_core::config::{ApiKey, ApiKeys, Auth, Permission, Secret};
 use tidegate_realtime::{Realtime, Visitors};
 use tower::ServiceExt as _;
@@ -116,9 +117,13 @@ impl Call {
     }
 
     async fn with_keys(self, server: &Server, keys: ApiKeys) -> Answer {
+        let asked = self.request.method_ref().cloned().zip(self.request.uri_ref().cloned());
         let (parts, body) = Site::with_keys(server, keys).answer(self).await.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.into()).unwrap() }
+        let text = String::from_utf8(bytes.into()).unwrap();
+        let (method, uri) = asked.unwrap();
+        openapi::tells_body(&method, uri.path(), parts.status, &text);
+        Answer { status: parts.status, headers: parts.headers, text }
     }
 }
 
@@ -153,12 +158,17 @@ impl Site {
             plugins: Arc::new(FakeRoster),
             store: server.store.clone(),
             bus_sources: server.bus_sources.clone(),
+            document: document(&Auth::default()),
         };
         Self { realtime, router: router(state) }
     }
 
     async fn answer(&self, call: Call) -> Response {
-        self.router.clone().oneshot(call.request.body(call.body).unwrap()).await.unwrap()
+        let request = call.request.body(call.body).unwrap();
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        openapi::tells(&method, &path, &answer);
+        answer
     }
 }
 

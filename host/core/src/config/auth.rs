@@ -8,6 +8,9 @@ use serde::{Deserialize, Deserializer};
 
 use super::{HumanDuration, JwtProvider, Network, Place, WebUrl};
 
+/// In a list of cookies: all cookies.
+pub const EVERY_COOKIE: &str = "*";
+
 /// The `auth:` section: gate 1.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -63,6 +66,28 @@ impl Default for Auth {
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
         }
+    }
+}
+
+impl Auth {
+    /// The cookies that are named as the place of a credential, each once.
+    #[must_use]
+    pub fn cookies(&self) -> Vec<&str> {
+        let mut cookies = vec![self.cookie.as_str()];
+        for provider in &self.providers {
+            let named: &[String] = match provider {
+                Provider::Jwt(_) => &[],
+                Provider::Session(session) => std::slice::from_ref(&session.cookie),
+                Provider::Introspect(introspect) => &introspect.cookies[..],
+                Provider::Plugin(plugin) => &plugin.cookies[..],
+            };
+            for cookie in named.iter().filter(|cookie| *cookie != EVERY_COOKIE) {
+                if !cookies.contains(&cookie.as_str()) {
+                    cookies.push(cookie);
+                }
+            }
+        }
+        cookies
     }
 }
 
@@ -242,7 +267,7 @@ const fn yes() -> bool {
 }
 
 fn every_cookie() -> Vec<String> {
-    vec!["*".to_owned()]
+    vec![EVERY_COOKIE.to_owned()]
 }
 
 fn id() -> String {

@@ -41,7 +41,9 @@ mod web_url;
 mod yaml;
 
 pub use api_key::{ApiKey, ApiKeys, Permission};
-pub use auth::{Anonymous, Auth, ForwardedHeader, IntrospectProvider, PluginProvider, Provider, SessionProvider};
+pub use auth::{
+    Anonymous, Auth, EVERY_COOKIE, ForwardedHeader, IntrospectProvider, PluginProvider, Provider, SessionProvider,
+};
 pub use broker::{Broker, BrokerPrefix};
 pub use bus::{BusMode, BusSource, FieldName, FieldText, Name, PostgresSource, RedisSource, StreamFields, TableName};
 pub use check::is_told;

@@ -2,10 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::config::EVERY_COOKIE;
 use crate::protocol::Payload;
-
-/// In a list of cookies: all cookies.
-pub const EVERY_COOKIE: &str = "*";
 
 /// What a client presents: the places that may hold a credential, and the origin of its page.
 #[derive(Debug, Clone, Default)]

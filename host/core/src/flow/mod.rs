@@ -55,7 +55,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 pub use connect::{Admission, AuthPolicy, AuthProvider, Lifetimes};
-pub use credential::{EVERY_COOKIE, Handshake, Shown};
+pub use credential::{Handshake, Shown};
 pub use effects::{Audience, DeadLetter, Effect, PendingPublish};
 pub use elapsed::{Elapsed, LOOK_AGAIN};
 pub use expiry::Ending;

@@ -3,6 +3,7 @@
 mod activity;
 mod code;
 mod decimal;
+mod described;
 mod envelope;
 mod event;
 mod idempotency;
@@ -19,6 +20,7 @@ mod version;
 pub use activity::Activity;
 pub use code::{Code, Refusal};
 pub use decimal::{Decimal, numbers};
+pub use described::{described, refusal, unrecovered};
 pub use envelope::{
     Ack, AuthenticateRequest, ClientEvent, Recovery, RequestError, SessionEvent, SubscribeReceipt, SubscribeRequest,
     UnsubscribeRequest,

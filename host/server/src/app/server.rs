@@ -108,6 +108,7 @@ impl Server {
             plugins: inventory.clone(),
             store: store.health,
             bus_sources: Arc::new(unread.clone()),
+            document: http::document(&config.auth),
         };
         let router = realtime.attach(http::router(state), &gates, &config.auth, &config.transport);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));

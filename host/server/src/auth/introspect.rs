@@ -14,10 +14,10 @@ use tokio::time::{Instant, timeout};
 use super::claims;
 use super::compact::{TOKEN_BYTES_MAX, strict};
 use super::health::Health;
-use tidegate_core::config::IntrospectProvider;
+use tidegate_core::config::{EVERY_COOKIE, IntrospectProvider};
 use tidegate_core::flow::http_client::{HttpClient, HttpRequest};
 use tidegate_core::flow::ports::{Clock, Identity, Provider};
-use tidegate_core::flow::{EVERY_COOKIE, Elapsed, Shown};
+use tidegate_core::flow::{Elapsed, Shown};
 use tidegate_core::protocol::{Code, User};
 use tidegate_core::telemetry;
 

@@ -21,6 +21,38 @@ pub(super) fn fresh<T>(value: T) -> Fresh<T> {
     ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(value))
 }
 
+/// The codes that exist only in HTTP, beside the closed list of [`Code`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HttpCode {
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    UnsupportedMediaType,
+}
+
+impl HttpCode {
+    pub(super) const ALL: [Self; 4] =
+        [Self::NotFound, Self::MethodNotAllowed, Self::RequestTimeout, Self::UnsupportedMediaType];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestTimeout => "request_timeout",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+        }
+    }
+
+    pub(super) const fn status(self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        }
+    }
+}
+
 /// A request that was not served.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -44,10 +76,10 @@ impl Problem {
         Self { status, error: Box::new(ErrorBody { code: code.as_str(), message, retry: code.retry(), details }) }
     }
 
-    /// Errors that exist only in HTTP, with codes outside the closed list: `not_found`, `method_not_allowed`,
-    /// `unsupported_media_type`, `request_timeout`.
-    pub(super) fn of_http(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, error: Box::new(ErrorBody { code, message: message.into(), retry: false, details: None }) }
+    /// An error that exists only in HTTP.
+    pub(super) fn of_http(code: HttpCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let error = ErrorBody { code: code.as_str(), message: message.into(), retry: false, details: None };
+        Self { status: code.status(), error: Box::new(error) }
     }
 
     /// A request that cannot be read at all.
@@ -57,7 +89,7 @@ impl Problem {
 
     /// Something that does not exist.
     pub(super) fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::of_http(StatusCode::NOT_FOUND, "not_found", message)
+        Self::of_http(HttpCode::NotFound, message)
     }
 
     pub(super) fn with_details(mut self, details: Value) -> Self {
@@ -98,7 +130,8 @@ impl IntoResponse for Problem {
     }
 }
 
-const fn status_of(code: Code) -> StatusCode {
+/// The usual status of a code.
+pub(super) const fn status_of(code: Code) -> StatusCode {
     match code {
         Code::Unauthenticated | Code::TokenExpired | Code::TokenRevoked => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,

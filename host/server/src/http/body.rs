@@ -3,9 +3,8 @@
 use std::error::Error as _;
 
 use axum::body::{Body, HttpBody};
-use axum::http::StatusCode;
 
-use super::answer::Problem;
+use super::answer::{HttpCode, Problem};
 use tidegate_core::config::Limits;
 use tidegate_core::protocol::{Code, Refusal};
 
@@ -18,11 +17,7 @@ pub(super) async fn read(body: Body, bytes_max: usize, limits: &Limits) -> Resul
         return Err(too_large(bytes_max));
     }
     let Ok(read) = tokio::time::timeout(limits.body_timeout, axum::body::to_bytes(body, bytes_max)).await else {
-        return Err(Problem::of_http(
-            StatusCode::REQUEST_TIMEOUT,
-            "request_timeout",
-            "the body did not arrive in time",
-        ));
+        return Err(Problem::of_http(HttpCode::RequestTimeout, "the body did not arrive in time"));
     };
     let bytes = read.map_err(|error| {
         let limit_hit = error.source().is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);

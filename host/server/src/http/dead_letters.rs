@@ -9,13 +9,58 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::State;
-use super::answer::Problem;
+use super::answer::{HttpCode, Problem};
+use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use super::query::Query;
 use tidegate_core::config::Permission;
 use tidegate_core::flow::ports::{Letters, LettersAway};
 use tidegate_core::flow::{DeadLetter, Effect};
 use tidegate_core::protocol::Code;
 use tidegate_core::telemetry;
+
+pub(super) const LIST: Operation = Operation {
+    method: Verb::Get,
+    path: "/v1/dead-letters",
+    id: "list_dead_letters",
+    summary: "List the bus events that could not cross the bridge",
+    caller: Caller::Key(Permission::Operate),
+    parameters: &["letters"],
+    body: &[],
+    answers: Answers { status: 200, says: "The newest letters.", contents: &[("application/json", "DeadLetters")] },
+    refuses: &[],
+};
+
+pub(super) const RETRY: Operation = Operation {
+    method: Verb::Post,
+    path: "/v1/dead-letters/{id}/retry",
+    id: "retry_dead_letter",
+    summary: "Apply the rule of a dead letter again",
+    caller: Caller::Key(Permission::Operate),
+    parameters: &["id"],
+    body: &[],
+    answers: Answers {
+        status: 202,
+        says: "It crossed, was skipped, or is dead again.",
+        contents: &[("application/json", "Retried")],
+    },
+    refuses: &[Reason::Http(HttpCode::NotFound), Reason::Of(Code::Unavailable), Reason::Of(Code::Draining)],
+};
+
+pub(super) const DISCARD: Operation = Operation {
+    method: Verb::Delete,
+    path: "/v1/dead-letters/{id}",
+    id: "discard_dead_letter",
+    summary: "Discard a dead letter for good",
+    caller: Caller::Key(Permission::Operate),
+    parameters: &["id"],
+    body: &[],
+    answers: Answers {
+        status: 200,
+        says: "The letter, whose event exists nowhere else.",
+        contents: &[("application/json", "Discarded")],
+    },
+    refuses: &[Reason::Http(HttpCode::NotFound), Reason::Of(Code::Unavailable)],
+};
 
 /// Letters in one answer if the caller gives no `limit`.
 const LIMIT_DEFAULT: usize = 100;

@@ -11,10 +11,27 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::State;
-use super::answer::Problem;
+use super::answer::{HttpCode, Problem};
 use super::body;
+use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use tidegate_core::config::{Limits, Permission};
 use tidegate_core::protocol::{BusEvent, Code, Refusal};
+
+pub(super) const OPERATION: Operation = Operation {
+    method: Verb::Post,
+    path: "/v1/events",
+    id: "put_events",
+    summary: "Put CloudEvents on the bus",
+    caller: Caller::Key(Permission::Events),
+    parameters: &[],
+    body: &[
+        ("application/cloudevents+json", "CloudEvent"),
+        ("application/cloudevents-batch+json", "CloudEvents"),
+        ("application/json", "OneOrMoreCloudEvents"),
+    ],
+    answers: Answers { status: 202, says: "All are taken.", contents: &[("application/json", "Accepted")] },
+    refuses: &[Reason::Http(HttpCode::UnsupportedMediaType), Reason::Of(Code::Unavailable), Reason::Of(Code::Draining)],
+};
 
 /// Most errors reported for one batch; more would only repeat them.
 const MISTAKES_MAX: usize = 10;
@@ -63,7 +80,7 @@ fn mode(headers: &HeaderMap) -> Result<Mode, Problem> {
 }
 
 fn unsupported(message: &'static str) -> Problem {
-    Problem::of_http(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
+    Problem::of_http(HttpCode::UnsupportedMediaType, message)
 }
 
 /// Reads every event of a body, or reports which are invalid and why.

@@ -8,8 +8,45 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::answer::Problem;
+use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use tidegate_core::protocol::{Code, Refusal};
 use tidegate_core::telemetry;
+
+pub(super) const LIVE: Operation = Operation {
+    method: Verb::Get,
+    path: "/healthz",
+    id: "live",
+    summary: "Whether the process answers",
+    caller: Caller::Anybody,
+    parameters: &[],
+    body: &[],
+    answers: Answers { status: 200, says: "It does.", contents: &[("application/json", "Live")] },
+    refuses: &[],
+};
+
+pub(super) const READY: Operation = Operation {
+    method: Verb::Get,
+    path: "/readyz",
+    id: "ready",
+    summary: "Whether the server takes new connections",
+    caller: Caller::Anybody,
+    parameters: &[],
+    body: &[],
+    answers: Answers { status: 200, says: "It does.", contents: &[("application/json", "Ready")] },
+    refuses: &[Reason::Of(Code::Unavailable), Reason::Of(Code::Draining)],
+};
+
+pub(super) const METRICS: Operation = Operation {
+    method: Verb::Get,
+    path: "/metrics",
+    id: "metrics",
+    summary: "The metrics",
+    caller: Caller::Anybody,
+    parameters: &[],
+    body: &[],
+    answers: Answers { status: 200, says: "The metrics.", contents: &[("text/plain", "Metrics")] },
+    refuses: &[],
+};
 
 /// The process answers.
 pub(super) async fn live() -> Json<Value> {

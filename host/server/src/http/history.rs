@@ -6,10 +6,27 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::answer::{Problem, fresh};
+use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use super::query::Query;
 use super::{State, TopicPath, stream, topic_of};
 use tidegate_core::flow::Asked;
-use tidegate_core::protocol::Position;
+use tidegate_core::protocol::{Code, Position};
+
+pub(super) const OPERATION: Operation = Operation {
+    method: Verb::Get,
+    path: "/v1/channels/{topic}/history",
+    id: "history",
+    summary: "Read what was published on a topic, or follow it as a stream",
+    caller: Caller::Reader,
+    parameters: &["topic", "since", "limit", "last_event_id"],
+    body: &[],
+    answers: Answers {
+        status: 200,
+        says: "A part of the history; with `Accept: text/event-stream` a stream, on every channel.",
+        contents: &[("application/json", "History"), ("text/event-stream", "Stream")],
+    },
+    refuses: &[Reason::Of(Code::NoHistory), Reason::Of(Code::PayloadTooLarge), Reason::Of(Code::HandlerFailed)],
+};
 
 /// Publications in one answer if the caller gives neither `since` nor `limit`.
 const LIMIT_DEFAULT: usize = 100;

@@ -11,6 +11,7 @@ mod events;
 mod health;
 mod history;
 mod idempotency_key;
+mod openapi;
 mod plugins;
 mod presence;
 mod publish;
@@ -22,16 +23,19 @@ mod stream;
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{MatchedPath, Path, Request};
-use axum::http::StatusCode;
+use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{MethodRouter, on};
 use axum::{Router, middleware};
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use answer::Problem;
+use answer::{HttpCode, Problem};
+pub use openapi::document;
+use openapi::{Caller, Operation};
 use tidegate_core::config::ApiKeys;
 use tidegate_core::flow::Gates;
 use tidegate_core::flow::ports::{BusSources, DeadLetters, PluginRoster, StoreHealth};
@@ -56,6 +60,8 @@ pub struct State {
     pub store: Arc<dyn StoreHealth>,
     /// Whether the sources of bus events were read.
     pub bus_sources: Arc<dyn BusSources>,
+    /// What `GET /openapi.json` answers: see [`document`].
+    pub document: Bytes,
 }
 
 /// The topic in a path.
@@ -67,39 +73,59 @@ fn topic_of(path: TopicPath) -> Result<String, Problem> {
 }
 
 async fn wrong_method() -> Problem {
-    Problem::of_http(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this resource needs another method")
+    Problem::of_http(HttpCode::MethodNotAllowed, "this resource needs another method")
 }
 
 /// Every resource of the server. Other paths are answered with 404, in JSON like every other error.
 pub fn router(state: State) -> Router {
-    // Pages may read it: those that gate 1 admits. The layer answers `OPTIONS`, in which a browser asks first: a fallback that
-    // is set later would stand in front of it.
-    let of_clients = Router::new()
-        .route("/v1/channels/{topic}/history", get(history::read))
-        .route("/v1/channels/{topic}/presence", get(presence::present))
-        .route("/v1/channels/{topic}/occupancy", get(presence::occupancy))
-        .method_not_allowed_fallback(wrong_method)
-        .layer(state.visitors.cors());
+    let (mut of_clients, mut others) = (Router::new(), Router::new());
+    for Resource { operation, handler } in resources() {
+        let group = if operation.caller == Caller::Reader { &mut of_clients } else { &mut others };
+        *group = std::mem::take(group).route(operation.path, handler);
+    }
+    // Pages may read the resources of clients: those that gate 1 admits. The layer answers `OPTIONS`, in which a browser
+    // asks first: a fallback that is set later would stand in front of it.
+    let of_clients = of_clients.method_not_allowed_fallback(wrong_method).layer(state.visitors.cors());
     Router::new()
         .merge(of_clients)
-        .route("/v1/channels/{topic}/publish", post(publish::publish))
-        .route("/v1/channels/{topic}/retained", delete(retained::remove))
-        .route("/v1/publish", post(publish_list::publish))
-        .route("/v1/events", post(events::accept))
-        .route("/v1/revoke", post(revoke::accept))
-        .route("/v1/dead-letters", get(dead_letters::list))
-        .route("/v1/dead-letters/{id}", delete(dead_letters::discard))
-        .route("/v1/dead-letters/{id}/retry", post(dead_letters::retry))
-        .route("/v1/plugins", get(plugins::list))
-        .route("/v1/plugins/quarantine/{what}", delete(plugins::clear))
-        .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
+        .merge(others)
         .fallback(async || Problem::not_found("there is no such resource"))
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(count))
         .with_state(state)
+}
+
+/// A resource with one method: what it says of itself, and what it does.
+struct Resource {
+    operation: &'static Operation,
+    handler: MethodRouter<State>,
+}
+
+/// Every resource with each of its methods.
+fn resources() -> [Resource; 17] {
+    fn at<T: 'static>(operation: &'static Operation, handler: impl Handler<T, State>) -> Resource {
+        Resource { operation, handler: on(operation.method.filter(), handler) }
+    }
+    [
+        at(&publish::OPERATION, publish::publish),
+        at(&publish_list::OPERATION, publish_list::publish),
+        at(&retained::OPERATION, retained::remove),
+        at(&history::OPERATION, history::read),
+        at(&presence::PRESENCE, presence::present),
+        at(&presence::OCCUPANCY, presence::occupancy),
+        at(&events::OPERATION, events::accept),
+        at(&revoke::OPERATION, revoke::accept),
+        at(&dead_letters::LIST, dead_letters::list),
+        at(&dead_letters::RETRY, dead_letters::retry),
+        at(&dead_letters::DISCARD, dead_letters::discard),
+        at(&plugins::LIST, plugins::list),
+        at(&plugins::CLEAR, plugins::clear),
+        at(&health::LIVE, health::live),
+        at(&health::READY, health::ready),
+        at(&health::METRICS, health::metrics),
+        at(&openapi::OPERATION, openapi::read),
+    ]
 }
 
 /// A panic is a bug of the server; it costs only this request.

@@ -9,9 +9,38 @@ use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::State;
-use super::answer::Problem;
+use super::answer::{HttpCode, Problem};
+use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use tidegate_core::config::Permission;
 use tidegate_core::protocol::{Code, Refusal};
+
+pub(super) const LIST: Operation = Operation {
+    method: Verb::Get,
+    path: "/v1/plugins",
+    id: "list_plugins",
+    summary: "List every version of every plugin",
+    caller: Caller::Key(Permission::Operate),
+    parameters: &[],
+    body: &[],
+    answers: Answers { status: 200, says: "The versions.", contents: &[("application/json", "Plugins")] },
+    refuses: &[],
+};
+
+pub(super) const CLEAR: Operation = Operation {
+    method: Verb::Delete,
+    path: "/v1/plugins/quarantine/{what}",
+    id: "clear_quarantine",
+    summary: "Admit quarantined versions of a plugin again",
+    caller: Caller::Key(Permission::Operate),
+    parameters: &["what"],
+    body: &[],
+    answers: Answers {
+        status: 200,
+        says: "The versions that are admitted again.",
+        contents: &[("application/json", "Cleared")],
+    },
+    refuses: &[Reason::Http(HttpCode::NotFound), Reason::Of(Code::Unavailable)],
+};
 
 /// Sorted by name; for one name the active version comes first: `{ plugins: […] }`.
 pub(super) async fn list(

@@ -4,8 +4,37 @@ use axum::extract;
 use axum::extract::Request;
 
 use super::answer::{Fresh, Problem, fresh};
+use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use super::{State, TopicPath, topic_of};
-use tidegate_core::protocol::{Occupancy, Present};
+use tidegate_core::protocol::{Code, Occupancy, Present};
+
+pub(super) const PRESENCE: Operation = Operation {
+    method: Verb::Get,
+    path: "/v1/channels/{topic}/presence",
+    id: "presence",
+    summary: "See who is on a topic",
+    caller: Caller::Reader,
+    parameters: &["topic"],
+    body: &[],
+    answers: Answers {
+        status: 200,
+        says: "Who is there, as in the ack of a subscribe.",
+        contents: &[("application/json", "Present")],
+    },
+    refuses: &[Reason::Of(Code::NoPresence)],
+};
+
+pub(super) const OCCUPANCY: Operation = Operation {
+    method: Verb::Get,
+    path: "/v1/channels/{topic}/occupancy",
+    id: "occupancy",
+    summary: "See how many are on a topic",
+    caller: Caller::Reader,
+    parameters: &["topic"],
+    body: &[],
+    answers: Answers { status: 200, says: "How many are there.", contents: &[("application/json", "Occupancy")] },
+    refuses: &[Reason::Of(Code::NoPresence)],
+};
 
 /// `{ count, members }`, as the ack of a subscribe has it. A client shows its credential and clears gates 1 and 2; a
 /// backend shows an API key.

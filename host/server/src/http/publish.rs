@@ -7,10 +7,33 @@ use axum::extract;
 use axum::http::{HeaderMap, StatusCode};
 
 use super::answer::Problem;
+use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use super::{State, TopicPath, body, idempotency_key, topic_of};
 use tidegate_core::config::Permission;
 use tidegate_core::flow::{PublishReceipt, PublishRequest};
 use tidegate_core::protocol::{Code, Payload};
+
+pub(super) const OPERATION: Operation = Operation {
+    method: Verb::Post,
+    path: "/v1/channels/{topic}/publish",
+    id: "publish",
+    summary: "Publish a payload on a topic",
+    caller: Caller::Key(Permission::Publish),
+    parameters: &["topic", "idempotency_key"],
+    body: &[("application/json", "Payload")],
+    answers: Answers {
+        status: 202,
+        says: "Published. `position` on a channel with history.",
+        contents: &[("application/json", "PublishReceipt")],
+    },
+    refuses: &[
+        Reason::Of(Code::UnknownChannel),
+        Reason::Of(Code::InvalidPayload),
+        Reason::Of(Code::IdempotencyConflict),
+        Reason::Of(Code::Unavailable),
+        Reason::Of(Code::Draining),
+    ],
+};
 
 pub(super) async fn publish(
     extract::State(state): extract::State<State>,

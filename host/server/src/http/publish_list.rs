@@ -11,9 +11,26 @@ use serde_json::value::RawValue;
 use super::State;
 use super::answer::Problem;
 use super::body;
+use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use tidegate_core::config::{Limits, Permission};
 use tidegate_core::flow::{PublishReceipt, PublishRequest};
 use tidegate_core::protocol::{Code, IdempotencyKey, Payload, Refusal};
+
+pub(super) const OPERATION: Operation = Operation {
+    method: Verb::Post,
+    path: "/v1/publish",
+    id: "publish_list",
+    summary: "Publish a list of payloads, in order",
+    caller: Caller::Key(Permission::Publish),
+    parameters: &[],
+    body: &[("application/json", "PublishList")],
+    answers: Answers {
+        status: 200,
+        says: "An answer for each publication.",
+        contents: &[("application/json", "PublishAnswers")],
+    },
+    refuses: &[Reason::Of(Code::Draining)],
+};
 
 /// One publication of the list.
 #[derive(serde::Deserialize)]

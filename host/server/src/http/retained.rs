@@ -8,10 +8,28 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::answer::Problem;
+use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use super::query::Query;
 use super::{State, TopicPath, topic_of};
 use tidegate_core::config::Permission;
-use tidegate_core::protocol::Key;
+use tidegate_core::protocol::{Code, Key};
+
+pub(super) const OPERATION: Operation = Operation {
+    method: Verb::Delete,
+    path: "/v1/channels/{topic}/retained",
+    id: "remove_retained",
+    summary: "Take retained values of a topic away",
+    caller: Caller::Key(Permission::Publish),
+    parameters: &["topic", "key"],
+    body: &[],
+    answers: Answers { status: 200, says: "How many values there were.", contents: &[("application/json", "Removed")] },
+    refuses: &[
+        Reason::Of(Code::UnknownChannel),
+        Reason::Of(Code::NoRetained),
+        Reason::Of(Code::Unavailable),
+        Reason::Of(Code::Draining),
+    ],
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

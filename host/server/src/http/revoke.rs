@@ -9,9 +9,22 @@ use serde_json::{Map, Value, json};
 use super::State;
 use super::answer::Problem;
 use super::body;
+use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use tidegate_core::config::Permission;
 use tidegate_core::flow::revoke::{Revocation, RevokeRequest};
 use tidegate_core::protocol::{Code, Refusal, Unambiguous};
+
+pub(super) const OPERATION: Operation = Operation {
+    method: Verb::Post,
+    path: "/v1/revoke",
+    id: "revoke",
+    summary: "End credentials, one credential, or subscriptions early",
+    caller: Caller::Key(Permission::Revoke),
+    parameters: &[],
+    body: &[("application/json", "RevokeRequest")],
+    answers: Answers { status: 202, says: "In force, and stored.", contents: &[("application/json", "Revoked")] },
+    refuses: &[Reason::Of(Code::UnknownChannel), Reason::Of(Code::Unavailable)],
+};
 
 /// `{ user?, token?, topic?, issued_before?, reason? }`, at least one of the first three: 202 `{ revocation, here }`
 /// once the revocation is in force and stored, with what it ended on this node. 503 if it is in force but not stored,

@@ -1,0 +1,230 @@
+//! The schemas of bodies and answers. The tests of HTTP judge every answer that they see by them.
+
+use serde_json::{Map, Value, json};
+
+use crate::http::answer::HttpCode;
+use tidegate_core::protocol::{self, Code};
+
+/// Every schema by name, for `components/schemas`.
+pub(super) fn schemas() -> Map<String, Value> {
+    let mut schemas = protocol::described("");
+    for of in [publishing(), events(), reading(), revoking(), operating(), monitoring()] {
+        schemas.extend(of);
+    }
+    let codes = Code::ALL.iter().map(|code| code.as_str()).chain(HttpCode::ALL.map(HttpCode::as_str));
+    schemas.insert("Problem".to_owned(), object(&["error"], json!({ "error": protocol::refusal(codes) })));
+    schemas
+}
+
+fn of(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn named<const N: usize>(schemas: [(&str, Value); N]) -> Map<String, Value> {
+    schemas.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
+}
+
+/// An object with these properties and no others.
+fn object(required: &[&str], properties: Value) -> Value {
+    json!({ "type": "object", "required": required, "properties": properties, "additionalProperties": false })
+}
+
+fn count(says: &str) -> Value {
+    json!({ "type": "integer", "minimum": 0, "description": says })
+}
+
+fn when(says: &str) -> Value {
+    json!({ "type": "integer", "minimum": 0, "description": format!("{says}, in seconds since the Unix epoch.") })
+}
+
+fn publishing() -> Map<String, Value> {
+    let stale =
+        || json!({ "type": "boolean", "description": "Not newer than the last of its key: it went to nobody." });
+    let accepted = json!({ "ok": { "const": true }, "position": of("Position"), "stale": stale() });
+    named([
+        ("Payload", json!({ "description": "Any JSON value that the channel's schema accepts." })),
+        ("PublishReceipt", object(&[], json!({ "position": of("Position"), "stale": stale() }))),
+        (
+            "PublishItem",
+            object(
+                &["topic", "payload"],
+                json!({
+                    "topic": { "type": "string" },
+                    "payload": of("Payload"),
+                    "idempotency_key": { "type": ["string", "null"], "minLength": 1, "maxLength": 255 },
+                }),
+            ),
+        ),
+        (
+            "PublishList",
+            json!({
+                "type": "array",
+                "description": "Published in this order, each for itself: an item that is wrong is refused in its place of the answer. At most `limits.publications_per_batch`.",
+                "items": of("PublishItem"),
+            }),
+        ),
+        (
+            "PublishAnswers",
+            json!({
+                "type": "array",
+                "description": "An answer for each publication, in the order of the list.",
+                "items": { "oneOf": [
+                    object(&["ok"], accepted),
+                    object(&["ok", "error"], json!({ "ok": { "const": false }, "error": of("Refusal") })),
+                ] },
+            }),
+        ),
+        ("Removed", object(&["removed"], json!({ "removed": count("How many values there were.") }))),
+    ])
+}
+
+fn events() -> Map<String, Value> {
+    let event = json!({
+        "type": "object",
+        "description": "A CloudEvent 1.0 in its JSON format. Types that begin with `tidegate.` are the server's own.",
+        "required": ["specversion", "id", "source", "type"],
+        "properties": {
+            "specversion": { "const": "1.0" },
+            "id": { "type": "string", "minLength": 1 },
+            "source": { "type": "string", "format": "uri-reference", "pattern": "^[!#-;=?-\\[\\]_a-z~]+$" },
+            "type": { "type": "string", "minLength": 1, "not": { "pattern": "^tidegate\\." } },
+            "subject": { "type": ["string", "null"], "minLength": 1 },
+            "time": { "type": ["string", "null"], "format": "date-time", "minLength": 1 },
+            "data": { "description": "Any JSON value." },
+        },
+        "propertyNames": { "pattern": "^[a-z0-9]+$" },
+        "additionalProperties": { "type": ["string", "boolean", "number", "null"] },
+    });
+    let batch = json!({
+        "type": "array",
+        "description": "All or none are taken. At most `limits.events_per_batch`.",
+        "items": of("CloudEvent"),
+    });
+    named([
+        ("CloudEvent", event),
+        ("CloudEvents", batch),
+        ("OneOrMoreCloudEvents", json!({ "oneOf": [of("CloudEvent"), of("CloudEvents")] })),
+        ("Accepted", object(&["accepted"], json!({ "accepted": count("How many events were taken.") }))),
+    ])
+}
+
+fn reading() -> Map<String, Value> {
+    let history = json!({
+        "recovered": { "type": "boolean", "description": "`false`: what was missed since the position cannot be had." },
+        "reason": protocol::unrecovered(),
+        "publications": { "type": "array", "items": of("Publication") },
+        "position": of("Position"),
+        "more": { "type": "boolean", "description": "There is more after `position`: ask again from there." },
+    });
+    let occupancy = json!({
+        "count": count("Users, and connections without a user."),
+        "users": count("Users."),
+        "anonymous": count("Connections without a user."),
+    });
+    named([
+        ("History", object(&["recovered", "publications", "position", "more"], history)),
+        ("Occupancy", object(&["count", "users", "anonymous"], occupancy)),
+        (
+            "Stream",
+            json!({
+                "type": "string",
+                "description": "Server-sent events. `event:` is the topic and `data:` a `StreamedPublication`, with the position `EPOCH:OFFSET` as `id:` on a channel with history; or `event:` is `tidegate` and `data:` tells about the stream. Lines that begin with a colon are comments.",
+            }),
+        ),
+        ("StreamedPublication", object(&["payload", "meta"], json!({ "payload": of("Payload"), "meta": of("Meta") }))),
+    ])
+}
+
+fn revoking() -> Map<String, Value> {
+    let text = |says: &str| json!({ "type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^[^\\u0000]*$", "description": says });
+    let shown = json!({
+        "id": { "type": "string" },
+        "user": text("The user, in every tenant."),
+        "token": text("The credential's id."),
+        "topic": { "type": "string" },
+        "issued_before": when("Only credentials issued before this time"),
+        "reason": text("For operators; no client sees it."),
+        "at_unix_s": when("When it was made"),
+        "until_unix_s": when("Until when it matters"),
+    });
+    let asked = json!({
+        "type": "object",
+        "properties": {
+            "user": text("The user's id, in every tenant."),
+            "token": text("The `jti` of a token, or the id of a session."),
+            "topic": { "type": "string", "description": "One topic, never a pattern." },
+            "issued_before": when("Only credentials of `user` issued before this time; it is not in the future"),
+            "reason": text("For operators; no client sees it."),
+        },
+        "additionalProperties": false,
+        "anyOf": [{ "required": ["user"] }, { "required": ["token"] }, { "required": ["topic"] }],
+        "dependentRequired": { "issued_before": ["user"] },
+    });
+    let revoked = json!({
+        "revocation": object(&["id", "at_unix_s", "until_unix_s"], shown),
+        "here": count("How many sessions or subscriptions it ended on this node."),
+    });
+    named([("RevokeRequest", asked), ("Revoked", object(&["revocation", "here"], revoked))])
+}
+
+fn operating() -> Map<String, Value> {
+    let rule = json!({
+        "on": { "type": "string" }, "to": { "type": "string" }, "revokes": { "type": "boolean" },
+        "ends_sessions": { "type": "boolean" }, "removes": { "type": "boolean" },
+    });
+    let letter = json!({
+        "id": { "type": "string" },
+        "rule": object(&["on", "to"], rule),
+        "reason": { "type": "string", "description": "Why it did not cross." },
+        "at_unix_s": when("When"),
+        "event": { "type": "object", "description": "The bus event; it may be no valid CloudEvent." },
+    });
+    let list = json!({
+        "dead_letters": { "type": "array", "items": of("DeadLetter"), "description": "The newest first." },
+        "kept": count("How many there are in all."),
+        "complete": { "const": false, "description": "Only while the store is away: the letters that it keeps are not in the list." },
+    });
+    let retried = json!({
+        "outcome": { "enum": ["crossed", "skipped", "dead"] },
+        "dead_letter": of("DeadLetter"),
+    });
+    let digest = || json!({ "type": ["string", "null"], "pattern": "^[0-9a-f]{64}$" });
+    let fault =
+        json!({ "kind": { "type": "string" }, "detail": { "type": "string" }, "at_unix_s": when("When it was") });
+    let fault = object(&["kind", "detail", "at_unix_s"], fault);
+    let texts = || json!({ "type": "array", "items": { "type": "string" } });
+    let service = json!({
+        "kinds": texts(), "cached": { "type": "boolean" }, "vectors": count("Golden vectors that it passed."),
+        "instances": count("Live instances."), "paused": texts(), "calls": count("Ended calls."),
+        "faults": count("Calls that ended in a fault."),
+        "last_fault": { "oneOf": [fault, { "type": "null" }] },
+    });
+    let service_keys = ["kinds", "cached", "vectors", "instances", "paused", "calls", "faults", "last_fault"];
+    let plugin = json!({
+        "name": { "type": "string" },
+        "state": { "enum": ["active", "standby", "draining", "rejected", "quarantined"] },
+        "version": digest(), "digest": digest(), "since_unix_s": when("Since when"), "reasons": texts(),
+        "service": { "oneOf": [object(&service_keys, service), { "type": "null" }] },
+    });
+    let plugin_keys = ["name", "state", "version", "digest", "since_unix_s", "reasons", "service"];
+    let plugins = || json!({ "type": "array", "items": of("Plugin") });
+    named([
+        ("DeadLetter", object(&["id", "rule", "reason", "at_unix_s", "event"], letter)),
+        ("DeadLetters", object(&["dead_letters", "kept"], list)),
+        ("Retried", object(&["outcome"], retried)),
+        ("Discarded", object(&["discarded"], json!({ "discarded": of("DeadLetter") }))),
+        ("Plugin", object(&plugin_keys, plugin)),
+        ("Plugins", object(&["plugins"], json!({ "plugins": plugins() }))),
+        ("Cleared", object(&["cleared"], json!({ "cleared": plugins() }))),
+    ])
+}
+
+fn monitoring() -> Map<String, Value> {
+    let ready = json!({ "ready": { "const": true }, "generation": count("The number of the catalog.") });
+    named([
+        ("Live", object(&["live"], json!({ "live": { "const": true } }))),
+        ("Ready", object(&["ready", "generation"], ready)),
+        ("Metrics", json!({ "type": "string", "description": "The text format of Prometheus, version 0.0.4." })),
+        ("Document", json!({ "type": "object", "description": "This document.", "required": ["openapi", "paths"] })),
+    ])
+}

@@ -1,5 +1,6 @@
 //! From YAML to the [`Catalog`]: the declared channels and rules, compiled and immutable. No I/O.
 
+mod asyncapi;
 mod bridge;
 mod bridge_file;
 mod catalog;
@@ -26,7 +27,9 @@ mod schema_keywords;
 mod scope;
 mod template;
 mod types;
+mod written;
 
+pub use asyncapi::{Addressed, asyncapi};
 pub use bridge::{BridgeError, BridgeRule, BridgeTable, Ended, RuleId};
 pub use catalog::{Catalog, Channel, Inbound, InboundAction, Rate, Resolved};
 pub use compile::{Sources, UnreadFiles, bridge_schema, compile, manifest_schema};

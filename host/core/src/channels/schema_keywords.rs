@@ -124,6 +124,29 @@ pub(super) fn below(schema: &Map<String, Value>) -> Vec<(String, &Value)> {
     found
 }
 
+/// A schema with other schemas in place of those directly below it.
+pub(super) fn map_below(schema: &Map<String, Value>, mut of: impl FnMut(&Value) -> Value) -> Map<String, Value> {
+    let mut mapped = Map::new();
+    for (keyword, value) in schema {
+        let holds = KEYWORDS.iter().find(|(known, _)| known == keyword).map_or(Data, |(_, holds)| *holds);
+        let value = match (holds, value) {
+            (Schema, value) => of(value),
+            (List, Value::Array(items)) => items.iter().map(&mut of).collect(),
+            (Named, Value::Object(fields)) => {
+                fields.iter().map(|(name, value)| (name.clone(), of(value))).collect::<Map<_, _>>().into()
+            }
+            (_, data) => data.clone(),
+        };
+        mapped.insert(keyword.clone(), value);
+    }
+    mapped
+}
+
+/// Whether the keyword's value is no schema and holds none.
+pub(super) fn is_data(keyword: &str) -> bool {
+    KEYWORDS.iter().find(|(known, _)| *known == keyword).is_none_or(|(_, holds)| *holds == Data)
+}
+
 /// A key as a step of a JSON Pointer (RFC 6901, section 3).
 pub(super) fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")

@@ -69,6 +69,17 @@ pub enum Carrier {
     Websocket,
 }
 
+impl Carrier {
+    /// The name in the configuration, and of stock clients.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Polling => "polling",
+            Self::Websocket => "websocket",
+        }
+    }
+}
+
 impl Default for Transport {
     fn default() -> Self {
         Self {

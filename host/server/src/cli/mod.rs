@@ -2,6 +2,7 @@
 //!
 //! A command returns its output. This module prints it, so that a closed pipe does not look like a bug.
 
+mod asyncapi;
 mod channels;
 mod check;
 mod dev;
@@ -54,6 +55,9 @@ enum Command {
     Schema(schema::Schema),
     /// Generate types for the payloads of the channels
     Types(types::Types),
+    /// Describe the channels, their messages and their schemas as an AsyncAPI 3.0 document
+    #[command(name = "asyncapi")]
+    AsyncApi(asyncapi::AsyncApi),
     /// Sign a token for tests
     Token(token::Token),
     /// Explain whether a user may subscribe or send, and which rule or plugin decides
@@ -124,6 +128,7 @@ fn execute(command: Command, plugins: &mut Option<PathBuf>) -> Result<Answer, Fa
             Command::Channels(channels) => channels.run(plugins).await,
             Command::Schema(schema) => schema.run(),
             Command::Types(types) => types.run(plugins),
+            Command::AsyncApi(asyncapi) => asyncapi.run(plugins),
             Command::Token(token) => token.run(),
             Command::Explain(explain) => explain.run(plugins).await,
             Command::Plugin(plugin) => plugin.run(plugins).await,

@@ -61,8 +61,11 @@ pub(super) fn written(sources: &Sources, language: Language, channels: &[String]
     };
     let of: String = channels.iter().map(|channel| format!(" --channel '{channel}'")).collect();
     let command = format!("tidegate types --lang {word}{of}");
-    channels::types(sources, language, channels, &command).map_err(|(name, known)| {
-        let nearest = nearest_name(&name, &known.iter().map(String::as_str).collect::<Vec<_>>()).map(str::to_owned);
-        Failure::NoChannel { name, known, nearest }
-    })
+    channels::types(sources, language, channels, &command).map_err(no_channel)
+}
+
+/// No manifest declares the channel.
+pub(super) fn no_channel((name, known): (String, Vec<String>)) -> Failure {
+    let nearest = nearest_name(&name, &known.iter().map(String::as_str).collect::<Vec<_>>()).map(str::to_owned);
+    Failure::NoChannel { name, known, nearest }
 }

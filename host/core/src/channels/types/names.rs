@@ -62,11 +62,11 @@ const TAKEN: [&str; 54] = [
 
 /// The names given so far.
 #[derive(Debug, Default)]
-pub(super) struct Names(BTreeSet<String>);
+pub(in crate::channels) struct Names(BTreeSet<String>);
 
 impl Names {
     /// A unique name: the wanted one, or with a number after it.
-    pub(super) fn claim(&mut self, wanted: &str) -> String {
+    pub(in crate::channels) fn claim(&mut self, wanted: &str) -> String {
         let wanted = if TAKEN.contains(&wanted) { format!("{wanted}Type") } else { wanted.to_owned() };
         let numbered = (2_u32..).map(|number| format!("{wanted}{number}"));
         let mut candidates = std::iter::once(wanted.clone()).chain(numbered);
@@ -82,7 +82,7 @@ impl Names {
 }
 
 /// `vault.{vaultId}` as `VaultVaultId`, `HTTP-url` as `HTTPUrl`: letters and digits of ASCII, a letter first.
-pub(super) fn pascal(text: &str) -> String {
+pub(in crate::channels) fn pascal(text: &str) -> String {
     let mut name = String::new();
     for word in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
         let (first, rest) = word.split_at(1);

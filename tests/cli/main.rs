@@ -17,6 +17,7 @@ macro_rules! shown {
     };
 }
 
+mod asyncapi;
 mod call;
 mod clear;
 mod dev;

@@ -3,13 +3,12 @@
 
 import { execFileSync, spawn } from "node:child_process";
 import { EventEmitter, once } from "node:events";
-import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 import { within } from "./harness.mjs";
 import { repository, target } from "./paths.mjs";
+import { pythonPackages } from "./python.mjs";
 
 const here = join(repository, "tests/kit");
 
@@ -85,7 +84,7 @@ function hear(child, life) {
 
 /** A client in Python: `make` is `sync` or `asyncio`, `wishes` may be `recover`. */
 export function inPython(make, ...wishes) {
-  const env = { ...process.env, PYTHONPATH: pythonPackages(), PYTHONDONTWRITEBYTECODE: "1" };
+  const env = { ...process.env, PYTHONPATH: pythonPackages(join(here, "requirements.txt")), PYTHONDONTWRITEBYTECODE: "1" };
   return (url, topic, token, transports) => {
     const life = new Life();
     const program = [join(here, "client.py"), make, url, topic, token, transports.join(","), ...wishes];
@@ -122,27 +121,4 @@ function rustClient() {
     stdio: ["ignore", "ignore", "inherit"],
   });
   return join(targetDirectory, "debug", "tidegate-e2e-client");
-}
-
-// The packages of requirements.txt, installed once below the target directory.
-function pythonPackages() {
-  const requirements = join(here, "requirements.txt");
-  const version = execFileSync("python3", ["--version"], { encoding: "utf8" });
-  const name = createHash("sha256").update(version).update(readFileSync(requirements)).digest("hex").slice(0, 16);
-  const packages = join(target, `e2e-python-${name}`);
-  if (existsSync(packages)) return packages;
-  const aside = mkdtempSync(join(target, "e2e-python-"));
-  const install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", aside];
-  execFileSync("python3", [...install, "--requirement", requirements], {
-    env: { ...process.env, PIP_ROOT_USER_ACTION: "ignore" },
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  try {
-    renameSync(aside, packages);
-  } catch (error) {
-    // Another run was first.
-    if (!existsSync(packages)) throw error;
-    rmSync(aside, { recursive: true });
-  }
-  return packages;
 }

@@ -14,7 +14,6 @@ pub(super) use operation::{Answers, Caller, Operation, Reason, Verb};
 
 use super::{Resource, State};
 use tidegate_core::config::{Anonymous, Auth};
-use tidegate_core::protocol::{TOPIC_BYTES_MAX, TOPIC_SEGMENTS_MAX};
 
 const JSON: &str = "application/json";
 
@@ -161,12 +160,6 @@ fn headers() -> Value {
 }
 
 fn parameters() -> Value {
-    // The limit of bytes is one of characters for most topics.
-    let topic = json!({
-        "type": "string",
-        "pattern": format!("^[^.\\s{{}}]+(\\.[^.\\s{{}}]+){{0,{}}}$", TOPIC_SEGMENTS_MAX - 1),
-        "maxLength": TOPIC_BYTES_MAX,
-    });
     let number = |minimum: u8| json!({ "type": "integer", "minimum": minimum, "maximum": u64::MAX });
     let query = |name: &str, says: &str, schema: Value| json!({ "name": name, "in": "query", "description": says, "schema": schema });
     let path = |name: &str, says: &str, schema: Value| json!({ "name": name, "in": "path", "required": true, "description": says, "schema": schema });
@@ -174,7 +167,7 @@ fn parameters() -> Value {
     let position = "^[A-Za-z0-9_-]{1,64}:([0-9]{1,19}|1[0-7][0-9]{18})$";
     let key = r#"^([!#-+\--:<-\[\]-~]{1,255}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#;
     json!({
-        "topic": path("topic", "The topic, a name that a channel declares.", topic),
+        "topic": path("topic", "The topic.", json!({ "$ref": "#/components/schemas/Topic" })),
         "id": path("id", "The id of the dead letter.", json!({ "type": "string", "minLength": 1 })),
         "what": path(
             "what",

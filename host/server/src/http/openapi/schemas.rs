@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::http::answer::HttpCode;
-use tidegate_core::protocol::{self, Code};
+use tidegate_core::protocol::{self, Code, TOPIC_BYTES_MAX, TOPIC_SEGMENTS_MAX};
 
 /// Every schema by name, for `components/schemas`.
 pub(super) fn schemas() -> Map<String, Value> {
@@ -12,6 +12,9 @@ pub(super) fn schemas() -> Map<String, Value> {
         schemas.extend(of);
     }
     let codes = Code::ALL.iter().map(|code| code.as_str()).chain(HttpCode::ALL.map(HttpCode::as_str));
+    // Only the ack of a subscribe has it.
+    schemas.shift_remove("RetainedValue");
+    schemas.insert("Topic".to_owned(), topic());
     schemas.insert("Problem".to_owned(), object(&["error"], json!({ "error": protocol::refusal(codes) })));
     schemas
 }
@@ -35,6 +38,16 @@ fn count(says: &str) -> Value {
 
 fn when(says: &str) -> Value {
     json!({ "type": "integer", "minimum": 0, "description": format!("{says}, in seconds since the Unix epoch.") })
+}
+
+/// Its limit of bytes is one of characters for most topics.
+fn topic() -> Value {
+    json!({
+        "type": "string",
+        "description": "A name that a channel declares. At most 255 bytes.",
+        "pattern": format!("^[^.\\s{{}}]+(\\.[^.\\s{{}}]+){{0,{}}}$", TOPIC_SEGMENTS_MAX - 1),
+        "maxLength": TOPIC_BYTES_MAX,
+    })
 }
 
 fn publishing() -> Map<String, Value> {
@@ -86,7 +99,7 @@ fn events() -> Map<String, Value> {
         "properties": {
             "specversion": { "const": "1.0" },
             "id": { "type": "string", "minLength": 1 },
-            "source": { "type": "string", "format": "uri-reference", "pattern": "^[!#-;=?-\\[\\]_a-z~]+$" },
+            "source": { "type": "string", "pattern": "^[!#-;=?-\\[\\]_a-z~]+$", "description": "A URI reference." },
             "type": { "type": "string", "minLength": 1, "not": { "pattern": "^tidegate\\." } },
             "subject": { "type": ["string", "null"], "minLength": 1 },
             "time": { "type": ["string", "null"], "format": "date-time", "minLength": 1 },
@@ -128,6 +141,7 @@ fn reading() -> Map<String, Value> {
             "Stream",
             json!({
                 "type": "string",
+                "x-data": of("StreamedPublication"),
                 "description": "Server-sent events. `event:` is the topic and `data:` a `StreamedPublication`, with the position `EPOCH:OFFSET` as `id:` on a channel with history; or `event:` is `tidegate` and `data:` tells about the stream. Lines that begin with a colon are comments.",
             }),
         ),
@@ -141,7 +155,7 @@ fn revoking() -> Map<String, Value> {
         "id": { "type": "string" },
         "user": text("The user, in every tenant."),
         "token": text("The credential's id."),
-        "topic": { "type": "string" },
+        "topic": of("Topic"),
         "issued_before": when("Only credentials issued before this time"),
         "reason": text("For operators; no client sees it."),
         "at_unix_s": when("When it was made"),
@@ -152,7 +166,7 @@ fn revoking() -> Map<String, Value> {
         "properties": {
             "user": text("The user's id, in every tenant."),
             "token": text("The `jti` of a token, or the id of a session."),
-            "topic": { "type": "string", "description": "One topic, never a pattern." },
+            "topic": of("Topic"),
             "issued_before": when("Only credentials of `user` issued before this time; it is not in the future"),
             "reason": text("For operators; no client sees it."),
         },
@@ -160,9 +174,14 @@ fn revoking() -> Map<String, Value> {
         "anyOf": [{ "required": ["user"] }, { "required": ["token"] }, { "required": ["topic"] }],
         "dependentRequired": { "issued_before": ["user"] },
     });
+    let here = json!({
+        "sessions": count("Sessions that ended on this node."),
+        "subscriptions": count("Subscriptions that ended on this node."),
+        "rechecked": count("Held topics of this node that are authorized again."),
+    });
     let revoked = json!({
         "revocation": object(&["id", "at_unix_s", "until_unix_s"], shown),
-        "here": count("How many sessions or subscriptions it ended on this node."),
+        "here": object(&["sessions", "subscriptions", "rechecked"], here),
     });
     named([("RevokeRequest", asked), ("Revoked", object(&["revocation", "here"], revoked))])
 }
@@ -225,6 +244,6 @@ fn monitoring() -> Map<String, Value> {
         ("Live", object(&["live"], json!({ "live": { "const": true } }))),
         ("Ready", object(&["ready", "generation"], ready)),
         ("Metrics", json!({ "type": "string", "description": "The text format of Prometheus, version 0.0.4." })),
-        ("Document", json!({ "type": "object", "description": "This document.", "required": ["openapi", "paths"] })),
+        ("Document", json!({ "type": "object", "description": "This document." })),
     ])
 }

@@ -87,9 +87,11 @@ pub(crate) const HOMES: [(&str, &[&str]); 33] = [
 /// What the top level holds: the folders, each with a README, and the files.
 const FOLDERS: [&str; 11] =
     ["host", "client", "wit", "plugins", "channels", "config", "tests", "examples", "findings", ".cargo", ".ci"];
-const FILES: [&str; 12] = [
+const FILES: [&str; 14] = [
     "Cargo.toml",
     "Cargo.lock",
+    "package.json",
+    "package-lock.json",
     "README.md",
     "LICENSE",
     "rust-toolchain.toml",
@@ -102,7 +104,7 @@ const FILES: [&str; 12] = [
     ".editorconfig",
 ];
 /// What version control and builds leave there.
-const NOT_OURS: [&str; 2] = [".git", "target"];
+const NOT_OURS: [&str; 3] = [".git", "target", "node_modules"];
 
 const NAMES_SAYING_NOTHING: [&str; 8] = ["util", "utils", "helper", "helpers", "manager", "managers", "common", "misc"];
 const FILE_LINES_MAX: usize = 500;

@@ -23,7 +23,8 @@ fn asyncapi_needs_no_plugin_and_no_secret() {
 
 #[test]
 fn asyncapi_of_a_channel_that_is_not_declared_is_none() {
-    let project = || Project::new().write("channels/a.yaml", CHANNEL);
+    let project =
+        || Project::new().write("channels/a.yaml", CHANNEL).write("plugins/mine/plugin.yaml", "component: mine.wasm\n");
     shown!(project().run(&["asyncapi", "--channel", "a.{di}"]));
     let broken = project().write("channels/broken.yaml", "feature: b\nchannels: { a: { scope: public } }\n");
     assert_eq!(broken.run(&["asyncapi"]).exit, Some(78));

@@ -103,7 +103,9 @@ export async function startApplication({ port, databaseUrl, tidegate, realtime =
 
   const server = createAdaptorServer({ fetch: application.fetch });
   server.listen(port, "127.0.0.1");
-  await once(server, "listening");
+  await once(server, "listening").catch((error) => {
+    throw error.code === "EADDRINUSE" ? new Error(`port ${port} is taken\nhint: PORT=${port + 1} npm start`) : error;
+  });
   revocations.deliver();
   const stop = async () => {
     revocations.stop();

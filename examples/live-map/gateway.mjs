@@ -1,5 +1,5 @@
-// The devices' gateway: it writes what the cars' devices report to a Redis stream, as texts by name. It knows nothing of
-// Tidegate. What it cannot write while Redis is away is lost, as on any radio.
+// The devices' gateway: it writes what the cars' devices report to a Redis stream, an entry for each report. It knows nothing
+// of Tidegate. What it cannot write while Redis is away is lost, as on any radio.
 //
 //   REDIS_URL, DEVICES=200, HERTZ=10: so many positions a second of each device
 
@@ -27,8 +27,9 @@ function report(driver) {
   driver.metres += (speed * (now - driver.changed)) / 1000;
   driver.changed = now;
   const { lat, lon, heading } = driver.place(driver.metres);
-  const fields = { event: driver.event, device: driver.device, at: now, lat: lat.toFixed(6), lon: lon.toFixed(6), speed: speed.toFixed(1), heading };
-  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, String(value)]));
+  const [north, east] = [lat, lon].map((degrees) => Number(degrees.toFixed(6)));
+  const position = { at: now, deviceId: driver.device, lat: north, lon: east, speed: Number(speed.toFixed(1)), heading };
+  return { event: driver.event, device: driver.device, position: JSON.stringify(position) };
 }
 
 const redis = createClient({ url: process.env.REDIS_URL, disableOfflineQueue: true });

@@ -24,9 +24,11 @@ async function store(entries) {
   const column = (name) => entries.map(({ message }) => message[name]);
   await database.query(
     `insert into positions (event, device, at, lat, lon, speed, heading)
-     select * from unnest($1::text[], $2::text[], $3::bigint[], $4::float8[], $5::float8[], $6::float4[], $7::int[])
+     select event, device, at, lat, lon, speed, heading
+     from unnest($1::text[], $2::text[], $3::jsonb[]) as entries (event, device, position),
+       jsonb_to_record(position) as reported (at bigint, lat float8, lon float8, speed float4, heading int)
      on conflict do nothing`,
-    ["event", "device", "at", "lat", "lon", "speed", "heading"].map(column),
+    ["event", "device", "position"].map(column),
   );
   await redis.xAck(STREAM, GROUP, entries.map(({ id }) => id));
 }

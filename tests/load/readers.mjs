@@ -1,6 +1,8 @@
 // A process of subscribers on raw websockets, cheap enough for a hundred thousand publications a second.
 //
-// Its argument: `url`, `count`, the `topics` that each of them subscribes to, and `bytesPerSecond`, if they read no faster.
+// Its argument: `url`, `count`, the `topics` that each of them subscribes to, and `bytesPerSecond`, if they read no faster;
+// `headers` of their requests; and, where publications are others than `KEYED`, the `pattern` of their beginning, with the
+// groups `topic`, `at` in steps of `stepUs`, `key`, and `seq` where it is not `at`.
 // Orders: `stall` (they stop reading), `reset`, `report` (answered with what each has received since).
 
 import { connect } from "node:net";
@@ -9,7 +11,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import { nowUs } from "./pipeline.mjs";
 
 const setting = JSON.parse(process.argv[2]);
-const KEYED = /^42\["([^"]+)",\{"at":(\d+),"seq":(\d+),"key":(\d+)/;
+const KEYED = /^42\["(?<topic>[^"]+)",\{"at":(?<at>\d+),"seq":(?<seq>\d+),"key":(?<key>\d+)/;
+const PATTERN = setting.pattern ? new RegExp(setting.pattern) : KEYED;
+const STEP_US = setting.stepUs ?? 1;
 const CHUNK_BYTES = 4096;
 
 class Reader {
@@ -26,6 +30,7 @@ class Reader {
     this.socket = connect({ host, port: Number(port), noDelay: true, ...(setting.bytesPerSecond ? paced : {}) });
     this.socket.write(
       `GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: ${host}:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+        Object.entries(setting.headers ?? {}).map(([name, value]) => `${name}: ${value}\r\n`).join("") +
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     );
     this.socket.on("data", (data) => this.#data(data));
@@ -78,13 +83,13 @@ class Reader {
   #packet(bytes, from, to) {
     // A publication says everything in its beginning.
     const packet = bytes.latin1Slice(from, Math.min(to, from + 120));
-    const publication = KEYED.exec(packet);
+    const publication = PATTERN.exec(packet)?.groups;
     if (publication) {
-      const [, topic, at, seq, key] = publication;
+      const { topic, at, seq = at, key } = publication;
       const received = this.received[topic];
       received.count += 1;
       received.newest[key] = Number(seq);
-      received.agesUs.push(nowUs() - Number(at));
+      received.agesUs.push(nowUs() - Number(at) * STEP_US);
     } else if (packet === "2") this.#say("3");
     else if (packet.startsWith("0")) this.#say("40");
     else if (packet.startsWith("40")) setting.topics.forEach((channel, id) => this.#say(`42${id}["subscribe",{"channel":"${channel}"}]`));

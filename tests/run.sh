@@ -123,6 +123,7 @@ if wanted plugins; then
 fi
 
 if wanted clients; then
+  ensure_services
   ensure_chromium
   ensure_python
   step "clients: the packages for applications against the real binary"

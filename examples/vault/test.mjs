@@ -334,24 +334,23 @@ describe("vault", () => {
       await state(tabs.ada, "live");
     });
   });
-});
 
-test("`npm start` alone starts everything, and Ctrl-C ends it", async (t) => {
-  const { DATABASE_URL: _, ...env } = process.env;
-  const directory = fileURLToPath(new URL(".", import.meta.url));
-  const start = spawn(process.execPath, ["start.mjs"], {
-    cwd: directory, env: { ...env, PORT: "0", LISTEN: "127.0.0.1:0" }, stdio: ["ignore", "pipe", "ignore"],
+  test("`npm start` alone starts everything, and Ctrl-C ends it", async (t) => {
+    const { DATABASE_URL: _, ...env } = process.env;
+    const directory = fileURLToPath(new URL(".", import.meta.url));
+    const start = spawn(process.execPath, ["start.mjs"], {
+      cwd: directory, env: { ...env, PORT: "0", LISTEN: "127.0.0.1:0" }, stdio: ["ignore", "pipe", "ignore"],
+    });
+    const ended = once(start, "exit");
+    t.after(() => start.kill("SIGKILL"));
+    let printed = "";
+    start.stdout.on("data", (chunk) => (printed += chunk));
+    const url = await until("the address of a page", () => /http:\/\/ada\.\S+/.exec(printed)?.[0]);
+    const tab = await browser.newPage();
+    await tab.goto(url);
+    await tab.locator("#state", { hasText: /^live$/ }).waitFor();
+    await tab.close();
+    start.kill("SIGINT");
+    assert.equal((await ended)[0], 0);
   });
-  const ended = once(start, "exit");
-  t.after(() => start.kill("SIGKILL"));
-  let printed = "";
-  start.stdout.on("data", (chunk) => (printed += chunk));
-  const url = await until("the address of a page", () => /http:\/\/ada\.\S+/.exec(printed)?.[0]);
-  const browser = await openBrowser();
-  const tab = await browser.newPage();
-  await tab.goto(url);
-  await tab.locator("#state", { hasText: /^live$/ }).waitFor();
-  await browser.close();
-  start.kill("SIGINT");
-  assert.equal((await ended)[0], 0);
 });

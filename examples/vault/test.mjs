@@ -24,9 +24,8 @@ const SOURCE = { title: "Neap tides", url: "https://tides.example.com/neap" };
 describe("vault", () => {
   let postgres, system, browser;
   before(async () => {
-    postgres = await PostgresServer.start();
+    [postgres, browser] = await Promise.all([PostgresServer.start(), openBrowser()]);
     system = await System.start(postgres);
-    browser = await openBrowser();
   });
   after(async () => {
     await browser?.close();
@@ -121,7 +120,7 @@ describe("vault", () => {
   test("a session that rolls goes on beyond its old end, and one that does not ends", async () => {
     const sessions = [await system.signIn("ben"), await system.signIn("cleo")];
     const tokens = sessions.map(({ token }) => token);
-    await system.pool.query(`update sessions set expires = now() + interval '5 s' where "sessionToken" = any($1)`, [tokens]);
+    await system.pool.query(`update sessions set expires = now() + interval '4 s' where "sessionToken" = any($1)`, [tokens]);
     const [rolls, ends] = await Promise.all(sessions.map((session) => system.connected(session)));
     // A page that is used asks for its session, and Auth.js moves the end.
     const { body } = await system.api(sessions[0], "GET", "session");

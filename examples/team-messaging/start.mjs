@@ -28,14 +28,21 @@ export async function prepareDatabase(url) {
   await database.close();
 }
 
+// Whether a file of the plugin, of its SDK or of the contract was written after the component.
+function isOutdated(component) {
+  const built = statSync(component, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const sources = ["plugins/team", "../../plugins/sdk/javascript", "../../wit"].flatMap((folder) =>
+    readdirSync(join(here, folder), { withFileTypes: true }).filter((entry) => entry.isFile()).map(({ name }) => join(here, folder, name)));
+  return sources.some((file) => file !== component && !file.endsWith(".built") && statSync(file).mtimeMs > built);
+}
+
 /**
  * The plugins for an application on `port`, `{ directory, stop }`: a plugin may reach the origins of its plugin.yaml and no
  * other, so another port needs a copy.
  */
 export function preparePlugins(port) {
   if (port === PORT) return { directory: join(here, "plugins"), stop: () => {} };
-  const written = (name) => statSync(join(here, "plugins/team", name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  if (written("team.wasm") < Math.max(written("plugin.ts"), written("plugin.yaml"))) tidegate("plugin", "build", join(here, "plugins/team/"));
+  if (isOutdated(join(here, "plugins/team/team.wasm"))) tidegate("plugin", "build", join(here, "plugins/team/"));
   const directory = mkdtempSync(join(tmpdir(), "team-plugins-"));
   cpSync(join(here, "plugins"), directory, { recursive: true });
   const tests = readdirSync(join(directory, "team/tests")).map((name) => `tests/${name}`);

@@ -117,6 +117,9 @@ describe("in a browser", () => {
     await says(page, "state", "live");
     let n = 0;
     for (const refused of ["socket.io", "nothing", "socket.io", "nothing"]) {
+      // Not while it goes over to a websocket: a stock client that is cut there notices at its next heartbeat.
+      const carrier = () => page.evaluate(() => window.client.socket.io.engine.transport.name);
+      if (refused === "socket.io") await until("the websocket", async () => (await carrier()) === "websocket");
       proxy.refuse(refused);
       await publish(server, "feed.proxy", ++n);
       await says(page, "state", refused === "nothing" ? "live" : "degraded");

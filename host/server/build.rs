@@ -1,12 +1,13 @@
-//! Lists the files that `tidegate new plugin` writes: the SDKs, the contract, the templates. A file that is added to one
-//! of them is in the projects without being named anywhere.
+//! Lists the files that `tidegate init` and `tidegate new plugin` write: the SDKs, the contract, the templates. A file
+//! that is added to one of them is in the projects without being named anywhere.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// What is listed, below the repository.
-const LISTED: [&str; 10] = [
+const LISTED: [&str; 11] = [
+    "host/server/project",
     "plugins/Cargo.toml",
     "plugins/Cargo.lock",
     "plugins/sdk/c",
@@ -20,8 +21,8 @@ const LISTED: [&str; 10] = [
 ];
 /// Directories that are build output, or tests of the SDK itself.
 const LEFT_OUT: [&str; 5] = ["__pycache__", "node_modules", "target", "test", "tests"];
-/// The directory in which tests belong to the written files.
-const TEMPLATES: &str = "plugins/templates";
+/// The directories in which tests belong to the written files.
+const TEMPLATES: [&str; 2] = ["host/server/project", "plugins/templates"];
 
 fn main() -> io::Result<()> {
     let repository = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("../..").canonicalize()?;
@@ -36,7 +37,7 @@ fn main() -> io::Result<()> {
         let _ = writeln!(table, "    ({file:?}, include_str!({:?})),", repository.join(file));
     }
     table.push(']');
-    fs::write(Path::new(&variable("OUT_DIR")?).join("new_plugin_files.rs"), table)
+    fs::write(Path::new(&variable("OUT_DIR")?).join("carried_files.rs"), table)
 }
 
 /// Every file at or below a path.
@@ -53,7 +54,7 @@ fn list(repository: &Path, path: &Path, files: &mut Vec<PathBuf>) -> io::Result<
     for entry in fs::read_dir(&whole)? {
         let name = entry?.file_name();
         let left_out = LEFT_OUT.iter().any(|left_out| name == *left_out);
-        if !left_out || path.starts_with(TEMPLATES) {
+        if !left_out || TEMPLATES.iter().any(|templates| path.starts_with(templates)) {
             list(repository, &path.join(name), files)?;
         }
     }

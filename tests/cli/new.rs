@@ -74,7 +74,7 @@ fn new_channel_adds_before_the_key_that_follows() {
     assert_eq!(project.run(&["new", "channel", "room", "b", "public"]).exit, Some(0));
     let entry = "  b:\r\n    scope: public\r\n    payload: { $ref: schemas/b.json }\r\n";
     let (before, after) = manifest.split_at(manifest.find("\r\n\r\n#").unwrap() + 2);
-    assert_eq!(project.read("channels/room.yaml"), format!("{before}{entry}{after}\r\n"));
+    assert_eq!(project.read("channels/room.yaml"), format!("{before}{entry}{after}"));
 }
 
 #[test]
@@ -137,26 +137,31 @@ const PINGS: &str = "feature: pings\nchannels:\n  pings.{who}:\n    scope: publi
     inbound: { handler: hello, payload: { type: object, required: [n], properties: { n: { type: integer } } } }\n";
 const PING: &str = r#"{ "topic": "pings.ada", "inbound": { "accepts": [{ "n": 7 }] } }"#;
 
+/// Files of types, and the file that uses them, where a language has them.
+const LANGUAGES: [(&str, Option<&str>, &str); 6] = [
+    ("rust", Some("src/types.rs"), "src/lib.rs"),
+    ("typescript", Some("types.ts"), "plugin.ts"),
+    ("python", Some("channel_types.py"), "plugin.py"),
+    ("javascript", None, "plugin.js"),
+    ("go", None, "plugin.go"),
+    ("c", None, "plugin.c"),
+];
+
 #[test]
 fn new_plugin_for_a_channel_has_its_types_and_asks_its_example() {
-    let project = Project::new().write("channels/pings.yaml", PINGS).write("channels/tests/pings.json", PING);
-    for (language, types, source) in [
-        ("rust", "src/types.rs", "src/lib.rs"),
-        ("typescript", "types.ts", "plugin.ts"),
-        ("python", "channel_types.py", "plugin.py"),
-    ] {
-        let arguments =
-            ["new", "plugin", language, "--lang", language, "--kind", "handler", "--channel", "pings.{who}"];
-        let output = project.run(&arguments);
-        // The manifest names another handler, which is not there either.
-        assert_eq!(output.exit, Some(78), "{}", output.shown());
-        let named = project.read("channels/pings.yaml").replace("handler: hello", &format!("handler: {language}"));
-        project.replace("channels/pings.yaml", &named);
-        let output = project.run(&arguments);
+    for (language, types, source) in LANGUAGES {
+        let project = Project::new()
+            .write("channels/pings.yaml", &PINGS.replace("handler: hello, ", ""))
+            .write("channels/tests/pings.json", PING);
+        let output = project.run(&["new", "plugin", language, "--lang", language, "--handler", "pings.{who}"]);
         assert_eq!(output.exit, Some(0), "{}", output.shown());
-        project.replace("channels/pings.yaml", PINGS);
-        assert!(project.read(&format!("plugins/{language}/{types}")).contains("PingsWhoInbound"));
-        assert!(project.read(&format!("plugins/{language}/{source}")).contains("PingsWhoInbound"));
+        let named = PINGS.replace("{ handler: hello, ", &format!("{{ handler: {language}, "));
+        assert_eq!(project.read("channels/pings.yaml"), named);
+        let text = project.read(&format!("plugins/{language}/{source}"));
+        assert!(text.contains("`pings.{who}`") && text.contains("PingsWhoInbound") == types.is_some(), "{text}");
+        if let Some(types) = types {
+            assert!(project.read(&format!("plugins/{language}/{types}")).contains("PingsWhoInbound"));
+        }
         let vector: serde_json::Value =
             serde_json::from_str(&project.read(&format!("plugins/{language}/tests/answers.json"))).unwrap();
         assert_eq!(vector["expect"]["reply"], serde_json::json!({ "n": 7 }));
@@ -164,10 +169,50 @@ fn new_plugin_for_a_channel_has_its_types_and_asks_its_example() {
 }
 
 #[test]
-fn new_plugin_for_a_channel_needs_one_that_clients_send_on() {
-    let project = Project::new();
-    let made = ["new", "plugin", "hello", "--lang", "rust", "--kind", "handler", "--channel"];
-    let said = ["news", "nws"].map(|channel| project.run(&[&made[..], &[channel]].concat()).shown());
-    let in_go = project.run(&["new", "plugin", "hello", "--lang", "go", "--kind", "handler", "--channel", "news"]);
-    shown!("new_plugin_for_a_channel_that_cannot_be", [&said[..], &[in_go.shown()]].concat().join("\n"));
+fn new_plugin_for_a_new_channel_lets_clients_send_on_it_and_changes_no_other_line() {
+    let project = Project::new().write("channels/room.yaml", WITH_COMMENTS).write("config/bridge.yaml", "rules: []\n");
+    assert_eq!(project.run(&["new", "channel", "room", "room.{roomId}.typing", "authenticated"]).exit, Some(0));
+    let before = project.read("channels/room.yaml");
+    let asked = ["new", "plugin", "typing", "--lang", "rust", "--handler", "room.{roomId}.typing"];
+    shown!(project.run(&asked));
+    let schema = "schemas/room-roomId-typing-inbound.json";
+    let lines = format!("      inbound:\n        payload: {{ $ref: {schema} }}\n        handler: typing\n");
+    assert_eq!(project.read("channels/room.yaml"), before + &lines);
+    let vector: serde_json::Value = serde_json::from_str(&project.read("plugins/typing/tests/answers.json")).unwrap();
+    assert_eq!(vector["context"]["topic"], "room.1.typing");
+    let checked = project.run(&["check"]);
+    // All but the component, which is not built yet.
+    assert!(checked.exit == Some(65) && checked.stderr.contains("tidegate plugin build typing"), "{}", checked.shown());
+    assert!(checked.stderr.ends_with("\n1 error\n"), "{}", checked.shown());
+}
+
+#[test]
+fn new_plugin_may_be_named_by_its_channel_before_it_is_there() {
+    let project = Project::new().write("channels/pings.yaml", PINGS);
+    let asked = ["new", "plugin", "hello", "--lang", "go", "--handler", "pings.{who}", "--format", "json"];
+    let output = project.run(&asked);
+    let answer: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(answer["handler"]["manifest"], "channels/pings.yaml", "{}", output.shown());
+    assert_eq!(project.read("channels/pings.yaml"), PINGS);
+    // The channel has no example of a message.
+    assert!(!project.path("plugins/hello/tests").exists());
+}
+
+#[test]
+fn new_plugin_for_a_channel_changes_nothing_when_it_cannot_be() {
+    let odd = "feature: odd\nchannels:\n  odd: &odd\n    scope: public\n    payload: true\n    inbound: &in\n      \
+        payload: true\n      ? handler\n      : \n";
+    let project = Project::new().write("channels/pings.yaml", PINGS).write("channels/odd.yaml", odd);
+    let before = project.listing();
+    let asked: [&[&str]; 6] = [
+        &["--handler", "nws"],
+        &["--handler", "room.{roomId}"],
+        &["--handler", "pings.{who}"],
+        &["--handler", "odd"],
+        &["--handler", "news", "--kind", "authorizer"],
+        &[],
+    ];
+    let said = asked.map(|asked| project.run(&[&["new", "plugin", "mine", "--lang", "go"], asked].concat()).shown());
+    shown!("new_plugin_for_a_channel_that_cannot_be", said.join("\n"));
+    assert_eq!(project.listing(), before);
 }

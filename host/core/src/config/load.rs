@@ -135,12 +135,13 @@ fn read(path: &Path, named: bool) -> Result<Arc<SourceFile>, Diagnostic> {
     let shown = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Arc::new(SourceFile { path: shown, text })),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => {
-            Err(Diagnostic::new(format!("there is no `{shown}` in this directory")).hint(
-                "run the command in a directory that has this file, name a file with `--config FILE`, or begin with a copy of \
-                 `config/`, `channels/` and `plugins/` of the Tidegate repository",
-            ))
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Err(Diagnostic::new(format!(
+            "there is no `{shown}` in this directory"
+        ))
+        .hint(
+            "run the command in a directory that has this file, name a file with `--config FILE`, or create a project \
+                 with `tidegate init DIR`",
+        )),
         Err(error) => Err(Diagnostic::new(format!("cannot read the configuration `{shown}`: {error}"))),
     }
 }

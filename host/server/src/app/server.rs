@@ -73,6 +73,12 @@ impl Server {
         Self { config, terms, socket, store, nodes, host, first, gates, realtime, bus: queue, upkeep, keeper }
     }
 
+    /// The errors in files that are not part of the first generation, where each part stands alone.
+    #[must_use]
+    pub fn held_up(&self) -> &[Diagnostic] {
+        &self.first.held_up
+    }
+
     /// Serves until `stop` ends. Then the server passes the phases of its shutdown and closes the store.
     ///
     /// # Errors

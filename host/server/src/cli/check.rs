@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::failure::{self, Failure};
 use super::load::Load;
+use super::plugin::{all_plugins, build_changed};
 use super::{Answer, Format, complain};
 use crate::app::{self, AppError, Checked};
 use crate::reload;
@@ -17,6 +18,9 @@ use tidegate_wasm::KeptOut;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
+    /// Build plugins first whose component is not of their present source
+    #[arg(long)]
+    build: bool,
     /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -58,6 +62,10 @@ impl Check {
             Err(Failed { mistakes, rest: None }) => return Err(Failure::Mistakes(mistakes)),
         };
         *plugins = Some(config.plugins.clone());
+        if self.build {
+            // A directory that cannot be read is told below.
+            build_changed(&all_plugins(&config.plugins).unwrap_or_default())?;
+        }
         let checked = match app::check(&config).await {
             Ok(checked) => Some(checked),
             Err(AppError::Diagnostics(mut others)) => {

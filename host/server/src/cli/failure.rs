@@ -31,6 +31,9 @@ pub(super) enum Failure {
         /// The reason.
         source: BuildError,
     },
+    /// Plugins do not build: a failure for each.
+    #[error("{} plugins do not build", .0.len())]
+    Builds(Vec<Failure>),
     /// There is no such plugin.
     #[error("there is no plugin `{name}`")]
     NoPlugin {
@@ -152,7 +155,7 @@ impl Failure {
                 };
                 if diagnostics.iter().all(of_plugin) { exit::PLUGIN } else { exit::CONFIG }
             }
-            Self::Build { .. } => exit::PLUGIN,
+            Self::Build { .. } | Self::Builds(_) => exit::PLUGIN,
             Self::NoJwtProvider | Self::Sign(_) | Self::Logging(_) => exit::CONFIG,
             Self::NotQuarantined { .. } => exit::NO,
             Self::Payload(_)
@@ -173,6 +176,9 @@ impl Failure {
     pub(super) fn render(&self) -> String {
         if let Self::Mistakes(diagnostics) = self {
             return render(diagnostics);
+        }
+        if let Self::Builds(failures) = self {
+            return failures.iter().map(Self::render).collect();
         }
         let mut text = format!("error: {self}\n");
         let mut cause = self.source();

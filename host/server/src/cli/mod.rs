@@ -3,12 +3,14 @@
 //! A command returns its output. This module prints it, so that a closed pipe does not look like a bug.
 
 mod asyncapi;
+mod carried;
 mod channels;
 mod check;
 mod dev;
 pub mod exit;
 mod explain;
 mod failure;
+mod init;
 mod load;
 mod new;
 mod plugin;
@@ -36,6 +38,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Create a project: configuration, a channel, a plugin, tests, CI
+    Init(init::Init),
     /// Serve until SIGTERM, then drain; reload files when they change
     Serve(serve::Serve),
     /// Build the plugins, generate missing secrets, print test tokens, and serve
@@ -64,7 +68,7 @@ enum Command {
     Explain(explain::Explain),
     /// Build, check and try plugins
     Plugin(plugin::Plugin),
-    /// Create the first files of a channel or a plugin
+    /// Add a channel or a plugin to a project
     New(new::New),
 }
 
@@ -122,6 +126,7 @@ fn execute(command: Command, plugins: &mut Option<PathBuf>) -> Result<Answer, Fa
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
+            Command::Init(init) => init.run(),
             Command::Serve(serve) => serve.run(plugins).await,
             Command::Dev(dev) => dev.run(plugins).await,
             Command::Check(check) => check.run(plugins).await,

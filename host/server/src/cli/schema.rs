@@ -57,6 +57,11 @@ impl Of {
     }
 }
 
+/// The schema of each YAML file, and the path where it is kept.
+pub(super) fn for_editors() -> Vec<(&'static str, Value)> {
+    Of::value_variants().iter().filter_map(|of| of.schema()).collect()
+}
+
 impl Schema {
     pub(super) fn run(self) -> Result<Answer, Failure> {
         if let Some(of) = self.of {
@@ -67,7 +72,7 @@ impl Schema {
         }
         let root = self.write.unwrap_or_default();
         let mut text = String::new();
-        for (path, schema) in Of::value_variants().iter().filter_map(|of| of.schema()) {
+        for (path, schema) in for_editors() {
             let path = root.join(path);
             write(&path, &schema)?;
             text += &format!("wrote {}\n", path.strip_prefix(".").unwrap_or(&path).display());

@@ -10,9 +10,26 @@ use crate::reload::Trigger;
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) async fn serve_until_signal(server: Server, options: Options) -> Result<(), AppError> {
+    serve_until_signal_or(server, options, std::future::pending::<()>()).await.map(drop)
+}
+
+/// Serves until SIGTERM or SIGINT, or until `other` ends; what that came to.
+pub(super) async fn serve_until_signal_or<T>(
+    server: Server,
+    options: Options,
+    other: impl Future<Output = T>,
+) -> Result<Option<T>, AppError> {
     let Signals { terminate, interrupt, hangup } = Signals::catch()?;
     tokio::spawn(reload_at(hangup, options.triggers.sender.clone()));
-    server.serve(either(terminate, interrupt), options).await
+    let mut ended = None;
+    let stop = async {
+        tokio::select! {
+            () = either(terminate, interrupt) => {}
+            value = other => ended = Some(value),
+        }
+    };
+    server.serve(stop, options).await?;
+    Ok(ended)
 }
 
 /// The signals, caught from the moment this exists. Before that they end the process, however long a build takes.

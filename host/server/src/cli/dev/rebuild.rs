@@ -43,11 +43,11 @@ struct Due {
 
 impl Rebuilder {
     /// Watches the sources, and builds every plugin whose component was not built from its present sources. A failed
-    /// build is reported and does not stop the others.
+    /// build is told to `failed` and does not stop the others.
     ///
     /// # Errors
     /// If the directory of the plugins cannot be read.
-    pub(super) fn start(plugins: PathBuf) -> Result<Self, Failure> {
+    pub(super) fn start(plugins: PathBuf, failed: &(dyn Fn(Failure) + Sync)) -> Result<Self, Failure> {
         // One waiting change says as much as many.
         let (sender, changes) = sync_channel(1);
         let watcher = Watcher::calling(move |_changed| {
@@ -55,7 +55,7 @@ impl Rebuilder {
         });
         all_plugins(&plugins)?;
         let mut rebuilder = Self { plugins, watcher, changes, tried: BTreeMap::new() };
-        rebuilder.round(&|| ());
+        rebuilder.round(&|| (), failed);
         Ok(rebuilder)
     }
 
@@ -67,7 +67,7 @@ impl Rebuilder {
                     // If it is full, a reload is due already.
                     let _ = triggers.try_send(Trigger::Files);
                 };
-                while self.round(&built) {}
+                while self.round(&built, &|failure| complain_of(&failure)) {}
             }
         };
         thread::Builder::new().name("rebuild".to_owned()).spawn(work).map(drop)
@@ -89,7 +89,7 @@ impl Rebuilder {
     }
 
     /// Builds the due plugins in parallel; `true` if any was built, successfully or not.
-    fn round(&mut self, built: &(dyn Fn() + Sync)) -> bool {
+    fn round(&mut self, built: &(dyn Fn() + Sync), failed: &(dyn Fn(Failure) + Sync)) -> bool {
         self.watch();
         let due = self.due();
         self.tried.extend(due.iter().map(|due| (due.plugin.name.clone(), due.digest.clone())));
@@ -99,7 +99,10 @@ impl Rebuilder {
             loop {
                 let next = waiting.lock().next();
                 let Some(due) = next else { return };
-                build(&due.plugin, count > 1);
+                match build(&due.plugin, count > 1) {
+                    Ok(text) => complain(&text),
+                    Err(failure) => failed(failure),
+                }
                 built();
             }
         };
@@ -156,13 +159,14 @@ impl Rebuilder {
     }
 }
 
-/// Builds a plugin and prints the result; if others are built at the same time, with its name in front of each line of
-/// its toolchain.
-fn build(plugin: &PluginDirectory, is_beside_others: bool) {
+/// Builds a plugin; if others are built at the same time, with its name in front of each line of its toolchain.
+fn build(plugin: &PluginDirectory, is_beside_others: bool) -> Result<String, Failure> {
     let named = |line: &str| complain(&format!("{}: {line}\n", plugin.name));
     let output = if is_beside_others { BuildOutput::Lines(&named) } else { BuildOutput::Inherit };
-    match build_plugin(plugin, output) {
-        Ok(built) => complain(&built),
-        Err(failure) => complain(&format!("{}the server continues with the version before\n", failure.render())),
-    }
+    build_plugin(plugin, output)
+}
+
+/// Reports a failed build that stops nothing else.
+pub(super) fn complain_of(failure: &Failure) {
+    complain(&format!("{}the server continues with the version before\n", failure.render()));
 }

@@ -1,18 +1,18 @@
 //! `tidegate new channel`: adds an entry to a feature's manifest, with the schema of its payload, and examples for
 //! `tidegate check`. It changes nothing else in existing files, and writes nothing unless the result loads.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::failure::Failure;
 use super::super::load::Load;
 use super::super::{Answer, Format};
 use super::entry::{self, Scope};
+use super::files::{self, Written};
+use super::insert::inserted;
 use tidegate_core::channels::{self, Sources, Template, judge_examples};
 use tidegate_core::config::{SourceFile, parse_yaml};
 use tidegate_core::protocol::Generation;
@@ -124,49 +124,13 @@ fn feature(source: &Arc<SourceFile>) -> String {
     tree.and_then(|tree| tree.get("feature")?.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// The manifest with the entry after its last channel. All other lines stay the same.
+/// The manifest with the entry after its last channel.
 fn appended(source: &Arc<SourceFile>, entry: &str) -> Result<String, Failure> {
-    let cannot = || Failure::New {
+    let block: String = entry.lines().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect();
+    inserted(source, &["channels"], &block, None).ok_or_else(|| Failure::New {
         what: format!("the command cannot insert lines into `{}`", source.path),
         hint: format!("add this to its `channels:` yourself:\n\n{}", entry.trim_end()),
-    };
-    let before = parse_yaml(source, &mut Vec::new()).ok_or_else(cannot)?;
-    let at = before.entry("channels").ok_or_else(cannot)?;
-    // Where the next key of the file begins, or the file ends.
-    let next = before.entries().iter().map(|entry| entry.key_place.line).filter(|line| *line > at.key_place.line).min();
-    let lines: Vec<&str> = source.text.lines().collect();
-    let mut end = next.map_or(lines.len(), |line| line - 1);
-    // Comments and empty lines before that key belong to the key; at the end of the file they belong to the channels.
-    let is_blank = |line: &str| line.trim().is_empty() || (next.is_some() && line.starts_with('#'));
-    while end > at.key_place.line && is_blank(lines[end - 1]) {
-        end -= 1;
-    }
-    let indent = at.value.entries().first().map_or(2, |first| first.key_place.column - 1);
-    let newline = if source.text.contains("\r\n") { "\r\n" } else { "\n" };
-    let mut text = String::new();
-    let indented = entry.lines().map(|line| " ".repeat(indent) + line.strip_prefix("  ").unwrap_or(line));
-    let all = lines[..end].iter().map(|line| (*line).to_owned()).chain(indented);
-    for line in all.chain(lines[end..].iter().map(|line| (*line).to_owned())) {
-        text += &line;
-        text += newline;
-    }
-    let made = SourceFile { path: source.path.clone(), text };
-    let after = parse_yaml(&Arc::new(made.clone()), &mut Vec::new()).map(|tree| tree.to_json());
-    let mut without = after.ok_or_else(cannot)?;
-    let channels = without.get_mut("channels").and_then(Value::as_object_mut).ok_or_else(cannot)?;
-    let was = before.to_json();
-    let names = was.get("channels").and_then(Value::as_object);
-    let count = channels.len();
-    channels.retain(|name, _| names.is_some_and(|names| names.contains_key(name)));
-    let is_same = without == was || (names.is_none() && channels_of(&without) == 0);
-    if !is_same || channels_of(&without) + 1 != count {
-        return Err(cannot());
-    }
-    Ok(made.text)
-}
-
-fn channels_of(manifest: &Value) -> usize {
-    manifest.get("channels").and_then(Value::as_object).map_or(0, serde_json::Map::len)
+    })
 }
 
 impl Plan {
@@ -190,44 +154,16 @@ impl Plan {
 
     /// Writes the files; the manifest last, because it names the others.
     fn write(&self) -> Result<(), Failure> {
-        let mut made = Vec::new();
-        let written = self.write_all(&mut made);
-        if written.is_err() {
-            for path in made {
-                // A file that cannot be removed is found by whoever reads the reported error.
-                let _ = fs::remove_file(path);
-            }
-        }
-        written
-    }
-
-    fn write_all<'a>(&'a self, made: &mut Vec<&'a Path>) -> Result<(), Failure> {
+        let mut written = Written::default();
         for (path, text) in [&self.schema, &self.examples] {
-            create(path, text)?;
-            made.push(path);
+            written.create(path, text)?;
         }
         if self.is_new {
-            return create(&self.manifest, &self.text);
+            written.create(&self.manifest, &self.text)?;
+        } else {
+            files::replace(&self.manifest, &self.text)?;
         }
-        // In one step, so that a watching server sees either the old file or the new one.
-        let beside = self.manifest.with_extension("yaml.new");
-        let replaced = fs::write(&beside, &self.text).and_then(|()| fs::rename(&beside, &self.manifest));
-        replaced.map_err(|source| failed(&self.manifest, source))
-    }
-}
-
-/// Writes a file that does not exist yet.
-fn create(path: &Path, text: &str) -> Result<(), Failure> {
-    let directory = path.parent().unwrap_or(path);
-    fs::create_dir_all(directory).map_err(|source| failed(directory, source))?;
-    let file = OpenOptions::new().write(true).create_new(true).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|source| failed(path, source))
-}
-
-fn failed(path: &Path, source: io::Error) -> Failure {
-    let path = path.display().to_string();
-    match source.kind() {
-        ErrorKind::AlreadyExists => Failure::Exists { path },
-        _ => Failure::File { path, source },
+        written.keep();
+        Ok(())
     }
 }

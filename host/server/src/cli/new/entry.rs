@@ -106,11 +106,21 @@ pub(super) fn manifest_entry(template: &Template, scope: &Scope, schema: &str) -
     format!("  {key}:\n    scope: {}\n    payload: {{ $ref: {schema} }}\n", scope.in_yaml())
 }
 
-/// A first schema: an object with one text.
+/// A first schema of what subscribers receive.
 pub(super) fn schema(template: &Template) -> String {
+    one_text(&format!("What subscribers of {template} receive."))
+}
+
+/// A first schema of what clients send.
+pub(super) fn inbound_schema(template: &Template) -> String {
+    one_text(&format!("What clients send on {template}."))
+}
+
+/// An object with one text.
+fn one_text(description: &str) -> String {
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "description": format!("What subscribers of {template} receive."),
+        "description": description,
         "type": "object",
         "required": ["text"],
         "properties": { "text": { "type": "string", "maxLength": 1000 } },
@@ -121,17 +131,33 @@ pub(super) fn schema(template: &Template) -> String {
 
 /// First examples: of the scope, and of that schema.
 pub(super) fn examples(template: &Template, scope: &Scope) -> String {
-    let topic = template.as_str().split('.').map(|segment| match segment.strip_prefix('{') {
-        Some(param) if *scope == Scope::User(param.trim_end_matches('}').to_owned()) => USERS[0],
+    let user = match scope {
+        Scope::User(param) => Some(param.as_str()),
+        _ => None,
+    };
+    let topic = topic(template, user);
+    let examples = json!({ "topic": topic, "scope": scope.examples(), "payload": of_one_text() });
+    format!("{examples:#}\n")
+}
+
+/// First examples of what clients send.
+pub(super) fn inbound_examples(template: &Template) -> String {
+    let examples = json!({ "topic": topic(template, None), "inbound": of_one_text() });
+    format!("{examples:#}\n")
+}
+
+fn of_one_text() -> Value {
+    json!({ "accepts": [{ "text": "hello" }], "refuses": [{}, { "text": 1 }] })
+}
+
+/// A topic of the channel, on which the param `user` is the user of the examples.
+fn topic(template: &Template, user: Option<&str>) -> String {
+    let segments = template.as_str().split('.').map(|segment| match segment.strip_prefix('{') {
+        Some(param) if Some(param.trim_end_matches('}')) == user => USERS[0],
         Some(_) => "1",
         None => segment,
     });
-    let examples = json!({
-        "topic": topic.collect::<Vec<_>>().join("."),
-        "scope": scope.examples(),
-        "payload": { "accepts": [{ "text": "hello" }], "refuses": [{}, { "text": 1 }] },
-    });
-    format!("{examples:#}\n")
+    segments.collect::<Vec<_>>().join(".")
 }
 
 #[cfg(test)]

@@ -2,9 +2,12 @@
 
 mod channel;
 mod entry;
+mod files;
+mod insert;
 mod plugin;
 mod project;
 mod typed;
+mod wire;
 
 use std::path::PathBuf;
 
@@ -12,6 +15,9 @@ use clap::{Args, Subcommand};
 
 use super::Answer;
 use super::failure::Failure;
+
+pub(super) use files::Written;
+pub(super) use project::{Kind, Language, complete_in_editors, of_kind as plugin_of_kind};
 
 #[derive(Debug, Args)]
 pub(super) struct New {

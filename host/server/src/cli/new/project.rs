@@ -3,16 +3,19 @@
 
 use clap::ValueEnum;
 
+use super::super::carried;
 use super::typed::Typed;
 
-/// Every file that projects can contain, by its path in the repository; `build.rs` lists them.
-const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/new_plugin_files.rs"));
+/// The file that makes a directory a plugin.
+pub(super) const MANIFEST: &str = "plugin.yaml";
+/// The comment with which editors complete it, by the schema beside the plugins.
+const EDITORS: &str = "# yaml-language-server: $schema=../plugin.schema.json\n";
 /// Where the SDKs find the contract in the repository, and in a project.
 const CONTRACT: (&str, &str) = ("../../../wit", "wit");
 
 /// The language of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Language {
+pub(in crate::cli) enum Language {
     Rust,
     #[value(name = "javascript", alias = "js")]
     JavaScript,
@@ -26,7 +29,7 @@ pub(super) enum Language {
 
 /// The kind of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Kind {
+pub(in crate::cli) enum Kind {
     /// Answers the messages of a channel
     Handler,
     /// Decides who may join a topic and send on it
@@ -96,7 +99,7 @@ impl Language {
     }
 
     /// The name for a sentence.
-    pub(super) const fn title(self) -> &'static str {
+    pub(in crate::cli) const fn title(self) -> &'static str {
         self.recipe().title
     }
 
@@ -106,7 +109,7 @@ impl Language {
     }
 
     /// The tools that the build needs on the machine.
-    pub(super) const fn needs(self) -> &'static str {
+    pub(in crate::cli) const fn needs(self) -> &'static str {
         self.recipe().needs
     }
 }
@@ -124,16 +127,21 @@ impl Kind {
     }
 }
 
+/// Path and text of every file of a plugin that belongs to no channel, by path.
+pub(in crate::cli) fn of_kind(language: Language, kind: Kind, name: &str) -> Vec<(String, String)> {
+    files(language, kind, name, None)
+}
+
 /// Path and text of every file, by path.
 pub(super) fn files(language: Language, kind: Kind, name: &str, typed: Option<&Typed>) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let (Recipe { template, sdk, .. }, kind) = (language.recipe(), kind.as_str());
     let of_kind = match typed {
-        Some(_) => vec![format!("{template}/typed/")],
+        Some(_) => vec![format!("{template}/channel/")],
         None => vec![format!("{template}/{kind}/"), format!("any/{kind}/")],
     };
     for template in std::iter::once(format!("{template}/any/")).chain(of_kind) {
-        files.extend(below(&format!("plugins/templates/{template}")).map(|(path, text)| {
+        files.extend(carried::below(&format!("plugins/templates/{template}")).map(|(path, text)| {
             let text = text.replace("{{workspace}}", &workspace());
             let text = text.replace("{{name}}", name).replace("{{module}}", &name.replace('-', "_"));
             (path.to_owned(), typed.map_or_else(|| text.clone(), |typed| typed.fill(&text)))
@@ -142,33 +150,34 @@ pub(super) fn files(language: Language, kind: Kind, name: &str, typed: Option<&T
     files.extend(typed.into_iter().flat_map(|typed| typed.files.clone()));
     for (from, to) in sdk {
         // The rest of the path to the contract leads into the project's own copy of it.
-        files.extend(below(from).map(|(path, text)| (format!("{to}{path}"), text.replace(CONTRACT.0, CONTRACT.1))));
+        files.extend(
+            carried::below(from).map(|(path, text)| (format!("{to}{path}"), text.replace(CONTRACT.0, CONTRACT.1))),
+        );
     }
-    let contract = below("wit/").filter(|(path, _)| path.ends_with(".wit"));
+    let contract = carried::below("wit/").filter(|(path, _)| path.ends_with(".wit"));
     files.extend(contract.map(|(path, text)| (format!("sdk/wit/{path}"), text.to_owned())));
     if language == Language::Rust {
         // The versions that the SDK is tested with; cargo ignores what the project does not need.
-        files.push(("Cargo.lock".to_owned(), repository_file("plugins/Cargo.lock").to_owned()));
+        files.push(("Cargo.lock".to_owned(), carried::file("plugins/Cargo.lock").to_owned()));
     }
     files.sort();
     files
 }
 
+/// Lets editors complete and check `plugin.yaml`, where the plugins' directory has the schema for it.
+pub(in crate::cli) fn complete_in_editors(files: &mut [(String, String)]) {
+    for (_, text) in files.iter_mut().filter(|(path, _)| path == MANIFEST) {
+        text.insert_str(0, EDITORS);
+    }
+}
+
 /// The workspace of the shipped plugins, changed for a project: the SDK is its only member.
 fn workspace() -> String {
-    let lines = repository_file("plugins/Cargo.toml").lines().map(|line| {
+    let lines = carried::file("plugins/Cargo.toml").lines().map(|line| {
         let line = if line.starts_with("members = ") { r#"members = ["sdk"]"# } else { line };
         line.replace("sdk/rust", "sdk") + "\n"
     });
     lines.collect()
-}
-
-fn below(directory: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
-    FILES.iter().filter_map(move |(path, text)| Some((path.strip_prefix(directory)?, *text)))
-}
-
-fn repository_file(path: &str) -> &'static str {
-    FILES.iter().find(|(listed, _)| *listed == path).map_or("", |(_, text)| text)
 }
 
 #[cfg(test)]

@@ -101,6 +101,25 @@ pub(in crate::cli) fn build_plugin(plugin: &PluginDirectory, output: BuildOutput
     })
 }
 
+/// Builds the plugins whose component was not built from their present sources, and prints the results in lines.
+///
+/// # Errors
+/// [`Failure::Builds`], after all were tried.
+pub(in crate::cli) fn build_changed(plugins: &[PluginDirectory]) -> Result<(), Failure> {
+    let is_due = |plugin: &&PluginDirectory| {
+        let sources = plugin_sources(plugin);
+        sources.is_some_and(|sources| !(sources.is_complete() && is_built(plugin, &sources.digest())))
+    };
+    let mut failed = Vec::new();
+    for plugin in plugins.iter().filter(is_due) {
+        match build_plugin(plugin, BuildOutput::Inherit) {
+            Ok(text) => complain(&text),
+            Err(failure) => failed.push(failure),
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(Failure::Builds(failed)) }
+}
+
 /// The files that a plugin is built from; `None` if its `plugin.yaml` cannot be read or has errors, or if the component
 /// is shipped ready-made.
 pub(in crate::cli) fn plugin_sources(plugin: &PluginDirectory) -> Option<BuildInputs> {

@@ -19,7 +19,7 @@ use clap::{Args, Subcommand};
 use super::Answer;
 use super::failure::Failure;
 
-pub(super) use build::{build_plugin, is_built, plugin_sources};
+pub(super) use build::{build_changed, build_plugin, is_built, plugin_sources};
 pub(super) use choose::{PluginDirectory, all as all_plugins};
 
 #[derive(Debug, Args)]

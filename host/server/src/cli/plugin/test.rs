@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::failure::{self, Failure};
 use super::super::{Answer, Format, complain, exit};
+use super::build::build_changed;
 use super::choose::{self, Choose, Database, PluginDirectory};
 use crate::reload;
 use tidegate_core::config::Diagnostic;
@@ -14,6 +15,9 @@ use tidegate_wasm::{Effort, Plugin, PluginHost, Services, Vector};
 
 #[derive(Debug, Args)]
 pub(super) struct Test {
+    /// Build plugins first whose component is not of their present source
+    #[arg(long)]
+    build: bool,
     /// Write the present answers into the vectors
     #[arg(long)]
     update: bool,
@@ -37,7 +41,11 @@ impl Test {
         let host = choose::host(Database::default().look(Services::in_memory())?, self.choose.cache(), Effort::Quick)?;
         let mut ran = Vec::new();
         let mut mistakes = Vec::new();
-        for plugin in self.choose.plugins(plugins)? {
+        let chosen = self.choose.plugins(plugins)?;
+        if self.build {
+            build_changed(&chosen)?;
+        }
+        for plugin in chosen {
             match self.test(&host, &plugin, &mut mistakes).await {
                 Ok(mut one) => ran.append(&mut one),
                 Err(Failure::Mistakes(mut errors)) => mistakes.append(&mut errors),

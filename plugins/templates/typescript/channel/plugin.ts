@@ -2,5 +2,5 @@
 import { type Handler, handler as answers } from './sdk/index.js';
 import type { {{inbound}} } from './types.ts';
 
-// Subscribers receive a `{{payload}}`: `effects: [emit(context.topic, payload)]`.
+// To publish a `{{payload}}` to the subscribers: `effects: [emit(context.topic, payload)]`, and the grant in plugin.yaml.
 export const handler: Handler = answers<{{inbound}}>((context, message) => ({ reply: message }));

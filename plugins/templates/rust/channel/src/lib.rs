@@ -12,7 +12,8 @@ struct Plugin;
 impl Handler for Plugin {
     type Payload = {{inbound}};
 
-    // Subscribers receive a `types::{{payload}}`: `Outcome::none().emit(&context.topic, &payload)`.
+    // To publish a `types::{{payload}}` to the subscribers: `Outcome::none().emit(&context.topic, &payload)`, and the grant in
+    // plugin.yaml.
     fn handle(_context: &Context, message: {{inbound}}) -> Result<Outcome, Refusal> {
         Outcome::reply(&message).done()
     }

@@ -5,7 +5,7 @@ from tidegate_plugin import Context, Outcome, handler
 from channel_types import {{inbound}}
 
 
-# Subscribers receive a `{{payload}}`: `Outcome(effects=[emit(context.topic, payload)])`.
+# To publish a `{{payload}}` to the subscribers: `effects=[emit(context.topic, payload)]`, and the grant in plugin.yaml.
 @handler
 def handle(context: Context, payload: {{inbound}}) -> Outcome:
     return Outcome(payload)

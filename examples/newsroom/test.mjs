@@ -130,6 +130,21 @@ describe("the newsroom", () => {
     await tabs.visitor.getByRole("button", { name: "Close" }).click();
   });
 
+  test("from nothing to live: a new channel and a new handler, while pages are connected", async (t) => {
+    const command = (...args) => execFileSync(process.env.TIDEGATE_BIN ?? "tidegate", args, { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+    command("new", "channel", "comments", "comments.article.{articleId}", "authenticated");
+    command("new", "plugin", "comments", "--lang", "typescript", "--handler", "comments.article.{articleId}");
+    const { token } = await (await fetch(`http://127.0.0.1:${backend.port}/api/sign-in`, { method: "POST", body: '{ "name": "ben" }' })).json();
+    const socket = io(realtime.url, { auth: { token } });
+    t.after(() => socket.close());
+    const topic = "comments.article.1";
+    await until("the channel", async () => (await ask(socket, "subscribe", { channel: topic })).ok);
+    let ack;
+    await until("the handler", async () => (ack = await ask(socket, topic, { text: "hello" })).ok, START_PATIENCE_MS);
+    assert.deepEqual(ack.reply, { text: "hello" });
+    for (const tab of Object.values(tabs)) await state(tab, "live");
+  });
+
   test("while Tidegate is away an article is stored, and told once when it is back; pages are live again by themselves", async () => {
     await realtime.stop();
     await state(tabs.ben, "connecting");

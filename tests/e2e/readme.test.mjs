@@ -22,6 +22,8 @@ const COMMANDS = {
   "TOKEN=… npm start": "the first minute, below",
   "cd examples/newsroom": "examples/newsroom/test.mjs",
   "npm run unit": "examples/newsroom/test.mjs",
+  "tidegate new channel comments 'comments.article.{articleId}' authenticated": "examples/newsroom/test.mjs",
+  "tidegate new plugin comments --lang typescript --handler 'comments.article.{articleId}'": "examples/newsroom/test.mjs",
   "npm run page": "examples/realtime-ping/test.mjs",
   "cd examples/team-messaging": "examples/team-messaging/test.mjs",
   "npm start": "examples/*/test.mjs, each with its start program",

@@ -121,12 +121,12 @@ export class RefusingProxy extends HttpProxy {
   static start = (upstream) => new RefusingProxy(upstream).begin();
 
   #refused = "nothing";
-  #open = new Set();
+  #open = new Map();
 
   /** `"nothing"`, `"websockets"` or `"socket.io"`; what is open of it is cut. */
   refuse(what) {
     this.#refused = what;
-    for (const { socket, isWebsocket } of this.#open) if (this.#refuses(isWebsocket)) socket.destroy();
+    for (const [socket, isWebsocket] of this.#open) if (this.#refuses(isWebsocket)) socket.destroy();
   }
 
   request(request, response) {
@@ -152,9 +152,8 @@ export class RefusingProxy extends HttpProxy {
   }
 
   #keep(socket, isWebsocket) {
-    const one = { socket, isWebsocket };
-    this.#open.add(one);
-    socket.once("close", () => this.#open.delete(one));
+    if (!this.#open.has(socket)) socket.once("close", () => this.#open.delete(socket));
+    this.#open.set(socket, isWebsocket);
   }
 }
 

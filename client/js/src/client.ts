@@ -155,8 +155,7 @@ export class Tidegate<C = AnyChannels> {
     this.socket.on("connect", () => {
       this.error = this.#last = undefined;
       this.#hasTriedAgain = false;
-      clearTimeout(this.#degrade);
-      this.#polling.stop();
+      this.#arrived();
       this.#change();
       this.#topics.forEach((topic) => topic.ask());
       this.#release();
@@ -194,18 +193,22 @@ export class Tidegate<C = AnyChannels> {
   #end(error: TidegateError) {
     this.error = error;
     this.#credential = undefined;
-    clearTimeout(this.#degrade);
-    this.#polling.stop();
+    this.#arrived();
     this.#watch("removeEventListener");
     for (const { subscribers } of this.#topics.values()) subscribers.forEach((subscriber) => subscriber.refuse(error));
     this.#release(false);
     this.#change();
   }
 
-  // There is no connection: after a while the histories are polled.
+  // There is no connection: after a while the histories are polled, however many are begun and cut meanwhile.
   #away() {
+    this.#degrade ??= setTimeout(() => this.#polling.start(), this.options.degradeAfterMs ?? 5_000);
+  }
+
+  #arrived() {
     clearTimeout(this.#degrade);
-    this.#degrade = setTimeout(() => this.#polling.start(), this.options.degradeAfterMs ?? 5_000);
+    this.#degrade = undefined;
+    this.#polling.stop();
   }
 
   // The browser's word for its network; elsewhere there is none.

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
 import { now, Server, token, until } from "@tidegate/kit/harness.mjs";
+import { Line } from "@tidegate/kit/line.mjs";
 import { RefusingProxy } from "@tidegate/kit/proxies.mjs";
 
 import { Clients, numbers, publish, Seen, startServer, state } from "./seen.mjs";
@@ -117,6 +118,20 @@ describe("without a socket", () => {
     proxy.refuse("nothing");
     assert.equal(await seen.hears("gap"), "no_history");
     await until("the value", () => seen.subscription.values.get("a")?.at === 1);
+  });
+
+  test("a page polls, too, where connections are begun and cut again and again", async (t) => {
+    const line = await Line.start(server.address);
+    t.after(() => line.stop());
+    const client = clients.open(line.url, "d9", { degradeAfterMs: 400 });
+    const cut = () => line.cut();
+    client.socket.io.on("open", cut);
+    const seen = await new Seen(client, "feed.d9").ready();
+    await state(client, "degraded");
+    await publish(server, "feed.d9", 1);
+    await seen.has(1);
+    client.socket.io.off("open", cut);
+    await state(client, "live");
   });
 
   test("a message says that there is no connection", async () => {

@@ -4,7 +4,7 @@ export interface Channel {
     payload: unknown;
     inbound?: unknown;
 }
-/** For a page without generated types: every topic, any payload. */
+/** For a page without generated types: every topic, any payload, unchecked. */
 export interface AnyChannels {
     [channel: string]: {
         payload: any;

@@ -6,9 +6,8 @@ export interface Channel {
   inbound?: unknown;
 }
 
-/** For a page without generated types: every topic, any payload. */
+/** For a page without generated types: every topic, any payload, unchecked. */
 export interface AnyChannels {
-  // biome-ignore lint: a page that does not say its types gets none.
   [channel: string]: { payload: any; inbound: any };
 }
 

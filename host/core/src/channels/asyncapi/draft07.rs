@@ -116,10 +116,9 @@ fn unevaluated(fields: &Map<String, Value>, below: &mut Map<String, Value>) -> R
 
 /// `prefixItems` and the `items` after them are `items` and `additionalItems`.
 fn lists(below: &mut Map<String, Value>) {
-    if let Some(first) = below.shift_remove("prefixItems") {
-        if let Some(rest) = below.insert("items".to_owned(), first) {
-            below.insert("additionalItems".to_owned(), rest);
-        }
+    let Some(first) = below.shift_remove("prefixItems") else { return };
+    if let Some(rest) = below.insert("items".to_owned(), first) {
+        below.insert("additionalItems".to_owned(), rest);
     }
 }
 
@@ -131,13 +130,12 @@ fn contains(below: &mut Map<String, Value>) -> Result<(), Untold> {
     if most.is_some() {
         return Err(Untold("`maxContains`".to_owned()));
     }
-    match least.as_ref().and_then(Value::as_f64) {
-        None => {}
-        Some(least) if least < 0.5 => {
-            below.shift_remove("contains");
-        }
-        Some(least) if least > 1.5 => return Err(Untold("`minContains`".to_owned())),
-        Some(_) => {}
+    let least = least.as_ref().and_then(Value::as_f64).unwrap_or(1.0);
+    if least > 1.5 {
+        return Err(Untold("`minContains`".to_owned()));
+    }
+    if least < 0.5 {
+        below.shift_remove("contains");
     }
     Ok(())
 }

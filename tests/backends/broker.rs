@@ -64,6 +64,9 @@ impl HearsNodes for Record {
         self.add(format!("gap {topic}"));
     }
 
+    /// A test waits for a link by its effect.
+    fn hear_link(&self, _: &'static str, _: Result<usize, &str>) {}
+
     fn hear_control(&self, message: &[u8]) {
         self.add(format!("word {}", String::from_utf8_lossy(message)));
     }

@@ -8,6 +8,7 @@ mod histories;
 mod idempotency;
 mod memory_bus;
 mod outbox;
+mod own_events;
 mod presence;
 mod retained;
 mod servers;

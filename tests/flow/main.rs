@@ -17,6 +17,7 @@ mod identify;
 mod inbound;
 mod interleavings;
 mod nodes;
+mod own_events;
 mod presence;
 mod publish;
 mod rate;

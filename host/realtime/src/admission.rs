@@ -11,8 +11,9 @@ use tidegate_transport::Answer;
 use super::Realtime;
 use super::handshake;
 use super::origin_address::Addresses;
-use tidegate_core::flow::{Gates, Handshake};
+use tidegate_core::flow::{Gates, Handshake, OwnEvent};
 use tidegate_core::protocol::{Code, Refusal};
+use tidegate_core::telemetry::{self, Gate};
 
 /// The page that sent a request, as far as its headers tell.
 pub(super) fn page(addresses: &Addresses, peer: Option<IpAddr>, headers: &HeaderMap) -> Handshake {
@@ -55,6 +56,15 @@ impl Realtime {
         if gates.is_draining() {
             return Err(Code::Draining.into());
         }
+        let judged = self.has_room_for(address);
+        if let Err(Refusal { code, .. }) = &judged {
+            let (gate, channel) = (Gate::Connect, telemetry::NO_CHANNEL);
+            gates.saw(OwnEvent::GateRefused { gate, code: *code, channel, user: None, connection: None, origin: None });
+        }
+        judged
+    }
+
+    fn has_room_for(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
         if self.connections.count() >= self.limits.connections_max {
             return Err(Code::Unavailable.into());
         }

@@ -11,7 +11,7 @@ use super::connections::Connection;
 use super::eviction::revoked;
 use super::frame::{AckId, Frame};
 use super::inbound_queue::Job;
-use tidegate_core::flow::{Effect, Gates, Membership};
+use tidegate_core::flow::{Effect, Gates, Membership, OwnEvent};
 use tidegate_core::protocol::{
     Ack, AuthenticateRequest, ClientEvent, Code, Payload, Refusal, RequestError, SessionEvent, Topic,
 };
@@ -197,7 +197,12 @@ pub(super) fn violated(gates: &Gates, connection: &Connection, gate: Gate, topic
     let channel = resolved.as_ref().map_or(telemetry::NO_CHANNEL, |resolved| resolved.channel.template.as_str());
     let user = connection.session.user();
     let user = user.as_ref().map(|user| user.id.as_str());
-    telemetry::boundary_violation(gate, connection.id().as_str(), user, channel, code.as_str());
+    let id = connection.id().as_str();
+    telemetry::boundary_violation(gate, id, user, channel, code.as_str());
+    // A plugin that failed is told as such, where it failed.
+    if !matches!(code, Code::HandlerFailed | Code::HandlerTimeout) {
+        gates.saw(OwnEvent::GateRefused { gate, code, channel, user, connection: Some(id), origin: None });
+    }
 }
 
 /// The name in an event packet, empty if it has none; for telling a client which event was refused.

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Realtime;
 use super::frame::Frame;
-use tidegate_core::flow::Gates;
+use tidegate_core::flow::{Gates, OwnEvent};
 use tidegate_core::protocol::SessionEvent;
 use tidegate_core::telemetry;
 
@@ -50,6 +50,7 @@ impl Realtime {
         self.drain.begun.cancel();
         let connections = self.connections.all();
         telemetry::draining(connections.len());
+        gates.saw(OwnEvent::NodeDraining { connections: connections.len() });
         let schedule = Schedule::new(connections.len(), time * 4 / 5);
         for (at, connection) in connections.iter().enumerate() {
             let retry_in_s = (schedule.delay(at) + jitter(RETRY_SPREAD)).as_millis() as f64 / 1000.0;

@@ -14,9 +14,9 @@ use super::handler::Entrance;
 use super::inbound_queue::InboundQueue;
 use super::link::Link;
 use super::visitor::new_id;
-use tidegate_core::flow::{Handshake, Session};
+use tidegate_core::flow::{Gates, Handshake, OwnEvent, Session};
 use tidegate_core::protocol::{Code, ConnectionId, Refusal};
-use tidegate_core::telemetry;
+use tidegate_core::telemetry::{self, Gate};
 
 /// Which page had a browser send this. <https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header>
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -41,7 +41,8 @@ impl Entrance {
         let NewClient { handshake, address, is_touched, wish } = client;
         let id = self.realtime.wanted(&wish).unwrap_or_else(new_id);
         let judged = if is_touched { Err(Code::Forbidden.into()) } else { self.gates.connect(&id, &handshake).await };
-        let admission = judged.inspect_err(|refusal| self.realtime.note_refusal(&id, &handshake, address, refusal))?;
+        let admission =
+            judged.inspect_err(|refusal| self.realtime.note_refusal(&self.gates, &id, &handshake, address, refusal))?;
         let user = admission.user.clone();
         let connection = |id: Option<ConnectionId>, recovering| {
             let limits = &self.realtime.limits;
@@ -58,6 +59,7 @@ impl Realtime {
     /// Gate 1 refused a handshake: a credential that is not valid counts against its address.
     pub(super) fn note_refusal(
         &self,
+        gates: &Gates,
         id: &ConnectionId,
         handshake: &Handshake,
         address: Option<IpAddr>,
@@ -68,6 +70,14 @@ impl Realtime {
         }
         let (origin, host) = (handshake.origin.as_deref(), handshake.host.as_deref());
         telemetry::auth_failed(Some(id.as_str()), refusal.code.as_str(), origin, host);
+        gates.saw(OwnEvent::GateRefused {
+            gate: Gate::Connect,
+            code: refusal.code,
+            channel: telemetry::NO_CHANNEL,
+            user: None,
+            connection: Some(id.as_str()),
+            origin,
+        });
     }
 }
 

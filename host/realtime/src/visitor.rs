@@ -49,7 +49,8 @@ impl Visitors {
         let host = self.addresses.host(peer, &request.headers);
         let handshake = Handshake { host, ..handshake(&request.headers, Some(Value::Null)) };
         let judged = self.gates.connect(&id, &handshake).await;
-        let admission = judged.inspect_err(|refusal| self.realtime.note_refusal(&id, &handshake, address, refusal))?;
+        let admission =
+            judged.inspect_err(|refusal| self.realtime.note_refusal(&self.gates, &id, &handshake, address, refusal))?;
         Ok(Session::admitted(id, admission))
     }
 

@@ -24,8 +24,10 @@ pub use check::{Checked, check};
 use nodes::Nodes;
 pub use server::Server;
 use stores::Stores;
+use tidegate_backends::bus::{OwnEvents, OwnQueue, node_name};
 use tidegate_core::channels::{NamedPlugin, PluginKind};
 use tidegate_core::config::{Config, Diagnostic, PluginProvider, Provider};
+use tidegate_core::flow::ports::SystemClock;
 use tidegate_core::protocol::Generation;
 use tidegate_core::telemetry;
 use tidegate_wasm::{
@@ -88,6 +90,8 @@ pub struct Prepared {
     store: Stores,
     providers: Providers,
     host: Arc<PluginHost>,
+    watch: Arc<OwnEvents>,
+    watched: OwnQueue,
 }
 
 /// Binds the address and opens the store: errors that can be known early appear before anything is built.
@@ -100,13 +104,17 @@ pub async fn prepare(config: Config, terms: Terms) -> Result<Prepared, AppError>
         // Before builds, which take long.
         reload::judge_declared(reload::read(&paths(&config))).map_err(AppError::Diagnostics)?;
     }
-    let nodes = Nodes::new(&config)?;
+    let name = node_name(&config);
+    let (watch, watched) = OwnEvents::new(name.as_str(), Arc::new(SystemClock), config.limits.own_events_max);
+    let watch = Arc::new(watch);
+    let nodes = Nodes::new(&config, &name)?;
     let store = Stores::at(&config);
     store.open().await?;
     let (kv, queries) = (store.kv.clone(), store.queries.clone());
     let providers = gate_one::providers(&config, queries.clone(), store.sessions.clone()).await?;
-    let host = plugin_host(&config, terms, Services { kv, queries, http: egress(&config)?, ..services() })?;
-    Ok(Prepared { config, terms, socket, nodes, store, providers, host })
+    let services = Services { kv, queries, http: egress(&config)?, watch: watch.clone(), ..services() };
+    let host = plugin_host(&config, terms, services)?;
+    Ok(Prepared { config, terms, socket, nodes, store, providers, host, watch, watched })
 }
 
 impl Prepared {

@@ -118,6 +118,10 @@ impl HearsNodes for FakeNode {
         unreachable!("this broker has no other nodes")
     }
 
+    fn hear_link(&self, _: &'static str, _: Result<usize, &str>) {
+        unreachable!("this broker has no links")
+    }
+
     fn hear_control(&self, message: &[u8]) {
         self.heard.lock().push(message.to_vec());
     }

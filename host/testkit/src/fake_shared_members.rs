@@ -46,6 +46,16 @@ impl FakeSharedMembers {
         self.news.lock().turned.push((Topic::parse(topic).unwrap(), turn, Some(id)));
     }
 
+    /// The next exchange says that a node is gone.
+    pub fn leave(&self, node: &str) {
+        self.news.lock().left.push(node.to_owned());
+    }
+
+    /// The next exchange says that the lease of this node was over.
+    pub fn come_back(&self) {
+        self.news.lock().is_back = true;
+    }
+
     /// Every update with something in it.
     pub fn updates(&self) -> Vec<MembersUpdate> {
         self.updates.lock().iter().filter(|update| !update.topics.is_empty()).cloned().collect()

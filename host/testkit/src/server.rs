@@ -13,7 +13,7 @@ use tidegate_core::protocol::{BusEvent, Generation, PluginName, User};
 
 use super::{
     Client, FakeBroker, FakeBus, FakeBusSources, FakeClients, FakeClock, FakeDeadLetters, FakeHistory,
-    FakeIdempotencyKeys, FakePlugins, FakeRetained, FakeRooms, FakeSharedMembers, FakeStoreHealth,
+    FakeIdempotencyKeys, FakePlugins, FakeRetained, FakeRooms, FakeSharedMembers, FakeStoreHealth, FakeWatch,
 };
 
 /// The plugins a manifest of the tests may name; each can be anything.
@@ -43,6 +43,8 @@ pub struct Server {
     pub idempotency_keys: Arc<FakeIdempotencyKeys>,
     /// The members on other nodes.
     pub shared_members: Arc<FakeSharedMembers>,
+    /// What happened to the server itself.
+    pub watch: Arc<FakeWatch>,
     /// Whether the store is there.
     pub store: Arc<FakeStoreHealth>,
     /// Whether the sources of bus events were read.
@@ -185,6 +187,7 @@ impl ServerBuilder {
         let clients = Arc::new(FakeClients::default());
         let idempotency_keys = Arc::new(FakeIdempotencyKeys::default());
         let shared_members = Arc::new(FakeSharedMembers::default());
+        let watch = Arc::new(FakeWatch::default());
         let revocations = self.revocations.unwrap_or_else(|| {
             let kept = Config::default().auth.revocations_kept.get();
             Arc::new(Revocations::unkept(self.limits.revocations_max, kept))
@@ -200,6 +203,7 @@ impl ServerBuilder {
             clients: clients.clone(),
             idempotency_keys: idempotency_keys.clone(),
             shared_members: shared_members.clone(),
+            watch: watch.clone(),
             revocations,
         };
         let catalog = catalog(&self.manifest, self.bridge.as_deref(), Generation(1));
@@ -218,6 +222,7 @@ impl ServerBuilder {
             clients,
             idempotency_keys,
             shared_members,
+            watch,
             store,
             bus_sources: Arc::default(),
             plugins,

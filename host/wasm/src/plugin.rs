@@ -7,7 +7,7 @@ use crate::manifest::PluginManifest;
 use crate::run::{Blueprint, Bulkhead, Slots, Statistics};
 use crate::version::{Digest, Fingerprint};
 use tidegate_core::channels::{PluginKind, PluginKinds};
-use tidegate_core::flow::ports::{PluginService, PluginState, PluginStatus, PluginVersion};
+use tidegate_core::flow::ports::{PluginService, PluginState, PluginStatus, PluginVersion, Watch};
 use tidegate_core::protocol::PluginName;
 
 /// A plugin that can serve: verified, compiled, linked and tested.
@@ -26,6 +26,8 @@ pub struct Plugin {
     pub(crate) probation: Probation,
     /// The golden vectors that it answered.
     pub(crate) self_test: SelfTest,
+    /// Hears of its faults and pauses.
+    pub(crate) watcher: Arc<dyn Watch>,
     /// Whether the log shows the payload that caused a fault.
     pub(crate) shows_inputs: bool,
     /// Whether it is a trial copy, whose calls no metric counts.

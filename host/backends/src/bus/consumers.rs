@@ -32,7 +32,7 @@ impl Consumers {
     /// until it was read for the first time.
     #[must_use]
     pub fn start(config: &Config, gates: &Arc<Gates>, unread: &Unread, draining: &CancellationToken) -> Self {
-        let node = config.node.clone().unwrap_or_else(machine);
+        let node = node_name(config);
         let site = Site { node: &node, gates, unread, draining };
         let mut running = JoinSet::new();
         for source in &config.bus {
@@ -48,6 +48,12 @@ impl Consumers {
     pub async fn ended(mut self) {
         while self.0.join_next().await.is_some() {}
     }
+}
+
+/// The name of this node: the configured one, else the machine's.
+#[must_use]
+pub fn node_name(config: &Config) -> Name {
+    config.node.clone().unwrap_or_else(machine)
 }
 
 /// The name of the machine, or of the container.

@@ -14,7 +14,7 @@ use super::manifest::{Declared, require, ticked};
 use super::plugin_kinds::named;
 use super::{BridgeRule, BridgeTable, PluginKind, RuleId, Scope, Sources, Template};
 use crate::config::{Diagnostic, Entry, Node, Place, SourceFile, decode, nearest_name, parse_yaml};
-use crate::protocol::OWN_PREFIX;
+use crate::protocol::{OWN_PREFIX, OwnType};
 
 /// Keys about a payload. A rule that revokes has no payload.
 const OF_PAYLOADS: [&str; 2] = ["payload", "transform"];
@@ -248,7 +248,23 @@ impl Reader<'_> {
             self.diagnostics.push(Diagnostic::at(node.place.clone(), message).hint(hint));
             return None;
         }
+        self.own_type_is_known(&on, node);
         Some(on)
+    }
+
+    /// Checks that a rule for events of the server itself names types that there are: the list is closed.
+    fn own_type_is_known(&mut self, on: &str, node: &Node) {
+        let prefix = on.strip_suffix('*');
+        let matches = |own: &OwnType| prefix.map_or(own.as_str() == on, |prefix| own.as_str().starts_with(prefix));
+        if !on.starts_with(OWN_PREFIX) || OwnType::ALL.iter().any(matches) {
+            return;
+        }
+        let message = format!("the server itself makes no event of the type `{on}`");
+        let diagnostic = Diagnostic::at(node.place.clone(), message);
+        self.diagnostics.push(match nearest_name(on, &OwnType::ALL.map(OwnType::as_str)) {
+            Some(nearest) => diagnostic.hint(format!("did you mean `{nearest}`?")),
+            None => diagnostic.hint("channels/README.md lists the events of the server itself"),
+        });
     }
 
     fn to(&mut self, to: Option<String>, node: Option<&Node>, key: &str) -> Option<Template> {

@@ -118,6 +118,10 @@ pub struct Limits {
     #[serde(rename = "bus_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub bus_queue_max: usize,
+    /// Events of the server itself (`tidegate.…`) that wait for the bridge. Default 1,000; one more is dropped and counted.
+    #[serde(rename = "own_events", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub own_events_max: usize,
     /// Bus events that the server remembers to ignore duplicates (same `source` and `id`). Default 100,000; the oldest
     /// are forgotten first. With 0 the server does not look for duplicates.
     #[serde(rename = "duplicates")]
@@ -290,6 +294,7 @@ impl Default for Limits {
             thinning_bytes_max: 64 << 20,
             retained_bytes_max: 256 << 20,
             bus_queue_max: 10_000,
+            own_events_max: 1000,
             duplicates_max: 100_000,
             duplicates_window: Duration::from_secs(600),
             broker_queue_max: 10_000,

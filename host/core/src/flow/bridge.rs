@@ -44,6 +44,11 @@ impl Gates {
         for Untaken { rule, how_far } in pending.untaken().await {
             let Some(rule) = rule else { continue };
             let RuleId { on, to, .. } = rule.id();
+            if event.is_own() {
+                // It says how this node was a moment ago: sent later it would only push out what others need.
+                telemetry::own_event(&event.kind, "here_only");
+                continue;
+            }
             telemetry::bridged(on, to, "dead");
             let reason = match how_far {
                 Unpublished::Nowhere => "not published: the broker did not accept it",
@@ -53,7 +58,7 @@ impl Gates {
                 Unpublished::HereOnly => "in force on one node, but not yet stored or sent to the others",
             };
             let reason = reason.to_owned();
-            self.ports.dead_letters.add(self.dead_letter(rule.id(), event, reason));
+            self.keep_dead_letter(self.dead_letter(rule.id(), event, reason));
         }
     }
 

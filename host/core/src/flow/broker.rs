@@ -69,6 +69,10 @@ pub trait HearsNodes: Send + Sync + 'static {
     /// Called when this node may have missed publications on a topic.
     fn hear_gap(&self, topic: &Topic);
 
+    /// Learns that one of the node's links to the broker (`in`, `out`) works again, and of how many topics the subscribers
+    /// here were told a gap, or why it does not work.
+    fn hear_link(&self, link: &'static str, state: Result<usize, &str>);
+
     /// Receives a control message that a node sent with [`Broker::tell`], perhaps for a second time.
     fn hear_control(&self, message: &[u8]);
 }

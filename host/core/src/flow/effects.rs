@@ -140,7 +140,7 @@ impl Gates {
                     let removed = removed.map(|removed| removed.map(drop).map_err(|_| Unpublished::Nowhere));
                     pending.push((rule, removed.boxed()));
                 }
-                Effect::DeadLetter(letter) => self.ports.dead_letters.add(letter),
+                Effect::DeadLetter(letter) => self.keep_dead_letter(letter),
                 Effect::Revoke(revocation, rule) => {
                     let kept = self.enforce(*revocation, "bridge").kept();
                     pending.push((rule, kept.map(|kept| kept.map_err(|_away| Unpublished::HereOnly)).boxed()));

@@ -131,6 +131,7 @@ impl Gates {
                 let fault = Fault { plugin: plugin.clone(), kind: FaultKind::InvalidOutput, detail };
                 let version = serving.plugins.version(plugin).map(PluginVersion::short);
                 fault.tell(version.as_deref(), channel, None);
+                self.saw(fault.event(version.as_deref(), channel, None));
                 refusal_of(&fault)
             })?);
         }

@@ -96,7 +96,7 @@ impl Gates {
     /// Keeps an entry of a source that is not an event, as far as it can be shown. A retry cannot succeed.
     pub fn dead_letter_unreadable(&self, from: &str, shown: BusEvent, reason: String) {
         telemetry::bus_events(from, "unreadable", 1);
-        self.ports.dead_letters.add(DeadLetter {
+        self.keep_dead_letter(DeadLetter {
             id: uuid::Uuid::now_v7().to_string(),
             rule: RuleId {
                 on: NO_RULE.to_owned(),

@@ -27,6 +27,7 @@ mod kv_memory;
 mod look;
 mod nodes;
 mod origin;
+mod own_events;
 pub mod ports;
 mod presence;
 mod publication;
@@ -65,6 +66,7 @@ pub use history_memory::MemoryHistory;
 pub use inbound::Receipt;
 pub use kv_memory::MemoryKv;
 pub use look::Looked;
+pub use own_events::{OwnEvent, Sieve};
 pub use ports::Ports;
 pub use publication::Publication;
 pub use publish::{PublishReceipt, PublishRequest};
@@ -101,6 +103,10 @@ pub struct Gates {
     limits: Limits,
     ports: Ports,
     draining: AtomicBool,
+    /// Clients can connect.
+    is_serving: AtomicBool,
+    /// It was told that this node is there.
+    has_joined: AtomicBool,
 }
 
 /// The context of a plugin call: who calls, on which topic.
@@ -146,7 +152,7 @@ impl Gates {
     pub fn new(serving: Serving, auth: AuthPolicy, limits: Limits, ports: Ports) -> Self {
         let elapsed = Arc::new(Elapsed::new(ports.clock.clone()));
         let recheck = auth.lifetimes.recheck;
-        Self {
+        let gates = Self {
             serving: ArcSwap::from_pointee(serving),
             rates: rate::Rates::default(),
             decisions: decisions::Decisions::new(limits.authorizer_cache_max, recheck, elapsed.clone()),
@@ -162,7 +168,11 @@ impl Gates {
             limits,
             ports,
             draining: AtomicBool::new(false),
-        }
+            is_serving: AtomicBool::new(false),
+            has_joined: AtomicBool::new(false),
+        };
+        gates.want_own_events();
+        gates
     }
 
     /// The current generation. Hold it for one event and no longer: a reload replaces it.
@@ -181,6 +191,7 @@ impl Gates {
     pub fn replace(&self, serving: Serving) {
         self.rates.keep_only(&serving.catalog);
         let before = self.serving.swap(Arc::new(serving));
+        self.want_own_events();
         self.forget_unkept(&before, Channel::is_ordered, |is_kept| self.ports.history.keep_only(is_kept));
         let keeps = |channel: &Channel| channel.keeping().is_some();
         self.forget_unkept(&before, keeps, |is_kept| self.ports.retained.keep_only(is_kept));

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Gates;
 use super::broker::{HearsNodes, Sending};
 use super::ports::Removed;
 use super::revoke::Revocation;
+use super::{Gates, OwnEvent};
 use crate::protocol::{ConnectionId, Payload, Position, Topic};
 
 /// A control message from another node.
@@ -58,6 +58,14 @@ impl HearsNodes for Gates {
 
     fn hear_gap(&self, topic: &Topic) {
         self.ports.rooms.tell_gap(topic);
+    }
+
+    fn hear_link(&self, link: &'static str, state: Result<usize, &str>) {
+        self.saw(match state {
+            Ok(gaps) => OwnEvent::BrokerBack { link, gaps },
+            Err(why) => OwnEvent::BrokerAway { link, why },
+        });
+        self.tell_joined();
     }
 
     fn hear_control(&self, message: &[u8]) {

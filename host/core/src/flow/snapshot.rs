@@ -64,6 +64,7 @@ impl Gates {
                 let fault = Fault { plugin: plugin.clone(), kind, detail };
                 let version = serving.plugins.version(plugin).map(PluginVersion::short);
                 fault.tell(version.as_deref(), context.channel(), context.user_id());
+                self.saw(fault.event(version.as_deref(), context.channel(), context.user_id()));
                 return Err(fault);
             }
         }

@@ -84,6 +84,19 @@ impl BusEvent {
         Self { specversion: "1.0", id, source, kind, subject: None, time: None, data, attributes: Map::new() }
     }
 
+    /// The same, with the time when it happened.
+    #[must_use]
+    pub fn at(self, unix_ms: u64) -> Self {
+        let time = i64::try_from(unix_ms).ok().and_then(chrono::DateTime::from_timestamp_millis);
+        Self { time: time.map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)), ..self }
+    }
+
+    /// Whether it is an event of the server itself.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.kind.starts_with(OWN_PREFIX)
+    }
+
     /// Reads the text of one structured event, and keeps the text of its data.
     ///
     /// # Errors

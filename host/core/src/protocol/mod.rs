@@ -9,6 +9,7 @@ mod event;
 mod idempotency;
 mod key;
 mod name;
+mod own_type;
 mod payload;
 mod position;
 mod presence;
@@ -32,6 +33,7 @@ pub use name::{
     ConnectionId, Generation, InvalidName, OWN_PREFIX, Params, PluginName, RESERVED_EVENTS, TOPIC_BYTES_MAX,
     TOPIC_SEGMENTS_MAX, Topic,
 };
+pub use own_type::{OwnType, OwnTypes};
 pub use payload::{Payload, PayloadError};
 pub use position::{Epoch, Kept, Meta, Position, Unrecovered};
 pub use presence::{Member, MemberId, Names, Occupancy, PresenceChange, PresenceTurn, Present};

@@ -12,6 +12,12 @@ pub fn bus_events(source: &str, outcome: &'static str, events: usize) {
     }
 }
 
+/// Counts an event of the server itself that a rule wants, by its type and what became of it: `queued`, `suppressed`,
+/// `dropped` or `here_only`.
+pub fn own_event(own: &str, outcome: &'static str) {
+    counter(names::OWN_EVENTS, &[("type", own), ("outcome", outcome)]).increment(1);
+}
+
 /// Records how long ago an event was written that has now crossed.
 pub fn bus_delay(source: &str, delay: Duration) {
     seconds(names::BUS_DELAY, &[("source", source)]).record(delay);

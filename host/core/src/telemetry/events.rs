@@ -18,23 +18,24 @@ const SAMPLES_PER_SECOND_MAX: u64 = 10;
 const RARE_PERIOD_S: u64 = 10;
 
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
-static CONNECTS: Sampler = Sampler::new();
-static DISCONNECTS: Sampler = Sampler::new();
-static AUTH_FAILURES: Sampler = Sampler::new();
-static ODD_ANSWERS: Sampler = Sampler::new();
-static VIOLATIONS: Sampler = Sampler::new();
-static FAULTS: Sampler = Sampler::new();
-static CANNOT_TELL: Sampler = Sampler::new();
-static GIVEN_UP: Sampler = Sampler::new();
-static PANICS: Sampler = Sampler::new();
-static PANICS_SEEN: Sampler = Sampler::new();
-static DEAD_LETTERS: Sampler = Sampler::new();
-static BROKER_REFUSALS: Sampler = Sampler::new();
-static REVOCATIONS: Sampler = Sampler::new();
-static UNKEPT: Sampler = Sampler::new();
+static CONNECTS: Sampler = Sampler::ten_a_second();
+static DISCONNECTS: Sampler = Sampler::ten_a_second();
+static AUTH_FAILURES: Sampler = Sampler::ten_a_second();
+static ODD_ANSWERS: Sampler = Sampler::ten_a_second();
+static VIOLATIONS: Sampler = Sampler::ten_a_second();
+static FAULTS: Sampler = Sampler::ten_a_second();
+static CANNOT_TELL: Sampler = Sampler::ten_a_second();
+static GIVEN_UP: Sampler = Sampler::ten_a_second();
+static PANICS: Sampler = Sampler::ten_a_second();
+static PANICS_SEEN: Sampler = Sampler::ten_a_second();
+static DEAD_LETTERS: Sampler = Sampler::ten_a_second();
+static BROKER_REFUSALS: Sampler = Sampler::ten_a_second();
+static REVOCATIONS: Sampler = Sampler::ten_a_second();
+static UNKEPT: Sampler = Sampler::ten_a_second();
 
 /// Admits the first few events of each period and counts the others.
-pub(super) struct Sampler {
+#[derive(Debug)]
+pub struct Sampler {
     period_s: u64,
     samples_max: u64,
     period: AtomicU64,
@@ -43,7 +44,9 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    const fn new() -> Self {
+    /// Admits ten events a second.
+    #[must_use]
+    pub const fn ten_a_second() -> Self {
         Self::every(1, SAMPLES_PER_SECOND_MAX)
     }
 
@@ -71,7 +74,8 @@ impl Sampler {
         None
     }
 
-    pub(super) fn admit_now(&self) -> Option<u64> {
+    /// The same, now.
+    pub fn admit_now(&self) -> Option<u64> {
         self.admit(STARTED.elapsed().as_secs())
     }
 }
@@ -479,7 +483,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_sampled_and_the_next_event_logged_says_how_many_were_not() {
-        let sampler = Sampler::new();
+        let sampler = Sampler::ten_a_second();
         let logged = (0..1000).filter(|_| sampler.admit(1).is_some()).count();
         assert_eq!(logged as u64, SAMPLES_PER_SECOND_MAX);
         assert_eq!(sampler.admit(2), Some(1000 - SAMPLES_PER_SECOND_MAX));

@@ -21,16 +21,16 @@ pub use auth::{
 };
 pub use bus::{
     bus_away, bus_back, bus_delay, bus_events, bus_forgotten, bus_gaps, bus_missed, bus_outdated, bus_remembered,
-    bus_stands_by,
+    bus_stands_by, own_event,
 };
 pub use events::{
-    PluginFault, RevocationTaken, auth_failed, auth_odd, boundary_violation, broker_away, broker_back, broker_refused,
-    cannot_tell, catalog_note, connected, dead_letter, dead_letter_discarded, disconnected, draining, given_up,
-    listening, panicked, plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled, plugin_failing,
-    plugin_fault, plugin_kept_out, plugin_lingers, plugin_not_rolled_back, plugin_paused, plugin_quarantine_unusable,
-    plugin_resumed, plugin_rolled_back, plugin_tested, reload_applied, reload_held_up, reload_rejected,
-    reload_reverted, revocation, revocation_unkept, revocations_loaded, revocations_unloaded, stopped, store_away,
-    store_back,
+    PluginFault, RevocationTaken, Sampler, auth_failed, auth_odd, boundary_violation, broker_away, broker_back,
+    broker_refused, cannot_tell, catalog_note, connected, dead_letter, dead_letter_discarded, disconnected, draining,
+    given_up, listening, panicked, plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled,
+    plugin_failing, plugin_fault, plugin_kept_out, plugin_lingers, plugin_not_rolled_back, plugin_paused,
+    plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back, plugin_tested, reload_applied, reload_held_up,
+    reload_rejected, reload_reverted, revocation, revocation_unkept, revocations_loaded, revocations_unloaded, stopped,
+    store_away, store_back,
 };
 pub use files::{files_unwatched, files_watched, files_watched_again};
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
@@ -175,6 +175,7 @@ mod tests {
         idempotent("first", 1);
         bus_queue(3);
         bus_refused(2);
+        own_event("tidegate.node.joined", "queued");
         bus_unlisted(1);
         bus_events("redis:a", "taken", 1);
         bus_delay("redis:a", time);

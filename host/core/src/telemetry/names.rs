@@ -129,6 +129,10 @@ pub(super) const BRIDGED: Metric = counter(
 pub(super) const BUS_QUEUE: Metric = gauge("tidegate_bus_queue_events", "Bus events that wait for the bridge");
 pub(super) const BUS_REFUSED: Metric =
     counter("tidegate_bus_refused_total", "Bus events refused because the queue was full (limits.bus_queue)");
+pub(super) const OWN_EVENTS: Metric = counter(
+    "tidegate_own_events_total",
+    "Events of the server itself that a bridge rule wants, by type and outcome (queued; suppressed: more than ten in a second; dropped: limits.own_events waited; here_only: the broker was away)",
+);
 pub(super) const BUS_UNLISTED: Metric =
     counter("tidegate_bus_unlisted_total", "Bus events without a bridge rule; the server drops them");
 pub(super) const BUS_EVENTS: Metric = counter(
@@ -360,6 +364,7 @@ pub(super) const METRICS: &[Metric] = &[
     IDEMPOTENT,
     BUS_QUEUE,
     BUS_REFUSED,
+    OWN_EVENTS,
     BUS_UNLISTED,
     BUS_EVENTS,
     BUS_DELAY,

@@ -9,7 +9,7 @@ use tidegate_backends::broker::{
     MemoryBroker, MemoryIdempotencyKeys, NoSharedMembers, RedisBroker, RedisBrokerSettings, RedisConnections,
     RedisIdempotencyKeys, RedisSharedMembers,
 };
-use tidegate_core::config::{self, Config};
+use tidegate_core::config::{self, Config, Name};
 use tidegate_core::flow::broker::{Broker, HearsNodes};
 use tidegate_core::flow::ports::{History, IdempotencyKeys, Retained, SharedMembers};
 use tidegate_core::flow::{MemoryHistory, MemoryRetained};
@@ -31,7 +31,7 @@ pub(super) struct Nodes {
 
 impl Nodes {
     /// Does not connect yet.
-    pub(super) fn new(config: &Config) -> Result<Self, AppError> {
+    pub(super) fn new(config: &Config, name: &Name) -> Result<Self, AppError> {
         match &config.broker {
             config::Broker::Memory => {
                 let history = Arc::new(MemoryHistory::new(config.limits.history_bytes_max));
@@ -43,6 +43,7 @@ impl Nodes {
             config::Broker::Redis(url) => {
                 let prefix = config.broker_prefix.as_str();
                 let settings = RedisBrokerSettings::new(url.clone(), prefix, &config.limits);
+                let settings = RedisBrokerSettings { node: name.to_string(), ..settings };
                 let keys = RedisIdempotencyKeys::new(&settings, &config.limits);
                 let idempotency_keys = Arc::new(keys.map_err(|error| AppError::Broker(error.to_string()))?);
                 let members = RedisSharedMembers::new(&settings);

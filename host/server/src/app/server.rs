@@ -15,7 +15,7 @@ use super::{AppError, Options, Prepared, Show, descriptors, paths};
 use crate::auth::{Providers, Upkeep};
 use crate::http;
 use crate::reload::{Built, Observer, Reloader, Terms, Triggers, Watcher};
-use tidegate_backends::bus::{Consumers, MemoryBus, Queue, Unread};
+use tidegate_backends::bus::{Consumers, MemoryBus, OwnQueue, Queue, Unread};
 use tidegate_core::config::{Config, Diagnostic};
 use tidegate_core::flow::ports::SystemClock;
 use tidegate_core::flow::revoke::{Keeper, Revocations};
@@ -42,6 +42,8 @@ pub struct Server {
     gates: Arc<Gates>,
     realtime: Arc<Realtime>,
     bus: Queue,
+    /// What happens to the server itself.
+    watched: OwnQueue,
     upkeep: Upkeep,
     /// Stores revocations, where a store keeps them.
     keeper: Option<Keeper>,
@@ -49,7 +51,7 @@ pub struct Server {
 
 impl Server {
     pub(super) fn assemble(prepared: Prepared, first: Built) -> Self {
-        let Prepared { config, terms, socket, nodes, store, providers, host } = prepared;
+        let Prepared { config, terms, socket, nodes, store, providers, host, watch, watched } = prepared;
         let realtime = Realtime::new(config.limits.clone(), nodes.broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
         let revocations = Revocations::kept(config.limits.revocations_max, config.auth.revocations_kept.get());
@@ -67,10 +69,12 @@ impl Server {
             bus: Arc::new(bus),
             dead_letters: store.dead_letters.clone(),
             clock: Arc::new(SystemClock),
+            watch,
         };
         let Providers { policy, upkeep } = providers;
         let gates = Arc::new(Gates::new(first.serving.clone(), policy, config.limits.clone(), ports));
-        Self { config, terms, socket, store, nodes, host, first, gates, realtime, bus: queue, upkeep, keeper }
+        let bus = queue;
+        Self { config, terms, socket, store, nodes, host, first, gates, realtime, bus, watched, upkeep, keeper }
     }
 
     /// The errors in files that are not part of the first generation, where each part stands alone.
@@ -99,12 +103,26 @@ impl Server {
 
     /// Starts every task of the server. The sources come last: before clients can connect, their events have no receiver.
     async fn start(self, shutdown: &Shutdown, options: Options) -> Result<Running, AppError> {
-        let Self { config, terms, socket, store, mut nodes, host, first, gates, realtime, bus, upkeep, keeper } = self;
+        let Self {
+            config,
+            terms,
+            socket,
+            store,
+            mut nodes,
+            host,
+            first,
+            gates,
+            realtime,
+            bus,
+            watched,
+            upkeep,
+            keeper,
+        } = self;
         let tcp = listen(socket, config.listen)?;
         let address = tcp.local_addr()?;
         let draining = shutdown.at(Phase::Draining);
         let upkeep = upkeep.spawn(&draining);
-        let inventory = inventory(&host, &first);
+        let inventory = inventory(&host, &first, &gates);
         let unread = Unread::default();
         let state = http::State {
             gates: gates.clone(),
@@ -118,6 +136,7 @@ impl Server {
         };
         let router = realtime.attach(http::router(state), &gates, &config.auth, &config.transport);
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
+        let watched = tokio::spawn(watched.run(gates.clone(), shutdown.at(Phase::Closing)));
         tokio::spawn(realtime.clone().keep_time(gates.clone(), draining.clone()));
         let keeper = match keeper {
             Some(mut keeper) => {
@@ -146,16 +165,18 @@ impl Server {
         let listener = tokio::spawn(tidegate_realtime::serve(tcp, router, bounds, shutdown.at(Phase::Closing)));
         let consumers = Consumers::start(&config, &gates, &unread, &draining);
         telemetry::listening(&address.to_string());
+        gates.serves();
         if let Some(ready) = ready {
             let _ = ready.send(address);
         }
         let drain_timeout = config.limits.drain_timeout;
-        Ok(Running { gates, realtime, bridge, consumers, listener, upkeep, keeper, drain_timeout })
+        Ok(Running { gates, realtime, bridge, watched, consumers, listener, upkeep, keeper, drain_timeout })
     }
 }
 
 /// The inventory of the first generation.
-fn inventory(host: &PluginHost, first: &Built) -> Arc<Inventory> {
+fn inventory(host: &PluginHost, first: &Built, gates: &Gates) -> Arc<Inventory> {
+    first.kept_out.iter().for_each(|kept_out| gates.saw(kept_out.event()));
     let inventory = Inventory::new(host.quarantine().clone());
     inventory.serve(&first.plugins, Vec::new());
     let kept_out = first.kept_out.iter().map(KeptOut::status);

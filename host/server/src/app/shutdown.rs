@@ -69,6 +69,8 @@ pub(super) struct Running {
     pub(super) realtime: Arc<Realtime>,
     /// Bridges the events of the bus.
     pub(super) bridge: JoinHandle<()>,
+    /// Bridges what happens to the server itself.
+    pub(super) watched: JoinHandle<()>,
     /// Read events from outside.
     pub(super) consumers: Consumers,
     /// Accepts connections, and answers requests.
@@ -84,7 +86,7 @@ pub(super) struct Running {
 impl Running {
     /// Passes the phases.
     pub(super) async fn stop(self, shutdown: Shutdown) {
-        let Self { gates, realtime, bridge, consumers, listener, upkeep, keeper, drain_timeout } = self;
+        let Self { gates, realtime, bridge, watched, consumers, listener, upkeep, keeper, drain_timeout } = self;
         gates.drain();
         shutdown.begin(Phase::Draining);
         let orderly = async {
@@ -94,6 +96,7 @@ impl Running {
             shutdown.begin(Phase::Disconnecting);
             let cut = realtime.drain(&gates).await;
             shutdown.begin(Phase::Closing);
+            let _ = watched.await;
             let _ = listener.await;
             upkeep.join_all().await;
             cut

@@ -12,6 +12,8 @@ use super::State;
 use super::answer::{HttpCode, Problem};
 use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use tidegate_core::config::Permission;
+use tidegate_core::flow::OwnEvent;
+use tidegate_core::flow::ports::PluginStatus;
 use tidegate_core::protocol::{Code, Refusal};
 
 pub(super) const LIST: Operation = Operation {
@@ -70,6 +72,9 @@ pub(super) async fn clear(
     })?;
     if cleared.is_empty() {
         return Err(Problem::not_found("no plugin version with this name or digest is quarantined"));
+    }
+    for PluginStatus { name, digest, .. } in &cleared {
+        state.gates.saw(OwnEvent::PluginCleared { plugin: name, component: digest.as_deref() });
     }
     Ok(Json(json!({ "cleared": cleared })))
 }

@@ -34,7 +34,7 @@ use rejected::{Candidates, candidates};
 use standby::Standby;
 
 use tidegate_core::config::{Diagnostic, Rollback};
-use tidegate_core::flow::Gates;
+use tidegate_core::flow::{Gates, OwnEvent};
 use tidegate_core::protocol::Generation;
 use tidegate_core::telemetry;
 use tidegate_wasm::{Inventory, KeptOut, PluginHost, Quarantined};
@@ -149,7 +149,7 @@ impl Reloader {
         let mut state = State { current, standby, rejected: Vec::new() };
         state.standby.swapped(&[], &state.current.plugins);
         if !state.current.held_up.is_empty() {
-            reject(&state.current.held_up, &observer.rejected);
+            self.tell_rejected(&state.current.held_up, &observer.rejected);
         }
         loop {
             let woken = tokio::select! {
@@ -220,7 +220,9 @@ impl Reloader {
                 // The files match again what is served: the earlier rejection is void.
                 self.serve(state);
                 if !before.is_empty() && state.current.held_up.is_empty() {
-                    telemetry::reload_reverted(state.current.serving.catalog.generation().0);
+                    let generation = state.current.serving.catalog.generation().0;
+                    telemetry::reload_reverted(generation);
+                    self.gates.saw(OwnEvent::ReloadReverted { generation });
                 }
             }
             Ok(Some(next)) => {
@@ -232,14 +234,14 @@ impl Reloader {
                     self.swap(next, started, state, &observer.applied);
                 }
                 if !held_up.is_empty() {
-                    reject(&held_up, &observer.rejected);
+                    self.tell_rejected(&held_up, &observer.rejected);
                 }
             }
             Err(mistakes) => {
                 // The same files again: one save causes several changes of a directory.
                 let is_told = trigger == Trigger::Files && mistakes == before;
                 if !is_told {
-                    reject(&mistakes, &observer.rejected);
+                    self.tell_rejected(&mistakes, &observer.rejected);
                 }
                 state.rejected = mistakes;
             }
@@ -252,9 +254,15 @@ impl Reloader {
         let before = std::mem::replace(&mut state.current, next);
         state.standby.swapped(&before.plugins, &state.current.plugins);
         self.serve(state);
-        telemetry::reload_applied(generation.0, started.elapsed());
+        let elapsed = started.elapsed();
+        telemetry::reload_applied(generation.0, elapsed);
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        self.gates.saw(OwnEvent::ReloadApplied { generation: generation.0, elapsed_ms });
         state.current.tell_notes(Some(&before));
-        state.current.kept_out.iter().for_each(KeptOut::tell);
+        for kept_out in &state.current.kept_out {
+            kept_out.tell();
+            self.gates.saw(kept_out.event());
+        }
         applied(generation);
     }
 
@@ -278,6 +286,7 @@ impl Reloader {
         while let Some((bad, good)) = state.standby.take_failed(&state.current.plugins) {
             let Some(good) = good else {
                 telemetry::plugin_failing(bad.name().as_str(), bad.version(), &bad.failing());
+                self.gates.saw(OwnEvent::PluginFailing { plugin: bad.name().as_str(), version: bad.version() });
                 bad.unwatch();
                 continue;
             };
@@ -291,11 +300,14 @@ impl Reloader {
                     self.serve(state);
                     let (name, from, to) = (bad.name().as_str(), bad.version(), good.version());
                     telemetry::plugin_rolled_back(name, from, to, generation.0, entry.reason());
-                    applied(generation);
+                    let generation = generation.0;
+                    self.gates.saw(OwnEvent::PluginRolledBack { plugin: name, from, to, generation });
+                    applied(Generation(generation));
                 }
                 Err(mistakes) => {
                     let why = mistakes.first().map(|mistake| mistake.summary()).unwrap_or_default();
                     telemetry::plugin_not_rolled_back(bad.name().as_str(), bad.version(), &why);
+                    self.gates.saw(OwnEvent::PluginFailing { plugin: bad.name().as_str(), version: bad.version() });
                 }
             }
             bad.unwatch();
@@ -332,21 +344,22 @@ impl Reloader {
         built.map(Some).map_err(|mistakes| self.reject(&candidates, mistakes))
     }
 
+    /// Reports errors, separately for each file.
+    fn tell_rejected(&self, mistakes: &[Diagnostic], rejected: impl Fn(&[Diagnostic])) {
+        let first = mistakes.first().map(|mistake| mistake.summary()).unwrap_or_default();
+        telemetry::reload_rejected(mistakes.len(), &first);
+        self.gates.saw(OwnEvent::ReloadRejected { mistakes: mistakes.len(), first: &first });
+        for file in by_file(mistakes).iter().take(FILES_TOLD_MAX) {
+            telemetry::reload_held_up(&file.path, file.mistakes, &file.first);
+        }
+        rejected(mistakes);
+    }
+
     /// Updates the inventory with the plugins that could not be loaded.
     fn reject(&self, candidates: &Candidates, mistakes: Vec<Diagnostic>) -> Vec<Diagnostic> {
         self.inventory.reject(rejected::rejected(&self.paths.plugins, candidates, &mistakes));
         mistakes
     }
-}
-
-/// Reports errors, separately for each file.
-fn reject(mistakes: &[Diagnostic], rejected: impl Fn(&[Diagnostic])) {
-    let first = mistakes.first().map(|mistake| mistake.summary()).unwrap_or_default();
-    telemetry::reload_rejected(mistakes.len(), &first);
-    for file in by_file(mistakes).iter().take(FILES_TOLD_MAX) {
-        telemetry::reload_held_up(&file.path, file.mistakes, &file.first);
-    }
-    rejected(mistakes);
 }
 
 /// Waits for the end of a burst of triggers.

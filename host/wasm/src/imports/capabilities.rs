@@ -19,7 +19,7 @@ use tidegate_core::config::Secret;
 use tidegate_core::flow::MemoryKv;
 use tidegate_core::flow::http_client::HttpClient;
 use tidegate_core::flow::kv::KeyValue;
-use tidegate_core::flow::ports::SystemClock;
+use tidegate_core::flow::ports::{SystemClock, Unwatched, Watch};
 use tidegate_core::flow::queries::Queries;
 use tidegate_core::telemetry;
 
@@ -38,6 +38,8 @@ pub struct Services {
     pub queries: Arc<dyn Queries>,
     /// `tidegate:http`.
     pub http: Arc<dyn HttpClient>,
+    /// Hears of faults and pauses of plugins.
+    pub watch: Arc<dyn Watch>,
 }
 
 impl Services {
@@ -50,6 +52,7 @@ impl Services {
             kv: Arc::new(MemoryKv::new(Arc::new(SystemClock))),
             queries: Arc::new(NoDatabase::Unavailable("there is no database")),
             http: Arc::new(NoHttp),
+            watch: Arc::new(Unwatched),
         }
     }
 }

@@ -68,7 +68,7 @@ impl Question for ConnectionCall<'_> {
     type Answer = Vec<PluginEffect>;
 
     fn caller(&self) -> Caller<'_> {
-        Caller { channel: None, user: self.user.map(|user| user.id.as_str()), input: None }
+        Caller { channel: None, user: self.user.map(|user| user.id.as_str()), input: None, is_about_own: false }
     }
 
     fn given(&self, wall: Duration) -> connection::Peer {

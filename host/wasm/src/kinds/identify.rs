@@ -32,7 +32,7 @@ impl Question for IdentifyCall<'_> {
 
     fn caller(&self) -> Caller<'_> {
         // No log ever shows a credential.
-        Caller { channel: None, user: None, input: None }
+        Caller { channel: None, user: None, input: None, is_about_own: false }
     }
 
     fn given(&self, wall: Duration) -> types::Context {

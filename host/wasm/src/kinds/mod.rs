@@ -27,8 +27,8 @@ use crate::manifest::PluginManifest;
 use crate::plugin::Plugin;
 use crate::run::{Bulkhead, Failure, Lease, Ready, Turned, Unanswered};
 use tidegate_core::channels::PluginKind;
-use tidegate_core::flow::CallContext;
 use tidegate_core::flow::ports::{Fault, FaultKind};
+use tidegate_core::flow::{CallContext, OwnEvent};
 use tidegate_core::protocol::Payload;
 use tidegate_core::telemetry;
 
@@ -77,11 +77,13 @@ struct Caller<'a> {
     user: Option<&'a str>,
     /// The payload that a fault may show.
     input: Option<&'a Payload>,
+    /// It is about an event of the server itself: a fault is told by the log, and makes no other such event.
+    is_about_own: bool,
 }
 
 impl<'a> Caller<'a> {
     fn of(context: &'a CallContext, input: Option<&'a Payload>) -> Self {
-        Self { channel: Some(context.channel()), user: context.user_id(), input }
+        Self { channel: Some(context.channel()), user: context.user_id(), input, is_about_own: false }
     }
 }
 
@@ -102,10 +104,13 @@ impl Plugin {
         telemetry::plugin_call(self.name.as_str(), Q::KIND.as_str(), outcome, started.elapsed());
         result.map_err(|failure| {
             let fault = self.fault(failure);
-            let Caller { channel, user, input } = question.caller();
+            let Caller { channel, user, input, is_about_own } = question.caller();
             let input = input.filter(|_| self.shows_inputs).map(|input| shorten(input.as_str().to_owned()));
             let channel = channel.unwrap_or(telemetry::NO_CHANNEL);
             fault.tell_with(Some(self.version()), channel, user, input.as_deref());
+            if !is_about_own {
+                self.watcher.saw(fault.event(Some(self.version()), channel, user));
+            }
             fault
         })
     }
@@ -159,8 +164,15 @@ impl Plugin {
         let turned = verdict.and_then(|fault| admission.end(fault));
         self.probation.note(verdict, matches!(turned, Some(Turned::Open(_))));
         match turned {
-            Some(Turned::Open(pause)) => telemetry::plugin_paused(name, class, pause),
-            Some(Turned::Closed) => telemetry::plugin_resumed(name, class),
+            Some(Turned::Open(pause)) => {
+                telemetry::plugin_paused(name, class, pause);
+                let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                self.watcher.saw(OwnEvent::PluginPaused { plugin: name, class, pause_ms });
+            }
+            Some(Turned::Closed) => {
+                telemetry::plugin_resumed(name, class);
+                self.watcher.saw(OwnEvent::PluginResumed { plugin: name, class });
+            }
             None => {}
         }
         result

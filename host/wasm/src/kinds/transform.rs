@@ -32,7 +32,8 @@ impl Question for TransformCall<'_> {
     type Answer = Option<Payload>;
 
     fn caller(&self) -> Caller<'_> {
-        Caller { channel: Some(self.channel), user: None, input: Some(self.payload) }
+        let is_about_own = self.event.is_own();
+        Caller { channel: Some(self.channel), user: None, input: Some(self.payload), is_about_own }
     }
 
     fn given(&self, wall: Duration) -> transform::Crossing {

@@ -95,6 +95,7 @@ impl PluginHost {
             statistics: Statistics::begin(),
             probation: Probation::default(),
             self_test: SelfTest::default(),
+            watcher: self.services.watch.clone(),
             shows_inputs: self.shows_inputs,
             is_trial: false,
         })

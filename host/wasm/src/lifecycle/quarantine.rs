@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::plugin::Plugin;
 use crate::version::{Digest, Fingerprint};
 use crate::{PluginHost, PluginSource};
+use tidegate_core::flow::OwnEvent;
 use tidegate_core::flow::ports::{Clock as _, PluginState, PluginStatus, PluginVersion, SystemClock};
 use tidegate_core::protocol::PluginName;
 use tidegate_core::telemetry;
@@ -286,6 +287,13 @@ impl KeptOut {
             reasons: vec![format!("is quarantined: {}", self.reason)],
             service: None,
         }
+    }
+
+    /// It, as an event of the server itself.
+    #[must_use]
+    pub fn event(&self) -> OwnEvent<'_> {
+        let (plugin, component) = (self.plugin.as_str(), self.candidate.digest().short());
+        OwnEvent::PluginKeptOut { plugin, component, serving: self.serving.as_deref() }
     }
 
     /// Logs it.

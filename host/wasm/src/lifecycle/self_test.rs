@@ -142,6 +142,7 @@ impl PluginHost {
             statistics: Statistics::begin(),
             probation: Probation::default(),
             self_test: SelfTest::default(),
+            watcher: plugin.watcher.clone(),
             shows_inputs: false,
             is_trial: true,
         })

@@ -23,8 +23,8 @@ mod subscriber;
 
 mod scripts;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ::redis::{Client, IntoConnectionInfo as _, ProtocolVersion, Value};
@@ -61,6 +61,8 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 pub struct RedisBrokerSettings {
     /// Where the Redis is.
     pub url: RedisUrl,
+    /// The name of this node, for people.
+    pub node: String,
     /// The prefix of its keys and channels.
     pub prefix: String,
     /// How many commands may wait for Redis, and how many bytes.
@@ -81,6 +83,7 @@ impl RedisBrokerSettings {
     pub fn new(url: RedisUrl, prefix: &str, limits: &Limits) -> Self {
         Self {
             url,
+            node: String::from("node"),
             prefix: prefix.to_owned(),
             queue_max: limits.broker_queue_max,
             queue_bytes_max: limits.broker_queue_bytes_max,
@@ -104,6 +107,7 @@ type Sent = Result<oneshot::Receiver<Value>, BrokerAway>;
 pub struct RedisConnections {
     publisher: Publisher,
     subscriber: Subscriber,
+    state: Arc<State>,
 }
 
 /// What the port and the connections share.
@@ -121,6 +125,8 @@ struct State {
     subscriber_up: Health,
     /// The address of Redis, without its password.
     place: String,
+    /// Who hears of the connections.
+    hearer: OnceLock<Arc<dyn HearsNodes>>,
 }
 
 impl RedisBroker {
@@ -143,11 +149,13 @@ impl RedisBroker {
             publisher_up: Health::default(),
             subscriber_up: Health::default(),
             place: settings.url.to_string(),
+            hearer: OnceLock::new(),
         });
         let (commands, waiting) = mpsc::channel(settings.queue_max.clamp(1, 1 << 20));
         let publisher = Publisher::new(client.clone(), Arc::clone(&state), waiting);
         let subscriber = Subscriber::new(client, Arc::clone(&state));
-        Ok((Arc::new(Self { commands, state }), RedisConnections { publisher, subscriber }))
+        let connections = RedisConnections { publisher, subscriber, state: Arc::clone(&state) };
+        Ok((Arc::new(Self { commands, state }), connections))
     }
 
     /// Puts a command into the queue of the publisher. While the connection is known to be lost it refuses at once, so
@@ -282,7 +290,10 @@ impl State {
         match outcome {
             Ok(gaps) => telemetry::broker_back(&self.place, connection, gaps),
             Err(why) if was.as_deref() != Some(why) => telemetry::broker_away(&self.place, connection, why),
-            Err(_) => {}
+            Err(_) => return,
+        }
+        if let Some(hearer) = self.hearer.get() {
+            hearer.hear_link(connection, outcome);
         }
     }
 }
@@ -304,7 +315,9 @@ impl Health {
 impl RedisConnections {
     /// Connects and stays connected until `shutdown`. Publications, gaps and control messages go to `node`.
     pub async fn run(self, node: Arc<dyn HearsNodes>, shutdown: CancellationToken) {
-        let Self { publisher, subscriber } = self;
+        let Self { publisher, subscriber, state } = self;
+        // It runs once.
+        let _ = state.hearer.set(Arc::clone(&node));
         tokio::join!(shutdown.run_until_cancelled(publisher.run()), shutdown.run_until_cancelled(subscriber.run(node)));
     }
 }

@@ -115,14 +115,15 @@ return turned",
 /// The topics of a node. KEYS: topics of the node. ARGV: how many at most.
 static TOPICS: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.call('HRANDFIELD', KEYS[1], ARGV[1])"));
 
-/// Forgets a node whose lease is over and that has no topic. KEYS: leases, topics of the node. ARGV: node.
+/// Forgets a node whose lease is over and that has no topic. KEYS: leases, topics of the node. ARGV: node. Answers 1 to
+/// whoever forgot it.
 static FORGET: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local held = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if held and tonumber(held) <= now and redis.call('EXISTS', KEYS[2]) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]) end
-return 1",
+if held and tonumber(held) <= now and redis.call('EXISTS', KEYS[2]) == 0 then return redis.call('ZREM', KEYS[1], ARGV[1]) end
+return 0",
     )
 });
 
@@ -136,6 +137,7 @@ static EVERYBODY: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.
 pub struct RedisSharedMembers {
     questions: Arc<Questions>,
     names: Names,
+    /// The node's name, and what tells this process from one of that name before it.
     node: String,
     /// The versions of the watched topics that were read last.
     read: Mutex<HashMap<Topic, Option<String>>>,
@@ -147,6 +149,8 @@ pub struct RedisSharedMembers {
 struct Lease {
     /// It had one, at some time.
     was_held: bool,
+    /// It was over, and it was not told yet that this node is back.
+    was_over: bool,
     /// Until when it waits for the other nodes, whose leases were lost or are over as its own was.
     waits_until: Option<Instant>,
 }
@@ -156,6 +160,7 @@ impl Lease {
     fn renewed(&mut self, held: bool, now: Instant) -> bool {
         if self.was_held && !held {
             self.waits_until = Some(now + COMING_BACK);
+            self.was_over = true;
         }
         self.was_held = true;
         self.waits_until.is_none_or(|until| now >= until)
@@ -173,7 +178,7 @@ impl RedisSharedMembers {
         Ok(Self {
             questions: Questions::new(settings)?,
             names: Names::new(&settings.prefix, settings.url.database()),
-            node: uuid::Uuid::new_v4().simple().to_string(),
+            node: format!("{}/{}", settings.node, uuid::Uuid::new_v4().simple()),
             read: Mutex::default(),
             lease: Mutex::default(),
         })
@@ -236,10 +241,11 @@ impl RedisSharedMembers {
         all(cleared.map(clear)).await
     }
 
-    async fn forget(&self, node: &str) -> Result<(), String> {
+    /// Forgets a node that is gone. Returns whether it was this call that forgot it.
+    async fn forget(&self, node: &str) -> Result<bool, String> {
         let mut script = FORGET.key(self.names.leases());
         script.key(self.names.member_topics(node)).arg(node);
-        self.questions.ask::<i64>(&script).await.map(drop)
+        Ok(self.questions.ask::<i64>(&script).await? == 1)
     }
 
     /// Reads the watched topics that changed since they were read last.
@@ -291,20 +297,24 @@ impl RedisSharedMembers {
         if !held && !is_whole {
             return Err("the lease of this node was over".to_owned());
         }
+        let is_back = held && std::mem::take(&mut self.lease.lock().await.was_over);
         let mut turned = Vec::new();
         if is_whole {
             turned.extend(self.clear(&self.node, "whole", &watched).await?);
         }
         turned.extend(all(topics.into_iter().map(|update| self.send(update, is_whole))).await?);
         if !others_are_back {
-            return Ok(MembersNews { turned, elsewhere: Vec::new() });
+            return Ok(MembersNews { turned, is_back, ..MembersNews::default() });
         }
+        let mut left = Vec::new();
         for node in over {
             turned.extend(self.clear(&node, "over", &[]).await?);
-            self.forget(&node).await?;
+            if self.forget(&node).await? {
+                left.push(name_of(&node).to_owned());
+            }
         }
         let elsewhere = self.news(&watched).await?;
-        Ok(MembersNews { turned, elsewhere })
+        Ok(MembersNews { turned, elsewhere, left, is_back })
     }
 }
 
@@ -329,6 +339,11 @@ where
     F: Future<Output = Result<Turned, String>>,
 {
     stream::iter(questions).buffer_unordered(AT_ONCE).try_concat().await
+}
+
+/// The name that people know a node by, which a restart keeps.
+fn name_of(node: &str) -> &str {
+    node.rsplit_once('/').map_or(node, |(name, _)| name)
 }
 
 fn write_name(who: &MemberId) -> String {

@@ -1,5 +1,6 @@
 //! The ways in which a plugin fails, and what each of them means.
 
+use crate::flow::OwnEvent;
 use crate::protocol::PluginName;
 use crate::telemetry;
 
@@ -25,6 +26,12 @@ impl Fault {
     pub fn tell_with(&self, version: Option<&str>, channel: &str, user: Option<&str>, input: Option<&str>) {
         let (plugin, kind, detail) = (self.plugin.as_str(), self.kind.as_str(), self.detail.as_str());
         telemetry::plugin_fault(&telemetry::PluginFault { plugin, version, kind, channel, user, detail, input });
+    }
+
+    /// The fault as an event of the server itself: without its detail, which may show what a client sent.
+    #[must_use]
+    pub fn event<'a>(&'a self, version: Option<&'a str>, channel: &'a str, user: Option<&'a str>) -> OwnEvent<'a> {
+        OwnEvent::PluginFault { plugin: self.plugin.as_str(), version, kind: self.kind.as_str(), channel, user }
     }
 }
 

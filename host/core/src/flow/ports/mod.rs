@@ -14,6 +14,7 @@ mod retained;
 mod rooms;
 mod shared_members;
 mod store_health;
+mod watch;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub use retained::{Removal, Removed, Retained, RetainedAway, Taken, Values, Valu
 pub use rooms::Rooms;
 pub use shared_members::{Elsewhere, MemberThere, MembersAway, MembersNews, MembersUpdate, SharedMembers, TopicUpdate};
 pub use store_health::StoreHealth;
+pub use watch::{Unwatched, Watch};
 
 use super::broker::Broker;
 use super::revoke::Revocations;
@@ -61,6 +63,8 @@ pub struct Ports {
     pub idempotency_keys: Arc<dyn IdempotencyKeys>,
     /// The members that all nodes have together.
     pub shared_members: Arc<dyn SharedMembers>,
+    /// What happens to the server itself.
+    pub watch: Arc<dyn Watch>,
     /// The revocations in force.
     pub revocations: Arc<Revocations>,
 }

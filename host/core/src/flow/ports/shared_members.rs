@@ -66,6 +66,10 @@ pub struct MembersNews {
     pub turned: Vec<(Topic, PresenceTurn, Option<MemberId>)>,
     /// Who is on the other nodes, of the topics that changed.
     pub elsewhere: Vec<(Topic, Elsewhere)>,
+    /// The names of the nodes whose lease was over, each told to one node only.
+    pub left: Vec<String>,
+    /// The lease of this node was over, and it holds one again.
+    pub is_back: bool,
 }
 
 /// Who is on a topic on the other nodes.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::channels::Channel;
 use crate::flow::Gates;
-use crate::protocol::{BusEvent, MemberId, PresenceTurn, Topic};
+use crate::protocol::{BusEvent, MemberId, OwnType, PresenceTurn, Topic};
 
 /// A topic or a user of it that turned.
 #[derive(Debug)]
@@ -25,12 +25,12 @@ impl Turned {
     }
 }
 
-const fn event_type(turn: PresenceTurn) -> &'static str {
+const fn event_type(turn: PresenceTurn) -> OwnType {
     match turn {
-        PresenceTurn::Occupied => "tidegate.channel.occupied",
-        PresenceTurn::Vacated => "tidegate.channel.vacated",
-        PresenceTurn::Joined => "tidegate.member.joined",
-        PresenceTurn::Left => "tidegate.member.left",
+        PresenceTurn::Occupied => OwnType::ChannelOccupied,
+        PresenceTurn::Vacated => OwnType::ChannelVacated,
+        PresenceTurn::Joined => OwnType::MemberJoined,
+        PresenceTurn::Left => OwnType::MemberLeft,
     }
 }
 
@@ -49,7 +49,7 @@ impl Gates {
     pub(super) fn publish_turned(&self, turned: Vec<Turned>) {
         let serving = self.serving();
         for Turned { turn, topic, channel, user } in turned {
-            let kind = event_type(turn);
+            let kind = event_type(turn).as_str();
             if serving.catalog.bridge().rules_for(kind).next().is_none() {
                 continue;
             }
@@ -59,6 +59,7 @@ impl Gates {
             }
             let id = uuid::Uuid::now_v7().to_string();
             let event = BusEvent::new(id, "/tidegate/presence".to_owned(), kind.to_owned(), data);
+            let event = event.at(self.ports.clock.now_unix_ms());
             if self.put_on_bus(vec![event]).is_err() {
                 tracing::debug!(kind, %topic, "an event about presence found no room on the bus");
             }

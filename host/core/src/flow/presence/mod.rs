@@ -274,7 +274,7 @@ impl Gates {
                 let now = Instant::now();
                 told_at = Some(now);
                 presence.expire(now);
-                let turned_everywhere = shared.exchange(&presence).await;
+                let turned_everywhere = shared.exchange(&presence, &*self.ports.watch).await;
                 let (changes, turned_here) = presence.told(turned_everywhere.is_some());
                 for change in changes {
                     self.ports.rooms.tell_presence(&change);

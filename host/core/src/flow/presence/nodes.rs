@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Presence, TELL_INTERVAL};
-use crate::flow::ports::{MembersNews, MembersUpdate, SharedMembers};
+use crate::flow::OwnEvent;
+use crate::flow::ports::{MembersNews, MembersUpdate, SharedMembers, Watch};
 use crate::protocol::{MemberId, PresenceTurn, Topic};
 
 /// How often a node with nothing to tell renews its lease, and ends those that are over.
@@ -38,18 +39,23 @@ impl Shared {
     }
 
     /// Tells the other nodes what changed here and takes over what changed there. Returns what became of topics and
-    /// users on all nodes; `None` if this is the only one.
+    /// users on all nodes; `None` if this is the only one. `watch` hears of nodes that are gone.
     pub(super) async fn exchange(
         &mut self,
         presence: &Presence,
+        watch: &dyn Watch,
     ) -> Option<Vec<(Topic, PresenceTurn, Option<MemberId>)>> {
         if !self.members.has_nodes() {
             return None;
         }
         let update = presence.update(self.is_whole_next);
         match self.members.exchange(update).await {
-            Ok(MembersNews { turned, elsewhere }) => {
+            Ok(MembersNews { turned, elsewhere, left, is_back }) => {
                 self.is_whole_next = false;
+                left.iter().for_each(|left| watch.saw(OwnEvent::NodeLeft { left }));
+                if is_back {
+                    watch.saw(OwnEvent::NodeJoined);
+                }
                 for (topic, there) in elsewhere {
                     presence.hear(&topic, there);
                 }

@@ -13,6 +13,7 @@ import { io } from "socket.io-client";
 
 import { openBrowser } from "@tidegate/kit/browser.mjs";
 import { ask, next, until, within } from "@tidegate/kit/harness.mjs";
+import { binary } from "@tidegate/kit/paths.mjs";
 import { PostgresServer, RedisServer } from "@tidegate/kit/services.mjs";
 
 import { Reader } from "./page/reader.mjs";
@@ -35,8 +36,8 @@ before(async () => {
     cwd: fileURLToPath(new URL(".", import.meta.url)),
     env: {
       ...process.env, PORT: "0", DEVICES: CARS, HERTZ: 5, BYTES_PER_SECOND: 10_000, REDIS_URL: redis.url, DATABASE_URL: postgres.url,
-      // What the configuration says in a minute, in three seconds.
-      TIDEGATE__TRANSPORT__PING_INTERVAL: "1s", TIDEGATE__TRANSPORT__PING_TIMEOUT: "2s",
+      // What the configuration says in a minute, in six seconds.
+      TIDEGATE__TRANSPORT__PING_INTERVAL: "2s", TIDEGATE__TRANSPORT__PING_TIMEOUT: "4s",
     },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -99,6 +100,9 @@ async function follow(url, cookie) {
   return reader;
 }
 
+// The answer to a subscribe; nothing if the connection was lost in between.
+const asked = (socket) => socket.timeout(5000).emitWithAck("subscribe", { channel: "event.lakes" }).catch(() => ({}));
+
 const freeze = (name) => process.kill(pids[name], "SIGSTOP");
 const goOn = (name) => process.kill(pids[name], "SIGCONT");
 const newest = ({ positions }) => Object.fromEntries([...positions.values()].map(({ deviceId, at }) => [deviceId, at]));
@@ -118,16 +122,27 @@ const isSame = (one, other) => {
   }
 };
 
+test("the declarations hold their examples, and the queries fit the tables", async () => {
+  const env = { LIVE_MAP_REDIS: redis.url, LIVE_MAP_STORE: postgres.url, LIVE_MAP_APPLICATION: urls.page };
+  const check = spawn(binary(), ["check", "--config", fileURLToPath(new URL("realtime/config/tidegate.yaml", import.meta.url))], {
+    env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"],
+  });
+  let said = "";
+  for (const output of [check.stdout, check.stderr]) output.on("data", (chunk) => (said += chunk));
+  const [code] = await once(check, "exit");
+  assert.equal(code, 0, said);
+});
+
 describe("the gates", () => {
   test("who is not signed in is refused, and the application is asked once for a connection", async () => {
     const [error] = await next(client(urls.a), "connect_error");
     assert.equal(error.message, "unauthenticated");
-    const asked = () => lines.filter((line) => line.includes("GET /users/me 200")).length;
-    const before = asked();
+    const lookUps = () => lines.filter((line) => line.includes("GET /users/me 200")).length;
+    const before = lookUps();
     const reader = await follow(urls.a, await signIn(MAYA));
     await until("positions", () => reader.counts.received > 50);
     for (let n = 0; n < 2; n += 1) assert.equal((await ask(reader.socket, reader.topic, { positions: 1, p50_ms: 1, p99_ms: 1 })).ok, true);
-    assert.equal(asked() - before, 1);
+    assert.equal(lookUps() - before, 1);
     reader.socket.close();
   });
 
@@ -260,7 +275,7 @@ describe("in a browser", () => {
     const socket = client(urls.a, maya);
     await next(socket, "connect");
     await postgres.kill();
-    const { error } = await ask(socket, "subscribe", { channel: "event.lakes" });
+    const { error } = await until("an answer", async () => ((answer) => answer.error && answer)(await asked(socket)));
     assert.deepEqual([error.code, error.retry], ["unavailable", true]);
     const fresh = client(urls.b, unused);
     assert.match(await refusedNow(urls.b, unused), /^503 .*unavailable/);
@@ -270,7 +285,7 @@ describe("in a browser", () => {
     await until("positions go on", async () => (await known()).fast.received > received + 2 * CARS);
     await postgres.restart();
     await until("the client comes in by itself", () => fresh.connected);
-    await until("it may follow again", async () => (await ask(socket, "subscribe", { channel: "event.lakes" })).ok);
+    await until("it may follow again", async () => (await asked(socket)).ok);
   });
 
   test("while the application is away positions go on, and who comes is let in when it is back", async () => {

@@ -57,10 +57,12 @@ impl Gates {
     }
 
     fn tell_removed_here(&self, topic: &Topic, channel: &Arc<Channel>, removed: &Removed) {
+        let tell = || self.ports.rooms.tell_removed(topic, channel, removed);
         if channel.delivery.at_most.is_some() {
-            self.thinning.forget(topic, &removed.keys);
+            self.thinning.forget(topic, &removed.keys, tell);
+        } else {
+            tell();
         }
-        self.ports.rooms.tell_removed(topic, channel, removed);
     }
 }
 

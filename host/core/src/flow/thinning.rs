@@ -27,6 +27,8 @@ pub(super) struct Thinning {
     state: Mutex<State>,
     /// The earliest moment may be another one now.
     woken: Notify,
+    /// Held from the moment at which something waits no more until the subscribers have it: a removal cannot come between.
+    handing_over: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -55,7 +57,7 @@ impl Pace {
 
 impl Thinning {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, state: Mutex::default(), woken: Notify::new() }
+        Self { bytes_max, state: Mutex::default(), woken: Notify::new(), handing_over: Mutex::default() }
     }
 
     /// Whether a publication goes out now. Otherwise it waits for the end of its key's interval, in the place of an older
@@ -94,8 +96,14 @@ impl Thinning {
         is_full
     }
 
-    /// Values of these keys were taken away: none of them waits any more.
-    pub(super) fn forget(&self, topic: &Topic, keys: &[Key]) {
+    /// Values of these keys were taken away: none of them waits any more, and none comes behind what `tell` says.
+    pub(super) fn forget(&self, topic: &Topic, keys: &[Key], tell: impl FnOnce()) {
+        let _in_order = self.handing_over.lock();
+        self.drop_waiting(topic, keys);
+        tell();
+    }
+
+    fn drop_waiting(&self, topic: &Topic, keys: &[Key]) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         for key in keys {
@@ -166,7 +174,15 @@ impl Gates {
 
     /// Delivers all that waits because of `at_most`. From now on everything goes out at once.
     pub fn end_thinning(&self) {
+        let _in_order = self.thinning.handing_over.lock();
         for publication in self.thinning.end() {
+            self.ports.rooms.deliver(&publication);
+        }
+    }
+
+    fn deliver_due(&self) {
+        let _in_order = self.thinning.handing_over.lock();
+        for publication in self.thinning.take_due(Instant::now()) {
             self.ports.rooms.deliver(&publication);
         }
     }
@@ -181,9 +197,7 @@ impl Gates {
                     () = thinning.woken.notified() => continue,
                     () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
                 }
-                for publication in thinning.take_due(Instant::now()) {
-                    self.ports.rooms.deliver(&publication);
-                }
+                self.deliver_due();
             }
         };
         shutdown.run_until_cancelled(pacing).await;

@@ -83,6 +83,7 @@ async fn every_fault_has_its_code_and_leaves_the_topic() {
         (FaultKind::Missing, Code::Unavailable),
         (FaultKind::Timeout, Code::HandlerTimeout),
         (FaultKind::Overloaded, Code::Unavailable),
+        (FaultKind::Unanswered, Code::Unavailable),
     ] {
         let server = server(FakePlugins::snapshot_faulting(fault));
         let client = server.client(user("alice"));

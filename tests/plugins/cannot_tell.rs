@@ -138,3 +138,17 @@ async fn a_component_of_the_contract_before_serves_in_every_kind() {
     let told = plugin.changed(call).await.unwrap_err();
     assert_eq!(told.kind, FaultKind::NotGranted, "it was called, and an emit needs its grant as ever");
 }
+
+#[tokio::test]
+async fn a_snapshot_whose_database_is_away_is_for_later_and_no_fault_of_the_plugin() {
+    let [source, _] = both("cpu: 1s, wall: 20s");
+    let away = Services { queries: Arc::new(NoDatabase::Unavailable("it is away")), ..Services::in_memory() };
+    let plugin = load(source, away).await;
+    let context = context("row.{query}", "row.row", Some("u1"));
+    for _ in 0..20 {
+        let fault = plugin.provide(&context).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Unanswered, "{}", fault.detail);
+        assert!(fault.detail.starts_with("`queries` answered `unavailable`: "), "{}", fault.detail);
+    }
+    assert!(!is_paused(&plugin));
+}

@@ -201,7 +201,9 @@ pub(super) fn refusal_of(fault: &Fault) -> Refusal {
     match fault.kind {
         FaultKind::Cpu | FaultKind::Timeout => Code::HandlerTimeout.into(),
         FaultKind::TooLarge(exceeded) => Refusal::new(Code::PayloadTooLarge).with_details(exceeded.details()),
-        FaultKind::Missing | FaultKind::Overloaded | FaultKind::Paused => Code::Unavailable.into(),
+        FaultKind::Missing | FaultKind::Overloaded | FaultKind::Paused | FaultKind::Unanswered => {
+            Code::Unavailable.into()
+        }
         FaultKind::Trap | FaultKind::Memory | FaultKind::InvalidOutput | FaultKind::NotGranted | FaultKind::Failed => {
             Code::HandlerFailed.into()
         }

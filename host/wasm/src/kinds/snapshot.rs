@@ -53,7 +53,10 @@ impl Question for SnapshotCall<'_> {
             // Whether the plugin passes the host's error on or traps over it: there is more than the plugin may read.
             (Ok(Err(reason)), Some(exceeded)) => Err(too_large(exceeded, &reason)),
             (Err(Failure { kind: FaultKind::Trap, detail, .. }), Some(exceeded)) => Err(too_large(exceeded, &detail)),
-            (Ok(Err(reason)), None) => Err(failed(reason)),
+            (Ok(Err(reason)), None) => Err(match ended.unanswered.away {
+                Some(away) => Failure::new(FaultKind::Unanswered, shorten(format!("{away}: {reason}"))),
+                None => failed(reason),
+            }),
             (Err(failure), _) => Err(failure),
         }
     }

@@ -64,7 +64,7 @@ impl Failure {
             | FaultKind::NotGranted => Some(true),
             // It answered, even if only with an error, or with too much.
             FaultKind::Failed | FaultKind::TooLarge(_) => Some(false),
-            FaultKind::Missing | FaultKind::Overloaded | FaultKind::Paused => None,
+            FaultKind::Missing | FaultKind::Overloaded | FaultKind::Paused | FaultKind::Unanswered => None,
         }
     }
 

@@ -58,8 +58,10 @@ pub enum FaultKind {
     Overloaded,
     /// It failed so often that it is paused.
     Paused,
-    /// The plugin itself reports that it could not do its work.
+    /// The plugin reports that it could not do its work.
     Failed,
+    /// The plugin reports it because the host did not answer it: a query, the store or an HTTP request was late or away.
+    Unanswered,
 }
 
 /// A limit that was exceeded.
@@ -95,7 +97,7 @@ impl FaultKind {
             | Self::TooLarge(_)
             | Self::NotGranted
             | Self::Failed => true,
-            Self::Timeout | Self::Missing | Self::Overloaded | Self::Paused => false,
+            Self::Timeout | Self::Missing | Self::Overloaded | Self::Paused | Self::Unanswered => false,
         }
     }
 
@@ -114,6 +116,7 @@ impl FaultKind {
             Self::Overloaded => "overloaded",
             Self::Paused => "paused",
             Self::Failed => "failed",
+            Self::Unanswered => "unanswered",
         }
     }
 }

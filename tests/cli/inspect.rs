@@ -45,7 +45,7 @@ fn plugin_inspect_says_which_grants_the_imports_need() {
 
 #[test]
 fn plugin_inspect_says_what_is_wrong_with_a_file_that_is_no_plugin() {
-    let another_version = r#"(component (instance $i) (export "tidegate:plugin/handler@0.3.0" (instance $i)))"#;
+    let another_version = r#"(component (instance $i) (export "tidegate:plugin/handler@0.4.0" (instance $i)))"#;
     let project = Project::empty()
         .write_bytes("zeros.wasm", &[0; 1 << 16])
         .write_bytes("module.wasm", b"\0asm\x01\0\0\0")

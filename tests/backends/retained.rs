@@ -62,6 +62,22 @@ impl Node {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_and_versions_that_other_places_found_are_forgotten() {
+    let redis = RedisServer::start();
+    let (a, b) = two(&redis).await;
+    let by_time = feed("delivery: { key: /id, version: /at }, snapshot: { retain: latest }");
+    let by_number = feed("delivery: { key: /id, version: /seq }, snapshot: { retain: latest }");
+    let payload = r#"{"id":1,"at":"2030-01-01T00:00:00Z","seq":1}"#;
+    assert_eq!(a.keep(&by_time, payload).await, Some(1));
+    assert_eq!(a.keep(&by_time, payload).await, None, "it is not newer");
+    assert_eq!(b.kept(&by_number).await, (vec![], 1));
+    assert_eq!(b.keep(&by_number, payload).await, Some(2));
+    assert_eq!(b.keep(&by_number, payload).await, None);
+    let by_name = feed("delivery: { key: /name }, snapshot: { retain: latest }");
+    assert_eq!(b.remove(&by_name, Some("1"), None).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_node_hears_all_in_one_order_and_reads_the_newest_of_every_key() {
     let redis = RedisServer::start();
     let (a, b) = two(&redis).await;

@@ -7,7 +7,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { ask, next, Server, subscribe, token, until, within } from "@tidegate/kit/harness.mjs";
+import { ask, KEYS, next, Server, subscribe, token, until, within } from "@tidegate/kit/harness.mjs";
 
 const TREE = `
 feature: tree
@@ -38,6 +38,18 @@ describe("hostile clients", () => {
     assert.match(packets, /^2?$/);
     await heard(sid, packet);
   }
+
+  test("a caller whose body is far too large still hears so", async () => {
+    for (const path of ["/v1/publish", "/v1/events", "/v1/channels/e2e.open/publish"]) {
+      const answer = await fetch(new URL(path, server.url), {
+        method: "POST",
+        headers: { authorization: `Bearer ${KEYS.backend}`, "content-type": "application/cloudevents-batch+json" },
+        body: `["${"x".repeat(20 << 20)}"]`,
+      });
+      assert.equal(answer.status, 413, path);
+      assert.equal((await answer.json()).error.code, "payload_too_large", path);
+    }
+  });
 
   test("a session that left its namespace has no transport any more", async () => {
     const { sid } = JSON.parse((await (await polling("")).text()).slice(1));

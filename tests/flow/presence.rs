@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate_core::protocol::{Code, Payload, Refusal, SubscribeReceipt, SubscribeRequest};
+use tidegate_core::protocol::{Code, Payload, Refusal, SubscribeReceipt, SubscribeRequest, Topic};
 use tokio::time::{Instant, advance, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -262,6 +262,22 @@ async fn a_reload_that_declares_presence_counts_those_who_are_there() {
     telling.server.reload(CHANNELS, FakePlugins::silent());
     alice.recheck();
     assert_eq!(telling.server.gates.present("plain").await, Err(Code::NoPresence.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_takes_no_such_info_forgets_it_and_another_reload_keeps_what_fits() {
+    let telling = telling();
+    let alice = telling.server.client(user("alice"));
+    subscribe(&alice, "lounge", json!({ "mood": "calm" })).await.unwrap();
+    telling.server.reload(&CHANNELS.replace("members: 2", "members: 3"), FakePlugins::silent());
+    alice.recheck();
+    let fits = telling.server.gates.present("lounge").await.unwrap();
+    assert_eq!(serde_json::to_value(fits.members).unwrap(), json!([{ "user": "alice", "info": { "mood": "calm" } }]));
+    telling.server.reload(&CHANNELS.replace("mood", "seat"), FakePlugins::silent());
+    alice.recheck();
+    let other = telling.server.gates.present("lounge").await.unwrap();
+    assert_eq!(serde_json::to_value(other.members).unwrap(), users(&["alice"]));
+    assert_eq!(alice.session.info(&Topic::parse("lounge").unwrap()), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -396,6 +396,30 @@ async fn a_reload_that_stops_retaining_forgets_the_values() {
 }
 
 #[tokio::test]
+async fn a_reload_that_finds_keys_or_versions_elsewhere_forgets_those_of_before() {
+    let server = server();
+    let new = json!({ "id": "x", "seq": 9, "rev": 1 });
+    publish(&server, "rising.a", new.clone()).await;
+    publish(&server, "map.a", new.clone()).await;
+    assert!(publish(&server, "rising.a", new.clone()).await.stale);
+    server.reload(
+        &CHANNELS.replace("version: /seq }\n    inbound", "version: /rev }\n    inbound"),
+        FakePlugins::silent(),
+    );
+    assert!(!publish(&server, "rising.a", new.clone()).await.stale);
+    assert!(publish(&server, "rising.a", new.clone()).await.stale);
+    assert_eq!(snapshot(&server, "map.a").await.len(), 1, "another channel keeps its own");
+    server.reload(
+        &CHANNELS.replace(
+            "map.{id}: { scope: public, payload: true, delivery: { key: /id }",
+            "map.{id}: { scope: public, payload: true, delivery: { key: /rev }",
+        ),
+        FakePlugins::silent(),
+    );
+    assert_eq!(snapshot(&server, "map.a").await, []);
+}
+
+#[tokio::test]
 async fn a_bridge_rule_takes_a_value_away_and_publishes_nothing() {
     let rules = r#"
 rules:

@@ -51,6 +51,15 @@ async fn a_payload_of_a_list_is_delivered_as_it_was_written() {
 }
 
 #[tokio::test]
+async fn a_key_for_the_whole_list_is_400_because_each_publication_has_its_own() {
+    let server = server().start();
+    let body = r#"[{"topic":"news","payload":{"title":"x"}}]"#;
+    let answer = post("/v1/publish").key("publish").header("idempotency-key", "k1").body(body).to(&server).await;
+    assert_eq!(answer.refused(), refusal(400, "invalid_payload"));
+    assert_eq!(server.delivered(), []);
+}
+
+#[tokio::test]
 async fn what_is_no_list_is_400_and_publishes_nothing() {
     let server = server().start();
     for body in ["", "{}", "7", "[1", r#"{"topic":"news","payload":{"title":"x"}}"#] {

@@ -10,6 +10,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::rate::RawRate;
+use sha2::{Digest as _, Sha256};
+
 use super::{Rate, Violation};
 use crate::config::{Diagnostic, Node};
 use crate::protocol::{Key, Payload, Version};
@@ -25,6 +27,8 @@ pub struct DeliveryPolicy {
     pub at_most: Option<Rate>,
     /// Where a payload has its version.
     pub version: Option<Pointer>,
+    /// What tells these places for keys and versions from others, on every node the same; 0 without any.
+    pub found_by: u64,
 }
 
 /// A place in a payload: a JSON Pointer (RFC 6901).
@@ -93,13 +97,23 @@ impl RawDelivery {
             |key: &str, text: Option<RawPointer>| Pointer::read(&text?.0, delivery.get(key)?, diagnostics);
         let (key, version) = (pointer("key", self.key), pointer("version", self.version));
         let at_most = self.at_most.and_then(|rate| rate.read(delivery.get("at_most")?, diagnostics));
-        let policy = DeliveryPolicy { latest, key, at_most, version };
+        let found_by = found_by(key.as_ref(), version.as_ref());
+        let policy = DeliveryPolicy { latest, key, at_most, version, found_by };
         if diagnostics.len() == told {
             diagnostics.extend(policy.changes_nothing(channel, delivery));
             diagnostics.extend(history_and_latest(channel, delivery, latest));
         }
         (diagnostics.len() == told).then_some(policy)
     }
+}
+
+fn found_by(key: Option<&Pointer>, version: Option<&Pointer>) -> u64 {
+    if key.is_none() && version.is_none() {
+        return 0;
+    }
+    let text = |pointer: Option<&Pointer>| pointer.map_or_else(String::new, |pointer| format!("{:?}", pointer.0));
+    let digest = Sha256::digest(format!("{} {}", text(key), text(version)));
+    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// `history` promises every publication, and `latest` only the newest of each key.
@@ -214,7 +228,7 @@ mod tests {
 
     fn policy(key: &str, version: &str) -> DeliveryPolicy {
         let (key, version) = (Pointer::parse(key), Pointer::parse(version));
-        DeliveryPolicy { latest: true, key, at_most: None, version }
+        DeliveryPolicy { latest: true, key, version, ..DeliveryPolicy::default() }
     }
 
     fn key(pointer: &str, payload: &str) -> String {

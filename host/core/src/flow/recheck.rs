@@ -43,6 +43,7 @@ impl Gates {
                     session.renew(&resolved, generation);
                     // A channel may have presence since the reload, or other rules. No room for one more is no reason to
                     // lose a topic.
+                    self.forget_unfit_info(session, &resolved);
                     self.count_in(session, &resolved, None);
                 }
                 Err(code) => {

@@ -81,7 +81,13 @@ impl Gates {
     async fn restore_one(&self, member: &dyn Membership, left: &Left, bytes_max: usize) -> Result<Restored, Stopped> {
         let Left { topic, position, info } = left;
         let session = member.session();
-        let request = SubscribeRequest { info: info.clone(), ..SubscribeRequest::to(topic.as_str()) };
+        // What the user told about itself may not be taken any more: then it is here without it.
+        let resolved = self.serving().catalog.resolve(topic.as_str());
+        let fits = |info: &&Payload| {
+            resolved.as_ref().is_some_and(|resolved| self.check_info(&resolved.channel, Some(info)).is_ok())
+        };
+        let info = info.as_ref().filter(fits).cloned();
+        let request = SubscribeRequest { info, ..SubscribeRequest::to(topic.as_str()) };
         let joined = self.clear_subscribe(session, &request).await?;
         member.settle(topic);
         self.judge_joined(member, topic).await?;

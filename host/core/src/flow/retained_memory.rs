@@ -63,6 +63,8 @@ struct Content {
     bytes: usize,
     values: usize,
     ttl: Duration,
+    /// By which places in the payloads the keys and versions were found.
+    found_by: u64,
     /// Its age in the index.
     age: u64,
 }
@@ -135,6 +137,16 @@ impl Content {
         let now = Instant::now();
         while self.oldest().is_some_and(|(_, kept)| now.duration_since(kept.at) >= self.ttl) {
             self.take_oldest();
+        }
+    }
+
+    /// Forgets what other places found: it says nothing about the keys and versions of now.
+    fn found_by(&mut self, found_by: u64) {
+        if self.found_by != found_by {
+            self.found_by = found_by;
+            while !self.kept.is_empty() {
+                self.take_oldest();
+            }
         }
     }
 
@@ -265,6 +277,10 @@ impl Retained for MemoryRetained {
         let version = channel.delivery.version_of(payload).ok().flatten();
         let shelf = self.shelf(topic);
         let _order = shelf.order.lock();
+        let is_other = shelf.content.lock().found_by != keeping.found_by;
+        if is_other {
+            self.index.lock().change(&shelf, |content| content.found_by(keeping.found_by));
+        }
         if shelf.content.lock().is_stale(&key, version.as_ref(), keeping.ttl) {
             return Taken::Stale;
         }
@@ -292,6 +308,7 @@ impl Retained for MemoryRetained {
             let _order = shelf.order.lock();
             let found = self.index.lock().change(&shelf, |content| {
                 content.ttl = keeping.ttl;
+                content.found_by(keeping.found_by);
                 content.expire();
                 let bytes = content.bytes + content.values * ENTRY_BYTES;
                 if bytes > bytes_max { Err(ValuesUnread::TooLarge(bytes)) } else { Ok(content.values()) }
@@ -320,6 +337,7 @@ impl Retained for MemoryRetained {
         let keys = {
             let mut index = self.index.lock();
             let keys = index.change(&shelf, |content| {
+                content.found_by(channel.delivery.found_by);
                 content.expire();
                 let keys = match key {
                     Some(key) => vec![key.clone()],

@@ -1,29 +1,43 @@
 //! Reads a request's body, with a limit of bytes and of time.
 
-use std::error::Error as _;
-
 use axum::body::{Body, HttpBody};
+use http_body_util::BodyExt as _;
 
 use super::answer::{HttpCode, Problem};
 use tidegate_core::config::Limits;
 use tidegate_core::protocol::{Code, Refusal};
 
+/// How much of a body that is too large is read and thrown away: callers that still write when the connection closes hear
+/// of that, and not of the answer.
+const REST_BYTES_MAX: usize = 32 << 20;
+
 /// Reads a body of at most `bytes_max` bytes of UTF-8 within `limits.body_timeout`.
 ///
 /// # Errors
-/// 413 as soon as it is known to be larger, 408 if it does not arrive in time, 400 if it is not UTF-8 or breaks off.
+/// 413 if it is larger, 408 if it does not arrive in time, 400 if it is not UTF-8 or breaks off.
 pub(super) async fn read(body: Body, bytes_max: usize, limits: &Limits) -> Result<String, Problem> {
-    if HttpBody::size_hint(&body).lower() > bytes_max as u64 {
+    if HttpBody::size_hint(&body).lower() > (bytes_max + REST_BYTES_MAX) as u64 {
         return Err(too_large(bytes_max));
     }
-    let Ok(read) = tokio::time::timeout(limits.body_timeout, axum::body::to_bytes(body, bytes_max)).await else {
+    let Ok(read) = tokio::time::timeout(limits.body_timeout, bytes(body, bytes_max)).await else {
         return Err(Problem::of_http(HttpCode::RequestTimeout, "the body did not arrive in time"));
     };
-    let bytes = read.map_err(|error| {
-        let limit_hit = error.source().is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
-        if limit_hit { too_large(bytes_max) } else { Problem::bad_request("the body broke off") }
-    })?;
-    String::from_utf8(bytes.into()).map_err(|_| Problem::bad_request("the body is not UTF-8"))
+    String::from_utf8(read?).map_err(|_| Problem::bad_request("the body is not UTF-8"))
+}
+
+async fn bytes(mut body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let (mut kept, mut read) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::bad_request("the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        read += data.len();
+        if read <= bytes_max {
+            kept.extend_from_slice(&data);
+        } else if read > bytes_max + REST_BYTES_MAX {
+            break;
+        }
+    }
+    if read > bytes_max { Err(too_large(bytes_max)) } else { Ok(kept) }
 }
 
 /// 413, with the limit.

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::State;
 use super::answer::Problem;
 use super::body;
+use super::idempotency_key;
 use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use tidegate_core::config::{Limits, Permission};
 use tidegate_core::flow::{PublishReceipt, PublishRequest};
@@ -77,6 +78,10 @@ pub(super) async fn publish(
     state.admit(&headers, Permission::Publish)?;
     if state.gates.is_draining() {
         return Err(Code::Draining.into());
+    }
+    if idempotency_key::read(&headers)?.is_some() {
+        let message = "`Idempotency-Key` is for one publish: give each publication of a list its own `idempotency_key`";
+        return Err(Problem::bad_request(message));
     }
     let limits = state.gates.limits();
     let text = body::read(body, limits.batch_bytes_max, limits).await?;

@@ -60,7 +60,7 @@ pub(super) enum Command {
         keeping: Keeping,
     },
     /// Take retained values away, which every node hears.
-    Remove { topic: Topic, key: Option<Key>, ttl: Duration, once: Option<Arc<str>> },
+    Remove { topic: Topic, key: Option<Key>, keeping: Keeping, once: Option<Arc<str>> },
     /// Take one message from a rate window.
     Take { window: String, rate: Rate },
     /// A message for every node.
@@ -333,13 +333,13 @@ impl Publisher {
                 let version = version.as_ref().map(Version::as_str);
                 retained_scripts::keep(&append, &names.shelf(topic), key.as_str(), version, *keeping)
             }
-            Command::Remove { topic, key, ttl, once } => {
+            Command::Remove { topic, key, keeping, once } => {
                 let TopicKeys { record, entries, channel, once } = self.keys(topic, once.as_ref());
                 let shelf = names.shelf(topic);
                 let place =
                     retained_scripts::Place { record: &record, entries: &entries, shelf: &shelf, life: &self.life };
                 let key = key.as_ref().map(Key::as_str);
-                retained_scripts::remove(&place, once, &channel, &message::removed(node), key, *ttl)
+                retained_scripts::remove(&place, once, &channel, &message::removed(node), key, *keeping)
             }
             Command::Take { window, rate } => scripts::take(window, *rate),
             Command::Control { message } => scripts::tell(names, message),

@@ -25,7 +25,7 @@ impl State {
         let (record, entries, shelf) = (self.names.record(topic), self.names.entries(topic), self.names.shelf(topic));
         let ask = async |Reading { mut redis, life }| {
             let place = Place { record: &record, entries: &entries, shelf: &shelf, life: &life };
-            scripts::read(&mut redis, &place, keeping.ttl, bytes_max).await
+            scripts::read(&mut redis, &place, keeping, bytes_max).await
         };
         let answer = self.reader.ask(ask).await.map_err(|_| ValuesUnread::Away)?;
         values(answer).unwrap_or_else(|| {
@@ -99,8 +99,8 @@ impl Retained for RedisBroker {
 
     fn remove(&self, removal: &Removal, _: &mut dyn FnMut(Removed)) -> BoxFuture<'static, Result<usize, RetainedAway>> {
         let Removal { topic, channel, key, once } = removal.clone();
-        let ttl = channel.keeping().unwrap_or(Keeping::VERSIONS).ttl;
-        let sent = self.send(Command::Remove { topic, key, ttl, once });
+        let keeping = channel.keeping().unwrap_or(Keeping::VERSIONS);
+        let sent = self.send(Command::Remove { topic, key, keeping, once });
         let timeout = self.state.timeout;
         async move {
             match Self::answered(sent, timeout).await {

@@ -19,14 +19,15 @@ use super::history_scripts::{Append, Life, ms, number, with_record};
 use tidegate_core::channels::Keeping;
 use tidegate_core::flow::ports::ENTRY_BYTES;
 
-/// What the scripts begin with, after the record: they read the shelf.
+/// What the scripts begin with, after the record: they read the shelf. The last argument says where keys and versions stand.
 macro_rules! with_shelf {
     ($rest:expr) => {
         with_record!(concat!(
             "local values, ages, shelf = KEYS[4], KEYS[5], KEYS[6]
-local s = redis.call('HMGET', shelf, 'n', 'b', 'p')
+local s = redis.call('HMGET', shelf, 'n', 'b', 'p', 'f')
 local age, size = tonumber(s[1] or 0), tonumber(s[2] or 0)
-if s[3] and s[3] ~= (r[1] or '') .. ':' .. (r[2] or '') then
+-- Also where other places in the payloads found the keys and versions.
+if s[3] and (s[3] ~= (r[1] or '') .. ':' .. (r[2] or '') or (s[4] or ARGV[#ARGV]) ~= ARGV[#ARGV]) then
   redis.call('DEL', values, ages, shelf)
   age, size = 0, 0
 end
@@ -92,7 +93,7 @@ while count > 0 and (count > tonumber(ARGV[14]) or size > tonumber(ARGV[15])) do
   drop(oldest())
   count = count - 1
 end
-redis.call('HSET', shelf, 'n', string.format('%.0f', age), 'b', size, 'p', position)
+redis.call('HSET', shelf, 'n', string.format('%.0f', age), 'b', size, 'p', position, 'f', ARGV[#ARGV])
 for _, name in ipairs({values, ages, shelf}) do redis.call('PEXPIRE', name, ARGV[16]) end
 return position"
     )))
@@ -170,7 +171,7 @@ pub(super) fn keep(append: &Append<'_>, of: &Shelf, key: &str, version: Option<&
     command.arg(&of.values).arg(&of.ages).arg(&of.shelf).arg(&append.life.key);
     append.add_arguments(&mut command, keeping.ttl);
     command.arg(key).arg(version.unwrap_or("-")).arg(u8::from(keeping.values));
-    command.arg(keeping.keys_max).arg(keeping.bytes_max).arg(ms(keeping.ttl));
+    command.arg(keeping.keys_max).arg(keeping.bytes_max).arg(ms(keeping.ttl)).arg(keeping.found_by);
     command
 }
 
@@ -189,14 +190,20 @@ pub(super) fn remove(
     channel: &str,
     head: &str,
     key: Option<&str>,
-    ttl: Duration,
+    keeping: Keeping,
 ) -> Cmd {
     let (once, once_ttl) = once.unwrap_or_else(|| (at.record.to_owned(), Duration::ZERO));
     let mut command = ::redis::cmd("EVALSHA");
     command.arg(REMOVE.get_hash()).arg(7).arg(at.record).arg(at.entries).arg(once);
     command.arg(&at.shelf.values).arg(&at.shelf.ages).arg(&at.shelf.shelf).arg(&at.life.key);
-    command.arg(&at.life.run).arg(ms(ttl)).arg(channel).arg(head).arg(key.unwrap_or("")).arg(u8::from(key.is_none()));
-    command.arg(ms(once_ttl));
+    command
+        .arg(&at.life.run)
+        .arg(ms(keeping.ttl))
+        .arg(channel)
+        .arg(head)
+        .arg(key.unwrap_or(""))
+        .arg(u8::from(key.is_none()));
+    command.arg(ms(once_ttl)).arg(keeping.found_by);
     command
 }
 
@@ -204,12 +211,12 @@ pub(super) fn remove(
 pub(super) async fn read(
     connection: &mut MultiplexedConnection,
     at: &Place<'_>,
-    ttl: Duration,
+    keeping: Keeping,
     bytes_max: usize,
 ) -> RedisResult<Value> {
     let mut invocation = READ.prepare_invoke();
     invocation.key(at.record).key(at.entries).key(at.record);
     invocation.key(&at.shelf.values).key(&at.shelf.ages).key(&at.shelf.shelf).key(&at.life.key);
-    invocation.arg(&at.life.run).arg(ms(ttl)).arg(bytes_max).arg(ENTRY_BYTES);
+    invocation.arg(&at.life.run).arg(ms(keeping.ttl)).arg(bytes_max).arg(ENTRY_BYTES).arg(keeping.found_by);
     invocation.invoke_async(connection).await
 }

@@ -89,6 +89,20 @@ impl Members {
         was_leaving_at
     }
 
+    /// What the user told about itself over a connection.
+    pub(super) fn said(&self, who: &MemberId, connection: &ConnectionId) -> Info {
+        self.users.get(who)?.connections.get(connection)?.info.clone()
+    }
+
+    /// What the user told about itself over a connection counts no more.
+    pub(super) fn forget_info(&mut self, who: &MemberId, connection: &ConnectionId) {
+        let Some(user) = self.users.get_mut(who) else { return };
+        let Some(part) = user.connections.get_mut(connection) else { return };
+        part.info = None;
+        user.choose();
+        self.note(who);
+    }
+
     /// A stay of a connection is over. Returns when its user is gone, if that was the user's last one here.
     pub(super) fn leave(
         &mut self,

@@ -145,8 +145,9 @@ impl Presence {
             is_heard: false,
         });
         room.channel = Arc::clone(channel);
-        let part = Part { number, brought: number, at_unix_ms: self.clock.now_unix_ms(), info: info.clone() };
+        let part = Part { number, brought: number, at_unix_ms: self.clock.now_unix_ms(), info };
         let was_leaving_at = room.members.enter(who.as_ref(), connection, part);
+        let info = who.as_ref().and_then(|who| room.members.said(who, connection));
         if let (Some(at), Some(who)) = (was_leaving_at, &who) {
             state.leaving.remove(&(at, topic.clone(), who.clone()));
         }
@@ -154,6 +155,13 @@ impl Presence {
         self.woken.notify_one();
         let (presence, topic, connection) = (self.clone(), topic.clone(), connection.clone());
         Some(Stay { presence, topic, who, connection, number, info })
+    }
+
+    /// What a user told about itself over this connection counts no more.
+    pub(super) fn forget_info(&self, topic: &Topic, user: &User, connection: &ConnectionId) {
+        if let Some(room) = self.state.lock().topics.get_mut(topic) {
+            room.members.forget_info(&MemberId::of(user), connection);
+        }
     }
 
     fn identify(self: &Arc<Self>, topic: Topic, who: MemberId, connection: ConnectionId) -> Option<Stay> {
@@ -297,6 +305,17 @@ impl Gates {
             None => Err(Code::NoPresence.into()),
             Some(None) => Err(Refusal::because(Code::InvalidPayload, "this channel takes no `info`")),
             Some(Some(schema)) => check(schema, info),
+        }
+    }
+
+    /// Forgets what a user told about itself on a topic, if the channel does not take it any more.
+    pub(super) fn forget_unfit_info(&self, session: &Session, resolved: &Resolved) {
+        let Resolved { topic, channel, .. } = resolved;
+        let Some(info) = session.info(topic) else { return };
+        if self.check_info(channel, Some(&info)).is_err()
+            && let Some(user) = session.user()
+        {
+            self.presence.forget_info(topic, &user, session.connection());
         }
     }
 

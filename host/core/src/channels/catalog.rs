@@ -98,8 +98,7 @@ impl Channel {
     /// What is kept of each key: values, or versions only; `None`: nothing.
     #[must_use]
     pub fn keeping(&self) -> Option<Keeping> {
-        let versions = Keeping { found_by: self.delivery.found_by, ..Keeping::VERSIONS };
-        self.retain.or_else(|| self.delivery.version.is_some().then_some(versions))
+        self.retain.or_else(|| self.delivery.version.is_some().then_some(Keeping::VERSIONS))
     }
 
     /// Whether every publication gets a position, and all nodes deliver in the order of positions.

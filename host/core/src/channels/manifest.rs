@@ -243,7 +243,7 @@ impl Reader<'_, '_> {
             scope: scope?,
             authorizer,
             snapshot,
-            retain: retain.map(|keeping| Keeping { found_by: delivery.found_by, ..keeping }),
+            retain,
             payload: payload?,
             inbound,
             presence,

@@ -26,15 +26,11 @@ pub struct Keeping {
     pub bytes_max: usize,
     /// How long a key is kept after its last publication.
     pub ttl: Duration,
-    /// What tells the places of keys and versions from others ([`DeliveryPolicy::found_by`](super::DeliveryPolicy)): what
-    /// other places found is forgotten.
-    pub found_by: u64,
 }
 
 impl Keeping {
     /// What a channel keeps that has versions and retains no values.
-    pub const VERSIONS: Self =
-        Self { values: false, keys_max: 10_000, bytes_max: BYTES_DEFAULT, ttl: TTL_DEFAULT, found_by: 0 };
+    pub const VERSIONS: Self = Self { values: false, keys_max: 10_000, bytes_max: BYTES_DEFAULT, ttl: TTL_DEFAULT };
 }
 
 /// The source of a topic's state: a plugin, the retained values, or both.
@@ -94,6 +90,6 @@ impl RawSnapshot {
         let bytes_max = bounds.bytes(self.bytes);
         bounds.fit_an_ack(bytes_max, ack_bytes_max);
         let ttl = bounds.ttl(self.ttl, TTL_DEFAULT);
-        bounds.are_good().then_some(Keeping { values: true, keys_max, bytes_max, ttl, found_by: 0 })
+        bounds.are_good().then_some(Keeping { values: true, keys_max, bytes_max, ttl })
     }
 }

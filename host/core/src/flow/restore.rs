@@ -82,9 +82,9 @@ impl Gates {
         let Left { topic, position, info } = left;
         let session = member.session();
         // What the user told about itself may not be taken any more: then it is here without it.
-        let resolved = self.serving().catalog.resolve(topic.as_str());
         let fits = |info: &&Payload| {
-            resolved.as_ref().is_some_and(|resolved| self.check_info(&resolved.channel, Some(info)).is_ok())
+            let resolved = self.serving().catalog.resolve(topic.as_str());
+            resolved.is_some_and(|resolved| self.check_info(&resolved.channel, Some(info)).is_ok())
         };
         let info = info.as_ref().filter(fits).cloned();
         let request = SubscribeRequest { info, ..SubscribeRequest::to(topic.as_str()) };

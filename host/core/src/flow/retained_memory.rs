@@ -277,9 +277,10 @@ impl Retained for MemoryRetained {
         let version = channel.delivery.version_of(payload).ok().flatten();
         let shelf = self.shelf(topic);
         let _order = shelf.order.lock();
-        let is_other = shelf.content.lock().found_by != keeping.found_by;
+        let found_by = channel.delivery.found_by;
+        let is_other = shelf.content.lock().found_by != found_by;
         if is_other {
-            self.index.lock().change(&shelf, |content| content.found_by(keeping.found_by));
+            self.index.lock().change(&shelf, |content| content.found_by(found_by));
         }
         if shelf.content.lock().is_stale(&key, version.as_ref(), keeping.ttl) {
             return Taken::Stale;
@@ -308,7 +309,7 @@ impl Retained for MemoryRetained {
             let _order = shelf.order.lock();
             let found = self.index.lock().change(&shelf, |content| {
                 content.ttl = keeping.ttl;
-                content.found_by(keeping.found_by);
+                content.found_by(of.channel.delivery.found_by);
                 content.expire();
                 let bytes = content.bytes + content.values * ENTRY_BYTES;
                 if bytes > bytes_max { Err(ValuesUnread::TooLarge(bytes)) } else { Ok(content.values()) }

@@ -67,7 +67,7 @@ pub(crate) fn function(
 }
 
 /// A version of `tidegate:plugin`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Contract {
     /// 0.1: an authorizer answers yes or no.
     First,

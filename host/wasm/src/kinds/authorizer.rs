@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use wasmtime::Store;
 use wasmtime::component::{ComponentType, Lift};
 
-use super::functions::{Function, Loading, Misfit, called};
+use super::functions::Changed;
 use super::{Caller, EndedCall, Question, failed};
-use crate::contract::{Contract, authorizer, context, shorten, types};
+use crate::contract::{authorizer, context, shorten, types};
 use crate::plugin::Plugin;
-use crate::run::{Failure, Guest, Ready};
+use crate::run::{Failure, Ready};
 use tidegate_core::channels::PluginKind;
 use tidegate_core::flow::ports::{Action, AuthorizerCall, Decision, Fault};
 
@@ -18,13 +17,8 @@ type Given<'a> = (&'a types::Context, authorizer::Action, Option<&'a str>);
 /// The result of `authorize`, in the words of the current contract.
 pub(super) type Said = Result<authorizer::Decision, String>;
 
-/// `authorize` of every version of the contract.
-pub(super) enum Authorize {
-    /// Of 0.1.
-    First(Function<Given<'static>, Result<FirstDecision, String>>),
-    /// Of 0.2 and later.
-    Current(Function<Given<'static>, Said>),
-}
+/// `authorize` of 0.1, or of 0.2 and later.
+pub(super) type Authorize = Changed<Given<'static>, Result<FirstDecision, String>, Said>;
 
 /// The decision of an authorizer of 0.1.
 #[derive(Debug, Clone, ComponentType, Lift)]
@@ -38,26 +32,9 @@ pub(super) enum FirstDecision {
     Deny(String),
 }
 
-impl Authorize {
-    /// The function of the version that the component follows; `None` when it is not an authorizer.
-    ///
-    /// # Errors
-    /// [`Misfit`] when the type of the function differs from the contract.
-    pub(super) fn load(loading: &mut Loading<'_>) -> Result<Option<Self>, Misfit> {
-        Ok(match loading.contract(PluginKind::Authorizer) {
-            None => None,
-            Some(Contract::First) => loading.typed(PluginKind::Authorizer)?.map(Self::First),
-            Some(Contract::Second | Contract::Current) => loading.typed(PluginKind::Authorizer)?.map(Self::Current),
-        })
-    }
-
-    /// Calls the function, and puts its result into the words of the current contract.
-    pub(super) async fn call(&self, store: &mut Store<Guest>, given: Given<'_>) -> wasmtime::Result<Said> {
-        match self {
-            Self::First(function) => Ok(called(function, store, given).await?.map(Into::into)),
-            Self::Current(function) => called(function, store, given).await,
-        }
-    }
+/// An answer of 0.1, in the words of the current contract.
+pub(super) fn now(said: Result<FirstDecision, String>) -> Said {
+    said.map(Into::into)
 }
 
 impl Plugin {
@@ -86,7 +63,14 @@ impl Question for AuthorizerCall<'_> {
 
     async fn call(&self, given: &types::Context, instance: Ready<'_>) -> Option<wasmtime::Result<Said>> {
         let payload = self.payload.map(|payload| payload.as_str());
-        Some(instance.functions.authorizer.as_ref()?.call(instance.store, (given, self.action.into(), payload)).await)
+        Some(
+            instance
+                .functions
+                .authorizer
+                .as_ref()?
+                .call(instance.store, (given, self.action.into(), payload), now)
+                .await,
+        )
     }
 
     fn answer(&self, said: Result<Said, Failure>, ended: &EndedCall<'_>) -> Result<Decision, Failure> {

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use wasmtime::Store;
-
 use super::effects::{self, FirstEffect};
-use super::functions::{Function, Loading, Misfit, called};
+use super::functions::Changed;
 use super::{Caller, EndedCall, Question, checks, failed};
-use crate::contract::{Contract, connection, deadline_ms, now_ms, types, user};
+use crate::contract::{connection, deadline_ms, now_ms, types, user};
 use crate::plugin::Plugin;
-use crate::run::{Failure, Guest, Ready};
+use crate::run::{Failure, Ready};
 use tidegate_core::channels::PluginKind;
 use tidegate_core::flow::ports::{ConnectionCall, Fault, Phase, PluginEffect};
 
@@ -18,38 +16,8 @@ type Given<'a> = (&'a connection::Peer, connection::Phase);
 /// The result of `changed`, in the words of the current contract.
 type Said = Result<Vec<types::Effect>, String>;
 
-/// `changed` of every version of the contract.
-pub(super) enum Changed {
-    /// Of 0.1 and 0.2.
-    First(Function<Given<'static>, Result<Vec<FirstEffect>, String>>),
-    /// Of 0.3.
-    Current(Function<Given<'static>, Said>),
-}
-
-impl Changed {
-    /// The function of the version that the component follows; `None` when it is not a listener.
-    ///
-    /// # Errors
-    /// [`Misfit`] when the type of the function differs from the contract.
-    pub(super) fn load(loading: &mut Loading<'_>) -> Result<Option<Self>, Misfit> {
-        Ok(match loading.contract(PluginKind::Connection) {
-            None => None,
-            Some(Contract::First | Contract::Second) => loading.typed(PluginKind::Connection)?.map(Self::First),
-            Some(Contract::Current) => loading.typed(PluginKind::Connection)?.map(Self::Current),
-        })
-    }
-
-    /// Calls the function, and puts its result into the words of the current contract.
-    async fn call(&self, store: &mut Store<Guest>, given: Given<'_>) -> wasmtime::Result<Said> {
-        match self {
-            Self::First(function) => {
-                let said = called(function, store, given).await?;
-                Ok(said.map(|effects| effects.into_iter().map(Into::into).collect()))
-            }
-            Self::Current(function) => called(function, store, given).await,
-        }
-    }
-}
+/// `changed` of 0.1 and 0.2, or of 0.3.
+pub(super) type Listen = Changed<Given<'static>, Result<Vec<FirstEffect>, String>, Said>;
 
 impl Plugin {
     /// Tells the listener of an opened or closed connection, and gives the effects that it asks for.
@@ -81,7 +49,9 @@ impl Question for ConnectionCall<'_> {
     }
 
     async fn call(&self, given: &connection::Peer, instance: Ready<'_>) -> Option<wasmtime::Result<Said>> {
-        Some(instance.functions.connection.as_ref()?.call(instance.store, (given, self.phase.into())).await)
+        let now = |said: Result<Vec<FirstEffect>, _>| said.map(|effects| effects.into_iter().map(Into::into).collect());
+        let listen = instance.functions.connection.as_ref()?;
+        Some(listen.call(instance.store, (given, self.phase.into()), now).await)
     }
 
     fn answer(&self, said: Result<Said, Failure>, ended: &EndedCall<'_>) -> Result<Vec<PluginEffect>, Failure> {

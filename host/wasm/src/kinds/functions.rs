@@ -34,13 +34,54 @@ pub(crate) struct Exports(Vec<(PluginKind, Contract, ComponentExportIndex)>);
 /// A function with these parameters and one result.
 pub(super) type Function<Given, Said> = TypedFunc<Given, (Said,)>;
 
+/// A function whose answer the contract changed once: of a version before, or of today's.
+pub(super) enum Changed<Given, Before, Said> {
+    Before(Function<Given, Before>),
+    Current(Function<Given, Said>),
+}
+
+impl<Given, Before, Said> Changed<Given, Before, Said>
+where
+    Given: ComponentNamedList + Lower + Send + Sync,
+    Before: Lift + Send + Sync + 'static,
+    Said: Lift + Send + Sync + 'static,
+    (Before,): ComponentNamedList + Lift,
+    (Said,): ComponentNamedList + Lift,
+{
+    /// The function of the version that the component follows, of a kind whose answer changed with `since`; `None` when
+    /// the component is not of this kind.
+    ///
+    /// # Errors
+    /// [`Misfit`] when the type of the function differs from the contract.
+    pub(super) fn load(loading: &mut Loading<'_>, kind: PluginKind, since: Contract) -> Result<Option<Self>, Misfit> {
+        Ok(match loading.contract(kind) {
+            None => None,
+            Some(contract) if contract < since => loading.typed(kind)?.map(Self::Before),
+            Some(_) => loading.typed(kind)?.map(Self::Current),
+        })
+    }
+
+    /// Calls the function; `now` puts an answer of before into the words of the current contract.
+    pub(super) async fn call(
+        &self,
+        store: &mut Store<Guest>,
+        given: Given,
+        now: impl FnOnce(Before) -> Said,
+    ) -> Result<Said> {
+        match self {
+            Self::Before(function) => called(function, store, given).await.map(now),
+            Self::Current(function) => called(function, store, given).await,
+        }
+    }
+}
+
 /// The functions of one instance. The lifetimes of their parameters say `'static`; the host lends each only for the call.
 pub(crate) struct Functions {
     pub(super) handler: Option<handler::Handle>,
     pub(super) authorizer: Option<authorizer::Authorize>,
     pub(super) snapshot: Option<snapshot::Provide>,
     pub(super) transform: Option<transform::Apply>,
-    pub(super) connection: Option<connection::Changed>,
+    pub(super) connection: Option<connection::Listen>,
 }
 
 /// The exports of a component and an instance to load them from.
@@ -71,11 +112,11 @@ impl Exports {
     pub(crate) fn load(&self, store: &mut Store<Guest>, instance: &Instance) -> Result<Functions, Misfit> {
         let mut loading = Loading { exports: self, store, instance };
         Ok(Functions {
-            handler: handler::Handle::load(&mut loading)?,
-            authorizer: authorizer::Authorize::load(&mut loading)?,
+            handler: handler::Handle::load(&mut loading, Handler, Contract::Current)?,
+            authorizer: authorizer::Authorize::load(&mut loading, Authorizer, Contract::Second)?,
             snapshot: loading.typed(Snapshot)?,
             transform: loading.typed(Transform)?,
-            connection: connection::Changed::load(&mut loading)?,
+            connection: connection::Listen::load(&mut loading, Connection, Contract::Current)?,
         })
     }
 }

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use wasmtime::Store;
 use wasmtime::component::{ComponentType, Lift};
 
 use super::effects::{self, FirstEffect};
-use super::functions::{Function, Loading, Misfit, called};
+use super::functions::Changed;
 use super::{Caller, EndedCall, Question, checks};
-use crate::contract::{Contract, context, shorten, types};
+use crate::contract::{context, shorten, types};
 use crate::plugin::Plugin;
-use crate::run::{Failure, Guest, Ready};
+use crate::run::{Failure, Ready};
 use tidegate_core::channels::PluginKind;
 use tidegate_core::flow::ports::{Answer, Fault, HandlerCall, Outcome, PluginRefusal};
 
@@ -19,13 +18,8 @@ type Given<'a> = (&'a types::Context, &'a str);
 /// The result of `handle`, in the words of the current contract.
 type Said = Result<types::Outcome, types::Refusal>;
 
-/// `handle` of every version of the contract.
-pub(super) enum Handle {
-    /// Of 0.1 and 0.2.
-    First(Function<Given<'static>, Result<FirstOutcome, types::Refusal>>),
-    /// Of 0.3.
-    Current(Function<Given<'static>, Said>),
-}
+/// `handle` of 0.1 and 0.2, or of 0.3.
+pub(super) type Handle = Changed<Given<'static>, Result<FirstOutcome, types::Refusal>, Said>;
 
 /// The outcome of a handler of 0.1 or 0.2.
 #[derive(Debug, Clone, ComponentType, Lift)]
@@ -33,28 +27,6 @@ pub(super) enum Handle {
 pub(super) struct FirstOutcome {
     reply: Option<String>,
     effects: Vec<FirstEffect>,
-}
-
-impl Handle {
-    /// The function of the version that the component follows; `None` when it is not a handler.
-    ///
-    /// # Errors
-    /// [`Misfit`] when the type of the function differs from the contract.
-    pub(super) fn load(loading: &mut Loading<'_>) -> Result<Option<Self>, Misfit> {
-        Ok(match loading.contract(PluginKind::Handler) {
-            None => None,
-            Some(Contract::First | Contract::Second) => loading.typed(PluginKind::Handler)?.map(Self::First),
-            Some(Contract::Current) => loading.typed(PluginKind::Handler)?.map(Self::Current),
-        })
-    }
-
-    /// Calls the function, and puts its result into the words of the current contract.
-    async fn call(&self, store: &mut Store<Guest>, given: Given<'_>) -> wasmtime::Result<Said> {
-        match self {
-            Self::First(function) => Ok(called(function, store, given).await?.map(Into::into)),
-            Self::Current(function) => called(function, store, given).await,
-        }
-    }
 }
 
 impl From<FirstOutcome> for types::Outcome {
@@ -88,7 +60,14 @@ impl Question for HandlerCall<'_> {
     }
 
     async fn call(&self, given: &types::Context, instance: Ready<'_>) -> Option<wasmtime::Result<Said>> {
-        Some(instance.functions.handler.as_ref()?.call(instance.store, (given, self.payload.as_str())).await)
+        Some(
+            instance
+                .functions
+                .handler
+                .as_ref()?
+                .call(instance.store, (given, self.payload.as_str()), |said| said.map(Into::into))
+                .await,
+        )
     }
 
     fn answer(&self, said: Result<Said, Failure>, ended: &EndedCall<'_>) -> Result<Answer, Failure> {

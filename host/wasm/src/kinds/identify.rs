@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::authorizer::{Said, decision};
+use super::authorizer::{Said, decision, now};
 use super::{Caller, EndedCall, Question, checks};
 use crate::contract::{authorizer, context_without_topic, shorten, types};
 use crate::plugin::Plugin;
@@ -41,7 +41,7 @@ impl Question for IdentifyCall<'_> {
 
     async fn call(&self, given: &types::Context, instance: Ready<'_>) -> Option<wasmtime::Result<Said>> {
         let given = (given, authorizer::Action::Connect, Some(self.credential.as_str()));
-        Some(instance.functions.authorizer.as_ref()?.call(instance.store, given).await)
+        Some(instance.functions.authorizer.as_ref()?.call(instance.store, given, now).await)
     }
 
     fn answer(&self, said: Result<Said, Failure>, ended: &EndedCall<'_>) -> Result<Recognition, Failure> {

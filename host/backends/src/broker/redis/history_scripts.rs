@@ -24,7 +24,8 @@ const RECORD_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How many characters of the run of Redis are in an epoch.
 const RUN_CHARS: usize = 12;
 
-/// What the scripts begin with, whose last key is that of the life: they read the record, and remove the entries whose time is over.
+/// What the scripts begin with, whose last key is that of the life: they read the record, and remove the entries whose
+/// time is over.
 macro_rules! with_record {
     ($rest:expr) => {
         concat!(
@@ -106,12 +107,12 @@ if once > 0 then redis.call('SET', KEYS[3], position, 'PX', ARGV[10]) end
 }
 pub(super) use number;
 
-/// Numbers a publication, keeps it and sends it to every node. KEYS: record, entries, once, life. ARGV: run, messages kept, bytes
-/// kept, time kept in ms, time of the record in ms, channel, node and kind, except, payload, time of `once` in ms or 0.
+/// Numbers a publication, keeps it and sends it to every node. KEYS: record, entries, once, life. ARGV: run, messages
+/// kept, bytes kept, time kept in ms, time of the record in ms, channel, node and kind, except, payload, time of `once` in ms or 0.
 static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(with_record!(number!("", "return position"))));
 
-/// Reads a history. KEYS: record, entries, life. ARGV: run, epoch of `since` (empty: none), offset of `since`, most entries, most
-/// bytes, bytes of an entry beside its payload, time of the record in ms.
+/// Reads a history. KEYS: record, entries, life. ARGV: run, epoch of `since` (empty: none), offset of `since`, most
+/// entries, most bytes, bytes of an entry beside its payload, time of the record in ms.
 static READ: LazyLock<Script> = LazyLock::new(|| {
     Script::new(with_record!(
         "local before = kept

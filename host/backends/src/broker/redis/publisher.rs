@@ -58,9 +58,10 @@ pub(super) enum Command {
         key: Key,
         version: Option<Version>,
         keeping: Keeping,
+        found_by: u64,
     },
     /// Take retained values away, which every node hears.
-    Remove { topic: Topic, key: Option<Key>, keeping: Keeping, once: Option<Arc<str>> },
+    Remove { topic: Topic, key: Option<Key>, ttl: Duration, found_by: u64, once: Option<Arc<str>> },
     /// Take one message from a rate window.
     Take { window: String, rate: Rate },
     /// A message for every node.
@@ -327,19 +328,20 @@ impl Publisher {
                 let keys = self.keys(topic, once.as_ref());
                 history_scripts::append(&self.append(&keys, except.as_ref(), payload, *policy))
             }
-            Command::Keep { topic, except, payload, policy, once, key, version, keeping } => {
+            Command::Keep { topic, except, payload, policy, once, key, version, keeping, found_by } => {
                 let keys = self.keys(topic, once.as_ref());
                 let append = self.append(&keys, except.as_ref(), payload, *policy);
                 let version = version.as_ref().map(Version::as_str);
-                retained_scripts::keep(&append, &names.shelf(topic), key.as_str(), version, *keeping)
+                retained_scripts::keep(&append, &names.shelf(topic), key.as_str(), version, *keeping, *found_by)
             }
-            Command::Remove { topic, key, keeping, once } => {
+            Command::Remove { topic, key, ttl, found_by, once } => {
                 let TopicKeys { record, entries, channel, once } = self.keys(topic, once.as_ref());
                 let shelf = names.shelf(topic);
+                let (life, found_by) = (&self.life, *found_by);
                 let place =
-                    retained_scripts::Place { record: &record, entries: &entries, shelf: &shelf, life: &self.life };
+                    retained_scripts::Place { record: &record, entries: &entries, shelf: &shelf, life, found_by };
                 let key = key.as_ref().map(Key::as_str);
-                retained_scripts::remove(&place, once, &channel, &message::removed(node), key, *keeping)
+                retained_scripts::remove(&place, once, &channel, &message::removed(node), key, *ttl)
             }
             Command::Take { window, rate } => scripts::take(window, *rate),
             Command::Control { message } => scripts::tell(names, message),

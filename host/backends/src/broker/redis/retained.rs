@@ -21,11 +21,12 @@ use tidegate_core::protocol::{Key, Payload, Position, RetainedValue, Topic};
 const STALE: &str = "stale";
 
 impl State {
-    async fn values(&self, topic: &Topic, keeping: Keeping, bytes_max: usize) -> Result<Values, ValuesUnread> {
+    async fn values(&self, of: &Resolved, keeping: Keeping, bytes_max: usize) -> Result<Values, ValuesUnread> {
+        let (topic, found_by) = (&of.topic, of.channel.delivery.found_by);
         let (record, entries, shelf) = (self.names.record(topic), self.names.entries(topic), self.names.shelf(topic));
         let ask = async |Reading { mut redis, life }| {
-            let place = Place { record: &record, entries: &entries, shelf: &shelf, life: &life };
-            scripts::read(&mut redis, &place, keeping, bytes_max).await
+            let place = Place { record: &record, entries: &entries, shelf: &shelf, life: &life, found_by };
+            scripts::read(&mut redis, &place, keeping.ttl, bytes_max).await
         };
         let answer = self.reader.ask(ask).await.map_err(|_| ValuesUnread::Away)?;
         values(answer).unwrap_or_else(|| {
@@ -72,6 +73,7 @@ impl Retained for RedisBroker {
             key: channel.delivery.key_of(payload),
             version: channel.delivery.version_of(payload).ok().flatten(),
             keeping,
+            found_by: channel.delivery.found_by,
         });
         let (state, of) = (Arc::clone(&self.state), topic.clone());
         let read = |answer| match text(answer)? {
@@ -88,10 +90,10 @@ impl Retained for RedisBroker {
         keeping: Keeping,
         bytes_max: usize,
     ) -> BoxFuture<'static, Result<Values, ValuesUnread>> {
-        let (state, topic) = (Arc::clone(&self.state), of.topic.clone());
+        let (state, of) = (Arc::clone(&self.state), of.clone());
         async move {
-            let found = state.values(&topic, keeping, bytes_max).await?;
-            state.follow_from(&topic, &found.position);
+            let found = state.values(&of, keeping, bytes_max).await?;
+            state.follow_from(&of.topic, &found.position);
             Ok(found)
         }
         .boxed()
@@ -99,8 +101,8 @@ impl Retained for RedisBroker {
 
     fn remove(&self, removal: &Removal, _: &mut dyn FnMut(Removed)) -> BoxFuture<'static, Result<usize, RetainedAway>> {
         let Removal { topic, channel, key, once } = removal.clone();
-        let keeping = channel.keeping().unwrap_or(Keeping::VERSIONS);
-        let sent = self.send(Command::Remove { topic, key, keeping, once });
+        let ttl = channel.keeping().unwrap_or(Keeping::VERSIONS).ttl;
+        let sent = self.send(Command::Remove { topic, key, ttl, found_by: channel.delivery.found_by, once });
         let timeout = self.state.timeout;
         async move {
             match Self::answered(sent, timeout).await {

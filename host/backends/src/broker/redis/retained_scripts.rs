@@ -164,14 +164,21 @@ pub(super) struct Shelf {
 }
 
 /// Judges, numbers, keeps and sends a publication.
-pub(super) fn keep(append: &Append<'_>, of: &Shelf, key: &str, version: Option<&str>, keeping: Keeping) -> Cmd {
+pub(super) fn keep(
+    append: &Append<'_>,
+    of: &Shelf,
+    key: &str,
+    version: Option<&str>,
+    keeping: Keeping,
+    found_by: u64,
+) -> Cmd {
     let mut command = ::redis::cmd("EVALSHA");
     command.arg(KEEP.get_hash()).arg(7);
     append.add_keys(&mut command);
     command.arg(&of.values).arg(&of.ages).arg(&of.shelf).arg(&append.life.key);
     append.add_arguments(&mut command, keeping.ttl);
     command.arg(key).arg(version.unwrap_or("-")).arg(u8::from(keeping.values));
-    command.arg(keeping.keys_max).arg(keeping.bytes_max).arg(ms(keeping.ttl)).arg(keeping.found_by);
+    command.arg(keeping.keys_max).arg(keeping.bytes_max).arg(ms(keeping.ttl)).arg(found_by);
     command
 }
 
@@ -181,6 +188,8 @@ pub(super) struct Place<'a> {
     pub(super) entries: &'a str,
     pub(super) shelf: &'a Shelf,
     pub(super) life: &'a Life,
+    /// What tells the places of keys and versions from others.
+    pub(super) found_by: u64,
 }
 
 /// Takes a value away, or all of them without a key.
@@ -190,20 +199,14 @@ pub(super) fn remove(
     channel: &str,
     head: &str,
     key: Option<&str>,
-    keeping: Keeping,
+    ttl: Duration,
 ) -> Cmd {
     let (once, once_ttl) = once.unwrap_or_else(|| (at.record.to_owned(), Duration::ZERO));
     let mut command = ::redis::cmd("EVALSHA");
     command.arg(REMOVE.get_hash()).arg(7).arg(at.record).arg(at.entries).arg(once);
     command.arg(&at.shelf.values).arg(&at.shelf.ages).arg(&at.shelf.shelf).arg(&at.life.key);
-    command
-        .arg(&at.life.run)
-        .arg(ms(keeping.ttl))
-        .arg(channel)
-        .arg(head)
-        .arg(key.unwrap_or(""))
-        .arg(u8::from(key.is_none()));
-    command.arg(ms(once_ttl)).arg(keeping.found_by);
+    command.arg(&at.life.run).arg(ms(ttl)).arg(channel).arg(head).arg(key.unwrap_or("")).arg(u8::from(key.is_none()));
+    command.arg(ms(once_ttl)).arg(at.found_by);
     command
 }
 
@@ -211,12 +214,12 @@ pub(super) fn remove(
 pub(super) async fn read(
     connection: &mut MultiplexedConnection,
     at: &Place<'_>,
-    keeping: Keeping,
+    ttl: Duration,
     bytes_max: usize,
 ) -> RedisResult<Value> {
     let mut invocation = READ.prepare_invoke();
     invocation.key(at.record).key(at.entries).key(at.record);
     invocation.key(&at.shelf.values).key(&at.shelf.ages).key(&at.shelf.shelf).key(&at.life.key);
-    invocation.arg(&at.life.run).arg(ms(keeping.ttl)).arg(bytes_max).arg(ENTRY_BYTES).arg(keeping.found_by);
+    invocation.arg(&at.life.run).arg(ms(ttl)).arg(bytes_max).arg(ENTRY_BYTES).arg(at.found_by);
     invocation.invoke_async(connection).await
 }

@@ -5,14 +5,15 @@ import { createHmac } from "node:crypto";
 import { EventEmitter, once } from "node:events";
 import { cpSync, existsSync, mkdtempSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { createServer } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 
 import { io } from "socket.io-client";
 
+import { freePort } from "./free-port.mjs";
 import { binary, components, pluginCache, repository } from "./paths.mjs";
+import { within as inTime } from "./within.mjs";
 
 export { io };
 
@@ -95,17 +96,7 @@ export function token(user, claims = {}, { secret = SECRET, alg = "HS256" } = {}
 export const now = () => Math.floor(Date.now() / 1000);
 
 // What a promise comes to, or an error that says what did not happen.
-export async function within(what, promise, ms = PATIENCE_MS) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: nothing for ${ms} ms`)), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+export const within = (what, promise, ms = PATIENCE_MS) => inTime(what, promise, ms);
 
 // Asks again and again until the answer is a yes, and returns it.
 export async function until(what, asked, ms = PATIENCE_MS) {
@@ -118,15 +109,6 @@ export async function until(what, asked, ms = PATIENCE_MS) {
     }
   };
   return await within(what, asks(), ms).finally(() => (isLate = true));
-}
-
-async function freePort() {
-  const holder = createServer().listen(0, "127.0.0.1");
-  await once(holder, "listening");
-  const { port } = holder.address();
-  holder.close();
-  await once(holder, "close");
-  return port;
 }
 
 // The next `event` of a socket, as the array of its arguments.

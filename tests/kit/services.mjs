@@ -7,12 +7,13 @@ import {
   accessSync, chownSync, closeSync, constants, cpSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, renameSync, rmSync,
   writeFileSync,
 } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
+import { freePort } from "./free-port.mjs";
 import { repository, target } from "./paths.mjs";
 
 const run = promisify(execFile);
@@ -29,15 +30,6 @@ async function until(what, happened) {
     if (Date.now() - started > PATIENCE_MS) throw new Error(`${what}: nothing for ${PATIENCE_MS} ms`);
     await sleep(LOOK_INTERVAL_MS);
   }
-}
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 // Servers refuse the rights of root: root becomes nobody.

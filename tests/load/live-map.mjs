@@ -3,12 +3,12 @@
 
 import { execFileSync, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { requireTidegate } from "./tidegate-bin.mjs";
+import { freePort } from "@tidegate/kit/free-port.mjs";
 import { PostgresServer, RedisServer } from "@tidegate/kit/services.mjs";
 import { prepare } from "tidegate-example-live-map/cms/database.mjs";
 import { PASSWORD } from "tidegate-example-live-map/rally.mjs";
@@ -32,14 +32,6 @@ const PATTERN = String.raw`^42\["(?<topic>[^"]+)",\{"at":(?<at>\d+),"deviceId":"
 const of = (file) => fileURLToPath(import.meta.resolve(`tidegate-example-live-map/${file}`));
 const CONFIG = of("realtime/config/tidegate.yaml");
 const tidegate = (...args) => execFileSync(process.env.TIDEGATE_BIN, args, { encoding: "utf8" });
-
-async function freePort() {
-  const holder = createServer().listen(0, "127.0.0.1");
-  await once(holder, "listening");
-  const { port } = holder.address();
-  holder.close();
-  return port;
-}
 
 const children = [];
 async function run(command, env, isReady) {

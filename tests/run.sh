@@ -87,9 +87,11 @@ build_binary() { cargo_test --quiet --no-run --test cli; }
 # A program to run: what `cargo test` makes of an example is a test. The second target brings the features of all tests.
 build_example() { cargo_host build --quiet --example "$1" --test architecture; }
 
-if wanted conformance || wanted clients || wanted e2e || wanted examples; then
-  step "install npm packages"
+# Before the host is compiled, which carries the page.
+if [[ "${stages[*]}" != plugins ]]; then
+  step "install npm packages, build the dashboard"
   npm ci --silent --no-audit --no-fund
+  npm run --silent build -w host/dashboard -- --logLevel warn
 fi
 
 if wanted lint || wanted rust; then

@@ -56,6 +56,9 @@ const COMMANDS = {
   "tidegate asyncapi --out asyncapi.json": "tests/e2e/asyncapi.test.mjs, with another file",
   "tidegate asyncapi --url https://rt.example.com --out asyncapi.json": "tests/e2e/asyncapi.test.mjs, with another file",
   "tidegate asyncapi --channel 'vault.{vaultId}'": "tests/e2e/asyncapi.test.mjs, of another channel",
+  "npm ci": "tests/run.sh",
+  "npm run build -w host/dashboard": "tests/run.sh",
+  "npm run dev -w host/dashboard": "tests/e2e/dashboard-dev.test.mjs, with another port",
   "tests/run.sh": ".ci/run",
   "tests/run.sh rust": ".ci/run, with the other stages",
   "tidegate new channel shop 'shop.cart.{userId}' user:userId": "tests/cli/new.rs",
@@ -68,7 +71,7 @@ const MEASURES = ["tests/load/", "findings/"];
 
 // The pages of the manual, by their paths: every `*.md` of the top level, of a folder, and of an example.
 function pagesOfTheManual() {
-  const folders = ["", "host", "wit", "plugins", "channels", "config", "tests", "tests/load", "examples", "findings"];
+  const folders = ["", "host", "host/dashboard", "wit", "plugins", "channels", "config", "tests", "tests/load", "examples", "findings"];
   folders.push("client", ...subfoldersOf("client"), ...subfoldersOf("examples"));
   const pages = folders.flatMap((folder) => readdirSync(join(repository, folder)).map((name) => join(folder, name)));
   return new Map(pages.filter((page) => page.endsWith(".md")).map((page) => [page, readFileSync(join(repository, page), "utf8")]));

@@ -1,0 +1,89 @@
+// Tables: with a page forward and back where the server has more rows; on a narrow screen each row is a card.
+
+import { useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useEffect } from "preact/hooks";
+
+import { Shown, useLoaded } from "./load";
+
+export interface Column<Row> {
+  head: string;
+  cell: (row: Row) => ComponentChildren;
+  /** Aligned to the right, as numbers are read. */
+  number?: boolean;
+}
+
+interface Shape<Row> {
+  caption: string;
+  columns: Column<Row>[];
+  of: (row: Row) => string;
+  /** What stands in place of a table without rows. */
+  empty: ComponentChildren;
+}
+
+// A stylesheet that makes cards of rows takes their meaning away; the roles give it back.
+export function Table<Row>({ caption, columns, of, empty, rows }: Shape<Row> & { rows: Row[] }) {
+  if (!rows.length) return <div class="empty">{empty}</div>;
+  return (
+    <table role="table">
+      <caption class="unseen">{caption}</caption>
+      <thead role="rowgroup">
+        <tr role="row">
+          {columns.map(({ head, number }) => (
+            <th key={head} role="columnheader" scope="col" class={number ? "number" : undefined}>
+              {head}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody role="rowgroup">
+        {rows.map((row) => (
+          <tr key={of(row)} role="row">
+            {columns.map(({ head, cell, number }) => (
+              <td key={head} role="cell" data-head={head} class={number ? "number" : undefined}>
+                {cell(row)}
+              </td>
+            ))}
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+export interface Page<Row> {
+  rows: Row[];
+  next?: string | null;
+}
+
+/** A table of a list that the server gives page by page. */
+export function Paged<Row>({ load, about, ...shape }: Shape<Row> & { load: (after: string | undefined) => Promise<Page<Row>>; about: unknown[] }) {
+  // The cursors of the pages so far; the last is the page that is shown.
+  const cursors = useSignal<(string | undefined)[]>([undefined]);
+  const key = JSON.stringify(about);
+  useEffect(() => void (cursors.value = [undefined]), [key]);
+  const after = cursors.value.at(-1);
+  const loaded = useLoaded(() => load(after), [key, after]);
+  return (
+    <Shown from={loaded}>
+      {({ rows, next }) => (
+        <>
+          <Table {...shape} rows={rows} />
+          {(next || cursors.value.length > 1) && (
+            <nav class="pages" aria-label={`Pages of ${shape.caption}`}>
+              <button type="button" disabled={cursors.value.length === 1} onClick={() => (cursors.value = cursors.value.slice(0, -1))}>
+                Previous
+              </button>
+              <span aria-live="polite">
+                Page {cursors.value.length}, {rows.length} rows
+              </span>
+              <button type="button" disabled={!next} onClick={() => next && (cursors.value = [...cursors.value, next])}>
+                Next
+              </button>
+            </nav>
+          )}
+        </>
+      )}
+    </Shown>
+  );
+}

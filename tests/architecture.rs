@@ -37,7 +37,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
 ];
 
 /// Each foreign crate that has a home, and the files or directories that may name it, below `host/` and without `src/`.
-pub(crate) const HOMES: [(&str, &[&str]); 33] = [
+pub(crate) const HOMES: [(&str, &[&str]); 35] = [
     ("engineioxide_core", &["transport/"]),
     ("socketioxide_core", &["transport/"]),
     ("socketioxide_parser_common", &["transport/"]),
@@ -80,6 +80,8 @@ pub(crate) const HOMES: [(&str, &[&str]); 33] = [
         ],
     ),
     ("ureq", &["server/cli/plugin/ask.rs"]),
+    ("sd_notify", &["server/cli/service_manager.rs"]),
+    ("git_version", &["server/main.rs"]),
     // There it is a module of `ring`.
     ("hmac", &["wasm/compile/", "server/auth/keys.rs"]),
 ];

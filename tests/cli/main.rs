@@ -30,6 +30,7 @@ mod new;
 mod plugin;
 mod project;
 mod ready;
+mod service;
 mod store;
 mod store_server;
 mod types;

@@ -29,6 +29,7 @@ mod set;
 mod vectors;
 mod version;
 
+pub use compile::engine::WASMTIME_VERSION;
 pub use compile::{CompileOrder, CompileOrderError, CompilePlace, CompileSettings, Effort, Needs, compile_here};
 pub use contract::Standing;
 pub use imports::{NoDatabase, Secrets, Services};

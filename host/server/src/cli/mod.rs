@@ -16,21 +16,23 @@ mod new;
 mod plugin;
 mod schema;
 mod serve;
+mod service_manager;
 mod show;
 mod signals;
 mod token;
 mod types;
+mod version;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use failure::Failure;
 use tidegate_core::telemetry::{complain, say};
 
 /// A realtime server: channels in YAML, logic in WebAssembly components, stock Socket.IO clients.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "tidegate", propagate_version = true, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -98,10 +100,12 @@ impl Answer {
     }
 }
 
-/// Runs the command of the process's arguments and returns the exit code.
+/// Runs the command of the process's arguments and returns the exit code. `checkout` is what git says of the checkout
+/// that the program is built from, empty without git.
 #[must_use]
-pub fn run() -> u8 {
-    let cli = match Cli::try_parse() {
+pub fn run(checkout: &str) -> u8 {
+    let parsed = Cli::command().version(version::text(checkout)).try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are not errors; clap writes them to stdout.

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use tokio::sync::oneshot;
 
 use super::failure::Failure;
 use super::load::Load;
 use super::signals::serve_until_signal;
-use super::{Answer, failure};
-use crate::app::{self, Options};
+use super::{Answer, failure, service_manager};
+use crate::app::{self, Options, Show};
 use crate::reload::{self, Terms};
 use tidegate_core::config::{Config, Diagnostic};
 use tidegate_core::telemetry::{self, complain};
@@ -28,7 +29,10 @@ impl Serve {
         *plugins = Some(config.plugins.clone());
         start_logging(&config)?;
         let server = app::prepare(config, Terms::Whole).await?.build().await?;
-        let options = Options { on_rejected: Some(Box::new(show_rejected)), ..Options::default() };
+        let (ready, listening) = oneshot::channel();
+        tokio::spawn(service_manager::tell_ready(listening));
+        let on_rejected: Show = Box::new(show_rejected);
+        let options = Options { ready: Some(ready), on_rejected: Some(on_rejected), ..Options::default() };
         serve_until_signal(server, options).await?;
         Ok(Answer::ok(""))
     }

@@ -5,6 +5,7 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::service_manager;
 use crate::app::{AppError, Options, Server};
 use crate::reload::Trigger;
 
@@ -27,6 +28,7 @@ pub(super) async fn serve_until_signal_or<T>(
             () = either(terminate, interrupt) => {}
             value = other => ended = Some(value),
         }
+        service_manager::tell_stopping();
     };
     server.serve(stop, options).await?;
     Ok(ended)

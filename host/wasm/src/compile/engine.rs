@@ -14,7 +14,7 @@ use wasmtime::{
 /// budget.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// The full version of wasmtime. By default wasmtime only tells the native code of different major versions apart.
-pub(crate) const WASMTIME_VERSION: &str = locked_version(include_str!("../../../../Cargo.lock"));
+pub const WASMTIME_VERSION: &str = locked_version(include_str!("../../../../Cargo.lock"));
 /// Largest `limits.memory`, in bytes: the pool's slots are this large.
 pub(crate) const MEMORY_BYTES_MAX: usize = 256 << 20;
 /// Most elements of one table. CPython needs 5,672.

@@ -87,8 +87,10 @@ pub(crate) const HOMES: [(&str, &[&str]); 35] = [
 ];
 
 /// What the top level holds: the folders, each with a README, and the files.
-const FOLDERS: [&str; 11] =
-    ["host", "client", "wit", "plugins", "channels", "config", "tests", "examples", "findings", ".cargo", ".ci"];
+const FOLDERS: [&str; 12] = [
+    "host", "client", "wit", "plugins", "channels", "config", "packages", "tests", "examples", "findings", ".cargo",
+    ".ci",
+];
 const FILES: [&str; 14] = [
     "Cargo.toml",
     "Cargo.lock",

@@ -6,12 +6,26 @@ import { useSignal } from "@preact/signals";
 
 import { link } from "./live";
 import { Failure } from "./parts/load";
+import { Bridge } from "./pages/bridge";
+import { Channels } from "./pages/channels";
+import { Clients } from "./pages/clients";
+import { Explain } from "./pages/explain";
 import { Overview } from "./pages/overview";
+import { Plugins } from "./pages/plugins";
+import { Reloads } from "./pages/reloads";
+import { Topic } from "./pages/topic";
 import { route, to } from "./route";
 import { session, signOut } from "./session";
 
 const PAGES: [string, string, ComponentType][] = [
   ["", "Overview", Overview],
+  ["channels", "Channels", Channels],
+  ["topics", "Topics", Topic],
+  ["clients", "Clients", Clients],
+  ["explain", "Explain", Explain],
+  ["plugins", "Plugins", Plugins],
+  ["bridge", "Bridge", Bridge],
+  ["reloads", "Reloads", Reloads],
 ];
 
 export function Frame() {

@@ -104,3 +104,13 @@ export function useNewest<Payload>(topic: string): Signal<Payload | undefined> {
   );
   return newest;
 }
+
+/** The time in seconds since the Unix epoch, anew each second. */
+export function useSecond(): number {
+  const now = useSignal(Math.floor(Date.now() / 1_000));
+  useEffect(() => {
+    const clock = setInterval(() => (now.value = Math.floor(Date.now() / 1_000)), 1_000);
+    return () => clearInterval(clock);
+  }, []);
+  return now.value;
+}

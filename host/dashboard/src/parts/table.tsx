@@ -56,14 +56,22 @@ export interface Page<Row> {
   next?: string | null;
 }
 
+interface Pages<Row> extends Shape<Row> {
+  load: (after: string | undefined) => Promise<Page<Row>>;
+  /** What the list is about; another list begins at its first page. */
+  about: unknown[];
+  /** Changes when the same page is to be loaded again. */
+  turn?: number;
+}
+
 /** A table of a list that the server gives page by page. */
-export function Paged<Row>({ load, about, ...shape }: Shape<Row> & { load: (after: string | undefined) => Promise<Page<Row>>; about: unknown[] }) {
+export function Paged<Row>({ load, about, turn, ...shape }: Pages<Row>) {
   // The cursors of the pages so far; the last is the page that is shown.
   const cursors = useSignal<(string | undefined)[]>([undefined]);
   const key = JSON.stringify(about);
   useEffect(() => void (cursors.value = [undefined]), [key]);
   const after = cursors.value.at(-1);
-  const loaded = useLoaded(() => load(after), [key, after]);
+  const loaded = useLoaded(() => load(after), [key, after, turn]);
   return (
     <Shown from={loaded}>
       {({ rows, next }) => (

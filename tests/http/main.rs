@@ -8,6 +8,7 @@ mod health;
 mod history;
 mod idempotency;
 mod openapi;
+mod operator;
 mod plugins;
 mod polling;
 mod presence;
@@ -26,6 +27,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
 use serde_json::Value;
 use tidegate::http::{State, document, router};
+use tidegate::operator::Operators;
 use tidegate_core::config::{ApiKey, ApiKeys, Auth, Permission, Secret};
 use tidegate_realtime::{Realtime, Visitors};
 use tower::ServiceExt as _;
@@ -149,11 +151,13 @@ impl Site {
     }
 
     fn with_keys(server: &Server, keys: ApiKeys) -> Self {
+        let keys = Arc::new(keys);
         let realtime = Realtime::new(server.gates.limits().clone(), server.broker.clone());
         let state = State {
             gates: server.gates.clone(),
             visitors: Visitors::new(&realtime, &server.gates, &Auth::default()),
-            api_keys: Arc::new(keys),
+            operators: Some(Arc::new(Operators::new(keys.clone(), server.clock.clone()))),
+            api_keys: keys,
             dead_letters: server.dead_letters.clone(),
             plugins: Arc::new(FakeRoster),
             store: server.store.clone(),

@@ -45,7 +45,8 @@ pub(crate) fn tells(method: &Method, path: &str, answer: &Response) {
     assert!(told.is_object(), "{method} {path}: the document does not tell {status}");
     let media = answer.headers().get(header::CONTENT_TYPE).map_or("", |media| media.to_str().unwrap());
     let media = media.split(';').next().unwrap_or_default();
-    assert!(told["content"].get(media).is_some(), "{method} {path}: the document does not tell {status} {media}");
+    let is_told = told["content"].get(media).is_some() || (media.is_empty() && told.get("content").is_none());
+    assert!(is_told, "{method} {path}: the document does not tell {status} {media}");
     for (name, _) in told["headers"].as_object().into_iter().flatten() {
         assert!(answer.headers().contains_key(name.as_str()), "{method} {path}: {status} has no `{name}`");
     }
@@ -84,7 +85,8 @@ async fn every_operation_of_the_document_is_served() {
                 _ => delete(&path),
             };
             let answer = call.to(&server).await;
-            let needs_key = operation["security"] == json!([{ "api_key": [] }]);
+            let ways = operation["security"].as_array().unwrap();
+            let needs_key = !ways.is_empty() && !ways.contains(&json!({}));
             assert_eq!(answer.status == 401, needs_key, "{name} {path}: {}", answer.status);
             assert!(![405, 500].contains(&answer.status.as_u16()), "{name} {path}: {}", answer.text);
         }

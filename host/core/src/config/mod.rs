@@ -63,7 +63,7 @@ pub use postgres_url::{NoPostgresUrl, PostgresUrl};
 pub use redis_url::{NoRedisUrl, RedisUrl};
 pub use rollback::Rollback;
 pub use secret::Secret;
-pub use server::{Config, Log, StorePlace, schema};
+pub use server::{Config, Dashboard, Log, StorePlace, schema};
 pub use source::{Diagnostic, Place, SourceFile};
 pub use transport::{Carrier, Transport};
 pub use units::{ByteSize, HumanDuration};

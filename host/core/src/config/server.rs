@@ -67,8 +67,18 @@ pub struct Config {
     pub transport: Transport,
     /// The limits of the server.
     pub limits: Limits,
+    /// The operators' page at `/dashboard/`, its sessions and its live data. Default: `off` in `serve`, `on` in `dev`.
+    pub dashboard: Option<Dashboard>,
     /// What the server logs.
     pub log: Log,
+}
+
+impl Config {
+    /// Whether the server has the operators' page.
+    #[must_use]
+    pub fn has_dashboard(&self) -> bool {
+        self.dashboard == Some(Dashboard::On)
+    }
 }
 
 impl Default for Config {
@@ -91,6 +101,7 @@ impl Default for Config {
             rollback: Rollback::default(),
             transport: Transport::default(),
             limits: Limits::default(),
+            dashboard: None,
             log: Log::default(),
         }
     }
@@ -160,6 +171,16 @@ impl<'de> Deserialize<'de> for StorePlace {
             )),
         }
     }
+}
+
+/// Whether the server has the operators' page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dashboard {
+    /// It has none.
+    Off,
+    /// It has.
+    On,
 }
 
 /// The `log:` section.

@@ -10,6 +10,7 @@ mod logging;
 mod metric;
 mod metrics;
 mod names;
+mod operator;
 mod output;
 mod panics;
 mod registry;
@@ -45,6 +46,7 @@ pub use metrics::{
     plugin_versions_lingering, plugin_waited, presence_members, reauthorized, recovery, revocations, session_unknown,
     slow_consumer, store_swept, store_up, stream, subscribed, thinning_bytes, thinning_overflow, unsubscribed,
 };
+pub use operator::{operator_signed_in, operator_signed_out};
 pub use output::{complain, finish_output, say};
 pub use registry::render;
 pub use retained::{publication_stale, retained, retained_displaced};

@@ -14,6 +14,7 @@ use super::stores::Stores;
 use super::{AppError, Options, Prepared, Show, descriptors, paths};
 use crate::auth::{Providers, Upkeep};
 use crate::http;
+use crate::operator::Operators;
 use crate::reload::{Built, Observer, Reloader, Terms, Triggers, Watcher};
 use tidegate_backends::bus::{Consumers, MemoryBus, OwnQueue, Queue, Unread};
 use tidegate_core::config::{Config, Diagnostic};
@@ -41,6 +42,8 @@ pub struct Server {
     first: Built,
     gates: Arc<Gates>,
     realtime: Arc<Realtime>,
+    /// Who may sign in to the dashboard; `None` if there is none.
+    operators: Option<Arc<Operators>>,
     bus: Queue,
     /// What happens to the server itself.
     watched: OwnQueue,
@@ -74,7 +77,29 @@ impl Server {
         let Providers { policy, upkeep } = providers;
         let gates = Arc::new(Gates::new(first.serving.clone(), policy, config.limits.clone(), ports));
         let bus = queue;
-        Self { config, terms, socket, store, nodes, host, first, gates, realtime, bus, watched, upkeep, keeper }
+        let operators = config.has_dashboard().then(|| operators(&config));
+        Self {
+            config,
+            terms,
+            socket,
+            store,
+            nodes,
+            host,
+            first,
+            gates,
+            realtime,
+            operators,
+            bus,
+            watched,
+            upkeep,
+            keeper,
+        }
+    }
+
+    /// The secret of a link that signs an operator in once; `None` if there is no dashboard.
+    #[must_use]
+    pub fn operator_link(&self) -> Option<String> {
+        self.operators.as_ref().map(|operators| operators.link())
     }
 
     /// The errors in files that are not part of the first generation, where each part stands alone.
@@ -113,6 +138,7 @@ impl Server {
             first,
             gates,
             realtime,
+            operators,
             bus,
             watched,
             upkeep,
@@ -128,6 +154,7 @@ impl Server {
             gates: gates.clone(),
             visitors: Visitors::new(&realtime, &gates, &config.auth),
             api_keys: Arc::new(config.api_keys.clone()),
+            operators,
             dead_letters: store.dead_letters,
             plugins: inventory.clone(),
             store: store.health,
@@ -172,6 +199,10 @@ impl Server {
         let drain_timeout = config.limits.drain_timeout;
         Ok(Running { gates, realtime, bridge, watched, consumers, listener, upkeep, keeper, drain_timeout })
     }
+}
+
+fn operators(config: &Config) -> Arc<Operators> {
+    Arc::new(Operators::new(Arc::new(config.api_keys.clone()), Arc::new(SystemClock)))
 }
 
 /// The inventory of the first generation.

@@ -12,6 +12,8 @@ use tidegate_core::protocol::{Code, Refusal};
 
 /// How long a caller should wait before trying again when the server has no room now.
 const RETRY_AFTER_S: u64 = 1;
+/// How long an address with too many failed logins waits at most.
+const RETRY_LOGIN_AFTER_S: u64 = 60;
 
 /// An answer for this caller, as of now: nobody may keep it.
 pub(super) type Fresh<T> = ([(HeaderName, HeaderValue); 1], Json<T>);
@@ -102,6 +104,7 @@ impl Problem {
             // RFC 9110, 11.6.1: a 401 says how to authenticate.
             StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))),
+            StatusCode::TOO_MANY_REQUESTS => Some((header::RETRY_AFTER, HeaderValue::from(RETRY_LOGIN_AFTER_S))),
             _ => None,
         }
     }

@@ -1,10 +1,12 @@
-//! The caller: the API key of the `Authorization` header, and its permissions.
+//! The caller: the API key of the `Authorization` header, or the session of an operator, and its permissions.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 
 use super::State;
 use super::answer::Problem;
+use super::openapi::by_session;
+use super::operator::cookies;
 use tidegate_core::config::{ApiKey, Permission};
 use tidegate_core::flow::Session;
 use tidegate_core::protocol::{Code, Refusal};
@@ -20,13 +22,21 @@ impl State {
         header.and_then(bearer).and_then(|bearer| self.api_keys.find(bearer))
     }
 
-    /// Admits a caller whose key has the permission. Call it before reading the body.
+    /// Admits a caller whose key has the permission; what operators do is also open to a session that began with such a
+    /// key. Call it before reading the body.
     ///
     /// # Errors
     /// 401 if the bearer token is not a key, 403 if the key lacks the permission.
     pub(super) fn admit(&self, headers: &HeaderMap, permission: Permission) -> Result<&ApiKey, Problem> {
+        let of_session = || {
+            let operators = self.operators.as_deref().filter(|_| by_session(permission))?;
+            // Whoever brings a bearer token means it.
+            let session = operators.session(&cookies(headers)).filter(|_| !headers.contains_key(header::AUTHORIZATION));
+            session.map(|session| session.key)
+        };
         let key = self
             .key(headers)
+            .or_else(of_session)
             .ok_or_else(|| Refusal::because(Code::Unauthenticated, "an API key is needed as bearer token"))?;
         if !key.may(permission) {
             return Err(Refusal::because(Code::Forbidden, "the API key may not do this").into());

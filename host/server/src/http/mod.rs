@@ -12,6 +12,7 @@ mod health;
 mod history;
 mod idempotency_key;
 mod openapi;
+mod operator;
 mod plugins;
 mod presence;
 mod publish;
@@ -33,6 +34,7 @@ use axum::{Router, middleware};
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::operator::Operators;
 use answer::{HttpCode, Problem};
 pub use openapi::document;
 use openapi::{Caller, Operation};
@@ -52,6 +54,8 @@ pub struct State {
     pub visitors: Visitors,
     /// The API keys; without any key every call that needs one is answered with 401.
     pub api_keys: Arc<ApiKeys>,
+    /// The operators who sign in to the dashboard; `None` if there is no dashboard.
+    pub operators: Option<Arc<Operators>>,
     /// The dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
     /// The versions of the plugins.
@@ -80,6 +84,9 @@ async fn wrong_method() -> Problem {
 pub fn router(state: State) -> Router {
     let (mut of_clients, mut others) = (Router::new(), Router::new());
     for Resource { operation, handler } in resources() {
+        let guarded = operation.caller.takes_session();
+        let guard = || middleware::from_fn_with_state(state.clone(), operator::guard);
+        let handler = if guarded { handler.layer(guard()) } else { handler };
         let group = if operation.caller == Caller::Reader { &mut of_clients } else { &mut others };
         *group = std::mem::take(group).route(operation.path, handler);
     }
@@ -103,7 +110,7 @@ struct Resource {
 }
 
 /// Every resource with each of its methods.
-fn resources() -> [Resource; 17] {
+fn resources() -> [Resource; 20] {
     fn at<T: 'static>(operation: &'static Operation, handler: impl Handler<T, State>) -> Resource {
         Resource { operation, handler: on(operation.method.filter(), handler) }
     }
@@ -121,6 +128,9 @@ fn resources() -> [Resource; 17] {
         at(&dead_letters::DISCARD, dead_letters::discard),
         at(&plugins::LIST, plugins::list),
         at(&plugins::CLEAR, plugins::clear),
+        at(&operator::BEGIN, operator::begin),
+        at(&operator::SHOW, operator::show),
+        at(&operator::END, operator::end),
         at(&health::LIVE, health::live),
         at(&health::READY, health::ready),
         at(&health::METRICS, health::metrics),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::access::Access;
+use super::access::{Access, url};
 
 /// The server's address in the shipped example; `URL` overrides it.
 const EXAMPLE_URL: &str = "http://127.0.0.1:3000";
@@ -14,12 +14,17 @@ const EXAMPLE_PAGE: &str = "examples/realtime-ping/index.html";
 /// The shipped manifest that the event of the last line reaches.
 const EXAMPLE_FEED: &str = "channels/blog.yaml";
 
-pub(super) fn text(access: &Access, address: SocketAddr) -> String {
+/// `link` is the secret of a link that signs an operator in.
+pub(super) fn text(access: &Access, address: SocketAddr, link: Option<&str>) -> String {
+    let reached = url(address);
     let url = format!("http://{address}");
     let elsewhere = if url == EXAMPLE_URL { String::new() } else { format!("URL={url} ") };
     let mut text = format!(
         "\nTidegate listens on {url}. It reloads every file that you save, and builds a plugin when you save its source. Ctrl-C stops it.\n"
     );
+    if let Some(link) = link {
+        text += &format!("\nThe dashboard; this link signs you in, once:\n\n  {reached}/dashboard/#link={link}\n");
+    }
     if !access.tokens.is_empty() {
         text += "\nTokens, valid for 12 hours:\n";
     }
@@ -65,7 +70,8 @@ mod tests {
     fn nobody_is_sent_to_an_example_that_is_not_there() {
         let tokens = vec![Token { user: "alice".to_owned(), roles: Vec::new(), token: "a.b.c".to_owned() }];
         let api_keys = vec![("backend".to_owned(), "a key".to_owned())];
-        let text = text(&Access { tokens, api_keys }, ([127, 0, 0, 1], 3000).into());
+        let text = text(&Access { tokens, api_keys }, ([127, 0, 0, 1], 3000).into(), Some("secret"));
+        assert!(text.contains("http://127.0.0.1:3000/dashboard/#link=secret\n"), "{text}");
         assert!(text.contains("a.b.c") && text.contains("a key"), "{text}");
         assert!(!text.contains("examples/") && !text.contains("curl"), "{text}");
     }

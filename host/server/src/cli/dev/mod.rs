@@ -22,7 +22,7 @@ use crate::reload::{Terms, Triggers};
 use access::Access;
 use ready::ReadyFile;
 use rebuild::Rebuilder;
-use tidegate_core::config::{Config, Diagnostic};
+use tidegate_core::config::{Config, Dashboard, Diagnostic};
 
 #[derive(Debug, Args)]
 pub(super) struct Dev {
@@ -61,13 +61,14 @@ impl Dev {
         let is_whole = ready_file.is_some();
         let rebuilder = built(directory, is_whole)?;
         let server = loaded(prepared, is_whole).await?;
+        let link = server.operator_link();
         let triggers = Triggers::default();
         rebuilder.spawn(triggers.sender.clone())?;
         let (ready, listening) = oneshot::channel();
         let (gives_up, given_up) = oneshot::channel();
         let greeting = tokio::spawn(async move {
             let Ok(address) = listening.await else { return };
-            match greet(&access, address, ready_file.as_ref()) {
+            match greet(&access, address, link.as_deref(), ready_file.as_ref()) {
                 Ok(()) => std::future::pending().await,
                 // Whoever waits for the file would wait for ever.
                 Err(failure) => drop(gives_up.send(failure)),
@@ -93,6 +94,7 @@ impl Dev {
             // The page one tries things with is rarely served by this server.
             config.auth.origins.push("*".to_owned());
         }
+        config.dashboard.get_or_insert(Dashboard::On);
         Ok(config)
     }
 }
@@ -115,11 +117,16 @@ async fn loaded(prepared: Prepared, is_whole: bool) -> Result<Server, Failure> {
     if is_whole && !held_up.is_empty() { Err(Failure::Mistakes(held_up.to_vec())) } else { Ok(server) }
 }
 
-fn greet(access: &Access, address: SocketAddr, ready_file: Option<&ReadyFile>) -> Result<(), Failure> {
+fn greet(
+    access: &Access,
+    address: SocketAddr,
+    link: Option<&str>,
+    ready_file: Option<&ReadyFile>,
+) -> Result<(), Failure> {
     if let Some(file) = ready_file {
         file.tell(access, address)?;
     }
-    say(&banner::text(access, address));
+    say(&banner::text(access, address, link));
     Ok(())
 }
 

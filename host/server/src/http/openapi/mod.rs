@@ -10,9 +10,10 @@ use axum::extract;
 use axum::http::{HeaderName, header};
 use serde_json::{Map, Value, json};
 
-pub(super) use operation::{Answers, Caller, Operation, Reason, Verb};
+pub(super) use operation::{Answers, Caller, Operation, Reason, Verb, by_session};
 
 use super::{Resource, State};
+use crate::operator::COOKIE;
 use tidegate_core::config::{Anonymous, Auth};
 
 const JSON: &str = "application/json";
@@ -99,7 +100,11 @@ fn contents(contents: &[(&str, &str)]) -> Value {
 fn responses(operation: &Operation) -> Value {
     let Answers { status, says, contents: answered } = &operation.answers;
     let mut responses = Map::new();
-    responses.insert(status.to_string(), json!({ "description": says, "content": contents(answered) }));
+    let mut answer = json!({ "description": says });
+    if !answered.is_empty() {
+        answer["content"] = contents(answered);
+    }
+    responses.insert(status.to_string(), answer);
     for (status, codes) in operation.refusals() {
         let names: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
         let code = json!({ "properties": { "error": { "properties": { "code": { "enum": codes } } } } });
@@ -107,7 +112,7 @@ fn responses(operation: &Operation) -> Value {
         let mut response = json!({ "description": names.join(", "), "content": { JSON: { "schema": schema } } });
         let header = match status {
             401 => Some("WWW-Authenticate"),
-            503 => Some("Retry-After"),
+            429 | 503 => Some("Retry-After"),
             _ => None,
         };
         if let Some(header) = header {
@@ -123,7 +128,9 @@ fn security(caller: Caller, auth: &Auth) -> Value {
     let by = |scheme: &str| json!({ scheme: [] });
     match caller {
         Caller::Anybody => json!([]),
+        Caller::Key(permission) if by_session(permission) => json!([by("api_key"), by("operator_session")]),
         Caller::Key(_) => json!([by("api_key")]),
+        Caller::Session => json!([by("operator_session")]),
         Caller::Reader => {
             let mut ways = vec![by("api_key"), by("credential")];
             ways.extend(auth.cookies().into_iter().map(|cookie| by(&scheme_of(cookie))));
@@ -144,6 +151,10 @@ fn security_schemes(auth: &Auth) -> Value {
     let mut schemes = Map::new();
     schemes.insert("api_key".to_owned(), bearer("A key of `api_keys`, of a backend or an operator."));
     schemes.insert("credential".to_owned(), bearer("What a client shows at gate 1: a token of an identity provider."));
+    let says = "The session of an operator, from `POST /v1/operator/session`. With it every method but GET and HEAD \
+        needs the header `x-tidegate-operator: 1`.";
+    let session = json!({ "type": "apiKey", "in": "cookie", "name": COOKIE, "description": says });
+    schemes.insert("operator_session".to_owned(), session);
     for cookie in auth.cookies() {
         let says = "A client's credential. The page must be of the server's own origin, or listed in `auth.origins`.";
         let scheme = json!({ "type": "apiKey", "in": "cookie", "name": cookie, "description": says });

@@ -56,10 +56,29 @@ impl Verb {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Caller {
     Anybody,
-    /// A backend or an operator whose API key has the permission.
+    /// A backend or an operator whose API key has the permission, or, for what operators do, the session of one.
     Key(Permission),
+    /// An operator with a session.
+    Session,
     /// A client that clears gates 1 and 2, or a backend whose API key may read.
     Reader,
+}
+
+impl Caller {
+    /// Whether the cookie of an operator's session is enough.
+    pub(in crate::http) const fn takes_session(self) -> bool {
+        match self {
+            Self::Key(permission) => by_session(permission),
+            Self::Session => true,
+            Self::Anybody | Self::Reader => false,
+        }
+    }
+}
+
+/// Whether an operator may do this with a session in place of the API key: what the dashboard does, and nothing that
+/// backends do.
+pub(in crate::http) const fn by_session(permission: Permission) -> bool {
+    matches!(permission, Permission::Operate | Permission::Revoke)
 }
 
 /// The answer to a request that is served.
@@ -117,7 +136,7 @@ impl Operation {
     pub(super) fn refusals(&self) -> BTreeMap<u16, BTreeSet<&'static str>> {
         let of_caller: &[Reason] = match self.caller {
             Caller::Anybody => &[],
-            Caller::Key(_) => &[Reason::Of(Code::Unauthenticated), Reason::Of(Code::Forbidden)],
+            Caller::Key(_) | Caller::Session => &[Reason::Of(Code::Unauthenticated), Reason::Of(Code::Forbidden)],
             Caller::Reader => &READER,
         };
         let of_parameters: &[Reason] = if self.parameters.is_empty() { &[] } else { &[Reason::Malformed] };

@@ -8,7 +8,7 @@ use tidegate_core::protocol::{self, Code, TOPIC_BYTES_MAX, TOPIC_SEGMENTS_MAX};
 /// Every schema by name, for `components/schemas`.
 pub(super) fn schemas() -> Map<String, Value> {
     let mut schemas = protocol::described("");
-    for of in [publishing(), events(), reading(), revoking(), operating(), monitoring()] {
+    for of in [publishing(), events(), reading(), revoking(), operating(), signing_in(), monitoring()] {
         schemas.extend(of);
     }
     let codes = Code::ALL.iter().map(|code| code.as_str()).chain(HttpCode::ALL.map(HttpCode::as_str));
@@ -235,6 +235,23 @@ fn operating() -> Map<String, Value> {
         ("Plugin", object(&plugin_keys, plugin)),
         ("Plugins", object(&["plugins"], json!({ "plugins": plugins() }))),
         ("Cleared", object(&["cleared"], json!({ "cleared": plugins() }))),
+    ])
+}
+
+fn signing_in() -> Map<String, Value> {
+    let secret = |says: &str| json!({ "type": "string", "minLength": 1, "description": says });
+    let by = |name: &str, says: &str| object(&[name], json!({ name: secret(says) }));
+    let ways = [
+        by("key", "An API key that may `operate`."),
+        by("link", "The secret of the link that `tidegate dev` prints; once."),
+    ];
+    let session = json!({
+        "operator": { "type": "string", "description": "The name of the API key, or `link`." },
+        "ends_at": when("When the session ends"),
+    });
+    named([
+        ("OperatorSignIn", json!({ "oneOf": ways })),
+        ("OperatorSession", object(&["operator", "ends_at"], session)),
     ])
 }
 

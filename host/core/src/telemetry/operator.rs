@@ -1,0 +1,13 @@
+//! What operators do with the dashboard, for the log.
+
+use super::names;
+
+/// `operator.signed_in`: an operator began a session of the dashboard. `operator` is the name of the API key, or `link`.
+pub fn operator_signed_in(operator: &str) {
+    tracing::info!(event = names::OPERATOR_SIGNED_IN, operator, "an operator signed in");
+}
+
+/// `operator.signed_out`: an operator ended a session.
+pub fn operator_signed_out(operator: &str) {
+    tracing::info!(event = names::OPERATOR_SIGNED_OUT, operator, "an operator signed out");
+}

@@ -6,9 +6,10 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import { io } from "socket.io-client";
 
+import { Haproxy, Nginx } from "@tidegate/kit/balancers.mjs";
 import { ask, collect, next, Server, subscribe, token, TRANSPORTS } from "@tidegate/kit/harness.mjs";
 import { answer } from "@tidegate/kit/http-answer.mjs";
-import { HarmfulProxy, HARMS, Haproxy, Nginx } from "@tidegate/kit/proxies.mjs";
+import { HarmfulProxy, HARMS } from "@tidegate/kit/proxies.mjs";
 
 const PUBLICATIONS = 28;
 // Over more time than the server waits for the end of an upgrade.

@@ -6,10 +6,10 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 
+import { Haproxy, Nginx } from "@tidegate/kit/balancers.mjs";
 import { openBrowser } from "@tidegate/kit/browser.mjs";
 import { Cluster } from "@tidegate/kit/cluster.mjs";
 import { collect, KEYS, now, Server, subscribe, token, until } from "@tidegate/kit/harness.mjs";
-import { Haproxy, Nginx } from "@tidegate/kit/proxies.mjs";
 import { Line } from "@tidegate/kit/line.mjs";
 import { Page, path, Stream } from "@tidegate/kit/streams.mjs";
 

@@ -108,13 +108,13 @@ export const KEPT = {
 // One stock client, which subscribes to all topics whenever it connects, and remembers what it saw. On topics that are kept
 // it asks for what it missed.
 class Subscriber {
-  constructor(server, name, topics) {
+  constructor(server, name, topics, way) {
     this.name = name;
     this.rosters = new Map(topics.map((topic) => [topic, new Roster(name)]));
     this.arrivals = new EventEmitter().setMaxListeners(0);
     // By topic: the times it was subscribed, the publications received with the connection, and the times of gaps.
     this.topics = new Map(topics.map((topic) => [topic, { spans: [], received: [], gaps: [], position: undefined }]));
-    this.socket = server.client({ token: token(name) });
+    this.socket = server.client({ token: token(name), ...way });
     this.socket.on("connect", () => topics.forEach((topic) => this.#subscribe(topic)));
     this.socket.on("disconnect", () => {
       for (const { spans } of this.topics.values()) {
@@ -145,7 +145,10 @@ class Subscriber {
       const asked = { channel: topic, ...(since ? { since } : {}) };
       // In the callback: publications may stand behind the ack in the same packet.
       const answer = new Promise((resolve) => {
+        const cut = () => resolve({ ok: false });
+        this.socket.once("disconnect", cut);
         this.socket.emit("subscribe", asked, (ack) => {
+          this.socket.off("disconnect", cut);
           if (ack.ok && this.socket.id === id) this.#begin(topic, ack, id);
           resolve(ack);
         });
@@ -180,6 +183,12 @@ class Subscriber {
       }
     })();
     await within(`${this.name} subscribed`, all, PATIENCE_MS);
+  }
+
+  // How many connections it has had.
+  get connections() {
+    const [{ spans }] = this.topics.values();
+    return spans.reduce((sum, { connections }) => sum + connections.length, 0);
   }
 
   async received(topic, n) {
@@ -218,15 +227,17 @@ export class Load {
 
   // Subscribers of every topic on every node, and for each node and topic one that publishes, one after the other. With a
   // `feed` it is that which publishes, for each topic one after the other: `feed.publish(topic, n)` says whether it was
-  // accepted, or fails where nobody knows. With `kept` the cluster has the channels of `KEPT`.
-  static async start(cluster, { topics = 3, subscribers = 2, perSecond = 10, feed, kept = false } = {}) {
+  // accepted, or fails where nobody knows. With `kept` the cluster has the channels of `KEPT`. `way(number)` says how each
+  // subscriber connects, where it does not come to its node itself.
+  static async start(cluster, { topics = 3, subscribers = 2, perSecond = 10, feed, kept = false, way = () => ({}) } = {}) {
     const load = new Load();
     load.cluster = cluster;
     load.feed = feed;
     load.kept = kept;
     load.topics = Array.from({ length: topics }, (_, index) => `${kept ? "kept" : "e2e"}.room.load${index}`);
     load.subscribers = cluster.nodes.flatMap((node, at) =>
-      Array.from({ length: subscribers }, (_, index) => new Subscriber(node, `node${at}-${index}`, load.topics)),
+      Array.from({ length: subscribers }, (_, index) =>
+        new Subscriber(node, `node${at}-${index}`, load.topics, way(at * subscribers + index))),
     );
     await Promise.all(load.subscribers.map((subscriber) => subscriber.subscribed()));
     for (const [from, topic] of load.#roads()) load.#publishers.push(load.#publish(from, topic, 1000 / perSecond));

@@ -1,12 +1,8 @@
-// What may stand between a client and the server: a proxy that breaks websockets in its own way, nginx and HAProxy.
+// What may stand between a client and the server, and does as it likes. nginx and HAProxy are in balancers.mjs.
 
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
 import { createServer as createHttpServer, request as ask } from "node:http";
 import { connect, createServer } from "node:net";
-import { join } from "node:path";
-
-import { program, Service } from "./services.mjs";
 
 /** What a proxy can do to a websocket once the server has agreed to it with 101. */
 export const HARMS = {
@@ -154,85 +150,5 @@ export class RefusingProxy extends HttpProxy {
   #keep(socket, isWebsocket) {
     if (!this.#open.has(socket)) socket.once("close", () => this.#open.delete(socket));
     this.#open.set(socket, isWebsocket);
-  }
-}
-
-// Answers at its own place, without the server behind it.
-const answers = (port) => fetch(`http://127.0.0.1:${port}/alive`).then((response) => response.ok, () => false);
-
-/** nginx, with the server below `/live/` as for websockets, and below `/old/` as nginx comes. */
-export class Nginx extends Service {
-  static start = (upstream) => new Nginx(upstream).begin();
-
-  constructor(upstream) {
-    super("nginx");
-    this.upstream = upstream;
-  }
-
-  command() {
-    const places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((what) => `${what}_temp_path ${what};`).join(" ");
-    writeFileSync(join(this.directory, "nginx.conf"), `
-      daemon off; pid nginx.pid; error_log stderr;
-      events {}
-      http {
-        access_log off; ${places}
-        map $http_upgrade $connection_upgrade { default upgrade; "" ""; }
-        server {
-          listen 127.0.0.1:${this.port};
-          location = /alive { return 200; }
-          location /live/ {
-            proxy_pass http://${this.upstream}/;
-            proxy_http_version 1.1;
-            proxy_set_header Host $host;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header Connection $connection_upgrade;
-          }
-          location /old/ { proxy_pass http://${this.upstream}/; }
-        }
-      }`);
-    return [program("nginx", "nginx-light", ["/usr/sbin"]), "-p", this.directory, "-e", "stderr", "-c", "nginx.conf"];
-  }
-
-  ready() {
-    return answers(this.port);
-  }
-}
-
-/** HAProxy, with the server below `/live/`, and below `/gzip/` compressed. */
-export class Haproxy extends Service {
-  static start = (upstream) => new Haproxy(upstream).begin();
-
-  constructor(upstream) {
-    super("haproxy");
-    this.upstream = upstream;
-  }
-
-  command() {
-    writeFileSync(join(this.directory, "haproxy.cfg"), `
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 50s
-  timeout server 50s
-  timeout tunnel 1h
-frontend live
-  bind 127.0.0.1:${this.port}
-  http-request return status 200 if { path /alive }
-  http-request set-var(txn.gzip) bool(true) if { path_beg /gzip/ }
-  http-request replace-path /(live|gzip)/(.*) /\\2
-  use_backend compressed if { var(txn.gzip) -m bool }
-  default_backend tidegate
-backend tidegate
-  server node ${this.upstream}
-backend compressed
-  compression algo gzip
-  compression type text/event-stream
-  server node ${this.upstream}
-`);
-    return [program("haproxy", "haproxy", ["/usr/sbin"]), "-db", "-f", "haproxy.cfg"];
-  }
-
-  ready() {
-    return answers(this.port);
   }
 }

@@ -62,6 +62,7 @@ ensure_services() {
   has_postgres || { step "install PostgreSQL"; install_packages postgresql; }
   has_server pgbouncer || { step "install PgBouncer"; install_packages pgbouncer; }
   has_server nginx || { step "install nginx"; install_packages nginx-light; }
+  command -v kubectl >/dev/null || { step "install kubectl"; install_packages kubernetes-client; }
   has_server haproxy || { step "install HAProxy"; install_packages haproxy; }
 }
 

@@ -59,6 +59,8 @@ const COMMANDS = {
   "npm ci": "tests/run.sh",
   "npm run build -w host/dashboard": "tests/run.sh",
   "npm run dev -w host/dashboard": "tests/e2e/dashboard-dev.test.mjs, with another port",
+  "kubectl create configmap tidegate-channels --from-file=channels --dry-run=client -o yaml": "tests/e2e/kubernetes.test.mjs, of another name",
+  "kubectl create configmap tidegate-schemas --from-file=channels/schemas --dry-run=client -o yaml": "tests/e2e/kubernetes.test.mjs, of another name",
   "tests/run.sh": ".ci/run",
   "tests/run.sh rust": ".ci/run, with the other stages",
   "tidegate new channel shop 'shop.cart.{userId}' user:userId": "tests/cli/new.rs",
@@ -71,8 +73,8 @@ const MEASURES = ["tests/load/", "findings/"];
 
 // The pages of the manual, by their paths: every `*.md` of the top level, of a folder, and of an example.
 function pagesOfTheManual() {
-  const folders = ["", "host", "host/dashboard", "wit", "plugins", "channels", "config", "tests", "tests/load", "examples", "findings"];
-  folders.push("client", ...subfoldersOf("client"), ...subfoldersOf("examples"));
+  const folders = ["", "host", "host/dashboard", "wit", "plugins", "channels", "config", "config/deploy", "tests", "tests/load", "examples"];
+  folders.push("findings", "client", ...subfoldersOf("client"), ...subfoldersOf("examples"));
   const pages = folders.flatMap((folder) => readdirSync(join(repository, folder)).map((name) => join(folder, name)));
   return new Map(pages.filter((page) => page.endsWith(".md")).map((page) => [page, readFileSync(join(repository, page), "utf8")]));
 }

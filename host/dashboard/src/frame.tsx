@@ -43,10 +43,10 @@ export function Frame() {
   }, [shown]);
   return (
     <>
-      <a class="skip" href={location.hash || "#/"} onClick={(event) => (event.preventDefault(), main.current?.focus())}>
-        Skip to the page
-      </a>
       <header class="top">
+        <a class="skip" href={location.hash || "#/"} onClick={(event) => (event.preventDefault(), main.current?.focus())}>
+          Skip to the page
+        </a>
         <a class="brand" href="#/">
           <img src="/dashboard/icon.svg" alt="" width="24" height="24" />
           Tidegate

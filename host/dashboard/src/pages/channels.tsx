@@ -17,10 +17,8 @@ export interface Channel {
   channel: string;
   description?: string | null;
   scope: Scope;
-  send?: Scope | null;
   schema: unknown;
   inbound?: { payload?: unknown } | null;
-  outbound?: unknown;
   handler?: string | null;
   relay?: string | null;
   authorizer?: string | null;
@@ -131,7 +129,6 @@ function Declared({ channel, rates }: { channel: Channel; rates?: Rates }) {
         <Facts
           of={[
             ["Who may subscribe", scope(channel.scope)],
-            ["Who may send", channel.send && scope(channel.send)],
             ["Authorizer", channel.authorizer && <a href={to(["plugins"])}>{channel.authorizer}</a>],
             ["Handler", channel.handler && <a href={to(["plugins"])}>{channel.handler}</a>],
             ["Relayed to", channel.relay],
@@ -160,7 +157,7 @@ function Declared({ channel, rates }: { channel: Channel; rates?: Rates }) {
         {inbound && (
           <section aria-labelledby="inbound">
             <h2 id="inbound">What clients send</h2>
-            <SchemaView of={inbound.payload ?? inbound} label="What clients send" />
+            <SchemaView of={inbound.payload ?? channel.schema} label="What clients send" />
           </section>
         )}
       </div>

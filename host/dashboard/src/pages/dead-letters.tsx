@@ -5,7 +5,7 @@ import { useEffect } from "preact/hooks";
 
 import { call, segment, withQuery } from "../api";
 import { Confirm } from "../parts/confirm";
-import { Json, Search, When } from "../parts/fields";
+import { Json, Search, When, Worded } from "../parts/fields";
 import { words } from "../parts/load";
 import { Paged } from "../parts/table";
 import { keep, route } from "../route";
@@ -156,7 +156,7 @@ function Letters({ search, turn, chosen, choose, shown, retry, discard }: Choice
 function Why({ letter: { reason, event } }: { letter: DeadLetter }) {
   return (
     <div>
-      {reason}
+      <Worded text={reason} />
       <details>
         <summary>The event</summary>
         <Json value={event} label="The event" />

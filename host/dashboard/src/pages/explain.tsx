@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useId } from "preact/hooks";
 
 import { call } from "../api";
-import { Heading, Mark } from "../parts/fields";
+import { Heading, Mark, Worded } from "../parts/fields";
 import { Failure } from "../parts/load";
 import { Table } from "../parts/table";
 import { keep, route } from "../route";
@@ -150,7 +150,7 @@ function Answer({ answer: { allowed, code, steps } }: { answer: Explanation }) {
           { head: "Gate", cell: ({ gate }) => gate },
           { head: "Check", cell: ({ check }) => check },
           { head: "Answer", cell: ({ refused }) => (refused ? <Mark is="bad">no</Mark> : <Mark is="good">yes</Mark>) },
-          { head: "Why", cell: ({ detail }) => detail },
+          { head: "Why", cell: ({ detail }) => <Worded text={detail} /> },
           { head: "Rule", cell: ({ rule }) => (rule ? <code>{rule}</code> : "–") },
           { head: "Plugin", cell: ({ plugin, version }) => (plugin ? `${plugin}${version ? ` ${digest(version)}` : ""}` : "–") },
           { head: "Took", number: true, cell: ({ took_us }) => ms(took_us / 1_000) },

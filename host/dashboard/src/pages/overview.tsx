@@ -73,8 +73,9 @@ function Now({ now, samples }: { now: Sample; samples: Sample[] }) {
   return (
     <>
       {now.away.map(({ what, since_ms }) => (
-        <p key={what} class="notice bad" role="status">
-          Away: {what}
+        <p key={what} class="notice bad">
+          {/* The time changes each second; a screen reader says only what is away. */}
+          <span role="status">Away: {what}</span>
           {since_ms !== undefined && `, for ${duration((now.at_ms - since_ms) / 1_000)}`}
         </p>
       ))}

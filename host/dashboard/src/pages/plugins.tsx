@@ -5,7 +5,7 @@ import { useSignal } from "@preact/signals";
 import { call, segment } from "../api";
 import { useNewest } from "../live";
 import { Confirm } from "../parts/confirm";
-import { Facts, Heading, Json, Mark, When } from "../parts/fields";
+import { Facts, Heading, Json, Mark, When, Worded } from "../parts/fields";
 import { Shown, useLoaded } from "../parts/load";
 import { bytes, count, digest, ms, rate } from "../units";
 
@@ -127,7 +127,9 @@ function Version({ version, ask }: { version: PluginVersion; ask: () => void }) 
       {version.reasons.length > 0 && (
         <ul class="words">
           {version.reasons.map((reason) => (
-            <li key={reason}>{reason}</li>
+            <li key={reason}>
+              <Worded text={reason} />
+            </li>
           ))}
         </ul>
       )}

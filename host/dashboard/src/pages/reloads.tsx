@@ -5,7 +5,7 @@ import { useEffect } from "preact/hooks";
 
 import { call } from "../api";
 import { follow } from "../live";
-import { Heading, Mark, When } from "../parts/fields";
+import { Heading, Mark, When, Worded } from "../parts/fields";
 import { Shown, useLoaded } from "../parts/load";
 import { ms } from "../units";
 
@@ -43,7 +43,7 @@ export function Reloads() {
 
 function Entry({ reload: { at_ms, outcome, generation, took_ms, changes, files, errors } }: { reload: Reload }) {
   return (
-    <section aria-label={`Reload, ${outcome}`}>
+    <article class="card" aria-label={`Reload, ${outcome}`}>
       <p>
         <Mark is={outcome === "applied" ? "good" : "bad"}>{outcome}</Mark> <When atMs={at_ms} />, in {ms(took_ms)}
         {generation !== undefined && generation !== null && `, generation ${generation}`}
@@ -80,11 +80,6 @@ function Entry({ reload: { at_ms, outcome, generation, took_ms, changes, files, 
           Files: {files.map((file, at) => [at > 0 && ", ", <code key={file}>{file}</code>])}
         </p>
       )}
-    </section>
+    </article>
   );
-}
-
-/** Text of the server, in which names stand between backticks. */
-function Worded({ text }: { text: string }) {
-  return <>{text.split("`").map((part, at) => (at % 2 ? <code key={at}>{part}</code> : part))}</>;
 }

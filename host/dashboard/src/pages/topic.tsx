@@ -7,7 +7,7 @@ import { Table } from "../parts/table";
 import { Tail } from "../parts/tail";
 import { Topics } from "../parts/topics";
 import { route, to } from "../route";
-import { count } from "../units";
+import { bytes, count } from "../units";
 
 export interface TopicState {
   topic: string;
@@ -17,12 +17,15 @@ export interface TopicState {
   presence?: { count: number; members?: { user: string; info?: unknown }[] } | null;
   position?: { epoch: string; offset: number } | null;
   history_entries?: number | null;
+  /** The first of them. */
   retained?: Retained[] | null;
+  retained_count?: number | null;
 }
 
 interface Retained {
-  key: string;
-  version?: unknown;
+  /** Any JSON value. */
+  key: unknown;
+  bytes: number;
   position?: { epoch: string; offset: number } | null;
   payload?: unknown;
 }
@@ -73,7 +76,7 @@ function State({ topic }: { topic: TopicState }) {
             ["Present", presence && count(presence.count, "user", "users")],
             ["Newest position", position && `${position.offset} of epoch ${position.epoch}`],
             ["Kept in history", topic.history_entries === undefined || topic.history_entries === null ? "" : count(topic.history_entries, "publication")],
-            ["Retained", retained && count(retained.length, "value")],
+            ["Retained", retained && count(topic.retained_count ?? retained.length, "value")],
           ]}
         />
         <p class="after">
@@ -138,11 +141,11 @@ function RetainedValues({ values }: { values: Retained[] }) {
     <Table
       caption="Retained values"
       rows={values}
-      of={({ key }) => key}
+      of={({ key }) => JSON.stringify(key)}
       empty="No value is retained."
       columns={[
-        { head: "Key", cell: ({ key }) => <code>{key}</code> },
-        { head: "Version", cell: ({ version }) => (version === undefined || version === null ? "–" : String(version)) },
+        { head: "Key", cell: ({ key }) => <code>{JSON.stringify(key)}</code> },
+        { head: "Size", number: true, cell: (value) => bytes(value.bytes) },
         { head: "Position", number: true, cell: ({ position }) => position?.offset ?? "–" },
         { head: "Payload", cell: ({ payload }) => (payload === undefined ? <span class="quiet">your key may not read</span> : <Json value={JSON.stringify(payload)} label="Payload" />) },
       ]}

@@ -70,3 +70,8 @@ export function Heading({ children, aside }: { children: ComponentChildren; asid
     </div>
   );
 }
+
+/** Text of the server, in which names stand between backticks. */
+export function Worded({ text }: { text: string }) {
+  return <>{text.split("`").map((part, at) => (at % 2 ? <code key={at}>{part}</code> : part))}</>;
+}

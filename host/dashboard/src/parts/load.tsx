@@ -6,6 +6,7 @@ import { useCallback, useEffect, useRef } from "preact/hooks";
 
 import { Away, Refused } from "../api";
 import { connections } from "../live";
+import { Worded } from "./fields";
 
 export interface Loaded<Answer> {
   answer: ReadonlySignal<Answer | undefined>;
@@ -58,7 +59,7 @@ export function Failure({ error }: { error: unknown }) {
   if (error === undefined) return null;
   return (
     <p class="notice bad" role="alert">
-      {words(error)}
+      <Worded text={words(error)} />
     </p>
   );
 }

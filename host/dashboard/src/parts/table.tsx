@@ -2,7 +2,6 @@
 
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect } from "preact/hooks";
 
 import { Shown, useLoaded } from "./load";
 
@@ -66,26 +65,27 @@ interface Pages<Row> extends Shape<Row> {
 
 /** A table of a list that the server gives page by page. */
 export function Paged<Row>({ load, about, turn, ...shape }: Pages<Row>) {
-  // The cursors of the pages so far; the last is the page that is shown.
-  const cursors = useSignal<(string | undefined)[]>([undefined]);
   const key = JSON.stringify(about);
-  useEffect(() => void (cursors.value = [undefined]), [key]);
-  const after = cursors.value.at(-1);
+  // The cursors of the pages so far, of this list; the last is the page that is shown.
+  const place = useSignal<{ key: string; cursors: (string | undefined)[] }>({ key, cursors: [undefined] });
+  const cursors = place.value.key === key ? place.value.cursors : [undefined];
+  const go = (to: (string | undefined)[]) => (place.value = { key, cursors: to });
+  const after = cursors.at(-1);
   const loaded = useLoaded(() => load(after), [key, after, turn]);
   return (
     <Shown from={loaded}>
       {({ rows, next }) => (
         <>
           <Table {...shape} rows={rows} />
-          {(next || cursors.value.length > 1) && (
+          {(next || cursors.length > 1) && (
             <nav class="pages" aria-label={`Pages of ${shape.caption}`}>
-              <button type="button" disabled={cursors.value.length === 1} onClick={() => (cursors.value = cursors.value.slice(0, -1))}>
+              <button type="button" disabled={cursors.length === 1} onClick={() => go(cursors.slice(0, -1))}>
                 Previous
               </button>
               <span aria-live="polite">
-                Page {cursors.value.length}, {rows.length} rows
+                Page {cursors.length}, {rows.length} rows
               </span>
-              <button type="button" disabled={!next} onClick={() => next && (cursors.value = [...cursors.value, next])}>
+              <button type="button" disabled={!next} onClick={() => next && go([...cursors, next])}>
                 Next
               </button>
             </nav>

@@ -2,7 +2,7 @@
 # Runs every test, installing what is missing. Needs rustup, Node 20 or later and Python 3.11 or later, nothing else.
 #
 #   tests/run.sh            everything
-#   tests/run.sh e2e        only the stages named: lint rust conformance plugins clients e2e examples
+#   tests/run.sh e2e        only the stages named: lint rust conformance plugins clients e2e packages examples
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -149,6 +149,17 @@ if wanted e2e; then
   # Now, and not beside tests that watch the time.
   (cd tests/kit/client-rust && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/e2e-rust" cargo build --locked --quiet)
   (cd tests/e2e && npm test)
+fi
+
+if wanted packages; then
+  ensure_python
+  # A Debian to install the package in is fetched, too, once below the target directory.
+  for tool in dh:debhelper fakeroot:fakeroot lintian:lintian mmdebstrap:mmdebstrap; do
+    command -v "${tool%:*}" >/dev/null || { step "install ${tool#*:}"; install_packages "${tool#*:}"; }
+  done
+  step "packages: installed in clean directories, and used there"
+  build_binary
+  (cd tests/packages && TIDEGATE_BIN="${TIDEGATE_BIN:-$CARGO_TARGET_DIR/debug/tidegate}" npm test)
 fi
 
 if wanted examples; then

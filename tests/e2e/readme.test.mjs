@@ -61,6 +61,13 @@ const COMMANDS = {
   "npm run dev -w host/dashboard": "tests/e2e/dashboard-dev.test.mjs, with another port",
   "kubectl create configmap tidegate-channels --from-file=channels --dry-run=client -o yaml": "tests/e2e/kubernetes.test.mjs, of another name",
   "kubectl create configmap tidegate-schemas --from-file=channels/schemas --dry-run=client -o yaml": "tests/e2e/kubernetes.test.mjs, of another name",
+  "packages/build.sh --binary target/release/tidegate": "tests/packages, with the binary of the tests",
+  "packages/build.sh deb npm": "tests/packages, with the binary of the tests",
+  "pip install tidegate-*.whl": "tests/packages/wheel.test.mjs",
+  "npm install tidegate-*.tgz": "tests/packages/npm.test.mjs",
+  "npx tidegate dev": "tests/packages/npm.test.mjs",
+  "dpkg -i tidegate_*.deb": "tests/packages/deb.test.mjs",
+  "systemctl reload tidegate": "tests/packages/deb.test.mjs",
   "tests/run.sh": ".ci/run",
   "tests/run.sh rust": ".ci/run, with the other stages",
   "tidegate new channel shop 'shop.cart.{userId}' user:userId": "tests/cli/new.rs",
@@ -74,7 +81,7 @@ const MEASURES = ["tests/load/", "findings/"];
 // The pages of the manual, by their paths: every `*.md` of the top level, of a folder, and of an example.
 function pagesOfTheManual() {
   const folders = ["", "host", "host/dashboard", "wit", "plugins", "channels", "config", "config/deploy", "tests", "tests/load", "examples"];
-  folders.push("findings", "client", ...subfoldersOf("client"), ...subfoldersOf("examples"));
+  folders.push("packages", "findings", "client", ...subfoldersOf("client"), ...subfoldersOf("examples"));
   const pages = folders.flatMap((folder) => readdirSync(join(repository, folder)).map((name) => join(folder, name)));
   return new Map(pages.filter((page) => page.endsWith(".md")).map((page) => [page, readFileSync(join(repository, page), "utf8")]));
 }

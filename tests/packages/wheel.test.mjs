@@ -1,0 +1,26 @@
+// The wheel: pip installs it in a new environment, without a package index, and its program is used.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Place, packageFile, version } from "./made.mjs";
+import { isUsed } from "./used.mjs";
+
+// What the installed package says of itself.
+const METADATA = `
+import importlib.metadata, glob, json, sys
+[found] = importlib.metadata.distributions(name="tidegate", path=glob.glob(sys.argv[1] + "/lib/*/site-packages"))
+print(json.dumps([found.version, found.metadata["License-Expression"], found.metadata.get_all("License-File")]))
+`;
+
+test("the program of the wheel is used in an environment of Python", async (t) => {
+  const place = new Place(t);
+  await place.done(["python3", "-m", "venv", "environment"]);
+  const pip = place.path("environment/bin/pip");
+  await place.done([pip, "install", "--quiet", "--no-index", "--disable-pip-version-check", packageFile(/\.whl$/)]);
+  await isUsed(place, [place.path("environment/bin/tidegate")]);
+  const metadata = await place.done(["python3", "-c", METADATA, place.path("environment")]);
+  assert.deepEqual(JSON.parse(metadata), [version, "Apache-2.0", ["LICENSE", "THIRD-PARTY.txt"]]);
+  await place.done([pip, "uninstall", "--quiet", "--yes", "tidegate"]);
+  await assert.rejects(place.run([place.path("environment/bin/tidegate")]), { code: "ENOENT" });
+});

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test, installing what is missing. Needs rustup, Node 20 or later and Python 3.11 or later, nothing else.
+# Runs every test, installing what is missing. Needs rustup, Node 20.19 or later and Python 3.11 or later, nothing else.
 #
 #   tests/run.sh            everything
 #   tests/run.sh e2e        only the stages named: lint rust conformance plugins clients e2e packages examples
@@ -67,7 +67,7 @@ ensure_services() {
 }
 
 require cargo "install Rust with rustup: https://rustup.rs"
-require node "install Node 20 or later: https://nodejs.org"
+require node "install Node 20.19 or later: https://nodejs.org"
 if command -v rustup >/dev/null; then
   toolchain=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
   rustup target list --installed --toolchain "$toolchain" 2>/dev/null | grep -qx wasm32-wasip2 ||

@@ -52,7 +52,7 @@ export function scope(of: Scope | null | undefined): string {
   if (typeof of === "string") return of === "public" ? "everybody" : of === "authenticated" ? "every user" : of;
   if ("user" in of) return `the user of {${of.user}}`;
   if ("role" in of) return `role ${of.role}`;
-  return `a role of ${of.roles.join(", ")}`;
+  return of.roles.length === 1 ? `role ${of.roles[0]}` : `a role of ${of.roles.join(", ")}`;
 }
 
 const brief = (of: unknown): string => (typeof of === "string" ? of : Object.entries(of as object).map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", "));

@@ -7,7 +7,7 @@ import { follow } from "../live";
 import { Heading, Mark } from "../parts/fields";
 import { Plot, type Line } from "../parts/plot";
 import { Table } from "../parts/table";
-import { bytes, count, duration, ms, rate } from "../units";
+import { bytes, count, duration, moment, ms, rate } from "../units";
 
 type Gate = "connect" | "subscribe" | "inbound" | "broadcast";
 
@@ -62,7 +62,7 @@ export function Overview() {
   const now = samples.value.at(-1);
   return (
     <>
-      <Heading>Overview</Heading>
+      <Heading aside={now && <span class="quiet">Watched since {moment(samples.value[0]!.at_ms)}</span>}>Overview</Heading>
       {refused.value && <p class="notice bad" role="alert">The server refuses its live data: {refused.value}</p>}
       {now ? <Now now={now} samples={samples.value} /> : !refused.value && <p class="quiet">Waiting for the first sample, which comes within a second…</p>}
     </>

@@ -23,7 +23,10 @@ interface Publication {
   topic: string;
   channel: string;
   position?: { epoch: string; offset: number } | null;
-  origin: string;
+  /** The bridge rule that made it. */
+  rule?: { on: string; to: string } | null;
+  /** How many were left out before it, because there were too many a second. */
+  skipped?: number;
   bytes: number;
   subscribers: number;
   payload?: unknown;
@@ -68,6 +71,7 @@ export function Tail({ of }: { of: { channel: string } | { topic: string } }) {
 function Running({ started, end }: { started: Started; end: () => void }) {
   const rows = useSignal<Publication[]>([]);
   const seen = useSignal(0);
+  const skipped = useSignal(0);
   const paused = useSignal(false);
   const refused = useSignal<string | undefined>(undefined);
   const left = started.ends_at - useSecond();
@@ -76,6 +80,7 @@ function Running({ started, end }: { started: Started; end: () => void }) {
     const leave = follow<Publication>(started.topic, {
       took: (publications) => {
         seen.value += publications.length;
+        skipped.value += publications.reduce((sum, { skipped = 0 }) => sum + skipped, 0);
         if (paused.value) return;
         const newer = publications.map((publication, at) => ({ ...publication, row: seen.value + at }));
         rows.value = [...newer.reverse(), ...rows.value].slice(0, ROWS_MAX);
@@ -94,6 +99,7 @@ function Running({ started, end }: { started: Started; end: () => void }) {
         <span role="status">{refused.value ?? (isOver ? "The tail is over." : paused.value ? "Paused." : "Watching.")}</span>
         <span>
           {count(seen.value, "publication")}
+          {skipped.value > 0 && `, ${count(skipped.value)} left out because there were too many a second`}
           {!isOver && `, ends in ${duration(left)}`}
         </span>
         <button type="button" aria-pressed={paused.value} disabled={isOver} onClick={() => (paused.value = !paused.value)}>
@@ -111,7 +117,7 @@ function Running({ started, end }: { started: Started; end: () => void }) {
         columns={[
           { head: "At", cell: ({ at_ms }) => moment(at_ms) },
           { head: "Topic", cell: ({ topic }) => <a href={to(["topics", topic])}>{topic}</a> },
-          { head: "From", cell: ({ origin }) => origin },
+          { head: "By rule", cell: ({ rule }) => (rule ? <code>{rule.on}</code> : "–") },
           { head: "Position", number: true, cell: ({ position }) => (position ? position.offset : "–") },
           { head: "Size", number: true, cell: (row) => bytes(row.bytes) },
           { head: "Subscribers", number: true, cell: ({ subscribers }) => count(subscribers) },

@@ -7,22 +7,41 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidegate_transport::{CloseReason, SendError, Sent};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::connections::Connection;
 use super::frame::Delivery;
 use tidegate_core::protocol::ConnectionId;
 use tidegate_core::telemetry;
 
-/// Most members of a group. A room with one group is served by whoever publishes, before the publish is answered.
+/// Most members of a group. A room with one group is served by whoever publishes, before the publish is answered, unless
+/// it is busy.
 pub(super) const GROUP_MAX: usize = 256;
 /// Most publications that are written to a member in one call.
 const BATCH_MAX: usize = 32;
 /// Most publications that wait for a group. Who publishes beyond that writes some of them first.
 pub(super) const WAITING_MAX: usize = 1024;
+/// A group with so many members is busy while publications come closer to each other than [`BUSY_GAP`]: one call for
+/// several of them costs a member little more than a call for each.
+const BUSY_MEMBERS_MIN: usize = 8;
+/// See [`BUSY_MEMBERS_MIN`].
+const BUSY_GAP: Duration = Duration::from_millis(1);
+
+/// How a group that waits is to be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    /// Somebody serves it, and so many publications wait.
+    ByOthers(usize),
+    /// At once, by whoever publishes.
+    AtOnce,
+    /// By a task, so that several publications go out together.
+    Together,
+}
 
 /// The place of one connection in a room.
 pub(super) struct Seat {
@@ -48,6 +67,8 @@ pub(super) struct Group {
 pub(super) struct Owed {
     /// Groups that nobody serves.
     pub(super) idle: Vec<Arc<Group>>,
+    /// One of them is busy.
+    pub(super) is_busy: bool,
     /// Groups for which more waits than may.
     pub(super) full: Vec<Arc<Group>>,
 }
@@ -66,6 +87,8 @@ struct State {
     waiting: VecDeque<Waiting>,
     /// A thread serves the group, and will see what waits.
     is_served: bool,
+    /// When the last publication came.
+    last_at: Option<Instant>,
 }
 
 /// The members of a room.
@@ -132,9 +155,12 @@ impl Members {
         let mut owed = Owed::default();
         for group in &self.groups {
             match group.put(delivery) {
-                (false, _) => owed.idle.push(Arc::clone(group)),
-                (true, waiting) if waiting > WAITING_MAX => owed.full.push(Arc::clone(group)),
-                (true, _) => {}
+                service @ (Service::AtOnce | Service::Together) => {
+                    owed.is_busy |= service == Service::Together;
+                    owed.idle.push(Arc::clone(group));
+                }
+                Service::ByOthers(waiting) if waiting > WAITING_MAX => owed.full.push(Arc::clone(group)),
+                Service::ByOthers(_) => {}
             }
         }
         owed
@@ -168,12 +194,20 @@ impl Group {
         seats.is_empty()
     }
 
-    /// Returns whether somebody serves the group already, and how much waits.
-    fn put(&self, delivery: &Arc<Delivery>) -> (bool, usize) {
+    fn put(&self, delivery: &Arc<Delivery>) -> Service {
+        let now = Instant::now();
         let mut state = self.state.lock();
         let seats = Arc::clone(&state.seats);
+        let is_large = seats.len() >= BUSY_MEMBERS_MIN;
         state.waiting.push_back(Waiting::Delivery(Arc::clone(delivery), seats));
-        (std::mem::replace(&mut state.is_served, true), state.waiting.len())
+        let last_at = state.last_at.replace(now);
+        if std::mem::replace(&mut state.is_served, true) {
+            return Service::ByOthers(state.waiting.len());
+        }
+        match last_at {
+            Some(last_at) if is_large && now.duration_since(last_at) < BUSY_GAP => Service::Together,
+            _ => Service::AtOnce,
+        }
     }
 
     fn line(&self) -> Option<oneshot::Receiver<()>> {

@@ -116,7 +116,8 @@ impl Rooms {
     /// Sends a publication to every member except `except`, as one packet that they share. A member that reads too
     /// slowly is cut, so that it comes back.
     ///
-    /// A room with one group of members is served at once; the groups of a larger one are served by tasks.
+    /// A room with one group of members is served at once; the groups of a larger one, and of a busy one, are served by
+    /// tasks.
     pub(super) fn deliver(&self, publication: &Publication) {
         self.put(&publication.topic, |room| Delivery::new(publication.clone(), room));
     }
@@ -134,14 +135,14 @@ impl Rooms {
     }
 
     fn put(&self, topic: &Topic, delivery: impl FnOnce(u64) -> Arc<Delivery>) {
-        let Owed { idle, full } = {
+        let Owed { idle, is_busy, full } = {
             let Some(room) = self.by_topic.get(topic) else { return };
             let delivery = delivery(room.number);
             let _order = room.order.lock();
             room.members.put(&delivery)
         };
         match (idle.as_slice(), Handle::try_current()) {
-            ([_, _, ..], Ok(runtime)) => {
+            (groups, Ok(runtime)) if groups.len() > 1 || is_busy => {
                 idle.into_iter().for_each(|group| drop(runtime.spawn(group.serve_together())));
             }
             (groups, _) => groups.iter().for_each(|group| group.serve()),
@@ -299,6 +300,26 @@ mod tests {
         deliver(&rooms, "feed.a", None);
         rooms.all_caught_up().await;
         assert!(links.iter().all(|link| link.frames().len() == 1));
+    }
+
+    #[tokio::test]
+    async fn the_first_publication_goes_out_at_once_and_those_close_behind_it_together_in_their_order() {
+        let rooms = rooms();
+        let links: Vec<FakeLink> = (0..20).map(|_| FakeLink::default()).collect();
+        let members: Vec<_> = links.iter().zip(0..).map(|(link, n)| connection(&format!("c{n}"), link)).collect();
+        members.iter().for_each(|member| rooms.join(&topic("feed.a"), "feed.{id}", member));
+        tokio::time::pause();
+        for n in 0..10 {
+            rooms.deliver(&publication("feed.{id}", "feed.a", &n.to_string()));
+            assert!(links.iter().all(|link| link.frames().len() == 1), "a task serves a busy room");
+        }
+        for (link, member) in links.iter().zip(&members) {
+            rooms.caught_up(&topic("feed.a"), member).await;
+            assert_eq!(link.frames(), (0..10).map(|n| format!("feed.a({n}, {{}})")).collect::<Vec<_>>());
+        }
+        tokio::time::advance(std::time::Duration::from_millis(1)).await;
+        deliver(&rooms, "feed.a", None);
+        assert!(links.iter().all(|link| link.frames().len() == 11), "after a pause it is quiet again");
     }
 
     #[tokio::test]

@@ -214,7 +214,7 @@ impl BridgeRule {
     }
 
     /// The value of the condition.
-    fn is_meant(&self, context: &EventContext) -> Result<bool, BridgeError> {
+    fn is_meant(&self, context: &EventContext<'_>) -> Result<bool, BridgeError> {
         let Some(when) = &self.when else { return Ok(true) };
         match evaluate("when", when, context)? {
             Value::Bool(yes) => Ok(yes),
@@ -227,7 +227,7 @@ impl BridgeRule {
     }
 
     /// The topic's name, if the condition is true.
-    fn topic(&self, context: &EventContext) -> Result<Option<String>, BridgeError> {
+    fn topic(&self, context: &EventContext<'_>) -> Result<Option<String>, BridgeError> {
         if !self.is_meant(context)? {
             return Ok(None);
         }
@@ -238,12 +238,12 @@ impl BridgeRule {
     }
 }
 
-fn evaluate(key: &str, expression: &Expression, context: &EventContext) -> Result<Value, BridgeError> {
+fn evaluate(key: &str, expression: &Expression, context: &EventContext<'_>) -> Result<Value, BridgeError> {
     expression.evaluate(context).map_err(|error| BridgeError(format!("`{key}`: {error}")))
 }
 
 /// An id from an expression. A missing field means nobody, never everybody.
-fn id(key: &str, expression: &Expression, context: &EventContext) -> Result<String, BridgeError> {
+fn id(key: &str, expression: &Expression, context: &EventContext<'_>) -> Result<String, BridgeError> {
     match evaluate(key, expression, context)? {
         Value::String(id) if !id.is_empty() => Ok(id),
         Value::String(_) => Err(BridgeError(format!("`{key}` is empty"))),
@@ -252,7 +252,7 @@ fn id(key: &str, expression: &Expression, context: &EventContext) -> Result<Stri
     }
 }
 
-fn evaluate_param(name: &str, expression: &Expression, context: &EventContext) -> Result<Value, BridgeError> {
+fn evaluate_param(name: &str, expression: &Expression, context: &EventContext<'_>) -> Result<Value, BridgeError> {
     expression.evaluate(context).map_err(|error| BridgeError(format!("param `{name}`: {error}")))
 }
 

@@ -5,6 +5,7 @@
 //! their work, which the author of the rule must keep small. `matches` runs in a time that grows with its text. A panic
 //! inside the interpreter counts as a failure.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
@@ -33,7 +34,11 @@ static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 /// A compiled expression of one variable, `event`.
 #[derive(Debug)]
-pub(super) struct Expression(Program);
+pub(super) struct Expression {
+    program: Program,
+    /// The fields from `event` on, if the expression is nothing but a path, such as `event.data.region`.
+    path: Option<Vec<String>>,
+}
 
 /// What is wrong with an expression's text, and where.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,20 +59,54 @@ impl ExpressionMistake {
     }
 }
 
-/// An event for expressions; made once for all expressions of an event.
-pub(super) struct EventContext {
+/// An event for expressions; CEL's form of it is made once, for the first expression that needs it.
+pub(super) struct EventContext<'a> {
+    event: &'a BusEvent,
+    made: OnceCell<Made>,
+}
+
+/// An event in CEL's form.
+struct Made {
     context: Context<'static, 'static>,
     /// The first number of the event that CEL cannot hold.
     long_number: Option<String>,
 }
 
-impl EventContext {
+impl<'a> EventContext<'a> {
     /// Takes an event.
-    pub(super) fn new(event: &BusEvent) -> Self {
-        let mut context = Context::with_env(ENV.clone());
-        let (event, long_number) = cel_json::from_event(event);
-        context.add_variable_from_value("event", event);
-        Self { context, long_number }
+    pub(super) const fn new(event: &'a BusEvent) -> Self {
+        Self { event, made: OnceCell::new() }
+    }
+
+    fn made(&self) -> &Made {
+        self.made.get_or_init(|| {
+            let mut context = Context::with_env(ENV.clone());
+            let (event, long_number) = cel_json::from_event(self.event);
+            context.add_variable_from_value("event", event);
+            Made { context, long_number }
+        })
+    }
+
+    /// The value at a path, where JSON and CEL write it alike: a text, a boolean, an integer, null. All other values, and
+    /// what is not there, are CEL's to judge.
+    fn scalar(&self, path: &[String]) -> Option<Value> {
+        let (attribute, fields) = path.split_first()?;
+        let text = |text: &String| Value::String(text.clone());
+        let BusEvent { id, source, kind, subject, time, .. } = self.event;
+        let value = match (attribute.as_str(), fields) {
+            ("data", fields) => fields.iter().try_fold(self.event.data.value().ok()?, |value, field| value.get(field))?,
+            ("id", []) => return Some(text(id)),
+            ("source", []) => return Some(text(source)),
+            ("type", []) => return Some(text(kind)),
+            ("subject", []) => return subject.as_ref().map(text),
+            ("time", []) => return time.as_ref().map(text),
+            _ => return None,
+        };
+        match value {
+            Value::Null | Value::Bool(_) | Value::String(_) => Some(value.clone()),
+            Value::Number(number) if number.is_i64() || number.is_u64() => Some(value.clone()),
+            Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+        }
     }
 }
 
@@ -91,7 +130,7 @@ impl Expression {
             parser.spawn_scoped(scope, || parse(text)).map(std::thread::ScopedJoinHandle::join)
         });
         match compiled {
-            Ok(Ok(program)) => program.map(Self),
+            Ok(Ok(program)) => program.map(|program| Self { path: path_of(program.expression()), program }),
             Ok(Err(_)) => Err(whole("the parser failed on it".to_owned())),
             Err(error) => Err(whole(format!("no thread for parsing it: {error}"))),
         }
@@ -99,16 +138,17 @@ impl Expression {
 
     /// Whether it is exactly `event.data`.
     pub(super) fn is_the_data(&self) -> bool {
-        let Expr::Select(select) = &self.0.expression().expr else { return false };
-        let of_event = matches!(&select.operand.expr, Expr::Ident(name) if name == "event");
-        of_event && select.field == "data" && !select.test
+        matches!(self.path.as_deref(), Some([field]) if field == "data")
     }
 
     /// Evaluates it.
     ///
     /// # Errors
     /// What went wrong, for operators.
-    pub(super) fn evaluate(&self, event: &EventContext) -> Result<Value, String> {
+    pub(super) fn evaluate(&self, event: &EventContext<'_>) -> Result<Value, String> {
+        if let Some(scalar) = self.path.as_deref().and_then(|path| event.scalar(path)) {
+            return Ok(scalar);
+        }
         let value = self.execute(event)?;
         serde_json::to_value(Json(&value)).map_err(|error| error.to_string())
     }
@@ -117,16 +157,20 @@ impl Expression {
     ///
     /// # Errors
     /// What went wrong, for operators.
-    pub(super) fn evaluate_payload(&self, event: &EventContext) -> Result<Payload, String> {
+    pub(super) fn evaluate_payload(&self, event: &EventContext<'_>) -> Result<Payload, String> {
+        if let Some(scalar) = self.path.as_deref().and_then(|path| event.scalar(path)) {
+            return Ok(Payload::from(&scalar));
+        }
         let value = self.execute(event)?;
         let text = serde_json::to_string(&Json(&value)).map_err(|error| error.to_string())?;
         Payload::read(text).map_err(|error| error.to_string())
     }
 
-    fn execute(&self, event: &EventContext) -> Result<cel::Value, String> {
-        let result = catch_unwind(AssertUnwindSafe(|| self.0.execute(&event.context)));
+    fn execute(&self, event: &EventContext<'_>) -> Result<cel::Value, String> {
+        let Made { context, long_number } = event.made();
+        let result = catch_unwind(AssertUnwindSafe(|| self.program.execute(context)));
         let result = result.map_err(|_| "the interpreter panicked".to_owned())?;
-        result.map_err(|error| match &event.long_number {
+        result.map_err(|error| match long_number {
             Some(number) => format!(
                 "{error}; the number {} has more digits than CEL keeps, so you can only pass it on or compare it with `==`",
                 cropped(number)
@@ -166,6 +210,20 @@ fn parse(text: &str) -> Result<Program, Vec<ExpressionMistake>> {
         hint: None,
     };
     Err(unknown.iter().map(mistake).collect())
+}
+
+/// The fields from `event` on, if an expression is nothing but a path.
+fn path_of(expression: &IdedExpr) -> Option<Vec<String>> {
+    let Expr::Select(select) = &expression.expr else { return None };
+    if select.test {
+        return None;
+    }
+    let mut path = match &select.operand.expr {
+        Expr::Ident(name) if name == "event" => Vec::new(),
+        _ => path_of(&select.operand)?,
+    };
+    path.push(select.field.clone());
+    Some(path)
 }
 
 /// How deep an expression is nested; notes the variables that its macros bind.
@@ -283,6 +341,32 @@ mod tests {
         assert_eq!(evaluate("event.data.list.map(x, x * 2)"), Ok(json!([2, 4])));
         assert_eq!(evaluate("event.data.f"), Ok(json!(1.5)));
         assert_eq!(evaluate("event.data.big"), Ok(json!(u64::MAX)));
+    }
+
+    #[test]
+    fn a_plain_path_is_what_cel_makes_of_it() {
+        let event = json!({
+            "specversion": "1.0", "id": "1", "source": "/a", "type": "t", "time": "2026-01-02T03:04:05Z", "seq": 7,
+            "data": {
+                "text": "x", "yes": true, "none": null, "n": -3, "big": u64::MAX, "whole": 7.0, "f": 1.5, "list": [2, 1],
+                "map": { "b": 1, "a": { "c": "deep" } }, "": "empty", "size": 5
+            }
+        });
+        let event = BusEvent::parse(&event.to_string()).unwrap();
+        let paths = [
+            "id", "source", "type", "time", "subject", "seq", "specversion", "missing", "data.text", "data.yes", "data.none",
+            "data.n", "data.big", "data.whole", "data.f", "data.list", "data.map", "data.map.a", "data.map.a.c",
+            "data.text.x", "data.none.x", "data.list.x", "data.missing", "data.missing.x", "data.size", "id.x", "data",
+        ];
+        for path in paths {
+            let plain = Expression::compile(&format!("event.{path}")).unwrap();
+            assert!(plain.path.is_some(), "{path}");
+            let by_cel = Expression { path: None, ..Expression::compile(&format!("event.{path}")).unwrap() };
+            let context = EventContext::new(&event);
+            assert_eq!(plain.evaluate(&context), by_cel.evaluate(&context), "{path}");
+            let text = |made: Result<Payload, String>| made.map(|payload| payload.as_str().to_owned());
+            assert_eq!(text(plain.evaluate_payload(&context)), text(by_cel.evaluate_payload(&context)), "{path}");
+        }
     }
 
     #[test]

@@ -132,6 +132,13 @@ impl<F> Held<F> {
         }
     }
 
+    /// While it lives, all frames of a topic may be sent; `None` if something of the topic waits, or came with an ack: then
+    /// each frame is judged.
+    pub fn let_through(&self, topic: &Topic) -> Option<HeldGuard<'_, F>> {
+        let by_topic = self.by_topic.lock();
+        (!by_topic.contains_key(topic)).then(|| HeldGuard(by_topic))
+    }
+
     /// Judges a frame of a topic, of so many bytes. Frames without a position cost no lock while nothing is held back.
     pub fn judge(
         &self,
@@ -249,6 +256,17 @@ mod tests {
         assert_eq!(client.received, [1, 4]);
         assert!(!client.is_full_after("a", 5));
         assert_eq!(client.received, [1, 4, 5]);
+    }
+
+    #[test]
+    fn a_topic_of_which_nothing_waits_lets_everything_through_and_another_one_does_not() {
+        let mut client = Client::new();
+        client.held.hold(&topic("a"));
+        assert!(client.held.let_through(&topic("a")).is_none() && client.held.let_through(&topic("b")).is_some());
+        client.resume(Some(3));
+        assert!(client.held.let_through(&topic("a")).is_none(), "what the ack held may still come");
+        client.is_full_after("a", 4);
+        assert!(client.held.let_through(&topic("a")).is_some());
     }
 
     #[test]

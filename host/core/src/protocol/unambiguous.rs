@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 /// A JSON tree whose objects have each key only once, read with `serde_json`. If two readers take different values for
@@ -64,10 +65,10 @@ impl<'de> Visitor<'de> for Tree {
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some((key, Unambiguous(value))) = fields.next_entry::<String, _>()? {
-            if object.contains_key(&key) {
-                return Err(serde::de::Error::custom("an object names a key twice"));
+            match object.entry(key) {
+                Entry::Vacant(place) => drop(place.insert(value)),
+                Entry::Occupied(_) => return Err(serde::de::Error::custom("an object names a key twice")),
             }
-            object.insert(key, value);
         }
         Ok(object.into())
     }

@@ -20,6 +20,9 @@ const FORGET_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// Shortest time between two checks for unacknowledged entries of others.
 const CLAIM_INTERVAL_MIN: Duration = Duration::from_millis(500);
 
+/// Most entries that cross one after another before others have their turn.
+const TOGETHER_MAX: usize = 32;
+
 /// The beginning of a list of entries.
 const BEGINNING: &str = "0-0";
 
@@ -173,7 +176,11 @@ impl Reader {
     ) -> Result<Option<String>, ReadError> {
         let mut ids = Vec::with_capacity(entries.len());
         let mut crossed = Crossed::default();
-        for entry in entries {
+        for (at, entry) in entries.into_iter().enumerate() {
+            // What crossed goes out meanwhile, several publications together.
+            if at % TOGETHER_MAX == TOGETHER_MAX - 1 {
+                tokio::task::yield_now().await;
+            }
             // A process that was stopped in between may have lost the right to read.
             self.keep_hold(connection, due).await?;
             self.cross(&entry, &mut crossed).await;

@@ -94,7 +94,9 @@ impl<'a> EventContext<'a> {
         let text = |text: &String| Value::String(text.clone());
         let BusEvent { id, source, kind, subject, time, .. } = self.event;
         let value = match (attribute.as_str(), fields) {
-            ("data", fields) => fields.iter().try_fold(self.event.data.value().ok()?, |value, field| value.get(field))?,
+            ("data", fields) => {
+                fields.iter().try_fold(self.event.data.value().ok()?, |value, field| value.get(field))?
+            }
             ("id", []) => return Some(text(id)),
             ("source", []) => return Some(text(source)),
             ("type", []) => return Some(text(kind)),
@@ -353,12 +355,10 @@ mod tests {
             }
         });
         let event = BusEvent::parse(&event.to_string()).unwrap();
-        let paths = [
-            "id", "source", "type", "time", "subject", "seq", "specversion", "missing", "data.text", "data.yes", "data.none",
-            "data.n", "data.big", "data.whole", "data.f", "data.list", "data.map", "data.map.a", "data.map.a.c",
-            "data.text.x", "data.none.x", "data.list.x", "data.missing", "data.missing.x", "data.size", "id.x", "data",
-        ];
-        for path in paths {
+        let paths = "id source type time subject seq specversion missing data.text data.yes data.none data.n data.big \
+            data.whole data.f data.list data.map data.map.a data.map.a.c data.text.x data.none.x data.list.x data.missing \
+            data.missing.x data.size id.x data";
+        for path in paths.split_whitespace() {
             let plain = Expression::compile(&format!("event.{path}")).unwrap();
             assert!(plain.path.is_some(), "{path}");
             let by_cel = Expression { path: None, ..Expression::compile(&format!("event.{path}")).unwrap() };

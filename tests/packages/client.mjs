@@ -1,5 +1,7 @@
-// Is served by the server at the URL, as a client of its own process: in the network of a machine.
+// What clients of the server at the URL get: client.mjs URL TOPIC SENT HEARD [TOKEN]. A process of its own, for the network of
+// a machine.
 
-import { isServed } from "./used.mjs";
+import { hears } from "./used.mjs";
 
-await isServed(process.argv[2]);
+const [url, topic, sent, heard, token] = process.argv.slice(2);
+await hears(url, topic, JSON.parse(sent), JSON.parse(heard), token);

@@ -2,10 +2,12 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
+import { token } from "@tidegate/kit/harness.mjs";
+import { components, repository } from "@tidegate/kit/paths.mjs";
 import { Machine } from "./machine.mjs";
 import { packageFile, version } from "./made.mjs";
 
@@ -31,10 +33,11 @@ describe("in a fresh Debian", { skip: process.getuid() !== 0 && "needs root" }, 
     return stdout;
   };
   const property = async (name) => (await done("systemctl", "show", "--value", "-p", name, "tidegate")).trim();
-  const served = async () => {
-    const { code, stdout, stderr } = await machine.runBeside(process.execPath, join(import.meta.dirname, "client.mjs"), URL);
+  const client = async (...args) => {
+    const { code, stdout, stderr } = await machine.runBeside(process.execPath, join(import.meta.dirname, "client.mjs"), URL, ...args);
     assert.equal(code, 0, stdout + stderr);
   };
+  const served = () => client("greetings", '{"text":"hello"}', '{"text":"hello"}');
   const publish = async (topic, payload) => {
     const key = /^TIDEGATE_API_KEY=(.*)$/m.exec(machine.read("etc/tidegate/secrets.env"))[1];
     const headers = ["-H", `authorization: Bearer ${key}`, "-H", "content-type: application/json"];
@@ -64,6 +67,19 @@ describe("in a fresh Debian", { skip: process.getuid() !== 0 && "needs root" }, 
     assert.equal(await done("stat", "-c", "%U", `/proc/${await property("MainPID")}`), "tidegate\n");
     await served();
     assert.equal(await publish("greetings", '{"text":"good morning"}'), 202);
+  });
+
+  test("a plugin is compiled and called within what the unit allows", async () => {
+    const etc = (path) => machine.path(join("etc/tidegate", path));
+    mkdirSync(etc("plugins/ping"));
+    cpSync(join(repository, "plugins/ping/plugin.yaml"), etc("plugins/ping/plugin.yaml"));
+    cpSync(join(components.shipped.directory, "ping.wasm"), etc("plugins/ping/ping.wasm"));
+    cpSync(join(repository, "channels/realtime-ping.yaml"), etc("channels/realtime-ping.yaml"));
+    await done("systemctl", "reload", "tidegate");
+    const secret = /^TIDEGATE_JWT_SECRET=(.*)$/m.exec(machine.read("etc/tidegate/secrets.env"))[1];
+    await client("realtime-ping", '{"n":7}', '{"pong":7}', token("alice", {}, { secret }));
+    assert.match(await done("journalctl", "-u", "tidegate", "-o", "cat"), /"plugin.compiled".*"cached":false/);
+    assert.match(await done("stat", "-c", "%U %a", "/var/cache/tidegate"), /^tidegate 700\n$/);
   });
 
   test("a reload takes up what is right, and says what is wrong", async () => {

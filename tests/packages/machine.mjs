@@ -1,10 +1,10 @@
-// A small Debian with systemd as its first process, in namespaces of its own: it has its own processes, files, network and
-// services. Needs root.
+// A small Debian with systemd as its first process, and with processes, files, a network and services of its own. Needs root.
 
 import { execFile, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 
 import { until } from "@tidegate/kit/harness.mjs";
@@ -23,6 +23,26 @@ function debian() {
     renameSync(half, file);
   }
   return file;
+}
+
+// Where the control groups of this side are.
+function cgroups() {
+  const mounts = readFileSync("/proc/self/mounts", "utf8").split("\n").map((line) => line.split(" "));
+  return mounts.find(([, , type]) => type === "cgroup2")[1];
+}
+
+// Removes a control group with those below it, once they have no processes.
+function rmCgroup(cgroup) {
+  try {
+    for (const entry of readdirSync(cgroup, { withFileTypes: true })) {
+      if (entry.isDirectory()) rmCgroup(join(cgroup, entry.name));
+    }
+    rmdirSync(cgroup);
+    return true;
+  } catch (error) {
+    if (error.code !== "EBUSY") throw error;
+    return false;
+  }
 }
 
 export class Machine {
@@ -63,11 +83,12 @@ export class Machine {
 
   /** Starts systemd, and what is enabled. */
   async boot() {
-    const namespaces = ["--mount", "--pid", "--fork", "--cgroup", "--ipc", "--uts", "--net", "--kill-child"];
-    const boot = [...namespaces, join(import.meta.dirname, "boot.sh"), this.root];
-    this.unshare = spawn("unshare", boot, { stdio: ["ignore", "ignore", "inherit"] });
-    const children = `/proc/${this.unshare.pid}/task/${this.unshare.pid}/children`;
+    this.cgroup = join(cgroups(), `tidegate-test-${process.pid}-${basename(this.root)}`);
+    this.first = spawn(join(import.meta.dirname, "boot.sh"), [this.root, this.cgroup], { stdio: ["ignore", "ignore", "inherit"] });
+    this.exited = once(this.first, "exit");
+    const children = `/proc/${this.first.pid}/task/${this.first.pid}/children`;
     const init = () => {
+      if (this.first.exitCode !== null) throw new Error("systemd did not start here");
       const child = readFileSync(children, "utf8").trim();
       return child && readFileSync(`/proc/${child}/comm`, "utf8").trim() === "systemd" && child;
     };
@@ -75,8 +96,13 @@ export class Machine {
     await until("the end of the boot", async () => /running|degraded/.test((await this.run("systemctl", "is-system-running")).stdout), BOOT_PATIENCE_MS);
   }
 
-  remove() {
-    this.unshare?.kill("SIGKILL");
+  /** Ends it, and removes what it was. */
+  async remove() {
+    if (this.first) {
+      this.first.kill("SIGKILL");
+      await this.exited;
+      await until("the end of its processes", () => rmCgroup(this.cgroup), BOOT_PATIENCE_MS);
+    }
     rmSync(this.root, { recursive: true, force: true });
   }
 }

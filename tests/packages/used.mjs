@@ -10,19 +10,23 @@ import { version } from "./made.mjs";
 
 const PATIENCE_MS = 60_000;
 
-/** What clients get of the server at `url`, whose channel `greetings` gives what one of them sends to all. */
-export async function isServed(url) {
-  const [writer, reader] = [0, 1].map(() => io(url, { forceNew: true, reconnection: false }));
+/** Two clients hold a topic; what one sends, or what comes of it, the other hears. */
+export async function hears(url, topic, sent, expected, token) {
+  const auth = token && { token };
+  const [writer, reader] = [0, 1].map(() => io(url, { auth, forceNew: true, reconnection: false }));
   try {
     await within("the connections", Promise.all([writer, reader].map((socket) => once(socket, "connect"))));
-    for (const socket of [writer, reader]) await subscribe(socket, "greetings");
-    const heard = next(reader, "greetings");
-    assert.deepEqual(await ask(writer, "greetings", { text: "hello" }), { ok: true });
-    assert.deepEqual((await heard)[0], { text: "hello" });
+    for (const socket of [writer, reader]) await subscribe(socket, topic);
+    const heard = next(reader, topic);
+    assert.equal((await ask(writer, topic, sent)).ok, true);
+    assert.deepEqual((await heard)[0], expected);
   } finally {
     for (const socket of [writer, reader]) socket.disconnect();
   }
 }
+
+/** The channel of a new project: all hear what one of them sends. */
+export const isServed = (url) => hears(url, "greetings", { text: "hello" }, { text: "hello" });
 
 /** `dev` in a new project, once clients can connect. */
 export async function dev(place, command, options = {}) {

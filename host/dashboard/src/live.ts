@@ -22,8 +22,8 @@ interface Ack<Payload> {
 
 /** Whether live data arrive now. */
 export const link = signal<"connecting" | "live" | "away">("connecting");
-/** Counts how often the connection was made; what was loaded before is loaded again. */
-export const connections = signal(0);
+/** Counts how often the server was back; what was loaded before is loaded again. */
+export const returns = signal(0);
 
 // As long as a restart takes, and no longer: an operator who looks at a dead server wants to see it come back.
 const RETRY_MS = 500;
@@ -37,8 +37,8 @@ export function open(): void {
   link.value = "connecting";
   socket = io({ path: "/dashboard/live/", reconnectionDelay: RETRY_MS, reconnectionDelayMax: RETRY_MS_MAX, transports: ["websocket", "polling"] });
   socket.on("connect", () => {
+    if (link.value === "away") returns.value += 1;
     link.value = "live";
-    connections.value += 1;
   });
   socket.on("connect_error", (error) => {
     if (OVER.has(error.message)) return ended();

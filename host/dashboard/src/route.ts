@@ -32,8 +32,8 @@ export function to(path: string[], query: Record<string, string | undefined> = {
   return `#/${path.map(encodeURIComponent).join("/")}${search ? `?${search}` : ""}`;
 }
 
-/** Changes the address without a step in the history: what is typed into a search. */
-export function keep(path: string[], query: Record<string, string | undefined>): void {
+/** Changes the address without a step in the history: what is typed into a search, or must not stay. */
+export function keep(path: string[], query: Record<string, string | undefined> = {}): void {
   history.replaceState(null, "", to(path, query));
   route.value = read();
 }

@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 
 import { Away, call, Refused, SESSION } from "./api";
+import { keep } from "./route";
 
 export interface Operator {
   operator: string;
@@ -71,7 +72,7 @@ export function ended(): void {
 export async function begin(): Promise<void> {
   const link = /^#link=(.+)$/.exec(location.hash)?.[1];
   if (!link) return await ask();
-  history.replaceState(null, "", "#/");
+  keep([]);
   try {
     await signIn({ link: decodeURIComponent(link) });
   } catch (error) {

@@ -11,6 +11,7 @@ import { DeadLetters } from "./dead-letters";
 interface Rule {
   on: string;
   to: string;
+  does?: "publish" | "remove" | "revoke" | "end_sessions";
   crossed: number;
   removed: number;
   revoked: number;

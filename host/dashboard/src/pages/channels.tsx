@@ -22,7 +22,9 @@ export interface Channel {
   handler?: string | null;
   relay?: string | null;
   authorizer?: string | null;
-  snapshot?: unknown;
+  /** The plugin that tells the state of a topic. */
+  snapshot?: string | null;
+  retain?: { keys: number; bytes: number; ttl: string } | null;
   delivery?: { mode: string; key?: string; at_most?: string; version?: string } | string | null;
   history?: { messages: number; bytes?: number; ttl?: string } | null;
   presence?: unknown;
@@ -133,7 +135,8 @@ function Declared({ channel, rates }: { channel: Channel; rates?: Rates }) {
             ["Handler", channel.handler && <a href={to(["plugins"])}>{channel.handler}</a>],
             ["Relayed to", channel.relay],
             ["Rate of a sender", channel.rate],
-            ["Snapshot", channel.snapshot ? brief(channel.snapshot) : ""],
+            ["Snapshot", channel.snapshot && `of plugin ${channel.snapshot}`],
+            ["Retained", channel.retain && `newest of ${count(channel.retain.keys, "key")}, ${bytes(channel.retain.bytes)}, ${channel.retain.ttl}`],
             ["Delivery", channel.delivery ? brief(channel.delivery) : ""],
             ["History", channel.history && `${count(channel.history.messages, "publication")}${channel.history.bytes ? `, ${bytes(channel.history.bytes)}` : ""}${channel.history.ttl ? `, ${channel.history.ttl}` : ""}`],
             ["Presence", channel.presence ? "told to subscribers" : ""],

@@ -1,7 +1,7 @@
 // The dead letters: found, read, tried again, or discarded with a reason; one, or many at once.
 
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 
 import { call, segment, withQuery } from "../api";
 import { Confirm } from "../parts/confirm";
@@ -45,7 +45,11 @@ export function DeadLetters({ total }: { total?: number }) {
   const discarding = useSignal<string[] | undefined>(undefined);
   const busy = useSignal(false);
   // New letters, and letters that somebody else took care of.
-  useEffect(() => void (turn.value += 1), [total]);
+  const known = useRef(total);
+  useEffect(() => {
+    if (known.current !== undefined && known.current !== total) turn.value += 1;
+    known.current = total;
+  }, [total]);
   const listed = chosen.value.size ? [...chosen.value] : [];
   const settle = (text: Told) => {
     told.value = text;

@@ -1,12 +1,14 @@
 // The plugins: each version with its state and why, what it does now, and its last faults.
 
 import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
 
 import { call, segment } from "../api";
 import { useNewest } from "../live";
 import { Confirm } from "../parts/confirm";
 import { Facts, Heading, Json, Mark, When, Worded } from "../parts/fields";
 import { Shown, useLoaded } from "../parts/load";
+import { to } from "../route";
 import { bytes, count, digest, ms, rate } from "../units";
 
 type State = "active" | "standby" | "draining" | "rejected" | "quarantined";
@@ -15,10 +17,14 @@ interface Fault {
   at_ms: number;
   kind: string;
   message: string;
+  channel?: string | null;
   place?: string | null;
-  log?: string[];
+  log: string[];
+  /** Only for a key that may `read`, too. */
   input?: string | null;
 }
+
+type Breaker = "closed" | "open";
 
 export interface PluginVersion {
   name: string;
@@ -27,18 +33,22 @@ export interface PluginVersion {
   digest: string | null;
   since_unix_s: number;
   reasons: string[];
-  service: { kinds: string[]; cached: boolean; vectors: number; instances: number; paused: string[]; calls: number; faults: number } | null;
-  calls?: number;
-  faults?: number;
-  breaker?: unknown;
-  memory?: number | null;
-  memory_bytes?: number | null;
+  service: {
+    kinds: string[];
+    instances: number;
+    calls: number;
+    faults: number;
+    /** By the class of its calls. */
+    breaker?: { authorizer: Breaker; worker: Breaker };
+    /** Of the instances that rest. */
+    memory_bytes?: number;
+  } | null;
   last_faults?: Fault[];
+  /** Live, of the active version. */
   calls_per_s?: number;
   faults_per_s?: number;
   p50_ms?: number | null;
   p99_ms?: number | null;
-  instances?: number;
 }
 
 const STATES: Record<State, { is: "good" | "bad" | "warn" | "plain"; words: string }> = {
@@ -61,6 +71,11 @@ function merged(loaded: PluginVersion[], live: PluginVersion[] | undefined): Plu
 export function Plugins() {
   const loaded = useLoaded(() => call<{ plugins: PluginVersion[] }>("GET", "/v1/plugins"), []);
   const live = useNewest<{ plugins: PluginVersion[] }>("plugins");
+  // The live numbers do not say why: what has changed is asked for.
+  const changes = live.value?.plugins.map((version) => `${key(version)} ${version.service?.faults}`).join();
+  useEffect(() => {
+    if (changes !== undefined) loaded.again();
+  }, [changes]);
   const clearing = useSignal<PluginVersion | undefined>(undefined);
   const done = useSignal<string | undefined>(undefined);
   const clear = async ({ name, digest }: PluginVersion) => {
@@ -102,16 +117,19 @@ function Plugin({ name, versions, ask }: { name: string; versions: PluginVersion
   );
 }
 
-function breaker(of: unknown, paused: string[]): string {
-  if (typeof of === "string") return of;
-  if (paused.length) return `paused: ${paused.join(", ")}`;
-  return of ? JSON.stringify(of) : "";
+const CLASSES = { authorizer: "as an authorizer", worker: "all other calls" };
+
+/** What of the plugin is paused, because it failed too often. */
+function paused(breaker: Record<keyof typeof CLASSES, Breaker> | undefined): string | undefined {
+  if (!breaker) return undefined;
+  const open = (Object.keys(CLASSES) as (keyof typeof CLASSES)[]).filter((of) => breaker[of] === "open");
+  return open.length ? `open, paused: ${open.map((of) => CLASSES[of]).join(", ")}` : "closed";
 }
 
 function Version({ version, ask }: { version: PluginVersion; ask: () => void }) {
   const { state, service } = version;
   const { is, words } = STATES[state];
-  const faults = version.faults ?? service?.faults ?? 0;
+  const faults = service?.faults ?? 0;
   return (
     <article class="version">
       <div class="row">
@@ -139,27 +157,32 @@ function Version({ version, ask }: { version: PluginVersion; ask: () => void }) 
           ["Version", version.version && <code title={version.version}>{digest(version.version)}</code>],
           ["Since", <When atMs={version.since_unix_s * 1_000} />],
           ["Kind", service?.kinds.join(", ")],
-          ["Calls", service && `${count(version.calls ?? service.calls)}${version.calls_per_s === undefined ? "" : `, ${rate(version.calls_per_s)}`}`],
+          ["Calls", service && `${count(service.calls)}${version.calls_per_s === undefined ? "" : `, ${rate(version.calls_per_s)}`}`],
           ["Faults", service && (faults ? <Mark is="bad">{`${count(faults)}${version.faults_per_s === undefined ? "" : `, ${rate(version.faults_per_s)}`}`}</Mark> : "0")],
           ["Time of a call", version.p50_ms === undefined || version.p50_ms === null ? "" : `p50 ${ms(version.p50_ms)}, p99 ${ms(version.p99_ms)}`],
-          ["Instances", service && count(version.instances ?? service.instances)],
-          ["Memory", typeof (version.memory_bytes ?? version.memory) === "number" ? bytes((version.memory_bytes ?? version.memory)!) : ""],
-          ["Breaker", service && breaker(version.breaker, service.paused)],
+          ["Instances", service && count(service.instances)],
+          ["Memory of resting instances", service?.memory_bytes !== undefined && bytes(service.memory_bytes)],
+          ["Breaker", paused(service?.breaker)],
         ]}
       />
-      {version.last_faults?.map((fault) => <FaultView key={fault.at_ms} fault={fault} />)}
+      {version.last_faults?.map((fault, at) => <FaultView key={`${fault.at_ms} ${at}`} fault={fault} />)}
     </article>
   );
 }
 
-function FaultView({ fault: { at_ms, kind, message, place, log, input } }: { fault: Fault }) {
+function FaultView({ fault: { at_ms, kind, message, channel, place, log, input } }: { fault: Fault }) {
   return (
     <details>
       <summary>
         <When atMs={at_ms} /> {kind}: {message}
       </summary>
-      <Facts of={[["Place", place && <code>{place}</code>]]} />
-      {log && log.length > 0 && (
+      <Facts
+        of={[
+          ["Channel", channel && <a href={to(["channels", channel])}>{channel}</a>],
+          ["Place", place && <code>{place}</code>],
+        ]}
+      />
+      {log.length > 0 && (
         <>
           <h3>What it logged</h3>
           <Json value={log.join("\n")} label="What it logged" />

@@ -11,7 +11,7 @@ import { ms } from "../units";
 
 export interface Reload {
   at_ms: number;
-  outcome: "applied" | "rejected";
+  outcome: "applied" | "rejected" | "rolled_back";
   generation?: number | null;
   took_ms: number;
   changes: string[];
@@ -19,6 +19,11 @@ export interface Reload {
   errors: { place?: string | null; line?: number | null; message: string; hint?: string | null }[];
 }
 
+const OUTCOMES = {
+  applied: { is: "good", words: "applied" },
+  rejected: { is: "bad", words: "rejected" },
+  rolled_back: { is: "warn", words: "rolled back" },
+} as const;
 const RELOADS_MAX = 50;
 
 export function Reloads() {
@@ -28,7 +33,7 @@ export function Reloads() {
   return (
     <>
       <Heading>Reloads</Heading>
-      <p class="quiet">The last {RELOADS_MAX}, the newest first. A reload that is rejected changes nothing: what served before goes on.</p>
+      <p class="quiet">The last {RELOADS_MAX}, the newest first. A reload that is rejected changes nothing: what served before goes on. One is rolled back when a plugin fails after it.</p>
       <Shown from={loaded}>
         {({ reloads }) => {
           const known = new Set(reloads.map(({ at_ms }) => at_ms));
@@ -42,10 +47,11 @@ export function Reloads() {
 }
 
 function Entry({ reload: { at_ms, outcome, generation, took_ms, changes, files, errors } }: { reload: Reload }) {
+  const { is, words } = OUTCOMES[outcome];
   return (
-    <article class="card" aria-label={`Reload, ${outcome}`}>
+    <article class="card" aria-label={`Reload, ${words}`}>
       <p>
-        <Mark is={outcome === "applied" ? "good" : "bad"}>{outcome}</Mark> <When atMs={at_ms} />, in {ms(took_ms)}
+        <Mark is={is}>{words}</Mark> <When atMs={at_ms} />, in {ms(took_ms)}
         {generation !== undefined && generation !== null && `, generation ${generation}`}
       </p>
       {changes.length > 0 && (

@@ -5,7 +5,7 @@ import type { ComponentChildren } from "preact";
 import { useCallback, useEffect, useRef } from "preact/hooks";
 
 import { Away, Refused } from "../api";
-import { connections } from "../live";
+import { returns } from "../live";
 import { Worded } from "./fields";
 
 export interface Loaded<Answer> {
@@ -35,7 +35,7 @@ export function useLoaded<Answer>(load: () => Promise<Answer>, about: unknown[])
   useEffect(() => {
     again();
     return () => void (newest.current += 1);
-  }, [again, connections.value]);
+  }, [again, returns.value]);
   return { answer, error, again };
 }
 

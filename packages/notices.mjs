@@ -34,21 +34,9 @@ function crates() {
   });
 }
 
-// The packages that the page loads, where the page is built.
-function pagePackages() {
-  const page = join(root, "host/dashboard");
-  if (!existsSync(join(page, "dist"))) return [];
-  const { dependencies = {} } = JSON.parse(readFileSync(join(page, "package.json"), "utf8"));
-  return Object.keys(dependencies).map((name) => {
-    const folder = [page, root].map((from) => join(from, "node_modules", name)).find(existsSync);
-    const { version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-    return { name, version, licence: license, folder };
-  });
-}
-
 const licenceFiles = (folder) => readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isFile() && LICENCE_FILE.test(entry.name));
 
-const libraries = [...crates(), ...pagePackages()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.version < b.version ? -1 : 1));
+const libraries = crates().sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.version < b.version ? -1 : 1));
 // Many libraries have the same text to the letter.
 const texts = new Map();
 for (const library of libraries) {
@@ -58,7 +46,20 @@ for (const library of libraries) {
   }
 }
 
+// Vite writes the licences of what is in the page.
+function page() {
+  const licences = join(root, "host/dashboard/dist/licenses.md");
+  return existsSync(licences) ? readFileSync(licences, "utf8").trim() : undefined;
+}
+
 const rule = "=".repeat(100);
+const section = (title, text) => console.log(`\n${rule}\n${title}\n${rule}\n\n${text}`);
+const named = new Set([...texts.values()].flat());
+const without = libraries.filter(({ name, version }) => !named.has(`${name} ${version}`));
+
 console.log("Tidegate contains these libraries. Below the list are the texts of their licences, as they come with them.\n");
 for (const { name, version, licence } of libraries) console.log(`${name} ${version}: ${licence}`);
-for (const [text, names] of texts) console.log(`\n${rule}\n${names.join(", ")}\n${rule}\n\n${text}`);
+console.log("\nThese come without a text; that of their licence stands below, with other libraries:\n");
+for (const { name, version } of without) console.log(`${name} ${version}`);
+for (const [text, names] of texts) section(names.join(", "), text);
+if (page()) section("The dashboard's page", page());

@@ -32,6 +32,8 @@ export default defineConfig({
   plugins: [compressed()],
   build: {
     target: "es2022",
+    // The licences of the packages in the page. Who gives the page on, gives them on too.
+    license: { fileName: "licenses.md" },
     // The Content-Security-Policy allows no inline code, and an asset in the text of another could not be cached.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

@@ -1,7 +1,7 @@
 // The archive: unpacked, it is used; made again of the same input, it has the same bytes.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { test } from "node:test";
 
@@ -20,6 +20,7 @@ test("the program of the archive is used where it is unpacked", async (t) => {
   assert.equal(readFileSync(join(unpacked, "LICENSE"), "utf8"), readFileSync(join(repository, "LICENSE"), "utf8"));
   const notices = readFileSync(join(unpacked, "THIRD-PARTY.txt"), "utf8");
   for (const library of [/^wasmtime \d.*: Apache-2.0 WITH LLVM-exception$/m, /^tokio \d.*: MIT$/m]) assert.match(notices, library);
+  if (existsSync(join(repository, "host/dashboard/dist"))) assert.match(notices, /^## uplot - \d.* \(MIT\)$/m);
 });
 
 test("the same input gives the same bytes", async (t) => {

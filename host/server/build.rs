@@ -1,5 +1,6 @@
 //! Lists the files that `tidegate init` and `tidegate new plugin` write: the SDKs, the contract, the templates. A file
-//! that is added to one of them is in the projects without being named anywhere.
+//! that is added to one of them is in the projects without being named anywhere. And the files of the dashboard's page,
+//! if they were built before.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,32 @@ fn main() -> io::Result<()> {
         let _ = writeln!(table, "    ({file:?}, include_str!({:?})),", repository.join(file));
     }
     table.push(']');
-    fs::write(Path::new(&variable("OUT_DIR")?).join("carried_files.rs"), table)
+    fs::write(Path::new(&variable("OUT_DIR")?).join("carried_files.rs"), table)?;
+    dashboard(&repository.join("host/dashboard"))
+}
+
+/// Each file of the page, with the one beside it that is the same, compressed.
+fn dashboard(project: &Path) -> io::Result<()> {
+    let built = project.join("dist");
+    // Where there is no page yet, its directory appears in the project's.
+    let watched = if built.is_dir() { &built } else { project };
+    println!("cargo::rerun-if-changed={}", watched.display());
+    let mut files = Vec::new();
+    if built.is_dir() {
+        list(&built, Path::new(""), &mut files)?;
+    }
+    files.sort();
+    let mut table = String::from("&[\n");
+    for file in files.iter().filter(|file| file.extension().is_none_or(|extension| extension != "gz")) {
+        let path = built.join(file);
+        let zipped = path.with_file_name(format!("{}.gz", path.file_name().unwrap_or_default().to_string_lossy()));
+        let is_shorter =
+            fs::metadata(&zipped).is_ok_and(|zip| fs::metadata(&path).is_ok_and(|whole| zip.len() < whole.len()));
+        let gzip = if is_shorter { format!("Some(include_bytes!({zipped:?}))") } else { "None".to_owned() };
+        let _ = writeln!(table, "    File {{ path: {file:?}, bytes: include_bytes!({path:?}), gzip: {gzip} }},");
+    }
+    table.push(']');
+    fs::write(Path::new(&variable("OUT_DIR")?).join("dashboard_files.rs"), table)
 }
 
 /// Every file at or below a path.

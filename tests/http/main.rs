@@ -19,6 +19,7 @@ mod retained;
 mod revoke;
 mod shutdown;
 mod streams;
+mod tails;
 
 use std::sync::Arc;
 
@@ -26,10 +27,12 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
 use serde_json::Value;
+use tidegate::dashboard::Live;
 use tidegate::http::{State, document, router};
 use tidegate::operator::Operators;
-use tidegate_core::config::{ApiKey, ApiKeys, Auth, Permission, Secret};
+use tidegate_core::config::{ApiKey, ApiKeys, Auth, Config, Permission, Secret};
 use tidegate_realtime::{Realtime, Visitors};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use tidegate_testkit::{FakeRoster, Server, ServerBuilder};
@@ -119,8 +122,13 @@ impl Call {
     }
 
     async fn with_keys(self, server: &Server, keys: ApiKeys) -> Answer {
+        self.of(&Site::with_keys(server, keys)).await
+    }
+
+    /// The answer of a site that answers several calls.
+    async fn of(self, site: &Site) -> Answer {
         let asked = self.request.method_ref().cloned().zip(self.request.uri_ref().cloned());
-        let (parts, body) = Site::with_keys(server, keys).answer(self).await.into_parts();
+        let (parts, body) = site.answer(self).await.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         let text = String::from_utf8(bytes.into()).unwrap();
         let (method, uri) = asked.unwrap();
@@ -151,12 +159,25 @@ impl Site {
     }
 
     fn with_keys(server: &Server, keys: ApiKeys) -> Self {
+        Self::with_state(server, keys, |_| {})
+    }
+
+    /// The same, with the live data of the dashboard.
+    fn with_live(server: &Server) -> Self {
+        Self::with_state(server, each_key(), |state| {
+            let (operators, stop) = (state.operators.clone().unwrap(), CancellationToken::new());
+            state.live = Some(Live::start(&Config::default(), operators, Arc::default(), stop).unwrap());
+        })
+    }
+
+    fn with_state(server: &Server, keys: ApiKeys, change: impl FnOnce(&mut State)) -> Self {
         let keys = Arc::new(keys);
         let realtime = Realtime::new(server.gates.limits().clone(), server.broker.clone());
-        let state = State {
+        let mut state = State {
             gates: server.gates.clone(),
             visitors: Visitors::new(&realtime, &server.gates, &Auth::default()),
             operators: Some(Arc::new(Operators::new(keys.clone(), server.clock.clone()))),
+            live: None,
             api_keys: keys,
             dead_letters: server.dead_letters.clone(),
             plugins: Arc::new(FakeRoster),
@@ -164,6 +185,7 @@ impl Site {
             bus_sources: server.bus_sources.clone(),
             document: document(&Auth::default()),
         };
+        change(&mut state);
         Self { realtime, router: router(state) }
     }
 

@@ -78,7 +78,11 @@ async fn every_operation_of_the_document_is_served() {
     let server = server().start();
     for (path, methods) in DOCUMENT["paths"].as_object().unwrap() {
         for (name, operation) in methods.as_object().unwrap() {
-            let path = path.replace("{topic}", "none").replace("{id}", "none").replace("{what}", "none");
+            let path = path
+                .replace("{topic}", "none")
+                .replace("{id}", "none")
+                .replace("{what}", "none")
+                .replace("{tail}", "none");
             let call = match name.as_str() {
                 "get" => get(&path),
                 "post" => post(&path),

@@ -54,6 +54,8 @@ use axum::body::Body;
 use axum::extract::Request;
 use futures_util::StreamExt;
 use tidegate_transport::{Settings, Transport};
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 
 use tidegate_core::channels::Channel;
 use tidegate_core::config::{self, Auth, Limits};
@@ -116,6 +118,19 @@ impl Realtime {
         })
     }
 
+    /// The same as [`Realtime::attach`], for clients that are served on another runtime: everything about them happens
+    /// there.
+    pub fn attach_apart(
+        self: &Arc<Self>,
+        router: axum::Router,
+        gates: &Arc<Gates>,
+        auth: &Auth,
+        transport: &config::Transport,
+        runtime: Handle,
+    ) -> axum::Router {
+        self.attach_to(router, gates, auth, transport, Some(runtime))
+    }
+
     /// Adds the transport to a router. `auth` says which origins may poll, and which proxies are trusted; `transport`
     /// how clients connect. Call it once; the result is for [`serve`], without which nothing becomes a websocket.
     pub fn attach(
@@ -124,6 +139,17 @@ impl Realtime {
         gates: &Arc<Gates>,
         auth: &Auth,
         transport: &config::Transport,
+    ) -> axum::Router {
+        self.attach_to(router, gates, auth, transport, None)
+    }
+
+    fn attach_to(
+        self: &Arc<Self>,
+        router: axum::Router,
+        gates: &Arc<Gates>,
+        auth: &Auth,
+        transport: &config::Transport,
+        apart: Option<Handle>,
     ) -> axum::Router {
         let _ = self.gates.set(Arc::downgrade(gates));
         let entrance =
@@ -138,10 +164,19 @@ impl Realtime {
             tracing::error!("clients are attached already, so the second transport will not drain");
         }
         let serve = move |mut request: Request| {
-            let transport = transport.clone();
+            let (transport, apart) = (transport.clone(), apart.clone());
+            let upgrade = hyper::upgrade::on(&mut request);
+            let answer =
+                async move { transport.serve(request, Box::pin(listener::websocket(upgrade))).await.map(Body::new) };
             async move {
-                let upgrade = hyper::upgrade::on(&mut request);
-                transport.serve(request, Box::pin(listener::websocket(upgrade))).await.map(Body::new)
+                match apart {
+                    None => answer.await,
+                    // A request that its client gives up ends there, too.
+                    Some(runtime) => {
+                        let answer = AbortOnDropHandle::new(runtime.spawn(answer)).await;
+                        answer.unwrap_or_else(|_| admission::full().map(Body::new))
+                    }
+                }
             }
         };
         let routes = axum::Router::new()
@@ -163,6 +198,18 @@ impl Realtime {
     #[must_use]
     pub fn connections_count(&self) -> usize {
         self.connections.count()
+    }
+
+    /// How many topics have subscribers.
+    #[must_use]
+    pub fn topics_count(&self) -> usize {
+        self.rooms.count()
+    }
+
+    /// How many clients are subscribed to a topic.
+    #[must_use]
+    pub fn subscribers_count(&self, topic: &Topic) -> usize {
+        self.rooms.members_count(topic)
     }
 
     /// After a reload: ends the subscriptions that the current catalog no longer admits, and informs the clients.

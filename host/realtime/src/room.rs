@@ -135,6 +135,10 @@ impl Members {
         self.by_id.is_empty()
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.by_id.len()
+    }
+
     /// The members in no order.
     pub(super) fn all(&self) -> Vec<Arc<Connection>> {
         self.by_id.values().map(|(seat, _)| Arc::clone(&seat.connection)).collect()

@@ -107,6 +107,16 @@ impl Rooms {
         self.by_topic.get(topic).map_or_else(Vec::new, |room| room.members.all())
     }
 
+    /// How many members a topic's room has.
+    pub(super) fn members_count(&self, topic: &Topic) -> usize {
+        self.by_topic.get(topic).map_or(0, |room| room.members.count())
+    }
+
+    /// How many rooms there are.
+    pub(super) fn count(&self) -> usize {
+        self.by_topic.len()
+    }
+
     /// The topics with subscribers of some channels, named by their templates.
     pub(super) fn topics_of(&self, channels: &BTreeSet<&str>) -> Vec<Topic> {
         let of_them = self.by_topic.iter().filter(|room| channels.contains(room.channel.as_str()));

@@ -5,6 +5,7 @@ mod check;
 mod descriptors;
 mod gate_one;
 mod nodes;
+mod operators;
 mod server;
 mod shutdown;
 mod stores;

@@ -6,6 +6,7 @@ mod auth;
 mod bus;
 mod events;
 mod files;
+mod gathered;
 mod logging;
 mod metric;
 mod metrics;
@@ -34,6 +35,7 @@ pub use events::{
     store_away, store_back,
 };
 pub use files::{files_unwatched, files_watched, files_watched_again};
+pub use gathered::{Family, FamilyKind, Point, Value, gathered};
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
     Gate, NO_CHANNEL, UnderWay, authorizer_cache, bridged, broker_gap, broker_heard, broker_published, broker_queue,
@@ -46,9 +48,9 @@ pub use metrics::{
     plugin_versions_lingering, plugin_waited, presence_members, reauthorized, recovery, revocations, session_unknown,
     slow_consumer, store_swept, store_up, stream, subscribed, thinning_bytes, thinning_overflow, unsubscribed,
 };
-pub use operator::{operator_signed_in, operator_signed_out};
+pub use operator::{operator_signed_in, operator_signed_out, tail_begun};
 pub use output::{complain, finish_output, say};
-pub use registry::render;
+pub use registry::{count_nothing_here, render};
 pub use retained::{publication_stale, retained, retained_displaced};
 pub use tcp::{
     accept_failed, accepting_again, descriptors_too_few, tcp_connection, tcp_connection_refused, tcp_connections_max,
@@ -195,6 +197,7 @@ mod tests {
         record_of_plugins(time);
         record_of_state(time);
         panicked("test", "detail");
+        registry::measure_memory();
         metrics::log_lines_dropped(1);
         let text = render();
         for metric in names::METRICS {

@@ -2,6 +2,7 @@
 
 use super::metric::{Metric, counter, gauge, seconds};
 
+pub(super) const MEMORY: Metric = gauge("tidegate_memory_bytes", "Resident memory of the process");
 pub(super) const CONNECTIONS: Metric = gauge("tidegate_connections", "Open client connections");
 pub(super) const CONNECTIONS_OPENED: Metric =
     counter("tidegate_connections_opened_total", "Accepted client connections");
@@ -319,6 +320,7 @@ pub(super) const IDEMPOTENT: Metric = counter(
 
 /// Every metric there is.
 pub(super) const METRICS: &[Metric] = &[
+    MEMORY,
     CONNECTIONS,
     CONNECTIONS_OPENED,
     CONNECTIONS_CLOSED,
@@ -457,6 +459,7 @@ pub(super) const RELOAD_WATCHED: &str = "reload.watched";
 pub(super) const DEAD_LETTER: &str = "bridge.dead_letter";
 pub(super) const DEAD_LETTER_DISCARDED: &str = "bridge.discarded";
 pub(super) const OPERATOR_SIGNED_IN: &str = "operator.signed_in";
+pub(super) const OPERATOR_TAIL: &str = "operator.tail";
 pub(super) const OPERATOR_SIGNED_OUT: &str = "operator.signed_out";
 pub(super) const BUS_AWAY: &str = "bus.away";
 pub(super) const BUS_BACK: &str = "bus.back";

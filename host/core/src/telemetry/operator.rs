@@ -7,6 +7,11 @@ pub fn operator_signed_in(operator: &str) {
     tracing::info!(event = names::OPERATOR_SIGNED_IN, operator, "an operator signed in");
 }
 
+/// `operator.tail`: an operator follows publications of a channel or a topic for ten minutes.
+pub fn tail_begun(operator: &str, followed: &str, payloads: bool) {
+    tracing::info!(event = names::OPERATOR_TAIL, operator, followed, payloads, "an operator follows publications");
+}
+
 /// `operator.signed_out`: an operator ended a session.
 pub fn operator_signed_out(operator: &str) {
     tracing::info!(event = names::OPERATOR_SIGNED_OUT, operator, "an operator signed out");

@@ -3,7 +3,7 @@
 //! The recorder belongs to this module and is not the process-wide one of the `metrics` crate: nothing has to be
 //! installed, and a test sees the same as the server.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::metric::{Kind, Metric};
-use super::names::METRICS;
+use super::names::{MEMORY, METRICS};
 
 /// Upper bounds in seconds: from a gate without a plugin (microseconds) to a reload that compiles several plugins.
 const BUCKETS_SECONDS: [f64; 17] = [
@@ -32,6 +32,13 @@ thread_local! {
     /// allocates nothing. It never shrinks: neither does the registry behind it, and both are bounded by what was ever
     /// declared.
     static HOT: RefCell<HashMap<Box<str>, Slots>> = RefCell::default();
+    /// What this thread does is not counted.
+    static IS_APART: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on nothing is counted that this thread does: it serves somebody else than the application's clients.
+pub fn count_nothing_here() {
+    IS_APART.set(true);
 }
 
 type Slots = Vec<(Slot, Handles)>;
@@ -57,14 +64,23 @@ pub fn render() -> String {
 }
 
 pub(super) fn counter(metric: Metric, labels: &[(&'static str, &str)]) -> Counter {
+    if IS_APART.get() {
+        return Counter::noop();
+    }
     RECORDER.register_counter(&key(metric, labels), &METADATA)
 }
 
 pub(super) fn gauge(metric: Metric, labels: &[(&'static str, &str)]) -> Gauge {
+    if IS_APART.get() {
+        return Gauge::noop();
+    }
     RECORDER.register_gauge(&key(metric, labels), &METADATA)
 }
 
 pub(super) fn seconds(metric: Metric, labels: &[(&'static str, &str)]) -> Histogram {
+    if IS_APART.get() {
+        return Histogram::noop();
+    }
     RECORDER.register_histogram(&key(metric, labels), &METADATA)
 }
 
@@ -110,10 +126,20 @@ fn keep_folding(handle: PrometheusHandle) {
         loop {
             std::thread::sleep(FOLD_EVERY);
             handle.run_upkeep();
+            measure_memory();
         }
     });
     if let Err(error) = started {
         // Scrapes fold, too; without them memory grows.
         tracing::error!(%error, "the thread that folds metrics does not start");
+    }
+}
+
+/// Records the resident memory of the process, where the system tells it.
+pub(super) fn measure_memory() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix("kB"));
+    if let Some(kib) = resident.and_then(|kib| kib.trim().parse::<u32>().ok()) {
+        gauge(MEMORY, &[]).set(f64::from(kib) * 1024.0);
     }
 }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::nodes::Nodes;
 use super::shutdown::{Phase, Running, Shutdown};
 use super::stores::Stores;
-use super::{AppError, Options, Prepared, Show, descriptors, paths};
+use super::{AppError, Options, Prepared, Show, descriptors, operators, paths};
 use crate::auth::{Providers, Upkeep};
+use crate::dashboard::Tails;
 use crate::http;
 use crate::operator::Operators;
 use crate::reload::{Built, Observer, Reloader, Terms, Triggers, Watcher};
@@ -44,6 +46,8 @@ pub struct Server {
     realtime: Arc<Realtime>,
     /// Who may sign in to the dashboard; `None` if there is none.
     operators: Option<Arc<Operators>>,
+    /// The publications that operators follow.
+    tails: Arc<Tails>,
     bus: Queue,
     /// What happens to the server itself.
     watched: OwnQueue,
@@ -60,12 +64,13 @@ impl Server {
         let revocations = Revocations::kept(config.limits.revocations_max, config.auth.revocations_kept.get());
         let revocations = Arc::new(revocations);
         let keeper = revocations.keeper(store.revocations.clone());
+        let tails = Arc::new(Tails::default());
         let ports = Ports {
             clients: realtime.clone(),
             idempotency_keys: nodes.idempotency_keys.clone(),
             shared_members: nodes.shared_members.clone(),
             revocations,
-            rooms: realtime.clone(),
+            rooms: operators::rooms(&config, &realtime, &tails),
             broker: nodes.broker.clone(),
             history: nodes.history.clone(),
             retained: nodes.retained.clone(),
@@ -77,7 +82,7 @@ impl Server {
         let Providers { policy, upkeep } = providers;
         let gates = Arc::new(Gates::new(first.serving.clone(), policy, config.limits.clone(), ports));
         let bus = queue;
-        let operators = config.has_dashboard().then(|| operators(&config));
+        let operators = operators::operators(&config);
         Self {
             config,
             terms,
@@ -89,6 +94,7 @@ impl Server {
             gates,
             realtime,
             operators,
+            tails,
             bus,
             watched,
             upkeep,
@@ -138,7 +144,8 @@ impl Server {
             first,
             gates,
             realtime,
-            operators,
+            operators: signing_in,
+            tails,
             bus,
             watched,
             upkeep,
@@ -150,34 +157,32 @@ impl Server {
         let upkeep = upkeep.spawn(&draining);
         let inventory = inventory(&host, &first, &gates);
         let unread = Unread::default();
+        let live = operators::live(&config, signing_in.as_ref(), &tails, shutdown)?;
         let state = http::State {
             gates: gates.clone(),
             visitors: Visitors::new(&realtime, &gates, &config.auth),
             api_keys: Arc::new(config.api_keys.clone()),
-            operators,
+            operators: signing_in,
+            live: live.clone(),
             dead_letters: store.dead_letters,
             plugins: inventory.clone(),
             store: store.health,
             bus_sources: Arc::new(unread.clone()),
             document: http::document(&config.auth),
         };
-        let router = realtime.attach(http::router(state), &gates, &config.auth, &config.transport);
+        let mut router = realtime.attach(http::router(state.clone()), &gates, &config.auth, &config.transport);
+        if let Some(live) = &live {
+            operators::serve(live, &state, &realtime, &config, shutdown);
+            router =
+                live.attach(|clients, gates, auth, way, apart| clients.attach_apart(router, gates, auth, way, apart));
+        }
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
         let watched = tokio::spawn(watched.run(gates.clone(), shutdown.at(Phase::Closing)));
         tokio::spawn(realtime.clone().keep_time(gates.clone(), draining.clone()));
-        let keeper = match keeper {
-            Some(mut keeper) => {
-                keeper.load(&gates).await;
-                Some(tokio::spawn(keeper.run(gates.clone(), shutdown.at(Phase::Storing))))
-            }
-            None => None,
-        };
+        let keeper = keep_revocations(keeper, &gates, shutdown).await;
         nodes.connect(gates.clone(), shutdown.at(Phase::Leaving));
         tokio::spawn(sweep_plugins(host.clone(), inventory.clone(), config.limits.plugin_drain_max, draining.clone()));
-        tokio::spawn(sweep(gates.clone(), draining.clone()));
-        tokio::spawn(gates.clone().pace(shutdown.at(Phase::Disconnecting)));
-        // Until the last client is gone: the others must not take this node for dead.
-        tokio::spawn(gates.clone().tell_presence(shutdown.at(Phase::Closing)));
+        pace(&gates, shutdown);
         let Options { ready, on_rejected, on_warned, triggers } = options;
         let (paths, rollback) = (paths(&config), config.rollback.clone());
         let reloader = Reloader { paths, host, gates: gates.clone(), inventory, rollback, terms };
@@ -197,12 +202,23 @@ impl Server {
             let _ = ready.send(address);
         }
         let drain_timeout = config.limits.drain_timeout;
-        Ok(Running { gates, realtime, bridge, watched, consumers, listener, upkeep, keeper, drain_timeout })
+        Ok(Running { gates, realtime, live, bridge, watched, consumers, listener, upkeep, keeper, drain_timeout })
     }
 }
 
-fn operators(config: &Config) -> Arc<Operators> {
-    Arc::new(Operators::new(Arc::new(config.api_keys.clone()), Arc::new(SystemClock)))
+/// Loads the revocations that a store keeps, and stores those to come.
+async fn keep_revocations(keeper: Option<Keeper>, gates: &Arc<Gates>, shutdown: &Shutdown) -> Option<JoinHandle<()>> {
+    let mut keeper = keeper?;
+    keeper.load(gates).await;
+    Some(tokio::spawn(keeper.run(gates.clone(), shutdown.at(Phase::Storing))))
+}
+
+/// What the gates do from time to time.
+fn pace(gates: &Arc<Gates>, shutdown: &Shutdown) {
+    tokio::spawn(sweep(gates.clone(), shutdown.at(Phase::Draining)));
+    tokio::spawn(gates.clone().pace(shutdown.at(Phase::Disconnecting)));
+    // Until the last client is gone: the others must not take this node for dead.
+    tokio::spawn(gates.clone().tell_presence(shutdown.at(Phase::Closing)));
 }
 
 /// The inventory of the first generation.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::dashboard::Live;
 use tidegate_backends::bus::Consumers;
 use tidegate_core::flow::Gates;
 use tidegate_core::telemetry;
@@ -67,6 +68,8 @@ impl Drop for Shutdown {
 pub(super) struct Running {
     pub(super) gates: Arc<Gates>,
     pub(super) realtime: Arc<Realtime>,
+    /// The pages of operators, if there is a dashboard.
+    pub(super) live: Option<Arc<Live>>,
     /// Bridges the events of the bus.
     pub(super) bridge: JoinHandle<()>,
     /// Bridges what happens to the server itself.
@@ -86,7 +89,7 @@ pub(super) struct Running {
 impl Running {
     /// Passes the phases.
     pub(super) async fn stop(self, shutdown: Shutdown) {
-        let Self { gates, realtime, bridge, watched, consumers, listener, upkeep, keeper, drain_timeout } = self;
+        let Self { gates, realtime, live, bridge, watched, consumers, listener, upkeep, keeper, drain_timeout } = self;
         gates.drain();
         shutdown.begin(Phase::Draining);
         let orderly = async {
@@ -94,7 +97,12 @@ impl Running {
             // A source whose server does not answer takes no time from the clients; unacknowledged events are read again.
             let _ = tokio::time::timeout(drain_timeout / 2, consumers.ended()).await;
             shutdown.begin(Phase::Disconnecting);
-            let cut = realtime.drain(&gates).await;
+            let pages = async {
+                if let Some(live) = live {
+                    live.drain().await;
+                }
+            };
+            let (cut, ()) = tokio::join!(realtime.drain(&gates), pages);
             shutdown.begin(Phase::Closing);
             let _ = watched.await;
             let _ = listener.await;

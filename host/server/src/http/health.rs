@@ -61,6 +61,16 @@ pub(super) async fn ready(extract::State(state): extract::State<State>) -> Resul
     if state.gates.is_draining() {
         return Err(Code::Draining.into());
     }
+    let away = away(&state);
+    if !away.is_empty() {
+        return Err(Refusal::new(Code::Unavailable).with_details(json!({ "away": away })).into());
+    }
+    Ok(Json(json!({ "ready": true, "generation": state.gates.generation().0 })))
+}
+
+/// What the server needs and cannot reach or does not have, by the names that `/readyz` tells.
+#[must_use]
+pub fn away(state: &State) -> Vec<String> {
     let away = [
         ("store", state.store.is_away()),
         ("broker", state.gates.is_broker_away()),
@@ -70,11 +80,7 @@ pub(super) async fn ready(extract::State(state): extract::State<State>) -> Resul
         ("plugins", !state.gates.has_plugins()),
     ];
     let away = away.into_iter().filter(|(_, is_away)| *is_away).map(|(what, _)| what.to_owned());
-    let away: Vec<String> = away.chain(state.bus_sources.unread()).collect();
-    if !away.is_empty() {
-        return Err(Refusal::new(Code::Unavailable).with_details(json!({ "away": away })).into());
-    }
-    Ok(Json(json!({ "ready": true, "generation": state.gates.generation().0 })))
+    away.chain(state.bus_sources.unread()).collect()
 }
 
 /// The Prometheus text format, version 0.0.4.

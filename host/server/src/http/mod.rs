@@ -6,6 +6,7 @@
 mod answer;
 mod body;
 mod caller;
+mod dashboard;
 mod dead_letters;
 mod events;
 mod health;
@@ -13,6 +14,7 @@ mod history;
 mod idempotency_key;
 mod openapi;
 mod operator;
+mod overview;
 mod plugins;
 mod presence;
 mod publish;
@@ -21,6 +23,7 @@ mod query;
 mod retained;
 mod revoke;
 mod stream;
+mod tails;
 
 use std::sync::Arc;
 
@@ -34,8 +37,10 @@ use axum::{Router, middleware};
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::dashboard::Live;
 use crate::operator::Operators;
 use answer::{HttpCode, Problem};
+pub use health::away;
 pub use openapi::document;
 use openapi::{Caller, Operation};
 use tidegate_core::config::ApiKeys;
@@ -56,6 +61,8 @@ pub struct State {
     pub api_keys: Arc<ApiKeys>,
     /// The operators who sign in to the dashboard; `None` if there is no dashboard.
     pub operators: Option<Arc<Operators>>,
+    /// The live data of the dashboard; `None` if there is none.
+    pub live: Option<Arc<Live>>,
     /// The dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
     /// The versions of the plugins.
@@ -96,6 +103,7 @@ pub fn router(state: State) -> Router {
     Router::new()
         .merge(of_clients)
         .merge(others)
+        .merge(state.operators.as_ref().map_or_else(Router::new, |_| dashboard::routes()))
         .fallback(async || Problem::not_found("there is no such resource"))
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
@@ -110,7 +118,7 @@ struct Resource {
 }
 
 /// Every resource with each of its methods.
-fn resources() -> [Resource; 20] {
+fn resources() -> [Resource; 23] {
     fn at<T: 'static>(operation: &'static Operation, handler: impl Handler<T, State>) -> Resource {
         Resource { operation, handler: on(operation.method.filter(), handler) }
     }
@@ -131,6 +139,9 @@ fn resources() -> [Resource; 20] {
         at(&operator::BEGIN, operator::begin),
         at(&operator::SHOW, operator::show),
         at(&operator::END, operator::end),
+        at(&overview::OPERATION, overview::read),
+        at(&tails::BEGIN, tails::begin),
+        at(&tails::END, tails::end),
         at(&health::LIVE, health::live),
         at(&health::READY, health::ready),
         at(&health::METRICS, health::metrics),

@@ -116,6 +116,9 @@ pub(super) async fn end(extract::State(state): extract::State<State>, request: R
     let (request, _) = request.into_parts();
     let (operators, session) = state.operator_session(&request.headers)?;
     operators.end(&session);
+    if let Some(live) = &state.live {
+        live.end_session(&session.id);
+    }
     telemetry::operator_signed_out(&session.key.name);
     let headers = [(header::SET_COOKIE, cookie("", 0, &request)?), no_store()];
     Ok((StatusCode::NO_CONTENT, headers).into_response())

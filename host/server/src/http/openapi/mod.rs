@@ -180,6 +180,7 @@ fn parameters() -> Value {
     json!({
         "topic": path("topic", "The topic.", json!({ "$ref": "#/components/schemas/Topic" })),
         "id": path("id", "The id of the dead letter.", json!({ "type": "string", "minLength": 1 })),
+        "tail": path("tail", "The name of the tail.", json!({ "type": "string", "minLength": 1 })),
         "what": path(
             "what",
             "The plugin's name, or 12 or more digits of a component's or a version's digest.",

@@ -249,10 +249,49 @@ fn signing_in() -> Map<String, Value> {
         "operator": { "type": "string", "description": "The name of the API key, or `link`." },
         "ends_at": when("When the session ends"),
     });
+    let payloads = "Whether payloads are shown, for a key that may `read`. Default: no.";
+    let tail_of = |of: &str| {
+        object(&[of], json!({ of: { "type": "string" }, "payloads": { "type": "boolean", "description": payloads } }))
+    };
+    let tail =
+        json!({ "tail": { "type": "string" }, "topic": { "type": "string" }, "ends_at": when("When the tail ends") });
     named([
         ("OperatorSignIn", json!({ "oneOf": ways })),
         ("OperatorSession", object(&["operator", "ends_at"], session)),
+        ("Overview", overview()),
+        ("TailRequest", json!({ "oneOf": [tail_of("channel"), tail_of("topic")] })),
+        ("Tail", object(&["tail", "topic", "ends_at"], tail)),
     ])
+}
+
+/// What is not there yet is null.
+fn overview() -> Value {
+    let number = || json!({ "type": "number", "minimum": 0 });
+    let measured = || json!({ "type": ["number", "null"], "minimum": 0 });
+    let gate = object(
+        &["per_s", "p50_ms", "p99_ms"],
+        json!({ "per_s": number(), "p50_ms": measured(), "p99_ms": measured() }),
+    );
+    let lag = json!({ "p50": measured(), "p99": measured(), "slowest": measured() });
+    let node = json!({ "node": { "type": "string" }, "up": { "type": "boolean" } });
+    let away = json!({ "what": { "type": "string" }, "since_ms": number() });
+    let list = |of: Value| json!({ "type": "array", "items": of });
+    let keys = [
+        ("at_ms", number()),
+        ("connections", number()),
+        ("opened_per_s", number()),
+        ("refused", json!({ "type": "object", "additionalProperties": number() })),
+        ("publications_per_s", number()),
+        ("deliveries_per_s", number()),
+        ("lag_ms", object(&["p50", "p99", "slowest"], lag)),
+        ("gates", json!({ "type": "object", "additionalProperties": gate })),
+        ("memory_bytes", number()),
+        ("outbound_bytes", number()),
+        ("topics", number()),
+        ("nodes", list(object(&["node", "up"], node))),
+        ("away", list(object(&["what", "since_ms"], away))),
+    ];
+    object(&keys.each_ref().map(|(key, _)| *key), named(keys).into())
 }
 
 fn monitoring() -> Map<String, Value> {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::metrics::{self, Gate};
 use super::names;
+use super::registry;
 
 /// How many events of one name are logged at their own level in a second.
 const SAMPLES_PER_SECOND_MAX: u64 = 10;
@@ -469,7 +470,10 @@ pub fn listening(address: &str) {
 
 /// `server.draining`: no new connections; the open ones were informed.
 pub fn draining(connections: usize) {
-    tracing::info!(event = names::SERVER_DRAINING, connections, "draining");
+    // Once, for the application's clients.
+    if !registry::is_apart() {
+        tracing::info!(event = names::SERVER_DRAINING, connections, "draining");
+    }
 }
 
 /// `server.stopped`: the end, with the connections that had to be cut.

@@ -41,6 +41,11 @@ pub fn count_nothing_here() {
     IS_APART.set(true);
 }
 
+/// Whether what this thread does is not counted.
+pub(super) fn is_apart() -> bool {
+    IS_APART.get()
+}
+
 type Slots = Vec<(Slot, Handles)>;
 
 /// The constant part of a hot metric's labels.
@@ -64,21 +69,21 @@ pub fn render() -> String {
 }
 
 pub(super) fn counter(metric: Metric, labels: &[(&'static str, &str)]) -> Counter {
-    if IS_APART.get() {
+    if is_apart() {
         return Counter::noop();
     }
     RECORDER.register_counter(&key(metric, labels), &METADATA)
 }
 
 pub(super) fn gauge(metric: Metric, labels: &[(&'static str, &str)]) -> Gauge {
-    if IS_APART.get() {
+    if is_apart() {
         return Gauge::noop();
     }
     RECORDER.register_gauge(&key(metric, labels), &METADATA)
 }
 
 pub(super) fn seconds(metric: Metric, labels: &[(&'static str, &str)]) -> Histogram {
-    if IS_APART.get() {
+    if is_apart() {
         return Histogram::noop();
     }
     RECORDER.register_histogram(&key(metric, labels), &METADATA)

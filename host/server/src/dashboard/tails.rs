@@ -261,7 +261,9 @@ mod tests {
         rooms.deliver(&publication("feed.a"));
         let channel = tails.begin(Followed::Channel("feed.{id}".to_owned()), false, "ann").unwrap();
         let topic = tails.begin(Followed::Topic(Topic::parse("feed.b").unwrap()), true, "ann").unwrap();
-        ["feed.a", "feed.b", "other"].map(|topic| rooms.deliver(&publication(topic)));
+        for topic in ["feed.a", "feed.b", "other"] {
+            rooms.deliver(&publication(topic));
+        }
         let mut seen = Vec::new();
         while let Ok(one) = receiver.try_recv() {
             let shown = shown(&one, 0);

@@ -81,8 +81,9 @@ fn answer(file: &File, headers: &HeaderMap) -> Response {
         (header::VARY, "accept-encoding"),
     ];
     let zip = zipped.map(|_| (header::CONTENT_ENCODING, "gzip"));
-    let all = fixed.into_iter().chain(zip).map(|(name, value)| (name, HeaderValue::from_static(value)));
-    response.headers_mut().extend(all);
+    for (name, value) in fixed.into_iter().chain(zip) {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 

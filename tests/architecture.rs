@@ -93,12 +93,15 @@ const FOLDERS: [&str; 12] = [
     "host", "client", "wit", "plugins", "channels", "config", "packages", "tests", "examples", "findings", ".cargo",
     ".ci",
 ];
-const FILES: [&str; 14] = [
+const FILES: [&str; 17] = [
     "Cargo.toml",
     "Cargo.lock",
     "package.json",
     "package-lock.json",
     "README.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "VERSIONS.md",
     "LICENSE",
     "rust-toolchain.toml",
     "rustfmt.toml",

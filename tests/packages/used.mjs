@@ -4,8 +4,10 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 
 import { ask, io, next, subscribe, until, within } from "@tidegate/kit/harness.mjs";
+import { repository } from "@tidegate/kit/paths.mjs";
 import { version } from "./made.mjs";
 
 const PATIENCE_MS = 60_000;
@@ -28,6 +30,14 @@ export async function hears(url, topic, sent, expected, token) {
 /** The channel of a new project: all hear what one of them sends. */
 export const isServed = (url) => hears(url, "greetings", { text: "hello" }, { text: "hello" });
 
+// The dashboard's page is in the program where it was built before the program.
+async function isPageThere(url) {
+  if (!existsSync(join(repository, "host/dashboard/dist"))) return;
+  const page = await fetch(`${url}/dashboard/`);
+  assert.equal(page.status, 200);
+  assert.match(await page.text(), /<script type="module"[^>]* src="\/dashboard\/assets\//);
+}
+
 /** `dev` in a new project, once clients can connect. */
 export async function dev(place, command, options = {}) {
   const file = place.path("ready.json");
@@ -47,6 +57,7 @@ export async function isUsed(place, command) {
   const { running, exited, ready } = await dev(place, command);
   try {
     await isServed(ready.url);
+    await isPageThere(ready.url);
   } finally {
     running.kill("SIGTERM");
   }

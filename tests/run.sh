@@ -53,6 +53,11 @@ has_postgres() {
   return 1
 }
 
+# The tool that reads queries and alert rules; Prometheus itself is not started.
+ensure_promtool() {
+  command -v promtool >/dev/null || { step "install promtool, which comes with Prometheus"; install_packages prometheus; }
+}
+
 # Whether a server is installed; not every user's path has the folder of servers.
 has_server() { command -v "$1" >/dev/null || [[ -x "/usr/sbin/$1" ]]; }
 
@@ -142,6 +147,7 @@ if wanted e2e; then
   ensure_services
   ensure_chromium
   ensure_python
+  ensure_promtool
   # The client in Rust speaks TLS with OpenSSL, and cannot be built without.
   pkg-config --exists openssl 2>/dev/null || { step "install OpenSSL's headers"; install_packages libssl-dev pkg-config; }
   step "end to end: the stock client against the real binary"

@@ -10,7 +10,7 @@ use tidegate_core::config::{Limits, RedisUrl};
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::{Broker, BrokerAway, HearsNodes};
 use tidegate_core::flow::ports::Removed;
-use tidegate_core::protocol::{ConnectionId, Generation, Key, Payload, Position, Topic};
+use tidegate_core::protocol::{ConnectionId, Generation, Key, Payload, Position, Topic, TraceContext};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -49,10 +49,12 @@ impl HearsNodes for Record {
         payload: Payload,
         except: Option<ConnectionId>,
         position: Option<Position>,
+        trace: Option<TraceContext>,
     ) {
         let except = except.map(|except| format!(" but {}", except.as_str())).unwrap_or_default();
         let position = position.map(|position| format!(" at {}", position.offset)).unwrap_or_default();
-        self.add(format!("{topic} {}{except}{position}", payload.as_str()));
+        let trace = trace.map(|trace| format!(" in {trace}")).unwrap_or_default();
+        self.add(format!("{topic} {}{except}{position}{trace}", payload.as_str()));
     }
 
     fn hear_removed(&self, topic: &Topic, removed: &Removed) {

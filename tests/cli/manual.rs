@@ -204,6 +204,7 @@ impl Table {
             ("boolean", ..) => "`true` `false`".to_owned(),
             ("integer", Some(from), Some(to)) => format!("{from} to {to}"),
             ("integer", Some(from), None) if from > 0 => format!("number from {from}"),
+            ("number", Some(from), Some(to)) => format!("{from} to {to}, `0.5` is a half"),
             ("integer", ..) => "number".to_owned(),
             ("object", ..) => "map".to_owned(),
             ("string", ..) => "text".to_owned(),

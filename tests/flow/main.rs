@@ -30,5 +30,6 @@ mod revoke;
 mod snapshot;
 mod subscribe;
 mod thinning;
+mod traces;
 mod transform;
 mod unsubscribe;

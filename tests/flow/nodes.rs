@@ -46,7 +46,7 @@ async fn what_another_node_published_is_delivered_here_by_the_catalog_in_force_a
     let server = server();
     let hear = |topic: &str, payload: serde_json::Value| {
         let except = Some(ConnectionId::new("there"));
-        server.gates.hear_publication(&Topic::parse(topic).unwrap(), Payload::from(payload), except, None);
+        server.gates.hear_publication(&Topic::parse(topic).unwrap(), Payload::from(payload), except, None, None);
     };
     hear("chat.a", json!({ "text": "hi" }));
     hear("nothing.declared", json!({}));

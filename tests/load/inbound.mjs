@@ -9,7 +9,7 @@ import { cpuSeconds } from "./cpu.mjs";
 import "./tidegate-bin.mjs";
 import { SECRET, Server, token } from "@tidegate/kit/harness.mjs";
 
-const BENCH = `
+export const BENCH = `
 feature: bench
 channels:
   bench.{room}:

@@ -14,7 +14,7 @@ use super::parking::{Claim, Found, Look, Parking, Pid};
 use super::trail::{Known, Trail};
 use tidegate_core::flow::{Gates, Left, Membership, Publication, Restored, Unrestored};
 use tidegate_core::protocol::{
-    Code, ConnectionId, Kept, Payload, Position, Refusal, SessionEvent, Topic, Unrecovered, User,
+    Code, ConnectionId, Kept, Payload, Position, Refusal, SessionEvent, Topic, TraceContext, Unrecovered, User,
 };
 use tidegate_core::telemetry;
 
@@ -297,7 +297,8 @@ impl Realtime {
         let member = self.member(connection);
         match restored {
             Restored::Whole { missed, newest } => {
-                let missed = missed.into_iter().map(|Kept { payload, position }| (payload, Some(position)));
+                let missed =
+                    missed.into_iter().map(|Kept { payload, position, trace }| (payload, Some(position), trace));
                 self.send_missed(connection, topic, missed);
                 member.resume(topic, Some(&newest));
             }
@@ -306,7 +307,7 @@ impl Realtime {
                 self.send(connection, &Frame::session_event(&SessionEvent::Gap { topic: topic.clone() }));
                 let past = values.as_ref().map(|values| values.position.clone()).or(newest);
                 let values = values.into_iter().flat_map(|values| values.values);
-                self.send_missed(connection, topic, values.map(|value| (value.payload, value.position)));
+                self.send_missed(connection, topic, values.map(|value| (value.payload, value.position, None)));
                 member.resume(topic, past.as_ref());
             }
             Restored::Lost(code) => {
@@ -321,11 +322,11 @@ impl Realtime {
         &self,
         connection: &Arc<Connection>,
         topic: &Topic,
-        kept: impl Iterator<Item = (Payload, Option<Position>)>,
+        kept: impl Iterator<Item = (Payload, Option<Position>, Option<TraceContext>)>,
     ) {
-        for (payload, position) in kept {
+        for (payload, position, trace) in kept {
             let Some(channel) = connection.session.channel(topic) else { return };
-            let publication = Publication::kept(topic.clone(), channel, payload, position);
+            let publication = Publication::kept(topic.clone(), channel, payload, position).traced(trace);
             self.send(connection, &Frame::Publication(Delivery::missed(publication)));
         }
     }

@@ -10,6 +10,7 @@ use super::stream;
 use super::trail::{next_offset, offset_of};
 use tidegate_core::flow::Publication;
 use tidegate_core::protocol::{Ack, Key, Meta, SessionEvent};
+use tidegate_core::telemetry::{Span, SpanKind};
 use tidegate_transport::{Packet, Place, ROOT, Slot};
 
 /// The event that carries messages about the session.
@@ -38,6 +39,8 @@ pub(super) struct Delivery {
     pub(super) removed: Option<SessionEvent>,
     packet: OnceLock<Packet>,
     text: OnceLock<Bytes>,
+    /// The fan-out of a publication of a trace: over when the last group of members was served.
+    _fan_out: Option<Span>,
 }
 
 /// A message about the session on its way.
@@ -67,14 +70,16 @@ impl Frame {
 }
 
 impl Delivery {
-    /// `room` is the number of the topic's room.
-    pub(super) fn new(publication: Publication, room: u64) -> Arc<Self> {
+    /// `room` is the number of the topic's room, and `subscribers` how many it has.
+    pub(super) fn new(publication: Publication, room: u64, subscribers: impl FnOnce() -> usize) -> Arc<Self> {
+        let fan_out = fan_out_of(&publication, subscribers);
         let key = || publication.channel.delivery.key_of(&publication.payload);
         let place = match publication.channel.delivery.latest {
             true => Place::Newest(Slot { group: room, key: key().into() }),
             false => Place::InOrder,
         };
-        Arc::new(Self { publication, place, removed: None, packet: OnceLock::new(), text: OnceLock::new() })
+        let (packet, text) = (OnceLock::new(), OnceLock::new());
+        Arc::new(Self { publication, place, removed: None, packet, text, _fan_out: fan_out })
     }
 
     /// The message that a retained value was taken away, with the position of this publication. It is never replaced, and
@@ -85,14 +90,15 @@ impl Delivery {
             false => Place::InOrder,
         };
         let removed = Some(SessionEvent::Removed { topic: at.topic.clone(), key });
-        Arc::new(Self { publication: at, place, removed, packet: OnceLock::new(), text: OnceLock::new() })
+        let (packet, text) = (OnceLock::new(), OnceLock::new());
+        Arc::new(Self { publication: at, place, removed, packet, text, _fan_out: None })
     }
 
     /// A publication that a client missed. It does not count in what may wait for the client.
     pub(super) fn missed(publication: Publication) -> Arc<Self> {
         let packet = packet_of(&publication).counted_apart();
         let (packet, text) = (OnceLock::from(packet), OnceLock::new());
-        Arc::new(Self { publication, place: Place::InOrder, removed: None, packet, text })
+        Arc::new(Self { publication, place: Place::InOrder, removed: None, packet, text, _fan_out: None })
     }
 
     /// For Socket.IO.
@@ -111,7 +117,7 @@ impl Delivery {
                 return stream::session_text(removed);
             }
             let Publication { topic, payload, .. } = &self.publication;
-            stream::publication_text(topic, payload.as_str(), self.publication.position_shown())
+            stream::publication_text(topic, payload.as_str(), meta_of(&self.publication))
         })
     }
 }
@@ -128,12 +134,30 @@ impl Told {
     }
 }
 
+fn fan_out_of(publication: &Publication, subscribers: impl FnOnce() -> usize) -> Option<Span> {
+    let trace = publication.trace.as_ref().filter(|trace| trace.is_sampled())?;
+    let mut span = Span::within("fan-out", SpanKind::Producer, trace.clone());
+    span.describe(|| {
+        let channel = publication.channel.template.as_str().to_owned();
+        [
+            ("tidegate.channel", channel.into()),
+            ("tidegate.topic", publication.topic.as_str().to_owned().into()),
+            ("tidegate.subscribers", subscribers().into()),
+        ]
+    });
+    Some(span)
+}
+
 /// The event has the topic's name, and the arguments are the payload and what is known about it.
 fn packet_of(publication: &Publication) -> Packet {
     let Publication { topic, payload, .. } = publication;
-    let position = publication.position_shown();
-    let packet = Packet::event(ROOT, topic.as_str(), &[payload.as_str(), &text(&Meta { position })]);
-    packet.with_offset(position.map_or_else(next_offset, |position| offset_of(topic, position)))
+    let meta = meta_of(publication);
+    let packet = Packet::event(ROOT, topic.as_str(), &[payload.as_str(), &text(&meta)]);
+    packet.with_offset(meta.position.map_or_else(next_offset, |position| offset_of(topic, position)))
+}
+
+fn meta_of(publication: &Publication) -> Meta<'_> {
+    Meta { position: publication.position_shown(), trace: publication.trace_shown() }
 }
 
 /// A message about the session, or one that has its place among the publications of a topic.

@@ -139,6 +139,10 @@ impl Members {
         self.by_id.len()
     }
 
+    pub(super) fn has(&self, connection: &ConnectionId) -> bool {
+        self.by_id.contains_key(connection)
+    }
+
     /// The members in no order.
     pub(super) fn all(&self) -> Vec<Arc<Connection>> {
         self.by_id.values().map(|(seat, _)| Arc::clone(&seat.connection)).collect()

@@ -129,7 +129,11 @@ impl Rooms {
     /// A room with one group of members is served at once; the groups of a larger one, and of a busy one, are served by
     /// tasks.
     pub(super) fn deliver(&self, publication: &Publication) {
-        self.put(&publication.topic, |room| Delivery::new(publication.clone(), room));
+        self.put(&publication.topic, |room| {
+            let left_out = || publication.except.as_ref().is_some_and(|except| room.members.has(except));
+            let subscribers = || room.members.count() - usize::from(left_out());
+            Delivery::new(publication.clone(), room.number, subscribers)
+        });
     }
 
     /// Tells every member that retained values were taken away: the message has its place among the publications, before
@@ -140,14 +144,14 @@ impl Rooms {
         for key in keys {
             let place =
                 Publication::kept(topic.clone(), Arc::clone(channel), Value::Null.into(), Some(position.clone()));
-            self.put(topic, |room| Delivery::removed(place, key.clone(), room));
+            self.put(topic, |room| Delivery::removed(place, key.clone(), room.number));
         }
     }
 
-    fn put(&self, topic: &Topic, delivery: impl FnOnce(u64) -> Arc<Delivery>) {
+    fn put(&self, topic: &Topic, delivery: impl FnOnce(&Room) -> Arc<Delivery>) {
         let Owed { idle, is_busy, full } = {
             let Some(room) = self.by_topic.get(topic) else { return };
-            let delivery = delivery(room.number);
+            let delivery = delivery(&room);
             let _order = room.order.lock();
             room.members.put(&delivery)
         };

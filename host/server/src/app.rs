@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::auth::Providers;
 use crate::egress::{Asker, Egress, EgressError, EgressSettings, SystemResolver};
+use crate::otlp::Exporter;
 use crate::reload::{self, Built, Paths, Terms, Triggers};
 pub use check::{Checked, check};
 use nodes::Nodes;
@@ -34,6 +35,9 @@ use tidegate_core::telemetry;
 use tidegate_wasm::{
     CompilePlace, CompileSettings, Effort, HostError, HostSettings, KeptOut, PluginHost, Quarantine, Secrets, Services,
 };
+
+/// One request with spans and one with metrics, at once.
+const EXPORTS_MAX: usize = 2;
 
 /// Why the server does not start or did not continue.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +97,7 @@ pub struct Prepared {
     host: Arc<PluginHost>,
     watch: Arc<OwnEvents>,
     watched: OwnQueue,
+    exporter: Option<Exporter>,
 }
 
 /// Binds the address and opens the store: errors that can be known early appear before anything is built.
@@ -115,7 +120,8 @@ pub async fn prepare(config: Config, terms: Terms) -> Result<Prepared, AppError>
     let providers = gate_one::providers(&config, queries.clone(), store.sessions.clone()).await?;
     let services = Services { kv, queries, http: egress(&config)?, watch: watch.clone(), ..services() };
     let host = plugin_host(&config, terms, services)?;
-    Ok(Prepared { config, terms, socket, nodes, store, providers, host, watch, watched })
+    let exporter = exporter(&config, name.as_str())?;
+    Ok(Prepared { config, terms, socket, nodes, store, providers, host, watch, watched, exporter })
 }
 
 impl Prepared {
@@ -154,6 +160,15 @@ fn egress(config: &Config) -> Result<Arc<Egress>, EgressError> {
     let settings =
         EgressSettings { private_origins, requests_max: config.limits.plugin_requests_max, asker: Asker::Plugins };
     Egress::new(settings, Arc::new(SystemResolver::default())).map(Arc::new)
+}
+
+/// The exporter of traces and metrics. An operator who names a collector means it, wherever it is.
+fn exporter(config: &Config, node: &str) -> Result<Option<Exporter>, EgressError> {
+    let Some(collector) = &config.telemetry.otlp else { return Ok(None) };
+    let private_origins = [collector.origin().clone()].into();
+    let settings = EgressSettings { private_origins, requests_max: EXPORTS_MAX, asker: Asker::Exporter };
+    let http = Egress::new(settings, Arc::new(SystemResolver::default()))?;
+    Ok(Exporter::new(&config.telemetry, &config.limits, node, Arc::new(http)))
 }
 
 /// Compiles in children of this program, and caches the result.

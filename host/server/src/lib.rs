@@ -1,7 +1,8 @@
 //! The server: channels declared in YAML, logic in WebAssembly components, stock Socket.IO clients.
 //!
-//! [`app`] composes it of the adapters here ([`auth`], [`operator`], [`dashboard`], [`http`], [`egress`], [`reload`]) and of those in crates of their
-//! own (`tidegate_wasm`, `tidegate_realtime`, `tidegate_backends`), all over `tidegate_core`. [`cli`] is the command.
+//! [`app`] composes it of the adapters here ([`auth`], [`operator`], [`dashboard`], [`http`], [`egress`], [`otlp`],
+//! [`reload`]) and of those in crates of their own (`tidegate_wasm`, `tidegate_realtime`, `tidegate_backends`), all over
+//! `tidegate_core`. [`cli`] is the command.
 
 pub mod app;
 pub mod auth;
@@ -10,4 +11,5 @@ pub mod dashboard;
 pub mod egress;
 pub mod http;
 pub mod operator;
+pub mod otlp;
 pub mod reload;

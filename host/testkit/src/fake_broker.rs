@@ -11,7 +11,7 @@ use tidegate_core::channels::Rate;
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::{Broker, BrokerAway, HearsNodes, Sending};
 use tidegate_core::flow::ports::Removed;
-use tidegate_core::protocol::{ConnectionId, Payload, Position, Topic, User};
+use tidegate_core::protocol::{ConnectionId, Payload, Position, Topic, TraceContext, User};
 
 /// A broker that records what it is handed.
 #[derive(Default)]
@@ -106,7 +106,14 @@ impl FakeNode {
 }
 
 impl HearsNodes for FakeNode {
-    fn hear_publication(&self, _: &Topic, _: Payload, _: Option<ConnectionId>, _: Option<Position>) {
+    fn hear_publication(
+        &self,
+        _: &Topic,
+        _: Payload,
+        _: Option<ConnectionId>,
+        _: Option<Position>,
+        _: Option<TraceContext>,
+    ) {
         unreachable!("this broker has no other nodes")
     }
 

@@ -27,6 +27,8 @@ pub struct DeliveryPolicy {
     pub at_most: Option<Rate>,
     /// Where a payload has its version.
     pub version: Option<Pointer>,
+    /// Receivers are told where in a trace a publication was published.
+    pub trace: bool,
     /// What tells these places for keys and versions from others, on every node the same; 0 without any.
     pub found_by: u64,
 }
@@ -51,6 +53,10 @@ pub(super) struct RawDelivery {
     /// Where a payload has its version, a number or an RFC 3339 time, as a JSON Pointer: `/seq`. A publication that is
     /// not newer than the last of its key goes to nobody.
     version: Option<RawPointer>,
+    /// Whether receivers are told where in a trace a publication was published: `traceparent` of W3C Trace Context in
+    /// `meta`, if it was published in a trace. Default `false`.
+    #[serde(default)]
+    trace: bool,
 }
 
 /// What waits for a client that is behind.
@@ -98,7 +104,7 @@ impl RawDelivery {
         let (key, version) = (pointer("key", self.key), pointer("version", self.version));
         let at_most = self.at_most.and_then(|rate| rate.read(delivery.get("at_most")?, diagnostics));
         let found_by = found_by(key.as_ref(), version.as_ref());
-        let policy = DeliveryPolicy { latest, key, at_most, version, found_by };
+        let policy = DeliveryPolicy { latest, key, at_most, version, trace: self.trace, found_by };
         if diagnostics.len() == told {
             diagnostics.extend(policy.changes_nothing(channel, delivery));
             diagnostics.extend(history_and_latest(channel, delivery, latest));

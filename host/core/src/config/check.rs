@@ -1,5 +1,6 @@
 //! The rules for a configuration beyond its types.
 
+use super::telemetry as telemetry_section;
 use super::{Config, Diagnostic, Node, check_auth, check_bus, check_limits, transport};
 use crate::telemetry;
 
@@ -24,6 +25,7 @@ pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnost
     check_bus::check(config, &mut told);
     check_limits::check(&config.limits, &mut told);
     transport::check(&config.transport, &config.limits, &mut told);
+    telemetry_section::check(&config.telemetry, &mut told);
     if let Err(error) = telemetry::check_filter(&config.log.filter) {
         told.add(
             "/log/filter",

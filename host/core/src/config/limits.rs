@@ -264,6 +264,10 @@ pub struct Limits {
     #[serde(rename = "log_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub log_queue_max: usize,
+    /// Spans of recorded traces that wait to be exported (`telemetry.otlp`). Default 8,192; one more is dropped and counted.
+    #[serde(rename = "spans", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub spans_max: usize,
     /// How long a drain may take before the process exits anyway. Default 10 s.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
@@ -326,6 +330,7 @@ impl Default for Limits {
             revocations_max: 100_000,
             connection_events_max: 10_000,
             log_queue_max: 8192,
+            spans_max: 8192,
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -9,8 +9,8 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    ApiKeys, Auth, Broker, BrokerPrefix, BusSource, Limits, Name, Origin, PostgresUrl, Rollback, Secret, Transport,
-    with_hint,
+    ApiKeys, Auth, Broker, BrokerPrefix, BusSource, Limits, Name, Origin, PostgresUrl, Rollback, Secret, Telemetry,
+    Transport, with_hint,
 };
 use crate::telemetry::LogFormat;
 
@@ -69,6 +69,8 @@ pub struct Config {
     pub limits: Limits,
     /// The operators' page at `/dashboard/`, its sessions and its live data. Default: `off` in `serve`, `on` in `dev`.
     pub dashboard: Option<Dashboard>,
+    /// Where traces and metrics go.
+    pub telemetry: Telemetry,
     /// What the server logs.
     pub log: Log,
 }
@@ -102,6 +104,7 @@ impl Default for Config {
             transport: Transport::default(),
             limits: Limits::default(),
             dashboard: None,
+            telemetry: Telemetry::default(),
             log: Log::default(),
         }
     }

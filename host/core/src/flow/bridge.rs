@@ -11,7 +11,7 @@ use super::revoke::{Revocation, RevokeRequest};
 use super::{DeadLetter, Effect, Gates, Publication, Serving};
 use crate::channels::{BridgeRule, Channel, Ended, RuleId};
 use crate::protocol::{BusEvent, Refusal, Topic};
-use crate::telemetry;
+use crate::telemetry::{self, Span, SpanKind};
 
 /// The longest reason that may name an event. Longer ids are left out.
 const REASON_BYTES_MAX: usize = 1024;
@@ -34,7 +34,16 @@ impl Gates {
     /// # Errors
     /// As [`Gates::begin`].
     pub async fn carry(&self, event: &BusEvent, audience: Audience) -> Result<PendingPublish, Refusal> {
-        self.begin(self.bridge(event).await, audience)
+        let mut span = Span::begin("bus event", SpanKind::Consumer, event.trace.clone());
+        span.describe(|| {
+            let BusEvent { kind, id, source, .. } = event;
+            [
+                ("cloudevents.event_type", kind.clone().into()),
+                ("cloudevents.event_id", id.clone().into()),
+                ("cloudevents.event_source", source.clone().into()),
+            ]
+        });
+        span.around(async { self.begin(self.bridge(event).await, audience) }).await
     }
 
     /// Waits until other nodes have the publications of an event. A publication that the broker did not accept becomes

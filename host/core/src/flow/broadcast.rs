@@ -1,9 +1,7 @@
 //! Gate 4: no payload reaches a room unless it matches the channel's schema.
 
-use tokio::time::Instant;
-
 use super::inbound::check_publication;
-use super::{Gates, Publication, Serving, observe};
+use super::{Gates, Passage, Publication, Serving};
 use crate::protocol::{Code, Payload, Refusal};
 use crate::telemetry::Gate;
 
@@ -23,17 +21,16 @@ impl Gates {
         topic: &str,
         payload: Payload,
     ) -> Result<Publication, Refusal> {
-        let started = Instant::now();
+        let passage = Passage::inside(Gate::Broadcast);
         let resolved = serving.catalog.resolve(topic);
         let result = match &resolved {
             None => Err(Code::UnknownChannel.into()),
             Some(resolved) => self
                 .refuse_too_large(&payload)
                 .and_then(|()| check_publication(&resolved.channel, &payload))
-                .map(|()| Publication::new(resolved, payload)),
+                .map(|()| Publication::new(resolved, payload).traced(passage.span.context().cloned())),
         };
-        let template = resolved.as_ref().map(|resolved| resolved.channel.template.as_str());
-        observe(Gate::Broadcast, template, started, &result);
+        passage.end(resolved.as_ref().map(|resolved| (resolved.channel.as_ref(), &resolved.topic)), &result);
         result
     }
 }

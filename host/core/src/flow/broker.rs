@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::Publication;
 use super::ports::Removed;
 use crate::channels::Rate;
-use crate::protocol::{ConnectionId, Payload, Position, Topic, User};
+use crate::protocol::{ConnectionId, Payload, Position, Topic, TraceContext, User};
 
 /// Resolves when the broker accepted or refused something. It refuses while it is away, while its queue is full
 /// (`limits.broker_queue`), or when Redis does not answer in time (`limits.broker_timeout`). In the last case the
@@ -54,13 +54,15 @@ pub trait Broker: Send + Sync + 'static {
 /// Receives from the other nodes. Calls come in order. Must not block.
 pub trait HearsNodes: Send + Sync + 'static {
     /// Receives a publication that cleared gate 4 on another node, or, with its position, on any node; `except` is a
-    /// connection to leave out. Those with positions come in the order of their positions.
+    /// connection to leave out, `trace` the place in a trace that the publication was sent with. Those with positions come
+    /// in the order of their positions.
     fn hear_publication(
         &self,
         topic: &Topic,
         payload: Payload,
         except: Option<ConnectionId>,
         position: Option<Position>,
+        trace: Option<TraceContext>,
     );
 
     /// Learns that retained values of a topic were taken away, on any node: in the order of the publications.

@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::credential::{Brought, Credential, Handshake};
 use super::look::LookedAt;
 use super::ports::{IdentifyCall, Identity, Provider, Recognition};
-use super::{Gates, Session, observe, revoke};
+use super::{Gates, Passage, Session, revoke};
 use crate::protocol::{Ack, AuthenticateRequest, Code, ConnectionId, Payload, PluginName, Refusal, User};
 use crate::telemetry::{self, Gate};
 
@@ -103,9 +101,9 @@ impl Gates {
     /// `unauthenticated`, `token_expired`, `token_revoked`, `forbidden` (origin), `unavailable` (a plugin that should
     /// decide is unavailable, or revocations are not loaded yet), `draining`.
     pub async fn connect(&self, connection: &ConnectionId, handshake: &Handshake) -> Result<Admission, Refusal> {
-        let started = Instant::now();
-        let result = self.admit(connection, handshake).await;
-        observe(Gate::Connect, None, started, &result);
+        let passage = Passage::begin(Gate::Connect);
+        let result = passage.span.around(self.admit(connection, handshake)).await;
+        passage.end(None, &result);
         result
     }
 
@@ -286,9 +284,9 @@ impl Gates {
     /// # Errors
     /// As gate 1; `forbidden` if the token belongs to another user: then the caller ends the session.
     pub async fn authenticate(&self, session: &Session, request: &AuthenticateRequest) -> Result<Ack, Refusal> {
-        let started = Instant::now();
-        let result = self.renew(session, request).await;
-        observe(Gate::Connect, None, started, &result);
+        let passage = Passage::begin(Gate::Connect);
+        let result = passage.span.around(self.renew(session, request)).await;
+        passage.end(None, &result);
         result
     }
 

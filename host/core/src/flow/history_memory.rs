@@ -20,11 +20,13 @@ use super::Publication;
 use super::ages::Ages;
 use super::ports::{Appended, ENTRY_BYTES, Entry, Extent, History, HistoryAway, Page, Wanted};
 use crate::channels::HistoryPolicy;
-use crate::protocol::{ConnectionId, Epoch, Position, Topic};
+use crate::protocol::{ConnectionId, Epoch, Position, Topic, TraceContext};
 use crate::telemetry;
 
 /// About what a topic takes beside its publications.
 const LINE_BYTES: usize = 400;
+/// What the place in a trace takes, where a publication has one.
+const TRACE_BYTES: usize = size_of::<TraceContext>();
 
 /// The histories of one node.
 pub struct MemoryHistory {
@@ -69,12 +71,14 @@ struct Ring {
 struct KeptEntry {
     text: Arc<RawValue>,
     except: Option<ConnectionId>,
+    /// Boxed: few have one.
+    trace: Option<Box<TraceContext>>,
     at: Instant,
 }
 
 impl KeptEntry {
     fn bytes(&self) -> usize {
-        self.text.get().len()
+        self.text.get().len() + self.trace.as_ref().map_or(0, |_| TRACE_BYTES)
     }
 }
 
@@ -122,7 +126,8 @@ impl Ring {
             self.kept.reserve_exact((self.kept.len() / 4).max(4));
         }
         let (text, except) = (publication.payload.text(), publication.except.clone());
-        let entry = KeptEntry { text, except, at: Instant::now() };
+        let trace = publication.trace_shown().cloned().map(Box::new);
+        let entry = KeptEntry { text, except, trace, at: Instant::now() };
         self.bytes += entry.bytes();
         self.kept.push_back(entry);
         self.newest += 1;
@@ -156,7 +161,8 @@ impl Ring {
             }
             bytes += cost;
             let (payload, except) = (Arc::clone(&kept.text).into(), kept.except.clone());
-            entries.push(Entry { position: at(offset), payload, except });
+            let trace = kept.trace.as_deref().cloned();
+            entries.push(Entry { position: at(offset), payload, except, trace });
         }
         let more = wanted.since.is_some() && (entries.len() as u64) < missed;
         Page { entries: Ok(entries), more, newest, removed_before }

@@ -66,3 +66,16 @@ pub enum HttpError {
     #[error("{0}")]
     Unreachable(String),
 }
+
+impl HttpError {
+    /// The name in traces.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid",
+            Self::Private(_) => "denied",
+            Self::TooLarge => "too_large",
+            Self::Unreachable(_) => "unreachable",
+        }
+    }
+}

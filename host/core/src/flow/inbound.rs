@@ -1,14 +1,12 @@
 //! Gate 3: scope and authorizer again → rate → schema → handler or relay → reply and effects.
 
-use tokio::time::Instant;
-
 use super::ports::{Action, Fault, FaultKind, HandlerCall, Outcome, PluginEffect, PluginRefusal, PluginVersion};
 use super::retained::removal;
 use super::subscribe::denied;
-use super::{CallContext, Effect, Gates, Publication, Serving, Session, observe};
+use super::{CallContext, Effect, Gates, Passage, Publication, Serving, Session};
 use crate::channels::{Channel, Inbound, InboundAction, Resolved, Schema, Violation};
 use crate::protocol::{BusEvent, Code, ConnectionId, Key, Payload, PluginName, Refusal};
-use crate::telemetry::{self, Gate};
+use crate::telemetry::{self, Gate, current_trace};
 
 /// The result of a message that cleared gate 3. The caller performs the effects, then acknowledges with the reply.
 #[derive(Debug, Clone, Default)]
@@ -25,12 +23,12 @@ impl Gates {
     /// # Errors
     /// Every code but those of gate 1; after any of them nothing has happened.
     pub async fn inbound(&self, session: &Session, topic: &str, payload: &Payload) -> Result<Receipt, Refusal> {
-        let started = Instant::now();
+        let passage = Passage::begin(Gate::Inbound);
         let serving = self.serving();
         let resolved = serving.catalog.resolve(topic);
-        let channel = resolved.as_ref().map(|resolved| resolved.channel.clone());
-        let result = self.take(&serving, session, resolved, payload).await;
-        observe(Gate::Inbound, channel.as_ref().map(|channel| channel.template.as_str()), started, &result);
+        let place = resolved.as_ref().map(|resolved| (resolved.channel.clone(), resolved.topic.clone()));
+        let result = passage.span.around(self.take(&serving, session, resolved, payload)).await;
+        passage.end(place.as_ref().map(|(channel, topic)| (channel.as_ref(), topic)), &result);
         result
     }
 
@@ -87,7 +85,8 @@ impl Gates {
                 }
                 check_version(&context.resolved.channel, payload)?;
                 let sender = others_only.then(|| context.connection.clone());
-                let publication = Publication::new(&context.resolved, payload.clone()).except(sender);
+                let publication = Publication::new(&context.resolved, payload.clone());
+                let publication = publication.except(sender).traced(current_trace());
                 Ok(Receipt { reply: None, effects: vec![Effect::Deliver(publication)] })
             }
             InboundAction::Handler(plugin) => {
@@ -193,6 +192,7 @@ fn bus_event(plugin: &PluginName, kind: String, subject: Option<String>, data: P
     let id = uuid::Uuid::now_v7().to_string();
     let mut event = BusEvent::new(id, format!("/plugins/{plugin}"), kind, data);
     event.subject = subject.filter(|subject| !subject.is_empty());
+    event.trace = current_trace();
     Ok(Effect::Publish(event))
 }
 

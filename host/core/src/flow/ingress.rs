@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::{Audience, DeadLetter, Gates, PendingPublish};
 use crate::channels::RuleId;
-use crate::protocol::{BusEvent, Refusal};
-use crate::telemetry;
+use crate::protocol::{BusEvent, Refusal, TraceContext};
+use crate::telemetry::{self, current_trace};
 
 /// The label of events that come over HTTP, next to the configured sources.
 const HTTP: &str = "http";
@@ -19,6 +19,15 @@ impl DeadLetter {
     #[must_use]
     pub fn has_rule(&self) -> bool {
         self.rule.on != NO_RULE
+    }
+}
+
+/// The place in a trace of an event that a request brought: the event's own, unless the request is a later step of the
+/// same trace.
+fn brought(own: Option<TraceContext>, request: Option<TraceContext>) -> Option<TraceContext> {
+    match (own, request) {
+        (Some(own), Some(request)) if own.trace_id != request.trace_id => Some(own),
+        (own, request) => request.or(own),
     }
 }
 
@@ -35,6 +44,9 @@ impl Gates {
         telemetry::bus_unlisted(offered - events.len());
         telemetry::bus_events(HTTP, "unlisted", offered - events.len());
         let listed = events.len();
+        for event in &mut events {
+            event.trace = brought(event.trace.take(), current_trace());
+        }
         let taken = self.taken.take_all(events, |fresh| {
             let taken = fresh.len();
             self.put_on_bus(fresh).map(|()| taken)

@@ -79,7 +79,7 @@ pub use subscription::Membership;
 use crate::channels::{Catalog, Channel, Resolved};
 use crate::config::Limits;
 use crate::protocol::{Code, ConnectionId, Generation, Params, Refusal, Topic, User};
-use crate::telemetry::{self, Gate};
+use crate::telemetry::{self, Gate, Span, SpanKind, current_trace};
 
 /// What one generation serves: the declared channels, and the plugins that answer. It is replaced as a whole.
 #[derive(Clone)]
@@ -275,9 +275,42 @@ impl Gates {
     }
 }
 
-/// Counts a gate's outcome and time. `channel` is the template, never the topic, so that the number of labels stays
-/// bounded.
-fn observe<T>(gate: Gate, channel: Option<&str>, started: Instant, result: &Result<T, Refusal>) {
-    let outcome = result.as_ref().map_or_else(|refusal| refusal.code.as_str(), |_| "ok");
-    telemetry::gate(gate, channel.unwrap_or(telemetry::NO_CHANNEL), outcome, started.elapsed());
+/// The way of one event through a gate: counted, timed and traced.
+struct Passage {
+    gate: Gate,
+    started: Instant,
+    span: Span,
+}
+
+impl Passage {
+    /// An event is before a gate. A trace may begin here.
+    fn begin(gate: Gate) -> Self {
+        Self::of(gate, Span::begin(gate.span(), SpanKind::Internal, current_trace()))
+    }
+
+    /// A publication is before gate 4, on behalf of what this task works for.
+    fn inside(gate: Gate) -> Self {
+        Self::of(gate, Span::inside(gate.span(), SpanKind::Internal))
+    }
+
+    fn of(gate: Gate, span: Span) -> Self {
+        Self { gate, started: Instant::now(), span }
+    }
+
+    /// The event is through, or refused. Metrics have the channel's template and never the topic, so that the number of
+    /// labels stays bounded.
+    fn end<T>(mut self, resolved: Option<(&Channel, &Topic)>, result: &Result<T, Refusal>) {
+        let outcome = result.as_ref().map_or_else(|refusal| refusal.code.as_str(), |_| "ok");
+        let channel = resolved.map_or(telemetry::NO_CHANNEL, |(channel, _)| channel.template.as_str());
+        telemetry::gate(self.gate, channel, outcome, self.started.elapsed());
+        self.span.describe(|| [("tidegate.channel", channel.to_owned().into()), ("tidegate.outcome", outcome.into())]);
+        if let Some((_, topic)) = resolved {
+            self.span.describe(|| [("tidegate.topic", topic.as_str().to_owned().into())]);
+        }
+        if let Err(refusal) = result
+            && matches!(refusal.code, Code::HandlerFailed | Code::HandlerTimeout | Code::Unavailable | Code::Internal)
+        {
+            self.span.fail(outcome);
+        }
+    }
 }

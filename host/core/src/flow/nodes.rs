@@ -6,7 +6,7 @@ use super::broker::{HearsNodes, Sending};
 use super::ports::Removed;
 use super::revoke::Revocation;
 use super::{Gates, OwnEvent};
-use crate::protocol::{ConnectionId, Payload, Position, Topic};
+use crate::protocol::{ConnectionId, Payload, Position, Topic, TraceContext};
 
 /// A control message from another node.
 #[derive(Deserialize)]
@@ -48,8 +48,9 @@ impl HearsNodes for Gates {
         payload: Payload,
         except: Option<ConnectionId>,
         position: Option<Position>,
+        trace: Option<TraceContext>,
     ) {
-        self.deliver_heard(topic, payload, except, position);
+        self.deliver_heard(topic, payload, except, position, trace);
     }
 
     fn hear_removed(&self, topic: &Topic, removed: &Removed) {

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use super::ports::Taken;
 use super::{Audience, Gates};
 use crate::channels::{BridgeRule, Channel, HistoryPolicy, Resolved};
-use crate::protocol::{Code, ConnectionId, Payload, Position, Refusal, Topic};
+use crate::protocol::{Code, ConnectionId, Payload, Position, Refusal, Topic, TraceContext};
 use crate::telemetry;
 
 /// A payload that cleared gate 4, on its way to a room.
@@ -33,6 +33,8 @@ pub struct Publication {
     pub once: Option<Arc<str>>,
     /// Its place in the order of its topic, once it has one: on a channel with history, retained values or versions.
     pub position: Option<Position>,
+    /// Where in a trace it was published.
+    pub trace: Option<TraceContext>,
 }
 
 impl Publication {
@@ -46,13 +48,31 @@ impl Publication {
     /// One that was kept, in the history or as a retained value, with its position if it has one.
     #[must_use]
     pub fn kept(topic: Topic, channel: Arc<Channel>, payload: Payload, position: Option<Position>) -> Self {
-        Self { topic, channel, payload, except: None, rule: None, once: None, position }
+        Self { topic, channel, payload, except: None, rule: None, once: None, position, trace: None }
     }
 
     /// The same, but for one connection.
     #[must_use]
     pub fn except(self, connection: Option<ConnectionId>) -> Self {
         Self { except: connection, ..self }
+    }
+
+    /// The same, published at this place in a trace.
+    #[must_use]
+    pub fn traced(self, trace: Option<TraceContext>) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// The place in a trace that its receivers are told: on a channel with `delivery: { trace: true }`.
+    #[must_use]
+    pub fn trace_shown(&self) -> Option<&TraceContext> {
+        self.trace.as_ref().filter(|trace| self.channel.delivery.trace && trace.is_shared())
+    }
+
+    /// The place in a trace that other nodes are told: of a recorded trace, and of any that receivers are told.
+    #[must_use]
+    pub fn trace_sent(&self) -> Option<&TraceContext> {
+        self.trace.as_ref().filter(|trace| trace.is_sampled() || (self.channel.delivery.trace && trace.is_shared()))
     }
 }
 
@@ -153,13 +173,14 @@ impl Gates {
         payload: Payload,
         except: Option<ConnectionId>,
         position: Option<Position>,
+        trace: Option<TraceContext>,
     ) {
         let serving = self.serving();
         // If no channel declares the topic any more, nobody is subscribed to it.
         if let Some(resolved) = serving.catalog.resolve(topic.as_str()) {
             // A position promises nothing on a channel that gives none here any more.
             let position = position.filter(|_| resolved.channel.is_ordered());
-            let publication = Publication::new(&resolved, payload).except(except);
+            let publication = Publication::new(&resolved, payload).except(except).traced(trace);
             self.deliver_here(&Publication { position, ..publication });
         }
     }

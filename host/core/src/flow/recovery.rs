@@ -63,6 +63,8 @@ pub(super) struct Missed {
     pub(super) reads_on: bool,
     /// The most bytes of what it missed, unless it takes it part by part.
     pub(super) bytes_max: usize,
+    /// It is told where in a trace a publication was published.
+    pub(super) shows_trace: bool,
 }
 
 /// What a subscription gets from the history.
@@ -93,7 +95,7 @@ impl Gates {
         &self,
         topic: &Topic,
         policy: Option<HistoryPolicy>,
-        Missed { since, reads_on, bytes_max }: Missed,
+        Missed { since, reads_on, bytes_max, shows_trace }: Missed,
         connection: &ConnectionId,
     ) -> Result<Recovered, Refusal> {
         let Some(policy) = policy else {
@@ -114,7 +116,7 @@ impl Gates {
                 if let Some(last) = entries.last().filter(|_| more) {
                     position = last.position.clone();
                 }
-                Recovery::Whole(kept(entries, Some(connection)))
+                Recovery::Whole(kept(entries, Some(connection), shows_trace))
             }
             Err(reason) => Recovery::Not(reason),
         };
@@ -141,7 +143,7 @@ impl Gates {
         let policy = channel.history.ok_or(Code::NoHistory)?;
         let page = self.page(topic, policy, part_after(since.clone())).await?;
         Ok(match page.entries {
-            Ok(entries) => Recovery::Whole(kept(entries, Some(session.connection()))),
+            Ok(entries) => Recovery::Whole(kept(entries, Some(session.connection()), channel.delivery.trace)),
             Err(reason) => Recovery::Not(reason),
         })
     }
@@ -169,7 +171,7 @@ impl Gates {
         let wanted = Wanted { since, entries_max, bytes_max };
         let Page { entries, more, newest, .. } = self.page(&resolved.topic, policy, wanted).await?;
         let recovery = match entries {
-            Ok(entries) => Recovery::Whole(kept(entries, None)),
+            Ok(entries) => Recovery::Whole(kept(entries, None, resolved.channel.delivery.trace)),
             Err(reason) => Recovery::Not(reason),
         };
         let recovery = if is_asked { counted("http", recovery) } else { recovery };
@@ -187,9 +189,13 @@ const fn part_after(since: Position) -> Wanted {
 }
 
 /// The publications for a connection; `None` is everybody.
-fn kept(entries: Vec<Entry>, connection: Option<&ConnectionId>) -> Vec<Kept> {
+fn kept(entries: Vec<Entry>, connection: Option<&ConnectionId>, shows_trace: bool) -> Vec<Kept> {
     let is_for_it = |entry: &Entry| connection.is_none() || entry.except.as_ref() != connection;
-    entries.into_iter().filter(is_for_it).map(|Entry { position, payload, .. }| Kept { payload, position }).collect()
+    let kept = |Entry { position, payload, trace, .. }: Entry| {
+        let trace = trace.filter(|_| shows_trace);
+        Kept { payload, position, trace }
+    };
+    entries.into_iter().filter(is_for_it).map(kept).collect()
 }
 
 fn counted(way: &'static str, recovery: Recovery) -> Recovery {

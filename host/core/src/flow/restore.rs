@@ -92,8 +92,9 @@ impl Gates {
         member.settle(topic);
         self.judge_joined(member, topic).await?;
         self.hear_nodes(topic).await.map_err(|_away| Stopped::Whole(Unrestored::Away))?;
-        let policy = joined.resolved.channel.history;
-        let asked = Missed { since: position.clone(), reads_on: false, bytes_max };
+        let channel = &joined.resolved.channel;
+        let (policy, shows_trace) = (channel.history, channel.delivery.trace);
+        let asked = Missed { since: position.clone(), reads_on: false, bytes_max, shows_trace };
         let recovered = self
             .missed(topic, policy, asked, session.connection())
             .await

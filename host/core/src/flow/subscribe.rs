@@ -8,7 +8,7 @@ use super::decisions::{Asked, Granted};
 use super::ports::{Action, AuthorizerCall, Decision};
 use super::session::Authorized;
 use super::snapshot::Owed;
-use super::{CallContext, Gates, Serving, Session, observe};
+use super::{CallContext, Gates, Passage, Serving, Session};
 use crate::channels::Resolved;
 use crate::protocol::{Code, Payload, Position, Refusal, SubscribeReceipt, SubscribeRequest};
 use crate::telemetry::{self, Gate};
@@ -36,12 +36,12 @@ impl Gates {
         session: &Session,
         request: &SubscribeRequest,
     ) -> Result<Joined, Refusal> {
-        let started = Instant::now();
+        let passage = Passage::begin(Gate::Subscribe);
         let serving = self.serving();
         let resolved = serving.catalog.resolve(&request.topic);
-        let channel = resolved.as_ref().map(|resolved| resolved.channel.clone());
-        let result = self.join(&serving, session, request, resolved).await;
-        observe(Gate::Subscribe, channel.as_ref().map(|channel| channel.template.as_str()), started, &result);
+        let place = resolved.as_ref().map(|resolved| (resolved.channel.clone(), resolved.topic.clone()));
+        let result = passage.span.around(self.join(&serving, session, request, resolved)).await;
+        passage.end(place.as_ref().map(|(channel, topic)| (channel.as_ref(), topic)), &result);
         result
     }
 

@@ -137,7 +137,8 @@ impl Gates {
     async fn hear_and_provide(&self, session: &Session, joined: Joined) -> Result<SubscribeReceipt, Refusal> {
         let Joined { mut receipt, owed, resolved, info, since, reads_on, .. } = joined;
         self.hear_nodes(&receipt.topic).await?;
-        let asked = Missed { since, reads_on, bytes_max: self.limits.ack_bytes_max };
+        let (bytes_max, shows_trace) = (self.limits.ack_bytes_max, resolved.channel.delivery.trace);
+        let asked = Missed { since, reads_on, bytes_max, shows_trace };
         let Recovered { position, recovery } =
             self.recover(&receipt.topic, resolved.channel.history, asked, session.connection()).await?;
         let is_whole = matches!(recovery, Some(Recovery::Whole(_)));

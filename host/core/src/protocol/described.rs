@@ -12,7 +12,7 @@ pub fn described(prefix: &str) -> Map<String, Value> {
     let schemas = [
         ("Position", position()),
         ("Meta", meta()),
-        ("Publication", publication(&of("Position"))),
+        ("Publication", publication(&json!({ "allOf": [of("Meta"), { "required": ["epoch", "offset"] }] }))),
         ("RetainedValue", retained_value(&of("Meta"))),
         ("Member", member()),
         ("Present", present(&of("Member"))),
@@ -62,16 +62,20 @@ fn position() -> Value {
 fn meta() -> Value {
     json!({
         "type": "object",
-        "description": "What is known of a publication: its position, on a channel with history; else nothing. More keys may come.",
-        "properties": { "epoch": { "type": "string" }, "offset": { "type": "integer", "minimum": 1 } },
+        "description": "What is known of a publication: its position, on a channel with history; where in a trace it was published, on a channel with `delivery: { trace: true }`; else nothing. More keys may come.",
+        "properties": {
+            "epoch": { "type": "string" },
+            "offset": { "type": "integer", "minimum": 1 },
+            "traceparent": { "type": "string", "description": "W3C Trace Context." },
+        },
     })
 }
 
-fn publication(position: &Value) -> Value {
+fn publication(meta: &Value) -> Value {
     json!({
         "type": "object",
         "required": ["payload", "meta"],
-        "properties": { "payload": { "description": "As it was published." }, "meta": position },
+        "properties": { "payload": { "description": "As it was published." }, "meta": meta },
         "additionalProperties": false,
     })
 }

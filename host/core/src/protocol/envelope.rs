@@ -450,7 +450,7 @@ mod tests {
         let head = r#"{"ok":true,"channel":"vault.v1","params":{"vaultId":"v1"}"#;
         assert_eq!(show(Ack::Subscribed(receipt.clone())), format!("{head}}}"));
         let position = Position::parse("e:2").unwrap();
-        let kept = Kept { payload: Payload::parse("7".to_owned()).unwrap(), position: position.clone() };
+        let kept = Kept { payload: Payload::parse("7".to_owned()).unwrap(), position: position.clone(), trace: None };
         let receipt = SubscribeReceipt { position: Some(position), ..receipt };
         let whole = SubscribeReceipt { recovery: Some(Recovery::Whole(vec![kept])), ..receipt.clone() };
         assert_eq!(

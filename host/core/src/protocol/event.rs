@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Decimal, OWN_PREFIX, Payload, Unambiguous};
+use super::{Decimal, OWN_PREFIX, Payload, TraceContext, Unambiguous};
 
 /// One CloudEvent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,6 +33,10 @@ pub struct BusEvent {
     /// `datacontenttype`, `dataschema` and extension attributes.
     #[serde(flatten)]
     pub attributes: Map<String, Value>,
+    /// Where in a trace it happened: by its extension attributes `traceparent` and `tracestate`, or by the request that
+    /// brought it.
+    #[serde(skip)]
+    pub trace: Option<TraceContext>,
 }
 
 /// Why a JSON value is not a CloudEvent.
@@ -81,7 +85,8 @@ impl BusEvent {
     #[must_use]
     pub fn new(id: String, source: String, kind: String, data: impl Into<Payload>) -> Self {
         let data = data.into();
-        Self { specversion: "1.0", id, source, kind, subject: None, time: None, data, attributes: Map::new() }
+        let attributes = Map::new();
+        Self { specversion: "1.0", id, source, kind, subject: None, time: None, data, attributes, trace: None }
     }
 
     /// The same, with the time when it happened.
@@ -135,6 +140,7 @@ impl BusEvent {
             time: optional(&mut fields, "time")?,
             data,
             attributes: Map::new(),
+            trace: None,
         };
         if event.kind.starts_with(OWN_PREFIX) {
             return Err(EventError::Own);
@@ -154,7 +160,7 @@ impl BusEvent {
                 return Err(EventError::AttributeValue(name.clone()));
             }
         }
-        Ok(Self { attributes: fields, ..event })
+        Ok(Self { trace: trace_of(&fields), attributes: fields, ..event })
     }
 
     /// The event as JSON, with the original text of its data.
@@ -177,8 +183,16 @@ impl BusEvent {
         text("specversion")?;
         let (id, source, kind) = (text("id")?, text("source")?, text("type")?);
         let (subject, time) = (text("subject"), text("time"));
-        Some(Self { specversion: "1.0", id, source, kind, subject, time, data, attributes: fields })
+        let trace = trace_of(&fields);
+        Some(Self { specversion: "1.0", id, source, kind, subject, time, data, attributes: fields, trace })
     }
+}
+
+/// The extension for distributed tracing: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/distributed-tracing.md>.
+/// A malformed one is an attribute like any other.
+fn trace_of(attributes: &Map<String, Value>) -> Option<TraceContext> {
+    let context = TraceContext::parse(attributes.get("traceparent")?.as_str()?)?;
+    Some(context.with_state(attributes.get("tracestate").and_then(Value::as_str)))
 }
 
 /// The fields of a JSON object, as written.
@@ -224,6 +238,24 @@ mod tests {
         let read = BusEvent::parse(&event.to_string()).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), event);
         assert_eq!(BusEvent::kept(&read.to_text()), Some(read));
+    }
+
+    #[test]
+    fn the_trace_of_an_event_is_read_from_its_extension_and_a_malformed_one_breaks_nothing() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let traced = |extension: Value| {
+            let event = json!({ "specversion": "1.0", "id": "1", "source": "/a", "type": "t", "data": 1,
+                "traceparent": extension, "tracestate": "congo=t61" });
+            let read = BusEvent::parse(&event.to_string()).unwrap();
+            assert_eq!(serde_json::to_value(&read).unwrap(), event, "its attributes stay as they were");
+            assert_eq!(BusEvent::kept(&read.to_text()).unwrap().trace, read.trace);
+            read.trace
+        };
+        let trace = traced(json!(parent)).unwrap();
+        assert_eq!((trace.to_string().as_str(), trace.state()), (parent, Some("congo=t61")));
+        for malformed in [json!("no"), json!(7), json!(true), json!(parent.to_uppercase())] {
+            assert_eq!(traced(malformed), None);
+        }
     }
 
     #[test]

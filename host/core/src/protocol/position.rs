@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
-use super::Payload;
+use super::{Payload, TraceContext};
 
 /// Longest epoch, in bytes.
 const EPOCH_BYTES_MAX: usize = 64;
@@ -98,14 +98,21 @@ impl<'de> Deserialize<'de> for Position {
 pub struct Meta<'a> {
     /// Its place in the history.
     pub position: Option<&'a Position>,
+    /// Where in a trace it was published, on a channel that tells.
+    pub trace: Option<&'a TraceContext>,
 }
 
 impl Serialize for Meta<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.position {
-            Some(position) => position.serialize(serializer),
-            None => serializer.serialize_map(Some(0))?.end(),
+        let mut out = serializer.serialize_map(None)?;
+        if let Some(Position { epoch, offset }) = self.position {
+            out.serialize_entry("epoch", epoch.as_str())?;
+            out.serialize_entry("offset", offset)?;
         }
+        if let Some(trace) = self.trace {
+            out.serialize_entry("traceparent", &format_args!("{trace}"))?;
+        }
+        out.end()
     }
 }
 
@@ -116,6 +123,8 @@ pub struct Kept {
     pub payload: Payload,
     /// Its place.
     pub position: Position,
+    /// Where in a trace it was published, on a channel that tells.
+    pub trace: Option<TraceContext>,
 }
 
 impl PartialEq for Kept {
@@ -128,7 +137,7 @@ impl Serialize for Kept {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_struct("publication", 2)?;
         out.serialize_field("payload", self.payload.as_raw())?;
-        out.serialize_field("meta", &Meta { position: Some(&self.position) })?;
+        out.serialize_field("meta", &Meta { position: Some(&self.position), trace: self.trace.as_ref() })?;
         out.end()
     }
 }
@@ -194,11 +203,17 @@ mod tests {
     fn a_publication_tells_its_position_where_there_is_one_and_an_empty_object_elsewhere() {
         let show = |meta: Meta<'_>| serde_json::to_string(&meta).unwrap();
         let at = position("a", 7);
-        assert_eq!(show(Meta { position: Some(&at) }), r#"{"epoch":"a","offset":7}"#);
+        assert_eq!(show(Meta { position: Some(&at), trace: None }), r#"{"epoch":"a","offset":7}"#);
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let trace = TraceContext::parse(parent);
+        let traced = Meta { position: Some(&at), trace: trace.as_ref() };
+        assert_eq!(show(traced), format!(r#"{{"epoch":"a","offset":7,"traceparent":"{parent}"}}"#));
+        let traced = Meta { position: None, trace: trace.as_ref() };
+        assert_eq!(show(traced), format!(r#"{{"traceparent":"{parent}"}}"#));
         assert_eq!(serde_json::from_str::<Position>(r#"{"epoch":"a","offset":7}"#).unwrap(), at);
         assert!(serde_json::from_str::<Position>(r#"{"epoch":"a b","offset":7}"#).is_err());
         assert_eq!(show(Meta::default()), "{}");
-        let kept = Kept { payload: Payload::parse(r#"{"n": 1.0}"#.to_owned()).unwrap(), position: at };
+        let kept = Kept { payload: Payload::parse(r#"{"n": 1.0}"#.to_owned()).unwrap(), position: at, trace: None };
         assert_eq!(serde_json::to_string(&kept).unwrap(), r#"{"payload":{"n": 1.0},"meta":{"epoch":"a","offset":7}}"#);
     }
 

@@ -20,7 +20,7 @@ impl Serialize for RetainedValue {
         let mut out = serializer.serialize_struct("value", 3)?;
         out.serialize_field("key", &self.key)?;
         out.serialize_field("payload", self.payload.as_raw())?;
-        out.serialize_field("meta", &Meta { position: self.position.as_ref() })?;
+        out.serialize_field("meta", &Meta { position: self.position.as_ref(), trace: None })?;
         out.end()
     }
 }

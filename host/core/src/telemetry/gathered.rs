@@ -27,11 +27,14 @@ pub enum FamilyKind {
     Histogram,
 }
 
+/// Names and values.
+pub type Labels = Vec<(String, String)>;
+
 /// A series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
     /// Names and values.
-    pub labels: Vec<(String, String)>,
+    pub labels: Labels,
     /// Its value.
     pub value: Value,
 }
@@ -81,7 +84,7 @@ fn read(text: &str) -> Vec<Family> {
 
 impl Family {
     /// Takes a line. Those of one series of a histogram follow one another, bounds first and ascending.
-    fn take(&mut self, name: &str, mut labels: Vec<(String, String)>, value: f64) {
+    fn take(&mut self, name: &str, mut labels: Labels, value: f64) {
         if self.kind != FamilyKind::Histogram {
             return self.points.push(Point { labels, value: Value::Number(value) });
         }
@@ -108,7 +111,7 @@ impl Family {
 }
 
 /// `name{label="value",…} number`.
-fn sample(line: &str) -> Option<(&str, Vec<(String, String)>, f64)> {
+fn sample(line: &str) -> Option<(&str, Labels, f64)> {
     if line.starts_with('#') {
         return None;
     }
@@ -158,7 +161,7 @@ fn unescaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn labels(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 

@@ -3,8 +3,11 @@
 //! The tables of metrics and events, with their labels and fields, are in `host/OPERATING.md`.
 
 mod auth;
+#[cfg(test)]
+mod board;
 mod bus;
 mod events;
+mod export;
 mod files;
 mod gathered;
 mod logging;
@@ -17,6 +20,7 @@ mod panics;
 mod registry;
 mod retained;
 mod tcp;
+mod trace;
 
 pub use auth::{
     auth_activity, auth_away, auth_back, auth_http_request, auth_keys, auth_look, auth_lookup, auth_up, auth_waiting,
@@ -34,8 +38,9 @@ pub use events::{
     reload_rejected, reload_reverted, revocation, revocation_unkept, revocations_loaded, revocations_unloaded, stopped,
     store_away, store_back,
 };
+pub use export::{Signal, collector_away, collector_back, collector_rejected, collector_request, spans_over};
 pub use files::{files_unwatched, files_watched, files_watched_again};
-pub use gathered::{Family, FamilyKind, Point, Value, gathered};
+pub use gathered::{Family, FamilyKind, Labels, Point, Value, gathered};
 pub use logging::{LogFormat, LoggingError, check_filter, init_logging};
 pub use metrics::{
     Gate, NO_CHANNEL, UnderWay, authorizer_cache, bridged, broker_gap, broker_heard, broker_published, broker_queue,
@@ -57,12 +62,23 @@ pub use tcp::{
     tcp_timeout,
 };
 
+pub use trace::{Attribute, FinishedSpan, RecordedSpans, Span, SpanKind, current_trace, record_spans, with_trace};
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
     use std::time::Duration;
 
     use super::*;
+
+    fn record_of_traces() {
+        spans_over("exported", 1);
+        trace::waiting(0);
+        collector_request(Signal::Traces, "taken");
+        collector_away(Signal::Traces, "http://collector", "why");
+        collector_back(Signal::Traces, "http://collector");
+        collector_rejected(Signal::Metrics, "http://collector", "why");
+    }
 
     fn record_of_plugins(time: Duration) {
         plugin_call("p", "handler", "ok", time);
@@ -156,8 +172,8 @@ mod tests {
         drop(auth_waiting());
     }
 
-    #[test]
-    fn every_metric_is_rendered_with_its_help_once_it_was_recorded() {
+    /// Every metric, with every label.
+    pub(super) fn record_everything() {
         let time = Duration::from_micros(30);
         record_connections();
         files_watched();
@@ -199,6 +215,12 @@ mod tests {
         panicked("test", "detail");
         registry::measure_memory();
         metrics::log_lines_dropped(1);
+        record_of_traces();
+    }
+
+    #[test]
+    fn every_metric_is_rendered_with_its_help_once_it_was_recorded() {
+        record_everything();
         let text = render();
         for metric in names::METRICS {
             assert!(text.contains(&format!("# HELP {} {}", metric.name, metric.help)), "{} in {text}", metric.name);

@@ -1,6 +1,8 @@
 //! The names of every metric and event: the one list that the code, the tests and the manual share.
 
+use super::export::{OTLP_REQUESTS, OTLP_UP};
 use super::metric::{Metric, counter, gauge, seconds};
+use super::trace::{SPANS, SPANS_WAITING};
 
 pub(super) const MEMORY: Metric = gauge("tidegate_memory_bytes", "Resident memory of the process");
 pub(super) const CONNECTIONS: Metric = gauge("tidegate_connections", "Open client connections");
@@ -425,6 +427,10 @@ pub(super) const METRICS: &[Metric] = &[
     ACCEPT_ERRORS,
     LOG_LINES_DROPPED,
     PANICS,
+    SPANS,
+    SPANS_WAITING,
+    OTLP_REQUESTS,
+    OTLP_UP,
 ];
 
 pub(super) const CONNECT: &str = "realtime.connect";
@@ -482,5 +488,8 @@ pub(super) const SERVER_FULL: &str = "server.full";
 pub(super) const ACCEPT_FAILED: &str = "server.accept_failed";
 pub(super) const ACCEPTING: &str = "server.accepting";
 pub(super) const DESCRIPTORS: &str = "server.descriptors";
+pub(super) const COLLECTOR_AWAY: &str = "telemetry.away";
+pub(super) const COLLECTOR_BACK: &str = "telemetry.back";
+pub(super) const COLLECTOR_REJECTED: &str = "telemetry.rejected";
 pub(super) const LOG_DROPPED: &str = "log.lines_dropped";
 pub(super) const PANIC: &str = "server.panic";

@@ -14,7 +14,7 @@ use super::queue::together;
 use super::text::{self, publication_text, value_text};
 use crate::link::Link;
 use tidegate_core::flow::Membership;
-use tidegate_core::protocol::{Kept, Position, Recovery, SessionEvent, Snapshot, SubscribeReceipt};
+use tidegate_core::protocol::{Kept, Meta, Position, Recovery, SessionEvent, Snapshot, SubscribeReceipt};
 
 /// The beginning of one stream, as far as it has not gone out.
 pub(super) struct Beginning {
@@ -103,8 +103,9 @@ impl Beginning {
 
     /// Returns whether there was something, and then the client reads on behind it.
     fn push_missed(&mut self, missed: &[Kept]) -> bool {
-        for Kept { payload, position } in missed {
-            self.push(publication_text(&self.receipt.topic, payload.as_str(), Some(position)));
+        for Kept { payload, position, trace } in missed {
+            let meta = Meta { position: Some(position), trace: trace.as_ref() };
+            self.push(publication_text(&self.receipt.topic, payload.as_str(), meta));
         }
         let last = missed.last().map(|last| last.position.clone());
         let has_more = last.is_some();

@@ -245,7 +245,7 @@ mod tests {
     }
 
     fn delivery(payload: &str) -> Arc<Delivery> {
-        Delivery::new(publication("feed.{id}", "feed.a", payload), 0)
+        Delivery::new(publication("feed.{id}", "feed.a", payload), 0, || 1)
     }
 
     fn text(number: u32) -> String {
@@ -295,7 +295,7 @@ mod tests {
         let queue = queue(200);
         let newest = |n: u32| {
             let payload = format!(r#"{{"key":{},"n":{n}}}"#, n % 2);
-            Delivery::new(crate::rooms::fixture::newest("feed.{id}", "feed.a", &payload), 7)
+            Delivery::new(crate::rooms::fixture::newest("feed.{id}", "feed.a", &payload), 7, || 1)
         };
         let replaced = (0..100).map(|n| queue.deliver(&[newest(n)], &STAYS).unwrap().replaced).sum::<usize>();
         assert_eq!(replaced, 98);

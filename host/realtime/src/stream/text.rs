@@ -20,18 +20,18 @@ pub(super) const COMMENT: &str = ":\n\n";
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
 /// A publication: its `id` is its position, where it has one.
-pub(crate) fn publication_text(topic: &Topic, payload: &str, position: Option<&Position>) -> Bytes {
-    publication(topic, payload, position, position)
+pub(crate) fn publication_text(topic: &Topic, payload: &str, meta: Meta<'_>) -> Bytes {
+    publication(topic, payload, meta.position, meta)
 }
 
 /// A value of the snapshot, and its position, where it has one. It has no `id`: a client that loses the stream in the midst
 /// of the snapshot begins again.
 pub(super) fn value_text(topic: &Topic, payload: &str, position: Option<&Position>) -> Bytes {
-    publication(topic, payload, None, position)
+    publication(topic, payload, None, Meta { position, trace: None })
 }
 
-fn publication(topic: &Topic, payload: &str, id: Option<&Position>, position: Option<&Position>) -> Bytes {
-    let meta = json(&Meta { position });
+fn publication(topic: &Topic, payload: &str, id: Option<&Position>, meta: Meta<'_>) -> Bytes {
+    let meta = json(&meta);
     let mut text = String::with_capacity(payload.len() + meta.len() + topic.as_str().len() + 96);
     if let Some(id) = id {
         let _ = writeln!(text, "id: {id}");
@@ -137,12 +137,16 @@ mod tests {
     #[test]
     fn a_publication_is_one_event_on_one_line_whatever_the_payload_looks_like() {
         let at = Position { epoch: Epoch::parse("e").unwrap(), offset: 7 };
-        let text = publication_text(&topic(), "{\n  \"n\": \"a\\nb\",\r\n  \"m\": 1.0\n}", Some(&at));
+        let meta = Meta { position: Some(&at), trace: None };
+        let text = publication_text(&topic(), "{\n  \"n\": \"a\\nb\",\r\n  \"m\": 1.0\n}", meta);
         assert_eq!(
             text,
             "id: e:7\nevent: feed.a\ndata: {\"payload\":{   \"n\": \"a\\nb\",    \"m\": 1.0 },\"meta\":{\"epoch\":\"e\",\"offset\":7}}\n\n"
         );
-        assert_eq!(publication_text(&topic(), "1", None), "event: feed.a\ndata: {\"payload\":1,\"meta\":{}}\n\n");
+        assert_eq!(
+            publication_text(&topic(), "1", Meta::default()),
+            "event: feed.a\ndata: {\"payload\":1,\"meta\":{}}\n\n"
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::auth::{Providers, Upkeep};
 use crate::dashboard::Tails;
 use crate::http;
 use crate::operator::Operators;
+use crate::otlp::Exporter;
 use crate::reload::{Built, Observer, Reloader, Terms, Triggers, Watcher};
 use tidegate_backends::bus::{Consumers, MemoryBus, OwnQueue, Queue, Unread};
 use tidegate_core::config::{Config, Diagnostic};
@@ -54,11 +55,12 @@ pub struct Server {
     upkeep: Upkeep,
     /// Stores revocations, where a store keeps them.
     keeper: Option<Keeper>,
+    exporter: Option<Exporter>,
 }
 
 impl Server {
     pub(super) fn assemble(prepared: Prepared, first: Built) -> Self {
-        let Prepared { config, terms, socket, nodes, store, providers, host, watch, watched } = prepared;
+        let Prepared { config, terms, socket, nodes, store, providers, host, watch, watched, exporter } = prepared;
         let realtime = Realtime::new(config.limits.clone(), nodes.broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
         let revocations = Revocations::kept(config.limits.revocations_max, config.auth.revocations_kept.get());
@@ -99,6 +101,7 @@ impl Server {
             watched,
             upkeep,
             keeper,
+            exporter,
         }
     }
 
@@ -118,12 +121,13 @@ impl Server {
     ///
     /// # Errors
     /// [`AppError`] if the server cannot listen. Once it serves, errors in the files do not end it.
-    pub async fn serve(self, stop: impl Future<Output = ()>, options: Options) -> Result<(), AppError> {
+    pub async fn serve(mut self, stop: impl Future<Output = ()>, options: Options) -> Result<(), AppError> {
         let (store, shutdown) = (self.store.clone(), Shutdown::default());
+        let exporter = self.exporter.take().map(|exporter| exporter.spawn(shutdown.at(Phase::Leaving)));
         let served = match self.start(&shutdown, options).await {
             Ok(running) => {
                 stop.await;
-                running.stop(shutdown).await;
+                running.stop(shutdown, exporter).await;
                 Ok(())
             }
             Err(error) => Err(error),
@@ -150,6 +154,7 @@ impl Server {
             watched,
             upkeep,
             keeper,
+            ..
         } = self;
         let tcp = listen(socket, config.listen)?;
         let address = tcp.local_addr()?;
@@ -181,7 +186,7 @@ impl Server {
         tokio::spawn(realtime.clone().keep_time(gates.clone(), draining.clone()));
         let keeper = keep_revocations(keeper, &gates, shutdown).await;
         nodes.connect(gates.clone(), shutdown.at(Phase::Leaving));
-        tokio::spawn(sweep_plugins(host.clone(), inventory.clone(), config.limits.plugin_drain_max, draining.clone()));
+        spawn_sweeps(&host, &inventory, &gates, &draining);
         pace(&gates, shutdown);
         let Options { ready, on_rejected, on_warned, triggers } = options;
         let (paths, rollback) = (paths(&config), config.rollback.clone());
@@ -281,6 +286,12 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpSocket, AppError> {
 
 fn listen(socket: TcpSocket, address: SocketAddr) -> Result<TcpListener, AppError> {
     socket.listen(ACCEPT_QUEUE_MAX).map_err(|source| AppError::Bind { address, source })
+}
+
+fn spawn_sweeps(host: &Arc<PluginHost>, inventory: &Arc<Inventory>, gates: &Arc<Gates>, shutdown: &CancellationToken) {
+    let drain_max = gates.limits().plugin_drain_max;
+    tokio::spawn(sweep_plugins(host.clone(), inventory.clone(), drain_max, shutdown.clone()));
+    tokio::spawn(sweep(gates.clone(), shutdown.clone()));
 }
 
 async fn sweep(gates: Arc<Gates>, shutdown: CancellationToken) {

@@ -25,7 +25,7 @@ pub(super) enum Phase {
     Closing,
     /// Nothing revokes any more: the revocations that wait go to the store.
     Storing,
-    /// The connections to the other nodes end.
+    /// The connections to the other nodes end, and the collector gets what is left.
     Leaving,
 }
 
@@ -87,8 +87,8 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Passes the phases.
-    pub(super) async fn stop(self, shutdown: Shutdown) {
+    /// Passes the phases. The exporter sends what happened in them, too.
+    pub(super) async fn stop(self, shutdown: Shutdown, exporter: Option<JoinHandle<()>>) {
         let Self { gates, realtime, live, bridge, watched, consumers, listener, upkeep, keeper, drain_timeout } = self;
         gates.drain();
         shutdown.begin(Phase::Draining);
@@ -116,6 +116,9 @@ impl Running {
         }
         let cut = cut.unwrap_or_else(|_| realtime.connections_count());
         shutdown.begin(Phase::Leaving);
+        if let Some(exporter) = exporter {
+            let _ = exporter.await;
+        }
         // The last line of the log.
         telemetry::stopped(cut);
     }

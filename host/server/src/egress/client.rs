@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -20,10 +20,14 @@ use super::resolve::Resolve;
 use super::{tls, words};
 use tidegate_core::config::Origin;
 use tidegate_core::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
-use tidegate_core::telemetry;
+use tidegate_core::protocol::TraceContext;
+use tidegate_core::telemetry::{self, Span, SpanKind};
 
 /// The default user agent of a request.
 const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
+/// The headers of W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Largest head of a response, in bytes; also how much is read at once.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// How long an unused connection is kept.
@@ -50,13 +54,16 @@ pub enum Asker {
     Plugins,
     /// Providers of gate 1, as configured.
     Providers,
+    /// The exporter of traces and metrics.
+    Exporter,
 }
 
 impl Asker {
-    fn under_way(self) -> telemetry::UnderWay {
+    fn under_way(self) -> Option<telemetry::UnderWay> {
         match self {
-            Self::Plugins => telemetry::plugin_http_request(),
-            Self::Providers => telemetry::auth_http_request(),
+            Self::Plugins => Some(telemetry::plugin_http_request()),
+            Self::Providers => Some(telemetry::auth_http_request()),
+            Self::Exporter => None,
         }
     }
 }
@@ -98,7 +105,35 @@ impl Egress {
 #[async_trait]
 impl HttpClient for Egress {
     async fn exchange(&self, request: &HttpRequest, body_bytes_max: usize) -> Result<HttpResponse, HttpError> {
-        let request = prepared(request)?;
+        let mut request = prepared(request)?;
+        let mut span = Span::inside("HTTP request", SpanKind::Client);
+        if let Some(trace) = span.context() {
+            carry_trace(request.headers_mut(), trace);
+        }
+        span.describe(|| {
+            let (method, uri) = (request.method(), request.uri());
+            [
+                ("http.request.method", method.as_str().to_owned().into()),
+                ("server.address", uri.host().unwrap_or_default().to_owned().into()),
+                ("url.path", uri.path().to_owned().into()),
+            ]
+        });
+        let exchanged = self.exchanged(request, body_bytes_max).await;
+        match &exchanged {
+            Ok(response) => {
+                span.describe(|| [("http.response.status_code", usize::from(response.status).into())]);
+                if response.status >= 400 {
+                    span.fail("refused");
+                }
+            }
+            Err(error) => span.fail(error.name()),
+        }
+        exchanged
+    }
+}
+
+impl Egress {
+    async fn exchanged(&self, request: Request<Full<Bytes>>, body_bytes_max: usize) -> Result<HttpResponse, HttpError> {
         let away = |_| HttpError::Unreachable("the client is closed".to_owned());
         let _place = self.places.acquire().await.map_err(away)?;
         let _under_way = self.asker.under_way();
@@ -108,6 +143,17 @@ impl HttpClient for Egress {
         })?;
         received(response, body_bytes_max).await
     }
+}
+
+/// Tells the other server where in a trace the request belongs, unless whoever sends it says so itself.
+fn carry_trace(headers: &mut HeaderMap, trace: &TraceContext) {
+    if headers.contains_key(TRACEPARENT) {
+        return;
+    }
+    headers.extend(HeaderValue::try_from(trace.to_string()).map(|value| (TRACEPARENT, value)));
+    headers.remove(TRACESTATE);
+    let state = trace.state().and_then(|state| HeaderValue::try_from(state).ok());
+    headers.extend(state.map(|value| (TRACESTATE, value)));
 }
 
 fn prepared(request: &HttpRequest) -> Result<Request<Full<Bytes>>, HttpError> {

@@ -24,6 +24,7 @@ mod retained;
 mod revoke;
 mod stream;
 mod tails;
+mod trace;
 
 use std::sync::Arc;
 
@@ -155,15 +156,18 @@ fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
     Problem::from(Code::Internal).into_response()
 }
 
-/// Counts every answer by its route's pattern; `-` for requests without a route.
+/// Counts every answer by its route's pattern, `-` for requests without a route, and traces it.
 async fn count(request: Request, next: middleware::Next) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
-    telemetry::http_request(
-        route.as_ref().map_or("-", MatchedPath::as_str),
-        response.status().as_u16(),
-        started.elapsed(),
-    );
+    let route = route.as_ref().map_or("-", MatchedPath::as_str);
+    let mut span = trace::span_of(&request, route);
+    let response = span.around(next.run(request)).await;
+    let status = response.status().as_u16();
+    telemetry::http_request(route, status, started.elapsed());
+    span.describe(|| [("http.response.status_code", usize::from(status).into())]);
+    if status >= 500 {
+        span.fail("5xx");
+    }
     response
 }

@@ -12,6 +12,7 @@ use super::{State, TopicPath, body, idempotency_key, topic_of};
 use tidegate_core::config::Permission;
 use tidegate_core::flow::{PublishReceipt, PublishRequest};
 use tidegate_core::protocol::{Code, Payload};
+use tidegate_core::telemetry::{current_trace, with_trace};
 
 pub(super) const OPERATION: Operation = Operation {
     method: Verb::Post,
@@ -53,7 +54,8 @@ pub(super) async fn publish(
     let receipt = if request.key.is_some() {
         let gates = state.gates.clone();
         // In a task of its own: a caller who hangs up must not leave the key taken.
-        let publishing = tokio::spawn(async move { gates.publish_for_backend(request).await });
+        let publishing = async move { gates.publish_for_backend(request).await };
+        let publishing = tokio::spawn(with_trace(current_trace(), publishing));
         publishing.await.map_err(|_panicked| Problem::from(Code::Internal))??
     } else {
         state.gates.publish_for_backend(request).await?

@@ -16,6 +16,7 @@ use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use tidegate_core::config::{Limits, Permission};
 use tidegate_core::flow::{PublishReceipt, PublishRequest};
 use tidegate_core::protocol::{Code, IdempotencyKey, Payload, Refusal};
+use tidegate_core::telemetry::{current_trace, with_trace};
 
 pub(super) const OPERATION: Operation = Operation {
     method: Verb::Post,
@@ -88,7 +89,7 @@ pub(super) async fn publish(
     let requests = read(&text, limits)?;
     let gates = state.gates.clone();
     // In a task of its own: a caller who hangs up must not leave keys taken.
-    let publishing = tokio::spawn(async move { gates.publish_list(requests).await });
+    let publishing = tokio::spawn(with_trace(current_trace(), async move { gates.publish_list(requests).await }));
     let answers = publishing.await.map_err(|_panicked| Problem::from(Code::Internal))?;
     Ok(Json(answers.into_iter().map(Answer).collect()))
 }

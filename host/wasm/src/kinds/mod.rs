@@ -30,7 +30,7 @@ use tidegate_core::channels::PluginKind;
 use tidegate_core::flow::ports::{Fault, FaultKind};
 use tidegate_core::flow::{CallContext, OwnEvent};
 use tidegate_core::protocol::Payload;
-use tidegate_core::telemetry;
+use tidegate_core::telemetry::{self, Span, SpanKind};
 
 /// A question to a plugin of one kind.
 trait Question: Sync {
@@ -99,9 +99,22 @@ impl Plugin {
             return call.await.map_err(|failure| self.fault(failure));
         }
         let started = Moment::now();
-        let result = self.admitted(self.bulkhead(Q::KIND), call).await;
+        let mut span = Span::inside("plugin call", SpanKind::Internal);
+        let result = span.around(self.admitted(self.bulkhead(Q::KIND), call)).await;
         let outcome = result.as_ref().map_or_else(|failure| failure.kind.as_str(), |_| "ok");
         telemetry::plugin_call(self.name.as_str(), Q::KIND.as_str(), outcome, started.elapsed());
+        span.describe(|| {
+            [
+                ("tidegate.plugin", self.name.as_str().to_owned().into()),
+                ("tidegate.plugin.version", self.version().to_owned().into()),
+                ("tidegate.plugin.kind", Q::KIND.as_str().into()),
+                ("tidegate.outcome", outcome.into()),
+            ]
+        });
+        if result.is_err() {
+            span.fail(outcome);
+        }
+        drop(span);
         result.map_err(|failure| {
             let fault = self.fault(failure);
             let Caller { channel, user, input, is_about_own } = question.caller();

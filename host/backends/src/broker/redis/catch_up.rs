@@ -34,8 +34,8 @@ pub(super) async fn catch_up(state: Arc<State>, node: Arc<dyn HearsNodes>, topic
             node.hear_gap(&topic);
         };
         let tell = |found: Found| match found {
-            Found::Entry(Entry { position, payload, except }) => {
-                node.hear_publication(&topic, payload, except, Some(position));
+            Found::Entry(Entry { position, payload, except, trace }) => {
+                node.hear_publication(&topic, payload, except, Some(position), trace);
             }
             Found::Removed(removed) => node.hear_removed(&topic, &removed),
         };

@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn entry(text: &str) -> Entry {
-        Entry { position: at(text), payload: Payload::parse("1".to_owned()).unwrap(), except: None }
+        Entry { position: at(text), payload: Payload::parse("1".to_owned()).unwrap(), except: None, trace: None }
     }
 
     fn offset(found: Found) -> Option<u64> {

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use super::history_scripts::Life;
+use super::message::Heading;
 use super::names::Names;
 use super::publisher::Command;
 use super::{RedisBroker, State, history_scripts as scripts};
@@ -19,7 +20,7 @@ use tidegate_core::channels::HistoryPolicy;
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::BrokerAway;
 use tidegate_core::flow::ports::{Appended, Entry, Extent, History, HistoryAway, Page, Wanted};
-use tidegate_core::protocol::{ConnectionId, Epoch, Payload, Position, Topic, Unrecovered};
+use tidegate_core::protocol::{Epoch, Payload, Position, Topic, Unrecovered};
 
 /// Reads at once; one more waits.
 const READS_MAX: usize = 32;
@@ -136,10 +137,10 @@ fn page(answer: Value, wanted: &Wanted) -> Option<(Page, u64)> {
     for (offset, value) in (newest - missed + 1..).zip(answer) {
         let text = text(value)?;
         let mut parts = text.splitn(3, ' ');
-        let (_, except, payload) = (parts.next()?, parts.next()?, parts.next()?);
+        let (_, heading, payload) = (parts.next()?, parts.next()?, parts.next()?);
         let payload = Payload::parse(payload.to_owned()).ok()?;
-        let except = (except != super::message::NOBODY).then(|| ConnectionId::new(except));
-        entries.push(Entry { position: at(offset), payload, except });
+        let Heading { except, trace } = Heading::read(heading);
+        entries.push(Entry { position: at(offset), payload, except, trace });
     }
     let more = wanted.since.is_some() && (entries.len() as u64) < missed;
     Some((Page { entries: Ok(entries), more, newest: at(newest), removed_before }, removals))
@@ -155,10 +156,10 @@ pub(super) fn text(value: Value) -> Option<String> {
 impl History for RedisBroker {
     fn append(&self, publication: &Publication, policy: HistoryPolicy, _: &mut dyn FnMut(Position)) -> Appended {
         let started = Instant::now();
-        let Publication { topic, except, payload, once, .. } = publication;
-        let (topic, except, once, payload) = (topic.clone(), except.clone(), once.clone(), payload.unread());
+        let Publication { topic, payload, once, .. } = publication;
+        let (topic, once, payload, heading) = (topic.clone(), once.clone(), payload.unread(), Heading::of(publication));
         let (state, of) = (Arc::clone(&self.state), topic.clone());
-        let sent = self.send(Command::Append { topic, except, payload, policy, once });
+        let sent = self.send(Command::Append { topic, heading, payload, policy, once });
         let read = |answer| text(answer).and_then(|text| Position::parse(&text).map(Some));
         let numbered = async move { state.numbered(&of, sent, started, read).await?.ok_or(BrokerAway) };
         Appended::Sent(numbered.map(|position| position.map_err(|BrokerAway| HistoryAway)).boxed())

@@ -3,13 +3,14 @@
 //! The record: `e` the epoch, `o` the newest offset, `b` the bytes of the kept payloads, `d` the highest offset that made
 //! room for others, `t` the time for which entries are kept, in ms, `u` when publications went without a number, in ms, `r`
 //! how often retained values were taken away, `a` the offset that followed when they were taken away last.
-//! An entry is `<time in ms> <except> <payload>`; the last one has the newest offset.
+//! An entry is `<time in ms> <heading> <payload>`; the last one has the newest offset.
 //!
 //! An epoch is `<run of Redis><time in ms>-<time in ms>`: a start of Redis, which may have lost something, begins every
 //! history anew, and so does the loss of a key that holds the first of the two times, which goes when Redis is emptied while
 //! it runs. A topic without a record is at offset 0 of the present moment; that position is good for a record that began
 //! after it, as long as such a record cannot have come and gone meanwhile.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -108,7 +109,7 @@ if once > 0 then redis.call('SET', KEYS[3], position, 'PX', ARGV[10]) end
 pub(super) use number;
 
 /// Numbers a publication, keeps it and sends it to every node. KEYS: record, entries, once, life. ARGV: run, messages
-/// kept, bytes kept, time kept in ms, time of the record in ms, channel, node and kind, except, payload, time of `once` in ms or 0.
+/// kept, bytes kept, time kept in ms, time of the record in ms, channel, node and kind, heading, payload, time of `once` in ms or 0.
 static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(with_record!(number!("", "return position"))));
 
 /// Reads a history. KEYS: record, entries, life. ARGV: run, epoch of `since` (empty: none), offset of `since`, most
@@ -188,7 +189,7 @@ pub(super) struct Append<'a> {
     pub(super) channel: &'a str,
     /// The node and the kind of the message.
     pub(super) head: &'a str,
-    pub(super) except: &'a str,
+    pub(super) heading: Cow<'a, str>,
     pub(super) payload: &'a str,
 }
 
@@ -205,9 +206,14 @@ impl Append<'_> {
     /// Their arguments. The record is kept for twice as long as what has a position in it: the entries, and what is kept
     /// for `ttl` beside them.
     pub(super) fn add_arguments(&self, command: &mut Cmd, ttl: Duration) {
-        let Self { life, policy, channel, head, except, payload, .. } = self;
+        let Self { life, policy, channel, head, heading, payload, .. } = self;
         command.arg(&life.run).arg(policy.messages_max).arg(policy.bytes_max).arg(ms(policy.ttl));
-        command.arg(ms(RECORD_TTL.max(policy.ttl.max(ttl) * 2))).arg(*channel).arg(*head).arg(*except).arg(*payload);
+        command
+            .arg(ms(RECORD_TTL.max(policy.ttl.max(ttl) * 2)))
+            .arg(*channel)
+            .arg(*head)
+            .arg(heading.as_ref())
+            .arg(*payload);
         command.arg(ms(self.once().1));
     }
 }

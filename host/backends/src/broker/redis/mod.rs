@@ -39,6 +39,7 @@ use byte_budget::ByteBudget;
 use history::HistoryReader;
 pub use idempotency::RedisIdempotencyKeys;
 use interest::Interest;
+use message::Heading;
 use names::Names;
 pub use presence::RedisSharedMembers;
 use publisher::{Command, Publisher, QueuedCommand};
@@ -184,8 +185,9 @@ impl RedisBroker {
 impl Broker for RedisBroker {
     fn publish(&self, publication: &Publication) -> Option<Sending> {
         let started = Instant::now();
-        let Publication { topic, except, payload, .. } = publication;
-        let command = Command::Publish { topic: topic.clone(), except: except.clone(), payload: payload.unread() };
+        let Publication { topic, payload, .. } = publication;
+        let heading = Heading::of(publication);
+        let command = Command::Publish { topic: topic.clone(), heading, payload: payload.unread() };
         let sent = self.send(command);
         if sent.is_err() {
             self.state.pending_gaps.add(topic.clone());

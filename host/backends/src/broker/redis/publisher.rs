@@ -14,9 +14,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::byte_budget::BytePermit;
 use super::history_scripts::{self, Append, Life};
+use super::message::Heading;
 use super::{PROBE_INTERVAL, State, message, pause, retained_scripts, scripts};
 use tidegate_core::channels::{HistoryPolicy, Keeping, Rate};
-use tidegate_core::protocol::{ConnectionId, Key, Payload, Topic, Version};
+use tidegate_core::protocol::{Key, Payload, Topic, Version};
 use tidegate_core::telemetry;
 
 /// The most commands of one batch, and about how many bytes.
@@ -38,11 +39,11 @@ pub(super) struct QueuedCommand {
 /// The command.
 pub(super) enum Command {
     /// A publication for the other nodes.
-    Publish { topic: Topic, except: Option<ConnectionId>, payload: Payload },
+    Publish { topic: Topic, heading: Heading, payload: Payload },
     /// A publication for the history, which every node hears.
     Append {
         topic: Topic,
-        except: Option<ConnectionId>,
+        heading: Heading,
         payload: Payload,
         policy: HistoryPolicy,
         /// What no second publication has, if every node makes it.
@@ -51,7 +52,7 @@ pub(super) enum Command {
     /// A publication for the retained values and versions, and for the history, which every node hears.
     Keep {
         topic: Topic,
-        except: Option<ConnectionId>,
+        heading: Heading,
         payload: Payload,
         policy: HistoryPolicy,
         once: Option<Arc<str>>,
@@ -320,17 +321,17 @@ impl Publisher {
     fn encode(&self, command: &Command) -> Cmd {
         let State { names, node, .. } = &*self.state;
         match command {
-            Command::Publish { topic, except, payload } => {
-                let message = message::publication(node, except.as_ref(), payload);
+            Command::Publish { topic, heading, payload } => {
+                let message = message::publication(node, heading, payload);
                 scripts::publish(names, topic, &message, now_us())
             }
-            Command::Append { topic, except, payload, policy, once } => {
+            Command::Append { topic, heading, payload, policy, once } => {
                 let keys = self.keys(topic, once.as_ref());
-                history_scripts::append(&self.append(&keys, except.as_ref(), payload, *policy))
+                history_scripts::append(&self.append(&keys, heading, payload, *policy))
             }
-            Command::Keep { topic, except, payload, policy, once, key, version, keeping, found_by } => {
+            Command::Keep { topic, heading, payload, policy, once, key, version, keeping, found_by } => {
                 let keys = self.keys(topic, once.as_ref());
-                let append = self.append(&keys, except.as_ref(), payload, *policy);
+                let append = self.append(&keys, heading, payload, *policy);
                 let version = version.as_ref().map(Version::as_str);
                 retained_scripts::keep(&append, &names.shelf(topic), key.as_str(), version, *keeping, *found_by)
             }
@@ -362,7 +363,7 @@ impl Publisher {
     fn append<'a>(
         &'a self,
         keys: &'a TopicKeys,
-        except: Option<&'a ConnectionId>,
+        heading: &'a Heading,
         payload: &'a Payload,
         policy: HistoryPolicy,
     ) -> Append<'a> {
@@ -374,7 +375,7 @@ impl Publisher {
             policy,
             channel: &keys.channel,
             head: &self.numbered,
-            except: message::except(except),
+            heading: heading.word(),
             payload: payload.as_str(),
         }
     }

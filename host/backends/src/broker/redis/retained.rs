@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::history::{Reading, not_understood, text};
+use super::message::Heading;
 use super::publisher::Command;
 use super::retained_scripts::{self as scripts, Place};
 use super::{RedisBroker, State};
@@ -63,10 +64,10 @@ fn values(answer: Value) -> Option<Result<Values, ValuesUnread>> {
 impl Retained for RedisBroker {
     fn publish(&self, publication: &Publication, keeping: Keeping, _: &mut dyn FnMut(Position)) -> Taken {
         let started = Instant::now();
-        let Publication { topic, channel, except, payload, once, .. } = publication;
+        let Publication { topic, channel, payload, once, .. } = publication;
         let sent = self.send(Command::Keep {
             topic: topic.clone(),
-            except: except.clone(),
+            heading: Heading::of(publication),
             payload: payload.unread(),
             policy: channel.history.unwrap_or(HistoryPolicy::NUMBERS),
             once: once.clone(),

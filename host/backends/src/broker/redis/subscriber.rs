@@ -21,12 +21,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use super::catch_up::catch_up;
 use super::follower::{Again, Follower, Next};
 use super::interest::Heard;
-use super::message::{Body, Message};
+use super::message::{Body, Heading, Message};
 use super::publisher::{Lost, no_answer, told};
 use super::{PROBE_INTERVAL, State, pause, scripts};
 use tidegate_core::flow::broker::HearsNodes;
 use tidegate_core::flow::ports::Removed;
-use tidegate_core::protocol::{ConnectionId, Epoch, Key, Payload, Position, Topic};
+use tidegate_core::protocol::{Epoch, Key, Payload, Position, Topic};
 use tidegate_core::telemetry;
 
 /// Topics that are subscribed to at once.
@@ -307,8 +307,8 @@ impl PushHandler {
         let Some(message) = Message::read(text) else {
             return tracing::warn!(topic, "received a message that this version does not understand");
         };
-        if let Body::Numbered { except, epoch, payload } = message.body {
-            return self.take_numbered(topic, epoch, message.count, except, payload);
+        if let Body::Numbered { heading, epoch, payload } = message.body {
+            return self.take_numbered(topic, epoch, message.count, heading, payload);
         }
         if let Body::Removed { epoch, keys } = message.body {
             return self.take_removed(topic, epoch, message, keys);
@@ -328,15 +328,18 @@ impl PushHandler {
             Body::Gap => self.tell_gap(&topic),
             // Taken above.
             Body::Numbered { .. } | Body::Removed { .. } => {}
-            Body::Publication { except, payload } => match Payload::parse(payload.to_owned()) {
-                Ok(payload) => self.node.hear_publication(&topic, payload, except.map(ConnectionId::new), None),
+            Body::Publication { heading, payload } => match Payload::parse(payload.to_owned()) {
+                Ok(payload) => {
+                    let Heading { except, trace } = Heading::read(heading);
+                    self.node.hear_publication(&topic, payload, except, None, trace);
+                }
                 Err(error) => tracing::error!(%topic, %error, "another node published a payload that is not JSON"),
             },
         }
     }
 
     /// Takes a publication with a position, of this node or another.
-    fn take_numbered(&self, topic: &str, epoch: &str, offset: u64, except: Option<&str>, payload: &str) {
+    fn take_numbered(&self, topic: &str, epoch: &str, offset: u64, heading: &str, payload: &str) {
         let Some((topic, follower)) = self.state.interest.follower(topic) else { return };
         let (Some(epoch), Ok(payload)) = (Epoch::parse(epoch), Payload::parse(payload.to_owned())) else {
             return tracing::warn!(%topic, "received a publication that this version does not understand");
@@ -344,8 +347,8 @@ impl PushHandler {
         telemetry::broker_heard();
         let position = Position { epoch, offset };
         let deliver = || {
-            let except = except.map(ConnectionId::new);
-            self.node.hear_publication(&topic, payload, except, Some(position.clone()));
+            let Heading { except, trace } = Heading::read(heading);
+            self.node.hear_publication(&topic, payload, except, Some(position.clone()), trace);
         };
         match follower.hear(&position, deliver) {
             Next::Nothing => {}

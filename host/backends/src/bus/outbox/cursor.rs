@@ -186,11 +186,12 @@ impl Cursor {
                     }
                 };
                 let read = format!(
-                    "select {} from OUTBOX where xid >= pg_snapshot_xmin($2::text::pg_snapshot)
+                    "select {} from {} where xid >= pg_snapshot_xmin($2::text::pg_snapshot)
                 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
                 and pg_visible_in_snapshot(xid, $3::text::pg_snapshot) 
                 and ($4::bigint is null or id > $4) order by id limit $5",
-                    Row::COLUMNS
+                    Row::COLUMNS,
+                    Row::FROM
                 );
                 let read = sqlx::query_as(self.sql(&read)).bind(bytes_max as i64).bind(&self.read_to).bind(&target);
                 let read = read.bind(self.after_id).bind(batch as i64).persistent(false);

@@ -20,6 +20,7 @@ pub(super) struct Row {
     time: Option<String>,
     data_bytes: i32,
     data: Option<String>,
+    traceparent: Option<String>,
 }
 
 impl FromRow<'_, PgRow> for Row {
@@ -35,17 +36,22 @@ impl FromRow<'_, PgRow> for Row {
             time: row.try_get("time")?,
             data_bytes: row.try_get("data_bytes")?,
             data: row.try_get("data")?,
+            traceparent: row.try_get("traceparent")?,
         })
     }
 }
 
 impl Row {
-    /// The columns; `$1` is the largest data in bytes.
+    /// The columns; `$1` is the largest data in bytes. A table from before traces has no column `traceparent`: then the one
+    /// that stands beside the table in [`Row::FROM`] is found.
     pub(super) const COLUMNS: &str = "id, \
         case when isfinite(created_at) then (extract(epoch from created_at) * 1000)::bigint end as created_unix_ms, event_id, \
         source, type as kind, subject, key, \
         to_char(time at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') as time, \
-        octet_length(data::text) as data_bytes, case when octet_length(data::text) <= $1 then data::text end as data";
+        octet_length(data::text) as data_bytes, case when octet_length(data::text) <= $1 then data::text end as data, \
+        (select traceparent from (select entry.*) as own) as traceparent";
+    /// The table.
+    pub(super) const FROM: &str = "OUTBOX as entry cross join (select null::text as traceparent) as absent";
 
     /// When it was inserted, in milliseconds since the Unix epoch.
     pub(super) fn written_unix_ms(&self) -> Option<u64> {
@@ -77,7 +83,9 @@ impl Row {
         event.insert("type".to_owned(), self.kind.clone().into());
         let time = self.time.as_ref().ok_or("`time` is not a valid time")?;
         event.insert("time".to_owned(), time.clone().into());
-        for (name, value) in [("subject", &self.subject), ("partitionkey", &self.key)] {
+        for (name, value) in
+            [("subject", &self.subject), ("partitionkey", &self.key), ("traceparent", &self.traceparent)]
+        {
             if let Some(value) = value {
                 event.insert(name.to_owned(), value.clone().into());
             }

@@ -32,6 +32,8 @@ create table if not exists OUTBOX (
   subject text,
   key text,
   time timestamptz not null default clock_timestamp(),
-  data jsonb not null default 'null'
+  data jsonb not null default 'null',
+  -- W3C Trace Context; a transaction may say it once for all of its events.
+  traceparent text default nullif(current_setting('tidegate.traceparent', true), '')
 );
 create index if not exists BASE_xid on OUTBOX (xid);

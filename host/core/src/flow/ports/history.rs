@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 
 use crate::channels::HistoryPolicy;
 use crate::flow::Publication;
-use crate::protocol::{ConnectionId, Epoch, Payload, Position, Topic, Unrecovered};
+use crate::protocol::{ConnectionId, Epoch, Payload, Position, Topic, TraceContext, Unrecovered};
 
 /// Bytes that a kept publication may take beside its payload, in memory and in an answer.
 pub const ENTRY_BYTES: usize = 100;
@@ -106,6 +106,8 @@ pub struct Entry {
     pub payload: Payload,
     /// The connection that it leaves out.
     pub except: Option<ConnectionId>,
+    /// The place in a trace that receivers are told.
+    pub trace: Option<TraceContext>,
 }
 
 /// What is left of a topic's history.

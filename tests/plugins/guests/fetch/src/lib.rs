@@ -1,14 +1,16 @@
 //! A plugin that sends the HTTP requests it is told to: `"GET URL name:value …"`, and `"POST@BYTES URL"` with a body of
 //! that many `x`, or `"GET*TIMES URL"` for as many times. It speaks the raw contract, and answers with what came back, as text.
+//! As a transform it gets the URL that is the payload.
 
 wit_bindgen::generate!({
-    inline: "package tests:fetch; world fetch { include tidegate:plugin/handler-plugin@0.3.0; include tidegate:plugin/granted@0.3.0; }",
+    inline: "package tests:fetch; world fetch { include tidegate:plugin/handler-plugin@0.3.0; include tidegate:plugin/transform-plugin@0.3.0; include tidegate:plugin/granted@0.3.0; }",
     path: "../../../../wit",
     world: "tests:fetch/fetch",
     generate_all,
 });
 
 use exports::tidegate::plugin::handler::{Context, Guest, Outcome, Refusal};
+use exports::tidegate::plugin::transform::{self, Crossing};
 use tidegate::http::client::{self, Request};
 
 struct Fetch;
@@ -42,6 +44,15 @@ impl Guest for Fetch {
             Err(error) => format!("{error:?}"),
         };
         Ok(Outcome { reply: Some(format!("{answer:?}")), effects: Vec::new() })
+    }
+}
+
+impl transform::Guest for Fetch {
+    fn apply(crossing: Crossing) -> Result<Option<String>, String> {
+        let url = crossing.payload.trim_matches('"').to_owned();
+        let request = Request { method: "GET".to_owned(), url, headers: Vec::new(), body: None };
+        let answer = client::send(&request).map_err(|error| format!("{error:?}"))?;
+        Ok(Some(answer.status.to_string()))
     }
 }
 

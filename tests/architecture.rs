@@ -85,7 +85,7 @@ pub(crate) const HOMES: [(&str, &[&str]); 38] = [
             "transport/outbound/wire.rs",
         ],
     ),
-    ("ureq", &["server/cli/plugin/ask.rs"]),
+    ("ureq", &["server/cli/ask.rs"]),
     ("sd_notify", &["server/cli/service_manager.rs"]),
     ("git_version", &["server/main.rs"]),
     // There it is a module of `ring`.

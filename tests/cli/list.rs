@@ -16,10 +16,10 @@ fn serving_ping() -> (Server, String) {
     (server, url)
 }
 
-const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
+pub(super) const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
 
 /// The URL of a server that has just begun.
-fn listening(server: &mut Server) -> String {
+pub(super) fn listening(server: &mut Server) -> String {
     let line: Value = serde_json::from_str(&server.wait_for("server.listening")).unwrap();
     let address = line["fields"]["address"].as_str().or_else(|| line["address"].as_str()).unwrap();
     format!("http://{address}")

@@ -21,6 +21,7 @@ mod asyncapi;
 mod call;
 mod clear;
 mod dev;
+mod health;
 mod init;
 mod inspect;
 mod list;

@@ -237,6 +237,9 @@ impl Failure {
                 Some("the server does not know this key; use a key of its `api_keys:` with `--key KEY`")
             }
             Self::Refused { status: 403, .. } => Some("give the key the permission: `may: [operate]` in `api_keys:`"),
+            Self::Refused { status: 503, .. } => {
+                Some("the log of the server says more; host/OPERATING.md has what may be away, and until when")
+            }
             Self::Refused { .. } => {
                 Some("does a Tidegate server of this version run at this address? give another address with `--url`")
             }

@@ -2,6 +2,7 @@
 //!
 //! A command returns its output. This module prints it, so that a closed pipe does not look like a bug.
 
+mod ask;
 mod asyncapi;
 mod carried;
 mod channels;
@@ -10,6 +11,7 @@ mod dev;
 pub mod exit;
 mod explain;
 mod failure;
+mod health;
 mod init;
 mod load;
 mod new;
@@ -68,6 +70,8 @@ enum Command {
     Token(token::Token),
     /// Explain whether a user may subscribe or send, and which rule or plugin decides
     Explain(explain::Explain),
+    /// Ask whether a running server answers, or is ready
+    Health(health::Health),
     /// Build, check and try plugins
     Plugin(plugin::Plugin),
     /// Add a channel or a plugin to a project
@@ -140,6 +144,7 @@ fn execute(command: Command, plugins: &mut Option<PathBuf>) -> Result<Answer, Fa
             Command::AsyncApi(asyncapi) => asyncapi.run(plugins),
             Command::Token(token) => token.run(),
             Command::Explain(explain) => explain.run(plugins).await,
+            Command::Health(health) => health.run(),
             Command::Plugin(plugin) => plugin.run(plugins).await,
             Command::New(new) => new.run(plugins),
         }

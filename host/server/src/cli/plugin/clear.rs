@@ -4,7 +4,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::ask::Ask;
+use crate::cli::ask::Ask;
 use crate::cli::failure::Failure;
 use crate::cli::load::Load;
 use crate::cli::{Answer, Format};

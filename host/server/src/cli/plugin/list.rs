@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::ask::Ask;
+use crate::cli::ask::Ask;
 use crate::cli::failure::Failure;
 use crate::cli::load::Load;
 use crate::cli::{Answer, Format, show};

@@ -1,6 +1,5 @@
 //! `tidegate plugin`: commands for authors of plugins, one file for each.
 
-mod ask;
 mod build;
 mod call;
 mod check;

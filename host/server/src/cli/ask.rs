@@ -1,4 +1,4 @@
-//! How a command asks a running server about its plugins.
+//! How a command asks a running server.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -14,11 +14,19 @@ use tidegate_core::config::WebUrl;
 /// How long the server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Where the server is.
 #[derive(Debug, Args)]
-pub(super) struct Ask {
+pub(super) struct At {
     /// The URL of the server, plain HTTP [default: the configuration's listen address]
     #[arg(long, value_name = "URL", value_parser = server_url)]
     url: Option<String>,
+}
+
+/// Where the server is, and the key for what only operators may ask.
+#[derive(Debug, Args)]
+pub(super) struct Ask {
+    #[command(flatten)]
+    at: At,
     /// An API key with the permission `operate`
     #[arg(long, value_name = "KEY", env = "TIDEGATE_API_KEY", hide_env_values = true)]
     key: Option<String>,
@@ -40,7 +48,7 @@ pub(super) struct Asked {
     key: Option<String>,
 }
 
-impl Ask {
+impl At {
     /// The server at the given URL, or where its configuration makes it listen.
     pub(super) fn server(self, load: &Load) -> Asked {
         let configured = || {
@@ -51,7 +59,14 @@ impl Ask {
             }
             format!("http://{address}")
         };
-        Asked { url: self.url.unwrap_or_else(configured), key: self.key }
+        Asked { url: self.url.unwrap_or_else(configured), key: None }
+    }
+}
+
+impl Ask {
+    /// Like [`At::server`], with the key.
+    pub(super) fn server(self, load: &Load) -> Asked {
+        Asked { key: self.key, ..self.at.server(load) }
     }
 }
 
@@ -70,7 +85,8 @@ impl Asked {
     /// [`Failure::NoApiKey`], [`Failure::NoServer`], or [`Failure::Refused`] with the server's message.
     pub(super) fn get(&self, path: &str, list: &str) -> Result<Value, Failure> {
         let key = self.key()?;
-        self.answer(path, list, |agent, url| agent.get(url).header("authorization", format!("Bearer {key}")).call())
+        let fits = |answer: &Value| answer[list].is_array();
+        self.answer(path, fits, |agent, url| agent.get(url).header("authorization", format!("Bearer {key}")).call())
     }
 
     /// The list with this name in the answer to `DELETE`. Without a key the server answers that it needs one.
@@ -79,13 +95,22 @@ impl Asked {
     /// [`Failure::NoServer`], or [`Failure::Refused`] with the server's message.
     pub(super) fn delete(&self, path: &str, list: &str) -> Result<Value, Failure> {
         let key = self.key().unwrap_or_default();
-        self.answer(path, list, |agent, url| agent.delete(url).header("authorization", format!("Bearer {key}")).call())
+        let fits = |answer: &Value| answer[list].is_array();
+        self.answer(path, fits, |agent, url| agent.delete(url).header("authorization", format!("Bearer {key}")).call())
+    }
+
+    /// Whether the answer to `GET`, which needs no key, has a `true` of this name.
+    ///
+    /// # Errors
+    /// [`Failure::NoServer`], or [`Failure::Refused`] with the server's message.
+    pub(super) fn is(&self, path: &str, name: &str) -> Result<(), Failure> {
+        self.answer(path, |answer| answer[name] == true, |agent, url| agent.get(url).call()).map(drop)
     }
 
     fn answer(
         &self,
         path: &str,
-        list: &str,
+        fits: impl FnOnce(&Value) -> bool,
         ask: impl FnOnce(&ureq::Agent, &str) -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<Value, Failure> {
         // No proxy: the command runs on the server's machine, where a proxy would not know the way.
@@ -101,12 +126,19 @@ impl Asked {
         let status = response.status().as_u16();
         let answer: Option<Value> = response.body_mut().read_json().ok();
         match answer {
-            Some(answer) if status == 200 && answer[list].is_array() => Ok(answer),
+            Some(answer) if status == 200 && fits(&answer) => Ok(answer),
             answer => {
-                let said = answer.and_then(|answer| Some(answer["error"]["message"].as_str()?.to_owned()));
+                let said = answer.and_then(|answer| said(&answer["error"]));
                 let said = said.unwrap_or_else(|| "this is not an answer of a Tidegate server".to_owned());
                 Err(Failure::Refused { url, status, said })
             }
         }
     }
+}
+
+/// The message of a refusal, and what is away.
+fn said(error: &Value) -> Option<String> {
+    let message = error["message"].as_str()?;
+    let away: Vec<&str> = error["details"]["away"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    Some(if away.is_empty() { message.to_owned() } else { format!("{message} (away: {})", away.join(", ")) })
 }

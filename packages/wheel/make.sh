@@ -13,3 +13,13 @@ cp "$FILES"/{LICENSE,README.txt,THIRD-PARTY.txt} "$here/pyproject.toml" "$WORK/w
 cd "$WORK/wheel"
 printf 'manifest-path = "%s"\n' "$ROOT/host/server/Cargo.toml" >> pyproject.toml
 REAL_CARGO=$(command -v cargo) CARGO=$here/cargo.mjs "$environment/bin/maturin" build --quiet --release --out "$OUT"
+# What it knows of the program's libraries is for who installs another package, too.
+python3 - "$OUT" "$VERSION" <<'PYTHON'
+import glob, sys, zipfile
+out, version = sys.argv[1:]
+[wheel] = glob.glob(f"{out}/tidegate-{version}-*.whl")
+with zipfile.ZipFile(wheel) as files:
+    [name] = [name for name in files.namelist() if name.endswith(".dist-info/sboms/tidegate.cyclonedx.json")]
+    with open(f"{out}/tidegate-{version}.cyclonedx.json", "wb") as sbom:
+        sbom.write(files.read(name))
+PYTHON

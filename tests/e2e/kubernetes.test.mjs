@@ -128,6 +128,8 @@ describe("a pod of the Deployment", () => {
     assert.equal(await publish("news.sport", { id: 1 }), 422);
     const status = readFileSync(`/proc/${pod.process.pid}/status`, "utf8");
     assert.match(status, /^NoNewPrivs:\t1$/m);
+    const [, healthcheck] = /HEALTHCHECK [^]*?CMD (\[.*\])$/m.exec(readFileSync(join(repository, "config/deploy/Containerfile"), "utf8"));
+    assert.equal(pod.run(...JSON.parse(healthcheck)), "live\n");
     if (process.getuid() === 0) assert.match(status, /^Uid:\t65532\t65532\t65532\t65532$[^]*^CapEff:\t0+$/m);
     socket.close();
   });

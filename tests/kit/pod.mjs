@@ -162,6 +162,12 @@ export class Pod {
     await until(probe, asked, periodSeconds * failureThreshold * 1000);
   }
 
+  /** What a command prints that runs inside, as a health check does; fails when it does. */
+  run(...command) {
+    const into = ["--target", String(this.process.pid), "--mount", "--root", ...(isRoot ? [] : ["--user", "--preserve-credentials"])];
+    return execFileSync("nsenter", [...into, ...command], { encoding: "utf8", env: this.#environment() });
+  }
+
   /** Ends it as a kubelet does, and resolves to its exit code, or fails when its grace is over. */
   async terminate() {
     const { terminationGracePeriodSeconds } = this.spec;

@@ -1,8 +1,11 @@
 // The wheel: pip installs it in a new environment, without a package index, and its program is used.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 
+import { repository } from "@tidegate/kit/paths.mjs";
 import { Place, packageFile, version } from "./made.mjs";
 import { isUsed } from "./used.mjs";
 
@@ -23,4 +26,17 @@ test("the program of the wheel is used in an environment of Python", async (t) =
   assert.deepEqual(JSON.parse(metadata), [version, "Apache-2.0", ["LICENSE", "THIRD-PARTY.txt"]]);
   await place.done([pip, "uninstall", "--quiet", "--yes", "tidegate"]);
   await assert.rejects(place.run([place.path("environment/bin/tidegate")]), { code: "ENOENT" });
+});
+
+test("the bill of materials names each crate of the program with its licence, and none that only tests need", () => {
+  const { bomFormat, metadata, components } = JSON.parse(readFileSync(packageFile(/\.cyclonedx\.json$/), "utf8"));
+  assert.equal(bomFormat, "CycloneDX");
+  assert.deepEqual([metadata.component.name, metadata.component.version], ["tidegate", version]);
+  const named = new Map(components.map(({ name, version, licenses }) => [`${name} ${version}`, licenses]));
+  const lock = readFileSync(join(repository, "Cargo.lock"), "utf8");
+  for (const [, name, locked] of lock.matchAll(/^name = "(wasmtime|tokio|sqlx|rustls|axum)"\nversion = "(.*)"$/gm)) {
+    assert.ok(named.get(`${name} ${locked}`)?.length > 0, `${name} ${locked} with its licence`);
+  }
+  const names = new Set(components.map(({ name }) => name));
+  for (const test of ["insta", "proptest", "criterion", "jsonwebtoken"]) assert.ok(!names.has(test), test);
 });

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { parseAllDocuments } from "yaml";
+import { parse, parseAllDocuments } from "yaml";
 
 import { repository } from "@tidegate/kit/paths.mjs";
 import { pythonPackages } from "@tidegate/kit/python.mjs";
@@ -71,6 +71,44 @@ describe("the Containerfile", () => {
     assert.equal(Number(of(/^EXPOSE (.*)$/m)), container.ports[0].containerPort);
     const state = container.volumeMounts.find(({ name }) => name === "state").mountPath;
     assert.ok(containerfile.includes(`/image${state}`), state);
+  });
+});
+
+describe("the balancers", () => {
+  const { transport, limits } = parse(file("config/tidegate.yaml"));
+  const UNITS = { ms: 0.001, s: 1, m: 60, h: 3600 };
+  const seconds = (text) => {
+    const [, number, unit] = /^(\d+)(ms|s|m|h)$/.exec(text);
+    return Number(number) * UNITS[unit];
+  };
+  // The values of a directive, which has to be there.
+  const values = (path, directive) => {
+    const found = [...file(`config/deploy/${path}`).matchAll(new RegExp(`^\\s*${directive} (\\w+);?$`, "gm"))].map(([, value]) => value);
+    assert.ok(found.length > 0, `${path} has no ${directive}`);
+    return found;
+  };
+  const PROXY = "nginx/tidegate-proxy.conf";
+  const HAPROXY = "haproxy/tidegate.cfg";
+
+  test("wait longer for a silent client than the server does", () => {
+    const heartbeat = seconds(transport.ping_interval) + seconds(transport.ping_timeout);
+    const waits = [
+      ...values(PROXY, "proxy_read_timeout"), ...values(PROXY, "proxy_send_timeout"),
+      ...["client", "server", "tunnel"].flatMap((what) => values(HAPROXY, `timeout ${what}`)),
+    ];
+    for (const wait of waits) assert.ok(seconds(wait) > heartbeat, wait);
+  });
+
+  test("close idle connections to a node before the node does", () => {
+    const [, purged] = / pool-purge-delay (\w+)$/m.exec(file(`config/deploy/${HAPROXY}`));
+    for (const time of [...values("nginx/tidegate.conf", "keepalive_timeout"), purged]) {
+      assert.ok(seconds(time) < seconds(limits.idle_timeout), time);
+    }
+  });
+
+  test("take the largest body that the server takes, and not much more", () => {
+    assert.equal(limits.batch, "4MiB");
+    assert.deepEqual(values(PROXY, "client_max_body_size"), ["4m"]);
   });
 });
 

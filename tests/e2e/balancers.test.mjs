@@ -18,6 +18,7 @@ const kept = "kept.room.balanced";
 // The body limit of the files is that of the shipped configuration.
 const config = (one) => ({
   ...one,
+  dashboard: "on",
   auth: { ...one.auth, trusted_proxies: ["127.0.0.1"] },
   limits: { ...one.limits, failed_connects: FAILED_CONNECTS },
   api_keys: [...one.api_keys, { name: "reader", key: KEYS.backend.replace("backend", "reader"), may: ["read"] }],
@@ -127,6 +128,16 @@ for (const Balancer of [Nginx, Haproxy]) {
       assert.ok(codes.length >= FAILED_CONNECTS, `${codes.length} failed logins`);
       // Another client is judged by its own address.
       assert.equal(await code(2), "unauthenticated");
+    });
+
+    test("sign an operator in by TLS, for the dashboard of each node", async () => {
+      const headers = { origin: balancer.url, "content-type": "application/json" };
+      const body = JSON.stringify({ key: KEYS.operator });
+      const { status, cookie } = await balancer.ask("/v1/operator/session", { method: "POST", headers, body, from: addressOf(4) });
+      assert.equal(status, 200);
+      assert.match(cookie, /^tidegate_operator=.*; HttpOnly; SameSite=Strict;.*; Secure$/);
+      const cookies = { cookie: cookie.split(";")[0] };
+      for (const node of cluster.nodes) assert.equal((await fetch(`${node.url}/v1/operator/session`, { headers: cookies })).status, 200);
     });
 
     test("bound a body before it comes to a node, and keep the metrics inside", async () => {

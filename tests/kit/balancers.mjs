@@ -67,7 +67,7 @@ class Balancer extends Service {
     const [response] = await once(asked, "response");
     let text = "";
     for await (const chunk of response.setEncoding("utf8")) text += chunk;
-    return { status: response.statusCode, text };
+    return { status: response.statusCode, text, cookie: response.headers["set-cookie"]?.[0] };
   }
 
   ready() {

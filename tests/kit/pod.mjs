@@ -165,7 +165,8 @@ export class Pod {
   /** What a command prints that runs inside, as a health check does; fails when it does. */
   run(...command) {
     const into = ["--target", String(this.process.pid), "--mount", "--root", ...(isRoot ? [] : ["--user", "--preserve-credentials"])];
-    return execFileSync("nsenter", [...into, ...command], { encoding: "utf8", env: this.#environment() });
+    const env = { ...this.#environment(), PATH: process.env.PATH };
+    return execFileSync("nsenter", [...into, ...command], { encoding: "utf8", env });
   }
 
   /** Ends it as a kubelet does, and resolves to its exit code, or fails when its grace is over. */

@@ -126,7 +126,7 @@ function Plots({ samples }: { samples: Sample[] }) {
   const line = (name: string, value: (sample: Sample) => number | null | undefined): Line => ({ name, values: samples.map((sample) => value(sample) ?? null) });
   return (
     <div class="plots">
-      <Plot title="Connections" times={times} unit={(n) => count(n)} lines={[line("open", (sample) => sample.connections)]} />
+      <Plot title="Connections" times={times} unit={(n) => count(n)} steps="whole" lines={[line("open", (sample) => sample.connections)]} />
       <Plot
         title="Messages a second"
         times={times}
@@ -146,7 +146,7 @@ function Plots({ samples }: { samples: Sample[] }) {
         unit={rate}
         lines={[line("opened", (sample) => sample.opened_per_s), line("refused", refusals)]}
       />
-      <Plot title="Memory" times={times} unit={bytes} binary lines={[line("process", (sample) => sample.memory_bytes), line("waiting for clients", (sample) => sample.outbound_bytes)]} />
+      <Plot title="Memory" times={times} unit={bytes} steps="binary" lines={[line("process", (sample) => sample.memory_bytes), line("waiting for clients", (sample) => sample.outbound_bytes)]} />
     </div>
   );
 }
@@ -154,8 +154,13 @@ function Plots({ samples }: { samples: Sample[] }) {
 function Refusals({ samples }: { samples: Sample[] }) {
   const now = samples.at(-1)!.refused;
   const sums = new Map<string, number>();
-  for (const { refused } of samples) for (const [code, perS] of Object.entries(refused)) sums.set(code, (sums.get(code) ?? 0) + perS);
-  const rows = [...sums].filter(([, sum]) => sum > 0).sort(([, a], [, b]) => b - a);
+  samples.forEach(({ at_ms, refused }, at) => {
+    // While nobody looks, the server takes a sample less often; its rates are of the time between two of them.
+    const [from, until] = at > 0 ? [samples[at - 1]!.at_ms, at_ms] : [at_ms, samples[1]?.at_ms ?? at_ms];
+    const seconds = (until - from) / 1_000;
+    for (const [code, perS] of Object.entries(refused)) sums.set(code, (sums.get(code) ?? 0) + perS * seconds);
+  });
+  const rows = [...sums].filter(([, sum]) => Math.round(sum) > 0).sort(([, a], [, b]) => b - a);
   return (
     <Table
       caption="Refusals by code"

@@ -16,36 +16,39 @@ interface Shape {
   times: number[];
   lines: Line[];
   unit: (value: number) => string;
-  /** Whether the lines of the grid stand at powers of two, as sizes are counted. */
-  binary?: boolean;
+  steps?: keyof typeof STEPS;
 }
 
 const HEIGHT_PX = 150;
-const POWERS = Array.from({ length: 45 }, (_, power) => 2 ** power);
+/** The distances of the lines of the grid: as sizes are counted, and as things that have no half. */
+const STEPS = {
+  binary: Array.from({ length: 45 }, (_, power) => 2 ** power),
+  whole: Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat(),
+};
 const SHOWN_S = 15 * 60;
 // Below this the plot would show noise as if it were a mountain.
 const LEAST_RANGE = 1;
 
 const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-function options(width: number, { lines, unit, binary }: Omit<Shape, "title" | "times">): uPlot.Options {
+function options(width: number, { lines, unit, steps }: Omit<Shape, "title" | "times">): uPlot.Options {
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
   return {
     width,
     height: HEIGHT_PX,
-    padding: [8, 6, 0, 0],
+    padding: [8, 18, 0, 0],
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { show: false }, y: false },
     scales: { x: { range: (_, __, newest) => [newest - SHOWN_S, newest] }, y: { range: (_, __, most) => [0, Math.max(LEAST_RANGE, (most ?? 0) * 1.1)] } },
     axes: [
       { ...axis, size: 26, space: 90, values: (_, ticks) => ticks.map((tick) => new Date(tick * 1_000).toTimeString().slice(0, 5)) },
-      { ...axis, size: 66, space: 36, ...(binary ? { incrs: POWERS } : {}), values: (_, ticks) => ticks.map(unit) },
+      { ...axis, size: 66, space: 36, ...(steps ? { incrs: STEPS[steps] } : {}), values: (_, ticks) => ticks.map(unit) },
     ],
     series: [{}, ...lines.map(({ name }, at) => ({ label: name, stroke: colour(`--line-${at + 1}`), width: 1.6, points: { show: false } }))],
   };
 }
 
-export function Plot({ title, times, lines, unit, binary }: Shape) {
+export function Plot({ title, times, lines, unit, steps }: Shape) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
   const newest = useRef({ times, lines });
@@ -56,7 +59,7 @@ export function Plot({ title, times, lines, unit, binary }: Shape) {
     const draw = () => {
       plot.current?.destroy();
       const { times, lines } = newest.current;
-      plot.current = new uPlot(options(into.clientWidth, { lines, unit, binary }), [times, ...lines.map(({ values }) => values)], into);
+      plot.current = new uPlot(options(into.clientWidth, { lines, unit, steps }), [times, ...lines.map(({ values }) => values)], into);
     };
     draw();
     const sized = new ResizeObserver(() => plot.current?.setSize({ width: into.clientWidth, height: HEIGHT_PX }));

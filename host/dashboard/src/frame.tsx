@@ -29,18 +29,18 @@ const PAGES: [string, string, ComponentType][] = [
 ];
 
 export function Frame() {
-  const [name = "", ...rest] = route.value.path;
+  const { path, visit } = route.value;
+  const [name = "", ...rest] = path;
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
-  const shown = [name, ...rest].join("/");
-  const [, title, Page] = PAGES.find(([path]) => path === name) ?? [name, "Not found", NotFound];
+  const [, title, Page] = PAGES.find(([of]) => of === name) ?? [name, "Not found", NotFound];
   useEffect(() => {
     document.title = `${rest.at(-1) ?? title} · Tidegate`;
     // Who opened the page is at its beginning anyway.
     if (first.current) return void (first.current = false);
     scrollTo(0, 0);
     main.current?.querySelector("h1")?.focus();
-  }, [shown]);
+  }, [visit]);
   return (
     <>
       <header class="top">
@@ -62,7 +62,7 @@ export function Frame() {
       </header>
       <main ref={main} tabIndex={-1}>
         <Connection />
-        <Page key={shown} />
+        <Page key={visit} />
       </main>
     </>
   );

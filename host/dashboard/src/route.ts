@@ -6,11 +6,13 @@ export interface Route {
   /** The segments of the path, decoded. */
   path: string[];
   query: URLSearchParams;
+  /** Counts how often somebody went to an address, the same one too: then the page begins anew. */
+  visit: number;
 }
 
-function read(): Route {
+function read(visit: number): Route {
   const [path = "", query = ""] = location.hash.replace(/^#\/?/, "").split("?", 2);
-  return { path: path.split("/").filter(Boolean).map(decoded), query: new URLSearchParams(query) };
+  return { path: path.split("/").filter(Boolean).map(decoded), query: new URLSearchParams(query), visit };
 }
 
 // What a person typed may be no valid encoding.
@@ -22,8 +24,8 @@ function decoded(text: string): string {
   }
 }
 
-export const route = signal(read());
-addEventListener("hashchange", () => (route.value = read()));
+export const route = signal(read(0));
+addEventListener("hashchange", () => (route.value = read(route.peek().visit + 1)));
 
 /** The address of a page. */
 export function to(path: string[], query: Record<string, string | undefined> = {}): string {
@@ -35,5 +37,5 @@ export function to(path: string[], query: Record<string, string | undefined> = {
 /** Changes the address without a step in the history: what is typed into a search, or must not stay. */
 export function keep(path: string[], query: Record<string, string | undefined> = {}): void {
   history.replaceState(null, "", to(path, query));
-  route.value = read();
+  route.value = read(route.peek().visit);
 }

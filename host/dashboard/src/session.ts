@@ -28,7 +28,7 @@ let ending: number | undefined;
 function enter(operator: Operator) {
   session.value = { is: "in", operator };
   clearTimeout(ending);
-  ending = window.setTimeout(() => void ask(ENDED), Math.max(0, operator.ends_at * 1_000 - Date.now()));
+  ending = window.setTimeout(() => void ask(), Math.max(0, operator.ends_at * 1_000 - Date.now()));
 }
 
 /** Asks the server who is signed in; tries for as long as the server is away. */
@@ -37,7 +37,9 @@ export async function ask(because?: string): Promise<void> {
     enter(await call<Operator>("GET", SESSION));
   } catch (error) {
     if (error instanceof Refused && (error.status === 401 || error.status === 403)) {
-      session.value = { is: "out", because };
+      if (session.peek().is === "in") return ended();
+      // Why it is over is said already.
+      if (session.peek().is !== "out") session.value = { is: "out", because };
       return;
     }
     // A page that is open stays as it is: the notice of the connection says that the server is away.

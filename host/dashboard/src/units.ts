@@ -3,11 +3,14 @@
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
+/** A rate that has fallen to nothing may come as minus zero. */
+const plain = (value: number): number => value || 0;
+
 /** A count, with its noun in the right number: `1 client`, `2 clients`. */
 export const count = (n: number | undefined, one?: string, many = `${one}s`): string =>
-  n === undefined ? "–" : one ? `${whole.format(n)} ${n === 1 ? one : many}` : whole.format(n);
+  n === undefined ? "–" : one ? `${whole.format(plain(n))} ${n === 1 ? one : many}` : whole.format(plain(n));
 
-export const rate = (perS: number | undefined): string => (perS === undefined ? "–" : `${perS < 100 ? short.format(perS) : whole.format(perS)}/s`);
+export const rate = (perS: number | undefined): string => (perS === undefined ? "–" : `${perS < 100 ? short.format(plain(perS)) : whole.format(perS)}/s`);
 
 export function ms(value: number | undefined | null): string {
   if (value === undefined || value === null) return "–";
@@ -38,7 +41,7 @@ const SIZES = ["B", "KiB", "MiB", "GiB", "TiB"];
 export function bytes(value: number | undefined): string {
   if (value === undefined) return "–";
   const power = value < 1 ? 0 : Math.min(SIZES.length - 1, Math.floor(Math.log2(value) / 10));
-  return `${short.format(value / 1024 ** power)} ${SIZES[power]}`;
+  return `${short.format(plain(value / 1024 ** power))} ${SIZES[power]}`;
 }
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });

@@ -71,10 +71,12 @@ export function Paged<Row>({ load, about, turn, ...shape }: Pages<Row>) {
   const cursors = place.value.key === key ? place.value.cursors : [undefined];
   const go = (to: (string | undefined)[]) => (place.value = { key, cursors: to });
   const after = cursors.at(-1);
-  const loaded = useLoaded(() => load(after), [key, after, turn]);
+  // The number belongs to the rows that are shown, and not to those that are on their way.
+  const page = cursors.length;
+  const loaded = useLoaded(async () => ({ ...(await load(after)), page }), [key, after, turn]);
   return (
     <Shown from={loaded}>
-      {({ rows, next }) => (
+      {({ rows, next, page }) => (
         <>
           <Table {...shape} rows={rows} />
           {(next || cursors.length > 1) && (
@@ -83,7 +85,7 @@ export function Paged<Row>({ load, about, turn, ...shape }: Pages<Row>) {
                 Previous
               </button>
               <span aria-live="polite">
-                Page {cursors.length}, {rows.length} rows
+                Page {page}, {rows.length} rows
               </span>
               <button type="button" disabled={!next} onClick={() => next && go([...cursors, next])}>
                 Next

@@ -1,6 +1,10 @@
 //! `GET /v1/dead-letters`, `POST /v1/dead-letters/{id}/retry` and `DELETE /v1/dead-letters/{id}`
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tidegate_core::channels::RuleId;
+use tidegate_core::flow::DeadLetter;
+use tidegate_core::flow::ports::DeadLetters as _;
+use tidegate_core::protocol::BusEvent;
 
 use crate::{CHANNELS, delete, get, post, refusal, server};
 use tidegate_testkit::{Server, event};
@@ -141,4 +145,55 @@ async fn a_letter_that_the_broker_does_not_take_is_kept() {
     server.broker.set_away(false);
     assert_eq!(retry(&id).to(&server).await.status, 202);
     assert_eq!(server.broker.published(), [("news".to_owned(), json!({ "title": "x" }))]);
+}
+
+#[tokio::test]
+async fn letters_are_searched_and_read_page_by_page() {
+    let server = server().start();
+    for n in 1..=250 {
+        let body = format!(
+            r#"{{"specversion":"1.0","type":"article.published","source":"/cms","id":"e{n}","data":{{"n":{n}}}}}"#
+        );
+        let letter = DeadLetter {
+            id: format!("{n:03}"),
+            rule: RuleId {
+                on: "article.published".to_owned(),
+                to: "news".to_owned(),
+                revokes: false,
+                ends_sessions: false,
+                removes: false,
+            },
+            reason: if n % 50 == 0 { "every fiftieth".to_owned() } else { "no title".to_owned() },
+            at_unix_s: n,
+            event: BusEvent::kept(&body).unwrap(),
+        };
+        server.dead_letters.add(letter);
+    }
+    let listed = async |query: &str| get(&format!("/v1/dead-letters?{query}")).key("operate").to(&server).await.json();
+    let ids = |answer: &Value| -> Vec<String> {
+        answer["dead_letters"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|letter| letter["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let first = listed("limit=2").await;
+    assert_eq!(
+        (ids(&first), &first["next"], &first["kept"]),
+        (vec!["250".to_owned(), "249".to_owned()], &json!("249"), &json!(250))
+    );
+    assert_eq!(ids(&listed("limit=2&after=249").await), ["248", "247"]);
+    let found = listed("search=fiftieth&limit=3").await;
+    assert_eq!(
+        (ids(&found), &found["next"]),
+        (vec!["250".to_owned(), "200".to_owned(), "150".to_owned()], &json!("150"))
+    );
+    let rest = listed("search=fiftieth&limit=3&after=150").await;
+    assert_eq!((ids(&rest), &rest["next"]), (vec!["100".to_owned(), "050".to_owned()], &json!(null)));
+    assert_eq!(ids(&listed("search=%22e7%22").await), ["007"], "the event is searched, too");
+    let discarded = delete("/v1/dead-letters/007?reason=sent%20by%20mistake").key("operate").to(&server).await;
+    assert_eq!(discarded.status, 200);
+    let unsaid = delete("/v1/dead-letters/008?reason=%20").key("operate").to(&server).await;
+    assert_eq!(unsaid.refused(), refusal(400, "invalid_payload"));
 }

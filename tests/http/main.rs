@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bridge;
+mod client;
 mod dead_letters;
 mod events;
+mod explain;
 mod health;
 mod history;
 mod idempotency;
+mod inspect;
 mod openapi;
 mod operator;
 mod plugins;
@@ -15,6 +19,7 @@ mod presence;
 mod publish;
 mod publish_list;
 mod refusals;
+mod reloads;
 mod retained;
 mod revoke;
 mod shutdown;
@@ -31,6 +36,7 @@ use tidegate::dashboard::Live;
 use tidegate::http::{State, document, router};
 use tidegate::operator::Operators;
 use tidegate_core::config::{ApiKey, ApiKeys, Auth, Config, Permission, Secret};
+use tidegate_core::flow::ReloadLog;
 use tidegate_realtime::{Realtime, Visitors};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -150,6 +156,7 @@ fn each_key() -> ApiKeys {
 /// A server's resources, for several requests.
 struct Site {
     realtime: Arc<Realtime>,
+    reloads: Arc<ReloadLog>,
     router: axum::Router,
 }
 
@@ -172,9 +179,11 @@ impl Site {
 
     fn with_state(server: &Server, keys: ApiKeys, change: impl FnOnce(&mut State)) -> Self {
         let keys = Arc::new(keys);
+        let reloads = Arc::new(ReloadLog::default());
         let realtime = Realtime::new(server.gates.limits().clone(), server.broker.clone());
         let mut state = State {
             gates: server.gates.clone(),
+            clients: realtime.clone(),
             visitors: Visitors::new(&realtime, &server.gates, &Auth::default()),
             operators: Some(Arc::new(Operators::new(keys.clone(), server.clock.clone()))),
             live: None,
@@ -183,10 +192,11 @@ impl Site {
             plugins: Arc::new(FakeRoster),
             store: server.store.clone(),
             bus_sources: server.bus_sources.clone(),
+            reloads: reloads.clone(),
             document: document(&Auth::default()),
         };
         change(&mut state);
-        Self { realtime, router: router(state) }
+        Self { realtime, reloads, router: router(state) }
     }
 
     async fn answer(&self, call: Call) -> Response {

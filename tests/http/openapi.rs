@@ -81,6 +81,7 @@ async fn every_operation_of_the_document_is_served() {
             let path = path
                 .replace("{topic}", "none")
                 .replace("{id}", "none")
+                .replace("{connection}", "none")
                 .replace("{what}", "none")
                 .replace("{tail}", "none");
             let call = match name.as_str() {

@@ -1,6 +1,7 @@
 //! `GET /v1/plugins`, `DELETE /v1/plugins/quarantine/{what}`
 
 use serde_json::json;
+use tidegate_core::config::{ApiKey, ApiKeys, Permission, Secret};
 
 use crate::{delete, get, refusal, server};
 
@@ -12,12 +13,29 @@ async fn every_version_is_listed_with_what_it_did_and_why_it_was_rejected() {
     assert_eq!(plugins[0]["state"], "active");
     let service = json!({
         "kinds": ["handler"], "cached": true, "vectors": 2, "instances": 3, "paused": [], "calls": 7, "faults": 1,
+        "breaker": { "authorizer": "closed", "worker": "open" }, "memory_bytes": 65536,
         "last_fault": { "kind": "trap", "detail": "unreachable", "at_unix_s": 5 },
     });
     assert_eq!(plugins[0]["service"], service);
     assert_eq!(plugins[1]["state"], "rejected");
     assert_eq!(plugins[1]["reasons"], json!(["is empty"]));
     assert_eq!(plugins[1]["service"], json!(null));
+}
+
+#[tokio::test]
+async fn the_last_faults_show_their_payloads_only_to_a_key_that_may_read() {
+    let server = server().start();
+    let fault = get("/v1/plugins").key("operate").to(&server).await.json()["plugins"][0]["last_faults"][0].clone();
+    let expected = json!({
+        "at_ms": 5000, "kind": "trap", "message": "panicked at src/lib.rs:7:9", "channel": "realtime-ping",
+        "place": "src/lib.rs:7:9", "log": ["begins"],
+    });
+    assert_eq!(fault, expected);
+    let may = vec![Permission::Operate, Permission::Read];
+    let keys = ApiKeys(vec![ApiKey { name: "ops".to_owned(), key: Secret::from("key-ops".to_owned()), may }]);
+    let fault =
+        get("/v1/plugins").key("ops").with_keys(&server, keys).await.json()["plugins"][0]["last_faults"][0].clone();
+    assert_eq!(fault["input"], r#"{"n":"secret"}"#);
 }
 
 #[tokio::test]

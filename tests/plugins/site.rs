@@ -189,7 +189,8 @@ impl SiteBuilder {
         let (told, outcomes) = mpsc::channel(64);
         let shutdown = CancellationToken::new();
         let gates = server.gates.clone();
-        let reloader = Reloader { paths, host, gates, inventory: inventory.clone(), rollback, terms };
+        let reloader =
+            Reloader { paths, host, gates, inventory: inventory.clone(), rollback, terms, log: Arc::default() };
         let (on_applied, on_rejected, on_warned) = (told.clone(), told.clone(), told);
         let messages = |mistakes: &[Diagnostic]| mistakes.iter().map(|mistake| mistake.message.clone()).collect();
         let told = Observer {

@@ -11,6 +11,7 @@ use super::connections::Connection;
 use super::eviction::revoked;
 use super::frame::{AckId, Frame};
 use super::inbound_queue::Job;
+use super::refusals::Refused;
 use tidegate_core::flow::{Effect, Gates, Membership, OwnEvent};
 use tidegate_core::protocol::{
     Ack, AuthenticateRequest, ClientEvent, Code, Payload, Refusal, RequestError, SessionEvent, Topic,
@@ -115,7 +116,9 @@ impl Realtime {
             ClientEvent::Message { topic, payload } => self.message(&gates, &connection, &topic, &payload).await,
         };
         answer.unwrap_or_else(|refusal| {
-            if gate != Gate::Connect {
+            if gate == Gate::Connect {
+                connection.note_refusal(Refused::new(gates.now_unix_ms(), gate, &topic, refusal.code));
+            } else {
                 violated(&gates, &connection, gate, &topic, refusal.code);
             }
             refusal.into()
@@ -146,14 +149,14 @@ impl Realtime {
         connection: &Connection,
         request: &AuthenticateRequest,
     ) -> Result<Ack, Refusal> {
-        if !self.failed_logins.admits(connection.address) {
+        if !self.failed_logins.admits(connection.arrival.address) {
             return Err(Code::RateLimited.into());
         }
         let renewed = gates.authenticate(&connection.session, request).await;
         let is_failed_login = renewed.as_ref().is_err_and(|refusal| refusal.code == Code::Unauthenticated);
         // A cookie that is not valid any more is not a guess.
         if is_failed_login && request.token.is_some() {
-            self.failed_logins.note(connection.address);
+            self.failed_logins.note(connection.arrival.address);
         }
         renewed
     }
@@ -195,6 +198,7 @@ impl Realtime {
 pub(super) fn violated(gates: &Gates, connection: &Connection, gate: Gate, topic: &str, code: Code) {
     let resolved = gates.serving().catalog.resolve(topic);
     let channel = resolved.as_ref().map_or(telemetry::NO_CHANNEL, |resolved| resolved.channel.template.as_str());
+    connection.note_refusal(Refused::new(gates.now_unix_ms(), gate, topic, code));
     let user = connection.session.user();
     let user = user.as_ref().map(|user| user.id.as_str());
     let id = connection.id().as_str();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -16,6 +16,7 @@ use super::connection_events::Announced;
 use super::frame::{Delivery, Frame};
 use super::inbound_queue::InboundQueue;
 use super::link::Link;
+use super::refusals::{Refusals, Refused};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
@@ -24,6 +25,8 @@ use tidegate_core::protocol::{ConnectionId, Topic};
 
 /// What a waiting frame counts beside its payload.
 const HELD_FRAME_BYTES: usize = 100;
+/// Longest origin that a connection keeps; those that `auth.origins` lists are shorter.
+const ORIGIN_CHARS_MAX: usize = 256;
 /// How many subscribes of a connection are answered at a time: each may bring `limits.ack_bytes`.
 const SUBSCRIBES_MAX: usize = 4;
 /// How long a subscribe waits until the client has taken the answers before it.
@@ -33,8 +36,8 @@ const SUBSCRIBE_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Connection {
     /// Its state at the gates.
     pub(super) session: Session,
-    /// Its address, if known.
-    pub(super) address: Option<IpAddr>,
+    /// Where it came from, and when.
+    pub(super) arrival: Arrival,
     /// Its events that run or wait.
     pub(super) inbound: Arc<InboundQueue>,
     link: Box<dyn Link>,
@@ -50,6 +53,10 @@ pub(super) struct Connection {
     announced: Mutex<Announced>,
     /// The keys by which it can be found.
     indexed: Mutex<Vec<Subject>>,
+    /// The last refusals of its events.
+    refusals: Mutex<Refusals>,
+    /// How long its client took to answer the last ping, in microseconds.
+    lag_us: AtomicU64,
     /// Another user's credential came: the client is evicted after the answer.
     is_evicted_next: AtomicBool,
 }
@@ -59,7 +66,7 @@ impl Connection {
     pub(super) fn new(session: Session, inbound: InboundQueue, held_bytes_max: usize, link: impl Link) -> Self {
         Self {
             session,
-            address: None,
+            arrival: Arrival::default(),
             inbound: Arc::new(inbound),
             link: Box::new(link),
             recovering: None,
@@ -68,6 +75,8 @@ impl Connection {
             membership: Mutex::default(),
             announced: Mutex::default(),
             indexed: Mutex::default(),
+            refusals: Mutex::default(),
+            lag_us: AtomicU64::new(0),
             is_evicted_next: AtomicBool::new(false),
         }
     }
@@ -79,9 +88,9 @@ impl Connection {
         Arc::new(Self::new(Session::new(ConnectionId::new(id), None), inbound, 1 << 20, link))
     }
 
-    /// The same with this address.
-    pub(super) fn at(self, address: Option<IpAddr>) -> Self {
-        Self { address, ..self }
+    /// The same, with where it came from.
+    pub(super) fn from(self, arrival: Arrival) -> Self {
+        Self { arrival, ..self }
     }
 
     /// The same with a part in recovery.
@@ -232,9 +241,55 @@ impl Connection {
         self.link.unanswered()
     }
 
+    /// Remembers a refusal, for operators.
+    pub(super) fn note_refusal(&self, refused: Refused) {
+        self.refusals.lock().note(refused);
+    }
+
+    /// The last refusals, the newest first.
+    pub(super) fn last_refusals(&self) -> Vec<Refused> {
+        self.refusals.lock().newest_first()
+    }
+
+    /// The client took this long to answer.
+    pub(super) fn note_lag(&self, lag: Duration) {
+        self.lag_us.store(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How far the client is behind: what its last answer took, or how long it owes one, whichever is longer.
+    pub(super) fn lag(&self) -> Duration {
+        let answered = Duration::from_micros(self.lag_us.load(Ordering::Relaxed));
+        let owed = self.link.waiting().unanswered_since.map_or(Duration::ZERO, |since| since.elapsed());
+        answered.max(owed)
+    }
+
+    /// The bytes that wait for the client.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.link.waiting().bytes
+    }
+
     /// The name in the log of what carries the client's session now.
     pub(super) fn carrier(&self) -> &'static str {
         self.link.carrier()
+    }
+}
+
+/// Where a connection came from, and when.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Arrival {
+    /// Its address, if known.
+    pub(super) address: Option<IpAddr>,
+    /// The origin of the page, if a page opened it.
+    pub(super) origin: Option<Box<str>>,
+    /// In milliseconds since the Unix epoch.
+    pub(super) at_ms: u64,
+}
+
+impl Arrival {
+    /// A connection that comes now.
+    pub(super) fn new(address: Option<IpAddr>, origin: Option<&str>, at_ms: u64) -> Self {
+        let origin = origin.map(|origin| origin.chars().take(ORIGIN_CHARS_MAX).collect::<String>().into());
+        Self { address, origin, at_ms }
     }
 }
 
@@ -326,6 +381,16 @@ impl Connections {
             }
             gone.await;
         }
+    }
+
+    /// Shows every open connection to `see`, a part of them at a time. It must be quick: others wait meanwhile.
+    pub(super) fn see(&self, mut see: impl FnMut(&Arc<Connection>)) {
+        self.open.iter().for_each(|found| see(&found));
+    }
+
+    /// An open connection.
+    pub(super) fn get(&self, id: &str) -> Option<Arc<Connection>> {
+        self.open.get(&ConnectionId::new(id)).map(|found| Arc::clone(&found))
     }
 
     /// How many are open.

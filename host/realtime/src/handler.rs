@@ -203,6 +203,7 @@ impl Handler for Entrance {
     }
 
     fn lag(&self, connection: &Arc<Connection>, lag: Duration) {
+        connection.note_lag(lag);
         let topics = connection.session.topics();
         let channel = match topics.as_slice() {
             [only] => connection.session.channel(only),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Realtime;
 use super::comeback::Wish;
-use super::connections::Connection;
+use super::connections::{Arrival, Connection};
 use super::handler::Entrance;
 use super::inbound_queue::InboundQueue;
 use super::link::Link;
@@ -44,12 +44,13 @@ impl Entrance {
         let admission =
             judged.inspect_err(|refusal| self.realtime.note_refusal(&self.gates, &id, &handshake, address, refusal))?;
         let user = admission.user.clone();
+        let arrival = Arrival::new(address, handshake.origin.as_deref(), self.gates.now_unix_ms());
         let connection = |id: Option<ConnectionId>, recovering| {
             let limits = &self.realtime.limits;
             let inbound = InboundQueue::new(limits.inbound_queue_max, self.realtime.drain.tasks.clone());
             let session = Session::admitted(id.unwrap_or_else(new_id), admission.clone());
             let connection = Connection::new(session, inbound, limits.outbound_bytes_max, link.clone());
-            Arc::new(connection.at(address).with(recovering))
+            Arc::new(connection.from(arrival.clone()).with(recovering))
         };
         self.realtime.begin(&self.gates, wish, user.as_deref(), connection).await
     }

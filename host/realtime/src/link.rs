@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use futures_util::future::BoxFuture;
-use tidegate_transport::{Carrier, CloseReason, Offset, Packet, SendError, Sent, Socket};
+use tidegate_transport::{Carrier, CloseReason, Offset, Packet, SendError, Sent, Socket, Waiting};
 
 use super::frame::{Delivery, Frame};
 
@@ -48,6 +48,9 @@ pub(super) trait Link: Send + Sync + 'static {
 
     /// Closes the transport at once. A stock client reconnects.
     fn cut(&self, reason: CloseReason);
+
+    /// How much waits for the client.
+    fn waiting(&self) -> Waiting;
 
     /// The name in the log of what carries the session now.
     fn carrier(&self) -> &'static str;
@@ -93,6 +96,10 @@ impl Link for Socket {
         self.cut(reason);
     }
 
+    fn waiting(&self) -> Waiting {
+        self.waiting()
+    }
+
     fn carrier(&self) -> &'static str {
         match self.carrier() {
             Carrier::Polling => "polling",
@@ -110,7 +117,7 @@ pub(super) mod fake {
     use serde_json::value::RawValue;
 
     use futures_util::future::BoxFuture;
-    use tidegate_transport::{CloseReason, Offset, Place, SendError, Sent};
+    use tidegate_transport::{CloseReason, Offset, Place, SendError, Sent, Waiting};
 
     use super::super::frame::{Delivery, Frame};
     use super::Link;
@@ -191,6 +198,10 @@ pub(super) mod fake {
 
         fn cut(&self, _: CloseReason) {
             self.0.lock().is_cut = true;
+        }
+
+        fn waiting(&self) -> Waiting {
+            Waiting::default()
         }
 
         fn carrier(&self) -> &'static str {

@@ -53,7 +53,7 @@ pub(super) struct Seat {
 }
 
 /// The members of a group. Shared with the deliveries that wait, and copied when somebody joins or leaves meanwhile.
-type Seats = Arc<Vec<Arc<Seat>>>;
+pub(super) type Seats = Arc<Vec<Arc<Seat>>>;
 
 /// Some members of a room.
 pub(super) struct Group {
@@ -135,12 +135,18 @@ impl Members {
         self.by_id.is_empty()
     }
 
+    /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.by_id.len()
     }
 
     pub(super) fn has(&self, connection: &ConnectionId) -> bool {
         self.by_id.contains_key(connection)
+    }
+
+    /// The members of each group, as they are now.
+    pub(super) fn seats(&self) -> Vec<Seats> {
+        self.groups.iter().map(|group| Arc::clone(&group.state.lock().seats)).collect()
     }
 
     /// The members in no order.

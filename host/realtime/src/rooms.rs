@@ -117,6 +117,19 @@ impl Rooms {
         self.by_topic.len()
     }
 
+    /// Shows every topic with its channel's template and the number of its subscribers to `see`, a part of them at a time.
+    /// It must be quick: others wait meanwhile.
+    pub(super) fn see(&self, mut see: impl FnMut(&Topic, &str, usize)) {
+        self.by_topic.iter().for_each(|room| see(room.key(), &room.channel, room.members.count()));
+    }
+
+    /// Shows every member of a topic's room to `see`; no lock of the room is held meanwhile. Returns how many there are.
+    pub(super) fn see_members(&self, topic: &Topic, mut see: impl FnMut(&Arc<Connection>)) -> usize {
+        let groups = self.by_topic.get(topic).map(|room| room.members.seats()).unwrap_or_default();
+        groups.iter().flat_map(|seats| seats.iter()).for_each(|seat| see(&seat.connection));
+        groups.iter().map(|seats| seats.len()).sum()
+    }
+
     /// The topics with subscribers of some channels, named by their templates.
     pub(super) fn topics_of(&self, channels: &BTreeSet<&str>) -> Vec<Topic> {
         let of_them = self.by_topic.iter().filter(|room| channels.contains(room.channel.as_str()));

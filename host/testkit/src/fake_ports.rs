@@ -252,9 +252,10 @@ impl DeadLetters for FakeDeadLetters {
 
     async fn flush(&self) {}
 
-    async fn newest(&self, limit: usize) -> Letters {
-        let letters = self.list();
+    async fn before(&self, id: Option<&str>, limit: usize) -> Letters {
+        let mut letters = self.list();
         let kept = letters.len();
+        letters.retain(|letter| id.is_none_or(|id| letter.id.as_str() < id));
         Letters { letters: letters.into_iter().take(limit).collect(), kept, complete: true }
     }
 

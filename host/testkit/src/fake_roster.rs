@@ -1,6 +1,8 @@
 //! Versions of plugins, faked.
 
-use tidegate_core::flow::ports::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
+use tidegate_core::flow::ports::{
+    BreakerStatus, LastFault, PluginRoster, PluginService, PluginState, PluginStatus, RememberedFault,
+};
 
 /// `ping`, which serves, and the version that was to replace it. To clear `ping` re-admits that version; to clear `full`
 /// fails.
@@ -17,6 +19,15 @@ impl PluginRoster for FakeRoster {
 
     fn list(&self) -> Vec<PluginStatus> {
         let last_fault = LastFault { kind: "trap", detail: "unreachable".to_owned(), at_unix_s: 5 };
+        let fault = RememberedFault {
+            at_ms: 5_000,
+            kind: "trap",
+            message: "panicked at src/lib.rs:7:9".to_owned(),
+            channel: Some("realtime-ping".to_owned()),
+            place: Some("src/lib.rs:7:9".to_owned()),
+            log: vec!["begins".to_owned()],
+            input: Some(r#"{"n":"secret"}"#.to_owned()),
+        };
         let kinds = vec!["handler"];
         let service = PluginService {
             kinds,
@@ -26,6 +37,8 @@ impl PluginRoster for FakeRoster {
             paused: Vec::new(),
             calls: 7,
             faults: 1,
+            breaker: BreakerStatus { authorizer: "closed", worker: "open" },
+            memory_bytes: 65_536,
             last_fault: Some(last_fault),
         };
         let active = PluginStatus {
@@ -36,11 +49,13 @@ impl PluginRoster for FakeRoster {
             since_unix_s: 1,
             reasons: Vec::new(),
             service: Some(service),
+            last_faults: vec![fault],
         };
         let rejected = PluginStatus {
             state: PluginState::Rejected,
             reasons: vec!["is empty".to_owned()],
             service: None,
+            last_faults: Vec::new(),
             ..active.clone()
         };
         vec![active, rejected]

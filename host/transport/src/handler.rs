@@ -11,7 +11,7 @@ use http::request::Parts;
 use http_body_util::Full;
 use serde_json::Value;
 
-use crate::outbound::{Offset, Outbox, Sent};
+use crate::outbound::{Offset, Outbox, Sent, Waiting};
 use crate::packet::Packet;
 
 /// An HTTP answer.
@@ -287,6 +287,12 @@ impl Socket {
     /// Ends the session at once, even if the client reads nothing. A stock client comes back.
     pub fn cut(&self, reason: CloseReason) {
         self.outbox.over(reason);
+    }
+
+    /// How much waits for the client.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        self.outbox.backlog()
     }
 
     /// What carries the session now.

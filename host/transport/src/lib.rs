@@ -34,7 +34,7 @@ use socketioxide_core::parser::ParseConfig;
 pub use handler::{
     Answer, Carrier, CloseReason, Connect, Connected, Event, EventText, Handler, Malformed, Refusal, SendError, Socket,
 };
-pub use outbound::{Backlog, Offset, Overflow, Pushed, Sent, Weight, Wire};
+pub use outbound::{Backlog, Offset, Overflow, Pushed, Sent, Waiting, Weight, Wire};
 pub use packet::{Packet, Place, ROOT, Slot};
 pub use service::Upgrading;
 pub use settings::Settings;

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::lifecycle::{Probation, SelfTest};
 use crate::manifest::PluginManifest;
 use crate::run::{Blueprint, Bulkhead, Slots, Statistics};
 use crate::version::{Digest, Fingerprint};
 use tidegate_core::channels::{PluginKind, PluginKinds};
-use tidegate_core::flow::ports::{PluginService, PluginState, PluginStatus, PluginVersion, Watch};
+use tidegate_core::config::{SourceFile, parse_yaml};
+use tidegate_core::flow::ports::{BreakerStatus, PluginService, PluginState, PluginStatus, PluginVersion, Watch};
 use tidegate_core::protocol::PluginName;
 
 /// A plugin that can serve: verified, compiled, linked and tested.
@@ -104,9 +107,36 @@ impl Plugin {
                     .collect(),
                 calls: self.statistics.calls(),
                 faults: self.statistics.faults(),
+                breaker: BreakerStatus {
+                    authorizer: self.authorizers.breaker.word(),
+                    worker: self.workers.breaker.word(),
+                },
+                memory_bytes: self.authorizers.pool.memory_bytes() + self.workers.pool.memory_bytes(),
                 last_fault: self.statistics.last_fault(),
             }),
+            last_faults: self.statistics.last_faults(),
         }
+    }
+
+    /// Its version, and what its `plugin.yaml` says of its rights and its limits: what people compare of two versions.
+    #[must_use]
+    pub fn policy(&self) -> Value {
+        let mut policy = Map::new();
+        policy.insert("version".to_owned(), self.version().into());
+        policy.insert("kinds".to_owned(), self.kinds.iter().map(PluginKind::as_str).collect());
+        let tree = parse_yaml(&self.manifest.source, &mut Vec::new());
+        for key in ["grants", "limits", "instances", "on_failure"] {
+            if let Some(value) = tree.as_ref().and_then(|tree| tree.get(key)) {
+                policy.insert(key.to_owned(), value.to_json());
+            }
+        }
+        policy.into()
+    }
+
+    /// Its `plugin.yaml`.
+    #[must_use]
+    pub const fn manifest_file(&self) -> &Arc<SourceFile> {
+        &self.manifest.source
     }
 
     /// Drops the resting instances: the next call makes a fresh one.

@@ -40,9 +40,11 @@ impl DeadLetters for MemoryDeadLetters {
 
     async fn flush(&self) {}
 
-    async fn newest(&self, limit: usize) -> Letters {
+    async fn before(&self, id: Option<&str>, limit: usize) -> Letters {
         let letters = self.letters.lock();
-        let newest = letters.iter().rev().take(limit).cloned().collect();
+        // Ids grow with the time.
+        let is_before = |letter: &&DeadLetter| id.is_none_or(|id| letter.id.as_str() < id);
+        let newest = letters.iter().rev().filter(is_before).take(limit).cloned().collect();
         Letters { letters: newest, kept: letters.len(), complete: true }
     }
 
@@ -94,6 +96,8 @@ mod tests {
             letters.add(letter(id));
         }
         assert_eq!(ids(&letters).await, ["3", "2"]);
+        let before: Vec<_> = letters.before(Some("3"), 9).await.letters.into_iter().map(|letter| letter.id).collect();
+        assert_eq!(before, ["2"]);
     }
 
     #[tokio::test]

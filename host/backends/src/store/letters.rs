@@ -36,8 +36,8 @@ pub(super) trait LetterTable: Send + Sync + 'static {
     /// Writes the letters that were not written before, and drops the oldest beyond `max`.
     async fn insert(&self, letters: &[DeadLetter], max: usize) -> Result<Written, String>;
 
-    /// The newest letters, newest first, and the total number.
-    async fn newest(&self, limit: usize) -> Result<(Vec<DeadLetter>, usize), String>;
+    /// The newest letters before the one with this id, newest first, and the total number.
+    async fn newest(&self, before: Option<&str>, limit: usize) -> Result<(Vec<DeadLetter>, usize), String>;
 
     /// One of them.
     async fn find(&self, id: &str) -> Result<Option<DeadLetter>, String>;
@@ -104,9 +104,9 @@ impl DeadLetters for KeptDeadLetters {
         let _ = timeout(SETTLE_TIMEOUT, self.kept.write_all()).await;
     }
 
-    async fn newest(&self, limit: usize) -> Letters {
+    async fn before(&self, id: Option<&str>, limit: usize) -> Letters {
         let mut letters = self.kept.waiting_newest();
-        let (table, complete) = match self.kept.newest_of_table(limit).await {
+        let (table, complete) = match self.kept.newest_of_table(id, limit).await {
             Ok(found) => (found, true),
             Err(_) => ((Vec::new(), 0), false),
         };
@@ -114,6 +114,7 @@ impl DeadLetters for KeptDeadLetters {
         let written: HashSet<&str> = table.0.iter().map(|letter| letter.id.as_str()).collect();
         letters.retain(|letter| !written.contains(letter.id.as_str()));
         let kept = letters.len() + table.1;
+        letters.retain(|letter| id.is_none_or(|id| letter.id.as_str() < id));
         letters.extend(table.0);
         letters.truncate(limit);
         Letters { letters, kept, complete }
@@ -135,7 +136,7 @@ impl DeadLetters for KeptDeadLetters {
             return Ok(waiting);
         }
         let taken = self.kept.table.take(id).await.map_err(LettersAway)?;
-        if let Ok((_, kept)) = self.kept.table.newest(0).await {
+        if let Ok((_, kept)) = self.kept.table.newest(None, 0).await {
             telemetry::dead_letters(kept);
         }
         Ok(taken)
@@ -169,11 +170,15 @@ impl Kept {
         self.table.open(make).await.map_err(LettersAway)
     }
 
-    async fn newest_of_table(&self, limit: usize) -> Result<(Vec<DeadLetter>, usize), LettersAway> {
+    async fn newest_of_table(
+        &self,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<DeadLetter>, usize), LettersAway> {
         if !self.open(false).await? {
             return Ok((Vec::new(), 0));
         }
-        self.table.newest(limit).await.map_err(LettersAway)
+        self.table.newest(before, limit).await.map_err(LettersAway)
     }
 
     /// Writes the waiting letters. Returns whether any are left to try again.
@@ -212,7 +217,7 @@ impl Kept {
 async fn write(kept: Weak<Kept>, added: Arc<Notify>) {
     if let Some(kept) = kept.upgrade() {
         // Earlier letters count from the start.
-        match kept.newest_of_table(0).await {
+        match kept.newest_of_table(None, 0).await {
             Ok((_, count)) => telemetry::dead_letters(count),
             Err(LettersAway(why)) => tracing::warn!(why, "the dead letters from before the start cannot be read yet"),
         }

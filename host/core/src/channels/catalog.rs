@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::index::Index;
 use super::{BridgeTable, DeliveryPolicy, HistoryPolicy, Keeping, PresencePolicy, Schema, Scope, Template};
-use crate::config::Diagnostic;
+use crate::config::{Diagnostic, Place};
 use crate::protocol::{Generation, Params, PluginName, Topic};
 
 /// All declared channels and rules, compiled; immutable.
@@ -26,6 +26,8 @@ pub struct Catalog {
 pub struct Channel {
     /// The name template.
     pub template: Template,
+    /// Where its manifest declares it.
+    pub place: Place,
     /// The feature whose manifest declares it.
     pub feature: String,
     /// A description for people.

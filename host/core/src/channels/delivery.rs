@@ -176,6 +176,12 @@ impl DeliveryPolicy {
 }
 
 impl Pointer {
+    /// The pointer as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Reads a pointer to something inside of a payload.
     fn parse(text: &str) -> Option<Self> {
         let is_pointer = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));

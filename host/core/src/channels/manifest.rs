@@ -238,6 +238,7 @@ impl Reader<'_, '_> {
         let delivery = raw.delivery.and_then(|delivery| delivery.read(node, self.diagnostics)).unwrap_or_default();
         Some(Channel {
             template: template?.clone(),
+            place: entry.key_place.clone(),
             feature: feature.to_owned(),
             description: raw.description,
             scope: scope?,

@@ -54,6 +54,18 @@ impl RawRate {
     }
 }
 
+/// As a manifest writes it.
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.per.as_secs() {
+            1 => write!(f, "{}/s", self.messages),
+            60 => write!(f, "{}/m", self.messages),
+            3600 => write!(f, "{}/h", self.messages),
+            _ => write!(f, "{} in {:?}", self.messages, self.per),
+        }
+    }
+}
+
 fn parse(text: &str) -> Option<Rate> {
     let (messages, unit) = text.split_once('/')?;
     let seconds = match unit {

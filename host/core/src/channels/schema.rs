@@ -24,7 +24,10 @@ const BASE_URI: &str = "tidegate:///";
 /// text, so no payload can make it backtrack; nor can a payload make a recursive schema run without end. Nothing is
 /// ever fetched: references lead to files that were read already.
 #[derive(Debug, Clone)]
-pub struct Schema(Arc<Compiled>);
+pub struct Schema {
+    compiled: Arc<Compiled>,
+    written: Arc<Value>,
+}
 
 #[derive(Debug)]
 struct Compiled {
@@ -97,7 +100,19 @@ impl Schema {
                     message: "is too large after following its references".to_owned(),
                 }
             })?;
-        Ok(Self(Arc::new(Compiled { validator, branching, patterns: documents.patterns.clone() })))
+        let compiled = Compiled { validator, branching, patterns: documents.patterns.clone() };
+        Ok(Self { compiled: Arc::new(compiled), written: Arc::new(schema.clone()) })
+    }
+
+    /// The same, for readers as it is written here.
+    pub(super) fn written_as(self, written: Value) -> Self {
+        Self { written: Arc::new(written), ..self }
+    }
+
+    /// The schema as its author wrote it, with what its references lead to in their place.
+    #[must_use]
+    pub fn written(&self) -> &Value {
+        &self.written
     }
 
     /// Checks a payload.
@@ -105,11 +120,11 @@ impl Schema {
     /// # Errors
     /// The first violations, at most 10, in the order of the schema.
     pub fn check(&self, value: &Value) -> Result<(), Vec<Violation>> {
-        let judging = self.0.branching.admits(value);
+        let judging = self.compiled.branching.admits(value);
         if judging == Judging::TooMuch {
             return Err(whole("is nested too deep for a schema with more than one recursion at once"));
         }
-        if self.0.validator.is_valid(value) {
+        if self.compiled.validator.is_valid(value) {
             return Ok(());
         }
         if judging == Judging::Unlisted {
@@ -119,7 +134,7 @@ impl Schema {
             path: error.instance_path().to_string(),
             message: cropped(&self.told(&error)),
         };
-        Err(self.0.validator.iter_errors(value).take(VIOLATIONS_MAX).map(violation).collect())
+        Err(self.compiled.validator.iter_errors(value).take(VIOLATIONS_MAX).map(violation).collect())
     }
 }
 
@@ -127,7 +142,7 @@ impl Schema {
     /// What is wrong, without the payload's values, and with a pattern as its author wrote it.
     fn told(&self, error: &jsonschema::ValidationError<'_>) -> String {
         if let ValidationErrorKind::Pattern { pattern } = error.kind()
-            && let Some(written) = self.0.patterns.read().get(pattern)
+            && let Some(written) = self.compiled.patterns.read().get(pattern)
         {
             return format!("value does not match \"{written}\"");
         }

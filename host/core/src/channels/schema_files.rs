@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::schema::{self, Documents, Schema};
 use super::schema_document::{Document, Places, pointer_of};
 use super::schema_keywords::is_type;
+use super::schema_written;
 use crate::config::{Diagnostic, Node, Place, SourceFile, nearest_name, parse_yaml, tell_nothing};
 
 /// The path of a schema inside a manifest: its references start from the channels directory.
@@ -72,7 +73,10 @@ impl<'a> SchemaFiles<'a> {
         if !self.reach(targets, diagnostics) || !is_good {
             return None;
         }
-        let compiled = self.build(&document, diagnostics)?;
+        let written = schema_written::written(&document.value, &|path| {
+            self.files.get(path)?.document.as_ref().map(|file| &file.value)
+        });
+        let compiled = self.build(&document, diagnostics)?.written_as(written);
         self.compiled.insert(text, compiled.clone());
         Some(compiled)
     }

@@ -140,7 +140,7 @@ impl Gates {
         channels.chain(providers).all(|plugin| serving.plugins.version(plugin).is_some())
     }
 
-    async fn admit(&self, connection: &ConnectionId, handshake: &Handshake) -> Result<Admission, Refusal> {
+    pub(super) async fn admit(&self, connection: &ConnectionId, handshake: &Handshake) -> Result<Admission, Refusal> {
         self.refuse_while_draining()?;
         let cookies = self.auth.cookies();
         let credential = handshake.credential(&cookies);

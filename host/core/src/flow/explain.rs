@@ -1,19 +1,24 @@
 //! Explains why a user may or may not subscribe or send: the checks of the gates one by one, as data. Nothing else
 //! happens.
 //!
-//! The checks are those of the gates, in the same order. Facts that only a live connection has (its subscriptions, its
+//! The checks are those of the gates, by the same walk. Facts that only a live connection has (its subscriptions, its
 //! rate) are reported, not checked. Authorizers are really asked; handlers are not called.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
+use super::credential::Handshake;
 use super::decisions::TTL_MAX;
-use super::ports::{Action, AuthorizerCall, Decision};
-use super::subscribe::denied;
-use super::{CallContext, Serving};
-use crate::channels::{Inbound, InboundAction, Resolved, Schema, Scope};
-use crate::protocol::{Code, ConnectionId, Payload, User};
+use super::ports::{Action, AuthorizerCall, Decision, PluginVersion};
+use super::subscribe::refused_by;
+use super::walk::{self, Look, Walker};
+use super::{CallContext, Gates, Serving};
+use crate::channels::{Channel, InboundAction, Rate, Resolved, Scope};
+use crate::protocol::{Code, ConnectionId, Payload, PluginName, Refusal, User};
+use crate::telemetry::Gate;
 
 /// The question to explain.
 #[derive(Debug, Clone)]
@@ -32,16 +37,41 @@ pub struct Question {
     pub payload_bytes_max: usize,
 }
 
+/// Whose question a server explains.
+#[derive(Debug, Clone)]
+pub enum Asker {
+    /// This user's, as if gate 1 had found it.
+    User(User),
+    /// That of a connection without a credential.
+    Anonymous,
+    /// That of whoever brings this token, which goes through gate 1.
+    Token(String),
+}
+
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// What was checked: `connect`, `topic`, `scope`, `authorizer`, `inbound`, `payload`, `rate`, `handler`, `relay`.
+    /// The gate: `connect`, `subscribe`, `inbound`, `broadcast`.
+    pub gate: &'static str,
+    /// What was checked: `connect`, `topic`, `scope`, `authorizer`, `inbound`, `payload`, `rate`, `version`, `handler`,
+    /// `relay`.
     pub check: &'static str,
     /// The code that a client would see if the answer is no.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<&'static str>,
     /// The reason, for an operator: it may contain what a client must not learn.
     pub detail: String,
+    /// What is declared that decides: the key, and where its channel is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The plugin that decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// The first digits of the plugin's version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// How long the check took, in microseconds.
+    pub took_us: u64,
 }
 
 /// All checks that were made, in order. Only the last one can be a no.
@@ -51,125 +81,68 @@ pub struct Explanation {
     pub steps: Vec<Step>,
 }
 
-/// A no ends the explanation.
-struct Stop;
-
 impl Explanation {
     /// Whether every check said yes.
     #[must_use]
     pub fn allowed(&self) -> bool {
-        self.steps.iter().all(|step| step.refused.is_none())
+        self.code().is_none()
     }
 
-    fn yes(&mut self, check: &'static str, detail: impl Into<String>) {
-        self.steps.push(Step { check, refused: None, detail: detail.into() });
-    }
-
-    fn no(&mut self, check: &'static str, code: Code, detail: impl Into<String>) -> Stop {
-        self.steps.push(Step { check, refused: Some(code.as_str()), detail: detail.into() });
-        Stop
+    /// The code that a client would see.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static str> {
+        self.steps.iter().find_map(|step| step.refused)
     }
 }
+
+impl Step {
+    fn of(gate: Gate, check: &'static str, refused: Option<Code>, detail: impl Into<String>, took: Duration) -> Self {
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let (gate, refused) = (gate.as_str(), refused.map(Code::as_str));
+        Self { gate, check, refused, detail: detail.into(), rule: None, plugin: None, version: None, took_us }
+    }
+}
+
+impl Gates {
+    /// Makes the checks of the gates without any effect: no session begins, and a token is not kept.
+    pub async fn explain(&self, asker: Asker, action: Action, topic: String, payload: Option<Payload>) -> Explanation {
+        let started = Instant::now();
+        let (user, anonymous, credential) = match asker {
+            Asker::User(user) => (Some(Arc::new(user)), self.auth.anonymous, None),
+            Asker::Anonymous => (None, self.auth.anonymous, None),
+            Asker::Token(token) => {
+                let handshake = Handshake { token: Some(token), ..Handshake::default() };
+                match self.admit(&ConnectionId::new(EXPLAINED), &handshake).await {
+                    Ok(admission) => (admission.user, true, Some(started.elapsed())),
+                    Err(refusal) => {
+                        let detail = format!("the token is refused: {}", refusal.message);
+                        let step = Step::of(Gate::Connect, "connect", Some(refusal.code), detail, started.elapsed());
+                        return Explanation { steps: vec![step] };
+                    }
+                }
+            }
+        };
+        let payload_bytes_max = self.limits.payload_bytes_max;
+        let question = Question { user, anonymous, action, topic, payload, payload_bytes_max };
+        self.serving().explain_after(&question, credential).await
+    }
+}
+
+/// The connection in calls of plugins.
+const EXPLAINED: &str = "explain";
 
 impl Serving {
     /// Makes the checks of the gates without any effect.
     pub async fn explain(&self, question: &Question) -> Explanation {
-        let mut told = Explanation::default();
+        self.explain_after(question, None).await
+    }
+
+    /// The same; gate 1 took so long for a credential.
+    async fn explain_after(&self, question: &Question, credential: Option<Duration>) -> Explanation {
+        let mut explainer = Explainer { question, steps: Vec::new() };
         // The steps contain a no already.
-        let _: Result<(), Stop> = self.walk(question, &mut told).await;
-        told
-    }
-
-    async fn walk(&self, question: &Question, told: &mut Explanation) -> Result<(), Stop> {
-        match &question.user {
-            Some(user) => told.yes("connect", format!("as user `{}`{}", user.id, with_roles(&user.roles))),
-            None if question.anonymous => told.yes("connect", "anonymous connections are allowed"),
-            None => return Err(told.no("connect", Code::Unauthenticated, "anonymous connections are refused")),
-        }
-        let Some(resolved) = self.catalog.resolve(&question.topic) else {
-            let detail = match self.nearest_channel(&question.topic) {
-                _ if question.topic.contains('{') => {
-                    format!("`{}` is not a topic: write a value in place of each `{{…}}`", question.topic)
-                }
-                Some(nearest) => format!("no channel declares `{}`; the nearest is `{nearest}`", question.topic),
-                None => format!("no channel declares `{}`", question.topic),
-            };
-            return Err(told.no("topic", Code::UnknownChannel, detail));
-        };
-        told.yes("topic", format!("channel `{}`{}", resolved.channel.template, with_params(&resolved)));
-        let user = question.user.clone();
-        let context = CallContext { resolved, user, connection: ConnectionId::new("explain") };
-        let channel = &context.resolved.channel;
-        match channel.scope.admit(context.user.as_deref(), context.params()) {
-            Ok(()) => told.yes("scope", describe(&channel.scope)),
-            Err(code) => return Err(told.no("scope", code, describe(&channel.scope))),
-        }
-        self.explain_authorizer(&context, Action::Subscribe, None, told).await?;
-        if question.action == Action::Send {
-            self.explain_send(&context, question, told).await?;
-        }
-        Ok(())
-    }
-
-    async fn explain_send(
-        &self,
-        context: &CallContext,
-        question: &Question,
-        told: &mut Explanation,
-    ) -> Result<(), Stop> {
-        let channel = &context.resolved.channel;
-        let Some(inbound) = &channel.inbound else {
-            return Err(told.no("inbound", Code::NoHandler, "the channel accepts no messages from clients"));
-        };
-        told.yes("inbound", "the channel accepts messages from its subscribers");
-        if let Some(payload) = &question.payload
-            && payload.as_str().len() > question.payload_bytes_max
-        {
-            let bytes = payload.as_str().len();
-            let detail = format!("{bytes} bytes, `limits.payload` is {}", question.payload_bytes_max);
-            return Err(told.no("payload", Code::PayloadTooLarge, detail));
-        }
-        self.explain_authorizer(context, Action::Send, question.payload.as_ref(), told).await?;
-        match inbound.rate {
-            Some(rate) => {
-                told.yes("rate", format!("each user may send at most {} messages in {:?}", rate.messages, rate.per))
-            }
-            None => told.yes("rate", "no limit"),
-        }
-        let own = inbound.payload.as_ref();
-        judge(own.unwrap_or(&channel.payload), question.payload.as_ref(), told)?;
-        explain_action(inbound, &channel.payload, question.payload.as_ref(), told)
-    }
-
-    async fn explain_authorizer(
-        &self,
-        context: &CallContext,
-        action: Action,
-        payload: Option<&Payload>,
-        told: &mut Explanation,
-    ) -> Result<(), Stop> {
-        let Some(plugin) = &context.resolved.channel.authorizer else { return Ok(()) };
-        let asked = format!("plugin `{plugin}`, asked about {}", action.as_str());
-        let denied = denied(context).code;
-        match self.plugins.authorize(plugin, AuthorizerCall { context, action, payload }).await {
-            // Really asked, whatever answers the server has cached.
-            Ok(Decision::Allow(grant)) if grant.ttl.is_zero() => told.yes("authorizer", format!("{asked}, allows")),
-            Ok(Decision::Allow(grant)) => {
-                let for_s = grant.ttl.min(TTL_MAX).as_secs_f64();
-                told.yes("authorizer", format!("{asked}, allows; the server keeps that answer for {for_s} s"));
-            }
-            Ok(Decision::Deny { reason }) => {
-                return Err(told.no("authorizer", denied, format!("{asked}, denies: {reason}")));
-            }
-            Ok(Decision::CannotTell { reason }) => {
-                return Err(told.no("authorizer", Code::Unavailable, format!("{asked}, cannot decide: {reason}")));
-            }
-            Err(fault) => {
-                let code = if fault.kind.is_its_own() { denied } else { Code::Unavailable };
-                return Err(told.no("authorizer", code, format!("no decision: {fault}")));
-            }
-        }
-        Ok(())
+        let _: Result<(), Refusal> = explainer.walk(self, credential).await;
+        Explanation { steps: explainer.steps }
     }
 
     /// The template that the topic was probably meant to match: it has as many segments, and differs in few letters.
@@ -187,46 +160,203 @@ impl Serving {
     }
 }
 
-fn explain_action(
-    inbound: &Inbound,
-    channel: &Schema,
-    payload: Option<&Payload>,
-    told: &mut Explanation,
-) -> Result<(), Stop> {
-    match &inbound.action {
-        InboundAction::Handler(plugin) => {
-            told.yes("handler", format!("plugin `{plugin}` would handle it (not called)"))
-        }
-        InboundAction::Relay { others_only } => {
-            if inbound.payload.is_some() {
-                judge(channel, payload, told)?;
-            }
-            let to = if *others_only { "every other subscriber" } else { "every subscriber" };
-            told.yes("relay", format!("it would go to {to}"));
-        }
-    }
-    Ok(())
+/// Walks through the checks for a person.
+struct Explainer<'q> {
+    question: &'q Question,
+    steps: Vec<Step>,
 }
 
-fn judge(schema: &Schema, payload: Option<&Payload>, told: &mut Explanation) -> Result<(), Stop> {
-    let Some(payload) = payload else {
-        told.yes("payload", "not checked: there is no payload");
-        return Ok(());
-    };
-    let Ok(value) = payload.value() else {
-        return Err(told.no("payload", Code::InvalidPayload, "it is nested too deep"));
-    };
-    match schema.check(value) {
-        Ok(()) => told.yes("payload", "it matches the schema"),
-        Err(violations) => {
-            let each = violations.iter().map(|violation| {
-                let path = if violation.path.is_empty() { "payload" } else { &violation.path };
-                format!("`{path}`: {}", violation.message)
-            });
-            return Err(told.no("payload", Code::InvalidPayload, each.collect::<Vec<_>>().join("; ")));
+impl Explainer<'_> {
+    async fn walk(&mut self, serving: &Serving, credential: Option<Duration>) -> Result<(), Refusal> {
+        let Question { user, anonymous, action, topic, payload, .. } = self.question;
+        let (refused, detail) = match user {
+            Some(user) => (None, format!("as user `{}`{}", user.id, with_roles(&user.roles))),
+            None if *anonymous => (None, "anonymous connections are allowed".to_owned()),
+            None => (Some(Code::Unauthenticated), "anonymous connections are refused".to_owned()),
+        };
+        self.steps.push(Step::of(Gate::Connect, "connect", refused, detail, credential.unwrap_or_default()));
+        if let Some(code) = refused {
+            return Err(code.into());
+        }
+        let resolved = || serving.catalog.resolve(topic);
+        walk::subscribe(self, serving, topic, resolved()).await?;
+        if *action == Action::Send {
+            let context = walk::send(self, serving, topic, resolved(), payload.as_ref()).await?;
+            self.tell_action(serving, &context.resolved.channel);
+        }
+        Ok(())
+    }
+
+    /// What would happen with the message.
+    fn tell_action(&mut self, serving: &Serving, channel: &Channel) {
+        let Some(inbound) = &channel.inbound else { return };
+        let step = match &inbound.action {
+            InboundAction::Handler(plugin) => {
+                let detail = format!("plugin `{plugin}` would handle it (not called)");
+                by_plugin(Step::of(Gate::Inbound, "handler", None, detail, Duration::ZERO), serving, plugin)
+            }
+            InboundAction::Relay { others_only } => {
+                let to = if *others_only { "every other subscriber" } else { "every subscriber" };
+                Step::of(Gate::Broadcast, "relay", None, format!("it would go to {to}"), Duration::ZERO)
+            }
+        };
+        self.steps.push(Step { rule: Some(rule("inbound", channel)), ..step });
+    }
+}
+
+impl Walker for Explainer<'_> {
+    type Granted = ();
+
+    fn look<T>(&mut self, gate: Gate, at: Look<'_>, check: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let started = Instant::now();
+        let answer = check();
+        let took = started.elapsed();
+        let refusal = answer.as_ref().err();
+        let code = refusal.map(|refusal| refusal.code);
+        let (check, detail, rule) = match at {
+            // Gate 3 asks again what gate 2 has answered.
+            Look::Topic(..) | Look::Scope(_) if gate == Gate::Inbound && refusal.is_none() => return answer,
+            Look::Topic(serving, topic) => ("topic", about_topic(serving, topic), None),
+            Look::Scope(channel) => ("scope", describe(&channel.scope), Some(rule("scope", channel))),
+            Look::Inbound(channel) => {
+                let says = if refusal.is_some() { "no messages from clients" } else { "messages from its subscribers" };
+                ("inbound", format!("the channel accepts {says}"), Some(rule("inbound", channel)))
+            }
+            // Told together with its schema.
+            Look::Size(_) if refusal.is_none() => return answer,
+            Look::Size(channel) => ("payload", self.about_size(refusal), Some(rule("payload", channel))),
+            Look::Payload(channel) => ("payload", self.about_payload(refusal), Some(rule("payload", channel))),
+            Look::Version(channel) => {
+                let detail = refusal.map_or_else(|| "it has a version".to_owned(), violations);
+                ("version", detail, Some(rule("delivery", channel)))
+            }
+        };
+        self.steps.push(Step { rule, ..Step::of(gate, check, code, detail, took) });
+        answer
+    }
+
+    fn user(&mut self) -> Result<Option<Arc<User>>, Refusal> {
+        Ok(self.question.user.clone())
+    }
+
+    fn connection(&self) -> ConnectionId {
+        ConnectionId::new(EXPLAINED)
+    }
+
+    fn is_exempt(&self) -> bool {
+        false
+    }
+
+    fn has_room(&mut self, _: &CallContext) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn takes_info(&mut self, _: &Channel) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Really asked, whatever answers the server has cached.
+    async fn authorize(
+        &mut self,
+        serving: &Serving,
+        context: &CallContext,
+        action: Action,
+        payload: Option<&Payload>,
+    ) -> Result<(), Refusal> {
+        let Some(plugin) = &context.resolved.channel.authorizer else { return Ok(()) };
+        let started = Instant::now();
+        let answer = serving.plugins.authorize(plugin, AuthorizerCall { context, action, payload }).await;
+        let refusal = refused_by(context, &answer);
+        let asked = format!("plugin `{plugin}`, asked about {}", action.as_str());
+        let detail = match &answer {
+            Ok(Decision::Allow(grant)) if grant.ttl.is_zero() => format!("{asked}, allows"),
+            Ok(Decision::Allow(grant)) => {
+                let for_s = grant.ttl.min(TTL_MAX).as_secs_f64();
+                format!("{asked}, allows; the server keeps that answer for {for_s} s")
+            }
+            Ok(Decision::Deny { reason }) => format!("{asked}, denies: {reason}"),
+            Ok(Decision::CannotTell { reason }) => format!("{asked}, cannot decide: {reason}"),
+            Err(fault) => format!("no decision: {fault}"),
+        };
+        let gate = if action == Action::Send { Gate::Inbound } else { Gate::Subscribe };
+        let code = refusal.as_ref().map(|refusal| refusal.code);
+        let step = by_plugin(Step::of(gate, "authorizer", code, detail, started.elapsed()), serving, plugin);
+        self.steps.push(Step { rule: Some(rule("authorizer", &context.resolved.channel)), ..step });
+        refusal.map_or(Ok(()), Err)
+    }
+
+    fn holds(&mut self, _: &CallContext) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn payload_bytes_max(&self) -> usize {
+        self.question.payload_bytes_max
+    }
+
+    async fn take_rate(&mut self, context: &CallContext, rate: Option<Rate>) -> Result<(), Refusal> {
+        let detail = match rate {
+            Some(rate) => format!("each user may send at most {} messages in {:?}", rate.messages, rate.per),
+            None => "no limit".to_owned(),
+        };
+        let step = Step::of(Gate::Inbound, "rate", None, detail, Duration::ZERO);
+        self.steps.push(Step { rule: Some(rule("inbound", &context.resolved.channel)), ..step });
+        Ok(())
+    }
+}
+
+impl Explainer<'_> {
+    fn about_size(&self, refusal: Option<&Refusal>) -> String {
+        match (refusal, &self.question.payload) {
+            (Some(Refusal { code: Code::PayloadTooLarge, .. }), Some(payload)) => {
+                let (bytes, max) = (payload.as_str().len(), self.question.payload_bytes_max);
+                format!("{bytes} bytes, `limits.payload` is {max}")
+            }
+            (refusal, _) => refusal.map(violations).unwrap_or_default(),
         }
     }
-    Ok(())
+
+    fn about_payload(&self, refusal: Option<&Refusal>) -> String {
+        match refusal {
+            _ if self.question.payload.is_none() => "not checked: there is no payload".to_owned(),
+            None => "it matches the schema".to_owned(),
+            Some(refusal) => violations(refusal),
+        }
+    }
+}
+
+fn by_plugin(step: Step, serving: &Serving, plugin: &PluginName) -> Step {
+    let version = serving.plugins.version(plugin).map(PluginVersion::short);
+    Step { plugin: Some(plugin.as_str().to_owned()), version, ..step }
+}
+
+/// What is declared: the key of a channel, and where.
+fn rule(key: &str, channel: &Channel) -> String {
+    format!("`{key}` of `{}`, {}:{}", channel.template, channel.place.source.path, channel.place.line)
+}
+
+fn about_topic(serving: &Serving, topic: &str) -> String {
+    if let Some(resolved) = serving.catalog.resolve(topic) {
+        return format!("channel `{}`{}", resolved.channel.template, with_params(&resolved));
+    }
+    if topic.contains('{') {
+        return format!("`{topic}` is not a topic: write a value in place of each `{{…}}`");
+    }
+    match serving.nearest_channel(topic) {
+        Some(nearest) => format!("no channel declares `{topic}`; the nearest is `{nearest}`"),
+        None => format!("no channel declares `{topic}`"),
+    }
+}
+
+/// Why a payload is refused.
+fn violations(refusal: &Refusal) -> String {
+    let listed = refusal.details.as_ref().and_then(|details| details.get("violations")?.as_array());
+    let Some(listed) = listed else { return refusal.message.to_string() };
+    let each = listed.iter().map(|violation| {
+        let text = |key: &str| violation.get(key).and_then(|text| text.as_str()).unwrap_or_default();
+        let path = if text("path").is_empty() { "payload" } else { text("path") };
+        format!("`{path}`: {}", text("message"))
+    });
+    each.collect::<Vec<_>>().join("; ")
 }
 
 fn describe(scope: &Scope) -> String {

@@ -1,9 +1,10 @@
 //! Gate 3: scope and authorizer again → rate → schema → handler or relay → reply and effects.
 
-use super::ports::{Action, Fault, FaultKind, HandlerCall, Outcome, PluginEffect, PluginRefusal, PluginVersion};
+use super::live::Live;
+use super::ports::{Fault, FaultKind, HandlerCall, Outcome, PluginEffect, PluginRefusal, PluginVersion};
 use super::retained::removal;
 use super::subscribe::denied;
-use super::{CallContext, Effect, Gates, Passage, Publication, Serving, Session};
+use super::{CallContext, Effect, Gates, Passage, Publication, Serving, Session, walk};
 use crate::channels::{Channel, Inbound, InboundAction, Resolved, Schema, Violation};
 use crate::protocol::{BusEvent, Code, ConnectionId, Key, Payload, PluginName, Refusal};
 use crate::telemetry::{self, Gate, current_trace};
@@ -27,7 +28,7 @@ impl Gates {
         let serving = self.serving();
         let resolved = serving.catalog.resolve(topic);
         let place = resolved.as_ref().map(|resolved| (resolved.channel.clone(), resolved.topic.clone()));
-        let result = passage.span.around(self.take(&serving, session, resolved, payload)).await;
+        let result = passage.span.around(self.take(&serving, session, topic, resolved, payload)).await;
         passage.end(place.as_ref().map(|(channel, topic)| (channel.as_ref(), topic)), &result);
         result
     }
@@ -36,41 +37,18 @@ impl Gates {
         &self,
         serving: &Serving,
         session: &Session,
+        topic: &str,
         resolved: Option<Resolved>,
         payload: &Payload,
     ) -> Result<Receipt, Refusal> {
         self.refuse_while_draining()?;
-        let resolved = resolved.ok_or(Code::UnknownChannel)?;
-        let channel = resolved.channel.clone();
-        let user = self.user_of(session)?;
-        let context = &CallContext { resolved, user, connection: session.connection().clone() };
-        channel.scope.admit(context.user.as_deref(), context.params())?;
-        if !session.holds(context.topic()) {
-            return Err(Code::NotSubscribed.into());
-        }
-        let inbound = channel.inbound.as_ref().ok_or(Code::NoHandler)?;
-        // The size comes first, before anything reads the payload: it limits the work of the authorizer and the schema.
-        self.refuse_too_large(payload)?;
-        // The payload is read before the authorizer sees it: the authorizer must see the same value as the schema and
-        // the handler.
-        if channel.authorizer.is_some() {
-            read(payload)?;
-        }
-        self.ask_authorizer(serving, context, Action::Send, Some(payload)).await?;
-        if let Some(rate) = inbound.rate {
-            self.rates.take(channel.template.as_str(), rate, context)?;
-            // A connection without a user exists on this node only, and so does its window.
-            if let Some(user) = &context.user
-                && let Some(asked) = self.ports.broker.take(channel.template.as_str(), user, rate)
-                && !asked.await
-            {
-                return Err(Code::RateLimited.into());
-            }
-        }
-        check(inbound.payload.as_ref().unwrap_or(&channel.payload), payload)?;
-        self.answer(serving, context, inbound, payload).await
+        let mut client = Live { gates: self, session, info: None };
+        let context = walk::send(&mut client, serving, topic, resolved, Some(payload)).await?;
+        let inbound = context.resolved.channel.inbound.as_ref().ok_or(Code::NoHandler)?;
+        self.answer(serving, &context, inbound, payload).await
     }
 
+    /// What happens with a message that cleared the checks.
     async fn answer(
         &self,
         serving: &Serving,
@@ -80,10 +58,6 @@ impl Gates {
     ) -> Result<Receipt, Refusal> {
         match &inbound.action {
             InboundAction::Relay { others_only } => {
-                if inbound.payload.is_some() {
-                    check(&context.resolved.channel.payload, payload)?;
-                }
-                check_version(&context.resolved.channel, payload)?;
                 let sender = others_only.then(|| context.connection.clone());
                 let publication = Publication::new(&context.resolved, payload.clone());
                 let publication = publication.except(sender).traced(current_trace());
@@ -138,13 +112,18 @@ impl Gates {
     }
 
     pub(super) fn refuse_too_large(&self, payload: &Payload) -> Result<(), Refusal> {
-        let bytes_max = self.limits.payload_bytes_max;
-        if payload.as_str().len() <= bytes_max {
-            return Ok(());
-        }
-        let details = serde_json::json!({ "bytes": payload.as_str().len(), "bytes_max": bytes_max });
-        Err(Refusal::new(Code::PayloadTooLarge).with_details(details))
+        refuse_too_large(payload, self.limits.payload_bytes_max)
     }
+}
+
+/// Refuses a payload of more bytes.
+pub(super) fn refuse_too_large(payload: &Payload, bytes_max: usize) -> Result<(), Refusal> {
+    let bytes = payload.as_str().len();
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let details = serde_json::json!({ "bytes": bytes, "bytes_max": bytes_max });
+    Err(Refusal::new(Code::PayloadTooLarge).with_details(details))
 }
 
 /// Checks a payload against a schema. The violations go to the sender.
@@ -159,7 +138,7 @@ pub(super) fn check_publication(channel: &Channel, payload: &Payload) -> Result<
     check_version(channel, payload)
 }
 
-fn check_version(channel: &Channel, payload: &Payload) -> Result<(), Refusal> {
+pub(super) fn check_version(channel: &Channel, payload: &Payload) -> Result<(), Refusal> {
     channel.delivery.version_of(payload).map(drop).map_err(|violation| violated(&[violation]))
 }
 
@@ -169,7 +148,7 @@ fn violated(violations: &[Violation]) -> Refusal {
 
 /// Reads the value of a payload. A text that passed the parser before may still not be a value: it may be nested too
 /// deep, or have a number out of range, half a surrogate, or the same name twice in an object.
-fn read(payload: &Payload) -> Result<&serde_json::Value, Refusal> {
+pub(super) fn read(payload: &Payload) -> Result<&serde_json::Value, Refusal> {
     payload.value().map_err(|error| Refusal::because(Code::InvalidPayload, error.to_string()))
 }
 

@@ -35,6 +35,8 @@ pub struct PluginStatus {
     pub reasons: Vec<String>,
     /// What it did since it was loaded; `None` if it was rejected or quarantined.
     pub service: Option<PluginService>,
+    /// The last faults, the newest first; empty if it was rejected or quarantined.
+    pub last_faults: Vec<RememberedFault>,
 }
 
 /// The state of a version.
@@ -84,6 +86,10 @@ pub struct PluginService {
     pub calls: u64,
     /// Calls that ended in a fault.
     pub faults: u64,
+    /// Whether calls go through, by their class.
+    pub breaker: BreakerStatus,
+    /// Linear memory of the instances that rest, in bytes.
+    pub memory_bytes: u64,
     /// The last fault.
     pub last_fault: Option<LastFault>,
 }
@@ -97,4 +103,35 @@ pub struct LastFault {
     pub detail: String,
     /// When, in seconds since the Unix epoch.
     pub at_unix_s: u64,
+}
+
+/// Whether the calls of each class go through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BreakerStatus {
+    /// `closed`: they do; `open`: they are paused.
+    pub authorizer: &'static str,
+    /// The same for every other kind.
+    pub worker: &'static str,
+}
+
+/// A fault with what is known of its call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RememberedFault {
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// `trap`, `timeout`, …
+    pub kind: &'static str,
+    /// For the operator; of limited length.
+    pub message: String,
+    /// The channel's template, if the call concerns one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// The place in the plugin's source that the message names: `src/lib.rs:12:5`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// The last lines of the call in the log, the oldest first.
+    pub log: Vec<String>,
+    /// The payload, for whoever may read; of limited length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
 }

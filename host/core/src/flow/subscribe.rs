@@ -1,16 +1,18 @@
 //! Gate 2: topic → channel and params → scope → authorizer → the session holds the topic.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::decisions::{Asked, Granted};
-use super::ports::{Action, AuthorizerCall, Decision};
+use super::live::Live;
+use super::ports::{Action, AuthorizerCall, Decision, Fault};
 use super::session::Authorized;
 use super::snapshot::Owed;
-use super::{CallContext, Gates, Passage, Serving, Session};
+use super::{CallContext, Gates, Passage, Serving, Session, walk};
 use crate::channels::Resolved;
-use crate::protocol::{Code, Payload, Position, Refusal, SubscribeReceipt, SubscribeRequest};
+use crate::protocol::{Code, Payload, PluginName, Position, Refusal, SubscribeReceipt, SubscribeRequest};
 use crate::telemetry::{self, Gate};
 
 /// A subscription that cleared gate 2.
@@ -61,23 +63,9 @@ impl Gates {
         resolved: Option<Resolved>,
     ) -> Result<Joined, Refusal> {
         self.refuse_while_draining()?;
-        let resolved = resolved.ok_or(Code::UnknownChannel)?;
-        let user = self.user_of(session)?;
-        let context = CallContext { resolved, user, connection: session.connection().clone() };
-        if !session.is_backend() {
-            context.resolved.channel.scope.admit(context.user.as_deref(), context.params())?;
-        }
-        // Before the authorizer, so that a client over its limit causes no plugin call; `hold` checks the limit again.
+        let mut client = Live { gates: self, session, info: request.info.as_ref() };
+        let (context, granted) = walk::subscribe(&mut client, serving, &request.topic, resolved).await?;
         let max = self.limits.subscriptions_per_connection_max;
-        if session.topics_count() >= max && !session.holds(context.topic()) {
-            return Err(Code::TooManySubscriptions.into());
-        }
-        let granted = if session.is_backend() {
-            Granted::to_everyone(self.decisions.age())
-        } else {
-            self.ask_authorizer(serving, &context, Action::Subscribe, None).await?
-        };
-        self.check_info(&context.resolved.channel, request.info.as_ref())?;
         let authorized = Authorized { by: serving.authorizer(&context.resolved), granted };
         let (resolved, generation) = (&context.resolved, serving.catalog.generation());
         let is_renewed = session.hold(resolved, context.user.as_ref(), generation, authorized, max)?;
@@ -124,20 +112,40 @@ impl Gates {
         if let Some(granted) = found.filter(|granted| known.is_none_or(|known| granted.until > Some(known))) {
             return Ok(granted);
         }
-        match serving.plugins.authorize(plugin, AuthorizerCall { context, action, payload }).await {
-            Ok(Decision::Allow(grant)) => Ok(self.decisions.keep(asked, asked_at, grant.ttl)),
-            Ok(Decision::Deny { reason }) => {
-                tracing::debug!(%plugin, channel = context.channel(), action = action.as_str(), reason, "authorizer denied");
-                Err(denied(context))
-            }
-            Ok(Decision::CannotTell { reason }) => {
-                let (channel, user) = (context.channel(), context.user_id());
-                telemetry::cannot_tell(plugin.as_str(), channel, action.as_str(), user, &reason);
-                Err(Code::Unavailable.into())
-            }
-            Err(fault) if fault.kind.is_its_own() => Err(denied(context)),
-            Err(_not_its_own) => Err(Code::Unavailable.into()),
+        let answer = serving.plugins.authorize(plugin, AuthorizerCall { context, action, payload }).await;
+        if let Some(refusal) = refused_by(context, &answer) {
+            tell_refused(context, plugin, action, &answer);
+            return Err(refusal);
         }
+        let ttl = answer.map_or(Duration::ZERO, |decision| match decision {
+            Decision::Allow(grant) => grant.ttl,
+            Decision::Deny { .. } | Decision::CannotTell { .. } => Duration::ZERO,
+        });
+        Ok(self.decisions.keep(asked, asked_at, ttl))
+    }
+}
+
+/// What a client is told for the answer of an authorizer; `None`: it may go on.
+pub(super) fn refused_by(context: &CallContext, answer: &Result<Decision, Fault>) -> Option<Refusal> {
+    match answer {
+        Ok(Decision::Allow(_)) => None,
+        Ok(Decision::Deny { .. }) => Some(denied(context)),
+        Err(fault) if fault.kind.is_its_own() => Some(denied(context)),
+        Ok(Decision::CannotTell { .. }) | Err(_) => Some(Code::Unavailable.into()),
+    }
+}
+
+fn tell_refused(context: &CallContext, plugin: &PluginName, action: Action, answer: &Result<Decision, Fault>) {
+    let (channel, action) = (context.channel(), action.as_str());
+    match answer {
+        Ok(Decision::Deny { reason }) => {
+            tracing::debug!(%plugin, channel, action, reason, "authorizer denied");
+        }
+        Ok(Decision::CannotTell { reason }) => {
+            telemetry::cannot_tell(plugin.as_str(), channel, action, context.user_id(), reason);
+        }
+        // A fault was logged where it occurred.
+        Ok(Decision::Allow(_)) | Err(_) => {}
     }
 }
 

@@ -276,7 +276,7 @@ pub enum SessionEvent {
     /// The session ends, and a stock client stays away: the credential was revoked, or another user's credential came.
     SessionRevoked {
         /// The reason: `token_revoked`, `unauthenticated` if the application's session is gone, or `forbidden` if the
-        /// credential belongs to another user.
+        /// credential belongs to another user, or an operator disconnected the client.
         reason: Code,
     },
     /// The credential expires soon; `authenticate` renews it.

@@ -21,6 +21,7 @@ pub fn own_event(own: &str, outcome: &'static str) {
 /// Records how long ago an event was written that has now crossed.
 pub fn bus_delay(source: &str, delay: Duration) {
     seconds(names::BUS_DELAY, &[("source", source)]).record(delay);
+    gauge(names::BUS_LAG, &[("source", source)]).set(delay.as_secs_f64());
 }
 
 /// Records how many events are remembered to ignore duplicates.

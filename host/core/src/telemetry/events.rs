@@ -321,10 +321,10 @@ pub fn dead_letter(id: &str, on: &str, to: &str, reason: &str) {
     );
 }
 
-/// `bridge.discarded`: an operator discarded a dead letter; `by` is the name of the API key.
-pub fn dead_letter_discarded(id: &str, on: &str, to: &str, by: &str) {
+/// `bridge.discarded`: an operator discarded a dead letter; `by` is the name of the API key, `why` what it gave as reason.
+pub fn dead_letter_discarded(id: &str, on: &str, to: &str, by: &str, why: Option<&str>) {
     metrics::dead_letter_discarded();
-    tracing::info!(event = names::DEAD_LETTER_DISCARDED, id, on, to, by, "dead letter discarded");
+    tracing::info!(event = names::DEAD_LETTER_DISCARDED, id, on, to, by, why, "dead letter discarded");
 }
 
 /// `server.panic`: a bug was caught at the edge of a task; everything else continues. `place` is one of a closed list.

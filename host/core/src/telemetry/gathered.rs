@@ -61,7 +61,7 @@ pub fn gathered() -> Vec<Family> {
     read(&render())
 }
 
-fn read(text: &str) -> Vec<Family> {
+pub(super) fn read(text: &str) -> Vec<Family> {
     let mut families: Vec<Family> = Vec::new();
     let mut help = ("", "");
     for line in text.lines() {

@@ -17,6 +17,7 @@ mod names;
 mod operator;
 mod output;
 mod panics;
+mod readings;
 mod registry;
 mod retained;
 mod tcp;
@@ -53,8 +54,9 @@ pub use metrics::{
     plugin_versions_lingering, plugin_waited, presence_members, reauthorized, recovery, revocations, session_unknown,
     slow_consumer, store_swept, store_up, stream, subscribed, thinning_bytes, thinning_overflow, unsubscribed,
 };
-pub use operator::{operator_signed_in, operator_signed_out, tail_begun};
+pub use operator::{operator_disconnected, operator_signed_in, operator_signed_out, operator_unsubscribed, tail_begun};
 pub use output::{complain, finish_output, say};
+pub use readings::{BridgeReading, SourceReading, bridge_reading};
 pub use registry::{count_nothing_here, render};
 pub use retained::{publication_stale, retained, retained_displaced};
 pub use tcp::{
@@ -206,7 +208,7 @@ mod tests {
         dead_letters(1);
         dead_letter("id", "x", "a", "reason");
         dead_letter_dropped();
-        dead_letter_discarded("id", "x", "a", "operator");
+        dead_letter_discarded("id", "x", "a", "operator", None);
         reload_applied(1, time);
         reload_rejected(2, "first");
         http_request("/v1/events", 202, time);

@@ -146,6 +146,8 @@ pub(super) const BUS_DELAY: Metric =
     seconds("tidegate_bus_delay_seconds", "Time from writing a bus event until it crossed the bridge, by source");
 pub(super) const BUS_REMEMBERED: Metric =
     gauge("tidegate_bus_remembered_events", "Bus events remembered to ignore duplicates (limits.duplicates)");
+pub(super) const BUS_LAG: Metric =
+    gauge("tidegate_bus_lag_seconds", "How old the last bus event was when it crossed the bridge, by source");
 pub(super) const BUS_SOURCE_UP: Metric = gauge(
     "tidegate_bus_source_up",
     "1 while the server reads a source of bus events, 0 while the source is away, by source",
@@ -373,6 +375,7 @@ pub(super) const METRICS: &[Metric] = &[
     BUS_EVENTS,
     BUS_DELAY,
     BUS_REMEMBERED,
+    BUS_LAG,
     BUS_SOURCE_UP,
     BUS_MISSED,
     BUS_GAPS,
@@ -464,6 +467,8 @@ pub(super) const RELOAD_UNWATCHED: &str = "reload.unwatched";
 pub(super) const RELOAD_WATCHED: &str = "reload.watched";
 pub(super) const DEAD_LETTER: &str = "bridge.dead_letter";
 pub(super) const DEAD_LETTER_DISCARDED: &str = "bridge.discarded";
+pub(super) const OPERATOR_DISCONNECT: &str = "operator.disconnect";
+pub(super) const OPERATOR_UNSUBSCRIBE: &str = "operator.unsubscribe";
 pub(super) const OPERATOR_SIGNED_IN: &str = "operator.signed_in";
 pub(super) const OPERATOR_TAIL: &str = "operator.tail";
 pub(super) const OPERATOR_SIGNED_OUT: &str = "operator.signed_out";

@@ -18,8 +18,9 @@ use axum::response::Response;
 use tidegate_transport::CloseReason;
 
 use super::client_event::violated;
-use super::connections::Connection;
+use super::connections::{Arrival, Connection};
 use super::handler::label;
+use super::handshake::page;
 use super::inbound_queue::InboundQueue;
 use super::visitor::Visitors;
 use super::{Peer, Realtime};
@@ -126,7 +127,9 @@ impl Visitors {
         let inbound = InboundQueue::new(limits.inbound_queue_max, drain.tasks.clone());
         let connection = Connection::new(session, inbound, limits.outbound_bytes_max, queue.clone());
         let (realtime, gates) = (Arc::clone(&self.realtime), Arc::clone(&self.gates));
-        let connection = Arc::new(connection.at(self.address(asked.request)));
+        let origin = page(&asked.request.headers).origin;
+        let arrival = Arrival::new(self.address(asked.request), origin.as_deref(), gates.now_unix_ms());
+        let connection = Arc::new(connection.from(arrival));
         let open = Open { realtime, gates, connection, queue, _place: place };
         open.begin();
         let receipt = open.subscribe(&asked).await?;

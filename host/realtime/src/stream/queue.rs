@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use axum::body::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tidegate_transport::{Backlog, CloseReason, Overflow, Place, Pushed, SendError, Sent};
+use tidegate_transport::{Backlog, CloseReason, Overflow, Place, Pushed, SendError, Sent, Waiting};
 use tokio::sync::Notify;
 
 use crate::frame::{Delivery, Frame};
@@ -224,6 +224,10 @@ impl Link for Queue {
 
     fn cut(&self, reason: CloseReason) {
         self.end(End::Cut(reason));
+    }
+
+    fn waiting(&self) -> Waiting {
+        Waiting { bytes: self.0.state.lock().texts.bytes(), unanswered_since: None }
     }
 
     fn carrier(&self) -> &'static str {

@@ -55,4 +55,6 @@ pub(super) fn serve(
         node: node_name(config).to_string(),
     };
     live.serve(application, shutdown.at(Phase::Closing));
+    let pages = live.clone();
+    state.reloads.listen(move |reload| pages.tell_reload(serde_json::to_value(reload).unwrap_or_default()));
 }

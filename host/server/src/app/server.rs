@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +24,7 @@ use tidegate_backends::bus::{Consumers, MemoryBus, OwnQueue, Queue, Unread};
 use tidegate_core::config::{Config, Diagnostic};
 use tidegate_core::flow::ports::SystemClock;
 use tidegate_core::flow::revoke::{Keeper, Revocations};
-use tidegate_core::flow::{Gates, Ports};
+use tidegate_core::flow::{Gates, Ports, ReloadLog};
 use tidegate_core::protocol::Generation;
 use tidegate_core::telemetry;
 use tidegate_realtime::{ListenerLimits, Realtime, Visitors};
@@ -163,8 +164,10 @@ impl Server {
         let inventory = inventory(&host, &first, &gates);
         let unread = Unread::default();
         let live = operators::live(&config, signing_in.as_ref(), &tails, shutdown)?;
+        let reloads = Arc::new(ReloadLog::default());
         let state = http::State {
             gates: gates.clone(),
+            clients: realtime.clone(),
             visitors: Visitors::new(&realtime, &gates, &config.auth),
             api_keys: Arc::new(config.api_keys.clone()),
             operators: signing_in,
@@ -173,6 +176,7 @@ impl Server {
             plugins: inventory.clone(),
             store: store.health,
             bus_sources: Arc::new(unread.clone()),
+            reloads: reloads.clone(),
             document: http::document(&config.auth),
         };
         let mut router = realtime.attach(http::router(state.clone()), &gates, &config.auth, &config.transport);
@@ -190,22 +194,13 @@ impl Server {
         pace(&gates, shutdown);
         let Options { ready, on_rejected, on_warned, triggers } = options;
         let (paths, rollback) = (paths(&config), config.rollback.clone());
-        let reloader = Reloader { paths, host, gates: gates.clone(), inventory, rollback, terms };
-        spawn_reloader(
-            reloader,
-            first,
-            triggers,
-            draining.clone(),
-            observer(&gates, &realtime, on_rejected, on_warned),
-        );
+        let reloader = Reloader { paths, host, gates: gates.clone(), inventory, rollback, terms, log: reloads };
+        let observer = observer(&gates, &realtime, on_rejected, on_warned);
+        spawn_reloader(reloader, first, triggers, draining.clone(), observer);
         let bounds = ListenerLimits::new(&config.limits, descriptors::tcp_connections_max(&config.limits));
         let listener = tokio::spawn(tidegate_realtime::serve(tcp, router, bounds, shutdown.at(Phase::Closing)));
         let consumers = Consumers::start(&config, &gates, &unread, &draining);
-        telemetry::listening(&address.to_string());
-        gates.serves();
-        if let Some(ready) = ready {
-            let _ = ready.send(address);
-        }
+        serves(&gates, address, ready);
         let drain_timeout = config.limits.drain_timeout;
         Ok(Running { gates, realtime, live, bridge, watched, consumers, listener, upkeep, keeper, drain_timeout })
     }
@@ -216,6 +211,15 @@ async fn keep_revocations(keeper: Option<Keeper>, gates: &Arc<Gates>, shutdown: 
     let mut keeper = keeper?;
     keeper.load(gates).await;
     Some(tokio::spawn(keeper.run(gates.clone(), shutdown.at(Phase::Storing))))
+}
+
+/// Clients can connect from here on.
+fn serves(gates: &Gates, address: SocketAddr, ready: Option<oneshot::Sender<SocketAddr>>) {
+    telemetry::listening(&address.to_string());
+    gates.serves();
+    if let Some(ready) = ready {
+        let _ = ready.send(address);
+    }
 }
 
 /// What the gates do from time to time.

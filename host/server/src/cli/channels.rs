@@ -82,7 +82,7 @@ fn to_json(channel: &Channel) -> Value {
     json!({
         "channel": channel.template.as_str(),
         "description": channel.description,
-        "scope": scope_to_json(&channel.scope),
+        "scope": channel.scope.written(),
         "authorizer": channel.authorizer.as_ref().map(|plugin| plugin.as_str()),
         "inbound": inbound,
         "history": history,
@@ -97,16 +97,6 @@ fn scope(scope: &Scope) -> String {
         Scope::Authenticated => "authenticated".to_owned(),
         Scope::AnyRole(roles) => format!("role: {}", roles.join(" or ")),
         Scope::User { param } => format!("user: {param}"),
-    }
-}
-
-/// The scope as a manifest writes it.
-fn scope_to_json(scope: &Scope) -> Value {
-    match scope {
-        Scope::Public => json!("public"),
-        Scope::Authenticated => json!("authenticated"),
-        Scope::AnyRole(roles) => json!({ "roles": roles }),
-        Scope::User { param } => json!({ "user": param }),
     }
 }
 

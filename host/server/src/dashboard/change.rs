@@ -150,7 +150,10 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn reading(seconds: u64, points: Vec<(&str, Vec<(&str, &str)>, Value)>) -> Reading {
+    /// The name, the labels and the value of a series.
+    type Series<'a> = (&'a str, Vec<(&'a str, &'a str)>, Value);
+
+    fn reading(seconds: u64, points: Vec<Series<'_>>) -> Reading {
         static BEGAN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
         let mut found: HashMap<String, Vec<Point>> = HashMap::new();
         for (metric, labels, value) in points {

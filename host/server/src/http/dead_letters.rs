@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::State;
 use super::answer::{HttpCode, Problem};
+use super::client::judged;
 use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use super::query::Query;
 use tidegate_core::config::Permission;
@@ -24,7 +25,7 @@ pub(super) const LIST: Operation = Operation {
     id: "list_dead_letters",
     summary: "List the bus events that could not cross the bridge",
     caller: Caller::Key(Permission::Operate),
-    parameters: &["letters"],
+    parameters: &["letters", "search_letters", "after"],
     body: &[],
     answers: Answers { status: 200, says: "The newest letters.", contents: &[("application/json", "DeadLetters")] },
     refuses: &[],
@@ -52,7 +53,7 @@ pub(super) const DISCARD: Operation = Operation {
     id: "discard_dead_letter",
     summary: "Discard a dead letter for good",
     caller: Caller::Key(Permission::Operate),
-    parameters: &["id"],
+    parameters: &["id", "why"],
     body: &[],
     answers: Answers {
         status: 200,
@@ -64,12 +65,22 @@ pub(super) const DISCARD: Operation = Operation {
 
 /// Letters in one answer if the caller gives no `limit`.
 const LIMIT_DEFAULT: usize = 100;
+/// Letters that are read at a time.
+const LETTERS_READ: usize = 100;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
     #[serde(default = "limit_default")]
     limit: usize,
+    search: Option<String>,
+    after: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DiscardQuery {
+    reason: Option<String>,
 }
 
 const fn limit_default() -> usize {
@@ -83,6 +94,8 @@ pub(super) struct Listed {
     kept: usize,
     #[serde(skip_serializing_if = "is_true")]
     complete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -103,16 +116,35 @@ pub(super) struct Discarded {
 }
 
 /// Newest first: `{ dead_letters: […], kept }`; `kept` is the total number. With `complete: false` the list has only
-/// the letters of this process, because the store with the others is away.
+/// the letters of this process, because the store with the others is away. `search` is a part of the id, the rule, the
+/// reason or the event; with `next` there are more.
 pub(super) async fn list(
     extract::State(state): extract::State<State>,
     query: Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Json<Listed>, Problem> {
     state.admit(&headers, Permission::Operate)?;
-    let ListQuery { limit } = query.expecting("the query may have `limit`, a whole number")?;
-    let Letters { letters, kept, complete } = state.dead_letters.newest(limit).await;
-    Ok(Json(Listed { dead_letters: letters, kept, complete }))
+    let ListQuery { limit, search, after } =
+        query.expecting("the query may have `limit`, a whole number, `search` and `after`")?;
+    let (mut found, mut after): (Vec<DeadLetter>, _) = (Vec::new(), after);
+    loop {
+        let Letters { letters, kept, complete } = state.dead_letters.before(after.as_deref(), LETTERS_READ).await;
+        let is_last = letters.len() < LETTERS_READ;
+        after = letters.last().map(|last| last.id.clone());
+        found.extend(letters.into_iter().filter(|letter| search.as_ref().is_none_or(|search| has(letter, search))));
+        if is_last || found.len() > limit {
+            let has_more = found.len() > limit;
+            found.truncate(limit);
+            let next = found.last().filter(|_| has_more).map(|last| last.id.clone());
+            return Ok(Json(Listed { dead_letters: found, kept, complete, next }));
+        }
+    }
+}
+
+/// Whether a letter has a text anywhere.
+fn has(letter: &DeadLetter, search: &str) -> bool {
+    let DeadLetter { id, rule, reason, event, .. } = letter;
+    [id, &rule.on, &rule.to, reason].into_iter().any(|text| text.contains(search)) || event.to_text().contains(search)
 }
 
 /// Applies the letter's own rule again: 202 `{ outcome: "crossed" | "skipped" | "dead", dead_letter? }`. If it fails
@@ -155,17 +187,20 @@ pub(super) async fn retry(
 }
 
 /// Discards a letter for good: 200 `{ discarded }` with the letter, whose event exists nowhere else. The log records
-/// who did it.
+/// who did it, and why if the caller gives a `reason`.
 pub(super) async fn discard(
     extract::State(state): extract::State<State>,
     id: Result<Path<String>, PathRejection>,
+    query: Query<DiscardQuery>,
     headers: HeaderMap,
 ) -> Result<Json<Discarded>, Problem> {
     let key = state.admit(&headers, Permission::Operate)?;
+    let DiscardQuery { reason } = query.expecting("the query may have `reason`")?;
+    let reason = reason.as_deref().map(judged).transpose()?;
     let Path(id) = id.map_err(|_| Problem::bad_request("the id in the path is not UTF-8"))?;
     let letter = state.dead_letters.take(&id).await.map_err(away)?;
     let letter = letter.ok_or_else(|| Problem::not_found("no such dead letter"))?;
-    telemetry::dead_letter_discarded(&letter.id, &letter.rule.on, &letter.rule.to, &key.name);
+    telemetry::dead_letter_discarded(&letter.id, &letter.rule.on, &letter.rule.to, &key.name, reason);
     Ok(Json(Discarded { discarded: letter }))
 }
 

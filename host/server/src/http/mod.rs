@@ -5,25 +5,33 @@
 
 mod answer;
 mod body;
+mod bridge;
 mod caller;
+mod channels;
+mod client;
+mod clients;
 mod dashboard;
 mod dead_letters;
 mod events;
+mod explain;
 mod health;
 mod history;
 mod idempotency_key;
 mod openapi;
 mod operator;
 mod overview;
+mod paging;
 mod plugins;
 mod presence;
 mod publish;
 mod publish_list;
 mod query;
+mod reloads;
 mod retained;
 mod revoke;
 mod stream;
 mod tails;
+mod topics;
 mod trace;
 
 use std::sync::Arc;
@@ -45,17 +53,19 @@ pub use health::away;
 pub use openapi::document;
 use openapi::{Caller, Operation};
 use tidegate_core::config::ApiKeys;
-use tidegate_core::flow::Gates;
 use tidegate_core::flow::ports::{BusSources, DeadLetters, PluginRoster, StoreHealth};
+use tidegate_core::flow::{Gates, ReloadLog};
 use tidegate_core::protocol::Code;
 use tidegate_core::telemetry;
-use tidegate_realtime::Visitors;
+use tidegate_realtime::{Realtime, Visitors};
 
 /// What the resources need.
 #[derive(Clone)]
 pub struct State {
     /// The gates.
     pub gates: Arc<Gates>,
+    /// The clients of this node.
+    pub clients: Arc<Realtime>,
     /// The clients that ask without a session.
     pub visitors: Visitors,
     /// The API keys; without any key every call that needs one is answered with 401.
@@ -72,6 +82,8 @@ pub struct State {
     pub store: Arc<dyn StoreHealth>,
     /// Whether the sources of bus events were read.
     pub bus_sources: Arc<dyn BusSources>,
+    /// The last reloads.
+    pub reloads: Arc<ReloadLog>,
     /// What `GET /openapi.json` answers: see [`document`].
     pub document: Bytes,
 }
@@ -119,7 +131,7 @@ struct Resource {
 }
 
 /// Every resource with each of its methods.
-fn resources() -> [Resource; 23] {
+fn resources() -> [Resource; 32] {
     fn at<T: 'static>(operation: &'static Operation, handler: impl Handler<T, State>) -> Resource {
         Resource { operation, handler: on(operation.method.filter(), handler) }
     }
@@ -143,6 +155,15 @@ fn resources() -> [Resource; 23] {
         at(&overview::OPERATION, overview::read),
         at(&tails::BEGIN, tails::begin),
         at(&tails::END, tails::end),
+        at(&channels::LIST, channels::list),
+        at(&topics::LIST, topics::list),
+        at(&topics::ONE, topics::one),
+        at(&clients::LIST, clients::list),
+        at(&client::DISCONNECT, client::disconnect),
+        at(&client::UNSUBSCRIBE, client::unsubscribe),
+        at(&bridge::SHOW, bridge::show),
+        at(&explain::OPERATION, explain::explain),
+        at(&reloads::LIST, reloads::list),
         at(&health::LIVE, health::live),
         at(&health::READY, health::ready),
         at(&health::METRICS, health::metrics),

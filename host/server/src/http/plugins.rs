@@ -44,13 +44,18 @@ pub(super) const CLEAR: Operation = Operation {
     refuses: &[Reason::Http(HttpCode::NotFound), Reason::Of(Code::Unavailable)],
 };
 
-/// Sorted by name; for one name the active version comes first: `{ plugins: […] }`.
+/// Sorted by name; for one name the active version comes first: `{ plugins: […] }`. The payload of a fault is shown only
+/// to a key that may `read`, too.
 pub(super) async fn list(
     extract::State(state): extract::State<State>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
-    state.admit(&headers, Permission::Operate)?;
-    Ok(Json(json!({ "plugins": state.plugins.list() })))
+    let may_read = state.admit(&headers, Permission::Operate)?.may(Permission::Read);
+    let mut plugins = state.plugins.list();
+    if !may_read {
+        plugins.iter_mut().flat_map(|plugin| &mut plugin.last_faults).for_each(|fault| fault.input = None);
+    }
+    Ok(Json(json!({ "plugins": plugins })))
 }
 
 /// `what` is a plugin's name, or 12 or more digits of a component's or a version's digest: `{ cleared: […] }`, each as

@@ -4,6 +4,7 @@
 //! is rolled back.
 
 mod build;
+mod changed;
 mod each;
 mod interest;
 mod links;
@@ -34,7 +35,7 @@ use rejected::{Candidates, candidates};
 use standby::Standby;
 
 use tidegate_core::config::{Diagnostic, Rollback};
-use tidegate_core::flow::{Gates, OwnEvent};
+use tidegate_core::flow::{Gates, OwnEvent, Reload, ReloadLog, ReloadOutcome};
 use tidegate_core::protocol::Generation;
 use tidegate_core::telemetry;
 use tidegate_wasm::{Inventory, KeptOut, PluginHost, Quarantined};
@@ -101,6 +102,8 @@ pub struct Reloader {
     pub rollback: Rollback,
     /// What an error holds up.
     pub terms: Terms,
+    /// Remembers the last reloads for operators.
+    pub log: Arc<ReloadLog>,
 }
 
 /// Receives the results of reloads.
@@ -149,7 +152,7 @@ impl Reloader {
         let mut state = State { current, standby, rejected: Vec::new() };
         state.standby.swapped(&[], &state.current.plugins);
         if !state.current.held_up.is_empty() {
-            self.tell_rejected(&state.current.held_up, &observer.rejected);
+            self.tell_rejected(&state.current.held_up, Instant::now(), &observer.rejected);
         }
         loop {
             let woken = tokio::select! {
@@ -234,14 +237,14 @@ impl Reloader {
                     self.swap(next, started, state, &observer.applied);
                 }
                 if !held_up.is_empty() {
-                    self.tell_rejected(&held_up, &observer.rejected);
+                    self.tell_rejected(&held_up, started, &observer.rejected);
                 }
             }
             Err(mistakes) => {
                 // The same files again: one save causes several changes of a directory.
                 let is_told = trigger == Trigger::Files && mistakes == before;
                 if !is_told {
-                    self.tell_rejected(&mistakes, &observer.rejected);
+                    self.tell_rejected(&mistakes, started, &observer.rejected);
                 }
                 state.rejected = mistakes;
             }
@@ -256,8 +259,11 @@ impl Reloader {
         self.serve(state);
         let elapsed = started.elapsed();
         telemetry::reload_applied(generation.0, elapsed);
-        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        let elapsed_ms = in_ms(elapsed);
         self.gates.saw(OwnEvent::ReloadApplied { generation: generation.0, elapsed_ms });
+        let applied_reload = Reload::new(self.gates.now_unix_ms(), ReloadOutcome::Applied, elapsed_ms);
+        let applied_reload = applied_reload.applied(generation.0, &changed::changes(&before, &state.current));
+        self.log.note(applied_reload.by(changed::files(&before, &state.current)));
         state.current.tell_notes(Some(&before));
         for kept_out in &state.current.kept_out {
             kept_out.tell();
@@ -284,6 +290,7 @@ impl Reloader {
     /// time has ended.
     async fn take_back(&self, state: &mut State, applied: impl Fn(Generation)) {
         while let Some((bad, good)) = state.standby.take_failed(&state.current.plugins) {
+            let started = Instant::now();
             let Some(good) = good else {
                 telemetry::plugin_failing(bad.name().as_str(), bad.version(), &bad.failing());
                 self.gates.saw(OwnEvent::PluginFailing { plugin: bad.name().as_str(), version: bad.version() });
@@ -295,7 +302,11 @@ impl Reloader {
                 Ok(back) => {
                     let generation = back.serving.catalog.generation();
                     self.gates.replace(back.serving.clone());
-                    state.current = back;
+                    let before = std::mem::replace(&mut state.current, back);
+                    let at_ms = self.gates.now_unix_ms();
+                    let rolled_back = Reload::new(at_ms, ReloadOutcome::RolledBack, in_ms(started.elapsed()));
+                    let changes = changed::changes(&before, &state.current);
+                    self.log.note(rolled_back.applied(generation.0, &changes).saying(entry.reason()));
                     self.keep_out(entry.clone()).await;
                     self.serve(state);
                     let (name, from, to) = (bad.name().as_str(), bad.version(), good.version());
@@ -345,13 +356,17 @@ impl Reloader {
     }
 
     /// Reports errors, separately for each file.
-    fn tell_rejected(&self, mistakes: &[Diagnostic], rejected: impl Fn(&[Diagnostic])) {
+    fn tell_rejected(&self, mistakes: &[Diagnostic], started: Instant, rejected: impl Fn(&[Diagnostic])) {
         let first = mistakes.first().map(|mistake| mistake.summary()).unwrap_or_default();
         telemetry::reload_rejected(mistakes.len(), &first);
         self.gates.saw(OwnEvent::ReloadRejected { mistakes: mistakes.len(), first: &first });
-        for file in by_file(mistakes).iter().take(FILES_TOLD_MAX) {
+        let files = by_file(mistakes);
+        for file in files.iter().take(FILES_TOLD_MAX) {
             telemetry::reload_held_up(&file.path, file.mistakes, &file.first);
         }
+        let reload = Reload::new(self.gates.now_unix_ms(), ReloadOutcome::Rejected, in_ms(started.elapsed()));
+        let files = files.into_iter().map(|file| file.path).filter(|path| !path.is_empty());
+        self.log.note(reload.by(files).with_errors(mistakes));
         rejected(mistakes);
     }
 
@@ -360,6 +375,10 @@ impl Reloader {
         self.inventory.reject(rejected::rejected(&self.paths.plugins, candidates, &mistakes));
         mistakes
     }
+}
+
+fn in_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Waits for the end of a burst of triggers.

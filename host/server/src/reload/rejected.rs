@@ -39,6 +39,7 @@ pub(super) fn rejected(plugins: &Path, candidates: &Candidates, mistakes: &[Diag
         since_unix_s,
         reasons,
         service: None,
+        last_faults: Vec::new(),
     };
     reasons.into_iter().map(status).collect()
 }

@@ -10,7 +10,7 @@ mod writes;
 
 pub use backlog::{Backlog, Overflow, Pushed, Weight};
 pub use offsets::Offset;
-pub use outbox::Sent;
 pub(crate) use outbox::{Outbox, Poll, Waits};
+pub use outbox::{Sent, Waiting};
 pub use wire::Wire;
 pub(crate) use wire::Writer;

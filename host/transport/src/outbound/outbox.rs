@@ -53,6 +53,15 @@ pub struct Sent {
     pub replaced: usize,
 }
 
+/// How far a client is behind, for whoever looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waiting {
+    /// The bytes that wait for it.
+    pub bytes: usize,
+    /// Since when it owes the answer to a ping; `None`: it owes none.
+    pub unanswered_since: Option<Instant>,
+}
+
 /// What a poll gets.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Poll {
@@ -216,6 +225,12 @@ impl Outbox {
         state.form.recovers = true;
         let pings = state.window.pings_count();
         state.offsets.get_or_insert_with(|| Box::new(Offsets::new(pings)));
+    }
+
+    /// How much waits for the client, and since when it owes an answer.
+    pub(crate) fn backlog(&self) -> Waiting {
+        let state = self.state.lock();
+        Waiting { bytes: state.queue.bytes() + state.queue.bytes_apart(), unanswered_since: state.window.waits_since() }
     }
 
     /// The offsets of the events that the client may or may not have processed, in the order in which they were written.

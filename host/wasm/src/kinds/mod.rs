@@ -116,8 +116,9 @@ impl Plugin {
         }
         drop(span);
         result.map_err(|failure| {
-            let fault = self.fault(failure);
             let Caller { channel, user, input, is_about_own } = question.caller();
+            self.statistics.remember(&failure, channel, input);
+            let fault = self.fault(failure);
             let input = input.filter(|_| self.shows_inputs).map(|input| shorten(input.as_str().to_owned()));
             let channel = channel.unwrap_or(telemetry::NO_CHANNEL);
             fault.tell_with(Some(self.version()), channel, user, input.as_deref());
@@ -140,7 +141,8 @@ impl Plugin {
         };
         let called = timeout_at(deadline, bulkhead.cpu.run(running)).await;
         let ended = EndedCall { manifest: &self.manifest, unanswered: lease.instance.guest().host.unanswered() };
-        question.answer(self.settle(lease, called, Q::KIND), &ended)
+        let log = lease.instance.guest().log.take_last();
+        question.answer(self.settle(lease, called, Q::KIND), &ended).map_err(|failure| failure.with_log(log))
     }
 
     /// Ends a call: the instance goes back to the pool after a success, and is dropped after a failure.

@@ -113,6 +113,7 @@ impl Quarantined {
             since_unix_s: self.since_unix_s,
             reasons: vec![self.reason.clone()],
             service: None,
+            last_faults: Vec::new(),
         }
     }
 
@@ -286,6 +287,7 @@ impl KeptOut {
             since_unix_s: SystemClock.now_unix_s(),
             reasons: vec![format!("is quarantined: {}", self.reason)],
             service: None,
+            last_faults: Vec::new(),
         }
     }
 

@@ -63,6 +63,11 @@ impl Breaker {
         }
     }
 
+    /// `open` or `closed`.
+    pub(crate) fn word(&self) -> &'static str {
+        if self.is_open() { "open" } else { "closed" }
+    }
+
     /// Whether the breaker is open.
     pub(crate) fn is_open(&self) -> bool {
         !matches!(*self.state.lock(), State::Closed { .. })

@@ -1,5 +1,7 @@
 //! The failure of a call: a trap, the time, the memory, or the output.
 
+use std::collections::VecDeque;
+
 use wasmtime::{Error, Trap};
 use wasmtime_wasi::I32Exit;
 
@@ -15,13 +17,15 @@ pub(crate) struct Failure {
     pub(crate) kind: FaultKind,
     /// For the log.
     pub(crate) detail: String,
+    /// The last lines of the call in the log.
+    pub(crate) log: VecDeque<String>,
     /// Whether the host kept the plugin waiting.
     kept_waiting: bool,
 }
 
 impl Failure {
     pub(crate) const fn new(kind: FaultKind, detail: String) -> Self {
-        Self { kind, detail, kept_waiting: false }
+        Self { kind, detail, log: VecDeque::new(), kept_waiting: false }
     }
 
     /// The time of the call was over before it ended.
@@ -38,7 +42,12 @@ impl Failure {
         }
         let Self { kind, detail, .. } = Self::wall(limits);
         let detail = format!("{detail}; for {} ms of these it waited for the host", waited.as_millis());
-        Self { kind, detail, kept_waiting: true }
+        Self { kind, detail, log: VecDeque::new(), kept_waiting: true }
+    }
+
+    /// The same, with what the guest wrote to the log.
+    pub(crate) fn with_log(self, log: VecDeque<String>) -> Self {
+        Self { log, ..self }
     }
 
     /// The call waited for a place until its time was over.

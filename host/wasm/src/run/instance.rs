@@ -94,6 +94,11 @@ impl Blueprint {
 }
 
 impl Instance {
+    /// Its linear memory, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.store.data().memory.bytes()
+    }
+
     /// Its linear memory, in bytes, if it has grown.
     pub(crate) fn grown_to(&mut self) -> Option<usize> {
         let bytes = self.store.data().memory.bytes();

@@ -51,6 +51,11 @@ impl Pool {
         self.resting.lock().push(instance);
     }
 
+    /// The linear memory of the resting instances, in bytes.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.resting.lock().iter().map(|instance| instance.memory_bytes() as u64).sum()
+    }
+
     fn len(&self) -> usize {
         self.resting.lock().len()
     }

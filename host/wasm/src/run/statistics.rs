@@ -1,12 +1,18 @@
 //! The calls and faults of a plugin since it was loaded.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::fault::Failure;
 use crate::contract::shorten;
-use tidegate_core::flow::ports::{Clock as _, LastFault, SystemClock};
+use tidegate_core::flow::ports::{Clock as _, FaultKind, LastFault, RememberedFault, SystemClock};
+use tidegate_core::protocol::Payload;
+
+/// Most faults that are remembered with their calls, and most bytes of an input.
+const FAULTS_MAX: usize = 10;
+const INPUT_BYTES_MAX: usize = 1024;
 
 /// Calls and faults of one plugin.
 #[derive(Debug)]
@@ -19,6 +25,8 @@ pub(crate) struct Statistics {
     blamed: AtomicU64,
     unjudged: AtomicU64,
     last_fault: Mutex<Option<LastFault>>,
+    /// The last faults with what is known of their calls, the newest first.
+    last_faults: Mutex<VecDeque<RememberedFault>>,
 }
 
 /// Calls, and the faults among them.
@@ -38,6 +46,7 @@ impl Statistics {
             blamed: AtomicU64::new(0),
             unjudged: AtomicU64::new(0),
             last_fault: Mutex::new(None),
+            last_faults: Mutex::default(),
         }
     }
 
@@ -55,6 +64,31 @@ impl Statistics {
             let at_unix_s = SystemClock.now_unix_s();
             *self.last_fault.lock() = Some(LastFault { kind: failure.kind.as_str(), detail, at_unix_s });
         }
+    }
+
+    /// Remembers a fault in the place of the oldest. A call that the breaker refused is no news.
+    pub(crate) fn remember(&self, failure: &Failure, channel: Option<&str>, input: Option<&Payload>) {
+        if failure.kind == FaultKind::Paused {
+            return;
+        }
+        let fault = RememberedFault {
+            at_ms: SystemClock.now_unix_ms(),
+            kind: failure.kind.as_str(),
+            message: shorten(failure.detail.clone()),
+            channel: channel.map(str::to_owned),
+            place: place_in(&failure.detail),
+            log: failure.log.iter().cloned().collect(),
+            input: input.map(|input| input.as_str()[..input.as_str().floor_char_boundary(INPUT_BYTES_MAX)].to_owned()),
+        };
+        let mut faults = self.last_faults.lock();
+        if faults.len() == FAULTS_MAX {
+            faults.pop_back();
+        }
+        faults.push_front(fault);
+    }
+
+    pub(crate) fn last_faults(&self) -> Vec<RememberedFault> {
+        self.last_faults.lock().iter().cloned().collect()
     }
 
     /// The calls that reached the plugin, and the faults that it is to blame for.
@@ -76,9 +110,41 @@ impl Statistics {
     }
 }
 
+/// The first place in a source that a message names, as every language writes it: `src/lib.rs:12:5`, `ping.js:3`.
+fn place_in(message: &str) -> Option<String> {
+    let ends = |c: char| c.is_whitespace() || "()[]<>\"'`,;".contains(c);
+    let words = message.split(ends).map(|word| word.trim_end_matches([':', '.']));
+    let is_place = |word: &&str| {
+        let Some((file, numbers)) = word.split_once(':') else { return false };
+        let has_ending = file.rsplit_once('.').is_some_and(|(name, ending)| {
+            !name.is_empty() && (1..=4).contains(&ending.len()) && ending.starts_with(|c: char| c.is_ascii_alphabetic())
+        });
+        has_ending && numbers.split(':').all(|number| number.parse::<u32>().is_ok())
+    };
+    words.into_iter().find(is_place).map(str::to_owned)
+}
+
 impl Counts {
     /// Whether a larger share of these calls were faults.
     pub(crate) fn worse_than(self, other: Self) -> bool {
         u128::from(self.faults) * u128::from(other.calls.max(1)) > u128::from(other.faults) * u128::from(self.calls)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place_in;
+
+    #[test]
+    fn a_place_in_the_source_is_found_in_the_words_of_every_language() {
+        for (message, place) in [
+            ("panicked at src/lib.rs:23:9:\nno such vault", Some("src/lib.rs:23:9")),
+            ("Error: no\n    at handle (ping.js:10:3)", Some("ping.js:10:3")),
+            ("main.go:7 +0x3", Some("main.go:7")),
+            ("wasm trap: unreachable", None),
+            ("https://example.com:80 did not answer at 10:30", None),
+        ] {
+            assert_eq!(place_in(message).as_deref(), place, "{message}");
+        }
     }
 }

@@ -33,15 +33,15 @@ impl LetterTable for PostgresLetters {
         self.0.call(|pool| async move { insert(&pool, letters, max).await }).await
     }
 
-    async fn newest(&self, limit: usize) -> Result<(Vec<DeadLetter>, usize), String> {
+    async fn newest(&self, before: Option<&str>, limit: usize) -> Result<(Vec<DeadLetter>, usize), String> {
         let (rows, count) = self
             .0
             .call(|pool| async move {
                 let rows = sqlx::query_as::<_, Row>(
                     "SELECT id, at_unix_s, rule_on, rule_to, reason, event FROM tidegate.dead_letters \
-                     ORDER BY id DESC LIMIT $1",
+                     WHERE $1::text IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
                 );
-                let rows = rows.bind(signed(limit as u64)).fetch_all(&pool).await?;
+                let rows = rows.bind(before).bind(signed(limit as u64)).fetch_all(&pool).await?;
                 let count: i64 = sqlx::query_scalar(COUNT).fetch_one(&pool).await?;
                 Ok((rows, count))
             })

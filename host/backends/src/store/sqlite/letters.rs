@@ -29,12 +29,18 @@ impl LetterTable for SqliteLetters {
         Ok(written)
     }
 
-    async fn newest(&self, limit: usize) -> Result<(Vec<DeadLetter>, usize), String> {
+    async fn newest(&self, before: Option<&str>, limit: usize) -> Result<(Vec<DeadLetter>, usize), String> {
         let reader = self.0.reader()?;
         let rows = sqlx::query_as::<_, Row>(
-            "SELECT id, at_unix_s, rule_on, rule_to, reason, event FROM tidegate_dead_letters ORDER BY id DESC LIMIT ?",
+            "SELECT id, at_unix_s, rule_on, rule_to, reason, event FROM tidegate_dead_letters \
+             WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2",
         );
-        let rows = rows.bind(signed(limit as u64)).fetch_all(&reader).await.map_err(|error| self.0.failed(&error))?;
+        let rows = rows
+            .bind(before)
+            .bind(signed(limit as u64))
+            .fetch_all(&reader)
+            .await
+            .map_err(|error| self.0.failed(&error))?;
         let count = sqlx::query_scalar("SELECT count(*) FROM tidegate_dead_letters").fetch_one(&reader).await;
         let count: i64 = count.map_err(|error| self.0.failed(&error))?;
         Ok((rows.into_iter().filter_map(of_row).collect(), usize::try_from(count).unwrap_or_default()))

@@ -15,7 +15,12 @@ pub trait DeadLetters: Send + Sync + 'static {
     async fn flush(&self);
 
     /// The newest dead letters, newest first, at most `limit`.
-    async fn newest(&self, limit: usize) -> Letters;
+    async fn newest(&self, limit: usize) -> Letters {
+        self.before(None, limit).await
+    }
+
+    /// The newest of those before the one with this id; without an id the newest of all.
+    async fn before(&self, id: Option<&str>, limit: usize) -> Letters;
 
     /// One dead letter, for a look before a retry.
     ///

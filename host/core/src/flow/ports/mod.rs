@@ -18,7 +18,9 @@ mod watch;
 
 use std::sync::Arc;
 
-pub use super::roster::{LastFault, PluginRoster, PluginService, PluginState, PluginStatus};
+pub use super::roster::{
+    BreakerStatus, LastFault, PluginRoster, PluginService, PluginState, PluginStatus, RememberedFault,
+};
 pub use bus::{Bus, BusFull, BusSources};
 pub use clients::{Clients, Touched};
 pub use clock::{Clock, SystemClock};

@@ -2,6 +2,7 @@
 //!
 //! `operation` is what a resource says of itself, `schemas` the forms of bodies and answers.
 
+mod inspecting;
 mod operation;
 mod schemas;
 
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 pub(super) use operation::{Answers, Caller, Operation, Reason, Verb, by_session};
 
+use super::paging::PAGE_LIMIT_MAX;
 use super::{Resource, State};
 use crate::operator::COOKIE;
 use tidegate_core::config::{Anonymous, Auth};
@@ -179,6 +181,7 @@ fn parameters() -> Value {
     let key = r#"^([!#-+\--:<-\[\]-~]{1,255}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#;
     json!({
         "topic": path("topic", "The topic.", json!({ "$ref": "#/components/schemas/Topic" })),
+        "connection": path("connection", "The id of the connection.", json!({ "type": "string", "minLength": 1 })),
         "id": path("id", "The id of the dead letter.", json!({ "type": "string", "minLength": 1 })),
         "tail": path("tail", "The name of the tail.", json!({ "type": "string", "minLength": 1 })),
         "what": path(
@@ -192,6 +195,31 @@ fn parameters() -> Value {
             json!({ "type": "string", "pattern": position }),
         ),
         "limit": query("limit", "The most publications. Without `since` 100; else as many as `limits.ack_bytes` allows.", number(1)),
+        "page_limit": query(
+            "limit",
+            "The most entries of one answer. Default 100.",
+            json!({ "type": "integer", "minimum": 1, "maximum": PAGE_LIMIT_MAX }),
+        ),
+        "after": query(
+            "after",
+            "Where to go on: `next` of the answer before.",
+            json!({ "type": "string" }),
+        ),
+        "search": query("search", "A part of the name.", json!({ "type": "string" })),
+        "of_channel": query("channel", "The template of the channel.", json!({ "type": "string" })),
+        "of_topic": query("topic", "The topic.", json!({ "type": "string" })),
+        "of_user": query("user", "The user's id, in every tenant.", json!({ "type": "string" })),
+        "of_connection": query("connection", "The id of the connection.", json!({ "type": "string" })),
+        "search_letters": query(
+            "search",
+            "A part of the id, the rule, the reason or the event.",
+            json!({ "type": "string" }),
+        ),
+        "why": query(
+            "reason",
+            "For the log. At most 1024 bytes.",
+            json!({ "type": "string", "minLength": 1, "maxLength": 1024, "pattern": "\\S" }),
+        ),
         "letters": query("limit", "The most dead letters. Default 100.", number(0)),
         "key": query(
             "key",

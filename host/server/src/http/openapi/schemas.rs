@@ -2,13 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
+use super::inspecting;
+
 use crate::http::answer::HttpCode;
 use tidegate_core::protocol::{self, Code, TOPIC_BYTES_MAX, TOPIC_SEGMENTS_MAX};
 
 /// Every schema by name, for `components/schemas`.
 pub(super) fn schemas() -> Map<String, Value> {
     let mut schemas = protocol::described("");
-    for of in [publishing(), events(), reading(), revoking(), operating(), signing_in(), monitoring()] {
+    let of_operators = [operating(), plugins(), signing_in(), inspecting::inspecting()];
+    for of in [publishing(), events(), reading(), revoking(), monitoring()].into_iter().chain(of_operators) {
         schemas.extend(of);
     }
     let codes = Code::ALL.iter().map(|code| code.as_str()).chain(HttpCode::ALL.map(HttpCode::as_str));
@@ -19,20 +22,20 @@ pub(super) fn schemas() -> Map<String, Value> {
     schemas
 }
 
-fn of(name: &str) -> Value {
+pub(super) fn of(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-fn named<const N: usize>(schemas: [(&str, Value); N]) -> Map<String, Value> {
+pub(super) fn named<const N: usize>(schemas: [(&str, Value); N]) -> Map<String, Value> {
     schemas.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
 /// An object with these properties and no others.
-fn object(required: &[&str], properties: Value) -> Value {
+pub(super) fn object(required: &[&str], properties: Value) -> Value {
     json!({ "type": "object", "required": required, "properties": properties, "additionalProperties": false })
 }
 
-fn count(says: &str) -> Value {
+pub(super) fn count(says: &str) -> Value {
     json!({ "type": "integer", "minimum": 0, "description": says })
 }
 
@@ -201,37 +204,68 @@ fn operating() -> Map<String, Value> {
     let list = json!({
         "dead_letters": { "type": "array", "items": of("DeadLetter"), "description": "The newest first." },
         "kept": count("How many there are in all."),
+        "next": { "type": "string", "description": "There are more: ask again with this as `after`." },
         "complete": { "const": false, "description": "Only while the store is away: the letters that it keeps are not in the list." },
     });
     let retried = json!({
         "outcome": { "enum": ["crossed", "skipped", "dead"] },
         "dead_letter": of("DeadLetter"),
     });
-    let digest = || json!({ "type": ["string", "null"], "pattern": "^[0-9a-f]{64}$" });
-    let fault =
-        json!({ "kind": { "type": "string" }, "detail": { "type": "string" }, "at_unix_s": when("When it was") });
-    let fault = object(&["kind", "detail", "at_unix_s"], fault);
-    let texts = || json!({ "type": "array", "items": { "type": "string" } });
-    let service = json!({
-        "kinds": texts(), "cached": { "type": "boolean" }, "vectors": count("Golden vectors that it passed."),
-        "instances": count("Live instances."), "paused": texts(), "calls": count("Ended calls."),
-        "faults": count("Calls that ended in a fault."),
-        "last_fault": { "oneOf": [fault, { "type": "null" }] },
-    });
-    let service_keys = ["kinds", "cached", "vectors", "instances", "paused", "calls", "faults", "last_fault"];
-    let plugin = json!({
-        "name": { "type": "string" },
-        "state": { "enum": ["active", "standby", "draining", "rejected", "quarantined"] },
-        "version": digest(), "digest": digest(), "since_unix_s": when("Since when"), "reasons": texts(),
-        "service": { "oneOf": [object(&service_keys, service), { "type": "null" }] },
-    });
-    let plugin_keys = ["name", "state", "version", "digest", "since_unix_s", "reasons", "service"];
-    let plugins = || json!({ "type": "array", "items": of("Plugin") });
     named([
         ("DeadLetter", object(&["id", "rule", "reason", "at_unix_s", "event"], letter)),
         ("DeadLetters", object(&["dead_letters", "kept"], list)),
         ("Retried", object(&["outcome"], retried)),
         ("Discarded", object(&["discarded"], json!({ "discarded": of("DeadLetter") }))),
+    ])
+}
+
+fn plugins() -> Map<String, Value> {
+    let digest = || json!({ "type": ["string", "null"], "pattern": "^[0-9a-f]{64}$" });
+    let fault =
+        json!({ "kind": { "type": "string" }, "detail": { "type": "string" }, "at_unix_s": when("When it was") });
+    let fault = object(&["kind", "detail", "at_unix_s"], fault);
+    let breaker = || json!({ "enum": ["closed", "open"], "description": "`open`: its calls are paused." });
+    let remembered = json!({
+        "at_ms": { "type": "integer", "minimum": 0, "description": "When, in milliseconds since the Unix epoch." },
+        "kind": { "type": "string" },
+        "message": { "type": "string" },
+        "channel": { "type": "string", "description": "The channel's template." },
+        "place": { "type": "string", "description": "The place in the plugin's source that the message names." },
+        "log": { "type": "array", "items": { "type": "string" }, "description": "The last lines of the call." },
+        "input": { "type": "string", "description": "The payload, only for a key that may `read`, too." },
+    });
+    let remembered = object(&["at_ms", "kind", "message", "log"], remembered);
+    let texts = || json!({ "type": "array", "items": { "type": "string" } });
+    let service = json!({
+        "kinds": texts(), "cached": { "type": "boolean" }, "vectors": count("Golden vectors that it passed."),
+        "instances": count("Live instances."), "paused": texts(), "calls": count("Ended calls."),
+        "faults": count("Calls that ended in a fault."),
+        "breaker": object(&["authorizer", "worker"], json!({ "authorizer": breaker(), "worker": breaker() })),
+        "memory_bytes": count("Linear memory of the instances that rest."),
+        "last_fault": { "oneOf": [fault, { "type": "null" }] },
+    });
+    let service_keys = [
+        "kinds",
+        "cached",
+        "vectors",
+        "instances",
+        "paused",
+        "calls",
+        "faults",
+        "breaker",
+        "memory_bytes",
+        "last_fault",
+    ];
+    let plugin = json!({
+        "name": { "type": "string" },
+        "state": { "enum": ["active", "standby", "draining", "rejected", "quarantined"] },
+        "version": digest(), "digest": digest(), "since_unix_s": when("Since when"), "reasons": texts(),
+        "last_faults": { "type": "array", "items": remembered, "description": "The newest first, at most 10." },
+        "service": { "oneOf": [object(&service_keys, service), { "type": "null" }] },
+    });
+    let plugin_keys = ["name", "state", "version", "digest", "since_unix_s", "reasons", "service", "last_faults"];
+    let plugins = || json!({ "type": "array", "items": of("Plugin") });
+    named([
         ("Plugin", object(&plugin_keys, plugin)),
         ("Plugins", object(&["plugins"], json!({ "plugins": plugins() }))),
         ("Cleared", object(&["cleared"], json!({ "cleared": plugins() }))),

@@ -1,0 +1,47 @@
+//! What a generation changes of the one before it, and by which files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Built;
+use tidegate_core::channels::{Change, Policy, diff};
+use tidegate_wasm::Plugin;
+
+/// What people notice of the change from one generation to another.
+pub(super) fn changes(before: &Built, now: &Built) -> Vec<Change> {
+    diff(&policy(before), &policy(now))
+}
+
+fn policy(of: &Built) -> Policy {
+    let plugins = of.plugins.iter().map(|plugin| (plugin.name().as_str().to_owned(), plugin.policy()));
+    Policy::of(&of.serving.catalog, &of.sources, plugins)
+}
+
+/// The files that differ, by their paths.
+pub(super) fn files(before: &Built, now: &Built) -> Vec<String> {
+    let (old, new) = (texts(before), texts(now));
+    let paths: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
+    let differ = paths.into_iter().filter(|path| old.get(path) != new.get(path)).map(str::to_owned);
+    differ.chain(components(&before.plugins, &now.plugins)).collect()
+}
+
+/// The text of each file, by its path.
+fn texts(of: &Built) -> BTreeMap<&str, &str> {
+    let of_plugins = of.plugins.iter().map(|plugin| plugin.manifest_file());
+    let declared = of.sources.manifests.iter().chain(of.sources.schemas.values()).chain(&of.sources.bridge);
+    declared.chain(of_plugins).map(|file| (file.path.as_str(), file.text.as_str())).collect()
+}
+
+/// The directories of plugins whose component differs.
+fn components(before: &[Arc<Plugin>], now: &[Arc<Plugin>]) -> Vec<String> {
+    let changed = now.iter().filter(|plugin| {
+        let old = before.iter().find(|old| old.name() == plugin.name());
+        old.is_none_or(|old| old.digest() != plugin.digest())
+    });
+    let component = |plugin: &Arc<Plugin>| {
+        let file = &plugin.manifest_file().path;
+        Path::new(file).with_file_name("").to_string_lossy().into_owned()
+    };
+    changed.map(component).collect()
+}

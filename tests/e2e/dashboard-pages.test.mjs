@@ -1,0 +1,213 @@
+// Pages of the dashboard and their buttons, against a server that works: channels, topics, clients, explain, a bridge whose
+// rule fails, a reload that is rejected and one that is applied.
+
+import assert from "node:assert/strict";
+import { after, before, beforeEach, describe, test } from "node:test";
+
+import { NARROW_KEY, openBrowser, startWithDashboard, Visitor } from "@tidegate/kit/dashboard.mjs";
+import { ask, next, subscribe, token, until } from "@tidegate/kit/harness.mjs";
+
+const CHANNELS = `
+feature: shop
+channels:
+  shop.order.{orderId}:
+    description: What happens to one order.
+    scope: authenticated
+    presence: true
+    history: { messages: 100 }
+    payload:
+      type: object
+      required: [state]
+      properties:
+        state: { type: string, enum: [paid, shipped], description: How far it is }
+        weight: { type: integer, minimum: 1 }
+  shop.price.{item}:
+    scope: public
+    delivery: { mode: latest, key: /item }
+    snapshot: { retain: latest }
+    payload: {}
+`;
+
+describe("the pages of the dashboard", () => {
+  let server, browser, visitor, page, socket;
+  before(async () => {
+    server = await startWithDashboard({
+      channels: { "shop.yaml": CHANNELS },
+    });
+    browser = await openBrowser();
+    visitor = await Visitor.open(browser, server);
+    page = visitor.page;
+    await visitor.signIn();
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+  beforeEach(async () => {
+    socket?.close();
+    socket = await server.connect({ token: token("ann") });
+  });
+
+  const clean = (name, act) =>
+    test(name, async () => {
+      await act();
+      visitor.isClean();
+    });
+
+  clean("the channels show who may subscribe, and are searched; one shows its schema and its topics", async () => {
+    await subscribe(socket, "shop.order.o1");
+    await visitor.go("/channels");
+    await visitor.heading("Channels");
+    await visitor.sees(visitor.row("vault.{vaultId}").filter({ hasText: "every user, if vault-members allows" }));
+    await page.getByLabel("Search").fill("shop.");
+    await page.getByRole("row").filter({ hasText: "vault." }).waitFor({ state: "detached" });
+    await visitor.link("shop.order.{orderId}").click();
+    await visitor.heading("shop.order.{orderId}");
+    await visitor.sees("What happens to one order.");
+    await visitor.sees('one of "paid", "shipped"');
+    await visitor.sees("100 publications");
+    await page.getByText("As JSON Schema").first().click();
+    await visitor.sees(page.getByRole("region", { name: "What subscribers receive as JSON Schema" }));
+    await visitor.link("shop.order.o1").click();
+    await visitor.heading("shop.order.o1");
+  });
+
+  clean("one topic shows its subscribers, who is present, its history and what it retains", async () => {
+    await subscribe(socket, "shop.order.o2");
+    await server.publish("shop.order.o2", { state: "paid" });
+    await server.publish("shop.price.tea", { item: "tea", cents: 250 });
+    await visitor.go("/topics/shop.order.o2");
+    await visitor.heading("shop.order.o2");
+    await visitor.sees("1 publication");
+    const subscribers = page.getByRole("region", { name: "Subscribers" });
+    await visitor.sees(subscribers.getByRole("link", { name: "ann" }));
+    await visitor.sees(page.getByRole("region", { name: "Present" }).getByRole("link", { name: "ann" }));
+    await server.publish("shop.order.o2", { state: "shipped" });
+    await visitor.button("Refresh").click();
+    await visitor.sees("2 publications");
+    const reader = await server.connect();
+    await subscribe(reader, "shop.price.tea");
+    await visitor.go("/topics/shop.price.tea");
+    await visitor.sees(page.getByRole("region", { name: "Retained values" }).getByText('"cents":250'));
+    reader.close();
+    visitor.expect(/status of 404 .*\/v1\/topics\//);
+    await visitor.go("/topics/nobody.knows");
+    await visitor.sees(page.getByRole("alert").filter({ hasText: "unknown_channel" }));
+  });
+
+  const openClient = async (user) => {
+    await visitor.go(`/clients?user=${user}`);
+    await visitor.heading("Clients");
+    await visitor.row(user).getByRole("link").first().click();
+    await visitor.sees(page.getByRole("heading", { level: 1, name: user }));
+  };
+
+  clean("a client is found by its user, shows what it holds and what was refused, and is unsubscribed", async () => {
+    const bob = await server.connect({ token: token("bob") });
+    await subscribe(bob, "shop.order.o4");
+    assert.equal((await ask(bob, "subscribe", { channel: "e2e.editors" })).ok, false);
+    await openClient("bob");
+    await visitor.sees(visitor.row("shop.order.o4"));
+    await visitor.sees(visitor.row("e2e.editors").filter({ hasText: "forbidden" }));
+    const heard = next(bob, "tidegate");
+    await visitor.button("Unsubscribe from shop.order.o4").click();
+    await visitor.confirm("Unsubscribe", "moved to another order");
+    await visitor.sees("not subscribed to shop.order.o4 any more");
+    const [told] = await heard;
+    assert.equal(told.type, "revoked");
+    assert.equal(told.channel, "shop.order.o4");
+    await visitor.sees("It is subscribed to nothing.");
+    await server.printed("moved to another order");
+    bob.close();
+  });
+
+  clean("a client is disconnected with a reason, and the page says that it is gone", async () => {
+    const cy = await server.connect({ token: token("cy") });
+    const gone = next(cy, "disconnect");
+    await openClient("cy");
+    await visitor.button("Disconnect").click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("button", { name: "Disconnect", exact: true }).click();
+    assert.equal(await dialog.isVisible(), true, "without a reason nothing happens");
+    await visitor.button("Cancel", dialog).click();
+    await dialog.waitFor({ state: "detached" });
+    assert.equal(cy.connected, true);
+    await visitor.button("Disconnect").click();
+    await visitor.confirm("Disconnect", "a lost phone");
+    assert.deepEqual((await gone)[0], "io server disconnect");
+    await visitor.sees("The client is disconnected.");
+    await visitor.button("Refresh").click();
+    await visitor.sees("This connection is not open on this node");
+    await server.printed("a lost phone");
+    cy.close();
+  });
+
+  clean("a user is revoked, and its token is good for nothing afterwards", async () => {
+    const credential = token("dee");
+    const dee = await server.connect({ token: credential });
+    const gone = next(dee, "disconnect");
+    await openClient("dee");
+    await visitor.button("Revoke the user").click();
+    await visitor.confirm("Revoke", "left the company");
+    await gone;
+    await visitor.sees("Every credential of dee");
+    assert.equal(await server.refused({ token: credential }), "token_revoked");
+    dee.close();
+  });
+
+  clean("explain shows each gate's answer, for a user, a token and nobody", async () => {
+    await visitor.go("/explain?user=ann&topic=e2e.editors");
+    await visitor.heading("Explain");
+    await visitor.button("Explain").click();
+    await visitor.sees("refused: forbidden");
+    await visitor.sees(page.getByRole("table").getByText("scope").first());
+    await page.getByLabel("Roles").fill("editor");
+    await visitor.button("Explain").click();
+    await visitor.sees(page.getByText("allowed", { exact: true }));
+    await page.getByLabel("the user of a token").check();
+    await page.getByLabel("Token", { exact: true }).fill(token("ann", { roles: ["editor"] }));
+    await visitor.button("Explain").click();
+    await visitor.sees(page.getByText("allowed", { exact: true }));
+    assert.ok(!page.url().includes("ey"), "a token does not get into the address");
+    await page.getByLabel("nobody").check();
+    await visitor.button("Explain").click();
+    await visitor.sees("refused: unauthenticated");
+  });
+
+  clean("explain holds a payload against the schema, and says where it is no JSON", async () => {
+    await visitor.go("/explain?user=ann&topic=realtime-ping");
+    await page.getByLabel("Wants to").selectOption("send");
+    await page.getByLabel("Payload").fill("{n:");
+    await visitor.button("Explain").click();
+    await visitor.sees(page.getByRole("alert").filter({ hasText: "the payload is no JSON" }));
+    await page.getByLabel("Payload").fill('{"n": "one"}');
+    await visitor.button("Explain").click();
+    await visitor.sees("refused: invalid_payload");
+  });
+
+  clean("many dead letters are discarded at once", async () => {
+    const events = ["a", "b"].map((id) => ({ specversion: "1.0", id, source: "/e2e", type: "sensor.heat", data: { n: "hot", room: id } }));
+    await server.post("/v1/events", events);
+    await until("both letters", async () => (await server.get("/v1/dead-letters", { key: NARROW_KEY })).body.kept === 2);
+    await visitor.go("/bridge");
+    await page.waitForFunction(() => document.querySelectorAll('table:has([type=checkbox]) tbody tr').length === 2);
+    await page.getByLabel("Choose all that are shown").check();
+    await visitor.button("Discard 2 chosen").click();
+    await visitor.confirm("Discard", "a broken sensor");
+    await visitor.sees("2 letters discarded.");
+  });
+
+  clean("a reload that is rejected shows place and reason, and one that is applied says what changed", async () => {
+    await visitor.go("/reloads");
+    await server.reload(() => server.write("channels/shop.yaml", CHANNELS.replace("scope: public", "scop: public")), "reload.rejected");
+    await page.reload();
+    const rejected = page.getByRole("article", { name: "Reload, rejected" }).first();
+    await visitor.sees(rejected.getByText(/shop\.yaml/).first());
+    await visitor.sees(rejected.getByText("scop").first());
+    await server.reload(() => server.write("channels/shop.yaml", CHANNELS.replace("scope: public", "scope: authenticated")));
+    await page.reload();
+    const applied = page.getByRole("article", { name: "Reload, applied" }).first();
+    await visitor.sees(applied.getByRole("listitem").filter({ hasText: "shop.price.{item}: scope public → authenticated" }));
+    await visitor.sees(rejected);
+  });
+});

@@ -50,11 +50,16 @@ describe("an operator with a session", { concurrency: true }, () => {
       const { position } = await subscribe(socket, "overview");
       const client = await server.connect({ token: token("alice") });
       await subscribe(client, "e2e.open");
-      const publishing = setInterval(() => server.publish("e2e.open", {}), 50);
+      const relayed = collect(socket, "overview", ({ publications_per_s, gates }) => publications_per_s > 0 && gates.inbound.per_s > 0);
+      const publishing = setInterval(() => {
+        server.publish("e2e.open", {});
+        client.emit("e2e.open", {});
+      }, 50);
       try {
         const [sample] = await samples.count(1);
         assert.ok(sample.connections >= 1 && sample.topics >= 1 && sample.memory_bytes > 1_000_000, JSON.stringify(sample));
         assert.ok(sample.gates.broadcast.per_s > 0 && sample.gates.broadcast.p99_ms > 0, JSON.stringify(sample));
+        await relayed.count(1);
         await until("deliveries", () => samples.received.some(({ deliveries_per_s }) => deliveries_per_s > 0));
       } finally {
         clearInterval(publishing);

@@ -66,6 +66,7 @@ use tidegate_core::flow::broker::Broker;
 use tidegate_core::flow::ports::Removed;
 use tidegate_core::flow::{Gates, Publication, ports};
 use tidegate_core::protocol::{PresenceChange, SessionEvent, Topic};
+use tidegate_core::telemetry;
 
 use comeback::Sessions;
 use connection_events::ConnectionEvents;
@@ -278,6 +279,7 @@ fn transport_settings(limits: &Limits, transport: &config::Transport) -> Setting
 
 impl ports::Rooms for Realtime {
     fn deliver(&self, publication: &Publication) {
+        telemetry::published(publication.channel.template.as_str());
         self.rooms.deliver(publication);
     }
 

@@ -225,7 +225,7 @@ pub fn delivered(channel: &str, queued: usize, failed: usize) {
     count_by_channel(names::DELIVERIES_FAILED, channel, failed);
 }
 
-fn count_by_channel(metric: Metric, channel: &str, by: usize) {
+pub(super) fn count_by_channel(metric: Metric, channel: &str, by: usize) {
     if by > 0 {
         count(metric, channel, &[("channel", channel)], by);
     }

@@ -17,6 +17,7 @@ mod names;
 mod operator;
 mod output;
 mod panics;
+mod publications;
 mod readings;
 mod registry;
 mod retained;
@@ -56,6 +57,7 @@ pub use metrics::{
 };
 pub use operator::{operator_disconnected, operator_signed_in, operator_signed_out, operator_unsubscribed, tail_begun};
 pub use output::{complain, finish_output, say};
+pub use publications::published;
 pub use readings::{BridgeReading, SourceReading, bridge_reading};
 pub use registry::{count_nothing_here, render};
 pub use retained::{publication_stale, retained, retained_displaced};
@@ -183,6 +185,7 @@ mod tests {
         unsubscribed("a");
         gate(Gate::Inbound, "a", "ok", time);
         authorizer_cache("p", "hit");
+        published("a");
         delivered("a", 1, 1);
         conflated("a", "queue", 1);
         thinning_bytes(1);

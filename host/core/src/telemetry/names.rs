@@ -101,6 +101,10 @@ pub(super) const AUTHORIZER_CACHE: Metric = counter(
     "tidegate_authorizer_cache_total",
     "Lookups and evictions in the cache of granted answers (limits.authorizer_cache), by plugin and outcome (hit, miss, evicted)",
 );
+pub(super) const PUBLICATIONS: Metric = counter(
+    "tidegate_publications_total",
+    "Publications that came to the subscribers of this node, however many there are, by channel template",
+);
 pub(super) const DELIVERIES: Metric =
     counter("tidegate_deliveries_total", "Publications queued for a subscriber, by channel template");
 pub(super) const DELIVERIES_FAILED: Metric = counter(
@@ -357,6 +361,7 @@ pub(super) const METRICS: &[Metric] = &[
     PLUGIN_VERSIONS_LINGERING,
     PLUGIN_STATE,
     AUTHORIZER_CACHE,
+    PUBLICATIONS,
     DELIVERIES,
     DELIVERIES_FAILED,
     SLOW_CONSUMERS,

@@ -182,8 +182,7 @@ impl Server {
         let mut router = realtime.attach(http::router(state.clone()), &gates, &config.auth, &config.transport);
         if let Some(live) = &live {
             operators::serve(live, &state, &realtime, &config, shutdown);
-            router =
-                live.attach(|clients, gates, auth, way, apart| clients.attach_apart(router, gates, auth, way, apart));
+            router = live.attach(|clients, gates, auth, way, on| clients.attach_apart(router, gates, auth, way, on));
         }
         let bridge = tokio::spawn(bus.run(gates.clone(), draining.clone()));
         let watched = tokio::spawn(watched.run(gates.clone(), shutdown.at(Phase::Closing)));

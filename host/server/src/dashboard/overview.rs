@@ -26,7 +26,7 @@ pub(super) fn sample(change: &Change<'_>, application: &Application, away: &mut 
         "connections": now.sum("tidegate_connections", &[]),
         "opened_per_s": change.per_s("tidegate_connections_opened_total", &[]),
         "refused": refused(change),
-        "publications_per_s": change.per_s(DECISIONS, &[("gate", "broadcast"), ("outcome", "ok")]),
+        "publications_per_s": change.per_s("tidegate_publications_total", &[]),
         "deliveries_per_s": change.per_s("tidegate_deliveries_total", &[]),
         "lag_ms": { "p50": lag.quantile_ms(0.5), "p99": lag.quantile_ms(0.99), "slowest": lag.quantile_ms(1.0) },
         "gates": gates(change),

@@ -18,8 +18,8 @@ const CALLS: &str = "tidegate_plugin_calls_total";
 /// Every declared channel.
 pub(super) fn channels(change: &Change<'_>, application: &Application, now_ms: u64) -> Value {
     let by = |labels| change.rates(DECISIONS, "channel", labels);
-    let (all, published) = (by(&[]), by(&[("gate", "broadcast"), ("outcome", "ok")]));
-    let passed = by(&[("outcome", "ok")]);
+    let (all, passed) = (by(&[]), by(&[("outcome", "ok")]));
+    let published = change.rates("tidegate_publications_total", "channel", &[]);
     let delivered = change.rates("tidegate_deliveries_total", "channel", &[]);
     let subscriptions = change.now.sums("tidegate_subscriptions", "channel", &[]);
     let of = |rates: &std::collections::BTreeMap<&str, f64>, name: &str| rates.get(name).copied().unwrap_or_default();

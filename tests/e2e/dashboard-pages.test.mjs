@@ -1,11 +1,14 @@
-// Pages of the dashboard and their buttons, against a server that works: channels, topics, clients, explain, a bridge whose
-// rule fails, a reload that is rejected and one that is applied.
+// Every page of the dashboard, and every button, against a server that works: clients, publications, a bridge whose rule
+// fails, a plugin that faults, a reload that is rejected and one that is applied.
 
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 
 import { NARROW_KEY, openBrowser, startWithDashboard, Visitor } from "@tidegate/kit/dashboard.mjs";
-import { ask, next, subscribe, token, until } from "@tidegate/kit/harness.mjs";
+import { ask, next, subscribe, token } from "@tidegate/kit/harness.mjs";
+import { components } from "@tidegate/kit/paths.mjs";
 
 const CHANNELS = `
 feature: shop
@@ -33,6 +36,11 @@ describe("the pages of the dashboard", () => {
   before(async () => {
     server = await startWithDashboard({
       channels: { "shop.yaml": CHANNELS },
+      // As fast as they get answers.
+      files(directory) {
+        const manifest = join(directory, "channels/realtime-ping.yaml");
+        writeFileSync(manifest, readFileSync(manifest, "utf8").replace(/rate: .*/, "rate: 10000/s"));
+      },
     });
     browser = await openBrowser();
     visitor = await Visitor.open(browser, server);
@@ -93,6 +101,41 @@ describe("the pages of the dashboard", () => {
     visitor.expect(/status of 404 .*\/v1\/topics\//);
     await visitor.go("/topics/nobody.knows");
     await visitor.sees(page.getByRole("alert").filter({ hasText: "unknown_channel" }));
+  });
+
+  clean("a live tail shows publications as they happen, with payloads where they are asked for", async () => {
+    await subscribe(socket, "shop.order.o3");
+    await visitor.go("/channels/shop.order.{orderId}");
+    await visitor.button("Watch publications").click();
+    await visitor.sees("Watching.");
+    await visitor.sees("Nothing was published since you began to watch.");
+    await server.publish("shop.order.o3", { state: "paid", weight: 12345 });
+    await visitor.sees(visitor.row("shop.order.o3").filter({ hasText: "–" }));
+    assert.equal(await page.getByText("12345").count(), 0, "no payload was asked for");
+    await visitor.button("Pause").click();
+    await visitor.sees("Paused.");
+    await visitor.button("Stop").click();
+    await page.getByLabel("with their payloads").check();
+    await visitor.button("Watch publications").click();
+    await visitor.sees("Watching.");
+    await server.publish("shop.order.o3", { state: "paid", weight: 12345 });
+    await visitor.sees('"weight":12345');
+    await visitor.button("Stop").click();
+    await visitor.sees(visitor.button("Watch publications"));
+  });
+
+  clean("a key that may not read is told so when it asks for payloads, and watches without", async () => {
+    const narrow = await Visitor.open(browser, server);
+    narrow.expect(/status of 403 .*\/v1\/tails/);
+    await narrow.signIn(NARROW_KEY, "/topics/e2e.open");
+    await narrow.page.getByLabel("with their payloads").check();
+    await narrow.button("Watch publications").click();
+    await narrow.sees(narrow.page.getByRole("alert").filter({ hasText: "forbidden" }));
+    await narrow.page.getByLabel("with their payloads").uncheck();
+    await narrow.button("Watch publications").click();
+    await narrow.sees("Watching.");
+    narrow.isClean();
+    await narrow.close();
   });
 
   const openClient = async (user) => {
@@ -185,11 +228,43 @@ describe("the pages of the dashboard", () => {
     await visitor.sees("refused: invalid_payload");
   });
 
+  clean("the bridge counts what its rules do; dead letters are searched, read, retried and discarded", async () => {
+    await visitor.go("/bridge");
+    await visitor.sees("No dead letter: every event that a rule matched has crossed.");
+    const event = (id, data) => ({ specversion: "1.0", id, source: "/e2e", type: "order.shipped", data });
+    await server.post("/v1/events", event("good", { customer: "ann", order: "9" }));
+    // The expression of the rule needs `order`.
+    await server.post("/v1/events", ["first", "second", "third"].map((name) => event(name, { customer: name })));
+    await visitor.sees(visitor.row("No such key: order"));
+    const rule = page.getByRole("region", { name: "Rules" }).getByRole("row").filter({ hasText: "order.shipped" });
+    await visitor.sees(rule.getByRole("cell").filter({ hasText: /^3$/ }));
+    await page.getByLabel("Search").fill("second");
+    await page.waitForFunction(() => document.querySelectorAll('table:has([type=checkbox]) tbody tr').length === 1);
+    await page.getByText("The event").click();
+    await visitor.sees(page.getByRole("region", { name: "The event" }).getByText('"customer": "second"'));
+    await visitor.button(/^Retry the letter/).click();
+    await visitor.sees("1 letter could not cross again.");
+    await visitor.button(/^Discard the letter/).click();
+    await visitor.confirm("Discard", "sent twice");
+    await visitor.sees("1 letter discarded.");
+    await server.printed("sent twice");
+    // The rule is mended, and the rest crosses.
+    await server.reload(() => {
+      const rules = readFileSync(join(server.directory, "config/bridge.yaml"), "utf8");
+      server.write("config/bridge.yaml", rules.replace("event.data.order}", '"again"}'));
+    });
+    await page.getByLabel("Search").fill("");
+    await page.waitForFunction(() => document.querySelectorAll('table:has([type=checkbox]) tbody tr').length === 2);
+    await page.getByLabel("Choose all that are shown").check();
+    await visitor.button("Retry 2 chosen").click();
+    await visitor.sees("2 letters crossed.");
+    await visitor.sees("No dead letter: every event that a rule matched has crossed.");
+  });
+
   clean("many dead letters are discarded at once", async () => {
     const events = ["a", "b"].map((id) => ({ specversion: "1.0", id, source: "/e2e", type: "sensor.heat", data: { n: "hot", room: id } }));
-    await server.post("/v1/events", events);
-    await until("both letters", async () => (await server.get("/v1/dead-letters", { key: NARROW_KEY })).body.kept === 2);
     await visitor.go("/bridge");
+    await server.post("/v1/events", events);
     await page.waitForFunction(() => document.querySelectorAll('table:has([type=checkbox]) tbody tr').length === 2);
     await page.getByLabel("Choose all that are shown").check();
     await visitor.button("Discard 2 chosen").click();
@@ -197,17 +272,50 @@ describe("the pages of the dashboard", () => {
     await visitor.sees("2 letters discarded.");
   });
 
+  clean("a plugin that faults shows why, is taken back, and is admitted again", async () => {
+    await subscribe(socket, "realtime-ping");
+    await visitor.go("/plugins");
+    const ping = page.getByRole("region", { name: "ping", exact: true });
+    await visitor.sees(ping.getByText("active", { exact: true }));
+    const back = server.logged("plugin.rolled_back");
+    await server.reload(() => server.plugin("ping", components.faulty));
+    let isBack = false;
+    back.then(() => (isBack = true));
+    // Every other number is one that it panics at.
+    while (!isBack) await ask(socket, "realtime-ping", { n: 2 });
+    await visitor.sees(ping.getByText("quarantined", { exact: true }));
+    const fault = ping.getByText(/trap/).first();
+    await visitor.sees(fault);
+    await fault.click();
+    await visitor.sees(ping.getByRole("region", { name: "What it was given" }));
+    server.plugin("ping");
+    await visitor.button("Clear the quarantine", ping).click();
+    await visitor.confirm("Admit again");
+    await visitor.sees("is admitted again");
+    await ping.getByText("quarantined", { exact: true }).waitFor({ state: "detached" });
+  });
+
   clean("a reload that is rejected shows place and reason, and one that is applied says what changed", async () => {
     await visitor.go("/reloads");
     await server.reload(() => server.write("channels/shop.yaml", CHANNELS.replace("scope: public", "scop: public")), "reload.rejected");
-    await page.reload();
     const rejected = page.getByRole("article", { name: "Reload, rejected" }).first();
     await visitor.sees(rejected.getByText(/shop\.yaml/).first());
     await visitor.sees(rejected.getByText("scop").first());
     await server.reload(() => server.write("channels/shop.yaml", CHANNELS.replace("scope: public", "scope: authenticated")));
-    await page.reload();
     const applied = page.getByRole("article", { name: "Reload, applied" }).first();
     await visitor.sees(applied.getByRole("listitem").filter({ hasText: "shop.price.{item}: scope public → authenticated" }));
+    await page.reload();
     await visitor.sees(rejected);
+    await visitor.sees(applied);
+  });
+
+  test("every request of the page is of an operation that scripts find in /openapi.json", async () => {
+    const { body } = await server.get("/openapi.json");
+    const known = Object.entries(body.paths).flatMap(([path, operations]) =>
+      Object.keys(operations).map((method) => new RegExp(`^${method.toUpperCase()} ${path.replace(/\{\w+\}/g, "[^/]+")}$`)),
+    );
+    const unknown = [...visitor.asked].filter((asked) => !known.some((operation) => operation.test(asked)));
+    assert.deepEqual(unknown, []);
+    assert.ok(visitor.asked.size > 15, "the tests above have asked");
   });
 });

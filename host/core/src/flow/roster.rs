@@ -35,7 +35,7 @@ pub struct PluginStatus {
     pub reasons: Vec<String>,
     /// What it did since it was loaded; `None` if it was rejected or quarantined.
     pub service: Option<PluginService>,
-    /// The last faults, the newest first; empty if it was rejected or quarantined.
+    /// The last faults, the newest first; empty if it was rejected, or quarantined before this process began.
     pub last_faults: Vec<RememberedFault>,
 }
 

@@ -35,7 +35,8 @@ impl Reading {
 
     /// The sum of the series with these labels.
     pub(super) fn sum(&self, metric: &str, labels: Labels<'_>) -> f64 {
-        self.series(metric, labels).map(number).sum()
+        // Not `sum`, which says `-0` of nothing.
+        self.series(metric, labels).map(number).fold(0.0, |sum, value| sum + value)
     }
 
     /// The sums by the value of a label.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::change::Change;
 use super::sampler::Application;
+use tidegate_core::flow::ports::PluginStatus;
 
 const DECISIONS: &str = "tidegate_gate_decisions_total";
 const BRIDGED: &str = "tidegate_bridge_events_total";
@@ -43,7 +44,7 @@ pub(super) fn channels(change: &Change<'_>, application: &Application, now_ms: u
 
 /// Every version of every plugin, as `GET /v1/plugins` has them; the active one with its rates.
 pub(super) fn plugins(change: &Change<'_>, application: &Application, now_ms: u64) -> Value {
-    let version = |status| {
+    let version = |status: PluginStatus| {
         let mut shown = serde_json::to_value(status).unwrap_or_default();
         let name = shown["name"].as_str().unwrap_or_default().to_owned();
         if shown["state"] == "active" {
@@ -59,7 +60,10 @@ pub(super) fn plugins(change: &Change<'_>, application: &Application, now_ms: u6
         }
         shown
     };
-    let versions: Vec<Value> = application.plugins.list().into_iter().map(version).collect();
+    // Without the faults, which may show payloads: `GET /v1/plugins` knows who may read them.
+    let without_faults = |status: PluginStatus| PluginStatus { last_faults: Vec::new(), ..status };
+    let versions = application.plugins.list().into_iter().map(without_faults);
+    let versions: Vec<Value> = versions.map(version).collect();
     json!({ "at_ms": now_ms, "plugins": versions })
 }
 

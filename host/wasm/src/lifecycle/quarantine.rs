@@ -15,7 +15,7 @@ use crate::plugin::Plugin;
 use crate::version::{Digest, Fingerprint};
 use crate::{PluginHost, PluginSource};
 use tidegate_core::flow::OwnEvent;
-use tidegate_core::flow::ports::{Clock as _, PluginState, PluginStatus, PluginVersion, SystemClock};
+use tidegate_core::flow::ports::{Clock as _, PluginState, PluginStatus, PluginVersion, RememberedFault, SystemClock};
 use tidegate_core::protocol::PluginName;
 use tidegate_core::telemetry;
 
@@ -52,6 +52,9 @@ pub struct Quarantined {
     /// Whether the file lacks it, because the file could not be written.
     #[serde(skip)]
     unsaved: bool,
+    /// Its last faults, the newest first. Not in the file, because they may show payloads.
+    #[serde(skip)]
+    last_faults: Vec<RememberedFault>,
 }
 
 /// A quarantined version in the directory of its plugin.
@@ -88,6 +91,7 @@ impl Quarantined {
             since_unix_s: SystemClock.now_unix_s(),
             reason,
             unsaved: false,
+            last_faults: bad.statistics.last_faults(),
         }
     }
 
@@ -113,7 +117,7 @@ impl Quarantined {
             since_unix_s: self.since_unix_s,
             reasons: vec![self.reason.clone()],
             service: None,
-            last_faults: Vec::new(),
+            last_faults: self.last_faults.clone(),
         }
     }
 
@@ -216,6 +220,10 @@ impl Quarantine {
         let Some(path) = &self.path else { return known };
         match read(path) {
             Ok(mut kept) => {
+                for entry in &mut kept {
+                    let same = |old: &&Quarantined| (&old.plugin, &old.version) == (&entry.plugin, &entry.version);
+                    entry.last_faults = known.iter().find(same).map(|old| old.last_faults.clone()).unwrap_or_default();
+                }
                 kept.extend(known.into_iter().filter(|entry| entry.unsaved));
                 kept
             }
@@ -338,6 +346,7 @@ mod tests {
             since_unix_s: 1,
             reason: "taken back".to_owned(),
             unsaved: false,
+            last_faults: Vec::new(),
         }
     }
 

@@ -48,7 +48,7 @@ fn the_table_of_codes_in_the_manual_has_every_code_and_says_whether_to_retry() {
 fn the_table_of_log_events_in_the_manual_has_every_event_and_no_other() {
     let rows = table(&committed("host/OPERATING.md"), "| event | level | fields | |");
     let mut said: Vec<String> = rows.iter().map(|row| row[0].replace('`', "")).collect();
-    let names = host_files().into_iter().find(|file| file.ends_with("telemetry/names.rs")).unwrap();
+    let names = host_files().into_iter().find(|file| file.ends_with("telemetry/event_names.rs")).unwrap();
     let constants = committed(&format!("host/{names}"));
     let is_name = |line: &&str| line.contains("const ") && line.contains(": &str = \"");
     let mut events: Vec<String> =

@@ -13,10 +13,10 @@ import { PostgresServer, RedisServer } from "@tidegate/kit/services.mjs";
 
 const manual = readFileSync(join(repository, "config/README.md"), "utf8");
 
-// The blocks of a section, by the file that their first line names, or by their language.
+// The blocks of a section, by the file that their first line names, or by their language: the first of each.
 function blocks(section) {
   const text = manual.split(`\n## ${section}\n`)[1].split("\n## ")[0];
-  const found = [...text.matchAll(/```(\w+)\n(?:# (\S+)\n)?(.*?)```/gs)];
+  const found = [...text.matchAll(/```(\w+)\n(?:# (\S+)\n)?(.*?)```/gs)].reverse();
   return Object.fromEntries(found.map(([, language, file, block]) => [file ?? language, block]));
 }
 

@@ -6,6 +6,7 @@ mod auth;
 #[cfg(test)]
 mod board;
 mod bus;
+mod event_names;
 mod events;
 mod export;
 mod files;

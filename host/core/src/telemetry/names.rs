@@ -1,5 +1,7 @@
-//! The names of every metric and event: the one list that the code, the tests and the manual share.
+//! The name of every metric: the one list that the code, the tests and the manual share. The names of events stand in
+//! `event_names.rs`.
 
+pub(super) use super::event_names::*;
 use super::export::{OTLP_REQUESTS, OTLP_UP};
 use super::metric::{Metric, counter, gauge, seconds};
 use super::trace::{SPANS, SPANS_WAITING};
@@ -440,66 +442,3 @@ pub(super) const METRICS: &[Metric] = &[
     OTLP_REQUESTS,
     OTLP_UP,
 ];
-
-pub(super) const CONNECT: &str = "realtime.connect";
-pub(super) const DISCONNECT: &str = "realtime.disconnect";
-pub(super) const AUTH_FAILED: &str = "realtime.auth_failed";
-pub(super) const AUTH_AWAY: &str = "auth.away";
-pub(super) const AUTH_ODD: &str = "auth.odd";
-pub(super) const AUTH_BACK: &str = "auth.back";
-pub(super) const AUTH_KEYS_READ: &str = "auth.keys";
-pub(super) const BOUNDARY_VIOLATION: &str = "realtime.boundary_violation";
-pub(super) const PLUGIN_FAULT: &str = "plugin.fault";
-pub(super) const PLUGIN_CANNOT_TELL: &str = "plugin.cannot_tell";
-pub(super) const GIVEN_UP: &str = "realtime.given_up";
-pub(super) const PLUGIN_COMPILED: &str = "plugin.compiled";
-pub(super) const PLUGIN_TESTED: &str = "plugin.tested";
-pub(super) const PLUGIN_ROLLED_BACK: &str = "plugin.rolled_back";
-pub(super) const PLUGIN_FAILING: &str = "plugin.failing";
-pub(super) const PLUGIN_LINGERS: &str = "plugin.lingers";
-pub(super) const PLUGIN_CLEARED: &str = "plugin.cleared";
-pub(super) const PLUGIN_KEPT_OUT: &str = "plugin.kept_out";
-pub(super) const PLUGIN_QUARANTINE: &str = "plugin.quarantine";
-pub(super) const PLUGIN_PAUSED: &str = "plugin.paused";
-pub(super) const PLUGIN_RESUMED: &str = "plugin.resumed";
-pub(super) const PLUGIN_CACHE: &str = "plugin.cache";
-pub(super) const CATALOG_NOTE: &str = "catalog.note";
-pub(super) const RELOAD_APPLIED: &str = "reload.applied";
-pub(super) const RELOAD_REJECTED: &str = "reload.rejected";
-pub(super) const RELOAD_HELD_UP: &str = "reload.held_up";
-pub(super) const RELOAD_REVERTED: &str = "reload.reverted";
-pub(super) const RELOAD_UNWATCHED: &str = "reload.unwatched";
-pub(super) const RELOAD_WATCHED: &str = "reload.watched";
-pub(super) const DEAD_LETTER: &str = "bridge.dead_letter";
-pub(super) const DEAD_LETTER_DISCARDED: &str = "bridge.discarded";
-pub(super) const OPERATOR_DISCONNECT: &str = "operator.disconnect";
-pub(super) const OPERATOR_UNSUBSCRIBE: &str = "operator.unsubscribe";
-pub(super) const OPERATOR_SIGNED_IN: &str = "operator.signed_in";
-pub(super) const OPERATOR_TAIL: &str = "operator.tail";
-pub(super) const OPERATOR_SIGNED_OUT: &str = "operator.signed_out";
-pub(super) const BUS_AWAY: &str = "bus.away";
-pub(super) const BUS_BACK: &str = "bus.back";
-pub(super) const BUS_MISSED_EVENT: &str = "bus.missed";
-pub(super) const BUS_OUTDATED: &str = "bus.outdated";
-pub(super) const BUS_FORGOTTEN: &str = "bus.forgotten";
-pub(super) const STORE_AWAY: &str = "store.away";
-pub(super) const STORE_BACK: &str = "store.back";
-pub(super) const BROKER_AWAY: &str = "broker.away";
-pub(super) const BROKER_BACK: &str = "broker.back";
-pub(super) const BROKER_REFUSED: &str = "broker.refused";
-pub(super) const REVOCATION_TAKEN: &str = "revocation.taken";
-pub(super) const REVOCATION_UNKEPT: &str = "revocation.unkept";
-pub(super) const REVOCATION_UNLOADED: &str = "revocation.unloaded";
-pub(super) const REVOCATION_LOADED: &str = "revocation.loaded";
-pub(super) const LISTENING: &str = "server.listening";
-pub(super) const SERVER_DRAINING: &str = "server.draining";
-pub(super) const STOPPED: &str = "server.stopped";
-pub(super) const SERVER_FULL: &str = "server.full";
-pub(super) const ACCEPT_FAILED: &str = "server.accept_failed";
-pub(super) const ACCEPTING: &str = "server.accepting";
-pub(super) const DESCRIPTORS: &str = "server.descriptors";
-pub(super) const COLLECTOR_AWAY: &str = "telemetry.away";
-pub(super) const COLLECTOR_BACK: &str = "telemetry.back";
-pub(super) const COLLECTOR_REJECTED: &str = "telemetry.rejected";
-pub(super) const LOG_DROPPED: &str = "log.lines_dropped";
-pub(super) const PANIC: &str = "server.panic";

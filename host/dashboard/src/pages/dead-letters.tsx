@@ -47,7 +47,7 @@ export function DeadLetters({ total }: { total?: number }) {
   // New letters, and letters that somebody else took care of.
   const known = useRef(total);
   useEffect(() => {
-    if (known.current !== undefined && known.current !== total) turn.value += 1;
+    if (total !== undefined && known.current !== total) turn.value += 1;
     known.current = total;
   }, [total]);
   const listed = chosen.value.size ? [...chosen.value] : [];

@@ -46,6 +46,8 @@ pub(super) fn channels(change: &Change<'_>, application: &Application, now_ms: u
 pub(super) fn plugins(change: &Change<'_>, application: &Application, now_ms: u64) -> Value {
     let version = |status: PluginStatus| {
         let mut shown = serde_json::to_value(status).unwrap_or_default();
+        // They may show payloads: `GET /v1/plugins` knows who may read them.
+        shown.as_object_mut().and_then(|shown| shown.remove("last_faults"));
         let name = shown["name"].as_str().unwrap_or_default().to_owned();
         if shown["state"] == "active" {
             let labels = [("plugin", name.as_str())];
@@ -60,10 +62,7 @@ pub(super) fn plugins(change: &Change<'_>, application: &Application, now_ms: u6
         }
         shown
     };
-    // Without the faults, which may show payloads: `GET /v1/plugins` knows who may read them.
-    let without_faults = |status: PluginStatus| PluginStatus { last_faults: Vec::new(), ..status };
-    let versions = application.plugins.list().into_iter().map(without_faults);
-    let versions: Vec<Value> = versions.map(version).collect();
+    let versions: Vec<Value> = application.plugins.list().into_iter().map(version).collect();
     json!({ "at_ms": now_ms, "plugins": versions })
 }
 

@@ -107,6 +107,8 @@ async fn what_is_no_question_is_refused() {
         json!({ "anonymous": true, "action": "subscribe" }),
         json!({ "user": { "id": "a", "age": 7 }, "action": "subscribe", "topic": "news" }),
         json!([{ "id": "a" }, false, null, "subscribe", "news", null]),
+        json!({ "anonymous": true, "token": null, "action": "subscribe", "topic": "news" }),
+        json!({ "anonymous": false, "user": { "id": "a" }, "action": "subscribe", "topic": "news" }),
     ] {
         let answer = post("/v1/explain").key("operate").body(body.to_string()).to(&server).await;
         assert_eq!(answer.refused(), refusal(400, "invalid_payload"), "{body}");

@@ -18,6 +18,8 @@ type State =
   | { is: "in"; operator: Operator };
 
 const RETRY_MS = 1_000;
+// The clock of the browser may be ahead of the server's: whether the session is over is not asked more often than this.
+const ASK_AGAIN_MS_MIN = 5_000;
 // What a timer of browsers can hold at most is more than 24 days; a session is shorter.
 const ENDED = "Your session has ended. Sign in again to come back to this page.";
 
@@ -28,7 +30,7 @@ let ending: number | undefined;
 function enter(operator: Operator) {
   session.value = { is: "in", operator };
   clearTimeout(ending);
-  ending = window.setTimeout(() => void ask(), Math.max(0, operator.ends_at * 1_000 - Date.now()));
+  ending = window.setTimeout(() => void ask(), Math.max(ASK_AGAIN_MS_MIN, operator.ends_at * 1_000 - Date.now()));
 }
 
 /** Asks the server who is signed in; tries for as long as the server is away. */

@@ -17,7 +17,7 @@ use super::subscribe::refused_by;
 use super::walk::{self, Look, Walker};
 use super::{CallContext, Gates, Serving};
 use crate::channels::{Channel, InboundAction, Rate, Resolved, Scope};
-use crate::protocol::{Code, ConnectionId, Payload, PluginName, Refusal, User};
+use crate::protocol::{Code, ConnectionId, Payload, PluginName, Refusal, TOPIC_BYTES_MAX, User};
 use crate::telemetry::Gate;
 
 /// The question to explain.
@@ -147,6 +147,9 @@ impl Serving {
 
     /// The template that the topic was probably meant to match: it has as many segments, and differs in few letters.
     fn nearest_channel(&self, topic: &str) -> Option<String> {
+        if topic.len() > TOPIC_BYTES_MAX {
+            return None;
+        }
         let segments: Vec<&str> = topic.split('.').collect();
         let channels = self.catalog.channels().map(|channel| channel.template.as_str());
         let near = channels.filter_map(|template| {

@@ -68,7 +68,7 @@ function List() {
             { head: "Topics", number: true, cell: ({ topics_count }) => count(topics_count) },
             { head: "Behind by", number: true, cell: ({ lag_ms }) => <Lag ms={lag_ms} /> },
             { head: "Waiting", number: true, cell: ({ outbound_bytes }) => bytes(outbound_bytes) },
-            { head: "Last refusal", cell: ({ last_refusals }) => last_refusals.at(-1)?.code ?? "–" },
+            { head: "Last refusal", cell: ({ last_refusals }) => last_refusals[0]?.code ?? "–" },
           ]}
         />
       </section>
@@ -170,7 +170,7 @@ function State({ client, ask }: { client: Client; ask: (what: Doing) => void }) 
           <h2 id="refusals">Last refusals</h2>
           <Table
             caption="Last refusals"
-            rows={[...client.last_refusals].reverse()}
+            rows={client.last_refusals}
             of={({ at_ms, topic, code }) => `${at_ms} ${topic} ${code}`}
             empty="Nothing was refused to it."
             columns={[

@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 
-import { call, segment, withQuery } from "../api";
+import { call, Refused, segment, withQuery } from "../api";
 import { Confirm } from "../parts/confirm";
 import { Json, Search, When, Worded } from "../parts/fields";
 import { words } from "../parts/load";
@@ -169,14 +169,25 @@ function Why({ letter: { reason, event } }: { letter: DeadLetter }) {
   );
 }
 
+/** The answer for one of many letters; nothing if somebody else took care of the letter meanwhile. */
+async function unlessGone<Answer>(asked: Promise<Answer>): Promise<Answer | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
 async function retried(ids: string[]): Promise<Told> {
   const outcomes = { crossed: 0, skipped: 0, dead: 0 };
   let reason: string | undefined;
   try {
     for (const id of ids) {
-      const { outcome, dead_letter } = await call<Retried>("POST", `/v1/dead-letters/${segment(id)}/retry`);
-      outcomes[outcome] += 1;
-      reason ??= dead_letter?.reason;
+      const answer = await unlessGone(call<Retried>("POST", `/v1/dead-letters/${segment(id)}/retry`));
+      if (!answer) continue;
+      outcomes[answer.outcome] += 1;
+      reason ??= answer.dead_letter?.reason;
     }
   } catch (error) {
     return { is: "bad", text: `${sum(outcomes)} ${words(error)}` };
@@ -194,8 +205,7 @@ async function discarded(ids: string[], reason: string): Promise<Told> {
   let gone = 0;
   try {
     for (const id of ids) {
-      await call("DELETE", withQuery(`/v1/dead-letters/${segment(id)}`, { reason }));
-      gone += 1;
+      if (await unlessGone(call("DELETE", withQuery(`/v1/dead-letters/${segment(id)}`, { reason })))) gone += 1;
     }
   } catch (error) {
     return { is: "bad", text: `${count(gone, "letter")} discarded. ${words(error)}` };

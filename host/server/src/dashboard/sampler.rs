@@ -46,7 +46,9 @@ pub(super) async fn run(live: Arc<Live>, application: Application) {
     let (mut away, mut before, mut for_rates) = (Away::default(), Reading::now(), None);
     for tick in 1_u64.. {
         ticks.tick().await;
-        live.tails.sweep(SystemClock.now_unix_s());
+        let now_unix_s = SystemClock.now_unix_s();
+        live.tails.sweep(now_unix_s);
+        live.tails.drop_unwatched(now_unix_s, |id| live.is_followed(&format!("tail.{id}")));
         let wanted: Vec<&str> = ON_DEMAND.into_iter().filter(|topic| live.is_followed(topic)).collect();
         let are_due = !wanted.is_empty() && tick.is_multiple_of(RATES_EVERY);
         if !(are_due || live.is_followed("overview") || tick.is_multiple_of(UNSEEN_EVERY)) {

@@ -22,6 +22,8 @@ use tidegate_realtime::Realtime;
 
 /// How long a tail lasts.
 const LASTS: Duration = Duration::from_secs(10 * 60);
+/// How long a tail lasts that nobody subscribes to: its page is gone, or has not come yet.
+const UNWATCHED_S_MAX: u64 = 30;
 /// Most tails at the same time.
 const TAILS_MAX: usize = 20;
 /// Most publications of one tail in a second.
@@ -63,6 +65,8 @@ struct Tail {
     followed: Followed,
     has_payloads: bool,
     ends_at_unix_s: u64,
+    /// When it began, or somebody was last seen to follow it.
+    watched_at_unix_s: u64,
     /// The second of the last publication, and how many there were in it.
     second: u64,
     shown: u32,
@@ -103,7 +107,17 @@ impl Tails {
         telemetry::tail_begun(operator, what, has_payloads);
         let topic = format!("tail.{id}");
         let begun = Begun { id: id.clone(), topic, ends_at_unix_s };
-        open.push(Tail { id, followed, has_payloads, ends_at_unix_s, second: 0, shown: 0, skipped: 0 });
+        let watched_at_unix_s = now_unix_s;
+        open.push(Tail {
+            id,
+            followed,
+            has_payloads,
+            ends_at_unix_s,
+            watched_at_unix_s,
+            second: 0,
+            shown: 0,
+            skipped: 0,
+        });
         self.count.store(open.len(), Ordering::Release);
         Some(begun)
     }
@@ -111,6 +125,14 @@ impl Tails {
     /// Ends a tail before its time; `false` if there is none of this name.
     pub fn end(&self, id: &str) -> bool {
         self.keep_only(|tail| tail.id != id)
+    }
+
+    /// Ends the tails that nobody has followed for a while; `is_watched` says whether somebody follows the tail of this id.
+    pub(super) fn drop_unwatched(&self, now_unix_s: u64, is_watched: impl Fn(&str) -> bool) {
+        for tail in self.open.lock().iter_mut().filter(|tail| is_watched(&tail.id)) {
+            tail.watched_at_unix_s = now_unix_s;
+        }
+        self.keep_only(|tail| now_unix_s.saturating_sub(tail.watched_at_unix_s) < UNWATCHED_S_MAX);
     }
 
     /// Ends the tails whose time is over.

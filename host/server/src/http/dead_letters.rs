@@ -12,6 +12,7 @@ use super::State;
 use super::answer::{HttpCode, Problem};
 use super::client::judged;
 use super::openapi::{Answers, Caller, Operation, Reason, Verb};
+use super::paging::page_limit;
 use super::query::Query;
 use tidegate_core::config::Permission;
 use tidegate_core::flow::ports::{Letters, LettersAway};
@@ -63,16 +64,13 @@ pub(super) const DISCARD: Operation = Operation {
     refuses: &[Reason::Http(HttpCode::NotFound), Reason::Of(Code::Unavailable)],
 };
 
-/// Letters in one answer if the caller gives no `limit`.
-const LIMIT_DEFAULT: usize = 100;
 /// Letters that are read at a time.
 const LETTERS_READ: usize = 100;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
-    #[serde(default = "limit_default")]
-    limit: usize,
+    limit: Option<usize>,
     search: Option<String>,
     after: Option<String>,
 }
@@ -81,10 +79,6 @@ pub(super) struct ListQuery {
 #[serde(deny_unknown_fields)]
 pub(super) struct DiscardQuery {
     reason: Option<String>,
-}
-
-const fn limit_default() -> usize {
-    LIMIT_DEFAULT
 }
 
 /// Written as text and not through a JSON tree: the numbers of an event keep their digits.
@@ -126,6 +120,7 @@ pub(super) async fn list(
     state.admit(&headers, Permission::Operate)?;
     let ListQuery { limit, search, after } =
         query.expecting("the query may have `limit`, a whole number, `search` and `after`")?;
+    let limit = page_limit(limit)?;
     let (mut found, mut after): (Vec<DeadLetter>, _) = (Vec::new(), after);
     loop {
         let Letters { letters, kept, complete } = state.dead_letters.before(after.as_deref(), LETTERS_READ).await;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract;
 use axum::http::HeaderMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -39,12 +39,17 @@ const QUESTION_BYTES: usize = 32 << 10;
 #[serde(deny_unknown_fields)]
 struct Question {
     user: Option<Named>,
-    #[serde(default)]
-    anonymous: bool,
+    anonymous: Option<bool>,
     token: Option<String>,
     action: Wish,
     topic: String,
+    /// `null` is a payload, too.
+    #[serde(default, deserialize_with = "given")]
     payload: Option<Box<RawValue>>,
+}
+
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[derive(Debug, Deserialize)]
@@ -84,13 +89,18 @@ pub(super) async fn explain(
     // Larger than a payload may be: that a payload is too large can be explained, too.
     let text = body::read(body, limits.payload_bytes_max.saturating_mul(2) + QUESTION_BYTES, limits).await?;
     let Unambiguous(fields) = serde_json::from_str(&text).map_err(no_question)?;
-    let _: Map<String, Value> = serde_json::from_value(fields).map_err(no_question)?;
+    let fields: Map<String, Value> = serde_json::from_value(fields).map_err(no_question)?;
+    if let Some((name, _)) = fields.iter().find(|(name, value)| value.is_null() && *name != "payload") {
+        return Err(Problem::bad_request(format!(
+            "not a valid question: `{name}` is null; leave it out if you do not need it"
+        )));
+    }
     let Question { user, anonymous, token, action, topic, payload } =
         serde_json::from_str(&text).map_err(no_question)?;
     let asker = match (user, anonymous, token) {
-        (Some(Named { id, roles, tenant }), false, None) => Asker::User(User::new(id, roles, tenant)),
-        (None, true, None) => Asker::Anonymous,
-        (None, false, Some(token)) => Asker::Token(token),
+        (Some(Named { id, roles, tenant }), None, None) => Asker::User(User::new(id, roles, tenant)),
+        (None, Some(true), None) => Asker::Anonymous,
+        (None, None, Some(token)) => Asker::Token(token),
         _ => {
             let message = "not a valid question: name one of `user`, `anonymous: true` and `token`";
             return Err(Problem::bad_request(message));

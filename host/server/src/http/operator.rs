@@ -87,6 +87,8 @@ pub(super) async fn begin(extract::State(state): extract::State<State>, request:
     from_own_page(&request.headers)?;
     state.visitors.may_try(&request)?;
     let text = body::read(body, BODY_BYTES_MAX, state.gates.limits()).await?;
+    // Once more: many that wrote their heads at once may have failed meanwhile.
+    state.visitors.may_try(&request)?;
     let session = match serde_json::from_str(&text) {
         Ok(SignIn { key: Some(key), link: None }) => operators.sign_in(&key),
         Ok(SignIn { key: None, link: Some(link) }) => operators.follow_link(&link),
@@ -156,9 +158,9 @@ impl State {
     }
 }
 
-/// The cookies of a request, in one text: HTTP allows several lines.
+/// The cookies of a request, in one text: HTTP allows several lines, and other cookies of the host may have any bytes.
 pub(super) fn cookies(headers: &HeaderMap) -> String {
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let lines = headers.get_all(header::COOKIE).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
     lines.collect::<Vec<_>>().join(";")
 }
 

@@ -84,8 +84,8 @@ pub(super) struct Shown {
     kept: Kept,
 }
 
-/// The first subscribers of this node, who is present on all nodes, and what is kept. Payloads are shown only to a key
-/// that may `read`, too.
+/// The first subscribers of this node, who is present on all nodes, and what is kept. Payloads, and the
+/// info of members, are shown only to a key that may `read`, too.
 pub(super) async fn one(
     extract::State(state): extract::State<State>,
     topic: TopicPath,
@@ -95,10 +95,15 @@ pub(super) async fn one(
     let topic = topic_of(topic)?;
     let resolved = state.gates.serving().catalog.resolve(&topic).ok_or(Code::UnknownChannel)?;
     let Subscribers { first, count } = state.clients.subscribers(&resolved.topic, SUBSCRIBERS_MAX);
-    let presence = match resolved.channel.presence {
+    let mut presence = match resolved.channel.presence {
         Some(_) => Some(state.gates.present(&topic).await?),
         None => None,
     };
+    if !may_read {
+        // What clients say of themselves is for readers, as it is in `…/presence`.
+        let members = presence.as_mut().and_then(|present| present.members.as_mut());
+        members.into_iter().flatten().for_each(|member| member.info = None);
+    }
     let kept = state.gates.kept(&resolved, may_read).await?;
     let channel = resolved.channel.template.to_string();
     let topic = resolved.topic;

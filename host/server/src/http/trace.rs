@@ -1,7 +1,7 @@
 //! Where in a trace a request belongs: the headers of W3C Trace Context.
 
 use axum::extract::Request;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 
 use tidegate_core::protocol::TraceContext;
 use tidegate_core::telemetry::{Span, SpanKind};
@@ -17,11 +17,21 @@ pub(super) fn span_of(request: &Request, route: &str) -> Span {
         None if !route.starts_with(RESOURCES) => return Span::none(),
         brought => Span::begin(name, kind, brought),
     };
-    span.rename(|| format!("{} {route}", request.method()));
-    span.describe(|| {
-        [("http.request.method", request.method().as_str().to_owned().into()), ("http.route", route.to_owned().into())]
-    });
+    let method = known(request.method());
+    span.rename(|| format!("{method} {route}"));
+    span.describe(|| [("http.request.method", method.to_owned().into()), ("http.route", route.to_owned().into())]);
     span
+}
+
+/// A method of HTTP; a caller may write anything in its place.
+/// <https://opentelemetry.io/docs/specs/semconv/http/http-spans/#common-attributes>
+fn known(method: &Method) -> &str {
+    match *method {
+        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::OPTIONS => {
+            method.as_str()
+        }
+        _ => "_OTHER",
+    }
 }
 
 /// The place in a trace that a caller names. Two of them, or a malformed one, name none.

@@ -43,12 +43,15 @@ fn when(says: &str) -> Value {
     json!({ "type": "integer", "minimum": 0, "description": format!("{says}, in seconds since the Unix epoch.") })
 }
 
+/// A segment of a topic, as a regular expression of ECMA-262.
+const SEGMENT: &str = r"[^.\s{}\u0000-\u001f\u007f-\u009f]+";
+
 /// Its limit of bytes is one of characters for most topics.
 fn topic() -> Value {
     json!({
         "type": "string",
         "description": "A name that a channel declares. At most 255 bytes.",
-        "pattern": format!("^[^.\\s{{}}]+(\\.[^.\\s{{}}]+){{0,{}}}$", TOPIC_SEGMENTS_MAX - 1),
+        "pattern": format!("^{SEGMENT}(\\.{SEGMENT}){{0,{}}}$", TOPIC_SEGMENTS_MAX - 1),
         "maxLength": TOPIC_BYTES_MAX,
     })
 }

@@ -44,7 +44,7 @@ async fn a_limit_cuts_the_list_and_says_how_many_there_are() {
     let list = get("/v1/dead-letters?limit=1").key("operate").to(&server).await.json();
     assert_eq!((list["dead_letters"].as_array().unwrap().len(), &list["kept"]), (1, &json!(3)));
     assert_eq!(list["dead_letters"][0]["id"], json!(ids[0]));
-    for query in ["limit=-1", "limit=many", "limits=1"] {
+    for query in ["limit=-1", "limit=0", "limit=1001", "limit=many", "limits=1"] {
         let answer = get(&format!("/v1/dead-letters?{query}")).key("operate").to(&server).await;
         assert_eq!(answer.refused(), refusal(400, "invalid_payload"), "{query}");
     }

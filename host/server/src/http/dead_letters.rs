@@ -26,7 +26,7 @@ pub(super) const LIST: Operation = Operation {
     id: "list_dead_letters",
     summary: "List the bus events that could not cross the bridge",
     caller: Caller::Key(Permission::Operate),
-    parameters: &["letters", "search_letters", "after"],
+    parameters: &["page_limit", "search_letters", "after"],
     body: &[],
     answers: Answers { status: 200, says: "The newest letters.", contents: &[("application/json", "DeadLetters")] },
     refuses: &[],

@@ -21,7 +21,7 @@ use tidegate_core::config::{Limits, Telemetry};
 use tidegate_core::flow::http_client::HttpClient;
 use tidegate_core::telemetry::{FinishedSpan, RecordedSpans, Signal, gathered, record_spans, spans_over};
 
-/// Most spans of one request.
+/// Most spans of one request, if no fewer may wait.
 const BATCH_MAX: usize = 1024;
 /// How long the same spans are sent again, and the longest pause between two attempts.
 const RETRY_MAX: Duration = Duration::from_secs(60);
@@ -36,6 +36,8 @@ pub struct Exporter {
     about: Arc<About>,
     sample: f64,
     spans_max: usize,
+    /// Most spans of one request; beside it as many wait as may.
+    batch_max: usize,
     spans_every: Duration,
     metrics_every: Duration,
 }
@@ -51,6 +53,7 @@ impl Exporter {
             about: Arc::new(About::new(&config.service, node, SystemTime::now())),
             sample: config.sample.get(),
             spans_max: limits.spans_max,
+            batch_max: BATCH_MAX.min(limits.spans_max).max(1),
             spans_every: config.spans_every.get(),
             metrics_every: config.metrics_every.get(),
         })
@@ -66,7 +69,7 @@ impl Exporter {
     }
 
     async fn export_spans(&self, mut spans: RecordedSpans, shutdown: &CancellationToken) {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
+        let mut batch = Vec::with_capacity(self.batch_max);
         let exported = async {
             loop {
                 self.gather(&mut spans, &mut batch).await;
@@ -80,7 +83,7 @@ impl Exporter {
                 if !batch.is_empty() && self.try_send_spans(&mut batch).await.is_some() {
                     return;
                 }
-                if spans.take(&mut batch, BATCH_MAX).await == 0 && batch.is_empty() {
+                if spans.take(&mut batch, self.batch_max).await == 0 && batch.is_empty() {
                     return;
                 }
             }
@@ -92,10 +95,10 @@ impl Exporter {
     /// Waits for a first span, and then a while for others.
     async fn gather(&self, spans: &mut RecordedSpans, batch: &mut Vec<FinishedSpan>) {
         if batch.is_empty() {
-            spans.take(batch, BATCH_MAX).await;
+            spans.take(batch, self.batch_max).await;
         }
         let until = Instant::now() + self.spans_every;
-        while batch.len() < BATCH_MAX && timeout_at(until, spans.take(batch, BATCH_MAX)).await.is_ok() {}
+        while batch.len() < self.batch_max && timeout_at(until, spans.take(batch, self.batch_max)).await.is_ok() {}
     }
 
     /// Sends the same spans until the collector takes or rejects them, or it was away for too long.

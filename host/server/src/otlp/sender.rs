@@ -77,11 +77,10 @@ impl Sender {
             Signal::Traces => &self.traces_away,
             Signal::Metrics => &self.metrics_away,
         };
-        let is_away = matches!(answer, Answer::Away { .. });
-        match (was_away.swap(is_away, Ordering::Relaxed), is_away) {
-            (false, true) => collector_away(signal, &self.base, why),
-            (true, false) => collector_back(signal, &self.base),
-            _ => {}
+        match answer {
+            Answer::Away { .. } if !was_away.swap(true, Ordering::Relaxed) => collector_away(signal, &self.base, why),
+            Answer::Taken { .. } if was_away.swap(false, Ordering::Relaxed) => collector_back(signal, &self.base),
+            Answer::Away { .. } | Answer::Taken { .. } | Answer::Rejected => {}
         }
         let outcome = match answer {
             Answer::Taken { rejected: 0 } => "taken",

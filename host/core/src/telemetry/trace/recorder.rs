@@ -134,9 +134,10 @@ pub(super) fn span_id() -> u64 {
 }
 
 pub(super) fn finish(span: FinishedSpan) {
-    if let Some(recorder) = RECORDER.load().as_ref()
-        && recorder.spans.try_send(span).is_err()
-    {
-        DROPPED.increment(1);
+    if let Some(Recorder { spans, .. }) = RECORDER.load().as_deref() {
+        if spans.try_send(span).is_err() {
+            DROPPED.increment(1);
+        }
+        waiting(spans.max_capacity() - spans.capacity());
     }
 }

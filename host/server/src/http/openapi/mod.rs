@@ -173,7 +173,7 @@ fn headers() -> Value {
 }
 
 fn parameters() -> Value {
-    let number = |minimum: u8| json!({ "type": "integer", "minimum": minimum, "maximum": u64::MAX });
+    let number = json!({ "type": "integer", "minimum": 1, "maximum": u64::MAX });
     let query = |name: &str, says: &str, schema: Value| json!({ "name": name, "in": "query", "description": says, "schema": schema });
     let path = |name: &str, says: &str, schema: Value| json!({ "name": name, "in": "path", "required": true, "description": says, "schema": schema });
     let header = |name: &str, says: &str, schema: Value| json!({ "name": name, "in": "header", "description": says, "schema": schema });
@@ -194,7 +194,7 @@ fn parameters() -> Value {
             "A position: what was published after it, the oldest first. Without it the newest.",
             json!({ "type": "string", "pattern": position }),
         ),
-        "limit": query("limit", "The most publications. Without `since` 100; else as many as `limits.ack_bytes` allows.", number(1)),
+        "limit": query("limit", "The most publications. Without `since` 100; else as many as `limits.ack_bytes` allows.", number),
         "page_limit": query(
             "limit",
             "The most entries of one answer. Default 100.",
@@ -220,7 +220,6 @@ fn parameters() -> Value {
             "For the log. At most 1024 bytes.",
             json!({ "type": "string", "minLength": 1, "maxLength": 1024, "pattern": "\\S" }),
         ),
-        "letters": query("limit", "The most dead letters. Default 100.", number(0)),
         "key": query(
             "key",
             "The key of the value, as JSON or as bare text. Without it all values of the topic go.",

@@ -1,5 +1,4 @@
-//! Explains why a user may or may not subscribe or send: the checks of the gates one by one, as data. Nothing else
-//! happens.
+//! Explains why a user may or may not subscribe or send: the checks of the gates one by one, as data.
 //!
 //! The checks are those of the gates, by the same walk. Facts that only a live connection has (its subscriptions, its
 //! rate) are reported, not checked. Authorizers are really asked; handlers are not called.
@@ -147,10 +146,7 @@ impl Serving {
 
     /// The template that the topic was probably meant to match: it has as many segments, and differs in few letters.
     fn nearest_channel(&self, topic: &str) -> Option<String> {
-        if topic.len() > TOPIC_BYTES_MAX {
-            return None;
-        }
-        let segments: Vec<&str> = topic.split('.').collect();
+        let segments: Vec<&str> = (topic.len() <= TOPIC_BYTES_MAX).then(|| topic.split('.').collect())?;
         let channels = self.catalog.channels().map(|channel| channel.template.as_str());
         let near = channels.filter_map(|template| {
             let names: Vec<&str> = template.split('.').collect();

@@ -258,12 +258,13 @@ impl Reloader {
         state.standby.swapped(&before.plugins, &state.current.plugins);
         self.serve(state);
         let elapsed = started.elapsed();
-        telemetry::reload_applied(generation.0, elapsed);
         let elapsed_ms = in_ms(elapsed);
-        self.gates.saw(OwnEvent::ReloadApplied { generation: generation.0, elapsed_ms });
         let applied_reload = Reload::new(self.gates.now_unix_ms(), ReloadOutcome::Applied, elapsed_ms);
         let applied_reload = applied_reload.applied(generation.0, &changed::changes(&before, &state.current));
+        // Before the log tells of it: whoever reads the line finds the reload in the list.
         self.log.note(applied_reload.by(changed::files(&before, &state.current)));
+        telemetry::reload_applied(generation.0, elapsed);
+        self.gates.saw(OwnEvent::ReloadApplied { generation: generation.0, elapsed_ms });
         state.current.tell_notes(Some(&before));
         for kept_out in &state.current.kept_out {
             kept_out.tell();
@@ -358,15 +359,15 @@ impl Reloader {
     /// Reports errors, separately for each file.
     fn tell_rejected(&self, mistakes: &[Diagnostic], started: Instant, rejected: impl Fn(&[Diagnostic])) {
         let first = mistakes.first().map(|mistake| mistake.summary()).unwrap_or_default();
+        let files = by_file(mistakes);
+        let reload = Reload::new(self.gates.now_unix_ms(), ReloadOutcome::Rejected, in_ms(started.elapsed()));
+        let paths = files.iter().map(|file| file.path.clone()).filter(|path| !path.is_empty());
+        self.log.note(reload.by(paths).with_errors(mistakes));
         telemetry::reload_rejected(mistakes.len(), &first);
         self.gates.saw(OwnEvent::ReloadRejected { mistakes: mistakes.len(), first: &first });
-        let files = by_file(mistakes);
         for file in files.iter().take(FILES_TOLD_MAX) {
             telemetry::reload_held_up(&file.path, file.mistakes, &file.first);
         }
-        let reload = Reload::new(self.gates.now_unix_ms(), ReloadOutcome::Rejected, in_ms(started.elapsed()));
-        let files = files.into_iter().map(|file| file.path).filter(|path| !path.is_empty());
-        self.log.note(reload.by(files).with_errors(mistakes));
         rejected(mistakes);
     }
 

@@ -86,11 +86,15 @@ async function refusedNow(url, cookie) {
   const opened = await (await fetch(`${url}/socket.io/?EIO=4&transport=polling`, { headers })).text();
   const poll = `${url}/socket.io/?EIO=4&transport=polling&sid=${JSON.parse(opened.slice(1)).sid}`;
   const say = (body) => fetch(poll, { method: "POST", headers, body });
+  // Before gate 1 is asked: its answer may come at once, and ends the session.
+  let polled = fetch(poll, { headers });
   await say("40");
   return await until("an answer of gate 1", async () => {
-    const response = await fetch(poll, { headers });
+    const response = await polled;
     const text = await response.text();
-    return text === "2" ? void (await say("3")) : `${response.status} ${text}`;
+    if (text !== "2") return `${response.status} ${text}`;
+    polled = fetch(poll, { headers });
+    await say("3");
   });
 }
 

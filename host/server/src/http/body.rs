@@ -2,10 +2,11 @@
 
 use axum::body::{Body, HttpBody};
 use http_body_util::BodyExt as _;
+use serde_json::{Map, Value};
 
 use super::answer::{HttpCode, Problem};
 use tidegate_core::config::Limits;
-use tidegate_core::protocol::{Code, Refusal};
+use tidegate_core::protocol::{Code, Refusal, Unambiguous};
 
 /// How much of a body that is too large is read and thrown away: callers that still write when the connection closes hear
 /// of that, and not of the answer.
@@ -23,6 +24,13 @@ pub(super) async fn read(body: Body, bytes_max: usize, limits: &Limits) -> Resul
         return Err(Problem::of_http(HttpCode::RequestTimeout, "the body did not arrive in time"));
     };
     String::from_utf8(read?).map_err(|_| Problem::bad_request("the body is not UTF-8"))
+}
+
+/// The fields of a JSON object that names each once. Who makes a struct of a body makes it of these: of a list, serde takes
+/// the values in their order for those of the struct.
+pub(super) fn fields(text: &str) -> Result<Map<String, Value>, serde_json::Error> {
+    let Unambiguous(value) = serde_json::from_str(text)?;
+    serde_json::from_value(value)
 }
 
 async fn bytes(mut body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {

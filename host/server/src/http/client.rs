@@ -8,14 +8,14 @@ use axum::extract::{self, Path};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::State;
 use super::answer::{HttpCode, Problem};
 use super::body;
 use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use tidegate_core::config::Permission;
-use tidegate_core::protocol::{Code, Topic, Unambiguous};
+use tidegate_core::protocol::{Code, Topic};
 use tidegate_core::telemetry;
 
 pub(super) const DISCONNECT: Operation = Operation {
@@ -113,9 +113,7 @@ fn nobody() -> Problem {
 async fn read<T: DeserializeOwned>(state: &State, body: Body) -> Result<T, Problem> {
     let invalid = |error: serde_json::Error| Problem::bad_request(format!("not a valid request: {error}"));
     let text = body::read(body, BODY_BYTES_MAX, state.gates.limits()).await?;
-    let Unambiguous(fields) = serde_json::from_str(&text).map_err(invalid)?;
-    // Through an object: a list of values in the right order would be accepted otherwise.
-    let fields: Map<String, Value> = serde_json::from_value(fields).map_err(invalid)?;
+    let fields = body::fields(&text).map_err(invalid)?;
     serde_json::from_value(Value::Object(fields)).map_err(invalid)
 }
 

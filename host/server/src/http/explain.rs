@@ -5,7 +5,6 @@ use axum::extract;
 use axum::http::HeaderMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::State;
 use super::answer::{Fresh, Problem, fresh};
@@ -14,7 +13,7 @@ use super::openapi::{Answers, Caller, Operation, Verb};
 use tidegate_core::config::Permission;
 use tidegate_core::flow::ports::Action;
 use tidegate_core::flow::{Asker, Step};
-use tidegate_core::protocol::{Payload, Unambiguous, User};
+use tidegate_core::protocol::{Payload, User};
 
 pub(super) const OPERATION: Operation = Operation {
     method: Verb::Post,
@@ -88,8 +87,7 @@ pub(super) async fn explain(
     let limits = state.gates.limits();
     // Larger than a payload may be: that a payload is too large can be explained, too.
     let text = body::read(body, limits.payload_bytes_max.saturating_mul(2) + QUESTION_BYTES, limits).await?;
-    let Unambiguous(fields) = serde_json::from_str(&text).map_err(no_question)?;
-    let fields: Map<String, Value> = serde_json::from_value(fields).map_err(no_question)?;
+    let fields = body::fields(&text).map_err(no_question)?;
     if let Some((name, _)) = fields.iter().find(|(name, value)| value.is_null() && *name != "payload") {
         return Err(Problem::bad_request(format!(
             "not a valid question: `{name}` is null; leave it out if you do not need it"

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract;
 use axum::http::{HeaderMap, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::State;
 use super::answer::Problem;
@@ -12,7 +12,7 @@ use super::body;
 use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use tidegate_core::config::Permission;
 use tidegate_core::flow::revoke::{Revocation, RevokeRequest};
-use tidegate_core::protocol::{Code, Refusal, Unambiguous};
+use tidegate_core::protocol::{Code, Refusal};
 
 pub(super) const OPERATION: Operation = Operation {
     method: Verb::Post,
@@ -37,9 +37,7 @@ pub(super) async fn accept(
     state.admit(&headers, Permission::Revoke)?;
     let limits = state.gates.limits();
     let text = body::read(body, limits.payload_bytes_max, limits).await?;
-    let Unambiguous(fields) = serde_json::from_str(&text).map_err(no_revocation)?;
-    // Through an object: a list of values in the right order would be accepted otherwise.
-    let fields: Map<String, Value> = serde_json::from_value(fields).map_err(no_revocation)?;
+    let fields = body::fields(&text).map_err(no_revocation)?;
     // A user whom the caller did not find must not become all users.
     if let Some((name, _)) = fields.iter().find(|(_, value)| value.is_null()) {
         return Err(Problem::bad_request(format!(

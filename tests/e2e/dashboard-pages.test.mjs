@@ -284,6 +284,7 @@ describe("the pages of the dashboard", () => {
     // Every other number is one that it panics at.
     while (!isBack) await ask(socket, "realtime-ping", { n: 2 });
     await visitor.sees(ping.getByText("quarantined", { exact: true }));
+    await visitor.sees(ping.getByText(/calls after the swap failed/).first());
     const fault = ping.locator("summary").filter({ hasText: "trap" }).first();
     await visitor.sees(fault);
     await fault.click();

@@ -308,6 +308,18 @@ mod tests {
     }
 
     #[test]
+    fn a_tail_that_nobody_follows_ends_after_half_a_minute_and_one_that_is_followed_goes_on() {
+        let (tails, ..) = tails();
+        let begin = || tails.begin(Followed::Channel("other".to_owned()), false, "ann").unwrap();
+        let (followed, left) = (begin(), begin());
+        let began_at = followed.ends_at_unix_s - LASTS.as_secs();
+        for second in 0..2 * UNWATCHED_S_MAX {
+            tails.drop_unwatched(began_at + second, |id| id == followed.id);
+        }
+        assert!(tails.end(&followed.id) && !tails.end(&left.id));
+    }
+
+    #[test]
     fn what_comes_too_fast_is_left_out_and_counted_with_the_next_one() {
         let (tails, rooms, mut receiver) = tails();
         tails.begin(Followed::Channel("other".to_owned()), false, "ann").unwrap();

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
+import { stripVTControlCharacters } from "node:util";
 
 import { openBrowser } from "@tidegate/kit/browser.mjs";
 import { freePort } from "@tidegate/kit/free-port.mjs";
@@ -19,7 +20,8 @@ describe("`npm run dev` of the dashboard", () => {
     // A group of its own: npm starts the program that serves.
     vite = spawn("npm", command, { cwd: repository, env: { ...process.env, TIDEGATE_URL: server.url }, stdio: ["ignore", "pipe", "inherit"], detached: true });
     const ready = (async () => {
-      for await (const line of createInterface({ input: vite.stdout })) if (line.includes(`:${port}`)) return;
+      // The program colours its port where the environment has `CI`, and no terminal is needed for that.
+      for await (const line of createInterface({ input: vite.stdout })) if (stripVTControlCharacters(line).includes(`:${port}`)) return;
       throw new Error("it ended");
     })();
     await within("the development server says where it listens", ready);

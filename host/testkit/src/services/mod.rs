@@ -10,9 +10,11 @@
 //! redis.restart();
 //! ```
 
+mod nats;
 mod postgres;
 mod process;
 mod redis;
 
+pub use nats::NatsServer;
 pub use postgres::PostgresServer;
 pub use redis::RedisServer;

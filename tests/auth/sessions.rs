@@ -190,6 +190,21 @@ async fn a_session_that_is_used_on_another_node_goes_on_here() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn asking_whose_a_session_is_does_not_keep_it_alive() {
+    let token = || Handshake { token: Some("s1".to_owned()), ..Handshake::default() };
+    let question = || Handshake { is_question: true, ..token() };
+    for (asks, expected) in [(question(), Some(Code::TokenExpired)), (token(), None)] {
+        let world = world();
+        let door = Door::with(auth(json!({ "idle": "30m", "token": true })), &world).await;
+        drop(door.connect(token()).await.unwrap());
+        door.advance(29 * 60);
+        assert_eq!(door.connect(asks).await.unwrap().unwrap().id, "alice");
+        door.advance(2 * 60);
+        assert_eq!(door.connect(token()).await.err(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_short_silence_is_told_of_when_half_of_it_is_over() {
     let world = world();
     let door = Door::with(auth(json!({ "idle": "20s" })), &world).await;

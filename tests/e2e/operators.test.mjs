@@ -206,6 +206,24 @@ test("what operators do counts in no metric of the application", async () => {
   }
 });
 
+test("what is done with a key is in the log, with the name of the key", async () => {
+  const server = await Server.start({ config: withDashboard, plugins: false });
+  try {
+    const post = (path, body) =>
+      fetch(server.url + path, { method: "POST", headers: { authorization: `Bearer ${READER}` }, body: JSON.stringify(body) });
+    const [revoke, taken] = [server.logged("operator.revoke"), server.logged("revocation.taken")];
+    assert.equal((await post("/v1/revoke", { user: "gone" })).status, 202);
+    assert.equal((await revoke).operator, "reader");
+    assert.equal((await revoke).id, (await taken).id);
+    const explain = server.logged("operator.explain");
+    assert.equal((await post("/v1/explain", { token: token("alice"), action: "subscribe", topic: "e2e.open" })).status, 200);
+    const { operator, about, topic } = await explain;
+    assert.deepEqual({ operator, about, topic }, { operator: "reader", about: "token", topic: "e2e.open" });
+  } finally {
+    await server.stop();
+  }
+});
+
 test("the page is carried by the program, and is not there where the dashboard is off", async () => {
   const server = await Server.start({ config: withDashboard, plugins: false });
   try {

@@ -20,6 +20,8 @@ pub struct Handshake {
     pub host: Option<String>,
     /// The `Sec-Fetch-Site` header.
     pub fetch_site: Option<String>,
+    /// Nobody connects with it: somebody asks what the server would answer.
+    pub is_question: bool,
 }
 
 /// The credential of a connection.
@@ -27,6 +29,8 @@ pub struct Handshake {
 pub(super) enum Credential<'a> {
     /// A token that the client gave.
     Token(&'a str),
+    /// A token that somebody asks about.
+    Question(&'a str),
     /// Cookies (names and values). A browser sends them by itself, whichever page made the request.
     Cookies(Vec<(&'a str, &'a str)>),
     /// A browser sent several cookies with this name and different values.
@@ -67,13 +71,15 @@ pub struct Shown<'a> {
     pub cookies: Vec<(&'a str, &'a str)>,
     /// Whether a browser sent all of this by itself, whichever page made the request.
     pub is_ambient: bool,
+    /// Whether somebody asks about it, and nobody uses it.
+    pub is_question: bool,
 }
 
 impl<'a> Shown<'a> {
     /// A token that the client gave, and nothing else.
     #[must_use]
     pub const fn token(token: &'a str) -> Self {
-        Self { token: Some(token), cookies: Vec::new(), is_ambient: false }
+        Self { token: Some(token), cookies: Vec::new(), is_ambient: false, is_question: false }
     }
 }
 
@@ -91,7 +97,7 @@ impl Handshake {
     pub(super) fn credential<'a>(&'a self, cookies: &[&'a str]) -> Option<Credential<'a>> {
         let token = self.token.as_deref().filter(|token| !token.is_empty());
         if let Some(text) = token.or_else(|| bearer(self.authorization.as_deref()?)) {
-            return Some(Credential::Token(text));
+            return Some(if self.is_question { Credential::Question(text) } else { Credential::Token(text) });
         }
         let header = self.cookie.as_deref()?;
         let takes_every = cookies.contains(&EVERY_COOKIE);
@@ -117,7 +123,9 @@ impl Credential<'_> {
     pub(super) fn brought(&self) -> Brought {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         match self {
-            Self::Token(token) => Brought { token: Some((*token).to_owned()), cookies: Vec::new() },
+            Self::Token(token) | Self::Question(token) => {
+                Brought { token: Some((*token).to_owned()), cookies: Vec::new() }
+            }
             Self::Cookies(found) => Brought { token: None, cookies: found.iter().map(owned).collect() },
             Self::Ambiguous(_) => Brought { token: None, cookies: Vec::new() },
         }
@@ -138,13 +146,15 @@ impl Credential<'_> {
     pub(super) fn shown_to(&self, cookie: &str, wanted: &[String]) -> Option<Shown<'_>> {
         match self {
             Self::Token(text) => Some(Shown::token(text)),
+            Self::Question(text) => Some(Shown { is_question: true, ..Shown::token(text) }),
             Self::Cookies(found) => {
                 let token = found.iter().find(|(name, _)| *name == cookie).map(|(_, value)| *value);
                 let named = found
                     .iter()
                     .filter(|(name, _)| wanted.iter().any(|wanted| wanted == name || wanted == EVERY_COOKIE));
                 let cookies: Vec<_> = named.copied().collect();
-                (token.is_some() || !cookies.is_empty()).then_some(Shown { token, cookies, is_ambient: true })
+                let shown = Shown { token, cookies, is_ambient: true, is_question: false };
+                (token.is_some() || !shown.cookies.is_empty()).then_some(shown)
             }
             Self::Ambiguous(_) => None,
         }
@@ -153,7 +163,7 @@ impl Credential<'_> {
     /// The form for plugins: `{"token": "…"}`, or the existing ones of these cookies, `{"cookies": {"sid": "…"}}`.
     pub(super) fn shown(&self, cookies: &[&str]) -> Option<Payload> {
         let shown = match self {
-            Self::Token(text) => json!({ "token": text }),
+            Self::Token(text) | Self::Question(text) => json!({ "token": text }),
             Self::Cookies(found) => {
                 let listed = found.iter().filter(|(name, _)| cookies.contains(name));
                 let listed: Map<_, _> = listed.map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();

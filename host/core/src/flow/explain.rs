@@ -110,7 +110,7 @@ impl Gates {
             Asker::User(user) => (Some(Arc::new(user)), self.auth.anonymous, None),
             Asker::Anonymous => (None, self.auth.anonymous, None),
             Asker::Token(token) => {
-                let handshake = Handshake { token: Some(token), ..Handshake::default() };
+                let handshake = Handshake { token: Some(token), is_question: true, ..Handshake::default() };
                 match self.admit(&ConnectionId::new(EXPLAINED), &handshake).await {
                     Ok(admission) => (admission.user, true, Some(started.elapsed())),
                     Err(refusal) => {

@@ -56,7 +56,10 @@ pub use metrics::{
     plugin_versions_lingering, plugin_waited, presence_members, reauthorized, recovery, revocations, session_unknown,
     slow_consumer, store_swept, store_up, stream, subscribed, thinning_bytes, thinning_overflow, unsubscribed,
 };
-pub use operator::{operator_disconnected, operator_signed_in, operator_signed_out, operator_unsubscribed, tail_begun};
+pub use operator::{
+    operator_asked, operator_cleared, operator_disconnected, operator_retried, operator_revoked, operator_signed_in,
+    operator_signed_out, operator_unsubscribed, tail_begun,
+};
 pub use output::{complain, finish_output, say};
 pub use publications::published;
 pub use readings::{BridgeReading, SourceReading, bridge_reading};

@@ -1,4 +1,4 @@
-//! What operators do with the dashboard, for the log.
+//! What operators do with the dashboard and with API keys, for the log: each act with the name of the key.
 
 use super::names;
 
@@ -39,4 +39,30 @@ pub fn operator_unsubscribed(operator: &str, connection: &str, topic: &str, why:
         why,
         "an operator took a topic from a client"
     );
+}
+
+/// `operator.revoke`: an operator, or a backend, revoked something; `id` is that of `revocation.taken`.
+pub fn operator_revoked(operator: &str, id: &str) {
+    tracing::info!(event = names::OPERATOR_REVOKE, operator, id, "an operator revoked credentials or subscriptions");
+}
+
+/// `operator.retry`: an operator had the rule of a dead letter applied again.
+pub fn operator_retried(operator: &str, id: &str, outcome: &str) {
+    tracing::info!(event = names::OPERATOR_RETRY, operator, id, outcome, "an operator retried a dead letter");
+}
+
+/// `operator.clear`: an operator admitted a plugin version that had been rolled back.
+pub fn operator_cleared(operator: &str, plugin: &str, component: Option<&str>) {
+    tracing::info!(
+        event = names::OPERATOR_CLEAR,
+        operator,
+        plugin,
+        component,
+        "an operator admitted a plugin version again"
+    );
+}
+
+/// `operator.explain`: an operator asked the gates about somebody. `about` is `user`, `anonymous` or `token`.
+pub fn operator_asked(operator: &str, about: &str, user: Option<&str>, topic: &str) {
+    tracing::info!(event = names::OPERATOR_EXPLAIN, operator, about, user, topic, "an operator asked the gates");
 }

@@ -68,6 +68,17 @@ pub(super) struct WebSessions {
     health: Health,
 }
 
+/// Why a session is looked for.
+#[derive(Clone, Copy)]
+enum Asking<'a> {
+    /// Somebody connects with it.
+    First,
+    /// This user, found by it earlier, is connected with it.
+    Again(&'a User),
+    /// Somebody wants to know whose it is.
+    Question,
+}
+
 /// Why the query cannot be used.
 enum Unprepared {
     /// Never: it has an error.
@@ -153,8 +164,8 @@ impl WebSessions {
         self.query.get_or_try_init(prepare).await
     }
 
-    /// With `known`, the user found earlier by this id, this does not count as a use of the session.
-    async fn find(&self, id: &str, known: Option<&User>) -> Result<Found, String> {
+    /// Only [`Asking::First`] counts as a use of the session.
+    async fn find(&self, id: &str, asking: Asking<'_>) -> Result<Found, String> {
         let query = self.query().await.map_err(|unprepared| match unprepared {
             Unprepared::Unfit(Unfit { why, .. }) | Unprepared::Away(why) => why,
         })?;
@@ -175,7 +186,7 @@ impl WebSessions {
         match rows.as_slice() {
             [] => Ok(Found::Nobody),
             [row] if !row.contains_key(USER_ID) => Err(format!("the query has no column `{USER_ID}`")),
-            [row] => self.judge(row, key, stored, known),
+            [row] => self.judge(row, key, stored, asking),
             _ => Ok(Found::Odd("the query finds several rows for one session".to_owned())),
         }
     }
@@ -189,9 +200,10 @@ impl WebSessions {
         row: &Map<String, Value>,
         key: SessionKey,
         stored: Option<SessionUse>,
-        found_before: Option<&User>,
+        asking: Asking<'_>,
     ) -> Result<Found, String> {
         let now_unix_s = self.clock.now_unix_s();
+        let found_before = if let Asking::Again(user) = asking { Some(user) } else { None };
         let goes_on = found_before.and_then(|user| user.activity.clone());
         if let (Some(activity), Some(stored)) = (&goes_on, stored) {
             activity.heard(stored.last_unix_s.min(now_unix_s));
@@ -226,7 +238,10 @@ impl WebSessions {
             Err(why) => return Ok(Found::Odd(why)),
         };
         let token_id = Some(key.as_str().to_owned());
-        let activity = Some(goes_on.unwrap_or_else(|| self.log.follow(key, stored, idle_s)));
+        let activity = match asking {
+            Asking::Question => None,
+            Asking::First | Asking::Again(_) => Some(goes_on.unwrap_or_else(|| self.log.follow(key, stored, idle_s))),
+        };
         // Its age is what it says: revoking a user's credentials ends the sessions that began before.
         Ok(Found::User(User { expires_at, token_id, issued_at: Some(began), activity, ..user }))
     }
@@ -266,7 +281,7 @@ impl Provider for WebSessions {
 
     async fn look_again(&self, shown: &Shown<'_>, user: &User) -> Identity {
         match self.id(shown) {
-            Some(id) => self.answer(id, Some(user)).await,
+            Some(id) => self.answer(id, Asking::Again(user)).await,
             None => Identity::NotMine,
         }
     }
@@ -277,7 +292,7 @@ impl Provider for WebSessions {
             tracing::debug!(bytes = id.len(), "session refused: its id is too long");
             return Identity::Refused(Code::Unauthenticated);
         }
-        self.answer(id, None).await
+        self.answer(id, if shown.is_question { Asking::Question } else { Asking::First }).await
     }
 }
 
@@ -292,8 +307,8 @@ impl WebSessions {
     }
 
     /// The user of an id now.
-    async fn answer(&self, id: &str, known: Option<&User>) -> Identity {
-        let found = timeout(self.provider.timeout.get(), self.find(id, known)).await;
+    async fn answer(&self, id: &str, asking: Asking<'_>) -> Identity {
+        let found = timeout(self.provider.timeout.get(), self.find(id, asking)).await;
         let found = found.unwrap_or_else(|_| Err(format!("no answer within {}", self.provider.timeout)));
         let (outcome, identity) = match found {
             Ok(Found::User(user)) => ("user", Identity::User(user)),
@@ -302,7 +317,7 @@ impl WebSessions {
             Ok(Found::Odd(why)) => {
                 telemetry::auth_odd("session", self.health.source(), &why);
                 // A connection that was accepted by a readable row stays until the end that was known then.
-                let code = if known.is_some() { Code::Unavailable } else { Code::Unauthenticated };
+                let code = if matches!(asking, Asking::Again(_)) { Code::Unavailable } else { Code::Unauthenticated };
                 ("odd", Identity::Refused(code))
             }
             Err(why) => {

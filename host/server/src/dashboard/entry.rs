@@ -44,7 +44,7 @@ mod tests {
         let operators = Arc::new(Operators::new(Arc::new(ApiKeys(vec![key])), Arc::new(FakeClock::stopped())));
         let (value, session) = operators.sign_in("a key").unwrap();
         let (id, entry) = (session.id.clone(), Entry(operators.clone()));
-        let cookie = Shown { token: Some(&value), cookies: Vec::new(), is_ambient: true };
+        let cookie = Shown { is_ambient: true, ..Shown::token(&value) };
         let Identity::User(user) = entry.identify(&cookie).await else { panic!("no user") };
         assert_eq!((user.id.as_str(), user.roles, user.token_id), ("ann", vec![ROLE.to_owned()], Some(id)));
         assert_eq!(user.expires_at, Some(session.ends_at_unix_s));

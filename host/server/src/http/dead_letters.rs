@@ -149,7 +149,7 @@ pub(super) async fn retry(
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<(StatusCode, Json<Retried>), Problem> {
-    state.admit(&headers, Permission::Operate)?;
+    let key = state.admit(&headers, Permission::Operate)?;
     if state.gates.is_draining() {
         return Err(Code::Draining.into());
     }
@@ -178,6 +178,7 @@ pub(super) async fn retry(
         state.dead_letters.add(letter);
         return Err(refusal.into());
     }
+    telemetry::operator_retried(&key.name, &id, answer.outcome);
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 

@@ -14,6 +14,7 @@ use tidegate_core::config::Permission;
 use tidegate_core::flow::ports::Action;
 use tidegate_core::flow::{Asker, Step};
 use tidegate_core::protocol::{Payload, User};
+use tidegate_core::telemetry;
 
 pub(super) const OPERATION: Operation = Operation {
     method: Verb::Post,
@@ -83,7 +84,7 @@ pub(super) async fn explain(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Fresh<Explained>, Problem> {
-    state.admit(&headers, Permission::Operate)?;
+    let key = state.admit(&headers, Permission::Operate)?;
     let limits = state.gates.limits();
     // Larger than a payload may be: that a payload is too large can be explained, too.
     let text = body::read(body, limits.payload_bytes_max.saturating_mul(2) + QUESTION_BYTES, limits).await?;
@@ -104,6 +105,12 @@ pub(super) async fn explain(
             return Err(Problem::bad_request(message));
         }
     };
+    let (about, id) = match &asker {
+        Asker::User(user) => ("user", Some(user.id.as_str())),
+        Asker::Anonymous => ("anonymous", None),
+        Asker::Token(_) => ("token", None),
+    };
+    telemetry::operator_asked(&key.name, about, id, &topic);
     let action = match action {
         Wish::Subscribe => Action::Subscribe,
         Wish::Send => Action::Send,

@@ -15,6 +15,7 @@ use tidegate_core::config::Permission;
 use tidegate_core::flow::OwnEvent;
 use tidegate_core::flow::ports::PluginStatus;
 use tidegate_core::protocol::{Code, Refusal};
+use tidegate_core::telemetry;
 
 pub(super) const LIST: Operation = Operation {
     method: Verb::Get,
@@ -65,7 +66,7 @@ pub(super) async fn clear(
     what: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
-    state.admit(&headers, Permission::Operate)?;
+    let key = state.admit(&headers, Permission::Operate)?;
     let Path(what) = what.map_err(|_| Problem::bad_request("the name in the path is not UTF-8"))?;
     let plugins = state.plugins.clone();
     let cleared = tokio::task::spawn_blocking(move || plugins.clear(&what)).await.map_err(|_| Code::Internal)?;
@@ -79,6 +80,7 @@ pub(super) async fn clear(
         return Err(Problem::not_found("no plugin version with this name or digest is quarantined"));
     }
     for PluginStatus { name, digest, .. } in &cleared {
+        telemetry::operator_cleared(&key.name, name.as_str(), digest.as_deref());
         state.gates.saw(OwnEvent::PluginCleared { plugin: name, component: digest.as_deref() });
     }
     Ok(Json(json!({ "cleared": cleared })))

@@ -13,6 +13,7 @@ use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use tidegate_core::config::Permission;
 use tidegate_core::flow::revoke::{Revocation, RevokeRequest};
 use tidegate_core::protocol::{Code, Refusal};
+use tidegate_core::telemetry;
 
 pub(super) const OPERATION: Operation = Operation {
     method: Verb::Post,
@@ -34,7 +35,7 @@ pub(super) async fn accept(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    state.admit(&headers, Permission::Revoke)?;
+    let key = state.admit(&headers, Permission::Revoke)?;
     let limits = state.gates.limits();
     let text = body::read(body, limits.payload_bytes_max, limits).await?;
     let fields = body::fields(&text).map_err(no_revocation)?;
@@ -54,6 +55,7 @@ pub(super) async fn accept(
         return Err(Refusal::because(Code::Unavailable, "the limit of revocations is reached").into());
     }
     let shown = shown(&revocation);
+    telemetry::operator_revoked(&key.name, &revocation.id);
     let enforced = state.gates.enforce(revocation, "http");
     let here = enforced.touched;
     if let Err(away) = enforced.kept().await {

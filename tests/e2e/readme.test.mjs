@@ -35,6 +35,8 @@ const COMMANDS = {
   "tidegate plugin test echo --build": "tests/e2e/project.test.mjs",
   "tidegate check --build": "tests/e2e/project.test.mjs",
   "tidegate dev --listen 127.0.0.1:0 --ready-file FILE": "tests/e2e/project.test.mjs",
+  "tidegate record --plugin ping --calls 1000 --out ping.ndjson": "tests/e2e/proof.test.mjs, of fewer calls",
+  "tidegate plugin replay ping.ndjson --component next/ping.wasm": "tests/e2e/proof.test.mjs",
   "tidegate new plugin hello --lang python --kind handler": "tests/e2e/new-plugin.test.mjs, in every language",
   "tidegate plugin build hello": "tests/e2e/new-plugin.test.mjs, in every language",
   "tidegate plugin test hello": "tests/e2e/new-plugin.test.mjs, in every language",

@@ -18,6 +18,7 @@ mod polling;
 mod presence;
 mod publish;
 mod publish_list;
+mod recordings;
 mod refusals;
 mod reloads;
 mod retained;

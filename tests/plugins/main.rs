@@ -9,6 +9,7 @@ mod http;
 #[allow(dead_code, reason = "the tests of the plugin host use the rest")]
 mod kit;
 mod kv;
+mod proof;
 mod queries;
 mod rollback;
 mod self_test;

@@ -1,8 +1,11 @@
 //! Versions of plugins, faked.
 
+use serde_json::json;
 use tidegate_core::flow::ports::{
-    BreakerStatus, LastFault, PluginRoster, PluginService, PluginState, PluginStatus, RememberedFault,
+    BreakerStatus, LastFault, NoRecording, PluginRoster, PluginService, PluginState, PluginStatus, RecordingEnd,
+    RecordingPage, RecordingWish, RememberedFault,
 };
+use tidegate_core::protocol::Payload;
 
 /// `ping`, which serves, and the version that was to replace it. To clear `ping` re-admits that version; to clear `full`
 /// fails.
@@ -15,6 +18,25 @@ impl PluginRoster for FakeRoster {
             "full" => Err(std::io::Error::other("no space left on device")),
             _ => Ok(Vec::new()),
         }
+    }
+
+    fn record(&self, wish: RecordingWish<'_>) -> Result<Payload, NoRecording> {
+        match wish.plugin {
+            "ping" => Ok(json!({ "tidegate_recording": 1, "plugin": "ping", "by": wish.by }).into()),
+            "busy" => Err(NoRecording::Running { by: "ops".to_owned() }),
+            "full" => Err(NoRecording::Full),
+            "pointers" => Err(NoRecording::Pointers("`x` is not a JSON Pointer".to_owned())),
+            _ => Err(NoRecording::NoPlugin),
+        }
+    }
+
+    fn recording(&self, plugin: &str, after: usize) -> Option<RecordingPage> {
+        let calls = vec![json!({ "kind": "handler" }).into(); usize::from(after == 0)];
+        (plugin == "ping").then(|| RecordingPage { calls, next: 1, ended: self.end_recording("ping") })
+    }
+
+    fn end_recording(&self, plugin: &str) -> Option<RecordingEnd> {
+        (plugin == "ping").then_some(RecordingEnd { reason: "calls", calls: 1, skipped: 0, bytes: 18 })
     }
 
     fn list(&self) -> Vec<PluginStatus> {

@@ -14,6 +14,8 @@
 //! | `run` | instances, and the calls that lease them: pool, bulkhead, turns at the CPU, breaker, faults |
 //! | `kinds` | one file for each kind of plugin: its function, its question, its answer |
 //! | `lifecycle` | build, load, self-test, probation, quarantine, inventory |
+//! | `tape` | what the host answered in one call: kept, and played in place of the host |
+//! | `proof` | proof before a version goes live: recordings, replay, shadow |
 //! | `vectors` | golden vectors |
 
 mod compile;
@@ -24,8 +26,10 @@ mod lifecycle;
 mod manifest;
 mod mistake;
 mod plugin;
+mod proof;
 mod run;
 mod set;
+mod tape;
 mod vectors;
 mod version;
 
@@ -39,8 +43,9 @@ pub use lifecycle::{
 };
 pub use manifest::{PluginManifest, component_named, manifest_schema, read_manifest};
 pub use plugin::Plugin;
-pub use run::recording::{HttpSeen, Recorded, recorded};
+pub use proof::{BadRecording, Difference, DifferenceKind, Factors, Group, RecordedFile, Replay};
 pub use set::PluginSet;
+pub use tape::record::{HttpSeen, Recorded, recorded};
 pub use vectors::{Asked, ContextFile, UserFile, Vector, differences};
 pub use version::{Digest, Fingerprint};
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::lifecycle::{Probation, SelfTest};
 use crate::manifest::PluginManifest;
+use crate::proof::Proof;
 use crate::run::{Blueprint, Bulkhead, Slots, Statistics};
 use crate::version::{Digest, Fingerprint};
 use tidegate_core::channels::{PluginKind, PluginKinds};
@@ -35,6 +36,8 @@ pub struct Plugin {
     pub(crate) shows_inputs: bool,
     /// Whether it is a trial copy, whose calls no metric counts.
     pub(crate) is_trial: bool,
+    /// Who listens to its calls: a recording, a shadow.
+    pub(crate) proof: Proof,
 }
 
 impl std::fmt::Debug for Plugin {

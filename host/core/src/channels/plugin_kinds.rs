@@ -1,7 +1,7 @@
 //! The kinds of plugins, and the check that a named plugin exists and is of the right kind.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Sources;
 use super::manifest::ticked;
@@ -9,7 +9,7 @@ use crate::config::{Diagnostic, Place, nearest_name};
 use crate::protocol::PluginName;
 
 /// A kind of plugin: an interface of the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PluginKind {
     /// It answers messages.

@@ -28,6 +28,7 @@ pub(super) fn check(limits: &Limits, told: &mut Told<'_>) {
         ("plugin_compile_time", limits.plugin_compile_time_max, PATIENCE),
         ("plugin_self_test", limits.plugin_self_test_max, PATIENCE),
         ("idempotency_window", limits.idempotency_window, PATIENCE),
+        ("recording_time", limits.recording_time_max, PATIENCE),
         ("plugin_drain", limits.plugin_drain_max, WHILE),
         ("duplicates_window", limits.duplicates_window, WHILE),
         ("broker_linger", limits.broker_linger, WHILE),

@@ -244,6 +244,22 @@ pub struct Limits {
     #[serde(rename = "plugin_cache", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub plugin_cache_bytes_max: usize,
+    /// Recordings of the calls of plugins at once, one for each plugin at most. Default 0: nobody may record. One more is
+    /// refused with `unavailable`.
+    #[serde(rename = "recordings")]
+    pub recordings_max: usize,
+    /// Calls of one recording. Default 10,000; a recording with more is refused.
+    #[serde(rename = "recording_calls", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub recording_calls_max: usize,
+    /// Size of the calls of one recording, all together. Default 64 MiB; a larger recording ends.
+    #[serde(rename = "recording_bytes", with = "bytes")]
+    #[schemars(with = "ByteSize")]
+    pub recording_bytes_max: usize,
+    /// How long a recording may take. Default 1 h; then it ends with the calls that there were.
+    #[serde(rename = "recording_time", with = "time")]
+    #[schemars(with = "HumanDuration")]
+    pub recording_time_max: Duration,
     /// Answers of authorizers in the cache, each kept for the time that it was granted for. Default 100,000; the least
     /// used are dropped first. With 0 the server asks every time.
     #[serde(rename = "authorizer_cache")]
@@ -326,6 +342,10 @@ impl Default for Limits {
             plugin_compile_time_max: Duration::from_secs(60),
             plugin_self_test_max: Duration::from_secs(10),
             plugin_cache_bytes_max: 1 << 30,
+            recordings_max: 0,
+            recording_calls_max: 10_000,
+            recording_bytes_max: 64 << 20,
+            recording_time_max: Duration::from_secs(60 * 60),
             authorizer_cache_max: 100_000,
             revocations_max: 100_000,
             connection_events_max: 10_000,

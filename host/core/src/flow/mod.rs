@@ -37,6 +37,7 @@ mod publish;
 pub mod queries;
 mod rate;
 mod recheck;
+mod recordings;
 mod recovery;
 mod reloads;
 mod restore;

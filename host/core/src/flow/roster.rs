@@ -4,6 +4,9 @@ use std::io;
 
 use serde::Serialize;
 
+use super::recordings::{NoRecording, RecordingEnd, RecordingPage, RecordingWish};
+use crate::protocol::Payload;
+
 /// Knows the versions of the plugins.
 pub trait PluginRoster: Send + Sync + 'static {
     /// All known versions, sorted by name; for one name the active version comes first.
@@ -15,6 +18,18 @@ pub trait PluginRoster: Send + Sync + 'static {
     /// # Errors
     /// The operating system's error if the change cannot be stored; then no version is re-admitted.
     fn clear(&self, what: &str) -> io::Result<Vec<PluginStatus>>;
+
+    /// Records the calls of the version that serves, from now on. Returns the first line of the file.
+    ///
+    /// # Errors
+    /// [`NoRecording`].
+    fn record(&self, wish: RecordingWish<'_>) -> Result<Payload, NoRecording>;
+
+    /// The calls of the plugin's recording after the first `after`; `None` if there is no recording.
+    fn recording(&self, plugin: &str, after: usize) -> Option<RecordingPage>;
+
+    /// Ends the plugin's recording, if it goes on, and forgets it; `None` if there is none.
+    fn end_recording(&self, plugin: &str) -> Option<RecordingEnd>;
 }
 
 /// One version of one plugin.

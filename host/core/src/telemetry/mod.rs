@@ -18,6 +18,7 @@ mod names;
 mod operator;
 mod output;
 mod panics;
+mod proof;
 mod publications;
 mod readings;
 mod registry;
@@ -61,6 +62,7 @@ pub use operator::{
     operator_signed_out, operator_unsubscribed, tail_begun,
 };
 pub use output::{complain, finish_output, say};
+pub use proof::{plugin_call_recorded, plugin_recording_begun, plugin_recording_ended};
 pub use publications::published;
 pub use readings::{BridgeReading, SourceReading, bridge_reading};
 pub use registry::{count_nothing_here, render};

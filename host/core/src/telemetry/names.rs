@@ -59,6 +59,12 @@ pub(super) const PLUGIN_SELF_TESTS: Metric = counter(
     "tidegate_plugin_self_tests_total",
     "Self-tests of plugins (golden vectors) before they serve, by plugin and outcome (passed, failed)",
 );
+pub(super) const PLUGIN_RECORDINGS: Metric = counter(
+    "tidegate_plugin_recordings_total",
+    "Recordings of the calls of plugins that ended, by plugin and reason (calls, bytes, time, replaced, stopped)",
+);
+pub(super) const PLUGIN_RECORDED_CALLS: Metric =
+    counter("tidegate_plugin_recorded_calls_total", "Calls that are in recordings, by plugin");
 pub(super) const PLUGIN_ROLLBACKS: Metric = counter(
     "tidegate_plugin_rollbacks_total",
     "Plugin versions that failed after a swap, by plugin and outcome (rolled_back; kept: the version before does not fit any more)",
@@ -351,6 +357,8 @@ pub(super) const METRICS: &[Metric] = &[
     PLUGIN_COMPILE_SECONDS,
     PLUGIN_CACHE_REJECTED,
     PLUGIN_SELF_TESTS,
+    PLUGIN_RECORDINGS,
+    PLUGIN_RECORDED_CALLS,
     PLUGIN_ROLLBACKS,
     PLUGIN_BREAKER,
     PLUGIN_INSTANCES,

@@ -14,6 +14,9 @@ use tidegate_core::config::WebUrl;
 /// How long the server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Most bytes of an answer: a page of a recording with a call that has a page of its own.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
 /// Where the server is.
 #[derive(Debug, Args)]
 pub(super) struct At {
@@ -107,12 +110,71 @@ impl Asked {
         self.answer(path, |answer| answer[name] == true, |agent, url| agent.get(url).call()).map(drop)
     }
 
+    /// The text of the answer to `GET`.
+    ///
+    /// # Errors
+    /// As [`Asked::get`].
+    pub(super) fn get_text(&self, path: &str) -> Result<String, Failure> {
+        let key = self.key()?;
+        self.text(path, |agent, url| agent.get(url).header("authorization", format!("Bearer {key}")).call())
+    }
+
+    /// The text of the answer to `POST` of this JSON.
+    ///
+    /// # Errors
+    /// As [`Asked::get`].
+    pub(super) fn post(&self, path: &str, body: &Value) -> Result<String, Failure> {
+        let key = self.key()?;
+        self.text(path, |agent, url| {
+            let request = agent.post(url).header("authorization", format!("Bearer {key}"));
+            request.header("content-type", "application/json").send(body.to_string())
+        })
+    }
+
+    /// `DELETE`, whatever the server answers.
+    ///
+    /// # Errors
+    /// As [`Asked::get`].
+    pub(super) fn delete_any(&self, path: &str) -> Result<(), Failure> {
+        let key = self.key()?;
+        let ask =
+            |agent: &ureq::Agent, url: &str| agent.delete(url).header("authorization", format!("Bearer {key}")).call();
+        self.text(path, ask).map(drop)
+    }
+
     fn answer(
         &self,
         path: &str,
         fits: impl FnOnce(&Value) -> bool,
         ask: impl FnOnce(&ureq::Agent, &str) -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<Value, Failure> {
+        let (url, status, text) = self.exchange(path, ask)?;
+        let answer: Option<Value> = serde_json::from_str(&text).ok();
+        match answer {
+            Some(answer) if status == 200 && fits(&answer) => Ok(answer),
+            answer => Err(refused(url, status, answer)),
+        }
+    }
+
+    fn text(
+        &self,
+        path: &str,
+        ask: impl FnOnce(&ureq::Agent, &str) -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<String, Failure> {
+        let (url, status, text) = self.exchange(path, ask)?;
+        if (200..300).contains(&status) {
+            Ok(text)
+        } else {
+            Err(refused(url, status, serde_json::from_str(&text).ok()))
+        }
+    }
+
+    /// The URL, the status and the text of the answer.
+    fn exchange(
+        &self,
+        path: &str,
+        ask: impl FnOnce(&ureq::Agent, &str) -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<(String, u16, String), Failure> {
         // No proxy: the command runs on the server's machine, where a proxy would not know the way.
         let config =
             ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
@@ -124,16 +186,28 @@ impl Asked {
         };
         let mut response = ask(&agent, &url).map_err(unreachable)?;
         let status = response.status().as_u16();
-        let answer: Option<Value> = response.body_mut().read_json().ok();
-        match answer {
-            Some(answer) if status == 200 && fits(&answer) => Ok(answer),
-            answer => {
-                let said = answer.and_then(|answer| said(&answer["error"]));
-                let said = said.unwrap_or_else(|| "this is not an answer of a Tidegate server".to_owned());
-                Err(Failure::Refused { url, status, said })
-            }
+        let text = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string().unwrap_or_default();
+        Ok((url, status, text))
+    }
+}
+
+fn refused(url: String, status: u16, answer: Option<Value>) -> Failure {
+    let said = answer.and_then(|answer| said(&answer["error"]));
+    let said = said.unwrap_or_else(|| "this is not an answer of a Tidegate server".to_owned());
+    Failure::Refused { url, status, said }
+}
+
+/// A text, escaped as one segment of a path.
+pub(super) fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped += &format!("%{byte:02X}");
         }
     }
+    escaped
 }
 
 /// The message of a refusal, and what is away.

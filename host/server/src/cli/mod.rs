@@ -16,6 +16,7 @@ mod init;
 mod load;
 mod new;
 mod plugin;
+mod record;
 mod schema;
 mod serve;
 mod service_manager;
@@ -74,6 +75,8 @@ enum Command {
     Health(health::Health),
     /// Build, check and try plugins
     Plugin(plugin::Plugin),
+    /// Record the next calls of a plugin of a running server into a file, for `plugin replay`
+    Record(record::Record),
     /// Add a channel or a plugin to a project
     New(new::New),
 }
@@ -145,6 +148,7 @@ fn execute(command: Command, plugins: &mut Option<PathBuf>) -> Result<Answer, Fa
             Command::Token(token) => token.run(),
             Command::Explain(explain) => explain.run(plugins).await,
             Command::Health(health) => health.run(),
+            Command::Record(record) => record.run().await,
             Command::Plugin(plugin) => plugin.run(plugins).await,
             Command::New(new) => new.run(plugins),
         }

@@ -30,11 +30,12 @@ pub(super) enum HttpCode {
     MethodNotAllowed,
     RequestTimeout,
     UnsupportedMediaType,
+    Conflict,
 }
 
 impl HttpCode {
-    pub(super) const ALL: [Self; 4] =
-        [Self::NotFound, Self::MethodNotAllowed, Self::RequestTimeout, Self::UnsupportedMediaType];
+    pub(super) const ALL: [Self; 5] =
+        [Self::NotFound, Self::MethodNotAllowed, Self::RequestTimeout, Self::UnsupportedMediaType, Self::Conflict];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
@@ -42,6 +43,7 @@ impl HttpCode {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::Conflict => "conflict",
         }
     }
 
@@ -51,6 +53,7 @@ impl HttpCode {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Conflict => StatusCode::CONFLICT,
         }
     }
 }

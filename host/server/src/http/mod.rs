@@ -26,6 +26,7 @@ mod presence;
 mod publish;
 mod publish_list;
 mod query;
+mod recordings;
 mod reloads;
 mod retained;
 mod revoke;
@@ -131,7 +132,7 @@ struct Resource {
 }
 
 /// Every resource with each of its methods.
-fn resources() -> [Resource; 32] {
+fn resources() -> [Resource; 35] {
     fn at<T: 'static>(operation: &'static Operation, handler: impl Handler<T, State>) -> Resource {
         Resource { operation, handler: on(operation.method.filter(), handler) }
     }
@@ -149,6 +150,9 @@ fn resources() -> [Resource; 32] {
         at(&dead_letters::DISCARD, dead_letters::discard),
         at(&plugins::LIST, plugins::list),
         at(&plugins::CLEAR, plugins::clear),
+        at(&recordings::BEGIN, recordings::begin),
+        at(&recordings::READ, recordings::read),
+        at(&recordings::END, recordings::end),
         at(&operator::BEGIN, operator::begin),
         at(&operator::SHOW, operator::show),
         at(&operator::END, operator::end),

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::tape;
 use tidegate_core::flow::CallContext;
 use tidegate_core::protocol::{ConnectionId, User};
 
@@ -73,9 +74,9 @@ pub(crate) fn user(user: &User) -> types::User {
     types::User { id: user.id.clone(), roles: user.roles.clone(), tenant: user.tenant.clone() }
 }
 
-/// The time, in milliseconds since the Unix epoch.
+/// When a call came in, in milliseconds since the Unix epoch.
 pub(crate) fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+    tape::received_at_ms(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis))
 }
 
 /// The time that a call has, in milliseconds.

@@ -104,6 +104,11 @@ impl Capabilities {
         self.secrets.iter().filter(|(_, secret)| secret.is_none()).map(|(name, _)| name.as_str())
     }
 
+    /// The granted secrets that the server has, with their values: what a recording must not show.
+    pub(crate) fn secret_values(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.secrets.iter().filter_map(|(name, secret)| Some((name.as_str(), secret.as_ref()?.expose())))
+    }
+
     /// Begins a host call, and measures it.
     pub(crate) fn begin(self: &Arc<Self>, import: &'static str) -> HostCall {
         HostCall { capabilities: self.clone(), import, started: Instant::now(), outcome: "cancelled" }

@@ -2,11 +2,11 @@
 
 use crate::contract::host;
 use crate::run::Guest;
-use crate::run::recording;
+use crate::tape::record;
 
 impl host::config::Host for Guest {
     fn get(&mut self, key: String) -> Option<String> {
-        recording::host_call("config");
+        record::host_call("config");
         self.config.get(&key).cloned()
     }
 }

@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 use tokio::time::{Instant as Moment, timeout_at};
 
-use super::http_canned;
 use super::http_redirect::follow;
 use super::rate::Rate;
 use crate::contract::client::{self, Error, Request, Response};
 use crate::manifest::Grants;
 use crate::manifest::PluginLimits;
+use crate::proof::{REDACTED, is_secret_header};
 use crate::run::Guest;
-use crate::run::recording::{self, HttpSeen};
+use crate::tape::record::{self, HttpSeen};
+use crate::tape::{self, Answer as _, Played, bytes_as_json};
 use tidegate_core::config::{Origin, WebUrl};
 use tidegate_core::flow::http_client::{HttpClient, HttpError, HttpRequest, HttpResponse};
 
@@ -48,6 +50,9 @@ const HEADERS_REFUSED: [&str; 14] = [
     "via",
 ];
 
+/// The function on the tape.
+const IMPORT: &str = "http.send";
+
 /// The HTTP requests that one version of a plugin may send.
 pub(super) struct HttpGrant {
     client: Arc<dyn HttpClient>,
@@ -66,20 +71,24 @@ impl HttpGrant {
         }
     }
 
-    /// Sends a request and follows its redirects. The grants and the rate apply to each of them.
-    async fn send(&self, request: Result<HttpRequest, Error>) -> Result<HttpResponse, Error> {
-        let mut request = request?;
+    /// The request, if the plugin may send it.
+    fn granted(&self, request: HttpRequest) -> Result<HttpRequest, Error> {
         if !self.origins.contains(request.url.origin()) {
             return Err(Error::Denied(format!("`{}` is not in `grants.http`", request.url.origin())));
         }
         if request.body.as_ref().is_some_and(|body| body.len() > self.body_bytes_max) {
             return Err(Error::TooLarge);
         }
+        Ok(request)
+    }
+
+    /// Sends a request and follows its redirects. The grants and the rate apply to each of them.
+    async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, Error> {
         for _ in 0..=REDIRECTS_MAX {
             if !self.rate.admit() {
                 return Err(Error::RateLimited);
             }
-            let response = match http_canned::answer(&request, self.body_bytes_max) {
+            let response = match tape::response(&request, self.body_bytes_max) {
                 Some(answer) => answer?,
                 None => self.client.exchange(&request, self.body_bytes_max).await?,
             };
@@ -105,16 +114,43 @@ impl client::Host for Guest {
         let (method, url) = (request.method.clone(), request.url.clone());
         let started = Moment::now();
         let capabilities = self.capabilities.clone();
-        // The guest gets the error early enough to answer without the response.
-        let answer = timeout_at(self.answer_by(), capabilities.http.send(checked(request))).await;
-        let answer = answer.unwrap_or(Err(Error::Timeout));
+        let asked = as_asked(&request);
+        let played = asked.as_ref().map_or(Played::Host, |asked| tape::play(IMPORT, || asked.clone()));
+        let played = played.read::<Result<HttpResponse, Error>>().await;
+        let answer = match (checked(request).and_then(|request| capabilities.http.granted(request)), played) {
+            (Ok(_), Some(answer)) => answer,
+            (Err(error), Some(_)) => Err(error),
+            (granted, None) => {
+                let asked = record::asks(IMPORT, || asked.unwrap_or_default());
+                // The guest gets the error early enough to answer without the response.
+                let answer = timeout_at(self.answer_by(), async { capabilities.http.send(granted?).await }).await;
+                let answer = answer.unwrap_or(Err(Error::Timeout));
+                record::answers(asked, || answer.to_json());
+                answer
+            }
+        };
         self.end_host_call(call, answer.as_ref().map_or_else(outcome, |_| "ok"));
-        recording::note(|record| {
+        record::note(|record| {
             let result = answer.as_ref().map(|response| response.status).map_err(in_words);
             record.http.push(HttpSeen { method, url, result, took: started.elapsed() });
         });
         answer.map(|HttpResponse { status, headers, body }| Response { status, headers, body: body.into() })
     }
+}
+
+/// The request for the tape, where one plays or is written. Header fields that hold credentials stand without their values.
+fn as_asked(request: &Request) -> Option<Value> {
+    if !tape::plays() && !record::is_heard() {
+        return None;
+    }
+    let shown = |(name, value): &(String, String)| {
+        let name = name.to_ascii_lowercase();
+        let value = if is_secret_header(&name) { REDACTED } else { value.as_str() };
+        json!([name, value])
+    };
+    let headers: Vec<Value> = request.headers.iter().map(shown).collect();
+    let body = request.body.as_deref().map(bytes_as_json);
+    Some(json!({ "method": request.method, "url": request.url, "headers": headers, "body": body }))
 }
 
 /// The request, if it is valid.

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::time::{Instant as Moment, timeout_at};
 
 use super::rate::Rate;
-use super::staged;
 use crate::contract::store::{self, Entry, Error};
 use crate::manifest::Grants;
 use crate::manifest::PluginLimits;
 use crate::run::Guest;
+use crate::tape::{self, Answer, Played, bytes_as_json, record};
 use tidegate_core::flow::kv::{KeyValue, KvEntry, KvError, KvKey};
 
 /// Longest key, and longest prefix of keys, in bytes.
@@ -41,7 +42,7 @@ impl KeyValueGrant {
 
     /// The keys of the vector that runs, if it has any; else the store.
     fn store(&self) -> Arc<dyn KeyValue> {
-        staged::kv().unwrap_or_else(|| self.store.clone())
+        tape::kv().unwrap_or_else(|| self.store.clone())
     }
 
     /// Checks that the plugin may make this call now.
@@ -52,7 +53,7 @@ impl KeyValueGrant {
         if key.len() > KEY_BYTES_MAX || value.len() > self.value_bytes_max {
             return Err(Error::TooLarge);
         }
-        if self.rate.admit() { Ok(()) } else { Err(Error::RateLimited) }
+        if tape::plays() || self.rate.admit() { Ok(()) } else { Err(Error::RateLimited) }
     }
 }
 
@@ -61,8 +62,16 @@ impl store::Host for Guest {
         let capabilities = self.capabilities.clone();
         let store = capabilities.kv.store();
         let admitted = capabilities.kv.admit(&bucket, &key, &[]);
-        let found = self.ask(admitted, store.get(KvKey { bucket: &bucket, key: &key })).await?;
-        Ok(found.map(|KvEntry { value, revision }| Entry { value, revision }))
+        let of = KvKey { bucket: &bucket, key: &key };
+        let question = Question { import: "kv.get", bucket: &bucket, key: Some(&key), asked: &|| json!([bucket, key]) };
+        let answer = async { store.get(of).await.map(|found| found.map(Entry::from)) };
+        let found = self.ask(admitted, question, answer).await?;
+        if let Some(keys) = tape::overlay()
+            && !keys.is_changed(&bucket, Some(&key))
+        {
+            keys.learn(of, found.clone().map(|Entry { value, revision }| KvEntry { value, revision }));
+        }
+        Ok(found)
     }
 
     async fn put(
@@ -77,14 +86,25 @@ impl store::Host for Guest {
         let store = capabilities.kv.store();
         let admitted = capabilities.kv.admit(&bucket, &key, &value);
         let ttl = ttl_ms.map(Duration::from_millis);
-        self.ask(admitted, store.put(KvKey { bucket: &bucket, key: &key }, &value, if_revision, ttl)).await
+        let of = KvKey { bucket: &bucket, key: &key };
+        let asked = || json!([bucket, key, bytes_as_json(&value), if_revision, ttl_ms]);
+        let question = Question { import: "kv.put", bucket: &bucket, key: Some(&key), asked: &asked };
+        let revision = self.ask(admitted, question, store.put(of, &value, if_revision, ttl)).await?;
+        if let Some(keys) = tape::overlay()
+            && !keys.is_changed(&bucket, Some(&key))
+        {
+            keys.learn(of, Some(KvEntry { value, revision }));
+        }
+        Ok(revision)
     }
 
     async fn delete(&mut self, bucket: String, key: String, if_revision: Option<u64>) -> Result<bool, Error> {
         let capabilities = self.capabilities.clone();
         let store = capabilities.kv.store();
         let admitted = capabilities.kv.admit(&bucket, &key, &[]);
-        self.ask(admitted, store.delete(KvKey { bucket: &bucket, key: &key }, if_revision)).await
+        let asked = || json!([bucket, key, if_revision]);
+        let question = Question { import: "kv.delete", bucket: &bucket, key: Some(&key), asked: &asked };
+        self.ask(admitted, question, store.delete(KvKey { bucket: &bucket, key: &key }, if_revision)).await
     }
 
     async fn increment(&mut self, bucket: String, key: String, delta: i64, ttl_ms: Option<u64>) -> Result<i64, Error> {
@@ -92,7 +112,9 @@ impl store::Host for Guest {
         let store = capabilities.kv.store();
         let admitted = capabilities.kv.admit(&bucket, &key, &[]);
         let ttl = ttl_ms.map(Duration::from_millis);
-        self.ask(admitted, store.increment(KvKey { bucket: &bucket, key: &key }, delta, ttl)).await
+        let asked = || json!([bucket, key, delta, ttl_ms]);
+        let question = Question { import: "kv.increment", bucket: &bucket, key: Some(&key), asked: &asked };
+        self.ask(admitted, question, store.increment(KvKey { bucket: &bucket, key: &key }, delta, ttl)).await
     }
 
     async fn keys(
@@ -106,7 +128,25 @@ impl store::Host for Guest {
         let store = capabilities.kv.store();
         let admitted = capabilities.kv.admit(&bucket, &prefix, &[]);
         let limit = limit.min(KEYS_MAX);
-        self.ask(admitted, store.keys(&bucket, &prefix, after.as_deref(), limit)).await
+        let asked = || json!([bucket, prefix, after, limit]);
+        let question = Question { import: "kv.keys", bucket: &bucket, key: None, asked: &asked };
+        self.ask(admitted, question, store.keys(&bucket, &prefix, after.as_deref(), limit)).await
+    }
+}
+
+/// A question to the store, for the tape.
+struct Question<'a> {
+    import: &'static str,
+    bucket: &'a str,
+    /// `None`: all keys of the bucket.
+    key: Option<&'a str>,
+    asked: &'a (dyn Fn() -> Value + Sync),
+}
+
+impl Question<'_> {
+    /// What the tape says that plays.
+    fn play(&self) -> Played {
+        tape::play_key(self.import, self.bucket, self.key, self.asked)
     }
 }
 
@@ -115,18 +155,38 @@ impl Guest {
     async fn ask<T>(
         &mut self,
         admitted: Result<(), Error>,
+        question: Question<'_>,
         answer: impl Future<Output = Result<T, KvError>> + Send,
-    ) -> Result<T, Error> {
+    ) -> Result<T, Error>
+    where
+        Result<T, Error>: Answer,
+    {
         let call = self.begin_host_call("kv");
-        let answer = match admitted {
-            Ok(()) => {
-                let deadline = (Moment::now() + self.capabilities.kv.time_max).min(self.answer_by());
-                in_time(deadline, answer).await
+        let played = question.play().read::<Result<T, Error>>().await;
+        let answer = match (admitted, played) {
+            (Ok(()), Some(answer)) => answer,
+            (Err(error), Some(_)) => Err(error),
+            (admitted, None) => {
+                let asked = record::asks(question.import, question.asked);
+                let answer = match admitted {
+                    Ok(()) => {
+                        let deadline = (Moment::now() + self.capabilities.kv.time_max).min(self.answer_by());
+                        in_time(deadline, answer).await
+                    }
+                    Err(error) => Err(error),
+                };
+                record::answers(asked, || answer.to_json());
+                answer
             }
-            Err(error) => Err(error),
         };
         self.end_host_call(call, answer.as_ref().map_or_else(outcome, |_| "ok"));
         answer
+    }
+}
+
+impl From<KvEntry> for Entry {
+    fn from(KvEntry { value, revision }: KvEntry) -> Self {
+        Self { value, revision }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::contract::host;
 use crate::run::Guest;
-use crate::run::recording;
+use crate::tape::{plays, record};
 
 /// Longest log line with its fields, in bytes. The host cuts the rest.
 const LINE_BYTES_MAX: usize = 4096;
@@ -67,7 +67,11 @@ impl host::log::Host for Guest {
         self.log.left -= 1;
         let (plugin, version) = (&*self.identity.plugin, &*self.identity.version);
         let (channel, user) = (self.caller.channel(), self.caller.user());
-        recording::note(|record| record.log.push((word(level), line.clone())));
+        record::note(|record| record.log.push((word(level), line.clone())));
+        if plays() {
+            // The call that is played again has said it already.
+            return;
+        }
         match level {
             host::log::Level::Trace => tracing::trace!(target: "plugin", plugin, version, channel, user, "{line}"),
             host::log::Level::Debug => tracing::debug!(target: "plugin", plugin, version, channel, user, "{line}"),

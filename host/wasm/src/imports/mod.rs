@@ -4,7 +4,6 @@ mod capabilities;
 mod clock;
 mod config;
 mod http;
-mod http_canned;
 mod http_none;
 mod http_redirect;
 mod key_value;
@@ -13,16 +12,13 @@ mod queries;
 mod random;
 mod rate;
 mod secrets;
-mod staged;
 
 pub use capabilities::Services;
 pub(crate) use capabilities::{Capabilities, HostCall};
-pub(crate) use http_canned::{Canned, CannedAnswer, answering};
 pub(crate) use log::LogLines;
 pub use queries::NoDatabase;
 pub(crate) use random::RANDOM_BYTES_MAX;
 pub use secrets::Secrets;
-pub(crate) use staged::{Stage, StagedAnswer, StagedQuery, staged};
 
 use wasmtime::component::{HasSelf, Linker};
 

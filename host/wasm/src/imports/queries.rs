@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant as Moment, timeout_at};
 
 use super::rate::Rate;
-use super::staged;
 use crate::contract::queries::{self, Error};
 use crate::manifest::Grants;
 use crate::manifest::PluginLimits;
 use crate::mistake::Mistake;
 use crate::run::Guest;
+use crate::tape::{self, Answer as _, Played, record};
 use tidegate_core::flow::ports::Exceeded;
 use tidegate_core::flow::queries::{Queries, Query, QueryBounds, QueryError, QueryMistake, QueryParam};
 
@@ -64,7 +64,7 @@ impl QueriesGrant {
         if !self.rate.admit() {
             return Err(Error::RateLimited);
         }
-        if let Some(answer) = staged::query(name, text) {
+        if let Some(answer) = tape::query(name, text) {
             let answer = answer
                 .and_then(|rows| if rows.len() > self.bounds.bytes_max { Err(Error::TooLarge) } else { Ok(rows) });
             if matches!(answer, Err(Error::TooLarge)) {
@@ -85,9 +85,7 @@ impl QueriesGrant {
             }
             Ok(Err(QueryError::Params(why))) => Err(Error::InvalidParams(why)),
             Ok(Err(QueryError::Unavailable(why))) => {
-                staged::missed(|| {
-                    format!("query `{name}` with {text}: {why}; give an answer in the vector's `queries`")
-                });
+                tape::missed(|| format!("query `{name}` with {text}: {why}; give an answer in the vector's `queries`"));
                 Err(Error::Unavailable(why))
             }
             Err(_) => Err(Error::Timeout),
@@ -113,7 +111,26 @@ impl queries::Host for Guest {
         let call = self.begin_host_call("queries");
         let capabilities = self.capabilities.clone();
         let mut exceeded = None;
-        let answer = capabilities.queries.run(&name, &params, self.answer_by(), &mut exceeded).await;
+        let asked = || json!([name, params]);
+        let played = if capabilities.queries.granted.contains_key(&name) {
+            tape::play("queries.run", asked)
+        } else {
+            Played::Host
+        };
+        let answer = match played.read().await {
+            Some(answer) => {
+                if matches!(answer, Err(Error::TooLarge)) {
+                    exceeded = Some(too_many("bytes", capabilities.queries.bounds.bytes_max));
+                }
+                answer
+            }
+            None => {
+                let asked = record::asks("queries.run", asked);
+                let answer = capabilities.queries.run(&name, &params, self.answer_by(), &mut exceeded).await;
+                record::answers(asked, || answer.to_json());
+                answer
+            }
+        };
         if let Some(exceeded) = exceeded {
             self.host.exceeds(exceeded);
         }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::staged;
+use serde_json::json;
+
 use crate::contract::secrets;
 use crate::run::Guest;
+use crate::tape::{answered, missed, secret};
 use tidegate_core::config::Secret;
 
 /// The source of secrets.
@@ -30,16 +32,19 @@ impl Secrets {
 impl secrets::Host for Guest {
     fn get(&mut self, name: String) -> Result<String, secrets::Error> {
         let call = self.begin_host_call("secrets");
-        let granted = self.capabilities.secrets.get(&name);
-        let given = granted
-            .map(|own| staged::secret(&name).unwrap_or_else(|| own.as_ref().map(|secret| secret.expose().to_owned())));
-        let answer = match given {
-            Some(Some(secret)) => Ok(secret),
-            Some(None) => {
-                staged::missed(|| format!("secret `{name}` is missing: set it in the vector's `secrets`"));
-                Err(secrets::Error::Missing)
-            }
+        let answer = match self.capabilities.secrets.get(&name) {
             None => Err(secrets::Error::Denied),
+            Some(own) => answered(
+                "secrets.get",
+                || json!([name]),
+                || {
+                    let own = || own.as_ref().map(|secret| secret.expose().to_owned());
+                    secret(&name).unwrap_or_else(own).ok_or_else(|| {
+                        missed(|| format!("secret `{name}` is missing: set it in the vector's `secrets`"));
+                        secrets::Error::Missing
+                    })
+                },
+            ),
         };
         let outcome = match &answer {
             Ok(_) => "ok",

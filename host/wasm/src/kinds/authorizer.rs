@@ -9,6 +9,7 @@ use super::{Caller, EndedCall, Question, failed};
 use crate::contract::{authorizer, context, shorten, types};
 use crate::plugin::Plugin;
 use crate::run::{Failure, Ready};
+use crate::vectors::Question as Owned;
 use tidegate_core::channels::PluginKind;
 use tidegate_core::flow::ports::{Action, AuthorizerCall, Decision, Fault};
 
@@ -59,6 +60,11 @@ impl Question for AuthorizerCall<'_> {
 
     fn given(&self, wall: Duration) -> types::Context {
         context(self.context, wall)
+    }
+
+    fn owned(&self) -> Owned {
+        let (context, payload) = (self.context.clone(), self.payload.cloned());
+        Owned::Authorizer { context, action: self.action, payload }
     }
 
     async fn call(&self, given: &types::Context, instance: Ready<'_>) -> Option<wasmtime::Result<Said>> {

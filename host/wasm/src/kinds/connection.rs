@@ -8,6 +8,7 @@ use super::{Caller, EndedCall, Question, checks, failed};
 use crate::contract::{connection, deadline_ms, now_ms, types, user};
 use crate::plugin::Plugin;
 use crate::run::{Failure, Ready};
+use crate::vectors::Question as Owned;
 use tidegate_core::channels::PluginKind;
 use tidegate_core::flow::ports::{ConnectionCall, Fault, Phase, PluginEffect};
 
@@ -46,6 +47,10 @@ impl Question for ConnectionCall<'_> {
             received_at_ms: now_ms(),
             deadline_ms: deadline_ms(wall),
         }
+    }
+
+    fn owned(&self) -> Owned {
+        Owned::Connection { connection: self.connection.clone(), user: self.user.cloned(), phase: self.phase }
     }
 
     async fn call(&self, given: &connection::Peer, instance: Ready<'_>) -> Option<wasmtime::Result<Said>> {

@@ -10,6 +10,7 @@ use super::{Caller, EndedCall, Question, checks};
 use crate::contract::{context, shorten, types};
 use crate::plugin::Plugin;
 use crate::run::{Failure, Ready};
+use crate::vectors::Question as Owned;
 use tidegate_core::channels::PluginKind;
 use tidegate_core::flow::ports::{Answer, Fault, HandlerCall, Outcome, PluginRefusal};
 
@@ -57,6 +58,10 @@ impl Question for HandlerCall<'_> {
 
     fn given(&self, wall: Duration) -> types::Context {
         context(self.context, wall)
+    }
+
+    fn owned(&self) -> Owned {
+        Owned::Handler { context: self.context.clone(), payload: self.payload.clone() }
     }
 
     async fn call(&self, given: &types::Context, instance: Ready<'_>) -> Option<wasmtime::Result<Said>> {

@@ -7,6 +7,7 @@ use super::{Caller, EndedCall, Question, checks};
 use crate::contract::{authorizer, context_without_topic, shorten, types};
 use crate::plugin::Plugin;
 use crate::run::{Failure, Ready};
+use crate::vectors::Question as Owned;
 use tidegate_core::channels::PluginKind;
 use tidegate_core::flow::ports::{Fault, IdentifyCall, Recognition};
 use tidegate_core::protocol::User;
@@ -37,6 +38,10 @@ impl Question for IdentifyCall<'_> {
 
     fn given(&self, wall: Duration) -> types::Context {
         context_without_topic(self.connection, wall)
+    }
+
+    fn owned(&self) -> Owned {
+        Owned::Identity { connection: self.connection.clone(), credential: self.credential.clone() }
     }
 
     async fn call(&self, given: &types::Context, instance: Ready<'_>) -> Option<wasmtime::Result<Said>> {

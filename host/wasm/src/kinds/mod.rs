@@ -25,7 +25,10 @@ use tokio::time::{Instant as Moment, timeout_at};
 use crate::contract::shorten;
 use crate::manifest::PluginManifest;
 use crate::plugin::Plugin;
+use crate::proof::Ended;
 use crate::run::{Bulkhead, Failure, Lease, Ready, Turned, Unanswered};
+use crate::tape::{heard, record};
+use crate::vectors::{InWords, Question as Owned};
 use tidegate_core::channels::PluginKind;
 use tidegate_core::flow::ports::{Fault, FaultKind};
 use tidegate_core::flow::{CallContext, OwnEvent};
@@ -41,13 +44,16 @@ trait Question: Sync {
     /// What the component says, in the words of the contract.
     type Said: Send;
     /// What the flow gets.
-    type Answer;
+    type Answer: InWords;
 
     /// For whom the plugin is called.
     fn caller(&self) -> Caller<'_>;
 
     /// Puts the question into the words of the contract.
     fn given(&self, wall: Duration) -> Self::Given;
+
+    /// The question with everything that it refers to.
+    fn owned(&self) -> Owned;
 
     /// Calls the function of an instance. `None` when the component has no such function.
     fn call(
@@ -100,7 +106,18 @@ impl Plugin {
         }
         let started = Moment::now();
         let mut span = Span::inside("plugin call", SpanKind::Internal);
-        let result = span.around(self.admitted(self.bulkhead(Q::KIND), call)).await;
+        let called = span.around(self.admitted(self.bulkhead(Q::KIND), call));
+        let result = match self.proof.listen() {
+            None => called.await,
+            Some(listener) => {
+                let (result, heard) = heard(called).await;
+                let answer = result.as_ref().map_or_else(Failure::in_words, InWords::in_words);
+                if result.as_ref().err().is_none_or(Failure::reached_the_plugin) {
+                    listener.hear(Ended { question: question.owned(), answer, heard, took: started.elapsed() });
+                }
+                result
+            }
+        };
         let outcome = result.as_ref().map_or_else(|failure| failure.kind.as_str(), |_| "ok");
         telemetry::plugin_call(self.name.as_str(), Q::KIND.as_str(), outcome, started.elapsed());
         span.describe(|| {
@@ -135,11 +152,14 @@ impl Plugin {
         let Caller { channel, user, .. } = question.caller();
         let bulkhead = self.bulkhead(Q::KIND);
         let (mut lease, deadline) = self.lease(bulkhead).await?;
+        let began = Moment::now();
         let running = async {
             let instance = lease.instance.begin_call(channel.unwrap_or_default(), user);
             question.call(&given, instance).await
         };
         let called = timeout_at(deadline, bulkhead.cpu.run(running)).await;
+        let waited = lease.instance.guest().host.waited();
+        record::worked(|| began.elapsed().saturating_sub(waited));
         let ended = EndedCall { manifest: &self.manifest, unanswered: lease.instance.guest().host.unanswered() };
         let log = lease.instance.guest().log.take_last();
         question.answer(self.settle(lease, called, Q::KIND), &ended).map_err(|failure| failure.with_log(log))

@@ -7,6 +7,7 @@ use super::{Caller, EndedCall, Question, checks, failed};
 use crate::contract::{context, shorten, types};
 use crate::plugin::Plugin;
 use crate::run::{Failure, Ready};
+use crate::vectors::Question as Owned;
 use tidegate_core::channels::PluginKind;
 use tidegate_core::flow::CallContext;
 use tidegate_core::flow::ports::{Exceeded, Fault, FaultKind};
@@ -41,6 +42,10 @@ impl Question for SnapshotCall<'_> {
 
     fn given(&self, wall: Duration) -> types::Context {
         context(self.0, wall)
+    }
+
+    fn owned(&self) -> Owned {
+        Owned::Snapshot { context: self.0.clone() }
     }
 
     async fn call(&self, given: &types::Context, instance: Ready<'_>) -> Option<wasmtime::Result<Said>> {

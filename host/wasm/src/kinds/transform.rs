@@ -7,6 +7,7 @@ use super::{Caller, EndedCall, Question, checks, failed};
 use crate::contract::{deadline_ms, transform};
 use crate::plugin::Plugin;
 use crate::run::{Failure, Ready};
+use crate::vectors::Question as Owned;
 use tidegate_core::channels::PluginKind;
 use tidegate_core::flow::ports::{Fault, TransformCall};
 use tidegate_core::protocol::Payload;
@@ -50,6 +51,15 @@ impl Question for TransformCall<'_> {
             topic: self.topic.to_owned(),
             payload: self.payload.as_str().to_owned(),
             deadline_ms: deadline_ms(wall),
+        }
+    }
+
+    fn owned(&self) -> Owned {
+        Owned::Transform {
+            channel: self.channel.to_owned(),
+            topic: self.topic.to_owned(),
+            event: Box::new(self.event.clone()),
+            payload: self.payload.clone(),
         }
     }
 

@@ -10,8 +10,11 @@ use tokio::time::Instant;
 
 use super::quarantine::{Quarantine, Quarantined};
 use crate::plugin::Plugin;
-use tidegate_core::flow::ports::{PluginRoster, PluginState, PluginStatus};
-use tidegate_core::protocol::PluginName;
+use crate::proof::Recordings;
+use tidegate_core::flow::ports::{
+    NoRecording, PluginRoster, PluginState, PluginStatus, RecordingEnd, RecordingPage, RecordingWish,
+};
+use tidegate_core::protocol::{Payload, PluginName};
 use tidegate_core::telemetry;
 
 /// The versions of the plugins of one server.
@@ -19,6 +22,7 @@ use tidegate_core::telemetry;
 pub struct Inventory {
     versions: Mutex<Versions>,
     quarantine: Arc<Quarantine>,
+    recordings: Recordings,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +56,7 @@ impl Inventory {
     /// An inventory of the quarantined versions only.
     #[must_use]
     pub fn new(quarantine: Arc<Quarantine>) -> Self {
-        Self { quarantine, versions: Mutex::default() }
+        Self { quarantine, versions: Mutex::default(), recordings: Recordings::default() }
     }
 
     /// Makes these versions active, and those standby. Nothing is rejected.
@@ -73,6 +77,7 @@ impl Inventory {
         versions.standby = standby;
         versions.forget_drained();
         versions.reject(Vec::new());
+        self.recordings.sweep(plugins);
     }
 
     /// Keeps only these versions on standby.
@@ -104,6 +109,7 @@ impl Inventory {
             telemetry::plugin_versions_lingering(plugin.as_str(), count);
         }
         versions.lingering = lingering.into_keys().collect();
+        self.recordings.sweep(&versions.active);
     }
 
     /// Notes the versions that the last reload rejected.
@@ -149,6 +155,20 @@ impl PluginRoster for Inventory {
         statuses.extend(quarantined);
         statuses.sort_by(|one, other| (&one.name, one.state).cmp(&(&other.name, other.state)));
         statuses
+    }
+
+    fn record(&self, wish: RecordingWish<'_>) -> Result<Payload, NoRecording> {
+        let versions = self.versions.lock();
+        let active = versions.active.iter().find(|plugin| plugin.name().as_str() == wish.plugin);
+        self.recordings.begin(active.ok_or(NoRecording::NoPlugin)?, wish)
+    }
+
+    fn recording(&self, plugin: &str, after: usize) -> Option<RecordingPage> {
+        self.recordings.page(plugin, after)
+    }
+
+    fn end_recording(&self, plugin: &str) -> Option<RecordingEnd> {
+        self.recordings.end(plugin)
     }
 
     fn clear(&self, what: &str) -> io::Result<Vec<PluginStatus>> {

@@ -17,6 +17,7 @@ use crate::kinds::{Exports, Misfit};
 use crate::manifest::{PluginManifest, read_manifest};
 use crate::mistake::Mistake;
 use crate::plugin::Plugin;
+use crate::proof::Proof;
 use crate::run::{Blueprint, Bulkhead, Class, Failure, Guest, Identity, InstanceCount, Retired, Statistics};
 use crate::version::{Digest, Fingerprint};
 use crate::{PluginHost, PluginSource, imports, vectors};
@@ -98,6 +99,7 @@ impl PluginHost {
             watcher: self.services.watch.clone(),
             shows_inputs: self.shows_inputs,
             is_trial: false,
+            proof: Proof::default(),
         })
     }
 

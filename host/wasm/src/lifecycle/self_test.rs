@@ -20,6 +20,7 @@ use crate::kinds::Exports;
 use crate::manifest::PluginLimits;
 use crate::mistake::Mistake;
 use crate::plugin::Plugin;
+use crate::proof::Proof;
 use crate::run::{Blueprint, Bulkhead, Class, InstanceCount, Statistics};
 use crate::vectors;
 use tidegate_core::config::{Diagnostic, HumanDuration, Place, SourceFile};
@@ -145,6 +146,7 @@ impl PluginHost {
             watcher: plugin.watcher.clone(),
             shows_inputs: false,
             is_trial: true,
+            proof: Proof::default(),
         })
     }
 }

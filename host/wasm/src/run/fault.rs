@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 
+use serde_json::Value;
 use wasmtime::{Error, Trap};
 use wasmtime_wasi::I32Exit;
 
 use super::guest::Guest;
 use crate::contract::shorten;
 use crate::manifest::PluginLimits;
+use crate::vectors::fault_in_words;
 use tidegate_core::flow::ports::FaultKind;
 
 /// A fault without the name of the plugin.
@@ -75,6 +77,16 @@ impl Failure {
             FaultKind::Failed | FaultKind::TooLarge(_) => Some(false),
             FaultKind::Missing | FaultKind::Overloaded | FaultKind::Paused | FaultKind::Unanswered => None,
         }
+    }
+
+    /// Whether the call came to the plugin at all.
+    pub(crate) const fn reached_the_plugin(&self) -> bool {
+        !matches!(self.kind, FaultKind::Missing | FaultKind::Overloaded | FaultKind::Paused)
+    }
+
+    /// The fault in the words of a golden vector.
+    pub(crate) fn in_words(&self) -> Value {
+        fault_in_words(self.kind.as_str(), &self.detail)
     }
 
     /// Reads the error of wasmtime. The instance of `guest` must not be used again.

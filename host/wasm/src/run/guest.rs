@@ -9,10 +9,10 @@ use wasmtime::{ResourceLimiter, Result};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
 use super::output::Output;
-use super::recording;
 use crate::compile::engine::{CORE_INSTANCES_MAX, PARTS_MAX, TABLE_ELEMENTS_MAX, TICK};
 use crate::imports::{Capabilities, HostCall, LogLines, RANDOM_BYTES_MAX};
 use crate::manifest::PluginLimits;
+use crate::tape::record;
 use tidegate_core::flow::ports::Exceeded;
 
 /// The host's side of one instance.
@@ -128,7 +128,7 @@ impl Guest {
 
     /// Begins a host call.
     pub(crate) fn begin_host_call(&mut self, import: &'static str) -> HostCall {
-        recording::host_call(import);
+        record::host_call(import);
         self.host.begin();
         self.capabilities.begin(import)
     }

@@ -8,9 +8,9 @@ use super::bulkhead::Bulkhead;
 use super::fault::Failure;
 use super::instance::Instance;
 use super::instance_count::Retired;
-use super::recording;
 use crate::manifest::Isolation;
 use crate::plugin::Plugin;
+use crate::tape::{plays, record};
 use tidegate_core::telemetry;
 
 /// Largest memory of a failed instance that the calling thread frees itself, in bytes.
@@ -109,14 +109,14 @@ impl Plugin {
 
     fn log_output(&self, instance: &mut Instance) {
         let printed = instance.guest().take_output();
-        if !printed.is_empty() {
+        if !printed.is_empty() && !plays() {
             let caller = &instance.guest().caller;
             let (plugin, version) = (self.name.as_str(), self.version());
             let (channel, user) = (caller.channel(), caller.user());
             tracing::info!(target: "plugin", plugin, version, channel, user, "{printed}");
         }
         let dropped = instance.guest().log.dropped();
-        recording::note(|record| {
+        record::note(|record| {
             record.printed.push_str(&printed);
             record.log_dropped += dropped;
             record.memory_bytes = Some(instance.guest().memory.bytes());

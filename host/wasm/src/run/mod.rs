@@ -11,7 +11,6 @@ mod instance_count;
 mod lease;
 mod output;
 mod pool;
-pub(crate) mod recording;
 mod statistics;
 
 pub(crate) use breaker::Turned;

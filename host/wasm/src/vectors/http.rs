@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::imports::{Canned, CannedAnswer};
+use crate::tape::{Canned, CannedAnswer};
 use tidegate_core::config::WebUrl;
 use tidegate_core::flow::http_client::HttpResponse;
 

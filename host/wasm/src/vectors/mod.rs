@@ -8,20 +8,24 @@ mod http;
 mod read;
 mod stage;
 mod update;
+mod words;
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::Plugin;
-use crate::imports::{Canned, Stage, answering, staged};
+use crate::tape::{Canned, Stage, answering, staged};
 use tidegate_core::channels::PluginKind;
 use tidegate_core::config::{Diagnostic, Place, SourceFile};
 use tidegate_core::flow::CallContext;
 use tidegate_core::flow::ports::{Action, Phase};
 use tidegate_core::protocol::{BusEvent, ConnectionId, Payload, User};
 
+pub(crate) use ask::ask;
+pub(crate) use read::catalog_of;
 pub use read::{ContextFile, UserFile};
+pub(crate) use words::{InWords, fault_in_words};
 
 /// A question to a plugin, and the expected answer.
 #[derive(Clone)]
@@ -48,7 +52,7 @@ pub struct Asked {
 
 /// A question to a plugin.
 #[derive(Debug, Clone)]
-enum Question {
+pub(crate) enum Question {
     /// To answer a message.
     Handler { context: CallContext, payload: Payload },
     /// To decide.
@@ -58,9 +62,22 @@ enum Question {
     /// To give the state of a topic.
     Snapshot { context: CallContext },
     /// To make the payload of an event that crosses to a topic.
-    Transform { context: CallContext, event: Box<BusEvent>, payload: Payload },
+    Transform { channel: String, topic: String, event: Box<BusEvent>, payload: Payload },
     /// To learn of a connection.
     Connection { connection: ConnectionId, user: Option<User>, phase: Phase },
+}
+
+impl Question {
+    /// The kind of plugin that it asks.
+    pub(crate) const fn kind(&self) -> PluginKind {
+        match self {
+            Self::Handler { .. } => PluginKind::Handler,
+            Self::Authorizer { .. } | Self::Identity { .. } => PluginKind::Authorizer,
+            Self::Snapshot { .. } => PluginKind::Snapshot,
+            Self::Transform { .. } => PluginKind::Transform,
+            Self::Connection { .. } => PluginKind::Connection,
+        }
+    }
 }
 
 impl std::fmt::Debug for Vector {
@@ -104,13 +121,7 @@ impl Vector {
     /// The kind of plugin it asks.
     #[must_use]
     pub const fn kind(&self) -> PluginKind {
-        match self.question {
-            Question::Handler { .. } => PluginKind::Handler,
-            Question::Authorizer { .. } | Question::Identity { .. } => PluginKind::Authorizer,
-            Question::Snapshot { .. } => PluginKind::Snapshot,
-            Question::Transform { .. } => PluginKind::Transform,
-            Question::Connection { .. } => PluginKind::Connection,
-        }
+        self.question.kind()
     }
 
     /// Whether the file has an `expect`.
@@ -137,8 +148,8 @@ impl Vector {
         let stage = Stage { kv: self.stage.kv.as_ref().map(|keys| Arc::new(keys.copied())), ..self.stage.clone() };
         let asked = async {
             match &self.http {
-                Some(canned) => answering(canned.clone(), ask::ask(plugin, &self.question)).await,
-                None => ask::ask(plugin, &self.question).await,
+                Some(canned) => answering(canned.clone(), ask(plugin, &self.question)).await,
+                None => ask(plugin, &self.question).await,
             }
         };
         let (answer, missed) = staged(stage, asked).await;

@@ -10,8 +10,8 @@ use serde_json::{Error, Value};
 use super::http::{self, ExchangeFile};
 use super::stage::{self, KvFile, QueryFile};
 use super::{Question, Vector, compare};
-use crate::imports::Stage;
-use tidegate_core::channels::{PluginKind, PluginKinds, Sources, compile};
+use crate::tape::Stage;
+use tidegate_core::channels::{Catalog, PluginKind, PluginKinds, Sources, compile};
 use tidegate_core::config::{Diagnostic, Place, SourceFile};
 use tidegate_core::flow::CallContext;
 use tidegate_core::flow::ports::{Action, Phase};
@@ -217,7 +217,9 @@ fn question(file: &File) -> Result<Question, String> {
         PluginKind::Transform => {
             let event = Box::new(event(file.event.clone().ok_or("a transform needs an `event`")?)?);
             let payload = payload.unwrap_or_else(|| event.data.clone());
-            Ok(Question::Transform { context: context(&file.context)?, event, payload })
+            let context = context(&file.context)?;
+            let (channel, topic) = (context.channel().to_owned(), context.topic().as_str().to_owned());
+            Ok(Question::Transform { channel, topic, event, payload })
         }
         PluginKind::Connection => {
             let phase = match file.phase.ok_or("a connection needs a `phase`: connected or disconnected")? {
@@ -254,14 +256,7 @@ fn event(mut fields: EventFile) -> Result<BusEvent, String> {
 fn context(file: &ContextFile) -> Result<CallContext, String> {
     let topic = file.topic.as_deref().ok_or("`context.topic` is missing")?;
     let channel = file.channel.as_deref().unwrap_or(topic);
-    let text = Value::from(channel).to_string();
-    let text = format!("feature: vector\nchannels: {{ {text}: {{ scope: public, payload: true }} }}\n");
-    let manifest = Arc::new(SourceFile { path: "the context".to_owned(), text });
-    let catalog = compile(&Sources { manifests: vec![manifest], ..Sources::default() }, Generation(1));
-    let catalog = catalog.map_err(|mistakes| {
-        let why = mistakes.first().map(|mistake| mistake.message.clone()).unwrap_or_default();
-        format!("`context.channel` `{channel}` is not valid: {why}")
-    })?;
+    let catalog = catalog_of(channel).map_err(|why| format!("`context.channel` `{channel}` is not valid: {why}"))?;
     let resolved = catalog.resolve(topic).ok_or_else(|| {
         format!("`context.topic` `{topic}` does not belong to the channel `{channel}`; name its channel in `context.channel`")
     })?;
@@ -272,6 +267,18 @@ fn context(file: &ContextFile) -> Result<CallContext, String> {
     }
     let user = file.user.clone().map(User::from);
     Ok(CallContext { resolved, user: user.map(Arc::new), connection: ConnectionId::new(CONNECTION) })
+}
+
+/// A catalog with one channel.
+///
+/// # Errors
+/// Why it is no template of a channel.
+pub(crate) fn catalog_of(channel: &str) -> Result<Catalog, String> {
+    let text = Value::from(channel).to_string();
+    let text = format!("feature: vector\nchannels: {{ {text}: {{ scope: public, payload: true }} }}\n");
+    let manifest = Arc::new(SourceFile { path: "the context".to_owned(), text });
+    let catalog = compile(&Sources { manifests: vec![manifest], ..Sources::default() }, Generation(1));
+    catalog.map_err(|mistakes| mistakes.first().map(|mistake| mistake.message.clone()).unwrap_or_default())
 }
 
 impl From<UserFile> for User {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::imports::{Stage, StagedAnswer, StagedQuery};
+use crate::tape::{Stage, StagedAnswer, StagedQuery};
 use tidegate_core::flow::MemoryKv;
 use tidegate_core::flow::kv::KvKey;
 use tidegate_core::flow::ports::SystemClock;

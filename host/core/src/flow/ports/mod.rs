@@ -18,6 +18,7 @@ mod watch;
 
 use std::sync::Arc;
 
+pub use super::recordings::{NoRecording, RecordingEnd, RecordingPage, RecordingWish};
 pub use super::roster::{
     BreakerStatus, LastFault, PluginRoster, PluginService, PluginState, PluginStatus, RememberedFault,
 };

@@ -4,7 +4,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::ask::Ask;
+use crate::cli::ask::{Ask, escaped};
 use crate::cli::failure::Failure;
 use crate::cli::load::Load;
 use crate::cli::{Answer, Format};
@@ -73,17 +73,4 @@ fn pairs(cleared: &Value) -> Vec<(String, String)> {
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let entries = cleared.as_array().into_iter().flatten();
     entries.map(|entry| (word(&entry["name"]), word(&entry["digest"]))).collect()
-}
-
-/// A text, escaped as one segment of a path.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped += &format!("%{byte:02X}");
-        }
-    }
-    escaped
 }

@@ -9,6 +9,7 @@ mod compile;
 mod inspect;
 mod list;
 mod network;
+mod replay;
 mod test;
 
 use std::path::PathBuf;
@@ -41,6 +42,8 @@ enum PluginCommand {
     List(list::List),
     /// Re-admit plugin versions that were rolled back
     Clear(clear::Clear),
+    /// Ask another component the questions of a recording, and compare its answers
+    Replay(Box<replay::Replay>),
     /// Call a plugin once, and show its answer and everything it did
     Call(Box<call::Call>),
     /// Compile a component to native code under limits; the server runs this itself
@@ -57,6 +60,7 @@ impl Plugin {
             PluginCommand::Test(test) => test.run(plugins).await,
             PluginCommand::List(list) => list.run(),
             PluginCommand::Clear(clear) => clear.run(),
+            PluginCommand::Replay(replay) => replay.run().await,
             PluginCommand::Call(call) => call.run(plugins).await,
             PluginCommand::Compile(compile) => Ok(compile.run()),
         }

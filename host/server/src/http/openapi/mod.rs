@@ -184,6 +184,12 @@ fn parameters() -> Value {
         "connection": path("connection", "The id of the connection.", json!({ "type": "string", "minLength": 1 })),
         "id": path("id", "The id of the dead letter.", json!({ "type": "string", "minLength": 1 })),
         "tail": path("tail", "The name of the tail.", json!({ "type": "string", "minLength": 1 })),
+        "plugin": path("plugin", "The plugin's name.", json!({ "type": "string", "minLength": 1 })),
+        "after_calls": query(
+            "after",
+            "The calls that were read: `next` of the answer before.",
+            json!({ "type": "integer", "minimum": 0 }),
+        ),
         "what": path(
             "what",
             "The plugin's name, or 12 or more digits of a component's or a version's digest.",

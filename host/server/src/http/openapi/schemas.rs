@@ -10,7 +10,7 @@ use tidegate_core::protocol::{self, Code, TOPIC_BYTES_MAX, TOPIC_SEGMENTS_MAX};
 /// Every schema by name, for `components/schemas`.
 pub(super) fn schemas() -> Map<String, Value> {
     let mut schemas = protocol::described("");
-    let of_operators = [operating(), plugins(), signing_in(), inspecting::inspecting()];
+    let of_operators = [operating(), plugins(), recording(), signing_in(), inspecting::inspecting()];
     for of in [publishing(), events(), reading(), revoking(), monitoring()].into_iter().chain(of_operators) {
         schemas.extend(of);
     }
@@ -272,6 +272,36 @@ fn plugins() -> Map<String, Value> {
         ("Plugin", object(&plugin_keys, plugin)),
         ("Plugins", object(&["plugins"], json!({ "plugins": plugins() }))),
         ("Cleared", object(&["cleared"], json!({ "cleared": plugins() }))),
+    ])
+}
+
+fn recording() -> Map<String, Value> {
+    let texts = |says: &str| json!({ "type": "array", "items": { "type": "string" }, "description": says });
+    let request = json!({
+        "calls": { "type": "integer", "minimum": 1, "description": "So many calls, at most `limits.recording_calls`." },
+        "redact": texts("JSON Pointers to what no call shows: `/payload/email`."),
+    });
+    let head = json!({ "tidegate_recording": { "const": 1 }, "plugin": { "type": "string" } });
+    let ended = json!({
+        "reason": { "enum": ["calls", "bytes", "time", "replaced", "stopped"] },
+        "calls": count("Its calls."),
+        "skipped": count("Calls that are not in it: too large, or not to be searched for what is redacted."),
+        "bytes": count("The bytes of its calls."),
+    });
+    let ended = object(&["reason", "calls", "skipped", "bytes"], ended);
+    let call = json!({ "type": "object", "required": ["kind"], "description": "A line of the file." });
+    let page = json!({
+        "calls": { "type": "array", "items": call }, "next": count("`after` of the next page."), "ended": ended,
+    });
+    let head = json!({
+        "type": "object", "required": ["tidegate_recording", "plugin"], "properties": head,
+        "description": "The plugin, its version, its configuration, and what is redacted.",
+    });
+    named([
+        ("RecordingRequest", object(&["calls"], request)),
+        ("RecordingHead", head),
+        ("Recording", object(&["calls", "next"], page)),
+        ("RecordingEnded", object(&["ended"], json!({ "ended": ended }))),
     ])
 }
 

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::staged;
+use super::stage;
 use crate::contract::client::Error;
 use tidegate_core::config::WebUrl;
 use tidegate_core::flow::http_client::{HttpRequest, HttpResponse};
@@ -56,7 +56,7 @@ pub(super) fn answer(request: &HttpRequest, body_bytes_max: usize) -> Option<Res
         None => {
             let HttpRequest { method, url, .. } = request;
             let why = format!("the vector's `http` has no (more) answers for `{method} {url}`");
-            staged::missed(|| why.clone());
+            stage::missed(|| why.clone());
             Err(Error::Unreachable(why))
         }
         Some(CannedAnswer::Response(response)) if response.body.len() > body_bytes_max => Err(Error::TooLarge),

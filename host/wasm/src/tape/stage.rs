@@ -70,7 +70,7 @@ pub(crate) async fn staged<T>(stage: Stage, asked: impl Future<Output = T>) -> (
 }
 
 /// Notes a missing answer, if a vector runs.
-pub(super) fn missed(what: impl FnOnce() -> String) {
+pub(crate) fn missed(what: impl FnOnce() -> String) {
     let _ = STAGE.try_with(|state| {
         let missed = &mut state.borrow_mut().missed;
         if missed.len() < MISSED_MAX {
@@ -112,6 +112,6 @@ pub(super) fn kv() -> Option<Arc<dyn KeyValue>> {
 
 /// A granted secret while a vector with secrets runs. The inner `None` says that the vector lacks a secret of this
 /// name.
-pub(super) fn secret(name: &str) -> Option<Option<String>> {
+pub(crate) fn secret(name: &str) -> Option<Option<String>> {
     STAGE.try_with(|state| state.borrow().stage.secrets.as_ref().map(|secrets| secrets.get(name).cloned())).ok()?
 }

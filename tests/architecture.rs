@@ -40,7 +40,7 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
 ];
 
 /// Each foreign crate that has a home, and the files or directories that may name it, below `host/` and without `src/`.
-pub(crate) const HOMES: [(&str, &[&str]); 38] = [
+pub(crate) const HOMES: [(&str, &[&str]); 39] = [
     ("engineioxide_core", &["transport/"]),
     ("socketioxide_core", &["transport/"]),
     ("socketioxide_parser_common", &["transport/"]),
@@ -68,6 +68,7 @@ pub(crate) const HOMES: [(&str, &[&str]); 38] = [
     ("clap", &["server/cli/"]),
     ("sqlx", &["backends/store/", "backends/bus/outbox/"]),
     ("redis", &["backends/bus/", "backends/broker/"]),
+    ("async_nats", &["backends/bus/", "backends/broker/nats/"]),
     ("url", &["core/config/"]),
     ("hyper", &["server/egress/", "realtime/"]),
     ("hyper_util", &["server/egress/", "realtime/listener.rs"]),

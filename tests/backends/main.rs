@@ -1,4 +1,4 @@
-//! What stores, buses and brokers promise: in memory, and beside a real Redis and a real PostgreSQL that are started here,
+//! What stores, buses and brokers promise: in memory, and beside a real Redis, NATS and PostgreSQL that are started here,
 //! killed, frozen and started again.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -7,6 +7,8 @@ mod broker;
 mod histories;
 mod idempotency;
 mod memory_bus;
+mod nats_messages;
+mod nats_streams;
 mod outbox;
 mod own_events;
 mod presence;

@@ -1,4 +1,4 @@
-// Real servers for tests, never mocks of them: Redis and PostgreSQL, each on a free port of 127.0.0.1, in a temporary
+// Real servers for tests, never mocks of them: Redis, NATS and PostgreSQL, each on a free port of 127.0.0.1, in a temporary
 // directory, with a password. The verbs resolve once they have happened. `stop()` ends one for good.
 
 import { execFile, execFileSync, spawn } from "node:child_process";
@@ -8,7 +8,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -115,7 +115,7 @@ export class Service {
   async listen() {
     const output = openSync(join(this.directory, "log"), "a");
     const [file, ...args] = this.command();
-    const options = { cwd: this.directory, env: { ...process.env, LC_ALL: "C" }, stdio: ["ignore", output, output], ...nobody() };
+    const options = { cwd: this.directory, env: { ...process.env, LC_ALL: "C" }, stdio: ["ignore", output, output], ...this.rights() };
     this.process = spawn(file, args, options);
     closeSync(output);
     await once(this.process, "spawn");
@@ -124,6 +124,11 @@ export class Service {
     const ended = () => child.exitCode !== null || child.signalCode !== null;
     await until(`${this.what} starts`, async () => ended() || (await this.ready()));
     return !ended();
+  }
+
+  // Whose rights it runs with.
+  rights() {
+    return nobody();
   }
 
   log() {
@@ -205,6 +210,61 @@ export class RedisServer extends Service {
 
   get url() {
     return `redis://default:${REDIS_PASSWORD}@127.0.0.1:${this.port}`;
+  }
+}
+
+const NATS_USER = "tidegate";
+const NATS_PASSWORD = "a-nats-password";
+// Where `tests/run.sh` puts the program, of the version that it installs.
+const NATS_FOLDER = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "tidegate/nats-server-2.15.1/bin");
+
+// With JetStream, if nothing else is said.
+export class NatsServer extends Service {
+  ending = "SIGTERM";
+
+  // One that forgets everything when it ends; with `persistent` one that keeps every write that it answered. Its user may not
+  // publish to the subjects of `deny`.
+  static async start({ persistent = false, jetStream = true, deny = [] } = {}) {
+    const server = new NatsServer("nats");
+    Object.assign(server, { persistent, jetStream, deny });
+    return await server.begin();
+  }
+
+  command() {
+    const store = join(this.directory, "jetstream");
+    if (!this.persistent) rmSync(store, { recursive: true, force: true });
+    const settings = join(this.directory, "nats.conf");
+    writeFileSync(settings, [
+      `listen: "127.0.0.1:${this.port}"`,
+      `authorization { users: [{
+        user: ${NATS_USER}, password: "${NATS_PASSWORD}", permissions: { publish: { deny: ${JSON.stringify(this.deny)} } }
+      }] }`,
+      this.jetStream ? `jetstream { store_dir: ${JSON.stringify(store)}, ${this.persistent ? "sync_interval: always" : ""} }` : "",
+    ].join("\n"));
+    return [program("nats-server", "nats-server", [NATS_FOLDER]), "-c", settings];
+  }
+
+  // It does not mind the rights of root, and its program may lie where nobody else may read.
+  rights() {
+    return {};
+  }
+
+  ready() {
+    return new Promise((resolve) => {
+      const hello = JSON.stringify({ verbose: false, user: NATS_USER, pass: NATS_PASSWORD });
+      const socket = connect(this.port, "127.0.0.1", () => socket.write(`CONNECT ${hello}\r\nPING\r\n`));
+      let answer = "";
+      socket.on("data", (data) => {
+        answer += data;
+        if (answer.endsWith("PONG\r\n")) socket.end();
+      });
+      socket.on("error", () => resolve(false));
+      socket.on("close", () => resolve(answer.endsWith("PONG\r\n")));
+    });
+  }
+
+  get url() {
+    return `nats://${NATS_USER}:${NATS_PASSWORD}@127.0.0.1:${this.port}`;
   }
 }
 

@@ -142,7 +142,8 @@ impl Walk<'_> {
 fn completed(schema: &Value, key: &str, mut object: Value) -> Value {
     let has = |key: &str| schema["properties"].get(key).is_some();
     let fields = object.as_object_mut().unwrap();
-    for (of, url) in [("claim_after", "redis://localhost"), ("listen_url", "postgres://a:b@localhost/d")] {
+    let stream = if has("subjects") { "nats://localhost" } else { "redis://localhost" };
+    for (of, url) in [("claim_after", stream), ("listen_url", "postgres://a:b@localhost/d")] {
         if has(of) && key != "url" {
             fields.insert("url".to_owned(), json!(url));
         }

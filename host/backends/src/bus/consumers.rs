@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Unread;
-use super::{outbox, streams};
+use super::{nats, outbox, streams};
 use tidegate_core::config::{BusSource, Config, Name};
 use tidegate_core::flow::Gates;
 
@@ -38,6 +38,7 @@ impl Consumers {
         for source in &config.bus {
             match source {
                 BusSource::Redis(redis) => streams::start(redis, &site, &mut running),
+                BusSource::Nats(nats) => nats::start(nats, &site, &mut running),
                 BusSource::Postgres(postgres) => outbox::start(postgres, &site, &mut running),
             }
         }

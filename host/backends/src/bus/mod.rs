@@ -5,6 +5,7 @@ mod crossing;
 mod dead_letters;
 mod health;
 mod memory;
+mod nats;
 mod outbox;
 mod own_events;
 mod streams;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer};
 
-use super::{HumanDuration, PostgresUrl, RedisUrl};
+use super::{HumanDuration, NatsSource, PostgresUrl, RedisUrl};
 
 /// Longest name of a node, of a consumer group and of an outbox, in bytes.
 const NAME_BYTES_MAX: usize = 63;
@@ -21,6 +21,8 @@ pub enum BusSource {
     Redis(RedisSource),
     /// An outbox table in a PostgreSQL database.
     Postgres(PostgresSource),
+    /// A stream of NATS JetStream.
+    Nats(NatsSource),
 }
 
 /// Which of several nodes receives an event.
@@ -115,23 +117,23 @@ pub struct PostgresSource {
     pub timeout: HumanDuration,
 }
 
-fn group() -> Name {
+pub(super) fn group() -> Name {
     Name("tidegate".to_owned())
 }
 
-const fn batch() -> usize {
+pub(super) const fn batch() -> usize {
     100
 }
 
-const fn claim_after() -> HumanDuration {
+pub(super) const fn claim_after() -> HumanDuration {
     HumanDuration::new(Duration::from_secs(30))
 }
 
-const fn forget_after() -> HumanDuration {
+pub(super) const fn forget_after() -> HumanDuration {
     HumanDuration::new(Duration::from_secs(60 * 60))
 }
 
-const fn timeout() -> HumanDuration {
+pub(super) const fn timeout() -> HumanDuration {
     HumanDuration::new(Duration::from_secs(5))
 }
 
@@ -143,7 +145,7 @@ const fn retain() -> HumanDuration {
     HumanDuration::new(Duration::from_secs(7 * 24 * 60 * 60))
 }
 
-fn batch_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+pub(super) fn batch_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     match usize::deserialize(deserializer)? {
         batch @ 1..=10_000 => Ok(batch),
         _ => Err(de::Error::custom("expected a number from 1 to 10000")),

@@ -53,6 +53,29 @@ impl NatsUrl {
     }
 }
 
+impl NatsUrl {
+    /// The user and the password, or a token in place of the user, as the first server has them.
+    #[must_use]
+    pub fn login(&self) -> Option<(String, Option<String>)> {
+        let url = Url::parse(self.servers.first()?.expose()).ok()?;
+        let user = Some(url.username()).filter(|user| !user.is_empty())?;
+        Some((decoded(user), url.password().map(decoded)))
+    }
+}
+
+/// A part of a URL without its percent signs.
+fn decoded(part: &str) -> String {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.as_bytes();
+    while let [first, more @ ..] = rest {
+        let code = (*first == b'%').then(|| more.get(..2)).flatten();
+        let byte = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &more[2..] } else { more };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// One server, without what nobody may see.
 fn shown(text: &str) -> Result<String, NoNatsUrl> {
     let url = Url::parse(text).map_err(|_| NoNatsUrl)?;
@@ -112,6 +135,14 @@ mod tests {
         let cluster = NatsUrl::parse("nats://hunter2@a, tls://b:1").unwrap();
         assert_eq!(cluster.expose().collect::<Vec<_>>(), ["nats://hunter2@a", "tls://b:1"]);
         assert_eq!(cluster.to_string(), "nats://a:4222,tls://b:1");
+    }
+
+    #[test]
+    fn who_connects_is_written_in_the_url_with_percent_signs_where_it_must() {
+        let login = |url: &str| NatsUrl::parse(url).unwrap().login();
+        assert_eq!(login("nats://h"), None);
+        assert_eq!(login("nats://token@h"), Some(("token".to_owned(), None)));
+        assert_eq!(login("nats://u:p%40s%2Fs%25@h,nats://h2"), Some(("u".to_owned(), Some("p@s/s%".to_owned()))));
     }
 
     #[test]

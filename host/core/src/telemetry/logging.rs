@@ -71,8 +71,8 @@ pub fn init_logging(filter: &str, format: LogFormat, lines_max: usize) -> Result
 
 fn parse(filter: &str) -> Result<EnvFilter, LoggingError> {
     // The reload reports a watched directory that disappears; `notify` reports it as well, with paths of its own
-    // source.
-    EnvFilter::try_new(format!("notify=error,{filter}"))
+    // source. `async_nats` reports every attempt to connect; the sources and the broker report once what lasts.
+    EnvFilter::try_new(format!("notify=error,async_nats=off,{filter}"))
         .map_err(|source| LoggingError::Filter { filter: filter.to_owned(), source })
 }
 

@@ -1,16 +1,15 @@
-//! Channels with history on nodes that share a real Redis: who numbers, who hears what in which order, and what is told
-//! when the Redis forgets or goes away.
+//! Channels with history on nodes that share a real Redis or a real NATS: who numbers, who hears what in which order, and what is told
+//! when it forgets or goes away.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::flow::Publication;
-use tidegate_core::flow::broker::Broker as _;
-use tidegate_core::flow::ports::{Appended, History as _, HistoryAway, Wanted};
-use tidegate_core::protocol::{ConnectionId, Generation, Payload, Position, Unrecovered};
+use tidegate_core::flow::ports::{Appended, HistoryAway, Wanted};
+use tidegate_core::protocol::{ConnectionId, Generation, Payload, Position, Topic, Unrecovered};
 
-use crate::broker::{Node, PATIENCE, say, topic, two};
-use tidegate_testkit::{RedisServer, catalog};
+use crate::broker::{Node, PATIENCE, empty, topic, two, two_and_a_cable};
+use tidegate_testkit::{BrokerKind, BrokerServer, catalog, on_each_broker};
 
 fn publication(payload: &str, policy: &str) -> Publication {
     let manifest =
@@ -23,21 +22,40 @@ impl Node {
     async fn append_one(&self, publication: &Publication) -> Result<Position, HistoryAway> {
         let policy = publication.channel.history.unwrap();
         let mut never = |_| panic!("the node hears it");
-        match self.broker.append(publication, policy, &mut never) {
-            Appended::At(_) => panic!("Redis numbers"),
+        match self.history.append(publication, policy, &mut never) {
+            Appended::At(_) => panic!("the broker numbers"),
             Appended::Sent(sent) => sent.await,
         }
     }
 
-    async fn append(&self, payload: &str) -> Position {
+    pub(crate) async fn append(&self, payload: &str) -> Position {
         self.append_one(&publication(payload, "messages: 1000")).await.unwrap()
+    }
+
+    pub(crate) async fn try_append(&self, payload: &str) -> Result<Position, HistoryAway> {
+        self.append_one(&publication(payload, "messages: 10000")).await
+    }
+
+    pub(crate) async fn append_on(&self, topic: &str) -> Position {
+        let publication = Publication { topic: Topic::parse(topic).unwrap(), ..publication("1", "messages: 1000") };
+        self.append_one(&publication).await.unwrap()
+    }
+
+    /// The newest position, as a subscriber reads it.
+    pub(crate) async fn try_read_position(&self) -> Result<Position, HistoryAway> {
+        let policy = publication("1", "messages: 1000").channel.history.unwrap();
+        Ok(self.history.read(&topic("feed"), policy, Wanted::position()).await?.newest)
+    }
+
+    pub(crate) async fn read_position(&self) -> Position {
+        self.try_read_position().await.unwrap()
     }
 
     /// The payloads after a position, or why they cannot be had; and the newest position.
     async fn read(&self, since: Option<&Position>) -> (Result<Vec<String>, Unrecovered>, Position) {
         let policy = publication("1", "messages: 1000").channel.history.unwrap();
         let wanted = Wanted { since: since.cloned(), entries_max: 1000, bytes_max: 1 << 20 };
-        let page = self.broker.read(&topic("feed"), policy, wanted).await.unwrap();
+        let page = self.history.read(&topic("feed"), policy, wanted).await.unwrap();
         (page.entries.map(|all| all.iter().map(|one| one.payload.as_str().to_owned()).collect()), page.newest)
     }
 }
@@ -46,10 +64,21 @@ fn numbered(from: u64, to: u64) -> Vec<String> {
     (from..=to).map(|offset| format!("feed {offset} at {offset}")).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_node_the_publishers_too_hears_all_in_the_order_of_positions() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+on_each_broker!(
+    every_node_the_publishers_too_hears_all_in_the_order_of_positions,
+    what_was_missed_is_read_on_any_node_whole_or_not_at_all,
+    what_time_took_is_expired,
+    what_a_node_did_not_hear_it_reads_before_it_goes_on_and_nothing_comes_twice,
+    a_broker_that_starts_empty_begins_a_new_epoch,
+    a_broker_that_starts_with_what_it_kept_begins_a_new_epoch_too,
+    a_broker_that_is_emptied_while_it_runs_hides_no_loss_from_anybody_who_had_heard_nothing,
+    what_every_node_publishes_by_itself_is_numbered_once,
+    a_publication_without_a_position_ends_the_history_of_its_topic,
+);
+
+async fn every_node_the_publishers_too_hears_all_in_the_order_of_positions(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = two(&server).await;
     a.listen("feed").await;
     b.listen("feed").await;
     let both = async |node: &Node| {
@@ -69,10 +98,9 @@ async fn every_node_the_publishers_too_hears_all_in_the_order_of_positions() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_missed_is_read_on_any_node_whole_or_not_at_all() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+async fn what_was_missed_is_read_on_any_node_whole_or_not_at_all(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = two(&server).await;
     let (none, start) = b.read(None).await;
     assert_eq!((none, start.offset), (Ok(Vec::new()), 0));
     assert_eq!(b.read(Some(&start)).await.0, Ok(Vec::new()));
@@ -97,10 +125,9 @@ async fn what_was_missed_is_read_on_any_node_whole_or_not_at_all() {
     assert_eq!(b.read(Some(&before(2))).await.0, Err(Unrecovered::TooMany));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_time_took_is_expired() {
-    let redis = RedisServer::start();
-    let node = Node::start(&redis);
+async fn what_time_took_is_expired(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let node = Node::start(&server);
     node.away(false).await;
     let first = node.append_one(&publication("1", "messages: 9, ttl: 100ms")).await.unwrap();
     let second = node.append_one(&publication("2", "messages: 9, ttl: 100ms")).await.unwrap();
@@ -115,15 +142,14 @@ async fn what_time_took_is_expired() {
     assert_eq!(node.read(Some(&second)).await.0, Ok(vec!["3".to_owned()]));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_node_did_not_hear_it_reads_before_it_goes_on_and_nothing_comes_twice() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+async fn what_a_node_did_not_hear_it_reads_before_it_goes_on_and_nothing_comes_twice(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b, cable) = two_and_a_cable(&server).await;
     a.listen("feed").await;
     b.listen("feed").await;
     for number in 1..=60 {
         if number % 20 == 10 {
-            say(&redis, &["CLIENT", "KILL", "TYPE", "pubsub"]);
+            cable.interrupt();
         }
         assert_eq!(a.append(&number.to_string()).await.offset, number);
     }
@@ -133,37 +159,18 @@ async fn what_a_node_did_not_hear_it_reads_before_it_goes_on_and_nothing_comes_t
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_history_no_longer_has_is_told_as_a_gap() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
-    b.listen("feed").await;
-    a.append("1").await;
-    b.record.has(&["feed 1 at 1"]).await;
-    // In one step, so that nobody is back in between.
-    let mut at_once = redis::pipe();
-    at_once.atomic().cmd("CLIENT").arg(&["KILL", "TYPE", "pubsub"]);
-    at_once.cmd("HSET").arg(&["test:h:feed", "o", "5", "d", "5"]).cmd("DEL").arg("test:e:feed");
-    let () = at_once.query(&mut redis::Client::open(redis.url()).unwrap().get_connection().unwrap()).unwrap();
-    b.record.has(&["gap feed"]).await;
-    a.away(false).await;
-    b.away(false).await;
-    a.append("6").await;
-    assert_eq!(b.record.has(&["feed 6 at 6"]).await, ["feed 1 at 1", "gap feed", "feed 6 at 6"]);
-}
-
-async fn begins_anew_after_a_start(mut redis: RedisServer) {
-    let (a, b) = two(&redis).await;
+async fn begins_anew_after_a_start(mut server: BrokerServer) {
+    let (a, b) = two(&server).await;
     b.listen("feed").await;
     let first = a.append("1").await;
     b.record.has(&["feed 1 at 1"]).await;
-    redis.kill();
+    server.kill();
     a.away(true).await;
     b.away(true).await;
     assert_eq!(a.append_one(&publication("2", "messages: 9")).await, Err(HistoryAway));
     let policy = publication("1", "messages: 9").channel.history.unwrap();
-    assert_eq!(a.broker.read(&topic("feed"), policy, Wanted::position()).await.err(), Some(HistoryAway));
-    redis.restart();
+    assert_eq!(a.history.read(&topic("feed"), policy, Wanted::position()).await.err(), Some(HistoryAway));
+    server.restart();
     a.away(false).await;
     b.away(false).await;
     b.record.has(&["gap feed"]).await;
@@ -174,25 +181,22 @@ async fn begins_anew_after_a_start(mut redis: RedisServer) {
     assert!(!all.iter().any(|line| line.starts_with("feed 2")), "what was refused goes nowhere: {all:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_starts_empty_begins_a_new_epoch() {
-    begins_anew_after_a_start(RedisServer::start()).await;
+async fn a_broker_that_starts_empty_begins_a_new_epoch(kind: BrokerKind) {
+    begins_anew_after_a_start(BrokerServer::start(kind)).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_starts_with_what_it_kept_begins_a_new_epoch_too() {
-    begins_anew_after_a_start(RedisServer::persistent()).await;
+async fn a_broker_that_starts_with_what_it_kept_begins_a_new_epoch_too(kind: BrokerKind) {
+    begins_anew_after_a_start(BrokerServer::persistent(kind)).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_is_emptied_while_it_runs_hides_no_loss_from_anybody_who_had_heard_nothing() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+async fn a_broker_that_is_emptied_while_it_runs_hides_no_loss_from_anybody_who_had_heard_nothing(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = two(&server).await;
     let (_, before_all) = b.read(None).await;
     assert_eq!(before_all.offset, 0);
     a.append("1").await;
     assert_eq!(b.read(Some(&before_all)).await.0, Ok(vec!["1".to_owned()]));
-    say(&redis, &["FLUSHALL"]);
+    empty(&server).await;
     assert_eq!(b.read(Some(&before_all)).await.0, Err(Unrecovered::EpochChanged));
     let second = a.append("2").await;
     assert_eq!(second.offset, 1);
@@ -200,10 +204,9 @@ async fn a_redis_that_is_emptied_while_it_runs_hides_no_loss_from_anybody_who_ha
     assert_eq!(b.read(None).await.0, Ok(vec!["2".to_owned()]));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_every_node_publishes_by_itself_is_numbered_once() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+async fn what_every_node_publishes_by_itself_is_numbered_once(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = two(&server).await;
     b.listen("feed").await;
     let once = |name: &str| Publication { once: Some(Arc::from(name)), ..publication("1", "messages: 9") };
     let first = a.append_one(&once("event 1")).await.unwrap();
@@ -212,10 +215,9 @@ async fn what_every_node_publishes_by_itself_is_numbered_once() {
     assert_eq!(b.record.has(&["feed 1 at 2"]).await, ["feed 1 at 1", "feed 1 at 2"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_publication_without_a_position_ends_the_history_of_its_topic() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+async fn a_publication_without_a_position_ends_the_history_of_its_topic(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = two(&server).await;
     let start = b.read(None).await.1;
     let first = a.append("1").await;
     a.broker.publish(&publication("2", "messages: 9")).unwrap().await.unwrap();

@@ -4,6 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod broker;
+mod broker_measures;
+mod broker_nats;
+mod broker_redis;
 mod histories;
 mod idempotency;
 mod memory_bus;

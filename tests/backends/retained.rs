@@ -1,4 +1,4 @@
-//! Retained values and versions on nodes that share a real Redis: one order for publications and removals, and one
+//! Retained values and versions on nodes that share a real Redis or a real NATS: one order for publications and removals, and one
 //! judgement of what is newer.
 
 use std::sync::Arc;
@@ -9,14 +9,11 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tidegate_core::channels::Resolved;
 use tidegate_core::flow::Publication;
-use tidegate_core::flow::broker::Broker;
-use tidegate_core::flow::ports::{
-    Appended, History, Removal, Retained, RetainedAway, Taken, Values, ValuesUnread, Wanted,
-};
+use tidegate_core::flow::ports::{Appended, Removal, RetainedAway, Taken, Values, ValuesUnread, Wanted};
 use tidegate_core::protocol::{Generation, Key, Payload, Position};
 
-use crate::broker::{Node, PATIENCE, say, two};
-use tidegate_testkit::{RedisServer, catalog};
+use crate::broker::{Node, PATIENCE, two, two_and_a_cable};
+use tidegate_testkit::{BrokerKind, BrokerServer, catalog, on_each_broker};
 
 const VALUES: &str = "delivery: { key: /id }, snapshot: { retain: latest }";
 
@@ -32,8 +29,8 @@ fn resolved(topic: &str, policies: &str) -> Resolved {
 impl Node {
     async fn keep_one(&self, publication: &Publication) -> Result<Option<Position>, RetainedAway> {
         let keeping = publication.channel.keeping().unwrap();
-        match Retained::publish(&*self.broker, publication, keeping, &mut |_| panic!("the node hears it")) {
-            Taken::At(_) | Taken::Stale => panic!("Redis judges"),
+        match self.retained.publish(publication, keeping, &mut |_| panic!("the node hears it")) {
+            Taken::At(_) | Taken::Stale => panic!("the broker judges"),
             Taken::Sent(sent) => sent.await,
         }
     }
@@ -45,7 +42,7 @@ impl Node {
     }
 
     async fn values_of(&self, of: &Resolved) -> Values {
-        Retained::read(&*self.broker, of, of.channel.keeping().unwrap(), 1 << 20).await.unwrap()
+        self.retained.read(of, of.channel.keeping().unwrap(), 1 << 20).await.unwrap()
     }
 
     /// The payloads, the oldest first, and the newest offset.
@@ -57,14 +54,28 @@ impl Node {
     async fn remove(&self, of: &Resolved, key: Option<&str>, once: Option<&str>) -> usize {
         let (topic, channel) = (of.topic.clone(), of.channel.clone());
         let removal = Removal { topic, channel, key: key.map(Key::new), once: once.map(Arc::from) };
-        self.broker.remove(&removal, &mut |_| panic!("the node hears it")).await.unwrap()
+        self.retained.remove(&removal, &mut |_| panic!("the node hears it")).await.unwrap()
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_and_versions_that_other_places_found_are_forgotten() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+on_each_broker!(
+    keys_and_versions_that_other_places_found_are_forgotten,
+    every_node_hears_all_in_one_order_and_reads_the_newest_of_every_key,
+    a_value_that_is_taken_away_on_one_node_is_told_on_every_node_at_its_place,
+    what_every_node_takes_away_by_itself_is_taken_away_once,
+    of_all_nodes_only_what_is_newer_is_published_whatever_the_version_is,
+    the_oldest_go_beyond_keys_and_bytes_and_all_when_their_time_is_over,
+    values_and_history_have_one_position_and_what_is_stale_is_in_neither,
+    a_channel_that_retained_nothing_for_a_while_begins_with_nothing,
+    a_node_that_missed_something_tells_a_gap_once,
+    whoever_published_is_answered_when_the_subscribers_of_its_node_have_it,
+    a_node_that_begins_to_listen_while_others_publish_without_a_pause_misses_nothing,
+    without_the_broker_nothing_is_kept_read_or_taken_away,
+);
+
+async fn keys_and_versions_that_other_places_found_are_forgotten(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = two(&server).await;
     let by_time = feed("delivery: { key: /id, version: /at }, snapshot: { retain: latest }");
     let by_number = feed("delivery: { key: /id, version: /seq }, snapshot: { retain: latest }");
     let payload = r#"{"id":1,"at":"2030-01-01T00:00:00Z","seq":1}"#;
@@ -77,10 +88,9 @@ async fn keys_and_versions_that_other_places_found_are_forgotten() {
     assert_eq!(b.remove(&by_name, Some("1"), None).await, 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_node_hears_all_in_one_order_and_reads_the_newest_of_every_key() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+async fn every_node_hears_all_in_one_order_and_reads_the_newest_of_every_key(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = two(&server).await;
     a.listen("feed").await;
     b.listen("feed").await;
     let of = feed(VALUES);
@@ -102,10 +112,9 @@ async fn every_node_hears_all_in_one_order_and_reads_the_newest_of_every_key() {
     assert_eq!((values[0].key.as_str(), values[0].position.as_ref().unwrap().offset), (r#""y""#, 2));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_value_that_is_taken_away_on_one_node_is_told_on_every_node_at_its_place() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+async fn a_value_that_is_taken_away_on_one_node_is_told_on_every_node_at_its_place(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = two(&server).await;
     a.listen("feed").await;
     b.listen("feed").await;
     let of = feed("delivery: { key: /id, version: /seq }, snapshot: { retain: latest }");
@@ -128,10 +137,9 @@ async fn a_value_that_is_taken_away_on_one_node_is_told_on_every_node_at_its_pla
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_every_node_takes_away_by_itself_is_taken_away_once() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+async fn what_every_node_takes_away_by_itself_is_taken_away_once(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = two(&server).await;
     let of = feed(VALUES);
     a.keep(&of, r#"{"id":1}"#).await;
     assert_eq!(a.remove(&of, Some("1"), Some("event 1")).await, 1);
@@ -140,10 +148,9 @@ async fn what_every_node_takes_away_by_itself_is_taken_away_once() {
     assert_eq!(b.kept(&of).await.0.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_all_nodes_only_what_is_newer_is_published_whatever_the_version_is() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+async fn of_all_nodes_only_what_is_newer_is_published_whatever_the_version_is(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = two(&server).await;
     b.listen("feed").await;
     let of = feed("delivery: { key: /id, version: /seq }");
     let mut offset = 0;
@@ -180,10 +187,9 @@ async fn of_all_nodes_only_what_is_newer_is_published_whatever_the_version_is() 
     assert_eq!(b.kept(&of).await, (vec![], offset + 1), "versions only");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_oldest_go_beyond_keys_and_bytes_and_all_when_their_time_is_over() {
-    let redis = RedisServer::start();
-    let node = Node::start(&redis);
+async fn the_oldest_go_beyond_keys_and_bytes_and_all_when_their_time_is_over(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let node = Node::start(&server);
     node.away(false).await;
     let few = feed("delivery: { key: /id }, snapshot: { retain: latest, keys: 2 }");
     for id in [1, 2, 1, 3] {
@@ -196,7 +202,7 @@ async fn the_oldest_go_beyond_keys_and_bytes_and_all_when_their_time_is_over() {
         node.keep(&small, &format!(r#"{{"id":{id},"n":"{}"}}"#, "x".repeat(5))).await;
     }
     assert_eq!(node.kept(&small).await.0.len(), 2);
-    let read = Retained::read(&*node.broker, &small, small.channel.keeping().unwrap(), 100).await;
+    let read = node.retained.read(&small, small.channel.keeping().unwrap(), 100).await;
     assert_eq!(read, Err(ValuesUnread::TooLarge(246)));
     let brief = feed("delivery: { key: /id, version: /seq }, snapshot: { retain: latest, ttl: 100ms }");
     node.keep(&brief, r#"{"id":4,"seq":1}"#).await;
@@ -209,10 +215,9 @@ async fn the_oldest_go_beyond_keys_and_bytes_and_all_when_their_time_is_over() {
     assert!(node.keep(&brief, r#"{"id":4,"seq":1}"#).await.is_some(), "the version went with it");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn values_and_history_have_one_position_and_what_is_stale_is_in_neither() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+async fn values_and_history_have_one_position_and_what_is_stale_is_in_neither(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = two(&server).await;
     let of = feed("delivery: { key: /id, version: /seq }, snapshot: { retain: latest }, history: { messages: 9 }");
     for (seq, offset) in [(1, Some(1)), (1, None), (2, Some(2))] {
         assert_eq!(a.keep(&of, &format!(r#"{{"id":1,"seq":{seq}}}"#)).await, offset);
@@ -221,46 +226,44 @@ async fn values_and_history_have_one_position_and_what_is_stale_is_in_neither() 
     assert_eq!(values.values[0].position, Some(values.position.clone()));
     let wanted = Wanted { since: None, entries_max: 9, bytes_max: 1 << 20 };
     let policy = of.channel.history.unwrap();
-    let page = History::read(&*b.broker, &of.topic, policy, wanted).await.unwrap();
+    let page = b.history.read(&of.topic, policy, wanted).await.unwrap();
     assert_eq!((page.hides_removed(&page.newest), &page.newest), (false, &values.position));
     assert_eq!(page.entries.unwrap().len(), 2);
     a.remove(&of, None, None).await;
     let wanted = Wanted { since: Some(values.position.clone()), entries_max: 9, bytes_max: 1 << 20 };
-    let page = History::read(&*b.broker, &of.topic, policy, wanted).await.unwrap();
+    let page = b.history.read(&of.topic, policy, wanted).await.unwrap();
     assert!(page.hides_removed(&page.newest), "the history does not say what was taken away");
     a.keep(&of, r#"{"id":1,"seq":3}"#).await;
-    let page = History::read(&*b.broker, &of.topic, policy, Wanted::position()).await.unwrap();
+    let page = b.history.read(&of.topic, policy, Wanted::position()).await.unwrap();
     assert!(page.hides_removed(&values.position) && !page.hides_removed(&page.newest));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_channel_that_retained_nothing_for_a_while_begins_with_nothing() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+async fn a_channel_that_retained_nothing_for_a_while_begins_with_nothing(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = two(&server).await;
     let (values, history, plain) = (feed(VALUES), feed("history: { messages: 9 }"), feed("delivery: {}"));
     let publication = |of: &Resolved| Publication::new(of, json!({ "id": 9 }).into());
     a.keep(&values, r#"{"id":1}"#).await;
-    Broker::publish(&*b.broker, &publication(&plain)).unwrap().await.unwrap();
+    b.broker.publish(&publication(&plain)).unwrap().await.unwrap();
     assert_eq!(b.kept(&values).await.0, [""; 0]);
     a.keep(&values, r#"{"id":2}"#).await;
     let mut never = |_| panic!("the node hears it");
     let policy = history.channel.history.unwrap();
-    match History::append(&*a.broker, &publication(&history), policy, &mut never) {
+    match a.history.append(&publication(&history), policy, &mut never) {
         Appended::Sent(sent) => drop(sent.await.unwrap()),
-        Appended::At(_) => panic!("Redis numbers"),
+        Appended::At(_) => panic!("the broker numbers"),
     }
     assert_eq!(b.kept(&values).await.0, [""; 0]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_missed_something_tells_a_gap_once() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+async fn a_node_that_missed_something_tells_a_gap_once(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b, cable) = two_and_a_cable(&server).await;
     b.listen("feed").await;
     let of = feed(VALUES);
     a.keep(&of, r#"{"id":1}"#).await;
     b.record.has(&[r#"feed {"id":1} at 1"#]).await;
-    say(&redis, &["CLIENT", "KILL", "TYPE", "pubsub"]);
+    cable.interrupt();
     // Until it hears again what is published.
     let mut newest = 1;
     let heard = tokio::time::timeout(PATIENCE, async {
@@ -286,10 +289,9 @@ async fn a_node_that_missed_something_tells_a_gap_once() {
     assert!(is_whole || gaps > 0, "what was missed is told: {heard:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_published_is_answered_when_the_subscribers_of_its_node_have_it() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+async fn whoever_published_is_answered_when_the_subscribers_of_its_node_have_it(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = two(&server).await;
     a.listen("feed").await;
     b.listen("feed").await;
     let (retained, history) = (feed(VALUES), feed("history: { messages: 5 }"));
@@ -300,9 +302,9 @@ async fn whoever_published_is_answered_when_the_subscribers_of_its_node_have_it(
         } else {
             let publication = Publication::new(&history, Payload::read(text.clone()).unwrap());
             let policy = history.channel.history.unwrap();
-            let Appended::Sent(sent) = a.broker.append(&publication, policy, &mut |_| panic!("the node hears it"))
+            let Appended::Sent(sent) = a.history.append(&publication, policy, &mut |_| panic!("the node hears it"))
             else {
-                panic!("Redis numbers it");
+                panic!("the broker numbers it");
             };
             sent.await.unwrap();
         }
@@ -310,10 +312,9 @@ async fn whoever_published_is_answered_when_the_subscribers_of_its_node_have_it(
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_begins_to_listen_while_others_publish_without_a_pause_misses_nothing() {
-    let redis = RedisServer::start();
-    let (a, b) = two(&redis).await;
+async fn a_node_that_begins_to_listen_while_others_publish_without_a_pause_misses_nothing(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = two(&server).await;
     let is_over = AtomicBool::new(false);
     let topics: Vec<Resolved> = (0..50).map(|at| resolved(&format!("feed.{at}"), VALUES)).collect();
     let publishing = async {
@@ -336,20 +337,16 @@ async fn a_node_that_begins_to_listen_while_others_publish_without_a_pause_misse
     assert!(gaps.is_empty(), "{gaps:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_redis_nothing_is_kept_read_or_taken_away() {
-    let mut redis = RedisServer::start();
-    let node = Node::start(&redis);
+async fn without_the_broker_nothing_is_kept_read_or_taken_away(kind: BrokerKind) {
+    let mut server = BrokerServer::start(kind);
+    let node = Node::start(&server);
     node.away(false).await;
     let of = feed(VALUES);
-    redis.kill();
+    server.kill();
     node.away(true).await;
     let publication = Publication::new(&of, json!({ "id": 1 }).into());
     assert_eq!(node.keep_one(&publication).await, Err(RetainedAway));
-    assert_eq!(
-        Retained::read(&*node.broker, &of, of.channel.keeping().unwrap(), 1 << 20).await,
-        Err(ValuesUnread::Away)
-    );
+    assert_eq!(node.retained.read(&of, of.channel.keeping().unwrap(), 1 << 20).await, Err(ValuesUnread::Away));
     let removal = Removal { topic: of.topic.clone(), channel: of.channel.clone(), key: None, once: None };
-    assert_eq!(node.broker.remove(&removal, &mut |_| ()).await, Err(RetainedAway));
+    assert_eq!(node.retained.remove(&removal, &mut |_| ()).await, Err(RetainedAway));
 }

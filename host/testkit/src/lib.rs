@@ -46,5 +46,5 @@ pub use fake_sessions::FakeSessions;
 pub use fake_shared_members::FakeSharedMembers;
 pub use fake_watch::FakeWatch;
 pub use server::{Server, ServerBuilder, catalog, event, user};
-pub use services::{NatsServer, PostgresServer, RedisServer};
+pub use services::{BrokerKind, BrokerServer, Cable, NatsCluster, NatsServer, PostgresServer, RedisServer};
 pub use web::Web;

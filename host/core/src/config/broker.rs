@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer};
 
-use super::RedisUrl;
+use super::{NatsUrl, RedisUrl};
 
 /// How publications reach other nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +15,8 @@ pub enum Broker {
     Memory,
     /// Through this Redis.
     Redis(RedisUrl),
+    /// Through this NATS, with JetStream.
+    Nats(NatsUrl),
 }
 
 impl<'de> Deserialize<'de> for Broker {
@@ -23,7 +25,10 @@ impl<'de> Deserialize<'de> for Broker {
         if text == "memory" {
             return Ok(Self::Memory);
         }
-        let told = |no_url| de::Error::custom(format!("{no_url}, or `memory` for a single node"));
+        if text.starts_with("nats://") || text.starts_with("tls://") {
+            return NatsUrl::parse(&text).map(Self::Nats).map_err(de::Error::custom);
+        }
+        let told = |no_url| de::Error::custom(format!("{no_url}, `nats://…`, or `memory` for a single node"));
         RedisUrl::parse(&text).map(Self::Redis).map_err(told)
     }
 }
@@ -36,14 +41,14 @@ impl JsonSchema for Broker {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": r"^(memory|rediss?://.+|.*\$\{.+\}.*)$",
+            "pattern": r"^(memory|rediss?://.+|(nats|tls)://.+|.*\$\{.+\}.*)$",
             "description": "How publications reach other nodes.",
         })
     }
 }
 
-/// The prefix of every key and channel in Redis, so that several installations can share one Redis: letters, digits,
-/// `-` and `_`, at most 64.
+/// The prefix of every key and channel in Redis, or of every subject and of the stream in NATS, so that several
+/// installations can share one: letters, digits, `-` and `_`, at most 64.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerPrefix(String);
 
@@ -84,7 +89,7 @@ impl JsonSchema for BrokerPrefix {
         json_schema!({
             "type": "string",
             "pattern": "^[A-Za-z0-9_-]{1,64}$",
-            "description": "The prefix of every key and channel in Redis.",
+            "description": "The prefix of every key and channel in Redis, or subject in NATS.",
         })
     }
 }

@@ -98,7 +98,7 @@ pub struct Limits {
     pub ack_bytes_max: usize,
     /// Memory of this node for the histories of all topics, in bytes. Default 256 MiB, at least `payload`; beyond that
     /// the oldest publications of the topics go that were published on longest ago, and who missed them is told
-    /// `too_many`. With a broker the histories are in its Redis, and this limit does not count.
+    /// `too_many`. With a broker the histories are in its Redis or NATS, and this limit does not count.
     #[serde(rename = "history_bytes", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub history_bytes_max: usize,
@@ -110,7 +110,7 @@ pub struct Limits {
     pub thinning_bytes_max: usize,
     /// Memory of this node for the retained values and the versions of all topics, in bytes. Default 256 MiB, at least
     /// `payload`; beyond that the oldest of the topics go that were published on longest ago. With a broker they are in
-    /// its Redis, and this limit does not count.
+    /// its Redis or NATS, and this limit does not count.
     #[serde(rename = "retained_bytes", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub retained_bytes_max: usize,
@@ -130,18 +130,18 @@ pub struct Limits {
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub duplicates_window: Duration,
-    /// Publications and other commands that wait for the broker's Redis. Default 10,000; one more is refused with
+    /// Publications and other commands that wait for the broker. Default 10,000; one more is refused with
     /// `unavailable`.
     #[serde(rename = "broker_queue", deserialize_with = "count")]
     #[schemars(range(min = 1))]
     pub broker_queue_max: usize,
-    /// Bytes of the publications and commands that wait for the broker's Redis. Default 64 MiB, at least `payload`;
+    /// Bytes of the publications and commands that wait for the broker. Default 64 MiB, at least `payload`;
     /// more is refused with `unavailable`.
     #[serde(rename = "broker_queue_bytes", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub broker_queue_bytes_max: usize,
-    /// How long the broker's Redis may take to answer or to accept a connection. Default 2 s; then the server drops the
-    /// connection, and refuses what waits for it with `unavailable`.
+    /// How long the broker's Redis or NATS may take to answer or to accept a connection. Default 2 s; then the server drops
+    /// the connection, and refuses what waits for it with `unavailable`.
     #[serde(with = "time")]
     #[schemars(with = "HumanDuration")]
     pub broker_timeout: Duration,

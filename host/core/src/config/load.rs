@@ -404,11 +404,15 @@ mod tests {
     }
 
     #[test]
-    fn the_broker_is_one_node_or_a_redis_whose_password_no_error_shows() {
+    fn the_broker_is_one_node_a_redis_or_a_nats_whose_password_no_error_shows() {
         let broker = |value: &str| load(&format!("broker: '{value}'"), &[], &[]).map(|config| config.broker);
         assert_eq!(broker("memory").unwrap(), Broker::Memory);
         let Broker::Redis(url) = broker("rediss://:hunter2@redis.example.com/1").unwrap() else { panic!("memory") };
         assert_eq!(url.expose(), "rediss://:hunter2@redis.example.com/1");
+        let Broker::Nats(url) = broker("nats://u:hunter2@a,nats://u:hunter2@b").unwrap() else { panic!("no NATS") };
+        assert_eq!(url.to_string(), "nats://a:4222,nats://b:4222");
+        let told = load("broker: 'nats://u:hunter2@h/x'", &[], &[]).unwrap_err();
+        assert!(told[0].contains("expected `nats://[user:password@]host[:port]`") && !told[0].contains("hunter2"));
         for wrong in ["redis://u:hunter2@", "http://u:hunter2@h", "redis://u:hunter2@h/x", "valkey"] {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), format!("broker: {wrong}\n")).unwrap();

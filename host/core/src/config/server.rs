@@ -50,14 +50,14 @@ pub struct Config {
     #[schemars(with = "String")]
     pub store: StorePlace,
     /// How publications reach other nodes. `memory`: there is only one node.
-    /// `redis://[user:password@]host[:port][/database]` or `rediss://…`: all nodes with the same URL work together.
-    /// Default `memory`.
+    /// `redis://[user:password@]host[:port][/database]` or `rediss://…`, or `nats://[user:password@]host[:port]` or
+    /// `tls://…` with commas between the servers of a cluster: all nodes that share it work together. Default `memory`.
     pub broker: Broker,
     /// The name of this node. It must differ from the other nodes' names and stay the same after a restart, because the
     /// node continues reading where it stopped under this name. Default: the machine's name.
     pub node: Option<Name>,
-    /// The prefix of every key and channel of the broker in Redis. Installations that share a Redis need different
-    /// prefixes. Default `tidegate`.
+    /// The prefix of every key and channel of the broker in Redis, or the name of its stream in NATS and the prefix of
+    /// every subject. Installations that share a Redis or a NATS need different prefixes. Default `tidegate`.
     pub broker_prefix: BrokerPrefix,
     /// Sources of bus events in addition to the in-process bus, which is always there. Default: none.
     pub bus: Vec<BusSource>,

@@ -386,7 +386,7 @@ pub fn store_back(store: &str) {
     tracing::info!(event = names::STORE_BACK, store, "the store is back");
 }
 
-/// `broker.away`: a connection to the broker's Redis is lost; until it is back other nodes cannot be reached. `link` is
+/// `broker.away`: a connection to the broker is lost; until it is back other nodes cannot be reached. `link` is
 /// `in` or `out`.
 pub fn broker_away(place: &str, link: &'static str, why: &str) {
     tracing::error!(event = names::BROKER_AWAY, place, link, why, "the broker is away");
@@ -399,7 +399,7 @@ pub fn broker_back(place: &str, link: &'static str, gaps: usize) {
 
 /// `broker.refused`: Redis answered with an error: no memory, no permission, a replica that refuses writes.
 pub fn broker_refused(why: &str) {
-    sampled!(BROKER_REFUSALS, error, "the broker's Redis refused a command", event = names::BROKER_REFUSED, why);
+    sampled!(BROKER_REFUSALS, error, "the broker refused a command", event = names::BROKER_REFUSED, why);
 }
 
 /// A revocation in force, for the log.

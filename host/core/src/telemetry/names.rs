@@ -219,7 +219,7 @@ pub(super) const AUTH_WAITING: Metric = gauge(
 );
 pub(super) const HISTORY_BYTES: Metric = gauge(
     "tidegate_history_bytes",
-    "Bytes of this node's memory that the histories of all topics take (limits.history_bytes); with a broker they are in its Redis",
+    "Bytes of this node's memory that the histories of all topics take (limits.history_bytes); with a broker they are there",
 );
 pub(super) const CONFLATED: Metric = counter(
     "tidegate_conflated_total",
@@ -251,11 +251,11 @@ pub(super) const PARKED_SESSIONS_DISPLACED: Metric = counter(
 );
 pub(super) const RETAINED_VALUES: Metric = gauge(
     "tidegate_retained_values",
-    "Retained values of all topics in this node's memory; with a broker they are in its Redis",
+    "Retained values of all topics in this node's memory; with a broker they are there",
 );
 pub(super) const RETAINED_BYTES: Metric = gauge(
     "tidegate_retained_bytes",
-    "Bytes of this node's memory that retained values and versions take (limits.retained_bytes); with a broker they are in its Redis",
+    "Bytes of this node's memory that retained values and versions take (limits.retained_bytes); with a broker they are there",
 );
 pub(super) const RETAINED_DISPLACED: Metric = counter(
     "tidegate_retained_displaced_total",
@@ -267,7 +267,7 @@ pub(super) const PUBLICATIONS_STALE: Metric = counter(
 );
 pub(super) const BROKER_UP: Metric = gauge(
     "tidegate_broker_up",
-    "1 while both connections to the broker's Redis work and it accepts publications, else 0; absent with one node",
+    "1 while both connections to the broker work and it accepts publications, else 0; absent with one node",
 );
 pub(super) const BROKER_PUBLISHED: Metric = counter(
     "tidegate_broker_published_total",
@@ -277,10 +277,10 @@ pub(super) const BROKER_SECONDS: Metric =
     seconds("tidegate_broker_publish_seconds", "Time until the broker accepted a publication for other nodes");
 pub(super) const BROKER_HEARD: Metric = counter("tidegate_broker_heard_total", "Messages received from other nodes");
 pub(super) const BROKER_QUEUE: Metric =
-    gauge("tidegate_broker_queue", "Commands that wait for the broker's Redis (limits.broker_queue)");
+    gauge("tidegate_broker_queue", "Commands that wait for the broker (limits.broker_queue)");
 pub(super) const BROKER_QUEUE_BYTES: Metric = gauge(
     "tidegate_broker_queue_bytes",
-    "Bytes that wait for the broker's Redis or are on their way to it (limits.broker_queue_bytes)",
+    "Bytes that wait for the broker or are on their way to it (limits.broker_queue_bytes)",
 );
 pub(super) const BROKER_TOPICS: Metric = gauge("tidegate_broker_topics", "Topics that this node listens to");
 pub(super) const BROKER_GAPS: Metric = counter(

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::AppError;
 use tidegate_backends::broker::{
-    MemoryBroker, MemoryIdempotencyKeys, NoSharedMembers, RedisBroker, RedisBrokerSettings, RedisConnections,
-    RedisIdempotencyKeys, RedisSharedMembers,
+    MemoryBroker, MemoryIdempotencyKeys, NatsBroker, NatsBrokerSettings, NatsConnections, NoSharedMembers, RedisBroker,
+    RedisBrokerSettings, RedisConnections, RedisIdempotencyKeys, RedisSharedMembers,
 };
 use tidegate_core::config::{self, Config, Name};
 use tidegate_core::flow::broker::{Broker, HearsNodes};
@@ -26,7 +26,13 @@ pub(super) struct Nodes {
     pub(super) history: Arc<dyn History>,
     /// The last values and versions of topics.
     pub(super) retained: Arc<dyn Retained>,
-    connections: Option<RedisConnections>,
+    connections: Option<Connections>,
+}
+
+/// What connects to the other nodes.
+enum Connections {
+    Redis(Box<RedisConnections>),
+    Nats(Box<NatsConnections>),
 }
 
 impl Nodes {
@@ -51,7 +57,17 @@ impl Nodes {
                 let (broker, connections) =
                     RedisBroker::new(settings).map_err(|error| AppError::Broker(error.to_string()))?;
                 let (history, retained) = (broker.clone(), broker.clone());
-                let connections = Some(connections);
+                let connections = Some(Connections::Redis(Box::new(connections)));
+                Ok(Self { broker, idempotency_keys, shared_members, history, retained, connections })
+            }
+            config::Broker::Nats(url) => {
+                let settings = NatsBrokerSettings::new(url.clone(), config.broker_prefix.as_str(), &config.limits);
+                let settings = NatsBrokerSettings { node: name.to_string(), ..settings };
+                let (broker, connections) = NatsBroker::new(settings);
+                let (history, retained) = (broker.clone(), broker.clone());
+                let idempotency_keys = Arc::new(MemoryIdempotencyKeys::new(&config.limits));
+                let shared_members = Arc::new(NoSharedMembers);
+                let connections = Some(Connections::Nats(Box::new(connections)));
                 Ok(Self { broker, idempotency_keys, shared_members, history, retained, connections })
             }
         }
@@ -59,8 +75,10 @@ impl Nodes {
 
     /// Connects and stays connected until `shutdown`. The server starts without it, but is not ready.
     pub(super) fn connect(&mut self, node: Arc<dyn HearsNodes>, shutdown: CancellationToken) {
-        if let Some(connections) = self.connections.take() {
-            tokio::spawn(connections.run(node, shutdown));
+        match self.connections.take() {
+            Some(Connections::Redis(connections)) => drop(tokio::spawn(connections.run(node, shutdown))),
+            Some(Connections::Nats(connections)) => drop(tokio::spawn(connections.run(node, shutdown))),
+            None => {}
         }
     }
 }

@@ -10,11 +10,15 @@
 //! redis.restart();
 //! ```
 
+mod broker;
+mod cable;
 mod nats;
 mod postgres;
 mod process;
 mod redis;
 
-pub use nats::NatsServer;
+pub use broker::{BrokerKind, BrokerServer};
+pub use cable::Cable;
+pub use nats::{NatsCluster, NatsServer};
 pub use postgres::PostgresServer;
 pub use redis::RedisServer;

@@ -11,8 +11,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout};
 
+use super::super::message::Heading;
 use super::history_scripts::Life;
-use super::message::Heading;
 use super::names::Names;
 use super::publisher::Command;
 use super::{RedisBroker, State, history_scripts as scripts};
@@ -169,7 +169,7 @@ impl History for RedisBroker {
         let (state, topic) = (Arc::clone(&self.state), topic.clone());
         async move {
             let (page, _) = state.reader.read(&state, &topic, &wanted).await?;
-            state.follow_from(&topic, &page.newest);
+            state.interest.follow_from(&topic, &page.newest);
             Ok(page)
         }
         .boxed()

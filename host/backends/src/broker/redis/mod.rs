@@ -5,14 +5,9 @@
 //! subscribers here. A third, made when it is first needed, reads histories ([`history`]). With each publication Redis counts a number for the topic. After a lost connection a node sees by
 //! these numbers which topics missed something, and sends their subscribers a gap.
 
-mod byte_budget;
-mod catch_up;
-mod follower;
 mod history;
 mod history_scripts;
 mod idempotency;
-mod interest;
-mod message;
 mod names;
 mod presence;
 mod publisher;
@@ -23,23 +18,24 @@ mod subscriber;
 
 mod scripts;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::{Client, IntoConnectionInfo as _, ProtocolVersion, Value};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use byte_budget::ByteBudget;
+use super::byte_budget::ByteBudget;
+use super::delivery::Followed;
+use super::interest::Interest;
+use super::links::{Link, Links};
+use super::message::Heading;
+use super::pending_gaps::PendingGaps;
 use history::HistoryReader;
 pub use idempotency::RedisIdempotencyKeys;
-use interest::Interest;
-use message::Heading;
 use names::Names;
 pub use presence::RedisSharedMembers;
 use publisher::{Command, Publisher, QueuedCommand};
@@ -48,14 +44,9 @@ use tidegate_core::channels::Rate;
 use tidegate_core::config::{Limits, RedisUrl};
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::{Broker, BrokerAway, HearsNodes, Sending};
+use tidegate_core::flow::ports::{HistoryAway, Page, Wanted};
 use tidegate_core::protocol::{Position, Topic, User};
 use tidegate_core::telemetry;
-
-/// How long to wait before a failed connection is tried again: the first time, and at most.
-const RETRY_MIN: Duration = Duration::from_millis(50);
-const RETRY_MAX: Duration = Duration::from_secs(1);
-/// How often an idle connection is checked: is Redis there, and does it accept what connections carry.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The settings of a broker.
 #[derive(Debug, Clone)]
@@ -118,16 +109,11 @@ struct State {
     node: String,
     timeout: Duration,
     interest: Interest,
-    pending_gaps: publisher::PendingGaps,
+    pending_gaps: PendingGaps,
     bytes: Arc<ByteBudget>,
     reader: HistoryReader,
     once_for: Duration,
-    publisher_up: Health,
-    subscriber_up: Health,
-    /// The address of Redis, without its password.
-    place: String,
-    /// Who hears of the connections.
-    hearer: OnceLock<Arc<dyn HearsNodes>>,
+    links: Links,
 }
 
 impl RedisBroker {
@@ -142,15 +128,12 @@ impl RedisBroker {
             node: uuid::Uuid::new_v4().simple().to_string(),
             timeout: settings.timeout,
             interest: Interest::new(settings.linger),
-            pending_gaps: publisher::PendingGaps::default(),
+            pending_gaps: PendingGaps::default(),
             bytes: Arc::new(ByteBudget::new(settings.queue_bytes_max)),
             reader: HistoryReader::new(client.clone(), &names, settings.timeout),
             names,
             once_for: settings.once_for,
-            publisher_up: Health::default(),
-            subscriber_up: Health::default(),
-            place: settings.url.to_string(),
-            hearer: OnceLock::new(),
+            links: Links::new(settings.url.to_string()),
         });
         let (commands, waiting) = mpsc::channel(settings.queue_max.clamp(1, 1 << 20));
         let publisher = Publisher::new(client.clone(), Arc::clone(&state), waiting);
@@ -162,7 +145,7 @@ impl RedisBroker {
     /// Puts a command into the queue of the publisher. While the connection is known to be lost it refuses at once, so
     /// that nobody waits.
     fn send(&self, command: Command) -> Sent {
-        if !self.state.publisher_up.is_up() {
+        if !self.state.links.is_up(Link::Out) {
             return Err(BrokerAway);
         }
         let permit = self.state.bytes.take(command.bytes()).ok_or(BrokerAway)?;
@@ -242,18 +225,11 @@ impl Broker for RedisBroker {
     }
 
     fn is_away(&self) -> bool {
-        self.state.is_away()
+        self.state.links.is_away()
     }
 }
 
 impl State {
-    /// This node read a topic up to this position: whoever listens here to it needs nothing before.
-    fn follow_from(&self, topic: &Topic, position: &Position) {
-        if let Some((_, follower)) = self.interest.follower(topic.as_str()) {
-            follower.starts_at(position);
-        }
-    }
-
     /// The position of a publication, as `read` finds it in the answer; `None` if it has none. It counts the publication.
     async fn numbered(
         &self,
@@ -266,51 +242,19 @@ impl State {
         let position = answer.and_then(|answer| read(answer).ok_or(BrokerAway));
         telemetry::broker_published(position.is_ok(), started.elapsed());
         if let Ok(Some(position)) = &position {
-            self.hear_own(topic, position).await;
+            self.interest.hear_own(topic, position, self.timeout).await;
         }
         position
     }
-
-    /// Waits until this node's subscribers have a publication of this node, so that an answer to whoever published comes
-    /// behind it. Not for ever: the connection that hears it may be lost.
-    async fn hear_own(&self, topic: &Topic, position: &Position) {
-        if let Some(follower) = self.interest.follower_heard(topic) {
-            let _ = tokio::time::timeout(self.timeout, follower.until(position)).await;
-        }
-    }
-
-    fn is_away(&self) -> bool {
-        !(self.publisher_up.is_up() && self.subscriber_up.is_up())
-    }
-
-    /// Records that a connection works, with the number of topics whose subscribers received a gap, or why it does not
-    /// work; and reports it, once for each reason.
-    fn note(&self, connection: &'static str, health: &Health, outcome: Result<usize, &str>) {
-        let was = std::mem::replace(&mut *health.away_for.lock(), outcome.err().map(str::to_owned));
-        health.is_up.store(outcome.is_ok(), Ordering::Release);
-        telemetry::broker_up(!self.is_away());
-        match outcome {
-            Ok(gaps) => telemetry::broker_back(&self.place, connection, gaps),
-            Err(why) if was.as_deref() != Some(why) => telemetry::broker_away(&self.place, connection, why),
-            Err(_) => return,
-        }
-        if let Some(hearer) = self.hearer.get() {
-            hearer.hear_link(connection, outcome);
-        }
-    }
 }
 
-/// Whether a connection works.
-#[derive(Default)]
-struct Health {
-    is_up: AtomicBool,
-    /// Why not, as it was reported last.
-    away_for: Mutex<Option<String>>,
-}
+impl Followed for State {
+    fn interest(&self) -> &Interest {
+        &self.interest
+    }
 
-impl Health {
-    fn is_up(&self) -> bool {
-        self.is_up.load(Ordering::Acquire)
+    async fn read_missed(&self, topic: &Topic, wanted: &Wanted) -> Result<(Page, u64), HistoryAway> {
+        self.reader.read(self, topic, wanted).await
     }
 }
 
@@ -318,8 +262,7 @@ impl RedisConnections {
     /// Connects and stays connected until `shutdown`. Publications, gaps and control messages go to `node`.
     pub async fn run(self, node: Arc<dyn HearsNodes>, shutdown: CancellationToken) {
         let Self { publisher, subscriber, state } = self;
-        // It runs once.
-        let _ = state.hearer.set(Arc::clone(&node));
+        state.links.tell(Arc::clone(&node));
         tokio::join!(shutdown.run_until_cancelled(publisher.run()), shutdown.run_until_cancelled(subscriber.run(node)));
     }
 }
@@ -330,9 +273,4 @@ fn client(url: &RedisUrl) -> Result<Client, ::redis::RedisError> {
     // Messages and answers come on one connection, in the order in which they happened.
     let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     Client::open(info.set_tcp_settings(tcp).set_redis_settings(redis))
-}
-
-/// How long to wait after so many failures in a row.
-fn pause(failures: u32) -> Duration {
-    RETRY_MIN.saturating_mul(1 << failures.min(10)).min(RETRY_MAX)
 }

@@ -1,21 +1,21 @@
 //! Outgoing commands: one connection, one queue, one running batch. While Redis answers a batch, the next one gathers.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisResult, ServerErrorKind, Value};
-use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::byte_budget::BytePermit;
+use super::super::byte_budget::BytePermit;
+use super::super::links::Link;
+use super::super::message::{self, Heading};
+use super::super::{Lost, PROBE_INTERVAL, no_answer, pause};
 use super::history_scripts::{self, Append, Life};
-use super::message::Heading;
-use super::{PROBE_INTERVAL, State, message, pause, retained_scripts, scripts};
+use super::{State, retained_scripts, scripts};
 use tidegate_core::channels::{HistoryPolicy, Keeping, Rate};
 use tidegate_core::protocol::{Key, Payload, Topic, Version};
 use tidegate_core::telemetry;
@@ -23,8 +23,6 @@ use tidegate_core::telemetry;
 /// The most commands of one batch, and about how many bytes.
 const BATCH_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 1 << 20;
-/// Most topics whose gaps are sent one by one; with more, every topic gets a gap.
-const PENDING_GAPS_MAX: usize = 10_000;
 
 /// A command for Redis, and the receiver of its answer. Dropped if there is no answer.
 pub(super) struct QueuedCommand {
@@ -83,41 +81,6 @@ impl Command {
     }
 }
 
-/// The topics with publications that Redis may not have accepted: their subscribers on other nodes receive a gap as
-/// soon as Redis accepts messages again.
-#[derive(Default)]
-pub(super) struct PendingGaps {
-    topics: Mutex<HashSet<Topic>>,
-    every_topic: AtomicBool,
-}
-
-impl PendingGaps {
-    /// A publication of this topic was not sent.
-    pub(super) fn add(&self, topic: Topic) {
-        let mut topics = self.topics.lock();
-        if topics.len() < PENDING_GAPS_MAX {
-            topics.insert(topic);
-        } else if !topics.contains(&topic) {
-            self.every_topic.store(true, Ordering::Release);
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.topics.lock().is_empty() && !self.every_topic.load(Ordering::Acquire)
-    }
-
-    /// The gaps to send: for some topics, or for all of them.
-    fn take(&self) -> (Vec<Topic>, bool) {
-        let topics = std::mem::take(&mut *self.topics.lock()).into_iter().collect();
-        (topics, self.every_topic.swap(false, Ordering::AcqRel))
-    }
-
-    fn put_back(&self, (topics, every_topic): (Vec<Topic>, bool)) {
-        topics.into_iter().for_each(|topic| self.add(topic));
-        self.every_topic.fetch_or(every_topic, Ordering::AcqRel);
-    }
-}
-
 /// The outgoing connection.
 pub(super) struct Publisher {
     client: Client,
@@ -137,9 +100,6 @@ struct TopicKeys {
     once: Option<(String, Duration)>,
 }
 
-/// Why a connection is abandoned.
-pub(super) type Lost = String;
-
 impl Publisher {
     pub(super) fn new(client: Client, state: Arc<State>, commands: mpsc::Receiver<QueuedCommand>) -> Self {
         let numbered = message::numbered(&state.node);
@@ -152,12 +112,12 @@ impl Publisher {
         loop {
             let (lost, was_up) = match self.connect().await {
                 Ok(connection) => {
-                    self.state.note("out", &self.state.publisher_up, Ok(0));
+                    self.state.links.note(Link::Out, Ok(0));
                     (self.serve(connection).await, true)
                 }
                 Err(lost) => (lost, false),
             };
-            self.state.note("out", &self.state.publisher_up, Err(&lost));
+            self.state.links.note(Link::Out, Err(&lost));
             self.drop_waiting();
             failures = if was_up { 0 } else { failures + 1 };
             sleep(pause(failures)).await;
@@ -415,36 +375,7 @@ pub(super) fn told(error: ::redis::RedisError) -> Lost {
     error.to_string()
 }
 
-/// The message when no answer came.
-pub(super) fn no_answer(within: Duration) -> Lost {
-    format!("no answer within {within:?} (limits.broker_timeout)")
-}
-
 fn now_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn topic(number: usize) -> Topic {
-        Topic::parse(&format!("feed.{number}")).unwrap()
-    }
-
-    #[test]
-    fn a_topic_is_owed_once_and_too_many_are_owed_as_all() {
-        let gaps = PendingGaps::default();
-        gaps.add(topic(1));
-        gaps.add(topic(1));
-        assert_eq!(gaps.take(), (vec![topic(1)], false));
-        assert_eq!(gaps.take(), (Vec::new(), false));
-        (0..=PENDING_GAPS_MAX).for_each(|number| gaps.add(topic(number)));
-        let all = gaps.take();
-        assert_eq!((all.0.len(), all.1), (PENDING_GAPS_MAX, true));
-        gaps.put_back(all);
-        let again = gaps.take();
-        assert_eq!((again.0.len(), again.1), (PENDING_GAPS_MAX, true));
-    }
 }

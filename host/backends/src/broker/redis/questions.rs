@@ -9,8 +9,9 @@ use ::redis::{AsyncConnectionConfig, Client, FromRedisValue, ScriptInvocation};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use super::publisher::{no_answer, told};
-use super::{RETRY_MAX, RedisBrokerSettings, client};
+use super::super::{RETRY_MAX, no_answer};
+use super::publisher::told;
+use super::{RedisBrokerSettings, client};
 
 /// The connection; it is made when it is first needed, and again when it was lost.
 pub(super) struct Questions {

@@ -7,8 +7,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
+use super::super::message::Heading;
 use super::history::{Reading, not_understood, text};
-use super::message::Heading;
 use super::publisher::Command;
 use super::retained_scripts::{self as scripts, Place};
 use super::{RedisBroker, State};
@@ -94,7 +94,7 @@ impl Retained for RedisBroker {
         let (state, of) = (Arc::clone(&self.state), of.clone());
         async move {
             let found = state.values(&of, keeping, bytes_max).await?;
-            state.follow_from(&of.topic, &found.position);
+            state.interest.follow_from(&of.topic, &found.position);
             Ok(found)
         }
         .boxed()

@@ -6,13 +6,12 @@ use std::time::Duration;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, RedisResult, Script};
 
+use super::super::interest::COUNT_TTL;
 use super::names::Names;
 use super::{history_scripts, retained_scripts};
 use tidegate_core::channels::Rate;
 use tidegate_core::protocol::Topic;
 
-/// How long a topic's count is kept after its last publication.
-pub(super) const COUNT_TTL: Duration = Duration::from_secs(3600);
 /// About how many messages the stream between nodes keeps, and for how long after the last one.
 const CONTROL_MESSAGES_MAX: u32 = 10_000;
 const CONTROL_TTL: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -14,19 +14,18 @@ use std::time::Duration;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::streams::StreamReadReply;
 use ::redis::{AsyncConnectionConfig, Client, FromRedisValue, PushInfo, PushKind, RedisResult, Value};
-use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use super::catch_up::catch_up;
-use super::follower::{Again, Follower, Next};
-use super::interest::Heard;
-use super::message::{Body, Heading, Message};
-use super::publisher::{Lost, no_answer, told};
-use super::{PROBE_INTERVAL, State, pause, scripts};
+use super::super::delivery::Delivery;
+use super::super::interest::Heard;
+use super::super::links::Link;
+use super::super::message::{Body, Message};
+use super::super::{Lost, PROBE_INTERVAL, no_answer, pause};
+use super::publisher::told;
+use super::{State, scripts};
 use tidegate_core::flow::broker::HearsNodes;
-use tidegate_core::flow::ports::Removed;
-use tidegate_core::protocol::{Epoch, Key, Payload, Position, Topic};
+use tidegate_core::protocol::Topic;
 use tidegate_core::telemetry;
 
 /// Topics that are subscribed to at once.
@@ -46,8 +45,7 @@ pub(super) struct Subscriber {
 
 /// Receives the messages of one connection.
 struct PushHandler {
-    state: Arc<State>,
-    node: Arc<dyn HearsNodes>,
+    delivery: Delivery<State>,
     /// The connection is in use. Messages of an abandoned connection come too late.
     is_live: AtomicBool,
     began: Instant,
@@ -84,7 +82,7 @@ impl Subscriber {
             let lost = match self.connect(&node).await {
                 Ok((mut connection, gaps)) => {
                     failures = 0;
-                    state.note("in", &state.subscriber_up, Ok(gaps));
+                    state.links.note(Link::In, Ok(gaps));
                     match self.serve(&mut connection).await {
                         Ok(never) => match never {},
                         Err(lost) => lost,
@@ -95,7 +93,7 @@ impl Subscriber {
                     lost
                 }
             };
-            state.note("in", &state.subscriber_up, Err(&lost));
+            state.links.note(Link::In, Err(&lost));
             state.interest.lost();
             state.interest.take_left();
             sleep(pause(failures)).await;
@@ -161,9 +159,10 @@ impl Subscriber {
         let counts: Vec<Option<u64>> = connection.ask(&counts).await?;
         let mut missed = self.state.interest.heard(topics.iter().cloned().zip(counts));
         // Whoever reads the history tells the gap, if there is one, and at its place.
-        let read: HashSet<&Topic> = again.into_iter().filter(|topic| connection.handler.follow_again(topic)).collect();
+        let read: HashSet<&Topic> =
+            again.into_iter().filter(|topic| connection.handler.delivery.follow_again(topic)).collect();
         missed.retain(|topic| !read.contains(topic));
-        missed.iter().for_each(|topic| connection.handler.tell_gap(topic));
+        missed.iter().for_each(|topic| connection.handler.delivery.tell_gap(topic));
         Ok(missed.len())
     }
 
@@ -209,7 +208,7 @@ impl Subscriber {
             let Some(stream) = reply.and_then(|mut reply| reply.keys.pop()) else { return Ok(()) };
             for entry in stream.ids {
                 if let Some(Value::BulkString(message)) = entry.map.get("m") {
-                    connection.handler.node.hear_control(message);
+                    connection.handler.delivery.node.hear_control(message);
                 }
                 self.read_up_to = entry.id;
             }
@@ -266,8 +265,7 @@ async fn patiently<T>(
 impl PushHandler {
     fn new(state: Arc<State>, node: Arc<dyn HearsNodes>) -> Self {
         Self {
-            state,
-            node,
+            delivery: Delivery { state, node },
             is_live: AtomicBool::new(true),
             began: Instant::now(),
             heard_ms: AtomicU64::new(0),
@@ -303,100 +301,44 @@ impl PushHandler {
     }
 
     fn take(&self, channel: &str, text: &str) {
-        let Some(topic) = self.state.names.topic(channel) else { return self.control_message(text) };
+        let Some(topic) = self.delivery.state.names.topic(channel) else { return self.control_message(text) };
         let Some(message) = Message::read(text) else {
             return tracing::warn!(topic, "received a message that this version does not understand");
         };
         if let Body::Numbered { heading, epoch, payload } = message.body {
-            return self.take_numbered(topic, epoch, message.count, heading, payload);
+            return self.delivery.numbered(topic, epoch, message.count, heading, payload);
         }
         if let Body::Removed { epoch, keys } = message.body {
-            return self.take_removed(topic, epoch, message, keys);
+            return self.delivery.removed(topic, epoch, message, keys);
         }
-        let Some(Heard { topic, is_gap }) = self.state.interest.counted(topic, message.before, message.count) else {
+        let Some(Heard { topic, is_gap }) = self.delivery.state.interest.counted(topic, message.before, message.count)
+        else {
             return;
         };
         if is_gap {
-            self.tell_gap(&topic);
+            self.delivery.tell_gap(&topic);
         }
         // This node's own subscribers have had it.
-        if message.node == self.state.node {
+        if message.node == self.delivery.state.node {
             return;
         }
         telemetry::broker_heard();
         match message.body {
-            Body::Gap => self.tell_gap(&topic),
+            Body::Gap => self.delivery.tell_gap(&topic),
             // Taken above.
             Body::Numbered { .. } | Body::Removed { .. } => {}
-            Body::Publication { heading, payload } => match Payload::parse(payload.to_owned()) {
-                Ok(payload) => {
-                    let Heading { except, trace } = Heading::read(heading);
-                    self.node.hear_publication(&topic, payload, except, None, trace);
-                }
-                Err(error) => tracing::error!(%topic, %error, "another node published a payload that is not JSON"),
-            },
+            Body::Publication { heading, payload } => self.delivery.plain(&topic, heading, payload),
         }
-    }
-
-    /// Takes a publication with a position, of this node or another.
-    fn take_numbered(&self, topic: &str, epoch: &str, offset: u64, heading: &str, payload: &str) {
-        let Some((topic, follower)) = self.state.interest.follower(topic) else { return };
-        let (Some(epoch), Ok(payload)) = (Epoch::parse(epoch), Payload::parse(payload.to_owned())) else {
-            return tracing::warn!(%topic, "received a publication that this version does not understand");
-        };
-        telemetry::broker_heard();
-        let position = Position { epoch, offset };
-        let deliver = || {
-            let Heading { except, trace } = Heading::read(heading);
-            self.node.hear_publication(&topic, payload, except, Some(position.clone()), trace);
-        };
-        match follower.hear(&position, deliver) {
-            Next::Nothing => {}
-            Next::ToldAnew => self.tell_gap(&topic),
-            Next::Read => self.catch_up(topic, follower),
-        }
-    }
-
-    /// Takes the message that retained values were taken away, by this node or another.
-    fn take_removed(&self, topic: &str, epoch: &str, message: Message<'_>, keys: &str) {
-        let Some((topic, follower)) = self.state.interest.follower(topic) else { return };
-        let (Some(epoch), Ok(keys)) = (Epoch::parse(epoch), serde_json::from_str::<Vec<&RawValue>>(keys)) else {
-            return tracing::warn!(%topic, "received a message that this version does not understand");
-        };
-        telemetry::broker_heard();
-        let keys = keys.into_iter().map(|key| Key::new(key.get())).collect();
-        let removed = Removed { keys, after: Position { epoch, offset: message.count } };
-        if follower.hear_removed(message.before, removed, |removed| self.node.hear_removed(&topic, removed)) {
-            self.tell_gap(&topic);
-        }
-    }
-
-    /// Sees to it that what was missed of a topic is read. `false`: nothing with a position was heard of it yet, so that
-    /// there is nothing to read after.
-    fn follow_again(&self, topic: &Topic) -> bool {
-        let Some((topic, follower)) = self.state.interest.follower(topic.as_str()) else { return false };
-        let again = follower.listens_again();
-        if again == Again::Read {
-            self.catch_up(topic, follower);
-        }
-        again != Again::Nothing
-    }
-
-    fn catch_up(&self, topic: Topic, follower: Arc<Follower>) {
-        tokio::spawn(catch_up(Arc::clone(&self.state), Arc::clone(&self.node), topic, follower));
     }
 
     /// Handles a message for every node.
     fn control_message(&self, text: &str) {
         match text {
             scripts::READ => self.control.notify_one(),
-            scripts::GAP_EVERYWHERE => self.state.interest.all().iter().for_each(|topic| self.tell_gap(topic)),
+            scripts::GAP_EVERYWHERE => {
+                self.delivery.state.interest.all().iter().for_each(|topic| self.delivery.tell_gap(topic))
+            }
             _ => {}
         }
-    }
-
-    fn tell_gap(&self, topic: &Topic) {
-        telemetry::broker_gap();
-        self.node.hear_gap(topic);
     }
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::follower::Follower;
-use super::scripts::COUNT_TTL;
-use tidegate_core::protocol::Topic;
+use tidegate_core::protocol::{Position, Topic};
 use tidegate_core::telemetry;
 
+/// How long a broker keeps a topic's count after its last publication.
+pub(super) const COUNT_TTL: Duration = Duration::from_secs(3600);
 /// Most subscribers that wait for one topic. Beyond that number one of them is released, and all of them check again.
 const WAITERS_KEPT: usize = 64;
 
@@ -187,8 +188,23 @@ impl Interest {
     }
 
     /// The deliveries of a topic, if the connection listens to it.
-    pub(super) fn follower_heard(&self, topic: &Topic) -> Option<Arc<Follower>> {
+    fn follower_heard(&self, topic: &Topic) -> Option<Arc<Follower>> {
         self.state.lock().topics.get(topic).filter(|entry| entry.is_heard).map(|entry| Arc::clone(&entry.follower))
+    }
+
+    /// This node read a topic up to this position: whoever listens here to it needs nothing before.
+    pub(super) fn follow_from(&self, topic: &Topic, position: &Position) {
+        if let Some((_, follower)) = self.follower(topic.as_str()) {
+            follower.starts_at(position);
+        }
+    }
+
+    /// Waits until this node's subscribers have a publication of this node, so that an answer to whoever published comes
+    /// behind it. Not for ever: the connection that hears it may be lost.
+    pub(super) async fn hear_own(&self, topic: &Topic, position: &Position, within: Duration) {
+        if let Some(follower) = self.follower_heard(topic) {
+            let _ = timeout(within, follower.until(position)).await;
+        }
     }
 
     /// Takes the topics without subscribers for long enough, and forgets them. Returns those that the connection

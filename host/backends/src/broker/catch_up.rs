@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 
+use super::RETRY_MAX;
+use super::delivery::{Delivery, Followed};
 use super::follower::{Follower, Found};
-use super::{RETRY_MAX, State};
-use tidegate_core::flow::broker::HearsNodes;
 use tidegate_core::flow::ports::{Entry, Page, Wanted};
 use tidegate_core::protocol::Topic;
-use tidegate_core::telemetry;
 
 /// Most publications of one read, and most bytes.
 const ENTRIES_PER_READ: usize = 1000;
@@ -17,21 +16,17 @@ const BYTES_PER_READ: usize = 1 << 20;
 
 /// Reads until everything that was heard meanwhile is delivered, or nobody wants the topic any more. While the history
 /// cannot be reached it tries again.
-pub(super) async fn catch_up(state: Arc<State>, node: Arc<dyn HearsNodes>, topic: Topic, follower: Arc<Follower>) {
+pub(super) async fn catch_up<S: Followed>(to: Delivery<S>, topic: Topic, follower: Arc<Follower>) {
+    let Delivery { state, node } = &to;
     let is_wanted = || {
-        let present = state.interest.follower(topic.as_str());
+        let present = state.interest().follower(topic.as_str());
         present.is_some_and(|(_, present)| Arc::ptr_eq(&present, &follower))
     };
     while is_wanted() {
         let wanted = Wanted { since: follower.begin(), entries_max: ENTRIES_PER_READ, bytes_max: BYTES_PER_READ };
-        let Ok((Page { entries, more, newest, .. }, removals)) = state.reader.read(&state, &topic, &wanted).await
-        else {
+        let Ok((Page { entries, more, newest, .. }, removals)) = state.read_missed(&topic, &wanted).await else {
             sleep(RETRY_MAX).await;
             continue;
-        };
-        let tell_gap = || {
-            telemetry::broker_gap();
-            node.hear_gap(&topic);
         };
         let tell = |found: Found| match found {
             Found::Entry(Entry { position, payload, except, trace }) => {
@@ -43,14 +38,14 @@ pub(super) async fn catch_up(state: Arc<State>, node: Arc<dyn HearsNodes>, topic
             Ok(entries) => {
                 follower.deliver(entries, tell);
                 if follower.missed_removals(removals) {
-                    tell_gap();
+                    to.tell_gap(&topic);
                 }
             }
             // The history does not have it any more.
             Err(_) => {
                 follower.missed_removals(removals);
                 follower.skip_to(newest, tell);
-                tell_gap();
+                to.tell_gap(&topic);
             }
         }
         if !more && follower.caught_up() {

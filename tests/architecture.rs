@@ -80,6 +80,7 @@ pub(crate) const HOMES: [(&str, &[&str]); 39] = [
         &[
             "wasm/compile/",
             "wasm/run/cpu_turns.rs",
+            "wasm/proof/shadow_thread.rs",
             "backends/store/sqlite/dry.rs",
             "server/app/descriptors.rs",
             "realtime/listener.rs",

@@ -36,6 +36,7 @@ describe("the pages of the dashboard", () => {
   before(async () => {
     server = await startWithDashboard({
       channels: { "shop.yaml": CHANNELS },
+      config: (config) => ({ ...config, limits: { ...config.limits, recordings: 1 } }),
       // As fast as they get answers.
       files(directory) {
         const manifest = join(directory, "channels/realtime-ping.yaml");
@@ -270,6 +271,25 @@ describe("the pages of the dashboard", () => {
     await visitor.button("Discard 2 chosen").click();
     await visitor.confirm("Discard", "a broken sensor");
     await visitor.sees("2 letters discarded.");
+  });
+
+  clean("the calls of a plugin are recorded, saved as a file, and forgotten", async () => {
+    await subscribe(socket, "realtime-ping");
+    await visitor.go("/plugins");
+    const ping = page.getByRole("region", { name: "ping", exact: true });
+    await visitor.button("Record calls", ping).click();
+    await page.getByRole("dialog").getByLabel("Calls").fill("2");
+    await page.getByRole("dialog").getByLabel(/JSON Pointers/).fill("/payload/n");
+    await visitor.confirm("Record");
+    await visitor.sees(ping.getByText("Records: 0 calls so far."));
+    for (const n of [7, 8]) await ask(socket, "realtime-ping", { n });
+    await visitor.sees(ping.getByText("Recorded 2 calls: it has all the calls that were asked for."));
+    const saved = page.waitForEvent("download");
+    await visitor.link("Save the file", ping).click();
+    const lines = readFileSync(await (await saved).path(), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+    assert.deepEqual([lines.length, lines[0].plugin, lines[1].payload, lines[3].end.reason], [4, "ping", { n: 0 }, "calls"]);
+    await visitor.button("Forget", ping).click();
+    await visitor.sees(visitor.button("Record calls", ping));
   });
 
   clean("a plugin that faults shows why, is taken back, and is admitted again", async () => {

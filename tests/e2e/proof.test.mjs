@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -109,6 +109,33 @@ describe("a recording", () => {
     assert.equal(code, 0);
     assert.match(stdout, /^3 calls in .* \(stopped\)/);
     assert.deepEqual(lines(file).at(-1).end.reason, "stopped");
+  });
+
+  test("goes on beside a faulty candidate, which is asked what clients ask and changes no reply", async () => {
+    const file = join(scratch, "plugin.yaml");
+    const home = join(server.directory, "plugins/ping");
+    copyFileSync(cargoBuild(join(repository, "tests/plugins/guests/bad"), "bad"), join(home, "ping.next.wasm"));
+    const begun = server.logged("plugin.shadow");
+    writeFileSync(file, `${readFileSync(join(home, "plugin.yaml"), "utf8")}\nshadow: { version: ping.next.wasm }\n`);
+    await server.reload(() => renameSync(file, join(home, "plugin.yaml")));
+    assert.equal((await begun).level, "INFO");
+    await send(5);
+    const shadow = await until("the candidate answered", async () => {
+      const answer = await fetch(`${server.url}/v1/plugins`, { headers: { authorization: `Bearer ${KEY}` } });
+      const { plugins } = await answer.json();
+      const shadow = plugins.find(({ name, state }) => name === "ping" && state === "active").shadow;
+      return shadow?.calls === 5 && shadow;
+    });
+    assert.deepEqual(shadow.differences, { effects: 5, reply: 5 });
+    assert.match(shadow.last_differences[0].shown[0], /expected/);
+    const { text } = await server.get("/metrics");
+    assert.match(text, /tidegate_plugin_shadow_calls_total\{plugin="ping",outcome="differs"\} 5/);
+    // A file that is no component.
+    const broken = server.logged("plugin.shadow");
+    writeFileSync(join(scratch, "no.wasm"), "nothing");
+    renameSync(join(scratch, "no.wasm"), join(home, "ping.next.wasm"));
+    assert.match((await broken).why, /is not WebAssembly/);
+    await send(2);
   });
 
   test("is told in the log with the operator's name, and is refused twice and without a key that may read", async () => {

@@ -31,11 +31,15 @@ async fn the_last_faults_show_their_payloads_only_to_a_key_that_may_read() {
         "place": "src/lib.rs:7:9", "log": ["begins"],
     });
     assert_eq!(fault, expected);
+    let shadow = get("/v1/plugins").key("operate").to(&server).await.json()["plugins"][0]["shadow"].clone();
+    let difference = json!({ "at_ms": 5000, "of": "handler", "kind": "reply" });
+    assert_eq!((&shadow["calls"], &shadow["last_differences"]), (&json!(2), &json!([difference])));
     let may = vec![Permission::Operate, Permission::Read];
     let keys = ApiKeys(vec![ApiKey { name: "ops".to_owned(), key: Secret::from("key-ops".to_owned()), may }]);
-    let fault =
-        get("/v1/plugins").key("ops").with_keys(&server, keys).await.json()["plugins"][0]["last_faults"][0].clone();
-    assert_eq!(fault["input"], r#"{"n":"secret"}"#);
+    let plugins = get("/v1/plugins").key("ops").with_keys(&server, keys).await.json()["plugins"].clone();
+    assert_eq!(plugins[0]["last_faults"][0]["input"], r#"{"n":"secret"}"#);
+    let shown = &plugins[0]["shadow"]["last_differences"][0]["shown"];
+    assert_eq!(shown, &json!(["/reply/pong: expected 7, found 8"]));
 }
 
 #[tokio::test]

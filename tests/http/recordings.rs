@@ -26,6 +26,9 @@ async fn an_operator_begins_reads_and_ends_a_recording() {
     let ended = json!({ "reason": "calls", "calls": 1, "skipped": 0, "bytes": 18 });
     assert_eq!(page.json(), json!({ "calls": [{ "kind": "handler" }], "next": 1, "ended": ended }));
     assert_eq!(asked(get(&format!("{PING}?after=1")), &server).await.json()["calls"], json!([]));
+    let file = asked(get("/v1/plugins/ping/recording.ndjson"), &server).await;
+    assert_eq!(file.text, "{\"tidegate_recording\":1}\n{\"kind\":\"handler\"}\n");
+    assert_eq!(file.header("content-disposition"), "attachment");
     assert_eq!(asked(delete(PING), &server).await.json(), json!({ "ended": ended }));
 }
 
@@ -54,6 +57,8 @@ async fn only_a_key_that_may_operate_and_read_sees_payloads() {
     for key in ["operate", "read"] {
         let begun = post(PING).key(key).body(r#"{"calls":5}"#).to(&server).await;
         assert_eq!(begun.refused(), refusal(403, "forbidden"), "{key}");
+        let file = get("/v1/plugins/ping/recording.ndjson").key(key).to(&server).await;
+        assert_eq!(file.refused(), refusal(403, "forbidden"), "{key}");
         assert_eq!(get(PING).key(key).to(&server).await.refused(), refusal(403, "forbidden"), "{key}");
     }
     assert_eq!(get(PING).to(&server).await.refused(), refusal(401, "unauthenticated"));

@@ -13,6 +13,7 @@ mod proof;
 mod queries;
 mod rollback;
 mod self_test;
+mod shadow;
 mod site;
 mod states;
 mod store;

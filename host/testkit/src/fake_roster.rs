@@ -3,7 +3,7 @@
 use serde_json::json;
 use tidegate_core::flow::ports::{
     BreakerStatus, LastFault, NoRecording, PluginRoster, PluginService, PluginState, PluginStatus, RecordingEnd,
-    RecordingPage, RecordingWish, RememberedFault,
+    RecordingPage, RecordingState, RecordingWish, RememberedFault, ShadowDifference, ShadowStatus,
 };
 use tidegate_core::protocol::Payload;
 
@@ -35,6 +35,10 @@ impl PluginRoster for FakeRoster {
         (plugin == "ping").then(|| RecordingPage { calls, next: 1, ended: self.end_recording("ping") })
     }
 
+    fn recording_file(&self, plugin: &str) -> Option<Vec<Payload>> {
+        (plugin == "ping").then(|| vec![json!({ "tidegate_recording": 1 }).into(), json!({ "kind": "handler" }).into()])
+    }
+
     fn end_recording(&self, plugin: &str) -> Option<RecordingEnd> {
         (plugin == "ping").then_some(RecordingEnd { reason: "calls", calls: 1, skipped: 0, bytes: 18 })
     }
@@ -50,6 +54,8 @@ impl PluginRoster for FakeRoster {
             log: vec!["begins".to_owned()],
             input: Some(r#"{"n":"secret"}"#.to_owned()),
         };
+        let shown = Some(vec!["/reply/pong: expected 7, found 8".to_owned()]);
+        let difference = ShadowDifference { at_ms: 5_000, of: "handler", kind: "reply", shown };
         let kinds = vec!["handler"];
         let service = PluginService {
             kinds,
@@ -72,12 +78,24 @@ impl PluginRoster for FakeRoster {
             reasons: Vec::new(),
             service: Some(service),
             last_faults: vec![fault],
+            recording: Some(RecordingState { by: "ops".to_owned(), calls: 3, ended: None }),
+            shadow: Some(ShadowStatus {
+                component: "ping.next.wasm".to_owned(),
+                share: "5%".to_owned(),
+                calls: 2,
+                same: 1,
+                differences: [("reply", 1)].into(),
+                last_differences: vec![difference],
+                ..ShadowStatus::default()
+            }),
         };
         let rejected = PluginStatus {
             state: PluginState::Rejected,
             reasons: vec!["is empty".to_owned()],
             service: None,
             last_faults: Vec::new(),
+            shadow: None,
+            recording: None,
             ..active.clone()
         };
         vec![active, rejected]

@@ -68,13 +68,20 @@ pub struct HostSettings {
     pub instances_max: u32,
     /// How many of those only authorizers may have; at least one remains for all others. Default: one in eight.
     pub authorizer_instances: Option<u32>,
+    /// Live instances of the candidates of shadows, beside `instances_max`. Default 8.
+    pub shadow_instances_max: u32,
     /// How long the self-test of a plugin may take: all its golden vectors together. Default 10 s.
     pub self_test_max: Duration,
 }
 
 impl Default for HostSettings {
     fn default() -> Self {
-        Self { instances_max: 512, authorizer_instances: None, self_test_max: Duration::from_secs(10) }
+        Self {
+            instances_max: 512,
+            authorizer_instances: None,
+            shadow_instances_max: 8,
+            self_test_max: Duration::from_secs(10),
+        }
     }
 }
 
@@ -85,6 +92,7 @@ impl From<&Limits> for HostSettings {
             authorizer_instances: limits
                 .plugin_authorizer_instances
                 .map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+            shadow_instances_max: u32::try_from(limits.shadow_instances_max).unwrap_or(u32::MAX),
             self_test_max: limits.plugin_self_test_max,
         }
     }
@@ -99,6 +107,8 @@ pub struct PluginHost {
     services: Services,
     self_test_max: Duration,
     quarantine: Arc<Quarantine>,
+    /// The instances of shadows, apart from all others.
+    shadow_slots: Arc<Slots>,
     shows_inputs: bool,
 }
 
@@ -144,13 +154,24 @@ impl PluginHost {
     /// # Errors
     /// [`HostError`] when this machine cannot run WebAssembly, or the thread of the clock cannot be started.
     pub fn with_services(settings: HostSettings, services: Services) -> Result<Self, HostError> {
-        let engine = engine::build(settings.instances_max)?;
+        let engine = engine::build(settings.instances_max.saturating_add(settings.shadow_instances_max))?;
         let linker = lifecycle::linker(&engine)?;
         let compiler = Compiler::new(CompileSettings::default(), &engine);
         let slots = Arc::new(Slots::new(settings.instances_max, settings.authorizer_instances));
+        let shadow_slots = Arc::new(Slots::apart(settings.shadow_instances_max));
         let quarantine = Arc::new(Quarantine::default());
         let self_test_max = settings.self_test_max;
-        Ok(Self { engine, linker, slots, compiler, services, self_test_max, quarantine, shows_inputs: false })
+        Ok(Self {
+            engine,
+            linker,
+            slots,
+            compiler,
+            services,
+            self_test_max,
+            quarantine,
+            shadow_slots,
+            shows_inputs: false,
+        })
     }
 
     /// The same host, but a log line about a fault shows the beginning of the message that caused it. Only for

@@ -118,6 +118,8 @@ impl Plugin {
                 last_fault: self.statistics.last_fault(),
             }),
             last_faults: self.statistics.last_faults(),
+            shadow: self.proof.shadow_status(),
+            recording: self.proof.recording_state(),
         }
     }
 
@@ -134,6 +136,12 @@ impl Plugin {
             }
         }
         policy.into()
+    }
+
+    /// Whether its `plugin.yaml` has a candidate to ask beside it.
+    #[must_use]
+    pub const fn has_shadow(&self) -> bool {
+        self.manifest.shadow.is_some()
     }
 
     /// Its `plugin.yaml`.

@@ -244,6 +244,11 @@ pub struct Limits {
     #[serde(rename = "plugin_cache", with = "bytes")]
     #[schemars(with = "ByteSize")]
     pub plugin_cache_bytes_max: usize,
+    /// Plugin instances of the candidates of shadows alive at once, beside `plugin_instances`. Default 8; the calls of one
+    /// more candidate wait, and are dropped and counted when too many wait.
+    #[serde(rename = "shadow_instances", deserialize_with = "count")]
+    #[schemars(range(min = 1))]
+    pub shadow_instances_max: usize,
     /// Recordings of the calls of plugins at once, one for each plugin at most. Default 0: nobody may record. One more is
     /// refused with `unavailable`.
     #[serde(rename = "recordings")]
@@ -342,6 +347,7 @@ impl Default for Limits {
             plugin_compile_time_max: Duration::from_secs(60),
             plugin_self_test_max: Duration::from_secs(10),
             plugin_cache_bytes_max: 1 << 30,
+            shadow_instances_max: 8,
             recordings_max: 0,
             recording_calls_max: 10_000,
             recording_bytes_max: 64 << 20,

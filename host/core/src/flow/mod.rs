@@ -47,6 +47,7 @@ pub mod revoke;
 mod roster;
 mod session;
 pub mod sessions;
+mod shadow_status;
 mod snapshot;
 mod subscribe;
 mod subscription;

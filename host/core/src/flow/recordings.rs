@@ -52,6 +52,18 @@ pub struct RecordingPage {
     pub ended: Option<RecordingEnd>,
 }
 
+/// A recording, for the list of plugins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecordingState {
+    /// Who asked for it.
+    pub by: String,
+    /// The calls so far.
+    pub calls: usize,
+    /// Why it ended; `None` while it goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<&'static str>,
+}
+
 /// How a recording ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RecordingEnd {

@@ -4,7 +4,8 @@ use std::io;
 
 use serde::Serialize;
 
-use super::recordings::{NoRecording, RecordingEnd, RecordingPage, RecordingWish};
+use super::recordings::{NoRecording, RecordingEnd, RecordingPage, RecordingState, RecordingWish};
+use super::shadow_status::ShadowStatus;
 use crate::protocol::Payload;
 
 /// Knows the versions of the plugins.
@@ -27,6 +28,9 @@ pub trait PluginRoster: Send + Sync + 'static {
 
     /// The calls of the plugin's recording after the first `after`; `None` if there is no recording.
     fn recording(&self, plugin: &str, after: usize) -> Option<RecordingPage>;
+
+    /// The lines of the file of the plugin's recording, as far as there are calls; `None` if there is no recording.
+    fn recording_file(&self, plugin: &str) -> Option<Vec<Payload>>;
 
     /// Ends the plugin's recording, if it goes on, and forgets it; `None` if there is none.
     fn end_recording(&self, plugin: &str) -> Option<RecordingEnd>;
@@ -52,6 +56,12 @@ pub struct PluginStatus {
     pub service: Option<PluginService>,
     /// The last faults, the newest first; empty if it was rejected, or quarantined before this process began.
     pub last_faults: Vec<RememberedFault>,
+    /// The candidate that is asked beside it, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowStatus>,
+    /// The recording of its calls, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<RecordingState>,
 }
 
 /// The state of a version.

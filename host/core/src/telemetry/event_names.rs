@@ -22,6 +22,7 @@ pub(super) const PLUGIN_QUARANTINE: &str = "plugin.quarantine";
 pub(super) const PLUGIN_PAUSED: &str = "plugin.paused";
 pub(super) const PLUGIN_RESUMED: &str = "plugin.resumed";
 pub(super) const PLUGIN_RECORDING: &str = "plugin.recording";
+pub(super) const PLUGIN_SHADOW: &str = "plugin.shadow";
 pub(super) const PLUGIN_CACHE: &str = "plugin.cache";
 pub(super) const CATALOG_NOTE: &str = "catalog.note";
 pub(super) const RELOAD_APPLIED: &str = "reload.applied";

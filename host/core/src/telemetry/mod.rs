@@ -62,7 +62,10 @@ pub use operator::{
     operator_signed_out, operator_unsubscribed, tail_begun,
 };
 pub use output::{complain, finish_output, say};
-pub use proof::{plugin_call_recorded, plugin_recording_begun, plugin_recording_ended};
+pub use proof::{
+    plugin_call_recorded, plugin_recording_begun, plugin_recording_ended, plugin_shadow_begun, plugin_shadow_broken,
+    plugin_shadow_call, plugin_shadow_difference,
+};
 pub use publications::published;
 pub use readings::{BridgeReading, SourceReading, bridge_reading};
 pub use registry::{count_nothing_here, render};

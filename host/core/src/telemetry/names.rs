@@ -65,6 +65,14 @@ pub(super) const PLUGIN_RECORDINGS: Metric = counter(
 );
 pub(super) const PLUGIN_RECORDED_CALLS: Metric =
     counter("tidegate_plugin_recorded_calls_total", "Calls that are in recordings, by plugin");
+pub(super) const PLUGIN_SHADOW_CALLS: Metric = counter(
+    "tidegate_plugin_shadow_calls_total",
+    "Calls for the candidate of a shadow, by plugin and outcome (same, differs; dropped: too many waited)",
+);
+pub(super) const PLUGIN_SHADOW_DIFFERENCES: Metric = counter(
+    "tidegate_plugin_shadow_differences_total",
+    "Differences between the answers of a candidate and of the version that serves, by plugin and kind",
+);
 pub(super) const PLUGIN_ROLLBACKS: Metric = counter(
     "tidegate_plugin_rollbacks_total",
     "Plugin versions that failed after a swap, by plugin and outcome (rolled_back; kept: the version before does not fit any more)",
@@ -359,6 +367,8 @@ pub(super) const METRICS: &[Metric] = &[
     PLUGIN_SELF_TESTS,
     PLUGIN_RECORDINGS,
     PLUGIN_RECORDED_CALLS,
+    PLUGIN_SHADOW_CALLS,
+    PLUGIN_SHADOW_DIFFERENCES,
     PLUGIN_ROLLBACKS,
     PLUGIN_BREAKER,
     PLUGIN_INSTANCES,

@@ -1,4 +1,4 @@
-//! Recordings of the calls of plugins.
+//! Recordings of the calls of plugins, and shadows.
 
 use super::names;
 use super::registry::counter;
@@ -26,4 +26,26 @@ pub fn plugin_recording_ended(
 /// Counts a call that is in a recording.
 pub fn plugin_call_recorded(plugin: &str) {
     counter(names::PLUGIN_RECORDED_CALLS, &[("plugin", plugin)]).increment(1);
+}
+
+/// `plugin.shadow`: a candidate is asked beside the version that serves.
+pub fn plugin_shadow_begun(plugin: &str, version: &str, component: &str, share: &str) {
+    let event = names::PLUGIN_SHADOW;
+    tracing::info!(event, plugin, version, component, share, "a candidate is asked beside the version that serves");
+}
+
+/// `plugin.shadow`: the candidate of a shadow does not load; the version that serves is not touched.
+pub fn plugin_shadow_broken(plugin: &str, version: &str, file: &str, why: &str) {
+    let event = names::PLUGIN_SHADOW;
+    tracing::warn!(event, plugin, version, file, why, "the candidate of a shadow does not load, the plugin serves on");
+}
+
+/// Counts a call for the candidate of a shadow: `same`, `differs` or `dropped`.
+pub fn plugin_shadow_call(plugin: &str, outcome: &'static str) {
+    counter(names::PLUGIN_SHADOW_CALLS, &[("plugin", plugin), ("outcome", outcome)]).increment(1);
+}
+
+/// Counts a difference between the candidate of a shadow and the version that serves.
+pub fn plugin_shadow_difference(plugin: &str, kind: &'static str) {
+    counter(names::PLUGIN_SHADOW_DIFFERENCES, &[("plugin", plugin), ("kind", kind)]).increment(1);
 }

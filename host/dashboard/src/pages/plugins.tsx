@@ -8,6 +8,8 @@ import { useNewest } from "../live";
 import { Confirm } from "../parts/confirm";
 import { Facts, Heading, Json, Mark, When, Worded } from "../parts/fields";
 import { Shown, useLoaded } from "../parts/load";
+import { Recording } from "../parts/recording";
+import { type Shadow, ShadowView } from "../parts/shadow";
 import { to } from "../route";
 import { bytes, count, digest, ms, rate } from "../units";
 
@@ -44,6 +46,9 @@ export interface PluginVersion {
     memory_bytes?: number;
   } | null;
   last_faults?: Fault[];
+  /** The candidate that is asked beside it. */
+  shadow?: Shadow;
+  recording?: { by: string; calls: number; ended?: string };
   /** Live, of the active version. */
   calls_per_s?: number;
   faults_per_s?: number;
@@ -113,6 +118,7 @@ function Plugin({ name, versions, ask }: { name: string; versions: PluginVersion
       {versions.map((version) => (
         <Version key={key(version)} version={version} ask={() => ask(version)} />
       ))}
+      {versions.some(({ state }) => state === "active") && <Recording plugin={name} known={versions.some(({ recording }) => recording !== undefined)} />}
     </section>
   );
 }
@@ -165,6 +171,7 @@ function Version({ version, ask }: { version: PluginVersion; ask: () => void }) 
           ["Breaker", paused(service?.breaker)],
         ]}
       />
+      {version.shadow && <ShadowView shadow={version.shadow} />}
       {version.last_faults?.map((fault, at) => <FaultView key={`${fault.at_ms} ${at}`} fault={fault} />)}
     </article>
   );

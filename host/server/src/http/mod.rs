@@ -132,7 +132,7 @@ struct Resource {
 }
 
 /// Every resource with each of its methods.
-fn resources() -> [Resource; 35] {
+fn resources() -> [Resource; 36] {
     fn at<T: 'static>(operation: &'static Operation, handler: impl Handler<T, State>) -> Resource {
         Resource { operation, handler: on(operation.method.filter(), handler) }
     }
@@ -152,6 +152,7 @@ fn resources() -> [Resource; 35] {
         at(&plugins::CLEAR, plugins::clear),
         at(&recordings::BEGIN, recordings::begin),
         at(&recordings::READ, recordings::read),
+        at(&recordings::FILE, recordings::file),
         at(&recordings::END, recordings::end),
         at(&operator::BEGIN, operator::begin),
         at(&operator::SHOW, operator::show),

@@ -45,8 +45,8 @@ pub(super) const CLEAR: Operation = Operation {
     refuses: &[Reason::Http(HttpCode::NotFound), Reason::Of(Code::Unavailable)],
 };
 
-/// Sorted by name; for one name the active version comes first: `{ plugins: […] }`. The payload of a fault is shown only
-/// to a key that may `read`, too.
+/// Sorted by name; for one name the active version comes first: `{ plugins: […] }`. The payload of a fault and the
+/// answers that differ are shown only to a key that may `read`, too.
 pub(super) async fn list(
     extract::State(state): extract::State<State>,
     headers: HeaderMap,
@@ -54,7 +54,11 @@ pub(super) async fn list(
     let may_read = state.admit(&headers, Permission::Operate)?.may(Permission::Read);
     let mut plugins = state.plugins.list();
     if !may_read {
-        plugins.iter_mut().flat_map(|plugin| &mut plugin.last_faults).for_each(|fault| fault.input = None);
+        for plugin in &mut plugins {
+            plugin.last_faults.iter_mut().for_each(|fault| fault.input = None);
+            let differences = plugin.shadow.iter_mut().flat_map(|shadow| &mut shadow.last_differences);
+            differences.for_each(|difference| difference.shown = None);
+        }
     }
     Ok(Json(json!({ "plugins": plugins })))
 }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -47,6 +47,22 @@ pub(super) const READ: Operation = Operation {
         status: 200,
         says: "Some calls; `ended` is there once these are the last ones.",
         contents: &[("application/json", "Recording")],
+    },
+    refuses: &[Reason::Http(HttpCode::NotFound)],
+};
+
+pub(super) const FILE: Operation = Operation {
+    method: Verb::Get,
+    path: "/v1/plugins/{plugin}/recording.ndjson",
+    id: "recording_file",
+    summary: "The recording of a plugin as a file; the key must be one that may `read`, too",
+    caller: Caller::Key(Permission::Operate),
+    parameters: &["plugin"],
+    body: &[],
+    answers: Answers {
+        status: 200,
+        says: "A JSON object on each line: the first one, the calls, and how it ended once it has.",
+        contents: &[("application/x-ndjson", "RecordingFile")],
     },
     refuses: &[Reason::Http(HttpCode::NotFound)],
 };
@@ -132,6 +148,23 @@ pub(super) async fn read(
     let page = state.plugins.recording(&named(plugin)?, after.unwrap_or_default());
     let RecordingPage { calls, next, ended } = page.ok_or_else(no_recording)?;
     Ok(fresh(Page { calls, next, ended }))
+}
+
+/// What there is, for a browser that saves it.
+pub(super) async fn file(
+    extract::State(state): extract::State<State>,
+    plugin: PluginPath,
+    headers: HeaderMap,
+) -> Result<([(HeaderName, &'static str); 3], String), Problem> {
+    admit(&state, &headers)?;
+    let lines = state.plugins.recording_file(&named(plugin)?).ok_or_else(no_recording)?;
+    let text = lines.iter().fold(String::new(), |text, line| text + line.as_str() + "\n");
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-ndjson"),
+        (header::CONTENT_DISPOSITION, "attachment"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, text))
 }
 
 /// The calls that nobody read yet are gone.

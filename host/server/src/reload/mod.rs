@@ -11,6 +11,7 @@ mod links;
 mod look;
 mod read;
 mod rejected;
+mod shadows;
 mod standby;
 mod watch;
 
@@ -151,6 +152,7 @@ impl Reloader {
         let standby = Standby::new(self.rollback.clone(), self.terms);
         let mut state = State { current, standby, rejected: Vec::new() };
         state.standby.swapped(&[], &state.current.plugins);
+        shadows::follow(&self.host, &self.paths.plugins, &state.current.plugins);
         if !state.current.held_up.is_empty() {
             self.tell_rejected(&state.current.held_up, Instant::now(), &observer.rejected);
         }
@@ -283,6 +285,7 @@ impl Reloader {
     /// Updates the inventory with what serves.
     fn serve(&self, state: &State) {
         self.inventory.serve(&state.current.plugins, state.standby.plugins());
+        shadows::follow(&self.host, &self.paths.plugins, &state.current.plugins);
         let kept_out = state.current.kept_out.iter().map(KeptOut::status);
         self.inventory.reject(kept_out.chain(state.current.rejected.iter().cloned()).collect());
     }

@@ -40,6 +40,8 @@ pub(super) fn rejected(plugins: &Path, candidates: &Candidates, mistakes: &[Diag
         reasons,
         service: None,
         last_faults: Vec::new(),
+        shadow: None,
+        recording: None,
     };
     reasons.into_iter().map(status).collect()
 }

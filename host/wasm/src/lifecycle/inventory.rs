@@ -167,6 +167,10 @@ impl PluginRoster for Inventory {
         self.recordings.page(plugin, after)
     }
 
+    fn recording_file(&self, plugin: &str) -> Option<Vec<Payload>> {
+        self.recordings.file(plugin)
+    }
+
     fn end_recording(&self, plugin: &str) -> Option<RecordingEnd> {
         self.recordings.end(plugin)
     }

@@ -69,7 +69,7 @@ impl PluginHost {
         Ok(plugin)
     }
 
-    async fn load_component(&self, candidate: &Candidate, bytes: Vec<u8>) -> Result<Plugin, Mistake> {
+    pub(crate) async fn load_component(&self, candidate: &Candidate, bytes: Vec<u8>) -> Result<Plugin, Mistake> {
         let manifest = &candidate.manifest;
         let digest = Digest::of(&bytes);
         let version = candidate.version(&digest);

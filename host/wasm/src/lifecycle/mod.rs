@@ -14,7 +14,7 @@ pub use build_inputs::BuildInputs;
 pub use inspect::{Inspection, InstanceCost};
 pub use inventory::Inventory;
 pub use load::COMPONENT_BYTES_MAX;
-pub(crate) use load::linker;
+pub(crate) use load::{Candidate, linker};
 pub(crate) use probation::Probation;
 pub use quarantine::{KeptOut, Quarantine, Quarantined};
 pub(crate) use self_test::SelfTest;

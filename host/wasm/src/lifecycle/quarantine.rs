@@ -118,6 +118,8 @@ impl Quarantined {
             reasons: vec![self.reason.clone()],
             service: None,
             last_faults: self.last_faults.clone(),
+            shadow: None,
+            recording: None,
         }
     }
 
@@ -296,6 +298,8 @@ impl KeptOut {
             reasons: vec![format!("is quarantined: {}", self.reason)],
             service: None,
             last_faults: Vec::new(),
+            shadow: None,
+            recording: None,
         }
     }
 

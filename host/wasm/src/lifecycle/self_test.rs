@@ -21,7 +21,7 @@ use crate::manifest::PluginLimits;
 use crate::mistake::Mistake;
 use crate::plugin::Plugin;
 use crate::proof::Proof;
-use crate::run::{Blueprint, Bulkhead, Class, InstanceCount, Statistics};
+use crate::run::{Blueprint, Bulkhead, Class, InstanceCount, Slots, Statistics};
 use crate::vectors;
 use tidegate_core::config::{Diagnostic, HumanDuration, Place, SourceFile};
 use tidegate_core::telemetry;
@@ -109,13 +109,25 @@ impl PluginHost {
     /// # Errors
     /// A sentence, when the component no longer fits the contract.
     pub async fn trial(&self, plugin: &Plugin) -> Result<Plugin, String> {
+        let secrets = self.services.secrets.clone();
+        let services = Services { secrets, may_lack_secrets: true, ..Services::in_memory() };
+        self.apart(plugin, &services, &self.slots).await
+    }
+
+    /// A copy of a plugin with these services, and with instances that take these places.
+    ///
+    /// # Errors
+    /// As [`PluginHost::trial`].
+    pub(crate) async fn apart(
+        &self,
+        plugin: &Plugin,
+        services: &Services,
+        slots: &Arc<Slots>,
+    ) -> Result<Plugin, String> {
         let Plugin { manifest, blueprint, .. } = plugin;
-        let mut services = Services::in_memory();
-        services.secrets = self.services.secrets.clone();
-        services.may_lack_secrets = true;
         let limits = PluginLimits { cpu: manifest.limits.cpu * CPU_FACTOR, wall: CALL_TIMEOUT, ..manifest.limits };
         let capabilities =
-            Capabilities::new(blueprint.identity.plugin.clone(), &services, &manifest.grants, &limits).await;
+            Capabilities::new(blueprint.identity.plugin.clone(), services, &manifest.grants, &limits).await;
         let blueprint = Blueprint {
             identity: blueprint.identity.clone(),
             exports: Exports::find(blueprint.component.component(), plugin.kinds)
@@ -128,7 +140,7 @@ impl PluginHost {
             places: blueprint.places,
         };
         // A flood of messages must not prevent the fix.
-        let bulkhead = || Bulkhead::new(Class::Authorizer, manifest, &blueprint.instance_count, &self.slots);
+        let bulkhead = || Bulkhead::new(Class::Authorizer, manifest, &blueprint.instance_count, slots);
         Ok(Plugin {
             name: plugin.name.clone(),
             digest: plugin.digest.clone(),
@@ -139,7 +151,7 @@ impl PluginHost {
             workers: bulkhead(),
             manifest: manifest.clone(),
             blueprint,
-            slots: self.slots.clone(),
+            slots: slots.clone(),
             statistics: Statistics::begin(),
             probation: Probation::default(),
             self_test: SelfTest::default(),

@@ -13,6 +13,7 @@ use super::breaker::{self, BreakerSection, BreakerSettings};
 use super::grants::{Grants, GrantsSection};
 use super::limits::{self, LimitsSection, PluginLimits};
 use super::mistakes::Mistakes;
+use super::shadow::ShadowSection;
 use tidegate_core::channels::PluginKind;
 use tidegate_core::config::{
     ByteSize, Diagnostic, HumanDuration, Node, Shape, SourceFile, decode, editor_schema, is_told, parse_yaml,
@@ -43,6 +44,7 @@ pub struct PluginManifest {
     pub(crate) limits: PluginLimits,
     pub(crate) breaker: BreakerSettings,
     pub(crate) instances: Instances,
+    pub(crate) shadow: Option<ShadowSection>,
     pub(crate) node: Node,
 }
 
@@ -99,6 +101,9 @@ struct File {
     /// How the server keeps instances.
     #[serde(default)]
     instances: InstancesSection,
+    /// A candidate for the next version: it is asked what the plugin is asked, and nothing that it does happens.
+    #[serde(default)]
+    shadow: Option<ShadowSection>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -160,7 +165,10 @@ fn read(source: &Arc<SourceFile>, mut node: Node, diagnostics: &mut Vec<Diagnost
         refuse(&mut node, path, meanwhile, diagnostics);
     }
     let file: File = decode(&node, diagnostics)?;
-    check_component(&file.component, &node, diagnostics);
+    check_component("/component", &file.component, &node, diagnostics);
+    if let Some(shadow) = &file.shadow {
+        check_component("/shadow/version", &shadow.version, &node, diagnostics);
+    }
     let sha256 = file.sha256.as_deref().map(str::to_ascii_lowercase);
     let pin = node.nearest("/sha256");
     if !is_told(pin, diagnostics)
@@ -183,6 +191,7 @@ fn read(source: &Arc<SourceFile>, mut node: Node, diagnostics: &mut Vec<Diagnost
         limits,
         breaker,
         instances: check_instances(&file.instances, &limits, &node, diagnostics),
+        shadow: file.shadow,
         node,
     })
 }
@@ -222,11 +231,12 @@ fn check_instances(
     }
 }
 
-fn check_component(name: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
-    let at = node.nearest("/component");
+fn check_component(key: &str, name: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let at = node.nearest(key);
+    let key = key[1..].replace('/', ".");
     // A missing component is reported already.
     if !is_plain(name) && node.get("component").is_some() && !is_told(at, diagnostics) {
-        let message = format!("`component`: expected a file name, found `{name}`");
+        let message = format!("`{key}`: expected a file name, found `{name}`");
         let hint = "the component must be in the same directory as plugin.yaml";
         diagnostics.push(Diagnostic::at(at.place.clone(), message).hint(hint));
     }

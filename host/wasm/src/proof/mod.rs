@@ -7,6 +7,7 @@
 //! | `line` | a call as a line of the file, and the first line |
 //! | `redact` | what no recording shows |
 //! | `replay` | asks another component the same questions |
+//! | `shadow`, `shadow_thread` | asks a candidate what the version that serves was asked, beside it |
 //! | `differences` | how two answers to one call differ, by kind |
 
 mod differences;
@@ -15,6 +16,8 @@ mod listener;
 mod recording;
 mod redact;
 mod replay;
+mod shadow;
+mod shadow_thread;
 
 pub use differences::{Difference, DifferenceKind};
 pub(crate) use listener::{Ended, Proof};

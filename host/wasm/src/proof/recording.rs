@@ -8,13 +8,16 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde_json::json;
 use tokio::time::Instant as Moment;
 
 use super::line::{self, Line};
 use super::listener::Ended;
 use super::redact::{POINTER_BYTES_MAX, POINTERS_MAX, Redaction};
 use crate::plugin::Plugin;
-use tidegate_core::flow::ports::{Clock as _, NoRecording, RecordingEnd, RecordingPage, RecordingWish, SystemClock};
+use tidegate_core::flow::ports::{
+    Clock as _, NoRecording, RecordingEnd, RecordingPage, RecordingState, RecordingWish, SystemClock,
+};
 use tidegate_core::protocol::Payload;
 use tidegate_core::telemetry;
 
@@ -35,6 +38,7 @@ struct Of {
 
 /// One recording.
 pub(crate) struct Recording {
+    head: Payload,
     plugin: String,
     version: String,
     by: String,
@@ -77,8 +81,9 @@ impl Recordings {
         let secrets = plugin.blueprint.capabilities.secret_values();
         let redaction = Redaction::new(secrets, wish.pointers);
         let at_ms = SystemClock.now_unix_ms();
-        let head = line::head(plugin, wish.by, wish.calls_max, at_ms, &redaction);
+        let head = Payload::from(line::head(plugin, wish.by, wish.calls_max, at_ms, &redaction));
         let recording = Arc::new(Recording {
+            head: head.clone(),
             plugin: wish.plugin.to_owned(),
             version: plugin.version().to_owned(),
             by: wish.by.to_owned(),
@@ -92,7 +97,7 @@ impl Recordings {
         plugin.proof.record(recording.clone());
         all.insert(wish.plugin.to_owned(), Of { plugin: Arc::downgrade(plugin), recording });
         telemetry::plugin_recording_begun(wish.plugin, plugin.version(), wish.by, wish.calls_max);
-        Ok(head.into())
+        Ok(head)
     }
 
     /// The calls after the first `after`. `None` if there is no recording of this plugin.
@@ -100,6 +105,15 @@ impl Recordings {
         let recording = self.0.lock().get(plugin).map(|of| of.recording.clone())?;
         recording.end_in_time();
         Some(recording.page(after))
+    }
+
+    /// The lines of the file, as far as there are calls. `None` if there is no recording of this plugin.
+    pub(crate) fn file(&self, plugin: &str) -> Option<Vec<Payload>> {
+        let recording = self.0.lock().get(plugin).map(|of| of.recording.clone())?;
+        recording.end_in_time();
+        let kept = recording.kept.lock();
+        let end = kept.end().map(|end| json!({ "end": end }).into());
+        Some([recording.head.clone()].into_iter().chain(kept.calls.iter().cloned()).chain(end).collect())
     }
 
     /// Ends a recording and forgets it.
@@ -118,11 +132,14 @@ impl Recordings {
                 of.recording.end("replaced");
             }
             of.recording.end_in_time();
-            if of.recording.is_over() {
-                of.detach();
-            }
             let ended = of.recording.kept.lock().ended;
-            ended.is_none_or(|(_, since)| since.elapsed() < KEPT_AFTER_END)
+            let is_kept = ended.is_none_or(|(_, since)| since.elapsed() < KEPT_AFTER_END);
+            match of.plugin.upgrade() {
+                Some(plugin) if is_kept => plugin.proof.look(),
+                Some(plugin) => plugin.proof.forget(&of.recording),
+                None => {}
+            }
+            is_kept
         });
     }
 }
@@ -156,6 +173,13 @@ impl Recording {
     /// Whether a call that begins now is recorded.
     pub(super) fn wants_more(&self) -> bool {
         !self.is_over()
+    }
+
+    /// For the list of plugins.
+    pub(super) fn state(&self) -> RecordingState {
+        let kept = self.kept.lock();
+        let ended = kept.ended.map(|(reason, _)| reason);
+        RecordingState { by: self.by.clone(), calls: kept.calls.len(), ended }
     }
 
     fn end_in_time(&self) {

@@ -59,6 +59,7 @@ pub struct Group {
 /// How a call went.
 #[derive(Debug, Clone, Copy)]
 struct Played {
+    took_us: u64,
     busy_us: u64,
     memory_bytes: Option<usize>,
 }
@@ -74,6 +75,8 @@ pub struct Replay {
     pub groups: Vec<Group>,
     /// How long all calls took together.
     pub took: Duration,
+    /// The middle time of a call, in microseconds.
+    pub call_us: u64,
     /// The middle time that the plugin itself needed: then, and now, in microseconds.
     pub busy_us: (u64, u64),
     /// The largest linear memory: then, and now, in bytes.
@@ -169,6 +172,7 @@ impl RecordedFile {
             same,
             groups: Vec::new(),
             took: began.elapsed(),
+            call_us: middle(played.iter().map(|one| one.took_us)),
             busy_us: (
                 middle(self.calls.iter().map(|(_, line, _)| line.busy_us)),
                 middle(played.iter().map(|one| one.busy_us)),
@@ -211,8 +215,10 @@ impl Replay {
 /// Asks the question of a call, and compares what comes.
 async fn play(plugin: &Plugin, line: &Line, question: &Question) -> (Vec<Difference>, Played) {
     let tape = Play::new(line.imports.clone(), Overlay::default(), line.at_ms);
+    let began = Moment::now();
     let ((answer, rest), heard) = heard(playing(tape, ask(plugin, question))).await;
-    let how = Played { busy_us: micros(heard.busy), memory_bytes: heard.memory_bytes };
+    let how =
+        Played { took_us: micros(began.elapsed()), busy_us: micros(heard.busy), memory_bytes: heard.memory_bytes };
     (differences::of(&line.answer, &answer, &rest), how)
 }
 

@@ -113,10 +113,19 @@ impl Slots {
         let reserved = reserved.unwrap_or(usual).min(instances_max.saturating_sub(1));
         telemetry::plugin_instances_max("all", instances_max);
         telemetry::plugin_instances_max("authorizers", reserved);
+        Self::of(instances_max, instances_max - reserved)
+    }
+
+    /// So many places beside all others, which no metric counts.
+    pub(crate) fn apart(instances_max: u32) -> Self {
+        Self::of(instances_max, instances_max)
+    }
+
+    fn of(instances_max: u32, workers_max: u32) -> Self {
         Self {
             free: Arc::new(Semaphore::new(instances_max as usize)),
-            workers: Arc::new(Semaphore::new((instances_max - reserved) as usize)),
-            workers_max: instances_max - reserved,
+            workers: Arc::new(Semaphore::new(workers_max as usize)),
+            workers_max,
             waiting: AtomicU32::new(0),
             pools: Mutex::default(),
             sweeps: Arc::default(),

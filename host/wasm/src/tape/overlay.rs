@@ -39,7 +39,6 @@ struct Known {
 
 impl Overlay {
     /// Over a store that is only read.
-    #[cfg(test)]
     pub(crate) fn over(below: Arc<dyn KeyValue>) -> Self {
         Self { below: Some(below), keys: Mutex::default() }
     }

@@ -62,7 +62,7 @@ pub(crate) struct Entry {
 }
 
 /// What was heard of one call.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Heard {
     /// The questions to the host, in order.
     pub(crate) entries: Vec<Entry>,

@@ -18,10 +18,11 @@ mod watch;
 
 use std::sync::Arc;
 
-pub use super::recordings::{NoRecording, RecordingEnd, RecordingPage, RecordingWish};
+pub use super::recordings::{NoRecording, RecordingEnd, RecordingPage, RecordingState, RecordingWish};
 pub use super::roster::{
     BreakerStatus, LastFault, PluginRoster, PluginService, PluginState, PluginStatus, RememberedFault,
 };
+pub use super::shadow_status::{ShadowDifference, ShadowStatus};
 pub use bus::{Bus, BusFull, BusSources};
 pub use clients::{Clients, Touched};
 pub use clock::{Clock, SystemClock};

@@ -134,6 +134,7 @@ impl Replay {
             "replayed": { "component": component, "busy_us": busy_now, "memory_bytes": memory_now },
             "calls": replay.calls,
             "same": replay.same,
+            "call_us": replay.call_us,
             "took_us": u64::try_from(replay.took.as_micros()).unwrap_or(u64::MAX),
             "differences": replay.groups.iter().map(group).collect::<Vec<_>>(),
         })

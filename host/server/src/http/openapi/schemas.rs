@@ -265,6 +265,11 @@ fn plugins() -> Map<String, Value> {
         "version": digest(), "digest": digest(), "since_unix_s": when("Since when"), "reasons": texts(),
         "last_faults": { "type": "array", "items": remembered, "description": "The newest first, at most 10." },
         "service": { "oneOf": [object(&service_keys, service), { "type": "null" }] },
+        "shadow": shadow(), "recording": object(&["by", "calls"], json!({
+            "by": { "type": "string", "description": "Who asked for it." },
+            "calls": count("The calls so far."),
+            "ended": { "type": "string", "description": "Why it ended." },
+        })),
     });
     let plugin_keys = ["name", "state", "version", "digest", "since_unix_s", "reasons", "service", "last_faults"];
     let plugins = || json!({ "type": "array", "items": of("Plugin") });
@@ -273,6 +278,34 @@ fn plugins() -> Map<String, Value> {
         ("Plugins", object(&["plugins"], json!({ "plugins": plugins() }))),
         ("Cleared", object(&["cleared"], json!({ "cleared": plugins() }))),
     ])
+}
+
+/// The candidate that is asked beside a version.
+fn shadow() -> Value {
+    let difference = json!({
+        "at_ms": { "type": "integer", "minimum": 0, "description": "When, in milliseconds since the Unix epoch." },
+        "of": { "type": "string", "description": "The kind of plugin that was asked." },
+        "kind": { "type": "string", "description": "The kind of difference." },
+        "shown": {
+            "type": "array", "items": { "type": "string" },
+            "description": "How the answers differ, only for a key that may `read`, too.",
+        },
+    });
+    let difference = object(&["at_ms", "of", "kind"], difference);
+    let shadow = json!({
+        "component": { "type": "string", "description": "The file name of the candidate." },
+        "digest": { "type": ["string", "null"], "pattern": "^[0-9a-f]{64}$" },
+        "share": { "type": "string", "description": "The share of the calls that it is asked." },
+        "since_unix_s": when("Since when"),
+        "error": { "type": "string", "description": "Why it does not work." },
+        "calls": count("Calls that it answered."), "same": count("Those without any difference."),
+        "dropped": count("Calls that it was not asked, because too many waited."),
+        "differences": { "type": "object", "additionalProperties": count("Calls with a difference of this kind.") },
+        "last_differences": { "type": "array", "items": difference, "description": "The newest first, at most 20." },
+    });
+    let keys =
+        ["component", "digest", "share", "since_unix_s", "calls", "same", "dropped", "differences", "last_differences"];
+    object(&keys, shadow)
 }
 
 fn recording() -> Map<String, Value> {
@@ -300,6 +333,7 @@ fn recording() -> Map<String, Value> {
     named([
         ("RecordingRequest", object(&["calls"], request)),
         ("RecordingHead", head),
+        ("RecordingFile", json!({ "type": "string", "description": "A recording of `tidegate record`." })),
         ("Recording", object(&["calls", "next"], page)),
         ("RecordingEnded", object(&["ended"], json!({ "ended": ended }))),
     ])

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::ports::{Appended, HistoryAway, Wanted};
-use tidegate_core::protocol::{ConnectionId, Generation, Payload, Position, Topic, Unrecovered};
+use tidegate_core::protocol::{ConnectionId, Generation, Payload, Position, Unrecovered};
 
 use crate::broker::{Node, PATIENCE, empty, topic, two, two_and_a_cable};
 use tidegate_testkit::{BrokerKind, BrokerServer, catalog, on_each_broker};
 
-fn publication(payload: &str, policy: &str) -> Publication {
+pub(crate) fn publication(payload: &str, policy: &str) -> Publication {
     let manifest =
         format!("feature: test\nchannels:\n  feed: {{ scope: public, payload: true, history: {{ {policy} }} }}\n");
     let resolved = catalog(&manifest, None, Generation(1)).resolve("feed").unwrap();
@@ -19,7 +19,7 @@ fn publication(payload: &str, policy: &str) -> Publication {
 }
 
 impl Node {
-    async fn append_one(&self, publication: &Publication) -> Result<Position, HistoryAway> {
+    pub(crate) async fn append_one(&self, publication: &Publication) -> Result<Position, HistoryAway> {
         let policy = publication.channel.history.unwrap();
         let mut never = |_| panic!("the node hears it");
         match self.history.append(publication, policy, &mut never) {
@@ -34,11 +34,6 @@ impl Node {
 
     pub(crate) async fn try_append(&self, payload: &str) -> Result<Position, HistoryAway> {
         self.append_one(&publication(payload, "messages: 10000")).await
-    }
-
-    pub(crate) async fn append_on(&self, topic: &str) -> Position {
-        let publication = Publication { topic: Topic::parse(topic).unwrap(), ..publication("1", "messages: 1000") };
-        self.append_one(&publication).await.unwrap()
     }
 
     /// The newest position, as a subscriber reads it.

@@ -48,6 +48,8 @@ impl Process {
     pub(super) fn freeze(&self) {
         // First itself: what does not run makes no more children.
         self.signal(Signal::STOP);
+        // Its threads stop when they are scheduled next: until then they still answer.
+        wait_until(&self.log, || is_stopped(self.child.id()));
         self.signal_children(Signal::STOP);
     }
 
@@ -114,6 +116,16 @@ fn stat(process: u32) -> Option<(char, u32)> {
 /// Whether it runs, or is stopped; one that ended and whose parent has not asked yet is not alive.
 fn is_alive(process: u32) -> bool {
     stat(process).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
+}
+
+/// Whether no thread of it runs.
+fn is_stopped(process: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return true };
+    let mut states = threads.flatten().filter_map(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
+    });
+    states.all(|state| matches!(state, 'T' | 't' | 'Z' | 'X'))
 }
 
 fn children(parent: u32) -> Vec<u32> {

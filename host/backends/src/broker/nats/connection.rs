@@ -21,6 +21,7 @@ const WAITING_PER_TOPIC_MAX: usize = 10_000;
 /// The connection.
 pub(super) struct Connection {
     client: OnceLock<Client>,
+    is_up: watch::Sender<bool>,
     losses: watch::Sender<u64>,
     times_lost: AtomicU64,
     /// Why there is none, as the driver said last.
@@ -33,6 +34,7 @@ impl Connection {
     pub(super) fn new(timeout: Duration) -> Self {
         Self {
             client: OnceLock::new(),
+            is_up: watch::Sender::new(false),
             losses: watch::Sender::new(0),
             times_lost: AtomicU64::new(0),
             why: Mutex::new("not connected yet".to_owned()),
@@ -40,7 +42,7 @@ impl Connection {
         }
     }
 
-    /// Makes it, and lets the driver keep it.
+    /// Makes it, and lets the driver keep it. Returns when it is there, or after a while.
     ///
     /// # Errors
     /// The driver's error, if it does not accept the URL.
@@ -53,13 +55,19 @@ impl Connection {
         let servers: Vec<&str> = settings.url.expose().collect();
         let client = options.connect(servers).await.map_err(|error| error.to_string())?;
         let _ = self.client.set(client);
+        // Not for ever: who starts without its NATS says so.
+        let _ = timeout(self.timeout, self.is_up.subscribe().wait_for(|is_up| *is_up)).await;
         Ok(())
     }
 
     fn happened(&self, event: &Event) {
         match event {
-            Event::Connected => self.why.lock().clear(),
+            Event::Connected => {
+                self.why.lock().clear();
+                self.is_up.send_replace(true);
+            }
             Event::Disconnected => {
+                self.is_up.send_replace(false);
                 *self.why.lock() = "the connection was closed".to_owned();
                 self.times_lost.fetch_add(1, Ordering::AcqRel);
                 self.losses.send_modify(|losses| *losses += 1);

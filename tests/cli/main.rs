@@ -21,6 +21,7 @@ mod asyncapi;
 mod call;
 mod clear;
 mod dev;
+mod diff;
 mod health;
 mod init;
 mod inspect;

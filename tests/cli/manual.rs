@@ -9,6 +9,7 @@
 use std::path::Path;
 
 use serde_json::Value;
+use tidegate_core::channels::ChangeKind;
 use tidegate_core::protocol::Code;
 
 use crate::project::{Project, committed, root};
@@ -42,6 +43,18 @@ fn the_table_of_codes_in_the_manual_has_every_code_and_says_whether_to_retry() {
     let said: Vec<(String, bool)> = rows.iter().map(|row| (row[0].replace('`', ""), row[2] == "yes")).collect();
     let codes: Vec<(String, bool)> = Code::ALL.iter().map(|code| (code.as_str().to_owned(), code.retry())).collect();
     assert_eq!(said, codes);
+}
+
+#[test]
+fn the_table_of_kinds_of_changes_in_the_manual_has_every_kind_and_what_it_counts_as() {
+    let said = table(&committed("channels/README.md"), "| kind | | counts as, too |");
+    let name = |kind: &ChangeKind| format!("`{kind}`");
+    let kinds = ChangeKind::ALL.iter().map(|kind| {
+        let also = kind.also().iter().map(name).collect::<Vec<_>>().join(", ");
+        vec![name(kind), kind.explained().to_owned(), also]
+    });
+    let kinds: Vec<Vec<String>> = kinds.collect();
+    assert_eq!(said.iter().map(|row| row[..3].to_vec()).collect::<Vec<_>>(), kinds);
 }
 
 #[test]

@@ -194,6 +194,16 @@ impl Project {
         self.output(&mut self.command(arguments))
     }
 
+    /// Runs a command in a folder of the project.
+    pub(crate) fn run_in(&self, folder: &str, arguments: &[&str]) -> Output {
+        self.output(self.command(arguments).current_dir(self.path(folder)))
+    }
+
+    /// Runs a command that finds no other program.
+    pub(crate) fn run_alone(&self, arguments: &[&str]) -> Output {
+        self.output(self.command(arguments).env("PATH", self.path("no-programs")))
+    }
+
     /// Runs a command whose standard output nobody reads any more.
     pub(crate) fn run_unread(&self, arguments: &[&str]) -> Output {
         let (reader, writer) = std::io::pipe().unwrap();

@@ -89,7 +89,11 @@ describe("operators", () => {
     await server.reload(() => server.write("channels/notes.yaml", NOTES("public", "{ type: object, required: [text] }")));
     const [applied] = (await look("/v1/reloads")).reloads;
     assert.equal(applied.outcome, "applied");
-    assert.deepEqual(applied.changes, ["`notes.{id}`: schema.required none → text", "`notes.{id}`: scope authenticated → public"]);
+    assert.deepEqual(applied.kinds, ["public", "breaking"]);
+    assert.deepEqual(applied.changes, [
+      "`notes.{id}`: scope authenticated → public; now everybody, signed in or not, may join, before every user",
+      "`notes.{id}`: schema: required none → text; stricter for publishers: one that still publishes this is refused: `{}`",
+    ]);
     assert.equal(applied.files.length, 1);
     assert.match(applied.files[0], /channels\/notes\.yaml$/);
     await server.reload(() => server.write("channels/notes.yaml", NOTES("nobody")), "reload.rejected");

@@ -33,6 +33,8 @@ const COMMANDS = {
   "tidegate new channel chat 'chat.{room}' authenticated": "tests/e2e/project.test.mjs",
   "tidegate new plugin echo --lang ts --handler 'chat.{room}'": "tests/e2e/project.test.mjs, as the project's README has it",
   "tidegate plugin test echo --build": "tests/e2e/project.test.mjs",
+  "tidegate diff main .": "tests/cli/diff.rs, in a repository of its own",
+  "tidegate diff v1.2:apps/live HEAD:apps/live --format json": "tests/cli/diff.rs, in a repository of its own",
   "tidegate check --build": "tests/e2e/project.test.mjs",
   "tidegate dev --listen 127.0.0.1:0 --ready-file FILE": "tests/e2e/project.test.mjs",
   "tidegate record --plugin ping --calls 1000 --out ping.ndjson": "tests/e2e/proof.test.mjs, of fewer calls",

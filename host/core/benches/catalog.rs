@@ -1,4 +1,4 @@
-//! `cargo bench --bench catalog`: look-up, build, schema check and bridge rule.
+//! `cargo bench --bench catalog`: look-up, build, schema check, bridge rule, and what changes from one catalog to another.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use serde_json::json;
-use tidegate_core::channels::{Catalog, Sources, compile};
+use tidegate_core::channels::{Catalog, Policy, Sources, compile, diff};
 use tidegate_core::config::SourceFile;
 use tidegate_core::protocol::{BusEvent, Generation};
 
@@ -96,9 +96,33 @@ fn bridge(c: &mut Criterion) {
     });
 }
 
+/// 1,000 channels whose schemas all differ: two in three become stricter, and the others looser for receivers, too.
+fn changes(c: &mut Criterion) {
+    let entry = |n: usize, is_new: bool| {
+        let most = 100 + n + usize::from(is_new);
+        let more = if is_new && n % 3 == 0 { ", lost" } else { "" };
+        format!(
+            "  f{}.c{n}.{{id}}:\n    scope: authenticated\n    payload: {{ type: object, required: [id, at], \
+             additionalProperties: false, properties: {{ id: {{ type: string, maxLength: {most} }}, at: {{ type: string, \
+             format: date-time }}, state: {{ enum: [open, paid{more}] }}, who: {{ type: object, properties: {{ name: {{ type: \
+             string }}, age: {{ type: integer, minimum: {} }} }} }} }} }}\n",
+            n % 97,
+            if is_new && n % 3 > 0 { 1 } else { 0 }
+        )
+    };
+    let policy = |is_new: bool| {
+        let text = format!("feature: x\nchannels:\n{}", (0..1000).map(|n| entry(n, is_new)).collect::<String>());
+        let file = Arc::new(SourceFile { path: "x.yaml".to_owned(), text });
+        let sources = Sources { manifests: vec![file], ..Sources::default() };
+        Policy::of(&built(&sources), &sources, [])
+    };
+    let (old, new) = (policy(false), policy(true));
+    c.bench_function("changes/1000", |b| b.iter(|| diff(black_box(&old), black_box(&new)).len()));
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(20);
-    targets = look_up, build, check, bridge
+    targets = look_up, build, check, bridge, changes
 }
 criterion_main!(benches);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::lifecycle::{Probation, SelfTest};
 use crate::manifest::PluginManifest;
@@ -10,7 +10,7 @@ use crate::proof::Proof;
 use crate::run::{Blueprint, Bulkhead, Slots, Statistics};
 use crate::version::{Digest, Fingerprint};
 use tidegate_core::channels::{PluginKind, PluginKinds};
-use tidegate_core::config::{SourceFile, parse_yaml};
+use tidegate_core::config::SourceFile;
 use tidegate_core::flow::ports::{BreakerStatus, PluginService, PluginState, PluginStatus, PluginVersion, Watch};
 use tidegate_core::protocol::PluginName;
 
@@ -126,16 +126,7 @@ impl Plugin {
     /// Its version, and what its `plugin.yaml` says of its rights and its limits: what people compare of two versions.
     #[must_use]
     pub fn policy(&self) -> Value {
-        let mut policy = Map::new();
-        policy.insert("version".to_owned(), self.version().into());
-        policy.insert("kinds".to_owned(), self.kinds.iter().map(PluginKind::as_str).collect());
-        let tree = parse_yaml(&self.manifest.source, &mut Vec::new());
-        for key in ["grants", "limits", "instances", "on_failure"] {
-            if let Some(value) = tree.as_ref().and_then(|tree| tree.get(key)) {
-                policy.insert(key.to_owned(), value.to_json());
-            }
-        }
-        policy.into()
+        self.manifest.compared(self.kinds.iter(), Some(self.version()))
     }
 
     /// Whether its `plugin.yaml` has a candidate to ask beside it.

@@ -41,7 +41,7 @@ pub use described::Described;
 pub use examples::{judge_examples, read_examples};
 pub use history::HistoryPolicy;
 pub use plugin_kinds::{NamedPlugin, PluginKind, PluginKinds};
-pub use policy::{Change, Policy, Subject, diff};
+pub use policy::{Affected, Change, ChangeGroup, ChangeKind, Policy, Shown, Side, Subject, diff};
 pub use presence::PresencePolicy;
 pub use retain::Keeping;
 pub use schema::{Schema, Violation};

@@ -27,6 +27,8 @@ const BASE_URI: &str = "tidegate:///";
 pub struct Schema {
     compiled: Arc<Compiled>,
     written: Arc<Value>,
+    /// What tells the targets of references that are left in `written` from others; 0 without any.
+    reach: u64,
 }
 
 #[derive(Debug)]
@@ -101,12 +103,23 @@ impl Schema {
                 }
             })?;
         let compiled = Compiled { validator, branching, patterns: documents.patterns.clone() };
-        Ok(Self { compiled: Arc::new(compiled), written: Arc::new(schema.clone()) })
+        Ok(Self { compiled: Arc::new(compiled), written: Arc::new(schema.clone()), reach: 0 })
     }
 
-    /// The same, for readers as it is written here.
-    pub(super) fn written_as(self, written: Value) -> Self {
-        Self { written: Arc::new(written), ..self }
+    /// The same, for readers as it is written here. `reach` tells the targets of references that are left in it from
+    /// others.
+    pub(super) fn written_as(self, written: Value, reach: u64) -> Self {
+        Self { written: Arc::new(written), reach, ..self }
+    }
+
+    /// Whether equal references that are left in both lead to equal schemas.
+    pub(super) fn leads_where(&self, other: &Self) -> bool {
+        self.reach == other.reach
+    }
+
+    /// Whether both are written alike, with all that they refer to.
+    pub(super) fn is_the_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.written, &other.written) || self.leads_where(other) && self.written == other.written
     }
 
     /// The schema as its author wrote it, with what its references lead to in their place.

@@ -1,14 +1,16 @@
 //! The schemas of manifests: inline or in files. Every reference is followed, and every error has its place.
 
 use std::borrow::Cow;
+use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::schema::{self, Documents, Schema};
 use super::schema_document::{Document, Places, pointer_of};
-use super::schema_keywords::is_type;
+use super::schema_keywords::{has_reference, is_type};
 use super::schema_written;
 use crate::config::{Diagnostic, Node, Place, SourceFile, nearest_name, parse_yaml, tell_nothing};
 
@@ -70,15 +72,33 @@ impl<'a> SchemaFiles<'a> {
         let places = Places { tree: Some(Cow::Borrowed(node)), start: node.place.clone() };
         let mut document = Document::new(INLINE, schema, places);
         let (is_good, targets) = self.look(&mut document, "", diagnostics);
-        if !self.reach(targets, diagnostics) || !is_good {
+        if !self.reach(targets.clone(), diagnostics) || !is_good {
             return None;
         }
         let written = schema_written::written(&document.value, &|path| {
             self.files.get(path)?.document.as_ref().map(|file| &file.value)
         });
-        let compiled = self.build(&document, diagnostics)?.written_as(written);
+        let reach = if has_reference(&written) { self.reach_of(&document.value, &targets) } else { 0 };
+        let compiled = self.build(&document, diagnostics)?.written_as(written, reach);
         self.compiled.insert(text, compiled.clone());
         Some(compiled)
+    }
+
+    /// What tells a schema and every file that it leads to from others.
+    fn reach_of(&self, schema: &Value, targets: &[Target]) -> u64 {
+        let mut paths: BTreeSet<&str> = targets.iter().map(|(path, _)| path.as_str()).collect();
+        let mut open: Vec<&str> = paths.iter().copied().collect();
+        while let Some(file) = open.pop().and_then(|path| self.files.get(path)) {
+            open.extend(file.targets.iter().map(|(path, _)| path.as_str()).filter(|path| paths.insert(path)));
+        }
+        let mut hasher = DefaultHasher::new();
+        schema.to_string().hash(&mut hasher);
+        for path in paths {
+            let document = self.files.get(path).and_then(|file| file.document.as_ref());
+            (path, document.map(|document| document.value.to_string())).hash(&mut hasher);
+        }
+        // 0 is for schemas without references.
+        hasher.finish().max(1)
     }
 
     fn build(&self, document: &Document<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Schema> {

@@ -84,12 +84,44 @@ const KEYWORDS: [(&str, Holds); 62] = [
     ("dependencies", Data),
 ];
 
+/// Those that judge nothing.
+const ANNOTATIONS: [&str; 12] = [
+    "$schema",
+    "$vocabulary",
+    "$comment",
+    "title",
+    "description",
+    "default",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "examples",
+    "example",
+    "$id",
+];
+
 /// Known from earlier drafts, but not suggested.
 const OF_BEFORE: [&str; 4] = ["definitions", "dependencies", "$recursiveRef", "$recursiveAnchor"];
 
 /// Whether the keyword has a meaning here, or is marked as the author's own (`x-…`).
 pub(super) fn is_known(keyword: &str) -> bool {
     keyword.starts_with("x-") || KEYWORDS.iter().any(|(known, _)| *known == keyword)
+}
+
+/// Whether the keyword is for people and tools only: it judges nothing.
+pub(super) fn is_annotation(keyword: &str) -> bool {
+    keyword.starts_with("x-") || ANNOTATIONS.contains(&keyword)
+}
+
+/// Whether a reference is anywhere in a schema. Data that looks like one counts, too.
+pub(super) fn has_reference(schema: &Value) -> bool {
+    match schema {
+        Value::Object(fields) => {
+            fields.contains_key("$ref") || fields.contains_key("$dynamicRef") || fields.values().any(has_reference)
+        }
+        Value::Array(items) => items.iter().any(has_reference),
+        _ => false,
+    }
 }
 
 /// The names of JSON's types.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::channels::Change;
+use crate::channels::{Change, ChangeKind};
 use crate::config::Diagnostic;
 
 /// Most reloads that are remembered.
@@ -26,8 +26,10 @@ pub struct Reload {
     pub generation: Option<u64>,
     /// How long it took.
     pub took_ms: u64,
-    /// What it changed, in words.
+    /// What it changed, in words, the most serious first.
     pub changes: Vec<String>,
+    /// The kind of each change, in the order of `changes`.
+    pub kinds: Vec<ChangeKind>,
     /// The files that changed; or that hold it up.
     pub files: Vec<String>,
     /// What is wrong in the files.
@@ -75,15 +77,16 @@ impl Reload {
     /// A reload without a generation, changes, files and errors.
     #[must_use]
     pub fn new(at_ms: u64, outcome: ReloadOutcome, took_ms: u64) -> Self {
-        let (changes, files, errors) = (Vec::new(), Vec::new(), Vec::new());
-        Self { at_ms, outcome, generation: None, took_ms, changes, files, errors }
+        let (changes, kinds, files, errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { at_ms, outcome, generation: None, took_ms, changes, kinds, files, errors }
     }
 
     /// With this in force.
     #[must_use]
     pub fn applied(self, generation: u64, changes: &[Change]) -> Self {
-        let changes = changes.iter().take(EACH_MAX).map(ToString::to_string).collect();
-        Self { generation: Some(generation), changes, ..self }
+        let told = || changes.iter().take(EACH_MAX);
+        let kinds = told().map(|change| change.kind).collect();
+        Self { generation: Some(generation), changes: told().map(ToString::to_string).collect(), kinds, ..self }
     }
 
     /// By these files.

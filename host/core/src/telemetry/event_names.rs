@@ -26,6 +26,7 @@ pub(super) const PLUGIN_SHADOW: &str = "plugin.shadow";
 pub(super) const PLUGIN_CACHE: &str = "plugin.cache";
 pub(super) const CATALOG_NOTE: &str = "catalog.note";
 pub(super) const RELOAD_APPLIED: &str = "reload.applied";
+pub(super) const RELOAD_POLICY: &str = "reload.policy";
 pub(super) const RELOAD_REJECTED: &str = "reload.rejected";
 pub(super) const RELOAD_HELD_UP: &str = "reload.held_up";
 pub(super) const RELOAD_REVERTED: &str = "reload.reverted";

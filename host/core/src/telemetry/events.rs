@@ -344,36 +344,9 @@ pub(super) fn log_lines_dropped(lines: u64) {
     tracing::warn!(event = names::LOG_DROPPED, lines, "lines dropped because nobody read them in time");
 }
 
-/// `reload.applied`: a generation is in force; also at the start.
-pub fn reload_applied(generation: u64, elapsed: Duration) {
-    metrics::generation(generation);
-    metrics::reloaded("applied");
-    metrics::reload_took(elapsed);
-    let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
-    tracing::info!(event = names::RELOAD_APPLIED, generation, elapsed_ms, "reload applied");
-}
-
 /// `catalog.note`: a note on a declared channel that is not an error, in one line.
 pub fn catalog_note(note: &str) {
     tracing::warn!(event = names::CATALOG_NOTE, note, "a note on the declared channels");
-}
-
-/// `reload.rejected`: the files have errors, and the old generation serves on. `first` is one of the errors, in one
-/// line.
-pub fn reload_rejected(mistakes: usize, first: &str) {
-    metrics::reloaded("rejected");
-    tracing::error!(event = names::RELOAD_REJECTED, mistakes, first, "reload rejected, the old generation serves on");
-}
-
-/// `reload.held_up`: a file holds up the reload; `first` is the first of its errors. `file` is empty for errors without
-/// a place in a file.
-pub fn reload_held_up(file: &str, mistakes: usize, first: &str) {
-    tracing::error!(event = names::RELOAD_HELD_UP, file, mistakes, first, "a file holds up the reload");
-}
-
-/// `reload.reverted`: after a rejected reload the files match the served generation again.
-pub fn reload_reverted(generation: u64) {
-    tracing::info!(event = names::RELOAD_REVERTED, generation, "the files match the current generation again");
 }
 
 /// `store.away`: the store stopped working; the keys of plugins fail with `unavailable`, and the server is not ready.

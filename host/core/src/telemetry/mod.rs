@@ -22,6 +22,7 @@ mod proof;
 mod publications;
 mod readings;
 mod registry;
+mod reloads;
 mod retained;
 mod tcp;
 mod trace;
@@ -38,9 +39,8 @@ pub use events::{
     broker_refused, cannot_tell, catalog_note, connected, dead_letter, dead_letter_discarded, disconnected, draining,
     given_up, listening, panicked, plugin_cache_rejected, plugin_cache_unusable, plugin_cleared, plugin_compiled,
     plugin_failing, plugin_fault, plugin_kept_out, plugin_lingers, plugin_not_rolled_back, plugin_paused,
-    plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back, plugin_tested, reload_applied, reload_held_up,
-    reload_rejected, reload_reverted, revocation, revocation_unkept, revocations_loaded, revocations_unloaded, stopped,
-    store_away, store_back,
+    plugin_quarantine_unusable, plugin_resumed, plugin_rolled_back, plugin_tested, revocation, revocation_unkept,
+    revocations_loaded, revocations_unloaded, stopped, store_away, store_back,
 };
 pub use export::{Signal, collector_away, collector_back, collector_rejected, collector_request, spans_over};
 pub use files::{files_unwatched, files_watched, files_watched_again};
@@ -69,6 +69,7 @@ pub use proof::{
 pub use publications::published;
 pub use readings::{BridgeReading, SourceReading, bridge_reading};
 pub use registry::{count_nothing_here, render};
+pub use reloads::{reload_applied, reload_held_up, reload_policy, reload_rejected, reload_reverted};
 pub use retained::{publication_stale, retained, retained_displaced};
 pub use tcp::{
     accept_failed, accepting_again, descriptors_too_few, tcp_connection, tcp_connection_refused, tcp_connections_max,

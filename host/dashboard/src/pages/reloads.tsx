@@ -15,6 +15,7 @@ export interface Reload {
   generation?: number | null;
   took_ms: number;
   changes: string[];
+  kinds: string[];
   files: string[];
   errors: { place?: string | null; line?: number | null; message: string; hint?: string | null }[];
 }
@@ -25,6 +26,11 @@ const OUTCOMES = {
   rolled_back: { is: "warn", words: "rolled back" },
 } as const;
 const RELOADS_MAX = 50;
+/** Kinds of changes by which more may be seen or done, and by which something may break. */
+const LOOK_FIRST = ["public", "crosses_public", "wider", "access", "crosses", "sends", "visible", "kept", "auth", "grants"];
+const BREAK = ["breaking", "cannot_tell", "gone"];
+
+const isOf = (kind = "") => (LOOK_FIRST.includes(kind) ? "warn" : BREAK.includes(kind) ? "bad" : "plain");
 
 export function Reloads() {
   const loaded = useLoaded(() => call<{ reloads: Reload[] }>("GET", "/v1/reloads"), []);
@@ -46,7 +52,7 @@ export function Reloads() {
   );
 }
 
-function Entry({ reload: { at_ms, outcome, generation, took_ms, changes, files, errors } }: { reload: Reload }) {
+function Entry({ reload: { at_ms, outcome, generation, took_ms, changes, kinds, files, errors } }: { reload: Reload }) {
   const { is, words } = OUTCOMES[outcome];
   return (
     <article class="card" aria-label={`Reload, ${words}`}>
@@ -56,9 +62,9 @@ function Entry({ reload: { at_ms, outcome, generation, took_ms, changes, files, 
       </p>
       {changes.length > 0 && (
         <ul class="words">
-          {changes.map((change) => (
+          {changes.map((change, at) => (
             <li key={change}>
-              <Worded text={change} />
+              <Mark is={isOf(kinds[at])}>{(kinds[at] ?? "").replaceAll("_", " ")}</Mark> <Worded text={change} />
             </li>
           ))}
         </ul>

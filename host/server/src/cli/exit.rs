@@ -2,7 +2,7 @@
 
 /// Success; for `explain`: yes.
 pub const OK: u8 = 0;
-/// For `explain`: no. For `plugin test` and `plugin call`: an answer differs, or is a fault.
+/// For `explain`: no. For `diff`: a change is of a kind that `--fail-on` names. For `plugin test` and `plugin call`: an answer differs, or is a fault.
 pub const NO: u8 = 1;
 /// The command line is not valid (clap's own code).
 pub const USAGE: u8 = 2;

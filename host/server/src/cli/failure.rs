@@ -54,6 +54,22 @@ pub(super) enum Failure {
         /// The one that was probably meant.
         nearest: Option<String>,
     },
+    /// A revision of git cannot be read.
+    #[error("{what}")]
+    Revision {
+        /// What is wrong.
+        what: String,
+        /// The hint.
+        hint: String,
+    },
+    /// There is no git.
+    #[error("cannot run `git`, which reads the revision `{revision}`")]
+    NoGit {
+        /// The revision as given.
+        revision: String,
+        /// The reason.
+        source: std::io::Error,
+    },
     /// The API key for a server is missing.
     #[error("an API key for the server is missing")]
     NoApiKey,
@@ -165,10 +181,14 @@ impl Failure {
             | Self::NoApiKey
             | Self::NewName { .. }
             | Self::New { .. }
+            | Self::Revision { .. }
             | Self::Exists { .. } => exit::USAGE,
-            Self::App(_) | Self::File { .. } | Self::Io(_) | Self::NoServer { .. } | Self::Refused { .. } => {
-                exit::UNAVAILABLE
-            }
+            Self::App(_)
+            | Self::File { .. }
+            | Self::NoGit { .. }
+            | Self::Io(_)
+            | Self::NoServer { .. }
+            | Self::Refused { .. } => exit::UNAVAILABLE,
         }
     }
 
@@ -219,7 +239,7 @@ impl Failure {
             let (fewest, digits) = (Quarantine::DIGITS_MIN, what.len());
             return Some(Cow::Owned(format!("give at least {fewest} digits of the digest; these are {digits}")));
         }
-        if let Self::New { hint, .. } = self {
+        if let Self::New { hint, .. } | Self::Revision { hint, .. } = self {
             return Some(Cow::Owned(hint.clone()));
         }
         let hint = match self {
@@ -229,6 +249,7 @@ impl Failure {
             Self::App(AppError::Store(_)) => Some(
                 "`store` in tidegate.yaml or TIDEGATE__STORE names the store; config/README.md lists the rights that the server needs",
             ),
+            Self::NoGit { .. } => Some("install git, or give a directory"),
             Self::NoApiKey => Some("set TIDEGATE_API_KEY, or use `--key KEY`: a key in `api_keys:` that may `operate`"),
             Self::NoServer { .. } => {
                 Some("start it with `tidegate serve`, or give its address with `--url http://ADDRESS:PORT`")

@@ -117,7 +117,7 @@ fn sources(config: &Config) -> Result<Sources, Vec<Diagnostic>> {
 }
 
 /// The environment of the process, without the variables that are not text.
-fn environment() -> impl Iterator<Item = (String, String)> {
+pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 

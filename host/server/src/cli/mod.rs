@@ -8,6 +8,7 @@ mod carried;
 mod channels;
 mod check;
 mod dev;
+mod diff;
 pub mod exit;
 mod explain;
 mod failure;
@@ -62,6 +63,15 @@ enum Command {
     Channels(channels::Channels),
     /// Print the JSON Schema of a YAML file for editors, or write all schemas
     Schema(schema::Schema),
+    /// Tell what changes for people from one version of a project to another
+    ///
+    /// OLD and NEW are each a directory with a project, or a revision of git: `main`, `HEAD~1`, `v1.2`, `main:apps/live`.
+    /// A revision without a path is read at the working directory's place in the repository. Nothing is checked out, and
+    /// no plugin has to be built.
+    ///
+    /// The answer is Markdown for a review: channels that became public, who may join and send, schemas that became
+    /// stricter or looser with a payload that shows it, events that cross, rights that grew.
+    Diff(diff::Diff),
     /// Generate types for the payloads of the channels
     Types(types::Types),
     /// Describe the channels, their messages and their schemas as an AsyncAPI 3.0 document
@@ -143,6 +153,7 @@ fn execute(command: Command, plugins: &mut Option<PathBuf>) -> Result<Answer, Fa
             Command::Check(check) => check.run(plugins).await,
             Command::Channels(channels) => channels.run(plugins).await,
             Command::Schema(schema) => schema.run(),
+            Command::Diff(diff) => diff.run(),
             Command::Types(types) => types.run(plugins),
             Command::AsyncApi(asyncapi) => asyncapi.run(plugins),
             Command::Token(token) => token.run(),

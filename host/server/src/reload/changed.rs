@@ -4,13 +4,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
+
 use super::Built;
-use tidegate_core::channels::{Change, Policy, diff};
+use tidegate_core::channels::{Change, ChangeGroup, Policy, diff};
+use tidegate_core::telemetry;
 use tidegate_wasm::Plugin;
+
+/// Most changes of one reload that the log tells.
+const CHANGES_TOLD_MAX: usize = 20;
 
 /// What people notice of the change from one generation to another.
 pub(super) fn changes(before: &Built, now: &Built) -> Vec<Change> {
-    diff(&policy(before), &policy(now))
+    let compare = || diff(&policy(before), &policy(now));
+    // Schemas that differ are judged with many payloads; meanwhile other tasks go on.
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(compare),
+        _ => compare(),
+    }
+}
+
+/// Logs the most serious changes.
+pub(super) fn log(changes: &[Change]) {
+    for change in changes.iter().take(CHANGES_TOLD_MAX) {
+        let is_serious = change.kind.group() <= ChangeGroup::Breaks;
+        telemetry::reload_policy(change.kind.as_str(), &change.to_string(), is_serious);
+    }
+    let more = changes.len().saturating_sub(CHANGES_TOLD_MAX);
+    if more > 0 {
+        telemetry::reload_policy("more", &format!("{more} more changes; `GET /v1/reloads` tells them"), false);
+    }
 }
 
 fn policy(of: &Built) -> Policy {

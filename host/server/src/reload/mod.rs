@@ -26,7 +26,7 @@ pub use build::{Built, build};
 pub use each::{build_each, judge_declared};
 pub use read::{
     Paths, Read, Unread, is_hidden, plugin_name, read, read_channel_examples, read_channels, read_component_file,
-    read_plugin, read_vectors,
+    read_plugin, read_plugin_manifest, read_vectors,
 };
 pub use watch::Watcher;
 
@@ -262,10 +262,12 @@ impl Reloader {
         let elapsed = started.elapsed();
         let elapsed_ms = in_ms(elapsed);
         let applied_reload = Reload::new(self.gates.now_unix_ms(), ReloadOutcome::Applied, elapsed_ms);
-        let applied_reload = applied_reload.applied(generation.0, &changed::changes(&before, &state.current));
+        let changes = changed::changes(&before, &state.current);
+        let applied_reload = applied_reload.applied(generation.0, &changes);
         // Before the log tells of it: whoever reads the line finds the reload in the list.
         self.log.note(applied_reload.by(changed::files(&before, &state.current)));
         telemetry::reload_applied(generation.0, elapsed);
+        changed::log(&changes);
         self.gates.saw(OwnEvent::ReloadApplied { generation: generation.0, elapsed_ms });
         state.current.tell_notes(Some(&before));
         for kept_out in &state.current.kept_out {
@@ -315,6 +317,7 @@ impl Reloader {
                     self.serve(state);
                     let (name, from, to) = (bad.name().as_str(), bad.version(), good.version());
                     telemetry::plugin_rolled_back(name, from, to, generation.0, entry.reason());
+                    changed::log(&changes);
                     let generation = generation.0;
                     self.gates.saw(OwnEvent::PluginRolledBack { plugin: name, from, to, generation });
                     applied(Generation(generation));

@@ -242,10 +242,8 @@ fn is_unbuilt(directory: &Path) -> bool {
 /// # Errors
 /// Every file that cannot be read, and the errors of the others.
 pub fn read_plugin(directory: &Path) -> Result<PluginSource, Vec<Diagnostic>> {
-    let (path, home) = (directory.join(PLUGIN_MANIFEST), plugin_home(directory));
-    let manifest = home.real(&path).and_then(|_| read_text(&path));
-    let manifest = manifest.map_err(|error| vec![unreadable("plugin manifest", &path, &error)]);
-    let component = manifest.and_then(|manifest| read_component(directory, plugin_name(directory), manifest));
+    let component = read_plugin_manifest(directory)
+        .and_then(|manifest| read_component(directory, plugin_name(directory), manifest));
     match (component, read_vectors(directory)) {
         (Ok(source), Ok(vectors)) => Ok(PluginSource { vectors, ..source }),
         (Ok(source), Err(mut mistakes)) => {
@@ -261,6 +259,16 @@ pub fn read_plugin(directory: &Path) -> Result<PluginSource, Vec<Diagnostic>> {
             Err(mistakes)
         }
     }
+}
+
+/// Reads the `plugin.yaml` of a directory.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn read_plugin_manifest(directory: &Path) -> Result<Arc<SourceFile>, Vec<Diagnostic>> {
+    let (path, home) = (directory.join(PLUGIN_MANIFEST), plugin_home(directory));
+    let manifest = home.real(&path).and_then(|_| read_text(&path));
+    manifest.map_err(|error| vec![unreadable("plugin manifest", &path, &error)])
 }
 
 /// The name of the plugin in a directory: the directory's own name, or that of a link to it.

@@ -1,6 +1,7 @@
 //! `plugin.yaml`: the file, and its sections.
 
 mod breaker;
+mod compared;
 mod file;
 mod grants;
 mod limits;

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use tidegate_core::channels::ChangeKind;
+
 use super::schemas::{count, named, object, of};
 
 fn text(says: &str) -> Value {
@@ -194,10 +196,14 @@ fn reloading() -> Map<String, Value> {
         "generation": count("The number of the catalog that serves since then."),
         "took_ms": count("How long it took, in milliseconds."),
         "changes": list(text("A change in words.")),
+        "kinds": list(json!({
+            "enum": ChangeKind::ALL,
+            "description": "What each change means for people, in the order of `changes`.",
+        })),
         "files": list(text("A file that changed, or that is wrong.")),
         "errors": list(object(&["message"], error)),
     });
-    let needed = ["at_ms", "outcome", "took_ms", "changes", "files", "errors"];
+    let needed = ["at_ms", "outcome", "took_ms", "changes", "kinds", "files", "errors"];
     named([
         ("Reload", object(&needed, reload)),
         ("Reloads", object(&["reloads"], json!({ "reloads": list(of("Reload")) }))),

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::{Answer, Call, delete, get, post, refusal, server};
+use crate::{Answer, Call, Site, delete, get, post, refusal, server};
 
 const SESSION: &str = "/v1/operator/session";
 
@@ -169,4 +169,16 @@ async fn a_node_without_the_key_does_not_know_the_session() {
     let cookie = cookie(&server).await;
     let answer = get(SESSION).header("cookie", &cookie).with_keys(&server, ApiKeys::default()).await;
     assert_eq!(answer.refused(), refusal(401, "unauthenticated"));
+}
+
+#[tokio::test]
+async fn a_list_is_no_body_of_an_operator_and_what_operators_look_at_is_kept_nowhere() {
+    let server = server().start();
+    let site = Site::with_live(&server);
+    assert_eq!(sign_in(r#"["key-operate"]"#).to(&server).await.refused(), refusal(400, "invalid_payload"));
+    let tail = post("/v1/tails").key("operate").body(r#"["news", null, false]"#.to_owned());
+    assert_eq!(tail.of(&site).await.refused(), refusal(400, "invalid_payload"));
+    for path in ["/v1/plugins", "/v1/dead-letters"] {
+        assert_eq!(get(path).key("operate").to(&server).await.header("cache-control"), "no-store", "{path}");
+    }
 }

@@ -6,6 +6,7 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -54,7 +55,8 @@ pub(super) fn routes() -> Router<State> {
         .route("/dashboard/{*path}", get(file))
 }
 
-async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response {
+async fn file(path: Result<Path<String>, PathRejection>, headers: HeaderMap) -> Response {
+    let Ok(Path(path)) = path else { return Problem::bad_request("the path is not UTF-8").into_response() };
     match FILES.iter().find(|file| file.path == path) {
         Some(file) => answer(file, &headers),
         None => Problem::not_found("the dashboard has no such file").into_response(),

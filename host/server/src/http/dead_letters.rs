@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::State;
-use super::answer::{HttpCode, Problem};
+use super::answer::{Fresh, HttpCode, Problem, fresh};
 use super::client::judged;
 use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use super::paging::page_limit;
@@ -116,7 +116,7 @@ pub(super) async fn list(
     extract::State(state): extract::State<State>,
     query: Query<ListQuery>,
     headers: HeaderMap,
-) -> Result<Json<Listed>, Problem> {
+) -> Result<Fresh<Listed>, Problem> {
     state.admit(&headers, Permission::Operate)?;
     let ListQuery { limit, search, after } =
         query.expecting("the query may have `limit`, a whole number, `search` and `after`")?;
@@ -131,7 +131,7 @@ pub(super) async fn list(
             let has_more = found.len() > limit;
             found.truncate(limit);
             let next = found.last().filter(|_| has_more).map(|last| last.id.clone());
-            return Ok(Json(Listed { dead_letters: found, kept, complete, next }));
+            return Ok(fresh(Listed { dead_letters: found, kept, complete, next }));
         }
     }
 }

@@ -89,7 +89,8 @@ pub(super) async fn begin(extract::State(state): extract::State<State>, request:
     let text = body::read(body, BODY_BYTES_MAX, state.gates.limits()).await?;
     // Once more: many that wrote their heads at once may have failed meanwhile.
     state.visitors.may_try(&request)?;
-    let session = match serde_json::from_str(&text) {
+    let asked = body::fields(&text).and_then(|fields| serde_json::from_value(Value::Object(fields)));
+    let session = match asked {
         Ok(SignIn { key: Some(key), link: None }) => operators.sign_in(&key),
         Ok(SignIn { key: None, link: Some(link) }) => operators.follow_link(&link),
         Ok(_) | Err(_) => return Err(Problem::bad_request("expected `{ \"key\": … }` or `{ \"link\": … }`")),

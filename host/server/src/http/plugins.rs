@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::State;
-use super::answer::{HttpCode, Problem};
+use super::answer::{Fresh, HttpCode, Problem, fresh};
 use super::openapi::{Answers, Caller, Operation, Reason, Verb};
 use tidegate_core::config::Permission;
 use tidegate_core::flow::OwnEvent;
@@ -50,7 +50,7 @@ pub(super) const CLEAR: Operation = Operation {
 pub(super) async fn list(
     extract::State(state): extract::State<State>,
     headers: HeaderMap,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Fresh<Value>, Problem> {
     let may_read = state.admit(&headers, Permission::Operate)?.may(Permission::Read);
     let mut plugins = state.plugins.list();
     if !may_read {
@@ -60,7 +60,7 @@ pub(super) async fn list(
             differences.for_each(|difference| difference.shown = None);
         }
     }
-    Ok(Json(json!({ "plugins": plugins })))
+    Ok(fresh(json!({ "plugins": plugins })))
 }
 
 /// `what` is a plugin's name, or 12 or more digits of a component's or a version's digest: `{ cleared: […] }`, each as

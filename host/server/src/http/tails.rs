@@ -65,7 +65,8 @@ pub(super) async fn begin(
     let limits = state.gates.limits();
     let text = body::read(body, limits.payload_bytes_max, limits).await?;
     let wrong = || Problem::bad_request("expected `{ \"channel\": …, \"payloads\": … }` or `{ \"topic\": … }`");
-    let asked: Asked = serde_json::from_str(&text).map_err(|_| wrong())?;
+    let fields = body::fields(&text).map_err(|_| wrong())?;
+    let asked: Asked = serde_json::from_value(Value::Object(fields)).map_err(|_| wrong())?;
     let serving = state.gates.serving();
     let followed = match (asked.channel, asked.topic) {
         (Some(channel), None) => {

@@ -1,34 +1,42 @@
-//! The members of all nodes that share a real Redis: each turn is told once, and a dead node's members leave.
+//! The members of all nodes that share a real Redis or a real NATS: each turn is told once, and a dead node's members leave.
 
 use std::time::Duration;
 
 use serde_json::json;
-use tidegate_backends::broker::{RedisBrokerSettings, RedisSharedMembers};
-use tidegate_core::config::{Limits, RedisUrl};
+use tidegate_backends::broker::{NatsBrokerSettings, NatsSharedMembers, RedisBrokerSettings, RedisSharedMembers};
+use tidegate_core::config::{Limits, NatsUrl, RedisUrl};
 use tidegate_core::flow::ports::{
     Elsewhere, MemberThere, MembersAway, MembersNews, MembersUpdate, SharedMembers, TopicUpdate,
 };
 use tidegate_core::protocol::{MemberId, Payload, PresenceTurn, Topic};
 use tokio::time::{Instant, sleep};
 
-use tidegate_testkit::RedisServer;
+use tidegate_testkit::{BrokerKind, BrokerServer, on_each_broker};
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One node: what is on it is said by the test.
-struct Node(RedisSharedMembers);
+struct Node(Box<dyn SharedMembers>);
 
 impl Node {
-    fn start(redis: &RedisServer) -> Self {
+    fn start(server: &BrokerServer) -> Self {
         let limits = Limits { broker_timeout: Duration::from_secs(1), ..Limits::default() };
-        let settings = RedisBrokerSettings::new(RedisUrl::parse(&redis.url()).unwrap(), "test", &limits);
-        Self(RedisSharedMembers::new(&settings).unwrap())
+        match server {
+            BrokerServer::Redis(redis) => {
+                let settings = RedisBrokerSettings::new(RedisUrl::parse(&redis.url()).unwrap(), "test", &limits);
+                Self(Box::new(RedisSharedMembers::new(&settings).unwrap()))
+            }
+            BrokerServer::Nats(nats) => {
+                let settings = NatsBrokerSettings::new(NatsUrl::parse(&nats.url()).unwrap(), "test", &limits);
+                Self(Box::new(NatsSharedMembers::new(&settings)))
+            }
+        }
     }
 
     /// One that holds its lease.
-    async fn ready(redis: &RedisServer) -> Self {
-        let node = Self::start(redis);
+    async fn ready(server: &BrokerServer) -> Self {
+        let node = Self::start(server);
         node.whole(&[], 0).await.unwrap();
         node
     }
@@ -93,10 +101,18 @@ fn users(elsewhere: &Elsewhere) -> Vec<String> {
     users
 }
 
-#[tokio::test]
-async fn a_user_comes_with_the_first_node_and_leaves_with_the_last() {
-    let redis = RedisServer::start();
-    let (a, b) = (Node::ready(&redis).await, Node::ready(&redis).await);
+on_each_broker!(
+    a_user_comes_with_the_first_node_and_leaves_with_the_last,
+    a_node_hears_of_the_topics_that_changed_and_of_no_others,
+    a_user_who_comes_and_leaves_on_two_nodes_at_the_same_instant_turns_once,
+    the_members_of_a_node_that_died_leave_within_15_s_and_those_who_are_elsewhere_stay,
+    a_node_whose_lease_was_over_has_to_tell_everything_again,
+    nobody_leaves_because_the_broker_was_away_and_another_node_came_back_later,
+);
+
+async fn a_user_comes_with_the_first_node_and_leaves_with_the_last(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = (Node::ready(&server).await, Node::ready(&server).await);
     assert_eq!(turned(&a.tell(&[("alice", here())], 0).await), ["occupied", "joined alice"]);
     assert_eq!(turned(&b.tell(&[("alice", here()), ("bob", here())], 2).await), ["joined bob"]);
     assert_eq!(turned(&a.tell(&[("alice", here())], 0).await), [""; 0], "told again it is the same");
@@ -108,10 +124,9 @@ async fn a_user_comes_with_the_first_node_and_leaves_with_the_last() {
     assert_eq!(turned(&b.tell(&[], 0).await), ["vacated"]);
 }
 
-#[tokio::test]
-async fn a_node_hears_of_the_topics_that_changed_and_of_no_others() {
-    let redis = RedisServer::start();
-    let (a, b) = (Node::ready(&redis).await, Node::ready(&redis).await);
+async fn a_node_hears_of_the_topics_that_changed_and_of_no_others(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = (Node::ready(&server).await, Node::ready(&server).await);
     a.tell(&[("alice", Some(there(5, Some("calm"))))], 0).await;
     let heard = b.quiet().await.unwrap().elsewhere;
     assert_eq!(heard[0].1.users[&id("alice")], there(5, Some("calm")));
@@ -120,10 +135,9 @@ async fn a_node_hears_of_the_topics_that_changed_and_of_no_others() {
     assert_eq!(b.quiet().await.unwrap().elsewhere[0].1.users[&id("alice")], there(6, Some("busy")));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_who_comes_and_leaves_on_two_nodes_at_the_same_instant_turns_once() {
-    let redis = RedisServer::start();
-    let (a, b) = (Node::ready(&redis).await, Node::ready(&redis).await);
+async fn a_user_who_comes_and_leaves_on_two_nodes_at_the_same_instant_turns_once(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = (Node::ready(&server).await, Node::ready(&server).await);
     let (comes, leaves) = ([("alice", here())], [("alice", None)]);
     for _ in 0..50 {
         let (one, other) = tokio::join!(a.tell(&comes, 0), b.tell(&comes, 0));
@@ -137,10 +151,9 @@ async fn a_user_who_comes_and_leaves_on_two_nodes_at_the_same_instant_turns_once
     }
 }
 
-#[tokio::test]
-async fn the_members_of_a_node_that_died_leave_within_15_s_and_those_who_are_elsewhere_stay() {
-    let redis = RedisServer::start();
-    let (a, b) = (Node::ready(&redis).await, Node::ready(&redis).await);
+async fn the_members_of_a_node_that_died_leave_within_15_s_and_those_who_are_elsewhere_stay(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let (a, b) = (Node::ready(&server).await, Node::ready(&server).await);
     a.tell(&[("alice", here()), ("bob", here())], 3).await;
     b.tell(&[("alice", here())], 0).await;
     drop(a);
@@ -157,12 +170,11 @@ async fn the_members_of_a_node_that_died_leave_within_15_s_and_those_who_are_els
     assert_eq!(turned(&b.tell(&[("alice", None)], 0).await), ["left alice", "vacated"]);
 }
 
-#[tokio::test]
-async fn a_node_whose_lease_was_over_has_to_tell_everything_again() {
-    let mut redis = RedisServer::start();
-    let (a, b) = (Node::ready(&redis).await, Node::ready(&redis).await);
+async fn a_node_whose_lease_was_over_has_to_tell_everything_again(kind: BrokerKind) {
+    let mut server = BrokerServer::start(kind);
+    let (a, b) = (Node::ready(&server).await, Node::ready(&server).await);
     a.tell(&[("alice", here()), ("bob", here())], 0).await;
-    redis.restart();
+    server.restart();
     let began = Instant::now();
     // The connection is made anew, and then the lease is not there.
     while a.quiet().await.unwrap_err().0 != "the lease of this node was over" {
@@ -180,14 +192,13 @@ async fn a_node_whose_lease_was_over_has_to_tell_everything_again() {
     assert_eq!(turned(&a.whole(&[], 0).await.unwrap()), ["left carol", "vacated"]);
 }
 
-#[tokio::test]
-async fn nobody_leaves_because_redis_was_away_and_another_node_came_back_later() {
-    let mut redis = RedisServer::start();
-    let (a, b) = (Node::ready(&redis).await, Node::ready(&redis).await);
+async fn nobody_leaves_because_the_broker_was_away_and_another_node_came_back_later(kind: BrokerKind) {
+    let mut server = BrokerServer::start(kind);
+    let (a, b) = (Node::ready(&server).await, Node::ready(&server).await);
     a.tell(&[("alice", here())], 0).await;
     b.tell(&[("bob", here())], 0).await;
     assert_eq!(users(&a.quiet().await.unwrap().elsewhere[0].1), ["bob"]);
-    redis.restart();
+    server.restart();
     let began = Instant::now();
     while a.whole(&["alice"], 0).await.is_err() {
         assert!(began.elapsed() < PATIENCE);

@@ -5,8 +5,11 @@ mod byte_budget;
 mod catch_up;
 mod delivery;
 mod follower;
+mod held_key;
 mod interest;
+mod lease;
 mod links;
+mod member_text;
 mod memory;
 mod memory_idempotency;
 mod memory_members;
@@ -20,7 +23,7 @@ use std::time::Duration;
 pub use memory::MemoryBroker;
 pub use memory_idempotency::MemoryIdempotencyKeys;
 pub use memory_members::NoSharedMembers;
-pub use nats::{NatsBroker, NatsBrokerSettings, NatsConnections};
+pub use nats::{NatsBroker, NatsBrokerSettings, NatsConnections, NatsIdempotencyKeys, NatsSharedMembers};
 pub use redis::{RedisBroker, RedisBrokerSettings, RedisConnections, RedisIdempotencyKeys, RedisSharedMembers};
 
 /// How long to wait before a failed connection is tried again: the first time, and at most.

@@ -6,8 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::AppError;
 use tidegate_backends::broker::{
-    MemoryBroker, MemoryIdempotencyKeys, NatsBroker, NatsBrokerSettings, NatsConnections, NoSharedMembers, RedisBroker,
-    RedisBrokerSettings, RedisConnections, RedisIdempotencyKeys, RedisSharedMembers,
+    MemoryBroker, MemoryIdempotencyKeys, NatsBroker, NatsBrokerSettings, NatsConnections, NatsIdempotencyKeys,
+    NatsSharedMembers, NoSharedMembers, RedisBroker, RedisBrokerSettings, RedisConnections, RedisIdempotencyKeys,
+    RedisSharedMembers,
 };
 use tidegate_core::config::{self, Config, Name};
 use tidegate_core::flow::broker::{Broker, HearsNodes};
@@ -63,10 +64,10 @@ impl Nodes {
             config::Broker::Nats(url) => {
                 let settings = NatsBrokerSettings::new(url.clone(), config.broker_prefix.as_str(), &config.limits);
                 let settings = NatsBrokerSettings { node: name.to_string(), ..settings };
+                let idempotency_keys = Arc::new(NatsIdempotencyKeys::new(&settings, &config.limits));
+                let shared_members = Arc::new(NatsSharedMembers::new(&settings));
                 let (broker, connections) = NatsBroker::new(settings);
                 let (history, retained) = (broker.clone(), broker.clone());
-                let idempotency_keys = Arc::new(MemoryIdempotencyKeys::new(&config.limits));
-                let shared_members = Arc::new(NoSharedMembers);
                 let connections = Some(Connections::Nats(Box::new(connections)));
                 Ok(Self { broker, idempotency_keys, shared_members, history, retained, connections })
             }

@@ -5,15 +5,20 @@
 //! A write says which message of its subjects it expects to be the last one: of two nodes that write at once one is
 //! refused, reads what the other wrote, and tries again. The stream sends on what it took, and nothing that it refused.
 
+mod bucket;
 mod connection;
 mod draft;
 mod entry;
 mod hearing;
 mod history;
+mod idempotency;
+mod mirror;
 mod names;
+mod presence;
 mod publisher;
 mod rates;
 mod reader;
+mod reading;
 mod retained;
 mod stream;
 mod topic_log;
@@ -40,6 +45,9 @@ use super::links::{Link, Links};
 use super::message::Heading;
 use super::pending_gaps::PendingGaps;
 use super::{Lost, pause};
+pub use idempotency::NatsIdempotencyKeys;
+pub use presence::NatsSharedMembers;
+
 use connection::Connection;
 use draft::Wish;
 use hearing::Hearing;

@@ -102,7 +102,7 @@ impl Names {
 }
 
 /// A text as one token: letters, digits, `-`, `_`, `:`, `@` and `=` stay as they are, a dot becomes a comma.
-fn token(text: &str) -> String {
+pub(super) fn token(text: &str) -> String {
     let mut token = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -115,7 +115,7 @@ fn token(text: &str) -> String {
 }
 
 /// A text of any length as one short token.
-fn digest(text: &str) -> String {
+pub(super) fn digest(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
     digest[..DIGEST_BYTES].iter().fold(String::new(), |mut token, byte| {
         let _ = write!(token, "{byte:02x}");

@@ -1,7 +1,7 @@
 //! The idempotency keys of all nodes that share a Redis.
 //!
-//! A key is a text in Redis: `r <holder> <body>` while its publish runs, `a <body> <answer>` afterwards. A sorted set
-//! has all keys by their time, so that the oldest can go.
+//! A key is a text in Redis ([`super::super::held_key`]). A sorted set has all keys by their time, so that the oldest can
+//! go.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use ::redis::Script;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
+use super::super::held_key::{self, HOLD, RETRY};
 use super::RedisBrokerSettings;
 use super::names::Names;
 use super::questions::Questions;
@@ -17,12 +18,6 @@ use tidegate_core::config::Limits;
 use tidegate_core::flow::ports::{Claim, Claimed, IdempotencyKeys, KeysAway};
 use tidegate_core::protocol::{IdempotencyKey, JsonDigest, Topic};
 use tidegate_core::telemetry;
-
-/// How long a claim holds beyond the time in which Redis answers: a node that dies in a publish blocks its key for so
-/// long.
-const HOLD: Duration = Duration::from_secs(30);
-/// The pause before an answer or a release is sent again.
-const RETRY: Duration = Duration::from_millis(500);
 
 /// Claims a key, or answers with what it holds. KEYS: key, set of all. ARGV: claim, hold in ms, window in ms, most keys.
 /// Answers with the number of forgotten keys if it was claimed.
@@ -91,33 +86,17 @@ impl RedisIdempotencyKeys {
     }
 }
 
-/// What Redis holds for a claim.
-fn held(holder: &str, body: &JsonDigest) -> String {
-    format!("r {holder} {body}")
-}
-
-/// Reads what Redis holds for a key.
-fn read(found: &str) -> Option<Claimed> {
-    let (kind, rest) = found.split_once(' ')?;
-    let (first, second) = rest.split_once(' ')?;
-    match kind {
-        "r" => Some(Claimed::UnderWay(JsonDigest::read(second))),
-        "a" => Some(Claimed::Answered(JsonDigest::read(first), second.to_owned())),
-        _ => None,
-    }
-}
-
 impl Shared {
     async fn answer(&self, claim: &Claim, answer: &str) -> Result<(), String> {
         let mut script = ANSWER.key(self.names.idempotency(&claim.topic, &claim.key));
-        script.arg(held(&claim.holder, &claim.body)).arg(format!("a {} {answer}", claim.body));
+        script.arg(held_key::write(&claim.holder, &claim.body)).arg(format!("a {} {answer}", claim.body));
         script.arg(milliseconds(self.window));
         self.questions.ask::<i64>(&script).await.map(drop)
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), String> {
         let mut script = RELEASE.key(self.names.idempotency(&claim.topic, &claim.key));
-        script.key(self.names.idempotency_all()).arg(held(&claim.holder, &claim.body));
+        script.key(self.names.idempotency_all()).arg(held_key::write(&claim.holder, &claim.body));
         self.questions.ask::<i64>(&script).await.map(drop)
     }
 }
@@ -128,7 +107,7 @@ impl IdempotencyKeys for RedisIdempotencyKeys {
         let Shared { questions, names, hold, window, keys_max } = &*self.0;
         let holder = uuid::Uuid::new_v4().simple().to_string();
         let mut script = CLAIM.key(names.idempotency(topic, key));
-        script.key(names.idempotency_all()).arg(held(&holder, body));
+        script.key(names.idempotency_all()).arg(held_key::write(&holder, body));
         script.arg(milliseconds(*hold)).arg(milliseconds(*window)).arg(*keys_max);
         let found: ::redis::Value = questions.ask(&script).await.map_err(KeysAway)?;
         match found {
@@ -137,7 +116,7 @@ impl IdempotencyKeys for RedisIdempotencyKeys {
                 Ok(Claimed::First(Claim { topic: topic.clone(), key: key.clone(), body: body.clone(), holder }))
             }
             ::redis::Value::BulkString(text) => {
-                let found = std::str::from_utf8(&text).ok().and_then(read);
+                let found = std::str::from_utf8(&text).ok().and_then(held_key::read);
                 found.ok_or_else(|| KeysAway("another version of the server holds the key".to_owned()))
             }
             other => Err(KeysAway(format!("an answer of another kind: {other:?}"))),
@@ -174,19 +153,4 @@ impl IdempotencyKeys for RedisIdempotencyKeys {
 
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_written_is_read() {
-        let body = JsonDigest::read("12ab");
-        assert!(matches!(read(&held("h", &body)), Some(Claimed::UnderWay(first)) if first == body));
-        let answered = read("a 12ab {\"position\": 1}");
-        let expected = "{\"position\": 1}";
-        assert!(matches!(answered, Some(Claimed::Answered(first, answer)) if first == body && answer == expected));
-        assert!(read("x 1 2").is_none() && read("a").is_none());
-    }
 }

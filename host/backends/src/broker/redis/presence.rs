@@ -6,27 +6,23 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use ::redis::Script;
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::super::lease::{LEASE, Lease, name_of};
+use super::super::member_text::{ANONYMOUS, read_name, read_there, write_name, write_there};
 use super::RedisBrokerSettings;
 use super::names::Names;
 use super::questions::Questions;
 use tidegate_core::flow::ports::{
     Elsewhere, MemberThere, MembersAway, MembersNews, MembersUpdate, SharedMembers, TopicUpdate,
 };
-use tidegate_core::protocol::{MemberId, Payload, PresenceTurn, Topic};
+use tidegate_core::protocol::{MemberId, PresenceTurn, Topic};
 
-/// How long the members of a node that says nothing stay.
-const LEASE: Duration = Duration::from_secs(9);
-/// How long the other nodes have to come back after Redis was away: until then nobody has left whom it does not know.
-const COMING_BACK: Duration = Duration::from_secs(5);
 /// Members in one call of the script, and topics in one look at versions.
 const MEMBERS_PER_CALL: usize = 500;
 const TOPICS_PER_LOOK: usize = 1000;
@@ -34,9 +30,6 @@ const TOPICS_PER_LOOK: usize = 1000;
 const TOPICS_PER_CLEAR: usize = 20_000;
 /// Questions that wait for their answer at once.
 const AT_ONCE: usize = 64;
-/// How a topic's connections without a user are written.
-const ANONYMOUS: &str = "-";
-
 /// Renews the lease of a node. KEYS: leases. ARGV: node, lease in ms. Answers with whether it held one, then the nodes
 /// whose lease is over.
 static RENEW: LazyLock<Script> = LazyLock::new(|| {
@@ -142,29 +135,6 @@ pub struct RedisSharedMembers {
     /// The versions of the watched topics that were read last.
     read: Mutex<HashMap<Topic, Option<String>>>,
     lease: Mutex<Lease>,
-}
-
-/// What this node knows of its own lease.
-#[derive(Default)]
-struct Lease {
-    /// It had one, at some time.
-    was_held: bool,
-    /// It was over, and it was not told yet that this node is back.
-    was_over: bool,
-    /// Until when it waits for the other nodes, whose leases were lost or are over as its own was.
-    waits_until: Option<Instant>,
-}
-
-impl Lease {
-    /// It was renewed, and was held until then or not. Returns whether the other nodes had time to renew theirs.
-    fn renewed(&mut self, held: bool, now: Instant) -> bool {
-        if self.was_held && !held {
-            self.waits_until = Some(now + COMING_BACK);
-            self.was_over = true;
-        }
-        self.was_held = true;
-        self.waits_until.is_none_or(|until| now >= until)
-    }
 }
 
 type Turned = Vec<(Topic, PresenceTurn, Option<MemberId>)>;
@@ -297,7 +267,7 @@ impl RedisSharedMembers {
         if !held && !is_whole {
             return Err("the lease of this node was over".to_owned());
         }
-        let is_back = held && std::mem::take(&mut self.lease.lock().await.was_over);
+        let is_back = held && self.lease.lock().await.told_back();
         let mut turned = Vec::new();
         if is_whole {
             turned.extend(self.clear(&self.node, "whole", &watched).await?);
@@ -341,35 +311,6 @@ where
     stream::iter(questions).buffer_unordered(AT_ONCE).try_concat().await
 }
 
-/// The name that people know a node by, which a restart keeps.
-fn name_of(node: &str) -> &str {
-    node.rsplit_once('/').map_or(node, |(name, _)| name)
-}
-
-fn write_name(who: &MemberId) -> String {
-    serde_json::to_string(&(&*who.user, who.tenant.as_deref())).unwrap_or_default()
-}
-
-fn read_name(name: &str) -> Option<MemberId> {
-    let (user, tenant): (String, Option<String>) = serde_json::from_str(name).ok()?;
-    Some(MemberId { user: user.into(), tenant: tenant.map(Into::into) })
-}
-
-/// When the info was brought, and the info.
-fn write_there(there: &MemberThere) -> String {
-    format!("{} {}", there.at_unix_ms, there.info.as_ref().map_or("", Payload::as_str))
-}
-
-fn read_there(text: &str) -> Option<MemberThere> {
-    let (at, info) = text.split_once(' ')?;
-    let at_unix_ms = at.parse().ok()?;
-    let info = match info {
-        "" => None,
-        info => Some(RawValue::from_string(info.to_owned()).ok()?.into()),
-    };
-    Some(MemberThere { at_unix_ms, info })
-}
-
 fn read_turn(topic: &Topic, text: &str) -> Option<(Topic, PresenceTurn, Option<MemberId>)> {
     let (turn, who) = match (text.as_bytes().first()?, text.get(1..)?) {
         (b'o', _) => (PresenceTurn::Occupied, None),
@@ -383,18 +324,11 @@ fn read_turn(topic: &Topic, text: &str) -> Option<(Topic, PresenceTurn, Option<M
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn what_became_of_a_topic_is_read() {
         let who = MemberId { user: "a \"b\" c".into(), tenant: Some("t".into()) };
-        assert_eq!(read_name(&write_name(&who)), Some(who.clone()));
-        for info in [None, Some(Payload::from(json!({ "mood": "a b" })))] {
-            let there = MemberThere { at_unix_ms: 7, info };
-            assert_eq!(read_there(&write_there(&there)), Some(there));
-        }
         let topic = Topic::parse("hall").unwrap();
         let joined = read_turn(&topic, &format!("j{}", write_name(&who)));
         assert_eq!(joined, Some((topic.clone(), PresenceTurn::Joined, Some(who))));

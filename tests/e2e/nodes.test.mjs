@@ -1,4 +1,4 @@
-// Two and three nodes on a real Redis: who receives what across them, and what is told when something goes away.
+// Two and three nodes on a real Redis or a real NATS: who receives what across them, and what is told when something goes away.
 
 import assert from "node:assert/strict";
 import { chmodSync, copyFileSync } from "node:fs";
@@ -12,116 +12,129 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { io } from "socket.io-client";
 
-import { Cluster, faults, judge, Load, until } from "@tidegate/kit/cluster.mjs";
+import { BROKERS, Cluster, faults, judge, Load, until } from "@tidegate/kit/cluster.mjs";
 import { ask, collect, KEYS, next, Server, subscribe, token, within } from "@tidegate/kit/harness.mjs";
 import { repository } from "@tidegate/kit/paths.mjs";
 import { RedisLink } from "@tidegate/kit/redis-link.mjs";
 import { RedisServer } from "@tidegate/kit/services.mjs";
 
-describe("two nodes", () => {
-  let cluster, a, b;
+for (const broker of Object.keys(BROKERS)) {
+  describe(`two nodes on ${broker}`, () => {
+    let cluster, a, b;
+    before(async () => {
+      cluster = await Cluster.start({ broker });
+      [a, b] = cluster.nodes;
+    });
+    after(() => cluster?.stop());
+
+    test("what is published on one node reaches the sockets of the other, once and in order", async () => {
+      const [here, there] = await Promise.all([a, b].map((node) => node.connect({ token: token("u") })));
+      await subscribe(here, "e2e.room.order");
+      await subscribe(there, "e2e.room.order");
+      const inboxes = [here, there].map((socket) => collect(socket, "e2e.room.order"));
+      const numbers = Array.from({ length: 100 }, (_, n) => n);
+      for (const n of numbers) assert.equal((await a.publish("e2e.room.order", { n })).status, 202);
+      await a.publish("e2e.room.order", { n: -1 });
+      for (const inbox of inboxes) assert.deepEqual((await inbox.count(101)).map(({ n }) => n), [...numbers, -1]);
+    });
+
+    test("a relay to the others leaves out the sender and nobody else, on every node", async () => {
+      const [sender, same, other] = await Promise.all([a, a, b].map((node, index) => node.connect({ token: token(`r${index}`) })));
+      for (const socket of [sender, same, other]) await subscribe(socket, "e2e.room.relay");
+      const [own, ...inboxes] = [sender, same, other].map((socket) => collect(socket, "e2e.room.relay"));
+      for (const n of [1, 2, 3]) assert.equal((await ask(sender, "e2e.room.relay", { n })).ok, true);
+      for (const inbox of inboxes) assert.deepEqual(await inbox.count(3), [{ n: 1 }, { n: 2 }, { n: 3 }]);
+      // What came back would have come before this.
+      await b.publish("e2e.room.relay", { n: 4 });
+      assert.deepEqual(await own.count(1), [{ n: 4 }]);
+    });
+
+    test("an event sent to one node crosses its bridge to the sockets of both", async () => {
+      const [here, there] = await Promise.all([a, b].map((node) => node.connect({ token: token("buyer") })));
+      for (const socket of [here, there]) await subscribe(socket, "e2e.inbox.buyer");
+      const arrivals = [here, there].map((socket) => next(socket, "e2e.inbox.buyer"));
+      const event = { specversion: "1.0", type: "order.shipped", source: "/e2e", id: "1", data: { customer: "buyer", order: "o1" } };
+      assert.equal((await a.post("/v1/events", event)).status, 202);
+      for (const arrival of arrivals) assert.deepEqual((await arrival)[0], { text: "shipped o1" });
+    });
+
+    test("a node hears nothing of topics that nobody there subscribes to", async () => {
+      const heard = async () => /^tidegate_broker_heard_total (\d+)$/m.exec((await b.get("/metrics")).text)?.[1];
+      const probe = await b.connect({ token: token("probe") });
+      await subscribe(probe, "e2e.room.probe");
+      const inbox = collect(probe, "e2e.room.probe");
+      await a.publish("e2e.room.probe", { n: 1 });
+      await inbox.count(1);
+      const first = Number(await heard());
+      for (let n = 0; n < 20; n += 1) await a.publish("e2e.room.elsewhere", { n });
+      await a.publish("e2e.room.probe", { n: 2 });
+      await inbox.count(2);
+      assert.equal(Number(await heard()), first + 1);
+    });
+
+    test("a user has one rate on both nodes", async () => {
+      const [here, there] = await Promise.all([a, b].map((node) => node.connect({ token: token("rated") })));
+      for (const socket of [here, there]) await subscribe(socket, "e2e.slow");
+      const acks = [];
+      for (const socket of [here, there, here, there]) acks.push(await ask(socket, "e2e.slow", { n: 1 }));
+      assert.deepEqual(acks.map(({ ok, error }) => (ok ? "ok" : error.code)), ["ok", "ok", "ok", "rate_limited"]);
+    });
+  });
+}
+
+for (const broker of Object.keys(BROKERS)) {
+  describe(`two nodes whose ${broker} goes away`, () => {
+    let cluster, a, b;
+    before(async () => {
+      cluster = await Cluster.start({ broker });
+      [a, b] = cluster.nodes;
+    });
+    after(() => cluster?.stop());
+
+    test("each serves its own, says what it cannot do, and goes on with the same sockets when it is back", async () => {
+      const [here, there] = await Promise.all([a, b].map((node) => node.connect({ token: token("u") })));
+      for (const socket of [here, there]) await subscribe(socket, "e2e.room.away");
+      const [local, remote] = [here, there].map((socket) => collect(socket, "e2e.room.away"));
+      const session = there.id;
+      await cluster.broker.kill();
+      for (const node of cluster.nodes) await until("not ready", async () => (await node.get("/readyz")).status === 503);
+      assert.deepEqual((await a.get("/readyz")).body.error.details, { away: ["broker"] });
+      assert.equal((await a.get("/healthz")).status, 200);
+
+      const { status, body: { error } } = await a.publish("e2e.room.away", { n: 1 });
+      assert.deepEqual([status, error.code, error.retry], [503, "unavailable", true]);
+      assert.match(error.message, /^delivered on this node only/);
+      assert.deepEqual(await local.count(1), [{ n: 1 }]);
+      assert.equal((await ask(here, "subscribe", { channel: "e2e.room.new" })).error.code, "unavailable");
+      const event = { specversion: "1.0", type: "order.shipped", source: "/e2e", id: "2", data: { customer: "u", order: "o2" } };
+      assert.equal((await a.post("/v1/events", event)).status, 202);
+      const letters = () => a.get("/v1/dead-letters", { key: KEYS.operator });
+      await until("a dead letter", async () => (await letters()).body.kept === 1);
+      assert.match((await letters()).body.dead_letters[0].reason, /on one node only/);
+
+      const gap = within("gap", new Promise((resolve) => there.on("tidegate", (event) => event.type === "gap" && resolve(event))));
+      await cluster.broker.restart();
+      assert.deepEqual(await gap, { type: "gap", channel: "e2e.room.away" });
+      await cluster.ready();
+      assert.equal((await a.publish("e2e.room.away", { n: 2 })).status, 202);
+      assert.deepEqual(await remote.count(1), [{ n: 2 }]);
+      assert.equal(there.id, session, "the socket was not dropped");
+      const [{ id }] = (await letters()).body.dead_letters;
+      await subscribe(there, "e2e.inbox.u");
+      const arrival = next(there, "e2e.inbox.u");
+      assert.equal((await a.post(`/v1/dead-letters/${id}/retry`, {}, { key: KEYS.operator })).status, 202);
+      assert.deepEqual((await arrival)[0], { text: "shipped o2" });
+    });
+  });
+}
+
+describe("two nodes whose Redis is full", () => {
+  let cluster, a;
   before(async () => {
     cluster = await Cluster.start();
-    [a, b] = cluster.nodes;
+    [a] = cluster.nodes;
   });
   after(() => cluster?.stop());
-
-  test("what is published on one node reaches the sockets of the other, once and in order", async () => {
-    const [here, there] = await Promise.all([a, b].map((node) => node.connect({ token: token("u") })));
-    await subscribe(here, "e2e.room.order");
-    await subscribe(there, "e2e.room.order");
-    const inboxes = [here, there].map((socket) => collect(socket, "e2e.room.order"));
-    const numbers = Array.from({ length: 100 }, (_, n) => n);
-    for (const n of numbers) assert.equal((await a.publish("e2e.room.order", { n })).status, 202);
-    await a.publish("e2e.room.order", { n: -1 });
-    for (const inbox of inboxes) assert.deepEqual((await inbox.count(101)).map(({ n }) => n), [...numbers, -1]);
-  });
-
-  test("a relay to the others leaves out the sender and nobody else, on every node", async () => {
-    const [sender, same, other] = await Promise.all([a, a, b].map((node, index) => node.connect({ token: token(`r${index}`) })));
-    for (const socket of [sender, same, other]) await subscribe(socket, "e2e.room.relay");
-    const [own, ...inboxes] = [sender, same, other].map((socket) => collect(socket, "e2e.room.relay"));
-    for (const n of [1, 2, 3]) assert.equal((await ask(sender, "e2e.room.relay", { n })).ok, true);
-    for (const inbox of inboxes) assert.deepEqual(await inbox.count(3), [{ n: 1 }, { n: 2 }, { n: 3 }]);
-    // What came back would have come before this.
-    await b.publish("e2e.room.relay", { n: 4 });
-    assert.deepEqual(await own.count(1), [{ n: 4 }]);
-  });
-
-  test("an event sent to one node crosses its bridge to the sockets of both", async () => {
-    const [here, there] = await Promise.all([a, b].map((node) => node.connect({ token: token("buyer") })));
-    for (const socket of [here, there]) await subscribe(socket, "e2e.inbox.buyer");
-    const arrivals = [here, there].map((socket) => next(socket, "e2e.inbox.buyer"));
-    const event = { specversion: "1.0", type: "order.shipped", source: "/e2e", id: "1", data: { customer: "buyer", order: "o1" } };
-    assert.equal((await a.post("/v1/events", event)).status, 202);
-    for (const arrival of arrivals) assert.deepEqual((await arrival)[0], { text: "shipped o1" });
-  });
-
-  test("a node hears nothing of topics that nobody there subscribes to", async () => {
-    const heard = async () => /^tidegate_broker_heard_total (\d+)$/m.exec((await b.get("/metrics")).text)?.[1];
-    const probe = await b.connect({ token: token("probe") });
-    await subscribe(probe, "e2e.room.probe");
-    const inbox = collect(probe, "e2e.room.probe");
-    await a.publish("e2e.room.probe", { n: 1 });
-    await inbox.count(1);
-    const first = Number(await heard());
-    for (let n = 0; n < 20; n += 1) await a.publish("e2e.room.elsewhere", { n });
-    await a.publish("e2e.room.probe", { n: 2 });
-    await inbox.count(2);
-    assert.equal(Number(await heard()), first + 1);
-  });
-
-  test("a user has one rate on both nodes", async () => {
-    const [here, there] = await Promise.all([a, b].map((node) => node.connect({ token: token("rated") })));
-    for (const socket of [here, there]) await subscribe(socket, "e2e.slow");
-    const acks = [];
-    for (const socket of [here, there, here, there]) acks.push(await ask(socket, "e2e.slow", { n: 1 }));
-    assert.deepEqual(acks.map(({ ok, error }) => (ok ? "ok" : error.code)), ["ok", "ok", "ok", "rate_limited"]);
-  });
-});
-
-describe("two nodes whose Redis goes away", () => {
-  let cluster, a, b;
-  before(async () => {
-    cluster = await Cluster.start();
-    [a, b] = cluster.nodes;
-  });
-  after(() => cluster?.stop());
-
-  test("each serves its own, says what it cannot do, and goes on with the same sockets when it is back", async () => {
-    const [here, there] = await Promise.all([a, b].map((node) => node.connect({ token: token("u") })));
-    for (const socket of [here, there]) await subscribe(socket, "e2e.room.away");
-    const [local, remote] = [here, there].map((socket) => collect(socket, "e2e.room.away"));
-    const session = there.id;
-    await cluster.redis.kill();
-    for (const node of cluster.nodes) await until("not ready", async () => (await node.get("/readyz")).status === 503);
-    assert.deepEqual((await a.get("/readyz")).body.error.details, { away: ["broker"] });
-    assert.equal((await a.get("/healthz")).status, 200);
-
-    const { status, body: { error } } = await a.publish("e2e.room.away", { n: 1 });
-    assert.deepEqual([status, error.code, error.retry], [503, "unavailable", true]);
-    assert.match(error.message, /^delivered on this node only/);
-    assert.deepEqual(await local.count(1), [{ n: 1 }]);
-    assert.equal((await ask(here, "subscribe", { channel: "e2e.room.new" })).error.code, "unavailable");
-    const event = { specversion: "1.0", type: "order.shipped", source: "/e2e", id: "2", data: { customer: "u", order: "o2" } };
-    assert.equal((await a.post("/v1/events", event)).status, 202);
-    const letters = () => a.get("/v1/dead-letters", { key: KEYS.operator });
-    await until("a dead letter", async () => (await letters()).body.kept === 1);
-    assert.match((await letters()).body.dead_letters[0].reason, /on one node only/);
-
-    const gap = within("gap", new Promise((resolve) => there.on("tidegate", (event) => event.type === "gap" && resolve(event))));
-    await cluster.redis.restart();
-    assert.deepEqual(await gap, { type: "gap", channel: "e2e.room.away" });
-    await cluster.ready();
-    assert.equal((await a.publish("e2e.room.away", { n: 2 })).status, 202);
-    assert.deepEqual(await remote.count(1), [{ n: 2 }]);
-    assert.equal(there.id, session, "the socket was not dropped");
-    const [{ id }] = (await letters()).body.dead_letters;
-    await subscribe(there, "e2e.inbox.u");
-    const arrival = next(there, "e2e.inbox.u");
-    assert.equal((await a.post(`/v1/dead-letters/${id}/retry`, {}, { key: KEYS.operator })).status, 202);
-    assert.deepEqual((await arrival)[0], { text: "shipped o2" });
-  });
 
   test("while it answers and takes nothing they are not ready, say why once, and are back by themselves", async () => {
     const redis = await RedisLink.open(cluster.redis.url);
@@ -242,26 +255,28 @@ describe("the oracle", () => {
 
 const FAULT_MS = 2000;
 
-describe("an oracle over a steady load", () => {
-  for (const [what, fault] of Object.entries(faults(FAULT_MS))) {
-    test(`${what}: what was accepted is received once and in order, or a gap is told`, async () => {
-      const cluster = await Cluster.start({ nodes: 3, persistent: what.includes("kept") });
-      try {
-        const load = await Load.start(cluster);
-        // A load before and after it.
-        await sleep(500);
-        await fault(cluster);
-        await cluster.ready();
-        await sleep(500);
-        const figures = await load.end();
-        assert.deepEqual(figures.violations, [], JSON.stringify(figures));
-        assert.ok(figures.received > 0 && figures.accepted < figures.published, JSON.stringify(figures));
-      } finally {
-        await cluster.stop();
-      }
-    });
-  }
-});
+for (const broker of Object.keys(BROKERS)) {
+  describe(`an oracle over a steady load on ${broker}`, () => {
+    for (const [what, fault] of Object.entries(faults(FAULT_MS, broker))) {
+      test(`${what}: what was accepted is received once and in order, or a gap is told`, async () => {
+        const cluster = await Cluster.start({ broker, nodes: 3, persistent: what.includes("kept") });
+        try {
+          const load = await Load.start(cluster);
+          // A load before and after it.
+          await sleep(500);
+          await fault(cluster);
+          await cluster.ready();
+          await sleep(500);
+          const figures = await load.end();
+          assert.deepEqual(figures.violations, [], JSON.stringify(figures));
+          assert.ok(figures.received > 0 && figures.accepted < figures.published, JSON.stringify(figures));
+        } finally {
+          await cluster.stop();
+        }
+      });
+    }
+  });
+}
 
 // Sends every request to the next node, as a balancer does that is told nothing.
 async function roundRobin(nodes) {

@@ -1,12 +1,13 @@
-// Several nodes that share a Redis, a steady load on them, and an oracle: it knows every publication that was accepted,
+// Several nodes that share a broker, Redis or NATS, a steady load on them, and an oracle: it knows every publication that was accepted,
 // and says afterwards whether each subscriber that should have received it did, once, or was told of a gap.
 
 import { EventEmitter, once } from "node:events";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { Cable } from "./cable.mjs";
 import { ask, Server, token, within } from "./harness.mjs";
-import { RedisServer } from "./services.mjs";
+import { NatsServer, RedisServer } from "./services.mjs";
 
 // Longer than anything takes to come back.
 const PATIENCE_MS = 60_000;
@@ -20,13 +21,22 @@ export async function until(what, happened) {
   return await within(what, looking, PATIENCE_MS);
 }
 
+// The brokers that nodes may share, by the names that people know them by.
+export const BROKERS = { Redis: RedisServer, NATS: NatsServer };
+
 export class Cluster {
-  // `nodes` of them on one Redis; `config` changes the configuration of each, which it is told the number of; `files` are
+  // `nodes` of them on one broker; `config` changes the configuration of each, which it is told the number of; `files` are
   // written before they start; `programs` are the binaries of the first ones, where they are of other versions.
-  static async start({ nodes = 2, persistent = false, channels, config = (config) => config, files, programs = [] } = {}) {
+  static async start({
+    broker = "Redis", nodes = 2, persistent = false, channels, config = (config) => config, files, programs = [],
+  } = {}) {
     const cluster = new Cluster();
-    cluster.redis = await RedisServer.start({ persistent });
-    const shared = (one) => ({ ...one, broker: cluster.redis.url, limits: { ...one.limits, broker_timeout: "1s" } });
+    cluster.broker = await BROKERS[broker].start({ persistent });
+    // What only a test on Redis asks for.
+    if (broker === "Redis") cluster.redis = cluster.broker;
+    else cluster.cable = await Cable.to(cluster.broker.port);
+    const url = cluster.cable ? cluster.broker.url.replace(/\d+$/, cluster.cable.port) : cluster.broker.url;
+    const shared = (one) => ({ ...one, broker: url, limits: { ...one.limits, broker_timeout: "1s" } });
     cluster.config = (one, index = cluster.nodes.length) => config(shared(one), index, cluster);
     cluster.nodes = await Promise.all(
       Array.from({ length: nodes }, (_, index) =>
@@ -44,6 +54,7 @@ export class Cluster {
 
   // Ends every link of every node, as a network does that forgets them.
   async cutLinks() {
+    if (this.cable) return this.cable.interrupt();
     const { port, password } = new URL(this.redis.url);
     const socket = connect(Number(port), "127.0.0.1");
     socket.write(`AUTH ${password}\r\nCLIENT KILL TYPE pubsub\r\nCLIENT KILL TYPE normal SKIPME yes\r\n`);
@@ -63,23 +74,24 @@ export class Cluster {
 
   async stop() {
     await Promise.all((this.nodes ?? []).map((node) => node.stop()));
-    await this.redis.stop();
+    this.cable?.stop();
+    await this.broker.stop();
   }
 }
 
-const killedRedis = (forMs) => async ({ redis }) => {
-  await redis.kill();
+const killed = (forMs) => async ({ broker }) => {
+  await broker.kill();
   await sleep(forMs);
-  await redis.restart();
+  await broker.restart();
 };
 
-// What may happen to a cluster, each for so long, by name. A Redis that keeps its data is `persistent`.
-export const faults = (forMs) => ({
-  "a Redis that was killed and forgot": killedRedis(forMs),
-  "a frozen Redis": async ({ redis }) => {
-    redis.freeze();
+// What may happen to a cluster, each for so long, by name. A broker that keeps its data is `persistent`.
+export const faults = (forMs, broker = "Redis") => ({
+  [`a ${broker} that was killed and forgot`]: killed(forMs),
+  [`a frozen ${broker}`]: async (cluster) => {
+    cluster.broker.freeze();
     await sleep(forMs);
-    redis.thaw();
+    cluster.broker.thaw();
   },
   "links that were cut, again and again": async (cluster) => {
     for (let time = 0; time < 4; time += 1) {
@@ -89,7 +101,7 @@ export const faults = (forMs) => ({
   },
   "a node that was rolled": (cluster) => cluster.restartNode(1, { signal: "SIGTERM" }),
   "a node that was killed": (cluster) => cluster.restartNode(1, { killedMs: forMs }),
-  "a Redis that was killed and kept its data": killedRedis(forMs),
+  [`a ${broker} that was killed and kept its data`]: killed(forMs),
 });
 
 // What a channel keeps for subscribers that come back: history, the newest value, and who is there.

@@ -1,4 +1,4 @@
-// Three nodes on a Redis under a steady load, one fault after the other, and what an oracle that knows every accepted
+// Three nodes on a Redis, or with BROKER=nats on a NATS, under a steady load, one fault after the other, and what an oracle that knows every accepted
 // publication says: FAULT_SECONDS (10) each. With FEED=streams no node is published to, and no broker is between them: each
 // reads a stream that producers add to. With OTHER_BIN, the binary of another version, every second node runs that one, and
 // the nodes are rolled to this version and back to the other one as well. With KEPT=yes the channels have history, retained
@@ -25,24 +25,26 @@ const PER_SECOND = number("PER_SECOND", 20);
 
 const SHOWN_MAX = 10;
 
-const killed = async ({ redis }) => {
-  await redis.kill();
+const killed = async ({ broker }) => {
+  await broker.kill();
   await pause(FAULT_MS);
-  await redis.restart();
+  await broker.restart();
 };
 
 const IS_FED = process.env.FEED === "streams";
 const IS_KEPT = process.env.KEPT === "yes";
 if (process.env.FEED && !IS_FED) throw new Error("FEED: nothing, or streams");
+const BROKER = { redis: "Redis", nats: "NATS" }[process.env.BROKER ?? "redis"];
+if (!BROKER) throw new Error("BROKER: redis, or nats");
 
 const faults = {
   "none": () => pause(FAULT_MS),
-  "Redis killed, without data": killed,
-  "Redis killed, with data": killed,
-  "Redis frozen": async ({ redis }) => {
-    redis.freeze();
+  [`${BROKER} killed, without data`]: killed,
+  [`${BROKER} killed, with data`]: killed,
+  [`${BROKER} frozen`]: async ({ broker }) => {
+    broker.freeze();
     await pause(FAULT_MS);
-    redis.thaw();
+    broker.thaw();
   },
   "links cut every second": async (cluster) => {
     for (let elapsed = 0; elapsed < FAULT_MS; elapsed += 1000) {
@@ -73,13 +75,13 @@ const columns = ["published", "accepted", "owed", "received", "recovered", "told
 const row = (...cells) => console.log(cells.map((cell, index) => (index ? String(cell).padStart(17) : String(cell).padEnd(28))).join(""));
 
 const source = IS_FED ? "a topic, by a stream," : "a node and topic,";
-console.log(`${NODES} nodes, ${SUBSCRIBERS} subscribers of ${TOPICS} topics on each, ${PER_SECOND} publications/s ${source} faults of ${FAULT_MS / 1000} s\n`);
+console.log(`${NODES} nodes on ${BROKER}, ${SUBSCRIBERS} subscribers of ${TOPICS} topics on each, ${PER_SECOND} publications/s ${source} faults of ${FAULT_MS / 1000} s\n`);
 row("fault", ...columns);
 let failed = false;
 for (const [what, fault] of Object.entries(faults)) {
   if (only && !only.some((word) => what.includes(word))) continue;
   const fed = IS_FED ? { config: fedByStream() } : {};
-  const cluster = await Cluster.start({ nodes: NODES, persistent: what.endsWith("with data"), programs, ...fed, ...(IS_KEPT ? { channels: KEPT } : {}) });
+  const cluster = await Cluster.start({ broker: BROKER, nodes: NODES, persistent: what.endsWith("with data"), programs, ...fed, ...(IS_KEPT ? { channels: KEPT } : {}) });
   const feed = IS_FED ? new StreamFeed(cluster.redis) : undefined;
   if (IS_FED) await Promise.all(cluster.nodes.map((node) => node.printed("bus.back")));
   const load = await Load.start(cluster, { topics: TOPICS, subscribers: SUBSCRIBERS, perSecond: PER_SECOND, feed, kept: IS_KEPT });

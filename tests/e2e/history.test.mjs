@@ -6,7 +6,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Cluster } from "@tidegate/kit/cluster.mjs";
+import { BROKERS, Cluster } from "@tidegate/kit/cluster.mjs";
 import { ask, KEYS, next, Server, subscribe, token, until, within } from "@tidegate/kit/harness.mjs";
 
 const FEED = (history) => `
@@ -181,28 +181,30 @@ test("a server that was restarted has another epoch", async () => {
   }
 });
 
-test("what a client missed on one node it gets on another, and both deliver in one order", async () => {
-  const files = (directory) => writeFileSync(join(directory, "channels/history.yaml"), channels["history.yaml"]);
-  const cluster = await Cluster.start({ files });
-  try {
-    const [a, b] = cluster.nodes;
-    const here = new Page(await a.connect({ token: token("u1") }), "feed.a");
-    const there = new Page(await b.connect({ token: token("u2") }), "feed.a");
-    await Promise.all([here.subscribe(), there.subscribe()]);
-    // Two at once, on two nodes: whatever their order is, it is one order.
-    await Promise.all([publish(a, "feed.a", 1), publish(b, "feed.a", 2)]);
-    await until("both", () => here.seen.length === 2 && there.seen.length === 2);
-    assert.deepEqual(here.seen, there.seen);
-    const { last } = here;
-    here.socket.close();
-    await publish(a, "feed.a", 3);
-    await publish(b, "feed.a", 4);
-    const again = Object.assign(new Page(await b.connect({ token: token("u1") }), "feed.a"), { last });
-    assert.equal((await again.subscribe()).recovered, true);
-    await publish(a, "feed.a", 5);
-    await again.has(3, 4, 5);
-    await there.has(...here.seen, 3, 4, 5);
-  } finally {
-    await cluster.stop();
-  }
-});
+for (const broker of Object.keys(BROKERS)) {
+  test(`what a client missed on one node it gets on another, and both deliver in one order, on ${broker}`, async () => {
+    const files = (directory) => writeFileSync(join(directory, "channels/history.yaml"), channels["history.yaml"]);
+    const cluster = await Cluster.start({ broker, files });
+    try {
+      const [a, b] = cluster.nodes;
+      const here = new Page(await a.connect({ token: token("u1") }), "feed.a");
+      const there = new Page(await b.connect({ token: token("u2") }), "feed.a");
+      await Promise.all([here.subscribe(), there.subscribe()]);
+      // Two at once, on two nodes: whatever their order is, it is one order.
+      await Promise.all([publish(a, "feed.a", 1), publish(b, "feed.a", 2)]);
+      await until("both", () => here.seen.length === 2 && there.seen.length === 2);
+      assert.deepEqual(here.seen, there.seen);
+      const { last } = here;
+      here.socket.close();
+      await publish(a, "feed.a", 3);
+      await publish(b, "feed.a", 4);
+      const again = Object.assign(new Page(await b.connect({ token: token("u1") }), "feed.a"), { last });
+      assert.equal((await again.subscribe()).recovered, true);
+      await publish(a, "feed.a", 5);
+      await again.has(3, 4, 5);
+      await there.has(...here.seen, 3, 4, 5);
+    } finally {
+      await cluster.stop();
+    }
+  });
+}

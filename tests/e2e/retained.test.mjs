@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 
-import { Cluster } from "@tidegate/kit/cluster.mjs";
+import { BROKERS, Cluster } from "@tidegate/kit/cluster.mjs";
 import { ask, KEYS, next, Server, token, until, within } from "@tidegate/kit/harness.mjs";
 
 const run = promisify(execFile);
@@ -192,70 +192,72 @@ describe("retained values", () => {
   });
 });
 
-describe("retained values on two nodes", () => {
-  let cluster, a, b;
-  before(async () => {
-    cluster = await Cluster.start({ files });
-    [a, b] = cluster.nodes;
-  });
-  after(() => cluster?.stop());
+for (const broker of Object.keys(BROKERS)) {
+  describe(`retained values on two nodes on ${broker}`, () => {
+    let cluster, a, b;
+    before(async () => {
+      cluster = await Cluster.start({ broker, files });
+      [a, b] = cluster.nodes;
+    });
+    after(() => cluster?.stop());
 
-  test("both nodes have one value of every key, whoever published it and whoever takes it away", async () => {
-    const [here, there] = [await open(a, "map.1"), await open(b, "map.1")];
-    await Promise.all([here.subscribe(), there.subscribe()]);
-    await Promise.all([publish(a, "map.1", { device: "a", n: 1 }), publish(b, "map.1", { device: "a", n: 2 })]);
-    await publish(b, "map.1", { device: "b", n: 3 });
-    await until("both", () => "b" in here.values && "b" in there.values);
-    assert.deepEqual(here.values, there.values);
-    const later = await open(b, "map.1");
-    await later.subscribe();
-    assert.deepEqual(later.values, here.values);
-    await remove(b, "map.1", "?key=a");
-    for (const map of [here, there, later]) await map.has({ b: 3 });
-    assert.deepEqual(await publish(a, "sea.1", { device: "a", n: 1, seq: 5 }), {});
-    assert.deepEqual(await publish(b, "sea.1", { device: "a", n: 2, seq: 5 }), { stale: true });
-    for (const { socket } of [here, there, later]) socket.close();
-  });
+    test("both nodes have one value of every key, whoever published it and whoever takes it away", async () => {
+      const [here, there] = [await open(a, "map.1"), await open(b, "map.1")];
+      await Promise.all([here.subscribe(), there.subscribe()]);
+      await Promise.all([publish(a, "map.1", { device: "a", n: 1 }), publish(b, "map.1", { device: "a", n: 2 })]);
+      await publish(b, "map.1", { device: "b", n: 3 });
+      await until("both", () => "b" in here.values && "b" in there.values);
+      assert.deepEqual(here.values, there.values);
+      const later = await open(b, "map.1");
+      await later.subscribe();
+      assert.deepEqual(later.values, here.values);
+      await remove(b, "map.1", "?key=a");
+      for (const map of [here, there, later]) await map.has({ b: 3 });
+      assert.deepEqual(await publish(a, "sea.1", { device: "a", n: 1, seq: 5 }), {});
+      assert.deepEqual(await publish(b, "sea.1", { device: "a", n: 2, seq: 5 }), { stale: true });
+      for (const { socket } of [here, there, later]) socket.close();
+    });
 
-  test("nobody misses the newest value or goes back, while two nodes publish without a pause and pages come and go", async () => {
-    const devices = ["a", "b", "c"];
-    let seq = 0;
-    let over = false;
-    const publishing = Promise.all(
-      [a, b].map(async (node) => {
-        while (!over) {
-          const n = ++seq;
-          await publish(node, "sea.2", { device: devices[n % 3], n, seq: n });
-        }
-      }),
-    );
-    const pages = await Promise.all(Array.from({ length: 6 }, (_, at) => open([a, b][at % 2], "sea.2")));
-    for (const page of pages) page.rising = true;
-    await Promise.all(
-      pages.map(async (page) => {
-        for (let time = 0; time < 10; time++) {
-          page.last = {};
-          await page.subscribe();
-          await next(page.socket, "sea.2");
-          if (time < 9) await ask(page.socket, "unsubscribe", { channel: "sea.2" });
-        }
-      }),
-    );
-    over = true;
-    await publishing;
-    const late = await open(a, "sea.2");
-    await late.subscribe();
-    for (const page of pages) await page.has(late.values);
-    assert.equal(pages.reduce((sum, { gaps }) => sum + gaps, 0), 0);
-    for (const { socket } of [late, ...pages]) socket.close();
-  });
+    test("nobody misses the newest value or goes back, while two nodes publish without a pause and pages come and go", async () => {
+      const devices = ["a", "b", "c"];
+      let seq = 0;
+      let over = false;
+      const publishing = Promise.all(
+        [a, b].map(async (node) => {
+          while (!over) {
+            const n = ++seq;
+            await publish(node, "sea.2", { device: devices[n % 3], n, seq: n });
+          }
+        }),
+      );
+      const pages = await Promise.all(Array.from({ length: 6 }, (_, at) => open([a, b][at % 2], "sea.2")));
+      for (const page of pages) page.rising = true;
+      await Promise.all(
+        pages.map(async (page) => {
+          for (let time = 0; time < 10; time++) {
+            page.last = {};
+            await page.subscribe();
+            await next(page.socket, "sea.2");
+            if (time < 9) await ask(page.socket, "unsubscribe", { channel: "sea.2" });
+          }
+        }),
+      );
+      over = true;
+      await publishing;
+      const late = await open(a, "sea.2");
+      await late.subscribe();
+      for (const page of pages) await page.has(late.values);
+      assert.equal(pages.reduce((sum, { gaps }) => sum + gaps, 0), 0);
+      for (const { socket } of [late, ...pages]) socket.close();
+    });
 
-  test("values outlive the node that published them", async () => {
-    await publish(b, "map.9", { device: "a", n: 1 });
-    b.signal("SIGKILL");
-    const map = await open(a, "map.9");
-    await map.subscribe();
-    await map.has({ a: 1 });
-    map.socket.close();
+    test("values outlive the node that published them", async () => {
+      await publish(b, "map.9", { device: "a", n: 1 });
+      b.signal("SIGKILL");
+      const map = await open(a, "map.9");
+      await map.subscribe();
+      await map.has({ a: 1 });
+      map.socket.close();
+    });
   });
-});
+}

@@ -279,7 +279,9 @@ mod tests {
         assert_eq!(counts.is_gap("a", 9, 12), None);
         assert_eq!(counts.is_gap("a", 13, 14), Some(true));
         assert_eq!(counts.is_gap("a", 0, 20), Some(false), "it began to count anew");
-        (0..NODES_MAX).for_each(|node| drop(counts.is_gap(&node.to_string(), 0, 1)));
+        for node in 0..NODES_MAX {
+            counts.is_gap(&node.to_string(), 0, 1);
+        }
         assert_eq!(counts.is_gap("a", 25, 26), Some(false), "a node that was forgotten");
     }
 }

@@ -29,6 +29,8 @@ const NO_MESSAGE: u64 = 10037;
 const WRONG_LAST: u64 = 10071;
 /// Too few servers for so many replicas.
 const TOO_FEW_PEERS: [u64; 2] = [10005, 10074];
+/// The shortest time for which a stream remembers ids.
+const ONCE_MIN: Duration = Duration::from_millis(100);
 /// As many replicas as there can be of use: they survive the loss of one.
 const REPLICAS: [usize; 2] = [3, 1];
 
@@ -119,7 +121,7 @@ impl Stream {
                 "storage": "file",
                 "discard": "old",
                 "num_replicas": replicas,
-                "duplicate_window": u64::try_from(self.once_for.as_nanos()).unwrap_or(u64::MAX),
+                "duplicate_window": u64::try_from(self.once_for.max(ONCE_MIN).as_nanos()).unwrap_or(u64::MAX),
                 "allow_direct": true,
                 "allow_rollup_hdrs": true,
                 "allow_msg_ttl": true,

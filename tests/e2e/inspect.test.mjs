@@ -92,7 +92,7 @@ describe("operators", () => {
     assert.deepEqual(applied.kinds, ["public", "breaking"]);
     assert.deepEqual(applied.changes, [
       "`notes.{id}`: scope authenticated → public; now everybody, signed in or not, may join, before every user",
-      "`notes.{id}`: schema: required none → text; stricter for publishers: one that still publishes this is refused: `{}`",
+      "`notes.{id}`: schema: required none → text; stricter for publishers and senders: a backend or a client that still sends this is refused: `{}`",
     ]);
     assert.equal(applied.files.length, 1);
     assert.match(applied.files[0], /channels\/notes\.yaml$/);

@@ -261,3 +261,78 @@ pub(super) fn is_over(at_ms: u64, ttl: Duration, now_ms: u64) -> bool {
     let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
     at_ms.saturating_add(ttl_ms) <= now_ms
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::channels::Keeping;
+
+    use super::super::entry::write;
+    use super::*;
+
+    const FOUND_BY: u64 = 7;
+
+    fn stand(bytes: u64, messages_max: usize, keeping: Option<Keeping>) -> Stand {
+        let policy = HistoryPolicy { messages_max, bytes_max: 1 << 20, ttl: Duration::from_secs(60) };
+        let shelf = keeping.map(|keeping| ShelfStand { from: 1, found_by: FOUND_BY, keeping });
+        let id = "n-1".to_owned();
+        Stand { id, began: 1, unnumbered: 0, bytes, policy, removals: 0, removed_before: 0, shelf }
+    }
+
+    /// A publication of one byte of a key, at this place and offset.
+    fn publication(at: u64, key: &str, messages_max: usize, keeping: Option<Keeping>) -> Kept {
+        let heard = format!("{} {at} n h - e 1", at - 1);
+        Kept { seq: at * 10, at_ms: at, text: write(&stand(at, messages_max, keeping), key, None, &heard) }
+    }
+
+    fn read(all: &[Kept]) -> TopicLog {
+        let mut log = TopicLog::whole(true);
+        all.iter().for_each(|kept| log.take(kept).unwrap());
+        log
+    }
+
+    fn keys(log: &TopicLog) -> Vec<String> {
+        log.shelf.keys().iter().map(|key| key.as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_the_history_does_not_keep_is_needless_and_nothing_else_is() {
+        let log = read(&[1, 2, 3, 4, 5].map(|at| publication(at, "null", 3, None)));
+        assert_eq!((log.seq, log.newest.as_ref().unwrap().offset, log.garbage.len()), (50, 5, 2));
+        assert_eq!(log.needless_before(None), 30);
+        let mut part = TopicLog::default();
+        part.take(&publication(5, "null", 3, None)).unwrap();
+        assert_eq!(part.needless_before(None), 0, "it does not know what is kept before");
+    }
+
+    #[test]
+    fn the_last_of_every_key_is_a_value_until_keys_or_time_make_it_go() {
+        let keeping = Keeping { values: true, keys_max: 2, ..Keeping::VERSIONS };
+        let of = |at, key| publication(at, key, 0, Some(keeping));
+        let mut log = read(&[of(1, "1"), of(2, "2"), of(3, "1"), of(4, "3")]);
+        assert_eq!(keys(&log), ["1", "3"]);
+        assert_eq!(log.needless_before(Some(&Key::new("1"))), 30);
+        log.expire(Duration::from_millis(5), 8);
+        assert_eq!((keys(&log), log.shelf.cost()), (vec!["3".to_owned()], 4));
+    }
+
+    #[test]
+    fn values_that_missed_a_publication_or_were_found_elsewhere_are_forgotten() {
+        let kept = publication(1, "1", 0, Some(Keeping::VERSIONS));
+        assert_eq!(read(&[kept.clone(), publication(2, "null", 9, None)]).shelf.len(), 0);
+        let shelf = ShelfStand { from: 0, found_by: FOUND_BY + 1, keeping: Keeping::VERSIONS };
+        let elsewhere = write(&Stand { shelf: Some(shelf), ..stand(2, 0, None) }, "2", None, "1 2 n h - e 1");
+        let log = read(&[kept.clone(), Kept { seq: 20, at_ms: 2, text: elsewhere }]);
+        assert_eq!((keys(&log), log.stand.unwrap().shelf.unwrap().from), (vec!["2".to_owned()], 20));
+        let ended = write(&stand(1, 0, None), "null", None, "");
+        let log = read(&[kept, Kept { seq: 20, at_ms: 2, text: ended }]);
+        assert_eq!((log.newest, log.unnumbered, log.shelf.len()), (None, 20, 0));
+    }
+
+    #[test]
+    fn what_was_taken_away_is_no_value() {
+        let of = |at, key| publication(at, key, 0, Some(Keeping::VERSIONS));
+        let removed = write(&stand(2, 0, Some(Keeping::VERSIONS)), "1", None, "1 2 n r - e [1]");
+        let log = read(&[of(1, "1"), of(2, "2"), Kept { seq: 25, at_ms: 3, text: removed }]);
+        assert_eq!((keys(&log), log.newest.unwrap().offset), (vec!["2".to_owned()], 2));
+    }
+}

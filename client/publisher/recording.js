@@ -10,8 +10,8 @@ const VIOLATIONS_MAX = 10;
 // The codes that a publisher can hear: their status, and whether the same call may succeed later.
 const REFUSALS = {
   unauthenticated: [401, false], forbidden: [403, false], unknown_channel: [404, false], invalid_payload: [422, false],
-  idempotency_conflict: [422, false], payload_too_large: [413, false], rate_limited: [429, true], unavailable: [503, true],
-  draining: [503, true], internal: [500, true],
+  idempotency_conflict: [422, false], payload_too_large: [413, false], rate_limited: [429, true], over_budget: [429, true],
+  unavailable: [503, true], draining: [503, true], internal: [500, true],
 };
 
 /** @type {typeof import("./recording.js").recordingPublisher} */

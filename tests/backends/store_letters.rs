@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tidegate_backends::bus::MemoryDeadLetters;
 use tidegate_backends::store::SqliteStore;
 use tidegate_core::channels::RuleId;
-use tidegate_core::flow::DeadLetter;
+use tidegate_core::config::{SourceFile, Teams, decode, parse_yaml};
 use tidegate_core::flow::ports::{DeadLetters, SystemClock};
+use tidegate_core::flow::{Budgets, DeadLetter};
 use tidegate_core::protocol::BusEvent;
 use tokio::time::timeout;
 
@@ -27,7 +29,7 @@ fn letter(id: &str) -> DeadLetter {
         ends_sessions: id.ends_with('3'),
         removes: id.ends_with('5'),
     };
-    DeadLetter { id: id.to_owned(), rule, reason: "for the \0 test".to_owned(), at_unix_s: 7, event }
+    DeadLetter { id: id.to_owned(), rule, reason: "for the \0 test".to_owned(), at_unix_s: 7, event, share: None }
 }
 
 async fn add(letters: &dyn DeadLetters, ids: &[&str]) {
@@ -132,4 +134,41 @@ async fn a_store_that_never_was_there_keeps_nobody_waiting() {
     let letters = nowhere.dead_letters(MAX);
     timeout(Duration::from_secs(10), add(&letters, &["1", "2"])).await.unwrap();
     assert_eq!(ids(&letters).await, ["2", "1"]);
+}
+
+/// What holds over each back end with a share: `growth` has two letters of its channels, whatever the rules do there.
+async fn holds_a_share(letters: &dyn DeadLetters) {
+    let text = "{ growth: { features: [growth], dead_letters: 2 } }".to_owned();
+    let file = Arc::new(SourceFile { path: "teams".to_owned(), text });
+    let teams: Teams = decode(&parse_yaml(&file, &mut Vec::new()).unwrap(), &mut Vec::new()).unwrap();
+    let budgets = Budgets::on(1, &teams);
+    let channels: Arc<[String]> = ["b.{c}".to_owned(), "d".to_owned()].into();
+    let share = budgets.letters(teams.of_feature("growth").unwrap(), &channels).unwrap();
+    let own = |id: &str| DeadLetter { share: Some(share.clone()), ..letter(id) };
+    let other = |id: &str| {
+        let letter = letter(id);
+        DeadLetter { rule: RuleId { to: "e".to_owned(), ..letter.rule.clone() }, ..letter }
+    };
+    letters.add(other("1"));
+    for id in ["2", "3", "4", "5", "6"] {
+        letters.add(own(id));
+        letters.flush().await;
+    }
+    assert_eq!(ids(letters).await, ["6", "5", "1"], "the team's oldest go, and not the others'");
+    let standing = budgets.standing();
+    assert_eq!((standing[0].used, standing[0].of, standing[0].refused), (2.0, 2.0, 3));
+    letters.add(other("7"));
+    letters.add(other("8"));
+    letters.flush().await;
+    assert_eq!(ids(letters).await, ["8", "7", "6"], "in all there are no more than `limits.dead_letters`");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_that_fills_its_share_replaces_its_own_oldest_letters() {
+    holds_a_share(&MemoryDeadLetters::new(MAX)).await;
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path().join("t.db"), Arc::new(SystemClock));
+    holds_a_share(&store.dead_letters(MAX)).await;
+    let postgres = PostgresServer::start();
+    holds_a_share(&node(&postgres.url()).dead_letters(MAX)).await;
 }

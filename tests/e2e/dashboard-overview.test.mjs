@@ -8,7 +8,8 @@ import { subscribe, token, until } from "@tidegate/kit/harness.mjs";
 describe("the overview", () => {
   let server, browser, visitor, page, socket;
   before(async () => {
-    server = await startWithDashboard({ plugins: false });
+    const teams = { growth: { features: ["e2e"], subscriptions: 20000 } };
+    server = await startWithDashboard({ plugins: false, config: (config) => ({ ...config, teams }) });
     browser = await openBrowser();
     visitor = await Visitor.open(browser, server);
     page = visitor.page;
@@ -49,6 +50,11 @@ describe("the overview", () => {
     const { body } = await server.get("/v1/overview", { key: NARROW_KEY });
     const tile = page.getByRole("listitem").filter({ hasText: "Connections" }).getByText(String(body.connections), { exact: true });
     await visitor.sees(tile);
+  });
+
+  clean("the overview tells what each team uses of its share", async () => {
+    await visitor.go("/");
+    await visitor.sees(visitor.row(/growth.*subscriptions.*1.*20,000.*0/));
   });
 
   clean("who opens the page later sees at once what happened before", async () => {

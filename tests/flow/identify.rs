@@ -140,7 +140,7 @@ async fn the_cookies_it_lists_are_shown_and_a_token_goes_before_them() {
 
 #[tokio::test]
 async fn a_page_of_anybodys_cannot_use_a_cookie_that_only_the_plugin_listens_to() {
-    let any = |handshake: Handshake| async {
+    let any = |handshake: Handshake| async move {
         let builder = asking(admitting(Some(user("alice")), Duration::ZERO));
         let server = builder.auth(|auth| auth.origins = vec!["*".to_owned()]).start();
         let origin = Some("https://elsewhere.com".to_owned());

@@ -5,6 +5,7 @@
 mod authenticate;
 mod bridge;
 mod broadcast;
+mod budgets;
 mod connect;
 mod connection;
 mod decisions;

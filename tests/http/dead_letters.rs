@@ -166,6 +166,7 @@ async fn letters_are_searched_and_read_page_by_page() {
             reason: if n % 50 == 0 { "every fiftieth".to_owned() } else { "no title".to_owned() },
             at_unix_s: n,
             event: BusEvent::kept(&body).unwrap(),
+            share: None,
         };
         server.dead_letters.add(letter);
     }

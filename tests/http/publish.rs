@@ -112,3 +112,23 @@ async fn a_publish_that_the_broker_does_not_take_is_503_and_says_that_it_was_del
     assert!(error["message"].as_str().unwrap().starts_with("delivered on this node only"), "{error}");
     assert_eq!(server.delivered().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_publish_over_the_budget_of_its_team_is_429_may_be_tried_again_at_once_and_leaves_its_key_free() {
+    let server = server().teams("growth: { features: [test], publications: 1/s }").start();
+    let with_key = |server| {
+        let call = post("/v1/channels/news/publish").key("publish").header("idempotency-key", "\"k1\"");
+        async move { call.body(r#"{"title":"x"}"#).to(server).await }
+    };
+    assert_eq!(publish(&server, "news", r#"{"title":"x"}"#).await.status, 202);
+    let answer = with_key(&server).await;
+    assert_eq!(answer.refused(), refusal(429, "over_budget"));
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(answer.json()["error"]["retry"], true);
+    let list = r#"[{"topic":"news","payload":{"title":"x"}}]"#;
+    let answer = post("/v1/publish").key("publish").body(list).to(&server).await;
+    assert_eq!(answer.json()[0]["error"]["code"], "over_budget");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(with_key(&server).await.status, 202);
+    assert_eq!(server.delivered().len(), 2);
+}

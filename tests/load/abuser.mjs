@@ -3,7 +3,8 @@
 
 import { open, outcome, Tally } from "./wire.mjs";
 
-const { url, tokens, deeds } = JSON.parse(process.argv[2]);
+// With `topic` all of them are in one room, else each has a topic to itself.
+const { url, tokens, deeds, topic } = JSON.parse(process.argv[2]);
 
 const BREATH_MS = 20;
 
@@ -15,7 +16,7 @@ async function connect(token, index) {
   const socket = await open({
     url,
     token,
-    topic: `abuse.${index}`,
+    topic: topic ?? `abuse.${index}`,
     answered(_id, packet) {
       said.add(outcome(packet));
       if (sending) setTimeout(() => sending && socket.send(next), BREATH_MS);

@@ -25,7 +25,7 @@ const BAD = {
   grants: { emit: ["granted"], publish: ["granted.*"] },
 };
 
-const CHANNELS = {
+export const CHANNELS = {
   feature: "load",
   channels: {
     "bench.{room}": {
@@ -39,15 +39,18 @@ const CHANNELS = {
 };
 
 // `manifest` changes the bad plugin's `plugin.yaml`. Both plugins have the limits and the breaker a plugin has by itself.
-export async function begin(manifest = {}) {
+// `config` changes the configuration, and `manifests` are the channels.
+export async function begin(manifest = {}, { config, manifests = [CHANNELS] } = {}) {
   const scratch = mkdtempSync(join(tmpdir(), "tidegate-load-"));
   mkdirSync(join(scratch, "bad"));
   writeFileSync(join(scratch, "bad/plugin.yaml"), JSON.stringify({ ...BAD, ...manifest }));
   copyFileSync(cargoBuild(join(repository, "tests/plugins/guests/bad"), "bad"), join(scratch, "bad/bad.wasm"));
-  const server = await Server.start();
+  const server = await Server.start({ config });
   await server.reload(() => renameSync(join(scratch, "bad"), join(server.directory, "plugins/bad")));
   await server.reload(() => server.write("plugins/ping/plugin.yaml", readFileSync(join(repository, "plugins/ping/plugin.yaml"), "utf8")));
-  await server.reload(() => server.write("channels/load.yaml", JSON.stringify(CHANNELS)));
+  for (const manifest of manifests) {
+    await server.reload(() => server.write(`channels/${manifest.feature}.yaml`, JSON.stringify(manifest)));
+  }
   rmSync(scratch, { recursive: true });
   return server;
 }
@@ -73,8 +76,8 @@ const tokens = (who, count) => Array.from({ length: count }, (_, index) => token
 export const neighbours = (server) =>
   start("neighbours.mjs", { url: server.url, tokens: tokens("n", NEIGHBOURS), everyMs: NEIGHBOUR_EVERY_MS });
 
-export const abusers = (server, deeds) =>
-  start("abuser.mjs", { url: server.url, tokens: tokens("a", ABUSERS), deeds });
+export const abusers = (server, deeds, more = {}) =>
+  start("abuser.mjs", { url: server.url, tokens: tokens("a", ABUSERS), deeds, ...more });
 
 export const residentMiB = (server) =>
   Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${server.process.pid}/status`, "utf8"))[1]) / 1024;

@@ -1,7 +1,9 @@
 //! Golden pairs: each directory of `cases/` is a channels directory, with what `compile` makes of it in `expected.txt`.
 //!
 //! A case holds `*.yaml` manifests, `schemas/…`, `bridge.yaml` if it has one, and `plugins.txt` (a line each: a name
-//! and what it exports, or `did-not-load`) if it has any, and `ack_bytes.txt` (`limits.ack_bytes`). `TIDEGATE_UPDATE=1 cargo test --workspace --test manifests` writes what is expected anew.
+//! and what it exports, or `did-not-load`) if it has any, `ack_bytes.txt` (`limits.ack_bytes`), and
+//! `teams.txt` (the `teams:` of a configuration) with `features.txt` (a line each: a plugin, and the feature that its
+//! `plugin.yaml` names). `TIDEGATE_UPDATE=1 cargo test --workspace --test manifests` writes what is expected anew.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its case has failed")]
 
@@ -11,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidegate_core::channels::{
-    self, Catalog, DeliveryPolicy, HistoryPolicy, InboundAction, Keeping, PluginKind, PluginKinds, Sources,
+    self, Catalog, Channel, DeliveryPolicy, HistoryPolicy, InboundAction, Keeping, PluginKind, PluginKinds, Sources,
 };
-use tidegate_core::config::SourceFile;
+use tidegate_core::config::{Config, SourceFile};
 use tidegate_core::protocol::{Generation, PluginName};
 
 #[path = "../fuzz/bodies.rs"]
@@ -66,6 +68,12 @@ fn sources(directory: &Path) -> Sources {
             sources.bridge = Some(file(&path, shown));
         } else if shown == "ack_bytes.txt" {
             sources.ack_bytes_max = Some(std::fs::read_to_string(&path).unwrap().trim().parse().unwrap());
+        } else if shown == "teams.txt" {
+            sources.teams = Config::load(Some(&path), [], &[]).unwrap().teams;
+        } else if shown == "features.txt" {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let pair = |line: &str| line.split_once(' ').map(|(plugin, of)| (PluginName::new(plugin), of.to_owned()));
+            sources.features = text.lines().filter_map(pair).collect();
         } else if shown.ends_with(".yaml") {
             sources.manifests.push(file(&path, shown));
         } else if shown == "plugins.txt" {
@@ -93,7 +101,7 @@ fn plugins(text: &str) -> BTreeMap<PluginName, PluginKinds> {
     text.lines().map(plugin).collect()
 }
 
-fn show(catalog: &Catalog) -> String {
+fn show(catalog: &Catalog, plugins: &[PluginName]) -> String {
     let mut out = String::new();
     for channel in catalog.channels() {
         write!(out, "{} ({}): {:?}", channel.template, channel.feature, channel.scope).unwrap();
@@ -137,6 +145,14 @@ fn show(catalog: &Catalog) -> String {
         }
         out.push('\n');
     }
+    for (_, name, team) in catalog.teams().iter() {
+        let own = |channel: &&Arc<Channel>| channel.team.is_some_and(|id| catalog.teams().name(id) == name);
+        let channels: Vec<&str> = catalog.channels().filter(own).map(|channel| channel.template.as_str()).collect();
+        let own =
+            |plugin: &&PluginName| catalog.team_of_plugin(plugin).is_some_and(|id| catalog.teams().name(id) == name);
+        let plugins: Vec<&str> = plugins.iter().filter(own).map(PluginName::as_str).collect();
+        writeln!(out, "team {name} of {}: {channels:?} {plugins:?}", team.features.join(", ")).unwrap();
+    }
     for note in catalog.notes() {
         write!(out, "\n{}", note.render_as("note")).unwrap();
     }
@@ -149,10 +165,14 @@ fn every_case_compiles_to_what_is_expected() {
     assert!(cases.len() > 30, "{} cases", cases.len());
     let mut failures = String::new();
     for case in cases {
-        let found = match channels::compile(&sources(&case), Generation(1)) {
-            Ok(catalog) => show(&catalog),
+        let sources = sources(&case);
+        let plugins: Vec<PluginName> = sources.plugins.keys().cloned().collect();
+        let found = match channels::compile(&sources, Generation(1)) {
+            Ok(catalog) => show(&catalog, &plugins),
             Err(diagnostics) => diagnostics.iter().map(|d| d.render()).collect::<Vec<_>>().join("\n"),
         };
+        // The configuration's file is read from where it is.
+        let found = found.replace(&format!("{}/", case.display()), "");
         if let Err(failure) = assert_golden(&case.join("expected.txt"), &found) {
             failures += &failure;
         }

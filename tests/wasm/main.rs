@@ -15,6 +15,7 @@ mod kinds;
 mod loading;
 mod nothing;
 mod staged;
+mod teams;
 mod watched;
 
 #[path = "../manifests/holes.rs"]

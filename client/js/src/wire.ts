@@ -30,6 +30,7 @@ export type Code =
   | "idempotency_conflict"
   | "payload_too_large"
   | "rate_limited"
+  | "over_budget"
   | "too_many_subscriptions"
   | "handler_failed"
   | "handler_timeout"

@@ -29,6 +29,7 @@ use stores::Stores;
 use tidegate_backends::bus::{OwnEvents, OwnQueue, node_name};
 use tidegate_core::channels::{NamedPlugin, PluginKind};
 use tidegate_core::config::{Config, Diagnostic, PluginProvider, Provider};
+use tidegate_core::flow::Budgets;
 use tidegate_core::flow::ports::SystemClock;
 use tidegate_core::protocol::Generation;
 use tidegate_core::telemetry;
@@ -97,6 +98,7 @@ pub struct Prepared {
     host: Arc<PluginHost>,
     watch: Arc<OwnEvents>,
     watched: OwnQueue,
+    budgets: Arc<Budgets>,
     exporter: Option<Exporter>,
 }
 
@@ -118,10 +120,12 @@ pub async fn prepare(config: Config, terms: Terms) -> Result<Prepared, AppError>
     store.open().await?;
     let (kv, queries) = (store.kv.clone(), store.queries.clone());
     let providers = gate_one::providers(&config, queries.clone(), store.sessions.clone()).await?;
-    let services = Services { kv, queries, http: egress(&config)?, watch: watch.clone(), ..services() };
+    let budgets = Arc::new(Budgets::new(&config.teams));
+    let (http, watching) = (egress(&config)?, watch.clone());
+    let services = Services { kv, queries, http, watch: watching, budgets: budgets.clone(), ..services() };
     let host = plugin_host(&config, terms, services)?;
     let exporter = exporter(&config, name.as_str())?;
-    Ok(Prepared { config, terms, socket, nodes, store, providers, host, watch, watched, exporter })
+    Ok(Prepared { config, terms, socket, nodes, store, providers, host, watch, watched, budgets, exporter })
 }
 
 impl Prepared {
@@ -207,5 +211,6 @@ fn paths(config: &Config) -> Paths {
         bridge: config.bridge.clone(),
         named: named.collect(),
         ack_bytes_max: Some(config.limits.ack_bytes_max),
+        teams: config.teams.clone(),
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tidegate_core::channels::{self, Catalog, PluginKinds, Sources};
-use tidegate_core::config::{Config, Limits, SourceFile};
+use tidegate_core::config::{Config, Limits, SourceFile, Teams, decode, parse_yaml};
 use tidegate_core::flow::ports::Provider;
 use tidegate_core::flow::revoke::{Revocation, Revocations};
-use tidegate_core::flow::{AuthPolicy, AuthProvider, Gates, Lifetimes, Ports, Serving};
+use tidegate_core::flow::{AuthPolicy, AuthProvider, Budgets, Gates, Lifetimes, Ports, Serving};
 use tidegate_core::protocol::{BusEvent, Generation, PluginName, User};
 
 use super::{
@@ -18,6 +18,8 @@ use super::{
 
 /// The plugins a manifest of the tests may name; each can be anything.
 const PLUGINS: [&str; 2] = ["answerer", "members"];
+/// The processors of which teams have a share.
+const PROCESSORS: usize = 2;
 
 /// A server that was started, with its fakes at hand.
 pub struct Server {
@@ -51,12 +53,14 @@ pub struct Server {
     pub bus_sources: Arc<FakeBusSources>,
     /// The plugins of the first generation.
     pub plugins: Arc<FakePlugins>,
+    teams: Teams,
     connections: Mutex<u32>,
 }
 
 /// A server to be.
 pub struct ServerBuilder {
-    manifest: String,
+    manifests: Vec<String>,
+    teams: Teams,
     bridge: Option<String>,
     plugins: FakePlugins,
     bus: FakeBus,
@@ -77,7 +81,8 @@ impl Server {
             lifetimes: Lifetimes::default(),
         };
         ServerBuilder {
-            manifest: manifest.to_owned(),
+            manifests: vec![manifest.to_owned()],
+            teams: Teams::default(),
             bridge: None,
             plugins: FakePlugins::silent(),
             bus: FakeBus::roomy(),
@@ -109,14 +114,17 @@ impl Server {
     /// The same, and what the plugins are asked can be looked at.
     pub fn serve(&self, manifest: &str, plugins: FakePlugins) -> Arc<FakePlugins> {
         let (generation, plugins) = (Generation(self.gates.generation().0 + 1), Arc::new(plugins));
-        self.gates.replace(Serving { catalog: catalog(manifest, None, generation), plugins: plugins.clone() });
+        self.gates.replace(Serving {
+            catalog: catalog_of(&[manifest], None, &self.teams, generation),
+            plugins: plugins.clone(),
+        });
         plugins
     }
 
     /// Puts another manifest and another bridge table in force.
     pub fn reload_with_bridge(&self, manifest: &str, bridge: &str) {
         let generation = Generation(self.gates.generation().0 + 1);
-        let catalog = catalog(manifest, Some(bridge), generation);
+        let catalog = catalog_of(&[manifest], Some(bridge), &self.teams, generation);
         self.gates.replace(Serving { catalog, plugins: self.plugins.clone() });
     }
 
@@ -135,6 +143,22 @@ impl ServerBuilder {
     /// With these plugins.
     pub fn plugins(mut self, plugins: FakePlugins) -> Self {
         self.plugins = plugins;
+        self
+    }
+
+    /// With this manifest of another feature, too.
+    pub fn beside(mut self, manifest: &str) -> Self {
+        self.manifests.push(manifest.to_owned());
+        self
+    }
+
+    /// With these teams, as the configuration has them.
+    pub fn teams(mut self, teams: &str) -> Self {
+        let file = SourceFile { path: "tidegate.yaml".to_owned(), text: teams.to_owned() };
+        let mut mistakes = Vec::new();
+        let teams = parse_yaml(&Arc::new(file), &mut mistakes).and_then(|tree| decode(&tree, &mut mistakes));
+        assert_eq!(mistakes, [], "the teams are right");
+        self.teams = teams.unwrap_or_default();
         self
     }
 
@@ -205,8 +229,10 @@ impl ServerBuilder {
             shared_members: shared_members.clone(),
             watch: watch.clone(),
             revocations,
+            budgets: Arc::new(Budgets::on(PROCESSORS, &self.teams)),
         };
-        let catalog = catalog(&self.manifest, self.bridge.as_deref(), Generation(1));
+        let manifests: Vec<&str> = self.manifests.iter().map(String::as_str).collect();
+        let catalog = catalog_of(&manifests, self.bridge.as_deref(), &self.teams, Generation(1));
         let serving = Serving { catalog, plugins: plugins.clone() };
         let gates = Arc::new(Gates::new(serving, self.auth, self.limits, ports));
         let store = Arc::new(FakeStoreHealth::default());
@@ -226,6 +252,7 @@ impl ServerBuilder {
             store,
             bus_sources: Arc::default(),
             plugins,
+            teams: self.teams,
             connections: Mutex::default(),
         }
     }
@@ -233,9 +260,14 @@ impl ServerBuilder {
 
 /// Compiles a catalog from texts that are right; what is wrong fails the test with every mistake.
 pub fn catalog(manifest: &str, bridge: Option<&str>, generation: Generation) -> Arc<Catalog> {
+    catalog_of(&[manifest], bridge, &Teams::default(), generation)
+}
+
+fn catalog_of(manifests: &[&str], bridge: Option<&str>, teams: &Teams, generation: Generation) -> Arc<Catalog> {
     let file = |path: &str, text: &str| Arc::new(SourceFile { path: path.to_owned(), text: text.to_owned() });
     let sources = Sources {
-        manifests: vec![file("channels/test.yaml", manifest)],
+        manifests: manifests.iter().map(|manifest| file("channels/test.yaml", manifest)).collect(),
+        teams: teams.clone(),
         bridge: bridge.map(|text| file("bridge.yaml", text)),
         plugins: PLUGINS.into_iter().map(|name| (PluginName::new(name), PluginKinds::ALL)).collect(),
         ..Sources::default()

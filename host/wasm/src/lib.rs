@@ -56,7 +56,7 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use compile::{Compiler, engine};
-use run::{Guest, SWEEP_INTERVAL, Slots};
+use run::{Guest, SWEEP_INTERVAL, Slots, TeamShares};
 use tidegate_core::config::{Limits, SourceFile};
 use tidegate_core::protocol::PluginName;
 
@@ -103,6 +103,7 @@ pub struct PluginHost {
     engine: Engine,
     linker: Linker<Guest>,
     slots: Arc<Slots>,
+    shares: Arc<TeamShares>,
     compiler: Compiler,
     services: Services,
     self_test_max: Duration,
@@ -158,6 +159,7 @@ impl PluginHost {
         let linker = lifecycle::linker(&engine)?;
         let compiler = Compiler::new(CompileSettings::default(), &engine);
         let slots = Arc::new(Slots::new(settings.instances_max, settings.authorizer_instances));
+        let shares = Arc::new(TeamShares::of(&services.budgets));
         let shadow_slots = Arc::new(Slots::apart(settings.shadow_instances_max));
         let quarantine = Arc::new(Quarantine::default());
         let self_test_max = settings.self_test_max;
@@ -165,6 +167,7 @@ impl PluginHost {
             engine,
             linker,
             slots,
+            shares,
             compiler,
             services,
             self_test_max,

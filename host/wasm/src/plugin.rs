@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use serde_json::Value;
 
 use crate::lifecycle::{Probation, SelfTest};
 use crate::manifest::PluginManifest;
 use crate::proof::Proof;
-use crate::run::{Blueprint, Bulkhead, Slots, Statistics};
+use crate::run::{Blueprint, Bulkhead, Slots, Statistics, TeamShare, TeamShares};
 use crate::version::{Digest, Fingerprint};
 use tidegate_core::channels::{PluginKind, PluginKinds};
-use tidegate_core::config::SourceFile;
+use tidegate_core::config::{SourceFile, TeamId};
 use tidegate_core::flow::ports::{BreakerStatus, PluginService, PluginState, PluginStatus, PluginVersion, Watch};
 use tidegate_core::protocol::PluginName;
 
@@ -24,6 +25,9 @@ pub struct Plugin {
     pub(crate) manifest: PluginManifest,
     pub(crate) blueprint: Blueprint,
     pub(crate) slots: Arc<Slots>,
+    pub(crate) shares: Arc<TeamShares>,
+    /// The share of the team that it belongs to, in the present generation.
+    pub(crate) team: RwLock<Option<Arc<TeamShare>>>,
     pub(crate) authorizers: Bulkhead,
     pub(crate) workers: Bulkhead,
     pub(crate) statistics: Statistics,
@@ -75,6 +79,31 @@ impl Plugin {
     #[must_use]
     pub const fn kinds(&self) -> PluginKinds {
         self.kinds
+    }
+
+    /// The feature that its `plugin.yaml` names.
+    #[must_use]
+    pub fn feature(&self) -> Option<&str> {
+        self.manifest.feature.as_deref()
+    }
+
+    /// From now on its calls count in the budgets of this team.
+    pub fn belongs_to(&self, team: Option<TeamId>) {
+        let share = team.and_then(|team| self.shares.get(team));
+        let mut own = self.team.write();
+        if own.as_ref().map(Arc::as_ptr) == share.map(Arc::as_ptr) {
+            return;
+        }
+        for bulkhead in [&self.authorizers, &self.workers] {
+            own.iter().for_each(|before| before.loses(&bulkhead.pool));
+            share.iter().for_each(|share| share.takes(&bulkhead.pool));
+        }
+        *own = share.cloned();
+    }
+
+    /// The share of its team, if it belongs to one.
+    pub(crate) fn team(&self) -> Option<Arc<TeamShare>> {
+        self.team.read().clone()
     }
 
     /// The granted secrets that the server lacks. Empty in a server.

@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeAlias
 Code: TypeAlias = Literal[
     "unauthenticated", "token_expired", "token_revoked", "forbidden", "unknown_channel", "not_subscribed", "no_handler",
     "no_history", "no_presence", "no_retained", "invalid_payload", "idempotency_conflict", "payload_too_large",
-    "rate_limited", "too_many_subscriptions", "handler_failed", "handler_timeout", "unavailable", "draining", "internal",
+    "rate_limited", "over_budget", "too_many_subscriptions", "handler_failed", "handler_timeout", "unavailable", "draining",
+    "internal",
     "not_found", "method_not_allowed", "unsupported_media_type", "request_timeout",
     "unreachable", "unexpected_answer",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ _REFUSALS: dict[str, tuple[int, bool]] = {
     "idempotency_conflict": (422, False),
     "payload_too_large": (413, False),
     "rate_limited": (429, True),
+    "over_budget": (429, True),
     "unavailable": (503, True),
     "draining": (503, True),
     "internal": (500, True),

@@ -30,7 +30,13 @@ impl DeadLetters for MemoryDeadLetters {
         let mut letters = self.letters.lock();
         // Under the lock: whoever lists the letters after seeing the log event finds this one.
         telemetry::dead_letter(&letter.id, &letter.rule.on, &letter.rule.to, &letter.reason);
+        let share = letter.share.clone();
         letters.push_back(letter);
+        if let Some(share) = share {
+            let (kept, replaced) = share.make_room(&mut letters);
+            share.note(kept, replaced);
+            (0..replaced).for_each(|_| telemetry::dead_letter_dropped());
+        }
         if letters.len() > self.max {
             letters.pop_front();
             telemetry::dead_letter_dropped();
@@ -82,6 +88,7 @@ mod tests {
             reason: "for the test".to_owned(),
             at_unix_s: 0,
             event: BusEvent::new(id.to_owned(), "/test".to_owned(), "a.b".to_owned(), json!(null)),
+            share: None,
         }
     }
 

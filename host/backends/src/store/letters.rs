@@ -3,7 +3,7 @@
 //!
 //! Unwritten letters wait in memory, at most `limits.dead_letters`, also while the store is away.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use super::availability::Watching;
 use tidegate_core::channels::RuleId;
-use tidegate_core::flow::DeadLetter;
 use tidegate_core::flow::ports::{DeadLetters, Letters, LettersAway};
+use tidegate_core::flow::{DeadLetter, LetterShare};
 use tidegate_core::protocol::BusEvent;
 use tidegate_core::telemetry;
 
@@ -33,7 +33,8 @@ pub(super) trait LetterTable: Send + Sync + 'static {
     /// Opens the table, if it exists or `make` says to create it. Returns whether it exists.
     async fn open(&self, make: bool) -> Result<bool, String>;
 
-    /// Writes the letters that were not written before, and drops the oldest beyond `max`.
+    /// Writes the letters that were not written before, and drops the oldest of each team beyond its share, then the oldest
+    /// of all beyond `max`.
     async fn insert(&self, letters: &[DeadLetter], max: usize) -> Result<Written, String>;
 
     /// The newest letters before the one with this id, newest first, and the total number.
@@ -47,12 +48,26 @@ pub(super) trait LetterTable: Send + Sync + 'static {
 }
 
 /// The result of a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Written {
     /// How many of the oldest were dropped.
     pub(super) dropped: u64,
     /// How many there are now.
     pub(super) kept: usize,
+    /// For each of [`shares`], how many there are and how many were dropped.
+    pub(super) of_teams: Vec<(usize, u64)>,
+}
+
+/// The shares of the teams that have some of these letters, each once.
+pub(super) fn shares(letters: &[DeadLetter]) -> Vec<&LetterShare> {
+    let shares = letters.iter().filter_map(|letter| letter.share.as_ref());
+    shares.map(|share| (share.team(), share)).collect::<BTreeMap<_, _>>().into_values().collect()
+}
+
+/// What stands in the rows of rules to the channels of a share, whatever the rules do.
+pub(super) fn rows_of(share: &LetterShare) -> Vec<String> {
+    let does = ["", REVOKES, ENDS_SESSIONS, REMOVES];
+    share.channels().iter().flat_map(|to| does.map(|does| format!("{does}{to}"))).collect()
 }
 
 /// Dead letters that survive the process. Nodes with a shared database share them.
@@ -148,7 +163,14 @@ impl Kept {
         let mut waiting = self.waiting.lock();
         // Under the lock: whoever lists the letters after seeing the log event finds this one.
         telemetry::dead_letter(&letter.id, &letter.rule.on, &letter.rule.to, &letter.reason);
+        let share = letter.share.clone();
         waiting.push_back(letter);
+        if let Some(share) = share {
+            // Those that are written are counted with the next write.
+            let (_, replaced) = share.make_room(&mut waiting);
+            (0..replaced).for_each(|_| telemetry::dead_letter_dropped());
+            share.replaced(replaced);
+        }
         if waiting.len() > self.max {
             waiting.pop_front();
             telemetry::dead_letter_dropped();
@@ -194,7 +216,10 @@ impl Kept {
                 Err(why) => Err(why),
             };
             match written {
-                Ok(Written { dropped, kept }) => {
+                Ok(Written { dropped, kept, of_teams }) => {
+                    for (share, (kept, replaced)) in shares(&batch).into_iter().zip(of_teams) {
+                        share.note(kept, replaced);
+                    }
                     let written: HashSet<&str> = batch.iter().map(|letter| letter.id.as_str()).collect();
                     let mut waiting = self.waiting.lock();
                     waiting.retain(|letter| !written.contains(letter.id.as_str()));
@@ -259,7 +284,7 @@ pub(super) fn of_row((id, at_unix_s, on, to, reason, event): Row) -> Option<Dead
         ends_sessions: kind == "ends",
         removes: kind == "removes",
     };
-    Some(DeadLetter { id, rule, reason, at_unix_s, event })
+    Some(DeadLetter { id, rule, reason, at_unix_s, event, share: None })
 }
 
 /// The row of a letter. PostgreSQL accepts no NUL in a text; JSON escapes it.

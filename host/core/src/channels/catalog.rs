@@ -1,12 +1,11 @@
 //! The catalog: all channels by template, found by topic.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::index::Index;
-use super::{BridgeTable, DeliveryPolicy, HistoryPolicy, Keeping, PresencePolicy, Schema, Scope, Template};
-use crate::config::{Diagnostic, Place};
+use super::owners::Owners;
+use super::{BridgeTable, DeliveryPolicy, HistoryPolicy, Keeping, PresencePolicy, Rate, Schema, Scope, Template};
+use crate::config::{Diagnostic, Place, TeamId, Teams};
 use crate::protocol::{Generation, Params, PluginName, Topic};
 
 /// All declared channels and rules, compiled; immutable.
@@ -18,6 +17,7 @@ pub struct Catalog {
     by_template: Vec<Arc<Channel>>,
     index: Index,
     bridge: BridgeTable,
+    owners: Owners,
     notes: Vec<Diagnostic>,
 }
 
@@ -30,6 +30,8 @@ pub struct Channel {
     pub place: Place,
     /// The feature whose manifest declares it.
     pub feature: String,
+    /// The team that the feature belongs to.
+    pub team: Option<TeamId>,
     /// A description for people.
     pub description: Option<String>,
     /// Who may join.
@@ -76,15 +78,6 @@ pub enum InboundAction {
     },
 }
 
-/// A number of messages per time, `20/s`; up to that many at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Rate {
-    /// How many.
-    pub messages: NonZeroU32,
-    /// In how long.
-    pub per: Duration,
-}
-
 /// A topic that a channel declares.
 #[derive(Debug, Clone)]
 pub struct Resolved {
@@ -126,11 +119,12 @@ impl Catalog {
         channels: Vec<Arc<Channel>>,
         index: Index,
         bridge: BridgeTable,
+        owners: Owners,
         notes: Vec<Diagnostic>,
     ) -> Self {
         let mut by_template = channels.clone();
         by_template.sort_by(|one, two| one.template.as_str().cmp(two.template.as_str()));
-        Self { generation, channels, by_template, index, bridge, notes }
+        Self { generation, channels, by_template, index, bridge, owners, notes }
     }
 
     /// The catalog's number.
@@ -163,5 +157,31 @@ impl Catalog {
     #[must_use]
     pub const fn bridge(&self) -> &BridgeTable {
         &self.bridge
+    }
+
+    /// The teams of the configuration.
+    #[must_use]
+    pub const fn teams(&self) -> &Teams {
+        self.owners.teams()
+    }
+
+    /// The team that the channel with this template belongs to.
+    #[must_use]
+    pub fn team_of_channel(&self, template: &str) -> Option<TeamId> {
+        let at = self.by_template.binary_search_by(|channel| channel.template.as_str().cmp(template)).ok()?;
+        self.by_template[at].team
+    }
+
+    /// The templates of a team's channels.
+    #[must_use]
+    pub fn channels_of_team(&self, team: TeamId) -> Option<&Arc<[String]>> {
+        self.owners.channels(team)
+    }
+
+    /// The team that a plugin belongs to: that of the feature which its `plugin.yaml` names, else of all channels that
+    /// use it.
+    #[must_use]
+    pub fn team_of_plugin(&self, plugin: &PluginName) -> Option<TeamId> {
+        self.owners.plugin(plugin)
     }
 }

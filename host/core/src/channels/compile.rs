@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::index::{CONFLICTS_MAX, Index};
 use super::manifest::{self, Declared};
+use super::owners::Owners;
 use super::plugin_kinds::{self, NamedPlugin};
 use super::schema_files::SchemaFiles;
 use super::{BridgeTable, Catalog, PluginKinds, bridge_file};
-use crate::config::{Diagnostic, SourceFile, editor_schema};
+use crate::config::{Diagnostic, SourceFile, Teams, editor_schema};
 use crate::protocol::{Generation, PluginName};
 
 /// Everything that a catalog is compiled from, already read.
@@ -28,6 +29,10 @@ pub struct Sources {
     pub unloadable: Vec<PluginName>,
     /// Plugins that the configuration names.
     pub named: Vec<NamedPlugin>,
+    /// The features that `plugin.yaml` files name.
+    pub features: BTreeMap<PluginName, String>,
+    /// The teams of the configuration.
+    pub teams: Teams,
     /// The most bytes of a snapshot in the answer to a subscribe; `None` if they are not known.
     pub ack_bytes_max: Option<usize>,
     /// Files that exist but could not be read: their own errors are reported elsewhere, and naming their possible
@@ -86,10 +91,11 @@ pub fn compile(sources: &Sources, generation: Generation) -> Result<Catalog, Vec
         in_order(&mut diagnostics, sources);
         return Err(diagnostics);
     }
-    let channels = declared.into_iter().filter_map(|declared| declared.channel).collect();
+    let channels: Vec<_> = declared.into_iter().filter_map(|declared| declared.channel).collect();
     let mut notes = schemas.into_notes();
+    let owners = Owners::of(sources, &channels, &bridge, &mut notes);
     in_order(&mut notes, sources);
-    Ok(Catalog::new(generation, channels, index, bridge, notes))
+    Ok(Catalog::new(generation, channels, index, bridge, owners, notes))
 }
 
 /// Channels that may be declared in files with errors: a rule that names one of them is not an error.

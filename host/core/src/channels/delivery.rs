@@ -9,7 +9,6 @@ use serde::de::{Deserializer, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::rate::RawRate;
 use sha2::{Digest as _, Sha256};
 
 use super::{Rate, Violation};
@@ -49,7 +48,7 @@ pub(super) struct RawDelivery {
     key: Option<RawPointer>,
     /// With `mode: latest`: how many publications of a key go out in what time, for everybody: `5/s`, `100/m`, `1000/h`.
     /// The last of a burst always arrives.
-    at_most: Option<RawRate>,
+    at_most: Option<Rate>,
     /// Where a payload has its version, a number or an RFC 3339 time, as a JSON Pointer: `/seq`. A publication that is
     /// not newer than the last of its key goes to nobody.
     version: Option<RawPointer>,
@@ -102,9 +101,8 @@ impl RawDelivery {
         let mut pointer =
             |key: &str, text: Option<RawPointer>| Pointer::read(&text?.0, delivery.get(key)?, diagnostics);
         let (key, version) = (pointer("key", self.key), pointer("version", self.version));
-        let at_most = self.at_most.and_then(|rate| rate.read(delivery.get("at_most")?, diagnostics));
         let found_by = found_by(key.as_ref(), version.as_ref());
-        let policy = DeliveryPolicy { latest, key, at_most, version, trace: self.trace, found_by };
+        let policy = DeliveryPolicy { latest, key, at_most: self.at_most, version, trace: self.trace, found_by };
         if diagnostics.len() == told {
             diagnostics.extend(policy.changes_nothing(channel, delivery));
             diagnostics.extend(history_and_latest(channel, delivery, latest));

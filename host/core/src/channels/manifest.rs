@@ -12,11 +12,10 @@ use super::delivery::RawDelivery;
 use super::history::RawHistory;
 use super::plugin_kinds::named;
 use super::presence::RawPresence;
-use super::rate::RawRate;
 use super::retain::RawSnapshot;
 use super::schema_files::SchemaFiles;
 use super::{
-    Channel, HistoryPolicy, Inbound, InboundAction, Keeping, PluginKind, PresencePolicy, Schema, Scope, Sources,
+    Channel, HistoryPolicy, Inbound, InboundAction, Keeping, PluginKind, PresencePolicy, Rate, Schema, Scope, Sources,
     Template,
 };
 use crate::config::{Diagnostic, Entry, Node, Place, Shape, SourceFile, decode, must_stay, nearest_name, parse_yaml};
@@ -27,7 +26,7 @@ use crate::protocol::PluginName;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Tidegate channel manifest", rename = "Manifest")]
 pub(super) struct RawManifest {
-    /// The feature that these channels belong to, for people and for logs.
+    /// The feature that these channels belong to: for people, for logs, and for the budgets of teams.
     #[schemars(required, length(min = 1))]
     feature: Option<String>,
     /// The channels, by name template: segments separated by dots; `{name}` stands for one whole segment.
@@ -96,7 +95,7 @@ struct RawInbound {
     /// Sends the message to the topic's subscribers, without a plugin.
     relay: Option<RawRelay>,
     /// How often one user may send on this channel: `20/s`, `100/m`, `1000/h`.
-    rate: Option<RawRate>,
+    rate: Option<Rate>,
 }
 
 /// Who receives a relayed message.
@@ -240,6 +239,7 @@ impl Reader<'_, '_> {
             template: template?.clone(),
             place: entry.key_place.clone(),
             feature: feature.to_owned(),
+            team: self.sources.teams.of_feature(feature),
             description: raw.description,
             scope: scope?,
             authorizer,
@@ -319,7 +319,6 @@ impl Reader<'_, '_> {
         let (raw, entry) = (raw?, entry?);
         let node = &entry.value;
         let payload = self.schema(node.get("payload"));
-        let rate = raw.rate.and_then(|rate| rate.read(node.get("rate")?, self.diagnostics));
         match (node.entry("handler"), node.entry("relay")) {
             (Some(handler), Some(relay)) => {
                 let message = "`handler` and `relay` cannot be used together";
@@ -339,7 +338,7 @@ impl Reader<'_, '_> {
             (Some(plugin), _) => InboundAction::Handler(plugin),
             (None, relay) => InboundAction::Relay { others_only: matches!(relay?, RawRelay::Others) },
         };
-        Some(Inbound { payload, action, rate })
+        Some(Inbound { payload, action, rate: raw.rate })
     }
 }
 

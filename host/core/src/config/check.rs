@@ -1,7 +1,7 @@
 //! The rules for a configuration beyond its types.
 
 use super::telemetry as telemetry_section;
-use super::{Config, Diagnostic, Node, check_auth, check_bus, check_limits, transport};
+use super::{Config, Diagnostic, Node, check_auth, check_bus, check_limits, teams, transport};
 use crate::telemetry;
 
 /// Shortest API key, in bytes.
@@ -24,6 +24,7 @@ pub(super) fn check(config: &Config, root: &Node, diagnostics: &mut Vec<Diagnost
     check_api_keys(config, &mut told);
     check_bus::check(config, &mut told);
     check_limits::check(&config.limits, &mut told);
+    teams::check(&config.teams, &config.limits, &mut told);
     transport::check(&config.transport, &config.limits, &mut told);
     telemetry_section::check(&config.telemetry, &mut told);
     if let Err(error) = telemetry::check_filter(&config.log.filter) {

@@ -84,7 +84,7 @@ impl Config {
         }
     }
 
-    /// Notes where a plugin is named, and makes the paths relative to the working directory. Paths in the file are
+    /// Notes where plugins and features are named, and makes the paths relative to the working directory. Paths in the file are
     /// relative to the file; those of the environment and of flags are relative to the working directory, as usual on a
     /// command line.
     fn resolve(mut self, file: &Path, source: &Arc<SourceFile>, root: &Node) -> Self {
@@ -105,6 +105,7 @@ impl Config {
                 *path = join(directory, path);
             }
         }
+        self.teams.place(root);
         let is_of_file = |at: &str| Arc::ptr_eq(&root.nearest(at).place.source, source);
         for (index, provider) in self.auth.providers.iter_mut().enumerate() {
             let at = |key: &str| format!("/auth/providers/{index}/{key}");

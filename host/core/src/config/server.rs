@@ -9,8 +9,8 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    ApiKeys, Auth, Broker, BrokerPrefix, BusSource, Limits, Name, Origin, PostgresUrl, Rollback, Secret, Telemetry,
-    Transport, with_hint,
+    ApiKeys, Auth, Broker, BrokerPrefix, BusSource, Limits, Name, Origin, PostgresUrl, Rollback, Secret, Teams,
+    Telemetry, Transport, with_hint,
 };
 use crate::telemetry::LogFormat;
 
@@ -61,6 +61,8 @@ pub struct Config {
     pub broker_prefix: BrokerPrefix,
     /// Sources of bus events in addition to the in-process bus, which is always there. Default: none.
     pub bus: Vec<BusSource>,
+    /// The shares of teams, by the name of each. Default: none; then nothing is counted by team.
+    pub teams: Teams,
     /// When the server rolls a new plugin version back.
     pub rollback: Rollback,
     /// How clients of Socket.IO connect.
@@ -100,6 +102,7 @@ impl Default for Config {
             node: None,
             broker_prefix: BrokerPrefix::default(),
             bus: Vec::new(),
+            teams: Teams::default(),
             rollback: Rollback::default(),
             transport: Transport::default(),
             limits: Limits::default(),

@@ -127,11 +127,11 @@ impl Gates {
     ) -> Result<Option<Publication>, String> {
         let Some((topic, payload)) = rule.apply(event).map_err(|error| error.to_string())? else { return Ok(None) };
         let cleared = match rule.transform() {
-            None => self.clear_broadcast(serving, &topic, payload),
+            None => self.clear_one(serving, &topic, payload),
             Some(plugin) => {
                 let call = TransformCall { channel: &rule.id().to, event, topic: &topic, payload: &payload };
                 match serving.plugins.transform(plugin, call).await.map_err(|fault| fault.to_string())? {
-                    Some(made) => self.clear_broadcast(serving, &topic, made),
+                    Some(made) => self.clear_one(serving, &topic, made),
                     None => return Ok(None),
                 }
             }
@@ -184,6 +184,7 @@ impl Gates {
             reason,
             at_unix_s: self.ports.clock.now_unix_s(),
             event: event.clone(),
+            share: None,
         }
     }
 }

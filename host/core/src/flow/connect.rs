@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::credential::{Brought, Credential, Handshake};
 use super::look::LookedAt;
-use super::ports::{IdentifyCall, Identity, Provider, Recognition};
+use super::ports::{Fault, FaultKind, IdentifyCall, Identity, Provider, Recognition};
 use super::{Gates, Passage, Session, revoke};
 use crate::protocol::{Ack, AuthenticateRequest, Code, ConnectionId, Payload, PluginName, Refusal, User};
 use crate::telemetry::{self, Gate};
@@ -273,6 +273,7 @@ impl Gates {
                 telemetry::cannot_tell(plugin.as_str(), telemetry::NO_CHANNEL, "connect", None, &reason);
                 Err(Code::Unavailable.into())
             }
+            Err(Fault { kind: FaultKind::OverBudget, .. }) => Err(Code::OverBudget.into()),
             Err(_fault) => Err(Code::Unavailable.into()),
         }
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::ports::Removal;
 use super::publication::{Published, Unpublished};
 use super::revoke::Revocation;
-use super::{Gates, Publication};
+use super::{Gates, LetterShare, Publication};
 use crate::channels::{BridgeRule, RuleId};
 use crate::protocol::{BusEvent, Code, Refusal, Topic};
 
@@ -94,6 +94,9 @@ pub struct DeadLetter {
     pub at_unix_s: u64,
     /// The event.
     pub event: BusEvent,
+    /// The share of the team that it counts in, if it does.
+    #[serde(skip)]
+    pub share: Option<LetterShare>,
 }
 
 impl Gates {

@@ -9,13 +9,15 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::budgets::{Budget, Budgets};
 use super::credential::Handshake;
 use super::decisions::TTL_MAX;
+use super::explain_words::{about_budget, about_topic, describe, rule, violations, with_roles};
 use super::ports::{Action, AuthorizerCall, Decision, PluginVersion};
 use super::subscribe::refused_by;
 use super::walk::{self, Look, Walker};
 use super::{CallContext, Gates, Serving};
-use crate::channels::{Channel, InboundAction, Rate, Resolved, Scope};
+use crate::channels::{Channel, InboundAction, Rate};
 use crate::protocol::{Code, ConnectionId, Payload, PluginName, Refusal, TOPIC_BYTES_MAX, User};
 use crate::telemetry::Gate;
 
@@ -52,8 +54,8 @@ pub enum Asker {
 pub struct Step {
     /// The gate: `connect`, `subscribe`, `inbound`, `broadcast`.
     pub gate: &'static str,
-    /// What was checked: `connect`, `topic`, `scope`, `authorizer`, `inbound`, `payload`, `rate`, `version`, `handler`,
-    /// `relay`.
+    /// What was checked: `connect`, `topic`, `scope`, `budget`, `authorizer`, `inbound`, `payload`, `rate`, `version`,
+    /// `handler`, `relay`.
     pub check: &'static str,
     /// The code that a client would see if the answer is no.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,7 +125,7 @@ impl Gates {
         };
         let payload_bytes_max = self.limits.payload_bytes_max;
         let question = Question { user, anonymous, action, topic, payload, payload_bytes_max };
-        self.serving().explain_after(&question, credential).await
+        self.serving().explain_after(&question, credential, Some(&self.ports.budgets)).await
     }
 }
 
@@ -133,19 +135,24 @@ const EXPLAINED: &str = "explain";
 impl Serving {
     /// Makes the checks of the gates without any effect.
     pub async fn explain(&self, question: &Question) -> Explanation {
-        self.explain_after(question, None).await
+        self.explain_after(question, None, None).await
     }
 
     /// The same; gate 1 took so long for a credential.
-    async fn explain_after(&self, question: &Question, credential: Option<Duration>) -> Explanation {
-        let mut explainer = Explainer { question, steps: Vec::new() };
+    async fn explain_after(
+        &self,
+        question: &Question,
+        credential: Option<Duration>,
+        budgets: Option<&Budgets>,
+    ) -> Explanation {
+        let mut explainer = Explainer { question, budgets, steps: Vec::new() };
         // The steps contain a no already.
         let _: Result<(), Refusal> = explainer.walk(self, credential).await;
         Explanation { steps: explainer.steps }
     }
 
     /// The template that the topic was probably meant to match: it has as many segments, and differs in few letters.
-    fn nearest_channel(&self, topic: &str) -> Option<String> {
+    pub(super) fn nearest_channel(&self, topic: &str) -> Option<String> {
         let segments: Vec<&str> = (topic.len() <= TOPIC_BYTES_MAX).then(|| topic.split('.').collect())?;
         let channels = self.catalog.channels().map(|channel| channel.template.as_str());
         let near = channels.filter_map(|template| {
@@ -162,6 +169,8 @@ impl Serving {
 /// Walks through the checks for a person.
 struct Explainer<'q> {
     question: &'q Question,
+    /// Of the server; `None` if nobody serves.
+    budgets: Option<&'q Budgets>,
     steps: Vec<Step>,
 }
 
@@ -250,6 +259,10 @@ impl Walker for Explainer<'_> {
         Ok(())
     }
 
+    fn has_budget(&mut self, serving: &Serving, context: &CallContext) -> Result<(), Refusal> {
+        self.about_budget(Gate::Subscribe, serving, context, Budget::Subscriptions)
+    }
+
     fn takes_info(&mut self, _: &Channel) -> Result<(), Refusal> {
         Ok(())
     }
@@ -301,9 +314,31 @@ impl Walker for Explainer<'_> {
         self.steps.push(Step { rule: Some(rule("inbound", &context.resolved.channel)), ..step });
         Ok(())
     }
+
+    fn take_budget(&mut self, serving: &Serving, context: &CallContext) -> Result<(), Refusal> {
+        self.about_budget(Gate::Broadcast, serving, context, Budget::Publications)
+    }
 }
 
 impl Explainer<'_> {
+    /// Tells of a budget, if there is one. Nothing is taken from it.
+    fn about_budget(
+        &mut self,
+        gate: Gate,
+        serving: &Serving,
+        context: &CallContext,
+        budget: Budget,
+    ) -> Result<(), Refusal> {
+        let channel = &context.resolved.channel;
+        let Some((detail, has_any)) = about_budget(serving, channel, self.budgets, budget) else { return Ok(()) };
+        let refused = (!has_any).then_some(Code::OverBudget);
+        let step = Step::of(gate, "budget", refused, detail, Duration::ZERO);
+        let team =
+            channel.team.map(|team| format!("`teams.{}.{}`", serving.catalog.teams().name(team), budget.as_str()));
+        self.steps.push(Step { rule: team, ..step });
+        refused.map_or(Ok(()), |code| Err(code.into()))
+    }
+
     fn about_size(&self, refusal: Option<&Refusal>) -> String {
         match (refusal, &self.question.payload) {
             (Some(Refusal { code: Code::PayloadTooLarge, .. }), Some(payload)) => {
@@ -326,53 +361,6 @@ impl Explainer<'_> {
 fn by_plugin(step: Step, serving: &Serving, plugin: &PluginName) -> Step {
     let version = serving.plugins.version(plugin).map(PluginVersion::short);
     Step { plugin: Some(plugin.as_str().to_owned()), version, ..step }
-}
-
-/// What is declared: the key of a channel, and where.
-fn rule(key: &str, channel: &Channel) -> String {
-    format!("`{key}` of `{}`, {}:{}", channel.template, channel.place.source.path, channel.place.line)
-}
-
-fn about_topic(serving: &Serving, topic: &str) -> String {
-    if let Some(resolved) = serving.catalog.resolve(topic) {
-        return format!("channel `{}`{}", resolved.channel.template, with_params(&resolved));
-    }
-    if topic.contains('{') {
-        return format!("`{topic}` is not a topic: write a value in place of each `{{…}}`");
-    }
-    match serving.nearest_channel(topic) {
-        Some(nearest) => format!("no channel declares `{topic}`; the nearest is `{nearest}`"),
-        None => format!("no channel declares `{topic}`"),
-    }
-}
-
-/// Why a payload is refused.
-fn violations(refusal: &Refusal) -> String {
-    let listed = refusal.details.as_ref().and_then(|details| details.get("violations")?.as_array());
-    let Some(listed) = listed else { return refusal.message.to_string() };
-    let each = listed.iter().map(|violation| {
-        let text = |key: &str| violation.get(key).and_then(|text| text.as_str()).unwrap_or_default();
-        let path = if text("path").is_empty() { "payload" } else { text("path") };
-        format!("`{path}`: {}", text("message"))
-    });
-    each.collect::<Vec<_>>().join("; ")
-}
-
-fn describe(scope: &Scope) -> String {
-    match scope {
-        Scope::Public => "public: anyone may join".to_owned(),
-        Scope::Authenticated => "authenticated: any user may join".to_owned(),
-        Scope::AnyRole(roles) => format!("only a user with role `{}` may join", roles.join("` or `")),
-        Scope::User { param } => format!("only the user whose id is the topic's `{param}` may join"),
-    }
-}
-
-fn with_roles(roles: &[String]) -> String {
-    if roles.is_empty() { ", without roles".to_owned() } else { format!(", roles `{}`", roles.join("`, `")) }
-}
-
-fn with_params(resolved: &Resolved) -> String {
-    resolved.params.iter().map(|(name, value)| format!(", {name} = `{value}`")).collect()
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! Gate 3: scope and authorizer again → rate → schema → handler or relay → reply and effects.
 
+use std::collections::BTreeMap;
+
 use super::live::Live;
 use super::ports::{Fault, FaultKind, HandlerCall, Outcome, PluginEffect, PluginRefusal, PluginVersion};
 use super::retained::removal;
 use super::subscribe::denied;
 use super::{CallContext, Effect, Gates, Passage, Publication, Serving, Session, walk};
 use crate::channels::{Channel, Inbound, InboundAction, Resolved, Schema, Violation};
+use crate::config::TeamId;
 use crate::protocol::{BusEvent, Code, ConnectionId, Key, Payload, PluginName, Refusal};
 use crate::telemetry::{self, Gate, current_trace};
 
@@ -42,7 +45,7 @@ impl Gates {
         payload: &Payload,
     ) -> Result<Receipt, Refusal> {
         self.refuse_while_draining()?;
-        let mut client = Live { gates: self, session, info: None };
+        let mut client = Live { gates: self, session, info: None, is_look: false };
         let context = walk::send(&mut client, serving, topic, resolved, Some(payload)).await?;
         let inbound = context.resolved.channel.inbound.as_ref().ok_or(Code::NoHandler)?;
         self.answer(serving, &context, inbound, payload).await
@@ -76,7 +79,8 @@ impl Gates {
         }
     }
 
-    /// Gate 4 for every effect of a plugin, before any of them happens. An emit to the others leaves out `connection`;
+    /// Gate 4 for every effect of a plugin, before any of them happens; and the budgets of the teams on whose channels it
+    /// publishes, for all publications of the call at once. An emit to the others leaves out `connection`;
     /// `channel` is the template for counting faults.
     pub(super) fn clear(
         &self,
@@ -108,7 +112,23 @@ impl Gates {
                 refusal_of(&fault)
             })?);
         }
+        self.take_budgets(&effects)?;
         Ok(effects)
+    }
+
+    fn take_budgets(&self, effects: &[Effect]) -> Result<(), Refusal> {
+        if self.ports.budgets.is_empty() {
+            return Ok(());
+        }
+        let mut counts: BTreeMap<TeamId, u32> = BTreeMap::new();
+        for effect in effects {
+            if let Effect::Deliver(Publication { channel, .. }) = effect
+                && let Some(team) = channel.team
+            {
+                *counts.entry(team).or_default() += 1;
+            }
+        }
+        counts.into_iter().try_for_each(|(team, count)| self.ports.budgets.take_publications(Some(team), count))
     }
 
     pub(super) fn refuse_too_large(&self, payload: &Payload) -> Result<(), Refusal> {
@@ -180,6 +200,7 @@ pub(super) fn refusal_of(fault: &Fault) -> Refusal {
     match fault.kind {
         FaultKind::Cpu | FaultKind::Timeout => Code::HandlerTimeout.into(),
         FaultKind::TooLarge(exceeded) => Refusal::new(Code::PayloadTooLarge).with_details(exceeded.details()),
+        FaultKind::OverBudget => Code::OverBudget.into(),
         FaultKind::Missing | FaultKind::Overloaded | FaultKind::Paused | FaultKind::Unanswered => {
             Code::Unavailable.into()
         }

@@ -120,6 +120,7 @@ impl Gates {
             reason,
             at_unix_s: self.ports.clock.now_unix_s(),
             event: shown,
+            share: None,
         });
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Live<'a> {
     pub(super) session: &'a Session,
     /// What the user tells about itself.
     pub(super) info: Option<&'a Payload>,
+    /// It is no subscription: the client looks at the topic once.
+    pub(super) is_look: bool,
 }
 
 impl Walker for Live<'_> {
@@ -44,6 +46,14 @@ impl Walker for Live<'_> {
             return Err(Code::TooManySubscriptions.into());
         }
         Ok(())
+    }
+
+    /// Taking the subscription looks at the budget again.
+    fn has_budget(&mut self, _: &Serving, context: &CallContext) -> Result<(), Refusal> {
+        if self.is_look || self.session.holds(context.topic()) {
+            return Ok(());
+        }
+        self.gates.ports.budgets.has_subscription(context.resolved.channel.team)
     }
 
     fn takes_info(&mut self, channel: &Channel) -> Result<(), Refusal> {
@@ -82,5 +92,9 @@ impl Walker for Live<'_> {
             return Err(Code::RateLimited.into());
         }
         Ok(())
+    }
+
+    fn take_budget(&mut self, _: &Serving, context: &CallContext) -> Result<(), Refusal> {
+        self.gates.ports.budgets.take_publications(context.resolved.channel.team, 1)
     }
 }

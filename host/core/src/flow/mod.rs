@@ -7,6 +7,7 @@ mod ages;
 mod bridge;
 mod broadcast;
 pub mod broker;
+mod budgets;
 mod connect;
 mod connection;
 mod credential;
@@ -17,6 +18,7 @@ mod effects;
 mod elapsed;
 mod expiry;
 mod explain;
+mod explain_words;
 mod held;
 mod history_memory;
 pub mod http_client;
@@ -61,6 +63,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
+pub use budgets::{Budget, Budgets, LetterShare, Seat, Seats, Standing, TeamBudget};
 pub use connect::{Admission, AuthPolicy, AuthProvider, Lifetimes};
 pub use credential::{Handshake, Shown};
 pub use effects::{Audience, DeadLetter, Effect, PendingPublish};
@@ -220,6 +223,12 @@ impl Gates {
         if !keeping(before).is_subset(&keeping(&now)) {
             keep_only(&|topic| now.catalog.resolve(topic.as_str()).is_some_and(|found| keeps(&found.channel)));
         }
+    }
+
+    /// The budgets of teams.
+    #[must_use]
+    pub fn budgets(&self) -> &Budgets {
+        &self.ports.budgets
     }
 
     /// The limits in force.

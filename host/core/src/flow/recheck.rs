@@ -40,7 +40,7 @@ impl Gates {
             });
             match verdict {
                 Ok(resolved) => {
-                    session.renew(&resolved, generation);
+                    session.renew(&resolved, generation, &self.ports.budgets);
                     // A channel may have presence since the reload, or other rules. No room for one more is no reason to
                     // lose a topic.
                     self.forget_unfit_info(session, &resolved);
@@ -101,7 +101,7 @@ impl Gates {
                 session.authorize(topic, user.as_ref(), Authorized { by, granted });
                 None
             }
-            Err(Refusal { code: Code::Unavailable, .. }) => {
+            Err(Refusal { code: Code::Unavailable | Code::OverBudget, .. }) => {
                 let late = |time| self.decisions.late(time);
                 let doubt = Doubt::after(doubt.as_ref(), by, asked_at, self.grace(), self.elapsed.now(), late);
                 self.doubt(session, &context, doubt)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::budgets::{Budgets, Seat};
 use super::connect::Admission;
 use super::credential::Brought;
 use super::decisions::Granted;
@@ -61,6 +62,8 @@ struct Held {
     grounds: Grounds,
     /// The connection's part in the topic's presence, where the channel has it. It ends with this.
     stay: Option<Stay>,
+    /// Its part of the team's budget, where the team of the channel has one. It ends with this, too.
+    seat: Option<Seat>,
 }
 
 /// The answers of authorizers about a held topic.
@@ -249,13 +252,14 @@ impl Session {
     }
 
     /// Takes a topic to which `generation` admitted `user` and for which `authorized` said yes, unless the session has
-    /// ended or holds `max` topics already. Returns whether it held the topic before.
+    /// ended or holds `max` topics already. Returns whether it held the topic before: then it keeps its seat.
     pub(super) fn hold(
         &self,
         resolved: &Resolved,
         user: Option<&Arc<User>>,
         generation: Generation,
         authorized: Authorized,
+        seat: Option<Seat>,
         max: usize,
     ) -> Result<bool, Code> {
         let (topic, channel) = (&resolved.topic, Arc::clone(&resolved.channel));
@@ -270,22 +274,29 @@ impl Session {
         let is_judged = state.is_of(user);
         let before = state.held.remove(topic);
         let is_renewed = before.is_some();
+        let (stay, kept) = before.map_or((None, None), |held| (held.stay, held.seat));
         let held = Held {
             channel,
             admitted_by: if is_judged { generation } else { UNJUDGED },
             grounds: Grounds { authorized: is_judged.then_some(authorized), doubt: None },
-            stay: before.and_then(|held| held.stay),
+            stay,
+            seat: kept.or(seat),
         };
         state.held.insert(topic.clone(), held);
         Ok(is_renewed)
     }
 
     /// Notes that `generation` admits a topic that is still held.
-    pub(super) fn renew(&self, resolved: &Resolved, generation: Generation) {
+    /// Where its team is another one now, it takes a seat there if one is free, and stays in any case.
+    pub(super) fn renew(&self, resolved: &Resolved, generation: Generation, budgets: &Budgets) {
         if let Some(held) = self.state.lock().held.get_mut(&resolved.topic) {
             held.channel = Arc::clone(&resolved.channel);
             held.admitted_by = generation;
             held.stay.take_if(|_| resolved.channel.presence.is_none());
+            let team = resolved.channel.team;
+            if held.seat.as_ref().map(Seat::team) != team {
+                held.seat = team.and_then(|team| budgets.seat(team));
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::decisions::{Asked, Granted};
 use super::live::Live;
-use super::ports::{Action, AuthorizerCall, Decision, Fault};
+use super::ports::{Action, AuthorizerCall, Decision, Fault, FaultKind};
 use super::session::Authorized;
 use super::snapshot::Owed;
 use super::{CallContext, Gates, Passage, Serving, Session, walk};
@@ -38,11 +38,20 @@ impl Gates {
         session: &Session,
         request: &SubscribeRequest,
     ) -> Result<Joined, Refusal> {
+        self.pass_subscribe(session, request, false).await
+    }
+
+    async fn pass_subscribe(
+        &self,
+        session: &Session,
+        request: &SubscribeRequest,
+        is_look: bool,
+    ) -> Result<Joined, Refusal> {
         let passage = Passage::begin(Gate::Subscribe);
         let serving = self.serving();
         let resolved = serving.catalog.resolve(&request.topic);
         let place = resolved.as_ref().map(|resolved| (resolved.channel.clone(), resolved.topic.clone()));
-        let result = passage.span.around(self.join(&serving, session, request, resolved)).await;
+        let result = passage.span.around(self.join(&serving, session, request, resolved, is_look)).await;
         passage.end(place.as_ref().map(|(channel, topic)| (channel.as_ref(), topic)), &result);
         result
     }
@@ -52,7 +61,7 @@ impl Gates {
     /// # Errors
     /// Those of gate 2.
     pub async fn clear_look(&self, session: &Session, topic: &str) -> Result<(), Refusal> {
-        self.clear_subscribe(session, &SubscribeRequest::to(topic)).await.map(drop)
+        self.pass_subscribe(session, &SubscribeRequest::to(topic), true).await.map(drop)
     }
 
     async fn join(
@@ -61,14 +70,18 @@ impl Gates {
         session: &Session,
         request: &SubscribeRequest,
         resolved: Option<Resolved>,
+        is_look: bool,
     ) -> Result<Joined, Refusal> {
         self.refuse_while_draining()?;
-        let mut client = Live { gates: self, session, info: request.info.as_ref() };
+        let mut client = Live { gates: self, session, info: request.info.as_ref(), is_look };
         let (context, granted) = walk::subscribe(&mut client, serving, &request.topic, resolved).await?;
         let max = self.limits.subscriptions_per_connection_max;
         let authorized = Authorized { by: serving.authorizer(&context.resolved), granted };
         let (resolved, generation) = (&context.resolved, serving.catalog.generation());
-        let is_renewed = session.hold(resolved, context.user.as_ref(), generation, authorized, max)?;
+        let is_counted = !is_look && !session.holds(context.topic());
+        let team = resolved.channel.team.filter(|_| is_counted);
+        let seat = self.ports.budgets.take_subscription(team)?;
+        let is_renewed = session.hold(resolved, context.user.as_ref(), generation, authorized, seat, max)?;
         let receipt = SubscribeReceipt {
             topic: context.topic().clone(),
             params: context.params().clone(),
@@ -131,6 +144,7 @@ pub(super) fn refused_by(context: &CallContext, answer: &Result<Decision, Fault>
         Ok(Decision::Allow(_)) => None,
         Ok(Decision::Deny { .. }) => Some(denied(context)),
         Err(fault) if fault.kind.is_its_own() => Some(denied(context)),
+        Err(fault) if fault.kind == FaultKind::OverBudget => Some(Code::OverBudget.into()),
         Ok(Decision::CannotTell { .. }) | Err(_) => Some(Code::Unavailable.into()),
     }
 }

@@ -35,6 +35,9 @@ pub(super) trait Walker: Send {
     /// Whether the connection may hold one more topic, and takes what the user tells about itself there.
     fn has_room(&mut self, context: &CallContext) -> Result<(), Refusal>;
 
+    /// Whether the channel's team may have one more subscription.
+    fn has_budget(&mut self, serving: &Serving, context: &CallContext) -> Result<(), Refusal>;
+
     /// See [`Walker::has_room`].
     fn takes_info(&mut self, channel: &Channel) -> Result<(), Refusal>;
 
@@ -59,6 +62,9 @@ pub(super) trait Walker: Send {
         context: &CallContext,
         rate: Option<Rate>,
     ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Takes the publication of a relay from the budget of the channel's team.
+    fn take_budget(&mut self, serving: &Serving, context: &CallContext) -> Result<(), Refusal>;
 }
 
 /// What a check looks at.
@@ -78,7 +84,7 @@ pub(super) enum Look<'a> {
     Version(&'a Channel),
 }
 
-/// Gate 2: topic → channel and params → scope → room → authorizer → what the user tells about itself.
+/// Gate 2: topic → channel and params → scope → room → budget of the team → authorizer → what the user tells about itself.
 pub(super) async fn subscribe<W: Walker>(
     walker: &mut W,
     serving: &Serving,
@@ -86,15 +92,16 @@ pub(super) async fn subscribe<W: Walker>(
     resolved: Option<Resolved>,
 ) -> Result<(CallContext, W::Granted), Refusal> {
     let context = enter(walker, Gate::Subscribe, serving, topic, resolved)?;
-    // Before the authorizer, so that a client over its limit causes no plugin call.
+    // Before the authorizer, so that a client over its limit, and a team over its budget, cause no plugin call.
     walker.has_room(&context)?;
+    walker.has_budget(serving, &context)?;
     let granted = walker.authorize(serving, &context, Action::Subscribe, None).await?;
     walker.takes_info(&context.resolved.channel)?;
     Ok((context, granted))
 }
 
-/// Gate 3: topic, scope → subscribed → size → authorizer → rate → schema; and for a relay what gate 4 checks of it. The
-/// handler comes after. Without a payload all that needs one is left out.
+/// Gate 3: topic, scope → subscribed → size → authorizer → rate → schema; and for a relay what gate 4 checks of it, then the
+/// budget of the team. The handler comes after. Without a payload all that needs one is left out.
 pub(super) async fn send<W: Walker>(
     walker: &mut W,
     serving: &Serving,
@@ -128,6 +135,9 @@ pub(super) async fn send<W: Walker>(
     }
     if let (InboundAction::Relay { .. }, Some(payload), true) = (action, payload, channel.delivery.version.is_some()) {
         walker.look(Gate::Broadcast, Look::Version(channel), || check_version(channel, payload))?;
+    }
+    if let InboundAction::Relay { .. } = action {
+        walker.take_budget(serving, &context)?;
     }
     Ok(context)
 }

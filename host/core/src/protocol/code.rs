@@ -36,6 +36,8 @@ pub enum Code {
     PayloadTooLarge,
     /// More messages than the channel's rate or the connection's queue allows.
     RateLimited,
+    /// The team that the channel belongs to has used up its share of the server (`teams`).
+    OverBudget,
     /// The connection already holds `limits.subscriptions_per_connection` topics.
     TooManySubscriptions,
     /// The handler failed; none of its effects happened.
@@ -52,7 +54,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the manual.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Unauthenticated,
         Self::TokenExpired,
         Self::TokenRevoked,
@@ -67,6 +69,7 @@ impl Code {
         Self::IdempotencyConflict,
         Self::PayloadTooLarge,
         Self::RateLimited,
+        Self::OverBudget,
         Self::TooManySubscriptions,
         Self::HandlerFailed,
         Self::HandlerTimeout,
@@ -93,6 +96,7 @@ impl Code {
             Self::IdempotencyConflict => "idempotency_conflict",
             Self::PayloadTooLarge => "payload_too_large",
             Self::RateLimited => "rate_limited",
+            Self::OverBudget => "over_budget",
             Self::TooManySubscriptions => "too_many_subscriptions",
             Self::HandlerFailed => "handler_failed",
             Self::HandlerTimeout => "handler_timeout",
@@ -105,7 +109,15 @@ impl Code {
     /// Whether the same request may succeed later without a change by the client.
     #[must_use]
     pub const fn retry(self) -> bool {
-        matches!(self, Self::RateLimited | Self::HandlerTimeout | Self::Unavailable | Self::Draining | Self::Internal)
+        matches!(
+            self,
+            Self::RateLimited
+                | Self::OverBudget
+                | Self::HandlerTimeout
+                | Self::Unavailable
+                | Self::Draining
+                | Self::Internal
+        )
     }
 
     /// The message for people. It is the same for everyone, so it reveals nothing internal.
@@ -126,6 +138,7 @@ impl Code {
             Self::IdempotencyConflict => "this idempotency key was used with another body",
             Self::PayloadTooLarge => "the payload is too large",
             Self::RateLimited => "too many messages, slow down",
+            Self::OverBudget => "the share of this channel's team is used up, try again later",
             Self::TooManySubscriptions => "too many subscriptions on this connection",
             Self::HandlerFailed => "the handler failed",
             Self::HandlerTimeout => "the handler did not answer in time",

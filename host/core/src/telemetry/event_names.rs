@@ -57,6 +57,7 @@ pub(super) const REVOCATION_TAKEN: &str = "revocation.taken";
 pub(super) const REVOCATION_UNKEPT: &str = "revocation.unkept";
 pub(super) const REVOCATION_UNLOADED: &str = "revocation.unloaded";
 pub(super) const REVOCATION_LOADED: &str = "revocation.loaded";
+pub(super) const OVER_BUDGET: &str = "team.over_budget";
 pub(super) const LISTENING: &str = "server.listening";
 pub(super) const SERVER_DRAINING: &str = "server.draining";
 pub(super) const STOPPED: &str = "server.stopped";

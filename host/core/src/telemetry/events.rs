@@ -51,8 +51,9 @@ impl Sampler {
         Self::every(1, SAMPLES_PER_SECOND_MAX)
     }
 
-    /// For events that continue until somebody fixes the cause.
-    pub(super) const fn rare() -> Self {
+    /// Admits one event in ten seconds: for events that continue until somebody fixes the cause.
+    #[must_use]
+    pub const fn rare() -> Self {
         Self::every(RARE_PERIOD_S, 1)
     }
 

@@ -25,6 +25,7 @@ mod registry;
 mod reloads;
 mod retained;
 mod tcp;
+mod teams;
 mod trace;
 
 pub use auth::{
@@ -75,6 +76,7 @@ pub use tcp::{
     accept_failed, accepting_again, descriptors_too_few, tcp_connection, tcp_connection_refused, tcp_connections_max,
     tcp_timeout,
 };
+pub use teams::{over_budget, team_budget};
 
 pub use trace::{Attribute, FinishedSpan, RecordedSpans, Span, SpanKind, current_trace, record_spans, with_trace};
 
@@ -230,6 +232,8 @@ mod tests {
         panicked("test", "detail");
         registry::measure_memory();
         metrics::log_lines_dropped(1);
+        team_budget("t", "cpu", 1.0, 25.0, 1);
+        over_budget("t", "cpu", 25.0, 0);
         record_of_traces();
     }
 

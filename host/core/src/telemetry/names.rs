@@ -4,6 +4,7 @@
 pub(super) use super::event_names::*;
 use super::export::{OTLP_REQUESTS, OTLP_UP};
 use super::metric::{Metric, counter, gauge, seconds};
+use super::teams::{TEAM_BUDGET, TEAM_REFUSED, TEAM_USED};
 use super::trace::{SPANS, SPANS_WAITING};
 
 pub(super) const MEMORY: Metric = gauge("tidegate_memory_bytes", "Resident memory of the process");
@@ -455,6 +456,9 @@ pub(super) const METRICS: &[Metric] = &[
     ACCEPT_ERRORS,
     LOG_LINES_DROPPED,
     PANICS,
+    TEAM_BUDGET,
+    TEAM_USED,
+    TEAM_REFUSED,
     SPANS,
     SPANS_WAITING,
     OTLP_REQUESTS,

@@ -11,6 +11,15 @@ import { bytes, count, duration, moment, ms, rate } from "../units";
 
 type Gate = "connect" | "subscribe" | "inbound" | "broadcast";
 
+/** How much of a budget a team uses: `cpu` in percent of all processors, `publications` a second. */
+interface Budget {
+  team: string;
+  budget: "cpu" | "instances" | "publications" | "subscriptions" | "dead_letters";
+  used: number;
+  of: number;
+  refused: number;
+}
+
 /** One second of the server. */
 export interface Sample {
   at_ms: number;
@@ -24,6 +33,7 @@ export interface Sample {
   memory_bytes: number;
   outbound_bytes: number;
   topics: number;
+  teams: Budget[];
   nodes: { node: string; up: boolean }[];
   away: { what: string; since_ms?: number }[];
 }
@@ -107,7 +117,30 @@ function Now({ now, samples }: { now: Sample; samples: Sample[] }) {
           />
         </section>
       </div>
+      {now.teams.length > 0 && <Teams budgets={now.teams} />}
     </>
+  );
+}
+
+function Teams({ budgets }: { budgets: Budget[] }) {
+  const amount = (n: number, { budget }: Budget) => (budget === "cpu" ? `${n.toFixed(1)} %` : budget === "publications" ? rate(n) : count(n));
+  return (
+    <section aria-labelledby="teams">
+      <h2 id="teams">Budgets of teams</h2>
+      <Table
+        caption="Budgets of teams"
+        rows={budgets}
+        of={({ team, budget }) => `${team} ${budget}`}
+        empty="No team has a budget."
+        columns={[
+          { head: "Team", cell: ({ team }) => team },
+          { head: "Budget", cell: ({ budget }) => budget.replace("_", " ") },
+          { head: "Used", number: true, cell: (row) => (row.used >= row.of ? <Mark is="warn">{amount(row.used, row)}</Mark> : amount(row.used, row)) },
+          { head: "Of", number: true, cell: (row) => amount(row.of, row) },
+          { head: "Refused", number: true, cell: ({ refused }) => count(refused) },
+        ]}
+      />
+    </section>
   );
 }
 

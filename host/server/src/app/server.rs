@@ -34,6 +34,8 @@ use tidegate_wasm::{Inventory, KeptOut, PluginHost};
 const ACCEPT_QUEUE_MAX: u32 = 1024;
 /// How often the gates remove the rate windows of silent users.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the metrics are told what teams use.
+const TELL_BUDGETS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A server with its first generation. Nobody can connect before [`Server::serve`].
 pub struct Server {
@@ -61,7 +63,8 @@ pub struct Server {
 
 impl Server {
     pub(super) fn assemble(prepared: Prepared, first: Built) -> Self {
-        let Prepared { config, terms, socket, nodes, store, providers, host, watch, watched, exporter } = prepared;
+        let Prepared { config, terms, socket, nodes, store, providers, host, watch, watched, budgets, exporter } =
+            prepared;
         let realtime = Realtime::new(config.limits.clone(), nodes.broker.clone());
         let (bus, queue) = MemoryBus::new(config.limits.bus_queue_max);
         let revocations = Revocations::kept(config.limits.revocations_max, config.auth.revocations_kept.get());
@@ -81,6 +84,7 @@ impl Server {
             dead_letters: store.dead_letters.clone(),
             clock: Arc::new(SystemClock),
             watch,
+            budgets,
         };
         let Providers { policy, upkeep } = providers;
         let gates = Arc::new(Gates::new(first.serving.clone(), policy, config.limits.clone(), ports));
@@ -227,6 +231,9 @@ fn pace(gates: &Arc<Gates>, shutdown: &Shutdown) {
     tokio::spawn(gates.clone().pace(shutdown.at(Phase::Disconnecting)));
     // Until the last client is gone: the others must not take this node for dead.
     tokio::spawn(gates.clone().tell_presence(shutdown.at(Phase::Closing)));
+    if !gates.budgets().is_empty() {
+        tokio::spawn(tell_budgets(gates.clone(), shutdown.at(Phase::Closing)));
+    }
 }
 
 /// The inventory of the first generation.
@@ -301,6 +308,13 @@ async fn sweep(gates: Arc<Gates>, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         gates.sweep();
+    }
+}
+
+async fn tell_budgets(gates: Arc<Gates>, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(TELL_BUDGETS_INTERVAL);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        gates.budgets().tell();
     }
 }
 

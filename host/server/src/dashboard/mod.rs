@@ -109,6 +109,7 @@ impl Live {
             shared_members: Arc::new(NoSharedMembers),
             watch: Arc::new(Unwatched),
             revocations: Arc::new(Revocations::unkept(ENDED_MAX, ENDED_KEPT)),
+            budgets: Arc::default(),
         };
         let serving = Serving { catalog: Arc::new(catalog), plugins: Arc::new(PluginSet::default()) };
         let gates = Arc::new(Gates::new(serving, policy(operators), limits, ports));

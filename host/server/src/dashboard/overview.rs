@@ -33,6 +33,7 @@ pub(super) fn sample(change: &Change<'_>, application: &Application, away: &mut 
         "memory_bytes": now.sum("tidegate_memory_bytes", &[]),
         "outbound_bytes": now.sum("tidegate_outbound_bytes", &[]),
         "topics": application.clients.topics_count(),
+        "teams": application.gates.budgets().standing(),
         "nodes": nodes(now, application),
         "away": away.tell(now, application, now_ms),
     })

@@ -107,6 +107,10 @@ impl Problem {
             // RFC 9110, 11.6.1: a 401 says how to authenticate.
             StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))),
+            // A budget renews all the time; failed logins count for a minute.
+            StatusCode::TOO_MANY_REQUESTS if self.error.code == Code::OverBudget.as_str() => {
+                Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S)))
+            }
             StatusCode::TOO_MANY_REQUESTS => Some((header::RETRY_AFTER, HeaderValue::from(RETRY_LOGIN_AFTER_S))),
             _ => None,
         }
@@ -150,7 +154,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::TooManySubscriptions => StatusCode::CONFLICT,
         Code::InvalidPayload | Code::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Code::RateLimited | Code::OverBudget => StatusCode::TOO_MANY_REQUESTS,
         Code::HandlerFailed => StatusCode::BAD_GATEWAY,
         Code::HandlerTimeout => StatusCode::GATEWAY_TIMEOUT,
         Code::Unavailable | Code::Draining => StatusCode::SERVICE_UNAVAILABLE,

@@ -166,6 +166,7 @@ pub(super) async fn retry(
     };
     // Of two concurrent retries only the one that takes the letter out continues.
     let letter = state.dead_letters.take(&id).await.map_err(away)?.ok_or_else(none)?;
+    state.gates.dead_letter_gone(&letter);
     let answer = match effects.first() {
         None => Retried { outcome: "skipped", dead_letter: None },
         Some(Effect::DeadLetter(again)) => Retried { outcome: "dead", dead_letter: Some(again.clone()) },
@@ -196,6 +197,7 @@ pub(super) async fn discard(
     let Path(id) = id.map_err(|_| Problem::bad_request("the id in the path is not UTF-8"))?;
     let letter = state.dead_letters.take(&id).await.map_err(away)?;
     let letter = letter.ok_or_else(|| Problem::not_found("no such dead letter"))?;
+    state.gates.dead_letter_gone(&letter);
     telemetry::dead_letter_discarded(&letter.id, &letter.rule.on, &letter.rule.to, &key.name, reason);
     Ok(Json(Discarded { discarded: letter }))
 }

@@ -31,6 +31,7 @@ pub(super) const OPERATION: Operation = Operation {
         Reason::Of(Code::UnknownChannel),
         Reason::Of(Code::InvalidPayload),
         Reason::Of(Code::IdempotencyConflict),
+        Reason::Of(Code::OverBudget),
         Reason::Of(Code::Unavailable),
         Reason::Of(Code::Draining),
     ],

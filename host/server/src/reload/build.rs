@@ -39,6 +39,9 @@ pub struct Built {
 impl Built {
     pub(super) fn new(catalog: Catalog, plugins: Vec<Arc<Plugin>>, sources: Sources) -> Self {
         let set = PluginSet::new(plugins.iter().cloned());
+        for plugin in &plugins {
+            plugin.belongs_to(catalog.team_of_plugin(plugin.name()));
+        }
         Self {
             serving: Serving { catalog: catalog.into(), plugins: Arc::new(set) },
             plugins,
@@ -93,7 +96,8 @@ pub async fn build(
     previous: &[Arc<Plugin>],
 ) -> Result<Built, Vec<Diagnostic>> {
     let fingerprint = Some(read.fingerprint());
-    let Read { manifests, schemas, bridge, named, ack_bytes_max, plugins: found, unread, missed, mut mistakes } = read;
+    let Read { manifests, schemas, bridge, named, ack_bytes_max, teams, plugins: found, unread, missed, mut mistakes } =
+        read;
     let mut plugins = Vec::new();
     let mut unloadable = Vec::new();
     let mut kept_out = Vec::new();
@@ -129,9 +133,19 @@ pub async fn build(
             }
         }
     }
-    let plugin_kinds = kinds(&plugins);
-    let sources =
-        Sources { manifests, schemas, bridge, plugins: plugin_kinds, unloadable, named, ack_bytes_max, unread: missed };
+    let (plugin_kinds, features) = (kinds(&plugins), features(&plugins));
+    let sources = Sources {
+        manifests,
+        schemas,
+        bridge,
+        plugins: plugin_kinds,
+        features,
+        teams,
+        unloadable,
+        named,
+        ack_bytes_max,
+        unread: missed,
+    };
     match channels::compile(&sources, generation) {
         Ok(catalog) if mistakes.is_empty() => {
             Ok(Built { fingerprint, kept_out, ..Built::new(catalog, plugins, sources) })
@@ -147,6 +161,11 @@ pub async fn build(
 /// The kinds of each plugin.
 pub(super) fn kinds(plugins: &[Arc<Plugin>]) -> BTreeMap<PluginName, channels::PluginKinds> {
     plugins.iter().map(|plugin| (plugin.name().clone(), plugin.kinds())).collect()
+}
+
+/// The features that plugins name.
+pub(super) fn features(plugins: &[Arc<Plugin>]) -> BTreeMap<PluginName, String> {
+    plugins.iter().filter_map(|plugin| Some((plugin.name().clone(), plugin.feature()?.to_owned()))).collect()
 }
 
 /// The plugin that was loaded from exactly these files, if there is one.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::build::{Built, kinds, of_fingerprint};
+use super::build::{Built, features, kinds, of_fingerprint};
 use super::read::Unread;
 use super::rejected::{candidates, rejected};
 use super::{Paths, Read};
@@ -30,11 +30,20 @@ pub async fn build_each(
     let candidates = candidates(&read.plugins);
     let previous: &[Arc<Plugin>] = current.map_or(&[], |current| &current.plugins);
     let Read {
-        manifests, schemas, bridge, named, ack_bytes_max, plugins: found, unread, mistakes: mut held_up, ..
+        manifests,
+        schemas,
+        bridge,
+        named,
+        ack_bytes_max,
+        teams,
+        plugins: found,
+        unread,
+        mistakes: mut held_up,
+        ..
     } = read;
     // The other files may refer to content of a file that could not be read.
     let is_whole = held_up.is_empty();
-    let wanted = Sources { manifests, schemas, bridge, named, ack_bytes_max, ..Sources::default() };
+    let wanted = Sources { manifests, schemas, bridge, named, ack_bytes_max, teams, ..Sources::default() };
     let (mut there, mut vectors) = (There::default(), BTreeMap::new());
     for Unread { name, mut mistakes, is_unbuilt } in unread {
         // Whoever builds it reports the result.
@@ -134,7 +143,7 @@ impl There {
         let fits = |plugin: &Arc<Plugin>| {
             let alone = BTreeMap::from([(plugin.name().clone(), plugin.kinds())]);
             let others = names.iter().filter(|name| *name != plugin.name()).cloned().collect();
-            compiled(declared, alone, others, Generation(0)).is_ok()
+            compiled(declared, alone, BTreeMap::new(), others, Generation(0)).is_ok()
         };
         let mut fitting = Self { missing: self.missing.clone(), ..Self::default() };
         for plugin in self.plugins.iter().cloned() {
@@ -171,7 +180,7 @@ impl There {
 
     fn compile(self, declared: &Sources, generation: Generation) -> Result<Fitted, Vec<Diagnostic>> {
         let Self { plugins, missing } = self;
-        let (catalog, sources) = compiled(declared, kinds(&plugins), missing, generation)?;
+        let (catalog, sources) = compiled(declared, kinds(&plugins), features(&plugins), missing, generation)?;
         Ok(Fitted { catalog, plugins, sources })
     }
 }
@@ -180,10 +189,11 @@ impl There {
 fn compiled(
     declared: &Sources,
     plugins: BTreeMap<PluginName, PluginKinds>,
+    features: BTreeMap<PluginName, String>,
     unloadable: Vec<PluginName>,
     generation: Generation,
 ) -> Result<(Catalog, Sources), Vec<Diagnostic>> {
-    let sources = Sources { plugins, unloadable, ..declared.clone() };
+    let sources = Sources { plugins, features, unloadable, ..declared.clone() };
     Ok((channels::compile(&sources, generation)?, sources))
 }
 
@@ -192,10 +202,11 @@ fn compiled(
 /// # Errors
 /// All errors.
 pub fn judge_declared(read: Read) -> Result<(), Vec<Diagnostic>> {
-    let Read { manifests, schemas, bridge, named, ack_bytes_max, plugins, unread, missed, mut mistakes } = read;
+    let Read { manifests, schemas, bridge, named, ack_bytes_max, teams, plugins, unread, missed, mut mistakes } = read;
     let unloadable = plugins.into_iter().map(|plugin| plugin.name).chain(unread.into_iter().map(|plugin| plugin.name));
-    let (unloadable, plugins) = (unloadable.collect(), BTreeMap::new());
-    let sources = Sources { manifests, schemas, bridge, named, ack_bytes_max, unloadable, plugins, unread: missed };
+    let unloadable = unloadable.collect();
+    let files = Sources { manifests, schemas, bridge, ..Sources::default() };
+    let sources = Sources { named, ack_bytes_max, teams, unloadable, unread: missed, ..files };
     mistakes.extend(channels::compile(&sources, Generation(0)).err().unwrap_or_default());
     if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
 }

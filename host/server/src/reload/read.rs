@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::links::{Home, LeadsOut};
 use tidegate_core::channels::{NamedPlugin, UnreadFiles};
-use tidegate_core::config::{self, ByteSize, Diagnostic, SourceFile};
+use tidegate_core::config::{self, ByteSize, Diagnostic, SourceFile, Teams};
 use tidegate_core::protocol::PluginName;
 use tidegate_wasm::{PluginSource, Vector};
 
@@ -41,6 +41,8 @@ pub struct Paths {
     pub named: Vec<NamedPlugin>,
     /// `limits.ack_bytes`, which the snapshots of every generation must fit into.
     pub ack_bytes_max: Option<usize>,
+    /// The teams of the configuration, which own the features of every generation.
+    pub teams: Teams,
 }
 
 /// The files as read, not checked.
@@ -58,6 +60,8 @@ pub struct Read {
     pub named: Vec<NamedPlugin>,
     /// The most bytes of a snapshot.
     pub ack_bytes_max: Option<usize>,
+    /// The teams of the configuration.
+    pub teams: Teams,
     /// Plugins that exist but could not be read.
     pub unread: Vec<Unread>,
     /// Other unreadable files, as far as other files may refer to their content.
@@ -101,8 +105,9 @@ impl Read {
 /// Reads all files. The result also has the errors: one file hides no error of another.
 #[must_use]
 pub fn read(paths: &Paths) -> Read {
-    let Paths { named, ack_bytes_max, .. } = paths;
-    let mut found = Read { named: named.clone(), ack_bytes_max: *ack_bytes_max, ..Read::default() };
+    let Paths { named, ack_bytes_max, teams, .. } = paths;
+    let (named, teams) = (named.clone(), teams.clone());
+    let mut found = Read { named, ack_bytes_max: *ack_bytes_max, teams, ..Read::default() };
     let mut mistakes = Vec::new();
     read_manifests(&paths.channels, &mut found, &mut mistakes);
     match read_text(&paths.bridge) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::build::features;
 use super::{Built, Terms};
 use tidegate_core::channels;
 use tidegate_core::config::{Diagnostic, Rollback};
@@ -105,6 +106,7 @@ pub(super) fn without(current: &Built, bad: &Arc<Plugin>, good: &Arc<Plugin>) ->
     let plugins: Vec<_> = current.plugins.iter().map(swap).collect();
     let mut sources = current.sources.clone();
     sources.plugins.insert(good.name().clone(), good.kinds());
+    sources.features = features(&plugins);
     let generation = Generation(current.serving.catalog.generation().0 + 1);
     Ok(Built::new(channels::compile(&sources, generation)?, plugins, sources))
 }

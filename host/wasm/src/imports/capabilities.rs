@@ -16,11 +16,11 @@ use crate::manifest::Grants;
 use crate::manifest::PluginLimits;
 use crate::mistake::Mistake;
 use tidegate_core::config::Secret;
-use tidegate_core::flow::MemoryKv;
 use tidegate_core::flow::http_client::HttpClient;
 use tidegate_core::flow::kv::KeyValue;
 use tidegate_core::flow::ports::{SystemClock, Unwatched, Watch};
 use tidegate_core::flow::queries::Queries;
+use tidegate_core::flow::{Budgets, MemoryKv};
 use tidegate_core::telemetry;
 
 /// The services that the host offers to its plugins, each by grant. [`Services::in_memory`] reach nothing outside the
@@ -40,6 +40,8 @@ pub struct Services {
     pub http: Arc<dyn HttpClient>,
     /// Hears of faults and pauses of plugins.
     pub watch: Arc<dyn Watch>,
+    /// The shares of teams, in which the calls of their plugins count.
+    pub budgets: Arc<Budgets>,
 }
 
 impl Services {
@@ -53,6 +55,7 @@ impl Services {
             queries: Arc::new(NoDatabase::Unavailable("there is no database")),
             http: Arc::new(NoHttp),
             watch: Arc::new(Unwatched),
+            budgets: Arc::default(),
         }
     }
 }

@@ -133,6 +133,10 @@ impl Plugin {
         }
         drop(span);
         result.map_err(|failure| {
+            if failure.kind == FaultKind::OverBudget {
+                // No failure of the plugin: it counts by team.
+                return self.fault(failure);
+            }
             let Caller { channel, user, input, is_about_own } = question.caller();
             self.statistics.remember(&failure, channel, input);
             let fault = self.fault(failure);
@@ -151,13 +155,19 @@ impl Plugin {
         let given = question.given(self.manifest.limits.wall);
         let Caller { channel, user, .. } = question.caller();
         let bulkhead = self.bulkhead(Q::KIND);
+        let team = self.team();
         let (mut lease, deadline) = self.lease(bulkhead).await?;
+        if let Some(Err(over)) = team.as_ref().map(|team| team.check_cpu()) {
+            // It may have been used up while the call waited.
+            lease.end();
+            return Err(over);
+        }
         let began = Moment::now();
         let running = async {
             let instance = lease.instance.begin_call(channel.unwrap_or_default(), user);
             question.call(&given, instance).await
         };
-        let called = timeout_at(deadline, bulkhead.cpu.run(running)).await;
+        let called = timeout_at(deadline, bulkhead.cpu.run(team.as_deref(), running)).await;
         let waited = lease.instance.guest().host.waited();
         record::worked(|| began.elapsed().saturating_sub(waited));
         let ended = EndedCall { manifest: &self.manifest, unanswered: lease.instance.guest().host.unanswered() };
@@ -191,6 +201,9 @@ impl Plugin {
         bulkhead: &Bulkhead,
         call: Pin<&mut impl Future<Output = Result<T, Failure>>>,
     ) -> Result<T, Failure> {
+        if let Some(team) = self.team() {
+            team.check_cpu()?;
+        }
         let admission = bulkhead.breaker.admit().ok_or_else(Failure::paused)?;
         let result = call.await;
         self.statistics.note(result.as_ref().err());

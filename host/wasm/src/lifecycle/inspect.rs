@@ -147,7 +147,7 @@ impl PluginHost {
     async fn timed(&self, blueprint: &Blueprint) -> Option<(Box<Instance>, Duration)> {
         let slot = self.slots.take(Class::Authorizer, blueprint.places, Instant::now() + SLOT_TIMEOUT).await.ok()?;
         let started = Instant::now();
-        let instance = blueprint.instantiate(slot).await.ok()?;
+        let instance = blueprint.instantiate(slot, None).await.ok()?;
         Some((instance, started.elapsed()))
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tokio::time::{Instant as Moment, timeout_at};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -93,6 +94,8 @@ impl PluginHost {
             manifest: manifest.clone(),
             blueprint,
             slots: self.slots.clone(),
+            shares: self.shares.clone(),
+            team: RwLock::default(),
             statistics: Statistics::begin(),
             probation: Probation::default(),
             self_test: SelfTest::default(),
@@ -200,7 +203,7 @@ impl PluginHost {
             .take(Class::Authorizer, blueprint.places, deadline)
             .await
             .map_err(|failure| Mistake::new(failure.detail))?;
-        match timeout_at(deadline, blueprint.instantiate(slot)).await {
+        match timeout_at(deadline, blueprint.instantiate(slot, None)).await {
             Ok(Ok(mut instance)) => {
                 instance.counted.reason = Retired::Trial;
                 Ok(())

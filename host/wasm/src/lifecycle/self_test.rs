@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::time::{Instant as Moment, timeout};
 use tracing::Instrument as _;
 
@@ -152,6 +152,8 @@ impl PluginHost {
             manifest: manifest.clone(),
             blueprint,
             slots: slots.clone(),
+            shares: self.shares.clone(),
+            team: RwLock::default(),
             statistics: Statistics::begin(),
             probation: Probation::default(),
             self_test: SelfTest::default(),

@@ -32,6 +32,8 @@ pub struct PluginManifest {
     pub source: Arc<SourceFile>,
     /// The component's file name, in the plugin's directory.
     pub component: String,
+    /// The feature that the plugin belongs to.
+    pub feature: Option<String>,
     /// What the component must export.
     pub kinds: Vec<PluginKind>,
     /// The command that builds the component, run in the plugin's directory.
@@ -76,6 +78,11 @@ pub(crate) enum Isolation {
 struct File {
     /// The component's file name in this directory. `build` creates the file, or you ship it ready-made.
     component: String,
+    /// The feature that the plugin belongs to, as in channel manifests. Default: that of the channels that use it. It
+    /// decides which team's budgets the plugin's calls count in.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    feature: Option<String>,
     /// The command that builds the component. `tidegate plugin build` and `tidegate dev` run it in this directory.
     #[serde(default)]
     build: Option<String>,
@@ -177,12 +184,16 @@ fn read(source: &Arc<SourceFile>, mut node: Node, diagnostics: &mut Vec<Diagnost
         let message = "`sha256`: expected 64 hexadecimal digits";
         diagnostics.push(Diagnostic::at(pin.place.clone(), message));
     }
+    if file.feature.as_ref().is_some_and(|feature| feature.trim().is_empty()) {
+        diagnostics.push(Diagnostic::at(node.nearest("/feature").place.clone(), "`feature` is empty"));
+    }
     let grants = Grants::read(file.grants, &node, diagnostics);
     let limits = limits::check(&file.limits, &grants, &node, diagnostics);
     let breaker = breaker::check(&file.breaker, &node, diagnostics);
     Some(PluginManifest {
         source: source.clone(),
         component: file.component,
+        feature: file.feature,
         kinds: file.kinds,
         build: file.build,
         sha256,

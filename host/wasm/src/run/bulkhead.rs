@@ -75,7 +75,7 @@ pub(crate) struct QueuePlace<'a>(&'a AtomicU32);
 impl<'a> QueuePlace<'a> {
     /// A place in an unlimited queue.
     pub(crate) fn wait(waiting: &'a AtomicU32) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
+        waiting.fetch_add(1, Ordering::SeqCst);
         Self(waiting)
     }
 

@@ -16,6 +16,7 @@ use tokio::task::block_in_place;
 use tokio::time::Instant as Moment;
 use tokio_util::sync::PollSemaphore;
 
+use super::team::TeamShare;
 use crate::compile::engine::TICK;
 
 /// After so many long calls in a row the next call counts as long from its start. A busy machine makes a short call look
@@ -51,8 +52,10 @@ impl CpuShare {
         Self { turns, long_calls: AtomicU32::new(LONG_CALLS) }
     }
 
-    /// Runs a guest to its end: turn by turn as soon as its call is long.
-    pub(crate) async fn run<T>(&self, call: impl Future<Output = T>) -> T {
+    /// Runs a guest to its end: turn by turn as soon as its call is long. Its CPU time counts in the share of its team as it
+    /// is used.
+    pub(crate) async fn run<T>(&self, team: Option<&TeamShare>, call: impl Future<Output = T>) -> T {
+        let team = team.filter(|team| team.counts_cpu());
         let mut call = pin!(call);
         let before = self.long_calls.load(Ordering::Relaxed);
         let mut turns = (before >= LONG_CALLS).then(|| self.turns.queue());
@@ -65,8 +68,12 @@ impl CpuShare {
             };
             let (polled, took) = match turn {
                 Some(_) => poll_apart(call.as_mut(), task),
+                None if team.is_some() => poll_measured(call.as_mut(), task),
                 None => poll_here(call.as_mut(), task),
             };
+            if let Some(team) = team {
+                team.ran(took);
+            }
             ran += took;
             if ran >= TICK && !is_long {
                 // Noted now: a call that is cut off never comes to its end.
@@ -94,15 +101,10 @@ fn poll_here<T>(call: Pin<&mut impl Future<Output = T>>, task: &mut Context<'_>)
 /// Polls a long call, and measures the CPU time of the thread, which is exact on a busy machine. The runtime meanwhile
 /// moves the other tasks of this thread, and the sockets that it watches, to another thread.
 fn poll_apart<T>(call: Pin<&mut impl Future<Output = T>>, task: &mut Context<'_>) -> (Poll<T>, Duration) {
-    let poll = || {
-        let before = cpu_time();
-        let polled = call.poll(task);
-        (polled, cpu_time().saturating_sub(before))
-    };
     match Handle::current().runtime_flavor() {
-        RuntimeFlavor::CurrentThread => poll(),
+        RuntimeFlavor::CurrentThread => poll_measured(call, task),
         _ => block_in_place(|| {
-            let polled = poll();
+            let polled = poll_measured(call, task);
             if polled.0.is_pending() {
                 // The operating system would leave a thread that burns the CPU on it for longer: let others have it first.
                 thread::yield_now();
@@ -110,6 +112,13 @@ fn poll_apart<T>(call: Pin<&mut impl Future<Output = T>>, task: &mut Context<'_>
             polled
         }),
     }
+}
+
+/// Polls a call, and measures the CPU time of the thread.
+fn poll_measured<T>(call: Pin<&mut impl Future<Output = T>>, task: &mut Context<'_>) -> (Poll<T>, Duration) {
+    let before = cpu_time();
+    let polled = call.poll(task);
+    (polled, cpu_time().saturating_sub(before))
 }
 
 /// The CPU time that this thread has used.

@@ -75,13 +75,17 @@ impl Failure {
             | FaultKind::NotGranted => Some(true),
             // It answered, even if only with an error, or with too much.
             FaultKind::Failed | FaultKind::TooLarge(_) => Some(false),
-            FaultKind::Missing | FaultKind::Overloaded | FaultKind::Paused | FaultKind::Unanswered => None,
+            FaultKind::Missing
+            | FaultKind::Overloaded
+            | FaultKind::Paused
+            | FaultKind::OverBudget
+            | FaultKind::Unanswered => None,
         }
     }
 
     /// Whether the call came to the plugin at all.
     pub(crate) const fn reached_the_plugin(&self) -> bool {
-        !matches!(self.kind, FaultKind::Missing | FaultKind::Overloaded | FaultKind::Paused)
+        !matches!(self.kind, FaultKind::Missing | FaultKind::Overloaded | FaultKind::Paused | FaultKind::OverBudget)
     }
 
     /// The fault in the words of a golden vector.

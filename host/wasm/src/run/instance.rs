@@ -14,6 +14,7 @@ use crate::compile::engine::TICK;
 use crate::imports::Capabilities;
 use crate::kinds::{Exports, Functions};
 use crate::manifest::PluginLimits;
+use tidegate_core::flow::Seat;
 use tidegate_core::flow::ports::FaultKind;
 
 /// The blueprint of the instances of one plugin.
@@ -45,6 +46,8 @@ pub(crate) struct Instance {
     /// Its place among the instances of the process. Declared after the store, so that Rust frees the memory of the
     /// store first.
     _slot: Slot,
+    /// Its part of the team's share.
+    _seat: Option<Seat>,
 }
 
 /// An instance that is ready for one call.
@@ -58,7 +61,7 @@ impl Blueprint {
     ///
     /// # Errors
     /// [`Failure`] when a start function fails, or the type of an export differs from the contract.
-    pub(crate) async fn instantiate(&self, slot: Slot) -> Result<Box<Instance>, Failure> {
+    pub(crate) async fn instantiate(&self, slot: Slot, seat: Option<Seat>) -> Result<Box<Instance>, Failure> {
         let guest = Guest::new(self.identity.clone(), self.config.clone(), self.capabilities.clone(), &self.limits);
         let mut store = Store::new(self.component.engine(), guest);
         store.limiter(|guest| &mut guest.memory);
@@ -89,6 +92,7 @@ impl Blueprint {
             memory_bytes_first,
             counted,
             _slot: slot,
+            _seat: seat,
         }))
     }
 }

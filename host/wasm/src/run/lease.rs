@@ -8,6 +8,7 @@ use super::bulkhead::Bulkhead;
 use super::fault::Failure;
 use super::instance::Instance;
 use super::instance_count::Retired;
+use super::team::Entered;
 use crate::manifest::Isolation;
 use crate::plugin::Plugin;
 use crate::tape::{plays, record};
@@ -57,6 +58,8 @@ impl Lease<'_> {
         } else if self.plugin.slots.wanted() {
             // A resting instance would keep the place that another plugin waits for.
             Some(Retired::Wanted)
+        } else if self.plugin.team().is_some_and(|team| team.is_wanted_elsewhere(&self.bulkhead.pool)) {
+            Some(Retired::Wanted)
         } else {
             None
         }
@@ -87,6 +90,22 @@ impl Plugin {
 
     async fn instantiate(&self, bulkhead: &Bulkhead, deadline: Moment) -> Result<Box<Instance>, Failure> {
         let (class, places) = (bulkhead.class, self.blueprint.places);
+        let team = self.team();
+        let seat = match team.as_deref().and_then(|team| Some((team, team.seats()?))) {
+            None => None,
+            Some((team, seats)) => match seats.take() {
+                Some(seat) => Some(seat),
+                None => {
+                    let began = Moment::now();
+                    let entered = team.enter(seats, &bulkhead.pool, deadline).await?;
+                    self.waited("instance", began);
+                    match entered {
+                        Entered::Seat(seat) => Some(seat),
+                        Entered::Rested(instance) => return Ok(instance),
+                    }
+                }
+            },
+        };
         let slot = match self.slots.take_now(class, places) {
             Some(slot) => slot,
             None => {
@@ -96,7 +115,8 @@ impl Plugin {
                 slot
             }
         };
-        let instance = timeout_at(deadline, bulkhead.cpu.run(self.blueprint.instantiate(slot))).await;
+        let instance =
+            timeout_at(deadline, bulkhead.cpu.run(team.as_deref(), self.blueprint.instantiate(slot, seat))).await;
         instance.map_err(|_| Failure::wall(&self.manifest.limits))?
     }
 

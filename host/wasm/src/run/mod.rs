@@ -12,6 +12,7 @@ mod lease;
 mod output;
 mod pool;
 mod statistics;
+mod team;
 
 pub(crate) use breaker::Turned;
 pub(crate) use bulkhead::Bulkhead;
@@ -23,3 +24,4 @@ pub(crate) use instance_count::{InstanceCount, Retired};
 pub(crate) use lease::Lease;
 pub(crate) use pool::{SWEEP_INTERVAL, Slots};
 pub(crate) use statistics::{Counts, Statistics};
+pub(crate) use team::{TeamShare, TeamShares};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant as Moment, timeout_at};
 
 use super::bulkhead::QueuePlace;
@@ -34,6 +34,9 @@ pub(crate) struct Pool {
     sweeps: Arc<AtomicU32>,
     /// Calls that wait for a permit (`limits.concurrency`).
     pub(crate) waiting: AtomicU32,
+    /// Calls that wait for an instance within the share of their team, and what wakes them when one rests.
+    pub(crate) seat_waiting: AtomicU32,
+    pub(crate) rested: Notify,
 }
 
 impl Pool {
@@ -49,6 +52,9 @@ impl Pool {
         instance.counted.reason = Retired::Replaced;
         instance.rests_since = self.sweeps.load(Ordering::Relaxed);
         self.resting.lock().push(instance);
+        if self.seat_waiting.load(Ordering::SeqCst) > 0 {
+            self.rested.notify_one();
+        }
     }
 
     /// The linear memory of the resting instances, in bytes.
@@ -56,7 +62,7 @@ impl Pool {
         self.resting.lock().iter().map(|instance| instance.memory_bytes() as u64).sum()
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.resting.lock().len()
     }
 
@@ -149,6 +155,8 @@ impl Slots {
             sweeps_max: u32::try_from(sweeps_max).unwrap_or(u32::MAX),
             sweeps: self.sweeps.clone(),
             waiting: AtomicU32::new(0),
+            seat_waiting: AtomicU32::new(0),
+            rested: Notify::new(),
         });
         let mut pools = self.pools.lock();
         pools.retain(|pool| pool.strong_count() > 0);

@@ -50,8 +50,11 @@ impl Statistics {
         }
     }
 
-    /// Notes the end of a call.
+    /// Notes the end of a call; one that its team's budget refused never began.
     pub(crate) fn note(&self, failure: Option<&Failure>) {
+        if failure.is_some_and(|failure| failure.kind == FaultKind::OverBudget) {
+            return;
+        }
         self.calls.fetch_add(1, Ordering::Relaxed);
         if let Some(failure) = failure {
             self.faults.fetch_add(1, Ordering::Relaxed);

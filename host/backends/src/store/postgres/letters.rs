@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgPool;
 
 use super::super::keys::signed;
-use super::super::letters::{LetterTable, Row, Written, of_row, to_row};
+use super::super::letters::{LetterTable, Row, Written, of_row, rows_of, shares, to_row};
 use super::database::Database;
 use tidegate_core::flow::DeadLetter;
 
@@ -18,6 +18,10 @@ const INSERT: &str = "INSERT INTO tidegate.dead_letters (id, at_unix_s, rule_on,
      ON CONFLICT DO NOTHING";
 const TRIM: &str = "DELETE FROM tidegate.dead_letters WHERE id <= \
      (SELECT id FROM tidegate.dead_letters ORDER BY id DESC LIMIT 1 OFFSET $1)";
+/// The same among the letters of one team.
+const TRIM_TEAM: &str = "DELETE FROM tidegate.dead_letters WHERE rule_to = ANY($1) AND id <= \
+     (SELECT id FROM tidegate.dead_letters WHERE rule_to = ANY($1) ORDER BY id DESC LIMIT 1 OFFSET $2)";
+const COUNT_TEAM: &str = "SELECT count(*) FROM tidegate.dead_letters WHERE rule_to = ANY($1)";
 const COUNT: &str = "SELECT count(*) FROM tidegate.dead_letters";
 
 /// The table in one database.
@@ -81,9 +85,18 @@ async fn insert(pool: &PgPool, letters: &[DeadLetter], max: usize) -> Result<Wri
     }
     let insert = sqlx::query(INSERT).bind(ids).bind(times).bind(ons).bind(tos).bind(reasons).bind(events);
     insert.bind(digests).execute(pool).await?;
+    let mut of_teams = Vec::new();
+    for share in shares(letters) {
+        let rows = rows_of(share);
+        let trim = sqlx::query(TRIM_TEAM).bind(&rows).bind(signed(share.max() as u64));
+        let dropped = trim.execute(pool).await?.rows_affected();
+        let kept: i64 = sqlx::query_scalar(COUNT_TEAM).bind(&rows).fetch_one(pool).await?;
+        of_teams.push((usize::try_from(kept).unwrap_or_default(), dropped));
+    }
     let dropped = sqlx::query(TRIM).bind(signed(max as u64)).execute(pool).await?.rows_affected();
     let kept: i64 = sqlx::query_scalar(COUNT).fetch_one(pool).await?;
-    Ok(Written { dropped, kept: usize::try_from(kept).unwrap_or_default() })
+    let dropped = dropped + of_teams.iter().map(|(_, dropped)| dropped).sum::<u64>();
+    Ok(Written { dropped, kept: usize::try_from(kept).unwrap_or_default(), of_teams })
 }
 
 /// Equal for the letters of different nodes about the same event and rule.

@@ -6,9 +6,16 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 
 use super::super::keys::signed;
-use super::super::letters::{LetterTable, Row, Written, of_row, to_row};
+use super::super::letters::{LetterTable, Row, Written, of_row, rows_of, shares, to_row};
 use super::database::Database;
 use tidegate_core::flow::DeadLetter;
+
+/// Drops the oldest letters of a team beyond its share. The rows of its rules come as a list in JSON.
+const TRIM_TEAM: &str = "DELETE FROM tidegate_dead_letters WHERE rule_to IN (SELECT value FROM json_each(?1)) AND id <= \
+     (SELECT id FROM tidegate_dead_letters WHERE rule_to IN (SELECT value FROM json_each(?1)) \
+     ORDER BY id DESC LIMIT 1 OFFSET ?2)";
+const COUNT_TEAM: &str =
+    "SELECT count(*) FROM tidegate_dead_letters WHERE rule_to IN (SELECT value FROM json_each(?1))";
 
 /// The table in one file.
 pub(super) struct SqliteLetters(pub(super) Arc<Database>);
@@ -82,6 +89,14 @@ async fn insert(connection: &mut SqliteConnection, letters: &[DeadLetter], max: 
         .execute(&mut *connection)
         .await?;
     }
+    let mut of_teams = Vec::new();
+    for share in shares(letters) {
+        let rows = serde_json::Value::from(rows_of(share)).to_string();
+        let dropped = sqlx::query(TRIM_TEAM).bind(&rows).bind(signed(share.max() as u64)).execute(&mut *connection);
+        let dropped = dropped.await?.rows_affected();
+        let kept: i64 = sqlx::query_scalar(COUNT_TEAM).bind(&rows).fetch_one(&mut *connection).await?;
+        of_teams.push((usize::try_from(kept).unwrap_or_default(), dropped));
+    }
     let dropped = sqlx::query(
         "DELETE FROM tidegate_dead_letters WHERE id <= \
          (SELECT id FROM tidegate_dead_letters ORDER BY id DESC LIMIT 1 OFFSET ?)",
@@ -92,5 +107,6 @@ async fn insert(connection: &mut SqliteConnection, letters: &[DeadLetter], max: 
     .rows_affected();
     let kept: i64 =
         sqlx::query_scalar("SELECT count(*) FROM tidegate_dead_letters").fetch_one(&mut *connection).await?;
-    Ok(Written { dropped, kept: usize::try_from(kept).unwrap_or_default() })
+    let dropped = dropped + of_teams.iter().map(|(_, dropped)| dropped).sum::<u64>();
+    Ok(Written { dropped, kept: usize::try_from(kept).unwrap_or_default(), of_teams })
 }

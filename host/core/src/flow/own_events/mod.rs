@@ -5,6 +5,7 @@
 
 mod sieve;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value};
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 pub use sieve::Sieve;
 
 use super::{DeadLetter, Gates};
+use crate::config::TeamId;
 use crate::protocol::{Code, OwnType, OwnTypes};
 use crate::telemetry::Gate;
 
@@ -216,7 +218,25 @@ impl Gates {
         if !letter.event.is_own() {
             self.saw(OwnEvent::DeadLetter { id: &letter.id, on: &letter.rule.on, to: &letter.rule.to });
         }
-        self.ports.dead_letters.add(letter);
+        let share = self.owner_of(&letter).and_then(|(team, channels)| self.ports.budgets.letters(team, &channels));
+        self.ports.dead_letters.add(DeadLetter { share, ..letter });
+    }
+
+    /// A dead letter was taken out: it counts in no budget any more.
+    pub fn dead_letter_gone(&self, letter: &DeadLetter) {
+        if let Some((team, _)) = self.owner_of(letter) {
+            self.ports.budgets.letter_gone(team);
+        }
+    }
+
+    /// The team whose channel a dead letter was for, and all channels of that team.
+    fn owner_of(&self, letter: &DeadLetter) -> Option<(TeamId, Arc<[String]>)> {
+        if self.ports.budgets.is_empty() {
+            return None;
+        }
+        let serving = self.serving();
+        let team = serving.catalog.team_of_channel(&letter.rule.to)?;
+        Some((team, serving.catalog.channels_of_team(team)?.clone()))
     }
 }
 

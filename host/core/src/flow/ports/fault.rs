@@ -58,6 +58,8 @@ pub enum FaultKind {
     Overloaded,
     /// It failed so often that it is paused.
     Paused,
+    /// Its team has used up its share of the server (`teams`).
+    OverBudget,
     /// The plugin reports that it could not do its work.
     Failed,
     /// The plugin reports it because the host did not answer it: a query, the store or an HTTP request was late or away.
@@ -97,7 +99,9 @@ impl FaultKind {
             | Self::TooLarge(_)
             | Self::NotGranted
             | Self::Failed => true,
-            Self::Timeout | Self::Missing | Self::Overloaded | Self::Paused | Self::Unanswered => false,
+            Self::Timeout | Self::Missing | Self::Overloaded | Self::Paused | Self::OverBudget | Self::Unanswered => {
+                false
+            }
         }
     }
 
@@ -115,6 +119,7 @@ impl FaultKind {
             Self::Missing => "missing",
             Self::Overloaded => "overloaded",
             Self::Paused => "paused",
+            Self::OverBudget => "over_budget",
             Self::Failed => "failed",
             Self::Unanswered => "unanswered",
         }

@@ -41,6 +41,7 @@ pub use shared_members::{Elsewhere, MemberThere, MembersAway, MembersNews, Membe
 pub use store_health::StoreHealth;
 pub use watch::{Unwatched, Watch};
 
+use super::Budgets;
 use super::broker::Broker;
 use super::revoke::Revocations;
 
@@ -71,4 +72,6 @@ pub struct Ports {
     pub watch: Arc<dyn Watch>,
     /// The revocations in force.
     pub revocations: Arc<Revocations>,
+    /// The shares of teams, which plugins and stores count in, too.
+    pub budgets: Arc<Budgets>,
 }

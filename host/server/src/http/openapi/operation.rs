@@ -119,7 +119,7 @@ impl Reason {
 }
 
 /// What every reader of a topic may hear.
-const READER: [Reason; 9] = [
+const READER: [Reason; 10] = [
     Reason::Of(Code::Unauthenticated),
     Reason::Of(Code::TokenExpired),
     Reason::Of(Code::TokenRevoked),
@@ -127,6 +127,7 @@ const READER: [Reason; 9] = [
     Reason::Of(Code::UnknownChannel),
     Reason::Of(Code::TooManySubscriptions),
     Reason::Of(Code::RateLimited),
+    Reason::Of(Code::OverBudget),
     Reason::Of(Code::Unavailable),
     Reason::Of(Code::Draining),
 ];

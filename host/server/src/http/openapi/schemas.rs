@@ -376,6 +376,8 @@ fn overview() -> Value {
     let lag = json!({ "p50": measured(), "p99": measured(), "slowest": measured() });
     let node = json!({ "node": { "type": "string" }, "up": { "type": "boolean" } });
     let away = json!({ "what": { "type": "string" }, "since_ms": number() });
+    let text = || json!({ "type": "string" });
+    let budget = json!({ "team": text(), "budget": text(), "used": number(), "of": number(), "refused": number() });
     let list = |of: Value| json!({ "type": "array", "items": of });
     let keys = [
         ("at_ms", number()),
@@ -389,6 +391,7 @@ fn overview() -> Value {
         ("memory_bytes", number()),
         ("outbound_bytes", number()),
         ("topics", number()),
+        ("teams", list(object(&["team", "budget", "used", "of", "refused"], budget))),
         ("nodes", list(object(&["node", "up"], node))),
         ("away", list(object(&["what", "since_ms"], away))),
     ];

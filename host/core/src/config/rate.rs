@@ -1,60 +1,64 @@
-//! A rate of a channel: `rate:` of `inbound`, and `at_most:` of `delivery`.
+//! A number of messages per time: `20/s`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::Rate;
-use crate::config::{Diagnostic, KEY, Node, with_hint};
+use super::way_out::{KEY, with_hint};
 
-/// A rate as written: `20/s`.
-#[derive(Debug, JsonSchema)]
-#[schemars(inline)]
-pub(super) struct RawRate(#[schemars(regex(pattern = "^[1-9][0-9]*/[smh]$"))] String);
+/// A number of messages per time, `20/s`; up to that many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rate {
+    /// How many.
+    pub messages: NonZeroU32,
+    /// In how long.
+    pub per: Duration,
+}
 
-impl<'de> Deserialize<'de> for RawRate {
+impl<'de> Deserialize<'de> for Rate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;
         impl Visitor<'_> for Text {
-            type Value = RawRate;
+            type Value = Rate;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a rate like `20/s`, `100/m` or `1000/h`")
             }
 
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<RawRate, E> {
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Rate, E> {
                 let mistake = E::invalid_type(de::Unexpected::Unsigned(number), &self);
                 let hint = format!("a rate has a unit: `{KEY}{number}/s`, `{KEY}{number}/m` or `{KEY}{number}/h`");
                 Err(with_hint(mistake, &hint))
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawRate, E> {
-                Ok(RawRate(text.to_owned()))
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Rate, E> {
+                let hint = "write a number from 1 to 4294967295 per second, minute or hour: `20/s`, `100/m`, `1000/h`";
+                parse(text).ok_or_else(|| with_hint(format!("`{text}` is not a valid rate"), hint))
             }
         }
         deserializer.deserialize_any(Text)
     }
 }
 
-impl RawRate {
-    /// The rate; a text that is not one is reported.
-    pub(super) fn read(self, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Rate> {
-        let Self(text) = self;
-        let rate = parse(&text);
-        if rate.is_none() {
-            let message = format!("`{text}` is not a valid rate");
-            let hint = "write a number from 1 to 4294967295 per second, minute or hour: `20/s`, `100/m`, `1000/h`";
-            diagnostics.push(Diagnostic::at(node.place.clone(), message).hint(hint));
-        }
-        rate
+impl JsonSchema for Rate {
+    fn schema_name() -> Cow<'static, str> {
+        "Rate".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[1-9][0-9]*/[smh]$" })
     }
 }
 
-/// As a manifest writes it.
+/// As a file writes it.
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.per.as_secs() {

@@ -100,14 +100,14 @@ fn bridge(c: &mut Criterion) {
 fn changes(c: &mut Criterion) {
     let entry = |n: usize, is_new: bool| {
         let most = 100 + n + usize::from(is_new);
-        let more = if is_new && n % 3 == 0 { ", lost" } else { "" };
+        let more = if is_new && n.is_multiple_of(3) { ", lost" } else { "" };
         format!(
             "  f{}.c{n}.{{id}}:\n    scope: authenticated\n    payload: {{ type: object, required: [id, at], \
              additionalProperties: false, properties: {{ id: {{ type: string, maxLength: {most} }}, at: {{ type: string, \
              format: date-time }}, state: {{ enum: [open, paid{more}] }}, who: {{ type: object, properties: {{ name: {{ type: \
              string }}, age: {{ type: integer, minimum: {} }} }} }} }} }}\n",
             n % 97,
-            if is_new && n % 3 > 0 { 1 } else { 0 }
+            if is_new && !n.is_multiple_of(3) { 1 } else { 0 }
         )
     };
     let policy = |is_new: bool| {

@@ -96,6 +96,16 @@ mod tests {
         collector_rejected(Signal::Metrics, "http://collector", "why");
     }
 
+    fn record_of_proof() {
+        plugin_recording_begun("p", "version", "operator", 10);
+        plugin_call_recorded("p");
+        plugin_recording_ended("p", "version", "operator", "calls", 10, 1000);
+        plugin_shadow_begun("p", "version", "component", "5%");
+        plugin_shadow_broken("p", "version", "file", "why");
+        plugin_shadow_call("p", "same");
+        plugin_shadow_difference("p", "reply");
+    }
+
     fn record_of_plugins(time: Duration) {
         plugin_call("p", "handler", "ok", time);
         plugin_host_call("p", "kv", "ok", time);
@@ -228,6 +238,7 @@ mod tests {
         reload_rejected(2, "first");
         http_request("/v1/events", 202, time);
         record_of_plugins(time);
+        record_of_proof();
         record_of_state(time);
         panicked("test", "detail");
         registry::measure_memory();

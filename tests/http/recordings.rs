@@ -1,4 +1,4 @@
-//! `POST`, `GET`, `DELETE /v1/plugins/{plugin}/recording`
+//! `POST`, `GET`, `DELETE /v1/recordings/{plugin}`
 
 use serde_json::json;
 use tidegate_core::config::{ApiKey, ApiKeys, Permission, Secret};
@@ -6,7 +6,7 @@ use tidegate_testkit::Server;
 
 use crate::{Answer, Call, delete, get, post, refusal, server};
 
-const PING: &str = "/v1/plugins/ping/recording";
+const PING: &str = "/v1/recordings/ping";
 
 /// Asks with a key that may operate and read.
 async fn asked(call: Call, server: &Server) -> Answer {
@@ -26,7 +26,7 @@ async fn an_operator_begins_reads_and_ends_a_recording() {
     let ended = json!({ "reason": "calls", "calls": 1, "skipped": 0, "bytes": 18 });
     assert_eq!(page.json(), json!({ "calls": [{ "kind": "handler" }], "next": 1, "ended": ended }));
     assert_eq!(asked(get(&format!("{PING}?after=1")), &server).await.json()["calls"], json!([]));
-    let file = asked(get("/v1/plugins/ping/recording.ndjson"), &server).await;
+    let file = asked(get("/v1/recordings/ping/calls"), &server).await;
     assert_eq!(file.text, "{\"tidegate_recording\":1}\n{\"kind\":\"handler\"}\n");
     assert_eq!(file.header("content-disposition"), "attachment");
     assert_eq!(asked(delete(PING), &server).await.json(), json!({ "ended": ended }));
@@ -35,17 +35,26 @@ async fn an_operator_begins_reads_and_ends_a_recording() {
 #[tokio::test]
 async fn a_recording_that_cannot_begin_is_refused_with_the_reason() {
     let server = server().start();
-    let begin = |plugin: &str| post(&format!("/v1/plugins/{plugin}/recording")).body(r#"{"calls":5}"#);
+    let begin = |plugin: &str| post(&format!("/v1/recordings/{plugin}")).body(r#"{"calls":5}"#);
     assert_eq!(asked(begin("other"), &server).await.refused(), refusal(404, "not_found"));
     assert_eq!(asked(begin("busy"), &server).await.refused(), refusal(409, "conflict"));
     let full = asked(begin("full"), &server).await;
     assert_eq!(full.refused(), refusal(503, "unavailable"));
     assert!(full.text.contains("`limits.recordings: 1`"), "nothing is recorded by default: {}", full.text);
     assert_eq!(asked(begin("pointers"), &server).await.refused(), refusal(400, "invalid_payload"));
-    for body in ["", "[]", r#"{"calls":0}"#, r#"{"calls":10001}"#, r#"{"calls":5,"other":1}"#] {
-        assert_eq!(asked(post(PING).body(body), &server).await.refused(), refusal(400, "invalid_payload"), "{body}");
+    for (body, status) in [
+        ("", 400),
+        ("[]", 400),
+        (r#"{"calls":5,"other":1}"#, 400),
+        (r#"{"calls":5.5}"#, 400),
+        (r#"{"calls":-1}"#, 400),
+        (r#"{"calls":0}"#, 422),
+        (r#"{"calls":10001}"#, 422),
+        (r#"{"calls":10001.0}"#, 422),
+    ] {
+        assert_eq!(asked(post(PING).body(body), &server).await.refused(), refusal(status, "invalid_payload"), "{body}");
     }
-    for call in [get("/v1/plugins/other/recording"), delete("/v1/plugins/other/recording")] {
+    for call in [get("/v1/recordings/other"), delete("/v1/recordings/other")] {
         assert_eq!(asked(call, &server).await.refused(), refusal(404, "not_found"));
     }
     assert_eq!(asked(get(&format!("{PING}?after=x")), &server).await.refused(), refusal(400, "invalid_payload"));
@@ -57,7 +66,7 @@ async fn only_a_key_that_may_operate_and_read_sees_payloads() {
     for key in ["operate", "read"] {
         let begun = post(PING).key(key).body(r#"{"calls":5}"#).to(&server).await;
         assert_eq!(begun.refused(), refusal(403, "forbidden"), "{key}");
-        let file = get("/v1/plugins/ping/recording.ndjson").key(key).to(&server).await;
+        let file = get("/v1/recordings/ping/calls").key(key).to(&server).await;
         assert_eq!(file.refused(), refusal(403, "forbidden"), "{key}");
         assert_eq!(get(PING).key(key).to(&server).await.refused(), refusal(403, "forbidden"), "{key}");
     }

@@ -27,7 +27,7 @@ const ENDS: Record<string, string> = {
 
 /** `known`: the list of plugins has a recording of it. */
 export function Recording({ plugin, known }: { plugin: string; known: boolean }) {
-  const path = `/v1/plugins/${segment(plugin)}/recording`;
+  const path = `/v1/recordings/${segment(plugin)}`;
   const page = useSignal<RecordingPage | undefined>(undefined);
   const error = useSignal<unknown>(undefined);
   const asks = useSignal(false);
@@ -69,7 +69,7 @@ export function Recording({ plugin, known }: { plugin: string; known: boolean })
           <span role="status">
             {page.value.ended ? `Recorded ${count(page.value.ended.calls)} calls: ${ENDS[page.value.ended.reason] ?? page.value.ended.reason}.` : `Records: ${count(page.value.next)} calls so far.`}
           </span>
-          <a href={`${path}.ndjson`} download={`${plugin}.ndjson`}>
+          <a href={`${path}/calls`} download={`${plugin}.ndjson`}>
             Save the file
           </a>
           <button type="button" onClick={forget}>

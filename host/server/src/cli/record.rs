@@ -70,7 +70,7 @@ impl Record {
         let Self { plugin, calls, out, redact, ask, format, load } = self;
         let server = ask.server(&load);
         server.key()?;
-        let path = format!("/v1/plugins/{}/recording", escaped(&plugin));
+        let path = format!("/v1/recordings/{}", escaped(&plugin));
         let mut file = Recorded::create(&out)?;
         let head = server.post(&path, &json!({ "calls": calls, "redact": redact }));
         let head = head.inspect_err(|_| file.remove())?;

@@ -1,4 +1,4 @@
-//! `POST`, `GET`, `DELETE /v1/plugins/{plugin}/recording`: an operator records the next calls of a plugin, reads them
+//! `POST`, `GET`, `DELETE /v1/recordings/{plugin}`: an operator records the next calls of a plugin, reads them
 //! page by page, and ends the recording. A call shows payloads: only a key that may `read` sees them.
 
 use axum::Json;
@@ -7,6 +7,7 @@ use axum::extract;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ use tidegate_core::protocol::{Code, Payload, Refusal};
 
 pub(super) const BEGIN: Operation = Operation {
     method: Verb::Post,
-    path: "/v1/plugins/{plugin}/recording",
+    path: "/v1/recordings/{plugin}",
     id: "begin_recording",
     summary: "Record the next calls of a plugin; the key must be one that may `read`, too",
     caller: Caller::Key(Permission::Operate),
@@ -32,12 +33,17 @@ pub(super) const BEGIN: Operation = Operation {
         says: "It is recorded from now on; this is the first line of the file.",
         contents: &[("application/json", "RecordingHead")],
     },
-    refuses: &[Reason::Http(HttpCode::NotFound), Reason::Http(HttpCode::Conflict), Reason::Of(Code::Unavailable)],
+    refuses: &[
+        Reason::Http(HttpCode::NotFound),
+        Reason::Http(HttpCode::Conflict),
+        Reason::Of(Code::InvalidPayload),
+        Reason::Of(Code::Unavailable),
+    ],
 };
 
 pub(super) const READ: Operation = Operation {
     method: Verb::Get,
-    path: "/v1/plugins/{plugin}/recording",
+    path: "/v1/recordings/{plugin}",
     id: "read_recording",
     summary: "Read the recorded calls of a plugin; the key must be one that may `read`, too",
     caller: Caller::Key(Permission::Operate),
@@ -53,7 +59,7 @@ pub(super) const READ: Operation = Operation {
 
 pub(super) const FILE: Operation = Operation {
     method: Verb::Get,
-    path: "/v1/plugins/{plugin}/recording.ndjson",
+    path: "/v1/recordings/{plugin}/calls",
     id: "recording_file",
     summary: "The recording of a plugin as a file; the key must be one that may `read`, too",
     caller: Caller::Key(Permission::Operate),
@@ -69,7 +75,7 @@ pub(super) const FILE: Operation = Operation {
 
 pub(super) const END: Operation = Operation {
     method: Verb::Delete,
-    path: "/v1/plugins/{plugin}/recording",
+    path: "/v1/recordings/{plugin}",
     id: "end_recording",
     summary: "End the recording of a plugin, and forget its calls",
     caller: Caller::Key(Permission::Operate),
@@ -82,9 +88,18 @@ pub(super) const END: Operation = Operation {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {
-    calls: usize,
+    #[serde(deserialize_with = "whole")]
+    calls: u64,
     #[serde(default)]
     redact: Vec<String>,
+}
+
+/// A whole number, however it is written: `1000.0` is an integer of JSON Schema.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let written =
+        number.as_u64().or_else(|| format!("{:.0}", number.as_f64().filter(|it| it.fract() == 0.0)?).parse().ok());
+    written.ok_or_else(|| de::Error::custom("expected a whole number"))
 }
 
 #[derive(Debug, Deserialize)]
@@ -119,14 +134,14 @@ pub(super) async fn begin(
     let fields = body::fields(&text).map_err(|_| expected())?;
     let Wish { calls, redact } = serde_json::from_value(Value::Object(fields)).map_err(|_| expected())?;
     let most = limits.recording_calls_max;
-    if !(1..=most).contains(&calls) {
+    let Some(calls_max) = usize::try_from(calls).ok().filter(|calls| (1..=most).contains(calls)) else {
         let says = format!("`calls` is {calls}: expected 1 to {most} (`limits.recording_calls`)");
-        return Err(Problem::bad_request(says));
-    }
+        return Err(Refusal::because(Code::InvalidPayload, says).into());
+    };
     let wish = RecordingWish {
         plugin: &plugin,
         by,
-        calls_max: calls,
+        calls_max,
         bytes_max: limits.recording_bytes_max,
         time_max: limits.recording_time_max,
         recordings_max: limits.recordings_max,

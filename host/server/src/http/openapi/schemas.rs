@@ -309,10 +309,9 @@ fn shadow() -> Value {
 }
 
 fn recording() -> Map<String, Value> {
-    let texts = |says: &str| json!({ "type": "array", "items": { "type": "string" }, "description": says });
     let request = json!({
         "calls": { "type": "integer", "minimum": 1, "description": "So many calls, at most `limits.recording_calls`." },
-        "redact": texts("JSON Pointers to what no call shows: `/payload/email`."),
+        "redact": { "type": "array", "items": { "type": "string", "pattern": "^(/([^~/]|~[01])*)*$" }, "description": "JSON Pointers to what no call shows: `/payload/email`." },
     });
     let head = json!({ "tidegate_recording": { "const": 1 }, "plugin": { "type": "string" } });
     let ended = json!({
@@ -322,7 +321,9 @@ fn recording() -> Map<String, Value> {
         "bytes": count("The bytes of its calls."),
     });
     let ended = object(&["reason", "calls", "skipped", "bytes"], ended);
-    let call = json!({ "type": "object", "required": ["kind"], "description": "A line of the file." });
+    let kind = json!({ "kind": { "type": "string", "description": "The kind of plugin that was asked." } });
+    let call =
+        json!({ "type": "object", "required": ["kind"], "properties": kind, "description": "A line of the file." });
     let page = json!({
         "calls": { "type": "array", "items": call }, "next": count("`after` of the next page."), "ended": ended,
     });

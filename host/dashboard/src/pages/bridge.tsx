@@ -43,10 +43,15 @@ export function Bridge() {
       <section aria-labelledby="letters">
         <h2 id="letters">Dead letters</h2>
         <p class="quiet">Events that a rule matched and that could not cross. No client has seen them; they wait here for you.</p>
-        <DeadLetters total={live.value?.dead_letters} />
+        <DeadLetters state={live.value && lettersOf(live.value)} />
       </section>
     </>
   );
+}
+
+/** Changes with every new letter, and with every one that is gone: as many may have come as went within a second. */
+function lettersOf({ rules, dead_letters }: BridgeState): string {
+  return `${rules.reduce((sum, { dead }) => sum + dead, 0)} ${dead_letters}`;
 }
 
 function State({ state: { rules, sources } }: { state: BridgeState }) {

@@ -36,7 +36,8 @@ const ROWS_MAX = 50;
 /** What many requests came to, in words. */
 type Told = { is: "good" | "warn" | "bad"; text: string };
 
-export function DeadLetters({ total }: { total?: number }) {
+/** `state`: another text when there are new letters, or some are gone. */
+export function DeadLetters({ state }: { state?: string }) {
   const search = route.value.query.get("search") ?? "";
   const chosen = useSignal<Set<string>>(new Set());
   const shown = useSignal<DeadLetter[]>([]);
@@ -45,11 +46,11 @@ export function DeadLetters({ total }: { total?: number }) {
   const discarding = useSignal<string[] | undefined>(undefined);
   const busy = useSignal(false);
   // New letters, and letters that somebody else took care of.
-  const known = useRef(total);
+  const known = useRef(state);
   useEffect(() => {
-    if (total !== undefined && known.current !== total) turn.value += 1;
-    known.current = total;
-  }, [total]);
+    if (state !== undefined && known.current !== state) turn.value += 1;
+    known.current = state;
+  }, [state]);
   const listed = chosen.value.size ? [...chosen.value] : [];
   const settle = (text: Told) => {
     told.value = text;

@@ -19,6 +19,8 @@ use crate::operator::COOKIE;
 use tidegate_core::config::{Anonymous, Auth};
 
 const JSON: &str = "application/json";
+/// Largest number of things that a request may name: every client of JSON can write it (RFC 8259, 6).
+const COUNT_MAX: u64 = (1 << 53) - 1;
 
 const DESCRIPTION: &str = "The resources for backends, for operators, and for clients without a socket. What the stock \
     Socket.IO client sends and receives is told by `tidegate asyncapi`.\n\nA refusal has the code, the message and \
@@ -188,7 +190,7 @@ fn parameters() -> Value {
         "after_calls": query(
             "after",
             "The calls that were read: `next` of the answer before.",
-            json!({ "type": "integer", "minimum": 0 }),
+            json!({ "type": "integer", "minimum": 0, "maximum": COUNT_MAX }),
         ),
         "what": path(
             "what",

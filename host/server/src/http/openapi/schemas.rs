@@ -310,7 +310,10 @@ fn shadow() -> Value {
 
 fn recording() -> Map<String, Value> {
     let request = json!({
-        "calls": { "type": "integer", "minimum": 1, "description": "So many calls, at most `limits.recording_calls`." },
+        "calls": {
+            "type": "integer", "minimum": 1, "maximum": super::COUNT_MAX,
+            "description": "So many calls, at most `limits.recording_calls`.",
+        },
         "redact": { "type": "array", "items": { "type": "string", "pattern": "^(/([^~/]|~[01])*)*$" }, "description": "JSON Pointers to what no call shows: `/payload/email`." },
     });
     let head = json!({ "tidegate_recording": { "const": 1 }, "plugin": { "type": "string" } });

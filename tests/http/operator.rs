@@ -140,7 +140,8 @@ async fn no_page_of_another_origin_uses_a_session() {
 async fn an_expired_or_forged_cookie_is_no_session() {
     let server = server().start();
     let cookie = cookie(&server).await;
-    let forged = format!("{}A", &cookie[..cookie.len() - 1]);
+    let (rest, last) = cookie.split_at(cookie.len() - 1);
+    let forged = format!("{rest}{}", if last == "A" { "E" } else { "A" });
     assert_eq!(get(SESSION).header("cookie", &forged).to(&server).await.refused(), refusal(401, "unauthenticated"));
     server.clock.advance(SESSION_S);
     for path in [SESSION, "/v1/dead-letters"] {

@@ -6,11 +6,13 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::follower::Follower;
+use tidegate_core::flow::broker::{BrokerAway, Sending};
 use tidegate_core::protocol::{Position, Topic};
 use tidegate_core::telemetry;
 
@@ -102,8 +104,20 @@ impl Interest {
         }
     }
 
+    /// The same as [`Interest::listening`], given up after this time.
+    pub(super) fn listening_within(&self, topic: &Topic, within: Duration) -> Option<Sending> {
+        let heard = self.listening(topic)?;
+        let sending = async move {
+            match timeout(within, heard).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) | Err(_) => Err(BrokerAway),
+            }
+        };
+        Some(sending.boxed())
+    }
+
     /// Resolves when the node listens to a topic with subscribers; `None` if it does already.
-    pub(super) fn listening(&self, topic: &Topic) -> Option<oneshot::Receiver<()>> {
+    fn listening(&self, topic: &Topic) -> Option<oneshot::Receiver<()>> {
         let mut state = self.state.lock();
         let (sender, receiver) = oneshot::channel();
         // Without an entry there are no subscribers any more: the receiver fails.

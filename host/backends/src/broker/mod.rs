@@ -17,6 +17,7 @@ mod message;
 mod nats;
 mod pending_gaps;
 mod redis;
+mod settings;
 
 use std::time::Duration;
 

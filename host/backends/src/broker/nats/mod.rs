@@ -44,6 +44,7 @@ use super::interest::Interest;
 use super::links::{Link, Links};
 use super::message::Heading;
 use super::pending_gaps::PendingGaps;
+use super::settings::BrokerSettings;
 use super::{Lost, pause};
 pub use idempotency::NatsIdempotencyKeys;
 pub use presence::NatsSharedMembers;
@@ -55,7 +56,7 @@ use names::Names;
 use publisher::{Command, Publisher, QueuedCommand};
 use stream::{Stored, Stream, Terms};
 use tidegate_core::channels::Rate;
-use tidegate_core::config::{Limits, NatsUrl};
+use tidegate_core::config::NatsUrl;
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::{Broker, BrokerAway, HearsNodes, Sending};
 use tidegate_core::flow::ports::{HistoryAway, Page, Wanted};
@@ -69,43 +70,8 @@ const UNNUMBERED_MAX: usize = 100_000;
 /// How many characters of the life of the stream, and of the run of a server, are in an epoch.
 const LIFE_CHARS: usize = 8;
 
-/// The settings of a broker.
-#[derive(Debug, Clone)]
-pub struct NatsBrokerSettings {
-    /// Where the NATS is.
-    pub url: NatsUrl,
-    /// The name of this node, for people.
-    pub node: String,
-    /// The prefix of its subjects, and the name of its stream.
-    pub prefix: String,
-    /// How many commands may wait for NATS, and how many bytes.
-    pub queue_max: usize,
-    /// See `queue_max`.
-    pub queue_bytes_max: usize,
-    /// How long NATS may take to answer, or to accept a connection.
-    pub timeout: Duration,
-    /// How long to listen to a topic after its last subscriber left.
-    pub linger: Duration,
-    /// How long to remember publications that every node makes, so that the history has them once.
-    pub once_for: Duration,
-}
-
-impl NatsBrokerSettings {
-    /// The settings of a configuration.
-    #[must_use]
-    pub fn new(url: NatsUrl, prefix: &str, limits: &Limits) -> Self {
-        Self {
-            url,
-            node: String::from("node"),
-            prefix: prefix.to_owned(),
-            queue_max: limits.broker_queue_max,
-            queue_bytes_max: limits.broker_queue_bytes_max,
-            timeout: limits.broker_timeout,
-            linger: limits.broker_linger,
-            once_for: limits.duplicates_window,
-        }
-    }
-}
+/// The settings of a broker in NATS.
+pub type NatsBrokerSettings = BrokerSettings<NatsUrl>;
 
 /// The port; [`NatsConnections`] does the work.
 pub struct NatsBroker {
@@ -229,15 +195,7 @@ impl Broker for NatsBroker {
     }
 
     fn listening(&self, topic: &Topic) -> Option<Sending> {
-        let heard = self.state.interest.listening(topic)?;
-        let timeout = self.state.timeout;
-        let sending = async move {
-            match tokio::time::timeout(timeout, heard).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) | Err(_) => Err(BrokerAway),
-            }
-        };
-        Some(sending.boxed())
+        self.state.interest.listening_within(topic, self.state.timeout)
     }
 
     fn take(&self, channel: &str, user: &User, rate: Rate) -> Option<BoxFuture<'static, bool>> {

@@ -34,6 +34,7 @@ use super::interest::Interest;
 use super::links::{Link, Links};
 use super::message::Heading;
 use super::pending_gaps::PendingGaps;
+use super::settings::BrokerSettings;
 use history::HistoryReader;
 pub use idempotency::RedisIdempotencyKeys;
 use names::Names;
@@ -41,50 +42,15 @@ pub use presence::RedisSharedMembers;
 use publisher::{Command, Publisher, QueuedCommand};
 use subscriber::Subscriber;
 use tidegate_core::channels::Rate;
-use tidegate_core::config::{Limits, RedisUrl};
+use tidegate_core::config::RedisUrl;
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::broker::{Broker, BrokerAway, HearsNodes, Sending};
 use tidegate_core::flow::ports::{HistoryAway, Page, Wanted};
 use tidegate_core::protocol::{Position, Topic, User};
 use tidegate_core::telemetry;
 
-/// The settings of a broker.
-#[derive(Debug, Clone)]
-pub struct RedisBrokerSettings {
-    /// Where the Redis is.
-    pub url: RedisUrl,
-    /// The name of this node, for people.
-    pub node: String,
-    /// The prefix of its keys and channels.
-    pub prefix: String,
-    /// How many commands may wait for Redis, and how many bytes.
-    pub queue_max: usize,
-    /// See `queue_max`.
-    pub queue_bytes_max: usize,
-    /// How long Redis may take to answer, or to accept a connection.
-    pub timeout: Duration,
-    /// How long to listen to a topic after its last subscriber left.
-    pub linger: Duration,
-    /// How long to remember publications that every node makes, so that the history has them once.
-    pub once_for: Duration,
-}
-
-impl RedisBrokerSettings {
-    /// The settings of a configuration.
-    #[must_use]
-    pub fn new(url: RedisUrl, prefix: &str, limits: &Limits) -> Self {
-        Self {
-            url,
-            node: String::from("node"),
-            prefix: prefix.to_owned(),
-            queue_max: limits.broker_queue_max,
-            queue_bytes_max: limits.broker_queue_bytes_max,
-            timeout: limits.broker_timeout,
-            linger: limits.broker_linger,
-            once_for: limits.duplicates_window,
-        }
-    }
-}
+/// The settings of a broker in Redis.
+pub type RedisBrokerSettings = BrokerSettings<RedisUrl>;
 
 /// The port; [`RedisConnections`] does the work.
 pub struct RedisBroker {
@@ -193,15 +159,7 @@ impl Broker for RedisBroker {
     }
 
     fn listening(&self, topic: &Topic) -> Option<Sending> {
-        let heard = self.state.interest.listening(topic)?;
-        let timeout = self.state.timeout;
-        let sending = async move {
-            match tokio::time::timeout(timeout, heard).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) | Err(_) => Err(BrokerAway),
-            }
-        };
-        Some(sending.boxed())
+        self.state.interest.listening_within(topic, self.state.timeout)
     }
 
     fn take(&self, channel: &str, user: &User, rate: Rate) -> Option<BoxFuture<'static, bool>> {

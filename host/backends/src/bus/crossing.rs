@@ -18,6 +18,19 @@ const SHOWN_FIELDS_MAX: usize = 16;
 /// The type in a dead letter of an entry that is not an event.
 const UNREADABLE: &str = "unreadable";
 
+/// The source of events without one, from a stream of a broker of this kind: a URI reference for any name of a stream.
+pub(super) fn source_of(kind: &str, stream: &str) -> String {
+    let mut source = format!("/{kind}/");
+    for b in stream.bytes() {
+        if b.is_ascii_alphanumeric() || b"-._~:".contains(&b) {
+            source.push(b.into());
+        } else {
+            source += &format!("%{b:02X}");
+        }
+    }
+    source
+}
+
 /// The bridge, as one source sees it.
 #[derive(Clone)]
 pub(super) struct Crossing {

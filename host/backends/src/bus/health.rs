@@ -25,6 +25,16 @@ impl BusSources for Unread {
     }
 }
 
+/// Another process reads a source under this node's name.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "another process reads as node `{node}`: give each node its own `node`, or wait until the other process has ended"
+)]
+pub(super) struct Contested {
+    /// The name.
+    pub(super) node: String,
+}
+
 /// Why a reader's session ended.
 pub(super) trait SessionError: std::error::Error {
     /// Whether another process reads the source under this node's name.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::health::SessionError;
+use crate::bus::health::{Contested, SessionError};
 use tidegate_core::config::NatsUrl;
 
 /// Codes of JetStream's errors.
@@ -80,18 +80,13 @@ pub(super) enum ReadError {
         consumer: String,
     },
     /// Another process reads under this node's name.
-    #[error(
-        "another process reads as node `{node}`: give each node its own `node`, or wait until the other process has ended"
-    )]
-    Contested {
-        /// The name.
-        node: String,
-    },
+    #[error(transparent)]
+    Contested(#[from] Contested),
 }
 
 impl SessionError for ReadError {
     fn is_contested(&self) -> bool {
-        matches!(self, Self::Contested { .. })
+        matches!(self, Self::Contested(_))
     }
 }
 

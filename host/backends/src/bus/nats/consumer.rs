@@ -7,6 +7,7 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info, PriorityPo
 use async_nats::jetstream::stream::{self, RetentionPolicy};
 
 use super::connection::{Connection, ReadError};
+use crate::bus::health::Contested;
 use tidegate_core::config::{BusMode, Name, NatsSource};
 
 /// The group of readers of a node's consumer, of which JetStream pins one.
@@ -144,7 +145,7 @@ impl Consumer {
     pub(super) fn hold(&self, info: &Info, pin: Option<&str>) -> Result<(), ReadError> {
         let pinned = info.priority_groups.iter().find_map(|group| group.pinned_client_id.as_deref());
         match pinned.filter(|pinned| self.mode == BusMode::FanOut && !pinned.is_empty()) {
-            Some(pinned) if pin != Some(pinned) => Err(ReadError::Contested { node: self.node.clone() }),
+            Some(pinned) if pin != Some(pinned) => Err(Contested { node: self.node.clone() }.into()),
             _ => Ok(()),
         }
     }

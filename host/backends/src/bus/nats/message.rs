@@ -9,6 +9,7 @@ use async_nats::{header, jetstream};
 use serde_json::{Map, Value};
 
 use super::header_value;
+use crate::bus::crossing::source_of;
 use tidegate_core::config::{BodyFormat, MessageFields, MessageText};
 use tidegate_core::protocol::{BusEvent, EventError, Payload, TraceContext};
 
@@ -173,7 +174,7 @@ impl Message {
         event.insert("type".to_owned(), text(&mapping.kind)?.into());
         let id = mapping.id.as_ref().map_or_else(|| Ok(self.id.clone()), text)?;
         event.insert("id".to_owned(), id.into());
-        let source = mapping.source.as_ref().map_or_else(|| Ok(source_of(stream)), text)?;
+        let source = mapping.source.as_ref().map_or_else(|| Ok(source_of("nats", stream)), text)?;
         event.insert("source".to_owned(), source.into());
         for (name, place) in [("subject", &mapping.subject), ("time", &mapping.time)] {
             // What a message may lack.
@@ -225,19 +226,6 @@ impl Message {
 /// `application/json` of `Application/JSON; charset=utf-8`.
 fn media_type(value: &str) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
-/// The source of events without one: a URI reference for any name of a stream.
-pub(super) fn source_of(stream: &str) -> String {
-    let mut source = "/nats/".to_owned();
-    for b in stream.bytes() {
-        if b.is_ascii_alphanumeric() || b"-._~:".contains(&b) {
-            source.push(b.into());
-        } else {
-            source += &format!("%{b:02X}");
-        }
-    }
-    source
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, ReadError};
 use super::consumer::{Consumer, Found, Position, READERS};
-use super::message::{Message, source_of};
+use super::message::Message;
 use super::pull::Pull;
 use super::trimming::Trimming;
-use crate::bus::crossing::{Crossed, Crossing};
+use crate::bus::crossing::{Crossed, Crossing, source_of};
 use crate::bus::health::{Health, Unread};
 use tidegate_core::config::{BusMode, Name, NatsSource};
 use tidegate_core::telemetry;
@@ -139,7 +139,7 @@ impl Reader {
         let stream = &self.source.stream;
         match message.event(self.source.fields.as_ref(), stream, self.crossing.bytes_max()) {
             Ok(event) => self.crossing.cross(event, message.written_unix_ms(), crossed).await,
-            Err(reason) => self.crossing.dead_letter(&message.id, &source_of(stream), message.shown(), reason),
+            Err(reason) => self.crossing.dead_letter(&message.id, &source_of("nats", stream), message.shown(), reason),
         }
     }
 

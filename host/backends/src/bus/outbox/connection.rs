@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 use tokio::time::timeout;
 
 use super::definition::{FUNCTIONS_VERSION, functions, parts, publish_signature, server_rights, tables};
-use crate::bus::health::SessionError;
+use crate::bus::health::{Contested, SessionError};
 use tidegate_core::config::{PostgresSource, PostgresUrl, TableName};
 
 /// Why the outbox cannot be read now.
@@ -81,18 +81,13 @@ pub(super) enum ReadError {
         cause: sqlx::Error,
     },
     /// Another process reads under this node's name.
-    #[error(
-        "another process reads as node `{node}`: give each node its own `node`, or wait until the other process has ended"
-    )]
-    Contested {
-        /// The name.
-        node: String,
-    },
+    #[error(transparent)]
+    Contested(#[from] Contested),
 }
 
 impl SessionError for ReadError {
     fn is_contested(&self) -> bool {
-        matches!(self, Self::Contested { .. })
+        matches!(self, Self::Contested(_))
     }
 }
 

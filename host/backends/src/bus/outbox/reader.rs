@@ -12,7 +12,7 @@ use super::connection::{Connection, ReadError};
 use super::cursor::{Cursor, Found};
 use super::row::Row;
 use crate::bus::crossing::{Crossed, Crossing};
-use crate::bus::health::{Health, Unread};
+use crate::bus::health::{Contested, Health, Unread};
 use tidegate_core::config::{BusMode, Name, PostgresSource};
 use tidegate_core::telemetry;
 
@@ -55,7 +55,7 @@ impl Reader {
             match self.session(&draining).await {
                 // Another node took over while this one was stopped: it stands by, which is not a failure.
                 Ok(()) => {}
-                Err(ReadError::Contested { .. }) if self.source.mode == BusMode::Shared => {}
+                Err(ReadError::Contested(_)) if self.source.mode == BusMode::Shared => {}
                 Err(error) => self.health.failed(&error, &draining).await,
             }
         }
@@ -126,7 +126,7 @@ impl Reader {
     }
 
     fn contested(&self) -> ReadError {
-        ReadError::Contested { node: self.node.clone() }
+        Contested { node: self.node.clone() }.into()
     }
 
     /// Does the periodic work that is due, takes new rows across, and waits if there are none.

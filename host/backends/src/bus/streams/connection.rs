@@ -7,7 +7,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Script, ScriptInvocation, Value as Reply, cmd};
 
 use super::entry::Entry;
-use crate::bus::health::SessionError;
+use crate::bus::health::{Contested, SessionError};
 use tidegate_core::config::RedisUrl;
 
 /// Longest wait for entries. A drain waits for its end, and so does the periodic work.
@@ -34,18 +34,13 @@ pub(super) enum ReadError {
         stream: String,
     },
     /// Another process reads under this node's name.
-    #[error(
-        "another process reads as node `{node}`: give each node its own `node`, or wait until the other process has ended"
-    )]
-    Contested {
-        /// The name.
-        node: String,
-    },
+    #[error(transparent)]
+    Contested(#[from] Contested),
 }
 
 impl SessionError for ReadError {
     fn is_contested(&self) -> bool {
-        matches!(self, Self::Contested { .. })
+        matches!(self, Self::Contested(_))
     }
 }
 

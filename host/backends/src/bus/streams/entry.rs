@@ -3,6 +3,7 @@
 use redis::Value as Reply;
 use serde_json::{Map, Value};
 
+use crate::bus::crossing::source_of;
 use tidegate_core::config::{FieldText, StreamFields};
 use tidegate_core::protocol::{BusEvent, EventError, Payload};
 
@@ -78,7 +79,7 @@ impl Entry {
         let mut event = Map::new();
         event.insert("specversion".to_owned(), "1.0".into());
         event.insert("id".to_owned(), self.id.clone().into());
-        event.insert("source".to_owned(), source_of(stream).into());
+        event.insert("source".to_owned(), source_of("redis", stream).into());
         let mut data = Payload::from(Value::Null);
         for (name, value) in &fields.0 {
             if *name == "data" {
@@ -98,7 +99,7 @@ impl Entry {
         let id = mapping.id.as_ref().map_or(Ok(self.id.as_str()), |id| fields.text(id))?;
         event.insert("id".to_owned(), id.into());
         let source = mapping.source.as_ref().map(|source| fields.text(source)).transpose()?;
-        event.insert("source".to_owned(), source.map_or_else(|| source_of(stream), str::to_owned).into());
+        event.insert("source".to_owned(), source.map_or_else(|| source_of("redis", stream), str::to_owned).into());
         for (name, text) in [("subject", &mapping.subject), ("time", &mapping.time)] {
             // Fields that an entry may lack.
             if let Some(text) = text.as_ref().and_then(|text| fields.text(text).ok()).filter(|text| !text.is_empty()) {
@@ -154,19 +155,6 @@ impl<'a> Fields<'a> {
             error => error.to_string(),
         })
     }
-}
-
-/// The source of events without one: a URI reference for any name of a stream.
-pub(super) fn source_of(stream: &str) -> String {
-    let mut source = "/redis/".to_owned();
-    for b in stream.bytes() {
-        if b.is_ascii_alphanumeric() || b"-._~:".contains(&b) {
-            source.push(b.into());
-        } else {
-            source += &format!("%{b:02X}");
-        }
-    }
-    source
 }
 
 fn bytes(reply: Reply) -> Option<Vec<u8>> {

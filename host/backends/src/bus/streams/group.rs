@@ -6,6 +6,7 @@ use std::time::Duration;
 use redis::{Script, Value as Reply, from_redis_value};
 
 use super::connection::{Connection, ReadError};
+use crate::bus::health::Contested;
 use tidegate_core::config::BusMode;
 
 /// How long a process holds a node's name without renewing its claim.
@@ -93,7 +94,7 @@ impl Group {
         let hold_ms = HOLD.as_millis().to_string();
         match number(connection.run(&self.scripts.hold, &[&self.nodes], &[&self.name, &self.token, &hold_ms]).await?) {
             1 => Ok(()),
-            _ => Err(ReadError::Contested { node: self.consumer.clone() }),
+            _ => Err(Contested { node: self.consumer.clone() }.into()),
         }
     }
 

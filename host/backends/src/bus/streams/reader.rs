@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, ReadError};
-use super::entry::{Entry, source_of};
+use super::entry::Entry;
 use super::group::{Found, Group};
-use crate::bus::crossing::{Crossed, Crossing};
+use crate::bus::crossing::{Crossed, Crossing, source_of};
 use crate::bus::health::{Health, Unread};
 use tidegate_core::config::{BusMode, Name, RedisSource};
 use tidegate_core::telemetry;
@@ -197,7 +197,9 @@ impl Reader {
         }
         match entry.event(self.source.fields.as_ref(), &self.stream, self.crossing.bytes_max()) {
             Ok(event) => self.crossing.cross(event, entry.written_unix_ms(), crossed).await,
-            Err(reason) => self.crossing.dead_letter(&entry.id, &source_of(&self.stream), entry.shown(), reason),
+            Err(reason) => {
+                self.crossing.dead_letter(&entry.id, &source_of("redis", &self.stream), entry.shown(), reason)
+            }
         }
     }
 

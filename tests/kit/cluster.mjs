@@ -26,15 +26,16 @@ export const BROKERS = { Redis: RedisServer, NATS: NatsServer };
 
 export class Cluster {
   // `nodes` of them on one broker; `config` changes the configuration of each, which it is told the number of; `files` are
-  // written before they start; `programs` are the binaries of the first ones, where they are of other versions.
+  // written before they start; `programs` are the binaries of the first ones, where they are of other versions. A NATS is
+  // reached by a cable that can be cut, unless the way is to be measured.
   static async start({
-    broker = "Redis", nodes = 2, persistent = false, channels, config = (config) => config, files, programs = [],
+    broker = "Redis", nodes = 2, persistent = false, channels, config = (config) => config, files, programs = [], isMeasured = false,
   } = {}) {
     const cluster = new Cluster();
     cluster.broker = await BROKERS[broker].start({ persistent });
     // What only a test on Redis asks for.
     if (broker === "Redis") cluster.redis = cluster.broker;
-    else cluster.cable = await Cable.to(cluster.broker.port);
+    else if (!isMeasured) cluster.cable = await Cable.to(cluster.broker.port);
     const url = cluster.cable ? cluster.broker.url.replace(/\d+$/, cluster.cable.port) : cluster.broker.url;
     const shared = (one) => ({ ...one, broker: url, limits: { ...one.limits, broker_timeout: "1s" } });
     cluster.config = (one, index = cluster.nodes.length) => config(shared(one), index, cluster);

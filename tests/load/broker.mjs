@@ -1,7 +1,7 @@
-// Publications per second through the broker, from an event sent to one node to a socket on another, beside a bare
-// PUBLISH and SUBSCRIBE on the same Redis.
+// Publications per second through the broker, from an event sent to one node to a socket on another, with Redis and with
+// NATS, without history and with it; beside a bare PUBLISH and SUBSCRIBE on the same Redis.
 
-import { existsSync } from "node:fs";
+import { appendFileSync, existsSync } from "node:fs";
 import { connect } from "node:net";
 import { EventEmitter, once } from "node:events";
 import { join } from "node:path";
@@ -62,7 +62,19 @@ async function run(what, start, batch, underWay) {
   await stop();
 }
 
-const cluster = await Cluster.start({ config: (config) => ({ ...config, limits: { ...config.limits, outbound_bytes: 100_000_000, bus_queue: 100_000 } }) });
+// `bench.kept` has a history, `e2e.room` has none.
+const KEPT = JSON.stringify({
+  feature: "bench",
+  channels: { "bench.kept.{room}": { scope: "authenticated", payload: {}, history: { messages: 10_000, bytes: "4MiB" } } },
+});
+const KEPT_RULE = "  - on: kept.read\n    to: bench.kept.{room}\n    params: { room: event.data.room }\n";
+const begin = (broker) => Cluster.start({
+  broker, isMeasured: true, channels: { "bench.yaml": KEPT },
+  config: (config) => ({ ...config, limits: { ...config.limits, outbound_bytes: 100_000_000, bus_queue: 100_000 } }),
+  files: (directory) => appendFileSync(join(directory, "config/bridge.yaml"), KEPT_RULE),
+});
+
+let cluster = await begin("Redis");
 
 await measure("bare PUBLISH to a SUBSCRIBE", async (heard, batch) => {
   const [out, into] = await Promise.all([plain(cluster.redis), plain(cluster.redis)]);
@@ -97,20 +109,36 @@ await measure("bare PUBLISH to a SUBSCRIBE", async (heard, batch) => {
   };
 });
 
-for (const [what, from] of [["events of one node to a socket of the same", 0], ["events of one node to a socket of the other", 1]]) {
-  await measure(what, async (heard, batch) => {
-    const socket = await cluster.nodes[0].connect({ token: token("reader") });
-    await subscribe(socket, "e2e.room.bench");
-    socket.on("e2e.room.bench", ({ n }) => heard(n / 1000));
-    return {
-      async send() {
-        const data = { room: "bench", n: Math.round(performance.now() * 1000) };
-        const events = Array.from({ length: batch }, (_, id) => ({ specversion: "1.0", type: "sensor.read", source: "/bench", id: `${data.n}-${id}`, data }));
-        const { status } = await cluster.nodes[from].post("/v1/events", events);
-        return status === 202 ? batch : 0;
-      },
-      stop: () => socket.close(),
-    };
-  });
+// Events that one node is sent, to a socket of the first one.
+const events = (from, { topic, type, rooms }) => async (heard, batch) => {
+  const socket = await cluster.nodes[0].connect({ token: token("reader") });
+  const names = Array.from({ length: rooms }, (_, at) => `bench${at}`);
+  for (const name of names) {
+    await subscribe(socket, `${topic}.${name}`);
+    socket.on(`${topic}.${name}`, ({ n }) => heard(n / 1000));
+  }
+  let sent = 0;
+  return {
+    async send() {
+      const n = Math.round(performance.now() * 1000);
+      const events = Array.from({ length: batch }, () => {
+        sent += 1;
+        return { specversion: "1.0", type, source: "/bench", id: `${n}-${sent}`, data: { room: names[sent % rooms], n } };
+      });
+      const { status } = await cluster.nodes[from].post("/v1/events", events);
+      return status === 202 ? batch : 0;
+    },
+    stop: () => socket.close(),
+  };
+};
+
+const PLAIN = { topic: "e2e.room", type: "sensor.read", rooms: 1 };
+const HISTORY = { topic: "bench.kept", type: "kept.read", rooms: 1 };
+await measure("events of one node to a socket of the same", events(0, PLAIN));
+for (const broker of ["Redis", "NATS"]) {
+  if (broker !== "Redis") cluster = await begin(broker);
+  await measure(`${broker}: to a socket of the other node`, events(1, PLAIN));
+  await measure(`${broker}: the same, history, one topic`, events(1, HISTORY));
+  await measure(`${broker}: the same, history, 20 topics`, events(1, { ...HISTORY, rooms: 20 }));
+  await cluster.stop();
 }
-await cluster.stop();

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
@@ -15,6 +16,8 @@ use tempfile::TempDir;
 
 /// Longer than any server takes to start or to end on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The first port for a server of a test; the system's own servers have those below.
+const PORT_MIN: u16 = 12_000;
 /// How often is looked whether something has happened.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -144,9 +147,23 @@ pub(super) fn wait_until(log: &Path, mut happened: impl FnMut() -> bool) {
     }
 }
 
-/// A port of 127.0.0.1 that nobody listens on now.
+/// A port of 127.0.0.1 that nobody listens on now, and that the system gives to no outgoing connection: while a server is
+/// down, nothing takes its port. Who looks for a server that is down could even be connected to itself.
 pub(super) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let first_of_system = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
+        .ok()
+        .and_then(|range| range.split_whitespace().next()?.parse().ok())
+        .unwrap_or(32_768);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    if first_of_system <= PORT_MIN {
+        return TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    }
+    let ports = std::iter::repeat_with(|| {
+        // Of the standard library; each of its hashers is made with keys of its own.
+        let random = RandomState::new().hash_one(std::process::id());
+        PORT_MIN + u16::try_from(random % u64::from(first_of_system - PORT_MIN)).unwrap()
+    });
+    ports.take(1_000).find(is_free).expect("no port is free")
 }
 
 /// Where a program is: on the path, or where distributions hide it.

@@ -46,6 +46,11 @@ impl Record {
 }
 
 impl Record {
+    /// How much there is.
+    pub(crate) fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&self) {
         self.0.send_modify(Vec::clear);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tidegate_core::flow::Publication;
 use tidegate_core::flow::ports::{Appended, HistoryAway, Wanted};
 use tidegate_core::protocol::{ConnectionId, Generation, Payload, Position, Unrecovered};
@@ -61,6 +62,7 @@ fn numbered(from: u64, to: u64) -> Vec<String> {
 
 on_each_broker!(
     every_node_the_publishers_too_hears_all_in_the_order_of_positions,
+    bursts_of_two_nodes_on_one_topic_are_taken_whole_and_heard_in_the_order_of_positions,
     what_was_missed_is_read_on_any_node_whole_or_not_at_all,
     what_time_took_is_expired,
     what_a_node_did_not_hear_it_reads_before_it_goes_on_and_nothing_comes_twice,
@@ -91,6 +93,47 @@ async fn every_node_the_publishers_too_hears_all_in_the_order_of_positions(kind:
     for node in [&a, &b] {
         assert_eq!(node.record.has(&["feed 1 at 200"]).await, expected);
     }
+}
+
+/// Appends so many at once, each of its number, and returns their offsets.
+pub(crate) async fn burst(node: &Node, count: u64) -> Vec<u64> {
+    let all: Vec<_> = (1..=count).map(|n| publication(&n.to_string(), "messages: 10000")).collect();
+    let taken = join_all(all.iter().map(|one| node.append_one(one))).await;
+    taken.into_iter().map(|position| position.expect("every one is taken").offset).collect()
+}
+
+async fn bursts_of_two_nodes_on_one_topic_are_taken_whole_and_heard_in_the_order_of_positions(kind: BrokerKind) {
+    let server = BrokerServer::start(kind);
+    let patient = || Node::at(&server.url(), |limits| limits.broker_timeout = PATIENCE);
+    let (a, b) = (patient(), patient());
+    for node in [&a, &b] {
+        node.away(false).await;
+        node.listen("feed").await;
+    }
+    let offsets = burst(&a, 1_000).await;
+    assert_eq!(offsets, (1..=1_000).collect::<Vec<u64>>());
+    let (mut given, others) = tokio::join!(burst(&a, 400), burst(&b, 400));
+    assert!(given.is_sorted() && others.is_sorted(), "each node's own order");
+    given.extend(others);
+    given.sort_unstable();
+    assert_eq!(given, (1_001..=1_800).collect::<Vec<u64>>());
+    for node in [&a, &b] {
+        let heard = node.record.has(&["feed 1000 at 1000"]).await;
+        let all: Vec<String> = (1..=1_000).map(|n| format!("feed {n} at {n}")).collect();
+        assert_eq!(heard[..1_000], all);
+        let last = async {
+            while node.record.len() < 1_800 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, last).await.unwrap();
+        let heard = node.record.has(&[]).await;
+        let heard: Vec<u64> = heard.iter().map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap()).collect();
+        assert_eq!(heard, (1..=1_800).collect::<Vec<u64>>());
+    }
+    let newest = a.append("1").await;
+    let since = Position { offset: 1_300, ..newest };
+    assert_eq!(b.read(Some(&since)).await.0.unwrap().len(), 501, "what is missed of a burst is read");
 }
 
 async fn what_was_missed_is_read_on_any_node_whole_or_not_at_all(kind: BrokerKind) {

@@ -73,12 +73,16 @@ function Running({ started, end }: { started: Started; end: () => void }) {
   const seen = useSignal(0);
   const skipped = useSignal(0);
   const paused = useSignal(false);
+  // What was published before is not seen: nothing says "watching" too early.
+  const hears = useSignal(false);
   const refused = useSignal<string | undefined>(undefined);
   const left = started.ends_at - useSecond();
   const isOver = left <= 0;
+  const status = isOver ? "The tail is over." : paused.value ? "Paused." : hears.value ? "Watching." : "Beginning to watch…";
   useEffect(() => {
     const leave = follow<Publication>(started.topic, {
       took: (publications) => {
+        hears.value = true;
         seen.value += publications.length;
         skipped.value += publications.reduce((sum, { skipped = 0 }) => sum + skipped, 0);
         if (paused.value) return;
@@ -96,7 +100,7 @@ function Running({ started, end }: { started: Started; end: () => void }) {
   return (
     <>
       <div class="row">
-        <span role="status">{refused.value ?? (isOver ? "The tail is over." : paused.value ? "Paused." : "Watching.")}</span>
+        <span role="status">{refused.value ?? status}</span>
         <span>
           {count(seen.value, "publication")}
           {skipped.value > 0 && `, ${count(skipped.value)} left out because there were too many a second`}
@@ -113,7 +117,7 @@ function Running({ started, end }: { started: Started; end: () => void }) {
         caption="Publications, the newest first"
         rows={rows.value}
         of={({ row }) => String(row)}
-        empty="Nothing was published since you began to watch."
+        empty={hears.value ? "Nothing was published since you began to watch." : "Nothing is watched yet."}
         columns={[
           { head: "At", cell: ({ at_ms }) => moment(at_ms) },
           { head: "Topic", cell: ({ topic }) => <a href={to(["topics", topic])}>{topic}</a> },

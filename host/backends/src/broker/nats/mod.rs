@@ -5,6 +5,7 @@
 //! A write says which message of its subjects it expects to be the last one: of two nodes that write at once one is
 //! refused, reads what the other wrote, and tries again. The stream sends on what it took, and nothing that it refused.
 
+mod batch;
 mod bucket;
 mod connection;
 mod draft;

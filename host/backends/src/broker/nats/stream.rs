@@ -4,6 +4,7 @@
 //! asked of the leader, too: other replicas may be behind, and are read only up to what the leader has.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::{HeaderMap, Message, Request, StatusCode};
@@ -12,9 +13,11 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::super::{Lost, no_answer};
+use super::batch::BATCHES_AT_ONCE_MAX;
 use super::connection::Connection;
 use super::names::Names;
 
@@ -41,6 +44,9 @@ pub(super) struct Stream {
     within: Duration,
     /// For how long it knows a message again that is sent with the same id.
     once_for: Duration,
+    /// Whether it keeps several messages in one step: NATS 2.12 does, in a stream that was made to.
+    keeps_batches: AtomicBool,
+    batches: Semaphore,
 }
 
 /// A message in the stream.
@@ -55,7 +61,7 @@ pub(super) struct Kept {
 }
 
 /// How a message is to be kept.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Terms {
     /// Only if the last message of these subjects is this one; 0: there is none.
     pub(super) after: Option<(String, u64)>,
@@ -78,10 +84,37 @@ pub(super) enum Stored {
     Behind,
 }
 
+impl Terms {
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some((subjects, seq)) = &self.after {
+            headers.insert("Nats-Expected-Last-Subject-Sequence", seq.to_string());
+            headers.insert("Nats-Expected-Last-Subject-Sequence-Subject", subjects.as_str());
+        }
+        if let Some(ttl) = self.ttl {
+            headers.insert("Nats-TTL", format!("{}s", ttl.as_secs().max(1)));
+        }
+        if self.is_alone {
+            headers.insert("Nats-Rollup", "sub");
+        }
+        if let Some(once) = &self.once {
+            headers.insert("Nats-Msg-Id", once.as_str());
+        }
+        headers
+    }
+}
+
 impl Stream {
     /// Does not ask anything yet.
     pub(super) fn new(connection: Arc<Connection>, names: Arc<Names>, within: Duration, once_for: Duration) -> Self {
-        Self { connection, names, within, once_for }
+        Self {
+            connection,
+            names,
+            within,
+            once_for,
+            keeps_batches: AtomicBool::new(false),
+            batches: Semaphore::new(BATCHES_AT_ONCE_MAX),
+        }
     }
 
     /// Makes the stream, unless it is there.
@@ -96,6 +129,7 @@ impl Stream {
         let config = &there["config"];
         let has = |key: &str| config[key] == Value::Bool(true);
         let (_, sent_on) = self.names.sent_on();
+        self.keeps_batches.store(has("allow_atomic"), Ordering::Release);
         if has("allow_direct")
             && has("allow_rollup_hdrs")
             && has("allow_msg_ttl")
@@ -125,6 +159,8 @@ impl Stream {
                 "allow_direct": true,
                 "allow_rollup_hdrs": true,
                 "allow_msg_ttl": true,
+                // A server that does not know it leaves it out.
+                "allow_atomic": true,
                 "republish": { "src": source, "dest": destination },
             });
             match self.ask(&format!("STREAM.CREATE.{}", self.names.stream()), &config).await? {
@@ -145,26 +181,56 @@ impl Stream {
     /// # Errors
     /// Why it was not kept, or why nobody knows.
     pub(super) async fn store(&self, subject: String, text: String, terms: &Terms) -> Result<Stored, Lost> {
-        let mut headers = HeaderMap::new();
-        if let Some((subjects, seq)) = &terms.after {
-            headers.insert("Nats-Expected-Last-Subject-Sequence", seq.to_string());
-            headers.insert("Nats-Expected-Last-Subject-Sequence-Subject", subjects.as_str());
-        }
-        if let Some(ttl) = terms.ttl {
-            headers.insert("Nats-TTL", format!("{}s", ttl.as_secs().max(1)));
-        }
-        if terms.is_alone {
-            headers.insert("Nats-Rollup", "sub");
-        }
-        if let Some(once) = &terms.once {
-            headers.insert("Nats-Msg-Id", once.as_str());
-        }
+        let headers = terms.headers();
         let answer = self.request(subject, headers, text).await?;
         match read(&answer.payload) {
             Ok(told) if told["duplicate"] == true => Ok(Stored::Before(told["seq"].as_u64().unwrap_or_default())),
             Ok(told) => told["seq"].as_u64().map(Stored::At).ok_or_else(|| "an answer without a sequence".to_owned()),
             Err((WRONG_LAST, _)) => Ok(Stored::Behind),
             Err((_, why)) => Err(why),
+        }
+    }
+
+    /// A turn to keep a batch; `None` if the server keeps none, or too many are under way.
+    pub(super) fn batch(&self) -> Option<SemaphorePermit<'_>> {
+        self.batches.try_acquire().ok().filter(|_| self.keeps_batches.load(Ordering::Acquire))
+    }
+
+    /// Keeps messages of one topic in one step, all of them or none, in this order and with nothing between them. The
+    /// first one names what it expects, for all. Answers the place of the last one.
+    ///
+    /// # Errors
+    /// Why nobody knows whether they were kept.
+    pub(super) async fn store_all(&self, id: &str, messages: &[(String, String, Terms)]) -> Result<Stored, Lost> {
+        let mut number = 0;
+        let mut last = None;
+        for (subject, text, terms) in messages {
+            number += 1;
+            let mut headers =
+                if number == 1 { terms.headers() } else { Terms { after: None, ..terms.clone() }.headers() };
+            headers.insert("Nats-Batch-Id", id);
+            headers.insert("Nats-Batch-Sequence", number.to_string());
+            if number < messages.len() {
+                let sending =
+                    self.connection.client()?.publish_with_headers(subject.clone(), headers, text.clone().into());
+                let sent = timeout(self.within, sending).await.map_err(|_| no_answer(self.within))?;
+                sent.map_err(|error| error.to_string())?;
+            } else {
+                headers.insert("Nats-Batch-Commit", "1");
+                last = Some(self.request(subject.clone(), headers, text.clone()).await?);
+            }
+        }
+        let Some(answer) = last else { return Ok(Stored::Behind) };
+        match read(&answer.payload) {
+            Ok(told) if told["count"].as_u64() == Some(number as u64) => {
+                told["seq"].as_u64().map(Stored::At).ok_or_else(|| "an answer without a sequence".to_owned())
+            }
+            Ok(_) => Err("not the whole batch was kept".to_owned()),
+            // Another message came first, or the server has no room for a batch: it kept none of it.
+            Err((code, why)) => {
+                tracing::debug!(code, why, "a batch was not kept");
+                Ok(Stored::Behind)
+            }
         }
     }
 

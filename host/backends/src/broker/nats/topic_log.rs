@@ -122,6 +122,12 @@ impl TopicLog {
         Self { keeps_payloads, knows_first: true, ..Self::default() }
     }
 
+    /// What the next publication asks of it: its newest message, without what is kept.
+    pub(super) fn head(&self) -> Self {
+        let (stand, newest) = (self.stand.clone(), self.newest.clone());
+        Self { seq: self.seq, stand, unnumbered: self.unnumbered, newest, ..Self::default() }
+    }
+
     /// Takes the next message. `None`: this version does not understand it.
     pub(super) fn take(&mut self, kept: &Kept) -> Option<()> {
         let entry = Entry::read(&kept.text)?;

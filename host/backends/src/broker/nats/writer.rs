@@ -3,6 +3,7 @@
 //! judges again and tries again.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,6 +15,7 @@ use super::super::Lost;
 use super::super::byte_budget::BytePermit;
 use super::super::links::Link;
 use super::State;
+use super::batch::{BATCH_BYTES_MAX, BATCH_MAX, BATCH_MIN};
 use super::draft::{Draft, Wish, Written};
 use super::stream::{Kept, Stored};
 use super::topic_log::TopicLog;
@@ -49,8 +51,8 @@ struct Lane {
 }
 
 /// A wish, and the receiver of its answer. Dropped if there is no answer.
-struct Waiting {
-    wish: Wish,
+pub(super) struct Waiting {
+    pub(super) wish: Wish,
     answer: oneshot::Sender<Written>,
     /// When nobody waits for the answer any more.
     until: Instant,
@@ -89,6 +91,30 @@ impl Writer {
         }
         None
     }
+
+    /// The first wish of a topic, and those behind it that can be written with it; it alone if those are few.
+    fn with_others(&self, topic: &Topic, first: Waiting) -> Vec<Waiting> {
+        let mut batch = vec![first];
+        let mut lanes = self.lanes.lock();
+        let Some(lane) = lanes.get_mut(topic) else { return batch };
+        let mut bytes = batch[0].wish.bytes();
+        let fits = |waiting: &&Waiting| {
+            bytes += waiting.wish.bytes();
+            waiting.wish.is_for_batch() && bytes <= BATCH_BYTES_MAX
+        };
+        let others = lane.waiting.iter().take(BATCH_MAX - 1).take_while(fits).count();
+        if batch[0].wish.is_for_batch() && others + 1 >= BATCH_MIN {
+            batch.extend(lane.waiting.drain(..others));
+        }
+        batch
+    }
+
+    /// Puts wishes back in front of those that wait.
+    fn put_back(&self, topic: &Topic, batch: Vec<Waiting>) {
+        if let Some(lane) = self.lanes.lock().get_mut(topic) {
+            batch.into_iter().rev().for_each(|waiting| lane.waiting.push_front(waiting));
+        }
+    }
 }
 
 impl State {
@@ -119,14 +145,28 @@ impl State {
     /// Writes what waits on a topic.
     async fn serve(self: Arc<Self>, topic: Topic, mut log: Option<TopicLog>) {
         let Ok(_turn) = self.writer.turns.acquire().await else { return };
-        while let Some(Waiting { wish, answer, until, .. }) = self.writer.next(&topic, &mut log) {
+        // How many are to be written one by one.
+        let mut alone: u32 = 0;
+        while let Some(first) = self.writer.next(&topic, &mut log) {
             // Who waited too long knows already that it was not written.
-            if until <= Instant::now() {
+            if first.until <= Instant::now() {
                 continue;
             }
-            let written = timeout_at(until, self.write_one(&topic, &mut log, &wish)).await;
+            let turn = if alone == 0 { self.stream.batch() } else { None };
+            let batch = if turn.is_some() { self.writer.with_others(&topic, first) } else { vec![first] };
+            // Held by who uses it.
+            let _turn = turn.filter(|_| batch.len() > 1);
+            alone = alone.saturating_sub(1);
+            let until = batch[0].until;
+            let written = timeout_at(until, self.write_all(&topic, &mut log, &batch)).await;
             match written {
-                Ok(Ok(written)) => drop(answer.send(written)),
+                Ok(Ok(ControlFlow::Continue(written))) => {
+                    batch.into_iter().zip(written).for_each(|(waiting, written)| drop(waiting.answer.send(written)));
+                }
+                Ok(Ok(ControlFlow::Break(first_alone))) => {
+                    alone = first_alone;
+                    self.writer.put_back(&topic, batch);
+                }
                 Ok(Err(why)) => {
                     log = None;
                     telemetry::broker_refused(&why);
@@ -139,6 +179,19 @@ impl State {
             {
                 self.tidy(&topic, log).await;
             }
+        }
+    }
+
+    /// Writes one, or several as a batch.
+    async fn write_all(
+        &self,
+        topic: &Topic,
+        log: &mut Option<TopicLog>,
+        batch: &[Waiting],
+    ) -> Result<ControlFlow<u32, Vec<Written>>, Lost> {
+        match batch {
+            [one] => Ok(ControlFlow::Continue(vec![self.write_one(topic, log, &one.wish).await?])),
+            batch => self.write_batch(topic, log, batch).await,
         }
     }
 
@@ -185,14 +238,14 @@ impl State {
     }
 
     /// The log of a topic: as much of it as a writer needs.
-    async fn load(&self, topic: &Topic) -> Result<TopicLog, Lost> {
+    pub(super) async fn load(&self, topic: &Topic) -> Result<TopicLog, Lost> {
         let mut log = TopicLog::default();
         self.refresh(topic, &mut log, "").await?;
         Ok(log)
     }
 
     /// Reads what is new in a log. Returns whether the message with this id is there: the answer to it was lost.
-    async fn refresh(&self, topic: &Topic, log: &mut TopicLog, id: &str) -> Result<bool, Lost> {
+    pub(super) async fn refresh(&self, topic: &Topic, log: &mut TopicLog, id: &str) -> Result<bool, Lost> {
         let subjects = self.names.log(topic);
         let Some(last) = self.stream.last(&subjects).await? else {
             *log = TopicLog::whole(false);

@@ -203,7 +203,15 @@ async fn without_a_majority_nothing_is_taken_and_nothing_is_read() {
         cluster.server(at).restart();
     }
     node.away(false).await;
-    let next = node.append("3").await;
+    let taken = async {
+        loop {
+            if let Ok(position) = node.try_append("3").await {
+                return position;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let next = timeout(PATIENCE, taken).await.expect("it comes back");
     // Two of three that are killed at once may have forgotten what they had just taken. Then another epoch says so.
     let goes_on = next.offset > first.offset;
     assert!(next.epoch != first.epoch || goes_on, "a position is given twice: {next} after {first}");

@@ -218,10 +218,10 @@ async fn without_a_majority_nothing_is_taken_and_nothing_is_read() {
 }
 
 /// Whether publications were kept with others; one of thirty is looked at.
-async fn are_of_batches(server: &NatsServer) -> bool {
-    let last = ask(&server.url(), "STREAM.INFO.test", "").await["state"]["last_seq"].as_u64().unwrap();
+async fn are_of_batches(url: &str) -> bool {
+    let last = ask(url, "STREAM.INFO.test", "").await["state"]["last_seq"].as_u64().unwrap();
     for seq in (1..=last).step_by(30) {
-        let told = ask(&server.url(), "STREAM.MSG.GET.test", &serde_json::json!({ "seq": seq }).to_string()).await;
+        let told = ask(url, "STREAM.MSG.GET.test", &serde_json::json!({ "seq": seq }).to_string()).await;
         let headers = STANDARD.decode(told["message"]["hdrs"].as_str().unwrap_or_default()).unwrap();
         if String::from_utf8(headers).unwrap().contains("Nats-Batch-Id") {
             return true;
@@ -237,7 +237,7 @@ async fn a_burst_is_kept_in_batches_by_a_stream_that_can_and_one_by_one_by_anoth
     let node = patient();
     node.away(false).await;
     burst(&node, 300).await;
-    assert!(are_of_batches(&server).await);
+    assert!(are_of_batches(&server.url()).await);
     drop(node);
 
     // As an earlier version, or a server before 2.12, made it.
@@ -249,5 +249,22 @@ async fn a_burst_is_kept_in_batches_by_a_stream_that_can_and_one_by_one_by_anoth
     let node = patient();
     node.away(false).await;
     assert_eq!(burst(&node, 300).await, (1..=300).collect::<Vec<u64>>());
-    assert!(!are_of_batches(&server).await);
+    assert!(!are_of_batches(&server.url()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_is_taken_whole_by_a_cluster_although_another_node_publishes_there_too() {
+    let cluster = NatsCluster::start();
+    // What is asked while the servers choose a leader is lost, and is asked again when its time is over.
+    Node::at(&cluster.url(0), |_| {}).away(false).await;
+    let patient = |at| Node::at(&cluster.url(at), |limits| limits.broker_timeout = PATIENCE / 3);
+    let (a, b) = (patient(0), patient(1));
+    a.away(false).await;
+    b.away(false).await;
+    let mut given = burst(&a, 300).await;
+    assert!(are_of_batches(&cluster.url(0)).await);
+    let (others, more) = tokio::join!(burst(&a, 300), burst(&b, 300));
+    given.extend(others.into_iter().chain(more));
+    given.sort_unstable();
+    assert_eq!(given, (1..=900).collect::<Vec<u64>>());
 }

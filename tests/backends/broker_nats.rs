@@ -212,7 +212,7 @@ async fn without_a_majority_nothing_is_taken_and_nothing_is_read() {
         }
     };
     let next = timeout(PATIENCE, taken).await.expect("it comes back");
-    // Two of three that are killed at once may have forgotten what they had just taken. Then another epoch says so.
+    // The epoch goes on or is another one; what subscribers rely on is that no position is given twice.
     let goes_on = next.offset > first.offset;
     assert!(next.epoch != first.epoch || goes_on, "a position is given twice: {next} after {first}");
 }

@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 use super::super::Lost;
 use super::State;
 use super::draft::{Draft, Wish, Written};
-use super::stream::{Kept, Stored};
+use super::stream::{Kept, Stored, Terms};
 use super::topic_log::TopicLog;
-use super::writer::{Waiting, now_ms};
+use super::writer::{UNREADABLE, Waiting, now_ms};
 use tidegate_core::protocol::Topic;
 
 /// Fewer are kept faster one by one: a batch takes the server about as long as ten of them.
@@ -60,7 +60,9 @@ impl State {
             // Its place is not known yet; who follows asks for its position alone.
             let kept = Kept { seq: ahead.seq + 1, at_ms: now_ms(), text };
             ahead.take(&kept).ok_or(UNREADABLE)?;
-            messages.push((subject, kept.text, terms));
+            // What the first one expects holds for all.
+            let after = terms.after.filter(|_| messages.is_empty());
+            messages.push((subject, kept.text, Terms { after, ..terms }));
             all_written.push(written);
         }
         let Stored::At(last) = self.stream.store_all(&self.next_id(), &messages).await? else {
@@ -77,5 +79,3 @@ impl State {
         Ok(ControlFlow::Continue(all_written))
     }
 }
-
-const UNREADABLE: &str = "what was written cannot be read";

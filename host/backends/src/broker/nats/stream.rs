@@ -61,7 +61,7 @@ pub(super) struct Kept {
 }
 
 /// How a message is to be kept.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Terms {
     /// Only if the last message of these subjects is this one; 0: there is none.
     pub(super) after: Option<(String, u64)>,
@@ -196,8 +196,8 @@ impl Stream {
         self.batches.try_acquire().ok().filter(|_| self.keeps_batches.load(Ordering::Acquire))
     }
 
-    /// Keeps messages of one topic in one step, all of them or none, in this order and with nothing between them. The
-    /// first one names what it expects, for all. Answers the place of the last one.
+    /// Keeps messages of one topic in one step, all of them or none, in this order and with nothing between them.
+    /// Answers the place of the last one.
     ///
     /// # Errors
     /// Why nobody knows whether they were kept.
@@ -206,8 +206,7 @@ impl Stream {
         let mut last = None;
         for (subject, text, terms) in messages {
             number += 1;
-            let mut headers =
-                if number == 1 { terms.headers() } else { Terms { after: None, ..terms.clone() }.headers() };
+            let mut headers = terms.headers();
             headers.insert("Nats-Batch-Id", id);
             headers.insert("Nats-Batch-Sequence", number.to_string());
             if number < messages.len() {

@@ -31,6 +31,8 @@ const LOGS_MAX: usize = 4_096;
 const TRIES_MAX: u32 = 100;
 /// So many messages that nobody needs, and they are removed.
 const GARBAGE_MAX: usize = 32;
+/// Why the writer gives up what it wrote itself.
+pub(super) const UNREADABLE: &str = "what was written cannot be read";
 
 /// The topics that this node writes.
 pub(super) struct Writer {
@@ -221,7 +223,7 @@ impl State {
             match self.stream.store(subject, text.clone(), &terms).await? {
                 Stored::At(seq) => {
                     self.saw(seq);
-                    known.take(&Kept { seq, at_ms: now_ms(), text }).ok_or("what was written cannot be read")?;
+                    known.take(&Kept { seq, at_ms: now_ms(), text }).ok_or(UNREADABLE)?;
                     break written;
                 }
                 Stored::Before(seq) => break self.written_before(seq, &written).await?,
